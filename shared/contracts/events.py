@@ -1,0 +1,88 @@
+"""Events: facts a worker reports. Never refused, perhaps ignored because the token is stale."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from shared.contracts.base import Message
+
+__all__ = ["AttemptFinished", "AttemptStarted", "Event", "Heartbeat", "LogChunk", "Outcome", "TaskRedelivered"]
+
+Outcome = Literal["succeeded", "failed", "timed_out", "aborted", "skipped", "broken"]
+"""``broken``: the attempt could not be made at all (no such program, bad template)."""
+
+
+class LogChunk(Message):
+    """Bytes ``[offset, offset + len(data))`` of one stream of one attempt.
+
+    ``(token, stream, seq)`` identifies a chunk: the same one twice is stored once.
+    """
+
+    type = "attempt.log"
+    token: str
+    run_key: str
+    node: int
+    stream: Literal["stdout", "stderr"]
+    seq: int
+    offset: int
+    data: bytes
+    at: datetime
+
+
+class Event(Message):
+    """What every report on an attempt carries."""
+
+    token: str
+    run_key: str
+    node: int
+    worker_id: str
+    incarnation: str
+    """Drawn anew by each worker process: a restarted worker is not the one that held the lease."""
+    at: datetime
+
+
+class AttemptStarted(Event):
+    """The worker is about to run it; confirmed by the broker before the task is acked."""
+
+    type = "attempt.started"
+    stdout: str = ""
+    stderr: str = ""
+    """Paths of the log files on the worker; empty: no such stream."""
+
+
+class AttemptFinished(Event):
+    """The attempt's only end. The last log chunks ride along, so log and status appear together."""
+
+    type = "attempt.finished"
+    started_at: datetime
+    outcome: Outcome
+    exit_code: int = 0
+    error: str = ""
+    outputs: dict[str, str] = Field(default_factory=dict)
+    logs: tuple[LogChunk, ...] = ()
+
+
+class TaskRedelivered(Event):
+    """The broker delivered the task a second time; it was not run. The core decides what follows."""
+
+    type = "task.redelivered"
+
+
+class Heartbeat(Message):
+    """One per worker, renewing the lease of everything it holds."""
+
+    type = "worker.heartbeat"
+    worker_id: str
+    incarnation: str
+    host: str
+    version: str
+    started_at: datetime
+    at: datetime
+    slots: int
+    labels: dict[str, str] = Field(default_factory=dict)
+    tokens: tuple[str, ...] = ()
+    """Attempts held: running, or finished with the report still to be delivered."""
+    draining: bool = False
+    stopped: bool = False
+    """The worker's last word: it holds nothing any more and will not come back."""

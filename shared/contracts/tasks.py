@@ -1,0 +1,65 @@
+"""The task: everything a worker needs to make one attempt of one step, and nothing secret."""
+
+from typing import Any
+
+from pydantic import Field
+
+from shared.contracts.base import Message
+from shared.spec.model import Secret, Step
+
+__all__ = ["StepRef", "Task"]
+
+
+class StepRef(Message):
+    """What ``${id.stdout}``, ``${id.exit_code}`` and ``${id.output}`` refer to."""
+
+    type = "step_ref"
+    exit_code: int | None = None
+    stdout: str = ""
+    stderr: str = ""
+    output: str | None = None
+
+
+class Task(Message):
+    """Ask a worker for one attempt. ``token`` fences it: every report carries it back.
+
+    Pairs keep their order and later ones win. ``env`` holds DAG-level entries as written when
+    ``env_evaluated`` is false, else their values. Times are seconds; 0 means no limit.
+    """
+
+    type = "task"
+    token: str
+    run_key: str
+    node: int
+    kind: str = "step"
+    """``step``, ``handler`` or ``prepare``."""
+    number: int = 1
+    """1-based count of this step's attempts within the run's present attempt."""
+    run_attempt: int = 1
+    """1-based count of the run's own attempts (a retry makes the next)."""
+    dag_name: str
+    dag_run_id: str
+    root_dag_name: str
+    root_dag_run_id: str
+    step: Step
+    env: tuple[tuple[str, str], ...] = ()
+    params: tuple[tuple[str, str], ...] = ()
+    params_json: str | None = None
+    outputs: tuple[tuple[str, str], ...] = ()
+    """Outputs of the step's ancestors, nearest last, under their variable names."""
+    refs: dict[str, StepRef] = Field(default_factory=dict)
+    """Step id -> what references to it read."""
+    engine_env: tuple[tuple[str, str], ...] = ()
+    """Reserved variables the scheduler knows (``DAG_RUN_STATUS`` for handlers)."""
+    dotenv: tuple[str, ...] = ()
+    secrets: tuple[Secret, ...] = ()
+    working_dir: str = ""
+    """The dag's ``workingDir``; empty: the worker's directory for this run."""
+    shell: tuple[str, ...] = ()
+    """The dag's shell as argv; empty: the worker's default."""
+    log_output: str = "separate"
+    max_output_bytes: int = 1_048_576
+    timeout_s: float = 0
+    stop_grace_s: float = 5
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Room for executor families: dag-level ssh, container, smtp, llm blocks."""

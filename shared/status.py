@@ -1,0 +1,67 @@
+"""The status tokens of runs, nodes and attempts: one enum each, ordered as lived.
+
+The tokens are the REST API's labels (contract section 2). The API's numbers exist only at the
+API's edge, in ``services/api/wire.py``.
+"""
+
+from enum import StrEnum
+
+__all__ = ["AttemptState", "NodeStatus", "RunStatus"]
+
+
+class RunStatus(StrEnum):
+    """Where a DAG-run stands."""
+
+    NOT_STARTED = "not_started"
+    QUEUED = "queued"
+    RUNNING = "running"
+    WAITING = "waiting"
+    SUCCEEDED = "succeeded"
+    PARTIALLY_SUCCEEDED = "partially_succeeded"
+    FAILED = "failed"
+    ABORTED = "aborted"
+    REJECTED = "rejected"
+
+    @property
+    def active(self) -> bool:
+        """Whether the run may still change without anybody asking."""
+        return self in _ACTIVE_RUN
+
+    @property
+    def successful(self) -> bool:
+        return self in (RunStatus.SUCCEEDED, RunStatus.PARTIALLY_SUCCEEDED)
+
+
+_ACTIVE_RUN = frozenset({RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.WAITING})
+
+
+class NodeStatus(StrEnum):
+    """Where a step inside a run stands."""
+
+    NOT_STARTED = "not_started"
+    RUNNING = "running"
+    WAITING = "waiting"
+    SUCCEEDED = "succeeded"
+    PARTIALLY_SUCCEEDED = "partially_succeeded"
+    FAILED = "failed"
+    ABORTED = "aborted"
+    SKIPPED = "skipped"
+    REJECTED = "rejected"
+
+    @property
+    def terminal(self) -> bool:
+        return self not in (NodeStatus.NOT_STARTED, NodeStatus.RUNNING, NodeStatus.WAITING)
+
+
+class AttemptState(StrEnum):
+    """Where one try of a step stands. ``DISPATCHED`` and ``RUNNING`` are the open states."""
+
+    DISPATCHED = "dispatched"
+    RUNNING = "running"
+    FINISHED = "finished"
+    LOST = "lost"
+    WITHDRAWN = "withdrawn"
+
+    @property
+    def open(self) -> bool:
+        return self in (AttemptState.DISPATCHED, AttemptState.RUNNING)
