@@ -23,6 +23,9 @@ class LogChunk(Message):
     token: str
     run_key: str
     node: int
+    run_attempt: int = 1
+    number: int = 1
+    """As in the task: they order the chunks of a step's several attempts."""
     stream: Literal["stdout", "stderr"]
     seq: int
     offset: int
