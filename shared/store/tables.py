@@ -78,9 +78,9 @@ metadata = MetaData(
 )
 
 
-def _col(name: str, kind: Any, **options: Any) -> Column[Any]:
+def _col(name: str, kind: Any, *constraints: Any, **options: Any) -> Column[Any]:
     options.setdefault("nullable", False)
-    return Column(name, kind, **options)
+    return Column(name, kind, *constraints, **options)
 
 
 def _where(condition: str) -> dict[str, Any]:
