@@ -140,6 +140,7 @@ dag_runs = Table(
     _col("run_attempt", Integer),
     _col("queue", String(200)),
     _col("priority", Integer, server_default=text("0")),
+    _col("given", Text),
     _col("params", JSON),
     _col("params_json", Text, nullable=True),
     _col("env", JSON),
@@ -159,6 +160,7 @@ dag_runs = Table(
     Index("ix_dag_runs_queued", "queue", text("priority DESC"), "queued_at", "run_key", **_where("status = 'queued'")),
     Index("ix_dag_runs_running", "queue", **_where("status = 'running'")),
     Index("ix_dag_runs_root", "root_key", **_where("root_key IS NOT NULL")),
+    comment="given: the params text as asked for; params and env: [[name, value], ...] once evaluated",
 )
 
 nodes = Table(
