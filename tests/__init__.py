@@ -1,0 +1,1 @@
+"""Dagway's tests."""

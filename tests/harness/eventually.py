@@ -1,0 +1,60 @@
+"""Waiting for a condition: the only place in the tests that sleeps."""
+
+import random
+import socket
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+__all__ = ["eventually", "free_port"]
+
+T = TypeVar("T")
+
+_BELOW_EPHEMERAL = (15_000, 32_000)
+"""Ports that no outgoing connection is given: a server that is down for a while finds its own still free."""
+
+_given: set[int] = set()
+
+
+def eventually(condition: Callable[[], T], *, timeout_s: float = 10.0, every_s: float = 0.02) -> T:
+    """Return ``condition()`` once it raises no AssertionError and is not ``False``.
+
+    So a predicate, a function full of asserts, and a question whose answer is wanted may all be
+    given. Exceptions other than AssertionError pass through.
+
+    Raises:
+        AssertionError: the condition did not hold within ``timeout_s``; tells why it did not.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            answer = condition()
+        except AssertionError as failure:
+            if time.monotonic() >= deadline:
+                msg = f"not within {timeout_s:g} s: {failure}"
+                raise AssertionError(msg) from failure
+        else:
+            if answer is not False:
+                return answer
+            if time.monotonic() >= deadline:
+                msg = f"not within {timeout_s:g} s: {getattr(condition, '__qualname__', condition)}"
+                raise AssertionError(msg)
+        time.sleep(every_s)
+
+
+def free_port() -> int:
+    """Return a loopback TCP port that nobody listens on, and never the same one twice."""
+    # Not the shared generator: pytest-randomly seeds it alike in every xdist worker.
+    dice = random.SystemRandom()
+    while True:
+        port = dice.randint(*_BELOW_EPHEMERAL)
+        if port in _given:
+            continue
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        _given.add(port)
+        return port
