@@ -1,0 +1,314 @@
+"""Engines on Postgres and SQLite: the one file that knows which of the two it is.
+
+Guarantees, the same on both: a transaction sees only committed rows; a write transaction that
+returned from its commit is on disk; two writers never lose each other's update (Postgres: take the
+row with ``for_update``; SQLite: a write engine lets one transaction in at a time). What a driver
+raises leaves ``store_errors`` as one of ``shared.errors``, or, if it is a bug of ours, unchanged.
+
+It does not retry: whoever sees ``StoreUnavailable`` decides whether to do the same again.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from sqlalchemy import (
+    URL,
+    Boolean,
+    Connection,
+    Engine,
+    Insert,
+    QueuePool,
+    Select,
+    String,
+    Table,
+    create_engine,
+    event,
+    exc,
+    make_url,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+from shared.errors import AlreadyExists, ConfigInvalid, StoreUnavailable
+
+__all__ = [
+    "bytewise",
+    "contains",
+    "for_update",
+    "has_element",
+    "insert_ignore",
+    "is_postgres",
+    "open_engine",
+    "store_errors",
+    "transaction",
+    "upsert",
+]
+
+S = TypeVar("S", bound=Select[Any])
+
+_LOCK_TIMEOUT_S = 10
+"""How long a statement waits for somebody else's lock before ``StoreUnavailable``."""
+
+_CONNECT_TIMEOUT_S = 3
+
+_PASSING_SQLITE = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+    }
+)
+"""Primary result codes that pass by themselves. SQLITE_ERROR is not one: that is our SQL."""
+
+_PASSING_POSTGRES = frozenset({"40001", "40P01", "55P03", "25006"})
+"""Serialization failure, deadlock, lock not available, and a primary that became a standby."""
+
+_READ_ONLY_TRANSACTION = "25006"
+
+
+def open_engine(url: str, *, pool_size: int = 5, read_only: bool = False, application_name: str = "dagway") -> Engine:
+    """Return an engine with at most ``pool_size`` connections; connects at first use.
+
+    ``read_only`` engines refuse every write, whatever the role behind them. A broken connection
+    empties the pool: the call that noticed raises, the next one connects anew.
+
+    Raises:
+        ConfigInvalid: ``url`` names no database Dagway can work on.
+    """
+    parsed = _normalise(url)
+    common: dict[str, Any] = {
+        "pool_size": pool_size,
+        "max_overflow": 0,
+        "pool_timeout": _LOCK_TIMEOUT_S,
+        "poolclass": QueuePool,
+        "pool_use_lifo": True,
+        "json_serializer": _dump_json,
+    }
+    if parsed.get_backend_name() == "postgresql":
+        return _open_postgres(parsed, common, read_only, application_name)
+    return _open_sqlite(parsed, common, read_only)
+
+
+def is_postgres(bind: Engine | Connection) -> bool:
+    """Tell which of the two databases this is; only the migrations and this file may care."""
+    return bind.dialect.name == "postgresql"
+
+
+def _normalise(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except exc.ArgumentError as error:
+        raise ConfigInvalid("database URL: expected postgresql://… or sqlite:///…") from error
+    if parsed.drivername in {"postgres", "postgresql", "postgresql+psycopg2"}:
+        # SQLAlchemy 2.1 takes a bare postgresql:// for psycopg 3.
+        return parsed.set(drivername="postgresql+psycopg2")
+    if parsed.drivername in {"sqlite", "sqlite+pysqlite"}:
+        if not parsed.database or parsed.database == ":memory:":
+            raise ConfigInvalid("database URL: SQLite needs a file, as in sqlite:////var/lib/dagway/dagway.db")
+        return parsed
+    raise ConfigInvalid(f"database URL: {parsed.drivername} is neither postgresql nor sqlite")
+
+
+def _dump_json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _open_postgres(url: URL, common: dict[str, Any], read_only: bool, application_name: str) -> Engine:
+    given = url.query.get("options", "")
+    settings = [
+        given if isinstance(given, str) else " ".join(given),
+        r"-c default_transaction_isolation=read\ committed",
+        "-c timezone=UTC",
+        f"-c lock_timeout={_LOCK_TIMEOUT_S}s",
+    ]
+    if read_only:
+        settings.append("-c default_transaction_read_only=on")
+    arguments: dict[str, Any] = {
+        "connect_timeout": _CONNECT_TIMEOUT_S,
+        "application_name": application_name,
+        "keepalives": 1,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        # A peer that vanished in the middle of a statement is noticed by this, not by keepalives.
+        "tcp_user_timeout": _LOCK_TIMEOUT_S * 1000,
+    }
+    wanted = {name: value for name, value in arguments.items() if name not in url.query}
+    engine = create_engine(
+        url.difference_update_query(["options"]),
+        connect_args=wanted | {"options": " ".join(settings).strip()},
+        executemany_mode="values_plus_batch",
+        **common,
+    )
+    if not read_only:
+        event.listen(engine, "handle_error", _leave_standby)
+    return engine
+
+
+def _leave_standby(context: ExceptionContext) -> None:
+    # After a failover the old primary may answer, but only reads: connect anew to find the new one.
+    if getattr(context.original_exception, "pgcode", None) == _READ_ONLY_TRANSACTION:
+        context.is_disconnect = True
+
+
+def _open_sqlite(url: URL, common: dict[str, Any], read_only: bool) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": _LOCK_TIMEOUT_S, "check_same_thread": False}, **common)
+
+    def on_connect(connection: DBAPIConnection, _record: object) -> None:
+        # The driver's own transactions begin late and end before DDL: updates got lost, and a
+        # failed migration left its tables behind. From here on we say BEGIN ourselves.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute("PRAGMA synchronous=FULL")
+        if read_only:
+            cursor.execute("PRAGMA query_only=ON")
+        else:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.close()
+
+    def on_begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+    event.listen(engine, "connect", on_connect)
+    event.listen(engine, "begin", on_begin)
+    return engine
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Translate what SQLAlchemy and the drivers raise, once.
+
+    A commit that was cut off raises StoreUnavailable too: it may or may not have happened.
+
+    Raises:
+        StoreUnavailable: away, busy, deadlocked, timed out on a lock: the same call may succeed.
+        AlreadyExists: a constraint refused the row.
+    """
+    try:
+        yield
+    except exc.IntegrityError as error:
+        raise AlreadyExists(str(error.orig).strip()) from error
+    except exc.TimeoutError as error:
+        raise StoreUnavailable("all database connections of this process are in use") from error
+    except exc.DBAPIError as error:
+        if not _passes(error):
+            raise
+        raise StoreUnavailable(str(error.orig).strip() or type(error.orig).__name__) from error
+
+
+def _passes(error: exc.DBAPIError) -> bool:
+    origin = error.orig
+    if isinstance(origin, sqlite3.Error):
+        code: int = getattr(origin, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+        return code & 0xFF in _PASSING_SQLITE
+    if error.connection_invalidated or isinstance(error, exc.OperationalError | exc.InterfaceError):
+        return True
+    return getattr(origin, "pgcode", None) in _PASSING_POSTGRES
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """Run the block in one transaction: committed at its end, rolled back if it raises.
+
+    Raises:
+        StoreUnavailable, AlreadyExists: see ``store_errors``.
+    """
+    with store_errors(), engine.begin() as connection:
+        yield connection
+
+
+def for_update(select: S, *, skip_locked: bool = False) -> S:
+    """Lock the rows read until the transaction ends; ``skip_locked``: leave out those locked.
+
+    SQLite has no row locks and needs none: its write transactions come one after the other.
+    """
+    return select.with_for_update(skip_locked=skip_locked)
+
+
+def _dialect_insert(bind: Engine | Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    return postgresql.insert(table) if is_postgres(bind) else sqlite.insert(table)
+
+
+def insert_ignore(bind: Engine | Connection, table: Table) -> Insert:
+    """Return an INSERT that leaves out rows whose key is taken. Add ``returning`` to learn which went in."""
+    return _dialect_insert(bind, table).on_conflict_do_nothing()
+
+
+def upsert(bind: Engine | Connection, table: Table, update: Sequence[str], *, key: Sequence[str] = ()) -> Insert:
+    """Return an INSERT that sets the ``update`` columns where a row with that ``key`` exists.
+
+    ``key`` defaults to the primary key.
+    """
+    insert = _dialect_insert(bind, table)
+    return insert.on_conflict_do_update(
+        index_elements=list(key) or list(table.primary_key.columns),
+        set_={name: insert.excluded[name] for name in update},
+    )
+
+
+class contains(FunctionElement[bool]):  # noqa: N801 - used as an SQL function
+    """``contains(column, text)``: case-sensitive on both (LIKE is not, on SQLite), no wildcards."""
+
+    type = Boolean()
+    name = "contains"
+    inherit_cache = True
+
+
+@compiles(contains, "postgresql")
+def _contains_postgres(element: contains, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"(strpos({compiler.process(element.clauses, **kw)}) > 0)"
+
+
+@compiles(contains, "sqlite")
+def _contains_sqlite(element: contains, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"(instr({compiler.process(element.clauses, **kw)}) > 0)"
+
+
+class has_element(FunctionElement[bool]):  # noqa: N801 - used as an SQL function
+    """``has_element(column, text)``: whether a JSON array of strings holds this one."""
+
+    type = Boolean()
+    name = "has_element"
+    inherit_cache = True
+
+
+@compiles(has_element, "postgresql")
+def _has_element_postgres(element: has_element, compiler: SQLCompiler, **kw: Any) -> str:
+    array, item = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"EXISTS (SELECT 1 FROM json_array_elements_text({array}) AS item(value) WHERE item.value = {item})"
+
+
+@compiles(has_element, "sqlite")
+def _has_element_sqlite(element: has_element, compiler: SQLCompiler, **kw: Any) -> str:
+    array, item = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"EXISTS (SELECT 1 FROM json_each({array}) AS item WHERE item.value = {item})"
+
+
+class bytewise(FunctionElement[str]):  # noqa: N801 - used as an SQL function
+    """``bytewise(column)``: to be ordered by code point, not by whatever locale the server was made with."""
+
+    type = String()
+    name = "bytewise"
+    inherit_cache = True
+
+
+@compiles(bytewise, "postgresql")
+def _bytewise_postgres(element: bytewise, compiler: SQLCompiler, **kw: Any) -> str:
+    return f'({compiler.process(element.clauses, **kw)} COLLATE "C")'
+
+
+@compiles(bytewise, "sqlite")
+def _bytewise_sqlite(element: bytewise, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"({compiler.process(element.clauses, **kw)})"
