@@ -1,0 +1,123 @@
+"""Fixtures for all tests: real servers, one pair per test process, begun when first asked for.
+
+Each pytest-xdist worker has servers of its own, so a test may stop and kill them without harming
+its neighbours. ``DAGWAY_AMQP_URL`` and ``DAGWAY_DATABASE_URL`` in the environment replace them for
+tests that only talk to a server; tests that break one always break their own.
+"""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg2
+import pytest
+from psycopg2 import sql
+
+from shared import ids
+from tests.harness.servers import PostgresServer, RabbitServer, postgres_bin, rabbit_bin
+
+_FOUND = {"rabbitmq": rabbit_bin, "postgres": postgres_bin}
+_OURS = {name: value for name, value in os.environ.items() if name.startswith("DAGWAY_")}
+
+
+def need(service: str) -> None:
+    """Skip the test when ``service`` is not installed; under ``CI=true`` that is a failure."""
+    if _FOUND[service]() is not None:
+        return
+    msg = f"{service} is not installed: run scripts/ensure-servers, as root"
+    if os.environ.get("CI") == "true":
+        pytest.fail(msg)
+    pytest.skip(msg)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say loudly which servers were missing: a skipped test looks too much like a passed one."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    missing = sorted({name for name in _FOUND for report in skipped if f"{name} is not installed" in str(report.longrepr)})
+    for name in missing:
+        terminalreporter.write_sep("!", f"NOT TESTED: everything that needs {name}", red=True, bold=True)
+    if missing:
+        terminalreporter.write_line("scripts/ensure-servers installs what is missing (Debian, as root).")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_of_the_developers() -> None:
+    for name in _OURS:
+        del os.environ[name]
+
+
+@pytest.fixture(autouse=True)
+def _no_network_in_unit_tests(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if Path(__file__).with_name("unit") not in request.path.parents:
+        return
+
+    def refuse(link: socket.socket, address: object) -> None:
+        msg = f"a unit test connects to {address!r} ({link.family.name})"
+        raise AssertionError(msg)
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture(scope="session")
+def _rabbit() -> Iterator[RabbitServer]:
+    need("rabbitmq")
+    with RabbitServer() as server:
+        yield server
+
+
+@pytest.fixture
+def rabbit_server(_rabbit: RabbitServer) -> RabbitServer:
+    """A running RabbitMQ of this test process's own: free to stop, kill and restart."""
+    if not _rabbit.running:
+        _rabbit.start()
+    return _rabbit
+
+
+@pytest.fixture
+def amqp_url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty vhost (of ``DAGWAY_AMQP_URL`` as it is, if that is set)."""
+    if given := _OURS.get("DAGWAY_AMQP_URL"):
+        return given
+    server: RabbitServer = request.getfixturevalue("rabbit_server")
+    return server.create_vhost()
+
+
+@pytest.fixture(scope="session")
+def _postgres() -> Iterator[PostgresServer]:
+    need("postgres")
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_server(_postgres: PostgresServer) -> PostgresServer:
+    """A running Postgres of this test process's own: free to stop, kill and restart."""
+    if not _postgres.running:
+        _postgres.start()
+    return _postgres
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of an empty Postgres database, whose user may do anything in it."""
+    if given := _OURS.get("DAGWAY_DATABASE_URL"):
+        yield from _database_on(given)
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    yield server.create_database()
+
+
+def _database_on(url: str) -> Iterator[str]:
+    """Make a database on a server that is not ours, and drop it afterwards."""
+    name = sql.Identifier(database := f"dagway_test_{ids.new_token()}")
+    with closing(psycopg2.connect(url)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(sql.SQL("CREATE DATABASE {}").format(name))
+            try:
+                yield urlunsplit(urlsplit(url)._replace(path=f"/{database}"))
+            finally:
+                cursor.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))

@@ -1,0 +1,1 @@
+"""One part of Dagway at a time, against real servers."""
