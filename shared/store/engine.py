@@ -35,7 +35,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from shared.errors import AlreadyExists, ConfigInvalid, StoreUnavailable
+from shared.errors import AlreadyExists, ConfigInvalid, InvariantBroken, StoreUnavailable
 
 __all__ = [
     "bytewise",
@@ -71,10 +71,12 @@ _PASSING_SQLITE = frozenset(
 )
 """Primary result codes that pass by themselves. SQLITE_ERROR is not one: that is our SQL."""
 
-_PASSING_POSTGRES = frozenset({"40001", "40P01", "55P03", "25006"})
-"""Serialization failure, deadlock, lock not available, and a primary that became a standby."""
+_PASSING_POSTGRES = frozenset({"40001", "40P01", "55P03"})
+"""Serialization failure, deadlock, lock not available."""
 
 _READ_ONLY_TRANSACTION = "25006"
+_UNIQUE_VIOLATION = "23505"
+_SQLITE_UNIQUE = frozenset({sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY})
 
 
 def open_engine(url: str, *, pool_size: int = 5, read_only: bool = False, application_name: str = "dagway") -> Engine:
@@ -194,18 +196,26 @@ def store_errors() -> Iterator[None]:
 
     Raises:
         StoreUnavailable: away, busy, deadlocked, timed out on a lock: the same call may succeed.
-        AlreadyExists: a constraint refused the row.
+        AlreadyExists: the key is taken.
+        InvariantBroken: another constraint refused the row: a reference to nothing, a missing value.
     """
     try:
         yield
     except exc.IntegrityError as error:
-        raise AlreadyExists(str(error.orig).strip()) from error
+        kind = AlreadyExists if _is_duplicate(error.orig) else InvariantBroken
+        raise kind(str(error.orig).strip()) from error
     except exc.TimeoutError as error:
         raise StoreUnavailable("all database connections of this process are in use") from error
     except exc.DBAPIError as error:
         if not _passes(error):
             raise
         raise StoreUnavailable(str(error.orig).strip() or type(error.orig).__name__) from error
+
+
+def _is_duplicate(origin: BaseException | None) -> bool:
+    if isinstance(origin, sqlite3.Error):
+        return getattr(origin, "sqlite_errorcode", None) in _SQLITE_UNIQUE
+    return getattr(origin, "pgcode", None) == _UNIQUE_VIOLATION
 
 
 def _passes(error: exc.DBAPIError) -> bool:
@@ -223,7 +233,7 @@ def transaction(engine: Engine) -> Iterator[Connection]:
     """Run the block in one transaction: committed at its end, rolled back if it raises.
 
     Raises:
-        StoreUnavailable, AlreadyExists: see ``store_errors``.
+        StoreUnavailable, AlreadyExists, InvariantBroken: see ``store_errors``.
     """
     with store_errors(), engine.begin() as connection:
         yield connection
