@@ -181,6 +181,7 @@ nodes = Table(
     _col("outputs", JSON),
     _col("started_at", UTCDateTime, nullable=True),
     _col("finished_at", UTCDateTime, nullable=True),
+    _col("retry_at", UTCDateTime, nullable=True),
     _col("token", String(64), nullable=True),
     _col("token_state", String(12), nullable=True),
     _col("token_worker", String(200), nullable=True),

@@ -1,0 +1,245 @@
+"""``advance``: the one function through which a DAG-run ever changes.
+
+Guarantees, each a property test: a terminal run is left by an explicit retry only; the same report
+twice changes nothing the second time; a node has at most one open attempt; every unfinished run has
+an open attempt, a timer or a place in a queue; a step starts only after its dependencies ended.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from services.scheduler.core import reports
+from services.scheduler.core.decision import Decision, Forget, Halt, Ignored, Refused, WakeAt
+from services.scheduler.core.draft import Draft
+from services.scheduler.core.messages import (
+    AttemptLost,
+    Begin,
+    Dequeue,
+    PatchNode,
+    Retry,
+    Stop,
+    TaskUndelivered,
+    TimerFired,
+)
+from services.scheduler.core.model import Node, Run
+from services.scheduler.core.plan import HANDLER, PREPARE, STEP, Plan
+from services.scheduler.core.settle import settle
+from shared.contracts.events import AttemptFinished, AttemptStarted, TaskRedelivered
+from shared.status import AttemptState, NodeStatus, RunStatus
+
+__all__ = ["Message", "advance", "carry_over", "fresh_nodes"]
+
+Message = (
+    Begin
+    | Stop
+    | Dequeue
+    | Retry
+    | PatchNode
+    | AttemptLost
+    | TaskUndelivered
+    | TimerFired
+    | AttemptStarted
+    | AttemptFinished
+    | TaskRedelivered
+)
+
+_KEPT = frozenset({NodeStatus.SUCCEEDED, NodeStatus.PARTIALLY_SUCCEEDED, NodeStatus.SKIPPED, NodeStatus.WAITING})
+
+
+def fresh_nodes(plan: Plan, *, prepare: bool) -> tuple[Node, ...]:
+    """Return the nodes of a run that has not begun: steps, handlers, and the prepare if it needs one."""
+    last = len(plan.dag.steps)
+    nodes = [Node(idx, STEP if idx < last else HANDLER, step.name) for idx, step in enumerate(plan.steps)]
+    if prepare:
+        nodes.append(Node(len(nodes), PREPARE, "prepare"))
+    return tuple(nodes)
+
+
+def advance(run: Run, message: Message, now: datetime) -> Decision:
+    """Decide what ``message`` does to ``run`` at the moment ``now`` (aware UTC)."""
+    draft = Draft(run, now)
+    match message:
+        case Begin():
+            answer = _begin(draft, message)
+        case Stop():
+            answer = _stop(draft, message)
+        case Dequeue():
+            answer = _dequeue(draft, message)
+        case Retry():
+            answer = _retry(draft, message)
+        case PatchNode():
+            return _patch(draft, message)
+        case TimerFired():
+            answer = _timer(draft, message)
+        case _:
+            answer = _report(draft, message)
+    if answer is not None:
+        return answer
+    settle(draft)
+    return draft.done()
+
+
+def _report(
+    draft: Draft, message: AttemptStarted | AttemptFinished | TaskRedelivered | AttemptLost | TaskUndelivered
+) -> Ignored | None:
+    if message.node >= len(draft.nodes):
+        return Ignored("no such node")
+    match message:
+        case AttemptStarted():
+            return reports.started(draft, message)
+        case AttemptFinished():
+            return reports.finished(draft, message)
+        case TaskRedelivered():
+            return reports.redelivered(draft, message)
+        case AttemptLost():
+            return reports.lost(draft, message)
+        case TaskUndelivered():
+            return reports.undelivered(draft, message)
+
+
+def _begin(draft: Draft, message: Begin) -> Ignored | None:
+    if draft.run.status not in {RunStatus.QUEUED, RunStatus.NOT_STARTED}:
+        return Ignored("already begun")
+    draft.become(RunStatus.RUNNING, "begins", message.by, started_at=draft.now)
+    _limit_time(draft)
+    return None
+
+
+def _limit_time(draft: Draft) -> None:
+    limit_s = draft.run.plan.dag.timeout_sec
+    if limit_s > 0:
+        draft.effects.append(WakeAt(-1, "timeout", draft.now + timedelta(seconds=limit_s)))
+
+
+def _stop(draft: Draft, message: Stop) -> Ignored | Refused | None:
+    if draft.run.status is RunStatus.WAITING:
+        draft.become(RunStatus.ABORTED, "stopped while waiting for approval", message.by, finished_at=draft.now)
+        return None
+    if draft.run.status is not RunStatus.RUNNING:
+        return Refused("not_running", f"DAG-run is {draft.run.status}, not running")
+    if draft.run.stop_reason:
+        return Ignored("stopping already", tuple(_halts(draft, "stop asked again")))
+    _bring_to_a_stop(draft, "stop", message.by)
+    return None
+
+
+def _bring_to_a_stop(draft: Draft, reason: str, by: str) -> None:
+    draft.set_run(stop_reason=reason)
+    draft.note(None, f"stopping: {reason}", by)
+    for node in draft.nodes:
+        if node.attempt is not None and node.attempt.state is AttemptState.DISPATCHED:
+            draft.withdraw(node.idx, reason)
+        if draft.nodes[node.idx].status is NodeStatus.RUNNING and draft.nodes[node.idx].attempt is None:
+            draft.move(node.idx, NodeStatus.ABORTED, reason, by, finished_at=draft.now, retry_at=None)
+    draft.effects.extend(_halts(draft, reason))
+
+
+def _halts(draft: Draft, reason: str) -> list[Halt]:
+    return [
+        Halt(node.attempt.worker_id, node.attempt.token, revoked=False, reason=reason)
+        for node in draft.nodes
+        if node.attempt is not None and node.attempt.worker_id is not None
+    ]
+
+
+def _dequeue(draft: Draft, message: Dequeue) -> Refused | None:
+    if draft.run.status is not RunStatus.QUEUED:
+        return Refused("bad_request", f"DAG-run is {draft.run.status}, not queued")
+    draft.become(RunStatus.ABORTED, "dequeued", message.by, finished_at=draft.now)
+    draft.effects.append(Forget())
+    return None
+
+
+def _retry(draft: Draft, message: Retry) -> Refused | None:
+    run = draft.run
+    if run.status in {RunStatus.RUNNING, RunStatus.QUEUED}:
+        return Refused("already_running", f"DAG-run is {run.status} already")
+    if message.step and message.step not in run.plan.index:
+        return Refused("not_found", f"step {message.step} not found")
+    draft.become(
+        RunStatus.RUNNING,
+        f"retry of step {message.step}" if message.step else "retry",
+        message.by,
+        run_attempt=run.run_attempt + 1,
+        only_step=message.step,
+        stop_reason="",
+        error="",
+        started_at=draft.now,
+        finished_at=None,
+    )
+    for idx in _to_run_again(draft, message.step):
+        node = draft.nodes[idx]
+        if node.status is not NodeStatus.NOT_STARTED:
+            draft.move(idx, NodeStatus.NOT_STARTED, "reset by retry", message.by)
+        draft.set_node(
+            idx,
+            number=0,
+            retry_count=0,
+            done_count=0,
+            exit_code=None,
+            error="",
+            stdout="",
+            stderr="",
+            outputs={},
+            started_at=None,
+            finished_at=None,
+            retry_at=None,
+        )
+    _limit_time(draft)
+    return None
+
+
+def _to_run_again(draft: Draft, step: str) -> list[int]:
+    """Return the nodes a retry resets (workflow language, section 5.10)."""
+    plan = draft.run.plan
+    again = {node.idx for node in draft.nodes if node.kind == HANDLER}
+    prepare = draft.run.prepare
+    if prepare is not None and prepare.status is not NodeStatus.SUCCEEDED:
+        again.add(prepare.idx)
+    if step:
+        return sorted(again | {plan.index[step]})
+    for node in draft.steps:
+        if node.status not in _KEPT:
+            again.add(node.idx)
+            if node.status is not NodeStatus.NOT_STARTED:
+                again.update(plan.descendants(node.idx))
+    return sorted(again)
+
+
+def _patch(draft: Draft, message: PatchNode) -> Decision:
+    if message.step not in draft.run.plan.index:
+        return Refused("not_found", f"step {message.step} not found")
+    if draft.run.status is RunStatus.RUNNING:
+        return Refused("bad_request", "DAG-run is running: its steps cannot be edited")
+    idx = draft.run.plan.index[message.step]
+    was = draft.nodes[idx].status
+    # By hand anything goes: this is the one change that the table does not rule.
+    draft.set_node(idx, status=message.status)
+    draft.note(idx, f"set by hand, was {was}", message.by)
+    return draft.done()
+
+
+def _timer(draft: Draft, message: TimerFired) -> Ignored | None:
+    if draft.run.status is not RunStatus.RUNNING:
+        return Ignored("the run is over")
+    if message.kind == "timeout":
+        started_at, limit = draft.run.started_at, timedelta(seconds=draft.run.plan.dag.timeout_sec)
+        if draft.run.stop_reason or started_at is None or draft.now < started_at + limit:
+            return Ignored("not due")
+        _bring_to_a_stop(draft, "timeout", "scheduler")
+        return None
+    node = draft.nodes[message.node]
+    if node.attempt is not None or node.status is not NodeStatus.RUNNING:
+        return Ignored("not waiting")
+    return None
+
+
+def carry_over(run: Run, source: Run) -> Run:
+    """Give a new ``run`` of the same spec the results of ``source``'s successful steps."""
+    nodes = tuple(
+        replace(old, attempt=None) if old.status in _KEPT and old.kind == STEP else new
+        for new, old in zip(run.nodes, source.nodes, strict=False)
+    )
+    return replace(run, nodes=nodes + run.nodes[len(nodes) :], env=source.env, params=source.params)
+
+

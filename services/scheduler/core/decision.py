@@ -1,0 +1,119 @@
+"""What ``advance`` answers: the new state, what changed, and what the shell must do about it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.scheduler.core.model import Run
+from shared.contracts.tasks import Task
+from shared.status import AttemptState
+
+__all__ = [
+    "Advanced",
+    "ClosedAttempt",
+    "Decision",
+    "Dispatch",
+    "Effect",
+    "Forget",
+    "Halt",
+    "Ignored",
+    "Refused",
+    "Transition",
+    "WakeAt",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One change of a run (``node`` is ``None``) or of a node. ``seq`` is gap-free per run."""
+
+    seq: int
+    node: int | None
+    was: str
+    became: str
+    why: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """Send ``task`` to one worker's own route, or (``worker_id`` ``None``) to any with the labels."""
+
+    task: Task
+    worker_id: str | None
+    selector: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """Tell a worker to end an attempt; ``revoked``: it lost its right to report already."""
+
+    worker_id: str
+    token: str
+    revoked: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WakeAt:
+    """Send ``TimerFired(node, kind)`` at ``due_at``; a timer of the same node and kind is replaced.
+
+    ``node`` is -1 for the run itself.
+    """
+
+    node: int
+    kind: str
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedAttempt:
+    """Record how an attempt ended: written once, never changed."""
+
+    token: str
+    node: int
+    run_attempt: int
+    number: int
+    state: AttemptState
+    outcome: str | None
+    worker_id: str | None
+    incarnation: str | None
+    exit_code: int | None
+    error: str
+    dispatched_at: datetime
+    started_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Remove the run: it was only ever queued (REST contract 5.8, dequeue)."""
+
+
+Effect = Dispatch | Halt | WakeAt | ClosedAttempt | Forget
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """The run changed."""
+
+    run: Run
+    transitions: tuple[Transition, ...]
+    effects: tuple[Effect, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A fact that changes nothing (a duplicate, a stale token). Counted, never an error."""
+
+    why: str
+    effects: tuple[Effect, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A command that the run's state forbids; ``code`` is an error code of the REST contract."""
+
+    code: str
+    message: str
+
+
+Decision = Advanced | Ignored | Refused

@@ -1,0 +1,117 @@
+"""A run being decided upon: the one mutable thing in the core, alive for one call of ``advance``.
+
+It numbers transitions, makes tokens, and refuses changes that ``table`` does not list.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from services.scheduler.core.decision import Advanced, ClosedAttempt, Effect, Halt, Transition
+from services.scheduler.core.model import Node, OpenAttempt, Run
+from services.scheduler.core.table import NODE_CHANGES, RUN_CHANGES
+from shared.errors import InvariantBroken
+from shared.status import AttemptState, NodeStatus, RunStatus
+
+__all__ = ["Draft"]
+
+
+class Draft:
+    """``run`` as it was, plus what was decided since. ``now`` is the moment of the decision."""
+
+    def __init__(self, run: Run, now: datetime) -> None:
+        self.run = replace(run, version=run.version + 1)
+        self.now = now
+        self._nodes = list(run.nodes)
+        self._transitions: list[Transition] = []
+        self.effects: list[Effect] = []
+
+    @property
+    def nodes(self) -> list[Node]:
+        return self._nodes
+
+    @property
+    def steps(self) -> list[Node]:
+        return self._nodes[: len(self.run.plan.dag.steps)]
+
+    def done(self) -> Advanced:
+        """Return the decision."""
+        return Advanced(replace(self.run, nodes=tuple(self._nodes)), tuple(self._transitions), tuple(self.effects))
+
+    def set_run(self, **changes: Any) -> None:
+        """Change facts of the run other than its status."""
+        self.run = replace(self.run, **changes)
+
+    def become(self, status: RunStatus, why: str, by: str, **changes: Any) -> None:
+        """Move the run to ``status``. Raises ``InvariantBroken`` where ``table`` forbids it."""
+        was = self.run.status
+        if status not in RUN_CHANGES[was]:
+            raise InvariantBroken(f"run {self.run.run_key}: {was} cannot become {status}")
+        self.run = replace(self.run, status=status, **changes)
+        self._note(None, was, status, why, by)
+
+    def set_node(self, idx: int, **changes: Any) -> None:
+        """Change facts of a node other than its status."""
+        self._nodes[idx] = replace(self._nodes[idx], **changes)
+
+    def move(self, idx: int, status: NodeStatus, why: str, by: str = "scheduler", **changes: Any) -> None:
+        """Move a node to ``status``. Raises ``InvariantBroken`` where ``table`` forbids it."""
+        node = self._nodes[idx]
+        if status not in NODE_CHANGES[node.status]:
+            raise InvariantBroken(f"run {self.run.run_key}, node {node.name}: {node.status} cannot become {status}")
+        self._nodes[idx] = replace(node, status=status, **changes)
+        self._note(idx, node.status, status, why, by)
+
+    def note(self, idx: int | None, why: str, by: str = "scheduler") -> None:
+        """Record something worth knowing that changes no status."""
+        status = self.run.status if idx is None else self._nodes[idx].status
+        self._note(idx, status, status, why, by)
+
+    def open_attempt(self, idx: int, worker_id: str | None) -> str:
+        """Give the node its next attempt and return the token: unique, for the version never repeats."""
+        node = self._nodes[idx]
+        if node.attempt is not None:
+            raise InvariantBroken(f"run {self.run.run_key}, node {node.name}: a second open attempt")
+        token = f"{self.run.run_key}:{self.run.version}:{idx}"
+        attempt = OpenAttempt(token, AttemptState.DISPATCHED, self.now, worker_id)
+        self._nodes[idx] = replace(node, attempt=attempt, number=node.number + 1)
+        return token
+
+    def close_attempt(
+        self, idx: int, state: AttemptState, *, outcome: str | None = None, exit_code: int | None = None, error: str = ""
+    ) -> None:
+        """End the node's open attempt, keeping its record."""
+        node = self._nodes[idx]
+        attempt = node.attempt
+        if attempt is None:
+            raise InvariantBroken(f"run {self.run.run_key}, node {node.name}: no open attempt to close")
+        self.effects.append(
+            ClosedAttempt(
+                token=attempt.token,
+                node=idx,
+                run_attempt=self.run.run_attempt,
+                number=node.number,
+                state=state,
+                outcome=outcome,
+                worker_id=attempt.worker_id,
+                incarnation=attempt.incarnation,
+                exit_code=exit_code,
+                error=error,
+                dispatched_at=attempt.dispatched_at,
+                started_at=node.started_at if attempt.state is AttemptState.RUNNING else None,
+            )
+        )
+        self._nodes[idx] = replace(node, attempt=None)
+
+    def withdraw(self, idx: int, why: str) -> None:
+        """Take back an attempt that was dispatched and never started; the try does not count."""
+        attempt = self._nodes[idx].attempt
+        self.close_attempt(idx, AttemptState.WITHDRAWN, error=why)
+        self.set_node(idx, number=self._nodes[idx].number - 1)
+        if attempt is not None and attempt.worker_id is not None:
+            self.effects.append(Halt(attempt.worker_id, attempt.token, revoked=True, reason=why))
+
+    def _note(self, idx: int | None, was: str, became: str, why: str, by: str) -> None:
+        seq = self.run.last_seq + 1
+        self.run = replace(self.run, last_seq=seq)
+        self._transitions.append(Transition(seq, idx, str(was), str(became), why, by))

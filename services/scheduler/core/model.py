@@ -1,0 +1,102 @@
+"""The state of one DAG-run, frozen: what ``advance`` takes and gives back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+
+from services.scheduler.core.plan import Plan
+from shared.status import AttemptState, NodeStatus, RunStatus
+
+__all__ = ["Node", "OpenAttempt", "Run"]
+
+Pairs = tuple[tuple[str, str], ...]
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAttempt:
+    """The one try of a node that may still report. Its ``token`` is the fence.
+
+    ``worker_id`` is who runs it, or, while it is only dispatched, whose own route it waits on
+    (``None``: any worker's). ``incarnation`` is known once it runs.
+    """
+
+    token: str
+    state: AttemptState
+    dispatched_at: datetime
+    worker_id: str | None = None
+    incarnation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A step, handler or prepare of a run. ``number`` counts its attempts within the run's attempt.
+
+    A node that waits for its retry interval is ``running`` with no open attempt, until ``retry_at``.
+    """
+
+    idx: int
+    kind: str
+    name: str
+    status: NodeStatus = NodeStatus.NOT_STARTED
+    number: int = 0
+    retry_count: int = 0
+    done_count: int = 0
+    exit_code: int | None = None
+    error: str = ""
+    stdout: str = ""
+    stderr: str = ""
+    outputs: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    retry_at: datetime | None = None
+    attempt: OpenAttempt | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One DAG-run. ``version`` grows with every decision and guards the save.
+
+    ``env`` and ``params`` hold values once they are evaluated; until then ``env`` is empty and
+    ``given`` keeps the params text as asked for. ``worker_id`` is the worker the run sticks to.
+    ``stop_reason`` is empty, or why nothing new may start: ``stop``, ``timeout``, ``precondition``,
+    ``init``, ``prepare``.
+    """
+
+    run_key: str
+    plan: Plan
+    dag_name: str
+    dag_run_id: str
+    root_dag_name: str
+    root_dag_run_id: str
+    status: RunStatus
+    created_at: datetime
+    nodes: tuple[Node, ...]
+    version: int = 0
+    last_seq: int = 0
+    run_attempt: int = 1
+    queue: str = ""
+    given: str = ""
+    params: Pairs = ()
+    params_json: str | None = None
+    env: Pairs = ()
+    worker_id: str | None = None
+    incarnation: str | None = None
+    stop_reason: str = ""
+    only_step: str = ""
+    error: str = ""
+    queued_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def steps(self) -> tuple[Node, ...]:
+        """The nodes of the dag's steps, without handlers and prepare."""
+        return self.nodes[: len(self.plan.dag.steps)]
+
+    @property
+    def prepare(self) -> Node | None:
+        """The node that evaluates env, params and preconditions on a worker, if the dag needs one."""
+        last = self.nodes[-1] if self.nodes else None
+        return last if last is not None and last.kind == "prepare" else None

@@ -1,0 +1,68 @@
+"""The static shape of a dag: who depends on whom, by node index. Computed once per spec."""
+
+from collections import deque
+from dataclasses import dataclass
+from functools import cached_property
+
+from shared.spec.model import Dag, Handler, Step
+
+__all__ = ["HANDLER", "PREPARE", "STEP", "Plan"]
+
+STEP, HANDLER, PREPARE = "step", "handler", "prepare"
+
+_HANDLERS = tuple(Handler)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A dag with its steps numbered ``0..n-1`` in order of definition, then its handlers.
+
+    ``ancestors`` lists nearest first: breadth first over the dependency lists, which is the order in
+    which equally named outputs win (workflow language, section 3.5).
+    """
+
+    dag: Dag
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        return self.dag.steps + tuple(self.dag.handlers[handler] for handler in _HANDLERS if handler in self.dag.handlers)
+
+    @cached_property
+    def handlers(self) -> dict[Handler, int]:
+        defined = [handler for handler in _HANDLERS if handler in self.dag.handlers]
+        return {handler: len(self.dag.steps) + position for position, handler in enumerate(defined)}
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        return {step.name: position for position, step in enumerate(self.dag.steps)}
+
+    @cached_property
+    def depends(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(tuple(self.index[name] for name in step.depends) for step in self.dag.steps)
+
+    @cached_property
+    def dependents(self) -> tuple[tuple[int, ...], ...]:
+        found: list[list[int]] = [[] for _ in self.dag.steps]
+        for position, names in enumerate(self.depends):
+            for parent in names:
+                found[parent].append(position)
+        return tuple(tuple(children) for children in found)
+
+    def ancestors(self, position: int) -> tuple[int, ...]:
+        """Return all steps before step ``position``, nearest first."""
+        return self._closure(position, self.depends)
+
+    def descendants(self, position: int) -> tuple[int, ...]:
+        """Return all steps after step ``position``, nearest first."""
+        return self._closure(position, self.dependents)
+
+    @staticmethod
+    def _closure(position: int, edges: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
+        seen: dict[int, None] = {}
+        todo = deque(edges[position])
+        while todo:
+            current = todo.popleft()
+            if current not in seen:
+                seen[current] = None
+                todo.extend(edges[current])
+        return tuple(seen)

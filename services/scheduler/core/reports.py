@@ -1,0 +1,193 @@
+"""What workers' reports and their silence do to a run."""
+
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+
+from services.scheduler.core.decision import Halt, Ignored, WakeAt
+from services.scheduler.core.draft import Draft
+from services.scheduler.core.messages import AttemptLost, TaskUndelivered
+from services.scheduler.core.model import Node
+from services.scheduler.core.plan import HANDLER, PREPARE
+from services.scheduler.core.rules import lets_dependents_run, retry_wait_s
+from shared.contracts.events import AttemptFinished, AttemptStarted, TaskRedelivered
+from shared.spec.model import Handler
+from shared.status import AttemptState, NodeStatus
+
+__all__ = ["finished", "lost", "redelivered", "started", "undelivered"]
+
+LOST_EXIT_CODE = -1
+_STATUS = {
+    "succeeded": NodeStatus.SUCCEEDED,
+    "skipped": NodeStatus.SKIPPED,
+    "aborted": NodeStatus.ABORTED,
+    "failed": NodeStatus.FAILED,
+    "timed_out": NodeStatus.FAILED,
+    "broken": NodeStatus.FAILED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How an attempt ended, however it became known. ``final``: no retry policy may apply."""
+
+    outcome: str
+    exit_code: int
+    error: str
+    final: bool = False
+    any_code: bool = False
+
+
+def started(draft: Draft, event: AttemptStarted) -> Ignored | None:
+    """A worker holds the attempt from now on. A stale or second holder is told to let go."""
+    node = draft.nodes[event.node]
+    attempt = node.attempt
+    if attempt is None or attempt.token != event.token:
+        return Ignored("stale token", (Halt(event.worker_id, event.token, revoked=True, reason="stale token"),))
+    if attempt.state is AttemptState.RUNNING:
+        if (attempt.worker_id, attempt.incarnation) == (event.worker_id, event.incarnation):
+            return Ignored("already started")
+        return Ignored("held by another", (Halt(event.worker_id, event.token, revoked=True, reason="held by another"),))
+    _take_hold(draft, event)
+    facts = {"started_at": node.started_at or event.at, "stdout": event.stdout, "stderr": event.stderr}
+    if node.status is NodeStatus.NOT_STARTED:
+        draft.move(event.node, NodeStatus.RUNNING, f"started on {event.worker_id}", event.worker_id, **facts)
+    else:
+        draft.set_node(event.node, **facts)
+        draft.note(event.node, f"attempt {node.number} started on {event.worker_id}", event.worker_id)
+    return None
+
+
+def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
+    """The attempt is over; what it means depends on the node's kind and policies."""
+    node = draft.nodes[event.node]
+    if node.attempt is None or node.attempt.token != event.token:
+        return Ignored("stale token")
+    if node.attempt.state is AttemptState.DISPATCHED:
+        _take_hold(draft, event)
+        draft.set_node(event.node, started_at=node.started_at or event.started_at)
+    draft.close_attempt(
+        event.node, AttemptState.FINISHED, outcome=event.outcome, exit_code=event.exit_code, error=event.error
+    )
+    final = event.outcome == "timed_out" or bool(draft.run.stop_reason)
+    end = _End(event.outcome, event.exit_code, event.error, final=final)
+    if node.kind == PREPARE:
+        _prepared(draft, event, end)
+        return None
+    draft.set_node(event.node, exit_code=event.exit_code, outputs=dict(event.outputs), done_count=node.done_count + 1)
+    _conclude(draft, draft.nodes[event.node], end, event.worker_id)
+    return None
+
+
+def redelivered(draft: Draft, event: TaskRedelivered) -> Ignored | None:
+    """The broker gave the task out twice: if nobody is known to have started it, make a fresh one."""
+    attempt = draft.nodes[event.node].attempt
+    if attempt is None or attempt.token != event.token:
+        return Ignored("stale token")
+    if attempt.state is AttemptState.RUNNING:
+        return Ignored("already started")
+    draft.withdraw(event.node, "the task was delivered twice")
+    draft.note(event.node, "the task was delivered twice and is sent anew")
+    return None
+
+
+def undelivered(draft: Draft, message: TaskUndelivered) -> Ignored | None:
+    """The task reached nobody: the run leaves the worker whose route is gone."""
+    attempt = draft.nodes[message.node].attempt
+    if attempt is None or attempt.token != message.token or attempt.state is not AttemptState.DISPATCHED:
+        return Ignored("stale token")
+    draft.withdraw(message.node, message.why)
+    draft.note(message.node, f"sent anew: {message.why}")
+    _leave(draft, attempt.worker_id)
+    return None
+
+
+def lost(draft: Draft, message: AttemptLost) -> Ignored | None:
+    """Its worker is not believed any more: a started attempt counts as failed, an unstarted one does not count."""
+    node = draft.nodes[message.node]
+    attempt = node.attempt
+    if attempt is None or attempt.token != message.token:
+        return Ignored("stale token")
+    _leave(draft, attempt.worker_id)
+    if attempt.state is AttemptState.DISPATCHED:
+        draft.withdraw(message.node, message.why)
+        draft.note(message.node, f"sent anew: {message.why}")
+        return None
+    draft.close_attempt(message.node, AttemptState.LOST, exit_code=LOST_EXIT_CODE, error=message.why)
+    if attempt.worker_id is not None:
+        draft.effects.append(Halt(attempt.worker_id, attempt.token, revoked=True, reason=message.why))
+    if node.kind == PREPARE and not draft.run.stop_reason:
+        draft.note(message.node, f"evaluated anew: {message.why}")
+        return None
+    draft.set_node(message.node, exit_code=LOST_EXIT_CODE)
+    outcome = "aborted" if draft.run.stop_reason and node.kind != HANDLER else "failed"
+    end = _End(outcome, LOST_EXIT_CODE, message.why, final=bool(draft.run.stop_reason), any_code=True)
+    _conclude(draft, draft.nodes[message.node], end, "scheduler")
+    return None
+
+
+def _take_hold(draft: Draft, event: AttemptStarted | AttemptFinished) -> None:
+    attempt = draft.nodes[event.node].attempt
+    assert attempt is not None  # noqa: S101 - the callers compared its token
+    held = type(attempt)(
+        attempt.token, AttemptState.RUNNING, attempt.dispatched_at, event.worker_id, event.incarnation
+    )
+    draft.set_node(event.node, attempt=held)
+    if draft.run.worker_id is None and draft.run.plan.dag.placement == "stick":
+        draft.set_run(worker_id=event.worker_id, incarnation=event.incarnation)
+
+
+def _leave(draft: Draft, worker_id: str | None) -> None:
+    if worker_id is not None and draft.run.worker_id == worker_id:
+        draft.set_run(worker_id=None, incarnation=None)
+        draft.note(None, f"leaves worker {worker_id}: files that steps left there stay behind")
+
+
+def _prepared(draft: Draft, event: AttemptFinished, end: _End) -> None:
+    idx, now = event.node, draft.now
+    if end.outcome == "succeeded":
+        draft.set_run(
+            env=tuple((name, value) for name, value in json.loads(event.outputs.get("env", "[]"))),
+            params=tuple((name, value) for name, value in json.loads(event.outputs.get("params", "[]"))),
+            params_json=event.outputs.get("params_json", draft.run.params_json),
+        )
+        draft.move(idx, NodeStatus.SUCCEEDED, "env and params are evaluated", event.worker_id, finished_at=now)
+        return
+    status = _STATUS[end.outcome]
+    draft.move(idx, status, end.error or str(status), event.worker_id, finished_at=now, error=end.error)
+    if not draft.run.stop_reason:
+        reason = "precondition" if status is NodeStatus.SKIPPED else "prepare"
+        draft.set_run(stop_reason=reason, error=end.error)
+
+
+def _conclude(draft: Draft, node: Node, end: _End, by: str) -> None:
+    """Give a step or handler its status after an attempt, or its next try."""
+    status = _STATUS[end.outcome]
+    step = draft.run.plan.steps[node.idx]
+    if status is NodeStatus.FAILED and node.kind != HANDLER:
+        policy = step.retry_policy
+        if policy is not None and end.any_code:
+            policy = policy.model_copy(update={"exit_code": ()})
+        wait_s = None if end.final else retry_wait_s(policy, node, end.exit_code)
+        if wait_s is not None:
+            _try_again(draft, node, end, wait_s, by)
+            return
+        failed = Node(node.idx, node.kind, node.name, status, exit_code=end.exit_code)
+        if step.continue_on.mark_success and end.outcome != "timed_out" and lets_dependents_run(step, failed):
+            status = NodeStatus.SUCCEEDED
+    error = end.error if status in {NodeStatus.FAILED, NodeStatus.ABORTED} else ""
+    why = error or f"exit code {end.exit_code}"
+    draft.move(node.idx, status, why, by, error=error, finished_at=draft.now)
+    if status is NodeStatus.FAILED and draft.run.plan.handlers.get(Handler.INIT) == node.idx:
+        if not draft.run.stop_reason:
+            draft.set_run(stop_reason="init")
+
+
+def _try_again(draft: Draft, node: Node, end: _End, wait_s: float, by: str) -> None:
+    due_at = draft.now + timedelta(seconds=wait_s)
+    draft.set_node(node.idx, retry_count=node.retry_count + 1, error=end.error, retry_at=due_at)
+    draft.note(node.idx, f"{end.error or f'exit code {end.exit_code}'}; tries again in {wait_s:g} s", by)
+    if draft.nodes[node.idx].status is NodeStatus.NOT_STARTED:
+        draft.move(node.idx, NodeStatus.RUNNING, "waits for its next try", by)
+    if wait_s > 0:
+        draft.effects.append(WakeAt(node.idx, "retry", due_at))

@@ -1,0 +1,163 @@
+"""Carry a run as far as it goes without new facts: dispatch what is ready, and end what is done."""
+
+from services.scheduler.core.decision import Dispatch
+from services.scheduler.core.draft import Draft
+from services.scheduler.core.model import Node
+from services.scheduler.core.plan import PREPARE
+from services.scheduler.core.rules import blocked_by, derive_status, ready
+from services.scheduler.core.tasks import make_task
+from shared.spec.model import Handler
+from shared.status import NodeStatus, RunStatus
+
+__all__ = ["settle"]
+
+
+def settle(draft: Draft) -> None:
+    """Bring ``draft`` to rest. A run at rest waits for a worker, a timer, a person, or is over."""
+    if draft.run.status is not RunStatus.RUNNING:
+        return
+    if not draft.run.stop_reason and _start_what_may(draft):
+        return
+    if any(_under_way(node) for node in draft.nodes):
+        return
+    _end(draft)
+
+
+def _under_way(node: Node) -> bool:
+    return node.attempt is not None or node.status is NodeStatus.RUNNING
+
+
+def _start_what_may(draft: Draft) -> bool:
+    """Dispatch whatever comes next; return whether the run's body is still unfinished."""
+    if _pending_one_off(draft, draft.run.prepare) or _pending_one_off(draft, _handler(draft, Handler.INIT), "running"):
+        return True
+    if draft.run.stop_reason:
+        return False
+    if draft.run.only_step:
+        candidates = [draft.nodes[draft.run.plan.index[draft.run.only_step]]]
+        due = [node for node in candidates if _due(draft, node)]
+    else:
+        _propagate(draft)
+        plan, steps = draft.run.plan, draft.steps
+        due = [node for node in steps if _due(draft, node) and (node.number or ready(plan, steps, node.idx))]
+        candidates = steps
+    for node in due[: _room(draft)]:
+        dispatch(draft, node.idx)
+    return any(not draft.nodes[node.idx].status.terminal for node in candidates) and _can_go_on(draft)
+
+
+def _can_go_on(draft: Draft) -> bool:
+    return any(_under_way(node) for node in draft.nodes)
+
+
+def _due(draft: Draft, node: Node) -> bool:
+    if node.attempt is not None:
+        return False
+    if node.status is NodeStatus.RUNNING:
+        return node.retry_at is None or node.retry_at <= draft.now
+    return node.status is NodeStatus.NOT_STARTED
+
+
+def _pending_one_off(draft: Draft, node: Node | None, run_status: str = "") -> bool:
+    """Run a prepare or handler node if it has not run; return whether it is still to be waited for."""
+    if node is None or node.status.terminal:
+        return False
+    if _due(draft, node):
+        dispatch(draft, node.idx, run_status)
+    return True
+
+
+def _handler(draft: Draft, handler: Handler) -> Node | None:
+    idx = draft.run.plan.handlers.get(handler)
+    return None if idx is None else draft.nodes[idx]
+
+
+def _propagate(draft: Draft) -> None:
+    """Mark pending steps whose dependencies forbid them, and in turn their own dependents."""
+    plan = draft.run.plan
+    todo = [node.idx for node in draft.steps if node.status is NodeStatus.NOT_STARTED and node.attempt is None]
+    while todo:
+        later: set[int] = set()
+        for idx in todo:
+            if draft.nodes[idx].status is not NodeStatus.NOT_STARTED:
+                continue
+            verdict = blocked_by(plan, draft.nodes, idx)
+            if verdict is not None:
+                status, why = verdict
+                draft.move(idx, status, why, error=why, finished_at=draft.now)
+                later.update(plan.dependents[idx])
+        todo = sorted(later)
+
+
+def _room(draft: Draft) -> int:
+    """How many steps may be dispatched now.
+
+    A run sticks to one worker, and which one is known only when its first attempt starts: until
+    then the others wait, so that all of them find the same files.
+    """
+    dag = draft.run.plan.dag
+    open_steps = sum(1 for node in draft.steps if node.attempt is not None)
+    room = len(draft.steps)
+    if dag.max_active_steps > 0:
+        room = max(0, dag.max_active_steps - open_steps)
+    if dag.placement == "stick" and draft.run.worker_id is None:
+        room = min(room, 0 if open_steps else 1)
+    return room
+
+
+def dispatch(draft: Draft, idx: int, run_status: str = "") -> None:
+    """Open the node's next attempt and ask for its task to be sent."""
+    dag = draft.run.plan.dag
+    worker_id = draft.run.worker_id if dag.placement == "stick" else None
+    token = draft.open_attempt(idx, worker_id)
+    draft.set_node(idx, retry_at=None)
+    task = make_task(draft.run, draft.nodes, idx, token, run_status)
+    draft.effects.append(Dispatch(task, worker_id, tuple(sorted(dag.worker_selector.items()))))
+
+
+def _end(draft: Draft) -> None:
+    """Run the closing handlers one after the other, then record the final status.
+
+    Source: workflow language, section 5.7.
+    """
+    status = derive_status(draft.run, draft.steps)
+    if status is RunStatus.WAITING:
+        if not _pending_one_off(draft, _handler(draft, Handler.WAIT), status):
+            draft.become(RunStatus.WAITING, "only approvals are left", "scheduler")
+        return
+    first = _handler(draft, _HANDLER_OF[status]) if status in _HANDLER_OF else None
+    if _pending_one_off(draft, first, status):
+        return
+    if status.successful and first is not None and first.status is NodeStatus.FAILED:
+        status = RunStatus.FAILED
+    last = _handler(draft, Handler.EXIT) if status is not RunStatus.REJECTED else None
+    if _pending_one_off(draft, last, status):
+        return
+    if status is RunStatus.SUCCEEDED and last is not None and last.status is NodeStatus.FAILED:
+        status = RunStatus.FAILED
+    draft.become(status, _why(draft, status), "scheduler", finished_at=draft.now)
+
+
+_HANDLER_OF = {
+    RunStatus.SUCCEEDED: Handler.SUCCESS,
+    RunStatus.PARTIALLY_SUCCEEDED: Handler.SUCCESS,
+    RunStatus.FAILED: Handler.FAILURE,
+    RunStatus.ABORTED: Handler.ABORT,
+}
+
+
+def _why(draft: Draft, status: RunStatus) -> str:
+    if draft.run.stop_reason:
+        return {
+            "stop": "stopped on request",
+            "timeout": "the run's time limit passed",
+            "precondition": "the dag's preconditions were not met",
+            "init": "the init handler failed",
+            "prepare": draft.run.error or "the run could not be prepared",
+        }[draft.run.stop_reason]
+    if status.successful:
+        return "all steps are done"
+    failed = [node.name for node in draft.nodes if node.status is NodeStatus.FAILED and node.kind != PREPARE]
+    return f"failed: {', '.join(failed)}" if failed else f"steps ended {status}"
+
+

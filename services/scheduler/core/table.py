@@ -1,0 +1,29 @@
+"""Every legal change of status, as data. ``docs/states.md`` is generated from it.
+
+A change that is not listed here is a bug, and ``Draft`` refuses to make it.
+"""
+
+from shared.status import NodeStatus as N
+from shared.status import RunStatus as R
+
+__all__ = ["NODE_CHANGES", "RUN_CHANGES"]
+
+_RUN_ENDS = frozenset({R.SUCCEEDED, R.PARTIALLY_SUCCEEDED, R.FAILED, R.ABORTED, R.REJECTED})
+_NODE_ENDS = frozenset({N.SUCCEEDED, N.PARTIALLY_SUCCEEDED, N.FAILED, N.ABORTED, N.SKIPPED, N.REJECTED})
+
+RUN_CHANGES: dict[R, frozenset[R]] = {
+    R.NOT_STARTED: frozenset({R.RUNNING}),
+    R.QUEUED: frozenset({R.RUNNING, R.ABORTED}),
+    R.RUNNING: _RUN_ENDS | {R.WAITING},
+    R.WAITING: frozenset({R.RUNNING, R.REJECTED, R.ABORTED}),
+    # A terminal run is left by an explicit retry only.
+    **{end: frozenset({R.RUNNING}) for end in _RUN_ENDS},
+}
+
+NODE_CHANGES: dict[N, frozenset[N]] = {
+    N.NOT_STARTED: frozenset({N.RUNNING, N.WAITING}) | _NODE_ENDS,
+    N.RUNNING: _NODE_ENDS | {N.WAITING, N.NOT_STARTED},
+    N.WAITING: frozenset({N.SUCCEEDED, N.REJECTED, N.ABORTED, N.NOT_STARTED}),
+    # Reset by a retry of the run.
+    **{end: frozenset({N.NOT_STARTED}) for end in _NODE_ENDS},
+}

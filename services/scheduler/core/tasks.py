@@ -1,0 +1,66 @@
+"""From a node about to be tried to the task a worker receives."""
+
+from services.scheduler.core.model import Node, Run
+from services.scheduler.core.plan import PREPARE
+from shared.contracts.tasks import StepRef, Task
+from shared.spec.model import Step
+from shared.status import NodeStatus
+
+__all__ = ["make_task"]
+
+
+def make_task(run: Run, nodes: list[Node], idx: int, token: str, run_status: str = "") -> Task:
+    """Return everything a worker needs for the attempt ``token`` of node ``idx``.
+
+    ``run_status`` is what handlers see as ``DAG_RUN_STATUS``.
+    """
+    plan, dag, node = run.plan, run.plan.dag, nodes[idx]
+    if node.kind == PREPARE:
+        step = Step(name=node.name)
+        sources: tuple[int, ...] = ()
+    else:
+        step = plan.steps[idx]
+        # Handlers see every step's outputs, the last in definition winning.
+        sources = plan.ancestors(idx) if node.kind == "step" else tuple(reversed(range(len(dag.steps))))
+    return Task(
+        token=token,
+        run_key=run.run_key,
+        node=idx,
+        kind=node.kind,
+        number=node.number,
+        run_attempt=run.run_attempt,
+        dag_name=run.dag_name,
+        dag_run_id=run.dag_run_id,
+        root_dag_name=run.root_dag_name,
+        root_dag_run_id=run.root_dag_run_id,
+        step=step,
+        env=run.env,
+        params=run.params,
+        params_json=run.params_json,
+        outputs=tuple(item for source in reversed(sources) for item in nodes[source].outputs.items()),
+        refs=_refs(run, nodes),
+        engine_env=(("DAG_RUN_STATUS", run_status),) if run_status else (),
+        dotenv=dag.dotenv,
+        secrets=dag.secrets,
+        working_dir=dag.working_dir,
+        shell=dag.shell,
+        log_output=step.log_output or dag.log_output,
+        max_output_bytes=dag.max_output_size,
+        timeout_s=step.timeout_sec,
+        stop_grace_s=dag.max_clean_up_time_sec,
+        options={"prepare": {"dag": dag.model_dump(mode="json"), "given": run.given}} if node.kind == PREPARE else {},
+    )
+
+
+def _refs(run: Run, nodes: list[Node]) -> dict[str, StepRef]:
+    refs = {}
+    for position, step in enumerate(run.plan.dag.steps):
+        node = nodes[position]
+        if step.id and node.status is not NodeStatus.NOT_STARTED:
+            refs[step.id] = StepRef(
+                exit_code=node.exit_code,
+                stdout=node.stdout,
+                stderr=node.stderr,
+                output=node.outputs.get(step.output.name) if step.output else None,
+            )
+    return refs
