@@ -1,0 +1,144 @@
+"""Bringing a database to the schema this program works on, and telling whether it is there.
+
+Safe to call from any number of processes at once: one migrates, the others wait and find it done.
+A revision that fails leaves nothing behind. Alembic is imported by ``migrate`` alone, since it
+would cost every other process a quarter of a second at start.
+"""
+
+from pathlib import Path
+
+from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, event, exc, inspect, make_url, select
+from sqlalchemy.engine.interfaces import DBAPIConnection
+
+from shared.errors import ConfigInvalid
+from shared.store.engine import is_postgres, open_engine, store_errors
+
+__all__ = ["HEAD", "SCRIPTS", "current", "migrate", "require_head"]
+
+HEAD = "0002"
+"""The revision this program needs: the last one in ``SCRIPTS``."""
+
+SCRIPTS = Path(__file__).with_name("migrations")
+
+_LOCK = 0x6461_6777_6179
+"""Any number, the same for all of Dagway's migrations and no one else's: "dagway" in ASCII."""
+
+_PERMISSION_DENIED = "42501"
+
+_HOW_TO = """the database user may not {what}. Run this once as a user who may, then migrate again:
+  CREATE ROLE dagway_scheduler NOLOGIN;
+  CREATE ROLE dagway_api NOLOGIN;
+  GRANT CREATE, USAGE ON SCHEMA public TO "{user}";
+  GRANT USAGE ON SCHEMA public TO dagway_scheduler, dagway_api;"""
+
+_revision = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
+
+
+def migrate(url: str, *, scripts: Path = SCRIPTS) -> str:
+    """Apply every revision in ``scripts`` that is missing, and return the last one's name.
+
+    On SQLite the file and its folder are made. All missing revisions are one transaction there,
+    and one transaction each on Postgres.
+
+    Raises:
+        ConfigInvalid: the database was made by a newer Dagway, or its user may not do what is
+            needed; says which SQL helps.
+        StoreUnavailable: the database is away.
+    """
+    engine = open_engine(url, pool_size=1, application_name="dagway migrate")
+    if not is_postgres(engine):
+        Path(make_url(url).database or "").parent.mkdir(parents=True, exist_ok=True)
+        event.listen(engine, "connect", _let_tables_be_rebuilt)
+    try:
+        with store_errors(), engine.connect() as connection:
+            if is_postgres(engine):
+                return _migrate_postgres(connection, scripts)
+            return _migrate_sqlite(connection, scripts)
+    except exc.ProgrammingError as error:
+        if getattr(error.orig, "pgcode", None) != _PERMISSION_DENIED:
+            raise
+        what = str(error.orig).strip().splitlines()[0]
+        raise ConfigInvalid(_HOW_TO.format(what=f"do that ({what})", user=engine.url.username)) from error
+    finally:
+        engine.dispose()
+
+
+def _let_tables_be_rebuilt(connection: DBAPIConnection, _record: object) -> None:
+    # ALTER TABLE is "copy, drop, rename" on SQLite, and dropping would cascade. Only outside of a
+    # transaction can this be switched; the keys are checked before the commit instead.
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA foreign_keys=OFF")
+    cursor.close()
+
+
+def _migrate_postgres(connection: Connection, scripts: Path) -> str:
+    # Held by the session over all transactions, and gone with it, however it ends.
+    connection.exec_driver_sql("SET lock_timeout = 0")
+    connection.exec_driver_sql(f"SELECT pg_advisory_lock({_LOCK})")
+    connection.exec_driver_sql("RESET lock_timeout")
+    connection.commit()
+    return _upgrade(connection, scripts)
+
+
+def _migrate_sqlite(connection: Connection, scripts: Path) -> str:
+    with connection.begin():
+        head = _upgrade(connection, scripts)
+        broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+        if broken is not None:
+            raise ConfigInvalid(f"a row of table {broken[0]} refers to nothing: the database is damaged")
+    return head
+
+
+def _upgrade(connection: Connection, scripts: Path) -> str:
+    from alembic import command, config, script, util  # noqa: PLC0415 - see the module's docstring
+
+    settings = config.Config()
+    settings.set_main_option("script_location", str(scripts).replace("%", "%%"))
+    settings.attributes["connection"] = connection
+    head = script.ScriptDirectory.from_config(settings).get_current_head()
+    if head is None:
+        raise ConfigInvalid(f"no migrations in {scripts}")
+    try:
+        command.upgrade(settings, "head")
+    except util.CommandError as error:
+        # Alembic names the revision it has no script for.
+        raise ConfigInvalid(f"{error}: the database was made by a newer dagway") from error
+    return head
+
+
+def _read(connection: Connection) -> str | None:
+    if not inspect(connection).has_table(_revision.name):
+        return None
+    return connection.execute(select(_revision.c.version_num)).scalar()
+
+
+def current(url: str) -> str | None:
+    """Return the revision a database is at; ``None``: it is empty, or the SQLite file is not there.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    engine = open_engine(url, pool_size=1, read_only=True, application_name="dagway migrate")
+    if not is_postgres(engine) and not Path(engine.url.database or "").exists():
+        return None
+    try:
+        with store_errors(), engine.connect() as connection:
+            return _read(connection)
+    finally:
+        engine.dispose()
+
+
+def require_head(engine: Engine) -> None:
+    """Make sure that the database has exactly the schema this program was written for.
+
+    Raises:
+        ConfigInvalid: it has another; says what to do.
+        StoreUnavailable: the database is away.
+    """
+    with store_errors(), engine.connect() as connection:
+        found = _read(connection)
+    if found is None:
+        raise ConfigInvalid(f"the database is empty, this program needs schema {HEAD}: run dagway migrate")
+    if found != HEAD:
+        advice = "run dagway migrate" if found < HEAD else "run the dagway it was migrated by"
+        raise ConfigInvalid(f"database schema is at {found}, this program needs {HEAD}: {advice}")

@@ -1,0 +1,251 @@
+"""The schema of the first release.
+
+Frozen: it says what the tables were then, whatever ``shared.store.tables`` says now.
+"""
+
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+_TIME = sa.DateTime(timezone=True)
+
+
+def _where(condition: str) -> dict[str, Any]:
+    return {"postgresql_where": sa.text(condition), "sqlite_where": sa.text(condition)}
+
+
+def upgrade() -> None:
+    """Create everything."""
+    op.create_table(
+        "attempts",
+        sa.Column("token", sa.String(64), nullable=False),
+        sa.Column("run_key", sa.String(36), nullable=False),
+        sa.Column("node", sa.Integer(), nullable=False),
+        sa.Column("run_attempt", sa.Integer(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("state", sa.String(12), nullable=False),
+        sa.Column("outcome", sa.String(12), nullable=True),
+        sa.Column("worker_id", sa.String(200), nullable=True),
+        sa.Column("incarnation", sa.String(64), nullable=True),
+        sa.Column("exit_code", sa.Integer(), nullable=True),
+        sa.Column("error", sa.Text(), nullable=False),
+        sa.Column("dispatched_at", _TIME, nullable=False),
+        sa.Column("started_at", _TIME, nullable=True),
+        sa.Column("finished_at", _TIME, nullable=False),
+        sa.PrimaryKeyConstraint("token", name=op.f("pk_attempts")),
+        comment="Closed attempts, one row each, written once; open ones live in nodes",
+    )
+    op.create_index("ix_attempts_run", "attempts", ["run_key", "node"])
+    op.create_table(
+        "inbox",
+        sa.Column("command_id", sa.String(200), nullable=False),
+        sa.Column("type", sa.String(40), nullable=False),
+        sa.Column("body_hash", sa.String(64), nullable=False),
+        sa.Column("outcome", sa.String(12), nullable=False),
+        sa.Column("reply", sa.JSON(), nullable=False),
+        sa.Column("at", _TIME, nullable=False),
+        sa.PrimaryKeyConstraint("command_id", name=op.f("pk_inbox")),
+        comment="The one outcome of every command accepted",
+    )
+    op.create_index("ix_inbox_at", "inbox", ["at"])
+    op.create_table(
+        "log_chunks",
+        sa.Column("token", sa.String(64), nullable=False),
+        sa.Column("stream", sa.String(6), nullable=False),
+        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("run_key", sa.String(36), nullable=False),
+        sa.Column("node", sa.Integer(), nullable=False),
+        sa.Column("run_attempt", sa.Integer(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("offset", sa.BigInteger(), nullable=False),
+        sa.Column("lines", sa.Integer(), nullable=False),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.Column("at", _TIME, nullable=False),
+        sa.PrimaryKeyConstraint("token", "stream", "seq", name=op.f("pk_log_chunks")),
+    )
+    op.create_index("ix_log_chunks_node", "log_chunks", ["run_key", "node", "run_attempt", "stream", "number", "seq"])
+    op.create_table(
+        "outbox",
+        sa.Column("id", sa.String(36), nullable=False),
+        sa.Column("route", sa.JSON(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", _TIME, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
+        comment="Messages a committed decision owes the broker; a row goes when the broker confirmed it",
+    )
+    op.create_table(
+        "queues",
+        sa.Column("name", sa.String(200), nullable=False),
+        sa.Column("kind", sa.String(12), nullable=False),
+        sa.Column("max_concurrency", sa.Integer(), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_queues")),
+        comment="One row per queue in use; admission locks it. kind: global (configured) or dag-based",
+    )
+    op.create_table(
+        "services",
+        sa.Column("kind", sa.String(16), nullable=False),
+        sa.Column("instance_id", sa.String(200), nullable=False),
+        sa.Column("host", sa.String(255), nullable=False),
+        sa.Column("version", sa.String(64), nullable=False),
+        sa.Column("started_at", _TIME, nullable=False),
+        sa.Column("heartbeat_at", _TIME, nullable=False),
+        sa.PrimaryKeyConstraint("kind", "instance_id", name=op.f("pk_services")),
+        comment="Scheduler replicas that were alive a moment ago",
+    )
+    op.create_table(
+        "specs",
+        sa.Column("hash", sa.String(64), nullable=False),
+        sa.Column("yaml", sa.Text(), nullable=False),
+        sa.Column("created_at", _TIME, nullable=False),
+        sa.PrimaryKeyConstraint("hash", name=op.f("pk_specs")),
+        comment="Spec texts by SHA-256: a run keeps the text it was created from, once however many runs",
+    )
+    op.create_table(
+        "workers",
+        sa.Column("worker_id", sa.String(200), nullable=False),
+        sa.Column("incarnation", sa.String(64), nullable=False),
+        sa.Column("host", sa.String(255), nullable=False),
+        sa.Column("version", sa.String(64), nullable=False),
+        sa.Column("labels", sa.JSON(), nullable=False),
+        sa.Column("slots", sa.Integer(), nullable=False),
+        sa.Column("busy", sa.Integer(), nullable=False),
+        sa.Column("state", sa.String(12), nullable=False),
+        sa.Column("started_at", _TIME, nullable=False),
+        sa.Column("heartbeat_at", _TIME, nullable=False),
+        sa.Column("lease_until", _TIME, nullable=False),
+        sa.PrimaryKeyConstraint("worker_id", name=op.f("pk_workers")),
+        comment="state: live, draining, stopped, lost",
+    )
+    op.create_table(
+        "dag_runs",
+        sa.Column("run_key", sa.String(36), nullable=False),
+        sa.Column("dag_name", sa.String(200), nullable=False),
+        sa.Column("dag_run_id", sa.String(64), nullable=False),
+        sa.Column("file_name", sa.String(200), nullable=True),
+        sa.Column("root_key", sa.String(36), nullable=True),
+        sa.Column("parent_key", sa.String(36), nullable=True),
+        sa.Column("spec_hash", sa.String(64), nullable=False),
+        sa.Column("status", sa.String(24), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("last_seq", sa.Integer(), nullable=False),
+        sa.Column("run_attempt", sa.Integer(), nullable=False),
+        sa.Column("queue", sa.String(200), nullable=False),
+        sa.Column("priority", sa.Integer(), nullable=False, server_default=sa.text("0")),
+        sa.Column("given", sa.Text(), nullable=False),
+        sa.Column("params", sa.JSON(), nullable=False),
+        sa.Column("params_json", sa.Text(), nullable=True),
+        sa.Column("env", sa.JSON(), nullable=False),
+        sa.Column("worker_id", sa.String(200), nullable=True),
+        sa.Column("incarnation", sa.String(64), nullable=True),
+        sa.Column("stop_reason", sa.String(24), nullable=True),
+        sa.Column("only_step", sa.String(200), nullable=True),
+        sa.Column("error", sa.Text(), nullable=False, server_default=sa.text("''")),
+        sa.Column("created_at", _TIME, nullable=False),
+        sa.Column("queued_at", _TIME, nullable=True),
+        sa.Column("started_at", _TIME, nullable=True),
+        sa.Column("finished_at", _TIME, nullable=True),
+        sa.CheckConstraint("run_attempt >= 1", name=op.f("ck_dag_runs_run_attempt")),
+        sa.ForeignKeyConstraint(["spec_hash"], ["specs.hash"], name=op.f("fk_dag_runs_spec_hash")),
+        sa.PrimaryKeyConstraint("run_key", name=op.f("pk_dag_runs")),
+        sa.UniqueConstraint("dag_name", "dag_run_id", name=op.f("uq_dag_runs_dag_name_dag_run_id")),
+        comment="given: the params text as asked for; params and env: [[name, value], ...] once evaluated",
+    )
+    op.create_index(
+        "ix_dag_runs_created", "dag_runs", [sa.text("created_at DESC"), "dag_run_id"], **_where("root_key IS NULL")
+    )
+    op.create_index("ix_dag_runs_dag_created", "dag_runs", ["dag_name", sa.text("created_at DESC"), "dag_run_id"])
+    op.create_index(
+        "ix_dag_runs_queued",
+        "dag_runs",
+        ["queue", sa.text("priority DESC"), "queued_at", "run_key"],
+        **_where("status = 'queued'"),
+    )
+    op.create_index("ix_dag_runs_root", "dag_runs", ["root_key"], **_where("root_key IS NOT NULL"))
+    op.create_index("ix_dag_runs_running", "dag_runs", ["queue"], **_where("status = 'running'"))
+    op.create_table(
+        "dag_versions",
+        sa.Column("file_name", sa.String(200), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("spec_hash", sa.String(64), nullable=False),
+        sa.Column("at", _TIME, nullable=False),
+        sa.Column("by", sa.String(200), nullable=False),
+        sa.ForeignKeyConstraint(["spec_hash"], ["specs.hash"], name=op.f("fk_dag_versions_spec_hash")),
+        sa.PrimaryKeyConstraint("file_name", "version", name=op.f("pk_dag_versions")),
+    )
+    op.create_table(
+        "dags",
+        sa.Column("file_name", sa.String(200), nullable=False),
+        sa.Column("dag_name", sa.String(200), nullable=False),
+        sa.Column("spec_hash", sa.String(64), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("summary", sa.JSON(), nullable=False),
+        sa.Column("tags", sa.JSON(), nullable=False),
+        sa.Column("errors", sa.JSON(), nullable=False),
+        sa.Column("suspended", sa.Boolean(), nullable=False, server_default=sa.text("false")),
+        sa.Column("folder_hash", sa.String(64), nullable=True),
+        sa.Column("created_at", _TIME, nullable=False),
+        sa.Column("updated_at", _TIME, nullable=False),
+        sa.ForeignKeyConstraint(["spec_hash"], ["specs.hash"], name=op.f("fk_dags_spec_hash")),
+        sa.PrimaryKeyConstraint("file_name", name=op.f("pk_dags")),
+        comment="Definitions. folder_hash: what the followed folder last held, so that an edit by API stays",
+    )
+    op.create_index("ix_dags_dag_name", "dags", ["dag_name"])
+    op.create_table(
+        "nodes",
+        sa.Column("run_key", sa.String(36), nullable=False),
+        sa.Column("idx", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(12), nullable=False),
+        sa.Column("name", sa.String(200), nullable=False),
+        sa.Column("status", sa.String(24), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("retry_count", sa.Integer(), nullable=False),
+        sa.Column("done_count", sa.Integer(), nullable=False),
+        sa.Column("exit_code", sa.Integer(), nullable=True),
+        sa.Column("error", sa.Text(), nullable=False),
+        sa.Column("stdout", sa.Text(), nullable=False),
+        sa.Column("stderr", sa.Text(), nullable=False),
+        sa.Column("outputs", sa.JSON(), nullable=False),
+        sa.Column("started_at", _TIME, nullable=True),
+        sa.Column("finished_at", _TIME, nullable=True),
+        sa.Column("retry_at", _TIME, nullable=True),
+        sa.Column("token", sa.String(64), nullable=True),
+        sa.Column("token_state", sa.String(12), nullable=True),
+        sa.Column("token_worker", sa.String(200), nullable=True),
+        sa.Column("token_incarnation", sa.String(64), nullable=True),
+        sa.Column("dispatched_at", _TIME, nullable=True),
+        sa.ForeignKeyConstraint(["run_key"], ["dag_runs.run_key"], name=op.f("fk_nodes_run_key"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("run_key", "idx", name=op.f("pk_nodes")),
+        comment="A step (or lifecycle handler) of a run, with its one open attempt, if any, in token*",
+    )
+    op.create_index("ix_nodes_open", "nodes", ["token_worker", "run_key"], **_where("token IS NOT NULL"))
+    op.create_table(
+        "timers",
+        sa.Column("run_key", sa.String(36), nullable=False),
+        sa.Column("node", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(16), nullable=False),
+        sa.Column("due_at", _TIME, nullable=False),
+        sa.ForeignKeyConstraint(["run_key"], ["dag_runs.run_key"], name=op.f("fk_timers_run_key"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("run_key", "node", "kind", name=op.f("pk_timers")),
+        comment="node is -1 for a timer of the run itself",
+    )
+    op.create_index("ix_timers_due_at", "timers", ["due_at"])
+    op.create_table(
+        "transitions",
+        sa.Column("run_key", sa.String(36), nullable=False),
+        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("at", _TIME, nullable=False),
+        sa.Column("node", sa.Integer(), nullable=True),
+        sa.Column("was", sa.String(24), nullable=False),
+        sa.Column("became", sa.String(24), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.Column("by", sa.String(200), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["run_key"], ["dag_runs.run_key"], name=op.f("fk_transitions_run_key"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("run_key", "seq", name=op.f("pk_transitions")),
+        comment="Every change of a run or node, gap-free per run: the audit, the run log, the event stream",
+    )
