@@ -1,0 +1,176 @@
+"""The Flask application: every operation of the tables registered, every answer in one form.
+
+Flask is used for its routing and its WSGI plumbing only. Whatever goes wrong, under ``/api/`` the
+answer is the JSON envelope; nothing a client sends may end as a 500.
+"""
+
+import json
+import logging
+import re
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
+
+from services.api import problems
+from services.api.accept import command_key
+from services.api.deps import Deps
+from services.api.operations import Answer, Call, Operation, parse_body, parse_query
+from services.api.problems import Problem
+from services.api.rawpath import RawPath, SegmentConverter
+from services.api.routes import OPERATIONS
+from services.api.routes.probes import PROBES
+from shared.errors import DagwayError
+
+__all__ = ["API", "create_app"]
+
+API = "/api/v2"
+_log = logging.getLogger(__name__)
+_PARAMETER = re.compile(r"\{(\w+)\}")
+_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_METHODS = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
+_REQUEST_HEADERS = "Content-Type, Authorization, Content-Encoding, Accept, Idempotency-Key"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+
+
+def create_app(deps: Deps) -> Flask:
+    """Return the application; it opens nothing and keeps no state but caches."""
+    app = Flask("dagway", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = deps.max_body_bytes
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    app.url_map.converters["segment"] = SegmentConverter
+    for operation in OPERATIONS:
+        _register(app, deps, operation, API)
+    for operation in PROBES:
+        _register(app, deps, operation, "")
+    app.register_error_handler(Problem, _problem)
+    app.register_error_handler(DagwayError, _dagway_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _unexpected)
+    app.before_request(_preflight)
+    app.after_request(_finish)
+    app.wsgi_app = RawPath(app.wsgi_app, deps.base_path)  # type: ignore[method-assign]
+    return app
+
+
+def _register(app: Flask, deps: Deps, operation: Operation, prefix: str) -> None:
+    app.add_url_rule(
+        prefix + _PARAMETER.sub(r"<segment:\1>", operation.path),
+        endpoint=f"{operation.method} {operation.path}",
+        view_func=_view(deps, operation),
+        methods=[operation.method],
+        provide_automatic_options=False,
+    )
+
+
+def _view(deps: Deps, operation: Operation) -> Callable[..., Response]:
+    def view(**path: str) -> Response:
+        _check_remote_node()
+        arguments: dict[str, Any] = {_snake(name): value for name, value in path.items()}
+        if operation.query is not None:
+            arguments["query"] = parse_query(operation.query, request.args.to_dict(flat=False))
+        if operation.body is not None:
+            arguments["body"] = parse_body(operation.body, request.get_data(), required=operation.body_required)
+        call = Call(
+            deps=deps,
+            now=deps.clock(),
+            key=command_key(request.headers.get("Idempotency-Key")),
+            browser=request.headers.get("Sec-Fetch-Site") == "same-origin",
+        )
+        return _response(operation.handler(call, **arguments))
+
+    return view
+
+
+def _check_remote_node() -> None:
+    for node in request.args.getlist("remoteNode"):
+        if node not in {"", "local"}:
+            raise problems.bad_request(f"remoteNode: {node!r} is not a configured node", field="remoteNode")
+
+
+def _snake(name: str) -> str:
+    return _WORD.sub("_", name).lower()
+
+
+def _response(answer: Answer) -> Response:
+    if answer.content is None:
+        response = Response(b"", answer.status)
+        del response.headers["Content-Type"]
+    elif answer.media_type == "application/json":
+        data = json.dumps(answer.content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        response = Response(data.encode("utf-8", "replace"), answer.status, mimetype="application/json")
+    else:
+        response = Response(answer.content, answer.status, content_type=answer.media_type)
+    response.headers.extend(answer.headers)
+    return response
+
+
+def _problem(problem: Problem) -> Response:
+    return _response(Answer(problem.status, problem.envelope, headers=problem.headers))
+
+
+def _dagway_error(error: DagwayError) -> Response:
+    problem = problems.from_error(error)
+    if problem.status == problems.INTERNAL:
+        return _unexpected(error)
+    if problem.status == problems.UNAVAILABLE:
+        _log.warning("request.unavailable", extra={"request_id": _request_id(), "error": str(error)})
+    return _problem(problem)
+
+
+def _http_error(error: HTTPException) -> Response:
+    """Give Werkzeug's own refusals (no such route, wrong method, too large) the envelope."""
+    if isinstance(error, NotFound):
+        return _problem(problems.not_found(f"Nothing is at {request.path}"))
+    if isinstance(error, MethodNotAllowed):
+        allowed = ", ".join(sorted(error.valid_methods or ()))
+        message = f"{request.method} is not possible here"
+        return _problem(Problem(problems.WRONG_METHOD, "bad_request", message, headers={"Allow": allowed}))
+    if isinstance(error, RequestEntityTooLarge):
+        return _problem(Problem(problems.TOO_LARGE, "bad_request", "The body is too large"))
+    if error.code is not None and problems.BAD_REQUEST <= error.code < problems.INTERNAL:
+        return _problem(Problem(error.code, "bad_request", error.description or error.name))
+    return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> Response:
+    _log.error("request.broken", exc_info=error, extra={"request_id": _request_id(), "path": request.path})
+    return _problem(problems.internal())
+
+
+def _request_id() -> str:
+    known = request.environ.get("dagway.request_id")
+    if known is None:
+        given = request.headers.get("X-Request-Id", "")
+        known = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        request.environ["dagway.request_id"] = known
+    return str(known)
+
+
+def _preflight() -> Response | None:
+    """Answer OPTIONS anywhere; browsers ask before every cross-origin write."""
+    return _response(Answer(204)) if request.method == "OPTIONS" else None
+
+
+def _finish(response: Response) -> Response:
+    """Add what every answer carries: no caching, CORS for any origin, the request's id."""
+    headers = response.headers
+    headers["Cache-Control"] = "no-store"
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["X-Request-Id"] = _request_id()
+    origin = request.headers.get("Origin")
+    if origin:
+        headers["Access-Control-Allow-Origin"] = origin
+        headers["Access-Control-Allow-Credentials"] = "true"
+        headers.add("Vary", "Origin")
+    if request.method == "OPTIONS":
+        headers["Allow"] = _METHODS
+        headers["Access-Control-Allow-Methods"] = _METHODS
+        headers["Access-Control-Allow-Headers"] = _REQUEST_HEADERS
+        headers["Access-Control-Max-Age"] = "300"
+    if response.status_code != 204 and not response.is_streamed:  # noqa: PLR2004
+        headers["Content-Length"] = str(len(response.get_data()))
+    return response

@@ -1,0 +1,58 @@
+"""Composition root of the gateway as a process of its own: read side, transport, application."""
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from services.api.accept import Commands
+from services.api.app import create_app
+from services.api.deps import Deps
+from services.api.server import run_gunicorn
+from shared.clock import utc_now
+from shared.store.reads import Reads
+from shared.transport.base import COMMANDS, Transport
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+__all__ = ["build_deps", "run_api"]
+
+_log = logging.getLogger(__name__)
+
+
+def build_deps(*, transport: Transport, reads: Reads, version: str, base_path: str = "") -> Deps:
+    """Return what the application needs, on connections that are open already."""
+    return Deps(
+        transport=transport,
+        commands=Commands(transport, utc_now),
+        reads=reads,
+        clock=utc_now,
+        started_at=utc_now(),
+        version=version,
+        base_path=base_path,
+    )
+
+
+def run_api(
+    *,
+    host: str,
+    port: int,
+    open_transport: Callable[[], Transport],
+    open_reads: Callable[[], Reads],
+    version: str,
+    base_path: str = "",
+    workers: int = 1,
+    threads: int = 40,
+) -> None:
+    """Serve the API until the process is told to end.
+
+    Both ``open_`` arguments are called in the worker process, after the fork. Neither may need its
+    server to be up: a gateway starts, and answers 503, while the broker or the database is away.
+    """
+
+    def make() -> "WSGIApplication":
+        deps = build_deps(transport=open_transport(), reads=open_reads(), version=version, base_path=base_path)
+        _log.info("api.started", extra={"host": host, "port": port, "route": COMMANDS.name})
+        return create_app(deps)
+
+    run_gunicorn(make, host, port, workers=workers, threads=threads)

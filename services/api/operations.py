@@ -1,0 +1,206 @@
+"""One decorator per API operation, one table of them all.
+
+The table is what the application registers, what answers 405, and what an OpenAPI document, the
+roles and the configuration permissions are read from. A handler gets its path parameters, its
+validated body and query, and returns an ``Answer``; it never sees Flask.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import from_json
+
+from services.api.problems import Problem, bad_request
+
+if TYPE_CHECKING:
+    from services.api.deps import Deps
+
+__all__ = [
+    "Answer",
+    "Body",
+    "Call",
+    "Operation",
+    "Operations",
+    "Permission",
+    "Query",
+    "Role",
+    "accepted",
+    "created",
+    "empty",
+    "ok",
+    "parse_body",
+    "parse_query",
+    "removed",
+    "text",
+]
+
+Role = Literal["public", "viewer", "operator", "manager", "admin"]
+Permission = Literal["write_dags", "run_dags"]
+
+
+class Body(BaseModel):
+    """Base of request bodies: JSON types as they are, unknown fields ignored, ``null`` as if absent."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", populate_by_name=True)
+
+
+class Query(BaseModel):
+    """Base of query parameters: text, turned into the field's type; unknown ones ignored."""
+
+    model_config = ConfigDict(extra="ignore", populate_by_name=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes out. ``content`` is JSON unless ``media_type`` says otherwise; ``None``: no body."""
+
+    status: int
+    content: Any = None
+    media_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def ok(content: Any) -> Answer:
+    """Return 200 with a body."""
+    return Answer(200, content)
+
+
+def empty() -> Answer:
+    """Return 200 without one; the application adds the ``Content-Length: 0`` clients need."""
+    return Answer(200)
+
+
+def created(content: Any) -> Answer:
+    """Return 201."""
+    return Answer(201, content)
+
+
+def accepted(content: Any) -> Answer:
+    """Return 202: durable, not yet recorded."""
+    return Answer(202, content)
+
+
+def removed() -> Answer:
+    """Return 204."""
+    return Answer(204)
+
+
+def text(content: bytes, media_type: str) -> Answer:
+    """Return 200 with bytes that are not JSON."""
+    return Answer(200, content, media_type)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Who asks, when, and with what at hand."""
+
+    deps: "Deps"
+    now: datetime
+    key: str | None
+    """The Idempotency-Key, if any."""
+    browser: bool
+    """Whether the request is the browser UI's own."""
+    user: str = "anonymous"
+
+
+Handler = TypeVar("Handler", bound=Callable[..., Answer])
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method on one path. ``path`` is relative to ``/api/v2``, its names as in the contract."""
+
+    id: str
+    method: str
+    path: str
+    handler: Callable[..., Answer]
+    role: Role
+    permission: Permission | None
+    body: type[Body] | None
+    body_required: bool
+    query: type[Query] | None
+
+
+class Operations:
+    """A list of operations, filled by its decorator."""
+
+    def __init__(self) -> None:
+        self.all: list[Operation] = []
+
+    def add(
+        self,
+        method: str,
+        path: str,
+        *,
+        id: str,
+        role: Role = "viewer",
+        permission: Permission | None = None,
+        body: type[Body] | None = None,
+        body_required: bool = True,
+        query: type[Query] | None = None,
+    ) -> Callable[[Handler], Handler]:
+        """Register the decorated function for ``method`` and ``path``."""
+
+        def register(handler: Handler) -> Handler:
+            self.all.append(Operation(id, method, path, handler, role, permission, body, body_required, query))
+            return handler
+
+        return register
+
+
+B = TypeVar("B", bound=Body)
+Q = TypeVar("Q", bound=Query)
+
+
+def parse_body(model: type[B], data: bytes, *, required: bool) -> B:
+    """Return the body as its model, whatever content type it was sent as.
+
+    Raises:
+        Problem: 400 when it is not JSON, not an object, absent though required, or of a wrong type.
+    """
+    content: Any = {}
+    if data.strip():
+        try:
+            content = from_json(data, allow_inf_nan=False)
+        except ValueError as error:
+            raise bad_request(f"The body is not valid JSON: {error}") from error
+    elif required:
+        raise bad_request("The body is missing: a JSON object is needed")
+    if not isinstance(content, dict):
+        raise bad_request("The body must be a JSON object")
+    present = {name: value for name, value in content.items() if value is not None}
+    try:
+        return model.model_validate(present)
+    except ValidationError as error:
+        raise _invalid(error) from error
+
+
+def parse_query(model: type[Q], values: Mapping[str, list[str]]) -> Q:
+    """Return the query parameters as their model; an empty value is as good as none.
+
+    Raises:
+        Problem: 400 for a wrong type or a parameter given twice.
+    """
+    names = {info.alias or name for name, info in model.model_fields.items()}
+    single: dict[str, str] = {}
+    for name in names & values.keys():
+        if len(values[name]) > 1:
+            raise bad_request(f"{name}: given {len(values[name])} times", field=name)
+        if "\0" in values[name][0]:
+            raise bad_request(f"{name}: a NUL character cannot be part of it", field=name)
+        if values[name][0] != "":
+            single[name] = values[name][0]
+    try:
+        return model.model_validate(single)
+    except ValidationError as error:
+        raise _invalid(error) from error
+
+
+def _invalid(error: ValidationError) -> Problem:
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    issues = [(".".join(str(part) for part in issue["loc"]), issue["msg"]) for issue in found]
+    message = "; ".join(f"{name}: {why}" if name else why for name, why in issues)
+    return bad_request(message, fields=[{"field": name, "message": why} for name, why in issues])

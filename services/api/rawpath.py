@@ -1,0 +1,74 @@
+"""Routing on the path as it was sent, so that a step called ``a/b`` can be addressed as ``a%2Fb``.
+
+A WSGI server decodes the path before the application sees it, which makes a slash inside a name
+and a slash between names the same. This layer takes the raw path where the server keeps it, and
+hands on a path whose segments escape exactly ``%`` and ``/``; ``SegmentConverter`` undoes that.
+A name sent with plain slashes is still recognised where a fixed word ends it
+(``/steps/a/b/log``).
+"""
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from werkzeug.routing import BaseConverter
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+__all__ = ["RawPath", "SegmentConverter"]
+
+_STEP = re.compile(
+    r"(?P<before>/api/v2/dag-runs/[^/]*/[^/]*(?:/sub-dag-runs/[^/]*)?/steps/)"
+    r"(?P<name>.+)"
+    r"(?P<after>/(?:status|log|approve|reject)/?)"
+)
+
+
+class SegmentConverter(BaseConverter):
+    """One path segment, decoded; it may hold any character and even be empty."""
+
+    regex = "[^/]*"
+    part_isolating = True
+
+    def to_python(self, value: str) -> str:
+        return unquote(value, errors="replace")
+
+    def to_url(self, value: str) -> str:
+        return _escape(value)
+
+
+class RawPath:
+    """WSGI layer that rewrites ``PATH_INFO`` as the module says, below ``base_path`` if there is one."""
+
+    def __init__(self, app: "WSGIApplication", base_path: str = "") -> None:
+        self._app = app
+        self._base_path = base_path
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        path = _segments(environ)
+        if self._base_path and (path == self._base_path or path.startswith(self._base_path + "/")):
+            environ["SCRIPT_NAME"] = self._base_path
+            path = path[len(self._base_path) :] or "/"
+        found = _STEP.fullmatch(path)
+        if found:
+            path = found["before"] + found["name"].replace("/", "%2F") + found["after"]
+        environ["PATH_INFO"] = path.encode("utf-8", "surrogateescape").decode("latin-1")
+        return self._app(environ, start_response)
+
+
+def _segments(environ: "WSGIEnvironment") -> str:
+    """Return the request's path with its segments escaped, from the raw path when that is to be trusted."""
+    decoded = str(environ.get("PATH_INFO", "/")).encode("latin-1").decode("utf-8", "replace")
+    raw = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or "")
+    if "://" in raw.partition("?")[0]:
+        raw = "/" + raw.partition("://")[2].partition("/")[2]
+    raw = raw.partition("?")[0]
+    if unquote(raw, errors="replace") != decoded:
+        raw = decoded.replace("%", "%25")
+    return "/".join(_escape(unquote(segment, errors="replace")) for segment in raw.split("/"))
+
+
+def _escape(segment: str) -> str:
+    return segment.replace("%", "%25").replace("/", "%2F")

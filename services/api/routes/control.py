@@ -1,0 +1,204 @@
+"""Everything that changes a run: start, enqueue, stop, retry, dequeue, a step's status by hand.
+
+The gateway checks the form; whether the state allows it is the scheduler's to say.
+"""
+
+import json
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from services.api import wire
+from services.api.accept import Accepted, Recorded, run_id_for
+from services.api.operations import Answer, Body, Call, Operations, accepted, empty, ok
+from services.api.problems import Problem, bad_request, not_found
+from shared.contracts.commands import Command, DequeueRun, EnqueueRun, PatchStep, RetryRun, StartRun, StopRun
+
+__all__ = ["CONTROL"]
+
+CONTROL = Operations()
+_MAX_PARAMS_CHARS = 262_144
+_MAX_QUEUE_CHARS = 200
+_DAGS = "/dags/{fileName}"
+_RUN = "/dag-runs/{name}/{dagRunId}"
+
+
+class StartBody(Body):
+    """Also takes ``params`` as the JSON value itself instead of as text."""
+
+    params: str = Field(default="", max_length=_MAX_PARAMS_CHARS)
+    dag_run_id: str = Field(default="", alias="dagRunId")
+    dag_name: str = Field(default="", alias="dagName")
+    singleton: bool = False
+
+    @field_validator("params", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+
+    @field_validator("params")
+    @classmethod
+    def _no_nul(cls, value: str) -> str:
+        if "\0" in value:
+            raise ValueError("a NUL character cannot be part of it")
+        return value
+
+
+class EnqueueBody(StartBody):
+    queue: str = Field(default="", max_length=_MAX_QUEUE_CHARS)
+
+
+class RetryBody(Body):
+    dag_run_id: str = Field(default="", alias="dagRunId")
+    step_name: str = Field(default="", alias="stepName")
+
+
+class StatusBody(Body):
+    status: int
+
+
+@CONTROL.add(
+    "POST",
+    f"{_DAGS}/start",
+    id="executeDAG",
+    role="operator",
+    permission="run_dags",
+    body=StartBody,
+    body_required=False,
+)
+def start(call: Call, body: StartBody, file_name: str) -> Answer:
+    """Start a stored dag now, whatever its queue holds."""
+    run_id = _new_run_id(call, body.dag_run_id)
+    command = StartRun(
+        by=call.user,
+        file_name=wire.file_name(file_name),
+        dag_run_id=run_id,
+        dag_name=_dag_name(body.dag_name),
+        params=body.params,
+        singleton=body.singleton,
+    )
+    return _run_answer(call, command, run_id)
+
+
+@CONTROL.add(
+    "POST",
+    f"{_DAGS}/enqueue",
+    id="enqueueDAGDAGRun",
+    role="operator",
+    permission="run_dags",
+    body=EnqueueBody,
+    body_required=False,
+)
+def enqueue(call: Call, body: EnqueueBody, file_name: str) -> Answer:
+    """Queue a run of a stored dag."""
+    run_id = _new_run_id(call, body.dag_run_id)
+    command = EnqueueRun(
+        by=call.user,
+        file_name=wire.file_name(file_name),
+        dag_run_id=run_id,
+        dag_name=_dag_name(body.dag_name),
+        params=body.params,
+        singleton=body.singleton,
+        queue=wire.plain_name(body.queue, "queue") if body.queue else None,
+    )
+    return _run_answer(call, command, run_id)
+
+
+@CONTROL.add("POST", f"{_DAGS}/stop-all", id="stopAllDAGRuns", role="operator", permission="run_dags")
+def stop_all(call: Call, file_name: str) -> Answer:
+    """Stop every running run of a dag; one that ended meanwhile is no error."""
+    stem = wire.file_name(file_name)
+    found = call.deps.reads.dag(stem)
+    if found is None:
+        raise not_found(f"There is no DAG {stem!r}")
+    running = call.deps.reads.running_run_ids(found.dag_name)
+    commands = call.deps.commands
+    sent = [commands.send(StopRun(by=call.user, dag_name=found.dag_name, dag_run_id=each)) for each in running]
+    errors = []
+    for run_id, each in zip(running, sent, strict=True):
+        try:
+            commands.wait(each)
+        except Problem as problem:
+            if problem.code not in {"not_running", "not_found"}:
+                errors.append(f"{run_id}: {problem.message}")
+    return ok({"errors": errors})
+
+
+@CONTROL.add("POST", f"{_RUN}/stop", id="terminateDAGRun", role="operator", permission="run_dags")
+def stop(call: Call, name: str, dag_run_id: str) -> Answer:
+    """Ask a running run to abort; it does so later."""
+    return _empty_answer(call, StopRun(by=call.user, dag_name=_run_name(name), dag_run_id=_known_id(dag_run_id)))
+
+
+@CONTROL.add(
+    "POST", f"{_RUN}/retry", id="retryDAGRun", role="operator", permission="run_dags", body=RetryBody, body_required=False
+)
+def retry(call: Call, body: RetryBody, name: str, dag_run_id: str) -> Answer:
+    """Run again what did not succeed, in place or as a new run (REST contract section 5.8)."""
+    command = RetryRun(
+        by=call.user,
+        dag_name=_run_name(name),
+        dag_run_id=_known_id(dag_run_id),
+        new_run_id=wire.run_id(body.dag_run_id) if body.dag_run_id else "",
+        step_name=body.step_name or None,
+    )
+    return _empty_answer(call, command)
+
+
+@CONTROL.add("GET", f"{_RUN}/dequeue", id="dequeueDAGRun", role="operator", permission="run_dags")
+@CONTROL.add("POST", f"{_RUN}/dequeue", id="dequeueDAGRunByPost", role="operator", permission="run_dags")
+def dequeue(call: Call, name: str, dag_run_id: str) -> Answer:
+    """Withdraw a queued run. The contract makes this a GET; a POST does the same."""
+    return _empty_answer(call, DequeueRun(by=call.user, dag_name=_run_name(name), dag_run_id=_known_id(dag_run_id)))
+
+
+@CONTROL.add(
+    "PATCH",
+    f"{_RUN}/steps/{{stepName}}/status",
+    id="updateDAGRunStepStatus",
+    role="operator",
+    permission="run_dags",
+    body=StatusBody,
+)
+def patch_step(call: Call, body: StatusBody, name: str, dag_run_id: str, step_name: str) -> Answer:
+    """Set one step's status by hand; nothing else changes."""
+    status = wire.node_token(body.status)
+    if status is None:
+        raise bad_request(f"status: {body.status} is not a step status (0 to 8)", field="status")
+    command = PatchStep(
+        by=call.user,
+        dag_name=_run_name(name),
+        dag_run_id=_known_id(dag_run_id),
+        step_name=step_name,
+        status=status.value,
+    )
+    return _empty_answer(call, command)
+
+
+def _run_answer(call: Call, command: Command, run_id: str) -> Answer:
+    outcome = call.deps.commands.ask(command, key=call.key)
+    if isinstance(outcome, Accepted):
+        return accepted({"commandId": outcome.command_id, "dagRunId": run_id})
+    return ok({"dagRunId": outcome.result.get("dagRunId", run_id)})
+
+
+def _empty_answer(call: Call, command: Command) -> Answer:
+    outcome = call.deps.commands.ask(command, key=call.key)
+    return empty() if isinstance(outcome, Recorded) else accepted({"commandId": outcome.command_id})
+
+
+def _new_run_id(call: Call, given: str) -> str:
+    return wire.run_id(given) if given else run_id_for(call.key)
+
+
+def _dag_name(given: str) -> str | None:
+    trimmed = given.strip()
+    return wire.dag_name(trimmed, "dagName") if trimmed else None
+
+
+def _run_name(name: str) -> str:
+    return wire.plain_name(name, "name")
+
+
+def _known_id(run_id: str) -> str:
+    return wire.run_id(run_id)

@@ -1,0 +1,130 @@
+"""The two ways to serve the application: waitress inside a process, gunicorn as one of its own."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from gunicorn.app.base import BaseApplication
+from waitress import wasyncore
+from waitress.server import create_server
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+__all__ = ["EmbeddedServer", "run_gunicorn"]
+
+_log = logging.getLogger(__name__)
+_CHANNEL_TIMEOUT_S = 60
+_GRACE_S = 5
+_BODY_SLACK = 64 * 1024
+"""Above the application's own limit, so that the application is who answers 413."""
+
+
+class EmbeddedServer:
+    """Waitress on a thread of this process.
+
+    The port is bound, and ``port`` known, when the constructor returns; requests are answered from
+    ``start`` to ``stop``.
+    """
+
+    def __init__(
+        self,
+        app: "WSGIApplication",
+        host: str,
+        port: int,
+        *,
+        threads: int = 8,
+        max_body_bytes: int = 2 * 1024 * 1024,
+    ) -> None:
+        self._sockets: dict[int, Any] = {}
+        self._server = create_server(
+            app,
+            map=self._sockets,
+            host=host,
+            port=port,
+            threads=threads,
+            max_request_body_size=max_body_bytes + _BODY_SLACK,
+            channel_timeout=_CHANNEL_TIMEOUT_S,
+            ident="dagway",
+        )
+        self._thread = threading.Thread(target=self._serve, name="api-server", daemon=True)
+        self._stopping = threading.Event()
+
+    @property
+    def port(self) -> int:
+        """The bound port, of the first address if the host has several."""
+        listening: Any = self._server
+        addresses = getattr(listening, "effective_listen", None)
+        return int(addresses[0][1] if addresses else listening.effective_port)
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float = _GRACE_S) -> None:
+        """Let requests under way end, at most ``timeout_s`` of them, then close every connection."""
+        if self._stopping.is_set():
+            return
+        self._stopping.set()
+        # Waitress' own close() waits for open connections; ending the tasks and the socket map does not.
+        self._server.task_dispatcher.shutdown(timeout=timeout_s)
+        self._server.close()
+        wasyncore.close_all(self._sockets)
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def _serve(self) -> None:
+        try:
+            self._server.run()
+        except Exception:
+            # Its sockets vanish under the loop when it is stopped; at any other time that is news.
+            if not self._stopping.is_set():
+                _log.exception("api.server_broken")
+                raise
+
+
+class _Gunicorn(BaseApplication):  # type: ignore[misc]
+    def __init__(self, app_factory: "Callable[[], WSGIApplication]", settings: Mapping[str, Any]) -> None:
+        self._factory = app_factory
+        self._settings = settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self._settings.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> "WSGIApplication":
+        return self._factory()
+
+
+def run_gunicorn(
+    app_factory: "Callable[[], WSGIApplication]",
+    host: str,
+    port: int,
+    *,
+    workers: int = 1,
+    threads: int = 40,
+    graceful_timeout_s: int = _GRACE_S,
+) -> None:
+    """Serve until a signal ends the process; needs the main thread.
+
+    ``app_factory`` runs in each worker process after the fork, so that what it opens (sockets,
+    threads, pools) belongs to that process. More than one worker process splits what ``/metrics``
+    says about the process itself; the ``dagu_*`` series come from the database and stay right.
+    """
+    settings = {
+        "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+        "workers": workers,
+        "threads": threads,
+        "worker_class": "gthread",
+        "preload_app": False,
+        "control_socket_disable": True,
+        "graceful_timeout": graceful_timeout_s,
+        "timeout": 60,
+        "keepalive": 15,
+        "accesslog": None,
+        "errorlog": "-",
+        "proc_name": "dagway-api",
+    }
+    _Gunicorn(app_factory, settings).run()

@@ -1,0 +1,143 @@
+"""From the typed workflow model to the API's DAG shapes (REST contract section 4).
+
+An optional field is left out when it says nothing (empty, zero, false); a required one is always
+there.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from shared.spec.model import Condition, Dag, Handler, RepeatPolicy, Step
+from shared.spec.params import default_params_text
+
+__all__ = ["HANDLER_FIELDS", "condition", "dag", "dag_details", "run_config", "sparse", "step"]
+
+HANDLER_FIELDS: Mapping[Handler, str] = {
+    Handler.FAILURE: "failure",
+    Handler.SUCCESS: "success",
+    Handler.ABORT: "cancel",
+    Handler.EXIT: "exit",
+}
+"""The handlers the API shows; ``onInit`` and ``onWait`` are not among them."""
+
+
+def sparse(**fields: Any) -> dict[str, Any]:
+    """Return the fields that say something."""
+    return {name: value for name, value in fields.items() if value not in (None, "", 0, False, [], {})}
+
+
+def dag(model: Dag) -> dict[str, Any]:
+    """Return the short form, for lists."""
+    return {
+        "name": model.name,
+        **sparse(
+            group=model.group,
+            description=model.description,
+            params=_params(model),
+            defaultParams=default_params_text(model),
+            tags=list(model.tags),
+            schedule=_schedule(model),
+            queue=model.queue,
+            maxActiveRuns=model.max_active_runs,
+        ),
+        "runConfig": run_config(model),
+    }
+
+
+def dag_details(model: Dag) -> dict[str, Any]:
+    """Return the long form."""
+    handlers = {
+        name: step(model.handlers[handler]) for handler, name in HANDLER_FIELDS.items() if handler in model.handlers
+    }
+    return {
+        **dag(model),
+        **sparse(
+            delay=int(model.delay_sec),
+            env=[f"{key}={value}" for key, value in model.env],
+            handlerOn=handlers,
+            histRetentionDays=model.hist_retention_days,
+            logDir=model.log_dir,
+            maxActiveSteps=model.max_active_steps,
+            preconditions=_conditions(model.preconditions),
+        ),
+        "steps": [step(each) for each in model.steps],
+    }
+
+
+def step(model: Step) -> dict[str, Any]:
+    """Return one step as it is defined."""
+    config = dict(model.config)
+    return {
+        "name": model.name,
+        **sparse(
+            id=model.id,
+            description=model.description,
+            dir=model.working_dir,
+            commands=[_command(each.text, each.argv) for each in model.commands],
+            script=model.script,
+            stdout=model.stdout,
+            stderr=model.stderr,
+            output=model.output.name if model.output else "",
+            call=model.call,
+            params=model.params,
+            parallel=_parallel(model),
+            depends=list(model.depends),
+            repeatPolicy=_repeat(model.repeat_policy) if model.repeat_policy else {},
+            mailOnError=model.mail_on_error,
+            preconditions=_conditions(model.preconditions),
+            timeoutSec=int(model.timeout_sec),
+        ),
+        "executorConfig": {"type": model.type, "config": config} if model.type else {"config": config},
+    }
+
+
+def condition(model: Condition, error: str = "") -> dict[str, Any]:
+    """Return a precondition; ``error`` says why it was not met."""
+    return {"condition": model.condition, **sparse(expected=model.expected, negate=model.negate, error=error)}
+
+
+def run_config(model: Dag) -> dict[str, Any]:
+    """Return what the start dialog may let people edit."""
+    return {
+        "disableParamEdit": model.run_config.disable_param_edit,
+        "disableRunIdEdit": model.run_config.disable_run_id_edit,
+    }
+
+
+def _params(model: Dag) -> list[str]:
+    return [f"{param.name}={param.value}" for param in model.params]
+
+
+def _schedule(model: Dag) -> list[dict[str, Any]]:
+    return [{"expression": expression} for expression in model.schedule.start]
+
+
+def _conditions(models: Iterable[Condition]) -> list[dict[str, Any]]:
+    return [condition(each) for each in models]
+
+
+def _command(text: str, argv: tuple[str, ...]) -> dict[str, Any]:
+    if not argv:
+        return {"command": text}
+    return {"command": argv[0], **sparse(args=list(argv[1:]))}
+
+
+def _parallel(model: Step) -> dict[str, Any]:
+    if model.parallel is None:
+        return {}
+    items: Any = model.parallel.variable or list(model.parallel.items)
+    return {"items": items, "maxConcurrent": model.parallel.max_concurrent}
+
+
+def _repeat(model: RepeatPolicy) -> dict[str, Any]:
+    return {
+        "repeat": model.repeat.value,
+        **sparse(
+            interval=int(model.interval_sec),
+            limit=model.limit,
+            exitCode=list(model.exit_code),
+            condition=condition(model.condition) if model.condition else {},
+            backoff=model.backoff,
+            maxIntervalSec=int(model.max_interval_sec),
+        ),
+    }

@@ -1,0 +1,144 @@
+"""How single values look on the wire: status numbers, times, names and paging.
+
+The only file that knows the API's status numbers (REST contract section 2). Inside, a status is
+always its token.
+"""
+
+import re
+from datetime import UTC, datetime, tzinfo
+from typing import Any
+
+from services.api.problems import bad_request
+from shared.ids import MAX_DAG_NAME, valid_dag_name, valid_run_id
+from shared.status import NodeStatus, RunStatus
+
+__all__ = [
+    "LATEST",
+    "MAX_PER_PAGE",
+    "dag_name",
+    "file_name",
+    "file_stem",
+    "node_status",
+    "node_token",
+    "pagination",
+    "plain_name",
+    "precise",
+    "run_id",
+    "run_status",
+    "run_token",
+    "timestamp",
+]
+
+LATEST = "latest"
+MAX_PER_PAGE = 200
+_RUN: dict[str, int] = {
+    RunStatus.NOT_STARTED: 0,
+    RunStatus.RUNNING: 1,
+    RunStatus.FAILED: 2,
+    RunStatus.ABORTED: 3,
+    RunStatus.SUCCEEDED: 4,
+    RunStatus.QUEUED: 5,
+    RunStatus.PARTIALLY_SUCCEEDED: 6,
+    RunStatus.WAITING: 7,
+    RunStatus.REJECTED: 8,
+}
+_NODE: dict[str, int] = {
+    NodeStatus.NOT_STARTED: 0,
+    NodeStatus.RUNNING: 1,
+    NodeStatus.FAILED: 2,
+    NodeStatus.ABORTED: 3,
+    NodeStatus.SUCCEEDED: 4,
+    NodeStatus.SKIPPED: 5,
+    NodeStatus.PARTIALLY_SUCCEEDED: 6,
+    NodeStatus.WAITING: 7,
+    NodeStatus.REJECTED: 8,
+}
+_RUN_TOKEN = {number: RunStatus(token) for token, number in _RUN.items()}
+_NODE_TOKEN = {number: NodeStatus(token) for token, number in _NODE.items()}
+_EXTENSION = re.compile(r"\.ya?ml$")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def run_status(token: str) -> int:
+    """Return a run status's number."""
+    return _RUN[token]
+
+
+def node_status(token: str) -> int:
+    """Return a node status's number; 5 is *skipped* here and *queued* for runs."""
+    return _NODE[token]
+
+
+def run_token(number: int) -> RunStatus | None:
+    """Return the run status of a number, ``None`` when no status has it."""
+    return _RUN_TOKEN.get(number)
+
+
+def node_token(number: int) -> NodeStatus | None:
+    """Return the node status of a number, ``None`` when no status has it."""
+    return _NODE_TOKEN.get(number)
+
+
+def timestamp(at: datetime | None, zone: tzinfo | None, none: str = "") -> str:
+    """Return RFC 3339 with second precision; ``zone`` ``None``: the server's local one."""
+    if at is None:
+        return none
+    text = at.astimezone(zone).isoformat(timespec="seconds")
+    return f"{text[:-6]}Z" if text.endswith("+00:00") else text
+
+
+def precise(at: datetime | None) -> str:
+    """Return RFC 3339 with its fraction, in UTC; year 1 stands for none."""
+    if at is None:
+        return "0001-01-01T00:00:00Z"
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def file_stem(name: str) -> str:
+    """Return a dag file's name without its YAML extension."""
+    return _EXTENSION.sub("", name)
+
+
+def plain_name(text: str, field: str) -> str:
+    """Return ``text`` if it can name anything stored; raises a 400 for separators and control characters."""
+    if not text or text in {".", ".."} or "/" in text or "\\" in text or _CONTROL.search(text):
+        raise bad_request(f"{field}: {_shown(text)} is not a name", field=field)
+    return text
+
+
+def file_name(text: str, field: str = "fileName") -> str:
+    """Return the name an existing dag file is looked up by, whichever extension was given."""
+    return plain_name(file_stem(plain_name(text, field)), field)
+
+
+def dag_name(text: str, field: str) -> str:
+    """Return a name somebody gives to a dag or its file; raises a 400 when it breaks the rules."""
+    if not valid_dag_name(text):
+        rule = f"1 to {MAX_DAG_NAME} letters, digits, '_', '.' and '-'"
+        raise bad_request(f"{field}: {_shown(text)} is not a DAG name ({rule})", field=field)
+    return text
+
+
+def run_id(text: str, field: str = "dagRunId") -> str:
+    """Return a run id somebody chose; raises a 400 when it breaks the rules."""
+    if not valid_run_id(text):
+        rule = "1 to 64 letters, digits, '_', '.' and '-', and not 'latest'"
+        raise bad_request(f"{field}: {_shown(text)} is not a DAG-run id ({rule})", field=field)
+    return text
+
+
+def pagination(*, total: int, page: int, per_page: int) -> dict[str, Any]:
+    """Return the paging block: 1 page for nothing, ``null`` beyond either end."""
+    pages = max(1, -(-total // per_page))
+    return {
+        "totalRecords": total,
+        "currentPage": page,
+        "totalPages": pages,
+        "nextPage": page + 1 if page < pages else None,
+        "prevPage": page - 1 if page > 1 else None,
+    }
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 80 else text[:77] + "...")
+

@@ -1,0 +1,68 @@
+import pytest
+from pydantic import Field
+
+from services.api.operations import Body, Query, parse_body, parse_query
+from services.api.problems import Problem
+
+
+class Sample(Body):
+    name: str
+    count: int = 0
+    flag: bool = False
+
+
+class Paging(Query):
+    page: int = 1
+    per_page: int = Field(default=50, alias="perPage")
+
+
+def test_unknown_fields_and_nulls_are_as_if_absent() -> None:
+    body = parse_body(Sample, b'{"name": "a", "count": null, "other": [1]}', required=True)
+
+    assert body == Sample(name="a")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"{", b"[]", b'"x"', b"null", b"\xff", b'{"name": "\\ud800"}', b'{"name": NaN}', b"[" * 5000, b'{"name"'],
+)
+def test_what_is_not_a_json_object_is_a_400(data: bytes) -> None:
+    with pytest.raises(Problem) as caught:
+        parse_body(Sample, data, required=False)
+
+    assert (caught.value.status, caught.value.code) == (400, "bad_request")
+
+
+@pytest.mark.parametrize(
+    ("data", "field"),
+    [
+        (b"{}", "name"),
+        (b'{"name": 1}', "name"),
+        (b'{"name": "a", "count": "1"}', "count"),
+        (b'{"name": "a", "flag": "yes"}', "flag"),
+        (b'{"name": "a", "flag": 1}', "flag"),
+        (b'{"name": "a", "count": true}', "count"),
+    ],
+)
+def test_a_wrong_or_missing_field_is_named(data: bytes, field: str) -> None:
+    with pytest.raises(Problem, match=f"{field}: "):
+        parse_body(Sample, data, required=True)
+
+
+def test_an_absent_body_is_an_empty_object_where_that_is_allowed() -> None:
+    class Free(Body):
+        name: str = "none"
+
+    assert parse_body(Free, b" \n", required=False).name == "none"
+    with pytest.raises(Problem, match="body is missing"):
+        parse_body(Free, b"", required=True)
+
+
+def test_query_parameters_are_typed_and_empty_ones_are_none() -> None:
+    assert parse_query(Paging, {"page": ["3"], "perPage": [""], "remoteNode": ["local"]}) == Paging(page=3)
+
+
+@pytest.mark.parametrize("values", [{"page": ["abc"]}, {"page": ["1", "2"]}, {"perPage": ["1.5"]}, {"page": ["1\0"]}])
+def test_a_query_parameter_of_the_wrong_form_is_named(values: dict[str, list[str]]) -> None:
+    with pytest.raises(Problem, match="^400 bad_request: (page|perPage): "):
+        parse_query(Paging, values)
