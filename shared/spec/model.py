@@ -21,8 +21,8 @@ __all__ = [
     "MailOn",
     "MailSettings",
     "Output",
-    "Param",
     "Parallel",
+    "Param",
     "RepeatMode",
     "RepeatPolicy",
     "RetryPolicy",
@@ -160,6 +160,8 @@ class Step(Spec):
     call: str = ""
     params: str = ""
     """Arguments of ``call`` in text form, inputs of ``gha``."""
+    param_pairs: Pairs | None = None
+    """The same in pairs, when written as a list or a map; ``None``: only text, split after expansion."""
     parallel: Parallel | None = None
     worker_selector: dict[str, str] = Field(default_factory=dict)
     container: dict[str, Any] | str | None = None
@@ -168,10 +170,7 @@ class Step(Spec):
 
 
 class Param(Spec):
-    """A default parameter as written; positional ones are named ``"1"``, ``"2"``, …
-
-    ``literal``: the value came from a map and is taken as it is, but for variables in it.
-    """
+    """A default parameter as written; positional ones are named ``"1"``, ``"2"``, …"""
 
     name: str
     value: str

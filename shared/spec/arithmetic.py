@@ -1,0 +1,144 @@
+"""Evaluate shell arithmetic (``$((…))``) on 64-bit integers; no code is ever executed."""
+
+import re
+from collections.abc import Callable
+
+__all__ = ["ArithmeticFault", "evaluate"]
+
+_TOKEN = re.compile(
+    r"\s*(0[xX][0-9a-fA-F]+|\d+|\$?[A-Za-z_]\w*|\$\d+|\*\*|<<|>>|<=|>=|==|!=|&&|\|\||[-+*/%()<>!~&|^?:])"
+)
+_MAX_LENGTH = 1000
+_MAX_DEPTH = 50
+
+_LEVELS: dict[str, int] = {
+    "||": 1, "&&": 2, "|": 3, "^": 4, "&": 5, "==": 6, "!=": 6, "<": 7, "<=": 7, ">": 7, ">=": 7,
+    "<<": 8, ">>": 8, "+": 9, "-": 9, "*": 10, "/": 10, "%": 10,
+}  # fmt: skip
+
+
+class ArithmeticFault(ValueError):
+    """The text is not an arithmetic expression, or divides by zero."""
+
+
+def evaluate(text: str, lookup: Callable[[str], str]) -> int:
+    """Return the value of an expression; ``lookup`` gives the text of a variable, empty if unset.
+
+    Raises:
+        ArithmeticFault: the expression cannot be evaluated.
+    """
+    if len(text) > _MAX_LENGTH:
+        raise ArithmeticFault("the expression is too long")
+    tokens: list[str] = []
+    position = 0
+    stripped = text.rstrip()
+    while position < len(stripped):
+        match = _TOKEN.match(stripped, position)
+        if match is None:
+            raise ArithmeticFault(f"cannot understand {stripped[position:][:20]!r}")
+        tokens.append(match[1])
+        position = match.end()
+    if not tokens:
+        return 0
+    parser = _Parser(tokens, lookup)
+    value = parser.ternary(0)
+    if parser.peek():
+        raise ArithmeticFault(f"unexpected {parser.peek()!r}")
+    return value
+
+
+class _Parser:
+    """Precedence climbing over the tokens."""
+
+    def __init__(self, tokens: list[str], lookup: Callable[[str], str]) -> None:
+        self._tokens = tokens
+        self._lookup = lookup
+        self._next = 0
+
+    def peek(self) -> str:
+        return self._tokens[self._next] if self._next < len(self._tokens) else ""
+
+    def _take(self, expected: str = "") -> str:
+        token = self.peek()
+        if not token or (expected and token != expected):
+            raise ArithmeticFault(f"expected {expected or 'a value'}, got {token or 'the end'}")
+        self._next += 1
+        return token
+
+    def ternary(self, depth: int) -> int:
+        if depth > _MAX_DEPTH:
+            raise ArithmeticFault("the expression is nested too deeply")
+        value = self._binary(1, depth + 1)
+        if self.peek() != "?":
+            return value
+        self._take()
+        yes = self.ternary(depth + 1)
+        self._take(":")
+        no = self.ternary(depth + 1)
+        return yes if value else no
+
+    def _binary(self, level: int, depth: int) -> int:
+        left = self._unary(depth)
+        while (rank := _LEVELS.get(self.peek(), 0)) >= level:
+            operator = self._take()
+            left = _apply(operator, left, self._binary(rank + 1, depth + 1))
+        return left
+
+    def _unary(self, depth: int) -> int:
+        if depth > _MAX_DEPTH:
+            raise ArithmeticFault("the expression is nested too deeply")
+        if self.peek() in ("-", "+", "!", "~"):
+            operator = self._take()
+            value = self._unary(depth + 1)
+            return _wrap({"-": -value, "+": value, "!": int(not value), "~": ~value}[operator])
+        base = self._atom(depth)
+        if self.peek() != "**":
+            return base
+        self._take()
+        exponent = self._unary(depth + 1)
+        if exponent < 0:
+            raise ArithmeticFault("the exponent is negative")
+        return _wrap(pow(base, exponent, 2**64))
+
+    def _atom(self, depth: int) -> int:
+        token = self._take()
+        if token == "(":
+            value = self.ternary(depth + 1)
+            self._take(")")
+            return value
+        if token[0].isdigit():
+            return _number(token)
+        if token[0] in "$_" or token[0].isalpha():
+            return _number(self._lookup(token.lstrip("$")).strip() or "0")
+        raise ArithmeticFault(f"unexpected {token!r}")
+
+
+def _number(text: str) -> int:
+    try:
+        if len(text) > 40:
+            raise ValueError
+        if text[:2].lower() == "0x":
+            return _wrap(int(text, 16))
+        return _wrap(int(text, 8) if len(text) > 1 and text[0] == "0" else int(text))
+    except ValueError:
+        raise ArithmeticFault(f"not a number: {text[:40]!r}") from None
+
+
+def _wrap(value: int) -> int:
+    return (value + 2**63) % 2**64 - 2**63
+
+
+def _apply(operator: str, a: int, b: int) -> int:
+    if operator in ("/", "%"):
+        if b == 0:
+            raise ArithmeticFault("division by 0")
+        quotient = abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
+        return _wrap(quotient if operator == "/" else a - quotient * b)
+    if operator in ("<<", ">>"):
+        return _wrap(a << (b & 63) if operator == "<<" else a >> (b & 63))
+    results = {
+        "+": a + b, "-": a - b, "*": a * b, "|": a | b, "&": a & b, "^": a ^ b,
+        "==": a == b, "!=": a != b, "<": a < b, "<=": a <= b, ">": a > b, ">=": a >= b,
+        "&&": bool(a and b), "||": bool(a or b),
+    }  # fmt: skip
+    return _wrap(int(results[operator]))

@@ -1,0 +1,63 @@
+"""Read ``preconditions`` and ``precondition``: the same grammar for dags, steps and handlers."""
+
+from typing import Any
+
+from shared.spec.fields import Fields, is_scalar
+from shared.spec.issues import Place, did_you_mean
+from shared.spec.load_yaml import YamlList, YamlMap
+from shared.spec.model import Condition
+
+__all__ = ["read_preconditions"]
+
+_KEYS = ("condition", "expected", "negate", "command")
+
+
+def read_preconditions(fields: Fields) -> tuple[Condition, ...]:
+    """Read both spellings; the plural one comes first."""
+    found: list[Condition] = []
+    for name in ("preconditions", "precondition"):
+        value = fields.get(name)
+        if value is None:
+            continue
+        if isinstance(value, YamlList):
+            for index, item in enumerate(value):
+                _add(fields, f"{fields.sub(name)}[{index}]", value.item_at[index], item, found)
+        else:
+            _add(fields, fields.sub(name), fields.place(name), value, found)
+    return tuple(found)
+
+
+def _add(fields: Fields, path: str, at: Place, value: Any, found: list[Condition]) -> None:
+    issues = fields.issues
+    if isinstance(value, str):
+        if value.strip():
+            found.append(Condition(condition=value))
+        else:
+            issues.error("condition is required", path, at)
+        return
+    if not isinstance(value, YamlMap):
+        issues.error("precondition must be a string or an array of strings", path, at)
+        return
+    texts: dict[str, str] = {}
+    negate = False
+    for key, item in value.items():
+        name = key.lower()
+        place = value.key_at[key]
+        if name not in _KEYS:
+            issues.error(f"precondition has invalid key: {key}", path, place, hint=did_you_mean(key, _KEYS))
+        elif name == "negate":
+            if isinstance(item, bool):
+                negate = item
+            else:
+                issues.error("precondition negate must be a boolean", f"{path}.{key}", place)
+        elif isinstance(item, str):
+            texts[name] = item
+        else:
+            hint = "put the value in quotes" if is_scalar(item) else ""
+            issues.error("precondition value must be a string", f"{path}.{key}", place, hint=hint)
+            texts[name] = "?"
+    condition = texts.get("condition") or texts.get("command") or ""
+    if condition.strip():
+        found.append(Condition(condition=condition, expected=texts.get("expected", ""), negate=negate))
+    else:
+        issues.error("condition is required", path, at)

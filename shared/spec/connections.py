@@ -1,0 +1,141 @@
+"""Read what a dag needs to reach other systems: ssh, smtp and mails, tracing, secrets."""
+
+import re
+from typing import Any
+
+from shared.spec.fields import Fields, Vocabulary, is_scalar, plain, scalar_text
+from shared.spec.issues import did_you_mean
+from shared.spec.load_yaml import YamlList, YamlMap
+from shared.spec.model import MailOn, MailSettings, RunConfig, Secret
+
+__all__ = ["read_mail", "read_mail_on", "read_otel", "read_run_config", "read_secrets", "read_smtp", "read_ssh"]
+
+_SSH = Vocabulary("user", "host", "port", "key", "password", "strictHostKey", "knownHostFile", "shell")
+_SMTP = Vocabulary("host", "port", "username", "password")
+_MAIL_ON = Vocabulary("failure", "success", "wait")
+_MAIL = Vocabulary("from", "to", "prefix", "attachLogs")
+_OTEL = Vocabulary("enabled", "endpoint", "headers", "insecure", "timeout", "resource")
+_SECRET = Vocabulary("name", "provider", "key", "options")
+_RUN_CONFIG = Vocabulary("disableParamEdit", "disableRunIdEdit")
+_PROVIDERS = ("env", "file")
+_GO_DURATION = re.compile(r"[-+]?(?:0|(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h))+\Z")
+
+
+def read_ssh(fields: Fields) -> dict[str, Any] | None:
+    """Read the dag's ssh target; ``strictHostKey`` is on unless turned off."""
+    inner = fields.mapping("ssh", _SSH)
+    if inner is None:
+        return None
+    found: dict[str, Any] = {
+        name: text for name in ("user", "host", "key", "password", "knownHostFile") if (text := inner.text(name))
+    }
+    found["port"] = _port(inner) or "22"
+    found["strictHostKey"] = inner.boolean("strictHostKey", True)
+    if shell := inner.texts("shell"):
+        found["shell"] = list(shell)
+    return found
+
+
+def read_smtp(fields: Fields) -> dict[str, Any] | None:
+    """Read the mail server."""
+    inner = fields.mapping("smtp", _SMTP)
+    if inner is None:
+        return None
+    found: dict[str, Any] = {name: text for name in ("host", "username", "password") if (text := inner.text(name))}
+    if port := _port(inner):
+        found["port"] = port
+    return found
+
+
+def _port(fields: Fields) -> str:
+    value = fields.get("port")
+    if value is None:
+        return ""
+    integral = isinstance(value, str) or (isinstance(value, int | float) and value == value // 1)
+    if isinstance(value, bool) or not integral:
+        fields.wrong_type("port", "an integer", value)
+        return ""
+    return scalar_text(value).strip()
+
+
+def read_mail_on(fields: Fields) -> MailOn:
+    """Read when mails are sent."""
+    inner = fields.mapping("mailOn", _MAIL_ON)
+    if inner is None:
+        return MailOn()
+    return MailOn(failure=inner.boolean("failure"), success=inner.boolean("success"), wait=inner.boolean("wait"))
+
+
+def read_mail(fields: Fields, name: str) -> MailSettings | None:
+    """Read ``errorMail``, ``infoMail`` or ``waitMail``."""
+    inner = fields.mapping(name, _MAIL)
+    if inner is None:
+        return None
+    return MailSettings(
+        sender=inner.text("from"),
+        to=tuple(address.strip() for address in inner.texts("to") if address.strip()),
+        prefix=inner.text("prefix"),
+        attach_logs=inner.boolean("attachLogs"),
+    )
+
+
+def read_otel(fields: Fields) -> dict[str, Any] | None:
+    """Read where traces go."""
+    inner = fields.mapping("otel", _OTEL, error="otel must be a map")
+    if inner is None:
+        return None
+    timeout = inner.text("timeout")
+    if timeout and not _GO_DURATION.match(timeout):
+        inner.error("timeout", f"invalid duration: {timeout}", hint='write for instance "30s"')
+    inner.mapping("headers", None)
+    inner.mapping("resource", None)
+    for name in ("enabled", "insecure"):
+        inner.boolean(name)
+    inner.text("endpoint")
+    return dict(plain(inner.raw))
+
+
+def read_run_config(fields: Fields) -> RunConfig:
+    """Read what a person may not change when starting a run."""
+    inner = fields.mapping("runConfig", _RUN_CONFIG)
+    if inner is None:
+        return RunConfig()
+    return RunConfig(
+        disable_param_edit=inner.boolean("disableParamEdit"),
+        disable_run_id_edit=inner.boolean("disableRunIdEdit"),
+    )
+
+
+def read_secrets(fields: Fields) -> tuple[Secret, ...]:
+    """Read the secrets' whereabouts; names must differ."""
+    value = fields.get("secrets")
+    if value is None:
+        return ()
+    if not isinstance(value, YamlList):
+        fields.error("secrets", "secrets must be a list")
+        return ()
+    found: dict[str, Secret] = {}
+    for index, item in enumerate(value):
+        path = f"{fields.sub('secrets')}[{index}]"
+        if not isinstance(item, YamlMap):
+            fields.issues.error(f"secret at index {index} must be a map", path, value.item_at[index])
+            continue
+        secret = _secret(Fields(fields.issues, item, path, _SECRET), index)
+        if secret is None:
+            continue
+        if secret.name in found:
+            fields.issues.error(f'duplicate secret name "{secret.name}"', path, item.at)
+        found[secret.name] = secret
+    return tuple(found.values())
+
+
+def _secret(fields: Fields, index: int) -> Secret | None:
+    texts = {name: fields.text(name) for name in ("name", "provider", "key")}
+    for name, text in texts.items():
+        if not text and (fields.get(name) is None or is_scalar(fields.get(name))):
+            fields.issues.error(f"secret at index {index}: '{name}' field is required", fields.path, fields.at)
+    provider = texts["provider"]
+    if provider and provider not in _PROVIDERS:
+        fields.error("provider", f"unknown secret provider: {provider}", hint=did_you_mean(provider, _PROVIDERS))
+    options = fields.text_map("options")
+    return Secret(**texts, options=options) if all(texts.values()) else None

@@ -1,0 +1,134 @@
+"""Read ``container`` and ``registryAuths``, normalised to plain data under the YAML's own keys."""
+
+import re
+from typing import Any
+
+from shared.spec.environment import read_env
+from shared.spec.fields import Fields, Vocabulary, is_scalar, plain, scalar_text
+from shared.spec.load_yaml import YamlMap
+
+__all__ = ["read_container", "read_registry_auths"]
+
+_KEYS = Vocabulary(
+    "exec", "name", "image", "pullPolicy", "env", "volumes", "user", "workingDir", "workDir", "platform", "ports",
+    "network", "keepContainer", "startup", "command", "waitFor", "logPattern", "restartPolicy",
+)  # fmt: skip
+_WITH_EXEC = frozenset({"exec", "user", "workingDir", "workDir", "env"})
+_PORT = re.compile(
+    r"(?:(?:[0-9.]+|\[[0-9a-fA-F:]+\]):)?(?:\d{1,5}(?:-\d{1,5})?:)?\d{1,5}(?:-\d{1,5})?(?:/(?:tcp|udp|sctp))?\Z"
+)
+_CHOICES = {
+    "startup": ("keepalive", "entrypoint", "command"),
+    "waitFor": ("running", "healthy"),
+    "restartPolicy": ("no", "always", "unless-stopped"),
+}
+
+
+def read_container(fields: Fields) -> dict[str, Any] | str | None:
+    """Read the name of a running container, or the object form."""
+    value = fields.get("container")
+    if value is None:
+        return None
+    if isinstance(value, str):
+        if not value.strip():
+            fields.error("container", "container name cannot be empty")
+            return None
+        return value.strip()
+    inner = fields.mapping("container", _KEYS, error="container must be a string or a map", unknown="ignore")
+    if inner is None:
+        return None
+    _check_kind(fields, inner)
+    found: dict[str, Any] = {}
+    for name in ("exec", "name", "image", "user", "platform", "network", "logPattern"):
+        if text := inner.text(name):
+            found[name] = text
+    if directory := inner.text("workingDir") or inner.text("workDir"):
+        found["workingDir"] = directory
+    for name, choices in _CHOICES.items():
+        if choice := inner.choice(name, choices):
+            found[name] = choice
+    if policy := _pull_policy(inner):
+        found["pullPolicy"] = policy
+    if env := read_env(inner):
+        found["env"] = [f"{key}={text}" for key, text in env]
+    if volumes := inner.texts("volumes"):
+        found["volumes"] = _volumes(inner, volumes)
+    if inner.get("ports") is not None:
+        found["ports"] = _ports(inner)
+    if command := inner.texts("command"):
+        found["command"] = list(command)
+    if "keepContainer" in inner:
+        found["keepContainer"] = inner.boolean("keepContainer")
+    if found.get("startup") == "command" and "command" not in found:
+        inner.error("startup", "startup 'command' requires 'command'")
+    _check_pattern(inner, found.get("logPattern", ""))
+    return found
+
+
+def _check_kind(fields: Fields, inner: Fields) -> None:
+    has_exec, has_image = bool(inner.text("exec")), bool(inner.text("image"))
+    if has_exec and has_image:
+        fields.error("container", "'exec' and 'image' are mutually exclusive")
+    elif has_exec:
+        wrong = sorted(key for key in inner.raw if key in _KEYS.names and key not in _WITH_EXEC)
+        if wrong:
+            fields.error("container", f"fields [{', '.join(wrong)}] cannot be used with 'exec'")
+    elif not has_image:
+        fields.error("container", "either 'exec' or 'image' must be specified")
+
+
+def _pull_policy(fields: Fields) -> str:
+    value = fields.get("pullPolicy")
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "always" if value else "never"
+    word = value.strip().lower() if isinstance(value, str) else ""
+    if word not in ("always", "missing", "never", "true", "false"):
+        fields.error("pullPolicy", f"failed to parse pull policy: {scalar_text(value) if is_scalar(value) else ''}")
+        return ""
+    return {"true": "always", "false": "never"}.get(word, word)
+
+
+def _volumes(fields: Fields, volumes: tuple[str, ...]) -> list[str]:
+    for volume in volumes:
+        parts = volume.split(":")
+        if len(parts) not in (2, 3) or not all(parts) or (len(parts) == 3 and parts[2] not in ("ro", "rw")):
+            fields.error("volumes", f"invalid volume format: {volume} (expected source:target[:ro|rw])")
+    return list(volumes)
+
+
+def _ports(fields: Fields) -> list[str]:
+    value = fields.get("ports")
+    found: list[str] = []
+    for item in value if isinstance(value, list) else [value]:
+        text = scalar_text(item) if is_scalar(item) else ""
+        if not _PORT.match(text) and "$" not in text:
+            fields.error("ports", f"invalid port format: {text}")
+        found.append(text)
+    return found
+
+
+def _check_pattern(fields: Fields, pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        fields.error("logPattern", f"invalid regular expression: {error}")
+
+
+def read_registry_auths(fields: Fields) -> dict[str, Any] | str | None:
+    """Read a JSON text, or a map from host to text or ``{username, password, auth}``."""
+    value = fields.get("registryAuths")
+    if value is None or isinstance(value, str):
+        return value
+    if not isinstance(value, YamlMap):
+        fields.error("registryAuths", "registryAuths: invalid type")
+        return None
+    for host, auth in value.items():
+        right = isinstance(auth, str) or (
+            isinstance(auth, dict) and all(key in ("username", "password", "auth") for key in auth)
+        )
+        if not right:
+            path = f"{fields.sub('registryAuths')}.{host}"
+            fields.issues.error("registryAuths: invalid type", path, value.key_at[host])
+    return dict(plain(value))

@@ -1,0 +1,66 @@
+"""What is wrong with a spec, told so that a person can fix it: where, what, and a suggestion."""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Issue", "Issues", "Place", "Severity", "did_you_mean"]
+
+Severity = Literal["error", "warning"]
+
+Place = tuple[int, int]
+"""(line, column), both counted from 1; (0, 0): nowhere in particular."""
+
+NOWHERE: Place = (0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One problem. ``path`` is the way to the value (``steps[1].depends``), empty for the whole file."""
+
+    message: str
+    path: str = ""
+    line: int = 0
+    column: int = 0
+    severity: Severity = "error"
+    hint: str = ""
+
+    def __str__(self) -> str:
+        """Return one line: place, path, message, hint."""
+        place = f"line {self.line}, column {self.column}: " if self.line else ""
+        path = f"{self.path}: " if self.path else ""
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{place}{path}{self.message}{hint}"
+
+
+class Issues:
+    """Collects problems, so that one load reports them all. Stops keeping them after ``limit``."""
+
+    limit = 200
+
+    __slots__ = ("found",)
+
+    def __init__(self) -> None:
+        self.found: list[Issue] = []
+
+    def error(self, message: str, path: str = "", at: Place = NOWHERE, *, hint: str = "") -> None:
+        """Note something that makes the spec unusable."""
+        self._add(Issue(message, path, at[0], at[1], "error", hint))
+
+    def warn(self, message: str, path: str = "", at: Place = NOWHERE, *, hint: str = "") -> None:
+        """Note something that works but is probably not what was meant."""
+        self._add(Issue(message, path, at[0], at[1], "warning", hint))
+
+    def _add(self, issue: Issue) -> None:
+        if len(self.found) < self.limit:
+            self.found.append(issue)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``did you mean "x"?`` for the nearest of ``known``, or an empty text."""
+    if not word or len(word) > 100:
+        return ""
+    by_lower = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    return f'did you mean "{by_lower[near[0]]}"?' if near else ""

@@ -1,0 +1,105 @@
+"""Parameters and env at the start of a run: overrides merged in, values evaluated left to right.
+
+Pure: a command only runs through ``run_command``, and only for text from the spec. What came from
+outside (an override) never runs anything: given as JSON it is taken literally; in the shell-like
+form it may name earlier parameters and nothing else.
+"""
+
+import json
+from collections.abc import Mapping
+
+from shared.spec.expand import RunCommand, Scope, expand, expand_text, needs_shell, unresolved
+from shared.spec.model import Dag, Pairs, Param
+from shared.spec.param_forms import parse_params_text
+
+__all__ = ["default_params_text", "go_quote", "needs_worker", "params_text", "resolve_env", "resolve_params"]
+
+_NO_VALUES: Mapping[str, str] = {}
+_GO_ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
+_GO_ESCAPES |= {'"': '\\"', "\\": "\\\\"}
+
+
+def resolve_env(env: Pairs, lookup: Mapping[str, str] = _NO_VALUES, run_command: RunCommand | None = None) -> Pairs:
+    """Evaluate ``env`` in order: an entry sees those before it, then ``lookup``; unset is empty.
+
+    Whatever ``run_command`` raises passes through.
+    """
+    seen: dict[str, str] = {}
+    found: list[tuple[str, str]] = []
+    scope = Scope((seen, lookup))
+    for name, text in env:
+        value = expand(text, scope, run_command)
+        seen[name] = value
+        found.append((name, value))
+    return tuple(found)
+
+
+def resolve_params(
+    dag: Dag, overrides_text: str = "", lookup: Mapping[str, str] = _NO_VALUES, run_command: RunCommand | None = None
+) -> tuple[Pairs, str | None]:
+    """Return the run's parameters in order, and the text for ``DAGU_PARAMS_JSON`` (``None``: no parameters).
+
+    ``lookup`` holds the evaluated env, over the host's variables where these may be seen. Overrides
+    replace a default of the same name in place; others are appended. A positional override meets
+    only the positional default of its own place.
+    """
+    overrides, was_json = parse_params_text(overrides_text)
+    # A default that is replaced is not evaluated: its command must not run.
+    merged: dict[str, tuple[Param, bool]] = {param.name: (param, False) for param in dag.params}
+    for param in overrides:
+        merged[param.name] = (param, True)
+    seen: dict[str, str] = {}
+    trusted = Scope((seen, lookup))
+    outside = Scope((seen,))
+    for name, (param, override) in merged.items():
+        if not override:
+            seen[name] = expand(param.value, trusted, run_command)
+        else:
+            seen[name] = param.value if was_json else expand_text(param.value, outside)
+    if not seen:
+        return (), None
+    if was_json and overrides:
+        return tuple(seen.items()), overrides_text.strip()
+    return tuple(seen.items()), json.dumps(seen, ensure_ascii=False, separators=(",", ":"))
+
+
+def params_text(pairs: Pairs) -> str:
+    """Return the display form: ``K=V`` joined by spaces, unquoted."""
+    return " ".join(f"{name}={value}" for name, value in pairs)
+
+
+def default_params_text(dag: Dag) -> str:
+    """Return the defaults as written in the form start dialogs read: ``K="v"`` joined by spaces."""
+    return " ".join(f"{param.name}={go_quote(param.value)}" for param in dag.params)
+
+
+def go_quote(text: str) -> str:
+    """Quote as Go does: escapes for quotes, backslashes and what cannot be printed."""
+    return '"' + "".join(_GO_ESCAPES.get(char) or _go_char(char) for char in text) + '"'
+
+
+def _go_char(char: str) -> str:
+    code = ord(char)
+    if char.isprintable():
+        return char
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def needs_worker(dag: Dag) -> bool:
+    """Whether env or params can only be evaluated on a worker.
+
+    That is so when they run a command, name a variable that no earlier entry sets (it would be the
+    host's), or must satisfy a schema file.
+    """
+    known: dict[str, object] = {}
+    for name, text in dag.env:
+        if needs_shell(text) or unresolved(text, known):
+            return True
+        known[name] = None
+    for param in dag.params:
+        if needs_shell(param.value) or unresolved(param.value, known):
+            return True
+        known[param.name] = None
+    return bool(dag.param_schema)

@@ -1,0 +1,187 @@
+"""Find the references in author-written text; the first half of the variable language.
+
+The text is cut once into literal pieces and references. What is later put in a reference's place is
+never looked at again, so a value cannot smuggle in a command or another reference.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+__all__ = ["Arithmetic", "Backtick", "Piece", "Reference", "Substitution", "parse", "path_steps"]
+
+_MARK = re.compile(r"[$`]")
+_BARE = re.compile(r"\$([A-Za-z0-9_]+)((?:\.(?:[A-Za-z0-9_-]+|\[\d{1,9}\])(?:\[\d{1,9}\])*)*)")
+_NAME = re.compile(r"#?[A-Za-z0-9_]+")
+_BRACED = re.compile(r"\$\{([A-Za-z0-9_-]+)(\.[^{}:'`$\s]+)?((?::\d{1,9}){1,2})?\}")
+_PATH_STEP = re.compile(r"\.?\[(\d{1,9})\]|\.?\[\"([^\"]*)\"\]|\.([A-Za-z0-9_-]+)|\.(?=\[)")
+_OPERATOR = re.compile(r":[-=+?]|##?|%%?|//?|\^\^?|,,?|[-=+?]|:")
+_BACKTICK = re.compile(r"`((?:[^`\\]|\\.)*)`", re.DOTALL)
+_MAX_DEPTH = 20
+_MAX_CACHED = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """``$NAME``, ``${NAME.path}``, ``${id.stdout:0:5}`` or ``${NAME<operator>word}``.
+
+    ``source`` is the text as written; ``quoted`` says it stands alone between double quotes, which
+    then belong to ``source``; ``operator`` and ``length`` only apply to full evaluation.
+    """
+
+    source: str
+    name: str
+    path: str = ""
+    slice: tuple[int, ...] = ()
+    quoted: bool = False
+    operator: str = ""
+    word: str = ""
+    length: bool = False
+    bare: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Backtick:
+    """`` `command` ``; the command is author text with references of its own."""
+
+    source: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """``$((expression))``."""
+
+    source: str
+    expression: str
+
+
+@dataclass(frozen=True, slots=True)
+class Substitution:
+    """``$(command)``: never run here; only what is known is replaced inside it."""
+
+    source: str
+    command: str
+
+
+Piece = str | Reference | Backtick | Arithmetic | Substitution
+
+
+def parse(text: str) -> tuple[Piece, ...]:
+    """Cut ``text`` into literal pieces and references. Never fails: what is no reference is literal."""
+    if "$" not in text and "`" not in text:
+        return (text,) if text else ()
+    return _parse_cached(text) if len(text) <= _MAX_CACHED else _parse(text)
+
+
+def _parse(text: str) -> tuple[Piece, ...]:
+    pieces: list[Piece] = []
+    start = position = 0
+    while (mark := _MARK.search(text, position)) is not None:
+        piece, begin, end = _piece_at(text, mark.start())
+        if piece is None:
+            position = end
+            continue
+        if begin > start:
+            pieces.append(text[start:begin])
+        pieces.append(piece)
+        start = position = end
+    if start < len(text):
+        pieces.append(text[start:])
+    return tuple(pieces)
+
+
+_parse_cached = lru_cache(maxsize=1024)(_parse)
+
+
+def _piece_at(text: str, at: int) -> tuple[Piece | None, int, int]:
+    """Return (piece, begin, end) for the mark at ``at``; no piece: go on searching at ``end``."""
+    if text[at] == "`":
+        return _backtick_at(text, at)
+    if text.startswith("$((", at):
+        end = _closing(text, at + 1, "(", ")")
+        if end > 0 and text[end - 2 : end] == "))":
+            return Arithmetic(text[at:end], text[at + 3 : end - 2]), at, end
+    if text.startswith("$(", at):
+        end = _closing(text, at + 1, "(", ")")
+        return (Substitution(text[at:end], text[at + 2 : end - 1]), at, end) if end > 0 else (None, at, at + 2)
+    found = _reference_at(text, at)
+    if found is None:
+        return None, at, at + 1
+    end = at + len(found.source)
+    before, after = text[at - 1 : at] if at else "", text[end : end + 1]
+    if before == "'" and after == "'":
+        return None, at, end
+    if not found.bare and before == '"' and after == '"' and not found.operator and not found.length:
+        quoted = Reference(f'"{found.source}"', found.name, found.path, found.slice, quoted=True)
+        return quoted, at - 1, end + 1
+    return found, at, end
+
+
+def _backtick_at(text: str, at: int) -> tuple[Piece | None, int, int]:
+    if at and text[at - 1] == "\\":
+        return None, at, at + 1
+    match = _BACKTICK.match(text, at)
+    if match is None:
+        # Unclosed: no later one can be closed either, but references may still follow.
+        return None, at, at + 1
+    if not match[1].strip():
+        return None, at, match.end()
+    return Backtick(match[0], match[1]), at, match.end()
+
+
+def _reference_at(text: str, at: int) -> Reference | None:
+    if not text.startswith("${", at):
+        bare = _BARE.match(text, at)
+        return Reference(bare[0], bare[1], bare[2], bare=True) if bare else None
+    simple = _BRACED.match(text, at)
+    if simple is not None:
+        numbers = tuple(int(part) for part in simple[3].split(":")[1:]) if simple[3] else ()
+        if simple[2] or ("-" not in simple[1] and not numbers):
+            return Reference(simple[0], simple[1], simple[2] or "", numbers)
+    end = _closing(text, at + 1, "{", "}")
+    if end < 0:
+        return None
+    inner = text[at + 2 : end - 1]
+    name = _NAME.match(inner)
+    if name is None:
+        return None
+    source, rest = text[at:end], inner[name.end() :]
+    if name[0].startswith("#"):
+        return None if rest else Reference(source, name[0][1:], length=True)
+    operator = _OPERATOR.match(rest)
+    if operator is None:
+        return None
+    return Reference(source, name[0], operator=operator[0], word=rest[operator.end() :])
+
+
+def _closing(text: str, at: int, opening: str, closing: str) -> int:
+    """Return the place after the bracket that closes the one at ``at``; -1 when there is none."""
+    depth = 0
+    for position in range(at, min(len(text), at + 10_000)):
+        char = text[position]
+        if char == opening:
+            depth += 1
+            if depth > _MAX_DEPTH:
+                return -1
+        elif char == closing:
+            depth -= 1
+            if depth == 0:
+                return position + 1
+    return -1
+
+
+def path_steps(path: str) -> tuple[str | int, ...] | None:
+    """Split ``.a[0].b`` into its steps; ``None`` when it is not such a path."""
+    steps: list[str | int] = []
+    position = 0
+    while position < len(path):
+        match = _PATH_STEP.match(path, position)
+        if match is None:
+            return None
+        position = match.end()
+        if match[1] is not None:
+            steps.append(int(match[1]))
+        elif match[2] is not None or match[3] is not None:
+            steps.append(match[2] if match[2] is not None else match[3])
+    return tuple(steps)

@@ -1,0 +1,104 @@
+"""Where the values of references come from: maps in order of precedence, and facts about steps."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.spec.param_forms import json_scalar_text, parse_json
+from shared.spec.references import Reference, path_steps
+
+__all__ = ["Scope", "StepFacts", "substring", "value_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepFacts:
+    """What ``${id.…}`` can say about a step: log paths (empty before it starts), exit code, output."""
+
+    stdout: str = ""
+    stderr: str = ""
+    exit_code: int = 0
+    output: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where values come from: maps from high to low precedence, and the facts of steps by id.
+
+    ``shell_safe``: inside ``"${NAME}"`` also escape what a shell would act on between double quotes.
+    """
+
+    maps: Sequence[Mapping[str, str]] = ()
+    steps: Mapping[str, StepFacts] = field(default_factory=dict)
+    shell_safe: bool = False
+
+    def lookup(self, name: str) -> str | None:
+        """Return the value of a variable, ``None`` when no map has it."""
+        for values in self.maps:
+            if name in values:
+                return values[name]
+        return None
+
+
+def value_of(piece: Reference, scope: Scope) -> str | None:
+    """Return the text of a reference without operators; ``None``: unknown."""
+    if piece.path:
+        facts = scope.steps.get(piece.name)
+        found = _step_property(facts, piece) if facts is not None else _NOT_A_STEP
+        if found is not _NOT_A_STEP:
+            return found  # type: ignore[no-any-return]
+    value = scope.lookup(piece.name)
+    if value is None or not piece.path:
+        return value
+    inner = _at_path(value, piece.path)
+    if inner is None and piece.bare:
+        return value + piece.path
+    return inner
+
+
+_NOT_A_STEP: Any = object()
+
+
+def _step_property(facts: StepFacts, piece: Reference) -> Any:
+    name, dot, rest = piece.path[1:].partition(".")
+    if name == "output" and facts.output is not None:
+        return _at_path(facts.output, dot + rest) if rest else facts.output
+    texts = {"stdout": facts.stdout, "stderr": facts.stderr}
+    texts["exit_code"] = texts["exitCode"] = str(facts.exit_code)
+    if rest or name not in texts:
+        return _NOT_A_STEP
+    text = texts[name]
+    if not text:
+        return None
+    return substring(text, ":".join(map(str, piece.slice))) if piece.slice else text
+
+
+def _at_path(value: str, path: str) -> str | None:
+    """Return what stands at a JSON path: empty when missing, ``None`` when ``value`` is not JSON."""
+    steps = path_steps(path)
+    if steps is None or value.lstrip()[:1] not in ("{", "["):
+        return None
+    found: Any = parse_json(value)
+    if found is None:
+        return None
+    for step in steps:
+        if (isinstance(step, int) and isinstance(found, list) and step < len(found)) or (
+            isinstance(step, str) and isinstance(found, dict) and step in found
+        ):
+            found = found[step]
+        else:
+            return ""
+    return json_scalar_text(found)
+
+
+def substring(text: str, word: str) -> str:
+    """Return the slice ``offset[:length]``; counted from the end when negative, as in bash."""
+    offset, _, length = word.strip().partition(":")
+    try:
+        start = int(offset or "0")
+        size = int(length) if length.strip() else None
+    except ValueError:
+        return text
+    start = max(len(text) + start, 0) if start < 0 else start
+    if size is None:
+        return text[start:]
+    return text[start : start + size] if size >= 0 else text[start : len(text) + size]

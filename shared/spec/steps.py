@@ -1,0 +1,317 @@
+"""Read one step: everything but its place among the others (names, chain edges), which is ``plan``'s."""
+
+import re
+import signal
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.spec.chat import check_chat, read_llm, read_messages
+from shared.spec.command_line import split_command
+from shared.spec.conditions import read_preconditions
+from shared.spec.containers import read_container
+from shared.spec.environment import read_env
+from shared.spec.executors import COMMAND_TYPES, SUB_DAG_TYPES, check_capabilities, known_types
+from shared.spec.fields import Fields, Vocabulary, is_scalar, plain, scalar_text
+from shared.spec.issues import did_you_mean
+from shared.spec.load_yaml import YamlMap
+from shared.spec.model import Command, LogOutput, Output, Step
+from shared.spec.param_forms import read_call_params
+from shared.spec.policies import read_continue_on, read_repeat_policy, read_retry_policy
+from shared.spec.sub_dags import read_parallel
+
+__all__ = ["STEP_KEYS", "DagDefaults", "Draft", "check_step", "read_log_output", "read_shell", "read_step"]
+
+STEP_KEYS = Vocabulary(
+    "name", "id", "description", "command", "script", "shell", "shellPackages", "workingDir", "dir", "env", "depends",
+    "type", "config", "executor", "stdout", "stderr", "logOutput", "output", "continueOn", "retryPolicy",
+    "repeatPolicy", "preconditions", "precondition", "timeoutSec", "signalOnStop", "mailOnError", "call", "run",
+    "params", "parallel", "workerSelector", "container", "llm", "messages",
+)  # fmt: skip
+_EXECUTOR = Vocabulary("type", "config")
+_OUTPUT = Vocabulary("name", "key", "omit")
+_ID = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]*\Z")
+_RESERVED_IDS = frozenset({"env", "params", "args", "stdout", "stderr", "output", "outputs"})
+_MAX_NAME_BYTES = 40
+_SIGNALS = frozenset(signal.Signals.__members__)
+
+
+@dataclass(frozen=True, slots=True)
+class DagDefaults:
+    """What a dag decides for its steps."""
+
+    container: bool = False
+    ssh: bool = False
+    llm: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class Draft:
+    """A step being read: the fields of the model gathered so far, and where they came from."""
+
+    fields: Fields
+    values: dict[str, Any] = field(default_factory=dict)
+    name_prefix: str = "step"
+    no_implicit_depends: bool = False
+
+
+def read_step(fields: Fields, defaults: DagDefaults) -> Draft:
+    """Read a step into a draft; its name may still be empty and ``depends`` holds names or ids."""
+    draft = Draft(fields)
+    values = draft.values
+    values["name"] = _name(fields)
+    if "id" in fields:
+        values["id"] = _id(fields)
+    if "command" in fields or "script" in fields:
+        _read_commands(fields, values)
+    _read_place(fields, values)
+    _read_flow(fields, draft)
+    if "container" in fields:
+        values["container"] = read_container(fields)
+    if "call" in fields or "run" in fields:
+        values["call"] = fields.text("call") or fields.text("run")
+    if "params" in fields:
+        values["params"], values["param_pairs"] = read_call_params(fields)
+    if "parallel" in fields:
+        values["parallel"] = read_parallel(fields)
+        if not values.get("call"):
+            fields.error("parallel", "parallel execution is only supported for child-DAGs", hint="add call: <dag name>")
+    if "workerSelector" in fields:
+        values["worker_selector"] = fields.text_map("workerSelector")
+    if "llm" in fields:
+        values["llm"] = read_llm(fields)
+    if "messages" in fields:
+        values["messages"] = read_messages(fields)
+    explicit, legacy = _executor(fields, values)
+    _settle_type(draft, explicit, legacy, defaults)
+    return draft
+
+
+def check_step(draft: Draft, step: Step, defaults: DagDefaults) -> None:
+    """Note what does not fit together inside the finished step."""
+    fields = draft.fields
+    check_capabilities(fields, step)
+    if step.type in COMMAND_TYPES:
+        written = ("command", "script", "call", "run", "container", "messages", "llm", "parallel")
+        if not any(fields.get(name) is not None for name in written):
+            fields.issues.error("step command is required", fields.path, fields.at)
+    elif step.type == "chat":
+        check_chat(fields, step.llm or defaults.llm, step.messages)
+    elif step.type == "hitl":
+        _check_hitl(fields, step)
+    elif step.type not in known_types() and not step.commands:
+        hint = did_you_mean(step.type, known_types())
+        fields.error("type", f'executor type "{step.type}" is not registered', hint=hint)
+    if step.stdout and step.stdout == step.stderr:
+        message = "stdout and stderr cannot point to the same file; use 'logOutput: merged' instead"
+        fields.error("stderr", message)
+
+
+def _name(fields: Fields) -> str:
+    name = fields.text("name")
+    if len(name.encode("utf-8", "replace")) > _MAX_NAME_BYTES:
+        fields.error("name", f"step name must be less than {_MAX_NAME_BYTES} characters (value: {name[:60]})")
+    return name
+
+
+def _id(fields: Fields) -> str:
+    step_id = fields.text("id")
+    if step_id and not _ID.match(step_id):
+        fields.error("id", f"invalid step ID format: {step_id}", hint="letters, digits, - and _, a letter first")
+        return ""
+    if step_id.lower() in _RESERVED_IDS:
+        fields.error("id", f"step ID '{step_id}' is a reserved word")
+        return ""
+    return step_id
+
+
+def _read_commands(fields: Fields, values: dict[str, Any]) -> None:
+    value = fields.get("command")
+    script = fields.text("script", strip=False)
+    if isinstance(value, str):
+        text = value.strip()
+        if "\n" in text:
+            if script:
+                fields.warn("command", "a multi-line command is a script: it is ignored beside 'script'")
+            values["script"] = script or value
+            return
+        commands = [text] if text else []
+    elif isinstance(value, list):
+        if not all(is_scalar(item) for item in value):
+            fields.error("command", "step command must be an array of strings or a string")
+            return
+        commands = [text for item in value if (text := scalar_text(item).strip())]
+    elif isinstance(value, dict):
+        fields.error("command", "step command must be an array of strings or a string")
+        return
+    else:
+        commands = [] if value is None else [scalar_text(value)]
+    if not commands and value is not None:
+        fields.error("command", "step command is empty")
+    values["commands"] = tuple(_command(fields, text) for text in commands)
+    if len(commands) > 1 and script:
+        fields.warn("script", "script is ignored: the step has several commands")
+    elif script.strip():
+        values["script"] = script
+
+
+def _command(fields: Fields, text: str) -> Command:
+    try:
+        return Command(text=text, argv=split_command(text))
+    except ValueError as error:
+        fields.error("command", f"failed to parse command: {error} (value: {text[:60]})", hint="balance the quotes")
+        return Command(text=text)
+
+
+def read_shell(fields: Fields) -> tuple[str, ...]:
+    """Read ``shell``: one text with arguments, or a list."""
+    value = fields.get("shell")
+    if not isinstance(value, str):
+        return tuple(word for word in fields.texts("shell") if word.strip())
+    try:
+        return split_command(value)
+    except ValueError as error:
+        fields.error("shell", f"failed to parse shell: {error}")
+        return ()
+
+
+def read_log_output(fields: Fields) -> LogOutput | None:
+    """Read ``logOutput`` in any letter case."""
+    word = fields.text("logOutput").lower()
+    if not word:
+        return None
+    try:
+        return LogOutput(word)
+    except ValueError:
+        fields.error("logOutput", f"invalid logOutput value: {word} (must be one of: separate, merged)")
+        return None
+
+
+def _read_place(fields: Fields, values: dict[str, Any]) -> None:
+    """Read where and how the step's process runs."""
+    for name in ("description", "stdout", "stderr"):
+        if name in fields:
+            values[name] = fields.text(name)
+    if "shell" in fields:
+        values["shell"] = read_shell(fields) or None
+    if "shellPackages" in fields:
+        values["shell_packages"] = fields.texts("shellPackages")
+    if "workingDir" in fields or "dir" in fields:
+        values["working_dir"] = fields.text("workingDir") or fields.text("dir")
+    if "env" in fields:
+        values["env"] = read_env(fields)
+    if "logOutput" in fields:
+        values["log_output"] = read_log_output(fields)
+    if "output" in fields:
+        values["output"] = _output(fields)
+    if "signalOnStop" in fields:
+        values["signal_on_stop"] = _signal(fields)
+
+
+def _read_flow(fields: Fields, draft: Draft) -> None:
+    """Read when the step runs, and how often."""
+    values = draft.values
+    if "depends" in fields:
+        draft.no_implicit_depends = fields.get("depends") == []
+        depends = fields.texts("depends", error="depends must be a string or an array of strings")
+        values["depends"] = tuple(name.strip() for name in depends)
+    if "continueOn" in fields:
+        values["continue_on"] = read_continue_on(fields)
+    if "retryPolicy" in fields:
+        values["retry_policy"] = read_retry_policy(fields)
+    if "repeatPolicy" in fields:
+        values["repeat_policy"] = read_repeat_policy(fields)
+    if "preconditions" in fields or "precondition" in fields:
+        values["preconditions"] = read_preconditions(fields)
+    if "timeoutSec" in fields:
+        values["timeout_sec"] = fields.seconds("timeoutSec", minimum=0)
+    if "mailOnError" in fields:
+        values["mail_on_error"] = fields.boolean("mailOnError")
+
+
+def _output(fields: Fields) -> Output | None:
+    value = fields.get("output")
+    if value is None:
+        return None
+    if isinstance(value, str):
+        name = value.strip().removeprefix("$").strip()
+        return Output(name=name) if name else None
+    inner = fields.mapping("output", _OUTPUT, error="output must be a string or object")
+    if inner is None:
+        return None
+    name = inner.text("name").removeprefix("$").strip()
+    if not name:
+        fields.error("output", "output.name is required when using object form")
+        return None
+    return Output(name=name, key=inner.text("key"), omit=inner.boolean("omit"))
+
+
+def _signal(fields: Fields) -> str:
+    name = fields.text("signalOnStop")
+    if name and name not in _SIGNALS:
+        fields.error("signalOnStop", f"invalid signal: {name}", hint=did_you_mean(name, _SIGNALS))
+        return ""
+    return name
+
+
+def _executor(fields: Fields, values: dict[str, Any]) -> tuple[str, str]:
+    """Read ``type`` and ``config`` or the legacy ``executor``; return (type, legacy type)."""
+    explicit, legacy = fields.text("type"), ""
+    if (config := fields.mapping("config", None)) is not None:
+        values["config"] = plain(config.raw)
+    value = fields.get("executor")
+    if value is None:
+        return explicit, legacy
+    for name in ("type", "config"):
+        if name in fields:
+            fields.error("executor", f"cannot use both '{name}' and 'executor' fields")
+    if isinstance(value, str):
+        return explicit, value.strip()
+    unknown = "executor has invalid key"
+    inner = fields.mapping("executor", _EXECUTOR, error="executor config must be string or map", unknown=unknown)
+    if inner is not None:
+        legacy = inner.text("type")
+        if (config := inner.mapping("config", None)) is not None:
+            values.setdefault("config", plain(config.raw))
+    return explicit, legacy
+
+
+def _settle_type(draft: Draft, explicit: str, legacy: str, defaults: DagDefaults) -> None:
+    """Decide the executor type, and the prefix of a generated name from it."""
+    values = draft.values
+    derived = ""
+    if values.get("call") or values.get("parallel"):
+        derived = "parallel" if values.get("parallel") else "dag"
+    elif values.get("container") is not None and not legacy:
+        derived = "docker"
+    elif defaults.container and not legacy:
+        derived = "container"
+    elif defaults.ssh and not legacy:
+        derived = "ssh"
+    kind = explicit or derived or legacy
+    if kind:
+        values["type"] = kind
+    if explicit or (legacy and kind == legacy):
+        draft.name_prefix = kind
+    elif values.get("container") is not None:
+        draft.name_prefix = "docker"
+    elif derived in SUB_DAG_TYPES:
+        draft.name_prefix = derived
+    elif values.get("script"):
+        draft.name_prefix = "script"
+    elif values.get("commands"):
+        draft.name_prefix = "cmd"
+
+
+def _check_hitl(fields: Fields, step: Step) -> None:
+    config = fields.get("config")
+    if not isinstance(config, YamlMap):
+        return
+    names = {name: config.get(name) or [] for name in ("input", "required")}
+    for name, value in names.items():
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            fields.error("config", f"config.{name} must be a list of strings")
+            return
+    for item in names["required"]:
+        if item not in names["input"]:
+            hint = did_you_mean(item, names["input"])
+            fields.error("config", f'required field "{item}" is not in input list', hint=hint)
