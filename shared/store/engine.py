@@ -1,9 +1,10 @@
 """Engines on Postgres and SQLite: the one file that knows which of the two it is.
 
-Guarantees, the same on both: a transaction sees only committed rows; a write transaction that
-returned from its commit is on disk; two writers never lose each other's update (Postgres: take the
-row with ``for_update``; SQLite: a write engine lets one transaction in at a time). What a driver
-raises leaves ``store_errors`` as one of ``shared.errors``, or, if it is a bug of ours, unchanged.
+Guarantees, the same on both: a transaction sees only committed rows, and a read-only one those of
+one moment; a write transaction that returned from its commit is on disk; two writers never lose
+each other's update (Postgres: take the row with ``for_update``; SQLite: a write engine lets one
+transaction in at a time). What a driver raises leaves ``store_errors`` as one of ``shared.errors``,
+or, if it is a bug of ours, unchanged.
 
 It does not retry: whoever sees ``StoreUnavailable`` decides whether to do the same again.
 """
@@ -130,7 +131,8 @@ def _open_postgres(url: URL, common: dict[str, Any], read_only: bool, applicatio
     given = url.query.get("options", "")
     settings = [
         given if isinstance(given, str) else " ".join(given),
-        r"-c default_transaction_isolation=read\ committed",
+        # A reader sees one moment through several queries, as SQLite's do; it can never fail for that.
+        "-c default_transaction_isolation=" + (r"repeatable\ read" if read_only else r"read\ committed"),
         "-c timezone=UTC",
         f"-c lock_timeout={_LOCK_TIMEOUT_S}s",
     ]

@@ -1,0 +1,214 @@
+"""What reads give: frozen rows with status tokens and aware UTC datetimes, no API shapes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from shared.status import AttemptState, NodeStatus, RunStatus
+
+__all__ = [
+    "ActiveCounts",
+    "Command",
+    "Dag",
+    "DagPage",
+    "LogWindow",
+    "Node",
+    "Queue",
+    "Run",
+    "RunName",
+    "Service",
+    "Task",
+    "Transition",
+    "Worker",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Dag:
+    """A definition. ``spec``: its text, ``None`` where many dags were asked for at once."""
+
+    file_name: str
+    dag_name: str
+    version: int
+    summary: Mapping[str, Any]
+    tags: tuple[str, ...]
+    errors: tuple[Any, ...]
+    suspended: bool
+    spec_hash: str
+    created_at: datetime
+    updated_at: datetime
+    spec: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DagPage:
+    """``total``: how many there are in all, not on this page."""
+
+    dags: tuple[Dag, ...]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunName:
+    """How people name a run."""
+
+    dag_name: str
+    dag_run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A step or handler of a run."""
+
+    run_key: str
+    idx: int
+    kind: str
+    name: str
+    status: NodeStatus
+    number: int
+    retry_count: int
+    done_count: int
+    exit_code: int | None
+    error: str
+    stdout: str
+    stderr: str
+    outputs: Mapping[str, Any]
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A DAG-run. ``nodes`` and ``spec`` are ``None`` where they were not asked for.
+
+    ``root`` is the run's own name where it is nobody's child, and ``parent`` is ``None`` then.
+    """
+
+    run_key: str
+    root_key: str
+    dag_name: str
+    dag_run_id: str
+    file_name: str | None
+    root: RunName
+    parent: RunName | None
+    status: RunStatus
+    run_attempt: int
+    queue: str
+    priority: int
+    given: str
+    params: tuple[tuple[str, str], ...]
+    params_json: str | None
+    worker_id: str | None
+    stop_reason: str | None
+    error: str
+    spec_hash: str
+    created_at: datetime
+    queued_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    nodes: tuple[Node, ...] | None = None
+    spec: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One change, of a node if ``node`` names one, else of the run itself."""
+
+    seq: int
+    at: datetime
+    node: int | None
+    node_name: str | None
+    was: str
+    became: str
+    why: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogWindow:
+    """Lines ``offset`` and following (from 0) of a log of ``total`` lines, without their ends, undecoded."""
+
+    lines: tuple[bytes, ...]
+    offset: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """An attempt that a worker has, or is about to take (``worker_id`` is ``None`` until it says)."""
+
+    run: RunName
+    root: RunName
+    parent: RunName | None
+    node_name: str
+    state: AttemptState
+    worker_id: str | None
+    dispatched_at: datetime | None
+    started_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker process that was heard of; ``state``: live, draining, stopped or lost."""
+
+    worker_id: str
+    incarnation: str
+    host: str
+    version: str
+    labels: Mapping[str, str]
+    slots: int
+    busy: int
+    state: str
+    started_at: datetime
+    heartbeat_at: datetime
+    lease_until: datetime
+    tasks: tuple[Task, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service instance that announced itself."""
+
+    kind: str
+    instance_id: str
+    host: str
+    version: str
+    started_at: datetime
+    heartbeat_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A queue; ``queued`` in the order of admission. Both lists may be cut short, the counts are not."""
+
+    name: str
+    kind: str
+    max_concurrency: int | None
+    running_count: int
+    queued_count: int
+    running: tuple[Run, ...]
+    queued: tuple[Run, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveCounts:
+    """How much there is of what can still change, and how many dags."""
+
+    dags: int
+    running: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    """Runs by dag name; dags with none are left out. So in ``queued``."""
+    queued: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What became of a command that was accepted."""
+
+    command_id: str
+    type: str
+    body_hash: str
+    outcome: str
+    reply: Any
+    at: datetime

@@ -1,0 +1,239 @@
+"""Reading DAG-runs, their nodes, and their history."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, func, literal_column, select
+
+from shared.status import NodeStatus, RunStatus
+from shared.store import tables as t
+from shared.store.engine import bytewise, contains
+from shared.store.reads_base import AnyRow, AnySelect, Reader
+from shared.store.reads_rows import Node, Run, RunName, Transition
+
+__all__ = ["LATEST", "QUEUED", "RUNNING", "RunReads", "run_from_row", "select_runs"]
+
+LATEST = "latest"
+"""Stands for the id of a dag's newest run."""
+
+RUNNING: ColumnElement[str] = literal_column("'running'")
+QUEUED: ColumnElement[str] = literal_column("'queued'")
+"""Spelled out, since SQLite does not use a partial index for a bound parameter."""
+
+_MAX_RUNS = 1000
+"""Source: REST contract section 5.7."""
+
+_r = t.dag_runs.c
+_root = t.dag_runs.alias("root")
+_parent = t.dag_runs.alias("parent")
+_COLUMNS = (
+    _r.run_key,
+    _r.root_key,
+    _r.dag_name,
+    _r.dag_run_id,
+    _r.file_name,
+    _r.status,
+    _r.run_attempt,
+    _r.queue,
+    _r.priority,
+    _r.given,
+    _r.params,
+    _r.params_json,
+    _r.worker_id,
+    _r.stop_reason,
+    _r.error,
+    _r.spec_hash,
+    _r.created_at,
+    _r.queued_at,
+    _r.started_at,
+    _r.finished_at,
+    _root.c.dag_name.label("root_name"),
+    _root.c.dag_run_id.label("root_id"),
+    _parent.c.dag_name.label("parent_name"),
+    _parent.c.dag_run_id.label("parent_id"),
+)
+_NEWEST_FIRST = (_r.created_at.desc(), bytewise(_r.dag_run_id))
+
+
+def select_runs(*more: ColumnElement[Any]) -> AnySelect:
+    """Return the query whose rows ``run_from_row`` takes, to be narrowed."""
+    joined = t.dag_runs.outerjoin(_root, _root.c.run_key == _r.root_key)
+    return select(*_COLUMNS, *more).select_from(joined.outerjoin(_parent, _parent.c.run_key == _r.parent_key))
+
+
+def run_from_row(row: AnyRow) -> Run:
+    """Return the run without nodes and spec."""
+    own = RunName(row.dag_name, row.dag_run_id)
+    return Run(
+        run_key=row.run_key,
+        root_key=row.root_key or row.run_key,
+        dag_name=row.dag_name,
+        dag_run_id=row.dag_run_id,
+        file_name=row.file_name,
+        root=own if row.root_name is None else RunName(row.root_name, row.root_id),
+        parent=None if row.parent_name is None else RunName(row.parent_name, row.parent_id),
+        status=RunStatus(row.status),
+        run_attempt=row.run_attempt,
+        queue=row.queue,
+        priority=row.priority,
+        given=row.given,
+        params=tuple((name, value) for name, value in row.params),
+        params_json=row.params_json,
+        worker_id=row.worker_id,
+        stop_reason=row.stop_reason,
+        error=row.error,
+        spec_hash=row.spec_hash,
+        created_at=row.created_at,
+        queued_at=row.queued_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
+
+
+def _node(row: AnyRow) -> Node:
+    return Node(
+        run_key=row.run_key,
+        idx=row.idx,
+        kind=row.kind,
+        name=row.name,
+        status=NodeStatus(row.status),
+        number=row.number,
+        retry_count=row.retry_count,
+        done_count=row.done_count,
+        exit_code=row.exit_code,
+        error=row.error,
+        stdout=row.stdout,
+        stderr=row.stderr,
+        outputs=row.outputs,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
+
+
+def _with_nodes(connection: Connection, runs: Sequence[Run]) -> tuple[Run, ...]:
+    n = t.nodes.c
+    query = select(t.nodes).where(n.run_key.in_([run.run_key for run in runs])).order_by(n.run_key, n.idx)
+    nodes: dict[str, list[Node]] = {run.run_key: [] for run in runs}
+    if runs:
+        for row in connection.execute(query):
+            nodes[row.run_key].append(_node(row))
+    return tuple(replace(run, nodes=tuple(nodes[run.run_key])) for run in runs)
+
+
+class RunReads(Reader):
+    """Runs by dag name and run id. Only root runs have such a name; sub runs are found under their root."""
+
+    def run(self, dag_name: str, dag_run_id: str) -> Run | None:
+        """Return a root run with its nodes and its spec's text; ``LATEST`` asks for the dag's newest."""
+        where = [_r.dag_name == dag_name, _r.root_key.is_(None)]
+        if dag_run_id != LATEST:
+            where.append(_r.dag_run_id == dag_run_id)
+        return self._one(where)
+
+    def sub_run(self, root_key: str, dag_run_id: str) -> Run | None:
+        """Return a sub run of any depth below that root, with its nodes and its spec's text."""
+        return self._one([_r.root_key == root_key, _r.dag_run_id == dag_run_id])
+
+    def _one(self, where: Sequence[ColumnElement[bool]]) -> Run | None:
+        query = select_runs(t.specs.c.yaml).join(t.specs, t.specs.c.hash == _r.spec_hash)
+        with self._snapshot() as connection:
+            row = connection.execute(query.where(*where).order_by(*_NEWEST_FIRST).limit(1)).one_or_none()
+            if row is None:
+                return None
+            [run] = _with_nodes(connection, [run_from_row(row)])
+            return replace(run, spec=row.yaml)
+
+    def runs(
+        self,
+        *,
+        dag_name: str | None = None,
+        id_part: str = "",
+        status: RunStatus | None = None,
+        created_from: datetime | None = None,
+        created_before: datetime | None = None,
+        limit: int = _MAX_RUNS,
+    ) -> tuple[Run, ...]:
+        """Return root runs without nodes, newest first, those of one moment by id; all filters hold.
+
+        ``id_part``: part of the run id, case-sensitive. ``created_from <= created_at < created_before``.
+        """
+        where: list[ColumnElement[bool]] = [_r.root_key.is_(None)]
+        if dag_name is not None:
+            where.append(_r.dag_name == dag_name)
+        if id_part:
+            where.append(contains(_r.dag_run_id, id_part))
+        if status is not None:
+            where.append(_r.status == str(status))
+        if created_from is not None:
+            where.append(_r.created_at >= created_from)
+        if created_before is not None:
+            where.append(_r.created_at < created_before)
+        return self._many(select_runs().where(*where).order_by(*_NEWEST_FIRST).limit(limit))
+
+    def recent_runs(self, dag_name: str, *, limit: int = 30) -> tuple[Run, ...]:
+        """Return the newest root runs of a dag with their nodes, newest first."""
+        query = select_runs().where(_r.dag_name == dag_name, _r.root_key.is_(None))
+        return self._many(query.order_by(*_NEWEST_FIRST).limit(limit), nodes=True)
+
+    def sub_runs(self, root_key: str, parent_key: str) -> tuple[Run, ...]:
+        """Return the direct children of a run without nodes, oldest first.
+
+        ``root_key`` is the parent's own key where the parent is the root.
+        """
+        query = select_runs().where(_r.root_key == root_key, _r.parent_key == parent_key)
+        return self._many(query.order_by(_r.created_at, bytewise(_r.dag_run_id)))
+
+    def latest_runs(self, dag_names: Iterable[str]) -> dict[str, Run]:
+        """Return, by dag name, the newest root run, or the newest running one if any is running.
+
+        Only names of dags that are defined are looked for; one query for all.
+        """
+        wanted = select(t.dags.c.dag_name).where(t.dags.c.dag_name.in_(sorted(set(dag_names)))).distinct().subquery()
+        # Few runs are running, and an index holds just those: they are ranked all at once. The
+        # newest of all is found by one step into an index per dag, however long its history.
+        place = func.row_number().over(partition_by=_r.dag_name, order_by=_NEWEST_FIRST).label("place")
+        ranked = select(_r.dag_name, _r.run_key, place).where(_r.status == RUNNING, _r.root_key.is_(None)).subquery()
+        other = t.dag_runs.alias("other")
+        newest = (
+            select(other.c.run_key)
+            .where(other.c.dag_name == wanted.c.dag_name, other.c.root_key.is_(None))
+            .order_by(other.c.created_at.desc(), bytewise(other.c.dag_run_id))
+            .limit(1)
+            .scalar_subquery()
+        )
+        running = and_(ranked.c.dag_name == wanted.c.dag_name, ranked.c.place == 1)
+        chosen = select(func.coalesce(ranked.c.run_key, newest).label("run_key")).select_from(
+            wanted.outerjoin(ranked, running)
+        )
+        runs = self._many(select_runs().where(_r.run_key.in_(chosen)))
+        return {run.dag_name: run for run in runs}
+
+    def running_run_ids(self, dag_name: str) -> tuple[str, ...]:
+        """Return the ids of a dag's root runs that are running, newest first."""
+        query = select(_r.dag_run_id).where(_r.status == RUNNING, _r.dag_name == dag_name, _r.root_key.is_(None))
+        with self._snapshot() as connection:
+            return tuple(connection.execute(query.order_by(*_NEWEST_FIRST)).scalars())
+
+    def transitions(self, run_key: str, *, after_seq: int = 0, limit: int | None = None) -> tuple[Transition, ...]:
+        """Return what happened to a run and its nodes after that transition, in order."""
+        x = t.transitions.c
+        named = t.transitions.outerjoin(t.nodes, and_(t.nodes.c.run_key == x.run_key, t.nodes.c.idx == x.node))
+        query = (
+            select(t.transitions, t.nodes.c.name.label("node_name"))
+            .select_from(named)
+            .where(x.run_key == run_key, x.seq > after_seq)
+            .order_by(x.seq)
+            .limit(limit)
+        )
+        with self._snapshot() as connection:
+            return tuple(
+                Transition(row.seq, row.at, row.node, row.node_name, row.was, row.became, row.why, row.by)
+                for row in connection.execute(query)
+            )
+
+    def _many(self, query: AnySelect, *, nodes: bool = False) -> tuple[Run, ...]:
+        with self._snapshot() as connection:
+            runs = tuple(run_from_row(row) for row in connection.execute(query))
+            return _with_nodes(connection, runs) if nodes else runs
