@@ -1,0 +1,309 @@
+"""Publishing: confirms and ``mandatory`` on every message, in a window, with a future for each.
+
+A message is in one of three places: handed over (nothing sent: it fails with ``BrokerUnavailable``),
+in flight (sent: it fails with ``PublishUnconfirmed``), or settled. Nothing is kept across a
+reconnect. Direct reply-to lives on the same channel, as RabbitMQ wants it; replies and broadcasts go
+out on a second channel without confirms, because they may be lost.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any, TypeVar
+
+import pika  # type: ignore[import-untyped]
+from pika.spec import Basic  # type: ignore[import-untyped]
+
+from shared.errors import BrokerUnavailable, DagwayError, PublishUnconfirmed, Unroutable
+from shared.transport.base import Durability, Outgoing
+from shared.transport.rabbit_link import Link
+from shared.transport.topology import CONTROL_EXCHANGE, DEAD_ARGUMENTS, DEAD_EXCHANGE, DEAD_QUEUE
+
+__all__ = ["Publisher", "complete", "fail"]
+
+MAX_IN_FLIGHT = 1_000
+"""Unconfirmed messages at the broker; the fastest window measured was a few hundred."""
+MAX_WAITING = 50_000
+"""Messages handed over but not sent; beyond, a send fails at once rather than fill the memory."""
+CONFIRM_TIMEOUT_S = 10.0
+"""A confirm that takes longer is given up (a quorum queue without its majority never confirms)."""
+BLOCKED_GRACE_S = 0.5
+"""How long confirms of messages read before the block may still arrive."""
+_REPLY_TO = "amq.rabbitmq.reply-to"
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+def complete(future: "Future[T]", value: T) -> None:
+    """Set the result unless the future was settled or cancelled before."""
+    try:
+        future.set_result(value)
+    except InvalidStateError:
+        return
+
+
+def fail(future: "Future[T]", error: DagwayError) -> None:
+    """Set the error unless the future was settled or cancelled before."""
+    try:
+        future.set_exception(error)
+    except InvalidStateError:
+        return
+
+
+@dataclass(slots=True)
+class _Pending:
+    accepted: "Future[None]"
+    queue: str
+    body: bytes
+    properties: Any
+    at: float
+
+
+class Publisher:
+    """Sends from any thread over one link, whose thread runs every method with a leading underscore."""
+
+    def __init__(self, params: Any, name: str) -> None:
+        self._waiting: deque[_Pending] = deque()
+        self._in_flight: dict[int, _Pending] = {}
+        self._returned: dict[tuple[str, str], int] = {}
+        self._asked: dict[str, Future[bytes]] = {}
+        self._asked_count = 0
+        self._lock = threading.Lock()
+        self._flushing = False
+        self._tag = 0
+        self._channel: Any = None
+        self._loose: Any = None
+        self._ready = False
+        self._blocked_at: float | None = None
+        self._closed = False
+        self.link = Link(params, f"{name}-publish", on_up=self._up, on_down=self._down, on_tick=self._tick)
+
+    @property
+    def ready(self) -> bool:
+        """Connected, and the channels stand."""
+        return self._ready
+
+    @property
+    def healthy(self) -> bool:
+        return self._ready and self._blocked_at is None
+
+    def send(self, message: Outgoing) -> "Future[None]":
+        """Publish; see ``Transport.send``."""
+        return self._send(message, self._properties(message))
+
+    def request(self, message: Outgoing) -> "tuple[Future[None], Future[bytes]]":
+        """Publish and await one reply; see ``Transport.request``."""
+        answered: Future[bytes] = Future()
+        with self._lock:
+            self._asked_count += 1
+            key = str(self._asked_count)
+        self._asked[key] = answered
+        answered.add_done_callback(lambda _done: self._asked.pop(key, None))
+        accepted = self._send(message, self._properties(message, reply_to=_REPLY_TO, correlation_id=key))
+
+        def not_accepted(done: "Future[None]") -> None:
+            if done.cancelled():
+                return
+            error = done.exception()
+            if isinstance(error, DagwayError):
+                fail(answered, error)
+
+        accepted.add_done_callback(not_accepted)
+        return accepted, answered
+
+    def send_raw(self, queue: str, body: bytes, properties: Any) -> "Future[None]":
+        """Publish to a queue with properties of the caller's making; same promises as ``send``."""
+        accepted: Future[None] = Future()
+        error = self._why_not()
+        if error is not None:
+            fail(accepted, error)
+            return accepted
+        self._waiting.append(_Pending(accepted, queue, body, properties, time.monotonic()))
+        if not self._flushing:
+            self._flushing = True
+            self.link.call(self._flush)
+        if self._closed:
+            # Too late for the link's thread; whoever sees it first fails it.
+            self._fail_waiting(BrokerUnavailable("the transport was closed"))
+        return accepted
+
+    def loose(self, exchange: str, key: str, body: bytes, properties: Any) -> None:
+        """Publish without a confirm; dropped when nobody listens or the broker is away."""
+
+        def publish() -> None:
+            if self._loose is not None and self._loose.is_open and self._blocked_at is None:
+                self._loose.basic_publish(exchange, key, body, properties)
+
+        if self._ready:
+            self.link.call(publish)
+
+    def broadcast(self, topic: str, body: bytes) -> None:
+        self.loose(CONTROL_EXCHANGE, topic, body, pika.BasicProperties(delivery_mode=1))
+
+    def reply(self, reply_to: str, correlation_id: str, body: bytes) -> None:
+        self.loose("", reply_to, body, pika.BasicProperties(correlation_id=correlation_id, delivery_mode=1))
+
+    def close(self) -> None:
+        self.link.call(self._flush)
+        self._closed = True
+        self.link.close()
+        self._settle_all(BrokerUnavailable("the transport was closed"))
+
+    def _properties(self, message: Outgoing, **more: str) -> Any:
+        mode = 1 if message.route.durability is Durability.FLEETING else 2
+        return pika.BasicProperties(message_id=message.message_id, delivery_mode=mode, **more)
+
+    def _send(self, message: Outgoing, properties: Any) -> "Future[None]":
+        return self.send_raw(message.route.name, message.body, properties)
+
+    def _why_not(self) -> BrokerUnavailable | None:
+        if self._closed:
+            return BrokerUnavailable("the transport was closed")
+        if not self._ready:
+            return BrokerUnavailable(str(self.link.reason))
+        if self._blocked_at is not None:
+            return BrokerUnavailable("the broker blocks publishers (resource alarm)")
+        if len(self._waiting) >= MAX_WAITING:
+            return BrokerUnavailable("too many messages await the broker")
+        return None
+
+    def _up(self, connection: Any) -> None:
+        self._blocked_at = None
+        connection.add_on_connection_blocked_callback(self._blocked)
+        connection.add_on_connection_unblocked_callback(self._unblocked)
+        connection.channel(on_open_callback=self._set_up)
+        connection.channel(on_open_callback=self._set_up_loose)
+
+    def _set_up(self, channel: Any) -> None:
+        self._channel = channel
+        self._tag = 0
+        channel.add_on_close_callback(self._channel_closed)
+        channel.add_on_return_callback(self._on_return)
+        ignore: Callable[[Any], None] = lambda _frame: None
+        channel.exchange_declare(DEAD_EXCHANGE, "fanout", durable=True, callback=ignore)
+        channel.queue_declare(DEAD_QUEUE, durable=True, arguments=DEAD_ARGUMENTS, callback=ignore)
+        channel.queue_bind(DEAD_QUEUE, DEAD_EXCHANGE, callback=ignore)
+        channel.exchange_declare(CONTROL_EXCHANGE, "topic", durable=True, callback=ignore)
+        channel.basic_consume(_REPLY_TO, self._on_reply, auto_ack=True, callback=ignore)
+        channel.confirm_delivery(self._on_confirm, callback=self._set_ready)
+
+    def _set_up_loose(self, channel: Any) -> None:
+        self._loose = channel
+        channel.add_on_close_callback(self._channel_closed)
+
+    def _set_ready(self, _frame: Any) -> None:
+        self._ready = True
+        self.link.ready()
+
+    def _channel_closed(self, channel: Any, reason: object) -> None:
+        if channel in (self._channel, self._loose) and channel.connection.is_open:
+            self._ready = False
+            self.link.drop(f"publishing channel closed: {reason}")
+
+    def _down(self, error: BrokerUnavailable) -> None:
+        self._ready = False
+        self._channel = self._loose = None
+        self._blocked_at = None
+        self._settle_all(error)
+
+    def _settle_all(self, error: BrokerUnavailable) -> None:
+        self._ready = False
+        self._fail_waiting(error)
+        self._fail_in_flight(error)
+        for answered in list(self._asked.values()):
+            fail(answered, BrokerUnavailable(f"no answer: {error}"))
+
+    def _fail_waiting(self, error: BrokerUnavailable) -> None:
+        while self._waiting:
+            try:
+                pending = self._waiting.popleft()
+            except IndexError:  # another thread is failing them too (close)
+                return
+            fail(pending.accepted, error)
+
+    def _fail_in_flight(self, error: BrokerUnavailable) -> None:
+        lost, self._in_flight = self._in_flight, {}
+        self._returned.clear()
+        for pending in lost.values():
+            fail(pending.accepted, PublishUnconfirmed(f"sent, but never confirmed: {error}"))
+
+    def _flush(self) -> None:
+        self._flushing = False
+        if not self._ready:
+            # Handed over while the connection went away: nothing was sent.
+            self._fail_waiting(self.link.reason)
+            return
+        channel, waiting, in_flight = self._channel, self._waiting, self._in_flight
+        while waiting and len(in_flight) < MAX_IN_FLIGHT and self._blocked_at is None:
+            pending = waiting.popleft()
+            self._tag += 1
+            in_flight[self._tag] = pending
+            channel.basic_publish("", pending.queue, pending.body, pending.properties, mandatory=True)
+
+    def _on_return(self, _channel: Any, method: Any, properties: Any, _body: bytes) -> None:
+        # The broker sends basic.return before the confirm of the same message.
+        key = (method.routing_key, properties.message_id)
+        self._returned[key] = self._returned.get(key, 0) + 1
+
+    def _on_confirm(self, frame: Any) -> None:
+        method = frame.method
+        nacked = isinstance(method, Basic.Nack)
+        if method.multiple:
+            tags = list(takewhile(lambda tag: tag <= method.delivery_tag, self._in_flight))
+        else:
+            tags = [method.delivery_tag]
+        for tag in tags:
+            pending = self._in_flight.pop(tag, None)
+            if pending is not None:
+                self._settle(pending, nacked)
+        if self._waiting:
+            self._flush()
+
+    def _settle(self, pending: _Pending, nacked: bool) -> None:
+        if self._returned:
+            key = (pending.queue, pending.properties.message_id)
+            count = self._returned.pop(key, 0)
+            if count > 1:
+                self._returned[key] = count - 1
+            if count:
+                fail(pending.accepted, Unroutable(f"no route {pending.queue}"))
+                return
+        if nacked:
+            fail(pending.accepted, PublishUnconfirmed(f"the broker refused it on {pending.queue}"))
+        else:
+            complete(pending.accepted, None)
+
+    def _on_reply(self, _channel: Any, _method: Any, properties: Any, body: bytes) -> None:
+        answered = self._asked.get(properties.correlation_id)
+        if answered is not None:
+            complete(answered, body)
+
+    def _blocked(self, _connection: Any, _frame: Any) -> None:
+        _log.warning("broker.blocked", extra={"link": "publish"})
+        self._blocked_at = time.monotonic()
+        self._fail_waiting(BrokerUnavailable("the broker blocks publishers (resource alarm)"))
+
+    def _unblocked(self, _connection: Any, _frame: Any) -> None:
+        _log.info("broker.unblocked", extra={"link": "publish"})
+        self._blocked_at = None
+
+    def _tick(self, now: float) -> None:
+        if self._blocked_at is not None and now - self._blocked_at > BLOCKED_GRACE_S:
+            self._fail_in_flight(BrokerUnavailable("the broker blocks publishers"))
+        if not self._ready:
+            self._fail_waiting(self.link.reason)
+        limit = now - CONFIRM_TIMEOUT_S
+        while self._in_flight:
+            tag, oldest = next(iter(self._in_flight.items()))
+            if oldest.at > limit:
+                break
+            del self._in_flight[tag]
+            fail(oldest.accepted, PublishUnconfirmed(f"no confirm within {CONFIRM_TIMEOUT_S:.0f} s"))
+        while self._waiting and self._waiting[0].at < limit:
+            fail(self._waiting.popleft().accepted, BrokerUnavailable("the broker took no more messages"))
