@@ -36,7 +36,9 @@ def need(service: str) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say loudly which servers were missing: a skipped test looks too much like a passed one."""
     skipped = terminalreporter.stats.get("skipped", [])
-    missing = sorted({name for name in _FOUND for report in skipped if f"{name} is not installed" in str(report.longrepr)})
+    missing = sorted(
+        {name for name in _FOUND for report in skipped if f"{name} is not installed" in str(report.longrepr)}
+    )
     for name in missing:
         terminalreporter.write_sep("!", f"NOT TESTED: everything that needs {name}", red=True, bold=True)
     if missing:

@@ -260,10 +260,10 @@ class RabbitServer(_Server):
         # The vhost in use by a test that asks for a second one must stay: keep the last batch's.
         old, self._used = self._used[:-_VHOST_BATCH], self._used[-_VHOST_BATCH:]
         erlang = (
-            f"[ok = rabbit_vhost:delete(V, <<\"harness\">>) || V <- [{_binaries(old)}]],"
-            f"[begin ok = rabbit_vhost:add(V, <<\"harness\">>),"
-            f" ok = rabbit_auth_backend_internal:set_permissions(<<\"guest\">>, V,"
-            f" <<\".*\">>, <<\".*\">>, <<\".*\">>, <<\"harness\">>) end || V <- [{_binaries(fresh)}]], ok."
+            f'[ok = rabbit_vhost:delete(V, <<"harness">>) || V <- [{_binaries(old)}]],'
+            f'[begin ok = rabbit_vhost:add(V, <<"harness">>),'
+            f' ok = rabbit_auth_backend_internal:set_permissions(<<"guest">>, V,'
+            f' <<".*">>, <<".*">>, <<".*">>, <<"harness">>) end || V <- [{_binaries(fresh)}]], ok.'
         )
         self.ctl("eval", erlang)
         self._fresh = fresh
