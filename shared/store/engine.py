@@ -83,6 +83,7 @@ _SQLITE_UNIQUE = frozenset({sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CON
 def open_engine(url: str, *, pool_size: int = 5, read_only: bool = False, application_name: str = "dagway") -> Engine:
     """Return an engine with at most ``pool_size`` connections; connects at first use.
 
+    What the URL's query sets for the driver (``connect_timeout``, ``sslmode``, ``timeout``) holds.
     ``read_only`` engines refuse every write, whatever the role behind them. A broken connection
     empties the pool: the call that noticed raises, the next one connects anew.
 
@@ -167,7 +168,10 @@ def _leave_standby(context: ExceptionContext) -> None:
 
 
 def _open_sqlite(url: URL, common: dict[str, Any], read_only: bool) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": _LOCK_TIMEOUT_S, "check_same_thread": False}, **common)
+    arguments: dict[str, Any] = {"check_same_thread": False}
+    if "timeout" not in url.query:
+        arguments["timeout"] = _LOCK_TIMEOUT_S
+    engine = create_engine(url, connect_args=arguments, **common)
 
     def on_connect(connection: DBAPIConnection, _record: object) -> None:
         # The driver's own transactions begin late and end before DDL: updates got lost, and a

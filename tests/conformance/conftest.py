@@ -1,0 +1,49 @@
+"""The databases the store's suite runs over."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from shared.store.engine import open_engine
+from shared.store.migrate import migrate
+from shared.store.reads import Reads
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database without tables, once on each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/store.db"
+    url: str = request.getfixturevalue("database_url")
+    return url
+
+
+@pytest.fixture
+def store_url(empty_url: str) -> str:
+    """The URL of a database with the present schema and no rows."""
+    migrate(empty_url)
+    return empty_url
+
+
+@pytest.fixture
+def engine(store_url: str) -> Iterator[Engine]:
+    """An engine that may write."""
+    opened = open_engine(store_url, pool_size=8)
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
+def reader(store_url: str) -> Iterator[Engine]:
+    """An engine as the gateway opens it."""
+    opened = open_engine(store_url, read_only=True)
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
+def reads(reader: Engine) -> Reads:
+    """The read side."""
+    return Reads(reader)

@@ -1,0 +1,282 @@
+"""What every database promises, whichever it is."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+from sqlalchemy import Engine, delete, func, insert, select, update
+from sqlalchemy.exc import DBAPIError
+
+from shared.errors import AlreadyExists, ConfigInvalid, InvariantBroken, StoreUnavailable
+from shared.store import tables as t
+from shared.store.engine import (
+    bytewise,
+    contains,
+    for_update,
+    has_element,
+    insert_ignore,
+    open_engine,
+    transaction,
+    upsert,
+)
+from shared.store.migrate import migrate
+from tests.conformance.store_rows import NOW, add, add_dag, after
+from tests.harness.eventually import free_port
+from tests.harness.servers import PostgresServer
+
+
+def _in_threads(count: int, work: Callable[[], None]) -> None:
+    with ThreadPoolExecutor(count) as pool:
+        for future in [pool.submit(work) for _ in range(count)]:
+            future.result()
+
+
+def _count(engine: Engine) -> int:
+    with transaction(engine) as connection:
+        return connection.execute(select(func.count()).select_from(t.queues)).scalar_one()
+
+
+def test_no_update_is_lost_between_threads(engine: Engine) -> None:
+    add(engine, t.queues, {"name": "q", "kind": "global", "max_concurrency": 0})
+
+    def add_one_25_times() -> None:
+        for _ in range(25):
+            with transaction(engine) as connection:
+                query = for_update(select(t.queues.c.max_concurrency).where(t.queues.c.name == "q"))
+                seen = connection.execute(query).scalar_one()
+                connection.execute(update(t.queues).values(max_concurrency=seen + 1))
+
+    _in_threads(8, add_one_25_times)
+
+    with transaction(engine) as connection:
+        assert connection.execute(select(t.queues.c.max_concurrency)).scalar_one() == 200
+
+
+def test_rows_taken_with_skip_locked_are_taken_once(engine: Engine) -> None:
+    add(engine, t.queues, *({"name": f"q{number:02}", "kind": "global"} for number in range(60)))
+    taken: list[str] = []
+
+    def take_until_empty() -> None:
+        while True:
+            with transaction(engine) as connection:
+                some = select(t.queues.c.name).order_by(t.queues.c.name).limit(4)
+                names = connection.execute(for_update(some, skip_locked=True)).scalars().all()
+                connection.execute(delete(t.queues).where(t.queues.c.name.in_(names)))
+            if not names:
+                return
+            taken.extend(names)
+
+    _in_threads(4, take_until_empty)
+
+    assert sorted(taken) == [f"q{number:02}" for number in range(60)]
+
+
+def test_a_block_that_raises_leaves_nothing(engine: Engine) -> None:
+    with pytest.raises(ZeroDivisionError), transaction(engine) as connection:
+        connection.execute(insert(t.queues), {"name": "q", "kind": "global"})
+        _ = 1 / 0
+
+    assert _count(engine) == 0
+
+
+def test_a_read_only_engine_refuses_every_write(engine: Engine, reader: Engine) -> None:
+    add(engine, t.queues, {"name": "q", "kind": "global"})
+
+    for statement in (
+        insert(t.queues).values(name="other", kind="global"),
+        update(t.queues).values(kind="other"),
+        delete(t.queues),
+    ):
+        with pytest.raises(DBAPIError), transaction(reader) as connection:
+            connection.execute(statement)
+    with pytest.raises(DBAPIError), transaction(reader) as connection:
+        connection.exec_driver_sql("CREATE TABLE more (x INTEGER)")
+
+    assert _count(reader) == 1
+
+
+def test_a_reader_sees_one_moment_through_several_queries(engine: Engine, reader: Engine) -> None:
+    with transaction(reader) as connection:
+        before = connection.execute(select(func.count()).select_from(t.queues)).scalar_one()
+        add(engine, t.queues, {"name": "q", "kind": "global"})
+        then = connection.execute(select(func.count()).select_from(t.queues)).scalar_one()
+
+    assert (before, then, _count(reader)) == (0, 0, 1)
+
+
+@pytest.mark.parametrize("moment", [NOW, NOW.astimezone(timezone(timedelta(hours=9))), NOW.replace(microsecond=0)])
+def test_datetimes_come_back_as_the_same_moment_in_utc(engine: Engine, moment: datetime) -> None:
+    add(engine, t.specs, {"hash": "h", "yaml": "", "created_at": moment})
+
+    with transaction(engine) as connection:
+        found = connection.execute(select(t.specs.c.created_at)).scalar_one()
+
+    assert found == moment
+    assert found.utcoffset() == timedelta(0)
+
+
+def test_a_datetime_without_zone_is_refused(engine: Engine) -> None:
+    with pytest.raises(Exception, match="naive datetime"):
+        add(engine, t.specs, {"hash": "h", "yaml": "", "created_at": NOW.replace(tzinfo=None)})
+
+
+def test_insert_ignore_leaves_out_taken_keys_and_tells_which_went_in(engine: Engine) -> None:
+    add(engine, t.queues, {"name": "a", "kind": "global"})
+
+    with transaction(engine) as connection:
+        statement = insert_ignore(connection, t.queues).returning(t.queues.c.name)
+        went_in = (
+            connection.execute(statement, [{"name": "a", "kind": "x"}, {"name": "b", "kind": "x"}]).scalars().all()
+        )
+        kinds = {row.name: row.kind for row in connection.execute(select(t.queues))}
+
+    assert went_in == ["b"]
+    assert kinds == {"a": "global", "b": "x"}
+
+
+def test_upsert_sets_only_the_named_columns(engine: Engine) -> None:
+    add(engine, t.queues, {"name": "a", "kind": "global", "max_concurrency": 1})
+
+    with transaction(engine) as connection:
+        rows = [{"name": name, "kind": "x", "max_concurrency": 9} for name in "ab"]
+        connection.execute(upsert(connection, t.queues, ["max_concurrency"]), rows)
+        found = connection.execute(select(t.queues).order_by(t.queues.c.name)).all()
+
+    assert found == [("a", "global", 9), ("b", "x", 9)]
+
+
+@pytest.mark.parametrize(
+    ("text", "hit"), [("v1.2", True), ("V1.2", False), ("1_2", False), ("%", False), ("'", False), ("", True)]
+)
+def test_contains_is_exact(engine: Engine, text: str, hit: bool) -> None:
+    add_dag(engine, "deploy-v1.2.3")
+
+    with transaction(engine) as connection:
+        found = connection.execute(select(t.dags.c.file_name).where(contains(t.dags.c.file_name, text))).all()
+
+    assert bool(found) is hit
+
+
+def test_has_element_finds_whole_elements(engine: Engine) -> None:
+    add_dag(engine, "one", tags=["nightly", "größe"])
+    add_dag(engine, "none")
+
+    def having(tag: str) -> list[str]:
+        with transaction(engine) as connection:
+            query = select(t.dags.c.file_name).where(has_element(t.dags.c.tags, tag))
+            return list(connection.execute(query).scalars())
+
+    assert having("größe") == ["one"]
+    assert having("night") == []
+
+
+def test_bytewise_orders_by_code_point(engine: Engine) -> None:
+    add(engine, t.queues, *({"name": name, "kind": "x"} for name in ("b", "a-b", "ab", "B", "a_b")))
+
+    with transaction(engine) as connection:
+        names = connection.execute(select(t.queues.c.name).order_by(bytewise(t.queues.c.name))).scalars().all()
+
+    assert names == ["B", "a-b", "a_b", "ab", "b"]
+
+
+def test_a_taken_key_is_already_exists(engine: Engine) -> None:
+    add(engine, t.queues, {"name": "q", "kind": "global"})
+
+    with pytest.raises(AlreadyExists):
+        add(engine, t.queues, {"name": "q", "kind": "global"})
+
+
+def test_a_reference_to_nothing_is_a_bug(engine: Engine) -> None:
+    with pytest.raises(InvariantBroken):
+        add(engine, t.dag_versions, {"file_name": "f", "version": 1, "spec_hash": "none", "at": NOW, "by": ""})
+
+
+def test_an_error_in_our_sql_is_not_taken_for_an_absent_database(engine: Engine) -> None:
+    with pytest.raises(DBAPIError), transaction(engine) as connection:
+        connection.exec_driver_sql("SELECT nothing FROM nowhere")
+
+
+def test_an_absent_database_is_unavailable(tmp_path: Path) -> None:
+    for url in (f"postgres://x:secret@127.0.0.1:{free_port()}/x", f"sqlite:///{tmp_path}/no/such/folder/x.db"):
+        with pytest.raises(StoreUnavailable) as caught, transaction(open_engine(url)):
+            pass
+        assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["mysql://u:secret@h/d", "postgresql+psycopg://u:secret@h/d", "sqlite://", "secret"])
+def test_a_url_of_something_else_is_refused_without_telling_it(url: str) -> None:
+    with pytest.raises(ConfigInvalid) as caught:
+        open_engine(url)
+
+    assert "secret" not in str(caught.value)
+
+
+def test_a_writer_that_waits_too_long_is_told_to_try_again(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path}/busy.db?timeout=0.01")
+
+    with transaction(engine), pytest.raises(StoreUnavailable, match="locked"), transaction(engine):
+        pass
+
+    engine.dispose()
+
+
+def test_a_deadlock_is_told_to_try_again(database_url: str) -> None:
+    migrate(database_url)
+    engine = open_engine(database_url)
+    add(engine, t.queues, {"name": "a", "kind": ""}, {"name": "b", "kind": ""})
+    both_hold_one = Barrier(2)
+
+    def lock(first: str, second: str) -> str:
+        try:
+            with transaction(engine) as connection:
+                connection.exec_driver_sql("SET LOCAL deadlock_timeout = '20ms'")
+                connection.execute(for_update(select(t.queues).where(t.queues.c.name == first)))
+                both_hold_one.wait(10)
+                connection.execute(for_update(select(t.queues).where(t.queues.c.name == second)))
+        except StoreUnavailable:
+            return "again"
+        return "done"
+
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = [pool.submit(lock, "a", "b"), pool.submit(lock, "b", "a")]
+
+    assert sorted(outcome.result() for outcome in outcomes) == ["again", "done"]
+    engine.dispose()
+
+
+@pytest.mark.parametrize("end", ["restart", "crash"])
+def test_the_pool_heals_after_one_error_when_postgres_comes_back(postgres_server: PostgresServer, end: str) -> None:
+    engine = open_engine(postgres_server.create_database(), pool_size=4)
+    with ExitStack() as open_at_once:
+        for _ in range(4):
+            open_at_once.enter_context(transaction(engine)).exec_driver_sql("SELECT 1")
+
+    if end == "crash":
+        postgres_server.kill()
+        postgres_server.start()
+    else:
+        postgres_server.restart()
+
+    with pytest.raises(StoreUnavailable), transaction(engine) as connection:
+        connection.exec_driver_sql("SELECT 1")
+    with ExitStack() as open_at_once:
+        for _ in range(4):
+            open_at_once.enter_context(transaction(engine)).exec_driver_sql("SELECT 1")
+    engine.dispose()
+
+
+def test_a_hundred_rows_go_in_with_one_call(engine: Engine) -> None:
+    add(
+        engine,
+        t.outbox,
+        *({"id": str(n), "route": ["x", n], "body": b"\0\xff", "created_at": after(n)} for n in range(100)),
+    )
+
+    with transaction(engine) as connection:
+        rows = connection.execute(select(t.outbox).order_by(t.outbox.c.created_at)).all()
+
+    assert [(row.id, row.route, bytes(row.body)) for row in rows] == [(str(n), ["x", n], b"\0\xff") for n in range(100)]

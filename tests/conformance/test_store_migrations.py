@@ -1,0 +1,177 @@
+"""The migrations make the schema the program works on, wholly or not at all."""
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, func, inspect, select
+from sqlalchemy.exc import DBAPIError
+
+from shared.errors import ConfigInvalid
+from shared.store import tables as t
+from shared.store.engine import is_postgres, open_engine, transaction
+from shared.store.migrate import HEAD, SCRIPTS, current, migrate, require_head
+from tests.conformance.store_rows import add_node, add_run
+
+_SHAPE_POSTGRES = """
+    SELECT 'column', table_name, column_name, data_type, character_maximum_length::text, is_nullable, column_default
+    FROM information_schema.columns WHERE table_schema = 'public'
+    UNION ALL SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid), '', '', ''
+    FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+    UNION ALL SELECT 'index', tablename, indexname, indexdef, '', '', '' FROM pg_indexes WHERE schemaname = 'public'
+    UNION ALL SELECT 'comment', relname, '', obj_description(oid), '', '', ''
+    FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+"""
+
+_FAILS_HALFWAY = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "9999"
+down_revision = "{head}"
+
+
+def upgrade():
+    op.create_table("half", sa.Column("x", sa.Integer()))
+    op.execute("INSERT INTO queues (name, kind) VALUES ('half', 'global')")
+    op.execute("SELECT nothing FROM nowhere")
+"""
+
+_REBUILDS = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "9999"
+down_revision = "{head}"
+
+
+def upgrade():
+    with op.batch_alter_table("dag_runs") as runs:
+        runs.add_column(sa.Column("more", sa.Integer(), nullable=True))
+        runs.create_check_constraint("ck_dag_runs_more", "more > 0")
+"""
+
+
+def _scripts_with(tmp_path: Path, text: str) -> Path:
+    """Return a copy of the migrations with one more behind the last."""
+    scripts = tmp_path / "100% migrations"
+    shutil.copytree(SCRIPTS, scripts)
+    (scripts / "versions" / "r9999_more.py").write_text(text.format(head=HEAD))
+    return scripts
+
+
+def _shape(connection: Connection) -> list[str]:
+    if connection.dialect.name == "postgresql":
+        rows = connection.exec_driver_sql(_SHAPE_POSTGRES).all()
+        return sorted(str(tuple(row)) for row in rows if "alembic_version" not in str(row))
+    found = []
+    inspector = inspect(connection)
+    for table in sorted(set(inspector.get_table_names()) - {"alembic_version"}):
+        found += [f"{table} column {dict(column)}" for column in inspector.get_columns(table)]
+        for ask in ("get_pk_constraint", "get_foreign_keys", "get_unique_constraints", "get_check_constraints"):
+            found.append(f"{table} {ask} {getattr(inspector, ask)(table)}")
+    indexes = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL")
+    return found + sorted(indexes.scalars())
+
+
+def test_head_is_the_last_revision_and_there_are_no_branches() -> None:
+    settings = Config()
+    settings.set_main_option("script_location", str(SCRIPTS))
+
+    assert ScriptDirectory.from_config(settings).get_heads() == [HEAD]
+
+
+def test_migrations_make_exactly_the_tables_of_the_program(engine: Engine) -> None:
+    with transaction(engine) as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        differences = compare_metadata(context, t.metadata)
+        migrated = _shape(connection)
+        t.metadata.drop_all(connection)
+        t.metadata.create_all(connection)
+        declared = _shape(connection)
+
+    # Alembic cannot compare SQLite's indexes over expressions; below they are, by their text.
+    assert [each for each in differences if is_postgres(engine) or "index" not in each[0]] == []
+    assert migrated == declared
+
+
+def test_migrating_again_changes_nothing(empty_url: str) -> None:
+    assert current(empty_url) is None
+    assert migrate(empty_url) == HEAD
+    assert current(empty_url) == HEAD
+    assert migrate(empty_url) == HEAD
+
+
+def test_many_may_migrate_at_once(empty_url: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(migrate, [empty_url] * 4))
+
+    assert answers == [HEAD] * 4
+
+
+def test_a_failing_revision_leaves_nothing_behind(store_url: str, tmp_path: Path) -> None:
+    scripts = _scripts_with(tmp_path, _FAILS_HALFWAY)
+
+    with pytest.raises(DBAPIError, match="nowhere"):
+        migrate(store_url, scripts=scripts)
+
+    assert current(store_url) == HEAD
+    engine = open_engine(store_url)
+    with transaction(engine) as connection:
+        assert not inspect(connection).has_table("half")
+        assert connection.execute(select(func.count()).select_from(t.queues)).scalar_one() == 0
+    engine.dispose()
+    assert migrate(store_url) == HEAD
+
+
+def test_rebuilding_a_table_keeps_the_rows_that_refer_to_it(engine: Engine, store_url: str, tmp_path: Path) -> None:
+    run_key = add_run(engine, "dag", "run")
+    add_node(engine, run_key, 0, "step")
+
+    assert migrate(store_url, scripts=_scripts_with(tmp_path, _REBUILDS)) == "9999"
+
+    with transaction(engine) as connection:
+        assert connection.execute(select(t.nodes.c.name)).scalars().all() == ["step"]
+
+
+def test_require_head_tells_what_to_do(empty_url: str) -> None:
+    reader = open_engine(empty_url, read_only=True)
+
+    with pytest.raises(ConfigInvalid, match="empty.*run dagway migrate"):
+        require_head(reader)
+    migrate(empty_url)
+    require_head(reader)
+
+    reader.dispose()
+
+
+@pytest.mark.parametrize(("found", "advice"), [("0001", "run dagway migrate"), ("9999", "run the dagway it was")])
+def test_require_head_names_both_revisions(engine: Engine, found: str, advice: str) -> None:
+    with transaction(engine) as connection:
+        connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{found}'")
+
+    with pytest.raises(ConfigInvalid, match=f"at {found}, this program needs {HEAD}: {advice}"):
+        require_head(engine)
+
+
+def test_a_database_of_a_newer_program_is_left_alone(engine: Engine, store_url: str) -> None:
+    with transaction(engine) as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+
+    with pytest.raises(ConfigInvalid, match="9999.*newer dagway"):
+        migrate(store_url)
+
+
+def test_asking_for_the_revision_makes_no_file(tmp_path: Path) -> None:
+    assert current(f"sqlite:///{tmp_path}/x.db") is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_migrating_makes_the_folder(tmp_path: Path) -> None:
+    assert migrate(f"sqlite:///{tmp_path}/a/b/x.db") == HEAD
+    assert (tmp_path / "a/b/x.db").is_file()
