@@ -58,6 +58,7 @@ def fresh_nodes(plan: Plan, *, prepare: bool) -> tuple[Node, ...]:
 def advance(run: Run, message: Message, now: datetime) -> Decision:
     """Decide what ``message`` does to ``run`` at the moment ``now`` (aware UTC)."""
     draft = Draft(run, now)
+    answer: Ignored | Refused | None
     match message:
         case Begin():
             answer = _begin(draft, message)
@@ -224,13 +225,17 @@ def _timer(draft: Draft, message: TimerFired) -> Ignored | None:
         return Ignored("the run is over")
     if message.kind == "timeout":
         started_at, limit = draft.run.started_at, timedelta(seconds=draft.run.plan.dag.timeout_sec)
-        if draft.run.stop_reason or started_at is None or draft.now < started_at + limit:
-            return Ignored("not due")
+        if draft.run.stop_reason or started_at is None or not draft.run.plan.dag.timeout_sec:
+            return Ignored("no time limit to enforce")
+        if draft.now < started_at + limit:
+            return Ignored("not due", (WakeAt(-1, "timeout", started_at + limit),))
         _bring_to_a_stop(draft, "timeout", "scheduler")
         return None
     node = draft.nodes[message.node]
     if node.attempt is not None or node.status is not NodeStatus.RUNNING:
         return Ignored("not waiting")
+    if node.retry_at is not None and node.retry_at > draft.now:
+        return Ignored("not due", (WakeAt(node.idx, "retry", node.retry_at),))
     return None
 
 

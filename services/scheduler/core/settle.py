@@ -31,8 +31,6 @@ def _start_what_may(draft: Draft) -> bool:
     """Dispatch whatever comes next; return whether the run's body is still unfinished."""
     if _pending_one_off(draft, draft.run.prepare) or _pending_one_off(draft, _handler(draft, Handler.INIT), "running"):
         return True
-    if draft.run.stop_reason:
-        return False
     if draft.run.only_step:
         candidates = [draft.nodes[draft.run.plan.index[draft.run.only_step]]]
         due = [node for node in candidates if _due(draft, node)]

@@ -1,0 +1,5 @@
+"""``python -m services`` is ``dagway``."""
+
+from services.cli import main
+
+main()

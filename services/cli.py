@@ -1,0 +1,160 @@
+"""The command line: one command per service, and the few a person needs beside them."""
+
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Any
+
+import click
+
+from shared.config import OPTIONS, Config, environment, load_config
+from shared.errors import ConfigInvalid, DagwayError
+
+__all__ = ["main"]
+
+_log = logging.getLogger(__name__)
+
+_COMMON = ("data_dir", "log_level", "log_format", "metrics_port", "faults")
+_UP = ("host", "port", "dags_dir", "database_url", "amqp_url", "worker_slots", "worker_labels", "worker_id", "lease_s")
+
+
+def _options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options with these field names, all optional; see ``shared.config``."""
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed([option for option in OPTIONS if option.field in names]):
+            hidden = option.field == "faults"
+            text = f"{option.help}  [{option.env}]"
+            function = click.option(option.flag, option.field, default=None, help=text, hidden=hidden)(function)
+        return function
+
+    return decorate
+
+
+def _configure(service: str, given: dict[str, Any]) -> Config:
+    from shared.faults import arm  # noqa: PLC0415
+    from shared.log import set_up_logging  # noqa: PLC0415
+
+    config = load_config(given, environment(), terminal=sys.stderr.isatty())
+    set_up_logging(config.log_level, config.log_format, service)
+    arm(config.faults)
+    return config
+
+
+class _Stop:
+    """Set by SIGINT, SIGTERM, or the death of a thread that must not die."""
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+        self.exit_code = 0
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self.event.set())
+
+    def on_death(self) -> None:
+        self.exit_code = 1
+        self.event.set()
+
+    def wait(self) -> None:
+        # A plain wait would not let the signal handlers run.
+        while not self.event.wait(0.5):
+            pass
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def cli() -> None:
+    """Dagway: workflows in plain YAML, run by small services on RabbitMQ and Postgres.
+
+    Every option can be given as the environment variable named beside it.
+    """
+
+
+@cli.command()
+@_options(*_COMMON, *_UP, "api_threads")
+def up(**given: Any) -> None:
+    """Run everything in this one process, on SQLite unless told otherwise."""
+    from services.up import run_up  # noqa: PLC0415
+
+    config = _configure("dagway", given)
+    stop = _Stop()
+    run_up(config, installed_version("dagway"), stop.event, stop.on_death, click.echo)
+    sys.exit(stop.exit_code)
+
+
+@cli.command()
+@_options(*_COMMON, "host", "port", "database_url", "amqp_url", "api_threads")
+def api(**given: Any) -> None:
+    """Run an API gateway."""
+    from services.compose import run_api_process  # noqa: PLC0415
+
+    run_api_process(_configure("api", given), installed_version("dagway"))
+
+
+@cli.command()
+@_options(*_COMMON, "host", "database_url", "amqp_url", "dags_dir", "lease_s")
+def scheduler(**given: Any) -> None:
+    """Run a scheduler."""
+    from services.compose import run_scheduler_process  # noqa: PLC0415
+
+    config = _configure("scheduler", given)
+    stop = _Stop()
+    run_scheduler_process(config, installed_version("dagway"), stop.event, stop.on_death)
+    sys.exit(stop.exit_code)
+
+
+@cli.command()
+@_options(*_COMMON, "host", "amqp_url", "worker_slots", "worker_labels", "worker_id", "lease_s")
+def worker(**given: Any) -> None:
+    """Run a worker. It needs the broker only, and refuses to hold database credentials."""
+    from services.compose import run_worker_process  # noqa: PLC0415
+
+    config = _configure("worker", given)
+    stop = _Stop()
+    run_worker_process(config, installed_version("dagway"), stop.event, stop.on_death)
+    sys.exit(stop.exit_code)
+
+
+@cli.command()
+@_options("data_dir", "database_url", "log_level", "log_format")
+def migrate(**given: Any) -> None:
+    """Bring the database to the schema this version needs."""
+    from shared.store.migrate import migrate as bring_up  # noqa: PLC0415
+
+    config = _configure("migrate", given)
+    click.echo(f"schema is at revision {bring_up(config.need('database_url'))}")
+
+
+@cli.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def validate(file: Path) -> None:
+    """Check a workflow FILE and say everything that is wrong with it."""
+    from shared.spec.load import load  # noqa: PLC0415
+
+    loaded = load(file.read_text(errors="replace"), file_name=file.stem)
+    for issue in loaded.issues:
+        click.echo(f"{file}: {issue}", err=True)
+    if not loaded.ok:
+        sys.exit(1)
+    steps = sum(len(dag.steps) for dag in loaded.documents)
+    click.echo(f"{file}: valid ({len(loaded.documents)} dag{'s' * (len(loaded.documents) > 1)}, {steps} steps)")
+
+
+@cli.command()
+def version() -> None:
+    """Print the version."""
+    click.echo(installed_version("dagway"))
+
+
+def main() -> None:
+    """Run the command line; a known error is one line on stderr and exit code 2 (settings) or 1."""
+    try:
+        cli()
+    except ConfigInvalid as error:
+        click.echo(f"dagway: {error}", err=True)
+        sys.exit(2)
+    except DagwayError as error:
+        click.echo(f"dagway: {type(error).__name__}: {error}", err=True)
+        sys.exit(1)

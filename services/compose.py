@@ -1,0 +1,155 @@
+"""Composition roots of the services as processes of their own: real broker, real database."""
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from services.api.main import run_api
+from services.scheduler.main import Scheduler
+from services.worker.main import Worker
+from shared.clock import utc_now
+from shared.config import Config
+from shared.errors import ConfigInvalid, Unavailable
+from shared.observe import SideDoor
+from shared.service import backoff_s
+from shared.store.engine import open_engine
+from shared.store.migrate import require_head
+from shared.store.reads import Reads
+from shared.store.tx import Store
+from shared.transport.base import Transport
+from shared.transport.open import open_transport
+
+__all__ = ["run_api_process", "run_scheduler_process", "run_worker_process"]
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_SCHEDULER_CONNECTIONS = 12
+_DRAIN_S = 25
+"""How long a worker lets its steps end: within the 30 s Kubernetes gives a pod."""
+
+
+def run_api_process(config: Config, version: str) -> None:
+    """Serve the API under gunicorn until told to end."""
+    database_url, amqp_url = config.need("database_url"), config.need("amqp_url")
+
+    def open_broker() -> Transport:
+        return open_transport(amqp_url, name="dagway-api")
+
+    def open_reads() -> Reads:
+        reads = Reads(
+            open_engine(database_url, pool_size=config.api_threads, read_only=True, application_name="dagway-api")
+        )
+        if config.metrics_port:
+            SideDoor(config.host, config.metrics_port, _pings(reads)).start()
+        return reads
+
+    run_api(
+        host=config.host,
+        port=config.port,
+        open_transport=open_broker,
+        open_reads=open_reads,
+        version=version,
+        threads=config.api_threads,
+    )
+
+
+def _pings(reads: Reads) -> Callable[[], bool]:
+    def ready() -> bool:
+        try:
+            reads.ping()
+        except Unavailable:
+            return False
+        return True
+
+    return ready
+
+
+def run_scheduler_process(
+    config: Config, version: str, stop: threading.Event, on_death: Callable[[], None]
+) -> None:
+    """Run a scheduler until ``stop``; wait for the database, its schema and the broker to be there."""
+    engine = open_engine(
+        config.need("database_url"), pool_size=_SCHEDULER_CONNECTIONS, application_name="dagway-scheduler"
+    )
+    amqp_url = config.need("amqp_url")
+    if _patiently("schema", lambda: require_head(engine), stop) is None and stop.is_set():
+        return
+    transport = open_transport(amqp_url, name="dagway-scheduler")
+    scheduler = _patiently(
+        "broker",
+        lambda: Scheduler(
+            Store(engine),
+            transport,
+            clock=utc_now,
+            lease_s=config.lease_s,
+            version=version,
+            dags_dir=config.dags_dir,
+            on_death=on_death,
+        ),
+        stop,
+    )
+    if scheduler is not None:
+        scheduler.start()
+        with _side_door(config, lambda: scheduler.healthy):
+            while not stop.wait(0.5):
+                pass
+        scheduler.stop()
+    transport.close()
+    engine.dispose()
+
+
+def run_worker_process(config: Config, version: str, stop: threading.Event, on_death: Callable[[], None]) -> None:
+    """Run a worker until ``stop``, then let its steps end."""
+    if config.database_url:
+        raise ConfigInvalid("DAGWAY_DATABASE_URL is set: a worker runs other people's commands and must not have it")
+    transport = open_transport(config.need("amqp_url"), name=f"dagway-worker-{config.worker_id}")
+    worker = make_worker(config, transport, version, on_death)
+    worker.start()
+    with _side_door(config, lambda: transport.healthy):
+        while not stop.wait(0.5):
+            pass
+    worker.stop(drain_s=_DRAIN_S)
+    transport.close()
+
+
+def make_worker(config: Config, transport: Transport, version: str, on_death: Callable[[], None]) -> Worker:
+    """Return a worker with the settings of ``config``."""
+    return Worker(
+        transport,
+        worker_id=config.worker_id,
+        slots=config.worker_slots,
+        labels=dict(config.worker_labels),
+        data_dir=Path(config.data_dir),
+        lease_ttl_s=config.lease_s,
+        version=version,
+        on_death=on_death,
+    )
+
+
+def _patiently(what: str, make: Callable[[], T], stop: threading.Event) -> T | None:
+    """Call ``make`` until it works or ``stop``: services start in any order."""
+    tries = 0
+    while not stop.is_set():
+        try:
+            return make()
+        except (Unavailable, ConfigInvalid) as error:
+            tries += 1
+            _log.warning("start.waits", extra={"for": what, "error": str(error)})
+            stop.wait(backoff_s(tries, first_s=0.2))
+    return None
+
+
+class _side_door:  # noqa: N801 - used as a context manager function
+    def __init__(self, config: Config, ready: Callable[[], bool]) -> None:
+        self._door = SideDoor(config.host, config.metrics_port, ready) if config.metrics_port else None
+
+    def __enter__(self) -> None:
+        if self._door is not None:
+            self._door.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self._door is not None:
+            self._door.stop()

@@ -1,0 +1,267 @@
+"""One transaction's worth of decisions: load and lock runs, advance them, write all of it at once.
+
+Many messages of one run cost one load and one save. What must happen after the commit (messages to
+send, workers to tell, loops to wake) is collected in an ``Aftermath``.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from services.scheduler import rows
+from services.scheduler.core.advance import Message, advance
+from services.scheduler.core.decision import (
+    Advanced,
+    ClosedAttempt,
+    Decision,
+    Dispatch,
+    Effect,
+    Forget,
+    Halt,
+    Ignored,
+    WakeAt,
+)
+from services.scheduler.core.model import Run
+from services.scheduler.plans import Plans
+from shared.contracts.codec import encode
+from shared.contracts.events import LogChunk
+from shared.ids import new_run_id
+from shared.status import RunStatus
+from shared.store import tables as t
+from shared.store.tx import Tx
+from shared.transport.base import Outgoing, Route, task_route, worker_route
+
+__all__ = ["Aftermath", "Batch", "route_row"]
+
+
+@dataclass(slots=True)
+class Aftermath:
+    """What to do once the transaction is committed, and what happened in it, for the counters."""
+
+    outgoing: list[Outgoing] = field(default_factory=list)
+    halts: list[Halt] = field(default_factory=list)
+    wake_at: datetime | None = None
+    queues: set[str] = field(default_factory=set)
+    """Queues in which something was queued or a place became free."""
+    ended: list[tuple[str, RunStatus]] = field(default_factory=list)
+    """(dag name, status) of each run that came to its end."""
+    ignored: list[str] = field(default_factory=list)
+    closed: list[ClosedAttempt] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Work:
+    """A run in this batch: as it is now, and what of it the database does not know yet."""
+
+    run: Run
+    loaded: Run | None
+    """As read under lock; ``None``: created in this batch."""
+    fixed: dict[str, Any] = field(default_factory=dict)
+    forget: bool = False
+
+
+class Batch:
+    """Decisions about runs within the transaction ``tx``, all made at the moment ``now``."""
+
+    def __init__(self, tx: Tx, plans: Plans, now: datetime) -> None:
+        self.tx = tx
+        self.now = now
+        self.after = Aftermath()
+        self._plans = plans
+        self._work: dict[str, _Work] = {}
+        self._names: dict[tuple[str, str], str | None] = {}
+        self._transitions: list[dict[str, Any]] = []
+        self._attempts: list[dict[str, Any]] = []
+        self._outbox: list[dict[str, Any]] = []
+        self._chunks: list[dict[str, Any]] = []
+        self._timers: dict[tuple[str, int, str], datetime] = {}
+
+    # -- finding runs -------------------------------------------------------------------------
+
+    def load(self, keys: Iterable[str]) -> None:
+        """Lock and read the runs with these keys; those that do not exist stay unknown."""
+        wanted = sorted(set(keys) - self._work.keys())
+        if not wanted:
+            return
+        run_rows = self.tx.lock_runs(wanted)
+        nodes: dict[str, list[Any]] = {}
+        for node in self.tx.nodes_of([row["run_key"] for row in run_rows]):
+            nodes.setdefault(node["run_key"], []).append(node)
+        plans = self._plans.get_many(self.tx, [(row["spec_hash"], row["file_name"] or "") for row in run_rows])
+        for row in run_rows:
+            key = row["run_key"]
+            plan = plans[row["spec_hash"], row["file_name"] or ""]
+            run = rows.run_from_rows(row, nodes.get(key, []), plan)
+            fixed = {"spec_hash": row["spec_hash"], "file_name": row["file_name"]}
+            self._work[key] = _Work(run, run, fixed)
+            self._names[run.dag_name, run.dag_run_id] = key
+
+    def look_up(self, names: Iterable[tuple[str, str]]) -> None:
+        """Learn which of these ``(dag_name, dag_run_id)`` exist; answers later calls of ``key_of``."""
+        unknown = [name for name in set(names) if name not in self._names]
+        found = self.tx.keys_of(unknown)
+        self._names.update({name: found.get(name) for name in unknown})
+
+    def key_of(self, dag_name: str, dag_run_id: str) -> str | None:
+        """Return the key of a run by the names people use."""
+        if (dag_name, dag_run_id) not in self._names:
+            self.look_up([(dag_name, dag_run_id)])
+        return self._names[dag_name, dag_run_id]
+
+    def run(self, key: str) -> Run | None:
+        """Return a run loaded or created in this batch."""
+        work = self._work.get(key)
+        return None if work is None or work.forget else work.run
+
+    def origin(self, key: str) -> tuple[str, str | None]:
+        """Return ``(spec_hash, file_name)`` a run was created from."""
+        fixed = self._work[key].fixed
+        return fixed["spec_hash"], fixed["file_name"]
+
+    # -- deciding -----------------------------------------------------------------------------
+
+    def add(self, run: Run, *, spec_hash: str, file_name: str | None) -> None:
+        """Create a run; ``apply`` may follow in the same batch."""
+        self._work[run.run_key] = _Work(run, None, {"spec_hash": spec_hash, "file_name": file_name})
+        self._names[run.dag_name, run.dag_run_id] = run.run_key
+        if run.status is RunStatus.QUEUED:
+            self.after.queues.add(run.queue)
+
+    def apply(self, key: str, message: Message) -> Decision:
+        """Advance a run of this batch; see ``core.advance``."""
+        work = self._work[key]
+        before = work.run
+        decision = advance(before, message, self.now)
+        match decision:
+            case Advanced():
+                work.run = decision.run
+                self._transitions.extend(
+                    rows.transition_row(key, transition, self.now) for transition in decision.transitions
+                )
+                self._take(key, decision.effects)
+                self._watch(before, decision.run)
+            case Ignored():
+                self.after.ignored.append(decision.why)
+                self._take(key, decision.effects)
+        return decision
+
+    def add_log(self, chunk: LogChunk) -> None:
+        """Store a piece of a step's output; the same piece twice is stored once."""
+        self._chunks.append(chunk_row(chunk))
+
+    def halt(self, halt: Halt) -> None:
+        """Tell a worker about an attempt after the commit."""
+        self.after.halts.append(halt)
+
+    def _take(self, key: str, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Dispatch():
+                    self._send(effect)
+                case Halt():
+                    self.after.halts.append(effect)
+                case WakeAt():
+                    self._timers[key, effect.node, effect.kind] = effect.due_at
+                    known = self.after.wake_at
+                    self.after.wake_at = effect.due_at if known is None else min(known, effect.due_at)
+                case ClosedAttempt():
+                    self.after.closed.append(effect)
+                    self._attempts.append(rows.attempt_row(key, effect, self.now))
+                case Forget():
+                    self._work[key].forget = True
+
+    def _send(self, dispatch: Dispatch) -> None:
+        worker_id = dispatch.worker_id
+        route = task_route(dict(dispatch.selector)) if worker_id is None else worker_route(worker_id)
+        message_id = new_run_id()
+        body = encode(dispatch.task, id=message_id, at=self.now)
+        self._outbox.append({"id": message_id, "route": route_row(route), "body": body, "created_at": self.now})
+        self.after.outgoing.append(Outgoing(route, body, message_id))
+
+    def _watch(self, before: Run, after: Run) -> None:
+        if before.status is RunStatus.RUNNING and after.status is not RunStatus.RUNNING:
+            self.after.queues.add(after.queue)
+            if not after.status.active:
+                self.after.ended.append((after.dag_name, after.status))
+
+    # -- writing ------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Write everything decided.
+
+        Raises:
+            StaleVersion: a run changed since it was loaded: nothing of this batch may be committed.
+            AlreadyExists: a new run's name is taken.
+        """
+        new = [work for work in self._work.values() if work.loaded is None and not work.forget]
+        changed = [
+            work for work in self._work.values() if work.loaded is not None and work.run is not work.loaded
+        ]
+        gone = {key for key, work in self._work.items() if work.forget}
+        tx = self.tx
+        queues = sorted({work.run.queue for work in new if work.run.status is RunStatus.QUEUED})
+        tx.insert_new(t.queues, [{"name": name, "kind": "dag-based", "max_concurrency": None} for name in queues])
+        tx.insert(t.dag_runs, [self._new_run_row(work) for work in new])
+        tx.insert(t.nodes, [rows.node_row(work.run.run_key, node) for work in new for node in work.run.nodes])
+        versions = {work.run.run_key: work.loaded.version for work in changed if work.loaded is not None}
+        tx.save_runs([rows.run_row(work.run) for work in changed], versions)
+        tx.save_nodes([row for work in changed for row in _changed_nodes(work)])
+        tx.insert(t.transitions, self._transitions)
+        tx.insert_new(t.attempts, self._attempts)
+        tx.insert_new(t.log_chunks, self._chunks)
+        tx.insert(t.outbox, self._outbox)
+        self._write_timers(gone)
+        tx.delete_runs(sorted(gone))
+
+    def _write_timers(self, gone: set[str]) -> None:
+        over = {key for key, work in self._work.items() if work.loaded is not None and not work.run.status.active}
+        self.tx.delete_timers_of(sorted(key for key in over - gone if self._work[key].run is not self._work[key].loaded))
+        self.tx.put(
+            t.timers,
+            [
+                {"run_key": key, "node": node, "kind": kind, "due_at": due_at}
+                for (key, node, kind), due_at in self._timers.items()
+                if key not in over
+            ],
+            ["due_at"],
+        )
+
+    def _new_run_row(self, work: _Work) -> dict[str, Any]:
+        run = work.run
+        return rows.run_row(run) | {
+            "dag_name": run.dag_name,
+            "dag_run_id": run.dag_run_id,
+            "created_at": run.created_at,
+            "priority": 0,
+            **work.fixed,
+        }
+
+
+def _changed_nodes(work: _Work) -> Iterable[dict[str, Any]]:
+    assert work.loaded is not None  # noqa: S101 - the caller chose loaded runs
+    for old, node in zip(work.loaded.nodes, work.run.nodes, strict=True):
+        if node is not old:
+            yield rows.node_row(work.run.run_key, node)
+
+
+def chunk_row(chunk: LogChunk) -> dict[str, Any]:
+    """Return a log chunk's row; ``lines`` counts its newlines, so that windows need not read it."""
+    return {
+        "token": chunk.token,
+        "stream": chunk.stream,
+        "seq": chunk.seq,
+        "run_key": chunk.run_key,
+        "node": chunk.node,
+        "run_attempt": chunk.run_attempt,
+        "number": chunk.number,
+        "offset": chunk.offset,
+        "lines": chunk.data.count(b"\n"),
+        "data": chunk.data,
+        "at": chunk.at,
+    }
+
+
+def route_row(route: Route) -> list[Any]:
+    """Return a route as the outbox keeps it."""
+    return [route.name, str(route.durability), route.expires_s]

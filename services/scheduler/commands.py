@@ -1,0 +1,225 @@
+"""Carry out commands: each exactly once, each with one recorded outcome."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from services.scheduler.batch import Batch
+from services.scheduler.core.decision import Refused
+from services.scheduler.core.messages import Begin, Dequeue, PatchNode, Retry, Stop
+from services.scheduler.core.plan import Plan
+from services.scheduler.creation import again, new_run
+from services.scheduler.definitions import AlreadyRunning, Definitions
+from services.scheduler.plans import Plans
+from shared.contracts import commands as c
+from shared.contracts.codec import Envelope
+from shared.errors import AlreadyExists, Conflict, DagwayError, InvalidInput, NotFound
+from shared.ids import valid_dag_name, valid_run_id
+from shared.status import NodeStatus
+from shared.store import tables as t
+
+__all__ = ["carry_out"]
+
+
+class _MaxRunReached(Conflict):
+    code = "max_run_reached"
+
+
+class _RefusedByCore(DagwayError):
+    """The core's refusal on its way to the reply."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(refused.message)
+        self.refused = refused
+
+
+def carry_out(batch: Batch, plans: Plans, envelopes: Sequence[Envelope]) -> list[c.CommandReply]:
+    """Carry out a batch of commands within ``batch``'s transaction; the caller flushes and commits.
+
+    A command seen before gets the reply it got then. Refusals change nothing and are outcomes too.
+    """
+    seen = batch.tx.replies([envelope.id for envelope in envelopes])
+    known: dict[str, tuple[str, c.CommandReply]] = {
+        key: (row["body_hash"], c.CommandReply.model_validate(row["reply"])) for key, row in seen.items()
+    }
+    _look_ahead(batch, envelopes)
+    replies, new = [], []
+    for envelope in envelopes:
+        body_hash = _hash(envelope)
+        if envelope.id in known:
+            replies.append(_repeated(envelope, body_hash, *known[envelope.id]))
+            continue
+        reply = _one(batch, plans, envelope)
+        known[envelope.id] = (body_hash, reply)
+        replies.append(reply)
+        new.append(
+            {
+                "command_id": envelope.id,
+                "type": envelope.type,
+                "body_hash": body_hash,
+                "outcome": reply.outcome,
+                "reply": reply.model_dump(mode="json"),
+                "at": batch.now,
+            }
+        )
+    batch.tx.insert(t.inbox, new)
+    return replies
+
+
+def _hash(envelope: Envelope) -> str:
+    # A run id that the gateway drew is not part of what the caller said.
+    body = envelope.body.model_dump_json(exclude={"dag_run_id"} if isinstance(envelope.body, c.StartRun) else None)
+    return hashlib.sha256(f"{envelope.type} {body}".encode()).hexdigest()
+
+
+def _repeated(envelope: Envelope, body_hash: str, first_hash: str, first: c.CommandReply) -> c.CommandReply:
+    if body_hash == first_hash:
+        return first
+    error = c.RefusedError(code="already_exists", message="this Idempotency-Key was used for another request")
+    return c.CommandReply(command_id=envelope.id, outcome="refused", error=error)
+
+
+def _look_ahead(batch: Batch, envelopes: Sequence[Envelope]) -> None:
+    """Fetch in a few queries what the commands will ask for one by one."""
+    names = []
+    for envelope in envelopes:
+        body = envelope.body
+        match body:
+            case c.StartRun():
+                names.append((body.dag_name or body.file_name, body.dag_run_id))
+            case c.StopRun() | c.DequeueRun() | c.RetryRun() | c.PatchStep():
+                names.append((body.dag_name, body.dag_run_id))
+    batch.look_up(names)
+    batch.load(key for name in names if (key := batch.key_of(*name)) is not None)
+
+
+def _one(batch: Batch, plans: Plans, envelope: Envelope) -> c.CommandReply:
+    try:
+        result = _carry_out(batch, plans, envelope.body)
+    except _RefusedByCore as error:
+        problem = c.RefusedError(code=error.refused.code, message=error.refused.message)
+    except (InvalidInput, NotFound, Conflict) as error:
+        if error.retryable:
+            raise
+        problem = c.RefusedError(code=error.code, message=str(error))
+    else:
+        return c.CommandReply(command_id=envelope.id, outcome="recorded", result=result)
+    return c.CommandReply(command_id=envelope.id, outcome="refused", error=problem)
+
+
+def _carry_out(batch: Batch, plans: Plans, body: Any) -> dict[str, Any]:
+    definitions = Definitions(batch.tx, plans, batch.now)
+    match body:
+        case c.CreateDag():
+            return definitions.create(body)
+        case c.PutSpec():
+            return definitions.put_spec(body)
+        case c.DeleteDag():
+            return definitions.delete(body)
+        case c.RenameDag():
+            return definitions.rename(body)
+        case c.SuspendDag():
+            return definitions.suspend(body)
+        case c.StartRun():
+            return _start(batch, plans, body)
+        case c.StopRun():
+            return _tell(batch, body.dag_name, body.dag_run_id, Stop(body.by))
+        case c.DequeueRun():
+            return _tell(batch, body.dag_name, body.dag_run_id, Dequeue(body.by))
+        case c.PatchStep():
+            return _patch(batch, body)
+        case c.RetryRun():
+            return _retry(batch, body)
+        case _:
+            raise InvalidInput(f"{type(body).__name__} is not a command")
+
+
+def _start(batch: Batch, plans: Plans, command: c.StartRun) -> dict[str, Any]:
+    rows = batch.tx.dags([command.file_name])
+    if not rows:
+        raise NotFound(f"DAG {command.file_name} not found")
+    row = rows[0]
+    if row["errors"]:
+        raise InvalidInput("; ".join(row["errors"]))
+    plan: Plan = plans.get_many(batch.tx, [(row["spec_hash"], command.file_name)])[
+        row["spec_hash"], command.file_name
+    ]
+    name = command.dag_name or plan.dag.name
+    if not valid_dag_name(name):
+        raise InvalidInput(f"dagName: {name!r} must be 1 to 40 letters, digits, dashes, dots or underscores")
+    queued = isinstance(command, c.EnqueueRun)
+    if command.singleton:
+        _check_singleton(batch, name, queued=queued)
+    _check_free(batch, name, command.dag_run_id)
+    run = new_run(
+        plan,
+        dag_name=name,
+        dag_run_id=command.dag_run_id,
+        given=command.params,
+        queue=command.queue if isinstance(command, c.EnqueueRun) else None,
+        queued=queued,
+        now=batch.now,
+    )
+    batch.add(run, spec_hash=row["spec_hash"], file_name=command.file_name)
+    if not queued:
+        batch.apply(run.run_key, Begin(command.by))
+    return {"dagRunId": command.dag_run_id}
+
+
+def _check_singleton(batch: Batch, dag_name: str, *, queued: bool) -> None:
+    active = batch.tx.count_active(dag_name)
+    if active.get("running"):
+        raise AlreadyRunning(f"DAG {dag_name} is running already (singleton)")
+    if queued and active.get("queued"):
+        raise _MaxRunReached(f"DAG {dag_name} is queued already (singleton)")
+
+
+def _check_free(batch: Batch, dag_name: str, dag_run_id: str) -> None:
+    if not valid_run_id(dag_run_id):
+        raise InvalidInput(f"dagRunId: {dag_run_id!r} must be 1 to 64 letters, digits, dashes, dots or underscores")
+    if batch.key_of(dag_name, dag_run_id) is not None:
+        raise AlreadyExists(f"DAG-run {dag_run_id} of {dag_name} already exists")
+
+
+def _find(batch: Batch, dag_name: str, dag_run_id: str) -> str:
+    key = batch.tx.latest_key(dag_name) if dag_run_id == "latest" else batch.key_of(dag_name, dag_run_id)
+    if key is not None:
+        batch.load([key])
+    if key is None or batch.run(key) is None:
+        raise NotFound(f"DAG-run {dag_run_id} of {dag_name} not found")
+    return key
+
+
+def _tell(batch: Batch, dag_name: str, dag_run_id: str, message: Stop | Dequeue | Retry | PatchNode) -> dict[str, Any]:
+    decision = batch.apply(_find(batch, dag_name, dag_run_id), message)
+    if isinstance(decision, Refused):
+        raise _RefusedByCore(decision)
+    return {}
+
+
+def _patch(batch: Batch, command: c.PatchStep) -> dict[str, Any]:
+    try:
+        status = NodeStatus(command.status)
+    except ValueError as error:
+        raise InvalidInput(f"status: {command.status!r} is not a step status") from error
+    return _tell(batch, command.dag_name, command.dag_run_id, PatchNode(command.step_name, status, command.by))
+
+
+def _retry(batch: Batch, command: c.RetryRun) -> dict[str, Any]:
+    """Retry in place, or retry the run named in the body, or start a new one from this one's results."""
+    key = _find(batch, command.dag_name, command.dag_run_id)
+    source = batch.run(key)
+    assert source is not None  # noqa: S101 - _find raises otherwise
+    target = command.new_run_id or source.dag_run_id
+    if batch.key_of(command.dag_name, target) is not None:
+        _tell(batch, command.dag_name, target, Retry(command.by, command.step_name or ""))
+        return {"dagRunId": target}
+    if not valid_run_id(target):
+        raise InvalidInput(f"dagRunId: {target!r} must be 1 to 64 letters, digits, dashes, dots or underscores")
+    if source.status.active:
+        raise AlreadyRunning(f"DAG-run {source.dag_run_id} is {source.status}: retry it when it has ended")
+    run = again(source, target, batch.now)
+    spec_hash, file_name = batch.origin(key)
+    batch.add(run, spec_hash=spec_hash, file_name=file_name)
+    batch.apply(run.run_key, Begin(command.by))
+    return {"dagRunId": target}

@@ -1,0 +1,76 @@
+"""From a definition and the caller's parameters to a new run."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from services.scheduler.core.advance import carry_over, fresh_nodes
+from services.scheduler.core.model import Run
+from services.scheduler.core.plan import Plan
+from shared.errors import InvalidInput
+from shared.ids import new_run_id
+from shared.spec.params import needs_worker, resolve_env, resolve_params
+from shared.status import RunStatus
+
+__all__ = ["again", "new_run"]
+
+
+def new_run(
+    plan: Plan, *, dag_name: str, dag_run_id: str, given: str, queue: str | None, queued: bool, now: datetime
+) -> Run:
+    """Return a run that has not begun: queued, or about to begin.
+
+    Where env or params need a shell or the host's variables, a prepare node evaluates them on a
+    worker; until then ``params`` holds what can be known without.
+
+    Raises:
+        InvalidInput: the parameters cannot be understood.
+    """
+    dag = plan.dag
+    prepare = needs_worker(dag) or bool(dag.preconditions)
+    try:
+        env = () if prepare else resolve_env(dag.env)
+        params, params_json = resolve_params(dag, given, env=env)
+    except ValueError as error:
+        raise InvalidInput(f"params: {error}") from error
+    return Run(
+        run_key=new_run_id(),
+        plan=plan,
+        dag_name=dag_name,
+        dag_run_id=dag_run_id,
+        root_dag_name=dag_name,
+        root_dag_run_id=dag_run_id,
+        status=RunStatus.QUEUED if queued else RunStatus.NOT_STARTED,
+        created_at=now,
+        nodes=fresh_nodes(plan, prepare=prepare),
+        queue=queue or dag.queue or dag_name,
+        given=given,
+        params=params,
+        params_json=params_json,
+        env=env,
+        queued_at=now if queued else None,
+    )
+
+
+def again(source: Run, dag_run_id: str, now: datetime) -> Run:
+    """Return a new run of ``source``'s snapshot that keeps what succeeded (REST contract 5.8, retry)."""
+    fresh = replace(
+        source,
+        run_key=new_run_id(),
+        dag_run_id=dag_run_id,
+        root_dag_run_id=dag_run_id,
+        status=RunStatus.NOT_STARTED,
+        created_at=now,
+        nodes=fresh_nodes(source.plan, prepare=source.prepare is not None),
+        version=0,
+        last_seq=0,
+        run_attempt=1,
+        worker_id=None,
+        incarnation=None,
+        stop_reason="",
+        only_step="",
+        error="",
+        queued_at=None,
+        started_at=None,
+        finished_at=None,
+    )
+    return carry_over(fresh, source)

@@ -1,0 +1,34 @@
+"""Record what workers report: started, finished, delivered twice, output."""
+
+from collections.abc import Iterable, Sequence
+
+from services.scheduler.batch import Batch
+from services.scheduler.core.decision import Halt
+from services.scheduler.core.messages import AttemptLost, TaskUndelivered, TimerFired
+from shared.contracts.events import AttemptFinished, AttemptStarted, Event
+
+__all__ = ["Notice", "record_events", "record_notices"]
+
+Notice = AttemptLost | TaskUndelivered | TimerFired
+
+
+def record_events(batch: Batch, events: Sequence[Event]) -> None:
+    """Apply reports in the order they came, each run loaded and saved once."""
+    batch.load(event.run_key for event in events)
+    for event in events:
+        if isinstance(event, AttemptFinished):
+            for chunk in event.logs:
+                batch.add_log(chunk)
+        if batch.run(event.run_key) is not None:
+            batch.apply(event.run_key, event)  # type: ignore[arg-type]
+        elif isinstance(event, AttemptStarted):
+            batch.halt(Halt(event.worker_id, event.token, revoked=True, reason="its run is gone"))
+
+
+def record_notices(batch: Batch, notices: Iterable[tuple[str, Notice]]) -> None:
+    """Apply what the scheduler itself noticed about runs, as ``(run key, notice)``."""
+    pending = list(notices)
+    batch.load(key for key, _ in pending)
+    for key, notice in pending:
+        if batch.run(key) is not None:
+            batch.apply(key, notice)

@@ -1,0 +1,174 @@
+"""Leases: who is still there, and what becomes of the attempts of those who are not.
+
+A worker is believed until ``lease_until``, renewed by its heartbeats. A scheduler that could not
+hear must not judge: it expires leases only after its own heartbeat consumer was connected for a
+whole lease, and after it has seen the end of the event route since, because a report that waits
+there still counts.
+"""
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from services.scheduler.core.decision import Halt
+from services.scheduler.core.messages import AttemptLost, TaskUndelivered
+from services.scheduler.events import Notice, record_notices
+from services.scheduler.metrics import LEASES_LOST
+from shared.contracts.codec import decode_as
+from shared.contracts.events import Heartbeat
+from shared.errors import DecodeFailed, StoreUnavailable
+from shared.status import AttemptState
+from shared.store import tables as t
+from shared.transport.base import Consumer
+
+if TYPE_CHECKING:
+    from services.scheduler.batch import Batch
+    from services.scheduler.intake import Intake
+    from services.scheduler.shell import Shell
+
+__all__ = ["Leases"]
+
+Row = Mapping[str, Any]
+
+_log = logging.getLogger(__name__)
+
+_GATHER_S = 0.5
+"""Heartbeats of several workers share one transaction."""
+_AT_ONCE = 500
+
+
+class Leases:
+    """Records heartbeats, and looks for attempts whose worker is gone.
+
+    ``lease_s`` is how long one heartbeat is believed.
+    """
+
+    def __init__(
+        self, shell: "Shell", heartbeats: Consumer, events: "Intake", *, lease_s: float, service: Mapping[str, Any]
+    ) -> None:
+        self._shell = shell
+        self._heartbeats = heartbeats
+        self._events = events
+        self._lease = timedelta(seconds=lease_s)
+        self._service = service
+
+    # -- hearing ------------------------------------------------------------------------------
+
+    def listen(self, stop: threading.Event) -> None:
+        """Record heartbeats until ``stop``; the body of a background thread."""
+        while not stop.is_set():
+            deliveries = self._heartbeats.take(_AT_ONCE, _GATHER_S)
+            beats = []
+            for delivery in deliveries:
+                try:
+                    beats.append(decode_as(delivery.body, Heartbeat))
+                except DecodeFailed as error:
+                    _log.error("heartbeat.unreadable", extra={"why": str(error)})
+                delivery.ack()
+            if beats:
+                self._shell.insist(lambda batch, beats=beats: self._record(batch, beats), stop)  # type: ignore[misc]
+                stop.wait(_GATHER_S)
+        self._heartbeats.close()
+
+    def _record(self, batch: "Batch", beats: Sequence[Heartbeat]) -> None:
+        newest = {beat.worker_id: beat for beat in sorted(beats, key=lambda beat: beat.at)}
+        batch.tx.put(
+            t.workers,
+            [self._row(beat, batch) for _, beat in sorted(newest.items())],
+            [column.name for column in t.workers.c if column.name != "worker_id"],
+        )
+        for halt in self._answers(batch, newest):
+            batch.halt(halt)
+
+    def _row(self, beat: Heartbeat, batch: "Batch") -> dict[str, Any]:
+        return {
+            "worker_id": beat.worker_id,
+            "incarnation": beat.incarnation,
+            "host": beat.host,
+            "version": beat.version,
+            "labels": beat.labels,
+            "slots": beat.slots,
+            "busy": len(beat.tokens),
+            "state": "stopped" if beat.stopped else "draining" if beat.draining else "live",
+            "started_at": beat.started_at,
+            "heartbeat_at": batch.now,
+            "lease_until": batch.now + self._lease,
+        }
+
+    def _answers(self, batch: "Batch", newest: Mapping[str, Heartbeat]) -> list[Halt]:
+        """Say again what a worker may have missed: attempts it lost, runs that are being stopped."""
+        holders = [worker_id for worker_id, beat in newest.items() if beat.tokens]
+        if not holders:
+            return []
+        rows = batch.tx.held_attempts(holders)
+        known = {row["token"] for row in rows}
+        halts = [
+            Halt(row["token_worker"], row["token"], revoked=False, reason=row["stop_reason"])
+            for row in rows
+            if row["stop_reason"] and row["kind"] != "handler" and row["token_state"] == AttemptState.RUNNING
+        ]
+        for worker_id in holders:
+            # A token that is nobody's open attempt any more. One whose start is not recorded yet is.
+            stale = [token for token in newest[worker_id].tokens if token not in known]
+            open_elsewhere = batch.tx.open_tokens(stale) if stale else set()
+            halts.extend(
+                Halt(worker_id, token, revoked=True, reason="stale token")
+                for token in stale
+                if token not in open_elsewhere
+            )
+        return halts
+
+    # -- judging ------------------------------------------------------------------------------
+
+    def look(self) -> int:
+        """Find attempts that nobody will report on, and tell the core; return how many."""
+        shell = self._shell
+        now = shell.clock()
+        with shell.store.begin() as tx:
+            tx.put(t.services, [{**self._service, "heartbeat_at": now}], ["heartbeat_at", "started_at"])
+            tx.forget_services(now - timedelta(minutes=10))
+            if self._heartbeats.connected_for_s < self._lease.total_seconds():
+                return 0
+            # Only what was decided before the route was last seen empty can be judged.
+            judged_at = min(now, self._events.drained_at)
+            for worker_id in tx.expire_workers(judged_at):
+                _log.warning("worker.lost", extra={"worker_id": worker_id})
+            rows = tx.doubtful_attempts(judged_at, judged_at - self._lease)
+            idle = [row for row in tx.workers() if row["lease_until"] > now and row["busy"] < row["slots"]]
+        if not rows:
+            return 0
+        return shell.decide(lambda batch: self._judge_all(batch, rows, idle))
+
+    def _judge_all(self, batch: "Batch", rows: Sequence[Row], idle: Sequence[Row]) -> int:
+        batch.load(row["run_key"] for row in rows)
+        notices = [(row["run_key"], notice) for row in rows if (notice := self._judge(batch, row, idle)) is not None]
+        LEASES_LOST.inc(sum(1 for _, notice in notices if isinstance(notice, AttemptLost)))
+        record_notices(batch, notices)
+        return len(notices)
+
+    def _judge(self, batch: "Batch", row: Row, idle: Sequence[Row]) -> Notice | None:
+        node, token, worker = row["idx"], row["token"], row["token_worker"]
+        if row["token_state"] == AttemptState.RUNNING:
+            return AttemptLost(node, token, f"worker {worker} was lost while it ran this step")
+        if worker is None:
+            run = batch.run(row["run_key"])
+            selector = run.plan.dag.worker_selector.items() if run is not None else {}.items()
+            # While a worker with a free slot listens on the task's route, nothing waits there so long.
+            listening = any(selector <= one["labels"].items() and one["state"] == "live" for one in idle)
+        elif row["lease_until"] is None or row["state"] in {"lost", "stopped"}:
+            return AttemptLost(node, token, f"worker {worker} is gone")
+        else:
+            listening = any(one["worker_id"] == worker for one in idle)
+        return TaskUndelivered(node, token, "its task was lost on the way") if listening else None
+
+    def run(self, stop: threading.Event) -> None:
+        """Look until ``stop``; the body of a background thread."""
+        pause_s = min(3.0, self._lease.total_seconds() / 4)
+        while not stop.is_set():
+            try:
+                self.look()
+            except StoreUnavailable as error:
+                _log.warning("leases.wait", extra={"error": str(error)})
+            stop.wait(pause_s)

@@ -1,0 +1,95 @@
+"""Composition of a scheduler: its threads, and the order in which they end."""
+
+import logging
+import socket
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from services.scheduler.folder import Folder
+from services.scheduler.intake import commands_intake, events_intake, logs_intake
+from services.scheduler.leases import Leases
+from services.scheduler.plans import Plans
+from services.scheduler.shell import Shell
+from services.scheduler.timers import run_timers
+from shared.ids import new_token
+from shared.service import Background
+from shared.store.tx import Store
+from shared.transport.base import COMMANDS, EVENTS, HEARTBEATS, LOGS, Transport, task_route
+
+__all__ = ["Scheduler"]
+
+_log = logging.getLogger(__name__)
+
+_COMMANDS_AHEAD = 100
+_EVENTS_AHEAD = 200
+_LOGS_AHEAD = 64
+_HEARTBEATS_AHEAD = 500
+
+
+class Scheduler:
+    """One replica. Any number may work on the same database and broker; none is special.
+
+    ``on_death`` is called when one of its threads dies of a bug, so that the process can end.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        transport: Transport,
+        *,
+        clock: Callable[[], datetime],
+        lease_s: float,
+        version: str,
+        dags_dir: Path | None,
+        on_death: Callable[[], None],
+    ) -> None:
+        transport.declare([COMMANDS, EVENTS, LOGS, HEARTBEATS, task_route({})])
+        self.instance_id = f"{socket.gethostname()}-{new_token()[:8]}"
+        self._transport = transport
+        shell = Shell(store, transport, Plans(), clock)
+        commands = commands_intake(shell, transport.consume([COMMANDS], prefetch=_COMMANDS_AHEAD))
+        events = events_intake(shell, transport.consume([EVENTS], prefetch=_EVENTS_AHEAD))
+        logs = logs_intake(shell, transport.consume([LOGS], prefetch=_LOGS_AHEAD))
+        service = {
+            "kind": "scheduler",
+            "instance_id": self.instance_id,
+            "host": socket.gethostname(),
+            "version": version,
+            "started_at": clock(),
+        }
+        heartbeats = transport.consume([HEARTBEATS], prefetch=_HEARTBEATS_AHEAD)
+        leases = Leases(shell, heartbeats, events, lease_s=lease_s, service=service)
+        self.folder = Folder(shell, dags_dir) if dags_dir is not None else None
+        intakes = [("commands", commands.run), ("events", events.run), ("logs", logs.run), ("heartbeats", leases.listen)]
+        loops = [
+            ("leases", leases.run),
+            ("admission", shell.admission.run),
+            ("timers", lambda stop: run_timers(shell, stop)),
+        ]
+        if self.folder is not None:
+            loops.append(("folder", self.folder.run))
+        # What takes work in stops first, what sends results out last.
+        self._intakes = [Background(f"scheduler-{name}", body, on_death) for name, body in intakes]
+        self._loops = [Background(f"scheduler-{name}", body, on_death) for name, body in loops]
+        self._relay = Background("scheduler-relay", shell.relay.run, on_death)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether every thread lives and the broker is there."""
+        threads = [*self._intakes, *self._loops, self._relay]
+        return all(thread.alive for thread in threads) and self._transport.healthy
+
+    def start(self) -> None:
+        for thread in [self._relay, *self._loops, *self._intakes]:
+            thread.start()
+        _log.info("scheduler.started", extra={"instance_id": self.instance_id})
+
+    def stop(self) -> None:
+        """End every thread; what was taken in is committed and acked, or goes back to its route."""
+        for group in (self._intakes, self._loops, [self._relay]):
+            for thread in group:
+                thread.ask_to_stop()
+            for thread in group:
+                thread.stop()
+        _log.info("scheduler.stopped", extra={"instance_id": self.instance_id})

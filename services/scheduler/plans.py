@@ -1,0 +1,61 @@
+"""Parsed specs, kept by hash: a spec text never changes, so it is parsed once per process."""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from threading import Lock
+
+from services.scheduler.core.plan import Plan
+from shared.errors import InvariantBroken
+from shared.spec.load import load
+from shared.store.tx import Tx
+
+__all__ = ["Plans", "spec_hash"]
+
+_KEPT = 2000
+
+
+def spec_hash(text: str) -> str:
+    """Return the name under which a spec text is kept: its SHA-256 in hex."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Plans:
+    """A bounded cache of plans, shared by all threads of a scheduler.
+
+    A plan's key holds the file name too, because that is the dag's name where the spec gives none.
+    """
+
+    def __init__(self) -> None:
+        self._plans: OrderedDict[tuple[str, str], Plan] = OrderedDict()
+        self._lock = Lock()
+
+    def get_many(self, tx: Tx, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Plan]:
+        """Return plans by ``(spec hash, file name)``; texts not known yet are read from the store.
+
+        Raises:
+            InvariantBroken: a stored text is not a valid spec.
+        """
+        keys = set(wanted)
+        with self._lock:
+            found = {key: self._plans[key] for key in keys if key in self._plans}
+            for key in found:
+                self._plans.move_to_end(key)
+        missing = keys - found.keys()
+        if missing:
+            texts = tx.spec_texts(sorted({text_hash for text_hash, _ in missing}))
+            for text_hash, file_name in missing:
+                found[text_hash, file_name] = self.remember(texts[text_hash], file_name)
+        return found
+
+    def remember(self, text: str, file_name: str) -> Plan:
+        """Parse a valid spec and keep its plan."""
+        loaded = load(text, file_name=file_name)
+        if loaded.dag is None:
+            raise InvariantBroken(f"the stored spec of {file_name or 'a run'} cannot be read: {loaded.errors}")
+        plan = Plan(loaded.dag)
+        with self._lock:
+            self._plans[spec_hash(text), file_name] = plan
+            while len(self._plans) > _KEPT:
+                self._plans.popitem(last=False)
+        return plan

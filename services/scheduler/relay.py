@@ -1,0 +1,134 @@
+"""The outbox on its way to the broker.
+
+``publish`` is called right after the commit and does not wait; confirmed rows are deleted in
+batches. A row that was not confirmed (broker away, process killed) is found by the sweep of any
+scheduler, which claims it by making it young again: nobody else sends it meanwhile.
+"""
+
+import logging
+import queue
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from threading import Event as StopEvent
+
+from services.scheduler.core.messages import TaskUndelivered
+from services.scheduler.metrics import OUTBOX_SWEPT
+from shared.contracts.codec import decode_as
+from shared.contracts.tasks import Task
+from shared.errors import BrokerUnavailable, StoreUnavailable, Unroutable
+from shared.faults import point
+from shared.store import tables as t
+from shared.store.tx import Store
+from shared.transport.base import Durability, Outgoing, Route, Transport
+
+__all__ = ["Relay"]
+
+_log = logging.getLogger(__name__)
+
+_STALE_S = 3
+"""A row this old was not sent by the process that wrote it."""
+_SWEEP_EVERY_S = 5
+_DELETE_AT_MOST = 500
+_GATHER_S = 0.02
+"""How long confirmed rows may wait for company before they are deleted together."""
+
+Notices = Iterable[tuple[str, TaskUndelivered]]
+
+
+class Relay:
+    """Sends what committed decisions owe. ``notice`` is told of tasks that reached nobody."""
+
+    def __init__(
+        self, store: Store, transport: Transport, clock: Callable[[], datetime], notice: Callable[[Notices], None]
+    ) -> None:
+        self._store = store
+        self._transport = transport
+        self._clock = clock
+        self._notice = notice
+        self._sent: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._handed_back: queue.SimpleQueue[Outgoing] = queue.SimpleQueue()
+        self._known: set[str] = set()
+
+    def publish(self, messages: Sequence[Outgoing]) -> None:
+        """Send without waiting. Whatever fails stays in the outbox."""
+        for message in messages:
+            self._declare(message.route)
+            point("relay.before_publish")
+            future = self._transport.send(message)
+            future.add_done_callback(lambda done, message=message: self._settle(message, done.exception()))  # type: ignore[misc]
+
+    def _declare(self, route: Route) -> None:
+        # A selector's route must exist before any worker that satisfies it has come up.
+        if route.expires_s is None and route.name not in self._known:
+            try:
+                self._transport.declare([route])
+            except BrokerUnavailable:
+                return
+            self._known.add(route.name)
+
+    def _settle(self, message: Outgoing, error: BaseException | None) -> None:
+        if error is None:
+            self._sent.put(message.message_id)
+        elif isinstance(error, Unroutable):
+            self._handed_back.put(message)
+            self._sent.put("")
+
+    def run(self, stop: StopEvent) -> None:
+        """Delete confirmed rows and sweep leftovers until ``stop``; the body of a background thread."""
+        next_sweep = self._clock()
+        while not stop.is_set():
+            try:
+                self._clear(timeout_s=1)
+                if self._clock() >= next_sweep:
+                    self.sweep(self._clock())
+                    next_sweep = self._clock() + timedelta(seconds=_SWEEP_EVERY_S)
+            except StoreUnavailable as error:
+                _log.warning("relay.waits", extra={"error": str(error)})
+                stop.wait(1)
+
+    def _clear(self, timeout_s: float) -> None:
+        ids: list[str] = []
+        wait_s = timeout_s
+        while len(ids) < _DELETE_AT_MOST:
+            try:
+                ids.append(self._sent.get(timeout=wait_s))
+            except queue.Empty:
+                break
+            wait_s = _GATHER_S
+        self._finish([one for one in ids if one])
+        self._give_back()
+
+    def _finish(self, ids: list[str]) -> None:
+        if ids:
+            with self._store.begin() as tx:
+                tx.delete_outbox(ids)
+
+    def _give_back(self) -> None:
+        """Tasks for a worker whose route is gone: the core sends them elsewhere."""
+        ids, notices = [], []
+        while not self._handed_back.empty():
+            message = self._handed_back.get()
+            task = decode_as(message.body, Task)
+            ids.append(message.message_id)
+            notices.append((task.run_key, TaskUndelivered(task.node, task.token, f"nobody is on {message.route.name}")))
+        if notices:
+            self._notice(notices)
+            self._finish(ids)
+
+    def sweep(self, now: datetime) -> int:
+        """Send what is overdue, if the broker is there; return how many."""
+        if not self._transport.healthy:
+            return 0
+        with self._store.begin() as tx:
+            rows = tx.stale_outbox(now - timedelta(seconds=_STALE_S), _DELETE_AT_MOST)
+            tx.put(t.outbox, [dict(row) | {"created_at": now} for row in rows], ["created_at"])
+        if rows:
+            _log.info("outbox.swept", extra={"count": len(rows)})
+            OUTBOX_SWEPT.inc(len(rows))
+        self.publish([Outgoing(_route(row["route"]), row["body"], row["id"]) for row in rows])
+        return len(rows)
+
+
+def _route(row: list[object]) -> Route:
+    name, durability, expires_s = row
+    return Route(str(name), Durability(str(durability)), None if expires_s is None else int(str(expires_s)))

@@ -1,0 +1,161 @@
+"""Rows <-> the core's frozen state. No decisions here."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from services.scheduler.core.decision import ClosedAttempt, Transition
+from services.scheduler.core.model import Node, OpenAttempt, Run
+from services.scheduler.core.plan import Plan
+from shared.status import AttemptState, NodeStatus, RunStatus
+
+__all__ = ["attempt_row", "node_row", "run_from_rows", "run_row", "transition_row"]
+
+Row = Mapping[str, Any]
+
+
+def run_from_rows(row: Row, node_rows: Iterable[Row], plan: Plan, root: tuple[str, str] | None = None) -> Run:
+    """Return the run; ``root`` is the (name, id) of the root run where it is another one."""
+    root_name, root_id = root or (row["dag_name"], row["dag_run_id"])
+    return Run(
+        run_key=row["run_key"],
+        plan=plan,
+        dag_name=row["dag_name"],
+        dag_run_id=row["dag_run_id"],
+        root_dag_name=root_name,
+        root_dag_run_id=root_id,
+        status=RunStatus(row["status"]),
+        created_at=row["created_at"],
+        nodes=tuple(_node(node) for node in node_rows),
+        version=row["version"],
+        last_seq=row["last_seq"],
+        run_attempt=row["run_attempt"],
+        queue=row["queue"],
+        given=row["given"],
+        params=tuple((name, value) for name, value in row["params"]),
+        params_json=row["params_json"],
+        env=tuple((name, value) for name, value in row["env"]),
+        worker_id=row["worker_id"],
+        incarnation=row["incarnation"],
+        stop_reason=row["stop_reason"] or "",
+        only_step=row["only_step"] or "",
+        error=row["error"],
+        queued_at=row["queued_at"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+    )
+
+
+def _node(row: Row) -> Node:
+    attempt = None
+    if row["token"] is not None:
+        attempt = OpenAttempt(
+            token=row["token"],
+            state=AttemptState(row["token_state"]),
+            dispatched_at=row["dispatched_at"],
+            worker_id=row["token_worker"],
+            incarnation=row["token_incarnation"],
+        )
+    return Node(
+        idx=row["idx"],
+        kind=row["kind"],
+        name=row["name"],
+        status=NodeStatus(row["status"]),
+        number=row["number"],
+        retry_count=row["retry_count"],
+        done_count=row["done_count"],
+        exit_code=row["exit_code"],
+        error=row["error"],
+        stdout=row["stdout"],
+        stderr=row["stderr"],
+        outputs=MappingProxyType(row["outputs"]),
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        retry_at=row["retry_at"],
+        attempt=attempt,
+    )
+
+
+def run_row(run: Run) -> dict[str, Any]:
+    """Return the columns of a run that can change."""
+    return {
+        "run_key": run.run_key,
+        "status": str(run.status),
+        "version": run.version,
+        "last_seq": run.last_seq,
+        "run_attempt": run.run_attempt,
+        "queue": run.queue,
+        "given": run.given,
+        "params": run.params,
+        "params_json": run.params_json,
+        "env": run.env,
+        "worker_id": run.worker_id,
+        "incarnation": run.incarnation,
+        "stop_reason": run.stop_reason or None,
+        "only_step": run.only_step or None,
+        "error": run.error,
+        "queued_at": run.queued_at,
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+    }
+
+
+def node_row(run_key: str, node: Node) -> dict[str, Any]:
+    """Return a node's row."""
+    attempt = node.attempt
+    return {
+        "run_key": run_key,
+        "idx": node.idx,
+        "kind": node.kind,
+        "name": node.name,
+        "status": str(node.status),
+        "number": node.number,
+        "retry_count": node.retry_count,
+        "done_count": node.done_count,
+        "exit_code": node.exit_code,
+        "error": node.error,
+        "stdout": node.stdout,
+        "stderr": node.stderr,
+        "outputs": dict(node.outputs),
+        "started_at": node.started_at,
+        "finished_at": node.finished_at,
+        "retry_at": node.retry_at,
+        "token": attempt.token if attempt else None,
+        "token_state": str(attempt.state) if attempt else None,
+        "token_worker": attempt.worker_id if attempt else None,
+        "token_incarnation": attempt.incarnation if attempt else None,
+        "dispatched_at": attempt.dispatched_at if attempt else None,
+    }
+
+
+def transition_row(run_key: str, transition: Transition, now: datetime) -> dict[str, Any]:
+    return {
+        "run_key": run_key,
+        "seq": transition.seq,
+        "at": now,
+        "node": transition.node,
+        "was": transition.was,
+        "became": transition.became,
+        "why": transition.why,
+        "by": transition.by,
+    }
+
+
+def attempt_row(run_key: str, closed: ClosedAttempt, now: datetime) -> dict[str, Any]:
+    return {
+        "token": closed.token,
+        "run_key": run_key,
+        "node": closed.node,
+        "run_attempt": closed.run_attempt,
+        "number": closed.number,
+        "state": str(closed.state),
+        "outcome": closed.outcome,
+        "worker_id": closed.worker_id,
+        "incarnation": closed.incarnation,
+        "exit_code": closed.exit_code,
+        "error": closed.error,
+        "dispatched_at": closed.dispatched_at,
+        "started_at": closed.started_at,
+        "finished_at": now,
+    }

@@ -1,0 +1,83 @@
+"""Everything in one process: the same services on SQLite and the in-process transport.
+
+This file and ``shared.transport.open`` are the only ones that know there is such a mode.
+"""
+
+import sys
+import threading
+from collections.abc import Callable
+
+from services.api.app import create_app
+from services.api.main import build_deps
+from services.api.server import EmbeddedServer
+from services.compose import make_worker
+from services.scheduler.main import Scheduler
+from shared.clock import utc_now
+from shared.config import Config
+from shared.observe import SideDoor
+from shared.store.engine import open_engine
+from shared.store.migrate import migrate
+from shared.store.reads import Reads
+from shared.store.tx import Store
+from shared.transport.open import open_transport
+
+__all__ = ["run_up"]
+
+_DRAIN_S = 5
+_SWITCH_S = 0.0005
+"""Hand-overs between threads are this mode's latency: do not wait the usual 5 ms for a switch."""
+
+
+def run_up(
+    config: Config, version: str, stop: threading.Event, on_death: Callable[[], None], say: Callable[[str], None]
+) -> None:
+    """Run until ``stop``. ``say`` tells a person where it listens and what to try."""
+    sys.setswitchinterval(_SWITCH_S)
+    config.data_dir.mkdir(parents=True, exist_ok=True)
+    database_url = config.database_url or f"sqlite:///{config.data_dir / 'dagway.db'}"
+    migrate(database_url)
+    engine = open_engine(database_url, pool_size=12)
+    reads = Reads(open_engine(database_url, pool_size=config.api_threads + 2, read_only=True))
+    transport = open_transport(config.amqp_url or "embedded:", name="dagway", data_dir=config.data_dir)
+    scheduler = Scheduler(
+        Store(engine),
+        transport,
+        clock=utc_now,
+        lease_s=config.lease_s,
+        version=version,
+        dags_dir=config.dags_dir,
+        on_death=on_death,
+    )
+    worker = make_worker(config, transport, version, on_death)
+    app = create_app(build_deps(transport=transport, reads=reads, version=version))
+    server = EmbeddedServer(app, config.host, config.port, threads=config.api_threads)
+    if scheduler.folder is not None:
+        scheduler.folder.look()
+    scheduler.start()
+    worker.start()
+    server.start()
+    door = SideDoor(config.host, config.metrics_port, lambda: scheduler.healthy) if config.metrics_port else None
+    if door is not None:
+        door.start()
+    say(_welcome(f"http://{config.host}:{server.port}", config))
+    while not stop.wait(0.5):
+        pass
+    if door is not None:
+        door.stop()
+    server.stop()
+    worker.stop(drain_s=_DRAIN_S)
+    scheduler.stop()
+    transport.close()
+    engine.dispose()
+
+
+def _welcome(address: str, config: Config) -> str:
+    lines = [f"Dagway is up: {address}   (data in {config.data_dir}; Ctrl-C ends it)"]
+    if config.dags_dir is not None:
+        lines += [
+            f"Following the workflows in {config.dags_dir}. Try:",
+            f"  curl {address}/api/v2/dags",
+            f"  curl -X POST {address}/api/v2/dags/hello/start",
+            f"  curl {address}/api/v2/dag-runs/hello/latest",
+        ]
+    return "\n".join(lines)

@@ -1,0 +1,45 @@
+"""Named points at which a test can make a process fail: in shipped code, and idle unless asked for.
+
+``DAGWAY_FAULTS=relay.before_publish:kill`` ends the process by SIGKILL the first time it gets there;
+``…:kill@3`` the third time. Production leaves the variable unset; a point then costs one dict lookup.
+"""
+
+import os
+import signal
+from dataclasses import dataclass
+
+from shared.errors import ConfigInvalid
+
+__all__ = ["arm", "point"]
+
+
+@dataclass(slots=True)
+class _Fault:
+    countdown: int
+
+
+_armed: dict[str, _Fault] = {}
+
+
+def arm(text: str) -> None:
+    """Set the faults of this process; ``text`` is a comma list of ``point:kill[@count]``.
+
+    Raises:
+        ConfigInvalid: the text is something else.
+    """
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        name, _, action = item.partition(":")
+        verb, _, count = action.partition("@")
+        if verb != "kill" or not (count or "1").isdigit():
+            raise ConfigInvalid(f"DAGWAY_FAULTS: {item!r} is not point:kill[@count]")
+        _armed[name] = _Fault(int(count or 1))
+
+
+def point(name: str) -> None:
+    """Do here what a test asked for, normally nothing."""
+    fault = _armed.get(name)
+    if fault is None:
+        return
+    fault.countdown -= 1
+    if fault.countdown <= 0:
+        os.kill(os.getpid(), signal.SIGKILL)

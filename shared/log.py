@@ -1,0 +1,52 @@
+"""Structured logs on stderr: JSON lines in production, ``key=value`` on a terminal.
+
+A message is a constant event name (``run.ended``); the facts are in ``extra``. Passwords in URLs are
+masked whatever logger they come through.
+"""
+
+import logging
+import re
+import sys
+from typing import Literal
+
+from pythonjsonlogger.json import JsonFormatter
+
+__all__ = ["set_up_logging"]
+
+_PASSWORD = re.compile(r"(\w+://[^:/@\s]+):[^@\s]+@")
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class _Masked(logging.Formatter):
+    def __init__(self, inner: logging.Formatter) -> None:
+        super().__init__()
+        self._inner = inner
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _PASSWORD.sub(r"\1:***@", self._inner.format(record))
+
+
+class _Text(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        facts = " ".join(f"{key}={value}" for key, value in vars(record).items() if key not in _STANDARD)
+        line = f"{self.formatTime(record, '%H:%M:%S')} {record.levelname.lower():7} {record.getMessage()} {facts}".rstrip()
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def set_up_logging(level: str, style: Literal["json", "text"], service: str) -> None:
+    """Send all logging of this process to stderr. ``level`` is debug, info, warning or error."""
+    inner: logging.Formatter = _Text()
+    if style == "json":
+        inner = JsonFormatter(
+            "%(asctime)s %(levelname)s %(name)s %(message)s",
+            rename_fields={"asctime": "at", "levelname": "level", "name": "logger", "message": "event"},
+            static_fields={"service": service},
+        )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Masked(inner))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    # These speak at info about every reconnect and every statement.
+    for chatty in ("pika", "sqlalchemy", "waitress", "alembic"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))

@@ -1,0 +1,60 @@
+"""Background work: one thread that runs until told to stop, and a bounded wait for its end."""
+
+import logging
+import random
+import threading
+from collections.abc import Callable
+
+__all__ = ["Background", "backoff_s"]
+
+_log = logging.getLogger(__name__)
+
+_JOIN_S = 10
+
+
+class Background:
+    """A named thread around ``body(stop)``. ``start`` and ``stop`` may each be called once or never.
+
+    A body that raises ends the thread, says so in the log, and calls ``on_death``: a process whose
+    loops are dead must not look alive.
+    """
+
+    def __init__(self, name: str, body: Callable[[threading.Event], None], on_death: Callable[[], None]) -> None:
+        self._stop = threading.Event()
+        self._body = body
+        self._on_death = on_death
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._started = False
+
+    def start(self) -> None:
+        self._started = True
+        self._thread.start()
+
+    def ask_to_stop(self) -> None:
+        """Set the stop event; return at once."""
+        self._stop.set()
+
+    def stop(self) -> None:
+        """Ask, and wait until the thread has ended (at most ten seconds)."""
+        self._stop.set()
+        if self._started:
+            self._thread.join(_JOIN_S)
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            self._body(self._stop)
+        except Exception:
+            _log.exception("thread.died", extra={"thread": self._thread.name})
+            self._on_death()
+
+
+def backoff_s(tries: int, *, first_s: float = 0.05, cap_s: float = 5.0) -> float:
+    """Return how long to wait before try ``tries + 1``: full jitter, so that many do not come at once.
+
+    Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+    """
+    return random.uniform(first_s, max(first_s, min(cap_s, first_s * 2 ** min(tries, 16))))  # noqa: S311

@@ -1,0 +1,328 @@
+"""The scheduler's transaction: find and lock, then write whole batches at once.
+
+It knows rows, not rules. Runs are always locked in the order of their keys, so two schedulers that
+want the same runs wait for each other instead of deadlocking. Everything a caller writes becomes
+visible together at commit, or not at all.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, and_, bindparam, delete, func, insert, or_, select, update
+
+from shared.errors import StaleVersion
+from shared.store import tables as t
+from shared.store.engine import for_update, insert_ignore, store_errors, upsert
+
+__all__ = ["Store", "Tx"]
+
+Row = Mapping[str, Any]
+Found = dict[str, Any]
+
+_RUN_FIXED = frozenset(
+    {
+        "run_key",
+        "dag_name",
+        "dag_run_id",
+        "file_name",
+        "root_key",
+        "parent_key",
+        "spec_hash",
+        "priority",
+        "created_at",
+    }
+)
+_NODE_FIXED = frozenset({"run_key", "idx", "kind", "name"})
+
+
+def _settable(table: Table, fixed: frozenset[str]) -> dict[str, Any]:
+    return {column.name: bindparam(f"new_{column.name}") for column in table.c if column.name not in fixed}
+
+
+_SAVE_RUN = (
+    update(t.dag_runs)
+    .where(t.dag_runs.c.run_key == bindparam("key"), t.dag_runs.c.version == bindparam("loaded_version"))
+    .values(_settable(t.dag_runs, _RUN_FIXED))
+)
+_SAVE_NODES = (
+    update(t.nodes)
+    .where(t.nodes.c.run_key == bindparam("key"), t.nodes.c.idx == bindparam("position"))
+    .values(_settable(t.nodes, _NODE_FIXED))
+)
+
+
+class Store:
+    """Where transactions come from."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @contextmanager
+    def begin(self) -> Iterator["Tx"]:
+        """Run the block in one transaction.
+
+        Raises:
+            StoreUnavailable, AlreadyExists, InvariantBroken: see ``store_errors``.
+        """
+        with store_errors(), self.engine.begin() as connection:
+            yield Tx(connection)
+
+
+class Tx:
+    """One open transaction; of no use after its block."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    # -- runs ---------------------------------------------------------------------------------
+
+    def lock_runs(self, keys: Sequence[str]) -> list[Found]:
+        """Return and lock the runs with these keys, in the order of their keys."""
+        query = select(t.dag_runs).where(t.dag_runs.c.run_key.in_(keys)).order_by(t.dag_runs.c.run_key)
+        return self._rows(for_update(query))
+
+    def keys_of(self, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """Return the run keys of those ``(dag_name, dag_run_id)`` that exist."""
+        runs = t.dag_runs.c
+        wanted = [and_(runs.dag_name == dag_name, runs.dag_run_id == run_id) for dag_name, run_id in names]
+        if not wanted:
+            return {}
+        rows = self.connection.execute(select(runs.dag_name, runs.dag_run_id, runs.run_key).where(or_(*wanted)))
+        return {(row.dag_name, row.dag_run_id): row.run_key for row in rows}
+
+    def latest_key(self, dag_name: str) -> str | None:
+        """Return the key of the newest run of a dag."""
+        runs = t.dag_runs.c
+        query = select(runs.run_key).where(runs.dag_name == dag_name).order_by(runs.created_at.desc(), runs.dag_run_id)
+        found: str | None = self.connection.execute(query.limit(1)).scalar()
+        return found
+
+    def count_active(self, dag_name: str) -> dict[str, int]:
+        """Return how many runs of a dag are ``running`` and ``queued``."""
+        runs = t.dag_runs.c
+        query = (
+            select(runs.status, func.count())
+            .where(runs.dag_name == dag_name, runs.status.in_(["running", "queued"]))
+            .group_by(runs.status)
+        )
+        return {status: count for status, count in self.connection.execute(query)}
+
+    def nodes_of(self, keys: Sequence[str]) -> list[Found]:
+        """Return the nodes of these runs in order."""
+        nodes = t.nodes.c
+        return self._rows(select(t.nodes).where(nodes.run_key.in_(keys)).order_by(nodes.run_key, nodes.idx))
+
+    def save_runs(self, rows: Sequence[Row], loaded_versions: Mapping[str, int]) -> None:
+        """Write changed runs back, each only if nobody did since it was read.
+
+        Raises:
+            StaleVersion: somebody did.
+        """
+        for row in rows:
+            values = {f"new_{name}": value for name, value in row.items() if name not in _RUN_FIXED}
+            key = row["run_key"]
+            done = self.connection.execute(_SAVE_RUN, values | {"key": key, "loaded_version": loaded_versions[key]})
+            if done.rowcount != 1:
+                raise StaleVersion(f"run {key} is no longer at version {loaded_versions[key]}")
+
+    def save_nodes(self, rows: Sequence[Row]) -> None:
+        """Write changed nodes back; their run must be locked or saved in this transaction."""
+        if rows:
+            self.connection.execute(
+                _SAVE_NODES,
+                [
+                    {f"new_{name}": value for name, value in row.items() if name not in _NODE_FIXED}
+                    | {"key": row["run_key"], "position": row["idx"]}
+                    for row in rows
+                ],
+            )
+
+    def delete_runs(self, keys: Sequence[str]) -> None:
+        """Remove runs with all that belongs to them."""
+        if keys:
+            for table in (t.attempts, t.log_chunks):
+                self.connection.execute(delete(table).where(table.c.run_key.in_(keys)))
+            self.connection.execute(delete(t.dag_runs).where(t.dag_runs.c.run_key.in_(keys)))
+
+    # -- whole rows ---------------------------------------------------------------------------
+
+    def insert(self, table: Table, rows: Sequence[Row]) -> None:
+        """Insert rows. Raises ``AlreadyExists`` where a key is taken."""
+        if rows:
+            self.connection.execute(insert(table), list(rows))
+
+    def insert_new(self, table: Table, rows: Sequence[Row]) -> None:
+        """Insert rows, leaving out those whose key is taken."""
+        if rows:
+            self.connection.execute(insert_ignore(self.connection, table), list(rows))
+
+    def put(self, table: Table, rows: Sequence[Row], changed: Sequence[str]) -> None:
+        """Insert rows, or set the ``changed`` columns of those that exist."""
+        if rows:
+            self.connection.execute(upsert(self.connection, table, changed), list(rows))
+
+    # -- definitions --------------------------------------------------------------------------
+
+    def lock_dag(self, file_name: str) -> Found | None:
+        """Return and lock one dag."""
+        rows = self._rows(for_update(select(t.dags).where(t.dags.c.file_name == file_name)))
+        return rows[0] if rows else None
+
+    def dags(self, file_names: Sequence[str] | None = None) -> list[Found]:
+        """Return dags by file name, or all."""
+        query = select(t.dags).order_by(t.dags.c.file_name)
+        return self._rows(query if file_names is None else query.where(t.dags.c.file_name.in_(file_names)))
+
+    def save_dag(self, file_name: str, values: Row) -> None:
+        self.connection.execute(update(t.dags).where(t.dags.c.file_name == file_name).values(dict(values)))
+
+    def delete_dag(self, file_name: str) -> None:
+        self.connection.execute(delete(t.dag_versions).where(t.dag_versions.c.file_name == file_name))
+        self.connection.execute(delete(t.dags).where(t.dags.c.file_name == file_name))
+
+    def spec_texts(self, hashes: Sequence[str]) -> dict[str, str]:
+        """Return spec texts by hash."""
+        query = select(t.specs.c.hash, t.specs.c.yaml).where(t.specs.c.hash.in_(hashes))
+        return {spec_hash: text for spec_hash, text in self.connection.execute(query)}
+
+    # -- admission ----------------------------------------------------------------------------
+
+    def lock_queue(self, name: str) -> Found | None:
+        """Return and lock one queue: admission to it is serialised by this lock."""
+        rows = self._rows(for_update(select(t.queues).where(t.queues.c.name == name)))
+        return rows[0] if rows else None
+
+    def queued(self, queue: str, limit: int) -> list[Found]:
+        """Return the next queued runs of a queue: high priority first, then first in, first out."""
+        runs = t.dag_runs.c
+        query = select(t.dag_runs).where(runs.queue == queue, runs.status == "queued")
+        return self._rows(query.order_by(runs.priority.desc(), runs.queued_at, runs.run_key).limit(limit))
+
+    def queues_with_queued(self) -> list[str]:
+        query = select(t.dag_runs.c.queue).where(t.dag_runs.c.status == "queued").distinct()
+        return list(self.connection.execute(query).scalars())
+
+    def count_running(self, queue: str) -> int:
+        runs = t.dag_runs.c
+        query = select(func.count()).select_from(t.dag_runs).where(runs.queue == queue, runs.status == "running")
+        return int(self.connection.execute(query).scalar_one())
+
+    # -- timers -------------------------------------------------------------------------------
+
+    def due_timers(self, now: datetime, limit: int) -> list[Found]:
+        """Return timers that are due, the oldest first; not locked."""
+        return self._rows(select(t.timers).where(t.timers.c.due_at <= now).order_by(t.timers.c.due_at).limit(limit))
+
+    def timers_due(self, keys: Sequence[str], now: datetime) -> list[Found]:
+        """Return the due timers of these runs, which must be locked: nobody else fires them then."""
+        c = t.timers.c
+        return self._rows(select(t.timers).where(c.run_key.in_(keys), c.due_at <= now))
+
+    def next_timer(self) -> datetime | None:
+        due: datetime | None = self.connection.execute(select(func.min(t.timers.c.due_at))).scalar()
+        return due
+
+    def delete_timers(self, timers: Sequence[tuple[str, int, str]]) -> None:
+        if timers:
+            c = t.timers.c
+            query = delete(t.timers).where(
+                c.run_key == bindparam("key"), c.node == bindparam("position"), c.kind == bindparam("what")
+            )
+            self.connection.execute(query, [{"key": key, "position": node, "what": kind} for key, node, kind in timers])
+
+    def delete_timers_of(self, keys: Sequence[str]) -> None:
+        if keys:
+            self.connection.execute(delete(t.timers).where(t.timers.c.run_key.in_(keys)))
+
+    # -- workers and leases -------------------------------------------------------------------
+
+    def workers(self, ids: Sequence[str] | None = None) -> list[Found]:
+        query = select(t.workers)
+        return self._rows(query if ids is None else query.where(t.workers.c.worker_id.in_(ids)))
+
+    def doubtful_attempts(self, now: datetime, undelivered_before: datetime) -> list[Found]:
+        """Return open attempts that may need help, with what is known of their worker.
+
+        Those whose worker's lease ended, who run in another incarnation than the worker's present
+        one, or that were dispatched before ``undelivered_before`` and have not started. ``selector``
+        questions (may any live worker take it?) are for the caller.
+        """
+        c, w = t.nodes.c, t.workers.c
+        query = (
+            select(
+                c.run_key,
+                c.idx,
+                c.token,
+                c.token_state,
+                c.token_worker,
+                c.token_incarnation,
+                c.dispatched_at,
+                w.incarnation,
+                w.state,
+                w.lease_until,
+                w.busy,
+                w.slots,
+            )
+            .select_from(t.nodes.outerjoin(t.workers, c.token_worker == w.worker_id))
+            .where(
+                c.token.is_not(None),
+                or_(
+                    and_(c.token_state == "running", or_(w.worker_id.is_(None), w.lease_until < now)),
+                    and_(c.token_state == "running", c.token_incarnation != w.incarnation),
+                    and_(c.token_state == "dispatched", c.dispatched_at < undelivered_before),
+                    and_(c.token_state == "dispatched", w.lease_until < now),
+                ),
+            )
+        )
+        return self._rows(query)
+
+    def held_attempts(self, worker_ids: Sequence[str]) -> list[Found]:
+        """Return the open attempts of these workers, and whether their run is being stopped."""
+        c, r = t.nodes.c, t.dag_runs.c
+        return self._rows(
+            select(c.token, c.token_worker, c.token_state, r.stop_reason, c.kind)
+            .select_from(t.nodes.join(t.dag_runs, c.run_key == r.run_key))
+            .where(c.token.is_not(None), c.token_worker.in_(worker_ids))
+        )
+
+    def open_tokens(self, tokens: Sequence[str]) -> set[str]:
+        """Return which of these tokens are open, wherever."""
+        return set(self.connection.execute(select(t.nodes.c.token).where(t.nodes.c.token.in_(tokens))).scalars())
+
+    def expire_workers(self, now: datetime) -> list[str]:
+        """Mark workers whose lease ended as lost; return their ids."""
+        c = t.workers.c
+        done = self.connection.execute(
+            update(t.workers)
+            .where(c.state.in_(["live", "draining"]), c.lease_until < now)
+            .values(state="lost")
+            .returning(c.worker_id)
+        )
+        return list(done.scalars())
+
+    def forget_services(self, before: datetime) -> None:
+        self.connection.execute(delete(t.services).where(t.services.c.heartbeat_at < before))
+
+    # -- outbox and inbox ---------------------------------------------------------------------
+
+    def stale_outbox(self, before: datetime, limit: int) -> list[Found]:
+        """Return messages that should have been sent by now, locked against other sweepers."""
+        query = select(t.outbox).where(t.outbox.c.created_at < before).order_by(t.outbox.c.id).limit(limit)
+        return self._rows(for_update(query, skip_locked=True))
+
+    def delete_outbox(self, ids: Sequence[str]) -> None:
+        if ids:
+            self.connection.execute(delete(t.outbox).where(t.outbox.c.id.in_(ids)))
+
+    def replies(self, command_ids: Sequence[str]) -> dict[str, Found]:
+        """Return the recorded outcomes of commands seen before."""
+        rows = self._rows(select(t.inbox).where(t.inbox.c.command_id.in_(command_ids)))
+        return {row["command_id"]: row for row in rows}
+
+    def forget_replies(self, before: datetime) -> int:
+        return self.connection.execute(delete(t.inbox).where(t.inbox.c.at < before)).rowcount
+
+    def _rows(self, query: Any) -> list[Found]:
+        return [dict(row) for row in self.connection.execute(query).mappings()]
