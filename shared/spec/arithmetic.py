@@ -10,6 +10,7 @@ _TOKEN = re.compile(
 )
 _MAX_LENGTH = 1000
 _MAX_DEPTH = 50
+_MAX_DIGITS = 40
 
 _LEVELS: dict[str, int] = {
     "||": 1, "&&": 2, "|": 3, "^": 4, "&": 5, "==": 6, "!=": 6, "<": 7, "<=": 7, ">": 7, ">=": 7,
@@ -101,27 +102,25 @@ class _Parser:
         return _wrap(pow(base, exponent, 2**64))
 
     def _atom(self, depth: int) -> int:
-        token = self._take()
-        if token == "(":
+        if self.peek() == "(":
+            self._take()
             value = self.ternary(depth + 1)
             self._take(")")
             return value
-        if token[0].isdigit():
-            return _number(token)
-        if token[0] in "$_" or token[0].isalpha():
-            return _number(self._lookup(token.lstrip("$")).strip() or "0")
-        raise ArithmeticFault(f"unexpected {token!r}")
+        word = self._take()
+        if word[0].isdigit():
+            return _number(word)
+        if word[0] in "$_" or word[0].isalpha():
+            return _number(self._lookup(word.lstrip("$")).strip() or "0")
+        raise ArithmeticFault(f"unexpected {word!r}")
 
 
 def _number(text: str) -> int:
+    base = 16 if text[:2].lower() == "0x" else 8 if len(text) > 1 and text[0] == "0" else 10
     try:
-        if len(text) > 40:
-            raise ValueError
-        if text[:2].lower() == "0x":
-            return _wrap(int(text, 16))
-        return _wrap(int(text, 8) if len(text) > 1 and text[0] == "0" else int(text))
+        return _wrap(int(text[:_MAX_DIGITS], base))
     except ValueError:
-        raise ArithmeticFault(f"not a number: {text[:40]!r}") from None
+        raise ArithmeticFault(f"not a number: {text[:_MAX_DIGITS]!r}") from None
 
 
 def _wrap(value: int) -> int:

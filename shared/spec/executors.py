@@ -14,7 +14,7 @@ class Capabilities(NamedTuple):
     command: bool = False
     several: bool = False
     script: bool = False
-    shell: bool = False
+    own_shell: bool = False
     container: bool = False
     call: bool = False
     selector: bool = False
@@ -26,9 +26,9 @@ SUB_DAG_TYPES = frozenset({"dag", "subworkflow", "parallel"})
 
 _NOTHING = Capabilities()
 _TABLE: dict[str, Capabilities] = {
-    **dict.fromkeys(COMMAND_TYPES, Capabilities(command=True, several=True, script=True, shell=True)),
+    **dict.fromkeys(COMMAND_TYPES, Capabilities(command=True, several=True, script=True, own_shell=True)),
     **dict.fromkeys(("docker", "container"), Capabilities(command=True, several=True, container=True)),
-    "ssh": Capabilities(command=True, several=True, shell=True),
+    "ssh": Capabilities(command=True, several=True, own_shell=True),
     **dict.fromkeys(("http", "jq"), Capabilities(command=True, script=True)),
     **dict.fromkeys(("archive", "gha", "github_action", "github-action"), Capabilities(command=True)),
     **dict.fromkeys(("mail", "hitl"), _NOTHING),
@@ -52,7 +52,7 @@ def check_capabilities(fields: Fields, step: Step) -> None:
         fields.error("command", "executor does not support multiple commands")
     if step.script and not can.script:
         fields.error("script" if "script" in fields else "command", f"{head} script field")
-    if step.shell is not None and not can.shell:
+    if step.shell is not None and not can.own_shell:
         fields.error("shell", f"{head} shell configuration")
     if step.container is not None and not can.container:
         fields.error("container", f"{head} container field")

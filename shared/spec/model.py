@@ -42,16 +42,22 @@ class Spec(BaseModel):
 
 
 class DagType(StrEnum):
+    """Whether the order of steps means dependencies."""
+
     CHAIN = "chain"
     GRAPH = "graph"
 
 
 class LogOutput(StrEnum):
+    """One log file for each stream, or one for both."""
+
     SEPARATE = "separate"
     MERGED = "merged"
 
 
 class RepeatMode(StrEnum):
+    """Repeat while, or until, the condition holds."""
+
     WHILE = "while"
     UNTIL = "until"
 
@@ -83,6 +89,8 @@ class Condition(Spec):
 
 
 class ContinueOn(Spec):
+    """When dependents run although this step failed or was skipped."""
+
     failure: bool = False
     skipped: bool = False
     exit_code: tuple[int, ...] = ()
@@ -170,7 +178,7 @@ class Step(Spec):
 
 
 class Param(Spec):
-    """A default parameter as written; positional ones are named ``"1"``, ``"2"``, …"""
+    """A default parameter as written; positional ones are named ``"1"``, ``"2"`` and so on."""
 
     name: str
     value: str
@@ -195,17 +203,23 @@ class Secret(Spec):
 
 
 class RunConfig(Spec):
+    """What a person may not change when starting a run."""
+
     disable_param_edit: bool = False
     disable_run_id_edit: bool = False
 
 
 class MailOn(Spec):
+    """Which ends of a run send a mail."""
+
     failure: bool = False
     success: bool = False
     wait: bool = False
 
 
 class MailSettings(Spec):
+    """Who a mail is from, who gets it, and what it carries."""
+
     sender: str = ""
     to: tuple[str, ...] = ()
     prefix: str = ""

@@ -35,13 +35,21 @@ def resolve_env(env: Pairs, lookup: Mapping[str, str] = _NO_VALUES, run_command:
 
 
 def resolve_params(
-    dag: Dag, overrides_text: str = "", lookup: Mapping[str, str] = _NO_VALUES, run_command: RunCommand | None = None
+    dag: Dag,
+    overrides_text: str = "",
+    *,
+    env: Pairs = (),
+    lookup: Mapping[str, str] = _NO_VALUES,
+    run_command: RunCommand | None = None,
 ) -> tuple[Pairs, str | None]:
     """Return the run's parameters in order, and the text for ``DAGU_PARAMS_JSON`` (``None``: no parameters).
 
-    ``lookup`` holds the evaluated env, over the host's variables where these may be seen. Overrides
-    replace a default of the same name in place; others are appended. A positional override meets
-    only the positional default of its own place.
+    A default sees the parameters before it, then the evaluated ``env``, then ``lookup`` (the host's
+    variables, where these may be seen). Overrides replace a default of the same name in place;
+    others are appended. A positional override meets only the positional default of its own place.
+
+    Raises:
+        ExpandFault: a variable that must be set (``${X:?}``) is not.
     """
     overrides, was_json = parse_params_text(overrides_text)
     # A default that is replaced is not evaluated: its command must not run.
@@ -49,7 +57,7 @@ def resolve_params(
     for param in overrides:
         merged[param.name] = (param, True)
     seen: dict[str, str] = {}
-    trusted = Scope((seen, lookup))
+    trusted = Scope((seen, dict(env), lookup))
     outside = Scope((seen,))
     for name, (param, override) in merged.items():
         if not override:

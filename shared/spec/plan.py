@@ -56,7 +56,7 @@ def read_steps(fields: Fields, dag_type: DagType, defaults: DagDefaults) -> tupl
         return ()
     drafts = [draft for entry in entries for draft in entry.drafts]
     _give_names(entries)
-    _check_names(fields.issues, drafts)
+    _check_names(drafts)
     _resolve_depends(drafts)
     if chain:
         _link(entries)
@@ -125,7 +125,7 @@ def _give_names(entries: Iterable[_Entry]) -> None:
             draft.values["name"] = name
 
 
-def _check_names(issues: Issues, drafts: list[Draft]) -> None:
+def _check_names(drafts: list[Draft]) -> None:
     names: dict[str, Draft] = {}
     ids: dict[str, Draft] = {}
     for draft in drafts:

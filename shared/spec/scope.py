@@ -81,13 +81,15 @@ def _at_path(value: str, path: str) -> str | None:
     if found is None:
         return None
     for step in steps:
-        if (isinstance(step, int) and isinstance(found, list) and step < len(found)) or (
-            isinstance(step, str) and isinstance(found, dict) and step in found
-        ):
-            found = found[step]
-        else:
-            return ""
+        found = _child(found, step)
     return json_scalar_text(found)
+
+
+def _child(value: Any, step: str | int) -> Any:
+    """Return a member or an item; ``None`` when there is none, as for JSON's null."""
+    if isinstance(value, dict):
+        return value.get(step)
+    return value[step] if isinstance(value, list) and isinstance(step, int) and step < len(value) else None
 
 
 def substring(text: str, word: str) -> str:

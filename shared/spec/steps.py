@@ -97,7 +97,7 @@ def check_step(draft: Draft, step: Step, defaults: DagDefaults) -> None:
     elif step.type == "chat":
         check_chat(fields, step.llm or defaults.llm, step.messages)
     elif step.type == "hitl":
-        _check_hitl(fields, step)
+        _check_hitl(fields)
     elif step.type not in known_types() and not step.commands:
         hint = did_you_mean(step.type, known_types())
         fields.error("type", f'executor type "{step.type}" is not registered', hint=hint)
@@ -302,7 +302,7 @@ def _settle_type(draft: Draft, explicit: str, legacy: str, defaults: DagDefaults
         draft.name_prefix = "cmd"
 
 
-def _check_hitl(fields: Fields, step: Step) -> None:
+def _check_hitl(fields: Fields) -> None:
     config = fields.get("config")
     if not isinstance(config, YamlMap):
         return
