@@ -1,12 +1,20 @@
 """The harness's own servers: what other tests take for granted."""
 
+import subprocess
+import sys
+import threading
 from contextlib import closing
+from pathlib import Path
 
 import pika
 import psycopg2
+import pytest
 
 from tests.harness.eventually import eventually
+from tests.harness.proxy import Proxy
 from tests.harness.servers import PostgresServer, RabbitServer
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_confirmed_message_on_a_quorum_queue_survives_the_death_of_the_broker(
@@ -41,3 +49,68 @@ def test_committed_rows_survive_the_death_of_postgres(postgres_server: PostgresS
     with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT answer FROM kept")
         assert cursor.fetchall() == [(42,)]
+
+
+def test_a_stalled_link_carries_nothing_until_it_is_mended(postgres_server: PostgresServer) -> None:
+    with Proxy(postgres_server.port) as proxy, closing(psycopg2.connect(_through(proxy))) as connection:
+        answered = threading.Event()
+
+        def ask() -> None:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+            answered.set()
+
+        proxy.stall()
+        asker = threading.Thread(target=ask)
+        asker.start()
+        assert not answered.wait(0.3)
+
+        proxy.mend()
+        assert answered.wait(10)
+        asker.join()
+
+
+def test_a_cut_link_breaks_what_is_open_and_refuses_what_is_new(postgres_server: PostgresServer) -> None:
+    with Proxy(postgres_server.port) as proxy, closing(psycopg2.connect(_through(proxy))) as connection:
+        proxy.cut()
+
+        with pytest.raises(psycopg2.OperationalError), connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        with pytest.raises(psycopg2.OperationalError):
+            psycopg2.connect(_through(proxy))
+
+        proxy.mend()
+        psycopg2.connect(_through(proxy)).close()
+
+
+def _through(proxy: Proxy) -> str:
+    return f"postgresql://postgres@127.0.0.1:{proxy.port}/postgres?connect_timeout=5"
+
+
+def test_servers_do_not_outlive_a_killed_test_process(tmp_path: Path) -> None:
+    script = (
+        "import time\n"
+        "from tests.harness.reaper import spawn\n"
+        "from pathlib import Path\n"
+        f"folder = Path({str(tmp_path)!r})\n"
+        "child = spawn(['sleep', '600'], env={'PATH': '/usr/bin:/bin'}, cwd=folder, log=folder / 'log')\n"
+        "print(child.pid, flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=ROOT) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        assert _alive(child)
+
+        parent.kill()
+        parent.wait()
+
+        eventually(lambda: not _alive(child))
+
+
+def _alive(pid: int) -> bool:
+    """Tell whether the process runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

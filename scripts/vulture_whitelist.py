@@ -1,0 +1,48 @@
+"""Names that look unused and are not: somebody else's framework uses them. Read by vulture only."""
+
+# pydantic reads it from the class.
+_.model_config
+
+# Werkzeug's URL map and converters.
+_.strict_slashes
+_.merge_slashes
+_.part_isolating
+_.to_python
+_.to_url
+
+# prometheus_client calls it.
+_.collect
+
+# Validators that pydantic calls with the class first.
+cls
+
+# gunicorn calls it.
+_.load_config
+
+# SQLAlchemy reads them.
+_.inherit_cache
+_.is_disconnect
+_.isolation_level
+_.cache_ok
+_.process_bind_param
+_.process_result_value
+_.load_dialect_impl
+
+_.impl
+
+# Alembic reads them from each migration.
+_.revision
+_.down_revision
+
+# pika reads them from its parameters and properties.
+_.client_properties
+_.connection_attempts
+_.delivery_mode
+_.heartbeat
+_.socket_timeout
+_.stack_timeout
+
+# Used in quoted annotations only.
+StartResponse
+WSGIApplication
+WSGIEnvironment

@@ -1,0 +1,127 @@
+"""A faulty network: a TCP proxy on loopback whose link can be cut, stalled and mended.
+
+``cut`` is a broken cable end: open links are reset and new ones refused. ``stall`` is worse and
+commoner: links stay open, new ones are taken, and nothing arrives.
+"""
+
+import contextlib
+import select
+import socket
+import struct
+import threading
+from types import TracebackType
+from typing import Self
+
+__all__ = ["Proxy"]
+
+_CHUNK = 65_536
+_TURN_S = 0.05
+
+
+class Proxy:
+    """Forward connections made to ``port`` to the server at ``target_port``, both on loopback."""
+
+    def __init__(self, target_port: int) -> None:
+        self._target_port = target_port
+        self._flowing = threading.Event()
+        self._flowing.set()
+        self._closed = threading.Event()
+        self._lock = threading.Lock()
+        self._links: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
+        self._listener: socket.socket | None = None
+        self.port = 0
+        self.mend()
+
+    def mend(self) -> None:
+        """Let everything pass (again). Links that were cut stay cut; stalled ones deliver what they held."""
+        self._flowing.set()
+        if self._listener is None:
+            self._listener = socket.create_server(("127.0.0.1", self.port))
+            self.port = self._listener.getsockname()[1]
+            self._start(self._accept, self._listener)
+
+    def stall(self) -> None:
+        """Let nothing pass, in either direction, without any sign of it."""
+        self._flowing.clear()
+
+    def cut(self) -> None:
+        """Reset all open links and refuse new ones."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            # A thread may be in accept(): shutdown wakes it, close alone would not.
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+        with self._lock:
+            links, self._links = self._links, set()
+        for link in links:
+            _reset(link)
+
+    def close(self) -> None:
+        """Cut, and wait for the proxy's threads."""
+        self._closed.set()
+        self.cut()
+        self._flowing.set()
+        for thread in self._threads:
+            thread.join(5)
+
+    def _start(self, work: object, *args: socket.socket) -> None:
+        assert callable(work)
+        thread = threading.Thread(target=work, args=args, daemon=True, name=f"proxy-{self.port}")
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                near, _ = listener.accept()
+            except OSError:
+                return
+            try:
+                far = socket.create_connection(("127.0.0.1", self._target_port), timeout=5)
+            except OSError:
+                _reset(near)
+                continue
+            far.settimeout(None)
+            with self._lock:
+                self._links |= {near, far}
+            self._start(self._pump, near, far)
+
+    def _pump(self, near: socket.socket, far: socket.socket) -> None:
+        other = {near: far, far: near}
+        with contextlib.suppress(OSError, ValueError):
+            while not self._closed.is_set():
+                self._flowing.wait()
+                readable, _, _ = select.select([near, far], [], [], _TURN_S)
+                for link in readable:
+                    data = link.recv(_CHUNK)
+                    self._flowing.wait()
+                    if not data:
+                        return self._drop(near, far)
+                    other[link].sendall(data)
+        self._drop(near, far)
+        return None
+
+    def _drop(self, *links: socket.socket) -> None:
+        with self._lock:
+            self._links -= set(links)
+        for link in links:
+            link.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _reset(link: socket.socket) -> None:
+    """Close with a reset instead of a farewell; wake whoever waits on it."""
+    with contextlib.suppress(OSError):
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    with contextlib.suppress(OSError):
+        link.shutdown(socket.SHUT_RDWR)
+    link.close()

@@ -1,0 +1,192 @@
+"""What the code looks like as a whole: rules that no linter of ours knows."""
+
+import ast
+import pkgutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+MAX_LINES = 400
+BANNED_MODULES = {"utils", "util", "common", "helpers", "helper", "misc"}
+OUR_SEAMS = ("shared.transport", "shared.store", "pika", "sqlalchemy")
+
+# Words of places where this was written. Put together here, so that this file holds none of them.
+PRIVATE_WORDS = [
+    "/" + "work/",
+    "/" + "work" + " ",
+    "farm" + "-",
+    "artifact" + "ory",
+    "nexus" + ".",
+    "devpi" + ".",
+    "DESIGN" + ".md",
+    "LIBS" + ".md",
+    "STYLE" + ".md",
+    "LIMITS" + ".md",
+    "REST_CONTRACT" + ".md",
+    "WORKFLOW_LANGUAGE" + ".md",
+    "/opt/" + "wheels",
+    "pypi" + ".org",
+    "pythonhosted" + ".org",
+    "registry." + "npmjs",
+    "deb." + "debian",
+]
+
+
+def tracked_files() -> list[Path]:
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
+    if listing.returncode:
+        # A source archive has no history: then everything that it brings counts.
+        skip = {".venv", ".git", "__pycache__", ".dagway"}
+        return [path for path in ROOT.rglob("*") if path.is_file() and not skip & set(path.relative_to(ROOT).parts)]
+    names = listing.stdout.decode().split("\0")
+    return [ROOT / name for name in names if name and (ROOT / name).is_file()]
+
+
+def python_files(*folders: str) -> list[Path]:
+    return [
+        path
+        for path in tracked_files()
+        if path.suffix == ".py" and (not folders or path.relative_to(ROOT).parts[0] in folders)
+    ]
+
+
+def modules() -> Iterator[str]:
+    for folder in ("services", "shared"):
+        yield folder
+        for module in pkgutil.walk_packages([str(ROOT / folder)], f"{folder}."):
+            # Alembic's own two are run by it, with its context, and not imported.
+            if not module.name.startswith("shared.store.migrations."):
+                yield module.name
+
+
+def test_no_file_is_longer_than_one_can_hold_in_mind() -> None:
+    long = {str(path.relative_to(ROOT)): lines for path in python_files() if (lines := _lines(path)) > MAX_LINES}
+
+    assert long == {}
+
+
+def _lines(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
+def test_every_module_is_named_for_what_it_holds() -> None:
+    nameless = [
+        str(path.relative_to(ROOT)) for path in python_files() if BANNED_MODULES & {path.stem, path.parent.name}
+    ]
+
+    assert nameless == []
+
+
+def test_no_test_replaces_a_seam_by_a_mock() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {target}"
+        for path in python_files("tests")
+        for line, target in _patches(path)
+    ]
+
+    assert found == []
+
+
+def _patches(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield where ``patch("...")`` or ``setattr("...")`` names one of the seams, or a mock library is imported."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom | ast.Import):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+            yield from ((node.lineno, name) for name in names if name in {"unittest.mock", "mock", "pytest_mock"})
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
+            target = ast.unparse(node.args[0]).strip("'\"")
+            if node.func.attr in {"patch", "setattr"} and target.startswith(OUR_SEAMS):
+                yield node.lineno, target
+
+
+_IMPORT_ALL = """
+import builtins, importlib, os, socket, subprocess, sys, threading
+
+third_parties, ours = sys.argv[1].split(","), sys.argv[2].split(",")
+for name in third_parties:  # they may do as they like
+    importlib.import_module(name)
+real_open = builtins.open
+
+def refuse(*args, **kwargs):
+    raise AssertionError(f"work done at import: {args}")
+
+def only_read(file, mode="r", *args, **kwargs):
+    if set(mode) & set("wax+"):
+        refuse("open", file, mode)
+    return real_open(file, mode, *args, **kwargs)
+
+sys.dont_write_bytecode = True
+builtins.open = only_read
+socket.socket.__init__ = subprocess.Popen.__init__ = threading.Thread.start = os.mkdir = refuse
+failed = False
+for name in ours:
+    try:
+        importlib.import_module(name)
+    except Exception as error:
+        failed = True
+        print(f"{name}: {error!r}")
+sys.exit(failed)
+"""
+
+
+def test_importing_a_module_does_nothing() -> None:
+    """No socket, no file written, no process, no thread: only names are made."""
+    argv = [sys.executable, "-c", _IMPORT_ALL, ",".join(sorted(_third_parties())), ",".join(sorted(modules()))]
+
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
+
+
+def _third_parties() -> Iterator[str]:
+    """Yield all modules from elsewhere that ours import."""
+    for path in python_files("services", "shared"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            else:
+                names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            yield from (name for name in names if name.split(".")[0] not in {"services", "shared", "_typeshed"})
+
+
+def test_only_the_configuration_reads_the_environment() -> None:
+    """The worker alone may too: what a step inherits is taken from there."""
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in python_files("services", "shared")
+        if path.relative_to(ROOT) != Path("shared/config.py")
+        and path.relative_to(ROOT).parts[:2] != ("services", "worker")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in {"os.environ", "os.getenv", "os.environb"}
+    ]
+
+    assert found == []
+
+
+def test_nothing_names_the_place_where_it_was_written() -> None:
+    found = []
+    for path in tracked_files():
+        text = path.read_text(encoding="utf-8", errors="replace")
+        found += [f"{path.relative_to(ROOT)}: {word!r}" for word in PRIVATE_WORDS if word in text]
+
+    assert found == []
+
+
+def test_every_locked_package_has_a_hash() -> None:
+    for name in ("requirements.lock", "build.lock", "dev.lock"):
+        entries = (ROOT / name).read_text().replace("\\\n", "").splitlines()
+
+        assert [entry for entry in entries if "==" in entry and "--hash=sha256:" not in entry] == [], name
+
+
+def test_what_is_declared_is_locked() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    locked = {
+        line.split("==")[0].strip() for line in (ROOT / "requirements.lock").read_text().splitlines() if "==" in line
+    }
+    declared = {dependency.split(">")[0].split("<")[0].strip() for dependency in project["dependencies"]}
+
+    assert declared - locked == set()
