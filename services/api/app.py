@@ -68,6 +68,9 @@ def _register(app: Flask, deps: Deps, operation: Operation, prefix: str) -> None
 
 def _view(deps: Deps, operation: Operation) -> Callable[..., Response]:
     def view(**path: str) -> Response:
+        if request.method == "HEAD" and operation.permission is not None:
+            # A GET that changes something is bad enough; a HEAD must not.
+            raise MethodNotAllowed([operation.method])
         _check_remote_node()
         arguments: dict[str, Any] = {_snake(name): value for name, value in path.items()}
         if operation.query is not None:
@@ -171,6 +174,6 @@ def _finish(response: Response) -> Response:
         headers["Access-Control-Allow-Methods"] = _METHODS
         headers["Access-Control-Allow-Headers"] = _REQUEST_HEADERS
         headers["Access-Control-Max-Age"] = "300"
-    if response.status_code != 204 and not response.is_streamed:  # noqa: PLR2004
+    if response.status_code != 204 and not response.is_streamed:
         headers["Content-Length"] = str(len(response.get_data()))
     return response

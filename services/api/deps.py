@@ -1,12 +1,14 @@
 """What the request handlers are given; made once by the composition root."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 
 from services.api.accept import Commands
+from services.api.metrics import RunTotals
 from services.api.specs import SpecCache
-from shared.store.reads import Reads
+from shared.spec.model import Dag
+from shared.store.reads import Reads, Run
 from shared.transport.base import Transport
 
 __all__ = ["Deps"]
@@ -28,4 +30,27 @@ class Deps:
     zone: tzinfo | None = None
     base_path: str = ""
     max_body_bytes: int = 2 * 1024 * 1024
+    service_alive: timedelta = timedelta(seconds=30)
+    """How long a service counts as there after its last sign of life (REST contract section 5.11)."""
     specs: SpecCache = field(default_factory=SpecCache)
+    totals: RunTotals = field(default_factory=RunTotals)
+
+    def run_models(self, runs: Iterable[Run]) -> dict[str, Dag | None]:
+        """Return, by run key, what each run's own spec means: the text it was created from, not today's."""
+        listed = list(runs)
+        found: dict[str, Dag | None] = {}
+        unknown: list[Run] = []
+        for run in listed:
+            kept = self.specs.get(run.spec_hash, file_name=run.file_name or "", dag_name=run.dag_name)
+            if kept is None:
+                unknown.append(run)
+            else:
+                found[run.run_key] = kept.dag
+        texts = {run.spec_hash: run.spec for run in unknown if run.spec is not None}
+        wanted = {run.spec_hash for run in unknown} - texts.keys()
+        texts |= self.reads.specs(wanted) if wanted else {}
+        for run in unknown:
+            text = texts.get(run.spec_hash, "")
+            loaded = self.specs.parse(run.spec_hash, text, file_name=run.file_name or "", dag_name=run.dag_name)
+            found[run.run_key] = loaded.dag
+        return found

@@ -8,7 +8,7 @@ validated body and query, and returns an ``Answer``; it never sees Flask.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import from_json
@@ -24,6 +24,7 @@ __all__ = [
     "Call",
     "Operation",
     "Operations",
+    "Options",
     "Permission",
     "Query",
     "Role",
@@ -124,28 +125,56 @@ class Operation:
     query: type[Query] | None
 
 
+class Options(TypedDict, total=False):
+    """What an operation needs: see ``Operation``; ``body_required`` is true unless said otherwise."""
+
+    role: Role
+    permission: Permission
+    body: type[Body]
+    body_required: bool
+    query: type[Query]
+
+
 class Operations:
-    """A list of operations, filled by its decorator."""
+    """A list of operations, filled by its decorators."""
 
     def __init__(self) -> None:
         self.all: list[Operation] = []
 
-    def add(
-        self,
-        method: str,
-        path: str,
-        *,
-        id: str,
-        role: Role = "viewer",
-        permission: Permission | None = None,
-        body: type[Body] | None = None,
-        body_required: bool = True,
-        query: type[Query] | None = None,
-    ) -> Callable[[Handler], Handler]:
-        """Register the decorated function for ``method`` and ``path``."""
+    def get(self, path: str, *, id: str, **options: Unpack[Options]) -> Callable[[Handler], Handler]:
+        """Register the decorated function for GET on ``path``."""
+        return self._register("GET", path, id, options)
 
+    def post(self, path: str, *, id: str, **options: Unpack[Options]) -> Callable[[Handler], Handler]:
+        """Register the decorated function for POST on ``path``."""
+        return self._register("POST", path, id, options)
+
+    def put(self, path: str, *, id: str, **options: Unpack[Options]) -> Callable[[Handler], Handler]:
+        """Register the decorated function for PUT on ``path``."""
+        return self._register("PUT", path, id, options)
+
+    def patch(self, path: str, *, id: str, **options: Unpack[Options]) -> Callable[[Handler], Handler]:
+        """Register the decorated function for PATCH on ``path``."""
+        return self._register("PATCH", path, id, options)
+
+    def delete(self, path: str, *, id: str, **options: Unpack[Options]) -> Callable[[Handler], Handler]:
+        """Register the decorated function for DELETE on ``path``."""
+        return self._register("DELETE", path, id, options)
+
+    def _register(self, method: str, path: str, id: str, options: Options) -> Callable[[Handler], Handler]:
         def register(handler: Handler) -> Handler:
-            self.all.append(Operation(id, method, path, handler, role, permission, body, body_required, query))
+            operation = Operation(
+                id=id,
+                method=method,
+                path=path,
+                handler=handler,
+                role=options.get("role", "viewer"),
+                permission=options.get("permission"),
+                body=options.get("body"),
+                body_required=options.get("body_required", True),
+                query=options.get("query"),
+            )
+            self.all.append(operation)
             return handler
 
         return register

@@ -27,9 +27,9 @@ _STEP = re.compile(
 
 
 class SegmentConverter(BaseConverter):
-    """One path segment, decoded; it may hold any character and even be empty."""
+    """One path segment, decoded; it may hold any character."""
 
-    regex = "[^/]*"
+    regex = "[^/]+"
     part_isolating = True
 
     def to_python(self, value: str) -> str:

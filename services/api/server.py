@@ -1,6 +1,7 @@
 """The two ways to serve the application: waitress inside a process, gunicorn as one of its own."""
 
 import logging
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -17,15 +18,15 @@ __all__ = ["EmbeddedServer", "run_gunicorn"]
 _log = logging.getLogger(__name__)
 _CHANNEL_TIMEOUT_S = 60
 _GRACE_S = 5
-_BODY_SLACK = 64 * 1024
-"""Above the application's own limit, so that the application is who answers 413."""
+_SERVER_BODY_LIMIT_BYTES = 64 * 1024 * 1024
+"""Far above the application's limit: it is who answers 413 in the API's form; this one only bounds the disk used."""
 
 
 class EmbeddedServer:
     """Waitress on a thread of this process.
 
     The port is bound, and ``port`` known, when the constructor returns; requests are answered from
-    ``start`` to ``stop``.
+    ``start`` to ``stop``. A port that is taken is an ``OSError`` at once.
     """
 
     def __init__(
@@ -35,28 +36,22 @@ class EmbeddedServer:
         port: int,
         *,
         threads: int = 8,
-        max_body_bytes: int = 2 * 1024 * 1024,
     ) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listening = socket.create_server((host, port), family=family)
+        self.port: int = listening.getsockname()[1]
         self._sockets: dict[int, Any] = {}
         self._server = create_server(
             app,
             map=self._sockets,
-            host=host,
-            port=port,
+            sockets=[listening],
             threads=threads,
-            max_request_body_size=max_body_bytes + _BODY_SLACK,
+            max_request_body_size=_SERVER_BODY_LIMIT_BYTES,
             channel_timeout=_CHANNEL_TIMEOUT_S,
             ident="dagway",
         )
         self._thread = threading.Thread(target=self._serve, name="api-server", daemon=True)
         self._stopping = threading.Event()
-
-    @property
-    def port(self) -> int:
-        """The bound port, of the first address if the host has several."""
-        listening: Any = self._server
-        addresses = getattr(listening, "effective_listen", None)
-        return int(addresses[0][1] if addresses else listening.effective_port)
 
     def start(self) -> None:
         """Begin to answer."""

@@ -1,22 +1,24 @@
 """From a run's rows, and the spec it was created from, to the API's run shapes (REST contract section 4)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 from typing import Any
 
 from services.api import shapes_dags, wire
 from services.api.shapes_dags import sparse
 from shared.spec.model import Dag, Handler, Step
-from shared.spec.params import default_params_text, params_text, parse_params_text
+from shared.spec.param_forms import parse_params_text
+from shared.spec.params import params_text
 from shared.status import RunStatus
-from shared.store.reads import NodeRow, RunRow
+from shared.store.reads import Node, Run
 
 __all__ = ["details", "grid", "node", "outputs", "run_params", "summary", "synthetic", "synthetic_details"]
 
 STEP, HANDLER = "step", "handler"
 _HANDLER_FIELDS = (Handler.SUCCESS, Handler.FAILURE, Handler.ABORT, Handler.EXIT)
 """The handlers that are shown, in the grid's order; a handler's name is its field."""
-_NOT_BEGUN = frozenset({RunStatus.NOT_STARTED.value, RunStatus.QUEUED.value})
+_NOT_BEGUN = frozenset({RunStatus.NOT_STARTED, RunStatus.QUEUED})
 _EMPTY_NODE: Mapping[str, Any] = {
     "stdout": "",
     "stderr": "",
@@ -31,27 +33,31 @@ _EMPTY_NODE: Mapping[str, Any] = {
 }
 
 
-def summary(run: RunRow, zone: tzinfo | None) -> dict[str, Any]:
+def summary(run: Run, zone: tzinfo | None) -> dict[str, Any]:
     """Return a run as lists show it."""
     return {
-        "rootDAGRunName": run.root_dag_name,
-        "rootDAGRunId": run.root_dag_run_id,
-        **sparse(parentDAGRunName=run.parent_dag_name, parentDAGRunId=run.parent_dag_run_id),
+        "rootDAGRunName": run.root.dag_name,
+        "rootDAGRunId": run.root.dag_run_id,
+        **(sparse(parentDAGRunName=run.parent.dag_name, parentDAGRunId=run.parent.dag_run_id) if run.parent else {}),
         "dagRunId": run.dag_run_id,
         "name": run.dag_name,
         "status": wire.run_status(run.status),
-        "statusLabel": run.status,
+        "statusLabel": run.status.value,
         "startedAt": wire.timestamp(run.started_at, zone),
         "finishedAt": wire.timestamp(run.finished_at, zone),
         "log": _log_path(run.dag_name, run.dag_run_id, "run"),
         **sparse(
-            queuedAt=wire.timestamp(run.queued_at, zone), params=run_params(run), workerId=run.worker_id, error=run.error
+            queuedAt=wire.timestamp(run.queued_at, zone),
+            params=run_params(run),
+            workerId=run.worker_id,
+            error=run.error,
         ),
     }
 
 
-def details(run: RunRow, nodes: Sequence[NodeRow], dag: Dag | None, zone: tzinfo | None) -> dict[str, Any]:
+def details(run: Run, dag: Dag | None, zone: tzinfo | None) -> dict[str, Any]:
     """Return a run with its nodes; ``dag`` is what its own spec meant, if that can still be read."""
+    nodes = run.nodes or ()
     steps = {each.name: each for each in dag.steps} if dag else {}
     handlers = dag.handlers if dag else {}
     handler_rows = {each.name: each for each in nodes if each.kind == HANDLER}
@@ -72,7 +78,7 @@ def details(run: RunRow, nodes: Sequence[NodeRow], dag: Dag | None, zone: tzinfo
     }
 
 
-def node(run: RunRow, row: NodeRow, step: Step | None, zone: tzinfo | None) -> dict[str, Any]:
+def node(run: Run, row: Node, step: Step | None, zone: tzinfo | None) -> dict[str, Any]:
     """Return one node. Its log paths are names, not files: a non-empty one says there is a log."""
     none = "-" if run.status in _NOT_BEGUN else ""
     logged = row.started_at is not None
@@ -83,7 +89,7 @@ def node(run: RunRow, row: NodeRow, step: Step | None, zone: tzinfo | None) -> d
         "startedAt": wire.timestamp(row.started_at, zone, none),
         "finishedAt": wire.timestamp(row.finished_at, zone, none),
         "status": wire.node_status(row.status),
-        "statusLabel": row.status,
+        "statusLabel": row.status.value,
         "retryCount": row.retry_count,
         "doneCount": row.done_count,
         "subRuns": [],
@@ -121,3 +127,56 @@ def synthetic_details(dag: Dag) -> dict[str, Any]:
         },
         "preconditions": [shapes_dags.condition(each) for each in dag.preconditions],
     }
+
+
+def grid(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Return one row per step over ``runs``: its status in each, 0 where it is missing."""
+    statuses = [{(each.kind, each.name): wire.node_status(each.status) for each in run.nodes or ()} for run in runs]
+    seen = {key for each in statuses for key in each}
+    steps = sorted(name for kind, name in seen if kind == STEP)
+    handlers = [handler.value for handler in _HANDLER_FIELDS if (HANDLER, handler.value) in seen]
+    rows = [(STEP, name) for name in steps] + [(HANDLER, name) for name in handlers]
+    return [{"name": key[1], "history": [each.get(key, 0) for each in statuses]} for key in rows]
+
+
+def outputs(run: Run, dag: Dag | None) -> dict[str, Any]:
+    """Return what the run's steps put out, by camel-case key; a later step wins."""
+    steps = {each.name: each for each in dag.steps} if dag else {}
+    found: dict[str, str] = {}
+    for each in run.nodes or ():
+        step = steps.get(each.name)
+        if each.kind != STEP or step is None or step.output is None or step.output.omit:
+            continue
+        if step.output.name in each.outputs:
+            found[step.output.key or _camel(step.output.name)] = str(each.outputs[step.output.name])
+    return {
+        "metadata": {
+            "dagName": run.dag_name,
+            "dagRunId": run.dag_run_id,
+            "attemptId": str(run.run_attempt),
+            "status": run.status.value,
+            "completedAt": wire.precise(run.finished_at),
+            "params": json.dumps([f"{name}={value}" for name, value in _pairs(run)], ensure_ascii=False),
+        },
+        "outputs": found,
+    }
+
+
+def run_params(run: Run) -> str:
+    """Return the run's parameters for display: evaluated once they are, as asked for until then."""
+    return params_text(_pairs(run))
+
+
+def _pairs(run: Run) -> tuple[tuple[str, str], ...]:
+    if run.params:
+        return tuple((name, value) for name, value in run.params)
+    return tuple((param.name, param.value) for param in parse_params_text(run.given)[0])
+
+
+def _camel(name: str) -> str:
+    first, *rest = [word for word in name.lower().split("_") if word] or [name]
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def _log_path(*parts: str) -> str:
+    return "/".join(part.replace("/", "_") for part in parts) + ".log"

@@ -3,7 +3,7 @@
 import threading
 from collections import OrderedDict
 
-from shared.spec import Loaded, load
+from shared.spec.load import Loaded, load
 
 __all__ = ["SpecCache"]
 
@@ -11,7 +11,7 @@ __all__ = ["SpecCache"]
 class SpecCache:
     """The last ``size`` parsed specs by hash and the names they were read under."""
 
-    def __init__(self, size: int = 512) -> None:
+    def __init__(self, size: int = 2048) -> None:
         self._size = size
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[str, str, str | None], Loaded] = OrderedDict()
@@ -19,17 +19,22 @@ class SpecCache:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def parse(self, spec_hash: str, text: str, *, file_name: str, dag_name: str | None = None) -> Loaded:
-        """Return ``text`` parsed; ``spec_hash`` must be its hash."""
-        key = (spec_hash, file_name, dag_name)
+    def get(self, spec_hash: str, *, file_name: str, dag_name: str | None = None) -> Loaded | None:
+        """Return what is kept of a spec, so that its text need not be fetched."""
         with self._lock:
-            found = self._kept.get(key)
+            found = self._kept.get((spec_hash, file_name, dag_name))
             if found is not None:
-                self._kept.move_to_end(key)
-                return found
-        loaded = load(text, file_name=file_name, dag_name=dag_name)
+                self._kept.move_to_end((spec_hash, file_name, dag_name))
+            return found
+
+    def parse(self, spec_hash: str, text: str, *, file_name: str, dag_name: str | None = None) -> Loaded:
+        """Return ``text`` parsed; ``spec_hash`` must be its hash, ``file_name`` has no extension."""
+        found = self.get(spec_hash, file_name=file_name, dag_name=dag_name)
+        if found is not None:
+            return found
+        loaded = load(text, file_name=f"{file_name}.yaml" if file_name else "", dag_name=dag_name)
         with self._lock:
-            self._kept[key] = loaded
+            self._kept[spec_hash, file_name, dag_name] = loaded
             while len(self._kept) > self._size:
                 self._kept.popitem(last=False)
         return loaded

@@ -141,4 +141,3 @@ def pagination(*, total: int, page: int, per_page: int) -> dict[str, Any]:
 
 def _shown(text: str) -> str:
     return repr(text if len(text) <= 80 else text[:77] + "...")
-

@@ -57,8 +57,7 @@ class StatusBody(Body):
     status: int
 
 
-@CONTROL.add(
-    "POST",
+@CONTROL.post(
     f"{_DAGS}/start",
     id="executeDAG",
     role="operator",
@@ -80,8 +79,7 @@ def start(call: Call, body: StartBody, file_name: str) -> Answer:
     return _run_answer(call, command, run_id)
 
 
-@CONTROL.add(
-    "POST",
+@CONTROL.post(
     f"{_DAGS}/enqueue",
     id="enqueueDAGDAGRun",
     role="operator",
@@ -104,7 +102,7 @@ def enqueue(call: Call, body: EnqueueBody, file_name: str) -> Answer:
     return _run_answer(call, command, run_id)
 
 
-@CONTROL.add("POST", f"{_DAGS}/stop-all", id="stopAllDAGRuns", role="operator", permission="run_dags")
+@CONTROL.post(f"{_DAGS}/stop-all", id="stopAllDAGRuns", role="operator", permission="run_dags")
 def stop_all(call: Call, file_name: str) -> Answer:
     """Stop every running run of a dag; one that ended meanwhile is no error."""
     stem = wire.file_name(file_name)
@@ -124,14 +122,19 @@ def stop_all(call: Call, file_name: str) -> Answer:
     return ok({"errors": errors})
 
 
-@CONTROL.add("POST", f"{_RUN}/stop", id="terminateDAGRun", role="operator", permission="run_dags")
+@CONTROL.post(f"{_RUN}/stop", id="terminateDAGRun", role="operator", permission="run_dags")
 def stop(call: Call, name: str, dag_run_id: str) -> Answer:
     """Ask a running run to abort; it does so later."""
     return _empty_answer(call, StopRun(by=call.user, dag_name=_run_name(name), dag_run_id=_known_id(dag_run_id)))
 
 
-@CONTROL.add(
-    "POST", f"{_RUN}/retry", id="retryDAGRun", role="operator", permission="run_dags", body=RetryBody, body_required=False
+@CONTROL.post(
+    f"{_RUN}/retry",
+    id="retryDAGRun",
+    role="operator",
+    permission="run_dags",
+    body=RetryBody,
+    body_required=False,
 )
 def retry(call: Call, body: RetryBody, name: str, dag_run_id: str) -> Answer:
     """Run again what did not succeed, in place or as a new run (REST contract section 5.8)."""
@@ -145,15 +148,14 @@ def retry(call: Call, body: RetryBody, name: str, dag_run_id: str) -> Answer:
     return _empty_answer(call, command)
 
 
-@CONTROL.add("GET", f"{_RUN}/dequeue", id="dequeueDAGRun", role="operator", permission="run_dags")
-@CONTROL.add("POST", f"{_RUN}/dequeue", id="dequeueDAGRunByPost", role="operator", permission="run_dags")
+@CONTROL.get(f"{_RUN}/dequeue", id="dequeueDAGRun", role="operator", permission="run_dags")
+@CONTROL.post(f"{_RUN}/dequeue", id="dequeueDAGRunByPost", role="operator", permission="run_dags")
 def dequeue(call: Call, name: str, dag_run_id: str) -> Answer:
     """Withdraw a queued run. The contract makes this a GET; a POST does the same."""
     return _empty_answer(call, DequeueRun(by=call.user, dag_name=_run_name(name), dag_run_id=_known_id(dag_run_id)))
 
 
-@CONTROL.add(
-    "PATCH",
+@CONTROL.patch(
     f"{_RUN}/steps/{{stepName}}/status",
     id="updateDAGRunStepStatus",
     role="operator",

@@ -32,20 +32,20 @@ def trouble(call: Call) -> str:
     return ""
 
 
-@_ROUTES.add("GET", "/", id="getIndex", role="public")
+@_ROUTES.get("/", id="getIndex", role="public")
 def index(call: Call) -> Answer:
     """Say what this is and where to go."""
     page = _PAGE.format(version=call.deps.version, base=call.deps.base_path)
     return text(page.encode(), "text/html; charset=utf-8")
 
 
-@_ROUTES.add("GET", "/healthz", id="getLiveness", role="public")
-def alive(call: Call) -> Answer:
+@_ROUTES.get("/healthz", id="getLiveness", role="public")
+def alive(_call: Call) -> Answer:
     """Answer as long as the process can; asks nobody, so that an outage restarts nothing."""
     return ok({"status": "alive"})
 
 
-@_ROUTES.add("GET", "/readyz", id="getReadiness", role="public")
+@_ROUTES.get("/readyz", id="getReadiness", role="public")
 def ready(call: Call) -> Answer:
     """Tell whether requests should be sent here: the database answers, the broker takes commands."""
     why = trouble(call)

@@ -77,7 +77,9 @@ def test_a_dag_name_given_keeps_the_rules(text: str) -> None:
     ("total", "page", "pages", "after", "before"),
     [(0, 1, 1, None, None), (50, 1, 1, None, None), (51, 1, 2, 2, None), (51, 2, 2, None, 1), (10, 7, 1, None, 6)],
 )
-def test_paging_has_null_at_both_edges(total: int, page: int, pages: int, after: int | None, before: int | None) -> None:
+def test_paging_has_null_at_both_edges(
+    total: int, page: int, pages: int, after: int | None, before: int | None
+) -> None:
     block = wire.pagination(total=total, page=page, per_page=50)
 
     assert block == {

@@ -1,0 +1,121 @@
+"""The ``dagu_*`` metrics, read from the database at each scrape (REST contract section 6).
+
+Counts are of the whole history, not of today, so that they only grow; they shrink only when old
+runs are removed. ``dagu_dag_runs_total`` has two alias series, ``success`` and ``error``, for
+queries written against those names: a sum over every status counts those runs twice.
+"""
+
+import platform
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from shared.status import RunStatus
+
+if TYPE_CHECKING:
+    from services.api.deps import Deps
+
+__all__ = ["MEDIA_TYPE", "RunTotals", "render"]
+
+MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_ALIASES: Mapping[str, RunStatus] = {"success": RunStatus.SUCCEEDED, "error": RunStatus.FAILED}
+_TOTALS_KEPT_S = 5.0
+
+_process = CollectorRegistry()
+ProcessCollector(registry=_process)
+PlatformCollector(registry=_process)
+GCCollector(registry=_process)
+
+
+class RunTotals:
+    """Run counts by dag and status, asked for at most every few seconds: the question reads every run."""
+
+    def __init__(self, kept_s: float = _TOTALS_KEPT_S) -> None:
+        self._kept_s = kept_s
+        self._lock = threading.Lock()
+        self._until = 0.0
+        self._totals: Mapping[tuple[str, RunStatus], int] = {}
+
+    def get(self, deps: "Deps") -> Mapping[tuple[str, RunStatus], int]:
+        """Return the counts, a few seconds old at most; one caller asks, the others wait for it."""
+        with self._lock:
+            if time.monotonic() >= self._until:
+                self._totals = deps.reads.run_totals()
+                self._until = time.monotonic() + self._kept_s
+            return self._totals
+
+
+class _Snapshot:
+    def __init__(self, metrics: list[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        return self._metrics
+
+
+def render(deps: "Deps", now: datetime) -> bytes:
+    """Return the page; raises ``StoreUnavailable`` while the database is away."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Snapshot([*_runs(deps), *_system(deps, now)]))
+    return generate_latest(registry) + generate_latest(_process)
+
+
+def _runs(deps: "Deps") -> Iterable[Metric]:
+    active = deps.reads.active_counts()
+    by_dag = deps.totals.get(deps)
+    totals = dict.fromkeys(RunStatus, 0)
+    for (_, status), runs in by_dag.items():
+        totals[status] += runs
+    yield _gauge("dagu_dag_runs_currently_running", "DAG-runs that are running", sum(active.running.values()))
+    yield _gauge("dagu_dag_runs_queued_total", "DAG-runs waiting in all queues", sum(active.queued.values()))
+    yield _gauge("dagu_dags_total", "DAG definitions", active.dags)
+
+    counter = CounterMetricFamily(
+        "dagu_dag_runs",
+        "DAG-runs by status, over the whole history. The series success and error repeat succeeded and "
+        "failed under another name: a sum over all series counts those twice",
+        labels=["status"],
+    )
+    for status, runs in totals.items():
+        counter.add_metric([status.value], runs)
+    for alias, status in _ALIASES.items():
+        counter.add_metric([alias], totals[status])
+    yield counter
+
+    names = sorted({*active.running, *active.queued, *(name for name, _ in by_dag)})
+    running = GaugeMetricFamily("dagu_dag_runs_currently_running_by_dag", "Running DAG-runs by DAG", labels=["dag"])
+    queued = GaugeMetricFamily("dagu_dag_runs_queued_by_dag", "Queued DAG-runs by DAG", labels=["dag"])
+    for name in names:
+        running.add_metric([name], active.running.get(name, 0))
+        queued.add_metric([name], active.queued.get(name, 0))
+    yield running
+    yield queued
+
+    # Not a counter family: the client would put "_total" at the end of this name too.
+    per_dag = Metric("dagu_dag_runs_total_by_dag", "DAG-runs by DAG and status, over the whole history", "unknown")
+    for (name, status), runs in sorted(by_dag.items()):
+        per_dag.add_sample("dagu_dag_runs_total_by_dag", {"dag": name, "status": status.value}, runs)
+    yield per_dag
+
+
+def _system(deps: "Deps", now: datetime) -> Iterable[Metric]:
+    info = GaugeMetricFamily(
+        "dagu_info", "Build information; go_version names the Python that runs it", labels=["version", "go_version"]
+    )
+    info.add_metric([deps.version, f"python{platform.python_version()}"], 1)
+    yield info
+    yield _gauge("dagu_uptime_seconds", "Seconds since the gateway started", (now - deps.started_at).total_seconds())
+    schedulers = deps.reads.services("scheduler", since=now - deps.service_alive)
+    yield _gauge("dagu_scheduler_running", "Whether any scheduler is there", int(bool(schedulers)))
+    cache = GaugeMetricFamily("dagu_cache_entries_total", "Entries in the gateway's caches", labels=["cache"])
+    cache.add_metric(["dag_definition"], len(deps.specs))
+    yield cache
+
+
+def _gauge(name: str, help_text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, help_text, value=value)

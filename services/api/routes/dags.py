@@ -1,0 +1,275 @@
+"""Definitions: listed, looked up, created, edited, renamed, suspended, deleted."""
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from pydantic import Field
+
+from services.api import next_runs, shapes_dags, shapes_runs, wire
+from services.api.accept import Accepted
+from services.api.operations import Answer, Body, Call, Operations, Query, accepted, created, empty, ok, removed
+from services.api.problems import bad_request, not_found
+from shared.contracts.commands import Command, CreateDag, DeleteDag, PutSpec, RenameDag, SuspendDag
+from shared.spec.load import Loaded
+from shared.spec.model import Dag as Model
+from shared.store.reads import Dag, Run
+
+__all__ = ["DAGS"]
+
+DAGS = Operations()
+_DAG = "/dags/{fileName}"
+_RESERVED = frozenset({"search", "tags", "validate"})
+"""Words that the API's own paths use where a dag's name would stand."""
+_TEMPLATE = """\
+steps:
+  - name: hello
+    command: echo "Hello from Dagway"
+"""
+_HISTORY = 30
+
+
+class ListQuery(Query):
+    page: int = 1
+    per_page: int = Field(default=50, alias="perPage")
+    name: str = ""
+    tag: str = ""
+    sort: str = "name"
+    order: str = "asc"
+
+
+class CreateBody(Body):
+    name: str
+    spec: str = ""
+
+
+class SpecBody(Body):
+    spec: str
+
+
+class ValidateBody(Body):
+    spec: str
+    name: str = ""
+
+
+class RenameBody(Body):
+    new_file_name: str = Field(alias="newFileName")
+
+
+class SuspendBody(Body):
+    suspend: bool = False
+
+
+@DAGS.get("/dags", id="listDAGs", query=ListQuery)
+def list_dags(call: Call, query: ListQuery) -> Answer:
+    """List a page of dags, each with its newest run."""
+    if query.per_page < 0:
+        raise bad_request("perPage: must not be negative", field="perPage")
+    per_page = min(query.per_page or 50, wire.MAX_PER_PAGE)
+    page = max(query.page, 1)
+    order: Literal["asc", "desc"] = "desc" if query.order == "desc" else "asc"
+    reads = call.deps.reads
+    if query.sort == "nextRun":
+        every = reads.dags(name=query.name, tag=query.tag, order=order)
+        loaded = _load(call, every)
+        ordered = next_runs.soonest_first(every, loaded, call.now, descending=order == "desc")
+        dags: tuple[Dag, ...] = ordered[(page - 1) * per_page : page * per_page]
+        total = len(every)
+    else:
+        found = reads.dag_page(name=query.name, tag=query.tag, order=order, page=page, per_page=per_page)
+        dags, total = found.dags, found.total
+        loaded = _load(call, dags)
+    latest = reads.latest_runs(dag.dag_name for dag in dags)
+    return ok(
+        {
+            "dags": [_file(call, dag, loaded[dag.file_name], latest.get(dag.dag_name)) for dag in dags],
+            "errors": [],
+            "pagination": wire.pagination(total=total, page=page, per_page=per_page),
+        }
+    )
+
+
+@DAGS.get("/dags/tags", id="getAllDAGTags")
+def list_tags(call: Call) -> Answer:
+    """List the distinct tags."""
+    return ok({"tags": list(call.deps.reads.tags()), "errors": []})
+
+
+@DAGS.post("/dags/validate", id="validateDAGSpec", body=ValidateBody)
+def validate(call: Call, body: ValidateBody) -> Answer:
+    """Say what is wrong with a spec; nothing is stored or run."""
+    name = wire.file_stem(body.name.strip())
+    if name:
+        wire.dag_name(name, "name")
+    loaded = _parse(call, body.spec, name or "validated-dag")
+    errors = [str(issue) for issue in loaded.errors]
+    answer: dict[str, Any] = {"valid": not errors, "errors": errors}
+    if loaded.dag is not None:
+        answer["dag"] = shapes_dags.dag_details(loaded.dag)
+    return ok(answer)
+
+
+@DAGS.post("/dags", id="createNewDAG", role="manager", permission="write_dags", body=CreateBody)
+def create(call: Call, body: CreateBody) -> Answer:
+    """Store a new dag; without a spec it is a one-step greeting that can be started at once."""
+    name = wire.dag_name(wire.file_stem(body.name.strip()), "name")
+    if name in _RESERVED:
+        raise bad_request(f"name: {name!r} is a word of the API's own paths", field="name")
+    spec = body.spec if body.spec.strip() else _TEMPLATE
+    outcome = call.deps.commands.ask(CreateDag(by=call.user, file_name=name, spec=spec), key=call.key)
+    if isinstance(outcome, Accepted):
+        return accepted({"commandId": outcome.command_id, "name": name})
+    return created({"name": outcome.result.get("name", name)})
+
+
+@DAGS.get(_DAG, id="getDAGDetails")
+def details(call: Call, file_name: str) -> Answer:
+    """Return a dag with its newest run's nodes."""
+    dag = _dag(call, file_name)
+    loaded = _load(call, [dag])[dag.file_name]
+    model = _model(dag, loaded)
+    errors = [str(issue) for issue in loaded.errors]
+    return ok(
+        {
+            "dag": shapes_dags.dag_details(model),
+            "localDags": [
+                {"name": each.name, "dag": shapes_dags.dag_details(each), "errors": []}
+                for each in sorted(loaded.documents[1:], key=lambda document: document.name)
+            ],
+            "latestDAGRun": _latest_details(call, dag.dag_name, model),
+            "suspended": dag.suspended,
+            "errors": errors,
+        }
+    )
+
+
+@DAGS.delete(_DAG, id="deleteDAG", role="manager", permission="write_dags")
+def delete(call: Call, file_name: str) -> Answer:
+    """Remove a dag; its runs stay."""
+    return _done(call, DeleteDag(by=call.user, file_name=wire.file_name(file_name)), removed())
+
+
+@DAGS.get(f"{_DAG}/spec", id="getDAGSpec")
+def get_spec(call: Call, file_name: str) -> Answer:
+    """Return a dag's text as it was given."""
+    dag = _dag(call, file_name)
+    loaded = _load(call, [dag])[dag.file_name]
+    issues = [str(issue) for issue in (*loaded.errors, *loaded.warnings)]
+    return ok({"dag": shapes_dags.dag_details(_model(dag, loaded)), "spec": dag.spec or "", "errors": issues})
+
+
+@DAGS.put(f"{_DAG}/spec", id="updateDAGSpec", role="manager", permission="write_dags", body=SpecBody)
+def put_spec(call: Call, body: SpecBody, file_name: str) -> Answer:
+    """Replace a dag's text; an invalid one changes nothing and is answered 200 with its errors.
+
+    The browser UI takes any ``errors`` list for a failure, so it gets an empty body when there are
+    none (REST contract section 5.4).
+    """
+    command = PutSpec(by=call.user, file_name=wire.file_name(file_name), spec=body.spec)
+    outcome = call.deps.commands.ask(command, key=call.key)
+    if isinstance(outcome, Accepted):
+        return accepted({"commandId": outcome.command_id})
+    errors = list(outcome.result.get("errors", []))
+    return empty() if call.browser and not errors else ok({"errors": errors})
+
+
+@DAGS.post(f"{_DAG}/rename", id="renameDAG", role="manager", permission="write_dags", body=RenameBody)
+def rename(call: Call, body: RenameBody, file_name: str) -> Answer:
+    """Give a dag's file another name."""
+    new_name = wire.dag_name(wire.file_stem(body.new_file_name.strip()), "newFileName")
+    if new_name in _RESERVED:
+        raise bad_request(f"newFileName: {new_name!r} is a word of the API's own paths", field="newFileName")
+    return _done(call, RenameDag(by=call.user, file_name=wire.file_name(file_name), new_file_name=new_name), empty())
+
+
+@DAGS.post(
+    f"{_DAG}/suspend",
+    id="updateDAGSuspensionState",
+    role="operator",
+    permission="run_dags",
+    body=SuspendBody,
+    body_required=False,
+)
+def suspend(call: Call, body: SuspendBody, file_name: str) -> Answer:
+    """Switch a dag's schedules off or on."""
+    return _done(call, SuspendDag(by=call.user, file_name=wire.file_name(file_name), suspend=body.suspend), empty())
+
+
+@DAGS.get(f"{_DAG}/dag-runs", id="getDAGDAGRunHistory")
+def history(call: Call, file_name: str) -> Answer:
+    """Return the newest runs of a dag; an unknown file is taken for a dag name."""
+    stem = wire.file_name(file_name)
+    dag = call.deps.reads.dag(stem)
+    found = call.deps.reads.recent_runs(dag.dag_name if dag else stem, limit=_HISTORY)
+    models = call.deps.run_models(found)
+    shown = [shapes_runs.details(run, models[run.run_key], call.deps.zone) for run in found]
+    return ok({"dagRuns": shown, "gridData": shapes_runs.grid(found)})
+
+
+@DAGS.get(f"{_DAG}/dag-runs/{{dagRunId}}", id="getDAGDAGRunDetails")
+def run_of_dag(call: Call, file_name: str, dag_run_id: str) -> Answer:
+    """Return one run of a dag, or its newest; a dag that never ran shows its steps, not started."""
+    dag = _dag(call, file_name)
+    if dag_run_id == wire.LATEST:
+        return ok({"dagRun": _latest_details(call, dag.dag_name, _model(dag, _load(call, [dag])[dag.file_name]))})
+    run = call.deps.reads.run(dag.dag_name, dag_run_id)
+    if run is None:
+        raise not_found(f"DAG {dag.dag_name!r} has no run {dag_run_id!r}")
+    return ok({"dagRun": shapes_runs.details(run, call.deps.run_models([run])[run.run_key], call.deps.zone)})
+
+
+def _dag(call: Call, file_name: str) -> Dag:
+    stem = wire.file_name(file_name)
+    found = call.deps.reads.dag(stem)
+    if found is None:
+        raise not_found(f"There is no DAG {stem!r}")
+    return found
+
+
+def _load(call: Call, dags: Iterable[Dag]) -> dict[str, Loaded]:
+    """Return the dags' specs parsed, by file name; texts are fetched only where they are not known."""
+    listed = list(dags)
+    cache = call.deps.specs
+    found = {dag.file_name: cache.get(dag.spec_hash, file_name=dag.file_name) for dag in listed}
+    missing = [dag for dag in listed if found[dag.file_name] is None]
+    texts = {dag.spec_hash: dag.spec for dag in missing if dag.spec is not None}
+    wanted = {dag.spec_hash for dag in missing} - texts.keys()
+    texts |= call.deps.reads.specs(wanted) if wanted else {}
+    for dag in missing:
+        found[dag.file_name] = cache.parse(dag.spec_hash, texts.get(dag.spec_hash, ""), file_name=dag.file_name)
+    return {name: loaded for name, loaded in found.items() if loaded is not None}
+
+
+def _parse(call: Call, text: str, name: str) -> Loaded:
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return call.deps.specs.parse(digest, text, file_name=name)
+
+
+def _model(dag: Dag, loaded: Loaded) -> Model:
+    return loaded.dag or Model(name=dag.dag_name)
+
+
+def _file(call: Call, dag: Dag, loaded: Loaded, latest: Run | None) -> dict[str, Any]:
+    model = _model(dag, loaded)
+    defaults = " ".join(f"{param.name}={param.value}" for param in model.params)
+    run = shapes_runs.summary(latest, call.deps.zone) if latest else shapes_runs.synthetic(dag.dag_name, defaults)
+    return {
+        "fileName": f"{dag.file_name}.yaml",
+        "dag": shapes_dags.dag(model),
+        "latestDAGRun": run,
+        "suspended": dag.suspended,
+        "errors": [str(issue) for issue in loaded.errors],
+    }
+
+
+def _latest_details(call: Call, dag_name: str, model: Model) -> dict[str, Any]:
+    newest = call.deps.reads.latest_runs([dag_name]).get(dag_name)
+    run = call.deps.reads.run(dag_name, newest.dag_run_id) if newest else None
+    if run is None:
+        return shapes_runs.synthetic_details(model)
+    return shapes_runs.details(run, call.deps.run_models([run])[run.run_key], call.deps.zone)
+
+
+def _done(call: Call, command: Command, answer: Answer) -> Answer:
+    outcome = call.deps.commands.ask(command, key=call.key)
+    return accepted({"commandId": outcome.command_id}) if isinstance(outcome, Accepted) else answer

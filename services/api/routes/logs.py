@@ -1,0 +1,96 @@
+"""Logs by lines: a step's two streams, and the run's own log, told from its transitions."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import field_validator
+
+from services.api import wire
+from services.api.operations import Answer, Call, Operations, Query, ok
+from services.api.problems import not_found
+from services.api.routes.runs import find_run
+from shared.store.reads import LogWindow, Transition
+
+__all__ = ["LOGS"]
+
+LOGS = Operations()
+_RUN = "/dag-runs/{name}/{dagRunId}"
+_DEFAULT_LINES = 1000
+_MAX_LINES = 10_000
+_MAX_OFFSET = 2**53
+
+
+class LogQuery(Query):
+    """``tail`` goes before ``head``, that before ``offset``; less than 1 is as if absent."""
+
+    tail: int = 0
+    head: int = 0
+    offset: int = 0
+    limit: int = 0
+
+    @field_validator("tail", "head", "limit")
+    @classmethod
+    def _clamped(cls, value: int) -> int:
+        return max(0, min(value, _MAX_LINES))
+
+    @property
+    def first(self) -> int:
+        """The first line wanted, counted from 0; meaningless for a tail."""
+        return 0 if self.head else min(max(self.offset, 1), _MAX_OFFSET) - 1
+
+    @property
+    def lines(self) -> int:
+        return self.tail or self.head or self.limit or _DEFAULT_LINES
+
+
+class StepLogQuery(LogQuery):
+    stream: Literal["stdout", "stderr"] = "stdout"
+
+
+@LOGS.get(f"{_RUN}/log", id="getDAGRunLog", query=LogQuery)
+def run_log(call: Call, query: LogQuery, name: str, dag_run_id: str) -> Answer:
+    """Return what happened to a run, a line for each change."""
+    run = find_run(call, name, dag_run_id)
+    every = [_line(call, change).encode() for change in call.deps.reads.transitions(run.run_key)]
+    first = max(len(every) - query.lines, 0) if query.tail else query.first
+    return ok(_log(LogWindow(tuple(every[first : first + query.lines]), first, len(every)), query))
+
+
+@LOGS.get(f"{_RUN}/steps/{{stepName}}/log", id="getDAGRunStepLog", query=StepLogQuery)
+def step_log(call: Call, query: StepLogQuery, name: str, dag_run_id: str, step_name: str) -> Answer:
+    """Return what a step, or a handler by its name, wrote; a step that never ran has an empty log."""
+    run = find_run(call, name, dag_run_id)
+    # Steps come before handlers, so a step that is called like one is the step.
+    node = next((each for each in run.nodes or () if each.name == step_name and each.kind != "prepare"), None)
+    if node is None:
+        raise not_found(f"Run {run.dag_run_id!r} has no step {step_name!r}")
+    reads = call.deps.reads
+    if query.tail:
+        window = reads.log_tail(run.run_key, node.idx, query.stream, limit=query.lines)
+    else:
+        window = reads.log_lines(run.run_key, node.idx, query.stream, offset=query.first, limit=query.lines)
+    return ok(_log(window, query))
+
+
+def _log(window: LogWindow, query: LogQuery) -> dict[str, Any]:
+    count = len(window.lines)
+    more = count < window.total if query.tail or query.head else window.offset + count < window.total and count > 0
+    return {
+        "content": _text(window.lines),
+        "lineCount": count,
+        "totalLines": window.total,
+        "hasMore": more,
+        "isEstimate": False,
+    }
+
+
+def _text(lines: Sequence[bytes]) -> str:
+    return b"\n".join(lines).decode("utf-8", "replace")
+
+
+def _line(call: Call, change: Transition) -> str:
+    at = wire.timestamp(change.at, call.deps.zone)
+    what = "run" if change.node is None else f"step {change.node_name or change.node}"
+    why = f": {change.why}" if change.why else ""
+    by = f" (by {change.by})" if change.by else ""
+    return f"{at} {what} {change.was} -> {change.became}{why}{by}".replace("\n", " ")

@@ -1,0 +1,141 @@
+"""The system itself: health, metrics, workers, services, queues."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from services.api import metrics, shapes_runs, wire
+from services.api.operations import Answer, Call, Operations, ok, text
+from services.api.problems import UNAVAILABLE
+from services.api.routes.probes import trouble
+from shared.status import AttemptState
+from shared.store.reads import Queue, Service, Task, Worker
+
+__all__ = ["SYSTEM"]
+
+SYSTEM = Operations()
+_HEALTHY_S, _WARNING_S = 5, 15
+_FORGOTTEN = timedelta(hours=1)
+"""A worker that ended or was lost is still shown for so long."""
+_GLOBAL = "global"
+
+
+@SYSTEM.get("/health", id="getHealthStatus", role="public")
+def health(call: Call) -> Answer:
+    """Say whether the gateway reaches the database and the broker."""
+    why = trouble(call)
+    body: dict[str, Any] = {
+        "status": "unhealthy" if why else "healthy",
+        "version": call.deps.version,
+        "uptime": int((call.now - call.deps.started_at).total_seconds()),
+        "timestamp": wire.timestamp(call.now, call.deps.zone),
+    }
+    return Answer(UNAVAILABLE, {**body, "error": why}) if why else ok(body)
+
+
+@SYSTEM.get("/metrics", id="getMetrics")
+def get_metrics(call: Call) -> Answer:
+    """Return the figures for Prometheus."""
+    return text(metrics.render(call.deps, call.now), metrics.MEDIA_TYPE)
+
+
+@SYSTEM.get("/workers", id="getWorkers")
+def workers(call: Call) -> Answer:
+    """List the workers that are there, and those that left or were lost a moment ago."""
+    seen = [each for each in call.deps.reads.workers() if each.heartbeat_at > call.now - _FORGOTTEN]
+    return ok({"workers": [_worker(call, each) for each in seen], "errors": []})
+
+
+@SYSTEM.get("/services/scheduler", id="getSchedulerStatus")
+def schedulers(call: Call) -> Answer:
+    """List the schedulers; all of them are active, none holds a lock."""
+    found = call.deps.reads.services("scheduler", since=call.now - call.deps.service_alive)
+    return ok({"schedulers": [_service(call, each) for each in found]})
+
+
+@SYSTEM.get("/services/coordinator", id="getCoordinatorStatus")
+def coordinators(_call: Call) -> Answer:
+    """List coordinators: there are none, the broker stands in their place."""
+    return ok({"coordinators": []})
+
+
+@SYSTEM.get("/queues", id="listQueues")
+def queues(call: Call) -> Answer:
+    """List the queues with what runs and waits in them; a dag's own only while something does."""
+    shown = [
+        each for each in call.deps.reads.queues() if each.kind == _GLOBAL or each.running_count or each.queued_count
+    ]
+    running = sum(each.running_count for each in shown)
+    capacity = sum(each.max_concurrency or 0 for each in shown if (each.max_concurrency or 0) > 0)
+    return ok(
+        {
+            "queues": [_queue(call, each) for each in shown],
+            "summary": {
+                "totalQueues": len(shown),
+                "totalRunning": running,
+                "totalQueued": sum(each.queued_count for each in shown),
+                "totalCapacity": capacity,
+                "utilizationPercentage": running / capacity * 100 if capacity else 0,
+            },
+        }
+    )
+
+
+def _worker(call: Call, worker: Worker) -> dict[str, Any]:
+    return {
+        "id": worker.worker_id,
+        "labels": dict(worker.labels),
+        "totalPollers": worker.slots,
+        "busyPollers": worker.busy,
+        "runningTasks": [_task(call, task) for task in worker.tasks if task.state is AttemptState.RUNNING],
+        "lastHeartbeatAt": wire.timestamp(worker.heartbeat_at, call.deps.zone),
+        "healthStatus": _health(worker, call.now),
+    }
+
+
+def _health(worker: Worker, now: datetime) -> str:
+    age_s = (now - worker.heartbeat_at).total_seconds()
+    if worker.state in {"stopped", "lost"} or age_s >= _WARNING_S:
+        return "unhealthy"
+    return "healthy" if age_s < _HEALTHY_S else "warning"
+
+
+def _task(call: Call, task: Task) -> dict[str, Any]:
+    return {
+        "dagRunId": task.run.dag_run_id,
+        "dagName": task.run.dag_name,
+        "startedAt": wire.timestamp(task.started_at, call.deps.zone),
+        "rootDagRunName": task.root.dag_name,
+        "rootDagRunId": task.root.dag_run_id,
+        "parentDagRunName": task.parent.dag_name if task.parent else "",
+        "parentDagRunId": task.parent.dag_run_id if task.parent else "",
+    }
+
+
+def _service(call: Call, service: Service) -> dict[str, Any]:
+    return {
+        "instanceId": service.instance_id,
+        "host": service.host,
+        "status": "active",
+        "startedAt": wire.timestamp(service.started_at, call.deps.zone),
+    }
+
+
+def _queue(call: Call, queue: Queue) -> dict[str, Any]:
+    """Return a queue in today's field names and the older ones."""
+    running = [shapes_runs.summary(run, call.deps.zone) for run in queue.running]
+    queued = [shapes_runs.summary(run, call.deps.zone) for run in queue.queued]
+    limit = queue.max_concurrency or 0
+    return {
+        "name": queue.name,
+        "type": queue.kind,
+        **({"maxConcurrency": limit} if limit > 0 else {}),
+        "running": running,
+        "queued": queued,
+        "summary": {
+            "running": queue.running_count,
+            "queued": queue.queued_count,
+            "total": queue.running_count + queue.queued_count,
+        },
+        "runningDAGRuns": running,
+        "queuedDAGRuns": queued,
+    }

@@ -1,0 +1,213 @@
+"""A gateway on a real SQLite database and the real in-process transport, and somebody who answers its commands.
+
+The database is filled through the schema, as a scheduler would have left it.
+"""
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from flask.testing import FlaskClient
+from sqlalchemy import Engine, insert
+
+from services.api.accept import Commands
+from services.api.app import create_app
+from services.api.deps import Deps
+from shared.contracts.codec import decode, encode
+from shared.contracts.commands import Command, CommandReply, RefusedError
+from shared.spec.load import load
+from shared.store import tables as t
+from shared.store.engine import insert_ignore, open_engine
+from shared.store.migrate import migrate
+from shared.store.reads import Reads
+from shared.transport.base import COMMANDS
+from shared.transport.embedded import EmbeddedTransport
+
+__all__ = ["NOW", "Stack", "open_stack", "recorded", "refused"]
+
+NOW = datetime(2025, 11, 24, 12, 0, 0, tzinfo=UTC)
+Reply = dict[str, Any]
+
+
+def recorded(**result: Any) -> Reply:
+    return {"outcome": "recorded", "result": result}
+
+
+def refused(code: str, message: str = "no") -> Reply:
+    return {"outcome": "refused", "error": RefusedError(code=code, message=message)}
+
+
+class Stack:
+    """What a test needs. ``answer`` decides on each command; ``None``: it is taken and never answered."""
+
+    def __init__(self, engine: Engine, reader: Engine, **deps: Any) -> None:
+        self.engine = engine
+        self.transport = EmbeddedTransport(None)
+        self.transport.declare([COMMANDS])
+        self.seen: list[tuple[str, Command]] = []
+        self.answer: Callable[[Command], Reply | None] = lambda _: recorded()
+        timeouts = {"reply_timeout_s": deps.pop("reply_timeout_s", 5.0)}
+        self.deps = Deps(
+            transport=self.transport,
+            commands=Commands(self.transport, lambda: NOW, **timeouts),
+            reads=Reads(reader),
+            clock=lambda: NOW,
+            started_at=NOW - timedelta(seconds=90),
+            version="1.2.3",
+            zone=UTC,
+            **deps,
+        )
+        self.app = create_app(self.deps)
+        self.client: FlaskClient = self.app.test_client()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._respond)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join()
+        self.transport.close()
+
+    def _respond(self) -> None:
+        consumer = self.transport.consume([COMMANDS], prefetch=10)
+        while not self._stop.is_set():
+            for delivery in consumer.take(10, 0.05):
+                envelope = decode(delivery.body)
+                assert isinstance(envelope.body, Command)
+                self.seen.append((envelope.id, envelope.body))
+                reply = self.answer(envelope.body)
+                delivery.ack()
+                if reply is not None:
+                    message = CommandReply(command_id=envelope.id, **reply)
+                    delivery.reply(encode(message, id=envelope.id, at=NOW))
+        consumer.close()
+
+    @property
+    def command(self) -> Any:
+        """The one command that was sent."""
+        [(_, command)] = self.seen
+        return command
+
+    def api(self, method: str, path: str, **options: Any) -> Any:
+        return self.client.open(f"/api/v2{path}", method=method, **options)
+
+    def get(self, path: str, **options: Any) -> Any:
+        """Return the JSON of a GET that must succeed."""
+        response = self.api("GET", path, **options)
+        assert response.status_code == 200, response.get_data(as_text=True)
+        return response.get_json()
+
+    # -- filling the database -----------------------------------------------------------------
+
+    def add_dag(self, name: str, spec: str = "steps:\n  - echo hi\n", **columns: Any) -> None:
+        loaded = load(spec, file_name=f"{name}.yaml")
+        row = {
+            "file_name": name,
+            "dag_name": loaded.dag.name if loaded.dag else name,
+            "spec_hash": self._spec(spec),
+            "version": 1,
+            "summary": {},
+            "tags": list(loaded.dag.tags) if loaded.dag else [],
+            "errors": [str(issue) for issue in loaded.errors],
+            "created_at": NOW,
+            "updated_at": NOW,
+            **columns,
+        }
+        self._insert(t.dags, row)
+
+    def add_run(
+        self, dag_name: str, run_id: str, status: str, spec: str = "steps:\n  - echo hi\n", **columns: Any
+    ) -> str:
+        """Add a run with a node for each of its spec's steps and handlers; return its key."""
+        key = hashlib.sha256(f"{dag_name}/{run_id}".encode()).hexdigest()[:32]
+        nodes = columns.pop("nodes", {})
+        row = {
+            "run_key": key,
+            "dag_name": dag_name,
+            "dag_run_id": run_id,
+            "file_name": dag_name,
+            "spec_hash": self._spec(spec),
+            "status": status,
+            "version": 1,
+            "last_seq": 0,
+            "run_attempt": 1,
+            "queue": dag_name,
+            "given": "",
+            "params": [],
+            "env": [],
+            "created_at": NOW,
+            **columns,
+        }
+        self._insert(t.dag_runs, row)
+        dag = load(spec, dag_name=dag_name).dag
+        assert dag is not None
+        names = [("step", step.name) for step in dag.steps]
+        names += [("handler", handler.value) for handler in dag.handlers] + [("prepare", "")]
+        for idx, (kind, name) in enumerate(names):
+            node = {
+                "run_key": key,
+                "idx": idx,
+                "kind": kind,
+                "name": name,
+                "status": "not_started",
+                "number": 0,
+                "retry_count": 0,
+                "done_count": 0,
+                "error": "",
+                "stdout": "",
+                "stderr": "",
+                "outputs": {},
+                **nodes.get(name, {}),
+            }
+            self._insert(t.nodes, node)
+        return key
+
+    def add_log(self, run_key: str, node: int, text: str, stream: str = "stdout") -> None:
+        data = text.encode()
+        row = {
+            "token": f"{run_key[:20]}{node}",
+            "stream": stream,
+            "seq": 0,
+            "run_key": run_key,
+            "node": node,
+            "run_attempt": 1,
+            "number": 1,
+            "offset": 0,
+            "lines": data.count(b"\n"),
+            "data": data,
+            "at": NOW,
+        }
+        self._insert(t.log_chunks, row)
+
+    def add(self, table: str, **row: Any) -> None:
+        self._insert(getattr(t, table), row)
+
+    def _spec(self, text: str) -> str:
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        with self.engine.begin() as connection:
+            row = {"hash": digest, "yaml": text, "created_at": NOW}
+            connection.execute(insert_ignore(connection, t.specs), row)
+        return digest
+
+    def _insert(self, table: Any, row: dict[str, Any]) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(insert(table), row)
+
+
+@contextmanager
+def open_stack(folder: Path, **deps: Any) -> Iterator[Stack]:
+    """Open a stack on an empty database in ``folder``."""
+    url = f"sqlite:///{folder / 'dagway.db'}"
+    migrate(url)
+    engine, reader = open_engine(url), open_engine(url, read_only=True)
+    stack = Stack(engine, reader, **deps)
+    try:
+        yield stack
+    finally:
+        stack.close()
+        engine.dispose()
+        reader.dispose()

@@ -1,0 +1,253 @@
+"""What becomes of a request that changes something. REST contract sections 5.3 to 5.8 and 13."""
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.contracts.commands import (
+    CreateDag,
+    DeleteDag,
+    DequeueRun,
+    EnqueueRun,
+    PatchStep,
+    PutSpec,
+    RenameDag,
+    RetryRun,
+    StartRun,
+    StopRun,
+    SuspendDag,
+)
+from shared.ids import valid_run_id
+from tests.conformance.rest_stack import Stack, open_stack, recorded, refused
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    with open_stack(tmp_path) as opened:
+        yield opened
+
+
+def answer_with_the_id(command: Any) -> dict[str, Any]:
+    return recorded(dagRunId=command.dag_run_id)
+
+
+# -- what is sent -------------------------------------------------------------------------------
+
+
+def test_start_sends_what_was_asked(stack: Stack) -> None:
+    stack.answer = answer_with_the_id
+    body = {"params": "{}", "dagRunId": "deploy-v1.2.3", "dagName": " other ", "singleton": True, "unknown": 1}
+
+    response = stack.api("POST", "/dags/a.yaml/start", json=body)
+
+    assert (response.status_code, response.get_json()) == (200, {"dagRunId": "deploy-v1.2.3"})
+    assert stack.command == StartRun(
+        file_name="a", dag_run_id="deploy-v1.2.3", dag_name="other", params="{}", singleton=True
+    )
+
+
+def test_start_needs_no_body_and_makes_an_id(stack: Stack) -> None:
+    stack.answer = answer_with_the_id
+
+    response = stack.api("POST", "/dags/a/start")
+
+    assert response.status_code == 200
+    assert response.get_json() == {"dagRunId": stack.command.dag_run_id}
+    assert valid_run_id(stack.command.dag_run_id)
+    assert type(stack.command) is StartRun
+
+
+@pytest.mark.parametrize("params", [{"env": "prod", "n": 1000000}, ["a", {"k": "ä"}]])
+def test_params_may_be_json_itself(stack: Stack, params: Any) -> None:
+    stack.api("POST", "/dags/a/start", json={"params": params})
+
+    assert json.loads(stack.command.params) == params
+    assert "1e+06" not in stack.command.params
+
+
+def test_enqueue_sends_its_queue(stack: Stack) -> None:
+    stack.answer = answer_with_the_id
+
+    response = stack.api("POST", "/dags/a/enqueue", json={"queue": "batch", "dagRunId": "r"})
+
+    assert (response.status_code, response.get_json()) == (200, {"dagRunId": "r"})
+    assert stack.command == EnqueueRun(file_name="a", dag_run_id="r", queue="batch")
+
+
+def test_create_without_a_spec_sends_a_template_that_can_run(stack: Stack) -> None:
+    stack.answer = lambda command: recorded(name=getattr(command, "file_name", ""))
+
+    response = stack.api("POST", "/dags", json={"name": "a.yaml"})
+
+    assert (response.status_code, response.get_json()) == (201, {"name": "a"})
+    assert isinstance(stack.command, CreateDag)
+    assert stack.command.file_name == "a"
+    validated = stack.api("POST", "/dags/validate", json={"spec": stack.command.spec, "name": "a"}).get_json()
+    assert validated["valid"] is True
+
+
+def test_create_keeps_the_spec_as_it_is(stack: Stack) -> None:
+    stack.api("POST", "/dags", json={"name": "a", "spec": "steps: [echo hi] # ä\n"})
+
+    assert stack.command.spec == "steps: [echo hi] # ä\n"
+
+
+def test_an_invalid_spec_is_put_with_200_and_its_errors(stack: Stack) -> None:
+    stack.answer = lambda _: recorded(errors=["line 1: no"])
+
+    response = stack.api("PUT", "/dags/a.yaml/spec", json={"spec": "steps: ["})
+
+    assert (response.status_code, response.get_json()) == (200, {"errors": ["line 1: no"]})
+    assert stack.command == PutSpec(file_name="a", spec="steps: [")
+
+
+def test_a_valid_spec_is_answered_with_no_errors_and_the_browser_with_nothing(stack: Stack) -> None:
+    stack.answer = lambda _: recorded(errors=[])
+
+    client = stack.api("PUT", "/dags/a/spec", json={"spec": "steps: []"})
+    browser = stack.api("PUT", "/dags/a/spec", json={"spec": "steps: []"}, headers={"Sec-Fetch-Site": "same-origin"})
+
+    assert client.get_json() == {"errors": []}
+    assert (browser.status_code, browser.headers["Content-Length"]) == (200, "0")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "expected"),
+    [
+        ("DELETE", "/dags/a.yaml", None, (204, DeleteDag(file_name="a"))),
+        ("POST", "/dags/a/rename", {"newFileName": "b"}, (200, RenameDag(file_name="a", new_file_name="b"))),
+        ("POST", "/dags/a.yml/suspend", {"suspend": True}, (200, SuspendDag(file_name="a", suspend=True))),
+        ("POST", "/dags/a/suspend", None, (200, SuspendDag(file_name="a", suspend=False))),
+        ("POST", "/dag-runs/a/r/stop", None, (200, StopRun(dag_name="a", dag_run_id="r"))),
+        ("POST", "/dag-runs/a/r/retry", None, (200, RetryRun(dag_name="a", dag_run_id="r"))),
+        (
+            "POST",
+            "/dag-runs/a/r/retry",
+            {"dagRunId": "n", "stepName": "s"},
+            (200, RetryRun(dag_name="a", dag_run_id="r", new_run_id="n", step_name="s")),
+        ),
+        ("GET", "/dag-runs/a/r/dequeue", None, (200, DequeueRun(dag_name="a", dag_run_id="r"))),
+        ("POST", "/dag-runs/a/r/dequeue", None, (200, DequeueRun(dag_name="a", dag_run_id="r"))),
+        (
+            "PATCH",
+            "/dag-runs/a/r/steps/x%2Fy%20%25/status",
+            {"status": 6},
+            (200, PatchStep(dag_name="a", dag_run_id="r", step_name="x/y %", status="partially_succeeded")),
+        ),
+    ],
+)
+def test_each_operation_sends_its_command_and_answers_without_a_body(
+    stack: Stack, method: str, path: str, body: Any, expected: tuple[int, Any]
+) -> None:
+    status, command = expected
+
+    response = stack.api(method, path, json=body)
+
+    assert (response.status_code, response.data) == (status, b"")
+    assert stack.command == command
+
+
+def test_stop_all_stops_each_running_run_and_forgives_those_that_ended(stack: Stack) -> None:
+    stack.add_dag("a")
+    for run_id, status in (("1", "running"), ("2", "running"), ("3", "running"), ("4", "queued")):
+        stack.add_run("a", run_id, status)
+    replies = {"1": recorded(), "2": refused("not_running"), "3": refused("forbidden", "not yours")}
+    stack.answer = lambda command: replies[command.dag_run_id]  # type: ignore[attr-defined]
+
+    response = stack.api("POST", "/dags/a/stop-all")
+
+    assert (response.status_code, response.get_json()) == (200, {"errors": ["3: not yours"]})
+    assert {command.dag_run_id for _, command in stack.seen if isinstance(command, StopRun)} == {"1", "2", "3"}
+    assert stack.api("POST", "/dags/none/stop-all").status_code == 404
+
+
+# -- what comes back ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "expected"),
+    [
+        ("POST", "/dags", {"name": "a"}, ("already_exists", 409)),
+        ("POST", "/dags/a/start", {}, ("already_running", 409)),
+        ("POST", "/dags/a/start", {}, ("not_found", 404)),
+        ("POST", "/dags/a/enqueue", {}, ("max_run_reached", 409)),
+        ("POST", "/dags/a/rename", {"newFileName": "b"}, ("already_running", 400)),
+        ("PUT", "/dags/a/spec", {"spec": ""}, ("not_found", 404)),
+        ("POST", "/dag-runs/a/r/stop", None, ("not_running", 400)),
+        ("POST", "/dag-runs/a/r/retry", {}, ("already_running", 400)),
+        ("GET", "/dag-runs/a/r/dequeue", None, ("bad_request", 400)),
+    ],
+)
+def test_a_refusal_comes_back_as_it_is(
+    stack: Stack, method: str, path: str, body: Any, expected: tuple[str, int]
+) -> None:
+    code, status = expected
+    stack.answer = lambda _: refused(code, "because")
+
+    response = stack.api(method, path, json=body)
+
+    assert (response.status_code, response.get_json()) == (status, {"code": code, "message": "because"})
+
+
+def test_without_an_answer_in_time_the_command_is_accepted(tmp_path: Path) -> None:
+    with open_stack(tmp_path, reply_timeout_s=0.05) as stack:
+        stack.answer = lambda _: None
+
+        start = stack.api("POST", "/dags/a/start", json={"dagRunId": "r"}, headers={"Idempotency-Key": "key-1"})
+        stop = stack.api("POST", "/dag-runs/a/r/stop")
+
+        assert (start.status_code, start.get_json()) == (202, {"commandId": "key-1", "dagRunId": "r"})
+        assert stop.status_code == 202
+        assert set(stop.get_json()) == {"commandId"}
+
+
+def test_the_broker_away_is_a_503_at_once(stack: Stack) -> None:
+    stack.transport.close()
+
+    response = stack.api("POST", "/dags/a/start")
+
+    assert (response.status_code, response.get_json()["code"]) == (503, "service_unavailable")
+    assert response.headers["Retry-After"]
+    assert stack.api("GET", "/health").status_code == 503
+    assert stack.api("GET", "/dags").status_code == 200
+
+
+def test_the_idempotency_key_is_the_command_id_and_decides_the_run_id(stack: Stack) -> None:
+    stack.answer = answer_with_the_id
+    headers = {"Idempotency-Key": "order-17"}
+
+    first = stack.api("POST", "/dags/a/start", headers=headers).get_json()
+    second = stack.api("POST", "/dags/a/start", headers=headers).get_json()
+
+    assert first == second
+    assert [command_id for command_id, _ in stack.seen] == ["order-17", "order-17"]
+    assert stack.seen[0][1] == stack.seen[1][1]
+
+
+@pytest.mark.parametrize("key", ["a b", "x" * 201, "ä"])
+def test_a_key_that_cannot_be_one_is_refused(stack: Stack, key: str) -> None:
+    response = stack.api("POST", "/dags/a/start", headers={"Idempotency-Key": key})
+
+    assert (response.status_code, response.get_json()["code"]) == (400, "bad_request")
+    assert stack.seen == []
+
+
+def test_commands_of_many_requests_at_once_get_their_own_answers(stack: Stack) -> None:
+    stack.answer = answer_with_the_id
+    answers: dict[str, Any] = {}
+
+    def start(run_id: str) -> None:
+        client = stack.app.test_client()
+        answers[run_id] = client.post("/api/v2/dags/a/start", json={"dagRunId": run_id}).get_json()["dagRunId"]
+
+    threads = [threading.Thread(target=start, args=(f"r{number}",)) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert answers == {f"r{number}": f"r{number}" for number in range(20)}

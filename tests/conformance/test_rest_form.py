@@ -1,0 +1,183 @@
+"""The form of every answer: envelopes, empty bodies, headers, odd paths. REST contract sections 1 to 3."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.api.routes import OPERATIONS
+from tests.conformance.rest_stack import Stack, open_stack, recorded
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    with open_stack(tmp_path) as opened:
+        yield opened
+
+
+def assert_envelope(response: Any, status: int, code: str) -> str:
+    assert response.status_code == status, response.get_data(as_text=True)
+    assert response.mimetype == "application/json"
+    body = response.get_json()
+    assert set(body) <= {"code", "message", "details"}
+    assert body["code"] == code
+    assert body["message"]
+    return str(body["message"])
+
+
+@pytest.mark.parametrize("path", ["/nope", "", "/dags/a/nope", "/dag-runs/a/b/steps/c", "/dags//spec/x"])
+def test_an_unknown_route_is_a_404_in_the_envelope(stack: Stack, path: str) -> None:
+    assert_envelope(stack.api("GET", path), 404, "not_found")
+
+
+@pytest.mark.parametrize(("method", "path"), [("DELETE", "/dags"), ("PUT", "/health"), ("GET", "/dags/a/start")])
+def test_a_wrong_method_is_a_405_in_the_envelope(stack: Stack, method: str, path: str) -> None:
+    response = stack.api(method, path)
+
+    assert_envelope(response, 405, "bad_request")
+    assert response.headers["Allow"]
+
+
+def test_a_head_request_never_dequeues(stack: Stack) -> None:
+    response = stack.api("HEAD", "/dag-runs/a/b/dequeue")
+
+    assert response.status_code == 405
+    assert stack.seen == []
+
+
+@pytest.mark.parametrize("data", ["{", "[1]", '"x"', "{'a': 1}", '{"params": NaN}'])
+def test_malformed_json_is_a_400_whatever_its_content_type(stack: Stack, data: str) -> None:
+    for content_type in ("application/json", "text/plain", "application/x-www-form-urlencoded", None):
+        response = stack.api("POST", "/dags/a/start", data=data, content_type=content_type)
+        assert_envelope(response, 400, "bad_request")
+    assert stack.seen == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "field"),
+    [
+        ("POST", "/dags", {"name": 1}, "name"),
+        ("POST", "/dags", {}, "name"),
+        ("POST", "/dags", {"name": "../x"}, "name"),
+        ("POST", "/dags", {"name": "x" * 41}, "name"),
+        ("POST", "/dags", {"name": "search"}, "name"),
+        ("POST", "/dags/a/start", {"singleton": "yes"}, "singleton"),
+        ("POST", "/dags/a/start", {"params": 5}, "params"),
+        ("POST", "/dags/a/start", {"params": "a\u0000"}, "params"),
+        ("POST", "/dags/a/start", {"dagRunId": "a b"}, "dagRunId"),
+        ("POST", "/dags/a/start", {"dagRunId": "latest"}, "dagRunId"),
+        ("POST", "/dags/a/start", {"dagName": "a b"}, "dagName"),
+        ("POST", "/dags/a/enqueue", {"queue": "a/b"}, "queue"),
+        ("POST", "/dags/a/rename", {"newFileName": "a b"}, "newFileName"),
+        ("POST", "/dags/a/rename", {"newFileName": ""}, "newFileName"),
+        ("POST", "/dags/a/rename", {}, "newFileName"),
+        ("POST", "/dags/a/suspend", {"suspend": 1}, "suspend"),
+        ("PUT", "/dags/a/spec", {}, "spec"),
+        ("POST", "/dags/validate", {"spec": None}, "spec"),
+        ("PATCH", "/dag-runs/a/b/steps/c/status", {"status": "4"}, "status"),
+        ("PATCH", "/dag-runs/a/b/steps/c/status", {"status": 99}, "status"),
+        ("POST", "/dag-runs/a/b%20c/stop", None, "dagRunId"),
+        ("POST", "/dags/..%2Fx/start", None, "fileName"),
+        ("GET", "/dags/a%00b", None, "fileName"),
+        ("GET", "/dags?page=abc", None, "page"),
+        ("GET", "/dags?page=1&page=2", None, "page"),
+        ("GET", "/dags?perPage=-1", None, "perPage"),
+        ("GET", "/dag-runs?status=x", None, "status"),
+        ("GET", "/dag-runs?fromDate=yesterday", None, "fromDate"),
+        ("GET", "/dag-runs?name=%00", None, "name"),
+        ("GET", "/dags?remoteNode=zzz", None, "remoteNode"),
+    ],
+)
+def test_bad_input_is_a_400_that_names_the_field(
+    stack: Stack, method: str, path: str, body: dict[str, Any] | None, field: str
+) -> None:
+    message = assert_envelope(stack.api(method, path, json=body), 400, "bad_request")
+
+    assert field in message
+    assert stack.seen == []
+
+
+@pytest.mark.parametrize("node", ["", "local"])
+def test_the_local_node_is_this_one(stack: Stack, node: str) -> None:
+    assert stack.get(f"/dags?remoteNode={node}") == stack.get("/dags")
+
+
+def test_a_body_over_the_limit_is_a_413(stack: Stack) -> None:
+    data = json.dumps({"name": "a", "spec": "x" * (3 * 1024 * 1024)})
+
+    assert_envelope(stack.api("POST", "/dags", data=data), 413, "bad_request")
+
+
+@pytest.mark.parametrize("path", ["/dags/", "/dag-runs/", "/health/", "/dags/tags/"])
+def test_a_trailing_slash_changes_nothing(stack: Stack, path: str) -> None:
+    assert stack.api("GET", path).status_code == 200
+
+
+@pytest.mark.parametrize("operation", [each for each in OPERATIONS if each.method == "GET"], ids=lambda each: each.id)
+def test_no_get_on_nothing_is_a_500(stack: Stack, operation: Any) -> None:
+    path = operation.path
+    for name in ("fileName", "name", "dagRunId", "stepName"):
+        path = path.replace(f"{{{name}}}", "none")
+
+    response = stack.api("GET", path)
+
+    assert response.status_code in {200, 404}
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+def test_an_empty_answer_says_that_it_is_empty(stack: Stack) -> None:
+    response = stack.api("POST", "/dags/a/suspend", json={"suspend": True})
+
+    assert (response.status_code, response.headers["Content-Length"], response.data) == (200, "0", b"")
+
+
+def test_any_origin_may_ask(stack: Stack) -> None:
+    response = stack.api("GET", "/dags", headers={"Origin": "http://elsewhere"})
+    preflight = stack.api("OPTIONS", "/dags/a/start", headers={"Origin": "http://elsewhere"})
+
+    assert response.headers["Access-Control-Allow-Origin"] == "http://elsewhere"
+    assert response.headers["Access-Control-Allow-Credentials"] == "true"
+    assert preflight.status_code == 204
+    assert "PATCH" in preflight.headers["Access-Control-Allow-Methods"]
+    assert "Authorization" in preflight.headers["Access-Control-Allow-Headers"]
+    assert preflight.headers["Access-Control-Max-Age"] == "300"
+
+
+def test_a_bug_is_a_500_that_tells_nothing(stack: Stack, caplog: pytest.LogCaptureFixture) -> None:
+    stack.answer = lambda _: recorded(errors=5)
+
+    response = stack.api("PUT", "/dags/a/spec", json={"spec": "steps: []"}, headers={"X-Request-Id": "req-1"})
+
+    message = assert_envelope(response, 500, "internal_error")
+    assert "TypeError" not in message
+    assert response.headers["X-Request-Id"] == "req-1"
+    [record] = [each for each in caplog.records if each.message == "request.broken"]
+    assert record.__dict__["request_id"] == "req-1"
+
+
+def test_the_database_away_is_a_503(stack: Stack, tmp_path: Path) -> None:
+    stack.deps.reads._engine.dispose()
+    tmp_path.rename(tmp_path.with_name(f"{tmp_path.name}-gone"))
+
+    response = stack.api("GET", "/dags")
+
+    assert_envelope(response, 503, "service_unavailable")
+    assert response.headers["Retry-After"]
+    assert stack.api("GET", "/health").status_code == 503
+    assert stack.client.get("/readyz").status_code == 503
+    assert stack.client.get("/healthz").status_code == 200
+
+
+def test_every_operation_has_a_name_of_its_own() -> None:
+    ids = [operation.id for operation in OPERATIONS]
+
+    assert len(ids) == len(set(ids))
+
+
+def test_the_base_path_stands_before_everything(tmp_path: Path) -> None:
+    with open_stack(tmp_path, base_path="/dagu") as stack:
+        assert stack.client.get("/dagu/api/v2/health").status_code == 200
+        assert stack.client.get("/dagu/healthz").status_code == 200
+        assert b"/dagu/api/v2/health" in stack.client.get("/dagu/").data

@@ -1,0 +1,120 @@
+"""The application behind its two real servers: raw paths, limits, empty bodies, and a prompt end."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.api.server import EmbeddedServer
+from tests.conformance.rest_stack import Stack, open_stack
+from tests.harness.eventually import eventually, free_port
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    with open_stack(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def server(stack: Stack) -> Iterator[EmbeddedServer]:
+    running = EmbeddedServer(stack.app, "127.0.0.1", 0, threads=4)
+    running.start()
+    yield running
+    running.stop()
+
+
+def ask(port: int, method: str, path: str, body: str | None = None) -> tuple[int, dict[str, str], bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request(method, path, body)
+        response = connection.getresponse()
+        return response.status, dict(response.headers), response.read()
+    finally:
+        connection.close()
+
+
+def test_waitress_serves_names_with_slashes_and_empty_bodies(stack: Stack, server: EmbeddedServer) -> None:
+    status, headers, body = ask(server.port, "PATCH", "/api/v2/dag-runs/a/r/steps/x%2Fy/status", '{"status": 4}')
+
+    assert (status, headers["Content-Length"], body) == (200, "0", b"")
+    assert stack.command.step_name == "x/y"
+
+
+def test_waitress_lets_the_application_refuse_a_large_body(server: EmbeddedServer) -> None:
+    status, _, body = ask(server.port, "POST", "/api/v2/dags", json.dumps({"name": "a", "spec": "x" * 2_110_000}))
+
+    assert (status, json.loads(body)["code"]) == (413, "bad_request")
+
+
+def test_waitress_ends_at_once_though_clients_keep_their_connections(stack: Stack) -> None:
+    server = EmbeddedServer(stack.app, "127.0.0.1", 0)
+    server.start()
+    idle = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(4)]
+    assert ask(server.port, "GET", "/healthz")[0] == 200
+
+    began = time.monotonic()
+    server.stop()
+
+    assert time.monotonic() - began < 3
+    assert not any(thread.name == "api-server" for thread in threading.enumerate())
+    for connection in idle:
+        connection.close()
+
+
+def test_a_port_that_is_taken_is_told_at_once(stack: Stack, server: EmbeddedServer) -> None:
+    with pytest.raises(OSError, match="[Aa]ddress already in use"):
+        EmbeddedServer(stack.app, "127.0.0.1", server.port)
+
+
+GUNICORN = """
+    import sys
+    from pathlib import Path
+    from services.api.main import run_api
+    from shared.store.engine import open_engine
+    from shared.store.reads import Reads
+    from shared.transport.embedded import EmbeddedTransport
+
+    run_api(
+        host="127.0.0.1",
+        port=int(sys.argv[1]),
+        open_transport=lambda: EmbeddedTransport(None),
+        open_reads=lambda: Reads(open_engine(sys.argv[2], read_only=True)),
+        version="1",
+        threads=4,
+    )
+"""
+
+
+def test_gunicorn_serves_the_same_and_ends_when_told(stack: Stack, tmp_path: Path) -> None:
+    stack.add_dag("a")
+    port = free_port()
+    argv = [sys.executable, "-c", textwrap.dedent(GUNICORN), str(port), f"sqlite:///{tmp_path / 'dagway.db'}"]
+    process = os.posix_spawn(sys.executable, argv, os.environ)
+    try:
+
+        def healthy() -> bool:
+            try:
+                return ask(port, "GET", "/api/v2/health")[0] == 200
+            except ConnectionError:
+                return False
+
+        eventually(healthy, timeout_s=20)
+        assert json.loads(ask(port, "GET", "/api/v2/dags/a.yaml")[2])["dag"]["name"] == "a"
+        status, _, body = ask(port, "GET", "/api/v2/dag-runs/a/r/steps/x%2Fy/log")
+        assert (status, json.loads(body)["code"]) == (404, "not_found")
+    finally:
+        os.kill(process, signal.SIGTERM)
+        began = time.monotonic()
+        _, code = os.waitpid(process, 0)
+    assert code == 0
+    assert time.monotonic() - began < 8
