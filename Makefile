@@ -52,7 +52,7 @@ test: setup ## run all tests; installs RabbitMQ and Postgres if they are missing
 unit: setup ## run only the tests that need no server
 	@$(BIN)/python -m pytest tests/unit tests/test_architecture.py $(ARGS)
 
-check: setup ## lint, format, types, architecture, dead code, dependencies; stops at none, fails if any fails
+check: setup ## lint, format, types, architecture, dead code, dependencies
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check
 
 bench: setup ## time the hops of a run and the throughput, on both footings
