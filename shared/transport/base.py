@@ -7,7 +7,8 @@ Promised by every implementation (``tests/conformance/test_transport.py`` holds 
   could ever receive it), ``BrokerUnavailable`` (nothing was accepted: away, or blocking publishers)
   or ``PublishUnconfirmed`` (nobody knows). A send never hangs and never buffers across a reconnect.
 * Delivery is **at least once**. A message that was delivered before and came back (its consumer
-  died, or gave it back) has ``redelivered`` set. After ``DELIVERY_LIMIT`` returns it is dead.
+  died, or gave it back) has ``redelivered`` set. On a SAFE route it is dead after
+  ``DELIVERY_LIMIT`` returns; RabbitMQ does not count returns on the other kinds.
 * **Dead letters** keep the message and the reason, and can be listed and sent again.
 * No order is promised after a redelivery, no delays and no priorities are offered: those are rows.
 * Consumers reconnect by themselves; a delivery of a former connection is settled silently.
@@ -126,11 +127,14 @@ class Consumer(Protocol):
         """Return up to ``limit`` deliveries, waiting at most ``timeout_s`` for the first."""
 
     def pause(self) -> None:
-        """Stop deliveries. With ``prefetch=1`` none arrives on a route whose delivery is unsettled,
-        even after that delivery is settled; what was under way already is still returned by ``take``."""
+        """Stop deliveries; what was under way already is still returned by ``take``.
+
+        With ``prefetch=1`` none arrives on a route whose delivery is unsettled, even after that
+        delivery is settled.
+        """
 
     def resume(self) -> None:
-        """Let deliveries come again."""
+        """Let deliveries come again: on a route with unsettled deliveries, once those are settled."""
 
     def add_route(self, route: Route) -> None:
         """Declare ``route`` and consume from it too."""

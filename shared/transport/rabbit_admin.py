@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, TypeVar
 
-import pika  # type: ignore[import-untyped]
+import pika
 
 from shared.errors import BrokerUnavailable, ConfigInvalid, DagwayError
 from shared.transport.base import DeadLetter, Durability, Route

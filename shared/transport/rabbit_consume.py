@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pika.spec import Basic  # type: ignore[import-untyped]
+from pika.spec import Basic
 
 from shared.transport.base import Delivery, Route
 from shared.transport.rabbit_link import HEARTBEAT_S, Link
@@ -79,6 +79,10 @@ class RabbitDelivery:
     def reply(self, body: bytes) -> None:
         if self._properties.reply_to:
             self._subscription.settlement.reply(self._properties.reply_to, self._properties.correlation_id or "", body)
+
+    def of(self, channel: Any) -> bool:
+        """Whether ``channel`` delivered it."""
+        return self._channel is channel
 
     def _first(self) -> bool:
         try:
@@ -190,6 +194,7 @@ class _Subscription:
             return
         closing = self._closed is not None
         self.down()
+        self._consumer.void(channel)
         if not closing and channel.connection.is_open:
             _log.warning("consumer.interrupted", extra={"route": self.route.name, "why": str(reason)})
             self.link.later(_AT_ONCE_S if self.standing.is_set() else _RETRY_S, self.open)
@@ -210,7 +215,7 @@ class _Subscription:
         if not self._wanted and self._phase == "running":
             self._phase = "stopping"
             self.hearing_since = None
-            self._channel._send_method(Basic.Cancel(consumer_tag=_TAG))
+            self._channel._send_method(Basic.Cancel(consumer_tag=_TAG))  # noqa: SLF001 - see the module
         elif self._wanted and self._phase == "unknown to pika":
             # The first start tells pika whom to call; later ones need not, and must not wait in its
             # queue of calls where an acknowledgement would overtake them.
@@ -219,7 +224,8 @@ class _Subscription:
         elif self._wanted and self._phase == "idle" and not self._unsettled:
             self._phase = "running"
             self.hearing_since = time.monotonic()
-            self._channel._send_method(Basic.Consume(queue=self.route.name, consumer_tag=_TAG, nowait=True))
+            again = Basic.Consume(queue=self.route.name, consumer_tag=_TAG, nowait=True)
+            self._channel._send_method(again)  # noqa: SLF001 - see the module
 
     def _flush(self) -> None:
         self._flushing = False
@@ -324,6 +330,11 @@ class RabbitConsumer:
             if not self._closed:
                 self._buffer.append(delivery)
                 self._arrival.notify()
+
+    def void(self, channel: Any) -> None:
+        """Drop what a closed channel delivered and nobody took: it comes again; on the link's thread."""
+        with self._arrival:
+            self._buffer = deque(delivery for delivery in self._buffer if not delivery.of(channel))
 
     def up(self) -> None:
         """Consume again after a reconnect; on the link's thread."""

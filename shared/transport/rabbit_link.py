@@ -20,8 +20,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-import pika  # type: ignore[import-untyped]
-from pika.adapters.select_connection import IOLoop  # type: ignore[import-untyped]
+import pika
+from pika.adapters.select_connection import IOLoop
 
 from shared.errors import BrokerUnavailable, ConfigInvalid
 
@@ -208,7 +208,8 @@ class Link:
             _log.warning("broker.lost", extra={"link": self._name, "why": str(self.reason)})
         ceiling = min(_MAX_RETRY_S, _FIRST_RETRY_S * 2**self._failures)
         self._failures = min(self._failures + 1, 10)
-        self._loop.call_later(random.uniform(_FIRST_RETRY_S / 2, ceiling), self._connect)
+        delay_s = random.uniform(_FIRST_RETRY_S / 2, ceiling)  # noqa: S311 - jitter, not a secret
+        self._loop.call_later(delay_s, self._connect)
 
     def _begin_close(self) -> None:
         self._closing = True

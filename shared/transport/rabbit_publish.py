@@ -10,14 +10,13 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any, TypeVar
 
-import pika  # type: ignore[import-untyped]
-from pika.spec import Basic  # type: ignore[import-untyped]
+import pika
+from pika.spec import Basic
 
 from shared.errors import BrokerUnavailable, DagwayError, PublishUnconfirmed, Unroutable
 from shared.transport.base import Durability, Outgoing
@@ -54,6 +53,10 @@ def fail(future: "Future[T]", error: DagwayError) -> None:
         future.set_exception(error)
     except InvalidStateError:
         return
+
+
+def _ignore(_frame: object) -> None:
+    """Take an answer that says nothing new: a refusal closes the channel instead."""
 
 
 @dataclass(slots=True)
@@ -185,12 +188,11 @@ class Publisher:
         self._tag = 0
         channel.add_on_close_callback(self._channel_closed)
         channel.add_on_return_callback(self._on_return)
-        ignore: Callable[[Any], None] = lambda _frame: None
-        channel.exchange_declare(DEAD_EXCHANGE, "fanout", durable=True, callback=ignore)
-        channel.queue_declare(DEAD_QUEUE, durable=True, arguments=DEAD_ARGUMENTS, callback=ignore)
-        channel.queue_bind(DEAD_QUEUE, DEAD_EXCHANGE, callback=ignore)
-        channel.exchange_declare(CONTROL_EXCHANGE, "topic", durable=True, callback=ignore)
-        channel.basic_consume(_REPLY_TO, self._on_reply, auto_ack=True, callback=ignore)
+        channel.exchange_declare(DEAD_EXCHANGE, "fanout", durable=True, callback=_ignore)
+        channel.queue_declare(DEAD_QUEUE, durable=True, arguments=DEAD_ARGUMENTS, callback=_ignore)
+        channel.queue_bind(DEAD_QUEUE, DEAD_EXCHANGE, callback=_ignore)
+        channel.exchange_declare(CONTROL_EXCHANGE, "topic", durable=True, callback=_ignore)
+        channel.basic_consume(_REPLY_TO, self._on_reply, auto_ack=True, callback=_ignore)
         channel.confirm_delivery(self._on_confirm, callback=self._set_ready)
 
     def _set_up_loose(self, channel: Any) -> None:

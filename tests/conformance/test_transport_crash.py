@@ -1,0 +1,103 @@
+"""The embedded transport's journal across a SIGKILL: what was accepted comes back, marked as such."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shared.errors import BrokerUnavailable, ConfigInvalid
+from shared.transport.base import COMMANDS, DELIVERY_LIMIT, EVENTS, HEARTBEATS, Outgoing
+from shared.transport.embedded import EmbeddedTransport
+from shared.transport.open import open_transport
+
+_CHILD = """
+import sys
+from pathlib import Path
+from shared.transport.base import COMMANDS, EVENTS, HEARTBEATS, Outgoing
+from shared.transport.embedded import EmbeddedTransport
+
+transport = EmbeddedTransport(Path(sys.argv[1]))
+consumer = transport.consume([COMMANDS, EVENTS, HEARTBEATS], prefetch=1)
+for future in [transport.send(Outgoing(EVENTS, str(n).encode(), str(n))) for n in range(100)]:
+    future.result()
+transport.send(Outgoing(HEARTBEATS, b"beat", "beat")).result()
+delivered = consumer.take(1, 5)[0]
+print("accepted", flush=True)
+sys.stdin.read()
+"""
+
+
+def killed_after_accepting(journal: Path) -> None:
+    argv = [sys.executable, "-c", _CHILD, str(journal)]
+    child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"accepted\n"
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+
+
+def test_what_was_accepted_survives_a_kill_and_is_marked_redelivered(tmp_path: Path) -> None:
+    killed_after_accepting(tmp_path / "journal")
+
+    transport = EmbeddedTransport(tmp_path / "journal")
+    consumer = transport.consume([COMMANDS, EVENTS, HEARTBEATS], prefetch=1000)
+    back = consumer.take(1000, 1)
+
+    assert sorted(int(delivery.body) for delivery in back) == list(range(100))
+    assert all(delivery.redelivered for delivery in back)
+    transport.close()
+
+
+def test_an_orderly_end_marks_only_what_was_delivered(tmp_path: Path) -> None:
+    first = EmbeddedTransport(tmp_path / "journal")
+    consumer = first.consume([EVENTS], prefetch=1)
+    for body in (b"1", b"2"):
+        first.send(Outgoing(EVENTS, body, "id")).result(5)
+    consumer.take(1, 5)
+    first.close()
+
+    second = EmbeddedTransport(tmp_path / "journal")
+    back = second.consume([EVENTS], prefetch=10).take(10, 5)
+
+    assert [(delivery.body, delivery.redelivered) for delivery in back] == [(b"1", True), (b"2", False)]
+    second.close()
+
+
+def test_a_message_that_kills_each_time_it_is_delivered_ends_as_a_dead_letter(tmp_path: Path) -> None:
+    transport = EmbeddedTransport(tmp_path / "journal")
+    consumer = transport.consume([EVENTS], prefetch=1)
+    transport.send(Outgoing(EVENTS, b"poison", "id")).result(5)
+    for _ in range(DELIVERY_LIMIT):
+        consumer.take(1, 5)[0].retry()
+    assert len(consumer.take(1, 5)) == 1
+    transport.close()
+
+    again = EmbeddedTransport(tmp_path / "journal")
+
+    assert [letter.body for letter in again.dead_letters(10)] == [b"poison"]
+    assert again.consume([EVENTS], prefetch=1).take(1, 0) == []
+    again.close()
+
+
+def test_a_journal_in_use_is_refused(tmp_path: Path) -> None:
+    first = EmbeddedTransport(tmp_path / "journal")
+
+    with pytest.raises(BrokerUnavailable, match="locked"):
+        EmbeddedTransport(tmp_path / "journal")
+
+    first.close()
+
+
+@pytest.mark.parametrize("url", ["", "http://localhost", "amqp://host:notaport/"])
+def test_a_url_that_means_nothing_is_refused(url: str) -> None:
+    with pytest.raises(ConfigInvalid):
+        open_transport(url, name="x")
+
+
+def test_an_embedded_url_may_name_its_journal(tmp_path: Path) -> None:
+    transport = open_transport(f"embedded:{tmp_path}/own.sqlite3", name="x")
+
+    assert (tmp_path / "own.sqlite3").exists()
+    transport.close()

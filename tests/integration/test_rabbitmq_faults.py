@@ -1,0 +1,283 @@
+"""RabbitMQ breaking under the transport: sends fail at once, consumers come back, nothing accepted is lost."""
+
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, wait
+from contextlib import contextmanager
+
+import pytest
+
+from shared.errors import BrokerUnavailable, PublishUnconfirmed
+from shared.ids import new_token
+from shared.transport.base import Consumer, Delivery, Durability, Outgoing, Route, Transport
+from shared.transport.rabbitmq import RabbitTransport
+from tests.harness.eventually import eventually
+from tests.harness.servers import RabbitServer
+
+QUICK_S = 2.0
+"""A send must have failed by then, whatever is wrong with the broker."""
+
+
+@pytest.fixture
+def transport(amqp_url: str) -> Iterator[RabbitTransport]:
+    transport = RabbitTransport(amqp_url, name="faults")
+    yield transport
+    transport.close()
+
+
+@pytest.fixture
+def route() -> Route:
+    return Route(f"test.{new_token()[:8]}", Durability.SAFE)
+
+
+def send(transport: Transport, route: Route, body: bytes) -> "Future[None]":
+    return transport.send(Outgoing(route, body, body.decode()))
+
+
+def take_one(consumer: Consumer) -> Delivery:
+    return eventually(lambda: _first(consumer), timeout_s=20)
+
+
+def _first(consumer: Consumer) -> Delivery:
+    taken = consumer.take(1, 0.1)
+    assert taken, "nothing arrived"
+    return taken[0]
+
+
+@contextmanager
+def broker_setting(server: RabbitServer, change: str, restore: str) -> Iterator[None]:
+    server.ctl("eval", change)
+    try:
+        yield
+    finally:
+        server.ctl("eval", restore)
+
+
+def test_sends_fail_at_once_while_the_broker_is_away_and_work_again_after(
+    rabbit_server: RabbitServer, transport: RabbitTransport, route: Route
+) -> None:
+    consumer = transport.consume([route], prefetch=10)
+    send(transport, route, b"before").result(5)
+    assert take_one(consumer).body == b"before"  # never settled: it must come back
+
+    rabbit_server.stop()
+    eventually(lambda: not transport.healthy)
+    began = time.monotonic()
+    error = send(transport, route, b"lost").exception(QUICK_S)
+    took_s = time.monotonic() - began
+    assert isinstance(error, BrokerUnavailable)
+    assert not isinstance(error, PublishUnconfirmed)
+    assert took_s < 0.1
+    assert consumer.connected_for_s == 0
+    with pytest.raises(BrokerUnavailable):
+        transport.declare([route])
+    with pytest.raises(BrokerUnavailable):
+        transport.dead_letters(1)
+
+    rabbit_server.start()
+    eventually(lambda: transport.healthy, timeout_s=20)
+    again = take_one(consumer)
+    assert (again.body, again.redelivered) == (b"before", True)
+    again.ack()
+    send(transport, route, b"after").result(5)
+    assert take_one(consumer).body == b"after"
+    assert consumer.connected_for_s > 0
+
+
+def test_a_transport_opened_without_a_broker_works_once_there_is_one(
+    rabbit_server: RabbitServer, amqp_url: str, route: Route
+) -> None:
+    rabbit_server.stop()
+    transport = RabbitTransport(amqp_url, name="early")
+    try:
+        heard: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        consumer = transport.consume([route], prefetch=1)
+        transport.listen(["t"], lambda _topic, body: heard.put(body))
+        assert not transport.healthy
+
+        rabbit_server.start()
+        eventually(lambda: consumer.connected_for_s > 0, timeout_s=20)
+        eventually(lambda: transport.healthy, timeout_s=20)
+
+        send(transport, route, b"x").result(5)
+        assert take_one(consumer).body == b"x"
+        eventually(lambda: _broadcast_heard(transport, heard))
+    finally:
+        transport.close()
+
+
+def _broadcast_heard(transport: Transport, heard: "queue.SimpleQueue[bytes]") -> bool:
+    transport.broadcast("t", b"hello")
+    return not heard.empty()
+
+
+def test_nothing_accepted_is_lost_when_the_broker_is_killed_under_load(
+    rabbit_server: RabbitServer, transport: RabbitTransport, route: Route
+) -> None:
+    consumer = transport.consume([route], prefetch=100)
+    accepted: set[bytes] = set()
+    wrong: list[BaseException] = []
+    slowest_s = 0.0
+    stop, outage = threading.Event(), threading.Event()
+
+    def sender(name: int) -> None:
+        nonlocal slowest_s
+        number = 0
+        while not stop.is_set():
+            batch = [f"{name}/{number + offset}".encode() for offset in range(20)]
+            number += 20
+            began = time.monotonic()
+            futures = [send(transport, route, body) for body in batch]
+            wait(futures, 30)
+            slowest_s = max(slowest_s, time.monotonic() - began)
+            for body, future in zip(batch, futures, strict=True):
+                error = future.exception(0)
+                if error is None:
+                    accepted.add(body)
+                elif isinstance(error, BrokerUnavailable):
+                    outage.set()
+                else:
+                    wrong.append(error)
+            if outage.is_set() and not transport.healthy:
+                stop.wait(0.01)
+
+    threads = [threading.Thread(target=sender, args=(name,)) for name in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        eventually(lambda: len(accepted) > 300)
+        rabbit_server.kill()
+        eventually(outage.is_set)
+        before = len(accepted)
+        rabbit_server.start()
+        eventually(lambda: len(accepted) > before + 300, timeout_s=30)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+    received: set[bytes] = set()
+
+    def drained() -> bool:
+        for delivery in consumer.take(500, 0.1):
+            received.add(delivery.body)
+            delivery.ack()
+        return accepted <= received
+
+    eventually(drained, timeout_s=30)
+    assert wrong == []
+    assert slowest_s < 12
+
+
+def test_a_blocking_broker_makes_sends_fail_soon_and_heals(
+    rabbit_server: RabbitServer, transport: RabbitTransport, route: Route
+) -> None:
+    consumer = transport.consume([route], prefetch=10)
+    send(transport, route, b"before").result(5)
+    rabbit_server.ctl("set_vm_memory_high_watermark", "absolute", "1")
+    try:
+        failures = eventually(lambda: _failed(transport, route), timeout_s=10)
+        assert isinstance(failures, BrokerUnavailable)
+        assert not transport.healthy
+        began = time.monotonic()
+        error = send(transport, route, b"refused").exception(QUICK_S)
+        assert isinstance(error, BrokerUnavailable)
+        assert not isinstance(error, PublishUnconfirmed)
+        assert time.monotonic() - began < 0.1
+        take_one(consumer).ack()  # consuming goes on
+    finally:
+        rabbit_server.ctl("set_vm_memory_high_watermark", "0.6")
+    eventually(lambda: transport.healthy)
+    send(transport, route, b"after").result(5)
+
+
+def _failed(transport: Transport, route: Route) -> BaseException:
+    error = send(transport, route, b"probe").exception(QUICK_S)
+    assert error is not None
+    return error
+
+
+def test_a_consumer_hears_again_after_the_broker_closed_its_channel(
+    rabbit_server: RabbitServer, transport: RabbitTransport, route: Route
+) -> None:
+    setting = (
+        "[application:set_env(rabbit, Key, Value) || "
+        "{{Key, Value}} <- [{{channel_tick_interval, {}}}, {{consumer_timeout, {}}}]]."
+    )
+    with broker_setting(rabbit_server, setting.format(300, 1_500), setting.format(60_000, 1_800_000)):
+        consumer = transport.consume([route], prefetch=1)
+        send(transport, route, b"held too long").result(5)
+        held = take_one(consumer)
+
+        again = take_one(consumer)
+        held.ack()  # of a channel that is gone: does nothing
+        again.ack()
+
+    assert (again.body, again.redelivered) == (b"held too long", True)
+    send(transport, route, b"next").result(5)
+    assert take_one(consumer).body == b"next"
+
+
+def test_a_consumer_hears_again_after_its_queue_was_deleted(
+    rabbit_server: RabbitServer, transport: RabbitTransport, amqp_url: str, route: Route
+) -> None:
+    consumer = transport.consume([route], prefetch=1)
+
+    rabbit_server.ctl("delete_queue", "--vhost", amqp_url.rsplit("/", 1)[1], route.name)
+
+    eventually(lambda: send(transport, route, b"x").exception(5) is None)
+    assert take_one(consumer).body == b"x"
+
+
+def test_a_paused_consumer_stays_paused_across_a_reconnect(
+    rabbit_server: RabbitServer, transport: RabbitTransport, route: Route
+) -> None:
+    consumer = transport.consume([route], prefetch=1)
+    consumer.pause()
+    send(transport, route, b"x").result(5)
+
+    rabbit_server.ctl("close_all_connections", "--global", "test")
+    eventually(lambda: send(transport, route, b"y").exception(5) is None)
+
+    assert consumer.take(1, 0.5) == []
+    consumer.resume()
+    first = take_one(consumer)
+    assert (first.body, first.redelivered) == (b"x", False)
+
+
+def test_a_question_whose_connection_is_lost_is_not_awaited_for_ever(
+    rabbit_server: RabbitServer, transport: RabbitTransport, route: Route
+) -> None:
+    transport.declare([route])
+    accepted, answered = transport.request(Outgoing(route, b"question", "1"))
+    accepted.result(5)
+
+    rabbit_server.ctl("close_all_connections", "--global", "test")
+
+    assert isinstance(answered.exception(5), BrokerUnavailable)
+
+
+def test_a_dead_letter_waits_unsettled_until_its_copy_is_safe(
+    rabbit_server: RabbitServer, transport: RabbitTransport, route: Route
+) -> None:
+    consumer = transport.consume([route], prefetch=1)
+    send(transport, route, b"bad").result(5)
+    delivery = take_one(consumer)
+    rabbit_server.ctl("set_vm_memory_high_watermark", "absolute", "1")
+    try:
+        eventually(lambda: _failed(transport, route), timeout_s=10)
+
+        delivery.dead_letter("unreadable")
+    finally:
+        rabbit_server.ctl("set_vm_memory_high_watermark", "0.6")
+
+    letters = eventually(lambda: _letters(transport), timeout_s=15)
+    assert letters == ["unreadable"]
+
+
+def _letters(transport: Transport) -> list[str]:
+    reasons = [letter.reason for letter in transport.dead_letters(10)]
+    assert reasons
+    return reasons
