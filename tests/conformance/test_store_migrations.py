@@ -9,7 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, func, inspect, select
+from sqlalchemy import Connection, Engine, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
 from shared.errors import ConfigInvalid
@@ -57,11 +57,11 @@ def upgrade():
 """
 
 
-def _scripts_with(tmp_path: Path, text: str) -> Path:
+def _scripts_with(tmp_path: Path, revision: str) -> Path:
     """Return a copy of the migrations with one more behind the last."""
     scripts = tmp_path / "100% migrations"
     shutil.copytree(SCRIPTS, scripts)
-    (scripts / "versions" / "r9999_more.py").write_text(text.format(head=HEAD))
+    (scripts / "versions" / "r9999_more.py").write_text(revision.format(head=HEAD))
     return scripts
 
 
@@ -153,7 +153,7 @@ def test_require_head_tells_what_to_do(empty_url: str) -> None:
 @pytest.mark.parametrize(("found", "advice"), [("0001", "run dagway migrate"), ("9999", "run the dagway it was")])
 def test_require_head_names_both_revisions(engine: Engine, found: str, advice: str) -> None:
     with transaction(engine) as connection:
-        connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{found}'")
+        connection.execute(text("UPDATE alembic_version SET version_num = :found"), {"found": found})
 
     with pytest.raises(ConfigInvalid, match=f"at {found}, this program needs {HEAD}: {advice}"):
         require_head(engine)

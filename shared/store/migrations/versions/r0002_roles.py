@@ -26,13 +26,14 @@ def upgrade() -> None:
     owns_schema = connection.exec_driver_sql(
         "SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = current_schema()"
     ).scalar_one()
+    later = f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema}"
     statements = [
         f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO dagway_api, dagway_scheduler",
         f"GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO dagway_scheduler",
         f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO dagway_scheduler",
-        f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT ON TABLES TO dagway_api",
-        f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO dagway_scheduler",
-        f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT USAGE, SELECT ON SEQUENCES TO dagway_scheduler",
+        f"{later} GRANT SELECT ON TABLES TO dagway_api",
+        f"{later} GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO dagway_scheduler",
+        f"{later} GRANT USAGE, SELECT ON SEQUENCES TO dagway_scheduler",
         "REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM dagway_scheduler",
     ]
     if owns_schema:

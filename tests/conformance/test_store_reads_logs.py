@@ -1,0 +1,103 @@
+"""Reading logs by lines: every window is what splitting the whole text would give."""
+
+import random
+
+import pytest
+from sqlalchemy import Engine
+
+from shared.store.reads import LogWindow, Reads
+from tests.conformance.store_rows import add_chunk
+
+
+def _read(reads: Reads, offset: int = 0, limit: int = 1000) -> tuple[bytes, ...]:
+    return reads.log_lines("r", 0, "stdout", offset=offset, limit=limit).lines
+
+
+def test_no_log_has_no_lines(reads: Reads) -> None:
+    assert reads.log_total("r", 0, "stdout") == 0
+    assert reads.log_lines("r", 0, "stdout", limit=10) == LogWindow((), 0, 0)
+    assert reads.log_tail("r", 0, "stdout", limit=10) == LogWindow((), 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "lines"),
+    [
+        ([b"a\nb\n"], [b"a", b"b"]),
+        ([b"a\nb"], [b"a", b"b"]),
+        ([b"a", b"b", b"c\nd"], [b"abc", b"d"]),
+        ([b"a\n", b"\n", b"\n"], [b"a", b"", b""]),
+        ([b"\n"], [b""]),
+        ([b""], []),
+        ([b"a\n", b""], [b"a"]),
+        ([b"", b"a", b"", b"\nb"], [b"a", b"b"]),
+        ([b"\xff\xfe\n\x00"], [b"\xff\xfe", b"\x00"]),
+        ([b"a\r\nb\r\n"], [b"a\r", b"b\r"]),
+    ],
+)
+def test_lines_are_put_together_over_chunks(
+    engine: Engine, reads: Reads, chunks: list[bytes], lines: list[bytes]
+) -> None:
+    for seq, data in enumerate(chunks):
+        add_chunk(engine, seq, data)
+
+    assert _read(reads) == tuple(lines)
+    assert reads.log_total("r", 0, "stdout") == len(lines)
+
+
+def test_every_window_is_what_the_whole_text_would_give(engine: Engine, reads: Reads) -> None:
+    dice = random.Random(7)
+    expected: list[bytes] = []
+    for number, token in ((1, "zz"), (2, "aa"), (3, "mm")):
+        text = b"".join(dice.choice([b"\n", b"x", b"yy", b"\n\n"]) for _ in range(40))
+        expected += text.removesuffix(b"\n").split(b"\n")
+        begin = seq = 0
+        while begin < len(text):
+            end = begin + dice.randint(1, 9)
+            add_chunk(engine, seq, text[begin:end], token=token, number=number, offset=begin)
+            begin, seq = end, seq + 1
+
+    total = len(expected)
+    for offset in range(total + 2):
+        for limit in (1, 2, 7, total):
+            window = reads.log_lines("r", 0, "stdout", offset=offset, limit=limit)
+            assert window == LogWindow(tuple(expected[offset : offset + limit]), offset, total)
+    for limit in (1, 5, total, total + 5):
+        tail = reads.log_tail("r", 0, "stdout", limit=limit)
+        assert tail == LogWindow(tuple(expected[-limit:]), max(total - limit, 0), total)
+
+
+def test_retries_follow_each_other_and_each_begins_a_line(engine: Engine, reads: Reads) -> None:
+    add_chunk(engine, 0, b"second try\n", token="b", number=2)
+    add_chunk(engine, 0, b"first try, cut off", token="z", number=1)
+
+    assert _read(reads) == (b"first try, cut off", b"second try")
+
+
+def test_only_the_latest_attempt_of_the_run_that_wrote_is_shown(engine: Engine, reads: Reads) -> None:
+    add_chunk(engine, 0, b"old\n", token="a", run_attempt=1)
+    add_chunk(engine, 0, b"old err\n", token="a", run_attempt=1, stream="stderr")
+    add_chunk(engine, 0, b"new\n", token="b", run_attempt=2)
+
+    assert _read(reads) == (b"new",)
+    assert reads.log_total("r", 0, "stderr") == 0
+
+
+def test_other_nodes_runs_and_streams_are_left_out(engine: Engine, reads: Reads) -> None:
+    add_chunk(engine, 0, b"mine\n")
+    add_chunk(engine, 0, b"err\n", stream="stderr")
+    add_chunk(engine, 0, b"other node\n", token="n", node=1)
+    add_chunk(engine, 0, b"other run\n", token="o", run_key="r2")
+
+    assert _read(reads) == (b"mine",)
+    assert reads.log_lines("r", 0, "stderr", limit=9).lines == (b"err",)
+    assert reads.log_lines("r", 1, "stdout", limit=9).lines == (b"other node",)
+
+
+def test_a_window_fetches_only_the_chunks_that_hold_it(engine: Engine, reads: Reads) -> None:
+    for seq in range(50):
+        held = b"".join(b"line %d\n" % (seq * 10 + line) for line in range(10))
+        add_chunk(engine, seq, held if seq in {24, 25} else b"not to be read\n", lines=10)
+
+    window = reads.log_lines("r", 0, "stdout", offset=248, limit=4)
+
+    assert window == LogWindow((b"line 248", b"line 249", b"line 250", b"line 251"), 248, 500)

@@ -1,0 +1,169 @@
+"""What the gateway reads of dags and of the system as a whole."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from shared.status import AttemptState, RunStatus
+from shared.store import tables as t
+from shared.store.reads import Command, Dag, Reads, RunName, Service
+from tests.conformance.store_rows import NOW, add, add_dag, add_node, add_run, after
+
+
+def test_a_dag_comes_with_its_text(engine: Engine, reads: Reads) -> None:
+    add_dag(engine, "etl", spec="steps: [ä]", dag_name="Etl", tags=["x"], errors=["line 3: no"], summary={"group": "g"})
+
+    assert reads.dag("etl") == Dag(
+        file_name="etl",
+        dag_name="Etl",
+        version=1,
+        summary={"group": "g"},
+        tags=("x",),
+        errors=("line 3: no",),
+        suspended=False,
+        spec_hash="hash of steps: [ä]",
+        created_at=NOW,
+        updated_at=NOW,
+        spec="steps: [ä]",
+    )
+    assert reads.dag("Etl") is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "names", "total"),
+    [
+        ({}, ["a-first", "B-second", "c_third", "d-fourth"], 4),
+        ({"order": "desc"}, ["d-fourth", "c_third", "B-second", "a-first"], 4),
+        ({"page": 2, "per_page": 3}, ["d-fourth"], 4),
+        ({"page": 9, "per_page": 3}, [], 4),
+        ({"name": "b-SEC"}, ["B-second"], 1),
+        ({"name": "_"}, ["c_third"], 1),
+        ({"name": "%"}, [], 0),
+        ({"tag": "NIGHTLY"}, ["B-second", "d-fourth"], 2),
+        ({"tag": "night"}, [], 0),
+        ({"tag": "nightly", "name": "fourth"}, ["d-fourth"], 1),
+    ],
+)
+def test_a_page_of_dags(engine: Engine, reads: Reads, asked: dict[str, Any], names: list[str], total: int) -> None:
+    add_dag(engine, "d-fourth", tags=["nightly", "x"])
+    add_dag(engine, "a-first")
+    add_dag(engine, "c_third", tags=["x"])
+    add_dag(engine, "B-second", tags=["nightly"])
+
+    page = reads.dag_page(**asked)
+
+    assert ([dag.file_name for dag in page.dags], page.total) == (names, total)
+    if "page" not in asked:
+        assert reads.dags(**asked) == page.dags
+
+
+def test_dags_are_sorted_by_the_name_of_the_dag_then_of_the_file(engine: Engine, reads: Reads) -> None:
+    add_dag(engine, "f1", dag_name="zeta")
+    add_dag(engine, "f3", dag_name="Alpha")
+    add_dag(engine, "f2", dag_name="alpha")
+
+    assert [dag.file_name for dag in reads.dags()] == ["f2", "f3", "f1"]
+
+
+def test_tags_and_texts_of_all_dags(engine: Engine, reads: Reads) -> None:
+    add_dag(engine, "b", spec="b: 1", tags=["y", "x"])
+    add_dag(engine, "a", spec="a: 1", tags=["x"])
+
+    assert reads.tags() == ("x", "y")
+    assert [(dag.file_name, dag.spec) for dag in reads.dags_with_specs()] == [("a", "a: 1"), ("b", "b: 1")]
+    assert reads.specs(["hash of a: 1", "none", "hash of a: 1"]) == {"hash of a: 1": "a: 1"}
+    assert reads.specs([]) == {}
+
+
+def test_workers_come_with_the_attempts_they_hold(engine: Engine, reads: Reads) -> None:
+    for name in ("w2", "w1"):
+        add(
+            engine,
+            t.workers,
+            {
+                "worker_id": name, "incarnation": "i", "host": "h", "version": "1", "labels": {"gpu": "true"},
+                "slots": 4, "busy": 1, "state": "live", "started_at": NOW, "heartbeat_at": after(1),
+                "lease_until": after(11),
+            },
+        )  # fmt: skip
+    root = add_run(engine, "top", "r", status="running")
+    sub = add_run(engine, "mid", "s", status="running", root_key=root, parent_key=root)
+    held: dict[str, Any] = {"status": "running", "token_worker": "w1", "token_state": "running", "started_at": after(3)}
+    add_node(engine, sub, 0, "held", token="t1", dispatched_at=after(2), **held)
+    add_node(engine, root, 0, "on its way", token="t2", token_state="dispatched", dispatched_at=after(1))
+    add_node(engine, root, 1, "done", status="succeeded")
+
+    first, second = reads.workers()
+
+    assert (first.worker_id, first.labels, first.lease_until, second.tasks) == ("w1", {"gpu": "true"}, after(11), ())
+    [task] = first.tasks
+    assert (task.run, task.root, task.parent) == (RunName("mid", "s"), RunName("top", "r"), RunName("top", "r"))
+    assert (task.node_name, task.state, task.started_at) == ("held", AttemptState.RUNNING, after(3))
+    assert [(each.node_name, each.worker_id) for each in reads.open_tasks()] == [("on its way", None), ("held", "w1")]
+
+
+def test_services_heard_of_lately(engine: Engine, reads: Reads) -> None:
+    row = {"host": "h", "version": "1", "started_at": NOW}
+    add(
+        engine,
+        t.services,
+        row | {"kind": "scheduler", "instance_id": "b", "heartbeat_at": after(30)},
+        row | {"kind": "scheduler", "instance_id": "a", "heartbeat_at": after(31)},
+        row | {"kind": "scheduler", "instance_id": "gone", "heartbeat_at": after(29)},
+        row | {"kind": "coordinator", "instance_id": "c", "heartbeat_at": after(31)},
+    )
+
+    found = reads.services("scheduler", since=after(30))
+
+    assert [each.instance_id for each in found] == ["a", "b"]
+    assert found[0] == Service("scheduler", "a", "h", "1", NOW, after(31))
+
+
+def test_queues_list_what_runs_and_what_waits_in_the_order_of_admission(engine: Engine, reads: Reads) -> None:
+    add(engine, t.queues, {"name": "global", "kind": "global", "max_concurrency": 2})
+    add(engine, t.queues, {"name": "a", "kind": "global"})
+    for run_id, priority, second in (("late", 0, 3), ("early", 0, 1), ("urgent", 5, 9)):
+        add_run(engine, "etl", run_id, status="queued", queue="global", priority=priority, queued_at=after(second))
+    add_run(engine, "etl", "runs", status="running", queue="global", started_at=NOW)
+    add_run(engine, "etl", "sub", status="running", queue="global", root_key="etl/runs", parent_key="etl/runs")
+    add_run(engine, "solo", "x", status="running", queue="solo")
+    add_run(engine, "etl", "done", queue="global")
+
+    empty, busy, solo = reads.queues()
+
+    assert (empty.name, empty.running, empty.queued, empty.running_count) == ("a", (), (), 0)
+    assert (busy.kind, busy.max_concurrency, busy.running_count, busy.queued_count) == ("global", 2, 1, 3)
+    assert [run.dag_run_id for run in busy.running] == ["runs"]
+    assert [run.dag_run_id for run in busy.queued] == ["urgent", "early", "late"]
+    assert (solo.name, solo.kind, solo.max_concurrency, solo.running_count) == ("solo", "dag-based", None, 1)
+    cut = reads.queues(limit=1)[1]
+    assert ([run.dag_run_id for run in cut.queued], cut.queued_count) == (["urgent"], 3)
+
+
+def test_counts_for_metrics(engine: Engine, reads: Reads) -> None:
+    add_dag(engine, "etl")
+    add_run(engine, "etl", "1", status="running")
+    add_run(engine, "etl", "2", status="queued")
+    add_run(engine, "etl", "3", status="queued")
+    add_run(engine, "etl", "4", status="failed")
+    add_run(engine, "inline", "5")
+    add_run(engine, "etl", "sub", root_key="etl/1", parent_key="etl/1")
+
+    active = reads.active_counts()
+
+    assert (active.dags, active.running, active.queued) == (1, {"etl": 1}, {"etl": 2})
+    assert reads.run_totals() == {
+        ("etl", RunStatus.RUNNING): 1,
+        ("etl", RunStatus.QUEUED): 2,
+        ("etl", RunStatus.FAILED): 1,
+        ("inline", RunStatus.SUCCEEDED): 1,
+    }
+
+
+def test_the_fate_of_a_command(engine: Engine, reads: Reads) -> None:
+    row = {"command_id": "c", "type": "run.start", "body_hash": "h", "outcome": "done", "reply": {"n": [1]}, "at": NOW}
+    add(engine, t.inbox, row)
+
+    assert reads.command("c") == Command("c", "run.start", "h", "done", {"n": [1]}, NOW)
+    assert reads.command("none") is None

@@ -1,0 +1,188 @@
+"""What the gateway reads of runs and their history."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+
+from shared.errors import StoreUnavailable
+from shared.status import NodeStatus, RunStatus
+from shared.store import tables as t
+from shared.store.engine import open_engine
+from shared.store.reads import LATEST, Reads, Run, RunName, Transition
+from tests.conformance.store_rows import NOW, add, add_dag, add_node, add_run, after
+from tests.harness.eventually import free_port
+
+
+def _ids(runs: tuple[Run, ...]) -> list[str]:
+    return [run.dag_run_id for run in runs]
+
+
+def test_a_run_comes_with_nodes_and_the_text_it_was_made_from(engine: Engine, reads: Reads) -> None:
+    run_key = add_run(
+        engine, "etl", "r1", spec="steps: [a]", status="running", params=[["KEY", "värde"]], params_json='{"KEY":1}',
+        given="KEY=värde", queued_at=after(1), started_at=after(2), worker_id="w", file_name="etl-file",
+    )  # fmt: skip
+    add_node(engine, run_key, 1, "second")
+    add_node(engine, run_key, 0, "first", status="failed", exit_code=3, outputs={"OUT": "x"}, started_at=after(3))
+
+    run = reads.run("etl", "r1")
+
+    assert run is not None
+    assert (run.status, run.spec, run.params) == (RunStatus.RUNNING, "steps: [a]", (("KEY", "värde"),))
+    assert (run.root, run.root_key, run.parent) == (RunName("etl", "r1"), run_key, None)
+    assert (run.created_at, run.queued_at, run.started_at, run.finished_at) == (NOW, after(1), after(2), None)
+    assert (run.given, run.params_json, run.worker_id, run.file_name) == ("KEY=värde", '{"KEY":1}', "w", "etl-file")
+    assert run.nodes is not None
+    assert [(node.name, node.status, node.exit_code) for node in run.nodes] == [
+        ("first", NodeStatus.FAILED, 3),
+        ("second", NodeStatus.NOT_STARTED, None),
+    ]
+    assert (run.nodes[0].outputs, run.nodes[0].started_at) == ({"OUT": "x"}, after(3))
+
+
+def test_latest_is_the_newest_root_run(engine: Engine, reads: Reads) -> None:
+    add_run(engine, "etl", "old", created_at=after(1))
+    add_run(engine, "etl", "new", created_at=after(2))
+    add_run(engine, "etl", "sub", created_at=after(3), root_key="etl/new", parent_key="etl/new")
+    add_run(engine, "other", "newer", created_at=after(4))
+
+    found = reads.run("etl", LATEST)
+
+    assert found is not None
+    assert found.dag_run_id == "new"
+
+
+@pytest.mark.parametrize(("dag_name", "run_id"), [("etl", "none"), ("none", LATEST), ("ETL", "r1"), ("etl", "sub")])
+def test_what_is_not_there_is_none(engine: Engine, reads: Reads, dag_name: str, run_id: str) -> None:
+    add_run(engine, "etl", "r1")
+    add_run(engine, "etl", "sub", root_key="etl/r1", parent_key="etl/r1")
+
+    assert reads.run(dag_name, run_id) is None
+
+
+def test_sub_runs_are_found_under_their_root_with_both_names(engine: Engine, reads: Reads) -> None:
+    root = add_run(engine, "top", "r")
+    child = add_run(engine, "mid", "c2", root_key=root, parent_key=root, created_at=after(2))
+    add_run(engine, "mid", "c1", root_key=root, parent_key=root, created_at=after(1))
+    add_run(engine, "low", "g", root_key=root, parent_key=child)
+
+    grandchild = reads.sub_run(root, "g")
+
+    assert grandchild is not None
+    assert (grandchild.root, grandchild.parent) == (RunName("top", "r"), RunName("mid", "c2"))
+    assert (grandchild.root_key, grandchild.nodes, grandchild.spec) == (root, (), "steps: []")
+    assert _ids(reads.sub_runs(root, root)) == ["c1", "c2"]
+    assert _ids(reads.sub_runs(root, child)) == ["g"]
+    assert reads.sub_run(root, "r") is None
+    assert reads.sub_run("top/x", "g") is None
+
+
+@pytest.mark.parametrize(
+    ("filters", "ids"),
+    [
+        ({}, ["r-5", "a.4", "b_4", "r-3", "R-2", "r-1"]),
+        ({"dag_name": "etl"}, ["r-5", "a.4", "b_4", "r-1"]),
+        ({"dag_name": "ET"}, []),
+        ({"id_part": "r-"}, ["r-5", "r-3", "r-1"]),
+        ({"id_part": "_"}, ["b_4"]),
+        ({"id_part": "latest"}, []),
+        ({"status": RunStatus.RUNNING}, ["r-5", "r-3"]),
+        ({"status": RunStatus.REJECTED}, []),
+        ({"created_from": after(2), "created_before": after(4)}, ["r-3", "R-2"]),
+        ({"created_from": after(4)}, ["r-5", "a.4", "b_4"]),
+        ({"created_before": after(2)}, ["r-1"]),
+        ({"created_from": after(4), "created_before": after(2)}, []),
+        ({"dag_name": "etl", "status": RunStatus.RUNNING, "id_part": "5"}, ["r-5"]),
+        ({"limit": 2}, ["r-5", "a.4"]),
+    ],
+)
+def test_runs_are_filtered_and_newest_first(
+    engine: Engine, reads: Reads, filters: dict[str, Any], ids: list[str]
+) -> None:
+    add_run(engine, "etl", "r-1", created_at=after(1))
+    add_run(engine, "Etl", "R-2", created_at=after(2))
+    add_run(engine, "other", "r-3", created_at=after(3), status="running")
+    add_run(engine, "etl", "b_4", created_at=after(4), status="failed")
+    add_run(engine, "etl", "a.4", created_at=after(4))
+    add_run(engine, "etl", "r-5", created_at=after(5), status="running")
+    add_run(engine, "sub", "r-6", created_at=after(6), root_key="etl/r-5", parent_key="etl/r-5")
+
+    assert _ids(reads.runs(**filters)) == ids
+
+
+def test_recent_runs_bring_their_nodes_with_two_queries(engine: Engine, reader: Engine, reads: Reads) -> None:
+    for number in range(4):
+        run_key = add_run(engine, "etl", f"r{number}", created_at=after(number))
+        add_node(engine, run_key, 0, f"step of {number}")
+    asked: list[str] = []
+    event.listen(reader, "before_cursor_execute", lambda *seen: asked.append(seen[2]))
+
+    runs = reads.recent_runs("etl", limit=3)
+
+    assert _ids(runs) == ["r3", "r2", "r1"]
+    assert [node.name for run in runs for node in run.nodes or ()] == ["step of 3", "step of 2", "step of 1"]
+    assert len([statement for statement in asked if statement.startswith("SELECT")]) == 2
+    assert reads.recent_runs("none") == ()
+
+
+def test_the_latest_run_of_each_dag_is_a_running_one_if_there_is_one(
+    engine: Engine, reader: Engine, reads: Reads
+) -> None:
+    for name in ("busy", "idle", "never", "twins"):
+        add_dag(engine, name)
+    add_dag(engine, "twins-too", dag_name="twins")
+    add_run(engine, "busy", "old", status="running", created_at=after(1))
+    add_run(engine, "busy", "running", status="running", created_at=after(2))
+    add_run(engine, "busy", "done", created_at=after(3))
+    add_run(engine, "idle", "old", created_at=after(1))
+    add_run(engine, "idle", "b", created_at=after(2), status="queued")
+    add_run(engine, "idle", "a", created_at=after(2))
+    add_run(engine, "idle", "sub", created_at=after(9), status="running", root_key="busy/old", parent_key="busy/old")
+    add_run(engine, "twins", "one")
+    asked: list[str] = []
+    event.listen(reader, "before_cursor_execute", lambda *seen: asked.append(seen[2]))
+
+    latest = reads.latest_runs(["busy", "idle", "never", "twins", "unknown", "busy"])
+
+    assert {name: run.dag_run_id for name, run in latest.items()} == {"busy": "running", "idle": "a", "twins": "one"}
+    assert len([statement for statement in asked if statement.startswith("SELECT")]) == 1
+    assert reads.latest_runs([]) == {}
+
+
+def test_the_running_runs_of_a_dag(engine: Engine, reads: Reads) -> None:
+    add_run(engine, "etl", "one", status="running", created_at=after(1))
+    add_run(engine, "etl", "two", status="running", created_at=after(2))
+    add_run(engine, "etl", "queued", status="queued")
+    add_run(engine, "etl", "sub", status="running", root_key="etl/one", parent_key="etl/one")
+
+    assert reads.running_run_ids("etl") == ("two", "one")
+    assert reads.running_run_ids("none") == ()
+
+
+def test_transitions_come_in_order_with_the_names_of_nodes(engine: Engine, reads: Reads) -> None:
+    run_key = add_run(engine, "etl", "r")
+    add_node(engine, run_key, 0, "extract")
+    row = {"run_key": run_key, "at": NOW, "by": "core", "why": "asked"}
+    add(
+        engine,
+        t.transitions,
+        row | {"seq": 2, "node": 0, "was": "not_started", "became": "running"},
+        row | {"seq": 1, "node": None, "was": "queued", "became": "running"},
+        row | {"seq": 3, "node": 0, "was": "running", "became": "succeeded"},
+    )
+
+    assert reads.transitions(run_key)[:2] == (
+        Transition(1, NOW, None, None, "queued", "running", "asked", "core"),
+        Transition(2, NOW, 0, "extract", "not_started", "running", "asked", "core"),
+    )
+    assert [each.seq for each in reads.transitions(run_key, after_seq=1)] == [2, 3]
+    assert [each.seq for each in reads.transitions(run_key, after_seq=1, limit=1)] == [2]
+    assert reads.transitions("none") == ()
+
+
+def test_ping_tells_whether_the_database_is_there(reads: Reads) -> None:
+    reads.ping()
+
+    with pytest.raises(StoreUnavailable):
+        Reads(open_engine(f"postgresql://x@127.0.0.1:{free_port()}/x", read_only=True)).ping()

@@ -1,0 +1,184 @@
+"""What the gateway's and the scheduler's database users may do, found out by trying."""
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg2
+import pytest
+from psycopg2 import sql
+from sqlalchemy import Engine, delete, func, insert, select, update
+from sqlalchemy.exc import DBAPIError
+
+from shared.errors import ConfigInvalid
+from shared.store import tables as t
+from shared.store.engine import open_engine, transaction
+from shared.store.migrate import HEAD, current, migrate, require_head
+from shared.store.reads import Reads
+from tests.conformance.store_rows import NOW, add_run
+from tests.harness.servers import PostgresServer
+
+_DENIED = "permission denied|must be owner"
+
+
+def _execute(url: str, *statements: str) -> None:
+    with psycopg2.connect(url) as connection, connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(sql.SQL(statement))
+    connection.close()
+
+
+def _as(url: str, user: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=f"{user}@{parts.hostname}:{parts.port}"))
+
+
+def _new_user(url: str, rights: str) -> str:
+    """Create a login user of this database's own and return the URL it logs in by."""
+    user = f"u_{rights.rsplit(maxsplit=1)[-1].lower()}_{urlsplit(url).path.strip('/')}"
+    _execute(url, f"CREATE ROLE {user} LOGIN {rights}")
+    return _as(url, user)
+
+
+@pytest.fixture
+def database_url(postgres_server: PostgresServer) -> str:
+    """The superuser's URL of an empty database, always on a server of ours: users are made there."""
+    return postgres_server.create_database()
+
+
+@pytest.fixture
+def migrated_url(database_url: str) -> str:
+    """The superuser's URL of a database with the present schema."""
+    migrate(database_url)
+    return database_url
+
+
+@pytest.fixture
+def api_url(migrated_url: str) -> str:
+    """The URL of a login user in ``dagway_api``."""
+    return _new_user(migrated_url, "IN ROLE dagway_api")
+
+
+@pytest.fixture
+def api(api_url: str) -> Iterator[Engine]:
+    """An engine of the gateway's user that does not itself refuse to write."""
+    engine = open_engine(api_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def scheduler(migrated_url: str) -> Iterator[Engine]:
+    """An engine of a login user in ``dagway_scheduler``."""
+    engine = open_engine(_new_user(migrated_url, "IN ROLE dagway_scheduler"))
+    yield engine
+    engine.dispose()
+
+
+def _refused(engine: Engine, statement: str) -> None:
+    with pytest.raises(DBAPIError, match=_DENIED), transaction(engine) as connection:
+        connection.exec_driver_sql(statement)
+
+
+def test_the_gateways_user_reads_everything(api_url: str) -> None:
+    engine = open_engine(api_url, read_only=True)
+
+    require_head(engine)
+    with transaction(engine) as connection:
+        for table in t.metadata.sorted_tables:
+            assert connection.execute(select(func.count()).select_from(table)).scalar_one() == 0
+    reads = Reads(engine)
+    assert not any([reads.workers(), reads.queues(), reads.runs(), reads.dags(), reads.tags()])
+
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO {} DEFAULT VALUES",
+        "UPDATE {} SET {}={}",
+        "DELETE FROM {}",
+        "TRUNCATE {} CASCADE",
+        "LOCK TABLE {} IN EXCLUSIVE MODE",
+        "CREATE INDEX more ON {} ((1))",
+        "ALTER TABLE {} ADD COLUMN more INTEGER",
+        "CREATE TRIGGER more BEFORE INSERT ON {} EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+        "DROP TABLE {} CASCADE",
+    ],
+)
+def test_the_gateways_user_changes_no_table(api: Engine, statement: str) -> None:
+    for table in t.metadata.sorted_tables:
+        first = table.columns.keys()[0]
+        _refused(api, statement.replace("{}={}", f"{first} = {first}").format(table.name))
+
+
+def test_the_gateways_user_makes_nothing(api: Engine) -> None:
+    _refused(api, "CREATE TABLE more (x INTEGER)")
+    _refused(api, "CREATE SCHEMA more")
+    _refused(api, "CREATE ROLE more")
+    _refused(api, "SELECT 1 FROM dags FOR UPDATE")
+    _refused(api, "UPDATE alembic_version SET version_num = '0'")
+
+
+def test_the_schedulers_user_writes_rows_of_every_table(scheduler: Engine) -> None:
+    run_key = add_run(scheduler, "dag", "run")
+
+    with transaction(scheduler) as connection:
+        for table in t.metadata.sorted_tables:
+            first = table.columns.values()[0]
+            connection.execute(update(table).values({first: first}))
+        connection.execute(insert(t.queues), {"name": "q", "kind": "global"})
+        connection.execute(select(t.dag_runs).where(t.dag_runs.c.run_key == run_key).with_for_update())
+        for table in reversed(t.metadata.sorted_tables):
+            connection.execute(delete(table))
+
+
+def test_the_schedulers_user_changes_no_schema(scheduler: Engine) -> None:
+    for table in [*t.metadata.tables, "alembic_version"]:
+        _refused(scheduler, f"ALTER TABLE {table} ADD COLUMN more INTEGER")
+        _refused(scheduler, f"CREATE INDEX more ON {table} ((1))")
+        _refused(scheduler, f"DROP TABLE {table} CASCADE")
+        _refused(scheduler, f"TRUNCATE {table} CASCADE")
+
+
+def test_the_schedulers_user_makes_nothing(scheduler: Engine) -> None:
+    _refused(scheduler, "CREATE TABLE more (x INTEGER)")
+    _refused(scheduler, "CREATE SCHEMA more")
+    _refused(scheduler, "UPDATE alembic_version SET version_num = '0'")
+
+
+def test_tables_made_later_are_granted_too(migrated_url: str, api: Engine, scheduler: Engine) -> None:
+    _execute(migrated_url, "CREATE TABLE later (id SERIAL PRIMARY KEY, x INTEGER)")
+
+    with transaction(scheduler) as connection:
+        connection.exec_driver_sql("INSERT INTO later (x) VALUES (1)")
+    with transaction(api) as connection:
+        assert connection.exec_driver_sql("SELECT x FROM later").scalar_one() == 1
+    _refused(api, "DELETE FROM later")
+
+
+def test_an_owner_who_is_no_superuser_migrates(database_url: str) -> None:
+    migrate(database_url)  # The roles belong to the server: now they are there.
+    owner = _new_user(database_url, "NOSUPERUSER")
+    name = f"{urlsplit(database_url).path.strip('/')}_owned"
+    connection = psycopg2.connect(database_url)
+    connection.autocommit = True
+    connection.cursor().execute(sql.SQL(f"CREATE DATABASE {name} OWNER {urlsplit(owner).username}"))
+    connection.close()
+    owned = urlunsplit(urlsplit(owner)._replace(path=f"/{name}"))
+
+    assert migrate(owned) == HEAD
+    api = open_engine(_new_user(database_url, "IN ROLE dagway_api").rpartition("/")[0] + f"/{name}", read_only=True)
+    require_head(api)
+    with transaction(api) as held:
+        assert held.execute(select(t.specs).where(t.specs.c.created_at < NOW)).all() == []
+    api.dispose()
+
+
+def test_a_user_who_may_not_migrate_is_told_what_to_run(database_url: str) -> None:
+    user = _new_user(database_url, "NOSUPERUSER")
+
+    with pytest.raises(ConfigInvalid, match="CREATE ROLE dagway_scheduler NOLOGIN"):
+        migrate(user)
+
+    assert current(database_url) is None
