@@ -172,8 +172,9 @@ class Admin:
             channel = connection.channel(on_open_callback=lambda opened: start(opened, done))
             channel.add_on_close_callback(closed)
 
-        if not self._publisher.ready:
-            raise BrokerUnavailable(str(self._link.reason))
+        error = self._publisher.why_not()
+        if error is not None:
+            raise error
         self._link.call(open_channel)
         try:
             return done.result(TIMEOUT_S)

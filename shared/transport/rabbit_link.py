@@ -33,6 +33,7 @@ _FIRST_RETRY_S = 0.05
 _MAX_RETRY_S = 5.0
 _CONNECT_TIMEOUT_S = 5.0
 _TICK_S = 0.25
+_CLOSE_TIMEOUT_S = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -215,5 +216,7 @@ class Link:
         self._closing = True
         if self._open and self._connection.is_open:
             self._connection.close()
+            # A broker that blocks us does not read our goodbye.
+            self._loop.call_later(_CLOSE_TIMEOUT_S, self._loop.stop)
         elif not self._open:
             self._loop.stop()

@@ -33,6 +33,7 @@ CONFIRM_TIMEOUT_S = 10.0
 """A confirm that takes longer is given up (a quorum queue without its majority never confirms)."""
 BLOCKED_GRACE_S = 0.5
 """How long confirms of messages read before the block may still arrive."""
+_BLOCKED = "the broker blocks publishers (resource alarm)"
 _REPLY_TO = "amq.rabbitmq.reply-to"
 
 _log = logging.getLogger(__name__)
@@ -88,11 +89,6 @@ class Publisher:
         self.link = Link(params, f"{name}-publish", on_up=self._up, on_down=self._down, on_tick=self._tick)
 
     @property
-    def ready(self) -> bool:
-        """Connected, and the channels stand."""
-        return self._ready
-
-    @property
     def healthy(self) -> bool:
         return self._ready and self._blocked_at is None
 
@@ -123,7 +119,7 @@ class Publisher:
     def send_raw(self, queue: str, body: bytes, properties: Any) -> "Future[None]":
         """Publish to a queue with properties of the caller's making; same promises as ``send``."""
         accepted: Future[None] = Future()
-        error = self._why_not()
+        error = self.why_not()
         if error is not None:
             fail(accepted, error)
             return accepted
@@ -165,13 +161,14 @@ class Publisher:
     def _send(self, message: Outgoing, properties: Any) -> "Future[None]":
         return self.send_raw(message.route.name, message.body, properties)
 
-    def _why_not(self) -> BrokerUnavailable | None:
+    def why_not(self) -> BrokerUnavailable | None:
+        """Return why a send would fail at once; ``None``: it would be tried."""
         if self._closed:
             return BrokerUnavailable("the transport was closed")
         if not self._ready:
             return BrokerUnavailable(str(self.link.reason))
         if self._blocked_at is not None:
-            return BrokerUnavailable("the broker blocks publishers (resource alarm)")
+            return BrokerUnavailable(_BLOCKED)
         if len(self._waiting) >= MAX_WAITING:
             return BrokerUnavailable("too many messages await the broker")
         return None
@@ -241,8 +238,11 @@ class Publisher:
             # Handed over while the connection went away: nothing was sent.
             self._fail_waiting(self.link.reason)
             return
+        if self._blocked_at is not None:
+            self._fail_waiting(BrokerUnavailable(_BLOCKED))
+            return
         channel, waiting, in_flight = self._channel, self._waiting, self._in_flight
-        while waiting and len(in_flight) < MAX_IN_FLIGHT and self._blocked_at is None:
+        while waiting and len(in_flight) < MAX_IN_FLIGHT:
             pending = waiting.popleft()
             self._tag += 1
             in_flight[self._tag] = pending
@@ -289,7 +289,7 @@ class Publisher:
     def _blocked(self, _connection: Any, _frame: Any) -> None:
         _log.warning("broker.blocked", extra={"link": "publish"})
         self._blocked_at = time.monotonic()
-        self._fail_waiting(BrokerUnavailable("the broker blocks publishers (resource alarm)"))
+        self._fail_waiting(BrokerUnavailable(_BLOCKED))
 
     def _unblocked(self, _connection: Any, _frame: Any) -> None:
         _log.info("broker.unblocked", extra={"link": "publish"})
@@ -297,7 +297,7 @@ class Publisher:
 
     def _tick(self, now: float) -> None:
         if self._blocked_at is not None and now - self._blocked_at > BLOCKED_GRACE_S:
-            self._fail_in_flight(BrokerUnavailable("the broker blocks publishers"))
+            self._fail_in_flight(BrokerUnavailable(_BLOCKED))
         if not self._ready:
             self._fail_waiting(self.link.reason)
         limit = now - CONFIRM_TIMEOUT_S

@@ -185,6 +185,8 @@ def test_a_blocking_broker_makes_sends_fail_soon_and_heals(
         error = send(transport, route, b"refused").exception(QUICK_S)
         assert isinstance(error, BrokerUnavailable)
         assert not isinstance(error, PublishUnconfirmed)
+        with pytest.raises(BrokerUnavailable):
+            transport.declare([route])
         assert time.monotonic() - began < 0.1
         take_one(consumer).ack()  # consuming goes on
     finally:
