@@ -27,9 +27,25 @@ from shared.store.reads import Reads
 from shared.transport.base import COMMANDS
 from shared.transport.embedded import EmbeddedTransport
 
-__all__ = ["NOW", "Stack", "open_stack", "recorded", "refused"]
+__all__ = ["CHAIN", "NOW", "Stack", "open_stack", "recorded", "refused"]
 
 NOW = datetime(2025, 11, 24, 12, 0, 0, tzinfo=UTC)
+CHAIN = """\
+description: A chain
+tags: [ETL, Prod]
+schedule: "0 2 * * *"
+params: REGION=eu
+steps:
+  - name: pull
+    command: echo one
+    output: ROW_COUNT
+  - name: a/b c
+    command: echo two
+handlerOn:
+  exit:
+    command: echo bye
+"""
+
 Reply = dict[str, Any]
 
 

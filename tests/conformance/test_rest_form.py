@@ -83,6 +83,7 @@ def test_malformed_json_is_a_400_whatever_its_content_type(stack: Stack, data: s
         ("GET", "/dags/a%00b", None, "fileName"),
         ("GET", "/dags?page=abc", None, "page"),
         ("GET", "/dags?page=1&page=2", None, "page"),
+        ("GET", "/dags?page=999999999999999999999", None, "page"),
         ("GET", "/dags?perPage=-1", None, "perPage"),
         ("GET", "/dag-runs?status=x", None, "status"),
         ("GET", "/dag-runs?fromDate=yesterday", None, "fromDate"),

@@ -30,7 +30,7 @@ _HISTORY = 30
 
 
 class ListQuery(Query):
-    page: int = 1
+    page: int = Field(default=1, le=2**31 - 1)
     per_page: int = Field(default=50, alias="perPage")
     name: str = ""
     tag: str = ""

@@ -1,0 +1,174 @@
+"""What the gateway shows of definitions. REST contract sections 4, 5.2, 5.4 and 13."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.rest_stack import CHAIN, Stack, open_stack
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    with open_stack(tmp_path) as opened:
+        yield opened
+
+
+def test_an_empty_list_has_one_page(stack: Stack) -> None:
+    assert stack.get("/dags") == {
+        "dags": [],
+        "errors": [],
+        "pagination": {"totalRecords": 0, "currentPage": 1, "totalPages": 1, "nextPage": None, "prevPage": None},
+    }
+
+
+def test_a_listed_dag_has_its_shape_and_a_latest_run_though_it_never_ran(stack: Stack) -> None:
+    stack.add_dag("nightly", CHAIN, suspended=True)
+
+    [file] = stack.get("/dags")["dags"]
+
+    assert file == {
+        "fileName": "nightly.yaml",
+        "dag": {
+            "name": "nightly",
+            "description": "A chain",
+            "params": ["REGION=eu"],
+            "defaultParams": 'REGION="eu"',
+            "tags": ["etl", "prod"],
+            "schedule": [{"expression": "0 2 * * *"}],
+            "maxActiveRuns": 1,
+            "runConfig": {"disableParamEdit": False, "disableRunIdEdit": False},
+        },
+        "latestDAGRun": {
+            "rootDAGRunName": "",
+            "rootDAGRunId": "",
+            "dagRunId": "",
+            "name": "nightly",
+            "status": 0,
+            "statusLabel": "not_started",
+            "startedAt": "",
+            "finishedAt": "",
+            "log": "",
+            "params": "REGION=eu",
+        },
+        "suspended": True,
+        "errors": [],
+    }
+
+
+def test_names_are_found_in_any_case_and_tags_only_whole(stack: Stack) -> None:
+    stack.add_dag("Nightly", CHAIN)
+    stack.add_dag("other")
+
+    def names(query: str) -> list[str]:
+        return [file["fileName"] for file in stack.get(f"/dags?{query}")["dags"]]
+
+    assert names("name=NIGHT") == ["Nightly.yaml"]
+    assert names("tag=PROD") == ["Nightly.yaml"]
+    assert names("tag=pro") == []
+    assert names("name=&tag=") == ["Nightly.yaml", "other.yaml"]
+    assert names("name=night&tag=none") == []
+
+
+def test_pages_have_null_at_the_edges_and_are_capped(stack: Stack) -> None:
+    for letter in "abc":
+        stack.add_dag(letter)
+
+    first, beyond = stack.get("/dags?perPage=2"), stack.get("/dags?perPage=1000&page=9")
+
+    assert [file["fileName"] for file in first["dags"]] == ["a.yaml", "b.yaml"]
+    assert first["pagination"] == {
+        "totalRecords": 3,
+        "currentPage": 1,
+        "totalPages": 2,
+        "nextPage": 2,
+        "prevPage": None,
+    }
+    assert beyond["dags"] == []
+    assert (beyond["pagination"]["currentPage"], beyond["pagination"]["totalPages"]) == (9, 1)
+    assert stack.get("/dags?page=0&perPage=0")["pagination"]["currentPage"] == 1
+
+
+def test_sorted_by_next_run_the_unscheduled_come_last_both_ways(stack: Stack) -> None:
+    stack.add_dag("a")
+    stack.add_dag("b", 'schedule: "0 13 * * *"\nsteps: [echo hi]\n')
+    stack.add_dag("c", 'schedule: "TZ=UTC 30 12 * * *"\nsteps: [echo hi]\n')
+    stack.add_dag("d")
+
+    def order(query: str) -> str:
+        return "".join(file["fileName"][0] for file in stack.get(f"/dags?sort=nextRun{query}")["dags"])
+
+    assert order("")[2:] == "ad"
+    assert order("&order=desc")[2:] == "da"
+    assert set(order("")[:2]) == {"b", "c"}
+    assert order("")[:2] == order("&order=desc")[:2][::-1]
+    assert stack.get("/dags?sort=nonsense&order=nonsense")["dags"][0]["fileName"] == "a.yaml"
+
+
+def test_tags_are_distinct_and_sorted(stack: Stack) -> None:
+    stack.add_dag("a", CHAIN)
+    stack.add_dag("b", "tags: prod, a\nsteps: [echo hi]\n")
+
+    assert stack.get("/dags/tags") == {"tags": ["a", "etl", "prod"], "errors": []}
+
+
+def test_a_dag_is_the_same_with_and_without_its_extension(stack: Stack) -> None:
+    stack.add_dag("nightly", CHAIN)
+
+    found = stack.get("/dags/nightly")
+
+    assert stack.get("/dags/nightly.yaml") == stack.get("/dags/nightly.yml") == found
+    assert set(found) == {"dag", "localDags", "latestDAGRun", "suspended", "errors"}
+    assert found["dag"]["histRetentionDays"] == 30
+    assert [step["name"] for step in found["dag"]["steps"]] == ["pull", "a/b c"]
+    assert found["dag"]["steps"][1]["depends"] == ["pull"]
+    assert found["dag"]["steps"][0]["output"] == "ROW_COUNT"
+    assert found["dag"]["steps"][0]["executorConfig"] == {"config": {}}
+    assert found["dag"]["steps"][0]["commands"] == [{"command": "echo", "args": ["one"]}]
+    assert set(found["dag"]["handlerOn"]) == {"exit"}
+    latest = found["latestDAGRun"]
+    assert (latest["status"], [node["startedAt"] for node in latest["nodes"]]) == (0, ["-", "-"])
+    assert latest["onExit"]["step"]["name"] == "onExit"
+
+
+def test_a_dag_that_is_not_there_is_a_404(stack: Stack) -> None:
+    for path in ("/dags/none", "/dags/none/spec", "/dags/none.yaml", "/dags/none/dag-runs/latest"):
+        response = stack.api("GET", path)
+        assert (response.status_code, response.get_json()["code"]) == (404, "not_found")
+
+
+def test_a_broken_dag_is_shown_with_its_errors(stack: Stack) -> None:
+    stack.add_dag("broken", "steps:\n  - name: a\n    command: echo\n    depends: nobody\n")
+
+    found = stack.get("/dags/broken")
+
+    assert found["dag"]["name"] == "broken"
+    assert found["errors"]
+    assert stack.get("/dags")["dags"][0]["errors"] == found["errors"]
+
+
+def test_the_spec_is_the_text_as_it_was_given(stack: Stack) -> None:
+    stack.add_dag("nightly", CHAIN)
+
+    found = stack.get("/dags/nightly/spec")
+
+    assert found["spec"] == CHAIN
+    assert found["dag"]["name"] == "nightly"
+    assert found["errors"] == []
+
+
+def test_validation_tells_everything_and_stores_nothing(stack: Stack) -> None:
+    def validate(**body: str) -> dict[str, object]:
+        response = stack.api("POST", "/dags/validate", json=body)
+        assert response.status_code == 200
+        found: dict[str, object] = response.get_json()
+        return found
+
+    good, broken = validate(spec=CHAIN), validate(spec="steps: [")
+    assert (good["valid"], good["errors"]) == (True, [])
+    assert broken["valid"] is False
+    assert broken["errors"]
+    assert validate(spec=CHAIN)["dag"]["name"] == "validated-dag"  # type: ignore[index]
+    assert validate(spec=CHAIN, name="mine")["dag"]["name"] == "mine"  # type: ignore[index]
+    assert validate(spec=f"name: own\n{CHAIN}", name="mine")["dag"]["name"] == "own"  # type: ignore[index]
+    assert stack.seen == []

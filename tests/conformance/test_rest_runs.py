@@ -1,0 +1,196 @@
+"""What the gateway shows of runs and their logs. REST contract sections 4, 5.7, 5.9 and 13."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.rest_stack import CHAIN, NOW, Stack, open_stack
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    with open_stack(tmp_path) as opened:
+        yield opened
+
+
+def run_chain(stack: Stack, run_id: str = "r1") -> str:
+    stack.add_dag("nightly", CHAIN)
+    at = NOW - timedelta(hours=1)
+    return stack.add_run(
+        "nightly",
+        run_id,
+        "failed",
+        CHAIN,
+        params=[["REGION", "eu"], ["DAY", "mon"]],
+        worker_id="w1",
+        queued_at=at,
+        started_at=at,
+        finished_at=at + timedelta(seconds=4),
+        nodes={
+            "pull": {
+                "status": "succeeded",
+                "started_at": at,
+                "finished_at": at + timedelta(seconds=1),
+                "done_count": 1,
+                "outputs": {"ROW_COUNT": "12"},
+            },
+            "a/b c": {"status": "failed", "started_at": at, "error": "exit code 1", "retry_count": 2},
+        },
+    )
+
+
+def test_a_run_has_its_shape(stack: Stack) -> None:
+    run_chain(stack)
+
+    found = stack.get("/dag-runs/nightly/r1")["dagRunDetails"]
+
+    nodes = found.pop("nodes")
+    on_exit = found.pop("onExit")
+    assert found == {
+        "rootDAGRunName": "nightly",
+        "rootDAGRunId": "r1",
+        "dagRunId": "r1",
+        "name": "nightly",
+        "status": 2,
+        "statusLabel": "failed",
+        "startedAt": "2025-11-24T11:00:00Z",
+        "finishedAt": "2025-11-24T11:00:04Z",
+        "queuedAt": "2025-11-24T11:00:00Z",
+        "log": "nightly/r1/run.log",
+        "params": "REGION=eu DAY=mon",
+        "workerId": "w1",
+        "preconditions": [],
+    }
+    assert [(node["step"]["name"], node["status"], node["statusLabel"]) for node in nodes] == [
+        ("pull", 4, "succeeded"),
+        ("a/b c", 2, "failed"),
+    ]
+    assert nodes[1]["error"] == "exit code 1"
+    assert nodes[1]["retryCount"] == 2
+    assert nodes[0]["stdout"]
+    assert (nodes[0]["subRuns"], nodes[0]["subRunsRepeated"]) == ([], [])
+    assert (on_exit["status"], on_exit["startedAt"], on_exit["stdout"]) == (0, "", "")
+    assert stack.get("/dag-runs/nightly/latest")["dagRunDetails"]["dagRunId"] == "r1"
+    assert stack.get("/dags/nightly")["latestDAGRun"]["dagRunId"] == "r1"
+    assert stack.get("/dags/nightly/dag-runs/r1")["dagRun"]["nodes"] == nodes
+
+
+def test_a_queued_run_has_no_start_and_its_nodes_have_dashes(stack: Stack) -> None:
+    stack.add_run("nightly", "q1", "queued", CHAIN, queued_at=NOW, given='{"REGION": "us", "N": 1000000}')
+
+    found = stack.get("/dag-runs/nightly/q1")["dagRunDetails"]
+
+    assert (found["status"], found["queuedAt"], found["startedAt"]) == (5, "2025-11-24T12:00:00Z", "")
+    assert found["nodes"][0]["startedAt"] == "-"
+    assert found["params"] == "REGION=us N=1000000"
+
+
+def test_the_spec_of_a_run_is_the_one_it_was_created_from(stack: Stack) -> None:
+    stack.add_dag("nightly", "steps: [echo changed]\n")
+    stack.add_run("nightly", "r1", "succeeded", CHAIN)
+
+    assert stack.get("/dag-runs/nightly/r1/spec") == {"spec": CHAIN}
+    assert stack.get("/dag-runs/nightly/latest/spec") == {"spec": CHAIN}
+
+
+def test_outputs_have_camel_case_keys(stack: Stack) -> None:
+    run_chain(stack)
+    stack.add_run("quiet", "r2", "succeeded")
+
+    found = stack.get("/dag-runs/nightly/r1/outputs")
+
+    assert found["outputs"] == {"rowCount": "12"}
+    assert found["metadata"]["params"] == '["REGION=eu", "DAY=mon"]'
+    assert found["metadata"]["status"] == "failed"
+    assert stack.get("/dag-runs/quiet/latest/outputs")["outputs"] == {}
+
+
+def test_runs_are_filtered(stack: Stack) -> None:
+    day = timedelta(days=1)
+    stack.add_run("a", "x-1", "succeeded", created_at=NOW - 2 * day)
+    stack.add_run("a", "x-2", "failed", created_at=NOW - day)
+    stack.add_run("b", "y-1", "succeeded", created_at=NOW)
+    now = int(NOW.timestamp())
+
+    def ids(query: str) -> list[str]:
+        return [run["dagRunId"] for run in stack.get(f"/dag-runs{query}")["dagRuns"]]
+
+    assert ids("") == ["y-1", "x-2", "x-1"]
+    assert ids("?status=4") == ["y-1", "x-1"]
+    assert ids("?status=42") == []
+    assert ids("?dagRunId=x-") == ["x-2", "x-1"]
+    assert ids("?name=a") == ["x-2", "x-1"]
+    assert ids(f"?fromDate={now}") == ["y-1"]
+    assert ids(f"?toDate={now}") == ["x-2", "x-1"]
+    assert ids("?fromDate=99999999999999999&toDate=-5") == []
+    assert ids("/a") == ["x-2", "x-1"]
+    assert ids("/none") == []
+
+
+def test_a_run_that_is_not_there_is_a_404(stack: Stack) -> None:
+    stack.add_dag("nightly", CHAIN)
+    for path in (
+        "/dag-runs/none/latest",
+        "/dag-runs/nightly/latest",
+        "/dag-runs/nightly/x/spec",
+        "/dags/nightly/dag-runs/x",
+    ):
+        assert stack.api("GET", path).status_code == 404
+    assert stack.get("/dags/nightly/dag-runs/latest")["dagRun"]["status"] == 0
+
+
+def test_history_has_a_row_per_step_in_step_with_the_runs(stack: Stack) -> None:
+    run_chain(stack)
+    stack.add_run("nightly", "r2", "succeeded", created_at=NOW + timedelta(1))
+
+    found = stack.get("/dags/nightly.yaml/dag-runs")
+
+    assert [run["dagRunId"] for run in found["dagRuns"]] == ["r2", "r1"]
+    rows = {row["name"]: row["history"] for row in found["gridData"]}
+    assert rows["pull"] == [0, 4]
+    assert rows["a/b c"] == [0, 2]
+    assert [row["name"] for row in found["gridData"]][-1] == "onExit"
+    assert stack.get("/dags/none/dag-runs") == {"dagRuns": [], "gridData": []}
+
+
+def test_a_step_log_is_read_by_lines_whatever_the_step_is_called(stack: Stack) -> None:
+    key = run_chain(stack)
+    stack.add_log(key, 1, "".join(f"line {number}\n" for number in range(1, 11)))
+
+    def log(query: str, step: str = "a%2Fb%20c") -> dict[str, object]:
+        found: dict[str, object] = stack.get(f"/dag-runs/nightly/r1/steps/{step}/log{query}")
+        return found
+
+    assert log("?tail=2") == {
+        "content": "line 9\nline 10",
+        "lineCount": 2,
+        "totalLines": 10,
+        "hasMore": True,
+        "isEstimate": False,
+    }
+    assert log("?tail=2", "a/b%20c") == log("?tail=2")
+    assert log("?offset=2&limit=1")["content"] == "line 2"
+    assert log("?offset=10")["hasMore"] is False
+    assert log("?offset=99") == {"content": "", "lineCount": 0, "totalLines": 10, "hasMore": False, "isEstimate": False}
+    assert log("?head=1")["hasMore"] is True
+    assert log("?tail=1&head=5")["content"] == "line 10"
+    assert log("?tail=0&limit=-3")["lineCount"] == 10
+    assert log("?stream=stderr")["content"] == ""
+    assert log("", "onExit")["lineCount"] == 0
+    assert stack.api("GET", "/dag-runs/nightly/r1/steps/none/log").status_code == 404
+    assert stack.api("GET", "/dag-runs/nightly/r1/steps/pull/log?stream=x").status_code == 400
+
+
+def test_the_run_log_tells_what_happened(stack: Stack) -> None:
+    key = run_chain(stack)
+    changes = [(1, None, "not_started", "running"), (2, 0, "not_started", "running"), (3, 0, "running", "succeeded")]
+    for seq, node, was, became in changes:
+        stack.add("transitions", run_key=key, seq=seq, at=NOW, node=node, was=was, became=became, why="", by="")
+
+    found = stack.get("/dag-runs/nightly/latest/log?tail=1")
+
+    assert found["content"] == "2025-11-24T12:00:00Z step pull running -> succeeded"
+    assert (found["lineCount"], found["totalLines"], found["hasMore"]) == (1, 3, True)
+    assert stack.get("/dag-runs/nightly/r1/log?stream=stdout")["totalLines"] == 3

@@ -1,0 +1,97 @@
+"""What the gateway shows of the system. REST contract sections 5.1, 5.10, 5.11 and 6."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.rest_stack import NOW, Stack, open_stack
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    with open_stack(tmp_path) as opened:
+        yield opened
+
+
+def test_health_has_its_shape(stack: Stack) -> None:
+    assert stack.get("/health") == {
+        "status": "healthy",
+        "version": "1.2.3",
+        "uptime": 90,
+        "timestamp": "2025-11-24T12:00:00Z",
+    }
+
+
+def test_metrics_have_the_names_and_the_aliases(stack: Stack) -> None:
+    stack.add_dag("a")
+    stack.add_run("a", "1", "failed")
+    stack.add_run("a", "2", "succeeded")
+    stack.add_run("a", "3", "running")
+    stack.add_run("b", "4", "queued")
+
+    response = stack.api("GET", "/metrics")
+    lines = response.get_data(as_text=True).splitlines()
+
+    assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    for line in (
+        'dagu_dag_runs_total{status="error"} 1.0',
+        'dagu_dag_runs_total{status="success"} 1.0',
+        'dagu_dag_runs_total{status="failed"} 1.0',
+        'dagu_dag_runs_total{status="aborted"} 0.0',
+        "dagu_dag_runs_currently_running 1.0",
+        "dagu_dag_runs_queued_total 1.0",
+        "dagu_dags_total 1.0",
+        "dagu_scheduler_running 0.0",
+        "dagu_uptime_seconds 90.0",
+        'dagu_dag_runs_currently_running_by_dag{dag="a"} 1.0',
+        'dagu_dag_runs_queued_by_dag{dag="b"} 1.0',
+        'dagu_dag_runs_total_by_dag{dag="a",status="failed"} 1.0',
+    ):
+        assert line in lines
+    assert any(line.startswith("dagu_info{") for line in lines)
+    assert any(line.startswith("process_cpu_seconds_total") for line in lines)
+
+
+def test_workers_and_schedulers_are_listed(stack: Stack) -> None:
+    worker = {"incarnation": "i", "host": "h", "version": "1", "labels": {"gpu": "true"}, "slots": 4, "busy": 1}
+    for name, age_s in (("w1", 1), ("w2", 10), ("w3", 20), ("w4", 7200)):
+        at = NOW - timedelta(seconds=age_s)
+        stack.add("workers", worker_id=name, **worker, state="live", started_at=at, heartbeat_at=at, lease_until=at)
+    for name, age_s in (("s1", 1), ("s2", 60)):
+        at = NOW - timedelta(seconds=age_s)
+        stack.add("services", kind="scheduler", instance_id=name, host="h", version="1", started_at=at, heartbeat_at=at)
+
+    found = stack.get("/workers")
+
+    assert [(each["id"], each["healthStatus"]) for each in found["workers"]] == [
+        ("w1", "healthy"),
+        ("w2", "warning"),
+        ("w3", "unhealthy"),
+    ]
+    assert found["workers"][0]["labels"] == {"gpu": "true"}
+    assert (found["workers"][0]["totalPollers"], found["workers"][0]["busyPollers"]) == (4, 1)
+    assert [each["instanceId"] for each in stack.get("/services/scheduler")["schedulers"]] == ["s1"]
+    assert stack.get("/services/coordinator") == {"coordinators": []}
+
+
+def test_queues_show_who_runs_and_who_waits(stack: Stack) -> None:
+    stack.add("queues", name="batch", kind="global", max_concurrency=2)
+    stack.add("queues", name="idle", kind="dag-based", max_concurrency=1)
+    stack.add_run("a", "1", "running", queue="batch", started_at=NOW)
+    stack.add_run("a", "2", "queued", queue="batch", queued_at=NOW)
+
+    found = stack.get("/queues")
+
+    [queue] = found["queues"]
+    assert (queue["name"], queue["type"], queue["maxConcurrency"]) == ("batch", "global", 2)
+    assert [run["dagRunId"] for run in queue["running"]] == ["1"]
+    assert [run["dagRunId"] for run in queue["queued"]] == ["2"]
+    assert found["summary"] == {
+        "totalQueues": 1,
+        "totalRunning": 1,
+        "totalQueued": 1,
+        "totalCapacity": 2,
+        "utilizationPercentage": 50.0,
+    }
