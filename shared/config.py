@@ -11,9 +11,9 @@ import re
 import socket
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from shared.errors import ConfigInvalid
 
@@ -208,15 +208,6 @@ _READ: dict[str, Any] = {
     "api_threads": _integer(1, 1000),
     "faults": str,
 }
-
-
-def describe(config: Config) -> str:
-    """Return the settings for a person, passwords masked."""
-    lines = []
-    for item in fields(config):
-        value = cast("object", getattr(config, item.name))
-        lines.append(f"{item.name} = {re.sub(r'(://[^:/@]+):[^@]*@', r'\\1:***@', str(value))}")
-    return "\n".join(lines)
 
 
 def environment() -> Mapping[str, str]:

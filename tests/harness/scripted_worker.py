@@ -1,0 +1,97 @@
+"""A worker whose every move a test decides: it speaks the real protocol over a real transport."""
+
+import threading
+from collections import deque
+from typing import Any
+
+from shared.clock import utc_now
+from shared.contracts.codec import decode, encode
+from shared.contracts.control import StopAttempt
+from shared.contracts.events import AttemptFinished, AttemptStarted, Heartbeat
+from shared.contracts.tasks import Task
+from shared.ids import new_run_id
+from shared.transport.base import EVENTS, HEARTBEATS, Outgoing, Route, Transport, task_route, worker_route
+from tests.harness.eventually import eventually
+
+__all__ = ["ScriptedWorker"]
+
+
+class ScriptedWorker:
+    """Takes tasks of any worker and its own; acks them at once and reports when told to."""
+
+    def __init__(self, transport: Transport, worker_id: str = "w1", incarnation: str = "first") -> None:
+        self.worker_id = worker_id
+        self.incarnation = incarnation
+        self.told: list[StopAttempt] = []
+        self._transport = transport
+        self._waiting: deque[Task] = deque()
+        self._lock = threading.Lock()
+        self._consumer = transport.consume([task_route({}), worker_route(worker_id)], prefetch=1000)
+        transport.listen([f"worker.{worker_id}"], self._hear)
+
+    def _hear(self, _topic: str, body: bytes) -> None:
+        message = decode(body).body
+        if isinstance(message, StopAttempt):
+            self.told.append(message)
+
+    def task(self, timeout_s: float = 10) -> Task:
+        """Return the next task."""
+
+        def arrived() -> bool:
+            for delivery in self._consumer.take(100, 0.05):
+                message = decode(delivery.body).body
+                assert isinstance(message, Task)
+                self._waiting.append(message)
+                delivery.ack()
+            return bool(self._waiting)
+
+        eventually(arrived, timeout_s=timeout_s)
+        return self._waiting.popleft()
+
+    def tasks(self, count: int) -> list[Task]:
+        return [self.task() for _ in range(count)]
+
+    def has_none(self) -> bool:
+        """Whether nothing arrived within a short while."""
+        return not self._waiting and not self._consumer.take(1, 0.3)
+
+    def start(self, task: Task) -> None:
+        self._report(AttemptStarted(**self._facts(task), stdout="/tmp/out"))
+
+    def finish(self, task: Task, outcome: str = "succeeded", **facts: Any) -> None:
+        self._report(AttemptFinished(**self._facts(task), started_at=utc_now(), outcome=outcome, **facts))  # type: ignore[arg-type]
+
+    def run(self, task: Task, outcome: str = "succeeded", **facts: Any) -> None:
+        self.start(task)
+        self.finish(task, outcome, **facts)
+
+    def beat(self, *tokens: str, slots: int = 1000, **facts: Any) -> None:
+        now = utc_now()
+        message = Heartbeat(
+            worker_id=self.worker_id,
+            incarnation=self.incarnation,
+            host="here",
+            version="0",
+            started_at=now,
+            at=now,
+            slots=slots,
+            tokens=tokens,
+            **facts,
+        )
+        self._send(HEARTBEATS, encode(message, id=new_run_id(), at=now))
+
+    def _facts(self, task: Task) -> dict[str, Any]:
+        return {
+            "token": task.token,
+            "run_key": task.run_key,
+            "node": task.node,
+            "worker_id": self.worker_id,
+            "incarnation": self.incarnation,
+            "at": utc_now(),
+        }
+
+    def _report(self, event: AttemptStarted | AttemptFinished) -> None:
+        self._send(EVENTS, encode(event, id=new_run_id(), at=event.at))
+
+    def _send(self, route: Route, body: bytes) -> None:
+        self._transport.send(Outgoing(route, body, new_run_id())).result(10)

@@ -1,0 +1,91 @@
+"""A scheduler on a real store and a real transport, with a scripted worker beside it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, select
+
+from services.scheduler.main import Scheduler
+from shared.clock import utc_now
+from shared.contracts import commands as c
+from shared.contracts.codec import decode_as, encode
+from shared.ids import new_run_id
+from shared.store import tables as t
+from shared.store.engine import open_engine
+from shared.store.tx import Store
+from shared.transport.base import COMMANDS, Outgoing, Transport
+from tests.harness.eventually import eventually
+from tests.harness.scripted_worker import ScriptedWorker
+
+__all__ = ["Stack"]
+
+
+class Stack:
+    """What a test needs to drive one or more schedulers."""
+
+    def __init__(self, database_url: str, open_transport: Callable[[], Transport]) -> None:
+        self.engine: Engine = open_engine(database_url, pool_size=30)
+        self.transport = open_transport()
+        self._schedulers: list[Scheduler] = []
+        self.deaths: list[str] = []
+        eventually(lambda: self.transport.healthy)
+        self.worker = ScriptedWorker(self.transport)
+
+    def scheduler(self, *, lease_s: float = 10, dags_dir: Path | None = None) -> Scheduler:
+        """Start one more scheduler."""
+        made = Scheduler(
+            Store(self.engine),
+            self.transport,
+            clock=utc_now,
+            lease_s=lease_s,
+            version="test",
+            dags_dir=dags_dir,
+            on_death=lambda: self.deaths.append("a thread died"),
+        )
+        self._schedulers.append(made)
+        made.start()
+        return made
+
+    def close(self) -> None:
+        for one in self._schedulers:
+            one.stop()
+        self.transport.close()
+        self.engine.dispose()
+        assert self.deaths == []
+
+    def ask(self, command: c.Command, command_id: str = "") -> c.CommandReply:
+        """Send a command and return its recorded outcome."""
+        command_id = command_id or new_run_id()
+        body = encode(command, id=command_id, at=utc_now())
+        _, answered = self.transport.request(Outgoing(COMMANDS, body, command_id))
+        return decode_as(answered.result(20), c.CommandReply)
+
+    def dag(self, name: str, spec: str) -> None:
+        reply = self.ask(c.CreateDag(file_name=name, spec=spec))
+        assert reply.outcome == "recorded", reply.error
+
+    def start(self, dag: str, run_id: str = "r1", **facts: Any) -> c.CommandReply:
+        return self.ask(c.StartRun(file_name=dag, dag_run_id=run_id, **facts))
+
+    def rows(self, table: Any, **where: Any) -> list[dict[str, Any]]:
+        query = select(table).where(*[table.c[name] == value for name, value in where.items()])
+        with self.engine.begin() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def run(self, run_id: str = "r1") -> dict[str, Any]:
+        return self.rows(t.dag_runs, dag_run_id=run_id)[0]
+
+    def nodes(self, run_id: str = "r1") -> dict[str, str]:
+        key = self.run(run_id)["run_key"]
+        return {row["name"]: row["status"] for row in self.rows(t.nodes, run_key=key)}
+
+    def until(self, status: str, run_id: str = "r1", timeout_s: float = 15) -> dict[str, Any]:
+        """Wait for a run's status and return its row."""
+
+        def there() -> dict[str, Any]:
+            row = self.run(run_id)
+            assert row["status"] == status, f"{run_id} is {row['status']}, nodes {self.nodes(run_id)}"
+            return row
+
+        return eventually(there, timeout_s=timeout_s)

@@ -1,0 +1,298 @@
+"""One scheduler and a worker whose moves the test decides, on both footings."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from shared.clock import utc_now
+from shared.contracts import commands as c
+from shared.contracts.codec import encode
+from shared.ids import new_run_id
+from shared.store import tables as t
+from shared.store.tx import Store
+from shared.transport.base import COMMANDS, Durability, Outgoing, Route
+from tests.harness.eventually import eventually
+from tests.integration.scheduler_stack import Stack
+
+ONE = "steps:\n  - echo hi\n"
+CHAIN = """
+steps:
+  - name: first
+    command: echo 42
+    output: ANSWER
+  - name: second
+    command: echo ${ANSWER}
+"""
+
+
+def test_a_started_run_is_recorded_and_dispatched_and_ends(stack: Stack) -> None:
+    stack.scheduler()
+    stack.dag("one", ONE)
+
+    assert stack.start("one").result == {"dagRunId": "r1"}
+    task = stack.worker.task()
+    stack.worker.run(task)
+
+    row = stack.until("succeeded")
+    assert stack.nodes() == {"cmd_1": "succeeded"}
+    assert row["started_at"] <= row["finished_at"]
+    assert [attempt["token"] for attempt in stack.rows(t.attempts)] == [task.token]
+    sequence = sorted(row["seq"] for row in stack.rows(t.transitions))
+    assert sequence == list(range(1, len(sequence) + 1))
+    eventually(lambda: stack.rows(t.outbox) == [])
+
+
+def test_outputs_reach_the_next_step(stack: Stack) -> None:
+    stack.scheduler()
+    stack.dag("chain", CHAIN)
+    stack.start("chain")
+
+    stack.worker.run(stack.worker.task(), outputs={"ANSWER": "42"})
+    second = stack.worker.task()
+
+    assert second.outputs == (("ANSWER", "42"),)
+
+
+def test_the_same_command_twice_has_one_outcome(stack: Stack) -> None:
+    stack.scheduler()
+    stack.dag("one", ONE)
+    command = c.StartRun(file_name="one", dag_run_id="r1")
+
+    first = stack.ask(command, "key-1")
+    again = stack.ask(command, "key-1")
+    other = stack.ask(command.model_copy(update={"params": "X=1"}), "key-1")
+
+    assert first == again
+    assert other.error is not None
+    assert other.error.code == "already_exists"
+    assert len(stack.rows(t.dag_runs)) == 1
+
+
+def test_refusals_name_the_reason_and_change_nothing(stack: Stack) -> None:
+    stack.scheduler()
+    stack.dag("one", ONE)
+    stack.start("one")
+
+    def code(command: c.Command) -> str:
+        error = stack.ask(command).error
+        assert error is not None
+        return error.code
+
+    assert code(c.StartRun(file_name="none", dag_run_id="r2")) == "not_found"
+    assert code(c.StartRun(file_name="one", dag_run_id="r1")) == "already_exists"
+    assert code(c.StartRun(file_name="one", dag_run_id="a b")) == "bad_request"
+    assert code(c.StartRun(file_name="one", dag_run_id="r2", singleton=True)) == "already_running"
+    assert code(c.StopRun(dag_name="one", dag_run_id="none")) == "not_found"
+    assert code(c.RetryRun(dag_name="one", dag_run_id="r1")) == "already_running"
+    assert code(c.DequeueRun(dag_name="one", dag_run_id="r1")) == "bad_request"
+    assert code(c.CreateDag(file_name="one", spec=ONE)) == "already_exists"
+    assert code(c.CreateDag(file_name="../x", spec=ONE)) == "bad_request"
+    assert code(c.CreateDag(file_name="x", spec="steps: [{depends: nope, command: a}]")) == "bad_request"
+    assert [row["file_name"] for row in stack.rows(t.dags)] == ["one"]
+    assert [row["dag_run_id"] for row in stack.rows(t.dag_runs)] == ["r1"]
+
+
+def test_a_queue_lets_one_run_of_a_dag_through_at_a_time_in_order(stack: Stack) -> None:
+    stack.scheduler()
+    stack.dag("one", ONE)
+    for run_id in ("r1", "r2", "r3"):
+        stack.ask(c.EnqueueRun(file_name="one", dag_run_id=run_id))
+
+    order = []
+    for _ in range(3):
+        task = stack.worker.task()
+        running = [row["dag_run_id"] for row in stack.rows(t.dag_runs, status="running")]
+        assert running == [task.dag_run_id]
+        order.append(task.dag_run_id)
+        stack.worker.run(task)
+
+    assert order == ["r1", "r2", "r3"]
+
+
+def test_a_dequeued_run_is_gone(stack: Stack) -> None:
+    stack.scheduler()
+    stack.dag("one", ONE)
+    stack.start("one", "busy")
+    stack.ask(c.EnqueueRun(file_name="one", dag_run_id="r1"))
+
+    assert stack.ask(c.DequeueRun(dag_name="one", dag_run_id="r1")).outcome == "recorded"
+
+    assert [row["dag_run_id"] for row in stack.rows(t.dag_runs)] == ["busy"]
+
+
+def test_a_failed_step_is_tried_again_after_its_interval(stack: Stack) -> None:
+    stack.scheduler()
+    stack.dag("again", "steps:\n  - command: x\n    retryPolicy: {limit: 1, intervalSec: 1}\n")
+    stack.start("again")
+    first = stack.worker.task()
+    stack.worker.run(first, "failed", exit_code=3, error="exit status 3")
+
+    second = stack.worker.task()
+    stack.worker.run(second)
+
+    stack.until("succeeded")
+    (node,) = stack.rows(t.nodes)
+    assert (node["retry_count"], second.number) == (1, 2)
+    assert stack.rows(t.timers) == []
+
+
+def test_a_run_is_stopped_at_its_time_limit(stack: Stack) -> None:
+    stack.scheduler()
+    stack.dag("slow", "timeoutSec: 1\nsteps:\n  - sleep 60\n  - echo never\n")
+    stack.start("slow")
+    task = stack.worker.task()
+    stack.worker.start(task)
+
+    eventually(lambda: [told.token for told in stack.worker.told] == [task.token])
+    stack.worker.finish(task, "aborted", exit_code=-1)
+
+    stack.until("failed")
+    assert stack.nodes() == {"cmd_1": "aborted", "cmd_2": "not_started"}
+
+
+def test_stop_tells_the_worker_and_starts_nothing_more(stack: Stack) -> None:
+    stack.scheduler()
+    stack.dag("chain", CHAIN)
+    stack.start("chain")
+    task = stack.worker.task()
+    stack.worker.start(task)
+    eventually(lambda: stack.nodes()["first"] == "running")
+
+    stack.ask(c.StopRun(dag_name="chain", dag_run_id="r1"))
+    eventually(lambda: [told.token for told in stack.worker.told] == [task.token])
+    stack.worker.finish(task, "aborted", exit_code=-1)
+
+    stack.until("aborted")
+    assert stack.nodes() == {"first": "aborted", "second": "not_started"}
+    error = stack.ask(c.StopRun(dag_name="chain", dag_run_id="r1")).error
+    assert error is not None
+    assert error.code == "not_running"
+
+
+def test_a_silent_workers_step_is_lost_and_its_late_report_refused(stack: Stack) -> None:
+    stack.scheduler(lease_s=1)
+    stack.dag("one", ONE)
+    stack.start("one")
+    task = stack.worker.task()
+    stack.worker.beat(task.token)
+    stack.worker.start(task)
+
+    stack.until("failed", timeout_s=20)
+    stack.worker.finish(task)
+    stack.start("one", "r2")
+    stack.worker.run(stack.worker.task())
+
+    stack.until("succeeded", "r2")
+    assert stack.run()["status"] == "failed"
+    (node,) = stack.rows(t.nodes, run_key=stack.run()["run_key"])
+    assert "was lost" in node["error"]
+    assert [row["state"] for row in stack.rows(t.attempts, run_key=stack.run()["run_key"])] == ["lost"]
+
+
+def test_a_restarted_workers_former_steps_are_lost(stack: Stack) -> None:
+    stack.scheduler(lease_s=1)
+    stack.dag("one", ONE)
+    stack.start("one")
+    task = stack.worker.task()
+    stack.worker.beat(task.token)
+    stack.worker.start(task)
+    eventually(lambda: stack.nodes() == {"cmd_1": "running"})
+
+    stack.worker.incarnation = "second"
+
+    def beat_until_failed() -> bool:
+        stack.worker.beat()
+        return bool(stack.run()["status"] == "failed")
+
+    eventually(beat_until_failed, timeout_s=20, every_s=0.1)
+
+
+def test_a_stale_attempt_is_told_to_end(stack: Stack) -> None:
+    stack.scheduler()
+    stack.dag("chain", CHAIN)
+    stack.start("chain")
+    task = stack.worker.task()
+    stack.ask(c.StopRun(dag_name="chain", dag_run_id="r1"))
+    stack.until("aborted")
+
+    stack.worker.start(task)
+
+    def told_to_let_go() -> bool:
+        return any(told.revoked and told.token == task.token for told in stack.worker.told)
+
+    eventually(told_to_let_go)
+    assert stack.run()["status"] == "aborted"
+
+
+def test_a_message_that_its_process_never_sent_is_swept_up(stack: Stack) -> None:
+    stack.scheduler()
+    route = Route("test.swept", Durability.REMAKABLE)
+    stack.transport.declare([route])
+    consumer = stack.transport.consume([route], prefetch=10)
+    row = {
+        "id": new_run_id(),
+        "route": [route.name, str(route.durability), None],
+        "body": b"left behind",
+        "created_at": utc_now() - timedelta(minutes=1),
+    }
+    with Store(stack.engine).begin() as tx:
+        tx.insert(t.outbox, [row])
+
+    def arrived() -> bool:
+        return [delivery.body for delivery in consumer.take(10, 0.1)] == [b"left behind"]
+
+    eventually(arrived, timeout_s=15)
+    eventually(lambda: stack.rows(t.outbox) == [])
+
+
+def test_a_message_nobody_can_read_is_put_aside_with_the_reason(stack: Stack) -> None:
+    stack.scheduler()
+    stack.transport.send(Outgoing(COMMANDS, b"not json", new_run_id())).result(10)
+
+    eventually(lambda: len(stack.transport.dead_letters(10)) == 1)
+    (letter,) = stack.transport.dead_letters(10)
+    assert "not an envelope" in letter.reason
+    stack.dag("one", ONE)
+
+
+def test_a_followed_folder_brings_changes_in_and_spares_edits_by_api(stack: Stack, tmp_path: Path) -> None:
+    folder = tmp_path / "dags"
+    folder.mkdir()
+    (folder / "a.yaml").write_text(ONE)
+    (folder / "broken.yaml").write_text("steps: 5\n")
+    followed = stack.scheduler(dags_dir=folder).folder
+    assert followed is not None
+    eventually(lambda: len(stack.rows(t.dags)) == 2)
+    assert stack.rows(t.dags, file_name="broken")[0]["errors"]
+
+    edited = ONE + "  - echo more\n"
+    stack.ask(c.PutSpec(file_name="a", spec=edited))
+    (folder / "b.yml").write_text(ONE)
+    eventually(lambda: len(stack.rows(t.dags)) == 3)
+    assert stack.rows(t.dags, file_name="a")[0]["version"] == 2
+
+    (folder / "a.yaml").write_text(ONE + "  - echo other\n")
+    eventually(lambda: stack.rows(t.dags, file_name="a")[0]["version"] == 3)
+    (folder / "a.yaml").unlink()
+    eventually(lambda: stack.rows(t.dags, file_name="a") == [])
+
+
+def test_two_schedulers_dispatch_every_run_once(stack: Stack) -> None:
+    stack.scheduler()
+    stack.scheduler()
+    stack.dag("one", ONE)
+    futures = []
+    for number in range(60):
+        command_id = new_run_id()
+        body = encode(c.StartRun(file_name="one", dag_run_id=f"n{number}"), id=command_id, at=utc_now())
+        futures.append(stack.transport.request(Outgoing(COMMANDS, body, command_id))[1])
+    for future in futures:
+        future.result(20)
+
+    tasks = stack.worker.tasks(60)
+    for task in tasks:
+        stack.worker.run(task)
+
+    assert len({task.dag_run_id for task in tasks}) == 60
+    eventually(lambda: len(stack.rows(t.dag_runs, status="succeeded")) == 60, timeout_s=20)
+    assert stack.worker.has_none()
+    assert len(stack.rows(t.attempts)) == 60
