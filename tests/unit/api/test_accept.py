@@ -21,7 +21,7 @@ def reply(outcome: str = "recorded") -> bytes:
 
 
 def outcome(
-    *, confirm: Exception | None | str = None, answer: bytes | Exception | None = None
+    *, confirm: Exception | str | None = None, answer: bytes | Exception | None = None
 ) -> tuple[Recorded | Accepted, "Future[bytes]"]:
     """Return what a command became; ``confirm="never"``: the broker keeps silent."""
     accepted: Future[None] = Future()
