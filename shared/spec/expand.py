@@ -6,6 +6,7 @@ variable is empty. Guarantees: an inserted value is never expanded itself; ``$(â
 a back-quoted command only runs through ``run_command``, and stays as written without one.
 """
 
+import re
 from collections.abc import Callable, Mapping
 
 from shared.spec.arithmetic import ArithmeticFault, evaluate
@@ -31,6 +32,7 @@ RunCommand = Callable[[str], str]
 
 _ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"})
 _SHELL_ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "$": "\\$", "`": "\\`"})
+_UNESCAPED_SLASH = re.compile(r"(?<!\\)/")
 _MAX_DEPTH = 20
 
 
@@ -201,7 +203,7 @@ def _operate(piece: Reference, value: str | None, word: Callable[[], str]) -> st
     if kind == "%":
         return trim_suffix(text, word(), longest=len(operator) == 2)
     if kind == "/":
-        pattern, _, by = word().partition("/")
+        pattern, _, by = _UNESCAPED_SLASH.sub("\0", word(), count=1).partition("\0")
         return replace(text, pattern, by, every=len(operator) == 2)
     changed = str.upper if kind == "^" else str.lower
     return changed(text) if len(operator) == 2 else changed(text[:1]) + text[1:]
