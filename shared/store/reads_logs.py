@@ -38,13 +38,8 @@ class _Part:
 class LogReads(Reader):
     """A log is what one node wrote to one stream, in its run's latest attempt that wrote anything.
 
-    The node's retries within that attempt of the run follow each other.
+    The node's retries within that attempt of the run follow each other. An unfinished last line counts.
     """
-
-    def log_total(self, run_key: str, node: int, stream: str) -> int:
-        """Return how many lines there are; an unfinished last line counts."""
-        with self._snapshot() as connection:
-            return _total(_parts(connection, run_key, node, stream))
 
     def log_lines(self, run_key: str, node: int, stream: str, *, offset: int = 0, limit: int) -> LogWindow:
         """Return up to ``limit`` lines from line ``offset`` (counted from 0) on."""

@@ -12,7 +12,7 @@ from shared.store import tables as t
 from shared.store.engine import bytewise
 from shared.store.reads_base import AnyRow, Reader
 from shared.store.reads_rows import ActiveCounts, Command, Queue, Run, RunName, Service, Task, Worker
-from shared.store.reads_runs import QUEUED, RUNNING, run_from_row, select_runs
+from shared.store.reads_runs import BY_DAG, IS_ROOT, QUEUED, RUNNING, run_from_row, select_runs
 
 __all__ = ["OpsReads"]
 
@@ -48,11 +48,6 @@ class OpsReads(Reader):
             )
             for row in rows
         )
-
-    def open_tasks(self) -> tuple[Task, ...]:
-        """Return every attempt that is dispatched or running, the longest dispatched first."""
-        with self._snapshot() as connection:
-            return _tasks(connection)
 
     def services(self, kind: str, *, since: datetime) -> tuple[Service, ...]:
         """Return the instances of that kind heard of at ``since`` or later, by id."""
@@ -108,9 +103,10 @@ class OpsReads(Reader):
 
 
 def _tasks(connection: Connection) -> tuple[Task, ...]:
+    """Return the attempts that workers have, the longest dispatched first."""
     attempt = (_n.name, _n.token_state, _n.token_worker, _n.dispatched_at, _n.started_at)
     query = select_runs(*(column.label(f"node_{column.name}") for column in attempt))
-    query = query.join(t.nodes, and_(_n.run_key == _r.run_key, _n.token.is_not(None)))
+    query = query.join(t.nodes, and_(_n.run_key == _r.run_key, _n.token.is_not(None), _n.token_worker.is_not(None)))
     rows = connection.execute(query.order_by(_n.dispatched_at, bytewise(_n.run_key), _n.idx))
     return tuple(_task(row) for row in rows)
 
@@ -133,7 +129,7 @@ def _queue_counts(connection: Connection) -> dict[tuple[str, RunStatus], int]:
     found: dict[tuple[str, RunStatus], int] = {}
     for status in (RUNNING, QUEUED):
         query = select(_r.queue, _r.status, func.count().label("runs"))
-        query = query.where(_r.status == status, _r.root_key.is_(None)).group_by(_r.queue, _r.status)
+        query = query.where(_r.status == status, IS_ROOT).group_by(_r.queue, _r.status)
         found |= {(row.queue, RunStatus(row.status)): row.runs for row in connection.execute(query)}
     return found
 
@@ -142,7 +138,7 @@ def _in_queues(
     connection: Connection, status: ColumnElement[str], order: Sequence[ColumnElement[Any]], limit: int
 ) -> dict[str, list[Run]]:
     place = func.row_number().over(partition_by=_r.queue, order_by=order).label("place")
-    ranked = select(_r.run_key, place).where(_r.status == status, _r.root_key.is_(None)).subquery()
+    ranked = select(_r.run_key, place).where(_r.status == status, IS_ROOT).subquery()
     query = select_runs().join(ranked, ranked.c.run_key == _r.run_key).where(ranked.c.place <= limit)
     found: dict[str, list[Run]] = {}
     for row in connection.execute(query.order_by(ranked.c.place)):
@@ -151,6 +147,7 @@ def _in_queues(
 
 
 def _by_dag(connection: Connection, status: ColumnElement[str]) -> MappingProxyType[str, int]:
-    query = select(_r.dag_name, func.count().label("runs")).where(_r.status == status, _r.root_key.is_(None))
-    rows = connection.execute(query.group_by(_r.dag_name))
+    name = BY_DAG.label("dag_name")
+    query = select(name, func.count().label("runs")).where(_r.status == status, IS_ROOT)
+    rows = connection.execute(query.group_by(name))
     return MappingProxyType({row.dag_name: row.runs for row in rows})

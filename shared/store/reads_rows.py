@@ -137,14 +137,14 @@ class LogWindow:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """An attempt that a worker has, or is about to take (``worker_id`` is ``None`` until it says)."""
+    """An attempt that a worker has."""
 
     run: RunName
     root: RunName
     parent: RunName | None
     node_name: str
     state: AttemptState
-    worker_id: str | None
+    worker_id: str
     dispatched_at: datetime | None
     started_at: datetime | None
 

@@ -13,7 +13,7 @@ from shared.store.engine import bytewise, contains
 from shared.store.reads_base import AnyRow, AnySelect, Reader
 from shared.store.reads_rows import Node, Run, RunName, Transition
 
-__all__ = ["LATEST", "QUEUED", "RUNNING", "RunReads", "run_from_row", "select_runs"]
+__all__ = ["BY_DAG", "IS_ROOT", "LATEST", "QUEUED", "RUNNING", "RunReads", "run_from_row", "select_runs"]
 
 LATEST = "latest"
 """Stands for the id of a dag's newest run."""
@@ -21,6 +21,11 @@ LATEST = "latest"
 RUNNING: ColumnElement[str] = literal_column("'running'")
 QUEUED: ColumnElement[str] = literal_column("'queued'")
 """Spelled out, since SQLite does not use a partial index for a bound parameter."""
+
+BY_DAG = t.dag_runs.c.dag_name.concat("")
+IS_ROOT = func.coalesce(t.dag_runs.c.root_key, "") == ""
+"""The name and ``root_key IS NULL``, so written that no index of all runs fits: where only running or
+queued runs are wanted, SQLite would else walk the whole history instead of the small index of those."""
 
 _MAX_RUNS = 1000
 """Source: REST contract section 5.7."""
@@ -193,8 +198,8 @@ class RunReads(Reader):
         wanted = select(t.dags.c.dag_name).where(t.dags.c.dag_name.in_(sorted(set(dag_names)))).distinct().subquery()
         # Few runs are running, and an index holds just those: they are ranked all at once. The
         # newest of all is found by one step into an index per dag, however long its history.
-        place = func.row_number().over(partition_by=_r.dag_name, order_by=_NEWEST_FIRST).label("place")
-        ranked = select(_r.dag_name, _r.run_key, place).where(_r.status == RUNNING, _r.root_key.is_(None)).subquery()
+        place = func.row_number().over(partition_by=BY_DAG, order_by=_NEWEST_FIRST).label("place")
+        ranked = select(_r.dag_name, _r.run_key, place).where(_r.status == RUNNING, IS_ROOT).subquery()
         other = t.dag_runs.alias("other")
         newest = (
             select(other.c.run_key)

@@ -1,12 +1,16 @@
 """What the gateway reads of dags and of the system as a whole."""
 
-from typing import Any
+import sqlite3
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 from shared.status import AttemptState, RunStatus
 from shared.store import tables as t
+from shared.store.engine import open_engine
+from shared.store.migrate import migrate
 from shared.store.reads import Command, Dag, Reads, RunName, Service
 from tests.conformance.store_rows import NOW, add, add_dag, add_node, add_run, after
 
@@ -100,7 +104,6 @@ def test_workers_come_with_the_attempts_they_hold(engine: Engine, reads: Reads) 
     [task] = first.tasks
     assert (task.run, task.root, task.parent) == (RunName("mid", "s"), RunName("top", "r"), RunName("top", "r"))
     assert (task.node_name, task.state, task.started_at) == ("held", AttemptState.RUNNING, after(3))
-    assert [(each.node_name, each.worker_id) for each in reads.open_tasks()] == [("on its way", None), ("held", "w1")]
 
 
 def test_services_heard_of_lately(engine: Engine, reads: Reads) -> None:
@@ -167,3 +170,29 @@ def test_the_fate_of_a_command(engine: Engine, reads: Reads) -> None:
 
     assert reads.command("c") == Command("c", "run.start", "h", "done", {"n": [1]}, NOW)
     assert reads.command("none") is None
+
+
+def test_what_is_running_or_queued_is_found_without_walking_the_history(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    migrate(url)
+    engine = open_engine(url, read_only=True)
+    reads = Reads(engine)
+    plans: list[str] = []
+
+    def explain(_connection: object, cursor: sqlite3.Cursor, statement: str, values: object, *_: object) -> None:
+        if "dag_runs" in statement:
+            plan = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", cast("tuple[str, ...]", values))
+            plans.extend(row[3] for row in plan)
+
+    event.listen(engine, "before_cursor_execute", explain)
+    reads.active_counts()
+    reads.queues()
+    reads.latest_runs(["etl"])
+    reads.workers()
+
+    walked = {plan for plan in plans if plan.startswith("SCAN dag_runs")}
+    assert walked == {
+        "SCAN dag_runs USING INDEX ix_dag_runs_running",
+        "SCAN dag_runs USING INDEX ix_dag_runs_queued",
+    }
+    engine.dispose()
