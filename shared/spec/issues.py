@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Issue", "Issues", "Place", "Severity", "did_you_mean"]
+__all__ = ["Issue", "Issues", "Place", "Severity", "TooManyIssues", "did_you_mean"]
 
 Severity = Literal["error", "warning"]
 
@@ -13,6 +13,9 @@ Place = tuple[int, int]
 """(line, column), both counted from 1; (0, 0): nowhere in particular."""
 
 NOWHERE: Place = (0, 0)
+
+_MAX_COMPARED = 100
+_MAX_CANDIDATES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,12 @@ class Issue:
         return f"{place}{path}{self.message}{hint}"
 
 
+class TooManyIssues(Exception):
+    """So much is wrong that reading on helps nobody, and would cost time on hostile text."""
+
+
 class Issues:
-    """Collects problems, so that one load reports them all. Stops keeping them after ``limit``."""
+    """Collects problems, so that one load reports them all, up to ``limit``."""
 
     limit = 200
 
@@ -45,7 +52,11 @@ class Issues:
         self.found: list[Issue] = []
 
     def error(self, message: str, path: str = "", at: Place = NOWHERE, *, hint: str = "") -> None:
-        """Note something that makes the spec unusable."""
+        """Note something that makes the spec unusable.
+
+        Raises:
+            TooManyIssues: this one is past the limit.
+        """
         self._add(Issue(message, path, at[0], at[1], "error", hint))
 
     def warn(self, message: str, path: str = "", at: Place = NOWHERE, *, hint: str = "") -> None:
@@ -53,14 +64,15 @@ class Issues:
         self._add(Issue(message, path, at[0], at[1], "warning", hint))
 
     def _add(self, issue: Issue) -> None:
-        if len(self.found) < self.limit:
-            self.found.append(issue)
+        if len(self.found) >= self.limit:
+            raise TooManyIssues
+        self.found.append(issue)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``did you mean "x"?`` for the nearest of ``known``, or an empty text."""
-    if not word or len(word) > 100:
-        return ""
     by_lower = {name.lower(): name for name in known}
+    if not word or len(word) > _MAX_COMPARED or len(by_lower) > _MAX_CANDIDATES:
+        return ""
     near = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
     return f'did you mean "{by_lower[near[0]]}"?' if near else ""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from shared.spec.document import read_dag
-from shared.spec.issues import Issue, Issues
+from shared.spec.issues import Issue, Issues, TooManyIssues
 from shared.spec.load_yaml import Document, YamlMap, read_yaml
 from shared.spec.model import Dag
 
@@ -51,31 +51,32 @@ def load(text: str, *, file_name: str = "", dag_name: str | None = None) -> Load
     these its name stays empty, which is for the caller to judge.
     """
     issues = Issues()
-    fallback = _stem(file_name)
-    documents = read_yaml(text, issues)
+    main_name, fallback = dag_name or "", _stem(file_name)
     dags: list[Dag] = []
-    for document in documents:
-        main = not dags
-        if isinstance(document.value, YamlMap):
-            dag = read_dag(
-                issues,
-                document.value,
-                forced_name=(dag_name or "") if main else "",
-                fallback_name=fallback if main else "",
-            )
-            dags.append(dag)
-            _check_local_name(issues, document, dags)
-        else:
-            issues.error("a workflow must be a map of fields", at=document.at, hint="for instance steps: [echo hi]")
-            if main:
-                dags.append(Dag(name=dag_name or fallback))
-    if not dags:
-        if not issues.found:
+    try:
+        for document in read_yaml(text, issues):
+            _read_document(issues, document, dags, main_name, fallback)
+        if not dags and not issues.found:
             issues.error("no DAGs found in file")
-        if dag_name or fallback:
-            dags.append(Dag(name=dag_name or fallback))
-    found = sorted(issues.found, key=lambda issue: (issue.line, issue.column))
+    except TooManyIssues:
+        issues.found.append(Issue("there are more problems than these"))
+    if not dags and (main_name or fallback):
+        dags.append(Dag(name=main_name or fallback))
+    found = sorted(issues.found, key=lambda issue: (issue.line or 1 << 30, issue.column))
     return Loaded(documents=tuple(dags), issues=tuple(found))
+
+
+def _read_document(issues: Issues, document: Document, dags: list[Dag], main_name: str, fallback: str) -> None:
+    """Add the dag of ``document`` to ``dags``; the first one is the main dag."""
+    if dags:
+        main_name = fallback = ""
+    if isinstance(document.value, YamlMap):
+        dags.append(read_dag(issues, document.value, forced_name=main_name, fallback_name=fallback))
+        _check_local_name(issues, document, dags)
+        return
+    if not dags:
+        dags.append(Dag(name=main_name or fallback))
+    issues.error("a workflow must be a map of fields", at=document.at, hint="for instance steps: [echo hi]")
 
 
 def _check_local_name(issues: Issues, document: Document, dags: list[Dag]) -> None:

@@ -2,8 +2,8 @@
 
 Guarantees: YAML 1.2 core scalars as workflow authors expect them (only ``true`` and ``false`` are
 booleans; ``yes``, ``010``, ``1_000``, ``12:30`` and dates stay text); duplicate keys are reported;
-text over the size limit, deep nesting and alias bombs are refused before they cost anything; never
-raises, whatever the text.
+text over the size limit, deep nesting and alias bombs are refused before they cost anything; no text
+makes it raise anything but ``TooManyIssues``.
 It does not look at meaning: that is the reader's work (``fields`` and the modules above it).
 """
 
@@ -94,6 +94,9 @@ def read_yaml(text: str, issues: Issues) -> list[Document]:
     """Return the documents of ``text`` that are not empty; what was wrong is added to ``issues``.
 
     After a syntax error the documents before it are still returned.
+
+    Raises:
+        TooManyIssues: when ``issues`` is full.
     """
     if len(text) > _MAX_BYTES or len(text.encode("utf-8", "surrogatepass")) > _MAX_BYTES:
         issues.error(f"the file is larger than {_MAX_BYTES} bytes")

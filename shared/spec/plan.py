@@ -22,6 +22,8 @@ _HANDLER_OF = {
     "exit": Handler.EXIT,
     "wait": Handler.WAIT,
 }
+_MAX_STEPS = 10_000
+_MAX_IMPLICIT_EDGES = 500_000
 _IGNORED_ON_HANDLERS = {
     "depends": "depends",
     "retryPolicy": "retry_policy",
@@ -55,11 +57,15 @@ def read_steps(fields: Fields, dag_type: DagType, defaults: DagDefaults) -> tupl
         fields.error("steps", "steps must be an array or a map")
         return ()
     drafts = [draft for entry in entries for draft in entry.drafts]
+    if len(drafts) > _MAX_STEPS:
+        fields.error("steps", f"a DAG may have at most {_MAX_STEPS} steps (value: {len(drafts)})")
+        return ()
     _give_names(entries)
     _check_names(drafts)
     _resolve_depends(drafts)
-    if chain:
-        _link(entries)
+    if chain and not _link(entries):
+        fields.error("steps", f"the groups would need more than {_MAX_IMPLICIT_EDGES} dependencies between them")
+        return ()
     steps = tuple(Step(**draft.values) for draft in drafts)
     for draft, step in zip(drafts, steps, strict=True):
         check_step(draft, step, defaults)
@@ -113,14 +119,19 @@ def _step(issues: Issues, path: str, at: Place, value: Any, defaults: DagDefault
 def _give_names(entries: Iterable[_Entry]) -> None:
     """Name the nameless ``<prefix>_<n>``, n from the 1-based place, past every name already taken."""
     entries = list(entries)
+    # Where to go on from a number that was found taken: many entries walk the same stretch.
+    skip: dict[tuple[str, int], int] = {}
     taken = {draft.values["name"] for entry in entries for draft in entry.drafts}
     for index, entry in enumerate(entries, start=1):
         for offset, draft in enumerate(entry.drafts):
             if draft.values["name"]:
                 continue
-            number = index + offset
-            while (name := f"{draft.name_prefix}_{number}") in taken:
-                number += 1
+            prefix, number = draft.name_prefix, index + offset
+            passed = [(prefix, number)]
+            while (name := f"{prefix}_{number}") in taken:
+                number = skip.get((prefix, number), number + 1)
+                passed.append((prefix, number))
+            skip |= dict.fromkeys(passed, number + 1)
             taken.add(name)
             draft.values["name"] = name
 
@@ -163,15 +174,24 @@ def _resolve_depends(drafts: list[Draft]) -> None:
         draft.values["depends"] = tuple(found)
 
 
-def _link(entries: list[_Entry]) -> None:
-    """Make every entry depend on the one before it, beside what it depends on already."""
+def _link(entries: list[_Entry]) -> bool:
+    """Make every entry depend on the one before it, beside what it depends on already.
+
+    Returns whether that is possible within the limit: every member of a group depends on every
+    member of the group before.
+    """
     before: tuple[str, ...] = ()
+    edges = 0
     for entry in entries:
+        edges += len(entry.drafts) * len(before)
+        if edges > _MAX_IMPLICIT_EDGES:
+            return False
         for draft in entry.drafts:
             if before and not draft.no_implicit_depends:
                 draft.values["depends"] = tuple(dict.fromkeys((*draft.values.get("depends", ()), *before)))
         if entry.drafts:
             before = tuple(draft.values["name"] for draft in entry.drafts)
+    return True
 
 
 def _check_acyclic(drafts: list[Draft]) -> None:

@@ -18,6 +18,7 @@ from shared.spec.model import Schedule
 __all__ = ["cron_fault", "read_schedule", "split_zone"]
 
 _MAX_LENGTH = 200
+_MAX_EXPRESSIONS = 100
 _KEYS = ("start", "stop", "restart")
 _ALIASES = frozenset({"@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually"})
 _ZONE = re.compile(r"(?:CRON_TZ|TZ)=(\S+)\s+(.*)\Z", re.DOTALL)
@@ -83,6 +84,9 @@ def _expressions(fields: Fields, name: str, value: Any, label: str) -> tuple[str
     if value is None:
         return ()
     items = value if isinstance(value, list) else [value]
+    if len(items) > _MAX_EXPRESSIONS:
+        fields.error(name, f"invalid schedule: more than {_MAX_EXPRESSIONS} expressions")
+        return ()
     found: list[str] = []
     for index, item in enumerate(items):
         if not isinstance(item, str):

@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +30,35 @@ def test_no_value_anywhere_makes_it_raise_and_the_model_survives_json(document: 
 
     assert loaded.dag is not None
     assert Dag.model_validate_json(loaded.dag.model_dump_json()) == loaded.dag
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "steps: [[" + "a," * 100_000 + "],[" + "a," * 100_000 + "]]",
+        "steps: [[" + "a," * 4_000 + "],[" + "a," * 4_000 + "]]",
+        "steps: [[" + "a," * 4_000 + "]" + ",a" * 4_000 + "]",
+        "\n".join(f"key{number}: 1" for number in range(50_000)),
+        "steps:\n" + "\n".join(f"- {{name: n{number}, command: a, depends: x{number}}}" for number in range(9_000)),
+        "schedule: [" + ",".join(f"'{number} 0 1-{number % 28 + 1} * *'" for number in range(20_000)) + "]",
+        "a: " + "[" * 60 + "]" * 60 + "\nenv: [" + "A=1," * 200_000 + "]",
+        "steps: ['" + 'echo \\"x ' * 100_000 + "']",
+    ],
+    ids=["many steps", "many edges", "crowded names", "unknown keys", "bad depends", "schedules", "env", "command"],
+)
+def test_hostile_text_costs_little(text: str) -> None:
+    began = time.perf_counter()
+    load(text)
+
+    assert time.perf_counter() - began < 8
+
+
+def test_reading_stops_when_too_much_is_wrong() -> None:
+    loaded = load("\n".join(f"key{number}: 1" for number in range(300)), file_name="x.yaml")
+
+    assert len(loaded.errors) == 201
+    assert str(loaded.errors[-1]) == "there are more problems than these"
+    assert loaded.dag == Dag(name="x")
 
 
 def repr_yaml(value: Any) -> str:
