@@ -60,10 +60,6 @@ class RabbitDelivery:
     def route(self) -> Route:
         return self._subscription.route
 
-    @property
-    def headers(self) -> dict[str, object]:
-        return dict(self._properties.headers or {})
-
     def ack(self) -> None:
         if self._first():
             self._subscription.settle(self._channel, self._tag, "ack")
