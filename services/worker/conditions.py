@@ -1,0 +1,52 @@
+"""Evaluate preconditions on the worker, in the step's own environment and directory."""
+
+import re
+from collections.abc import Callable, Sequence
+
+from shared.spec.expand import RunCommand, Scope, expand, shell_command
+from shared.spec.model import Condition
+
+__all__ = ["check_conditions"]
+
+
+def check_conditions(
+    conditions: Sequence[Condition],
+    scopes: tuple[Scope, Scope],
+    run_command: RunCommand,
+    exit_code: Callable[[str], int],
+) -> list[str]:
+    """Return why conditions are not met, one text for each; empty: all are.
+
+    ``scopes`` are the textual and the full one; ``exit_code`` runs a condition without ``expected``
+    as a command. Every condition is evaluated. What ``run_command`` raises passes through: a
+    condition that cannot be evaluated is an error, not unmet.
+    """
+    return [why for condition in conditions if (why := _unmet(condition, scopes, run_command, exit_code))]
+
+
+def _unmet(
+    condition: Condition, scopes: tuple[Scope, Scope], run_command: RunCommand, exit_code: Callable[[str], int]
+) -> str:
+    textual, full = scopes
+    if condition.expected:
+        actual = expand(condition.condition, full, run_command)
+        met = _matches(actual, condition.expected)
+        reason = f'expected "{condition.expected}", got "{actual}"'
+    else:
+        code = exit_code(shell_command(condition.condition, textual))
+        met = code == 0
+        reason = f"exit status {code}"
+    if met != condition.negate:
+        return ""
+    return f"condition was not met: {'not wanted: ' if condition.negate else ''}{reason}"
+
+
+def _matches(actual: str, expected: str) -> bool:
+    lines = actual.splitlines() or [""]
+    if not expected.startswith("re:"):
+        return expected in lines
+    try:
+        pattern = re.compile(expected[3:])
+    except re.error:
+        return False
+    return any(pattern.search(line) for line in lines)

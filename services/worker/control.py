@@ -1,0 +1,44 @@
+"""Hear what schedulers tell workers beside tasks: stop an attempt, a route has opened."""
+
+import logging
+from collections.abc import Callable
+
+from services.worker.attempts import Attempts
+from services.worker.outcome import StopKind
+from shared.contracts.codec import decode
+from shared.contracts.control import RouteOpened, StopAttempt
+from shared.errors import DecodeFailed
+
+__all__ = ["Control", "topics"]
+
+_log = logging.getLogger(__name__)
+
+
+def topics(worker_id: str) -> tuple[str, str]:
+    """Return what a worker listens to: its own topic and that of all workers."""
+    return f"worker.{worker_id}", "workers"
+
+
+class Control:
+    """Acts on control messages; called by the transport, so it never blocks.
+
+    A stop for an attempt that is not here is remembered: its task may still be under way.
+    """
+
+    def __init__(self, attempts: Attempts, open_route: Callable[[dict[str, str]], None]) -> None:
+        self._attempts = attempts
+        self._open_route = open_route
+
+    def hear(self, topic: str, body: bytes) -> None:
+        """Take one message; one that cannot be read is logged, since nobody could send it again."""
+        try:
+            message = decode(body).body
+        except DecodeFailed as error:
+            _log.warning("control.unreadable", extra={"topic": topic, "error": str(error)})
+            return
+        if isinstance(message, StopAttempt):
+            kind = StopKind.REVOKED if message.revoked else StopKind.STOP
+            here = self._attempts.stop(message.token, kind)
+            _log.info("attempt.stop_heard", extra={"token": message.token, "kind": str(kind), "here": here})
+        elif isinstance(message, RouteOpened):
+            self._open_route(message.selector)

@@ -1,0 +1,127 @@
+"""Build what a step sees: its process environment and the scopes its fields are expanded in.
+
+One order for both, later wins: host (allow-list) < dag env < dotenv < secrets < outputs < params <
+step env < reserved. Fields expanded textually see reserved, step env, params and outputs only; the
+rest is left for the shell to read from its environment. Nothing of the service's own configuration
+reaches a step: ``DAGWAY_*`` is dropped before anything else looks at the host's variables.
+Source: the workflow language reference, sections on precedence and special variables.
+"""
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.worker.dotenv import read_dotenv
+from services.worker.secret_values import resolve_secrets
+from shared.contracts.tasks import Task
+from shared.spec.expand import ExpandFault, RunCommand, Scope, StepFacts, expand
+
+__all__ = ["Environment", "Ground", "build_environment", "host_variables", "lay_ground"]
+
+_log = logging.getLogger(__name__)
+
+_PASSED = frozenset(
+    {"PATH", "HOME", "USER", "SHELL", "TMPDIR", "TERM", "EDITOR", "VISUAL", "LANG", "LC_ALL", "LC_CTYPE", "TZ"}
+    | {"LD_LIBRARY_PATH", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "DAGU_DEFAULT_SHELL"}
+)
+_PASSED_PREFIXES = ("DAG_", "LC_")
+MAX_EXPORT_BYTES = 100 * 1024
+"""A longer value is kept for expansion but not exported: Linux refuses single strings of 128 KiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """The environment of an attempt's processes, and its scopes for textual and full expansion."""
+
+    process: dict[str, str]
+    textual: Scope
+    full: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What can be gathered without running anything: before the attempt is reported as started."""
+
+    working_dir: Path
+    base: dict[str, str]
+    """Host, dag env and dotenv."""
+    secrets: dict[str, str]
+
+
+def host_variables() -> dict[str, str]:
+    """Return this host's variables as a dag may see them: all but the service's own."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("DAGWAY_")}
+
+
+def inherited(host: Mapping[str, str]) -> dict[str, str]:
+    """Return the part of the host's variables that a step inherits unasked."""
+    return {name: value for name, value in host.items() if name in _PASSED or name.startswith(_PASSED_PREFIXES)}
+
+
+def _inside(folder: Path, text: str, scope: Scope) -> Path:
+    """Return the directory ``text`` means, relative to ``folder``; empty: the same."""
+    return folder / Path(expand(text, scope)).expanduser() if text else folder
+
+
+def lay_ground(task: Task, run_dir: Path) -> Ground:
+    """Find the directory, the dotenv variables and the secrets.
+
+    Raises:
+        SecretMissing: a secret cannot be had here.
+        ExpandFault: a directory's ``${X:?}``.
+    """
+    host = host_variables()
+    dag_env = dict(task.env)
+    scope = Scope((dag_env, host))
+    dag_dir = _inside(run_dir, task.working_dir, scope)
+    paths = [expand(path, scope) for path in task.dotenv]
+    known = {**inherited(host), **dag_env}
+    dotenv = read_dotenv(paths, dag_dir, known) if paths else {}
+    base = {**known, **dotenv}
+    secrets = resolve_secrets(task.secrets, dag_dir, {**host, **base}) if task.secrets else {}
+    return Ground(_inside(dag_dir, task.step.working_dir, scope), base, secrets)
+
+
+def build_environment(
+    task: Task, ground: Ground, reserved: Mapping[str, str], run_command: RunCommand | None
+) -> Environment:
+    """Put everything together; ``reserved`` holds log paths and the like.
+
+    A step env entry that cannot be evaluated is logged and left out, as the language demands.
+    """
+    steps = {name: StepFacts(ref.stdout, ref.stderr, ref.exit_code or 0, ref.output) for name, ref in task.refs.items()}
+    outputs, params = dict(task.outputs), dict(task.params)
+    local = {"DAG_RUN_STEP_NAME": task.step.name, "PWD": str(ground.working_dir), **dict(task.engine_env)}
+    everything = {"DAG_NAME": task.dag_name, "DAG_RUN_ID": task.dag_run_id, **reserved, **local}
+    if task.params_json is not None:
+        everything["DAGU_PARAMS_JSON"] = task.params_json
+    below = (params, outputs, ground.secrets, ground.base)
+    step_env = _step_env(task, Scope((everything, *below), steps), run_command)
+    merged = {**ground.base, **ground.secrets, **outputs, **params, **step_env, **everything}
+    return Environment(
+        process={name: value for name, value in merged.items() if _exportable(name, value)},
+        textual=Scope((local, step_env, params, outputs), steps),
+        full=Scope((everything, step_env, *below), steps),
+    )
+
+
+def _step_env(task: Task, scope: Scope, run_command: RunCommand | None) -> dict[str, str]:
+    found = {}
+    for name, text in task.step.env:
+        try:
+            found[name] = expand(text, scope, run_command)
+        except (ExpandFault, CommandFailed) as error:
+            _log.warning("step_env.dropped", extra={"variable": name, "error": str(error)})
+    return found
+
+
+class CommandFailed(ValueError):
+    """A back-quoted command ended with another code than 0."""
+
+
+def _exportable(name: str, value: str) -> bool:
+    if not name or "=" in name or "\0" in name or "\0" in value:
+        return False
+    return len(value) < MAX_EXPORT_BYTES // 4 or len(value.encode(errors="surrogateescape")) <= MAX_EXPORT_BYTES

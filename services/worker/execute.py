@@ -1,0 +1,146 @@
+"""Make one attempt: what stands between its start report and its end report.
+
+Order: the environment, the step's preconditions, the executor. The timeout counts from the executor.
+"""
+
+import itertools
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.worker.conditions import check_conditions
+from services.worker.environment import Environment, Ground, build_environment
+from services.worker.executors import executor_for
+from services.worker.executors.base import Job, StepIO
+from services.worker.guardian_client import Guardian
+from services.worker.logs import LogStream, read_tail
+from services.worker.masking import Masker
+from services.worker.outcome import Result, classify
+from services.worker.prepare import prepare
+from services.worker.runner import Interrupted, exit_code_in, run_command_in
+from services.worker.shells import DIRECT, default_shell, effective_shell
+from services.worker.supervise import Stop, Supervisor
+from services.worker.workspace import OutputFiles, run_dir
+from shared.contracts.tasks import Task
+from shared.spec.expand import expand
+
+__all__ = ["Made", "Maker", "with_output"]
+
+_TAIL_BYTES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What an attempt came to, before its logs are shipped."""
+
+    result: Result
+    outputs: dict[str, str]
+
+
+class Maker:
+    """Makes attempts with one guardian, under one data directory."""
+
+    def __init__(self, guardian: Guardian, data_dir: Path) -> None:
+        self._guardian = guardian
+        self._data_dir = data_dir
+        self._numbers = itertools.count(1)
+
+    def prepare(self, task: Task, stop: Stop) -> Made:
+        supervisor = self._supervisor(task, stop)
+        try:
+            return Made(*prepare(task, supervisor, self._data_dir))
+        except Interrupted:
+            return Made(_interrupted(task, supervisor), {})
+
+    def execute(self, task: Task, stop: Stop, ground: Ground, files: OutputFiles, masker: Masker) -> Made:
+        run_dir(self._data_dir, task).mkdir(0o750, parents=True, exist_ok=True)
+        supervisor, paths = self._supervisor(task, stop), files.paths
+        reserved = {"DAG_RUN_LOG_FILE": paths.run_log}
+        if task.kind == "step":
+            reserved["DAG_RUN_STEP_STDOUT_FILE"] = paths.stdout
+            reserved["DAG_RUN_STEP_STDERR_FILE"] = paths.stderr or paths.stdout
+        plain = {**ground.base, **ground.secrets, **dict(task.outputs), **dict(task.params), **reserved}
+        cwd = ground.working_dir if ground.working_dir.is_dir() else run_dir(self._data_dir, task)
+        environment = build_environment(task, ground, reserved, run_command_in(supervisor, plain, str(cwd)))
+        try:
+            if unmet := self._unmet(task, environment, supervisor, str(cwd)):
+                return Made(Result("skipped", 0, unmet), {})
+            job = Job(task.step, environment, ground.working_dir, task.shell, supervisor, task.options)
+            supervisor.start_clock()
+
+            def tail() -> str:
+                # A pipe in between may still hold the very words that say why it failed.
+                return masker.text(read_tail(Path(paths.stderr), _TAIL_BYTES)) if paths.stderr else ""
+
+            return Made(executor_for(task.step.type).run(job, StepIO(files.stdout, files.stderr, tail)), {})
+        except Interrupted:
+            return Made(_interrupted(task, supervisor), {})
+
+    def _unmet(self, task: Task, environment: Environment, supervisor: Supervisor, cwd: str) -> str:
+        if not task.step.preconditions:
+            return ""
+        shell = effective_shell(task.step.shell, task.shell)
+        try:
+            unmet = check_conditions(
+                task.step.preconditions,
+                (environment.textual, environment.full),
+                run_command_in(supervisor, environment.process, cwd),
+                exit_code_in(supervisor, environment.process, cwd, default_shell() if shell == DIRECT else shell),
+            )
+        except ValueError as error:
+            # A condition that cannot be evaluated skips the step too, and says why.
+            return str(error)
+        return "; ".join(unmet)
+
+    def _supervisor(self, task: Task, stop: Stop) -> Supervisor:
+        return Supervisor(
+            self._guardian,
+            str(next(self._numbers)),
+            stop,
+            timeout_s=task.timeout_s,
+            grace_s=task.stop_grace_s,
+            signal_on_stop=task.step.signal_on_stop,
+        )
+
+    def streams(self, task: Task, ground: Ground, files: OutputFiles) -> tuple[LogStream, ...]:
+        secrets = ground.secrets.values()
+        stdout_copy, stderr_copy = (
+            files.open_copy(self._copy_path(task, ground, text)) if text else None
+            for text in (task.step.stdout, task.step.stderr)
+        )
+        streams = [LogStream(task, "stdout", files.stdout_log, Masker(secrets), stdout_copy)]
+        if files.stderr_log is not None:
+            streams.append(LogStream(task, "stderr", files.stderr_log, Masker(secrets), stderr_copy))
+        return tuple(streams)
+
+    def _copy_path(self, task: Task, ground: Ground, text: str) -> Path:
+        """Relative to the step's directory, with its full scope but no commands: its conditions come first."""
+        scope = build_environment(task, ground, {}, None).full
+        return ground.working_dir / Path(expand(text, scope)).expanduser()
+
+
+def _interrupted(task: Task, supervisor: Supervisor) -> Result:
+    return classify(
+        None,
+        name=task.step.name,
+        interrupted=supervisor.interrupted,
+        timed_out_after_s=supervisor.timed_out_after_s,
+        timeout_s=supervisor.timeout_s,
+    )
+
+
+def with_output(task: Task, files: OutputFiles, made: Made) -> Made:
+    """Add the captured variable; it is set for a failed step too, though not for one that never ran."""
+    output = task.step.output
+    if output is None or made.result.outcome == "skipped":
+        return made
+    size = os.fstat(files.captured).st_size
+    if size > task.max_output_bytes:
+        limit = f"output exceeded maximum size limit of {task.max_output_bytes} bytes"
+        result = made.result
+        if result.outcome == "succeeded":
+            result = Result("failed", 1, f"failed to capture output: {limit}")
+        return Made(result, {})
+    text = os.pread(files.captured, size, 0).decode(errors="replace").strip()
+    # NUL can neither be kept in a database's text nor be exported.
+    return Made(made.result, {output.name: text.replace("\0", "")})

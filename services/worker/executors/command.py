@@ -1,0 +1,126 @@
+"""Commands and scripts: a real shell in its own session, or a program without one.
+
+Source: the workflow language reference, section on command, script and shell execution.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from services.worker.executors.base import Job, StepIO
+from services.worker.outcome import Ended, Result, classify
+from services.worker.runner import run_command_in
+from services.worker.shells import DIRECT, effective_shell, is_posix, shell_argv
+from shared.spec.expand import Scope, expand, expand_text
+from shared.spec.model import Command
+
+__all__ = ["CommandExecutor"]
+
+_SCRIPT_MODE = 0o750
+_DIR_MODE = 0o750
+
+
+class CommandExecutor:
+    """Runs ``command`` and ``script`` of a step."""
+
+    def run(self, job: Job, io: StepIO) -> Result:
+        """Run the step's commands one after another until one fails, or its script."""
+        step = job.step
+        if step.script and len(step.commands) <= 1:
+            with _script_file(job) as path:
+                return self._result(job, io, self._start(job, io, _script_argv(job, path)))
+        job.working_dir.mkdir(_DIR_MODE, parents=True, exist_ok=True)
+        ended: Ended | None = None
+        for number, command in enumerate(step.commands, 1):
+            ended = self._start(job, io, _command_argv(job, command))
+            if ended is None or ended.code != 0:
+                return self._result(job, io, ended, number if len(step.commands) > 1 else 0)
+        return self._result(job, io, ended)
+
+    def _start(self, job: Job, io: StepIO, argv: Sequence[str]) -> Ended | None:
+        return job.supervisor.run(
+            argv, env=job.environment.process, cwd=str(job.working_dir), stdout=io.stdout, stderr=io.stderr
+        )
+
+    def _result(self, job: Job, io: StepIO, ended: Ended | None, number: int = 0) -> Result:
+        supervisor = job.supervisor
+        failed = ended is not None and ended.code != 0
+        return classify(
+            ended,
+            name=job.step.name,
+            command=number,
+            interrupted=supervisor.interrupted,
+            timed_out_after_s=supervisor.timed_out_after_s,
+            timeout_s=supervisor.timeout_s,
+            stderr_tail=io.stderr_tail() if failed else "",
+        )
+
+
+def _shell(job: Job) -> tuple[str, ...]:
+    scope = job.environment.full
+    own = job.step.shell and tuple(expand(part, scope) for part in job.step.shell)
+    return effective_shell(own or None, tuple(expand(part, scope) for part in job.shell))
+
+
+def _command_argv(job: Job, command: Command) -> list[str]:
+    shell = _shell(job)
+    if shell == DIRECT:
+        return _tokens(job, command)
+    scope = job.environment.textual
+    if is_posix(shell):
+        scope = replace(scope, shell_safe=True)
+    return shell_argv(
+        shell,
+        expand_text(command.text, scope),
+        errexit=job.step.shell is None,
+        packages=job.step.shell_packages,
+    )
+
+
+def _tokens(job: Job, command: Command) -> list[str]:
+    """Nobody else expands the words of a program that runs without a shell."""
+    run = run_command_in(job.supervisor, job.environment.process, str(job.working_dir))
+    return [expand(word, job.environment.full, run) for word in command.argv or (command.text,)]
+
+
+def _script_argv(job: Job, path: str) -> list[str]:
+    if job.step.commands:
+        return [*_tokens(job, job.step.commands[0]), path]
+    first = job.step.script.split("\n", 1)[0]
+    if job.step.shell is None and first.startswith("#!"):
+        # As the kernel reads it: the interpreter, and all the rest as one argument.
+        return [*first[2:].strip().split(maxsplit=1), path]
+    shell = _shell(job)
+    if shell == DIRECT:
+        return [path]
+    flags = ["-e"] if job.step.shell is None and is_posix(shell) and "-e" not in shell else []
+    return [*shell, *flags, path]
+
+
+def _runs_in_posix_shell(job: Job) -> bool:
+    if job.step.commands:
+        return is_posix(job.step.commands[0].argv or ("",))
+    first, _, _ = job.step.script.partition("\n")
+    if job.step.shell is None and first.startswith("#!"):
+        return any(is_posix((word,)) for word in first[2:].split())
+    return is_posix(_shell(job))
+
+
+@contextmanager
+def _script_file(job: Job) -> Iterator[str]:
+    """The script as a file in the working directory, which must exist; removed afterwards."""
+    scope: Scope = job.environment.textual
+    if _runs_in_posix_shell(job):
+        scope = replace(scope, shell_safe=True)
+    text = expand_text(job.step.script, scope)
+    handle, path = tempfile.mkstemp(prefix="dagu_script-", suffix=".sh", dir=job.working_dir)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
+            os.fchmod(file.fileno(), _SCRIPT_MODE)
+            file.write(text)
+        yield path
+    finally:
+        Path(path).unlink(missing_ok=True)

@@ -1,0 +1,190 @@
+"""The worker's end of the guardian: start it, ask it for processes, notice its death."""
+
+import array
+import json
+import logging
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from services.worker import guardian as script
+from services.worker.outcome import Ended
+from shared.errors import DagwayError
+
+__all__ = ["Guardian", "GuardianLost", "Process"]
+
+_log = logging.getLogger(__name__)
+_HEADER = struct.Struct(">I")
+_ANSWER_S = 15.0
+
+
+class GuardianLost(DagwayError):
+    """The guardian is gone: no step can be started or watched, the worker must end."""
+
+
+class Process:
+    """One process the guardian started, or tried to."""
+
+    def __init__(self, owner: "Guardian", name: int, mark: str) -> None:
+        self.ended: Future[Ended] = Future()
+        """How it ended; fails with ``GuardianLost``."""
+        self._owner = owner
+        self._name = name
+        self._mark = mark
+
+    def wait(self, timeout_s: float | None = None) -> Ended:
+        """Return how it ended; raises ``TimeoutError`` or ``GuardianLost``."""
+        return self.ended.result(timeout_s)
+
+    def signal(self, number: int) -> None:
+        """Send to its process group; nothing happens when it ended already."""
+        self._owner.send({"op": "signal", "id": self._name, "sig": number})
+
+    def kill_tree(self) -> int:
+        """End it and everything that came from it, wherever that is now; return how many resisted."""
+        return self._owner.ask("kill", self._name, self._pid(), self._mark)
+
+    def tree_size(self) -> int:
+        """Return how many processes of it live, itself included."""
+        return self._owner.ask("count", self._name, self._pid(), self._mark)
+
+    def _pid(self) -> int:
+        return self.ended.result().pid if self.ended.done() else 0
+
+
+class Guardian:
+    """Start the guardian process and speak with it from any thread.
+
+    ``mark`` begins the mark of every process of this worker and must be unique to it. ``on_lost`` is
+    called once, on the reader's thread, when the guardian dies without being closed; by then what it
+    guarded has been killed.
+    """
+
+    def __init__(self, mark: str, on_lost: Callable[[], None]) -> None:
+        self._mark = mark
+        self._on_lost = on_lost
+        self._lock = threading.Lock()
+        self._count = 0
+        self._waiting: dict[int, Process] = {}
+        self._answers: dict[int, Future[int]] = {}
+        self._closed = False
+        self._lost = False
+        self._sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with theirs:
+            # Its own session: a signal to the worker's whole group must leave it alive to clean up.
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(Path(script.__file__)), str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+                env={},
+            )
+        self._reader = threading.Thread(target=self._read, name="guardian", daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def spawn(
+        self, argv: Sequence[str], *, env: Mapping[str, str], cwd: str, stdout: int, stderr: int, attempt: str
+    ) -> Process:
+        """Start a process in a session of its own; a failure to start is told by ``ended``.
+
+        The descriptors stay the caller's. ``attempt`` distinguishes attempts of this worker.
+        """
+        mark = f"{self._mark}.{attempt}"
+        with self._lock:
+            self._count += 1
+            name = self._count
+            process = self._waiting[name] = Process(self, name, mark)
+        request = {"op": "spawn", "id": name, "argv": list(argv), "env": {**env, script.MARK: mark}, "cwd": cwd}
+        try:
+            self.send(request, (stdout, stderr))
+        except GuardianLost:
+            self._waiting.pop(name, None)
+            raise
+        return process
+
+    def close(self) -> None:
+        """End every process it guards and the guardian itself; wait until it is gone."""
+        self._closed = True
+        try:
+            self._sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            _log.debug("guardian.gone_already")
+        self._process.wait()
+        if threading.current_thread() is not self._reader:
+            self._reader.join()
+        self._sock.close()
+
+    def ask(self, op: str, name: int, pid: int, mark: str) -> int:
+        """Ask about a process tree and wait for the number that answers."""
+        answer: Future[int] = Future()
+        with self._lock:
+            self._count += 1
+            number = self._count
+            self._answers[number] = answer
+        self.send({"op": op, "req": number, "id": name, "pid": pid, "mark": mark})
+        return answer.result(_ANSWER_S)
+
+    def send(self, request: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
+        """Send one request with descriptors; raises ``GuardianLost``."""
+        body = json.dumps(request).encode("utf-8")
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        data = _HEADER.pack(len(body)) + body
+        try:
+            with self._lock:
+                if self._lost:
+                    raise GuardianLost("the guardian is gone")
+                sent = self._sock.sendmsg([data], rights)
+                if sent < len(data):
+                    self._sock.sendall(data[sent:])
+        except OSError as error:
+            raise GuardianLost("the guardian is gone") from error
+
+    def _read(self) -> None:
+        with self._sock.makefile("rb") as stream:
+            try:
+                while head := stream.read(_HEADER.size):
+                    body = stream.read(_HEADER.unpack(head)[0])
+                    self._take(json.loads(body))
+            except (OSError, ValueError, struct.error) as error:
+                _log.debug("guardian.stream_broken", extra={"error": str(error)})
+        self._end()
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if "req" in message:
+            answer = self._answers.pop(message["req"], None)
+            if answer is not None:
+                answer.set_result(message["left"])
+            return
+        process = self._waiting.pop(message["id"], None)
+        if process is not None:
+            process.ended.set_result(
+                Ended(message["pid"], message.get("code"), message.get("signal"), message.get("errno"))
+            )
+
+    def _end(self) -> None:
+        if not self._closed:
+            _log.error("guardian.lost", extra={"pid": self.pid, "next": "the worker ends; start it again"})
+            script.kill_marked(self._mark + ".")
+        with self._lock:
+            self._lost = True
+            waiting, answers = list(self._waiting.values()), list(self._answers.values())
+            self._waiting.clear()
+            self._answers.clear()
+        gone = GuardianLost("the guardian is gone")
+        for process in waiting:
+            process.ended.set_exception(gone)
+        for answer in answers:
+            answer.set_exception(gone)
+        if not self._closed:
+            self._on_lost()

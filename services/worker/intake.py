@@ -1,0 +1,199 @@
+"""Take tasks while there is a slot, and not one more.
+
+A task this worker has no slot for, or that arrives while it stops, is handed back: a fresh copy to
+the same route, confirmed, then the ack. So it goes to another worker without counting as redelivered.
+"""
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from services.worker.attempts import Attempts
+from services.worker.metrics import Counters
+from services.worker.outcome import StopKind
+from services.worker.pipeline import Pipeline
+from services.worker.reports import Reporter
+from services.worker.supervise import Stop
+from shared.contracts.codec import decode_as
+from shared.contracts.tasks import Task
+from shared.errors import DecodeFailed, Unavailable
+from shared.transport.base import Delivery, Outgoing, Transport, task_route, worker_route
+
+__all__ = ["Intake", "KnownRoutes", "satisfies"]
+
+_log = logging.getLogger(__name__)
+_TAKE_S = 0.25
+"""Bounds how long a stop waits for the intake; a task wakes it at once."""
+
+
+def satisfies(labels: Mapping[str, str], selector: Mapping[str, str]) -> bool:
+    """Whether a worker with these labels may take tasks for ``selector``."""
+    return all(labels.get(key) == value for key, value in selector.items())
+
+
+class KnownRoutes:
+    """The selectors heard of that this worker satisfies, kept in a file over restarts."""
+
+    def __init__(self, path: Path, labels: Mapping[str, str]) -> None:
+        self._path = path
+        self._labels = labels
+        self._lock = threading.Lock()
+        self._selectors: list[dict[str, str]] = [one for one in self._load() if satisfies(labels, one)]
+
+    def selectors(self) -> list[dict[str, str]]:
+        return list(self._selectors)
+
+    def learn(self, selector: dict[str, str]) -> bool:
+        """Return whether the selector is news and meant for this worker; it is remembered then."""
+        with self._lock:
+            if not selector or selector in self._selectors or not satisfies(self._labels, selector):
+                return False
+            self._selectors.append(selector)
+            part = self._path.with_suffix(".part")
+            part.write_text(json.dumps(self._selectors), encoding="utf-8")
+            part.rename(self._path)
+            return True
+
+    def _load(self) -> list[dict[str, str]]:
+        try:
+            return list(json.loads(self._path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return []
+        except ValueError as error:
+            # It only saves waiting for the next announcement.
+            _log.warning("routes.unreadable", extra={"path": str(self._path), "error": str(error)})
+            return []
+
+
+class Intake:
+    """Owns the slots, the consumer and the threads attempts run on."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        worker_id: str,
+        slots: int,
+        routes: KnownRoutes,
+        pipeline: Pipeline,
+        attempts: Attempts,
+        reporter: Reporter,
+        counters: Counters,
+    ) -> None:
+        self._transport = transport
+        self._routes = routes
+        self._pipeline = pipeline
+        self._attempts = attempts
+        self._reporter = reporter
+        self._counters = counters
+        self._free = slots
+        # Guards the count together with pause and resume: one of them alone would tell the wrong story.
+        self._lock = threading.Lock()
+        self._stopping = False
+        self._pool = ThreadPoolExecutor(slots, thread_name_prefix="attempt")
+        self._route_opener = ThreadPoolExecutor(1, thread_name_prefix="routes")
+        consumed = [task_route({}), worker_route(worker_id), *map(task_route, routes.selectors())]
+        self._consumer = transport.consume(consumed, prefetch=1)
+        self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def open_route(self, selector: dict[str, str]) -> None:
+        """Consume from a selector's route too, if the labels satisfy it. Never blocks."""
+        if self._routes.learn(selector) and not self._stopping:
+            _log.info("route.learned", extra={"selector": selector})
+            self._route_opener.submit(self._consumer.add_route, task_route(selector))
+
+    def stop(self) -> None:
+        """Take no more; what is under way to this worker is handed back. Attempts go on."""
+        self._stopping = True
+        self._consumer.pause()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._route_opener.shutdown()
+        for delivery in self._consumer.take(1_000, 0):
+            self._hand_back(delivery)
+
+    def close(self) -> None:
+        """Release the consumer and the threads; attempts must have ended."""
+        self._consumer.close()
+        self._pool.shutdown()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            for delivery in self._consumer.take(self._free or 1, _TAKE_S):
+                self._accept(delivery)
+
+    def _accept(self, delivery: Delivery) -> None:
+        try:
+            task = decode_as(delivery.body, Task)
+        except DecodeFailed as error:
+            _log.error("task.unreadable", extra={"error": str(error), "next": "see the dead letters"})
+            delivery.dead_letter(str(error))
+            return
+        if delivery.redelivered:
+            self._counters.add("redelivered")
+            _log.warning("task.redelivered", extra={"token": task.token})
+            self._settle(delivery, lambda: self._reporter.send(self._pipeline.redelivered(task)).result())
+            return
+        if self._stopping or not self._take_slot():
+            self._hand_back(delivery)
+            return
+        stop = self._attempts.begin(task.token)
+        if isinstance(stop, Stop):
+            self._pool.submit(self._attempt, task, stop, delivery)
+            return
+        self._free_slot()
+        if stop is StopKind.STOP:
+            finished = self._pipeline.refuse(task)
+            self._settle(delivery, lambda: self._reporter.send(finished).result())
+        else:
+            _log.info("task.dropped", extra={"token": task.token, "why": str(stop or "a copy")})
+            delivery.ack()
+
+    def _attempt(self, task: Task, stop: Stop, delivery: Delivery) -> None:
+        try:
+            self._pipeline.run(task, stop, delivery)
+        except BaseException:
+            # A bug: the lease of what it held runs out, so the run is not stuck for ever.
+            _log.exception("attempt.crashed", extra={"token": task.token, "next": "report this"})
+            self._attempts.drop(task.token)
+            delivery.retry()
+            raise
+        finally:
+            self._free_slot()
+
+    def _hand_back(self, delivery: Delivery) -> None:
+        self._counters.add("handed_back")
+        copy = Outgoing(delivery.route, delivery.body, delivery.message_id)
+        self._settle(delivery, lambda: self._transport.send(copy).result())
+
+    def _settle(self, delivery: Delivery, send: Callable[[], None]) -> None:
+        """Ack once the broker has what replaces the delivery; else give the delivery back."""
+        try:
+            send()
+        except Unavailable as error:
+            _log.warning("delivery.given_back", extra={"error": str(error)})
+            delivery.retry()
+        else:
+            delivery.ack()
+
+    def _take_slot(self) -> bool:
+        with self._lock:
+            if self._free == 0:
+                return False
+            self._free -= 1
+            if self._free == 0:
+                # Before the delivery is acked, so that none arrives which would only be handed back.
+                self._consumer.pause()
+            return True
+
+    def _free_slot(self) -> None:
+        with self._lock:
+            self._free += 1
+            if self._free == 1 and not self._stopping:
+                self._consumer.resume()

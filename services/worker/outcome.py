@@ -1,0 +1,93 @@
+"""What the end of a process means for its attempt: pure and total.
+
+Source of the exit codes: the workflow language reference, sections on execution, timeouts and stop.
+"""
+
+import os
+import signal
+from dataclasses import dataclass
+from enum import StrEnum
+
+from shared.contracts.events import Outcome
+
+__all__ = ["Ended", "Result", "StopKind", "classify", "ended_text"]
+
+TIMEOUT_CODE = 124
+SIGNAL_CODE = -1
+NOT_STARTED_CODE = 1
+_TAIL_BYTES = 1024
+
+
+class StopKind(StrEnum):
+    """Why an attempt is ended from outside; a later member overrides an earlier one."""
+
+    STOP = "stop"
+    SHUTDOWN = "shutdown"
+    REVOKED = "revoked"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a process ended: exactly one of ``code``, ``signal`` and ``errno`` (it never started)."""
+
+    pid: int = 0
+    code: int | None = None
+    signal: int | None = None
+    errno: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        if self.code is not None:
+            return self.code
+        return SIGNAL_CODE if self.signal is not None else NOT_STARTED_CODE
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one attempt came to; ``error`` is empty for a success."""
+
+    outcome: Outcome
+    exit_code: int = 0
+    error: str = ""
+
+
+def ended_text(ended: Ended) -> str:
+    """Say how a process ended, in the words users of the language know."""
+    if ended.errno is not None:
+        return f"cannot start: {os.strerror(ended.errno)}"
+    if ended.signal is not None:
+        return f"signal: {(signal.strsignal(ended.signal) or str(ended.signal)).lower()}"
+    return f"exit status {ended.code}"
+
+
+def classify(
+    ended: Ended | None,
+    *,
+    name: str,
+    command: int = 0,
+    interrupted: StopKind | None = None,
+    timed_out_after_s: float | None = None,
+    timeout_s: float = 0,
+    stderr_tail: str = "",
+) -> Result:
+    """Return the result of a step whose last process ended so.
+
+    ``ended`` is ``None`` when a stop arrived before anything was started. ``command`` is the 1-based
+    number of the failed one in a list of commands. An interruption wins over everything: a process
+    that traps the signal and exits 0 was still aborted.
+    """
+    exit_code = ended.exit_code if ended is not None else SIGNAL_CODE
+    if interrupted is StopKind.SHUTDOWN:
+        return Result("broken", exit_code, "worker shut down")
+    if interrupted is not None:
+        return Result("aborted", exit_code, "")
+    if timed_out_after_s is not None:
+        text = f"step timed out after {timed_out_after_s:.3g}s (timeout: {timeout_s:g}s): context deadline exceeded"
+        return Result("timed_out", TIMEOUT_CODE, text)
+    if ended is None or ended.code == 0:
+        return Result("succeeded")
+    which = f"command {command} failed: " if command else ""
+    error = f'failed to execute step "{name}": {which}{ended_text(ended)}'
+    if stderr_tail:
+        error += f"\nrecent stderr (tail): {stderr_tail}"
+    return Result("broken" if ended.errno is not None else "failed", exit_code, error)

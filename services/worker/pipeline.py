@@ -1,0 +1,187 @@
+"""One attempt from its task to its report: prepare, start, run, classify, report.
+
+Total: whatever happens in between, an attempt that was reported as started ends in exactly one
+``AttemptFinished``, unless it was revoked (nobody would believe the report) or the worker dies.
+"""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from services.worker.attempts import Attempts
+from services.worker.environment import Ground, lay_ground
+from services.worker.execute import Made, Maker, with_output
+from services.worker.logs import AttemptLogs, LogShipper, log_message
+from services.worker.masking import Masker
+from services.worker.metrics import Counters
+from services.worker.outcome import Result, StopKind
+from services.worker.reports import Reporter
+from services.worker.supervise import Stop
+from services.worker.workspace import LogPaths, OutputFiles, log_paths, note_in_run_log, run_dir
+from shared.clock import utc_now
+from shared.contracts.events import AttemptFinished, AttemptStarted, Event, LogChunk, TaskRedelivered
+from shared.contracts.tasks import Task
+from shared.errors import Unavailable
+from shared.transport.base import Delivery
+
+__all__ = ["Identity", "Pipeline"]
+
+_log = logging.getLogger(__name__)
+E = TypeVar("E", bound=Event)
+_NO_LOGS = LogPaths("", "", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who reports: the worker's name, and which process of that name."""
+
+    worker_id: str
+    incarnation: str
+
+
+@dataclass(slots=True)
+class _Desk:
+    """One attempt being made, and what was laid out for it."""
+
+    task: Task
+    stop: Stop
+    began_at: datetime
+    paths: LogPaths
+    files: OutputFiles | None = None
+    ground: Ground | None = None
+    fault: str = ""
+    """Why it cannot be made at all."""
+
+    def note(self, text: str) -> None:
+        if self.files is not None:
+            note_in_run_log(self.paths, f"{utc_now():%Y-%m-%dT%H:%M:%SZ} {self.task.step.name}: {text}")
+
+
+class Pipeline:
+    """Makes attempts; ``run`` may be called on many threads at once."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        data_dir: Path,
+        *,
+        maker: Maker,
+        shipper: LogShipper,
+        reporter: Reporter,
+        attempts: Attempts,
+        counters: Counters,
+    ) -> None:
+        self._identity = identity
+        self._data_dir = data_dir
+        self._maker = maker
+        self._shipper = shipper
+        self._reporter = reporter
+        self._attempts = attempts
+        self._counters = counters
+
+    def run(self, task: Task, stop: Stop, delivery: Delivery) -> None:
+        """Report the start, ack the task, make the attempt, report its end."""
+        began_at = utc_now()
+        paths = log_paths(self._data_dir, task) if task.kind != "prepare" else _NO_LOGS
+        started = self._event(AttemptStarted, task, began_at, stdout=paths.stdout, stderr=paths.stderr)
+        accepted = self._reporter.send(started)
+        desk = _Desk(task, stop, began_at, paths)
+        try:
+            # Reading files overlaps with the wait for the confirm; nothing of the user's runs yet.
+            try:
+                if task.kind != "prepare":
+                    desk.files = OutputFiles(paths, task)
+                    desk.ground = lay_ground(task, run_dir(self._data_dir, task))
+            except Exception as error:  # noqa: BLE001 - whatever a task can cause here is told as its outcome
+                desk.fault = str(error) or type(error).__name__
+            try:
+                accepted.result()
+            except Unavailable as error:
+                _log.warning("attempt.start_unconfirmed", extra={"token": task.token, "error": str(error)})
+                self._attempts.drop(task.token)
+                delivery.retry()
+                return
+            delivery.ack()
+            self._make(desk)
+        finally:
+            if desk.files is not None:
+                desk.files.close()
+
+    def refuse(self, task: Task) -> AttemptFinished:
+        """Return the end of an attempt whose stop came before its task: it was not made."""
+        now = utc_now()
+        return self._event(AttemptFinished, task, now, started_at=now, outcome="aborted", exit_code=-1)
+
+    def redelivered(self, task: Task) -> TaskRedelivered:
+        """Return the report on a task that the broker delivered before."""
+        return self._event(TaskRedelivered, task, utc_now())
+
+    def _make(self, desk: "_Desk") -> None:
+        task, stop, files, ground = desk.task, desk.stop, desk.files, desk.ground
+        masker = Masker(ground.secrets.values() if ground else ())
+        logs: AttemptLogs | None = None
+        try:
+            if desk.fault:
+                made = Made(Result("broken", 1, desk.fault), {})
+            elif files is None or ground is None:
+                made = self._maker.prepare(task, stop)
+            else:
+                desk.note(f"attempt {task.number} started")
+                logs = self._shipper.follow(self._maker.streams(task, ground, files))
+                made = self._maker.execute(task, stop, ground, files, masker)
+                files.finish()
+                made = with_output(task, files, made)
+        except Exception as error:  # noqa: BLE001 - all that a step can cause becomes its outcome
+            _log.warning("attempt.broken", extra={"token": task.token}, exc_info=True)
+            made = Made(Result("broken", 1, masker.text(str(error) or type(error).__name__)), {})
+        if logs is not None:
+            self._shipper.leave(logs)
+        if stop.kind is StopKind.REVOKED:
+            if logs is not None:
+                logs.abandon()
+            self._attempts.end(task.token, reported=True)
+            return
+        self._report(desk, made, logs)
+        desk.note(made.result.outcome)
+
+    def _report(self, desk: "_Desk", made: Made, logs: AttemptLogs | None) -> None:
+        task, result = desk.task, made.result
+        riding: tuple[LogChunk, ...] = ()
+        why = ""
+        try:
+            riding = logs.finish() if logs is not None else ()
+        except Unavailable as error:
+            why = str(error)
+        except OSError as error:
+            result = Result("failed", result.exit_code or 1, f"the step's output could not be read: {error}")
+        finished = self._event(
+            AttemptFinished,
+            task,
+            utc_now(),
+            started_at=desk.began_at,
+            outcome=result.outcome,
+            exit_code=result.exit_code,
+            error=result.error,
+            outputs=made.outputs,
+            logs=riding,
+        )
+        if why and logs is not None:
+            self._reporter.later(finished, map(log_message, logs.rest()), why)
+            reported = False
+        else:
+            reported = self._reporter.finished(finished)
+        self._attempts.end(task.token, reported=reported)
+        self._counters.add(f"finished.{result.outcome}")
+
+    def _event(self, cls: type[E], task: Task, at: datetime, **facts: Any) -> E:
+        return cls(
+            token=task.token,
+            run_key=task.run_key,
+            node=task.node,
+            worker_id=self._identity.worker_id,
+            incarnation=self._identity.incarnation,
+            at=at,
+            **facts,
+        )

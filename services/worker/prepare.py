@@ -1,0 +1,55 @@
+"""The prepare attempt: evaluate on this host what a scheduler cannot.
+
+The dag's env and params (back-quoted commands run here, and see this host's variables, though never
+the service's own), then the dag's preconditions. Unmet preconditions make the outcome ``skipped``.
+"""
+
+import json
+from pathlib import Path
+
+from services.worker.conditions import check_conditions
+from services.worker.environment import build_environment, host_variables, lay_ground
+from services.worker.outcome import Result
+from services.worker.runner import exit_code_in, run_command_in
+from services.worker.shells import DIRECT, default_shell, effective_shell
+from services.worker.supervise import Supervisor
+from services.worker.workspace import run_dir
+from shared.contracts.tasks import Task
+from shared.spec.model import Dag
+from shared.spec.params import resolve_env, resolve_params
+
+__all__ = ["prepare"]
+
+
+def prepare(task: Task, supervisor: Supervisor, data_dir: Path) -> tuple[Result, dict[str, str]]:
+    """Return the result and the outputs ``env``, ``params`` (JSON lists of pairs) and ``params_json``."""
+    given = task.options["prepare"]
+    dag = Dag.model_validate(given["dag"])
+    host = host_variables()
+    folder = run_dir(data_dir, task)
+    folder.mkdir(0o750, parents=True, exist_ok=True)
+    run = run_command_in(supervisor, host, str(folder))
+    env = resolve_env(dag.env, host, run)
+    run = run_command_in(supervisor, {**host, **dict(env)}, str(folder))
+    params, params_json = resolve_params(dag, given["given"], env=env, lookup=host, run_command=run)
+    outputs = {"env": json.dumps(env), "params": json.dumps(params)}
+    if params_json is not None:
+        outputs["params_json"] = params_json
+    evaluated = task.model_copy(update={"env": env, "params": params, "params_json": params_json})
+    unmet = _check(evaluated, dag, supervisor, data_dir)
+    return (Result("skipped", 0, "; ".join(unmet)) if unmet else Result("succeeded")), outputs
+
+
+def _check(task: Task, dag: Dag, supervisor: Supervisor, data_dir: Path) -> list[str]:
+    if not dag.preconditions:
+        return []
+    ground = lay_ground(task, run_dir(data_dir, task))
+    ground.working_dir.mkdir(0o750, parents=True, exist_ok=True)
+    environment = build_environment(task, ground, {}, None)
+    cwd, shell = str(ground.working_dir), effective_shell(None, dag.shell)
+    return check_conditions(
+        dag.preconditions,
+        (environment.textual, environment.full),
+        run_command_in(supervisor, environment.process, cwd),
+        exit_code_in(supervisor, environment.process, cwd, default_shell() if shell == DIRECT else shell),
+    )

@@ -1,0 +1,40 @@
+"""Find the values of a dag's secrets on this worker. They go to the step and the masker, nowhere else."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from shared.errors import InvalidInput
+from shared.spec.model import Secret
+
+__all__ = ["SecretMissing", "resolve_secrets"]
+
+
+class SecretMissing(InvalidInput):
+    """A secret cannot be had on this worker; the text names it, never its value."""
+
+
+def resolve_secrets(secrets: Sequence[Secret], folder: Path, host: Mapping[str, str]) -> dict[str, str]:
+    """Return name -> value. ``host`` is what provider ``env`` may read.
+
+    Raises:
+        SecretMissing: an unset variable, an unreadable file or an unknown provider.
+    """
+    return {secret.name: _resolve(secret, folder, host) for secret in secrets}
+
+
+def _resolve(secret: Secret, folder: Path, host: Mapping[str, str]) -> str:
+    failed = f'failed to resolve secret "{secret.name}"'
+    if secret.provider == "env":
+        if secret.key not in host:
+            raise SecretMissing(f'{failed}: environment variable "{secret.key}" is not set')
+        return host[secret.key]
+    if secret.provider == "file":
+        try:
+            text = (folder / Path(secret.key).expanduser()).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise SecretMissing(f"{failed}: secret file not found: {secret.key}") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise SecretMissing(f"{failed}: {secret.key}: {error}") from error
+        # Editors end files with a newline, which is never part of the secret and would defeat masking.
+        return text.removesuffix("\n").removesuffix("\r")
+    raise SecretMissing(f"{failed}: unknown secret provider: {secret.provider}")

@@ -1,0 +1,124 @@
+"""Where a run's files lie on this worker, and the output files of one attempt.
+
+``<data>/runs/<dag>/<run id>`` is the directory a run's steps share; logs are at
+``<data>/logs/<dag>/<run id>/<run attempt>/<step>.<n>.out|.err``, or one ``.log`` when merged.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.worker.pump import Pump
+from shared.contracts.tasks import Task
+from shared.spec.model import LogOutput
+
+__all__ = ["LogPaths", "OutputFiles", "log_paths", "note_in_run_log", "run_dir"]
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
+_UNSAFE_FOLDER = re.compile(r"[^A-Za-z0-9_.-]")
+_OPENED_BY_NAME = re.compile(r"/dev/std(?:out|err)|/dev/fd/[12]|/proc/self/fd")
+_DIR_MODE = 0o750
+_FILE_MODE = 0o640
+
+
+@dataclass(frozen=True, slots=True)
+class LogPaths:
+    """``stderr`` is empty when both streams share one file."""
+
+    stdout: str
+    stderr: str
+    run_log: str
+
+    @property
+    def merged(self) -> bool:
+        return not self.stderr
+
+
+def run_dir(data_dir: Path, task: Task) -> Path:
+    """Return the directory that the steps of the task's run share here."""
+    return data_dir / "runs" / _folder(task.dag_name) / _folder(task.dag_run_id)
+
+
+def log_paths(data_dir: Path, task: Task) -> LogPaths:
+    """Name the files; nothing is created. Two names that look alike when made safe stay apart."""
+    folder = data_dir / "logs" / _folder(task.dag_name) / _folder(task.dag_run_id) / str(task.run_attempt)
+    safe = _UNSAFE.sub("_", task.step.name)
+    if safe != task.step.name:
+        safe = f"{safe}-{task.node}"
+    stem = f"{folder}/{safe}.{task.number}"
+    run_log = f"{folder}/dag-run.log"
+    if task.log_output == LogOutput.MERGED:
+        return LogPaths(f"{stem}.log", "", run_log)
+    return LogPaths(f"{stem}.out", f"{stem}.err", run_log)
+
+
+def _folder(name: str) -> str:
+    safe = _UNSAFE_FOLDER.sub("_", name)
+    return safe if safe.strip(".") else "_"
+
+
+class OutputFiles:
+    """The open output files of one attempt.
+
+    ``stdout`` and ``stderr`` are what a step writes to; ``stdout_log``, ``stderr_log`` and
+    ``captured`` are what is read back: the logs, and stdout alone. Files are opened for appending.
+    """
+
+    def __init__(self, paths: LogPaths, task: Task) -> None:
+        self.paths = paths
+        self._stack = ExitStack()
+        self._pumps: list[Pump] = []
+        try:
+            self.stdout_log = self._open(paths.stdout)
+            self.stderr_log = self._open(paths.stderr) if not paths.merged else None
+            self.stdout = self.captured = self.stdout_log
+            self.stderr = self.stdout_log if self.stderr_log is None else self.stderr_log
+            texts = [task.step.script, *(command.text for command in task.step.commands)]
+            by_name = any(_OPENED_BY_NAME.search(text) for text in texts)
+            if paths.merged and task.step.output is not None:
+                self.captured = self._open(f"{paths.stdout}.stdout")
+                self.stdout = self._pump((self.stdout_log, self.captured))
+                self.stderr = self._pump((self.stdout_log,)) if by_name else self.stdout_log
+            elif by_name:
+                self.stdout = self._pump((self.stdout_log,))
+                self.stderr = self.stdout if self.stderr_log is None else self._pump((self.stderr_log,))
+        except OSError:
+            self.close()
+            raise
+
+    def finish(self) -> None:
+        """Nothing more is written: what was written is in the files from here on."""
+        while self._pumps:
+            self._pumps.pop().close()
+
+    def close(self) -> None:
+        self.finish()
+        self._stack.close()
+
+    def open_copy(self, path: Path) -> int:
+        """Open one of the step's own ``stdout:`` and ``stderr:`` files; closed with the rest."""
+        return self._open(str(path))
+
+    def _open(self, path: str) -> int:
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
+        try:
+            fd = os.open(path, flags, _FILE_MODE)
+        except FileNotFoundError:
+            Path(path).parent.mkdir(_DIR_MODE, parents=True, exist_ok=True)
+            fd = os.open(path, flags, _FILE_MODE)
+        self._stack.callback(os.close, fd)
+        return fd
+
+    def _pump(self, targets: Sequence[int]) -> int:
+        pump = Pump(targets)
+        self._pumps.append(pump)
+        return pump.fd
+
+
+def note_in_run_log(paths: LogPaths, line: str) -> None:
+    """Add a line to this worker's log of the run, for the people who read ``$DAG_RUN_LOG_FILE``."""
+    with suppress(OSError), Path(paths.run_log).open("a", encoding="utf-8", errors="replace") as file:
+        file.write(line + "\n")
