@@ -110,7 +110,7 @@ def read_yaml(text: str, issues: Issues) -> list[Document]:
         _report_syntax(error, text, issues)
     except yaml.reader.ReaderError as error:
         at = _place_of(text, error.position) if isinstance(error.position, int) else (1, 1)
-        issues.error(f"invalid YAML: {error.reason}", at=at, hint="save the file as UTF-8 text")
+        issues.error("invalid YAML: control characters are not allowed", at=at, hint="save the file as UTF-8 text")
     except UnicodeEncodeError as error:
         issues.error("invalid YAML: the text is not valid Unicode", at=_place_of(text, error.start))
     return composer.documents
