@@ -285,6 +285,9 @@ def main(fd: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+    # It came by inheritance, and must go no further: a step that held it could speak to the worker,
+    # and would hide the guardian's death from it.
+    os.set_inheritable(fd, False)
     os.chdir("/")
     Guardian(socket.socket(fileno=fd)).run()
 

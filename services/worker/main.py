@@ -24,8 +24,9 @@ from services.worker.pipeline import Identity, Pipeline
 from services.worker.reports import Reporter
 from shared.clock import utc_now
 from shared.contracts.events import Heartbeat
+from shared.errors import Unavailable
 from shared.ids import new_token
-from shared.transport.base import Transport
+from shared.transport.base import EVENTS, HEARTBEATS, LOGS, Transport
 
 __all__ = ["Worker", "run_worker"]
 
@@ -90,6 +91,11 @@ class Worker:
     def start(self) -> None:
         """Begin to take tasks; the first heartbeat is sent before the first task can arrive."""
         self._running = True
+        try:
+            # A worker may be the first process there is: what it sends must find its queues.
+            self._transport.declare([EVENTS, LOGS, HEARTBEATS])
+        except Unavailable as error:
+            _log.warning("worker.routes_not_declared", extra={"error": str(error)})
         self._shipper.start()
         self._reporter.start()
         self._lease.start()

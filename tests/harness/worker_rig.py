@@ -1,0 +1,139 @@
+"""A worker in this process on the embedded transport, and a test's view of what it reports."""
+
+import itertools
+import threading
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from services.worker.main import Worker
+from shared.clock import utc_now
+from shared.contracts.base import Message
+from shared.contracts.codec import decode, encode
+from shared.contracts.events import AttemptFinished, AttemptStarted, Event, LogChunk
+from shared.contracts.tasks import Task
+from shared.spec.model import Command, Step
+from shared.transport.base import EVENTS, LOGS, Consumer, Outgoing, Route, task_route
+from shared.transport.embedded import EmbeddedTransport
+from tests.harness.eventually import eventually
+
+__all__ = ["Rig", "command", "script", "task"]
+
+M = TypeVar("M", bound=Message)
+_numbers = itertools.count(1)
+
+
+def command(*texts: str, argv: tuple[str, ...] = (), **fields: Any) -> Step:
+    """Return a step called ``s`` with these commands."""
+    return Step(name="s", commands=tuple(Command(text=text, argv=argv) for text in texts), **fields)
+
+
+def script(text: str, *, command: str = "", **fields: Any) -> Step:
+    """Return a step called ``s`` with a script, perhaps given to a program."""
+    commands = (Command(text=command, argv=tuple(command.split())),) if command else ()
+    return Step(name="s", script=text, commands=commands, **fields)
+
+
+def task(step: Step, *, token: str = "", **fields: Any) -> Task:
+    """Return a task of run ``r1`` of dag ``d``."""
+    facts: dict[str, Any] = {"run_key": "d/r1", "node": 0, "dag_name": "d", "dag_run_id": "r1"}
+    facts |= {"root_dag_name": "d", "root_dag_run_id": "r1", "number": next(_numbers)}
+    return Task(token=token, step=step, **{**facts, **fields})
+
+
+class Rig:
+    """Starts the worker on entering, and ends it on leaving."""
+
+    def __init__(self, path: Path, *, transport: EmbeddedTransport | None = None, **options: Any) -> None:
+        self.path = path
+        self.transport = transport or EmbeddedTransport(None)
+        self.seen: list[Event] = []
+        self._chunks: dict[str, list[LogChunk]] = defaultdict(list)
+        settings: dict[str, Any] = {"worker_id": "w1", "slots": 100, "data_dir": path, **options}
+        self.worker = Worker(self.transport, **settings)
+        self._reports = self.transport.consume([EVENTS, LOGS], prefetch=1000)
+        self._done = threading.Event()
+        self._listener = threading.Thread(target=self._listen)
+
+    def __enter__(self) -> Self:
+        self._listener.start()
+        self.worker.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.worker.stop()
+        self._done.set()
+        self._listener.join()
+        self.transport.close()
+
+    def work_dir(self) -> Path:
+        """Return the directory that run ``r1`` works in."""
+        folder = self.path.resolve() / "runs" / "d" / "r1"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def give(self, task: Task, route: Route | None = None) -> None:
+        """Send a task, to any worker unless told otherwise."""
+        body = encode(task, id=task.token, at=utc_now())
+        self.transport.send(Outgoing(route or task_route({}), body, task.token)).result()
+
+    def run(self, task: Task) -> AttemptFinished:
+        """Send a task under a fresh token and wait for its end."""
+        token = f"run-{next(_numbers)}"
+        self.give(task.model_copy(update={"token": token, "number": next(_numbers)}))
+        return self.finished(token)
+
+    def broadcast(self, topic: str, message: Message) -> None:
+        self.transport.broadcast(topic, encode(message, id="control", at=utc_now()))
+
+    def events(self, token: str) -> list[Event]:
+        return [event for event in self.seen if event.token == token]
+
+    def started(self, token: str) -> AttemptStarted:
+        return self._awaited(token, AttemptStarted, 10)
+
+    def finished(self, token: str, *, timeout_s: float = 20) -> AttemptFinished:
+        return self._awaited(token, AttemptFinished, timeout_s)
+
+    def logs(self, token: str) -> list[LogChunk]:
+        """Return the chunks that came by themselves and those aboard the report."""
+        aboard = [event.logs for event in self.events(token) if isinstance(event, AttemptFinished)]
+        return [*self._chunks[token], *(chunk for chunks in aboard for chunk in chunks)]
+
+    def log(self, finished: AttemptFinished, stream: str) -> bytes:
+        """Return one whole stream, having checked that it has no gap."""
+        chunks = sorted((one for one in self.logs(finished.token) if one.stream == stream), key=lambda one: one.seq)
+        text = b""
+        for number, chunk in enumerate(chunks):
+            assert (chunk.seq, chunk.offset) == (number, len(text))
+            text += chunk.data
+        return text
+
+    def taken(self, consumer: Consumer, kind: type[M]) -> list[M]:
+        """Return what a consumer holds now, acked and decoded."""
+        found = []
+        for delivery in consumer.take(10_000, 0.05):
+            delivery.ack()
+            body = decode(delivery.body).body
+            assert isinstance(body, kind)
+            found.append(body)
+        return found
+
+    def _awaited(self, token: str, kind: type[M], timeout_s: float) -> M:
+        def found() -> M:
+            of_kind = [event for event in self.events(token) if isinstance(event, kind)]
+            assert of_kind, f"no {kind.__name__} for {token}"
+            assert len(of_kind) == 1
+            return of_kind[0]
+
+        return eventually(found, timeout_s=timeout_s)
+
+    def _listen(self) -> None:
+        while not self._done.is_set():
+            for delivery in self._reports.take(1000, 0.05):
+                body = decode(delivery.body).body
+                if isinstance(body, LogChunk):
+                    self._chunks[body.token].append(body)
+                elif isinstance(body, Event):
+                    self.seen.append(body)
+                delivery.ack()

@@ -1,0 +1,264 @@
+"""How attempts end against their will: timeouts, stops, shutdowns, killed workers, an absent broker."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+
+from shared.contracts.control import StopAttempt
+from shared.contracts.events import AttemptFinished, AttemptStarted
+from shared.errors import BrokerUnavailable
+from shared.transport.base import EVENTS, LOGS, Outgoing
+from shared.transport.embedded import EmbeddedTransport
+from tests.harness.eventually import eventually
+from tests.harness.worker_rig import Rig, command, task
+
+_ESCAPING = (
+    "setsid sleep 1001 & (setsid sleep 1002 &) ; sleep 1003 & echo $$ > main; "
+    "while [ $(pgrep -c -f '^sleep 100[123]$') -lt 3 ]; do sleep 0.02; done; touch ready; sleep 1004; true"
+)
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    with Rig(tmp_path) as made:
+        yield made
+
+
+def _marked(incarnation: str) -> list[int]:
+    """Return the living processes that a worker started, however they hide."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            environ, stat = (folder / "environ").read_bytes(), (folder / "stat").read_bytes()
+        except OSError:
+            continue
+        if f"DAGWAY_ATTEMPT={incarnation}".encode() in environ and b") Z " not in stat:
+            found.append(int(folder.name))
+    return found
+
+
+def test_a_step_over_its_timeout_is_ended_with_124(rig: Rig) -> None:
+    finished = rig.run(task(command("sleep 1005"), timeout_s=0.2))
+
+    assert (finished.outcome, finished.exit_code) == ("timed_out", 124)
+    assert finished.error.startswith("step timed out after 0.2")
+    assert "(timeout: 0.2s)" in finished.error
+    assert _marked(rig.worker.incarnation) == []
+
+
+def test_a_timeout_does_not_wait_longer_than_the_grace_for_the_stubborn(rig: Rig) -> None:
+    began = time.monotonic()
+    finished = rig.run(task(command("trap '' TERM; sleep 1006; sleep 1006"), timeout_s=0.2, stop_grace_s=0.3))
+
+    assert (finished.outcome, finished.exit_code) == ("timed_out", 124)
+    assert time.monotonic() - began < 3
+    assert _marked(rig.worker.incarnation) == []
+
+
+def test_a_stop_sends_the_signal_the_step_asked_for(rig: Rig) -> None:
+    text = "trap 'echo cleaned; exit 0' INT; touch ready; while :; do sleep 0.02; done"
+    rig.give(task(command(text, signal_on_stop="SIGINT"), token="t"))
+    eventually(rig.work_dir().joinpath("ready").exists)
+
+    rig.broadcast("worker.w1", StopAttempt(token="t"))
+    finished = rig.finished("t")
+
+    assert (finished.outcome, finished.exit_code) == ("aborted", 0)
+    assert rig.log(finished, "stdout") == b"cleaned\n"
+
+
+def test_a_stop_ends_everything_that_came_from_the_step(rig: Rig) -> None:
+    rig.give(task(command("trap '' TERM; " + _ESCAPING), token="t", stop_grace_s=0.3))
+    eventually(rig.work_dir().joinpath("ready").exists)
+    assert len(_marked(rig.worker.incarnation)) >= 4
+
+    rig.broadcast("worker.w1", StopAttempt(token="t"))
+    finished = rig.finished("t")
+
+    assert (finished.outcome, finished.exit_code) == ("aborted", -1)
+    assert _marked(rig.worker.incarnation) == []
+
+
+def test_commands_after_the_stopped_one_do_not_start(rig: Rig) -> None:
+    rig.give(task(command("touch ready; sleep 1007", "touch second"), token="t"))
+    eventually(rig.work_dir().joinpath("ready").exists)
+
+    rig.broadcast("worker.w1", StopAttempt(token="t"))
+
+    assert rig.finished("t").outcome == "aborted"
+    assert not rig.work_dir().joinpath("second").exists()
+
+
+def test_a_revoked_attempt_is_killed_at_once_and_not_reported(rig: Rig) -> None:
+    rig.give(task(command("trap '' TERM; touch ready; sleep 1008; sleep 1008"), token="t", stop_grace_s=60))
+    eventually(rig.work_dir().joinpath("ready").exists)
+
+    rig.broadcast("worker.w1", StopAttempt(token="t", revoked=True))
+    eventually(lambda: rig.worker.attempts.tokens() == ())
+
+    assert _marked(rig.worker.incarnation) == []
+    assert [type(event) for event in rig.events("t")] == [AttemptStarted]
+
+
+@pytest.mark.parametrize(("revoked", "reports"), [(True, []), (False, [AttemptFinished])])
+def test_a_task_whose_stop_came_first_is_not_started(rig: Rig, revoked: bool, reports: list[type]) -> None:
+    rig.broadcast("worker.w1", StopAttempt(token="late", revoked=revoked))
+    rig.broadcast("worker.w1", StopAttempt(token="fence", revoked=True))
+    eventually(lambda: "fence" in rig.worker.attempts._stopped_early)
+    rig.give(task(command("touch ran"), token="late"))
+    rig.run(task(command("true")))
+
+    assert [type(event) for event in rig.events("late")] == reports
+    assert not rig.work_dir().joinpath("ran").exists()
+
+
+def test_a_copy_of_a_task_is_not_run_again(rig: Rig) -> None:
+    made = task(command("echo x >> runs"), token="twice")
+    rig.give(made)
+    rig.finished("twice")
+    rig.give(made)
+    rig.run(task(command("true")))
+
+    assert rig.work_dir().joinpath("runs").read_text() == "x\n"
+    assert len(rig.events("twice")) == 2
+
+
+def test_a_draining_worker_lets_steps_end_and_reports_those_it_had_to_end(rig: Rig) -> None:
+    rig.give(task(command("sleep 0.3"), token="short"))
+    rig.give(task(command("sleep 1009"), token="long"))
+    rig.started("short")
+    rig.started("long")
+
+    rig.worker.stop(1.0)
+
+    assert rig.finished("short").outcome == "succeeded"
+    assert (rig.finished("long").outcome, rig.finished("long").error) == ("broken", "worker shut down")
+    assert _marked(rig.worker.incarnation) == []
+
+
+def test_stopping_twice_or_before_the_start_is_harmless(tmp_path: Path) -> None:
+    with Rig(tmp_path) as rig:
+        rig.worker.stop()
+        rig.worker.stop()
+    Rig(tmp_path / "other").worker.stop()
+
+
+def test_no_process_of_a_step_survives_the_death_of_its_worker(tmp_path: Path) -> None:
+    code = (
+        "import sys, threading; from pathlib import Path\n"
+        "from tests.harness.worker_rig import Rig, command, task\n"
+        "rig = Rig(Path(sys.argv[1])); rig.__enter__()\n"
+        "print(rig.worker.incarnation, flush=True)\n"
+        "rig.give(task(command(sys.argv[2]), token='t')); threading.Event().wait()\n"
+    )
+    worker = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path), _ESCAPING],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert worker.stdout is not None
+    try:
+        incarnation = worker.stdout.readline().strip()
+        eventually((tmp_path / "runs/d/r1/ready").exists)
+        assert len(_marked(incarnation)) >= 4
+    finally:
+        # The whole group, as a supervisor or a terminal would.
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+        worker.stdout.close()
+
+    eventually(lambda: _marked(incarnation) == [])
+
+
+def test_a_step_inherits_its_three_streams_and_nothing_else(rig: Rig) -> None:
+    finished = rig.run(task(command('python3 -c \'import os; print(sorted(os.listdir("/proc/self/fd")), end="")\'')))
+
+    # The fourth is the listing itself.
+    assert rig.log(finished, "stdout") == b"['0', '1', '2', '3']"
+
+
+def test_a_worker_that_loses_its_guardian_fails_and_leaves_no_process(tmp_path: Path) -> None:
+    failed: list[bool] = []
+    with Rig(tmp_path, on_failure=lambda: failed.append(True)) as rig:
+        rig.give(task(command("touch ready; sleep 1010 & sleep 1011"), token="t"))
+        eventually(rig.work_dir().joinpath("ready").exists)
+
+        os.kill(rig.worker._guardian.pid, signal.SIGKILL)
+
+        eventually(lambda: failed == [True])
+        assert rig.finished("t").outcome == "broken"
+        assert _marked(rig.worker.incarnation) == []
+        assert rig.worker.failed.is_set()
+
+
+class _Flaky(EmbeddedTransport):
+    """The embedded transport behind a link that can be cut for what workers report."""
+
+    cut = False
+
+    def send(self, message: Outgoing) -> "Future[None]":
+        if self.cut and message.route in (EVENTS, LOGS):
+            refused: Future[None] = Future()
+            refused.set_exception(BrokerUnavailable("the link is cut"))
+            return refused
+        return super().send(message)
+
+    @property
+    def healthy(self) -> bool:
+        return not self.cut and super().healthy
+
+
+@pytest.mark.parametrize("size", [10, 300_000])
+def test_a_report_is_spooled_while_the_broker_is_away_and_delivered_after(tmp_path: Path, size: int) -> None:
+    transport = _Flaky(None)
+    with Rig(tmp_path, transport=transport) as rig:
+        text = f"touch ready; while [ ! -e go ]; do sleep 0.02; done; head -c {size} /dev/zero"
+        rig.give(task(command(text), token="t"))
+        eventually(rig.work_dir().joinpath("ready").exists)
+        transport.cut = True
+        rig.work_dir().joinpath("go").touch()
+        eventually(lambda: [path.name for path in (tmp_path / "spool").glob("*.json")] == ["t.json"])
+        assert rig.worker.attempts.tokens() == ("t",)
+
+        transport.cut = False
+        finished = rig.finished("t")
+
+        assert rig.log(finished, "stdout") == b"\0" * size
+        eventually(lambda: rig.worker.attempts.tokens() == ())
+        assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_a_spooled_report_is_delivered_by_the_next_process(tmp_path: Path) -> None:
+    transport = _Flaky(None)
+    with Rig(tmp_path, transport=transport) as rig:
+        rig.give(task(command("touch ready; while [ ! -e go ]; do sleep 0.02; done; echo hi"), token="t"))
+        eventually(rig.work_dir().joinpath("ready").exists)
+        transport.cut = True
+        rig.work_dir().joinpath("go").touch()
+        eventually(lambda: list((tmp_path / "spool").glob("*.json")) != [])
+
+    with Rig(tmp_path) as rig:
+        finished = rig.finished("t")
+
+        assert rig.log(finished, "stdout") == b"hi\n"
+        assert finished.incarnation != rig.worker.incarnation
+
+
+def test_what_cannot_be_reported_as_started_is_not_run(tmp_path: Path) -> None:
+    transport = _Flaky(None)
+    with Rig(tmp_path, transport=transport) as rig:
+        transport.cut = True
+        rig.give(task(command("touch ran"), token="t"))
+        eventually(lambda: rig.worker.counters.values.get("redelivered", 0) > 0)
+        transport.cut = False
+        eventually(lambda: [event.type for event in rig.events("t")] == ["task.redelivered"])
+
+        assert not rig.work_dir().joinpath("ran").exists()

@@ -1,0 +1,98 @@
+"""What a step sees, and what is kept from it."""
+
+from pathlib import Path
+
+import pytest
+
+from services.worker.dotenv import parse_dotenv
+from services.worker.environment import MAX_EXPORT_BYTES, build_environment, lay_ground
+from services.worker.secret_values import SecretMissing
+from services.worker.shells import shell_argv
+from services.worker.workspace import log_paths, run_dir
+from shared.contracts.tasks import Task
+from shared.spec.expand import expand, expand_text
+from shared.spec.model import Secret, Step
+
+
+def _task(**fields: object) -> Task:
+    facts = {"token": "t", "run_key": "k", "node": 3, "dag_name": "d", "dag_run_id": "r"}
+    facts |= {"root_dag_name": "d", "root_dag_run_id": "r", "step": Step(name="s")}
+    return Task.model_validate({**facts, **fields})
+
+
+def test_later_sources_win_in_the_process_and_in_expansion(tmp_path: Path) -> None:
+    names = "ABCDE"
+    task = _task(
+        env=tuple((name, "env") for name in names),
+        outputs=tuple((name, "output") for name in names[1:]),
+        params=tuple((name, "param") for name in names[2:]),
+        step=Step(name="s", env=tuple((name, "step") for name in names[3:])),
+        engine_env=(("E", "reserved"),),
+    )
+    environment = build_environment(task, lay_ground(task, tmp_path), {}, None)
+
+    assert [environment.process[name] for name in names] == ["env", "output", "param", "step", "reserved"]
+    assert expand("$A $B $C $D $E", environment.full) == "env output param step reserved"
+    assert expand_text("$A $B $C $D $E", environment.textual) == "$A output param step reserved"
+
+
+def test_step_env_entries_do_not_see_each_other(tmp_path: Path) -> None:
+    task = _task(step=Step(name="s", env=(("A", "1"), ("B", "<${A}>"))))
+
+    assert build_environment(task, lay_ground(task, tmp_path), {}, None).process["B"] == "<>"
+
+
+def test_the_service_is_hidden_even_from_those_who_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGWAY_AMQP_URL", "amqp://guest")
+    task = _task(step=Step(name="s", env=(("A", "<${DAGWAY_AMQP_URL}>"),)))
+    environment = build_environment(task, lay_ground(task, tmp_path), {}, None)
+
+    assert environment.process["A"] == "<>"
+    assert "DAGWAY_AMQP_URL" not in environment.process
+    with pytest.raises(SecretMissing, match="is not set"):
+        lay_ground(_task(secrets=(Secret(name="S", provider="env", key="DAGWAY_AMQP_URL"),)), tmp_path)
+
+
+def test_values_too_long_for_a_process_can_still_be_expanded(tmp_path: Path) -> None:
+    long = "x" * (MAX_EXPORT_BYTES + 1)
+    task = _task(outputs=(("BIG", long),))
+    environment = build_environment(task, lay_ground(task, tmp_path), {}, None)
+
+    assert "BIG" not in environment.process
+    assert expand_text("$BIG", environment.textual) == long
+
+
+def test_a_file_secret_loses_its_last_newline_alone(tmp_path: Path) -> None:
+    tmp_path.joinpath("key").write_text("a\nb\n\n")
+    task = _task(secrets=(Secret(name="S", provider="file", key="key"),))
+
+    assert lay_ground(task, tmp_path).secrets == {"S": "a\nb\n"}
+
+
+def test_dotenv_knows_quotes_comments_and_references() -> None:
+    text = '# c\nexport A=1 # one\nB=\'$A\'\nC="x $A\\ny"\nD=${A}2${OUT}\nE=\nbroken line\nF="two\nlines"\n'
+
+    found = parse_dotenv(text, {"OUT": "o"})
+
+    assert found == {"A": "1", "B": "$A", "C": "x 1\ny", "D": "12o", "E": "", "F": "two\nlines"}
+
+
+def test_directories_are_relative_to_the_dags_and_that_to_the_runs(tmp_path: Path) -> None:
+    task = _task(working_dir="${W}", env=(("W", "dag"),), step=Step(name="s", working_dir="step"))
+
+    assert lay_ground(task, tmp_path).working_dir == tmp_path / "dag" / "step"
+
+
+def test_no_name_leads_out_of_the_data_directory_or_onto_another_steps_log(tmp_path: Path) -> None:
+    paths = {log_paths(tmp_path, _task(step=Step(name=name))).stdout for name in ("a_b", "a b", "../x")}
+    evil = run_dir(tmp_path, _task(dag_name="..", dag_run_id="../../etc"))
+
+    assert len(paths) == 3
+    assert all(Path(path).parent == tmp_path / "logs/d/r/1" for path in paths)
+    assert evil == tmp_path / "runs/_/.._.._etc"
+
+
+def test_only_shells_that_know_it_get_errexit() -> None:
+    assert shell_argv(("bash", "-x"), "true", errexit=True) == ["bash", "-x", "-e", "-c", "true"]
+    assert shell_argv(("/bin/fish",), "true", errexit=True) == ["/bin/fish", "-c", "true"]
+    assert shell_argv(("nix-shell",), "true", errexit=True, packages=("jq",))[1:] == ["-p", "jq", "--run", "true"]

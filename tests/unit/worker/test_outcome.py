@@ -1,0 +1,36 @@
+"""What the end of a process means."""
+
+import pytest
+
+from services.worker.outcome import Ended, StopKind, classify
+
+_OK = Ended(7, code=0)
+
+
+@pytest.mark.parametrize(
+    ("ended", "outcome", "exit_code", "says"),
+    [
+        (_OK, "succeeded", 0, ""),
+        (Ended(7, code=3), "failed", 3, "exit status 3"),
+        (Ended(7, signal=9), "failed", -1, "signal: killed"),
+        (Ended(errno=2), "broken", 1, "cannot start: No such file or directory"),
+    ],
+)
+def test_an_undisturbed_end_is_told_as_it_was(ended: Ended, outcome: str, exit_code: int, says: str) -> None:
+    result = classify(ended, name="s")
+
+    assert (result.outcome, result.exit_code) == (outcome, exit_code)
+    assert result.error == (f'failed to execute step "s": {says}' if says else "")
+
+
+@pytest.mark.parametrize("ended", [_OK, Ended(7, code=3), Ended(7, signal=15), None])
+def test_a_stop_wins_over_every_end(ended: Ended | None) -> None:
+    assert classify(ended, name="s", interrupted=StopKind.STOP, timed_out_after_s=1).outcome == "aborted"
+    assert classify(ended, name="s", interrupted=StopKind.SHUTDOWN).error == "worker shut down"
+
+
+def test_a_timeout_is_124_even_if_the_step_then_exits_0() -> None:
+    result = classify(_OK, name="s", timed_out_after_s=2.04, timeout_s=2)
+
+    assert (result.outcome, result.exit_code) == ("timed_out", 124)
+    assert result.error == "step timed out after 2.04s (timeout: 2s): context deadline exceeded"
