@@ -3,7 +3,6 @@
 import logging
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
 from services.api.main import run_api
@@ -122,10 +121,10 @@ def make_worker(config: Config, transport: Transport, version: str, on_death: Ca
         worker_id=config.worker_id,
         slots=config.worker_slots,
         labels=dict(config.worker_labels),
-        data_dir=Path(config.data_dir),
+        data_dir=config.data_dir / "worker",
         lease_ttl_s=config.lease_s,
         version=version,
-        on_death=on_death,
+        on_failure=on_death,
     )
 
 

@@ -20,7 +20,7 @@ def new_run(
     """Return a run that has not begun: queued, or about to begin.
 
     Where env or params need a shell or the host's variables, a prepare node evaluates them on a
-    worker; until then ``params`` holds what can be known without.
+    worker; until then both are empty.
 
     Raises:
         InvalidInput: the parameters cannot be understood.
@@ -29,7 +29,7 @@ def new_run(
     prepare = needs_worker(dag) or bool(dag.preconditions)
     try:
         env = () if prepare else resolve_env(dag.env)
-        params, params_json = resolve_params(dag, given, env=env)
+        params, params_json = ((), None) if prepare else resolve_params(dag, given, env=env)
     except ValueError as error:
         raise InvalidInput(f"params: {error}") from error
     return Run(

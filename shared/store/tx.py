@@ -14,7 +14,8 @@ from sqlalchemy import Connection, Engine, Table, and_, bindparam, delete, func,
 
 from shared.errors import StaleVersion
 from shared.store import tables as t
-from shared.store.engine import for_update, insert_ignore, store_errors, upsert
+from shared.store.engine import for_update, insert_ignore, one_writer, store_errors, upsert
+from shared.store.reads_runs import BY_DAG, QUEUED, RUNNING
 
 __all__ = ["Store", "Tx"]
 
@@ -58,6 +59,7 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._gate = one_writer(engine)
 
     @contextmanager
     def begin(self) -> Iterator["Tx"]:
@@ -66,7 +68,7 @@ class Store:
         Raises:
             StoreUnavailable, AlreadyExists, InvariantBroken: see ``store_errors``.
         """
-        with store_errors(), self.engine.begin() as connection:
+        with store_errors(), self._gate, self.engine.begin() as connection:
             yield Tx(connection)
 
 
@@ -95,7 +97,11 @@ class Tx:
     def latest_key(self, dag_name: str) -> str | None:
         """Return the key of the newest run of a dag."""
         runs = t.dag_runs.c
-        query = select(runs.run_key).where(runs.dag_name == dag_name).order_by(runs.created_at.desc(), runs.dag_run_id)
+        query = (
+            select(runs.run_key)
+            .where(runs.dag_name == dag_name, runs.root_key.is_(None))
+            .order_by(runs.created_at.desc(), runs.dag_run_id)
+        )
         found: str | None = self.connection.execute(query.limit(1)).scalar()
         return found
 
@@ -104,10 +110,10 @@ class Tx:
         runs = t.dag_runs.c
         query = (
             select(runs.status, func.count())
-            .where(runs.dag_name == dag_name, runs.status.in_(["running", "queued"]))
+            .where(BY_DAG == dag_name, runs.status.in_([RUNNING, QUEUED]))
             .group_by(runs.status)
         )
-        return {status: count for status, count in self.connection.execute(query)}
+        return dict(self.connection.execute(query).tuples().all())
 
     def nodes_of(self, keys: Sequence[str]) -> list[Found]:
         """Return the nodes of these runs in order."""
@@ -185,7 +191,7 @@ class Tx:
     def spec_texts(self, hashes: Sequence[str]) -> dict[str, str]:
         """Return spec texts by hash."""
         query = select(t.specs.c.hash, t.specs.c.yaml).where(t.specs.c.hash.in_(hashes))
-        return {spec_hash: text for spec_hash, text in self.connection.execute(query)}
+        return dict(self.connection.execute(query).tuples().all())
 
     # -- admission ----------------------------------------------------------------------------
 
@@ -197,16 +203,16 @@ class Tx:
     def queued(self, queue: str, limit: int) -> list[Found]:
         """Return the next queued runs of a queue: high priority first, then first in, first out."""
         runs = t.dag_runs.c
-        query = select(t.dag_runs).where(runs.queue == queue, runs.status == "queued")
+        query = select(t.dag_runs).where(runs.queue == queue, runs.status == QUEUED)
         return self._rows(query.order_by(runs.priority.desc(), runs.queued_at, runs.run_key).limit(limit))
 
     def queues_with_queued(self) -> list[str]:
-        query = select(t.dag_runs.c.queue).where(t.dag_runs.c.status == "queued").distinct()
+        query = select(t.dag_runs.c.queue).where(t.dag_runs.c.status == QUEUED).distinct()
         return list(self.connection.execute(query).scalars())
 
     def count_running(self, queue: str) -> int:
         runs = t.dag_runs.c
-        query = select(func.count()).select_from(t.dag_runs).where(runs.queue == queue, runs.status == "running")
+        query = select(func.count()).select_from(t.dag_runs).where(runs.queue == queue, runs.status == RUNNING)
         return int(self.connection.execute(query).scalar_one())
 
     # -- timers -------------------------------------------------------------------------------

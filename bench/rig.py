@@ -1,0 +1,104 @@
+"""The two footings as real processes, and a client to load them with. Loopback only, bounded, self-ending."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import urllib3
+from sqlalchemy import Engine, text
+
+from shared.store.engine import open_engine
+from shared.store.migrate import migrate
+from tests.harness.eventually import eventually, free_port
+from tests.harness.procs import DagwayProcess
+from tests.harness.servers import PostgresServer, RabbitServer
+
+__all__ = ["Rig", "distributed", "embedded"]
+
+_DEADLINE_S = 120
+
+
+class Rig:
+    """A running Dagway: its API and its database."""
+
+    def __init__(self, name: str, api: str, database_url: str) -> None:
+        self.name = name
+        self._api = f"{api}/api/v2"
+        self._http = urllib3.PoolManager(maxsize=32, retries=False, timeout=60)
+        self.engine: Engine = open_engine(database_url, read_only=True)
+
+    def post(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """POST and return the JSON answer; anything but success is an error of the benchmark."""
+        answer = self._http.request("POST", self._api + path, json=body or {})
+        if answer.status not in {200, 201}:
+            raise RuntimeError(f"POST {path}: {answer.status} {answer.data!r}")
+        found: dict[str, Any] = json.loads(answer.data)
+        return found
+
+    def get(self, path: str) -> dict[str, Any]:
+        """GET and return the JSON answer."""
+        found: dict[str, Any] = json.loads(self._http.request("GET", self._api + path).data)
+        return found
+
+    def rows(self, query: str, **values: object) -> list[dict[str, Any]]:
+        """Read the database directly."""
+        with self.engine.begin() as connection:
+            return [dict(row) for row in connection.execute(text(query), values).mappings()]
+
+    def wait_ended(self, dag: str, count: int) -> None:
+        """Wait until ``count`` runs of a dag have ended, all of them well."""
+
+        def ended() -> bool:
+            query = "SELECT status, count(*) AS n FROM dag_runs WHERE dag_name = :dag GROUP BY status"
+            found = {row["status"]: row["n"] for row in self.rows(query, dag=dag)}
+            bad = found.keys() - {"not_started", "queued", "running", "succeeded"}
+            if bad:
+                raise RuntimeError(f"runs of {dag} ended {bad}")
+            return bool(found.get("succeeded", 0) >= count)
+
+        eventually(ended, timeout_s=_DEADLINE_S, every_s=0.005)
+
+
+@contextmanager
+def embedded() -> Iterator[Rig]:
+    """One process on SQLite."""
+    with tempfile.TemporaryDirectory(prefix="dagway-bench-") as folder:
+        port = free_port()
+        home = Path(folder)
+        env = {"DAGWAY_PORT": str(port), "DAGWAY_DATA_DIR": str(home / "data"), "DAGWAY_LOG_LEVEL": "warning"}
+        with DagwayProcess("up", folder=home, env=env) as process:
+            process.wait_ready(f"http://127.0.0.1:{port}/api/v2/health")
+            yield Rig("embedded", f"http://127.0.0.1:{port}", f"sqlite:///{home}/data/dagway.db")
+
+
+@contextmanager
+def distributed(gateways: int = 1, schedulers: int = 1, workers: int = 2) -> Iterator[Rig]:
+    """Real RabbitMQ and Postgres (with fsync), and each service as processes of its own."""
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dagway-bench-")))
+        os.chmod(home, 0o755)  # noqa: S103 - Postgres runs as another user
+        rabbit = stack.enter_context(RabbitServer())
+        postgres = stack.enter_context(PostgresServer(fsync=True))
+        database_url = postgres.create_database()
+        migrate(database_url)
+        common = {"DAGWAY_AMQP_URL": rabbit.url, "DAGWAY_LOG_LEVEL": "warning"}
+        ports = [free_port() for _ in range(gateways)]
+        for number in range(workers):
+            env = {**common, "DAGWAY_WORKER_ID": f"w{number}", "DAGWAY_DATA_DIR": str(home / f"w{number}")}
+            stack.enter_context(DagwayProcess("worker", folder=home / f"w{number}", env=env))
+        for number in range(schedulers):
+            env = {**common, "DAGWAY_DATABASE_URL": database_url}
+            stack.enter_context(DagwayProcess("scheduler", folder=home / f"s{number}", env=env))
+        for port in ports:
+            env = {**common, "DAGWAY_DATABASE_URL": database_url, "DAGWAY_PORT": str(port)}
+            gateway = stack.enter_context(DagwayProcess("api", folder=home / f"g{port}", env=env))
+            gateway.wait_ready(f"http://127.0.0.1:{port}/api/v2/health", timeout_s=30)
+        rig = Rig("distributed", f"http://127.0.0.1:{ports[0]}", database_url)
+        ready = "SELECT count(*) AS n FROM workers WHERE state = 'live'"
+        eventually(lambda: rig.rows(ready)[0]["n"] == workers, timeout_s=30)
+        yield rig
+        rig.engine.dispose()
