@@ -20,8 +20,9 @@ from tests.harness.eventually import eventually
 from tests.harness.worker_rig import Rig, command, task
 
 _ESCAPING = (
-    "setsid sleep 1001 & (setsid sleep 1002 &) ; sleep 1003 & echo $$ > main; "
-    "while [ $(pgrep -c -f '^sleep 100[123]$') -lt 3 ]; do sleep 0.02; done; touch ready; sleep 1004; true"
+    "setsid sh -c 'touch r1; exec sleep 1001' & (setsid sh -c 'touch r2; exec sleep 1002' &) ; "
+    "sh -c 'touch r3; exec sleep 1003' & "
+    "while [ ! -e r1 -o ! -e r2 -o ! -e r3 ]; do sleep 0.02; done; touch ready; sleep 1004; true"
 )
 
 
