@@ -48,7 +48,7 @@ class Background:
         try:
             self._body(self._stop)
         except Exception:
-            _log.exception("thread.died", extra={"thread": self._thread.name})
+            _log.exception("thread.died", extra={"loop": self._thread.name})
             self._on_death()
 
 
