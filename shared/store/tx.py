@@ -113,7 +113,7 @@ class Tx:
             .where(BY_DAG == dag_name, runs.status.in_([RUNNING, QUEUED]))
             .group_by(runs.status)
         )
-        return dict(self.connection.execute(query).tuples().all())
+        return dict(self.connection.execute(query).all())
 
     def nodes_of(self, keys: Sequence[str]) -> list[Found]:
         """Return the nodes of these runs in order."""
@@ -164,6 +164,17 @@ class Tx:
         if rows:
             self.connection.execute(insert_ignore(self.connection, table), list(rows))
 
+    def insert_transitions(self, rows: Sequence[Row]) -> None:
+        """Insert transitions; ``(txid, pos)`` becomes their place in the order of all. Call it once."""
+        if not rows:
+            return
+        if not is_postgres(self.connection):
+            # Writers come one after the other there, so a counter is as good as the database's own.
+            counter = t_accounts.counters
+            self.connection.execute(update(counter).values(value=counter.c.value + 1))
+        query = insert(t.transitions).values(txid=transaction_number())
+        self.connection.execute(query, [{**row, "pos": pos} for pos, row in enumerate(rows)])
+
     def put(self, table: Table, rows: Sequence[Row], changed: Sequence[str]) -> None:
         """Insert rows, or set the ``changed`` columns of those that exist."""
         if rows:
@@ -191,7 +202,7 @@ class Tx:
     def spec_texts(self, hashes: Sequence[str]) -> dict[str, str]:
         """Return spec texts by hash."""
         query = select(t.specs.c.hash, t.specs.c.yaml).where(t.specs.c.hash.in_(hashes))
-        return dict(self.connection.execute(query).tuples().all())
+        return dict(self.connection.execute(query).all())
 
     # -- admission ----------------------------------------------------------------------------
 
