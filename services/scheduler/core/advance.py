@@ -5,6 +5,7 @@ twice changes nothing the second time; a node has at most one open attempt; ever
 an open attempt, a timer or a place in a queue; a step starts only after its dependencies ended.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -102,6 +103,9 @@ def _begin(draft: Draft, message: Begin) -> Ignored | None:
     if draft.run.status not in {RunStatus.QUEUED, RunStatus.NOT_STARTED}:
         return Ignored("already begun")
     draft.become(RunStatus.RUNNING, "begins", message.by, started_at=draft.now)
+    for node in draft.steps:
+        if node.status is NodeStatus.RUNNING:
+            draft.move(node.idx, NodeStatus.NOT_STARTED, "set to running by hand, which nobody can", message.by)
     _limit_time(draft)
     return None
 
@@ -132,7 +136,16 @@ def _bring_to_a_stop(draft: Draft, reason: str, by: str) -> None:
             draft.withdraw(node.idx, reason)
         if draft.nodes[node.idx].status is NodeStatus.RUNNING and draft.nodes[node.idx].attempt is None:
             draft.move(node.idx, NodeStatus.ABORTED, reason, by, finished_at=draft.now, retry_at=None)
+    if reason == "timeout":
+        _abort_pending(draft, reason, by)
     draft.effects.extend(_halts(draft, reason))
+
+
+def _abort_pending(draft: Draft, reason: str, by: str) -> None:
+    """A time limit aborts what had not begun too; a stop leaves it as it is (workflow language, 5.8 and 5.9)."""
+    for node in draft.steps:
+        if node.status is NodeStatus.NOT_STARTED and draft.run.only_step in {"", node.name}:
+            draft.move(node.idx, NodeStatus.ABORTED, reason, by, error=reason, finished_at=draft.now)
 
 
 def _halts(draft: Draft, reason: str) -> list[Halt]:
@@ -192,19 +205,26 @@ def _retry(draft: Draft, message: Retry) -> Refused | None:
 
 def _to_run_again(draft: Draft, step: str) -> list[int]:
     """Return the nodes a retry resets (workflow language, section 5.10)."""
-    plan = draft.run.plan
     again = {node.idx for node in draft.nodes if node.kind == HANDLER}
-    prepare = draft.run.prepare
+    prepare = draft.prepare
     if prepare is not None and prepare.status is not NodeStatus.SUCCEEDED:
         again.add(prepare.idx)
     if step:
-        return sorted(again | {plan.index[step]})
-    for node in draft.steps:
+        # Nothing runs in a run that is over: "running" was set by hand, and would be waited for.
+        by_hand = {node.idx for node in draft.steps if node.status is NodeStatus.RUNNING}
+        return sorted(again | by_hand | {draft.run.plan.index[step]})
+    return sorted(again | _unfinished(draft.run.plan, draft.steps))
+
+
+def _unfinished(plan: Plan, steps: Sequence[Node]) -> set[int]:
+    """Return the steps whose result is not kept: those that failed with all after them, and the pending."""
+    found: set[int] = set()
+    for node in steps:
         if node.status not in _KEPT:
-            again.add(node.idx)
+            found.add(node.idx)
             if node.status is not NodeStatus.NOT_STARTED:
-                again.update(plan.descendants(node.idx))
-    return sorted(again)
+                found.update(plan.descendants(node.idx))
+    return found
 
 
 def _patch(draft: Draft, message: PatchNode) -> Decision:
@@ -241,10 +261,9 @@ def _timer(draft: Draft, message: TimerFired) -> Ignored | None:
 
 def carry_over(run: Run, source: Run) -> Run:
     """Give a new ``run`` of the same spec the results of ``source``'s successful steps."""
-    nodes = tuple(
-        replace(old, attempt=None) if old.status in _KEPT and old.kind == STEP else new
-        for new, old in zip(run.nodes, source.nodes, strict=False)
+    again = _unfinished(run.plan, source.steps)
+    kept = tuple(
+        new if new.idx in again else replace(old, attempt=None)
+        for new, old in zip(run.steps, source.steps, strict=True)
     )
-    return replace(run, nodes=nodes + run.nodes[len(nodes) :], env=source.env, params=source.params)
-
-
+    return replace(run, nodes=kept + run.nodes[len(kept) :], env=source.env, params=source.params)

@@ -34,6 +34,11 @@ class Draft:
     def steps(self) -> list[Node]:
         return self._nodes[: len(self.run.plan.dag.steps)]
 
+    @property
+    def prepare(self) -> Node | None:
+        """The node that evaluates env and params, as it is now (``run.prepare`` is as it was before)."""
+        return None if self.run.prepare is None else self._nodes[self.run.prepare.idx]
+
     def done(self) -> Advanced:
         """Return the decision."""
         return Advanced(replace(self.run, nodes=tuple(self._nodes)), tuple(self._transitions), tuple(self.effects))
@@ -78,7 +83,14 @@ class Draft:
         return token
 
     def close_attempt(
-        self, idx: int, state: AttemptState, *, outcome: str | None = None, exit_code: int | None = None, error: str = ""
+        self,
+        idx: int,
+        state: AttemptState,
+        *,
+        outcome: str | None = None,
+        exit_code: int | None = None,
+        error: str = "",
+        started_at: datetime | None = None,
     ) -> None:
         """End the node's open attempt, keeping its record."""
         node = self._nodes[idx]
@@ -98,7 +110,7 @@ class Draft:
                 exit_code=exit_code,
                 error=error,
                 dispatched_at=attempt.dispatched_at,
-                started_at=node.started_at if attempt.state is AttemptState.RUNNING else None,
+                started_at=started_at,
             )
         )
         self._nodes[idx] = replace(node, attempt=None)

@@ -16,11 +16,15 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
+    """End the run: nothing new starts, what runs is told to end, then the closing handlers run."""
+
     by: str
 
 
 @dataclass(frozen=True, slots=True)
 class Dequeue:
+    """Take a queued run out of its queue."""
+
     by: str
 
 
@@ -61,5 +65,7 @@ class TaskUndelivered:
 
 @dataclass(frozen=True, slots=True)
 class TimerFired:
+    """The moment of a ``WakeAt`` came; firing early or twice does no harm."""
+
     node: int
     kind: str

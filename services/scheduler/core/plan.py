@@ -25,7 +25,9 @@ class Plan:
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
-        return self.dag.steps + tuple(self.dag.handlers[handler] for handler in _HANDLERS if handler in self.dag.handlers)
+        return self.dag.steps + tuple(
+            self.dag.handlers[handler] for handler in _HANDLERS if handler in self.dag.handlers
+        )
 
     @cached_property
     def handlers(self) -> dict[Handler, int]:

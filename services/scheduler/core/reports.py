@@ -1,13 +1,13 @@
 """What workers' reports and their silence do to a run."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from services.scheduler.core.decision import Halt, Ignored, WakeAt
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import AttemptLost, TaskUndelivered
-from services.scheduler.core.model import Node
+from services.scheduler.core.model import Node, OpenAttempt
 from services.scheduler.core.plan import HANDLER, PREPARE
 from services.scheduler.core.rules import lets_dependents_run, retry_wait_s
 from shared.contracts.events import AttemptFinished, AttemptStarted, TaskRedelivered
@@ -45,7 +45,7 @@ def started(draft: Draft, event: AttemptStarted) -> Ignored | None:
     if attempt is None or attempt.token != event.token:
         return Ignored("stale token", (Halt(event.worker_id, event.token, revoked=True, reason="stale token"),))
     if attempt.state is AttemptState.RUNNING:
-        if (attempt.worker_id, attempt.incarnation) == (event.worker_id, event.incarnation):
+        if _held_by(attempt, event):
             return Ignored("already started")
         return Ignored("held by another", (Halt(event.worker_id, event.token, revoked=True, reason="held by another"),))
     _take_hold(draft, event)
@@ -63,11 +63,18 @@ def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
     node = draft.nodes[event.node]
     if node.attempt is None or node.attempt.token != event.token:
         return Ignored("stale token")
+    if node.attempt.state is AttemptState.RUNNING and not _held_by(node.attempt, event):
+        return Ignored("held by another")
     if node.attempt.state is AttemptState.DISPATCHED:
         _take_hold(draft, event)
         draft.set_node(event.node, started_at=node.started_at or event.started_at)
     draft.close_attempt(
-        event.node, AttemptState.FINISHED, outcome=event.outcome, exit_code=event.exit_code, error=event.error
+        event.node,
+        AttemptState.FINISHED,
+        outcome=event.outcome,
+        exit_code=event.exit_code,
+        error=event.error,
+        started_at=event.started_at,
     )
     final = event.outcome == "timed_out" or bool(draft.run.stop_reason)
     end = _End(event.outcome, event.exit_code, event.error, final=final)
@@ -113,11 +120,18 @@ def lost(draft: Draft, message: AttemptLost) -> Ignored | None:
         draft.withdraw(message.node, message.why)
         draft.note(message.node, f"sent anew: {message.why}")
         return None
-    draft.close_attempt(message.node, AttemptState.LOST, exit_code=LOST_EXIT_CODE, error=message.why)
+    # A node's start is its first attempt's; when a later one started, nobody is left to say.
+    started_at = node.started_at if node.number == 1 else None
+    draft.close_attempt(
+        message.node, AttemptState.LOST, exit_code=LOST_EXIT_CODE, error=message.why, started_at=started_at
+    )
     if attempt.worker_id is not None:
         draft.effects.append(Halt(attempt.worker_id, attempt.token, revoked=True, reason=message.why))
-    if node.kind == PREPARE and not draft.run.stop_reason:
-        draft.note(message.node, f"evaluated anew: {message.why}")
+    if node.kind == PREPARE:
+        if draft.run.stop_reason:
+            draft.move(message.node, NodeStatus.ABORTED, message.why, error=message.why, finished_at=draft.now)
+        else:
+            draft.note(message.node, f"evaluated anew: {message.why}")
         return None
     draft.set_node(message.node, exit_code=LOST_EXIT_CODE)
     outcome = "aborted" if draft.run.stop_reason and node.kind != HANDLER else "failed"
@@ -126,12 +140,14 @@ def lost(draft: Draft, message: AttemptLost) -> Ignored | None:
     return None
 
 
+def _held_by(attempt: OpenAttempt, event: AttemptStarted | AttemptFinished) -> bool:
+    return (attempt.worker_id, attempt.incarnation) == (event.worker_id, event.incarnation)
+
+
 def _take_hold(draft: Draft, event: AttemptStarted | AttemptFinished) -> None:
     attempt = draft.nodes[event.node].attempt
     assert attempt is not None  # noqa: S101 - the callers compared its token
-    held = type(attempt)(
-        attempt.token, AttemptState.RUNNING, attempt.dispatched_at, event.worker_id, event.incarnation
-    )
+    held = replace(attempt, state=AttemptState.RUNNING, worker_id=event.worker_id, incarnation=event.incarnation)
     draft.set_node(event.node, attempt=held)
     if draft.run.worker_id is None and draft.run.plan.dag.placement == "stick":
         draft.set_run(worker_id=event.worker_id, incarnation=event.incarnation)
@@ -176,11 +192,11 @@ def _conclude(draft: Draft, node: Node, end: _End, by: str) -> None:
         if step.continue_on.mark_success and end.outcome != "timed_out" and lets_dependents_run(step, failed):
             status = NodeStatus.SUCCEEDED
     error = end.error if status in {NodeStatus.FAILED, NodeStatus.ABORTED} else ""
-    why = error or f"exit code {end.exit_code}"
+    why = end.error or f"exit code {end.exit_code}"
     draft.move(node.idx, status, why, by, error=error, finished_at=draft.now)
-    if status is NodeStatus.FAILED and draft.run.plan.handlers.get(Handler.INIT) == node.idx:
-        if not draft.run.stop_reason:
-            draft.set_run(stop_reason="init")
+    is_init = draft.run.plan.handlers.get(Handler.INIT) == node.idx
+    if is_init and status is NodeStatus.FAILED and not draft.run.stop_reason:
+        draft.set_run(stop_reason="init")
 
 
 def _try_again(draft: Draft, node: Node, end: _End, wait_s: float, by: str) -> None:

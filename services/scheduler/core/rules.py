@@ -10,6 +10,8 @@ from shared.status import NodeStatus, RunStatus
 __all__ = ["blocked_by", "derive_status", "lets_dependents_run", "ready", "retry_wait_s"]
 
 _GOOD = frozenset({NodeStatus.SUCCEEDED, NodeStatus.PARTIALLY_SUCCEEDED})
+_LONGEST_WAIT_S = 1e9
+"""The language's limit on any span of time: a growing wait stays a date that can be written down."""
 _HARMLESS = frozenset({NodeStatus.SUCCEEDED, NodeStatus.SKIPPED, NodeStatus.PARTIALLY_SUCCEEDED})
 
 
@@ -58,6 +60,8 @@ def derive_status(run: Run, nodes: Sequence[Node]) -> RunStatus:
         return RunStatus.FAILED
     if run.stop_reason and not harmless:
         return RunStatus.ABORTED
+    if run.stop_reason == "init":
+        return RunStatus.FAILED
     if any(node.status is NodeStatus.REJECTED for node in nodes):
         return RunStatus.REJECTED
     if any(node.status is NodeStatus.WAITING for node in nodes):
@@ -82,8 +86,14 @@ def retry_wait_s(policy: RetryPolicy | None, node: Node, exit_code: int) -> floa
         return None
     if policy.exit_code and exit_code not in policy.exit_code:
         return None
-    wait = _number(policy.interval_sec) * (policy.backoff**node.retry_count if policy.backoff else 1)
-    return min(wait, policy.max_interval_sec) if policy.max_interval_sec else wait
+    longest = policy.max_interval_sec or _LONGEST_WAIT_S
+    interval = _number(policy.interval_sec)
+    if not interval or not policy.backoff:
+        return min(interval, longest)
+    try:
+        return min(interval * policy.backoff**node.retry_count, longest)
+    except OverflowError:
+        return longest
 
 
 def _number(value: float | str) -> float:

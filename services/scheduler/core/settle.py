@@ -29,7 +29,7 @@ def _under_way(node: Node) -> bool:
 
 def _start_what_may(draft: Draft) -> bool:
     """Dispatch whatever comes next; return whether the run's body is still unfinished."""
-    if _pending_one_off(draft, draft.run.prepare) or _pending_one_off(draft, _handler(draft, Handler.INIT), "running"):
+    if _pending_one_off(draft, draft.prepare) or _pending_one_off(draft, _handler(draft, Handler.INIT), "running"):
         return True
     if draft.run.only_step:
         candidates = [draft.nodes[draft.run.plan.index[draft.run.only_step]]]
@@ -39,7 +39,7 @@ def _start_what_may(draft: Draft) -> bool:
         plan, steps = draft.run.plan, draft.steps
         due = [node for node in steps if _due(draft, node) and (node.number or ready(plan, steps, node.idx))]
         candidates = steps
-    for node in due[: _room(draft)]:
+    for node in _fitting(draft, due):
         dispatch(draft, node.idx)
     return any(not draft.nodes[node.idx].status.terminal for node in candidates) and _can_go_on(draft)
 
@@ -87,20 +87,21 @@ def _propagate(draft: Draft) -> None:
         todo = sorted(later)
 
 
-def _room(draft: Draft) -> int:
-    """How many steps may be dispatched now.
+def _fitting(draft: Draft, due: list[Node]) -> list[Node]:
+    """Return those of the ``due`` steps that may be dispatched now.
 
-    A run sticks to one worker, and which one is known only when its first attempt starts: until
-    then the others wait, so that all of them find the same files.
+    ``maxActiveSteps`` counts running steps: one that waits for its next try keeps its place. A run
+    sticks to one worker, and which one is known only when its first attempt starts: until then the
+    others wait, so that all of them find the same files.
     """
     dag = draft.run.plan.dag
-    open_steps = sum(1 for node in draft.steps if node.attempt is not None)
-    room = len(draft.steps)
     if dag.max_active_steps > 0:
-        room = max(0, dag.max_active_steps - open_steps)
+        room = max(0, dag.max_active_steps - sum(1 for node in draft.steps if _under_way(node)))
+        begun = [node for node in due if node.status is NodeStatus.RUNNING]
+        due = begun + [node for node in due if node.status is not NodeStatus.RUNNING][:room]
     if dag.placement == "stick" and draft.run.worker_id is None:
-        room = min(room, 0 if open_steps else 1)
-    return room
+        return [] if any(node.attempt is not None for node in draft.steps) else due[:1]
+    return due
 
 
 def dispatch(draft: Draft, idx: int, run_status: str = "") -> None:
@@ -157,5 +158,3 @@ def _why(draft: Draft, status: RunStatus) -> str:
         return "all steps are done"
     failed = [node.name for node in draft.nodes if node.status is NodeStatus.FAILED and node.kind != PREPARE]
     return f"failed: {', '.join(failed)}" if failed else f"steps ended {status}"
-
-
