@@ -195,9 +195,7 @@ class Batch:
             AlreadyExists: a new run's name is taken.
         """
         new = [work for work in self._work.values() if work.loaded is None and not work.forget]
-        changed = [
-            work for work in self._work.values() if work.loaded is not None and work.run is not work.loaded
-        ]
+        changed = [work for work in self._work.values() if work.loaded is not None and work.run is not work.loaded]
         gone = {key for key, work in self._work.items() if work.forget}
         tx = self.tx
         queues = sorted({work.run.queue for work in new if work.run.status is RunStatus.QUEUED})
@@ -207,7 +205,7 @@ class Batch:
         versions = {work.run.run_key: work.loaded.version for work in changed if work.loaded is not None}
         tx.save_runs([rows.run_row(work.run) for work in changed], versions)
         tx.save_nodes([row for work in changed for row in _changed_nodes(work)])
-        tx.insert(t.transitions, self._transitions)
+        tx.insert_transitions(self._transitions)
         tx.insert_new(t.attempts, self._attempts)
         tx.insert_new(t.log_chunks, self._chunks)
         tx.insert(t.outbox, self._outbox)
@@ -216,7 +214,9 @@ class Batch:
 
     def _write_timers(self, gone: set[str]) -> None:
         over = {key for key, work in self._work.items() if work.loaded is not None and not work.run.status.active}
-        self.tx.delete_timers_of(sorted(key for key in over - gone if self._work[key].run is not self._work[key].loaded))
+        self.tx.delete_timers_of(
+            sorted(key for key in over - gone if self._work[key].run is not self._work[key].loaded)
+        )
         self.tx.put(
             t.timers,
             [

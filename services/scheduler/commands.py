@@ -4,33 +4,29 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
+from services.scheduler.accounts import carry_out_account
 from services.scheduler.batch import Batch
-from services.scheduler.core.decision import Refused
+from services.scheduler.checks import RefusedByCore, check_free, check_singleton, find, tell
 from services.scheduler.core.messages import Begin, Dequeue, PatchNode, Retry, Stop
 from services.scheduler.core.plan import Plan
 from services.scheduler.creation import again, new_run
 from services.scheduler.definitions import AlreadyRunning, Definitions
+from services.scheduler.inline import carry_out_inline
 from services.scheduler.plans import Plans
+from services.scheduler.versions import carry_out_version
+from services.scheduler.webhooks import carry_out_webhook, forget_webhook, move_webhook
 from shared.contracts import commands as c
 from shared.contracts.codec import Envelope
-from shared.errors import AlreadyExists, Conflict, DagwayError, InvalidInput, NotFound
+from shared.contracts.commands_accounts import AccountCommand
+from shared.contracts.commands_dags import DagCommand
+from shared.contracts.commands_runs import RunCommand
+from shared.contracts.commands_webhooks import WebhookCommand
+from shared.errors import Conflict, InvalidInput, NotFound
 from shared.ids import valid_dag_name, valid_run_id
 from shared.status import NodeStatus
 from shared.store import tables as t
 
 __all__ = ["carry_out"]
-
-
-class _MaxRunReached(Conflict):
-    code = "max_run_reached"
-
-
-class _RefusedByCore(DagwayError):
-    """The core's refusal on its way to the reply."""
-
-    def __init__(self, refused: Refused) -> None:
-        super().__init__(refused.message)
-        self.refused = refused
 
 
 def carry_out(batch: Batch, plans: Plans, envelopes: Sequence[Envelope]) -> list[c.CommandReply]:
@@ -96,7 +92,7 @@ def _look_ahead(batch: Batch, envelopes: Sequence[Envelope]) -> None:
 def _one(batch: Batch, plans: Plans, envelope: Envelope) -> c.CommandReply:
     try:
         result = _carry_out(batch, plans, envelope.body)
-    except _RefusedByCore as error:
+    except RefusedByCore as error:
         problem = c.RefusedError(code=error.refused.code, message=error.refused.message)
     except (InvalidInput, NotFound, Conflict) as error:
         if error.retryable:
@@ -115,21 +111,32 @@ def _carry_out(batch: Batch, plans: Plans, body: Any) -> dict[str, Any]:
         case c.PutSpec():
             return definitions.put_spec(body)
         case c.DeleteDag():
+            forget_webhook(batch.tx, body.file_name)
             return definitions.delete(body)
         case c.RenameDag():
-            return definitions.rename(body)
+            result = definitions.rename(body)
+            move_webhook(batch.tx, body.file_name, body.new_file_name)
+            return result
         case c.SuspendDag():
             return definitions.suspend(body)
         case c.StartRun():
             return _start(batch, plans, body)
         case c.StopRun():
-            return _tell(batch, body.dag_name, body.dag_run_id, Stop(body.by))
+            return tell(batch, body.dag_name, body.dag_run_id, Stop(body.by))
         case c.DequeueRun():
-            return _tell(batch, body.dag_name, body.dag_run_id, Dequeue(body.by))
+            return tell(batch, body.dag_name, body.dag_run_id, Dequeue(body.by))
         case c.PatchStep():
             return _patch(batch, body)
         case c.RetryRun():
             return _retry(batch, body)
+        case RunCommand():
+            return carry_out_inline(batch, plans, body)
+        case AccountCommand():
+            return carry_out_account(batch, body)
+        case WebhookCommand():
+            return carry_out_webhook(batch, body)
+        case DagCommand():
+            return carry_out_version(batch, plans, body)
         case _:
             raise InvalidInput(f"{type(body).__name__} is not a command")
 
@@ -141,16 +148,14 @@ def _start(batch: Batch, plans: Plans, command: c.StartRun) -> dict[str, Any]:
     row = rows[0]
     if row["errors"]:
         raise InvalidInput("; ".join(row["errors"]))
-    plan: Plan = plans.get_many(batch.tx, [(row["spec_hash"], command.file_name)])[
-        row["spec_hash"], command.file_name
-    ]
+    plan: Plan = plans.get_many(batch.tx, [(row["spec_hash"], command.file_name)])[row["spec_hash"], command.file_name]
     name = command.dag_name or plan.dag.name
     if not valid_dag_name(name):
         raise InvalidInput(f"dagName: {name!r} must be 1 to 40 letters, digits, dashes, dots or underscores")
     queued = isinstance(command, c.EnqueueRun)
     if command.singleton:
-        _check_singleton(batch, name, queued=queued)
-    _check_free(batch, name, command.dag_run_id)
+        check_singleton(batch, name, queued=queued)
+    check_free(batch, name, command.dag_run_id)
     run = new_run(
         plan,
         dag_name=name,
@@ -166,53 +171,22 @@ def _start(batch: Batch, plans: Plans, command: c.StartRun) -> dict[str, Any]:
     return {"dagRunId": command.dag_run_id}
 
 
-def _check_singleton(batch: Batch, dag_name: str, *, queued: bool) -> None:
-    active = batch.tx.count_active(dag_name)
-    if active.get("running"):
-        raise AlreadyRunning(f"DAG {dag_name} is running already (singleton)")
-    if queued and active.get("queued"):
-        raise _MaxRunReached(f"DAG {dag_name} is queued already (singleton)")
-
-
-def _check_free(batch: Batch, dag_name: str, dag_run_id: str) -> None:
-    if not valid_run_id(dag_run_id):
-        raise InvalidInput(f"dagRunId: {dag_run_id!r} must be 1 to 64 letters, digits, dashes, dots or underscores")
-    if batch.key_of(dag_name, dag_run_id) is not None:
-        raise AlreadyExists(f"DAG-run {dag_run_id} of {dag_name} already exists")
-
-
-def _find(batch: Batch, dag_name: str, dag_run_id: str) -> str:
-    key = batch.tx.latest_key(dag_name) if dag_run_id == "latest" else batch.key_of(dag_name, dag_run_id)
-    if key is not None:
-        batch.load([key])
-    if key is None or batch.run(key) is None:
-        raise NotFound(f"DAG-run {dag_run_id} of {dag_name} not found")
-    return key
-
-
-def _tell(batch: Batch, dag_name: str, dag_run_id: str, message: Stop | Dequeue | Retry | PatchNode) -> dict[str, Any]:
-    decision = batch.apply(_find(batch, dag_name, dag_run_id), message)
-    if isinstance(decision, Refused):
-        raise _RefusedByCore(decision)
-    return {}
-
-
 def _patch(batch: Batch, command: c.PatchStep) -> dict[str, Any]:
     try:
         status = NodeStatus(command.status)
     except ValueError as error:
         raise InvalidInput(f"status: {command.status!r} is not a step status") from error
-    return _tell(batch, command.dag_name, command.dag_run_id, PatchNode(command.step_name, status, command.by))
+    return tell(batch, command.dag_name, command.dag_run_id, PatchNode(command.step_name, status, command.by))
 
 
 def _retry(batch: Batch, command: c.RetryRun) -> dict[str, Any]:
     """Retry in place, or retry the run named in the body, or start a new one from this one's results."""
-    key = _find(batch, command.dag_name, command.dag_run_id)
+    key = find(batch, command.dag_name, command.dag_run_id)
     source = batch.run(key)
     assert source is not None  # noqa: S101 - _find raises otherwise
     target = command.new_run_id or source.dag_run_id
     if batch.key_of(command.dag_name, target) is not None:
-        _tell(batch, command.dag_name, target, Retry(command.by, command.step_name or ""))
+        tell(batch, command.dag_name, target, Retry(command.by, command.step_name or ""))
         return {"dagRunId": target}
     if not valid_run_id(target):
         raise InvalidInput(f"dagRunId: {target!r} must be 1 to 64 letters, digits, dashes, dots or underscores")

@@ -5,7 +5,16 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, SerializeAsAny, ValidationError, create_model
 
-from shared.contracts import commands, control, events, tasks
+from shared.contracts import (
+    commands,
+    commands_accounts,
+    commands_dags,
+    commands_runs,
+    commands_webhooks,
+    control,
+    events,
+    tasks,
+)
 from shared.contracts.base import Message
 from shared.errors import DecodeFailed
 
@@ -29,6 +38,24 @@ _TYPES: dict[str, type[Message]] = {
         commands.RetryRun,
         commands.PatchStep,
         commands.CommandReply,
+        commands_runs.StartInline,
+        commands_runs.RescheduleRun,
+        commands_runs.PatchSubStep,
+        commands_dags.ReplaceSpec,
+        commands_dags.RestoreSpec,
+        commands_accounts.CreateUser,
+        commands_accounts.EnsureAdmin,
+        commands_accounts.UpdateUser,
+        commands_accounts.SetPassword,
+        commands_accounts.DeleteUser,
+        commands_accounts.CreateApiKey,
+        commands_accounts.UpdateApiKey,
+        commands_accounts.DeleteApiKey,
+        commands_accounts.TouchCredential,
+        commands_webhooks.CreateWebhook,
+        commands_webhooks.RegenerateWebhook,
+        commands_webhooks.ToggleWebhook,
+        commands_webhooks.DeleteWebhook,
         tasks.Task,
         events.LogChunk,
         events.AttemptStarted,

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import (
     URL,
+    BigInteger,
     Boolean,
     Connection,
     Engine,
@@ -48,8 +49,10 @@ __all__ = [
     "is_postgres",
     "one_writer",
     "open_engine",
+    "open_transactions_from",
     "store_errors",
     "transaction",
+    "transaction_number",
     "upsert",
 ]
 
@@ -340,3 +343,39 @@ def _bytewise_postgres(element: bytewise, compiler: SQLCompiler, **kw: Any) -> s
 @compiles(bytewise, "sqlite")
 def _bytewise_sqlite(element: bytewise, compiler: SQLCompiler, **kw: Any) -> str:
     return f"({compiler.process(element.clauses, **kw)})"
+
+
+class transaction_number(FunctionElement[int]):  # noqa: N801 - used as an SQL function
+    """The number of this write transaction: it grows in the order in which they began to write."""
+
+    type = BigInteger()
+    name = "transaction_number"
+    inherit_cache = True
+
+
+@compiles(transaction_number, "postgresql")
+def _transaction_number_postgres(element: transaction_number, compiler: SQLCompiler, **kw: Any) -> str:
+    return "CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT)"
+
+
+@compiles(transaction_number, "sqlite")
+def _transaction_number_sqlite(element: transaction_number, compiler: SQLCompiler, **kw: Any) -> str:
+    return "(SELECT value FROM counters WHERE name = 'transaction')"
+
+
+class open_transactions_from(FunctionElement[int]):  # noqa: N801 - used as an SQL function
+    """The lowest number a transaction still under way may have: what is below is decided for good."""
+
+    type = BigInteger()
+    name = "open_transactions_from"
+    inherit_cache = True
+
+
+@compiles(open_transactions_from, "postgresql")
+def _open_transactions_from_postgres(element: open_transactions_from, compiler: SQLCompiler, **kw: Any) -> str:
+    return "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS TEXT) AS BIGINT)"
+
+
+@compiles(open_transactions_from, "sqlite")
+def _open_transactions_from_sqlite(element: open_transactions_from, compiler: SQLCompiler, **kw: Any) -> str:
+    return "9223372036854775807"

@@ -14,7 +14,16 @@ from sqlalchemy import Connection, Engine, Table, and_, bindparam, delete, func,
 
 from shared.errors import StaleVersion
 from shared.store import tables as t
-from shared.store.engine import for_update, insert_ignore, one_writer, store_errors, upsert
+from shared.store import tables_accounts as t_accounts
+from shared.store.engine import (
+    for_update,
+    insert_ignore,
+    is_postgres,
+    one_writer,
+    store_errors,
+    transaction_number,
+    upsert,
+)
 from shared.store.reads_runs import BY_DAG, QUEUED, RUNNING
 
 __all__ = ["Store", "Tx"]
@@ -110,7 +119,7 @@ class Tx:
         runs = t.dag_runs.c
         query = (
             select(runs.status, func.count())
-            .where(BY_DAG == dag_name, runs.status.in_([RUNNING, QUEUED]))
+            .where(dag_name == BY_DAG, runs.status.in_([RUNNING, QUEUED]))
             .group_by(runs.status)
         )
         return dict(self.connection.execute(query).all())

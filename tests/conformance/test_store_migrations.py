@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from shared.errors import ConfigInvalid
 from shared.store import tables as t
+from shared.store import tables_accounts as t_accounts
 from shared.store.engine import is_postgres, open_engine, transaction
 from shared.store.migrate import HEAD, SCRIPTS, current, migrate, require_head
 from tests.conformance.store_rows import add_node, add_run
@@ -87,6 +88,7 @@ def test_head_is_the_last_revision_and_there_are_no_branches() -> None:
 
 
 def test_migrations_make_exactly_the_tables_of_the_program(engine: Engine) -> None:
+    assert t_accounts.users.metadata is t.metadata
     with transaction(engine) as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         differences = compare_metadata(context, t.metadata)

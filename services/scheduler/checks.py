@@ -1,0 +1,81 @@
+"""What several commands must know before they change anything, and how a run is told something."""
+
+from typing import Any
+
+from services.scheduler.batch import Batch
+from services.scheduler.core.decision import Refused
+from services.scheduler.core.messages import Dequeue, PatchNode, Retry, Stop
+from services.scheduler.definitions import AlreadyRunning
+from shared.errors import AlreadyExists, Conflict, DagwayError, InvalidInput, NotFound
+from shared.ids import valid_dag_name, valid_run_id
+
+__all__ = [
+    "MaxRunReached",
+    "RefusedByCore",
+    "check_dag_name",
+    "check_free",
+    "check_singleton",
+    "find",
+    "tell",
+    "tell_key",
+]
+
+
+class MaxRunReached(Conflict):
+    """As many runs as allowed are there already."""
+
+    code = "max_run_reached"
+
+
+class RefusedByCore(DagwayError):
+    """The core's refusal on its way to the reply."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(refused.message)
+        self.refused = refused
+
+
+def check_dag_name(name: str) -> None:
+    """Raise ``InvalidInput`` for what cannot be a dag's name."""
+    if not valid_dag_name(name):
+        raise InvalidInput(f"dagName: {name!r} must be 1 to 40 letters, digits, dashes, dots or underscores")
+
+
+def check_singleton(batch: Batch, dag_name: str, *, queued: bool) -> None:
+    """Raise where a singleton may not start, or (``queued``) not be queued."""
+    active = batch.tx.count_active(dag_name)
+    if active.get("running"):
+        raise AlreadyRunning(f"DAG {dag_name} is running already (singleton)")
+    if queued and active.get("queued"):
+        raise MaxRunReached(f"DAG {dag_name} is queued already (singleton)")
+
+
+def check_free(batch: Batch, dag_name: str, dag_run_id: str) -> None:
+    """Raise where a run id cannot be used, or is used already."""
+    if not valid_run_id(dag_run_id):
+        raise InvalidInput(f"dagRunId: {dag_run_id!r} must be 1 to 64 letters, digits, dashes, dots or underscores")
+    if batch.key_of(dag_name, dag_run_id) is not None:
+        raise AlreadyExists(f"DAG-run {dag_run_id} of {dag_name} already exists")
+
+
+def find(batch: Batch, dag_name: str, dag_run_id: str) -> str:
+    """Return the key of a run, loaded and locked; ``latest`` is the newest. Raises ``NotFound``."""
+    key = batch.tx.latest_key(dag_name) if dag_run_id == "latest" else batch.key_of(dag_name, dag_run_id)
+    if key is not None:
+        batch.load([key])
+    if key is None or batch.run(key) is None:
+        raise NotFound(f"DAG-run {dag_run_id} of {dag_name} not found")
+    return key
+
+
+def tell(batch: Batch, dag_name: str, dag_run_id: str, message: Stop | Dequeue | Retry | PatchNode) -> dict[str, Any]:
+    """Apply ``message`` to a run by its name."""
+    return tell_key(batch, find(batch, dag_name, dag_run_id), message)
+
+
+def tell_key(batch: Batch, key: str, message: Stop | Dequeue | Retry | PatchNode) -> dict[str, Any]:
+    """Apply ``message`` to a loaded run. Raises ``RefusedByCore``."""
+    decision = batch.apply(key, message)
+    if isinstance(decision, Refused):
+        raise RefusedByCore(decision)
+    return {}

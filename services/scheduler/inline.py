@@ -1,0 +1,106 @@
+"""Runs that come from no stored dag, runs made anew from another's snapshot, and steps of sub runs."""
+
+from typing import Any
+
+from services.scheduler.batch import Batch
+from services.scheduler.checks import MaxRunReached, check_dag_name, check_free, find, tell_key
+from services.scheduler.core.messages import Begin, PatchNode
+from services.scheduler.core.plan import Plan
+from services.scheduler.creation import new_run
+from services.scheduler.plans import Plans, spec_hash
+from shared.contracts.commands_runs import PatchSubStep, RescheduleRun, RunCommand, StartInline
+from shared.errors import InvalidInput, NotFound
+from shared.spec.load import load
+from shared.status import NodeStatus
+from shared.store import tables as t
+from shared.store.tx_accounts import Accounts
+
+__all__ = ["carry_out_inline"]
+
+
+def carry_out_inline(batch: Batch, plans: Plans, command: RunCommand) -> dict[str, Any]:
+    """Carry out one of these commands within ``batch``'s transaction."""
+    match command:
+        case StartInline():
+            return _start(batch, plans, command)
+        case RescheduleRun():
+            return _reschedule(batch, command)
+        case PatchSubStep():
+            return _patch_sub_step(batch, command)
+        case _:
+            raise InvalidInput(f"{type(command).__name__} is not a command about runs")
+
+
+def _start(batch: Batch, plans: Plans, command: StartInline) -> dict[str, Any]:
+    if not command.spec.strip():
+        raise InvalidInput("spec: must not be empty")
+    loaded = load(command.spec, dag_name=command.dag_name)
+    dag = loaded.dag
+    if loaded.errors or dag is None:
+        raise InvalidInput("; ".join(str(issue) for issue in loaded.errors) or "spec: holds no DAG")
+    if not dag.name:
+        raise InvalidInput("name: neither the request nor the spec names the DAG")
+    check_dag_name(dag.name)
+    if command.singleton:
+        _check_none_active(batch, dag.name)
+    check_free(batch, dag.name, command.dag_run_id)
+    text_hash = spec_hash(command.spec)
+    batch.tx.insert_new(t.specs, [{"hash": text_hash, "yaml": command.spec, "created_at": batch.now}])
+    # The plan is kept by the text alone: every later load of this run finds the same one.
+    plan: Plan = plans.remember(command.spec, "")
+    run = new_run(
+        plan,
+        dag_name=dag.name,
+        dag_run_id=command.dag_run_id,
+        given=command.params,
+        queue=command.queue,
+        queued=command.queued,
+        now=batch.now,
+    )
+    batch.add(run, spec_hash=text_hash, file_name=None)
+    if not command.queued:
+        batch.apply(run.run_key, Begin(command.by))
+    return {"dagRunId": command.dag_run_id, "name": dag.name}
+
+
+def _reschedule(batch: Batch, command: RescheduleRun) -> dict[str, Any]:
+    key = find(batch, command.dag_name, command.dag_run_id)
+    source = batch.run(key)
+    assert source is not None  # noqa: S101 - find raises otherwise
+    name = command.new_dag_name or source.dag_name
+    check_dag_name(name)
+    if command.singleton:
+        _check_none_active(batch, name)
+    check_free(batch, name, command.new_run_id)
+    run = new_run(
+        source.plan,
+        dag_name=name,
+        dag_run_id=command.new_run_id,
+        given=source.given,
+        queue=source.queue if name == source.dag_name else None,
+        queued=False,
+        now=batch.now,
+    )
+    text_hash, file_name = batch.origin(key)
+    batch.add(run, spec_hash=text_hash, file_name=file_name)
+    batch.apply(run.run_key, Begin(command.by))
+    return {"dagRunId": command.new_run_id, "queued": False, "name": name}
+
+
+def _check_none_active(batch: Batch, dag_name: str) -> None:
+    active = batch.tx.count_active(dag_name)
+    if active.get("running") or active.get("queued"):
+        raise MaxRunReached(f"DAG {dag_name} is running or queued already (singleton)")
+
+
+def _patch_sub_step(batch: Batch, command: PatchSubStep) -> dict[str, Any]:
+    root = find(batch, command.dag_name, command.dag_run_id)
+    key = Accounts(batch.tx).sub_run_key(root, command.sub_run_id)
+    if key is None:
+        raise NotFound(f"DAG-run {command.dag_run_id} of {command.dag_name} has no sub run {command.sub_run_id}")
+    batch.load([key])
+    try:
+        status = NodeStatus(command.status)
+    except ValueError as error:
+        raise InvalidInput(f"status: {command.status!r} is not a step status") from error
+    return tell_key(batch, key, PatchNode(command.step_name, status, command.by))

@@ -1,0 +1,39 @@
+"""A definition's versions: replaced only if nobody else did meanwhile, and restored."""
+
+from typing import Any
+
+from services.scheduler.batch import Batch
+from services.scheduler.definitions import Definitions
+from services.scheduler.plans import Plans
+from shared.contracts.commands import PutSpec
+from shared.contracts.commands_dags import DagCommand, ReplaceSpec, RestoreSpec
+from shared.errors import Conflict, InvalidInput, NotFound
+from shared.store.tx_accounts import Accounts
+
+__all__ = ["carry_out_version"]
+
+
+class _PreconditionFailed(Conflict):
+    code = "precondition_failed"
+
+
+def carry_out_version(batch: Batch, plans: Plans, command: DagCommand) -> dict[str, Any]:
+    """Carry out one of these commands within ``batch``'s transaction."""
+    row = batch.tx.lock_dag(command.file_name)
+    if row is None:
+        raise NotFound(f"DAG {command.file_name} not found")
+    match command:
+        case ReplaceSpec():
+            if "*" not in command.expected and row["spec_hash"] not in command.expected:
+                raise _PreconditionFailed(f"DAG {command.file_name} was changed meanwhile: read it again")
+            text = command.spec
+        case RestoreSpec():
+            text_hash = Accounts(batch.tx).version(command.file_name, command.version)
+            if text_hash is None:
+                raise NotFound(f"DAG {command.file_name} has no version {command.version}")
+            text = batch.tx.spec_texts([text_hash])[text_hash]
+        case _:
+            raise InvalidInput(f"{type(command).__name__} is not a command about a definition")
+    put = PutSpec(by=command.by, file_name=command.file_name, spec=text)
+    result = Definitions(batch.tx, plans, batch.now).put_spec(put)
+    return {**result, "version": row["version"] + (not result["errors"])}
