@@ -26,7 +26,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 __all__ = ["MARK", "Guardian", "kill_marked", "main"]
@@ -259,10 +259,12 @@ def _tree(pid: int, mark: str) -> set[int]:
     return mine | _below(processes, mine)
 
 
-def _kill_each(pids: Iterable[int]) -> None:
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
+def _kill_each(pids: Collection[int]) -> None:
+    """Stop them all before killing any: a parent must not see its child die and act on it."""
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, number)
 
 
 def kill_marked(prefix: str) -> None:
