@@ -1,0 +1,279 @@
+"""A stage for the core: invented runs, a worker that reports as told, and the promises checked at every step."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from services.scheduler.core.advance import Message, advance, fresh_nodes
+from services.scheduler.core.decision import Advanced, ClosedAttempt, Decision, Dispatch, Halt, Transition, WakeAt
+from services.scheduler.core.messages import AttemptLost, Begin, PatchNode, Retry, Stop, TaskUndelivered, TimerFired
+from services.scheduler.core.model import Node, Run
+from services.scheduler.core.plan import Plan
+from shared.contracts.events import AttemptFinished, AttemptStarted, Outcome, TaskRedelivered
+from shared.contracts.tasks import Task
+from shared.spec.model import Dag, Handler, Step
+from shared.status import NodeStatus, RunStatus
+
+__all__ = ["EXIT_CODES", "T0", "Stage", "fresh", "make_dag", "step"]
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+EXIT_CODES: Mapping[str, int] = {
+    "succeeded": 0,
+    "skipped": 0,
+    "failed": 1,
+    "broken": 1,
+    "timed_out": 124,
+    "aborted": -1,
+}
+PREPARED = {"env": '[["REGION", "eu"]]', "params": '[["1", "x"]]', "params_json": '{"1": "x"}'}
+
+
+def step(name: str, *depends: str, **facts: Any) -> Step:
+    return Step(name=name, depends=depends, **facts)
+
+
+def make_dag(*steps: Step, handlers: Iterable[Handler] = (), **facts: Any) -> Dag:
+    """Return a dag; the handlers asked for are plain steps under their forced names."""
+    return Dag(name="demo", steps=steps, handlers={handler: Step(name=handler.value) for handler in handlers}, **facts)
+
+
+def fresh(dag: Dag, *, prepare: bool = False, status: RunStatus = RunStatus.NOT_STARTED, **facts: Any) -> Run:
+    """Return a run that has not begun."""
+    plan = Plan(dag)
+    return Run(
+        run_key="run-1",
+        plan=plan,
+        dag_name=dag.name,
+        dag_run_id="r1",
+        root_dag_name=dag.name,
+        root_dag_run_id="r1",
+        status=status,
+        created_at=T0,
+        nodes=fresh_nodes(plan, prepare=prepare),
+        **facts,
+    )
+
+
+class Stage:
+    """One run on its way. ``tell`` is ``advance`` with the core's promises checked; the rest says it shortly."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.now = T0
+        self.sent: list[Dispatch] = []
+        self.halts: list[Halt] = []
+        self.closed: list[ClosedAttempt] = []
+        self.wakes: dict[tuple[int, str], datetime] = {}
+        self.transitions: list[Transition] = []
+
+    @classmethod
+    def begun(cls, dag: Dag, *, prepare: bool = False, **facts: Any) -> "Stage":
+        stage = cls(fresh(dag, prepare=prepare, **facts))
+        stage.tell(Begin("ann"))
+        return stage
+
+    # -- what happens ---------------------------------------------------------------------------
+
+    def tell(self, message: Message) -> Decision:
+        """Let ``message`` happen now."""
+        before, decision = self.run, advance(self.run, message, self.now)
+        effects = () if not isinstance(decision, Advanced) else decision.effects
+        self.halts.extend(effect for effect in getattr(decision, "effects", ()) if isinstance(effect, Halt))
+        dispatched = [effect for effect in effects if isinstance(effect, Dispatch)]
+        closed = [effect for effect in effects if isinstance(effect, ClosedAttempt)]
+        for effect in getattr(decision, "effects", ()):
+            if isinstance(effect, WakeAt):
+                self.wakes[effect.node, effect.kind] = effect.due_at
+        if isinstance(decision, Advanced):
+            self._check(before, message, decision, dispatched, closed)
+            self.run = decision.run
+            self.transitions.extend(decision.transitions)
+        self.sent.extend(dispatched)
+        self.closed.extend(closed)
+        return decision
+
+    def start(self, name: str, worker: str = "w1", incarnation: str = "i1", token: str = "") -> Decision:
+        event = AttemptStarted(
+            token=token or self.token(name),
+            run_key=self.run.run_key,
+            node=self.node(name).idx,
+            worker_id=worker,
+            incarnation=incarnation,
+            at=self.now,
+            stdout=f"/logs/{name}.out",
+        )
+        return self.tell(event)
+
+    def finish(
+        self, name: str, outcome: Outcome = "succeeded", exit_code: int | None = None, token: str = "", **facts: Any
+    ) -> Decision:
+        """Report the end of the node's open attempt, by whoever holds it."""
+        return self.tell(self.ending(name, outcome, exit_code, token, **facts))
+
+    def ending(
+        self, name: str, outcome: Outcome = "succeeded", exit_code: int | None = None, token: str = "", **facts: Any
+    ) -> AttemptFinished:
+        attempt = self.node(name).attempt
+        outputs = PREPARED if name == "prepare" and outcome == "succeeded" else {}
+        facts = {
+            "worker_id": (attempt and attempt.worker_id) or "w1",
+            "incarnation": (attempt and attempt.incarnation) or "i1",
+            "outputs": outputs,
+            "error": "" if outcome in {"succeeded", "skipped"} else outcome,
+            **facts,
+        }
+        return AttemptFinished(
+            token=token or self.token(name),
+            run_key=self.run.run_key,
+            node=self.node(name).idx,
+            at=self.now,
+            started_at=self.now,
+            outcome=outcome,
+            exit_code=EXIT_CODES[outcome] if exit_code is None else exit_code,
+            **facts,
+        )
+
+    def make(self, name: str, outcome: Outcome = "succeeded", exit_code: int | None = None, **facts: Any) -> None:
+        """Start the node's open attempt and end it."""
+        self.start(name)
+        self.finish(name, outcome, exit_code, **facts)
+
+    def lose(self, name: str, why: str = "worker lost") -> Decision:
+        return self.tell(AttemptLost(self.node(name).idx, self.token(name), why))
+
+    def undelivered(self, name: str, why: str = "route gone") -> Decision:
+        return self.tell(TaskUndelivered(self.node(name).idx, self.token(name), why))
+
+    def redelivered(self, name: str, token: str = "") -> Decision:
+        event = TaskRedelivered(
+            token=token or self.token(name),
+            run_key=self.run.run_key,
+            node=self.node(name).idx,
+            worker_id="w9",
+            incarnation="i9",
+            at=self.now,
+        )
+        return self.tell(event)
+
+    def stop(self) -> Decision:
+        return self.tell(Stop("ann"))
+
+    def retry(self, name: str = "") -> Decision:
+        return self.tell(Retry("ann", name))
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, firing the timers that come due on the way."""
+        end = self.now + timedelta(seconds=seconds)
+        while (due := min(self.wakes.values(), default=end)) <= end and self.wakes:
+            self.now = max(self.now, due)
+            key = min(self.wakes, key=lambda key: (self.wakes[key], key))
+            del self.wakes[key]
+            self.tell(TimerFired(*key))
+        self.now = end
+
+    def play(self, outcomes: Mapping[str, Any] | None = None) -> "Stage":
+        """Make every attempt asked for until the run rests.
+
+        ``outcomes`` holds for each node an outcome or exit code, or a list of them, one a try; the
+        last counts on, and what is not named succeeds.
+        """
+        told = {name: list(value) if isinstance(value, list) else [value] for name, value in (outcomes or {}).items()}
+        while self.run.status is RunStatus.RUNNING:
+            names = self.open()
+            if not names:
+                due = min(due for (_, kind), due in self.wakes.items() if kind == "retry")
+                self.wait((due - self.now).total_seconds())
+                continue
+            values = told.get(names[0], ["succeeded"])
+            value = values.pop(0) if len(values) > 1 else values[0]
+            if isinstance(value, int):
+                self.make(names[0], "failed" if value else "succeeded", value)
+            else:
+                self.make(names[0], value)
+        return self
+
+    # -- what is -----------------------------------------------------------------------------------
+
+    def node(self, name: str) -> Node:
+        return next(node for node in self.run.nodes if node.name == name)
+
+    def token(self, name: str) -> str:
+        attempt = self.node(name).attempt
+        assert attempt is not None, f"{name} has no open attempt"
+        return attempt.token
+
+    def open(self) -> list[str]:
+        """Return the names of nodes with an open attempt."""
+        return [node.name for node in self.run.nodes if node.attempt is not None]
+
+    def task(self, name: str) -> Task:
+        """Return the last task sent for a node."""
+        return next(effect.task for effect in reversed(self.sent) if self.run.nodes[effect.task.node].name == name)
+
+    def order(self) -> list[str]:
+        """Return the names of nodes in the order of their dispatches."""
+        return [self.run.nodes[effect.task.node].name for effect in self.sent]
+
+    def states(self) -> str:
+        """Return the steps' statuses in one line, in order of definition."""
+        return " ".join(str(node.status) for node in self.run.steps)
+
+    # -- the promises ------------------------------------------------------------------------------
+
+    def _check(
+        self,
+        before: Run,
+        message: Message,
+        decision: Advanced,
+        dispatched: list[Dispatch],
+        closed: list[ClosedAttempt],
+    ) -> None:
+        after = decision.run
+        assert after.version == before.version + 1
+        seqs = [transition.seq for transition in decision.transitions]
+        assert seqs == list(range(before.last_seq + 1, after.last_seq + 1))
+        over = before.status not in {RunStatus.NOT_STARTED, RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.WAITING}
+        assert not over or isinstance(message, Retry | PatchNode)
+
+        was_open, is_open = _tokens(before), _tokens(after)
+        new = {effect.task.token for effect in dispatched}
+        assert len(new) == len(dispatched)
+        assert not new & {effect.task.token for effect in self.sent}
+        assert new == is_open - was_open
+        assert {effect.token for effect in closed} == was_open - is_open
+        self._check_dispatched(after, dispatched)
+
+        if after.status is RunStatus.RUNNING:
+            assert is_open or any(
+                node.retry_at is not None and self.wakes.get((node.idx, "retry")) == node.retry_at
+                for node in after.nodes
+            ), f"stuck after {message}"
+        elif not isinstance(message, PatchNode):
+            assert not is_open
+            assert all(node.status is not NodeStatus.RUNNING for node in after.nodes)
+
+    def _check_dispatched(self, after: Run, dispatched: list[Dispatch]) -> None:
+        plan = after.plan
+        for effect in dispatched:
+            task = effect.task
+            assert effect.worker_id in {None, after.worker_id}
+            if task.kind == "step" and not after.only_step:
+                for parent in plan.depends[task.node]:
+                    assert _lets_run(plan.steps[parent], after.nodes[parent]), f"{task.step.name} came too early"
+        active = [node for node in after.steps if node.attempt is not None or node.status is NodeStatus.RUNNING]
+        assert plan.dag.max_active_steps == 0 or len(active) <= plan.dag.max_active_steps
+
+
+def _tokens(run: Run) -> set[str]:
+    return {node.attempt.token for node in run.nodes if node.attempt is not None}
+
+
+def _lets_run(parent: Step, node: Node) -> bool:
+    """The table of the language's section 5.3, written a second time."""
+    rule = parent.continue_on
+    return {
+        NodeStatus.SUCCEEDED: True,
+        NodeStatus.PARTIALLY_SUCCEEDED: True,
+        NodeStatus.FAILED: rule.failure or node.exit_code in rule.exit_code,
+        NodeStatus.SKIPPED: rule.skipped,
+    }.get(node.status, False)

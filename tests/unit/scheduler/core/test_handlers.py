@@ -1,0 +1,87 @@
+"""Handlers: which, in which order, and what their ends mean."""
+
+import pytest
+
+from shared.spec.model import Handler
+from shared.status import NodeStatus, RunStatus
+from tests.unit.scheduler.core.stage import Stage, make_dag, step
+
+ALL = tuple(Handler)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "order"),
+    [
+        ("succeeded", ["onInit", "a", "onSuccess", "onExit"]),
+        ("skipped", ["onInit", "a", "onSuccess", "onExit"]),
+        ("failed", ["onInit", "a", "onFailure", "onExit"]),
+        ("timed_out", ["onInit", "a", "onFailure", "onExit"]),
+    ],
+)
+def test_handlers_run_one_by_one_in_their_order(outcome: str, order: list[str]) -> None:
+    stage = Stage.begun(make_dag(step("a"), handlers=ALL)).play({"a": outcome})
+
+    assert stage.order() == order
+
+
+def test_the_run_is_running_for_everybody_until_the_last_handler_ended() -> None:
+    stage = Stage.begun(make_dag(step("a"), handlers=[Handler.SUCCESS, Handler.EXIT]))
+    stage.make("a")
+    assert (stage.open(), stage.run.status) == (["onSuccess"], RunStatus.RUNNING)
+    stage.make("onSuccess")
+    assert (stage.open(), stage.run.status) == (["onExit"], RunStatus.RUNNING)
+    stage.make("onExit")
+    assert stage.run.status is RunStatus.SUCCEEDED
+
+
+def test_the_exit_handler_is_told_of_the_success_handlers_failure() -> None:
+    stage = Stage.begun(make_dag(step("a"), handlers=[Handler.SUCCESS, Handler.FAILURE, Handler.EXIT]))
+    stage.play({"onSuccess": "failed"})
+
+    assert stage.order() == ["a", "onSuccess", "onExit"]
+    assert stage.task("onExit").engine_env == (("DAG_RUN_STATUS", "failed"),)
+    assert stage.run.status is RunStatus.FAILED
+
+
+@pytest.mark.parametrize("handler", [Handler.FAILURE, Handler.EXIT])
+def test_a_failed_run_stays_failed_whatever_its_handlers_do(handler: Handler) -> None:
+    stage = Stage.begun(make_dag(step("a"), handlers=ALL)).play({"a": "failed", handler.value: "failed"})
+
+    assert stage.run.status is RunStatus.FAILED
+    assert stage.order() == ["onInit", "a", "onFailure", "onExit"]
+
+
+@pytest.mark.parametrize("handler", ALL)
+def test_a_handler_whose_precondition_is_unmet_is_skipped_without_effect(handler: Handler) -> None:
+    stage = Stage.begun(make_dag(step("a"), handlers=[handler])).play({handler.value: "skipped"})
+
+    assert stage.run.status is RunStatus.SUCCEEDED
+
+
+def test_a_handler_is_not_tried_again() -> None:
+    dag = make_dag(step("a")).model_copy(
+        update={"handlers": {Handler.EXIT: step("onExit", retry_policy={"limit": 3, "interval_sec": 0})}}
+    )
+    stage = Stage.begun(dag).play({"onExit": "failed"})
+
+    assert stage.order() == ["a", "onExit"]
+
+
+def test_a_handler_lost_with_its_worker_counts_as_failed() -> None:
+    stage = Stage.begun(make_dag(step("a"), handlers=[Handler.EXIT]))
+    stage.make("a")
+    stage.start("onExit")
+    stage.lose("onExit")
+
+    assert stage.node("onExit").status is NodeStatus.FAILED
+    assert stage.run.status is RunStatus.FAILED
+
+
+def test_an_init_handler_lost_with_its_worker_aborts_the_run() -> None:
+    stage = Stage.begun(make_dag(step("a"), handlers=[Handler.INIT, Handler.ABORT]))
+    stage.start("onInit")
+    stage.lose("onInit")
+    stage.play()
+
+    assert stage.run.status is RunStatus.ABORTED
+    assert stage.order() == ["onInit", "onCancel"]

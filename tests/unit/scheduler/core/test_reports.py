@@ -1,0 +1,194 @@
+"""What workers report, in any order and any number of times, and what their silence means."""
+
+import pytest
+
+from services.scheduler.core.decision import Decision, Ignored
+from services.scheduler.core.messages import AttemptLost, TaskUndelivered
+from shared.spec.model import Handler
+from shared.status import AttemptState, NodeStatus, RunStatus
+from tests.unit.scheduler.core.stage import Stage, make_dag, step
+
+A = make_dag(step("a"))
+
+
+def ignored(decision: Decision) -> str:
+    assert isinstance(decision, Ignored)
+    return decision.why
+
+
+def test_the_same_start_twice_is_ignored() -> None:
+    stage = Stage.begun(A)
+    stage.start("a")
+
+    assert ignored(stage.start("a")) == "already started"
+    assert stage.halts == []
+
+
+def test_the_same_end_twice_is_ignored() -> None:
+    stage = Stage.begun(make_dag(step("a"), step("b", "a")))
+    stage.start("a")
+    end = stage.ending("a", "failed")
+    stage.tell(end)
+
+    assert ignored(stage.tell(end)) == "stale token"
+
+
+def test_an_end_may_come_before_its_start() -> None:
+    stage = Stage.begun(make_dag(step("a"), step("b", "a")))
+    token = stage.token("a")
+    stage.finish("a", worker_id="w4", incarnation="i4")
+
+    assert stage.states() == "succeeded not_started"
+    assert stage.node("a").started_at is not None
+    assert stage.sent[-1].worker_id == "w4"
+    assert ignored(stage.start("a", worker="w4", incarnation="i4", token=token)) == "stale token"
+
+
+def test_a_failure_may_come_before_its_start_and_be_tried_again() -> None:
+    stage = Stage.begun(make_dag(step("a", retry_policy={"limit": 1, "interval_sec": 5})))
+    stage.finish("a", "failed")
+
+    assert stage.node("a").status is NodeStatus.RUNNING
+    stage.wait(5)
+    assert stage.open() == ["a"]
+
+
+def test_the_end_of_a_prepare_may_come_before_its_start() -> None:
+    stage = Stage.begun(A, prepare=True)
+    stage.finish("prepare")
+
+    assert stage.open() == ["a"]
+    assert stage.run.params == (("1", "x"),)
+
+
+def test_a_second_holder_is_told_to_let_go_and_its_report_does_not_count() -> None:
+    stage = Stage.begun(A)
+    stage.start("a", worker="w1")
+
+    assert ignored(stage.start("a", worker="w2")) == "held by another"
+    assert [(halt.worker_id, halt.revoked) for halt in stage.halts] == [("w2", True)]
+    assert ignored(stage.finish("a", "aborted", worker_id="w2")) == "held by another"
+    assert ignored(stage.finish("a", "aborted", worker_id="w1", incarnation="i2")) == "held by another"
+    stage.finish("a")
+    assert stage.run.status is RunStatus.SUCCEEDED
+
+
+def test_a_holder_of_a_stale_token_is_told_to_let_go() -> None:
+    stage = Stage.begun(A)
+    old = stage.token("a")
+    stage.lose("a")
+
+    assert stage.token("a") != old
+    assert ignored(stage.start("a", worker="w3", token=old)) == "stale token"
+    assert [(halt.worker_id, halt.token, halt.revoked) for halt in stage.halts] == [("w3", old, True)]
+    assert ignored(stage.finish("a", token=old)) == "stale token"
+    assert ignored(stage.redelivered("a", token=old)) == "stale token"
+    assert ignored(stage.tell(AttemptLost(0, old, ""))) == "stale token"
+    assert ignored(stage.tell(TaskUndelivered(0, old, ""))) == "stale token"
+
+
+def test_a_report_on_a_node_that_does_not_exist_is_ignored() -> None:
+    assert ignored(Stage.begun(A).tell(AttemptLost(7, "x", ""))) == "no such node"
+
+
+def test_a_task_delivered_twice_is_sent_anew_while_nobody_is_known_to_run_it() -> None:
+    stage = Stage.begun(A)
+    stage.redelivered("a")
+
+    assert stage.order() == ["a", "a"]
+    assert stage.task("a").number == 1
+    assert [one.state for one in stage.closed] == [AttemptState.WITHDRAWN]
+
+
+def test_a_task_delivered_twice_changes_nothing_for_who_runs_it() -> None:
+    stage = Stage.begun(A)
+    stage.start("a")
+
+    assert ignored(stage.redelivered("a")) == "already started"
+
+
+def test_a_second_try_delivered_twice_is_sent_anew_as_the_same_try() -> None:
+    stage = Stage.begun(make_dag(step("a", retry_policy={"limit": 1, "interval_sec": 0})))
+    stage.make("a", "failed")
+    stage.redelivered("a")
+
+    assert stage.task("a").number == 2
+    stage.make("a", "failed")
+    assert stage.run.status is RunStatus.FAILED
+
+
+def test_a_task_that_reached_nobody_is_sent_to_any_worker() -> None:
+    stage = Stage.begun(make_dag(step("a"), step("b", "a")))
+    stage.make("a")
+    assert stage.sent[-1].worker_id == "w1"
+    stage.undelivered("b")
+
+    assert stage.sent[-1].worker_id is None
+    assert (stage.open(), stage.node("b").number) == (["b"], 1)
+
+
+def test_a_task_that_is_run_cannot_have_reached_nobody() -> None:
+    stage = Stage.begun(A)
+    stage.start("a")
+
+    assert ignored(stage.undelivered("a")) == "stale token"
+
+
+def test_an_attempt_lost_before_it_started_does_not_count() -> None:
+    stage = Stage.begun(make_dag(step("a"), step("b", "a")))
+    stage.make("a")
+    stage.lose("b")
+
+    assert (stage.states(), stage.open()) == ("succeeded not_started", ["b"])
+    assert [(halt.worker_id, halt.revoked) for halt in stage.halts] == [("w1", True)]
+
+
+def test_an_attempt_lost_while_it_ran_counts_as_failed() -> None:
+    stage = Stage.begun(A)
+    stage.start("a")
+    stage.lose("a", "worker w1 was lost")
+
+    node = stage.node("a")
+    assert (node.status, node.exit_code, node.error) == (NodeStatus.FAILED, -1, "worker w1 was lost")
+    assert (stage.closed[-1].state, stage.closed[-1].started_at) == (AttemptState.LOST, stage.now)
+    assert [(halt.worker_id, halt.revoked) for halt in stage.halts] == [("w1", True)]
+
+
+def test_a_prepare_lost_with_its_worker_is_made_anew() -> None:
+    stage = Stage.begun(A, prepare=True)
+    stage.start("prepare")
+    stage.lose("prepare")
+
+    assert (stage.open(), stage.sent[-1].worker_id) == (["prepare"], None)
+    stage.play()
+    assert stage.run.status is RunStatus.SUCCEEDED
+
+
+@pytest.mark.parametrize("node", ["a", "onInit", "onExit", "prepare"])
+def test_every_kind_of_node_survives_a_task_delivered_twice(node: str) -> None:
+    stage = Stage.begun(make_dag(step("a"), handlers=[Handler.INIT, Handler.EXIT]), prepare=True)
+    while stage.open() != [node]:
+        stage.make(stage.open()[0])
+    stage.redelivered(node)
+    stage.undelivered(node)
+    stage.play()
+
+    assert stage.run.status is RunStatus.SUCCEEDED
+
+
+def test_a_report_on_a_run_that_ended_is_ignored() -> None:
+    stage = Stage.begun(A)
+    token = stage.token("a")
+    stage.play()
+
+    assert ignored(stage.start("a", token=token)) == "stale token"
+    assert ignored(stage.finish("a", token=token)) == "stale token"
+
+
+def test_a_skipped_step_tells_why_in_its_history() -> None:
+    stage = Stage.begun(A)
+    stage.start("a")
+    stage.finish("a", "skipped", error="condition [ -f x ] is not met")
+
+    assert stage.node("a").error == ""
+    assert any(transition.why == "condition [ -f x ] is not met" for transition in stage.transitions)
