@@ -30,7 +30,11 @@ TOLERANT = make_dag(step("a", continue_on=FAILED_IS_FINE), step("b", "a"))
             id="a fails and is marked",
         ),
         pytest.param(
-            make_dag(step("a", continue_on=FAILED_IS_FINE)), {"a": "failed"}, "failed", "failed", id="only step may fail"
+            make_dag(step("a", continue_on=FAILED_IS_FINE)),
+            {"a": "failed"},
+            "failed",
+            "failed",
+            id="only step may fail",
         ),
         pytest.param(TOLERANT, {"a": "failed", "b": "failed"}, "failed failed", "failed", id="one may fail, one not"),
         pytest.param(

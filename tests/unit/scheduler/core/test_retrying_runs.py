@@ -32,7 +32,7 @@ def test_a_retry_runs_what_failed_and_all_after_it() -> None:
 def test_a_retry_runs_again_what_succeeded_after_a_failure() -> None:
     dag = make_dag(step("a", continue_on=ContinueOn(failure=True)), step("b", "a"), step("c"))
     stage = Stage.begun(dag).play({"a": "failed"})
-    assert stage.run.status is RunStatus.PARTIALLY_SUCCEEDED
+    assert str(stage.run.status) == "partially_succeeded"
 
     assert order_of_retry(stage) == ["a", "b"]
     assert stage.run.status is RunStatus.SUCCEEDED

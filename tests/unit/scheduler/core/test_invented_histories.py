@@ -1,0 +1,175 @@
+"""Any dag in any world: the core's promises hold, and without faults the result is the language's.
+
+``Stage`` checks at every step: versions, gap-free transitions, tokens that never repeat, one open
+attempt a node, no step before its dependencies, nothing stuck, ended runs left by a retry only.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.scheduler.core.decision import Ignored
+from shared.contracts.events import AttemptFinished, AttemptStarted, Outcome
+from shared.spec.model import Dag, Handler, Step
+from shared.status import RunStatus
+from tests.unit.scheduler.core.stage import EXIT_CODES, Stage
+from tests.unit.scheduler.core.world import World, dags
+
+OUTCOMES: tuple[Outcome, ...] = ("succeeded", "succeeded", "succeeded", "failed", "failed", "skipped", "timed_out")
+
+
+def outcomes_of(data: st.DataObject) -> Callable[[str, int], Outcome]:
+    """Return how each try ends: drawn when first asked for, the same ever after."""
+    known: dict[tuple[str, int], Outcome] = {}
+
+    def outcome(name: str, number: int) -> Outcome:
+        if name == "prepare":
+            return "succeeded"
+        if (name, number) not in known:
+            known[name, number] = data.draw(st.sampled_from(OUTCOMES), label=f"{name} #{number}")
+        return known[name, number]
+
+    return outcome
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data(), dag=dags(limits=(0, 0, 30)), prepare=st.booleans(), faults=st.integers(0, 12))
+def test_every_promise_holds_in_any_world(data: st.DataObject, dag: Dag, prepare: bool, faults: int) -> None:
+    stage = Stage.begun(dag, prepare=prepare)
+    world = World(stage, lambda among: data.draw(st.sampled_from(among)), outcomes_of(data), faults)
+    world.run()
+    if stage.run.status is not RunStatus.RUNNING and data.draw(st.booleans(), label="retry"):
+        names = ["", *(step.name for step in dag.steps)]
+        stage.retry(data.draw(st.sampled_from(names), label="which"))
+        world.faults = faults // 2
+        world.run()
+    world.clear_up()
+
+    assert not stage.run.status.active
+    assert stage.run.finished_at is not None
+    assert {transition.seq for transition in stage.transitions} == set(range(1, stage.run.last_seq + 1))
+    assert {one.token for one in stage.closed} == {effect.task.token for effect in stage.sent}
+    assert len(stage.closed) == len(stage.sent)
+    for effect in stage.sent:
+        _assert_refused(stage, effect.task.token, effect.task.node)
+
+
+def _assert_refused(stage: Stage, token: str, node: int) -> None:
+    facts: dict[str, Any] = {
+        "token": token,
+        "run_key": "run-1",
+        "node": node,
+        "worker_id": "w1",
+        "incarnation": "w1/1",
+        "at": stage.now,
+    }
+    before, told = stage.run, len(stage.halts)
+    assert isinstance(stage.tell(AttemptStarted(**facts)), Ignored)
+    assert [halt.revoked for halt in stage.halts[told:]] == [True]
+    assert isinstance(stage.tell(AttemptFinished(**facts, started_at=stage.now, outcome="failed")), Ignored)
+    assert stage.run is before
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data(), dag=dags(least=1), prepare=st.booleans())
+def test_without_faults_the_result_is_what_the_language_says(data: st.DataObject, dag: Dag, prepare: bool) -> None:
+    outcome = outcomes_of(data)
+    stage = Stage.begun(dag, prepare=prepare)
+    World(stage, lambda among: data.draw(st.sampled_from(among)), outcome, faults=0).run()
+
+    states, status, handlers = Language(dag, outcome).result()
+    found = {node.name: str(node.status) for node in stage.run.steps}
+    assert {name: found[name] for name, state in states.items() if state != EITHER} == {
+        name: state for name, state in states.items() if state != EITHER
+    }
+    assert str(stage.run.status) == status
+    assert [name for name in stage.order() if name.startswith("on")] == handlers
+
+
+EITHER = "aborted or skipped"
+"""What became known first decides between the two; above it something failed, so the run failed too."""
+
+
+class Language:
+    """The language's sections 3.7, 3.8, 5.3, 5.4 and 5.7 once more, as a recursion over a finished world."""
+
+    def __init__(self, dag: Dag, outcome: Callable[[str, int], Outcome]) -> None:
+        self.dag = dag
+        self.outcome = outcome
+        self.known: dict[str, tuple[str, int]] = {}
+
+    def result(self) -> tuple[dict[str, str], str, list[str]]:
+        """Return the steps' statuses, the run's, and the handlers in the order they run."""
+        handlers = []
+        if Handler.INIT in self.dag.handlers:
+            handlers.append("onInit")
+            if self._failed("onInit"):
+                closing = [name for name in ("onCancel", "onExit") if Handler(name) in self.dag.handlers]
+                return {step.name: "not_started" for step in self.dag.steps}, "aborted", handlers + closing
+        states = {step.name: self._step(step)[0] for step in self.dag.steps}
+        status = self._status(states)
+        closing_name = "onFailure" if status == "failed" else "onSuccess"
+        if Handler(closing_name) in self.dag.handlers:
+            handlers.append(closing_name)
+            if self._failed(closing_name):
+                status = "failed"
+        if Handler.EXIT in self.dag.handlers:
+            handlers.append("onExit")
+            if self._failed("onExit") and status == "succeeded":
+                status = "failed"
+        return states, status, handlers
+
+    def _failed(self, handler: str) -> bool:
+        return self.outcome(handler, 1) in {"failed", "timed_out"}
+
+    def _status(self, states: dict[str, str]) -> str:
+        failures = [step for step in self.dag.steps if states[step.name] == "failed"]
+        if EITHER in states.values() or any(not self._tolerated(step) for step in failures):
+            return "failed"
+        if not failures:
+            return "succeeded"
+        return "partially_succeeded" if "succeeded" in states.values() else "failed"
+
+    def _tolerated(self, step: Step) -> bool:
+        return step.continue_on.failure or self._step(step)[1] in step.continue_on.exit_code
+
+    def _step(self, step: Step) -> tuple[str, int]:
+        if step.name not in self.known:
+            blocks = {self._blocks(self.dag.step(name)) for name in step.depends} - {""}
+            if not blocks:
+                self.known[step.name] = self._tries(step)
+            else:
+                self.known[step.name] = (blocks.pop() if len(blocks) == 1 else EITHER, 0)
+        return self.known[step.name]
+
+    def _blocks(self, parent: Step) -> str:
+        state, _ = self._step(parent)
+        if state == "failed":
+            return "" if self._tolerated(parent) else "aborted"
+        if state == "skipped":
+            return "" if parent.continue_on.skipped else "skipped"
+        return "" if state == "succeeded" else state
+
+    def _tries(self, step: Step) -> tuple[str, int]:
+        policy = step.retry_policy
+        number = 1
+        while True:
+            outcome = self.outcome(step.name, number)
+            code = EXIT_CODES[outcome]
+            if outcome in {"succeeded", "skipped"}:
+                return outcome, 0
+            left = policy is not None and number <= int(policy.limit)
+            if (
+                policy is None
+                or not left
+                or outcome == "timed_out"
+                or (policy.exit_code and code not in policy.exit_code)
+            ):
+                break
+            number += 1
+        rule = step.continue_on
+        if rule.mark_success and outcome != "timed_out" and (rule.failure or code in rule.exit_code):
+            return "succeeded", code
+        return "failed", code
