@@ -43,8 +43,8 @@ def page() -> str:
 
 
 def _section(changes: Mapping[S, frozenset[S]], order: list[S], first: Sequence[S]) -> str:
-    lines = ["```mermaid", "stateDiagram-v2", *(f"    [*] --> {status}" for status in first)]
-    rows = ["| from | to |", "| --- | --- |"]
+    lines: list[str] = ["```mermaid", "stateDiagram-v2", *(f"    [*] --> {status}" for status in first)]
+    rows: list[str] = ["| from | to |", "| --- | --- |"]
     for was in order:
         became = sorted(changes[was], key=order.index)
         lines += [f"    {was} --> {status}" for status in became]
