@@ -1,0 +1,64 @@
+# One image for every service: `dagway api`, `dagway scheduler`, `dagway worker`, and `dagway migrate`.
+#
+#   docker build --tag dagway:0.1.0 .
+#   docker build --target worker --tag dagway-worker:0.1.0 .     the same, with common tools for steps
+#
+# It runs as user 10001 on a read-only root file system and writes to /data and /tmp only. The process
+# itself answers SIGTERM, so no init program is needed in front of it.
+
+# Any image with Python 3.11 or newer at the same place in both stages, its venv module and pip.
+ARG PYTHON_IMAGE=python:3.13-slim
+
+FROM ${PYTHON_IMAGE} AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+WORKDIR /src
+# What changes seldom first: a new version of the program reuses these layers.
+COPY requirements.lock build.lock ./
+RUN python3 -m venv --without-pip /opt/dagway \
+    && python3 -m venv /opt/build \
+    && python3 -m pip --python /opt/dagway/bin/python install --no-compile --require-hashes -r requirements.lock \
+    && /opt/build/bin/pip install --require-hashes -r build.lock
+COPY pyproject.toml README.md LICENSE NOTICE ./
+COPY services services
+COPY shared shared
+# Fixed time stamps and byte code that is bound to the sources' content make the same layer out of the same
+# sources. Root owns it all: the service can read itself but not change itself.
+ENV SOURCE_DATE_EPOCH=1767225600
+RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --no-index --wheel-dir /wheels . \
+    && python3 -m pip --python /opt/dagway/bin/python install --no-compile --no-deps --no-index /wheels/*.whl \
+    && find /opt/dagway -depth -type d -name tests -path '*/site-packages/*' -exec rm -r {} + \
+    && /opt/dagway/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/dagway/lib \
+    && find /opt/dagway -exec touch --no-dereference --date=@${SOURCE_DATE_EPOCH} {} +
+
+FROM ${PYTHON_IMAGE} AS runtime
+RUN groupadd --gid 10001 dagway \
+    && useradd --uid 10001 --gid 10001 --home-dir /data --no-create-home --shell /usr/sbin/nologin dagway \
+    && install --directory --owner=10001 --group=10001 --mode=0750 /data
+COPY --from=build /opt/dagway /opt/dagway
+# Inside a container loopback reaches nobody; who may connect is the network's affair.
+ENV PATH=/opt/dagway/bin:$PATH \
+    HOME=/data \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    DAGWAY_DATA_DIR=/data \
+    DAGWAY_HOST=0.0.0.0 \
+    DAGWAY_LOG_FORMAT=json
+WORKDIR /data
+STOPSIGNAL SIGTERM
+# 8080: the gateway's API. Metrics and probes are wherever DAGWAY_METRICS_PORT says.
+EXPOSE 8080
+ENTRYPOINT ["dagway"]
+CMD ["--help"]
+
+# What steps commonly call. Build your own worker image from this one to add more.
+FROM runtime AS worker
+USER root
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends bash ca-certificates curl git jq openssh-client \
+    && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log /var/cache/ldconfig
+USER 10001:10001
+CMD ["worker"]
+
+# The last stage is what a plain `docker build` makes.
+FROM runtime AS dagway
+USER 10001:10001

@@ -1,0 +1,1 @@
+"""What is shipped to run Dagway: manifests, compose file, image, the servers' users, examples."""

@@ -1,0 +1,78 @@
+"""Read the Kubernetes manifests: as they are written, and as kustomize renders them where it is installed.
+
+The plain reading follows a kustomization's resources and ConfigMap generators and applies images; it
+knows no patches. So what the sources say is checked on any machine, and the overlays' patches wherever
+``kubectl`` is.
+"""
+
+import copy
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+__all__ = ["ROOT", "Object", "containers", "manifest_sets", "of_kind", "pod_templates"]
+
+Object = dict[str, Any]
+ROOT = Path(__file__).parents[2]
+_K8S = ROOT / "deploy" / "k8s"
+
+
+def manifest_sets() -> dict[str, list[Object]]:
+    """Return every way to look at the manifests, by a name for the test's id."""
+    folders = {"base": _K8S / "base", "dev": _K8S / "overlays" / "dev", "prod": _K8S / "overlays" / "prod"}
+    found = {f"{name}-sources": read(folder) for name, folder in folders.items()}
+    if kubectl := shutil.which("kubectl"):
+        for name, folder in folders.items():
+            done = subprocess.run([kubectl, "kustomize", folder], capture_output=True, text=True, check=False)
+            assert not done.returncode, done.stderr
+            found[f"{name}-rendered"] = _documents(done.stdout)
+    return found
+
+
+def read(folder: Path) -> list[Object]:
+    """Return the objects of a kustomization, patches aside."""
+    kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    objects: list[Object] = []
+    for name in kustomization.get("resources", []):
+        path = folder / name
+        objects += read(path) if path.is_dir() else _documents(path.read_text())
+    objects += [_config_map(folder, item) for item in kustomization.get("configMapGenerator", [])]
+    for pairs in (entry["pairs"] for entry in kustomization.get("labels", []) if entry.get("includeTemplates")):
+        for template in pod_templates(objects):
+            template["metadata"]["labels"] = {**pairs, **template["metadata"]["labels"]}
+    for image in kustomization.get("images", []):
+        for container in (each for template in pod_templates(objects) for each in containers(template)):
+            if container["image"].partition(":")[0] == image["name"]:
+                container["image"] = f"{image.get('newName', image['name'])}:{image['newTag']}"
+    return objects
+
+
+def _documents(text: str) -> list[Object]:
+    # An anchor makes two places the same object; a change to one must not be a change to both.
+    return [copy.deepcopy(each) for each in yaml.safe_load_all(text) if each]
+
+
+def _config_map(folder: Path, generator: Object) -> Object:
+    data = dict(literal.split("=", 1) for literal in generator.get("literals", []))
+    data |= {name: (folder / name).read_text() for name in generator.get("files", [])}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": generator["name"]}, "data": data}
+
+
+def of_kind(objects: list[Object], *kinds: str) -> Iterator[Object]:
+    """Yield the objects of these kinds."""
+    return (each for each in objects if each["kind"] in kinds)
+
+
+def pod_templates(objects: list[Object]) -> Iterator[Object]:
+    """Yield the pod template of every workload."""
+    for workload in of_kind(objects, "Deployment", "StatefulSet", "DaemonSet", "Job"):
+        yield workload["spec"]["template"]
+
+
+def containers(template: Object) -> list[Object]:
+    """Return all containers of a pod template."""
+    return [*template["spec"].get("initContainers", []), *template["spec"]["containers"]]

@@ -1,0 +1,288 @@
+"""What must hold for every manifest, as functions from objects to complaints.
+
+The schema knows what a field may be; these know what belongs together (ports, selectors, names) and
+what this project demands (nobody is root, a worker has no database).
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+import kubernetes_validate
+
+from shared.config import load_config
+from shared.errors import ConfigInvalid
+from tests.deploy.manifests import Object, containers, of_kind, pod_templates
+
+__all__ = ["RULES", "complaints"]
+
+KUBERNETES = "1.32"
+_BROKER_AND_NAMES = {53, 5671, 5672}
+_UNITS: dict[str, Decimal | int] = {
+    "": 1,
+    "m": Decimal("0.001"),
+    "Ki": 2**10,
+    "Mi": 2**20,
+    "Gi": 2**30,
+    "k": 10**3,
+    "M": 10**6,
+    "G": 10**9,
+}
+
+
+def complaints(objects: list[Object]) -> list[str]:
+    """Return everything that is wrong."""
+    return [f"{rule.__name__}: {text}" for rule in RULES for text in rule(objects)]
+
+
+def _name(thing: Object) -> str:
+    return f"{thing['kind']}/{thing['metadata']['name']}"
+
+
+def _selects(selector: Object, labels: Mapping[str, str]) -> bool:
+    wanted: dict[str, str] = (
+        selector.get("matchLabels", {}) if {"matchLabels", "matchExpressions"} & set(selector) else selector
+    )
+    if any(labels.get(key) != value for key, value in wanted.items()):
+        return False
+    return all(labels.get(rule["key"]) in rule["values"] for rule in selector.get("matchExpressions", []))
+
+
+def _selected(objects: list[Object], selector: Object) -> list[Object]:
+    return [each for each in pod_templates(objects) if _selects(selector, each["metadata"]["labels"])]
+
+
+def _port_names(template: Object) -> set[str | int]:
+    ports = [port for container in containers(template) for port in container.get("ports", [])]
+    return {port["name"] for port in ports} | {port["containerPort"] for port in ports}
+
+
+def _ours(objects: list[Object]) -> Iterator[tuple[Object, Object]]:
+    """Yield template and container of Dagway's own processes."""
+    for template in pod_templates(objects):
+        if template["metadata"]["labels"].get("app.kubernetes.io/name") == "dagway":
+            yield from ((template, container) for container in containers(template))
+
+
+def schema(objects: list[Object]) -> Iterator[str]:
+    """Every field is known to this version of Kubernetes and has the right type; unknown kinds are refused."""
+    for each in objects:
+        try:
+            kubernetes_validate.validate(each, KUBERNETES, strict=True)
+        except (kubernetes_validate.ValidationError, kubernetes_validate.SchemaNotFoundError) as error:
+            yield f"{_name(each)}: {error}"
+
+
+def locked_down(objects: list[Object]) -> Iterator[str]:
+    """What the "restricted" pod security standard asks for, and a read-only root beyond it."""
+    for template in pod_templates(objects):
+        pod = template["spec"]
+        wide = pod.get("securityContext", {})
+        if pod.get("automountServiceAccountToken") is not False:
+            yield "a pod has a token of the cluster"
+        if pod.get("enableServiceLinks") is not False:
+            yield "a pod is told of every service by environment variables"
+        if any(pod.get(key) for key in ("hostNetwork", "hostPID", "hostIPC")):
+            yield "a pod shares a namespace of its host"
+        if any("hostPath" in volume for volume in pod.get("volumes", [])):
+            yield "a pod mounts a path of its host"
+        if wide.get("seccompProfile", {}).get("type") != "RuntimeDefault":
+            yield "a pod has no seccomp profile"
+        for container in containers(template):
+            own = {**wide, **container.get("securityContext", {})}
+            name = container["name"]
+            if own.get("runAsNonRoot") is not True or not own.get("runAsUser"):
+                yield f"container {name} may be root"
+            if own.get("readOnlyRootFilesystem") is not True:
+                yield f"container {name} can write to its image"
+            if own.get("allowPrivilegeEscalation") is not False or own.get("privileged"):
+                yield f"container {name} may gain privileges"
+            if own.get("capabilities", {}).get("drop") != ["ALL"] or own["capabilities"].get("add"):
+                yield f"container {name} has capabilities"
+
+
+def bounded(objects: list[Object]) -> Iterator[str]:
+    """Every container has requests and limits of CPU and memory, and no request above its limit."""
+    for container in (each for template in pod_templates(objects) for each in containers(template)):
+        resources = container.get("resources", {})
+        for what in {"cpu", "memory", *resources.get("limits", {}), *resources.get("requests", {})}:
+            asked, limit = (resources.get(key, {}).get(what) for key in ("requests", "limits"))
+            if asked is None or limit is None:
+                yield f"container {container['name']} has no request or limit of {what}"
+            elif _quantity(asked) > _quantity(limit):
+                yield f"container {container['name']} asks for more {what} than it may have"
+    for template in pod_templates(objects):
+        for volume in template["spec"].get("volumes", []):
+            if "emptyDir" in volume and not (volume["emptyDir"] or {}).get("sizeLimit"):
+                yield f"volume {volume['name']} may grow until the node is full"
+
+
+def _quantity(text: str) -> Decimal:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([A-Za-z]*)", str(text))
+    assert match, f"{text!r} is no quantity"
+    return Decimal(match[1]) * _UNITS[match[2]]
+
+
+def probed(objects: list[Object]) -> Iterator[str]:
+    """Every server has three probes on ports it has; ours are alive without a database, and ready with all."""
+    for workload in of_kind(objects, "Deployment", "StatefulSet"):
+        template = workload["spec"]["template"]
+        for container in template["spec"]["containers"]:
+            for kind, path in (("startup", "/healthz"), ("liveness", "/healthz"), ("readiness", "/readyz")):
+                probe = container.get(f"{kind}Probe")
+                if probe is None:
+                    yield f"{_name(workload)} has no {kind} probe"
+                    continue
+                asked = probe.get("httpGet") or probe.get("tcpSocket") or {}
+                if "port" in asked and asked["port"] not in _port_names(template):
+                    yield f"{_name(workload)}: the {kind} probe asks a port that it has not: {asked['port']}"
+                if workload["kind"] == "Deployment" and asked.get("path") != path:
+                    yield f"{_name(workload)}: the {kind} probe must ask {path}"
+
+
+def images(objects: list[Object]) -> Iterator[str]:
+    """Images have a version, and one that is on the node is used."""
+    for container in (each for template in pod_templates(objects) for each in containers(template)):
+        _, _, tag = container["image"].rpartition("/")[2].partition(":")
+        if not tag or tag == "latest":
+            yield f"container {container['name']}: {container['image']} names no version"
+        if container.get("imagePullPolicy") != "IfNotPresent":
+            yield f"container {container['name']} is pulled anew each time"
+
+
+def selectors(objects: list[Object]) -> Iterator[str]:
+    """Whatever selects pods selects some, and by names that exist."""
+    names = {_name(each) for each in objects}
+    for each in objects:
+        spec = each.get("spec", {})
+        match each["kind"]:
+            case "Deployment" | "StatefulSet":
+                if not _selects(spec["selector"], spec["template"]["metadata"]["labels"]):
+                    yield f"{_name(each)} does not select its own pods"
+                account = spec["template"]["spec"].get("serviceAccountName")
+                if account and f"ServiceAccount/{account}" not in names:
+                    yield f"{_name(each)}: no service account {account}"
+            case "Service":
+                for port in spec["ports"]:
+                    if not any(port["targetPort"] in _port_names(pod) for pod in _selected(objects, spec["selector"])):
+                        yield f"{_name(each)} leads to no port {port['targetPort']}"
+            case "PodDisruptionBudget":
+                if not _selected(objects, spec["selector"]):
+                    yield f"{_name(each)} protects nothing"
+            case "HorizontalPodAutoscaler":
+                target = spec["scaleTargetRef"]
+                if f"{target['kind']}/{target['name']}" not in names:
+                    yield f"{_name(each)} scales nothing"
+                if spec["minReplicas"] > spec["maxReplicas"]:
+                    yield f"{_name(each)}: minReplicas above maxReplicas"
+            case "Ingress":
+                for path in (path for rule in spec["rules"] for path in rule["http"]["paths"]):
+                    service = path["backend"]["service"]
+                    found = [
+                        item for item in of_kind(objects, "Service") if item["metadata"]["name"] == service["name"]
+                    ]
+                    if not any(
+                        port["name"] == service["port"]["name"] for item in found for port in item["spec"]["ports"]
+                    ):
+                        yield f"{_name(each)} leads to no service"
+            case "NetworkPolicy":
+                pods = _selected(objects, spec["podSelector"])
+                if not pods:
+                    yield f"{_name(each)} selects nothing"
+                for port in (port["port"] for rule in spec.get("ingress", []) for port in rule["ports"]):
+                    if not all(port in _port_names(pod) for pod in pods):
+                        yield f"{_name(each)} opens a port that is not there: {port}"
+
+
+def fenced(objects: list[Object]) -> Iterator[str]:
+    """Every pod is under a policy for both directions; a worker reaches names and the broker only."""
+    policies = list(of_kind(objects, "NetworkPolicy"))
+    for template in pod_templates(objects):
+        labels = template["metadata"]["labels"]
+        mine = [policy["spec"] for policy in policies if _selects(policy["spec"]["podSelector"], labels)]
+        if not any(set(policy["policyTypes"]) == {"Ingress", "Egress"} for policy in mine):
+            yield f"no network policy for {labels}"
+        if labels.get("app.kubernetes.io/component") == "worker":
+            rules = [rule for policy in mine for rule in policy["egress"]]
+            if {port["port"] for rule in rules for port in rule.get("ports", [{"port": "all"}])} - _BROKER_AND_NAMES:
+                yield "a worker reaches more than the broker and names"
+
+
+def references(objects: list[Object]) -> Iterator[str]:
+    """Config maps and volumes that are used exist. Secrets are made elsewhere, and tested there."""
+    maps = {each["metadata"]["name"] for each in of_kind(objects, "ConfigMap")}
+    for template in pod_templates(objects):
+        volumes = {volume["name"]: volume for volume in template["spec"].get("volumes", [])}
+        used = {volume["configMap"]["name"] for volume in volumes.values() if "configMap" in volume}
+        for container in containers(template):
+            used |= {
+                source["configMapRef"]["name"] for source in container.get("envFrom", []) if "configMapRef" in source
+            }
+            for mount in container.get("volumeMounts", []):
+                if mount["name"] not in volumes:
+                    yield f"container {container['name']} mounts no volume {mount['name']}"
+        yield from (f"no config map {name}" for name in used - maps)
+
+
+def settings(objects: list[Object]) -> Iterator[str]:
+    """Our processes accept the environment they are given, and serve metrics where the manifest says."""
+    for template, container in _ours(objects):
+        environ = environment(objects, container)
+        try:
+            config = load_config({}, environ)
+        except ConfigInvalid as error:
+            yield f"container {container['name']}: {error}"
+            continue
+        ports = {port["name"]: port["containerPort"] for port in container.get("ports", [])}
+        if ports and (config.metrics_port != ports["metrics"] or config.host != "0.0.0.0"):
+            yield f"container {container['name']} does not serve its metrics where it says"
+        if "http" in ports and config.port != ports["http"]:
+            yield f"container {container['name']} does not listen where it says"
+        if template["metadata"]["labels"]["app.kubernetes.io/component"] == "worker" and config.database_url:
+            yield "a worker has the database's address"
+
+
+def environment(objects: list[Object], container: Object) -> dict[str, str]:
+    """Return the container's variables; each secret's value is its own name."""
+    found: dict[str, str] = {}
+    for source in container.get("envFrom", []):
+        for each in of_kind(objects, "ConfigMap"):
+            if each["metadata"]["name"] == source.get("configMapRef", {}).get("name"):
+                found |= each["data"]
+    for variable in container.get("env", []):
+        source = variable.get("valueFrom", {})
+        secret = source.get("secretKeyRef", {})
+        found[variable["name"]] = variable.get("value") or secret.get("key") or "some-pod-0"
+    return found
+
+
+def secrets(objects: list[Object]) -> Iterator[str]:
+    """No value of a secret is written down; each service has a secret of its own, a worker's without a database."""
+    yield from (f"{_name(each)} is written down" for each in of_kind(objects, "Secret"))
+    for template, container in _ours(objects):
+        component = template["metadata"]["labels"]["app.kubernetes.io/component"]
+        refs: list[Any] = [each.get("valueFrom", {}).get("secretKeyRef") for each in container.get("env", [])]
+        if {ref["name"] for ref in refs if ref} - {f"dagway-{component}"}:
+            yield f"{component} reads a secret that is not its own"
+        if any("secretRef" in source for source in container.get("envFrom", [])):
+            yield f"{component} reads a whole secret"
+        for each in container.get("env", []):
+            if re.search(r"URL|PASSWORD|TOKEN|SECRET", each["name"]) and "value" in each:
+                yield f"{component}: {each['name']} is written down"
+        if component == "worker" and re.search("database|postgres", str(template), re.IGNORECASE):
+            yield "a worker's manifest speaks of a database"
+
+
+RULES: tuple[Callable[[list[Object]], Iterator[str]], ...] = (
+    schema,
+    locked_down,
+    bounded,
+    probed,
+    images,
+    selectors,
+    fenced,
+    references,
+    settings,
+    secrets,
+)

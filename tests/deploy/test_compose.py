@@ -1,0 +1,168 @@
+"""docker-compose.yml: who may reach whom, what waits for what, and that no password is in it."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from shared.config import load_config
+from tests.deploy.manifests import ROOT
+
+_FILE = ROOT / "docker-compose.yml"
+_COMPOSE: dict[str, Any] = yaml.safe_load(_FILE.read_text())
+SERVICES: dict[str, Any] = _COMPOSE["services"]
+OURS = ("migrate", "api", "scheduler", "worker")
+_VARIABLE = re.compile(r"(?<!\$)\$\{(?P<name>\w+)(?::(?P<mark>[-?])(?P<text>[^}]*))?\}")
+
+
+def _interpolated(text: str, values: dict[str, str]) -> str:
+    def value(match: re.Match[str]) -> str:
+        given = values.get(match["name"], "")
+        return given or (match["text"] or "" if match["mark"] == "-" else "")
+
+    return _VARIABLE.sub(value, text)
+
+
+@pytest.fixture(scope="module")
+def env_file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("compose") / "env"
+    argv = [str(ROOT / "deploy" / "make-secrets"), "compose"]
+    path.write_text(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
+    return str(path)
+
+
+def test_the_whole_system_is_there() -> None:
+    assert set(SERVICES) == {"postgres", "rabbitmq", "prometheus", *OURS}
+    assert SERVICES["scheduler"]["deploy"]["replicas"] == 2
+    assert SERVICES["worker"]["deploy"]["replicas"] == 2
+
+
+def test_only_the_gateway_is_published_and_only_on_loopback() -> None:
+    assert {name for name, service in SERVICES.items() if "ports" in service} == {"api"}
+    assert [_interpolated(port, {}) for port in SERVICES["api"]["ports"]] == ["127.0.0.1:8080:8080"]
+    assert not any("network_mode" in service for service in SERVICES.values())
+
+
+def test_workers_share_no_network_with_the_database() -> None:
+    assert "database" in SERVICES["postgres"]["networks"]
+    assert not set(SERVICES["postgres"]["networks"]) & set(SERVICES["worker"]["networks"])
+    assert all((_COMPOSE["networks"][name] or {}).get("internal") for name in SERVICES["postgres"]["networks"])
+
+
+def test_workers_know_no_database() -> None:
+    text = yaml.safe_dump(SERVICES["worker"], default_flow_style=False).lower()
+
+    assert not re.search("database|postgres", text)
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_every_container_is_locked_down_and_bounded(name: str) -> None:
+    service = SERVICES[name]
+
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert not {"privileged", "cap_add", "devices", "pid", "ipc"} & set(service)
+    assert service.get("user") != "root"
+    assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory", "pids"}
+    assert not re.search(r":latest$|^[^:]+$", _interpolated(service["image"], {}))
+
+
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"migrate"}))
+def test_every_server_has_a_health_check_and_comes_back(name: str) -> None:
+    assert SERVICES[name]["healthcheck"]["test"][0] == "CMD"
+    assert SERVICES[name]["restart"] == "unless-stopped"
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_what_a_service_needs_is_ready_before_it(name: str) -> None:
+    waits = {other: how["condition"] for other, how in SERVICES[name]["depends_on"].items()}
+
+    everything = {
+        "migrate": "service_completed_successfully",
+        "postgres": "service_healthy",
+        "rabbitmq": "service_healthy",
+    }
+    wanted = {
+        "migrate": {"postgres": "service_healthy"},
+        "worker": {"rabbitmq": "service_healthy"},
+        "api": everything,
+        "scheduler": everything,
+    }
+    assert waits == wanted[name]
+
+
+def test_no_password_is_written_down_and_none_has_a_default(env_file: str) -> None:
+    made = {line.split("=")[0] for line in Path(env_file).read_text().splitlines() if "=" in line}
+    asked = {match["name"]: match["mark"] for match in _VARIABLE.finditer(_FILE.read_text())}
+
+    assert {name for name, mark in asked.items() if mark == "?"} == made
+    assert all(mark for mark in asked.values()), "a variable that may silently be empty"
+    for name, service in SERVICES.items():
+        for key, value in service.get("environment", {}).items():
+            if re.search("PASSWORD", key):
+                assert re.fullmatch(r"\$\{\w+:\?[^}]*\}", value), (name, key)
+            if key.endswith("_URL"):
+                assert re.search(r"://\w+:\$\{\w+:\?[^}]*\}@", value), (name, key)
+
+
+def test_each_service_has_a_user_of_its_own_on_either_server() -> None:
+    users = [
+        (key, match[1], match[2])
+        for name in OURS
+        for key, value in SERVICES[name]["environment"].items()
+        if (match := re.search(r"://(\w+):\$\{(\w+)", value))
+    ]
+
+    assert len({(key, user) for key, user, _ in users}) == len(users) == 6
+    assert len({password for _, _, password in users}) == 6
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_processes_accept_their_environment(name: str) -> None:
+    environ = {key: _interpolated(value, {}) for key, value in SERVICES[name]["environment"].items()}
+    environ["DAGWAY_DAGS_DIR"] = str(ROOT / "examples") if "DAGWAY_DAGS_DIR" in environ else ""
+
+    config = load_config({}, environ)
+
+    assert config.metrics_port == (0 if name == "migrate" else 9000)
+    assert bool(config.database_url) == (name != "worker")
+
+
+def test_files_that_are_mounted_exist() -> None:
+    paths = [
+        _interpolated(volume, {}).split(":")[0]
+        for service in SERVICES.values()
+        for volume in service.get("volumes", [])
+    ]
+
+    assert [path for path in paths if path.startswith("./") and not (ROOT / path).exists()] == []
+
+
+def test_prometheus_asks_services_and_ports_that_exist() -> None:
+    jobs = yaml.safe_load((ROOT / "deploy/compose/prometheus.yml").read_text())["scrape_configs"]
+    discovered = {
+        (name, entry["port"]) for job in jobs for entry in job.get("dns_sd_configs", []) for name in entry["names"]
+    }
+    named = {target for job in jobs for entry in job.get("static_configs", []) for target in entry["targets"]}
+
+    assert discovered == {(name, 9000) for name in ("api", "scheduler", "worker")}
+    assert named == {"api:8080", "rabbitmq:15692"}
+    for name in ("api", "scheduler", "worker", "rabbitmq", "prometheus"):
+        assert "metrics" in SERVICES[name]["networks"]
+
+
+def test_compose_itself_accepts_the_file(env_file: str) -> None:
+    """Where it is installed; all the tests above hold without it."""
+    for program in (["docker-compose"], ["docker", "compose"]):
+        if (
+            shutil.which(program[0])
+            and not subprocess.run([*program, "version"], capture_output=True, check=False).returncode
+        ):
+            argv = [*program, "--file", str(_FILE), "--env-file", env_file, "config", "--quiet"]
+            done = subprocess.run(argv, capture_output=True, text=True, check=False)
+            assert (done.returncode, done.stderr) == (0, "")
