@@ -16,6 +16,7 @@ from services.scheduler.core.decision import Halt
 from services.scheduler.core.messages import AttemptLost, TaskUndelivered
 from services.scheduler.events import Notice, record_notices
 from services.scheduler.metrics import LEASES_LOST
+from services.scheduler.relay import OVERDUE_S
 from shared.contracts.codec import decode_as
 from shared.contracts.events import Heartbeat
 from shared.errors import DecodeFailed, StoreUnavailable
@@ -37,6 +38,8 @@ _log = logging.getLogger(__name__)
 _GATHER_S = 0.5
 """Heartbeats of several workers share one transaction."""
 _AT_ONCE = 500
+_MARGIN_S = 2
+"""For a sweep that is late."""
 
 
 class Leases:
@@ -53,6 +56,8 @@ class Leases:
         self._events = events
         self._lease = timedelta(seconds=lease_s)
         self._service = service
+        # A task whose sender died is not lost: a sweep sends it. Only then may it be missed.
+        self._overdue = max(self._lease, timedelta(seconds=OVERDUE_S + _MARGIN_S))
 
     # -- hearing ------------------------------------------------------------------------------
 
@@ -135,7 +140,7 @@ class Leases:
             judged_at = min(now, self._events.drained_at)
             for worker_id in tx.expire_workers(judged_at):
                 _log.warning("worker.lost", extra={"worker_id": worker_id})
-            rows = tx.doubtful_attempts(judged_at, judged_at - self._lease)
+            rows = tx.doubtful_attempts(judged_at, judged_at - self._overdue)
             idle = [row for row in tx.workers() if row["lease_until"] > now and row["busy"] < row["slots"]]
         if not rows:
             return 0

@@ -7,21 +7,22 @@ scheduler, which claims it by making it young again: nobody else sends it meanwh
 
 import logging
 import queue
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from threading import Event as StopEvent
+from typing import Any
 
 from services.scheduler.core.messages import TaskUndelivered
 from services.scheduler.metrics import OUTBOX_SWEPT
-from shared.contracts.codec import decode_as
+from shared.contracts.codec import decode, decode_as
 from shared.contracts.tasks import Task
-from shared.errors import BrokerUnavailable, StoreUnavailable, Unroutable
+from shared.errors import BrokerUnavailable, DecodeFailed, StoreUnavailable, Unroutable
 from shared.faults import point
 from shared.store import tables as t
 from shared.store.tx import Store
 from shared.transport.base import Durability, Outgoing, Route, Transport
 
-__all__ = ["Relay"]
+__all__ = ["OVERDUE_S", "Relay"]
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +30,9 @@ _STALE_S = 3
 """A row this old was not sent by the process that wrote it."""
 _SWEEP_EVERY_S = 5
 _DELETE_AT_MOST = 500
+_SWEEP_AT_MOST = 500
+OVERDUE_S = _STALE_S + _SWEEP_EVERY_S
+"""By then the sweep of some scheduler has sent a message, if the broker and a scheduler are there."""
 _GATHER_S = 0.02
 """How long confirmed rows may wait for company before they are deleted together."""
 
@@ -80,7 +84,8 @@ class Relay:
             try:
                 self._clear(timeout_s=1)
                 if self._clock() >= next_sweep:
-                    self.sweep(self._clock())
+                    while self.sweep(self._clock()) == _SWEEP_AT_MOST and not stop.is_set():
+                        self._clear(timeout_s=0)
                     next_sweep = self._clock() + timedelta(seconds=_SWEEP_EVERY_S)
             except StoreUnavailable as error:
                 _log.warning("relay.waits", extra={"error": str(error)})
@@ -120,13 +125,28 @@ class Relay:
         if not self._transport.healthy:
             return 0
         with self._store.begin() as tx:
-            rows = tx.stale_outbox(now - timedelta(seconds=_STALE_S), _DELETE_AT_MOST)
+            rows = tx.stale_outbox(now - timedelta(seconds=_STALE_S), _SWEEP_AT_MOST)
             tx.put(t.outbox, [dict(row) | {"created_at": now} for row in rows], ["created_at"])
+            # A task that leaves only now has its whole time to arrive: nobody may take it for lost.
+            tx.dispatched_again(_tokens(rows), now)
         if rows:
             _log.info("outbox.swept", extra={"count": len(rows)})
             OUTBOX_SWEPT.inc(len(rows))
         self.publish([Outgoing(_route(row["route"]), row["body"], row["id"]) for row in rows])
         return len(rows)
+
+
+def _tokens(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    found = []
+    for row in rows:
+        try:
+            body = decode(row["body"]).body
+        except DecodeFailed as error:
+            _log.error("outbox.unreadable", extra={"id": row["id"], "why": str(error), "next": "report this"})
+            continue
+        if isinstance(body, Task):
+            found.append(body.token)
+    return found
 
 
 def _route(row: list[object]) -> Route:

@@ -338,6 +338,18 @@ class Tx:
         query = select(t.outbox).where(t.outbox.c.created_at < before).order_by(t.outbox.c.id).limit(limit)
         return self._rows(for_update(query, skip_locked=True))
 
+    def dispatched_again(self, tokens: Sequence[str], now: datetime) -> None:
+        """Set when these tasks left. Nodes somebody is deciding about are left out: nobody waits here."""
+        c = t.nodes.c
+        wanted = select(c.run_key, c.idx).where(c.token.in_(tokens), c.token_state == "dispatched")
+        rows = self._rows(for_update(wanted, skip_locked=True)) if tokens else []
+        if rows:
+            node = and_(c.run_key == bindparam("key"), c.idx == bindparam("position"))
+            self.connection.execute(
+                update(t.nodes).where(node).values(dispatched_at=now),
+                [{"key": row["run_key"], "position": row["idx"]} for row in rows],
+            )
+
     def delete_outbox(self, ids: Sequence[str]) -> None:
         if ids:
             self.connection.execute(delete(t.outbox).where(t.outbox.c.id.in_(ids)))
