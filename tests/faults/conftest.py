@@ -1,0 +1,53 @@
+"""A distributed system per module, with a short lease; every test leaves it whole again."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from shared.store import tables as t
+from tests.conftest import need
+from tests.harness.cluster import Cluster, Footing, running
+from tests.harness.servers import PostgresServer, RabbitServer
+
+LEASE_S = 2.0
+
+
+@pytest.fixture(scope="session")
+def servers(request: pytest.FixtureRequest) -> tuple[RabbitServer, PostgresServer]:
+    """The RabbitMQ and the Postgres of this test process."""
+    need("rabbitmq")
+    need("postgres")
+    return request.getfixturevalue("_rabbit"), request.getfixturevalue("_postgres")
+
+
+@pytest.fixture(scope="module")
+def shared_cluster(
+    servers: tuple[RabbitServer, PostgresServer], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
+    """One gateway, two schedulers, two workers."""
+    rabbit, postgres = running(*servers)
+    folder = tmp_path_factory.mktemp("cluster")
+    with Cluster(folder, rabbit, postgres, schedulers=2, workers=2, lease_s=LEASE_S) as system:
+        yield system
+
+
+@pytest.fixture
+def cluster(shared_cluster: Cluster, servers: tuple[RabbitServer, PostgresServer]) -> Cluster:
+    """The module's system, all of it running."""
+    running(*servers)
+    return shared_cluster.start()
+
+
+def attempts(system: Footing, dag: str, run_id: str = "r1") -> list[tuple[str, int, str, str | None]]:
+    """Return every recorded attempt of a run in order, as ``(step, number, state, outcome)``."""
+    (run,) = system.rows(t.dag_runs, dag_name=dag, dag_run_id=run_id)
+    names = {row["idx"]: row["name"] for row in system.rows(t.nodes, run_key=run["run_key"])}
+    rows = sorted(system.rows(t.attempts, run_key=run["run_key"]), key=lambda row: (row["node"], row["dispatched_at"]))
+    return [(names[row["node"]], row["number"], row["state"], row["outcome"]) for row in rows]
+
+
+def error_of(details: dict[str, Any], step: str) -> str:
+    """Return the error of a step of a run's details."""
+    (error,) = [node.get("error", "") for node in details["nodes"] if node["step"]["name"] == step]
+    return str(error)

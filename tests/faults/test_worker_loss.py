@@ -1,0 +1,124 @@
+"""Workers that die or fall silent in the middle of a step."""
+
+from pathlib import Path
+
+from tests.faults.conftest import LEASE_S, attempts, error_of
+from tests.harness.cluster import Cluster, gone, pid_in
+from tests.harness.eventually import eventually
+from tests.harness.procs import DagwayProcess
+
+NOTICED_S = LEASE_S + 4
+"""A lease, one look for expired leases, and the recording of it, on a machine that is busy."""
+LONG = """
+steps:
+  - name: long
+    script: |
+      echo try >> {folder}/tries
+      setsid sleep 60 &
+      echo $! > {folder}/child
+      echo $$ > {folder}/pid
+      test "$(wc -l < {folder}/tries)" -ge 2 && exit 0
+      wait
+{policy}
+  - name: after
+    command: echo after
+"""
+RETRIED = "    retryPolicy: {limit: 2, intervalSec: 0}"
+
+
+def holder(cluster: Cluster, dag: str) -> DagwayProcess:
+    """Return the process of the worker that runs a step of ``r1``."""
+    cluster.client.until_step("running", dag, "r1", "long")
+    worker_id = cluster.client.run(dag)["workerId"]
+    return next(worker for worker in cluster.workers if worker.env["DAGWAY_WORKER_ID"] == worker_id)
+
+
+def begin(cluster: Cluster, dag: str, folder: Path, policy: str) -> tuple[DagwayProcess, list[int]]:
+    """Start a run and return who runs its step, and the step's processes."""
+    cluster.client.create(dag, LONG.format(folder=folder, policy=policy))
+    cluster.client.start(dag)
+    pids = [pid_in(folder / "pid"), pid_in(folder / "child")]
+    return holder(cluster, dag), pids
+
+
+def test_a_killed_workers_step_dies_with_it_and_fails_as_lost(cluster: Cluster, tmp_path: Path) -> None:
+    worker, pids = begin(cluster, "killed", tmp_path, "")
+
+    worker.kill9()
+
+    eventually(lambda: all(gone(pid) for pid in pids), timeout_s=5)
+    run = cluster.client.until("failed", "killed", timeout_s=NOTICED_S)
+    assert cluster.client.steps("killed") == {"long": "failed", "after": "aborted"}
+    assert "was lost" in error_of(run, "long")
+    assert attempts(cluster, "killed") == [("long", 1, "lost", None)]
+    assert (tmp_path / "tries").read_text() == "try\n"
+
+
+def test_a_killed_workers_step_is_tried_again_where_its_policy_says_so(cluster: Cluster, tmp_path: Path) -> None:
+    worker, pids = begin(cluster, "retried", tmp_path, RETRIED)
+
+    worker.kill9()
+
+    cluster.client.until("succeeded", "retried", timeout_s=NOTICED_S + 2)
+    assert all(gone(pid) for pid in pids)
+    assert attempts(cluster, "retried") == [
+        ("long", 1, "lost", None),
+        ("long", 2, "finished", "succeeded"),
+        ("after", 1, "finished", "succeeded"),
+    ]
+    assert (tmp_path / "tries").read_text() == "try\ntry\n"
+
+
+def test_a_worker_that_comes_back_at_once_does_not_pass_for_the_former_one(cluster: Cluster, tmp_path: Path) -> None:
+    worker, pids = begin(cluster, "restarted", tmp_path, "")
+
+    worker.kill9()
+    cluster.start(worker)
+
+    cluster.client.until("failed", "restarted", timeout_s=NOTICED_S)
+    assert all(gone(pid) for pid in pids)
+    assert attempts(cluster, "restarted") == [("long", 1, "lost", None)]
+
+
+def test_a_late_report_is_refused(cluster: Cluster, tmp_path: Path) -> None:
+    client = cluster.client
+    spec = (
+        f"steps:\n  - name: long\n    script: |\n      echo $$ > {tmp_path}/pid\n"
+        f"      until test -e {tmp_path}/go; do sleep 0.05; done\n      echo done >> {tmp_path}/done\n"
+    )
+    client.create("late", spec)
+    client.start("late")
+    pid = pid_in(tmp_path / "pid")
+    worker = holder(cluster, "late")
+    worker.freeze()
+    try:
+        run = client.until("failed", "late", timeout_s=NOTICED_S)
+        (tmp_path / "go").touch()
+        eventually(lambda: gone(pid))
+        assert (tmp_path / "done").read_text() == "done\n"
+    finally:
+        worker.thaw()
+
+    cluster.ready(worker)
+    client.start("late", "r2")
+    client.until("succeeded", "late", "r2")
+    assert client.run("late") == run
+    assert "was lost" in error_of(run, "long")
+    assert attempts(cluster, "late") == [("long", 1, "lost", None)]
+
+
+def test_a_silent_workers_step_is_ended_when_it_is_heard_again(cluster: Cluster, tmp_path: Path) -> None:
+    client = cluster.client
+    client.create("silent", f"steps:\n  - name: long\n    command: echo $$ > {tmp_path}/pid; exec sleep 60\n")
+    client.start("silent")
+    pid = pid_in(tmp_path / "pid")
+    worker = holder(cluster, "silent")
+    worker.freeze()
+    try:
+        client.until("failed", "silent", timeout_s=NOTICED_S)
+        assert not gone(pid)
+    finally:
+        worker.thaw()
+
+    eventually(lambda: gone(pid), timeout_s=10)
+    assert attempts(cluster, "silent") == [("long", 1, "lost", None)]

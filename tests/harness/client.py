@@ -1,0 +1,150 @@
+"""A small client of the REST API: several gateways in turn, the next one when one is away."""
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import urllib3
+
+from tests.harness.eventually import eventually
+
+__all__ = ["Answer", "Client", "statuses"]
+
+_TIMEOUT = urllib3.Timeout(connect=2, read=20)
+_PASSING = frozenset({502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a gateway said. ``json`` is ``None`` for an empty body."""
+
+    status: int
+    json: Any
+    headers: Mapping[str, str]
+
+    @property
+    def code(self) -> str:
+        """The error code of the envelope."""
+        return str(self.json["code"])
+
+
+class Client:
+    """Asks the gateways on these loopback ports, one after the other."""
+
+    def __init__(self, ports: Sequence[int]) -> None:
+        self._ports = ports
+        self._turn = itertools.count()
+        self._pool = urllib3.PoolManager(retries=False, timeout=_TIMEOUT, maxsize=32)
+
+    def close(self) -> None:
+        self._pool.clear()
+
+    def once(self, method: str, path: str, body: Any = None, *, key: str = "", port: int = 0) -> Answer:
+        """Ask one gateway (``port``, or whose turn it is). Raises ``urllib3.exceptions.HTTPError``."""
+        port = port or self._ports[next(self._turn) % len(self._ports)]
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        if key:
+            headers["Idempotency-Key"] = key
+        data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        answer = self._pool.request(method, f"http://127.0.0.1:{port}/api/v2{path}", body=data, headers=headers)
+        return Answer(answer.status, json.loads(answer.data) if answer.data else None, answer.headers)
+
+    def ask(self, method: str, path: str, body: Any = None, *, key: str = "") -> Answer:
+        """Ask, going on to the next gateway when one does not answer.
+
+        What changes something is only repeated if it has a ``key``, by which it is recognised.
+        """
+        for _ in self._ports[1:] if key or method == "GET" else ():
+            try:
+                return self.once(method, path, body, key=key)
+            except urllib3.exceptions.HTTPError:
+                continue
+        return self.once(method, path, body, key=key)
+
+    def insist(self, method: str, path: str, body: Any = None, *, key: str = "", timeout_s: float = 60) -> Answer:
+        """Ask until somebody answers something other than "later"."""
+
+        def answered() -> Answer:
+            try:
+                answer = self.ask(method, path, body, key=key)
+            except urllib3.exceptions.HTTPError as error:
+                raise AssertionError(str(error)) from error
+            assert answer.status not in _PASSING, answer
+            return answer
+
+        return eventually(answered, timeout_s=timeout_s, every_s=0.1)
+
+    # -- what people do -----------------------------------------------------------------------
+
+    def create(self, name: str, spec: str) -> None:
+        """Create a dag; the test fails when it is refused."""
+        answer = self.insist("POST", "/dags", {"name": name, "spec": spec}, key=f"create-{name}")
+        assert answer.status == 201, answer
+
+    def start(self, dag: str, run_id: str = "r1", *, key: str = "", **body: Any) -> str:
+        """Start a run and return its id; the test fails when that is not recorded."""
+        answer = self.ask("POST", f"/dags/{dag}/start", {"dagRunId": run_id, **body}, key=key)
+        assert answer.status == 200, answer
+        return str(answer.json["dagRunId"])
+
+    def run(self, dag: str, run_id: str = "r1") -> dict[str, Any]:
+        """Return a run's details."""
+        answer = self.insist("GET", f"/dag-runs/{dag}/{run_id}")
+        assert answer.status == 200, answer
+        details: dict[str, Any] = answer.json["dagRunDetails"]
+        return details
+
+    def steps(self, dag: str, run_id: str = "r1") -> dict[str, str]:
+        """Return the status of each step of a run, and of each of its handlers."""
+        return statuses(self.run(dag, run_id))
+
+    def until(self, status: str, dag: str, run_id: str = "r1", *, timeout_s: float = 20) -> dict[str, Any]:
+        """Wait for a run's status and return its details; fails at once when it ends as something else."""
+        seen: dict[str, Any] = {}
+
+        def there() -> bool:
+            seen.clear()
+            seen.update(self.run(dag, run_id))
+            return seen["statusLabel"] == status or seen["statusLabel"] not in _ACTIVE
+
+        eventually(there, timeout_s=timeout_s, every_s=0.03)
+        assert seen["statusLabel"] == status, (statuses(seen), [node.get("error") for node in seen["nodes"]])
+        return seen
+
+    def until_step(self, status: str, dag: str, run_id: str, step: str, *, timeout_s: float = 20) -> None:
+        """Wait until one step of a run has a status."""
+
+        def there() -> None:
+            assert self.steps(dag, run_id)[step] == status, self.steps(dag, run_id)
+
+        eventually(there, timeout_s=timeout_s, every_s=0.03)
+
+    def log(self, dag: str, run_id: str, step: str = "", query: str = "") -> dict[str, Any]:
+        """Return a step's log, or the run's."""
+        path = f"/dag-runs/{dag}/{run_id}" + (f"/steps/{step}" if step else "") + f"/log{query}"
+        answer = self.insist("GET", path)
+        assert answer.status == 200, answer
+        log: dict[str, Any] = answer.json
+        return log
+
+    def text(self, dag: str, run_id: str, step: str, query: str = "") -> str:
+        """Return what a step wrote."""
+        return str(self.log(dag, run_id, step, query)["content"])
+
+    def outputs(self, dag: str, run_id: str = "r1") -> dict[str, str]:
+        """Return the outputs of a run, by their camel-case keys."""
+        answer = self.insist("GET", f"/dag-runs/{dag}/{run_id}/outputs")
+        assert answer.status == 200, answer
+        return dict(answer.json["outputs"])
+
+
+_ACTIVE = frozenset({"not_started", "queued", "running", "waiting"})
+_HANDLERS = ("onInit", "onSuccess", "onFailure", "onCancel", "onExit")
+
+
+def statuses(details: Mapping[str, Any]) -> dict[str, str]:
+    """Return ``{step or handler: status}`` of a run's details."""
+    found = {node["step"]["name"]: node["statusLabel"] for node in details["nodes"]}
+    return found | {name: details[name]["statusLabel"] for name in _HANDLERS if name in details}

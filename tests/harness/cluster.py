@@ -1,0 +1,261 @@
+"""The whole system as real processes, on either footing.
+
+``Embedded`` is one ``dagway up``. ``Cluster`` is any number of gateways, schedulers and workers on
+a real RabbitMQ and Postgres, each with the rights it has in production: three database users in the
+roles that the migration makes, and workers that have no database URL at all.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit, urlunsplit
+
+from psycopg2 import sql
+from sqlalchemy import Engine, Table, select
+
+from shared.store.engine import open_engine
+from tests.harness.client import Client
+from tests.harness.eventually import eventually, free_port
+from tests.harness.procs import DagwayProcess
+from tests.harness.servers import PostgresServer, RabbitServer
+
+__all__ = ["Cluster", "Embedded", "Footing", "descendants", "gone", "pid_in", "running"]
+
+_READY_S = 30.0
+_count = itertools.count(1)
+
+
+class Footing:
+    """What both have in common: processes, a client, and a look into the database."""
+
+    name = ""
+
+    def __init__(self, folder: Path, lease_s: float) -> None:
+        self.folder = folder
+        self.settings = {"DAGWAY_LEASE_S": f"{lease_s:g}", "DAGWAY_LOG_FORMAT": "text"}
+        self.gateways: list[DagwayProcess] = []
+        self.schedulers: list[DagwayProcess] = []
+        self.workers: list[DagwayProcess] = []
+        self._doors: dict[DagwayProcess, str] = {}
+        self.client = Client([])
+        self._engine: Engine | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def store_url(self) -> str:
+        """The URL by which the test itself looks into the database."""
+        raise RuntimeError(type(self).__name__)
+
+    @property
+    def engine(self) -> Engine:
+        """A read-only engine on the system's database."""
+        if self._engine is None:
+            self._engine = open_engine(self.store_url, read_only=True)
+        return self._engine
+
+    @property
+    def processes(self) -> list[DagwayProcess]:
+        """Every process once, in the order in which they were started."""
+        return list(dict.fromkeys([*self.schedulers, *self.gateways, *self.workers]))
+
+    def ready(self, process: DagwayProcess) -> DagwayProcess:
+        """Wait until a process can do its work."""
+        return process.wait_ready(self._doors[process], timeout_s=_READY_S)
+
+    def start(self, *processes: DagwayProcess) -> Self:
+        """Start these, or all that are not running, and wait until they are ready."""
+        chosen = processes or [process for process in self.processes if not process.running]
+        for process in chosen:
+            process.start()
+        for process in chosen:
+            self.ready(process)
+        return self
+
+    def stop(self) -> list[int]:
+        """End all in good order, and return their exit codes."""
+        return [process.terminate(timeout_s=35) for process in reversed(self.processes) if process.running]
+
+    def kill9(self) -> None:
+        """SIGKILL all."""
+        for process in self.processes:
+            process.kill9()
+
+    def rows(self, table: Table, **where: Any) -> list[dict[str, Any]]:
+        """Return rows of the database."""
+        query = select(table).where(*[table.c[name] == value for name, value in where.items()])
+        with self.engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def close(self) -> None:
+        """End everything; whatever is still running is killed."""
+        self.client.close()
+        if self._engine is not None:
+            self._engine.dispose()
+        for process in reversed(self.processes):
+            process.close()
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Embedded(Footing):
+    """One ``dagway up`` on a data directory of its own. ``env``: further settings."""
+
+    name = "embedded"
+
+    def __init__(self, folder: Path, *, lease_s: float = 10, env: Mapping[str, str] | None = None) -> None:
+        super().__init__(folder, lease_s)
+        port = free_port()
+        self.data_dir = folder / "data"
+        settings = self.settings | {"DAGWAY_DATA_DIR": str(self.data_dir), "DAGWAY_PORT": str(port), **(env or {})}
+        self.process = DagwayProcess("up", folder=folder, env=settings)
+        self._doors[self.process] = f"http://127.0.0.1:{port}/readyz"
+        self.gateways = self.schedulers = self.workers = [self.process]
+        self.client = Client([port])
+
+    @property
+    def store_url(self) -> str:
+        return f"sqlite:///{self.data_dir}/dagway.db"
+
+
+class Cluster(Footing):
+    """Gateways, schedulers and workers as processes of their own.
+
+    Args:
+        folder: where they keep logs and work files.
+        rabbit, postgres: running servers; a vhost and a database of its own are made on them.
+        amqp_url: instead of a new vhost's.
+    """
+
+    name = "distributed"
+
+    def __init__(
+        self,
+        folder: Path,
+        rabbit: RabbitServer,
+        postgres: PostgresServer,
+        *,
+        gateways: int = 1,
+        schedulers: int = 1,
+        workers: int = 1,
+        lease_s: float = 10,
+        amqp_url: str = "",
+    ) -> None:
+        super().__init__(folder, lease_s)
+        self.rabbit, self.postgres = rabbit, postgres
+        self.amqp_url = amqp_url or rabbit.create_vhost()
+        self.urls = _database(postgres)
+        self._migrate()
+        self.ports = [free_port() for _ in range(gateways)]
+        for number, port in enumerate(self.ports):
+            self.gateways.append(self.gateway(number, port))
+        for number in range(schedulers):
+            self.schedulers.append(self.scheduler(f"scheduler-{number + 1}"))
+        for number in range(workers):
+            self.workers.append(self.worker(f"w{number + 1}"))
+        self.client = Client(self.ports)
+
+    @property
+    def store_url(self) -> str:
+        return self.urls["owner"]
+
+    def _migrate(self) -> None:
+        with DagwayProcess("migrate", folder=self.folder, env={"DAGWAY_DATABASE_URL": self.urls["owner"]}) as process:
+            assert process.wait_exit() == 0, process.output()
+        users = {f"dagway_{name}": urlsplit(self.urls[name]).username for name in ("scheduler", "api")}
+        for role, user in users.items():
+            self.postgres.execute(
+                sql.SQL("CREATE ROLE {} LOGIN IN ROLE {}").format(sql.Identifier(str(user)), sql.Identifier(role))
+            )
+
+    def gateway(self, number: int, port: int, **env: str) -> DagwayProcess:
+        """Make (not start) a gateway on a port."""
+        settings = {
+            "DAGWAY_DATABASE_URL": self.urls["api"],
+            "DAGWAY_AMQP_URL": self.amqp_url,
+            "DAGWAY_PORT": str(port),
+        }
+        process = self._process("api", f"api-{number + 1}", settings | env)
+        self._doors[process] = f"http://127.0.0.1:{port}/readyz"
+        return process
+
+    def scheduler(self, name: str, **env: str) -> DagwayProcess:
+        """Make (not start) a scheduler."""
+        settings = {"DAGWAY_DATABASE_URL": self.urls["scheduler"], "DAGWAY_AMQP_URL": self.amqp_url}
+        return self._with_door(self._process("scheduler", name, self.settings | settings | env))
+
+    def worker(self, worker_id: str, **env: str) -> DagwayProcess:
+        """Make (not start) a worker."""
+        settings = {"DAGWAY_AMQP_URL": self.amqp_url, "DAGWAY_WORKER_ID": worker_id, "DAGWAY_WORKER_SLOTS": "20"}
+        return self._with_door(self._process("worker", worker_id, self.settings | settings | env))
+
+    def _process(self, command: str, name: str, env: Mapping[str, str]) -> DagwayProcess:
+        common = {"DAGWAY_LOG_FORMAT": "text", "DAGWAY_DATA_DIR": str(self.folder / name)}
+        return DagwayProcess(command, folder=self.folder / name, env={**common, **env}, name=name)
+
+    def _with_door(self, process: DagwayProcess) -> DagwayProcess:
+        port = free_port()
+        process.env["DAGWAY_METRICS_PORT"] = str(port)
+        self._doors[process] = f"http://127.0.0.1:{port}/readyz"
+        return process
+
+
+def _database(postgres: PostgresServer) -> dict[str, str]:
+    """Make an empty database, and return the URLs of its owner, its schedulers and its gateways."""
+    number = next(_count)
+    owner = sql.Identifier(f"owner_{number}")
+    name = f"dagway_{number}"
+    postgres.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEROLE").format(owner))
+    postgres.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), owner))
+    parts = urlsplit(postgres.database_url(name))
+    users = {"owner": f"owner_{number}", "scheduler": f"scheduler_{number}", "api": f"api_{number}"}
+    return {
+        use: urlunsplit(parts._replace(netloc=f"{user}@{parts.hostname}:{parts.port}")) for use, user in users.items()
+    }
+
+
+def running(rabbit: RabbitServer, postgres: PostgresServer) -> tuple[RabbitServer, PostgresServer]:
+    """Start again what another test has stopped."""
+    for server in (rabbit, postgres):
+        if not server.running:
+            server.start()
+    return rabbit, postgres
+
+
+def gone(pid: int) -> bool:
+    """Whether there is no process of this id, or only its zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def pid_in(path: Path) -> int:
+    """Wait for a step to write its process id to a file, and return it."""
+
+    def written() -> int:
+        assert path.exists(), f"no {path}"
+        text = path.read_text()
+        assert text.endswith("\n"), f"{path} is empty"
+        return int(text.split()[-1])
+
+    return eventually(written, timeout_s=20)
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """Yield the process ids below ``pid``."""
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in task.read_text().split():
+            yield int(child)
+            yield from descendants(int(child))
