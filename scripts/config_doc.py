@@ -1,0 +1,33 @@
+"""Write docs/configuration.md from the one table of settings: ``python scripts/config_doc.py``."""
+
+from pathlib import Path
+
+from shared.config import OPTIONS
+
+__all__ = ["document"]
+
+TARGET = Path(__file__).parents[1] / "docs" / "configuration.md"
+
+_HEAD = """# Settings
+
+<!-- Written by scripts/config_doc.py from shared/config.py. -->
+
+A setting is an option of the command line and an environment variable, one thing spelled twice; the option wins.
+Each command takes those that concern it (`dagway worker --help`). An unknown `DAGWAY_…` variable is an error that
+names the one probably meant; variables that Kubernetes sets for a Service called `dagway…` are left alone.
+Defaults are in brackets.
+
+| variable | option | meaning |
+| --- | --- | --- |
+"""
+
+
+def document() -> str:
+    """Return the page."""
+    shown = [option for option in OPTIONS if option.field != "faults"]
+    rows = [f"| `{option.env}` | `{option.flag}` | {option.help} |\n" for option in shown]
+    return _HEAD + "".join(rows)
+
+
+if __name__ == "__main__":
+    TARGET.write_text(document())

@@ -1,0 +1,76 @@
+"""Settings: validated whole, and never silently ignored."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from shared.config import OPTIONS, load_config
+from shared.errors import ConfigInvalid
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_defaults_need_nothing() -> None:
+    config = load_config({}, {})
+
+    assert (config.host, config.port, config.worker_slots, config.metrics_port) == ("127.0.0.1", 8080, 100, 0)
+
+
+def test_an_option_wins_over_its_variable() -> None:
+    config = load_config({"port": "1234"}, {"DAGWAY_PORT": "99", "DAGWAY_HOST": "0.0.0.0"})  # noqa: S104
+
+    assert (config.port, config.host) == (1234, "0.0.0.0")  # noqa: S104
+
+
+def test_an_unknown_variable_is_refused_with_the_one_that_was_meant() -> None:
+    with pytest.raises(ConfigInvalid, match=r"DAGWAY_DATABSE_URL is not a setting \(did you mean DAGWAY_DATABASE_URL\?\)"):
+        load_config({}, {"DAGWAY_DATABSE_URL": "x"})
+
+
+def test_all_problems_are_told_at_once() -> None:
+    environ = {"DAGWAY_PORT": "eighty", "DAGWAY_LOG_LEVEL": "loud", "DAGWAY_WORKER_LABELS": "gpu"}
+
+    with pytest.raises(ConfigInvalid) as caught:
+        load_config({}, environ)
+
+    for name in environ:
+        assert name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "DAGWAY_SERVICE_HOST",
+        "DAGWAY_API_SERVICE_PORT",
+        "DAGWAY_API_SERVICE_PORT_HTTP",
+        "DAGWAY_API_PORT_8080_TCP",
+        "DAGWAY_API_PORT_8080_TCP_ADDR",
+        "DAGWAY_API_PORT",
+    ],
+)
+def test_kubernetes_service_variables_are_left_alone(name: str) -> None:
+    load_config({}, {name: "tcp://10.0.0.1:8080"})
+
+
+def test_a_service_called_dagway_does_not_set_our_port() -> None:
+    assert load_config({}, {"DAGWAY_PORT": "tcp://10.0.0.1:80"}).port == 8080
+    assert load_config({}, {"DAGWAY_METRICS_PORT": "tcp://10.0.0.1:80"}).metrics_port == 0
+
+
+def test_labels_are_pairs() -> None:
+    config = load_config({}, {"DAGWAY_WORKER_LABELS": "region=eu, gpu=true"})
+
+    assert config.worker_labels == (("gpu", "true"), ("region", "eu"))
+
+
+def test_a_missing_setting_is_named_with_both_spellings() -> None:
+    with pytest.raises(ConfigInvalid, match=r"DAGWAY_AMQP_URL \(or --amqp-url\) must be set"):
+        load_config({}, {}).need("amqp_url")
+
+
+def test_every_setting_has_a_reader_and_a_page() -> None:
+    written = runpy.run_path(str(ROOT / "scripts" / "config_doc.py"))["document"]()
+
+    assert (ROOT / "docs" / "configuration.md").read_text() == written, "run python scripts/config_doc.py"
+    assert len({option.env for option in OPTIONS}) == len(OPTIONS)
