@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from services.scheduler import rows
+from services.scheduler import family, rows
 from services.scheduler.core.advance import Message, advance
 from services.scheduler.core.decision import (
+    AddLog,
     Advanced,
     ClosedAttempt,
     Decision,
@@ -20,6 +21,8 @@ from services.scheduler.core.decision import (
     Forget,
     Halt,
     Ignored,
+    StartChild,
+    StopChild,
     WakeAt,
 )
 from services.scheduler.core.model import Run
@@ -46,6 +49,10 @@ class Aftermath:
     """Queues in which something was queued or a place became free."""
     ended: list[tuple[str, RunStatus]] = field(default_factory=list)
     """(dag name, status) of each run that came to its end."""
+    families: set[str] = field(default_factory=set)
+    """Runs whose children have news for them."""
+    selectors: set[tuple[tuple[str, str], ...]] = field(default_factory=set)
+    """Labels that tasks were sent to: workers with them must consume from that route."""
     ignored: list[str] = field(default_factory=list)
     closed: list[ClosedAttempt] = field(default_factory=list)
 
@@ -58,6 +65,7 @@ class _Work:
     loaded: Run | None
     """As read under lock; ``None``: created in this batch."""
     fixed: dict[str, Any] = field(default_factory=dict)
+    """Columns that never change: where it came from, whose child it is."""
     forget: bool = False
 
 
@@ -68,7 +76,7 @@ class Batch:
         self.tx = tx
         self.now = now
         self.after = Aftermath()
-        self._plans = plans
+        self.plans = plans
         self._work: dict[str, _Work] = {}
         self._names: dict[tuple[str, str], str | None] = {}
         self._transitions: list[dict[str, Any]] = []
@@ -88,14 +96,16 @@ class Batch:
         nodes: dict[str, list[Any]] = {}
         for node in self.tx.nodes_of([row["run_key"] for row in run_rows]):
             nodes.setdefault(node["run_key"], []).append(node)
-        plans = self._plans.get_many(self.tx, [(row["spec_hash"], row["file_name"] or "") for row in run_rows])
+        roots = self.tx.names_of([row["root_key"] for row in run_rows if row["root_key"] is not None])
+        plans = self.plans.get_many(self.tx, [(row["spec_hash"], row["file_name"] or "") for row in run_rows])
         for row in run_rows:
             key = row["run_key"]
             plan = plans[row["spec_hash"], row["file_name"] or ""]
-            run = rows.run_from_rows(row, nodes.get(key, []), plan)
-            fixed = {"spec_hash": row["spec_hash"], "file_name": row["file_name"]}
+            run = rows.run_from_rows(row, nodes.get(key, []), plan, roots.get(row["root_key"]))
+            fixed = {name: row[name] for name in ("spec_hash", "file_name", "root_key", "parent_key")}
             self._work[key] = _Work(run, run, fixed)
-            self._names[run.dag_name, run.dag_run_id] = key
+            if row["root_key"] is None:
+                self._names[run.dag_name, run.dag_run_id] = key
 
     def look_up(self, names: Iterable[tuple[str, str]]) -> None:
         """Learn which of these ``(dag_name, dag_run_id)`` exist; answers later calls of ``key_of``."""
@@ -121,10 +131,17 @@ class Batch:
 
     # -- deciding -----------------------------------------------------------------------------
 
-    def add(self, run: Run, *, spec_hash: str, file_name: str | None) -> None:
-        """Create a run; ``apply`` may follow in the same batch."""
-        self._work[run.run_key] = _Work(run, None, {"spec_hash": spec_hash, "file_name": file_name})
-        self._names[run.dag_name, run.dag_run_id] = run.run_key
+    def root_of(self, key: str) -> str:
+        """Return the key of the topmost run above a run of this batch, or its own."""
+        return self._work[key].fixed["root_key"] or key
+
+    def add(self, run: Run, *, spec_hash: str, file_name: str | None, parent_key: str | None = None) -> None:
+        """Create a run, perhaps as the child of one in this batch; ``apply`` may follow in the same batch."""
+        root_key = None if parent_key is None else self.root_of(parent_key)
+        fixed = {"spec_hash": spec_hash, "file_name": file_name, "root_key": root_key, "parent_key": parent_key}
+        self._work[run.run_key] = _Work(run, None, fixed)
+        if root_key is None:
+            self._names[run.dag_name, run.dag_run_id] = run.run_key
         if run.status is RunStatus.QUEUED:
             self.after.queues.add(run.queue)
 
@@ -140,7 +157,7 @@ class Batch:
                     rows.transition_row(key, transition, self.now) for transition in decision.transitions
                 )
                 self._take(key, decision.effects)
-                self._watch(before, decision.run)
+                self._watch(work, before)
             case Ignored():
                 self.after.ignored.append(decision.why)
                 self._take(key, decision.effects)
@@ -170,20 +187,31 @@ class Batch:
                     self._attempts.append(rows.attempt_row(key, effect, self.now))
                 case Forget():
                     self._work[key].forget = True
+                case StartChild():
+                    family.start_child(self, key, effect)
+                case StopChild():
+                    family.stop_child(self, key, effect)
+                case AddLog():
+                    self.add_log(family.log_chunk(key, effect, self.now))
 
     def _send(self, dispatch: Dispatch) -> None:
         worker_id = dispatch.worker_id
         route = task_route(dict(dispatch.selector)) if worker_id is None else worker_route(worker_id)
+        if worker_id is None and dispatch.selector:
+            self.after.selectors.add(dispatch.selector)
         message_id = new_run_id()
         body = encode(dispatch.task, id=message_id, at=self.now)
         self._outbox.append({"id": message_id, "route": route_row(route), "body": body, "created_at": self.now})
         self.after.outgoing.append(Outgoing(route, body, message_id))
 
-    def _watch(self, before: Run, after: Run) -> None:
+    def _watch(self, work: _Work, before: Run) -> None:
+        after = work.run
         if before.status is RunStatus.RUNNING and after.status is not RunStatus.RUNNING:
             self.after.queues.add(after.queue)
             if not after.status.active:
                 self.after.ended.append((after.dag_name, after.status))
+                if work.fixed["parent_key"] is not None:
+                    self.after.families.add(work.fixed["parent_key"])
 
     # -- writing ------------------------------------------------------------------------------
 

@@ -160,6 +160,9 @@ class Leases:
         if worker is None:
             run = batch.run(row["run_key"])
             selector = run.plan.dag.worker_selector.items() if run is not None else {}.items()
+            if selector:
+                # A worker that came later, or missed it, learns of the route now.
+                batch.after.selectors.add(tuple(sorted(selector)))
             # While a worker with a free slot listens on the task's route, nothing waits there so long.
             listening = any(selector <= one["labels"].items() and one["state"] == "live" for one in idle)
         elif row["lease_until"] is None or row["state"] in {"lost", "stopped"}:

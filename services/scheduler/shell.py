@@ -14,12 +14,13 @@ from services.scheduler.admission import Admission
 from services.scheduler.batch import Aftermath, Batch
 from services.scheduler.core.decision import Halt
 from services.scheduler.events import Notice, record_notices
+from services.scheduler.family import attend
 from services.scheduler.metrics import count
 from services.scheduler.plans import Plans
 from services.scheduler.relay import Relay
 from services.scheduler.timers import Alarm
 from shared.contracts.codec import encode
-from shared.contracts.control import StopAttempt
+from shared.contracts.control import RouteOpened, StopAttempt
 from shared.errors import AlreadyExists, StaleVersion, StoreUnavailable
 from shared.faults import point
 from shared.ids import new_run_id
@@ -85,6 +86,14 @@ class Shell:
         if noticed:
             self.decide(lambda batch: record_notices(batch, noticed))
 
+    def attend(self, parent_keys: Iterable[str]) -> None:
+        """Tell runs about their children; what cannot be told now is told by the next look."""
+        keys = set(parent_keys)
+        try:
+            self.decide(lambda batch: attend(batch, keys))
+        except StoreUnavailable as error:
+            _log.warning("family.waits", extra={"error": str(error)})
+
     def tell(self, halts: Sequence[Halt]) -> None:
         """Tell workers to end attempts; lost words are said again at their next heartbeat."""
         for halt in halts:
@@ -95,8 +104,13 @@ class Shell:
         point("scheduler.committed")
         self.relay.publish(after.outgoing)
         self.tell(after.halts)
+        for selector in sorted(after.selectors):
+            opened = encode(RouteOpened(selector=dict(selector)), id=new_run_id(), at=self.clock())
+            self.transport.broadcast("workers", opened)
         if after.wake_at is not None:
             self.alarm.set(after.wake_at)
         if after.queues:
             self.admission.notify(after.queues)
+        if after.families:
+            self.attend(after.families)
         count(after)

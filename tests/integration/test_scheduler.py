@@ -5,7 +5,8 @@ from pathlib import Path
 
 from shared.clock import utc_now
 from shared.contracts import commands as c
-from shared.contracts.codec import encode
+from shared.contracts.codec import decode, encode
+from shared.contracts.control import RouteOpened
 from shared.ids import new_run_id
 from shared.store import tables as t
 from shared.store.tx import Store
@@ -296,3 +297,22 @@ def test_two_schedulers_dispatch_every_run_once(stack: Stack) -> None:
     eventually(lambda: len(stack.rows(t.dag_runs, status="succeeded")) == 60, timeout_s=20)
     assert stack.worker.has_none()
     assert len(stack.rows(t.attempts)) == 60
+
+
+def test_workers_are_told_of_the_labels_that_tasks_ask_for(stack: Stack) -> None:
+    stack.scheduler(lease_s=1)
+    heard: list[dict[str, str]] = []
+
+    def hear(_topic: str, body: bytes) -> None:
+        message = decode(body).body
+        if isinstance(message, RouteOpened):
+            heard.append(message.selector)
+
+    stack.transport.listen(["workers"], hear)
+    stack.dag("gpu", "workerSelector: {gpu: 'true'}\nsteps:\n  - echo hi\n")
+    stack.start("gpu")
+
+    eventually(lambda: heard[:1] == [{"gpu": "true"}])
+    # Whoever came later hears it again, for as long as the task waits.
+    eventually(lambda: len(heard) >= 2)
+    assert stack.nodes() == {"cmd_1": "not_started"}
