@@ -314,5 +314,5 @@ def test_workers_are_told_of_the_labels_that_tasks_ask_for(stack: Stack) -> None
 
     eventually(lambda: heard[:1] == [{"gpu": "true"}])
     # Whoever came later hears it again, for as long as the task waits.
-    eventually(lambda: len(heard) >= 2)
+    eventually(lambda: len(heard) >= 2, timeout_s=30)
     assert stack.nodes() == {"cmd_1": "not_started"}
