@@ -74,29 +74,31 @@ def run_scheduler_process(
         config.need("database_url"), pool_size=_SCHEDULER_CONNECTIONS, application_name="dagway-scheduler"
     )
     amqp_url = config.need("amqp_url")
-    if _patiently("schema", lambda: require_head(engine), stop) is None and stop.is_set():
-        return
-    transport = open_transport(amqp_url, name="dagway-scheduler")
-    scheduler = _patiently(
-        "broker",
-        lambda: Scheduler(
-            Store(engine),
-            transport,
-            clock=utc_now,
-            lease_s=config.lease_s,
-            version=version,
-            dags_dir=config.dags_dir,
-            on_death=on_death,
-        ),
-        stop,
-    )
-    if scheduler is not None:
-        scheduler.start()
-        with _side_door(config, lambda: scheduler.healthy):
+    running: list[Scheduler] = []
+    # The door opens first: a scheduler that waits for its servers is alive, though not ready.
+    with _side_door(config, lambda: bool(running) and running[0].healthy):
+        _patiently("schema", lambda: require_head(engine), stop)
+        transport = open_transport(amqp_url, name="dagway-scheduler")
+        scheduler = _patiently(
+            "broker",
+            lambda: Scheduler(
+                Store(engine),
+                transport,
+                clock=utc_now,
+                lease_s=config.lease_s,
+                version=version,
+                dags_dir=config.dags_dir,
+                on_death=on_death,
+            ),
+            stop,
+        )
+        if scheduler is not None:
+            scheduler.start()
+            running.append(scheduler)
             while not stop.wait(0.5):
                 pass
-        scheduler.stop()
-    transport.close()
+            scheduler.stop()
+        transport.close()
     engine.dispose()
 
 

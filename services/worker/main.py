@@ -92,10 +92,11 @@ class Worker:
         """Begin to take tasks; the first heartbeat is sent before the first task can arrive."""
         self._running = True
         try:
-            # A worker may be the first process there is: what it sends must find its queues.
+            # A worker may be the first process there is: what it sends must find its queues. Where its
+            # broker user may not make any, the schedulers do.
             self._transport.declare([EVENTS, LOGS, HEARTBEATS])
         except Unavailable as error:
-            _log.warning("worker.routes_not_declared", extra={"error": str(error)})
+            _log.info("worker.left_routes_to_schedulers", extra={"error": str(error)})
         self._shipper.start()
         self._reporter.start()
         self._lease.start()

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from services.worker.attempts import Attempts
 from services.worker.environment import Ground, lay_ground
-from services.worker.execute import Made, Maker, with_output
+from services.worker.execute import Made, Maker
 from services.worker.logs import AttemptLogs, LogShipper, log_message
 from services.worker.masking import Masker
 from services.worker.metrics import Counters
@@ -131,8 +131,6 @@ class Pipeline:
                 desk.note(f"attempt {task.number} started")
                 logs = self._shipper.follow(self._maker.streams(task, ground, files))
                 made = self._maker.execute(task, stop, ground, files, masker)
-                files.finish()
-                made = with_output(task, files, made)
         except Exception as error:  # noqa: BLE001 - all that a step can cause becomes its outcome
             _log.warning("attempt.broken", extra={"token": task.token}, exc_info=True)
             made = Made(Result("broken", 1, masker.text(str(error) or type(error).__name__)), {})
@@ -164,8 +162,11 @@ class Pipeline:
             outcome=result.outcome,
             exit_code=result.exit_code,
             error=result.error,
+            stdout=desk.paths.stdout,
+            stderr=desk.paths.stderr,
             outputs=made.outputs,
             logs=riding,
+            **made.facts,
         )
         if why and logs is not None:
             self._reporter.later(finished, map(log_message, logs.rest()), why)
