@@ -1,7 +1,6 @@
 """The two footings as real processes, and a client to load them with. Loopback only, bounded, self-ending."""
 
 import json
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -80,7 +79,7 @@ def distributed(gateways: int = 1, schedulers: int = 1, workers: int = 2) -> Ite
     """Real RabbitMQ and Postgres (with fsync), and each service as processes of its own."""
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dagway-bench-")))
-        os.chmod(home, 0o755)  # noqa: S103 - Postgres runs as another user
+        home.chmod(0o755)  # Postgres runs as another user
         rabbit = stack.enter_context(RabbitServer())
         postgres = stack.enter_context(PostgresServer(fsync=True))
         database_url = postgres.create_database()

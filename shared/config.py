@@ -12,6 +12,7 @@ import socket
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +31,8 @@ class Option:
     env: str
     flag: str
     help: str
+    alias: str = ""
+    """Another variable that is read where ``env`` is not set: the name the setting has in Dagu."""
 
 
 OPTIONS = (
@@ -43,10 +46,75 @@ OPTIONS = (
     Option("worker_labels", "DAGWAY_WORKER_LABELS", "--labels", "what this worker offers: gpu=true,region=eu"),
     Option("worker_id", "DAGWAY_WORKER_ID", "--worker-id", "name of this worker, stable over restarts (host name)"),
     Option("lease_s", "DAGWAY_LEASE_S", "--lease", "seconds a silent worker is believed to be alive (10)"),
-    Option("metrics_port", "DAGWAY_METRICS_PORT", "--metrics-port", "port for /metrics, /healthz, /readyz; 0: none (0)"),
+    Option("metrics_port", "DAGWAY_METRICS_PORT", "--metrics-port", "port for /metrics, /healthz, /readyz (0: none)"),
     Option("log_level", "DAGWAY_LOG_LEVEL", "--log-level", "debug, info, warning or error (info)"),
     Option("log_format", "DAGWAY_LOG_FORMAT", "--log-format", "json or text (text on a terminal, else json)"),
     Option("api_threads", "DAGWAY_API_THREADS", "--threads", "requests a gateway serves at once (16)"),
+    Option("base_path", "DAGWAY_BASE_PATH", "--base-path", "prefix of all paths, as in /dagway", "DAGU_BASE_PATH"),
+    Option("ui_dir", "DAGWAY_UI_DIR", "--ui-dir", "folder of a front end's bundle to serve (none)"),
+    Option("auth_mode", "DAGWAY_AUTH_MODE", "--auth-mode", "none or builtin (none)", "DAGU_AUTH_MODE"),
+    Option(
+        "auth_basic_username",
+        "DAGWAY_AUTH_BASIC_USERNAME",
+        "--auth-basic-username",
+        "with the password: accept HTTP Basic",
+        "DAGU_AUTH_BASIC_USERNAME",
+    ),
+    Option(
+        "auth_basic_password",
+        "DAGWAY_AUTH_BASIC_PASSWORD",
+        "--auth-basic-password",
+        "see the username; better given as a variable",
+        "DAGU_AUTH_BASIC_PASSWORD",
+    ),
+    Option("auth_token", "DAGWAY_AUTH_TOKEN", "--auth-token", "accept this Bearer token as admin", "DAGU_AUTH_TOKEN"),
+    Option(
+        "auth_token_secret",
+        "DAGWAY_AUTH_TOKEN_SECRET",
+        "--auth-token-secret",
+        "signs logins; builtin mode needs it, 32 characters or more, the same for all gateways",
+        "DAGU_AUTH_TOKEN_SECRET",
+    ),
+    Option(
+        "auth_token_ttl_s",
+        "DAGWAY_AUTH_TOKEN_TTL",
+        "--auth-token-ttl",
+        "how long a login lasts: 24h, 90m, 3600s (24h)",
+        "DAGU_AUTH_TOKEN_TTL",
+    ),
+    Option(
+        "auth_admin_username",
+        "DAGWAY_AUTH_ADMIN_USERNAME",
+        "--auth-admin-username",
+        "the first user's name (admin)",
+        "DAGU_AUTH_ADMIN_USERNAME",
+    ),
+    Option(
+        "auth_admin_password",
+        "DAGWAY_AUTH_ADMIN_PASSWORD",
+        "--auth-admin-password",
+        "the first user's password (random, printed once)",
+        "DAGU_AUTH_ADMIN_PASSWORD",
+    ),
+    Option(
+        "write_dags",
+        "DAGWAY_PERMISSIONS_WRITE_DAGS",
+        "--write-dags",
+        "whether dags may be changed by API (true)",
+        "DAGU_PERMISSIONS_WRITE_DAGS",
+    ),
+    Option(
+        "run_dags",
+        "DAGWAY_PERMISSIONS_RUN_DAGS",
+        "--run-dags",
+        "whether runs may be started and changed by API (true)",
+        "DAGU_PERMISSIONS_RUN_DAGS",
+    ),
+    Option("metrics", "DAGWAY_METRICS", "--metrics", "private or public: /metrics without auth (private)"),
+    Option("require_if_match", "DAGWAY_REQUIRE_IF_MATCH", "--require-if-match", "428 for a spec put blindly (false)"),
+    Option("remote_nodes", "DAGWAY_REMOTE_NODES", "--remote-nodes", "JSON list of other servers: name, apiBaseURL, ..."),
+    Option("navbar_title", "DAGWAY_NAVBAR_TITLE", "--navbar-title", "the front end's title (Dagu)"),
+    Option("navbar_color", "DAGWAY_NAVBAR_COLOR", "--navbar-color", "the front end's colour"),
     Option("faults", "DAGWAY_FAULTS", "--faults", "for tests: where the process shall kill itself (nowhere)"),
 )
 
@@ -77,6 +145,23 @@ class Config:
     log_level: str = "info"
     log_format: LogFormat = "json"
     api_threads: int = 16
+    base_path: str = ""
+    ui_dir: Path | None = None
+    auth_mode: Literal["none", "builtin"] = "none"
+    auth_basic_username: str = ""
+    auth_basic_password: str = dataclass_field(default="", repr=False)
+    auth_token: str = dataclass_field(default="", repr=False)
+    auth_token_secret: str = dataclass_field(default="", repr=False)
+    auth_token_ttl_s: int = 86_400
+    auth_admin_username: str = "admin"
+    auth_admin_password: str = dataclass_field(default="", repr=False)
+    write_dags: bool = True
+    run_dags: bool = True
+    metrics: Literal["private", "public"] = "private"
+    require_if_match: bool = False
+    remote_nodes: str = dataclass_field(default="", repr=False)
+    navbar_title: str = "Dagu"
+    navbar_color: str = ""
     faults: str = ""
 
     def need(self, field: str) -> str:
@@ -104,6 +189,8 @@ def load_config(given: Mapping[str, Any], environ: Mapping[str, str], *, termina
         source = option.flag
         if value is None and not _from_kubernetes(option.env, environ.get(option.env, "")):
             value, source = environ.get(option.env), option.env
+        if value is None and option.alias:
+            value, source = environ.get(option.alias), option.alias
         if value is None or value == "":
             continue
         try:
@@ -150,7 +237,7 @@ def _seconds(text: str) -> float:
         value = float(text)
     except ValueError:
         value = 0
-    if not 0.5 <= value <= 3600:  # noqa: PLR2004 - the message says what the numbers are
+    if not 0.5 <= value <= 3600:
         raise ValueError(f"{text!r} is not a number of seconds from 0.5 to 3600")
     return value
 
@@ -191,7 +278,46 @@ def _existing_folder(text: str) -> Path:
     return path
 
 
+def _flag(text: str) -> bool:
+    if text.lower() not in {"true", "false", "1", "0", "yes", "no"}:
+        raise ValueError(f"{text!r} is neither true nor false")
+    return text.lower() in {"true", "1", "yes"}
+
+
+def _duration(text: str) -> int:
+    found = re.fullmatch(r"(?:(\d{1,5})h)?(?:(\d{1,5})m)?(?:(\d{1,7})s?)?", text.strip())
+    hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
+    total = hours * 3600 + minutes * 60 + seconds
+    if not 60 <= total <= 10_000_000:
+        raise ValueError(f"{text!r} is not a duration such as 24h, 90m or 3600s, of a minute or more")
+    return total
+
+
+def _base_path(text: str) -> str:
+    path = text.rstrip("/")
+    if path and not re.fullmatch(r"(?:/[A-Za-z0-9_.~-]+)+", path):
+        raise ValueError(f"{text!r} is not a path such as /dagway")
+    return path
+
+
 _READ: dict[str, Any] = {
+    "base_path": _base_path,
+    "ui_dir": _existing_folder,
+    "auth_mode": _one_of("none", "builtin"),
+    "auth_basic_username": str,
+    "auth_basic_password": str,
+    "auth_token": str,
+    "auth_token_secret": str,
+    "auth_token_ttl_s": _duration,
+    "auth_admin_username": str,
+    "auth_admin_password": str,
+    "write_dags": _flag,
+    "run_dags": _flag,
+    "metrics": _one_of("private", "public"),
+    "require_if_match": _flag,
+    "remote_nodes": str,
+    "navbar_title": str,
+    "navbar_color": str,
     "host": str,
     "port": _integer(0, 65535),
     "data_dir": _folder,

@@ -47,7 +47,7 @@ class Background:
     def _run(self) -> None:
         try:
             self._body(self._stop)
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it was, the process must not look alive
             _log.exception("thread.died", extra={"loop": self._thread.name})
             self._on_death()
 

@@ -89,7 +89,7 @@ class Intake:
             return
         try:
             done = self._shell.insist(lambda batch: (self._record(batch, pairs),), stop)
-        except Exception:
+        except Exception:  # noqa: BLE001 - one bad message must not stop the others
             if len(pairs) > 1:
                 # One of them is the culprit: alone, the others pass.
                 for pair in pairs:

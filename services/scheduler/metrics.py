@@ -9,7 +9,9 @@ __all__ = ["DEAD_LETTERS", "IGNORED", "LEASES_LOST", "OUTBOX_SWEPT", "count"]
 RUNS_ENDED = Counter("dagway_dag_runs_ended", "DAG-runs that reached a terminal status", ["status"])
 ATTEMPTS_CLOSED = Counter("dagway_attempts_closed", "Attempts that ended, by state and outcome", ["state", "outcome"])
 TASKS_SENT = Counter("dagway_tasks_sent", "Tasks handed to the broker right after their commit")
-IGNORED = Counter("dagway_events_ignored", "Reports that changed nothing, by reason (stale tokens among them)", ["reason"])
+IGNORED = Counter(
+    "dagway_events_ignored", "Reports that changed nothing, by reason (stale tokens among them)", ["reason"]
+)
 OUTBOX_SWEPT = Counter("dagway_outbox_swept", "Messages sent late by the sweep instead of right after their commit")
 LEASES_LOST = Counter("dagway_leases_lost", "Attempts whose worker stopped renewing its lease")
 DEAD_LETTERS = Counter("dagway_dead_letters", "Messages put aside for a person", ["route"])

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from services.scheduler.core.decision import ClosedAttempt, Transition
-from services.scheduler.core.model import Node, OpenAttempt, Run
+from services.scheduler.core.model import Child, Node, OpenAttempt, Run
 from services.scheduler.core.plan import Plan
 from shared.status import AttemptState, NodeStatus, RunStatus
 
@@ -70,11 +70,32 @@ def _node(row: Row) -> Node:
         stdout=row["stdout"],
         stderr=row["stderr"],
         outputs=MappingProxyType(row["outputs"]),
+        output_matched=row["output_matched"],
+        children=tuple(_child(child) for child in row["children"] or ()),
+        call_token=row["call_token"],
         started_at=row["started_at"],
         finished_at=row["finished_at"],
         retry_at=row["retry_at"],
         attempt=attempt,
     )
+
+
+def _child(facts: Mapping[str, str]) -> Child:
+    return Child(
+        run_id=facts["dagRunId"],
+        dag=facts["dag"],
+        params=facts["params"],
+        given=facts.get("given", facts["params"]),
+        state=facts["state"],
+        error=facts.get("error", ""),
+    )
+
+
+def _child_json(child: Child) -> dict[str, str]:
+    facts = {"dagRunId": child.run_id, "dag": child.dag, "params": child.params, "state": child.state}
+    if child.given != child.params:
+        facts["given"] = child.given
+    return facts | ({"error": child.error} if child.error else {})
 
 
 def run_row(run: Run) -> dict[str, Any]:
@@ -118,6 +139,9 @@ def node_row(run_key: str, node: Node) -> dict[str, Any]:
         "stdout": node.stdout,
         "stderr": node.stderr,
         "outputs": dict(node.outputs),
+        "output_matched": node.output_matched,
+        "children": [_child_json(child) for child in node.children],
+        "call_token": node.call_token,
         "started_at": node.started_at,
         "finished_at": node.finished_at,
         "retry_at": node.retry_at,
@@ -130,6 +154,7 @@ def node_row(run_key: str, node: Node) -> dict[str, Any]:
 
 
 def transition_row(run_key: str, transition: Transition, now: datetime) -> dict[str, Any]:
+    """Return a transition's row."""
     return {
         "run_key": run_key,
         "seq": transition.seq,
@@ -143,6 +168,7 @@ def transition_row(run_key: str, transition: Transition, now: datetime) -> dict[
 
 
 def attempt_row(run_key: str, closed: ClosedAttempt, now: datetime) -> dict[str, Any]:
+    """Return the row of an attempt that ended."""
     return {
         "token": closed.token,
         "run_key": run_key,

@@ -1,5 +1,7 @@
-"""Control: what schedulers tell workers beside tasks. May be lost; the database holds the same facts
-and the answer to the next heartbeat says them again."""
+"""Control: what schedulers tell workers beside tasks.
+
+It may be lost: the database holds the same facts, and the next heartbeat's answer says them again.
+"""
 
 from shared.contracts.base import Message
 

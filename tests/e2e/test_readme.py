@@ -42,11 +42,11 @@ def test_every_command_prints_what_the_readme_says(address: str, tmp_path: Path)
     assert len(commands) >= 8
 
     for command, expected in commands:
-        here = command.replace("127.0.0.1:8080", address).replace("/tmp/dagway-readme", str(tmp_path / "readme"))  # noqa: S108 - the README's words
+        here = command.replace("127.0.0.1:8080", address).replace("/tmp/dagway-readme", str(tmp_path / "readme"))
         here = here.replace("curl ", "curl -s ", 1) if "curl -s" not in here else here
 
         def said(here: str = here, expected: str = expected) -> None:
-            printed = subprocess.run(["bash", "-c", here], capture_output=True, text=True, check=False).stdout  # noqa: S603, S607
+            printed = subprocess.run(["bash", "-c", here], capture_output=True, text=True, check=False).stdout
             assert printed.rstrip("\n") == expected.rstrip("\n"), f"{here}\nprinted {printed}"
 
         # A reader takes longer than a run; only reading may be repeated.

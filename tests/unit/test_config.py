@@ -18,13 +18,15 @@ def test_the_defaults_need_nothing() -> None:
 
 
 def test_an_option_wins_over_its_variable() -> None:
-    config = load_config({"port": "1234"}, {"DAGWAY_PORT": "99", "DAGWAY_HOST": "0.0.0.0"})  # noqa: S104
+    config = load_config({"port": "1234"}, {"DAGWAY_PORT": "99", "DAGWAY_HOST": "0.0.0.0"})
 
-    assert (config.port, config.host) == (1234, "0.0.0.0")  # noqa: S104
+    assert (config.port, config.host) == (1234, "0.0.0.0")
 
 
 def test_an_unknown_variable_is_refused_with_the_one_that_was_meant() -> None:
-    with pytest.raises(ConfigInvalid, match=r"DAGWAY_DATABSE_URL is not a setting \(did you mean DAGWAY_DATABASE_URL\?\)"):
+    with pytest.raises(
+        ConfigInvalid, match=r"DAGWAY_DATABSE_URL is not a setting \(did you mean DAGWAY_DATABASE_URL\?\)"
+    ):
         load_config({}, {"DAGWAY_DATABSE_URL": "x"})
 
 
