@@ -129,7 +129,8 @@ class World:
         doings += [lambda at=at: self._end(at) for at in range(len(self._work))]  # type: ignore[misc]
         doings += [lambda at=at: self._deliver(at) for at in range(len(self._mail))]  # type: ignore[misc]
         first = min(stage.wakes, key=lambda key: stage.wakes[key], default=(0, ""))
-        if first[1] == "retry" or (first[1] and self.faults):
+        # The run's time limit comes when somebody meddles with time, or when all else waits longer.
+        if first[1] == "retry" or (first[1] and (self.faults or not doings)):
             doings.append(self._pass_time)
         if self.faults and (doings or stage.open()):
             doings += [self._go_wrong] * 2
@@ -193,7 +194,7 @@ class World:
         stage = self.stage
         key = min(stage.wakes, key=lambda key: stage.wakes[key])
         if key[1] != "retry":
-            self.faults -= 1
+            self.faults = max(0, self.faults - 1)
         stage.wait(max(0.0, (stage.wakes[key] - stage.now).total_seconds()))
 
     def _take_twice(self) -> None:
