@@ -260,6 +260,9 @@ class Stage:
             if task.kind == "step" and not after.only_step:
                 for parent in plan.depends[task.node]:
                     assert _lets_run(plan.steps[parent], after.nodes[parent]), f"{task.step.name} came too early"
+        opened = [node for node in after.steps if node.attempt is not None]
+        alone = plan.dag.placement == "stick" and after.worker_id is None
+        assert not alone or len(opened) <= 1 or not dispatched, "others must wait until the run's worker is known"
         active = [node for node in after.steps if node.attempt is not None or node.status is NodeStatus.RUNNING]
         assert plan.dag.max_active_steps == 0 or len(active) <= plan.dag.max_active_steps
 

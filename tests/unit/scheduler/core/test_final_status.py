@@ -72,6 +72,10 @@ def test_the_final_status_follows_from_the_steps(dag: Dag, outcomes: dict[str, A
     assert stage.run.finished_at is not None
 
 
+def test_a_step_that_ends_aborted_although_nobody_stopped_the_run_fails_it() -> None:
+    assert Stage.begun(AB).play({"b": "aborted"}).run.status is RunStatus.FAILED
+
+
 CLOSING = (Handler.SUCCESS, Handler.FAILURE, Handler.ABORT, Handler.EXIT)
 
 

@@ -34,7 +34,7 @@ def outcomes_of(data: st.DataObject) -> Callable[[str, int], Outcome]:
     return outcome
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(data=st.data(), dag=dags(limits=(0, 0, 30)), prepare=st.booleans(), faults=st.integers(0, 12))
 def test_every_promise_holds_in_any_world(data: st.DataObject, dag: Dag, prepare: bool, faults: int) -> None:
     stage = Stage.begun(dag, prepare=prepare)
@@ -72,7 +72,7 @@ def _assert_refused(stage: Stage, token: str, node: int) -> None:
     assert stage.run is before
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data(), dag=dags(least=1), prepare=st.booleans())
 def test_without_faults_the_result_is_what_the_language_says(data: st.DataObject, dag: Dag, prepare: bool) -> None:
     outcome = outcomes_of(data)

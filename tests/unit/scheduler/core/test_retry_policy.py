@@ -47,6 +47,12 @@ def test_a_wait_never_grows_beyond_what_a_date_can_say() -> None:
     assert waits(begun({"limit": 3, "interval_sec": 1e9, "backoff": 1e6})) == [1e9, 1e9, 1e9]
 
 
+def test_a_wait_that_no_number_can_hold_is_the_longest_allowed() -> None:
+    found = waits(begun({"limit": 60, "interval_sec": 1, "backoff": 1e6, "max_interval_sec": 2}))
+
+    assert found == [1] + [2] * 59
+
+
 def test_growing_no_wait_for_a_thousand_tries_is_no_wait() -> None:
     stage = begun({"limit": 400, "interval_sec": 0, "backoff": 1e6}).play({"a": "failed"})
 

@@ -153,6 +153,13 @@ def test_a_step_set_to_succeeded_by_hand_is_kept_by_the_retry() -> None:
     assert order_of_retry(stage) == ["b", "c"]
 
 
+def test_a_step_set_to_not_started_by_hand_runs_again_without_those_after_it() -> None:
+    stage = Stage.begun(make_dag(*ABC)).play()
+    stage.tell(PatchNode("b", NodeStatus.NOT_STARTED, "ann"))
+
+    assert order_of_retry(stage) == ["b"]
+
+
 def test_a_step_of_a_running_run_cannot_be_set_by_hand() -> None:
     refused = Stage.begun(make_dag(*ABC)).tell(PatchNode("a", NodeStatus.SUCCEEDED, "ann"))
 

@@ -121,6 +121,12 @@ def test_of_several_blocking_dependencies_the_last_in_the_list_decides(depends: 
     assert stage.run.status is RunStatus.FAILED
 
 
+def test_the_order_of_definition_does_not_matter_to_what_is_forbidden() -> None:
+    stage = Stage.begun(make_dag(step("d", "c"), step("c", "b"), step("b", "a"), step("a"))).play({"a": "failed"})
+
+    assert stage.states() == "aborted aborted aborted failed"
+
+
 def test_an_early_failure_marks_a_step_while_other_dependencies_run() -> None:
     stage = Stage.begun(make_dag(step("a"), step("b"), step("c", "a", "b"), placement="spread"))
 

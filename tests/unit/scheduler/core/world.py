@@ -49,9 +49,10 @@ _TURNS = 3_000
 
 @st.composite
 def dags(draw: st.DrawFn, *, least: int = 0, limits: tuple[float, ...] = (0,)) -> Dag:
-    """Any dag of a few steps: a chain, or a graph with edges to earlier steps in any order."""
+    """Any dag of a few steps: a chain, or a graph, with the first steps defined first or last."""
     count = draw(st.integers(least, 12))
     chain = draw(st.booleans())
+    backwards = draw(st.booleans())
     steps: list[Step] = []
     for idx in range(count):
         if chain:
@@ -60,6 +61,8 @@ def dags(draw: st.DrawFn, *, least: int = 0, limits: tuple[float, ...] = (0,)) -
             depends = [f"s{parent}" for parent in draw(st.lists(st.integers(0, idx - 1), max_size=3))] if idx else []
         rule, policy = draw(st.sampled_from(_RULES)), draw(st.sampled_from(_POLICIES))
         steps.append(step(f"s{idx}", *dict.fromkeys(depends), continue_on=rule, retry_policy=policy))
+    if backwards:
+        steps.reverse()
     handlers = draw(st.sets(st.sampled_from([handler for handler in Handler if handler is not Handler.WAIT])))
     return make_dag(
         *steps,
