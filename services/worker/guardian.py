@@ -3,13 +3,15 @@
 Run as ``python -I -S guardian.py FD``; standard library only. It is a child subreaper, so whatever
 a step leaves behind, double forks and new sessions included, stays its descendant. Requests come
 over the stream socket ``FD`` as a 4-byte big-endian length and JSON; a spawn carries the two output
-descriptors beside the length. When the worker's end closes, for whatever reason, it kills every
-descendant until none is left and leaves.
+descriptors, and perhaps one for its input, beside the length. When the worker's end closes, for
+whatever reason, it kills every descendant until none is left, executes the wills and leaves.
 
     spawn {id, argv, env, cwd}   answered once, when it ended: {id, pid, code | signal | errno}
     signal {id, sig}             to the process group; not answered
     kill {req, id, pid, mark}    session, descendants and marked processes; answered {req, left}
     count {req, id, pid, mark}   how many of those live; answered {req, left}
+    will {id, files, argv}       should the worker die: files (empty folders) to remove, a program to run
+    unwill {id}                  the worker cleaned up itself; not answered
 
 It does not read the output of steps, keep time or know what a step is.
 """
@@ -26,7 +28,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 __all__ = ["MARK", "Guardian", "kill_marked", "main"]
@@ -36,11 +38,13 @@ MARK = "DAGWAY_ATTEMPT"
 
 _PR_SET_CHILD_SUBREAPER = 36
 _HEADER = struct.Struct(">I")
-_FDS = 2
+_FDS = 3
 _PAUSE_S = 0.01
 """Between two looks at processes that were killed but are not gone yet."""
 _KILL_TRIES_S = 5.0
 """How long to insist on killing before saying how many are left (another user's, or stuck in the kernel)."""
+_WILLS_S = 20.0
+"""How long all the wills' programs together may take."""
 
 
 class Guardian:
@@ -50,6 +54,7 @@ class Guardian:
         self._sock = sock
         self._pids: dict[int, int] = {}
         self._ids: dict[int, int] = {}
+        self._wills: dict[int, dict[str, Any]] = {}
         self._wake_r, wake_w = os.pipe()
         for fd in (self._wake_r, wake_w):
             os.set_blocking(fd, False)
@@ -92,6 +97,10 @@ class Guardian:
             if pid is not None:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(pid, request["sig"])
+        elif op == "will":
+            self._wills[request["id"]] = request
+        elif op == "unwill":
+            self._wills.pop(request["id"], None)
         else:
             pid = self._pids.get(request["id"], request["pid"])
             left = self._kill(pid, request["mark"]) if op == "kill" else len(_tree(pid, request["mark"]))
@@ -133,7 +142,7 @@ class Guardian:
                 argv,
                 env,
                 file_actions=[
-                    (os.POSIX_SPAWN_DUP2, self._null, 0),
+                    (os.POSIX_SPAWN_DUP2, fds[2] if len(fds) > 2 else self._null, 0),
                     (os.POSIX_SPAWN_DUP2, fds[0], 1),
                     (os.POSIX_SPAWN_DUP2, fds[1], 2),
                 ],
@@ -188,10 +197,30 @@ class Guardian:
         while True:
             _kill_each(_below(_processes(), {os.getpid()}))
             if not self._reap():
-                return
+                break
             select.select([self._wake_r], [], [], _PAUSE_S)
             with contextlib.suppress(BlockingIOError):
                 os.read(self._wake_r, 4096)
+        _execute(self._wills.values())
+
+
+def _execute(wills: Iterable[dict[str, Any]]) -> None:
+    """Do what the worker can no longer do: nobody is left who could still write, or start anything."""
+    running = []
+    for will in wills:
+        for path in will["files"]:
+            with contextlib.suppress(OSError):
+                os.rmdir(path) if os.path.isdir(path) else os.unlink(path)
+        if will["argv"]:
+            with contextlib.suppress(OSError):
+                running.append(os.posix_spawn(will["argv"][0], will["argv"], {}, setsid=True))
+    give_up = time.monotonic() + _WILLS_S
+    for pid in running:
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(pid, os.WNOHANG) == (0, 0):
+                if time.monotonic() > give_up:
+                    os.kill(pid, signal.SIGKILL)
+                time.sleep(_PAUSE_S)
 
 
 def _resolve(program: str, search: str) -> str:

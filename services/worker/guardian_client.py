@@ -8,8 +8,9 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -94,11 +95,20 @@ class Guardian:
         return self._process.pid
 
     def spawn(
-        self, argv: Sequence[str], *, env: Mapping[str, str], cwd: str, stdout: int, stderr: int, attempt: str
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: str,
+        stdout: int,
+        stderr: int,
+        attempt: str,
+        stdin: int | None = None,
     ) -> Process:
         """Start a process in a session of its own; a failure to start is told by ``ended``.
 
-        The descriptors stay the caller's. ``attempt`` distinguishes attempts of this worker.
+        The descriptors stay the caller's; without ``stdin`` reading gives the end of file.
+        ``attempt`` distinguishes attempts of this worker.
         """
         mark = f"{self._mark}.{attempt}"
         with self._lock:
@@ -107,11 +117,28 @@ class Guardian:
             process = self._waiting[name] = Process(self, name, mark)
         request = {"op": "spawn", "id": name, "argv": list(argv), "env": {**env, script.MARK: mark}, "cwd": cwd}
         try:
-            self.send(request, (stdout, stderr))
+            self.send(request, (stdout, stderr) if stdin is None else (stdout, stderr, stdin))
         except GuardianLost:
             self._waiting.pop(name, None)
             raise
         return process
+
+    @contextmanager
+    def will(self, files: Sequence[str] = (), argv: Sequence[str] = ()) -> Iterator[None]:
+        """Leave a will while the block runs, for the case that the worker dies in it.
+
+        Every process is killed then, ``files`` are removed, and ``argv`` (an absolute path first) is
+        run with no environment.
+        """
+        with self._lock:
+            self._count += 1
+            name = self._count
+        self.send({"op": "will", "id": name, "files": list(files), "argv": list(argv)})
+        try:
+            yield
+        finally:
+            with suppress(GuardianLost):
+                self.send({"op": "unwill", "id": name})
 
     def close(self) -> None:
         """End every process it guards and the guardian itself; wait until it is gone."""

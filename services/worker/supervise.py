@@ -5,18 +5,23 @@ end of the grace everything that came from the process is killed, wherever it hi
 Source: the workflow language reference, sections on timeouts and stop.
 """
 
+import logging
 import queue
 import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from typing import TypeVar
 
 from services.worker.guardian_client import Guardian, Process
 from services.worker.outcome import Ended, StopKind
 
 __all__ = ["Stop", "Supervisor"]
 
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
 _AGAIN_S = 5.0
 _LOOK_S = 0.05
 _RANK = list(StopKind)
@@ -85,11 +90,75 @@ class Supervisor:
         self._began = time.monotonic()
 
     @property
+    def grace_s(self) -> float:
+        """Seconds between the signal and the kill; none for an attempt that is fenced."""
+        return 0 if self.stop.kind is StopKind.REVOKED else self._grace_s
+
+    @property
+    def stop_signal(self) -> str:
+        """Name of the signal that asks for the end, without SIG: the step's own for a stop."""
+        number = self._signal if self.interrupted is not None else signal.SIGTERM
+        return number.name.removeprefix("SIG")
+
+    @property
     def remaining_s(self) -> float | None:
         """Seconds until the timeout, ``None`` without one."""
         return self._began + self.timeout_s - time.monotonic() if self.timeout_s > 0 else None
 
-    def run(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: str, stdout: int, stderr: int) -> Ended | None:
+    def will(self, files: Sequence[str] = (), argv: Sequence[str] = ()) -> AbstractContextManager[None]:
+        """Say what to clean up should the worker die inside the block; see ``Guardian.will``."""
+        return self._guardian.will(files, argv)
+
+    def call(self, work: Callable[[], T], cut: Callable[[], None]) -> T | None:
+        """Do ``work`` in this process, on a thread of its own; ``None`` when a stop or the timeout ended it.
+
+        ``cut`` must make ``work`` return or raise soon. A ``work`` that does not within the grace is
+        left behind: it must not touch anything after ``cut``. What ``work`` raises is raised here.
+        """
+        if self._over():
+            return None
+        inbox: queue.SimpleQueue[Future[T] | None] = queue.SimpleQueue()
+        done: Future[T] = Future()
+
+        def asked() -> None:
+            inbox.put(None)
+
+        def body() -> None:
+            try:
+                done.set_result(work())
+            except BaseException as error:  # noqa: BLE001 - handed to the thread that waits for it
+                done.set_exception(error)
+
+        done.add_done_callback(inbox.put)
+        threading.Thread(target=body, name=f"attempt-{self._attempt}", daemon=True).start()
+        self.stop.listen(asked)
+        try:
+            try:
+                first = inbox.get(timeout=self.remaining_s and max(self.remaining_s, 0))
+            except queue.Empty:
+                first = None
+        finally:
+            self.stop.unlisten(asked)
+        if first is not None:
+            return done.result()
+        self._over()
+        cut()
+        try:
+            done.exception(self._grace_s)
+        except TimeoutError:
+            _log.warning("attempt.left_behind", extra={"attempt": self._attempt})
+        return None
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: str,
+        stdout: int,
+        stderr: int,
+        stdin: int | None = None,
+    ) -> Ended | None:
         """Run a process to its end; ``None`` when a stop or the timeout came before it began."""
         if self._over():
             return None
@@ -98,7 +167,9 @@ class Supervisor:
         def asked() -> None:
             inbox.put(None)
 
-        process = self._guardian.spawn(argv, env=env, cwd=cwd, stdout=stdout, stderr=stderr, attempt=self._attempt)
+        process = self._guardian.spawn(
+            argv, env=env, cwd=cwd, stdout=stdout, stderr=stderr, attempt=self._attempt, stdin=stdin
+        )
         process.ended.add_done_callback(inbox.put)
         self.stop.listen(asked)
         try:

@@ -1,11 +1,13 @@
 """What each executor type can do, and the check of a step against it."""
 
+from functools import cache
+from importlib.metadata import entry_points
 from typing import NamedTuple
 
 from shared.spec.fields import Fields
 from shared.spec.model import Step
 
-__all__ = ["COMMAND_TYPES", "SUB_DAG_TYPES", "check_capabilities", "known_types"]
+__all__ = ["COMMAND_TYPES", "PLUGINS", "SUB_DAG_TYPES", "check_capabilities", "known_types"]
 
 
 class Capabilities(NamedTuple):
@@ -22,9 +24,14 @@ class Capabilities(NamedTuple):
 
 
 COMMAND_TYPES = frozenset({"", "command", "shell"})
+PLUGINS = "dagway.executors"
+"""Entry point group of executors that other packages bring. Here only their names are looked at."""
+
 SUB_DAG_TYPES = frozenset({"dag", "subworkflow", "parallel"})
 
 _NOTHING = Capabilities()
+_PLUGIN = Capabilities(command=True, several=True, script=True, own_shell=True)
+"""A plugin judges its own step when it runs; but a container, a sub-DAG or a model is not its business."""
 _TABLE: dict[str, Capabilities] = {
     **dict.fromkeys(COMMAND_TYPES, Capabilities(command=True, several=True, script=True, own_shell=True)),
     **dict.fromkeys(("docker", "container"), Capabilities(command=True, several=True, container=True)),
@@ -39,12 +46,17 @@ _TABLE: dict[str, Capabilities] = {
 
 def known_types() -> tuple[str, ...]:
     """Return every executor type, aliases included."""
-    return tuple(name for name in _TABLE if name)
+    return (*(name for name in _TABLE if name), *sorted(_plugins()))
+
+
+@cache
+def _plugins() -> frozenset[str]:
+    return frozenset(entry.name for entry in entry_points(group=PLUGINS))
 
 
 def check_capabilities(fields: Fields, step: Step) -> None:
     """Note each field of ``step`` that its executor type cannot use."""
-    can = _TABLE.get(step.type, _NOTHING)
+    can = _TABLE.get(step.type) or (_PLUGIN if step.type in _plugins() else _NOTHING)
     head = f'executor type "{step.type or "command"}" does not support'
     if step.commands and not can.command:
         fields.error("command", f"{head} command field")

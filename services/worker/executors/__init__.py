@@ -1,15 +1,27 @@
 """Executors by step type. Others are found through the entry point group ``dagway.executors``."""
 
 from functools import cache
+from importlib import import_module
 from importlib.metadata import entry_points
 
 from services.worker.executors.base import Executor
 from services.worker.executors.command import CommandExecutor
 from shared.errors import InvalidInput
+from shared.spec.executors import PLUGINS
 
-__all__ = ["GROUP", "executor_for"]
+__all__ = ["executor_for"]
 
-GROUP = "dagway.executors"
+# By name, so that a worker that never sees such a step never loads what it needs.
+_BUILT_IN = {
+    "http": "http:HttpExecutor",
+    "jq": "jq:JqExecutor",
+    "archive": "archive:ArchiveExecutor",
+    "mail": "mail:MailExecutor",
+    "ssh": "ssh:SshExecutor",
+    **dict.fromkeys(("docker", "container"), "docker:DockerExecutor"),
+    "chat": "chat:ChatExecutor",
+    **dict.fromkeys(("gha", "github_action", "github-action"), "gha:GhaExecutor"),
+}
 
 
 @cache
@@ -17,11 +29,15 @@ def executor_for(step_type: str) -> Executor:
     """Return the executor of a step type; an entry point names a class or function that makes one.
 
     Raises:
-        InvalidInput: no executor has that name.
+        InvalidInput: no executor has that name, or a library it needs is not installed.
     """
     if step_type in ("", "command", "shell"):
         return CommandExecutor()
-    for entry in entry_points(group=GROUP, name=step_type):
+    if step_type in _BUILT_IN:
+        module, _, name = _BUILT_IN[step_type].partition(":")
+        built_in: Executor = getattr(import_module(f"{__name__}.{module}"), name)()
+        return built_in
+    for entry in entry_points(group=PLUGINS, name=step_type):
         made: Executor = entry.load()()
         return made
     raise InvalidInput(f'executor type "{step_type}" is not registered')

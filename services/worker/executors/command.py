@@ -121,6 +121,7 @@ def _script_file(job: Job) -> Iterator[str]:
         with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
             os.fchmod(file.fileno(), _SCRIPT_MODE)
             file.write(text)
-        yield path
+        with job.supervisor.will(files=[path]):
+            yield path
     finally:
         Path(path).unlink(missing_ok=True)

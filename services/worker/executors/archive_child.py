@@ -1,0 +1,390 @@
+"""The archive executor's child process; see ``archive``. Started as a script: it imports nothing of ours.
+
+Two families: containers (zip, and tar under any compression) and single compressed files. A member
+that would land outside the destination, by path or by link, is an error, not skipped.
+"""
+
+import bz2
+import errno
+import fnmatch
+import gzip
+import importlib
+import json
+import lzma
+import os
+import shutil
+import stat
+import sys
+import tarfile
+import time
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+__all__ = ["main"]
+
+CONFIG, SOURCE, DESTINATION, FORMAT, EXTRACT, CREATE = 2, 3, 4, 5, 6, 7
+DECOMPRESS, PERMISSION, DISK, CORRUPT, PASSWORD = 9, 10, 11, 12, 13
+_ENDINGS = (
+    (".tar.gz", "tar.gz"), (".tgz", "tar.gz"), (".tar.bz2", "tar.bz2"), (".tbz2", "tar.bz2"), (".tar.xz", "tar.xz"),
+    (".txz", "tar.xz"), (".tar.zst", "tar.zst"), (".tzst", "tar.zst"), (".tar", "tar"), (".zip", "zip"), (".gz", "gz"),
+    (".bz2", "bz2"), (".xz", "xz"), (".zst", "zst"), (".lz4", "lz4"), (".7z", "7z"), (".rar", "rar"),
+)  # fmt: skip
+_SINGLE = frozenset({"gz", "bz2", "xz", "zst"})
+_KNOWN = frozenset({"zip", "tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst"}) | _SINGLE
+_PIECE = 1 << 20
+_ENCRYPTED = 0x1
+
+
+class Fault(Exception):
+    """What is wrong, and the exit code that says so."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class Order:
+    """The step's config with the language's defaults."""
+
+    def __init__(self, raw: dict[str, Any]) -> None:
+        self.raw = raw
+        self.operation: str = raw["operation"]
+        self.source = Path(raw["source"])
+        self.destination = Path(raw["destination"]) if raw.get("destination") else None
+        self.level = int(raw.get("compressionLevel", -1))
+        self.password: str = str(raw.get("password") or "")
+        self.strip = int(raw.get("stripComponents", 0))
+        self.include: list[str] = list(raw.get("include") or [])
+        self.exclude: list[str] = list(raw.get("exclude") or [])
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        value = self.raw.get(name, default)
+        return value if isinstance(value, bool) else str(value).lower() == "true"
+
+    def format(self, path: Path) -> str:
+        """Return the format asked for, else the one the file's name says."""
+        found = str(self.raw.get("format") or "")
+        found = found or next((name for ending, name in _ENDINGS if path.name.lower().endswith(ending)), "")
+        if found not in _KNOWN:
+            raise Fault(FORMAT, f"unsupported archive format: {found or path.name}")
+        return found
+
+    def wanted(self, name: str) -> bool:
+        base = PurePosixPath(name).name
+
+        def hit(patterns: list[str]) -> bool:
+            return any(fnmatch.fnmatchcase(name, one) or fnmatch.fnmatchcase(base, one) for one in patterns)
+
+        return (not self.include or hit(self.include)) and not hit(self.exclude)
+
+    def placed(self, name: str) -> str:
+        """Return where a member goes, relative to the destination; empty: nowhere."""
+        parts = PurePosixPath(name).parts
+        if name.startswith(("/", "\\")) or ".." in parts or "\0" in name:
+            raise Fault(EXTRACT, f"refused: {name!r} would be extracted outside the destination")
+        parts = parts[self.strip :]
+        if parts and not self.flag("preservePaths", True):
+            parts = parts[-1:]
+        return "/".join(parts)
+
+
+@contextmanager
+def _packed(raw: IO[bytes], how: str, mode: str, level: int) -> Iterator[IO[bytes]]:
+    """Open a compressing or decompressing layer above a file."""
+    levels = {} if level < 0 else {"compresslevel": level}
+    writing = mode == "w"
+    opened: Any
+    if how == "gz":
+        opened = gzip.GzipFile(fileobj=raw, mode=mode, **levels)  # type: ignore[call-overload]
+    elif how == "bz2":
+        opened = bz2.BZ2File(raw, mode, **levels)  # type: ignore[call-overload]
+    elif how == "xz":
+        opened = lzma.LZMAFile(raw, mode, preset=None if level < 0 or not writing else level)  # noqa: SIM115 - closed below
+    elif how == "zst":
+        opened = _zstd().ZstdFile(raw, mode, level=None if level < 0 or not writing else level)
+    else:
+        yield raw
+        return
+    with opened:
+        yield opened
+
+
+def _zstd() -> Any:
+    for name in ("compression.zstd", "backports.zstd"):
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            continue
+    raise Fault(FORMAT, "zst needs Python 3.14 or the package backports.zstd on the worker: pip install 'dagway[zstd]'")
+
+
+def _members(order: Order) -> Iterator[tuple[Path, str]]:
+    """Yield what to add and under which name; a directory's contents come without its own name."""
+    source = order.source
+    if not source.is_dir():
+        if order.wanted(source.name):
+            yield source, source.name
+        return
+    for folder, names, files in os.walk(source, followlinks=order.flag("followSymlinks")):
+        names.sort()
+        for name in sorted([*names, *files]):
+            path = Path(folder, name)
+            relative = path.relative_to(source).as_posix()
+            if order.wanted(relative) and (path.is_dir() or path.is_file() or path.is_symlink()):
+                yield path, relative if order.flag("preservePaths", True) else name
+
+
+def _create(order: Order) -> dict[str, Any]:
+    if order.destination is None and not order.flag("dryRun"):
+        raise Fault(CONFIG, "destination is required")
+    kind = order.format(order.destination or order.source)
+    members = list(_members(order))
+    if order.destination is not None:
+        members = [(path, name) for path, name in members if path != order.destination]
+    files = [path for path, _ in members if path.is_file()]
+    result = {"filesAdded": len(files), "bytesArchived": sum(path.stat().st_size for path in files)}
+    if order.flag("dryRun") or order.destination is None:
+        return {**result, "verifyPerformed": False}
+    if order.destination.exists() and not order.flag("overwrite"):
+        raise Fault(DESTINATION, f"destination exists already: {order.destination}")
+    if kind in _SINGLE and len(files) != 1:
+        raise Fault(CREATE, f"{kind} holds one file, not {len(files)}")
+    part = Path(order.raw["part"])
+    part.parent.mkdir(parents=True, exist_ok=True)
+    with part.open("w+b") as raw:
+        if kind == "zip":
+            _write_zip(order, raw, members)
+        elif kind in _SINGLE:
+            with _packed(raw, kind, "w", order.level) as packed, files[0].open("rb") as file:
+                shutil.copyfileobj(file, packed, _PIECE)
+        else:
+            with (
+                _packed(raw, kind.removeprefix("tar").removeprefix("."), "w", order.level) as packed,
+                tarfile.open(fileobj=packed, mode="w|", dereference=order.flag("followSymlinks")) as tar,
+            ):
+                for path, name in members:
+                    tar.add(path, name, recursive=False)
+    if order.flag("verifyIntegrity"):
+        _verify(part, kind)
+    part.replace(order.destination)
+    return {**result, "verifyPerformed": order.flag("verifyIntegrity")}
+
+
+def _write_zip(order: Order, raw: IO[bytes], members: list[tuple[Path, str]]) -> None:
+    level = None if order.level < 0 else order.level
+    with zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED, compresslevel=level, strict_timestamps=False) as archive:
+        for path, name in members:
+            if path.is_symlink() and not order.flag("followSymlinks"):
+                info = zipfile.ZipInfo(name)
+                info.external_attr = (stat.S_IFLNK | 0o777) << 16
+                archive.writestr(info, str(path.readlink()))
+            else:
+                archive.write(path, name)
+
+
+def _verify(path: Path, kind: str) -> None:
+    """Read everything once; raises what a damaged archive raises."""
+    if kind == "zip":
+        with zipfile.ZipFile(path) as archive:
+            if (bad := archive.testzip()) is not None:
+                raise Fault(CORRUPT, f"corrupted archive: {bad}")
+    elif kind in _SINGLE:
+        with path.open("rb") as raw, _packed(raw, kind, "r", -1) as packed:
+            while packed.read(_PIECE):
+                pass
+    else:
+        with _open_tar(path, kind) as tar:
+            for _ in tar:
+                pass
+
+
+@contextmanager
+def _open_tar(path: Path, kind: str) -> Iterator[tarfile.TarFile]:
+    how = kind.removeprefix("tar").removeprefix(".")
+    with path.open("rb") as raw, _packed(raw, how, "r", -1) as packed, tarfile.open(fileobj=packed, mode="r|") as tar:
+        yield tar
+
+
+def _extract(order: Order) -> dict[str, Any]:
+    kind = order.format(order.source)
+    target = order.destination or order.source.parent
+    done = {"filesExtracted": 0, "bytesExtracted": 0, "filesSkipped": 0}
+    errors: list[str] = []
+    dry = order.flag("dryRun")
+    if not dry:
+        target.mkdir(parents=True, exist_ok=True)
+    root = target.resolve()
+
+    def take(name: str, size: int, put: Any) -> None:
+        """Extract one member unless it is not wanted, or is there already."""
+        place = order.placed(name)
+        if not place or not order.wanted(name):
+            done["filesSkipped"] += 1
+            return
+        path = root / place
+        if not path.parent.resolve().is_relative_to(root):
+            raise Fault(EXTRACT, f"refused: {name!r} would be extracted outside the destination")
+        if (path.is_symlink() or path.is_file()) and not order.flag("overwrite"):
+            done["filesSkipped"] += 1
+            return
+        try:
+            if not dry:
+                if path.is_symlink() or path.is_file():
+                    path.unlink()
+                put(path)
+        except OSError as error:
+            if not order.flag("continueOnError"):
+                raise
+            errors.append(f"{name}: {error}")
+            return
+        done["filesExtracted"] += 1
+        done["bytesExtracted"] += size
+
+    if kind in _SINGLE:
+        name = order.source.name.removesuffix(f".{kind}")
+        with order.source.open("rb") as raw, _packed(raw, kind, "r", -1) as packed:
+
+            def put_single(path: Path) -> None:
+                with path.open("wb") as file:
+                    shutil.copyfileobj(packed, file, _PIECE)
+                done["bytesExtracted"] += path.stat().st_size
+
+            take(name, 0, put_single)
+    elif kind == "zip":
+        _extract_zip(order, take, root)
+    else:
+        _extract_tar(order, kind, take, root)
+    return {**done, **({"errors": errors} if errors else {}), "verifyPerformed": False}
+
+
+def _extract_zip(order: Order, take: Any, root: Path) -> None:
+    with zipfile.ZipFile(order.source) as archive:
+        _check_password(order, archive)
+        if order.password:
+            archive.setpassword(order.password.encode())
+        for info in archive.infolist():
+            mode = info.external_attr >> 16
+            if info.is_dir():
+                continue
+
+            def put(path: Path, info: zipfile.ZipInfo = info, mode: int = mode) -> None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if stat.S_ISLNK(mode):
+                    link = archive.read(info).decode()
+                    if Path(link).is_absolute() or not (path.parent / link).resolve().is_relative_to(root):
+                        raise Fault(EXTRACT, f"refused: the link {info.filename!r} points outside the destination")
+                    path.symlink_to(link)
+                    return
+                with archive.open(info) as member, path.open("wb") as file:
+                    shutil.copyfileobj(member, file, _PIECE)
+                if mode & 0o777:
+                    path.chmod(mode & 0o777)
+
+            take(info.filename, info.file_size, put)
+
+
+def _check_password(order: Order, archive: zipfile.ZipFile) -> None:
+    locked = any(info.flag_bits & _ENCRYPTED for info in archive.infolist())
+    if locked and not order.password:
+        raise Fault(PASSWORD, "the archive is encrypted: password is required")
+
+
+def _extract_tar(order: Order, kind: str, take: Any, root: Path) -> None:
+    with _open_tar(order.source, kind) as tar:
+        for member in tar:
+            if member.isdir():
+                continue
+
+            def put(path: Path, member: tarfile.TarInfo = member) -> None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                # The filter refuses devices, absolute names and links out of the destination.
+                safe = tarfile.data_filter(member.replace(name=path.relative_to(root).as_posix()), str(root))
+                tar.extract(safe, root, filter="fully_trusted")
+
+            take(member.name, member.size, put)
+
+
+def _list(order: Order) -> dict[str, Any]:
+    kind = order.format(order.source)
+    files: list[dict[str, Any]] = []
+
+    def add(path: str, size: int, mode: int, at: datetime, is_dir: bool) -> None:
+        if order.wanted(path):
+            shown = {"path": path, "size": size, "mode": stat.filemode(mode), "modTime": f"{at:%Y-%m-%dT%H:%M:%SZ}"}
+            files.append({**shown, "isDir": is_dir})
+
+    if kind == "zip":
+        with zipfile.ZipFile(order.source) as archive:
+            for info in archive.infolist():
+                mode = info.external_attr >> 16
+                add(info.filename, info.file_size, mode, datetime(*info.date_time, tzinfo=UTC), info.is_dir())
+    elif kind in _SINGLE:
+        facts = order.source.stat()
+        with order.source.open("rb") as raw, _packed(raw, kind, "r", -1) as packed:
+            size = sum(map(len, iter(lambda: packed.read(_PIECE), b"")))
+        name = order.source.name.removesuffix(f".{kind}")
+        add(name, size, facts.st_mode, datetime.fromtimestamp(facts.st_mtime, UTC), False)
+    else:
+        with _open_tar(order.source, kind) as tar:
+            for member in tar:
+                at = datetime.fromtimestamp(member.mtime, UTC)
+                kind_bits = stat.S_IFDIR if member.isdir() else stat.S_IFLNK if member.issym() else stat.S_IFREG
+                add(member.name, member.size, member.mode | kind_bits, at, member.isdir())
+    if verified := order.flag("verifyIntegrity"):
+        _verify(order.source, kind)
+    counted = [one for one in files if not one["isDir"]]
+    total = {"totalFiles": len(counted), "totalSize": sum(one["size"] for one in counted)}
+    return {**total, "files": files, "verified": verified}
+
+
+def _do(order: Order) -> dict[str, Any]:
+    if not order.source.exists():
+        raise Fault(SOURCE, f"source not found: {order.source}")
+    return {"create": _create, "extract": _extract, "list": _list}[order.operation](order)
+
+
+def _code_of(error: Exception, operation: str) -> int:
+    if isinstance(error, Fault):
+        return error.code
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM):
+        return PERMISSION
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return DISK
+    if isinstance(error, RuntimeError) and "password" in str(error).lower():
+        return PASSWORD
+    if isinstance(error, tarfile.FilterError):
+        return EXTRACT
+    if isinstance(error, zipfile.BadZipFile | tarfile.TarError | lzma.LZMAError | EOFError | zlib.error):
+        return CORRUPT
+    if isinstance(error, gzip.BadGzipFile) or "zstd" in type(error).__name__.lower():
+        return CORRUPT
+    return {"create": CREATE, "extract": EXTRACT}.get(operation, DECOMPRESS)
+
+
+def main() -> int:
+    """Do the order on standard input, print one JSON result; return the exit code."""
+    raw = json.load(sys.stdin)
+    began = time.monotonic()
+    try:
+        order = Order(raw)
+        result = _do(order)
+    except (Exception, RecursionError) as error:  # noqa: BLE001 - each kind has its exit code
+        sys.stderr.write(f"{str(error) or type(error).__name__}\n")
+        return _code_of(error, raw["operation"])
+    places = {"operation": order.operation, "source": str(order.source)}
+    if order.operation != "list":
+        places["destination"] = str(order.destination or "")
+    took = f"{(time.monotonic() - began) * 1000:.3f}ms"
+    sys.stdout.write(json.dumps({**places, **result, "duration": took}) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.exit(main())

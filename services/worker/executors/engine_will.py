@@ -1,0 +1,77 @@
+"""Clean up at the container engine after a worker that died: standard library only, run by the guardian.
+
+``python -I -S engine_will.py '{"url": ..., "remove": NAME}'`` or ``{"container": NAME, "mark": MARK}``.
+Engines behind TLS are not reached: their containers carry labels by which people find them.
+"""
+
+import http.client
+import json
+import socket
+import sys
+import time
+from urllib.parse import quote, urlsplit
+
+__all__ = ["KILL", "main"]
+
+KILL = (
+    'n=1; for f in /proc/[0-9]*/environ; do if grep -qs "DAGWAY_EXEC=$1" "$f"; then '
+    'p=${f#/proc/}; kill -s "$2" "${p%/environ}" 2>/dev/null && n=0; fi; done; exit $n'
+)
+"""For ``sh``: signal every process with the mark; exit code 0 when there was one."""
+
+_TRIES_S = 4.0
+_PAUSE_S = 0.25
+_TIMEOUT_S = 10
+_NOT_FOUND = 404
+
+
+class _Engine(http.client.HTTPConnection):
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        super().__init__(parts.hostname or "localhost", parts.port, timeout=_TIMEOUT_S)
+        self._path = parts.path if parts.scheme == "unix" else ""
+
+    def connect(self) -> None:
+        if not self._path:
+            super().connect()
+            return
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(_TIMEOUT_S)
+        self.sock.connect(self._path)
+
+
+def _ask(url: str, method: str, path: str, body: object = None) -> tuple[int, bytes]:
+    engine = _Engine(url)
+    try:
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        engine.request(method, path, None if body is None else json.dumps(body), headers)
+        answer = engine.getresponse()
+        return answer.status, answer.read()
+    finally:
+        engine.close()
+
+
+def main(order: dict[str, str]) -> None:
+    """Do it, and look again for a while: what the worker asked for last may only just be coming to life."""
+    give_up = time.monotonic() + _TRIES_S
+    gone = 0
+    while time.monotonic() < give_up:
+        if "remove" in order:
+            status, _ = _ask(order["url"], "DELETE", f"/containers/{quote(order['remove'])}?force=1&v=1")
+            gone = gone + 1 if status == _NOT_FOUND else 0
+        else:
+            command = {"Cmd": ["sh", "-c", KILL, "dagway", order["mark"], "KILL"]}
+            status, made = _ask(order["url"], "POST", f"/containers/{quote(order['container'])}/exec", command)
+            if status == _NOT_FOUND:
+                return
+            path = f"/exec/{json.loads(made)['Id']}"
+            _ask(order["url"], "POST", f"{path}/start", {"Detach": False})
+            code = json.loads(_ask(order["url"], "GET", f"{path}/json")[1]).get("ExitCode")
+            gone = gone + 1 if code else 0
+        if gone * _PAUSE_S >= 1:
+            return
+        time.sleep(_PAUSE_S)
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -1,0 +1,236 @@
+"""HTTP requests: ``command: GET https://host/path``, options in ``config`` or, as JSON, in ``script``.
+
+``timeout`` bounds the whole exchange, body and retries included; no client library does that, so the
+connection is shut down from outside. Redirects are followed, without credentials to another host.
+Source: the workflow language reference, section on the http executor.
+"""
+
+import json
+import ssl
+import threading
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlencode
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError
+from urllib3.util import Retry
+
+from services.worker.executors.base import Job, StepIO
+from services.worker.executors.inline import CutOff, Line, conclude, evaluate, positive_seconds
+from services.worker.outcome import Result
+from shared.errors import InvalidInput
+
+__all__ = ["HttpExecutor", "open_pool"]
+
+_CONNECT_S = 30.0
+_PIECE = 65_536
+_MAX_JSON_BYTES = 64 * 1024 * 1024
+"""A body that must be held whole to be printed as JSON."""
+_RETRIED_STATUS = frozenset({429, 502, 503, 504})
+_MAX_REDIRECTS = 10
+_MAX_BACKOFF_S = 10
+_HIDDEN = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
+
+
+class HttpExecutor:
+    """Makes one request and prints its answer."""
+
+    def run(self, job: Job, io: StepIO) -> Result:
+        """Make the request; anything but a 2xx status fails with exit code 1."""
+        request = _Request.of(job)
+        line = Line()
+        timer = threading.Timer(request.timeout_s, line.expire) if request.timeout_s else None
+        if timer is not None:
+            timer.daemon = True
+            timer.start()
+        try:
+            error = job.supervisor.call(lambda: _exchange(request, line, io), line.cut)
+        except (HTTPError, CutOff, OSError, ValueError) as failure:
+            error = f"http request failed: {failure}"
+        finally:
+            if timer is not None:
+                timer.cancel()
+            line.cut()
+        if line.expired:
+            error = f"http request timed out after {request.timeout_s:g}s"
+        return conclude(job, error or "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: str
+    url: str
+    headers: dict[str, str]
+    query: dict[str, str]
+    body: bytes | None
+    timeout_s: float
+    retries: int
+    silent: bool
+    debug: bool
+    as_json: bool
+    tls: ssl.SSLContext | None
+
+    @classmethod
+    def of(cls, job: Job) -> "_Request":
+        words = job.step.commands[0].argv if job.step.commands else ()
+        if len(words) != 2:
+            raise InvalidInput('an http step needs command: "METHOD URL"')
+        config = _options(job)
+        url = str(evaluate(job, words[1]))
+        if not url.lower().startswith(("http://", "https://")):
+            raise InvalidInput(f"not an http URL: {url}")
+        headers = {str(name): str(value) for name, value in (config.get("headers") or {}).items()}
+        body = config.get("body")
+        if isinstance(body, dict | list):
+            body = json.dumps(body)
+            if "content-type" not in map(str.lower, headers):
+                headers["Content-Type"] = "application/json"
+        return cls(
+            method=words[0].upper(),
+            url=url,
+            headers=headers,
+            query={str(name): str(value) for name, value in (config.get("query") or {}).items()},
+            body=None if body in (None, "") else str(body).encode(),
+            timeout_s=positive_seconds(config, "timeout"),
+            retries=_count(config),
+            silent=_flag(config, "silent"),
+            debug=_flag(config, "debug"),
+            as_json=_flag(config, "json"),
+            tls=_tls(config) if url.lower().startswith("https:") else None,
+        )
+
+
+def _options(job: Job) -> dict[str, Any]:
+    if not job.step.script.strip():
+        return dict(evaluate(job, job.step.config))
+    try:
+        options = json.loads(evaluate(job, job.step.script))
+    except ValueError as error:
+        raise InvalidInput(f"the script of an http step must be JSON: {error}") from error
+    if not isinstance(options, dict):
+        raise InvalidInput("the script of an http step must be a JSON object")
+    return options
+
+
+def _flag(config: dict[str, Any], name: str) -> bool:
+    value = config.get(name, False)
+    return value if isinstance(value, bool) else str(value).lower() in {"true", "1", "yes"}
+
+
+def _count(config: dict[str, Any]) -> int:
+    value = config.get("retries", 0)
+    if not str(value).isdecimal():
+        raise InvalidInput(f"retries must be a whole number, not {value!r}")
+    return int(value)
+
+
+def _tls(config: dict[str, Any]) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=config.get("caFile") or None)
+    if config.get("clientCert"):
+        context.load_cert_chain(config["clientCert"], config.get("clientKey") or None)
+    if _flag(config, "skipTLSVerify"):
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def open_pool(line: Line, tls: ssl.SSLContext | None = None) -> urllib3.PoolManager:
+    """Return a client whose connections end with ``line``. It reads neither proxies nor ``~/.netrc``."""
+
+    class Plain(HTTPConnection):
+        def _new_conn(self) -> Any:
+            sock = super()._new_conn()
+            line.guard(sock)
+            return sock
+
+    class Secure(HTTPSConnection):
+        def _new_conn(self) -> Any:
+            sock = super()._new_conn()
+            line.guard(sock)
+            return sock
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    options: dict[str, Any] = {} if tls is None else {"ssl_context": tls}
+    pool = urllib3.PoolManager(1, timeout=urllib3.Timeout(connect=_CONNECT_S, read=None), **options)
+    pool.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+    return pool
+
+
+def _exchange(request: _Request, line: Line, io: StepIO) -> str:
+    """Make the request, print the answer and return what is wrong with it."""
+    retry = Retry(
+        total=request.retries + _MAX_REDIRECTS,
+        connect=request.retries,
+        read=request.retries,
+        status=request.retries,
+        other=request.retries,
+        redirect=_MAX_REDIRECTS,
+        status_forcelist=_RETRIED_STATUS if request.retries else (),
+        backoff_factor=0.2,
+        backoff_max=_MAX_BACKOFF_S,
+        raise_on_status=False,
+        respect_retry_after_header=False,
+    )
+    url = request.url
+    if request.query:
+        head, hash_mark, fragment = url.partition("#")
+        glue = "&" if "?" in head else "?"
+        url = f"{head}{glue}{urlencode(request.query)}{hash_mark}{fragment}"
+    if request.debug:
+        _explain(line, io, f"> {request.method} {url}", ">", request.headers.items())
+    with open_pool(line, request.tls) as pool:
+        answer = pool.request(
+            request.method, url, body=request.body, headers=request.headers, retries=retry, preload_content=False
+        )
+        try:
+            return _print(request, answer, line, io)
+        finally:
+            answer.close()
+
+
+def _explain(line: Line, io: StepIO, first: str, mark: str, headers: Any) -> None:
+    shown = [f"{mark} {name}: {'***' if name.lower() in _HIDDEN else value}" for name, value in headers]
+    line.write(io.stderr, "\n".join([first, *shown, ""]).encode(errors="replace"))
+
+
+def _print(request: _Request, answer: urllib3.BaseHTTPResponse, line: Line, io: StepIO) -> str:
+    good = HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES
+    if request.debug:
+        _explain(line, io, f"< {answer.status} {answer.reason}", "<", answer.headers.items())
+    error = "" if good else f"http status code not 2xx: {answer.status}"
+    if request.as_json:
+        return _print_json(answer, line, io) or error
+    if not (request.silent and good):
+        lines = [f"{answer.status} {answer.reason or ''}".rstrip()]
+        lines += [f"{name}: {value}" for name, value in answer.headers.items()]
+        line.write(io.stdout, ("\n".join(lines) + "\n").encode(errors="replace"))
+    while piece := answer.read1(_PIECE, decode_content=True):
+        line.write(io.stdout, piece)
+    return error
+
+
+def _print_json(answer: urllib3.BaseHTTPResponse, line: Line, io: StepIO) -> str:
+    parts: list[bytes] = []
+    size = 0
+    while piece := answer.read1(_PIECE, decode_content=True):
+        parts.append(piece)
+        size += len(piece)
+        if size > _MAX_JSON_BYTES:
+            return f"the body is larger than {_MAX_JSON_BYTES} bytes"
+    try:
+        body = json.loads(b"".join(parts))
+    except (ValueError, RecursionError) as error:
+        return f"the body is not JSON: {error}"
+    headers = {name: answer.headers.getlist(name) for name in answer.headers}
+    shown = {"status_code": answer.status, "headers": headers, "body": body}
+    line.write(io.stdout, (json.dumps(shown, indent=1, ensure_ascii=False) + "\n").encode(errors="surrogatepass"))
+    return ""

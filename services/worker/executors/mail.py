@@ -1,0 +1,143 @@
+"""Mails: the dag's ``smtp`` server, ``from``, ``to``, ``subject``, ``message``, ``attachments``.
+
+TLS is used whenever the server offers it (``starttls``), from the first byte on port 465 or with
+``tls: true``; a password is never sent in the clear.
+Source: the workflow language reference, sections on the mail executor and on mails.
+"""
+
+import mimetypes
+import smtplib
+import socket
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from email.errors import MessageError
+from email.message import EmailMessage
+from email.utils import formatdate, make_msgid
+from pathlib import Path
+from typing import Any
+
+from services.worker.executors.base import Job, StepIO
+from services.worker.executors.inline import CutOff, Line, conclude, evaluate
+from services.worker.outcome import Result
+from shared.errors import InvalidInput
+
+__all__ = ["MailExecutor", "MailServer", "send_mail"]
+
+_TIMEOUT_S = 30.0
+_SMTPS_PORT = 465
+_SMTP_PORT = 25
+_MAX_ATTACHED_BYTES = 25 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class MailServer:
+    """Where mails are handed in."""
+
+    host: str
+    port: int
+    username: str = ""
+    password: str = ""
+    tls: bool = False
+    """TLS from the first byte."""
+    ca_file: str = ""
+    skip_verify: bool = False
+
+    @classmethod
+    def of(cls, smtp: dict[str, Any] | None) -> "MailServer":
+        """Read an evaluated ``smtp`` block; raises ``InvalidInput``."""
+        if not smtp or not smtp.get("host"):
+            raise InvalidInput("no mail server: the dag needs smtp with a host")
+        port = str(smtp.get("port") or _SMTP_PORT)
+        if not port.isdecimal():
+            raise InvalidInput(f"smtp.port must be a number, not {port!r}")
+        return cls(
+            host=str(smtp["host"]),
+            port=int(port),
+            username=str(smtp.get("username") or ""),
+            password=str(smtp.get("password") or ""),
+            tls=int(port) == _SMTPS_PORT or str(smtp.get("tls", "")).lower() == "true",
+            ca_file=str(smtp.get("caFile") or ""),
+            skip_verify=str(smtp.get("skipTLSVerify", "")).lower() == "true",
+        )
+
+
+class MailExecutor:
+    """Sends one mail."""
+
+    def run(self, job: Job, io: StepIO) -> Result:
+        """Send it; the server's refusal is exit code 1. What it said goes to stderr."""
+        server = MailServer.of(evaluate(job, job.options.get("smtp")))
+        message = _message(job, evaluate(job, job.step.config))
+        line = Line()
+        try:
+            job.supervisor.call(lambda: send_mail(server, message, line), line.cut)
+        except (smtplib.SMTPException, OSError, CutOff, MessageError) as failure:
+            text = f"mail not sent: {failure}"
+            line.write(io.stderr, (text + "\n").encode(errors="replace"))
+            return conclude(job, text)
+        finally:
+            line.cut()
+        return conclude(job)
+
+
+def _message(job: Job, config: dict[str, Any]) -> EmailMessage:
+    to = config.get("to") or []
+    recipients = [part.strip() for one in ([to] if isinstance(to, str) else to) for part in str(one).split(",")]
+    recipients = [one for one in recipients if one]
+    sender = str(config.get("from") or "")
+    if not sender or not recipients:
+        raise InvalidInput("a mail step needs from and to")
+    attachments = config.get("attachments") or []
+    paths = [job.working_dir / str(one) for one in ([attachments] if isinstance(attachments, str) else attachments)]
+    text = str(config.get("message") or "").replace("\r\n", "\n").replace("\n", "<br />\n")
+    return build_message(sender, recipients, str(config.get("subject") or ""), text, paths)
+
+
+def build_message(sender: str, to: Sequence[str], subject: str, html: str, files: Sequence[Path] = ()) -> EmailMessage:
+    """Return a mail in HTML; raises ``InvalidInput`` for a header with a line break and an unreadable file."""
+    message = EmailMessage()
+    for name, value in (("From", sender), ("To", ", ".join(to)), ("Subject", subject)):
+        if "\n" in value or "\r" in value:
+            raise InvalidInput(f"{name} of a mail must be one line")
+        message[name] = value
+    message["Date"] = formatdate(localtime=False)
+    message["Message-ID"] = make_msgid(domain="dagway.invalid")
+    message.set_content(html, subtype="html")
+    left = _MAX_ATTACHED_BYTES
+    for path in files:
+        try:
+            left -= path.stat().st_size
+            if left < 0:
+                raise InvalidInput(f"attachments are larger than {_MAX_ATTACHED_BYTES} bytes together")
+            data = path.read_bytes()
+        except OSError as error:
+            raise InvalidInput(f"attachment {path}: {error.strerror}") from error
+        kind, _, subkind = (mimetypes.guess_type(path.name)[0] or "application/octet-stream").partition("/")
+        message.add_attachment(data, maintype=kind, subtype=subkind, filename=path.name)
+    return message
+
+
+def send_mail(server: MailServer, message: EmailMessage, line: Line) -> None:
+    """Hand a mail in; raises ``smtplib.SMTPException`` and ``OSError``. Ends when ``line`` is cut."""
+    context = ssl.create_default_context(cafile=server.ca_file or None)
+    if server.skip_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+
+    class Client(smtplib.SMTP):
+        def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+            sock = socket.create_connection((host, port), timeout)
+            line.guard(sock)
+            return context.wrap_socket(sock, server_hostname=host) if server.tls else sock
+
+    with Client(server.host, server.port, timeout=_TIMEOUT_S) as client:
+        client.ehlo()
+        if not server.tls and client.has_extn("starttls"):
+            client.starttls(context=context)
+            client.ehlo()
+        if server.username:
+            if not isinstance(client.sock, ssl.SSLSocket):
+                raise smtplib.SMTPNotSupportedError("the server offers no TLS: the password would travel in the clear")
+            client.login(server.username, server.password)
+        client.send_message(message)

@@ -1,0 +1,181 @@
+"""Commands on another host, through the OpenSSH client.
+
+Host keys are checked unless that is turned off; the user's own client configuration is not read, so
+a step means the same on every worker. Killing a client leaves the remote command running, so each
+command runs beside a watcher there that ends its whole session once the connection is gone.
+Source: the workflow language reference, section on the ssh executor.
+"""
+
+import os
+import shlex
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from services.worker.executors.base import Job, StepIO
+from services.worker.executors.inline import evaluate
+from services.worker.outcome import Ended, Result, classify
+from services.worker.shells import is_posix
+from shared.errors import InvalidInput
+from shared.spec.expand import expand, expand_text
+from shared.spec.model import Command
+
+__all__ = ["SshExecutor"]
+
+_CONNECT_S = 15
+_ALIVE_S = 15
+_PASSWORD = "DAGWAY_SSH_PASSWORD"
+_ASKPASS = f"#!/bin/sh\nprintf '%s\\n' \"${_PASSWORD}\"\n"
+
+_WATCHED = """exec 3<&0 </dev/null
+if command -v setsid >/dev/null 2>&1; then setsid "$@" 3<&- & p=$!; g=-$p; else "$@" 3<&- & p=$!; g=$p; fi
+( exec >/dev/null 2>&1; cat <&3; kill -TERM "$g"; i=0
+  while [ $i -lt 50 ] && kill -0 "$g"; do sleep 0.1; i=$((i+1)); done; kill -KILL "$g" ) &
+w=$!
+exec 3<&-
+wait $p; c=$?
+kill $w 2>/dev/null
+exit $c
+"""
+"""The remote side, for ``sh``: standard input ends when the connection does."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    host: str
+    user: str
+    port: str
+    key: str
+    password: str
+    strict: bool
+    known_hosts: str
+    shell: tuple[str, ...]
+
+    @classmethod
+    def of(cls, job: Job) -> "_Target":
+        """Read the step's config, else the dag's ``ssh``; raises ``InvalidInput``."""
+        given: dict[str, Any] = evaluate(job, job.step.config or job.options.get("ssh") or {})
+        host = str(given.get("host") or given.get("ip") or "")
+        user = str(given.get("user") or "")
+        port = str(given.get("port") or "22")
+        if not host or host.startswith("-") or user.startswith("-") or not port.isdecimal():
+            raise InvalidInput(f"not an ssh target: user {user!r}, host {host!r}, port {port!r}")
+        home = Path(job.environment.process.get("HOME", "~"))
+        hosts = str(given.get("knownHostFile") or "~/.ssh/known_hosts")
+        return cls(
+            host=host,
+            user=user,
+            port=port,
+            key=_at_home(str(given.get("key") or ""), home),
+            password=str(given.get("password") or ""),
+            strict=str(given.get("strictHostKey", True)).lower() != "false",
+            known_hosts=_at_home(hosts, home),
+            shell=_shell(job, given),
+        )
+
+    def argv(self) -> list[str]:
+        options = {
+            "BatchMode": "no" if self.password else "yes",
+            "ConnectTimeout": str(_CONNECT_S),
+            "ServerAliveInterval": str(_ALIVE_S),
+            "ServerAliveCountMax": "3",
+            "StrictHostKeyChecking": "yes" if self.strict else "no",
+            "UserKnownHostsFile": f'"{self.known_hosts}"' if self.strict else os.devnull,
+            "GlobalKnownHostsFile": os.devnull,
+            "NumberOfPasswordPrompts": "1",
+            "LogLevel": "ERROR",
+            "ForwardAgent": "no",
+            "ForwardX11": "no",
+            "EscapeChar": "none",
+        }
+        if self.key:
+            options["IdentitiesOnly"] = "yes"
+        words = ["ssh", "-F", "none", "-T", "-p", self.port]
+        for name, value in options.items():
+            words += ["-o", f"{name}={value}"]
+        if self.key:
+            words += ["-i", self.key]
+        if self.user:
+            words += ["-l", self.user]
+        return [*words, "--", self.host]
+
+
+def _at_home(text: str, home: Path) -> str:
+    return str(home / text[2:]) if text.startswith("~/") else text
+
+
+def _shell(job: Job, given: dict[str, Any]) -> tuple[str, ...]:
+    own = job.step.shell or given.get("shell") or ()
+    words = shlex.split(own) if isinstance(own, str) else [str(word) for word in own]
+    args = given.get("shellArgs") or ()
+    return (*words, *(shlex.split(args) if isinstance(args, str) else [str(word) for word in args]))
+
+
+class SshExecutor:
+    """Runs each command in a session of its own, until one fails."""
+
+    def run(self, job: Job, io: StepIO) -> Result:
+        """Run them; the exit code is the remote command's, 255 when ssh itself failed."""
+        target = _Target.of(job)
+        if not job.step.commands:
+            raise InvalidInput("an ssh step needs a command")
+        number = 0
+        ended: Ended | None = None
+        with _askpass(job, target) as env:
+            for command in job.step.commands:
+                number += 1
+                ended = _start(job, io, target, command, env)
+                if ended is None or ended.code != 0:
+                    break
+        supervisor = job.supervisor
+        return classify(
+            ended,
+            name=job.step.name,
+            command=number if len(job.step.commands) > 1 else 0,
+            interrupted=supervisor.interrupted,
+            timed_out_after_s=supervisor.timed_out_after_s,
+            timeout_s=supervisor.timeout_s,
+            stderr_tail=io.stderr_tail() if ended is not None and ended.code != 0 else "",
+        )
+
+
+def _start(job: Job, io: StepIO, target: _Target, command: Command, env: dict[str, str]) -> Ended | None:
+    scope = job.environment.full
+    if target.shell:
+        # What is not known here is left to the shell there: its own loop variables, for instance.
+        words = [*target.shell, "-c", expand_text(command.text, replace(scope, shell_safe=is_posix(target.shell)))]
+    else:
+        first, *rest = command.argv or (command.text,)
+        words = [first, *(expand(word, scope) for word in rest)]
+    remote = shlex.join(["sh", "-c", _WATCHED, "dagway", *words])
+    # Held open as long as the client lives: its end is what the watcher waits for.
+    reader, writer = os.pipe()
+    try:
+        return job.supervisor.run(
+            [*target.argv(), remote], env=env, cwd=os.sep, stdout=io.stdout, stderr=io.stderr, stdin=reader
+        )
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+@contextmanager
+def _askpass(job: Job, target: _Target) -> Iterator[dict[str, str]]:
+    """Yield the client's environment; a password is handed over by a program that only prints a variable."""
+    process = job.environment.process
+    env: dict[str, str] = {name: process[name] for name in ("PATH", "HOME", "LANG") if name in process}
+    if not target.password:
+        yield env
+        return
+    handle, path = tempfile.mkstemp(prefix="dagway-askpass-")
+    try:
+        with job.supervisor.will(files=[path]):
+            with os.fdopen(handle, "w") as file:
+                os.fchmod(file.fileno(), 0o700)
+                file.write(_ASKPASS)
+            yield {**env, "SSH_ASKPASS": path, "SSH_ASKPASS_REQUIRE": "force", _PASSWORD: target.password}
+    finally:
+        Path(path).unlink(missing_ok=True)
