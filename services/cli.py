@@ -21,6 +21,26 @@ _log = logging.getLogger(__name__)
 _COMMON = ("data_dir", "log_level", "log_format", "metrics_port", "faults")
 _UP = ("host", "port", "dags_dir", "database_url", "amqp_url", "worker_slots", "worker_labels", "worker_id", "lease_s")
 
+_API = (
+    "base_path",
+    "ui_dir",
+    "auth_mode",
+    "auth_basic_username",
+    "auth_basic_password",
+    "auth_token",
+    "auth_token_secret",
+    "auth_token_ttl_s",
+    "auth_admin_username",
+    "auth_admin_password",
+    "write_dags",
+    "run_dags",
+    "metrics",
+    "require_if_match",
+    "remote_nodes",
+    "navbar_title",
+    "navbar_color",
+)
+
 
 def _options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the options with these field names, all optional; see ``shared.config``."""
@@ -73,7 +93,7 @@ def cli() -> None:
 
 
 @cli.command()
-@_options(*_COMMON, *_UP, "api_threads")
+@_options(*_COMMON, *_UP, *_API, "api_threads")
 def up(**given: Any) -> None:
     """Run everything in this one process, on SQLite unless told otherwise."""
     from services.up import run_up  # noqa: PLC0415
@@ -85,7 +105,7 @@ def up(**given: Any) -> None:
 
 
 @cli.command()
-@_options(*_COMMON, "host", "port", "database_url", "amqp_url", "api_threads")
+@_options(*_COMMON, *_API, "host", "port", "database_url", "amqp_url", "api_threads")
 def api(**given: Any) -> None:
     """Run an API gateway."""
     from services.compose import run_api_process  # noqa: PLC0415

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from services.api.main import run_api
+from services.api.settings import settings_from
 from services.scheduler.main import Scheduler
 from services.worker.main import Worker
-from shared.clock import utc_now
+from shared.clock import local_zone, utc_now
 from shared.config import Config
 from shared.errors import ConfigInvalid, Unavailable
 from shared.observe import SideDoor
@@ -51,6 +52,8 @@ def run_api_process(config: Config, version: str) -> None:
         open_transport=open_broker,
         open_reads=open_reads,
         version=version,
+        settings=settings_from(config),
+        base_path=config.base_path,
         threads=config.api_threads,
     )
 
@@ -66,9 +69,7 @@ def _pings(reads: Reads) -> Callable[[], bool]:
     return ready
 
 
-def run_scheduler_process(
-    config: Config, version: str, stop: threading.Event, on_death: Callable[[], None]
-) -> None:
+def run_scheduler_process(config: Config, version: str, stop: threading.Event, on_death: Callable[[], None]) -> None:
     """Run a scheduler until ``stop``; wait for the database, its schema and the broker to be there."""
     engine = open_engine(
         config.need("database_url"), pool_size=_SCHEDULER_CONNECTIONS, application_name="dagway-scheduler"
@@ -88,6 +89,8 @@ def run_scheduler_process(
                 lease_s=config.lease_s,
                 version=version,
                 dags_dir=config.dags_dir,
+            tz=local_zone(config.tz),
+            queues=dict(config.queues),
                 on_death=on_death,
             ),
             stop,

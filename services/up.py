@@ -10,9 +10,10 @@ from collections.abc import Callable
 from services.api.app import create_app
 from services.api.main import build_deps
 from services.api.server import EmbeddedServer
+from services.api.settings import settings_from
 from services.compose import make_worker
 from services.scheduler.main import Scheduler
-from shared.clock import utc_now
+from shared.clock import local_zone, utc_now
 from shared.config import Config
 from shared.observe import SideDoor
 from shared.store.engine import open_engine
@@ -46,10 +47,19 @@ def run_up(
         lease_s=config.lease_s,
         version=version,
         dags_dir=config.dags_dir,
+        tz=local_zone(config.tz),
+        queues=dict(config.queues),
         on_death=on_death,
     )
     worker = make_worker(config, transport, version, on_death)
-    app = create_app(build_deps(transport=transport, reads=reads, version=version))
+    deps = build_deps(
+        transport=transport,
+        reads=reads,
+        version=version,
+        settings=settings_from(config),
+        base_path=config.base_path,
+    )
+    app = create_app(deps)
     server = EmbeddedServer(app, config.host, config.port, threads=config.api_threads)
     if scheduler.folder is not None:
         scheduler.folder.look()
@@ -64,6 +74,7 @@ def run_up(
         pass
     if door is not None:
         door.stop()
+    deps.closing.set()
     server.stop()
     worker.stop(drain_s=_DRAIN_S)
     scheduler.stop()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 from shared.errors import ConfigInvalid
 
@@ -45,6 +46,8 @@ OPTIONS = (
     Option("worker_slots", "DAGWAY_WORKER_SLOTS", "--slots", "attempts a worker runs at once (100)"),
     Option("worker_labels", "DAGWAY_WORKER_LABELS", "--labels", "what this worker offers: gpu=true,region=eu"),
     Option("worker_id", "DAGWAY_WORKER_ID", "--worker-id", "name of this worker, stable over restarts (host name)"),
+    Option("queues", "DAGWAY_QUEUES", "--queues", "global queues and their limits: heavy=2,light=10 (none)"),
+    Option("tz", "DAGWAY_TZ", "--tz", "time zone of schedules that name none (the host's)", "DAGU_TZ"),
     Option("lease_s", "DAGWAY_LEASE_S", "--lease", "seconds a silent worker is believed to be alive (10)"),
     Option("metrics_port", "DAGWAY_METRICS_PORT", "--metrics-port", "port for /metrics, /healthz, /readyz (0: none)"),
     Option("log_level", "DAGWAY_LOG_LEVEL", "--log-level", "debug, info, warning or error (info)"),
@@ -112,7 +115,9 @@ OPTIONS = (
     ),
     Option("metrics", "DAGWAY_METRICS", "--metrics", "private or public: /metrics without auth (private)"),
     Option("require_if_match", "DAGWAY_REQUIRE_IF_MATCH", "--require-if-match", "428 for a spec put blindly (false)"),
-    Option("remote_nodes", "DAGWAY_REMOTE_NODES", "--remote-nodes", "JSON list of other servers: name, apiBaseURL, ..."),
+    Option(
+        "remote_nodes", "DAGWAY_REMOTE_NODES", "--remote-nodes", "JSON list of other servers: name, apiBaseURL, ..."
+    ),
     Option("navbar_title", "DAGWAY_NAVBAR_TITLE", "--navbar-title", "the front end's title (Dagu)"),
     Option("navbar_color", "DAGWAY_NAVBAR_COLOR", "--navbar-color", "the front end's colour"),
     Option("faults", "DAGWAY_FAULTS", "--faults", "for tests: where the process shall kill itself (nowhere)"),
@@ -140,6 +145,8 @@ class Config:
     amqp_url: str = ""
     worker_slots: int = 100
     worker_labels: tuple[tuple[str, str], ...] = ()
+    queues: tuple[tuple[str, int], ...] = ()
+    tz: str = ""
     lease_s: float = 10
     metrics_port: int = 0
     log_level: str = "info"
@@ -252,6 +259,23 @@ def _labels(text: str) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(labels.items()))
 
 
+def _queues(text: str) -> tuple[tuple[str, int], ...]:
+    queues: dict[str, int] = {}
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        name, _, limit = item.rpartition("=")
+        if not _LABEL.fullmatch(name.strip()) or not re.fullmatch(r"\s*[1-9]\d{0,5}\s*", limit):
+            raise ValueError(f"{item!r} is not name=limit with a limit of 1 or more")
+        queues[name.strip()] = int(limit)
+    return tuple(sorted(queues.items()))
+
+
+def _zone(text: str) -> str:
+    try:
+        return ZoneInfo(text).key
+    except (ValueError, KeyError, OSError) as error:
+        raise ValueError(f"{text!r} is not a time zone") from error
+
+
 def _one_of(*allowed: str) -> Any:
     def read(text: str) -> str:
         if text.lower() not in allowed:
@@ -327,6 +351,8 @@ _READ: dict[str, Any] = {
     "worker_slots": _integer(1, 10_000),
     "worker_labels": _labels,
     "worker_id": _worker_id,
+    "queues": _queues,
+    "tz": _zone,
     "lease_s": _seconds,
     "metrics_port": _integer(0, 65535),
     "log_level": _one_of(*_LEVELS),

@@ -9,6 +9,7 @@
 A caller waits at most ``accept_timeout_s + reply_timeout_s``.
 """
 
+import contextlib
 import re
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
@@ -18,7 +19,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
-from services.api.problems import bad_request, from_refusal
+from services.api.problems import Problem, bad_request, from_refusal
 from shared.contracts.codec import decode_as, encode
 from shared.contracts.commands import Command, CommandReply
 from shared.errors import BrokerUnavailable, DagwayError, PublishUnconfirmed
@@ -121,6 +122,11 @@ class Commands:
     def wait(self, sent: Sent) -> Recorded | Accepted:
         """Wait for the outcome of ``sent``."""
         return sent.outcome(accept_timeout_s=self._accept_timeout_s, reply_timeout_s=self._reply_timeout_s)
+
+    def wait_quietly(self, sent: Sent) -> None:
+        """Wait for the outcome of what nobody depends on."""
+        with contextlib.suppress(DagwayError, Problem):
+            self.wait(sent)
 
     def ask(self, command: Command, *, key: str | None = None) -> Recorded | Accepted:
         """Publish and wait for the outcome."""

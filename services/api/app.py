@@ -8,8 +8,9 @@ import json
 import logging
 import re
 import secrets
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+from urllib.parse import quote, unquote
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
@@ -20,8 +21,11 @@ from services.api.deps import Deps
 from services.api.operations import Answer, Call, Operation, parse_body, parse_query
 from services.api.problems import Problem
 from services.api.rawpath import RawPath, SegmentConverter
+from services.api.remote import chosen_node, forward
 from services.api.routes import OPERATIONS
 from services.api.routes.probes import PROBES
+from services.api.settings import RemoteNode
+from services.api.ui import serve_ui
 from shared.errors import DagwayError
 
 __all__ = ["API", "create_app"]
@@ -31,7 +35,9 @@ _log = logging.getLogger(__name__)
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _WORD = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _METHODS = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
-_REQUEST_HEADERS = "Content-Type, Authorization, Content-Encoding, Accept, Idempotency-Key"
+_REQUEST_HEADERS = "Content-Type, Authorization, Content-Encoding, Accept, Idempotency-Key, If-Match, Last-Event-ID"
+_LOCAL = frozenset({"/auth/login", "/auth/me", "/openapi.json", "/docs"})
+"""Never handed on to another node: they are about this server itself."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
@@ -45,7 +51,10 @@ def create_app(deps: Deps) -> Flask:
     for operation in OPERATIONS:
         _register(app, deps, operation, API)
     for operation in PROBES:
-        _register(app, deps, operation, "")
+        if operation.path != "/" or deps.settings.ui_dir is None:
+            _register(app, deps, operation, "")
+    if deps.settings.ui_dir is not None:
+        serve_ui(app, deps, deps.settings.ui_dir)
     app.register_error_handler(Problem, _problem)
     app.register_error_handler(DagwayError, _dagway_error)
     app.register_error_handler(HTTPException, _http_error)
@@ -71,7 +80,10 @@ def _view(deps: Deps, operation: Operation) -> Callable[..., Response]:
         if request.method == "HEAD" and operation.permission is not None:
             # A GET that changes something is bad enough; a HEAD must not.
             raise MethodNotAllowed([operation.method])
-        _check_remote_node()
+        principal = deps.auth.admit(operation, _headers())
+        node = chosen_node(deps.settings, request.args.getlist("remoteNode"))
+        if node is not None and operation.path not in _LOCAL:
+            return _response(_forward(node))
         arguments: dict[str, Any] = {_snake(name): value for name, value in path.items()}
         if operation.query is not None:
             arguments["query"] = parse_query(operation.query, request.args.to_dict(flat=False))
@@ -81,17 +93,26 @@ def _view(deps: Deps, operation: Operation) -> Callable[..., Response]:
             deps=deps,
             now=deps.clock(),
             key=command_key(request.headers.get("Idempotency-Key")),
-            browser=request.headers.get("Sec-Fetch-Site") == "same-origin",
+            principal=principal,
+            headers=_headers(),
+            address=request.remote_addr or "",
+            arguments=frozenset(request.args),
         )
         return _response(operation.handler(call, **arguments))
 
     return view
 
 
-def _check_remote_node() -> None:
-    for node in request.args.getlist("remoteNode"):
-        if node not in {"", "local"}:
-            raise problems.bad_request(f"remoteNode: {node!r} is not a configured node", field="remoteNode")
+def _forward(node: RemoteNode) -> Answer:
+    path = str(request.environ["PATH_INFO"]).encode("latin-1").decode("utf-8", "replace")
+    segments = [quote(unquote(segment), safe="") for segment in path.removeprefix(API).split("/")]
+    query = [(name, value) for name, values in request.args.lists() for value in values]
+    return forward(node, request.method, "/".join(segments), query=query, headers=_headers(), body=request.get_data())
+
+
+def _headers() -> Mapping[str, str]:
+    """Return the request's headers, which are found in any case."""
+    return cast("Mapping[str, str]", request.headers)
 
 
 def _snake(name: str) -> str:
@@ -161,19 +182,22 @@ def _preflight() -> Response | None:
 def _finish(response: Response) -> Response:
     """Add what every answer carries: no caching, CORS for any origin, the request's id."""
     headers = response.headers
-    headers["Cache-Control"] = "no-store"
+    headers.setdefault("Cache-Control", "no-store")
     headers["X-Content-Type-Options"] = "nosniff"
     headers["X-Request-Id"] = _request_id()
     origin = request.headers.get("Origin")
     if origin:
         headers["Access-Control-Allow-Origin"] = origin
         headers["Access-Control-Allow-Credentials"] = "true"
+        headers["Access-Control-Expose-Headers"] = "ETag, Retry-After, X-Request-Id"
         headers.add("Vary", "Origin")
     if request.method == "OPTIONS":
         headers["Allow"] = _METHODS
         headers["Access-Control-Allow-Methods"] = _METHODS
         headers["Access-Control-Allow-Headers"] = _REQUEST_HEADERS
         headers["Access-Control-Max-Age"] = "300"
-    if response.status_code != 204 and not response.is_streamed:
+    if response.status_code == 204:
+        headers.pop("Content-Type", None)
+    elif not response.is_streamed and not response.direct_passthrough:
         headers["Content-Length"] = str(len(response.get_data()))
     return response

@@ -3,9 +3,15 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
+from threading import Event
 
 from services.api.accept import Commands
+from services.api.admin import FirstUser
+from services.api.auth import Auth
+from services.api.follow import Follower
 from services.api.metrics import RunTotals
+from services.api.resources import Resources
+from services.api.settings import Settings
 from services.api.specs import SpecCache
 from shared.spec.model import Dag
 from shared.store.reads import Reads, Run
@@ -34,6 +40,19 @@ class Deps:
     """How long a service counts as there after its last sign of life (REST contract section 5.11)."""
     specs: SpecCache = field(default_factory=SpecCache)
     totals: RunTotals = field(default_factory=RunTotals)
+    settings: Settings = field(default_factory=Settings)
+    auth: Auth = field(init=False)
+    first_user: FirstUser = field(default_factory=FirstUser)
+    resources: Resources = field(default_factory=Resources)
+    follower: Follower = field(init=False)
+    closing: Event = field(default_factory=Event)
+    """Set when the server ends: streams end with it."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "auth", Auth(self.settings, self.reads, self.commands, self.clock))
+        object.__setattr__(
+            self, "follower", Follower(self.reads, self.transport, self.settings.max_streams, self.closing)
+        )
 
     def run_models(self, runs: Iterable[Run]) -> dict[str, Dag | None]:
         """Return, by run key, what each run's own spec means: the text it was created from, not today's."""

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from services.api.accept import Commands
 from services.api.app import create_app
 from services.api.deps import Deps
+from services.api.resources import Resources
 from services.api.server import run_gunicorn
+from services.api.settings import Settings
 from shared.clock import utc_now
 from shared.store.reads import Reads
 from shared.transport.base import COMMANDS, Transport
@@ -20,9 +22,9 @@ __all__ = ["build_deps", "run_api"]
 _log = logging.getLogger(__name__)
 
 
-def build_deps(*, transport: Transport, reads: Reads, version: str, base_path: str = "") -> Deps:
-    """Return what the application needs, on connections that are open already."""
-    return Deps(
+def build_deps(*, transport: Transport, reads: Reads, version: str, settings: Settings, base_path: str = "") -> Deps:
+    """Return what the application needs, on connections that are open already; it begins its own background work."""
+    deps = Deps(
         transport=transport,
         commands=Commands(transport, utc_now),
         reads=reads,
@@ -30,7 +32,13 @@ def build_deps(*, transport: Transport, reads: Reads, version: str, base_path: s
         started_at=utc_now(),
         version=version,
         base_path=base_path,
+        settings=settings,
+        resources=Resources(settings.data_dir),
     )
+    deps.resources.begin(deps.closing)
+    if settings.builtin:
+        deps.first_user.begin(deps)
+    return deps
 
 
 def run_api(
@@ -40,6 +48,7 @@ def run_api(
     open_transport: Callable[[], Transport],
     open_reads: Callable[[], Reads],
     version: str,
+    settings: Settings,
     base_path: str = "",
     workers: int = 1,
     threads: int = 40,
@@ -51,7 +60,9 @@ def run_api(
     """
 
     def make() -> "WSGIApplication":
-        deps = build_deps(transport=open_transport(), reads=open_reads(), version=version, base_path=base_path)
+        deps = build_deps(
+            transport=open_transport(), reads=open_reads(), version=version, settings=settings, base_path=base_path
+        )
         _log.info("api.started", extra={"host": host, "port": port, "route": COMMANDS.name})
         return create_app(deps)
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from shared.status import RunStatus
 
@@ -25,6 +25,10 @@ __all__ = ["MEDIA_TYPE", "RunTotals", "render"]
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _ALIASES: Mapping[str, RunStatus] = {"success": RunStatus.SUCCEEDED, "error": RunStatus.FAILED}
 _TOTALS_KEPT_S = 5.0
+_HISTOGRAMS_KEPT_S = 60.0
+_DURATION_BOUNDS = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
+_WAIT_BOUNDS = (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+Histogram = Mapping[str, tuple[tuple[int, ...], float]]
 
 _process = CollectorRegistry()
 ProcessCollector(registry=_process)
@@ -40,6 +44,17 @@ class RunTotals:
         self._lock = threading.Lock()
         self._until = 0.0
         self._totals: Mapping[tuple[str, RunStatus], int] = {}
+        self._histograms_until = 0.0
+        self._histograms: tuple[Histogram, Histogram] = ({}, {})
+
+    def histograms(self, deps: "Deps") -> tuple[Histogram, Histogram]:
+        """Return durations and queue waits by dag, a minute old at most."""
+        with self._lock:
+            if time.monotonic() >= self._histograms_until:
+                reads = deps.reads
+                self._histograms = (reads.run_durations(_DURATION_BOUNDS), reads.queue_waits(_WAIT_BOUNDS))
+                self._histograms_until = time.monotonic() + _HISTOGRAMS_KEPT_S
+            return self._histograms
 
     def get(self, deps: "Deps") -> Mapping[tuple[str, RunStatus], int]:
         """Return the counts, a few seconds old at most; one caller asks, the others wait for it."""
@@ -102,6 +117,10 @@ def _runs(deps: "Deps") -> Iterable[Metric]:
         per_dag.add_sample("dagu_dag_runs_total_by_dag", {"dag": name, "status": status.value}, runs)
     yield per_dag
 
+    durations, waits = deps.totals.histograms(deps)
+    yield _histogram("dagu_dag_run_duration_seconds", "How long ended DAG-runs took", durations, _DURATION_BOUNDS)
+    yield _histogram("dagu_queue_wait_seconds", "How long DAG-runs were queued", waits, _WAIT_BOUNDS)
+
 
 def _system(deps: "Deps", now: datetime) -> Iterable[Metric]:
     info = GaugeMetricFamily(
@@ -115,6 +134,14 @@ def _system(deps: "Deps", now: datetime) -> Iterable[Metric]:
     cache = GaugeMetricFamily("dagu_cache_entries_total", "Entries in the gateway's caches", labels=["cache"])
     cache.add_metric(["dag_definition"], len(deps.specs))
     yield cache
+
+
+def _histogram(name: str, help_text: str, by_dag: Histogram, bounds: tuple[float, ...]) -> HistogramMetricFamily:
+    family = HistogramMetricFamily(name, help_text, labels=["dag"])
+    names = [*(f"{bound:g}" for bound in bounds), "+Inf"]
+    for dag, (counts, total) in sorted(by_dag.items()):
+        family.add_metric([dag], list(zip(names, counts, strict=True)), total)
+    return family
 
 
 def _gauge(name: str, help_text: str, value: float) -> GaugeMetricFamily:

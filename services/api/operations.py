@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import from_json
 
+from services.api.auth import NOBODY, Principal
 from services.api.problems import Problem, bad_request
 
 if TYPE_CHECKING:
@@ -56,7 +57,10 @@ class Query(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes out. ``content`` is JSON unless ``media_type`` says otherwise; ``None``: no body."""
+    """What goes out. ``content`` is JSON unless ``media_type`` says otherwise; ``None``: no body.
+
+    Bytes, or an iterator of them, go out as they are.
+    """
 
     status: int
     content: Any = None
@@ -102,9 +106,17 @@ class Call:
     now: datetime
     key: str | None
     """The Idempotency-Key, if any."""
-    browser: bool
-    """Whether the request is the browser UI's own."""
-    user: str = "anonymous"
+    principal: Principal = NOBODY
+    headers: Mapping[str, str] = field(default_factory=dict)
+    address: str = ""
+    """Where the request came from, as far as the server knows."""
+    arguments: frozenset[str] = frozenset()
+    """The names of the query parameters that were given, even if empty."""
+
+    @property
+    def user(self) -> str:
+        """Who asks, for the transition log."""
+        return self.principal.by
 
 
 Handler = TypeVar("Handler", bound=Callable[..., Answer])

@@ -38,6 +38,7 @@ _STATUS: dict[str, int] = {
     "already_running": 409,
     "max_run_reached": 409,
     "not_running": BAD_REQUEST,
+    "precondition_failed": 412,
     "internal_error": INTERNAL,
     "bad_gateway": 502,
     "service_unavailable": UNAVAILABLE,

@@ -16,8 +16,10 @@ __all__ = [
     "LATEST",
     "MAX_PER_PAGE",
     "dag_name",
+    "etags",
     "file_name",
     "file_stem",
+    "known_run_id",
     "node_status",
     "node_token",
     "pagination",
@@ -26,7 +28,9 @@ __all__ = [
     "run_id",
     "run_status",
     "run_token",
+    "seconds",
     "timestamp",
+    "zulu",
 ]
 
 LATEST = "latest"
@@ -56,6 +60,8 @@ _NODE: dict[str, int] = {
 _RUN_TOKEN = {number: RunStatus(token) for token, number in _RUN.items()}
 _NODE_TOKEN = {number: NodeStatus(token) for token, number in _NODE.items()}
 _EXTENSION = re.compile(r"\.ya?ml$")
+_ETAG = re.compile(r'"[\x21\x23-\x7e]{1,200}"')
+_DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9}(?:\.\d{1,9})?)s)?(?:(\d{1,9})ms)?", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -125,6 +131,37 @@ def run_id(text: str, field: str = "dagRunId") -> str:
         rule = "1 to 64 letters, digits, '_', '.' and '-', and not 'latest'"
         raise bad_request(f"{field}: {_shown(text)} is not a DAG-run id ({rule})", field=field)
     return text
+
+
+def known_run_id(text: str, field: str = "dagRunId") -> str:
+    """Return a run id that is looked for, or ``latest``; raises a 400 for what no run can be called."""
+    return text if text == LATEST else run_id(text, field)
+
+
+def zulu(text: str) -> str:
+    """Return a time that came as text in the form of ``precise``."""
+    return precise(datetime.fromisoformat(text))
+
+
+def etags(header: str) -> tuple[str, ...]:
+    """Return the tags of an ``If-Match`` header without quotes; raises a 400 for what is none."""
+    tags = tuple(filter(None, (part.strip() for part in header.split(","))))
+    for tag in tags:
+        if tag != "*" and not _ETAG.fullmatch(tag):
+            raise bad_request("If-Match: must be a tag as an ETag header gave it, or *")
+    return tuple(tag.strip('"') for tag in tags)
+
+
+def seconds(text: str, field: str, *, most: float) -> float:
+    """Return a duration such as ``30s``, ``1m30s`` or ``500ms``; raises a 400 for anything else, or for too long."""
+    found = _DURATION.fullmatch(text)
+    if found is None or not text:
+        raise bad_request(f"{field}: {_shown(text)} is not a duration such as 30s or 1m", field=field)
+    hours, minutes, whole, millis = (float(part or 0) for part in found.groups())
+    total = hours * 3600 + minutes * 60 + whole + millis / 1000
+    if total > most:
+        raise bad_request(f"{field}: {most:g} s at most", field=field)
+    return total
 
 
 def pagination(*, total: int, page: int, per_page: int) -> dict[str, Any]:

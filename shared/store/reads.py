@@ -1,5 +1,6 @@
 """Everything the gateway reads: a few indexed queries a question, typed rows, no API shapes."""
 
+from shared.store.reads_accounts import AccountReads, ApiKey, User, Webhook
 from shared.store.reads_dags import DagReads
 from shared.store.reads_logs import LogReads
 from shared.store.reads_ops import OpsReads
@@ -19,15 +20,20 @@ from shared.store.reads_rows import (
     Worker,
 )
 from shared.store.reads_runs import LATEST, RunReads
+from shared.store.reads_stream import Change, DagVersion, Place, StreamReads
 
 __all__ = [
     "LATEST",
     "ActiveCounts",
+    "ApiKey",
+    "Change",
     "Command",
     "Dag",
     "DagPage",
+    "DagVersion",
     "LogWindow",
     "Node",
+    "Place",
     "Queue",
     "Reads",
     "Run",
@@ -35,9 +41,11 @@ __all__ = [
     "Service",
     "Task",
     "Transition",
+    "User",
+    "Webhook",
     "Worker",
 ]
 
 
-class Reads(DagReads, RunReads, LogReads, OpsReads):
+class Reads(DagReads, RunReads, LogReads, OpsReads, AccountReads, StreamReads):
     """All questions in one place; give it a read-only engine. Safe to use from many threads."""

@@ -1,6 +1,7 @@
 """The form of every answer: envelopes, empty bodies, headers, odd paths. REST contract sections 1 to 3."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -119,12 +120,13 @@ def test_a_trailing_slash_changes_nothing(stack: Stack, path: str) -> None:
 @pytest.mark.parametrize("operation", [each for each in OPERATIONS if each.method == "GET"], ids=lambda each: each.id)
 def test_no_get_on_nothing_is_a_500(stack: Stack, operation: Any) -> None:
     path = operation.path
-    for name in ("fileName", "name", "dagRunId", "stepName"):
-        path = path.replace(f"{{{name}}}", "none")
+    for name in re.findall(r"\{(\w+)\}", path):
+        path = path.replace(f"{{{name}}}", "1" if name == "version" else "none")
 
-    response = stack.api("GET", path)
+    response = stack.api("GET", path, query_string={"q": "x"}, buffered=False)
 
-    assert response.status_code in {200, 404}
+    assert response.status_code in ({401, 403} if operation.role == "admin" or "/auth/" in path else {200, 404})
+    response.close()
     assert response.headers["Cache-Control"] == "no-store"
 
 

@@ -80,6 +80,7 @@ GUNICORN = """
     import sys
     from pathlib import Path
     from services.api.main import run_api
+    from services.api.settings import Settings
     from shared.store.engine import open_engine
     from shared.store.reads import Reads
     from shared.transport.embedded import EmbeddedTransport
@@ -90,6 +91,7 @@ GUNICORN = """
         open_transport=lambda: EmbeddedTransport(None),
         open_reads=lambda: Reads(open_engine(sys.argv[2], read_only=True)),
         version="1",
+        settings=Settings(),
         threads=4,
     )
 """

@@ -1,12 +1,36 @@
 """The operations of the API, by what they are about. ``OPERATIONS`` is the table of them all."""
 
 from services.api.operations import Operation
+from services.api.routes.accounts import ACCOUNTS
 from services.api.routes.control import CONTROL
 from services.api.routes.dags import DAGS
+from services.api.routes.docs import DOCS
+from services.api.routes.events import EVENTS
+from services.api.routes.inline import INLINE
+from services.api.routes.keys import KEYS
 from services.api.routes.logs import LOGS
 from services.api.routes.runs import RUNS
+from services.api.routes.search import SEARCH
+from services.api.routes.sub_runs import SUB_RUNS
 from services.api.routes.system import SYSTEM
+from services.api.routes.versions import VERSIONS
+from services.api.routes.webhooks import WEBHOOKS
 
 __all__ = ["OPERATIONS"]
 
-OPERATIONS: tuple[Operation, ...] = (*DAGS.all, *CONTROL.all, *RUNS.all, *LOGS.all, *SYSTEM.all)
+OPERATIONS: tuple[Operation, ...] = (
+    *DAGS.all,
+    *SEARCH.all,
+    *VERSIONS.all,
+    *CONTROL.all,
+    *INLINE.all,
+    *RUNS.all,
+    *SUB_RUNS.all,
+    *LOGS.all,
+    *EVENTS.all,
+    *SYSTEM.all,
+    *ACCOUNTS.all,
+    *KEYS.all,
+    *WEBHOOKS.all,
+    *DOCS.all,
+)

@@ -10,15 +10,26 @@ from pydantic import Field, field_validator
 
 from services.api import wire
 from services.api.accept import Accepted, Recorded, run_id_for
-from services.api.operations import Answer, Body, Call, Operations, accepted, empty, ok
+from services.api.operations import Answer, Body, Call, Operations, Query, accepted, empty, ok
 from services.api.problems import Problem, bad_request, not_found
+from services.api.waiting import finished_run
 from shared.contracts.commands import Command, DequeueRun, EnqueueRun, PatchStep, RetryRun, StartRun, StopRun
 
-__all__ = ["CONTROL"]
+__all__ = [
+    "CONTROL",
+    "StartBody",
+    "StatusBody",
+    "empty_answer",
+    "node_token",
+    "run_answer",
+    "set_dag_name",
+    "set_run_id",
+]
 
 CONTROL = Operations()
 _MAX_PARAMS_CHARS = 262_144
 _MAX_QUEUE_CHARS = 200
+_MAX_WAIT_S = 60.0
 _DAGS = "/dags/{fileName}"
 _RUN = "/dag-runs/{name}/{dagRunId}"
 
@@ -48,12 +59,20 @@ class EnqueueBody(StartBody):
     queue: str = Field(default="", max_length=_MAX_QUEUE_CHARS)
 
 
+class StartQuery(Query):
+    wait: str = Field(
+        default="", max_length=20, description="how long to wait for the run's end: 30s, 1m (at most 60s)"
+    )
+
+
 class RetryBody(Body):
     dag_run_id: str = Field(default="", alias="dagRunId")
     step_name: str = Field(default="", alias="stepName")
 
 
 class StatusBody(Body):
+    """A step status by its number."""
+
     status: int
 
 
@@ -64,19 +83,24 @@ class StatusBody(Body):
     permission="run_dags",
     body=StartBody,
     body_required=False,
+    query=StartQuery,
 )
-def start(call: Call, body: StartBody, file_name: str) -> Answer:
-    """Start a stored dag now, whatever its queue holds."""
-    run_id = _new_run_id(call, body.dag_run_id)
+def start(call: Call, body: StartBody, query: StartQuery, file_name: str) -> Answer:
+    """Start a stored dag now, whatever its queue holds; ``wait`` asks for the finished run."""
+    wait_s = wire.seconds(query.wait, "wait", most=_MAX_WAIT_S) if query.wait else 0.0
+    run_id = set_run_id(call, body.dag_run_id)
     command = StartRun(
         by=call.user,
         file_name=wire.file_name(file_name),
         dag_run_id=run_id,
-        dag_name=_dag_name(body.dag_name),
+        dag_name=set_dag_name(body.dag_name),
         params=body.params,
         singleton=body.singleton,
     )
-    return _run_answer(call, command, run_id)
+    answer = run_answer(call, command, run_id)
+    if wait_s and answer.status == 200:
+        return finished_run(call, answer, command, wait_s)
+    return answer
 
 
 @CONTROL.post(
@@ -89,17 +113,17 @@ def start(call: Call, body: StartBody, file_name: str) -> Answer:
 )
 def enqueue(call: Call, body: EnqueueBody, file_name: str) -> Answer:
     """Queue a run of a stored dag."""
-    run_id = _new_run_id(call, body.dag_run_id)
+    run_id = set_run_id(call, body.dag_run_id)
     command = EnqueueRun(
         by=call.user,
         file_name=wire.file_name(file_name),
         dag_run_id=run_id,
-        dag_name=_dag_name(body.dag_name),
+        dag_name=set_dag_name(body.dag_name),
         params=body.params,
         singleton=body.singleton,
         queue=wire.plain_name(body.queue, "queue") if body.queue else None,
     )
-    return _run_answer(call, command, run_id)
+    return run_answer(call, command, run_id)
 
 
 @CONTROL.post(f"{_DAGS}/stop-all", id="stopAllDAGRuns", role="operator", permission="run_dags")
@@ -111,7 +135,13 @@ def stop_all(call: Call, file_name: str) -> Answer:
         raise not_found(f"There is no DAG {stem!r}")
     running = call.deps.reads.running_run_ids(found.dag_name)
     commands = call.deps.commands
-    sent = [commands.send(StopRun(by=call.user, dag_name=found.dag_name, dag_run_id=each)) for each in running]
+    sent = [
+        commands.send(
+            StopRun(by=call.user, dag_name=found.dag_name, dag_run_id=each),
+            key=f"{call.key[:130]}:{each}" if call.key else None,
+        )
+        for each in running
+    ]
     errors = []
     for run_id, each in zip(running, sent, strict=True):
         try:
@@ -125,7 +155,7 @@ def stop_all(call: Call, file_name: str) -> Answer:
 @CONTROL.post(f"{_RUN}/stop", id="terminateDAGRun", role="operator", permission="run_dags")
 def stop(call: Call, name: str, dag_run_id: str) -> Answer:
     """Ask a running run to abort; it does so later."""
-    return _empty_answer(call, StopRun(by=call.user, dag_name=_run_name(name), dag_run_id=_known_id(dag_run_id)))
+    return empty_answer(call, StopRun(by=call.user, dag_name=_run_name(name), dag_run_id=wire.known_run_id(dag_run_id)))
 
 
 @CONTROL.post(
@@ -141,18 +171,20 @@ def retry(call: Call, body: RetryBody, name: str, dag_run_id: str) -> Answer:
     command = RetryRun(
         by=call.user,
         dag_name=_run_name(name),
-        dag_run_id=_known_id(dag_run_id),
+        dag_run_id=wire.known_run_id(dag_run_id),
         new_run_id=wire.run_id(body.dag_run_id) if body.dag_run_id else "",
         step_name=body.step_name or None,
     )
-    return _empty_answer(call, command)
+    return empty_answer(call, command)
 
 
 @CONTROL.get(f"{_RUN}/dequeue", id="dequeueDAGRun", role="operator", permission="run_dags")
 @CONTROL.post(f"{_RUN}/dequeue", id="dequeueDAGRunByPost", role="operator", permission="run_dags")
 def dequeue(call: Call, name: str, dag_run_id: str) -> Answer:
     """Withdraw a queued run. The contract makes this a GET; a POST does the same."""
-    return _empty_answer(call, DequeueRun(by=call.user, dag_name=_run_name(name), dag_run_id=_known_id(dag_run_id)))
+    return empty_answer(
+        call, DequeueRun(by=call.user, dag_name=_run_name(name), dag_run_id=wire.known_run_id(dag_run_id))
+    )
 
 
 @CONTROL.patch(
@@ -164,43 +196,48 @@ def dequeue(call: Call, name: str, dag_run_id: str) -> Answer:
 )
 def patch_step(call: Call, body: StatusBody, name: str, dag_run_id: str, step_name: str) -> Answer:
     """Set one step's status by hand; nothing else changes."""
-    status = wire.node_token(body.status)
-    if status is None:
-        raise bad_request(f"status: {body.status} is not a step status (0 to 8)", field="status")
     command = PatchStep(
         by=call.user,
         dag_name=_run_name(name),
-        dag_run_id=_known_id(dag_run_id),
+        dag_run_id=wire.known_run_id(dag_run_id),
         step_name=step_name,
-        status=status.value,
+        status=node_token(body.status),
     )
-    return _empty_answer(call, command)
+    return empty_answer(call, command)
 
 
-def _run_answer(call: Call, command: Command, run_id: str) -> Answer:
+def run_answer(call: Call, command: Command, run_id: str) -> Answer:
+    """Carry out a command that makes a run; the answer names the run."""
     outcome = call.deps.commands.ask(command, key=call.key)
     if isinstance(outcome, Accepted):
         return accepted({"commandId": outcome.command_id, "dagRunId": run_id})
     return ok({"dagRunId": outcome.result.get("dagRunId", run_id)})
 
 
-def _empty_answer(call: Call, command: Command) -> Answer:
+def empty_answer(call: Call, command: Command) -> Answer:
+    """Carry out a command whose success says nothing more."""
     outcome = call.deps.commands.ask(command, key=call.key)
     return empty() if isinstance(outcome, Recorded) else accepted({"commandId": outcome.command_id})
 
 
-def _new_run_id(call: Call, given: str) -> str:
+def set_run_id(call: Call, given: str) -> str:
+    """Return the id a new run shall have: the caller's, or a new one."""
     return wire.run_id(given) if given else run_id_for(call.key)
 
 
-def _dag_name(given: str) -> str | None:
+def set_dag_name(given: str, field: str = "dagName") -> str | None:
+    """Return the dag name a caller chose, if they did."""
     trimmed = given.strip()
-    return wire.dag_name(trimmed, "dagName") if trimmed else None
+    return wire.dag_name(trimmed, field) if trimmed else None
+
+
+def node_token(number: int) -> str:
+    """Return the token of a node status; raises a 400 for a number that is none."""
+    status = wire.node_token(number)
+    if status is None:
+        raise bad_request(f"status: {number} is not a step status (0 to 8)", field="status")
+    return status.value
 
 
 def _run_name(name: str) -> str:
     return wire.plain_name(name, "name")
-
-
-def _known_id(run_id: str) -> str:
-    return wire.run_id(run_id)

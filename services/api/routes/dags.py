@@ -9,8 +9,9 @@ from pydantic import Field
 from services.api import next_runs, shapes_dags, shapes_runs, wire
 from services.api.accept import Accepted
 from services.api.operations import Answer, Body, Call, Operations, Query, accepted, created, empty, ok, removed
-from services.api.problems import bad_request, not_found
+from services.api.problems import Problem, bad_request, not_found
 from shared.contracts.commands import Command, CreateDag, DeleteDag, PutSpec, RenameDag, SuspendDag
+from shared.contracts.commands_dags import ReplaceSpec
 from shared.spec.load import Loaded
 from shared.spec.model import Dag as Model
 from shared.store.reads import Dag, Run
@@ -155,22 +156,29 @@ def get_spec(call: Call, file_name: str) -> Answer:
     dag = _dag(call, file_name)
     loaded = _load(call, [dag])[dag.file_name]
     issues = [str(issue) for issue in (*loaded.errors, *loaded.warnings)]
-    return ok({"dag": shapes_dags.dag_details(_model(dag, loaded)), "spec": dag.spec or "", "errors": issues})
+    shown = {"dag": shapes_dags.dag_details(_model(dag, loaded)), "spec": dag.spec or "", "errors": issues}
+    return Answer(200, shown, headers={"ETag": f'"{dag.spec_hash}"'})
 
 
 @DAGS.put(f"{_DAG}/spec", id="updateDAGSpec", role="manager", permission="write_dags", body=SpecBody)
 def put_spec(call: Call, body: SpecBody, file_name: str) -> Answer:
     """Replace a dag's text; an invalid one changes nothing and is answered 200 with its errors.
 
-    The browser UI takes any ``errors`` list for a failure, so it gets an empty body when there are
-    none (REST contract section 5.4).
+    With ``If-Match`` it is replaced only if nobody else did meanwhile: 412 otherwise.
     """
-    command = PutSpec(by=call.user, file_name=wire.file_name(file_name), spec=body.spec)
+    stem = wire.file_name(file_name)
+    expected = wire.etags(call.headers.get("If-Match", ""))
+    if not expected and call.deps.settings.require_if_match:
+        raise Problem(428, "precondition_required", "If-Match: the ETag that GET answered with is needed here")
+    command: Command = PutSpec(by=call.user, file_name=stem, spec=body.spec)
+    if expected:
+        command = ReplaceSpec(by=call.user, file_name=stem, spec=body.spec, expected=expected)
     outcome = call.deps.commands.ask(command, key=call.key)
     if isinstance(outcome, Accepted):
         return accepted({"commandId": outcome.command_id})
     errors = list(outcome.result.get("errors", []))
-    return empty() if call.browser and not errors else ok({"errors": errors})
+    tag = {} if errors else {"ETag": f'"{hashlib.sha256(body.spec.encode()).hexdigest()}"'}
+    return Answer(200, {"errors": errors}, headers=tag)
 
 
 @DAGS.post(f"{_DAG}/rename", id="renameDAG", role="manager", permission="write_dags", body=RenameBody)

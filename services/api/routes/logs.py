@@ -9,9 +9,9 @@ from services.api import wire
 from services.api.operations import Answer, Call, Operations, Query, ok
 from services.api.problems import not_found
 from services.api.routes.runs import find_run
-from shared.store.reads import LogWindow, Transition
+from shared.store.reads import LogWindow, Run, Transition
 
-__all__ = ["LOGS"]
+__all__ = ["LOGS", "LogQuery", "StepLogQuery", "log_of_run", "log_of_step"]
 
 LOGS = Operations()
 _RUN = "/dag-runs/{name}/{dagRunId}"
@@ -44,22 +44,32 @@ class LogQuery(Query):
 
 
 class StepLogQuery(LogQuery):
+    """A step has two streams."""
+
     stream: Literal["stdout", "stderr"] = "stdout"
 
 
 @LOGS.get(f"{_RUN}/log", id="getDAGRunLog", query=LogQuery)
 def run_log(call: Call, query: LogQuery, name: str, dag_run_id: str) -> Answer:
     """Return what happened to a run, a line for each change."""
-    run = find_run(call, name, dag_run_id)
-    every = [_line(call, change).encode() for change in call.deps.reads.transitions(run.run_key)]
-    first = max(len(every) - query.lines, 0) if query.tail else query.first
-    return ok(_log(LogWindow(tuple(every[first : first + query.lines]), first, len(every)), query))
+    return log_of_run(call, query, find_run(call, name, dag_run_id))
 
 
 @LOGS.get(f"{_RUN}/steps/{{stepName}}/log", id="getDAGRunStepLog", query=StepLogQuery)
 def step_log(call: Call, query: StepLogQuery, name: str, dag_run_id: str, step_name: str) -> Answer:
     """Return what a step, or a handler by its name, wrote; a step that never ran has an empty log."""
-    run = find_run(call, name, dag_run_id)
+    return log_of_step(call, query, find_run(call, name, dag_run_id), step_name)
+
+
+def log_of_run(call: Call, query: LogQuery, run: Run) -> Answer:
+    """Answer with the run's own log."""
+    every = [_line(call, change).encode() for change in call.deps.reads.transitions(run.run_key)]
+    first = max(len(every) - query.lines, 0) if query.tail else query.first
+    return ok(_log(LogWindow(tuple(every[first : first + query.lines]), first, len(every)), query))
+
+
+def log_of_step(call: Call, query: StepLogQuery, run: Run, step_name: str) -> Answer:
+    """Answer with one stream of one step's, or handler's, log."""
     # Steps come before handlers, so a step that is called like one is the step.
     node = next((each for each in run.nodes or () if each.name == step_name and each.kind != "prepare"), None)
     if node is None:

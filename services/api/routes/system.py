@@ -3,9 +3,11 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+from pydantic import Field
+
 from services.api import metrics, shapes_runs, wire
-from services.api.operations import Answer, Call, Operations, ok, text
-from services.api.problems import UNAVAILABLE
+from services.api.operations import Answer, Call, Operations, Query, ok, text
+from services.api.problems import UNAVAILABLE, Problem
 from services.api.routes.probes import trouble
 from shared.status import AttemptState
 from shared.store.reads import Queue, Service, Task, Worker
@@ -17,6 +19,11 @@ _HEALTHY_S, _WARNING_S = 5, 15
 _FORGOTTEN = timedelta(hours=1)
 """A worker that ended or was lost is still shown for so long."""
 _GLOBAL = "global"
+_HOUR_S, _DAY_S = 3600.0, 86_400.0
+
+
+class HistoryQuery(Query):
+    duration: str = Field(default="1h", max_length=40)
 
 
 @SYSTEM.get("/health", id="getHealthStatus", role="public")
@@ -56,6 +63,16 @@ def schedulers(call: Call) -> Answer:
 def coordinators(_call: Call) -> Answer:
     """List coordinators: there are none, the broker stands in their place."""
     return ok({"coordinators": []})
+
+
+@SYSTEM.get("/services/resources/history", id="getResourceHistory", query=HistoryQuery)
+def resource_history(call: Call, query: HistoryQuery) -> Answer:
+    """Return how loaded the gateway's machine was; what is no duration means an hour."""
+    try:
+        span_s = wire.seconds(query.duration or "1h", "duration", most=_DAY_S)
+    except Problem:
+        span_s = _DAY_S if query.duration.endswith("h") and query.duration[:-1].isdigit() else _HOUR_S
+    return ok(call.deps.resources.since(int(call.now.timestamp() - span_s)))
 
 
 @SYSTEM.get("/queues", id="listQueues")

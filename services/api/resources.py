@@ -1,0 +1,93 @@
+"""How loaded this machine is, sampled every few seconds and kept for a day (REST contract section 5.11).
+
+Read from ``/proc``; where there is none, nothing is sampled. CPU, memory and disk are percentages.
+"""
+
+import os
+import shutil
+import threading
+import time
+from collections import deque
+from pathlib import Path
+
+__all__ = ["Resources"]
+
+_EVERY_S = 5
+_KEPT_S = 24 * 3600
+_PROC = Path("/proc")
+
+Point = tuple[int, float]
+
+
+class Resources:
+    """A thread that samples, and the last day's samples."""
+
+    def __init__(self, disk: Path = Path(), *, every_s: float = _EVERY_S) -> None:
+        self._disk = disk
+        self._every_s = every_s
+        kept = int(_KEPT_S / every_s)
+        self._series: dict[str, deque[Point]] = {name: deque(maxlen=kept) for name in ("cpu", "memory", "disk", "load")}
+        self._lock = threading.Lock()
+        self._busy: tuple[float, float] | None = None
+
+    def begin(self, stop: threading.Event) -> None:
+        """Sample until ``stop``, beginning now."""
+        threading.Thread(target=self._run, args=(stop,), name="api-resources", daemon=True).start()
+
+    def since(self, unix_s: int) -> dict[str, list[dict[str, float]]]:
+        """Return the samples from that moment on, the oldest first."""
+        with self._lock:
+            return {
+                name: [{"timestamp": at, "value": value} for at, value in points if at >= unix_s]
+                for name, points in self._series.items()
+            }
+
+    def sample(self) -> None:
+        """Take one sample of everything that can be read."""
+        at = int(time.time())
+        values = {"cpu": self._cpu(), "memory": _memory(), "disk": _disk(self._disk), "load": _load()}
+        with self._lock:
+            for name, value in values.items():
+                if value is not None:
+                    self._series[name].append((at, round(value, 2)))
+
+    def _run(self, stop: threading.Event) -> None:
+        while True:
+            self.sample()
+            if stop.wait(self._every_s):
+                return
+
+    def _cpu(self) -> float | None:
+        """Return the share of busy time since the last sample (at first: since the machine started)."""
+        try:
+            fields = [float(field) for field in (_PROC / "stat").read_text().split("\n", 1)[0].split()[1:9]]
+        except (OSError, ValueError):
+            return None
+        total, idle = sum(fields), fields[3] + fields[4]
+        before, self._busy = self._busy or (0.0, 0.0), (total, idle)
+        passed = total - before[0]
+        return 100 * (1 - (idle - before[1]) / passed) if passed > 0 else 0.0
+
+
+def _memory() -> float | None:
+    try:
+        lines = (_PROC / "meminfo").read_text().splitlines()
+        sizes = {name: float(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
+        return 100 * (1 - sizes["MemAvailable"] / sizes["MemTotal"])
+    except (OSError, ValueError, KeyError, IndexError):
+        return None
+
+
+def _disk(path: Path) -> float | None:
+    try:
+        usage = shutil.disk_usage(path if path.exists() else Path())
+    except OSError:
+        return None
+    return 100 * usage.used / usage.total if usage.total else None
+
+
+def _load() -> float | None:
+    try:
+        return os.getloadavg()[0]
+    except OSError:
+        return None

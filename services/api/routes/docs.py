@@ -1,0 +1,92 @@
+"""The API's own description: the document for programs, and a page for people that needs nothing from elsewhere."""
+
+import html
+import json
+from typing import Any
+
+from services.api.openapi import document
+from services.api.operations import Answer, Call, Operations, text
+
+__all__ = ["DOCS"]
+
+DOCS = Operations()
+_STYLE = """
+body{font:15px/1.45 system-ui,sans-serif;margin:0 auto;max-width:60rem;padding:1rem;color:#222;background:#fff}
+summary{cursor:pointer;padding:.35rem .5rem;border-radius:.3rem}summary:hover{background:#f2f4f7}
+details details{margin-left:1rem}code,pre{font:13px ui-monospace,monospace}
+pre{background:#f6f8fa;padding:.6rem;overflow:auto;border-radius:.3rem}
+b.m{display:inline-block;width:4.5rem}.GET{color:#0a6}.POST{color:#06c}.PUT,.PATCH{color:#a60}.DELETE{color:#c22}
+small{color:#667}table{border-collapse:collapse;margin:.4rem 0 .8rem 1rem}td{padding:.1rem .8rem .1rem 0}
+@media(prefers-color-scheme:dark){body{background:#15181c;color:#dde}summary:hover,pre{background:#22272e}}
+"""
+
+
+@DOCS.get("/openapi.json", id="getOpenAPI", role="public")
+def openapi(call: Call) -> Answer:
+    """Return this API as an OpenAPI 3.1 document."""
+    return Answer(200, _document(call))
+
+
+@DOCS.get("/docs", id="getReference", role="public")
+def reference(call: Call) -> Answer:
+    """Show this API's reference."""
+    return text(_page(_document(call)).encode(), "text/html; charset=utf-8")
+
+
+def _document(call: Call) -> dict[str, Any]:
+    from services.api.routes import OPERATIONS  # noqa: PLC0415 - that table holds these two operations as well
+
+    base = f"{call.deps.base_path}/api/v2"
+    return document(OPERATIONS, version=call.deps.version, base=base, builtin=call.deps.settings.builtin)
+
+
+def _page(content: dict[str, Any]) -> str:
+    by_tag: dict[str, list[str]] = {}
+    for path, methods in content["paths"].items():
+        for method, operation in methods.items():
+            by_tag.setdefault(operation["tags"][0], []).append(_operation(path, method.upper(), operation))
+    parts = [f"<h2>{html.escape(tag)}</h2>{''.join(found)}" for tag, found in sorted(by_tag.items())]
+    schemas = [
+        f'<details id="{html.escape(name)}"><summary>{html.escape(name)}</summary><pre>{_json(schema)}</pre></details>'
+        for name, schema in content["components"]["schemas"].items()
+    ]
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Dagway API</title>'
+        f"<style>{_STYLE}</style></head><body><h1>Dagway API v2</h1>"
+        f"<p>Version {html.escape(content['info']['version'])}. "
+        '<a href="openapi.json">openapi.json</a> says the same to programs.</p>'
+        f"{''.join(parts)}<h2>Schemas</h2>{''.join(schemas)}</body></html>"
+    )
+
+
+def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
+    parameters = "".join(
+        f"<tr><td><code>{html.escape(each['name'])}</code></td><td>{each['in']}</td>"
+        f"<td>{html.escape(str(each['schema'].get('type', '')))}</td>"
+        f"<td>{html.escape(each.get('description', ''))}</td></tr>"
+        for each in operation["parameters"]
+    )
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+    answers = "".join(
+        f"<tr><td>{status}</td><td>{html.escape(each['description'])}</td><td>{_link(each)}</td></tr>"
+        for status, each in operation["responses"].items()
+    )
+    return (
+        f'<details><summary><b class="m {method}">{method}</b><code>{html.escape(path)}</code> '
+        f"<small>{html.escape(operation['summary'])}</small></summary>"
+        f"<p>{html.escape(operation['description'])}<br><small>role: {operation['x-minimum-role']}</small></p>"
+        f"<table>{parameters}</table>{f'<p>Body</p><pre>{_json(body)}</pre>' if body else ''}"
+        f"<table>{answers}</table></details>"
+    )
+
+
+def _link(answer: dict[str, Any]) -> str:
+    for content in answer.get("content", {}).values():
+        name = str(content["schema"].get("$ref", "")).rpartition("/")[2]
+        if name:
+            return f'<a href="#{html.escape(name)}">{html.escape(name)}</a>'
+    return ""
+
+
+def _json(value: Any) -> str:
+    return html.escape(json.dumps(value, indent=1, ensure_ascii=False))

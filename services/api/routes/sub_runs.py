@@ -1,0 +1,97 @@
+"""Sub runs: addressed flat under their root, whatever their depth."""
+
+from typing import Any
+
+from pydantic import Field
+
+from services.api import shapes_runs, wire
+from services.api.operations import Answer, Call, Operations, Query, ok
+from services.api.problems import not_found
+from services.api.routes.control import StatusBody, empty_answer, node_token
+from services.api.routes.logs import LogQuery, StepLogQuery, log_of_run, log_of_step
+from services.api.routes.runs import find_run
+from shared.contracts.commands_runs import PatchSubStep
+from shared.store.reads import Run
+
+__all__ = ["SUB_RUNS"]
+
+SUB_RUNS = Operations()
+_SUBS = "/dag-runs/{name}/{dagRunId}/sub-dag-runs"
+_SUB = f"{_SUBS}/{{subDAGRunId}}"
+
+
+class SubRunsQuery(Query):
+    parent: str = Field(default="", alias="parentSubDAGRunId", description="list the sub runs of this sub run")
+
+
+@SUB_RUNS.get(_SUBS, id="getSubDAGRuns", query=SubRunsQuery)
+def sub_runs(call: Call, query: SubRunsQuery, name: str, dag_run_id: str) -> Answer:
+    """List the sub runs of a run, or of one of its sub runs."""
+    root = find_run(call, name, dag_run_id)
+    parent = _find(call, root, query.parent) if query.parent else root
+    found = call.deps.reads.sub_runs(root.run_key, parent.run_key)
+    return ok({"subRuns": [_detail(call, each) for each in found]})
+
+
+@SUB_RUNS.get(_SUB, id="getSubDAGRunDetails")
+def details(call: Call, name: str, dag_run_id: str, sub_dag_run_id: str) -> Answer:
+    """Return a sub run with its nodes."""
+    run = _find(call, find_run(call, name, dag_run_id), sub_dag_run_id)
+    return ok({"dagRunDetails": shapes_runs.details(run, call.deps.run_models([run])[run.run_key], call.deps.zone)})
+
+
+@SUB_RUNS.get(f"{_SUB}/log", id="getSubDAGRunLog", query=LogQuery)
+def run_log(call: Call, query: LogQuery, name: str, dag_run_id: str, sub_dag_run_id: str) -> Answer:
+    """Return what happened to a sub run, a line for each change."""
+    return log_of_run(call, query, _find(call, find_run(call, name, dag_run_id), sub_dag_run_id))
+
+
+@SUB_RUNS.get(f"{_SUB}/steps/{{stepName}}/log", id="getSubDAGRunStepLog", query=StepLogQuery)
+def step_log(
+    call: Call, query: StepLogQuery, *, name: str, dag_run_id: str, sub_dag_run_id: str, step_name: str
+) -> Answer:
+    """Return what a step of a sub run wrote."""
+    return log_of_step(call, query, _find(call, find_run(call, name, dag_run_id), sub_dag_run_id), step_name)
+
+
+@SUB_RUNS.patch(
+    f"{_SUB}/steps/{{stepName}}/status",
+    id="updateSubDAGRunStepStatus",
+    role="operator",
+    permission="run_dags",
+    body=StatusBody,
+)
+def patch_step(
+    call: Call, body: StatusBody, *, name: str, dag_run_id: str, sub_dag_run_id: str, step_name: str
+) -> Answer:
+    """Set one step's status in a sub run by hand; nothing else changes."""
+    command = PatchSubStep(
+        by=call.user,
+        dag_name=wire.plain_name(name, "name"),
+        dag_run_id=wire.known_run_id(dag_run_id),
+        sub_run_id=wire.run_id(sub_dag_run_id, "subDAGRunId"),
+        step_name=step_name,
+        status=node_token(body.status),
+    )
+    return empty_answer(call, command)
+
+
+def _find(call: Call, root: Run, sub_run_id: str) -> Run:
+    wire.plain_name(sub_run_id, "subDAGRunId")
+    found = call.deps.reads.sub_run(root.root_key, sub_run_id)
+    if found is None:
+        raise not_found(f"Run {root.dag_run_id!r} has no sub run {sub_run_id!r}")
+    return found
+
+
+def _detail(call: Call, run: Run) -> dict[str, Any]:
+    params = shapes_runs.run_params(run)
+    return {
+        "dagRunId": run.dag_run_id,
+        **({"params": params} if params else {}),
+        "name": run.dag_name,
+        "status": wire.run_status(run.status),
+        "statusLabel": run.status.value,
+        "startedAt": wire.timestamp(run.started_at, call.deps.zone),
+        "finishedAt": wire.timestamp(run.finished_at, call.deps.zone),
+    }

@@ -1,0 +1,192 @@
+"""Webhooks: managed by administrators, triggered by whoever holds the token (REST contract section 5.12)."""
+
+import hmac
+import json
+from typing import Any
+from uuid import UUID
+
+from pydantic import Field
+
+from services.api import wire
+from services.api.accept import Accepted
+from services.api.auth import forbidden, unauthorized
+from services.api.operations import Answer, Body, Call, Operations, accepted, created, ok, removed
+from services.api.problems import TOO_LARGE, Problem, not_found
+from services.api.routes.control import set_run_id
+from services.api.secrets_made import HOOK_PREFIX, drawn, new_secret, secret_hash
+from shared.contracts.commands import EnqueueRun
+from shared.contracts.commands_webhooks import (
+    CreateWebhook,
+    DeleteWebhook,
+    RegenerateWebhook,
+    ToggleWebhook,
+    WebhookCommand,
+)
+from shared.store.reads import Webhook
+
+__all__ = ["WEBHOOKS"]
+
+WEBHOOKS = Operations()
+_HOOK = "/dags/{fileName}/webhook"
+_SHOWN = 12
+_MAX_PAYLOAD_BYTES = 1024 * 1024
+
+
+class ToggleBody(Body):
+    enabled: bool
+
+
+class TriggerBody(Body):
+    dag_run_id: str = Field(default="", alias="dagRunId")
+    payload: dict[str, Any] = Field(default_factory=dict)
+
+
+@WEBHOOKS.get("/webhooks", id="listWebhooks", role="admin")
+def list_webhooks(call: Call) -> Answer:
+    """List all webhooks by file name."""
+    _need_builtin(call)
+    return ok({"webhooks": [_shown(each) for each in call.deps.reads.webhooks()]})
+
+
+@WEBHOOKS.get(_HOOK, id="getDAGWebhook", role="admin")
+def get_webhook(call: Call, file_name: str) -> Answer:
+    """Return a dag's webhook without its token."""
+    _need_builtin(call)
+    stem = wire.file_name(file_name)
+    found = call.deps.reads.webhook(stem)
+    if found is None:
+        raise not_found(f"DAG {stem!r} has no webhook")
+    return ok(_shown(found))
+
+
+@WEBHOOKS.post(_HOOK, id="createDAGWebhook", role="admin")
+def create_webhook(call: Call, file_name: str) -> Answer:
+    """Make a dag's webhook; its token is in this answer and nowhere else."""
+    _need_builtin(call)
+    token, stem = _token(call), wire.file_name(file_name)
+    random = drawn(16, server_secret=call.deps.settings.token_secret, purpose="webhook id", key=call.key)
+    command = CreateWebhook(
+        by=call.user,
+        file_name=stem,
+        webhook_id=str(UUID(bytes=random, version=4)),
+        prefix=token[:_SHOWN],
+        secret_hash=secret_hash(token),
+        created_by=call.principal.id,
+    )
+    outcome = call.deps.commands.ask(command, key=call.key)
+    if isinstance(outcome, Accepted):
+        return accepted({"commandId": outcome.command_id, "token": token})
+    return created({"webhook": _from_reply(outcome.result["webhook"]), "token": token})
+
+
+@WEBHOOKS.delete(_HOOK, id="deleteDAGWebhook", role="admin")
+def delete_webhook(call: Call, file_name: str) -> Answer:
+    """Remove a dag's webhook."""
+    _need_builtin(call)
+    outcome = call.deps.commands.ask(DeleteWebhook(by=call.user, file_name=wire.file_name(file_name)), key=call.key)
+    return accepted({"commandId": outcome.command_id}) if isinstance(outcome, Accepted) else removed()
+
+
+@WEBHOOKS.post(f"{_HOOK}/regenerate", id="regenerateDAGWebhookToken", role="admin")
+def regenerate(call: Call, file_name: str) -> Answer:
+    """Replace a webhook's token."""
+    _need_builtin(call)
+    token = _token(call)
+    command = RegenerateWebhook(
+        by=call.user, file_name=wire.file_name(file_name), prefix=token[:_SHOWN], secret_hash=secret_hash(token)
+    )
+    return _changed(call, command, token)
+
+
+@WEBHOOKS.post(f"{_HOOK}/toggle", id="toggleDAGWebhook", role="admin", body=ToggleBody)
+def toggle(call: Call, body: ToggleBody, file_name: str) -> Answer:
+    """Switch a webhook on or off."""
+    _need_builtin(call)
+    command = ToggleWebhook(by=call.user, file_name=wire.file_name(file_name), enabled=body.enabled)
+    return _changed(call, command, None)
+
+
+@WEBHOOKS.post("/webhooks/{fileName}", id="triggerWebhook", role="public", body=TriggerBody, body_required=False)
+def trigger(call: Call, body: TriggerBody, file_name: str) -> Answer:
+    """Queue a run of the webhook's dag; the token is the only credential."""
+    deps = call.deps
+    if not deps.settings.builtin:
+        raise not_found("Webhooks need the builtin authentication mode")
+    scheme, _, token = call.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise unauthorized("A webhook's token is needed as Bearer")
+    stem = wire.file_name(file_name)
+    hook = deps.reads.webhook(stem)
+    token = token.strip()
+    if hook is None or not token.startswith(HOOK_PREFIX) or not _fits(hook, token):
+        # The same for a dag that does not exist: whoever has no token learns nothing.
+        raise unauthorized("The webhook's token is not valid")
+    deps.auth.touch("webhook", hook.id, hook.last_used_at)
+    if not hook.enabled:
+        raise forbidden("This webhook is switched off")
+    dag = deps.reads.dag(stem)
+    if dag is None or dag.errors:
+        raise not_found(f"There is no DAG {stem!r}, or it is invalid")
+    payload = json.dumps(body.payload, ensure_ascii=False, separators=(",", ":"))
+    if len(payload.encode("utf-8", "replace")) > _MAX_PAYLOAD_BYTES:
+        raise Problem(TOO_LARGE, "bad_request", "payload: 1 MiB at most")
+    run_id = set_run_id(call, body.dag_run_id)
+    command = EnqueueRun(
+        by=f"webhook:{stem}",
+        file_name=stem,
+        dag_run_id=run_id,
+        params=json.dumps({"WEBHOOK_PAYLOAD": payload}, ensure_ascii=False),
+    )
+    outcome = deps.commands.ask(command, key=call.key)
+    if isinstance(outcome, Accepted):
+        return accepted({"commandId": outcome.command_id, "dagRunId": run_id, "dagName": dag.dag_name})
+    return ok({"dagRunId": outcome.result.get("dagRunId", run_id), "dagName": dag.dag_name})
+
+
+def _changed(call: Call, command: WebhookCommand, token: str | None) -> Answer:
+    outcome = call.deps.commands.ask(command, key=call.key)
+    more = {} if token is None else {"token": token}
+    if isinstance(outcome, Accepted):
+        return accepted({"commandId": outcome.command_id, **more})
+    shown = _from_reply(outcome.result["webhook"])
+    return ok({"webhook": shown, **more} if more else shown)
+
+
+def _token(call: Call) -> str:
+    secret = call.deps.settings.token_secret
+    return new_secret(HOOK_PREFIX, drawn(32, server_secret=secret, purpose="webhook", key=call.key))
+
+
+def _fits(hook: Webhook, token: str) -> bool:
+    return hmac.compare_digest(hook.secret_hash, secret_hash(token))
+
+
+def _need_builtin(call: Call) -> None:
+    if not call.deps.settings.builtin:
+        raise unauthorized("Webhooks need the builtin authentication mode")
+
+
+def _shown(hook: Webhook) -> dict[str, Any]:
+    return {
+        "id": hook.id,
+        "dagName": hook.file_name,
+        "tokenPrefix": hook.prefix,
+        "enabled": hook.enabled,
+        "createdAt": wire.precise(hook.created_at),
+        "updatedAt": wire.precise(hook.updated_at),
+        "createdBy": hook.created_by,
+        **({"lastUsedAt": wire.precise(hook.last_used_at)} if hook.last_used_at else {}),
+    }
+
+
+def _from_reply(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": row["id"],
+        "dagName": row["file_name"],
+        "tokenPrefix": row["prefix"],
+        "enabled": row["enabled"],
+        "createdAt": wire.zulu(row["created_at"]),
+        "updatedAt": wire.zulu(row["updated_at"]),
+        "createdBy": row["created_by"],
+        **({"lastUsedAt": wire.zulu(row["last_used_at"])} if row["last_used_at"] else {}),
+    }

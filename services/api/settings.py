@@ -1,0 +1,113 @@
+"""What an operator decides about the gateway."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from shared.errors import ConfigInvalid
+
+if TYPE_CHECKING:
+    from shared.config import Config
+
+__all__ = ["RemoteNode", "Settings", "settings_from"]
+
+_MIN_SECRET_CHARS = 32
+
+
+class RemoteNode(BaseModel):
+    """Another server of the same API that requests can be handed on to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    name: str = Field(min_length=1, max_length=100)
+    api_base_url: str = Field(alias="apiBaseURL", pattern=r"^https?://[^\s]+$")
+    is_basic_auth: bool = Field(default=False, alias="isBasicAuth")
+    basic_auth_username: str = Field(default="", alias="basicAuthUsername")
+    basic_auth_password: str = Field(default="", alias="basicAuthPassword", repr=False)
+    is_auth_token: bool = Field(default=False, alias="isAuthToken")
+    auth_token: str = Field(default="", alias="authToken", repr=False)
+    skip_tls_verify: bool = Field(default=False, alias="skipTLSVerify")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Validated; see ``shared.config.OPTIONS`` for what each means."""
+
+    auth_mode: Literal["none", "builtin"] = "none"
+    basic_username: str = ""
+    basic_password: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+    token_secret: str = field(default="", repr=False)
+    token_ttl_s: int = 86_400
+    admin_username: str = "admin"
+    admin_password: str = field(default="", repr=False)
+    write_dags: bool = True
+    run_dags: bool = True
+    metrics_public: bool = False
+    require_if_match: bool = False
+    remote_nodes: tuple[RemoteNode, ...] = ()
+    ui_dir: Path | None = None
+    dags_dir: Path | None = None
+    data_dir: Path = Path()
+    navbar_title: str = "Dagu"
+    navbar_color: str = ""
+    max_streams: int = 6
+    """Event streams at once: well below the server's threads, each of which a stream takes."""
+
+    @property
+    def builtin(self) -> bool:
+        return self.auth_mode == "builtin"
+
+    @property
+    def basic(self) -> bool:
+        return bool(self.basic_username and self.basic_password)
+
+    @property
+    def auth_required(self) -> bool:
+        """Whether a request without credentials is refused (REST contract section 7)."""
+        return self.builtin or self.basic or bool(self.token)
+
+
+def settings_from(config: "Config") -> Settings:
+    """Return the gateway's part of the configuration.
+
+    Raises:
+        ConfigInvalid: builtin mode without a secret, or remote nodes that cannot be read.
+    """
+    if config.auth_mode == "builtin" and len(config.auth_token_secret) < _MIN_SECRET_CHARS:
+        raise ConfigInvalid(
+            f"DAGWAY_AUTH_TOKEN_SECRET: builtin mode needs one of {_MIN_SECRET_CHARS} characters or more"
+        )
+    return Settings(
+        auth_mode=config.auth_mode,
+        basic_username=config.auth_basic_username,
+        basic_password=config.auth_basic_password,
+        token=config.auth_token,
+        token_secret=config.auth_token_secret,
+        token_ttl_s=config.auth_token_ttl_s,
+        admin_username=config.auth_admin_username,
+        admin_password=config.auth_admin_password,
+        write_dags=config.write_dags,
+        run_dags=config.run_dags,
+        metrics_public=config.metrics == "public",
+        require_if_match=config.require_if_match,
+        remote_nodes=_remote_nodes(config.remote_nodes),
+        ui_dir=config.ui_dir,
+        dags_dir=config.dags_dir,
+        data_dir=config.data_dir,
+        navbar_title=config.navbar_title,
+        navbar_color=config.navbar_color,
+        max_streams=max(1, config.api_threads // 2 - 1),
+    )
+
+
+def _remote_nodes(text: str) -> tuple[RemoteNode, ...]:
+    if not text:
+        return ()
+    try:
+        return TypeAdapter(tuple[RemoteNode, ...]).validate_python(json.loads(text))
+    except (ValueError, ValidationError) as error:
+        why = error.errors(include_input=False)[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise ConfigInvalid(f"DAGWAY_REMOTE_NODES: not a JSON list of nodes: {why}") from error

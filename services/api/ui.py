@@ -1,0 +1,107 @@
+"""A front end's bundle served from a folder (REST contract section 10.2).
+
+The gateway knows nothing of it but the contract between the two: an ``index.html`` with a global
+``getConfig()``, made here, and files under ``/assets/``. Any other GET outside ``/api/`` is the page.
+"""
+
+import html
+import json
+import mimetypes
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, Response, send_from_directory
+from werkzeug.exceptions import NotFound
+
+if TYPE_CHECKING:
+    from services.api.deps import Deps
+
+__all__ = ["serve_ui"]
+
+_ASSET_AGE_S = 86_400
+_TYPES = {".js": "text/javascript", ".css": "text/css", ".json": "application/json", ".ico": "image/x-icon"}
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<link rel="shortcut icon" href="{base}/assets/favicon.ico">
+<script>function getConfig() {{ return {config}; }}</script>
+<script defer="defer" src="{base}/assets/bundle.js?v={version}"></script>
+</head>
+<body><div id="root"></div></body>
+</html>
+"""
+
+
+def serve_ui(app: Flask, deps: "Deps", folder: Path) -> None:
+    """Add the page and the assets; ``folder`` holds ``bundle.js`` or an ``assets`` folder that does."""
+    assets = folder / "assets" if (folder / "assets").is_dir() else folder
+
+    def asset(name: str) -> Response:
+        response = send_from_directory(
+            assets, name, mimetype=_TYPES.get(Path(name).suffix) or mimetypes.guess_type(name)[0]
+        )
+        response.headers["Cache-Control"] = f"max-age={_ASSET_AGE_S}"
+        return response
+
+    def page(name: str = "") -> Response:
+        if name == "api" or name.startswith("api/"):
+            raise NotFound
+        text = _PAGE.format(
+            title=html.escape(deps.settings.navbar_title),
+            base=html.escape(deps.base_path),
+            version=html.escape(deps.version),
+            config=_script_json(_configuration(deps)),
+        )
+        return Response(text, mimetype="text/html")
+
+    app.add_url_rule("/assets/<path:name>", "ui asset", asset, methods=["GET"], provide_automatic_options=False)
+    app.add_url_rule("/<path:name>", "ui page", page, methods=["GET"], provide_automatic_options=False)
+    app.add_url_rule("/", "ui index", page, methods=["GET"], provide_automatic_options=False)
+
+
+def _configuration(deps: "Deps") -> dict[str, Any]:
+    settings = deps.settings
+    now = datetime.now(UTC).astimezone(deps.zone)
+    offset_s = int((now.utcoffset() or now - now).total_seconds())
+    data = str(settings.data_dir)
+    return {
+        "apiURL": f"{deps.base_path}/api/v2",
+        "basePath": deps.base_path,
+        "title": settings.navbar_title,
+        "navbarColor": settings.navbar_color,
+        "version": deps.version,
+        "tz": _zone_name(offset_s),
+        "tzOffsetInSec": offset_s,
+        "maxDashboardPageLimit": "100",
+        "remoteNodes": ",".join(node.name for node in settings.remote_nodes),
+        "authMode": settings.auth_mode,
+        "permissions": {"writeDags": settings.write_dags, "runDags": settings.run_dags},
+        "paths": {
+            "dagsDir": str(settings.dags_dir or "in the database"),
+            "logDir": "in the database",
+            "suspendFlagsDir": "in the database",
+            "adminLogsDir": "standard error",
+            "baseConfig": "",
+            "dagRunsDir": "in the database",
+            "queueDir": "in the database",
+            "procDir": data,
+            "serviceRegistryDir": "in the database",
+            "configFileUsed": "environment",
+            "usersDir": "in the database",
+        },
+    }
+
+
+def _zone_name(offset_s: int) -> str:
+    hours = offset_s // 3600
+    return f"UTC{hours:+d}" if hours else "UTC"
+
+
+def _script_json(value: dict[str, Any]) -> str:
+    """Return JSON that may stand in a script element."""
+    text = json.dumps(value)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
