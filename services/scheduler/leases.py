@@ -38,6 +38,8 @@ _log = logging.getLogger(__name__)
 _GATHER_S = 0.5
 """Heartbeats of several workers share one transaction."""
 _AT_ONCE = 500
+_RECONNECT_S = 6
+"""The longest pause between a worker's attempts to connect, and the time to do it; its next heartbeat comes on top."""
 _MARGIN_S = 2
 """For a sweep that is late."""
 
@@ -56,6 +58,8 @@ class Leases:
         self._events = events
         self._lease = timedelta(seconds=lease_s)
         self._service = service
+        # After an outage workers are back a little later than this process may be.
+        self._deaf_s = max(lease_s, lease_s / 4 + _RECONNECT_S)
         # A task whose sender died is not lost: a sweep sends it. Only then may it be missed.
         self._overdue = max(self._lease, timedelta(seconds=OVERDUE_S + _MARGIN_S))
 
@@ -134,7 +138,7 @@ class Leases:
         with shell.store.begin() as tx:
             tx.put(t.services, [{**self._service, "heartbeat_at": now}], ["heartbeat_at", "started_at"])
             tx.forget_services(now - timedelta(minutes=10))
-            if self._heartbeats.connected_for_s < self._lease.total_seconds():
+            if self._heartbeats.connected_for_s < self._deaf_s:
                 return 0
             # Only what was decided before the route was last seen empty can be judged.
             judged_at = min(now, self._events.drained_at)
