@@ -26,6 +26,7 @@ __all__ = ["Intake", "KnownRoutes", "satisfies"]
 
 _log = logging.getLogger(__name__)
 _TAKE_S = 0.25
+_GIVE_BACK_S = 0.2
 """Bounds how long a stop waits for the intake; a task wakes it at once."""
 
 
@@ -93,6 +94,7 @@ class Intake:
         # Guards the count together with pause and resume: one of them alone would tell the wrong story.
         self._lock = threading.Lock()
         self._stopping = False
+        self._halted = threading.Event()
         self._pool = ThreadPoolExecutor(slots, thread_name_prefix="attempt")
         self._route_opener = ThreadPoolExecutor(1, thread_name_prefix="routes")
         consumed = [task_route({}), worker_route(worker_id), *map(task_route, routes.selectors())]
@@ -111,6 +113,7 @@ class Intake:
     def stop(self) -> None:
         """Take no more; what is under way to this worker is handed back. Attempts go on."""
         self._stopping = True
+        self._halted.set()
         self._consumer.pause()
         if self._thread.ident is not None:
             self._thread.join()
@@ -178,6 +181,8 @@ class Intake:
             send()
         except Unavailable as error:
             _log.warning("delivery.given_back", extra={"error": str(error)})
+            # It may come again at once, and nothing can be sent yet: not thousands of times a second.
+            self._halted.wait(_GIVE_BACK_S)
             delivery.retry()
         else:
             delivery.ack()

@@ -140,6 +140,9 @@ class _Subscription:
         connection = self.link.connection
         if connection is None or not connection.is_open or self._phase != "no channel" or self._closed is not None:
             return
+        if not self._consumer.may_hear():
+            # Whoever takes a message must be able to answer it; see RabbitTransport.
+            return
         self._phase = "opening"
         self._channel = connection.channel(on_open_callback=self._opened)
         self._channel.add_on_close_callback(self._channel_closed)
@@ -276,8 +279,10 @@ class RabbitConsumer:
         settlement: Settlement,
         prefetch: int,
         forget: Callable[["RabbitConsumer"], None],
+        may_hear: Callable[[], bool],
     ) -> None:
         self.prefetch = prefetch
+        self.may_hear = may_hear
         self._link, self._settlement, self._forget = link, settlement, forget
         self._buffer: deque[RabbitDelivery] = deque()
         self._arrival = threading.Condition()
@@ -333,7 +338,7 @@ class RabbitConsumer:
             self._buffer = deque(delivery for delivery in self._buffer if not delivery.of(channel))
 
     def up(self) -> None:
-        """Consume again after a reconnect; on the link's thread."""
+        """Consume (again) where that is not so yet; on the link's thread."""
         for subscription in self.subscriptions:
             subscription.open()
 

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
 from itertools import takewhile
@@ -72,7 +73,8 @@ class _Pending:
 class Publisher:
     """Sends from any thread over one link, whose thread runs every method with a leading underscore."""
 
-    def __init__(self, params: Any, name: str) -> None:
+    def __init__(self, params: Any, name: str, *, on_ready: Callable[[], None] = lambda: None) -> None:
+        self._on_ready = on_ready
         self._waiting: deque[_Pending] = deque()
         self._in_flight: dict[int, _Pending] = {}
         self._returned: dict[tuple[str, str], int] = {}
@@ -87,6 +89,15 @@ class Publisher:
         self._blocked_at: float | None = None
         self._closed = False
         self.link = Link(params, f"{name}-publish", on_up=self._up, on_down=self._down, on_tick=self._tick)
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a channel to send on, though the broker may be blocking it."""
+        return self._ready
+
+    @property
+    def blocked(self) -> bool:
+        return self._blocked_at is not None
 
     @property
     def healthy(self) -> bool:
@@ -199,6 +210,7 @@ class Publisher:
     def _set_ready(self, _frame: Any) -> None:
         self._ready = True
         self.link.ready()
+        self._on_ready()
 
     def _channel_closed(self, channel: Any, reason: object) -> None:
         if channel in (self._channel, self._loose) and channel.connection.is_open:

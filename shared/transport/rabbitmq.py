@@ -1,7 +1,9 @@
 """The transport on RabbitMQ: two connections, one for publishing and one for consuming.
 
 They are apart because a resource alarm makes the broker stop reading from connections that publish:
-acknowledgements must still get through. Only ``rabbit*.py`` in this package knows pika.
+acknowledgements must still get through. Consuming begins when publishing works: they connect at
+different moments, and a message taken in between could only be given back, again and again.
+Only ``rabbit*.py`` in this package knows pika.
 """
 
 import logging
@@ -34,7 +36,9 @@ class RabbitTransport:
     """
 
     def __init__(self, url: str, *, name: str) -> None:
-        self._publisher = Publisher(parameters(url, f"{name} publishing"), name)
+        self._publisher = Publisher(
+            parameters(url, f"{name} publishing"), name, on_ready=lambda: self._link.call(self._hear)
+        )
         self._admin = Admin(self._publisher)
         self._link = Link(parameters(url, f"{name} consuming"), f"{name}-consume", on_up=self._up, on_down=self._down)
         self._settlement = Settlement(self._publisher.reply, self._dead_letter)
@@ -57,7 +61,7 @@ class RabbitTransport:
         return self._publisher.request(message)
 
     def consume(self, routes: Sequence[Route], *, prefetch: int) -> Consumer:
-        consumer = RabbitConsumer(self._link, self._settlement, prefetch, self._forget)
+        consumer = RabbitConsumer(self._link, self._settlement, prefetch, self._forget, lambda: self._publisher.ready)
         with self._lock:
             self._consumers = [*self._consumers, consumer]
         consumer.subscribe(routes)
@@ -79,6 +83,10 @@ class RabbitTransport:
         return self._admin.redrive(limit) if limit > 0 else 0
 
     @property
+    def blocked(self) -> bool:
+        return self._publisher.blocked
+
+    @property
     def healthy(self) -> bool:
         return self._publisher.healthy
 
@@ -94,10 +102,13 @@ class RabbitTransport:
             listener.close()
         self._publisher.close()
 
-    def _up(self, _connection: Any) -> None:
-        self._link.ready()
+    def _hear(self) -> None:
         for consumer in self._consumers:
             consumer.up()
+
+    def _up(self, _connection: Any) -> None:
+        self._link.ready()
+        self._hear()
         for listener in self._listeners:
             listener.open()
 
