@@ -50,5 +50,7 @@ def set_up_logging(level: str, style: Literal["json", "text"], service: str) -> 
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     # These speak at info about every reconnect and every statement.
-    for chatty in ("pika", "sqlalchemy", "waitress", "alembic"):
+    for chatty in ("sqlalchemy", "waitress", "alembic"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+    # Seven errors for each connection refused; the link says the same in one warning.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
