@@ -15,7 +15,8 @@ from urllib.parse import urlsplit, urlunsplit
 from psycopg2 import sql
 from sqlalchemy import Engine, Table, select
 
-from shared.store.engine import open_engine
+from shared.errors import StoreUnavailable
+from shared.store.engine import open_engine, transaction
 from tests.harness.client import Client
 from tests.harness.eventually import eventually, free_port
 from tests.harness.procs import DagwayProcess
@@ -83,10 +84,17 @@ class Footing:
             process.kill9()
 
     def rows(self, table: Table, **where: Any) -> list[dict[str, Any]]:
-        """Return rows of the database."""
+        """Return rows of the database; waits for it if it is away."""
         query = select(table).where(*[table.c[name] == value for name, value in where.items()])
-        with self.engine.connect() as connection:
-            return [dict(row) for row in connection.execute(query).mappings()]
+
+        def read() -> list[dict[str, Any]]:
+            try:
+                with transaction(self.engine) as connection:
+                    return [dict(row) for row in connection.execute(query).mappings()]
+            except StoreUnavailable as error:
+                raise AssertionError(str(error)) from error
+
+        return eventually(read, timeout_s=_READY_S)
 
     def close(self) -> None:
         """End everything; whatever is still running is killed."""

@@ -140,7 +140,7 @@ def _ended(status: RunStatus) -> bool:
 
 def _in_order(connection: Connection, runs: dict[str, Any], transitions: list[dict[str, Any]]) -> Iterator[str]:
     """I6: a step starts only after all it depends on have ended."""
-    texts = dict(connection.execute(select(t.specs.c.hash, t.specs.c.yaml)).tuples())
+    texts = {row.hash: row.yaml for row in connection.execute(select(t.specs))}
     plans: dict[tuple[str, str], Plan] = {}
     ended: dict[str, set[int]] = defaultdict(set)
     for change in transitions:

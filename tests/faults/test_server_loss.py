@@ -1,0 +1,130 @@
+"""RabbitMQ and Postgres going away in the middle of a run, in good order and by SIGKILL."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from shared.store import tables as t
+from tests.faults.conftest import attempts
+from tests.harness.cluster import Cluster, gone, pid_in
+from tests.harness.eventually import eventually
+from tests.harness.invariants import violations
+
+HEALED_S = 25
+"""Reconnects with their backoffs, a lease during which nobody is judged, and one sweep."""
+WAITING = """
+steps:
+  - name: wait
+    script: |
+      echo $$ > {folder}/pid
+      until test -e {folder}/go; do sleep 0.05; done
+      echo waited
+    output: WAITED
+  - name: after
+    command: echo "${{WAITED}}, then went on"
+    output: SAID
+"""
+ONCE_EACH = [("wait", 1, "finished", "succeeded"), ("after", 1, "finished", "succeeded")]
+
+
+def begin(cluster: Cluster, dag: str, folder: Path) -> int:
+    """Start a run whose step waits for ``go``, and return the process of the step."""
+    cluster.client.create(dag, WAITING.format(folder=folder))
+    cluster.client.start(dag)
+    pid = pid_in(folder / "pid")
+    cluster.client.until_step("running", dag, "r1", "wait")
+    return pid
+
+
+def went_on(cluster: Cluster, dag: str) -> None:
+    """Assert that the run went its way as if nothing had happened."""
+    cluster.client.until("succeeded", dag, timeout_s=HEALED_S)
+    assert attempts(cluster, dag) == ONCE_EACH
+    assert cluster.client.outputs(dag) == {"waited": "waited", "said": "waited, then went on"}
+    assert cluster.client.text(dag, "r1", "wait") == "waited"
+    eventually(lambda: cluster.rows(t.outbox) == [], timeout_s=HEALED_S)
+    assert violations(cluster.engine) == []
+
+
+def spooled(cluster: Cluster) -> list[Path]:
+    return sorted(cluster.folder.glob("w*/worker/spool/*.json"))
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_a_step_outlasts_the_broker_and_its_report_is_delivered(cluster: Cluster, tmp_path: Path, end: str) -> None:
+    dag = f"broker-{end}"
+    pid = begin(cluster, dag, tmp_path)
+
+    getattr(cluster.rabbit, end)()
+    assert not gone(pid)
+    (tmp_path / "go").touch()
+    eventually(lambda: gone(pid))
+    eventually(lambda: len(spooled(cluster)) == 1)
+    cluster.rabbit.start()
+
+    went_on(cluster, dag)
+    assert spooled(cluster) == []
+    assert [process.running for process in cluster.processes] == [True] * 5
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_a_step_that_is_still_running_when_the_broker_comes_back_is_not_lost(
+    cluster: Cluster, tmp_path: Path, end: str
+) -> None:
+    dag = f"back-{end}"
+    begin(cluster, dag, tmp_path)
+
+    getattr(cluster.rabbit, end)()
+    cluster.rabbit.start()
+    for process in cluster.processes:
+        cluster.ready(process)
+    # Long enough for whoever judges without having heard to do so.
+    cluster.client.create(f"{dag}-pause", "steps:\n  - sleep 4\n")
+    cluster.client.start(f"{dag}-pause")
+    cluster.client.until("succeeded", f"{dag}-pause", timeout_s=HEALED_S)
+    (tmp_path / "go").touch()
+
+    went_on(cluster, dag)
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_a_step_outlasts_the_database(cluster: Cluster, tmp_path: Path, end: str) -> None:
+    dag = f"database-{end}"
+    pid = begin(cluster, dag, tmp_path)
+
+    getattr(cluster.postgres, end)()
+    assert not gone(pid)
+    answer = cluster.client.once("GET", f"/dag-runs/{dag}/r1")
+    assert (answer.status, answer.code) == (503, "service_unavailable")
+    (tmp_path / "go").touch()
+    eventually(lambda: gone(pid))
+    cluster.postgres.start()
+
+    went_on(cluster, dag)
+    assert [process.running for process in cluster.processes] == [True] * 5
+
+
+@pytest.mark.parametrize("server", ["rabbit", "postgres"])
+def test_what_was_accepted_before_a_crash_of_a_server_is_carried_out_once(cluster: Cluster, server: str) -> None:
+    client = cluster.client
+    dag = f"accepted-{server}"
+    client.create(dag, "steps:\n  - name: wait\n    command: echo 1\n  - name: after\n    command: echo 2\n")
+    # The bodies are the same, so each may be sent again with its key until somebody says yes.
+    crash: Callable[[], None] = getattr(cluster, server).kill
+    for number in range(20):
+        if number == 10:
+            crash()
+            getattr(cluster, server).start()
+        body = {"dagRunId": f"n{number}"}
+        answer = client.insist("POST", f"/dags/{dag}/start", body, key=f"{dag}-{number}", timeout_s=HEALED_S)
+        assert answer.status in {200, 202}, answer
+
+    def recorded() -> bool:
+        return len(cluster.rows(t.dag_runs, dag_name=dag)) == 20
+
+    eventually(recorded, timeout_s=HEALED_S)
+    for number in range(20):
+        client.until("succeeded", dag, f"n{number}", timeout_s=HEALED_S)
+    eventually(lambda: cluster.rows(t.outbox) == [], timeout_s=HEALED_S)
+    assert violations(cluster.engine, commands=[f"{dag}-{number}" for number in range(20)]) == []
