@@ -18,8 +18,8 @@ __all__ = ["main"]
 
 _log = logging.getLogger(__name__)
 
-_COMMON = ("data_dir", "log_level", "log_format", "metrics_port", "faults")
-_UP = ("host", "port", "dags_dir", "database_url", "amqp_url", "worker_slots", "worker_labels", "worker_id", "lease_s")
+_COMMON = ("data_dir", "log_level", "log_format", "metrics_port", "metrics_dags", "faults")
+_UP = ("host", "port", "dags_dir", "base_config", "database_url", "amqp_url", "worker_slots", "worker_labels", "worker_id", "lease_s")
 
 _API = (
     "base_path",
@@ -114,7 +114,7 @@ def api(**given: Any) -> None:
 
 
 @cli.command()
-@_options(*_COMMON, "host", "database_url", "amqp_url", "dags_dir", "lease_s")
+@_options(*_COMMON, "host", "database_url", "amqp_url", "dags_dir", "base_config", "lease_s")
 def scheduler(**given: Any) -> None:
     """Run a scheduler."""
     from services.compose import run_scheduler_process  # noqa: PLC0415

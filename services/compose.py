@@ -3,17 +3,25 @@
 import logging
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Self, TypeVar
 
+from prometheus_client.registry import Collector
+
+from services.api.deps import Deps
 from services.api.main import run_api
+from services.api.request_metrics import DaguCollector
 from services.api.settings import settings_from
 from services.scheduler.main import Scheduler
+from services.scheduler.metrics import BacklogCollector, limit_dag_series
 from services.worker.main import Worker
+from services.worker.metrics import WorkerCollector
 from shared.clock import local_zone, utc_now
 from shared.config import Config
 from shared.errors import ConfigInvalid, Unavailable
+from shared.metrics import ProcessCollector
 from shared.observe import SideDoor
 from shared.service import backoff_s
+from shared.store.backlog import BacklogReads
 from shared.store.engine import open_engine
 from shared.store.migrate import require_head
 from shared.store.reads import Reads
@@ -39,12 +47,14 @@ def run_api_process(config: Config, version: str) -> None:
         return open_transport(amqp_url, name="dagway-api")
 
     def open_reads() -> Reads:
-        reads = Reads(
+        return Reads(
             open_engine(database_url, pool_size=config.api_threads, read_only=True, application_name="dagway-api")
         )
+
+    def open_door(deps: Deps) -> None:
         if config.metrics_port:
-            SideDoor(config.host, config.metrics_port, _pings(reads)).start()
-        return reads
+            about = ProcessCollector("api", version, deps.transport, config.data_dir)
+            SideDoor(config.host, config.metrics_port, _pings(deps.reads), [about, DaguCollector(deps)]).start()
 
     run_api(
         host=config.host,
@@ -54,6 +64,8 @@ def run_api_process(config: Config, version: str) -> None:
         version=version,
         settings=settings_from(config),
         base_path=config.base_path,
+        max_dag_series=config.metrics_dags,
+        on_open=open_door,
         threads=config.api_threads,
     )
 
@@ -77,9 +89,12 @@ def run_scheduler_process(config: Config, version: str, stop: threading.Event, o
     amqp_url = config.need("amqp_url")
     running: list[Scheduler] = []
     # The door opens first: a scheduler that waits for its servers is alive, though not ready.
-    with _side_door(config, lambda: bool(running) and running[0].healthy):
+    limit_dag_series(config.metrics_dags)
+    with _side_door(config, lambda: bool(running) and running[0].healthy) as door:
         _patiently("schema", lambda: require_head(engine), stop)
         transport = open_transport(amqp_url, name="dagway-scheduler")
+        door.add(ProcessCollector("scheduler", version, transport, config.data_dir))
+        door.add(BacklogCollector(BacklogReads(engine).backlog, utc_now))
         scheduler = _patiently(
             "broker",
             lambda: Scheduler(
@@ -89,8 +104,9 @@ def run_scheduler_process(config: Config, version: str, stop: threading.Event, o
                 lease_s=config.lease_s,
                 version=version,
                 dags_dir=config.dags_dir,
-            tz=local_zone(config.tz),
-            queues=dict(config.queues),
+                base_config=config.base_config.read_text() if config.base_config else "",
+                tz=local_zone(config.tz),
+                queues=dict(config.queues),
                 on_death=on_death,
             ),
             stop,
@@ -112,7 +128,9 @@ def run_worker_process(config: Config, version: str, stop: threading.Event, on_d
     transport = open_transport(config.need("amqp_url"), name=f"dagway-worker-{config.worker_id}")
     worker = make_worker(config, transport, version, on_death)
     worker.start()
-    with _side_door(config, lambda: transport.healthy):
+    with _side_door(config, lambda: transport.healthy) as door:
+        door.add(ProcessCollector("worker", version, transport, config.data_dir))
+        door.add(WorkerCollector(worker))
         while not stop.wait(0.5):
             pass
     worker.stop(drain_s=_DRAIN_S)
@@ -150,9 +168,14 @@ class _side_door:  # noqa: N801 - used as a context manager function
     def __init__(self, config: Config, ready: Callable[[], bool]) -> None:
         self._door = SideDoor(config.host, config.metrics_port, ready) if config.metrics_port else None
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         if self._door is not None:
             self._door.start()
+        return self
+
+    def add(self, collector: Collector) -> None:
+        if self._door is not None:
+            self._door.add(collector)
 
     def __exit__(self, *_: object) -> None:
         if self._door is not None:

@@ -9,13 +9,18 @@ from collections.abc import Callable
 
 from services.api.app import create_app
 from services.api.main import build_deps
+from services.api.request_metrics import DaguCollector
 from services.api.server import EmbeddedServer
 from services.api.settings import settings_from
 from services.compose import make_worker
 from services.scheduler.main import Scheduler
+from services.scheduler.metrics import BacklogCollector, limit_dag_series
+from services.worker.metrics import WorkerCollector
 from shared.clock import local_zone, utc_now
 from shared.config import Config
+from shared.metrics import ProcessCollector
 from shared.observe import SideDoor
+from shared.store.backlog import BacklogReads
 from shared.store.engine import open_engine
 from shared.store.migrate import migrate
 from shared.store.reads import Reads
@@ -39,6 +44,7 @@ def run_up(
     migrate(database_url)
     engine = open_engine(database_url, pool_size=12)
     reads = Reads(open_engine(database_url, pool_size=config.api_threads + 2, read_only=True))
+    limit_dag_series(config.metrics_dags)
     transport = open_transport(config.amqp_url or "embedded:", name="dagway", data_dir=config.data_dir)
     scheduler = Scheduler(
         Store(engine),
@@ -47,6 +53,7 @@ def run_up(
         lease_s=config.lease_s,
         version=version,
         dags_dir=config.dags_dir,
+        base_config=config.base_config.read_text() if config.base_config else "",
         tz=local_zone(config.tz),
         queues=dict(config.queues),
         on_death=on_death,
@@ -58,6 +65,7 @@ def run_up(
         version=version,
         settings=settings_from(config),
         base_path=config.base_path,
+        max_dag_series=config.metrics_dags,
     )
     app = create_app(deps)
     server = EmbeddedServer(app, config.host, config.port, threads=config.api_threads)
@@ -68,6 +76,10 @@ def run_up(
     server.start()
     door = SideDoor(config.host, config.metrics_port, lambda: scheduler.healthy) if config.metrics_port else None
     if door is not None:
+        door.add(ProcessCollector("up", version, transport, config.data_dir))
+        door.add(BacklogCollector(BacklogReads(engine).backlog, utc_now))
+        door.add(WorkerCollector(worker))
+        door.add(DaguCollector(deps))
         door.start()
     say(_welcome(f"http://{config.host}:{server.port}", config))
     while not stop.wait(0.5):

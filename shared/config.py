@@ -48,8 +48,12 @@ OPTIONS = (
     Option("worker_id", "DAGWAY_WORKER_ID", "--worker-id", "name of this worker, stable over restarts (host name)"),
     Option("queues", "DAGWAY_QUEUES", "--queues", "global queues and their limits: heavy=2,light=10 (none)"),
     Option("tz", "DAGWAY_TZ", "--tz", "time zone of schedules that name none (the host's)", "DAGU_TZ"),
+    Option("base_config", "DAGWAY_BASE_CONFIG", "--base-config", "YAML file that every workflow inherits from (none)"),
     Option("lease_s", "DAGWAY_LEASE_S", "--lease", "seconds a silent worker is believed to be alive (10)"),
     Option("metrics_port", "DAGWAY_METRICS_PORT", "--metrics-port", "port for /metrics, /healthz, /readyz (0: none)"),
+    Option(
+        "metrics_dags", "DAGWAY_METRICS_DAGS", "--metrics-dags", "dags with metrics of their own; the rest is one (200)"
+    ),
     Option("log_level", "DAGWAY_LOG_LEVEL", "--log-level", "debug, info, warning or error (info)"),
     Option("log_format", "DAGWAY_LOG_FORMAT", "--log-format", "json or text (text on a terminal, else json)"),
     Option("api_threads", "DAGWAY_API_THREADS", "--threads", "requests a gateway serves at once (16)"),
@@ -148,7 +152,9 @@ class Config:
     queues: tuple[tuple[str, int], ...] = ()
     tz: str = ""
     lease_s: float = 10
+    base_config: Path | None = None
     metrics_port: int = 0
+    metrics_dags: int = 200
     log_level: str = "info"
     log_format: LogFormat = "json"
     api_threads: int = 16
@@ -295,6 +301,13 @@ def _folder(text: str) -> Path:
     return Path(text).expanduser().absolute()
 
 
+def _existing_file(text: str) -> Path:
+    path = _folder(text)
+    if not path.is_file():
+        raise ValueError(f"{text!r} is not a file")
+    return path
+
+
 def _existing_folder(text: str) -> Path:
     path = _folder(text)
     if not path.is_dir():
@@ -354,7 +367,9 @@ _READ: dict[str, Any] = {
     "queues": _queues,
     "tz": _zone,
     "lease_s": _seconds,
+    "base_config": _existing_file,
     "metrics_port": _integer(0, 65535),
+    "metrics_dags": _integer(0, 100_000),
     "log_level": _one_of(*_LEVELS),
     "log_format": _one_of("json", "text"),
     "api_threads": _integer(1, 1000),

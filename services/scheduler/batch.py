@@ -4,9 +4,9 @@ Many messages of one run cost one load and one save. What must happen after the 
 send, workers to tell, loops to wake) is collected in an ``Aftermath``.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from services.scheduler import family, rows
@@ -32,6 +32,7 @@ from shared.contracts.events import LogChunk
 from shared.ids import new_run_id
 from shared.status import RunStatus
 from shared.store import tables as t
+from shared.store.tables_schedule import run_holds
 from shared.store.tx import Tx
 from shared.transport.base import Outgoing, Route, task_route, worker_route
 
@@ -54,7 +55,17 @@ class Aftermath:
     selectors: set[tuple[tuple[str, str], ...]] = field(default_factory=set)
     """Labels that tasks were sent to: workers with them must consume from that route."""
     ignored: list[str] = field(default_factory=list)
+    schedules: bool = False
+    """Whether definitions or pauses changed: what is due next may have, too."""
     closed: list[ClosedAttempt] = field(default_factory=list)
+    at: datetime = datetime.min.replace(tzinfo=UTC)
+    """When it was decided."""
+    waited: list[float] = field(default_factory=list)
+    """Seconds in the queue, of each run that left one to run."""
+    lasted: list[tuple[str, float]] = field(default_factory=list)
+    """(dag name, seconds from start to end) of each run that ended."""
+    slots: list[str] = field(default_factory=list)
+    """Outcome of each slot decided."""
 
 
 @dataclass(slots=True)
@@ -75,7 +86,7 @@ class Batch:
     def __init__(self, tx: Tx, plans: Plans, now: datetime) -> None:
         self.tx = tx
         self.now = now
-        self.after = Aftermath()
+        self.after = Aftermath(at=now)
         self.plans = plans
         self._work: dict[str, _Work] = {}
         self._names: dict[tuple[str, str], str | None] = {}
@@ -83,6 +94,8 @@ class Batch:
         self._attempts: list[dict[str, Any]] = []
         self._outbox: list[dict[str, Any]] = []
         self._chunks: list[dict[str, Any]] = []
+        self._queued = 0
+        self._holds: list[dict[str, Any]] = []
         self._timers: dict[tuple[str, int, str], datetime] = {}
 
     # -- finding runs -------------------------------------------------------------------------
@@ -135,10 +148,17 @@ class Batch:
         """Return the key of the topmost run above a run of this batch, or its own."""
         return self._work[key].fixed["root_key"] or key
 
-    def add(self, run: Run, *, spec_hash: str, file_name: str | None, parent_key: str | None = None) -> None:
+    def add(
+        self, run: Run, *, spec_hash: str, file_name: str | None, parent_key: str | None = None, priority: int = 0
+    ) -> None:
         """Create a run, perhaps as the child of one in this batch; ``apply`` may follow in the same batch."""
         root_key = None if parent_key is None else self.root_of(parent_key)
         fixed = {"spec_hash": spec_hash, "file_name": file_name, "root_key": root_key, "parent_key": parent_key}
+        fixed["priority"] = priority
+        if run.queued_at is not None:
+            # Those queued in one batch share its moment, but not their place in the queue.
+            run = replace(run, queued_at=run.queued_at + timedelta(microseconds=self._queued))
+            self._queued += 1
         self._work[run.run_key] = _Work(run, None, fixed)
         if root_key is None:
             self._names[run.dag_name, run.dag_run_id] = run.run_key
@@ -162,6 +182,10 @@ class Batch:
                 self.after.ignored.append(decision.why)
                 self._take(key, decision.effects)
         return decision
+
+    def hold(self, key: str, held: Mapping[str, Any]) -> None:
+        """Keep a queued run of this batch from being admitted; see ``run_holds``."""
+        self._holds.append({**held, "run_key": key})
 
     def add_log(self, chunk: LogChunk) -> None:
         """Store a piece of a step's output; the same piece twice is stored once."""
@@ -206,10 +230,14 @@ class Batch:
 
     def _watch(self, work: _Work, before: Run) -> None:
         after = work.run
+        if before.status is RunStatus.QUEUED and after.status is RunStatus.RUNNING and before.queued_at is not None:
+            self.after.waited.append(max(0.0, (self.now - before.queued_at).total_seconds()))
         if before.status is RunStatus.RUNNING and after.status is not RunStatus.RUNNING:
             self.after.queues.add(after.queue)
             if not after.status.active:
                 self.after.ended.append((after.dag_name, after.status))
+                if after.started_at is not None:
+                    self.after.lasted.append((after.dag_name, (self.now - after.started_at).total_seconds()))
                 if work.fixed["parent_key"] is not None:
                     self.after.families.add(work.fixed["parent_key"])
 
@@ -236,6 +264,7 @@ class Batch:
         tx.insert_transitions(self._transitions)
         tx.insert_new(t.attempts, self._attempts)
         tx.insert_new(t.log_chunks, self._chunks)
+        tx.insert(run_holds, self._holds)
         tx.insert(t.outbox, self._outbox)
         self._write_timers(gone)
         tx.delete_runs(sorted(gone))

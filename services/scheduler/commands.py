@@ -7,11 +7,13 @@ from typing import Any
 from services.scheduler.accounts import carry_out_account
 from services.scheduler.batch import Batch
 from services.scheduler.checks import RefusedByCore, check_free, check_singleton, find, tell
+from services.scheduler.core.admit import HIGH, LOW
 from services.scheduler.core.messages import Begin, Dequeue, PatchNode, Retry, Stop
 from services.scheduler.core.plan import Plan
 from services.scheduler.creation import again, new_run
 from services.scheduler.definitions import AlreadyRunning, Definitions
 from services.scheduler.inline import carry_out_inline
+from services.scheduler.pause import carry_out_queue
 from services.scheduler.plans import Plans
 from services.scheduler.versions import carry_out_version
 from services.scheduler.webhooks import carry_out_webhook, forget_webhook, move_webhook
@@ -19,6 +21,7 @@ from shared.contracts import commands as c
 from shared.contracts.codec import Envelope
 from shared.contracts.commands_accounts import AccountCommand
 from shared.contracts.commands_dags import DagCommand
+from shared.contracts.commands_queues import QueueCommand
 from shared.contracts.commands_runs import RunCommand
 from shared.contracts.commands_webhooks import WebhookCommand
 from shared.errors import Conflict, InvalidInput, NotFound
@@ -59,7 +62,13 @@ def carry_out(batch: Batch, plans: Plans, envelopes: Sequence[Envelope]) -> list
             }
         )
     batch.tx.insert(t.inbox, new)
+    if any(isinstance(envelope.body, _DEFINING) for envelope in envelopes):
+        batch.after.schedules = True
     return replies
+
+
+_DEFINING = (c.CreateDag, c.PutSpec, c.RenameDag, c.SuspendDag, DagCommand, QueueCommand)
+"""Commands after which another slot may be due next."""
 
 
 def _hash(envelope: Envelope) -> str:
@@ -131,6 +140,8 @@ def _carry_out(batch: Batch, plans: Plans, body: Any) -> dict[str, Any]:
             return _retry(batch, body)
         case RunCommand():
             return carry_out_inline(batch, plans, body)
+        case QueueCommand():
+            return carry_out_queue(batch, body)
         case AccountCommand():
             return carry_out_account(batch, body)
         case WebhookCommand():
@@ -148,7 +159,8 @@ def _start(batch: Batch, plans: Plans, command: c.StartRun) -> dict[str, Any]:
     row = rows[0]
     if row["errors"]:
         raise InvalidInput("; ".join(row["errors"]))
-    plan: Plan = plans.get_many(batch.tx, [(row["spec_hash"], command.file_name)])[row["spec_hash"], command.file_name]
+    text_hash = plans.freeze(batch.tx, row["spec_hash"], batch.now)
+    plan: Plan = plans.get_many(batch.tx, [(text_hash, command.file_name)])[text_hash, command.file_name]
     name = command.dag_name or plan.dag.name
     if not valid_dag_name(name):
         raise InvalidInput(f"dagName: {name!r} must be 1 to 40 letters, digits, dashes, dots or underscores")
@@ -165,7 +177,8 @@ def _start(batch: Batch, plans: Plans, command: c.StartRun) -> dict[str, Any]:
         queued=queued,
         now=batch.now,
     )
-    batch.add(run, spec_hash=row["spec_hash"], file_name=command.file_name)
+    urgent = isinstance(command, c.EnqueueRun) and command.priority == "high"
+    batch.add(run, spec_hash=text_hash, file_name=command.file_name, priority=HIGH if urgent else LOW)
     if not queued:
         batch.apply(run.run_key, Begin(command.by))
     return {"dagRunId": command.dag_run_id}

@@ -26,7 +26,8 @@ def new_run(
         InvalidInput: the parameters cannot be understood.
     """
     dag = plan.dag
-    prepare = needs_worker(dag) or bool(dag.preconditions)
+    # A secret that cannot be had must fail the run before its first step.
+    prepare = needs_worker(dag) or bool(dag.preconditions or dag.secrets)
     try:
         env = () if prepare else resolve_env(dag.env)
         params, params_json = ((), None) if prepare else resolve_params(dag, given, env=env)

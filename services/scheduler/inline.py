@@ -11,6 +11,7 @@ from services.scheduler.plans import Plans, spec_hash
 from shared.contracts.commands_runs import PatchSubStep, RescheduleRun, RunCommand, StartInline
 from shared.errors import InvalidInput, NotFound
 from shared.spec.load import load
+from shared.spec.snapshot import snapshot
 from shared.status import NodeStatus
 from shared.store import tables as t
 from shared.store.tx_accounts import Accounts
@@ -34,7 +35,8 @@ def carry_out_inline(batch: Batch, plans: Plans, command: RunCommand) -> dict[st
 def _start(batch: Batch, plans: Plans, command: StartInline) -> dict[str, Any]:
     if not command.spec.strip():
         raise InvalidInput("spec: must not be empty")
-    loaded = load(command.spec, dag_name=command.dag_name)
+    text = snapshot(command.spec, plans.base)
+    loaded = load(text, dag_name=command.dag_name)
     dag = loaded.dag
     if loaded.errors or dag is None:
         raise InvalidInput("; ".join(str(issue) for issue in loaded.errors) or "spec: holds no DAG")
@@ -44,10 +46,10 @@ def _start(batch: Batch, plans: Plans, command: StartInline) -> dict[str, Any]:
     if command.singleton:
         _check_none_active(batch, dag.name)
     check_free(batch, dag.name, command.dag_run_id)
-    text_hash = spec_hash(command.spec)
-    batch.tx.insert_new(t.specs, [{"hash": text_hash, "yaml": command.spec, "created_at": batch.now}])
+    text_hash = spec_hash(text)
+    batch.tx.insert_new(t.specs, [{"hash": text_hash, "yaml": text, "created_at": batch.now}])
     # The plan is kept by the text alone: every later load of this run finds the same one.
-    plan: Plan = plans.remember(command.spec, "")
+    plan: Plan = plans.remember(text, "")
     run = new_run(
         plan,
         dag_name=dag.name,

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from services.scheduler.absences import Absences
 from services.scheduler.core.decision import Halt
 from services.scheduler.core.messages import AttemptLost, TaskUndelivered
 from services.scheduler.events import Notice, record_notices
@@ -58,6 +59,7 @@ class Leases:
         self._events = events
         self._lease = timedelta(seconds=lease_s)
         self._service = service
+        self._absences = Absences()
         # After an outage workers are back a little later than this process may be.
         self._deaf_s = max(lease_s, lease_s / 4 + _RECONNECT_S)
         # A task whose sender died is not lost: a sweep sends it. Only then may it be missed.
@@ -108,15 +110,16 @@ class Leases:
 
     def _answers(self, batch: "Batch", newest: Mapping[str, Heartbeat]) -> list[Halt]:
         """Say again what a worker may have missed: attempts it lost, runs that are being stopped."""
+        rows = batch.tx.held_attempts(sorted(newest))
+        self._absences.hear(rows, newest, batch.now)
         holders = [worker_id for worker_id, beat in newest.items() if beat.tokens]
-        if not holders:
-            return []
-        rows = batch.tx.held_attempts(holders)
         known = {row["token"] for row in rows}
         halts = [
             Halt(row["token_worker"], row["token"], revoked=False, reason=row["stop_reason"])
             for row in rows
             if row["stop_reason"] and row["kind"] != "handler" and row["token_state"] == AttemptState.RUNNING
+            # A repeated step ends its execution undisturbed.
+            if not (row["stop_reason"] == "stop" and self._repeats(batch, row))
         ]
         for worker_id in holders:
             # A token that is nobody's open attempt any more. One whose start is not recorded yet is.
@@ -128,6 +131,11 @@ class Leases:
                 if token not in open_elsewhere
             )
         return halts
+
+    def _repeats(self, batch: "Batch", row: Row) -> bool:
+        key = row["spec_hash"], row["file_name"] or ""
+        steps = self._shell.plans.get_many(batch.tx, [key])[key].dag.steps
+        return row["idx"] < len(steps) and steps[row["idx"]].repeat_policy is not None
 
     # -- judging ------------------------------------------------------------------------------
 
@@ -146,13 +154,20 @@ class Leases:
                 _log.warning("worker.lost", extra={"worker_id": worker_id})
             rows = tx.doubtful_attempts(judged_at, judged_at - self._overdue)
             idle = [row for row in tx.workers() if row["lease_until"] > now and row["busy"] < row["slots"]]
-        if not rows:
+        given_up: list[tuple[str, Notice]] = [
+            (one.run_key, AttemptLost(one.node, one.token, f"worker {one.worker_id} does not hold this step any more"))
+            for one in self._absences.since(judged_at - self._lease)
+        ]
+        if not rows and not given_up:
             return 0
-        return shell.decide(lambda batch: self._judge_all(batch, rows, idle))
+        return shell.decide(lambda batch: self._judge_all(batch, rows, idle, given_up))
 
-    def _judge_all(self, batch: "Batch", rows: Sequence[Row], idle: Sequence[Row]) -> int:
+    def _judge_all(
+        self, batch: "Batch", rows: Sequence[Row], idle: Sequence[Row], given_up: Sequence[tuple[str, Notice]]
+    ) -> int:
         batch.load(row["run_key"] for row in rows)
         notices = [(row["run_key"], notice) for row in rows if (notice := self._judge(batch, row, idle)) is not None]
+        notices += given_up
         LEASES_LOST.inc(sum(1 for _, notice in notices if isinstance(notice, AttemptLost)))
         record_notices(batch, notices)
         return len(notices)

@@ -2,13 +2,17 @@
 
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
+from zoneinfo import ZoneInfo
 
+from services.scheduler.family import run_family
 from services.scheduler.folder import Folder
 from services.scheduler.intake import commands_intake, events_intake, logs_intake
 from services.scheduler.leases import Leases
+from services.scheduler.pause import take_over_limits
 from services.scheduler.plans import Plans
 from services.scheduler.shell import Shell
 from services.scheduler.timers import run_timers
@@ -25,12 +29,15 @@ _COMMANDS_AHEAD = 100
 _EVENTS_AHEAD = 200
 _LOGS_AHEAD = 64
 _HEARTBEATS_AHEAD = 500
+_UTC = ZoneInfo("UTC")
+_NO_QUEUES: Mapping[str, int] = MappingProxyType({})
 
 
 class Scheduler:
     """One replica. Any number may work on the same database and broker; none is special.
 
-    ``on_death`` is called when one of its threads dies of a bug, so that the process can end.
+    ``base_config`` is the text under every spec of a run that begins. ``on_death`` is
+    called when one of its threads dies of a bug, so that the process can end.
     """
 
     def __init__(
@@ -43,11 +50,16 @@ class Scheduler:
         version: str,
         dags_dir: Path | None,
         on_death: Callable[[], None],
+        base_config: str = "",
+        tz: ZoneInfo = _UTC,
+        queues: Mapping[str, int] = _NO_QUEUES,
     ) -> None:
         transport.declare([COMMANDS, EVENTS, LOGS, HEARTBEATS, task_route({})])
         self.instance_id = f"{socket.gethostname()}-{new_token()[:8]}"
         self._transport = transport
-        shell = Shell(store, transport, Plans(), clock)
+        shell = Shell(store, transport, Plans(base_config), clock, tz)
+        with store.begin() as tx:
+            take_over_limits(tx, queues, clock())
         commands = commands_intake(shell, transport.consume([COMMANDS], prefetch=_COMMANDS_AHEAD))
         events = events_intake(shell, transport.consume([EVENTS], prefetch=_EVENTS_AHEAD))
         logs = logs_intake(shell, transport.consume([LOGS], prefetch=_LOGS_AHEAD))
@@ -65,7 +77,9 @@ class Scheduler:
         loops = [
             ("leases", leases.run),
             ("admission", shell.admission.run),
+            ("firing", shell.firing.run),
             ("timers", lambda stop: run_timers(shell, stop)),
+            ("family", lambda stop: run_family(shell, stop)),
         ]
         if self.folder is not None:
             loops.append(("folder", self.folder.run))

@@ -3,11 +3,14 @@
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
+from datetime import datetime
 from threading import Lock
 
 from services.scheduler.core.plan import Plan
 from shared.errors import InvariantBroken
 from shared.spec.load import load
+from shared.spec.snapshot import snapshot
+from shared.store import tables as t
 from shared.store.tx import Tx
 
 __all__ = ["Plans", "spec_hash"]
@@ -26,7 +29,9 @@ class Plans:
     A plan's key holds the file name too, because that is the dag's name where the spec gives none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, base: str = "") -> None:
+        self.base = base
+        """The base configuration, which new runs are frozen with."""
         self._plans: OrderedDict[tuple[str, str], Plan] = OrderedDict()
         self._lock = Lock()
 
@@ -47,6 +52,14 @@ class Plans:
             for text_hash, file_name in missing:
                 found[text_hash, file_name] = self.remember(texts[text_hash], file_name)
         return found
+
+    def freeze(self, tx: Tx, text_hash: str, now: datetime) -> str:
+        """Return the hash of the text a new run is frozen with: the file's, under the base configuration."""
+        if not self.base:
+            return text_hash
+        frozen = snapshot(tx.spec_texts([text_hash])[text_hash], self.base)
+        tx.insert_new(t.specs, [{"hash": spec_hash(frozen), "yaml": frozen, "created_at": now}])
+        return spec_hash(frozen)
 
     def remember(self, text: str, file_name: str) -> Plan:
         """Parse a valid spec and keep its plan."""

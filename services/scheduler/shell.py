@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from threading import Event as StopEvent
 from typing import TypeVar
+from zoneinfo import ZoneInfo
 
 from services.scheduler.admission import Admission
 from services.scheduler.batch import Aftermath, Batch
 from services.scheduler.core.decision import Halt
 from services.scheduler.events import Notice, record_notices
 from services.scheduler.family import attend
+from services.scheduler.firing import Firing
 from services.scheduler.metrics import count
 from services.scheduler.plans import Plans
 from services.scheduler.relay import Relay
@@ -38,7 +40,9 @@ _TRIES = 5
 class Shell:
     """Everything a scheduler's threads share. ``clock`` gives the moment each decision is made at."""
 
-    def __init__(self, store: Store, transport: Transport, plans: Plans, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, store: Store, transport: Transport, plans: Plans, clock: Callable[[], datetime], tz: ZoneInfo
+    ) -> None:
         self.store = store
         self.transport = transport
         self.plans = plans
@@ -46,6 +50,7 @@ class Shell:
         self.alarm = Alarm()
         self.relay = Relay(store, transport, clock, self.notice)
         self.admission = Admission(self)
+        self.firing = Firing(self, tz)
 
     def decide(self, work: Callable[[Batch], T]) -> T:
         """Run ``work`` in one transaction, then do what follows; a run changed meanwhile means again.
@@ -109,6 +114,8 @@ class Shell:
             self.transport.broadcast("workers", opened)
         if after.wake_at is not None:
             self.alarm.set(after.wake_at)
+        if after.schedules:
+            self.firing.wake()
         if after.queues:
             self.admission.notify(after.queues)
         if after.families:

@@ -96,7 +96,8 @@ def build_environment(
     local = {"DAG_RUN_STEP_NAME": task.step.name, "PWD": str(ground.working_dir), **dict(task.engine_env)}
     everything = {"DAG_NAME": task.dag_name, "DAG_RUN_ID": task.dag_run_id, **reserved, **local}
     if task.params_json is not None:
-        everything["DAGU_PARAMS_JSON"] = task.params_json
+        everything["DAG_PARAMS_JSON"] = task.params_json
+    everything |= {f"DAGU_{name[4:]}": value for name, value in everything.items() if name.startswith("DAG_")}
     below = (params, outputs, ground.secrets, ground.base)
     step_env = _step_env(task, Scope((everything, *below), steps), run_command)
     merged = {**ground.base, **ground.secrets, **outputs, **params, **step_env, **everything}

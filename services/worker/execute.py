@@ -5,9 +5,11 @@ Order: the environment, the step's preconditions, the executor. The timeout coun
 
 import itertools
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+from services.worker.afterwards import look_back
 from services.worker.conditions import check_conditions
 from services.worker.environment import Environment, Ground, build_environment
 from services.worker.executors import executor_for
@@ -20,11 +22,12 @@ from services.worker.prepare import prepare
 from services.worker.runner import Interrupted, exit_code_in, run_command_in
 from services.worker.shells import DIRECT, default_shell, effective_shell
 from services.worker.supervise import Stop, Supervisor
+from services.worker.unfold import unfold
 from services.worker.workspace import OutputFiles, run_dir
 from shared.contracts.tasks import Task
 from shared.spec.expand import expand
 
-__all__ = ["Made", "Maker", "with_output"]
+__all__ = ["Made", "Maker"]
 
 _TAIL_BYTES = 1024
 
@@ -35,6 +38,8 @@ class Made:
 
     result: Result
     outputs: dict[str, str]
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Further fields of the report."""
 
 
 class Maker:
@@ -67,14 +72,29 @@ class Maker:
                 return Made(Result("skipped", 0, unmet), {})
             job = Job(task.step, environment, ground.working_dir, task.shell, supervisor, task.options)
             supervisor.start_clock()
+            if task.step.call:
+                run = run_command_in(supervisor, environment.process, str(cwd))
+                return Made(Result("succeeded"), {}, {"children": unfold(task.step, environment.full, run)})
 
             def tail() -> str:
                 # A pipe in between may still hold the very words that say why it failed.
                 return masker.text(read_tail(Path(paths.stderr), _TAIL_BYTES)) if paths.stderr else ""
 
-            return Made(executor_for(task.step.type).run(job, StepIO(files.stdout, files.stderr, tail)), {})
+            result = executor_for(task.step.type).run(job, StepIO(files.stdout, files.stderr, tail))
+            files.finish()
+            made = _with_output(task, files, Made(result, {}))
+            return self._look_back(task, stop, made, environment, masker, cwd=str(cwd), log=paths.stdout)
         except Interrupted:
             return Made(_interrupted(task, supervisor), {})
+
+    def _look_back(
+        self, task: Task, stop: Stop, made: Made, environment: Environment, masker: Masker, *, cwd: str, log: str
+    ) -> Made:
+        """Add what the step's policies ask for, and keep secrets out of all that is reported."""
+        supervisor = self._supervisor(task, stop)
+        facts = look_back(task, made.result.outcome, made.outputs, environment, supervisor, cwd=cwd, log=log)
+        result = replace(made.result, error=masker.text(made.result.error))
+        return Made(result, {name: masker.text(value) for name, value in made.outputs.items()}, facts)
 
     def _unmet(self, task: Task, environment: Environment, supervisor: Supervisor, cwd: str) -> str:
         if not task.step.preconditions:
@@ -129,7 +149,7 @@ def _interrupted(task: Task, supervisor: Supervisor) -> Result:
     )
 
 
-def with_output(task: Task, files: OutputFiles, made: Made) -> Made:
+def _with_output(task: Task, files: OutputFiles, made: Made) -> Made:
     """Add the captured variable; it is set for a failed step too, though not for one that never ran."""
     output = task.step.output
     if output is None or made.result.outcome == "skipped":

@@ -94,6 +94,8 @@ class LogStream:
             token=self._task.token,
             run_key=self._task.run_key,
             node=self._task.node,
+            run_attempt=self._task.run_attempt,
+            number=self._task.number,
             stream=self._stream,
             seq=self._seq,
             offset=self._offset,

@@ -10,11 +10,13 @@ from pathlib import Path
 from services.worker.conditions import check_conditions
 from services.worker.environment import build_environment, host_variables, lay_ground
 from services.worker.outcome import Result
+from services.worker.param_schema import apply_schema
 from services.worker.runner import exit_code_in, run_command_in
 from services.worker.shells import DIRECT, default_shell, effective_shell
 from services.worker.supervise import Supervisor
 from services.worker.workspace import run_dir
 from shared.contracts.tasks import Task
+from shared.spec.expand import Scope, expand
 from shared.spec.model import Dag
 from shared.spec.params import resolve_env, resolve_params
 
@@ -32,6 +34,11 @@ def prepare(task: Task, supervisor: Supervisor, data_dir: Path) -> tuple[Result,
     env = resolve_env(dag.env, host, run)
     run = run_command_in(supervisor, {**host, **dict(env)}, str(folder))
     params, params_json = resolve_params(dag, given["given"], env=env, lookup=host, run_command=run)
+    if dag.param_schema:
+        scope = Scope((dict(env), host))
+        where = folder / Path(expand(dag.working_dir, scope)).expanduser() if dag.working_dir else folder
+        params = apply_schema(expand(dag.param_schema, scope), params, where)
+        params_json = json.dumps(dict(params), ensure_ascii=False, separators=(",", ":")) if params else None
     outputs = {"env": json.dumps(env), "params": json.dumps(params)}
     if params_json is not None:
         outputs["params_json"] = params_json
@@ -41,9 +48,11 @@ def prepare(task: Task, supervisor: Supervisor, data_dir: Path) -> tuple[Result,
 
 
 def _check(task: Task, dag: Dag, supervisor: Supervisor, data_dir: Path) -> list[str]:
-    if not dag.preconditions:
+    if not dag.preconditions and not dag.secrets:
         return []
     ground = lay_ground(task, run_dir(data_dir, task))
+    if not dag.preconditions:
+        return []
     ground.working_dir.mkdir(0o750, parents=True, exist_ok=True)
     environment = build_environment(task, ground, {}, None)
     cwd, shell = str(ground.working_dir), effective_shell(None, dag.shell)

@@ -1,12 +1,25 @@
 """Find the values of a dag's secrets on this worker. They go to the step and the masker, nowhere else."""
 
 from collections.abc import Mapping, Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Protocol
 
 from shared.errors import InvalidInput
 from shared.spec.model import Secret
 
-__all__ = ["SecretMissing", "resolve_secrets"]
+__all__ = ["GROUP", "SecretMissing", "SecretProvider", "resolve_secrets"]
+
+GROUP = "dagway.secrets"
+"""Entry points that name a ``SecretProvider``: ``vault = "my_package:resolve"`` serves ``provider: vault``."""
+
+
+class SecretProvider(Protocol):
+    """Finds the value of one secret; what it raises fails the run, so its text must not hold the value."""
+
+    def __call__(self, key: str, options: Mapping[str, str]) -> str:
+        """Return the value of ``key``."""
+
 
 
 class SecretMissing(InvalidInput):
@@ -37,4 +50,14 @@ def _resolve(secret: Secret, folder: Path, host: Mapping[str, str]) -> str:
             raise SecretMissing(f"{failed}: {secret.key}: {error}") from error
         # Editors end files with a newline, which is never part of the secret and would defeat masking.
         return text.removesuffix("\n").removesuffix("\r")
+    for entry in entry_points(group=GROUP, name=secret.provider):
+        provider: SecretProvider = entry.load()
+        return _asked(provider, secret, failed)
     raise SecretMissing(f"{failed}: unknown secret provider: {secret.provider}")
+
+
+def _asked(provider: SecretProvider, secret: Secret, failed: str) -> str:
+    try:
+        return provider(secret.key, dict(secret.options))
+    except Exception as error:
+        raise SecretMissing(f"{failed}: {secret.provider}: {error}") from error

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from shared.contracts.base import Message
 
-__all__ = ["AttemptFinished", "AttemptStarted", "Event", "Heartbeat", "LogChunk", "Outcome", "TaskRedelivered"]
+__all__ = ["AttemptFinished", "AttemptStarted", "ChildCall", "Event", "Heartbeat", "LogChunk", "Outcome", "TaskRedelivered"]
 
 Outcome = Literal["succeeded", "failed", "timed_out", "aborted", "skipped", "broken"]
 """``broken``: the attempt could not be made at all (no such program, bad template)."""
@@ -54,16 +54,38 @@ class AttemptStarted(Event):
     """Paths of the log files on the worker; empty: no such stream."""
 
 
+class ChildCall(Message):
+    """A run that a ``call`` step asks for. ``params`` is what people see, ``given`` what it gets."""
+
+    type = "child_call"
+    dag: str
+    params: str = ""
+    given: str = ""
+
+
 class AttemptFinished(Event):
-    """The attempt's only end. The last log chunks ride along, so log and status appear together."""
+    """The attempt's only end. The last log chunks ride along, so log and status appear together.
+
+    What only the worker can tell rides along too: the runs the step calls, whether the repeat
+    policy's condition is met (``None``: it has none, or it could not be evaluated), whether a
+    pattern of ``continueOn.output`` was printed, and the retry policy's numbers written as text.
+    """
 
     type = "attempt.finished"
     started_at: datetime
     outcome: Outcome
     exit_code: int = 0
     error: str = ""
+    stdout: str = ""
+    stderr: str = ""
+    """As in ``AttemptStarted``, which may come later than this or never."""
     outputs: dict[str, str] = Field(default_factory=dict)
     logs: tuple[LogChunk, ...] = ()
+    children: tuple[ChildCall, ...] = ()
+    repeat_condition_met: bool | None = None
+    continue_output_matched: bool = False
+    retry_limit: int | None = None
+    retry_interval_s: float | None = None
 
 
 class TaskRedelivered(Event):

@@ -1,17 +1,18 @@
 """Load a workflow file: text in, typed dags and every problem with its line out.
 
 Nothing is executed or expanded and no other file is read: loading is safe for text from anybody.
-It never raises. A base configuration, when there is one, has its place between ``read_yaml`` and
-``read_dag``: merged under each document's mapping, so that defaults apply afterwards.
+It never raises. A base configuration is merged under each document's mapping before defaults apply.
 """
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from shared.spec.document import read_dag
+from shared.spec.inherit import inherit, read_base
 from shared.spec.issues import Issue, Issues, TooManyIssues
 from shared.spec.load_yaml import Document, YamlMap, read_yaml
 from shared.spec.model import Dag
+from shared.spec.snapshot import open_snapshot
 
 __all__ = ["Issue", "Loaded", "load"]
 
@@ -44,17 +45,23 @@ class Loaded:
         return not any(issue.severity == "error" for issue in self.issues)
 
 
-def load(text: str, *, file_name: str = "", dag_name: str | None = None) -> Loaded:
+def load(text: str, *, file_name: str = "", dag_name: str | None = None, base: str = "") -> Loaded:
     """Load every document of ``text``.
 
     The main dag is called ``dag_name``, else its own ``name``, else after the file. Without any of
-    these its name stays empty, which is for the caller to judge.
+    these its name stays empty, which is for the caller to judge. ``base`` is the text of a base
+    configuration; a snapshot (see ``shared.spec.snapshot``) brings its own.
     """
     issues = Issues()
+    frozen = open_snapshot(text)
     main_name, fallback = dag_name or "", _stem(file_name)
     dags: list[Dag] = []
     try:
-        for document in read_yaml(text, issues):
+        under = read_base(frozen.base or base, issues) if frozen.base or base else None
+        for document in read_yaml(frozen.text, issues):
+            if under is not None and isinstance(document.value, YamlMap):
+                merged = inherit(under, document.value, handlers=frozen.handlers and not dags)
+                document = Document(document.index, merged, document.at)  # noqa: PLW2901 - as it counts from here on
             _read_document(issues, document, dags, main_name, fallback)
         if not dags and not issues.found:
             issues.error("no DAGs found in file")
@@ -62,6 +69,8 @@ def load(text: str, *, file_name: str = "", dag_name: str | None = None) -> Load
         issues.found.append(Issue("there are more problems than these"))
     if not dags and (main_name or fallback):
         dags.append(Dag(name=main_name or fallback))
+    if frozen.selector and dags:
+        dags[0] = dags[0].model_copy(update={"worker_selector": dict(frozen.selector)})
     found = sorted(issues.found, key=lambda issue: (issue.line or 1 << 30, issue.column))
     return Loaded(documents=tuple(dags), issues=tuple(found))
 

@@ -25,7 +25,6 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
-    UniqueConstraint,
     text,
 )
 
@@ -156,13 +155,14 @@ dag_runs = Table(
     col("queued_at", UTCDateTime, nullable=True),
     col("started_at", UTCDateTime, nullable=True),
     col("finished_at", UTCDateTime, nullable=True),
-    UniqueConstraint("dag_name", "dag_run_id"),
     CheckConstraint("run_attempt >= 1", name="run_attempt"),
     Index("ix_dag_runs_created", text("created_at DESC"), "dag_run_id", **_where("root_key IS NULL")),
     Index("ix_dag_runs_dag_created", "dag_name", text("created_at DESC"), "dag_run_id"),
     Index("ix_dag_runs_queued", "queue", text("priority DESC"), "queued_at", "run_key", **_where("status = 'queued'")),
     Index("ix_dag_runs_running", "queue", **_where("status = 'running'")),
-    Index("ix_dag_runs_root", "root_key", **_where("root_key IS NOT NULL")),
+    # A child is found below its root only: two roots may call the same dag in the same words.
+    Index("ix_dag_runs_root", "root_key", "dag_run_id", unique=True, **_where("root_key IS NOT NULL")),
+    Index("uq_dag_runs_name", "dag_name", "dag_run_id", unique=True, **_where("root_key IS NULL")),
     comment="given: the params text as asked for; params and env: [[name, value], ...] once evaluated",
 )
 
@@ -182,6 +182,9 @@ nodes = Table(
     col("stdout", Text),
     col("stderr", Text),
     col("outputs", JSON),
+    col("output_matched", Boolean, server_default=text("false")),
+    col("children", JSON, nullable=True),
+    col("call_token", String(64), server_default=text("''")),
     col("started_at", UTCDateTime, nullable=True),
     col("finished_at", UTCDateTime, nullable=True),
     col("retry_at", UTCDateTime, nullable=True),
@@ -190,6 +193,7 @@ nodes = Table(
     col("token_worker", String(200), nullable=True),
     col("token_incarnation", String(64), nullable=True),
     col("dispatched_at", UTCDateTime, nullable=True),
+    Index("ix_nodes_calls", "run_key", **_where("call_token <> ''")),
     Index("ix_nodes_open", "token_worker", "run_key", **_where("token IS NOT NULL")),
     comment="A step (or lifecycle handler) of a run, with its one open attempt, if any, in token*",
 )

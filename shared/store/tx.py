@@ -25,6 +25,7 @@ from shared.store.engine import (
     upsert,
 )
 from shared.store.reads_runs import BY_DAG, QUEUED, RUNNING
+from shared.store.tx_family import Family
 
 __all__ = ["Store", "Tx"]
 
@@ -81,7 +82,7 @@ class Store:
             yield Tx(connection)
 
 
-class Tx:
+class Tx(Family):
     """One open transaction; of no use after its block."""
 
     def __init__(self, connection: Connection) -> None:
@@ -95,13 +96,24 @@ class Tx:
         return self._rows(for_update(query))
 
     def keys_of(self, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        """Return the run keys of those ``(dag_name, dag_run_id)`` that exist."""
+        """Return the run keys of those ``(dag_name, dag_run_id)`` that exist; children have no name of their own."""
         runs = t.dag_runs.c
         wanted = [and_(runs.dag_name == dag_name, runs.dag_run_id == run_id) for dag_name, run_id in names]
         if not wanted:
             return {}
-        rows = self.connection.execute(select(runs.dag_name, runs.dag_run_id, runs.run_key).where(or_(*wanted)))
+        found = select(runs.dag_name, runs.dag_run_id, runs.run_key).where(or_(*wanted), runs.root_key.is_(None))
+        rows = self.connection.execute(found)
         return {(row.dag_name, row.dag_run_id): row.run_key for row in rows}
+
+    def names_of(self, keys: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Return ``(dag_name, dag_run_id)`` of these runs by key."""
+        if not keys:
+            return {}
+        runs = t.dag_runs.c
+        rows = self.connection.execute(
+            select(runs.run_key, runs.dag_name, runs.dag_run_id).where(runs.run_key.in_(keys))
+        )
+        return {row.run_key: (row.dag_name, row.dag_run_id) for row in rows}
 
     def latest_key(self, dag_name: str) -> str | None:
         """Return the key of the newest run of a dag."""
@@ -119,7 +131,7 @@ class Tx:
         runs = t.dag_runs.c
         query = (
             select(runs.status, func.count())
-            .where(dag_name == BY_DAG, runs.status.in_([RUNNING, QUEUED]))
+            .where(BY_DAG == dag_name, runs.status.in_([RUNNING, QUEUED]))
             .group_by(runs.status)
         )
         return dict(self.connection.execute(query).all())
@@ -308,7 +320,18 @@ class Tx:
         """Return the open attempts of these workers, and whether their run is being stopped."""
         c, r = t.nodes.c, t.dag_runs.c
         return self._rows(
-            select(c.token, c.token_worker, c.token_state, r.stop_reason, c.kind)
+            select(
+                c.run_key,
+                c.token,
+                c.token_worker,
+                c.token_incarnation,
+                c.token_state,
+                c.kind,
+                c.idx,
+                r.stop_reason,
+                r.spec_hash,
+                r.file_name,
+            )
             .select_from(t.nodes.join(t.dag_runs, c.run_key == r.run_key))
             .where(c.token.is_not(None), c.token_worker.in_(worker_ids))
         )

@@ -147,7 +147,7 @@ def test_a_run_is_stopped_at_its_time_limit(stack: Stack) -> None:
     stack.worker.finish(task, "aborted", exit_code=-1)
 
     stack.until("failed")
-    assert stack.nodes() == {"cmd_1": "aborted", "cmd_2": "not_started"}
+    assert stack.nodes() == {"cmd_1": "aborted", "cmd_2": "aborted"}
 
 
 def test_stop_tells_the_worker_and_starts_nothing_more(stack: Stack) -> None:
@@ -205,6 +205,24 @@ def test_a_restarted_workers_former_steps_are_lost(stack: Stack) -> None:
         return bool(stack.run()["status"] == "failed")
 
     eventually(beat_until_failed, timeout_s=20, every_s=0.1)
+
+
+def test_an_attempt_that_its_living_worker_does_not_name_is_lost(stack: Stack) -> None:
+    stack.scheduler(lease_s=1)
+    stack.dag("one", ONE)
+    stack.start("one")
+    task = stack.worker.task()
+    stack.worker.beat(task.token)
+    stack.worker.start(task)
+    eventually(lambda: stack.nodes() == {"cmd_1": "running"})
+
+    def beat_without_it_until_failed() -> bool:
+        stack.worker.beat()
+        return bool(stack.run()["status"] == "failed")
+
+    eventually(beat_without_it_until_failed, timeout_s=20, every_s=0.1)
+    (node,) = stack.rows(t.nodes)
+    assert "does not hold this step any more" in node["error"]
 
 
 def test_a_stale_attempt_is_told_to_end(stack: Stack) -> None:

@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from services.scheduler.core import reports
-from services.scheduler.core.decision import Decision, Forget, Halt, Ignored, Refused, WakeAt
+from services.scheduler.core import children, reports
+from services.scheduler.core.decision import Decision, Forget, Halt, Ignored, Refused, StopChild, WakeAt
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import (
     AttemptLost,
     Begin,
+    ChildRefused,
+    ChildrenSeen,
     Dequeue,
     PatchNode,
     Retry,
@@ -22,7 +24,7 @@ from services.scheduler.core.messages import (
     TaskUndelivered,
     TimerFired,
 )
-from services.scheduler.core.model import Node, Run
+from services.scheduler.core.model import ASKED, Node, Run
 from services.scheduler.core.plan import HANDLER, PREPARE, STEP, Plan
 from services.scheduler.core.settle import settle
 from shared.contracts.events import AttemptFinished, AttemptStarted, TaskRedelivered
@@ -39,6 +41,8 @@ Message = (
     | AttemptLost
     | TaskUndelivered
     | TimerFired
+    | ChildRefused
+    | ChildrenSeen
     | AttemptStarted
     | AttemptFinished
     | TaskRedelivered
@@ -73,6 +77,10 @@ def advance(run: Run, message: Message, now: datetime) -> Decision:
             return _patch(draft, message)
         case TimerFired():
             answer = _timer(draft, message)
+        case ChildRefused():
+            answer = children.refused(draft, message)
+        case ChildrenSeen():
+            answer = children.seen(draft, message)
         case _:
             answer = _report(draft, message)
     if answer is not None:
@@ -123,7 +131,7 @@ def _stop(draft: Draft, message: Stop) -> Ignored | Refused | None:
     if draft.run.status is not RunStatus.RUNNING:
         return Refused("not_running", f"DAG-run is {draft.run.status}, not running")
     if draft.run.stop_reason:
-        return Ignored("stopping already", tuple(_halts(draft, "stop asked again")))
+        return Ignored("stopping already", tuple(_halts(draft, draft.run.stop_reason)))
     _bring_to_a_stop(draft, "stop", message.by)
     return None
 
@@ -134,8 +142,12 @@ def _bring_to_a_stop(draft: Draft, reason: str, by: str) -> None:
     for node in draft.nodes:
         if node.attempt is not None and node.attempt.state is AttemptState.DISPATCHED:
             draft.withdraw(node.idx, reason)
-        if draft.nodes[node.idx].status is NodeStatus.RUNNING and draft.nodes[node.idx].attempt is None:
-            draft.move(node.idx, NodeStatus.ABORTED, reason, by, finished_at=draft.now, retry_at=None)
+        node = draft.nodes[node.idx]  # noqa: PLW2901 - as it is after the withdrawal
+        if node.status is NodeStatus.RUNNING and node.attempt is None and not node.calls:
+            # Between two executions: one that would only have been repeated keeps its last result.
+            done = reason == "stop" and _repeats(draft, node) and node.exit_code == 0
+            status = NodeStatus.SUCCEEDED if done else NodeStatus.ABORTED
+            draft.move(node.idx, status, reason, by, finished_at=draft.now, retry_at=None)
     if reason == "timeout":
         _abort_pending(draft, reason, by)
     draft.effects.extend(_halts(draft, reason))
@@ -148,12 +160,22 @@ def _abort_pending(draft: Draft, reason: str, by: str) -> None:
             draft.move(node.idx, NodeStatus.ABORTED, reason, by, error=reason, finished_at=draft.now)
 
 
-def _halts(draft: Draft, reason: str) -> list[Halt]:
-    return [
+def _repeats(draft: Draft, node: Node) -> bool:
+    return node.kind == STEP and draft.run.plan.steps[node.idx].repeat_policy is not None
+
+
+def _halts(draft: Draft, reason: str) -> list[Halt | StopChild]:
+    """Tell what runs to end. A repeated step ends its execution undisturbed (workflow language, 5.9)."""
+    attempts = [
         Halt(node.attempt.worker_id, node.attempt.token, revoked=False, reason=reason)
         for node in draft.nodes
         if node.attempt is not None and node.attempt.worker_id is not None
+        if reason == "timeout" or not _repeats(draft, node)
     ]
+    called = [
+        StopChild(child.run_id) for node in draft.nodes if node.calls for child in node.children if child.state == ASKED
+    ]
+    return [*attempts, *called]
 
 
 def _dequeue(draft: Draft, message: Dequeue) -> Refused | None:
@@ -195,6 +217,9 @@ def _retry(draft: Draft, message: Retry) -> Refused | None:
             stdout="",
             stderr="",
             outputs={},
+            output_matched=False,
+            children=(),
+            call_token="",
             started_at=None,
             finished_at=None,
             retry_at=None,
@@ -250,6 +275,8 @@ def _timer(draft: Draft, message: TimerFired) -> Ignored | None:
         if draft.now < started_at + limit:
             return Ignored("not due", (WakeAt(-1, "timeout", started_at + limit),))
         _bring_to_a_stop(draft, "timeout", "scheduler")
+        return None
+    if message.kind == "delay":
         return None
     node = draft.nodes[message.node]
     if node.attempt is not None or node.status is not NodeStatus.RUNNING:

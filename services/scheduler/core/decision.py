@@ -8,6 +8,7 @@ from shared.contracts.tasks import Task
 from shared.status import AttemptState
 
 __all__ = [
+    "AddLog",
     "Advanced",
     "ClosedAttempt",
     "Decision",
@@ -17,6 +18,8 @@ __all__ = [
     "Halt",
     "Ignored",
     "Refused",
+    "StartChild",
+    "StopChild",
     "Transition",
     "WakeAt",
 ]
@@ -88,7 +91,39 @@ class Forget:
     """Remove the run: it was only ever queued (REST contract 5.8, dequeue)."""
 
 
-Effect = Dispatch | Halt | WakeAt | ClosedAttempt | Forget
+@dataclass(frozen=True, slots=True)
+class StartChild:
+    """Start the run ``run_id`` of ``dag`` below this one, or run again what is left of it.
+
+    ``selector``: the labels its workers must have, before its own; empty: its own.
+    """
+
+    node: int
+    run_id: str
+    dag: str
+    given: str
+    selector: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StopChild:
+    """Stop a run below this one."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddLog:
+    """Store what a node says that no worker printed, as stdout of the attempt ``token``."""
+
+    token: str
+    node: int
+    run_attempt: int
+    number: int
+    text: str
+
+
+Effect = Dispatch | Halt | WakeAt | ClosedAttempt | Forget | StartChild | StopChild | AddLog
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,22 @@
 """What can happen to a run, beside the workers' reports (``shared.contracts.events``)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shared.status import NodeStatus
 
-__all__ = ["AttemptLost", "Begin", "Dequeue", "PatchNode", "Retry", "Stop", "TaskUndelivered", "TimerFired"]
+__all__ = [
+    "AttemptLost",
+    "Begin",
+    "ChildRefused",
+    "ChildrenSeen",
+    "Dequeue",
+    "PatchNode",
+    "Retry",
+    "Stop",
+    "TaskUndelivered",
+    "TimerFired",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +81,24 @@ class TimerFired:
 
     node: int
     kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChildRefused:
+    """A run that a node called for cannot be: no such dag, parameters it does not understand."""
+
+    node: int
+    run_id: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChildrenSeen:
+    """How those runs of a node that are over ended, by run id; telling it twice does no harm.
+
+    ``outputs`` come once all are over, those of each run by its id; ``None`` before.
+    """
+
+    node: int
+    ended: Mapping[str, str]
+    outputs: Mapping[str, Mapping[str, str]] | None = None

@@ -8,10 +8,12 @@ from types import MappingProxyType
 from services.scheduler.core.plan import Plan
 from shared.status import AttemptState, NodeStatus, RunStatus
 
-__all__ = ["Node", "OpenAttempt", "Run"]
+__all__ = ["ASKED", "PENDING", "Child", "Node", "OpenAttempt", "Run"]
 
 Pairs = tuple[tuple[str, str], ...]
 _NOTHING: Mapping[str, str] = MappingProxyType({})
+PENDING, ASKED = "pending", "asked"
+"""What a child is before it has ended: not asked for yet, or a run of its own that goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +32,27 @@ class OpenAttempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Child:
+    """A run that a node called. ``state`` is ``PENDING``, ``ASKED`` or how it ended (a run status).
+
+    ``params`` is the text its id is made from and people see; ``given`` what it is started with.
+    """
+
+    run_id: str
+    dag: str
+    params: str
+    given: str
+    state: str = PENDING
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """A step, handler or prepare of a run. ``number`` counts its attempts within the run's attempt.
 
-    A node that waits for its retry interval is ``running`` with no open attempt, until ``retry_at``.
+    A node that waits for its retry interval is ``running`` with no open attempt, until ``retry_at``;
+    one that waits for its ``children`` has no ``retry_at`` either. ``call_token`` names the attempt
+    that asked for them. ``output_matched``: a pattern of ``continueOn.output`` was printed.
     """
 
     idx: int
@@ -48,10 +67,20 @@ class Node:
     stdout: str = ""
     stderr: str = ""
     outputs: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    output_matched: bool = False
+    children: tuple[Child, ...] = ()
+    call_token: str = ""
     started_at: datetime | None = None
     finished_at: datetime | None = None
     retry_at: datetime | None = None
     attempt: OpenAttempt | None = None
+
+    @property
+    def calls(self) -> bool:
+        """Whether the node waits for runs it called."""
+        if self.status is not NodeStatus.RUNNING or self.attempt is not None or self.retry_at is not None:
+            return False
+        return bool(self.call_token)
 
 
 @dataclass(frozen=True, slots=True)

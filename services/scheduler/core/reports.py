@@ -1,41 +1,21 @@
 """What workers' reports and their silence do to a run."""
 
 import json
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import replace
 
-from services.scheduler.core.decision import Halt, Ignored, WakeAt
+from services.scheduler.core import children
+from services.scheduler.core.conclude import STATUS, End, conclude
+from services.scheduler.core.decision import Halt, Ignored
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import AttemptLost, TaskUndelivered
-from services.scheduler.core.model import Node, OpenAttempt
+from services.scheduler.core.model import OpenAttempt
 from services.scheduler.core.plan import HANDLER, PREPARE
-from services.scheduler.core.rules import lets_dependents_run, retry_wait_s
 from shared.contracts.events import AttemptFinished, AttemptStarted, TaskRedelivered
-from shared.spec.model import Handler
 from shared.status import AttemptState, NodeStatus
 
 __all__ = ["finished", "lost", "redelivered", "started", "undelivered"]
 
 LOST_EXIT_CODE = -1
-_STATUS = {
-    "succeeded": NodeStatus.SUCCEEDED,
-    "skipped": NodeStatus.SKIPPED,
-    "aborted": NodeStatus.ABORTED,
-    "failed": NodeStatus.FAILED,
-    "timed_out": NodeStatus.FAILED,
-    "broken": NodeStatus.FAILED,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _End:
-    """How an attempt ended, however it became known. ``final``: no retry policy may apply."""
-
-    outcome: str
-    exit_code: int
-    error: str
-    final: bool = False
-    any_code: bool = False
 
 
 def started(draft: Draft, event: AttemptStarted) -> Ignored | None:
@@ -67,7 +47,12 @@ def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
         return Ignored("held by another")
     if node.attempt.state is AttemptState.DISPATCHED:
         _take_hold(draft, event)
-        draft.set_node(event.node, started_at=node.started_at or event.started_at)
+        draft.set_node(
+            event.node,
+            started_at=node.started_at or event.started_at,
+            stdout=event.stdout or node.stdout,
+            stderr=event.stderr or node.stderr,
+        )
     draft.close_attempt(
         event.node,
         AttemptState.FINISHED,
@@ -77,12 +62,29 @@ def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
         started_at=event.started_at,
     )
     final = event.outcome == "timed_out" or bool(draft.run.stop_reason)
-    end = _End(event.outcome, event.exit_code, event.error, final=final)
+    end = End(
+        event.outcome,
+        event.exit_code,
+        event.error,
+        final=final,
+        condition_met=event.repeat_condition_met,
+        retry_limit=event.retry_limit,
+        retry_interval_s=event.retry_interval_s,
+    )
     if node.kind == PREPARE:
         _prepared(draft, event, end)
         return None
-    draft.set_node(event.node, exit_code=event.exit_code, outputs=dict(event.outputs), done_count=node.done_count + 1)
-    _conclude(draft, draft.nodes[event.node], end, event.worker_id)
+    if event.children and event.outcome == "succeeded":
+        children.call(draft, event.node, event.token, event.children)
+        return None
+    draft.set_node(
+        event.node,
+        exit_code=event.exit_code,
+        outputs=dict(event.outputs),
+        done_count=node.done_count + 1,
+        output_matched=node.output_matched or event.continue_output_matched,
+    )
+    conclude(draft, draft.nodes[event.node], end, event.worker_id)
     return None
 
 
@@ -135,8 +137,8 @@ def lost(draft: Draft, message: AttemptLost) -> Ignored | None:
         return None
     draft.set_node(message.node, exit_code=LOST_EXIT_CODE)
     outcome = "aborted" if draft.run.stop_reason and node.kind != HANDLER else "failed"
-    end = _End(outcome, LOST_EXIT_CODE, message.why, final=bool(draft.run.stop_reason), any_code=True)
-    _conclude(draft, draft.nodes[message.node], end, "scheduler")
+    end = End(outcome, LOST_EXIT_CODE, message.why, final=bool(draft.run.stop_reason), any_code=True)
+    conclude(draft, draft.nodes[message.node], end, "scheduler")
     return None
 
 
@@ -159,7 +161,7 @@ def _leave(draft: Draft, worker_id: str | None) -> None:
         draft.note(None, f"leaves worker {worker_id}: files that steps left there stay behind")
 
 
-def _prepared(draft: Draft, event: AttemptFinished, end: _End) -> None:
+def _prepared(draft: Draft, event: AttemptFinished, end: End) -> None:
     idx, now = event.node, draft.now
     if end.outcome == "succeeded":
         draft.set_run(
@@ -169,41 +171,8 @@ def _prepared(draft: Draft, event: AttemptFinished, end: _End) -> None:
         )
         draft.move(idx, NodeStatus.SUCCEEDED, "env and params are evaluated", event.worker_id, finished_at=now)
         return
-    status = _STATUS[end.outcome]
+    status = STATUS[end.outcome]
     draft.move(idx, status, end.error or str(status), event.worker_id, finished_at=now, error=end.error)
     if not draft.run.stop_reason:
         reason = "precondition" if status is NodeStatus.SKIPPED else "prepare"
         draft.set_run(stop_reason=reason, error=end.error)
-
-
-def _conclude(draft: Draft, node: Node, end: _End, by: str) -> None:
-    """Give a step or handler its status after an attempt, or its next try."""
-    status = _STATUS[end.outcome]
-    step = draft.run.plan.steps[node.idx]
-    if status is NodeStatus.FAILED and node.kind != HANDLER:
-        policy = step.retry_policy
-        if policy is not None and end.any_code:
-            policy = policy.model_copy(update={"exit_code": ()})
-        wait_s = None if end.final else retry_wait_s(policy, node, end.exit_code)
-        if wait_s is not None:
-            _try_again(draft, node, end, wait_s, by)
-            return
-        failed = Node(node.idx, node.kind, node.name, status, exit_code=end.exit_code)
-        if step.continue_on.mark_success and end.outcome != "timed_out" and lets_dependents_run(step, failed):
-            status = NodeStatus.SUCCEEDED
-    error = end.error if status in {NodeStatus.FAILED, NodeStatus.ABORTED} else ""
-    why = end.error or f"exit code {end.exit_code}"
-    draft.move(node.idx, status, why, by, error=error, finished_at=draft.now)
-    is_init = draft.run.plan.handlers.get(Handler.INIT) == node.idx
-    if is_init and status is NodeStatus.FAILED and not draft.run.stop_reason:
-        draft.set_run(stop_reason="init")
-
-
-def _try_again(draft: Draft, node: Node, end: _End, wait_s: float, by: str) -> None:
-    due_at = draft.now + timedelta(seconds=wait_s)
-    draft.set_node(node.idx, retry_count=node.retry_count + 1, error=end.error, retry_at=due_at)
-    draft.note(node.idx, f"{end.error or f'exit code {end.exit_code}'}; tries again in {wait_s:g} s", by)
-    if draft.nodes[node.idx].status is NodeStatus.NOT_STARTED:
-        draft.move(node.idx, NodeStatus.RUNNING, "waits for its next try", by)
-    if wait_s > 0:
-        draft.effects.append(WakeAt(node.idx, "retry", due_at))

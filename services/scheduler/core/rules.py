@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from services.scheduler.core.model import Node, Run
 from services.scheduler.core.plan import Plan
-from shared.spec.model import RetryPolicy, Step
+from shared.spec.model import RepeatMode, RepeatPolicy, RetryPolicy, Step
 from shared.status import NodeStatus, RunStatus
 
-__all__ = ["blocked_by", "derive_status", "lets_dependents_run", "ready", "retry_wait_s"]
+__all__ = ["blocked_by", "derive_status", "lets_dependents_run", "ready", "repeat_wait_s", "retry_wait_s"]
 
 _GOOD = frozenset({NodeStatus.SUCCEEDED, NodeStatus.PARTIALLY_SUCCEEDED})
 _LONGEST_WAIT_S = 1e9
@@ -21,7 +21,7 @@ def lets_dependents_run(step: Step, node: Node) -> bool:
         return True
     if node.status is NodeStatus.FAILED:
         rule = step.continue_on
-        return rule.failure or (node.exit_code is not None and node.exit_code in rule.exit_code)
+        return rule.failure or node.output_matched or (node.exit_code is not None and node.exit_code in rule.exit_code)
     return node.status is NodeStatus.SKIPPED and step.continue_on.skipped
 
 
@@ -86,12 +86,38 @@ def retry_wait_s(policy: RetryPolicy | None, node: Node, exit_code: int) -> floa
         return None
     if policy.exit_code and exit_code not in policy.exit_code:
         return None
-    longest = policy.max_interval_sec or _LONGEST_WAIT_S
-    interval = _number(policy.interval_sec)
-    if not interval or not policy.backoff:
+    return _wait_s(_number(policy.interval_sec), policy.backoff, node.retry_count, policy.max_interval_sec)
+
+
+def repeat_wait_s(
+    policy: RepeatPolicy | None, node: Node, exit_code: int, condition_met: bool | None, *, success: bool
+) -> float | None:
+    """Return the seconds to wait before the next execution, or ``None``: this was the last.
+
+    ``condition_met`` is ``None`` where nobody could evaluate the condition: then it was the last,
+    since a loop whose end cannot be seen must not go on. Source: workflow language, section 3.8.
+    """
+    if policy is None or (policy.limit and node.done_count >= policy.limit):
+        return None
+    if policy.condition is not None:
+        if condition_met is None:
+            return None
+        holds = condition_met
+    elif policy.exit_code:
+        holds = exit_code in policy.exit_code
+    else:
+        holds = success
+    if holds != (policy.repeat is RepeatMode.WHILE):
+        return None
+    return _wait_s(policy.interval_sec, policy.backoff, max(node.done_count - 1, 0), policy.max_interval_sec)
+
+
+def _wait_s(interval: float, backoff: float, exponent: int, longest: float) -> float:
+    longest = longest or _LONGEST_WAIT_S
+    if not interval or not backoff:
         return min(interval, longest)
     try:
-        return min(interval * policy.backoff**node.retry_count, longest)
+        return min(interval * backoff**exponent, longest)
     except OverflowError:
         return longest
 

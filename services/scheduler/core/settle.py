@@ -1,6 +1,8 @@
 """Carry a run as far as it goes without new facts: dispatch what is ready, and end what is done."""
 
-from services.scheduler.core.decision import Dispatch
+from datetime import timedelta
+
+from services.scheduler.core.decision import Dispatch, WakeAt
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.model import Node
 from services.scheduler.core.plan import PREPARE
@@ -45,11 +47,15 @@ def _start_what_may(draft: Draft) -> bool:
 
 
 def _can_go_on(draft: Draft) -> bool:
-    return any(_under_way(node) for node in draft.nodes)
+    return any(_under_way(node) for node in draft.nodes) or _is_delayed(draft)
+
+
+def _is_delayed(draft: Draft) -> bool:
+    return any(isinstance(effect, WakeAt) and effect.kind == "delay" for effect in draft.effects)
 
 
 def _due(draft: Draft, node: Node) -> bool:
-    if node.attempt is not None:
+    if node.attempt is not None or node.calls:
         return False
     if node.status is NodeStatus.RUNNING:
         return node.retry_at is None or node.retry_at <= draft.now
@@ -99,9 +105,30 @@ def _fitting(draft: Draft, due: list[Node]) -> list[Node]:
         room = max(0, dag.max_active_steps - sum(1 for node in draft.steps if _under_way(node)))
         begun = [node for node in due if node.status is NodeStatus.RUNNING]
         due = begun + [node for node in due if node.status is not NodeStatus.RUNNING][:room]
+    due = _delayed(draft, due)
     if dag.placement == "stick" and draft.run.worker_id is None:
         return [] if any(node.attempt is not None for node in draft.steps) else due[:1]
     return due
+
+
+def _delayed(draft: Draft, due: list[Node]) -> list[Node]:
+    """Keep ``delaySec`` between the launches of two steps (workflow language, section 5.3)."""
+    delay = timedelta(seconds=draft.run.plan.dag.delay_sec)
+    fresh = [node for node in due if node.status is not NodeStatus.RUNNING]
+    if not delay or not fresh:
+        return due
+    begun = [node for node in due if node.status is NodeStatus.RUNNING]
+    launches = [
+        node.attempt.dispatched_at if node.attempt is not None and node.number == 1 else node.started_at
+        for node in draft.steps
+    ]
+    last = max((moment for moment in launches if moment is not None), default=None)
+    if last is not None and draft.now < last + delay:
+        draft.effects.append(WakeAt(-1, "delay", last + delay))
+        return begun
+    if len(fresh) > 1:
+        draft.effects.append(WakeAt(-1, "delay", draft.now + delay))
+    return [*begun, fresh[0]]
 
 
 def dispatch(draft: Draft, idx: int, run_status: str = "") -> None:

@@ -20,6 +20,9 @@ def make_task(run: Run, nodes: list[Node], idx: int, token: str, run_status: str
         sources: tuple[int, ...] = ()
     else:
         step = plan.steps[idx]
+        if node.number > 1 and step.preconditions:
+            # They hold for a launch: a retry or a repetition does not ask again.
+            step = step.model_copy(update={"preconditions": ()})
         # Handlers see every step's outputs, the last in definition winning.
         sources = plan.ancestors(idx) if node.kind == "step" else tuple(reversed(range(len(dag.steps))))
     return Task(
@@ -39,7 +42,7 @@ def make_task(run: Run, nodes: list[Node], idx: int, token: str, run_status: str
         params_json=run.params_json,
         outputs=tuple(item for source in reversed(sources) for item in nodes[source].outputs.items()),
         refs=_refs(run, nodes),
-        engine_env=(("DAG_RUN_STATUS", run_status),) if run_status else (),
+        engine_env=_engine_env(nodes, run_status),
         dotenv=dag.dotenv,
         secrets=dag.secrets,
         working_dir=dag.working_dir,
@@ -50,6 +53,14 @@ def make_task(run: Run, nodes: list[Node], idx: int, token: str, run_status: str
         stop_grace_s=dag.max_clean_up_time_sec,
         options={"prepare": {"dag": dag.model_dump(mode="json"), "given": run.given}} if node.kind == PREPARE else {},
     )
+
+
+def _engine_env(nodes: list[Node], run_status: str) -> tuple[tuple[str, str], ...]:
+    """Return what only handlers see: the run's status, and which steps wait where any do."""
+    if not run_status:
+        return ()
+    waiting = ",".join(node.name for node in nodes if node.status is NodeStatus.WAITING)
+    return (("DAG_RUN_STATUS", run_status), *([("DAG_WAITING_STEPS", waiting)] if waiting else []))
 
 
 def _refs(run: Run, nodes: list[Node]) -> dict[str, StepRef]:

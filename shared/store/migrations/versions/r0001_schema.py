@@ -151,7 +151,6 @@ def upgrade() -> None:
         sa.CheckConstraint("run_attempt >= 1", name=op.f("ck_dag_runs_run_attempt")),
         sa.ForeignKeyConstraint(["spec_hash"], ["specs.hash"], name=op.f("fk_dag_runs_spec_hash")),
         sa.PrimaryKeyConstraint("run_key", name=op.f("pk_dag_runs")),
-        sa.UniqueConstraint("dag_name", "dag_run_id", name=op.f("uq_dag_runs_dag_name_dag_run_id")),
         comment="given: the params text as asked for; params and env: [[name, value], ...] once evaluated",
     )
     op.create_index(
@@ -164,7 +163,12 @@ def upgrade() -> None:
         ["queue", sa.text("priority DESC"), "queued_at", "run_key"],
         **_where("status = 'queued'"),
     )
-    op.create_index("ix_dag_runs_root", "dag_runs", ["root_key"], **_where("root_key IS NOT NULL"))
+    op.create_index(
+        "ix_dag_runs_root", "dag_runs", ["root_key", "dag_run_id"], unique=True, **_where("root_key IS NOT NULL")
+    )
+    op.create_index(
+        "uq_dag_runs_name", "dag_runs", ["dag_name", "dag_run_id"], unique=True, **_where("root_key IS NULL")
+    )
     op.create_index("ix_dag_runs_running", "dag_runs", ["queue"], **_where("status = 'running'"))
     op.create_table(
         "dag_versions",
@@ -209,6 +213,9 @@ def upgrade() -> None:
         sa.Column("stdout", sa.Text(), nullable=False),
         sa.Column("stderr", sa.Text(), nullable=False),
         sa.Column("outputs", sa.JSON(), nullable=False),
+        sa.Column("output_matched", sa.Boolean(), nullable=False, server_default=sa.text("false")),
+        sa.Column("children", sa.JSON(), nullable=True),
+        sa.Column("call_token", sa.String(64), nullable=False, server_default=sa.text("''")),
         sa.Column("started_at", _TIME, nullable=True),
         sa.Column("finished_at", _TIME, nullable=True),
         sa.Column("retry_at", _TIME, nullable=True),
@@ -221,6 +228,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run_key", "idx", name=op.f("pk_nodes")),
         comment="A step (or lifecycle handler) of a run, with its one open attempt, if any, in token*",
     )
+    op.create_index("ix_nodes_calls", "nodes", ["run_key"], **_where("call_token <> ''"))
     op.create_index("ix_nodes_open", "nodes", ["token_worker", "run_key"], **_where("token IS NOT NULL"))
     op.create_table(
         "timers",

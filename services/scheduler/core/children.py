@@ -1,0 +1,169 @@
+"""Runs that a node calls: which, in what order, and what their ends make of the node.
+
+Source: workflow language, sections 3.10, 3.11 and 5.12.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from services.scheduler.core.conclude import End, conclude
+from services.scheduler.core.decision import AddLog, Ignored, StartChild
+from services.scheduler.core.draft import Draft
+from services.scheduler.core.messages import ChildRefused, ChildrenSeen
+from services.scheduler.core.model import ASKED, PENDING, Child, Node
+from shared.contracts.events import ChildCall
+from shared.spec.model import Step
+from shared.status import RunStatus
+
+__all__ = ["call", "child_run_id", "refused", "seen"]
+
+_ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_GOOD = frozenset({str(RunStatus.SUCCEEDED), str(RunStatus.PARTIALLY_SUCCEEDED)})
+
+
+def child_run_id(parent_run_id: str, step: str, params: str, repetition: str = "") -> str:
+    """Return the id of a child run: the same call of the same run always means the same child.
+
+    ``repetition`` sets the executions of a repeated step apart; empty for the first.
+    """
+    text = f"{parent_run_id}:{step}:{params}" + (f":{repetition}" if repetition else "")
+    digest = hashlib.sha256(text.encode()).digest()
+    number, found = int.from_bytes(digest, "big"), ""
+    while number:
+        number, rest = divmod(number, 58)
+        found = _ALPHABET[rest] + found
+    return "1" * (len(digest) - len(digest.lstrip(b"\0"))) + found
+
+
+def call(draft: Draft, idx: int, token: str, calls: Sequence[ChildCall]) -> None:
+    """A worker evaluated which runs the node calls: ask for the first of them."""
+    node, step = draft.nodes[idx], draft.run.plan.steps[idx]
+    repeated = step.repeat_policy is not None and node.done_count > 0
+    salt = hashlib.sha256(token.encode()).hexdigest()[:16] if repeated else ""
+    found: dict[str, Child] = {}
+    for one in calls:
+        run_id = child_run_id(draft.run.dag_run_id, step.name, one.params, salt)
+        found.setdefault(run_id, Child(run_id, one.dag, one.params, one.given))
+    draft.set_node(idx, children=tuple(found.values()), call_token=token, retry_at=None, error="")
+    draft.note(idx, f"calls {len(found)} run{'s' * (len(found) != 1)}")
+    _ask(draft, idx)
+    if draft.run.stop_reason:
+        _finish(draft, idx, {})
+
+
+def refused(draft: Draft, message: ChildRefused) -> Ignored | None:
+    """A child cannot be; the others go on."""
+    node = draft.nodes[message.node]
+    if not _update(draft, node, {message.run_id: str(RunStatus.FAILED)}, message.error):
+        return Ignored("no such child is awaited")
+    _ask(draft, message.node)
+    return None
+
+
+def seen(draft: Draft, message: ChildrenSeen) -> Ignored | None:
+    """Take note of children that ended; ask for more, or conclude the node."""
+    node = draft.nodes[message.node]
+    if not node.calls:
+        return Ignored("no children are awaited")
+    changed = _update(draft, node, message.ended)
+    _ask(draft, message.node)
+    states = {child.state for child in draft.nodes[message.node].children}
+    over = ASKED not in states and (PENDING not in states or bool(draft.run.stop_reason))
+    if over and message.outputs is not None:
+        _finish(draft, message.node, message.outputs)
+        return None
+    return None if changed else Ignored("nothing new about children")
+
+
+def _update(draft: Draft, node: Node, ended: Mapping[str, str], error: str = "") -> bool:
+    children = tuple(
+        replace(child, state=ended[child.run_id], error=error)
+        if child.state == ASKED and child.run_id in ended
+        else child
+        for child in node.children
+    )
+    if children == node.children:
+        return False
+    draft.set_node(node.idx, children=children)
+    for old, new in zip(node.children, children, strict=True):
+        if old is not new:
+            draft.note(node.idx, f"child {new.run_id} of {new.dag}: {new.error or new.state}")
+    return True
+
+
+def _ask(draft: Draft, idx: int) -> None:
+    """Ask for as many more children as may run at once."""
+    if draft.run.stop_reason and draft.nodes[idx].kind == "step":
+        return
+    step = draft.run.plan.steps[idx]
+    children = list(draft.nodes[idx].children)
+    room = (step.parallel.max_concurrent if step.parallel else 1) - sum(child.state == ASKED for child in children)
+    for place, child in enumerate(children):
+        if room <= 0:
+            break
+        if child.state == PENDING:
+            room -= 1
+            children[place] = replace(child, state=ASKED)
+            selector = tuple(sorted(step.worker_selector.items()))
+            draft.effects.append(StartChild(idx, child.run_id, child.dag, child.given, selector))
+    draft.set_node(idx, children=tuple(children))
+
+
+def _finish(draft: Draft, idx: int, outputs: Mapping[str, Mapping[str, str]]) -> None:
+    node, step = draft.nodes[idx], draft.run.plan.steps[idx]
+    results = [
+        {
+            "name": child.dag,
+            "dagRunId": child.run_id,
+            "params": child.params,
+            "outputs": dict(outputs.get(child.run_id, {})),
+            "status": child.state,
+        }
+        for child in node.children
+        if child.state != PENDING
+    ]
+    text = json.dumps(_shape(step, results), indent=2, ensure_ascii=False) + "\n"
+    draft.effects.append(AddLog(node.call_token, idx, draft.run.run_attempt, node.number, text))
+    end = _end(draft, node, step)
+    captured = {}
+    if step.output is not None and len(text.encode()) > draft.run.plan.dag.max_output_size:
+        limit = f"output exceeded maximum size limit of {draft.run.plan.dag.max_output_size} bytes"
+        end = End("failed", 1, f"failed to capture output: {limit}", final=end.final)
+    elif step.output is not None:
+        captured = {step.output.name: text.strip()}
+    draft.set_node(idx, outputs=captured, exit_code=end.exit_code, done_count=node.done_count + 1, call_token="")
+    conclude(draft, draft.nodes[idx], end, "scheduler")
+
+
+def _shape(step: Step, results: list[dict[str, Any]]) -> dict[str, Any]:
+    if step.parallel is None:
+        return results[0] if results else {}
+    good = [result for result in results if result["status"] in _GOOD]
+    return {
+        "summary": {"total": len(results), "succeeded": len(good), "failed": len(results) - len(good)},
+        "results": results,
+        "outputs": [result["outputs"] for result in good],
+    }
+
+
+def _end(draft: Draft, node: Node, step: Step) -> End:
+    states = [child.state for child in node.children]
+    bad = [child for child in node.children if child.state not in _GOOD]
+    if draft.run.stop_reason and node.kind == "step" and (bad or draft.run.stop_reason != "stop"):
+        return End("aborted", -1, draft.run.stop_reason, final=True)
+    if bad and step.parallel is not None:
+        return End("failed", 1, f"parallel execution failed: {len(bad)} sub dag(s) failed{_details(bad)}")
+    if bad:
+        reason = f": {bad[0].error}" if bad[0].error else ""
+        return End("failed", 1, f"sub DAG run {bad[0].run_id} failed with status: {bad[0].state}{reason}")
+    if str(RunStatus.PARTIALLY_SUCCEEDED) in states:
+        return End("partially_succeeded", 0, "")
+    return End("succeeded", 0, "")
+
+
+def _details(bad: list[Child]) -> str:
+    errors = list(dict.fromkeys(child.error for child in bad if child.error))[:3]
+    return f": {'; '.join(errors)}" if errors else ""

@@ -1,0 +1,100 @@
+"""What a node becomes after an execution: its status, its next try, or its next repetition."""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from services.scheduler.core.decision import WakeAt
+from services.scheduler.core.draft import Draft
+from services.scheduler.core.model import Node
+from services.scheduler.core.plan import HANDLER
+from services.scheduler.core.rules import lets_dependents_run, repeat_wait_s, retry_wait_s
+from shared.spec.model import Handler, RetryPolicy, Step
+from shared.status import NodeStatus
+
+__all__ = ["STATUS", "End", "conclude"]
+
+STATUS = {
+    "succeeded": NodeStatus.SUCCEEDED,
+    "partially_succeeded": NodeStatus.PARTIALLY_SUCCEEDED,
+    "skipped": NodeStatus.SKIPPED,
+    "aborted": NodeStatus.ABORTED,
+    "failed": NodeStatus.FAILED,
+    "timed_out": NodeStatus.FAILED,
+    "broken": NodeStatus.FAILED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How an execution ended, however it became known.
+
+    ``final``: no retry policy may apply. ``any_code``: whatever codes the policy lists. The last
+    three are what only a worker can evaluate: the repeat policy's condition, and the retry policy's
+    numbers where they were written as text.
+    """
+
+    outcome: str
+    exit_code: int
+    error: str
+    final: bool = False
+    any_code: bool = False
+    condition_met: bool | None = None
+    retry_limit: int | None = None
+    retry_interval_s: float | None = None
+
+
+def conclude(draft: Draft, node: Node, end: End, by: str) -> None:
+    """Give a step or handler its status after an execution, or its next one."""
+    status = STATUS[end.outcome]
+    step = draft.run.plan.steps[node.idx]
+    if node.kind != HANDLER:
+        if status is NodeStatus.FAILED:
+            wait_s = None if end.final else retry_wait_s(_policy(step, end), node, end.exit_code)
+            if wait_s is not None:
+                draft.set_node(node.idx, retry_count=node.retry_count + 1, error=end.error)
+                _again(draft, node.idx, wait_s, f"{_why(end)}; tries again in {wait_s:g} s", by)
+                return
+        if not draft.run.stop_reason and status in _REPEATABLE:
+            success = status is not NodeStatus.FAILED
+            wait_s = repeat_wait_s(step.repeat_policy, node, end.exit_code, end.condition_met, success=success)
+            if wait_s is not None:
+                draft.set_node(node.idx, error="")
+                _again(draft, node.idx, wait_s, f"{_why(end)}; repeats in {wait_s:g} s", by)
+                return
+        failed = replace(node, status=status, exit_code=end.exit_code)
+        forgiven = step.continue_on.mark_success and end.outcome != "timed_out"
+        if status is NodeStatus.FAILED and forgiven and lets_dependents_run(step, failed):
+            status = NodeStatus.SUCCEEDED
+    error = end.error if status in {NodeStatus.FAILED, NodeStatus.ABORTED} else ""
+    draft.move(node.idx, status, _why(end), by, error=error, finished_at=draft.now)
+    is_init = draft.run.plan.handlers.get(Handler.INIT) == node.idx
+    if is_init and status is NodeStatus.FAILED and not draft.run.stop_reason:
+        draft.set_run(stop_reason="init")
+
+
+_REPEATABLE = frozenset({NodeStatus.SUCCEEDED, NodeStatus.PARTIALLY_SUCCEEDED, NodeStatus.FAILED})
+
+
+def _why(end: End) -> str:
+    return end.error or f"exit code {end.exit_code}"
+
+
+def _policy(step: Step, end: End) -> RetryPolicy | None:
+    policy = step.retry_policy
+    if policy is None:
+        return None
+    known = {"limit": end.retry_limit, "interval_sec": end.retry_interval_s}
+    changes: dict[str, object] = {name: value for name, value in known.items() if value is not None}
+    if end.any_code:
+        changes["exit_code"] = ()
+    return policy.model_copy(update=changes) if changes else policy
+
+
+def _again(draft: Draft, idx: int, wait_s: float, why: str, by: str) -> None:
+    due_at = draft.now + timedelta(seconds=wait_s)
+    draft.set_node(idx, retry_at=due_at)
+    draft.note(idx, why, by)
+    if draft.nodes[idx].status is NodeStatus.NOT_STARTED:
+        draft.move(idx, NodeStatus.RUNNING, "waits for its next execution", by)
+    if wait_s > 0:
+        draft.effects.append(WakeAt(idx, "retry", due_at))

@@ -1,0 +1,164 @@
+"""Parents and children: runs that a step of another run called.
+
+Locks go from parent to child only. So a child never touches its parent: when it ended, the parent
+is attended to in a transaction of its own, right after the child's, and by every look of
+``run_family`` where a crash came between the two.
+"""
+
+import logging
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from services.scheduler.core.decision import AddLog, StartChild, StopChild
+from services.scheduler.core.messages import Begin, ChildRefused, ChildrenSeen, Retry, Stop
+from services.scheduler.core.model import ASKED, PENDING, Node, Run
+from services.scheduler.creation import new_run
+from services.scheduler.plans import spec_hash
+from shared.contracts.events import LogChunk
+from shared.errors import InvalidInput, NotFound, StoreUnavailable
+from shared.spec.snapshot import local_spec, snapshot
+from shared.status import RunStatus
+from shared.store import tables as t
+
+if TYPE_CHECKING:
+    from services.scheduler.batch import Batch
+    from services.scheduler.shell import Shell
+
+__all__ = ["MAX_DEPTH", "attend", "log_chunk", "run_family", "start_child", "stop_child"]
+
+_log = logging.getLogger(__name__)
+
+MAX_DEPTH = 32
+"""A dag that calls itself must come to an end."""
+_LOOK_EVERY_S = 3.0
+_AT_ONCE = 50
+
+
+def start_child(batch: "Batch", parent_key: str, effect: StartChild) -> None:
+    """Create and begin a child; one that is there already is run again unless it succeeded."""
+    key = batch.tx.child_key(batch.root_of(parent_key), effect.run_id)
+    if key is not None:
+        batch.load([key])
+        child = batch.run(key)
+        if child is not None and not child.status.active and not child.status.successful:
+            batch.apply(key, Retry("scheduler"))
+        batch.after.families.add(parent_key)
+        return
+    try:
+        run, text_hash, file_name = _new_child(batch, parent_key, effect)
+    except (InvalidInput, NotFound) as error:
+        batch.apply(parent_key, ChildRefused(effect.node, effect.run_id, str(error)))
+        batch.after.families.add(parent_key)
+        return
+    batch.add(run, spec_hash=text_hash, file_name=file_name, parent_key=parent_key)
+    batch.apply(run.run_key, Begin("scheduler"))
+
+
+def _new_child(batch: "Batch", parent_key: str, effect: StartChild) -> tuple[Run, str, str | None]:
+    """Return the child, the hash of its spec and the name of its file."""
+    parent = batch.run(parent_key)
+    assert parent is not None  # noqa: S101 - its decision asked for the child
+    if batch.tx.depth(parent_key) >= MAX_DEPTH:
+        raise InvalidInput(f"sub DAGs are nested deeper than {MAX_DEPTH} levels")
+    parent_hash, _ = batch.origin(parent_key)
+    name = effect.dag
+    text = local_spec(batch.tx.spec_texts([parent_hash])[parent_hash], name)
+    file_name = None
+    if text is None:
+        row = batch.tx.dag_called(name.removesuffix(".yaml").removesuffix(".yml"))
+        if row is None:
+            raise NotFound(f"DAG {name} is not found")
+        if row["errors"]:
+            raise InvalidInput(f"DAG {name} is invalid: {'; '.join(row['errors'])}")
+        file_name = row["file_name"]
+        text = batch.tx.spec_texts([row["spec_hash"]])[row["spec_hash"]]
+    # What every file inherits holds for children too, but for the handlers.
+    text = snapshot(text, batch.plans.base, handlers=False, selector=dict(effect.selector))
+    text_hash = spec_hash(text)
+    batch.tx.insert_new(t.specs, [{"hash": text_hash, "yaml": text, "created_at": batch.now}])
+    plan = batch.plans.remember(text, file_name or "")
+    run = new_run(
+        plan,
+        dag_name=plan.dag.name,
+        dag_run_id=effect.run_id,
+        given=effect.given,
+        queue=None,
+        queued=False,
+        now=batch.now,
+    )
+    run = replace(run, root_dag_name=parent.root_dag_name, root_dag_run_id=parent.root_dag_run_id)
+    return run, text_hash, file_name
+
+
+def stop_child(batch: "Batch", parent_key: str, effect: StopChild) -> None:
+    """Stop a child, which stops its own children in turn."""
+    key = batch.tx.child_key(batch.root_of(parent_key), effect.run_id)
+    if key is None:
+        return
+    batch.load([key])
+    child = batch.run(key)
+    if child is not None and child.status in {RunStatus.RUNNING, RunStatus.WAITING}:
+        batch.apply(key, Stop("scheduler"))
+    batch.after.families.add(parent_key)
+
+
+def log_chunk(run_key: str, effect: AddLog, now: datetime) -> LogChunk:
+    """Return what a node says as a piece of its output."""
+    return LogChunk(
+        token=effect.token,
+        run_key=run_key,
+        node=effect.node,
+        run_attempt=effect.run_attempt,
+        number=effect.number,
+        stream="stdout",
+        seq=0,
+        offset=0,
+        data=effect.text.encode(),
+        at=now,
+    )
+
+
+def attend(batch: "Batch", parent_keys: Iterable[str]) -> None:
+    """Tell these runs how their children ended, as far as they did."""
+    keys = sorted(parent_keys)
+    batch.load(keys)
+    for key in keys:
+        run = batch.run(key)
+        for node in () if run is None else run.nodes:
+            if node.calls and (message := _news(batch, key, node)) is not None:
+                batch.apply(key, message)
+
+
+def _news(batch: "Batch", parent_key: str, node: Node) -> ChildrenSeen | None:
+    rows = batch.tx.children(batch.root_of(parent_key), [child.run_id for child in node.children])
+    ended: Mapping[str, str] = {row["dag_run_id"]: row["status"] for row in rows if _is_over(RunStatus(row["status"]))}
+    run = batch.run(parent_key)
+    stopping = run is not None and bool(run.stop_reason)
+    running = any(child.state == ASKED and child.run_id not in ended for child in node.children)
+    to_come = any(child.state == PENDING for child in node.children) and not stopping
+    if running or to_come:
+        return ChildrenSeen(node.idx, ended) if ended else None
+    found: dict[str, dict[str, Any]] = {row["dag_run_id"]: {} for row in rows}
+    ids = {row["run_key"]: row["dag_run_id"] for row in rows}
+    for row in batch.tx.outputs_of(sorted(ids)):
+        found[ids[row["run_key"]]].update(row["outputs"])
+    return ChildrenSeen(node.idx, ended, found)
+
+
+def _is_over(status: RunStatus) -> bool:
+    return not status.active and status is not RunStatus.NOT_STARTED
+
+
+def run_family(shell: "Shell", stop: threading.Event) -> None:
+    """Look for parents that missed the end of a child; the body of a background thread."""
+    while not stop.wait(_LOOK_EVERY_S):
+        try:
+            with shell.store.begin() as tx:
+                keys = tx.parents_waiting()
+            for start in range(0, len(keys), _AT_ONCE):
+                shell.attend(keys[start : start + _AT_ONCE])
+        except StoreUnavailable as error:
+            _log.warning("family.waits", extra={"error": str(error)})

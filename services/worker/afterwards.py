@@ -1,0 +1,99 @@
+"""What only the worker can tell once an execution is over: conditions and patterns that its policies name."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from services.worker.conditions import check_conditions
+from services.worker.environment import CommandFailed, Environment, host_variables
+from services.worker.runner import Interrupted, exit_code_in, run_command_in
+from services.worker.shells import DIRECT, default_shell, effective_shell
+from services.worker.supervise import Supervisor
+from shared.contracts.tasks import Task
+from shared.spec.expand import ExpandFault, RunCommand, Scope, expand
+from shared.spec.model import RetryPolicy
+
+__all__ = ["look_back"]
+
+_MAX_LINE = 65_536
+
+
+def look_back(
+    task: Task,
+    outcome: str,
+    outputs: dict[str, str],
+    environment: Environment,
+    supervisor: Supervisor,
+    *,
+    cwd: str,
+    log: str,
+) -> dict[str, Any]:
+    """Return the fields of ``AttemptFinished`` that the step's policies ask for.
+
+    ``log`` is the path of the file with the step's stdout.
+    """
+    step = task.step
+    facts: dict[str, Any] = {}
+    if outcome == "failed" and step.continue_on.output:
+        facts["continue_output_matched"] = _printed(step.continue_on.output, Path(log))
+    if step.repeat_policy is not None and step.repeat_policy.condition is not None:
+        facts["repeat_condition_met"] = _condition_met(task, outputs, environment, supervisor, cwd)
+    if outcome in {"failed", "broken"} and step.retry_policy is not None:
+        facts |= _retry_numbers(step.retry_policy, run_command_in(supervisor, environment.process, cwd))
+    return facts
+
+
+def _printed(patterns: Sequence[str], log: Path) -> bool:
+    """Whether a line has one of the texts, or matches one that begins with ``re:``; a bad pattern matches nothing."""
+    tests = []
+    for pattern in patterns:
+        try:
+            tests.append(re.compile(pattern[3:] if pattern.startswith("re:") else re.escape(pattern)))
+        except re.error:
+            continue
+    try:
+        with log.open("rb") as file:
+            for line in iter(lambda: file.readline(_MAX_LINE), b""):
+                text = line.decode(errors="replace").rstrip("\n")
+                if any(test.search(text) for test in tests):
+                    return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
+def _condition_met(
+    task: Task, outputs: dict[str, str], environment: Environment, supervisor: Supervisor, cwd: str
+) -> bool | None:
+    condition = task.step.repeat_policy.condition if task.step.repeat_policy is not None else None
+    if condition is None:
+        return None
+    # Its own output goes before what ancestors put out under the same name.
+    textual, full = (replace(scope, maps=(outputs, *scope.maps)) for scope in (environment.textual, environment.full))
+    process = {**environment.process, **outputs}
+    shell = effective_shell(task.step.shell, task.shell)
+    try:
+        return not check_conditions(
+            (condition,),
+            (textual, full),
+            run_command_in(supervisor, process, cwd),
+            exit_code_in(supervisor, process, cwd, default_shell() if shell == DIRECT else shell),
+        )
+    except (ValueError, Interrupted):
+        return None
+
+
+def _retry_numbers(policy: RetryPolicy, run_command: RunCommand) -> dict[str, Any]:
+    """Evaluate what was written as text: the host's variables and commands only, as the language has it."""
+    scope = Scope((host_variables(),))
+    found: dict[str, Any] = {}
+    for name, value in (("retry_limit", policy.limit), ("retry_interval_s", policy.interval_sec)):
+        if isinstance(value, str):
+            try:
+                number = float(expand(value, scope, run_command).strip() or 0)
+                found[name] = int(number) if name == "retry_limit" else number
+            except (ExpandFault, CommandFailed, ValueError, OverflowError, Interrupted):
+                found[name] = 0
+    return found

@@ -1,0 +1,89 @@
+"""Evaluate what a ``call`` step asks for: which dag, how often, with which parameters.
+
+Source: the workflow language reference, sections on sub-DAG steps and parallel.
+"""
+
+import json
+import re
+from collections import Counter
+from dataclasses import replace
+
+from shared.contracts.events import ChildCall
+from shared.errors import InvalidInput
+from shared.spec.expand import RunCommand, Scope, expand
+from shared.spec.model import Parallel, Step
+from shared.spec.param_forms import json_scalar_text, parse_json, quote_pairs
+from shared.spec.sub_dags import MAX_PARALLEL_ITEMS
+
+__all__ = ["split_items", "unfold"]
+
+_QUOTED = re.compile(r'"((?:\\"|[^"])*)"')
+_SEPARATORS = "\t|;,"
+
+
+def unfold(step: Step, scope: Scope, run_command: RunCommand) -> tuple[ChildCall, ...]:
+    """Return the runs a step calls, in the order of its items.
+
+    Raises:
+        InvalidInput: no name, no items, or too many.
+        ExpandFault: a variable that must be set is not.
+    """
+    name = expand(step.call, scope, run_command).strip()
+    if not name:
+        raise InvalidInput("call: the name of the sub DAG is empty")
+    if step.parallel is None:
+        return (_call(name, step, scope, run_command, None),)
+    items = _items(step.parallel, scope, run_command)
+    if not items:
+        raise InvalidInput("parallel execution requires at least one item")
+    if len(items) > MAX_PARALLEL_ITEMS:
+        found = f"{len(items)} items (max: {MAX_PARALLEL_ITEMS})"
+        raise InvalidInput(f"parallel execution exceeds maximum limit: {found}")
+    return tuple(_call(name, step, scope, run_command, item) for item in items)
+
+
+def _call(name: str, step: Step, scope: Scope, run_command: RunCommand, item: str | None) -> ChildCall:
+    if item is not None:
+        if not step.params and step.param_pairs is None:
+            return ChildCall(dag=name, params=item, given=item)
+        scope = replace(scope, maps=({"ITEM": item}, *scope.maps))
+    if step.param_pairs is None:
+        text = expand(step.params, scope, run_command).strip()
+        return ChildCall(dag=name, params=text, given=text)
+    pairs = tuple((key, expand(value, scope, run_command)) for key, value in step.param_pairs)
+    text = quote_pairs(pairs, frozenset(key for key, _ in pairs if key.isdigit()))
+    # As JSON, whatever the values hold: the text is what people see and the run's id is made from.
+    return ChildCall(dag=name, params=text, given=json.dumps(dict(pairs), ensure_ascii=False) if pairs else "")
+
+
+def _items(parallel: Parallel, scope: Scope, run_command: RunCommand) -> list[str]:
+    if parallel.variable:
+        return split_items(expand(parallel.variable, scope, run_command))
+    return [_evaluated(item, scope, run_command) for item in parallel.items]
+
+
+def _evaluated(item: str, scope: Scope, run_command: RunCommand) -> str:
+    """An item that was a map is JSON text: its values are evaluated, its form stays."""
+    fields = parse_json(item) if item.startswith("{") else None
+    if not isinstance(fields, dict):
+        return expand(item, scope, run_command)
+    values = {key: expand(json_scalar_text(value), scope, run_command) for key, value in fields.items()}
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+
+
+def split_items(text: str) -> list[str]:
+    """Split a variable's text by the first form that fits: JSON, lines, quoted words, separators, blanks."""
+    text = text.strip()
+    value = parse_json(text) if text[:1] in ("[", "{") else None
+    if isinstance(value, list):
+        return [part for item in value if (part := json_scalar_text(item).strip())]
+    if isinstance(value, dict):
+        return [json_scalar_text(value)]
+    if "\n" in text:
+        parts = text.splitlines()
+    elif quoted := _QUOTED.findall(text):
+        parts = [part.replace('\\"', '"') for part in quoted]
+    else:
+        counts = Counter(char for char in text if char in _SEPARATORS)
+        parts = text.split(max(_SEPARATORS, key=lambda char: counts[char])) if counts else text.split()
+    return [part.strip() for part in parts if part.strip()]

@@ -1,0 +1,1 @@
+"""The language's acceptance table, run through the real engine on both footings."""

@@ -1,0 +1,69 @@
+"""All rows that end in a run, and those that are refused before."""
+
+from dataclasses import dataclass
+
+from tests.acceptance.cases_calls import CALLS
+from tests.acceptance.cases_flow import FLOW
+from tests.acceptance.cases_text import TEXT
+
+__all__ = ["CASES", "ELSEWHERE", "REFUSED", "Refusal"]
+
+CASES = [*FLOW, *TEXT, *CALLS]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A row whose spec is refused, in these words."""
+
+    row: str
+    spec: str
+    words: str
+
+
+REFUSED = [
+    Refusal("A03", 'name: "a b"', "alphanumeric characters, dashes, dots, and underscores"),
+    Refusal("A03 long", f"name: {'a' * 41}", "less than 40 characters"),
+    Refusal("A04", "stepz: []", "has invalid keys: stepz"),
+    Refusal("A05", 'timeoutSec: "60"', "timeoutSec"),
+    Refusal("A08", "type: agent", "reserved and not yet supported"),
+    Refusal("A11", "steps: [{command: a, depends: nope}]", "depends on non-existent step nope"),
+    Refusal(
+        "A12",
+        "type: graph\nsteps: [{name: a, command: a, depends: b}, {name: b, command: b, depends: a}]",
+        "cyclic plan detected",
+    ),
+    Refusal("A13", "steps: [{name: a, command: a}, {name: a, command: b}]", "step name must be unique"),
+    Refusal("A13 id", "steps: [{id: a, command: a}, {id: a, command: b}]", "duplicate step ID"),
+    Refusal("A14", "steps: [{id: output, command: a}]", "reserved word"),
+    Refusal("A15", "schedule: {begin: '0 1 * * *'}", "unknown key"),
+    Refusal("A30", "steps: [call: sub]\n---\nsteps: [echo x]", "must have a name"),
+    Refusal(
+        "A37", "handlerOn: {abort: {command: a}, cancel: {command: b}}", "cannot specify both 'abort' and 'cancel'"
+    ),
+    Refusal(
+        "A56", "steps: [{command: a, retryPolicy: {limit: 1}}]", "intervalSec is required when retryPolicy is specified"
+    ),
+    Refusal("A63", "steps: [{command: a, signalOnStop: SIGNOPE}]", "invalid signal"),
+    Refusal("A68", "steps: [{call: a, parallel: []}]", "requires at least one item"),
+    Refusal(
+        "A89",
+        "steps: [{command: GET http://x, type: http, executor: http}]",
+        "cannot use both 'type' and 'executor' fields",
+    ),
+    Refusal(
+        "A90", "steps: [{type: jq, shell: bash, command: .a, script: '{}'}]", "does not support shell configuration"
+    ),
+]
+
+ELSEWHERE = {
+    "A15": "tests/unit/spec (forms of schedule)",
+    "A16": "tests/unit/scheduler/test_cron.py",
+    "A17": "schedules",
+    "A18": "schedules",
+    "A19": "schedules",
+    "A29": "test_base_config.py",
+    "A82": "schedules (restart)",
+    "A85": "tests/faults and tests/integration (lost workers)",
+    "A88": "notifications",
+} | dict.fromkeys(("A70", "A71", "A72", "A73", "A74", "A75", "A76", "A77", "A91"), "executors")
+"""Rows that other suites hold, and where."""

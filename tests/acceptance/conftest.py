@@ -1,0 +1,32 @@
+"""The two footings: SQLite with the in-process transport, and Postgres with RabbitMQ."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.store.migrate import migrate
+from tests.acceptance.world import World
+
+
+@pytest.fixture(params=["embedded", "distributed"])
+def footing(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
+    """``(database URL, transport URL)``, migrated and empty."""
+    if request.param == "embedded":
+        urls = (f"sqlite:///{tmp_path}/dagway.db", f"embedded:{tmp_path}/transport.db")
+    else:
+        urls = (request.getfixturevalue("database_url"), request.getfixturevalue("amqp_url"))
+    migrate(urls[0])
+    return urls
+
+
+@pytest.fixture
+def world(footing: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A system whose workers' host has some variables in its environment."""
+    monkeypatch.setenv("SHELL", "/bin/sh")
+    monkeypatch.setenv("ACCEPTANCE_HOST", "host value")
+    monkeypatch.setenv("ACCEPTANCE_SECRET", "s3cr3t-value")
+    monkeypatch.setenv("ACCEPTANCE_LIMIT", "1")
+    made = World(*footing, tmp_path / "world")
+    yield made
+    made.close()

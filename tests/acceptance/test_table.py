@@ -1,0 +1,49 @@
+"""The table, all rows of it at once in one system per footing: that is also how it is used."""
+
+import re
+
+import pytest
+
+from services.scheduler.core.children import child_run_id
+from shared.contracts import commands as c
+from tests.acceptance.cases import CASES, ELSEWHERE, REFUSED
+from tests.acceptance.world import Case, World
+
+ROWS = [f"A{number:02}" for number in range(1, 93)]
+
+
+def _row(name: str) -> str:
+    return name.split()[0]
+
+
+@pytest.mark.timeout(240)
+def test_every_row_of_the_table(world: World, subtests: pytest.Subtests) -> None:
+    for refusal in REFUSED:
+        with subtests.test(row=refusal.row):
+            reply = world.ask(c.CreateDag(file_name=refusal.row.lower().replace(" ", "-"), spec=refusal.spec))
+            assert reply.error is not None
+            assert reply.error.code == "bad_request"
+            assert refusal.words in reply.error.message
+    for case in CASES:
+        world.begin(case)
+    for case in CASES:
+        with subtests.test(row=case.row, about=case.about):
+            _check(world, case)
+
+
+def _check(world: World, case: Case) -> None:
+    seen = world.ended(case)
+    told = {name: (row["status"], row["error"]) for name, row in seen.nodes.items()}
+    assert not case.status or seen.status == case.status, (seen.run["error"], told)
+    case.check(seen)
+
+
+def test_every_row_has_its_place() -> None:
+    names = [*(case.row for case in CASES), *(refusal.row for refusal in REFUSED)]
+    held = {_row(name) for name in names} | ELSEWHERE.keys()
+    assert sorted(set(ROWS) - held) == []
+    assert all(re.fullmatch(r"[AT]\d*", _row(name)) for name in names)
+
+
+def test_children_are_named_as_the_reference_says() -> None:
+    assert child_run_id("run-1", "scan", 'K="v"') == "67wCdoVm7ofFaMVr6dr8f9zafBcCCL4ytYFPPbrRt8ic"
