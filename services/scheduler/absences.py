@@ -1,0 +1,62 @@
+"""Attempts that their worker is there to hold, and does not.
+
+A worker names every attempt it runs or has yet to report on. One that it leaves out although the
+database says it runs there was given up before its start was known (the confirm got lost), and
+nobody would ever report on it. The report may also be on its way, so only an absence that lasted a
+whole lease counts, and only up to the moment at which the event route was last seen empty.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Lock
+from typing import Any
+
+from shared.contracts.events import Heartbeat
+from shared.status import AttemptState
+
+__all__ = ["Absences", "Absent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """An attempt its holder no longer names, since the first heartbeat that left it out."""
+
+    run_key: str
+    node: int
+    token: str
+    worker_id: str
+    since: datetime
+
+
+class Absences:
+    """What this scheduler heard, kept in memory: another scheduler hears other heartbeats."""
+
+    def __init__(self) -> None:
+        self._absent: dict[str, Absent] = {}
+        self._lock = Lock()
+
+    def hear(self, held: Sequence[Mapping[str, Any]], newest: Mapping[str, Heartbeat], now: datetime) -> None:
+        """Compare the open attempts of some workers with what their heartbeats name."""
+        with self._lock:
+            seen = set()
+            for row in held:
+                beat = newest[row["token_worker"]]
+                token: str = row["token"]
+                if (
+                    row["token_state"] == AttemptState.RUNNING
+                    and row["token_incarnation"] == beat.incarnation
+                    and token not in beat.tokens
+                ):
+                    seen.add(token)
+                    if token not in self._absent:
+                        self._absent[token] = Absent(row["run_key"], row["idx"], token, beat.worker_id, now)
+            # Named again, or no longer open.
+            for token, absent in list(self._absent.items()):
+                if absent.worker_id in newest and token not in seen:
+                    del self._absent[token]
+
+    def since(self, moment: datetime) -> list[Absent]:
+        """Return the attempts that have been absent since ``moment`` or longer."""
+        with self._lock:
+            return [absent for absent in self._absent.values() if absent.since <= moment]
