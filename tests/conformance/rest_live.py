@@ -1,0 +1,130 @@
+"""The whole of Dagway in this process, over the real footing, behind the gateway's own test client."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from flask.testing import FlaskClient
+
+from services.api.accept import Commands
+from services.api.app import create_app
+from services.api.deps import Deps
+from services.api.settings import Settings
+from services.scheduler.main import Scheduler
+from services.worker.main import Worker
+from shared.clock import utc_now
+from shared.store.engine import open_engine
+from shared.store.reads import Reads
+from shared.store.tx import Store
+from shared.transport.open import open_transport
+from tests.harness.eventually import eventually
+
+__all__ = ["SECRET", "Live", "open_live"]
+
+SECRET = "a secret of the tests, long enough for HS256"
+
+
+class Live:
+    """Requests, and waiting for what they lead to. ``app_with`` opens another gateway on the same state."""
+
+    def __init__(self, deps: Deps, reads: Reads) -> None:
+        self.deps = deps
+        self.reads = reads
+        self.client: FlaskClient = create_app(deps).test_client()
+
+    def app_with(self, settings: Settings) -> "Live":
+        deps = Deps(
+            transport=self.deps.transport,
+            commands=self.deps.commands,
+            reads=self.reads,
+            clock=utc_now,
+            started_at=self.deps.started_at,
+            version="test",
+            settings=settings,
+        )
+        return Live(deps, self.reads)
+
+    def ask(self, method: str, path: str, json: Any = None, **options: Any) -> Any:
+        headers = dict(options.pop("headers", {}))
+        token = options.pop("token", None)
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        return self.client.open(f"/api/v2{path}", method=method, json=json, headers=headers, **options)
+
+    def get(self, path: str, **options: Any) -> Any:
+        response = self.ask("GET", path, **options)
+        assert response.status_code == 200, response.get_data(as_text=True)
+        return response.get_json()
+
+    def post(self, path: str, json: Any = None, *, status: int = 200, **options: Any) -> Any:
+        response = self.ask("POST", path, json, **options)
+        assert response.status_code == status, response.get_data(as_text=True)
+        return response.get_json(silent=True)
+
+    def refused(self, method: str, path: str, json: Any = None, **options: Any) -> tuple[int, str]:
+        """Return the status and code of a request that must fail with the envelope."""
+        response = self.ask(method, path, json, **options)
+        content = response.get_json()
+        assert set(content) >= {"code", "message"}, content
+        assert content["message"]
+        return response.status_code, content["code"]
+
+    def dag(self, name: str, spec: str = "steps:\n  - echo hi\n") -> None:
+        self.post("/dags", {"name": name, "spec": spec}, status=201)
+
+    def start(self, name: str, **body: Any) -> str:
+        return str(self.post(f"/dags/{name}/start", body)["dagRunId"])
+
+    def run(self, name: str, run_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.get(f"/dag-runs/{name}/{run_id}")["dagRunDetails"]
+        return found
+
+    def until(self, name: str, run_id: str, status: int) -> dict[str, Any]:
+        def there() -> dict[str, Any]:
+            found = self.run(name, run_id)
+            assert found["status"] == status, found
+            return found
+
+        return eventually(there, timeout_s=20)
+
+
+@contextmanager
+def open_live(database_url: str, transport_url: str, folder: Path, settings: Settings | None = None) -> Iterator[Live]:
+    """Open scheduler, worker and gateway on a migrated database."""
+    engine, reader = open_engine(database_url, pool_size=12), open_engine(database_url, read_only=True)
+    transport = open_transport(transport_url, name="test")
+    eventually(lambda: transport.healthy, timeout_s=20)
+    deaths: list[str] = []
+    scheduler = Scheduler(
+        Store(engine),
+        transport,
+        clock=utc_now,
+        lease_s=10,
+        version="test",
+        dags_dir=None,
+        on_death=lambda: deaths.append("a thread died"),
+    )
+    worker = Worker(transport, worker_id="w1", slots=20, data_dir=folder / "worker")
+    scheduler.start()
+    worker.start()
+    reads = Reads(reader)
+    deps = Deps(
+        transport=transport,
+        commands=Commands(transport, utc_now, reply_timeout_s=20),
+        reads=reads,
+        clock=utc_now,
+        started_at=utc_now(),
+        version="test",
+        settings=settings or Settings(),
+    )
+    try:
+        yield Live(deps, reads)
+    finally:
+        deps.closing.set()
+        worker.stop()
+        scheduler.stop()
+        transport.close()
+        engine.dispose()
+        reader.dispose()
+    assert deaths == []

@@ -1,0 +1,186 @@
+"""The black-box checks on who may do what. REST contract section 13, numbers in the tests' names."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.api.settings import RemoteNode, Settings
+from shared.store.migrate import migrate
+from tests.conformance.rest_live import SECRET, Live, open_live
+from tests.harness.eventually import eventually
+
+BUILTIN = Settings(auth_mode="builtin", token_secret=SECRET, admin_password="adminadmin")
+BASIC = Settings(basic_username="u", basic_password="p")
+TOKEN = Settings(token="the-token")
+
+
+@pytest.fixture(params=["embedded", "distributed"], scope="module")
+def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    folder: Path = tmp_path_factory.mktemp("auth")
+    if request.param == "embedded":
+        urls = (f"sqlite:///{folder}/dagway.db", f"embedded:{folder}/transport.db")
+    else:
+        postgres, rabbit = request.getfixturevalue("_postgres"), request.getfixturevalue("_rabbit")
+        urls = (postgres.create_database(), rabbit.create_vhost())
+    migrate(urls[0])
+    with open_live(*urls, folder, BUILTIN) as opened:
+        yield opened
+
+
+@pytest.fixture
+def admin(live: Live) -> str:
+    return login(live, "admin", "adminadmin")
+
+
+def login(live: Live, username: str, password: str) -> str:
+    return str(live.post("/auth/login", {"username": username, "password": password})["token"])
+
+
+def test_51_health_is_open_to_everybody(live: Live) -> None:
+    for settings in (BUILTIN, BASIC, TOKEN, Settings()):
+        assert live.app_with(settings).ask("GET", "/health").status_code == 200
+
+
+def test_53_54_basic(live: Live) -> None:
+    gateway = live.app_with(BASIC)
+    wrong = gateway.ask("GET", "/dags", auth=("u", "x"))
+    assert (wrong.status_code, wrong.get_json()["code"]) == (401, "unauthorized")
+    assert wrong.headers["WWW-Authenticate"] == 'Basic realm="restricted"'
+    assert gateway.ask("GET", "/dags", auth=("u", "p")).status_code == 200
+    assert gateway.refused("GET", "/metrics") == (401, "unauthorized")
+    public = live.app_with(Settings(basic_username="u", basic_password="p", metrics_public=True))
+    assert public.ask("GET", "/metrics").status_code == 200
+
+
+def test_55_56_tokens(live: Live) -> None:
+    gateway = live.app_with(TOKEN)
+    assert gateway.ask("GET", "/dags", token="the-token").status_code == 200
+    assert gateway.refused("GET", "/dags", token="other") == (401, "unauthorized")
+    assert gateway.get("/auth/me", token="the-token")["user"]["id"] == "api-token"
+    everybody = live.app_with(Settings())
+    assert everybody.ask("GET", "/dags", token="null").status_code == 200
+    assert everybody.refused("GET", "/auth/me") == (401, "unauthorized")
+    assert everybody.refused("GET", "/users") == everybody.refused("GET", "/webhooks") == (401, "unauthorized")
+    assert everybody.refused("GET", "/api-keys") == (403, "forbidden")
+    assert everybody.refused("POST", "/webhooks/x") == (404, "not_found")
+
+
+def test_58_roles(live: Live, admin: str) -> None:
+    wrong = {"username": "admin", "password": "wrong-one"}
+    assert live.refused("POST", "/auth/login", wrong) == (401, "unauthorized")
+    assert live.get("/auth/me", token=admin)["user"]["role"] == "admin"
+    tokens = {}
+    for role in ("viewer", "operator", "manager"):
+        body = {"username": role, "password": f"{role}-password", "role": role}
+        assert live.post("/users", body, status=201, token=admin)["user"]["role"] == role
+        tokens[role] = login(live, role, f"{role}-password")
+    live.post("/dags", {"name": "roles"}, status=201, token=admin)
+    spec = {"spec": "steps:\n  - echo hi\n"}
+    assert live.ask("GET", "/dags", token=tokens["viewer"]).status_code == 200
+    assert live.refused("POST", "/dags", {"name": "x"}, token=tokens["viewer"]) == (403, "forbidden")
+    assert live.refused("POST", "/dags/roles/start", token=tokens["viewer"]) == (403, "forbidden")
+    assert live.ask("POST", "/dags/roles/start", token=tokens["operator"]).status_code == 200
+    assert live.refused("PUT", "/dags/roles/spec", spec, token=tokens["operator"]) == (403, "forbidden")
+    assert live.ask("PUT", "/dags/roles/spec", spec, token=tokens["manager"]).status_code == 200
+    assert live.refused("GET", "/users", token=tokens["manager"]) == (403, "forbidden")
+    changed = {"currentPassword": "viewer-password", "newPassword": "viewer-password-2"}
+    live.post("/auth/change-password", changed, token=tokens["viewer"])
+    assert live.refused("POST", "/auth/change-password", changed, token=tokens["viewer"]) == (401, "unauthorized")
+    login(live, "viewer", "viewer-password-2")
+
+
+def test_59_api_keys(live: Live, admin: str) -> None:
+    made = live.post("/api-keys", {"name": "ci", "role": "operator"}, status=201, token=admin)
+    key, path = made["key"], f"/api-keys/{made['apiKey']['id']}"
+    assert made["apiKey"]["lastUsedAt"] is None
+    assert made["apiKey"]["keyPrefix"] == key[:8]
+    assert live.ask("GET", "/dags", token=key).status_code == 200
+    assert live.refused("POST", "/dags", {"name": "x"}, token=key) == (403, "forbidden")
+    eventually(lambda: live.get(path, token=admin)["apiKey"]["lastUsedAt"] is not None)
+    again = {"name": "ci", "role": "viewer"}
+    assert live.refused("POST", "/api-keys", again, token=admin) == (409, "already_exists")
+    assert live.refused("POST", "/api-keys", {"name": "", "role": "viewer"}, token=admin) == (400, "bad_request")
+    assert live.refused("POST", "/api-keys", {"name": "n", "role": "king"}, token=admin) == (400, "bad_request")
+    assert live.ask("PATCH", path, {"role": "manager"}, token=admin).get_json()["apiKey"]["role"] == "manager"
+    assert live.ask("DELETE", path, token=admin).status_code == 204
+    assert live.refused("GET", "/dags", token=key) == (401, "unauthorized")
+    assert live.refused("GET", path, token=admin) == (404, "not_found")
+
+
+def test_60_permissions_hold_for_everybody(live: Live) -> None:
+    assert live.app_with(Settings(write_dags=False)).refused("POST", "/dags", {"name": "p"}) == (403, "forbidden")
+    assert live.app_with(Settings(run_dags=False)).refused("POST", "/dags/roles/start") == (403, "forbidden")
+
+
+def test_61_users(live: Live, admin: str) -> None:
+    weak = {"username": "w", "password": "short", "role": "viewer"}
+    assert live.refused("POST", "/users", weak, token=admin) == (400, "bad_request")
+    body = {"username": "dup", "password": "long-enough", "role": "viewer"}
+    key = {"Idempotency-Key": "user-1"}
+    made = live.post("/users", body, status=201, token=admin, headers=key)
+    assert live.post("/users", body, status=201, token=admin, headers=key) == made
+    assert live.refused("POST", "/users", body, token=admin) == (409, "already_exists")
+    path = f"/users/{made['user']['id']}"
+    assert live.ask("PUT", path, {"role": "operator"}, token=admin).get_json()["user"]["role"] == "operator"
+    live.post(f"{path}/reset-password", {"newPassword": "another-one"}, token=admin)
+    old = login(live, "dup", "another-one")
+    me = live.get("/auth/me", token=admin)["user"]["id"]
+    assert live.refused("DELETE", f"/users/{me}", token=admin) == (403, "forbidden")
+    assert live.ask("DELETE", path, token=admin).status_code == 204
+    assert live.refused("GET", "/dags", token=old) == (401, "unauthorized")
+    assert live.refused("GET", path, token=admin) == (404, "not_found")
+
+
+def test_62_webhooks(live: Live, admin: str) -> None:
+    spec = "steps:\n  - name: s\n    command: printenv WEBHOOK_PAYLOAD\n"
+    live.post("/dags", {"name": "hook", "spec": spec}, status=201, token=admin)
+    assert live.refused("GET", "/dags/hook/webhook", token=admin) == (404, "not_found")
+    made = live.post("/dags/hook.yaml/webhook", status=201, token=admin)
+    token = made["token"]
+    assert token.startswith("dagu_wh_")
+    assert made["webhook"]["tokenPrefix"] == token[:12]
+    assert live.refused("POST", "/dags/hook/webhook", token=admin) == (409, "already_exists")
+    assert live.refused("POST", "/dags/none/webhook", token=admin) == (404, "not_found")
+    body = {"dagRunId": "hook-1", "payload": {"a": [1, "x y"]}}
+    assert live.post("/webhooks/hook", body, token=token) == {"dagRunId": "hook-1", "dagName": "hook"}
+    eventually(lambda: live.get("/dag-runs/hook/hook-1", token=admin)["dagRunDetails"]["status"] == 4, timeout_s=20)
+    log = live.get("/dag-runs/hook/hook-1/steps/s/log", token=admin)["content"]
+    assert json.loads(log) == body["payload"]
+    assert live.refused("POST", "/webhooks/hook", body, token=token) == (409, "already_exists")
+    assert live.refused("POST", "/webhooks/hook", body, token=f"{token}x") == (401, "unauthorized")
+    assert live.refused("POST", "/webhooks/none", body, token=token) == (401, "unauthorized")
+    assert live.refused("GET", "/dags", token=token) == (401, "unauthorized")
+    live.post("/dags/hook/webhook/toggle", {"enabled": False}, token=admin)
+    assert live.refused("POST", "/webhooks/hook", {}, token=token) == (403, "forbidden")
+    live.post("/dags/hook/webhook/toggle", {"enabled": True}, token=admin)
+    fresh = live.post("/dags/hook/webhook/regenerate", token=admin)["token"]
+    assert live.refused("POST", "/webhooks/hook", {}, token=token) == (401, "unauthorized")
+    assert live.ask("POST", "/webhooks/hook", token=fresh).status_code == 200
+    big = {"payload": {"a": "x" * (1024 * 1024)}}
+    assert live.refused("POST", "/webhooks/hook", big, token=fresh) == (413, "bad_request")
+    assert live.ask("DELETE", "/dags/hook/webhook", token=admin).status_code == 204
+    assert live.refused("POST", "/webhooks/hook", {}, token=fresh) == (401, "unauthorized")
+
+
+def test_66_the_page_of_a_front_end(live: Live, tmp_path: Path) -> None:
+    (tmp_path / "bundle.js").write_text("1")
+    node = RemoteNode(name="far", apiBaseURL="http://127.0.0.1:9/api/v2")
+    gateway = live.app_with(Settings(ui_dir=tmp_path, remote_nodes=(node,)))
+    page = gateway.client.get("/any/page")
+    assert (page.status_code, page.mimetype) == (200, "text/html")
+    assert b"function getConfig()" in page.data
+    assert b'"remoteNodes": "far"' in page.data
+    with gateway.client.get("/assets/bundle.js") as asset:
+        assert (asset.data, asset.headers["Cache-Control"]) == (b"1", "max-age=86400")
+    assert b"root:" not in gateway.client.get("/assets/..%2f..%2fetc/passwd").data
+    assert gateway.refused("GET", "/nothing") == (404, "not_found")
+    assert gateway.refused("GET", "/dags?remoteNode=far") == (502, "bad_gateway")
+
+
+def test_logins_that_fail_are_slowed_down(live: Live) -> None:
+    gateway = live.app_with(BUILTIN)
+    wrong = {"username": "nobody", "password": "wrong-one"}
+    statuses = [gateway.ask("POST", "/auth/login", wrong).status_code for _ in range(11)]
+    assert statuses == [401] * 10 + [429]

@@ -1,0 +1,282 @@
+"""The black-box checks on definitions and runs. REST contract section 13, numbers in the tests' names."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.store.migrate import migrate
+from tests.conformance.rest_live import Live, open_live
+from tests.harness.eventually import eventually
+
+FAILS_ONCE = """\
+steps:
+  - name: good
+    command: echo good
+    output: GOOD_THING
+  - name: bad
+    command: "false"
+"""
+SLEEPS = "steps:\n  - name: s\n    command: sleep 30\n"
+
+
+@pytest.fixture(params=["embedded", "distributed"], scope="module")
+def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    folder: Path = tmp_path_factory.mktemp("live")
+    if request.param == "embedded":
+        urls = (f"sqlite:///{folder}/dagway.db", f"embedded:{folder}/transport.db")
+    else:
+        postgres, rabbit = request.getfixturevalue("_postgres"), request.getfixturevalue("_rabbit")
+        urls = (postgres.create_database(), rabbit.create_vhost())
+    migrate(urls[0])
+    with open_live(*urls, folder) as opened:
+        yield opened
+
+
+def test_1_to_4_creating(live: Live) -> None:
+    assert live.post("/dags", {"name": "c1"}, status=201) == {"name": "c1"}
+    assert live.refused("POST", "/dags", {"name": "c1"}) == (409, "already_exists")
+    assert live.post("/dags/c1.yaml/start", {"params": "{}"})["dagRunId"]
+    bad = {"name": "c2", "spec": "steps:\n  - name: a\n    command: echo\n    depends: nobody\n"}
+    assert live.refused("POST", "/dags", bad) == (400, "bad_request")
+    assert live.refused("GET", "/dags/c2") == (404, "not_found")
+    assert live.refused("POST", "/dags", {"name": "../x"}) == (400, "bad_request")
+
+
+def test_5_to_9_listing(live: Live) -> None:
+    live.dag("ListMe", "tags: prod\nschedule: '0 2 * * *'\nsteps:\n  - echo hi\n")
+    live.dag("listother")
+    assert [each["fileName"] for each in live.get("/dags?name=LISTM")["dags"]] == ["ListMe.yaml"]
+    assert [each["fileName"] for each in live.get("/dags?tag=PROD")["dags"]] == ["ListMe.yaml"]
+    assert live.get("/dags?tag=pro")["dags"] == []
+    assert live.get("/dags")["pagination"]["prevPage"] is None
+    assert live.get("/dags?name=nothing-is-called-so")["pagination"]["totalPages"] == 1
+    for order in ("asc", "desc"):
+        names = [each["fileName"] for each in live.get(f"/dags?name=list&sort=nextRun&order={order}")["dags"]]
+        assert names == ["ListMe.yaml", "listother.yaml"]
+
+
+def test_10_to_15_looking_up_and_editing(live: Live) -> None:
+    live.dag("look")
+    assert live.get("/dags/look") == live.get("/dags/look.yaml")
+    assert live.refused("GET", "/dags/none") == live.refused("GET", "/dags/none/spec") == (404, "not_found")
+    before = live.get("/dags/look/spec")["spec"]
+    answer = live.ask("PUT", "/dags/look/spec", {"spec": "steps: ["})
+    assert (answer.status_code, bool(answer.get_json()["errors"])) == (200, True)
+    assert live.get("/dags/look/spec")["spec"] == before
+    assert live.refused("PUT", "/dags/none/spec", {"spec": before}) == (404, "not_found")
+    assert live.post("/dags/validate", {"spec": "steps: ["})["valid"] is False
+
+
+def test_16_and_17_renaming_and_deleting(live: Live) -> None:
+    live.dag("ren1", "name: ren1\nsteps:\n  - echo hi\n")
+    live.dag("ren2")
+    assert live.refused("POST", "/dags/ren1/rename", {"newFileName": "a/b"}) == (400, "bad_request")
+    assert live.refused("POST", "/dags/ren1/rename", {"newFileName": "ren2"}) == (409, "already_exists")
+    run_id = live.start("ren1")
+    live.until("ren1", run_id, 4)
+    assert live.ask("DELETE", "/dags/ren1").status_code == 204
+    assert live.refused("DELETE", "/dags/ren1") == (404, "not_found")
+    assert live.run("ren1", run_id)["status"] == 4
+
+
+def test_18_suspending(live: Live) -> None:
+    live.dag("sus")
+    response = live.ask("POST", "/dags/sus.yaml/suspend", {"suspend": True})
+    assert (response.status_code, response.headers["Content-Length"]) == (200, "0")
+    assert live.get("/dags/sus")["suspended"] is True
+    assert live.get("/dags?name=sus")["dags"][0]["suspended"] is True
+    live.until("sus", live.start("sus"), 4)
+
+
+def test_19_and_20_searching_and_tags(live: Live) -> None:
+    live.dag("seek", "tags: [x1, x2]\nsteps:\n  - name: Needle\n    command: echo\n")
+    [result] = live.get("/dags/search?q=nEEdle")["results"]
+    assert result["name"] == "seek"
+    assert all(0 <= match["lineNumber"] - match["startLine"] <= 2 for match in result["matches"])
+    assert live.refused("GET", "/dags/search") == (400, "bad_request")
+    assert live.get("/dags/search?q=")["results"] == []
+    assert live.get("/dags/search", query_string={"q": "(((["})["results"] == []
+    tags = live.get("/dags/tags")["tags"]
+    assert {"x1", "x2"} <= set(tags)
+    assert len(tags) == len(set(tags))
+
+
+def test_21_to_26_starting(live: Live) -> None:
+    live.dag("st", SLEEPS)
+    run_id = live.start("st", dagRunId="deploy-v1.2.3")
+    assert run_id == "deploy-v1.2.3"
+    assert live.run("st", run_id)["status"] != 0
+    assert live.refused("POST", "/dags/st/start", {"dagRunId": run_id}) == (409, "already_exists")
+    began = time.monotonic()
+    assert live.refused("POST", "/dags/st/start", {"dagRunId": "a b"}) == (400, "bad_request")
+    assert time.monotonic() - began < 1
+    assert live.refused("POST", "/dags/st/start", {"singleton": True}) == (409, "already_running")
+    live.dag("st2")
+    other = live.start("st2", dagName="override")
+    assert live.run("override", other)["name"] == "override"
+    assert live.get("/dag-runs/override")["dagRuns"][0]["dagRunId"] == other
+    # 36: stopping; 44: no step can be set while it runs; 38: nor is it queued.
+    assert live.refused("PATCH", f"/dag-runs/st/{run_id}/steps/s/status", {"status": 4}) == (400, "bad_request")
+    assert live.refused("GET", f"/dag-runs/st/{run_id}/dequeue") == (400, "bad_request")
+    stopped = live.ask("POST", f"/dag-runs/st/{run_id}/stop")
+    assert (stopped.status_code, stopped.data, stopped.headers["Content-Length"]) == (200, b"", "0")
+    live.until("st", run_id, 3)
+    assert live.refused("POST", f"/dag-runs/st/{run_id}/stop") == (400, "not_running")
+
+
+def test_27_to_29_37_38_queueing(live: Live) -> None:
+    live.dag("q", f"maxActiveRuns: 1\n{SLEEPS}")
+    first = live.start("q")
+    run_id = live.post("/dags/q/enqueue", {"dagRunId": "second"})["dagRunId"]
+    queued = live.run("q", run_id)
+    assert (queued["status"], queued["startedAt"], bool(queued["queuedAt"])) == (5, "", True)
+    assert live.refused("POST", "/dags/q/enqueue", {"singleton": True})[0] == 409
+    assert live.refused("POST", "/dags/q/enqueue", {"dagRunId": "second"}) == (409, "already_exists")
+    assert live.refused("POST", "/dag-runs/q/second/stop") == (400, "not_running")
+    assert live.ask("GET", "/dag-runs/q/second/dequeue").status_code == 200
+    assert live.refused("GET", "/dag-runs/q/second") == (404, "not_found")
+    live.post(f"/dag-runs/q/{first}/stop")
+    live.until("q", first, 3)
+
+
+def test_30_inline(live: Live) -> None:
+    assert live.refused("POST", "/dag-runs", {"name": "inl"}) == (400, "bad_request")
+    assert live.refused("POST", "/dag-runs", {"spec": "steps:\n  - echo hi\n"}) == (400, "bad_request")
+    spec = "params: A=1\nsteps:\n  - echo $A\n"
+    run_id = live.post("/dag-runs", {"name": "inl", "spec": spec, "params": "A=2"})["dagRunId"]
+    assert live.until("inl", run_id, 4)["params"] == "A=2"
+    assert live.get(f"/dag-runs/inl/{run_id}/spec")["spec"] == spec
+    assert live.refused("GET", "/dags/inl") == (404, "not_found")
+    body = {"name": "inl", "spec": spec, "dagRunId": run_id}
+    assert live.refused("POST", "/dag-runs", body) == (409, "already_exists")
+    assert live.refused("POST", "/dag-runs/enqueue", body) == (409, "already_exists")
+    queued = live.post("/dag-runs/enqueue", {"spec": f"name: inl2\n{spec}"})["dagRunId"]
+    live.until("inl2", queued, 4)
+
+
+def test_31_to_35_querying(live: Live) -> None:
+    live.dag("find")
+    run_id = live.start("find", dagRunId="find-abc-1")
+    live.until("find", run_id, 4)
+    assert {each["status"] for each in live.get("/dag-runs?status=4")["dagRuns"]} == {4}
+    assert live.get("/dag-runs?status=42")["dagRuns"] == []
+    assert [each["dagRunId"] for each in live.get("/dag-runs?dagRunId=d-abc")["dagRuns"]] == [run_id]
+    now = int(time.time())
+    assert live.get(f"/dag-runs/find?fromDate={now + 5}")["dagRuns"] == []
+    assert len(live.get(f"/dag-runs/find?fromDate={now - 600}&toDate={now + 5}")["dagRuns"]) == 1
+    for path in ("", "/spec", "/outputs"):
+        live.get(f"/dag-runs/find/latest{path}")
+    assert live.refused("GET", "/dag-runs/none/latest") == (404, "not_found")
+    live.dag("never")
+    assert live.get("/dags/never/dag-runs/latest")["dagRun"]["status"] == 0
+    pages = [live.get("/dag-runs?cursor=&limit=1")]
+    while pages[-1]["nextCursor"]:
+        pages.append(live.get("/dag-runs", query_string={"cursor": pages[-1]["nextCursor"], "limit": 1}))
+    ids = [each["dagRunId"] for page in pages for each in page["dagRuns"]]
+    assert ids == [each["dagRunId"] for each in live.get("/dag-runs")["dagRuns"]]
+
+
+def test_39_to_44_retrying(live: Live) -> None:
+    live.dag("re", FAILS_ONCE)
+    run_id = live.start("re", params="X=1")
+    first = live.until("re", run_id, 2)
+    assert live.refused("PATCH", f"/dag-runs/re/{run_id}/steps/none/status", {"status": 4}) == (404, "not_found")
+    assert live.refused("PATCH", f"/dag-runs/re/{run_id}/steps/bad/status", {"status": 99}) == (400, "bad_request")
+    again = live.post(f"/dag-runs/re/{run_id}/reschedule")
+    assert (again["dagRunId"] != run_id, again["queued"]) == (True, False)
+    assert live.until("re", again["dagRunId"], 2)["params"] == first["params"]
+    live.post(f"/dag-runs/re/{run_id}/retry", {"dagRunId": run_id})
+    retried = live.until("re", run_id, 2)
+    good, bad = retried["nodes"]
+    assert good["startedAt"] == first["nodes"][0]["startedAt"]
+    assert bad["status"] == 2
+    for number in (6, 4):
+        assert live.ask("PATCH", f"/dag-runs/re/{run_id}/steps/bad/status", {"status": number}).status_code == 200
+        patched = live.run("re", run_id)
+        assert (patched["status"], patched["nodes"][1]["status"]) == (2, number)
+    live.post(f"/dag-runs/re/{run_id}/retry", {"dagRunId": run_id})
+    live.until("re", run_id, 4)
+    live.post(f"/dag-runs/re/{run_id}/retry", {"dagRunId": "brand-new"})
+    eventually(lambda: live.run("re", "brand-new")["status"] in {2, 4})
+    live.post("/dag-runs/re/brand-new/retry", {"dagRunId": "brand-new", "stepName": "good"})
+    eventually(lambda: live.run("re", "brand-new")["status"] not in {1})
+    assert live.refused("POST", f"/dag-runs/re/{run_id}/reschedule", {"dagRunId": run_id}) == (409, "already_exists")
+    assert live.refused("POST", f"/dag-runs/re/{run_id}/reschedule", {"dagName": "a b"}) == (400, "bad_request")
+
+
+def test_48_to_50_logs_and_outputs(live: Live) -> None:
+    live.dag("log", "steps:\n  - name: a/b\n    command: printf 'one\\ntwo\\nthree\\n'\n    output: THE_VALUE\n")
+    run_id = live.start("log")
+    live.until("log", run_id, 4)
+    path = f"/dag-runs/log/{run_id}/steps/a%2Fb/log"
+    tail = live.get(f"{path}?tail=1")
+    assert (tail["content"], tail["totalLines"], tail["hasMore"]) == ("three", 3, True)
+    assert live.get(path)["content"] == "one\ntwo\nthree"
+    assert live.get(f"{path}?offset=2&limit=1")["content"] == "two"
+    assert live.get(f"/dag-runs/log/{run_id}/outputs")["outputs"]["theValue"].startswith("one")
+    live.dag("mute")
+    quiet = live.start("mute")
+    live.until("mute", quiet, 4)
+    assert live.get(f"/dag-runs/mute/{quiet}/outputs")["outputs"] == {}
+
+
+def test_52_63_to_65_67_the_system(live: Live) -> None:
+    metrics = live.ask("GET", "/metrics").get_data(as_text=True)
+    assert 'dagu_dag_runs_total{status="error"}' in metrics
+    assert "dagu_dag_run_duration_seconds_bucket" in metrics
+    live.dag("sys")
+    assert live.get("/dags/sys?remoteNode=local") == live.get("/dags/sys")
+    assert live.refused("GET", "/dags?remoteNode=zzz") == (400, "bad_request")
+    assert live.post("/dags/sys/start")["dagRunId"]
+    assert live.refused("POST", "/dags/sys/start", data="{") == (400, "bad_request")
+    assert live.refused("GET", "/nothing/here") == (404, "not_found")
+
+
+def test_additions(live: Live) -> None:
+    live.dag("add")
+    key = {"Idempotency-Key": "add-1"}
+    one = live.post("/dags/add/start", {"params": "A=1"}, headers=key)
+    assert live.post("/dags/add/start", {"params": "A=1"}, headers=key) == one
+    assert live.refused("POST", "/dags/add/start", {"params": "A=2"}, headers=key) == (409, "already_exists")
+    assert live.get("/commands/add-1")["outcome"] == "recorded"
+    assert live.refused("GET", "/commands/nothing") == (404, "not_found")
+    done = live.post("/dags/add/start?wait=20s")
+    assert (done["finished"], done["dagRunDetails"]["status"]) == (True, 4)
+    assert live.refused("POST", "/dags/add/start?wait=x") == (400, "bad_request")
+
+    tag = live.ask("GET", "/dags/add/spec").headers["ETag"]
+    changed = live.ask("PUT", "/dags/add/spec", {"spec": "steps:\n  - echo two\n"}, headers={"If-Match": tag})
+    assert (changed.status_code, changed.get_json(), changed.headers["ETag"] != tag) == (200, {"errors": []}, True)
+    stale = live.refused("PUT", "/dags/add/spec", {"spec": "steps:\n  - echo 3\n"}, headers={"If-Match": tag})
+    assert stale == (412, "precondition_failed")
+    assert [each["version"] for each in live.get("/dags/add/versions")["versions"]] == [2, 1]
+    assert "+  - echo two" in live.get("/dags/add/versions/1/diff")["diff"]
+    assert live.post("/dags/add/versions/1/restore")["version"] == 3
+    assert live.get("/dags/add/spec")["spec"] == live.get("/dags/add/versions/1")["spec"]
+    assert live.refused("GET", "/dags/add/versions/99") == (404, "not_found")
+
+
+def test_events_are_complete_and_resume(live: Live) -> None:
+    live.dag("ev")
+    run_id = live.start("ev")
+    live.until("ev", run_id, 4)
+    path = f"/dag-runs/ev/{run_id}/events"
+    whole = live.ask("GET", path).get_data(as_text=True)
+    ids = [int(line[4:]) for line in whole.splitlines() if line.startswith("id: ")]
+    assert ids == list(range(1, len(ids) + 1))
+    rest = live.ask("GET", path, headers={"Last-Event-ID": "2"}).get_data(as_text=True)
+    assert [int(line[4:]) for line in rest.splitlines() if line.startswith("id: ")] == ids[2:]
+    assert live.ask("GET", path, headers={"Last-Event-ID": str(ids[-1])}).status_code == 204
+    stream = live.ask("GET", "/events", headers={"Last-Event-ID": "0-0"}, buffered=False)
+    try:
+        text = ""
+        parts = iter(stream.response)
+        while f'"{run_id}"' not in text or text.count(run_id) < len(ids):
+            text += next(parts).decode()
+    finally:
+        stream.close()
+    places = [line[4:] for line in text.splitlines() if line.startswith("id: ")]
+    assert places[1:] == sorted(places[1:], key=lambda place: [int(part) for part in place.split("-")])
+    assert len(set(places)) == len(places)
