@@ -131,7 +131,8 @@ def send_mail(server: MailServer, message: EmailMessage, line: Line) -> None:
             line.guard(sock)
             return context.wrap_socket(sock, server_hostname=host) if server.tls else sock
 
-    with Client(server.host, server.port, timeout=_TIMEOUT_S) as client:
+    client = Client(server.host, server.port, timeout=_TIMEOUT_S)
+    try:
         client.ehlo()
         if not server.tls and client.has_extn("starttls"):
             client.starttls(context=context)
@@ -141,3 +142,7 @@ def send_mail(server: MailServer, message: EmailMessage, line: Line) -> None:
                 raise smtplib.SMTPNotSupportedError("the server offers no TLS: the password would travel in the clear")
             client.login(server.username, server.password)
         client.send_message(message)
+        client.quit()
+    finally:
+        # Without a farewell: after a failed handshake there would be no answer to it.
+        client.close()

@@ -1,0 +1,259 @@
+"""What steps talk to, for real, on loopback: an HTTP server, a mail server with TLS, an SSH server."""
+
+import getpass
+import json
+import os
+import queue
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email import message_from_bytes
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult, LoginPassword
+
+from tests.harness.eventually import eventually, free_port
+
+__all__ = ["HttpCounterpart", "MailCounterpart", "SshCounterpart", "certificate", "silent_port", "sshd_bin"]
+
+
+def certificate(folder: Path) -> tuple[str, str]:
+    """Make a certificate for localhost that is its own authority; return its path and its key's."""
+    cert, key = str(folder / "cert.pem"), str(folder / "key.pem")
+    words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    words += ["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    subprocess.run([*words, "-keyout", key, "-out", cert], check=True, capture_output=True)
+    return cert, key
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    counterpart: "HttpCounterpart"
+
+    def _serve(self) -> None:
+        parts = urlsplit(self.path)
+        size = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(size)
+        seen = {"method": self.command, "path": parts.path, "query": parse_qs(parts.query), "body": body.decode()}
+        self.counterpart.requests.append({**seen, "headers": dict(self.headers)})
+        name, _, rest = parts.path.lstrip("/").partition("/")
+        getattr(self, f"_do_{name}")(rest, seen)
+
+    do_GET = do_POST = do_PUT = _serve  # noqa: N815 - the base class's names
+
+    def _answer(self, status: int, body: bytes, **headers: str) -> None:
+        self.send_response(status)
+        for header, value in headers.items():
+            self.send_header(header.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _do_echo(self, rest: str, seen: dict[str, Any]) -> None:
+        self._answer(200, json.dumps({**seen, "rest": rest}).encode(), Content_Type="application/json")
+
+    def _do_text(self, rest: str, _: dict[str, Any]) -> None:
+        self._answer(200, f"text {rest}".encode(), X_Kind="text")
+
+    def _do_status(self, rest: str, _: dict[str, Any]) -> None:
+        self._answer(int(rest), b"the body")
+
+    def _do_to(self, rest: str, _: dict[str, Any]) -> None:
+        self._answer(302, b"", Location="/" + rest)
+
+    def _do_away(self, rest: str, _: dict[str, Any]) -> None:
+        self._answer(302, b"", Location=f"http://localhost:{self.counterpart.port}/{rest}")
+
+    def _do_flaky(self, rest: str, _: dict[str, Any]) -> None:
+        """Fail until the request has come ``rest`` times."""
+        tries = sum(one["path"].startswith("/flaky") for one in self.counterpart.requests)
+        self._answer(503 if tries < int(rest) else 200, b"at last")
+
+    def _do_drip(self, _: str, __: dict[str, Any]) -> None:
+        """Send a byte now and then, for ever: no time between two reads is long."""
+        self.send_response(200)
+        self.send_header("Content-Length", "1000000")
+        self.end_headers()
+        self.counterpart.dripping.set()
+        try:
+            while not self.counterpart.closing.wait(0.05):
+                self.wfile.write(b".")
+                self.wfile.flush()
+        except OSError:
+            self.counterpart.broken.set()
+        self.close_connection = True
+
+    def _do_v1(self, _: str, seen: dict[str, Any]) -> None:
+        """Answer a chat: stream the words of the last message back."""
+        asked = json.loads(seen["body"])
+        words = asked["messages"][-1]["content"].split(" ")
+        if asked["model"] == "unknown":
+            self._answer(404, b'{"error": "no such model"}')
+            return
+        if not asked["stream"]:
+            message = {"role": "assistant", "content": " ".join(words)}
+            self._answer(200, json.dumps({"choices": [{"message": message}]}).encode())
+            return
+        self.send_response(200)
+        self.send_header("Connection", "close")
+        self.end_headers()
+        for word in words:
+            if word == "HANG":
+                self._do_hang()
+            delta = {"choices": [{"delta": {"content": word + " ", "reasoning_content": "hm "}}]}
+            self.wfile.write(f"data: {json.dumps(delta)}\n\n".encode())
+        if "BREAK" not in words:
+            self.wfile.write(b"data: [DONE]\n\n")
+        self.close_connection = True
+
+    def _do_hang(self) -> None:
+        self.counterpart.dripping.set()
+        self.connection.settimeout(30)
+        try:
+            if not self.connection.recv(1):
+                self.counterpart.broken.set()
+        except OSError:
+            self.counterpart.broken.set()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+class HttpCounterpart:
+    """An HTTP server that remembers its requests."""
+
+    def __init__(self, tls: tuple[str, str] | None = None) -> None:
+        self.requests: list[dict[str, Any]] = []
+        self.dripping = threading.Event()
+        """A request is being answered without end."""
+        self.broken = threading.Event()
+        """The client of such a request has gone."""
+        self.closing = threading.Event()
+        handler = type("Handler", (_Handler,), {"counterpart": self})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server.daemon_threads = True
+        self.port = int(self._server.server_address[1])
+        self.url = f"http://127.0.0.1:{self.port}"
+        if tls is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+            self.url = f"https://localhost:{self.port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class MailCounterpart:
+    """A mail server that demands STARTTLS and a login, and keeps what it gets."""
+
+    user, password = "robot", "let me in"
+
+    def __init__(self, tls: tuple[str, str] | None) -> None:
+        self.mails: queue.SimpleQueue[tuple[list[str], Message]] = queue.SimpleQueue()
+        context = None
+        if tls is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+        self.port = free_port()
+        self._controller = Controller(
+            self,
+            hostname="127.0.0.1",
+            port=self.port,
+            tls_context=context,
+            require_starttls=tls is not None,
+            auth_required=tls is not None,
+            authenticator=self._authenticate if tls is not None else None,
+        )
+
+    def _authenticate(self, _server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
+        given = (self.user.encode(), self.password.encode())
+        good = isinstance(data, LoginPassword) and (data.login, data.password) == given
+        return AuthResult(success=good, handled=False)
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 - the library's name
+        self.mails.put((envelope.rcpt_tos, message_from_bytes(envelope.content)))
+        return "250 OK"
+
+    def __enter__(self) -> Self:
+        self._controller.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._controller.stop()
+
+
+def sshd_bin() -> str | None:
+    """Return the SSH server's program, if this machine has it."""
+    return shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:" + os.environ.get("PATH", ""))
+
+
+class SshCounterpart:
+    """An OpenSSH server of this user's own. ``key`` opens it; so does ``locked``, with a passphrase."""
+
+    passphrase = "open sesame"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.port = free_port()
+        self.user = getpass.getuser()
+        self.key, self.locked = folder / "key", folder / "locked"
+        self.known_hosts = folder / "known_hosts"
+        self.log = folder / "sshd.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        folder = self._folder
+        for path, phrase in ((folder / "host", ""), (self.key, ""), (self.locked, self.passphrase)):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", phrase, "-f", str(path)], check=True)
+        public = [path.with_suffix(".pub").read_text() for path in (self.key, self.locked)]
+        authorized = folder / "authorized_keys"
+        authorized.write_text("".join(public))
+        authorized.chmod(0o600)
+        host_key = (folder / "host.pub").read_text()
+        self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {host_key}")
+        config = folder / "sshd_config"
+        config.write_text(
+            f"ListenAddress 127.0.0.1:{self.port}\nHostKey {folder}/host\nAuthorizedKeysFile {authorized}\n"
+            f"PidFile {folder}/pid\nStrictModes no\nUsePAM no\nPasswordAuthentication yes\nPermitRootLogin yes\n"
+            "LogLevel VERBOSE\n"
+        )
+        if os.geteuid() == 0:
+            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+        words = [sshd_bin() or "sshd", "-D", "-f", str(config), "-E", str(self.log)]
+        self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL, start_new_session=True)
+        eventually(self._listens)
+        return self
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(10)
+
+
+@contextmanager
+def silent_port() -> Iterator[int]:
+    """Yield a port that accepts connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield int(server.getsockname()[1])

@@ -1,0 +1,232 @@
+"""The jq and archive executors, through a real worker and real child processes."""
+
+import json
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.contracts.control import StopAttempt
+from shared.spec.model import Command, Step
+from tests.harness.eventually import eventually
+from tests.harness.worker_rig import Rig, task
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    with Rig(tmp_path / "worker") as made:
+        yield made
+
+
+def jq(text: str, given: str, **config: Any) -> Step:
+    return Step(name="s", type="jq", commands=(Command(text=text),), script=given, config=config)
+
+
+def archive(operation: str, **config: Any) -> Step:
+    return Step(name="s", type="archive", commands=(Command(text=operation),), config=config)
+
+
+def done(rig: Rig, operation: str, **config: Any) -> dict[str, Any]:
+    finished = rig.run(task(archive(operation, **config)))
+    assert finished.outcome == "succeeded", finished.error
+    found: dict[str, Any] = json.loads(rig.log(finished, "stdout"))
+    return found
+
+
+def tree(folder: Path) -> None:
+    (folder / "sub").mkdir(parents=True)
+    (folder / "a.txt").write_text("alpha\n")
+    (folder / "sub" / "b.log").write_text("beta\n" * 100)
+    (folder / "sub" / "run.sh").write_text("#!/bin/sh\n")
+    (folder / "sub" / "run.sh").chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "raw", "printed"),
+    [
+        (".a", '{"a": "x"}', True, b"x\n"),
+        (".a", '{"a": "x"}', False, b'"x"\n'),
+        (".[]", "[1, [2]]", False, b"1\n[\n    2\n]\n"),
+        (".a", '{"a": "${P} é"}', True, "value é\n".encode()),
+        (". as $P | $P", '"$$"', True, b"$$\n"),
+        ("env, $ENV.PATH", "1", False, b"{}\nnull\n"),
+    ],
+)
+def test_a_filter_prints_each_of_its_results(rig: Rig, text: str, given: str, raw: bool, printed: bytes) -> None:
+    finished = rig.run(task(jq(text, given, raw=raw), params=(("P", "value"),)))
+
+    assert finished.outcome == "succeeded", finished.error
+    assert rig.log(finished, "stdout") == printed
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "why"),
+    [
+        ('1, error("no good")', "1", "no good"),
+        (".a[", "1", "syntax error"),
+        (".", "{", "parse error"),
+    ],
+)
+def test_what_is_wrong_with_filter_or_input_is_exit_code_1(rig: Rig, text: str, given: str, why: str) -> None:
+    finished = rig.run(task(jq(text, given)))
+
+    assert (finished.outcome, finished.exit_code) == ("failed", 1)
+    assert why in finished.error
+
+
+def test_a_filter_without_end_is_ended_by_limit_by_timeout_and_by_stop(rig: Rig) -> None:
+    endless = jq("last(range(1e12))", "1", timeout=1)
+    rig.give(task(jq("last(range(1e12))", "1"), token="t"))
+    rig.started("t")
+
+    limited = rig.run(task(endless))
+    timed_out = rig.run(task(endless, timeout_s=0.4))
+    rig.broadcast("worker.w1", StopAttempt(token="t"))
+
+    assert (limited.outcome, limited.exit_code) == ("failed", -1)
+    assert "ended by its limits" in limited.error
+    assert (timed_out.outcome, timed_out.exit_code) == ("timed_out", 124)
+    assert rig.finished("t").outcome == "aborted"
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst"])
+def test_what_goes_in_comes_out(rig: Rig, kind: str) -> None:
+    tree(rig.work_dir() / "in")
+    (rig.work_dir() / "in" / "link").symlink_to("a.txt")
+
+    made = done(rig, "create", source="in", destination=f"out/x.{kind}", verifyIntegrity=True)
+    listed = done(rig, "list", source=f"out/x.{kind}", verifyIntegrity=True)
+    taken = done(rig, "extract", source=f"out/x.{kind}", destination="back")
+
+    assert (made["filesAdded"], made["verifyPerformed"]) == (4, True)
+    assert {one["path"].rstrip("/") for one in listed["files"]} == {"a.txt", "link", "sub", "sub/b.log", "sub/run.sh"}
+    assert (listed["totalFiles"], listed["verified"]) == (4, True)
+    assert (taken["filesExtracted"], taken["filesSkipped"]) == (4, 0)
+    assert (rig.work_dir() / "back/sub/b.log").read_text() == "beta\n" * 100
+    assert (rig.work_dir() / "back/sub/run.sh").stat().st_mode & 0o777 == 0o755
+    assert (rig.work_dir() / "back/link").readlink() == Path("a.txt")
+    assert [path.name for path in (rig.work_dir() / "out").iterdir()] == [f"x.{kind}"]
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz", "zst"])
+def test_one_file_is_compressed_alone(rig: Rig, kind: str) -> None:
+    (rig.work_dir() / "one.txt").write_text("one\n" * 1000)
+
+    done(rig, "create", source="one.txt", destination=f"one.txt.{kind}", compressionLevel=3)
+    listed = done(rig, "list", source=f"one.txt.{kind}")
+    taken = done(rig, "extract", source=f"one.txt.{kind}", destination="back")
+
+    assert [(one["path"], one["size"]) for one in listed["files"]] == [("one.txt", 4000)]
+    assert taken["bytesExtracted"] == 4000
+    assert (rig.work_dir() / "back/one.txt").read_text() == "one\n" * 1000
+
+
+def test_patterns_stripping_and_flattening_choose_what_is_taken_and_where(rig: Rig) -> None:
+    tree(rig.work_dir() / "in")
+    done(rig, "create", source="in", destination="all.tar")
+
+    done(rig, "create", source="in", destination="logs.tar", include=["*.log"])
+    done(rig, "extract", source="all.tar", destination="stripped", stripComponents=1, exclude=["*.sh"])
+    done(rig, "extract", source="all.tar", destination="flat", preservePaths=False)
+    dry = done(rig, "extract", source="all.tar", destination="dry", dryRun=True)
+
+    assert [one["path"] for one in done(rig, "list", source="logs.tar")["files"]] == ["sub/b.log"]
+    assert {path.name for path in (rig.work_dir() / "stripped").iterdir()} == {"b.log"}
+    assert {path.name for path in (rig.work_dir() / "flat").iterdir()} == {"a.txt", "b.log", "run.sh"}
+    assert dry["filesExtracted"] == 3
+    assert not (rig.work_dir() / "dry").exists()
+
+
+def test_what_exists_is_kept_unless_overwrite_is_asked(rig: Rig) -> None:
+    tree(rig.work_dir() / "in")
+    done(rig, "create", source="in", destination="x.zip")
+    (rig.work_dir() / "back").mkdir()
+    (rig.work_dir() / "back/a.txt").write_text("mine")
+
+    kept = done(rig, "extract", source="x.zip", destination="back")
+    assert (kept["filesSkipped"], (rig.work_dir() / "back/a.txt").read_text()) == (1, "mine")
+    done(rig, "extract", source="x.zip", destination="back", overwrite=True)
+    assert (rig.work_dir() / "back/a.txt").read_text() == "alpha\n"
+    assert rig.run(task(archive("create", source="in", destination="x.zip"))).exit_code == 4
+    done(rig, "create", source="in", destination="x.zip", overwrite=True)
+
+
+def hostile_tar(path: Path, *members: tuple[str, str]) -> None:
+    """Write members (name, where a symlink leads; empty: a file)."""
+    with tarfile.open(path, "w") as tar:
+        for name, link in members:
+            info = tarfile.TarInfo(name)
+            if link:
+                info.type, info.linkname = tarfile.SYMTYPE, link
+            tar.addfile(info)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [("../out.txt", "")],
+        [("/tmp/dagway-out.txt", "")],
+        [("a/../../out.txt", "")],
+        [("link", "../..")],
+        [("link", "/tmp")],
+        [("sub/link", "../../elsewhere"), ("sub/link/out.txt", "")],
+    ],
+)
+def test_nothing_is_written_outside_the_destination(rig: Rig, members: list[tuple[str, str]]) -> None:
+    hostile_tar(rig.work_dir() / "bad.tar", *members)
+
+    finished = rig.run(task(archive("extract", source="bad.tar", destination="back")))
+
+    assert (finished.outcome, finished.exit_code) == ("failed", 6)
+    assert {path.name for path in rig.work_dir().iterdir()} <= {"bad.tar", "back"}
+    assert not Path("/tmp/dagway-out.txt").exists()
+
+
+@pytest.mark.parametrize(("name", "link"), [("../out.txt", ""), ("link", "/etc"), ("link", "../..")])
+def test_a_zip_is_held_to_the_same(rig: Rig, name: str, link: str) -> None:
+    with zipfile.ZipFile(rig.work_dir() / "bad.zip", "w") as made:
+        info = zipfile.ZipInfo(name)
+        info.external_attr = (0o120777 if link else 0o100644) << 16
+        made.writestr(info, link or "x")
+
+    finished = rig.run(task(archive("extract", source="bad.zip", destination="back")))
+
+    assert finished.exit_code == 6
+    assert list((rig.work_dir() / "back").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("operation", "config", "code"),
+    [
+        ("compress", {"source": "in"}, 2),
+        ("create", {"destination": "x.tar"}, 2),
+        ("create", {"source": "in", "format": "zip"}, 2),
+        ("extract", {"source": "nowhere.zip"}, 3),
+        ("create", {"source": "in", "destination": "x.lz4"}, 5),
+        ("list", {"source": "in/a.txt"}, 5),
+        ("create", {"source": "in", "destination": "x.gz"}, 7),
+        ("list", {"source": "in/a.txt", "format": "zip"}, 12),
+        ("extract", {"source": "in/a.txt", "format": "tar.gz"}, 12),
+    ],
+)
+def test_each_kind_of_fault_has_its_exit_code(rig: Rig, operation: str, config: dict[str, Any], code: int) -> None:
+    tree(rig.work_dir() / "in")
+
+    finished = rig.run(task(archive(operation, **config)))
+
+    assert (finished.outcome, finished.exit_code) == ("failed", code), finished.error
+
+
+def test_a_stop_in_the_middle_leaves_no_half_an_archive(rig: Rig) -> None:
+    with (rig.work_dir() / "big").open("wb") as file:
+        file.truncate(3_000_000_000)
+    rig.give(task(archive("create", source="big", destination="out.tar.xz"), token="t"))
+    eventually(lambda: len(list(rig.work_dir().glob(".out.tar.xz.*.part"))) == 1)
+
+    rig.broadcast("worker.w1", StopAttempt(token="t"))
+
+    assert rig.finished("t").outcome == "aborted"
+    assert [path.name for path in rig.work_dir().iterdir()] == ["big"]

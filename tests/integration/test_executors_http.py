@@ -1,0 +1,232 @@
+"""The http and chat executors against a real server, through a real worker."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.contracts.control import StopAttempt
+from shared.contracts.events import AttemptFinished
+from shared.spec.model import Command, Secret, Step
+from tests.harness.counterparts import HttpCounterpart, certificate, silent_port
+from tests.harness.eventually import eventually
+from tests.harness.worker_rig import Rig, task
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    with Rig(tmp_path / "worker") as made:
+        yield made
+
+
+@pytest.fixture
+def server() -> Iterator[HttpCounterpart]:
+    with HttpCounterpart() as made:
+        yield made
+
+
+def http(method: str, url: str, config: dict[str, Any] | None = None, script: str = "") -> Step:
+    text = f"{method} {url}"
+    return Step(
+        name="s", type="http", commands=(Command(text=text, argv=(method, url)),), config=config or {}, script=script
+    )
+
+
+def test_status_headers_and_body_are_printed_without_a_blank_line(rig: Rig, server: HttpCounterpart) -> None:
+    finished = rig.run(task(http("GET", f"{server.url}/text/${{P}}"), params=(("P", "x"),)))
+
+    assert finished.outcome == "succeeded", finished.error
+    first, *headers, body = rig.log(finished, "stdout").decode().split("\n")
+    assert (first, body) == ("200 OK", "text x")
+    assert "X-Kind: text" in headers
+    assert "" not in headers
+
+
+def test_body_headers_and_query_come_from_variables_and_a_map_becomes_json(rig: Rig, server: HttpCounterpart) -> None:
+    config = {
+        "headers": {"Authorization": "Bearer ${T}"},
+        "query": {"q": "a b&${P}"},
+        "body": {"name": "${P}", "list": [1, "${P}"]},
+        "json": True,
+    }
+    finished = rig.run(task(http("POST", f"{server.url}/echo", config), params=(("P", "v"), ("T", "t"))))
+
+    shown = json.loads(rig.log(finished, "stdout"))
+    assert (shown["status_code"], shown["headers"]["Content-Type"]) == (200, ["application/json"])
+    assert json.loads(shown["body"]["body"]) == {"name": "v", "list": [1, "v"]}
+    assert shown["body"]["query"] == {"q": ["a b&v"]}
+    assert server.requests[0]["headers"]["Authorization"] == "Bearer t"
+    assert server.requests[0]["headers"]["Content-Type"] == "application/json"
+
+
+def test_the_script_replaces_the_config_altogether(rig: Rig, server: HttpCounterpart) -> None:
+    script = '{"silent": true, "headers": {"X-A": "${P}"}}'
+    finished = rig.run(task(http("GET", f"{server.url}/text/b", {"json": True}, script), params=(("P", "v"),)))
+
+    assert rig.log(finished, "stdout") == b"text b"
+    assert server.requests[0]["headers"]["X-A"] == "v"
+
+
+def test_another_status_than_2xx_fails_after_its_output(rig: Rig, server: HttpCounterpart) -> None:
+    finished = rig.run(task(http("GET", f"{server.url}/status/404", {"silent": True})))
+
+    assert (finished.outcome, finished.exit_code) == ("failed", 1)
+    assert finished.error == 'failed to execute step "s": http status code not 2xx: 404'
+    assert rig.log(finished, "stdout").startswith(b"404 Not Found\n")
+    assert rig.log(finished, "stdout").endswith(b"the body")
+
+
+def test_json_output_demands_a_json_body(rig: Rig, server: HttpCounterpart) -> None:
+    finished = rig.run(task(http("GET", f"{server.url}/text/x", {"json": True})))
+
+    assert finished.outcome == "failed"
+    assert "the body is not JSON" in finished.error
+
+
+def test_redirects_are_followed_and_credentials_do_not_go_to_another_host(rig: Rig, server: HttpCounterpart) -> None:
+    config = {"headers": {"Authorization": "secret"}, "silent": True}
+
+    same = rig.run(task(http("GET", f"{server.url}/to/text/there", config)))
+    other = rig.run(task(http("GET", f"{server.url}/away/text/there", config)))
+
+    assert rig.log(same, "stdout") == rig.log(other, "stdout") == b"text there"
+    assert "Authorization" in server.requests[1]["headers"]
+    assert "Authorization" not in server.requests[3]["headers"]
+
+
+def test_debug_shows_both_sides_but_no_credentials(rig: Rig, server: HttpCounterpart) -> None:
+    config = {"headers": {"Authorization": "hidden"}, "debug": True}
+    finished = rig.run(task(http("GET", f"{server.url}/text/x", config)))
+
+    said = rig.log(finished, "stderr").decode()
+    assert "> GET http" in said
+    assert "> Authorization: ***" in said
+    assert "< 200 OK" in said
+    assert "hidden" not in said
+
+
+@pytest.mark.parametrize(("retries", "outcome"), [(2, "succeeded"), (1, "failed"), (0, "failed")])
+def test_an_overloaded_server_is_asked_again_as_often_as_the_step_says(
+    rig: Rig, server: HttpCounterpart, retries: int, outcome: str
+) -> None:
+    finished = rig.run(task(http("GET", f"{server.url}/flaky/3", {"retries": retries})))
+
+    assert finished.outcome == outcome
+    assert len(server.requests) == retries + 1
+
+
+def test_a_post_is_never_made_twice(rig: Rig, server: HttpCounterpart) -> None:
+    finished = rig.run(task(http("POST", f"{server.url}/flaky/2", {"retries": 3})))
+
+    assert (finished.outcome, len(server.requests)) == ("failed", 1)
+
+
+def test_the_timeout_bounds_the_whole_exchange_even_while_bytes_drip(rig: Rig, server: HttpCounterpart) -> None:
+    began = time.monotonic()
+    finished = rig.run(task(http("GET", f"{server.url}/drip", {"timeout": 0.5})))
+
+    assert (finished.outcome, finished.exit_code) == ("failed", 1)
+    assert finished.error.endswith("http request timed out after 0.5s")
+    assert time.monotonic() - began < 3
+    assert server.broken.wait(5)
+
+
+def test_the_step_timeout_ends_it_with_its_own_code(rig: Rig) -> None:
+    with silent_port() as port:
+        finished = rig.run(task(http("GET", f"http://127.0.0.1:{port}/"), timeout_s=0.3))
+
+    assert (finished.outcome, finished.exit_code) == ("timed_out", 124)
+
+
+def test_a_stop_closes_the_connection(rig: Rig, server: HttpCounterpart) -> None:
+    rig.give(task(http("GET", f"{server.url}/drip"), token="t"))
+    assert server.dripping.wait(5)
+
+    rig.broadcast("worker.w1", StopAttempt(token="t"))
+
+    assert (rig.finished("t").outcome, rig.finished("t").exit_code) == ("aborted", -1)
+    assert server.broken.wait(5)
+    assert rig.log(rig.finished("t"), "stdout").startswith(b"200 OK\n")
+
+
+def test_a_server_that_is_not_there_is_a_plain_failure_and_a_wrong_step_is_broken(rig: Rig) -> None:
+    absent = rig.run(task(http("GET", "http://127.0.0.1:1/")))
+    wrong = rig.run(task(http("GET", "ftp://127.0.0.1/")))
+
+    assert (absent.outcome, absent.exit_code) == ("failed", 1)
+    assert "refused" in absent.error
+    assert (wrong.outcome, wrong.error) == ("broken", "not an http URL: ftp://127.0.0.1/")
+
+
+def test_certificates_are_checked_unless_the_step_says_otherwise(rig: Rig, tmp_path: Path) -> None:
+    cert, key = certificate(tmp_path)
+    with HttpCounterpart((cert, key)) as server:
+        strict = rig.run(task(http("GET", f"{server.url}/text/x")))
+        trusted = rig.run(task(http("GET", f"{server.url}/text/x", {"caFile": cert, "silent": True})))
+        careless = rig.run(task(http("GET", f"{server.url}/text/x", {"skipTLSVerify": True, "silent": True})))
+
+    assert strict.outcome == "failed"
+    assert "certificate" in strict.error
+    assert rig.log(trusted, "stdout") == rig.log(careless, "stdout") == b"text x"
+
+
+def test_a_secret_in_a_url_is_not_in_the_error(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN_VALUE", "hunter2")
+    secrets = (Secret(name="T", provider="env", key="TOKEN_VALUE"),)
+    finished = rig.run(task(http("GET", "http://127.0.0.1:1/${T}"), secrets=secrets))
+
+    assert finished.outcome == "failed"
+    assert "hunter2" not in finished.error
+
+
+def chat(server: HttpCounterpart, content: str, **llm: Any) -> Step:
+    settings = {"provider": "local", "model": "m", "baseURL": f"{server.url}/v1", **llm}
+    return Step(name="s", type="chat", llm=settings, messages=({"role": "user", "content": content},))
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_answer_is_printed_with_a_newline(rig: Rig, server: HttpCounterpart, stream: bool) -> None:
+    step = chat(server, "hello ${P}", system="be ${P}", temperature=0.5, maxTokens=7, stream=stream)
+    finished = rig.run(task(step, params=(("P", "you"),)))
+
+    assert rig.log(finished, "stdout").decode().split() == ["hello", "you"]
+    assert rig.log(finished, "stdout").endswith(b"\n")
+    asked = json.loads(server.requests[0]["body"])
+    assert asked["messages"] == [{"role": "system", "content": "be you"}, {"role": "user", "content": "hello you"}]
+    assert (asked["model"], asked["temperature"], asked["max_tokens"]) == ("m", 0.5, 7)
+
+
+def test_the_key_comes_from_a_secret_and_thoughts_are_shown_on_request(
+    rig: Rig, server: HttpCounterpart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEY_VALUE", "sk-1")
+    step = chat(server, "x", provider="openai", thinking={"enabled": True, "includeInOutput": True})
+    secrets = (Secret(name="OPENAI_API_KEY", provider="env", key="KEY_VALUE"),)
+
+    without, finished = rig.run(task(step)), rig.run(task(step, secrets=secrets))
+
+    assert "OPENAI_API_KEY" in without.error
+    assert server.requests[0]["headers"]["Authorization"] == "Bearer sk-1"
+    assert rig.log(finished, "stdout") == b"hm x \n"
+
+
+def test_a_refusal_and_a_broken_off_answer_are_failures(rig: Rig, server: HttpCounterpart) -> None:
+    refused = rig.run(task(chat(server, "x", model="unknown")))
+    broken = rig.run(task(chat(server, "x BREAK")))
+
+    assert 'answered 404: {"error": "no such model"}' in refused.error
+    assert broken.error.endswith("the answer broke off")
+
+
+def test_an_answer_can_be_seen_while_it_comes_and_a_stop_ends_it(rig: Rig, server: HttpCounterpart) -> None:
+    rig.give(task(chat(server, "first HANG last"), token="t"))
+    eventually(lambda: any(chunk.data == b"first " for chunk in rig.logs("t")))
+
+    rig.broadcast("worker.w1", StopAttempt(token="t"))
+
+    finished: AttemptFinished = rig.finished("t")
+    assert finished.outcome == "aborted"
+    assert server.broken.wait(5)

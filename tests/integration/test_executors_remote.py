@@ -1,0 +1,192 @@
+"""The mail and ssh executors against a real mail server and a real SSH server."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.contracts.control import StopAttempt
+from shared.spec.model import Command, Step
+from tests.harness.cluster import gone, pid_in
+from tests.harness.counterparts import MailCounterpart, SshCounterpart, certificate, silent_port
+from tests.harness.eventually import eventually
+from tests.harness.needs import need_program
+from tests.harness.worker_rig import Rig, task
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    with Rig(tmp_path / "worker") as made:
+        yield made
+
+
+def mail(**config: Any) -> Step:
+    settings = {"from": "a@example.org", "to": "b@example.org", "subject": "on ${P}", "message": "one\ntwo ${P}"}
+    return Step(name="s", type="mail", config={**settings, **config})
+
+
+def test_a_mail_goes_out_over_tls_after_a_login_with_its_attachments(rig: Rig, tmp_path: Path) -> None:
+    cert = certificate(tmp_path)
+    (rig.work_dir() / "a.txt").write_text("attached")
+    with MailCounterpart(cert) as server:
+        smtp = {"host": "localhost", "port": server.port, "username": "${U}", "password": server.password}
+        smtp["caFile"] = cert[0]
+        step = mail(to=["b@example.org", "c@example.org"], attachments=["a.txt"])
+        finished = rig.run(task(step, params=(("P", "friday"), ("U", server.user)), options={"smtp": smtp}))
+
+        assert finished.outcome == "succeeded", finished.error
+        recipients, message = server.mails.get(timeout=5)
+    assert recipients == ["b@example.org", "c@example.org"]
+    assert (message["Subject"], message["To"]) == ("on friday", "b@example.org, c@example.org")
+    body, attached = message.walk(), [part for part in message.walk() if part.get_filename()]
+    text = next(part for part in body if part.get_content_type() == "text/html")
+    assert text.get_payload(decode=True) == b"one<br />\r\ntwo friday\r\n"
+    assert [(part.get_filename(), part.get_payload(decode=True)) for part in attached] == [("a.txt", b"attached")]
+
+
+def test_a_wrong_password_a_strange_certificate_and_no_tls_are_failures(rig: Rig, tmp_path: Path) -> None:
+    cert = certificate(tmp_path)
+    with MailCounterpart(cert) as server, MailCounterpart(None) as plain:
+        smtp = {"host": "localhost", "port": server.port, "username": server.user, "password": "wrong"}
+        wrong = rig.run(task(mail(), options={"smtp": {**smtp, "caFile": cert[0]}}))
+        strange = rig.run(task(mail(), options={"smtp": smtp}))
+        clear = rig.run(task(mail(), options={"smtp": {**smtp, "port": plain.port}}))
+        sent = rig.run(task(mail(), options={"smtp": {"host": "localhost", "port": plain.port}}))
+
+        assert plain.mails.get(timeout=5)[0] == ["b@example.org"]
+        assert server.mails.empty()
+    assert (wrong.outcome, wrong.exit_code, sent.outcome) == ("failed", 1, "succeeded")
+    assert "535" in wrong.error
+    assert "certificate" in strange.error
+    assert "in the clear" in clear.error
+
+
+@pytest.mark.parametrize(
+    ("config", "options", "why"),
+    [
+        ({}, {}, "no mail server"),
+        ({"from": ""}, {"smtp": {"host": "h"}}, "needs from and to"),
+        ({"subject": "a\nBcc: x@example.org"}, {"smtp": {"host": "h"}}, "must be one line"),
+        ({"attachments": "nowhere.txt"}, {"smtp": {"host": "h"}}, "nowhere.txt"),
+    ],
+)
+def test_a_mail_that_cannot_be_written_breaks_the_step(
+    rig: Rig, config: dict[str, Any], options: dict[str, Any], why: str
+) -> None:
+    finished = rig.run(task(mail(**config), options=options))
+
+    assert finished.outcome == "broken"
+    assert why in finished.error
+
+
+def test_a_mail_server_that_says_nothing_is_left_at_a_stop(rig: Rig) -> None:
+    with silent_port() as port:
+        rig.give(task(mail(), token="t", options={"smtp": {"host": "127.0.0.1", "port": port}}))
+        rig.started("t")
+        rig.broadcast("worker.w1", StopAttempt(token="t"))
+        assert rig.finished("t").outcome == "aborted"
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshCounterpart]:
+    need_program("sshd")
+    with SshCounterpart(tmp_path_factory.mktemp("ssh")) as server:
+        yield server
+
+
+def ssh(server: SshCounterpart, *argvs: tuple[str, ...], **config: Any) -> Step:
+    settings = {"host": "127.0.0.1", "port": server.port, "user": server.user, "key": str(server.key)}
+    settings["knownHostFile"] = str(server.known_hosts)
+    commands = tuple(Command(text=" ".join(argv), argv=argv) for argv in argvs)
+    return Step(name="s", type="ssh", commands=commands, config={**settings, **config})
+
+
+def test_words_arrive_as_they_are_and_nothing_is_expanded_there(rig: Rig, host: SshCounterpart) -> None:
+    step = ssh(host, ("printf", "%s|", "a b", "$HOME", "*", "it's", "${P}", "`id`"))
+    finished = rig.run(task(step, params=(("P", "p q; exit 9"),), env=(("HOME", "/here"),)))
+
+    assert finished.outcome == "succeeded", finished.error
+    assert rig.log(finished, "stdout").startswith(b"a b|/here|*|it's|p q; exit 9|")
+
+
+def test_streams_and_the_exit_code_come_back(rig: Rig, host: SshCounterpart) -> None:
+    finished = rig.run(
+        task(
+            ssh(host, ("x",), shell="sh").model_copy(
+                update={"commands": (Command(text="echo out; for i in 1 2; do echo e$i; done >&2; exit 7"),)}
+            )
+        )
+    )
+
+    assert (finished.outcome, finished.exit_code) == ("failed", 7)
+    assert rig.log(finished, "stdout") == b"out\n"
+    assert rig.log(finished, "stderr") == b"e1\ne2\n"
+
+
+def test_several_commands_stop_at_the_first_failure(rig: Rig, host: SshCounterpart) -> None:
+    finished = rig.run(task(ssh(host, ("echo", "1"), ("false",), ("echo", "3"))))
+
+    assert "command 2 failed: exit status 1" in finished.error
+    assert rig.log(finished, "stdout") == b"1\n"
+
+
+def test_the_dags_target_serves_a_step_without_one(rig: Rig, host: SshCounterpart) -> None:
+    settings = ssh(host).config
+    step = Step(name="s", type="ssh", commands=(Command(text="echo hi", argv=("echo", "hi")),))
+    finished = rig.run(task(step, options={"ssh": settings}))
+
+    assert rig.log(finished, "stdout") == b"hi\n"
+
+
+def test_a_host_that_is_not_known_is_refused_unless_the_step_says_otherwise(
+    rig: Rig, host: SshCounterpart, tmp_path: Path
+) -> None:
+    strict = rig.run(task(ssh(host, ("echo", "hi"), knownHostFile=str(tmp_path / "none"))))
+    careless = rig.run(task(ssh(host, ("echo", "hi"), strictHostKey=False)))
+
+    assert (strict.outcome, strict.exit_code) == ("failed", 255)
+    assert "Host key verification failed" in strict.error
+    assert careless.outcome == "succeeded"
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_password_is_handed_over_and_a_passphrase_opens_a_key(rig: Rig, host: SshCounterpart, tmp_path: Path) -> None:
+    before = set(Path("/tmp").glob("dagway-askpass-*"))
+    opened = rig.run(
+        task(ssh(host, ("echo", "hi"), key=str(host.locked), password="${W}"), params=(("W", host.passphrase),))
+    )
+    refused = rig.run(task(ssh(host, ("echo", "hi"), key=str(host.locked), password="wrong")))
+
+    assert opened.outcome == "succeeded", opened.error
+    assert (refused.outcome, refused.exit_code) == ("failed", 255)
+    # The server saw a password come in; only the machine's administrator could make it the right one.
+    assert "Failed password for" in host.log.read_text()
+    assert set(Path("/tmp").glob("dagway-askpass-*")) == before
+
+
+@pytest.mark.parametrize("target", [{"host": ""}, {"host": "-oProxyCommand=x"}, {"user": "-l"}, {"port": "x"}])
+def test_a_target_that_is_none_breaks_the_step(rig: Rig, host: SshCounterpart, target: dict[str, Any]) -> None:
+    finished = rig.run(task(ssh(host, ("echo",), **target)))
+
+    assert finished.outcome == "broken"
+    assert "not an ssh target" in finished.error
+
+
+LONG = (
+    "trap 'echo bye >> {folder}/said; exit 0' TERM; echo $$ > {folder}/pid; sleep 100 & echo $! > {folder}/child; wait"
+)
+
+
+@pytest.mark.parametrize("how", ["stop", "timeout"])
+def test_the_remote_command_does_not_outlive_its_step(rig: Rig, host: SshCounterpart, tmp_path: Path, how: str) -> None:
+    step = ssh(host, ("x",), shell="sh").model_copy(update={"commands": (Command(text=LONG.format(folder=tmp_path)),)})
+    rig.give(task(step, token="t", timeout_s=2 if how == "timeout" else 0))
+    pids = [pid_in(tmp_path / "pid"), pid_in(tmp_path / "child")]
+
+    if how == "stop":
+        rig.broadcast("worker.w1", StopAttempt(token="t"))
+
+    assert rig.finished("t").outcome == ("aborted" if how == "stop" else "timed_out")
+    eventually(lambda: all(gone(pid) for pid in pids))
+    assert (tmp_path / "said").read_text() == "bye\n"
