@@ -1,0 +1,115 @@
+"""The API's description is true: what it promises is what is answered, to whatever is sent."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from jsonschema import Draft202012Validator
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from services.api.routes import OPERATIONS
+from services.api.settings import Settings
+from tests.conformance.rest_stack import CHAIN, NOW, Stack, open_stack, recorded
+
+_NOT_ENDING = {"streamEvents", "streamDAGRunEvents"}
+_EXAMPLES = 8
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder: Path = tmp_path_factory.mktemp("document")
+    with open_stack(folder, settings=Settings()) as opened:
+        opened.add_dag("a", CHAIN)
+        key = opened.add_run("a", "r", "succeeded", CHAIN)
+        opened.add(
+            "dag_versions",
+            file_name="a",
+            version=1,
+            spec_hash=hashlib.sha256(CHAIN.encode()).hexdigest(),
+            at=NOW,
+            by="me",
+        )
+        opened.add_log(key, 0, "one\ntwo\n")
+        opened.answer = lambda command: recorded(dagRunId=getattr(command, "dag_run_id", "r"), errors=[], version=2)
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def document(stack: Stack) -> dict[str, Any]:
+    found: dict[str, Any] = stack.get("/openapi.json")
+    return found
+
+
+def test_every_operation_is_described(document: dict[str, Any]) -> None:
+    described = {each["operationId"] for path in document["paths"].values() for each in path.values()}
+
+    assert described == {each.id for each in OPERATIONS}
+    assert document["openapi"] == "3.1.0"
+    assert "$defs" not in json.dumps(document)
+
+
+def test_the_page_needs_nothing_from_elsewhere(stack: Stack) -> None:
+    page = stack.api("GET", "/docs").get_data(as_text=True)
+
+    assert "/dag-runs/{name}/{dagRunId}" in page
+    assert not any(word in page for word in ("http://", "https://", "//cdn", "<script src"))
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: f"{operation.method}-{operation.id}")
+def test_answers_are_as_described(stack: Stack, document: dict[str, Any], operation: Any) -> None:
+    if operation.id in _NOT_ENDING:
+        assert document["paths"][operation.path]["get"]["responses"]["200"]["content"].keys() == {"text/event-stream"}
+        return
+    schema = schemathesis.openapi.from_wsgi("/api/v2/openapi.json", stack.app)
+    checks = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+
+    @settings(
+        max_examples=_EXAMPLES,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=schema[operation.path][operation.method].as_strategy())
+    def run(case: Any) -> None:
+        case.validate_response(case.call(), checks=checks)
+
+    run()
+
+
+_NAMES = {"fileName": "a", "name": "a", "dagRunId": "r", "stepName": "pull", "version": "1"}
+_FOUND = [
+    each
+    for each in OPERATIONS
+    if each.method == "GET"
+    and each.permission is None
+    and each.role == "viewer"
+    and "sub-dag-runs/" not in each.path
+    and each.id not in {*_NOT_ENDING, "getCurrentUser"}
+]
+
+
+@pytest.mark.parametrize("operation", _FOUND, ids=lambda operation: operation.id)
+def test_what_is_found_is_as_described(stack: Stack, document: dict[str, Any], operation: Any) -> None:
+    path = operation.path
+    for name, value in _NAMES.items():
+        path = path.replace(f"{{{name}}}", value)
+
+    response = stack.api("GET", path, query_string={"q": "echo"} if operation.id == "searchDAGs" else {})
+
+    assert response.status_code == 200, response.get_data(as_text=True)
+    described = document["paths"][operation.path]["get"]["responses"]["200"].get("content", {})
+    if "application/json" in described:
+        schema = {**described["application/json"]["schema"], "components": document["components"]}
+        Draft202012Validator(schema).validate(response.get_json())
