@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import tarfile
 from pathlib import Path
@@ -86,6 +87,8 @@ class DockerEngine:
         assert self._process is not None
         if self._process.poll() is not None:
             raise RuntimeError((self._folder / "dockerd.log").read_text()[-2000:])
+        with socket.socket(socket.AF_UNIX) as probe:
+            assert probe.connect_ex(self.url.removeprefix("unix://")) == 0, "dockerd does not listen yet"
         try:
             return docker.DockerClient(self.url, timeout=30)
         except docker.errors.DockerException as error:

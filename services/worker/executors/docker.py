@@ -14,7 +14,7 @@ from typing import Any
 from services.worker.environment import host_variables
 from services.worker.executors.base import Job, StepIO
 from services.worker.executors.container_spec import ContainerSpec, read_spec
-from services.worker.executors.engine import Engine, EngineFault
+from services.worker.executors.engine import MARK, Engine, EngineFault
 from services.worker.executors.inline import CutOff, Line, conclude, evaluate
 from services.worker.outcome import Ended, Result, classify
 from shared.errors import InvalidInput
@@ -83,7 +83,7 @@ class _Work:
         background = len(commands) > 1 or spec.startup != ""
         if not spec.keep:
             self._own = name
-        with self._job.supervisor.will(argv=() if spec.keep else self._engine.will_remove(name)):
+        with self._job.supervisor.will(argv=() if spec.keep else self._engine.will_remove(name, self._mark)):
             self._engine.pull(spec, self._auths, self._line)
             if not background:
                 container = self._create(name, spec, commands[0] if commands else None)
@@ -93,7 +93,8 @@ class _Work:
             return self._each(name, commands, spec)
 
     def _create(self, name: str, spec: ContainerSpec, words: list[str] | None, background: bool = False) -> str:
-        labels = {"dagway.run": self._job.environment.process.get("DAG_RUN_ID", ""), "dagway.step": self._job.step.name}
+        run = self._job.environment.process.get("DAG_RUN_ID", "")
+        labels = {"dagway.run": run, "dagway.step": self._job.step.name, MARK: self._mark}
         container = self._engine.create(name, spec, words, labels, background=background)
         self._line.on_cut(lambda: None)
         return container
@@ -134,7 +135,7 @@ class _Work:
         """Leave no container and no connection behind."""
         self._line.cut()
         if self._own:
-            self._engine.remove(self._own)
+            self._engine.remove(self._own, self._mark)
         self._engine.close()
 
     def result(self, code: int | None) -> Result:

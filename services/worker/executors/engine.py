@@ -23,14 +23,17 @@ try:
     from docker.errors import APIError, DockerException, ImageNotFound, NotFound
     from docker.utils import parse_repository_tag
     from docker.utils.ports import build_port_bindings
+    from docker.utils.socket import STDOUT, frames_iter
 except ImportError as error:
     raise InvalidInput(
         "container steps need the Python package docker on the worker: pip install 'dagway[docker]'"
     ) from error
 
-__all__ = ["Engine", "EngineFault"]
+__all__ = ["MARK", "Engine", "EngineFault"]
 
-_MARK = "DAGWAY_EXEC"
+MARK = "dagway.attempt"
+"""Label that tells whose container it is."""
+_ENV_MARK = "DAGWAY_EXEC"
 _READY_S = 120.0
 _LOOK_S = 0.1
 _DEFAULT = "unix:///var/run/docker.sock"
@@ -126,9 +129,13 @@ class Engine:
     def run_attached(self, container: str, line: Line, io: StepIO) -> int:
         """Start a container, copy what it prints and return its exit code."""
         with _told():
-            output = self._api.attach(container, stream=True, logs=True, demux=True)
-            self._api.start(container)
-            _copy(output, line, io)
+            wanted = {"stdout": 1, "stderr": 1, "logs": 1, "stream": 1}
+            output = self._api.attach_socket(container, params=wanted)
+            try:
+                self._api.start(container)
+                _copy(output, line, io)
+            finally:
+                _close(output)
             return int(self._api.wait(container)["StatusCode"])
 
     def start_ready(self, container: str, spec: ContainerSpec, line: Line) -> None:
@@ -181,21 +188,25 @@ class Engine:
             made = self._api.exec_create(
                 container,
                 words,
-                environment={**spec.env, _MARK: mark},
+                environment={**spec.env, _ENV_MARK: mark},
                 user=spec.user,
                 workdir=spec.working_dir or None,
             )
-            _copy(self._api.exec_start(made["Id"], stream=True, demux=True), line, io)
+            output = self._api.exec_start(made["Id"], socket=True)
+            try:
+                _copy(output, line, io)
+            finally:
+                _close(output)
             return int(self._api.exec_inspect(made["Id"])["ExitCode"] or 0)
 
     def stop(self, container: str, signal: str, grace_s: float) -> None:
-        """Send the signal, and kill after the grace."""
+        """Send the signal and wait for the end, at most the grace."""
         with _told():
             try:
                 self._api.kill(container, signal)
                 self._api.wait(container, timeout=math.ceil(grace_s) or 1)
             except (APIError, OSError):
-                self.remove(container)
+                return  # It resists, or is gone: it is removed next, by force.
 
     def end_inside(self, container: str, mark: str, signal: str, grace_s: float) -> None:
         """End what an ``execute`` started; the container lives on. It needs ``sh`` and ``grep`` there."""
@@ -213,10 +224,13 @@ class Engine:
         self._api.exec_start(made["Id"])
         return int(self._api.exec_inspect(made["Id"])["ExitCode"] or 0) == 0
 
-    def remove(self, container: str) -> None:
-        """Kill and remove a container with its anonymous volumes; one that is gone already is fine."""
+    def remove(self, container: str, mark: str) -> None:
+        """Kill and remove our container with its anonymous volumes; one that is gone already is fine."""
         with _told():
             try:
+                found = self._api.inspect_container(container)["Config"]["Labels"] or {}
+                if found.get(MARK) != mark:
+                    return  # Its name was taken before we came.
                 self._api.remove_container(container, force=True, v=True)
             except NotFound:
                 return
@@ -224,9 +238,9 @@ class Engine:
                 if error.status_code != _CONFLICT:  # Somebody else is removing it at this moment.
                     raise
 
-    def will_remove(self, container: str) -> list[str]:
-        """Return the program that removes a container when this process no longer can."""
-        return self._will({"remove": container})
+    def will_remove(self, container: str, mark: str) -> list[str]:
+        """Return the program that removes our container when this process no longer can."""
+        return self._will({"remove": container, "mark": mark})
 
     def will_kill(self, container: str, mark: str) -> list[str]:
         """Return the program that ends an ``execute`` when this process no longer can."""
@@ -242,8 +256,14 @@ def _exposed(bindings: Mapping[str, Any]) -> list[Any]:
 
 
 def _copy(output: Any, line: Line, io: StepIO) -> None:
-    for stdout, stderr in output:
-        if stdout:
-            line.write(io.stdout, stdout)
-        if stderr:
-            line.write(io.stderr, stderr)
+    """Sort what a container prints into the step's two outputs, until it ends or ``line`` is cut."""
+    line.guard(output._sock)  # noqa: SLF001 - the only way to end a read from outside
+    for number, data in frames_iter(output, tty=False):  # type: ignore[no-untyped-call]
+        line.write(io.stdout if number == STDOUT else io.stderr, data)
+
+
+def _close(output: Any) -> None:
+    """Close what the library leaves to the garbage collector."""
+    sock = output._sock  # noqa: SLF001
+    output._response.close()  # noqa: SLF001 - it closes the reader above the socket
+    sock.close()

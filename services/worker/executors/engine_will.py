@@ -1,6 +1,7 @@
 """Clean up at the container engine after a worker that died: standard library only, run by the guardian.
 
-``python -I -S engine_will.py '{"url": ..., "remove": NAME}'`` or ``{"container": NAME, "mark": MARK}``.
+``python -I -S engine_will.py '{"url": ..., "mark": MARK, "remove": NAME}'``, or ``"container": NAME`` to
+end what was executed inside it.
 Engines behind TLS are not reached: their containers carry labels by which people find them.
 """
 
@@ -22,6 +23,7 @@ KILL = (
 _TRIES_S = 4.0
 _PAUSE_S = 0.25
 _TIMEOUT_S = 10
+_OK = 200
 _NOT_FOUND = 404
 
 
@@ -57,7 +59,10 @@ def main(order: dict[str, str]) -> None:
     gone = 0
     while time.monotonic() < give_up:
         if "remove" in order:
-            status, _ = _ask(order["url"], "DELETE", f"/containers/{quote(order['remove'])}?force=1&v=1")
+            path = f"/containers/{quote(order['remove'])}"
+            status, found = _ask(order["url"], "GET", f"{path}/json")
+            if status == _OK and (json.loads(found)["Config"]["Labels"] or {}).get("dagway.attempt") == order["mark"]:
+                _ask(order["url"], "DELETE", f"{path}?force=1&v=1")
             gone = gone + 1 if status == _NOT_FOUND else 0
         else:
             command = {"Cmd": ["sh", "-c", KILL, "dagway", order["mark"], "KILL"]}

@@ -1,0 +1,164 @@
+"""The container executor against a real engine, started by the tests."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.contracts.control import StopAttempt
+from shared.spec.model import Command, Step
+from tests.harness.engines import IMAGE, DockerEngine
+from tests.harness.eventually import eventually
+from tests.harness.needs import need_program
+from tests.harness.worker_rig import Rig, task
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[DockerEngine]:
+    need_program("dockerd")
+    with tempfile.TemporaryDirectory(prefix="dwd") as folder, DockerEngine(Path(folder)) as made:
+        yield made
+
+
+@pytest.fixture
+def rig(engine: DockerEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
+    monkeypatch.setenv("DOCKER_HOST", engine.url)
+    with Rig(tmp_path / "worker") as made:
+        yield made
+    for container in engine.client.containers.list(all=True):
+        container.remove(force=True)
+
+
+def step(*argvs: tuple[str, ...], container: Any = None, **fields: Any) -> Step:
+    commands = tuple(Command(text=" ".join(argv), argv=argv) for argv in argvs)
+    return Step(name="s", type="docker", commands=commands, container=container, **fields)
+
+
+def sh(text: str) -> tuple[str, ...]:
+    return ("sh", "-c", text)
+
+
+def test_streams_exit_code_env_and_directory_are_the_containers(rig: Rig, engine: DockerEngine) -> None:
+    box = {"image": IMAGE, "env": ["A=own ${P}"], "workingDir": "/proc/self/task"}
+    one = step(sh("env | grep ^[AB]=; ls; echo err >&2; exit 3"), container=box, env=(("A", "step"), ("B", "step")))
+    finished = rig.run(task(one, params=(("P", "v"),)))
+
+    assert (finished.outcome, finished.exit_code) == ("failed", 3)
+    assert rig.log(finished, "stdout") == b"B=step\nA=own v\n1\n"
+    assert rig.log(finished, "stderr") == b"err\n"
+    assert finished.error.endswith("exit status 3\nrecent stderr (tail): err")
+    assert engine.names() == []
+
+
+def test_several_commands_share_one_container_and_stop_at_the_first_failure(rig: Rig, engine: DockerEngine) -> None:
+    finished = rig.run(
+        task(step(sh("echo x > /tmp/f"), ("cat", "/tmp/f"), sh("exit 4"), ("id",), container={"image": IMAGE}))
+    )
+
+    assert rig.log(finished, "stdout") == b"x\n"
+    assert (finished.exit_code, "command 3 failed: exit status 4" in finished.error) == (4, True)
+    assert engine.names() == []
+
+
+def test_volumes_user_network_and_name_are_as_written(rig: Rig, engine: DockerEngine) -> None:
+    (rig.work_dir() / "in").mkdir()
+    (rig.work_dir() / "in" / "f").write_text("shared\n")
+    box: dict[str, Any] = {"image": IMAGE, "volumes": ["./in:/in:ro"], "user": "7:8", "network": "none", "name": "mine"}
+    box |= {"keepContainer": True, "ports": ["127.0.0.1:8080:80"]}
+    finished = rig.run(task(step(sh("cat /in/f; id -u; id -g; touch /in/g"), container=box)))
+
+    assert rig.log(finished, "stdout") == b"shared\n7\n8\n"
+    assert b"Read-only" in rig.log(finished, "stderr")
+    assert engine.names() == ["mine"]
+    made = engine.client.containers.get("mine").attrs
+    assert made["HostConfig"]["NetworkMode"] == "none"
+    assert made["HostConfig"]["PortBindings"] == {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]}
+    assert (made["Config"]["Labels"]["dagway.run"], made["Config"]["Labels"]["dagway.step"]) == ("r1", "s")
+
+
+def test_a_running_container_is_worked_in_and_left_alone(rig: Rig, engine: DockerEngine) -> None:
+    engine.client.containers.run(IMAGE, ["sleep", "100"], name="theirs", detach=True)
+    finished = rig.run(task(step(sh("env | grep ^A=; exit 5"), container={"exec": "theirs", "env": ["A=1"]})))
+    by_name = rig.run(task(step(("id", "-u"), container="theirs")))
+
+    assert (finished.exit_code, rig.log(finished, "stdout")) == (5, b"A=1\n")
+    assert rig.log(by_name, "stdout") == b"0\n"
+    assert engine.running("theirs") == ["sleep 100"]
+
+
+def test_the_legacy_form_is_understood(rig: Rig, engine: DockerEngine) -> None:
+    one = step(sh("echo $HOSTNAME"), config={"image": IMAGE, "autoRemove": True, "pull": "never", "workingDir": "/tmp"})
+
+    assert rig.run(task(one)).outcome == "succeeded"
+    assert engine.names() == []
+
+
+def test_the_steps_of_a_run_share_the_dags_container(rig: Rig, engine: DockerEngine) -> None:
+    options = {"container": {"image": IMAGE, "env": ["A=dag"]}}
+    for number in (1, 2):
+        rig.give(task(step(sh(f"echo {number} > /tmp/f{number}")), token=f"t{number}", options=options))
+    assert [rig.finished(f"t{number}").outcome for number in (1, 2)] == ["succeeded", "succeeded"]
+
+    finished = rig.run(task(step(sh("cat /tmp/f1 /tmp/f2; env | grep ^[AB]="), env=(("B", "step"),)), options=options))
+
+    assert rig.log(finished, "stdout") == b"1\n2\nA=dag\nB=step\n"
+    assert engine.names() == ["dagway-run-r1"]
+
+
+def test_a_name_that_is_taken_and_an_image_that_is_not_there_are_failures(rig: Rig, engine: DockerEngine) -> None:
+    engine.client.containers.run(IMAGE, ["sleep", "100"], name="taken", detach=True)
+
+    own = rig.run(task(step(("id",), container={"image": IMAGE, "name": "taken"})))
+    shared = rig.run(task(step(("id",)), options={"container": {"image": IMAGE, "name": "taken"}}))
+    absent = rig.run(task(step(("id",), container={"image": "localhost/none:1", "pullPolicy": "never"})))
+
+    assert "in use" in own.error
+    assert shared.error.endswith("the container name 'taken' is taken")
+    assert (absent.outcome, absent.exit_code) == ("failed", 1)
+    assert "No such image" in absent.error
+    assert engine.running("taken") == ["sleep 100"]
+
+
+def test_a_background_container_must_become_ready(rig: Rig, engine: DockerEngine) -> None:
+    box = {"image": IMAGE, "startup": "command", "command": ["sh", "-c", "echo up; sleep 100"], "logPattern": "^up"}
+    ready = rig.run(task(step(("id", "-u"), container=box)))
+    dead = rig.run(task(step(("id",), container={**box, "command": ["sh", "-c", "exit 6"]})))
+
+    assert rig.log(ready, "stdout") == b"0\n"
+    assert "ended before it was ready: exit code 6" in dead.error
+    assert engine.names() == []
+
+
+TRAP = "trap 'echo bye; exit 0' TERM; echo up; sleep 100 & wait"
+
+
+@pytest.mark.parametrize("how", ["stop", "timeout"])
+@pytest.mark.parametrize("where", ["own", "several", "theirs"])
+def test_a_command_is_ended_with_its_signal(rig: Rig, engine: DockerEngine, how: str, where: str) -> None:
+    engine.client.containers.run(IMAGE, ["sleep", "99"], name="theirs", detach=True)
+    argvs = [sh(TRAP), *([("id",)] if where == "several" else [])]
+    one = step(*argvs, container="theirs" if where == "theirs" else {"image": IMAGE})
+    rig.give(task(one, token="t", timeout_s=1.5 if how == "timeout" else 0))
+    eventually(lambda: any(chunk.data == b"up\n" for chunk in rig.logs("t")))
+
+    if how == "stop":
+        rig.broadcast("worker.w1", StopAttempt(token="t"))
+
+    finished = rig.finished("t")
+    assert finished.outcome == ("aborted" if how == "stop" else "timed_out")
+    assert b"up\n" in rig.log(finished, "stdout")
+    eventually(lambda: engine.names() == ["theirs"])
+    eventually(lambda: engine.running("theirs") == ["sleep 99"])
+
+
+def test_what_ignores_the_signal_is_killed_after_the_grace(rig: Rig, engine: DockerEngine) -> None:
+    one = step(sh("trap '' TERM; echo up; while :; do sleep 1; done"), container={"image": IMAGE})
+    rig.give(task(one, token="t", stop_grace_s=1))
+    eventually(lambda: any(chunk.data == b"up\n" for chunk in rig.logs("t")))
+
+    rig.broadcast("worker.w1", StopAttempt(token="t"))
+
+    assert rig.finished("t").outcome == "aborted"
+    assert engine.names() == []
