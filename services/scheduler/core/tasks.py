@@ -1,5 +1,7 @@
 """From a node about to be tried to the task a worker receives."""
 
+from typing import Any
+
 from services.scheduler.core.model import Node, Run
 from services.scheduler.core.plan import PREPARE
 from shared.contracts.tasks import StepRef, Task
@@ -51,8 +53,25 @@ def make_task(run: Run, nodes: list[Node], idx: int, token: str, run_status: str
         max_output_bytes=dag.max_output_size,
         timeout_s=step.timeout_sec,
         stop_grace_s=dag.max_clean_up_time_sec,
-        options={"prepare": {"dag": dag.model_dump(mode="json"), "given": run.given}} if node.kind == PREPARE else {},
+        options=_options(run, node, step),
     )
+
+
+_BLOCKS = {
+    "mail": ("smtp",),
+    "ssh": ("ssh",),
+    "chat": ("llm",),
+    "docker": ("container", "registry_auths"),
+    "container": ("container", "registry_auths"),
+}
+"""Step type -> what the dag as a whole may say about it."""
+
+
+def _options(run: Run, node: Node, step: Step) -> dict[str, Any]:
+    dag = run.plan.dag
+    if node.kind == PREPARE:
+        return {"prepare": {"dag": dag.model_dump(mode="json"), "given": run.given}}
+    return {name: value for name in _BLOCKS.get(step.type, ()) if (value := getattr(dag, name)) is not None}
 
 
 def _engine_env(nodes: list[Node], run_status: str) -> tuple[tuple[str, str], ...]:

@@ -36,6 +36,7 @@ MARK = "dagway.attempt"
 _ENV_MARK = "DAGWAY_EXEC"
 _READY_S = 120.0
 _LOOK_S = 0.1
+_VISIBLE_S = 5.0
 _DEFAULT = "unix:///var/run/docker.sock"
 _CONFLICT = 409
 _KEEP_ALIVE = ["sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 3600 & wait $!; done"]
@@ -156,11 +157,22 @@ class Engine:
             if not (isinstance(fault.__cause__, APIError) and fault.__cause__.status_code == _CONFLICT):
                 raise
         with _told():
-            found = self._api.inspect_container(name)["Config"]["Labels"] or {}
+            found = self._labels(name)
             if any(found.get(key) != value for key, value in labels.items()):
                 raise EngineFault(f"the container name {name!r} is taken")
             self._api.start(name)
             self._await_ready(name, spec, line)
+
+    def _labels(self, name: str) -> dict[str, str]:
+        """Return a container's labels; a name is taken a moment before the container can be seen."""
+        give_up = time.monotonic() + _VISIBLE_S
+        while True:
+            try:
+                return dict(self._api.inspect_container(name)["Config"]["Labels"] or {})
+            except NotFound:
+                if time.monotonic() > give_up:
+                    raise
+            threading.Event().wait(_LOOK_S)
 
     def _await_ready(self, container: str, spec: ContainerSpec, line: Line) -> None:
         give_up = time.monotonic() + _READY_S
