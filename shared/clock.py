@@ -1,13 +1,29 @@
-"""The only place that asks the operating system for the time of day.
+"""The only place that asks the operating system for the time of day and its zone.
 
 Below the composition roots time is an argument (``now``), an aware UTC ``datetime``.
 """
 
+import os
 from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
 
-__all__ = ["utc_now"]
+__all__ = ["local_zone", "utc_now"]
 
 
 def utc_now() -> datetime:
     """Return the present moment as an aware UTC datetime."""
     return datetime.now(UTC)
+
+
+def local_zone(name: str = "") -> ZoneInfo:
+    """Return the zone called ``name``, else the host's: of TZ, else of /etc/localtime, else UTC."""
+    given = name or os.environ.get("TZ", "").removeprefix(":")
+    path = str(Path("/etc/localtime").resolve())
+    for candidate in (given, path.partition("/zoneinfo/")[2]):
+        try:
+            if candidate:
+                return ZoneInfo(candidate)
+        except (ValueError, KeyError, OSError):
+            continue
+    return ZoneInfo("UTC")

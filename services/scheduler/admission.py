@@ -4,12 +4,16 @@ One transaction per queue, under the queue's row lock, so that no limit is ever 
 schedulers look at once. Woken by commits of this process; a slow look finds what others left.
 """
 
+import heapq
 import threading
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
+from services.scheduler.core.admit import HIGH, LOW, Candidate, admit, capacity_of, place
 from services.scheduler.core.messages import Begin
 from shared.errors import StoreUnavailable
+from shared.store.tx_schedule import Schedules
 
 if TYPE_CHECKING:
     from services.scheduler.batch import Batch
@@ -19,6 +23,9 @@ __all__ = ["Admission"]
 
 _LOOK_EVERY_S = 10
 _AT_ONCE = 100
+_PAGE = 50
+_LOOK_AT = 5000
+"""How many held runs at a queue's head are looked past."""
 
 
 class Admission:
@@ -28,6 +35,7 @@ class Admission:
         self._shell = shell
         self._condition = threading.Condition()
         self._queues: set[str] = set()
+        self._wake_at: dict[str, datetime] = {}
 
     def notify(self, queues: Iterable[str]) -> None:
         """A run was queued here, or a place became free."""
@@ -41,34 +49,74 @@ class Admission:
         Source: workflow language, section 6.4.
         """
 
-        def work(batch: "Batch") -> int:
+        def work(batch: "Batch") -> tuple[int, datetime | None]:
             row = batch.tx.lock_queue(queue)
-            waiting = batch.tx.queued(queue, _AT_ONCE)
-            if row is None or not waiting:
-                return 0
+            rows = Schedules(batch.tx)
+            still = {(one["scope"], one["name"]) for one in rows.pauses() if one["resumed_at"] is None}
+            if row is None or still & {("global", ""), ("queue", queue)}:
+                return 0, None
+            paused = sorted(name for scope, name in still if scope == "dag")
+            waiting = self._waiting(batch, queue, paused)
+            first = next(waiting, None)
+            if first is None:
+                return 0, None
             capacity = row["max_concurrency"]
             if capacity is None:
-                batch.load([waiting[0]["run_key"]])
-                first = batch.run(waiting[0]["run_key"])
-                capacity = max(1, first.plan.dag.max_active_runs) if first is not None else 1
-            free = max(0, capacity - batch.tx.count_running(queue))
-            keys = [row["run_key"] for row in waiting[:free]]
-            batch.load(keys)
-            for key in keys:
-                if batch.run(key) is not None:
-                    batch.apply(key, Begin("scheduler"))
-            return len(keys)
+                capacity = self._active_runs(batch, first[1])
+            free = min(capacity - batch.tx.count_running(queue), _AT_ONCE)
+            if free <= 0:
+                return 0, None
+            every = (candidate for candidate, _ in _first_and(first, waiting))
+            chosen = admit(every, free=free, now=batch.now, labels=rows.live_labels(batch.now))
+            batch.load(chosen.keys)
+            begun = [key for key in chosen.keys if batch.run(key) is not None]
+            for key in begun:
+                batch.apply(key, Begin("scheduler"))
+            return len(begun), chosen.wake_at
 
-        return self._shell.decide(work)
+        count, wake_at = self._shell.decide(work)
+        with self._condition:
+            self._wake_at.pop(queue, None)
+            if wake_at is not None:
+                self._wake_at[queue] = wake_at
+        return count
+
+    def _waiting(self, batch: "Batch", queue: str, paused: list[str]) -> Iterator[tuple[Candidate, dict[str, Any]]]:
+        """Yield a queue's runs in order, those of high and low priority each from an index of their own."""
+        streams = [self._of_priority(batch, queue, priority, paused) for priority in (HIGH, LOW)]
+        return heapq.merge(*streams, key=lambda pair: place(pair[0]))
+
+    def _of_priority(
+        self, batch: "Batch", queue: str, priority: int, paused: list[str]
+    ) -> Iterator[tuple[Candidate, dict[str, Any]]]:
+        beyond: tuple[datetime, str] | None = None
+        seen = 0
+        while seen < _LOOK_AT:
+            found = Schedules(batch.tx).candidates(queue, priority, beyond=beyond, without_dags=paused, limit=_PAGE)
+            plans = self._shell.plans.get_many(batch.tx, [(row["spec_hash"], row["file_name"] or "") for row in found])
+            for row in found:
+                plan = plans[row["spec_hash"], row["file_name"] or ""]
+                yield _candidate(row, plan.dag.worker_selector), row
+            if len(found) < _PAGE:
+                return
+            seen += len(found)
+            beyond = (found[-1]["queued_at"], found[-1]["run_key"])
+
+    def _active_runs(self, batch: "Batch", row: dict[str, Any]) -> int:
+        key = (row["spec_hash"], row["file_name"] or "")
+        return capacity_of(None, self._shell.plans.get_many(batch.tx, [key])[key].dag.max_active_runs)
 
     def run(self, stop: threading.Event) -> None:
         """Admit until ``stop``; the body of a background thread."""
         while not stop.is_set():
+            queues: list[str] = []
             try:
-                for queue in self._next(stop):
-                    while self.admit(queue) == _AT_ONCE:
-                        pass
+                queues = self._next(stop)
+                while queues:
+                    if self.admit(queues[-1]) < _AT_ONCE:
+                        queues.pop()
             except StoreUnavailable:
+                self.notify(queues)
                 stop.wait(1)
 
     def _next(self, stop: threading.Event) -> list[str]:
@@ -77,8 +125,28 @@ class Admission:
             while not self._queues and not stop.is_set() and waited < _LOOK_EVERY_S:
                 self._condition.wait(0.5)
                 waited += 0.5
+                now = self._shell.clock()
+                self._queues.update(name for name, at in self._wake_at.items() if at <= now)
             queues, self._queues = self._queues, set()
         if queues or stop.is_set():
-            return sorted(queues)
+            return sorted(queues, reverse=True)
         with self._shell.store.begin() as tx:
             return tx.queues_with_queued()
+
+
+def _candidate(row: dict[str, Any], selector: dict[str, str]) -> Candidate:
+    return Candidate(
+        run_key=row["run_key"],
+        queued_at=row["queued_at"],
+        priority=row["priority"],
+        selector=selector,
+        not_before=row["not_before"],
+        after_status=row["after_status"],
+        after_finished_at=row["after_finished_at"],
+        wait_s=row["wait_s"] or 0,
+    )
+
+
+def _first_and(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
+    yield first
+    yield from rest

@@ -153,8 +153,13 @@ class Batch:
     ) -> None:
         """Create a run, perhaps as the child of one in this batch; ``apply`` may follow in the same batch."""
         root_key = None if parent_key is None else self.root_of(parent_key)
-        fixed = {"spec_hash": spec_hash, "file_name": file_name, "root_key": root_key, "parent_key": parent_key}
-        fixed["priority"] = priority
+        fixed: dict[str, Any] = {
+            "spec_hash": spec_hash,
+            "file_name": file_name,
+            "root_key": root_key,
+            "parent_key": parent_key,
+            "priority": priority,
+        }
         if run.queued_at is not None:
             # Those queued in one batch share its moment, but not their place in the queue.
             run = replace(run, queued_at=run.queued_at + timedelta(microseconds=self._queued))

@@ -109,6 +109,7 @@ class Folder:
             for issue in loaded.errors:
                 _log.warning("folder.faulty_dag", extra={"file": file_name, "problem": str(issue)})
             definitions.save(file_name, text, loaded, by="folder", row=row, folder_hash=text_hash)
+            batch.after.schedules = True
 
     def _remove(self, batch: "Batch", present: set[str]) -> None:
         stems = {Path(name).stem for name in present}

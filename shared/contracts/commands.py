@@ -90,6 +90,7 @@ class EnqueueRun(StartRun):
 
     type = "run.enqueue"
     queue: str | None = None
+    priority: Literal["low", "high"] = "low"
 
 
 class StopRun(Command):

@@ -22,17 +22,17 @@ from shared.spec.load_yaml import YamlMap
 from shared.spec.model import Dag, DagType
 from shared.spec.param_forms import read_params
 from shared.spec.plan import read_handlers, read_steps
-from shared.spec.schedule import read_schedule
+from shared.spec.schedule import read_catchup, read_schedule
 from shared.spec.steps import DagDefaults, read_log_output, read_shell
 
-__all__ = ["read_dag"]
+__all__ = ["DAG_KEYS", "read_dag"]
 
-_DAG = Vocabulary(
+DAG_KEYS = Vocabulary(
     "name", "description", "group", "tags", "type", "schedule", "skipIfSuccessful", "env", "dotenv", "params",
     "secrets", "preconditions", "precondition", "steps", "handlerOn", "maxActiveRuns", "maxActiveSteps", "queue",
     "timeoutSec", "delaySec", "restartWaitSec", "maxCleanUpTimeSec", "histRetentionDays", "maxOutputSize", "logDir",
     "logOutput", "workingDir", "shell", "container", "registryAuths", "ssh", "llm", "smtp", "mailOn", "errorMail",
-    "infoMail", "waitMail", "otel", "workerSelector", "runConfig", "placement",
+    "infoMail", "waitMail", "otel", "workerSelector", "runConfig", "placement", "catchup",
 )  # fmt: skip
 _NAME = re.compile(r"[a-zA-Z0-9_.-]+\Z")
 _MAX_NAME_BYTES = 40
@@ -44,7 +44,7 @@ def read_dag(issues: Issues, raw: YamlMap, *, forced_name: str = "", fallback_na
     Only fields that were written are set on the model, so ``model_fields_set`` tells them from
     defaults (merging a base configuration needs that).
     """
-    fields = Fields(issues, raw, "", _DAG)
+    fields = Fields(issues, raw, "", DAG_KEYS)
     name = forced_name or fields.text("name") or fallback_name
     _check_name(fields, name)
     values: dict[str, Any] = {"name": name}
@@ -96,6 +96,8 @@ def _read_inputs(fields: Fields, values: dict[str, Any]) -> None:
     """Read what a run starts from: schedule, variables, parameters, conditions."""
     if "schedule" in fields:
         values["schedule"] = read_schedule(fields)
+    if "catchup" in fields:
+        values["catchup"] = read_catchup(fields)
     if "skipIfSuccessful" in fields:
         values["skip_if_successful"] = fields.boolean("skipIfSuccessful")
     if "env" in fields:

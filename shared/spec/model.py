@@ -193,6 +193,18 @@ class Schedule(Spec):
     restart: tuple[str, ...] = ()
 
 
+class Catchup(Spec):
+    """Extension: which start slots that passed while nobody could fire them are made up for.
+
+    ``latest``: the newest one; ``all``: the newest ``limit`` of them, in order. Slots older than
+    ``window_sec`` stay missed.
+    """
+
+    policy: Literal["none", "latest", "all"] = "none"
+    limit: int = 100
+    window_sec: float = 7 * 86400
+
+
 class Secret(Spec):
     """Where a worker finds a secret; the value itself never enters the model."""
 
@@ -236,6 +248,7 @@ class Dag(Spec):
     type: DagType = DagType.CHAIN
     schedule: Schedule = Schedule()
     skip_if_successful: bool = False
+    catchup: Catchup = Catchup()
     env: Pairs = ()
     """As written: not yet expanded."""
     dotenv: tuple[str, ...] = (".env",)

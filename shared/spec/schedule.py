@@ -11,16 +11,19 @@ from zoneinfo import ZoneInfo
 
 from croniter import croniter
 
-from shared.spec.fields import Fields, type_name
+from shared.spec.fields import Fields, Vocabulary, type_name
 from shared.spec.load_yaml import YamlMap
-from shared.spec.model import Schedule
+from shared.spec.model import Catchup, Schedule
 
-__all__ = ["cron_fault", "read_schedule", "split_zone"]
+__all__ = ["cron_fault", "read_catchup", "read_schedule", "split_zone"]
 
 _MAX_LENGTH = 200
 _MAX_EXPRESSIONS = 100
 _KEYS = ("start", "stop", "restart")
 _ALIASES = frozenset({"@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually"})
+_CATCHUP = Vocabulary("policy", "limit", "windowSec")
+_POLICIES = ("none", "latest", "all")
+_MAX_CATCHUP = 1000
 _ZONE = re.compile(r"(?:CRON_TZ|TZ)=(\S+)\s+(.*)\Z", re.DOTALL)
 _FIELD = re.compile(r"[0-9*?/,\-]+\Z")
 _MONTHS = re.compile(r"(?i)\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\b")
@@ -98,3 +101,20 @@ def _expressions(fields: Fields, name: str, value: Any, label: str) -> tuple[str
                 fields.error(name, f"invalid schedule: {fault}")
             found.append(item.strip())
     return tuple(found)
+
+
+def read_catchup(fields: Fields) -> Catchup:
+    """Read ``none``, ``latest``, ``all``, or a map with policy, limit and windowSec."""
+    if not isinstance(fields.get("catchup"), YamlMap):
+        return Catchup(policy=fields.choice("catchup", _POLICIES) or "none")  # type: ignore[arg-type]
+    inner = fields.mapping("catchup", _CATCHUP)
+    assert inner is not None  # noqa: S101 - it is a map
+    default = Catchup()
+    limit = inner.integer("limit", default.limit, minimum=1)
+    if limit > _MAX_CATCHUP:
+        inner.error("limit", f"limit must be at most {_MAX_CATCHUP}")
+    return Catchup(
+        policy=inner.choice("policy", _POLICIES) or "none",  # type: ignore[arg-type]
+        limit=min(limit, _MAX_CATCHUP),
+        window_sec=inner.seconds("windowSec", default.window_sec, minimum=60),
+    )

@@ -20,6 +20,7 @@ from shared.store.reads_rows import (
     Worker,
 )
 from shared.store.reads_runs import LATEST, RunReads
+from shared.store.reads_schedule import ScheduleReads, WaitFacts
 from shared.store.reads_stream import Change, DagVersion, Place, StreamReads
 
 __all__ = [
@@ -42,10 +43,11 @@ __all__ = [
     "Task",
     "Transition",
     "User",
+    "WaitFacts",
     "Webhook",
     "Worker",
 ]
 
 
-class Reads(DagReads, RunReads, LogReads, OpsReads, AccountReads, StreamReads):
+class Reads(DagReads, RunReads, LogReads, OpsReads, AccountReads, StreamReads, ScheduleReads):
     """All questions in one place; give it a read-only engine. Safe to use from many threads."""

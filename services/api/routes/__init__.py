@@ -9,8 +9,10 @@ from services.api.routes.events import EVENTS
 from services.api.routes.inline import INLINE
 from services.api.routes.keys import KEYS
 from services.api.routes.logs import LOGS
+from services.api.routes.queues_admin import QUEUES_ADMIN
 from services.api.routes.runs import RUNS
 from services.api.routes.search import SEARCH
+from services.api.routes.slots import SLOTS
 from services.api.routes.sub_runs import SUB_RUNS
 from services.api.routes.system import SYSTEM
 from services.api.routes.versions import VERSIONS
@@ -29,6 +31,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *LOGS.all,
     *EVENTS.all,
     *SYSTEM.all,
+    *SLOTS.all,
+    *QUEUES_ADMIN.all,
     *ACCOUNTS.all,
     *KEYS.all,
     *WEBHOOKS.all,

@@ -4,7 +4,7 @@ The gateway checks the form; whether the state allows it is the scheduler's to s
 """
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -57,6 +57,7 @@ class StartBody(Body):
 
 class EnqueueBody(StartBody):
     queue: str = Field(default="", max_length=_MAX_QUEUE_CHARS)
+    priority: Literal["low", "high"] = "low"
 
 
 class StartQuery(Query):
@@ -122,6 +123,7 @@ def enqueue(call: Call, body: EnqueueBody, file_name: str) -> Answer:
         params=body.params,
         singleton=body.singleton,
         queue=wire.plain_name(body.queue, "queue") if body.queue else None,
+        priority=body.priority,
     )
     return run_answer(call, command, run_id)
 

@@ -2,13 +2,16 @@
 
 import base64
 import binascii
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from pydantic import Field
 
 from services.api import shapes_runs, wire
 from services.api.operations import Answer, Call, Operations, Query, ok
 from services.api.problems import bad_request, not_found
+from services.api.reasons import add_reasons
 from shared.status import RunStatus
 from shared.store.reads import Run
 
@@ -48,7 +51,9 @@ def list_runs_of(call: Call, query: RunsQuery, name: str) -> Answer:
 def details(call: Call, name: str, dag_run_id: str) -> Answer:
     """Return a run with its nodes."""
     run = find_run(call, name, dag_run_id)
-    return ok({"dagRunDetails": shapes_runs.details(run, call.deps.run_models([run])[run.run_key], call.deps.zone)})
+    shown = shapes_runs.details(run, call.deps.run_models([run])[run.run_key], call.deps.zone)
+    add_reasons(call, [run], [shown])
+    return ok({"dagRunDetails": shown})
 
 
 @RUNS.get(f"{_RUN}/spec", id="getDAGRunSpec")
@@ -87,7 +92,7 @@ def _list(call: Call, query: RunsQuery, name: str | None) -> Answer:
         created_from=_moment(query.from_date),
         created_before=_moment(query.to_date),
     )
-    return ok({"dagRuns": [shapes_runs.summary(run, call.deps.zone) for run in runs]})
+    return ok({"dagRuns": _summaries(call, runs)})
 
 
 def _page(call: Call, query: RunsQuery, name: str | None, status: RunStatus | None) -> Answer:
@@ -98,7 +103,13 @@ def _page(call: Call, query: RunsQuery, name: str | None, status: RunStatus | No
     runs = call.deps.reads.runs_before(dag_name=name, status=status, before=before, limit=query.limit + 1)
     shown = runs[: query.limit]
     more = {"nextCursor": _cursor(shown[-1])} if len(runs) > query.limit else {"nextCursor": None}
-    return ok({"dagRuns": [shapes_runs.summary(run, call.deps.zone) for run in shown], **more})
+    return ok({"dagRuns": _summaries(call, shown), **more})
+
+
+def _summaries(call: Call, runs: Sequence[Run]) -> list[dict[str, Any]]:
+    shown = [shapes_runs.summary(run, call.deps.zone) for run in runs]
+    add_reasons(call, runs, shown)
+    return shown
 
 
 def _cursor(run: Run) -> str:

@@ -100,7 +100,7 @@ def look(schedule: Schedule, after: datetime, until: datetime, tz: tzinfo, *, mo
     """Return the slots in ``after < t <= until``: the newest ``most`` of each kind, older ones as one."""
     slots: list[Slot] = []
     for kind, expressions in _by_kind(schedule).items():
-        found = _newest(kind, expressions, after, until, tz, most)
+        found = _newest(kind, expressions, after, until, tz, most=most)
         if len(found) >= most:
             kept = found[-most:]
             oldest = min(at for one in expressions if (at := next_fire(one, after, tz)) is not None)
@@ -113,7 +113,7 @@ def look(schedule: Schedule, after: datetime, until: datetime, tz: tzinfo, *, mo
 
 
 def _newest(
-    kind: str, expressions: Sequence[str], after: datetime, until: datetime, tz: tzinfo, most: int
+    kind: str, expressions: Sequence[str], after: datetime, until: datetime, tz: tzinfo, *, most: int
 ) -> list[Slot]:
     """Look back further and further until there are enough."""
     found: dict[datetime, Slot] = {}

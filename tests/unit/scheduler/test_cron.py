@@ -57,7 +57,9 @@ def number(low: int, high: int) -> st.SearchStrategy[str]:
 
 
 def field(low: int, high: int, *names: str) -> st.SearchStrategy[str]:
-    span = st.tuples(st.integers(low, high), st.integers(low, high)).map(sorted).map(lambda ends: f"{ends[0]}-{ends[1]}")
+    span = (
+        st.tuples(st.integers(low, high), st.integers(low, high)).map(sorted).map(lambda ends: f"{ends[0]}-{ends[1]}")
+    )
     stepped = st.tuples(st.one_of(st.just("*"), span), st.integers(1, 9)).map(lambda pair: f"{pair[0]}/{pair[1]}")
     item = st.one_of(number(low, high), span, *([st.sampled_from(names)] if names else []))
     return st.one_of(st.just("*"), stepped, st.lists(item, min_size=1, max_size=3).map(",".join))

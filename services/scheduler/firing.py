@@ -1,0 +1,202 @@
+"""Fire what is due: on every scheduler at once, without a leader, each slot once.
+
+A transaction claims some due schedules (rows another scheduler has claimed are skipped), writes one
+ledger row per slot, creates the runs, and moves each schedule on. Between due moments the loop
+sleeps: looking costs one transaction each half minute. Definitions that changed are adopted by the
+process that changed them right after its commit, by the others with their next look at the latest.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from services.scheduler.core import slots as core
+from services.scheduler.slot_runs import SlotRuns
+from shared.errors import StoreUnavailable
+from shared.store import tables_schedule as s
+from shared.store.tx_schedule import Schedules
+
+if TYPE_CHECKING:
+    from services.scheduler.batch import Batch
+    from services.scheduler.core.plan import Plan
+    from services.scheduler.shell import Shell
+
+__all__ = ["Firing"]
+
+_log = logging.getLogger(__name__)
+Row = Mapping[str, Any]
+
+_LOOK_EVERY_S = 30
+_AT_ONCE = 100
+_ADOPT_AT_ONCE = 200
+_KEEP_LEDGER = timedelta(days=90)
+_TIDY_EVERY_S = 3600
+_FORGET_BEFORE = timedelta(days=1)
+"""A dag whose schedule nobody adopted for so long, as after an upgrade, starts afresh."""
+
+
+class Firing:
+    """Fires slots. ``tz`` is the zone of expressions that name none."""
+
+    def __init__(self, shell: "Shell", tz: ZoneInfo) -> None:
+        self._shell = shell
+        self._tz = tz
+        self._awake = threading.Event()
+        self._paused = False
+
+    def wake(self) -> None:
+        """Definitions or pauses changed: look again now."""
+        self._awake.set()
+
+    def adopt(self) -> int:
+        """Give each dag that is new or changed its next due moment; return how many."""
+        return self._shell.decide(self._adopt)
+
+    def fire_due(self) -> int:
+        """Decide all slots due by now; return of how many dags.
+
+        Whether a slot is late is judged by when this began, not by how long others took before it.
+        """
+        judged_at = self._shell.clock()
+        total = 0
+        while count := self._shell.decide(lambda batch: self._fire(batch, judged_at)):
+            total += count
+        return total
+
+    def run(self, stop: threading.Event) -> None:
+        """Fire until ``stop``; the body of a background thread."""
+        next_tidy = time.monotonic() + _TIDY_EVERY_S
+        while not stop.is_set():
+            self._awake.clear()
+            try:
+                due = self._next_due()
+                if due is not None and due <= self._shell.clock():
+                    fired = self.fire_due()
+                    due = self._next_due()
+                    if self._paused:
+                        due = None
+                    elif fired == 0 and due is not None and due <= self._shell.clock():
+                        # Another scheduler is at it; should it die, we are there.
+                        due = self._shell.clock() + timedelta(seconds=1)
+                if time.monotonic() >= next_tidy:
+                    self._tidy()
+                    next_tidy = time.monotonic() + _TIDY_EVERY_S
+            except StoreUnavailable as error:
+                _log.warning("firing.waits", extra={"error": str(error)})
+                stop.wait(1)
+                continue
+            self._sleep(due, stop)
+
+    def _sleep(self, due: datetime | None, stop: threading.Event) -> None:
+        # The clock is asked again and again: it may jump.
+        began = time.monotonic()
+        while not stop.is_set() and time.monotonic() - began < _LOOK_EVERY_S:
+            left_s = 0.5 if due is None else (due - self._shell.clock()).total_seconds()
+            if left_s <= 0 or self._awake.wait(min(left_s, 0.5)):
+                return
+
+    def _next_due(self) -> datetime | None:
+        with self._shell.store.begin() as tx:
+            rows = Schedules(tx)
+            unknown = rows.unknown(self._tz.key, 1)
+            due = rows.next_fire()
+        if not unknown:
+            return due
+        while self.adopt() == _ADOPT_AT_ONCE:
+            pass
+        with self._shell.store.begin() as tx:
+            return Schedules(tx).next_fire()
+
+    def _tidy(self) -> None:
+        with self._shell.store.begin() as tx:
+            Schedules(tx).forget_slots(self._shell.clock() - _KEEP_LEDGER, 10_000)
+
+    # -- adopting -----------------------------------------------------------------------------
+
+    def _adopt(self, batch: "Batch") -> int:
+        rows = Schedules(batch.tx)
+        found = rows.unknown(self._tz.key, _ADOPT_AT_ONCE)
+        plans = self._plans(batch, found)
+        paused = {row["name"] for row in rows.pauses() if row["scope"] == "dag" and row["resumed_at"] is None}
+        made = []
+        for dag in found:
+            name = dag["file_name"]
+            old = rows.lock(name)
+            since = max(dag["updated_at"], batch.now - _FORGET_BEFORE)
+            if old is not None:
+                pending = old["next_fire_at"]
+                since = max(since, old["decided_until"])
+                if pending is not None and pending <= since:
+                    since = pending - timedelta(microseconds=1)
+            plan = plans.get(name)
+            due = core.first_fire(plan.dag.schedule, since, self._tz) if plan is not None else None
+            made.append(
+                {
+                    "file_name": name,
+                    "dag_version": dag["version"],
+                    "zone": self._tz.key,
+                    "decided_until": since,
+                    "next_fire_at": None if name in paused else due,
+                }
+            )
+        rows.put(made)
+        return len(made)
+
+    def _plans(self, batch: "Batch", dags: Sequence[Row]) -> dict[str, "Plan"]:
+        keys = [(dag["spec_hash"], dag["file_name"]) for dag in dags if not dag["errors"]]
+        return {key[1]: plan for key, plan in self._shell.plans.get_many(batch.tx, keys).items()}
+
+    # -- firing -------------------------------------------------------------------------------
+
+    def _fire(self, batch: "Batch", judged_at: datetime) -> int:
+        rows = Schedules(batch.tx)
+        pauses = rows.pauses()
+        self._paused = any(row["scope"] == "global" and row["resumed_at"] is None for row in pauses)
+        if self._paused:
+            return 0
+        claimed = rows.claim_due(judged_at, _AT_ONCE)
+        if not claimed:
+            return 0
+        names = [row["file_name"] for row in claimed]
+        dags = {row["file_name"]: row for row in rows.dags(names)}
+        plans = self._plans(batch, list(dags.values()))
+        answers: dict[str, tuple[core.Answer, ...]] = {}
+        moved = []
+        for row in claimed:
+            name = row["file_name"]
+            plan = plans.get(name)
+            seen = core.Look((), None)
+            if plan is not None:
+                seen = core.look(plan.dag.schedule, row["decided_until"], judged_at, self._tz)
+                answers[name] = core.decide(
+                    seen.slots,
+                    judged_at,
+                    plan.dag.catchup,
+                    suspended=dags[name]["suspended"],
+                    pauses=_over(pauses, name),
+                )
+            until = max(row["decided_until"], judged_at)
+            moved.append({"file_name": name, "decided_until": until, "next_fire_at": seen.next_fire})
+        runs = SlotRuns(batch, self._shell.plans, self._tz, dags, plans)
+        runs.prepare(answers)
+        ledger = [
+            entry for name in names for answer in answers.get(name, ()) if (entry := runs.carry_out(name, answer))
+        ]
+        batch.tx.insert(s.cron_slots, ledger)
+        batch.after.slots.extend(str(entry["outcome"]) for entry in ledger)
+        rows.decided(moved)
+        return len(claimed)
+
+
+def _over(pauses: Sequence[Row], file_name: str) -> tuple[core.Pause, ...]:
+    """Return the pauses of a dag that have ended: by them late slots are explained and decided."""
+    return tuple(
+        core.Pause(row["paused_at"], row["resumed_at"], row["paused_by"], row["catchup"])
+        for row in pauses
+        if row["resumed_at"] is not None
+        and (row["scope"] == "global" or (row["scope"], row["name"]) == ("dag", file_name))
+    )

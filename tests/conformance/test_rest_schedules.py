@@ -1,0 +1,94 @@
+"""What the API adds about slots, queues' limits, pauses and waiting."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from shared.contracts import commands_queues as q
+from shared.store import tables_schedule as s
+from shared.store.tx import Store
+from tests.conformance.rest_stack import NOW, Stack, open_stack, recorded, refused
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    with open_stack(tmp_path) as made:
+        yield made
+
+
+def add(stack: Stack, table: object, **row: object) -> None:
+    with Store(stack.engine).begin() as tx:
+        tx.insert(table, [row])  # type: ignore[arg-type]
+
+
+def test_slots_are_listed_newest_first_with_their_reason(stack: Stack) -> None:
+    stack.add_dag("a")
+    facts = {"file_name": "a", "kind": "start", "expression": "0 * * * *", "dag_name": "a", "decided_at": NOW}
+    add(stack, s.cron_slots, slot_at=NOW - timedelta(hours=2), outcome="missed", reason="no scheduler", **facts)
+    add(stack, s.cron_slots, slot_at=NOW, outcome="fired", reason="", dag_run_id="r1", **facts)
+    schedule = {"dag_version": 1, "zone": "UTC", "decided_until": NOW, "next_fire_at": NOW + timedelta(hours=1)}
+    add(stack, s.schedules, file_name="a", **schedule)
+
+    answer = stack.get("/dags/a.yaml/slots")
+
+    assert answer["nextSlot"] == "2025-11-24T13:00:00Z"
+    assert [(each["slot"], each["outcome"], each.get("dagRunId")) for each in answer["slots"]] == [
+        ("2025-11-24T12:00:00Z", "fired", "r1"),
+        ("2025-11-24T10:00:00Z", "missed", None),
+    ]
+    assert len(stack.get("/dags/a/slots?outcome=missed")["slots"]) == 1
+    assert len(stack.get("/dags/a/slots?limit=1&before=2025-11-24T11:00:00Z")["slots"]) == 1
+    assert stack.api("GET", "/dags/none/slots").status_code == 404
+    assert stack.api("GET", "/dags/a/slots?before=yesterday").status_code == 400
+
+
+def test_limits_and_pauses_become_commands(stack: Stack) -> None:
+    stack.answer = lambda _: recorded(done=True)
+    calls = [
+        ("PUT", "/queues/q", {"maxConcurrency": 3}, q.SetQueue(name="q", max_concurrency=3)),
+        ("DELETE", "/queues/q", None, q.RemoveQueue(name="q")),
+        ("POST", "/pause", {"reason": "upgrade"}, q.Pause(scope="global", reason="upgrade")),
+        ("POST", "/resume", None, q.Resume(scope="global")),
+        ("POST", "/queues/q/pause", None, q.Pause(scope="queue", name="q")),
+        ("POST", "/queues/q/resume", None, q.Resume(scope="queue", name="q")),
+        ("POST", "/dags/a.yaml/pause", None, q.Pause(scope="dag", name="a")),
+        ("POST", "/dags/a/resume", {"catchup": "all"}, q.Resume(scope="dag", name="a", catchup="all")),
+    ]
+    for method, path, body, command in calls:
+        response = stack.api(method, path, json=body) if body is not None else stack.api(method, path)
+        assert response.status_code == 200, (path, response.get_data())
+        assert stack.seen.pop()[1].model_copy(update={"by": command.by}) == command
+
+    assert stack.api("PUT", "/queues/q", json={"maxConcurrency": 0}).status_code == 400
+    assert stack.api("POST", "/resume", json={"catchup": "some"}).status_code == 400
+    stack.answer = lambda _: refused("not_found")
+    assert stack.api("DELETE", "/queues/q").status_code == 404
+
+
+def test_a_queued_run_says_what_it_waits_for(stack: Stack) -> None:
+    def reason(run_id: str) -> str:
+        listed = {each["dagRunId"]: each.get("waitingFor") for each in stack.get("/dag-runs")["dagRuns"]}
+        details = stack.get(f"/dag-runs/d/{run_id}")["dagRunDetails"]
+        assert details.get("waitingFor") == listed[run_id]
+        return str(listed[run_id])
+
+    gpu = "workerSelector: {gpu: 'true'}\nsteps:\n  - echo hi\n"
+    stack.add_run("d", "run", "running", queue="q", started_at=NOW)
+    stack.add_run("d", "full", "queued", queue="q", queued_at=NOW)
+    stack.add_run("d", "turn", "queued", queue="empty", queued_at=NOW)
+    stack.add_run("d", "labels", "queued", spec=gpu, queue="empty", queued_at=NOW)
+    held = stack.add_run("d", "held", "queued", queue="empty", queued_at=NOW)
+    add(stack, s.run_holds, run_key=held, wait_s=0, not_before=NOW + timedelta(minutes=1))
+
+    assert reason("full") == "queue q is full (1/1): d/run"
+    assert reason("turn") == "its turn in queue empty"
+    assert reason("labels") == "no live worker with labels gpu=true"
+    assert reason("held") == "not before 2025-11-24T12:01:00+00:00"
+    assert reason("run") == "None"
+    add(stack, s.pauses, scope="queue", name="q", paused_at=NOW, paused_by="ann", reason="upgrade")
+    assert reason("full") == "paused by ann: queue q (upgrade)"
+
+    [pause] = stack.get("/pauses")["pauses"]
+    assert (pause["state"], pause["inFlight"], pause["name"]) == ("pausing", 1, "q")

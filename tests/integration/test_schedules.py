@@ -1,0 +1,334 @@
+"""Slots fired on both footings, with the clock in the test's hand."""
+
+import random
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import func, select, update
+
+from services.scheduler.definitions import Definitions
+from services.scheduler.pause import carry_out_queue
+from services.scheduler.plans import Plans
+from services.scheduler.shell import Shell
+from shared.contracts import commands as c
+from shared.contracts.commands_queues import Pause, Resume
+from shared.store import tables as t
+from shared.store import tables_schedule as s
+from shared.store.tx import Store
+from shared.transport.base import COMMANDS
+from tests.harness.eventually import eventually
+from tests.integration.scheduler_stack import Stack
+
+STEPS = "steps:\n  - echo hi\n"
+T0 = datetime(2026, 11, 24, 11, 59, 30, tzinfo=UTC)
+
+
+class Rig:
+    """Schedulers without threads: the test moves the clock and says who looks."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.now = T0
+        stack.transport.declare([COMMANDS])
+        self.one, self.two = self.shell(), self.shell()
+
+    def shell(self) -> Shell:
+        return Shell(Store(self.stack.engine), self.stack.transport, Plans(), lambda: self.now, ZoneInfo("UTC"))
+
+    def dag(self, name: str, spec: str) -> None:
+        command = c.CreateDag(file_name=name, spec=spec + STEPS)
+        self.one.decide(lambda batch: Definitions(batch.tx, self.one.plans, batch.now).create(command))
+        self.one.firing.adopt()
+
+    def at(self, clock: str, *, day: int = 0, by: Shell | None = None) -> int:
+        """Set the clock and let one scheduler look."""
+        hour, minute, *second = (int(part) for part in clock.split(":"))
+        moment = T0.replace(hour=hour, minute=minute, second=second[0] if second else 0)
+        self.now = moment + timedelta(days=day)
+        return (by or self.one).firing.fire_due()
+
+    def ledger(self, name: str = "a") -> list[tuple[str, str, str]]:
+        rows = sorted(self.stack.rows(s.cron_slots, file_name=name), key=lambda row: (row["slot_at"], row["kind"]))
+        return [(f"{row['slot_at']:%H:%M}", row["kind"], row["outcome"]) for row in rows]
+
+    def reasons(self, name: str = "a") -> list[str]:
+        rows = sorted(self.stack.rows(s.cron_slots, file_name=name), key=lambda row: (row["slot_at"], row["kind"]))
+        return [row["reason"] for row in rows]
+
+    def runs(self) -> list[tuple[str, str]]:
+        rows = sorted(self.stack.rows(t.dag_runs), key=lambda row: row["created_at"])
+        return [(row["dag_run_id"], row["status"]) for row in rows]
+
+    def end(self, status: str = "succeeded") -> None:
+        """All that runs ends."""
+        with self.stack.engine.begin() as connection:
+            running = t.dag_runs.c.status == "running"
+            connection.execute(update(t.dag_runs).where(running).values(status=status, finished_at=self.now))
+
+    def queue(self, command: Any) -> None:
+        self.one.decide(lambda batch: carry_out_queue(batch, command))
+        self.one.firing.adopt()
+
+
+@pytest.fixture
+def rig(stack: Stack) -> Rig:
+    return Rig(stack)
+
+
+def test_a_slot_fires_once_and_the_next_is_known(rig: Rig) -> None:
+    rig.dag("a", 'schedule: "*/5 * * * *"\n')
+
+    assert rig.at("11:59:59") == 0
+    assert rig.at("12:00") == 1
+    assert rig.at("12:00:01", by=rig.two) == 0
+
+    assert rig.ledger() == [("12:00", "start", "fired")]
+    [(run_id, status)] = rig.runs()
+    assert run_id.startswith("sched-20261124T120000Z-")
+    assert status == "running"
+    [row] = rig.stack.rows(s.schedules)
+    assert row["next_fire_at"] == T0.replace(hour=12, minute=5, second=0)
+
+
+def test_a_slot_of_this_minute_fires_after_a_restart_and_never_twice(rig: Rig) -> None:
+    rig.dag("a", 'schedule: "* * * * *"\n')
+    rig.at("12:00:59")
+    with rig.stack.engine.begin() as connection:  # as if the schedule row had been lost: the ledger stands
+        connection.execute(update(s.schedules).values(decided_until=T0, next_fire_at=T0))
+
+    rig.at("12:00:59", by=rig.two)
+
+    assert rig.ledger() == [("12:00", "start", "fired")]
+    assert len(rig.runs()) == 1
+
+
+def test_missed_slots_are_recorded_and_not_made_up_for(rig: Rig) -> None:
+    rig.dag("a", 'schedule: "*/10 * * * *"\n')
+
+    rig.at("12:31:30")
+
+    assert rig.ledger() == [(at, "start", "missed") for at in ("12:00", "12:10", "12:20", "12:30")]
+    assert set(rig.reasons()) == {"no scheduler was there in time"}
+    assert rig.runs() == []
+
+
+@pytest.mark.parametrize(
+    ("catchup", "fired"),
+    [
+        ("latest", ["12:30"]),
+        ("all", ["12:00", "12:10", "12:20", "12:30"]),
+        ("{policy: all, limit: 2}", ["12:20", "12:30"]),
+        ("{policy: all, windowSec: 700}", ["12:20", "12:30"]),
+    ],
+)
+def test_catching_up_by_policy_goes_through_the_queue_in_order(rig: Rig, catchup: str, fired: list[str]) -> None:
+    rig.dag("a", f'schedule: "*/10 * * * *"\ncatchup: {catchup}\n')
+
+    rig.at("12:31:30")
+
+    assert [at for at, _, outcome in rig.ledger() if outcome == "fired"] == fired
+    assert len(rig.ledger()) == 4
+    assert [status for _, status in rig.runs()] == ["queued"] * len(fired)
+    order = []
+    for _ in fired:
+        assert rig.one.admission.admit("a") == 1
+        order += [run_id[15:19] for run_id, status in rig.runs() if status == "running"]
+        rig.end()
+    assert order == [at.replace(":", "") for at in fired]
+
+
+def test_clocks_that_jump_fire_nothing_twice_and_explain_what_was_jumped_over(rig: Rig) -> None:
+    rig.dag("a", 'schedule: "0 * * * *"\n')
+    rig.at("12:00")
+    rig.end()
+    rig.at("15:00")
+    rig.end()
+    for clock in ("12:00", "13:00", "14:00:30", "15:00"):
+        rig.at(clock, by=rig.two)
+    rig.at("16:00")
+
+    assert rig.ledger() == [
+        ("12:00", "start", "fired"),
+        ("13:00", "start", "missed"),
+        ("14:00", "start", "missed"),
+        ("15:00", "start", "fired"),
+        ("16:00", "start", "fired"),
+    ]
+    assert len(rig.runs()) == 3
+
+
+def test_a_year_away_costs_a_bounded_number_of_rows(rig: Rig) -> None:
+    rig.dag("a", 'schedule: "* * * * *"\ncatchup: latest\n')
+
+    rig.at("12:00", day=365)
+
+    rows = sorted(rig.stack.rows(s.cron_slots), key=lambda row: row["slot_at"])
+    assert len(rows) == 501
+    assert rows[0]["slot_at"] == T0.replace(hour=12, minute=0, second=0)
+    assert rows[0]["until_at"] + timedelta(minutes=1) == rows[1]["slot_at"]
+    assert [row["outcome"] for row in rows[-2:]] == ["missed", "fired"]
+
+
+def test_guards_of_a_start(rig: Rig) -> None:
+    rig.dag("a", 'schedule: ["*/10 * * * *", "0 * * * *"]\n')
+    rig.dag("b", 'schedule: "*/10 * * * *"\nskipIfSuccessful: true\n')
+    rig.at("12:00")
+    rig.at("12:10")
+    rig.end()
+    with rig.stack.engine.begin() as connection:
+        connection.execute(update(t.dags).where(t.dags.c.file_name == "a").values(suspended=True))
+    rig.at("12:20")
+
+    assert rig.reasons("a") == ["", "job already running", "the DAG is suspended"]
+    assert rig.ledger("b") == [("12:00", "start", "fired"), ("12:10", "start", "skipped"), ("12:20", "start", "fired")]
+
+    rig.end()
+    started = {"started_at": rig.now + timedelta(minutes=5), "created_at": rig.now + timedelta(minutes=5)}
+    with rig.stack.engine.begin() as connection:
+        connection.execute(
+            update(t.dag_runs).where(t.dag_runs.c.dag_run_id.like("sched-20261124T1220%")).values(started)
+        )
+    rig.at("12:30")
+    assert "already successful since the last slot" in rig.reasons("b")[-1]
+
+
+def test_stop_comes_before_start_and_restart_waits_for_the_end(rig: Rig) -> None:
+    rig.dag("a", 'schedule:\n  start: "0 * * * *"\n  stop: "30 * * * *"\n  restart: "45 * * * *"\nrestartWaitSec: 60\n')
+    rig.at("12:00")
+    rig.at("12:30")
+    rig.at("12:45")
+
+    assert rig.ledger() == [("12:00", "start", "fired"), ("12:30", "stop", "fired"), ("12:45", "restart", "fired")]
+    stopped, again = rig.runs()
+    assert rig.reasons()[1] == "stopped 1 running"
+    assert again[1] == "running" if stopped[1] != "running" else "queued"
+    if stopped[1] == "running":
+        assert rig.one.admission.admit("a") == 0
+        rig.end("aborted")
+        assert rig.one.admission.admit("a") == 0
+        rig.now += timedelta(seconds=61)
+        assert rig.one.admission.admit("a") == 1
+
+
+def test_a_stop_with_nothing_running_is_skipped(rig: Rig) -> None:
+    rig.dag("a", 'schedule:\n  stop: "30 * * * *"\n')
+    rig.at("12:30")
+
+    assert rig.reasons() == ["nothing was running"]
+
+
+def test_a_paused_dag_is_not_decided_until_it_goes_on_with_the_catchup_chosen(rig: Rig) -> None:
+    rig.dag("a", 'schedule: "*/10 * * * *"\n')
+    rig.queue(Pause(scope="dag", name="a", by="ann"))
+    assert rig.at("12:00") == 0
+    rig.at("12:10")
+    assert rig.ledger() == []
+
+    rig.now = T0.replace(hour=12, minute=15)
+    rig.queue(Resume(scope="dag", name="a", catchup="latest"))
+    rig.at("12:15:01")
+    rig.at("12:20")
+
+    assert rig.ledger() == [("12:00", "start", "missed"), ("12:10", "start", "fired"), ("12:20", "start", "fired")]
+    assert rig.reasons() == ["paused by ann", "made up for: paused by ann", ""]
+
+
+def test_pausing_everything_holds_every_slot(rig: Rig) -> None:
+    rig.dag("a", 'schedule: "*/10 * * * *"\ncatchup: all\n')
+    rig.queue(Pause(scope="global", by="ann"))
+    rig.at("12:05")
+    assert rig.ledger() == []
+
+    rig.queue(Resume(scope="global", catchup="none"))
+    rig.at("12:10")
+
+    assert rig.ledger() == [("12:00", "start", "missed"), ("12:10", "start", "fired")]
+
+
+def test_edits_deletions_and_faults_move_the_next_slot(rig: Rig) -> None:
+    rig.dag("a", 'schedule: "*/10 * * * *"\n')
+
+    def edit(spec: str) -> None:
+        command = c.PutSpec(file_name="a", spec=spec + STEPS)
+        rig.one.decide(lambda batch: Definitions(batch.tx, rig.one.plans, batch.now).put_spec(command))
+        rig.one.firing.adopt()
+
+    edit('schedule: "5 * * * *"\n')
+    assert rig.at("12:00") == 0
+    assert rig.at("12:05") == 1
+    edit("")
+    assert rig.stack.rows(s.schedules)[0]["next_fire_at"] is None
+    command = c.DeleteDag(file_name="a")
+    rig.one.decide(lambda batch: Definitions(batch.tx, rig.one.plans, batch.now).delete(command))
+    assert rig.stack.rows(s.schedules) == []
+    assert rig.ledger() == [("12:05", "start", "fired")]
+
+
+def _at_once(calls: list[Callable[[], object]]) -> None:
+    threads = [threading.Thread(target=call) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_four_schedulers_fire_each_of_many_slots_once(rig: Rig) -> None:
+    for number in range(300):
+        rig.dag(f"d{number}", 'schedule: "0 12 * * *"\n')
+    while rig.one.firing.adopt():
+        pass
+    shells = [rig.one, rig.two, rig.shell(), rig.shell()]
+    rig.now = T0.replace(hour=12, minute=0, second=1)
+
+    _at_once([shell.firing.fire_due for shell in shells])
+
+    with rig.stack.engine.begin() as connection:
+        assert connection.execute(select(func.count()).select_from(s.cron_slots)).scalar_one() == 300
+        assert connection.execute(select(func.count()).select_from(t.dag_runs)).scalar_one() == 300
+
+
+def test_some_days_with_restarts_jumps_and_pauses_equal_what_was_to_be_expected(rig: Rig) -> None:
+    dice = random.Random(7)
+    periods = {"d0": 10, "d1": 15, "d2": 60, "d3": 180}
+    for name, minutes in periods.items():
+        spec = f"*/{minutes} * * * *" if minutes < 60 else f"0 */{minutes // 60} * * *"
+        rig.dag(name, f'schedule: "{spec}"\n')
+    expected: dict[tuple[str, datetime], str] = {}
+    moment = T0.replace(minute=59, second=0)
+    end = moment + timedelta(days=1)
+    while moment < end:
+        moment += timedelta(minutes=1)
+        away = dice.random() < 0.02
+        gap = timedelta(minutes=dice.randint(2, 200)) if away else timedelta()
+        for name, minutes in periods.items():
+            at = moment
+            while at <= moment + gap:
+                if (at.hour * 60 + at.minute) % minutes == 0:
+                    expected[name, at] = "fired" if at == moment + gap else "missed"
+                at += timedelta(minutes=1)
+        moment += gap
+        rig.now = moment + timedelta(seconds=dice.randint(0, 50))
+        dice.choice([rig.one, rig.two]).firing.fire_due()
+        rig.end()
+
+    rows = rig.stack.rows(s.cron_slots)
+    assert {(row["file_name"], row["slot_at"]): row["outcome"] for row in rows} == expected
+
+
+def test_the_running_scheduler_wakes_by_itself(stack: Stack) -> None:
+    stack.scheduler()
+    stack.dag("a", 'schedule: "* * * * *"\n' + STEPS)
+
+    eventually(lambda: len(stack.rows(s.schedules)) == 1)
+    [row] = stack.rows(s.schedules)
+    assert row["next_fire_at"].second == 0
+    with stack.engine.begin() as connection:
+        early = row["next_fire_at"] - timedelta(minutes=1)
+        connection.execute(update(s.schedules).values(next_fire_at=early, decided_until=early - timedelta(seconds=1)))
+    stack.ask(c.SuspendDag(file_name="a", suspend=False))
+
+    eventually(lambda: len(stack.rows(s.cron_slots)) >= 1)

@@ -1,0 +1,175 @@
+"""Slots over a simulated year: what was decided equals what an oracle expects, slot for slot."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from services.scheduler.core.slots import Latest, Pause, Slot, decide, first_fire, guard, look, slot_run_id
+from shared.spec.model import Catchup, Schedule
+
+YEAR = datetime(2027, 1, 1, tzinfo=UTC)
+TZ = ZoneInfo("UTC")
+MINUTE = timedelta(minutes=1)
+
+
+@dataclass
+class Dag:
+    """A schedule with its state, and the same schedule as sets, for the oracle."""
+
+    schedule: Schedule
+    minutes: tuple[int, ...]
+    hours: tuple[int, ...]
+    weekdays: tuple[int, ...]
+    catchup: Catchup
+    decided_until: datetime = YEAR
+    next_fire: datetime | None = None
+    ledger: dict[datetime, str] = field(default_factory=dict)
+
+    def all_slots(self, until: datetime) -> Iterator[datetime]:
+        """The oracle: day by day, hour by hour."""
+        day = date(2027, 1, 1)
+        while day <= until.date():
+            if day.isoweekday() % 7 in self.weekdays:
+                for hour in self.hours:
+                    for minute in self.minutes:
+                        at = datetime(day.year, day.month, day.day, hour, minute, tzinfo=UTC)
+                        if YEAR < at <= until:
+                            yield at
+            day += timedelta(days=1)
+
+
+def random_dag(dice: random.Random) -> Dag:
+    minutes = tuple(sorted(dice.sample(range(60), dice.choice([1, 1, 2]))))
+    hours = tuple(sorted(dice.sample(range(24), dice.choice([1, 1, 1, 2]))))
+    weekdays = tuple(sorted(dice.sample(range(7), dice.choice([1, 1, 2, 3]))))
+    expression = f"{','.join(map(str, minutes))} {','.join(map(str, hours))} * * {','.join(map(str, weekdays))}"
+    catchup = Catchup(policy=dice.choice(["none", "none", "latest", "all"]), limit=dice.randint(1, 4))
+    made = Dag(Schedule(start=(expression,)), minutes, hours, weekdays, catchup)
+    made.next_fire = first_fire(made.schedule, YEAR, TZ)
+    return made
+
+
+def outages(dice: random.Random) -> list[tuple[datetime, datetime, bool]]:
+    """``(from, to, paused)``: times in which nobody looks, because all were killed, the clock jumped, or by will."""
+    found = []
+    at = YEAR
+    while at < YEAR + timedelta(days=365):
+        at += timedelta(minutes=dice.randint(60, 15 * 24 * 60))
+        end = at + timedelta(seconds=dice.choice([20, 50, 90, 3600, 86_400, 5 * 86_400]))
+        found.append((at, end, dice.random() < 0.3))
+        at = end
+    return found
+
+
+def step(dag: Dag, now: datetime, pauses: tuple[Pause, ...]) -> None:
+    """What a scheduler does with a due dag, without the database."""
+    if dag.next_fire is None or dag.next_fire > now:
+        return
+    seen = look(dag.schedule, dag.decided_until, now, TZ)
+    for answer in decide(seen.slots, now, dag.catchup, pauses=pauses):
+        assert answer.slot.at not in dag.ledger, "decided twice"
+        dag.ledger[answer.slot.at] = answer.outcome
+    dag.decided_until, dag.next_fire = max(dag.decided_until, now), seen.next_fire
+
+
+def expected_of(dag: Dag, away: list[tuple[datetime, datetime, bool]], until: datetime) -> dict[datetime, str]:
+    every = list(dag.all_slots(until))
+    expected = dict.fromkeys(every, "fire")
+    for start, end, paused in away:
+        if end > until:
+            continue
+        # A slot less than a minute old still fires when somebody comes back, unless it was paused.
+        late = [at for at in every if start <= at < end and (paused or end - at >= MINUTE)]
+        expected.update(dict.fromkeys(late, "missed"))
+        fires_now = [at for at in every if start <= at <= end and at not in late]
+        fresh = [at for at in late if at >= end - timedelta(seconds=dag.catchup.window_sec)]
+        # Nobody is there until the dag is due again or somebody comes back, whichever is decided first: at ``end``.
+        if dag.catchup.policy == "all":
+            expected.update(dict.fromkeys(fresh[-dag.catchup.limit :], "catchup"))
+        elif dag.catchup.policy == "latest" and fresh and not fires_now:
+            expected[fresh[-1]] = "catchup"
+    return expected
+
+
+def test_a_year_of_schedules_with_kills_pauses_and_jumps_equals_the_oracle() -> None:
+    assert simulate_a_year(schedules=20, seed=20270101) > 1000
+
+
+def simulate_a_year(*, schedules: int, seed: int) -> int:
+    """Hold a year to the oracle; return how many slots that were. The benchmark does it with 500."""
+    dice = random.Random(seed)
+    away = outages(dice)
+    until = YEAR + timedelta(days=365)
+    pauses = tuple(Pause(start, end, "ann") for start, end, paused in away if paused)
+    total = 0
+    for _ in range(schedules):
+        dag = random_dag(dice)
+        for start, end, _paused in away:
+            while dag.next_fire is not None and dag.next_fire < min(start, until):
+                step(dag, dag.next_fire + timedelta(seconds=dice.random()), pauses)
+                step(dag, dag.decided_until - timedelta(hours=2), pauses)  # a clock that went back
+            if end > until:
+                break
+            step(dag, end, pauses)
+        else:
+            while dag.next_fire is not None and dag.next_fire <= until:
+                step(dag, dag.next_fire, pauses)
+        last = min((start for start, end, _ in away if end > until), default=until)
+        expected = {at: what for at, what in expected_of(dag, away, until).items() if at < last}
+        assert {at: what for at, what in dag.ledger.items() if at < last} == expected, dag.schedule
+        total += len(expected)
+    return total
+
+
+def test_of_one_minute_stops_come_first_and_a_minute_named_twice_is_one_slot() -> None:
+    schedule = Schedule(start=("0 * * * *", "*/30 * * * *"), stop=("0 * * * *",), restart=("0 * * * *",))
+
+    found = look(schedule, YEAR - MINUTE, YEAR, TZ)
+
+    assert [slot.kind for slot in found.slots] == ["stop", "restart", "start"]
+    assert found.next_fire == YEAR + timedelta(minutes=30)
+
+
+def test_stops_and_restarts_are_never_made_up_for() -> None:
+    late = [Slot(kind, YEAR, "0 0 * * *") for kind in ("stop", "restart", "start")]
+
+    answers = decide(late, YEAR + timedelta(hours=1), Catchup(policy="all"))
+
+    assert [answer.outcome for answer in answers] == ["missed", "missed", "catchup"]
+
+
+def test_how_a_pause_ended_decides_before_the_dag_does() -> None:
+    slots = [Slot("start", YEAR + timedelta(hours=hour), "0 * * * *") for hour in range(4)]
+    pause = Pause(YEAR + timedelta(hours=1), YEAR + timedelta(hours=3, minutes=1), "ann", "latest")
+
+    answers = decide(slots, YEAR + timedelta(hours=3, seconds=59), Catchup(policy="none"), pauses=[pause])
+
+    assert [answer.outcome for answer in answers] == ["missed", "missed", "missed", "catchup"]
+
+
+@pytest.mark.parametrize(
+    ("latest", "running", "why"),
+    [
+        (None, True, "job already running"),
+        (None, False, ""),
+        (Latest("r", "failed", YEAR + timedelta(seconds=20)), False, "already finished"),
+        (Latest("r", "queued", YEAR + timedelta(seconds=20)), False, ""),
+        (Latest("r", "failed", YEAR - timedelta(hours=1)), False, ""),
+        (Latest("r", "succeeded", YEAR - timedelta(hours=1)), False, "already successful since the last slot: run r"),
+        (Latest("r", "partially_succeeded", YEAR - timedelta(hours=1)), False, ""),
+        (Latest("r", "succeeded", YEAR - timedelta(hours=25)), False, ""),
+        (
+            Latest(slot_run_id("f", "start", YEAR - timedelta(days=1)), "succeeded", YEAR - timedelta(days=1)),
+            False,
+            "",
+        ),
+    ],
+)
+def test_guards(latest: Latest | None, running: bool, why: str) -> None:
+    slot = Slot("start", YEAR, "0 0 * * *")
+
+    assert guard(slot, latest, running=running, skip_if_successful=True, file_name="f", tz=TZ) == why
