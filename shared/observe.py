@@ -9,12 +9,13 @@ from threading import Thread
 from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import make_wsgi_app
+from prometheus_client import REGISTRY, CollectorRegistry, make_wsgi_app
+from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-__all__ = ["SideDoor"]
+__all__ = ["SideDoor", "door_registry"]
 
 
 class _Quiet(WSGIRequestHandler):
@@ -22,11 +23,25 @@ class _Quiet(WSGIRequestHandler):
         """Scrapes are no news."""
 
 
-class SideDoor:
-    """Serves on ``host:port`` from ``start`` to ``stop``; ``port`` 0 takes a free one."""
+def door_registry(collectors: Iterable[Collector]) -> CollectorRegistry:
+    """Return a registry of the process's own counters and these collectors."""
+    registry = CollectorRegistry()
+    registry.register(REGISTRY)
+    for collector in collectors:
+        registry.register(collector)
+    return registry
 
-    def __init__(self, host: str, port: int, ready: Callable[[], bool]) -> None:
-        metrics = make_wsgi_app()
+
+class SideDoor:
+    """Serves on ``host:port`` from ``start`` to ``stop``; ``port`` 0 takes a free one.
+
+    ``collectors`` are asked at each scrape; a collector that raises makes the scrape fail, which is
+    what a monitoring system looks for.
+    """
+
+    def __init__(self, host: str, port: int, ready: Callable[[], bool], collectors: Iterable[Collector] = ()) -> None:
+        self._registry = door_registry(collectors)
+        metrics = make_wsgi_app(self._registry)
 
         def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
             match environ.get("PATH_INFO"):
@@ -47,6 +62,10 @@ class SideDoor:
         self._server: WSGIServer = make_server(host, port, app, handler_class=_Quiet)
         self.port = self._server.server_port
         self._thread = Thread(target=self._server.serve_forever, name="side-door", daemon=True)
+
+    def add(self, collector: Collector) -> None:
+        """Ask this one, too, from now on: what it tells of may begin after the door has opened."""
+        self._registry.register(collector)
 
     def start(self) -> None:
         self._thread.start()

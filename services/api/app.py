@@ -4,7 +4,6 @@ Flask is used for its routing and its WSGI plumbing only. Whatever goes wrong, u
 answer is the JSON envelope; nothing a client sends may end as a 500.
 """
 
-import json
 import logging
 import re
 import secrets
@@ -18,10 +17,11 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, Reque
 from services.api import problems
 from services.api.accept import command_key
 from services.api.deps import Deps
-from services.api.operations import Answer, Call, Operation, parse_body, parse_query
+from services.api.operations import Answer, Call, Operation, json_bytes, parse_body, parse_query
 from services.api.problems import Problem
 from services.api.rawpath import RawPath, SegmentConverter
 from services.api.remote import chosen_node, forward
+from services.api.request_metrics import count_requests
 from services.api.routes import OPERATIONS
 from services.api.routes.probes import PROBES
 from services.api.settings import RemoteNode
@@ -59,6 +59,7 @@ def create_app(deps: Deps) -> Flask:
     app.register_error_handler(DagwayError, _dagway_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _unexpected)
+    count_requests(app)
     app.before_request(_preflight)
     app.after_request(_finish)
     app.wsgi_app = RawPath(app.wsgi_app, deps.base_path)  # type: ignore[method-assign]
@@ -123,9 +124,8 @@ def _response(answer: Answer) -> Response:
     if answer.content is None:
         response = Response(b"", answer.status)
         del response.headers["Content-Type"]
-    elif answer.media_type == "application/json":
-        data = json.dumps(answer.content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        response = Response(data.encode("utf-8", "replace"), answer.status, mimetype="application/json")
+    elif answer.media_type == "application/json" and not isinstance(answer.content, bytes):
+        response = Response(json_bytes(answer.content), answer.status, mimetype="application/json")
     else:
         response = Response(answer.content, answer.status, content_type=answer.media_type)
     response.headers.extend(answer.headers)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from services.api.accept import Commands
 from services.api.app import create_app
 from services.api.deps import Deps
+from services.api.metrics import RunTotals
 from services.api.resources import Resources
 from services.api.server import run_gunicorn
 from services.api.settings import Settings
@@ -22,7 +23,15 @@ __all__ = ["build_deps", "run_api"]
 _log = logging.getLogger(__name__)
 
 
-def build_deps(*, transport: Transport, reads: Reads, version: str, settings: Settings, base_path: str = "") -> Deps:
+def build_deps(
+    *,
+    transport: Transport,
+    reads: Reads,
+    version: str,
+    settings: Settings,
+    base_path: str = "",
+    max_dag_series: int = 200,
+) -> Deps:
     """Return what the application needs, on connections that are open already; it begins its own background work."""
     deps = Deps(
         transport=transport,
@@ -34,6 +43,7 @@ def build_deps(*, transport: Transport, reads: Reads, version: str, settings: Se
         base_path=base_path,
         settings=settings,
         resources=Resources(settings.data_dir),
+        totals=RunTotals(max_dags=max_dag_series),
     )
     deps.resources.begin(deps.closing)
     if settings.builtin:
@@ -50,6 +60,8 @@ def run_api(
     version: str,
     settings: Settings,
     base_path: str = "",
+    max_dag_series: int = 200,
+    on_open: Callable[[Deps], None] = lambda _deps: None,
     workers: int = 1,
     threads: int = 40,
 ) -> None:
@@ -57,12 +69,19 @@ def run_api(
 
     Both ``open_`` arguments are called in the worker process, after the fork. Neither may need its
     server to be up: a gateway starts, and answers 503, while the broker or the database is away.
+    ``on_open`` is called there too, once everything is open.
     """
 
     def make() -> "WSGIApplication":
         deps = build_deps(
-            transport=open_transport(), reads=open_reads(), version=version, settings=settings, base_path=base_path
+            transport=open_transport(),
+            reads=open_reads(),
+            version=version,
+            settings=settings,
+            base_path=base_path,
+            max_dag_series=max_dag_series,
         )
+        on_open(deps)
         _log.info("api.started", extra={"host": host, "port": port, "route": COMMANDS.name})
         return create_app(deps)
 

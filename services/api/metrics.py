@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
+from shared.metrics import DagNames, fold
 from shared.status import RunStatus
 
 if TYPE_CHECKING:
     from services.api.deps import Deps
 
-__all__ = ["MEDIA_TYPE", "RunTotals", "render"]
+__all__ = ["MEDIA_TYPE", "RunTotals", "families", "render"]
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _ALIASES: Mapping[str, RunStatus] = {"success": RunStatus.SUCCEEDED, "error": RunStatus.FAILED}
@@ -39,13 +40,15 @@ GCCollector(registry=_process)
 class RunTotals:
     """Run counts by dag and status, asked for at most every few seconds: the question reads every run."""
 
-    def __init__(self, kept_s: float = _TOTALS_KEPT_S) -> None:
+    def __init__(self, kept_s: float = _TOTALS_KEPT_S, max_dags: int = 200) -> None:
         self._kept_s = kept_s
         self._lock = threading.Lock()
         self._until = 0.0
         self._totals: Mapping[tuple[str, RunStatus], int] = {}
         self._histograms_until = 0.0
         self._histograms: tuple[Histogram, Histogram] = ({}, {})
+        self.names = DagNames(max_dags)
+        """Which dags have series of their own; the rest is summed under ``other``."""
 
     def histograms(self, deps: "Deps") -> tuple[Histogram, Histogram]:
         """Return durations and queue waits by dag, a minute old at most."""
@@ -61,6 +64,10 @@ class RunTotals:
         with self._lock:
             if time.monotonic() >= self._until:
                 self._totals = deps.reads.run_totals()
+                sizes: dict[str, int] = {}
+                for (name, _), runs in self._totals.items():
+                    sizes[name] = sizes.get(name, 0) + runs
+                self.names.admit(sizes)
                 self._until = time.monotonic() + self._kept_s
             return self._totals
 
@@ -76,8 +83,13 @@ class _Snapshot:
 def render(deps: "Deps", now: datetime) -> bytes:
     """Return the page; raises ``StoreUnavailable`` while the database is away."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Snapshot([*_runs(deps), *_system(deps, now)]))
+    registry.register(_Snapshot(families(deps, now)))
     return generate_latest(registry) + generate_latest(_process)
+
+
+def families(deps: "Deps", now: datetime) -> list[Metric]:
+    """Return the ``dagu_*`` series; raises ``StoreUnavailable`` while the database is away."""
+    return [*_runs(deps), *_system(deps, now)]
 
 
 def _runs(deps: "Deps") -> Iterable[Metric]:
@@ -102,22 +114,28 @@ def _runs(deps: "Deps") -> Iterable[Metric]:
         counter.add_metric([alias], totals[status])
     yield counter
 
-    names = sorted({*active.running, *active.queued, *(name for name, _ in by_dag)})
+    dag_names = deps.totals.names
+    running_by, queued_by = fold(dag_names, active.running), fold(dag_names, active.queued)
+    ended_by: dict[tuple[str, RunStatus], int] = {}
+    for (name, status), runs in by_dag.items():
+        key = (dag_names.label(name), status)
+        ended_by[key] = ended_by.get(key, 0) + runs
+    names = sorted({*running_by, *queued_by, *(name for name, _ in ended_by)})
     running = GaugeMetricFamily("dagu_dag_runs_currently_running_by_dag", "Running DAG-runs by DAG", labels=["dag"])
     queued = GaugeMetricFamily("dagu_dag_runs_queued_by_dag", "Queued DAG-runs by DAG", labels=["dag"])
     for name in names:
-        running.add_metric([name], active.running.get(name, 0))
-        queued.add_metric([name], active.queued.get(name, 0))
+        running.add_metric([name], running_by.get(name, 0))
+        queued.add_metric([name], queued_by.get(name, 0))
     yield running
     yield queued
 
     # Not a counter family: the client would put "_total" at the end of this name too.
     per_dag = Metric("dagu_dag_runs_total_by_dag", "DAG-runs by DAG and status, over the whole history", "unknown")
-    for (name, status), runs in sorted(by_dag.items()):
+    for (name, status), runs in sorted(ended_by.items()):
         per_dag.add_sample("dagu_dag_runs_total_by_dag", {"dag": name, "status": status.value}, runs)
     yield per_dag
 
-    durations, waits = deps.totals.histograms(deps)
+    durations, waits = (_folded(dag_names, by_dag) for by_dag in deps.totals.histograms(deps))
     yield _histogram("dagu_dag_run_duration_seconds", "How long ended DAG-runs took", durations, _DURATION_BOUNDS)
     yield _histogram("dagu_queue_wait_seconds", "How long DAG-runs were queued", waits, _WAIT_BOUNDS)
 
@@ -142,6 +160,18 @@ def _histogram(name: str, help_text: str, by_dag: Histogram, bounds: tuple[float
     for dag, (counts, total) in sorted(by_dag.items()):
         family.add_metric([dag], list(zip(names, counts, strict=True)), total)
     return family
+
+
+def _folded(names: DagNames, by_dag: Histogram) -> Histogram:
+    found: dict[str, tuple[tuple[int, ...], float]] = {}
+    for dag, (counts, total) in by_dag.items():
+        label = names.label(dag)
+        if label not in found:
+            found[label] = (counts, total)
+        else:
+            others, other_total = found[label]
+            found[label] = (tuple(map(sum, zip(counts, others, strict=True))), total + other_total)
+    return found
 
 
 def _gauge(name: str, help_text: str, value: float) -> GaugeMetricFamily:

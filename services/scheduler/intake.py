@@ -7,13 +7,14 @@ program fail is given back alone, until the limit puts it aside.
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from services.scheduler.batch import Batch, chunk_row
 from services.scheduler.commands import carry_out
 from services.scheduler.events import record_events
-from services.scheduler.metrics import DEAD_LETTERS
+from services.scheduler.metrics import COMMAND_RECORD, COMMAND_WAIT, COMMANDS_RECORDED, DEAD_LETTERS
 from services.scheduler.shell import Shell
 from shared.contracts.codec import Envelope, decode, encode
 from shared.contracts.commands import Command
@@ -112,9 +113,15 @@ def commands_intake(shell: Shell, consumer: Consumer) -> Intake:
     """Carry out commands and answer whoever asked."""
 
     def record(batch: Batch, pairs: Pairs) -> Callable[[], None]:
+        began_s = time.monotonic()
         replies = carry_out(batch, shell.plans, [envelope for _, envelope in pairs])
 
         def answer() -> None:
+            COMMAND_RECORD.observe(time.monotonic() - began_s)
+            for (_, envelope), reply in zip(pairs, replies, strict=True):
+                # Two clocks, the gateway's and ours: a difference must not look like negative time.
+                COMMAND_WAIT.observe(max(0.0, (batch.now - envelope.at).total_seconds()))
+                COMMANDS_RECORDED.labels(reply.outcome).inc()
             for (delivery, _), reply in zip(pairs, replies, strict=True):
                 delivery.reply(encode(reply, id=new_run_id(), at=batch.now))
 

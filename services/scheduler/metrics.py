@@ -1,29 +1,173 @@
-"""Counters of what this scheduler committed: summing them over replicas counts each event once."""
+"""Counters of what this scheduler committed: summing them over replicas counts each event once.
 
-from prometheus_client import Counter
+They begin at 0 with every series whose labels are known beforehand, so that the first event is an
+increase and not the birth of a series. A scheduler that is killed takes with it what it counted
+since the last scrape: for exact totals ask ``dagu_dag_runs_total``, which reads the database.
+"""
 
-from services.scheduler.batch import Aftermath
+import threading
+import time
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING
 
-__all__ = ["DEAD_LETTERS", "IGNORED", "LEASES_LOST", "OUTBOX_SWEPT", "count"]
+from prometheus_client import Counter, Histogram, Summary
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from shared.errors import StoreUnavailable
+from shared.metrics import LATENCY_S, DagNames
+from shared.status import RunStatus
+from shared.store.backlog import Backlog
+from shared.transport.base import COMMANDS, EVENTS, HEARTBEATS, LOGS
+
+if TYPE_CHECKING:
+    from services.scheduler.batch import Aftermath
+
+__all__ = [
+    "COMMANDS_RECORDED",
+    "COMMAND_RECORD",
+    "COMMAND_WAIT",
+    "DEAD_LETTERS",
+    "IGNORED",
+    "LEASES_LOST",
+    "OUTBOX_SWEPT",
+    "SLOTS",
+    "BacklogCollector",
+    "count",
+    "limit_dag_series",
+]
+
+_LONG_S = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 4 * 3600.0, 24 * 3600.0)
+_KEPT_S = 5.0
+"""However many ask, the database is asked this often at most."""
 
 RUNS_ENDED = Counter("dagway_dag_runs_ended", "DAG-runs that reached a terminal status", ["status"])
+RUNS_ENDED_BY_DAG = Counter(
+    "dagway_dag_runs_ended_by_dag", "As dagway_dag_runs_ended, for the first dags; the rest is other", ["dag", "status"]
+)
+RUN_SECONDS = Summary("dagway_dag_run_seconds", "From start to end of DAG-runs, by dag as above", ["dag"])
+QUEUE_WAIT = Histogram(
+    "dagway_queue_wait_seconds", "From queued to started, of DAG-runs", buckets=(*LATENCY_S, 900.0, 3600.0, 14400.0)
+)
 ATTEMPTS_CLOSED = Counter("dagway_attempts_closed", "Attempts that ended, by state and outcome", ["state", "outcome"])
+DISPATCH = Histogram("dagway_dispatch_seconds", "From the commit of a task to its start on a worker", buckets=LATENCY_S)
+ATTEMPT = Histogram("dagway_attempt_seconds", "From start to recorded end, of attempts", buckets=_LONG_S)
 TASKS_SENT = Counter("dagway_tasks_sent", "Tasks handed to the broker right after their commit")
 IGNORED = Counter(
     "dagway_events_ignored", "Reports that changed nothing, by reason (stale tokens among them)", ["reason"]
 )
+REFUSED = Counter(
+    "dagway_stale_writes_refused", "Reports of an attempt that is not the open one, or that another worker holds"
+)
+COMMANDS_RECORDED = Counter("dagway_commands_recorded", "Commands carried out, by outcome; repeats count", ["outcome"])
+COMMAND_WAIT = Histogram(
+    "dagway_command_wait_seconds", "From the gateway's send to the scheduler's receipt, of commands", buckets=LATENCY_S
+)
+COMMAND_RECORD = Histogram(
+    "dagway_command_record_seconds", "The transaction of a batch of commands, commit included", buckets=LATENCY_S
+)
 OUTBOX_SWEPT = Counter("dagway_outbox_swept", "Messages sent late by the sweep instead of right after their commit")
 LEASES_LOST = Counter("dagway_leases_lost", "Attempts whose worker stopped renewing its lease")
 DEAD_LETTERS = Counter("dagway_dead_letters", "Messages put aside for a person", ["route"])
+SLOTS = Counter("dagway_slots_decided", "Slots of schedules, by what became of them", ["outcome"])
+
+_STALE = frozenset({"stale token", "held by another"})
+_dags = DagNames(0)
+
+for _status in RunStatus:
+    if not _status.active:
+        RUNS_ENDED.labels(str(_status))
+for _route in (COMMANDS, EVENTS, LOGS, HEARTBEATS):
+    DEAD_LETTERS.labels(_route.name)
+for _outcome in ("recorded", "refused"):
+    COMMANDS_RECORDED.labels(_outcome)
+for _outcome in ("fired", "skipped", "missed"):
+    SLOTS.labels(_outcome)
 
 
-def count(after: Aftermath) -> None:
+def limit_dag_series(limit: int) -> None:
+    """Let this many dags have series of their own in this process; before the first run ends."""
+    global _dags  # noqa: PLW0603 - one process, one registry of metrics
+    _dags = DagNames(limit)
+
+
+def count(after: "Aftermath") -> None:
     """Count what one committed transaction did."""
-    for _, status in after.ended:
+    for dag_name, status in after.ended:
         RUNS_ENDED.labels(str(status)).inc()
+        RUNS_ENDED_BY_DAG.labels(_dags.label(dag_name), str(status)).inc()
+    for dag_name, seconds in after.lasted:
+        RUN_SECONDS.labels(_dags.label(dag_name)).observe(seconds)
+    for seconds in after.waited:
+        QUEUE_WAIT.observe(seconds)
     for closed in after.closed:
         ATTEMPTS_CLOSED.labels(str(closed.state), closed.outcome or "").inc()
+        if closed.started_at is not None:
+            DISPATCH.observe(max(0.0, (closed.started_at - closed.dispatched_at).total_seconds()))
+            ATTEMPT.observe(max(0.0, (after.at - closed.started_at).total_seconds()))
     if after.outgoing:
         TASKS_SENT.inc(len(after.outgoing))
     for why in after.ignored:
         IGNORED.labels(why).inc()
+        if why in _STALE:
+            REFUSED.inc()
+    for outcome in after.slots:
+        SLOTS.labels(outcome).inc()
+
+
+class BacklogCollector:
+    """What waits in the database. Every scheduler tells the same: take the maximum over them, not the sum.
+
+    While the database is away the last answer is not repeated: ``dagway_store_up`` is 0 and the rest
+    is absent.
+    """
+
+    def __init__(self, ask: Callable[[datetime], Backlog], clock: Callable[[], datetime]) -> None:
+        self._ask, self._clock = ask, clock
+        self._lock = threading.Lock()
+        self._kept: Backlog | None = None
+        self._until = 0.0
+
+    def _backlog(self) -> Backlog | None:
+        with self._lock:
+            if time.monotonic() >= self._until:
+                try:
+                    self._kept = self._ask(self._clock())
+                except StoreUnavailable:
+                    self._kept = None
+                self._until = time.monotonic() + _KEPT_S
+            return self._kept
+
+    def collect(self) -> Iterable[Metric]:
+        backlog = self._backlog()
+        yield GaugeMetricFamily(
+            "dagway_store_up",
+            "1 when the database answered this scheduler's last question",
+            value=int(backlog is not None),
+        )
+        if backlog is None:
+            return
+        for name, help_text, value in (
+            ("outbox_messages", "Messages owed to the broker", backlog.outbox_rows),
+            ("outbox_age_seconds", "Age of the oldest message owed to the broker", backlog.outbox_age_s),
+            ("queued_dag_runs", "DAG-runs that wait to be admitted", backlog.queued_runs),
+            ("oldest_queued_seconds", "How long the first DAG-run in any queue has waited", backlog.oldest_queued_s),
+            ("running_dag_runs", "DAG-runs that run", backlog.running_runs),
+            (
+                "outstanding_work",
+                "Queued DAG-runs and open attempts: what workers are needed for",
+                backlog.queued_runs + sum(backlog.open_attempts.values()),
+            ),
+            ("worker_slots_live", "Slots of all workers that may take work", backlog.slots),
+            ("schedulers_alive", "Schedulers that gave a sign of life within 30 s", backlog.schedulers),
+            ("timers_overdue", "Timers more than 10 s late", backlog.timers_overdue),
+        ):
+            yield GaugeMetricFamily(f"dagway_{name}", help_text, value=value)
+        attempts = GaugeMetricFamily("dagway_open_attempts", "Attempts that have not ended, by state", labels=["state"])
+        for state in sorted({"dispatched", "running", *backlog.open_attempts}):
+            attempts.add_metric([state], backlog.open_attempts.get(state, 0))
+        yield attempts
+        workers = GaugeMetricFamily("dagway_workers", "Workers on record, by state", labels=["state"])
+        for state in sorted({"live", "draining", "lost", "stopped", *backlog.workers}):
+            workers.add_metric([state], backlog.workers.get(state, 0))
+        yield workers

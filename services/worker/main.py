@@ -88,6 +88,26 @@ class Worker:
         self._lease = Lease(transport, lease_ttl_s, self._heartbeat)
         self._intake: Intake | None = None
 
+    @property
+    def slots(self) -> int:
+        """Attempts it runs at once."""
+        return self._slots
+
+    @property
+    def busy(self) -> int:
+        """Attempts it holds."""
+        return len(self.attempts.tokens())
+
+    @property
+    def draining(self) -> bool:
+        """Whether it was asked to end."""
+        return self._draining
+
+    @property
+    def spooled(self) -> int:
+        """Reports on disk that the broker has not taken."""
+        return self._reporter.spooled
+
     def start(self) -> None:
         """Begin to take tasks; the first heartbeat is sent before the first task can arrive."""
         self._running = True

@@ -49,6 +49,11 @@ class Reporter:
         self._wake.set()
         self._thread.start()
 
+    @property
+    def spooled(self) -> int:
+        """How many attempts' reports wait on disk."""
+        return sum(1 for _ in self._dir.glob("*.json"))
+
     def send(self, event: Event) -> "Future[None]":
         """Publish one event; the same event of an attempt always has the same message id."""
         return self._transport.send(_outgoing(event))

@@ -189,6 +189,10 @@ class Transport(Protocol):
         """Send dead letters back to their routes; return how many."""
 
     @property
+    def blocked(self) -> bool:
+        """Whether the broker is there but refuses to take messages, for want of memory or disk."""
+
+    @property
     def healthy(self) -> bool:
         """Whether a send would be tried at all: connected, and publishers not blocked."""
 

@@ -119,6 +119,11 @@ class EmbeddedTransport:
         return sent
 
     @property
+    def blocked(self) -> bool:
+        """Never: there is no broker that could run out of anything."""
+        return False
+
+    @property
     def healthy(self) -> bool:
         return not self._closed
 

@@ -36,13 +36,14 @@ def env_file(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_the_whole_system_is_there() -> None:
-    assert set(SERVICES) == {"postgres", "rabbitmq", "prometheus", *OURS}
+    assert set(SERVICES) == {"postgres", "rabbitmq", "prometheus", "grafana", *OURS}
     assert SERVICES["scheduler"]["deploy"]["replicas"] == 2
     assert SERVICES["worker"]["deploy"]["replicas"] == 2
 
 
-def test_only_the_gateway_is_published_and_only_on_loopback() -> None:
-    assert {name for name, service in SERVICES.items() if "ports" in service} == {"api"}
+def test_only_the_gateway_and_grafana_are_published_and_only_on_loopback() -> None:
+    assert {name for name, service in SERVICES.items() if "ports" in service} == {"api", "grafana"}
+    assert [_interpolated(port, {}) for port in SERVICES["grafana"]["ports"]] == ["127.0.0.1:3000:3000"]
     assert [_interpolated(port, {}) for port in SERVICES["api"]["ports"]] == ["127.0.0.1:8080:8080"]
     assert not any("network_mode" in service for service in SERVICES.values())
 
@@ -143,16 +144,19 @@ def test_files_that_are_mounted_exist() -> None:
     assert [path for path in paths if path.startswith("./") and not (ROOT / path).exists()] == []
 
 
-def test_prometheus_asks_services_and_ports_that_exist() -> None:
-    jobs = yaml.safe_load((ROOT / "deploy/compose/prometheus.yml").read_text())["scrape_configs"]
-    discovered = {
-        (name, entry["port"]) for job in jobs for entry in job.get("dns_sd_configs", []) for name in entry["names"]
+def test_prometheus_asks_names_and_ports_that_exist() -> None:
+    jobs = yaml.safe_load((ROOT / "deploy/prometheus/leaf.yml").read_text())["scrape_configs"]
+    asked = {(name, entry["port"]) for job in jobs for entry in job["dns_sd_configs"] for name in entry["names"]}
+    aliases = {
+        alias: name
+        for name, service in SERVICES.items()
+        if isinstance(service["networks"], dict)
+        for alias in service["networks"]["metrics"]["aliases"]
     }
-    named = {target for job in jobs for entry in job.get("static_configs", []) for target in entry["targets"]}
 
-    assert discovered == {(name, 9000) for name in ("api", "scheduler", "worker")}
-    assert named == {"api:8080", "rabbitmq:15692"}
-    for name in ("api", "scheduler", "worker", "rabbitmq", "prometheus"):
+    assert aliases == {f"dagway-{name}-metrics": name for name in ("api", "scheduler", "worker")}
+    assert asked == {("rabbitmq", 15692), *((alias, 9000) for alias in aliases)}
+    for name in ("api", "scheduler", "worker", "rabbitmq", "prometheus", "grafana"):
         assert "metrics" in SERVICES[name]["networks"]
 
 

@@ -1,0 +1,80 @@
+"""What a gateway counts about its own requests and the commands it sent.
+
+Labels come from the table of operations, never from what a client sends, so the number of series is
+bounded by the API. The counters are this process's: sum them over gateways.
+"""
+
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from flask import Flask, Response, g, request
+from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.core import Metric
+
+from services.api.metrics import families
+from shared.errors import StoreUnavailable
+from shared.metrics import LATENCY_S
+
+if TYPE_CHECKING:
+    from services.api.deps import Deps
+
+__all__ = ["DaguCollector", "count_requests"]
+
+REQUESTS = Counter(
+    "dagway_gateway_requests", "Requests answered, by operation and class of status", ["operation", "code"]
+)
+SECONDS = Histogram(
+    "dagway_gateway_request_seconds",
+    "From a request to its answer's first byte: reads, and writes, which wait for a scheduler",
+    ["kind"],
+    buckets=LATENCY_S,
+)
+UNDER_WAY = Gauge("dagway_gateway_requests_under_way", "Requests being answered, streams until they are open")
+
+for _kind in ("read", "write"):
+    SECONDS.labels(_kind)
+
+
+def count_requests(app: Flask) -> None:
+    """Count what ``app`` answers. Its probes and the metrics themselves are no traffic."""
+
+    def begin() -> None:
+        g.dagway_began_s = time.monotonic()
+        UNDER_WAY.inc()
+
+    def answered(response: Response) -> Response:
+        operation = request.endpoint or "none"
+        if operation in _PROBES:
+            return response
+        REQUESTS.labels(operation, f"{response.status_code // 100}xx").inc()
+        began_s = g.get("dagway_began_s")
+        if began_s is not None:
+            kind = "read" if request.method in {"GET", "HEAD", "OPTIONS"} else "write"
+            SECONDS.labels(kind).observe(time.monotonic() - began_s)
+        return response
+
+    def over(_error: BaseException | None) -> None:
+        if g.pop("dagway_began_s", None) is not None:
+            UNDER_WAY.dec()
+
+    app.before_request_funcs.setdefault(None, []).insert(0, begin)
+    app.after_request(answered)
+    app.teardown_request(over)
+
+
+_PROBES = frozenset({"GET /healthz", "GET /readyz", "GET /metrics", "GET /health"})
+
+
+class DaguCollector:
+    """The ``dagu_*`` series on the side door too: there no one needs a token of the API to scrape."""
+
+    def __init__(self, deps: "Deps") -> None:
+        self._deps = deps
+
+    def collect(self) -> Iterable[Metric]:
+        try:
+            return families(self._deps, self._deps.clock())
+        except StoreUnavailable:
+            # The process's own counters must stay readable while the database is away.
+            return []

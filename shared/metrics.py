@@ -1,0 +1,103 @@
+"""Metrics that every service has, and the bound on series that carry a dag's name.
+
+A collector is asked at each scrape and belongs to the side door of its process, not to the library's
+global registry: tests make many services in one process.
+"""
+
+import os
+import platform
+import shutil
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from shared.transport.base import Transport
+
+__all__ = ["LATENCY_S", "OTHER", "DagNames", "ProcessCollector", "fold"]
+
+LATENCY_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+"""Buckets, in seconds, of every hop: one list, so that hops can be compared and summed."""
+OTHER = "other"
+"""The label of all dags beyond the limit."""
+
+
+class DagNames:
+    """Gives the first ``limit`` dags a label of their own, and ``other`` to the rest.
+
+    A name that has its label keeps it while the process lives: a counter must not move from one
+    series to another. ``limit`` 0: every dag is ``other``.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._known: set[str] = set()
+
+    def label(self, dag_name: str) -> str:
+        """Return what to write where a dag's name is wanted."""
+        with self._lock:
+            if dag_name not in self._known:
+                if len(self._known) >= self._limit:
+                    return OTHER
+                self._known.add(dag_name)
+            return dag_name
+
+    def admit(self, by_size: Mapping[str, int]) -> None:
+        """Give the remaining places to these dags, the largest first, so that who comes first is no accident."""
+        with self._lock:
+            unknown = (name for name in by_size if name not in self._known)
+            for name in sorted(unknown, key=lambda name: (-by_size[name], name)):
+                if len(self._known) >= self._limit:
+                    return
+                self._known.add(name)
+
+
+def fold(names: DagNames, by_dag: Mapping[str, int]) -> dict[str, int]:
+    """Return the sums by label."""
+    found: dict[str, int] = {}
+    for name, value in by_dag.items():
+        label = names.label(name)
+        found[label] = found.get(label, 0) + value
+    return found
+
+
+class ProcessCollector:
+    """What is true of the process itself: its version, its broker, its disk. Asks nobody."""
+
+    def __init__(self, service: str, version: str, transport: Transport | None, disk: Path) -> None:
+        self._service, self._version, self._transport, self._disk = service, version, transport, disk
+
+    def collect(self) -> Iterable[Metric]:
+        build = GaugeMetricFamily(
+            "dagway_build_info", "Always 1; the labels say what runs here", labels=["service", "version", "python"]
+        )
+        build.add_metric([self._service, self._version, platform.python_version()], 1)
+        yield build
+        if self._transport is not None:
+            blocked = self._transport.blocked
+            yield GaugeMetricFamily(
+                "dagway_broker_connected",
+                "1 while this process has a channel to publish on, though the broker may be blocking it",
+                value=int(self._transport.healthy or blocked),
+            )
+            yield GaugeMetricFamily(
+                "dagway_broker_blocked",
+                "1 while the broker refuses to take messages (a resource alarm)",
+                value=int(blocked),
+            )
+        folder = next(path for path in (self._disk, *self._disk.parents) if path.exists())
+        usage = shutil.disk_usage(folder)
+        yield GaugeMetricFamily("dagway_disk_size_bytes", "Size of the file system with the data folder", usage.total)
+        free = GaugeMetricFamily("dagway_disk_free_bytes", "Free bytes there for this process's user", usage.free)
+        yield free
+        yield GaugeMetricFamily("dagway_threads", "Threads of this process", value=threading.active_count())
+        yield GaugeMetricFamily("dagway_open_files", "Open file descriptors", value=_open_files())
+
+
+def _open_files() -> int:
+    try:
+        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names only, no paths
+    except OSError:
+        return 0

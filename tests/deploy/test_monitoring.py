@@ -1,0 +1,231 @@
+"""The monitoring as it is shipped: configurations, rules, their pages and the dashboards."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from scripts.metrics_doc import catalogue, series_names
+from services.api.routes import OPERATIONS
+from services.api.routes.probes import PROBES
+from services.cli import cli
+
+ROOT = Path(__file__).parents[2]
+PROMETHEUS = ROOT / "deploy/prometheus"
+DASHBOARDS = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
+RUNBOOKS = sorted((ROOT / "docs/runbooks").glob("*.md"))
+_FOREIGN = {"up", "ALERTS", "rabbitmq_detailed_queue_messages"}
+
+
+def rules(name: str) -> list[dict[str, Any]]:
+    groups = yaml.safe_load((PROMETHEUS / name).read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+ALERTS = rules("alerts.rules.yml")
+RECORDED = {rule["record"] for rule in rules("recording.rules.yml")}
+
+
+def promtool(*args: object) -> None:
+    program = shutil.which("promtool")
+    if program is None:
+        message = "prometheus is not installed: run scripts/ensure-servers, as root"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    argv = [program, *map(str, args)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, env=os.environ | {"DAGWAY_SITE": "x"})
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def known_names() -> set[str]:
+    return {name for found in catalogue().values() for name in series_names(found)} | RECORDED | _FOREIGN
+
+
+def names_in(expression: str) -> set[str]:
+    """Return the metrics a query asks for; labels in braces and grouping lists are none."""
+    bare = re.sub(r"\{[^}]*\}|\"[^\"]*\"|\b(by|without|on|ignoring)\s*\([^)]*\)|\[[^\]]*\]", " ", expression)
+    words = re.findall(r"[A-Za-z_:][\w:]*(?!\s*\()(?![\w:])", bare)
+    return {word for word in words if not re.fullmatch(r"and|or|unless|by|on|bool|vector|x", word)}
+
+
+def panels(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get("expr"), str):
+            yield node["expr"]
+        for value in node.values():
+            yield from panels(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from panels(value)
+
+
+def plain(expression: str) -> str:
+    """Put values where Grafana puts them, so that Prometheus can read the query."""
+    timed = re.sub(r"\$__(rate_)?interval|\$__range", "5m", expression)
+    return re.sub(r"\$\{?\w+\}?", "x", timed)
+
+
+@pytest.mark.parametrize("name", ["leaf.yml", "global.yml"])
+def test_prometheus_accepts_its_configuration(name: str) -> None:
+    promtool("check", "config", PROMETHEUS / name)
+
+
+def test_the_rules_do_what_their_tests_say() -> None:
+    promtool("test", "rules", *sorted((PROMETHEUS / "tests").glob("*.yml")))
+
+
+def test_every_alert_is_tried_firing_and_quiet() -> None:
+    tried = {test["name"] for test in yaml.safe_load((PROMETHEUS / "tests/alerts_test.yml").read_text())["tests"]}
+
+    assert tried == {f"{rule['alert']} {what}" for rule in ALERTS for what in ("fires", "stays quiet")}
+
+
+def test_rules_ask_for_metrics_that_exist() -> None:
+    asked = {name for rule in [*rules("recording.rules.yml"), *ALERTS] for name in names_in(rule["expr"])}
+
+    assert asked - known_names() == set()
+
+
+def test_what_leaves_the_installation_names_no_dag_no_worker_and_no_process() -> None:
+    match = yaml.safe_load((PROMETHEUS / "global.yml").read_text())["scrape_configs"][0]["params"]["match[]"]
+
+    assert match == ['{__name__=~"dagway:.+"}', 'ALERTS{alertname=~"Dagway.+",alertstate="firing"}']
+    for rule in rules("recording.rules.yml"):
+        grouped = re.findall(r"\bby \(([^)]*)\)", rule["expr"])
+        kept = {label.strip() for group in grouped for label in group.split(",")}
+        assert kept <= {"status", "state", "outcome", "code", "route", "service", "le", "kind"}, rule["record"]
+        assert re.match(r"(sum|max|min|count)\b", rule["expr"]), rule["record"]
+
+
+@pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: str(rule["alert"]))
+def test_every_alert_says_how_bad_it_is_and_has_a_page(rule: dict[str, Any]) -> None:
+    page = ROOT / rule["annotations"]["runbook"]
+
+    assert rule["labels"]["severity"] in {"warning", "critical"}
+    assert page.name == f"{rule['alert']}.md"
+    assert page.read_text().startswith(f"# {rule['alert']}\n")
+
+
+def test_no_page_is_about_an_alert_that_is_gone() -> None:
+    assert {page.stem for page in RUNBOOKS} == {rule["alert"] for rule in ALERTS}
+
+
+@pytest.mark.parametrize("page", RUNBOOKS, ids=lambda page: page.stem)
+def test_the_commands_of_a_page_exist(page: Path) -> None:
+    commands = [
+        line for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL) for line in block.splitlines()
+    ]
+
+    assert commands
+    for command in commands:
+        check_command(command)
+    for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        assert (page.parent / link).exists(), link
+
+
+_COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+_OURS = {"dagway-api", "dagway-scheduler", "dagway-worker", "dagway-migrate"}
+_PATHS = [
+    re.compile(prefix + re.sub(r"\{\w+\}", "[^/]+", operation.path))
+    for prefix, operations in (("/api/v2", OPERATIONS), ("", PROBES))
+    for operation in operations
+]
+_KUBECTL = {
+    "get",
+    "logs",
+    "describe",
+    "rollout",
+    "scale",
+    "apply",
+    "exec",
+    "wait",
+    "create",
+    "delete",
+    "port-forward",
+    "drain",
+}
+_VERBS = {
+    "ps",
+    "logs",
+    "run",
+    "restart",
+    "up",
+    "exec",
+    "stop",
+    "down",
+    "config",
+    "start",
+    "build",
+    "cp",
+    "kill",
+    "pull",
+}
+
+
+def check_command(command: str) -> None:
+    """Fail for a command that names a program, service, workload or path of the API that there is not."""
+    words = command.split()
+    match words[0]:
+        case "docker":
+            assert words[1] == "compose", command
+            rest = [word for word in words[2:] if not word.startswith("-")]
+            assert rest[0] in _VERBS, command
+            services = set(_COMPOSE)
+            if rest[0] in {"exec", "run", "restart"}:
+                assert rest[1] in services or rest[2] in services, command
+        case "kubectl":
+            assert _KUBECTL & set(words), command
+            for workload in re.findall(r"(?:deployment|job)/([\w-]+)", command):
+                assert workload in _OURS, command
+        case "curl":
+            path = re.search(r"http://127\.0\.0\.1:8080([^\s?]*)", command)
+            assert path is not None, command
+            assert any(one.fullmatch(path[1]) for one in _PATHS), command
+        case "dagway":
+            assert words[1] in cli.commands, command
+        case other:
+            assert (ROOT / other).exists(), command
+
+
+def test_there_are_the_four_dashboards() -> None:
+    assert [path.stem for path in DASHBOARDS] == ["dagway-broker", "dagway-dags", "dagway-overview", "dagway-workers"]
+    for path in DASHBOARDS:
+        assert json.loads(path.read_text())["uid"] == path.stem
+
+
+def test_every_panel_can_be_asked(tmp_path: Path) -> None:
+    queries = [plain(query) for path in DASHBOARDS for query in panels(json.loads(path.read_text()))]
+    made = [{"record": f"panel:{number}", "expr": query} for number, query in enumerate(queries)]
+    file = tmp_path / "panels.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": made}]}))
+
+    assert len(queries) > 30
+    promtool("check", "rules", file)
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_panels_show_metrics_that_exist(path: Path) -> None:
+    dashboard = json.loads(path.read_text())
+    asked = {name for query in panels(dashboard) for name in names_in(plain(query))}
+    asked |= {variable["query"].split("(")[1].split(",")[0] for variable in dashboard["templating"]["list"]}
+
+    assert asked - known_names() == set()
+    assert {panel["datasource"]["uid"] for panel in dashboard["panels"]} == {"dagway"}
+
+
+def test_a_broken_panel_would_be_found(tmp_path: Path) -> None:
+    file = tmp_path / "panels.yml"
+    file.write_text(
+        yaml.safe_dump({"groups": [{"name": "p", "rules": [{"record": "a:b", "expr": "sum(rate(x[5m])"}]}]})
+    )
+
+    with pytest.raises(AssertionError):
+        promtool("check", "rules", file)

@@ -1,0 +1,127 @@
+"""Two real Prometheus servers over real services: what they add up is what the database says, whatever was killed."""
+
+import itertools
+import os
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from shared.store import tables as t
+from tests.faults.conftest import LEASE_S
+from tests.harness.cluster import Cluster, running
+from tests.harness.eventually import eventually, free_port
+from tests.harness.prometheus import Prometheus, prometheus_bin
+from tests.harness.servers import PostgresServer, RabbitServer
+
+_SEEN_S = 30
+SPEC = {
+    "good": "steps:\n  - name: one\n    command: echo 1\n",
+    "bad": "steps:\n  - name: one\n    command: exit 3\n",
+    "slow": "steps:\n  - name: one\n    command: sleep 1\n    retryPolicy: {limit: 3, intervalSec: 0}\n",
+}
+
+
+@pytest.fixture
+def watched(
+    servers: tuple[RabbitServer, PostgresServer], tmp_path: Path
+) -> Iterator[tuple[Cluster, Prometheus, Prometheus]]:
+    """Two of each service, a Prometheus that scrapes all six, and one that federates from it."""
+    if prometheus_bin() is None:
+        message = "prometheus is not installed: run scripts/ensure-servers, as root"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    cluster = Cluster(tmp_path / "c", *running(*servers), gateways=2, schedulers=2, workers=2, lease_s=LEASE_S)
+    for gateway in cluster.gateways:
+        gateway.env["DAGWAY_METRICS_PORT"] = str(free_port())
+    scraped = [
+        (f"127.0.0.1:{process.env['DAGWAY_METRICS_PORT']}", {"service": process.args[0]})
+        for process in cluster.processes
+    ]
+    with (
+        cluster,
+        Prometheus(tmp_path / "leaf", "leaf", {"dagway": scraped}, site="here") as leaf,
+        Prometheus(tmp_path / "global", "global", {"federate": [(f"127.0.0.1:{leaf.port}", {})]}) as whole,
+    ):
+        yield cluster, leaf, whole
+
+
+def truth(cluster: Cluster) -> Counter[str]:
+    return Counter(row["status"] for row in cluster.rows(t.dag_runs))
+
+
+def counted(leaf: Prometheus, selector: str) -> float:
+    """Add up a counter over all replicas and their restarts, from the samples themselves."""
+    total = 0.0
+    for series in leaf.raw(selector):
+        total += series[0] + sum(now - was if now >= was else now for was, now in itertools.pairwise(series))
+    return total
+
+
+def is_counted(leaf: Prometheus, status: str, runs: int) -> bool:
+    return counted(leaf, f'dagway_dag_runs_ended_total{{status="{status}"}}') == runs
+
+
+def workers_up(whole: Prometheus) -> float:
+    return sum(whole.ask('dagway:up:count{service="worker",site="here"}').values())
+
+
+def federated(whole: Prometheus) -> dict[str, float]:
+    found = whole.ask("dagway:dag_runs:total")
+    assert all(dict(labels)["site"] == "here" for labels in found)
+    return {dict(labels)["status"]: value for labels, value in found.items() if value}
+
+
+@pytest.mark.timeout(180)
+def test_sums_are_the_databases_though_a_worker_a_scheduler_and_a_gateway_were_killed(
+    watched: tuple[Cluster, Prometheus, Prometheus],
+) -> None:
+    cluster, leaf, whole = watched
+    client = cluster.client
+    for name, spec in SPEC.items():
+        client.create(name, spec)
+
+    def start(dag: str, prefix: str, runs: int) -> None:
+        for number in range(runs):
+            client.insist("POST", f"/dags/{dag}/start", {"dagRunId": f"{prefix}{number}"}, key=f"{dag}{prefix}{number}")
+
+    def all_over(runs: int) -> None:
+        found = truth(cluster)
+        assert found.total() == runs, found
+        assert not found["running"] + found["queued"], found
+
+    # Everything at rest and scraped: now a kill takes no count with it.
+    start("good", "a", 8)
+    start("bad", "a", 3)
+    eventually(lambda: all_over(11), timeout_s=30)
+    assert truth(cluster) == {"succeeded": 8, "failed": 3}
+    for status, runs in truth(cluster).items():
+        eventually(partial(is_counted, leaf, status, runs), timeout_s=_SEEN_S)
+    victims = (cluster.workers[0], cluster.schedulers[0], cluster.gateways[0])
+    for process in victims:
+        process.kill9()
+    eventually(lambda: workers_up(whole) == 1, timeout_s=_SEEN_S)
+    cluster.start(*victims)
+    start("good", "b", 8)
+    eventually(lambda: all_over(19), timeout_s=30)
+    eventually(partial(is_counted, leaf, "succeeded", 16), timeout_s=_SEEN_S)
+
+    # In the middle of work: what was not scraped is lost to the counters, not to what is read from the database.
+    start("slow", "c", 12)
+    for process in victims:
+        process.kill9()
+    cluster.start(*victims)
+    eventually(lambda: all_over(31), timeout_s=60)
+    eventually(lambda: federated(whole) == dict(truth(cluster)), timeout_s=_SEEN_S)
+    assert counted(leaf, "dagway_dag_runs_ended_total") <= 31
+    assert leaf.ask("dagway:dag_runs:total") == {
+        (("status", dict(labels)["status"]),): value for labels, value in whole.ask("dagway:dag_runs:total").items()
+    }
+
+    # Only aggregates came over.
+    names = {dict(labels).get("instance") for labels in whole.ask('{__name__=~"dagway.+"}')}
+    assert names == {None}
+    assert whole.ask('up{job="federate"}') == {(("instance", f"127.0.0.1:{leaf.port}"), ("job", "federate")): 1}

@@ -1,0 +1,117 @@
+"""Real Prometheus servers for tests, with the configuration that is shipped, aimed at loopback."""
+
+import json
+import shutil
+import subprocess
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+
+from tests.harness.eventually import eventually, free_port
+from tests.harness.procs import clean_environment
+from tests.harness.reaper import forget, spawn
+
+__all__ = ["Prometheus", "prometheus_bin"]
+
+SHIPPED = Path(__file__).parents[2] / "deploy/prometheus"
+
+
+def prometheus_bin() -> Path | None:
+    """Return the program, if it is installed."""
+    found = shutil.which("prometheus")
+    return Path(found) if found else None
+
+
+class Prometheus:
+    """One server in a folder of its own.
+
+    ``name`` is the shipped configuration: ``leaf`` or ``global``. ``targets``: what each job scrapes instead of
+    what it would discover, as ``(address, labels)``. Everything else stays as shipped, but for the intervals.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        targets: Mapping[str, Sequence[tuple[str, Mapping[str, str]]]],
+        *,
+        site: str = "",
+        every_s: int = 1,
+    ) -> None:
+        self.folder, self.port, self.site = folder, free_port(), site
+        folder.mkdir(parents=True)
+        config = yaml.safe_load((SHIPPED / f"{name}.yml").read_text())
+        config["global"] |= dict.fromkeys(("scrape_interval", "scrape_timeout", "evaluation_interval"), f"{every_s}s")
+        jobs = [job for job in config["scrape_configs"] if job["job_name"] in targets]
+        for job in jobs:
+            for key in ("dns_sd_configs", "file_sd_configs", "relabel_configs"):
+                job.pop(key, None)
+            job["static_configs"] = [
+                {"targets": [address], "labels": dict(labels)} for address, labels in targets[job["job_name"]]
+            ]
+        config["scrape_configs"] = jobs
+        for file in config.get("rule_files", []):
+            shutil.copy(SHIPPED / file, folder / file)
+        (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+        self.log = folder / "prometheus.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        program = prometheus_bin()
+        assert program is not None
+        argv = [
+            str(program),
+            "--config.file=prometheus.yml",
+            f"--storage.tsdb.path={self.folder / 'data'}",
+            f"--web.listen-address=127.0.0.1:{self.port}",
+            "--enable-feature=expand-external-labels",
+        ]
+        env = clean_environment(self.folder, DAGWAY_SITE=self.site)
+        self._process = spawn(argv, env=env, cwd=self.folder, log=self.log)
+        eventually(self._ready, timeout_s=20)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10)
+            forget(self._process)
+
+    def _ready(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            msg = f"prometheus ended:\n{self.log.read_text()[-2000:]}"
+            raise RuntimeError(msg)
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except urllib.error.URLError:
+            return False
+
+    def ask(self, query: str) -> dict[tuple[tuple[str, str], ...], float]:
+        """Return the values of an instant query by labels, the metric's name left out."""
+        results = self._api("query", query=query)
+        return {
+            tuple(sorted((key, value) for key, value in one["metric"].items() if key != "__name__")): float(
+                one["value"][1]
+            )
+            for one in results
+        }
+
+    def raw(self, selector: str) -> list[list[float]]:
+        """Return all samples of the last ten minutes, a list for each series."""
+        return [[float(value) for _, value in one["values"]] for one in self._api("query", query=f"{selector}[10m]")]
+
+    def _api(self, what: str, **arguments: str) -> list[Any]:
+        url = f"http://127.0.0.1:{self.port}/api/v1/{what}?{urllib.parse.urlencode(arguments)}"
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            found: list[Any] = json.load(answer)["data"]["result"]
+            return found

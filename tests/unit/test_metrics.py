@@ -1,0 +1,147 @@
+"""The metrics: described, bounded, documented, and counted once."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from scripts.metrics_doc import TARGET, catalogue, document, series_names
+from services.scheduler import metrics
+from services.scheduler.batch import Aftermath
+from services.scheduler.core.decision import ClosedAttempt
+from services.scheduler.metrics import BacklogCollector, count, limit_dag_series
+from shared.errors import StoreUnavailable
+from shared.metrics import DagNames, fold
+from shared.observe import door_registry
+from shared.status import AttemptState, RunStatus
+from shared.store.backlog import Backlog
+
+_NOW = datetime(2026, 3, 1, tzinfo=UTC)
+_ROOT = Path(__file__).parents[2]
+
+
+def test_the_page_says_what_the_program_measures() -> None:
+    assert TARGET.read_text() == document(), "run python -m scripts.metrics_doc"
+
+
+def test_every_metric_says_what_it_means_in_a_unit() -> None:
+    for metrics_of in catalogue().values():
+        for metric in metrics_of:
+            assert len(metric.documentation) > 10, metric.name
+            if metric.type in {"histogram", "summary"}:
+                assert metric.name.endswith("_seconds"), metric.name
+
+
+def test_no_label_could_grow_but_the_dags() -> None:
+    allowed = {"status", "state", "outcome", "reason", "route", "dag", "operation", "code", "kind", "le"}
+    allowed |= {"service", "version", "python", "go_version", "cache", "quantile"}
+    labels = {
+        label for found in catalogue().values() for one in found for sample in one.samples for label in sample.labels
+    }
+
+    assert labels <= allowed
+
+
+def test_the_library_is_used_in_metrics_modules_only() -> None:
+    users = {
+        path.relative_to(_ROOT).as_posix()
+        for folder in ("services", "shared")
+        for path in (_ROOT / folder).rglob("*.py")
+        if "prometheus_client" in path.read_text()
+    }
+
+    assert users == {
+        "services/api/metrics.py",
+        "services/api/request_metrics.py",
+        "services/compose.py",
+        "services/scheduler/metrics.py",
+        "services/worker/metrics.py",
+        "shared/metrics.py",
+        "shared/observe.py",
+    }
+
+
+def test_the_first_dags_have_their_own_label_and_keep_it() -> None:
+    names = DagNames(2)
+
+    assert [names.label(name) for name in ("a", "b", "c", "a", "d")] == ["a", "b", "other", "a", "other"]
+    assert fold(names, {"a": 1, "c": 2, "d": 3}) == {"a": 1, "other": 5}
+
+
+def test_the_largest_dags_come_first_when_many_are_met_at_once() -> None:
+    names = DagNames(2)
+    names.admit({"small": 1, "large": 9, "middle": 5})
+
+    assert [names.label(name) for name in ("small", "large", "middle")] == ["other", "large", "middle"]
+
+
+def test_ten_thousand_dags_make_no_more_series_than_allowed() -> None:
+    limit_dag_series(50)
+    after = Aftermath(ended=[(f"dag-{number}", RunStatus.SUCCEEDED) for number in range(10_000)])
+    count(after)
+
+    dags = {sample.labels["dag"] for one in metrics.RUNS_ENDED_BY_DAG.collect() for sample in one.samples}
+    assert len([dag for dag in dags if dag.startswith("dag-")]) == 50
+    assert "other" in dags
+
+
+def _value(name: str, **labels: str) -> float:
+    return door_registry([]).get_sample_value(name, labels) or 0.0
+
+
+def test_a_commit_is_counted_once_with_its_times() -> None:
+    before = _value("dagway_dag_runs_ended_total", status="failed"), _value("dagway_dispatch_seconds_sum")
+    refused = _value("dagway_stale_writes_refused_total")
+    closed = ClosedAttempt(
+        "t", 0, 1, 1, AttemptState.FINISHED, "failed", "w", "i", 1, "", _NOW, _NOW + timedelta(seconds=2)
+    )
+    count(
+        Aftermath(
+            at=_NOW + timedelta(seconds=7),
+            ended=[("d", RunStatus.FAILED)],
+            closed=[closed],
+            ignored=["stale token", "already begun"],
+        )
+    )
+
+    assert _value("dagway_dag_runs_ended_total", status="failed") == before[0] + 1
+    assert _value("dagway_dispatch_seconds_sum") == before[1] + 2
+    assert _value("dagway_stale_writes_refused_total") == refused + 1
+
+
+def test_series_whose_labels_are_known_begin_at_0() -> None:
+    for outcome in ("fired", "skipped", "missed"):
+        assert door_registry([]).get_sample_value("dagway_slots_decided_total", {"outcome": outcome}) is not None
+
+
+def test_a_database_that_is_away_is_said_and_not_repeated() -> None:
+    def away(_now: datetime) -> Backlog:
+        raise StoreUnavailable("gone")
+
+    registry = CollectorRegistry()
+    registry.register(BacklogCollector(away, lambda: _NOW))
+
+    assert registry.get_sample_value("dagway_store_up") == 0
+    assert registry.get_sample_value("dagway_outbox_messages") is None
+
+
+def test_the_backlog_is_asked_once_for_many_scrapes() -> None:
+    asked = []
+
+    def ask(now: datetime) -> Backlog:
+        asked.append(now)
+        return Backlog(queued_runs=2, open_attempts={"running": 3})
+
+    registry = CollectorRegistry()
+    registry.register(BacklogCollector(ask, lambda: _NOW))
+    for _ in range(5):
+        generate_latest(registry)
+
+    assert registry.get_sample_value("dagway_outstanding_work") == 5
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("name", ["dagway_worker_slots", "dagway_dag_runs_ended_total", "dagu_dag_runs_total"])
+def test_names_are_those_a_query_uses(name: str) -> None:
+    assert name in {one for found in catalogue().values() for one in series_names(found)}
