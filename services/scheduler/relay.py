@@ -121,23 +121,28 @@ class Relay:
             self._finish(ids)
 
     def sweep(self, now: datetime) -> int:
-        """Send what is overdue, if the broker is there; return how many."""
+        """Send what is overdue, if the broker is there; return how many were found."""
         if not self._transport.healthy:
             return 0
         with self._store.begin() as tx:
             rows = tx.stale_outbox(now - timedelta(seconds=_STALE_S), _SWEEP_AT_MOST)
             tx.put(t.outbox, [dict(row) | {"created_at": now} for row in rows], ["created_at"])
             # A task that leaves only now has its whole time to arrive: nobody may take it for lost.
-            tx.dispatched_again(_tokens(rows), now)
+            # One that was started had been sent after all: a second copy would run a second time.
+            tokens = _tokens(rows)
+            waiting = tx.dispatched_again(sorted(set(tokens.values())), now)
+            sent = {message_id for message_id, token in tokens.items() if token not in waiting}
+            tx.delete_outbox(sorted(sent))
         if rows:
-            _log.info("outbox.swept", extra={"count": len(rows)})
-            OUTBOX_SWEPT.inc(len(rows))
-        self.publish([Outgoing(_route(row["route"]), row["body"], row["id"]) for row in rows])
+            _log.info("outbox.swept", extra={"count": len(rows), "sent_before": len(sent)})
+            OUTBOX_SWEPT.inc(len(rows) - len(sent))
+        self.publish([Outgoing(_route(row["route"]), row["body"], row["id"]) for row in rows if row["id"] not in sent])
         return len(rows)
 
 
-def _tokens(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    found = []
+def _tokens(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return ``{message id: token}`` of those messages that are tasks."""
+    found = {}
     for row in rows:
         try:
             body = decode(row["body"]).body
@@ -145,7 +150,7 @@ def _tokens(rows: Iterable[Mapping[str, Any]]) -> list[str]:
             _log.error("outbox.unreadable", extra={"id": row["id"], "why": str(error), "next": "report this"})
             continue
         if isinstance(body, Task):
-            found.append(body.token)
+            found[row["id"]] = body.token
     return found
 
 

@@ -361,17 +361,24 @@ class Tx(Family):
         query = select(t.outbox).where(t.outbox.c.created_at < before).order_by(t.outbox.c.id).limit(limit)
         return self._rows(for_update(query, skip_locked=True))
 
-    def dispatched_again(self, tokens: Sequence[str], now: datetime) -> None:
-        """Set when these tasks left. Nodes somebody is deciding about are left out: nobody waits here."""
+    def dispatched_again(self, tokens: Sequence[str], now: datetime) -> set[str]:
+        """Set when these tasks left, and return which of them nobody is known to have started.
+
+        Nodes somebody is deciding about keep their time: nobody waits for a lock here.
+        """
+        if not tokens:
+            return set()
         c = t.nodes.c
-        wanted = select(c.run_key, c.idx).where(c.token.in_(tokens), c.token_state == "dispatched")
-        rows = self._rows(for_update(wanted, skip_locked=True)) if tokens else []
+        waiting = c.token.in_(tokens), c.token_state == "dispatched"
+        found = set(self.connection.execute(select(c.token).where(*waiting)).scalars())
+        rows = self._rows(for_update(select(c.run_key, c.idx).where(*waiting), skip_locked=True))
         if rows:
             node = and_(c.run_key == bindparam("key"), c.idx == bindparam("position"))
             self.connection.execute(
                 update(t.nodes).where(node).values(dispatched_at=now),
                 [{"key": row["run_key"], "position": row["idx"]} for row in rows],
             )
+        return {str(token) for token in found}
 
     def delete_outbox(self, ids: Sequence[str]) -> None:
         if ids:
