@@ -1,6 +1,9 @@
 """The two ways to serve the application: waitress inside a process, gunicorn as one of its own."""
 
+import ctypes
 import logging
+import os
+import signal
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -17,6 +20,7 @@ __all__ = ["EmbeddedServer", "run_gunicorn"]
 
 _log = logging.getLogger(__name__)
 _CHANNEL_TIMEOUT_S = 60
+_PR_SET_PDEATHSIG = 1
 _GRACE_S = 5
 _SERVER_BODY_LIMIT_BYTES = 64 * 1024 * 1024
 """Far above the application's limit: it is who answers 413 in the API's form; this one only bounds the disk used."""
@@ -79,6 +83,15 @@ class EmbeddedServer:
                 raise
 
 
+def _die_with(arbiter: Any, _worker: object) -> None:
+    """Let a worker process end with its arbiter: an orphan would keep the port from the next one for seconds."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "prctl"):
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != arbiter.pid:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
 class _Gunicorn(BaseApplication):  # type: ignore[misc]
     def __init__(self, app_factory: "Callable[[], WSGIApplication]", settings: Mapping[str, Any]) -> None:
         self._factory = app_factory
@@ -114,6 +127,7 @@ def run_gunicorn(
         "threads": threads,
         "worker_class": "gthread",
         "preload_app": False,
+        "post_fork": _die_with,
         "control_socket_disable": True,
         "graceful_timeout": graceful_timeout_s,
         "timeout": 60,
