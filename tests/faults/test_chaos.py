@@ -1,0 +1,112 @@
+"""Hundreds of runs while processes of every kind are killed: nothing is lost, nothing happens twice."""
+
+import os
+import random
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from shared.store import tables as t
+from tests.faults.conftest import LEASE_S
+from tests.harness.cluster import Cluster, running
+from tests.harness.eventually import eventually
+from tests.harness.invariants import at_rest, census, violations
+from tests.harness.procs import DagwayProcess
+from tests.harness.servers import PostgresServer, RabbitServer
+
+RUNS = 300
+KILL_EVERY_S = 2.0
+KILLS = 15
+"""Each in the middle of as many runs."""
+SETTLED_S = 90
+SPEC = """
+steps:
+  - name: one
+    command: echo one >> {folder}/$DAG_RUN_ID
+    retryPolicy: {{limit: 50, intervalSec: 0}}
+  - name: two
+    command: sleep 2
+    retryPolicy: {{limit: 50, intervalSec: 0}}
+  - name: three
+    command: echo three >> {folder}/$DAG_RUN_ID
+    retryPolicy: {{limit: 50, intervalSec: 0}}
+"""
+STEPS = ("one", "two", "three")
+
+
+@pytest.fixture
+def system(servers: tuple[RabbitServer, PostgresServer], tmp_path: Path) -> Iterator[Cluster]:
+    rabbit, postgres = running(*servers)
+    folder = tmp_path / "cluster"
+    with Cluster(folder, rabbit, postgres, gateways=2, schedulers=2, workers=3, lease_s=LEASE_S) as cluster:
+        yield cluster
+
+
+class Killer:
+    """Kills one process of a random kind at a time and starts it again."""
+
+    def __init__(self, system: Cluster, dice: random.Random) -> None:
+        self._system = system
+        self._dice = dice
+        self.killed: Counter[str] = Counter()
+
+    def strike(self) -> None:
+        """SIGKILL one, and start it again when it is dead."""
+        kind = self._dice.choice(["gateways", "schedulers", "workers"])
+        victim: DagwayProcess = self._dice.choice(getattr(self._system, kind))
+        assert victim.running, f"{victim.args} ended by itself:\n{victim.output()[-3000:]}"
+        victim.kill9()
+        self.killed[kind] += 1
+        victim.start()
+
+
+def submit(system: Cluster, number: int) -> int:
+    """Start a run, asking until somebody says yes; return the status of the answer."""
+    body = {"dagRunId": f"n{number}"}
+    return system.client.insist("POST", "/dags/chaos/start", body, key=f"chaos-{number}", timeout_s=60).status
+
+
+@pytest.mark.timeout(240)
+def test_no_run_is_lost_or_doubled_while_processes_die(system: Cluster, tmp_path: Path) -> None:
+    seed = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(10**6))
+    print(f"seed {seed}")  # noqa: T201 - to see it again: CHAOS_SEED
+    work = tmp_path / "work"
+    work.mkdir()
+    system.client.create("chaos", SPEC.format(folder=work))
+    killer = Killer(system, random.Random(seed))
+    done = threading.Event()
+
+    with ThreadPoolExecutor(4) as pool:
+        submitting: list[Future[int]] = []
+        for first in range(0, RUNS, RUNS // KILLS):
+            submitting += [pool.submit(submit, system, number) for number in range(first, first + RUNS // KILLS)]
+            done.wait(KILL_EVERY_S)
+            killer.strike()
+        answers = Counter(future.result() for future in submitting)
+    for process in system.processes:
+        system.ready(process)
+
+    assert answers.keys() <= {200, 202}, answers
+    eventually(lambda: len(system.rows(t.dag_runs)) == RUNS, timeout_s=SETTLED_S)
+    eventually(lambda: at_rest(system.engine), timeout_s=SETTLED_S, every_s=0.5)
+    counts = census(system.engine)
+    print(f"killed {dict(killer.killed)}, answers {dict(answers)}, {counts}")  # noqa: T201 - what it is about
+    assert violations(system.engine, commands=[f"chaos-{number}" for number in range(RUNS)]) == []
+    assert counts["runs"] == {"succeeded": RUNS}
+    assert counts["nodes"] == {"succeeded": RUNS * len(STEPS)}
+    assert counts["attempts"]["finished"] == RUNS * len(STEPS)
+    check_side_effects(system, work)
+
+
+def check_side_effects(system: Cluster, work: Path) -> None:
+    """No step ran more often than it was attempted, and none of those that succeeded did not run."""
+    tried: Counter[tuple[str, int]] = Counter((row["run_key"], row["node"]) for row in system.rows(t.attempts))
+    for run in system.rows(t.dag_runs):
+        lines = Counter((work / run["dag_run_id"]).read_text().split())
+        for step in ("one", "three"):
+            attempts = tried[run["run_key"], STEPS.index(step)]
+            assert 1 <= lines[step] <= attempts, (run["dag_run_id"], step, lines, attempts)
