@@ -103,11 +103,11 @@ class Rig:
     def log(self, finished: AttemptFinished, stream: str) -> bytes:
         """Return one whole stream, having checked that it has no gap."""
         chunks = sorted((one for one in self.logs(finished.token) if one.stream == stream), key=lambda one: one.seq)
-        text = b""
+        text = bytearray()
         for number, chunk in enumerate(chunks):
             assert (chunk.seq, chunk.offset) == (number, len(text))
             text += chunk.data
-        return text
+        return bytes(text)
 
     def taken(self, consumer: Consumer, kind: type[M]) -> list[M]:
         """Return what a consumer holds now, acked and decoded."""

@@ -1,0 +1,97 @@
+"""The command executor at its limits: shells, floods of output, children that stay behind."""
+
+import hashlib
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.contracts.control import StopAttempt
+from shared.spec.model import Output
+from tests.harness.cluster import gone, pid_in
+from tests.harness.eventually import eventually
+from tests.harness.worker_rig import Rig, command, script, task
+
+PYTHON = ("python3",)
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    with Rig(tmp_path / "worker") as made:
+        yield made
+
+
+SHELLS = [
+    (("sh",), "for i in 1 2; do printf '%s ' $i; done; echo $P"),
+    (("bash",), "for i in {1..2}; do printf '%s ' $i; done; echo $P"),
+    (("zsh",), "for i in {1..2}; do printf '%s ' $i; done; echo $P"),
+    (("fish",), "for i in (seq 2); printf '%s ' $i; end; echo $P"),
+    (("pwsh", "-NoProfile"), '1..2 | % { [Console]::Write("$_ ") }; echo $env:P'),
+    (PYTHON, "import os; print(*range(1, 3), os.environ['P'])"),
+]
+INSTALLED = [pytest.param(*one, id=one[0][0]) for one in SHELLS if shutil.which(one[0][0])]
+
+
+@pytest.mark.parametrize(("shell", "text"), INSTALLED)
+def test_every_shell_of_this_machine_runs_commands_and_scripts(rig: Rig, shell: tuple[str, ...], text: str) -> None:
+    as_command = rig.run(task(command(text, shell=shell), env=(("P", "v"),)))
+    as_script = rig.run(task(script(text, shell=shell), env=(("P", "v"),)))
+
+    assert rig.log(as_command, "stdout") == rig.log(as_script, "stdout") == b"1 2 v\n"
+
+
+def test_standard_input_is_at_its_end(rig: Rig) -> None:
+    finished = rig.run(task(command("cat; read x || echo end")))
+
+    assert rig.log(finished, "stdout") == b"end\n"
+
+
+def test_a_million_lines_arrive_complete_and_in_order(rig: Rig) -> None:
+    finished = rig.run(task(command("seq 1000000")))
+
+    expected = b"".join(b"%d\n" % number for number in range(1, 1_000_001))
+    assert rig.log(finished, "stdout") == expected
+
+
+def test_a_line_of_50_megabytes_is_a_line_like_any_other(rig: Rig) -> None:
+    text = "import sys; sys.stdout.write('x' * 50_000_000 + '\\n')"
+    finished = rig.run(task(script(text, shell=PYTHON)))
+
+    log = rig.log(finished, "stdout")
+    assert len(log) == 50_000_001
+    assert hashlib.sha256(log).digest() == hashlib.sha256(b"x" * 50_000_000 + b"\n").digest()
+
+
+def test_output_in_another_encoding_is_kept_in_the_log_and_made_text_in_the_variable(rig: Rig) -> None:
+    finished = rig.run(task(command(r"printf 'caf\351 \377\0ok'", output=Output(name="O"))))
+
+    assert rig.log(finished, "stdout") == b"caf\xe9 \xff\0ok"
+    assert finished.outputs == {"O": "caf� �ok"}
+
+
+def test_a_background_child_that_holds_the_output_does_not_hold_the_step(rig: Rig, tmp_path: Path) -> None:
+    began = time.monotonic()
+    finished = rig.run(task(command(f"sleep 60 & echo $! > {tmp_path}/child; echo done"), log_output="merged"))
+
+    assert (finished.outcome, rig.log(finished, "stdout")) == ("succeeded", b"done\n")
+    assert time.monotonic() - began < 10
+    # It goes with the worker, as whatever steps leave behind does.
+    pid = pid_in(tmp_path / "child")
+    assert not gone(pid)
+    rig.worker.stop()
+    eventually(lambda: gone(pid))
+
+
+@pytest.mark.parametrize("hidden", ["", "setsid ", "nohup setsid "])
+def test_a_stop_ends_children_wherever_they_went(rig: Rig, tmp_path: Path, hidden: str) -> None:
+    child = f"{hidden}sh -c 'trap \"\" TERM; echo $$ > {tmp_path}/child; sleep 60'"
+    text = f"trap '' TERM; {child} & echo $$ > {tmp_path}/pid; wait"
+    rig.give(task(command(text), token="t", stop_grace_s=0.5))
+    pids = [pid_in(tmp_path / "pid"), pid_in(tmp_path / "child")]
+
+    rig.broadcast("worker.w1", StopAttempt(token="t"))
+
+    assert (rig.finished("t").outcome, rig.finished("t").exit_code) == ("aborted", -1)
+    assert all(gone(pid) for pid in pids)
