@@ -8,6 +8,7 @@ from threading import Event
 from services.api.accept import Commands
 from services.api.admin import FirstUser
 from services.api.auth import Auth
+from services.api.combine import Combined
 from services.api.follow import Follower
 from services.api.metrics import RunTotals
 from services.api.resources import Resources
@@ -43,6 +44,7 @@ class Deps:
     settings: Settings = field(default_factory=Settings)
     auth: Auth = field(init=False)
     first_user: FirstUser = field(default_factory=FirstUser)
+    combined: Combined = field(default_factory=Combined)
     resources: Resources = field(default_factory=Resources)
     follower: Follower = field(init=False)
     closing: Event = field(default_factory=Event)

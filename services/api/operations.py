@@ -5,6 +5,7 @@ roles and the configuration permissions are read from. A handler gets its path p
 validated body and query, and returns an ``Answer``; it never sees Flask.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -32,6 +33,7 @@ __all__ = [
     "accepted",
     "created",
     "empty",
+    "json_bytes",
     "ok",
     "parse_body",
     "parse_query",
@@ -66,6 +68,11 @@ class Answer:
     content: Any = None
     media_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def json_bytes(content: Any) -> bytes:
+    """Return JSON as it goes out."""
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8", "replace")
 
 
 def ok(content: Any) -> Answer:

@@ -164,7 +164,7 @@ def outputs(run: Run, dag: Dag | None) -> dict[str, Any]:
 
 def run_params(run: Run) -> str:
     """Return the run's parameters for display: evaluated once they are, as asked for until then."""
-    return params_text(_pairs(run))
+    return params_text(_pairs(run)) if run.params or run.given else ""
 
 
 def _pairs(run: Run) -> tuple[tuple[str, str], ...]:
@@ -179,4 +179,4 @@ def _camel(name: str) -> str:
 
 
 def _log_path(*parts: str) -> str:
-    return "/".join(part.replace("/", "_") for part in parts) + ".log"
+    return "/".join([part.replace("/", "_") if "/" in part else part for part in parts]) + ".log"

@@ -5,7 +5,8 @@ always its token.
 """
 
 import re
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import Any
 
 from services.api.problems import bad_request
@@ -35,6 +36,7 @@ __all__ = [
 
 LATEST = "latest"
 MAX_PER_PAGE = 200
+_QUARTER_S = 900
 _RUN: dict[str, int] = {
     RunStatus.NOT_STARTED: 0,
     RunStatus.RUNNING: 1,
@@ -86,11 +88,19 @@ def node_token(number: int) -> NodeStatus | None:
 
 
 def timestamp(at: datetime | None, zone: tzinfo | None, none: str = "") -> str:
-    """Return RFC 3339 with second precision; ``zone`` ``None``: the server's local one."""
+    """Return RFC 3339 with second precision; ``at`` is in UTC, ``zone`` ``None``: the server's local one."""
     if at is None:
         return none
-    text = at.astimezone(zone).isoformat(timespec="seconds")
-    return f"{text[:-6]}Z" if text.endswith("+00:00") else text
+    shift, suffix = _offset(int(at.timestamp()) // _QUARTER_S, zone)
+    return (at + shift).isoformat()[:19] + suffix
+
+
+@lru_cache(maxsize=50_000)
+def _offset(quarter: int, zone: tzinfo | None) -> tuple[timedelta, str]:
+    """Return how far local time is from UTC in that quarter of an hour: clocks change only between two of them."""
+    local = datetime.fromtimestamp(quarter * _QUARTER_S, UTC).astimezone(zone)
+    text = local.isoformat(timespec="seconds")[19:]
+    return local.utcoffset() or timedelta(), "Z" if text == "+00:00" else text
 
 
 def precise(at: datetime | None) -> str:

@@ -59,6 +59,8 @@ _COLUMNS = (
     _parent.c.dag_name.label("parent_name"),
     _parent.c.dag_run_id.label("parent_id"),
 )
+_RUN_COLUMNS = len(_COLUMNS)
+_STATUS = {status.value: status for status in RunStatus}
 _NEWEST_FIRST = (_r.created_at.desc(), bytewise(_r.dag_run_id))
 
 
@@ -69,31 +71,59 @@ def select_runs(*more: ColumnElement[Any]) -> AnySelect:
 
 
 def run_from_row(row: AnyRow) -> Run:
-    """Return the run without nodes and spec."""
-    own = RunName(row.dag_name, row.dag_run_id)
+    """Return the run without nodes and spec.
+
+    By position, not by name: a list has a thousand of them, and names cost three times as much.
+    """
+    (
+        run_key,
+        root_key,
+        dag_name,
+        dag_run_id,
+        file_name,
+        status,
+        run_attempt,
+        queue,
+        priority,
+        given,
+        params,
+        params_json,
+        worker_id,
+        stop_reason,
+        error,
+        spec_hash,
+        created_at,
+        queued_at,
+        started_at,
+        finished_at,
+        root_name,
+        root_id,
+        parent_name,
+        parent_id,
+    ) = row[:_RUN_COLUMNS]
     return Run(
-        run_key=row.run_key,
-        root_key=row.root_key or row.run_key,
-        dag_name=row.dag_name,
-        dag_run_id=row.dag_run_id,
-        file_name=row.file_name,
-        root=own if row.root_name is None else RunName(row.root_name, row.root_id),
-        parent=None if row.parent_name is None else RunName(row.parent_name, row.parent_id),
-        status=RunStatus(row.status),
-        run_attempt=row.run_attempt,
-        queue=row.queue,
-        priority=row.priority,
-        given=row.given,
-        params=tuple((name, value) for name, value in row.params),
-        params_json=row.params_json,
-        worker_id=row.worker_id,
-        stop_reason=row.stop_reason,
-        error=row.error,
-        spec_hash=row.spec_hash,
-        created_at=row.created_at,
-        queued_at=row.queued_at,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
+        run_key,
+        root_key or run_key,
+        dag_name,
+        dag_run_id,
+        file_name,
+        RunName(dag_name, dag_run_id) if root_name is None else RunName(root_name, root_id),
+        None if parent_name is None else RunName(parent_name, parent_id),
+        _STATUS[status],
+        run_attempt,
+        queue,
+        priority,
+        given,
+        tuple([(name, value) for name, value in params]) if params else (),
+        params_json,
+        worker_id,
+        stop_reason,
+        error,
+        spec_hash,
+        created_at,
+        queued_at,
+        started_at,
+        finished_at,
     )
 
 

@@ -44,7 +44,8 @@ BODIES: dict[str, Any] = {
     "not utf-8": b"\xff\xfe",
     "deep": b'{"spec": ' + b"[" * 3000 + b"]" * 3000 + b"}",
     "wrong types": b'{"spec": 1, "name": [], "status": "x", "dagRunId": {}, "params": 3, "suspend": "yes",'
-    b' "enabled": 2, "newFileName": 5, "username": 1, "password": 2, "role": 3, "singleton": "no", "currentPassword": 1}',
+    b' "enabled": 2, "newFileName": 5, "username": 1, "password": 2, "role": 3,'
+    b' "singleton": "no", "currentPassword": 1}',
     "a huge number": b'{"status": 1e999, "spec": "x"}',
     "nul": b'{"spec": "a\\u0000b", "name": "a\\u0000b", "newFileName": "\\u0000", "username": "\\u0000"}',
 }

@@ -166,7 +166,7 @@ def test_62_webhooks(live: Live, admin: str) -> None:
 
 def test_66_the_page_of_a_front_end(live: Live, tmp_path: Path) -> None:
     (tmp_path / "bundle.js").write_text("1")
-    node = RemoteNode(name="far", apiBaseURL="http://127.0.0.1:9/api/v2")
+    node = RemoteNode.model_validate({"name": "far", "apiBaseURL": "http://127.0.0.1:9/api/v2"})
     gateway = live.app_with(Settings(ui_dir=tmp_path, remote_nodes=(node,)))
     page = gateway.client.get("/any/page")
     assert (page.status_code, page.mimetype) == (200, "text/html")

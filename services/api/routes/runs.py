@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from services.api import shapes_runs, wire
-from services.api.operations import Answer, Call, Operations, Query, ok
+from services.api.operations import Answer, Call, Operations, Query, json_bytes, ok
 from services.api.problems import bad_request, not_found
 from services.api.reasons import add_reasons
 from shared.status import RunStatus
@@ -85,6 +85,12 @@ def _list(call: Call, query: RunsQuery, name: str | None) -> Answer:
         return ok({"dagRuns": []})
     if "cursor" in call.arguments:
         return _page(call, query, name, status)
+    return Answer(
+        200, call.deps.combined.get((name, query.model_dump_json()), lambda: _listed(call, query, name, status))
+    )
+
+
+def _listed(call: Call, query: RunsQuery, name: str | None, status: RunStatus | None) -> bytes:
     runs = call.deps.reads.runs(
         dag_name=name,
         id_part=query.dag_run_id,
@@ -92,7 +98,7 @@ def _list(call: Call, query: RunsQuery, name: str | None) -> Answer:
         created_from=_moment(query.from_date),
         created_before=_moment(query.to_date),
     )
-    return ok({"dagRuns": _summaries(call, runs)})
+    return json_bytes({"dagRuns": _summaries(call, runs)})
 
 
 def _page(call: Call, query: RunsQuery, name: str | None, status: RunStatus | None) -> Answer:
