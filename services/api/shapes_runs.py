@@ -92,7 +92,7 @@ def node(run: Run, row: Node, step: Step | None, zone: tzinfo | None) -> dict[st
         "statusLabel": row.status.value,
         "retryCount": row.retry_count,
         "doneCount": row.done_count,
-        "subRuns": [],
+        "subRuns": [{"dagRunId": run_id, **sparse(params=params)} for run_id, params in row.children],
         "subRunsRepeated": [],
         **sparse(error=row.error),
     }

@@ -112,8 +112,8 @@ class Definitions:
             t.dag_versions,
             [{"file_name": file_name, "version": version, "spec_hash": text_hash, "at": self._now, "by": by}],
         )
-        if not errors:
-            self._plans.remember(text, file_name)
+        if not errors and dag is not None:
+            self._plans.keep(text, file_name, dag)
 
     def _find(self, file_name: str) -> Mapping[str, Any]:
         row = self._tx.lock_dag(file_name)

@@ -9,6 +9,7 @@ from threading import Lock
 from services.scheduler.core.plan import Plan
 from shared.errors import InvariantBroken
 from shared.spec.load import load
+from shared.spec.model import Dag
 from shared.spec.snapshot import snapshot
 from shared.store import tables as t
 from shared.store.tx import Tx
@@ -66,7 +67,11 @@ class Plans:
         loaded = load(text, file_name=file_name)
         if loaded.dag is None:
             raise InvariantBroken(f"the stored spec of {file_name or 'a run'} cannot be read: {loaded.errors}")
-        plan = Plan(loaded.dag)
+        return self.keep(text, file_name, loaded.dag)
+
+    def keep(self, text: str, file_name: str, dag: Dag) -> Plan:
+        """Keep the plan of a text that was parsed already."""
+        plan = Plan(dag)
         with self._lock:
             self._plans[spec_hash(text), file_name] = plan
             while len(self._plans) > _KEPT:

@@ -15,7 +15,8 @@ __all__ = ["Frozen", "local_spec", "open_snapshot", "snapshot"]
 _MARK = "# dagway-snapshot: "
 _DOCUMENT = re.compile(r"^---(?=\s|\Z)[^\S\n]*(?:#[^\n]*)?", re.MULTILINE)
 _NAME = re.compile(
-    r"""^name[^\S\n]*:[^\S\n]*(?P<quote>["']?)(?P<name>[A-Za-z0-9_.-]+)(?P=quote)[^\S\n]*(?:#.*)?$""", re.M | re.I
+    r"""^name[^\S\n]*:[^\S\n]*(?P<quote>["']?)(?P<name>[A-Za-z0-9_.-]+)(?P=quote)[^\S\n]*(?:#.*)?$""",
+    re.MULTILINE | re.IGNORECASE,
 )
 _NO_LABELS: Mapping[str, str] = {}
 

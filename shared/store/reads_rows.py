@@ -75,6 +75,8 @@ class Node:
     stdout: str
     stderr: str
     outputs: Mapping[str, Any]
+    children: tuple[tuple[str, str], ...]
+    """``(run id, params)`` of each run it called."""
     started_at: datetime | None
     finished_at: datetime | None
 

@@ -142,6 +142,7 @@ def _node(row: AnyRow) -> Node:
         stdout=row.stdout,
         stderr=row.stderr,
         outputs=row.outputs,
+        children=tuple((child["dagRunId"], child["params"]) for child in row.children or ()),
         started_at=row.started_at,
         finished_at=row.finished_at,
     )

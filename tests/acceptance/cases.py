@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 from tests.acceptance.cases_calls import CALLS
 from tests.acceptance.cases_flow import FLOW
+from tests.acceptance.cases_runs import RUNS
 from tests.acceptance.cases_text import TEXT
 
 __all__ = ["CASES", "ELSEWHERE", "REFUSED", "Refusal"]
 
-CASES = [*FLOW, *TEXT, *CALLS]
+CASES = [*FLOW, *RUNS, *TEXT, *CALLS]
 
 
 @dataclass(frozen=True)

@@ -236,7 +236,7 @@ steps: [{command: "echo ${P}", output: X}]
     Case(
         "A68 empty",
         "no items",
-        'params: L=\'[]\'\nsteps: [{command: "echo []", output: N}, {name: parallel_1, call: sub, parallel: "${N}"}]\n---\nname: sub\nsteps: [echo x]\n',
+        'params: L=\'[]\'\nsteps: [{command: "echo []", output: N}, {name: parallel_1, call: sub, parallel: "${N}"}]\n---\nname: sub\nsteps: [echo x]\n',  # noqa: E501 - a spec reads best in one piece
         _a68_empty,
         status="failed",
     ),

@@ -13,7 +13,7 @@ ROWS = [f"A{number:02}" for number in range(1, 93)]
 
 
 def _row(name: str) -> str:
-    return name.split()[0]
+    return name.split(maxsplit=1)[0]
 
 
 @pytest.mark.timeout(240)
