@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from services.scheduler.family import run_family
 from services.scheduler.folder import Folder
+from services.scheduler.housekeeping import run_housekeeping
 from services.scheduler.intake import commands_intake, events_intake, logs_intake
 from services.scheduler.leases import Leases
 from services.scheduler.pause import take_over_limits
@@ -77,6 +78,7 @@ class Scheduler:
         loops = [
             ("leases", leases.run),
             ("admission", shell.admission.run),
+            ("housekeeping", lambda stop: run_housekeeping(shell, stop)),
             ("firing", shell.firing.run),
             ("timers", lambda stop: run_timers(shell, stop)),
             ("family", lambda stop: run_family(shell, stop)),

@@ -2,7 +2,11 @@
 
 from datetime import timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
+from services.scheduler.housekeeping import tidy
+from services.scheduler.plans import Plans
+from services.scheduler.shell import Shell
 from shared.clock import utc_now
 from shared.contracts import commands as c
 from shared.contracts.codec import decode, encode
@@ -334,3 +338,16 @@ def test_workers_are_told_of_the_labels_that_tasks_ask_for(stack: Stack) -> None
     # Whoever came later hears it again, for as long as the task waits.
     eventually(lambda: len(heard) >= 2, timeout_s=30)
     assert stack.nodes() == {"cmd_1": "not_started"}
+
+
+def test_outcomes_are_kept_for_a_week(stack: Stack) -> None:
+    stack.scheduler()
+    stack.dag("one", ONE)
+    (row,) = stack.rows(t.inbox)
+    shell = Shell(Store(stack.engine), stack.transport, Plans(), lambda: row["at"] + timedelta(days=6), ZoneInfo("UTC"))
+    assert tidy(shell) == 0
+
+    shell.clock = lambda: row["at"] + timedelta(days=8)
+
+    assert tidy(shell) == 1
+    assert stack.rows(t.inbox) == []
