@@ -24,6 +24,7 @@ from shared.contracts.codec import decode_as, encode
 from shared.contracts.commands import Command, CommandReply
 from shared.errors import BrokerUnavailable, DagwayError, PublishUnconfirmed
 from shared.ids import new_run_id
+from shared.log import current
 from shared.transport.base import COMMANDS, Outgoing, Transport
 
 __all__ = ["Accepted", "Commands", "Recorded", "Sent", "command_key", "run_id_for"]
@@ -116,7 +117,8 @@ class Commands:
     def send(self, command: Command, *, key: str | None = None) -> Sent:
         """Publish without waiting; ``key`` becomes the command's id."""
         command_id = key or str(uuid4())
-        body = encode(command, id=command_id, at=self._clock())
+        # The request's id goes with the command: the scheduler's log names it.
+        body = encode(command, id=command_id, at=self._clock(), request=current("request_id"))
         return Sent(command, command_id, self._transport.request(Outgoing(COMMANDS, body, command_id)))
 
     def wait(self, sent: Sent) -> Recorded | Accepted:

@@ -27,6 +27,7 @@ from services.api.routes.probes import PROBES
 from services.api.settings import RemoteNode
 from services.api.ui import serve_ui
 from shared.errors import DagwayError
+from shared.log import bind_thread
 
 __all__ = ["API", "create_app"]
 
@@ -175,7 +176,8 @@ def _request_id() -> str:
 
 
 def _preflight() -> Response | None:
-    """Answer OPTIONS anywhere; browsers ask before every cross-origin write."""
+    """Answer OPTIONS anywhere; browsers ask before every cross-origin write. Bind the request's id to its logs."""
+    bind_thread(request_id=_request_id())
     return _response(Answer(204)) if request.method == "OPTIONS" else None
 
 

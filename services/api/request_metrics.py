@@ -4,11 +4,12 @@ Labels come from the table of operations, never from what a client sends, so the
 bounded by the API. The counters are this process's: sum them over gateways.
 """
 
+import logging
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import Metric
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from services.api.deps import Deps
 
 __all__ = ["DaguCollector", "count_requests"]
+
+_BEGAN = "dagway.began_s"
+_log = logging.getLogger(__name__)
 
 REQUESTS = Counter(
     "dagway_gateway_requests", "Requests answered, by operation and class of status", ["operation", "code"]
@@ -40,7 +44,7 @@ def count_requests(app: Flask) -> None:
     """Count what ``app`` answers. Its probes and the metrics themselves are no traffic."""
 
     def begin() -> None:
-        g.dagway_began_s = time.monotonic()
+        request.environ[_BEGAN] = time.monotonic()
         UNDER_WAY.inc()
 
     def answered(response: Response) -> Response:
@@ -48,14 +52,16 @@ def count_requests(app: Flask) -> None:
         if operation in _PROBES:
             return response
         REQUESTS.labels(operation, f"{response.status_code // 100}xx").inc()
-        began_s = g.get("dagway_began_s")
+        if request.method not in {"GET", "HEAD", "OPTIONS"}:
+            _log.info("request.answered", extra={"operation": operation, "status": response.status_code})
+        began_s = request.environ.get(_BEGAN)
         if began_s is not None:
             kind = "read" if request.method in {"GET", "HEAD", "OPTIONS"} else "write"
             SECONDS.labels(kind).observe(time.monotonic() - began_s)
         return response
 
     def over(_error: BaseException | None) -> None:
-        if g.pop("dagway_began_s", None) is not None:
+        if request.environ.pop(_BEGAN, None) is not None:
             UNDER_WAY.dec()
 
     app.before_request_funcs.setdefault(None, []).insert(0, begin)

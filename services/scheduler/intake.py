@@ -122,6 +122,9 @@ def commands_intake(shell: Shell, consumer: Consumer) -> Intake:
                 # Two clocks, the gateway's and ours: a difference must not look like negative time.
                 COMMAND_WAIT.observe(max(0.0, (batch.now - envelope.at).total_seconds()))
                 COMMANDS_RECORDED.labels(reply.outcome).inc()
+                facts = {"command_id": envelope.id, "type": envelope.type, "outcome": reply.outcome}
+                facts["run_id"] = str(getattr(envelope.body, "dag_run_id", "") or "")
+                _log.info("command.recorded", extra=facts | {"request_id": envelope.request or ""})
             for (delivery, _), reply in zip(pairs, replies, strict=True):
                 delivery.reply(encode(reply, id=new_run_id(), at=batch.now))
 

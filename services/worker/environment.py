@@ -17,6 +17,7 @@ from services.worker.dotenv import read_dotenv
 from services.worker.secret_values import resolve_secrets
 from shared.contracts.tasks import Task
 from shared.spec.expand import ExpandFault, RunCommand, Scope, StepFacts, expand
+from shared.tracing import traceparent
 
 __all__ = ["Environment", "Ground", "build_environment", "host_variables", "lay_ground"]
 
@@ -102,7 +103,8 @@ def build_environment(
     step_env = _step_env(task, Scope((everything, *below), steps), run_command)
     merged = {**ground.base, **ground.secrets, **outputs, **params, **step_env, **everything}
     return Environment(
-        process={name: value for name, value in merged.items() if _exportable(name, value)},
+        process={"TRACEPARENT": traceparent(task.run_key, task.token)}
+        | {name: value for name, value in merged.items() if _exportable(name, value)},
         textual=Scope((local, step_env, params, outputs), steps),
         full=Scope((everything, step_env, *below), steps),
     )

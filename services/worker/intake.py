@@ -20,6 +20,8 @@ from services.worker.supervise import Stop
 from shared.contracts.codec import decode_as
 from shared.contracts.tasks import Task
 from shared.errors import DecodeFailed, Unavailable
+from shared.log import bound
+from shared.tracing import trace_id
 from shared.transport.base import Delivery, Outgoing, Transport, task_route, worker_route
 
 __all__ = ["Intake", "KnownRoutes", "satisfies"]
@@ -160,7 +162,11 @@ class Intake:
 
     def _attempt(self, task: Task, stop: Stop, delivery: Delivery) -> None:
         try:
-            self._pipeline.run(task, stop, delivery)
+            facts = {"dag": task.dag_name, "run_id": task.dag_run_id, "step": task.step.name, "token": task.token}
+            with bound(**facts, trace_id=trace_id(task.run_key)):
+                _log.info("attempt.taken")
+                self._pipeline.run(task, stop, delivery)
+                _log.info("attempt.over")
         except BaseException:
             # A bug: the lease of what it held runs out, so the run is not stuck for ever.
             _log.exception("attempt.crashed", extra={"token": task.token, "next": "report this"})

@@ -74,7 +74,7 @@ _TYPES: dict[str, type[Message]] = {
 
 
 class Envelope(BaseModel):
-    """``{v, type, id, at, trace, body}``; ``body`` is the typed message of ``type``."""
+    """``{v, type, id, at, trace, request, body}``; ``body`` is the typed message of ``type``."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     v: int
@@ -82,6 +82,8 @@ class Envelope(BaseModel):
     id: str
     at: datetime
     trace: str | None = None
+    request: str | None = None
+    """The id of the HTTP request that asked for it, where one did: for the logs."""
     body: SerializeAsAny[Message]
 
 
@@ -96,10 +98,10 @@ _ENVELOPES: dict[str, type[Envelope]] = {
 }
 
 
-def encode(message: Message, *, id: str, at: datetime, trace: str | None = None) -> bytes:
+def encode(message: Message, *, id: str, at: datetime, trace: str | None = None, request: str | None = None) -> bytes:
     """Return the wire form of ``message``; its type must be one of the contract's."""
     envelope = _ENVELOPES[message.type].model_construct(
-        v=VERSION, type=message.type, id=id, at=at, trace=trace, body=message
+        v=VERSION, type=message.type, id=id, at=at, trace=trace, request=request, body=message
     )
     return envelope.model_dump_json().encode()
 

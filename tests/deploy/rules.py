@@ -137,7 +137,8 @@ def probed(objects: list[Object]) -> Iterator[str]:
                 asked = probe.get("httpGet") or probe.get("tcpSocket") or {}
                 if "port" in asked and asked["port"] not in _port_names(template):
                     yield f"{_name(workload)}: the {kind} probe asks a port that it has not: {asked['port']}"
-                if workload["kind"] == "Deployment" and asked.get("path") != path:
+                ours = template["metadata"]["labels"].get("app.kubernetes.io/name") == "dagway"
+                if ours and workload["kind"] == "Deployment" and asked.get("path") != path:
                     yield f"{_name(workload)}: the {kind} probe must ask {path}"
 
 
@@ -204,7 +205,7 @@ def fenced(objects: list[Object]) -> Iterator[str]:
         if not any(set(policy["policyTypes"]) == {"Ingress", "Egress"} for policy in mine):
             yield f"no network policy for {labels}"
         if labels.get("app.kubernetes.io/component") == "worker":
-            rules = [rule for policy in mine for rule in policy["egress"]]
+            rules = [rule for policy in mine for rule in policy.get("egress", [])]
             if {port["port"] for rule in rules for port in rule.get("ports", [{"port": "all"}])} - _BROKER_AND_NAMES:
                 yield "a worker reaches more than the broker and names"
 

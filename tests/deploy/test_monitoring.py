@@ -16,11 +16,13 @@ from scripts.metrics_doc import catalogue, series_names
 from services.api.routes import OPERATIONS
 from services.api.routes.probes import PROBES
 from services.cli import cli
+from shared.transport.base import COMMANDS, EVENTS, LOGS, Durability
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy/prometheus"
 DASHBOARDS = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
 RUNBOOKS = sorted((ROOT / "docs/runbooks").glob("*.md"))
+OPERATIONS_PAGES = sorted((ROOT / "docs/operations").glob("*.md"))
 _FOREIGN = {"up", "ALERTS", "rabbitmq_detailed_queue_messages"}
 
 
@@ -118,7 +120,7 @@ def test_no_page_is_about_an_alert_that_is_gone() -> None:
     assert {page.stem for page in RUNBOOKS} == {rule["alert"] for rule in ALERTS}
 
 
-@pytest.mark.parametrize("page", RUNBOOKS, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [*RUNBOOKS, *OPERATIONS_PAGES], ids=lambda page: page.stem)
 def test_the_commands_of_a_page_exist(page: Path) -> None:
     commands = [
         line for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL) for line in block.splitlines()
@@ -185,12 +187,16 @@ def check_command(command: str) -> None:
             assert _KUBECTL & set(words), command
             for workload in re.findall(r"(?:deployment|job)/([\w-]+)", command):
                 assert workload in _OURS, command
+            for folder in re.findall(r"-[kf] (deploy\S+)", command):
+                assert (ROOT / folder).exists(), command
         case "curl":
             path = re.search(r"http://127\.0\.0\.1:8080([^\s?]*)", command)
             assert path is not None, command
             assert any(one.fullmatch(path[1]) for one in _PATHS), command
         case "dagway":
             assert words[1] in cli.commands, command
+        case "chmod":
+            pass
         case other:
             assert (ROOT / other).exists(), command
 
@@ -229,3 +235,27 @@ def test_a_broken_panel_would_be_found(tmp_path: Path) -> None:
 
     with pytest.raises(AssertionError):
         promtool("check", "rules", file)
+
+
+def test_keda_asks_for_work_that_is_measured() -> None:
+    folder = ROOT / "deploy/k8s/components/keda"
+    scaled = yaml.safe_load((folder / "scaled-object.yaml").read_text())
+    trigger = scaled["spec"]["triggers"][0]
+
+    assert (scaled["apiVersion"], scaled["kind"]) == ("keda.sh/v1alpha1", "ScaledObject")
+    assert set(scaled["spec"]) == {
+        "scaleTargetRef", "minReplicaCount", "maxReplicaCount", "pollingInterval", "fallback", "advanced", "triggers"
+    }  # fmt: skip
+    assert scaled["spec"]["scaleTargetRef"]["name"] in _OURS
+    assert set(trigger["metadata"]) == {"serverAddress", "query", "threshold"}
+    assert names_in(trigger["metadata"]["query"]) == {"dagway_outstanding_work"} <= known_names()
+
+
+def test_the_broker_cluster_loses_nothing_with_a_node() -> None:
+    definitions = json.loads((ROOT / "deploy/rabbitmq/cluster-definitions.json").read_text())
+    policy = definitions["policies"][0]
+
+    for route in (COMMANDS, EVENTS, LOGS):
+        assert route.durability is Durability.SAFE
+        assert re.fullmatch(policy["pattern"], route.name)
+    assert policy["definition"] == {"target-group-size": 3}
