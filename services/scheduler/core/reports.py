@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import datetime
 
 from services.scheduler.core import children
 from services.scheduler.core.conclude import STATUS, End, conclude
@@ -28,13 +29,7 @@ def started(draft: Draft, event: AttemptStarted) -> Ignored | None:
         if _held_by(attempt, event):
             return Ignored("already started")
         return Ignored("held by another", (Halt(event.worker_id, event.token, revoked=True, reason="held by another"),))
-    _take_hold(draft, event)
-    facts = {"started_at": node.started_at or event.at, "stdout": event.stdout, "stderr": event.stderr}
-    if node.status is NodeStatus.NOT_STARTED:
-        draft.move(event.node, NodeStatus.RUNNING, f"started on {event.worker_id}", event.worker_id, **facts)
-    else:
-        draft.set_node(event.node, **facts)
-        draft.note(event.node, f"attempt {node.number} started on {event.worker_id}", event.worker_id)
+    _begin(draft, event, event.at)
     return None
 
 
@@ -46,13 +41,8 @@ def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
     if node.attempt.state is AttemptState.RUNNING and not _held_by(node.attempt, event):
         return Ignored("held by another")
     if node.attempt.state is AttemptState.DISPATCHED:
-        _take_hold(draft, event)
-        draft.set_node(
-            event.node,
-            started_at=node.started_at or event.started_at,
-            stdout=event.stdout or node.stdout,
-            stderr=event.stderr or node.stderr,
-        )
+        # It overtook the news of its start; what is told of the run shall not depend on that.
+        _begin(draft, event, event.started_at)
     draft.close_attempt(
         event.node,
         AttemptState.FINISHED,
@@ -144,6 +134,22 @@ def lost(draft: Draft, message: AttemptLost) -> Ignored | None:
 
 def _held_by(attempt: OpenAttempt, event: AttemptStarted | AttemptFinished) -> bool:
     return (attempt.worker_id, attempt.incarnation) == (event.worker_id, event.incarnation)
+
+
+def _begin(draft: Draft, event: AttemptStarted | AttemptFinished, at: datetime) -> None:
+    """Note that the worker holds the attempt since ``at``."""
+    node = draft.nodes[event.node]
+    _take_hold(draft, event)
+    facts = {
+        "started_at": node.started_at or at,
+        "stdout": event.stdout or node.stdout,
+        "stderr": event.stderr or node.stderr,
+    }
+    if node.status is NodeStatus.NOT_STARTED:
+        draft.move(event.node, NodeStatus.RUNNING, f"started on {event.worker_id}", event.worker_id, **facts)
+    else:
+        draft.set_node(event.node, **facts)
+        draft.note(event.node, f"attempt {node.number} started on {event.worker_id}", event.worker_id)
 
 
 def _take_hold(draft: Draft, event: AttemptStarted | AttemptFinished) -> None:
