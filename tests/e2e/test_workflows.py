@@ -1,0 +1,124 @@
+"""The examples do their work, and come to the same on both footings: statuses, outputs and logs."""
+
+import functools
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from shared.spec.load import load
+from tests.harness.client import Client, statuses
+from tests.harness.cluster import Cluster, Embedded, Footing, running
+from tests.harness.servers import PostgresServer, RabbitServer
+
+ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent / "workflows"
+EXPECTED: dict[str, list[dict[str, Any]]] = yaml.safe_load((HERE / "expected.yaml").read_text())
+CASES = [(name, number) for name, cases in sorted(EXPECTED.items()) for number in range(len(cases))]
+Footings = tuple[Footing, Footing]
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def orders_url() -> Iterator[str]:
+    """A local HTTP server with something to fetch."""
+    handler = functools.partial(_Quiet, directory=str(HERE))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/orders.csv"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def footings(
+    servers: tuple[RabbitServer, PostgresServer], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Footings]:
+    rabbit, postgres = running(*servers)
+    folder = tmp_path_factory.mktemp("workflows")
+    embedded = Embedded(folder / "embedded")
+    distributed = Cluster(folder / "distributed", rabbit, postgres, gateways=2, schedulers=2, workers=2)
+    with embedded, distributed:
+        for system in (embedded, distributed):
+            for name in EXPECTED:
+                system.client.create(name, (ROOT / "examples" / f"{name}.yaml").read_text())
+        yield embedded, distributed
+
+
+@pytest.mark.parametrize(("name", "number"), CASES, ids=[f"{name}-{number + 1}" for name, number in CASES])
+def test_an_example_comes_to_the_same_on_both_footings(
+    footings: Footings, orders_url: str, name: str, number: int
+) -> None:
+    case = EXPECTED[name][number]
+    run_id = f"case-{number}"
+    for system in footings:
+        body = {"params": case["params"].format(orders_url=orders_url)} if "params" in case else {}
+        system.client.start(name, run_id, **body)
+
+    embedded, distributed = (result(system.client, name, run_id, case["status"]) for system in footings)
+
+    steps = {step: case.get("steps", {}).get(step, "succeeded") for step in step_names(name)}
+    assert {step: status for step, status in embedded["statuses"].items() if step in steps} == steps
+    assert {key: value for key, value in embedded["outputs"].items() if key in case.get("outputs", {})} == case.get(
+        "outputs", {}
+    )
+    assert {step: embedded["retries"][step] for step in case.get("retries", {})} == case.get("retries", {})
+    assert distributed == embedded
+
+
+def step_names(name: str) -> list[str]:
+    (dag,) = load((ROOT / "examples" / f"{name}.yaml").read_text(), file_name=name).documents
+    return [step.name for step in dag.steps]
+
+
+def result(client: Client, name: str, run_id: str, status: str) -> dict[str, Any]:
+    """Wait for a run's end and return all of it that must not depend on where it ran."""
+    run = client.until(status, name, run_id, timeout_s=40)
+    found = statuses(run)
+    logs = {
+        (step, stream): client.text(name, run_id, step.replace(" ", "%20"), f"?stream={stream}")
+        for step in found
+        for stream in ("stdout", "stderr")
+    }
+    return {
+        "statuses": found,
+        "outputs": outputs(client, name, run_id, logs),
+        "errors": {node["step"]["name"]: node.get("error", "") for node in run["nodes"]},
+        "retries": {node["step"]["name"]: node["retryCount"] for node in run["nodes"]},
+        "logs": logs,
+        "params": run.get("params", ""),
+        "changes": sorted(change(line) for line in client.log(name, run_id)["content"].split("\n")),
+    }
+
+
+def outputs(client: Client, name: str, run_id: str, logs: dict[tuple[str, str], str]) -> dict[str, str]:
+    """Return the outputs of a run by the names its spec gives them; a handler's are in its log only."""
+    (dag,) = load((ROOT / "examples" / f"{name}.yaml").read_text(), file_name=name).documents
+    shown = client.outputs(name, run_id)
+    found = {}
+    for step in dag.steps:
+        if step.output is not None and (key := camel(step.output.name)) in shown:
+            found[step.output.name] = shown[key]
+    for handler, step in dag.handlers.items():
+        if step.output is not None and logs.get((str(handler), "stdout")):
+            found[step.output.name] = logs[str(handler), "stdout"]
+    return found
+
+
+def camel(name: str) -> str:
+    first, *rest = name.lower().split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def change(line: str) -> str:
+    """Return a line of the run log without its time, its worker and its reasons."""
+    return line.partition(" ")[2].partition(": ")[0].partition(" (by ")[0]
