@@ -10,6 +10,7 @@ from shared.spec.command_line import split_command
 from shared.spec.conditions import read_preconditions
 from shared.spec.containers import read_container
 from shared.spec.environment import read_env
+from shared.spec.executor_config import check_config
 from shared.spec.executors import COMMAND_TYPES, SUB_DAG_TYPES, check_capabilities, known_types
 from shared.spec.fields import Fields, Vocabulary, is_scalar, plain, scalar_text
 from shared.spec.issues import did_you_mean
@@ -90,6 +91,7 @@ def check_step(draft: Draft, step: Step, defaults: DagDefaults) -> None:
     """Note what does not fit together inside the finished step."""
     fields = draft.fields
     check_capabilities(fields, step)
+    check_config(fields, step)
     if step.type in COMMAND_TYPES:
         written = ("command", "script", "call", "run", "container", "messages", "llm", "parallel")
         if not any(fields.get(name) is not None for name in written):

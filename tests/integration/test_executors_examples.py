@@ -1,0 +1,132 @@
+"""Every example of an executor does what it says, against counterparts of the tests; so does the docs' own package."""
+
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.worker.executors import executor_for
+from shared.spec import executors
+from shared.spec.load import load
+from tests.harness.counterparts import HttpCounterpart, MailCounterpart, SshCounterpart
+from tests.harness.engines import IMAGE, DockerEngine
+from tests.harness.needs import need_program
+from tests.harness.worker_rig import Rig, task
+
+ROOT = Path(__file__).parents[2]
+BLOCKS = ("smtp", "ssh", "llm", "container", "registry_auths")
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    with Rig(tmp_path / "worker") as made:
+        yield made
+
+
+def printed(rig: Rig, name: str, **params: object) -> dict[str, str]:
+    """Run the steps of an example one after the other; return what each printed."""
+    loaded = load((ROOT / "examples" / "executors" / f"{name}.yaml").read_text(), file_name=name)
+    assert loaded.errors == []
+    assert loaded.dag is not None
+    given = {param.name: param.value for param in loaded.dag.params} | {
+        key: str(value) for key, value in params.items()
+    }
+    options = {block: value for block in BLOCKS if (value := getattr(loaded.dag, block)) is not None}
+    outputs: dict[str, str] = {}
+    logs: dict[str, str] = {}
+    for step in loaded.dag.steps:
+        finished = rig.run(task(step, params=tuple(given.items()), outputs=tuple(outputs.items()), options=options))
+        assert finished.outcome == "succeeded", f"{step.name}: {finished.error}"
+        outputs |= finished.outputs
+        logs[step.name] = rig.log(finished, "stdout").decode()
+    return logs
+
+
+def test_command(rig: Rig) -> None:
+    assert printed(rig, "command") == {"shell": "ONE LINE\n", "python": "One Line\n", "in-a-row": "done\n"}
+
+
+def test_http(rig: Rig) -> None:
+    with HttpCounterpart() as server:
+        assert printed(rig, "http", URL=server.url, TOKEN="t")["show"] == "status 200\n"
+    assert server.requests[0]["body"] == '{"hello": "t"}'
+
+
+def test_jq(rig: Rig) -> None:
+    assert printed(rig, "jq") == {"pick": "world\n"}
+
+
+def test_archive(rig: Rig) -> None:
+    assert printed(rig, "archive")["compare"] == "1 file\n"
+
+
+def test_mail(rig: Rig) -> None:
+    with MailCounterpart(None) as server:
+        printed(rig, "mail", SMTP_PORT=server.port)
+        recipients, message = server.mails.get(timeout=5)
+    assert (recipients, message["Subject"]) == (["one@example.org", "two@example.org"], "Report of r1")
+
+
+def test_ssh(rig: Rig, tmp_path: Path) -> None:
+    need_program("sshd")
+    (tmp_path / "ssh").mkdir()
+    with SshCounterpart(tmp_path / "ssh") as host:
+        logs = printed(rig, "ssh", PORT=host.port, LOGIN=host.user, KEY=host.key, HOSTS=host.known_hosts)
+    assert logs == {"plain": "hello from 127.0.0.1\n", "with-a-shell": "line 2\n"}
+
+
+def test_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need_program("dockerd")
+    with tempfile.TemporaryDirectory(prefix="dwd") as folder, DockerEngine(Path(folder)) as engine:
+        monkeypatch.setenv("DOCKER_HOST", engine.url)
+        with Rig(tmp_path / "worker") as rig:
+            logs = printed(rig, "docker", IMAGE=IMAGE)
+        assert engine.names() == []
+    assert logs == {"once": "GREETING=hello\n", "several": "/tmp/made\n"}
+
+
+def test_chat(rig: Rig) -> None:
+    with HttpCounterpart() as server:
+        assert printed(rig, "chat", BASE=f"{server.url}/v1")["show"] == "it said the answer\n"
+
+
+@pytest.fixture
+def greeting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Install the package that the documentation shows, as an installer would lay it out."""
+    blocks = dict(re.findall(r"```(python|toml)\n(.*?)```", (ROOT / "docs" / "executors.md").read_text(), re.DOTALL))
+    (tmp_path / "greeting.py").write_text(blocks["python"])
+    info = tmp_path / "dagway_greeting-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: dagway-greeting\nVersion: 1.0\n")
+    ((point, target),) = re.findall(r'^(\w+) = "(\w+:\w+)"', blocks["toml"], re.MULTILINE)
+    (info / "entry_points.txt").write_text(f"[dagway.executors]\n{point} = {target}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    executors._plugins.cache_clear()
+    yield
+    executors._plugins.cache_clear()
+    executor_for.cache_clear()
+
+
+def test_an_executor_from_another_package(rig: Rig, greeting: None) -> None:
+    assert printed(rig, "plugin", WHO="you") == {"greet": "Hello, you!\nHello, you!\n"}
+
+
+def test_an_executor_that_is_not_installed_is_an_error_when_loaded_and_when_run(rig: Rig) -> None:
+    text = (ROOT / "examples" / "executors" / "plugin.yaml").read_text()
+    loaded = load(text, file_name="plugin")
+
+    assert ['executor type "greeting" is not registered' in str(error) for error in loaded.errors] == [True]
+    assert loaded.dag is not None
+    finished = rig.run(task(loaded.dag.steps[0]))
+    assert (finished.outcome, finished.error) == ("broken", 'executor type "greeting" is not registered')
+
+
+def test_actions_need_a_program_that_this_machine_may_lack(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = load("steps:\n  - {name: s, type: gha, command: actions/checkout@v4}\n")
+    assert loaded.dag is not None
+    finished = rig.run(task(loaded.dag.steps[0], env=(("PATH", "/nowhere"),)))
+
+    assert finished.outcome == "broken"
+    assert "gha steps need the program act on the worker" in finished.error

@@ -1,0 +1,36 @@
+"""What is wrong with an executor's step is said when the workflow is loaded, where it can be known."""
+
+import pytest
+
+from tests.unit.spec.specs import errors_of
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        ("{type: http, command: GET https://a/b}", ""),
+        ("{type: http, command: get https://a/b}", ""),
+        ("{type: http, command: '${M} ${U}'}", ""),
+        ("{type: http, command: https://a/b}", "needs the method and the URL"),
+        ("{type: http, command: GTE https://a/b}", "unknown http method: GTE"),
+        ("{type: http}", 'executor type "http" needs command: METHOD URL'),
+        ("{type: jq, script: '1'}", ""),
+        ("{type: jq}", 'executor type "jq" needs command'),
+        ("{type: archive, command: list, config: {source: a.zip}}", ""),
+        ("{type: archive, command: '${OP}', config: {source: a.zip}}", ""),
+        ("{type: archive, command: extrct, config: {source: a.zip}}", "unknown archive operation: extrct"),
+        ("{type: archive, command: list}", "source is required"),
+        ("{type: archive, command: create, config: {source: a}}", "destination is required"),
+        ("{type: archive, command: create, config: {source: a, dryRun: true}}", ""),
+        ("{type: gha, command: actions/checkout@v4}", ""),
+        ("{type: gha, command: actions/checkout}", "not an action: actions/checkout"),
+    ],
+)
+def test_the_command_and_config_of_an_executor(step: str, expected: str) -> None:
+    errors = errors_of(f"steps:\n  - {step}\n")
+
+    if expected:
+        assert len(errors) == 1
+        assert expected in errors[0]
+    else:
+        assert errors == []
