@@ -3,7 +3,6 @@
 Below the composition roots time is an argument (``now``), an aware UTC ``datetime``.
 """
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -17,10 +16,9 @@ def utc_now() -> datetime:
 
 
 def local_zone(name: str = "") -> ZoneInfo:
-    """Return the zone called ``name``, else the host's: of TZ, else of /etc/localtime, else UTC."""
-    given = name or os.environ.get("TZ", "").removeprefix(":")
+    """Return the zone called ``name``, else the one /etc/localtime is a link to, else UTC."""
     path = str(Path("/etc/localtime").resolve())
-    for candidate in (given, path.partition("/zoneinfo/")[2]):
+    for candidate in (name, path.partition("/zoneinfo/")[2]):
         try:
             if candidate:
                 return ZoneInfo(candidate)

@@ -212,6 +212,8 @@ def load_config(given: Mapping[str, Any], environ: Mapping[str, str], *, termina
             problems.append(f"{source}: {error}")
     if problems:
         raise ConfigInvalid("; ".join(problems))
+    # What everything else on the host goes by; where it names no zone, the host's own rule stands.
+    values.setdefault("tz", environ.get("TZ", "").removeprefix(":"))
     values.setdefault("data_dir", Path(".dagway").absolute())
     values.setdefault("worker_id", re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())[:100] or uuid.uuid4().hex)
     values.setdefault("log_format", "text" if terminal else "json")

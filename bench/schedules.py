@@ -1,0 +1,151 @@
+"""``python -m bench.schedules [idle|due|year]``: two schedulers on real servers.
+
+idle  5,000 dags with schedules that are not due: database transactions and processor time per second
+due   10,000 dags due in the same minute: how late each slot was decided, how long all took, the CPU
+year  a simulated year of 500 schedules with kills, pauses and clock jumps, held to the oracle
+"""
+
+import argparse
+import hashlib
+import os
+import statistics
+import tempfile
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy import Engine, func, insert, select, text
+
+from shared.store import tables as t
+from shared.store import tables_schedule as s
+from shared.store.engine import open_engine
+from shared.store.migrate import migrate
+from tests.harness.eventually import eventually
+from tests.harness.procs import DagwayProcess
+from tests.harness.servers import PostgresServer, RabbitServer
+
+_IDLE_S = 60
+_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+
+
+def _fill(engine: Engine, count: int, schedule: str) -> None:
+    now = datetime.now(UTC)
+    spec = f'schedule: "{schedule}"\nsteps:\n  - name: s\n    command: "true"\n'
+    digest = hashlib.sha256(spec.encode()).hexdigest()
+    rows = [
+        {
+            "file_name": f"dag{number:05}",
+            "dag_name": f"dag{number:05}",
+            "spec_hash": digest,
+            "version": 1,
+            "summary": {"name": f"dag{number:05}"},
+            "tags": [],
+            "errors": [],
+            "suspended": False,
+            "created_at": now,
+            "updated_at": now,
+        }
+        for number in range(count)
+    ]
+    with engine.begin() as connection:
+        connection.execute(insert(t.specs), [{"hash": digest, "yaml": spec, "created_at": now}])
+        connection.execute(insert(t.dags), rows)
+
+
+def _cpu_s(process: DagwayProcess) -> float:
+    fields = Path(f"/proc/{process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * _TICK_S
+
+
+def _count(engine: Engine, table: object) -> int:
+    with engine.begin() as connection:
+        return int(connection.execute(select(func.count()).select_from(table)).scalar_one())  # type: ignore[arg-type]
+
+
+def _transactions(engine: Engine) -> int:
+    with engine.begin() as connection:
+        query = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
+        return int(connection.execute(text(query)).scalar_one())
+
+
+def _idle(engine: Engine, schedulers: list[DagwayProcess]) -> None:
+    eventually(lambda: _count(engine, s.schedules) == 5000, timeout_s=120, every_s=1)
+    time.sleep(15)  # statistics reach the view late
+    transactions, cpu, began = _transactions(engine), sum(map(_cpu_s, schedulers)), time.monotonic()
+    time.sleep(_IDLE_S)
+    span_s = time.monotonic() - began
+    print(f"  idle, 5,000 scheduled dags, 2 schedulers: {(_transactions(engine) - transactions) / span_s:.2f} tx/s,")
+    print(f"  {(sum(map(_cpu_s, schedulers)) - cpu) / span_s * 100:.1f} % of one processor in total")
+
+
+def _due(engine: Engine, schedulers: list[DagwayProcess], slot: datetime) -> None:
+    eventually(lambda: _count(engine, s.schedules) == 10_000, timeout_s=150, every_s=1)
+    if datetime.now(UTC) >= slot:
+        raise RuntimeError("the machine is too slow: the minute came before all dags were known")
+    print(f"  all dags known {(slot - datetime.now(UTC)).total_seconds():.0f} s before they are due")
+    cpu = sum(map(_cpu_s, schedulers))
+    time.sleep(max(0.0, (slot - datetime.now(UTC)).total_seconds()))
+    eventually(lambda: _count(engine, s.cron_slots) == 10_000, timeout_s=200, every_s=1)
+    with engine.begin() as connection:
+        rows = connection.execute(select(t.dag_runs.c.created_at, t.dag_runs.c.dag_name)).all()
+        fired = connection.execute(
+            select(func.count()).select_from(s.cron_slots).where(s.cron_slots.c.outcome == "fired")
+        ).scalar_one()
+    late = sorted((row.created_at - slot).total_seconds() for row in rows)
+    print(f"  slots fired {fired}, runs {len(rows)}, of different dags {len({row.dag_name for row in rows})}")
+    print(
+        f"  decided late by: first 100 at most {late[99]:.2f} s, median {statistics.median(late):.2f} s, last {late[-1]:.2f} s"
+    )
+    print(f"  schedulers' CPU {sum(map(_cpu_s, schedulers)) - cpu:.1f} s")
+
+
+def _on_servers(what: str) -> None:
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dagway-bench-")))
+        home.chmod(0o755)  # Postgres runs as another user
+        rabbit = stack.enter_context(RabbitServer())
+        postgres = stack.enter_context(PostgresServer(fsync=True))
+        database_url = postgres.create_database()
+        migrate(database_url)
+        engine = open_engine(database_url)
+        slot = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=3)
+        if what == "idle":
+            far = slot + timedelta(hours=12)
+            _fill(engine, 5000, f"{far.minute} {far.hour} * * *")
+        else:
+            _fill(engine, 10_000, f"{slot.minute} {slot.hour} * * *")
+        env = {
+            "DAGWAY_AMQP_URL": rabbit.url,
+            "DAGWAY_DATABASE_URL": database_url,
+            "DAGWAY_LOG_LEVEL": "warning",
+            "DAGWAY_TZ": "UTC",
+        }
+        schedulers = [
+            stack.enter_context(DagwayProcess("scheduler", folder=home / f"s{number}", env=env)) for number in range(2)
+        ]
+        if what == "idle":
+            _idle(engine, schedulers)
+        else:
+            _due(engine, schedulers, slot)
+        engine.dispose()
+
+
+def main() -> None:
+    """Run one of them, or all."""
+    parser = argparse.ArgumentParser(prog="python -m bench.schedules", description=__doc__)
+    parser.add_argument("what", nargs="?", choices=["idle", "due", "year"])
+    what = parser.parse_args().what
+    if what in {None, "year"}:
+        from tests.unit.scheduler.test_slots import simulate_a_year  # noqa: PLC0415 - brings pytest along
+
+        began = time.monotonic()
+        slots = simulate_a_year(schedules=500, seed=20270101)
+        print(f"  a year of 500 schedules: {slots} slots as the oracle has them, in {time.monotonic() - began:.1f} s")
+    for one in ("idle", "due"):
+        if what in {None, one}:
+            _on_servers(one)
+
+
+if __name__ == "__main__":
+    main()
