@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Admission"]
 
-_LOOK_EVERY_S = 10
+_LOOK_EVERY_S = 20
 _AT_ONCE = 100
 _PAGE = 50
 _LOOK_AT = 5000

@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 MAX_DEPTH = 32
 """A dag that calls itself must come to an end."""
-_LOOK_EVERY_S = 3.0
+_LOOK_EVERY_S = 10.0
 _AT_ONCE = 50
 
 

@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 _STALE_S = 3
 """A row this old was not sent by the process that wrote it."""
-_SWEEP_EVERY_S = 5
+_SWEEP_EVERY_S = 10
 _DELETE_AT_MOST = 500
 _SWEEP_AT_MOST = 500
 OVERDUE_S = _STALE_S + _SWEEP_EVERY_S

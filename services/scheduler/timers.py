@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Alarm", "fire_due", "run_timers"]
 
-_LOOK_EVERY_S = 5
+_LOOK_EVERY_S = 10
 _AT_ONCE = 200
 
 
