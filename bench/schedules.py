@@ -94,9 +94,8 @@ def _due(engine: Engine, schedulers: list[DagwayProcess], slot: datetime) -> Non
         ).scalar_one()
     late = sorted((row.created_at - slot).total_seconds() for row in rows)
     print(f"  slots fired {fired}, runs {len(rows)}, of different dags {len({row.dag_name for row in rows})}")
-    print(
-        f"  decided late by: first 100 at most {late[99]:.2f} s, median {statistics.median(late):.2f} s, last {late[-1]:.2f} s"
-    )
+    median = statistics.median(late)
+    print(f"  decided late by: first 100 at most {late[99]:.2f} s, median {median:.2f} s, last {late[-1]:.2f} s")
     print(f"  schedulers' CPU {sum(map(_cpu_s, schedulers)) - cpu:.1f} s")
 
 
