@@ -7,8 +7,8 @@ from tests.harness.cluster import Cluster, gone, pid_in
 from tests.harness.eventually import eventually
 from tests.harness.procs import DagwayProcess
 
-NOTICED_S = LEASE_S + 4
-"""A lease, one look for expired leases, and the recording of it, on a machine that is busy."""
+NOTICED_S = LEASE_S + 10
+"""A lease, the time a scheduler listens before it judges (it may be new), a look, and a busy machine."""
 LONG = """
 steps:
   - name: long
