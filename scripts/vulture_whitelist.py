@@ -42,6 +42,13 @@ _.heartbeat
 _.socket_timeout
 _.stack_timeout
 
+# urllib3 and smtplib read or call them.
+_.is_verified
+_.ConnectionCls
+ConnectionCls
+_.pool_classes_by_scheme
+_._get_socket
+
 # Used in quoted annotations only.
 StartResponse
 WSGIApplication

@@ -34,9 +34,13 @@ class Line:
         self._cuts: list[Callable[[], None]] = []
 
     def guard(self, sock: socket.socket) -> None:
-        """Shut the connection down on ``cut``; raises ``CutOff`` when that was before."""
-        # A duplicate: the wrapper that speaks TLS takes the descriptor out of the original.
-        self.on_cut(_Shutdown(sock.dup()))
+        """Shut the connection down on ``cut``; when that was before, close it and raise ``CutOff``."""
+        try:
+            # A duplicate: the wrapper that speaks TLS takes the descriptor out of the original.
+            self.on_cut(_Shutdown(sock.dup()))
+        except CutOff:
+            sock.close()
+            raise
 
     def on_cut(self, closer: Callable[[], None]) -> None:
         """Call ``closer`` on ``cut``; raises ``CutOff``, having called it, when that was before."""
