@@ -19,7 +19,18 @@ __all__ = ["main"]
 _log = logging.getLogger(__name__)
 
 _COMMON = ("data_dir", "log_level", "log_format", "metrics_port", "metrics_dags", "faults")
-_UP = ("host", "port", "dags_dir", "base_config", "database_url", "amqp_url", "worker_slots", "worker_labels", "worker_id", "lease_s")
+_UP = (
+    "host",
+    "port",
+    "dags_dir",
+    "base_config",
+    "database_url",
+    "amqp_url",
+    "worker_slots",
+    "worker_labels",
+    "worker_id",
+    "lease_s",
+)
 
 _API = (
     "base_path",

@@ -36,6 +36,8 @@ from shared.store.tables_schedule import run_holds
 from shared.store.tx import Tx
 from shared.transport.base import Outgoing, Route, task_route, worker_route
 
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
 __all__ = ["Aftermath", "Batch", "route_row"]
 
 
@@ -58,7 +60,7 @@ class Aftermath:
     schedules: bool = False
     """Whether definitions or pauses changed: what is due next may have, too."""
     closed: list[ClosedAttempt] = field(default_factory=list)
-    at: datetime = datetime.min.replace(tzinfo=UTC)
+    at: datetime = _NEVER
     """When it was decided."""
     waited: list[float] = field(default_factory=list)
     """Seconds in the queue, of each run that left one to run."""

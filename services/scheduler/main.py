@@ -74,7 +74,12 @@ class Scheduler:
         heartbeats = transport.consume([HEARTBEATS], prefetch=_HEARTBEATS_AHEAD)
         leases = Leases(shell, heartbeats, events, lease_s=lease_s, service=service)
         self.folder = Folder(shell, dags_dir) if dags_dir is not None else None
-        intakes = [("commands", commands.run), ("events", events.run), ("logs", logs.run), ("heartbeats", leases.listen)]
+        intakes = [
+            ("commands", commands.run),
+            ("events", events.run),
+            ("logs", logs.run),
+            ("heartbeats", leases.listen),
+        ]
         loops = [
             ("leases", leases.run),
             ("admission", shell.admission.run),

@@ -21,7 +21,6 @@ class SecretProvider(Protocol):
         """Return the value of ``key``."""
 
 
-
 class SecretMissing(InvalidInput):
     """A secret cannot be had on this worker; the text names it, never its value."""
 

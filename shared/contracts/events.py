@@ -7,7 +7,16 @@ from pydantic import Field
 
 from shared.contracts.base import Message
 
-__all__ = ["AttemptFinished", "AttemptStarted", "ChildCall", "Event", "Heartbeat", "LogChunk", "Outcome", "TaskRedelivered"]
+__all__ = [
+    "AttemptFinished",
+    "AttemptStarted",
+    "ChildCall",
+    "Event",
+    "Heartbeat",
+    "LogChunk",
+    "Outcome",
+    "TaskRedelivered",
+]
 
 Outcome = Literal["succeeded", "failed", "timed_out", "aborted", "skipped", "broken"]
 """``broken``: the attempt could not be made at all (no such program, bad template)."""

@@ -219,4 +219,7 @@ class Link:
             # A broker that blocks us does not read our goodbye.
             self._loop.call_later(_CLOSE_TIMEOUT_S, self._loop.stop)
         elif not self._open:
+            if not (self._connection.is_closing or self._connection.is_closed):
+                # Half open: its socket would be left to the garbage collector.
+                self._connection.close()
             self._loop.stop()

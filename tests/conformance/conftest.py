@@ -1,4 +1,4 @@
-"""The databases the store's suite runs over."""
+"""The databases and brokers that the two suites run over."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +9,9 @@ from sqlalchemy import Engine
 from shared.store.engine import open_engine
 from shared.store.migrate import migrate
 from shared.store.reads import Reads
+from shared.transport.base import Transport
+from shared.transport.open import open_transport
+from tests.conformance.transport_moves import Open
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -47,3 +50,31 @@ def reader(store_url: str) -> Iterator[Engine]:
 def reads(reader: Engine) -> Reads:
     """The read side."""
     return Reads(reader)
+
+
+@pytest.fixture(params=["embedded", "rabbitmq"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def reopen(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
+    """Open one more transport on the same broker; the embedded one closes the former first."""
+    opened: list[Transport] = []
+    url = str(request.getfixturevalue("amqp_url")) if kind == "rabbitmq" else "embedded:"
+
+    def build() -> Transport:
+        if kind == "embedded" and opened:
+            opened[-1].close()
+        transport = open_transport(url, name="conformance", data_dir=tmp_path)
+        opened.append(transport)
+        return transport
+
+    yield build
+    for transport in opened:
+        transport.close()
+
+
+@pytest.fixture
+def transport(reopen: Open) -> Transport:
+    return reopen()

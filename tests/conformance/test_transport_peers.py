@@ -1,0 +1,211 @@
+"""What ``shared.transport.base`` promises to several at once, and over restarts and the end."""
+
+import queue
+import threading
+from collections import Counter
+from concurrent.futures import wait
+
+import pytest
+
+from shared.errors import BrokerUnavailable, PublishUnconfirmed, Unroutable
+from shared.transport.base import Durability, Outgoing, Transport
+from tests.conformance.transport_moves import SHORT_S, Open, fresh, is_unroutable, only_letter, put, take_all, take_one
+from tests.harness.eventually import eventually
+
+
+def test_two_consumers_share_a_route(transport: Transport) -> None:
+    route = fresh()
+    one, other = transport.consume([route], prefetch=1), transport.consume([route], prefetch=1)
+    put(transport, route, b"1", b"2")
+
+    bodies = [take_one(one).body, take_one(other).body]
+
+    assert sorted(bodies) == [b"1", b"2"]
+
+
+def test_a_request_is_accepted_and_answered(transport: Transport) -> None:
+    route = fresh()
+    consumer = transport.consume([route], prefetch=1)
+
+    accepted, answered = transport.request(Outgoing(route, b"question", "1"))
+
+    accepted.result(5)
+    delivery = take_one(consumer)
+    delivery.reply(b"answer")
+    delivery.ack()
+    assert answered.result(5) == b"answer"
+
+
+def test_each_asker_gets_its_own_answer_even_with_one_message_id(transport: Transport) -> None:
+    route = fresh()
+    consumer = transport.consume([route], prefetch=10)
+    answers = [transport.request(Outgoing(route, str(number).encode(), "same"))[1] for number in range(5)]
+
+    for delivery in take_all(consumer, 5):
+        delivery.reply(b"re " + delivery.body)
+        delivery.ack()
+
+    assert [answer.result(5) for answer in answers] == [b"re 0", b"re 1", b"re 2", b"re 3", b"re 4"]
+
+
+def test_an_abandoned_request_and_a_reply_nobody_asked_for_harm_nobody(transport: Transport) -> None:
+    route = fresh()
+    consumer = transport.consume([route], prefetch=10)
+    accepted, answered = transport.request(Outgoing(route, b"question", "1"))
+    accepted.result(5)
+    assert answered.cancel()
+    put(transport, route, b"no question")
+
+    for delivery in take_all(consumer, 2):
+        delivery.reply(b"answer")
+        delivery.ack()
+
+    _accepted, second = transport.request(Outgoing(route, b"again", "2"))
+    delivery = take_one(consumer)
+    delivery.reply(b"fine")
+    assert second.result(5) == b"fine"
+
+
+def test_a_request_that_is_unroutable_fails_on_both_futures(transport: Transport) -> None:
+    accepted, answered = transport.request(Outgoing(fresh(), b"question", "1"))
+
+    for future in (accepted, answered):
+        with pytest.raises(Unroutable):
+            future.result(5)
+
+
+def test_a_broadcast_reaches_every_listener_of_its_topic_and_no_other(transport: Transport) -> None:
+    heard: queue.SimpleQueue[tuple[str, str, bytes]] = queue.SimpleQueue()
+    transport.listen(["workers", "worker.a"], lambda topic, body: heard.put(("a", topic, body)))
+    transport.listen(["workers", "worker.b"], lambda topic, body: heard.put(("b", topic, body)))
+
+    transport.broadcast("workers", b"all")
+    transport.broadcast("worker.b", b"only b")
+    transport.broadcast("nobody", b"lost")
+    transport.broadcast("worker.a", b"only a")
+
+    seen = {heard.get(timeout=5) for _ in range(4)}
+    assert seen == {
+        ("a", "workers", b"all"),
+        ("b", "workers", b"all"),
+        ("b", "worker.b", b"only b"),
+        ("a", "worker.a", b"only a"),
+    }
+    assert heard.empty()
+
+
+def test_a_callback_that_raises_does_not_end_the_listening(transport: Transport) -> None:
+    heard: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def callback(_topic: str, body: bytes) -> None:
+        if body == b"bad":
+            msg = "callback"
+            raise ValueError(msg)
+        heard.put(body)
+
+    transport.listen(["t"], callback)
+    transport.broadcast("t", b"bad")
+    transport.broadcast("t", b"good")
+
+    assert heard.get(timeout=5) == b"good"
+
+
+def test_eight_threads_send_and_two_settle_without_loss_or_doubling(transport: Transport) -> None:
+    route = fresh()
+    consumer = transport.consume([route], prefetch=50)
+    seen: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def send(sender: int) -> None:
+        try:
+            put(transport, route, *[f"{sender}/{number}".encode() for number in range(100)])
+        except BaseException as error:  # noqa: BLE001 - reported by the assertion below
+            failures.append(error)
+
+    def receive() -> None:
+        while not stop.is_set():
+            for delivery in consumer.take(20, 0.05):
+                seen.put(delivery.body)
+                delivery.ack()
+
+    receivers = [threading.Thread(target=receive) for _ in range(2)]
+    senders = [threading.Thread(target=send, args=(number,)) for number in range(8)]
+    for thread in receivers + senders:
+        thread.start()
+    for thread in senders:
+        thread.join()
+    try:
+        eventually(lambda: seen.qsize() >= 800)
+    finally:
+        stop.set()
+        for thread in receivers:
+            thread.join()
+
+    counts = Counter(seen.get() for _ in range(seen.qsize()))
+    assert failures == []
+    assert len(counts) == 800
+    assert set(counts.values()) == {1}
+
+
+def test_accepted_messages_of_a_safe_route_outlive_the_transport(reopen: Open) -> None:
+    route = fresh()
+    first = reopen()
+    first.declare([route])
+    put(first, route, b"1", b"2")
+    first.close()
+
+    second = reopen()
+    consumer = second.consume([route], prefetch=10)
+
+    for delivery in take_all(consumer, 2):
+        delivery.ack()
+    third = reopen()
+    assert third.consume([route], prefetch=10).take(1, SHORT_S) == []
+
+
+def test_dead_letters_outlive_the_transport(reopen: Open) -> None:
+    route = fresh()
+    first = reopen()
+    consumer = first.consume([route], prefetch=1)
+    put(first, route, b"x")
+    take_one(consumer).dead_letter("why")
+    eventually(lambda: only_letter(first))
+    first.close()
+
+    second = reopen()
+
+    letter = eventually(lambda: only_letter(second))
+    assert (letter.body, letter.reason) == (b"x", "why")
+
+
+def test_an_unused_route_expires(transport: Transport) -> None:
+    route = fresh(Durability.REMAKABLE, expires_s=1)
+    consumer = transport.consume([route], prefetch=1)
+    put(transport, route, b"x")
+
+    consumer.close()
+
+    eventually(lambda: is_unroutable(transport, route))
+
+
+def test_after_close_everything_fails_at_once_and_nothing_hangs(transport: Transport) -> None:
+    route = fresh()
+    consumer = transport.consume([route], prefetch=1)
+    _accepted, answered = transport.request(Outgoing(route, b"question", "1"))
+    futures = [transport.send(Outgoing(route, b"x", str(number))) for number in range(200)]
+
+    transport.close()
+    transport.close()
+
+    assert not wait(futures, 5).not_done
+    assert isinstance(answered.exception(5), BrokerUnavailable)
+    for future in futures:
+        assert isinstance(future.exception(), BrokerUnavailable | PublishUnconfirmed | None)
+    assert isinstance(transport.send(Outgoing(route, b"x", "1")).exception(1), BrokerUnavailable)
+    assert not transport.healthy
+    assert consumer.take(1, 5) == []
+    assert consumer.connected_for_s == 0
+    transport.broadcast("workers", b"nobody")
+    with pytest.raises(BrokerUnavailable):
+        transport.declare([route])

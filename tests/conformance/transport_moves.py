@@ -1,0 +1,48 @@
+"""Moves that the transport's conformance tests are made of."""
+
+from collections.abc import Callable
+
+from shared.errors import Unroutable
+from shared.ids import new_token
+from shared.transport.base import Consumer, DeadLetter, Delivery, Durability, Outgoing, Route, Transport
+from tests.harness.eventually import eventually
+
+Open = Callable[[], Transport]
+SHORT_S = 0.3
+"""How long nothing must arrive before we believe that nothing will."""
+
+
+def fresh(durability: Durability = Durability.SAFE, expires_s: int | None = None) -> Route:
+    return Route(f"test.{new_token()[:8]}", durability, expires_s)
+
+
+def put(transport: Transport, route: Route, *bodies: bytes) -> None:
+    for accepted in [transport.send(Outgoing(route, body, body.decode())) for body in bodies]:
+        accepted.result(5)
+
+
+def take_one(consumer: Consumer) -> Delivery:
+    taken = consumer.take(1, 5)
+    assert taken, "nothing arrived within 5 s"
+    return taken[0]
+
+
+def take_all(consumer: Consumer, count: int) -> list[Delivery]:
+    taken: list[Delivery] = []
+
+    def enough() -> bool:
+        taken.extend(consumer.take(count - len(taken), 0.1))
+        return len(taken) == count
+
+    eventually(enough)
+    return taken
+
+
+def only_letter(transport: Transport) -> DeadLetter:
+    letters = transport.dead_letters(10)
+    assert len(letters) == 1, f"{len(letters)} dead letters"
+    return letters[0]
+
+
+def is_unroutable(transport: Transport, route: Route) -> bool:
+    return isinstance(transport.send(Outgoing(route, b"y", "y")).exception(5), Unroutable)
