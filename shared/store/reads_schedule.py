@@ -60,7 +60,6 @@ class Hold:
     not_before: datetime | None
     after: str | None
     after_status: str | None
-    ready_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +165,6 @@ class ScheduleReads(Reader):
                     row.not_before,
                     None if row.dag_name is None else f"{row.dag_name}/{row.dag_run_id}",
                     row.status,
-                    None,
                 )
                 for row in holds
             },
