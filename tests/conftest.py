@@ -17,27 +17,17 @@ import pytest
 from psycopg2 import sql
 
 from shared import ids
-from tests.harness.servers import PostgresServer, RabbitServer, postgres_bin, rabbit_bin
+from tests.harness.needs import NEEDED, need
+from tests.harness.servers import PostgresServer, RabbitServer
 
-_FOUND = {"rabbitmq": rabbit_bin, "postgres": postgres_bin}
 _OURS = {name: value for name, value in os.environ.items() if name.startswith("DAGWAY_")}
-
-
-def need(service: str) -> None:
-    """Skip the test when ``service`` is not installed; under ``CI=true`` that is a failure."""
-    if _FOUND[service]() is not None:
-        return
-    msg = f"{service} is not installed: run scripts/ensure-servers, as root"
-    if os.environ.get("CI") == "true":
-        pytest.fail(msg)
-    pytest.skip(msg)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say loudly which servers were missing: a skipped test looks too much like a passed one."""
     skipped = terminalreporter.stats.get("skipped", [])
     missing = sorted(
-        {name for name in _FOUND for report in skipped if f"{name} is not installed" in str(report.longrepr)}
+        {name for name in NEEDED for report in skipped if f"{name} is not installed" in str(report.longrepr)}
     )
     for name in missing:
         terminalreporter.write_sep("!", f"NOT TESTED: everything that needs {name}", red=True, bold=True)

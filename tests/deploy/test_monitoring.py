@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from services.api.routes import OPERATIONS
 from services.api.routes.probes import PROBES
 from services.cli import cli
 from shared.transport.base import COMMANDS, EVENTS, LOGS, Durability
+from tests.harness.needs import need
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy/prometheus"
@@ -36,13 +36,8 @@ RECORDED = {rule["record"] for rule in rules("recording.rules.yml")}
 
 
 def promtool(*args: object) -> None:
-    program = shutil.which("promtool")
-    if program is None:
-        message = "prometheus is not installed: run scripts/ensure-servers, as root"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    argv = [program, *map(str, args)]
+    need("prometheus")
+    argv = ["promtool", *map(str, args)]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, env=os.environ | {"DAGWAY_SITE": "x"})
     assert done.returncode == 0, done.stdout + done.stderr
 

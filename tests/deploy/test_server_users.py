@@ -15,9 +15,9 @@ from psycopg2 import errors
 from shared.store.migrate import migrate
 from shared.transport.base import COMMANDS, EVENTS, HEARTBEATS, LOGS, Outgoing, Transport, task_route, worker_route
 from shared.transport.open import open_transport
-from tests.conftest import need
 from tests.deploy.manifests import ROOT
 from tests.harness.eventually import eventually
+from tests.harness.needs import need
 from tests.harness.servers import PostgresServer, RabbitServer, postgres_bin
 
 _SERVERS = ROOT / "deploy" / "servers"

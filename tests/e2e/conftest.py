@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import need
 from tests.harness.client import Client
 from tests.harness.cluster import Cluster, Embedded, Footing, running
+from tests.harness.needs import need
 from tests.harness.servers import PostgresServer, RabbitServer
 
 _count = itertools.count(1)

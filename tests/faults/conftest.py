@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from shared.store import tables as t
-from tests.conftest import need
 from tests.harness.cluster import Cluster, Footing, running
+from tests.harness.needs import need
 from tests.harness.servers import PostgresServer, RabbitServer
 
 LEASE_S = 2.0

@@ -13,7 +13,7 @@ from tests.harness.counterparts import HttpCounterpart, SshCounterpart
 from tests.harness.doomed import DoomedWorker
 from tests.harness.engines import IMAGE, DockerEngine
 from tests.harness.eventually import eventually
-from tests.harness.needs import need_program
+from tests.harness.needs import need
 from tests.harness.worker_rig import script, task
 
 
@@ -93,7 +93,7 @@ def test_half_an_archive(folder: Path) -> None:
 
 
 def test_a_command_on_another_host(folder: Path, tmp_path: Path) -> None:
-    need_program("sshd")
+    need("sshd")
     (tmp_path / "ssh").mkdir()
     with SshCounterpart(tmp_path / "ssh") as host:
         config = {"host": "127.0.0.1", "port": host.port, "user": host.user, "key": str(host.locked), "shell": "sh"}
@@ -111,7 +111,7 @@ def test_a_command_on_another_host(folder: Path, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[DockerEngine]:
-    need_program("dockerd")
+    need("dockerd")
     with tempfile.TemporaryDirectory(prefix="dwd") as place, DockerEngine(Path(place)) as made:
         yield made
 

@@ -1,7 +1,6 @@
 """Two real Prometheus servers over real services: what they add up is what the database says, whatever was killed."""
 
 import itertools
-import os
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -13,7 +12,8 @@ from shared.store import tables as t
 from tests.faults.conftest import LEASE_S
 from tests.harness.cluster import Cluster, running
 from tests.harness.eventually import eventually, free_port
-from tests.harness.prometheus import Prometheus, prometheus_bin
+from tests.harness.needs import need
+from tests.harness.prometheus import Prometheus
 from tests.harness.servers import PostgresServer, RabbitServer
 
 _SEEN_S = 30
@@ -29,11 +29,7 @@ def watched(
     servers: tuple[RabbitServer, PostgresServer], tmp_path: Path
 ) -> Iterator[tuple[Cluster, Prometheus, Prometheus]]:
     """Two of each service, a Prometheus that scrapes all six, and one that federates from it."""
-    if prometheus_bin() is None:
-        message = "prometheus is not installed: run scripts/ensure-servers, as root"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
+    need("prometheus")
     cluster = Cluster(tmp_path / "c", *running(*servers), gateways=2, schedulers=2, workers=2, lease_s=LEASE_S)
     for gateway in cluster.gateways:
         gateway.env["DAGWAY_METRICS_PORT"] = str(free_port())

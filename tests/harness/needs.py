@@ -1,22 +1,36 @@
 """What a test needs of the machine, and what happens where it is missing."""
 
 import os
+import shutil
+from collections.abc import Callable
 
 import pytest
 
 from tests.harness.counterparts import sshd_bin
 from tests.harness.engines import engine_bin
+from tests.harness.servers import postgres_bin, rabbit_bin
 
-__all__ = ["need_program"]
+__all__ = ["NEEDED", "need"]
 
-_FOUND = {"sshd": sshd_bin, "dockerd": engine_bin}
+NEEDED: dict[str, Callable[[], object]] = {
+    "rabbitmq": rabbit_bin,
+    "postgres": postgres_bin,
+    "sshd": sshd_bin,
+    "dockerd": engine_bin,
+    "prometheus": lambda: shutil.which("prometheus") and shutil.which("promtool"),
+}
 
 
-def need_program(name: str) -> None:
-    """Skip the test when ``name`` is not installed (dockerd also needs root); under ``CI=true`` that is a failure."""
-    if _FOUND[name]() is not None:
+def need(name: str) -> None:
+    """Skip the test when ``name`` is not installed; under ``CI=true`` that is a failure.
+
+    A container engine is the exception: only root may begin one, whatever is installed.
+    """
+    if NEEDED[name]():
         return
     message = f"{name} is not installed: run scripts/ensure-servers, as root"
+    if name == "dockerd" and os.geteuid() != 0:
+        pytest.skip(f"{message} (only root may begin an engine)")
     if os.environ.get("CI") == "true":
         pytest.fail(message)
     pytest.skip(message)

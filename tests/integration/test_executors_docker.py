@@ -11,13 +11,13 @@ from shared.contracts.control import StopAttempt
 from shared.spec.model import Command, Step
 from tests.harness.engines import IMAGE, DockerEngine
 from tests.harness.eventually import eventually
-from tests.harness.needs import need_program
+from tests.harness.needs import need
 from tests.harness.worker_rig import Rig, task
 
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[DockerEngine]:
-    need_program("dockerd")
+    need("dockerd")
     with tempfile.TemporaryDirectory(prefix="dwd") as folder, DockerEngine(Path(folder)) as made:
         yield made
 

@@ -12,7 +12,7 @@ from shared.spec import executors
 from shared.spec.load import load
 from tests.harness.counterparts import HttpCounterpart, MailCounterpart, SshCounterpart
 from tests.harness.engines import IMAGE, DockerEngine
-from tests.harness.needs import need_program
+from tests.harness.needs import need
 from tests.harness.worker_rig import Rig, task
 
 ROOT = Path(__file__).parents[2]
@@ -70,7 +70,7 @@ def test_mail(rig: Rig) -> None:
 
 
 def test_ssh(rig: Rig, tmp_path: Path) -> None:
-    need_program("sshd")
+    need("sshd")
     (tmp_path / "ssh").mkdir()
     with SshCounterpart(tmp_path / "ssh") as host:
         logs = printed(rig, "ssh", PORT=host.port, LOGIN=host.user, KEY=host.key, HOSTS=host.known_hosts)
@@ -78,7 +78,7 @@ def test_ssh(rig: Rig, tmp_path: Path) -> None:
 
 
 def test_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    need_program("dockerd")
+    need("dockerd")
     with tempfile.TemporaryDirectory(prefix="dwd") as folder, DockerEngine(Path(folder)) as engine:
         monkeypatch.setenv("DOCKER_HOST", engine.url)
         with Rig(tmp_path / "worker") as rig:

@@ -11,7 +11,7 @@ from shared.spec.model import Command, Step
 from tests.harness.cluster import gone, pid_in
 from tests.harness.counterparts import MailCounterpart, SshCounterpart, certificate, silent_port
 from tests.harness.eventually import eventually
-from tests.harness.needs import need_program
+from tests.harness.needs import need
 from tests.harness.worker_rig import Rig, task
 
 
@@ -90,7 +90,7 @@ def test_a_mail_server_that_says_nothing_is_left_at_a_stop(rig: Rig) -> None:
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshCounterpart]:
-    need_program("sshd")
+    need("sshd")
     with SshCounterpart(tmp_path_factory.mktemp("ssh")) as server:
         yield server
 
