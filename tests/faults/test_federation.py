@@ -13,6 +13,7 @@ from tests.faults.conftest import LEASE_S
 from tests.harness.cluster import Cluster, running
 from tests.harness.eventually import eventually, free_port
 from tests.harness.needs import need
+from tests.harness.procs import DagwayProcess
 from tests.harness.prometheus import Prometheus
 from tests.harness.servers import PostgresServer, RabbitServer
 
@@ -61,6 +62,11 @@ def is_counted(leaf: Prometheus, status: str, runs: int) -> bool:
     return counted(leaf, f'dagway_dag_runs_ended_total{{status="{status}"}}') == runs
 
 
+def begins_anew(leaf: Prometheus, scheduler: DagwayProcess) -> bool:
+    instance = f"127.0.0.1:{scheduler.env['DAGWAY_METRICS_PORT']}"
+    return list(leaf.ask(f'sum(dagway_dag_runs_ended_total{{instance="{instance}"}})').values()) == [0]
+
+
 def workers_up(whole: Prometheus) -> float:
     return sum(whole.ask('dagway:up:count{service="worker",site="here"}').values())
 
@@ -101,6 +107,8 @@ def test_sums_are_the_databases_though_a_worker_a_scheduler_and_a_gateway_were_k
         process.kill9()
     eventually(lambda: workers_up(whole) == 1, timeout_s=_SEEN_S)
     cluster.start(*victims)
+    # Only a scrape in between tells a counter that began anew from one that went on.
+    eventually(partial(begins_anew, leaf, cluster.schedulers[0]), timeout_s=_SEEN_S)
     start("good", "b", 8)
     eventually(lambda: all_over(19), timeout_s=30)
     eventually(partial(is_counted, leaf, "succeeded", 16), timeout_s=_SEEN_S)
