@@ -45,6 +45,16 @@ def test_status_headers_and_body_are_printed_without_a_blank_line(rig: Rig, serv
     assert "" not in headers
 
 
+def test_header_names_are_sent_and_shown_in_the_form_receivers_know(rig: Rig, server: HttpCounterpart) -> None:
+    config = {"json": True, "headers": {"X-API-Key": "k", "x-webhook-ID": "w"}}
+    finished = rig.run(task(http("GET", f"{server.url}/echo", config)))
+
+    assert finished.outcome == "succeeded", finished.error
+    sent = server.requests[0]["headers"]
+    assert (sent["X-Api-Key"], sent["X-Webhook-Id"]) == ("k", "w")
+    assert all(name == name.title() for name in json.loads(rig.log(finished, "stdout"))["headers"])
+
+
 def test_body_headers_and_query_come_from_variables_and_a_map_becomes_json(rig: Rig, server: HttpCounterpart) -> None:
     config = {
         "headers": {"Authorization": "Bearer ${T}"},

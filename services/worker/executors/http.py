@@ -20,6 +20,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from services.worker.executors.base import Job, StepIO
+from services.worker.executors.header_names import canonical
 from services.worker.executors.inline import CutOff, Line, conclude, evaluate, positive_seconds
 from services.worker.outcome import Result
 from shared.errors import InvalidInput
@@ -83,12 +84,11 @@ class _Request:
         url = str(evaluate(job, words[1]))
         if not url.lower().startswith(("http://", "https://")):
             raise InvalidInput(f"not an http URL: {url}")
-        headers = {str(name): str(value) for name, value in (config.get("headers") or {}).items()}
+        headers = {canonical(str(name)): str(value) for name, value in (config.get("headers") or {}).items()}
         body = config.get("body")
         if isinstance(body, dict | list):
             body = json.dumps(body)
-            if "content-type" not in map(str.lower, headers):
-                headers["Content-Type"] = "application/json"
+            headers.setdefault("Content-Type", "application/json")
         return cls(
             method=words[0].upper(),
             url=url,
@@ -216,7 +216,7 @@ def _print(request: _Request, answer: urllib3.BaseHTTPResponse, line: Line, io: 
         return _print_json(answer, line, io) or error
     if not (request.silent and good):
         lines = [f"{answer.status} {answer.reason or ''}".rstrip()]
-        lines += [f"{name}: {value}" for name, value in answer.headers.items()]
+        lines += [f"{canonical(name)}: {value}" for name, value in answer.headers.items()]
         line.write(io.stdout, ("\n".join(lines) + "\n").encode(errors="replace"))
     while piece := answer.read1(_PIECE, decode_content=True):
         line.write(io.stdout, piece)
@@ -235,7 +235,7 @@ def _print_json(answer: urllib3.BaseHTTPResponse, line: Line, io: StepIO) -> str
         body = json.loads(b"".join(parts))
     except (ValueError, RecursionError) as error:
         return f"the body is not JSON: {error}"
-    headers = {name: answer.headers.getlist(name) for name in answer.headers}
+    headers = {canonical(name): answer.headers.getlist(name) for name in answer.headers}
     shown = {"status_code": answer.status, "headers": headers, "body": body}
     line.write(io.stdout, (json.dumps(shown, indent=1, ensure_ascii=False) + "\n").encode(errors="surrogatepass"))
     return ""
