@@ -16,16 +16,18 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, Reque
 
 from services.api import problems
 from services.api.accept import command_key
+from services.api.compress import compress
 from services.api.deps import Deps
 from services.api.operations import Answer, Call, Operation, json_bytes, parse_body, parse_query
 from services.api.problems import Problem
 from services.api.rawpath import RawPath, SegmentConverter
 from services.api.remote import chosen_node, forward
 from services.api.request_metrics import count_requests
+from services.api.request_spans import trace_requests
 from services.api.routes import OPERATIONS
 from services.api.routes.probes import PROBES
 from services.api.settings import RemoteNode
-from services.api.ui import serve_ui
+from services.api.ui import serve_bundle, serve_own
 from shared.errors import DagwayError
 from shared.log import bind_thread
 
@@ -36,7 +38,7 @@ _log = logging.getLogger(__name__)
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _WORD = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _METHODS = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
-_REQUEST_HEADERS = "Content-Type, Authorization, Content-Encoding, Accept, Idempotency-Key, If-Match, Last-Event-ID"
+_REQUEST_HEADERS = "Content-Type, Authorization, Content-Encoding, Accept, Idempotency-Key, If-Match, Last-Event-ID, traceparent"
 _LOCAL = frozenset({"/auth/login", "/auth/me", "/openapi.json", "/docs"})
 """Never handed on to another node: they are about this server itself."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
@@ -52,15 +54,17 @@ def create_app(deps: Deps) -> Flask:
     for operation in OPERATIONS:
         _register(app, deps, operation, API)
     for operation in PROBES:
-        if operation.path != "/" or deps.settings.ui_dir is None:
-            _register(app, deps, operation, "")
+        _register(app, deps, operation, "")
     if deps.settings.ui_dir is not None:
-        serve_ui(app, deps, deps.settings.ui_dir)
+        serve_bundle(app, deps, deps.settings.ui_dir)
+    else:
+        serve_own(app, deps)
     app.register_error_handler(Problem, _problem)
     app.register_error_handler(DagwayError, _dagway_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _unexpected)
     count_requests(app)
+    trace_requests(app)
     app.before_request(_preflight)
     app.after_request(_finish)
     app.wsgi_app = RawPath(app.wsgi_app, deps.base_path)  # type: ignore[method-assign]
@@ -198,6 +202,7 @@ def _finish(response: Response) -> Response:
         headers["Access-Control-Allow-Methods"] = _METHODS
         headers["Access-Control-Allow-Headers"] = _REQUEST_HEADERS
         headers["Access-Control-Max-Age"] = "300"
+    compress(request, response)
     if response.status_code == 204:
         headers.pop("Content-Type", None)
     elif not response.is_streamed and not response.direct_passthrough:

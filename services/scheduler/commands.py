@@ -72,9 +72,7 @@ _DEFINING = (c.CreateDag, c.PutSpec, c.RenameDag, c.SuspendDag, DagCommand, Queu
 
 
 def _hash(envelope: Envelope) -> str:
-    # A run id that the gateway drew is not part of what the caller said.
-    body = envelope.body.model_dump_json(exclude={"dag_run_id"} if isinstance(envelope.body, c.StartRun) else None)
-    return hashlib.sha256(f"{envelope.type} {body}".encode()).hexdigest()
+    return hashlib.sha256(f"{envelope.type} {envelope.body.model_dump_json()}".encode()).hexdigest()
 
 
 def _repeated(envelope: Envelope, body_hash: str, first_hash: str, first: c.CommandReply) -> c.CommandReply:

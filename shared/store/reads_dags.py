@@ -1,11 +1,12 @@
 """Reading definitions."""
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Text, cast, func, select
 
 from shared.store import tables as t
+from shared.store import tables_schedule as s
 from shared.store.engine import bytewise, contains, has_element
 from shared.store.reads_base import AnyRow, AnySelect, Reader
 from shared.store.reads_rows import Dag, DagPage
@@ -13,6 +14,8 @@ from shared.store.reads_rows import Dag, DagPage
 __all__ = ["DagReads"]
 
 _d = t.dags.c
+_DAGS = t.dags.outerjoin(s.schedules, s.schedules.c.file_name == t.dags.c.file_name)
+_NEXT_START = s.schedules.c.next_start_at
 _COLUMNS = (
     _d.file_name,
     _d.dag_name,
@@ -24,7 +27,12 @@ _COLUMNS = (
     _d.spec_hash,
     _d.created_at,
     _d.updated_at,
+    _NEXT_START,
 )
+
+
+def _select(*more: ColumnElement[Any]) -> AnySelect:
+    return select(*_COLUMNS, *more).select_from(_DAGS)
 
 
 def _dag(row: AnyRow, spec: str | None = None) -> Dag:
@@ -39,6 +47,7 @@ def _dag(row: AnyRow, spec: str | None = None) -> Dag:
         spec_hash=row.spec_hash,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        next_start_at=row.next_start_at,
         spec=spec,
     )
 
@@ -53,7 +62,7 @@ def _matching(name: str, tag: str) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def _by_name(order: Literal["asc", "desc"]) -> list[ColumnElement[str]]:
+def _by_name(order: Literal["asc", "desc"]) -> list[ColumnElement[Any]]:
     keys: Sequence[ColumnElement[str]] = (bytewise(func.lower(_d.dag_name)), bytewise(_d.file_name))
     return [key.desc() if order == "desc" else key.asc() for key in keys]
 
@@ -63,34 +72,43 @@ class DagReads(Reader):
 
     def dag(self, file_name: str) -> Dag | None:
         """Return one dag with its spec's text."""
-        query = select(*_COLUMNS, t.specs.c.yaml).join_from(t.dags, t.specs).where(_d.file_name == file_name)
+        query = _select(t.specs.c.yaml).join(t.specs, t.specs.c.hash == _d.spec_hash).where(_d.file_name == file_name)
         with self._snapshot() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else _dag(row, row.yaml)
 
     def dag_page(
-        self, *, name: str = "", tag: str = "", order: Literal["asc", "desc"] = "asc", page: int = 1, per_page: int = 50
+        self,
+        *,
+        name: str = "",
+        tag: str = "",
+        sort: Literal["name", "next_start"] = "name",
+        order: Literal["asc", "desc"] = "asc",
+        page: int = 1,
+        per_page: int = 50,
     ) -> DagPage:
-        """Return one page of the dags, by dag name without regard to case, and how many match.
+        """Return one page of the dags and how many match.
 
         ``name``: part of the file name, in any case. ``tag``: one tag. Empty: any. ``page`` from 1.
+        They are sorted by dag name without regard to case; or by when they start next, those that do
+        not behind all others in both orders.
         """
         where = _matching(name, tag)
-        query = select(*_COLUMNS).where(*where).order_by(*_by_name(order))
+        keys: list[ColumnElement[Any]] = _by_name(order)
+        if sort == "next_start":
+            keys = [_NEXT_START.is_(None), _NEXT_START.desc() if order == "desc" else _NEXT_START.asc(), *keys]
+        query = _select().where(*where).order_by(*keys)
         with self._snapshot() as connection:
             total = connection.execute(select(func.count()).select_from(t.dags).where(*where)).scalar_one()
             rows = connection.execute(query.limit(per_page).offset((page - 1) * per_page)).all()
         return DagPage(tuple(_dag(row) for row in rows), total)
 
-    def dags(self, *, name: str = "", tag: str = "", order: Literal["asc", "desc"] = "asc") -> tuple[Dag, ...]:
-        """Return all matching dags, ordered as in ``dag_page``: for whoever sorts by something else."""
-        return self._dags(select(*_COLUMNS).where(*_matching(name, tag)).order_by(*_by_name(order)))
-
     def dags_with_specs(self) -> tuple[Dag, ...]:
         """Return every dag with its spec's text, by file name."""
-        query = select(*_COLUMNS, t.specs.c.yaml).join_from(t.dags, t.specs).order_by(bytewise(_d.file_name))
+        query = _select(t.specs.c.yaml).join(t.specs, t.specs.c.hash == _d.spec_hash)
         with self._snapshot() as connection:
-            return tuple(_dag(row, row.yaml) for row in connection.execute(query))
+            rows = connection.execute(query.order_by(bytewise(_d.file_name)))
+            return tuple(_dag(row, row.yaml) for row in rows)
 
     def tags(self) -> tuple[str, ...]:
         """Return the distinct tags of all dags, sorted."""
@@ -98,12 +116,14 @@ class DagReads(Reader):
             lists = connection.execute(select(_d.tags)).scalars().all()
         return tuple(sorted({tag for tags in lists for tag in tags}))
 
+    def faulty_dags(self) -> dict[str, tuple[str, ...]]:
+        """Return what is wrong with each dag that cannot be run, by file name, sorted."""
+        query = select(_d.file_name, _d.errors).where(cast(_d.errors, Text) != "[]").order_by(bytewise(_d.file_name))
+        with self._snapshot() as connection:
+            return {row.file_name: tuple(row.errors) for row in connection.execute(query)}
+
     def specs(self, hashes: Iterable[str]) -> dict[str, str]:
         """Return the texts of those specs that exist, by hash."""
         query = select(t.specs.c.hash, t.specs.c.yaml).where(t.specs.c.hash.in_(sorted(set(hashes))))
         with self._snapshot() as connection:
             return {row.hash: row.yaml for row in connection.execute(query)}
-
-    def _dags(self, query: AnySelect) -> tuple[Dag, ...]:
-        with self._snapshot() as connection:
-            return tuple(_dag(row) for row in connection.execute(query))

@@ -89,27 +89,15 @@ def test_pages_have_null_at_the_edges_and_are_capped(stack: Stack) -> None:
     assert stack.get("/dags?page=0&perPage=0")["pagination"]["currentPage"] == 1
 
 
-def test_sorted_by_next_run_the_unscheduled_come_last_both_ways(stack: Stack) -> None:
-    stack.add_dag("a")
-    stack.add_dag("b", 'schedule: "0 13 * * *"\nsteps: [echo hi]\n')
-    stack.add_dag("c", 'schedule: "TZ=UTC 30 12 * * *"\nsteps: [echo hi]\n')
-    stack.add_dag("d")
-
-    def order(query: str) -> str:
-        return "".join(file["fileName"][0] for file in stack.get(f"/dags?sort=nextRun{query}")["dags"])
-
-    assert order("")[2:] == "ad"
-    assert order("&order=desc")[2:] == "da"
-    assert set(order("")[:2]) == {"b", "c"}
-    assert order("")[:2] == order("&order=desc")[:2][::-1]
-    assert stack.get("/dags?sort=nonsense&order=nonsense")["dags"][0]["fileName"] == "a.yaml"
-
-
 def test_tags_are_distinct_and_sorted(stack: Stack) -> None:
     stack.add_dag("a", CHAIN)
     stack.add_dag("b", "tags: prod, a\nsteps: [echo hi]\n")
 
     assert stack.get("/dags/tags") == {"tags": ["a", "etl", "prod"], "errors": []}
+
+    stack.add_dag("broken", "steps: [")
+    [error] = stack.get("/dags/tags")["errors"]
+    assert error.startswith("broken: ")
 
 
 def test_a_dag_is_the_same_with_and_without_its_extension(stack: Stack) -> None:
@@ -168,6 +156,8 @@ def test_validation_tells_everything_and_stores_nothing(stack: Stack) -> None:
     assert (good["valid"], good["errors"]) == (True, [])
     assert broken["valid"] is False
     assert broken["errors"]
+    assert broken["dag"] == {"name": "validated-dag"}
+    assert validate(spec=CHAIN, name="not a name")["valid"] is False
     assert validate(spec=CHAIN)["dag"]["name"] == "validated-dag"  # type: ignore[index]
     assert validate(spec=CHAIN, name="mine")["dag"]["name"] == "mine"  # type: ignore[index]
     assert validate(spec=f"name: own\n{CHAIN}", name="mine")["dag"]["name"] == "own"  # type: ignore[index]

@@ -1,7 +1,9 @@
 """The form of every answer: envelopes, empty bodies, headers, odd paths. REST contract sections 1 to 3."""
 
+import gzip
 import json
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -134,6 +136,23 @@ def test_an_empty_answer_says_that_it_is_empty(stack: Stack) -> None:
     response = stack.api("POST", "/dags/a/suspend", json={"suspend": True})
 
     assert (response.status_code, response.headers["Content-Length"], response.data) == (200, "0", b"")
+
+
+def test_large_answers_are_compressed_for_who_can_read_that(stack: Stack) -> None:
+    for number in range(30):
+        stack.add_dag(f"dag-{number}")
+    plain = stack.api("GET", "/dags")
+
+    zipped = stack.api("GET", "/dags", headers={"Accept-Encoding": "gzip, deflate"})
+    deflated = stack.api("GET", "/dags", headers={"Accept-Encoding": "gzip;q=0, deflate"})
+    small = stack.api("GET", "/health", headers={"Accept-Encoding": "gzip"})
+
+    assert (plain.headers.get("Content-Encoding"), plain.headers["Vary"]) == (None, "Accept-Encoding")
+    assert zipped.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(zipped.data) == plain.data
+    assert int(zipped.headers["Content-Length"]) == len(zipped.data) < len(plain.data) / 4
+    assert zlib.decompress(deflated.data) == plain.data
+    assert "Content-Encoding" not in small.headers
 
 
 def test_any_origin_may_ask(stack: Stack) -> None:

@@ -95,3 +95,13 @@ def test_queues_show_who_runs_and_who_waits(stack: Stack) -> None:
         "totalCapacity": 2,
         "utilizationPercentage": 50.0,
     }
+
+
+def test_a_dags_own_queue_takes_as_many_runs_as_the_dag_allows(stack: Stack) -> None:
+    stack.add_run("a", "1", "running", "maxActiveRuns: 4\nsteps: [echo hi]\n", started_at=NOW)
+
+    found = stack.get("/queues")
+
+    [queue] = found["queues"]
+    assert (queue["type"], queue["maxConcurrency"]) == ("dag-based", 4)
+    assert (found["summary"]["totalCapacity"], found["summary"]["utilizationPercentage"]) == (4, 25.0)

@@ -6,12 +6,13 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from services.api import next_runs, shapes_dags, shapes_runs, wire
+from services.api import shapes_dags, shapes_runs, wire
 from services.api.accept import Accepted
 from services.api.operations import Answer, Body, Call, Operations, Query, accepted, created, empty, ok, removed
 from services.api.problems import Problem, bad_request, not_found
 from shared.contracts.commands import Command, CreateDag, DeleteDag, PutSpec, RenameDag, SuspendDag
 from shared.contracts.commands_dags import ReplaceSpec
+from shared.ids import valid_dag_name
 from shared.spec.load import Loaded
 from shared.spec.model import Dag as Model
 from shared.store.reads import Dag, Run
@@ -70,44 +71,42 @@ def list_dags(call: Call, query: ListQuery) -> Answer:
     page = max(query.page, 1)
     order: Literal["asc", "desc"] = "desc" if query.order == "desc" else "asc"
     reads = call.deps.reads
-    if query.sort == "nextRun":
-        every = reads.dags(name=query.name, tag=query.tag, order=order)
-        loaded = _load(call, every)
-        ordered = next_runs.soonest_first(every, loaded, call.now, descending=order == "desc")
-        dags: tuple[Dag, ...] = ordered[(page - 1) * per_page : page * per_page]
-        total = len(every)
-    else:
-        found = reads.dag_page(name=query.name, tag=query.tag, order=order, page=page, per_page=per_page)
-        dags, total = found.dags, found.total
-        loaded = _load(call, dags)
-    latest = reads.latest_runs(dag.dag_name for dag in dags)
+    sort: Literal["name", "next_start"] = "next_start" if query.sort == "nextRun" else "name"
+    found = reads.dag_page(name=query.name, tag=query.tag, sort=sort, order=order, page=page, per_page=per_page)
+    loaded = _load(call, found.dags)
+    latest = reads.latest_runs(dag.dag_name for dag in found.dags)
     return ok(
         {
-            "dags": [_file(call, dag, loaded[dag.file_name], latest.get(dag.dag_name)) for dag in dags],
+            "dags": [_file(call, dag, loaded[dag.file_name], latest.get(dag.dag_name)) for dag in found.dags],
             "errors": [],
-            "pagination": wire.pagination(total=total, page=page, per_page=per_page),
+            "pagination": wire.pagination(total=found.total, page=page, per_page=per_page),
         }
     )
 
 
 @DAGS.get("/dags/tags", id="getAllDAGTags")
 def list_tags(call: Call) -> Answer:
-    """List the distinct tags."""
-    return ok({"tags": list(call.deps.reads.tags()), "errors": []})
+    """List the distinct tags, and what is wrong with dags that cannot be read."""
+    reads = call.deps.reads
+    errors = [f"{name}: {'; '.join(found)}" for name, found in reads.faulty_dags().items()]
+    return ok({"tags": list(reads.tags()), "errors": errors})
 
 
 @DAGS.post("/dags/validate", id="validateDAGSpec", body=ValidateBody)
 def validate(call: Call, body: ValidateBody) -> Answer:
     """Say what is wrong with a spec; nothing is stored or run."""
-    name = wire.file_stem(body.name.strip())
-    if name:
-        wire.dag_name(name, "name")
-    loaded = _parse(call, body.spec, name or "validated-dag")
-    errors = [str(issue) for issue in loaded.errors]
-    answer: dict[str, Any] = {"valid": not errors, "errors": errors}
-    if loaded.dag is not None:
-        answer["dag"] = shapes_dags.dag_details(loaded.dag)
-    return ok(answer)
+    name = wire.file_stem(body.name.strip()) or "validated-dag"
+    errors = []
+    if not valid_dag_name(name):
+        errors.append(f"name: {name[:80]!r} must be 1 to 40 letters, digits, dashes, dots or underscores")
+        name = "validated-dag"
+    loaded = _parse(call, body.spec, name)
+    errors += [str(issue) for issue in loaded.errors]
+    model = loaded.dag or Model(name=name)
+    # What cannot be read has a name, and nothing that could be mistaken for its own settings.
+    unread = bool(errors) and not model.steps
+    dag = {"name": model.name} if unread else shapes_dags.dag_details(model)
+    return ok({"valid": not errors, "errors": errors, "dag": dag})
 
 
 @DAGS.post("/dags", id="createNewDAG", role="manager", permission="write_dags", body=CreateBody)
@@ -140,6 +139,7 @@ def details(call: Call, file_name: str) -> Answer:
             "latestDAGRun": _latest_details(call, dag.dag_name, model),
             "suspended": dag.suspended,
             "errors": errors,
+            **shapes_dags.sparse(nextRun=wire.timestamp(dag.next_start_at, call.deps.zone)),
         }
     )
 
@@ -267,6 +267,7 @@ def _file(call: Call, dag: Dag, loaded: Loaded, latest: Run | None) -> dict[str,
         "latestDAGRun": run,
         "suspended": dag.suspended,
         "errors": [str(issue) for issue in loaded.errors],
+        **shapes_dags.sparse(nextRun=wire.timestamp(dag.next_start_at, call.deps.zone)),
     }
 
 

@@ -81,11 +81,12 @@ def queues(call: Call) -> Answer:
     shown = [
         each for each in call.deps.reads.queues() if each.kind == _GLOBAL or each.running_count or each.queued_count
     ]
+    limits = _limits(call, shown)
     running = sum(each.running_count for each in shown)
-    capacity = sum(each.max_concurrency or 0 for each in shown if (each.max_concurrency or 0) > 0)
+    capacity = sum(limits.values())
     return ok(
         {
-            "queues": [_queue(call, each) for each in shown],
+            "queues": [_queue(call, each, limits[each.name]) for each in shown],
             "summary": {
                 "totalQueues": len(shown),
                 "totalRunning": running,
@@ -97,13 +98,23 @@ def queues(call: Call) -> Answer:
     )
 
 
+def _limits(call: Call, queues: list[Queue]) -> dict[str, int]:
+    """Return how many runs each queue takes at once; 0: as many as come. A dag's own queue has its dag's limit."""
+    example = {each.name: (*each.queued, *each.running)[0] for each in queues if each.max_concurrency is None}
+    models = call.deps.run_models(example.values())
+    own = {name: dag.max_active_runs for name, run in example.items() if (dag := models[run.run_key]) is not None}
+    return {each.name: max(0, each.max_concurrency or own.get(each.name, 0)) for each in queues}
+
+
 def _worker(call: Call, worker: Worker) -> dict[str, Any]:
+    tasks = [_task(call, task) for task in worker.tasks if task.state is AttemptState.RUNNING]
     return {
         "id": worker.worker_id,
         "labels": dict(worker.labels),
         "totalPollers": worker.slots,
-        "busyPollers": worker.busy,
-        "runningTasks": [_task(call, task) for task in worker.tasks if task.state is AttemptState.RUNNING],
+        # What the worker said last is up to a heartbeat old.
+        "busyPollers": min(worker.slots, max(worker.busy, len(tasks))),
+        "runningTasks": tasks,
         "lastHeartbeatAt": wire.timestamp(worker.heartbeat_at, call.deps.zone),
         "healthStatus": _health(worker, call.now),
     }
@@ -137,15 +148,14 @@ def _service(call: Call, service: Service) -> dict[str, Any]:
     }
 
 
-def _queue(call: Call, queue: Queue) -> dict[str, Any]:
+def _queue(call: Call, queue: Queue, limit: int) -> dict[str, Any]:
     """Return a queue in today's field names and the older ones."""
     running = [shapes_runs.summary(run, call.deps.zone) for run in queue.running]
     queued = [shapes_runs.summary(run, call.deps.zone) for run in queue.queued]
-    limit = queue.max_concurrency or 0
     return {
         "name": queue.name,
         "type": queue.kind,
-        **({"maxConcurrency": limit} if limit > 0 else {}),
+        **({"maxConcurrency": limit} if limit else {}),
         "running": running,
         "queued": queued,
         "summary": {
