@@ -41,6 +41,11 @@ class Client:
     def close(self) -> None:
         self._pool.clear()
 
+    @property
+    def base(self) -> str:
+        """Where the first gateway answers, without a path."""
+        return f"http://127.0.0.1:{self._ports[0]}"
+
     def once(self, method: str, path: str, body: Any = None, *, key: str = "", port: int = 0) -> Answer:
         """Ask one gateway (``port``, or whose turn it is). Raises ``urllib3.exceptions.HTTPError``."""
         port = port or self._ports[next(self._turn) % len(self._ports)]
