@@ -186,6 +186,7 @@ class DAGFile(Shape):
     latestDAGRun: DAGRunSummary
     suspended: bool
     errors: list[str]
+    nextRun: str = ""
 
 
 class Pagination(Shape):
@@ -229,6 +230,7 @@ class DAGDetailsResponse(Shape):
     latestDAGRun: DAGRunDetails
     suspended: bool
     errors: list[str]
+    nextRun: str = ""
 
 
 class SpecResponse(Shape):

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from services.scheduler.core import slots as core
 from services.scheduler.slot_runs import SlotRuns
 from shared.errors import StoreUnavailable
+from shared.spec.model import Schedule
 from shared.store import tables_schedule as s
 from shared.store.tx_schedule import Schedules
 
@@ -133,14 +134,15 @@ class Firing:
                 if pending is not None and pending <= since:
                     since = pending - timedelta(microseconds=1)
             plan = plans.get(name)
-            due = core.first_fire(plan.dag.schedule, since, self._tz) if plan is not None else None
+            schedule = Schedule() if plan is None or name in paused else plan.dag.schedule
             made.append(
                 {
                     "file_name": name,
                     "dag_version": dag["version"],
                     "zone": self._tz.key,
                     "decided_until": since,
-                    "next_fire_at": None if name in paused else due,
+                    "next_fire_at": core.first_fire(schedule, since, self._tz),
+                    "next_start_at": core.first_start(schedule, since, self._tz),
                 }
             )
         rows.put(made)
@@ -169,7 +171,7 @@ class Firing:
         for row in claimed:
             name = row["file_name"]
             plan = plans.get(name)
-            seen = core.Look((), None)
+            seen = core.Look((), None, None)
             if plan is not None:
                 seen = core.look(plan.dag.schedule, row["decided_until"], judged_at, self._tz)
                 answers[name] = core.decide(
@@ -180,7 +182,14 @@ class Firing:
                     pauses=_over(pauses, name),
                 )
             until = max(row["decided_until"], judged_at)
-            moved.append({"file_name": name, "decided_until": until, "next_fire_at": seen.next_fire})
+            moved.append(
+                {
+                    "file_name": name,
+                    "decided_until": until,
+                    "next_fire_at": seen.next_fire,
+                    "next_start_at": seen.next_start,
+                }
+            )
         runs = SlotRuns(batch, self._shell.plans, self._tz, dags, plans)
         runs.prepare(answers)
         ledger = [

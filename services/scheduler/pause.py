@@ -89,7 +89,7 @@ def _pause(batch: "Batch", rows: Schedules, command: Pause) -> dict[str, Any]:
         # Not due until it goes on: a paused dag costs nothing. Whoever is firing it now comes first.
         schedule = rows.lock(name)
         if schedule is not None:
-            rows.decided([schedule | {"next_fire_at": None}])
+            rows.decided([schedule | {"next_fire_at": None, "next_start_at": None}])
     batch.after.schedules = True
     return {"paused": True}
 

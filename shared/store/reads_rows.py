@@ -27,7 +27,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Dag:
-    """A definition. ``spec``: its text, ``None`` where many dags were asked for at once."""
+    """A definition. ``spec``: its text, ``None`` where many dags were asked for at once.
+
+    ``next_start_at``: when its schedule starts it next, ``None`` if it does not, or while that is paused.
+    """
 
     file_name: str
     dag_name: str
@@ -39,6 +42,7 @@ class Dag:
     spec_hash: str
     created_at: datetime
     updated_at: datetime
+    next_start_at: datetime | None = None
     spec: str | None = None
 
 

@@ -16,6 +16,7 @@ schedules = Table(
     col("zone", String(64)),
     col("decided_until", UTCDateTime),
     col("next_fire_at", UTCDateTime, nullable=True),
+    col("next_start_at", UTCDateTime, nullable=True),
     Index("ix_schedules_next_fire_at", "next_fire_at", postgresql_where=_DUE_SOME_DAY, sqlite_where=_DUE_SOME_DAY),
     comment="One row per dag. Every slot until decided_until is in the ledger; next_fire_at is the next one",
 )

@@ -20,7 +20,11 @@ Found = dict[str, Any]
 _SAVE = (
     update(s.schedules)
     .where(s.schedules.c.file_name == bindparam("key"))
-    .values(decided_until=bindparam("new_decided_until"), next_fire_at=bindparam("new_next_fire_at"))
+    .values(
+        decided_until=bindparam("new_decided_until"),
+        next_fire_at=bindparam("new_next_fire_at"),
+        next_start_at=bindparam("new_next_start_at"),
+    )
 )
 
 
@@ -62,7 +66,7 @@ class Schedules:
 
     def put(self, rows: Sequence[Row]) -> None:
         """Write schedules whole."""
-        self._tx.put(s.schedules, rows, ["dag_version", "zone", "decided_until", "next_fire_at"])
+        self._tx.put(s.schedules, rows, ["dag_version", "zone", "decided_until", "next_fire_at", "next_start_at"])
 
     def decided(self, rows: Sequence[Row]) -> None:
         """Set how far claimed schedules are decided and when they are due next."""
@@ -72,6 +76,7 @@ class Schedules:
                     "key": row["file_name"],
                     "new_decided_until": row["decided_until"],
                     "new_next_fire_at": row["next_fire_at"],
+                    "new_next_start_at": row["next_start_at"],
                 }
                 for row in rows
             ]

@@ -44,6 +44,25 @@ def test_slots_are_listed_newest_first_with_their_reason(stack: Stack) -> None:
     assert stack.api("GET", "/dags/a/slots?before=yesterday").status_code == 400
 
 
+def test_the_list_of_dags_can_be_sorted_by_the_next_run(stack: Stack) -> None:
+    for name, hours in {"a": 2, "b": 1, "c": None}.items():
+        stack.add_dag(name)
+        due = None if hours is None else NOW + timedelta(hours=hours)
+        row = {"dag_version": 1, "zone": "UTC", "decided_until": NOW, "next_fire_at": due, "next_start_at": due}
+        add(stack, s.schedules, file_name=name, **row)
+
+    listed = stack.get("/dags?sort=nextRun")["dags"]
+
+    assert [(each["fileName"], each.get("nextRun")) for each in listed] == [
+        ("b.yaml", "2025-11-24T13:00:00Z"),
+        ("a.yaml", "2025-11-24T14:00:00Z"),
+        ("c.yaml", None),
+    ]
+    assert [each["fileName"][0] for each in stack.get("/dags?sort=nextRun&order=desc")["dags"]] == ["a", "b", "c"]
+    assert stack.get("/dags?sort=nonsense&order=nonsense")["dags"][0]["fileName"] == "a.yaml"
+    assert stack.get("/dags/a")["nextRun"] == "2025-11-24T14:00:00Z"
+
+
 def test_limits_and_pauses_become_commands(stack: Stack) -> None:
     stack.answer = lambda _: recorded(done=True)
     calls = [

@@ -89,7 +89,7 @@ def test_the_gateways_user_reads_everything(api_url: str) -> None:
             expected = 1 if table.name == "counters" else 0
             assert connection.execute(select(func.count()).select_from(table)).scalar_one() == expected, table.name
     reads = Reads(engine)
-    assert not any([reads.workers(), reads.queues(), reads.runs(), reads.dags(), reads.tags()])
+    assert not any([reads.workers(), reads.queues(), reads.runs(), reads.dag_page().dags, reads.tags()])
 
     engine.dispose()
 

@@ -92,6 +92,19 @@ def test_a_slot_fires_once_and_the_next_is_known(rig: Rig) -> None:
     assert status == "running"
     [row] = rig.stack.rows(s.schedules)
     assert row["next_fire_at"] == T0.replace(hour=12, minute=5, second=0)
+    assert row["next_start_at"] == row["next_fire_at"]
+
+
+def test_the_next_start_is_not_the_next_stop(rig: Rig) -> None:
+    rig.dag("a", "schedule:\n  start: '0 13 * * *'\n  stop: '30 12 * * *'\n")
+    later = T0.replace(hour=13, minute=0, second=0)
+
+    rig.at("12:00")
+    [row] = rig.stack.rows(s.schedules)
+    assert (row["next_fire_at"], row["next_start_at"]) == (T0.replace(hour=12, minute=30, second=0), later)
+    rig.at("12:30")
+    [row] = rig.stack.rows(s.schedules)
+    assert (row["next_fire_at"], row["next_start_at"]) == (later, later)
 
 
 def test_a_slot_of_this_minute_fires_after_a_restart_and_never_twice(rig: Rig) -> None:
@@ -261,7 +274,8 @@ def test_edits_deletions_and_faults_move_the_next_slot(rig: Rig) -> None:
     assert rig.at("12:00") == 0
     assert rig.at("12:05") == 1
     edit("")
-    assert rig.stack.rows(s.schedules)[0]["next_fire_at"] is None
+    [row] = rig.stack.rows(s.schedules)
+    assert (row["next_fire_at"], row["next_start_at"]) == (None, None)
     command = c.DeleteDag(file_name="a")
     rig.one.decide(lambda batch: Definitions(batch.tx, rig.one.plans, batch.now).delete(command))
     assert rig.stack.rows(s.schedules) == []

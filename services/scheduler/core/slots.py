@@ -24,6 +24,7 @@ __all__ = [
     "Slot",
     "decide",
     "first_fire",
+    "first_start",
     "guard",
     "look",
     "slot_run_id",
@@ -53,10 +54,11 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What is due in an interval, oldest first, and the first slot after it."""
+    """What is due in an interval, oldest first, the first slot after it, and the first of those that starts a run."""
 
     slots: tuple[Slot, ...]
     next_fire: datetime | None
+    next_start: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,16 @@ class Latest:
 
 def first_fire(schedule: Schedule, after: datetime, tz: tzinfo) -> datetime | None:
     """Return the first slot of any kind after that moment."""
-    found = [next_fire(expression, after, tz) for _, expression in _expressions(schedule)]
+    return _first([expression for _, expression in _expressions(schedule)], after, tz)
+
+
+def first_start(schedule: Schedule, after: datetime, tz: tzinfo) -> datetime | None:
+    """Return the first slot after that moment at which a run begins."""
+    return _first(schedule.start, after, tz)
+
+
+def _first(expressions: Sequence[str], after: datetime, tz: tzinfo) -> datetime | None:
+    found = [next_fire(expression, after, tz) for expression in expressions]
     return min((at for at in found if at is not None), default=None)
 
 
@@ -109,7 +120,7 @@ def look(schedule: Schedule, after: datetime, until: datetime, tz: tzinfo, *, mo
             found = kept
         slots.extend(found)
     slots.sort(key=lambda slot: (slot.at, _ORDER[slot.kind]))
-    return Look(tuple(slots), first_fire(schedule, until, tz))
+    return Look(tuple(slots), first_fire(schedule, until, tz), first_start(schedule, until, tz))
 
 
 def _newest(
