@@ -117,7 +117,7 @@ class Leases:
         halts = [
             Halt(row["token_worker"], row["token"], revoked=False, reason=row["stop_reason"])
             for row in rows
-            if row["stop_reason"] and row["kind"] != "handler" and row["token_state"] == AttemptState.RUNNING
+            if row["stop_reason"] and row["kind"] not in ("handler", "errand") and row["token_state"] == AttemptState.RUNNING
             # A repeated step ends its execution undisturbed.
             if not (row["stop_reason"] == "stop" and self._repeats(batch, row))
         ]

@@ -13,7 +13,7 @@ from services.worker.afterwards import look_back
 from services.worker.conditions import check_conditions
 from services.worker.environment import Environment, Ground, build_environment
 from services.worker.executors import executor_for
-from services.worker.executors.base import Job, StepIO
+from services.worker.executors.base import Executor, Job, StepIO
 from services.worker.guardian_client import Guardian
 from services.worker.logs import LogStream, read_tail
 from services.worker.masking import Masker
@@ -24,6 +24,7 @@ from services.worker.shells import DIRECT, default_shell, effective_shell
 from services.worker.supervise import Stop, Supervisor
 from services.worker.unfold import unfold
 from services.worker.workspace import OutputFiles, run_dir
+from shared.contracts.errands import Errand
 from shared.contracts.tasks import Task
 from shared.spec.expand import expand
 
@@ -69,7 +70,7 @@ class Maker:
         environment = build_environment(task, ground, reserved, run_command_in(supervisor, plain, str(cwd)))
         try:
             if unmet := self._unmet(task, environment, supervisor, str(cwd)):
-                return Made(Result("skipped", 0, unmet), {})
+                return Made(Result("skipped", 0, masker.text(unmet)), {})
             job = Job(task.step, environment, ground.working_dir, task.shell, supervisor, task.options)
             supervisor.start_clock()
             if task.step.call:
@@ -80,12 +81,20 @@ class Maker:
                 # A pipe in between may still hold the very words that say why it failed.
                 return masker.text(read_tail(Path(paths.stderr), _TAIL_BYTES)) if paths.stderr else ""
 
-            result = executor_for(task.step.type).run(job, StepIO(files.stdout, files.stderr, tail))
+            executor = self._errand(task, masker) if task.kind == "errand" else executor_for(task.step.type)
+            result = executor.run(job, StepIO(files.stdout, files.stderr, tail))
             files.finish()
             made = _with_output(task, files, Made(result, {}))
             return self._look_back(task, stop, made, environment, masker, cwd=str(cwd), log=paths.stdout)
         except Interrupted:
             return Made(_interrupted(task, supervisor), {})
+
+    def _errand(self, task: Task, masker: Masker) -> Executor:
+        # Only here: most workers' runs send no mail, and need no mail library.
+        from services.worker.errand import ErrandExecutor  # noqa: PLC0415
+
+        errand = Errand.model_validate(task.options["errand"])
+        return ErrandExecutor(errand, task.dag_name, self._data_dir / "logs", masker)
 
     def _look_back(
         self, task: Task, stop: Stop, made: Made, environment: Environment, masker: Masker, *, cwd: str, log: str

@@ -68,8 +68,10 @@ class Guardian:
     """
 
     def __init__(self, mark: str, on_lost: Callable[[], None]) -> None:
-        self._mark = mark
+        self.mark = mark
         self._on_lost = on_lost
+        self._keeping = threading.Lock()
+        self._kept: dict[str, int] = {}
         self._lock = threading.Lock()
         self._count = 0
         self._waiting: dict[int, Process] = {}
@@ -110,7 +112,7 @@ class Guardian:
         The descriptors stay the caller's; without ``stdin`` reading gives the end of file.
         ``attempt`` distinguishes attempts of this worker.
         """
-        mark = f"{self._mark}.{attempt}"
+        mark = f"{self.mark}.{attempt}"
         with self._lock:
             self._count += 1
             name = self._count
@@ -130,15 +132,35 @@ class Guardian:
         Every process is killed then, ``files`` are removed, and ``argv`` (an absolute path first) is
         run with no environment.
         """
+        name = self._leave_will(files, argv)
+        try:
+            yield
+        finally:
+            self._take_back(name)
+
+    def keep_will(self, key: str, argv: Sequence[str]) -> None:
+        """Leave a will until ``drop_will`` or the worker's end, an orderly one too; the same key twice is one."""
+        with self._keeping:
+            if key not in self._kept:
+                self._kept[key] = self._leave_will((), argv)
+
+    def drop_will(self, key: str) -> None:
+        """Take a kept will back; one that was never left is fine."""
+        with self._keeping:
+            name = self._kept.pop(key, None)
+        if name is not None:
+            self._take_back(name)
+
+    def _leave_will(self, files: Sequence[str], argv: Sequence[str]) -> int:
         with self._lock:
             self._count += 1
             name = self._count
         self.send({"op": "will", "id": name, "files": list(files), "argv": list(argv)})
-        try:
-            yield
-        finally:
-            with suppress(GuardianLost):
-                self.send({"op": "unwill", "id": name})
+        return name
+
+    def _take_back(self, name: int) -> None:
+        with suppress(GuardianLost):
+            self.send({"op": "unwill", "id": name})
 
     def close(self) -> None:
         """End every process it guards and the guardian itself; wait until it is gone."""
@@ -202,7 +224,7 @@ class Guardian:
     def _end(self) -> None:
         if not self._closed:
             _log.error("guardian.lost", extra={"pid": self.pid, "next": "the worker ends; start it again"})
-            script.kill_marked(self._mark + ".")
+            script.kill_marked(self.mark + ".")
         with self._lock:
             self._lost = True
             waiting, answers = list(self._waiting.values()), list(self._answers.values())

@@ -32,6 +32,12 @@ class Masker:
         """Return the rest."""
         return self._release(self._held, final=True) if self._held else b""
 
+    def afresh(self) -> "Masker":
+        """Return a masker of the same values for another stream."""
+        made = Masker(())
+        made._values, made._longest, made._find = self._values, self._longest, self._find
+        return made
+
     def text(self, text: str) -> str:
         """Mask a complete text, apart from the stream."""
         if self._find is None:

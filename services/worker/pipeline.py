@@ -18,12 +18,15 @@ from services.worker.masking import Masker
 from services.worker.metrics import Counters
 from services.worker.outcome import Result, StopKind
 from services.worker.reports import Reporter
+from services.worker.spans import AttemptSpans
+from services.worker.secret_values import SecretMissing
 from services.worker.supervise import Stop
 from services.worker.workspace import LogPaths, OutputFiles, log_paths, note_in_run_log, run_dir
 from shared.clock import utc_now
 from shared.contracts.events import AttemptFinished, AttemptStarted, Event, LogChunk, TaskRedelivered
 from shared.contracts.tasks import Task
 from shared.errors import Unavailable
+from shared.tracing import SpanContext
 from shared.transport.base import Delivery
 
 __all__ = ["Identity", "Pipeline"]
@@ -46,6 +49,7 @@ class _Desk:
     """One attempt being made, and what was laid out for it."""
 
     task: Task
+    of_run: SpanContext
     stop: Stop
     began_at: datetime
     paths: LogPaths
@@ -72,6 +76,7 @@ class Pipeline:
         reporter: Reporter,
         attempts: Attempts,
         counters: Counters,
+        spans: AttemptSpans,
     ) -> None:
         self._identity = identity
         self._data_dir = data_dir
@@ -80,20 +85,21 @@ class Pipeline:
         self._reporter = reporter
         self._attempts = attempts
         self._counters = counters
+        self._spans = spans
 
-    def run(self, task: Task, stop: Stop, delivery: Delivery) -> None:
-        """Report the start, ack the task, make the attempt, report its end."""
+    def run(self, task: Task, stop: Stop, delivery: Delivery, of_run: SpanContext) -> None:
+        """Report the start, ack the task, make the attempt, report its end. ``of_run`` is the span above its own."""
         began_at = utc_now()
         paths = log_paths(self._data_dir, task) if task.kind != "prepare" else _NO_LOGS
         started = self._event(AttemptStarted, task, began_at, stdout=paths.stdout, stderr=paths.stderr)
         accepted = self._reporter.send(started)
-        desk = _Desk(task, stop, began_at, paths)
+        desk = _Desk(task, of_run, stop, began_at, paths)
         try:
             # Reading files overlaps with the wait for the confirm; nothing of the user's runs yet.
             try:
                 if task.kind != "prepare":
                     desk.files = OutputFiles(paths, task)
-                    desk.ground = lay_ground(task, run_dir(self._data_dir, task))
+                    desk.ground = self._ground(task)
             except Exception as error:  # noqa: BLE001 - whatever a task can cause here is told as its outcome
                 desk.fault = str(error) or type(error).__name__
             try:
@@ -108,6 +114,16 @@ class Pipeline:
         finally:
             if desk.files is not None:
                 desk.files.close()
+
+    def _ground(self, task: Task) -> Ground:
+        folder = run_dir(self._data_dir, task)
+        try:
+            return lay_ground(task, folder)
+        except SecretMissing:
+            if task.kind != "errand":
+                raise
+            # That a secret is missing is just what the mail must tell.
+            return lay_ground(task.model_copy(update={"secrets": ()}), folder)
 
     def refuse(self, task: Task) -> AttemptFinished:
         """Return the end of an attempt whose stop came before its task: it was not made."""
@@ -175,6 +191,7 @@ class Pipeline:
             reported = self._reporter.finished(finished)
         self._attempts.end(task.token, reported=reported)
         self._counters.add(f"finished.{result.outcome}")
+        self._spans.attempt_over(task, desk.of_run, desk.began_at, result, desk.ground)
 
     def _event(self, cls: type[E], task: Task, at: datetime, **facts: Any) -> E:
         return cls(

@@ -109,6 +109,19 @@ class Supervisor:
         """Say what to clean up should the worker die inside the block; see ``Guardian.will``."""
         return self._guardian.will(files, argv)
 
+    @property
+    def worker_mark(self) -> str:
+        """What tells this worker process from any other."""
+        return self._guardian.mark
+
+    def keep_will(self, key: str, argv: Sequence[str]) -> None:
+        """As ``will``, beyond the attempt; see ``Guardian.keep_will``."""
+        self._guardian.keep_will(key, argv)
+
+    def drop_will(self, key: str) -> None:
+        """See ``Guardian.drop_will``."""
+        self._guardian.drop_will(key)
+
     def call(self, work: Callable[[], T], cut: Callable[[], None]) -> T | None:
         """Do ``work`` in this process, on a thread of its own; ``None`` when a stop or the timeout ended it.
 

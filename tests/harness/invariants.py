@@ -44,11 +44,12 @@ def census(engine: Engine) -> dict[str, dict[str, int]]:
 
 
 def at_rest(engine: Engine) -> bool:
-    """Whether every run has ended and nothing is left to send."""
+    """Whether every run has ended, errands included, and nothing is left to send."""
     with engine.connect() as connection:
         active = connection.execute(select(t.dag_runs.c.run_key).where(t.dag_runs.c.status.in_(_OPEN)).limit(1)).first()
+        held = connection.execute(select(t.nodes.c.token).where(t.nodes.c.token.is_not(None)).limit(1)).first()
         owed = connection.execute(select(t.outbox.c.id).limit(1)).first()
-    return active is None and owed is None
+    return active is None and held is None and owed is None
 
 
 def violations(engine: Engine, *, commands: Iterable[str] = ()) -> list[str]:
@@ -99,9 +100,15 @@ def _one_open_attempt(nodes: list[dict[str, Any]], attempts: list[dict[str, Any]
 
 
 def _fenced(runs: dict[str, Any], nodes: list[dict[str, Any]], attempts: list[dict[str, Any]]) -> Iterator[str]:
-    """I4: no step has two recorded outcomes, and a step's status is that of its last attempt."""
+    """I4: no step has two recorded outcomes, and a step's status is that of its last attempt.
+
+    A run may go on several errands, one after the other.
+    """
     tried = defaultdict(list)
+    errands = {(node["run_key"], node["idx"]) for node in nodes if node["kind"] == "errand"}
     for attempt in attempts:
+        if (attempt["run_key"], attempt["node"]) in errands:
+            continue
         if attempt["state"] in {AttemptState.FINISHED, AttemptState.LOST}:
             tried[attempt["run_key"], attempt["node"], attempt["run_attempt"]].append(attempt)
     for (key, node, run_attempt), tries in tried.items():

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from services.scheduler.core import children, reports
+from services.scheduler.core import children, errands, reports
 from services.scheduler.core.decision import Decision, Forget, Halt, Ignored, Refused, StopChild, WakeAt
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import (
@@ -25,7 +25,7 @@ from services.scheduler.core.messages import (
     TimerFired,
 )
 from services.scheduler.core.model import ASKED, Node, Run
-from services.scheduler.core.plan import HANDLER, PREPARE, STEP, Plan
+from services.scheduler.core.plan import ERRAND, HANDLER, PREPARE, STEP, Plan
 from services.scheduler.core.settle import settle
 from shared.contracts.events import AttemptFinished, AttemptStarted, TaskRedelivered
 from shared.status import AttemptState, NodeStatus, RunStatus
@@ -52,9 +52,11 @@ _KEPT = frozenset({NodeStatus.SUCCEEDED, NodeStatus.PARTIALLY_SUCCEEDED, NodeSta
 
 
 def fresh_nodes(plan: Plan, *, prepare: bool) -> tuple[Node, ...]:
-    """Return the nodes of a run that has not begun: steps, handlers, and the prepare if it needs one."""
+    """Return the nodes of a run that has not begun: steps, handlers, then errand and prepare if it needs them."""
     last = len(plan.dag.steps)
     nodes = [Node(idx, STEP if idx < last else HANDLER, step.name) for idx, step in enumerate(plan.steps)]
+    if errands.needed(plan.dag):
+        nodes.append(Node(len(nodes), ERRAND, "errand"))
     if prepare:
         nodes.append(Node(len(nodes), PREPARE, "prepare"))
     return tuple(nodes)
@@ -86,6 +88,7 @@ def advance(run: Run, message: Message, now: datetime) -> Decision:
     if answer is not None:
         return answer
     settle(draft)
+    errands.follow(draft, run)
     return draft.done()
 
 
@@ -140,6 +143,8 @@ def _bring_to_a_stop(draft: Draft, reason: str, by: str) -> None:
     draft.set_run(stop_reason=reason)
     draft.note(None, f"stopping: {reason}", by)
     for node in draft.nodes:
+        if node.kind == ERRAND:
+            continue
         if node.attempt is not None and node.attempt.state is AttemptState.DISPATCHED:
             draft.withdraw(node.idx, reason)
         node = draft.nodes[node.idx]  # noqa: PLW2901 - as it is after the withdrawal
@@ -169,7 +174,7 @@ def _halts(draft: Draft, reason: str) -> list[Halt | StopChild]:
     attempts = [
         Halt(node.attempt.worker_id, node.attempt.token, revoked=False, reason=reason)
         for node in draft.nodes
-        if node.attempt is not None and node.attempt.worker_id is not None
+        if node.attempt is not None and node.attempt.worker_id is not None and node.kind != ERRAND
         if reason == "timeout" or not _repeats(draft, node)
     ]
     called = [

@@ -6,9 +6,9 @@ from functools import cached_property
 
 from shared.spec.model import Dag, Handler, Step
 
-__all__ = ["HANDLER", "PREPARE", "STEP", "Plan"]
+__all__ = ["ERRAND", "HANDLER", "PREPARE", "STEP", "Plan"]
 
-STEP, HANDLER, PREPARE = "step", "handler", "prepare"
+STEP, HANDLER, PREPARE, ERRAND = "step", "handler", "prepare", "errand"
 
 _HANDLERS = tuple(Handler)
 

@@ -4,13 +4,13 @@ import json
 from dataclasses import replace
 from datetime import datetime
 
-from services.scheduler.core import children
+from services.scheduler.core import children, errands
 from services.scheduler.core.conclude import STATUS, End, conclude
 from services.scheduler.core.decision import Halt, Ignored
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import AttemptLost, TaskUndelivered
 from services.scheduler.core.model import OpenAttempt
-from services.scheduler.core.plan import HANDLER, PREPARE
+from services.scheduler.core.plan import ERRAND, HANDLER, PREPARE
 from shared.contracts.events import AttemptFinished, AttemptStarted, TaskRedelivered
 from shared.status import AttemptState, NodeStatus
 
@@ -63,6 +63,9 @@ def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
     )
     if node.kind == PREPARE:
         _prepared(draft, event, end)
+        return None
+    if node.kind == ERRAND:
+        errands.made(draft, draft.nodes[event.node], event)
         return None
     if event.children and event.outcome == "succeeded":
         children.call(draft, event.node, event.token, event.children)
@@ -124,6 +127,9 @@ def lost(draft: Draft, message: AttemptLost) -> Ignored | None:
             draft.move(message.node, NodeStatus.ABORTED, message.why, error=message.why, finished_at=draft.now)
         else:
             draft.note(message.node, f"evaluated anew: {message.why}")
+        return None
+    if node.kind == ERRAND:
+        errands.forsake(draft, draft.nodes[message.node], message.why)
         return None
     draft.set_node(message.node, exit_code=LOST_EXIT_CODE)
     outcome = "aborted" if draft.run.stop_reason and node.kind != HANDLER else "failed"

@@ -4,8 +4,9 @@ from datetime import timedelta
 
 from services.scheduler.core.decision import Dispatch, WakeAt
 from services.scheduler.core.draft import Draft
+from services.scheduler.core.errands import owes_end
 from services.scheduler.core.model import Node
-from services.scheduler.core.plan import PREPARE
+from services.scheduler.core.plan import ERRAND, HANDLER, STEP
 from services.scheduler.core.rules import blocked_by, derive_status, ready
 from services.scheduler.core.tasks import make_task
 from shared.spec.model import Handler
@@ -16,7 +17,7 @@ __all__ = ["settle"]
 
 def settle(draft: Draft) -> None:
     """Bring ``draft`` to rest. A run at rest waits for a worker, a timer, a person, or is over."""
-    if draft.run.status is not RunStatus.RUNNING:
+    if draft.run.status is not RunStatus.RUNNING or owes_end(draft):
         return
     if not draft.run.stop_reason and _start_what_may(draft):
         return
@@ -26,6 +27,8 @@ def settle(draft: Draft) -> None:
 
 
 def _under_way(node: Node) -> bool:
+    if node.kind == ERRAND:
+        return False
     return node.attempt is not None or node.status is NodeStatus.RUNNING
 
 
@@ -183,5 +186,5 @@ def _why(draft: Draft, status: RunStatus) -> str:
         }[draft.run.stop_reason]
     if status.successful:
         return "all steps are done"
-    failed = [node.name for node in draft.nodes if node.status is NodeStatus.FAILED and node.kind != PREPARE]
+    failed = [node.name for node in draft.nodes if node.status is NodeStatus.FAILED and node.kind in (STEP, HANDLER)]
     return f"failed: {', '.join(failed)}" if failed else f"steps ended {status}"

@@ -3,7 +3,7 @@
 from typing import Any
 
 from services.scheduler.core.model import Node, Run
-from services.scheduler.core.plan import PREPARE
+from services.scheduler.core.plan import ERRAND, PREPARE, STEP
 from shared.contracts.tasks import StepRef, Task
 from shared.spec.model import Step
 from shared.status import NodeStatus
@@ -17,16 +17,15 @@ def make_task(run: Run, nodes: list[Node], idx: int, token: str, run_status: str
     ``run_status`` is what handlers see as ``DAG_RUN_STATUS``.
     """
     plan, dag, node = run.plan, run.plan.dag, nodes[idx]
-    if node.kind == PREPARE:
+    # Handlers and errands see every step's outputs, the last in definition winning.
+    sources = plan.ancestors(idx) if node.kind == STEP else tuple(reversed(range(len(dag.steps))))
+    if node.kind in (PREPARE, ERRAND):
         step = Step(name=node.name)
-        sources: tuple[int, ...] = ()
     else:
         step = plan.steps[idx]
         if node.number > 1 and step.preconditions:
             # They hold for a launch: a retry or a repetition does not ask again.
             step = step.model_copy(update={"preconditions": ()})
-        # Handlers see every step's outputs, the last in definition winning.
-        sources = plan.ancestors(idx) if node.kind == "step" else tuple(reversed(range(len(dag.steps))))
     return Task(
         token=token,
         run_key=run.run_key,
@@ -71,7 +70,8 @@ def _options(run: Run, node: Node, step: Step) -> dict[str, Any]:
     dag = run.plan.dag
     if node.kind == PREPARE:
         return {"prepare": {"dag": dag.model_dump(mode="json"), "given": run.given}}
-    return {name: value for name in _BLOCKS.get(step.type, ()) if (value := getattr(dag, name)) is not None}
+    names = (*_BLOCKS.get(step.type, ()), *(("otel",) if (dag.otel or {}).get("enabled") else ()))
+    return {name: value for name in names if (value := getattr(dag, name)) is not None}
 
 
 def _engine_env(nodes: list[Node], run_status: str) -> tuple[tuple[str, str], ...]:

@@ -22,7 +22,7 @@ from shared.ids import new_token
 from shared.spec.expand import expand
 from shared.spec.model import Command
 
-__all__ = ["DockerExecutor"]
+__all__ = ["DockerExecutor", "remove_run_container"]
 
 
 class DockerExecutor:
@@ -94,7 +94,8 @@ class _Work:
 
     def _create(self, name: str, spec: ContainerSpec, words: list[str] | None, background: bool = False) -> str:
         run = self._job.environment.process.get("DAG_RUN_ID", "")
-        labels = {"dagway.run": run, "dagway.step": self._job.step.name, MARK: self._mark}
+        dag = self._job.environment.process.get("DAG_NAME", "")
+        labels = {"dagway.dag": dag, "dagway.run": run, "dagway.step": self._job.step.name, MARK: self._mark}
         container = self._engine.create(name, spec, words, labels, background=background)
         self._line.on_cut(lambda: None)
         return container
@@ -104,10 +105,13 @@ class _Work:
         spec = read_spec(given, job.working_dir, {})
         if spec.exec:
             return self._each(spec.exec, commands, spec)
-        run = job.environment.process.get("DAG_RUN_ID", "")
-        name = spec.name or f"dagway-run-{run}"
+        name, labels = _run_container(job, spec)
         self._engine.pull(spec, self._auths, self._line)
-        self._engine.ensure(name, spec, {"dagway.run": run, "dagway.shared": "true"}, self._line)
+        mark = job.supervisor.worker_mark
+        if not spec.keep:
+            # Who made it removes it when the worker ends; at the end of the run an errand does.
+            job.supervisor.keep_will(name, self._engine.will_remove(name, mark))
+        self._engine.ensure(name, spec, labels, mark, self._line)
         return self._each(name, commands, read_spec({**_dict(given), "env": []}, job.working_dir, self._step_env()))
 
     def _each(self, container: str, commands: Sequence[list[str]], spec: ContainerSpec) -> int:
@@ -135,7 +139,7 @@ class _Work:
         """Leave no container and no connection behind."""
         self._line.cut()
         if self._own:
-            self._engine.remove(self._own, self._mark)
+            self._engine.remove(self._own, {MARK: self._mark})
         self._engine.close()
 
     def result(self, code: int | None) -> Result:
@@ -149,6 +153,28 @@ class _Work:
             timeout_s=supervisor.timeout_s,
             stderr_tail=self._io.stderr_tail() if code else "",
         )
+
+
+def remove_run_container(job: Job, container: dict[str, Any]) -> None:
+    """Remove the container that the steps of the job's run shared, if there is one.
+
+    Raises:
+        EngineFault: the engine refused, or cannot be reached.
+    """
+    name, labels = _run_container(job, read_spec(evaluate(job, container), job.working_dir, {}))
+    engine = Engine(host_variables())
+    try:
+        engine.remove(name, labels)
+    finally:
+        engine.close()
+    job.supervisor.drop_will(name)
+
+
+def _run_container(job: Job, spec: ContainerSpec) -> tuple[str, dict[str, str]]:
+    """Return the name of the run's own container, and the labels that say whose it is."""
+    process = job.environment.process
+    dag, run = process.get("DAG_NAME", ""), process.get("DAG_RUN_ID", "")
+    return spec.name or f"dagway-run-{dag}-{run}", {"dagway.dag": dag, "dagway.run": run, "dagway.shared": "true"}
 
 
 def _dict(given: Any) -> dict[str, Any]:

@@ -145,14 +145,16 @@ class Engine:
             self._api.start(container)
             self._await_ready(container, spec, line)
 
-    def ensure(self, name: str, spec: ContainerSpec, labels: dict[str, str], line: Line) -> None:
+    def ensure(self, name: str, spec: ContainerSpec, labels: dict[str, str], mark: str, line: Line) -> None:
         """Have the run's container running; steps that ask at once get the same one.
+
+        ``labels`` say whose it is, ``mark`` which worker made it.
 
         Raises:
             EngineFault: the name belongs to somebody else's container.
         """
         try:
-            self.create(name, spec, None, labels, background=True)
+            self.create(name, spec, None, {**labels, MARK: mark}, background=True)
         except EngineFault as fault:
             if not (isinstance(fault.__cause__, APIError) and fault.__cause__.status_code == _CONFLICT):
                 raise
@@ -236,12 +238,12 @@ class Engine:
         self._api.exec_start(made["Id"])
         return int(self._api.exec_inspect(made["Id"])["ExitCode"] or 0) == 0
 
-    def remove(self, container: str, mark: str) -> None:
+    def remove(self, container: str, labels: Mapping[str, str]) -> None:
         """Kill and remove our container with its anonymous volumes; one that is gone already is fine."""
         with _told():
             try:
                 found = self._api.inspect_container(container)["Config"]["Labels"] or {}
-                if found.get(MARK) != mark:
+                if any(found.get(name) != value for name, value in labels.items()):
                     return  # Its name was taken before we came.
                 self._api.remove_container(container, force=True, v=True)
             except NotFound:

@@ -9,7 +9,7 @@ import mimetypes
 import smtplib
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from email.errors import MessageError
 from email.message import EmailMessage
@@ -22,12 +22,20 @@ from services.worker.executors.inline import CutOff, Line, conclude, evaluate
 from services.worker.outcome import Result
 from shared.errors import InvalidInput
 
-__all__ = ["MailExecutor", "MailServer", "send_mail"]
+__all__ = ["Attachment", "MailExecutor", "MailServer", "build_message", "recipients", "send_mail"]
 
 _TIMEOUT_S = 30.0
 _SMTPS_PORT = 465
 _SMTP_PORT = 25
 _MAX_ATTACHED_BYTES = 25 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that a mail carries."""
+
+    name: str
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,20 +90,38 @@ class MailExecutor:
 
 
 def _message(job: Job, config: dict[str, Any]) -> EmailMessage:
-    to = config.get("to") or []
-    recipients = [part.strip() for one in ([to] if isinstance(to, str) else to) for part in str(one).split(",")]
-    recipients = [one for one in recipients if one]
+    to = recipients(config.get("to") or [])
     sender = str(config.get("from") or "")
-    if not sender or not recipients:
+    if not sender or not to:
         raise InvalidInput("a mail step needs from and to")
     attachments = config.get("attachments") or []
     paths = [job.working_dir / str(one) for one in ([attachments] if isinstance(attachments, str) else attachments)]
     text = str(config.get("message") or "").replace("\r\n", "\n").replace("\n", "<br />\n")
-    return build_message(sender, recipients, str(config.get("subject") or ""), text, paths)
+    return build_message(sender, to, str(config.get("subject") or ""), text, _read(paths))
 
 
-def build_message(sender: str, to: Sequence[str], subject: str, html: str, files: Sequence[Path] = ()) -> EmailMessage:
-    """Return a mail in HTML; raises ``InvalidInput`` for a header with a line break and an unreadable file."""
+def recipients(to: str | Sequence[Any]) -> list[str]:
+    """Return the addresses of a list, or of a text with commas."""
+    parts = (part.strip() for one in ([to] if isinstance(to, str) else to) for part in str(one).split(","))
+    return [part for part in parts if part]
+
+
+def _read(paths: Sequence[Path]) -> Iterator["Attachment"]:
+    left = _MAX_ATTACHED_BYTES
+    for path in paths:
+        try:
+            left -= path.stat().st_size
+            if left < 0:
+                raise InvalidInput(f"attachments are larger than {_MAX_ATTACHED_BYTES} bytes together")
+            yield Attachment(path.name, path.read_bytes())
+        except OSError as error:
+            raise InvalidInput(f"attachment {path}: {error.strerror}") from error
+
+
+def build_message(
+    sender: str, to: Sequence[str], subject: str, html: str, files: Iterable["Attachment"] = ()
+) -> EmailMessage:
+    """Return a mail in HTML; raises ``InvalidInput`` for a header with a line break."""
     message = EmailMessage()
     for name, value in (("From", sender), ("To", ", ".join(to)), ("Subject", subject)):
         if "\n" in value or "\r" in value:
@@ -104,17 +130,9 @@ def build_message(sender: str, to: Sequence[str], subject: str, html: str, files
     message["Date"] = formatdate(localtime=False)
     message["Message-ID"] = make_msgid(domain="dagway.invalid")
     message.set_content(html, subtype="html")
-    left = _MAX_ATTACHED_BYTES
-    for path in files:
-        try:
-            left -= path.stat().st_size
-            if left < 0:
-                raise InvalidInput(f"attachments are larger than {_MAX_ATTACHED_BYTES} bytes together")
-            data = path.read_bytes()
-        except OSError as error:
-            raise InvalidInput(f"attachment {path}: {error.strerror}") from error
-        kind, _, subkind = (mimetypes.guess_type(path.name)[0] or "application/octet-stream").partition("/")
-        message.add_attachment(data, maintype=kind, subtype=subkind, filename=path.name)
+    for file in files:
+        kind, _, subkind = (mimetypes.guess_type(file.name)[0] or "application/octet-stream").partition("/")
+        message.add_attachment(file.data, maintype=kind, subtype=subkind, filename=file.name)
     return message
 
 

@@ -1,0 +1,182 @@
+"""Errands: when a run sends a worker to mail or to clear up, and that nothing else depends on it."""
+
+from typing import Any
+
+import pytest
+
+from services.scheduler.core.decision import Ignored
+from shared.contracts.errands import Errand
+from shared.spec.model import ContinueOn, Dag, Handler, MailOn, MailSettings, RetryPolicy
+from shared.status import NodeStatus, RunStatus
+from tests.unit.scheduler.core.stage import Stage, make_dag, step
+
+ALL = MailOn(failure=True, success=True, wait=True)
+MAILS: dict[str, Any] = {
+    name: MailSettings(sender="a@x", to=(f"{name}@x",)) for name in ("error_mail", "info_mail", "wait_mail")
+}
+
+
+def dag(*steps: Any, **facts: Any) -> Dag:
+    return make_dag(*(steps or (step("a"),)), **{"mail_on": ALL, **MAILS, **facts})
+
+
+def errand(stage: Stage) -> Errand:
+    return Errand.model_validate(stage.task("errand").options["errand"])
+
+
+def told(stage: Stage) -> list[tuple[str, str]]:
+    """Return recipient and status of each mail of the last errand."""
+    return [(mail.settings.to[0], mail.status) for mail in errand(stage).mails]
+
+
+def over(dag: Dag, outcomes: dict[str, Any] | None = None) -> Stage:
+    return Stage.begun(dag).play(outcomes)
+
+
+def test_a_dag_without_mails_or_container_sends_nobody() -> None:
+    assert [node.name for node in over(make_dag(step("a"))).run.nodes] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "status", "mail"),
+    [
+        ({}, RunStatus.SUCCEEDED, "info_mail@x"),
+        ({"a": "failed"}, RunStatus.FAILED, "error_mail@x"),
+        ({"b": "failed"}, RunStatus.PARTIALLY_SUCCEEDED, "info_mail@x"),
+        ({"b": "failed", "onExit": "failed"}, RunStatus.PARTIALLY_SUCCEEDED, "error_mail@x"),
+        ({"onInit": "failed"}, RunStatus.ABORTED, "error_mail@x"),
+    ],
+)
+def test_the_end_decides_which_mail_is_sent(outcomes: dict[str, Any], status: RunStatus, mail: str) -> None:
+    steps = (step("a"), step("b", continue_on=ContinueOn(failure=True)))
+    stage = over(dag(*steps, handlers=[Handler.INIT, Handler.EXIT]), outcomes)
+
+    assert stage.run.status is status
+    assert stage.order()[-1] == "errand"
+    assert told(stage) == [(mail, str(status))]
+    stage.make("errand")
+    assert (stage.open(), stage.run.status) == ([], status)
+
+
+def test_a_stopped_run_tells_nobody() -> None:
+    stage = Stage.begun(dag())
+    stage.start("a")
+    stage.stop()
+    stage.finish("a", "aborted")
+
+    assert (stage.run.status, stage.open()) == (RunStatus.ABORTED, [])
+
+
+def test_only_the_ends_that_were_asked_for_are_told() -> None:
+    stage = over(dag(mail_on=MailOn(failure=True)))
+
+    assert (stage.run.status, stage.open()) == (RunStatus.SUCCEEDED, [])
+
+
+def test_a_steps_failure_is_told_at_once_and_only_when_it_is_final() -> None:
+    policy = RetryPolicy(limit=1, interval_sec=0)
+    stage = Stage.begun(dag(step("a", mail_on_error=True, retry_policy=policy), step("b"), mail_on=MailOn()))
+    stage.make("a", "failed")
+    assert "errand" not in stage.open()
+
+    stage.make("a", "failed")
+
+    assert (stage.open(), stage.run.status) == (["b", "errand"], RunStatus.RUNNING)
+    assert told(stage) == [("error_mail@x", "failed")]
+    assert [node.name for node in errand(stage).mails[0].nodes] == ["a"]
+    stage.make("b")
+    assert stage.run.status is RunStatus.FAILED, "the errand keeps nobody waiting"
+    stage.make("errand")
+    assert stage.order().count("errand") == 1
+
+
+def test_what_comes_up_meanwhile_is_told_next() -> None:
+    stage = Stage.begun(dag(step("a", mail_on_error=True), step("b")))
+    stage.make("a", "failed")
+    stage.make("b")
+    first = errand(stage)
+
+    stage.make("errand")
+
+    assert [len(first.mails), len(errand(stage).mails)] == [1, 1]
+    assert told(stage) == [("error_mail@x", "failed")]
+    assert first.mails[0].id != errand(stage).mails[0].id
+    stage.make("errand")
+    assert stage.open() == []
+
+
+@pytest.mark.parametrize("how", ["lost", "broken"])
+def test_a_lost_errand_is_made_again_but_not_for_ever(how: str) -> None:
+    stage = over(dag())
+    ids = set()
+    for _ in range(3):
+        ids.add(errand(stage).mails[0].id)
+        stage.start("errand")
+        if how == "lost":
+            stage.lose("errand")
+        else:
+            stage.finish("errand", "broken")
+
+    assert (stage.open(), stage.run.status, len(ids)) == ([], RunStatus.SUCCEEDED, 1)
+    assert stage.node("errand").status is NodeStatus.FAILED
+
+
+def test_an_undelivered_errand_is_sent_to_somebody_else() -> None:
+    stage = over(dag())
+    stage.undelivered("errand")
+
+    assert (stage.open(), stage.sent[-1].worker_id) == (["errand"], None)
+
+
+def test_a_mail_that_could_not_be_sent_changes_nothing() -> None:
+    stage = over(dag())
+    stage.make("errand", "failed")
+
+    assert (stage.run.status, stage.open(), stage.node("errand").status) == (
+        RunStatus.SUCCEEDED,
+        [],
+        NodeStatus.FAILED,
+    )
+    assert isinstance(stage.finish("errand", token="run-1:1:1"), Ignored)
+
+
+def test_a_retry_begins_after_the_last_end_was_told() -> None:
+    stage = over(dag(), {"a": "failed"})
+    stage.start("errand")
+
+    stage.retry()
+    assert stage.open() == ["errand"]
+    stage.finish("errand")
+    stage.play()
+
+    assert stage.run.status is RunStatus.SUCCEEDED
+    assert told(stage) == [("info_mail@x", "succeeded")]
+    assert errand(stage).mails[0].id == "run-1.2.end"
+
+
+def test_a_stop_lets_an_errand_go_on() -> None:
+    stage = Stage.begun(dag(step("a", mail_on_error=True, continue_on=ContinueOn(failure=True)), step("b")))
+    stage.make("a", "failed")
+    stage.start("b")
+    stage.start("errand")
+    stage.stop()
+
+    assert [halt.token for halt in stage.halts] == [stage.token("b")]
+
+
+@pytest.mark.parametrize(
+    ("container", "removed"),
+    [({"image": "i"}, True), ({"image": "i", "keepContainer": True}, False), ({"exec": "theirs"}, False), ("n", False)],
+)
+def test_the_runs_container_is_removed_at_its_end(container: Any, removed: bool) -> None:
+    stage = over(make_dag(step("a"), container=container), {"a": "failed"})
+
+    assert ("errand" in stage.open()) == removed
+    assert not removed or errand(stage).container == container
+
+
+def test_a_container_that_no_step_came_to_is_not_looked_for() -> None:
+    stage = Stage.begun(make_dag(step("a"), container={"image": "i"}))
+    stage.stop()
+
+    assert (stage.run.status, stage.open()) == (RunStatus.ABORTED, [])
