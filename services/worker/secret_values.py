@@ -6,16 +6,17 @@ from pathlib import Path
 from typing import Protocol
 
 from shared.errors import InvalidInput
+from shared.spec.connections import SECRET_PLUGINS
 from shared.spec.model import Secret
 
-__all__ = ["GROUP", "SecretMissing", "SecretProvider", "resolve_secrets"]
-
-GROUP = "dagway.secrets"
-"""Entry points that name a ``SecretProvider``: ``vault = "my_package:resolve"`` serves ``provider: vault``."""
+__all__ = ["SecretMissing", "SecretProvider", "resolve_secrets"]
 
 
 class SecretProvider(Protocol):
-    """Finds the value of one secret; what it raises fails the run, so its text must not hold the value."""
+    """Finds the value of one secret; what it raises fails the run, so its text must not hold the value.
+
+    ``vault = "my_package:resolve"`` under the entry point group serves ``provider: vault``.
+    """
 
     def __call__(self, key: str, options: Mapping[str, str]) -> str:
         """Return the value of ``key``."""
@@ -49,10 +50,11 @@ def _resolve(secret: Secret, folder: Path, host: Mapping[str, str]) -> str:
             raise SecretMissing(f"{failed}: {secret.key}: {error}") from error
         # Editors end files with a newline, which is never part of the secret and would defeat masking.
         return text.removesuffix("\n").removesuffix("\r")
-    for entry in entry_points(group=GROUP, name=secret.provider):
+    for entry in entry_points(group=SECRET_PLUGINS, name=secret.provider):
         provider: SecretProvider = entry.load()
         return _asked(provider, secret, failed)
-    raise SecretMissing(f"{failed}: unknown secret provider: {secret.provider}")
+    why = f"unknown secret provider: {secret.provider}"
+    raise SecretMissing(f"{failed}: {why} (no package with it is installed on this worker)")
 
 
 def _asked(provider: SecretProvider, secret: Secret, failed: str) -> str:

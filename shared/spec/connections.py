@@ -1,6 +1,8 @@
 """Read what a dag needs to reach other systems: ssh, smtp and mails, tracing, secrets."""
 
 import re
+from functools import cache
+from importlib.metadata import entry_points
 from typing import Any
 
 from shared.spec.fields import Fields, Vocabulary, is_scalar, plain, scalar_text
@@ -8,10 +10,22 @@ from shared.spec.issues import did_you_mean
 from shared.spec.load_yaml import YamlList, YamlMap
 from shared.spec.model import MailOn, MailSettings, RunConfig, Secret
 
-__all__ = ["read_mail", "read_mail_on", "read_otel", "read_run_config", "read_secrets", "read_smtp", "read_ssh"]
+__all__ = [
+    "SECRET_PLUGINS",
+    "read_mail",
+    "read_mail_on",
+    "read_otel",
+    "read_run_config",
+    "read_secrets",
+    "read_smtp",
+    "read_ssh",
+]
+
+SECRET_PLUGINS = "dagway.secrets"
+"""Entry point group of secret providers that other packages bring. Here only their names are looked at."""
 
 _SSH = Vocabulary("user", "host", "port", "key", "password", "strictHostKey", "knownHostFile", "shell")
-_SMTP = Vocabulary("host", "port", "username", "password")
+_SMTP = Vocabulary("host", "port", "username", "password", "tls", "caFile", "skipTLSVerify")
 _MAIL_ON = Vocabulary("failure", "success", "wait")
 _MAIL = Vocabulary("from", "to", "prefix", "attachLogs")
 _OTEL = Vocabulary("enabled", "endpoint", "headers", "insecure", "timeout", "resource")
@@ -37,11 +51,13 @@ def read_ssh(fields: Fields) -> dict[str, Any] | None:
 
 
 def read_smtp(fields: Fields) -> dict[str, Any] | None:
-    """Read the mail server."""
+    """Read the mail server; ``tls``, ``caFile`` and ``skipTLSVerify`` are extensions."""
     inner = fields.mapping("smtp", _SMTP)
     if inner is None:
         return None
-    found: dict[str, Any] = {name: text for name in ("host", "username", "password") if (text := inner.text(name))}
+    texts = ("host", "username", "password", "caFile")
+    found: dict[str, Any] = {name: text for name in texts if (text := inner.text(name))}
+    found |= {name: True for name in ("tls", "skipTLSVerify") if inner.boolean(name)}
     if port := _port(inner):
         found["port"] = port
     return found
@@ -135,7 +151,13 @@ def _secret(fields: Fields, index: int) -> Secret | None:
         if not text and (fields.get(name) is None or is_scalar(fields.get(name))):
             fields.issues.error(f"secret at index {index}: '{name}' field is required", fields.path, fields.at)
     provider = texts["provider"]
-    if provider and provider not in _PROVIDERS:
-        fields.error("provider", f"unknown secret provider: {provider}", hint=did_you_mean(provider, _PROVIDERS))
+    if provider and provider not in _PROVIDERS and provider not in _installed_providers():
+        hint = did_you_mean(provider, _PROVIDERS) or "not installed here; it must be where workers run"
+        fields.warn("provider", f"unknown secret provider: {provider}", hint=hint)
     options = fields.text_map("options")
     return Secret(**texts, options=options) if all(texts.values()) else None
+
+
+@cache
+def _installed_providers() -> frozenset[str]:
+    return frozenset(entry.name for entry in entry_points(group=SECRET_PLUGINS))

@@ -37,7 +37,6 @@ _DAG_ERRORS = [
     ("params: {a: [1]}", "invalid parameter value: list"),
     ("secrets: {a: b}", "secrets must be a list"),
     ("secrets: [{provider: env, key: X}]", "secret at index 0: 'name' field is required"),
-    ("secrets: [{name: A, provider: vault, key: X}]", "unknown secret provider: vault"),
     ("secrets: [{name: A, provider: env, key: X}, {name: A, provider: env, key: Y}]", 'duplicate secret name "A"'),
     ("preconditions: 5", "precondition must be a string or an array of strings"),
     ("preconditions: [{condition: a, expect: b}]", "precondition has invalid key: expect"),

@@ -1,0 +1,99 @@
+"""Secrets from another package, and secrets that a step prints in pieces."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.spec import connections
+from shared.spec.load import load
+from shared.spec.model import LogOutput, Output, Secret
+from tests.harness.worker_rig import Rig, command, task
+
+DOCS = Path(__file__).parents[2] / "docs" / "workflow-language.md"
+SPEC = "secrets: [{name: TOKEN, provider: keyring, key: token, options: {prefix: demo}}]\nsteps: [echo $TOKEN]\n"
+VALUE = "hunter2-and-more"
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    with Rig(tmp_path / "worker") as rig:
+        yield rig
+
+
+@pytest.fixture
+def keyring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Install the package that the documentation shows, as an installer would lay it out."""
+    text = DOCS.read_text()
+    ((point, module, name),) = re.findall(r'^(\w+) = "(\w+):(\w+)"', text, re.MULTILINE)
+    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    assert code
+    assert f"def {name}(" in code[1]
+    (tmp_path / f"{module}.py").write_text(code[1])
+    info = tmp_path / f"{module}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: dagway-keyring\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[{connections.SECRET_PLUGINS}]\n{point} = {module}:{name}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    connections._installed_providers.cache_clear()
+    yield
+    connections._installed_providers.cache_clear()
+
+
+def test_a_provider_from_another_package(rig: Rig, keyring: None) -> None:
+    loaded = load(SPEC, file_name="x")
+    assert loaded.issues == ()
+    assert loaded.dag is not None
+    step = loaded.dag.steps[0].model_copy(
+        update={"commands": command("echo $TOKEN; test $TOKEN = demo-token && echo it is").commands}
+    )
+    finished = rig.run(task(step, secrets=loaded.dag.secrets))
+
+    assert rig.log(finished, "stdout") == b"*******\nit is\n"
+
+
+def test_a_provider_whose_package_is_missing(rig: Rig) -> None:
+    loaded = load(SPEC, file_name="x")
+    (warning,) = loaded.issues
+    assert (warning.severity, warning.message) == ("warning", "unknown secret provider: keyring")
+    assert warning.hint == "not installed here; it must be where workers run"
+    assert loaded.dag is not None
+    finished = rig.run(task(loaded.dag.steps[0], secrets=loaded.dag.secrets))
+
+    assert finished.outcome == "broken"
+    assert 'failed to resolve secret "TOKEN": unknown secret provider: keyring' in finished.error
+
+
+def test_what_a_provider_raises_is_told(rig: Rig, keyring: None) -> None:
+    finished = rig.run(task(command("true"), secrets=(Secret(name="T", provider="keyring", key="k"),)))
+
+    assert finished.outcome == "broken"
+    assert "failed to resolve secret \"T\": keyring: 'prefix'" in finished.error
+
+
+# Each piece is a write of its own, and there is time for the worker to read in between.
+IN_PIECES = (
+    f"for part in {VALUE[:4]} {VALUE[4:9]} {VALUE[9:]}; do printf %s $part; printf %s $part >&2; sleep 0.1; done"
+)
+
+
+@pytest.mark.parametrize("logs", LogOutput)
+def test_a_secret_printed_in_pieces_is_masked_everywhere(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, logs: LogOutput
+) -> None:
+    monkeypatch.setenv("THE_SECRET", VALUE)
+    # In one file the streams mix: there only one of them may print.
+    text = IN_PIECES if logs is LogOutput.SEPARATE else IN_PIECES.replace("printf %s $part >&2; ", "")
+    step = command(f"{text}; exit 3", output=Output(name="O"), stdout="out.txt", stderr="err.txt")
+    secrets = (Secret(name="T", provider="env", key="THE_SECRET"),)
+    finished = rig.run(task(step, secrets=secrets, log_output=logs))
+
+    assert finished.exit_code == 3
+    assert finished.outputs == {"O": "*******"}
+    assert rig.log(finished, "stdout") == b"*******"
+    assert rig.work_dir().joinpath("out.txt").read_bytes() == b"*******"
+    if logs is LogOutput.SEPARATE:
+        assert rig.log(finished, "stderr") == b"*******"
+        assert rig.work_dir().joinpath("err.txt").read_bytes() == b"*******"
+    assert VALUE not in finished.model_dump_json()
