@@ -8,7 +8,7 @@ import pytest
 
 from shared.spec import connections
 from shared.spec.load import load
-from shared.spec.model import LogOutput, Output, Secret
+from shared.spec.model import Condition, LogOutput, Output, Secret
 from tests.harness.worker_rig import Rig, command, task
 
 DOCS = Path(__file__).parents[2] / "docs" / "workflow-language.md"
@@ -97,3 +97,15 @@ def test_a_secret_printed_in_pieces_is_masked_everywhere(
         assert rig.log(finished, "stderr") == b"*******"
         assert rig.work_dir().joinpath("err.txt").read_bytes() == b"*******"
     assert VALUE not in finished.model_dump_json()
+
+
+def test_a_condition_that_is_not_met_does_not_tell_the_secret_it_looked_at(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THE_SECRET", VALUE)
+    step = command("true", preconditions=(Condition(condition="${T}", expected="other"),))
+    finished = rig.run(task(step, secrets=(Secret(name="T", provider="env", key="THE_SECRET"),)))
+
+    assert finished.outcome == "skipped"
+    assert VALUE not in finished.model_dump_json()
+    assert "*******" in finished.error
