@@ -138,6 +138,7 @@ dag_runs = Table(
     col("root_key", String(36), nullable=True),
     col("parent_key", String(36), nullable=True),
     col("spec_hash", String(64), ForeignKey("specs.hash")),
+    col("trace", String(55), server_default=text("''")),
     col("status", String(24)),
     col("version", Integer),
     col("last_seq", Integer),
@@ -165,7 +166,8 @@ dag_runs = Table(
     # A child is found below its root only: two roots may call the same dag in the same words.
     Index("ix_dag_runs_root", "root_key", "dag_run_id", unique=True, **_where("root_key IS NOT NULL")),
     Index("uq_dag_runs_name", "dag_name", "dag_run_id", unique=True, **_where("root_key IS NULL")),
-    comment="given: the params text as asked for; params and env: [[name, value], ...] once evaluated",
+    comment="given: the params text as asked for; params and env: [[name, value], ...] once evaluated; "
+    "trace: the traceparent it was asked for in",
 )
 
 nodes = Table(
