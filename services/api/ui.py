@@ -1,9 +1,12 @@
-"""A front end's bundle served from a folder (REST contract section 10.2).
+"""The pages that people look at: the front end that comes with the gateway, or another one's bundle.
 
-The gateway knows nothing of it but the contract between the two: an ``index.html`` with a global
-``getConfig()``, made here, and files under ``/assets/``. Any other GET outside ``/api/`` is the page.
+Our own (``web/``, see docs/web.md) is plain modules that a browser takes as they are. Of another's
+bundle (``DAGWAY_UI_DIR``) the gateway knows nothing but the contract between the two (REST contract
+section 10.2): an ``index.html`` with a global ``getConfig()``, made here, and files under
+``/assets/``; any other GET outside ``/api/`` is the page.
 """
 
+import hashlib
 import html
 import json
 import mimetypes
@@ -17,10 +20,32 @@ from werkzeug.exceptions import NotFound
 if TYPE_CHECKING:
     from services.api.deps import Deps
 
-__all__ = ["serve_ui"]
+__all__ = ["serve_bundle", "serve_own"]
+
+_WEB = Path(__file__).with_name("web")
+_OWN_AGE_S = 31_536_000
+_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "base-uri 'self'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+"""Nothing inline and nothing from elsewhere: what a workflow's text, log or parameter says cannot become code."""
 
 _ASSET_AGE_S = 86_400
-_TYPES = {".js": "text/javascript", ".css": "text/css", ".json": "application/json", ".ico": "image/x-icon"}
+_TYPES = {
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".json": "application/json",
+    ".ico": "image/x-icon",
+    ".svg": "image/svg+xml",
+}
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -36,7 +61,67 @@ _PAGE = """<!doctype html>
 """
 
 
-def serve_ui(app: Flask, deps: "Deps", folder: Path) -> None:
+def serve_own(app: Flask, deps: "Deps") -> None:
+    """Add the page at ``/`` and its files below ``/web/<tag>/``; another tag's are not to be kept by browsers."""
+    template = (_WEB / "index.html").read_text()
+    tag = _tag(_WEB)
+
+    def page() -> Response:
+        values = {
+            "title": deps.settings.navbar_title,
+            "base": f"{deps.base_path}/",
+            "web": f"{deps.base_path}/web/{tag}",
+            "settings": json.dumps(_own_settings(deps)),
+        }
+        text = template
+        for name, value in values.items():
+            text = text.replace(f"{{{{{name}}}}}", html.escape(value))
+        return _guarded(Response(text, mimetype="text/html"))
+
+    def file(given: str, name: str) -> Response:
+        response = send_from_directory(_WEB, name, mimetype=_TYPES.get(Path(name).suffix))
+        # While versions are rolled out, the page may be of one gateway and a file of another.
+        response.headers["Cache-Control"] = f"max-age={_OWN_AGE_S}, immutable" if given == tag else "no-store"
+        return _guarded(response)
+
+    app.add_url_rule("/web/<given>/<path:name>", "ui file", file, methods=["GET"], provide_automatic_options=False)
+    app.add_url_rule("/", "ui index", page, methods=["GET"], provide_automatic_options=False)
+
+
+def _guarded(response: Response) -> Response:
+    response.headers["Content-Security-Policy"] = _POLICY
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+def _tag(folder: Path) -> str:
+    """Return what changes whenever a file of the folder does."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.*")):
+        digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _own_settings(deps: "Deps") -> dict[str, Any]:
+    """Return what the page must know before it may ask anything: how to identify, and what is allowed here."""
+    settings = deps.settings
+    if settings.auth_mode != "none":
+        auth: str = settings.auth_mode
+    elif settings.basic:
+        auth = "basic"
+    else:
+        auth = "token" if settings.token else "none"
+    return {
+        "title": settings.navbar_title,
+        "version": deps.version,
+        "auth": auth,
+        "canWrite": settings.write_dags,
+        "canRun": settings.run_dags,
+        "nodes": [node.name for node in settings.remote_nodes],
+    }
+
+
+def serve_bundle(app: Flask, deps: "Deps", folder: Path) -> None:
     """Add the page and the assets; ``folder`` holds ``bundle.js`` or an ``assets`` folder that does."""
     assets = folder / "assets" if (folder / "assets").is_dir() else folder
 

@@ -1,6 +1,6 @@
-"""What lives beside the API: liveness, readiness, and a word for whoever opens the address."""
+"""What lives beside the API: liveness and readiness."""
 
-from services.api.operations import Answer, Call, Operations, ok, text
+from services.api.operations import Answer, Call, Operations, ok
 from services.api.problems import UNAVAILABLE
 from shared.errors import StoreUnavailable
 
@@ -8,17 +8,6 @@ __all__ = ["PROBES", "trouble"]
 
 _ROUTES = Operations()
 PROBES = _ROUTES.all
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Dagway</title></head>
-<body><h1>Dagway</h1>
-<p>A distributed workflow orchestrator. This is its API gateway, version {version}.</p>
-<ul>
-<li><a href="{base}/api/v2/health">{base}/api/v2/health</a>: whether it works</li>
-<li><a href="{base}/api/v2/dags">{base}/api/v2/dags</a>: the workflows it knows</li>
-<li><a href="{base}/api/v2/dag-runs">{base}/api/v2/dag-runs</a>: what ran</li>
-<li><a href="{base}/api/v2/metrics">{base}/api/v2/metrics</a>: figures for Prometheus</li>
-</ul></body></html>
-"""
 
 
 def trouble(call: Call) -> str:
@@ -30,13 +19,6 @@ def trouble(call: Call) -> str:
     if not call.deps.transport.healthy:
         return "the message broker is away or blocks publishers"
     return ""
-
-
-@_ROUTES.get("/", id="getIndex", role="public")
-def index(call: Call) -> Answer:
-    """Say what this is and where to go."""
-    page = _PAGE.format(version=call.deps.version, base=call.deps.base_path)
-    return text(page.encode(), "text/html; charset=utf-8")
 
 
 @_ROUTES.get("/healthz", id="getLiveness", role="public")

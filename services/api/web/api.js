@@ -1,0 +1,106 @@
+// The REST API: requests, and what may become of them.
+
+import { authorization, settings } from "./session.js";
+
+const ROOT = new URL("api/v2/", document.baseURI);
+
+/** What the API refused, or that it could not be reached (status 0). `message` is the API's own. */
+export class ApiError extends Error {
+  constructor(status, code, message) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+
+  /** Whether the same request may work later, without anybody doing anything about it. */
+  get passing() {
+    return this.status === 0 || this.status >= 502;
+  }
+}
+
+/** Told of every answer, and of none: `(reached, error)`. */
+export const listeners = { outcome: () => {}, unauthorized: () => {} };
+
+/** The remote node that answers instead of this server; empty: none. */
+export const remote = { node: "" };
+
+/** A path whose values may hold any character: path`dags/${name}/spec`. */
+export const path = (texts, ...values) => String.raw({ raw: texts }, ...values.map(encodeURIComponent));
+
+/** Ask, and return the response; raises ApiError for anything but success. */
+export async function request(method, where, { query, body, headers, signal, accept } = {}) {
+  const url = new URL(where, ROOT);
+  for (const [name, value] of Object.entries(query ?? {})) {
+    if (value !== undefined && value !== null && value !== "") url.searchParams.set(name, value);
+  }
+  if (remote.node) url.searchParams.set("remoteNode", remote.node);
+  const given = { Accept: accept ?? "application/json", ...headers };
+  if (authorization()) given.Authorization = authorization();
+  if (body !== undefined) given["Content-Type"] = "application/json";
+  let response;
+  try {
+    response = await fetch(url, {
+      method, signal, headers: given, cache: "no-store",
+      body: body === undefined ? undefined : JSON.stringify(body),
+      // Where this page asks for names and passwords itself, the browser shall not.
+      credentials: settings.auth === "basic" ? "omit" : "same-origin",
+    });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    const lost = new ApiError(0, "unreachable", "The gateway does not answer");
+    listeners.outcome(lost);
+    throw lost;
+  }
+  if (response.ok) {
+    listeners.outcome(null);
+    return response;
+  }
+  const refused = await refusal(response);
+  listeners.outcome(refused.passing ? refused : null);
+  if (response.status === 401) listeners.unauthorized(refused);
+  throw refused;
+}
+
+async function refusal(response) {
+  const text = await response.text();
+  try {
+    const { code, message, error } = JSON.parse(text);
+    return new ApiError(response.status, code ?? "", message ?? error ?? response.statusText);
+  } catch {
+    return new ApiError(response.status, "", `HTTP ${response.status} ${response.statusText}`);
+  }
+}
+
+async function content(response) {
+  const text = await response.text();
+  return text ? JSON.parse(text) : {};
+}
+
+export const get = async (where, query, signal) => content(await request("GET", where, { query, signal }));
+
+/** Ask for a change. The answer of one that is accepted but not yet recorded has a `commandId`. */
+export async function send(method, where, body, headers) {
+  const response = await request(method, where, { body: body ?? {}, headers });
+  return { ...(await content(response)), accepted: response.status === 202 };
+}
+
+/** Read server-sent events until the server ends them; `tell(id, data)` for each. Returns false at their end for good. */
+export async function events(where, { lastId, signal, tell }) {
+  const headers = lastId ? { "Last-Event-ID": lastId } : {};
+  const response = await request("GET", where, { headers, signal, accept: "text/event-stream" });
+  if (response.status === 204) return false;
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return true;
+    const parts = (rest + value).split("\n\n");
+    rest = parts.pop();
+    const found = [];
+    for (const part of parts) {
+      const fields = new Map(part.split("\n").map((line) => line.split(/: ?(.*)/s).slice(0, 2)));
+      if (fields.has("data")) found.push({ id: fields.get("id"), data: JSON.parse(fields.get("data")) });
+    }
+    if (found.length) tell(found);
+  }
+}

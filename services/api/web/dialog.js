@@ -1,0 +1,53 @@
+// Questions that must be answered before something is done.
+
+import { ApiError } from "./api.js";
+import { h, patch } from "./dom.js";
+
+/**
+ * Ask by a form. `fields` are elements; `act(FormData)` does what was asked for: while it fails, the
+ * dialog stays open with the reason. Returns whether it was done.
+ */
+export function ask({ title, text, fields = [], confirm = "OK", danger = false, act }) {
+  return new Promise((resolve) => {
+    let done = false;
+    const error = h("p", { class: "error", role: "alert", hidden: true });
+    const button = h("button", { class: danger ? "danger" : "primary", type: "submit" }, confirm);
+    const cancel = h("button", { type: "button", onclick: () => box.close() }, "Cancel");
+    const form = h("form", { method: "dialog" },
+      h("h2", { id: "dialog-title" }, title), text && h("p", {}, text), fields, error,
+      h("div", { class: "actions" }, cancel, button));
+    const box = h("dialog", { "aria-labelledby": "dialog-title" }, form);
+    form.onsubmit = async (event) => {
+      event.preventDefault();
+      button.disabled = true;
+      error.hidden = true;
+      try {
+        await act(new FormData(form));
+        done = true;
+        box.close();
+      } catch (reason) {
+        if (!(reason instanceof ApiError)) throw reason;
+        patch(error, reason.message);
+        error.hidden = false;
+      } finally {
+        button.disabled = false;
+      }
+    };
+    box.onclose = () => {
+      box.remove();
+      resolve(done);
+    };
+    document.body.append(box);
+    box.showModal();
+  });
+}
+
+/** A labelled input; `control` is `input` unless told otherwise. */
+export function field(label, { control = "input", hint, ...props }) {
+  return h("label", { class: "field", key: props.name }, h("span", { class: "label" }, label),
+    h(control, { autocomplete: "off", spellcheck: "false", ...props }), hint && h("small", {}, hint));
+}
+
+/** A labelled checkbox. */
+export const check = (label, props) =>
+  h("label", { class: "check", key: props.name }, h("input", { type: "checkbox", ...props }), label);

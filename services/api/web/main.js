@@ -1,0 +1,75 @@
+// Where the page begins: who asks, which page is wanted, and the watch over the server.
+
+import { ApiError, listeners } from "./api.js";
+import { watch } from "./notice.js";
+import { Page } from "./page.js";
+import { here } from "./router.js";
+import { asksWho, authorization } from "./session.js";
+import { draw, identify, main, open } from "./shell.js";
+import { dag } from "./views/dag.js";
+import { dags } from "./views/dags.js";
+import { login } from "./views/login.js";
+import { queues } from "./views/queues.js";
+import { run } from "./views/run.js";
+import { runs } from "./views/runs.js";
+import { search } from "./views/search.js";
+import { system } from "./views/system.js";
+import { unknown } from "./views/unknown.js";
+
+const VIEWS = { dags: [dags, dag], runs: [runs, unknown, run, unknown, run], queues: [queues], system: [system], search: [search] };
+let page;
+let known = false;
+
+/** Show the page that the address names; the same page with another query goes on as it is. */
+function route() {
+  const place = here();
+  if (!known) return;
+  if (page && page.place.parts.join("\n") === place.parts.join("\n")) {
+    page.place = place;
+    page.refresh();
+    return;
+  }
+  const [section = "dags", ...rest] = place.parts;
+  const before = page;
+  show(VIEWS[section]?.[rest.length] ?? unknown, place);
+  draw();
+  scrollTo(0, 0);
+  // Who moves by keyboard or listens goes on in the new page, not at the link they came by.
+  if (before) main.focus({ preventScroll: true });
+}
+
+function show(view, place) {
+  page?.end();
+  page = new Page(main, place);
+  main.replaceChildren();
+  view(page);
+}
+
+async function begin() {
+  known = false;
+  if (asksWho && !authorization()) return askWho();
+  try {
+    await identify();
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    if (error.status === 401 || error.status === 403) return askWho(error);
+  }
+  known = true;
+  page?.end();
+  page = undefined;
+  route();
+}
+
+function askWho(refused) {
+  known = false;
+  if (!asksWho) return;
+  show((entrance) => login(entrance, { refused, begin }), here());
+  draw();
+}
+
+listeners.unauthorized = (refused) => known && askWho(refused);
+addEventListener("hashchange", route);
+addEventListener("begin-anew", begin);
+open();
+watch(() => (known && page ? page.refresh() : begin()));
+begin();

@@ -1,0 +1,76 @@
+// What is said beside the page: that the system is away, and what became of something somebody did.
+
+import { ApiError, get, listeners } from "./api.js";
+import { h, patch } from "./dom.js";
+
+const CALM_MS = 10_000;
+const ANXIOUS_MS = 2_000;
+const TOAST_MS = 6_000;
+
+export const banner = h("div", { class: "banner", role: "status", "aria-live": "polite", hidden: true });
+export const toasts = h("div", { class: "toasts", role: "status", "aria-live": "polite" });
+
+/** Watch over gateway and broker; `recovered` is called when they are back. */
+export function watch(recovered) {
+  let away = false;
+  let timer;
+
+  function say(text) {
+    const back = away && !text;
+    away = Boolean(text);
+    banner.hidden = !away;
+    patch(banner, away && [h("strong", {}, text), " Trying again by itself."]);
+    if (back) recovered();
+  }
+
+  async function look() {
+    clearTimeout(timer);
+    try {
+      await get("health");
+      say("");
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (error.status === 503) say(`Not everything works: ${error.message}.`);
+      else if (error.passing) say(`${error.message}.`);
+      else say("");
+    }
+    timer = setTimeout(look, away ? ANXIOUS_MS : CALM_MS);
+  }
+
+  let asking = false;
+  listeners.outcome = (error) => {
+    // The health check is one of those requests itself.
+    if (!error || asking || away) return;
+    asking = true;
+    look().finally(() => { asking = false; });
+  };
+  document.addEventListener("visibilitychange", () => document.hidden || look());
+  look();
+}
+
+/** Say something for a while; errors stay until they are closed. */
+export function toast(text, kind = "info") {
+  const box = h("div", { class: `toast is-${kind}` }, h("span", {}, text));
+  const close = () => box.remove();
+  box.append(h("button", { type: "button", class: "plain", "aria-label": "Close", onclick: close }, "×"));
+  toasts.append(box);
+  if (kind !== "error") setTimeout(close, TOAST_MS);
+}
+
+/** Do something for a person: its failure is shown, a wait is shown on `button`. Returns whether it worked. */
+export async function attempt(act, { button, done } = {}) {
+  if (button) button.disabled = true;
+  try {
+    const answer = await act();
+    if (answer?.accepted) {
+      toast("Accepted. It is not recorded yet: that happens as soon as a scheduler is there.");
+    } else if (done) toast(typeof done === "function" ? done(answer) : done);
+    return true;
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    toast(error.message, "error");
+    return false;
+  } finally {
+    if (button) button.disabled = false;
+  }
+}

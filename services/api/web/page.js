@@ -1,0 +1,95 @@
+// One page for as long as it is looked at: its own place on the screen, its refreshes, its end.
+
+import { ApiError } from "./api.js";
+import { h, patch } from "./dom.js";
+
+const SLOWEST_MS = 15_000;
+
+export class Page {
+  constructor(root, place) {
+    this.root = root;
+    this.place = place;
+    this.ending = new AbortController();
+    this.refreshes = [];
+  }
+
+  get signal() {
+    return this.ending.signal;
+  }
+
+  end() {
+    this.ending.abort();
+  }
+
+  /** Show this tree instead of what is shown. */
+  show(...tree) {
+    if (this.signal.aborted) return;
+    this.shown = true;
+    patch(this.root, ...tree);
+  }
+
+  title(text) {
+    if (!this.signal.aborted) document.title = text;
+  }
+
+  /** Call `load` now and `ms()` after each time it is done, less often while it fails or nobody looks. */
+  every(ms, load) {
+    const loop = new Loop(this, ms, load);
+    this.refreshes.push(loop);
+    loop.run();
+    return loop;
+  }
+
+  /** Load everything again at once. */
+  async refresh() {
+    await Promise.all(this.refreshes.map((loop) => loop.run()));
+  }
+
+  /** Say that the page itself could not be had; a passing trouble leaves what is shown and is the banner's to tell. */
+  failed(error) {
+    if (this.signal.aborted) return;
+    if (!(error instanceof ApiError)) throw error;
+    if (error.passing && this.shown) return;
+    const text = error.passing ? `${error.message}. Trying again…` : error.message;
+    patch(this.root, h("div", { class: "empty", role: "alert", key: "failed" },
+      h("h1", {}, error.status === 404 ? "Not found" : error.passing ? "Waiting" : "This did not work"),
+      h("p", {}, text),
+      error.status === 404 && h("p", {}, h("a", { href: "#/dags" }, "All DAGs"))));
+  }
+}
+
+class Loop {
+  constructor(page, ms, load) {
+    Object.assign(this, { page, ms, load, failures: 0 });
+    const wake = () => document.hidden || this.run();
+    document.addEventListener("visibilitychange", wake, { signal: page.signal });
+  }
+
+  /** Run once; while one is under way, another one follows it. */
+  async run() {
+    if (this.page.signal.aborted) return;
+    if (this.running) {
+      this.again = true;
+      return;
+    }
+    clearTimeout(this.timer);
+    this.running = true;
+    try {
+      await this.load();
+      this.failures = 0;
+    } catch (error) {
+      if (this.page.signal.aborted || error.name === "AbortError") return;
+      this.failures += 1;
+      this.page.failed(error);
+    } finally {
+      this.running = false;
+    }
+    const ms = typeof this.ms === "function" ? this.ms() : this.ms;
+    if (this.again) {
+      this.again = false;
+      this.run();
+    } else if (ms && !document.hidden && !this.page.signal.aborted) {
+      this.timer = setTimeout(() => this.run(), Math.min(SLOWEST_MS, ms * 2 ** Math.min(this.failures, 3)));
+    }
+  }
+}

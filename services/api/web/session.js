@@ -1,0 +1,42 @@
+// Who asks: what the server says of itself, and the credentials that were given to it.
+//
+// Credentials are kept for the browser's session where there is a name and a password behind them, and
+// beyond it only for a login's token, which ends by itself.
+
+export const settings = JSON.parse(document.querySelector("meta[name=dagway-settings]").content);
+
+const KEY = `dagway ${new URL(document.baseURI).pathname}`;
+const places = { builtin: localStorage, basic: sessionStorage, token: sessionStorage };
+const place = places[settings.auth];
+
+/** What the header Authorization shall say, empty for nothing. */
+export const authorization = () => place?.getItem(KEY) ?? "";
+
+export function remember(header) {
+  place?.setItem(KEY, header);
+}
+
+export function forget() {
+  place?.removeItem(KEY);
+}
+
+/** Whether this page itself asks people who they are. */
+export const asksWho = place !== undefined;
+
+/** Basic credentials as a header; names and passwords may hold any character. */
+export function basic(username, password) {
+  const bytes = new TextEncoder().encode(`${username}:${password}`);
+  return `Basic ${btoa(String.fromCharCode(...bytes))}`;
+}
+
+/** The user who is logged in, where there are users. */
+export const session = { user: null };
+
+const RANKS = ["viewer", "operator", "manager", "admin"];
+
+/** Whether the person may do what needs `role`; the server decides, this only spares people dead ends. */
+export function may(role) {
+  if (role === "operator" && !settings.canRun) return false;
+  if (role === "manager" && !settings.canWrite) return false;
+  return !session.user || RANKS.indexOf(session.user.role) >= RANKS.indexOf(role);
+}

@@ -1,0 +1,70 @@
+// The frame around all pages: where one can go, who one is, light or dark.
+
+import { get, listeners, remote, request } from "./api.js";
+import { h, patch } from "./dom.js";
+import { banner, toasts } from "./notice.js";
+import { here, to } from "./router.js";
+import { forget, session, settings } from "./session.js";
+
+const PAGES = [
+  ["dags", "DAGs"], ["runs", "Runs"], ["queues", "Queues"], ["system", "System"], ["search", "Search"],
+];
+const THEMES = { auto: "Theme: as the system", light: "Theme: light", dark: "Theme: dark" };
+
+const bar = h("header", { class: "bar" });
+export const main = h("main", { id: "main", tabindex: "-1" });
+
+/** Put the frame onto the page. */
+export function open() {
+  applyTheme();
+  const skip = h("a", { class: "skip", href: "#main", onclick: (event) => { event.preventDefault(); main.focus(); } },
+    "Skip to the content");
+  document.body.replaceChildren(skip, bar, banner, main, toasts);
+  draw();
+}
+
+/** Draw the bar anew: the page, the user or the theme is another one. */
+export function draw() {
+  const [section = "dags"] = here().parts;
+  patch(bar,
+    h("a", { class: "brand", href: "#/dags" }, settings.title),
+    h("nav", { "aria-label": "Pages" }, PAGES.map(([name, label]) =>
+      h("a", { href: to([name]), "aria-current": section === name && "page" }, label))),
+    h("span", { class: "gap" }),
+    settings.nodes.length > 0 && h("select", {
+      "aria-label": "Node", value: remote.node,
+      onchange: (event) => { remote.node = event.target.value; dispatchEvent(new Event("begin-anew")); },
+    }, h("option", { value: "" }, "local"), settings.nodes.map((name) => h("option", { value: name }, name))),
+    h("a", { class: "quiet", href: "api/v2/docs" }, "API"),
+    h("button", { type: "button", class: "plain", "aria-label": THEMES[theme()], title: THEMES[theme()], onclick: turn },
+      { auto: "◐", light: "☀", dark: "☾" }[theme()]),
+    session.user && h("span", { class: "who", title: `role ${session.user.role}` }, session.user.username),
+    session.user && h("button", { type: "button", class: "plain", onclick: leave }, "Log out"));
+}
+
+const theme = () => localStorage.getItem("dagway theme") ?? "auto";
+
+function applyTheme() {
+  document.documentElement.dataset.theme = theme();
+}
+
+function turn() {
+  const names = Object.keys(THEMES);
+  localStorage.setItem("dagway theme", names[(names.indexOf(theme()) + 1) % names.length]);
+  applyTheme();
+  draw();
+}
+
+function leave() {
+  forget();
+  session.user = null;
+  listeners.unauthorized();
+}
+
+/** Find out who is asking; raises ApiError when nobody is, and somebody must be. */
+export async function identify() {
+  session.user = null;
+  if (settings.auth === "builtin" || settings.auth === "oidc") session.user = (await get("auth/me")).user;
+  else await request("GET", "dags", { query: { perPage: 1 } });
+  draw();
+}

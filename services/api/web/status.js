@@ -1,0 +1,35 @@
+// What a run or a step has come to, in words and in a sign, never by colour alone.
+
+import { h } from "./dom.js";
+
+const SIGNS = {
+  not_started: "○", queued: "◔", running: "▶", waiting: "‖", succeeded: "✓", partially_succeeded: "◐",
+  failed: "✕", aborted: "■", rejected: "⊘", skipped: "↷",
+  healthy: "✓", warning: "!", unhealthy: "✕", active: "✓", fired: "✓", missed: "✕",
+};
+
+/** Numbers of run statuses that a list can be filtered by. */
+export const RUN_STATUSES = [
+  [1, "running"], [5, "queued"], [7, "waiting"], [4, "succeeded"], [6, "partially_succeeded"], [2, "failed"],
+  [3, "aborted"], [8, "rejected"],
+];
+
+const NODE_LABELS = [
+  "not_started", "running", "failed", "aborted", "succeeded", "skipped", "partially_succeeded", "waiting", "rejected",
+];
+
+/** The label of a step's status by its number. */
+export const nodeLabel = (number) => NODE_LABELS[number] ?? "unknown";
+
+export const words = (label) => (label === "partially_succeeded" ? "partly succeeded" : label.replaceAll("_", " "));
+
+export const sign = (label) => SIGNS[label] ?? "•";
+
+/** Whether more is to come without anybody doing anything. */
+export const moves = (label) => label === "running" || label === "queued";
+
+export const active = (label) => moves(label) || label === "waiting";
+
+export function badge(label, text = words(label)) {
+  return h("span", { class: `badge is-${label}` }, h("span", { class: "sign", "aria-hidden": "true" }, sign(label)), text);
+}

@@ -1,0 +1,57 @@
+// Moments and spans as people read them. Times are shown as the server says them, in its own zone.
+
+import { h } from "./dom.js";
+
+const none = (text) => !text || text === "-" || text.startsWith("0001-");
+
+/** `19:05:07` today, `Nov 24 19:05:07` before; the whole of it is in the title. */
+export function clock(text) {
+  if (none(text)) return h("span", { class: "faint" }, "–");
+  const [day, rest] = text.split("T");
+  const [, month, date] = day.split("-").map(Number);
+  const time = rest.slice(0, 8);
+  const now = new Date(Date.now() + offsetMs(text));
+  const today = now.toISOString().slice(0, 10) === day;
+  const names = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
+  const year = now.getUTCFullYear() === Number(day.slice(0, 4)) ? "" : `${day.slice(0, 4)} `;
+  return h("time", { datetime: text, title: text }, today ? time : `${year}${names[month - 1]} ${date} ${time}`);
+}
+
+function offsetMs(text) {
+  const found = /([+-])(\d\d):(\d\d)$/.exec(text);
+  return found ? (found[1] === "-" ? -1 : 1) * (Number(found[2]) * 60 + Number(found[3])) * 60_000 : 0;
+}
+
+/** `3 min ago`, `in 2 h`. */
+export function relative(text) {
+  if (none(text)) return "";
+  const seconds = (Date.now() - Date.parse(text)) / 1000;
+  const spanned = span(Math.abs(seconds), true);
+  if (Math.abs(seconds) < 2) return "now";
+  return seconds > 0 ? `${spanned} ago` : `in ${spanned}`;
+}
+
+export function ago(text) {
+  return none(text) ? h("span", { class: "faint" }, "–") : h("time", { datetime: text, title: text }, relative(text));
+}
+
+/** How long it took, or has taken so far. */
+export function took(startedAt, finishedAt) {
+  if (none(startedAt)) return "";
+  const end = none(finishedAt) ? Date.now() : Date.parse(finishedAt);
+  return span(Math.max(0, (end - Date.parse(startedAt)) / 1000));
+}
+
+/** Seconds as `850 ms`, `12 s`, `3 min 05 s`, `2 h 10 min`, `4 d 3 h`; `coarse` leaves the smaller unit out. */
+export function span(seconds, coarse = false) {
+  const units = [["d", 86_400], ["h", 3600], ["min", 60], ["s", 1]];
+  const whole = Math.round(seconds);
+  for (let index = 0; index < units.length - 1; index += 1) {
+    const [name, size] = units[index];
+    if (whole < size) continue;
+    const [smaller, part] = units[index + 1];
+    const rest = Math.floor((whole % size) / part);
+    return `${Math.floor(whole / size)} ${name}${!coarse && rest ? ` ${String(rest).padStart(2, "0")} ${smaller}` : ""}`;
+  }
+  return `${whole} s`;
+}

@@ -1,0 +1,106 @@
+// All DAGs: what they are, how they last went, when they run next.
+
+import { get, path, send } from "../api.js";
+import { ask, field } from "../dialog.js";
+import { h } from "../dom.js";
+import { attempt } from "../notice.js";
+import { pager } from "../pager.js";
+import { go, here, stay, to } from "../router.js";
+import { may } from "../session.js";
+import { badge } from "../status.js";
+import { ago, took } from "../time.js";
+import { start } from "./start.js";
+
+const PER_PAGE = 50;
+
+export function dags(page) {
+  page.title("DAGs");
+  let tags = [];
+  let typing;
+  get("dags/tags", {}, page.signal).then((answer) => { tags = answer.tags; page.refresh(); }, () => {});
+
+  page.every(3000, async () => {
+    const { name, tag, sort = "name", page: number = 1 } = page.place.query;
+    const answer = await get("dags", { name, tag, sort, page: number, perPage: PER_PAGE }, page.signal);
+    page.show(heading(), filters(), answer.dags.length ? table(answer.dags) : nothing(), pager(answer.pagination));
+  });
+
+  const heading = () => h("div", { class: "heading" }, h("h1", {}, "DAGs"), h("span", { class: "gap" }),
+    may("manager") && h("button", { type: "button", class: "primary", onclick: create }, "New DAG"));
+
+  function filters() {
+    const { name = "", tag = "", sort = "name" } = page.place.query;
+    const later = (event) => {
+      clearTimeout(typing);
+      const text = event.target.value;
+      typing = setTimeout(() => stay({ name: text, page: "" }), 200);
+    };
+    return h("div", { class: "filters", role: "search" },
+      h("input", { type: "search", "aria-label": "Name", placeholder: "Find by name", value: name, oninput: later }),
+      h("select", { "aria-label": "Tag", value: tag, onchange: (event) => stay({ tag: event.target.value, page: "" }) },
+        h("option", { value: "" }, "Any tag"),
+        [...new Set([...tags, tag])].filter(Boolean).map((each) => h("option", { value: each, key: each }, each))),
+      h("select", { "aria-label": "Order", value: sort, onchange: (event) => stay({ sort: event.target.value, page: "" }) },
+        h("option", { value: "name" }, "By name"), h("option", { value: "nextRun" }, "By next run")));
+  }
+
+  function nothing() {
+    const { name, tag } = here().query;
+    const filtered = name || tag;
+    return h("div", { class: "empty" },
+      h("p", {}, filtered ? "No DAG fits." : "There are no DAGs yet."),
+      filtered
+        ? h("p", {}, h("a", { href: "#/dags" }, "Show all"))
+        : may("manager") && h("p", {}, h("button", { type: "button", class: "primary", onclick: create }, "Make the first one")));
+  }
+
+  const table = (list) => h("table", { class: "rows dags" },
+    h("thead", {}, h("tr", {}, h("th", {}, "Name"), h("th", {}, "Last run"), h("th", { class: "wide" }, "Took"),
+      h("th", { class: "wide" }, "Schedule"), h("th", {}, "Next run"),
+      h("th", {}, h("span", { class: "unseen" }, "Actions")))),
+    h("tbody", {}, list.map(row)));
+
+  function row({ fileName, dag, latestDAGRun: latest, suspended, errors, nextRun }) {
+    const file = fileName.replace(/\.ya?ml$/, "");
+    const scheduled = (dag.schedule ?? []).length > 0;
+    return h("tr", { key: fileName },
+      h("td", { class: "main" },
+        h("a", { class: "name", href: to(["dags", file]) }, file),
+        (dag.tags ?? []).map((tag) => h("a", { class: "tag", href: to(["dags"], { tag }) }, tag)),
+        errors.length > 0 && h("a", { class: "badge is-failed", href: to(["dags", file], { tab: "spec" }), title: errors.join("\n") },
+          h("span", { class: "sign", "aria-hidden": "true" }, "✕"), errors.length === 1 ? "1 mistake" : `${errors.length} mistakes`),
+        dag.description && h("div", { class: "faint clip" }, dag.description)),
+      h("td", {}, latest.dagRunId
+        ? h("a", { class: "plain-link", href: to(["runs", latest.name, latest.dagRunId]) }, badge(latest.statusLabel), " ",
+          h("span", { class: "faint" }, ago(latest.finishedAt || latest.startedAt || latest.queuedAt)))
+        : h("span", { class: "faint" }, "never ran")),
+      h("td", { class: "wide faint number" }, took(latest.startedAt, latest.finishedAt)),
+      h("td", { class: "wide mono faint" }, (dag.schedule ?? []).map((each) => h("div", {}, each.expression))),
+      h("td", { class: "next" }, scheduled && [
+        suspended ? h("span", { class: "faint" }, "suspended") : ago(nextRun)]),
+      h("td", { class: "act" },
+        scheduled && may("operator") && h("label", { class: "switch", title: suspended ? "Its schedule is off" : "Its schedule is on" },
+          h("input", { type: "checkbox", role: "switch", "aria-label": `Schedule of ${file}`, checked: !suspended,
+            onchange: (event) => suspend(file, !event.target.checked, event.target) }), h("span", { class: "knob" })),
+        may("operator") && h("button", { type: "button", "aria-label": `Start ${file}`, disabled: errors.length > 0,
+          onclick: () => start(file, dag) }, "Start")));
+  }
+
+  async function suspend(file, off, box) {
+    box.blur();
+    await attempt(() => send("POST", path`dags/${file}/suspend`, { suspend: off }));
+    await page.refresh();
+  }
+
+  const create = () => ask({
+    title: "New DAG",
+    text: "It begins as a greeting of one step, ready to be edited.",
+    fields: [field("Name", { name: "name", required: true, maxlength: 40, pattern: "[A-Za-z0-9_.\\-]+", autofocus: true,
+      hint: "Letters, digits, “_”, “.” and “-”" })],
+    confirm: "Create",
+    act: async (form) => {
+      const answer = await send("POST", "dags", { name: form.get("name") });
+      go(["dags", answer.name ?? form.get("name")], { tab: "spec" });
+    },
+  });
+}

@@ -1,0 +1,56 @@
+// Starting a run: with which parameters, under which id, now or in its queue.
+
+import { path, send } from "../api.js";
+import { ask, check, field } from "../dialog.js";
+import { toast } from "../notice.js";
+import { go } from "../router.js";
+
+/** Ask how to start `dag` (of the file `fileName`), start it, and go to the run. */
+export function start(fileName, dag) {
+  const config = dag.runConfig ?? {};
+  const params = (dag.params ?? []).map((text) => text.split(/=(.*)/s).slice(0, 2));
+  const fixed = Boolean(config.disableParamEdit);
+  const fields = params.map(([name, value], index) => field(/^\d+$/.test(name) ? `Parameter ${name}` : name, {
+    name: `param ${index}`, value, readonly: fixed, class: "mono",
+  }));
+  if (!fixed) {
+    fields.push(field(params.length ? "Further parameters" : "Parameters", {
+      name: "further", class: "mono", placeholder: "KEY=value OTHER=\"two words\"",
+    }));
+  }
+  if (!config.disableRunIdEdit) {
+    fields.push(field("Run id", { name: "dagRunId", class: "mono", pattern: "[A-Za-z0-9_.\\-]{1,64}",
+      placeholder: "made by itself" }));
+  }
+  fields.push(check("Wait in the queue instead of starting at once", { name: "enqueue" }));
+  return ask({
+    title: `Start ${dag.name}`,
+    text: dag.description,
+    fields,
+    confirm: "Start",
+    act: async (form) => {
+      const body = { params: given(params, form) };
+      if (form.get("dagRunId")) body.dagRunId = form.get("dagRunId");
+      const how = form.get("enqueue") ? "enqueue" : "start";
+      const answer = await send("POST", path`dags/${fileName}/${how}`, body);
+      if (answer.accepted) toast("Accepted. The run appears as soon as a scheduler has recorded it.");
+      else go(["runs", dag.name, answer.dagRunId]);
+    },
+  });
+}
+
+/**
+ * The parameters as the API takes them. Only what was changed is sent: a default may be an expression,
+ * and what comes over HTTP is never evaluated.
+ */
+function given(params, form) {
+  const values = params.map(([name, value], index) => ({ name, value, now: form.get(`param ${index}`) ?? value }));
+  const positional = values.filter((each) => /^\d+$/.test(each.name));
+  const parts = positional.some((each) => each.now !== each.value) ? positional.map((each) => quoted(each.now)) : [];
+  for (const each of values) {
+    if (!/^\d+$/.test(each.name) && each.now !== each.value) parts.push(`${each.name}=${quoted(each.now)}`);
+  }
+  return [...parts, (form.get("further") ?? "").trim()].filter(Boolean).join(" ");
+}
+
+const quoted = (text) => `"${text.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
