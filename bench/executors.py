@@ -25,12 +25,14 @@ from services.worker.main import Worker
 from services.worker.metrics import Counters
 from services.worker.pipeline import Identity, Pipeline
 from services.worker.reports import Reporter
+from services.worker.spans import AttemptSpans
 from services.worker.supervise import Stop
 from shared.clock import utc_now
 from shared.contracts.codec import decode, encode
 from shared.contracts.events import LogChunk
 from shared.contracts.tasks import Task
 from shared.spec.model import Command, Step
+from shared.tracing import SpanContext
 from shared.transport.base import EVENTS, LOGS, Delivery, Outgoing, task_route
 from shared.transport.embedded import EmbeddedTransport
 
@@ -59,6 +61,9 @@ def _bare(path: str, env: dict[str, str]) -> float:
     return (time.perf_counter() - begin) / _STEPS * 1000
 
 
+_OF_RUN = SpanContext.named("bench")
+
+
 @contextmanager
 def _pipeline(folder: Path, transport: EmbeddedTransport, counters: Counters) -> Iterator[Pipeline]:
     """The worker without its intake: attempts are handed over directly."""
@@ -76,6 +81,7 @@ def _pipeline(folder: Path, transport: EmbeddedTransport, counters: Counters) ->
         reporter=reporter,
         attempts=attempts,
         counters=counters,
+        spans=AttemptSpans("w1"),
     )
     shipper.stop()
     reporter.stop()
@@ -105,7 +111,7 @@ def noop() -> None:
                 waiting = [given() for _ in range(number)]
                 begin = time.perf_counter()
                 for task, delivery in waiting:
-                    pipeline.run(task, stop, delivery)
+                    pipeline.run(task, stop, delivery, _OF_RUN)
                 return (time.perf_counter() - begin) / number * 1000
 
             steps(_WARM_UP)

@@ -1,5 +1,6 @@
 """Composition roots of the services as processes of their own: real broker, real database."""
 
+import atexit
 import logging
 import threading
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from shared.errors import ConfigInvalid, Unavailable
 from shared.metrics import ProcessCollector
 from shared.observe import SideDoor
 from shared.service import backoff_s
+from shared.spans import start_sending, stop_sending
 from shared.store.backlog import BacklogReads
 from shared.store.engine import open_engine
 from shared.store.migrate import require_head
@@ -52,6 +54,9 @@ def run_api_process(config: Config, version: str) -> None:
         )
 
     def open_door(deps: Deps) -> None:
+        # In the process that serves: a thread would not survive the fork.
+        start_sending("dagway-api")
+        atexit.register(stop_sending)
         if config.metrics_port:
             about = ProcessCollector("api", version, deps.transport, config.data_dir)
             SideDoor(config.host, config.metrics_port, _pings(deps.reads), [about, DaguCollector(deps)]).start()
@@ -87,6 +92,7 @@ def run_scheduler_process(config: Config, version: str, stop: threading.Event, o
         config.need("database_url"), pool_size=_SCHEDULER_CONNECTIONS, application_name="dagway-scheduler"
     )
     amqp_url = config.need("amqp_url")
+    start_sending("dagway-scheduler")
     running: list[Scheduler] = []
     # The door opens first: a scheduler that waits for its servers is alive, though not ready.
     limit_dag_series(config.metrics_dags)
@@ -119,6 +125,7 @@ def run_scheduler_process(config: Config, version: str, stop: threading.Event, o
             scheduler.stop()
         transport.close()
     engine.dispose()
+    stop_sending()
 
 
 def run_worker_process(config: Config, version: str, stop: threading.Event, on_death: Callable[[], None]) -> None:
@@ -126,6 +133,7 @@ def run_worker_process(config: Config, version: str, stop: threading.Event, on_d
     if config.database_url:
         raise ConfigInvalid("DAGWAY_DATABASE_URL is set: a worker runs other people's commands and must not have it")
     transport = open_transport(config.need("amqp_url"), name=f"dagway-worker-{config.worker_id}")
+    start_sending("dagway-worker")
     worker = make_worker(config, transport, version, on_death)
     worker.start()
     with _side_door(config, lambda: transport.healthy) as door:
@@ -135,6 +143,7 @@ def run_worker_process(config: Config, version: str, stop: threading.Event, on_d
             pass
     worker.stop(drain_s=_DRAIN_S)
     transport.close()
+    stop_sending()
 
 
 def make_worker(config: Config, transport: Transport, version: str, on_death: Callable[[], None]) -> Worker:

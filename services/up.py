@@ -20,6 +20,7 @@ from shared.clock import local_zone, utc_now
 from shared.config import Config
 from shared.metrics import ProcessCollector
 from shared.observe import SideDoor
+from shared.spans import start_sending, stop_sending
 from shared.store.backlog import BacklogReads
 from shared.store.engine import open_engine
 from shared.store.migrate import migrate
@@ -39,6 +40,7 @@ def run_up(
 ) -> None:
     """Run until ``stop``. ``say`` tells a person where it listens and what to try."""
     sys.setswitchinterval(_SWITCH_S)
+    start_sending("dagway")
     config.data_dir.mkdir(parents=True, exist_ok=True)
     database_url = config.database_url or f"sqlite:///{config.data_dir / 'dagway.db'}"
     migrate(database_url)
@@ -92,6 +94,7 @@ def run_up(
     scheduler.stop()
     transport.close()
     engine.dispose()
+    stop_sending()
 
 
 def _welcome(address: str, config: Config) -> str:

@@ -1,7 +1,7 @@
 """Structured logs on stderr: JSON lines in production, ``key=value`` on a terminal.
 
-A message is a constant event name (``run.ended``); the facts are in ``extra``. Passwords in URLs are
-masked whatever logger they come through.
+A message is a constant event name (``run.ended``); the facts are in ``extra``, and whatever a thread
+logs within a trace names that trace. Passwords in URLs are masked whatever logger they come through.
 """
 
 import logging
@@ -14,6 +14,8 @@ from types import MappingProxyType
 from typing import Literal
 
 from pythonjsonlogger.json import JsonFormatter
+
+from shared.tracing import here
 
 __all__ = ["bind_thread", "bound", "current", "set_up_logging"]
 
@@ -44,7 +46,9 @@ def bind_thread(**facts: str) -> None:
 
 
 def _bind(record: logging.LogRecord) -> bool:
-    for name, value in _facts.get().items():
+    span = here()
+    facts = _facts.get() if span is None else {"trace_id": span.trace_id, **_facts.get()}
+    for name, value in facts.items():
         if not hasattr(record, name):
             setattr(record, name, value)
     return True

@@ -1,22 +1,102 @@
-"""One trace per run, in the words of W3C Trace Context, without anything to keep or to send.
+"""Where a piece of work stands in its trace, in the words of W3C Trace Context.
 
-The trace's id follows from the run's key, and a span's id from what it is about, so that every
-service finds the same ones by itself: a step that reports spans of its own joins its run's trace.
+A context travels as ``traceparent``: in HTTP requests, in envelopes, in a run's row and in a step's
+environment. The ids of a run's and an attempt's spans follow from their names, so that every service
+finds the same ones by itself and nothing must be kept while they last. Sending spans is
+``shared.spans``; a context costs next to nothing and is there without it.
 """
 
 import hashlib
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Self
 
-__all__ = ["trace_id", "traceparent"]
+__all__ = ["SpanContext", "begin", "enter", "here", "sample_with", "within"]
+
+_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_SAMPLED = 0x01
 
 
-def trace_id(run_key: str) -> str:
-    """Return 32 hexadecimal digits: a key that is a UUID is its own id."""
-    plain = run_key.replace("-", "").lower()
-    if len(plain) == 32 and set(plain) <= set("0123456789abcdef") and set(plain) != {"0"}:
-        return plain
-    return hashlib.sha256(run_key.encode()).hexdigest()[:32]
+@dataclass(frozen=True, slots=True)
+class SpanContext:
+    """One span's place. ``sampled``: whoever began the trace wants its spans to be kept."""
+
+    trace_id: str
+    """32 hexadecimal digits."""
+    span_id: str
+    """16 hexadecimal digits."""
+    sampled: bool = True
+
+    @classmethod
+    def parse(cls, header: str | None) -> Self | None:
+        """Read a ``traceparent``; ``None``: it is not there or not one.
+
+        Source: W3C Trace Context, section 3.2; a later version may have more fields behind these.
+        """
+        found = _TRACEPARENT.fullmatch(header.strip()) if header else None
+        if found is None:
+            return None
+        version, trace_id, span_id, flags, more = found.groups()
+        if version == "ff" or (version == "00" and more) or not int(trace_id, 16) or not int(span_id, 16):
+            return None
+        return cls(trace_id, span_id, bool(int(flags, 16) & _SAMPLED))
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """Return the first span of a trace whose ids follow from ``name``: the same wherever it is asked for."""
+        digits = hashlib.sha256(name.encode()).hexdigest()
+        return cls(digits[:32], digits[32:48], _sampled(digits[:32]))
+
+    def __str__(self) -> str:
+        return f"00-{self.trace_id}-{self.span_id}-{int(self.sampled):02x}"
+
+    def child(self, name: str = "") -> "SpanContext":
+        """Return a span below this one; its id follows from ``name``, or is drawn where there is none."""
+        span_id = hashlib.sha256(name.encode()).hexdigest()[:16] if name else secrets.token_hex(8)
+        return replace(self, span_id=span_id)
+
+    def of_run(self, run_key: str, run_attempt: int) -> "SpanContext":
+        """Return the span of a run, where this is the context it was asked for in."""
+        return self.child(f"{run_key}#{run_attempt}")
 
 
-def traceparent(run_key: str, token: str) -> str:
-    """Return the header of an attempt's span, sampled."""
-    return f"00-{trace_id(run_key)}-{hashlib.sha256(token.encode()).hexdigest()[:16]}-01"
+_sampled: Callable[[str], bool] = lambda _trace_id: True  # noqa: E731 - a default, replaced by ``sample_with``
+
+
+def sample_with(sampled: Callable[[str], bool]) -> None:
+    """Let ``sampled(trace id)`` decide about traces that begin in this process."""
+    global _sampled  # noqa: PLW0603 - one process, one sampler
+    _sampled = sampled
+
+
+def begin() -> SpanContext:
+    """Return the first span of a new trace."""
+    trace_id = secrets.token_hex(16)
+    return SpanContext(trace_id, secrets.token_hex(8), _sampled(trace_id))
+
+
+_here: ContextVar[SpanContext | None] = ContextVar("trace", default=None)
+
+
+def here() -> SpanContext | None:
+    """Return the span that this thread is working in, if any."""
+    return _here.get()
+
+
+@contextmanager
+def within(context: SpanContext | None) -> Iterator[None]:
+    """Work in this span inside the block."""
+    token = _here.set(context)
+    try:
+        yield
+    finally:
+        _here.reset(token)
+
+
+def enter(context: SpanContext | None) -> None:
+    """Work in this span until the next call on this thread: for work that has a beginning but no block."""
+    _here.set(context)

@@ -25,6 +25,7 @@ from shared.contracts.commands import Command, CommandReply
 from shared.errors import BrokerUnavailable, DagwayError, PublishUnconfirmed
 from shared.ids import new_run_id
 from shared.log import current
+from shared.tracing import here
 from shared.transport.base import COMMANDS, Outgoing, Transport
 
 __all__ = ["Accepted", "Commands", "Recorded", "Sent", "command_key", "run_id_for"]
@@ -117,8 +118,9 @@ class Commands:
     def send(self, command: Command, *, key: str | None = None) -> Sent:
         """Publish without waiting; ``key`` becomes the command's id."""
         command_id = key or str(uuid4())
-        # The request's id goes with the command: the scheduler's log names it.
-        body = encode(command, id=command_id, at=self._clock(), request=current("request_id"))
+        # The request's id and trace go with the command: the scheduler's log and spans name them.
+        trace = None if (span := here()) is None else str(span)
+        body = encode(command, id=command_id, at=self._clock(), trace=trace, request=current("request_id"))
         return Sent(command, command_id, self._transport.request(Outgoing(COMMANDS, body, command_id)))
 
     def wait(self, sent: Sent) -> Recorded | Accepted:

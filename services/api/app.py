@@ -18,6 +18,7 @@ from services.api import problems
 from services.api.accept import command_key
 from services.api.compress import compress
 from services.api.deps import Deps
+from services.api.oidc_pages import serve_login
 from services.api.operations import Answer, Call, Operation, json_bytes, parse_body, parse_query
 from services.api.problems import Problem
 from services.api.rawpath import RawPath, SegmentConverter
@@ -38,7 +39,9 @@ _log = logging.getLogger(__name__)
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _WORD = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _METHODS = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
-_REQUEST_HEADERS = "Content-Type, Authorization, Content-Encoding, Accept, Idempotency-Key, If-Match, Last-Event-ID, traceparent"
+_REQUEST_HEADERS = (
+    "Content-Type, Authorization, Content-Encoding, Accept, Idempotency-Key, If-Match, Last-Event-ID, traceparent"
+)
 _LOCAL = frozenset({"/auth/login", "/auth/me", "/openapi.json", "/docs"})
 """Never handed on to another node: they are about this server itself."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
@@ -55,6 +58,8 @@ def create_app(deps: Deps) -> Flask:
         _register(app, deps, operation, API)
     for operation in PROBES:
         _register(app, deps, operation, "")
+    if deps.auth.oidc is not None:
+        serve_login(app, deps, deps.auth.oidc)
     if deps.settings.ui_dir is not None:
         serve_bundle(app, deps, deps.settings.ui_dir)
     else:

@@ -20,7 +20,7 @@ from shared.metrics import LATENCY_S
 if TYPE_CHECKING:
     from services.api.deps import Deps
 
-__all__ = ["DaguCollector", "count_requests"]
+__all__ = ["PROBE_OPERATIONS", "DaguCollector", "count_requests"]
 
 _BEGAN = "dagway.began_s"
 _log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def count_requests(app: Flask) -> None:
 
     def answered(response: Response) -> Response:
         operation = request.endpoint or "none"
-        if operation in _PROBES:
+        if operation in PROBE_OPERATIONS:
             return response
         REQUESTS.labels(operation, f"{response.status_code // 100}xx").inc()
         if request.method not in {"GET", "HEAD", "OPTIONS"}:
@@ -69,7 +69,8 @@ def count_requests(app: Flask) -> None:
     app.teardown_request(over)
 
 
-_PROBES = frozenset({"GET /healthz", "GET /readyz", "GET /metrics", "GET /health"})
+PROBE_OPERATIONS = frozenset({"GET /healthz", "GET /readyz", "GET /metrics", "GET /health"})
+"""What is asked every few seconds by machines: no traffic, and no news."""
 
 
 class DaguCollector:

@@ -27,13 +27,16 @@ from services.scheduler.core.decision import (
 )
 from services.scheduler.core.model import Run
 from services.scheduler.plans import Plans
+from services.scheduler.traces import Traced, asked_in, lost_span, run_span, waited_span
 from shared.contracts.codec import encode
 from shared.contracts.events import LogChunk
 from shared.ids import new_run_id
-from shared.status import RunStatus
+from shared.spans import Span
+from shared.status import AttemptState, RunStatus
 from shared.store import tables as t
 from shared.store.tables_schedule import run_holds
 from shared.store.tx import Tx
+from shared.tracing import SpanContext, begin, here
 from shared.transport.base import Outgoing, Route, task_route, worker_route
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -56,6 +59,8 @@ class Aftermath:
     """Runs whose children have news for them."""
     selectors: set[tuple[tuple[str, str], ...]] = field(default_factory=set)
     """Labels that tasks were sent to: workers with them must consume from that route."""
+    changed: set[str] = field(default_factory=set)
+    """Runs that have new transitions."""
     ignored: list[str] = field(default_factory=list)
     schedules: bool = False
     """Whether definitions or pauses changed: what is due next may have, too."""
@@ -68,6 +73,7 @@ class Aftermath:
     """(dag name, seconds from start to end) of each run that ended."""
     slots: list[str] = field(default_factory=list)
     """Outcome of each slot decided."""
+    traced: Traced = field(default_factory=Traced)
 
 
 @dataclass(slots=True)
@@ -117,7 +123,7 @@ class Batch:
             key = row["run_key"]
             plan = plans[row["spec_hash"], row["file_name"] or ""]
             run = rows.run_from_rows(row, nodes.get(key, []), plan, roots.get(row["root_key"]))
-            fixed = {name: row[name] for name in ("spec_hash", "file_name", "root_key", "parent_key")}
+            fixed = {name: row[name] for name in ("spec_hash", "file_name", "root_key", "parent_key", "trace")}
             self._work[key] = _Work(run, run, fixed)
             if row["root_key"] is None:
                 self._names[run.dag_name, run.dag_run_id] = key
@@ -153,7 +159,10 @@ class Batch:
     def add(
         self, run: Run, *, spec_hash: str, file_name: str | None, parent_key: str | None = None, priority: int = 0
     ) -> None:
-        """Create a run, perhaps as the child of one in this batch; ``apply`` may follow in the same batch."""
+        """Create a run, perhaps as the child of one in this batch; ``apply`` may follow in the same batch.
+
+        It belongs to the trace this thread works in, or begins one.
+        """
         root_key = None if parent_key is None else self.root_of(parent_key)
         fixed: dict[str, Any] = {
             "spec_hash": spec_hash,
@@ -161,6 +170,7 @@ class Batch:
             "root_key": root_key,
             "parent_key": parent_key,
             "priority": priority,
+            "trace": str(here() or self._begin_trace(run)),
         }
         if run.queued_at is not None:
             # Those queued in one batch share its moment, but not their place in the queue.
@@ -171,6 +181,16 @@ class Batch:
             self._names[run.dag_name, run.dag_run_id] = run.run_key
         if run.status is RunStatus.QUEUED:
             self.after.queues.add(run.queue)
+
+    def _begin_trace(self, run: Run) -> SpanContext:
+        context = begin()
+        facts = {"dag.name": run.dag_name, "dag.run_id": run.dag_run_id}
+        self.after.traced.spans.append(Span("schedule", context, None, self.now, self.now, attributes=facts))
+        return context
+
+    def asked_in(self, key: str) -> SpanContext:
+        """Return the context that a run of this batch was asked for in."""
+        return asked_in(self._work[key].fixed["trace"], key)
 
     def apply(self, key: str, message: Message) -> Decision:
         """Advance a run of this batch; see ``core.advance``."""
@@ -183,6 +203,8 @@ class Batch:
                 self._transitions.extend(
                     rows.transition_row(key, transition, self.now) for transition in decision.transitions
                 )
+                if decision.transitions:
+                    self.after.changed.add(key)
                 self._take(key, decision.effects)
                 self._watch(work, before)
             case Ignored():
@@ -206,7 +228,7 @@ class Batch:
         for effect in effects:
             match effect:
                 case Dispatch():
-                    self._send(effect)
+                    self._send(key, effect)
                 case Halt():
                     self.after.halts.append(effect)
                 case WakeAt():
@@ -215,6 +237,9 @@ class Batch:
                     self.after.wake_at = effect.due_at if known is None else min(known, effect.due_at)
                 case ClosedAttempt():
                     self.after.closed.append(effect)
+                    if effect.state is AttemptState.LOST:
+                        run = self._work[key].run
+                        self.after.traced.spans.append(lost_span(run, self.asked_in(key), effect, self.now))
                     self._attempts.append(rows.attempt_row(key, effect, self.now))
                 case Forget():
                     self._work[key].forget = True
@@ -225,13 +250,14 @@ class Batch:
                 case AddLog():
                     self.add_log(family.log_chunk(key, effect, self.now))
 
-    def _send(self, dispatch: Dispatch) -> None:
+    def _send(self, key: str, dispatch: Dispatch) -> None:
         worker_id = dispatch.worker_id
         route = task_route(dict(dispatch.selector)) if worker_id is None else worker_route(worker_id)
         if worker_id is None and dispatch.selector:
             self.after.selectors.add(dispatch.selector)
         message_id = new_run_id()
-        body = encode(dispatch.task, id=message_id, at=self.now)
+        trace = self.asked_in(key).of_run(key, dispatch.task.run_attempt)
+        body = encode(dispatch.task, id=message_id, at=self.now, trace=str(trace))
         self._outbox.append({"id": message_id, "route": route_row(route), "body": body, "created_at": self.now})
         self.after.outgoing.append(Outgoing(route, body, message_id))
 
@@ -239,10 +265,14 @@ class Batch:
         after = work.run
         if before.status is RunStatus.QUEUED and after.status is RunStatus.RUNNING and before.queued_at is not None:
             self.after.waited.append(max(0.0, (self.now - before.queued_at).total_seconds()))
+            self.after.traced.spans.append(waited_span(before, self.asked_in(after.run_key), self.now))
         if before.status is RunStatus.RUNNING and after.status is not RunStatus.RUNNING:
             self.after.queues.add(after.queue)
             if not after.status.active:
                 self.after.ended.append((after.dag_name, after.status))
+                parent = self.run(work.fixed["parent_key"]) if work.fixed["parent_key"] is not None else None
+                span = run_span(after, self.asked_in(after.run_key), self.now, parent)
+                self.after.traced.ended.append((span, after))
                 if after.started_at is not None:
                     self.after.lasted.append((after.dag_name, (self.now - after.started_at).total_seconds()))
                 if work.fixed["parent_key"] is not None:

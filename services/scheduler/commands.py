@@ -15,6 +15,7 @@ from services.scheduler.definitions import AlreadyRunning, Definitions
 from services.scheduler.inline import carry_out_inline
 from services.scheduler.pause import carry_out_queue
 from services.scheduler.plans import Plans
+from services.scheduler.traces import command_context
 from services.scheduler.versions import carry_out_version
 from services.scheduler.webhooks import carry_out_webhook, forget_webhook, move_webhook
 from shared.contracts import commands as c
@@ -28,6 +29,7 @@ from shared.errors import Conflict, InvalidInput, NotFound
 from shared.ids import valid_dag_name, valid_run_id
 from shared.status import NodeStatus
 from shared.store import tables as t
+from shared.tracing import within
 
 __all__ = ["carry_out"]
 
@@ -98,7 +100,8 @@ def _look_ahead(batch: Batch, envelopes: Sequence[Envelope]) -> None:
 
 def _one(batch: Batch, plans: Plans, envelope: Envelope) -> c.CommandReply:
     try:
-        result = _carry_out(batch, plans, envelope.body)
+        with within(command_context(envelope)):
+            result = _carry_out(batch, plans, envelope.body)
     except RefusedByCore as error:
         problem = c.RefusedError(code=error.refused.code, message=error.refused.message)
     except (InvalidInput, NotFound, Conflict) as error:

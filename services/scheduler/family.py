@@ -22,6 +22,7 @@ from shared.errors import InvalidInput, NotFound, StoreUnavailable
 from shared.spec.snapshot import local_spec, snapshot
 from shared.status import RunStatus
 from shared.store import tables as t
+from shared.tracing import SpanContext, within
 
 if TYPE_CHECKING:
     from services.scheduler.batch import Batch
@@ -53,8 +54,16 @@ def start_child(batch: "Batch", parent_key: str, effect: StartChild) -> None:
         batch.apply(parent_key, ChildRefused(effect.node, effect.run_id, str(error)))
         batch.after.families.add(parent_key)
         return
-    batch.add(run, spec_hash=text_hash, file_name=file_name, parent_key=parent_key)
+    with within(_calling_attempt(batch, parent_key, effect.node)):
+        batch.add(run, spec_hash=text_hash, file_name=file_name, parent_key=parent_key)
     batch.apply(run.run_key, Begin("scheduler"))
+
+
+def _calling_attempt(batch: "Batch", parent_key: str, node: int) -> SpanContext:
+    """Return the span of the attempt that called: a child's trace goes on below it."""
+    parent = batch.run(parent_key)
+    assert parent is not None  # noqa: S101 - its decision asked for the child
+    return batch.asked_in(parent_key).of_run(parent_key, parent.run_attempt).child(parent.nodes[node].call_token)
 
 
 def _new_child(batch: "Batch", parent_key: str, effect: StartChild) -> tuple[Run, str, str | None]:

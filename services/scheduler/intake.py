@@ -16,6 +16,7 @@ from services.scheduler.commands import carry_out
 from services.scheduler.events import record_events
 from services.scheduler.metrics import COMMAND_RECORD, COMMAND_WAIT, COMMANDS_RECORDED, DEAD_LETTERS
 from services.scheduler.shell import Shell
+from services.scheduler.traces import tell_of_commands, tell_of_reports
 from shared.contracts.codec import Envelope, decode, encode
 from shared.contracts.commands import Command
 from shared.contracts.events import Event, LogChunk
@@ -122,9 +123,7 @@ def commands_intake(shell: Shell, consumer: Consumer) -> Intake:
                 # Two clocks, the gateway's and ours: a difference must not look like negative time.
                 COMMAND_WAIT.observe(max(0.0, (batch.now - envelope.at).total_seconds()))
                 COMMANDS_RECORDED.labels(reply.outcome).inc()
-                facts = {"command_id": envelope.id, "type": envelope.type, "outcome": reply.outcome}
-                facts["run_id"] = str(getattr(envelope.body, "dag_run_id", "") or "")
-                _log.info("command.recorded", extra=facts | {"request_id": envelope.request or ""})
+            tell_of_commands(zip((envelope for _, envelope in pairs), replies, strict=True), batch.now)
             for (delivery, _), reply in zip(pairs, replies, strict=True):
                 delivery.reply(encode(reply, id=new_run_id(), at=batch.now))
 
@@ -136,8 +135,9 @@ def commands_intake(shell: Shell, consumer: Consumer) -> Intake:
 def events_intake(shell: Shell, consumer: Consumer) -> Intake:
     """Record workers' reports."""
 
-    def record(batch: Batch, pairs: Pairs) -> None:
+    def record(batch: Batch, pairs: Pairs) -> Callable[[], None]:
         record_events(batch, [envelope.body for _, envelope in pairs if isinstance(envelope.body, Event)])
+        return lambda: tell_of_reports((envelope for _, envelope in pairs), batch.now)
 
     return Intake(shell, consumer, expects=Event, record=record, at_once=100)
 

@@ -21,8 +21,9 @@ from services.scheduler.metrics import count
 from services.scheduler.plans import Plans
 from services.scheduler.relay import Relay
 from services.scheduler.timers import Alarm
+from services.scheduler.traces import publish
 from shared.contracts.codec import encode
-from shared.contracts.control import RouteOpened, StopAttempt
+from shared.contracts.control import CHANGES, RouteOpened, RunsChanged, StopAttempt
 from shared.errors import AlreadyExists, StaleVersion, StoreUnavailable
 from shared.faults import point
 from shared.ids import new_run_id
@@ -35,6 +36,8 @@ __all__ = ["Shell"]
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 _TRIES = 5
+_MOST_NAMED = 100
+"""Runs in one ``RunsChanged``."""
 
 
 class Shell:
@@ -112,6 +115,9 @@ class Shell:
         for selector in sorted(after.selectors):
             opened = encode(RouteOpened(selector=dict(selector)), id=new_run_id(), at=self.clock())
             self.transport.broadcast("workers", opened)
+        if after.changed:
+            named = sorted(after.changed) if len(after.changed) <= _MOST_NAMED else []
+            self.transport.broadcast(CHANGES, encode(RunsChanged(run_keys=named), id=new_run_id(), at=self.clock()))
         if after.wake_at is not None:
             self.alarm.set(after.wake_at)
         if after.schedules:
@@ -121,3 +127,4 @@ class Shell:
         if after.families:
             self.attend(after.families)
         count(after)
+        publish(after.traced, self.transport.broadcast, after.at)

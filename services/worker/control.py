@@ -1,12 +1,13 @@
-"""Hear what schedulers tell workers beside tasks: stop an attempt, a route has opened."""
+"""Hear what schedulers tell workers beside tasks: stop an attempt, a route has opened, a run is over."""
 
 import logging
 from collections.abc import Callable
 
 from services.worker.attempts import Attempts
 from services.worker.outcome import StopKind
+from services.worker.spans import AttemptSpans
 from shared.contracts.codec import decode
-from shared.contracts.control import RouteOpened, StopAttempt
+from shared.contracts.control import RouteOpened, RunTraced, StopAttempt
 from shared.errors import DecodeFailed
 
 __all__ = ["Control", "topics"]
@@ -25,20 +26,24 @@ class Control:
     A stop for an attempt that is not here is remembered: its task may still be under way.
     """
 
-    def __init__(self, attempts: Attempts, open_route: Callable[[dict[str, str]], None]) -> None:
+    def __init__(self, attempts: Attempts, open_route: Callable[[dict[str, str]], None], spans: AttemptSpans) -> None:
         self._attempts = attempts
         self._open_route = open_route
+        self._spans = spans
 
     def hear(self, topic: str, body: bytes) -> None:
         """Take one message; one that cannot be read is logged, since nobody could send it again."""
         try:
-            message = decode(body).body
+            envelope = decode(body)
         except DecodeFailed as error:
             _log.warning("control.unreadable", extra={"topic": topic, "error": str(error)})
             return
+        message = envelope.body
         if isinstance(message, StopAttempt):
             kind = StopKind.REVOKED if message.revoked else StopKind.STOP
             here = self._attempts.stop(message.token, kind)
             _log.info("attempt.stop_heard", extra={"token": message.token, "kind": str(kind), "here": here})
         elif isinstance(message, RouteOpened):
             self._open_route(message.selector)
+        elif isinstance(message, RunTraced):
+            self._spans.run_over(message, envelope.trace)

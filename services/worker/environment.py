@@ -17,7 +17,7 @@ from services.worker.dotenv import read_dotenv
 from services.worker.secret_values import resolve_secrets
 from shared.contracts.tasks import Task
 from shared.spec.expand import ExpandFault, RunCommand, Scope, StepFacts, expand
-from shared.tracing import traceparent
+from shared.tracing import here
 
 __all__ = ["Environment", "Ground", "build_environment", "host_variables", "lay_ground"]
 
@@ -103,7 +103,7 @@ def build_environment(
     step_env = _step_env(task, Scope((everything, *below), steps), run_command)
     merged = {**ground.base, **ground.secrets, **outputs, **params, **step_env, **everything}
     return Environment(
-        process={"TRACEPARENT": traceparent(task.run_key, task.token)}
+        process=({"TRACEPARENT": str(attempt)} if (attempt := here()) is not None else {})
         | {name: value for name, value in merged.items() if _exportable(name, value)},
         textual=Scope((local, step_env, params, outputs), steps),
         full=Scope((everything, step_env, *below), steps),

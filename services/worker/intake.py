@@ -17,11 +17,11 @@ from services.worker.outcome import StopKind
 from services.worker.pipeline import Pipeline
 from services.worker.reports import Reporter
 from services.worker.supervise import Stop
-from shared.contracts.codec import decode_as
+from shared.contracts.codec import decode
 from shared.contracts.tasks import Task
 from shared.errors import DecodeFailed, Unavailable
 from shared.log import bound
-from shared.tracing import trace_id
+from shared.tracing import SpanContext, within
 from shared.transport.base import Delivery, Outgoing, Transport, task_route, worker_route
 
 __all__ = ["Intake", "KnownRoutes", "satisfies"]
@@ -135,7 +135,10 @@ class Intake:
 
     def _accept(self, delivery: Delivery) -> None:
         try:
-            task = decode_as(delivery.body, Task)
+            envelope = decode(delivery.body)
+            task = envelope.body
+            if not isinstance(task, Task):
+                raise DecodeFailed(f"{envelope.type} is no task")
         except DecodeFailed as error:
             _log.error("task.unreadable", extra={"error": str(error), "next": "see the dead letters"})
             delivery.dead_letter(str(error))
@@ -150,7 +153,7 @@ class Intake:
             return
         stop = self._attempts.begin(task.token)
         if isinstance(stop, Stop):
-            self._pool.submit(self._attempt, task, stop, delivery)
+            self._pool.submit(self._attempt, task, stop, delivery, envelope.trace)
             return
         self._free_slot()
         if stop is StopKind.STOP:
@@ -160,12 +163,13 @@ class Intake:
             _log.info("task.dropped", extra={"token": task.token, "why": str(stop or "a copy")})
             delivery.ack()
 
-    def _attempt(self, task: Task, stop: Stop, delivery: Delivery) -> None:
+    def _attempt(self, task: Task, stop: Stop, delivery: Delivery, trace: str | None) -> None:
         try:
             facts = {"dag": task.dag_name, "run_id": task.dag_run_id, "step": task.step.name, "token": task.token}
-            with bound(**facts, trace_id=trace_id(task.run_key)):
+            of_run = SpanContext.parse(trace) or SpanContext.named(task.run_key)
+            with bound(**facts), within(of_run.child(task.token)):
                 _log.info("attempt.taken")
-                self._pipeline.run(task, stop, delivery)
+                self._pipeline.run(task, stop, delivery, of_run)
                 _log.info("attempt.over")
         except BaseException:
             # A bug: the lease of what it held runs out, so the run is not stuck for ever.

@@ -22,6 +22,7 @@ from services.worker.metrics import Counters
 from services.worker.outcome import StopKind
 from services.worker.pipeline import Identity, Pipeline
 from services.worker.reports import Reporter
+from services.worker.spans import AttemptSpans
 from shared.clock import utc_now
 from shared.contracts.events import Heartbeat
 from shared.errors import Unavailable
@@ -74,6 +75,7 @@ class Worker:
         # First: whatever happens from here on, no step outlives this process.
         self._guardian = Guardian(self.incarnation, self._guardian_lost)
         self._shipper = LogShipper(transport)
+        self._spans = AttemptSpans(worker_id)
         self._reporter = Reporter(transport, data_dir / "spool", self.attempts.delivered)
         self._pipeline = Pipeline(
             Identity(worker_id, self.incarnation),
@@ -83,6 +85,7 @@ class Worker:
             reporter=self._reporter,
             attempts=self.attempts,
             counters=self.counters,
+            spans=self._spans,
         )
         self._routes = KnownRoutes(data_dir / "routes.json", self._labels)
         self._lease = Lease(transport, lease_ttl_s, self._heartbeat)
@@ -130,7 +133,9 @@ class Worker:
             reporter=self._reporter,
             counters=self.counters,
         )
-        self._transport.listen(topics(self._worker_id), Control(self.attempts, self._intake.open_route).hear)
+        self._transport.listen(
+            topics(self._worker_id), Control(self.attempts, self._intake.open_route, self._spans).hear
+        )
         self._intake.start()
         _log.info("worker.started", extra={"worker_id": self._worker_id, "slots": self._slots, "pid": os.getpid()})
 
@@ -155,6 +160,7 @@ class Worker:
             self._reporter.stop()
             self._lease.stop()
             self._intake.close()
+            self._spans.stop()
         self._guardian.close()
         _log.info("worker.stopped", extra={"worker_id": self._worker_id})
 

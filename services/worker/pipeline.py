@@ -18,8 +18,8 @@ from services.worker.masking import Masker
 from services.worker.metrics import Counters
 from services.worker.outcome import Result, StopKind
 from services.worker.reports import Reporter
-from services.worker.spans import AttemptSpans
 from services.worker.secret_values import SecretMissing
+from services.worker.spans import AttemptSpans
 from services.worker.supervise import Stop
 from services.worker.workspace import LogPaths, OutputFiles, log_paths, note_in_run_log, run_dir
 from shared.clock import utc_now

@@ -18,6 +18,7 @@ from shared.clock import utc_now
 from shared.contracts.codec import encode
 from shared.contracts.events import AttemptFinished, Event
 from shared.errors import Unavailable
+from shared.tracing import here
 from shared.transport.base import EVENTS, LOGS, Outgoing, Route, Transport
 
 __all__ = ["Reporter"]
@@ -136,7 +137,8 @@ class Reporter:
 
 def _outgoing(event: Event) -> Outgoing:
     name = f"{event.token}.{event.type}"
-    return Outgoing(EVENTS, encode(event, id=name, at=utc_now()), name)
+    trace = None if (attempt := here()) is None else str(attempt)
+    return Outgoing(EVENTS, encode(event, id=name, at=utc_now(), trace=trace), name)
 
 
 def _sync_dir(path: Path) -> None:

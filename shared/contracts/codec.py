@@ -69,6 +69,8 @@ _TYPES: dict[str, type[Message]] = {
         events.Heartbeat,
         control.StopAttempt,
         control.RouteOpened,
+        control.RunsChanged,
+        control.RunTraced,
     )
 }
 

@@ -1,11 +1,18 @@
-"""Control: what schedulers tell workers beside tasks.
+"""Control: what schedulers tell workers and gateways beside tasks.
 
 It may be lost: the database holds the same facts, and the next heartbeat's answer says them again.
 """
 
+from datetime import datetime
+
+from pydantic import Field
+
 from shared.contracts.base import Message
 
-__all__ = ["RouteOpened", "StopAttempt"]
+__all__ = ["CHANGES", "RouteOpened", "RunTraced", "RunsChanged", "StopAttempt"]
+
+CHANGES = "changes"
+"""The topic of ``RunsChanged``."""
 
 
 class StopAttempt(Message):
@@ -22,3 +29,29 @@ class RouteOpened(Message):
 
     type = "control.route_opened"
     selector: dict[str, str]
+
+
+class RunsChanged(Message):
+    """Transitions of these runs were committed: whoever follows them should read on.
+
+    ``run_keys`` is empty where they are too many to name.
+    """
+
+    type = "control.runs_changed"
+    run_keys: list[str] = Field(default_factory=list, max_length=100)
+
+
+class RunTraced(Message):
+    """A run ended whose dag names a collector: its worker sends this span there.
+
+    The envelope's ``trace`` is the span itself, ``parent`` the one above it.
+    """
+
+    type = "control.run_traced"
+    run_key: str
+    name: str
+    parent: str
+    start: datetime
+    end: datetime
+    attributes: dict[str, str] = Field(default_factory=dict)
+    error: str = ""

@@ -25,6 +25,7 @@ from shared.store.engine import (
     upsert,
 )
 from shared.store.reads_runs import BY_DAG, QUEUED, RUNNING
+from shared.store.tx_dags import Dags
 from shared.store.tx_family import Family
 
 __all__ = ["Store", "Tx"]
@@ -40,6 +41,7 @@ _RUN_FIXED = frozenset(
         "file_name",
         "root_key",
         "parent_key",
+        "trace",
         "spec_hash",
         "priority",
         "created_at",
@@ -82,7 +84,7 @@ class Store:
             yield Tx(connection)
 
 
-class Tx(Family):
+class Tx(Dags, Family):
     """One open transaction; of no use after its block."""
 
     def __init__(self, connection: Connection) -> None:
@@ -200,30 +202,6 @@ class Tx(Family):
         """Insert rows, or set the ``changed`` columns of those that exist."""
         if rows:
             self.connection.execute(upsert(self.connection, table, changed), list(rows))
-
-    # -- definitions --------------------------------------------------------------------------
-
-    def lock_dag(self, file_name: str) -> Found | None:
-        """Return and lock one dag."""
-        rows = self._rows(for_update(select(t.dags).where(t.dags.c.file_name == file_name)))
-        return rows[0] if rows else None
-
-    def dags(self, file_names: Sequence[str] | None = None) -> list[Found]:
-        """Return dags by file name, or all."""
-        query = select(t.dags).order_by(t.dags.c.file_name)
-        return self._rows(query if file_names is None else query.where(t.dags.c.file_name.in_(file_names)))
-
-    def save_dag(self, file_name: str, values: Row) -> None:
-        self.connection.execute(update(t.dags).where(t.dags.c.file_name == file_name).values(dict(values)))
-
-    def delete_dag(self, file_name: str) -> None:
-        self.connection.execute(delete(t.dag_versions).where(t.dag_versions.c.file_name == file_name))
-        self.connection.execute(delete(t.dags).where(t.dags.c.file_name == file_name))
-
-    def spec_texts(self, hashes: Sequence[str]) -> dict[str, str]:
-        """Return spec texts by hash."""
-        query = select(t.specs.c.hash, t.specs.c.yaml).where(t.specs.c.hash.in_(hashes))
-        return dict(self.connection.execute(query).all())
 
     # -- admission ----------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from shared.log import bind_thread, bound, current, set_up_logging
-from shared.tracing import trace_id, traceparent
+from shared.tracing import SpanContext, begin, here, within
 
 
 def test_lines_carry_what_is_bound_and_only_inside(capsys: pytest.CaptureFixture[str]) -> None:
@@ -36,17 +36,62 @@ def test_a_thread_keeps_its_facts_until_told_others() -> None:
     assert current("request_id") is None
 
 
-def test_a_runs_trace_is_the_same_wherever_it_is_asked_for() -> None:
-    key = "0198f3f0-7a4b-7c00-8000-0123456789ab"
+def test_what_is_logged_within_a_trace_names_it(capsys: pytest.CaptureFixture[str]) -> None:
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    try:
+        set_up_logging("info", "json", "worker")
+        with within(SpanContext("a" * 32, "b" * 16)):
+            logging.info("inner")  # noqa: LOG015
+        logging.info("after")  # noqa: LOG015
+    finally:
+        root.handlers[:] = before
+        root.setLevel(level)
 
-    assert trace_id(key) == "0198f3f07a4b7c0080000123456789ab"
-    assert traceparent(key, "a").split("-")[1] == traceparent(key, "b").split("-")[1]
-    assert traceparent(key, "a") != traceparent(key, "b")
+    inner, after = map(json.loads, capsys.readouterr().err.splitlines())
+    assert inner["trace_id"] == "a" * 32
+    assert "trace_id" not in after
+    assert here() is None
 
 
-@pytest.mark.parametrize("key", ["short", "", "0" * 32])
-def test_any_key_makes_a_valid_header(key: str) -> None:
-    version, trace, span, flags = traceparent(key, "t").split("-")
+def test_a_header_is_read_as_it_is_written() -> None:
+    context = begin()
 
-    assert (version, len(trace), len(span), flags) == ("00", 32, 16, "01")
-    assert int(trace, 16) * int(span, 16) > 0
+    assert SpanContext.parse(str(context)) == context
+    assert SpanContext.parse(f"00-{'1' * 32}-{'2' * 16}-00") == SpanContext("1" * 32, "2" * 16, sampled=False)
+    # A later version may say more.
+    assert SpanContext.parse(f"01-{'1' * 32}-{'2' * 16}-03-more") == SpanContext("1" * 32, "2" * 16)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        "nonsense",
+        f"00-{'0' * 32}-{'2' * 16}-01",
+        f"00-{'1' * 32}-{'0' * 16}-01",
+        f"ff-{'1' * 32}-{'2' * 16}-01",
+        f"00-{'1' * 32}-{'2' * 16}-01-more",
+        f"00-{'1' * 31}-{'2' * 16}-01",
+        f"00-{'A' * 32}-{'2' * 16}-01",
+    ],
+)
+def test_what_is_no_header_is_not_taken_for_one(header: str | None) -> None:
+    assert SpanContext.parse(header) is None
+
+
+@pytest.mark.parametrize("name", ["short", "", "0" * 32])
+def test_any_name_makes_a_valid_context(name: str) -> None:
+    context = SpanContext.named(name)
+
+    assert SpanContext.parse(str(context)) == context == SpanContext.named(name)
+
+
+def test_a_span_below_has_an_id_of_its_own_in_the_same_trace() -> None:
+    run = begin().of_run("key", 1)
+
+    assert run.child("a") == run.child("a") != run.child("b")
+    assert run.child() != run.child()
+    assert {run.child("a").trace_id, run.child().trace_id} == {run.trace_id}
+    assert begin().of_run("key", 1).span_id == run.span_id

@@ -1,0 +1,153 @@
+"""What schedulers tell of runs in traces: spans of commands, waits, runs and lost attempts.
+
+A run goes on in the trace it was asked for in, kept in its row, however often it is retried and
+whichever scheduler decides about it; one that nobody asked for begins its own.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from services.scheduler.core.decision import ClosedAttempt
+from services.scheduler.core.model import Run
+from shared.clock import utc_now
+from shared.contracts.codec import Envelope, encode
+from shared.contracts.commands import CommandReply
+from shared.contracts.control import RunTraced
+from shared.ids import new_run_id
+from shared.spans import Span, recording, send
+from shared.tracing import SpanContext, within
+
+__all__ = [
+    "Traced",
+    "asked_in",
+    "command_context",
+    "lost_span",
+    "publish",
+    "run_span",
+    "tell_of_commands",
+    "tell_of_reports",
+    "waited_span",
+]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Traced:
+    """What one transaction has to tell, once it is committed."""
+
+    spans: list[Span] = field(default_factory=list)
+    ended: list[tuple[Span, Run]] = field(default_factory=list)
+    """The span of each run that came to its end."""
+
+
+def asked_in(trace: str, run_key: str) -> SpanContext:
+    """Return the context a run was asked for in; ``trace`` is what its row says."""
+    return SpanContext.parse(trace) or SpanContext.named(run_key)
+
+
+def command_context(envelope: Envelope) -> SpanContext:
+    """Return the span of carrying out a command: the same one for every delivery of it."""
+    asked = SpanContext.parse(envelope.trace)
+    return SpanContext.named(envelope.id) if asked is None else asked.child(envelope.id)
+
+
+def _command_span(envelope: Envelope, reply: CommandReply, began_at: datetime) -> Span:
+    """Return the span of a command that has its outcome."""
+    facts = {"dagway.command_id": envelope.id, "dagway.outcome": reply.outcome}
+    if run_id := getattr(envelope.body, "dag_run_id", ""):
+        facts["dag.run_id"] = run_id
+    error = reply.error.code if reply.error is not None else ""
+    parent = SpanContext.parse(envelope.trace)
+    return Span(envelope.type, command_context(envelope), parent, began_at, utc_now(), "consumer", facts, error)
+
+
+def _report_span(envelope: Envelope, began_at: datetime) -> Span | None:
+    """Return the span of recording a worker's report, below the attempt's own."""
+    attempt = SpanContext.parse(envelope.trace)
+    if attempt is None:
+        return None
+    return Span(f"record {envelope.type}", attempt.child(), attempt, began_at, utc_now(), "consumer")
+
+
+def waited_span(run: Run, asked: SpanContext, now: datetime) -> Span:
+    """Return the span of a run's time in its queue."""
+    context = asked.child(f"{run.run_key}#{run.run_attempt} queued")
+    return Span(f"Queue: {run.queue}", context, asked, run.queued_at or now, now, attributes=_of(run))
+
+
+def run_span(run: Run, asked: SpanContext, now: datetime, parent: Run | None) -> Span:
+    """Return the span of a run that has just ended. Names and ``dag.*`` are those of Dagu's traces."""
+    facts = _of(run) | {"dag.status": str(run.status), "dagway.run_attempt": run.run_attempt}
+    if parent is not None:
+        facts |= {"dag.parent_run_id": parent.dag_run_id, "dag.parent_name": parent.dag_name}
+    error = "" if run.status.successful else run.error or str(run.status)
+    context = asked.of_run(run.run_key, run.run_attempt)
+    return Span(f"DAG: {run.dag_name}", context, asked, run.started_at or now, now, "internal", facts, error)
+
+
+def lost_span(run: Run, asked: SpanContext, closed: ClosedAttempt, now: datetime) -> Span:
+    """Return the span of an attempt whose worker cannot tell of it any more."""
+    of_run = asked.of_run(run.run_key, closed.run_attempt)
+    facts = _of(run) | {"step.name": run.nodes[closed.node].name, "step.status": "lost", "dagway.token": closed.token}
+    facts["dagway.worker_id"] = closed.worker_id or ""
+    name = f"Step: {run.nodes[closed.node].name}"
+    start = closed.started_at or closed.dispatched_at
+    return Span(name, of_run.child(closed.token), of_run, start, now, "consumer", facts, closed.error)
+
+
+def _of(run: Run) -> dict[str, str | int]:
+    return {"dag.name": run.dag_name, "dag.run_id": run.dag_run_id}
+
+
+def publish(traced: Traced, tell: Callable[[str, bytes], None], now: datetime) -> None:
+    """Log and send what a committed transaction has to tell.
+
+    A dag with a collector of its own is told of by the run's worker: that is the service which may
+    talk to whomever a dag names. It is a word that may be lost, as spans may be.
+    """
+    for span, run in traced.ended:
+        with within(span.context):
+            facts = {"dag": run.dag_name, "run_id": run.dag_run_id, "status": str(run.status)}
+            _log.info("run.ended", extra=facts)
+        send(span)
+        if run.worker_id is not None and (run.plan.dag.otel or {}).get("enabled"):
+            message = _run_traced(span, run)
+            tell(f"worker.{run.worker_id}", encode(message, id=new_run_id(), at=now, trace=str(span.context)))
+    for span in traced.spans:
+        send(span)
+
+
+def _run_traced(span: Span, run: Run) -> RunTraced:
+    attributes: Mapping[str, Any] = span.attributes
+    return RunTraced(
+        run_key=run.run_key,
+        name=span.name,
+        parent=str(span.parent or ""),
+        start=span.start,
+        end=span.end,
+        attributes={name: str(value) for name, value in attributes.items()},
+        error=span.error,
+    )
+
+
+def tell_of_commands(pairs: Iterable[tuple[Envelope, CommandReply]], began_at: datetime) -> None:
+    """Log and send the spans of commands carried out."""
+    for envelope, reply in pairs:
+        facts = {"command_id": envelope.id, "type": envelope.type, "outcome": reply.outcome}
+        facts["run_id"] = str(getattr(envelope.body, "dag_run_id", "") or "")
+        with within(command_context(envelope)):
+            _log.info("command.recorded", extra=facts | {"request_id": envelope.request or ""})
+        if recording():
+            send(_command_span(envelope, reply, began_at))
+
+
+def tell_of_reports(envelopes: Iterable[Envelope], began_at: datetime) -> None:
+    """Send the spans of reports recorded."""
+    for envelope in envelopes if recording() else ():
+        span = _report_span(envelope, began_at)
+        if span is not None:
+            send(span)

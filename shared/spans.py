@@ -1,0 +1,196 @@
+"""Spans on their way to an OpenTelemetry collector, over OTLP and HTTP.
+
+Off unless the environment names a collector (``OTEL_EXPORTER_OTLP_ENDPOINT`` or
+``OTEL_EXPORTER_OTLP_TRACES_ENDPOINT``); the other ``OTEL_*`` variables mean what OpenTelemetry says.
+Spans are made when they are over, in one call, and sent by a thread in batches: a collector that is
+slow or away costs spans, never time. A process that is killed takes its last ones with it.
+"""
+
+import importlib.util
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+
+from shared.tracing import SpanContext, sample_with
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.trace.export import SpanExporter
+    from opentelemetry.trace import SpanContext as TheirContext
+
+__all__ = ["Exporter", "Span", "recording", "send", "start_sending", "stop_sending"]
+
+_log = logging.getLogger(__name__)
+
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+_FLUSH_S = 3.0
+"""How long the end of a process waits for a collector."""
+_FIRST_FAILURE = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A piece of work that is over. ``error``: why it failed; empty where it did not."""
+
+    name: str
+    context: SpanContext
+    parent: SpanContext | None
+    start: datetime
+    end: datetime
+    kind: Literal["internal", "server", "consumer"] = "internal"
+    attributes: Mapping[str, str | int] = field(default_factory=dict)
+    error: str = ""
+
+
+class Exporter:
+    """Queues spans for one collector and sends them in batches.
+
+    OpenTelemetry is imported in here only: that takes a tenth of a second, which a process without a
+    collector need not spend.
+    """
+
+    def __init__(self, transport: "SpanExporter", resource: Mapping[str, str]) -> None:
+        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+        self._resource = Resource.create({**resource})
+        self._processor = BatchSpanProcessor(transport)
+
+    @classmethod
+    def of_environment(cls, service: str) -> "Exporter":
+        """Return the one that the ``OTEL_*`` variables describe."""
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+
+        instance = f"{os.uname().nodename}-{os.getpid()}"
+        name = os.environ.get("OTEL_SERVICE_NAME", "") or service
+        return cls(OTLPSpanExporter(), {"service.name": name, "service.instance.id": instance})
+
+    @classmethod
+    def to(
+        cls, endpoint: str, *, headers: Mapping[str, str], timeout_s: float, resource: Mapping[str, str]
+    ) -> "Exporter":
+        """Return one for a collector that a dag names.
+
+        Nothing of the process's own goes there: no ``OTEL_*`` headers, client certificates or proxies.
+        """
+        return cls(_post_to(endpoint, headers, timeout_s), {"service.name": "dagway", **resource})
+
+    def send(self, span: Span) -> None:
+        """Queue a span; never blocks and never fails. Where the queue is full, the oldest goes."""
+        from opentelemetry.sdk.trace import ReadableSpan  # noqa: PLC0415
+        from opentelemetry.sdk.util.instrumentation import InstrumentationScope  # noqa: PLC0415
+        from opentelemetry.trace import SpanKind  # noqa: PLC0415
+        from opentelemetry.trace.status import Status, StatusCode  # noqa: PLC0415
+
+        self._processor.on_end(
+            ReadableSpan(
+                span.name,
+                context=_context(span.context),
+                parent=None if span.parent is None else _context(span.parent, remote=True),
+                resource=self._resource,
+                attributes=dict(span.attributes),
+                kind=SpanKind[span.kind.upper()],
+                status=Status(StatusCode.ERROR, span.error) if span.error else Status(StatusCode.UNSET),
+                start_time=_nanoseconds(span.start),
+                end_time=max(_nanoseconds(span.start), _nanoseconds(span.end)),
+                instrumentation_scope=InstrumentationScope("dagway"),
+            )
+        )
+
+    def stop(self) -> None:
+        """Send what is queued, for at most ``_FLUSH_S`` seconds."""
+        last = threading.Thread(target=self._processor.shutdown, name="spans-flush", daemon=True)
+        last.start()
+        last.join(_FLUSH_S)
+
+
+def _post_to(endpoint: str, headers: Mapping[str, str], timeout_s: float) -> "SpanExporter":
+    import urllib3  # noqa: PLC0415
+    from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult  # noqa: PLC0415
+
+    pool = urllib3.PoolManager(maxsize=1, retries=False, timeout=urllib3.Timeout(total=timeout_s))
+
+    class Post(SpanExporter):
+        def export(self, spans: "Sequence[ReadableSpan]") -> SpanExportResult:
+            body = encode_spans(spans).SerializeToString()
+            try:
+                answer = pool.request(
+                    "POST", endpoint, body=body, headers={**headers, "Content-Type": "application/x-protobuf"}
+                )
+            except urllib3.exceptions.HTTPError as error:
+                why = str(error)
+            else:
+                if answer.status < _FIRST_FAILURE:
+                    return SpanExportResult.SUCCESS
+                why = f"HTTP {answer.status}"
+            _log.warning("spans.lost", extra={"endpoint": endpoint, "count": len(spans), "error": why})
+            return SpanExportResult.FAILURE
+
+    return Post()
+
+
+def _context(context: SpanContext, *, remote: bool = False) -> "TheirContext":
+    from opentelemetry.trace import SpanContext as Theirs  # noqa: PLC0415
+    from opentelemetry.trace import TraceFlags  # noqa: PLC0415
+
+    flags = TraceFlags(TraceFlags.SAMPLED if context.sampled else TraceFlags.DEFAULT)
+    return Theirs(int(context.trace_id, 16), int(context.span_id, 16), remote, flags)
+
+
+def _environments_sampler() -> Callable[[str], bool]:
+    """Return what ``OTEL_TRACES_SAMPLER`` says of a trace, by its id."""
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.sampling import Decision  # noqa: PLC0415
+
+    sampler = TracerProvider(shutdown_on_exit=False).sampler
+
+    def sampled(trace_id: str) -> bool:
+        return sampler.should_sample(None, int(trace_id, 16), "").decision is Decision.RECORD_AND_SAMPLE
+
+    return sampled
+
+
+def _nanoseconds(moment: datetime) -> int:
+    return round(moment.timestamp() * 1_000_000) * 1_000
+
+
+_exporter: Exporter | None = None
+
+
+def start_sending(service: str) -> None:
+    """Send this process's spans from now on, if the environment names a collector."""
+    global _exporter  # noqa: PLW0603 - one process, one exporter
+    if (
+        not any(os.environ.get(name) for name in _ENDPOINTS)
+        or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    ):
+        return
+    if importlib.util.find_spec("opentelemetry.exporter") is None:
+        _log.warning("spans.not_sent", extra={"why": "OpenTelemetry is not installed", "next": "install dagway[otel]"})
+        return
+    _exporter = Exporter.of_environment(service)
+    sample_with(_environments_sampler())
+
+
+def recording() -> bool:
+    """Tell whether spans go anywhere: whoever does not ask may still send them, in vain."""
+    return _exporter is not None
+
+
+def send(span: Span) -> None:
+    """Send a span to this process's collector, if it has one."""
+    if _exporter is not None:
+        _exporter.send(span)
+
+
+def stop_sending() -> None:
+    """Send what is left; the process is about to end."""
+    global _exporter  # noqa: PLW0603
+    if _exporter is not None:
+        _exporter.stop()
+        _exporter = None
