@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from shared.config import OPTIONS
+from shared.options import OPTIONS
 
 __all__ = ["document"]
 
@@ -10,7 +10,7 @@ TARGET = Path(__file__).parents[1] / "docs" / "configuration.md"
 
 _HEAD = """# Settings
 
-<!-- Written by scripts/config_doc.py from shared/config.py. -->
+<!-- Written by scripts/config_doc.py from shared/options.py. -->
 
 A setting is an option of the command line and an environment variable, one thing spelled twice; the option wins.
 Each command takes those that concern it (`dagway worker --help`). An unknown `DAGWAY_…` variable is an error that

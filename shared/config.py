@@ -1,8 +1,7 @@
 """The configuration: one frozen, validated object per process.
 
 An option and its environment variable are one thing spelled twice (``--data-dir`` and
-``DAGWAY_DATA_DIR``); the option wins. This table is the only list of them: the command line, the
-check for unknown variables and the docs are made from it.
+``DAGWAY_DATA_DIR``); the option wins. ``shared.options`` has the list of them.
 """
 
 import difflib
@@ -18,114 +17,12 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from shared.errors import ConfigInvalid
+from shared.options import OPTIONS
 
-__all__ = ["OPTIONS", "Config", "Option", "load_config"]
+__all__ = ["OPTIONS", "Config", "load_config"]
 
 LogFormat = Literal["json", "text"]
 
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One setting. ``field`` is its name in ``Config``; ``help`` says unit and default."""
-
-    field: str
-    env: str
-    flag: str
-    help: str
-    alias: str = ""
-    """Another variable that is read where ``env`` is not set: the name the setting has in Dagu."""
-
-
-OPTIONS = (
-    Option("host", "DAGWAY_HOST", "--host", "address the gateway listens on (127.0.0.1)"),
-    Option("port", "DAGWAY_PORT", "--port", "port the gateway listens on (8080); 0 takes a free one"),
-    Option("data_dir", "DAGWAY_DATA_DIR", "--data-dir", "folder for local state: database, journal, logs, work files"),
-    Option("dags_dir", "DAGWAY_DAGS_DIR", "--dags", "folder of YAML files to load at start and to follow"),
-    Option("database_url", "DAGWAY_DATABASE_URL", "--database-url", "postgresql://… or sqlite:///…"),
-    Option("amqp_url", "DAGWAY_AMQP_URL", "--amqp-url", "amqp://… or amqps://…"),
-    Option("worker_slots", "DAGWAY_WORKER_SLOTS", "--slots", "attempts a worker runs at once (100)"),
-    Option("worker_labels", "DAGWAY_WORKER_LABELS", "--labels", "what this worker offers: gpu=true,region=eu"),
-    Option("worker_id", "DAGWAY_WORKER_ID", "--worker-id", "name of this worker, stable over restarts (host name)"),
-    Option("queues", "DAGWAY_QUEUES", "--queues", "global queues and their limits: heavy=2,light=10 (none)"),
-    Option("tz", "DAGWAY_TZ", "--tz", "time zone of schedules that name none (the host's)", "DAGU_TZ"),
-    Option("base_config", "DAGWAY_BASE_CONFIG", "--base-config", "YAML file that every workflow inherits from (none)"),
-    Option("lease_s", "DAGWAY_LEASE_S", "--lease", "seconds a silent worker is believed to be alive (10)"),
-    Option("metrics_port", "DAGWAY_METRICS_PORT", "--metrics-port", "port for /metrics, /healthz, /readyz (0: none)"),
-    Option(
-        "metrics_dags", "DAGWAY_METRICS_DAGS", "--metrics-dags", "dags with metrics of their own; the rest is one (200)"
-    ),
-    Option("log_level", "DAGWAY_LOG_LEVEL", "--log-level", "debug, info, warning or error (info)"),
-    Option("log_format", "DAGWAY_LOG_FORMAT", "--log-format", "json or text (text on a terminal, else json)"),
-    Option("api_threads", "DAGWAY_API_THREADS", "--threads", "requests a gateway serves at once (16)"),
-    Option("base_path", "DAGWAY_BASE_PATH", "--base-path", "prefix of all paths, as in /dagway", "DAGU_BASE_PATH"),
-    Option("ui_dir", "DAGWAY_UI_DIR", "--ui-dir", "folder of a front end's bundle to serve (none)"),
-    Option("auth_mode", "DAGWAY_AUTH_MODE", "--auth-mode", "none or builtin (none)", "DAGU_AUTH_MODE"),
-    Option(
-        "auth_basic_username",
-        "DAGWAY_AUTH_BASIC_USERNAME",
-        "--auth-basic-username",
-        "with the password: accept HTTP Basic",
-        "DAGU_AUTH_BASIC_USERNAME",
-    ),
-    Option(
-        "auth_basic_password",
-        "DAGWAY_AUTH_BASIC_PASSWORD",
-        "--auth-basic-password",
-        "see the username; better given as a variable",
-        "DAGU_AUTH_BASIC_PASSWORD",
-    ),
-    Option("auth_token", "DAGWAY_AUTH_TOKEN", "--auth-token", "accept this Bearer token as admin", "DAGU_AUTH_TOKEN"),
-    Option(
-        "auth_token_secret",
-        "DAGWAY_AUTH_TOKEN_SECRET",
-        "--auth-token-secret",
-        "signs logins; builtin mode needs it, 32 characters or more, the same for all gateways",
-        "DAGU_AUTH_TOKEN_SECRET",
-    ),
-    Option(
-        "auth_token_ttl_s",
-        "DAGWAY_AUTH_TOKEN_TTL",
-        "--auth-token-ttl",
-        "how long a login lasts: 24h, 90m, 3600s (24h)",
-        "DAGU_AUTH_TOKEN_TTL",
-    ),
-    Option(
-        "auth_admin_username",
-        "DAGWAY_AUTH_ADMIN_USERNAME",
-        "--auth-admin-username",
-        "the first user's name (admin)",
-        "DAGU_AUTH_ADMIN_USERNAME",
-    ),
-    Option(
-        "auth_admin_password",
-        "DAGWAY_AUTH_ADMIN_PASSWORD",
-        "--auth-admin-password",
-        "the first user's password (random, printed once)",
-        "DAGU_AUTH_ADMIN_PASSWORD",
-    ),
-    Option(
-        "write_dags",
-        "DAGWAY_PERMISSIONS_WRITE_DAGS",
-        "--write-dags",
-        "whether dags may be changed by API (true)",
-        "DAGU_PERMISSIONS_WRITE_DAGS",
-    ),
-    Option(
-        "run_dags",
-        "DAGWAY_PERMISSIONS_RUN_DAGS",
-        "--run-dags",
-        "whether runs may be started and changed by API (true)",
-        "DAGU_PERMISSIONS_RUN_DAGS",
-    ),
-    Option("metrics", "DAGWAY_METRICS", "--metrics", "private or public: /metrics without auth (private)"),
-    Option("require_if_match", "DAGWAY_REQUIRE_IF_MATCH", "--require-if-match", "428 for a spec put blindly (false)"),
-    Option(
-        "remote_nodes", "DAGWAY_REMOTE_NODES", "--remote-nodes", "JSON list of other servers: name, apiBaseURL, ..."
-    ),
-    Option("navbar_title", "DAGWAY_NAVBAR_TITLE", "--navbar-title", "the front end's title (Dagu)"),
-    Option("navbar_color", "DAGWAY_NAVBAR_COLOR", "--navbar-color", "the front end's colour"),
-    Option("faults", "DAGWAY_FAULTS", "--faults", "for tests: where the process shall kill itself (nowhere)"),
-)
 
 _HOSTS_VARIABLES = re.compile(
     r"DAGWAY_(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?|PORT)"
@@ -160,7 +57,7 @@ class Config:
     api_threads: int = 16
     base_path: str = ""
     ui_dir: Path | None = None
-    auth_mode: Literal["none", "builtin"] = "none"
+    auth_mode: Literal["none", "builtin", "oidc"] = "none"
     auth_basic_username: str = ""
     auth_basic_password: str = dataclass_field(default="", repr=False)
     auth_token: str = dataclass_field(default="", repr=False)
@@ -168,6 +65,12 @@ class Config:
     auth_token_ttl_s: int = 86_400
     auth_admin_username: str = "admin"
     auth_admin_password: str = dataclass_field(default="", repr=False)
+    oidc_issuer: str = ""
+    oidc_client_id: str = ""
+    oidc_client_secret: str = dataclass_field(default="", repr=False)
+    oidc_client_url: str = ""
+    oidc_scopes: tuple[str, ...] = ("openid", "profile", "email")
+    oidc_whitelist: tuple[str, ...] = ()
     write_dags: bool = True
     run_dags: bool = True
     metrics: Literal["private", "public"] = "private"
@@ -214,6 +117,8 @@ def load_config(given: Mapping[str, Any], environ: Mapping[str, str], *, termina
         raise ConfigInvalid("; ".join(problems))
     # What everything else on the host goes by; where it names no zone, the host's own rule stands.
     values.setdefault("tz", environ.get("TZ", "").removeprefix(":"))
+    if all(values.get(field) for field in ("oidc_issuer", "oidc_client_id", "oidc_client_secret")):
+        values.setdefault("auth_mode", "oidc")
     values.setdefault("data_dir", Path(".dagway").absolute())
     values.setdefault("worker_id", re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())[:100] or uuid.uuid4().hex)
     values.setdefault("log_format", "text" if terminal else "json")
@@ -339,10 +244,20 @@ def _base_path(text: str) -> str:
     return path
 
 
+def _address(text: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#]+(?:/[^\s?#]*)?", text):
+        raise ValueError(f"{text!r} is not an address such as https://login.example.org")
+    return text
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, re.split(r"[,\s]+", text)))
+
+
 _READ: dict[str, Any] = {
     "base_path": _base_path,
     "ui_dir": _existing_folder,
-    "auth_mode": _one_of("none", "builtin"),
+    "auth_mode": _one_of("none", "builtin", "oidc"),
     "auth_basic_username": str,
     "auth_basic_password": str,
     "auth_token": str,
@@ -350,6 +265,12 @@ _READ: dict[str, Any] = {
     "auth_token_ttl_s": _duration,
     "auth_admin_username": str,
     "auth_admin_password": str,
+    "oidc_issuer": _address,
+    "oidc_client_id": str,
+    "oidc_client_secret": str,
+    "oidc_client_url": lambda text: _address(text).rstrip("/"),
+    "oidc_scopes": _words,
+    "oidc_whitelist": _words,
     "write_dags": _flag,
     "run_dags": _flag,
     "metrics": _one_of("private", "public"),

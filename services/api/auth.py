@@ -1,7 +1,8 @@
 """Who asks, and whether they may (REST contract section 7).
 
-Order: login token, API key, static token, Basic; then nobody, if nobody is welcome. A wrong Bearer
-falls through; wrong Basic credentials are refused at once, but only where Basic is enabled.
+Order: login token, API key, static token, Basic, the cookie of an OpenID Connect login; then nobody,
+if nobody is welcome. A wrong Bearer falls through; wrong Basic credentials are refused at once, but
+only where Basic is enabled.
 """
 
 import base64
@@ -15,7 +16,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 import jwt
+from werkzeug.http import parse_cookie
 
+from services.api.oidc import Provider
 from services.api.problems import Problem
 from services.api.secrets_made import HOOK_PREFIX, KEY_PREFIX, Passwords, secret_hash
 from services.api.settings import Settings
@@ -38,7 +41,7 @@ _ALGORITHM = "HS256"
 class Principal:
     """Whoever a request comes from. ``by`` is how the transition log names them."""
 
-    kind: Literal["user", "api_key", "token", "basic", "nobody"]
+    kind: Literal["user", "api_key", "token", "basic", "oidc", "nobody"]
     id: str
     username: str
     role: str
@@ -78,6 +81,7 @@ class Auth:
         self.settings = settings
         self.passwords = Passwords()
         self.limits = LoginLimits()
+        self.oidc = Provider(settings.oidc) if settings.oidc else None
         self._reads = reads
         self._commands = commands
         self._clock = clock
@@ -93,6 +97,8 @@ class Auth:
         if public:
             return NOBODY
         asks = self.identify(headers.get("Authorization", ""))
+        if not asks.known and self.oidc is not None:
+            asks = _by_cookie(self.oidc, headers)
         if not asks.known and settings.auth_required:
             raise unauthorized("Credentials are needed, and none that are valid were given", settings)
         if operation.permission == "write_dags" and not settings.write_dags:
@@ -223,6 +229,18 @@ class LoginLimits:
 def principal_of(user: User) -> Principal:
     """Return a stored user as whoever asks."""
     return Principal("user", user.id, user.username, user.role, user.created_at, user.updated_at)
+
+
+def _by_cookie(provider: Provider, headers: Mapping[str, str]) -> Principal:
+    """Return who is logged in at the provider.
+
+    A cookie goes along whoever made the browser ask, and the contract has a GET that changes
+    something: what another site asks for is asked by nobody.
+    """
+    if headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
+        return NOBODY
+    found = provider.identify(parse_cookie(headers.get("Cookie", "")))
+    return Principal("oidc", found.username, found.username, "admin") if found else NOBODY
 
 
 def _same(given: str, expected: str) -> bool:

@@ -12,7 +12,7 @@ from shared.errors import ConfigInvalid
 if TYPE_CHECKING:
     from shared.config import Config
 
-__all__ = ["RemoteNode", "Settings", "settings_from"]
+__all__ = ["Oidc", "RemoteNode", "Settings", "settings_from"]
 
 _MIN_SECRET_CHARS = 32
 
@@ -32,10 +32,22 @@ class RemoteNode(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
+class Oidc:
+    """A provider and what this server is to it. ``client_url`` has no slash at its end."""
+
+    issuer: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    client_url: str
+    scopes: tuple[str, ...] = ("openid", "profile", "email")
+    whitelist: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Validated; see ``shared.config.OPTIONS`` for what each means."""
 
-    auth_mode: Literal["none", "builtin"] = "none"
+    auth_mode: Literal["none", "builtin", "oidc"] = "none"
     basic_username: str = ""
     basic_password: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
@@ -43,6 +55,7 @@ class Settings:
     token_ttl_s: int = 86_400
     admin_username: str = "admin"
     admin_password: str = field(default="", repr=False)
+    oidc: Oidc | None = None
     write_dags: bool = True
     run_dags: bool = True
     metrics_public: bool = False
@@ -67,14 +80,15 @@ class Settings:
     @property
     def auth_required(self) -> bool:
         """Whether a request without credentials is refused (REST contract section 7)."""
-        return self.builtin or self.basic or bool(self.token)
+        return self.auth_mode != "none" or self.basic or bool(self.token)
 
 
 def settings_from(config: "Config") -> Settings:
     """Return the gateway's part of the configuration.
 
     Raises:
-        ConfigInvalid: builtin mode without a secret, or remote nodes that cannot be read.
+        ConfigInvalid: builtin mode without a secret, oidc mode without all it needs, or remote nodes
+            that cannot be read.
     """
     if config.auth_mode == "builtin" and len(config.auth_token_secret) < _MIN_SECRET_CHARS:
         raise ConfigInvalid(
@@ -89,6 +103,7 @@ def settings_from(config: "Config") -> Settings:
         token_ttl_s=config.auth_token_ttl_s,
         admin_username=config.auth_admin_username,
         admin_password=config.auth_admin_password,
+        oidc=_oidc(config) if config.auth_mode == "oidc" else None,
         write_dags=config.write_dags,
         run_dags=config.run_dags,
         metrics_public=config.metrics == "public",
@@ -100,6 +115,17 @@ def settings_from(config: "Config") -> Settings:
         navbar_title=config.navbar_title,
         navbar_color=config.navbar_color,
         max_streams=max(1, config.api_threads // 2 - 1),
+    )
+
+
+def _oidc(config: "Config") -> Oidc:
+    return Oidc(
+        issuer=config.need("oidc_issuer"),
+        client_id=config.need("oidc_client_id"),
+        client_secret=config.need("oidc_client_secret"),
+        client_url=config.need("oidc_client_url"),
+        scopes=config.oidc_scopes,
+        whitelist=config.oidc_whitelist,
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from services.api.settings import settings_from
 from shared.config import OPTIONS, load_config
 from shared.errors import ConfigInvalid
 
@@ -76,3 +77,19 @@ def test_every_setting_has_a_reader_and_a_page() -> None:
 
     assert (ROOT / "docs" / "configuration.md").read_text() == written, "run python scripts/config_doc.py"
     assert len({option.env for option in OPTIONS}) == len(OPTIONS)
+
+
+def test_a_provider_with_all_it_needs_turns_its_mode_on() -> None:
+    oidc = {
+        "DAGU_AUTH_OIDC_ISSUER": "https://login.example.org",
+        "DAGWAY_AUTH_OIDC_CLIENT_ID": "id",
+        "DAGWAY_AUTH_OIDC_CLIENT_SECRET": "secret",
+    }
+
+    found = load_config({}, {**oidc, "DAGWAY_AUTH_OIDC_WHITELIST": "a@example.org, b@example.org"})
+
+    assert (found.auth_mode, found.oidc_whitelist) == ("oidc", ("a@example.org", "b@example.org"))
+    assert "secret" not in repr(found)
+    assert load_config({}, {**oidc, "DAGWAY_AUTH_MODE": "none"}).auth_mode == "none"
+    with pytest.raises(ConfigInvalid, match="DAGWAY_AUTH_OIDC_CLIENT_URL"):
+        settings_from(found)

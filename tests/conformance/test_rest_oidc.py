@@ -1,0 +1,309 @@
+"""Logging in at an OpenID Connect provider. REST contract section 7."""
+
+import base64
+import json
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import urllib3
+from cryptography.hazmat.primitives.asymmetric import rsa
+from flask.testing import FlaskClient
+
+from services.api.settings import Oidc, Settings
+from tests.conformance.rest_stack import Stack, open_stack
+from tests.harness.cluster import Embedded
+from tests.harness.eventually import eventually
+from tests.harness.oidc_provider import CLIENT_ID, CLIENT_SECRET, OidcProvider
+
+_HTTP = urllib3.PoolManager(retries=False)
+
+
+@pytest.fixture
+def provider() -> Iterator[OidcProvider]:
+    with OidcProvider() as running:
+        yield running
+
+
+class Opener:
+    """Opens gateways that trust the provider."""
+
+    def __init__(self, provider: OidcProvider, folder: Path, held: ExitStack) -> None:
+        self._oidc = Oidc(provider.issuer, CLIENT_ID, CLIENT_SECRET, "http://localhost")
+        self._folder = folder
+        self._held = held
+
+    def __call__(self, *, base_path: str = "", token: str = "", **oidc: Any) -> Stack:
+        settings = Settings(auth_mode="oidc", oidc=replace(self._oidc, **oidc), token=token)
+        return self._held.enter_context(open_stack(self._folder, base_path=base_path, settings=settings))
+
+
+@pytest.fixture
+def gateway(provider: OidcProvider, tmp_path: Path) -> Iterator[Opener]:
+    with ExitStack() as held:
+        yield Opener(provider, tmp_path, held)
+
+
+def to_provider(client: FlaskClient, page: str = "/") -> str:
+    """Ask for a page; return the address of the provider that the answer leads to."""
+    response = client.get(page)
+    assert response.status_code == 302, response.get_data(as_text=True)
+    return response.headers["Location"]
+
+
+def at_provider(address: str) -> str:
+    """Log in there; return the way back."""
+    response = _HTTP.request("GET", address, redirect=False)
+    assert response.status == 302
+    back = urlsplit(response.headers["Location"])
+    return f"{back.path}?{back.query}"
+
+
+def log_in(client: FlaskClient, page: str = "/") -> Any:
+    return client.get(at_provider(to_provider(client, page)))
+
+
+def test_a_page_leads_to_the_provider_and_back_to_itself(gateway: Opener) -> None:
+    stack = gateway()
+    client = stack.client
+    refused = client.get("/api/v2/dags")
+    assert (refused.status_code, refused.get_json()["code"]) == (401, "unauthorized")
+    assert refused.headers["WWW-Authenticate"] == 'Bearer realm="restricted"'
+
+    address = to_provider(client, "/dags/a%20b?tab=spec")
+    back = client.get(at_provider(address))
+
+    query = parse_qs(urlsplit(address).query)
+    assert query["redirect_uri"] == ["http://localhost/oidc-callback"]
+    assert query["scope"] == ["openid profile email"]
+    assert (back.status_code, back.headers["Location"]) == (302, "/dags/a%20b?tab=spec")
+    [cookie] = [each for each in back.headers.getlist("Set-Cookie") if each.startswith("oidcToken=")]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Lax" in cookie
+    assert "Secure" not in cookie
+    user = client.get("/api/v2/auth/me").get_json()["user"]
+    assert (user["id"], user["username"], user["role"]) == ("ann", "ann", "admin")
+    assert client.post("/api/v2/dags", json={"name": "a"}).status_code == 201
+    assert client.get("/").status_code == 200
+
+
+def test_behind_tls_cookies_are_secure(gateway: Opener) -> None:
+    response = gateway().client.get("/", headers={"X-Forwarded-Proto": "https"})
+
+    assert all("Secure" in each for each in response.headers.getlist("Set-Cookie"))
+
+
+def test_health_assets_tokens_and_the_api_need_no_page(gateway: Opener) -> None:
+    stack = gateway(token="static")
+
+    assert stack.get("/health")["status"] == "healthy"
+    assert stack.client.get("/healthz").status_code == 200
+    assert stack.api("GET", "/dags", headers={"Authorization": "Bearer static"}).status_code == 200
+    assert stack.api("GET", "/dags", headers={"Authorization": "Bearer other"}).status_code == 401
+    assert stack.api("GET", "/nothing").status_code == 404
+    assert stack.api("GET", "/users", headers={"Authorization": "Bearer static"}).status_code == 401
+
+
+def test_below_a_base_path_everything_stays_below_it(gateway: Opener) -> None:
+    client = gateway(base_path="/dagu", client_url="http://localhost/dagu").client
+
+    back = log_in(client, "/dagu/")
+
+    assert back.headers["Location"] == "/dagu/"
+    assert all("Path=/dagu" in each for each in back.headers.getlist("Set-Cookie"))
+    assert client.get("/dagu/api/v2/dags").status_code == 200
+
+
+def test_an_answer_to_no_login_of_ours_is_refused(gateway: Opener) -> None:
+    client = gateway().client
+    back = at_provider(to_provider(client))
+
+    forged = client.get(back.partition("&state=")[0] + "&state=other")
+    fresh = client.application.test_client().get(back)
+
+    assert [each.status_code for each in (forged, fresh)] == [400, 400]
+    assert client.get("/api/v2/dags").status_code == 401
+
+
+def test_a_code_is_good_once_and_only_with_its_verifier(gateway: Opener) -> None:
+    client = gateway().client
+    back = at_provider(to_provider(client))
+    client.set_cookie("verifier", "another")
+    assert client.get(back).status_code == 401
+    back = at_provider(to_provider(client))
+    kept = {name: client.get_cookie(name) for name in ("state", "nonce", "verifier")}
+    assert client.get(back).status_code == 302
+    client.delete_cookie("oidcToken")
+    for name, cookie in kept.items():
+        assert cookie is not None
+        client.set_cookie(name, cookie.value)
+
+    again = client.get(back)
+
+    assert (again.status_code, again.get_json()["code"]) == (401, "unauthorized")
+
+
+def test_a_refusal_by_the_provider_is_told(gateway: Opener) -> None:
+    client = gateway().client
+    state = parse_qs(urlsplit(to_provider(client)).query)["state"][0]
+
+    response = client.get(f"/oidc-callback?error=access_denied&state={state}")
+
+    assert (response.status_code, response.get_json()["code"]) == (403, "forbidden")
+    assert "access_denied" in response.get_json()["message"]
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        {"nonce": "another"},
+        {"nonce": None},
+        {"aud": "another"},
+        {"aud": [CLIENT_ID, "another"]},
+        {"aud": [CLIENT_ID, "another"], "azp": "another"},
+        {"iss": "http://elsewhere"},
+        {"exp": 1},
+        {"exp": None},
+        {"iat": 4_000_000_000},
+        {"sub": None},
+    ],
+    ids=str,
+)
+def test_a_spoiled_id_token_lets_nobody_in(gateway: Opener, provider: OidcProvider, spoiled: dict[str, Any]) -> None:
+    provider.token_claims = spoiled
+    client = gateway().client
+
+    response = log_in(client)
+
+    assert (response.status_code, response.get_json()["code"]) == (401, "unauthorized")
+    assert client.get_cookie("oidcToken") is None
+    assert client.get("/api/v2/dags").status_code == 401
+
+
+def test_a_cookie_is_checked_at_each_request(gateway: Opener, provider: OidcProvider) -> None:
+    client = gateway().client
+    stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    unsigned = ".".join(
+        base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
+        for part in ({"alg": "none"}, {"sub": "u1", "aud": CLIENT_ID, "iss": provider.issuer, "exp": 4_000_000_000})
+    )
+    tokens = {
+        "good": provider.id_token(),
+        "expired": provider.id_token(exp=int(time.time()) - 60),
+        "for another": provider.id_token(aud="another"),
+        "by another": provider.id_token(key=stranger),
+        "by the secret": provider.id_token(key=CLIENT_SECRET.ljust(32), algorithm="HS256"),
+        "unsigned": f"{unsigned}.",
+        "junk": "x.y.z",
+    }
+
+    found = {}
+    for name, token in tokens.items():
+        client.set_cookie("oidcToken", token)
+        found[name] = client.get("/api/v2/dags").status_code
+
+    assert found == {name: 200 if name == "good" else 401 for name in tokens}
+
+
+def test_what_another_site_asks_for_is_asked_by_nobody(gateway: Opener, provider: OidcProvider) -> None:
+    stack = gateway()
+    log_in(stack.client)
+
+    def dequeue(site: str) -> int:
+        return int(stack.api("GET", "/dag-runs/a/r/dequeue", headers={"Sec-Fetch-Site": site}).status_code)
+
+    assert [dequeue(site) for site in ("cross-site", "same-site", "same-origin")] == [401, 401, 200]
+    assert len(stack.seen) == 1
+
+
+def test_a_new_key_of_the_provider_is_found_and_the_old_one_forgotten(gateway: Opener, provider: OidcProvider) -> None:
+    client = gateway().client
+    log_in(client)
+    old = provider.id_token()
+
+    provider.rotate()
+
+    client.set_cookie("oidcToken", provider.id_token())
+    eventually(lambda: client.get("/api/v2/dags").status_code == 200)
+    client.set_cookie("oidcToken", old)
+    assert client.get("/api/v2/dags").status_code == 401
+    before = len(provider.fetches)
+    for _ in range(20):
+        client.get("/api/v2/dags")
+    assert len(provider.fetches) - before <= 1
+
+
+def test_only_who_is_on_the_whitelist_is_let_in(gateway: Opener, provider: OidcProvider) -> None:
+    stack = gateway(whitelist=("ann@example.org",))
+    assert log_in(stack.client).status_code == 302
+    assert stack.client.get("/api/v2/dags").status_code == 200
+
+    # Nobody gets in with a token that the callback has not seen.
+    other = stack.app.test_client()
+    other.set_cookie("oidcToken", provider.id_token())
+    assert other.get("/api/v2/dags").status_code == 401
+    for userinfo in ({"email": "eve@example.org"}, {"email": None}, {"email_verified": False}, {"sub": "u2"}):
+        provider.userinfo = userinfo
+        refused = log_in(other)
+        assert refused.status_code == (401 if "sub" in userinfo else 403), userinfo
+    assert other.get_cookie("oidcAdmitted") is None
+
+
+def test_logging_out_ends_it_here_and_there(gateway: Opener, provider: OidcProvider) -> None:
+    client = gateway().client
+    log_in(client)
+
+    response = client.get("/oidc-logout")
+
+    assert response.headers["Location"].startswith(f"{provider.issuer}/bye?")
+    assert client.get("/api/v2/dags").status_code == 401
+
+
+def test_nobody_is_sent_elsewhere(gateway: Opener) -> None:
+    client = gateway().client
+    for wanted in ("//evil.example", "https://evil.example", "/\\evil.example", ""):
+        back = at_provider(to_provider(client))
+        client.set_cookie("originalURL", wanted)
+        assert client.get(back).headers["Location"] == "/"
+        client.delete_cookie("oidcToken")
+
+
+def test_while_the_provider_is_away_who_is_in_stays_in(gateway: Opener, provider: OidcProvider, tmp_path: Path) -> None:
+    stack = gateway()
+    log_in(stack.client)
+    token = provider.id_token()
+    provider.stop()
+    assert stack.client.get("/api/v2/dags").status_code == 200
+    # A gateway that never reached it knows nobody, and says when to come again.
+    (tmp_path / "other").mkdir()
+    with open_stack(tmp_path / "other", settings=stack.deps.settings) as other:
+        other.client.set_cookie("oidcToken", token)
+        for path in ("/", "/api/v2/dags"):
+            response = other.client.get(path)
+            assert (response.status_code, response.get_json()["code"]) == (503, "service_unavailable")
+        assert other.get("/health")["status"] == "healthy"
+
+
+def test_a_real_server_turns_it_on_by_its_settings(provider: OidcProvider, tmp_path: Path) -> None:
+    env = {
+        "DAGU_AUTH_OIDC_ISSUER": provider.issuer,
+        "DAGU_AUTH_OIDC_CLIENT_ID": CLIENT_ID,
+        "DAGU_AUTH_OIDC_CLIENT_SECRET": CLIENT_SECRET,
+        "DAGWAY_AUTH_OIDC_CLIENT_URL": "http://127.0.0.1",
+    }
+    with Embedded(tmp_path, env=env) as system:
+        door = f"http://127.0.0.1:{system.process.env['DAGWAY_PORT']}"
+        assert system.client.ask("GET", "/dags").status == 401
+        page = _HTTP.request("GET", f"{door}/dags", redirect=False)
+        cookies = "; ".join(each.partition(";")[0] for each in page.headers.getlist("Set-Cookie"))
+        back = at_provider(page.headers["Location"])
+        done = _HTTP.request("GET", door + back, headers={"Cookie": cookies}, redirect=False)
+        assert (done.status, done.headers["Location"]) == (302, "/dags")
+        [token] = [each for each in done.headers.getlist("Set-Cookie") if each.startswith("oidcToken=")]
+        mine = {"Cookie": token.partition(";")[0]}
+        assert _HTTP.request("GET", f"{door}/api/v2/dags", headers=mine).status == 200

@@ -1,0 +1,143 @@
+"""A small OpenID Connect provider on loopback: discovery, keys, the code flow with PKCE, userinfo.
+
+It lets everybody in at once, as ``claims`` say, and checks what a real one checks: the client's
+secret, the code, the redirect address and the code verifier. ``token_claims`` spoils its ID tokens.
+"""
+
+import base64
+import hashlib
+import json
+import secrets
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+__all__ = ["CLIENT_ID", "CLIENT_SECRET", "OidcProvider"]
+
+CLIENT_ID, CLIENT_SECRET = "dagway:tests", "a secret / of the tests"
+
+
+class OidcProvider:
+    """Runs between ``__enter__`` and ``__exit__``; ``issuer`` is its address."""
+
+    def __init__(self) -> None:
+        self.claims: dict[str, Any] = {"sub": "u1", "preferred_username": "ann", "email": "ann@example.org"}
+        self.token_claims: dict[str, Any] = {}
+        self.userinfo: dict[str, Any] = {}
+        self.lives_s = 300
+        self.fetches: list[str] = []
+        self._codes: dict[str, dict[str, str]] = {}
+        self.rotate()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self.issuer = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+
+    def rotate(self) -> None:
+        """Sign with a new key, and publish only that."""
+        self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self._kid = secrets.token_hex(4)
+
+    def id_token(self, nonce: str = "", *, algorithm: str = "RS256", key: Any = None, **changes: Any) -> str:
+        """Return a signed ID token; ``None`` removes a claim."""
+        now = int(time.time())
+        claims = {"iss": self.issuer, "aud": CLIENT_ID, "iat": now, "exp": now + self.lives_s, "nonce": nonce}
+        claims |= self.claims | self.token_claims | changes
+        kept = {name: value for name, value in claims.items() if value is not None}
+        return jwt.encode(kept, self._key if key is None else key, algorithm, headers={"kid": self._kid})
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Be away from now on."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
+            self._server.server_close()
+
+    # -- what it answers ----------------------------------------------------------------------
+
+    def _discovery(self) -> dict[str, Any]:
+        return {
+            "issuer": self.issuer,
+            "authorization_endpoint": f"{self.issuer}/authorize",
+            "token_endpoint": f"{self.issuer}/token",
+            "jwks_uri": f"{self.issuer}/keys",
+            "userinfo_endpoint": f"{self.issuer}/userinfo",
+            "end_session_endpoint": f"{self.issuer}/bye",
+        }
+
+    def _keys(self) -> dict[str, Any]:
+        key = jwt.algorithms.RSAAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
+        return {"keys": [{**key, "kid": self._kid, "use": "sig", "alg": "RS256"}]}
+
+    def _authorize(self, query: dict[str, str]) -> str:
+        assert query["response_type"] == "code"
+        assert query["client_id"] == CLIENT_ID
+        assert query["code_challenge_method"] == "S256"
+        assert "openid" in query["scope"].split()
+        code = secrets.token_urlsafe(8)
+        self._codes[code] = query
+        return f"{query['redirect_uri']}?{urlencode({'code': code, 'state': query['state']})}"
+
+    def _token(self, form: dict[str, str], authorization: str) -> dict[str, Any] | None:
+        pair = base64.b64decode(authorization.removeprefix("Basic ")).decode().split(":")
+        asked = self._codes.pop(form.get("code", ""), None)
+        known = [dict(parse_qsl(f"x={part}"))["x"] for part in pair] == [CLIENT_ID, CLIENT_SECRET]
+        if asked is None or not known or form["redirect_uri"] != asked["redirect_uri"]:
+            return None
+        digest = hashlib.sha256(form["code_verifier"].encode()).digest()
+        if base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != asked["code_challenge"]:
+            return None
+        return {"id_token": self.id_token(asked["nonce"]), "access_token": "open sesame", "token_type": "Bearer"}
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        provider = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                url = urlsplit(self.path)
+                provider.fetches.append(url.path)
+                if url.path == "/authorize":
+                    query = {name: values[0] for name, values in parse_qs(url.query).items()}
+                    self.send_response(302)
+                    self.send_header("Location", provider._authorize(query))
+                    self.end_headers()
+                elif url.path == "/userinfo" and self.headers["Authorization"] == "Bearer open sesame":
+                    self._answer({**provider.claims, **provider.userinfo})
+                elif url.path == "/keys":
+                    self._answer(provider._keys())
+                elif url.path == "/.well-known/openid-configuration":
+                    self._answer(provider._discovery())
+                else:
+                    self._answer(None)
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                self._answer(provider._token(dict(parse_qsl(body)), self.headers["Authorization"]))
+
+            def _answer(self, content: dict[str, Any] | None) -> None:
+                data = json.dumps(content or {"error": "invalid_grant"}).encode()
+                self.send_response(200 if content else 400)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_args: object) -> None:
+                pass
+
+        return Handler
