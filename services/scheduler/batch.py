@@ -31,7 +31,7 @@ from services.scheduler.traces import Traced, asked_in, lost_span, run_span, wai
 from shared.contracts.codec import encode
 from shared.contracts.events import LogChunk
 from shared.ids import new_run_id
-from shared.spans import Span
+from shared.spans import Span, recording
 from shared.status import AttemptState, RunStatus
 from shared.store import tables as t
 from shared.store.tables_schedule import run_holds
@@ -270,7 +270,8 @@ class Batch:
             self.after.queues.add(after.queue)
             if not after.status.active:
                 self.after.ended.append((after.dag_name, after.status))
-                parent = self.run(work.fixed["parent_key"]) if work.fixed["parent_key"] is not None else None
+                parent_key = work.fixed["parent_key"]
+                parent = self.tx.names_of([parent_key])[parent_key] if parent_key is not None and recording() else None
                 span = run_span(after, self.asked_in(after.run_key), self.now, parent)
                 self.after.traced.ended.append((span, after))
                 if after.started_at is not None:

@@ -79,11 +79,14 @@ def waited_span(run: Run, asked: SpanContext, now: datetime) -> Span:
     return Span(f"Queue: {run.queue}", context, asked, run.queued_at or now, now, attributes=_of(run))
 
 
-def run_span(run: Run, asked: SpanContext, now: datetime, parent: Run | None) -> Span:
-    """Return the span of a run that has just ended. Names and ``dag.*`` are those of Dagu's traces."""
+def run_span(run: Run, asked: SpanContext, now: datetime, parent: tuple[str, str] | None) -> Span:
+    """Return the span of a run that has just ended; ``parent``: name and id of the run that called it.
+
+    Names and ``dag.*`` are those of Dagu's traces.
+    """
     facts = _of(run) | {"dag.status": str(run.status), "dagway.run_attempt": run.run_attempt}
     if parent is not None:
-        facts |= {"dag.parent_run_id": parent.dag_run_id, "dag.parent_name": parent.dag_name}
+        facts["dag.parent_name"], facts["dag.parent_run_id"] = parent
     error = "" if run.status.successful else run.error or str(run.status)
     context = asked.of_run(run.run_key, run.run_attempt)
     return Span(f"DAG: {run.dag_name}", context, asked, run.started_at or now, now, "internal", facts, error)
