@@ -1,6 +1,7 @@
 """Definitions: dags created, changed, renamed, removed, by command or by a followed folder."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ from shared.spec.summary import summarise
 from shared.store import tables as t
 from shared.store.tx import Tx
 
-__all__ = ["AlreadyRunning", "Definitions"]
+__all__ = ["AlreadyRunning", "Definitions", "Version"]
 
 _RESERVED = frozenset({"search", "tags", "validate"})
 
@@ -22,6 +23,17 @@ class AlreadyRunning(Conflict):
     """A run of it is under way."""
 
     code = "already_running"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One text that a dag shall have. ``number`` 1: the dag is new. ``folder_hash``: where it came from the folder."""
+
+    file_name: str
+    text: str
+    loaded: Loaded
+    number: int = 1
+    folder_hash: str | None = None
 
 
 class Definitions:
@@ -40,7 +52,7 @@ class Definitions:
             raise InvalidInput("; ".join(str(issue) for issue in loaded.errors))
         if self._tx.lock_dag(command.file_name) is not None:
             raise AlreadyExists(f"DAG {command.file_name} already exists")
-        self.save(command.file_name, command.spec, loaded, by=command.by)
+        self.save([Version(command.file_name, command.spec, loaded)], by=command.by)
         return {"name": command.file_name}
 
     def put_spec(self, command: PutSpec) -> dict[str, Any]:
@@ -49,12 +61,12 @@ class Definitions:
         loaded = load(command.spec, file_name=command.file_name)
         if loaded.errors:
             return {"errors": [str(issue) for issue in loaded.errors]}
-        self.save(command.file_name, command.spec, loaded, by=command.by, row=row)
+        self.save([Version(command.file_name, command.spec, loaded, row["version"] + 1)], by=command.by)
         return {"errors": []}
 
     def delete(self, command: DeleteDag) -> dict[str, Any]:
         self._find(command.file_name)
-        self._tx.delete_dag(command.file_name)
+        self._tx.delete_dags([command.file_name])
         return {}
 
     def rename(self, command: RenameDag) -> dict[str, Any]:
@@ -66,8 +78,9 @@ class Definitions:
         if self._tx.count_active(row["dag_name"]).get("running"):
             raise AlreadyRunning(f"DAG {command.file_name} is running: it cannot be renamed now")
         text = self._tx.spec_texts([row["spec_hash"]])[row["spec_hash"]]
-        self._tx.delete_dag(command.file_name)
-        self.save(command.new_file_name, text, load(text, file_name=command.new_file_name), by=command.by)
+        self._tx.delete_dags([command.file_name])
+        loaded = load(text, file_name=command.new_file_name)
+        self.save([Version(command.new_file_name, text, loaded)], by=command.by)
         self._tx.save_dag(command.new_file_name, {"suspended": row["suspended"], "created_at": row["created_at"]})
         return {}
 
@@ -76,44 +89,42 @@ class Definitions:
         self._tx.save_dag(command.file_name, {"suspended": command.suspend, "updated_at": self._now})
         return {}
 
-    def save(
-        self,
-        file_name: str,
-        text: str,
-        loaded: Loaded,
-        *,
-        by: str,
-        row: Mapping[str, Any] | None = None,
-        folder_hash: str | None = None,
-    ) -> None:
-        """Write a dag, new or (``row``) as its next version. A faulty one is kept with its errors."""
-        text_hash = spec_hash(text)
-        version = 1 if row is None else row["version"] + 1
-        errors = [str(issue) for issue in loaded.errors]
-        dag = loaded.dag
-        values = {
-            "dag_name": dag.name if dag is not None else file_name,
-            "spec_hash": text_hash,
-            "version": version,
-            "summary": summarise(dag) if dag is not None else {"name": file_name},
+    def save(self, versions: Sequence[Version], *, by: str) -> None:
+        """Write new dags, and the next versions of others. A faulty one is kept with its errors.
+
+        Raises:
+            AlreadyExists: a new one is there already.
+        """
+        rows = [self._row(version) for version in versions]
+        texts = {row["spec_hash"]: version.text for row, version in zip(rows, versions, strict=True)}
+        specs = [{"hash": name, "yaml": text, "created_at": self._now} for name, text in sorted(texts.items())]
+        self._tx.insert_new(t.specs, specs)
+        new = {"created_at": self._now, "suspended": False, "folder_hash": None}
+        self._tx.insert(t.dags, [new | row for row in rows if row["version"] == 1])
+        for row in rows:
+            if row["version"] > 1:
+                self._tx.save_dag(row["file_name"], row)
+        same = ("file_name", "version", "spec_hash")
+        self._tx.insert(
+            t.dag_versions, [{name: row[name] for name in same} | {"at": self._now, "by": by} for row in rows]
+        )
+        for version in versions:
+            if version.loaded.ok and version.loaded.dag is not None:
+                self._plans.keep(version.text, version.file_name, version.loaded.dag)
+
+    def _row(self, version: Version) -> dict[str, Any]:
+        dag = version.loaded.dag
+        found = {
+            "file_name": version.file_name,
+            "dag_name": dag.name if dag is not None else version.file_name,
+            "spec_hash": spec_hash(version.text),
+            "version": version.number,
+            "summary": summarise(dag) if dag is not None else {"name": version.file_name},
             "tags": list(dag.tags) if dag is not None else [],
-            "errors": errors,
+            "errors": [str(issue) for issue in version.loaded.errors],
             "updated_at": self._now,
         }
-        if folder_hash is not None:
-            values["folder_hash"] = folder_hash
-        self._tx.insert_new(t.specs, [{"hash": text_hash, "yaml": text, "created_at": self._now}])
-        if row is None:
-            new = {"file_name": file_name, "created_at": self._now, "suspended": False, "folder_hash": folder_hash}
-            self._tx.insert(t.dags, [new | values])
-        else:
-            self._tx.save_dag(file_name, values)
-        self._tx.insert(
-            t.dag_versions,
-            [{"file_name": file_name, "version": version, "spec_hash": text_hash, "at": self._now, "by": by}],
-        )
-        if not errors and dag is not None:
-            self._plans.keep(text, file_name, dag)
+        return found if version.folder_hash is None else found | {"folder_hash": version.folder_hash}
 
     def _find(self, file_name: str) -> Mapping[str, Any]:
         row = self._tx.lock_dag(file_name)

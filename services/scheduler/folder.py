@@ -2,20 +2,22 @@
 
 The store is the truth, the folder a source: a file that did not change since it was last loaded
 never undoes an edit made by API, and a file that went takes its dag along only if it came from here.
-Looking costs a directory listing; the store is asked only when a file is new, changed or gone.
+Looking costs a directory listing; the store is asked only when a file is new, changed or gone. Texts
+are parsed outside of any transaction: ten thousand take their time, and others want to write meanwhile.
 """
 
 import logging
+import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from services.scheduler.definitions import Definitions
+from services.scheduler.definitions import Definitions, Version
 from services.scheduler.plans import spec_hash
 from shared.errors import StoreUnavailable
 from shared.ids import valid_dag_name
-from shared.spec.load import load
+from shared.spec.load import Loaded, load
 
 if TYPE_CHECKING:
     from services.scheduler.batch import Batch
@@ -26,7 +28,7 @@ __all__ = ["Folder"]
 _log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 1.0
-_AT_ONCE = 50
+_AT_ONCE = 200
 _MAX_BYTES = 1024 * 1024
 
 
@@ -41,6 +43,8 @@ class Folder:
         self._shell = shell
         self._path = path
         self._seen: dict[str, _Seen] | None = None
+        self._refused: set[str] = set()
+        """Files whose name no dag can have: told once."""
 
     def look(self) -> int:
         """Take over what changed since the last look; return how many dags that were.
@@ -51,12 +55,11 @@ class Folder:
         now = self._listing()
         before = self._seen if self._seen is not None else {}
         changed = [name for name, seen in sorted(now.items()) if before.get(name) != seen]
-        gone = sorted(before.keys() - now.keys())
+        gone = before.keys() - now.keys()
         for start in range(0, len(changed), _AT_ONCE):
-            texts = self._read(changed[start : start + _AT_ONCE])
-            self._shell.decide(lambda batch, texts=texts: self._take_over(batch, texts))  # type: ignore[misc]
+            self._take_over(self._read(changed[start : start + _AT_ONCE]))
         if gone or self._seen is None:
-            self._shell.decide(lambda batch: self._remove(batch, set(now)))
+            self._shell.decide(lambda batch: _remove(batch, now))
         self._seen = now
         return len(changed) + len(gone)
 
@@ -71,16 +74,19 @@ class Folder:
 
     def _listing(self) -> dict[str, _Seen]:
         found = {}
-        for path in self._path.iterdir():
-            if path.suffix in {".yaml", ".yml"} and path.is_file():
-                if not valid_dag_name(path.stem):
-                    _log.warning("folder.name_refused", extra={"file": path.name})
+        with os.scandir(self._path) as entries:
+            for entry in entries:
+                if not entry.name.endswith((".yaml", ".yml")) or not entry.is_file():
                     continue
-                status = path.stat()
-                found[path.name] = (status.st_mtime_ns, status.st_size)
+                if valid_dag_name(Path(entry.name).stem):
+                    status = entry.stat()
+                    found[entry.name] = (status.st_mtime_ns, status.st_size)
+                elif entry.name not in self._refused:
+                    self._refused.add(entry.name)
+                    _log.warning("folder.name_refused", extra={"file": entry.name})
         return found
 
-    def _read(self, names: list[str]) -> dict[str, str]:
+    def _read(self, names: Sequence[str]) -> dict[str, str]:
         texts = {}
         for name in names:
             path = self._path / name
@@ -94,22 +100,41 @@ class Folder:
             texts[path.stem] = data.decode(errors="replace")
         return texts
 
-    def _take_over(self, batch: "Batch", texts: Mapping[str, str]) -> None:
-        known: dict[str, dict[str, Any]] = {row["file_name"]: row for row in batch.tx.dags(sorted(texts))}
-        definitions = Definitions(batch.tx, self._shell.plans, batch.now)
-        for file_name, text in sorted(texts.items()):
-            row = known.get(file_name)
-            text_hash = spec_hash(text)
-            if row is not None and row["folder_hash"] == text_hash:
-                continue
-            loaded = load(text, file_name=file_name)
-            for issue in loaded.errors:
-                _log.warning("folder.faulty_dag", extra={"file": file_name, "problem": str(issue)})
-            definitions.save(file_name, text, loaded, by="folder", row=row, folder_hash=text_hash)
-            batch.after.schedules = True
+    def _take_over(self, texts: Mapping[str, str]) -> None:
+        """Save those of these texts that are not what the folder held before, by file name."""
+        hashes = {file_name: spec_hash(text) for file_name, text in texts.items()}
+        with self._shell.store.begin() as tx:
+            known = tx.followed(sorted(texts))
+        loaded: dict[str, Loaded] = {}
+        for file_name, text_hash in hashes.items():
+            if file_name not in known or known[file_name]["folder_hash"] != text_hash:
+                loaded[file_name] = load(texts[file_name], file_name=file_name)
+                for issue in loaded[file_name].errors:
+                    _log.warning("folder.faulty_dag", extra={"file": file_name, "problem": str(issue)})
+        if loaded:
+            self._shell.decide(lambda batch: _save(batch, texts, loaded))
 
-    def _remove(self, batch: "Batch", present: set[str]) -> None:
-        stems = {Path(name).stem for name in present}
-        for row in batch.tx.dags():
-            if row["folder_hash"] is not None and row["file_name"] not in stems:
-                batch.tx.delete_dag(row["file_name"])
+
+def _save(batch: "Batch", texts: Mapping[str, str], loaded: Mapping[str, Loaded]) -> None:
+    """Another scheduler may follow the same folder, and be quicker."""
+    known = batch.tx.followed(sorted(loaded))
+    versions = []
+    for file_name in sorted(loaded):
+        before = known.get(file_name, {"version": 0, "folder_hash": None})
+        text = texts[file_name]
+        if before["folder_hash"] != spec_hash(text):
+            number = before["version"] + 1
+            versions.append(Version(file_name, text, loaded[file_name], number, spec_hash(text)))
+    Definitions(batch.tx, batch.plans, batch.now).save(versions, by="folder")
+    batch.after.schedules = bool(versions)
+
+
+def _remove(batch: "Batch", present: Collection[str]) -> None:
+    """Remove the dags that came from the folder and whose file is no longer there."""
+    stems = {Path(name).stem for name in present}
+    gone = [
+        file_name
+        for file_name, row in batch.tx.followed().items()
+        if row["folder_hash"] is not None and file_name not in stems
+    ]
+    batch.tx.delete_dags(sorted(gone))

@@ -54,11 +54,17 @@ class Schedules:
         rows = self._rows(for_update(select(s.schedules).where(s.schedules.c.file_name == file_name)))
         return rows[0] if rows else None
 
+    def lock_all(self, file_names: Sequence[str]) -> dict[str, Found]:
+        """Return and lock these schedules, in the order of their names."""
+        c = s.schedules.c
+        query = select(s.schedules).where(c.file_name.in_(file_names)).order_by(c.file_name)
+        return {row["file_name"]: row for row in self._rows(for_update(query))}
+
     def unknown(self, zone: str, limit: int) -> list[Found]:
         """Return dags whose schedule row is missing, or was made for another version or zone."""
         d, c = t.dags.c, s.schedules.c
         query = (
-            select(d.file_name, d.version, d.spec_hash, d.errors, d.updated_at)
+            select(d.file_name, d.version, d.summary, d.errors, d.updated_at)
             .select_from(t.dags.outerjoin(s.schedules, c.file_name == d.file_name))
             .where(or_(c.file_name.is_(None), c.dag_version != d.version, c.zone != zone))
         )

@@ -1,0 +1,54 @@
+"""What a scheduler's transaction reads and writes of definitions."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, delete, select, update
+
+from shared.store import tables as t
+from shared.store.engine import for_update
+
+__all__ = ["Dags"]
+
+Found = dict[str, Any]
+
+
+class Dags:
+    """The part of ``Tx`` about dags and their specs."""
+
+    connection: Connection
+
+    def lock_dag(self, file_name: str) -> Found | None:
+        """Return and lock one dag."""
+        query = for_update(select(t.dags).where(t.dags.c.file_name == file_name))
+        row = self.connection.execute(query).mappings().first()
+        return None if row is None else dict(row)
+
+    def dags(self, file_names: Sequence[str]) -> list[Found]:
+        """Return dags by file name; not locked."""
+        query = select(t.dags).where(t.dags.c.file_name.in_(file_names)).order_by(t.dags.c.file_name)
+        return [dict(row) for row in self.connection.execute(query).mappings()]
+
+    def followed(self, file_names: Sequence[str] | None = None) -> dict[str, Found]:
+        """Return version and ``folder_hash`` of these dags, or of all, by file name; not locked."""
+        c = t.dags.c
+        query = select(c.file_name, c.version, c.folder_hash)
+        if file_names is not None:
+            query = query.where(c.file_name.in_(file_names))
+        return {row["file_name"]: dict(row) for row in self.connection.execute(query).mappings()}
+
+    def save_dag(self, file_name: str, values: Mapping[str, Any]) -> None:
+        """Set columns of one dag."""
+        self.connection.execute(update(t.dags).where(t.dags.c.file_name == file_name).values(dict(values)))
+
+    def delete_dags(self, file_names: Sequence[str]) -> None:
+        """Remove dags with their versions; their runs stay."""
+        for start in range(0, len(file_names), 500):
+            names = file_names[start : start + 500]
+            for table in (t.dag_versions, t.dags):
+                self.connection.execute(delete(table).where(table.c.file_name.in_(names)))
+
+    def spec_texts(self, hashes: Sequence[str]) -> dict[str, str]:
+        """Return spec texts by hash."""
+        query = select(t.specs.c.hash, t.specs.c.yaml).where(t.specs.c.hash.in_(hashes))
+        return dict(self.connection.execute(query).all())
