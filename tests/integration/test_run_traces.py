@@ -1,0 +1,39 @@
+"""The trace of a run that nobody asked for: it begins with the run, and stays the run's."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from services.scheduler.definitions import Definitions
+from services.scheduler.plans import Plans
+from services.scheduler.shell import Shell
+from shared.contracts import commands as c
+from shared.contracts.codec import decode
+from shared.store import tables as t
+from shared.store.tx import Store
+from shared.tracing import SpanContext
+from shared.transport.base import COMMANDS, EVENTS, LOGS, task_route
+from tests.integration.scheduler_stack import Stack
+
+_T0 = datetime(2026, 11, 24, 11, 59, 30, tzinfo=UTC)
+
+
+def test_each_run_of_a_schedule_begins_a_trace_that_its_tasks_carry(stack: Stack) -> None:
+    now = [_T0]
+    stack.transport.declare([COMMANDS, EVENTS, LOGS, task_route({})])
+    tasks = stack.transport.consume([task_route({})], prefetch=10)
+    shell = Shell(Store(stack.engine), stack.transport, Plans(), lambda: now[0], ZoneInfo("UTC"))
+    spec = 'schedule: "* * * * *"\nsteps:\n  - echo hi\n'
+    command = c.CreateDag(file_name="fired", spec=spec)
+    shell.decide(lambda batch: Definitions(batch.tx, shell.plans, batch.now).create(command))
+    shell.firing.adopt()
+    now[0] += timedelta(seconds=31)
+    assert shell.firing.fire_due() == 1
+
+    (run,) = stack.rows(t.dag_runs)
+    asked = SpanContext.parse(run["trace"])
+    assert asked is not None
+    assert asked.sampled
+    (delivery,) = tasks.take(1, 5)
+    delivery.ack()
+    tasks.close()
+    assert decode(delivery.body).trace == str(asked.of_run(run["run_key"], 1))
