@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from shared.spec.approval import APPROVAL
 from shared.spec.chat import read_llm
 from shared.spec.conditions import read_preconditions
 from shared.spec.connections import (
@@ -70,9 +71,15 @@ def read_dag(issues: Issues, raw: YamlMap, *, forced_name: str = "", fallback_na
         values["handlers"] = read_handlers(fields, defaults)
     if "steps" in fields:
         values["steps"] = read_steps(fields, dag_type, defaults)
-    if values.get("worker_selector") and any(step.type == "hitl" for step in values.get("steps", ())):
+    if values.get("worker_selector") and any(step.type == APPROVAL for step in values.get("steps", ())):
         fields.error("workerSelector", "DAG with HITL steps cannot be dispatched to workers")
+    if values.get("placement") == "spread" and "image" in _mapping(values.get("container")):
+        fields.error("placement", "'spread' cannot be used with a dag-level container, which is on one worker")
     return Dag(**{key: value for key, value in values.items() if value is not None})
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _check_name(fields: Fields, name: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from shared.spec.approval import APPROVAL
 from shared.spec.fields import Fields, Vocabulary
 from shared.spec.issues import Issues, Place, did_you_mean
 from shared.spec.load_yaml import YamlList, YamlMap
@@ -252,5 +253,7 @@ def read_handlers(fields: Fields, defaults: DagDefaults) -> dict[Handler, Step]:
         draft.values["name"] = handler.value
         step = Step(**draft.values)
         check_step(draft, step, defaults)
+        if step.type == APPROVAL:
+            inner.error(key, "a handler cannot wait for approval")
         found[handler] = step
     return found

@@ -5,6 +5,7 @@ import signal
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.spec.approval import APPROVAL, check_approval
 from shared.spec.chat import check_chat, read_llm, read_messages
 from shared.spec.command_line import split_command
 from shared.spec.conditions import read_preconditions
@@ -14,7 +15,6 @@ from shared.spec.executor_config import check_config
 from shared.spec.executors import COMMAND_TYPES, SUB_DAG_TYPES, check_capabilities, known_types
 from shared.spec.fields import Fields, Vocabulary, is_scalar, plain, scalar_text
 from shared.spec.issues import did_you_mean
-from shared.spec.load_yaml import YamlMap
 from shared.spec.model import Command, LogOutput, Output, Step
 from shared.spec.param_forms import read_call_params
 from shared.spec.policies import read_continue_on, read_repeat_policy, read_retry_policy
@@ -98,8 +98,8 @@ def check_step(draft: Draft, step: Step, defaults: DagDefaults) -> None:
             fields.issues.error("step command is required", fields.path, fields.at)
     elif step.type == "chat":
         check_chat(fields, step.llm or defaults.llm, step.messages)
-    elif step.type == "hitl":
-        _check_hitl(fields)
+    elif step.type == APPROVAL:
+        check_approval(fields, step)
     elif step.type not in known_types() and not step.commands:
         hint = did_you_mean(step.type, known_types())
         fields.error("type", f'executor type "{step.type}" is not registered', hint=hint)
@@ -302,18 +302,3 @@ def _settle_type(draft: Draft, explicit: str, legacy: str, defaults: DagDefaults
         draft.name_prefix = "script"
     elif values.get("commands"):
         draft.name_prefix = "cmd"
-
-
-def _check_hitl(fields: Fields) -> None:
-    config = fields.get("config")
-    if not isinstance(config, YamlMap):
-        return
-    names = {name: config.get(name) or [] for name in ("input", "required")}
-    for name, value in names.items():
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            fields.error("config", f"config.{name} must be a list of strings")
-            return
-    for item in names["required"]:
-        if item not in names["input"]:
-            hint = did_you_mean(item, names["input"])
-            fields.error("config", f'required field "{item}" is not in input list', hint=hint)

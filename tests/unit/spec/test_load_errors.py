@@ -66,6 +66,7 @@ _DAG_ERRORS = [
     ("", "no DAGs found in file"),
     ("# nothing", "no DAGs found in file"),
     ("workerSelector: {gpu: 'true'}\nsteps: [{type: hitl}]", "DAG with HITL steps cannot be dispatched to workers"),
+    ("handlerOn: {exit: {type: hitl}}", "a handler cannot wait for approval"),
     ("container: {image: a}\nsteps: ['a\n\n b']", 'executor type "container" does not support script field'),
     ("ssh: {host: a}\nsteps: [{script: a}]", 'executor type "ssh" does not support script field'),
     ("placement: near", "invalid placement: near (must be one of: stick, spread)"),
@@ -136,6 +137,12 @@ _STEP_ERRORS = [
     ("{type: chat, llm: {provider: local, model: m}}", "at least one message is required"),
     ("{type: chat, llm: {provider: local, model: m}, messages: [{role: boss, content: a}]}", "invalid role: boss"),
     ("{type: hitl, config: {input: [A], required: [B]}}", 'required field "B" is not in input list'),
+    ("{executor: {type: hitl, config: {required: [B]}}}", 'required field "B" is not in input list'),
+    ("{type: hitl, config: {input: A}}", "config.input must be a list of strings"),
+    ("{type: hitl, config: {input: [A=B]}}", "cannot be the name of a variable"),
+    ("{type: hitl, config: {prompt: [A]}}", "config.prompt must be a text"),
+    ("{type: hitl, command: a}", 'executor type "hitl" does not support command field'),
+    ("{type: hitl, workerSelector: {a: b}}", 'executor type "hitl" does not support workerSelector field'),
     ("{command: a, container: {image: a}, shell: bash}", "does not support shell configuration"),
 ]
 
