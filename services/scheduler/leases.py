@@ -41,6 +41,8 @@ _GATHER_S = 0.5
 _AT_ONCE = 500
 _RECONNECT_S = 6
 """The longest pause between a worker's attempts to connect, and the time to do it; its next heartbeat comes on top."""
+_STOPPED = frozenset({"step", "prepare"})
+"""What a stop ends: handlers and errands are what follows it."""
 _MARGIN_S = 2
 """For a sweep that is late."""
 
@@ -117,7 +119,7 @@ class Leases:
         halts = [
             Halt(row["token_worker"], row["token"], revoked=False, reason=row["stop_reason"])
             for row in rows
-            if row["stop_reason"] and row["kind"] not in ("handler", "errand") and row["token_state"] == AttemptState.RUNNING
+            if row["stop_reason"] and row["kind"] in _STOPPED and row["token_state"] == AttemptState.RUNNING
             # A repeated step ends its execution undisturbed.
             if not (row["stop_reason"] == "stop" and self._repeats(batch, row))
         ]

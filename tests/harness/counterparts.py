@@ -1,5 +1,6 @@
 """What steps talk to, for real, on loopback: an HTTP server, a mail server with TLS, an SSH server."""
 
+import asyncio
 import getpass
 import json
 import os
@@ -168,6 +169,11 @@ class MailCounterpart:
 
     def __init__(self, tls: tuple[str, str] | None) -> None:
         self.mails: queue.SimpleQueue[tuple[list[str], Message]] = queue.SimpleQueue()
+        self.taking = threading.Event()
+        """Cleared: who wants to hand a mail in is kept waiting."""
+        self.taking.set()
+        self.waiting = threading.Event()
+        """Somebody is kept waiting."""
         context = None
         if tls is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -187,6 +193,16 @@ class MailCounterpart:
         given = (self.user.encode(), self.password.encode())
         good = isinstance(data, LoginPassword) and (data.login, data.password) == given
         return AuthResult(success=good, handled=False)
+
+    async def handle_MAIL(  # noqa: N802 - the library's name
+        self, _server: Any, _session: Any, envelope: Any, address: str, options: list[str]
+    ) -> str:
+        while not self.taking.is_set():
+            self.waiting.set()
+            await asyncio.sleep(0.02)
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 OK"
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 - the library's name
         self.mails.put((envelope.rcpt_tos, message_from_bytes(envelope.content)))
