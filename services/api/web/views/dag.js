@@ -1,0 +1,141 @@
+// One DAG: its steps, its text, what it did and what it will do.
+
+import { get, path, send } from "../api.js";
+import { ask, field } from "../dialog.js";
+import { h } from "../dom.js";
+import { graph } from "../graph.js";
+import { attempt } from "../notice.js";
+import { go, to } from "../router.js";
+import { may } from "../session.js";
+import { badge } from "../status.js";
+import { ago, took } from "../time.js";
+import { history } from "./history.js";
+import { runPlace } from "./runs.js";
+import { slots } from "./slots.js";
+import { spec } from "./spec.js";
+import { start } from "./start.js";
+import { what } from "./steps.js";
+import { versions } from "./versions.js";
+
+const NARROW = matchMedia("(max-width: 760px)");
+const TABS = { steps: "Steps", runs: "Runs", spec: "Spec", versions: "Versions", slots: "Schedule" };
+
+export function dag(page) {
+  const [, file] = page.place.parts;
+  const where = path`dags/${file}`;
+  const state = { file, where, details: null, pause: null, next: "" };
+  const parts = { runs: history(page, state), spec: spec(page, state), versions: versions(page, state), slots: slots(page, state) };
+  page.title(file);
+
+  page.every(3000, async () => {
+    const { tab } = page.place.query;
+    const [details, paused, plan] = await Promise.all([
+      get(where, {}, page.signal),
+      get("pauses", {}, page.signal),
+      get(`${where}/slots`, { limit: 1 }, page.signal),
+      parts[tab]?.load(),
+    ]);
+    state.details = details;
+    state.pause = paused.pauses.find((each) => each.scope === "dag" && each.name === file);
+    state.next = plan.nextSlot;
+    draw();
+  });
+
+  function draw() {
+    const { tab = "steps" } = page.place.query;
+    const { dag: it, errors, suspended } = state.details;
+    const scheduled = (it.schedule ?? []).length > 0;
+    page.show(
+      h("div", { class: "heading" }, h("h1", {}, file),
+        suspended && h("span", { class: "badge" }, "suspended"), state.pause && h("span", { class: "badge is-waiting" }, "paused"),
+        h("span", { class: "gap" }), actions(it, errors, suspended, scheduled)),
+      it.description && h("p", { class: "lead" }, it.description),
+      facts(it, scheduled, suspended),
+      state.pause && h("p", { class: "reason call" }, `Paused by ${state.pause.pausedBy || "somebody"} `, ago(state.pause.pausedAt),
+        state.pause.reason && `: ${state.pause.reason}`, state.pause.inFlight > 0 && `. ${state.pause.inFlight} still under way`),
+      errors.length > 0 && tab !== "spec" && h("div", { class: "error call", role: "alert" },
+        h("p", {}, "It cannot run as it is written: ", h("a", { href: place("spec") }, "mend it")),
+        h("ul", {}, errors.map((each) => h("li", { class: "mono" }, each)))),
+      h("nav", { class: "tabs", "aria-label": "Parts of the DAG" }, Object.entries(TABS).map(([key, label]) =>
+        h("a", { href: place(key), "aria-current": key === tab && "page" }, label))),
+      h("div", { key: tab, class: "tab" }, parts[tab] ? parts[tab].draw() : steps(it)));
+  }
+
+  const place = (tab) => to(page.place.parts, { tab: tab === "steps" ? "" : tab });
+
+  function actions(it, errors, suspended, scheduled) {
+    return h("div", { class: "actions" },
+      scheduled && may("operator") && h("button", { type: "button", onclick: (event) => act(event, "suspend", { suspend: !suspended }) },
+        suspended ? "Resume schedule" : "Suspend schedule"),
+      may("manager") && h("button", { type: "button", onclick: (event) => (state.pause ? act(event, "resume") : pause()) },
+        state.pause ? "Resume" : "Pause"),
+      may("manager") && h("button", { type: "button", onclick: rename }, "Rename"),
+      may("manager") && h("button", { type: "button", class: "danger", onclick: remove }, "Delete"),
+      may("operator") && h("button", { type: "button", class: "primary", disabled: errors.length > 0, onclick: () => start(file, it) }, "Start"));
+  }
+
+  async function act(event, verb, body) {
+    await attempt(() => send("POST", `${where}/${verb}`, body), { button: event.target });
+    await page.refresh();
+  }
+
+  const pause = () => ask({
+    title: `Pause ${file}?`, text: "No slot of its schedule is fired and none of its queued runs is admitted. What runs goes on to its end.",
+    fields: [field("Reason", { name: "reason", autofocus: true })], confirm: "Pause",
+    act: async (form) => {
+      await send("POST", `${where}/pause`, { reason: form.get("reason") });
+      await page.refresh();
+    },
+  });
+
+  const rename = () => ask({
+    title: `Rename ${file}`, confirm: "Rename",
+    fields: [field("New name", { name: "name", value: file, required: true, maxlength: 40, pattern: "[A-Za-z0-9_.\\-]+" })],
+    act: async (form) => {
+      await send("POST", `${where}/rename`, { newFileName: form.get("name") });
+      go(["dags", form.get("name")]);
+    },
+  });
+
+  const remove = () => ask({
+    title: `Delete ${file}?`, text: "Its text and its schedule go. Its runs stay.", confirm: "Delete", danger: true,
+    act: async () => {
+      await send("DELETE", where);
+      go(["dags"]);
+    },
+  });
+
+  function facts(it, scheduled, suspended) {
+    const { latestDAGRun: latest } = state.details;
+    const fact = (label, ...value) => h("div", { key: label }, h("dt", {}, label), h("dd", {}, value));
+    return h("dl", { class: "facts" },
+      latest.dagRunId && fact("Last run", h("a", { class: "plain-link", href: runPlace(latest) }, badge(latest.statusLabel), " ",
+        h("span", { class: "faint" }, ago(latest.startedAt || latest.queuedAt), " ", took(latest.startedAt, latest.finishedAt)))),
+      scheduled && fact("Schedule", h("span", { class: "mono" }, it.schedule.map((each) => each.expression).join(", "))),
+      scheduled && fact("Next run", suspended ? "suspended" : ago(state.next)),
+      it.queue && fact("Queue", h("a", { href: "#/queues" }, it.queue)),
+      (it.tags ?? []).length > 0 && fact("Tags", it.tags.map((tag) => h("a", { class: "tag", key: tag, href: to(["dags"], { tag }) }, tag))),
+      (it.params ?? []).length > 0 && fact("Parameters", h("span", { class: "mono" }, it.params.join(" "))));
+  }
+
+  function steps(it) {
+    const aliases = new Map(it.steps.flatMap((step) => [[step.name, step.name], ...(step.id ? [[step.id, step.name]] : [])]));
+    const latest = new Map(state.details.latestDAGRun.nodes.map((node) => [node.step.name, node.statusLabel]));
+    const { latestDAGRun } = state.details;
+    const drawn = it.steps.map((step) => ({
+      name: step.name, label: latest.get(step.name) ?? "not_started",
+      depends: (step.depends ?? []).map((name) => aliases.get(name) ?? name),
+      href: latestDAGRun.dagRunId ? to(["runs", latestDAGRun.name, latestDAGRun.dagRunId], { step: step.name }) : place("spec"),
+    }));
+    if (!it.steps.length) return h("div", { class: "empty" }, h("p", {}, "It has no steps."));
+    return h("div", {},
+      it.steps.length > 1 && h("div", { class: "canvas" }, graph(drawn, { across: !NARROW.matches })),
+      h("table", { class: "rows" },
+        h("thead", {}, h("tr", {}, h("th", {}, "Step"), h("th", {}, "Last"), h("th", { class: "wide" }, "Depends on"))),
+        h("tbody", {}, it.steps.map((step) => h("tr", { key: step.name },
+          h("td", { class: "main" }, h("span", { class: "name" }, step.name), h("div", { class: "mono faint clip" }, what(step)),
+            step.description && h("div", { class: "faint clip" }, step.description)),
+          h("td", { class: "state" }, badge(latest.get(step.name) ?? "not_started")),
+          h("td", { class: "wide faint" }, (step.depends ?? []).join(", ")))))));
+  }
+}

@@ -1,0 +1,149 @@
+// One run, as it goes: its graph, its steps, what they wrote, what may be done about it.
+
+import { events, get, path } from "../api.js";
+import { h } from "../dom.js";
+import { graph } from "../graph.js";
+import { stay, to } from "../router.js";
+import { active, badge, moves } from "../status.js";
+import { ago, clock, took } from "../time.js";
+import { approvals } from "./approval.js";
+import { runActions } from "./run_actions.js";
+import { stepPanel } from "./step.js";
+import { note, stepTable } from "./steps.js";
+import { timeline } from "./timeline.js";
+
+const NARROW = matchMedia("(max-width: 760px)");
+const SOON_MS = 120;
+const HANDLERS = ["onSuccess", "onFailure", "onCancel", "onExit"];
+const TABS = [["steps", "Steps"], ["outputs", "Outputs"], ["events", "Events"], ["spec", "Spec"]];
+
+export function run(page) {
+  const [, name, id, , sub] = page.place.parts;
+  const root = path`dag-runs/${name}/${id}`;
+  const base = sub ? `${root}/sub-dag-runs/${encodeURIComponent(sub)}` : root;
+  const state = { name, id, sub, root, base, run: null, children: new Map(), changes: [], outputs: {}, spec: null, log: "" };
+  let live = false;
+  let soon;
+  page.title(`${name} ${sub ?? id}`);
+
+  const loop = page.every(() => (!state.run || moves(state.run.statusLabel) ? (live ? 3000 : 1000) : 10_000), async () => {
+    const { dagRunDetails } = await get(base, {}, page.signal);
+    state.run = dagRunDetails;
+    if (dagRunDetails.nodes.some((node) => node.subRuns.length)) {
+      const query = sub ? { parentSubDAGRunId: sub } : {};
+      const { subRuns } = await get(`${root}/sub-dag-runs`, query, page.signal);
+      state.children = new Map(subRuns.map((each) => [each.dagRunId, each]));
+    }
+    await tabContent();
+    draw();
+  });
+  // A sub run's changes are not streamed; it is looked at instead.
+  if (!sub) follow();
+
+  async function follow() {
+    let lastId = "";
+    while (!page.signal.aborted) {
+      const stream = new AbortController();
+      const leave = () => document.hidden && stream.abort();
+      page.signal.addEventListener("abort", () => stream.abort(), { once: true });
+      document.addEventListener("visibilitychange", leave, { signal: page.signal });
+      try {
+        live = true;
+        const more = await events(`${base}/events`, { lastId, signal: stream.signal, tell });
+        live = false;
+        if (!more) await until(() => state.run && active(state.run.statusLabel));
+      } catch {
+        // Away, ended by us, or no place free: the page's own refreshes show that, and go on meanwhile.
+        live = false;
+        await pause(3000);
+      }
+      await until(() => !document.hidden);
+    }
+
+    function tell(found) {
+      lastId = found.at(-1).id;
+      state.changes.push(...found.map((each) => each.data));
+      clearTimeout(soon);
+      soon = setTimeout(() => loop.run(), SOON_MS);
+    }
+  }
+
+  const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
+  async function until(condition) {
+    while (!condition() && !page.signal.aborted) await pause(500);
+  }
+
+  async function tabContent() {
+    const { tab } = page.place.query;
+    if (tab === "outputs" && !sub) state.outputs = (await get(`${root}/outputs`, {}, page.signal)).outputs ?? {};
+    if (tab === "spec" && !sub) state.spec ??= (await get(`${root}/spec`, {}, page.signal)).spec;
+    if (tab === "events" && sub) state.log = (await get(`${base}/log`, { tail: 1000 }, page.signal)).content;
+  }
+
+  function draw() {
+    const { tab = "steps" } = page.place.query;
+    const tabs = TABS.filter(([key]) => !sub || key === "steps" || key === "events");
+    page.title(`${state.run.statusLabel}: ${state.run.name}`);
+    page.show(
+      heading(), facts(),
+      state.run.error && h("p", { class: "error", role: "alert" }, state.run.error),
+      state.run.waitingFor && h("p", { class: "reason call" }, "Waits for ", state.run.waitingFor),
+      approvals(page, state),
+      h("nav", { class: "tabs", "aria-label": "Parts of the run" }, tabs.map(([key, label]) =>
+        h("a", { href: place({ tab: key === "steps" ? "" : key }), "aria-current": key === tab && "page" }, label))),
+      h("div", { key: tab, class: "tab" }, { steps, outputs, events: story, spec }[tab]?.() ?? steps()));
+  }
+
+  const place = (changes) => to(page.place.parts, { ...page.place.query, ...changes });
+
+  function heading() {
+    return h("div", { class: "heading" },
+      h("h1", {}, state.run.name), badge(state.run.statusLabel), h("span", { class: "gap" }), runActions(page, state));
+  }
+
+  function facts() {
+    const { run: it } = state;
+    const file = it.name;
+    return h("dl", { class: "facts" },
+      fact("Run", h("span", { class: "mono" }, it.dagRunId)),
+      sub ? fact("Part of", h("a", { href: to(["runs", name, id]) }, `${name} ${id}`)) : fact("DAG", h("a", { href: to(["dags", file]) }, file)),
+      it.queuedAt && fact("Queued", clock(it.queuedAt)),
+      it.startedAt && fact("Began", clock(it.startedAt), " ", h("span", { class: "faint" }, ago(it.startedAt))),
+      it.startedAt && fact("Took", took(it.startedAt, it.finishedAt)),
+      it.workerId && fact("Worker", it.workerId),
+      it.traceId && fact("Trace", h("span", { class: "mono" }, it.traceId)),
+      it.params && fact("Parameters", h("span", { class: "mono" }, it.params)));
+  }
+
+  const fact = (label, ...value) => h("div", { key: label }, h("dt", {}, label), h("dd", {}, value));
+
+  const handlers = () => HANDLERS.map((key) => state.run[key]).filter(Boolean);
+
+  function steps() {
+    const { nodes } = state.run;
+    const chosen = page.place.query.step;
+    const node = [...nodes, ...handlers()].find((each) => each.step.name === chosen);
+    const aliases = new Map(nodes.flatMap(({ step }) => [[step.name, step.name], ...(step.id ? [[step.id, step.name]] : [])]));
+    const drawn = nodes.map((each) => ({
+      name: each.step.name, label: each.statusLabel, depends: (each.step.depends ?? []).map((other) => aliases.get(other) ?? other),
+      href: place({ step: each.step.name }), note: note(each),
+    }));
+    return h("div", { class: node ? "split" : "" },
+      h("div", { key: "left" },
+        nodes.length > 1 && h("div", { class: "canvas" }, graph(drawn, { across: !NARROW.matches, selected: chosen })),
+        stepTable(state, [...nodes, ...handlers()], chosen, place)),
+      node && stepPanel(page, state, node, () => stay({ step: "" })));
+  }
+
+  function outputs() {
+    const pairs = Object.entries(state.outputs);
+    return pairs.length
+      ? h("table", { class: "rows pairs" }, h("thead", {}, h("tr", {}, h("th", {}, "Name"), h("th", {}, "Value"))),
+        h("tbody", {}, pairs.map(([key, value]) => h("tr", { key }, h("td", { class: "mono" }, key), h("td", {}, h("pre", {}, value))))))
+      : h("div", { class: "empty" }, h("p", {}, active(state.run.statusLabel) ? "No step has put anything out yet." : "No step put anything out."));
+  }
+
+  const story = () => (sub ? h("pre", { class: "wrap story" }, state.log || "Nothing happened yet.") : timeline(state.changes));
+
+  const spec = () => h("pre", { class: "code" }, state.spec ?? "");
+}

@@ -1,0 +1,51 @@
+// What may be done about a run in the state it is in.
+
+import { path, send } from "../api.js";
+import { ask } from "../dialog.js";
+import { h } from "../dom.js";
+import { attempt } from "../notice.js";
+import { go } from "../router.js";
+import { may } from "../session.js";
+import { moves } from "../status.js";
+
+/** The buttons for `state.run`; a sub run is its root's to stop or retry. */
+export function runActions(page, state) {
+  const { run, name, root, sub } = state;
+  if (sub || !may("operator")) return null;
+  const label = run.statusLabel;
+
+  const stop = () => ask({
+    title: "Stop this run?", text: "Its running steps are told to end, and its cancel and exit handlers run.",
+    confirm: "Stop it", danger: true,
+    act: async () => {
+      await send("POST", `${root}/stop`);
+      await page.refresh();
+    },
+  });
+
+  const withdraw = () => ask({
+    title: "Take this run out of the queue?", text: "It will not run, and is forgotten.", confirm: "Take it out", danger: true,
+    act: async () => {
+      await send("POST", `${root}/dequeue`);
+      go(["runs"]);
+    },
+  });
+
+  async function retry(event) {
+    const button = event.target;
+    await attempt(() => send("POST", `${root}/retry`, { dagRunId: run.dagRunId }), { button, done: "Going on with what did not succeed." });
+    await page.refresh();
+  }
+
+  const again = (event) => attempt(async () => {
+    const answer = await send("POST", path`dag-runs/${name}/${run.dagRunId}/reschedule`);
+    if (answer.dagRunId) go(["runs", name, answer.dagRunId]);
+    return answer;
+  }, { button: event.target, done: "Started once more, with the same parameters." });
+
+  return h("div", { class: "actions" },
+    label === "running" && h("button", { type: "button", class: "danger", onclick: stop }, "Stop"),
+    label === "queued" && h("button", { type: "button", class: "danger", onclick: withdraw }, "Dequeue"),
+    !moves(label) && label !== "waiting" && h("button", { type: "button", onclick: retry }, "Retry"),
+    h("button", { type: "button", onclick: again, title: "A new run with the same parameters" }, "Run again"));
+}

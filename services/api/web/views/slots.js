@@ -1,0 +1,31 @@
+// What became of each time the schedule named.
+
+import { get } from "../api.js";
+import { h } from "../dom.js";
+import { stay, to } from "../router.js";
+import { badge } from "../status.js";
+import { ago, clock } from "../time.js";
+
+export function slots(page, state) {
+  let found = { slots: [] };
+  return {
+    load: async () => {
+      found = await get(`${state.where}/slots`, { outcome: page.place.query.outcome, limit: 100 }, page.signal);
+    },
+    draw: () => h("div", {},
+      h("div", { class: "filters" },
+        h("span", {}, "Next: ", found.nextSlot ? [clock(found.nextSlot), " (", ago(found.nextSlot), ")"] : "none"),
+        h("select", { "aria-label": "Outcome", value: page.place.query.outcome ?? "", onchange: (event) => stay({ outcome: event.target.value }) },
+          h("option", { value: "" }, "Any outcome"), ["fired", "skipped", "missed"].map((each) => h("option", { value: each }, each)))),
+      found.slots.length ? table(found.slots) : h("div", { class: "empty" },
+        h("p", {}, (state.details?.dag.schedule ?? []).length ? "No slot has come yet." : "It has no schedule."))),
+  };
+}
+
+const table = (list) => h("table", { class: "rows" },
+  h("thead", {}, h("tr", {}, h("th", {}, "Outcome"), h("th", {}, "Slot"), h("th", {}, "Why"), h("th", { class: "wide" }, "Expression"))),
+  h("tbody", {}, list.map((each) => h("tr", { key: `${each.kind} ${each.slot} ${each.expression}` },
+    h("td", { class: "state" }, badge(each.outcome)),
+    h("td", { class: "when" }, clock(each.slot), each.until && [" – ", clock(each.until)], each.kind !== "start" && h("span", { class: "faint" }, ` ${each.kind}`)),
+    h("td", { class: "main" }, each.reason, each.dagRunId && h("a", { href: to(["runs", each.dagName, each.dagRunId]), class: "mono clip" }, each.dagRunId)),
+    h("td", { class: "wide mono faint" }, each.expression)))));

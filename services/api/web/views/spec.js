@@ -1,0 +1,121 @@
+// A DAG's text: read, checked while it is written, saved only over the text that was read.
+
+import { ApiError, get, request, send } from "../api.js";
+import { ask } from "../dialog.js";
+import { h, patch } from "../dom.js";
+import { Editor } from "../editor.js";
+import { toast } from "../notice.js";
+import { may } from "../session.js";
+
+const CHECK_MS = 400;
+
+export function spec(page, state) {
+  return {
+    load: async () => {},
+    draw: () => h("section", { key: "spec", mount: (root) => { new SpecView(root, page, state).begin(); } }),
+  };
+}
+
+class SpecView {
+  constructor(root, page, state) {
+    Object.assign(this, { root, page, state, saved: "", tag: "" });
+  }
+
+  async begin() {
+    this.problems = h("div", { "aria-live": "polite" });
+    this.bar = h("div", { class: "actions sticky" });
+    this.editor = new Editor({ label: `Spec of ${this.state.file}`, text: "", readonly: !may("manager"), changed: () => this.changed() });
+    this.root.append(this.problems, this.bar, this.editor.root);
+    addEventListener("beforeunload", (event) => this.dirty && event.preventDefault(), { signal: this.page.signal });
+    try {
+      await this.read();
+      if (this.page.place.query.line) this.editor.showLine(Number(this.page.place.query.line));
+    } catch (error) {
+      this.trouble(error);
+    }
+  }
+
+  get dirty() {
+    return this.editor.text !== this.saved;
+  }
+
+  async read() {
+    const response = await request("GET", `${this.state.where}/spec`, { signal: this.page.signal });
+    const { spec: text, errors } = await response.json();
+    this.tag = response.headers.get("ETag") ?? "";
+    this.editor.text = this.saved = text;
+    this.judge(errors);
+  }
+
+  changed() {
+    this.draw();
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.check(), CHECK_MS);
+  }
+
+  async check() {
+    const text = this.editor.text;
+    try {
+      const { errors } = await send("POST", "dags/validate", { spec: text, name: this.state.file });
+      if (text === this.editor.text) this.judge(errors);
+    } catch (error) {
+      this.trouble(error);
+    }
+  }
+
+  judge(errors) {
+    this.editor.mark(errors);
+    patch(this.problems, errors.length > 0 && h("ul", { class: "error call problems" }, errors.map((each) =>
+      h("li", { key: each }, h("button", { type: "button", class: "plain mono", onclick: () => this.editor.show(each) }, each)))));
+    this.draw();
+  }
+
+  draw() {
+    patch(this.bar,
+      may("manager") && h("button", { type: "button", class: "primary", disabled: !this.dirty, onclick: (event) => this.save(event) }, "Save"),
+      this.dirty && h("button", { type: "button", onclick: () => { this.editor.text = this.saved; this.check(); } }, "Undo all"),
+      this.dirty && h("span", { class: "faint" }, "Not saved"));
+  }
+
+  async save(event, tag = this.tag) {
+    const text = this.editor.text;
+    event.target.disabled = true;
+    try {
+      const response = await request("PUT", `${this.state.where}/spec`, { body: { spec: text }, headers: tag ? { "If-Match": tag } : {} });
+      const { errors = [] } = await response.json();
+      this.judge(errors);
+      if (errors.length) {
+        toast("Not saved: the text has mistakes.", "error");
+        return;
+      }
+      this.tag = response.headers.get("ETag") ?? "";
+      this.saved = text;
+      toast(response.status === 202 ? "Accepted, and saved as soon as a scheduler is there." : "Saved.");
+      await this.page.refresh();
+    } catch (error) {
+      if (error.status === 412) await this.collide(event);
+      else this.trouble(error);
+    } finally {
+      event.target.disabled = false;
+      this.draw();
+    }
+  }
+
+  collide(event) {
+    return ask({
+      title: "Somebody else changed this text meanwhile",
+      text: "Saving replaces their text by yours; theirs stays among the versions. Cancel to go on editing.",
+      confirm: "Replace theirs", danger: true,
+      act: async () => {
+        const response = await get(`${this.state.where}/versions`);
+        await this.save(event, `"${response.versions[0].hash}"`);
+      },
+    });
+  }
+
+  trouble(error) {
+    if (this.page.signal.aborted) return;
+    if (!(error instanceof ApiError)) throw error;
+    toast(error.message, "error");
+  }
+}

@@ -1,0 +1,92 @@
+// One step of a run, looked at closely: its facts, its children, its log, what may be done about it.
+
+import { path, send } from "../api.js";
+import { h } from "../dom.js";
+import { log } from "../log.js";
+import { attempt } from "../notice.js";
+import { to } from "../router.js";
+import { may } from "../session.js";
+import { active, badge, moves } from "../status.js";
+import { clock, took } from "../time.js";
+import { progressBar, what } from "./steps.js";
+
+const MOST_CHILDREN = 200;
+
+export function stepPanel(page, state, node, close) {
+  const { step } = node;
+  const where = `${state.base}/${path`steps/${step.name}`}/log`;
+  // The element outlives many refreshes: it must ask about the newest state, not about today's.
+  const live = () => {
+    const now = [...state.run.nodes, state.run.onSuccess, state.run.onFailure, state.run.onCancel, state.run.onExit]
+      .find((each) => each?.step.name === step.name);
+    return active(state.run.statusLabel) && ["running", "not_started", "waiting"].includes(now?.statusLabel);
+  };
+  return h("section", { class: "panel", key: `step ${step.name}`, "aria-label": `Step ${step.name}` },
+    h("div", { class: "heading" }, h("h2", {}, step.name), badge(node.statusLabel), h("span", { class: "gap" }),
+      h("button", { type: "button", class: "plain", "aria-label": "Close", onclick: close }, "×")),
+    step.description && h("p", { class: "faint" }, step.description),
+    facts(node),
+    node.error && h("p", { class: "error" }, node.error),
+    node.progress && progressBar(node.progress),
+    notices(node),
+    stepActions(page, state, node),
+    children(state, node),
+    log({ where, name: step.name, live, streams: ["stdout", "stderr"] }));
+}
+
+function facts(node) {
+  const { step } = node;
+  const fact = (label, value) => h("div", { key: label }, h("dt", {}, label), h("dd", {}, value));
+  const inputs = Object.entries(node.approvalInputs ?? {}).map(([key, value]) => `${key}=${value}`).join(" ");
+  return h("dl", { class: "facts" },
+    what(step) && fact("Does", h("span", { class: "mono" }, what(step))),
+    node.startedAt && node.startedAt !== "-" && fact("Began", clock(node.startedAt)),
+    node.startedAt && node.startedAt !== "-" && fact("Took", took(node.startedAt, node.finishedAt)),
+    node.exitCode !== undefined && fact("Exit code", String(node.exitCode)),
+    node.workerId && fact("Worker", node.workerId),
+    node.retryCount > 0 && fact("Retries", String(node.retryCount)),
+    node.doneCount > 1 && fact("Times done", String(node.doneCount)),
+    step.output && fact("Puts out", h("span", { class: "mono" }, step.output)),
+    (step.depends ?? []).length > 0 && fact("Depends on", step.depends.join(", ")),
+    (step.preconditions ?? []).length > 0 && fact("Only if", h("span", { class: "mono" }, step.preconditions.map((each) =>
+      [each.negate && "not", each.condition, each.expected && `= ${each.expected}`].filter(Boolean).join(" ")).join("; "))),
+    node.approvedAt && fact("Approved", [clock(node.approvedAt), node.approvedBy && ` by ${node.approvedBy}`]),
+    node.rejectedAt && fact("Rejected", [clock(node.rejectedAt), node.rejectedBy && ` by ${node.rejectedBy}`]),
+    node.rejectionReason && fact("Because", node.rejectionReason),
+    inputs && fact("Given", h("span", { class: "mono" }, inputs)));
+}
+
+/** What the step itself wanted people to know. */
+const notices = (node) => (node.notices ?? []).length > 0 && h("ul", { class: "notices" }, node.notices.map((each, index) =>
+  h("li", { key: index, class: `is-${each.level}` }, h("span", { class: "label" }, each.level), " ", each.text)));
+
+function stepActions(page, state, node) {
+  const { run, base, sub } = state;
+  if (!may("operator") || moves(run.statusLabel)) return null;
+  const url = `${base}/${path`steps/${node.step.name}`}/status`;
+  async function act(event, does, done) {
+    await attempt(does, { button: event.target, done });
+    await page.refresh();
+  }
+  const set = (status) => (event) => act(event, () => send("PATCH", url, { status }), "Its status was set by hand; nothing else changed.");
+  const retry = (event) => act(event,
+    () => send("POST", `${base}/retry`, { dagRunId: run.dagRunId, stepName: node.step.name }), "The step runs again.");
+  return h("div", { class: "actions" },
+    !sub && h("button", { type: "button", onclick: retry }, "Retry this step"),
+    node.statusLabel !== "succeeded" && h("button", { type: "button", onclick: set(4) }, "Mark as succeeded"),
+    node.statusLabel !== "failed" && h("button", { type: "button", onclick: set(2) }, "Mark as failed"));
+}
+
+function children(state, node) {
+  if (!node.subRuns.length) return null;
+  const list = node.subRuns.map((each) => ({ ...each, ...state.children.get(each.dagRunId) }));
+  return h("table", { class: "rows" },
+    h("thead", {}, h("tr", {}, h("th", {}, "Status"), h("th", {}, "Child run"), h("th", {}, "Took"))),
+    h("tbody", {}, list.slice(0, MOST_CHILDREN).map((each) => h("tr", { key: each.dagRunId },
+      h("td", { class: "state" }, badge(each.statusLabel ?? "not_started")),
+      h("td", { class: "main" },
+        h("a", { class: "name", href: to(["runs", state.name, state.id, "sub", each.dagRunId]) }, each.name ?? node.step.call ?? "run"),
+        h("span", { class: "mono faint clip" }, each.params ?? each.dagRunId)),
+      h("td", { class: "number" }, took(each.startedAt, each.finishedAt))))),
+    list.length > MOST_CHILDREN && h("tfoot", {}, h("tr", {}, h("td", { colspan: 3, class: "faint" }, `${list.length - MOST_CHILDREN} more`))));
+}

@@ -1,0 +1,61 @@
+// The steps of a run as a table: the graph's content for those who read rather than look.
+
+import { h } from "../dom.js";
+import { badge, sign, words } from "../status.js";
+import { clock, took } from "../time.js";
+
+/** In a few words, what more there is to say of a node than its status. */
+export function note(node) {
+  const { progress } = node;
+  if (progress && node.statusLabel === "running") return `${progress.done}/${progress.total}`;
+  return node.retryCount ? `retry ${node.retryCount}` : "";
+}
+
+/** How far a step says it is, `{done, total, text}`. */
+export function progressBar(progress) {
+  const { done, total, text = "" } = progress;
+  return h("div", { class: "progress" },
+    h("progress", { max: total, value: Math.min(done, total), "aria-label": `${done} of ${total}` }),
+    h("span", { class: "faint" }, `${done}/${total}${text ? ` ${text}` : ""}`));
+}
+
+export const stepTable = (state, nodes, chosen, place) => h("table", { class: "rows steps" },
+  h("thead", {}, h("tr", {}, h("th", {}, "Status"), h("th", {}, "Step"), h("th", {}, "Began"), h("th", {}, "Took"),
+    h("th", { class: "wide" }, "Tries"))),
+  h("tbody", {}, nodes.map((node) => row(state, node, node.step.name === chosen, place))));
+
+function row(state, node, isChosen, place) {
+  const { step } = node;
+  const children = node.subRuns.map((each) => state.children.get(each.dagRunId)?.statusLabel).filter(Boolean);
+  return h("tr", { key: step.name, class: isChosen ? "chosen" : "" },
+    h("td", { class: "state" }, badge(node.statusLabel)),
+    h("td", { class: "main" },
+      h("a", { class: "name", href: place({ step: isChosen ? "" : step.name }), "aria-expanded": String(isChosen) }, step.name),
+      what(step) && h("div", { class: "mono faint clip" }, what(step)),
+      node.progress && node.statusLabel === "running" && progressBar(node.progress),
+      node.waitingFor && h("div", { class: "reason" }, "waits for ", node.waitingFor),
+      node.error && h("div", { class: "error clip", title: node.error }, node.error),
+      node.subRuns.length > 0 && h("div", { class: "faint" }, `${node.subRuns.length} run${node.subRuns.length === 1 ? "" : "s"}`,
+        tally(children))),
+    h("td", { class: "when" }, clock(node.startedAt)),
+    h("td", { class: "number" }, took(node.startedAt, node.finishedAt)),
+    h("td", { class: "wide number" }, node.retryCount > 0 ? node.retryCount + 1 : node.doneCount > 1 ? node.doneCount : ""));
+}
+
+/** How many of `labels` there are of each. */
+function tally(labels) {
+  const counts = new Map();
+  for (const label of labels) counts.set(label, (counts.get(label) ?? 0) + 1);
+  return [...counts].map(([label, count]) =>
+    h("span", { key: label, class: `tally is-${label}`, title: words(label) }, ` ${sign(label)} ${count}`,
+      h("span", { class: "unseen" }, words(label))));
+}
+
+/** What a step does, on one line. */
+export function what(step) {
+  if (step.call) return `call ${step.call}`;
+  const commands = (step.commands ?? []).map(({ command, args = [] }) => [command, ...args].join(" "));
+  const text = commands.join("; ") || (step.script ?? "").split("\n").find((line) => line.trim() && !line.startsWith("#!")) || "";
+  const type = step.executorConfig?.type;
+  return [type, text].filter(Boolean).join(" ");
+}

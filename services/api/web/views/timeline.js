@@ -1,0 +1,21 @@
+// Everything that happened to a run, a line for each change, the newest first.
+
+import { h } from "../dom.js";
+import { badge, words } from "../status.js";
+import { clock } from "../time.js";
+
+const MOST = 1000;
+
+export function timeline(changes) {
+  if (!changes.length) return h("div", { class: "empty" }, h("p", {}, "Nothing happened yet."));
+  const shown = changes.slice(-MOST).reverse();
+  return h("table", { class: "rows timeline" },
+    h("thead", {}, h("tr", {}, h("th", {}, "When"), h("th", {}, "What"), h("th", {}, "Became"), h("th", {}, "Why"))),
+    h("tbody", {}, shown.map((each) => h("tr", { key: each.seq },
+      h("td", { class: "when" }, clock(each.at)),
+      h("td", {}, each.stepName === null ? h("strong", {}, "run") : each.stepName),
+      h("td", {}, each.was && h("span", { class: "faint" }, `${words(each.was)} → `), badge(each.became)),
+      h("td", { class: "main faint" }, each.why, each.by && ` (by ${each.by})`)))),
+    changes.length > MOST && h("tfoot", {}, h("tr", {}, h("td", { colspan: 4, class: "faint" },
+      `${changes.length - MOST} earlier changes are not shown`))));
+}
