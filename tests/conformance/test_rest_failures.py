@@ -1,0 +1,155 @@
+"""Each documented failure of each operation, over both footings, and who may ask for what."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from services.api.operations import Operation
+from services.api.routes import OPERATIONS
+from services.api.settings import Settings
+from shared.store.engine import open_engine
+from shared.store.migrate import migrate
+from shared.store.reads import Reads
+from tests.conformance.rest_contract import FAILURES, NEEDS
+from tests.conformance.rest_failures import ROWS, Row
+from tests.conformance.rest_live import SECRET, Live, open_live
+from tests.harness.eventually import free_port
+
+BUILTIN = Settings(auth_mode="builtin", token_secret=SECRET, admin_password="adminadmin")
+QUICK = "steps:\n  - name: s\n    command: echo hi\nhandlerOn:\n  exit:\n    command: echo bye\n"
+SLOW = "maxActiveRuns: 1\nsteps:\n  - name: s\n    command: sleep 300\n"
+LINE = f"queue: full\n{QUICK}"
+CALLS = "steps:\n  - name: s\n    call: child\n---\nname: child\nsteps:\n  - name: s\n    command: echo hi\n"
+ROLES = ("viewer", "operator", "manager", "admin")
+BY_ID = {each.id: each for each in OPERATIONS}
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Gateways on one state, and what was made there, by ``$name``."""
+
+    gateways: dict[str, Live]
+    made: dict[str, str]
+
+
+def build(live: Live, away_url: str) -> World:
+    users = live.app_with(BUILTIN)
+    for name, spec in (("quick", QUICK), ("slow", SLOW), ("line", LINE), ("calls", CALLS), ("hooked", QUICK)):
+        live.dag(name, spec)
+    live.dag("off", QUICK)
+    for name, run_id in (("quick", "done"), ("slow", "on"), ("calls", "parent")):
+        live.start(name, dagRunId=run_id)
+    live.post("/dags/slow/enqueue", {"dagName": "stopper", "queue": "full", "dagRunId": "holds"})
+    live.until("stopper", "holds", 1)
+    live.post("/dags/line/enqueue", {"dagRunId": "waits"})
+    live.until("quick", "done", 4)
+    live.until("calls", "parent", 4)
+    credentials = {"username": "admin", "password": "adminadmin"}
+    login = users.post("/auth/login", credentials)
+    admin = login["token"]
+    made = {
+        "$admin": admin,
+        "$admin id": login["user"]["id"],
+        "$sub": live.get("/dag-runs/calls/parent/sub-dag-runs")["subRuns"][0]["dagRunId"],
+    }
+    dup = {"username": "dup", "password": "long enough", "role": "viewer"}
+    made["$dup"] = users.post("/users", dup, status=201, token=admin)["user"]["id"]
+    users.post("/api-keys", {"name": "dup", "role": "viewer"}, status=201, token=admin)
+    for role in ROLES:
+        key = users.post("/api-keys", {"name": role, "role": role}, status=201, token=admin)
+        made[f"${role}"] = key["key"]
+        made["$key"] = key["apiKey"]["id"]
+    made["$admin"] = admin
+    for name in ("hooked", "off"):
+        made[f"${name}"] = users.post(f"/dags/{name}/webhook", status=201, token=admin)["token"]
+    users.post("/dags/off/webhook/toggle", {"enabled": False}, token=admin)
+    users.post("/webhooks/hooked", {"dagRunId": "once"}, token=made["$hooked"])
+    away = Live(live.deps, Reads(open_engine(away_url, read_only=True))).app_with(Settings())
+    return World({"open": live, "users": users, "away": away}, made)
+
+
+@pytest.fixture(params=["embedded", "distributed"], scope="module")
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder: Path = tmp_path_factory.mktemp("failures")
+    if request.param == "embedded":
+        urls = (f"sqlite:///{folder}/dagway.db", f"embedded:{folder}/transport.db")
+        away = f"sqlite:///{folder}/nowhere/dagway.db"
+    else:
+        postgres, rabbit = request.getfixturevalue("_postgres"), request.getfixturevalue("_rabbit")
+        urls = (postgres.create_database(), rabbit.create_vhost())
+        away = f"postgresql://x@127.0.0.1:{free_port()}/x"
+    migrate(urls[0])
+    with open_live(*urls, folder) as live:
+        made = build(live, away)
+        yield made
+        made.gateways["away"].reads._engine.dispose()
+
+
+def path_of(operation: Operation, values: dict[str, str]) -> str:
+    return re.sub(r"\{(\w+)\}", lambda found: quote(values.get(found[1], "x"), safe=""), operation.path)
+
+
+def test_every_documented_failure_has_a_row_and_no_row_is_made_up() -> None:
+    assert {each.failure for each in ROWS} == FAILURES
+
+
+def test_every_operation_of_the_contract_is_there_with_its_role_and_permission() -> None:
+    assert {name: (BY_ID[name].role, BY_ID[name].permission) for name in NEEDS} == NEEDS
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_a_failure_is_told_as_documented(world: World, row: Row) -> None:
+    operation = BY_ID[row.operation]
+    path = path_of(operation, {name: world.made.get(value, value) for name, value in row.path.items()})
+    options: dict[str, Any] = {"data": row.data} if row.data is not None else {"json": row.body}
+
+    response = world.gateways[row.gateway].ask(
+        operation.method, path, query_string=row.query, token=world.made.get(row.token, row.token), **options
+    )
+
+    content = response.get_json()
+    assert (response.status_code, content["code"]) == (row.status, row.code), content
+    assert content["message"]
+    assert set(content) <= {"code", "message", "details"}
+
+
+def test_who_is_nobody_is_asked_for_credentials_by_all_that_is_not_public(world: World) -> None:
+    users = world.gateways["users"]
+
+    found = {
+        each.id: users.ask(each.method, path_of(each, {})).status_code for each in OPERATIONS if each.role != "public"
+    }
+
+    assert {name: status for name, status in found.items() if status != 401} == {}
+
+
+def test_who_has_too_low_a_role_is_refused(world: World) -> None:
+    users = world.gateways["users"]
+    found = {}
+    for each in OPERATIONS:
+        for role in ROLES[: ROLES.index(each.role)] if each.role != "public" else ():
+            response = users.ask(each.method, path_of(each, {}), token=world.made[f"${role}"])
+            found[each.id, role] = (response.status_code, response.get_json()["code"])
+
+    assert set(found.values()) == {(403, "forbidden")}
+
+
+def test_what_the_configuration_does_not_permit_is_refused_to_everybody(world: World) -> None:
+    gateways = {
+        "write_dags": world.gateways["open"].app_with(Settings(write_dags=False)),
+        "run_dags": world.gateways["open"].app_with(Settings(run_dags=False)),
+    }
+
+    found = {
+        each.id: gateways[each.permission].refused(each.method, path_of(each, {}))
+        for each in OPERATIONS
+        if each.permission is not None
+    }
+
+    assert set(found.values()) == {(403, "forbidden")}
+    assert {each.id for each in OPERATIONS if each.role in {"operator", "manager"}} - found.keys() == {"getCommand"}
