@@ -65,6 +65,5 @@ ELSEWHERE = {
     "A29": "test_base_config.py",
     "A82": "schedules (restart)",
     "A85": "tests/faults and tests/integration (lost workers)",
-    "A88": "notifications",
-} | dict.fromkeys(("A70", "A71", "A72", "A73", "A74", "A75", "A76", "A77", "A91"), "executors")
+} | dict.fromkeys(("A70", "A71", "A72", "A73", "A74", "A75", "A88", "A91"), "test_executors.py")
 """Rows that other suites hold, and where."""

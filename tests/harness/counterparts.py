@@ -62,6 +62,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _do_echo(self, rest: str, seen: dict[str, Any]) -> None:
         self._answer(200, json.dumps({**seen, "rest": rest}).encode(), Content_Type="application/json")
 
+    def _do_json(self, _: str, __: dict[str, Any]) -> None:
+        self._answer(200, b'{"a":1}', Content_Type="application/json")
+
     def _do_text(self, rest: str, _: dict[str, Any]) -> None:
         self._answer(200, f"text {rest}".encode(), X_Kind="text")
 

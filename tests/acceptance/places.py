@@ -1,0 +1,54 @@
+"""What the steps of some rows talk to: servers of the tests' own, one set for a whole module."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.harness.counterparts import HttpCounterpart, MailCounterpart, SshCounterpart, certificate
+from tests.harness.engines import DockerEngine
+
+__all__ = ["Places", "open_places"]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Running servers."""
+
+    http: HttpCounterpart
+    mail: MailCounterpart
+    post: MailCounterpart
+    """A mail server with TLS and passwords."""
+    ca_file: str
+    ssh: SshCounterpart
+    engine: DockerEngine
+
+    def fill(self, spec: str) -> str:
+        """Put addresses into a spec: ``{http}``, ``{smtp}``, ``{post}`` and ``{ssh}``."""
+        ssh = f"host: 127.0.0.1, port: {self.ssh.port}, user: {self.ssh.user}, key: {self.ssh.key}"
+        post = f"host: localhost, port: {self.post.port}, username: {self.post.user}, caFile: {self.ca_file}"
+        return (
+            spec.replace("{http}", self.http.url)
+            .replace("{smtp}", f"{{host: 127.0.0.1, port: {self.mail.port}}}")
+            .replace("{post}", f"{{{post}, password: '${{P}}'}}")
+            .replace("{ssh}", f"{{{ssh}, knownHostFile: {self.ssh.known_hosts}}}")
+        )
+
+
+@contextmanager
+def open_places(folder: Path) -> Iterator[Places]:
+    """Start all of them."""
+    with ExitStack() as stack:
+        tls = certificate(folder)
+        (folder / "ssh").mkdir()
+        # A socket's path must be short.
+        docker = stack.enter_context(tempfile.TemporaryDirectory(prefix="dwd"))
+        yield Places(
+            http=stack.enter_context(HttpCounterpart()),
+            mail=stack.enter_context(MailCounterpart(None)),
+            post=stack.enter_context(MailCounterpart(tls)),
+            ca_file=tls[0],
+            ssh=stack.enter_context(SshCounterpart(folder / "ssh")),
+            engine=stack.enter_context(DockerEngine(Path(docker))),
+        )
