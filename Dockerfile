@@ -6,7 +6,9 @@
 # It runs as user 10001 on a read-only root file system and writes to /data and /tmp only. The process
 # itself answers SIGTERM, so no init program is needed in front of it.
 
-# Any image with Python 3.11 or newer at the same place in both stages, its venv module and pip.
+# Any image with Python 3.11 or newer, its venv module and pip. It builds; what runs is made from scratch of the few
+# files that are needed, so that the image is small and holds nothing to break in with. Pin it by digest to build the
+# same bytes again: --build-arg PYTHON_IMAGE=python:3.13-slim@sha256:...
 ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS build
@@ -26,18 +28,39 @@ COPY shared shared
 ENV SOURCE_DATE_EPOCH=1767225600
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --no-index --wheel-dir /wheels . \
     && python3 -m pip --python /opt/dagway/bin/python install --no-compile --no-deps --no-index /wheels/*.whl \
-    && find /opt/dagway -depth -type d -name tests -path '*/site-packages/*' -exec rm -r {} + \
-    && /opt/dagway/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/dagway/lib \
-    && find /opt/dagway -exec touch --no-dereference --date=@${SOURCE_DATE_EPOCH} {} +
+    && find /opt/dagway -depth -type d \( -name tests -o -name testing \) -path '*/site-packages/*' -exec rm -r {} +
+COPY deploy/image/rootfs.py deploy/image/
+RUN python3 deploy/image/rootfs.py /opt/dagway /rootfs
 
-FROM ${PYTHON_IMAGE} AS runtime
-RUN groupadd --gid 10001 dagway \
+# What steps commonly call. Build your own worker image from this one to add more.
+FROM ${PYTHON_IMAGE} AS worker
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends bash ca-certificates curl git jq openssh-client \
+    && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log /var/cache/ldconfig \
+    && groupadd --gid 10001 dagway \
     && useradd --uid 10001 --gid 10001 --home-dir /data --no-create-home --shell /usr/sbin/nologin dagway \
     && install --directory --owner=10001 --group=10001 --mode=0750 /data
-COPY --from=build /opt/dagway /opt/dagway
-# Inside a container loopback reaches nobody; who may connect is the network's affair.
-ENV PATH=/opt/dagway/bin:$PATH \
+COPY --from=build /rootfs/opt/dagway /opt/dagway
+ENV PATH=/opt/dagway/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/data \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    DAGWAY_DATA_DIR=/data \
+    DAGWAY_HOST=0.0.0.0 \
+    DAGWAY_LOG_FORMAT=json
+WORKDIR /data
+STOPSIGNAL SIGTERM
+USER 10001:10001
+ENTRYPOINT ["dagway"]
+CMD ["worker"]
+
+# The last stage is what a plain `docker build` makes.
+FROM scratch AS dagway
+COPY --from=build /rootfs /
+# Inside a container loopback reaches nobody; who may connect is the network's affair.
+ENV PATH=/opt/dagway/bin:/usr/local/bin:/usr/bin:/bin \
+    HOME=/data \
+    SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     DAGWAY_DATA_DIR=/data \
@@ -47,18 +70,6 @@ WORKDIR /data
 STOPSIGNAL SIGTERM
 # 8080: the gateway's API. Metrics and probes are wherever DAGWAY_METRICS_PORT says.
 EXPOSE 8080
+USER 10001:10001
 ENTRYPOINT ["dagway"]
 CMD ["--help"]
-
-# What steps commonly call. Build your own worker image from this one to add more.
-FROM runtime AS worker
-USER root
-RUN apt-get update \
-    && apt-get install --yes --no-install-recommends bash ca-certificates curl git jq openssh-client \
-    && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log /var/cache/ldconfig
-USER 10001:10001
-CMD ["worker"]
-
-# The last stage is what a plain `docker build` makes.
-FROM runtime AS dagway
-USER 10001:10001
