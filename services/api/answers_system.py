@@ -49,6 +49,10 @@ class Worker(Shape):
     runningTasks: list[RunningTask]
     lastHeartbeatAt: str
     healthStatus: Literal["healthy", "warning", "unhealthy"]
+    host: str
+    version: str
+    state: Literal["live", "draining", "stopped", "lost"]
+    leaseUntil: str
 
 
 class Workers(Shape):
@@ -61,6 +65,7 @@ class Instance(Shape):
     host: str
     status: Literal["active", "inactive", "unknown"]
     startedAt: str
+    version: str = ""
 
 
 class Schedulers(Shape):

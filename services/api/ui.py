@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask, Response, send_from_directory
 from werkzeug.exceptions import NotFound
 
+from services.api.settings import Settings
+
 if TYPE_CHECKING:
     from services.api.deps import Deps
 
@@ -68,7 +70,7 @@ def serve_own(app: Flask, deps: "Deps") -> None:
 
     def page() -> Response:
         values = {
-            "title": deps.settings.navbar_title,
+            "title": _own_title(deps),
             "base": f"{deps.base_path}/",
             "web": f"{deps.base_path}/web/{tag}",
             "settings": json.dumps(_own_settings(deps)),
@@ -102,6 +104,12 @@ def _tag(folder: Path) -> str:
     return digest.hexdigest()[:12]
 
 
+def _own_title(deps: "Deps") -> str:
+    """Return the configured title; the default is the name that another product's front end expects."""
+    title = deps.settings.navbar_title
+    return "Dagway" if title == Settings().navbar_title else title
+
+
 def _own_settings(deps: "Deps") -> dict[str, Any]:
     """Return what the page must know before it may ask anything: how to identify, and what is allowed here."""
     settings = deps.settings
@@ -112,7 +120,7 @@ def _own_settings(deps: "Deps") -> dict[str, Any]:
     else:
         auth = "token" if settings.token else "none"
     return {
-        "title": settings.navbar_title,
+        "title": _own_title(deps),
         "version": deps.version,
         "auth": auth,
         "canWrite": settings.write_dags,

@@ -8,6 +8,7 @@ from pydantic import Field
 from services.api import metrics, shapes_runs, wire
 from services.api.operations import Answer, Call, Operations, Query, ok, text
 from services.api.problems import UNAVAILABLE, Problem
+from services.api.reasons import add_reasons
 from services.api.routes.probes import trouble
 from shared.status import AttemptState
 from shared.store.reads import Queue, Service, Task, Worker
@@ -117,6 +118,11 @@ def _worker(call: Call, worker: Worker) -> dict[str, Any]:
         "runningTasks": tasks,
         "lastHeartbeatAt": wire.timestamp(worker.heartbeat_at, call.deps.zone),
         "healthStatus": _health(worker, call.now),
+        # From here on additions to the contract.
+        "host": worker.host,
+        "version": worker.version,
+        "state": worker.state,
+        "leaseUntil": wire.timestamp(worker.lease_until, call.deps.zone),
     }
 
 
@@ -145,6 +151,7 @@ def _service(call: Call, service: Service) -> dict[str, Any]:
         "host": service.host,
         "status": "active",
         "startedAt": wire.timestamp(service.started_at, call.deps.zone),
+        "version": service.version,
     }
 
 
@@ -152,6 +159,7 @@ def _queue(call: Call, queue: Queue, limit: int) -> dict[str, Any]:
     """Return a queue in today's field names and the older ones."""
     running = [shapes_runs.summary(run, call.deps.zone) for run in queue.running]
     queued = [shapes_runs.summary(run, call.deps.zone) for run in queue.queued]
+    add_reasons(call, queue.queued, queued)
     return {
         "name": queue.name,
         "type": queue.kind,
