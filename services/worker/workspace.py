@@ -1,7 +1,8 @@
 """Where a run's files lie on this worker, and the output files of one attempt.
 
 ``<data>/runs/<dag>/<run id>`` is the directory a run's steps share; logs are at
-``<data>/logs/<dag>/<run id>/<run attempt>/<step>.<n>.out|.err``, or one ``.log`` when merged.
+``<data>/logs/<dag>/<run id>/<run attempt>/<step>.<n>.out|.err``, or one ``.log`` when merged. For
+a sub run, ``<run id>`` is ``<root dag>~<root run id>~<run id>``.
 """
 
 import os
@@ -39,12 +40,12 @@ class LogPaths:
 
 def run_dir(data_dir: Path, task: Task) -> Path:
     """Return the directory that the steps of the task's run share here."""
-    return data_dir / "runs" / _folder(task.dag_name) / _folder(task.dag_run_id)
+    return data_dir / "runs" / _place(task)
 
 
 def log_paths(data_dir: Path, task: Task) -> LogPaths:
     """Name the files; nothing is created. Two names that look alike when made safe stay apart."""
-    folder = data_dir / "logs" / _folder(task.dag_name) / _folder(task.dag_run_id) / str(task.run_attempt)
+    folder = data_dir / "logs" / _place(task) / str(task.run_attempt)
     safe = _UNSAFE.sub("_", task.step.name)
     if safe != task.step.name:
         safe = f"{safe}-{task.node}"
@@ -53,6 +54,14 @@ def log_paths(data_dir: Path, task: Task) -> LogPaths:
     if task.log_output == LogOutput.MERGED:
         return LogPaths(f"{stem}.log", "", run_log)
     return LogPaths(f"{stem}.out", f"{stem}.err", run_log)
+
+
+def _place(task: Task) -> Path:
+    """Return a run's folder below its kind's. A sub run's id is its own only below its root: the root is named too."""
+    names = [task.dag_run_id]
+    if (task.root_dag_name, task.root_dag_run_id) != (task.dag_name, task.dag_run_id):
+        names = [task.root_dag_name, task.root_dag_run_id, task.dag_run_id]
+    return Path(_folder(task.dag_name)) / "~".join(map(_folder, names))
 
 
 def _folder(name: str) -> str:

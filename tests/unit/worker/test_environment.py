@@ -92,6 +92,13 @@ def test_no_name_leads_out_of_the_data_directory_or_onto_another_steps_log(tmp_p
     assert evil == tmp_path / "runs/_/.._.._etc"
 
 
+def test_sub_runs_of_two_roots_share_no_files_though_they_have_the_same_id(tmp_path: Path) -> None:
+    tasks = [_task(dag_name="child", dag_run_id="c", root_dag_name=root, root_dag_run_id="day-1") for root in "ab"]
+
+    assert len({run_dir(tmp_path, task) for task in tasks}) == 2
+    assert len({log_paths(tmp_path, task).stdout for task in tasks}) == 2
+
+
 def test_only_shells_that_know_it_get_errexit() -> None:
     assert shell_argv(("bash", "-x"), "true", errexit=True) == ["bash", "-x", "-e", "-c", "true"]
     assert shell_argv(("/bin/fish",), "true", errexit=True) == ["/bin/fish", "-c", "true"]
