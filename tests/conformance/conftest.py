@@ -1,6 +1,7 @@
-"""The databases and brokers that the two suites run over."""
+"""The databases and brokers that the suites run over."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,28 @@ from shared.store.reads import Reads
 from shared.transport.base import Transport
 from shared.transport.open import open_transport
 from tests.conformance.transport_moves import Open
+
+
+@dataclass(frozen=True, slots=True)
+class Footing:
+    """Where a whole system stands: a migrated database, a transport, a folder. Each test module has its own."""
+
+    database_url: str
+    transport_url: str
+    folder: Path
+
+
+@pytest.fixture(params=["embedded", "distributed"], scope="module")
+def footing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Footing:
+    """Both footings, one after the other."""
+    folder = tmp_path_factory.mktemp("footing")
+    if request.param == "embedded":
+        urls = (f"sqlite:///{folder}/dagway.db", f"embedded:{folder}/transport.db")
+    else:
+        postgres, rabbit = request.getfixturevalue("_postgres"), request.getfixturevalue("_rabbit")
+        urls = (postgres.create_database(), rabbit.create_vhost())
+    migrate(urls[0])
+    return Footing(*urls, folder)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

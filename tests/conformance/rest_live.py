@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask.testing import FlaskClient
 
@@ -19,6 +18,9 @@ from shared.store.reads import Reads
 from shared.store.tx import Store
 from shared.transport.open import open_transport
 from tests.harness.eventually import eventually
+
+if TYPE_CHECKING:
+    from tests.conformance.conftest import Footing
 
 __all__ = ["SECRET", "Live", "open_live"]
 
@@ -90,10 +92,11 @@ class Live:
 
 
 @contextmanager
-def open_live(database_url: str, transport_url: str, folder: Path, settings: Settings | None = None) -> Iterator[Live]:
-    """Open scheduler, worker and gateway on a migrated database."""
-    engine, reader = open_engine(database_url, pool_size=12), open_engine(database_url, read_only=True)
-    transport = open_transport(transport_url, name="test")
+def open_live(footing: "Footing", settings: Settings | None = None) -> Iterator[Live]:
+    """Open scheduler, worker and gateway."""
+    engine = open_engine(footing.database_url, pool_size=12)
+    reader = open_engine(footing.database_url, read_only=True)
+    transport = open_transport(footing.transport_url, name="test")
     eventually(lambda: transport.healthy, timeout_s=20)
     deaths: list[str] = []
     scheduler = Scheduler(
@@ -105,7 +108,7 @@ def open_live(database_url: str, transport_url: str, folder: Path, settings: Set
         dags_dir=None,
         on_death=lambda: deaths.append("a thread died"),
     )
-    worker = Worker(transport, worker_id="w1", slots=20, data_dir=folder / "worker")
+    worker = Worker(transport, worker_id="w1", slots=20, data_dir=footing.folder / "worker")
     scheduler.start()
     worker.start()
     reads = Reads(reader)

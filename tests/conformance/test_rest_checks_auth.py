@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.api.settings import RemoteNode, Settings
-from shared.store.migrate import migrate
+from tests.conformance.conftest import Footing
 from tests.conformance.rest_live import SECRET, Live, open_live
 from tests.harness.eventually import eventually
 
@@ -16,16 +16,9 @@ BASIC = Settings(basic_username="u", basic_password="p")
 TOKEN = Settings(token="the-token")
 
 
-@pytest.fixture(params=["embedded", "distributed"], scope="module")
-def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    folder: Path = tmp_path_factory.mktemp("auth")
-    if request.param == "embedded":
-        urls = (f"sqlite:///{folder}/dagway.db", f"embedded:{folder}/transport.db")
-    else:
-        postgres, rabbit = request.getfixturevalue("_postgres"), request.getfixturevalue("_rabbit")
-        urls = (postgres.create_database(), rabbit.create_vhost())
-    migrate(urls[0])
-    with open_live(*urls, folder, BUILTIN) as opened:
+@pytest.fixture(scope="module")
+def live(footing: Footing) -> Iterator[Live]:
+    with open_live(footing, BUILTIN) as opened:
         yield opened
 
 

@@ -2,11 +2,10 @@
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from shared.store.migrate import migrate
+from tests.conformance.conftest import Footing
 from tests.conformance.rest_live import Live, open_live
 from tests.harness.eventually import eventually
 
@@ -21,16 +20,9 @@ steps:
 SLEEPS = "steps:\n  - name: s\n    command: sleep 30\n"
 
 
-@pytest.fixture(params=["embedded", "distributed"], scope="module")
-def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    folder: Path = tmp_path_factory.mktemp("live")
-    if request.param == "embedded":
-        urls = (f"sqlite:///{folder}/dagway.db", f"embedded:{folder}/transport.db")
-    else:
-        postgres, rabbit = request.getfixturevalue("_postgres"), request.getfixturevalue("_rabbit")
-        urls = (postgres.create_database(), rabbit.create_vhost())
-    migrate(urls[0])
-    with open_live(*urls, folder) as opened:
+@pytest.fixture(scope="module")
+def live(footing: Footing) -> Iterator[Live]:
+    with open_live(footing) as opened:
         yield opened
 
 

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -13,8 +12,8 @@ from services.api.operations import Operation
 from services.api.routes import OPERATIONS
 from services.api.settings import Settings
 from shared.store.engine import open_engine
-from shared.store.migrate import migrate
 from shared.store.reads import Reads
+from tests.conformance.conftest import Footing
 from tests.conformance.rest_contract import FAILURES, NEEDS
 from tests.conformance.rest_failures import ROWS, Row
 from tests.conformance.rest_live import SECRET, Live, open_live
@@ -73,18 +72,11 @@ def build(live: Live, away_url: str) -> World:
     return World({"open": live, "users": users, "away": away}, made)
 
 
-@pytest.fixture(params=["embedded", "distributed"], scope="module")
-def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    folder: Path = tmp_path_factory.mktemp("failures")
-    if request.param == "embedded":
-        urls = (f"sqlite:///{folder}/dagway.db", f"embedded:{folder}/transport.db")
-        away = f"sqlite:///{folder}/nowhere/dagway.db"
-    else:
-        postgres, rabbit = request.getfixturevalue("_postgres"), request.getfixturevalue("_rabbit")
-        urls = (postgres.create_database(), rabbit.create_vhost())
-        away = f"postgresql://x@127.0.0.1:{free_port()}/x"
-    migrate(urls[0])
-    with open_live(*urls, folder) as live:
+@pytest.fixture(scope="module")
+def world(footing: Footing) -> Iterator[World]:
+    postgres = footing.database_url.startswith("postgresql")
+    away = f"postgresql://x@127.0.0.1:{free_port()}/x" if postgres else f"sqlite:///{footing.folder}/nowhere/dagway.db"
+    with open_live(footing) as live:
         made = build(live, away)
         yield made
         made.gateways["away"].reads._engine.dispose()

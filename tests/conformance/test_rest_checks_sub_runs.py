@@ -1,0 +1,160 @@
+"""The black-box checks on real sub runs and on the bounds of lists. REST contract sections 5.7, 5.9 and 13."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from shared.store import tables as t
+from shared.store.engine import open_engine
+from tests.conformance.conftest import Footing
+from tests.conformance.rest_live import Live, open_live
+from tests.harness.eventually import eventually
+
+FAMILY = """\
+steps:
+  - name: one by one
+    call: child
+    parallel:
+      items: [a, b]
+      maxConcurrent: 1
+    params: WHO=${ITEM}
+---
+name: child
+params: WHO=nobody
+steps:
+  - name: say/it
+    command: echo ${WHO}
+  - name: deeper
+    call: grandchild
+---
+name: grandchild
+steps:
+  - name: last
+    command: echo deep
+"""
+FAILS = "steps:\n  - name: s\n    call: child\n---\nname: child\nsteps:\n  - name: bad\n    command: 'false'\n"
+SLOW = "steps:\n  - name: s\n    call: child\n---\nname: child\nsteps:\n  - name: long\n    command: sleep 300\n"
+
+
+@pytest.fixture(scope="module")
+def live(footing: Footing) -> Iterator[Live]:
+    with open_live(footing) as opened:
+        yield opened
+
+
+def subs(live: Live, root: str, query: str = "") -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = live.get(f"{root}/sub-dag-runs{query}")["subRuns"]
+    return found
+
+
+def test_34_and_47_sub_runs_stand_below_their_root_only(live: Live) -> None:
+    live.dag("family", FAMILY)
+    live.start("family", dagRunId="root")
+    run = live.until("family", "root", 4)
+    root = "/dag-runs/family/root"
+
+    children = subs(live, root)
+
+    assert [(each["params"], each["status"], each["statusLabel"]) for each in children] == [
+        ("WHO=a", 4, "succeeded"),
+        ("WHO=b", 4, "succeeded"),
+    ]
+    assert [each["dagRunId"] for each in run["nodes"][0]["subRuns"]] == [each["dagRunId"] for each in children]
+    assert all(each["startedAt"] and each["finishedAt"] for each in children)
+    first = children[0]["dagRunId"]
+    [grandchild] = subs(live, root, f"?parentSubDAGRunId={first}")
+    for run_id, name, parent in ((first, "child", "root"), (grandchild["dagRunId"], "grandchild", first)):
+        found = live.get(f"{root}/sub-dag-runs/{run_id}")["dagRunDetails"]
+        assert (found["name"], found["dagRunId"], found["status"]) == (name, run_id, 4)
+        assert (found["rootDAGRunName"], found["rootDAGRunId"]) == ("family", "root")
+        assert found["parentDAGRunId"] == parent
+    assert subs(live, root, f"?parentSubDAGRunId={grandchild['dagRunId']}") == []
+
+    listed = {each["dagRunId"] for each in live.get("/dag-runs")["dagRuns"]}
+    assert "root" in listed
+    assert listed.isdisjoint({first, grandchild["dagRunId"]})
+    assert live.get("/dag-runs/child")["dagRuns"] == []
+    assert live.refused("GET", f"/dag-runs/child/{first}") == (404, "not_found")
+    assert live.refused("GET", "/dag-runs/child/latest") == (404, "not_found")
+    assert live.get(f"/dag-runs/family/latest/sub-dag-runs/{first}")["dagRunDetails"]["dagRunId"] == first
+
+
+def test_47_the_logs_of_a_sub_run(live: Live) -> None:
+    live.dag("logs", FAMILY)
+    live.start("logs", dagRunId="root")
+    live.until("logs", "root", 4)
+    second = subs(live, "/dag-runs/logs/root")[1]["dagRunId"]
+    path = f"/dag-runs/logs/root/sub-dag-runs/{second}"
+
+    assert live.get(f"{path}/steps/say%2Fit/log")["content"] == "b"
+    assert live.get(f"{path}/steps/say/it/log?stream=stderr")["content"] == ""
+    whole = live.get(f"{path}/log")
+    assert whole["totalLines"] == whole["lineCount"] > 2
+    assert live.get(f"{path}/log?tail=1")["content"] == whole["content"].splitlines()[-1]
+
+
+def test_44_a_step_of_a_sub_run_is_set_by_hand(live: Live) -> None:
+    live.dag("fails", FAILS)
+    live.start("fails", dagRunId="root")
+    live.until("fails", "root", 2)
+    [child] = subs(live, "/dag-runs/fails/root")
+    path = f"/dag-runs/fails/root/sub-dag-runs/{child['dagRunId']}"
+    assert (child["status"], child["statusLabel"]) == (2, "failed")
+
+    done = live.ask("PATCH", f"{path}/steps/bad/status", {"status": 4})
+
+    assert (done.status_code, done.data, done.headers["Content-Length"]) == (200, b"", "0")
+    found = live.get(path)["dagRunDetails"]
+    assert (found["nodes"][0]["status"], found["status"]) == (4, 2)
+    assert live.run("fails", "root")["status"] == 2
+
+
+def test_36_and_44_while_a_sub_run_runs_its_steps_are_left_alone(live: Live) -> None:
+    live.dag("busy", SLOW)
+    live.start("busy", dagRunId="root")
+    eventually(lambda: [each["status"] for each in subs(live, "/dag-runs/busy/root")] == [1], timeout_s=20)
+    [child] = subs(live, "/dag-runs/busy/root")
+    path = f"/dag-runs/busy/root/sub-dag-runs/{child['dagRunId']}"
+
+    assert child["finishedAt"] == ""
+    assert live.refused("PATCH", f"{path}/steps/long/status", {"status": 4}) == (400, "bad_request")
+
+    live.post("/dag-runs/busy/root/stop")
+    live.until("busy", "root", 3)
+    assert subs(live, "/dag-runs/busy/root")[0]["status"] == 3
+
+
+def test_31_and_32_dates_are_of_creation_the_first_included_the_last_not(live: Live, footing: Footing) -> None:
+    live.dag("dated")
+    live.start("dated", dagRunId="old")
+    live.until("dated", "old", 4)
+    at = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
+    engine = open_engine(footing.database_url)
+    with engine.begin() as connection:
+        connection.execute(update(t.dag_runs).where(t.dag_runs.c.dag_run_id == "old").values(created_at=at))
+    engine.dispose()
+    live.start("dated", dagRunId="new")
+    live.until("dated", "new", 4)
+    day = int(at.timestamp())
+
+    def ids(query: str) -> list[str]:
+        return [each["dagRunId"] for each in live.get(f"/dag-runs/dated{query}")["dagRuns"]]
+
+    assert ids("") == ["new", "old"]
+    assert ids(f"?fromDate={day}") == ["new", "old"]
+    assert ids(f"?fromDate={day + 1}") == ["new"]
+    assert ids(f"?toDate={day}") == []
+    assert ids(f"?toDate={day + 1}") == ["old"]
+    assert ids(f"?fromDate={day}&toDate={day + 1}") == ["old"]
+    assert ids(f"?fromDate={day + 1}&toDate={day}") == []
+    # A retry renews the start, and not the creation.
+    before = live.run("dated", "old")["startedAt"]
+    live.post("/dag-runs/dated/old/retry", {"dagRunId": "old"})
+    eventually(lambda: live.run("dated", "old")["status"] == 4, timeout_s=20)
+    assert live.run("dated", "old")["startedAt"] >= before
+    assert ids("") == ["new", "old"]
+    assert ids("?status=4") == ["new", "old"]
+    assert ids("?status=2") == []
