@@ -23,6 +23,7 @@ __all__ = [
     "Output",
     "Parallel",
     "Param",
+    "RateLimit",
     "RepeatMode",
     "RepeatPolicy",
     "RetryPolicy",
@@ -137,6 +138,14 @@ class Parallel(Spec):
     max_concurrent: int = 10
 
 
+class RateLimit(Spec):
+    """Extension: at most ``limit`` starts within any ``interval_sec``, of all steps that name it."""
+
+    name: str
+    limit: int
+    interval_sec: float
+
+
 class Step(Spec):
     """A node of the dag. ``depends`` holds step names only, implicit chain edges included."""
 
@@ -172,6 +181,11 @@ class Step(Spec):
     """The same in pairs, when written as a list or a map; ``None``: only text, split after expansion."""
     parallel: Parallel | None = None
     worker_selector: dict[str, str] = Field(default_factory=dict)
+    pool: tuple[str, ...] = ()
+    """Extension: pools the step takes a place in while it runs."""
+    lock: tuple[str, ...] = ()
+    """Extension: locks it holds while it runs."""
+    rate_limit: tuple[RateLimit, ...] = ()
     container: dict[str, Any] | str | None = None
     llm: dict[str, Any] | None = None
     messages: tuple[dict[str, str], ...] = ()

@@ -255,5 +255,7 @@ def read_handlers(fields: Fields, defaults: DagDefaults) -> dict[Handler, Step]:
         check_step(draft, step, defaults)
         if step.type == APPROVAL:
             inner.error(key, "a handler cannot wait for approval")
+        if step.pool or step.lock or step.rate_limit:
+            inner.error(key, "a handler cannot wait for a pool, lock or rate limit", hint="let a step do it")
         found[handler] = step
     return found

@@ -103,6 +103,23 @@ _FORMS: dict[str, Schema] = {
 }
 
 
+_RATE_LIMIT: Schema = {
+    "type": "object",
+    "properties": {
+        "name": _TEXT,
+        "limit": {"type": "number", "minimum": 1},
+        "intervalSec": {"type": "number", "exclusiveMinimum": 0},
+    },
+    "required": ["name", "limit", "intervalSec"],
+    "additionalProperties": False,
+}
+_FORMS |= {
+    "pool": _TEXTS,
+    "lock": _TEXTS,
+    "rateLimit": {"oneOf": [_RATE_LIMIT, {"type": "array", "items": _RATE_LIMIT}]},
+}
+
+
 def dag_schema() -> Schema:
     """Return the schema of one document, in the 2020-12 draft."""
     step = _object(Step, STEP_KEYS)

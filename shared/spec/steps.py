@@ -18,6 +18,7 @@ from shared.spec.issues import did_you_mean
 from shared.spec.model import Command, LogOutput, Output, Step
 from shared.spec.param_forms import read_call_params
 from shared.spec.policies import read_continue_on, read_repeat_policy, read_retry_policy
+from shared.spec.pools import read_names, read_rate_limits
 from shared.spec.sub_dags import read_parallel
 
 __all__ = ["STEP_KEYS", "DagDefaults", "Draft", "check_step", "read_log_output", "read_shell", "read_step"]
@@ -26,7 +27,7 @@ STEP_KEYS = Vocabulary(
     "name", "id", "description", "command", "script", "shell", "shellPackages", "workingDir", "dir", "env", "depends",
     "type", "config", "executor", "stdout", "stderr", "logOutput", "output", "continueOn", "retryPolicy",
     "repeatPolicy", "preconditions", "precondition", "timeoutSec", "signalOnStop", "mailOnError", "call", "run",
-    "params", "parallel", "workerSelector", "container", "llm", "messages",
+    "params", "parallel", "workerSelector", "container", "llm", "messages", "pool", "lock", "rateLimit",
 )  # fmt: skip
 _EXECUTOR = Vocabulary("type", "config")
 _OUTPUT = Vocabulary("name", "key", "omit")
@@ -78,6 +79,11 @@ def read_step(fields: Fields, defaults: DagDefaults) -> Draft:
             fields.error("parallel", "parallel execution is only supported for child-DAGs", hint="add call: <dag name>")
     if "workerSelector" in fields:
         values["worker_selector"] = fields.text_map("workerSelector")
+    for name in ("pool", "lock"):
+        if name in fields:
+            values[name] = read_names(fields, name)
+    if "rateLimit" in fields:
+        values["rate_limit"] = read_rate_limits(fields)
     if "llm" in fields:
         values["llm"] = read_llm(fields)
     if "messages" in fields:

@@ -34,6 +34,9 @@ in_unit_tests = {
     "dir": _FIELDS,
     "messages": _FIELDS,
     "catchup": _FIELDS,
+    "pool": _FIELDS,
+    "lock": _FIELDS,
+    "rateLimit": _FIELDS,
 }
 """Fields that no run of the table names, and the file that does."""
 

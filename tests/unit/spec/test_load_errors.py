@@ -78,6 +78,39 @@ def test_a_wrong_dag_field_is_named(text: str, expected: str) -> None:
     assert any(expected in error for error in errors_of(text)), errors_of(text)
 
 
+_POOL_ERRORS = [
+    ("pool: 5", "steps[0].pool: pool must be a name or a list of names"),
+    ("pool: [gpu, 5]", "steps[0].pool[1]: pool must be a name or a list of names"),
+    ("pool: ''", "invalid pool: ''"),
+    ("lock: '${TABLE}'", "invalid lock: '${TABLE}' (1 to 100 letters, digits, dots, dashes or underscores; it is not"),
+    ("lock: [a, a]", "lock 'a' is named twice"),
+    ("rateLimit: api", "rateLimit must be a map of name, limit and intervalSec, or a list, not string"),
+    ("rateLimit: {name: api}", "steps[0].rateLimit: rateLimit.limit is required"),
+    ("rateLimit: {limit: 1, intervalSec: 1}", "rateLimit.name is required"),
+    ("rateLimit: {name: api, limit: 0, intervalSec: 1}", "limit must be >= 1"),
+    ("rateLimit: {name: api, limit: 1, intervalSec: 0}", "intervalSec must be more than 0"),
+    ("rateLimit: {name: api, limit: 20000, intervalSec: 1}", "limit must be at most 10000"),
+    ("rateLimit: {name: api, rate: 1, intervalSec: 1}", "has invalid keys: rate"),
+    (
+        "rateLimit: [{name: a, limit: 1, intervalSec: 1}, {name: a, limit: 1, intervalSec: 1}]",
+        "name 'a' is named twice",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), _POOL_ERRORS)
+def test_a_wrong_pool_is_named(text: str, expected: str) -> None:
+    found = errors_of(f"steps:\n  - command: a\n    {text}\n")
+
+    assert any(expected in error for error in found), found
+
+
+def test_a_handler_waits_for_no_pool() -> None:
+    found = errors_of("steps: [a]\nhandlerOn: {exit: {command: b, lock: x}}\n")
+
+    assert any("a handler cannot wait for a pool, lock or rate limit" in error for error in found), found
+
+
 _STEP_ERRORS = [
     ("[[a]]", "invalid step data"),
     ("5", "invalid step data"),
