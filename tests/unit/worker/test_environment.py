@@ -85,7 +85,8 @@ def test_directories_are_relative_to_the_dags_and_that_to_the_runs(tmp_path: Pat
 
 def test_no_name_leads_out_of_the_data_directory_or_onto_another_steps_log(tmp_path: Path) -> None:
     paths = {log_paths(tmp_path, _task(step=Step(name=name))).stdout for name in ("a_b", "a b", "../x")}
-    evil = run_dir(tmp_path, _task(dag_name="..", dag_run_id="../../etc"))
+    names = {"dag_name": "..", "dag_run_id": "../../etc"}
+    evil = run_dir(tmp_path, _task(**names, **{f"root_{name}": value for name, value in names.items()}))
 
     assert len(paths) == 3
     assert all(Path(path).parent == tmp_path / "logs/d/r/1" for path in paths)
