@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.harness.browser import chromium_bin
 from tests.harness.counterparts import sshd_bin
 from tests.harness.engines import engine_bin
 from tests.harness.servers import postgres_bin, rabbit_bin
@@ -16,6 +17,7 @@ NEEDED: dict[str, Callable[[], object]] = {
     "rabbitmq": rabbit_bin,
     "postgres": postgres_bin,
     "sshd": sshd_bin,
+    "chromium": chromium_bin,
     "dockerd": engine_bin,
     "prometheus": lambda: shutil.which("prometheus") and shutil.which("promtool"),
 }

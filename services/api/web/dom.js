@@ -77,7 +77,12 @@ function patchNode(from, to) {
     // A person opens these, not the view.
     if (!to.hasAttribute(name) && !(name === "open" && from.nodeName === "DETAILS")) from.removeAttribute(name);
   }
-  for (const { name, value } of to.attributes) if (from.getAttribute(name) !== value) from.setAttribute(name, value);
+  for (const { name, value } of to.attributes) {
+    if (from.getAttribute(name) === value) continue;
+    // The page's policy forbids style attributes, and allows styles that a program sets.
+    if (name === "style") from.style.cssText = value;
+    else from.setAttribute(name, value);
+  }
   for (const name of Object.keys({ ...from.handlers, ...to.handlers })) from[name] = to.handlers?.[name] ?? null;
   from.handlers = to.handlers;
   if (to.mount) return;

@@ -11,6 +11,7 @@ const MOST = 400;
 const WIDTH = 176;
 const HEIGHT = 38;
 const SWEEPS = 6;
+const SMALLEST = 0.72;
 let cache = { key: "", layout: null };
 
 /** Draw `steps` of `{name, depends, label, href, note}`; `across`: from left to right. Nothing for a crowd. */
@@ -21,7 +22,8 @@ export function graph(steps, { across, selected }) {
   const { places, edges, width, height } = cache.layout;
   const byName = new Map(steps.map((step) => [step.name, step]));
   return s("svg", {
-    class: "graph", width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": "Steps and what they depend on",
+    // Made smaller to fit, but not past reading.
+    class: "graph", style: { width: `${width}px`, "min-width": `${Math.min(width, width * SMALLEST)}px` }, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": "Steps and what they depend on",
   },
   s("g", { class: "edges", "aria-hidden": "true" }, edges.map(({ from, points }) =>
     s("path", { d: curve(points, across), class: ["succeeded", "partially_succeeded"].includes(byName.get(from).label) ? "done" : "" }))),

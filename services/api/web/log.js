@@ -14,14 +14,14 @@ const EVERY_MS = 1000;
 const DOWNLOAD_LINES = 10_000;
 
 /** An element that shows the log at `where` of the API; `live()` tells whether more is to come. */
-export function log({ where, name, live, streams }) {
+export function log({ where, name, live, streams, first }) {
   return h("section", { class: "log", key: `log ${where}`, "aria-label": `Log of ${name}`,
-    mount: (root) => new LogView(root, { where, name, live, streams }).begin() });
+    mount: (root) => new LogView(root, { where, name, live, streams, first }).begin() });
 }
 
 class LogView {
   constructor(root, given) {
-    Object.assign(this, given, { root, stream: given.streams?.[0] ?? "", following: true, wrap: true });
+    Object.assign(this, given, { root, stream: given.first ?? "", following: true, wrap: true });
     this.text = h("pre", { tabindex: "0", role: "log", "aria-label": `${this.name}: what it wrote`, class: "wrap" });
     this.top = h("div", { class: "log-bar" });
     this.note = h("p", { class: "faint", hidden: true });

@@ -70,7 +70,7 @@ export function dags(page) {
         errors.length > 0 && h("a", { class: "badge is-failed", href: to(["dags", file], { tab: "spec" }), title: errors.join("\n") },
           h("span", { class: "sign", "aria-hidden": "true" }, "✕"), errors.length === 1 ? "1 mistake" : `${errors.length} mistakes`),
         dag.description && h("div", { class: "faint clip" }, dag.description)),
-      h("td", {}, latest.dagRunId
+      h("td", { class: "last" }, latest.dagRunId
         ? h("a", { class: "plain-link", href: to(["runs", latest.name, latest.dagRunId]) }, badge(latest.statusLabel), " ",
           h("span", { class: "faint" }, ago(latest.finishedAt || latest.startedAt || latest.queuedAt)))
         : h("span", { class: "faint" }, "never ran")),

@@ -87,7 +87,7 @@ export function run(page) {
     page.show(
       heading(), facts(),
       state.run.error && h("p", { class: "error", role: "alert" }, state.run.error),
-      state.run.waitingFor && h("p", { class: "reason call" }, "Waits for ", state.run.waitingFor),
+      state.run.waitingFor && h("p", { class: "reason call" }, "Waiting: ", state.run.waitingFor),
       approvals(page, state),
       h("nav", { class: "tabs", "aria-label": "Parts of the run" }, tabs.map(([key, label]) =>
         h("a", { href: place({ tab: key === "steps" ? "" : key }), "aria-current": key === tab && "page" }, label))),
@@ -128,11 +128,11 @@ export function run(page) {
       name: each.step.name, label: each.statusLabel, depends: (each.step.depends ?? []).map((other) => aliases.get(other) ?? other),
       href: place({ step: each.step.name }), note: note(each),
     }));
-    return h("div", { class: node ? "split" : "" },
-      h("div", { key: "left" },
-        nodes.length > 1 && h("div", { class: "canvas" }, graph(drawn, { across: !NARROW.matches, selected: chosen })),
-        stepTable(state, [...nodes, ...handlers()], chosen, place)),
-      node && stepPanel(page, state, node, () => stay({ step: "" })));
+    return [
+      nodes.length > 1 && h("div", { class: "canvas", key: "graph" }, graph(drawn, { across: !NARROW.matches, selected: chosen })),
+      h("div", { key: "steps", class: node ? "split" : "" },
+        stepTable(state, [...nodes, ...handlers()], chosen, place),
+        node && stepPanel(page, state, node, () => stay({ step: "" })))];
   }
 
   function outputs() {

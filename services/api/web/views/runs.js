@@ -62,7 +62,7 @@ export const runTable = (list, named = true) => h("table", { class: "rows runs" 
     h("td", { class: "state" }, badge(run.statusLabel)),
     h("td", { class: "main" }, named && h("a", { class: "name", href: runPlace(run) }, run.name),
       h("a", { class: "id mono faint clip", href: runPlace(run), title: run.dagRunId }, run.dagRunId),
-      run.waitingFor && h("div", { class: "reason" }, "waits for ", run.waitingFor)),
+      run.waitingFor && h("div", { class: "reason" }, "waiting: ", run.waitingFor)),
     h("td", { class: "when" }, run.startedAt ? [clock(run.startedAt), " ", h("span", { class: "faint wide" }, ago(run.startedAt))]
       : run.queuedAt && h("span", { class: "faint" }, "queued ", ago(run.queuedAt))),
     h("td", { class: "number" }, took(run.startedAt, run.finishedAt)),

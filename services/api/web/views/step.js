@@ -31,7 +31,7 @@ export function stepPanel(page, state, node, close) {
     notices(node),
     stepActions(page, state, node),
     children(state, node),
-    log({ where, name: step.name, live, streams: ["stdout", "stderr"] }));
+    log({ where, name: step.name, live, streams: ["stdout", "stderr"], first: node.statusLabel === "failed" ? "stderr" : "stdout" }));
 }
 
 function facts(node) {
@@ -45,7 +45,7 @@ function facts(node) {
     node.exitCode !== undefined && fact("Exit code", String(node.exitCode)),
     node.workerId && fact("Worker", node.workerId),
     node.retryCount > 0 && fact("Retries", String(node.retryCount)),
-    node.doneCount > 1 && fact("Times done", String(node.doneCount)),
+    node.doneCount > node.retryCount + 1 && fact("Times done", String(node.doneCount)),
     step.output && fact("Puts out", h("span", { class: "mono" }, step.output)),
     (step.depends ?? []).length > 0 && fact("Depends on", step.depends.join(", ")),
     (step.preconditions ?? []).length > 0 && fact("Only if", h("span", { class: "mono" }, step.preconditions.map((each) =>

@@ -33,7 +33,7 @@ function row(state, node, isChosen, place) {
       h("a", { class: "name", href: place({ step: isChosen ? "" : step.name }), "aria-expanded": String(isChosen) }, step.name),
       what(step) && h("div", { class: "mono faint clip" }, what(step)),
       node.progress && node.statusLabel === "running" && progressBar(node.progress),
-      node.waitingFor && h("div", { class: "reason" }, "waits for ", node.waitingFor),
+      node.waitingFor && h("div", { class: "reason" }, "waiting: ", node.waitingFor),
       node.error && h("div", { class: "error clip", title: node.error }, node.error),
       node.subRuns.length > 0 && h("div", { class: "faint" }, `${node.subRuns.length} run${node.subRuns.length === 1 ? "" : "s"}`,
         tally(children))),

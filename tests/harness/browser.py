@@ -1,0 +1,84 @@
+"""A real browser, headless and on loopback only, that notes whatever a page should not do."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+
+__all__ = ["PHONE", "browser", "chromium_bin", "watched"]
+
+PHONE = (390, 800)
+"""Width and height of a small screen, in CSS pixels."""
+
+_FLAGS = (
+    "--no-sandbox",  # root may not use one
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+_PATIENCE_MS = 10_000
+
+
+def chromium_bin() -> str | None:
+    """Return the browser's path, ``None`` where there is none."""
+    return shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """Start a browser with a fresh profile, and end it."""
+    with sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=chromium_bin(), headless=True, args=list(_FLAGS))
+        try:
+            yield started
+        finally:
+            started.close()
+
+
+@contextmanager
+def watched(
+    started: Browser,
+    url: str,
+    *,
+    size: tuple[int, int] = (1280, 900),
+    dark: bool = False,
+    refused: tuple[int, ...] = (),
+) -> Iterator[Page]:
+    """Open a page of its own session, and fail at its end for every error it had.
+
+    Errors are: anything on the console, an uncaught exception, a request that leaves loopback, and a
+    dialog, which only injected code would open. ``refused``: statuses the test provokes, which a
+    browser reports on the console by itself.
+    """
+    context = started.new_context(
+        viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if dark else "light", accept_downloads=True
+    )
+    context.set_default_timeout(_PATIENCE_MS)
+    page = context.new_page()
+    errors: list[str] = []
+
+    def on_console(message: ConsoleMessage) -> None:
+        text = message.text
+        if message.type in {"error", "warning"} and not any(f"status of {each}" in text for each in refused):
+            errors.append(f"console: {text}")
+
+    def on_request(request: Request) -> None:
+        parts = urlsplit(request.url)
+        if parts.scheme not in {"blob", "data"} and parts.hostname != "127.0.0.1":
+            errors.append(f"request to {request.url}")
+
+    page.on("console", on_console)
+    page.on("pageerror", lambda error: errors.append(f"uncaught: {error}"))
+    page.on("dialog", lambda dialog: (errors.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    context.on("request", on_request)
+    try:
+        page.goto(url)
+        yield page
+        assert errors == []
+    finally:
+        context.close()
