@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 from typing import Any
 
 from services.api import shapes_dags, wire
@@ -95,7 +95,17 @@ def node(run: Run, row: Node, step: Step | None, zone: tzinfo | None) -> dict[st
         "subRuns": [{"dagRunId": run_id, **sparse(params=params)} for run_id, params in row.children],
         "subRunsRepeated": [],
         **sparse(error=row.error),
+        **(_approval(row.approval, zone) if row.approval else {}),
     }
+
+
+def _approval(said: Mapping[str, Any], zone: tzinfo | None) -> dict[str, Any]:
+    """Return a person's word on a step; the names of inputs are shown in camel case only here."""
+    at, by = wire.timestamp(datetime.fromisoformat(said["at"]), zone), said.get("by")
+    if not said["granted"]:
+        return {"rejectedAt": at, **sparse(rejectedBy=by, rejectionReason=said.get("reason"))}
+    inputs = {_camel(name): value for name, value in said.get("inputs", {}).items()}
+    return {"approvedAt": at, **sparse(approvedBy=by, approvalInputs=inputs)}
 
 
 def synthetic(name: str, params: str) -> dict[str, Any]:

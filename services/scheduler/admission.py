@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from services.scheduler.core.admit import HIGH, LOW, Candidate, admit, capacity_of, place
+from services.scheduler.core.admit import HIGH, LOW, RESUMED, Candidate, admit, capacity_of, place
 from services.scheduler.core.messages import Begin
 from shared.errors import StoreUnavailable
 from shared.store.tx_schedule import Schedules
@@ -82,8 +82,8 @@ class Admission:
         return count
 
     def _waiting(self, batch: "Batch", queue: str, paused: list[str]) -> Iterator[tuple[Candidate, dict[str, Any]]]:
-        """Yield a queue's runs in order, those of high and low priority each from an index of their own."""
-        streams = [self._of_priority(batch, queue, priority, paused) for priority in (HIGH, LOW)]
+        """Yield a queue's runs in order, those of each priority from an index range of their own."""
+        streams = [self._of_priority(batch, queue, priority, paused) for priority in (RESUMED, HIGH, LOW)]
         return heapq.merge(*streams, key=lambda pair: place(pair[0]))
 
     def _of_priority(

@@ -11,7 +11,9 @@ from typing import Any
 
 from services.scheduler import family, rows
 from services.scheduler.core.advance import Message, advance
+from services.scheduler.core.claims import PoolKey
 from services.scheduler.core.decision import (
+    Acquire,
     AddLog,
     Advanced,
     ClosedAttempt,
@@ -21,12 +23,14 @@ from services.scheduler.core.decision import (
     Forget,
     Halt,
     Ignored,
+    Release,
     StartChild,
     StopChild,
     WakeAt,
 )
 from services.scheduler.core.model import Run
 from services.scheduler.plans import Plans
+from services.scheduler.pool_changes import PoolChanges
 from services.scheduler.traces import Traced, asked_in, lost_span, run_span, waited_span
 from shared.contracts.codec import encode
 from shared.contracts.events import LogChunk
@@ -53,6 +57,8 @@ class Aftermath:
     wake_at: datetime | None = None
     queues: set[str] = field(default_factory=set)
     """Queues in which something was queued or a place became free."""
+    pools: set[PoolKey] = field(default_factory=set)
+    """The same of pools."""
     ended: list[tuple[str, RunStatus]] = field(default_factory=list)
     """(dag name, status) of each run that came to its end."""
     families: set[str] = field(default_factory=set)
@@ -104,6 +110,7 @@ class Batch:
         self._chunks: list[dict[str, Any]] = []
         self._queued = 0
         self._holds: list[dict[str, Any]] = []
+        self._pools = PoolChanges()
         self._timers: dict[tuple[str, int, str], datetime] = {}
 
     # -- finding runs -------------------------------------------------------------------------
@@ -169,9 +176,9 @@ class Batch:
             "file_name": file_name,
             "root_key": root_key,
             "parent_key": parent_key,
-            "priority": priority,
             "trace": str(here() or self._begin_trace(run)),
         }
+        run = replace(run, priority=priority)
         if run.queued_at is not None:
             # Those queued in one batch share its moment, but not their place in the queue.
             run = replace(run, queued_at=run.queued_at + timedelta(microseconds=self._queued))
@@ -249,6 +256,9 @@ class Batch:
                     family.stop_child(self, key, effect)
                 case AddLog():
                     self.add_log(family.log_chunk(key, effect, self.now))
+                case Acquire() | Release():
+                    self._pools.note(self._work[key].run, effect, self.now)
+                    self.after.pools.update(claim.key for claim in effect.claims)
 
     def _send(self, key: str, dispatch: Dispatch) -> None:
         worker_id = dispatch.worker_id
@@ -263,21 +273,27 @@ class Batch:
 
     def _watch(self, work: _Work, before: Run) -> None:
         after = work.run
-        if before.status is RunStatus.QUEUED and after.status is RunStatus.RUNNING and before.queued_at is not None:
+        was, became, parent_key = before.status, after.status, work.fixed["parent_key"]
+        if was is became:
+            return
+        if was is RunStatus.QUEUED and became is RunStatus.RUNNING and before.queued_at is not None:
             self.after.waited.append(max(0.0, (self.now - before.queued_at).total_seconds()))
             self.after.traced.spans.append(waited_span(before, self.asked_in(after.run_key), self.now))
-        if before.status is RunStatus.RUNNING and after.status is not RunStatus.RUNNING:
+        if was is RunStatus.RUNNING or became is RunStatus.QUEUED:
             self.after.queues.add(after.queue)
-            if not after.status.active:
-                self.after.ended.append((after.dag_name, after.status))
-                parent_key = work.fixed["parent_key"]
-                parent = self.tx.names_of([parent_key])[parent_key] if parent_key is not None and recording() else None
-                span = run_span(after, self.asked_in(after.run_key), self.now, parent)
-                self.after.traced.ended.append((span, after))
-                if after.started_at is not None:
-                    self.after.lasted.append((after.dag_name, (self.now - after.started_at).total_seconds()))
-                if work.fixed["parent_key"] is not None:
-                    self.after.families.add(work.fixed["parent_key"])
+        if parent_key is not None and (was is RunStatus.WAITING or became is not RunStatus.RUNNING):
+            self.after.families.add(parent_key)
+        if became is RunStatus.RUNNING and any(node.calls for node in after.nodes):
+            # While it waited it could only take note of what became of its children.
+            self.after.families.add(after.run_key)
+        if was is RunStatus.RUNNING:
+            parent = self.tx.names_of([parent_key])[parent_key] if parent_key is not None and recording() else None
+            span = run_span(after, self.asked_in(after.run_key), self.now, parent)
+            self.after.traced.ended.append((span, after))
+        if was.active and not became.active and not work.forget:
+            self.after.ended.append((after.dag_name, became))
+            if was is RunStatus.RUNNING and after.started_at is not None:
+                self.after.lasted.append((after.dag_name, (self.now - after.started_at).total_seconds()))
 
     # -- writing ------------------------------------------------------------------------------
 
@@ -292,7 +308,7 @@ class Batch:
         changed = [work for work in self._work.values() if work.loaded is not None and work.run is not work.loaded]
         gone = {key for key, work in self._work.items() if work.forget}
         tx = self.tx
-        queues = sorted({work.run.queue for work in new if work.run.status is RunStatus.QUEUED})
+        queues = sorted({work.run.queue for work in (*new, *changed) if work.run.status is RunStatus.QUEUED})
         tx.insert_new(t.queues, [{"name": name, "kind": "dag-based", "max_concurrency": None} for name in queues])
         tx.insert(t.dag_runs, [self._new_run_row(work) for work in new])
         tx.insert(t.nodes, [rows.node_row(work.run.run_key, node) for work in new for node in work.run.nodes])
@@ -304,6 +320,7 @@ class Batch:
         tx.insert_new(t.log_chunks, self._chunks)
         tx.insert(run_holds, self._holds)
         tx.insert(t.outbox, self._outbox)
+        self._pools.write(tx, gone)
         self._write_timers(gone)
         tx.delete_runs(sorted(gone))
 
@@ -328,7 +345,6 @@ class Batch:
             "dag_name": run.dag_name,
             "dag_run_id": run.dag_run_id,
             "created_at": run.created_at,
-            "priority": 0,
             **work.fixed,
         }
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from services.scheduler.batch import Batch
 from services.scheduler.core.decision import Refused
-from services.scheduler.core.messages import Dequeue, PatchNode, Retry, Stop
+from services.scheduler.core.messages import Approve, Dequeue, PatchNode, Reject, Retry, Stop
 from services.scheduler.definitions import AlreadyRunning
 from shared.errors import AlreadyExists, Conflict, DagwayError, InvalidInput, NotFound
 from shared.ids import valid_dag_name, valid_run_id
@@ -16,9 +16,13 @@ __all__ = [
     "check_free",
     "check_singleton",
     "find",
+    "find_below",
     "tell",
     "tell_key",
 ]
+
+
+_Told = Stop | Dequeue | Retry | PatchNode | Approve | Reject
 
 
 class MaxRunReached(Conflict):
@@ -68,12 +72,22 @@ def find(batch: Batch, dag_name: str, dag_run_id: str) -> str:
     return key
 
 
-def tell(batch: Batch, dag_name: str, dag_run_id: str, message: Stop | Dequeue | Retry | PatchNode) -> dict[str, Any]:
+def find_below(batch: Batch, root: str, dag_run_id: str) -> str:
+    """Return the key of a run of any depth below a root, loaded and locked. Raises ``NotFound``."""
+    key = batch.tx.child_key(root, dag_run_id)
+    if key is not None:
+        batch.load([key])
+    if key is None or batch.run(key) is None:
+        raise NotFound(f"there is no sub run {dag_run_id} below that run")
+    return key
+
+
+def tell(batch: Batch, dag_name: str, dag_run_id: str, message: _Told) -> dict[str, Any]:
     """Apply ``message`` to a run by its name."""
     return tell_key(batch, find(batch, dag_name, dag_run_id), message)
 
 
-def tell_key(batch: Batch, key: str, message: Stop | Dequeue | Retry | PatchNode) -> dict[str, Any]:
+def tell_key(batch: Batch, key: str, message: _Told) -> dict[str, Any]:
     """Apply ``message`` to a loaded run. Raises ``RefusedByCore``."""
     decision = batch.apply(key, message)
     if isinstance(decision, Refused):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.scheduler.accounts import carry_out_account
+from services.scheduler.approvals import carry_out_approval
 from services.scheduler.batch import Batch
 from services.scheduler.checks import RefusedByCore, check_free, check_singleton, find, tell
 from services.scheduler.core.admit import HIGH, LOW
@@ -21,6 +22,7 @@ from services.scheduler.webhooks import carry_out_webhook, forget_webhook, move_
 from shared.contracts import commands as c
 from shared.contracts.codec import Envelope
 from shared.contracts.commands_accounts import AccountCommand
+from shared.contracts.commands_approval import ApprovalCommand
 from shared.contracts.commands_dags import DagCommand
 from shared.contracts.commands_queues import QueueCommand
 from shared.contracts.commands_runs import RunCommand
@@ -92,7 +94,7 @@ def _look_ahead(batch: Batch, envelopes: Sequence[Envelope]) -> None:
         match body:
             case c.StartRun():
                 names.append((body.dag_name or body.file_name, body.dag_run_id))
-            case c.StopRun() | c.DequeueRun() | c.RetryRun() | c.PatchStep():
+            case c.StopRun() | c.DequeueRun() | c.RetryRun() | c.PatchStep() | ApprovalCommand():
                 names.append((body.dag_name, body.dag_run_id))
     batch.look_up(names)
     batch.load(key for name in names if (key := batch.key_of(*name)) is not None)
@@ -141,6 +143,8 @@ def _carry_out(batch: Batch, plans: Plans, body: Any) -> dict[str, Any]:
             return _retry(batch, body)
         case RunCommand():
             return carry_out_inline(batch, plans, body)
+        case ApprovalCommand():
+            return carry_out_approval(batch, body)
         case QueueCommand():
             return carry_out_queue(batch, body)
         case AccountCommand():

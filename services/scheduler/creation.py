@@ -3,9 +3,10 @@
 from dataclasses import replace
 from datetime import datetime
 
-from services.scheduler.core.advance import carry_over, fresh_nodes
+from services.scheduler.core.advance import fresh_nodes
 from services.scheduler.core.model import Run
 from services.scheduler.core.plan import Plan
+from services.scheduler.core.renewal import carry_over
 from shared.errors import InvalidInput
 from shared.ids import new_run_id
 from shared.spec.params import needs_worker, resolve_env, resolve_params

@@ -7,18 +7,21 @@ is attended to in a transaction of its own, right after the child's, and by ever
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from services.scheduler.core.children import held_up
 from services.scheduler.core.decision import AddLog, StartChild, StopChild
 from services.scheduler.core.messages import Begin, ChildRefused, ChildrenSeen, Retry, Stop
-from services.scheduler.core.model import ASKED, PENDING, Node, Run
+from services.scheduler.core.model import ASKED, HELD, PENDING, Node, Run
 from services.scheduler.creation import new_run
 from services.scheduler.plans import spec_hash
 from shared.contracts.events import LogChunk
 from shared.errors import InvalidInput, NotFound, StoreUnavailable
+from shared.spec.approval import waits_for_approval
+from shared.spec.load import load
 from shared.spec.snapshot import local_spec, snapshot
 from shared.status import RunStatus
 from shared.store import tables as t
@@ -84,6 +87,8 @@ def _new_child(batch: "Batch", parent_key: str, effect: StartChild) -> tuple[Run
             raise InvalidInput(f"DAG {name} is invalid: {'; '.join(row['errors'])}")
         file_name = row["file_name"]
         text = batch.tx.spec_texts([row["spec_hash"]])[row["spec_hash"]]
+    if effect.selector and (called := load(text).dag) is not None and waits_for_approval(called):
+        raise InvalidInput(f"{name}: DAG with HITL steps cannot be dispatched to workers")
     # What every file inherits holds for children too, but for the handlers.
     text = snapshot(text, batch.plans.base, handlers=False, selector=dict(effect.selector))
     text_hash = spec_hash(text)
@@ -131,7 +136,7 @@ def log_chunk(run_key: str, effect: AddLog, now: datetime) -> LogChunk:
 
 
 def attend(batch: "Batch", parent_keys: Iterable[str]) -> None:
-    """Tell these runs how their children ended, as far as they did."""
+    """Tell these runs where their children stand."""
     keys = sorted(parent_keys)
     batch.load(keys)
     for key in keys:
@@ -143,22 +148,25 @@ def attend(batch: "Batch", parent_keys: Iterable[str]) -> None:
 
 def _news(batch: "Batch", parent_key: str, node: Node) -> ChildrenSeen | None:
     rows = batch.tx.children(batch.root_of(parent_key), [child.run_id for child in node.children])
-    ended: Mapping[str, str] = {row["dag_run_id"]: row["status"] for row in rows if _is_over(RunStatus(row["status"]))}
+    known = {child.run_id: child.state for child in node.children}
+    states = known | {row["dag_run_id"]: _state(RunStatus(row["status"])) for row in rows}
+    news = {run_id: state for run_id, state in states.items() if state != known[run_id]}
     run = batch.run(parent_key)
     stopping = run is not None and bool(run.stop_reason)
-    running = any(child.state == ASKED and child.run_id not in ended for child in node.children)
-    to_come = any(child.state == PENDING for child in node.children) and not stopping
-    if running or to_come:
-        return ChildrenSeen(node.idx, ended) if ended else None
+    now = set(states.values())
+    if ASKED in now or (PENDING in now and not stopping) or (not news and held_up(node)):
+        return ChildrenSeen(node.idx, news) if news else None
     found: dict[str, dict[str, Any]] = {row["dag_run_id"]: {} for row in rows}
     ids = {row["run_key"]: row["dag_run_id"] for row in rows}
     for row in batch.tx.outputs_of(sorted(ids)):
         found[ids[row["run_key"]]].update(row["outputs"])
-    return ChildrenSeen(node.idx, ended, found)
+    return ChildrenSeen(node.idx, news, found)
 
 
-def _is_over(status: RunStatus) -> bool:
-    return not status.active and status is not RunStatus.NOT_STARTED
+def _state(status: RunStatus) -> str:
+    """Return what a parent calls it; see ``Child.state``."""
+    over = not status.active and status is not RunStatus.NOT_STARTED
+    return str(status) if over else HELD if status is RunStatus.WAITING else ASKED
 
 
 def run_family(shell: "Shell", stop: threading.Event) -> None:

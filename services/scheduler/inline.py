@@ -3,18 +3,17 @@
 from typing import Any
 
 from services.scheduler.batch import Batch
-from services.scheduler.checks import MaxRunReached, check_dag_name, check_free, find, tell_key
+from services.scheduler.checks import MaxRunReached, check_dag_name, check_free, find, find_below, tell_key
 from services.scheduler.core.messages import Begin, PatchNode
 from services.scheduler.core.plan import Plan
 from services.scheduler.creation import new_run
 from services.scheduler.plans import Plans, spec_hash
 from shared.contracts.commands_runs import PatchSubStep, RescheduleRun, RunCommand, StartInline
-from shared.errors import InvalidInput, NotFound
+from shared.errors import InvalidInput
 from shared.spec.load import load
 from shared.spec.snapshot import snapshot
 from shared.status import NodeStatus
 from shared.store import tables as t
-from shared.store.tx_accounts import Accounts
 
 __all__ = ["carry_out_inline"]
 
@@ -97,10 +96,7 @@ def _check_none_active(batch: Batch, dag_name: str) -> None:
 
 def _patch_sub_step(batch: Batch, command: PatchSubStep) -> dict[str, Any]:
     root = find(batch, command.dag_name, command.dag_run_id)
-    key = Accounts(batch.tx).sub_run_key(root, command.sub_run_id)
-    if key is None:
-        raise NotFound(f"DAG-run {command.dag_run_id} of {command.dag_name} has no sub run {command.sub_run_id}")
-    batch.load([key])
+    key = find_below(batch, root, command.sub_run_id)
     try:
         status = NodeStatus(command.status)
     except ValueError as error:

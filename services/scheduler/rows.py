@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from services.scheduler.core.decision import ClosedAttempt, Transition
-from services.scheduler.core.model import Child, Node, OpenAttempt, Run
+from services.scheduler.core.model import Approval, Child, Node, OpenAttempt, Run
 from services.scheduler.core.plan import Plan
 from shared.status import AttemptState, NodeStatus, RunStatus
 
@@ -32,6 +32,7 @@ def run_from_rows(row: Row, node_rows: Iterable[Row], plan: Plan, root: tuple[st
         last_seq=row["last_seq"],
         run_attempt=row["run_attempt"],
         queue=row["queue"],
+        priority=row["priority"],
         given=row["given"],
         params=tuple((name, value) for name, value in row["params"]),
         params_json=row["params_json"],
@@ -73,6 +74,8 @@ def _node(row: Row) -> Node:
         output_matched=row["output_matched"],
         children=tuple(_child(child) for child in row["children"] or ()),
         call_token=row["call_token"],
+        approval=_approval(row["approval"]) if row["approval"] else None,
+        admission=row["admission"],
         started_at=row["started_at"],
         finished_at=row["finished_at"],
         retry_at=row["retry_at"],
@@ -91,6 +94,22 @@ def _child(facts: Mapping[str, str]) -> Child:
     )
 
 
+def _approval(facts: Mapping[str, Any]) -> Approval:
+    return Approval(
+        granted=facts["granted"],
+        at=datetime.fromisoformat(facts["at"]),
+        by=facts.get("by", ""),
+        inputs=MappingProxyType(facts.get("inputs", {})),
+        reason=facts.get("reason", ""),
+    )
+
+
+def _approval_json(approval: Approval) -> dict[str, Any]:
+    said = {"by": approval.by, "inputs": dict(approval.inputs), "reason": approval.reason}
+    told = {name: value for name, value in said.items() if value}
+    return {"granted": approval.granted, "at": approval.at.isoformat(), **told}
+
+
 def _child_json(child: Child) -> dict[str, str]:
     facts = {"dagRunId": child.run_id, "dag": child.dag, "params": child.params, "state": child.state}
     if child.given != child.params:
@@ -107,6 +126,7 @@ def run_row(run: Run) -> dict[str, Any]:
         "last_seq": run.last_seq,
         "run_attempt": run.run_attempt,
         "queue": run.queue,
+        "priority": run.priority,
         "given": run.given,
         "params": run.params,
         "params_json": run.params_json,
@@ -142,6 +162,8 @@ def node_row(run_key: str, node: Node) -> dict[str, Any]:
         "output_matched": node.output_matched,
         "children": [_child_json(child) for child in node.children],
         "call_token": node.call_token,
+        "approval": _approval_json(node.approval) if node.approval else None,
+        "admission": node.admission,
         "started_at": node.started_at,
         "finished_at": node.finished_at,
         "retry_at": node.retry_at,

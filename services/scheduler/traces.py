@@ -87,7 +87,7 @@ def run_span(run: Run, asked: SpanContext, now: datetime, parent: tuple[str, str
     facts = _of(run) | {"dag.status": str(run.status), "dagway.run_attempt": run.run_attempt}
     if parent is not None:
         facts["dag.parent_name"], facts["dag.parent_run_id"] = parent
-    error = "" if run.status.successful else run.error or str(run.status)
+    error = "" if run.status.successful or run.status.active else run.error or str(run.status)
     context = asked.of_run(run.run_key, run.run_attempt)
     return Span(f"DAG: {run.dag_name}", context, asked, run.started_at or now, now, "internal", facts, error)
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, SerializeAsAny, ValidationError, cre
 from shared.contracts import (
     commands,
     commands_accounts,
+    commands_approval,
     commands_dags,
     commands_queues,
     commands_runs,
@@ -42,6 +43,8 @@ _TYPES: dict[str, type[Message]] = {
         commands_runs.StartInline,
         commands_runs.RescheduleRun,
         commands_runs.PatchSubStep,
+        commands_approval.ApproveStep,
+        commands_approval.RejectStep,
         commands_dags.ReplaceSpec,
         commands_dags.RestoreSpec,
         commands_queues.SetQueue,

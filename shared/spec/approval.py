@@ -7,7 +7,15 @@ from shared.spec.fields import Fields, is_scalar
 from shared.spec.issues import did_you_mean
 from shared.spec.model import Dag, Step
 
-__all__ = ["APPROVAL", "check_approval", "declared_inputs", "missing_inputs", "undeclared_inputs", "waits_for_approval"]
+__all__ = [
+    "APPROVAL",
+    "check_approval",
+    "declared_inputs",
+    "missing_inputs",
+    "required_inputs",
+    "undeclared_inputs",
+    "waits_for_approval",
+]
 
 APPROVAL = "hitl"
 
@@ -22,9 +30,14 @@ def declared_inputs(step: Step) -> tuple[str, ...]:
     return _names(step, "input")
 
 
+def required_inputs(step: Step) -> tuple[str, ...]:
+    """Return those of them that must be given."""
+    return _names(step, "required")
+
+
 def missing_inputs(step: Step, given: dict[str, str]) -> list[str]:
     """Return the required names that were not given, in their order; an empty value counts as given."""
-    return [name for name in _names(step, "required") if name not in given]
+    return [name for name in required_inputs(step) if name not in given]
 
 
 def undeclared_inputs(step: Step, given: dict[str, str]) -> list[str]:

@@ -13,9 +13,9 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from shared.errors import ConfigInvalid
 from shared.store.engine import is_postgres, open_engine, store_errors
 
-__all__ = ["HEAD", "SCRIPTS", "current", "migrate", "require_head"]
+__all__ = ["HEAD", "SCRIPTS", "current", "migrate", "require_head", "revision"]
 
-HEAD = "0006"
+HEAD = "0007"
 """The revision this program needs: the last one in ``SCRIPTS``."""
 
 SCRIPTS = Path(__file__).with_name("migrations")
@@ -106,7 +106,8 @@ def _upgrade(connection: Connection, scripts: Path) -> str:
     return head
 
 
-def _read(connection: Connection) -> str | None:
+def revision(connection: Connection) -> str | None:
+    """Return the revision a database is at; ``None``: it is empty."""
     if not inspect(connection).has_table(_revision.name):
         return None
     return connection.execute(select(_revision.c.version_num)).scalar()
@@ -123,22 +124,24 @@ def current(url: str) -> str | None:
         return None
     try:
         with store_errors(), engine.connect() as connection:
-            return _read(connection)
+            return revision(connection)
     finally:
         engine.dispose()
 
 
 def require_head(engine: Engine) -> None:
-    """Make sure that the database has exactly the schema this program was written for.
+    """Make sure that the database has the schema this program was written for, or a later one.
+
+    Revisions add, and what they add has a default: so a program goes on while the next version is
+    being rolled out, and can be rolled back to.
 
     Raises:
-        ConfigInvalid: it has another; says what to do.
+        ConfigInvalid: it has an older schema, or none; says what to do.
         StoreUnavailable: the database is away.
     """
     with store_errors(), engine.connect() as connection:
-        found = _read(connection)
+        found = revision(connection)
     if found is None:
         raise ConfigInvalid(f"the database is empty, this program needs schema {HEAD}: run dagway migrate")
-    if found != HEAD:
-        advice = "run dagway migrate" if found < HEAD else "run the dagway it was migrated by"
-        raise ConfigInvalid(f"database schema is at {found}, this program needs {HEAD}: {advice}")
+    if found < HEAD:
+        raise ConfigInvalid(f"database schema is at {found}, this program needs {HEAD}: run dagway migrate")

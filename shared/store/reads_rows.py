@@ -83,6 +83,8 @@ class Node:
     """``(run id, params)`` of each run it called."""
     started_at: datetime | None
     finished_at: datetime | None
+    approval: Mapping[str, Any] | None = None
+    """A person's word on it: ``granted``, ``at`` (ISO 8601), and if known ``by``, ``inputs``, ``reason``."""
 
 
 @dataclass(frozen=True, slots=True)

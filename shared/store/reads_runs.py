@@ -145,6 +145,7 @@ def _node(row: AnyRow) -> Node:
         children=tuple((child["dagRunId"], child["params"]) for child in row.children or ()),
         started_at=row.started_at,
         finished_at=row.finished_at,
+        approval=row.approval,
     )
 
 

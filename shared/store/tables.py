@@ -189,6 +189,8 @@ nodes = Table(
     col("output_matched", Boolean, server_default=text("false")),
     col("children", JSON, nullable=True),
     col("call_token", String(64), server_default=text("''")),
+    col("approval", JSON(none_as_null=True), nullable=True),
+    col("admission", String(8), server_default=text("''")),
     col("started_at", UTCDateTime, nullable=True),
     col("finished_at", UTCDateTime, nullable=True),
     col("retry_at", UTCDateTime, nullable=True),

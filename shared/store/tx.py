@@ -43,7 +43,6 @@ _RUN_FIXED = frozenset(
         "parent_key",
         "trace",
         "spec_hash",
-        "priority",
         "created_at",
     }
 )

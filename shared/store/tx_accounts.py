@@ -49,13 +49,6 @@ class Accounts:
         """Delete the row with this id."""
         self._tx.connection.execute(delete(table).where(table.c.id == row_id))
 
-    def sub_run_key(self, root_key: str, dag_run_id: str) -> str | None:
-        """Return the key of a sub run of any depth below a root run."""
-        runs = t.dag_runs.c
-        query = select(runs.run_key).where(runs.root_key == root_key, runs.dag_run_id == dag_run_id)
-        found: str | None = self._tx.connection.execute(query.limit(1)).scalar()
-        return found
-
     def version(self, file_name: str, version: int) -> str | None:
         """Return the spec hash of one version of a dag."""
         c = t.dag_versions.c

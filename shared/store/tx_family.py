@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, literal, literal_column, select
+from sqlalchemy import ColumnElement, Connection, func, literal, literal_column, or_, select
 
 from shared.store import tables as t
 
@@ -51,8 +51,27 @@ class Family:
         return int(self.connection.execute(select(func.coalesce(func.max(above.c.level), 1))).scalar_one())
 
     def parents_waiting(self) -> list[str]:
-        """Return the runs that have a node which waits for children."""
-        query = select(t.nodes.c.run_key).where(_CALLS).distinct().order_by(t.nodes.c.run_key)
+        """Return the runs that have a node which waits for children and may not know how they stand.
+
+        One that waits with a child is left alone as long as one below it still does.
+        """
+        n, parent, child = t.nodes.c, t.dag_runs.alias("parent"), t.dag_runs.alias("child")
+        held = (
+            select(child.c.run_key)
+            .where(
+                child.c.root_key == func.coalesce(parent.c.root_key, parent.c.run_key),
+                child.c.parent_key == parent.c.run_key,
+                child.c.status == "waiting",
+            )
+            .exists()
+        )
+        query = (
+            select(n.run_key)
+            .join_from(t.nodes, parent, parent.c.run_key == n.run_key)
+            .where(_CALLS, or_(n.status != "waiting", ~held))
+            .distinct()
+            .order_by(n.run_key)
+        )
         return list(self.connection.execute(query).scalars())
 
     def dag_called(self, name: str) -> Found | None:

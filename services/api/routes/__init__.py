@@ -2,6 +2,7 @@
 
 from services.api.operations import Operation
 from services.api.routes.accounts import ACCOUNTS
+from services.api.routes.approvals import APPROVALS
 from services.api.routes.control import CONTROL
 from services.api.routes.dags import DAGS
 from services.api.routes.docs import DOCS
@@ -25,6 +26,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *SEARCH.all,
     *VERSIONS.all,
     *CONTROL.all,
+    *APPROVALS.all,
     *INLINE.all,
     *RUNS.all,
     *SUB_RUNS.all,

@@ -1,17 +1,19 @@
 """Admission: which queued runs may start now. Pure.
 
 Order: first in, first out within a priority; a run of high priority goes before all that were queued
-less than ``AGING`` before it, so nothing waits for ever however many urgent runs keep coming. A run
-that may not start yet (held, or no worker has its labels) lets those behind it pass.
+less than ``AGING`` before it, so nothing waits for ever however many urgent runs keep coming. One that
+goes on after its approvals goes before all others. A run that may not start yet (held, or no worker has
+its labels) lets those behind it pass.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-__all__ = ["AGING", "HIGH", "LOW", "Admitted", "Candidate", "admit", "capacity_of", "place"]
+__all__ = ["AGING", "HIGH", "LOW", "RESUMED", "Admitted", "Candidate", "admit", "capacity_of", "place"]
 
-LOW, HIGH = 0, 1
+LOW, HIGH, RESUMED = 0, 1, 2
+"""Priorities. ``RESUMED``: it began already, and goes before all that have not."""
 AGING = timedelta(minutes=10)
 """How much older a low run must be to go before a high one."""
 
@@ -41,9 +43,10 @@ class Admitted:
     wake_at: datetime | None = None
 
 
-def place(candidate: Candidate) -> tuple[datetime, str]:
+def place(candidate: Candidate) -> tuple[bool, datetime, str]:
     """Return what candidates are ordered by; it never changes, so the order of two never does."""
-    return candidate.queued_at - candidate.priority * AGING, candidate.run_key
+    resumed = candidate.priority == RESUMED
+    return not resumed, candidate.queued_at - (0 if resumed else candidate.priority) * AGING, candidate.run_key
 
 
 def capacity_of(max_concurrency: int | None, max_active_runs: int) -> int:

@@ -2,42 +2,47 @@
 
 Guarantees, each a property test: a terminal run is left by an explicit retry only; the same report
 twice changes nothing the second time; a node has at most one open attempt; every unfinished run has
-an open attempt, a timer or a place in a queue; a step starts only after its dependencies ended.
+an open attempt, a timer, or a place in a queue or a pool's line; a step starts only after its
+dependencies ended.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
-from services.scheduler.core import children, errands, reports
+from services.scheduler.core import approvals, children, errands, pools, renewal, reports
 from services.scheduler.core.decision import Decision, Forget, Halt, Ignored, Refused, StopChild, WakeAt
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import (
+    Admit,
+    Approve,
     AttemptLost,
     Begin,
     ChildRefused,
     ChildrenSeen,
     Dequeue,
     PatchNode,
+    Reject,
     Retry,
     Stop,
     TaskUndelivered,
     TimerFired,
 )
-from services.scheduler.core.model import ASKED, Node, Run
+from services.scheduler.core.model import ASKED, HELD, Node, Run
 from services.scheduler.core.plan import ERRAND, HANDLER, PREPARE, STEP, Plan
 from services.scheduler.core.settle import settle
 from shared.contracts.events import AttemptFinished, AttemptStarted, TaskRedelivered
 from shared.status import AttemptState, NodeStatus, RunStatus
 
-__all__ = ["Message", "advance", "carry_over", "fresh_nodes"]
+__all__ = ["Message", "advance", "fresh_nodes"]
 
 Message = (
-    Begin
+    Admit
+    | Begin
     | Stop
     | Dequeue
     | Retry
     | PatchNode
+    | Approve
+    | Reject
     | AttemptLost
     | TaskUndelivered
     | TimerFired
@@ -47,8 +52,6 @@ Message = (
     | AttemptFinished
     | TaskRedelivered
 )
-
-_KEPT = frozenset({NodeStatus.SUCCEEDED, NodeStatus.PARTIALLY_SUCCEEDED, NodeStatus.SKIPPED, NodeStatus.WAITING})
 
 
 def fresh_nodes(plan: Plan, *, prepare: bool) -> tuple[Node, ...]:
@@ -67,6 +70,8 @@ def advance(run: Run, message: Message, now: datetime) -> Decision:
     draft = Draft(run, now)
     answer: Ignored | Refused | None
     match message:
+        case Admit():
+            answer = pools.admitted(draft, message)
         case Begin():
             answer = _begin(draft, message)
         case Stop():
@@ -74,7 +79,11 @@ def advance(run: Run, message: Message, now: datetime) -> Decision:
         case Dequeue():
             answer = _dequeue(draft, message)
         case Retry():
-            answer = _retry(draft, message)
+            answer = renewal.retry(draft, message)
+        case Approve():
+            answer = approvals.approve(draft, message)
+        case Reject():
+            answer = approvals.reject(draft, message)
         case PatchNode():
             return _patch(draft, message)
         case TimerFired():
@@ -83,11 +92,14 @@ def advance(run: Run, message: Message, now: datetime) -> Decision:
             answer = children.refused(draft, message)
         case ChildrenSeen():
             answer = children.seen(draft, message)
+            if answer is None:
+                approvals.resume_if_free(draft, "scheduler")
         case _:
             answer = _report(draft, message)
     if answer is not None:
         return answer
     settle(draft)
+    pools.follow(draft, run)
     errands.follow(draft, run)
     return draft.done()
 
@@ -113,23 +125,22 @@ def _report(
 def _begin(draft: Draft, message: Begin) -> Ignored | None:
     if draft.run.status not in {RunStatus.QUEUED, RunStatus.NOT_STARTED}:
         return Ignored("already begun")
-    draft.become(RunStatus.RUNNING, "begins", message.by, started_at=draft.now)
+    if draft.run.started_at is not None:
+        renewal.go_on(draft, message.by)
+    else:
+        draft.become(RunStatus.RUNNING, "begins", message.by, started_at=draft.now)
+        renewal.limit_time(draft)
     for node in draft.steps:
-        if node.status is NodeStatus.RUNNING:
+        if node.status is NodeStatus.RUNNING and not node.calls:
             draft.move(node.idx, NodeStatus.NOT_STARTED, "set to running by hand, which nobody can", message.by)
-    _limit_time(draft)
     return None
-
-
-def _limit_time(draft: Draft) -> None:
-    limit_s = draft.run.plan.dag.timeout_sec
-    if limit_s > 0:
-        draft.effects.append(WakeAt(-1, "timeout", draft.now + timedelta(seconds=limit_s)))
 
 
 def _stop(draft: Draft, message: Stop) -> Ignored | Refused | None:
     if draft.run.status is RunStatus.WAITING:
-        draft.become(RunStatus.ABORTED, "stopped while waiting for approval", message.by, finished_at=draft.now)
+        why = "stopped while waiting for approval"
+        approvals.abandon(draft, why, message.by)
+        draft.become(RunStatus.ABORTED, why, message.by, finished_at=draft.now)
         return None
     if draft.run.status is not RunStatus.RUNNING:
         return Refused("not_running", f"DAG-run is {draft.run.status}, not running")
@@ -145,9 +156,15 @@ def _bring_to_a_stop(draft: Draft, reason: str, by: str) -> None:
     for node in draft.nodes:
         if node.kind == ERRAND:
             continue
+        if node.admission:
+            draft.set_node(node.idx, admission="")
         if node.attempt is not None and node.attempt.state is AttemptState.DISPATCHED:
             draft.withdraw(node.idx, reason)
         node = draft.nodes[node.idx]  # noqa: PLW2901 - as it is after the withdrawal
+        if node.status is NodeStatus.WAITING and node.calls:
+            draft.move(node.idx, NodeStatus.RUNNING, "the runs it called are stopped too", by)
+        elif node.status is NodeStatus.WAITING:
+            draft.move(node.idx, NodeStatus.ABORTED, reason, by, error=reason, finished_at=draft.now)
         if node.status is NodeStatus.RUNNING and node.attempt is None and not node.calls:
             # Between two executions: one that would only have been repeated keeps its last result.
             done = reason == "stop" and _repeats(draft, node) and node.exit_code == 0
@@ -178,7 +195,11 @@ def _halts(draft: Draft, reason: str) -> list[Halt | StopChild]:
         if reason == "timeout" or not _repeats(draft, node)
     ]
     called = [
-        StopChild(child.run_id) for node in draft.nodes if node.calls for child in node.children if child.state == ASKED
+        StopChild(child.run_id)
+        for node in draft.nodes
+        if node.calls
+        for child in node.children
+        if child.state in {ASKED, HELD}
     ]
     return [*attempts, *called]
 
@@ -186,75 +207,12 @@ def _halts(draft: Draft, reason: str) -> list[Halt | StopChild]:
 def _dequeue(draft: Draft, message: Dequeue) -> Refused | None:
     if draft.run.status is not RunStatus.QUEUED:
         return Refused("bad_request", f"DAG-run is {draft.run.status}, not queued")
+    begun = draft.run.started_at is not None
+    approvals.abandon(draft, "dequeued", message.by)
     draft.become(RunStatus.ABORTED, "dequeued", message.by, finished_at=draft.now)
-    draft.effects.append(Forget())
+    if not begun:
+        draft.effects.append(Forget())
     return None
-
-
-def _retry(draft: Draft, message: Retry) -> Refused | None:
-    run = draft.run
-    if run.status in {RunStatus.RUNNING, RunStatus.QUEUED}:
-        return Refused("already_running", f"DAG-run is {run.status} already")
-    if message.step and message.step not in run.plan.index:
-        return Refused("not_found", f"step {message.step} not found")
-    draft.become(
-        RunStatus.RUNNING,
-        f"retry of step {message.step}" if message.step else "retry",
-        message.by,
-        run_attempt=run.run_attempt + 1,
-        only_step=message.step,
-        stop_reason="",
-        error="",
-        started_at=draft.now,
-        finished_at=None,
-    )
-    for idx in _to_run_again(draft, message.step):
-        node = draft.nodes[idx]
-        if node.status is not NodeStatus.NOT_STARTED:
-            draft.move(idx, NodeStatus.NOT_STARTED, "reset by retry", message.by)
-        draft.set_node(
-            idx,
-            number=0,
-            retry_count=0,
-            done_count=0,
-            exit_code=None,
-            error="",
-            stdout="",
-            stderr="",
-            outputs={},
-            output_matched=False,
-            children=(),
-            call_token="",
-            started_at=None,
-            finished_at=None,
-            retry_at=None,
-        )
-    _limit_time(draft)
-    return None
-
-
-def _to_run_again(draft: Draft, step: str) -> list[int]:
-    """Return the nodes a retry resets (workflow language, section 5.10)."""
-    again = {node.idx for node in draft.nodes if node.kind == HANDLER}
-    prepare = draft.prepare
-    if prepare is not None and prepare.status is not NodeStatus.SUCCEEDED:
-        again.add(prepare.idx)
-    if step:
-        # Nothing runs in a run that is over: "running" was set by hand, and would be waited for.
-        by_hand = {node.idx for node in draft.steps if node.status is NodeStatus.RUNNING}
-        return sorted(again | by_hand | {draft.run.plan.index[step]})
-    return sorted(again | _unfinished(draft.run.plan, draft.steps))
-
-
-def _unfinished(plan: Plan, steps: Sequence[Node]) -> set[int]:
-    """Return the steps whose result is not kept: those that failed with all after them, and the pending."""
-    found: set[int] = set()
-    for node in steps:
-        if node.status not in _KEPT:
-            found.add(node.idx)
-            if node.status is not NodeStatus.NOT_STARTED:
-                found.update(plan.descendants(node.idx))
-    return found
 
 
 def _patch(draft: Draft, message: PatchNode) -> Decision:
@@ -283,19 +241,11 @@ def _timer(draft: Draft, message: TimerFired) -> Ignored | None:
         return None
     if message.kind == "delay":
         return None
+    if message.kind == "pool":
+        return pools.asks_again(draft, message.node)
     node = draft.nodes[message.node]
     if node.attempt is not None or node.status is not NodeStatus.RUNNING:
         return Ignored("not waiting")
     if node.retry_at is not None and node.retry_at > draft.now:
         return Ignored("not due", (WakeAt(node.idx, "retry", node.retry_at),))
     return None
-
-
-def carry_over(run: Run, source: Run) -> Run:
-    """Give a new ``run`` of the same spec the results of ``source``'s successful steps."""
-    again = _unfinished(run.plan, source.steps)
-    kept = tuple(
-        new if new.idx in again else replace(old, attempt=None)
-        for new, old in zip(run.steps, source.steps, strict=True)
-    )
-    return replace(run, nodes=kept + run.nodes[len(kept) :], env=source.env, params=source.params)

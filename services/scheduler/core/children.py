@@ -10,15 +10,15 @@ from dataclasses import replace
 from typing import Any
 
 from services.scheduler.core.conclude import End, conclude
-from services.scheduler.core.decision import AddLog, Ignored, StartChild
+from services.scheduler.core.decision import AddLog, Ignored, StartChild, StopChild
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import ChildRefused, ChildrenSeen
-from services.scheduler.core.model import ASKED, PENDING, Child, Node
+from services.scheduler.core.model import ASKED, HELD, PENDING, Child, Node
 from shared.contracts.events import ChildCall
 from shared.spec.model import Step
-from shared.status import RunStatus
+from shared.status import NodeStatus, RunStatus
 
-__all__ = ["call", "child_run_id", "refused", "seen"]
+__all__ = ["call", "child_run_id", "held_up", "let_go", "refused", "seen"]
 
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _GOOD = frozenset({str(RunStatus.SUCCEEDED), str(RunStatus.PARTIALLY_SUCCEEDED)})
@@ -64,24 +64,48 @@ def refused(draft: Draft, message: ChildRefused) -> Ignored | None:
 
 
 def seen(draft: Draft, message: ChildrenSeen) -> Ignored | None:
-    """Take note of children that ended; ask for more, or conclude the node."""
-    node = draft.nodes[message.node]
-    if not node.calls:
+    """Take note of where children stand; ask for more, wait with them, or conclude the node.
+
+    While the run itself waits, taking note is all: what follows does when it goes on.
+    """
+    before = draft.nodes[message.node]
+    if not before.calls:
         return Ignored("no children are awaited")
-    changed = _update(draft, node, message.ended)
-    _ask(draft, message.node)
-    states = {child.state for child in draft.nodes[message.node].children}
-    over = ASKED not in states and (PENDING not in states or bool(draft.run.stop_reason))
-    if over and message.outputs is not None:
-        _finish(draft, message.node, message.outputs)
-        return None
-    return None if changed else Ignored("nothing new about children")
+    _update(draft, before, message.states)
+    if draft.run.status is RunStatus.RUNNING:
+        _ask(draft, message.node)
+        _follow(draft, draft.nodes[message.node], message.outputs)
+    return None if draft.nodes[message.node] != before else Ignored("nothing new about children")
 
 
-def _update(draft: Draft, node: Node, ended: Mapping[str, str], error: str = "") -> bool:
+def _follow(draft: Draft, node: Node, outputs: Mapping[str, Mapping[str, str]] | None) -> None:
+    stopping = bool(draft.run.stop_reason)
+    held = held_up(node) and not stopping
+    if held and node.status is NodeStatus.RUNNING:
+        draft.move(node.idx, NodeStatus.WAITING, "runs it called wait for approval")
+    elif not held and node.status is NodeStatus.WAITING:
+        draft.move(node.idx, NodeStatus.RUNNING, "runs it called go on")
+    states = {child.state for child in node.children}
+    goes_on = ASKED in states or (HELD in states if stopping else PENDING in states)
+    if not held and not goes_on and outputs is not None:
+        _finish(draft, node.idx, outputs)
+
+
+def held_up(node: Node) -> bool:
+    """Whether runs it called wait for approval, the others are over, and none of those went wrong."""
+    states = {child.state for child in node.children}
+    return HELD in states and states <= _GOOD | {HELD}
+
+
+def let_go(draft: Draft, node: Node) -> None:
+    """Stop the runs that a node called and nobody will ask about any more."""
+    draft.effects.extend(StopChild(child.run_id) for child in node.children if child.state in {ASKED, HELD})
+
+
+def _update(draft: Draft, node: Node, states: Mapping[str, str], error: str = "") -> bool:
     children = tuple(
-        replace(child, state=ended[child.run_id], error=error)
-        if child.state == ASKED and child.run_id in ended
+        replace(child, state=states[child.run_id], error=error)
+        if child.state in {ASKED, HELD} and child.run_id in states
         else child
         for child in node.children
     )
@@ -89,8 +113,9 @@ def _update(draft: Draft, node: Node, ended: Mapping[str, str], error: str = "")
         return False
     draft.set_node(node.idx, children=children)
     for old, new in zip(node.children, children, strict=True):
-        if old is not new:
-            draft.note(node.idx, f"child {new.run_id} of {new.dag}: {new.error or new.state}")
+        if old != new:
+            told = "goes on" if new.state == ASKED else new.error or new.state
+            draft.note(node.idx, f"child {new.run_id} of {new.dag}: {told}")
     return True
 
 
@@ -114,6 +139,8 @@ def _ask(draft: Draft, idx: int) -> None:
 
 def _finish(draft: Draft, idx: int, outputs: Mapping[str, Mapping[str, str]]) -> None:
     node, step = draft.nodes[idx], draft.run.plan.steps[idx]
+    # Beside one that went wrong, others may still wait for an approval that cannot help any more.
+    let_go(draft, node)
     results = [
         {
             "name": child.dag,
@@ -151,7 +178,7 @@ def _shape(step: Step, results: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _end(draft: Draft, node: Node, step: Step) -> End:
     states = [child.state for child in node.children]
-    bad = [child for child in node.children if child.state not in _GOOD]
+    bad = [child for child in node.children if child.state not in _GOOD | {HELD}]
     if draft.run.stop_reason and node.kind == "step" and (bad or draft.run.stop_reason != "stop"):
         return End("aborted", -1, draft.run.stop_reason, final=True)
     if bad and step.parallel is not None:

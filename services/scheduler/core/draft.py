@@ -59,6 +59,13 @@ class Draft:
         """Change facts of a node other than its status."""
         self._nodes[idx] = replace(self._nodes[idx], **changes)
 
+    def renew(self, idx: int, why: str, by: str) -> None:
+        """Make a node as if it had never been run."""
+        node = self._nodes[idx]
+        if node.status is not NodeStatus.NOT_STARTED:
+            self.move(idx, NodeStatus.NOT_STARTED, why, by)
+        self._nodes[idx] = Node(idx, node.kind, node.name)
+
     def move(self, idx: int, status: NodeStatus, why: str, by: str = "scheduler", **changes: Any) -> None:
         """Move a node to ``status``. Raises ``InvariantBroken`` where ``table`` forbids it."""
         node = self._nodes[idx]

@@ -6,17 +6,27 @@ from dataclasses import dataclass
 from shared.status import NodeStatus
 
 __all__ = [
+    "Admit",
+    "Approve",
     "AttemptLost",
     "Begin",
     "ChildRefused",
     "ChildrenSeen",
     "Dequeue",
     "PatchNode",
+    "Reject",
     "Retry",
     "Stop",
     "TaskUndelivered",
     "TimerFired",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """The node has a place in each of the pools it asked."""
+
+    node: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +68,26 @@ class PatchNode:
 
 
 @dataclass(frozen=True, slots=True)
+class Approve:
+    """Let a step that waits for approval be done. ``user`` is who said so, empty: not known for sure."""
+
+    step: str
+    inputs: Mapping[str, str]
+    by: str
+    user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Forbid a step that waits for approval; ``user`` as in ``Approve``."""
+
+    step: str
+    reason: str
+    by: str
+    user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptLost:
     """The worker that held ``token`` is not believed any more."""
 
@@ -94,11 +124,11 @@ class ChildRefused:
 
 @dataclass(frozen=True, slots=True)
 class ChildrenSeen:
-    """How those runs of a node that are over ended, by run id; telling it twice does no harm.
+    """Where runs that a node called stand, by run id (see ``Child.state``); telling it twice does no harm.
 
-    ``outputs`` come once all are over, those of each run by its id; ``None`` before.
+    ``outputs`` come once none of them goes on, those of each run by its id; ``None`` before.
     """
 
     node: int
-    ended: Mapping[str, str]
+    states: Mapping[str, str]
     outputs: Mapping[str, Mapping[str, str]] | None = None

@@ -8,12 +8,17 @@ from types import MappingProxyType
 from services.scheduler.core.plan import Plan
 from shared.status import AttemptState, NodeStatus, RunStatus
 
-__all__ = ["ASKED", "PENDING", "Child", "Node", "OpenAttempt", "Run"]
+__all__ = ["ADMITTED", "ASKED", "HELD", "PENDING", "WAITS", "Approval", "Child", "Node", "OpenAttempt", "Run"]
 
 Pairs = tuple[tuple[str, str], ...]
 _NOTHING: Mapping[str, str] = MappingProxyType({})
-PENDING, ASKED = "pending", "asked"
-"""What a child is before it has ended: not asked for yet, or a run of its own that goes on."""
+PENDING, ASKED, HELD = "pending", "asked", str(RunStatus.WAITING)
+"""What a child is before it has ended: not asked for yet, a run of its own that goes on, or one that
+waits for approval."""
+
+
+WAITS, ADMITTED = "waits", "admitted"
+"""How a node stands with its pools before its attempt: it asked for places, or has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,7 @@ class OpenAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A run that a node called. ``state`` is ``PENDING``, ``ASKED`` or how it ended (a run status).
+    """A run that a node called. ``state`` is ``PENDING``, ``ASKED``, ``HELD`` or how it ended (a run status).
 
     ``params`` is the text its id is made from and people see; ``given`` what it is started with.
     """
@@ -47,12 +52,25 @@ class Child:
 
 
 @dataclass(frozen=True, slots=True)
+class Approval:
+    """A person's word on a step that waited for it. ``by`` is empty where nobody knows for sure who it was."""
+
+    granted: bool
+    at: datetime
+    by: str = ""
+    inputs: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """A step, handler or prepare of a run. ``number`` counts its attempts within the run's attempt.
 
     A node that waits for its retry interval is ``running`` with no open attempt, until ``retry_at``;
-    one that waits for its ``children`` has no ``retry_at`` either. ``call_token`` names the attempt
-    that asked for them. ``output_matched``: a pattern of ``continueOn.output`` was printed.
+    one that waits for its ``children`` has no ``retry_at`` either, and is ``waiting`` if they are.
+    ``call_token`` names the attempt that asked for them. ``admission`` is empty, ``WAITS`` or
+    ``ADMITTED`` (then an attempt is about to follow). ``output_matched``: a pattern of
+    ``continueOn.output`` was printed.
     """
 
     idx: int
@@ -70,6 +88,8 @@ class Node:
     output_matched: bool = False
     children: tuple[Child, ...] = ()
     call_token: str = ""
+    approval: Approval | None = None
+    admission: str = ""
     started_at: datetime | None = None
     finished_at: datetime | None = None
     retry_at: datetime | None = None
@@ -78,9 +98,9 @@ class Node:
     @property
     def calls(self) -> bool:
         """Whether the node waits for runs it called."""
-        if self.status is not NodeStatus.RUNNING or self.attempt is not None or self.retry_at is not None:
+        if self.status not in {NodeStatus.RUNNING, NodeStatus.WAITING}:
             return False
-        return bool(self.call_token)
+        return bool(self.call_token) and self.attempt is None and self.retry_at is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +126,7 @@ class Run:
     last_seq: int = 0
     run_attempt: int = 1
     queue: str = ""
+    priority: int = 0
     given: str = ""
     params: Pairs = ()
     params_json: str | None = None
@@ -118,6 +139,11 @@ class Run:
     queued_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+
+    @property
+    def is_root(self) -> bool:
+        """Whether no other run called it."""
+        return (self.root_dag_name, self.root_dag_run_id) == (self.dag_name, self.dag_run_id)
 
     @property
     def steps(self) -> tuple[Node, ...]:

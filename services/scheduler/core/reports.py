@@ -4,14 +4,15 @@ import json
 from dataclasses import replace
 from datetime import datetime
 
-from services.scheduler.core import children, errands
+from services.scheduler.core import approvals, children, errands
 from services.scheduler.core.conclude import STATUS, End, conclude
 from services.scheduler.core.decision import Halt, Ignored
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import AttemptLost, TaskUndelivered
 from services.scheduler.core.model import OpenAttempt
-from services.scheduler.core.plan import ERRAND, HANDLER, PREPARE
+from services.scheduler.core.plan import ERRAND, HANDLER, PREPARE, STEP
 from shared.contracts.events import AttemptFinished, AttemptStarted, TaskRedelivered
+from shared.spec.approval import APPROVAL
 from shared.status import AttemptState, NodeStatus
 
 __all__ = ["finished", "lost", "redelivered", "started", "undelivered"]
@@ -67,6 +68,12 @@ def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
     if node.kind == ERRAND:
         errands.made(draft, draft.nodes[event.node], event)
         return None
+    if node.kind == STEP and draft.run.plan.steps[event.node].type == APPROVAL and event.outcome == "succeeded":
+        if not draft.run.stop_reason:
+            approvals.ask(draft, event)
+            return None
+        # Nobody approved it: only its question was written down.
+        end = replace(end, outcome="aborted", error=draft.run.stop_reason)
     if event.children and event.outcome == "succeeded":
         children.call(draft, event.node, event.token, event.children)
         return None
@@ -130,6 +137,10 @@ def lost(draft: Draft, message: AttemptLost) -> Ignored | None:
         return None
     if node.kind == ERRAND:
         errands.forsake(draft, draft.nodes[message.node], message.why)
+        return None
+    if node.kind == STEP and draft.run.plan.steps[message.node].type == APPROVAL and not draft.run.stop_reason:
+        # It does nothing that could be done twice.
+        draft.note(message.node, f"asked anew: {message.why}")
         return None
     draft.set_node(message.node, exit_code=LOST_EXIT_CODE)
     outcome = "aborted" if draft.run.stop_reason and node.kind != HANDLER else "failed"

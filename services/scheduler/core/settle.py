@@ -2,11 +2,13 @@
 
 from datetime import timedelta
 
+from services.scheduler.core.approvals import abandon, resume_if_free
 from services.scheduler.core.decision import Dispatch, WakeAt
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.errands import owes_end
-from services.scheduler.core.model import Node
+from services.scheduler.core.model import WAITS, Node
 from services.scheduler.core.plan import ERRAND, HANDLER, STEP
+from services.scheduler.core.pools import ask
 from services.scheduler.core.rules import blocked_by, derive_status, ready
 from services.scheduler.core.tasks import make_task
 from shared.spec.model import Handler
@@ -19,6 +21,9 @@ def settle(draft: Draft) -> None:
     """Bring ``draft`` to rest. A run at rest waits for a worker, a timer, a person, or is over."""
     if draft.run.status is not RunStatus.RUNNING or owes_end(draft):
         return
+    if _ends_waiting(draft):
+        _wait(draft)
+        return
     if not draft.run.stop_reason and _start_what_may(draft):
         return
     if any(_under_way(node) for node in draft.nodes):
@@ -29,7 +34,24 @@ def settle(draft: Draft) -> None:
 def _under_way(node: Node) -> bool:
     if node.kind == ERRAND:
         return False
-    return node.attempt is not None or node.status is NodeStatus.RUNNING
+    return node.attempt is not None or node.status is NodeStatus.RUNNING or bool(node.admission)
+
+
+def _ends_waiting(draft: Draft) -> bool:
+    """Whether the wait handler has been begun: this attempt is over, whatever is approved meanwhile."""
+    handler = _handler(draft, Handler.WAIT)
+    if handler is None or draft.run.stop_reason or any(node.status is NodeStatus.REJECTED for node in draft.steps):
+        return False
+    return handler.attempt is not None or handler.status is not NodeStatus.NOT_STARTED
+
+
+def _wait(draft: Draft) -> None:
+    """End the attempt in ``waiting``, after the wait handler; go on at once if that was what people waited for."""
+    if _pending_one_off(draft, _handler(draft, Handler.WAIT), RunStatus.WAITING):
+        return
+    draft.become(RunStatus.WAITING, "only approvals are left", "scheduler", finished_at=draft.now)
+    resume_if_free(draft, "scheduler")
+    settle(draft)
 
 
 def _start_what_may(draft: Draft) -> bool:
@@ -58,7 +80,7 @@ def _is_delayed(draft: Draft) -> bool:
 
 
 def _due(draft: Draft, node: Node) -> bool:
-    if node.attempt is not None or node.calls:
+    if node.attempt is not None or node.calls or node.admission == WAITS:
         return False
     if node.status is NodeStatus.RUNNING:
         return node.retry_at is None or node.retry_at <= draft.now
@@ -99,16 +121,16 @@ def _propagate(draft: Draft) -> None:
 def _fitting(draft: Draft, due: list[Node]) -> list[Node]:
     """Return those of the ``due`` steps that may be dispatched now.
 
-    ``maxActiveSteps`` counts running steps: one that waits for its next try keeps its place. A run
+    ``maxActiveSteps`` counts running steps: one that waits for its next try, or for a pool, keeps its place. A run
     sticks to one worker, and which one is known only when its first attempt starts: until then the
     others wait, so that all of them find the same files.
     """
     dag = draft.run.plan.dag
     if dag.max_active_steps > 0:
         room = max(0, dag.max_active_steps - sum(1 for node in draft.steps if _under_way(node)))
-        begun = [node for node in due if node.status is NodeStatus.RUNNING]
-        due = begun + [node for node in due if node.status is not NodeStatus.RUNNING][:room]
-    due = _delayed(draft, due)
+        begun = [node for node in due if _under_way(node)]
+        due = begun + [node for node in due if not _under_way(node)][:room]
+    due = _delayed(draft, ask(draft, due))
     if dag.placement == "stick" and draft.run.worker_id is None:
         return [] if any(node.attempt is not None for node in draft.steps) else due[:1]
     return due
@@ -139,7 +161,7 @@ def dispatch(draft: Draft, idx: int, run_status: str = "") -> None:
     dag = draft.run.plan.dag
     worker_id = draft.run.worker_id if dag.placement == "stick" else None
     token = draft.open_attempt(idx, worker_id)
-    draft.set_node(idx, retry_at=None)
+    draft.set_node(idx, retry_at=None, admission="")
     task = make_task(draft.run, draft.nodes, idx, token, run_status)
     draft.effects.append(Dispatch(task, worker_id, tuple(sorted(dag.worker_selector.items()))))
 
@@ -151,15 +173,15 @@ def _end(draft: Draft) -> None:
     """
     status = derive_status(draft.run, draft.steps)
     if status is RunStatus.WAITING:
-        if not _pending_one_off(draft, _handler(draft, Handler.WAIT), status):
-            draft.become(RunStatus.WAITING, "only approvals are left", "scheduler")
+        _wait(draft)
         return
+    abandon(draft, f"the run is {status}", "scheduler")
     first = _handler(draft, _HANDLER_OF[status]) if status in _HANDLER_OF else None
     if _pending_one_off(draft, first, status):
         return
     if status.successful and first is not None and first.status is NodeStatus.FAILED:
         status = RunStatus.FAILED
-    last = _handler(draft, Handler.EXIT) if status is not RunStatus.REJECTED else None
+    last = _handler(draft, Handler.EXIT)
     if _pending_one_off(draft, last, status):
         return
     if status is RunStatus.SUCCEEDED and last is not None and last.status is NodeStatus.FAILED:
@@ -172,6 +194,8 @@ _HANDLER_OF = {
     RunStatus.PARTIALLY_SUCCEEDED: Handler.SUCCESS,
     RunStatus.FAILED: Handler.FAILURE,
     RunStatus.ABORTED: Handler.ABORT,
+    # While other steps still ran; a run that only waited is over at once (see ``approvals.reject``).
+    RunStatus.REJECTED: Handler.FAILURE,
 }
 
 
@@ -186,5 +210,8 @@ def _why(draft: Draft, status: RunStatus) -> str:
         }[draft.run.stop_reason]
     if status.successful:
         return "all steps are done"
+    if status is RunStatus.REJECTED:
+        rejected = [node.name for node in draft.steps if node.status is NodeStatus.REJECTED]
+        return f"rejected: {', '.join(rejected)}"
     failed = [node.name for node in draft.nodes if node.status is NodeStatus.FAILED and node.kind in (STEP, HANDLER)]
     return f"failed: {', '.join(failed)}" if failed else f"steps ended {status}"

@@ -17,6 +17,7 @@ _BUILT_IN = {
     "jq": "jq:JqExecutor",
     "archive": "archive:ArchiveExecutor",
     "mail": "mail:MailExecutor",
+    "hitl": "hitl:ApprovalExecutor",
     "ssh": "ssh:SshExecutor",
     **dict.fromkeys(("docker", "container"), "docker:DockerExecutor"),
     "chat": "chat:ChatExecutor",

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from services.scheduler.core.advance import carry_over
 from services.scheduler.core.decision import Ignored, Refused
 from services.scheduler.core.messages import Begin, PatchNode
+from services.scheduler.core.renewal import carry_over
 from shared.spec.model import ContinueOn, Handler
 from shared.status import NodeStatus, RunStatus
 from tests.unit.scheduler.core.stage import Stage, fresh, make_dag, step

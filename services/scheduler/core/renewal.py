@@ -1,0 +1,91 @@
+"""A run's next attempt: by a retry, which resets what did not succeed, or after its approvals.
+
+Source: workflow language, sections 5.10 and 5.11.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from services.scheduler.core.children import held_up
+from services.scheduler.core.decision import Refused, WakeAt
+from services.scheduler.core.draft import Draft
+from services.scheduler.core.messages import Retry
+from services.scheduler.core.model import Node, Run
+from services.scheduler.core.plan import HANDLER, Plan
+from shared.status import NodeStatus, RunStatus
+
+__all__ = ["carry_over", "go_on", "limit_time", "retry"]
+
+_KEPT = frozenset({NodeStatus.SUCCEEDED, NodeStatus.PARTIALLY_SUCCEEDED, NodeStatus.SKIPPED, NodeStatus.WAITING})
+
+
+def retry(draft: Draft, message: Retry) -> Refused | None:
+    """Begin an attempt that runs again what did not succeed, or the one step asked for."""
+    run = draft.run
+    if run.status in {RunStatus.RUNNING, RunStatus.QUEUED}:
+        return Refused("already_running", f"DAG-run is {run.status} already")
+    if message.step and message.step not in run.plan.index:
+        return Refused("not_found", f"step {message.step} not found")
+    why = f"retry of step {message.step}" if message.step else "retry"
+    _next_attempt(draft, why, message.by, only_step=message.step, stop_reason="", error="")
+    for idx in _to_run_again(draft, message.step):
+        draft.renew(idx, "reset by retry", message.by)
+    return None
+
+
+def go_on(draft: Draft, by: str) -> None:
+    """Begin the attempt that follows the approvals: what is done is kept, whatever it came to."""
+    _next_attempt(draft, "goes on after approval", by)
+    for node in draft.nodes:
+        if node.kind == HANDLER:
+            draft.renew(node.idx, "reset for the next attempt", by)
+        elif node.status is NodeStatus.WAITING and node.calls and not held_up(node):
+            draft.move(node.idx, NodeStatus.RUNNING, "runs it called go on", by)
+
+
+def _next_attempt(draft: Draft, why: str, by: str, **changes: object) -> None:
+    attempt = draft.run.run_attempt + 1
+    draft.become(RunStatus.RUNNING, why, by, run_attempt=attempt, started_at=draft.now, finished_at=None, **changes)
+    limit_time(draft)
+
+
+def limit_time(draft: Draft) -> None:
+    """Have the run stopped when its attempt has lasted as long as it may."""
+    limit_s = draft.run.plan.dag.timeout_sec
+    if limit_s > 0:
+        draft.effects.append(WakeAt(-1, "timeout", draft.now + timedelta(seconds=limit_s)))
+
+
+def _to_run_again(draft: Draft, step: str) -> list[int]:
+    """Return the nodes a retry resets (workflow language, section 5.10)."""
+    again = {node.idx for node in draft.nodes if node.kind == HANDLER}
+    prepare = draft.prepare
+    if prepare is not None and prepare.status is not NodeStatus.SUCCEEDED:
+        again.add(prepare.idx)
+    if step:
+        # Nothing runs in a run that is over: "running" was set by hand, and would be waited for.
+        by_hand = {node.idx for node in draft.steps if node.status is NodeStatus.RUNNING}
+        return sorted(again | by_hand | {draft.run.plan.index[step]})
+    return sorted(again | _unfinished(draft.run.plan, draft.steps))
+
+
+def _unfinished(plan: Plan, steps: Sequence[Node]) -> set[int]:
+    """Return the steps whose result is not kept: those that failed with all after them, and the pending."""
+    found: set[int] = set()
+    for node in steps:
+        if node.status not in _KEPT:
+            found.add(node.idx)
+            if node.status is not NodeStatus.NOT_STARTED:
+                found.update(plan.descendants(node.idx))
+    return found
+
+
+def carry_over(run: Run, source: Run) -> Run:
+    """Give a new ``run`` of the same spec the results of ``source``'s successful steps."""
+    again = _unfinished(run.plan, source.steps)
+    kept = tuple(
+        new if new.idx in again else replace(old, attempt=None)
+        for new, old in zip(run.steps, source.steps, strict=True)
+    )
+    return replace(run, nodes=kept + run.nodes[len(kept) :], env=source.env, params=source.params)
