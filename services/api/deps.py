@@ -52,9 +52,7 @@ class Deps:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "auth", Auth(self.settings, self.reads, self.commands, self.clock))
-        object.__setattr__(
-            self, "follower", Follower(self.reads, self.transport, self.settings.max_streams, self.closing)
-        )
+        object.__setattr__(self, "follower", Follower(self.transport, self.settings.max_streams))
 
     def run_models(self, runs: Iterable[Run]) -> dict[str, Dag | None]:
         """Return, by run key, what each run's own spec means: the text it was created from, not today's."""

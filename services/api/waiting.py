@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = ["finished_run"]
 
-_LOOK_S = 0.25
-
 
 def finished_run(call: "Call", answer: Answer, command: StartRun, wait_s: float) -> Answer:
     """Return the answer with the run in it, once it ended or the time is up (``finished`` says which).
@@ -22,27 +20,27 @@ def finished_run(call: "Call", answer: Answer, command: StartRun, wait_s: float)
     It takes one of the places for streams, since it holds a thread as they do; where there is none,
     it does not wait.
     """
-    follower, reads = call.deps.follower, call.deps.reads
+    reads = call.deps.reads
     run_id = answer.content["dagRunId"]
     dag_name = command.dag_name
     if dag_name is None:
         dag = reads.dag(command.file_name)
         dag_name = dag.dag_name if dag else command.file_name
     try:
-        follower.take()
+        watch = call.deps.follower.watch()
     except Problem:
         return ok({**answer.content, "finished": False})
     try:
         ends = time.monotonic() + wait_s
         while True:
-            seen = follower.round
             run = reads.run(dag_name, run_id)
             left_s = ends - time.monotonic()
             if run is None or not run.status.active or left_s <= 0 or call.deps.closing.is_set():
                 break
-            follower.wait(seen, min(left_s, _LOOK_S))
+            watch.run_key = run.run_key
+            watch.wait(left_s)
     finally:
-        follower.leave()
+        watch.close()
     if run is None:
         return answer
     details = shapes_runs.details(run, call.deps.run_models([run])[run.run_key], call.deps.zone)

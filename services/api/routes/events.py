@@ -28,7 +28,6 @@ _TYPE = "text/event-stream"
 _HEADERS = {"X-Accel-Buffering": "no"}
 _LIVES_S = 60.0
 _PING_S = 10.0
-_LOOK_S = 1.0
 _AT_ONCE = 500
 _RETRY_MS = 1000
 _PLACE = re.compile(r"(\d{1,18})-(\d{1,9})")
@@ -56,7 +55,7 @@ def run_events(call: Call, query: EventsQuery, name: str, dag_run_id: str) -> An
         now = find_run(call, name, run.dag_run_id)
         return not now.status.active and not call.deps.reads.changes_of(run.run_key, after_seq=after, limit=1)
 
-    return _answer(_Stream(call, read, int(given), over=over))
+    return _answer(_Stream(call, read, int(given), run_key=run.run_key, over=over))
 
 
 @EVENTS.get("/events", id="streamEvents", query=EventsQuery)
@@ -83,16 +82,15 @@ class _Stream:
         after: Any,
         *,
         first_id: str = "",
+        run_key: str | None = None,
         over: Callable[[Any], bool] = lambda _after: False,
     ) -> None:
-        self._follower = call.deps.follower
         self._closing = call.deps.closing
         self._read = read
         self._after = after
         self._first_id = first_id
         self._over = over
-        self._follower.take()
-        self._open = True
+        self._watch = call.deps.follower.watch(run_key)
         self._parts = self._produce()
 
     def __iter__(self) -> Iterator[bytes]:
@@ -103,33 +101,29 @@ class _Stream:
 
     def close(self) -> None:
         """Give the place back; the server calls it when the client is gone or all is sent."""
-        if self._open:
-            self._open = False
-            self._follower.leave()
+        self._watch.close()
 
     def _produce(self) -> Iterator[bytes]:
         ends = time.monotonic() + _LIVES_S
         spoke = time.monotonic()
         # A client that loses this connection before the first event still knows where it was.
         yield f"retry: {_RETRY_MS}\n{f'id: {self._first_id}' if self._first_id else ': here'}\n\n".encode()
-        seen = -1
         while time.monotonic() < ends and not self._closing.is_set():
-            if self._follower.wait(seen, _LOOK_S):
-                seen = self._follower.round
-                try:
+            try:
+                texts, self._after = self._read(self._after)
+                while texts:
+                    spoke = time.monotonic()
+                    yield "".join(texts).encode("utf-8", "replace")
                     texts, self._after = self._read(self._after)
-                    while texts:
-                        spoke = time.monotonic()
-                        yield "".join(texts).encode("utf-8", "replace")
-                        texts, self._after = self._read(self._after)
-                    if self._over(self._after):
-                        return
-                except (StoreUnavailable, Problem):
-                    # The client comes again with the last id it saw.
+                if self._over(self._after):
                     return
-            elif time.monotonic() - spoke > _PING_S:
+            except (StoreUnavailable, Problem):
+                # The client comes again with the last id it saw.
+                return
+            if time.monotonic() - spoke > _PING_S:
                 spoke = time.monotonic()
                 yield b": ping\n\n"
+            self._watch.wait(_PING_S)
 
 
 def _answer(stream: _Stream) -> Answer:

@@ -1,0 +1,106 @@
+"""Who is woken by what schedulers say, and who takes up a place."""
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from services.api.follow import Follower, Watch
+from services.api.problems import Problem
+from shared.contracts.codec import encode
+from shared.contracts.control import CHANGES, RouteOpened, RunsChanged
+from shared.transport.embedded import EmbeddedTransport
+
+NEVER_S = 3600.0
+"""As long as a test may take: what wakes somebody before is no look of their own."""
+Say = Callable[..., None]
+
+
+@pytest.fixture
+def transport() -> Iterator[EmbeddedTransport]:
+    opened = EmbeddedTransport(None)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def say(transport: EmbeddedTransport) -> Say:
+    def broadcast(*run_keys: str) -> None:
+        body = encode(RunsChanged(run_keys=list(run_keys)), id="1", at=datetime.now(UTC))
+        transport.broadcast(CHANGES, body)
+
+    return broadcast
+
+
+def woken(watch: Watch) -> threading.Event:
+    """Wait on another thread; the event says that the wait is over."""
+    over = threading.Event()
+
+    def wait() -> None:
+        watch.wait(NEVER_S)
+        over.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    return over
+
+
+def test_a_word_about_a_run_wakes_its_followers_and_those_of_all(transport: EmbeddedTransport, say: Say) -> None:
+    follower = Follower(transport, limit=3, look_s=NEVER_S)
+    mine, other, every = follower.watch("a"), follower.watch("b"), follower.watch()
+    ends = [woken(watch) for watch in (mine, other, every)]
+
+    say("a", "c")
+
+    assert ends[0].wait(10)
+    assert ends[2].wait(10)
+    assert not ends[1].is_set()
+    say("b")
+    assert ends[1].wait(10)
+
+
+def test_a_word_that_names_nobody_or_cannot_be_read_wakes_all(transport: EmbeddedTransport, say: Say) -> None:
+    watch = Follower(transport, limit=1, look_s=NEVER_S).watch("a")
+    first = woken(watch)
+    say()
+    assert first.wait(10)
+    for body in (b"?", encode(RouteOpened(selector={}), id="1", at=datetime.now(UTC))):
+        again = woken(watch)
+        transport.broadcast(CHANGES, body)
+        assert again.wait(10)
+
+
+def test_a_word_said_before_the_wait_is_not_missed(transport: EmbeddedTransport, say: Say) -> None:
+    follower = Follower(transport, limit=2, look_s=NEVER_S)
+    early, witness = follower.watch("a"), follower.watch("a")
+    say("a")
+    assert woken(witness).wait(10)
+
+    assert woken(early).wait(10)
+
+
+def test_without_a_word_one_looks_again_by_oneself(transport: EmbeddedTransport) -> None:
+    assert woken(Follower(transport, limit=1, look_s=0.01).watch("a")).wait(10)
+
+
+def test_who_follows_all_looks_again_soon_after_a_word(transport: EmbeddedTransport, say: Say) -> None:
+    watch = Follower(transport, limit=1, look_s=NEVER_S).watch()
+    first = woken(watch)
+    say("a")
+    assert first.wait(10)
+
+    for _ in range(3):
+        assert woken(watch).wait(10)
+    assert not woken(watch).wait(0)
+
+
+def test_places_are_limited_and_given_back(transport: EmbeddedTransport) -> None:
+    follower = Follower(transport, limit=1)
+    held = follower.watch()
+    with pytest.raises(Problem) as raised:
+        follower.watch()
+    assert (raised.value.status, raised.value.headers["Retry-After"]) == (503, "5")
+
+    held.close()
+    held.close()
+    follower.watch()
