@@ -19,7 +19,8 @@ from shared.metrics import ProcessCollector
 from shared.store.backlog import Backlog
 from shared.store.engine import open_engine
 from shared.store.migrate import migrate
-from shared.store.reads import Reads
+from shared.store.reads import Reads, SchemaRevision
+from shared.store.schema_metric import SchemaCollector
 from shared.transport.open import open_transport
 
 __all__ = ["catalogue", "document", "series_names"]
@@ -55,6 +56,7 @@ def catalogue() -> Mapping[str, list[Metric]]:
             "scheduler": [
                 *(metric for metric in ours if not metric.name.startswith("dagway_gateway_")),
                 *BacklogCollector(lambda _now: Backlog(), utc_now).collect(),
+                *SchemaCollector(lambda: SchemaRevision("0001", "0001")).collect(),
             ],
             "worker": list(WorkerCollector(worker).collect()),
             "gateway": [metric for metric in ours if metric.name.startswith("dagway_gateway_")],

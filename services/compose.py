@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from services.api.deps import Deps
 from services.api.main import run_api
 from services.api.request_metrics import DaguCollector
+from services.api.routes.probes import schema_of, trouble
 from services.api.settings import settings_from
 from services.scheduler.main import Scheduler
 from services.scheduler.metrics import BacklogCollector, limit_dag_series
@@ -27,6 +28,7 @@ from shared.store.backlog import BacklogReads
 from shared.store.engine import open_engine
 from shared.store.migrate import require_head
 from shared.store.reads import Reads
+from shared.store.schema_metric import SchemaCollector
 from shared.store.tx import Store
 from shared.transport.base import Transport
 from shared.transport.open import open_transport
@@ -59,7 +61,8 @@ def run_api_process(config: Config, version: str) -> None:
         atexit.register(stop_sending)
         if config.metrics_port:
             about = ProcessCollector("api", version, deps.transport, config.data_dir)
-            SideDoor(config.host, config.metrics_port, _pings(deps.reads), [about, DaguCollector(deps)]).start()
+            collectors: list[Collector] = [about, DaguCollector(deps), SchemaCollector(deps.reads.schema)]
+            SideDoor(config.host, config.metrics_port, lambda: not trouble(deps, schema_of(deps)), collectors).start()
 
     run_api(
         host=config.host,
@@ -73,17 +76,6 @@ def run_api_process(config: Config, version: str) -> None:
         on_open=open_door,
         threads=config.api_threads,
     )
-
-
-def _pings(reads: Reads) -> Callable[[], bool]:
-    def ready() -> bool:
-        try:
-            reads.ping()
-        except Unavailable:
-            return False
-        return True
-
-    return ready
 
 
 def run_scheduler_process(config: Config, version: str, stop: threading.Event, on_death: Callable[[], None]) -> None:
@@ -100,7 +92,9 @@ def run_scheduler_process(config: Config, version: str, stop: threading.Event, o
         _patiently("schema", lambda: require_head(engine), stop)
         transport = open_transport(amqp_url, name="dagway-scheduler")
         door.add(ProcessCollector("scheduler", version, transport, config.data_dir))
-        door.add(BacklogCollector(BacklogReads(engine).backlog, utc_now))
+        reads = BacklogReads(engine)
+        door.add(BacklogCollector(reads.backlog, utc_now))
+        door.add(SchemaCollector(reads.schema))
         scheduler = _patiently(
             "broker",
             lambda: Scheduler(

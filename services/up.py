@@ -25,6 +25,7 @@ from shared.store.backlog import BacklogReads
 from shared.store.engine import open_engine
 from shared.store.migrate import migrate
 from shared.store.reads import Reads
+from shared.store.schema_metric import SchemaCollector
 from shared.store.tx import Store
 from shared.transport.open import open_transport
 
@@ -80,6 +81,7 @@ def run_up(
     if door is not None:
         door.add(ProcessCollector("up", version, transport, config.data_dir))
         door.add(BacklogCollector(BacklogReads(engine).backlog, utc_now))
+        door.add(SchemaCollector(reads.schema))
         door.add(WorkerCollector(worker))
         door.add(DaguCollector(deps))
         door.start()

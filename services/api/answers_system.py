@@ -23,9 +23,15 @@ class Pending(Shape):
     commandId: str
 
 
+class SchemaRevisions(Shape):
+    expected: str
+    found: str | None
+
+
 class Health(Shape):
     status: Literal["healthy", "unhealthy"]
     version: str
+    schemaRevision: SchemaRevisions | None
     uptime: int
     timestamp: str
     error: str = ""

@@ -1,6 +1,7 @@
 """Everything the gateway reads: a few indexed queries a question, typed rows, no API shapes."""
 
 from shared.store.reads_accounts import AccountReads, ApiKey, User, Webhook
+from shared.store.reads_base import SchemaRevision
 from shared.store.reads_dags import DagReads
 from shared.store.reads_logs import LogReads
 from shared.store.reads_ops import OpsReads
@@ -39,6 +40,7 @@ __all__ = [
     "Reads",
     "Run",
     "RunName",
+    "SchemaRevision",
     "Service",
     "Task",
     "Transition",

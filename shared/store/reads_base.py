@@ -2,16 +2,31 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Engine, Row, Select, text
+from sqlalchemy import Connection, Engine, Row, Select
 
 from shared.store.engine import transaction
+from shared.store.migrate import HEAD, revision
 
-__all__ = ["AnyRow", "AnySelect", "Reader"]
+__all__ = ["AnyRow", "AnySelect", "Reader", "SchemaRevision"]
 
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 AnySelect: TypeAlias = Select[*tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaRevision:
+    """Which revision of the schema this program was written for, and which one the database has, if any."""
+
+    expected: str
+    found: str | None
+
+    @property
+    def serves(self) -> bool:
+        """Whether the program can work on it: it has all that is expected, perhaps more."""
+        return self.found is not None and self.found >= self.expected
 
 
 class Reader:
@@ -29,11 +44,7 @@ class Reader:
         with transaction(self._engine) as connection:
             yield connection
 
-    def ping(self) -> None:
-        """Return if the database answers.
-
-        Raises:
-            StoreUnavailable: it does not.
-        """
+    def schema(self) -> SchemaRevision:
+        """Return the schema's revisions; raises ``StoreUnavailable``."""
         with self._snapshot() as connection:
-            connection.execute(text("SELECT 1"))
+            return SchemaRevision(HEAD, revision(connection))

@@ -181,8 +181,8 @@ def test_transitions_come_in_order_with_the_names_of_nodes(engine: Engine, reads
     assert reads.transitions("none") == ()
 
 
-def test_ping_tells_whether_the_database_is_there(reads: Reads) -> None:
-    reads.ping()
+def test_the_schemas_revisions_are_told_if_the_database_is_there(reads: Reads) -> None:
+    assert reads.schema().serves
 
     with pytest.raises(StoreUnavailable):
-        Reads(open_engine(f"postgresql://x@127.0.0.1:{free_port()}/x", read_only=True)).ping()
+        Reads(open_engine(f"postgresql://x@127.0.0.1:{free_port()}/x", read_only=True)).schema()

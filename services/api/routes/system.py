@@ -9,7 +9,7 @@ from services.api import metrics, shapes_runs, wire
 from services.api.operations import Answer, Call, Operations, Query, ok, text
 from services.api.problems import UNAVAILABLE, Problem
 from services.api.reasons import add_reasons
-from services.api.routes.probes import trouble
+from services.api.routes.probes import schema_of, trouble
 from shared.status import AttemptState
 from shared.store.reads import Queue, Service, Task, Worker
 
@@ -30,10 +30,12 @@ class HistoryQuery(Query):
 @SYSTEM.get("/health", id="getHealthStatus", role="public")
 def health(call: Call) -> Answer:
     """Say whether the gateway reaches the database and the broker."""
-    why = trouble(call)
+    schema = schema_of(call.deps)
+    why = trouble(call.deps, schema)
     body: dict[str, Any] = {
         "status": "unhealthy" if why else "healthy",
         "version": call.deps.version,
+        "schemaRevision": None if schema is None else {"expected": schema.expected, "found": schema.found},
         "uptime": int((call.now - call.deps.started_at).total_seconds()),
         "timestamp": wire.timestamp(call.now, call.deps.zone),
     }
