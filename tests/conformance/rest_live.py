@@ -78,13 +78,13 @@ class Live:
     def start(self, name: str, **body: Any) -> str:
         return str(self.post(f"/dags/{name}/start", body)["dagRunId"])
 
-    def run(self, name: str, run_id: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.get(f"/dag-runs/{name}/{run_id}")["dagRunDetails"]
+    def run(self, name: str, run_id: str, **options: Any) -> dict[str, Any]:
+        found: dict[str, Any] = self.get(f"/dag-runs/{name}/{run_id}", **options)["dagRunDetails"]
         return found
 
-    def until(self, name: str, run_id: str, status: int) -> dict[str, Any]:
+    def until(self, name: str, run_id: str, status: int, **options: Any) -> dict[str, Any]:
         def there() -> dict[str, Any]:
-            found = self.run(name, run_id)
+            found = self.run(name, run_id, **options)
             assert found["status"] == status, found
             return found
 

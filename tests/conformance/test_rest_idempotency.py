@@ -1,0 +1,190 @@
+"""A write sent again under its Idempotency-Key: carried out once, answered alike, whatever was killed meanwhile."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.api.routes import OPERATIONS
+from services.api.settings import Settings
+from tests.conformance.conftest import Footing
+from tests.conformance.rest_live import SECRET, Live, open_live
+from tests.harness.cluster import Cluster, Embedded, running
+from tests.harness.cluster import Footing as System
+
+BUILTIN = Settings(auth_mode="builtin", token_secret=SECRET, admin_password="adminadmin")
+SPEC, OTHER_SPEC = "steps:\n  - echo one\n", "steps:\n  - echo two\n"
+FAILS = "steps:\n  - name: s\n    command: 'false'\n"
+SLOW = "maxActiveRuns: 1\nsteps:\n  - name: s\n    command: sleep 300\n"
+_NOT_STATE = {"login", "validateDAGSpec"}
+"""POSTs that change nothing."""
+
+
+@pytest.fixture(scope="module")
+def live(footing: Footing) -> Iterator[Live]:
+    with open_live(footing) as opened:
+        yield opened.app_with(BUILTIN)
+
+
+class Again:
+    """Sends each write twice under one key, and another one under that key."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._token = live.post("/auth/login", {"username": "admin", "password": "adminadmin"})["token"]
+        self.done: set[str] = set()
+
+    def __call__(
+        self, operation: str, path: str, body: Any = None, other: Any = None, *, status: int = 200, token: str = ""
+    ) -> Any:
+        method = next(each.method for each in OPERATIONS if each.id == operation)
+        token, headers = token or self._token, {"Idempotency-Key": f"key-of-{operation}"}
+        first, second = (self._live.ask(method, path, body, token=token, headers=headers) for _ in range(2))
+        assert first.status_code == status, (operation, first.get_data(as_text=True))
+        assert (second.status_code, second.data) == (first.status_code, first.data), operation
+        if other is not None:
+            refused = self._live.refused(method, path, other, token=token, headers=headers)
+            assert refused == (409, "already_exists"), operation
+        self.done.add(operation)
+        return first.get_json(silent=True)
+
+    def until(self, name: str, run_id: str, status: int) -> None:
+        self._live.until(name, run_id, status, token=self._token)
+
+
+def test_every_write_is_carried_out_once(live: Live) -> None:
+    again = Again(live)
+    _dags(again)
+    _runs(again)
+    _accounts(again)
+    _webhooks(again)
+    _queues(again)
+
+    writes = {each.id for each in OPERATIONS if each.method != "GET" or each.permission} - _NOT_STATE
+    assert writes - again.done - _APPROVALS == set()
+
+
+_APPROVALS = {f"{word}{sub}DAGRunStep" for word in ("approve", "reject") for sub in ("", "Sub")}
+"""Tried where steps wait."""
+
+
+def _dags(again: Again) -> None:
+    again("createNewDAG", "/dags", {"name": "a", "spec": SPEC}, {"name": "b", "spec": SPEC}, status=201)
+    again("updateDAGSpec", "/dags/a/spec", {"spec": OTHER_SPEC}, {"spec": SPEC})
+    assert again("restoreDAGVersion", "/dags/a/versions/1/restore")["version"] == 3
+    again("updateDAGSuspensionState", "/dags/a/suspend", {"suspend": True}, {"suspend": False})
+    again("renameDAG", "/dags/a/rename", {"newFileName": "b"}, {"newFileName": "c"})
+    again("deleteDAG", "/dags/b", status=204)
+
+
+def _runs(again: Again) -> None:
+    live = again._live
+    for name, spec in (("ok", SPEC), ("fails", FAILS), ("slow", SLOW)):
+        live.post("/dags", {"name": name, "spec": spec}, status=201, token=again._token)
+    started = again("executeDAG", "/dags/fails/start", {"params": "A=1"}, {"params": "A=2"})["dagRunId"]
+    again.until("fails", started, 2)
+    again("retryDAGRun", f"/dag-runs/fails/{started}/retry", {"dagRunId": "second"}, {"dagRunId": "third"})
+    again.until("fails", "second", 2)
+    path = "/dag-runs/fails/second"
+    again("updateDAGRunStepStatus", f"{path}/steps/s/status", {"status": 4}, {"status": 5})
+    assert again("rescheduleDAGRun", f"{path}/reschedule", {"dagName": "x"}, {"dagName": "y"})["dagRunId"]
+    again("executeDAGRunFromSpec", "/dag-runs", {"name": "i", "spec": SPEC}, {"name": "i", "spec": FAILS})
+    again("enqueueDAGRunFromSpec", "/dag-runs/enqueue", {"name": "j", "spec": SPEC}, {"name": "j", "spec": FAILS})
+    first = live.post("/dags/slow/start", token=again._token)["dagRunId"]
+    waits = again("enqueueDAGDAGRun", "/dags/slow/enqueue", {"dagRunId": "w1"}, {"dagRunId": "w2"})["dagRunId"]
+    again("dequeueDAGRun", f"/dag-runs/slow/{waits}/dequeue")
+    live.post("/dags/slow/enqueue", {"dagRunId": "w3"}, token=again._token)
+    again("dequeueDAGRunByPost", "/dag-runs/slow/w3/dequeue")
+    again("terminateDAGRun", f"/dag-runs/slow/{first}/stop")
+    again.until("slow", first, 3)
+    live.post("/dags/slow/start", token=again._token)
+    again("stopAllDAGRuns", "/dags/slow/stop-all")
+    _sub_runs(again)
+
+
+def _sub_runs(again: Again) -> None:
+    spec = f"steps:\n  - name: s\n    call: child\n---\nname: child\n{FAILS}"
+    again._live.post("/dags", {"name": "parent", "spec": spec}, status=201, token=again._token)
+    again._live.post("/dags/parent/start", {"dagRunId": "r"}, token=again._token)
+    again.until("parent", "r", 2)
+    subs = again._live.get("/dag-runs/parent/r/sub-dag-runs", token=again._token)["subRuns"]
+    path = f"/dag-runs/parent/r/sub-dag-runs/{subs[0]['dagRunId']}/steps/s/status"
+    again("updateSubDAGRunStepStatus", path, {"status": 4}, {"status": 5})
+
+
+def _accounts(again: Again) -> None:
+    user = {"username": "u", "password": "long enough", "role": "viewer"}
+    made = again("createUser", "/users", user, {**user, "role": "admin"}, status=201)["user"]
+    path = f"/users/{made['id']}"
+    again("updateUser", path, {"role": "operator"}, {"role": "admin"})
+    again("updateUserByPut", path, {"username": "v"}, {"username": "w"})
+    again("resetUserPassword", f"{path}/reset-password", {"newPassword": "another one"}, {"newPassword": "a third one"})
+    mine = again._live.post("/auth/login", {"username": "v", "password": "another one"})["token"]
+    change = {"currentPassword": "another one", "newPassword": "changed once"}
+    again("changePassword", "/auth/change-password", change, token=mine)
+    again("deleteUser", path, status=204)
+    key = {"name": "k", "role": "viewer"}
+    made = again("createAPIKey", "/api-keys", key, {**key, "role": "admin"}, status=201)
+    path = f"/api-keys/{made['apiKey']['id']}"
+    again("updateAPIKey", path, {"role": "operator"}, {"role": "admin"})
+    again("deleteAPIKey", path, status=204)
+
+
+def _webhooks(again: Again) -> None:
+    path = "/dags/ok/webhook"
+    again("createDAGWebhook", path, status=201)
+    token = again("regenerateDAGWebhookToken", f"{path}/regenerate")["token"]
+    again("toggleDAGWebhook", f"{path}/toggle", {"enabled": True}, {"enabled": False})
+    again("triggerWebhook", "/webhooks/ok", {"payload": {"a": 1}}, {"payload": {"a": 2}}, token=token)
+    again("deleteDAGWebhook", path, status=204)
+
+
+def _queues(again: Again) -> None:
+    again("setQueueLimit", "/queues/q", {"maxConcurrency": 2}, {"maxConcurrency": 3})
+    again("removeQueueLimit", "/queues/q", status=200)
+    for operation, path in (("All", ""), ("Queue", "/queues/q"), ("DAG", "/dags/ok")):
+        again(f"pause{operation}", f"{path}/pause", {"reason": "x"}, {"reason": "y"})
+        again(f"resume{operation}", f"{path}/resume", {"catchup": "none"}, {"catchup": "all"})
+
+
+@pytest.fixture(params=["embedded", "distributed"])
+def system(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[System]:
+    if request.param == "embedded":
+        with Embedded(tmp_path) as embedded:
+            yield embedded
+        return
+    servers = (request.getfixturevalue("rabbit_server"), request.getfixturevalue("postgres_server"))
+    with Cluster(tmp_path, *running(*servers)) as cluster:
+        yield cluster
+
+
+def test_a_key_is_known_after_gateway_and_scheduler_were_killed(system: System) -> None:
+    ask = system.client.once
+    created = ask("POST", "/dags", {"name": "a", "spec": SPEC}, key="create")
+    started = ask("POST", "/dags/a/start", {"params": "A=1"}, key="start")
+    refused = ask("POST", "/dags/none/start", {}, key="refused")
+    assert (created.status, started.status, refused.status) == (201, 200, 404)
+    before = ask("GET", "/commands/start").json
+
+    killed = {*system.gateways, *system.schedulers}
+    for process in killed:
+        process.kill9()
+    system.start(*killed)
+
+    insist = system.client.insist
+    for first, (path, body, key) in (
+        (created, ("/dags", {"name": "a", "spec": SPEC}, "create")),
+        (started, ("/dags/a/start", {"params": "A=1"}, "start")),
+        (refused, ("/dags/none/start", {}, "refused")),
+    ):
+        second = insist("POST", path, body, key=key)
+        assert (second.status, second.json) == (first.status, first.json)
+    other = insist("POST", "/dags/a/start", {"params": "A=2"}, key="start")
+    assert (other.status, other.code) == (409, "already_exists")
+    after = insist("GET", "/commands/start").json
+    assert after == before
+    assert (after["outcome"], after["result"]) == ("recorded", {"dagRunId": started.json["dagRunId"]})
+    assert insist("GET", "/commands/refused").json["error"]["code"] == "not_found"
+    assert insist("GET", "/commands/never").status == 404
+    assert [each["dagRunId"] for each in insist("GET", "/dag-runs").json["dagRuns"]] == [started.json["dagRunId"]]
