@@ -134,13 +134,13 @@ def _id(fields: Fields) -> str:
 
 def _read_commands(fields: Fields, values: dict[str, Any]) -> None:
     value = fields.get("command")
-    script = fields.text("script", strip=False)
+    script = fields.text("script")
     if isinstance(value, str):
         text = value.strip()
         if "\n" in text:
             if script:
                 fields.warn("command", "a multi-line command is a script: it is ignored beside 'script'")
-            values["script"] = script or value
+            values["script"] = script or text
             return
         commands = [text] if text else []
     elif isinstance(value, list):
@@ -158,7 +158,7 @@ def _read_commands(fields: Fields, values: dict[str, Any]) -> None:
     values["commands"] = tuple(_command(fields, text) for text in commands)
     if len(commands) > 1 and script:
         fields.warn("script", "script is ignored: the step has several commands")
-    elif script.strip():
+    elif script:
         values["script"] = script
 
 

@@ -73,7 +73,7 @@ def test_forty_bytes_of_cyrillic_are_a_legal_name() -> None:
     [
         ("{command: [a b, 5, '', true]}", ["a b", "5", "true"], ""),
         ("{command: ' ls -l '}", ["ls -l"], ""),
-        ('{command: "a\\nb\\n"}', [], "a\nb\n"),
+        ('{command: "a\\nb\\n"}', [], "a\nb"),
         ('{command: "one line\\n"}', ["one line"], ""),
         ("{command: python3 -u, script: print(1)}", ["python3 -u"], "print(1)"),
         ("{command: [a, b], script: c}", ["a", "b"], ""),
