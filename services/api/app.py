@@ -94,7 +94,7 @@ def _view(deps: Deps, operation: Operation) -> Callable[..., Response]:
         principal = deps.auth.admit(operation, _headers())
         node = chosen_node(deps.settings, request.args.getlist("remoteNode"))
         if node is not None and operation.path not in _LOCAL:
-            return _response(_forward(node))
+            return _response(_forward(deps, node))
         arguments: dict[str, Any] = {_snake(name): value for name, value in path.items()}
         if operation.query is not None:
             arguments["query"] = parse_query(operation.query, request.args.to_dict(flat=False))
@@ -114,11 +114,19 @@ def _view(deps: Deps, operation: Operation) -> Callable[..., Response]:
     return view
 
 
-def _forward(node: RemoteNode) -> Answer:
+def _forward(deps: Deps, node: RemoteNode) -> Answer:
     path = str(request.environ["PATH_INFO"]).encode("latin-1").decode("utf-8", "replace")
     segments = [quote(unquote(segment), safe="") for segment in path.removeprefix(API).split("/")]
     query = [(name, value) for name, values in request.args.lists() for value in values]
-    return forward(node, request.method, "/".join(segments), query=query, headers=_headers(), body=request.get_data())
+    return forward(
+        node,
+        request.method,
+        "/".join(segments),
+        query=query,
+        headers=_headers(),
+        body=request.get_data(),
+        follower=deps.follower,
+    )
 
 
 def _headers() -> Mapping[str, str]:
