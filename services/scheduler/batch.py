@@ -223,6 +223,10 @@ class Batch:
         """Keep a queued run of this batch from being admitted; see ``run_holds``."""
         self._holds.append({**held, "run_key": key})
 
+    def remind(self, key: str, wake: WakeAt) -> None:
+        """Set a timer of a run of this batch without a decision of its own."""
+        self._take(key, [wake])
+
     def add_log(self, chunk: LogChunk) -> None:
         """Store a piece of a step's output; the same piece twice is stored once."""
         self._chunks.append(chunk_row(chunk))

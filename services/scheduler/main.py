@@ -15,6 +15,7 @@ from services.scheduler.intake import commands_intake, events_intake, logs_intak
 from services.scheduler.leases import Leases
 from services.scheduler.pause import take_over_limits
 from services.scheduler.plans import Plans
+from services.scheduler.pools import take_over_pools
 from services.scheduler.shell import Shell
 from services.scheduler.timers import run_timers
 from shared.ids import new_token
@@ -31,7 +32,7 @@ _EVENTS_AHEAD = 200
 _LOGS_AHEAD = 64
 _HEARTBEATS_AHEAD = 500
 _UTC = ZoneInfo("UTC")
-_NO_QUEUES: Mapping[str, int] = MappingProxyType({})
+_NONE: Mapping[str, int] = MappingProxyType({})
 
 
 class Scheduler:
@@ -53,7 +54,8 @@ class Scheduler:
         on_death: Callable[[], None],
         base_config: str = "",
         tz: ZoneInfo = _UTC,
-        queues: Mapping[str, int] = _NO_QUEUES,
+        queues: Mapping[str, int] = _NONE,
+        pools: Mapping[str, int] = _NONE,
     ) -> None:
         transport.declare([COMMANDS, EVENTS, LOGS, HEARTBEATS, task_route({})])
         self.instance_id = f"{socket.gethostname()}-{new_token()[:8]}"
@@ -61,6 +63,7 @@ class Scheduler:
         shell = Shell(store, transport, Plans(base_config), clock, tz)
         with store.begin() as tx:
             take_over_limits(tx, queues, clock())
+            take_over_pools(tx, pools, clock())
         commands = commands_intake(shell, transport.consume([COMMANDS], prefetch=_COMMANDS_AHEAD))
         events = events_intake(shell, transport.consume([EVENTS], prefetch=_EVENTS_AHEAD))
         logs = logs_intake(shell, transport.consume([LOGS], prefetch=_LOGS_AHEAD))
@@ -83,6 +86,7 @@ class Scheduler:
         loops = [
             ("leases", leases.run),
             ("admission", shell.admission.run),
+            ("pools", shell.pools.run),
             ("housekeeping", lambda stop: run_housekeeping(shell, stop)),
             ("firing", shell.firing.run),
             ("timers", lambda stop: run_timers(shell, stop)),

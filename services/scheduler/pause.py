@@ -4,7 +4,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from shared.contracts.commands_queues import Pause, QueueCommand, RemoveQueue, Resume, SetQueue
+from services.scheduler.pools import carry_out_pool
+from shared.contracts.commands_queues import (
+    Pause,
+    QueueCommand,
+    RemovePool,
+    RemoveQueue,
+    Resume,
+    SetPool,
+    SetQueue,
+)
 from shared.errors import Conflict, InvalidInput, NotFound
 from shared.store.tx import Tx
 from shared.store.tx_schedule import Schedules
@@ -32,6 +41,8 @@ def carry_out_queue(batch: "Batch", command: QueueCommand) -> dict[str, Any]:
             _remember(rows, command.name, known["configured"] if known else None, batch.now, command.by)
             batch.after.queues.add(command.name)
             return {}
+        case SetPool() | RemovePool():
+            return carry_out_pool(batch, command)
         case Pause():
             return _pause(batch, rows, command)
         case Resume():

@@ -19,6 +19,7 @@ from services.scheduler.family import attend
 from services.scheduler.firing import Firing
 from services.scheduler.metrics import count
 from services.scheduler.plans import Plans
+from services.scheduler.pool_admission import PoolAdmission
 from services.scheduler.relay import Relay
 from services.scheduler.timers import Alarm
 from services.scheduler.traces import publish
@@ -53,6 +54,7 @@ class Shell:
         self.alarm = Alarm()
         self.relay = Relay(store, transport, clock, self.notice)
         self.admission = Admission(self)
+        self.pools = PoolAdmission(self)
         self.firing = Firing(self, tz)
 
     def decide(self, work: Callable[[Batch], T]) -> T:
@@ -124,6 +126,8 @@ class Shell:
             self.firing.wake()
         if after.queues:
             self.admission.notify(after.queues)
+        if after.pools:
+            self.pools.notify(after.pools)
         if after.families:
             self.attend(after.families)
         count(after)

@@ -49,6 +49,8 @@ _TYPES: dict[str, type[Message]] = {
         commands_dags.RestoreSpec,
         commands_queues.SetQueue,
         commands_queues.RemoveQueue,
+        commands_queues.SetPool,
+        commands_queues.RemovePool,
         commands_queues.Pause,
         commands_queues.Resume,
         commands_accounts.CreateUser,

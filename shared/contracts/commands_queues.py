@@ -6,7 +6,7 @@ from pydantic import Field
 
 from shared.contracts.commands import Command
 
-__all__ = ["Pause", "QueueCommand", "RemoveQueue", "Resume", "SetQueue"]
+__all__ = ["Pause", "QueueCommand", "RemovePool", "RemoveQueue", "Resume", "SetPool", "SetQueue"]
 
 Scope = Literal["global", "queue", "dag"]
 
@@ -27,6 +27,21 @@ class RemoveQueue(QueueCommand):
     """Make a global queue a dag's own again; what waits in it stays."""
 
     type = "queue.remove"
+    name: str
+
+
+class SetPool(QueueCommand):
+    """Give a pool this many places; who is in stays in."""
+
+    type = "pool.set"
+    name: str
+    capacity: int = Field(ge=1, le=1_000_000)
+
+
+class RemovePool(QueueCommand):
+    """Make a pool as nobody had configured it: of one place."""
+
+    type = "pool.remove"
     name: str
 
 

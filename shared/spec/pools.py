@@ -6,13 +6,18 @@ from shared.spec.fields import Fields, Vocabulary, type_name
 from shared.spec.load_yaml import YamlList, YamlMap
 from shared.spec.model import RateLimit
 
-__all__ = ["read_names", "read_rate_limits"]
+__all__ = ["read_names", "read_rate_limits", "valid_name"]
 
 _RATE_LIMIT = Vocabulary("name", "limit", "intervalSec")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}\Z")
 _NAME_HINT = "1 to 100 letters, digits, dots, dashes or underscores; it is not expanded"
 _MOST = 10_000
 """Starts an interval may have: each is remembered until the interval is over."""
+
+
+def valid_name(name: str) -> bool:
+    """Whether a pool may have that name."""
+    return _NAME.match(name) is not None
 
 
 def read_names(fields: Fields, name: str) -> tuple[str, ...]:
@@ -64,7 +69,7 @@ def _rate_limit(inner: Fields, names: list[str]) -> RateLimit | None:
 
 
 def _add(fields: Fields, field: str, name: str, known: list[str]) -> str:
-    if not _NAME.match(name):
+    if not valid_name(name):
         fields.error(field, f"invalid {field}: '{name[:60]}'", hint=_NAME_HINT)
         return ""
     if name in known:

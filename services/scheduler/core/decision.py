@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from services.scheduler.core.claims import Claim
 from services.scheduler.core.model import Run
 from shared.contracts.tasks import Task
 from shared.status import AttemptState
 
 __all__ = [
+    "Acquire",
     "AddLog",
     "Advanced",
     "ClosedAttempt",
@@ -18,6 +20,7 @@ __all__ = [
     "Halt",
     "Ignored",
     "Refused",
+    "Release",
     "StartChild",
     "StopChild",
     "Transition",
@@ -123,7 +126,23 @@ class AddLog:
     text: str
 
 
-Effect = Dispatch | Halt | WakeAt | ClosedAttempt | Forget | StartChild | StopChild | AddLog
+@dataclass(frozen=True, slots=True)
+class Acquire:
+    """Ask for one place in each of these pools; ``Admit`` follows. Asking twice keeps the place in the line."""
+
+    node: int
+    claims: tuple[Claim, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Give back the places of a node, or stop asking for them; those of a rate limit stay taken for their time."""
+
+    node: int
+    claims: tuple[Claim, ...]
+
+
+Effect = Dispatch | Halt | WakeAt | ClosedAttempt | Forget | StartChild | StopChild | AddLog | Acquire | Release
 
 
 @dataclass(frozen=True, slots=True)

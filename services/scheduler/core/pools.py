@@ -1,0 +1,65 @@
+"""A run's side of pools: its steps ask for places, start when they have them, and give them back.
+
+A node holds its places from being admitted to the end of its attempt, however that ends, or of the
+runs it called. Each further try asks anew.
+"""
+
+from collections.abc import Iterable
+
+from services.scheduler.core.claims import Claim, claims_of
+from services.scheduler.core.decision import Acquire, Ignored, Release
+from services.scheduler.core.draft import Draft
+from services.scheduler.core.messages import Admit
+from services.scheduler.core.model import ADMITTED, WAITS, Node, Run
+from services.scheduler.core.plan import STEP, Plan
+
+__all__ = ["admitted", "ask", "asks_again", "follow"]
+
+
+def ask(draft: Draft, due: Iterable[Node]) -> list[Node]:
+    """Let those of the ``due`` nodes that need places ask for them; return the others."""
+    ready = []
+    for node in due:
+        if node.admission or not _claims(draft.run.plan, node):
+            ready.append(node)
+        else:
+            draft.set_node(node.idx, admission=WAITS)
+    return ready
+
+
+def admitted(draft: Draft, message: Admit) -> Ignored | None:
+    """The node has its places: it starts as soon as nothing else is in its way."""
+    node = draft.nodes[message.node]
+    if node.admission != WAITS:
+        return Ignored("it does not wait for places")
+    draft.set_node(message.node, admission=ADMITTED)
+    return None
+
+
+def asks_again(draft: Draft, idx: int) -> Ignored:
+    """A place of a rate limit may be free again."""
+    node = draft.nodes[idx]
+    if node.admission != WAITS:
+        return Ignored("it does not wait for places")
+    return Ignored("asks again", (Acquire(idx, _claims(draft.run.plan, node)),))
+
+
+def follow(draft: Draft, before: Run) -> None:
+    """Ask for what nodes need and give back what they need no more, compared with ``before``."""
+    for old, new in zip(before.steps, draft.steps, strict=True):
+        if old is new or not (claims := _claims(draft.run.plan, new)):
+            continue
+        asked, asks = old.admission == WAITS, new.admission == WAITS
+        if (asked or _holds(old)) and not (_holds(new) or (asked and asks)):
+            draft.effects.append(Release(new.idx, claims))
+        if asks and not asked:
+            draft.effects.append(Acquire(new.idx, claims))
+
+
+def _claims(plan: Plan, node: Node) -> tuple[Claim, ...]:
+    return claims_of(plan.steps[node.idx]) if node.kind == STEP else ()
+
+
+def _holds(node: Node) -> bool:
+    """Whether it has its places: from being admitted to the end of the attempt, or of the runs it called."""
+    return node.admission == ADMITTED or node.attempt is not None or node.calls

@@ -1,0 +1,157 @@
+"""Admission to pools, locks and rate limits: steps start when each of their pools has a place for them.
+
+One transaction behind one gate in the database, so that no limit is ever exceeded however many
+schedulers look at once. Woken by commits of this process and, for rate limits, by a timer of the
+first step in the line; a slow look finds what others left.
+"""
+
+import threading
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from services.scheduler.core.claims import POOL, RATE, Claim, Line, PoolKey, may_enter
+from services.scheduler.core.decision import Advanced, WakeAt
+from services.scheduler.core.messages import Admit
+from services.scheduler.core.model import WAITS
+from shared.errors import StoreUnavailable
+from shared.ids import new_run_id
+from shared.store.tx_pools import Pools
+
+if TYPE_CHECKING:
+    from services.scheduler.batch import Batch
+    from services.scheduler.shell import Shell
+
+__all__ = ["PoolAdmission"]
+
+_LOOK_EVERY_S = 20
+_AT_ONCE = 100
+"""How many steps are let in by one transaction; the next one follows at once."""
+_LOOK_AT = 1000
+"""How many of those who wait for a pool are looked past, where some of them wait for another one too."""
+
+Who = tuple[str, int]
+
+
+class PoolAdmission:
+    """Lets steps into the pools it is notified of."""
+
+    def __init__(self, shell: "Shell") -> None:
+        self._shell = shell
+        self._condition = threading.Condition()
+        self._pools: set[PoolKey] = set()
+
+    def notify(self, pools: Iterable[PoolKey]) -> None:
+        """Somebody waits for these, or a place became free, or their capacity changed."""
+        with self._condition:
+            self._pools.update(pools)
+            self._condition.notify_all()
+
+    def admit(self, pools: Iterable[PoolKey]) -> int:
+        """Let in as many as these pools have places for; return how many steps."""
+        keys = sorted(set(pools))
+        return self._shell.decide(lambda batch: _Pass(batch).admit(keys))
+
+    def run(self, stop: threading.Event) -> None:
+        """Admit until ``stop``; the body of a background thread."""
+        while not stop.is_set():
+            pools: set[PoolKey] = set()
+            try:
+                pools = self._next(stop)
+                while pools and self.admit(pools) >= _AT_ONCE:
+                    pass
+            except StoreUnavailable:
+                self.notify(pools)
+                stop.wait(1)
+
+    def _next(self, stop: threading.Event) -> set[PoolKey]:
+        with self._condition:
+            waited = 0.0
+            while not self._pools and not stop.is_set() and waited < _LOOK_EVERY_S:
+                self._condition.wait(0.5)
+                waited += 0.5
+            pools, self._pools = self._pools, set()
+        if pools or stop.is_set():
+            return pools
+        with self._shell.store.begin() as tx:
+            return {PoolKey(*key) for key in Pools(tx).awaited()}
+
+
+class _Pass:
+    """One look at some lines, all at the batch's moment, while nobody else gives places away."""
+
+    def __init__(self, batch: "Batch") -> None:
+        self._batch = batch
+        self._rows = Pools(batch.tx)
+        self._lines: dict[PoolKey, Line] = {}
+        self._free_at: dict[PoolKey, datetime | None] = {}
+
+    def admit(self, keys: list[PoolKey]) -> int:
+        self._rows.close_gate()
+        first = self._look(keys)
+        claims: dict[Who, list[Claim]] = {}
+        for row in self._rows.waits_of(sorted(first)):
+            claims.setdefault((row["run_key"], row["node"]), []).append(_claim(row))
+        self._look(sorted({claim.key for mine in claims.values() for claim in mine} - self._lines.keys()))
+        entitled = sorted(who for who, mine in claims.items() if may_enter(who, mine, self._lines))[:_AT_ONCE]
+        reminded = self._first_to_wait(keys, set(entitled))
+        self._batch.load(key for key, _ in (*entitled, *reminded))
+        for (key, node), free_at in reminded.items():
+            run = self._batch.run(key)
+            if run is not None and run.nodes[node].admission == WAITS:
+                self._batch.remind(key, WakeAt(node, "pool", free_at))
+        return self._let_in(entitled, claims)
+
+    def _look(self, keys: list[PoolKey]) -> set[Who]:
+        """Read these lines; return who stands at their heads."""
+        capacities = self._rows.capacities(key.name for key in keys if key.kind == POOL)
+        heads: set[Who] = set()
+        for key in keys:
+            taken, self._free_at[key] = self._rows.taken(key, self._batch.now)
+            configured = capacities.get(key.name) if key.kind == POOL else None
+            first = self._rows.line(key, 1)
+            free = _claim(first[0]).capacity(configured) - taken if first else 0
+            # One more than may enter: who must wait for a rate limit is reminded.
+            rows = self._rows.line(key, min(max(free, 0) + 1, _LOOK_AT))
+            waiting = [(row["run_key"], row["node"]) for row in rows]
+            self._lines[key] = Line(taken, waiting, configured)
+            heads.update(waiting)
+        return heads
+
+    def _first_to_wait(self, keys: list[PoolKey], entitled: set[Who]) -> dict[Who, datetime]:
+        """Return who, first in the line of each full rate limit, asks again when a place of it is free."""
+        found: dict[Who, datetime] = {}
+        for key in keys:
+            free_at = self._free_at[key] if key.kind == RATE else None
+            who = next((who for who in self._lines[key].waiting if who not in entitled), None)
+            if free_at is not None and who is not None:
+                found[who] = min(free_at, found.get(who, free_at))
+        return found
+
+    def _let_in(self, entitled: list[Who], claims: Mapping[Who, list[Claim]]) -> int:
+        places: list[dict[str, Any]] = []
+        entered = []
+        for key, node in entitled:
+            # It may have been stopped since: then its own decision took it out of the line.
+            if self._batch.run(key) is None or not isinstance(self._batch.apply(key, Admit(node)), Advanced):
+                continue
+            entered.append((key, node))
+            places += [self._place(key, node, claim) for claim in claims[key, node]]
+        self._rows.enter(places, entered)
+        return len(entered)
+
+    def _place(self, run_key: str, node: int, claim: Claim) -> dict[str, Any]:
+        now = self._batch.now
+        return {
+            "id": new_run_id(),
+            "kind": claim.key.kind,
+            "name": claim.key.name,
+            "run_key": run_key,
+            "node": node,
+            "entered_at": now,
+            "until_at": now + timedelta(seconds=claim.interval_s) if claim.key.kind == RATE else None,
+        }
+
+
+def _claim(row: Mapping[str, Any]) -> Claim:
+    return Claim(PoolKey(row["kind"], row["name"]), row["limit"], row["interval_s"])

@@ -1,0 +1,47 @@
+"""What a batch of decisions changes about pools: who asks for places, and who gives them back."""
+
+from datetime import datetime
+from typing import Any
+
+from services.scheduler.core.claims import entry_order
+from services.scheduler.core.decision import Acquire, Release
+from services.scheduler.core.model import Run
+from shared.store.tx import Tx
+from shared.store.tx_pools import Pools
+
+__all__ = ["PoolChanges"]
+
+
+class PoolChanges:
+    """Gathered while a batch decides, written with it."""
+
+    def __init__(self) -> None:
+        self._leave: set[tuple[str, int]] = set()
+        self._ask: dict[tuple[str, int], list[dict[str, Any]]] = {}
+
+    def note(self, run: Run, effect: Acquire | Release, now: datetime) -> None:
+        """Take note of what ``run`` decided at ``now``; the last word on a node counts."""
+        who = (run.run_key, effect.node)
+        if isinstance(effect, Release):
+            self._leave.add(who)
+            self._ask.pop(who, None)
+            return
+        self._ask[who] = [
+            {
+                "run_key": run.run_key,
+                "node": effect.node,
+                "kind": claim.key.kind,
+                "name": claim.key.name,
+                "limit": claim.limit,
+                "interval_s": claim.interval_s,
+                "entry_order": entry_order(now, run.priority),
+                "asked_at": now,
+            }
+            for claim in effect.claims
+        ]
+
+    def write(self, tx: Tx, gone: set[str]) -> None:
+        """Write all of it; the runs ``gone`` are about to be deleted."""
+        rows = Pools(tx)
+        rows.leave(sorted(self._leave))
+        rows.ask([row for (key, _), asked in sorted(self._ask.items()) if key not in gone for row in asked])

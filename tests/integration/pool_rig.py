@@ -1,0 +1,96 @@
+"""Schedulers without threads and runs whose steps need pools, told what to do one thing at a time."""
+
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any, cast
+from zoneinfo import ZoneInfo
+
+from services.scheduler.commands import carry_out
+from services.scheduler.core.claims import PoolKey
+from services.scheduler.events import record_events
+from services.scheduler.plans import Plans
+from services.scheduler.shell import Shell
+from services.scheduler.timers import fire_due
+from shared.contracts import commands as c
+from shared.contracts.codec import decode, encode
+from shared.contracts.events import AttemptFinished, Outcome
+from shared.ids import new_run_id
+from shared.store import tables as t
+from shared.store import tables_pools as p
+from shared.store.tx import Store
+from shared.store.tx_pools import Pools
+from shared.transport.base import COMMANDS
+from tests.integration.scheduler_stack import Stack
+
+__all__ = ["T0", "PoolRig"]
+
+T0 = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+class PoolRig:
+    """``now`` is every scheduler's clock. Nodes are named ``run/step``."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.now = T0
+        stack.transport.declare([COMMANDS])
+        self.store = Store(stack.engine)
+        self.shell = self.another()
+
+    def another(self) -> Shell:
+        return Shell(self.store, self.stack.transport, Plans(), lambda: self.now, ZoneInfo("UTC"))
+
+    def ask(self, *commands: c.Command) -> list[c.CommandReply]:
+        envelopes = [decode(encode(command, id=new_run_id(), at=self.now)) for command in commands]
+        return self.shell.decide(lambda batch: carry_out(batch, self.shell.plans, envelopes))
+
+    def must(self, *commands: c.Command) -> None:
+        assert [reply.error for reply in self.ask(*commands)] == [None] * len(commands)
+
+    def dag(self, name: str, *steps: str, head: str = "type: graph\nplacement: spread") -> None:
+        """Make a dag; each step is a flow map."""
+        self.must(c.CreateDag(file_name=name, spec=f"{head}\nsteps:\n" + "".join(f"  - {step}\n" for step in steps)))
+
+    def start(self, *ids: str, dag: str = "a") -> None:
+        self.must(*[c.StartRun(file_name=dag, dag_run_id=run_id) for run_id in ids])
+
+    def admit(self, shell: Shell | None = None) -> int:
+        """Let in whoever may enter any pool."""
+        with self.store.begin() as tx:
+            pools = [PoolKey(*key) for key in Pools(tx).awaited()]
+        return (shell or self.shell).pools.admit(pools) if pools else 0
+
+    def fire(self) -> int:
+        return fire_due(self.shell)
+
+    def end(self, node: str, outcome: Outcome = "succeeded", *, exit_code: int | None = None) -> None:
+        """Have a worker report the end of a node's open attempt."""
+        row = self.nodes()[node]
+        facts: dict[str, Any] = {"worker_id": "w", "incarnation": "i", "at": self.now, "started_at": self.now}
+        code = exit_code if exit_code is not None else int(outcome != "succeeded")
+        event = AttemptFinished(
+            token=row["token"], run_key=row["run_key"], node=row["idx"], outcome=outcome, exit_code=code, **facts
+        )
+        self.shell.decide(lambda batch: record_events(batch, [event]))
+
+    # -- what there is ------------------------------------------------------------------------
+
+    def nodes(self) -> dict[str, dict[str, Any]]:
+        ids = {row["run_key"]: row["dag_run_id"] for row in self.stack.rows(t.dag_runs)}
+        return {f"{ids[row['run_key']]}/{row['name']}": row for row in self.stack.rows(t.nodes)}
+
+    def under_way(self) -> list[str]:
+        """Return the nodes whose attempt was sent to a worker and is not over."""
+        return sorted(name for name, row in self.nodes().items() if row["token"] is not None)
+
+    def waiting(self) -> list[str]:
+        return sorted(name for name, row in self.nodes().items() if row["admission"] == "waits")
+
+    def taken(self) -> Counter[tuple[str, str]]:
+        """Count the places that are taken now, by pool."""
+        rows = self.stack.rows(p.pool_places)
+        return Counter(
+            cast("tuple[str, str]", (row["kind"], row["name"]))
+            for row in rows
+            if row["until_at"] is None or row["until_at"] > self.now
+        )
