@@ -27,13 +27,27 @@ class AlreadyRunning(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One text that a dag shall have. ``number`` 1: the dag is new. ``folder_hash``: where it came from the folder."""
+    """A text that a dag shall have, and what of its meaning is kept beside it.
+
+    ``number`` 1: the dag is new. ``folder_hash``: the text came from the followed folder.
+    """
 
     file_name: str
     text: str
-    loaded: Loaded
+    dag_name: str
+    summary: dict[str, Any]
+    tags: list[str]
+    errors: list[str]
     number: int = 1
     folder_hash: str | None = None
+
+    @classmethod
+    def of(cls, file_name: str, text: str, loaded: Loaded, number: int = 1) -> "Version":
+        errors = [str(issue) for issue in loaded.errors]
+        dag = loaded.dag
+        if dag is None:
+            return cls(file_name, text, file_name, {"name": file_name}, [], errors, number)
+        return cls(file_name, text, dag.name, summarise(dag), list(dag.tags), errors, number)
 
 
 class Definitions:
@@ -52,7 +66,7 @@ class Definitions:
             raise InvalidInput("; ".join(str(issue) for issue in loaded.errors))
         if self._tx.lock_dag(command.file_name) is not None:
             raise AlreadyExists(f"DAG {command.file_name} already exists")
-        self.save([Version(command.file_name, command.spec, loaded)], by=command.by)
+        self._save_one(command.file_name, command.spec, loaded, by=command.by)
         return {"name": command.file_name}
 
     def put_spec(self, command: PutSpec) -> dict[str, Any]:
@@ -61,7 +75,7 @@ class Definitions:
         loaded = load(command.spec, file_name=command.file_name)
         if loaded.errors:
             return {"errors": [str(issue) for issue in loaded.errors]}
-        self.save([Version(command.file_name, command.spec, loaded, row["version"] + 1)], by=command.by)
+        self._save_one(command.file_name, command.spec, loaded, by=command.by, number=row["version"] + 1)
         return {"errors": []}
 
     def delete(self, command: DeleteDag) -> dict[str, Any]:
@@ -80,7 +94,7 @@ class Definitions:
         text = self._tx.spec_texts([row["spec_hash"]])[row["spec_hash"]]
         self._tx.delete_dags([command.file_name])
         loaded = load(text, file_name=command.new_file_name)
-        self.save([Version(command.new_file_name, text, loaded)], by=command.by)
+        self._save_one(command.new_file_name, text, loaded, by=command.by)
         self._tx.save_dag(command.new_file_name, {"suspended": row["suspended"], "created_at": row["created_at"]})
         return {}
 
@@ -88,6 +102,12 @@ class Definitions:
         self._find(command.file_name)
         self._tx.save_dag(command.file_name, {"suspended": command.suspend, "updated_at": self._now})
         return {}
+
+    def _save_one(self, file_name: str, text: str, loaded: Loaded, *, by: str, number: int = 1) -> None:
+        """Write one, and keep what was parsed: who edits a dag is likely to run it next."""
+        self.save([Version.of(file_name, text, loaded, number)], by=by)
+        if loaded.ok and loaded.dag is not None:
+            self._plans.keep(text, file_name, loaded.dag)
 
     def save(self, versions: Sequence[Version], *, by: str) -> None:
         """Write new dags, and the next versions of others. A faulty one is kept with its errors.
@@ -108,20 +128,16 @@ class Definitions:
         self._tx.insert(
             t.dag_versions, [{name: row[name] for name in same} | {"at": self._now, "by": by} for row in rows]
         )
-        for version in versions:
-            if version.loaded.ok and version.loaded.dag is not None:
-                self._plans.keep(version.text, version.file_name, version.loaded.dag)
 
     def _row(self, version: Version) -> dict[str, Any]:
-        dag = version.loaded.dag
         found = {
             "file_name": version.file_name,
-            "dag_name": dag.name if dag is not None else version.file_name,
+            "dag_name": version.dag_name,
             "spec_hash": spec_hash(version.text),
             "version": version.number,
-            "summary": summarise(dag) if dag is not None else {"name": version.file_name},
-            "tags": list(dag.tags) if dag is not None else [],
-            "errors": [str(issue) for issue in version.loaded.errors],
+            "summary": version.summary,
+            "tags": version.tags,
+            "errors": version.errors,
             "updated_at": self._now,
         }
         return found if version.folder_hash is None else found | {"folder_hash": version.folder_hash}

@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from services.scheduler.definitions import Definitions, Version
 from services.scheduler.plans import spec_hash
 from shared.errors import StoreUnavailable
 from shared.ids import valid_dag_name
-from shared.spec.load import Loaded, load
+from shared.spec.load import load
 
 if TYPE_CHECKING:
     from services.scheduler.batch import Batch
@@ -105,26 +106,30 @@ class Folder:
         hashes = {file_name: spec_hash(text) for file_name, text in texts.items()}
         with self._shell.store.begin() as tx:
             known = tx.followed(sorted(texts))
-        loaded: dict[str, Loaded] = {}
-        for file_name, text_hash in hashes.items():
-            if file_name not in known or known[file_name]["folder_hash"] != text_hash:
-                loaded[file_name] = load(texts[file_name], file_name=file_name)
-                for issue in loaded[file_name].errors:
-                    _log.warning("folder.faulty_dag", extra={"file": file_name, "problem": str(issue)})
-        if loaded:
-            self._shell.decide(lambda batch: _save(batch, texts, loaded))
+        found = [
+            self._parsed(file_name, text)
+            for file_name, text in sorted(texts.items())
+            if file_name not in known or known[file_name]["folder_hash"] != hashes[file_name]
+        ]
+        if found:
+            self._shell.decide(lambda batch: _save(batch, found))
+
+    def _parsed(self, file_name: str, text: str) -> Version:
+        loaded = load(text, file_name=file_name)
+        for issue in loaded.errors:
+            _log.warning("folder.faulty_dag", extra={"file": file_name, "problem": str(issue)})
+        return Version.of(file_name, text, loaded)
 
 
-def _save(batch: "Batch", texts: Mapping[str, str], loaded: Mapping[str, Loaded]) -> None:
+def _save(batch: "Batch", found: Sequence[Version]) -> None:
     """Another scheduler may follow the same folder, and be quicker."""
-    known = batch.tx.followed(sorted(loaded))
+    known = batch.tx.followed([version.file_name for version in found])
     versions = []
-    for file_name in sorted(loaded):
-        before = known.get(file_name, {"version": 0, "folder_hash": None})
-        text = texts[file_name]
-        if before["folder_hash"] != spec_hash(text):
-            number = before["version"] + 1
-            versions.append(Version(file_name, text, loaded[file_name], number, spec_hash(text)))
+    for version in found:
+        before = known.get(version.file_name, {"version": 0, "folder_hash": None})
+        text_hash = spec_hash(version.text)
+        if before["folder_hash"] != text_hash:
+            versions.append(replace(version, number=before["version"] + 1, folder_hash=text_hash))
     Definitions(batch.tx, batch.plans, batch.now).save(versions, by="folder")
     batch.after.schedules = bool(versions)
 
