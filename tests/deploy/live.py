@@ -1,0 +1,148 @@
+"""Every command of docs/operations, run as it is written on a real compose system: ``python -m tests.deploy.live``.
+
+It needs a container engine with the images that docker-compose.yml names, or the right to pull and
+build them, and takes minutes; so it is no part of ``make test``, which only makes sure that no page is
+left out here (``test_operations.py``). It works in a copy of the project and removes what it made.
+Commands for a cluster are not run: there is none to be had in a test.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import urllib3
+
+from tests.harness.eventually import eventually, free_port
+
+__all__ = ["ORDER", "blocks", "runnable"]
+
+ROOT = Path(__file__).parents[2]
+PAGES = ROOT / "docs" / "operations"
+ORDER = ("install", "sizing", "alerts", "traces", "drain", "backup", "rotate-secrets", "upgrade")
+"""As one would live with it: each page finds the system as the one before left it."""
+_BLOCK_TIMEOUT_S = 600
+
+
+def blocks(page: Path) -> list[str]:
+    """Return the command blocks of a page."""
+    return re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def runnable(block: str) -> bool:
+    """Whether a block can be run without a cluster."""
+    return "kubectl" not in block
+
+
+class System:
+    """The compose system in a copy of the project, on a port of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self._env = {
+            **os.environ,
+            "GATEWAY_PORT": str(self.port),
+            "GRAFANA_PORT": str(free_port()),
+            "COMPOSE_PROJECT_NAME": "dagway-live",
+        }
+        tracked = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, capture_output=True, check=True).stdout
+        subprocess.run(["tar", "x", "-C", str(folder)], input=tracked, check=True)
+
+    def sh(self, text: str) -> str:
+        """Run commands as a person would, one failing is a failure; return what they printed."""
+        text = text.replace("127.0.0.1:8080", f"127.0.0.1:{self.port}")
+        argv = ["bash", "-euo", "pipefail", "-c", text]
+        done = subprocess.run(
+            argv, cwd=self.folder, env=self._env, capture_output=True, text=True, timeout=_BLOCK_TIMEOUT_S, check=False
+        )
+        if done.returncode:
+            raise SystemExit(f"failed ({done.returncode}):\n{text}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+        return done.stdout
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        try:
+            answer = urllib3.request(
+                method,
+                f"http://127.0.0.1:{self.port}/api/v2{path}",
+                body=data,
+                headers={"Content-Type": "application/json"},
+                retries=False,
+                timeout=20,
+            )
+        except urllib3.exceptions.HTTPError as error:
+            raise AssertionError(str(error)) from error
+        assert answer.status in {200, 404}, (path, answer.status, answer.data)
+        return answer.json() if answer.status == 200 else None
+
+    def run(self, run_id: str) -> None:
+        """Let one run come to its end: all services work."""
+        self.ask("POST", "/dags/hello/start", {"dagRunId": run_id})
+        eventually(lambda: self._succeeded(run_id), timeout_s=60, every_s=0.5)
+
+    def _succeeded(self, run_id: str) -> None:
+        found = self.ask("GET", f"/dag-runs/hello/{run_id}")
+        assert found is not None, run_id
+        assert found["dagRunDetails"]["statusLabel"] == "succeeded", found["dagRunDetails"]["statusLabel"]
+
+
+def kill_schedulers(system: System) -> None:
+    """SIGKILL both while a run is under way: they come back, and it ends well."""
+    spec = "steps:\n  - name: long\n    command: sleep 8\n  - name: after\n    command: 'true'\n"
+    system.ask("POST", "/dags", {"name": "killed", "spec": spec})
+    system.ask("POST", "/dags/killed/start", {"dagRunId": "k"})
+    pids = system.sh("docker inspect --format '{{.State.Pid}}' $(docker compose ps --quiet scheduler)").split()
+    assert len(pids) == 2
+    system.sh(f"kill -9 {' '.join(pids)}")
+
+    def ended() -> None:
+        found = system.ask("GET", "/dag-runs/killed/k")
+        assert found["dagRunDetails"]["statusLabel"] == "succeeded", found["dagRunDetails"]["statusLabel"]
+
+    eventually(ended, timeout_s=120, every_s=1)
+
+
+def watched(system: System) -> None:
+    """Prometheus sees every replica, and sums what the database says."""
+
+    def seen() -> None:
+        query = "docker compose exec -T prometheus promtool query instant http://127.0.0.1:9090"
+        up = system.sh(f"{query} 'dagway:up:count'")
+        assert re.search(r'service="scheduler"\} => 2 ', up), up
+        assert re.search(r'service="worker"\} => 2 ', up), up
+        runs = system.sh(f"""{query} 'dagway:dag_runs:total{{status="succeeded"}}'""")
+        assert re.search(r"=> [1-9]", runs), runs
+
+    eventually(seen, timeout_s=90, every_s=3)
+
+
+def main() -> None:
+    """Run all pages in their order, and look at the system after each."""
+    with tempfile.TemporaryDirectory(prefix="dagway-live-") as folder:
+        system = System(Path(folder))
+        try:
+            for page in ORDER:
+                for block in filter(runnable, blocks(PAGES / f"{page}.md")):
+                    system.sh(block)
+                    sys.stdout.write(f"{page}: {len(block.splitlines())} commands ran\n")
+                    sys.stdout.flush()
+                    if "pg_dump" in block:
+                        system.run("after-the-copy")
+                if page == "backup":
+                    assert system.ask("GET", "/dag-runs/hello/after-the-copy") is None, "it came after the copy"
+                    assert system.ask("GET", "/dag-runs/hello/after-install") is not None, "it was in the copy"
+                system.run(f"after-{page}")
+            kill_schedulers(system)
+            watched(system)
+            sys.stdout.write("both schedulers killed, the run ended; Prometheus sees every replica\n")
+        finally:
+            system.sh("docker compose down --volumes --timeout 10 >/dev/null 2>&1 || true")
+
+
+if __name__ == "__main__":
+    main()
