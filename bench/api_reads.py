@@ -94,7 +94,7 @@ def _explain(url: str) -> None:
     questions: dict[str, Callable[[], object]] = {
         "list of runs": reads.runs,
         "list of one dag's runs": lambda: reads.runs(dag_name="dag-7"),
-        "page of runs": lambda: reads.runs_before(dag_name=None, status=None, before=None, limit=100),
+        "page of runs": lambda: reads.runs(limit=101),
         "details": lambda: reads.run("dag-8", "id-7"),
         "latest": lambda: reads.run("dag-8", "latest"),
         "page of dags": lambda: reads.dag_page(page=3),

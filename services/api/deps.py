@@ -14,6 +14,7 @@ from services.api.metrics import RunTotals
 from services.api.resources import Resources
 from services.api.settings import Settings
 from services.api.specs import SpecCache
+from services.api.summaries import Summaries
 from shared.spec.model import Dag
 from shared.store.reads import Reads, Run
 from shared.transport.base import Transport
@@ -45,6 +46,7 @@ class Deps:
     auth: Auth = field(init=False)
     first_user: FirstUser = field(default_factory=FirstUser)
     combined: Combined = field(default_factory=Combined)
+    summaries: Summaries = field(default_factory=Summaries)
     resources: Resources = field(default_factory=Resources)
     follower: Follower = field(init=False)
     closing: Event = field(default_factory=Event)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.status import AttemptState, NodeStatus, RunStatus
 
@@ -13,6 +13,7 @@ __all__ = [
     "Command",
     "Dag",
     "DagPage",
+    "Listed",
     "LogWindow",
     "Node",
     "Queue",
@@ -95,6 +96,7 @@ class Run:
     """
 
     run_key: str
+    version: int
     root_key: str
     dag_name: str
     dag_run_id: str
@@ -118,6 +120,15 @@ class Run:
     finished_at: datetime | None
     nodes: tuple[Node, ...] | None = None
     spec: str | None = None
+
+
+class Listed(NamedTuple):
+    """A run in a list. What was made of one ``version`` of a run stays right while that is its version."""
+
+    run_key: str
+    version: int
+    created_at: datetime
+    dag_run_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, and_, func, literal_column, or_, select
 
 from shared.status import NodeStatus, RunStatus
 from shared.store import tables as t
 from shared.store.engine import bytewise, contains
 from shared.store.reads_base import AnyRow, AnySelect, Reader
-from shared.store.reads_rows import Node, Run, RunName, Transition
+from shared.store.reads_rows import Listed, Node, Run, RunName, Transition
 
 __all__ = ["BY_DAG", "IS_ROOT", "LATEST", "QUEUED", "RUNNING", "RunReads", "run_from_row", "select_runs"]
 
@@ -35,6 +35,7 @@ _root = t.dag_runs.alias("root")
 _parent = t.dag_runs.alias("parent")
 _COLUMNS = (
     _r.run_key,
+    _r.version,
     _r.root_key,
     _r.dag_name,
     _r.dag_run_id,
@@ -77,6 +78,7 @@ def run_from_row(row: AnyRow) -> Run:
     """
     (
         run_key,
+        version,
         root_key,
         dag_name,
         dag_run_id,
@@ -103,6 +105,7 @@ def run_from_row(row: AnyRow) -> Run:
     ) = row[:_RUN_COLUMNS]
     return Run(
         run_key,
+        version,
         root_key or run_key,
         dag_name,
         dag_run_id,
@@ -190,11 +193,13 @@ class RunReads(Reader):
         status: RunStatus | None = None,
         created_from: datetime | None = None,
         created_before: datetime | None = None,
+        behind: Listed | None = None,
         limit: int = _MAX_RUNS,
-    ) -> tuple[Run, ...]:
-        """Return root runs without nodes, newest first, those of one moment by id; all filters hold.
+    ) -> tuple[Listed, ...]:
+        """Return root runs, newest first, those of one moment by id; all filters hold.
 
         ``id_part``: part of the run id, case-sensitive. ``created_from <= created_at < created_before``.
+        ``behind``: a run, there or not any more, whose place in this order they come after.
         """
         where: list[ColumnElement[bool]] = [_r.root_key.is_(None)]
         if dag_name is not None:
@@ -207,7 +212,18 @@ class RunReads(Reader):
             where.append(_r.created_at >= created_from)
         if created_before is not None:
             where.append(_r.created_at < created_before)
-        return self._many(select_runs().where(*where).order_by(*_NEWEST_FIRST).limit(limit))
+        if behind is not None:
+            later_id = and_(_r.created_at == behind.created_at, bytewise(_r.dag_run_id) > behind.dag_run_id)
+            where += [_r.created_at <= behind.created_at, or_(_r.created_at < behind.created_at, later_id)]
+        query = select(_r.run_key, _r.version, _r.created_at, _r.dag_run_id).where(*where)
+        with self._snapshot() as connection:
+            return tuple([Listed(*row) for row in connection.execute(query.order_by(*_NEWEST_FIRST).limit(limit))])
+
+    def runs_by_key(self, run_keys: Iterable[str]) -> dict[str, Run]:
+        """Return those runs that exist, without nodes."""
+        keys = sorted(set(run_keys))
+        runs = self._many(select_runs().where(_r.run_key.in_(keys))) if keys else ()
+        return {run.run_key: run for run in runs}
 
     def recent_runs(self, dag_name: str, *, limit: int = 30) -> tuple[Run, ...]:
         """Return the newest root runs of a dag with their nodes, newest first."""

@@ -9,14 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, and_, case, extract, func, or_, select, tuple_
+from sqlalchemy import Select, and_, case, extract, func, select, tuple_
 
-from shared.status import RunStatus
 from shared.store import tables as t
-from shared.store.engine import bytewise, is_postgres, open_transactions_from
+from shared.store.engine import is_postgres, open_transactions_from
 from shared.store.reads_base import AnySelect, Reader
-from shared.store.reads_rows import Run
-from shared.store.reads_runs import run_from_row, select_runs
 
 __all__ = ["Change", "DagVersion", "Place", "StreamReads"]
 
@@ -123,25 +120,6 @@ class StreamReads(Reader):
         with self._snapshot() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else DagVersion(row.version, row.spec_hash, row.at, row.by, row.yaml)
-
-    def runs_before(
-        self, *, dag_name: str | None, status: RunStatus | None, before: tuple[datetime, str] | None, limit: int
-    ) -> tuple[Run, ...]:
-        """Return root runs, newest first, from behind that ``(created_at, dag_run_id)`` on."""
-        query = select_runs().where(_r.root_key.is_(None))
-        if dag_name is not None:
-            query = query.where(_r.dag_name == dag_name)
-        if status is not None:
-            query = query.where(_r.status == str(status))
-        if before is not None:
-            at, run_id = before
-            query = query.where(
-                _r.created_at <= at,
-                or_(_r.created_at < at, and_(_r.created_at == at, bytewise(_r.dag_run_id) > run_id)),
-            )
-        with self._snapshot() as connection:
-            rows = connection.execute(query.order_by(_r.created_at.desc(), bytewise(_r.dag_run_id)).limit(limit))
-            return tuple(run_from_row(row) for row in rows)
 
     def run_durations(self, bounds: Sequence[float]) -> Mapping[str, tuple[tuple[int, ...], float]]:
         """Return, by dag, how many ended root runs took at most each bound, and all seconds together.

@@ -1,5 +1,6 @@
 """What the gateway reads of runs and their history."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,12 +10,12 @@ from shared.errors import StoreUnavailable
 from shared.status import NodeStatus, RunStatus
 from shared.store import tables as t
 from shared.store.engine import open_engine
-from shared.store.reads import LATEST, Reads, Run, RunName, Transition
+from shared.store.reads import LATEST, Listed, Reads, Run, RunName, Transition
 from tests.conformance.store_rows import NOW, add, add_dag, add_node, add_run, after
 from tests.harness.eventually import free_port
 
 
-def _ids(runs: tuple[Run, ...]) -> list[str]:
+def _ids(runs: Sequence[Run | Listed]) -> list[str]:
     return [run.dag_run_id for run in runs]
 
 
@@ -95,6 +96,9 @@ def test_sub_runs_are_found_under_their_root_with_both_names(engine: Engine, rea
         ({"created_from": after(4), "created_before": after(2)}, []),
         ({"dag_name": "etl", "status": RunStatus.RUNNING, "id_part": "5"}, ["r-5"]),
         ({"limit": 2}, ["r-5", "a.4"]),
+        ({"behind": Listed("", 0, after(4), "a.4")}, ["b_4", "r-3", "R-2", "r-1"]),
+        ({"behind": Listed("", 0, after(4), "a.9"), "limit": 1}, ["b_4"]),
+        ({"behind": Listed("", 0, after(1), "r-1")}, []),
     ],
 )
 def test_runs_are_filtered_and_newest_first(

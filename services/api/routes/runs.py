@@ -2,9 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from pydantic import Field
 
@@ -13,7 +11,7 @@ from services.api.operations import Answer, Call, Operations, Query, json_bytes,
 from services.api.problems import bad_request, not_found
 from services.api.reasons import add_reasons
 from shared.status import RunStatus
-from shared.store.reads import Run
+from shared.store.reads import Listed, Run
 
 __all__ = ["RUNS", "find_run"]
 
@@ -85,45 +83,38 @@ def _list(call: Call, query: RunsQuery, name: str | None) -> Answer:
         return ok({"dagRuns": []})
     if "cursor" in call.arguments:
         return _page(call, query, name, status)
-    return Answer(
-        200, call.deps.combined.get((name, query.model_dump_json()), lambda: _listed(call, query, name, status))
-    )
+    key = (name, query.model_dump_json())
+    return Answer(200, call.deps.combined.get(key, lambda: _newest(call, query, name, status)))
 
 
-def _listed(call: Call, query: RunsQuery, name: str | None, status: RunStatus | None) -> bytes:
-    runs = call.deps.reads.runs(
+def _newest(call: Call, query: RunsQuery, name: str | None, status: RunStatus | None) -> bytes:
+    listed = call.deps.reads.runs(
         dag_name=name,
         id_part=query.dag_run_id,
         status=status,
         created_from=_moment(query.from_date),
         created_before=_moment(query.to_date),
     )
-    return json_bytes({"dagRuns": _summaries(call, runs)})
+    return b'{"dagRuns":[%s]}' % call.deps.summaries.json(call, listed)
 
 
 def _page(call: Call, query: RunsQuery, name: str | None, status: RunStatus | None) -> Answer:
     """Return a page and the cursor of the next one: an addition to the contract, without its other filters."""
     if query.dag_run_id or query.from_date is not None or query.to_date is not None:
         raise bad_request("cursor: goes with name and status only", field="cursor")
-    before = _read_cursor(query.cursor) if query.cursor else None
-    runs = call.deps.reads.runs_before(dag_name=name, status=status, before=before, limit=query.limit + 1)
-    shown = runs[: query.limit]
-    more = {"nextCursor": _cursor(shown[-1])} if len(runs) > query.limit else {"nextCursor": None}
-    return ok({"dagRuns": _summaries(call, shown), **more})
+    behind = _read_cursor(query.cursor) if query.cursor else None
+    listed = call.deps.reads.runs(dag_name=name, status=status, behind=behind, limit=query.limit + 1)
+    shown = listed[: query.limit]
+    cursor = json_bytes(_cursor(shown[-1]) if len(listed) > query.limit else None)
+    return Answer(200, b'{"dagRuns":[%s],"nextCursor":%s}' % (call.deps.summaries.json(call, shown), cursor))
 
 
-def _summaries(call: Call, runs: Sequence[Run]) -> list[dict[str, Any]]:
-    shown = [shapes_runs.summary(run, call.deps.zone) for run in runs]
-    add_reasons(call, runs, shown)
-    return shown
-
-
-def _cursor(run: Run) -> str:
+def _cursor(run: Listed) -> str:
     text = f"{run.created_at.isoformat()} {run.dag_run_id}"
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def _read_cursor(text: str) -> tuple[datetime, str]:
+def _read_cursor(text: str) -> Listed:
     try:
         at, _, run_id = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().partition(" ")
         moment = datetime.fromisoformat(at)
@@ -131,7 +122,7 @@ def _read_cursor(text: str) -> tuple[datetime, str]:
         raise bad_request("cursor: must be one that a page gave", field="cursor") from error
     if moment.tzinfo is None or "\0" in run_id:
         raise bad_request("cursor: must be one that a page gave", field="cursor")
-    return moment, run_id
+    return Listed("", 0, moment, run_id)
 
 
 def _moment(unix_s: int | None) -> datetime | None:
