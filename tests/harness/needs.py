@@ -17,6 +17,7 @@ NEEDED: dict[str, Callable[[], object]] = {
     "rabbitmq": rabbit_bin,
     "postgres": postgres_bin,
     "sshd": sshd_bin,
+    "bsdtar": lambda: shutil.which("bsdtar"),
     "chromium": chromium_bin,
     "dockerd": engine_bin,
     "prometheus": lambda: shutil.which("prometheus") and shutil.which("promtool"),

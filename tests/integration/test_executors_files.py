@@ -111,7 +111,7 @@ def test_what_goes_in_comes_out(rig: Rig, kind: str) -> None:
     assert [path.name for path in (rig.work_dir() / "out").iterdir()] == [f"x.{kind}"]
 
 
-@pytest.mark.parametrize("kind", ["gz", "bz2", "xz", "zst"])
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz", "zst", "lz4"])
 def test_one_file_is_compressed_alone(rig: Rig, kind: str) -> None:
     (rig.work_dir() / "one.txt").write_text("one\n" * 1000)
 
@@ -205,7 +205,9 @@ def test_a_zip_is_held_to_the_same(rig: Rig, name: str, link: str) -> None:
         ("create", {"destination": "x.tar"}, 2),
         ("create", {"source": "in", "format": "zip"}, 2),
         ("extract", {"source": "nowhere.zip"}, 3),
-        ("create", {"source": "in", "destination": "x.lz4"}, 5),
+        ("create", {"source": "in", "destination": "x.7z"}, 5),
+        ("create", {"source": "in", "destination": "x.tar", "password": "p"}, 2),
+        ("list", {"source": "in/a.txt", "format": "lz4"}, 12),
         ("list", {"source": "in/a.txt"}, 5),
         ("create", {"source": "in", "destination": "x.gz"}, 7),
         ("list", {"source": "in/a.txt", "format": "zip"}, 12),

@@ -6,6 +6,7 @@ Source: the workflow language reference, section on the archive executor.
 """
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ class ArchiveExecutor:
         folder = job.working_dir
         folder.mkdir(0o750, parents=True, exist_ok=True)
         order = {**config, "operation": operation, "source": _inside(folder, config["source"])}
+        # The child has no PATH of its own to look it up in.
+        order["bsdtar"] = shutil.which("bsdtar", path=job.environment.process.get("PATH"))
         files = []
         if config.get("destination"):
             order["destination"] = _inside(folder, config["destination"])

@@ -1,14 +1,12 @@
 """The archive executor's child process; see ``archive``. Started as a script: it imports nothing of ours.
 
-Two families: containers (zip, and tar under any compression) and single compressed files. A member
-that would land outside the destination, by path or by link, is an error, not skipped.
+Two families: containers (zip, and whatever ``archive_streams`` makes a tar of) and single compressed
+files. A member that would land outside the destination, by path or by link, is an error, not skipped.
 """
 
-import bz2
 import errno
 import fnmatch
 import gzip
-import importlib
 import json
 import lzma
 import os
@@ -20,32 +18,27 @@ import time
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from services.worker.executors import archive_streams as streams
+else:
+    # Behind everything else: the neighbours have the names of well-known modules.
+    sys.path.append(str(Path(__file__).parent))
+    import archive_streams as streams
 
 __all__ = ["main"]
 
-CONFIG, SOURCE, DESTINATION, FORMAT, EXTRACT, CREATE = 2, 3, 4, 5, 6, 7
-DECOMPRESS, PERMISSION, DISK, CORRUPT, PASSWORD = 9, 10, 11, 12, 13
+Exit, Fault = streams.Exit, streams.Fault
+
 _ENDINGS = (
     (".tar.gz", "tar.gz"), (".tgz", "tar.gz"), (".tar.bz2", "tar.bz2"), (".tbz2", "tar.bz2"), (".tar.xz", "tar.xz"),
     (".txz", "tar.xz"), (".tar.zst", "tar.zst"), (".tzst", "tar.zst"), (".tar", "tar"), (".zip", "zip"), (".gz", "gz"),
     (".bz2", "bz2"), (".xz", "xz"), (".zst", "zst"), (".lz4", "lz4"), (".7z", "7z"), (".rar", "rar"),
 )  # fmt: skip
-_SINGLE = frozenset({"gz", "bz2", "xz", "zst"})
-_KNOWN = frozenset({"zip", "tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst"}) | _SINGLE
 _PIECE = 1 << 20
-_ENCRYPTED = 0x1
-
-
-class Fault(Exception):
-    """What is wrong, and the exit code that says so."""
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(text)
-        self.code = code
 
 
 class Order:
@@ -58,6 +51,7 @@ class Order:
         self.destination = Path(raw["destination"]) if raw.get("destination") else None
         self.level = int(raw.get("compressionLevel", -1))
         self.password: str = str(raw.get("password") or "")
+        self.bsdtar: str = raw.get("bsdtar") or ""
         self.strip = int(raw.get("stripComponents", 0))
         self.include: list[str] = list(raw.get("include") or [])
         self.exclude: list[str] = list(raw.get("exclude") or [])
@@ -70,8 +64,8 @@ class Order:
         """Return the format asked for, else the one the file's name says."""
         found = str(self.raw.get("format") or "")
         found = found or next((name for ending, name in _ENDINGS if path.name.lower().endswith(ending)), "")
-        if found not in _KNOWN:
-            raise Fault(FORMAT, f"unsupported archive format: {found or path.name}")
+        if found not in streams.CONTAINERS | streams.SINGLE:
+            raise Fault(Exit.FORMAT, f"unsupported archive format: {found or path.name}")
         return found
 
     def wanted(self, name: str) -> bool:
@@ -86,41 +80,11 @@ class Order:
         """Return where a member goes, relative to the destination; empty: nowhere."""
         parts = PurePosixPath(name).parts
         if name.startswith(("/", "\\")) or ".." in parts or "\0" in name:
-            raise Fault(EXTRACT, f"refused: {name!r} would be extracted outside the destination")
+            raise Fault(Exit.EXTRACT, f"refused: {name!r} would be extracted outside the destination")
         parts = parts[self.strip :]
         if parts and not self.flag("preservePaths", True):
             parts = parts[-1:]
         return "/".join(parts)
-
-
-@contextmanager
-def _packed(raw: IO[bytes], how: str, mode: str, level: int) -> Iterator[IO[bytes]]:
-    """Open a compressing or decompressing layer above a file."""
-    levels = {} if level < 0 else {"compresslevel": level}
-    writing = mode == "w"
-    opened: Any
-    if how == "gz":
-        opened = gzip.GzipFile(fileobj=raw, mode=mode, **levels)  # type: ignore[call-overload]
-    elif how == "bz2":
-        opened = bz2.BZ2File(raw, mode, **levels)  # type: ignore[call-overload]
-    elif how == "xz":
-        opened = lzma.LZMAFile(raw, mode, preset=None if level < 0 or not writing else level)  # noqa: SIM115 - closed below
-    elif how == "zst":
-        opened = _zstd().ZstdFile(raw, mode, level=None if level < 0 or not writing else level)
-    else:
-        yield raw
-        return
-    with opened:
-        yield opened
-
-
-def _zstd() -> Any:
-    for name in ("compression.zstd", "backports.zstd"):
-        try:
-            return importlib.import_module(name)
-        except ImportError:
-            continue
-    raise Fault(FORMAT, "zst needs Python 3.14 or the package backports.zstd on the worker: pip install 'dagway[zstd]'")
 
 
 def _members(order: Order) -> Iterator[tuple[Path, str]]:
@@ -141,7 +105,7 @@ def _members(order: Order) -> Iterator[tuple[Path, str]]:
 
 def _create(order: Order) -> dict[str, Any]:
     if order.destination is None and not order.flag("dryRun"):
-        raise Fault(CONFIG, "destination is required")
+        raise Fault(Exit.CONFIG, "destination is required")
     kind = order.format(order.destination or order.source)
     members = list(_members(order))
     if order.destination is not None:
@@ -151,33 +115,37 @@ def _create(order: Order) -> dict[str, Any]:
     if order.flag("dryRun") or order.destination is None:
         return {**result, "verifyPerformed": False}
     if order.destination.exists() and not order.flag("overwrite"):
-        raise Fault(DESTINATION, f"destination exists already: {order.destination}")
-    if kind in _SINGLE and len(files) != 1:
-        raise Fault(CREATE, f"{kind} holds one file, not {len(files)}")
+        raise Fault(Exit.DESTINATION, f"destination exists already: {order.destination}")
+    if kind in streams.READ_ONLY:
+        raise Fault(Exit.FORMAT, f"{kind} archives can be read, not made")
+    if order.password and kind != "zip":
+        raise Fault(Exit.CONFIG, f"password: {kind} archives are not encrypted, only zip")
+    if kind in streams.SINGLE and len(files) != 1:
+        raise Fault(Exit.CREATE, f"{kind} holds one file, not {len(files)}")
     part = Path(order.raw["part"])
     part.parent.mkdir(parents=True, exist_ok=True)
     with part.open("w+b") as raw:
         if kind == "zip":
             _write_zip(order, raw, members)
-        elif kind in _SINGLE:
-            with _packed(raw, kind, "w", order.level) as packed, files[0].open("rb") as file:
+        elif kind in streams.SINGLE:
+            with streams.open_packed(raw, kind, "w", order.level) as packed, files[0].open("rb") as file:
                 shutil.copyfileobj(file, packed, _PIECE)
         else:
             with (
-                _packed(raw, kind.removeprefix("tar").removeprefix("."), "w", order.level) as packed,
+                streams.open_packed(raw, kind.removeprefix("tar").removeprefix("."), "w", order.level) as packed,
                 tarfile.open(fileobj=packed, mode="w|", dereference=order.flag("followSymlinks")) as tar,
             ):
                 for path, name in members:
                     tar.add(path, name, recursive=False)
     if order.flag("verifyIntegrity"):
-        _verify(part, kind)
+        _verify(order, part, kind)
     part.replace(order.destination)
     return {**result, "verifyPerformed": order.flag("verifyIntegrity")}
 
 
 def _write_zip(order: Order, raw: IO[bytes], members: list[tuple[Path, str]]) -> None:
     level = None if order.level < 0 else order.level
-    with zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED, compresslevel=level, strict_timestamps=False) as archive:
+    with streams.write_zip(raw, level, order.password) as archive:
         for path, name in members:
             if path.is_symlink() and not order.flag("followSymlinks"):
                 info = zipfile.ZipInfo(name)
@@ -187,27 +155,20 @@ def _write_zip(order: Order, raw: IO[bytes], members: list[tuple[Path, str]]) ->
                 archive.write(path, name)
 
 
-def _verify(path: Path, kind: str) -> None:
+def _verify(order: Order, path: Path, kind: str) -> None:
     """Read everything once; raises what a damaged archive raises."""
     if kind == "zip":
-        with zipfile.ZipFile(path) as archive:
+        with streams.open_zip(path, order.password) as archive:
             if (bad := archive.testzip()) is not None:
-                raise Fault(CORRUPT, f"corrupted archive: {bad}")
-    elif kind in _SINGLE:
-        with path.open("rb") as raw, _packed(raw, kind, "r", -1) as packed:
+                raise Fault(Exit.CORRUPT, f"corrupted archive: {bad}")
+    elif kind in streams.SINGLE:
+        with path.open("rb") as raw, streams.open_packed(raw, kind, "r", -1) as packed:
             while packed.read(_PIECE):
                 pass
     else:
-        with _open_tar(path, kind) as tar:
+        with streams.open_tar(path, kind, order.bsdtar) as tar:
             for _ in tar:
                 pass
-
-
-@contextmanager
-def _open_tar(path: Path, kind: str) -> Iterator[tarfile.TarFile]:
-    how = kind.removeprefix("tar").removeprefix(".")
-    with path.open("rb") as raw, _packed(raw, how, "r", -1) as packed, tarfile.open(fileobj=packed, mode="r|") as tar:
-        yield tar
 
 
 def _extract(order: Order) -> dict[str, Any]:
@@ -228,7 +189,7 @@ def _extract(order: Order) -> dict[str, Any]:
             return
         path = root / place
         if not path.parent.resolve().is_relative_to(root):
-            raise Fault(EXTRACT, f"refused: {name!r} would be extracted outside the destination")
+            raise Fault(Exit.EXTRACT, f"refused: {name!r} would be extracted outside the destination")
         if (path.is_symlink() or path.is_file()) and not order.flag("overwrite"):
             done["filesSkipped"] += 1
             return
@@ -245,9 +206,9 @@ def _extract(order: Order) -> dict[str, Any]:
         done["filesExtracted"] += 1
         done["bytesExtracted"] += size
 
-    if kind in _SINGLE:
+    if kind in streams.SINGLE:
         name = order.source.name.removesuffix(f".{kind}")
-        with order.source.open("rb") as raw, _packed(raw, kind, "r", -1) as packed:
+        with order.source.open("rb") as raw, streams.open_packed(raw, kind, "r", -1) as packed:
 
             def put_single(path: Path) -> None:
                 with path.open("wb") as file:
@@ -263,10 +224,7 @@ def _extract(order: Order) -> dict[str, Any]:
 
 
 def _extract_zip(order: Order, take: Any, root: Path) -> None:
-    with zipfile.ZipFile(order.source) as archive:
-        _check_password(order, archive)
-        if order.password:
-            archive.setpassword(order.password.encode())
+    with streams.open_zip(order.source, order.password) as archive:
         for info in archive.infolist():
             mode = info.external_attr >> 16
             if info.is_dir():
@@ -277,7 +235,7 @@ def _extract_zip(order: Order, take: Any, root: Path) -> None:
                 if stat.S_ISLNK(mode):
                     link = archive.read(info).decode()
                     if Path(link).is_absolute() or not (path.parent / link).resolve().is_relative_to(root):
-                        raise Fault(EXTRACT, f"refused: the link {info.filename!r} points outside the destination")
+                        raise Fault(Exit.EXTRACT, f"refused: the link {info.filename!r} points outside the destination")
                     path.symlink_to(link)
                     return
                 with archive.open(info) as member, path.open("wb") as file:
@@ -288,14 +246,8 @@ def _extract_zip(order: Order, take: Any, root: Path) -> None:
             take(info.filename, info.file_size, put)
 
 
-def _check_password(order: Order, archive: zipfile.ZipFile) -> None:
-    locked = any(info.flag_bits & _ENCRYPTED for info in archive.infolist())
-    if locked and not order.password:
-        raise Fault(PASSWORD, "the archive is encrypted: password is required")
-
-
 def _extract_tar(order: Order, kind: str, take: Any, root: Path) -> None:
-    with _open_tar(order.source, kind) as tar:
+    with streams.open_tar(order.source, kind, order.bsdtar) as tar:
         for member in tar:
             if member.isdir():
                 continue
@@ -323,20 +275,20 @@ def _list(order: Order) -> dict[str, Any]:
             for info in archive.infolist():
                 mode = info.external_attr >> 16
                 add(info.filename, info.file_size, mode, datetime(*info.date_time, tzinfo=UTC), info.is_dir())
-    elif kind in _SINGLE:
+    elif kind in streams.SINGLE:
         facts = order.source.stat()
-        with order.source.open("rb") as raw, _packed(raw, kind, "r", -1) as packed:
+        with order.source.open("rb") as raw, streams.open_packed(raw, kind, "r", -1) as packed:
             size = sum(map(len, iter(lambda: packed.read(_PIECE), b"")))
         name = order.source.name.removesuffix(f".{kind}")
         add(name, size, facts.st_mode, datetime.fromtimestamp(facts.st_mtime, UTC), False)
     else:
-        with _open_tar(order.source, kind) as tar:
+        with streams.open_tar(order.source, kind, order.bsdtar) as tar:
             for member in tar:
                 at = datetime.fromtimestamp(member.mtime, UTC)
                 kind_bits = stat.S_IFDIR if member.isdir() else stat.S_IFLNK if member.issym() else stat.S_IFREG
                 add(member.name, member.size, member.mode | kind_bits, at, member.isdir())
     if verified := order.flag("verifyIntegrity"):
-        _verify(order.source, kind)
+        _verify(order, order.source, kind)
     counted = [one for one in files if not one["isDir"]]
     total = {"totalFiles": len(counted), "totalSize": sum(one["size"] for one in counted)}
     return {**total, "files": files, "verified": verified}
@@ -344,7 +296,7 @@ def _list(order: Order) -> dict[str, Any]:
 
 def _do(order: Order) -> dict[str, Any]:
     if not order.source.exists():
-        raise Fault(SOURCE, f"source not found: {order.source}")
+        raise Fault(Exit.SOURCE, f"source not found: {order.source}")
     return {"create": _create, "extract": _extract, "list": _list}[order.operation](order)
 
 
@@ -352,18 +304,18 @@ def _code_of(error: Exception, operation: str) -> int:
     if isinstance(error, Fault):
         return error.code
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM):
-        return PERMISSION
+        return Exit.PERMISSION
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return DISK
+        return Exit.DISK
     if isinstance(error, RuntimeError) and "password" in str(error).lower():
-        return PASSWORD
+        return Exit.PASSWORD
     if isinstance(error, tarfile.FilterError):
-        return EXTRACT
+        return Exit.EXTRACT
     if isinstance(error, zipfile.BadZipFile | tarfile.TarError | lzma.LZMAError | EOFError | zlib.error):
-        return CORRUPT
-    if isinstance(error, gzip.BadGzipFile) or "zstd" in type(error).__name__.lower():
-        return CORRUPT
-    return {"create": CREATE, "extract": EXTRACT}.get(operation, DECOMPRESS)
+        return Exit.CORRUPT
+    if isinstance(error, gzip.BadGzipFile) or "zstd" in type(error).__name__.lower() or "LZ4F" in str(error):
+        return Exit.CORRUPT
+    return {"create": Exit.CREATE, "extract": Exit.EXTRACT}.get(operation, Exit.DECOMPRESS)
 
 
 def main() -> int:
