@@ -209,13 +209,15 @@ def parse_body(model: type[B], data: bytes, *, required: bool) -> B:
     Raises:
         Problem: 400 when it is not JSON, not an object, absent though required, or of a wrong type.
     """
-    content: Any = {}
+    content: Any = None
     if data.strip():
         try:
             content = from_json(data, allow_inf_nan=False)
         except ValueError as error:
             raise bad_request(f"The body is not valid JSON: {error}") from error
-    elif required:
+    if content is None and not required:
+        content = {}
+    if content is None:
         raise bad_request("The body is missing: a JSON object is needed")
     if not isinstance(content, dict):
         raise bad_request("The body must be a JSON object")

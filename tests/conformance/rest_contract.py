@@ -53,6 +53,10 @@ retryDAGRun operator run_dags 400 400:already_running 404
 terminateDAGRun operator run_dags 400:not_running 404
 getDAGRunStepLog viewer - 400 404
 updateDAGRunStepStatus operator run_dags 400 404
+approveDAGRunStep operator run_dags 400 404
+rejectDAGRunStep operator run_dags 400 404
+approveSubDAGRunStep operator run_dags 400 404
+rejectSubDAGRunStep operator run_dags 400 404
 getSubDAGRunDetails viewer - 404
 getSubDAGRunLog viewer - 400 404
 getSubDAGRunStepLog viewer - 400 404

@@ -184,6 +184,24 @@ _RUNS = (
     row("updateSubDAGRunStepStatus", MISSING, {**_NO_SUB, **_STEP}, body={"status": 4}),
     row("updateSubDAGRunStepStatus", MISSING, {**_SUB, **_NO_STEP}, body={"status": 4}),
 )
+_WAITING = {"name": "asks", "dagRunId": "waiting", "stepName": "ok?"}
+_APPROVALS = (
+    row("approveDAGRunStep", BAD, {**_DONE, **_STEP}),
+    row("approveDAGRunStep", BAD, _WAITING, body={"inputs": {"OTHER": "x"}}),
+    row("approveDAGRunStep", BAD, _WAITING, body={"inputs": {"WHY": 1}}),
+    row("approveDAGRunStep", MISSING, {**_WAITING, **_NO_STEP}),
+    row("approveDAGRunStep", MISSING, {**_NO_RUN, **_STEP}),
+    row("rejectDAGRunStep", BAD, {**_DONE, **_STEP}),
+    row("rejectDAGRunStep", BAD, _WAITING, body={"reason": 1}),
+    row("rejectDAGRunStep", MISSING, {**_WAITING, **_NO_STEP}),
+    row("rejectDAGRunStep", MISSING, {**_NO_RUN, **_STEP}),
+    row("approveSubDAGRunStep", BAD, {**_SUB, **_STEP}),
+    row("approveSubDAGRunStep", MISSING, {**_SUB, **_NO_STEP}),
+    row("approveSubDAGRunStep", MISSING, {**_NO_SUB, **_STEP}),
+    row("rejectSubDAGRunStep", BAD, {**_SUB, **_STEP}),
+    row("rejectSubDAGRunStep", MISSING, {**_SUB, **_NO_STEP}),
+    row("rejectSubDAGRunStep", MISSING, {**_NO_SUB, **_STEP}),
+)
 _REST = (
     row("getWorkers", (503, "service_unavailable"), gateway="away"),
     row("triggerWebhook", MISSING, {"fileName": "hooked"}),
@@ -209,4 +227,4 @@ _REST = (
     admin("toggleDAGWebhook", BAD, {"fileName": "hooked"}, body={"enabled": "yes"}),
     admin("toggleDAGWebhook", MISSING, _DAG, body={"enabled": True}),
 )
-ROWS = (*_ACCOUNTS, *_DAGS, *_RUNS, *_REST)
+ROWS = (*_ACCOUNTS, *_DAGS, *_RUNS, *_APPROVALS, *_REST)

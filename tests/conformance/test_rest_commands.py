@@ -50,10 +50,11 @@ def test_start_sends_what_was_asked(stack: Stack) -> None:
     )
 
 
-def test_start_needs_no_body_and_makes_an_id(stack: Stack) -> None:
+@pytest.mark.parametrize("data", [b"", b" \n", b"{}", b"null"])
+def test_start_needs_no_body_and_makes_an_id(stack: Stack, data: bytes) -> None:
     stack.answer = answer_with_the_id
 
-    response = stack.api("POST", "/dags/a/start")
+    response = stack.api("POST", "/dags/a/start", data=data)
 
     assert response.status_code == 200
     assert response.get_json() == {"dagRunId": stack.command.dag_run_id}

@@ -23,6 +23,7 @@ BUILTIN = Settings(auth_mode="builtin", token_secret=SECRET, admin_password="adm
 QUICK = "steps:\n  - name: s\n    command: echo hi\nhandlerOn:\n  exit:\n    command: echo bye\n"
 SLOW = "maxActiveRuns: 1\nsteps:\n  - name: s\n    command: sleep 300\n"
 LINE = f"queue: full\n{QUICK}"
+ASKS = "steps:\n  - name: ok?\n    type: hitl\n    config: {prompt: go on, input: [WHY], required: [WHY]}\n"
 CALLS = "steps:\n  - name: s\n    call: child\n---\nname: child\nsteps:\n  - name: s\n    command: echo hi\n"
 ROLES = ("viewer", "operator", "manager", "admin")
 BY_ID = {each.id: each for each in OPERATIONS}
@@ -41,13 +42,15 @@ def build(live: Live, away_url: str) -> World:
     for name, spec in (("quick", QUICK), ("slow", SLOW), ("line", LINE), ("calls", CALLS), ("hooked", QUICK)):
         live.dag(name, spec)
     live.dag("off", QUICK)
-    for name, run_id in (("quick", "done"), ("slow", "on"), ("calls", "parent")):
+    live.dag("asks", ASKS)
+    for name, run_id in (("quick", "done"), ("slow", "on"), ("calls", "parent"), ("asks", "waiting")):
         live.start(name, dagRunId=run_id)
     live.post("/dags/slow/enqueue", {"dagName": "stopper", "queue": "full", "dagRunId": "holds"})
     live.until("stopper", "holds", 1)
     live.post("/dags/line/enqueue", {"dagRunId": "waits"})
     live.until("quick", "done", 4)
     live.until("calls", "parent", 4)
+    live.until("asks", "waiting", 7)
     credentials = {"username": "admin", "password": "adminadmin"}
     login = users.post("/auth/login", credentials)
     admin = login["token"]
