@@ -19,7 +19,7 @@ import urllib3
 
 from tests.harness.eventually import eventually, free_port
 
-__all__ = ["ORDER", "blocks", "runnable"]
+__all__ = ["ORDER", "PAGES", "ROOT", "blocks", "runnable"]
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "operations"
@@ -33,9 +33,9 @@ def blocks(page: Path) -> list[str]:
     return re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
 
 
-def runnable(block: str) -> bool:
-    """Whether a block can be run without a cluster."""
-    return "kubectl" not in block
+def runnable(block: str) -> str:
+    """Return those commands of a block that need no cluster."""
+    return "".join(line for line in block.splitlines(keepends=True) if "kubectl" not in line)
 
 
 class System:
@@ -127,7 +127,7 @@ def main() -> None:
         system = System(Path(folder))
         try:
             for page in ORDER:
-                for block in filter(runnable, blocks(PAGES / f"{page}.md")):
+                for block in filter(None, map(runnable, blocks(PAGES / f"{page}.md"))):
                     system.sh(block)
                     sys.stdout.write(f"{page}: {len(block.splitlines())} commands ran\n")
                     sys.stdout.flush()

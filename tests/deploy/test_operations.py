@@ -1,0 +1,111 @@
+"""The operations pages: none of their commands escapes ``live``, and what it cannot do there is done here."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from sqlalchemy import insert, select
+
+from shared.clock import utc_now
+from shared.store import tables as t
+from shared.store.engine import open_engine, transaction
+from shared.store.migrate import migrate
+from tests.deploy.live import ORDER, PAGES, ROOT, blocks, runnable
+from tests.harness.needs import need
+from tests.harness.servers import postgres_bin
+
+_SETTING = re.compile(r"[A-Z_]+=\S*(\s+#.*)?")
+"""Not a command, but a line of an environment file."""
+
+
+def _commands(page: Path) -> list[str]:
+    lines = [line for block in blocks(page) for line in runnable(block).splitlines()]
+    return [line for line in lines if line and not _SETTING.fullmatch(line)]
+
+
+def test_every_page_with_commands_is_run_on_a_real_system() -> None:
+    with_commands = {page.stem for page in PAGES.glob("*.md") if _commands(page)}
+
+    assert with_commands == set(ORDER)
+    assert len(ORDER) == len(set(ORDER))
+
+
+def test_no_command_waits_for_an_answer() -> None:
+    for page in PAGES.glob("*.md"):
+        for command in _commands(page):
+            assert "exec" not in command.split() or "-T" in command.split(), command
+            assert "\\password" not in command, command
+
+
+def test_every_user_of_the_database_gets_its_new_password() -> None:
+    made = subprocess.run([ROOT / "deploy/make-secrets", "compose"], capture_output=True, text=True, check=True).stdout
+    sql = subprocess.run(
+        [ROOT / "deploy/make-secrets", "sql"], input=made, capture_output=True, text=True, check=True
+    ).stdout
+
+    users = dict(re.findall(r"ALTER ROLE (\w+) PASSWORD '(\w+)';", sql))
+    values = dict(line.split("=", 1) for line in made.splitlines() if "=" in line)
+    url = re.findall(r"postgresql://(\w+):\$\{(\w+)", (ROOT / "docker-compose.yml").read_text())
+    assert {user: users[user] for user, _ in url} == {user: values[variable] for user, variable in url}
+    assert users["postgres"] == values["POSTGRES_PASSWORD"]
+    assert len(sql.splitlines()) == len(users) == 4
+
+
+def test_a_copy_can_be_restored(database_url: str, tmp_path: Path) -> None:
+    """As backup.md says, with the very options: what was there is there again, what came later is gone."""
+    need("postgres")
+    folder = postgres_bin()
+    assert folder is not None
+    page = (PAGES / "backup.md").read_text()
+    dump_options = re.findall(r"pg_dump -U postgres (.*) dagway >", page)[0].split()
+    restore_options = re.findall(r"pg_restore -U postgres (.*) --dbname dagway", page)[0].split()
+    migrate(database_url)
+    engine = open_engine(database_url)
+
+    def spec(name: str) -> None:
+        with transaction(engine) as connection:
+            connection.execute(insert(t.specs).values(hash=name, yaml="steps: []", created_at=utc_now()))
+
+    spec("before")
+    file = tmp_path / "dagway.dump"
+    env = {name: os.environ[name] for name in ("PATH",)}
+    with file.open("wb") as out:
+        subprocess.run([folder / "pg_dump", *dump_options, database_url], stdout=out, env=env, check=True)
+    spec("after")
+    engine.dispose()
+    subprocess.run([folder / "pg_restore", *restore_options, "--dbname", database_url, str(file)], env=env, check=True)
+
+    with transaction(engine) as connection:
+        assert connection.execute(select(t.specs.c.hash)).scalars().all() == ["before"]
+    engine.dispose()
+    assert migrate(database_url)
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+def test_kubectl_knows_the_commands_for_a_cluster(tmp_path: Path) -> None:
+    """Their options and forms: each is tried on a cluster that does not answer, which is all that may fail."""
+    config = tmp_path / "config"
+    config.write_text(
+        "apiVersion: v1\nkind: Config\nclusters: [{name: x, cluster: {server: 'http://127.0.0.1:1'}}]\n"
+        "contexts: [{name: x, context: {cluster: x, user: x}}]\ncurrent-context: x\nusers: [{name: x, user: {}}]\n"
+    )
+    pages = [*PAGES.glob("*.md"), *(ROOT / "docs/runbooks").glob("*.md")]
+    lines = {line for page in pages for block in blocks(page) for line in block.splitlines() if "kubectl" in line}
+    assert len(lines) > 10
+    for line in lines:
+        command = line[line.index("kubectl") :].replace("NODE", "node-1")
+        done = subprocess.run(
+            ["sh", "-c", command],
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"], "KUBECONFIG": str(config), "HOME": str(tmp_path)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode, line
+        assert re.search("refused|no objects passed", done.stderr), f"{line}\n{done.stderr}"
