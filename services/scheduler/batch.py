@@ -59,6 +59,8 @@ class Aftermath:
     """Queues in which something was queued or a place became free."""
     pools: set[PoolKey] = field(default_factory=set)
     """The same of pools."""
+    started: dict[str, int] = field(default_factory=dict)
+    """``histRetentionDays`` of each dag of which a run started, or started again."""
     ended: list[tuple[str, RunStatus]] = field(default_factory=list)
     """(dag name, status) of each run that came to its end."""
     families: set[str] = field(default_factory=set)
@@ -283,6 +285,8 @@ class Batch:
         if was is RunStatus.QUEUED and became is RunStatus.RUNNING and before.queued_at is not None:
             self.after.waited.append(max(0.0, (self.now - before.queued_at).total_seconds()))
             self.after.traced.spans.append(waited_span(before, self.asked_in(after.run_key), self.now))
+        if became is RunStatus.RUNNING:
+            self.after.started[after.dag_name] = after.plan.dag.hist_retention_days
         if was is RunStatus.RUNNING or became is RunStatus.QUEUED:
             self.after.queues.add(after.queue)
         if parent_key is not None and (was is RunStatus.WAITING or became is not RunStatus.RUNNING):

@@ -1,34 +1,109 @@
-"""What may be forgotten is forgotten, now and then, by every scheduler."""
+"""What may be forgotten is forgotten: old outcomes now and then, old runs when their dag runs again.
+
+A dag's history goes when one of its runs starts, as the language has it (``histRetentionDays``): a dag
+that is not used any more keeps what it has. The start itself does not wait for it.
+"""
 
 import logging
 import threading
-from datetime import timedelta
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from shared.errors import StoreUnavailable
+from shared.store.tx_history import History
 
 if TYPE_CHECKING:
-    from services.scheduler.shell import Shell
+    from shared.store.tx import Store
 
-__all__ = ["run_housekeeping", "tidy"]
+__all__ = ["Housekeeping"]
 
 _log = logging.getLogger(__name__)
 
 _EVERY_S = 600
 _REPLIES_KEPT = timedelta(days=7)
 """How long the same Idempotency-Key gets the same answer."""
+_AT_ONCE = 100
+"""Runs removed in one transaction: others want to write too."""
+_LOOK_AGAIN_S = 60
+"""A dag that starts many runs has its history looked through once in this time."""
 
 
-def tidy(shell: "Shell") -> int:
-    """Remove outcomes of commands that nobody will ask about again; return how many."""
-    with shell.store.begin() as tx:
-        return tx.forget_replies(shell.clock() - _REPLIES_KEPT)
+class Housekeeping:
+    """One thread's work, of every scheduler; what two of them do at once does no harm."""
 
+    def __init__(self, store: "Store", clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._awake = threading.Event()
+        self._started: dict[str, int] = {}
+        self._looked: dict[str, float] = {}
 
-def run_housekeeping(shell: "Shell", stop: threading.Event) -> None:
-    """Tidy until ``stop``; the body of a background thread."""
-    while not stop.wait(_EVERY_S):
-        try:
-            tidy(shell)
-        except StoreUnavailable as error:
-            _log.warning("housekeeping.waits", extra={"error": str(error)})
+    def started(self, dags: Mapping[str, int]) -> None:
+        """Runs of these dags started; the values are their ``histRetentionDays``, negative for ever."""
+        now = time.monotonic()
+        with self._lock:
+            due = {
+                name: days
+                for name, days in dags.items()
+                if days >= 0 and now - self._looked.get(name, -_LOOK_AGAIN_S) >= _LOOK_AGAIN_S
+            }
+            self._started |= due
+        if due:
+            self._awake.set()
+
+    def prune(self) -> int:
+        """Remove the runs that the dags noted by ``started`` keep no longer; return how many.
+
+        Raises:
+            StoreUnavailable: the database is away; what is left is tried again next time.
+        """
+        removed = 0
+        while True:
+            with self._lock:
+                if not self._started:
+                    return removed
+                name, days = next(iter(self._started.items()))
+            removed += self._prune(name, self._clock() - timedelta(days=days))
+            with self._lock:
+                self._started.pop(name, None)
+                self._looked[name] = time.monotonic()
+
+    def _prune(self, dag_name: str, before: datetime) -> int:
+        removed = 0
+        while True:
+            with self._store.begin() as tx:
+                history = History(tx)
+                keys = history.expired(dag_name, before, _AT_ONCE)
+                if keys:
+                    history.remove(keys)
+            removed += len(keys)
+            if len(keys) < _AT_ONCE:
+                break
+        if removed:
+            _log.info("history.pruned", extra={"dag": dag_name, "runs": removed})
+        return removed
+
+    def tidy(self) -> int:
+        """Remove outcomes of commands that nobody will ask about again; return how many."""
+        with self._store.begin() as tx:
+            return tx.forget_replies(self._clock() - _REPLIES_KEPT)
+
+    def run(self, stop: threading.Event) -> None:
+        """Keep house until ``stop``; the body of a background thread."""
+        next_tidy = time.monotonic() + _EVERY_S
+        while not stop.is_set():
+            self._awake.wait(0.5)
+            try:
+                if self._awake.is_set():
+                    self._awake.clear()
+                    self.prune()
+                if time.monotonic() >= next_tidy:
+                    self.tidy()
+                    next_tidy = time.monotonic() + _EVERY_S
+            except StoreUnavailable as error:
+                _log.warning("housekeeping.waits", extra={"error": str(error)})
+                self._awake.set()
+                stop.wait(1)

@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 
 from services.scheduler.family import run_family
 from services.scheduler.folder import Folder
-from services.scheduler.housekeeping import run_housekeeping
 from services.scheduler.intake import commands_intake, events_intake, logs_intake
 from services.scheduler.leases import Leases
 from services.scheduler.pause import take_over_limits
@@ -87,7 +86,7 @@ class Scheduler:
             ("leases", leases.run),
             ("admission", shell.admission.run),
             ("pools", shell.pools.run),
-            ("housekeeping", lambda stop: run_housekeeping(shell, stop)),
+            ("housekeeping", shell.housekeeping.run),
             ("firing", shell.firing.run),
             ("timers", lambda stop: run_timers(shell, stop)),
             ("family", lambda stop: run_family(shell, stop)),

@@ -17,6 +17,7 @@ from services.scheduler.core.decision import Halt
 from services.scheduler.events import Notice, record_notices
 from services.scheduler.family import attend
 from services.scheduler.firing import Firing
+from services.scheduler.housekeeping import Housekeeping
 from services.scheduler.metrics import count
 from services.scheduler.plans import Plans
 from services.scheduler.pool_admission import PoolAdmission
@@ -56,6 +57,7 @@ class Shell:
         self.admission = Admission(self)
         self.pools = PoolAdmission(self)
         self.firing = Firing(self, tz)
+        self.housekeeping = Housekeeping(store, clock)
 
     def decide(self, work: Callable[[Batch], T]) -> T:
         """Run ``work`` in one transaction, then do what follows; a run changed meanwhile means again.
@@ -122,6 +124,7 @@ class Shell:
             self.transport.broadcast(CHANGES, encode(RunsChanged(run_keys=named), id=new_run_id(), at=self.clock()))
         if after.wake_at is not None:
             self.alarm.set(after.wake_at)
+        self.housekeeping.started(after.started)
         if after.schedules:
             self.firing.wake()
         if after.queues:

@@ -2,11 +2,8 @@
 
 from datetime import timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
-from services.scheduler.housekeeping import tidy
-from services.scheduler.plans import Plans
-from services.scheduler.shell import Shell
+from services.scheduler.housekeeping import Housekeeping
 from shared.clock import utc_now
 from shared.contracts import commands as c
 from shared.contracts.codec import decode, encode
@@ -344,10 +341,8 @@ def test_outcomes_are_kept_for_a_week(stack: Stack) -> None:
     stack.scheduler()
     stack.dag("one", ONE)
     (row,) = stack.rows(t.inbox)
-    shell = Shell(Store(stack.engine), stack.transport, Plans(), lambda: row["at"] + timedelta(days=6), ZoneInfo("UTC"))
-    assert tidy(shell) == 0
+    store = Store(stack.engine)
 
-    shell.clock = lambda: row["at"] + timedelta(days=8)
-
-    assert tidy(shell) == 1
+    assert Housekeeping(store, lambda: row["at"] + timedelta(days=6)).tidy() == 0
+    assert Housekeeping(store, lambda: row["at"] + timedelta(days=8)).tidy() == 1
     assert stack.rows(t.inbox) == []
