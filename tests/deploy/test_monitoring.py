@@ -98,7 +98,7 @@ def test_what_leaves_the_installation_names_no_dag_no_worker_and_no_process() ->
     for rule in rules("recording.rules.yml"):
         grouped = re.findall(r"\bby \(([^)]*)\)", rule["expr"])
         kept = {label.strip() for group in grouped for label in group.split(",")}
-        assert kept <= {"status", "state", "outcome", "code", "route", "service", "le", "kind"}, rule["record"]
+        assert kept <= {"status", "state", "outcome", "code", "route", "service", "le", "kind", "version"}, rule["record"]
         assert re.match(r"(sum|max|min|count)\b", rule["expr"]), rule["record"]
 
 
