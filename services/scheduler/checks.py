@@ -11,6 +11,7 @@ from shared.ids import valid_dag_name, valid_run_id
 
 __all__ = [
     "MaxRunReached",
+    "NotRunning",
     "RefusedByCore",
     "check_dag_name",
     "check_free",
@@ -29,6 +30,12 @@ class MaxRunReached(Conflict):
     """As many runs as allowed are there already."""
 
     code = "max_run_reached"
+
+
+class NotRunning(Conflict):
+    """There is nothing to stop."""
+
+    code = "not_running"
 
 
 class RefusedByCore(DagwayError):

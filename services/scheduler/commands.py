@@ -7,7 +7,7 @@ from typing import Any
 from services.scheduler.accounts import carry_out_account
 from services.scheduler.approvals import carry_out_approval
 from services.scheduler.batch import Batch
-from services.scheduler.checks import RefusedByCore, check_free, check_singleton, find, tell
+from services.scheduler.checks import NotRunning, RefusedByCore, check_free, check_singleton, find, tell, tell_key
 from services.scheduler.core.admit import HIGH, LOW
 from services.scheduler.core.messages import Begin, Dequeue, PatchNode, Retry, Stop
 from services.scheduler.core.plan import Plan
@@ -29,7 +29,7 @@ from shared.contracts.commands_runs import RunCommand
 from shared.contracts.commands_webhooks import WebhookCommand
 from shared.errors import Conflict, InvalidInput, NotFound
 from shared.ids import valid_dag_name, valid_run_id
-from shared.status import NodeStatus
+from shared.status import NodeStatus, RunStatus
 from shared.store import tables as t
 from shared.tracing import within
 
@@ -134,7 +134,7 @@ def _carry_out(batch: Batch, plans: Plans, body: Any) -> dict[str, Any]:
         case c.StartRun():
             return _start(batch, plans, body)
         case c.StopRun():
-            return tell(batch, body.dag_name, body.dag_run_id, Stop(body.by))
+            return _stop(batch, body)
         case c.DequeueRun():
             return tell(batch, body.dag_name, body.dag_run_id, Dequeue(body.by))
         case c.PatchStep():
@@ -187,6 +187,15 @@ def _start(batch: Batch, plans: Plans, command: c.StartRun) -> dict[str, Any]:
     if not queued:
         batch.apply(run.run_key, Begin(command.by))
     return {"dagRunId": command.dag_run_id}
+
+
+def _stop(batch: Batch, command: c.StopRun) -> dict[str, Any]:
+    key = find(batch, command.dag_name, command.dag_run_id)
+    run = batch.run(key)
+    if run is not None and run.status is RunStatus.WAITING:
+        # It could be, and is where its parent is stopped: the API says that it waits for a word, not for a signal.
+        raise NotRunning(f"DAG-run {run.dag_run_id} waits for approval, it is not running: approve or reject it")
+    return tell_key(batch, key, Stop(command.by))
 
 
 def _patch(batch: Batch, command: c.PatchStep) -> dict[str, Any]:
