@@ -27,6 +27,7 @@ from services.worker.pipeline import Identity, Pipeline
 from services.worker.reports import Reporter
 from services.worker.spans import AttemptSpans
 from services.worker.supervise import Stop
+from services.worker.workspace import Places
 from shared.clock import utc_now
 from shared.contracts.codec import decode, encode
 from shared.contracts.events import LogChunk
@@ -68,6 +69,7 @@ _OF_RUN = SpanContext.named("bench")
 def _pipeline(folder: Path, transport: EmbeddedTransport, counters: Counters) -> Iterator[Pipeline]:
     """The worker without its intake: attempts are handed over directly."""
     transport.declare([EVENTS, LOGS])
+    places = Places(folder)
     guardian = Guardian("bench", lambda: None)
     shipper, attempts = LogShipper(transport), Attempts()
     reporter = Reporter(transport, folder / "spool", attempts.delivered)
@@ -75,8 +77,8 @@ def _pipeline(folder: Path, transport: EmbeddedTransport, counters: Counters) ->
     reporter.start()
     yield Pipeline(
         Identity("w1", "bench"),
-        folder,
-        maker=Maker(guardian, folder),
+        places,
+        maker=Maker(guardian, places),
         shipper=shipper,
         reporter=reporter,
         attempts=attempts,

@@ -143,7 +143,7 @@ def scheduler(**given: Any) -> None:
 
 
 @cli.command()
-@_options(*_COMMON, "host", "amqp_url", "worker_slots", "worker_labels", "worker_id", "lease_s")
+@_options(*_COMMON, "host", "amqp_url", "dags_dir", "worker_slots", "worker_labels", "worker_id", "lease_s")
 def worker(**given: Any) -> None:
     """Run a worker. It needs the broker only, and refuses to hold database credentials."""
     from services.compose import run_worker_process  # noqa: PLC0415

@@ -71,7 +71,7 @@ class Plans:
 
     def keep(self, text: str, file_name: str, dag: Dag) -> Plan:
         """Keep the plan of a text that was parsed already."""
-        plan = Plan(dag)
+        plan = Plan(dag, file_name)
         with self._lock:
             self._plans[spec_hash(text), file_name] = plan
             while len(self._plans) > _KEPT:

@@ -20,14 +20,16 @@ _ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 _MAX_BYTES = 1_048_576
 
 
-def read_dotenv(paths: Sequence[str], folder: Path, outer: Mapping[str, str]) -> dict[str, str]:
+def read_dotenv(paths: Sequence[str], folders: Sequence[Path], outer: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of all files that exist, later files winning.
 
-    A file that cannot be read is logged and passed over, as the language demands.
+    A relative path means the first of ``folders`` that has it. A file that cannot be read is logged and
+    passed over, as the language demands.
     """
     found: dict[str, str] = {}
     for path in paths:
-        file = folder / Path(path).expanduser()
+        candidates = [folder / Path(path).expanduser() for folder in folders]
+        file = next((one for one in candidates if one.exists()), candidates[0])
         try:
             with file.open(encoding="utf-8") as stream:
                 text = stream.read(_MAX_BYTES)

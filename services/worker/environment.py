@@ -62,12 +62,12 @@ def inherited(host: Mapping[str, str]) -> dict[str, str]:
 
 
 def _inside(folder: Path, text: str, scope: Scope) -> Path:
-    """Return the directory ``text`` means, relative to ``folder``; empty: the same."""
-    return folder / Path(expand(text, scope)).expanduser() if text else folder
+    """Return the directory ``text`` means, relative to ``folder`` and without dots; empty: the same."""
+    return Path(os.path.normpath(folder / Path(expand(text, scope)).expanduser())) if text else folder
 
 
-def lay_ground(task: Task, run_dir: Path) -> Ground:
-    """Find the directory, the dotenv variables and the secrets.
+def lay_ground(task: Task, folder: Path) -> Ground:
+    """Find the directory, the dotenv variables and the secrets; ``folder`` is the dag's.
 
     Raises:
         SecretMissing: a secret cannot be had here.
@@ -76,12 +76,12 @@ def lay_ground(task: Task, run_dir: Path) -> Ground:
     host = host_variables()
     dag_env = dict(task.env)
     scope = Scope((dag_env, host))
-    dag_dir = _inside(run_dir, task.working_dir, scope)
+    dag_dir = _inside(folder, task.working_dir, scope)
     paths = [expand(path, scope) for path in task.dotenv]
     known = {**inherited(host), **dag_env}
-    dotenv = read_dotenv(paths, dag_dir, known) if paths else {}
+    dotenv = read_dotenv(paths, (dag_dir, folder), known) if paths else {}
     base = {**known, **dotenv}
-    secrets = resolve_secrets(task.secrets, dag_dir, {**host, **base}) if task.secrets else {}
+    secrets = resolve_secrets(task.secrets, (dag_dir, folder), {**host, **base}) if task.secrets else {}
     return Ground(_inside(dag_dir, task.step.working_dir, scope), base, secrets)
 
 

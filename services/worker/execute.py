@@ -23,7 +23,7 @@ from services.worker.runner import Interrupted, exit_code_in, run_command_in
 from services.worker.shells import DIRECT, default_shell, effective_shell
 from services.worker.supervise import Stop, Supervisor
 from services.worker.unfold import unfold
-from services.worker.workspace import OutputFiles, run_dir
+from services.worker.workspace import OutputFiles, Places
 from shared.contracts.errands import Errand
 from shared.contracts.tasks import Task
 from shared.spec.expand import expand
@@ -44,29 +44,30 @@ class Made:
 
 
 class Maker:
-    """Makes attempts with one guardian, under one data directory."""
+    """Makes attempts with one guardian, in a worker's places."""
 
-    def __init__(self, guardian: Guardian, data_dir: Path) -> None:
+    def __init__(self, guardian: Guardian, places: Places) -> None:
         self._guardian = guardian
-        self._data_dir = data_dir
+        self._places = places
         self._numbers = itertools.count(1)
 
     def prepare(self, task: Task, stop: Stop) -> Made:
         supervisor = self._supervisor(task, stop)
         try:
-            return Made(*prepare(task, supervisor, self._data_dir))
+            return Made(*prepare(task, supervisor, self._places))
         except Interrupted:
             return Made(_interrupted(task, supervisor), {})
 
     def execute(self, task: Task, stop: Stop, ground: Ground, files: OutputFiles, masker: Masker) -> Made:
-        run_dir(self._data_dir, task).mkdir(0o750, parents=True, exist_ok=True)
+        run_dir = self._places.run_dir(task)
+        run_dir.mkdir(0o750, parents=True, exist_ok=True)
         supervisor, paths = self._supervisor(task, stop), files.paths
         reserved = {"DAG_RUN_LOG_FILE": paths.run_log}
         if task.kind == "step":
             reserved["DAG_RUN_STEP_STDOUT_FILE"] = paths.stdout
             reserved["DAG_RUN_STEP_STDERR_FILE"] = paths.stderr or paths.stdout
         plain = {**ground.base, **ground.secrets, **dict(task.outputs), **dict(task.params), **reserved}
-        cwd = ground.working_dir if ground.working_dir.is_dir() else run_dir(self._data_dir, task)
+        cwd = ground.working_dir if ground.working_dir.is_dir() else run_dir
         environment = build_environment(task, ground, reserved, run_command_in(supervisor, plain, str(cwd)))
         try:
             if unmet := self._unmet(task, environment, supervisor, str(cwd)):
@@ -94,7 +95,7 @@ class Maker:
         from services.worker.errand import ErrandExecutor  # noqa: PLC0415
 
         errand = Errand.model_validate(task.options["errand"])
-        return ErrandExecutor(errand, task.dag_name, self._data_dir / "logs", masker)
+        return ErrandExecutor(errand, task.dag_name, self._places.data_dir / "logs", masker)
 
     def _look_back(
         self, task: Task, stop: Stop, made: Made, environment: Environment, masker: Masker, *, cwd: str, log: str

@@ -23,13 +23,14 @@ from services.worker.outcome import StopKind
 from services.worker.pipeline import Identity, Pipeline
 from services.worker.reports import Reporter
 from services.worker.spans import AttemptSpans
+from services.worker.workspace import Places
 from shared.clock import utc_now
 from shared.contracts.events import Heartbeat
 from shared.errors import Unavailable
 from shared.ids import new_token
 from shared.transport.base import EVENTS, HEARTBEATS, LOGS, Transport
 
-__all__ = ["Worker", "run_worker"]
+__all__ = ["Worker"]
 
 _log = logging.getLogger(__name__)
 _SHUTDOWN_S = 30.0
@@ -39,9 +40,9 @@ _SHUTDOWN_S = 30.0
 class Worker:
     """A worker inside this process. Installs no signal handlers; the transport stays the caller's.
 
-    ``data_dir`` must be this worker's own. ``failed`` is set, and then ``on_failure`` called,
-    when the guardian is lost: the process must end with a code other than 0, since it can neither
-    start nor watch steps.
+    ``data_dir`` must be this worker's own. Where it has the dags' files (``dags_dir``), steps work beside
+    them. ``failed`` is set, and then ``on_failure`` called, when the guardian is lost: the process must
+    end with a code other than 0, since it can neither start nor watch steps.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Worker:
         worker_id: str,
         slots: int,
         data_dir: Path,
+        dags_dir: Path | None = None,
         labels: Mapping[str, str] | None = None,
         lease_ttl_s: float = 10,
         version: str = "",
@@ -72,6 +74,7 @@ class Worker:
         self._transport = transport
         data_dir = data_dir.resolve()
         data_dir.mkdir(0o750, parents=True, exist_ok=True)
+        places = Places(data_dir, None if dags_dir is None else dags_dir.resolve())
         # First: whatever happens from here on, no step outlives this process.
         self._guardian = Guardian(self.incarnation, self._guardian_lost)
         self._shipper = LogShipper(transport)
@@ -79,8 +82,8 @@ class Worker:
         self._reporter = Reporter(transport, data_dir / "spool", self.attempts.delivered)
         self._pipeline = Pipeline(
             Identity(worker_id, self.incarnation),
-            data_dir,
-            maker=Maker(self._guardian, data_dir),
+            places,
+            maker=Maker(self._guardian, places),
             shipper=self._shipper,
             reporter=self._reporter,
             attempts=self.attempts,
@@ -182,32 +185,3 @@ class Worker:
     def _guardian_lost(self) -> None:
         self.failed.set()
         self._on_failure()
-
-
-def run_worker(
-    transport: Transport,
-    stop: threading.Event,
-    *,
-    worker_id: str,
-    slots: int,
-    data_dir: Path,
-    labels: Mapping[str, str],
-    lease_ttl_s: float,
-    version: str,
-    drain_s: float,
-) -> int:
-    """Run until ``stop`` is set or the guardian is lost; return the process's exit code."""
-    worker = Worker(
-        transport,
-        worker_id=worker_id,
-        slots=slots,
-        data_dir=data_dir,
-        labels=labels,
-        lease_ttl_s=lease_ttl_s,
-        version=version,
-        on_failure=stop.set,
-    )
-    worker.start()
-    stop.wait()
-    worker.stop(0 if worker.failed.is_set() else drain_s)
-    return 1 if worker.failed.is_set() else 0

@@ -3,6 +3,7 @@
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,12 @@ _TIMEOUT_S = 10
 _MAX_BYTES = 1_048_576
 
 
-def apply_schema(reference: str, params: Pairs, folder: Path) -> Pairs:
+def apply_schema(reference: str, params: Pairs, folders: Sequence[Path]) -> Pairs:
     """Return the parameters with the schema's defaults, its properties first and in its order.
 
-    ``folder``: where a relative path is looked for. Raises ``InvalidInput`` in the language's words.
+    A relative path means the first of ``folders`` that has it. Raises ``InvalidInput`` in the language's words.
     """
-    schema = _read(reference, folder)
+    schema = _read(reference, folders)
     properties = schema.get("properties")
     properties = properties if isinstance(properties, dict) else {}
     given = {name: _typed(value) for name, value in params}
@@ -47,13 +48,14 @@ def apply_schema(reference: str, params: Pairs, folder: Path) -> Pairs:
     return tuple((name, texts_given.get(name, json_scalar_text(given[name]))) for name in order)
 
 
-def _read(reference: str, folder: Path) -> dict[str, Any]:
+def _read(reference: str, folders: Sequence[Path]) -> dict[str, Any]:
     try:
         if reference.startswith(("http://", "https://")):
             with urllib.request.urlopen(reference, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - the author's own URL
                 data = answer.read(_MAX_BYTES)
         else:
-            with (folder / Path(reference).expanduser()).open("rb") as file:
+            candidates = [folder / Path(reference).expanduser() for folder in folders]
+            with next((one for one in candidates if one.exists()), candidates[0]).open("rb") as file:
                 data = file.read(_MAX_BYTES)
         schema = json.loads(data)
     except (OSError, ValueError, urllib.error.URLError) as error:

@@ -7,7 +7,6 @@ Total: whatever happens in between, an attempt that was reported as started ends
 import logging
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any, TypeVar
 
 from services.worker.attempts import Attempts
@@ -21,7 +20,7 @@ from services.worker.reports import Reporter
 from services.worker.secret_values import SecretMissing
 from services.worker.spans import AttemptSpans
 from services.worker.supervise import Stop
-from services.worker.workspace import LogPaths, OutputFiles, log_paths, note_in_run_log, run_dir
+from services.worker.workspace import LogPaths, OutputFiles, Places, log_paths, note_in_run_log
 from shared.clock import utc_now
 from shared.contracts.events import AttemptFinished, AttemptStarted, Event, LogChunk, TaskRedelivered
 from shared.contracts.tasks import Task
@@ -69,7 +68,7 @@ class Pipeline:
     def __init__(
         self,
         identity: Identity,
-        data_dir: Path,
+        places: Places,
         *,
         maker: Maker,
         shipper: LogShipper,
@@ -79,7 +78,7 @@ class Pipeline:
         spans: AttemptSpans,
     ) -> None:
         self._identity = identity
-        self._data_dir = data_dir
+        self._places = places
         self._maker = maker
         self._shipper = shipper
         self._reporter = reporter
@@ -90,7 +89,7 @@ class Pipeline:
     def run(self, task: Task, stop: Stop, delivery: Delivery, of_run: SpanContext) -> None:
         """Report the start, ack the task, make the attempt, report its end. ``of_run`` is the span above its own."""
         began_at = utc_now()
-        paths = log_paths(self._data_dir, task) if task.kind != "prepare" else _NO_LOGS
+        paths = log_paths(self._places.data_dir, task) if task.kind != "prepare" else _NO_LOGS
         started = self._event(AttemptStarted, task, began_at, stdout=paths.stdout, stderr=paths.stderr)
         accepted = self._reporter.send(started)
         desk = _Desk(task, of_run, stop, began_at, paths)
@@ -116,7 +115,7 @@ class Pipeline:
                 desk.files.close()
 
     def _ground(self, task: Task) -> Ground:
-        folder = run_dir(self._data_dir, task)
+        folder = self._places.dag_folder(task)
         try:
             return lay_ground(task, folder)
         except SecretMissing:

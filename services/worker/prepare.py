@@ -14,7 +14,7 @@ from services.worker.param_schema import apply_schema
 from services.worker.runner import exit_code_in, run_command_in
 from services.worker.shells import DIRECT, default_shell, effective_shell
 from services.worker.supervise import Supervisor
-from services.worker.workspace import run_dir
+from services.worker.workspace import Places
 from shared.contracts.tasks import Task
 from shared.spec.expand import Scope, expand
 from shared.spec.model import Dag
@@ -23,12 +23,12 @@ from shared.spec.params import resolve_env, resolve_params
 __all__ = ["prepare"]
 
 
-def prepare(task: Task, supervisor: Supervisor, data_dir: Path) -> tuple[Result, dict[str, str]]:
+def prepare(task: Task, supervisor: Supervisor, places: Places) -> tuple[Result, dict[str, str]]:
     """Return the result and the outputs ``env``, ``params`` (JSON lists of pairs) and ``params_json``."""
     given = task.options["prepare"]
     dag = Dag.model_validate(given["dag"])
     host = host_variables()
-    folder = run_dir(data_dir, task)
+    folder = places.dag_folder(task)
     folder.mkdir(0o750, parents=True, exist_ok=True)
     run = run_command_in(supervisor, host, str(folder))
     env = resolve_env(dag.env, host, run)
@@ -37,20 +37,20 @@ def prepare(task: Task, supervisor: Supervisor, data_dir: Path) -> tuple[Result,
     if dag.param_schema:
         scope = Scope((dict(env), host))
         where = folder / Path(expand(dag.working_dir, scope)).expanduser() if dag.working_dir else folder
-        params = apply_schema(expand(dag.param_schema, scope), params, where)
+        params = apply_schema(expand(dag.param_schema, scope), params, (where, folder))
         params_json = json.dumps(dict(params), ensure_ascii=False, separators=(",", ":")) if params else None
     outputs = {"env": json.dumps(env), "params": json.dumps(params)}
     if params_json is not None:
         outputs["params_json"] = params_json
     evaluated = task.model_copy(update={"env": env, "params": params, "params_json": params_json})
-    unmet = _check(evaluated, dag, supervisor, data_dir)
+    unmet = _check(evaluated, dag, supervisor, folder)
     return (Result("skipped", 0, "; ".join(unmet)) if unmet else Result("succeeded")), outputs
 
 
-def _check(task: Task, dag: Dag, supervisor: Supervisor, data_dir: Path) -> list[str]:
+def _check(task: Task, dag: Dag, supervisor: Supervisor, folder: Path) -> list[str]:
     if not dag.preconditions and not dag.secrets:
         return []
-    ground = lay_ground(task, run_dir(data_dir, task))
+    ground = lay_ground(task, folder)
     if not dag.preconditions:
         return []
     ground.working_dir.mkdir(0o750, parents=True, exist_ok=True)

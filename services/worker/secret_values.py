@@ -26,24 +26,27 @@ class SecretMissing(InvalidInput):
     """A secret cannot be had on this worker; the text names it, never its value."""
 
 
-def resolve_secrets(secrets: Sequence[Secret], folder: Path, host: Mapping[str, str]) -> dict[str, str]:
+def resolve_secrets(secrets: Sequence[Secret], folders: Sequence[Path], host: Mapping[str, str]) -> dict[str, str]:
     """Return name -> value. ``host`` is what provider ``env`` may read.
+
+    A relative path means the first of ``folders`` that has it.
 
     Raises:
         SecretMissing: an unset variable, an unreadable file or an unknown provider.
     """
-    return {secret.name: _resolve(secret, folder, host) for secret in secrets}
+    return {secret.name: _resolve(secret, folders, host) for secret in secrets}
 
 
-def _resolve(secret: Secret, folder: Path, host: Mapping[str, str]) -> str:
+def _resolve(secret: Secret, folders: Sequence[Path], host: Mapping[str, str]) -> str:
     failed = f'failed to resolve secret "{secret.name}"'
     if secret.provider == "env":
         if secret.key not in host:
             raise SecretMissing(f'{failed}: environment variable "{secret.key}" is not set')
         return host[secret.key]
     if secret.provider == "file":
+        candidates = [folder / Path(secret.key).expanduser() for folder in folders]
         try:
-            text = (folder / Path(secret.key).expanduser()).read_text(encoding="utf-8")
+            text = next((one for one in candidates if one.exists()), candidates[0]).read_text(encoding="utf-8")
         except FileNotFoundError:
             raise SecretMissing(f"{failed}: secret file not found: {secret.key}") from None
         except (OSError, UnicodeDecodeError) as error:

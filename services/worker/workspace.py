@@ -1,6 +1,7 @@
 """Where a run's files lie on this worker, and the output files of one attempt.
 
-``<data>/runs/<dag>/<run id>`` is the directory a run's steps share; logs are at
+A run's steps share the folder of their dag's file, as Dagu's do, where this worker has the dags; else
+``<data>/runs/<dag>/<run id>``, a directory of the run's own. Logs are at
 ``<data>/logs/<dag>/<run id>/<run attempt>/<step>.<n>.out|.err``, or one ``.log`` when merged. For
 a sub run, ``<run id>`` is ``<root dag>~<root run id>~<run id>``.
 """
@@ -16,7 +17,7 @@ from services.worker.pump import Pump
 from shared.contracts.tasks import Task
 from shared.spec.model import LogOutput
 
-__all__ = ["LogPaths", "OutputFiles", "log_paths", "note_in_run_log", "run_dir"]
+__all__ = ["LogPaths", "OutputFiles", "Places", "log_paths", "note_in_run_log"]
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
 _UNSAFE_FOLDER = re.compile(r"[^A-Za-z0-9_.-]")
@@ -38,9 +39,25 @@ class LogPaths:
         return not self.stderr
 
 
-def run_dir(data_dir: Path, task: Task) -> Path:
-    """Return the directory that the steps of the task's run share here."""
-    return data_dir / "runs" / _place(task)
+@dataclass(frozen=True, slots=True)
+class Places:
+    """``data_dir`` is this worker's own; ``dags_dir`` is where it has the dags' files, if anywhere."""
+
+    data_dir: Path
+    dags_dir: Path | None = None
+
+    def run_dir(self, task: Task) -> Path:
+        """Return the directory of the task's run, which need not exist yet."""
+        return self.data_dir / "runs" / _place(task)
+
+    def dag_folder(self, task: Task) -> Path:
+        """Return where the run works unless its dag says otherwise.
+
+        Source: workflow language, section 2.2, ``workingDir``.
+        """
+        if self.dags_dir is None or not task.file_name:
+            return self.run_dir(task)
+        return (self.dags_dir / task.file_name).parent
 
 
 def log_paths(data_dir: Path, task: Task) -> LogPaths:

@@ -53,8 +53,10 @@ class Task(Message):
     """Reserved variables the scheduler knows (``DAG_RUN_STATUS`` for handlers)."""
     dotenv: tuple[str, ...] = ()
     secrets: tuple[Secret, ...] = ()
+    file_name: str = ""
+    """The dag's file without its ending; empty for a run of a spec that no dag holds."""
     working_dir: str = ""
-    """The dag's ``workingDir``; empty: the worker's directory for this run."""
+    """The dag's ``workingDir``; empty: its file's folder, or the worker's directory for this run."""
     shell: tuple[str, ...] = ()
     """The dag's shell as argv; empty: the worker's default."""
     log_output: str = "separate"

@@ -22,6 +22,8 @@ class Plan:
     """
 
     dag: Dag
+    file_name: str = ""
+    """Of the dag it was made from; empty for a spec that no dag holds."""
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:

@@ -46,6 +46,7 @@ def make_task(run: Run, nodes: list[Node], idx: int, token: str, run_status: str
         engine_env=_engine_env(nodes, run_status),
         dotenv=dag.dotenv,
         secrets=dag.secrets,
+        file_name=plan.file_name,
         working_dir=dag.working_dir,
         shell=dag.shell,
         log_output=step.log_output or dag.log_output,

@@ -111,12 +111,14 @@ def _runs_in_posix_shell(job: Job) -> bool:
 
 @contextmanager
 def _script_file(job: Job) -> Iterator[str]:
-    """The script as a file in the working directory, which must exist; removed afterwards."""
+    """The script as a file in the working directory, which must exist, or in one for such files; removed afterwards."""
     scope: Scope = job.environment.textual
     if _runs_in_posix_shell(job):
         scope = replace(scope, shell_safe=True)
     text = expand_text(job.step.script, scope)
-    handle, path = tempfile.mkstemp(prefix="dagu_script-", suffix=".sh", dir=job.working_dir)
+    # The folder of the dags may be mounted for reading only.
+    folder = job.working_dir if os.access(job.working_dir, os.W_OK) or not job.working_dir.exists() else None
+    handle, path = tempfile.mkstemp(prefix="dagu_script-", suffix=".sh", dir=folder)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
             os.fchmod(file.fileno(), _SCRIPT_MODE)

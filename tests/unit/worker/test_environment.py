@@ -8,7 +8,7 @@ from services.worker.dotenv import parse_dotenv
 from services.worker.environment import MAX_EXPORT_BYTES, build_environment, lay_ground
 from services.worker.secret_values import SecretMissing
 from services.worker.shells import shell_argv
-from services.worker.workspace import log_paths, run_dir
+from services.worker.workspace import Places, log_paths
 from shared.contracts.tasks import Task
 from shared.spec.expand import expand, expand_text
 from shared.spec.model import Secret, Step
@@ -86,7 +86,7 @@ def test_directories_are_relative_to_the_dags_and_that_to_the_runs(tmp_path: Pat
 def test_no_name_leads_out_of_the_data_directory_or_onto_another_steps_log(tmp_path: Path) -> None:
     paths = {log_paths(tmp_path, _task(step=Step(name=name))).stdout for name in ("a_b", "a b", "../x")}
     names = {"dag_name": "..", "dag_run_id": "../../etc"}
-    evil = run_dir(tmp_path, _task(**names, **{f"root_{name}": value for name, value in names.items()}))
+    evil = Places(tmp_path).run_dir(_task(**names, **{f"root_{name}": value for name, value in names.items()}))
 
     assert len(paths) == 3
     assert all(Path(path).parent == tmp_path / "logs/d/r/1" for path in paths)
@@ -96,7 +96,7 @@ def test_no_name_leads_out_of_the_data_directory_or_onto_another_steps_log(tmp_p
 def test_sub_runs_of_two_roots_share_no_files_though_they_have_the_same_id(tmp_path: Path) -> None:
     tasks = [_task(dag_name="child", dag_run_id="c", root_dag_name=root, root_dag_run_id="day-1") for root in "ab"]
 
-    assert len({run_dir(tmp_path, task) for task in tasks}) == 2
+    assert len({Places(tmp_path).run_dir(task) for task in tasks}) == 2
     assert len({log_paths(tmp_path, task).stdout for task in tasks}) == 2
 
 

@@ -1,0 +1,104 @@
+"""Dags in a folder, with the files that people keep beside them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness.client import Client
+from tests.harness.cluster import Cluster, Embedded, Footing, running
+from tests.harness.eventually import eventually
+
+BESIDE = """\
+params:
+  schema: schema.json
+secrets:
+  - {name: KEY, provider: file, key: key.txt}
+steps:
+  - command: ./tool.sh
+    output: TOOL
+  - command: pwd
+    output: PLACE
+  - command: 'echo "$FROM_DOTENV $NUMBER ${#KEY}"'
+    output: VALUES
+  - dir: sub
+    command: pwd
+    output: STEP_PLACE
+  - script: cat note.txt
+    output: NOTE
+"""
+ELSEWHERE = """\
+workingDir: ./sub
+steps:
+  - command: pwd
+    output: PLACE
+  - dir: ..
+    command: pwd
+    output: STEP_PLACE
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("dags")
+    (made / "sub").mkdir()
+    (made / "tool.sh").write_text("#!/bin/sh\necho tool of $(basename $0)\n")
+    (made / "tool.sh").chmod(0o755)
+    (made / ".env").write_text("FROM_DOTENV=dotenv\n")
+    (made / "note.txt").write_text("a note\n")
+    (made / "key.txt").write_text("12345\n")
+    (made / "schema.json").write_text('{"type": "object", "properties": {"NUMBER": {"type": "integer", "default": 7}}}')
+    (made / "beside.yaml").write_text(BESIDE)
+    (made / "elsewhere.yaml").write_text(ELSEWHERE)
+    return made
+
+
+@pytest.fixture(scope="module", params=["embedded", "distributed"])
+def system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[Footing]:
+    place = tmp_path_factory.mktemp(request.param)
+    env = {"DAGWAY_DAGS_DIR": str(folder)}
+    made: Footing
+    if request.param == "embedded":
+        made = Embedded(place, env=env)
+    else:
+        rabbit, postgres = running(*request.getfixturevalue("servers"))
+        made = Cluster(place, rabbit, postgres, schedulers=0, workers=0)
+        made.schedulers.append(made.scheduler("scheduler-1", **env))
+        made.workers.append(made.worker("w1", **env))
+    with made:
+        yield made
+
+
+def outputs(client: Client, name: str) -> dict[str, str]:
+    eventually(lambda: client.ask("GET", f"/dags/{name}/spec").status == 200, timeout_s=20)
+    client.start(name)
+    client.until("succeeded", name)
+    return client.outputs(name)
+
+
+def test_steps_run_beside_the_file_of_their_dag(system: Footing, folder: Path) -> None:
+    assert outputs(system.client, "beside") == {
+        "tool": "tool of tool.sh",
+        "place": str(folder),
+        "values": "dotenv 7 5",
+        "stepPlace": str(folder / "sub"),
+        "note": "a note",
+    }
+
+
+def test_a_relative_working_directory_starts_at_the_file(system: Footing, folder: Path) -> None:
+    assert outputs(system.client, "elsewhere") == {"place": str(folder / "sub"), "stepPlace": str(folder)}
+
+
+def test_a_run_of_no_file_has_a_directory_of_its_own(system: Footing, folder: Path) -> None:
+    answer = system.client.ask(
+        "POST",
+        "/dag-runs",
+        {"name": "inline", "spec": "steps:\n  - command: pwd\n    output: PLACE\n", "dagRunId": "r1"},
+    )
+    assert answer.status == 200, answer.json
+    system.client.until("succeeded", "inline")
+
+    place = system.client.outputs("inline")["place"]
+    assert place.endswith("/runs/inline/r1")
+    assert not place.startswith(str(folder))
