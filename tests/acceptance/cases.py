@@ -57,13 +57,8 @@ REFUSED = [
 ]
 
 ELSEWHERE = {
-    "A15": "tests/unit/spec (forms of schedule)",
-    "A16": "tests/unit/scheduler/test_cron.py",
-    "A17": "schedules",
-    "A18": "schedules",
-    "A19": "schedules",
-    "A29": "test_base_config.py",
-    "A82": "schedules (restart)",
-    "A85": "tests/faults and tests/integration (lost workers)",
-} | dict.fromkeys(("A70", "A71", "A72", "A73", "A74", "A75", "A88", "A91"), "test_executors.py")
-"""Rows that other suites hold, and where."""
+    **dict.fromkeys(("A15", "A16", "A17", "A18", "A19", "A82"), "tests/acceptance/test_schedules.py"),
+    "A29": "tests/acceptance/test_base_config.py",
+    "A85": "tests/faults/test_embedded_crash.py::test_the_interrupted_step_fails_as_lost",
+} | dict.fromkeys(("A70", "A71", "A72", "A73", "A74", "A75", "A88", "A91"), "tests/acceptance/test_executors.py")
+"""Rows that other suites hold: the file that names the row, or one test of it."""

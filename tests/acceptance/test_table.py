@@ -1,6 +1,7 @@
 """The table, all rows of it at once in one system per footing: that is also how it is used."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from shared.contracts import commands as c
 from tests.acceptance.cases import CASES, ELSEWHERE, REFUSED
 from tests.acceptance.world import Case, World
 
+ROOT = Path(__file__).parents[2]
 ROWS = [f"A{number:02}" for number in range(1, 93)]
 
 
@@ -43,6 +45,13 @@ def test_every_row_has_its_place() -> None:
     held = {_row(name) for name in names} | ELSEWHERE.keys()
     assert sorted(set(ROWS) - held) == []
     assert all(re.fullmatch(r"[AT]\d*", _row(name)) for name in names)
+
+
+@pytest.mark.parametrize(("row", "place"), ELSEWHERE.items())
+def test_a_row_held_elsewhere_is_there(row: str, place: str) -> None:
+    path, _, name = place.partition("::")
+    text = (ROOT / path).read_text()
+    assert (f"def {name}(" if name else f'"{row}') in text
 
 
 def test_children_are_named_as_the_reference_says() -> None:

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,15 @@ class World:
     Worker ``w2`` alone has the labels ``gpu=true``; workers make no difference otherwise.
     """
 
-    def __init__(self, database_url: str, transport_url: str, folder: Path, *, base_config: str = "") -> None:
+    def __init__(
+        self,
+        database_url: str,
+        transport_url: str,
+        folder: Path,
+        *,
+        base_config: str = "",
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
         self.folder = folder
         self.engine = open_engine(database_url, pool_size=30)
         self.deaths: list[str] = []
@@ -111,7 +120,7 @@ class World:
         self._scheduler = Scheduler(
             Store(self.engine),
             self._transport,
-            clock=utc_now,
+            clock=clock,
             lease_s=10,
             version="test",
             dags_dir=None,
