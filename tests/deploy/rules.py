@@ -275,6 +275,77 @@ def secrets(objects: list[Object]) -> Iterator[str]:
             yield "a worker's manifest speaks of a database"
 
 
+def protected(objects: list[Object]) -> Iterator[str]:
+    """Whatever has several replicas keeps all but one while nodes are drained, and has one autoscaler at most."""
+    scalers = [each["spec"]["scaleTargetRef"]["name"] for each in of_kind(objects, "HorizontalPodAutoscaler")]
+    budgets = [each["spec"] for each in of_kind(objects, "PodDisruptionBudget")]
+    for each in of_kind(objects, "Deployment"):
+        name, labels = each["metadata"]["name"], each["spec"]["template"]["metadata"]["labels"]
+        several = each["spec"].get("replicas", 1) not in {0, 1} or name in scalers
+        mine = [budget for budget in budgets if _selects(budget["selector"], labels)]
+        if several and [budget.get("maxUnavailable") for budget in mine] != [1]:
+            yield f"{_name(each)} may lose all replicas at once"
+        if name in scalers and "replicas" in each["spec"]:
+            yield f"{_name(each)} sets the number of replicas that an autoscaler owns"
+        if name in scalers and name == "dagway-worker":
+            yield "workers are scaled twice: by CPU and by KEDA"
+
+
+def spread(objects: list[Object]) -> Iterator[str]:
+    """Replicas of ours avoid each other's node and zone."""
+    for each in of_kind(objects, "Deployment"):
+        template = each["spec"]["template"]
+        labels = template["metadata"]["labels"]
+        if labels.get("app.kubernetes.io/name") != "dagway":
+            continue
+        constraints = template["spec"].get("topologySpreadConstraints", [])
+        if {one["topologyKey"] for one in constraints} != {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}:
+            yield f"{_name(each)} may be on one node or in one zone"
+        if not all(_selects(one["labelSelector"], labels) for one in constraints):
+            yield f"{_name(each)} keeps away from pods that are not its own"
+
+
+def graceful(objects: list[Object]) -> Iterator[str]:
+    """Whoever is sent requests waits until that has stopped; a worker's steps have their time to end."""
+    served = [each["spec"]["selector"] for each in of_kind(objects, "Service") if _is_asked(each)]
+    for template, container in _ours(objects):
+        component = template["metadata"]["labels"]["app.kubernetes.io/component"]
+        if component == "migrate":
+            continue
+        grace_s = template["spec"].get("terminationGracePeriodSeconds", 0)
+        before = container.get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command", [])
+        if any(_selects(selector, template["metadata"]["labels"]) for selector in served) and before[:1] != ["sleep"]:
+            yield f"{component} ends while requests are on their way to it"
+        if grace_s < 30 + (15 if component == "worker" else 0):
+            yield f"{component} is killed before it has ended its work"
+
+
+def _is_asked(service: Object) -> bool:
+    return any(port["targetPort"] == "http" for port in service["spec"]["ports"])
+
+
+def let_in(objects: list[Object]) -> Iterator[str]:
+    """What comes from outside is encrypted, bounded, and may be a stream of events."""
+    for each in of_kind(objects, "Ingress"):
+        hosts = {host for one in each["spec"].get("tls", []) for host in one["hosts"]}
+        if {rule["host"] for rule in each["spec"]["rules"]} - hosts:
+            yield f"{_name(each)} lets passwords in without TLS"
+        told = {key.rpartition("/")[2]: value for key, value in each["metadata"].get("annotations", {}).items()}
+        if not {"proxy-body-size", "proxy-connect-timeout", "proxy-read-timeout", "proxy-send-timeout"} <= set(told):
+            yield f"{_name(each)} leaves a size or a time unbounded"
+        if told.get("proxy-buffering") != "off" or int(told.get("proxy-read-timeout", 0)) < 60:
+            yield f"{_name(each)} holds back or cuts off streams of events"
+
+
+def accounts(objects: list[Object]) -> Iterator[str]:
+    """A service account is a name and opens nothing."""
+    for each in of_kind(objects, "ServiceAccount"):
+        if each.get("automountServiceAccountToken") is not False:
+            yield f"{_name(each)} hands out a token of the cluster"
+    for each in of_kind(objects, "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"):
+        yield f"{_name(each)} gives rights in the cluster"
+
+
 RULES: tuple[Callable[[list[Object]], Iterator[str]], ...] = (
     schema,
     locked_down,
@@ -286,4 +357,9 @@ RULES: tuple[Callable[[list[Object]], Iterator[str]], ...] = (
     references,
     settings,
     secrets,
+    protected,
+    spread,
+    graceful,
+    let_in,
+    accounts,
 )

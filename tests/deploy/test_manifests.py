@@ -1,6 +1,7 @@
 """The Kubernetes manifests hold to the schema and to our own rules, and the rules catch what they should."""
 
 import copy
+import re
 import subprocess
 from collections.abc import Callable
 from typing import Any
@@ -114,6 +115,69 @@ DEFECTS: dict[str, tuple[str, Callable[[list[Object]], None]]] = {
             lambda them: _container(them, "dagway-worker")["env"][-1]["valueFrom"]["secretKeyRef"], "name", "dagway-api"
         ),
     ),
+    "no budget": (
+        "may lose all replicas",
+        lambda them: them.remove(
+            next(each for each in of_kind(them, "PodDisruptionBudget") if "scheduler" in each["metadata"]["name"])
+        ),
+    ),
+    "two owners of a number": (
+        "that an autoscaler owns",
+        _put(lambda them: _first(them, "Deployment", "dagway-api"), "replicas", 3),
+    ),
+    "workers scaled twice": (
+        "are scaled twice",
+        _put(
+            lambda them: _first(them, "HorizontalPodAutoscaler", "dagway-api")["scaleTargetRef"],
+            "name",
+            "dagway-worker",
+        ),
+    ),
+    "all on one node": (
+        "on one node or in one zone",
+        lambda them: _first(them, "Deployment", "dagway-worker")["template"]["spec"]["topologySpreadConstraints"].pop(),
+    ),
+    "away from others": (
+        "pods that are not its own",
+        _put(
+            lambda them: _first(them, "Deployment", "dagway-api")["template"]["spec"]["topologySpreadConstraints"][0][
+                "labelSelector"
+            ],
+            "matchLabels",
+            {"a": "b"},
+        ),
+    ),
+    "no farewell": (
+        "ends while requests are on their way",
+        lambda them: _container(them, "dagway-api").pop("lifecycle"),
+    ),
+    "impatient": (
+        "is killed before",
+        _put(
+            lambda them: _first(them, "Deployment", "dagway-worker")["template"]["spec"],
+            "terminationGracePeriodSeconds",
+            30,
+        ),
+    ),
+    "no TLS": ("without TLS", lambda them: next(of_kind(them, "Ingress"))["spec"].pop("tls")),
+    "any size": (
+        "a size or a time unbounded",
+        lambda them: next(of_kind(them, "Ingress"))["metadata"]["annotations"].pop(
+            "nginx.ingress.kubernetes.io/proxy-body-size"
+        ),
+    ),
+    "held back": (
+        "streams of events",
+        _put(
+            lambda them: next(of_kind(them, "Ingress"))["metadata"]["annotations"],
+            "nginx.ingress.kubernetes.io/proxy-buffering",
+            "on",
+        ),
+    ),
+    "an account with a token": (
+        "hands out a token",
+        lambda them: next(of_kind(them, "ServiceAccount")).pop("automountServiceAccountToken"),
+    ),
     "written secret": (
         "is written down",
         lambda them: _container(them, "dagway-api")["env"].append({"name": "DAGWAY_DATABASE_URL", "value": "x"}),
@@ -168,3 +232,31 @@ def test_production_has_several_of_each() -> None:
     assert _first(prod, "Deployment", "dagway-worker")["replicas"] >= 2
     assert _first(prod, "HorizontalPodAutoscaler", "dagway-api")["minReplicas"] >= 2
     assert "StatefulSet" not in {each["kind"] for each in prod}
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(SETS) if name.endswith("-rendered")])
+def test_a_changed_setting_rolls_the_pods(name: str) -> None:
+    """Kustomize puts a hash of the content into the name, and the pods refer to that name."""
+    (config,) = [each for each in of_kind(SETS[name], "ConfigMap") if each["metadata"]["name"].startswith("dagway-c")]
+    used = {
+        source["configMapRef"]["name"]
+        for template in pod_templates(SETS[name])
+        for container in containers(template)
+        for source in container.get("envFrom", [])
+    }
+
+    assert re.fullmatch(r"dagway-config-[a-z0-9]{10}", config["metadata"]["name"])
+    assert used == {config["metadata"]["name"]}
+
+
+def test_the_program_that_a_pod_runs_before_it_stops_is_in_its_image() -> None:
+    tools = re.search(r'TOOLS = """(.*?)"""', (ROOT / "deploy/image/rootfs.py").read_text(), re.DOTALL)
+    asked = {
+        container["lifecycle"]["preStop"]["exec"]["command"][0]
+        for template in pod_templates(SETS["base-sources"])
+        for container in containers(template)
+        if "lifecycle" in container
+    }
+
+    assert tools is not None
+    assert asked <= set(tools[1].split())
