@@ -6,7 +6,17 @@ from typing import Any
 
 from services.scheduler.core.advance import Message, advance, fresh_nodes
 from services.scheduler.core.decision import Advanced, ClosedAttempt, Decision, Dispatch, Halt, Transition, WakeAt
-from services.scheduler.core.messages import AttemptLost, Begin, PatchNode, Retry, Stop, TaskUndelivered, TimerFired
+from services.scheduler.core.messages import (
+    Approve,
+    AttemptLost,
+    Begin,
+    PatchNode,
+    Reject,
+    Retry,
+    Stop,
+    TaskUndelivered,
+    TimerFired,
+)
 from services.scheduler.core.model import Node, Run
 from services.scheduler.core.plan import ERRAND, Plan
 from shared.contracts.events import AttemptFinished, AttemptStarted, Outcome, TaskRedelivered
@@ -161,6 +171,12 @@ class Stage:
     def retry(self, name: str = "") -> Decision:
         return self.tell(Retry("ann", name))
 
+    def approve(self, name: str, **inputs: str) -> Decision:
+        return self.tell(Approve(name, inputs, "bob", "bob"))
+
+    def reject(self, name: str, reason: str = "") -> Decision:
+        return self.tell(Reject(name, reason, "bob", "bob"))
+
     def wait(self, seconds: float) -> None:
         """Let time pass, firing the timers that come due on the way."""
         end = self.now + timedelta(seconds=seconds)
@@ -247,12 +263,15 @@ class Stage:
 
         if after.status is RunStatus.RUNNING:
             assert is_open or any(
-                node.retry_at is not None and self.wakes.get((node.idx, "retry")) == node.retry_at
+                node.calls or (node.retry_at is not None and self.wakes.get((node.idx, "retry")) == node.retry_at)
                 for node in after.nodes
             ), f"stuck after {message}"
         elif not isinstance(message, PatchNode):
             left = [node for node in after.nodes if node.attempt is not None or node.status is NodeStatus.RUNNING]
             assert all(node.kind == ERRAND for node in left)
+            waiting = any(node.status is NodeStatus.WAITING for node in after.steps)
+            assert waiting or after.status is not RunStatus.WAITING, f"waits for nobody after {message}"
+            assert not waiting or after.status.active, f"waits in a run that is over after {message}"
 
     def _check_dispatched(self, after: Run, dispatched: list[Dispatch]) -> None:
         plan = after.plan

@@ -194,11 +194,11 @@ def test_a_partly_successful_step_makes_a_partly_successful_run() -> None:
     assert (stage.states(), str(stage.run.status)) == ("partially_succeeded succeeded", "partially_succeeded")
 
 
-def test_a_rejected_step_makes_a_rejected_run_without_handlers() -> None:
+def test_a_step_rejected_inside_an_attempt_makes_a_rejected_run_and_tells_the_failure_handler() -> None:
     stage = _by_hand(NodeStatus.REJECTED, handlers=CLOSING)
     sent = len(stage.sent)
     stage.retry("b")
     stage.play()
 
     assert (stage.states(), str(stage.run.status)) == ("rejected succeeded", "rejected")
-    assert stage.order()[sent:] == ["b"]
+    assert stage.order()[sent:] == ["b", "onFailure", "onExit"]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from services.scheduler.core.decision import Ignored
 from shared.contracts.events import AttemptFinished, AttemptStarted, Outcome
 from shared.spec.model import Dag, Handler, Step
-from shared.status import RunStatus
+from shared.status import NodeStatus, RunStatus
 from tests.unit.scheduler.core.stage import EXIT_CODES, Stage
 from tests.unit.scheduler.core.world import World, dags
 
@@ -34,13 +34,26 @@ def outcomes_of(data: st.DataObject) -> Callable[[str, int], Outcome]:
     return outcome
 
 
+def verdicts_of(data: st.DataObject, verdicts: tuple[bool, ...]) -> Callable[[str], bool]:
+    """Return what a person says about each step that waits, as ``outcomes_of`` does."""
+    known: dict[str, bool] = {}
+
+    def allows(name: str) -> bool:
+        if name not in known:
+            known[name] = data.draw(st.sampled_from(verdicts), label=f"{name} allowed")
+        return known[name]
+
+    return allows
+
+
 @settings(max_examples=250, deadline=None)
 @given(data=st.data(), dag=dags(limits=(0, 0, 30)), prepare=st.booleans(), faults=st.integers(0, 12))
 def test_every_promise_holds_in_any_world(data: st.DataObject, dag: Dag, prepare: bool, faults: int) -> None:
     stage = Stage.begun(dag, prepare=prepare)
-    world = World(stage, lambda among: data.draw(st.sampled_from(among)), outcomes_of(data), faults)
+    allows = verdicts_of(data, (True, True, True, False))
+    world = World(stage, lambda among: data.draw(st.sampled_from(among)), outcomes_of(data), faults, allows)
     world.run()
-    if stage.run.status is not RunStatus.RUNNING and data.draw(st.booleans(), label="retry"):
+    if data.draw(st.booleans(), label="retry"):
         names = ["", *(step.name for step in dag.steps)]
         stage.retry(data.draw(st.sampled_from(names), label="which"))
         world.faults = faults // 2
@@ -80,12 +93,31 @@ def test_without_faults_the_result_is_what_the_language_says(data: st.DataObject
     World(stage, lambda among: data.draw(st.sampled_from(among)), outcome, faults=0).run()
 
     states, status, handlers = Language(dag, outcome).result()
+    last = [effect.task for effect in stage.sent if effect.task.run_attempt == stage.run.run_attempt]
     found = {node.name: str(node.status) for node in stage.run.steps}
     assert {name: found[name] for name, state in states.items() if state != EITHER} == {
         name: state for name, state in states.items() if state != EITHER
     }
     assert str(stage.run.status) == status
-    assert [name for name in stage.order() if name.startswith("on")] == handlers
+    assert [task.step.name for task in last if task.kind == "handler"] == handlers
+    waits = sum(change.node is None and change.became == "waiting" for change in stage.transitions)
+    asked = {change.node for change in stage.transitions if change.node is not None and change.became == "waiting"}
+    assert stage.run.run_attempt == waits + 1 <= len(asked) + 1
+    assert all(dag.steps[idx].type == "hitl" and stage.run.nodes[idx].approval for idx in asked)
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data(), dag=dags(least=1))
+def test_a_rejection_rejects_the_run_and_keeps_all_after_it_from_running(data: st.DataObject, dag: Dag) -> None:
+    stage = Stage.begun(dag)
+    allows = verdicts_of(data, (True, False))
+    World(stage, lambda among: data.draw(st.sampled_from(among)), outcomes_of(data), faults=0, allows=allows).run()
+
+    rejected = [node.idx for node in stage.run.steps if node.status is NodeStatus.REJECTED]
+    assert (stage.run.status is RunStatus.REJECTED) == bool(rejected)
+    for idx in rejected:
+        after = [stage.run.nodes[below] for below in stage.run.plan.descendants(idx)]
+        assert all(node.started_at is None for node in after)
 
 
 EITHER = "aborted or skipped"

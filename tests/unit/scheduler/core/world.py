@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 
 from services.scheduler.core.advance import Message, advance
-from services.scheduler.core.decision import Ignored
-from services.scheduler.core.messages import AttemptLost, TaskUndelivered, TimerFired
+from services.scheduler.core.decision import Advanced, Ignored, Refused
+from services.scheduler.core.messages import AttemptLost, Begin, TaskUndelivered, TimerFired
 from shared.contracts.events import AttemptFinished, AttemptStarted, Outcome, TaskRedelivered
 from shared.contracts.tasks import Task
 from shared.spec.model import ContinueOn, Dag, Handler, RetryPolicy, Step
-from shared.status import AttemptState, RunStatus
+from shared.status import AttemptState, NodeStatus, RunStatus
 from tests.unit.scheduler.core.stage import EXIT_CODES, PREPARED, Stage, make_dag, step
 
 __all__ = ["Draw", "World", "dags"]
@@ -60,10 +60,11 @@ def dags(draw: st.DrawFn, *, least: int = 0, limits: tuple[float, ...] = (0,)) -
         else:
             depends = [f"s{parent}" for parent in draw(st.lists(st.integers(0, idx - 1), max_size=3))] if idx else []
         rule, policy = draw(st.sampled_from(_RULES)), draw(st.sampled_from(_POLICIES))
-        steps.append(step(f"s{idx}", *dict.fromkeys(depends), continue_on=rule, retry_policy=policy))
+        kind = draw(st.sampled_from(["", "", "", "hitl"]))
+        steps.append(step(f"s{idx}", *dict.fromkeys(depends), type=kind, continue_on=rule, retry_policy=policy))
     if backwards:
         steps.reverse()
-    handlers = draw(st.sets(st.sampled_from([handler for handler in Handler if handler is not Handler.WAIT])))
+    handlers = draw(st.sets(st.sampled_from(list(Handler))))
     return make_dag(
         *steps,
         handlers=sorted(handlers, key=list(Handler).index),
@@ -82,13 +83,24 @@ class _Work:
 
 
 class World:
-    """``outcome(name, number)`` says how a node's try ends; ``pick`` decides what happens next."""
+    """``outcome(name, number)`` says how a node's try ends; ``pick`` decides what happens next.
 
-    def __init__(self, stage: Stage, pick: Draw[object], outcome: Callable[[str, int], Outcome], faults: int) -> None:
+    ``allows(name)`` is what a person says about a step that waits for approval.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        pick: Draw[object],
+        outcome: Callable[[str, int], Outcome],
+        faults: int,
+        allows: Callable[[str], bool] = lambda _: True,
+    ) -> None:
         self.stage = stage
         self.faults = faults
         self._pick = pick
         self._outcome = outcome
+        self._allows = allows
         self._seen = (0, 0)
         self._tasks: list[tuple[Task, str | None]] = []
         self._work: list[_Work] = []
@@ -102,7 +114,7 @@ class World:
         """Go on until the run ends. Raises ``AssertionError`` when it does not."""
         for _ in range(_TURNS):
             self._take_notice()
-            if self.stage.run.status is not RunStatus.RUNNING:
+            if not self.stage.run.status.active:
                 return
             doings = self._doings()
             if not doings:
@@ -131,6 +143,11 @@ class World:
         doings += [lambda at=at: self._take(at) for at in range(len(self._tasks))]  # type: ignore[misc]
         doings += [lambda at=at: self._end(at) for at in range(len(self._work))]  # type: ignore[misc]
         doings += [lambda at=at: self._deliver(at) for at in range(len(self._mail))]  # type: ignore[misc]
+        if stage.run.status is RunStatus.QUEUED:
+            doings.append(self._admit)
+        if not stage.run.stop_reason:
+            asked = [node.name for node in stage.run.steps if node.status is NodeStatus.WAITING]
+            doings += [lambda name=name: self._decide(name) for name in asked]  # type: ignore[misc]
         first = min(stage.wakes, key=lambda key: stage.wakes[key], default=(0, ""))
         # The run's time limit comes when somebody meddles with time, or when all else waits longer.
         if first[1] == "retry" or (first[1] and (self.faults or not doings)):
@@ -156,6 +173,15 @@ class World:
         if stage.wakes:
             wrongs += [lambda: stage.tell(TimerFired(*min(stage.wakes)))]
         self._pick(wrongs)()  # type: ignore[operator]
+
+    def _admit(self) -> None:
+        self.stage.tell(Begin("scheduler"))
+
+    def _decide(self, name: str) -> None:
+        """A person makes up their mind; saying it twice is refused."""
+        decide = self.stage.approve if self._allows(name) else self.stage.reject
+        assert isinstance(decide(name), Advanced)
+        assert isinstance(decide(name), Refused)
 
     def _take(self, at: int) -> None:
         """A worker takes a task and begins, unless it knows the token."""
