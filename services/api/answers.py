@@ -156,6 +156,22 @@ class SubDAGRun(Shape):
     params: str = ""
 
 
+class Progress(Shape):
+    """How far a step says it is: an addition to the contract."""
+
+    current: float
+    total: float
+    percent: float
+    text: str
+
+
+class Remark(Shape):
+    """Something a step said to people: an addition to the contract."""
+
+    level: Literal["notice", "warning"]
+    text: str
+
+
 class Node(Shape):
     step: Step
     stdout: str
@@ -169,6 +185,8 @@ class Node(Shape):
     subRuns: list[SubDAGRun]
     subRunsRepeated: list[SubDAGRun]
     error: str = ""
+    progress: Progress | None = None
+    remarks: list[Remark] = Field(default_factory=list)
 
 
 class DAGRunDetails(DAGRunSummary):

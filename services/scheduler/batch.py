@@ -31,6 +31,7 @@ from services.scheduler.core.decision import (
 from services.scheduler.core.model import Run
 from services.scheduler.plans import Plans
 from services.scheduler.pool_changes import PoolChanges
+from services.scheduler.progress import recall
 from services.scheduler.traces import Traced, asked_in, lost_span, run_span, waited_span
 from shared.contracts.codec import encode
 from shared.contracts.events import LogChunk
@@ -241,7 +242,7 @@ class Batch:
         for effect in effects:
             match effect:
                 case Dispatch():
-                    self._send(key, effect)
+                    self._send(key, recall(self.tx, self._work[key].run, effect))
                 case Halt():
                     self.after.halts.append(effect)
                 case WakeAt():

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Sequence
 from services.scheduler.batch import Batch
 from services.scheduler.core.decision import Halt
 from services.scheduler.core.messages import AttemptLost, TaskUndelivered, TimerFired
-from shared.contracts.events import AttemptFinished, AttemptStarted, Event
+from services.scheduler.progress import progress_row
+from shared.contracts.events import AttemptFinished, AttemptProgress, AttemptStarted, Event
+from shared.store.tx_progress import keep_progress
 
 __all__ = ["Notice", "record_events", "record_notices"]
 
@@ -15,7 +17,12 @@ Notice = AttemptLost | TaskUndelivered | TimerFired
 def record_events(batch: Batch, events: Sequence[Event]) -> None:
     """Apply reports in the order they came, each run loaded and saved once."""
     batch.load(event.run_key for event in events)
+    said = [progress_row(batch, event) for event in events if isinstance(event, AttemptProgress | AttemptFinished)]
+    # Before anything is decided: what follows a chat step is told what was said.
+    keep_progress(batch.tx, [row for row in said if row is not None])
     for event in events:
+        if isinstance(event, AttemptProgress):
+            continue
         if isinstance(event, AttemptFinished):
             for chunk in event.logs:
                 batch.add_log(chunk)

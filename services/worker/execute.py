@@ -16,6 +16,7 @@ from services.worker.executors import executor_for
 from services.worker.executors.base import Executor, Job, StepIO
 from services.worker.guardian_client import Guardian
 from services.worker.logs import LogStream, read_tail
+from services.worker.marks import Marks
 from services.worker.masking import Masker
 from services.worker.outcome import Result, classify
 from services.worker.prepare import prepare
@@ -25,6 +26,7 @@ from services.worker.supervise import Stop, Supervisor
 from services.worker.unfold import unfold
 from services.worker.workspace import OutputFiles, Places
 from shared.contracts.errands import Errand
+from shared.contracts.events import Said
 from shared.contracts.tasks import Task
 from shared.spec.expand import expand
 
@@ -83,10 +85,15 @@ class Maker:
                 return masker.text(read_tail(Path(paths.stderr), _TAIL_BYTES)) if paths.stderr else ""
 
             executor = self._errand(task, masker) if task.kind == "errand" else executor_for(task.step.type)
-            result = executor.run(job, StepIO(files.stdout, files.stderr, tail))
+            io = StepIO(files.stdout, files.stderr, tail)
+            result = executor.run(job, io)
             files.finish()
             made = _with_output(task, files, Made(result, {}))
-            return self._look_back(task, stop, made, environment, masker, cwd=str(cwd), log=paths.stdout)
+            made = self._look_back(task, stop, made, environment, masker, cwd=str(cwd), log=paths.stdout)
+            if io.messages:
+                said = tuple(Said(role=role, content=masker.text(text)) for role, text in io.messages)
+                made.facts["messages"] = said
+            return made
         except Interrupted:
             return Made(_interrupted(task, supervisor), {})
 
@@ -138,9 +145,10 @@ class Maker:
             files.open_copy(self._copy_path(task, ground, text)) if text else None
             for text in (task.step.stdout, task.step.stderr)
         )
-        streams = [LogStream(task, "stdout", files.stdout_log, Masker(secrets), stdout_copy)]
+        marks = Marks(task.max_output_bytes) if task.kind != "errand" else None
+        streams = [LogStream(task, "stdout", files.stdout_log, Masker(secrets), copy=stdout_copy, marks=marks)]
         if files.stderr_log is not None:
-            streams.append(LogStream(task, "stderr", files.stderr_log, Masker(secrets), stderr_copy))
+            streams.append(LogStream(task, "stderr", files.stderr_log, Masker(secrets), copy=stderr_copy))
         return tuple(streams)
 
     def _copy_path(self, task: Task, ground: Ground, text: str) -> Path:

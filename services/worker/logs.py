@@ -9,12 +9,14 @@ memory, however much the step prints. While nothing runs the thread sleeps witho
 import logging
 import os
 import threading
+import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Literal
 
+from services.worker.marks import Marks
 from services.worker.masking import Masker
 from services.worker.pump import write_all
 from shared.clock import utc_now
@@ -33,6 +35,8 @@ RIDE_BYTES = 16_384
 """What is unsent at the end and not more than this rides in ``AttemptFinished``."""
 _WINDOW = 4
 _INTERVAL_S = 0.15
+_TELL_EVERY_S = 2.0
+"""How long a step's news of itself may be kept back: the newest counts, and each costs a transaction."""
 
 
 def log_message(chunk: LogChunk) -> Outgoing:
@@ -42,7 +46,7 @@ def log_message(chunk: LogChunk) -> Outgoing:
 
 
 class LogStream:
-    """The tail of one file. ``copy`` is a descriptor that receives the same masked bytes."""
+    """The tail of one file. ``copy`` is a descriptor that receives the same masked bytes; ``marks`` sees them."""
 
     def __init__(
         self,
@@ -50,8 +54,11 @@ class LogStream:
         stream: Literal["stdout", "stderr"],
         fd: int,
         masker: Masker,
+        *,
         copy: int | None = None,
+        marks: Marks | None = None,
     ) -> None:
+        self.marks = marks
         self.window: deque[tuple[LogChunk, Future[None] | None]] = deque()
         """Sent and not confirmed yet, oldest first; without a future: to be sent again."""
         self._task = task
@@ -84,6 +91,8 @@ class LogStream:
                 masked = self._masker.close()
             if masked and self._copy is not None:
                 write_all(self._copy, masked)
+            if masked and self.marks is not None:
+                self.marks.feed(masked)
             self._ready += masked
             if not data:
                 break
@@ -120,12 +129,26 @@ def _confirmed(future: "Future[None] | None") -> bool:
 class AttemptLogs:
     """The streams of one attempt. One thread at a time works on them."""
 
-    def __init__(self, streams: tuple[LogStream, ...], transport: Transport, wake: threading.Event) -> None:
+    def __init__(
+        self,
+        streams: tuple[LogStream, ...],
+        transport: Transport,
+        wake: threading.Event,
+        tell: Callable[[Marks], None],
+    ) -> None:
         self._streams = streams
         self._transport = transport
         self._wake = wake
+        self._tell = tell
+        self._told = 0
+        self._told_at = -_TELL_EVERY_S
         self._lock = threading.Lock()
         self._finished = False
+
+    @property
+    def marks(self) -> Marks | None:
+        """What the step said of itself, as far as its output was read."""
+        return next((stream.marks for stream in self._streams if stream.marks is not None), None)
 
     def pump(self) -> None:
         """Send what there is, as far as the window allows; never waits."""
@@ -134,6 +157,14 @@ class AttemptLogs:
                 return
             for stream in self._streams:
                 self._pump(stream)
+                if stream.marks is not None and stream.marks.news != self._told:
+                    self._tell_news(stream.marks)
+
+    def _tell_news(self, marks: Marks) -> None:
+        now = time.monotonic()
+        if now - self._told_at >= _TELL_EVERY_S:
+            self._told, self._told_at = marks.news, now
+            self._tell(marks)
 
     def _pump(self, stream: LogStream) -> None:
         if not stream.settle():
@@ -219,9 +250,9 @@ class LogShipper:
     def start(self) -> None:
         self._thread.start()
 
-    def follow(self, streams: tuple[LogStream, ...]) -> AttemptLogs:
-        """Tail these files until ``leave``."""
-        logs = AttemptLogs(streams, self._transport, self._wake)
+    def follow(self, streams: tuple[LogStream, ...], tell: Callable[[Marks], None]) -> AttemptLogs:
+        """Tail these files until ``leave``; ``tell`` is called, never often, when there is news in the marks."""
+        logs = AttemptLogs(streams, self._transport, self._wake, tell)
         with self._lock:
             idle = not self._running
             self._running.add(logs)

@@ -7,12 +7,14 @@ Total: whatever happens in between, an attempt that was reported as started ends
 import logging
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from services.worker.attempts import Attempts
 from services.worker.environment import Ground, lay_ground
 from services.worker.execute import Made, Maker
 from services.worker.logs import AttemptLogs, LogShipper, log_message
+from services.worker.marks import Marks
 from services.worker.masking import Masker
 from services.worker.metrics import Counters
 from services.worker.outcome import Result, StopKind
@@ -22,7 +24,7 @@ from services.worker.spans import AttemptSpans
 from services.worker.supervise import Stop
 from services.worker.workspace import LogPaths, OutputFiles, Places, log_paths, note_in_run_log
 from shared.clock import utc_now
-from shared.contracts.events import AttemptFinished, AttemptStarted, Event, LogChunk, TaskRedelivered
+from shared.contracts.events import AttemptFinished, AttemptProgress, AttemptStarted, Event, LogChunk, TaskRedelivered
 from shared.contracts.tasks import Task
 from shared.errors import Unavailable
 from shared.tracing import SpanContext
@@ -144,7 +146,7 @@ class Pipeline:
                 made = self._maker.prepare(task, stop)
             else:
                 desk.note(f"attempt {task.number} started")
-                logs = self._shipper.follow(self._maker.streams(task, ground, files))
+                logs = self._shipper.follow(self._maker.streams(task, ground, files), partial(self._tell, task))
                 made = self._maker.execute(task, stop, ground, files, masker)
         except Exception as error:  # noqa: BLE001 - all that a step can cause becomes its outcome
             _log.warning("attempt.broken", extra={"token": task.token}, exc_info=True)
@@ -169,28 +171,41 @@ class Pipeline:
             why = str(error)
         except OSError as error:
             result = Result("failed", result.exit_code or 1, f"the step's output could not be read: {error}")
-        finished = self._event(
-            AttemptFinished,
-            task,
-            utc_now(),
-            started_at=desk.began_at,
-            outcome=result.outcome,
-            exit_code=result.exit_code,
-            error=result.error,
-            stdout=desk.paths.stdout,
-            stderr=desk.paths.stderr,
-            outputs=made.outputs,
-            logs=riding,
-            **made.facts,
-        )
+
+        def finished() -> AttemptFinished:
+            """Make the report; what the step said of itself is known once all its output was read."""
+            facts = {**made.facts, "outputs": made.outputs}
+            if logs is not None and (marks := logs.marks) is not None:
+                marks.close()
+                facts |= {"progress": marks.progress, "remarks": marks.remarks}
+                facts["outputs"] = {**marks.outputs, **made.outputs}
+            return self._event(
+                AttemptFinished,
+                task,
+                utc_now(),
+                started_at=desk.began_at,
+                outcome=result.outcome,
+                exit_code=result.exit_code,
+                error=result.error,
+                stdout=desk.paths.stdout,
+                stderr=desk.paths.stderr,
+                logs=riding,
+                **facts,
+            )
+
         if why and logs is not None:
-            self._reporter.later(finished, map(log_message, logs.rest()), why)
+            self._reporter.later(task.token, map(log_message, logs.rest()), finished, why)
             reported = False
         else:
-            reported = self._reporter.finished(finished)
+            reported = self._reporter.finished(finished())
         self._attempts.end(task.token, reported=reported)
         self._counters.add(f"finished.{result.outcome}")
         self._spans.attempt_over(task, desk.of_run, desk.began_at, result, desk.ground)
+
+    def _tell(self, task: Task, marks: Marks) -> None:
+        # Nobody waits for it: the report at the end says it again.
+        facts = {"seq": marks.news, "progress": marks.progress, "remarks": marks.remarks}
+        self._reporter.send(self._event(AttemptProgress, task, utc_now(), **facts))
 
     def _event(self, cls: type[E], task: Task, at: datetime, **facts: Any) -> E:
         return cls(

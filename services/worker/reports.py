@@ -16,7 +16,7 @@ from pathlib import Path
 
 from shared.clock import utc_now
 from shared.contracts.codec import encode
-from shared.contracts.events import AttemptFinished, Event
+from shared.contracts.events import AttemptFinished, AttemptProgress, Event
 from shared.errors import Unavailable
 from shared.tracing import here
 from shared.transport.base import EVENTS, LOGS, Outgoing, Route, Transport
@@ -68,14 +68,17 @@ class Reporter:
             return False
         return True
 
-    def later(self, event: AttemptFinished, logs: Iterable[Outgoing], why: str) -> None:
-        """Spool the end of an attempt together with the log chunks that must precede it."""
+    def later(self, token: str, logs: Iterable[Outgoing], event: Callable[[], AttemptFinished], why: str) -> None:
+        """Spool the end of an attempt together with the log chunks that must precede it.
+
+        ``event`` is called after the last of ``logs``.
+        """
 
         def messages() -> Iterable[Outgoing]:
             yield from logs
-            yield _outgoing(event)
+            yield _outgoing(event())
 
-        self.spool(event.token, messages(), why)
+        self.spool(token, messages(), why)
 
     def spool(self, token: str, messages: Iterable[Outgoing], why: str) -> None:
         """Keep messages on disk until the broker takes them; they survive a crash from here on."""
@@ -137,6 +140,8 @@ class Reporter:
 
 def _outgoing(event: Event) -> Outgoing:
     name = f"{event.token}.{event.type}"
+    if isinstance(event, AttemptProgress):
+        name = f"{name}.{event.seq}"
     trace = None if (attempt := here()) is None else str(attempt)
     return Outgoing(EVENTS, encode(event, id=name, at=utc_now(), trace=trace), name)
 

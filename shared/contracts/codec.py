@@ -70,6 +70,7 @@ _TYPES: dict[str, type[Message]] = {
         events.LogChunk,
         events.AttemptStarted,
         events.AttemptFinished,
+        events.AttemptProgress,
         events.TaskRedelivered,
         events.Heartbeat,
         control.StopAttempt,

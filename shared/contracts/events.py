@@ -9,12 +9,16 @@ from shared.contracts.base import Message
 
 __all__ = [
     "AttemptFinished",
+    "AttemptProgress",
     "AttemptStarted",
     "ChildCall",
     "Event",
     "Heartbeat",
     "LogChunk",
     "Outcome",
+    "Progress",
+    "Remark",
+    "Said",
     "TaskRedelivered",
 ]
 
@@ -72,6 +76,40 @@ class ChildCall(Message):
     given: str = ""
 
 
+class Progress(Message):
+    """How far a step says it is: ``current`` of ``total``, which is not 0."""
+
+    type = "progress"
+    current: float
+    total: float
+    text: str = ""
+
+
+class Remark(Message):
+    """Something a step says to people."""
+
+    type = "remark"
+    level: Literal["notice", "warning"]
+    text: str
+
+
+class Said(Message):
+    """One message of a conversation with a language model."""
+
+    type = "said"
+    role: str
+    content: str
+
+
+class AttemptProgress(Event):
+    """What a running step says of itself, all of it as it is now. Sent seldom; the highest ``seq`` counts."""
+
+    type = "attempt.progress"
+    seq: int
+    progress: Progress | None = None
+    remarks: tuple[Remark, ...] = ()
+
+
 class AttemptFinished(Event):
     """The attempt's only end. The last log chunks ride along, so log and status appear together.
 
@@ -90,6 +128,10 @@ class AttemptFinished(Event):
     """As in ``AttemptStarted``, which may come later than this or never."""
     outputs: dict[str, str] = Field(default_factory=dict)
     logs: tuple[LogChunk, ...] = ()
+    progress: Progress | None = None
+    remarks: tuple[Remark, ...] = ()
+    messages: tuple[Said, ...] = ()
+    """What a chat step added to the conversation: its own messages and the answer."""
     children: tuple[ChildCall, ...] = ()
     repeat_condition_met: bool | None = None
     continue_output_matched: bool = False

@@ -5,6 +5,7 @@ from shared.store.reads_base import SchemaRevision
 from shared.store.reads_dags import DagReads
 from shared.store.reads_logs import LogReads
 from shared.store.reads_ops import OpsReads
+from shared.store.reads_progress import ProgressReads
 from shared.store.reads_rows import (
     ActiveCounts,
     Command,
@@ -53,5 +54,5 @@ __all__ = [
 ]
 
 
-class Reads(DagReads, RunReads, LogReads, OpsReads, AccountReads, StreamReads, ScheduleReads):
+class Reads(DagReads, RunReads, LogReads, OpsReads, AccountReads, StreamReads, ScheduleReads, ProgressReads):
     """All questions in one place; give it a read-only engine. Safe to use from many threads."""

@@ -1,5 +1,6 @@
 """The rows whose steps and mails need somebody to talk to, all at once in one system per footing."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -155,6 +156,15 @@ ROWS = [
         _chat,
     ),
     Row(
+        "A91 history",
+        "llm: {provider: local, model: history, baseURL: '{http}/v1'}\nsteps:\n"
+        "  - {name: a, type: chat, messages: [{role: system, content: be brief}, {role: user, content: one}]}\n"
+        "  - echo between\n"
+        "  - {name: b, type: chat, messages: [{role: user, content: two}]}\n"
+        "  - {name: c, type: chat, messages: [{role: user, content: three}]}\n",
+        "succeeded",
+    ),
+    Row(
         "A88",
         NOTICES + SECRET + "steps:\n  - {name: a, command: echo out $T}\n"
         "  - {name: b, command: 'echo \"<b> $T\" >&2; exit 3'}\n",
@@ -225,8 +235,11 @@ def test_every_row_that_needs_a_counterpart(world: World, places: Places, subtes
     with subtests.test(row="A75 removed"):
         assert places.engine.names() == []
     with subtests.test(row="A91 asked"):
-        (asked,) = [one for one in places.http.requests if one["path"] == "/v1/chat/completions"]
-        assert '"model": "m"' in asked["body"]
+        asked = [json.loads(one["body"]) for one in places.http.requests if one["path"] == "/v1/chat/completions"]
+        assert [one["model"] for one in asked].count("m") == 1
+        talks = [[said["content"].strip() for said in one["messages"]] for one in asked if one["model"] == "history"]
+        assert talks[-1] == ["be brief", "one", "one", "two", "two", "three"]
+        assert [len(talk) for talk in talks] == [2, 4, 6]
     places.http.requests.clear()
 
 

@@ -100,6 +100,13 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer a chat: stream the words of the last message back."""
         asked = json.loads(seen["body"])
         words = asked["messages"][-1]["content"].split(" ")
+        if asked["model"].startswith("busy"):
+            tries = sum(f'"{asked["model"]}"' in one["body"] for one in self.counterpart.requests)
+            if tries < 3:
+                self._answer(
+                    429 if tries == 1 else 503, b"later", Retry_After="30" if "long" in asked["model"] else "0"
+                )
+                return
         if asked["model"] == "unknown":
             self._answer(404, b'{"error": "no such model"}')
             return

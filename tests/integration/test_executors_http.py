@@ -240,3 +240,41 @@ def test_an_answer_can_be_seen_while_it_comes_and_a_stop_ends_it(rig: Rig, serve
     finished: AttemptFinished = rig.finished("t")
     assert finished.outcome == "aborted"
     assert server.broken.wait(5)
+
+
+def test_an_endpoint_that_says_later_is_asked_again(rig: Rig, server: HttpCounterpart) -> None:
+    finished = rig.run(task(chat(server, "hello", model="busy")))
+
+    assert (finished.outcome, rig.log(finished, "stdout")) == ("succeeded", b"hello \n")
+    assert len(server.requests) == 3
+
+
+def test_a_wait_for_later_ends_with_a_stop(rig: Rig, server: HttpCounterpart) -> None:
+    rig.give(task(chat(server, "hello", model="busy for long"), token="t"))
+    eventually(lambda: server.requests != [])
+
+    rig.broadcast("worker.w1", StopAttempt(token="t"))
+
+    assert rig.finished("t").outcome == "aborted"
+    assert len(server.requests) == 1
+
+
+def test_what_was_said_before_goes_first_under_the_first_system_message(
+    rig: Rig, server: HttpCounterpart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET_OF_TEST", "hush")
+    history = [{"role": "system", "content": "be kind"}, {"role": "user", "content": "one"}]
+    history.append({"role": "assistant", "content": "1"})
+    step = chat(server, "two $S").model_copy(
+        update={"messages": ({"role": "system", "content": "be rude"}, {"role": "user", "content": "two $S"})}
+    )
+    secrets = (Secret(name="S", provider="env", key="SECRET_OF_TEST"),)
+    finished = rig.run(task(step, options={"history": history}, secrets=secrets))
+
+    asked = json.loads(server.requests[0]["body"])["messages"]
+    assert [one["content"] for one in asked] == ["be kind", "one", "1", "two hush"]
+    assert [(one.role, one.content) for one in finished.messages] == [
+        ("system", "be rude"),
+        ("user", "two *******"),
+        ("assistant", "two ******* "),
+    ]

@@ -9,6 +9,7 @@ from pydantic import Field
 from services.api import shapes_runs, wire
 from services.api.operations import Answer, Call, Operations, Query, json_bytes, ok
 from services.api.problems import bad_request, not_found
+from services.api.progress import add_progress
 from services.api.reasons import add_reasons
 from shared.status import RunStatus
 from shared.store.reads import Listed, Run
@@ -51,7 +52,7 @@ def details(call: Call, name: str, dag_run_id: str) -> Answer:
     run = find_run(call, name, dag_run_id)
     shown = shapes_runs.details(run, call.deps.run_models([run])[run.run_key], call.deps.zone)
     add_reasons(call, [run], [shown])
-    return ok({"dagRunDetails": shown})
+    return ok({"dagRunDetails": add_progress(call, run, shown)})
 
 
 @RUNS.get(f"{_RUN}/spec", id="getDAGRunSpec")

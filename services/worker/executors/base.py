@@ -21,6 +21,8 @@ class StepIO:
     stderr: int
     stderr_tail: Callable[[], str] = field(default=lambda: "")
     """The last bytes of stderr, with secrets masked, for error texts."""
+    messages: list[tuple[str, str]] = field(default_factory=list)
+    """Role and content of what a conversation came to; reported, with secrets masked."""
 
 
 @dataclass(frozen=True, slots=True)

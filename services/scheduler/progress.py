@@ -1,0 +1,52 @@
+"""What steps say on their way: kept for people and for later chat steps, no decision depends on it."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from services.scheduler.core.decision import Dispatch
+from services.scheduler.core.model import Run
+from services.scheduler.core.plan import STEP
+from shared.contracts.events import AttemptFinished, AttemptProgress
+from shared.store.tx import Tx
+from shared.store.tx_progress import conversation
+
+if TYPE_CHECKING:
+    from services.scheduler.batch import Batch
+
+__all__ = ["progress_row", "recall"]
+
+_LAST = 2**31 - 1
+"""What the report of the end says is newer than anything said before."""
+
+
+def progress_row(batch: "Batch", event: AttemptProgress | AttemptFinished) -> dict[str, Any] | None:
+    """Return what ``event`` says as a row, ``None`` when it says nothing or is not of an open attempt."""
+    run = batch.run(event.run_key)
+    words = {name for name in ("progress", "remarks", "messages") if getattr(event, name, None)}
+    if run is None or not words or event.node >= len(run.nodes):
+        return None
+    node = run.nodes[event.node]
+    if node.attempt is None or node.attempt.token != event.token:
+        return None
+    return {
+        "run_key": event.run_key,
+        "node": event.node,
+        "run_attempt": run.run_attempt,
+        "number": node.number,
+        "seq": event.seq if isinstance(event, AttemptProgress) else _LAST,
+        "said": event.model_dump(mode="json", include=words),
+        "at": batch.now,
+    }
+
+
+def recall(tx: Tx, run: Run, dispatch: Dispatch) -> Dispatch:
+    """Give a chat step what those before it said, the first first; any other dispatch stays as it is."""
+    task = dispatch.task
+    if task.step.type != "chat" or task.kind != STEP:
+        return dispatch
+    steps = run.plan.dag.steps
+    before = [idx for idx in reversed(run.plan.ancestors(task.node)) if steps[idx].type == "chat"]
+    history = conversation(tx, run.run_key, before) if before else []
+    if not history:
+        return dispatch
+    return replace(dispatch, task=task.model_copy(update={"options": {**task.options, "history": history}}))

@@ -1,0 +1,56 @@
+"""What a step says of itself on its way: told while it runs, masked, and once more at its end."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.contracts.events import AttemptProgress
+from shared.spec.model import Output, Secret
+from tests.harness.eventually import eventually
+from tests.harness.worker_rig import Rig, command, task
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    with Rig(tmp_path / "worker") as made:
+        yield made
+
+
+def told(rig: Rig, token: str) -> list[AttemptProgress]:
+    return [event for event in rig.events(token) if isinstance(event, AttemptProgress)]
+
+
+def test_progress_is_told_while_the_step_runs_but_not_line_by_line(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET_OF_TEST", "hush")
+    text = (
+        "echo ::progress 1/4 begun with $S; echo ::notice made by $S\n"
+        f"until test -e {tmp_path}/go; do sleep 0.02; done\n"
+        "for i in $(seq 1000); do echo ::progress $i/1000; done; echo ::warning hot; echo ::output R=$S-1; echo end"
+    )
+    secrets = (Secret(name="S", provider="env", key="SECRET_OF_TEST"),)
+    rig.give(task(command(text, output=Output(name="O")), token="t", secrets=secrets))
+
+    eventually(lambda: told(rig, "t") != [])
+    (first,) = told(rig, "t")
+    assert first.progress is not None
+    assert (first.progress.current, first.progress.total, first.progress.text) == (1, 4, "begun with *******")
+    assert [(one.level, one.text) for one in first.remarks] == [("notice", "made by *******")]
+    (tmp_path / "go").touch()
+    finished = rig.finished("t")
+
+    assert finished.progress is not None
+    assert (finished.progress.current, finished.progress.total) == (1000, 1000)
+    assert [one.text for one in finished.remarks] == ["made by *******", "hot"]
+    assert finished.outputs["R"] == "*******-1"
+    assert finished.outputs["O"].endswith("end")
+    assert len(told(rig, "t")) <= 2
+    assert rig.log(finished, "stdout").count(b"::progress") == 1001
+
+
+def test_a_step_that_says_nothing_of_itself_is_not_told_of(rig: Rig) -> None:
+    finished = rig.run(task(command("echo a::b; echo ' ::notice x'; echo ::notice x >&2")))
+
+    assert (finished.progress, finished.remarks, finished.outputs, told(rig, finished.token)) == (None, (), {}, [])
