@@ -10,8 +10,8 @@ from services.api.admin import FirstUser
 from services.api.auth import Auth
 from services.api.combine import Combined
 from services.api.follow import Follower
-from services.api.metrics import RunTotals
 from services.api.resources import Resources
+from services.api.run_totals import RunTotals
 from services.api.settings import Settings
 from services.api.specs import SpecCache
 from services.api.summaries import Summaries

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from services.api.accept import Commands
 from services.api.app import create_app
 from services.api.deps import Deps
-from services.api.metrics import RunTotals
 from services.api.resources import Resources
+from services.api.run_totals import RunTotals
 from services.api.server import run_gunicorn
 from services.api.settings import Settings
 from shared.clock import utc_now

@@ -1,13 +1,11 @@
 """The ``dagu_*`` metrics, read from the database at each scrape (REST contract section 6).
 
-Counts are of the whole history, not of today, so that they only grow; they shrink only when old
-runs are removed. ``dagu_dag_runs_total`` has two alias series, ``success`` and ``error``, for
+Counts are of the whole history, not of today, and only grow; removed runs stay counted until the
+gateway starts again. ``dagu_dag_runs_total`` has two alias series, ``success`` and ``error``, for
 queries written against those names: a sum over every status counts those runs twice.
 """
 
 import platform
-import threading
-import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -15,61 +13,23 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
+from services.api.run_totals import DURATION_BOUNDS_S, WAIT_BOUNDS_S
 from shared.metrics import DagNames, fold
 from shared.status import RunStatus
+from shared.store.reads import Histogram
 
 if TYPE_CHECKING:
     from services.api.deps import Deps
 
-__all__ = ["MEDIA_TYPE", "RunTotals", "families", "render"]
+__all__ = ["MEDIA_TYPE", "families", "render"]
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _ALIASES: Mapping[str, RunStatus] = {"success": RunStatus.SUCCEEDED, "error": RunStatus.FAILED}
-_TOTALS_KEPT_S = 5.0
-_HISTOGRAMS_KEPT_S = 60.0
-_DURATION_BOUNDS = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
-_WAIT_BOUNDS = (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
-Histogram = Mapping[str, tuple[tuple[int, ...], float]]
 
 _process = CollectorRegistry()
 ProcessCollector(registry=_process)
 PlatformCollector(registry=_process)
 GCCollector(registry=_process)
-
-
-class RunTotals:
-    """Run counts by dag and status, asked for at most every few seconds: the question reads every run."""
-
-    def __init__(self, kept_s: float = _TOTALS_KEPT_S, max_dags: int = 200) -> None:
-        self._kept_s = kept_s
-        self._lock = threading.Lock()
-        self._until = 0.0
-        self._totals: Mapping[tuple[str, RunStatus], int] = {}
-        self._histograms_until = 0.0
-        self._histograms: tuple[Histogram, Histogram] = ({}, {})
-        self.names = DagNames(max_dags)
-        """Which dags have series of their own; the rest is summed under ``other``."""
-
-    def histograms(self, deps: "Deps") -> tuple[Histogram, Histogram]:
-        """Return durations and queue waits by dag, a minute old at most."""
-        with self._lock:
-            if time.monotonic() >= self._histograms_until:
-                reads = deps.reads
-                self._histograms = (reads.run_durations(_DURATION_BOUNDS), reads.queue_waits(_WAIT_BOUNDS))
-                self._histograms_until = time.monotonic() + _HISTOGRAMS_KEPT_S
-            return self._histograms
-
-    def get(self, deps: "Deps") -> Mapping[tuple[str, RunStatus], int]:
-        """Return the counts, a few seconds old at most; one caller asks, the others wait for it."""
-        with self._lock:
-            if time.monotonic() >= self._until:
-                self._totals = deps.reads.run_totals()
-                sizes: dict[str, int] = {}
-                for (name, _), runs in self._totals.items():
-                    sizes[name] = sizes.get(name, 0) + runs
-                self.names.admit(sizes)
-                self._until = time.monotonic() + self._kept_s
-            return self._totals
 
 
 class _Snapshot:
@@ -94,7 +54,12 @@ def families(deps: "Deps", now: datetime) -> list[Metric]:
 
 def _runs(deps: "Deps") -> Iterable[Metric]:
     active = deps.reads.active_counts()
-    by_dag = deps.totals.get(deps)
+    ended, durations_by_dag, waits_by_dag = deps.totals.get(deps.reads)
+    by_dag = {
+        **ended,
+        **{(name, RunStatus.RUNNING): runs for name, runs in active.running.items()},
+        **{(name, RunStatus.QUEUED): runs for name, runs in active.queued.items()},
+    }
     totals = dict.fromkeys(RunStatus, 0)
     for (_, status), runs in by_dag.items():
         totals[status] += runs
@@ -135,9 +100,9 @@ def _runs(deps: "Deps") -> Iterable[Metric]:
         per_dag.add_sample("dagu_dag_runs_total_by_dag", {"dag": name, "status": status.value}, runs)
     yield per_dag
 
-    durations, waits = (_folded(dag_names, by_dag) for by_dag in deps.totals.histograms(deps))
-    yield _histogram("dagu_dag_run_duration_seconds", "How long ended DAG-runs took", durations, _DURATION_BOUNDS)
-    yield _histogram("dagu_queue_wait_seconds", "How long DAG-runs were queued", waits, _WAIT_BOUNDS)
+    durations, waits = _folded(dag_names, durations_by_dag), _folded(dag_names, waits_by_dag)
+    yield _histogram("dagu_dag_run_duration_seconds", "How long ended DAG-runs took", durations, DURATION_BOUNDS_S)
+    yield _histogram("dagu_queue_wait_seconds", "How long DAG-runs were queued", waits, WAIT_BOUNDS_S)
 
 
 def _system(deps: "Deps", now: datetime) -> Iterable[Metric]:

@@ -5,7 +5,7 @@ from shared.store.reads_base import SchemaRevision
 from shared.store.reads_dags import DagReads
 from shared.store.reads_logs import LogReads
 from shared.store.reads_ops import OpsReads
-from shared.store.reads_progress import ProgressReads
+from shared.store.reads_pools import PoolReads
 from shared.store.reads_rows import (
     ActiveCounts,
     Command,
@@ -25,6 +25,7 @@ from shared.store.reads_rows import (
 from shared.store.reads_runs import LATEST, RunReads
 from shared.store.reads_schedule import ScheduleReads, WaitFacts
 from shared.store.reads_stream import Change, DagVersion, Place, StreamReads
+from shared.store.reads_totals import Histogram, History, RunChange, TotalsReads
 
 __all__ = [
     "LATEST",
@@ -35,6 +36,8 @@ __all__ = [
     "Dag",
     "DagPage",
     "DagVersion",
+    "Histogram",
+    "History",
     "Listed",
     "LogWindow",
     "Node",
@@ -42,6 +45,7 @@ __all__ = [
     "Queue",
     "Reads",
     "Run",
+    "RunChange",
     "RunName",
     "SchemaRevision",
     "Service",
@@ -54,5 +58,5 @@ __all__ = [
 ]
 
 
-class Reads(DagReads, RunReads, LogReads, OpsReads, AccountReads, StreamReads, ScheduleReads, ProgressReads):
+class Reads(DagReads, RunReads, LogReads, OpsReads, AccountReads, StreamReads, ScheduleReads, PoolReads, TotalsReads):
     """All questions in one place; give it a read-only engine. Safe to use from many threads."""

@@ -85,13 +85,6 @@ class OpsReads(Reader):
             dags = connection.execute(select(func.count()).select_from(t.dags)).scalar_one()
             return ActiveCounts(dags, _by_dag(connection, RUNNING), _by_dag(connection, QUEUED))
 
-    def run_totals(self) -> dict[tuple[str, RunStatus], int]:
-        """Return how many root runs there are by dag name and status. Looks at every run: keep the answer."""
-        query = select(_r.dag_name, _r.status, func.count().label("runs")).where(_r.root_key.is_(None))
-        with self._snapshot() as connection:
-            rows = connection.execute(query.group_by(_r.dag_name, _r.status))
-            return {(row.dag_name, RunStatus(row.status)): row.runs for row in rows}
-
     def command(self, command_id: str) -> Command | None:
         """Return what became of a command, ``None`` while nothing is recorded."""
         query = select(t.inbox).where(t.inbox.c.command_id == command_id)

@@ -241,7 +241,7 @@ class RunReads(Reader):
     def latest_runs(self, dag_names: Iterable[str]) -> dict[str, Run]:
         """Return, by dag name, the newest root run, or the newest running one if any is running.
 
-        Only names of dags that are defined are looked for; one query for all.
+        Only names of dags that are defined are looked for; two queries for all.
         """
         wanted = select(t.dags.c.dag_name).where(t.dags.c.dag_name.in_(sorted(set(dag_names)))).distinct().subquery()
         # Few runs are running, and an index holds just those: they are ranked all at once. The
@@ -260,8 +260,11 @@ class RunReads(Reader):
         chosen = select(func.coalesce(ranked.c.run_key, newest).label("run_key")).select_from(
             wanted.outerjoin(ranked, running)
         )
-        runs = self._many(select_runs().where(_r.run_key.in_(chosen)))
-        return {run.dag_name: run for run in runs}
+        with self._snapshot() as connection:
+            # Keys first: their number is known when the second query is planned.
+            keys = [key for key in connection.execute(chosen).scalars() if key is not None]
+            rows = connection.execute(select_runs().where(_r.run_key.in_(keys))) if keys else ()
+            return {run.dag_name: run for run in map(run_from_row, rows)}
 
     def running_run_ids(self, dag_name: str) -> tuple[str, ...]:
         """Return the ids of a dag's root runs that are running, newest first."""

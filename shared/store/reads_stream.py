@@ -5,14 +5,13 @@ it. Only what is below every transaction still open is shown, so nothing ever ap
 that was read already.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, and_, case, extract, func, select, tuple_
+from sqlalchemy import and_, select, tuple_
 
 from shared.store import tables as t
-from shared.store.engine import is_postgres, open_transactions_from
+from shared.store.engine import open_transactions_from
 from shared.store.reads_base import AnySelect, Reader
 
 __all__ = ["Change", "DagVersion", "Place", "StreamReads"]
@@ -120,40 +119,6 @@ class StreamReads(Reader):
         with self._snapshot() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else DagVersion(row.version, row.spec_hash, row.at, row.by, row.yaml)
-
-    def run_durations(self, bounds: Sequence[float]) -> Mapping[str, tuple[tuple[int, ...], float]]:
-        """Return, by dag, how many ended root runs took at most each bound, and all seconds together.
-
-        The last count is of all. Looks at every run: keep the answer.
-        """
-        return self._histogram(_r.started_at, _r.finished_at, bounds)
-
-    def queue_waits(self, bounds: Sequence[float]) -> Mapping[str, tuple[tuple[int, ...], float]]:
-        """Return the same of the time from being queued to being started."""
-        return self._histogram(_r.queued_at, _r.started_at, bounds)
-
-    def _histogram(
-        self, begin: "object", end: "object", bounds: Sequence[float]
-    ) -> Mapping[str, tuple[tuple[int, ...], float]]:
-        with self._snapshot() as connection:
-            seconds = (
-                extract("epoch", end) - extract("epoch", begin)  # type: ignore[arg-type]
-                if is_postgres(connection)
-                else (func.julianday(end) - func.julianday(begin)) * 86400.0
-            )
-            counts = [func.sum(case((seconds <= bound, 1), else_=0)).label(f"le_{i}") for i, bound in enumerate(bounds)]
-            query: Select[*tuple[object, ...]] = (
-                select(_r.dag_name, func.count().label("runs"), func.sum(seconds).label("total"), *counts)
-                .where(_r.root_key.is_(None), begin.is_not(None), end.is_not(None))  # type: ignore[attr-defined]
-                .group_by(_r.dag_name)
-            )
-            return {
-                row.dag_name: (
-                    (*(int(getattr(row, f"le_{i}")) for i in range(len(bounds))), row.runs),
-                    float(row.total),
-                )
-                for row in connection.execute(query)
-            }
 
 
 def _select_changes(*, settled: bool = True) -> AnySelect:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from services.api.run_totals import RunTotals
 from tests.conformance.conftest import Footing
 from tests.conformance.rest_live import Live, open_live
 from tests.harness.eventually import eventually
@@ -215,6 +216,23 @@ def test_48_to_50_logs_and_outputs(live: Live) -> None:
 
 
 def test_52_63_to_65_67_the_system(live: Live) -> None:
+    totals = RunTotals(kept_s=0)
+    before = totals.get(live.reads)
+    live.dag("counted")
+    live.until("counted", live.start("counted"), 4)
+    live.dag("broken", "steps:\n  - 'false'\n")
+    retried = live.start("broken")
+    live.until("broken", retried, 2)
+    assert totals.get(live.reads) != before
+    live.post(f"/dag-runs/broken/{retried}/retry", {"dagRunId": retried})
+    live.until("broken", retried, 2)
+    # Counting on is the same as counting all; only a retried run's earlier end is remembered.
+    runs, durations, waits = totals.get(live.reads)
+    anew = RunTotals().get(live.reads)
+    assert {key: many for key, many in runs.items() if many} == anew[0]
+    assert (durations["counted"][0], waits.keys()) == (anew[1]["counted"][0], anew[2].keys())
+    assert durations["broken"][0][-1] == 2
+
     metrics = live.ask("GET", "/metrics").get_data(as_text=True)
     assert 'dagu_dag_runs_total{status="error"}' in metrics
     assert "dagu_dag_run_duration_seconds_bucket" in metrics

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import Engine, event
 
-from shared.status import AttemptState, RunStatus
+from shared.status import AttemptState
 from shared.store import tables as t
 from shared.store import tables_schedule as s
 from shared.store.engine import open_engine
@@ -176,12 +176,6 @@ def test_counts_for_metrics(engine: Engine, reads: Reads) -> None:
     active = reads.active_counts()
 
     assert (active.dags, active.running, active.queued) == (1, {"etl": 1}, {"etl": 2})
-    assert reads.run_totals() == {
-        ("etl", RunStatus.RUNNING): 1,
-        ("etl", RunStatus.QUEUED): 2,
-        ("etl", RunStatus.FAILED): 1,
-        ("inline", RunStatus.SUCCEEDED): 1,
-    }
 
 
 def test_the_fate_of_a_command(engine: Engine, reads: Reads) -> None:

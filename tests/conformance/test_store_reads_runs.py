@@ -150,7 +150,7 @@ def test_the_latest_run_of_each_dag_is_a_running_one_if_there_is_one(
     latest = reads.latest_runs(["busy", "idle", "never", "twins", "unknown", "busy"])
 
     assert {name: run.dag_run_id for name, run in latest.items()} == {"busy": "running", "idle": "a", "twins": "one"}
-    assert len([statement for statement in asked if statement.startswith("SELECT")]) == 1
+    assert len([statement for statement in asked if statement.startswith("SELECT")]) == 2
     assert reads.latest_runs([]) == {}
 
 
