@@ -27,6 +27,7 @@ from services.api.request_metrics import count_requests
 from services.api.request_spans import trace_requests
 from services.api.routes import OPERATIONS
 from services.api.routes.probes import PROBES
+from services.api.routes.schema import SCHEMA
 from services.api.settings import RemoteNode
 from services.api.ui import serve_bundle, serve_own
 from shared.errors import DagwayError
@@ -56,7 +57,7 @@ def create_app(deps: Deps) -> Flask:
     app.url_map.converters["segment"] = SegmentConverter
     for operation in OPERATIONS:
         _register(app, deps, operation, API)
-    for operation in PROBES:
+    for operation in (*PROBES, *SCHEMA.all):
         _register(app, deps, operation, "")
     if deps.auth.oidc is not None:
         serve_login(app, deps, deps.auth.oidc)
