@@ -160,6 +160,9 @@ dag_runs = Table(
     col("finished_at", UTCDateTime, nullable=True),
     CheckConstraint("run_attempt >= 1", name="run_attempt"),
     Index("ix_dag_runs_created", text("created_at DESC"), "dag_run_id", **_where("root_key IS NULL")),
+    Index(
+        "ix_dag_runs_status_created", "status", text("created_at DESC"), "dag_run_id", **_where("root_key IS NULL")
+    ),
     Index("ix_dag_runs_dag_created", "dag_name", text("created_at DESC"), "dag_run_id"),
     Index("ix_dag_runs_queued", "queue", text("priority DESC"), "queued_at", "run_key", **_where("status = 'queued'")),
     Index("ix_dag_runs_running", "queue", **_where("status = 'running'")),
