@@ -41,8 +41,10 @@ $(VENV)/.dev: dev.lock $(VENV)/.runtime
 
 setup: $(VENV)/.dev ## make .venv with everything a developer needs
 
-run: $(VENV)/.runtime ## run everything in one process, with the examples (DAGWAY_PORT=... and so on change it)
-	@export DAGWAY_DAGS_DIR="$${DAGWAY_DAGS_DIR:-examples}" DAGWAY_DATA_DIR="$${DAGWAY_DATA_DIR:-.dagway}"; \
+run: $(VENV)/.runtime ## run everything in one process, with a copy of the examples (DAGWAY_PORT=... and so on change it)
+	@export DAGWAY_DATA_DIR="$${DAGWAY_DATA_DIR:-.dagway}"; \
+	export DAGWAY_DAGS_DIR="$${DAGWAY_DAGS_DIR:-$$DAGWAY_DATA_DIR/dags}"; \
+	if test ! -e "$$DAGWAY_DAGS_DIR"; then mkdir -p "$$DAGWAY_DATA_DIR" && cp -R examples "$$DAGWAY_DAGS_DIR"; fi; \
 	exec $(BIN)/dagway up
 
 test: setup ## run all tests; installs RabbitMQ and Postgres if they are missing and it may (ARGS=... for pytest)
