@@ -1,0 +1,63 @@
+"""Following a run while it goes on: its output by line numbers, its transitions as a stream, at any gateway."""
+
+import json
+from collections.abc import Callable
+
+import urllib3
+
+from tests.harness.client import Client
+from tests.harness.eventually import eventually
+
+_LINES = 12
+_SPEC = f"""
+steps:
+  - name: talk
+    command: for i in $(seq {_LINES}); do echo line $i; echo oops $i >&2; sleep 0.2; done
+  - name: end
+    command: echo over
+"""
+
+
+def test_output_is_read_while_it_is_written_each_line_once(client: Client, dag: Callable[[str], str]) -> None:
+    name = dag(_SPEC)
+    client.start(name)
+    seen: dict[str, list[str]] = {"stdout": [], "stderr": []}
+    before_the_end: list[int] = []
+
+    def followed() -> None:
+        running = client.steps(name).get("talk") == "running"
+        for stream, lines in seen.items():
+            # Any gateway in turn: where a reader stands is its own affair.
+            offset = len(lines) + 1
+            answer = client.ask("GET", f"/dag-runs/{name}/r1/steps/talk/log?stream={stream}&offset={offset}&limit=1000")
+            assert answer.status == 200, answer
+            lines += [line for line in str(answer.json["content"]).split("\n") if line]
+        if running:
+            before_the_end.append(len(seen["stdout"]))
+        assert all(len(lines) == _LINES for lines in seen.values()), seen
+
+    eventually(followed, timeout_s=30, every_s=0.1)
+    assert seen["stdout"] == [f"line {number}" for number in range(1, _LINES + 1)]
+    assert seen["stderr"] == [f"oops {number}" for number in range(1, _LINES + 1)]
+    # It came bit by bit, not at the end.
+    assert len(set(before_the_end)) >= 3, before_the_end
+    client.until("succeeded", name)
+
+
+def test_transitions_come_as_they_happen_from_a_gateway_that_was_not_asked_to_start(
+    client: Client, dag: Callable[[str], str]
+) -> None:
+    name = dag(_SPEC)
+    client.start(name)
+    # The last of the gateways; the first took the command.
+    url = f"http://127.0.0.1:{client._ports[-1]}/api/v2/dag-runs/{name}/r1/events"
+    stream = urllib3.request("GET", url, preload_content=False, timeout=urllib3.Timeout(connect=5, read=30))
+    assert stream.headers["Content-Type"].startswith("text/event-stream")
+    text = b"".join(stream.stream(1024, decode_content=True)).decode()
+    events = [json.loads(line.removeprefix("data: ")) for line in text.splitlines() if line.startswith("data: ")]
+
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    of_step = [event["became"] for event in events if event["stepName"] == "talk"]
+    assert (of_step[0], of_step[-1]) == ("running", "succeeded")
+    assert events[-1]["became"] == "succeeded"
+    assert events[-1]["stepName"] is None
