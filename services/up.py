@@ -59,6 +59,7 @@ def run_up(
         base_config=config.base_config.read_text() if config.base_config else "",
         tz=local_zone(config.tz),
         queues=dict(config.queues),
+        pools=dict(config.pools),
         on_death=on_death,
     )
     worker = make_worker(config, transport, version, on_death)

@@ -47,6 +47,7 @@ class Config:
     worker_slots: int = 100
     worker_labels: tuple[tuple[str, str], ...] = ()
     queues: tuple[tuple[str, int], ...] = ()
+    pools: tuple[tuple[str, int], ...] = ()
     tz: str = ""
     lease_s: float = 10
     base_config: Path | None = None
@@ -172,14 +173,14 @@ def _labels(text: str) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(labels.items()))
 
 
-def _queues(text: str) -> tuple[tuple[str, int], ...]:
-    queues: dict[str, int] = {}
+def _limits(text: str) -> tuple[tuple[str, int], ...]:
+    limits: dict[str, int] = {}
     for item in filter(None, (part.strip() for part in text.split(","))):
         name, _, limit = item.rpartition("=")
         if not _LABEL.fullmatch(name.strip()) or not re.fullmatch(r"\s*[1-9]\d{0,5}\s*", limit):
             raise ValueError(f"{item!r} is not name=limit with a limit of 1 or more")
-        queues[name.strip()] = int(limit)
-    return tuple(sorted(queues.items()))
+        limits[name.strip()] = int(limit)
+    return tuple(sorted(limits.items()))
 
 
 def _zone(text: str) -> str:
@@ -287,7 +288,8 @@ _READ: dict[str, Any] = {
     "worker_slots": _integer(1, 10_000),
     "worker_labels": _labels,
     "worker_id": _worker_id,
-    "queues": _queues,
+    "queues": _limits,
+    "pools": _limits,
     "tz": _zone,
     "lease_s": _seconds,
     "base_config": _existing_file,

@@ -120,7 +120,7 @@ class DAG(Shape):
     schedule: list[Schedule] = []
     queue: str = ""
     maxActiveRuns: int = 0
-    runConfig: RunConfig
+    runConfig: RunConfig | None = None
 
 
 class DAGDetails(DAG):
@@ -131,7 +131,7 @@ class DAGDetails(DAG):
     logDir: str = ""
     maxActiveSteps: int = 0
     preconditions: list[Condition] = []
-    steps: list[Step]
+    steps: list[Step] = []
 
 
 class DAGRunSummary(Shape):
@@ -149,6 +149,7 @@ class DAGRunSummary(Shape):
     log: str
     params: str = ""
     workerId: str = ""
+    waitingFor: str = Field(default="", description="what a queued run waits for, true at this moment")
 
 
 class SubDAGRun(Shape):
@@ -185,6 +186,7 @@ class Node(Shape):
     subRuns: list[SubDAGRun]
     subRunsRepeated: list[SubDAGRun]
     error: str = ""
+    waitingFor: str = Field(default="", description="why the node of a running run has not started yet")
     progress: Progress | None = None
     remarks: list[Remark] = Field(default_factory=list)
 
@@ -205,6 +207,7 @@ class DAGFile(Shape):
     suspended: bool
     errors: list[str]
     nextRun: str = ""
+    waitingFor: str = Field(default="", description="why the schedule starts nothing now")
 
 
 class Pagination(Shape):

@@ -4,6 +4,7 @@
 from typing import Any, Literal
 
 from services.api import answers as a
+from services.api import answers_queues as q
 from services.api.answers import Shape
 
 __all__ = ["ANSWERS", "ErrorBody", "Pending"]
@@ -238,6 +239,19 @@ ANSWERS: dict[str, type[Shape]] = {
     "getCoordinatorStatus": Coordinators,
     "getResourceHistory": Resources,
     "listQueues": Queues,
+    "listDAGSlots": q.Slots,
+    "setQueueLimit": q.QueueLimit,
+    "removeQueueLimit": q.Removed,
+    "listPauses": q.Pauses,
+    "pauseAll": q.PauseState,
+    "resumeAll": q.PauseState,
+    "pauseQueue": q.PauseState,
+    "resumeQueue": q.PauseState,
+    "pauseDAG": q.PauseState,
+    "resumeDAG": q.PauseState,
+    "listPools": q.Pools,
+    "setPoolCapacity": q.PoolCapacity,
+    "removePool": q.Removed,
     "login": Login,
     "getCurrentUser": UserAnswer,
     "changePassword": Message,

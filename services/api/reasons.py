@@ -1,15 +1,18 @@
 """Why a queued run waits, computed from facts of the moment it is asked."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
 
+from services.api import wire
 from services.api.operations import Call
 from shared.spec.model import Dag
 from shared.status import RunStatus
+from shared.store.reads import Dag as StoredDag
 from shared.store.reads import Run, WaitFacts
+from shared.store.reads_schedule import Pause
 
-__all__ = ["add_reasons", "waiting_for"]
+__all__ = ["add_reasons", "dag_reason", "no_worker", "waiting_for"]
 
 
 def waiting_for(run: Run, dag: Dag | None, facts: WaitFacts, now: datetime) -> str:
@@ -27,10 +30,8 @@ def waiting_for(run: Run, dag: Dag | None, facts: WaitFacts, now: datetime) -> s
             return f"the end of run {hold.after}, which is {hold.after_status}"
         if hold.not_before is not None and hold.not_before > now:
             return f"not before {hold.not_before.isoformat()}"
-    selector = dag.worker_selector if dag else {}
-    if selector and not any(selector.items() <= labels.items() for labels in facts.labels):
-        wanted = ", ".join(f"{key}={value}" for key, value in sorted(selector.items()))
-        return f"no live worker with labels {wanted}"
+    if reason := no_worker(dag, facts.labels):
+        return reason
     queue = facts.queues.get(run.queue)
     if queue is not None:
         limit = max(1, queue.limit if queue.limit is not None else (dag.max_active_runs if dag else 1))
@@ -39,6 +40,29 @@ def waiting_for(run: Run, dag: Dag | None, facts: WaitFacts, now: datetime) -> s
             who = ", ".join(queue.running) + (f" and {more} more" if more > 0 else "")
             return f"queue {run.queue} is full ({queue.running_count}/{limit}): {who}"
     return f"its turn in queue {run.queue}"
+
+
+def no_worker(dag: Dag | None, labels: Sequence[Mapping[str, str]]) -> str:
+    """Return that no live worker has the labels a dag asks for, if that is so; ``labels`` are theirs."""
+    selector = dag.worker_selector if dag else {}
+    if any(selector.items() <= each.items() for each in labels):
+        return ""
+    wanted = ", ".join(f"{key}={value}" for key, value in sorted(selector.items()))
+    return f"no live worker with labels {wanted}" if selector else ""
+
+
+def dag_reason(dag: StoredDag, pauses: Sequence[Pause], zone: tzinfo | None) -> str:
+    """Return why a dag's schedule starts nothing now; nothing where it has none."""
+    for pause in pauses:
+        if pause.scope == "global":
+            return f"paused by {pause.paused_by}: everything{_why(pause.reason)}"
+        if pause.scope == "dag" and pause.name == dag.file_name:
+            return f"paused by {pause.paused_by}{_why(pause.reason)}"
+    if dag.next_start_at is None:
+        return ""
+    if dag.suspended:
+        return "suspended: its schedule starts nothing"
+    return f"not before {wire.timestamp(dag.next_start_at, zone)}"
 
 
 def _why(reason: str) -> str:

@@ -6,6 +6,7 @@ from shared.store.reads_dags import DagReads
 from shared.store.reads_logs import LogReads
 from shared.store.reads_ops import OpsReads
 from shared.store.reads_pools import PoolReads
+from shared.store.reads_progress import ProgressReads
 from shared.store.reads_rows import (
     ActiveCounts,
     Command,
@@ -58,5 +59,16 @@ __all__ = [
 ]
 
 
-class Reads(DagReads, RunReads, LogReads, OpsReads, AccountReads, StreamReads, ScheduleReads, PoolReads, TotalsReads):
+class Reads(
+    DagReads,
+    RunReads,
+    LogReads,
+    OpsReads,
+    AccountReads,
+    StreamReads,
+    ScheduleReads,
+    PoolReads,
+    TotalsReads,
+    ProgressReads,
+):
     """All questions in one place; give it a read-only engine. Safe to use from many threads."""

@@ -95,6 +95,13 @@ class ScheduleReads(Reader):
         with self._snapshot() as connection:
             return connection.execute(select(c.next_fire_at).where(c.file_name == file_name)).scalar()
 
+    def open_pauses(self) -> tuple[Pause, ...]:
+        """Return the pauses that hold, the global one before those of dags."""
+        p = s.pauses.c
+        with self._snapshot() as connection:
+            rows = connection.execute(select(s.pauses).where(p.resumed_at.is_(None)).order_by(p.scope.desc(), p.name))
+            return tuple(Pause(row.scope, row.name, row.paused_at, row.paused_by, row.reason) for row in rows)
+
     def pauses(self, now: datetime) -> tuple[Pause, ...]:
         """Return the pauses that hold, with what is still under way and, where its dags ran before, for how long."""
         p, r = s.pauses.c, t.dag_runs.c

@@ -13,7 +13,7 @@ from services.scheduler.shell import Shell
 from services.scheduler.timers import fire_due
 from shared.contracts import commands as c
 from shared.contracts.codec import decode, encode
-from shared.contracts.events import AttemptFinished, Outcome
+from shared.contracts.events import AttemptFinished, AttemptStarted, Outcome
 from shared.ids import new_run_id
 from shared.store import tables as t
 from shared.store import tables_pools as p
@@ -71,6 +71,10 @@ class PoolRig:
         event = AttemptFinished(
             token=row["token"], run_key=row["run_key"], node=row["idx"], outcome=outcome, exit_code=code, **facts
         )
+        self.report(event)
+
+    def report(self, event: AttemptStarted | AttemptFinished) -> None:
+        """Have a worker report something."""
         self.shell.decide(lambda batch: record_events(batch, [event]))
 
     # -- what there is ------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from services.api.routes.events import EVENTS
 from services.api.routes.inline import INLINE
 from services.api.routes.keys import KEYS
 from services.api.routes.logs import LOGS
+from services.api.routes.pools import POOLS
 from services.api.routes.queues_admin import QUEUES_ADMIN
 from services.api.routes.runs import RUNS
 from services.api.routes.search import SEARCH
@@ -35,6 +36,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *SYSTEM.all,
     *SLOTS.all,
     *QUEUES_ADMIN.all,
+    *POOLS.all,
     *ACCOUNTS.all,
     *KEYS.all,
     *WEBHOOKS.all,

@@ -1,21 +1,24 @@
 """Definitions: listed, looked up, created, edited, renamed, suspended, deleted."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from pydantic import Field
 
 from services.api import shapes_dags, shapes_runs, wire
 from services.api.accept import Accepted
+from services.api.node_reasons import run_details
 from services.api.operations import Answer, Body, Call, Operations, Query, accepted, created, empty, ok, removed
 from services.api.problems import Problem, bad_request, not_found
+from services.api.reasons import dag_reason
 from shared.contracts.commands import Command, CreateDag, DeleteDag, PutSpec, RenameDag, SuspendDag
 from shared.contracts.commands_dags import ReplaceSpec
 from shared.ids import valid_dag_name
 from shared.spec.load import Loaded
 from shared.spec.model import Dag as Model
 from shared.store.reads import Dag, Run
+from shared.store.reads_schedule import Pause
 
 __all__ = ["DAGS"]
 
@@ -75,9 +78,10 @@ def list_dags(call: Call, query: ListQuery) -> Answer:
     found = reads.dag_page(name=query.name, tag=query.tag, sort=sort, order=order, page=page, per_page=per_page)
     loaded = _load(call, found.dags)
     latest = reads.latest_runs(dag.dag_name for dag in found.dags)
+    pauses = reads.open_pauses()
     return ok(
         {
-            "dags": [_file(call, dag, loaded[dag.file_name], latest.get(dag.dag_name)) for dag in found.dags],
+            "dags": [_file(call, dag, loaded[dag.file_name], latest.get(dag.dag_name), pauses) for dag in found.dags],
             "errors": [],
             "pagination": wire.pagination(total=found.total, page=page, per_page=per_page),
         }
@@ -139,7 +143,7 @@ def details(call: Call, file_name: str) -> Answer:
             "latestDAGRun": _latest_details(call, dag.dag_name, model),
             "suspended": dag.suspended,
             "errors": errors,
-            **shapes_dags.sparse(nextRun=wire.timestamp(dag.next_start_at, call.deps.zone)),
+            **_schedule(call, dag, call.deps.reads.open_pauses()),
         }
     )
 
@@ -223,7 +227,7 @@ def run_of_dag(call: Call, file_name: str, dag_run_id: str) -> Answer:
     run = call.deps.reads.run(dag.dag_name, dag_run_id)
     if run is None:
         raise not_found(f"DAG {dag.dag_name!r} has no run {dag_run_id!r}")
-    return ok({"dagRun": shapes_runs.details(run, call.deps.run_models([run])[run.run_key], call.deps.zone)})
+    return ok({"dagRun": run_details(call, run)})
 
 
 def _dag(call: Call, file_name: str) -> Dag:
@@ -257,7 +261,7 @@ def _model(dag: Dag, loaded: Loaded) -> Model:
     return loaded.dag or Model(name=dag.dag_name)
 
 
-def _file(call: Call, dag: Dag, loaded: Loaded, latest: Run | None) -> dict[str, Any]:
+def _file(call: Call, dag: Dag, loaded: Loaded, latest: Run | None, pauses: Sequence[Pause]) -> dict[str, Any]:
     model = _model(dag, loaded)
     defaults = " ".join(f"{param.name}={param.value}" for param in model.params)
     run = shapes_runs.summary(latest, call.deps.zone) if latest else shapes_runs.synthetic(dag.dag_name, defaults)
@@ -267,8 +271,13 @@ def _file(call: Call, dag: Dag, loaded: Loaded, latest: Run | None) -> dict[str,
         "latestDAGRun": run,
         "suspended": dag.suspended,
         "errors": [str(issue) for issue in loaded.errors],
-        **shapes_dags.sparse(nextRun=wire.timestamp(dag.next_start_at, call.deps.zone)),
+        **_schedule(call, dag, pauses),
     }
+
+
+def _schedule(call: Call, dag: Dag, pauses: Sequence[Pause]) -> dict[str, Any]:
+    zone = call.deps.zone
+    return shapes_dags.sparse(nextRun=wire.timestamp(dag.next_start_at, zone), waitingFor=dag_reason(dag, pauses, zone))
 
 
 def _latest_details(call: Call, dag_name: str, model: Model) -> dict[str, Any]:
@@ -276,7 +285,7 @@ def _latest_details(call: Call, dag_name: str, model: Model) -> dict[str, Any]:
     run = call.deps.reads.run(dag_name, newest.dag_run_id) if newest else None
     if run is None:
         return shapes_runs.synthetic_details(model)
-    return shapes_runs.details(run, call.deps.run_models([run])[run.run_key], call.deps.zone)
+    return run_details(call, run)
 
 
 def _done(call: Call, command: Command, answer: Answer) -> Answer:

@@ -34,7 +34,8 @@ class ResumeBody(Body):
 def set_limit(call: Call, body: LimitBody, name: str) -> Answer:
     """Make a queue global with this limit; what runs goes on running."""
     queue = wire.plain_name(name, "name")
-    return _done(call, SetQueue(by=call.user, name=queue, max_concurrency=body.max_concurrency))
+    limit = body.max_concurrency
+    return _done(call, SetQueue(by=call.user, name=queue, max_concurrency=limit), name=queue, maxConcurrency=limit)
 
 
 @QUEUES_ADMIN.delete("/queues/{name}", id="removeQueueLimit", role="manager", permission="run_dags")
@@ -68,44 +69,65 @@ def pauses(call: Call) -> Answer:
 @QUEUES_ADMIN.post("/pause", id="pauseAll", role="manager", permission="run_dags", body=PauseBody, body_required=False)
 def pause_all(call: Call, body: PauseBody) -> Answer:
     """Admit and fire nothing more; what runs goes on to its end, and a person may still start runs."""
-    return _done(call, Pause(by=call.user, scope="global", reason=body.reason))
+    return _done(call, Pause(by=call.user, scope="global", reason=body.reason), paused=True)
 
 
-@QUEUES_ADMIN.post("/resume", id="resumeAll", role="manager", permission="run_dags", body=ResumeBody, body_required=False)
+@QUEUES_ADMIN.post(
+    "/resume", id="resumeAll", role="manager", permission="run_dags", body=ResumeBody, body_required=False
+)
 def resume_all(call: Call, body: ResumeBody) -> Answer:
     """Go on."""
-    return _done(call, Resume(by=call.user, scope="global", catchup=body.catchup))
+    return _done(call, Resume(by=call.user, scope="global", catchup=body.catchup), paused=False)
 
 
-@QUEUES_ADMIN.post("/queues/{name}/pause", id="pauseQueue", role="manager", permission="run_dags", body=PauseBody, body_required=False)
+@QUEUES_ADMIN.post(
+    "/queues/{name}/pause", id="pauseQueue", role="manager", permission="run_dags", body=PauseBody, body_required=False
+)
 def pause_queue(call: Call, body: PauseBody, name: str) -> Answer:
     """Admit nothing more from a queue."""
     queue = wire.plain_name(name, "name")
-    return _done(call, Pause(by=call.user, scope="queue", name=queue, reason=body.reason))
+    return _done(call, Pause(by=call.user, scope="queue", name=queue, reason=body.reason), paused=True)
 
 
-@QUEUES_ADMIN.post("/queues/{name}/resume", id="resumeQueue", role="manager", permission="run_dags", body=ResumeBody, body_required=False)
+@QUEUES_ADMIN.post(
+    "/queues/{name}/resume",
+    id="resumeQueue",
+    role="manager",
+    permission="run_dags",
+    body=ResumeBody,
+    body_required=False,
+)
 def resume_queue(call: Call, body: ResumeBody, name: str) -> Answer:
     """Admit from a queue again."""
     queue = wire.plain_name(name, "name")
-    return _done(call, Resume(by=call.user, scope="queue", name=queue, catchup=body.catchup))
+    return _done(call, Resume(by=call.user, scope="queue", name=queue, catchup=body.catchup), paused=False)
 
 
-@QUEUES_ADMIN.post("/dags/{fileName}/pause", id="pauseDAG", role="manager", permission="run_dags", body=PauseBody, body_required=False)
+@QUEUES_ADMIN.post(
+    "/dags/{fileName}/pause", id="pauseDAG", role="manager", permission="run_dags", body=PauseBody, body_required=False
+)
 def pause_dag(call: Call, body: PauseBody, file_name: str) -> Answer:
     """Fire no slot of a dag and admit none of its queued runs."""
-    return _done(call, Pause(by=call.user, scope="dag", name=wire.file_name(file_name), reason=body.reason))
+    return _done(
+        call, Pause(by=call.user, scope="dag", name=wire.file_name(file_name), reason=body.reason), paused=True
+    )
 
 
-@QUEUES_ADMIN.post("/dags/{fileName}/resume", id="resumeDAG", role="manager", permission="run_dags", body=ResumeBody, body_required=False)
+@QUEUES_ADMIN.post(
+    "/dags/{fileName}/resume",
+    id="resumeDAG",
+    role="manager",
+    permission="run_dags",
+    body=ResumeBody,
+    body_required=False,
+)
 def resume_dag(call: Call, body: ResumeBody, file_name: str) -> Answer:
     """Let a dag go on; the slots that passed meanwhile are decided by ``catchup``."""
-    return _done(call, Resume(by=call.user, scope="dag", name=wire.file_name(file_name), catchup=body.catchup))
+    return _done(
+        call, Resume(by=call.user, scope="dag", name=wire.file_name(file_name), catchup=body.catchup), paused=False
+    )
 
 
-def _done(call: Call, command: Command) -> Answer:
+def _done(call: Call, command: Command, **result: Any) -> Answer:
     outcome = call.deps.commands.ask(command, key=call.key)
-    if isinstance(outcome, Accepted):
-        return accepted({"commandId": outcome.command_id})
-    result: dict[str, Any] = outcome.result
-    return ok(result)
+    return accepted({"commandId": outcome.command_id}) if isinstance(outcome, Accepted) else ok(result)

@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 from pydantic import Field
 
 from services.api import shapes_runs, wire
+from services.api.node_reasons import run_details
 from services.api.operations import Answer, Call, Operations, Query, json_bytes, ok
 from services.api.problems import bad_request, not_found
-from services.api.progress import add_progress
-from services.api.reasons import add_reasons
 from shared.status import RunStatus
 from shared.store.reads import Listed, Run
 
@@ -49,10 +48,7 @@ def list_runs_of(call: Call, query: RunsQuery, name: str) -> Answer:
 @RUNS.get(_RUN, id="getDAGRunDetails")
 def details(call: Call, name: str, dag_run_id: str) -> Answer:
     """Return a run with its nodes."""
-    run = find_run(call, name, dag_run_id)
-    shown = shapes_runs.details(run, call.deps.run_models([run])[run.run_key], call.deps.zone)
-    add_reasons(call, [run], [shown])
-    return ok({"dagRunDetails": add_progress(call, run, shown)})
+    return ok({"dagRunDetails": run_details(call, find_run(call, name, dag_run_id))})
 
 
 @RUNS.get(f"{_RUN}/spec", id="getDAGRunSpec")

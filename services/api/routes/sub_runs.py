@@ -5,9 +5,9 @@ from typing import Any
 from pydantic import Field
 
 from services.api import shapes_runs, wire
+from services.api.node_reasons import run_details
 from services.api.operations import Answer, Call, Operations, Query, ok
 from services.api.problems import not_found
-from services.api.progress import add_progress
 from services.api.routes.control import StatusBody, empty_answer, node_token
 from services.api.routes.logs import LogQuery, StepLogQuery, log_of_run, log_of_step
 from services.api.routes.runs import find_run
@@ -38,8 +38,7 @@ def sub_runs(call: Call, query: SubRunsQuery, name: str, dag_run_id: str) -> Ans
 def details(call: Call, name: str, dag_run_id: str, sub_dag_run_id: str) -> Answer:
     """Return a sub run with its nodes."""
     run = _find(call, find_run(call, name, dag_run_id), sub_dag_run_id)
-    shown = shapes_runs.details(run, call.deps.run_models([run])[run.run_key], call.deps.zone)
-    return ok({"dagRunDetails": add_progress(call, run, shown)})
+    return ok({"dagRunDetails": run_details(call, run)})
 
 
 @SUB_RUNS.get(f"{_SUB}/log", id="getSubDAGRunLog", query=LogQuery)

@@ -1,0 +1,67 @@
+"""Pools, locks and rate limits: additions to the contract."""
+
+from typing import Any
+
+from pydantic import Field
+
+from services.api import wire
+from services.api.accept import Accepted
+from services.api.operations import Answer, Body, Call, Operations, accepted, ok
+from shared.contracts.commands_queues import RemovePool, SetPool
+from shared.store.reads_pools import Pool, PoolUser
+
+__all__ = ["POOLS"]
+
+POOLS = Operations()
+
+
+class PoolBody(Body):
+    capacity: int = Field(ge=1, le=1_000_000)
+
+
+@POOLS.get("/pools", id="listPools")
+def pools(call: Call) -> Answer:
+    """List the pools, locks and rate limits that are configured or in use, with who is in and who waits."""
+    return ok({"pools": [_shown(call, each) for _, each in sorted(call.deps.reads.pools(call.now).items())]})
+
+
+@POOLS.put("/pools/{name}", id="setPoolCapacity", role="manager", permission="run_dags", body=PoolBody)
+def set_capacity(call: Call, body: PoolBody, name: str) -> Answer:
+    """Give a pool this many places; who is in stays in."""
+    pool = wire.plain_name(name, "name")
+    command = SetPool(by=call.user, name=pool, capacity=body.capacity)
+    return _done(call, command, name=pool, capacity=body.capacity)
+
+
+@POOLS.delete("/pools/{name}", id="removePool", role="manager", permission="run_dags")
+def remove(call: Call, name: str) -> Answer:
+    """Forget a pool's capacity: it has one place again, as one that nobody configured."""
+    return _done(call, RemovePool(by=call.user, name=wire.plain_name(name, "name")))
+
+
+def _shown(call: Call, pool: Pool) -> dict[str, Any]:
+    return {
+        "kind": pool.kind,
+        "name": pool.name,
+        **({"capacity": pool.capacity} if pool.capacity else {}),
+        **({"intervalSec": pool.interval_s} if pool.interval_s else {}),
+        "taken": pool.taken,
+        "waiting": pool.waiting_count,
+        "users": [_user(call, each) for each in pool.users],
+        "waiters": [_user(call, each) for each in pool.waiting],
+    }
+
+
+def _user(call: Call, user: PoolUser) -> dict[str, Any]:
+    return {
+        "name": user.dag_name,
+        "dagRunId": user.dag_run_id,
+        "step": user.step,
+        "since": wire.timestamp(user.since, call.deps.zone),
+        **({"until": wire.timestamp(user.until, call.deps.zone)} if user.until else {}),
+    }
+
+
+def _done(call: Call, command: SetPool | RemovePool, **result: Any) -> Answer:
+    outcome = call.deps.commands.ask(command, key=call.key)
+    return accepted({"commandId": outcome.command_id}) if isinstance(outcome, Accepted) else ok(result)

@@ -1,0 +1,199 @@
+"""Why something does not run: each reason as the API tells it, on both footings, true at the moment of asking."""
+
+from datetime import UTC, timedelta
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from services.api.accept import Commands
+from services.api.app import create_app
+from services.api.deps import Deps
+from shared.contracts import commands as c
+from shared.contracts.commands_queues import Pause, SetPool, SetQueue
+from shared.contracts.events import AttemptStarted
+from shared.store import tables as t
+from shared.store import tables_schedule as s
+from shared.store.reads import Reads
+from tests.integration.pool_rig import PoolRig
+from tests.integration.scheduler_stack import Stack
+
+PLAIN = "{name: work, command: a}"
+
+
+class Asker(PoolRig):
+    """A rig with a gateway beside it."""
+
+    def __init__(self, stack: Stack) -> None:
+        super().__init__(stack)
+        deps = Deps(
+            transport=stack.transport,
+            commands=Commands(stack.transport, lambda: self.now),
+            reads=Reads(stack.engine),
+            clock=lambda: self.now,
+            started_at=self.now,
+            version="1",
+            zone=UTC,
+        )
+        self.client: FlaskClient = create_app(deps).test_client()
+
+    def get(self, path: str) -> Any:
+        response = self.client.get(f"/api/v2{path}")
+        assert response.status_code == 200, response.get_data(as_text=True)
+        return response.get_json()
+
+    def why(self, run_id: str, dag: str = "a") -> str | None:
+        """Return why a run waits, which all its views must agree on."""
+        told: str | None = self.get(f"/dag-runs/{dag}/{run_id}")["dagRunDetails"].get("waitingFor")
+        listed = [each for each in self.get("/dag-runs")["dagRuns"] if each["dagRunId"] == run_id]
+        queued = [each for queue in self.get("/queues")["queues"] for each in queue["queued"]]
+        assert [each.get("waitingFor") for each in listed] == [told]
+        assert [each["waitingFor"] for each in queued if each["dagRunId"] == run_id] == ([told] if told else [])
+        return told
+
+    def why_step(self, run_id: str, step: str = "work", dag: str = "a") -> str | None:
+        nodes = self.get(f"/dag-runs/{dag}/{run_id}")["dagRunDetails"]["nodes"]
+        told: str | None
+        [told] = [node.get("waitingFor") for node in nodes if node["step"]["name"] == step]
+        return told
+
+    def why_dag(self, name: str = "a") -> str | None:
+        told: str | None = self.get(f"/dags/{name}").get("waitingFor")
+        [listed] = [each for each in self.get("/dags")["dags"] if each["fileName"] == f"{name}.yaml"]
+        assert listed.get("waitingFor") == told
+        return told
+
+    def enqueue(self, *ids: str, **facts: Any) -> None:
+        self.must(*[c.EnqueueRun(file_name="a", dag_run_id=run_id, **facts) for run_id in ids])
+
+
+@pytest.fixture
+def rig(stack: Stack) -> Asker:
+    return Asker(stack)
+
+
+# -- runs -------------------------------------------------------------------------------------------
+
+
+def test_a_full_queue_says_who_fills_it(rig: Asker) -> None:
+    rig.dag("a", PLAIN)
+    rig.must(SetQueue(name="q", max_concurrency=2))
+    rig.enqueue("r1", "r2", "r3", queue="q")
+    assert rig.why("r3") == "its turn in queue q"
+    rig.shell.admission.admit("q")
+    assert rig.why("r3") == "queue q is full (2/2): a/r1, a/r2"
+    assert rig.why("r1") is None
+
+
+@pytest.mark.parametrize(
+    ("scope", "name", "expected"),
+    [
+        ("global", "", "paused by ann: everything (upgrade)"),
+        ("queue", "a", "paused by ann: queue a (upgrade)"),
+        ("dag", "a", "paused by ann: DAG a (upgrade)"),
+    ],
+)
+def test_a_pause_says_whose_it_is(rig: Asker, scope: Any, name: str, expected: str) -> None:
+    rig.dag("a", PLAIN)
+    rig.enqueue("r1")
+    rig.must(Pause(scope=scope, name=name, by="ann", reason="upgrade"))
+    assert rig.why("r1") == expected
+
+
+def test_labels_that_no_worker_has_are_named_for_runs_and_steps(rig: Asker) -> None:
+    rig.dag("a", PLAIN, head="workerSelector: {gpu: 'true', zone: eu}")
+    rig.enqueue("r1")
+    rig.start("r2")
+    expected = "no live worker with labels gpu=true, zone=eu"
+    assert rig.why("r1") == expected
+    assert rig.why_step("r2") == expected
+    facts = {"incarnation": "i", "host": "h", "version": "0", "slots": 1, "busy": 1, "state": "live"}
+    times = {"started_at": rig.now, "heartbeat_at": rig.now, "lease_until": rig.now + timedelta(seconds=10)}
+    with rig.store.begin() as tx:
+        tx.insert(t.workers, [{"worker_id": "w", "labels": {"gpu": "true", "zone": "eu"}, **facts, **times}])
+    assert rig.why("r1") == "its turn in queue a" or rig.why("r1") == "queue a is full (1/1): a/r2"
+    assert rig.why_step("r2") == "a worker with a free slot"
+
+
+def test_a_held_run_says_until_when(rig: Asker) -> None:
+    rig.dag("a", PLAIN)
+    rig.enqueue("r1")
+    held = {"run_key": rig.stack.run("r1")["run_key"], "wait_s": 0, "not_before": rig.now + timedelta(minutes=5)}
+    with rig.store.begin() as tx:
+        tx.insert(s.run_holds, [held])
+    assert rig.why("r1") == "not before 2026-11-24T12:05:00+00:00"
+
+
+# -- steps ------------------------------------------------------------------------------------------
+
+
+def test_a_full_pool_says_who_is_in_and_who_goes_first(rig: Asker) -> None:
+    rig.dag("a", "{name: work, command: a, pool: gpu}")
+    rig.must(SetPool(name="gpu", capacity=2))
+    for run_id in ("r1", "r2", "r3"):
+        rig.start(run_id)
+        rig.now += timedelta(seconds=1)
+    assert rig.why_step("r3") == "its turn for pool gpu, behind 2 more"
+    rig.admit()
+    assert rig.why_step("r3") == "pool gpu is full (2/2): a/r1 (work), a/r2 (work)"
+    [pool] = rig.get("/pools")["pools"]
+    assert (pool["kind"], pool["name"], pool["capacity"], pool["taken"], pool["waiting"]) == ("pool", "gpu", 2, 2, 1)
+    assert [(each["dagRunId"], each["since"]) for each in pool["users"]] == [
+        ("r1", "2026-11-24T12:00:03Z"),
+        ("r2", "2026-11-24T12:00:03Z"),
+    ]
+    assert [each["dagRunId"] for each in pool["waiters"]] == ["r3"]
+
+
+def test_a_lock_says_who_holds_it(rig: Asker) -> None:
+    rig.dag("a", "{name: work, command: a, lock: table}")
+    rig.start("r1")
+    rig.admit()
+    rig.now += timedelta(seconds=1)
+    rig.start("r2")
+    assert rig.why_step("r2") == "lock table, held by a/r1 (work)"
+    rig.end("r1/work")
+    rig.admit()
+    assert rig.why_step("r2") == "a worker with a free slot"
+
+
+def test_a_rate_limit_says_when_the_next_start_may_be(rig: Asker) -> None:
+    rig.dag("a", "{name: work, command: a, rateLimit: {name: api, limit: 1, intervalSec: 90}}")
+    rig.start("r1")
+    rig.admit()
+    rig.now += timedelta(seconds=1)
+    rig.start("r2")
+    assert rig.why_step("r2") == "rate limit api (1 starts in 90 s): not before 2026-11-24T12:01:30+00:00"
+    [rate] = rig.get("/pools")["pools"]
+    assert (rate["kind"], rate["capacity"], rate["intervalSec"]) == ("rate", 1, 90)
+    assert rate["users"][0]["until"] == "2026-11-24T12:01:30Z"
+
+
+def test_a_step_between_two_tries_says_when_the_next_one_is(rig: Asker) -> None:
+    rig.dag("a", "{name: work, command: a, retryPolicy: {limit: 1, intervalSec: 60}}")
+    rig.start("r1")
+    row = rig.nodes()["r1/work"]
+    begun = AttemptStarted(
+        token=row["token"], run_key=row["run_key"], node=0, worker_id="w", incarnation="i", at=rig.now
+    )
+    rig.report(begun)
+    assert rig.why_step("r1") is None
+    rig.end("r1/work", "failed")
+    assert rig.why_step("r1") == "its next try, not before 2026-11-24T12:01:00+00:00"
+
+
+# -- dags -------------------------------------------------------------------------------------------
+
+
+def test_a_dag_says_when_its_schedule_starts_it_or_why_not(rig: Asker) -> None:
+    rig.dag("a", PLAIN, head='schedule: "0 * * * *"')
+    rig.dag("plain", PLAIN)
+    rig.shell.firing.adopt()
+    assert rig.why_dag("plain") is None
+    assert rig.why_dag() == "not before 2026-11-24T13:00:00Z"
+    rig.must(c.SuspendDag(file_name="a", suspend=True))
+    assert rig.why_dag() == "suspended: its schedule starts nothing"
+    rig.must(Pause(scope="dag", name="a", by="ann", reason="holiday"))
+    assert rig.why_dag() == "paused by ann (holiday)"
+    rig.must(Pause(scope="global", by="bob"))
+    assert rig.why_dag() == "paused by bob: everything"
