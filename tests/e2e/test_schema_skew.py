@@ -1,0 +1,86 @@
+"""Services and a schema that is not theirs: they wait for the migration, and go on after a later one."""
+
+import urllib.error
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from psycopg2 import sql
+
+from shared.store.migrate import HEAD
+from tests.harness.cluster import Cluster, running
+from tests.harness.eventually import eventually
+from tests.harness.procs import DagwayProcess
+from tests.harness.servers import PostgresServer, RabbitServer
+
+
+class Unmigrated(Cluster):
+    """The users are there, as an administrator makes them; the tables are not."""
+
+    def _migrate(self) -> None:
+        for name in ("scheduler", "api"):
+            role, user = sql.Identifier(f"dagway_{name}"), sql.Identifier(str(urlsplit(self.urls[name]).username))
+            made = sql.SQL("DO $$ BEGIN CREATE ROLE {} NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+            self.postgres.execute(made.format(role))
+            self.postgres.execute(sql.SQL("CREATE ROLE {} LOGIN IN ROLE {}").format(user, role))
+
+
+def _ask(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except OSError as error:
+        raise AssertionError(str(error)) from error
+
+
+def _door(process: DagwayProcess, path: str) -> str:
+    return f"http://127.0.0.1:{process.env['DAGWAY_METRICS_PORT']}{path}"
+
+
+def test_services_wait_for_the_migration_and_work_on_a_later_schema(
+    servers: tuple[RabbitServer, PostgresServer], tmp_path: Path
+) -> None:
+    system = Unmigrated(tmp_path, *running(*servers))
+    (scheduler,) = system.schedulers
+    gateway = system.client.base
+    try:
+        for process in (*system.gateways, scheduler):
+            process.start()
+
+        def alive_and_waiting() -> None:
+            assert _ask(f"{gateway}/healthz")[0] == 200
+            status, why = _ask(f"{gateway}/readyz")
+            assert (status, f"this version needs {HEAD}" in why) == (503, True), why
+            assert _ask(f"{gateway}/api/v2/health")[0] == 503
+            assert _ask(_door(scheduler, "/healthz"))[0] == 200
+            assert _ask(_door(scheduler, "/readyz"))[0] == 503
+            assert "run dagway migrate" in scheduler.output()
+
+        eventually(alive_and_waiting, timeout_s=40)
+        env = {"DAGWAY_DATABASE_URL": system.urls["owner"]}
+        with DagwayProcess("migrate", folder=tmp_path / "m", env=env) as migration:
+            assert migration.wait_exit() == 0, migration.output()
+        for process in (*system.gateways, scheduler):
+            system.ready(process)
+        system.start(*system.workers)
+        system.client.create("one", "steps:\n  - command: 'true'\n")
+        system.client.start("one", "r1")
+        system.client.until("succeeded", "one", "r1")
+        assert "dagway_schema_skew 0.0" in _ask(_door(scheduler, "/metrics"))[1]
+
+        # The next version has migrated; this one is started once more, as in a rollout that is undone.
+        database = urlsplit(system.urls["owner"]).path.removeprefix("/")
+        system.postgres.execute("UPDATE alembic_version SET version_num = '9999'", database=database)
+        scheduler.kill9()
+        system.start(scheduler)
+        system.client.start("one", "r2")
+        system.client.until("succeeded", "one", "r2")
+        assert system.client.ask("GET", "/health").json["schemaRevision"] == {"expected": HEAD, "found": "9999"}
+        assert "dagway_schema_skew 1.0" in _ask(_door(scheduler, "/metrics"))[1]
+        (told,) = system.client.ask("GET", "/services/scheduler").json["schedulers"][-1:]
+        (worker,) = system.client.ask("GET", "/workers").json["workers"]
+        assert told["version"] == worker["version"] == system.client.ask("GET", "/health").json["version"]
+    finally:
+        system.close()
