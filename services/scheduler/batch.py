@@ -283,25 +283,28 @@ class Batch:
         was, became, parent_key = before.status, after.status, work.fixed["parent_key"]
         if was is became:
             return
-        if was is RunStatus.QUEUED and became is RunStatus.RUNNING and before.queued_at is not None:
+        # What has nothing left to do ends in the decision that begins it.
+        left_queue = was is RunStatus.QUEUED and after.started_at == self.now
+        if left_queue and before.queued_at is not None:
             self.after.waited.append(max(0.0, (self.now - before.queued_at).total_seconds()))
             self.after.traced.spans.append(waited_span(before, self.asked_in(after.run_key), self.now))
         if became is RunStatus.RUNNING:
             self.after.started[after.dag_name] = after.plan.dag.hist_retention_days
-        if was is RunStatus.RUNNING or became is RunStatus.QUEUED:
+        if became is not RunStatus.RUNNING:
             self.after.queues.add(after.queue)
         if parent_key is not None and (was is RunStatus.WAITING or became is not RunStatus.RUNNING):
             self.after.families.add(parent_key)
         if became is RunStatus.RUNNING and any(node.calls for node in after.nodes):
             # While it waited it could only take note of what became of its children.
             self.after.families.add(after.run_key)
-        if was is RunStatus.RUNNING:
+        ran = became is not RunStatus.RUNNING and (was is RunStatus.RUNNING or left_queue)
+        if ran:
             parent = self.tx.names_of([parent_key])[parent_key] if parent_key is not None and recording() else None
             span = run_span(after, self.asked_in(after.run_key), self.now, parent)
             self.after.traced.ended.append((span, after))
         if was.active and not became.active and not work.forget:
             self.after.ended.append((after.dag_name, became))
-            if was is RunStatus.RUNNING and after.started_at is not None:
+            if ran and after.started_at is not None:
                 self.after.lasted.append((after.dag_name, (self.now - after.started_at).total_seconds()))
 
     # -- writing ------------------------------------------------------------------------------

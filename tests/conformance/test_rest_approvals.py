@@ -1,0 +1,265 @@
+"""Approving and rejecting steps, in runs and in the runs below them. REST contract sections 5.8 and 13 (45 to 47)."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from services.api.settings import Settings
+from tests.conformance.conftest import Footing
+from tests.conformance.rest_live import Live, open_live
+from tests.harness.eventually import eventually
+
+GATED = """\
+params: PLACE=moon
+handlerOn:
+  wait:
+    command: echo "$DAG_WAITING_STEPS"
+  exit:
+    command: echo bye
+steps:
+  - name: pull
+    command: echo pulled
+  - name: ok?
+    type: hitl
+    config: {prompt: "Ship to ${PLACE}?", input: [REASON, approver_name], required: [REASON]}
+  - name: ship
+    command: echo "${REASON} by ${approver_name}"
+    output: SHIPPED
+"""
+LEVELS = """\
+steps:
+  - name: above
+    call: middle
+    output: ABOVE
+  - name: after
+    command: echo "${ABOVE.status}"
+---
+name: middle
+steps:
+  - name: between
+    call: asking
+---
+name: asking
+steps:
+  - name: first
+    type: hitl
+    config: {input: [WHO]}
+  - name: second
+    type: hitl
+  - name: said
+    command: echo "${WHO}"
+    output: SAID
+"""
+PARALLEL = """\
+steps:
+  - name: each
+    call: asking
+    parallel: {items: [a, b], maxConcurrent: 1}
+---
+name: asking
+steps:
+  - name: ok
+    type: hitl
+"""
+
+
+@pytest.fixture(scope="module")
+def live(footing: Footing) -> Iterator[Live]:
+    with open_live(footing) as opened:
+        for name, spec in (("gated", GATED), ("levels", LEVELS), ("many", PARALLEL)):
+            opened.dag(name, spec)
+        yield opened
+
+
+def step(details: dict[str, Any], name: str) -> dict[str, Any]:
+    (found,) = [node for node in details["nodes"] if node["step"]["name"] == name]
+    return dict(found)
+
+
+def below(live: Live, run: str, dag: str, count: int = 1) -> list[str]:
+    """Return the ids of the runs of a dag anywhere below a run, once there are so many."""
+
+    def there() -> list[str]:
+        found = []
+        todo = [""]
+        while todo:
+            parent = todo.pop()
+            query = f"?parentSubDAGRunId={parent}" if parent else ""
+            for each in live.get(f"/dag-runs/{run}/sub-dag-runs{query}")["subRuns"]:
+                todo.append(each["dagRunId"])
+                found += [each["dagRunId"]] * (each["name"] == dag)
+        assert len(found) == count
+        return found
+
+    return eventually(there)
+
+
+def sub_until(live: Live, run: str, sub_run: str, status: int, waiting: str = "") -> dict[str, Any]:
+    def there() -> dict[str, Any]:
+        found: dict[str, Any] = live.get(f"/dag-runs/{run}/sub-dag-runs/{sub_run}")["dagRunDetails"]
+        assert found["status"] == status, found
+        assert not waiting or step(found, waiting)["status"] == 7
+        return found
+
+    return eventually(there, timeout_s=20)
+
+
+def test_45_an_approval_resumes_the_run(live: Live) -> None:
+    run_id = live.start("gated")
+    path = f"/dag-runs/gated/{run_id}"
+    found = live.until("gated", run_id, 7)
+    assert (found["statusLabel"], bool(found["finishedAt"])) == ("waiting", True)
+    asked = step(found, "ok?")
+    assert (asked["status"], asked["statusLabel"], asked["doneCount"], asked["finishedAt"]) == (7, "waiting", 0, "")
+    assert asked["step"]["executorConfig"]["config"]["required"] == ["REASON"]
+    assert not {"approvedAt", "rejectedAt"} & asked.keys()
+    assert step(found, "ship")["status"] == 0
+    assert (found["onExit"]["status"], found["onExit"]["startedAt"]) == (0, "")
+    log = live.get(f"{path}/steps/ok%3F/log")["content"]
+    assert log == (
+        "Waiting for approval of step ok?.\nQuestion: Ship to moon?\nInputs: REASON (required), approver_name"
+    )
+    assert live.get(f"{path}/steps/onWait/log")["content"] == "ok?"
+
+    response = live.ask("POST", f"{path}/steps/ok%3F/approve")
+    assert (response.status_code, response.get_json()["message"]) == (400, "missing required inputs: [REASON]")
+    body = {"inputs": {"REASON": "fine", "approver_name": "Ann"}, "unknown": 1}
+    answer = live.post(f"{path}/steps/ok%3F/approve", body)
+    assert answer == {"dagRunId": run_id, "stepName": "ok?", "resumed": True}
+
+    found = live.until("gated", run_id, 4)
+    approved = step(found, "ok?")
+    assert approved["approvalInputs"] == {"reason": "fine", "approverName": "Ann"}
+    assert approved["approvedAt"]
+    assert "approvedBy" not in approved
+    assert (approved["status"], approved["doneCount"]) == (4, 1)
+    assert live.get(f"{path}/outputs")["outputs"] == {"shipped": "fine by Ann"}
+    assert live.get(f"{path}/steps/pull/log")["content"] == "pulled"
+    assert found["onExit"]["status"] == 4
+    assert live.refused("POST", f"{path}/steps/ok%3F/approve", body) == (400, "bad_request")
+
+
+def test_46_a_rejection_ends_the_run_and_a_retry_asks_again(live: Live) -> None:
+    run_id = live.start("gated")
+    path = f"/dag-runs/gated/{run_id}"
+    live.until("gated", run_id, 7)
+    answer = live.post(f"{path}/steps/ok%3F/reject", {"reason": "not today"})
+    assert answer == {"dagRunId": run_id, "stepName": "ok?"}
+
+    found = live.run("gated", run_id)
+    rejected = step(found, "ok?")
+    assert (found["status"], found["statusLabel"], bool(found["finishedAt"])) == (8, "rejected", True)
+    assert (rejected["status"], rejected["rejectionReason"], bool(rejected["rejectedAt"])) == (8, "not today", True)
+    assert step(found, "ship")["status"] == 0
+    assert found["onExit"]["status"] == 0
+    for word in ("approve", "reject"):
+        assert live.refused("POST", f"{path}/steps/ok%3F/{word}", {}) == (400, "bad_request")
+
+    live.post(f"{path}/retry", {"dagRunId": run_id})
+    again = live.until("gated", run_id, 7)
+    assert not {"rejectedAt", "rejectedBy", "rejectionReason"} & step(again, "ok?").keys()
+    live.post(f"{path}/steps/ok%3F/approve", {"inputs": {"REASON": ""}})
+    live.until("gated", run_id, 4)
+
+
+def test_who_approved_is_told_where_people_say_who_they_are(live: Live) -> None:
+    basic = Settings(auth_mode="basic", basic_username="ann", basic_password="secret")
+    run_id = live.start("gated")
+    live.until("gated", run_id, 7)
+    path = f"/dag-runs/gated/{run_id}"
+    known = live.app_with(basic)
+    headers = {"Authorization": "Basic YW5uOnNlY3JldA=="}
+    assert known.refused("POST", f"{path}/steps/ok%3F/reject") == (401, "unauthorized")
+    response = known.ask("POST", f"{path}/steps/ok%3F/reject", {"reason": "no"}, headers=headers)
+
+    assert response.status_code == 200
+    assert step(live.run("gated", run_id), "ok?")["rejectedBy"] == "ann"
+    assert "(by ann)" in live.get(f"{path}/log")["content"]
+
+
+def test_47_an_approval_two_levels_below_lets_all_above_go_on(live: Live) -> None:
+    run_id = live.start("levels")
+    run = f"levels/{run_id}"
+    (asking,) = below(live, run, "asking")
+    path = f"/dag-runs/{run}/sub-dag-runs/{asking}/steps"
+    root = live.until("levels", run_id, 7)
+    assert step(root, "above")["status"] == 7
+    (middle,) = below(live, run, "middle")
+    assert step(sub_until(live, run, middle, 7), "between")["status"] == 7
+    assert live.refused("POST", f"/dag-runs/{run}/steps/above/approve") == (400, "bad_request")
+    assert live.refused("POST", f"{path}/first/approve", {"inputs": {"NOBODY": ""}}) == (400, "bad_request")
+
+    answer = live.post(f"{path}/first/approve", {"inputs": {"WHO": "Ann"}})
+    assert answer == {"dagRunId": asking, "stepName": "first", "resumed": True}
+    sub_until(live, run, asking, 7, waiting="second")
+    live.until("levels", run_id, 7)
+    live.post(f"{path}/second/approve")
+
+    live.until("levels", run_id, 4)
+    found = sub_until(live, run, asking, 4)
+    assert step(found, "first")["approvalInputs"] == {"who": "Ann"}
+    assert live.get(f"/dag-runs/{run}/steps/after/log")["content"] == "succeeded"
+
+
+def test_a_rejection_below_fails_the_step_that_called(live: Live) -> None:
+    run_id = live.start("levels")
+    run = f"levels/{run_id}"
+    (asking,) = below(live, run, "asking")
+    live.until("levels", run_id, 7)
+    answer = live.post(f"/dag-runs/{run}/sub-dag-runs/{asking}/steps/first/reject", {"reason": "no"})
+    assert answer == {"dagRunId": asking, "stepName": "first"}
+
+    found = live.until("levels", run_id, 2)
+    assert sub_until(live, run, asking, 8)["statusLabel"] == "rejected"
+    assert "failed with status: failed" in step(found, "above")["error"]
+
+
+def test_all_of_parallel_runs_wait_and_each_needs_its_approval(live: Live) -> None:
+    run_id = live.start("many")
+    run = f"many/{run_id}"
+    first, second = below(live, run, "asking", 2)
+    live.until("many", run_id, 7)
+    live.post(f"/dag-runs/{run}/sub-dag-runs/{first}/steps/ok/approve")
+    sub_until(live, run, first, 4)
+    assert step(live.until("many", run_id, 7), "each")["status"] == 7
+    live.post(f"/dag-runs/{run}/sub-dag-runs/{second}/steps/ok/approve")
+
+    live.until("many", run_id, 4)
+
+
+def test_one_rejection_among_parallel_runs_ends_the_wait_of_the_others(live: Live) -> None:
+    run_id = live.start("many")
+    run = f"many/{run_id}"
+    first, second = below(live, run, "asking", 2)
+    live.until("many", run_id, 7)
+    assert live.refused("POST", f"/dag-runs/{run}/stop") == (400, "not_running")
+    live.post(f"/dag-runs/{run}/sub-dag-runs/{first}/steps/ok/reject")
+
+    found = live.until("many", run_id, 2)
+    assert step(found, "each")["error"] == "parallel execution failed: 1 sub dag(s) failed"
+    sub_until(live, run, second, 3)
+    path = f"/dag-runs/{run}/sub-dag-runs/{second}/steps/ok/approve"
+    assert live.refused("POST", path) == (400, "bad_request")
+
+
+def test_a_resumed_run_goes_before_the_others_of_its_queue(live: Live) -> None:
+    live.dag("lane", "queue: lane\nmaxActiveRuns: 1\nsteps:\n  - {name: ok, type: hitl}\n")
+    live.dag("work", "queue: lane\nmaxActiveRuns: 1\nsteps:\n  - {name: s, command: sleep 60}\n")
+    gate = live.start("lane")
+    live.until("lane", gate, 7)
+    busy = live.post("/dags/work/enqueue")["dagRunId"]
+    live.until("work", busy, 1)
+    other = live.post("/dags/work/enqueue", {"priority": "high"})["dagRunId"]
+    live.until("work", other, 5)
+
+    assert live.post(f"/dag-runs/lane/{gate}/steps/ok/approve")["resumed"] is True
+    assert live.run("lane", gate)["status"] == 5
+    assert live.run("lane", gate)["finishedAt"] == ""
+    live.post(f"/dag-runs/work/{busy}/stop")
+
+    live.until("lane", gate, 4)
+    live.until("work", other, 1)
+    seen = [live.run("lane", gate)["startedAt"], live.run("work", other)["startedAt"]]
+    assert seen == sorted(seen)
+    live.post(f"/dag-runs/work/{other}/stop")
