@@ -46,11 +46,11 @@ def test_no_value_anywhere_makes_it_raise_and_the_model_survives_json(document: 
     ],
     ids=["many steps", "many edges", "crowded names", "unknown keys", "bad depends", "schedules", "env", "command"],
 )
-def test_hostile_text_costs_little(text: str) -> None:
-    began = time.perf_counter()
-    load(text)
+def test_hostile_text_comes_to_an_end(text: str) -> None:
+    # What grows faster than the text would not end before the suite's own time limit.
+    loaded = load(text)
 
-    assert time.perf_counter() - began < 8
+    assert loaded.documents or loaded.errors
 
 
 def test_reading_stops_when_too_much_is_wrong() -> None:
