@@ -36,6 +36,7 @@ DAG_KEYS = Vocabulary(
     "infoMail", "waitMail", "otel", "workerSelector", "runConfig", "placement", "catchup",
 )  # fmt: skip
 _NAME = re.compile(r"[a-zA-Z0-9_.-]+\Z")
+_MISFIT = re.compile(r"[^a-zA-Z0-9_.-]+")
 _MAX_NAME_BYTES = 40
 
 
@@ -87,7 +88,7 @@ def _check_name(fields: Fields, name: str) -> None:
         fields.error("name", f"name must be less than {_MAX_NAME_BYTES} characters (value: {name[:60]})")
     elif name and not _NAME.match(name):
         message = f"name must only contain alphanumeric characters, dashes, dots, and underscores (value: {name})"
-        fields.error("name", message)
+        fields.error("name", message, hint=f'for instance "{_MISFIT.sub("-", name.strip()) or "my-dag"}"')
 
 
 def _type(fields: Fields) -> DagType:

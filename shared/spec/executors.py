@@ -63,7 +63,9 @@ def check_capabilities(fields: Fields, step: Step) -> None:
     elif len(step.commands) > 1 and not can.several:
         fields.error("command", "executor does not support multiple commands")
     if step.script and not can.script:
-        fields.error("script" if "script" in fields else "command", f"{head} script field")
+        name = "script" if "script" in fields else "command"
+        hint = "a command of several lines is a script" if name == "command" else ""
+        fields.error(name, f"{head} script field", hint=hint)
     if step.shell is not None and not can.own_shell:
         fields.error("shell", f"{head} shell configuration")
     if step.container is not None and not can.container:

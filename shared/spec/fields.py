@@ -19,6 +19,16 @@ SECONDS_LIMIT = 10**9
 """About 31 years: longer spans overflow the arithmetic of dates."""
 
 
+_ELSEWHERE = {
+    "functions": "make each function a workflow of its own and call it",
+    "labels": "in this version of the language they are called tags",
+    "defaults": "this version of the language has none: use a base configuration or YAML anchors",
+    "action": "this version of the language has type and config",
+    "with": "this version of the language has type and config",
+}
+"""Keys of older and newer versions of the language: what to write instead."""
+
+
 class Vocabulary:
     """The keys one kind of mapping may have."""
 
@@ -53,7 +63,7 @@ class Fields:
             name = vocabulary.by_lower.get(key.lower())
             at = self.raw.key_at[key]
             if name is None:
-                hint = did_you_mean(key, vocabulary.names)
+                hint = _ELSEWHERE.get(key.lower(), "") or did_you_mean(key, vocabulary.names)
                 if unknown == "ignore":
                     self.issues.warn(f"unknown key is ignored: {key}", self.path, at, hint=hint)
                 else:
@@ -147,7 +157,10 @@ class Fields:
         return value
 
     def texts(self, name: str, *, error: str = "", split: str = "") -> tuple[str, ...]:
-        """Read a string or a list of strings; ``error`` replaces the message about wrong types."""
+        """Read a string or a list of texts.
+
+        ``error`` replaces the message about wrong types, and is for lists that take strings only.
+        """
         value = self.get(name)
         if value is None:
             return ()
@@ -159,6 +172,8 @@ class Fields:
         for index, item in enumerate(items):
             if isinstance(item, str):
                 found.extend(item.split(split) if split else [item])
+            elif is_scalar(item) and item is not None and not error:
+                found.append(scalar_text(item))
             else:
                 at = items.item_at[index] if isinstance(items, YamlList) else self.place(name)
                 message = error or f"expected a string, got {type_name(item)}{_shown(item)}"

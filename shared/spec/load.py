@@ -93,7 +93,8 @@ def _check_local_name(issues: Issues, document: Document, dags: list[Dag]) -> No
     name = dags[-1].name
     at = document.value.key_at.get("name", document.at)
     if len(dags) > 1 and not name:
-        issues.error(f"DAG at index {document.index} must have a name in multi-DAG file", at=at)
+        message = f"DAG at index {document.index} must have a name in multi-DAG file"
+        issues.error(message, at=at, hint="add name: and call it by that")
     elif any(dag.name == name for dag in dags[:-1]):
         issues.error(f'duplicate DAG name "{name}" found', "name", at)
 

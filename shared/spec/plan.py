@@ -196,8 +196,13 @@ def _link(entries: list[_Entry]) -> bool:
 
 
 def _check_acyclic(drafts: list[Draft]) -> None:
-    """Note one cycle, if there is any, on the first of its steps."""
+    """Note one cycle, if there is any, on the first of its steps.
+
+    Where two steps have one name nobody knows which of them is meant: that alone is told.
+    """
     by_name = {draft.values["name"]: draft for draft in drafts}
+    if len(by_name) < len(drafts):
+        return
     open_edges = {name: set(draft.values.get("depends", ())) for name, draft in by_name.items()}
     dependents: dict[str, list[str]] = {name: [] for name in by_name}
     for name, depends in open_edges.items():

@@ -74,9 +74,8 @@ def read_retry_policy(fields: Fields) -> RetryPolicy | None:
         return None
     for name in ("limit", "intervalSec"):
         if inner.get(name) is None:
-            inner.issues.error(
-                f"{name} is required when retryPolicy is specified", inner.path, fields.place("retryPolicy")
-            )
+            message = f"{name} is required when retryPolicy is specified"
+            inner.issues.error(message, inner.path, fields.place("retryPolicy"), hint=f"for instance {name}: 3")
     limit = _number_or_text(inner, "limit")
     return RetryPolicy(
         limit=limit if isinstance(limit, str) else int(limit),
@@ -154,7 +153,7 @@ def _repeat_mode(fields: Fields, condition: str, expected: str, codes: tuple[int
             return None
         if not condition and not codes:
             message = f"repeat mode '{word}' requires either 'condition' or 'exitCode' to be specified"
-            fields.error("repeat", message)
+            fields.error("repeat", message, hint='for instance condition: "test -f done"')
         return RepeatMode(word)
     if condition and expected:
         return RepeatMode.UNTIL

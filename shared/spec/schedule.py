@@ -98,7 +98,8 @@ def _expressions(fields: Fields, name: str, value: Any, label: str) -> tuple[str
         elif item.strip():
             fault = cron_fault(item.strip())
             if fault:
-                fields.error(name, f"invalid schedule: {fault}")
+                hint = "leave out the seconds: minute hour day month weekday" if "found 6" in fault else ""
+                fields.error(name, f"invalid schedule: {fault}", hint=hint)
             found.append(item.strip())
     return tuple(found)
 

@@ -224,3 +224,31 @@ def test_all_problems_are_told_at_once_in_the_order_of_lines() -> None:
 
 def test_an_issue_without_a_place_is_still_one_line() -> None:
     assert str(Issue("too large")) == "too large"
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("functions: []", "make each function a workflow of its own and call it"),
+        ("labels: [a]", "in this version of the language they are called tags"),
+        ("max_active_runs: 2", 'did you mean "maxActiveRuns"?'),
+        ("steps: [{action: http.request, command: a}]", "this version of the language has type and config"),
+        ("name: ' nightly  report '", 'for instance "nightly-report"'),
+        ("schedule: '0 0 6 * * *'", "leave out the seconds: minute hour day month weekday"),
+        ("steps: [{command: a, retryPolicy: {limit: 3}}]", "for instance intervalSec: 3"),
+        ('steps: [{type: docker, command: "a\\nb", config: {image: x}}]', "a command of several lines is a script"),
+    ],
+)
+def test_a_hint_says_what_to_write_instead(text: str, hint: str) -> None:
+    assert [issue.hint for issue in load(text, file_name="x").errors] == [hint]
+
+
+def test_two_steps_of_one_name_are_told_once() -> None:
+    (error,) = load("steps: [{name: a, command: x}, {name: a, command: y}]", file_name="x").errors
+    assert error.message == "step name must be unique: a"
+
+
+def test_scalars_in_a_list_of_texts_are_texts() -> None:
+    loaded = load("tags: [2024, True, 1.50, etl]", file_name="x")
+    assert loaded.issues == ()
+    assert loaded.documents[0].tags == ("2024", "true", "1.5", "etl")
