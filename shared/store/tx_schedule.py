@@ -61,14 +61,18 @@ class Schedules:
         return {row["file_name"]: row for row in self._rows(for_update(query))}
 
     def unknown(self, zone: str, limit: int) -> list[Found]:
-        """Return dags whose schedule row is missing, or was made for another version or zone."""
+        """Return dags whose schedule row is missing, or was made for another version or zone.
+
+        They stay until the transaction ends: those that another one is about to remove are left out.
+        """
         d, c = t.dags.c, s.schedules.c
         query = (
             select(d.file_name, d.version, d.summary, d.errors, d.updated_at)
             .select_from(t.dags.outerjoin(s.schedules, c.file_name == d.file_name))
             .where(or_(c.file_name.is_(None), c.dag_version != d.version, c.zone != zone))
         )
-        return self._rows(query.order_by(d.file_name).limit(limit))
+        there = query.order_by(d.file_name).limit(limit)
+        return self._rows(there.with_for_update(read=True, key_share=True, skip_locked=True, of=t.dags))
 
     def put(self, rows: Sequence[Row]) -> None:
         """Write schedules whole."""

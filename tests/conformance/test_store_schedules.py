@@ -1,0 +1,40 @@
+"""What schedulers may do to schedules at once with commands that change dags."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from sqlalchemy import select
+
+from shared.store import tables_schedule as s
+from shared.store.engine import open_engine
+from shared.store.migrate import migrate
+from shared.store.tx import Store
+from shared.store.tx_schedule import Schedules
+from tests.conformance.store_rows import NOW, add_dag
+
+
+def test_a_dag_that_is_being_removed_is_not_given_a_schedule(database_url: str) -> None:
+    migrate(database_url)
+    engine = open_engine(database_url)
+    store = Store(engine)
+    for name in ("goes", "stays"):
+        add_dag(engine, name)
+
+    def adopt() -> list[str]:
+        with store.begin() as tx:
+            rows = Schedules(tx)
+            found = [row["file_name"] for row in rows.unknown("UTC", 10)]
+            times = dict.fromkeys(("next_fire_at", "next_start_at"))
+            rows.put(
+                [{"file_name": name, "dag_version": 1, "zone": "UTC", "decided_until": NOW, **times} for name in found]
+            )
+            return found
+
+    with ThreadPoolExecutor() as pool:
+        with store.begin() as removing:
+            removing.delete_dags(["goes"])
+            assert pool.submit(adopt).result(10) == ["stays"]
+        assert pool.submit(adopt).result(10) == []
+
+    with engine.connect() as connection:
+        assert connection.execute(select(s.schedules.c.file_name)).scalars().all() == ["stays"]
+    engine.dispose()
