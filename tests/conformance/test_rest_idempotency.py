@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from services.api.routes import OPERATIONS
 from services.api.settings import Settings
@@ -33,6 +34,7 @@ class Again:
     def __init__(self, live: Live) -> None:
         self._live = live
         self._token = live.post("/auth/login", {"username": "admin", "password": "adminadmin"})["token"]
+        self._document = live.get("/openapi.json")
         self.done: set[str] = set()
 
     def __call__(
@@ -46,8 +48,23 @@ class Again:
         if other is not None:
             refused = self._live.refused(method, path, other, token=token, headers=headers)
             assert refused == (409, "already_exists"), operation
+        self._check(operation, first)
         self.done.add(operation)
         return first.get_json(silent=True)
+
+    def _check(self, operation: str, response: Any) -> None:
+        """Hold a success against the API's description of it."""
+        [described] = [
+            each["responses"][str(response.status_code)]
+            for path in self._document["paths"].values()
+            for each in path.values()
+            if each["operationId"] == operation
+        ]
+        if "content" not in described:
+            assert response.data == b"", operation
+            return
+        schema = described["content"]["application/json"]["schema"]
+        Draft202012Validator({**schema, "components": self._document["components"]}).validate(response.get_json())
 
     def until(self, name: str, run_id: str, status: int) -> None:
         self._live.until(name, run_id, status, token=self._token)
@@ -143,6 +160,8 @@ def _webhooks(again: Again) -> None:
 def _queues(again: Again) -> None:
     again("setQueueLimit", "/queues/q", {"maxConcurrency": 2}, {"maxConcurrency": 3})
     again("removeQueueLimit", "/queues/q", status=200)
+    again("setPoolCapacity", "/pools/p", {"capacity": 2}, {"capacity": 3})
+    again("removePool", "/pools/p")
     for operation, path in (("All", ""), ("Queue", "/queues/q"), ("DAG", "/dags/ok")):
         again(f"pause{operation}", f"{path}/pause", {"reason": "x"}, {"reason": "y"})
         again(f"resume{operation}", f"{path}/resume", {"catchup": "none"}, {"catchup": "all"})
