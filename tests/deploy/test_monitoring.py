@@ -250,6 +250,17 @@ def test_keda_asks_for_work_that_is_measured() -> None:
     assert scaled["spec"]["scaleTargetRef"]["name"] in _OURS
     assert set(trigger["metadata"]) == {"serverAddress", "query", "threshold"}
     assert names_in(trigger["metadata"]["query"]) == {"dagway_outstanding_work"} <= known_names()
+    # As KEDA's own definition of the kind has them: metadata are texts, the rest are numbers.
+    assert all(isinstance(value, str) for value in trigger["metadata"].values())
+    assert float(trigger["metadata"]["threshold"]) > 0
+    spec = scaled["spec"]
+    assert isinstance(spec["pollingInterval"], int)
+    assert 1 <= spec["minReplicaCount"] <= spec["fallback"]["replicas"] <= spec["maxReplicaCount"]
+    assert set(spec["fallback"]) == {"failureThreshold", "replicas"}
+    assert set(spec["advanced"]) == {"horizontalPodAutoscalerConfig"}
+    scale_down = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"]
+    assert set(scale_down) == {"stabilizationWindowSeconds", "policies"}
+    assert all(set(policy) == {"type", "value", "periodSeconds"} for policy in scale_down["policies"])
 
 
 def test_the_broker_cluster_loses_nothing_with_a_node() -> None:
