@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, sync_playwright
 
 __all__ = ["PHONE", "browser", "chromium_bin", "watched"]
 
@@ -22,6 +22,8 @@ _FLAGS = (
     "--disable-sync",
 )
 _PATIENCE_MS = 10_000
+_NOT_OURS = "ERR_NETWORK_CHANGED"
+"""Reported for requests under way when any interface comes or goes, as with a container engine's bridges."""
 
 
 def chromium_bin() -> str | None:
@@ -47,13 +49,13 @@ def watched(
     *,
     size: tuple[int, int] = (1280, 900),
     dark: bool = False,
-    refused: tuple[int, ...] = (),
+    expected: tuple[str, ...] = (),
 ) -> Iterator[Page]:
     """Open a page of its own session, and fail at its end for every error it had.
 
     Errors are: anything on the console, an uncaught exception, a request that leaves loopback, and a
-    dialog, which only injected code would open. ``refused``: statuses the test provokes, which a
-    browser reports on the console by itself.
+    dialog, which only injected code would open. ``expected``: parts of what a browser itself reports on
+    the console of refusals and outages that the test provokes.
     """
     context = started.new_context(
         viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if dark else "light", accept_downloads=True
@@ -64,7 +66,7 @@ def watched(
 
     def on_console(message: ConsoleMessage) -> None:
         text = message.text
-        if message.type in {"error", "warning"} and not any(f"status of {each}" in text for each in refused):
+        if message.type in {"error", "warning"} and not any(each in text for each in (*expected, _NOT_OURS)):
             errors.append(f"console: {text}")
 
     def on_request(request: Request) -> None:
@@ -72,9 +74,13 @@ def watched(
         if parts.scheme not in {"blob", "data"} and parts.hostname != "127.0.0.1":
             errors.append(f"request to {request.url}")
 
+    def on_dialog(dialog: Dialog) -> None:
+        errors.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
     page.on("console", on_console)
     page.on("pageerror", lambda error: errors.append(f"uncaught: {error}"))
-    page.on("dialog", lambda dialog: (errors.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    page.on("dialog", on_dialog)
     context.on("request", on_request)
     try:
         page.goto(url)

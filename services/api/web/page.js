@@ -4,6 +4,7 @@ import { ApiError } from "./api.js";
 import { h, patch } from "./dom.js";
 
 const SLOWEST_MS = 15_000;
+const REFUSED = 10;
 
 export class Page {
   constructor(root, place) {
@@ -79,7 +80,8 @@ class Loop {
       this.failures = 0;
     } catch (error) {
       if (this.page.signal.aborted || error.name === "AbortError") return;
-      this.failures += 1;
+      // What is refused for good is asked again seldom, what is away more and more so.
+      this.failures = error.passing ? this.failures + 1 : REFUSED;
       this.page.failed(error);
     } finally {
       this.running = false;
@@ -89,7 +91,7 @@ class Loop {
       this.again = false;
       this.run();
     } else if (ms && !document.hidden && !this.page.signal.aborted) {
-      this.timer = setTimeout(() => this.run(), Math.min(SLOWEST_MS, ms * 2 ** Math.min(this.failures, 3)));
+      this.timer = setTimeout(() => this.run(), Math.min(SLOWEST_MS, ms * 2 ** this.failures));
     }
   }
 }

@@ -13,6 +13,7 @@ import { note, stepTable } from "./steps.js";
 import { timeline } from "./timeline.js";
 
 const NARROW = matchMedia("(max-width: 760px)");
+const STACKED = matchMedia("(max-width: 1000px)");
 const SOON_MS = 120;
 const HANDLERS = ["onSuccess", "onFailure", "onCancel", "onExit"];
 const TABS = [["steps", "Steps"], ["outputs", "Outputs"], ["events", "Events"], ["spec", "Spec"]];
@@ -52,10 +53,10 @@ export function run(page) {
         const more = await events(`${base}/events`, { lastId, signal: stream.signal, tell });
         live = false;
         if (!more) await until(() => state.run && active(state.run.statusLabel));
-      } catch {
+      } catch (error) {
         // Away, ended by us, or no place free: the page's own refreshes show that, and go on meanwhile.
         live = false;
-        await pause(3000);
+        await pause(error.status === 404 ? 15_000 : 3000);
       }
       await until(() => !document.hidden);
     }
@@ -92,6 +93,9 @@ export function run(page) {
       h("nav", { class: "tabs", "aria-label": "Parts of the run" }, tabs.map(([key, label]) =>
         h("a", { href: place({ tab: key === "steps" ? "" : key }), "aria-current": key === tab && "page" }, label))),
       h("div", { key: tab, class: "tab" }, { steps, outputs, events: story, spec }[tab]?.() ?? steps()));
+    const { step } = page.place.query;
+    if (step !== state.opened && STACKED.matches) page.root.querySelector(".panel")?.scrollIntoView();
+    state.opened = step;
   }
 
   const place = (changes) => to(page.place.parts, { ...page.place.query, ...changes });

@@ -46,11 +46,15 @@ export function start(fileName, dag) {
 function given(params, form) {
   const values = params.map(([name, value], index) => ({ name, value, now: form.get(`param ${index}`) ?? value }));
   const positional = values.filter((each) => /^\d+$/.test(each.name));
-  const parts = positional.some((each) => each.now !== each.value) ? positional.map((each) => quoted(each.now)) : [];
+  const parts = positional.some((each) => each.now !== each.value) ? positional.map((each) => each.now) : [];
   for (const each of values) {
-    if (!/^\d+$/.test(each.name) && each.now !== each.value) parts.push(`${each.name}=${quoted(each.now)}`);
+    if (!/^\d+$/.test(each.name) && each.now !== each.value) parts.push({ [each.name]: each.now });
   }
-  return [...parts, (form.get("further") ?? "").trim()].filter(Boolean).join(" ");
+  const further = (form.get("further") ?? "").trim();
+  if (!further) return parts.length ? JSON.stringify(parts) : "";
+  // What a person wrote is in the other form, which cannot be mixed with this one.
+  return [...parts.map(written), further].join(" ");
 }
 
-const quoted = (text) => `"${text.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
+const quoted = (text) => `"${text.replaceAll('"', '\\"')}"`;
+const written = (part) => (typeof part === "string" ? quoted(part) : Object.entries(part).map(([name, value]) => `${name}=${quoted(value)}`)[0]);

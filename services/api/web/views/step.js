@@ -86,7 +86,7 @@ function children(state, node) {
       h("td", { class: "state" }, badge(each.statusLabel ?? "not_started")),
       h("td", { class: "main" },
         h("a", { class: "name", href: to(["runs", state.name, state.id, "sub", each.dagRunId]) }, each.name ?? node.step.call ?? "run"),
-        h("span", { class: "mono faint clip" }, each.params ?? each.dagRunId)),
+        h("span", { class: "id mono faint clip", title: each.dagRunId }, each.params ?? each.dagRunId)),
       h("td", { class: "number" }, took(each.startedAt, each.finishedAt))))),
     list.length > MOST_CHILDREN && h("tfoot", {}, h("tr", {}, h("td", { colspan: 3, class: "faint" }, `${list.length - MOST_CHILDREN} more`))));
 }

@@ -1,0 +1,111 @@
+"""What people do with DAGs: find, make, edit, compare, suspend, pause."""
+
+from playwright.sync_api import expect
+
+from tests.harness.cluster import Embedded
+from tests.ui.conftest import Look
+
+
+def test_make_one_edit_it_and_see_a_mistake_at_its_line(look: Look, system: Embedded) -> None:
+    with look() as page:
+        page.get_by_role("button", name="New DAG").click()
+        page.get_by_label("Name").last.fill("made-here")
+        page.get_by_role("button", name="Create").click()
+        editor = page.get_by_label("Spec of made-here")
+        expect(editor).to_have_value('steps:\n  - name: hello\n    command: echo "Hello from Dagway"\n')
+
+        editor.fill("steps:\n  - name: b\n    comand: echo hi\n")
+        mistake = page.get_by_role("button", name='has invalid keys: comand (did you mean "command"?)')
+        expect(mistake).to_be_visible()
+        expect(page.locator(".gutter .wrong")).to_have_text(["2", "3"])
+        mistake.click()
+        assert editor.evaluate("each => each.value.slice(each.selectionStart, each.selectionEnd)") == "comand: echo hi"
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_text("Not saved: the text has mistakes.")).to_be_visible()
+        assert "Hello" in system.client.ask("GET", "/dags/made-here/spec").json["spec"]
+
+        editor.fill("steps:\n  - name: b\n    command: echo hi\n")
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
+        expect(page.locator(".gutter .wrong")).to_have_count(0)
+    assert "echo hi" in system.client.ask("GET", "/dags/made-here/spec").json["spec"]
+
+
+def test_two_editors_do_not_overwrite_each_other_unasked(look: Look, system: Embedded) -> None:
+    system.client.create("shared", "steps: [echo first]\n")
+    with look("#/dags/shared?tab=spec", expected=("status of 412",)) as page:
+        editor = page.get_by_label("Spec of shared")
+        expect(editor).to_have_value("steps: [echo first]\n")
+        assert system.client.ask("PUT", "/dags/shared/spec", {"spec": "steps: [echo theirs]\n"}).status == 200
+        editor.fill("steps: [echo mine]\n")
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_text("Somebody else changed this text meanwhile")).to_be_visible()
+        assert "theirs" in system.client.ask("GET", "/dags/shared/spec").json["spec"]
+        page.get_by_role("button", name="Replace theirs").click()
+        expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
+
+        page.get_by_role("link", name="Versions").click()
+        page.get_by_role("row", name="2").get_by_role("button", name="Compare").click()
+        changed = page.get_by_role("region", name="What changed")
+        expect(changed.locator(".removed")).to_have_text("-steps: [echo theirs]\n")
+        expect(changed.locator(".added")).to_have_text("+steps: [echo mine]\n")
+        page.get_by_role("row", name="1").last.get_by_role("button", name="Restore").click()
+        page.get_by_role("dialog").get_by_role("button", name="Restore").click()
+        expect(page.get_by_text("4 present")).to_be_visible()
+    assert system.client.ask("GET", "/dags/shared/spec").json["spec"] == "steps: [echo first]\n"
+
+
+def test_a_schedule_is_switched_off_and_on(look: Look, system: Embedded) -> None:
+    system.client.create("planned", "schedule: '0 5 * * *'\nsteps: [echo x]\n")
+    with look("#/dags?name=planned") as page:
+        row = page.get_by_role("row", name="planned")
+        expect(row).to_contain_text("in ")
+        switch = page.get_by_role("switch", name="Schedule of planned")
+        expect(switch).to_be_checked()
+        switch.uncheck()
+        expect(row).to_contain_text("suspended")
+        assert system.client.ask("GET", "/dags/planned").json["suspended"] is True
+        page.get_by_role("link", name="planned").click()
+        page.get_by_role("button", name="Resume schedule").click()
+        expect(page.get_by_role("button", name="Suspend schedule")).to_be_visible()
+
+
+def test_pause_with_a_reason_and_resume(look: Look, system: Embedded) -> None:
+    system.client.create("pausable", "steps: [echo x]\n")
+    with look("#/dags/pausable") as page:
+        page.get_by_role("button", name="Pause").click()
+        page.get_by_label("Reason").fill("moving house")
+        page.get_by_role("dialog").get_by_role("button", name="Pause").click()
+        expect(page.get_by_text("moving house")).to_be_visible()
+        page.get_by_role("button", name="Resume").click()
+        expect(page.get_by_text("moving house")).to_have_count(0)
+
+
+def test_a_refusal_is_shown_in_the_apis_words(look: Look, system: Embedded) -> None:
+    system.client.create("taken", "steps: [echo x]\n")
+    with look(
+        expected=(
+            "status of 409",
+            "status of 404",
+        )
+    ) as page:
+        page.get_by_role("button", name="New DAG").click()
+        page.get_by_label("Name").last.fill("taken")
+        page.get_by_role("button", name="Create").click()
+        expect(page.get_by_role("alert")).to_contain_text("taken")
+        page.get_by_role("button", name="Cancel").click()
+        page.goto(page.url.split("#")[0] + "#/dags/nobody")
+        expect(page.get_by_role("alert")).to_contain_text("There is no DAG 'nobody'")
+
+
+def test_search_leads_to_the_line(look: Look, system: Embedded) -> None:
+    system.client.create("haystack", "steps:\n  - echo one\n  - echo needle-42\n")
+    with look("#/search") as page:
+        page.get_by_label("Word or regular expression").fill("NEEDLE-4.")
+        page.keyboard.press("Enter")
+        page.get_by_role("link", name="echo needle-42").click()
+        editor = page.get_by_label("Spec of haystack")
+        expect(editor).to_be_focused()
+        assert (
+            editor.evaluate("each => each.value.slice(each.selectionStart, each.selectionEnd)") == "  - echo needle-42"
+        )

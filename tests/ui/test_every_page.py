@@ -1,0 +1,110 @@
+"""What holds for every page: no errors, nothing from elsewhere, no code from data, fit for a phone and for ears."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.harness.browser import PHONE
+from tests.harness.cluster import Embedded
+from tests.ui.conftest import Look, origin
+
+EVIL = "<img src=x onerror=alert(1)>"
+PAGES = (
+    "", "#/dags/show", "#/dags/show?tab=runs", "#/dags/show?tab=spec", "#/dags/show?tab=versions&version=1",
+    "#/dags/show?tab=slots", "#/runs", "#/runs?from=2020-01-01T00:00", "#/runs/show/s1", "#/runs/show/s1?step=b%20c",
+    "#/runs/show/s1?tab=outputs", "#/runs/show/s1?tab=events", "#/runs/show/s1?tab=spec", "#/queues", "#/system",
+    "#/search?q=echo", "#/nowhere/at/all",
+)  # fmt: skip
+SPEC = f"""\
+description: 'Shows "{EVIL}" & everything'
+tags: ['{EVIL}', a-very-long-tag-that-does-not-fit-on-a-small-screen-at-all-but-must]
+schedule: '0 5 * * *'
+params: [{{P: '{EVIL}'}}]
+steps:
+  - {{name: a, command: 'echo "$P"; echo "$P" >&2', output: OUT, description: '{EVIL}'}}
+  - {{name: b c, command: 'echo {"x" * 3000}', depends: [a]}}
+  - {{name: '{EVIL}', command: 'echo failing; exit 3', depends: [a]}}
+  - {{name: d, command: echo d, depends: [b c, '{EVIL}']}}
+"""
+
+NAMELESS = """() => [...document.querySelectorAll("a[href], button, input, select, textarea, [role=log]")]
+  .filter((each) => each.checkVisibility() && !(each.getAttribute("aria-label") || each.textContent.trim()
+  || each.labels?.length || each.querySelector("[aria-label]"))).map((each) => each.outerHTML.slice(0, 120))"""
+
+
+@pytest.fixture(scope="session")
+def shown(system: Embedded) -> Embedded:
+    """The system with one DAG of every oddity, changed once and run once."""
+    system.client.create("show", "steps: [echo before]\n")
+    assert system.client.ask("PUT", "/dags/show/spec", {"spec": SPEC}).json == {"errors": []}
+    system.client.start("show", "s1")
+    system.client.until("failed", "show", "s1")
+    return system
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_no_errors_and_no_sideways_scrolling(look: Look, shown: Embedded, dark: bool) -> None:
+    size = PHONE if dark else (1280, 900)
+    with look(size=size, dark=dark) as page:
+        for place in PAGES:
+            page.goto("about:blank")
+            page.goto(f"{origin(shown)}/{place}")
+            expect(page.locator("main h1, main form").first).to_be_visible()
+            width, room = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+            assert width <= room, (place, width)
+            assert page.evaluate(NAMELESS) == [], place
+
+
+def test_data_never_becomes_code(look: Look, shown: Embedded) -> None:
+    with look("#/dags?name=show") as page:
+        expect(page.get_by_text(f'Shows "{EVIL}" & everything')).to_be_visible()
+        page.goto(f"{origin(shown)}/#/runs/show/s1?step=a")
+        expect(page.get_by_role("log")).to_have_text(f"{EVIL}\n")
+        expect(page.get_by_role("link", name=f"{EVIL}: failed")).to_be_visible()
+        expect(page.locator("dd", has_text=f"P={EVIL}").first).to_be_visible()
+        page.get_by_role("link", name="Outputs").click()
+        expect(page.get_by_role("cell", name=EVIL)).to_be_visible()
+        page.get_by_role("link", name="Events").click()
+        expect(page.get_by_role("cell", name=EVIL, exact=True).first).to_be_visible()
+        assert page.locator("main img").count() == 0
+
+
+def test_the_policy_forbids_what_is_inline(look: Look, system: Embedded) -> None:
+    with look() as page:
+        expect(page.get_by_role("heading", name="DAGs")).to_be_visible()
+        answer = page.request.get(page.url.split("#")[0])
+        policy = dict(part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; "))
+        assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+        assert policy["default-src"] == "'none'"
+        script = page.locator("script").get_attribute("src") or ""
+        assert "immutable" in page.request.get(f"{origin(system)}{script}").headers["cache-control"]
+        other = page.request.get(f"{origin(system)}/web/another/main.js")
+        assert other.headers["cache-control"] == "no-store"
+        assert page.request.get(f"{origin(system)}/web/x/..%2f..%2fui.py").status == 404
+
+
+def test_a_keyboard_is_enough(look: Look, system: Embedded) -> None:
+    system.client.create("by-keys", "steps: [echo x]\n")
+    with look("#/dags?name=by-keys") as page:
+        expect(page.get_by_role("link", name="by-keys")).to_be_visible()
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.locator("main")).to_be_focused()
+        page.get_by_role("button", name="Start by-keys").focus()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("dialog")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        expect(page.get_by_role("button", name="Start by-keys")).to_be_focused()
+
+
+def test_a_refresh_leaves_what_one_is_doing(look: Look, system: Embedded) -> None:
+    system.client.create("steady", "steps:\n  - {name: ask, type: hitl, config: {input: [WORD]}}\n")
+    system.client.start("steady")
+    with look("#/runs/steady/r1") as page:
+        field = page.get_by_label("WORD")
+        field.fill("half a sen")
+        with page.expect_response("**/dag-runs/steady/r1"):
+            page.evaluate("dispatchEvent(new HashChangeEvent('hashchange'))")
+        expect(field).to_have_value("half a sen")
+        expect(field).to_be_focused()

@@ -1,0 +1,173 @@
+"""What people do with runs, done in a real browser: start, watch, read, stop, retry, approve."""
+
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from tests.harness.cluster import Embedded
+from tests.ui.conftest import Look
+
+
+def badge(page: Page, label: str) -> None:
+    """Wait until the run that is shown has come to this."""
+    expect(page.locator(".heading .badge").first).to_have_text(label)
+
+
+def gate(path: Path) -> str:
+    """Return a command that waits for a file."""
+    return f"until test -e {path}; do sleep 0.05; done"
+
+
+def test_start_with_parameters_watch_live_and_read_the_log(look: Look, system: Embedded, tmp_path: Path) -> None:
+    system.client.create(
+        "greeter",
+        f"params: [{{NAME: world}}]\nsteps:\n"
+        f"  - {{name: greet, command: 'printenv NAME; {gate(tmp_path / 'open')}; echo bye'}}\n"
+        "  - {name: after, command: echo done}\n",
+    )
+    with look("#/dags?name=greeter") as page:
+        page.get_by_role("button", name="Start greeter").click()
+        page.get_by_role("dialog").get_by_label("NAME").fill('Ada "the first" \\ $HOME')
+        with page.expect_request("**/events"):
+            page.get_by_role("dialog").get_by_role("button", name="Start").click()
+        badge(page, "▶running")
+        page.get_by_role("link", name="greet", exact=True).click()
+        log = page.get_by_role("log")
+        expect(log).to_have_text('Ada "the first" \\ $HOME')
+        expect(page.get_by_role("button", name="Stop")).to_be_visible()
+
+        (tmp_path / "open").touch()
+
+        badge(page, "✓succeeded")
+        expect(log).to_contain_text("bye")
+        expect(page.get_by_role("link", name="after: succeeded")).to_be_visible()
+        expect(page.get_by_role("button", name="Stop")).to_have_count(0)
+        page.get_by_role("link", name="Events").click()
+        expect(page.locator(".timeline tbody tr").first).to_contain_text("run")
+        expect(page.locator(".timeline")).to_contain_text("exit code 0")
+
+
+def test_stop_asks_first_and_stops(look: Look, system: Embedded) -> None:
+    system.client.create("endless", "steps: [sleep 100]\n")
+    system.client.start("endless")
+    with look("#/runs/endless/r1") as page:
+        page.get_by_role("button", name="Stop").click()
+        page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+        badge(page, "▶running")
+        page.get_by_role("button", name="Stop").click()
+        page.get_by_role("button", name="Stop it").click()
+        badge(page, "■aborted")
+
+
+def test_a_failure_is_seen_and_retried(look: Look, system: Embedded, tmp_path: Path) -> None:
+    mended = tmp_path / "mended"
+    system.client.create(
+        "flaky",
+        f"steps:\n  - {{name: first, command: echo once}}\n"
+        f"  - {{name: check, command: 'echo not there >&2; test -e {mended}'}}\n"
+        "  - {name: last, command: echo end}\n",
+    )
+    system.client.start("flaky")
+    with look("#/runs/flaky/r1") as page:
+        badge(page, "✕failed")
+        page.get_by_role("link", name="check", exact=True).click()
+        # A failed step's errors are what one wants to read first.
+        expect(page.get_by_role("log")).to_contain_text("not there")
+        mended.touch()
+        page.get_by_role("button", name="Retry", exact=True).click()
+        badge(page, "✓succeeded")
+        page.get_by_role("button", name="Retry this step").click()
+        expect(page.get_by_text("The step runs again.")).to_be_visible()
+        badge(page, "✓succeeded")
+    assert system.client.run("flaky")["nodes"][0]["doneCount"] == 1
+
+
+def test_approve_with_what_is_asked_for(look: Look, system: Embedded) -> None:
+    spec = (
+        "steps:\n  - name: ship it\n    type: hitl\n"
+        "    config: {prompt: 'Is <b>it</b> good?', input: [TICKET], required: [TICKET]}\n"
+        "  - {name: go, command: echo shipped by $TICKET}\n"
+    )
+    system.client.create("gated", spec)
+    system.client.start("gated")
+    with look("#/runs/gated/r1") as page:
+        form = page.get_by_role("form", name="Approval of ship it")
+        expect(form).to_contain_text("Is <b>it</b> good?")
+        form.get_by_role("button", name="Approve").click()
+        badge(page, "‖waiting")
+        form.get_by_label("TICKET").fill("T-1")
+        form.get_by_role("button", name="Approve").click()
+        badge(page, "✓succeeded")
+    assert system.client.text("gated", "r1", "go") == "shipped by T-1"
+
+
+def test_reject_with_a_reason(look: Look, system: Embedded) -> None:
+    system.client.create("refused", "steps:\n  - {name: ask, type: hitl}\n  - echo never\n")
+    system.client.start("refused")
+    with look("#/runs/refused/r1?step=ask") as page:
+        page.get_by_role("button", name="Reject").click()
+        page.get_by_role("dialog").get_by_label("Reason").fill("too early")
+        page.get_by_role("dialog").get_by_role("button", name="Reject").click()
+        badge(page, "⊘rejected")
+        expect(page.get_by_role("region", name="Step ask")).to_contain_text("too early")
+
+
+def test_children_of_a_parallel_step_are_linked(look: Look, system: Embedded) -> None:
+    system.client.create(
+        "family",
+        "steps:\n  - {name: fan, call: child, parallel: {items: [a, b]}, params: 'X=${ITEM}'}\n"
+        "---\nname: child\nparams: [{X: ''}]\nsteps: [{name: say, command: 'echo I am $X'}]\n",
+    )
+    system.client.start("family")
+    system.client.until("succeeded", "family")
+    with look("#/runs/family/r1?step=fan") as page:
+        panel = page.get_by_role("region", name="Step fan")
+        expect(panel.get_by_text("X=b", exact=True)).to_be_visible()
+        panel.get_by_role("row", name="X=b").get_by_role("link").click()
+        expect(page.get_by_role("heading", name="child")).to_be_visible()
+        page.get_by_role("link", name="say", exact=True).click()
+        expect(page.get_by_role("log")).to_have_text("I am b\n")
+        page.get_by_role("link", name="family r1").click()
+        expect(page.get_by_role("heading", name="family")).to_be_visible()
+
+
+def test_a_long_log_is_shown_by_its_end_and_downloaded_whole(look: Look, system: Embedded) -> None:
+    lines = 40_000
+    system.client.create(
+        "flood", f"steps: [{{name: pour, command: seq -f line.%06g.of-a-long-long-log-file {lines}}}]\n"
+    )
+    system.client.start("flood")
+    system.client.until("succeeded", "flood")
+    with look("#/runs/flood/r1?step=pour") as page:
+        log = page.get_by_role("log")
+        expect(log).to_contain_text(f"line.{lines:06d}")
+        assert log.evaluate("each => each.textContent.split('\\n').length") == 1001
+        page.get_by_role("button", name="Earlier (39,000)").click()
+        expect(page.get_by_role("button", name="Earlier (34,000)")).to_be_visible()
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download").click()
+        text = download.value.path().read_text()
+        assert download.value.suggested_filename == "pour.stdout.log"
+        assert text == "".join(f"line.{number:06d}.of-a-long-long-log-file\n" for number in range(1, lines + 1))
+        assert len(text) > 1_000_000
+
+
+def test_why_a_run_waits_is_said_everywhere(look: Look, system: Embedded) -> None:
+    system.client.create("holder", "queue: narrow\nsteps: [sleep 100]\n")
+    for run_id in ("h1", "h2"):
+        assert system.client.ask("POST", "/dags/holder/enqueue", {"dagRunId": run_id}).status == 200
+    reason = "waiting: queue narrow is full (1/1): holder/h1"
+    with look("#/runs?name=holder") as page:
+        expect(page.get_by_text(reason)).to_be_visible()
+        page.get_by_role("link", name="Queues").click()
+        queue = page.get_by_role("region", name="Queue narrow")
+        expect(queue.get_by_text(reason)).to_be_visible()
+
+        # The limit is raised, and the run goes.
+        queue.get_by_role("button", name="Change limit").click()
+        page.get_by_label("Runs at once").fill("2")
+        page.get_by_role("button", name="Set", exact=True).click()
+        expect(queue).to_contain_text("2 of 2 running")
+        for run_id in ("h1", "h2"):
+            system.client.ask("POST", f"/dag-runs/holder/{run_id}/stop")
+        expect(queue).to_contain_text("0 of 2 running")

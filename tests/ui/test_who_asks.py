@@ -1,0 +1,95 @@
+"""Logging in each way there is, under a base path, and what is shown while the gateway is away."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.harness.browser import watched
+from tests.harness.cluster import Embedded
+from tests.ui.conftest import origin
+
+SECRET = "a secret of more than thirty-two characters"
+
+
+def test_users_log_in_see_what_they_may_and_log_out(chromium: Browser, tmp_path: Path) -> None:
+    env = {
+        "DAGWAY_AUTH_MODE": "builtin",
+        "DAGWAY_AUTH_TOKEN_SECRET": SECRET,
+        "DAGWAY_AUTH_ADMIN_PASSWORD": "correct horse",
+        "DAGWAY_BASE_PATH": "/flows",
+    }
+    with (
+        Embedded(tmp_path, env=env) as system,
+        watched(chromium, f"{origin(system)}/flows/#/system", expected=("status of 401",)) as page,
+    ):
+        page.get_by_label("User name").fill("admin")
+        page.get_by_label("Password").fill("wrong battery")
+        page.get_by_role("button", name="Log in").click()
+        expect(page.get_by_role("alert")).to_have_text("Wrong username or password")
+        page.get_by_label("User name").fill("admin")
+        page.get_by_label("Password").fill("correct horse")
+        page.get_by_role("button", name="Log in").click()
+        expect(page.get_by_role("heading", name="Workers")).to_be_visible()
+        page.reload()
+        page.get_by_role("link", name="DAGs").click()
+        expect(page.get_by_role("button", name="New DAG")).to_be_visible()
+        assert page.url == f"{origin(system)}/flows/#/dags"
+
+        token = page.evaluate("Object.entries(localStorage).find(([key]) => key === 'dagway /flows/')[1]")
+        made = page.request.post(
+            f"{origin(system)}/flows/api/v2/users",
+            headers={"Authorization": token},
+            data={"username": "guest", "password": "just looking", "role": "viewer"},
+        )
+        assert made.status == 201
+        page.get_by_role("button", name="Log out").click()
+        page.get_by_label("User name").fill("guest")
+        page.get_by_label("Password").fill("just looking")
+        page.get_by_role("button", name="Log in").click()
+        expect(page.get_by_text("guest")).to_be_visible()
+        expect(page.get_by_role("heading", name="DAGs")).to_be_visible()
+        expect(page.get_by_role("button", name="New DAG")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("env", "wrong", "right"),
+    [
+        ({"DAGWAY_AUTH_TOKEN": "open-sesame"}, {"Token": "open"}, {"Token": "open-sesame"}),
+        (
+            {"DAGWAY_AUTH_BASIC_USERNAME": "jo", "DAGWAY_AUTH_BASIC_PASSWORD": "pä:ss"},
+            {"User name": "jo", "Password": "pass"},
+            {"User name": "jo", "Password": "pä:ss"},
+        ),
+    ],
+    ids=["token", "basic"],
+)
+def test_a_server_with_one_secret(
+    chromium: Browser, tmp_path: Path, env: dict[str, str], wrong: dict[str, str], right: dict[str, str]
+) -> None:
+    with Embedded(tmp_path, env=env) as system, watched(chromium, origin(system), expected=("status of 401",)) as page:
+        for given in (wrong, right):
+            for label, text in given.items():
+                page.get_by_label(label).fill(text)
+            page.get_by_role("button", name="Log in").click()
+            if given is wrong:
+                expect(page.get_by_role("alert")).to_be_visible()
+        expect(page.get_by_text("There are no DAGs yet.")).to_be_visible()
+
+
+def test_an_outage_is_said_and_ends_by_itself(chromium: Browser, tmp_path: Path) -> None:
+    with (
+        Embedded(tmp_path) as system,
+        watched(chromium, origin(system), expected=("ERR_INTERNET_DISCONNECTED",)) as page,
+    ):
+        system.client.create("before", "steps: [echo x]\n")
+        expect(page.get_by_role("link", name="before")).to_be_visible()
+        context = page.context
+        context.set_offline(True)
+        expect(page.get_by_text("The gateway does not answer.")).to_be_visible()
+        # What was known is still shown.
+        expect(page.get_by_role("link", name="before")).to_be_visible()
+        system.client.create("after", "steps: [echo x]\n")
+        context.set_offline(False)
+        expect(page.get_by_text("The gateway does not answer.")).to_be_hidden()
+        expect(page.get_by_role("link", name="after")).to_be_visible()
