@@ -34,6 +34,6 @@ def test_progress_and_remarks_of_a_step(client: Client, dag: Callable[[str], str
 
     assert node(client, name)["progress"] == {"current": 100.0, "total": 100.0, "percent": 100.0, "text": ""}
     assert [one["level"] for one in node(client, name)["remarks"]] == ["notice", "warning"]
-    assert client.text(name, "r1", "use") == "rows=7\n"
+    assert client.text(name, "r1", "use").strip() == "rows=7"
     assert "::progress 40/100 loading" in client.text(name, "r1", "work")
     assert not {"progress", "remarks"} & run["nodes"][1].keys()

@@ -22,10 +22,10 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
+if TYPE_CHECKING or __package__:
     from services.worker.executors import archive_streams as streams
 else:
-    # Behind everything else: the neighbours have the names of well-known modules.
+    # As a script. Behind everything else: the neighbours have the names of well-known modules.
     sys.path.append(str(Path(__file__).parent))
     import archive_streams as streams
 
