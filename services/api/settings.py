@@ -119,11 +119,13 @@ def settings_from(config: "Config") -> Settings:
 
 
 def _oidc(config: "Config") -> Oidc:
+    for needed in ("oidc_issuer", "oidc_client_id", "oidc_client_secret", "oidc_client_url"):
+        config.need(needed)
     return Oidc(
-        issuer=config.need("oidc_issuer"),
-        client_id=config.need("oidc_client_id"),
-        client_secret=config.need("oidc_client_secret"),
-        client_url=config.need("oidc_client_url"),
+        issuer=config.oidc_issuer,
+        client_id=config.oidc_client_id,
+        client_secret=config.oidc_client_secret,
+        client_url=config.oidc_client_url,
         scopes=config.oidc_scopes,
         whitelist=config.oidc_whitelist,
     )
