@@ -13,6 +13,9 @@ _.to_url
 # prometheus_client calls it.
 _.collect
 
+# OpenTelemetry's batch processor calls it.
+_.export
+
 # Validators that pydantic calls with the class first.
 cls
 

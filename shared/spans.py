@@ -13,14 +13,13 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from shared.tracing import SpanContext, sample_with
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.export import SpanExporter
-    from opentelemetry.trace import SpanContext as TheirContext
 
 __all__ = ["Exporter", "Span", "recording", "send", "start_sending", "stop_sending"]
 
@@ -134,7 +133,7 @@ def _post_to(endpoint: str, headers: Mapping[str, str], timeout_s: float) -> "Sp
     return Post()
 
 
-def _context(context: SpanContext, *, remote: bool = False) -> "TheirContext":
+def _context(context: SpanContext, *, remote: bool = False) -> Any:
     from opentelemetry.trace import SpanContext as Theirs  # noqa: PLC0415
     from opentelemetry.trace import TraceFlags  # noqa: PLC0415
 
