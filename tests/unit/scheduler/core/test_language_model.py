@@ -1,0 +1,260 @@
+"""Any dag with repetitions, retries, called runs, conditions and handlers ends as a naive model says.
+
+The model runs one step at a time in the order of definition and knows nothing of attempts, tokens or
+timers; the core is driven the same way (``maxActiveSteps: 1``), so every status can be compared.
+Source: workflow language, sections 3.7, 3.8, 3.10, 3.11, 5.3, 5.4, 5.6 and 5.7, written a second time.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.scheduler.core.messages import ChildrenSeen
+from services.scheduler.core.model import ASKED, Node
+from shared.contracts.events import ChildCall
+from shared.spec.model import Condition, ContinueOn, Dag, Handler, Parallel, RepeatMode, RepeatPolicy, RetryPolicy, Step
+from shared.status import RunStatus
+from tests.unit.scheduler.core.stage import Stage, make_dag, step
+
+GOOD = {"succeeded", "partially_succeeded"}
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How one execution ends, and what its worker says of the policies. ``children``: of a call, how they end."""
+
+    outcome: str = "succeeded"
+    code: int = 0
+    printed: bool = False
+    met: bool | None = None
+    children: tuple[str, ...] = ()
+
+
+World = Callable[[Step, int], Execution]
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> dict[str, Any]:
+    """What a step may say about its failures and repetitions, each with an end."""
+    codes = st.sampled_from([(), (1,), (3,), (1, 3)])
+    facts: dict[str, Any] = {
+        "continue_on": ContinueOn(
+            failure=draw(st.booleans()),
+            skipped=draw(st.booleans()),
+            exit_code=draw(codes),
+            output=draw(st.sampled_from([(), ("WARN",)])),
+            mark_success=draw(st.booleans()),
+        )
+    }
+    if draw(st.booleans()):
+        facts["retry_policy"] = RetryPolicy(limit=draw(st.integers(0, 2)), interval_sec=0, exit_code=draw(codes))
+    if draw(st.booleans()):
+        facts["repeat_policy"] = RepeatPolicy(
+            repeat=draw(st.sampled_from(RepeatMode)),
+            condition=draw(st.sampled_from([None, Condition(condition="test -f x")])),
+            exit_code=draw(codes),
+            limit=draw(st.integers(1, 4)),
+        )
+    return facts
+
+
+@st.composite
+def dags(draw: st.DrawFn) -> Dag:
+    steps: list[Step] = []
+    for number in range(draw(st.integers(1, 6))):
+        names = draw(st.lists(st.sampled_from([one.name for one in steps]), max_size=3)) if steps else []
+        facts = draw(policies())
+        if draw(st.integers(0, 3)) == 0:
+            items = tuple("abc"[: draw(st.integers(1, 3))])
+            parallel = Parallel(items=items, max_concurrent=draw(st.integers(1, 2)))
+            facts |= {"type": "parallel", "call": "sub", "parallel": parallel}
+        elif draw(st.integers(0, 3)) == 0:
+            facts |= {"type": "dag", "call": "sub"}
+        steps.append(step(f"s{number}", *dict.fromkeys(names), **facts))
+    handlers = draw(st.sets(st.sampled_from([one for one in Handler if one is not Handler.WAIT])))
+    return make_dag(*steps, handlers=sorted(handlers, key=list(Handler).index), max_active_steps=1)
+
+
+def world_of(data: st.DataObject) -> World:
+    """Return how executions end: drawn when first asked for, the same ever after."""
+    known: dict[tuple[str, int], Execution] = {}
+    ends = st.sampled_from([("succeeded", 0), ("succeeded", 0), ("failed", 1), ("failed", 3), ("timed_out", 124)])
+    children = st.sampled_from(["succeeded", "succeeded", "partially_succeeded", "failed", "aborted"])
+
+    def execution(one: Step, number: int) -> Execution:
+        key = (one.name, number)
+        if key not in known:
+            # Preconditions are asked at the launch only.
+            skipped = number == 1 and data.draw(st.integers(0, 4)) == 0 and not one.name.startswith("on")
+            outcome, code = ("skipped", 0) if skipped else data.draw(ends, label=f"{one.name} #{number}")
+            met = data.draw(st.sampled_from([True, False, None]))
+            ended: tuple[str, ...] = ()
+            if one.call and not skipped:
+                count = len(one.parallel.items) if one.parallel else 1
+                ended = tuple(data.draw(children) for _ in range(count))
+                # What a worker evaluates of a calling step are the calls; what it repeats for is known here.
+                outcome, code, met = "succeeded", 0, None
+            printed = outcome == "failed" and bool(one.continue_on.output) and data.draw(st.booleans())
+            known[key] = Execution(outcome, code, printed, met, ended)
+        return known[key]
+
+    return execution
+
+
+class Model:
+    """A run, told as simply as can be."""
+
+    def __init__(self, dag: Dag, world: World, *, unmet: bool) -> None:
+        self.dag, self.world = dag, world
+        self.states = {one.name: "not_started" for one in dag.steps}
+        self.tolerated: dict[str, bool] = {}
+        self.handlers: list[str] = []
+        self.status = self._run(unmet=unmet)
+
+    def _run(self, *, unmet: bool) -> str:
+        if unmet or not self._handler(Handler.INIT):
+            return self._closed("aborted")
+        while (one := self._next()) is not None:
+            self.states[one.name] = self._execute(one)
+        failed = [name for name, state in self.states.items() if state == "failed"]
+        if any(not self.tolerated[name] for name in failed):
+            return self._closed("failed")
+        partly = bool(failed) or "partially_succeeded" in self.states.values()
+        if partly and GOOD & set(self.states.values()):
+            return self._closed("partially_succeeded")
+        # Nothing that succeeded makes up for what failed.
+        return self._closed("failed" if failed else "succeeded")
+
+    def _closed(self, status: str) -> str:
+        first = {"aborted": Handler.ABORT, "failed": Handler.FAILURE}.get(status, Handler.SUCCESS)
+        if not self._handler(first) and status in GOOD:
+            status = "failed"
+        if not self._handler(Handler.EXIT) and status == "succeeded":
+            status = "failed"
+        return status
+
+    def _handler(self, handler: Handler) -> bool:
+        """Run a handler if there is one; return whether nothing is wrong."""
+        if handler not in self.dag.handlers:
+            return True
+        self.handlers.append(handler.value)
+        return self.world(self.dag.handlers[handler], 1).outcome == "succeeded"
+
+    def _next(self) -> Step | None:
+        """Mark what cannot run any more, and return the first step that may."""
+        marked = True
+        while marked:
+            marked = False
+            for one in self.dag.steps:
+                verdicts = [verdict for name in one.depends if (verdict := self._verdict(name)) not in {"", "wait"}]
+                if self.states[one.name] == "not_started" and verdicts:
+                    self.states[one.name] = verdicts[-1]
+                    marked = True
+        for one in self.dag.steps:
+            if self.states[one.name] == "not_started" and not any(self._verdict(name) for name in one.depends):
+                return one
+        return None
+
+    def _verdict(self, name: str) -> str:
+        """Return what a dependency makes of its dependents: nothing, ``wait``, or their status."""
+        state = self.states[name]
+        if state == "not_started":
+            return "wait"
+        if state in GOOD or (state == "failed" and self.tolerated[name]):
+            return ""
+        if state == "skipped":
+            return "" if self.dag.step(name).continue_on.skipped else "skipped"
+        return "aborted"
+
+    def _execute(self, one: Step) -> str:
+        number = retries = 0
+        printed = False
+        while True:
+            number += 1
+            execution = self.world(one, number)
+            if execution.outcome == "skipped":
+                return "skipped"
+            state, code = _ended(execution)
+            printed = printed or execution.printed
+            retry, repeat = one.retry_policy, one.repeat_policy
+            if state == "failed" and execution.outcome != "timed_out" and _tries_again(retry, retries, code):
+                retries += 1
+                continue
+            if repeat is not None and number < repeat.limit and _again(repeat, state, code, execution.met):
+                continue
+            rule = one.continue_on
+            self.tolerated[one.name] = rule.failure or printed or code in rule.exit_code
+            forgiven = rule.mark_success and self.tolerated[one.name] and execution.outcome != "timed_out"
+            return "succeeded" if state == "failed" and forgiven else state
+
+
+def _ended(execution: Execution) -> tuple[str, int]:
+    if execution.children:
+        if set(execution.children) - GOOD:
+            return "failed", 1
+        return ("partially_succeeded" if "partially_succeeded" in execution.children else "succeeded"), 0
+    return ("succeeded" if execution.outcome == "succeeded" else "failed"), execution.code
+
+
+def _tries_again(policy: RetryPolicy | None, retries: int, code: int) -> bool:
+    if policy is None or retries >= int(policy.limit):
+        return False
+    return not policy.exit_code or code in policy.exit_code
+
+
+def _again(policy: RepeatPolicy, state: str, code: int, met: bool | None) -> bool:
+    if policy.condition is not None:
+        holds = met
+    else:
+        holds = code in policy.exit_code if policy.exit_code else state != "failed"
+    return holds is not None and holds == (policy.repeat is RepeatMode.WHILE)
+
+
+def drive(stage: Stage, world: World, *, unmet: bool) -> None:
+    """Let each attempt end as ``world`` says until the run is over."""
+    while stage.run.status is RunStatus.RUNNING:
+        calling = [node for node in stage.run.nodes if node.calls]
+        if calling:
+            _end_children(stage, calling[0], world)
+            continue
+        (name,) = stage.open()
+        if name == "prepare":
+            stage.make(name, "skipped" if unmet else "succeeded")
+            continue
+        node = stage.node(name)
+        one = stage.run.plan.steps[node.idx]
+        execution = world(one, node.number)
+        calls = tuple(ChildCall(dag="sub", params=str(place)) for place in range(len(execution.children)))
+        stage.start(name)
+        stage.finish(
+            name,
+            execution.outcome,  # type: ignore[arg-type]
+            execution.code,
+            continue_output_matched=execution.printed,
+            repeat_condition_met=execution.met,
+            children=calls,
+        )
+
+
+def _end_children(stage: Stage, node: Node, world: World) -> None:
+    ends = world(stage.run.plan.steps[node.idx], node.number).children
+    asked = {child.run_id: ends[int(child.params)] for child in node.children if child.state == ASKED}
+    stage.tell(ChildrenSeen(node.idx, asked, {}))
+
+
+@settings(max_examples=400, deadline=None)
+@given(data=st.data(), dag=dags(), prepare=st.booleans())
+def test_a_run_ends_as_the_naive_model_says(data: st.DataObject, dag: Dag, prepare: bool) -> None:
+    world = world_of(data)
+    unmet = prepare and data.draw(st.integers(0, 5), label="precondition") == 0
+    model = Model(dag, world, unmet=unmet)
+    stage = Stage.begun(dag, prepare=prepare)
+    drive(stage, world, unmet=unmet)
+
+    assert {node.name: str(node.status) for node in stage.run.steps} == model.states
+    assert str(stage.run.status) == model.status
+    ran = [effect.task.step.name for effect in stage.sent if effect.task.kind == "handler"]
+    assert ran == model.handlers
