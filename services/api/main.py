@@ -40,6 +40,7 @@ def build_deps(
         clock=utc_now,
         started_at=utc_now(),
         version=version,
+        zone=settings.zone,
         base_path=base_path,
         settings=settings,
         resources=Resources(settings.data_dir),

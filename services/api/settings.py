@@ -2,11 +2,13 @@
 
 import json
 from dataclasses import dataclass, field
+from datetime import tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from shared.clock import local_zone
 from shared.errors import ConfigInvalid
 
 if TYPE_CHECKING:
@@ -64,6 +66,8 @@ class Settings:
     ui_dir: Path | None = None
     dags_dir: Path | None = None
     data_dir: Path = Path()
+    zone: tzinfo | None = None
+    """The time zone that times are shown in; ``None``: the process's own."""
     navbar_title: str = "Dagu"
     navbar_color: str = ""
     max_streams: int = 6
@@ -112,6 +116,7 @@ def settings_from(config: "Config") -> Settings:
         ui_dir=config.ui_dir,
         dags_dir=config.dags_dir,
         data_dir=config.data_dir,
+        zone=local_zone(config.tz),
         navbar_title=config.navbar_title,
         navbar_color=config.navbar_color,
         max_streams=max(1, config.api_threads // 2 - 1),

@@ -167,7 +167,7 @@ def _configuration(deps: "Deps") -> dict[str, Any]:
         "title": settings.navbar_title,
         "navbarColor": settings.navbar_color,
         "version": deps.version,
-        "tz": _zone_name(offset_s),
+        "tz": getattr(deps.zone, "key", "") or _zone_name(offset_s),
         "tzOffsetInSec": offset_s,
         "maxDashboardPageLimit": "100",
         "remoteNodes": ",".join(node.name for node in settings.remote_nodes),

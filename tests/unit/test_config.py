@@ -1,11 +1,13 @@
 """Settings: validated whole, and never silently ignored."""
 
 import runpy
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from services.api.settings import settings_from
+from services.api.wire import timestamp
 from shared.config import OPTIONS, load_config
 from shared.errors import ConfigInvalid
 
@@ -77,6 +79,12 @@ def test_every_setting_has_a_reader_and_a_page() -> None:
 
     assert (ROOT / "docs" / "configuration.md").read_text() == written, "run python scripts/config_doc.py"
     assert len({option.env for option in OPTIONS}) == len(OPTIONS)
+
+
+def test_times_are_shown_in_the_zone_of_the_schedules() -> None:
+    settings = settings_from(load_config({}, {"DAGU_TZ": "Asia/Tokyo"}))
+
+    assert timestamp(datetime(2025, 11, 24, 4, 5, 7, tzinfo=UTC), settings.zone) == "2025-11-24T13:05:07+09:00"
 
 
 def test_a_provider_with_all_it_needs_turns_its_mode_on() -> None:
