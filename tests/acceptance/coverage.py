@@ -1,53 +1,93 @@
-"""Which row of the table, or which other test, holds each field of the language."""
+"""``python -m tests.acceptance.coverage``: every field of the language, down to its parts, with the tests that hold it.
 
-from shared.spec.document import DAG_KEYS
-from shared.spec.steps import STEP_KEYS
+A test holds a field when a spec of it has the field at its place. Fields are those of the JSON Schema,
+which has every key the loader reads; a new one without a test makes ``test_coverage`` fail.
+"""
+
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+import yaml
+
+from shared.spec.schema import dag_schema
+from tests.acceptance import test_base_config, test_executors, test_history, test_schedules
 from tests.acceptance.cases import CASES, REFUSED
-from tests.acceptance.test_base_config import BASE, SPEC
+from tests.unit.spec.test_every_field import DAG_FIELDS, STEP_FIELDS
 
-__all__ = ["fields", "holders", "in_unit_tests"]
-
-_FIELDS = "tests/unit/spec/test_every_field.py"
-
-in_unit_tests = {
-    "group": _FIELDS,
-    "schedule": _FIELDS,
-    "skipIfSuccessful": _FIELDS,
-    "restartWaitSec": _FIELDS,
-    "logDir": _FIELDS,
-    "container": _FIELDS,
-    "registryAuths": _FIELDS,
-    "ssh": _FIELDS,
-    "llm": _FIELDS,
-    "smtp": _FIELDS,
-    "mailOn": _FIELDS,
-    "errorMail": _FIELDS,
-    "infoMail": _FIELDS,
-    "waitMail": _FIELDS,
-    "otel": _FIELDS,
-    "runConfig": _FIELDS,
-    "maxActiveRuns": _FIELDS,
-    "shellPackages": _FIELDS,
-    "config": _FIELDS,
-    "mailOnError": _FIELDS,
-    "run": _FIELDS,
-    "dir": _FIELDS,
-    "messages": _FIELDS,
-    "catchup": _FIELDS,
-    "pool": _FIELDS,
-    "lock": _FIELDS,
-    "rateLimit": _FIELDS,
-}
-"""Fields that no run of the table names, and the file that does."""
+__all__ = ["fields", "holders"]
 
 
 def fields() -> set[str]:
-    """Return every key of a workflow and of a step."""
-    return set(DAG_KEYS.names | STEP_KEYS.names)
+    """Return the path of every key: ``schedule.start`` of a workflow, ``step.retryPolicy.limit`` of a step."""
+    schema = dag_schema()
+    return {*_keys(schema, ""), *_keys(schema["$defs"]["step"], "step.")}
 
 
-def holders(field: str) -> list[str]:
-    """Return the rows whose spec has this key."""
-    specs = [(case.row, case.spec) for case in CASES] + [(one.row, one.spec) for one in REFUSED]
-    specs.append(("A29", BASE + SPEC))
-    return [row for row, spec in specs if f"{field}:" in spec]
+def _keys(schema: Mapping[str, Any], path: str) -> Iterator[str]:
+    for form in (schema, *schema.get("oneOf", ())):
+        for key, inner in form.get("properties", {}).items():
+            yield path + key
+            yield from _keys(inner, f"{path}{key}.")
+        if isinstance(form.get("items"), dict):
+            yield from _keys(form["items"], path)
+
+
+def _specs() -> Iterator[tuple[str, str]]:
+    """Yield (test, spec) of all tests whose specs are looked at."""
+    yield from ((one.row, one.spec) for one in CASES)
+    yield from ((one.row, one.spec) for one in REFUSED)
+    yield from ((one.row, one.spec) for one in test_executors.ROWS)
+    yield from test_schedules.SPECS.items()
+    yield "test_base_config", test_base_config.BASE
+    yield "test_base_config", test_base_config.SPEC
+    yield "test_history", test_history.SPEC
+    for text, *_ in DAG_FIELDS:
+        yield "test_every_field", text
+    for text, *_ in STEP_FIELDS:
+        yield "test_every_field", f"steps: [{text}]"
+
+
+@cache
+def holders() -> dict[str, list[str]]:
+    """Return the tests that hold each field, by its path."""
+    found: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    for name, spec in _specs():
+        try:
+            documents = [one for one in yaml.safe_load_all(spec) if one]
+        except yaml.YAMLError:
+            # Some are wrong on purpose.
+            continue
+        for document in documents:
+            for path in _used(document, ""):
+                found[path][name] = None
+    return {path: list(names) for path, names in found.items()}
+
+
+def _used(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if path in {"", "step."} or path.count(".") <= 2:
+                yield f"{path}{key}"
+            if path == "" and key == "steps":
+                yield from _steps(inner)
+            else:
+                yield from _used(inner, f"{path}{key}.")
+            if path == "handlerOn.":
+                yield from _used(inner, "step.")
+    elif isinstance(value, list):
+        for item in value:
+            yield from _used(item, path)
+
+
+def _steps(value: Any) -> Iterator[str]:
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _steps(item) if isinstance(item, list) else _used(item, "step.")
+
+
+if __name__ == "__main__":
+    by_field = holders()
+    for field in sorted(fields()):
+        sys.stdout.write(f"{field}: {', '.join(by_field.get(field, ['NOTHING']))}\n")

@@ -20,7 +20,15 @@ DAG_FIELDS: list[tuple[str, str, Any]] = [
     ("mailOn: {failure: true}", "mail_on.failure", True),
     ("errorMail: {from: a, to: b}", "error_mail.to", ("b",)),
     ("infoMail: {from: a, to: [b, c]}", "info_mail.to", ("b", "c")),
-    ("waitMail: {from: a, to: b, prefix: x}", "wait_mail.prefix", "x"),
+    ("waitMail: {from: a, to: b, prefix: x, attachLogs: true}", "wait_mail.prefix", "x"),
+    ("infoMail: {from: a, to: b, prefix: y, attachLogs: true}", "info_mail.attach_logs", True),
+    ("mailOn: {wait: true}", "mail_on.wait", True),
+    ("runConfig: {disableRunIdEdit: true}", "run_config.disable_run_id_edit", True),
+    ("secrets: [{name: A, provider: env, key: X, options: {n: 1}}]", "secrets.0.options.n", "1"),
+    ("preconditions: [{condition: a, expected: b, negate: true}]", "preconditions.0.negate", True),
+    ("preconditions: {command: a}", "preconditions.0.condition", "a"),
+    ("precondition: {condition: a, expected: 're:^b', negate: false}", "preconditions.0.expected", "re:^b"),
+    ("precondition: [{command: a}]", "preconditions.0.condition", "a"),
     ("otel: {enabled: true, endpoint: x}", "otel.endpoint", "x"),
     ("runConfig: {disableParamEdit: true}", "run_config.disable_param_edit", True),
     ("catchup: {policy: latest}", "catchup.policy", "latest"),
@@ -38,12 +46,20 @@ STEP_FIELDS: list[tuple[str, str, Any]] = [
     ("{command: a, lock: [a, b]}", "lock", ("a", "b")),
     ("{command: a, rateLimit: {name: api, limit: 3, intervalSec: 0.5}}", "rate_limit", None),
     ("{command: a, container: {image: alpine}}", "container.image", "alpine"),
+    ("{command: a, description: what it does}", "description", "what it does"),
+    ("{command: a, continueOn: {failed: true}}", "continue_on.failure", True),
+    ("{command: a, continueOn: {skipped: true}}", "continue_on.skipped", True),
+    ("{command: a, preconditions: [{command: b, negate: true}]}", "preconditions.0.negate", True),
+    ("{command: a, precondition: {command: b}}", "preconditions.0.condition", "b"),
 ]
 
 
 def _at(value: Any, path: str) -> Any:
     for name in path.split("."):
-        value = value[name] if isinstance(value, dict) else getattr(value, name)
+        if isinstance(value, dict):
+            value = value[name]
+        else:
+            value = value[int(name)] if isinstance(value, tuple) else getattr(value, name)
     return value
 
 
