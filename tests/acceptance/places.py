@@ -30,6 +30,7 @@ class Places:
         post = f"host: localhost, port: {self.post.port}, username: {self.post.user}, caFile: {self.ca_file}"
         return (
             spec.replace("{http}", self.http.url)
+            .replace("{mail_port}", str(self.mail.port))
             .replace("{smtp}", f"{{host: 127.0.0.1, port: {self.mail.port}}}")
             .replace("{post}", f"{{{post}, password: '${{P}}'}}")
             .replace("{ssh}", f"{{{ssh}, knownHostFile: {self.ssh.known_hosts}}}")

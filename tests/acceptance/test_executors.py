@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.message import Message
+from pathlib import Path
 
 import pytest
 
@@ -192,6 +193,12 @@ ROWS = [
         "smtp: {post}\nenv: [{P: let me in}]\nmailOn: {success: true}\n" + INFO + "steps: [echo x]\n",
         "succeeded",
         mails=("t-tls (succeeded)",),
+    ),
+    Row(
+        "T example",
+        (Path(__file__).parents[2] / "examples/executors/notices.yaml").read_text().replace("25", "{mail_port}"),
+        "succeeded",
+        mails=("[done] t-example (succeeded)",),
     ),
     # The dag's env is evaluated together with its secrets, so neither is known to the mail.
     Row(

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from shared.spec.model import Command, Step
+from shared.contracts.errands import Errand, Mail
+from shared.spec.model import Command, MailSettings, Step
 from tests.harness.cluster import gone, pid_in
-from tests.harness.counterparts import HttpCounterpart, SshCounterpart
+from tests.harness.counterparts import HttpCounterpart, MailCounterpart, SshCounterpart, fake_act
 from tests.harness.doomed import DoomedWorker
 from tests.harness.engines import IMAGE, DockerEngine
 from tests.harness.eventually import eventually
@@ -109,6 +110,38 @@ def test_a_command_on_another_host(folder: Path, tmp_path: Path) -> None:
             assert worker.processes() == []
 
 
+@pytest.mark.parametrize("kind", ["step", "errand"])
+def test_a_mail(folder: Path, kind: str) -> None:
+    with MailCounterpart(None) as server:
+        server.taking.clear()
+        smtp = {"host": "127.0.0.1", "port": str(server.port)}
+        step = Step(name="s", type="mail", config={"from": "a@x.org", "to": "b@x.org", "subject": "s", "message": "m"})
+        options: dict[str, object] = {"smtp": smtp}
+        if kind == "errand":
+            mail = Mail(id="m", settings=MailSettings(sender="a@x.org", to=("b@x.org",)), status="failed", nodes=())
+            step, options = Step(name="errand"), {"errand": Errand(smtp=smtp, mails=(mail,)).model_dump(mode="json")}
+        with doomed(folder, step, kind=kind, options=options) as worker:
+            assert server.waiting.wait(20)
+            worker.kill()
+            server.taking.set()
+
+            eventually(lambda: worker.processes() == [])
+            assert left_files(folder) == []
+        assert server.mails.empty()
+
+
+def test_an_action(folder: Path, tmp_path: Path) -> None:
+    path = fake_act(tmp_path, f"sleep 60 & echo $! > {tmp_path}/child; echo $$ > {tmp_path}/pid; wait")
+    step = Step(name="s", type="gha", commands=(Command(text="actions/checkout@v4"),))
+    with doomed(folder, step, env=(("PATH", path),)) as worker:
+        pids = [pid_in(tmp_path / "pid"), pid_in(tmp_path / "child")]
+        assert any(name.startswith(".dagway-gha-") for name in left_files(folder))
+        worker.kill()
+
+        eventually(lambda: all(gone(pid) for pid in pids))
+        eventually(lambda: left_files(folder) == [])
+
+
 @pytest.fixture(scope="module")
 def engine() -> Iterator[DockerEngine]:
     need("dockerd")
@@ -133,3 +166,15 @@ def test_a_container(folder: Path, engine: DockerEngine, monkeypatch: pytest.Mon
         eventually(lambda: engine.names() == ["theirs"])
         eventually(lambda: engine.running("theirs") == ["sleep 99"])
     theirs.remove(force=True)
+
+
+def test_the_container_of_a_run(folder: Path, engine: DockerEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", engine.url)
+    words = ("sh", "-c", "sleep 60 & wait")
+    step = Step(name="s", type="container", commands=(Command(text=" ".join(words), argv=words),))
+    with doomed(folder, step, options={"container": {"image": IMAGE, "pullPolicy": "never"}}) as worker:
+        eventually(lambda: engine.names() == ["dagway-run-d-r1"])
+        eventually(lambda: len(engine.running("dagway-run-d-r1")) > 2)
+        worker.kill()
+
+        eventually(lambda: engine.names() == [], timeout_s=20)

@@ -24,7 +24,7 @@ from aiosmtpd.smtp import AuthResult, LoginPassword
 
 from tests.harness.eventually import eventually, free_port
 
-__all__ = ["HttpCounterpart", "MailCounterpart", "SshCounterpart", "certificate", "silent_port", "sshd_bin"]
+__all__ = ["HttpCounterpart", "MailCounterpart", "SshCounterpart", "certificate", "fake_act", "silent_port", "sshd_bin"]
 
 
 def certificate(folder: Path) -> tuple[str, str]:
@@ -283,3 +283,12 @@ def silent_port() -> Iterator[int]:
     """Yield a port that accepts connections and never says a word."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield int(server.getsockname()[1])
+
+
+def fake_act(folder: Path, text: str) -> str:
+    """Put a program called ``act`` into a folder of its own and return a PATH with it first."""
+    program = folder / "programs" / "act"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{text}\n")
+    program.chmod(0o755)
+    return f"{program.parent}:{os.environ['PATH']}"

@@ -1,5 +1,6 @@
 """Every example of an executor does what it says, against counterparts of the tests; so does the docs' own package."""
 
+import json
 import re
 import tempfile
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import pytest
 from services.worker.executors import executor_for
 from shared.spec import executors
 from shared.spec.load import load
-from tests.harness.counterparts import HttpCounterpart, MailCounterpart, SshCounterpart
+from tests.harness.counterparts import HttpCounterpart, MailCounterpart, SshCounterpart, fake_act
 from tests.harness.engines import IMAGE, DockerEngine
 from tests.harness.needs import need
 from tests.harness.worker_rig import Rig, task
@@ -25,7 +26,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
         yield made
 
 
-def printed(rig: Rig, name: str, **params: object) -> dict[str, str]:
+def printed(rig: Rig, name: str, *, env: tuple[tuple[str, str], ...] = (), **params: object) -> dict[str, str]:
     """Run the steps of an example one after the other; return what each printed."""
     loaded = load((ROOT / "examples" / "executors" / f"{name}.yaml").read_text(), file_name=name)
     assert loaded.errors == []
@@ -37,7 +38,9 @@ def printed(rig: Rig, name: str, **params: object) -> dict[str, str]:
     outputs: dict[str, str] = {}
     logs: dict[str, str] = {}
     for step in loaded.dag.steps:
-        finished = rig.run(task(step, params=tuple(given.items()), outputs=tuple(outputs.items()), options=options))
+        finished = rig.run(
+            task(step, params=tuple(given.items()), outputs=tuple(outputs.items()), options=options, env=env)
+        )
         assert finished.outcome == "succeeded", f"{step.name}: {finished.error}"
         outputs |= finished.outputs
         logs[step.name] = rig.log(finished, "stdout").decode()
@@ -90,6 +93,22 @@ def test_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_chat(rig: Rig) -> None:
     with HttpCounterpart() as server:
         assert printed(rig, "chat", BASE=f"{server.url}/v1")["show"] == "it said the answer\n"
+
+
+def test_gha_with_a_stand_in_for_act(rig: Rig, tmp_path: Path) -> None:
+    path = fake_act(tmp_path, 'printf "%s\\n" "$@"; cat "$8"')
+    said = printed(rig, "gha", env=(("PATH", path), ("GITHUB_TOKEN", "never shown")), WHO="you")["greet"]
+
+    words = said[: said.index("{")].split("\n")
+    assert words[:3] == ["push", "--platform", "ubuntu-latest=node:24-bookworm"]
+    (step,) = json.loads(said[said.index("{") :])["jobs"]["step"]["steps"]
+    assert step == {"uses": "actions/hello-world-javascript-action@v1.1", "with": {"who-to-greet": "you"}}
+    assert "never shown" not in said
+    assert [path.name for path in rig.work_dir().iterdir()] == []
+
+
+def test_notices(rig: Rig) -> None:
+    assert printed(rig, "notices")["tell"] == "7 rows\n"
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ files. A member that would land outside the destination, by path or by link, is 
 import errno
 import fnmatch
 import gzip
+import importlib
 import json
 import lzma
 import os
@@ -27,7 +28,7 @@ if TYPE_CHECKING or __package__:
 else:
     # As a script. Behind everything else: the neighbours have the names of well-known modules.
     sys.path.append(str(Path(__file__).parent))
-    import archive_streams as streams
+    streams = importlib.import_module("archive_streams")
 
 __all__ = ["main"]
 
