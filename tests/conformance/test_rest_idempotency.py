@@ -83,7 +83,7 @@ def test_every_write_is_carried_out_once(live: Live) -> None:
 
 
 _APPROVALS = {f"{word}{sub}DAGRunStep" for word in ("approve", "reject") for sub in ("", "Sub")}
-"""Tried where steps wait."""
+"""Tried where runs wait: ``test_rest_checks_waiting``."""
 
 
 def _dags(again: Again) -> None:
