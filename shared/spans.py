@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from shared.config import environment
 from shared.tracing import SpanContext, sample_with
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Exporter:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
 
         instance = f"{os.uname().nodename}-{os.getpid()}"
-        name = os.environ.get("OTEL_SERVICE_NAME", "") or service
+        name = environment().get("OTEL_SERVICE_NAME", "") or service
         return cls(OTLPSpanExporter(), {"service.name": name, "service.instance.id": instance})
 
     @classmethod
@@ -165,8 +166,8 @@ def start_sending(service: str) -> None:
     """Send this process's spans from now on, if the environment names a collector."""
     global _exporter  # noqa: PLW0603 - one process, one exporter
     if (
-        not any(os.environ.get(name) for name in _ENDPOINTS)
-        or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+        not any(environment().get(name) for name in _ENDPOINTS)
+        or environment().get("OTEL_SDK_DISABLED", "").lower() == "true"
     ):
         return
     if importlib.util.find_spec("opentelemetry.exporter") is None:
