@@ -77,10 +77,12 @@ def follow(draft: Draft, before: Run) -> None:
 def _send(draft: Draft, node: Node, owed: dict[str, str]) -> None:
     if node.status.terminal:
         draft.move(node.idx, NodeStatus.NOT_STARTED, "another errand")
+    # Where the logs and the container are, if that worker is still there.
+    first = all(tries == "0" for tries in owed.values())
     owed = {what: str(int(tries) + 1) for what, tries in owed.items()}
     draft.set_node(node.idx, outputs=owed)
     dag = draft.run.plan.dag
-    worker_id = draft.run.worker_id if dag.placement == "stick" else None
+    worker_id = draft.run.worker_id if first and dag.placement == "stick" else None
     token = draft.open_attempt(node.idx, worker_id)
     errand = _content(draft, owed)
     options = {"errand": errand.model_dump(mode="json")}

@@ -13,7 +13,7 @@ from services.scheduler.core.model import OpenAttempt
 from services.scheduler.core.plan import ERRAND, HANDLER, PREPARE, STEP
 from shared.contracts.events import AttemptFinished, AttemptStarted, TaskRedelivered
 from shared.spec.approval import APPROVAL
-from shared.status import AttemptState, NodeStatus
+from shared.status import AttemptState, NodeStatus, RunStatus
 
 __all__ = ["finished", "lost", "redelivered", "started", "undelivered"]
 
@@ -170,16 +170,18 @@ def _begin(draft: Draft, event: AttemptStarted | AttemptFinished, at: datetime) 
 
 
 def _take_hold(draft: Draft, event: AttemptStarted | AttemptFinished) -> None:
-    attempt = draft.nodes[event.node].attempt
+    node = draft.nodes[event.node]
+    attempt = node.attempt
     assert attempt is not None  # noqa: S101 - the callers compared its token
     held = replace(attempt, state=AttemptState.RUNNING, worker_id=event.worker_id, incarnation=event.incarnation)
     draft.set_node(event.node, attempt=held)
-    if draft.run.worker_id is None and draft.run.plan.dag.placement == "stick":
+    if draft.run.worker_id is None and draft.run.plan.dag.placement == "stick" and node.kind != ERRAND:
         draft.set_run(worker_id=event.worker_id, incarnation=event.incarnation)
 
 
 def _leave(draft: Draft, worker_id: str | None) -> None:
-    if worker_id is not None and draft.run.worker_id == worker_id:
+    # What is over keeps its record, whatever becomes of its errands.
+    if worker_id is not None and draft.run.worker_id == worker_id and draft.run.status is RunStatus.RUNNING:
         draft.set_run(worker_id=None, incarnation=None)
         draft.note(None, f"leaves worker {worker_id}: files that steps left there stay behind")
 

@@ -125,7 +125,7 @@ def test_an_undelivered_errand_is_sent_to_somebody_else() -> None:
     stage = over(dag())
     stage.undelivered("errand")
 
-    assert (stage.open(), stage.sent[-1].worker_id) == (["errand"], None)
+    assert (stage.open(), stage.sent[-1].worker_id, stage.run.worker_id) == (["errand"], None, "w1")
 
 
 def test_a_mail_that_could_not_be_sent_changes_nothing() -> None:
