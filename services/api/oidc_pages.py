@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from flask import Flask, Response, redirect, request
 
+from services.api.auth import unauthorized
 from services.api.oidc import PROOF_COOKIE, TOKEN_COOKIE, Provider, new_verifier
 from services.api.problems import Problem, bad_request
 
@@ -38,7 +39,12 @@ def serve_login(app: Flask, deps: "Deps", provider: Provider) -> None:
     def demand() -> Response | None:
         if request.method not in {"GET", "HEAD"} or request.path.startswith(_NOT_PAGES) or request.path == "/api":
             return None
-        return None if provider.identify(request.cookies) else to_provider()
+        if provider.identify(request.cookies):
+            return None
+        if request.headers.get("Sec-Fetch-Mode", "navigate") != "navigate":
+            # An icon, say: going to the provider for it would spoil the login that its page has begun.
+            raise unauthorized("Nobody is logged in")
+        return to_provider()
 
     def to_provider() -> Response:
         state, nonce, verifier = new_verifier(), new_verifier(), new_verifier()

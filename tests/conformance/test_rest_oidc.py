@@ -92,6 +92,13 @@ def test_a_page_leads_to_the_provider_and_back_to_itself(gateway: Opener) -> Non
     assert client.get("/").status_code == 200
 
 
+def test_only_people_are_sent_to_the_provider(gateway: Opener) -> None:
+    response = gateway().client.get("/favicon.ico", headers={"Sec-Fetch-Mode": "no-cors"})
+
+    assert (response.status_code, response.get_json()["code"]) == (401, "unauthorized")
+    assert "Set-Cookie" not in response.headers
+
+
 def test_behind_tls_cookies_are_secure(gateway: Opener) -> None:
     response = gateway().client.get("/", headers={"X-Forwarded-Proto": "https"})
 
