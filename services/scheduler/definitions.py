@@ -13,6 +13,7 @@ from shared.spec.load import Loaded, load
 from shared.spec.summary import summarise
 from shared.store import tables as t
 from shared.store.tx import Tx
+from shared.store.tx_schedule import Schedules
 
 __all__ = ["AlreadyRunning", "Definitions", "Version"]
 
@@ -92,9 +93,16 @@ class Definitions:
         if self._tx.count_active(row["dag_name"]).get("running"):
             raise AlreadyRunning(f"DAG {command.file_name} is running: it cannot be renamed now")
         text = self._tx.spec_texts([row["spec_hash"]])[row["spec_hash"]]
+        schedules = Schedules(self._tx)
+        schedule = schedules.lock(command.file_name)
         self._tx.delete_dags([command.file_name])
         loaded = load(text, file_name=command.new_file_name)
         self._save_one(command.new_file_name, text, loaded, by=command.by)
+        schedules.rename(command.file_name, command.new_file_name)
+        if schedule is not None:
+            # The same text under another name: what was decided stays, what is due next is worked out again.
+            again = {"dag_version": 1, "zone": "", "next_fire_at": None, "next_start_at": None}
+            schedules.put([{**schedule, **again, "file_name": command.new_file_name}])
         self._tx.save_dag(command.new_file_name, {"suspended": row["suspended"], "created_at": row["created_at"]})
         return {}
 

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from services.scheduler.core import slots as core
 from services.scheduler.slot_runs import SlotRuns
 from shared.errors import StoreUnavailable
+from shared.spec.load import load
 from shared.spec.model import Schedule
 from shared.spec.summary import summary_dag
 from shared.store import tables_schedule as s
@@ -130,10 +131,7 @@ class Firing:
             old = known.get(name)
             since = max(dag["updated_at"], batch.now - _FORGET_BEFORE)
             if old is not None:
-                pending = old["next_fire_at"]
-                since = max(since, old["decided_until"])
-                if pending is not None and pending <= since:
-                    since = pending - timedelta(microseconds=1)
+                since = self._decided_until(batch, dag, old)
             # A list's summary has the schedule: nothing need be parsed for ten thousand new files.
             idle = bool(dag["errors"]) or name in paused
             schedule = Schedule() if idle else summary_dag(dag["summary"]).schedule
@@ -149,6 +147,39 @@ class Firing:
             )
         rows.put(made)
         return len(made)
+
+    def _decided_until(self, batch: "Batch", dag: Row, old: Row) -> datetime:
+        """Return from when on a dag's slots are decided by its present schedule.
+
+        Those before an edit are the former schedule's. Of a dag that is paused they are still
+        undecided: they stay so if the schedule is the same, and else are missed.
+        """
+        decided: datetime = old["decided_until"]
+        if old["dag_version"] == dag["version"]:
+            return decided
+        edited: datetime = max(dag["updated_at"], decided)
+        if old["next_fire_at"] is not None:
+            return min(edited, old["next_fire_at"] - timedelta(microseconds=1))
+        name = dag["file_name"]
+        former = self._former_schedule(batch, name, old["dag_version"])
+        if former == summary_dag(dag["summary"]).schedule:
+            return decided
+        slots = core.look(former, decided, edited, self._tz).slots
+        dags = {row["file_name"]: row for row in Schedules(batch.tx).dags([name])}
+        runs = SlotRuns(batch, self._shell.plans, self._tz, dags, {})
+        answers = tuple(core.Answer(slot, "missed", "its schedule was edited while it was paused") for slot in slots)
+        ledger = [entry for answer in answers if (entry := runs.carry_out(name, answer))]
+        batch.tx.insert_new(s.cron_slots, ledger)
+        batch.after.slots.extend(str(entry["outcome"]) for entry in ledger)
+        return edited
+
+    def _former_schedule(self, batch: "Batch", file_name: str, version: int) -> Schedule:
+        text_hash = Schedules(batch.tx).version_hash(file_name, version)
+        if text_hash is None:
+            return Schedule()
+        text = batch.tx.spec_texts([text_hash])[text_hash]
+        dag = load(text, file_name=file_name).dag
+        return Schedule() if dag is None else dag.schedule
 
     def _plans(self, batch: "Batch", dags: Sequence[Row]) -> dict[str, "Plan"]:
         keys = [(dag["spec_hash"], dag["file_name"]) for dag in dags if not dag["errors"]]

@@ -4,6 +4,7 @@ from typing import Any
 
 from services.scheduler.batch import Batch
 from services.scheduler.checks import MaxRunReached, check_dag_name, check_free, find, find_below, tell_key
+from services.scheduler.core.admit import HIGH, LOW
 from services.scheduler.core.messages import Begin, PatchNode
 from services.scheduler.core.plan import Plan
 from services.scheduler.creation import new_run
@@ -58,7 +59,7 @@ def _start(batch: Batch, plans: Plans, command: StartInline) -> dict[str, Any]:
         queued=command.queued,
         now=batch.now,
     )
-    batch.add(run, spec_hash=text_hash, file_name=None)
+    batch.add(run, spec_hash=text_hash, file_name=None, priority=HIGH if command.priority == "high" else LOW)
     if not command.queued:
         batch.apply(run.run_key, Begin(command.by))
     return {"dagRunId": command.dag_run_id, "name": dag.name}

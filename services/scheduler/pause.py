@@ -114,8 +114,8 @@ def _resume(batch: "Batch", rows: Schedules, command: Resume) -> dict[str, Any]:
     if scope == "dag":
         schedule = rows.lock(name)
         if schedule is not None:
-            # Version 0 is no dag's: the next look works out what is due, from where it was decided.
-            rows.put([schedule | {"dag_version": 0}])
+            # No zone is called so: the next look works out what is due, from where it was decided.
+            rows.put([schedule | {"zone": ""}])
     batch.after.schedules = True
     batch.after.queues.update(rows.busy_queues())
     return {"paused": False}

@@ -1,5 +1,7 @@
 """Commands about runs beyond those of a stored dag: inline ones, runs made anew, steps of sub runs."""
 
+from typing import Literal
+
 from shared.contracts.commands import Command
 
 __all__ = ["PatchSubStep", "RescheduleRun", "RunCommand", "StartInline"]
@@ -23,6 +25,7 @@ class StartInline(RunCommand):
     singleton: bool = False
     queued: bool = False
     queue: str | None = None
+    priority: Literal["low", "high"] = "low"
 
 
 class RescheduleRun(RunCommand):

@@ -148,6 +148,22 @@ class Schedules:
         """Return all pauses, also those that are over."""
         return self._rows(select(s.pauses))
 
+    def rename(self, old: str, new: str) -> None:
+        """Let a dag's pause, and its runs that are still queued, follow it to another file name."""
+        ps, r = s.pauses.c, t.dag_runs.c
+        paused = (ps.scope == "dag", ps.name == old)
+        self._tx.connection.execute(delete(s.pauses).where(ps.scope == "dag", ps.name == new))
+        self._tx.connection.execute(update(s.pauses).where(*paused).values(name=new))
+        queued = (r.status == QUEUED, func.coalesce(r.file_name, "") == old)
+        self._tx.connection.execute(update(t.dag_runs).where(*queued).values(file_name=new))
+
+    def version_hash(self, file_name: str, version: int) -> str | None:
+        """Return the hash of the text that a dag had in one of its versions."""
+        v = t.dag_versions.c
+        query = select(v.spec_hash).where(v.file_name == file_name, v.version == version)
+        found: str | None = self._tx.connection.execute(query).scalar()
+        return found
+
     def put_pause(self, row: Row) -> None:
         """Write a pause whole."""
         self._tx.put(s.pauses, [row], ["paused_at", "paused_by", "reason", "resumed_at", "catchup"])

@@ -16,6 +16,7 @@ from services.scheduler.shell import Shell
 from shared.contracts import commands as c
 from shared.contracts.codec import decode, encode
 from shared.contracts.commands_queues import Pause, RemoveQueue, Resume, SetQueue
+from shared.contracts.commands_runs import StartInline
 from shared.ids import new_run_id
 from shared.store import tables as t
 from shared.store import tables_schedule as s
@@ -225,3 +226,16 @@ def test_four_schedulers_never_exceed_a_limit_and_lose_nothing(rig: Rig) -> None
         batches = sorted(places.values(), key=min)
         flat = [run_id for batch in batches for run_id in sorted(batch)]
         assert flat == sorted(flat)
+
+
+def test_a_run_of_a_spec_that_is_stored_nowhere_has_a_priority_too(rig: Rig) -> None:
+    spec = "name: inline\nqueue: a\n" + STEPS
+    rig.enqueue("low")
+    rig.now += timedelta(minutes=1)
+    replies = rig.ask(
+        StartInline(spec=spec, dag_run_id="also-low", queued=True),
+        StartInline(spec=spec, dag_run_id="high", queued=True, priority="high"),
+    )
+    assert [reply.outcome for reply in replies] == ["recorded", "recorded"]
+
+    assert rig.drain("a") == ["high", "low", "also-low"]

@@ -250,6 +250,49 @@ def test_a_paused_dag_is_not_decided_until_it_goes_on_with_the_catchup_chosen(ri
     assert rig.reasons() == ["paused by ann", "made up for: paused by ann", ""]
 
 
+def test_a_renamed_dag_keeps_its_pause_and_the_slots_that_are_undecided(rig: Rig) -> None:
+    rig.dag("a", 'schedule: "*/10 * * * *"\n')
+    rig.queue(Pause(scope="dag", name="a", by="ann"))
+    rig.at("12:05")
+    rename = c.RenameDag(file_name="a", new_file_name="b")
+    rig.one.decide(lambda batch: Definitions(batch.tx, rig.one.plans, batch.now).rename(rename))
+    rig.one.firing.adopt()
+    assert rig.at("12:10") == 0
+
+    rig.now = T0.replace(hour=12, minute=15)
+    rig.queue(Resume(scope="dag", name="b"))
+    rig.at("12:20")
+    assert rig.ledger("b") == [("12:00", "start", "missed"), ("12:10", "start", "missed"), ("12:20", "start", "fired")]
+    assert rig.ledger("a") == []
+
+
+@pytest.mark.parametrize(
+    ("edited", "ledger"),
+    [
+        (
+            'description: x\nschedule: "*/10 * * * *"\n',
+            [("12:00", "missed"), ("12:10", "missed"), ("12:20", "missed"), ("12:30", "fired")],
+        ),
+        (
+            'schedule: "5,30 * * * *"\n',
+            [("12:00", "missed"), ("12:10", "missed"), ("12:30", "fired")],
+        ),
+    ],
+)
+def test_an_edit_of_a_paused_dag_drops_no_slot(rig: Rig, edited: str, ledger: list[tuple[str, str]]) -> None:
+    rig.dag("a", 'schedule: "*/10 * * * *"\n')
+    rig.queue(Pause(scope="dag", name="a", by="ann"))
+    rig.at("12:15")
+    command = c.PutSpec(file_name="a", spec=edited + STEPS)
+    rig.one.decide(lambda batch: Definitions(batch.tx, rig.one.plans, batch.now).put_spec(command))
+    rig.one.firing.adopt()
+    rig.at("12:25")
+    rig.queue(Resume(scope="dag", name="a"))
+    rig.at("12:30")
+
+    assert [(at, outcome) for at, _, outcome in rig.ledger()] == ledger
+
+
 def test_pausing_everything_holds_every_slot(rig: Rig) -> None:
     rig.dag("a", 'schedule: "*/10 * * * *"\ncatchup: all\n')
     rig.queue(Pause(scope="global", by="ann"))

@@ -1,5 +1,7 @@
 """Runs without a stored dag, runs made anew from a snapshot, and what became of any command."""
 
+from typing import Any, Literal
+
 from pydantic import Field
 
 from services.api import wire
@@ -23,6 +25,7 @@ class InlineBody(StartBody):
 
 class InlineEnqueueBody(InlineBody):
     queue: str = Field(default="", max_length=_MAX_QUEUE_CHARS)
+    priority: Literal["low", "high"] = "low"
 
 
 class RescheduleBody(Body):
@@ -35,7 +38,7 @@ class RescheduleBody(Body):
 @INLINE.post("/dag-runs", id="executeDAGRunFromSpec", role="operator", permission="run_dags", body=InlineBody)
 def start_inline(call: Call, body: InlineBody) -> Answer:
     """Start a run of the spec in the request; no DAG is stored."""
-    return _inline(call, body, queued=False, queue=None)
+    return _inline(call, body)
 
 
 @INLINE.post(
@@ -47,10 +50,11 @@ def start_inline(call: Call, body: InlineBody) -> Answer:
 )
 def enqueue_inline(call: Call, body: InlineEnqueueBody) -> Answer:
     """Queue a run of the spec in the request; no DAG is stored."""
-    return _inline(call, body, queued=True, queue=wire.plain_name(body.queue, "queue") if body.queue else None)
+    queue = wire.plain_name(body.queue, "queue") if body.queue else None
+    return _inline(call, body, queued=True, queue=queue, priority=body.priority)
 
 
-def _inline(call: Call, body: InlineBody, *, queued: bool, queue: str | None) -> Answer:
+def _inline(call: Call, body: InlineBody, **queueing: Any) -> Answer:
     if not body.spec.strip():
         raise bad_request("spec: must not be empty", field="spec")
     run_id = set_run_id(call, body.dag_run_id)
@@ -61,8 +65,7 @@ def _inline(call: Call, body: InlineBody, *, queued: bool, queue: str | None) ->
         dag_name=set_dag_name(body.name, "name"),
         params=body.params,
         singleton=body.singleton,
-        queued=queued,
-        queue=queue,
+        **queueing,
     )
     return run_answer(call, command, run_id)
 
