@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from tests.acceptance.cases_approval import APPROVALS
 from tests.acceptance.cases_calls import CALLS
 from tests.acceptance.cases_flow import FLOW
 from tests.acceptance.cases_runs import RUNS
@@ -9,7 +10,7 @@ from tests.acceptance.cases_text import TEXT
 
 __all__ = ["CASES", "ELSEWHERE", "REFUSED", "Refusal"]
 
-CASES = [*FLOW, *RUNS, *TEXT, *CALLS]
+CASES = [*FLOW, *RUNS, *TEXT, *CALLS, *APPROVALS]
 
 
 @dataclass(frozen=True)

@@ -164,7 +164,7 @@ def test_46_a_rejection_ends_the_run_and_a_retry_asks_again(live: Live) -> None:
 
 
 def test_who_approved_is_told_where_people_say_who_they_are(live: Live) -> None:
-    basic = Settings(auth_mode="basic", basic_username="ann", basic_password="secret")
+    basic = Settings(basic_username="ann", basic_password="secret")
     run_id = live.start("gated")
     live.until("gated", run_id, 7)
     path = f"/dag-runs/gated/{run_id}"

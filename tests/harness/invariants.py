@@ -135,7 +135,8 @@ def _one_end(runs: dict[str, Any], transitions: list[dict[str, Any]]) -> Iterato
         was, became = RunStatus(change["was"]), RunStatus(change["became"])
         if _ended(was) and not change["why"].startswith("retry"):
             yield f"I5: run {change['run_key']} left {was}: {change['why']}"
-        ends[change["run_key"]] += _ended(became)
+        # An attempt ends in waiting, too: what follows an approval is the next one.
+        ends[change["run_key"]] += was is RunStatus.RUNNING and became is not RunStatus.RUNNING
     for key, run in runs.items():
         if _ended(RunStatus(run["status"])) and ends[key] != run["run_attempt"]:
             yield f"I5: run {key} ended {ends[key]} times in {run['run_attempt']} attempts"
