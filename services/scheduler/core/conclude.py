@@ -65,13 +65,18 @@ def conclude(draft: Draft, node: Node, end: End, by: str) -> None:
         forgiven = step.continue_on.mark_success and end.outcome != "timed_out"
         if status is NodeStatus.FAILED and forgiven and lets_dependents_run(step, failed):
             status = NodeStatus.SUCCEEDED
-    error = end.error if status in {NodeStatus.FAILED, NodeStatus.ABORTED} else ""
+    told = status in {NodeStatus.FAILED, NodeStatus.ABORTED} or (
+        # A condition that cannot be evaluated is told too; one that is simply not met is no error.
+        status is NodeStatus.SKIPPED and not end.error.startswith(_UNMET)
+    )
+    error = end.error if told else ""
     draft.move(node.idx, status, _why(end), by, error=error, finished_at=draft.now)
     is_init = draft.run.plan.handlers.get(Handler.INIT) == node.idx
     if is_init and status is NodeStatus.FAILED and not draft.run.stop_reason:
         draft.set_run(stop_reason="init")
 
 
+_UNMET = "condition was not met"
 _REPEATABLE = frozenset({NodeStatus.SUCCEEDED, NodeStatus.PARTIALLY_SUCCEEDED, NodeStatus.FAILED})
 
 

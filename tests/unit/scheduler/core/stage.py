@@ -298,6 +298,6 @@ def _lets_run(parent: Step, node: Node) -> bool:
     return {
         NodeStatus.SUCCEEDED: True,
         NodeStatus.PARTIALLY_SUCCEEDED: True,
-        NodeStatus.FAILED: rule.failure or node.exit_code in rule.exit_code,
+        NodeStatus.FAILED: rule.failure or node.output_matched or node.exit_code in rule.exit_code,
         NodeStatus.SKIPPED: rule.skipped,
     }.get(node.status, False)

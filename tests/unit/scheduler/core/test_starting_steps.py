@@ -277,3 +277,17 @@ def test_the_prepare_node_goes_first_and_its_values_reach_every_task() -> None:
     assert stage.task("a").env == (("REGION", "eu"),)
     assert stage.task("a").params == (("1", "x"),)
     assert stage.task("a").params_json == '{"1": "x"}'
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ('condition was not met: expected "x", got "y"', ""),
+        ("command `exit 1` failed: exit status 1", "command `exit 1` failed: exit status 1"),
+    ],
+)
+def test_a_condition_that_cannot_be_evaluated_is_told(said: str, kept: str) -> None:
+    stage = Stage.begun(make_dag(step("a")))
+    stage.make("a", "skipped", error=said)
+
+    assert (stage.states(), stage.node("a").error) == ("skipped", kept)
