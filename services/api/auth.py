@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     from services.api.accept import Commands
     from services.api.operations import Operation
 
-__all__ = ["NOBODY", "Auth", "Principal", "forbidden", "principal_of", "unauthorized"]
+__all__ = ["ADDRESS", "NOBODY", "Auth", "Principal", "forbidden", "principal_of", "unauthorized"]
 
 _RANK = {"viewer": 0, "operator": 1, "manager": 2, "admin": 3}
 _TOUCH_EVERY = timedelta(seconds=60)
 _YEAR_ONE = datetime(1, 1, 1, tzinfo=UTC)
 _ALGORITHM = "HS256"
+ADDRESS = "address "
+"""What a name begins with that is nobody's, but where requests come from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,10 +197,14 @@ class Auth:
 
 
 class LoginLimits:
-    """So many failures per name and address in so long, then a pause; kept by each gateway for itself."""
+    """So many failures per name and address in so long, then a pause; kept by each gateway for itself.
 
-    def __init__(self, *, failures: int = 10, window_s: float = 60) -> None:
+    Behind a proxy everybody has one address: it bears more, so that nobody can lock out all others.
+    """
+
+    def __init__(self, *, failures: int = 10, failures_per_address: int = 100, window_s: float = 60) -> None:
         self._failures = failures
+        self._failures_per_address = failures_per_address
         self._window_s = window_s
         self._seen: dict[str, list[float]] = {}
         self._lock = threading.Lock()
@@ -209,7 +215,7 @@ class LoginLimits:
         with self._lock:
             for name in names:
                 recent = [at for at in self._seen.get(name, ()) if now - at < self._window_s]
-                if len(recent) >= self._failures:
+                if len(recent) >= self._most(name):
                     wait = int(self._window_s - (now - recent[0])) + 1
                     raise Problem(
                         429, "too_many_requests", "Too many failed logins", headers={"Retry-After": str(wait)}
@@ -223,7 +229,10 @@ class LoginLimits:
                 self._seen.clear()
             for name in names:
                 recent = [at for at in self._seen.get(name, ()) if now - at < self._window_s]
-                self._seen[name] = [*recent, now][-self._failures :]
+                self._seen[name] = [*recent, now][-self._most(name) :]
+
+    def _most(self, name: str) -> int:
+        return self._failures_per_address if name.startswith(ADDRESS) else self._failures
 
 
 def principal_of(user: User) -> Principal:

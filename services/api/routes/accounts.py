@@ -7,7 +7,7 @@ from pydantic import Field, SecretStr
 
 from services.api import wire
 from services.api.accept import Accepted
-from services.api.auth import Principal, forbidden, unauthorized
+from services.api.auth import ADDRESS, Principal, forbidden, unauthorized
 from services.api.operations import Answer, Body, Call, Operations, accepted, created, ok, removed
 from services.api.problems import bad_request, not_found
 from services.api.secrets_made import drawn
@@ -53,7 +53,7 @@ def login(call: Call, body: LoginBody) -> Answer:
     deps = call.deps
     if not deps.settings.builtin:
         raise unauthorized("Logging in needs the builtin authentication mode")
-    names = (f"user {body.username[:200]}", f"address {call.address}")
+    names = (f"user {body.username[:200]}", f"{ADDRESS}{call.address}")
     deps.auth.limits.check(*names)
     deps.first_user.ensure(deps)
     user = deps.reads.user_named(body.username) if "\0" not in body.username else None
