@@ -245,7 +245,7 @@ def _end_children(stage: Stage, node: Node, world: World) -> None:
     stage.tell(ChildrenSeen(node.idx, asked, {}))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(data=st.data(), dag=dags(), prepare=st.booleans())
 def test_a_run_ends_as_the_naive_model_says(data: st.DataObject, dag: Dag, prepare: bool) -> None:
     world = world_of(data)

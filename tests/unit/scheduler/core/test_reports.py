@@ -187,7 +187,7 @@ def test_a_report_on_a_run_that_ended_is_ignored() -> None:
 def test_a_skipped_step_tells_why_in_its_history() -> None:
     stage = Stage.begun(A)
     stage.start("a")
-    stage.finish("a", "skipped", error="condition [ -f x ] is not met")
+    stage.finish("a", "skipped", error="condition was not met: exit status 1")
 
     assert stage.node("a").error == ""
-    assert any(transition.why == "condition [ -f x ] is not met" for transition in stage.transitions)
+    assert any(transition.why == "condition was not met: exit status 1" for transition in stage.transitions)
