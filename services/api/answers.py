@@ -189,6 +189,7 @@ class Node(Shape):
     waitingFor: str = Field(default="", description="why the node of a running run has not started yet")
     progress: Progress | None = None
     remarks: list[Remark] = Field(default_factory=list)
+    exitCode: int | None = Field(default=None, description="of the last attempt's process: an addition to the contract")
 
 
 class DAGRunDetails(DAGRunSummary):
@@ -198,6 +199,7 @@ class DAGRunDetails(DAGRunSummary):
     onCancel: Node | None = None
     onExit: Node | None = None
     preconditions: list[Condition]
+    traceId: str = Field(default="", description="of the trace its spans and logs belong to")
 
 
 class DAGFile(Shape):

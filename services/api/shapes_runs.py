@@ -75,7 +75,12 @@ def details(run: Run, dag: Dag | None, zone: tzinfo | None) -> dict[str, Any]:
         "nodes": [node(run, each, steps.get(each.name), zone) for each in nodes if each.kind == STEP],
         **shown,
         "preconditions": [shapes_dags.condition(each) for each in dag.preconditions] if dag else [],
+        **sparse(traceId=_trace_id(run.trace)),
     }
+
+
+def _trace_id(traceparent: str) -> str:
+    return traceparent.split("-")[1] if traceparent else ""
 
 
 def node(run: Run, row: Node, step: Step | None, zone: tzinfo | None) -> dict[str, Any]:
@@ -95,6 +100,7 @@ def node(run: Run, row: Node, step: Step | None, zone: tzinfo | None) -> dict[st
         "subRuns": [{"dagRunId": run_id, **sparse(params=params)} for run_id, params in row.children],
         "subRunsRepeated": [],
         **sparse(error=row.error),
+        **({} if row.exit_code is None else {"exitCode": row.exit_code}),
         **(_approval(row.approval, zone) if row.approval else {}),
     }
 

@@ -120,6 +120,8 @@ class Run:
     finished_at: datetime | None
     nodes: tuple[Node, ...] | None = None
     spec: str | None = None
+    trace: str = ""
+    """The traceparent it was asked for in; empty for what is older than that."""
 
 
 class Listed(NamedTuple):

@@ -60,7 +60,7 @@ export function dags(page) {
       h("th", {}, h("span", { class: "unseen" }, "Actions")))),
     h("tbody", {}, list.map(row)));
 
-  function row({ fileName, dag, latestDAGRun: latest, suspended, errors, nextRun }) {
+  function row({ fileName, dag, latestDAGRun: latest, suspended, errors, nextRun, waitingFor }) {
     const file = fileName.replace(/\.ya?ml$/, "");
     const scheduled = (dag.schedule ?? []).length > 0;
     return h("tr", { key: fileName },
@@ -77,7 +77,7 @@ export function dags(page) {
       h("td", { class: "wide faint number" }, took(latest.startedAt, latest.finishedAt)),
       h("td", { class: "wide mono faint" }, (dag.schedule ?? []).map((each) => h("div", {}, each.expression))),
       h("td", { class: "next" }, scheduled && [
-        suspended ? h("span", { class: "faint" }, "suspended") : ago(nextRun)]),
+        suspended ? h("span", { class: "faint" }, "suspended") : nextRun ? ago(nextRun) : h("span", { class: "reason" }, waitingFor)]),
       h("td", { class: "act" },
         scheduled && may("operator") && h("label", { class: "switch", title: suspended ? "Its schedule is off" : "Its schedule is on" },
           h("input", { type: "checkbox", role: "switch", "aria-label": `Schedule of ${file}`, checked: !suspended,

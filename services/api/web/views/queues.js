@@ -6,14 +6,15 @@ import { h } from "../dom.js";
 import { attempt } from "../notice.js";
 import { may } from "../session.js";
 import { ago } from "../time.js";
+import { pools } from "./pools.js";
 import { runTable } from "./runs.js";
 
 export function queues(page) {
   page.title("Queues");
 
   page.every(2000, async () => {
-    const [{ queues: list, summary }, { pauses }] = await Promise.all([
-      get("queues", {}, page.signal), get("pauses", {}, page.signal)]);
+    const [{ queues: list, summary }, { pauses }, { pools: shared }] = await Promise.all([
+      get("queues", {}, page.signal), get("pauses", {}, page.signal), get("pools", {}, page.signal)]);
     const world = pauses.find((each) => each.scope === "global");
     page.show(
       h("div", { class: "heading" }, h("h1", {}, "Queues"),
@@ -23,7 +24,8 @@ export function queues(page) {
           ? h("button", { type: "button", class: "primary", onclick: () => resume("resume") }, "Resume everything")
           : h("button", { type: "button", class: "danger", onclick: () => pause("pause", "everything") }, "Pause everything"))),
       pauses.map(paused),
-      list.length ? list.map((each) => card(each, pauses)) : h("div", { class: "empty" }, h("p", {}, "Nothing is queued, and no queue has a limit of its own.")));
+      list.length ? list.map((each) => card(each, pauses)) : h("div", { class: "empty" }, h("p", {}, "Nothing is queued, and no queue has a limit of its own.")),
+      pools(page, shared));
   });
 
   const paused = (each) => h("p", { class: "reason call", key: `${each.scope} ${each.name}` },

@@ -28,7 +28,7 @@ export function stepPanel(page, state, node, close) {
     facts(node),
     node.error && h("p", { class: "error" }, node.error),
     node.progress && progressBar(node.progress),
-    notices(node),
+    remarks(node),
     stepActions(page, state, node),
     children(state, node),
     log({ where, name: step.name, live, streams: ["stdout", "stderr"], first: node.statusLabel === "failed" ? "stderr" : "stdout" }));
@@ -57,7 +57,7 @@ function facts(node) {
 }
 
 /** What the step itself wanted people to know. */
-const notices = (node) => (node.notices ?? []).length > 0 && h("ul", { class: "notices" }, node.notices.map((each, index) =>
+const remarks = (node) => (node.remarks ?? []).length > 0 && h("ul", { class: "remarks", "aria-label": "Remarks" }, node.remarks.map((each, index) =>
   h("li", { key: index, class: `is-${each.level}` }, h("span", { class: "label" }, each.level), " ", each.text)));
 
 function stepActions(page, state, node) {

@@ -7,16 +7,15 @@ import { clock, took } from "../time.js";
 /** In a few words, what more there is to say of a node than its status. */
 export function note(node) {
   const { progress } = node;
-  if (progress && node.statusLabel === "running") return `${progress.done}/${progress.total}`;
+  if (progress && node.statusLabel === "running") return `${progress.percent} %`;
   return node.retryCount ? `retry ${node.retryCount}` : "";
 }
 
-/** How far a step says it is, `{done, total, text}`. */
-export function progressBar(progress) {
-  const { done, total, text = "" } = progress;
+/** How far a step says it is. */
+export function progressBar({ current, total, text }) {
   return h("div", { class: "progress" },
-    h("progress", { max: total, value: Math.min(done, total), "aria-label": `${done} of ${total}` }),
-    h("span", { class: "faint" }, `${done}/${total}${text ? ` ${text}` : ""}`));
+    h("progress", { max: total, value: Math.min(current, total), "aria-label": `${current} of ${total}` }),
+    h("span", { class: "faint" }, `${current}/${total}${text ? ` ${text}` : ""}`));
 }
 
 export const stepTable = (state, nodes, chosen, place) => h("table", { class: "rows steps" },
@@ -34,13 +33,18 @@ function row(state, node, isChosen, place) {
       what(step) && h("div", { class: "mono faint clip" }, what(step)),
       node.progress && node.statusLabel === "running" && progressBar(node.progress),
       node.waitingFor && h("div", { class: "reason" }, "waiting: ", node.waitingFor),
-      node.error && h("div", { class: "error clip", title: node.error }, node.error),
+      (node.remarks ?? []).length > 0 && remark(node.remarks.at(-1), node.remarks.length - 1),
+    node.error && h("div", { class: "error clip", title: node.error }, node.error),
       node.subRuns.length > 0 && h("div", { class: "faint" }, `${node.subRuns.length} run${node.subRuns.length === 1 ? "" : "s"}`,
         tally(children))),
     h("td", { class: "when" }, clock(node.startedAt)),
     h("td", { class: "number" }, took(node.startedAt, node.finishedAt)),
     h("td", { class: "wide number" }, node.retryCount > 0 ? node.retryCount + 1 : node.doneCount > 1 ? node.doneCount : ""));
 }
+
+/** The newest thing a step said to people, and how many there are before it. */
+const remark = ({ level, text }, before) => h("div", { class: `remark clip is-${level}`, title: text },
+  h("strong", {}, level), ` ${text}`, before > 0 && h("span", { class: "faint" }, ` (+${before})`));
 
 /** How many of `labels` there are of each. */
 function tally(labels) {
