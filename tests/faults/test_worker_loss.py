@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from shared.store import tables as t
 from tests.faults.conftest import LEASE_S, attempts, error_of
 from tests.harness.cluster import Cluster, gone, pid_in
+from tests.harness.counterparts import MailCounterpart
 from tests.harness.eventually import eventually
 from tests.harness.procs import DagwayProcess
 
@@ -122,3 +124,41 @@ def test_a_silent_workers_step_is_ended_when_it_is_heard_again(cluster: Cluster,
 
     eventually(lambda: gone(pid), timeout_s=10)
     assert attempts(cluster, "silent") == [("long", 1, "lost", None)]
+
+
+TELLING = """
+smtp: {{host: 127.0.0.1, port: {port}}}
+mailOn: {{failure: true}}
+errorMail: {{from: dag@x.org, to: ops@x.org}}
+steps: [exit 3]
+"""
+
+
+def test_a_mail_is_sent_by_another_worker_when_the_first_is_killed(cluster: Cluster) -> None:
+    with MailCounterpart(None) as server:
+        server.taking.clear()
+        cluster.client.create("told", TELLING.format(port=server.port))
+        cluster.client.start("told")
+        ended = cluster.client.until("failed", "told")
+        assert server.waiting.wait(20)
+        (errand,) = [row for row in cluster.rows(t.nodes, name="errand") if row["token"]]
+        holder = next(one for one in cluster.workers if one.env["DAGWAY_WORKER_ID"] == errand["token_worker"])
+
+        holder.kill9()
+        server.taking.set()
+
+        recipients, mail = server.mails.get(timeout=NOTICED_S + 10)
+        assert (recipients, mail["Subject"]) == (["ops@x.org"], "told (failed)")
+
+        def done() -> bool:
+            (node,) = cluster.rows(t.nodes, name="errand", run_key=errand["run_key"])
+            return (node["status"], node["token"], node["outputs"]) == ("succeeded", None, {})
+
+        eventually(done, timeout_s=20)
+        assert server.mails.empty()
+    assert cluster.client.run("told") == ended, "the run stays as it ended"
+    assert attempts(cluster, "told") == [
+        ("cmd_1", 1, "finished", "failed"),
+        ("errand", 1, "lost", None),
+        ("errand", 2, "finished", "succeeded"),
+    ]

@@ -232,12 +232,18 @@ def sshd_bin() -> str | None:
 
 
 class SshCounterpart:
-    """An OpenSSH server of this user's own. ``key`` opens it; so does ``locked``, with a passphrase."""
+    """An OpenSSH server of this user's own. ``key`` opens it; so does ``locked``, with a passphrase.
+
+    ``guest``: it also knows a user who has a password and no key. Only root can arrange that: the
+    server sees account files of its own, the machine's stay as they are.
+    """
 
     passphrase = "open sesame"
+    guest, guest_password = "guest", "let me in, too"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, guest: bool = False) -> None:
         self._folder = folder
+        self._guest = guest
         self.port = free_port()
         self.user = getpass.getuser()
         self.key, self.locked = folder / "key", folder / "locked"
@@ -264,9 +270,24 @@ class SshCounterpart:
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         words = [sshd_bin() or "sshd", "-D", "-f", str(config), "-E", str(self.log)]
+        if self._guest:
+            words = [*self._with_guest(), *words]
         self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL, start_new_session=True)
         eventually(self._listens)
         return self
+
+    def _with_guest(self) -> list[str]:
+        """Return the words that let the program after them see one more user."""
+        words = ["openssl", "passwd", "-6", self.guest_password]
+        secret = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+        files = {
+            "passwd": f"{self.guest}:x:64999:64999::/tmp:/bin/sh\n",
+            "shadow": f"{self.guest}:{secret}:1::::::\n",
+        }
+        for name, line in files.items():
+            (self._folder / name).write_text(Path("/etc", name).read_text() + line)
+        mounts = " && ".join(f"mount --bind {self._folder}/{name} /etc/{name}" for name in files)
+        return ["unshare", "--mount", "sh", "-c", f'{mounts} && exec "$@"', "sh"]
 
     def _listens(self) -> bool:
         with socket.socket() as probe:

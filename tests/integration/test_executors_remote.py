@@ -1,5 +1,6 @@
 """The mail and ssh executors against a real mail server and a real SSH server."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.contracts.control import StopAttempt
-from shared.spec.model import Command, Step
+from shared.spec.model import Command, Secret, Step
 from tests.harness.cluster import gone, pid_in
 from tests.harness.counterparts import MailCounterpart, SshCounterpart, certificate, silent_port
 from tests.harness.eventually import eventually
@@ -190,3 +191,21 @@ def test_the_remote_command_does_not_outlive_its_step(rig: Rig, host: SshCounter
     assert rig.finished("t").outcome == ("aborted" if how == "stop" else "timed_out")
     eventually(lambda: all(gone(pid) for pid in pids))
     assert (tmp_path / "said").read_text() == "bye\n"
+
+
+def test_a_password_opens_a_session(rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need("sshd")
+    if os.geteuid() != 0:
+        pytest.skip("only root can give the server a user with a password")
+    monkeypatch.setenv("SECRET_OF_TEST", SshCounterpart.guest_password)
+    (tmp_path / "ssh").mkdir()
+    with SshCounterpart(tmp_path / "ssh", guest=True) as host:
+        secrets = (Secret(name="W", provider="env", key="SECRET_OF_TEST"),)
+        step = ssh(host, ("id", "-un"), user=host.guest, key="", password="${W}")
+        finished = rig.run(task(step, secrets=secrets))
+        refused = rig.run(task(ssh(host, ("id", "-un"), user=host.guest, key="", password="wrong")))
+
+        assert (finished.error, rig.log(finished, "stdout")) == ("", b"guest\n")
+        assert f"Accepted password for {host.guest}" in host.log.read_text()
+        assert refused.exit_code == 255
+    assert "guest" not in Path("/etc/passwd").read_text()
