@@ -97,6 +97,11 @@ def test_what_a_service_needs_is_ready_before_it(name: str) -> None:
     assert waits == wanted[name]
 
 
+def test_prometheus_stays_when_what_it_watches_is_replaced() -> None:
+    """Restarted with it, it takes replicas that are gone for live ones until its memory of them ends."""
+    assert "depends_on" not in SERVICES["prometheus"]
+
+
 def test_no_password_is_written_down_and_none_has_a_default(env_file: str) -> None:
     made = {line.split("=")[0] for line in Path(env_file).read_text().splitlines() if "=" in line}
     asked = {match["name"]: match["mark"] for match in _VARIABLE.finditer(_FILE.read_text())}
