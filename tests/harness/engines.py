@@ -18,7 +18,7 @@ import docker
 
 from tests.harness.eventually import eventually
 
-__all__ = ["IMAGE", "DockerEngine", "engine_bin"]
+__all__ = ["IMAGE", "DockerEngine", "engine_bin", "root_file_system"]
 
 IMAGE = "localhost/small:1"
 _PROGRAMS = ("sh", "cat", "sleep", "grep", "env", "ls", "id", "touch")
@@ -29,7 +29,7 @@ def engine_bin() -> str | None:
     return shutil.which("dockerd") if os.geteuid() == 0 else None
 
 
-def _root_file_system() -> bytes:
+def root_file_system() -> bytes:
     """Return a tar of a few programs and the libraries they load."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
@@ -80,7 +80,7 @@ class DockerEngine:
                 start_new_session=True,
             )
         self.client = eventually(self._connected, timeout_s=30, every_s=0.1)
-        self.client.api.import_image_from_data(_root_file_system(), repository="localhost/small", tag="1")
+        self.client.api.import_image_from_data(root_file_system(), repository="localhost/small", tag="1")
         return self
 
     def _connected(self) -> docker.DockerClient:

@@ -1,5 +1,7 @@
 """The container executor against a real engine, started by the tests."""
 
+import base64
+import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +11,10 @@ import pytest
 
 from shared.contracts.control import StopAttempt
 from shared.spec.model import Command, Step
-from tests.harness.engines import IMAGE, DockerEngine
+from tests.harness.engines import IMAGE, DockerEngine, root_file_system
 from tests.harness.eventually import eventually
 from tests.harness.needs import need
+from tests.harness.registry import Registry
 from tests.harness.worker_rig import Rig, task
 
 
@@ -110,7 +113,7 @@ def test_the_steps_of_a_run_share_the_dags_container(rig: Rig, engine: DockerEng
     )
 
     assert rig.log(finished, "stdout") == b"1\n2\nA=dag\nB=step\n"
-    assert engine.names() == ["dagway-run-r1"]
+    assert engine.names() == ["dagway-run-d-r1"]
 
 
 def test_a_name_that_is_taken_and_an_image_that_is_not_there_are_failures(rig: Rig, engine: DockerEngine) -> None:
@@ -167,4 +170,52 @@ def test_what_ignores_the_signal_is_killed_after_the_grace(rig: Rig, engine: Doc
     rig.broadcast("worker.w1", StopAttempt(token="t"))
 
     assert rig.finished("t").outcome == "aborted"
+    assert engine.names() == []
+
+
+@pytest.fixture
+def registry(engine: DockerEngine) -> Iterator[Registry]:
+    with Registry(root_file_system()) as made:
+        yield made
+        engine.client.images.remove(made.image, force=True)
+
+
+def test_images_are_pulled_as_the_policy_says_with_the_registrys_password(
+    rig: Rig, engine: DockerEngine, registry: Registry
+) -> None:
+    auths = {registry.host: {"username": registry.user, "password": "${W}"}}
+
+    def run(policy: str, **options: Any) -> str:
+        box = {"image": registry.image, "pullPolicy": policy}
+        finished = rig.run(task(step(("id", "-u"), container=box), params=(("W", registry.password),), options=options))
+        return finished.error or rig.log(finished, "stdout").decode()
+
+    assert "No such image" in run("never", registry_auths=auths)
+    refused = run("missing")
+    assert "no basic auth credentials" in refused or "authorization" in refused.lower()
+    assert (run("missing", registry_auths=auths), registry.pulled) == ("0\n", 1)
+    assert (run("missing"), registry.pulled) == ("0\n", 1)
+    assert run("always", registry_auths=auths) == "0\n"
+    assert registry.pulled > 1
+    assert run("never") == "0\n"
+    assert registry.refused > 0
+    assert engine.names() == []
+
+
+def test_the_registrys_password_may_stand_in_the_hosts_own_configuration(
+    rig: Rig, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    word = base64.b64encode(f"{registry.user}:{registry.password}".encode()).decode()
+    monkeypatch.setenv("DOCKER_AUTH_CONFIG", json.dumps({"auths": {registry.host: {"auth": word}}}))
+
+    finished = rig.run(task(step(("id", "-u"), container={"image": registry.image})))
+
+    assert rig.log(finished, "stdout") == b"0\n", finished.error
+
+
+def test_a_platform_that_the_image_is_not_for_is_refused(rig: Rig, engine: DockerEngine) -> None:
+    box = {"image": IMAGE, "pullPolicy": "never", "platform": "linux/s390x"}
+    finished = rig.run(task(step(("id", "-u"), container=box)))
+
+    assert (finished.outcome, "platform" in finished.error) == ("failed", True), finished.error
     assert engine.names() == []
