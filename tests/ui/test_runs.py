@@ -171,3 +171,19 @@ def test_why_a_run_waits_is_said_everywhere(look: Look, system: Embedded) -> Non
         for run_id in ("h1", "h2"):
             system.client.ask("POST", f"/dag-runs/holder/{run_id}/stop")
         expect(queue).to_contain_text("0 of 2 running")
+
+
+def test_progress_and_remarks_are_shown_while_the_step_runs(look: Look, system: Embedded, tmp_path: Path) -> None:
+    said = "echo '::progress 40/100 rows'; echo '::warning <i>three</i> rows are odd'"
+    system.client.create("teller", f'steps: [{{name: load, command: "{said}; {gate(tmp_path / "open")}; exit 7"}}]\n')
+    system.client.start("teller")
+    with look("#/runs/teller/r1") as page:
+        expect(page.get_by_role("progressbar", name="40 of 100").first).to_have_js_property("value", 40)
+        page.get_by_role("link", name="load", exact=True).click()
+        expect(page.get_by_role("list", name="Remarks")).to_contain_text("warning <i>three</i> rows are odd")
+        (tmp_path / "open").touch()
+        badge(page, "✕failed")
+        expect(page.locator(".panel dl")).to_contain_text("Exit code7")
+        trace = system.client.run("teller")["traceId"]
+        expect(page.locator(".facts").first).to_contain_text(trace)
+        assert len(trace) == 32

@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.harness.browser import watched
 from tests.harness.cluster import Embedded
-from tests.ui.conftest import origin
+from tests.ui.conftest import Look, origin
 
 SECRET = "a secret of more than thirty-two characters"
 
@@ -77,19 +77,16 @@ def test_a_server_with_one_secret(
         expect(page.get_by_text("There are no DAGs yet.")).to_be_visible()
 
 
-def test_an_outage_is_said_and_ends_by_itself(chromium: Browser, tmp_path: Path) -> None:
-    with (
-        Embedded(tmp_path) as system,
-        watched(chromium, origin(system), expected=("ERR_INTERNET_DISCONNECTED",)) as page,
-    ):
-        system.client.create("before", "steps: [echo x]\n")
-        expect(page.get_by_role("link", name="before")).to_be_visible()
+def test_an_outage_is_said_and_ends_by_itself(look: Look, system: Embedded) -> None:
+    with look("#/dags?name=outage", expected=("ERR_INTERNET_DISCONNECTED",)) as page:
+        system.client.create("outage-1", "steps: [echo x]\n")
+        expect(page.get_by_role("link", name="outage-1")).to_be_visible()
         context = page.context
         context.set_offline(True)
         expect(page.get_by_text("The gateway does not answer.")).to_be_visible()
         # What was known is still shown.
-        expect(page.get_by_role("link", name="before")).to_be_visible()
-        system.client.create("after", "steps: [echo x]\n")
+        expect(page.get_by_role("link", name="outage-1")).to_be_visible()
+        system.client.create("outage-2", "steps: [echo x]\n")
         context.set_offline(False)
         expect(page.get_by_text("The gateway does not answer.")).to_be_hidden()
-        expect(page.get_by_role("link", name="after")).to_be_visible()
+        expect(page.get_by_role("link", name="outage-2")).to_be_visible()

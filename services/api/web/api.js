@@ -2,6 +2,7 @@
 
 import { authorization, settings } from "./session.js";
 
+const PATIENCE_MS = 60_000;
 const ROOT = new URL("api/v2/", document.baseURI);
 
 /** What the API refused, or that it could not be reached (status 0). `message` is the API's own. */
@@ -28,7 +29,7 @@ export const remote = { node: "" };
 export const path = (texts, ...values) => String.raw({ raw: texts }, ...values.map(encodeURIComponent));
 
 /** Ask, and return the response; raises ApiError for anything but success. */
-export async function request(method, where, { query, body, headers, signal, accept } = {}) {
+export async function request(method, where, { query, body, headers, signal, accept, patience = PATIENCE_MS } = {}) {
   const url = new URL(where, ROOT);
   for (const [name, value] of Object.entries(query ?? {})) {
     if (value !== undefined && value !== null && value !== "") url.searchParams.set(name, value);
@@ -40,7 +41,7 @@ export async function request(method, where, { query, body, headers, signal, acc
   let response;
   try {
     response = await fetch(url, {
-      method, signal, headers: given, cache: "no-store",
+      method, signal: within(signal, patience), headers: given, cache: "no-store",
       body: body === undefined ? undefined : JSON.stringify(body),
       // Where this page asks for names and passwords itself, the browser shall not.
       credentials: settings.auth === "basic" ? "omit" : "same-origin",
@@ -61,6 +62,12 @@ export async function request(method, where, { query, body, headers, signal, acc
   throw refused;
 }
 
+/** The caller's own signal, and the end of patience; a stream may last as long as it likes. */
+function within(signal, patience) {
+  const signals = [signal, Number.isFinite(patience) && AbortSignal.timeout(patience)].filter(Boolean);
+  return AbortSignal.any(signals);
+}
+
 async function refusal(response) {
   const text = await response.text();
   try {
@@ -72,8 +79,12 @@ async function refusal(response) {
 }
 
 async function content(response) {
-  const text = await response.text();
-  return text ? JSON.parse(text) : {};
+  try {
+    const text = await response.text();
+    return text ? JSON.parse(text) : {};
+  } catch {
+    throw new ApiError(0, "unreachable", "The gateway's answer broke off");
+  }
 }
 
 export const get = async (where, query, signal) => content(await request("GET", where, { query, signal }));
@@ -87,7 +98,7 @@ export async function send(method, where, body, headers) {
 /** Read server-sent events until the server ends them; `tell(id, data)` for each. Returns false at their end for good. */
 export async function events(where, { lastId, signal, tell }) {
   const headers = lastId ? { "Last-Event-ID": lastId } : {};
-  const response = await request("GET", where, { headers, signal, accept: "text/event-stream" });
+  const response = await request("GET", where, { headers, signal, accept: "text/event-stream", patience: Infinity });
   if (response.status === 204) return false;
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";

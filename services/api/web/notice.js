@@ -1,10 +1,11 @@
 // What is said beside the page: that the system is away, and what became of something somebody did.
 
-import { ApiError, get, listeners } from "./api.js";
+import { ApiError, listeners, request } from "./api.js";
 import { h, patch } from "./dom.js";
 
 const CALM_MS = 10_000;
 const ANXIOUS_MS = 2_000;
+const PATIENCE_MS = 4_000;
 const TOAST_MS = 6_000;
 
 export const banner = h("div", { class: "banner", role: "status", "aria-live": "polite", hidden: true });
@@ -26,7 +27,7 @@ export function watch(recovered) {
   async function look() {
     clearTimeout(timer);
     try {
-      await get("health");
+      await request("GET", "health", { patience: PATIENCE_MS });
       say("");
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
