@@ -180,6 +180,19 @@ def validate(file: Path) -> None:
 
 
 @cli.command()
+@click.argument("dag")
+@click.argument("run", default="")
+@click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="where the gateway is")
+@click.option("--token", default="", help="an API key or token, if the gateway asks for one")
+def why(dag: str, run: str, url: str, token: str) -> None:
+    """Say what DAG, its RUN (an id, or "latest") and its steps wait for."""
+    from services.why import why as ask  # noqa: PLC0415
+
+    for line in ask(url, token, dag, run):
+        click.echo(line)
+
+
+@cli.command()
 def version() -> None:
     """Print the version."""
     click.echo(installed_version("dagway"))

@@ -9,8 +9,7 @@ from services.api.progress import add_progress
 from services.api.reasons import add_reasons, no_worker
 from shared.spec.model import Dag, Handler
 from shared.status import RunStatus
-from shared.store.reads import Run
-from shared.store.reads_pools import NodeState, NodeWait, Pool, PoolUser
+from shared.store.reads import NodeState, NodeWait, Pool, PoolUser, Run
 
 __all__ = ["pool_reason", "run_details"]
 

@@ -9,8 +9,7 @@ from services.api.operations import Call
 from shared.spec.model import Dag
 from shared.status import RunStatus
 from shared.store.reads import Dag as StoredDag
-from shared.store.reads import Run, WaitFacts
-from shared.store.reads_schedule import Pause
+from shared.store.reads import Pause, Run, WaitFacts
 
 __all__ = ["add_reasons", "dag_reason", "no_worker", "waiting_for"]
 

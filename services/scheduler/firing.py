@@ -158,8 +158,9 @@ class Firing:
         if old["dag_version"] == dag["version"]:
             return decided
         edited: datetime = max(dag["updated_at"], decided)
-        if old["next_fire_at"] is not None:
-            return min(edited, old["next_fire_at"] - timedelta(microseconds=1))
+        pending: datetime | None = old["next_fire_at"]
+        if pending is not None:
+            return min(edited, pending - timedelta(microseconds=1))
         name = dag["file_name"]
         former = self._former_schedule(batch, name, old["dag_version"])
         if former == summary_dag(dag["summary"]).schedule:

@@ -5,7 +5,7 @@ from shared.store.reads_base import SchemaRevision
 from shared.store.reads_dags import DagReads
 from shared.store.reads_logs import LogReads
 from shared.store.reads_ops import OpsReads
-from shared.store.reads_pools import PoolReads
+from shared.store.reads_pools import NodeState, NodeWait, Pool, PoolReads, PoolUser
 from shared.store.reads_progress import ProgressReads
 from shared.store.reads_rows import (
     ActiveCounts,
@@ -24,7 +24,7 @@ from shared.store.reads_rows import (
     Worker,
 )
 from shared.store.reads_runs import LATEST, RunReads
-from shared.store.reads_schedule import ScheduleReads, WaitFacts
+from shared.store.reads_schedule import Pause, ScheduleReads, WaitFacts
 from shared.store.reads_stream import Change, DagVersion, Place, StreamReads
 from shared.store.reads_totals import Histogram, History, RunChange, TotalsReads
 
@@ -42,7 +42,12 @@ __all__ = [
     "Listed",
     "LogWindow",
     "Node",
+    "NodeState",
+    "NodeWait",
+    "Pause",
     "Place",
+    "Pool",
+    "PoolUser",
     "Queue",
     "Reads",
     "Run",

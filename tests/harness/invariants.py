@@ -15,6 +15,7 @@ from services.scheduler.core.plan import Plan
 from shared.spec.load import load
 from shared.status import AttemptState, NodeStatus, RunStatus
 from shared.store import tables as t
+from shared.store import tables_pools as p
 
 __all__ = ["at_rest", "census", "violations"]
 
@@ -193,6 +194,10 @@ def _nothing_stuck(connection: Connection, runs: dict[str, Any], nodes: list[dic
     for node in nodes:
         if node["token"] is not None:
             yield f"I9: node {node['name']} of run {node['run_key']} has an open attempt ({node['token_state']})"
+    for wait in _rows(connection, select(p.pool_waits)):
+        yield f"I9: node {wait['node']} of run {wait['run_key']} still waits for {wait['kind']} {wait['name']}"
+    for place in _rows(connection, select(p.pool_places).where(p.pool_places.c.until_at.is_(None))):
+        yield f"I9: node {place['node']} of run {place['run_key']} still has {place['kind']} {place['name']}"
     for timer in _rows(connection, select(t.timers)):
         yield f"I9: run {timer['run_key']} has a timer {timer['kind']} due {timer['due_at']}"
 

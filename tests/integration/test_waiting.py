@@ -1,14 +1,20 @@
 """Why something does not run: each reason as the API tells it, on both footings, true at the moment of asking."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, timedelta
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from flask.testing import FlaskClient
+from werkzeug.serving import make_server
 
 from services.api.accept import Commands
 from services.api.app import create_app
 from services.api.deps import Deps
+from services.cli import cli
 from shared.contracts import commands as c
 from shared.contracts.commands_queues import Pause, SetPool, SetQueue
 from shared.contracts.events import AttemptStarted
@@ -35,7 +41,19 @@ class Asker(PoolRig):
             version="1",
             zone=UTC,
         )
-        self.client: FlaskClient = create_app(deps).test_client()
+        self.app = create_app(deps)
+        self.client: FlaskClient = self.app.test_client()
+
+    @contextmanager
+    def served(self) -> Iterator[str]:
+        """Serve the gateway for real; its URL."""
+        server = make_server("127.0.0.1", 0, self.app)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
     def get(self, path: str) -> Any:
         response = self.client.get(f"/api/v2{path}")
@@ -180,6 +198,25 @@ def test_a_step_between_two_tries_says_when_the_next_one_is(rig: Asker) -> None:
     assert rig.why_step("r1") is None
     rig.end("r1/work", "failed")
     assert rig.why_step("r1") == "its next try, not before 2026-11-24T12:01:00+00:00"
+
+
+def test_the_command_line_tells_the_same(rig: Asker) -> None:
+    rig.dag("a", "{name: work, command: a, lock: table}", head="maxActiveRuns: 1")
+    rig.start("r1")
+    rig.admit()
+    rig.now += timedelta(seconds=1)
+    rig.start("r2")
+    rig.enqueue("r3")
+    with rig.served() as url:
+        told = [CliRunner().invoke(cli, ["why", "a", *run, "--url", url]) for run in ((), ("r2",), ("nobody",))]
+    assert told[0].output.splitlines() == [
+        "a: its schedule waits for nothing",
+        "a/r3 is queued, waits for: queue a is full (2/1): a/r1, a/r2",
+        "a/r2, step work, waits for: lock table, held by a/r1 (work)",
+        "a/r1, step work, waits for: a worker with a free slot",
+    ]
+    assert told[1].output == "a/r2, step work, waits for: lock table, held by a/r1 (work)\n"
+    assert "has no run 'nobody'" in str(told[2].exception)
 
 
 # -- dags -------------------------------------------------------------------------------------------

@@ -17,8 +17,7 @@ from shared.contracts.commands_dags import ReplaceSpec
 from shared.ids import valid_dag_name
 from shared.spec.load import Loaded
 from shared.spec.model import Dag as Model
-from shared.store.reads import Dag, Run
-from shared.store.reads_schedule import Pause
+from shared.store.reads import Dag, Pause, Run
 
 __all__ = ["DAGS"]
 

@@ -8,7 +8,7 @@ from services.api import wire
 from services.api.accept import Accepted
 from services.api.operations import Answer, Body, Call, Operations, accepted, ok
 from shared.contracts.commands_queues import RemovePool, SetPool
-from shared.store.reads_pools import Pool, PoolUser
+from shared.store.reads import Pool, PoolUser
 
 __all__ = ["POOLS"]
 

@@ -1,0 +1,63 @@
+"""``dagway why``: ask a gateway what a run, its steps, or a dag's schedule waits for."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import urllib3
+
+from shared.errors import DagwayError
+
+__all__ = ["why"]
+
+_TIMEOUT_S = 30
+
+
+class GatewayError(DagwayError):
+    """The gateway is not there, or said no."""
+
+
+def why(url: str, token: str, dag: str, run_id: str = "") -> Iterator[str]:
+    """Yield a line for each thing that waits: of one run (or ``latest``), else of a dag and its runs.
+
+    Raises:
+        GatewayError: there is no answer, or none such.
+    """
+    if run_id:
+        run = _get(url, token, f"/dag-runs/{quote(dag, safe='')}/{quote(run_id, safe='')}")["dagRunDetails"]
+        found = list(_of_run(run))
+        yield from found or [f"{dag}/{run['dagRunId']} is {run['statusLabel']} and waits for nothing"]
+        return
+    about = _get(url, token, f"/dags/{quote(dag, safe='')}")
+    yield f"{dag}: {about.get('waitingFor') or 'its schedule waits for nothing'}"
+    name = about["dag"]["name"]
+    for status in (5, 1):
+        for run in _get(url, token, f"/dag-runs/{quote(name, safe='')}?status={status}")["dagRuns"]:
+            yield from _of_run(_get(url, token, f"/dag-runs/{quote(name, safe='')}/{run['dagRunId']}")["dagRunDetails"])
+
+
+def _of_run(run: dict[str, Any]) -> Iterator[str]:
+    name = f"{run['name']}/{run['dagRunId']}"
+    if run.get("waitingFor"):
+        yield f"{name} is {run['statusLabel']}, waits for: {run['waitingFor']}"
+    for node in run["nodes"]:
+        if node.get("waitingFor"):
+            yield f"{name}, step {node['step']['name']}, waits for: {node['waitingFor']}"
+
+
+def _get(url: str, token: str, path: str) -> Any:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    try:
+        answer = urllib3.request(
+            "GET", f"{url.rstrip('/')}/api/v2{path}", headers=headers, timeout=_TIMEOUT_S, retries=False
+        )
+    except urllib3.exceptions.HTTPError as error:
+        raise GatewayError(f"{url}: {error}") from error
+    try:
+        body = json.loads(answer.data)
+    except ValueError as error:
+        raise GatewayError(f"{url}: answered {answer.status}, and no JSON") from error
+    if answer.status != 200:
+        raise GatewayError(str(body.get("message", answer.status)))
+    return body
