@@ -2,6 +2,7 @@
 
 import ast
 import pkgutil
+import re
 import subprocess
 import sys
 import tomllib
@@ -187,6 +188,6 @@ def test_what_is_declared_is_locked() -> None:
     locked = {
         line.split("==")[0].strip() for line in (ROOT / "requirements.lock").read_text().splitlines() if "==" in line
     }
-    declared = {dependency.split(">")[0].split("<")[0].strip() for dependency in project["dependencies"]}
+    declared = {re.split(r"[<>\[]", dependency)[0].strip() for dependency in project["dependencies"]}
 
     assert declared - locked == set()

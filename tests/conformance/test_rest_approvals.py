@@ -245,21 +245,21 @@ def test_one_rejection_among_parallel_runs_ends_the_wait_of_the_others(live: Liv
 
 def test_a_resumed_run_goes_before_the_others_of_its_queue(live: Live) -> None:
     live.dag("lane", "queue: lane\nmaxActiveRuns: 1\nsteps:\n  - {name: ok, type: hitl}\n")
-    live.dag("work", "queue: lane\nmaxActiveRuns: 1\nsteps:\n  - {name: s, command: sleep 60}\n")
+    live.dag("load", "queue: lane\nmaxActiveRuns: 1\nsteps:\n  - {name: s, command: sleep 60}\n")
     gate = live.start("lane")
     live.until("lane", gate, 7)
-    busy = live.post("/dags/work/enqueue")["dagRunId"]
-    live.until("work", busy, 1)
-    other = live.post("/dags/work/enqueue", {"priority": "high"})["dagRunId"]
-    live.until("work", other, 5)
+    busy = live.post("/dags/load/enqueue")["dagRunId"]
+    live.until("load", busy, 1)
+    other = live.post("/dags/load/enqueue", {"priority": "high"})["dagRunId"]
+    live.until("load", other, 5)
 
     assert live.post(f"/dag-runs/lane/{gate}/steps/ok/approve")["resumed"] is True
     assert live.run("lane", gate)["status"] == 5
     assert live.run("lane", gate)["finishedAt"] == ""
-    live.post(f"/dag-runs/work/{busy}/stop")
+    live.post(f"/dag-runs/load/{busy}/stop")
 
     live.until("lane", gate, 4)
-    live.until("work", other, 1)
-    seen = [live.run("lane", gate)["startedAt"], live.run("work", other)["startedAt"]]
+    live.until("load", other, 1)
+    seen = [live.run("lane", gate)["startedAt"], live.run("load", other)["startedAt"]]
     assert seen == sorted(seen)
-    live.post(f"/dag-runs/work/{other}/stop")
+    live.post(f"/dag-runs/load/{other}/stop")
