@@ -132,6 +132,7 @@ class Shell:
         if after.pools:
             self.pools.notify(after.pools)
         if after.families:
+            point("family.before_attend")
             self.attend(after.families)
         count(after)
         publish(after.traced, self.transport.broadcast, after.at)

@@ -42,6 +42,7 @@ _RUN_FIXED = frozenset(
         "root_key",
         "parent_key",
         "trace",
+        "called_from",
         "spec_hash",
         "created_at",
     }
