@@ -1,5 +1,6 @@
 """A worker killed in the middle of each kind of step leaves nothing behind: looked at, not believed."""
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -175,6 +176,22 @@ def test_the_container_of_a_run(folder: Path, engine: DockerEngine, monkeypatch:
     with doomed(folder, step, options={"container": {"image": IMAGE, "pullPolicy": "never"}}) as worker:
         eventually(lambda: engine.names() == ["dagway-run-d-r1"])
         eventually(lambda: len(engine.running("dagway-run-d-r1")) > 2)
+        worker.kill()
+
+        eventually(lambda: engine.names() == [], timeout_s=20)
+
+
+def test_the_containers_of_an_action(
+    folder: Path, tmp_path: Path, engine: DockerEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", engine.url)
+    text = f'for last; do :; done; cp "$last" {tmp_path}/part; mv {tmp_path}/part {tmp_path}/flow; sleep 60'
+    path = fake_act(tmp_path, text)
+    step = Step(name="s", type="gha", commands=(Command(text="actions/checkout@v4"),))
+    with doomed(folder, step, env=(("PATH", path),)) as worker:
+        eventually((tmp_path / "flow").exists)
+        name = json.loads((tmp_path / "flow").read_text())["name"]
+        engine.client.containers.run(IMAGE, ["sleep", "99"], name=f"act-{name}-step-1", detach=True)
         worker.kill()
 
         eventually(lambda: engine.names() == [], timeout_s=20)

@@ -96,14 +96,14 @@ def test_chat(rig: Rig) -> None:
 
 
 def test_gha_with_a_stand_in_for_act(rig: Rig, tmp_path: Path) -> None:
-    path = fake_act(tmp_path, 'printf "%s\\n" "$@"; cat "$8"')
-    said = printed(rig, "gha", env=(("PATH", path), ("GITHUB_TOKEN", "never shown")), WHO="you")["greet"]
+    path = fake_act(tmp_path, 'printf "%s\\n" "$@"; cat "$7"')
+    said = printed(rig, "gha", env=(("PATH", path),), WHO="you")["greet"]
 
     words = said[: said.index("{")].split("\n")
-    assert words[:3] == ["push", "--platform", "ubuntu-latest=node:24-bookworm"]
+    assert words[:4] == ["push", "--pull=false", "--platform", "ubuntu-latest=node:24-bookworm"]
+    assert "--secret" not in words, "there is none, and act would ask for it"
     (step,) = json.loads(said[said.index("{") :])["jobs"]["step"]["steps"]
     assert step == {"uses": "actions/hello-world-javascript-action@v1.1", "with": {"who-to-greet": "you"}}
-    assert "never shown" not in said
     assert [path.name for path in rig.work_dir().iterdir()] == []
 
 

@@ -1,7 +1,7 @@
 """Clean up at the container engine after a worker that died: standard library only, run by the guardian.
 
 ``python -I -S engine_will.py '{"url": ..., "mark": MARK, "remove": NAME}'``, or ``"container": NAME`` to
-end what was executed inside it.
+end what was executed inside it, or ``{"url": ..., "prefix": PREFIX}`` to remove whatever has such a name.
 Engines behind TLS are not reached: their containers carry labels by which people find them.
 """
 
@@ -12,7 +12,7 @@ import sys
 import time
 from urllib.parse import quote, urlsplit
 
-__all__ = ["KILL", "main"]
+__all__ = ["KILL", "main", "remove_named"]
 
 KILL = (
     'n=1; for f in /proc/[0-9]*/environ; do if grep -qs "DAGWAY_EXEC=$1" "$f"; then '
@@ -53,12 +53,31 @@ def _ask(url: str, method: str, path: str, body: object = None) -> tuple[int, by
         engine.close()
 
 
+def remove_named(url: str, prefix: str) -> int:
+    """Remove containers, volumes and networks whose names begin with ``prefix``; return how many there were."""
+    found = 0
+    names = quote(json.dumps({"name": [prefix]}))
+    for listing, key, path in (
+        (f"/containers/json?all=1&filters={names}", "Id", "/containers/{}?force=1&v=1"),
+        (f"/volumes?filters={names}", "Name", "/volumes/{}?force=1"),
+        (f"/networks?filters={names}", "Id", "/networks/{}"),
+    ):
+        status, body = _ask(url, "GET", listing)
+        rows = json.loads(body) if status == _OK else []
+        for row in (rows.get("Volumes") or []) if isinstance(rows, dict) else rows:
+            found += 1
+            _ask(url, "DELETE", path.format(quote(row[key])))
+    return found
+
+
 def main(order: dict[str, str]) -> None:
     """Do it, and look again for a while: what the worker asked for last may only just be coming to life."""
     give_up = time.monotonic() + _TRIES_S
     gone = 0
     while time.monotonic() < give_up:
-        if "remove" in order:
+        if "prefix" in order:
+            gone = 0 if remove_named(order["url"], order["prefix"]) else gone + 1
+        elif "remove" in order:
             path = f"/containers/{quote(order['remove'])}"
             status, found = _ask(order["url"], "GET", f"{path}/json")
             if status == _OK and (json.loads(found)["Config"]["Labels"] or {}).get("dagway.attempt") == order["mark"]:

@@ -8,14 +8,20 @@ Source: the workflow language reference, section on the gha executor.
 import json
 import re
 import shutil
+import sys
 import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from services.worker.environment import host_variables
 from services.worker.executors.base import Job, StepIO
+from services.worker.executors.engine_will import remove_named
 from services.worker.executors.inline import evaluate
 from services.worker.outcome import Result, classify
 from shared.errors import InvalidInput
+from shared.ids import new_token
 from shared.spec.command_line import split_command
 
 __all__ = ["GhaExecutor"]
@@ -23,6 +29,7 @@ __all__ = ["GhaExecutor"]
 _ACTION = re.compile(r"(?:[\w.-]+/[\w.-]+(?:/[\w./-]+)?@[\w./-]+|docker://\S+|\./\S*)\Z")
 _RUNNER = "node:24-bookworm"
 _LABEL = "ubuntu-latest"
+_DEFAULT_ENGINE = "unix:///var/run/docker.sock"
 
 
 class GhaExecutor:
@@ -38,17 +45,27 @@ class GhaExecutor:
             raise InvalidInput(f"not an action: {action!r} (owner/action@ref)")
         config: dict[str, Any] = evaluate(job, job.step.config)
         job.working_dir.mkdir(0o750, parents=True, exist_ok=True)
+        host = host_variables().get("DOCKER_HOST", "")
+        env = {**({"DOCKER_HOST": host} if host else {}), **job.environment.process}
+        # act names its containers, volumes and networks after the workflow, cut to 30 characters: so they are
+        # found, should it be killed.
+        name = f"dagway-{new_token()[:16]}"
+        left = {"url": env.get("DOCKER_HOST") or _DEFAULT_ENGINE, "prefix": f"act-{name}"}
+        will = [sys.executable, "-I", "-S", str(Path(__file__).with_name("engine_will.py")), json.dumps(left)]
         with tempfile.TemporaryDirectory(prefix=".dagway-gha-", dir=job.working_dir) as folder:
-            workflow = Path(folder, "workflow.json")
-            workflow.write_text(json.dumps(_workflow(action, _inputs(job))), encoding="utf-8")
-            with job.supervisor.will(files=[str(workflow), folder]):
+            workflow = Path(folder, "workflow.yml")
+            workflow.write_text(json.dumps(_workflow(name, action, _inputs(job))), encoding="utf-8")
+            with job.supervisor.will(files=[str(workflow), folder], argv=will):
                 ended = job.supervisor.run(
-                    [act, *_options(config), "--workflows", str(workflow)],
-                    env=job.environment.process,
+                    [act, *_options(config, env), "--workflows", str(workflow)],
+                    env=env,
                     cwd=str(job.working_dir),
                     stdout=io.stdout,
                     stderr=io.stderr,
                 )
+                if ended is None or ended.code != 0:
+                    with suppress(OSError, ValueError):
+                        remove_named(left["url"], left["prefix"])
         supervisor = job.supervisor
         return classify(
             ended,
@@ -68,14 +85,15 @@ def _inputs(job: Job) -> dict[str, str]:
     return {name: str(evaluate(job, value)) for name, value in pairs}
 
 
-def _workflow(action: str, inputs: dict[str, str]) -> dict[str, Any]:
+def _workflow(name: str, action: str, inputs: dict[str, str]) -> dict[str, Any]:
     """Return a workflow of one step; JSON is YAML as well."""
     step = {"uses": action, **({"with": inputs} if inputs else {})}
-    return {"name": "dagway", "on": "push", "jobs": {"step": {"runs-on": _LABEL, "steps": [step]}}}
+    return {"name": name, "on": "push", "jobs": {"step": {"runs-on": _LABEL, "steps": [step]}}}
 
 
-def _options(config: dict[str, Any]) -> list[str]:
-    words = ["push", "--platform", f"{_LABEL}={config.get('runner') or _RUNNER}"]
+def _options(config: dict[str, Any], env: Mapping[str, str]) -> list[str]:
+    # Images that are there are not pulled again.
+    words = ["push", "--pull=false", "--platform", f"{_LABEL}={config.get('runner') or _RUNNER}"]
     for name, option in (
         ("network", "--network"),
         ("githubInstance", "--github-instance"),
@@ -94,5 +112,8 @@ def _options(config: dict[str, Any]) -> list[str]:
     for kind in ("add", "drop"):
         for one in capabilities.get(kind) or ():
             words += [f"--container-cap-{kind}", str(one)]
-    # The token by name only: its value must not be in a list of arguments that every user can read.
-    return [*words, "--secret", "GITHUB_TOKEN"]
+    if env.get("GITHUB_TOKEN"):
+        # By name only: its value must not be in a list of arguments that every user can read. And only if there
+        # is one, since act would ask the terminal for it.
+        words += ["--secret", "GITHUB_TOKEN"]
+    return words
