@@ -34,3 +34,11 @@ def test_the_command_and_config_of_an_executor(step: str, expected: str) -> None
         assert expected in errors[0]
     else:
         assert errors == []
+
+
+def test_a_dag_level_container_keeps_its_run_on_one_worker() -> None:
+    spec = "placement: spread\ncontainer: {container}\nsteps: [{command: ls}]\n"
+
+    (error,) = errors_of(spec.replace("{container}", "{image: i}"))
+    assert "'spread' cannot be used with a dag-level container" in error
+    assert errors_of(spec.replace("{container}", "theirs")) == []
