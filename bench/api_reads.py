@@ -54,7 +54,8 @@ _READS: dict[str, list[str]] = {
 _FILL = [
     "INSERT INTO specs VALUES (:hash, :yaml, now())",
     """INSERT INTO dags (file_name, dag_name, spec_hash, version, summary, tags, errors, created_at, updated_at)
-       SELECT 'dag-' || n, 'dag-' || n, :hash, 1, '{}', json_build_array('t' || n % 20), '[]', now(), now()
+       SELECT 'dag-' || n, 'dag-' || n, :hash, 1, json_build_object('name', 'dag-' || n),
+         json_build_array('t' || n % 20), '[]', now(), now()
        FROM generate_series(1, :dags) n""",
     """INSERT INTO dag_runs (run_key, dag_name, dag_run_id, file_name, spec_hash, status, version, last_seq,
          run_attempt, queue, given, params, env, created_at, started_at, finished_at)

@@ -12,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,8 +51,12 @@ def flat_out(port: int, method: str, path: str, *, connections: int, seconds: fl
         return _child({"port": port, "method": method, "paths": [path], "loops": connections, "seconds": seconds})
     script = f'wrk.method = "{method}"\n' + _REPORT
     url = f"http://{_HOST}:{port}{path}"
-    argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", "/dev/stdin", url]
-    output = subprocess.run(argv, input=script, capture_output=True, check=True, text=True).stdout
+    # A file: wrk reads it once per thread and once more for itself.
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
+        file.write(script)
+        file.flush()
+        argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", file.name, url]
+        output = subprocess.run(argv, capture_output=True, check=True, text=True).stdout
     if re.search(r"Non-2xx|Socket errors", output):
         raise RuntimeError(f"{method} {path}: {output}")
     requests, p50, p99, worst = (int(word) for word in output.splitlines()[-1].split())
