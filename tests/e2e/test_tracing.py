@@ -15,6 +15,7 @@ from tests.harness.eventually import eventually, free_port
 
 _GIVEN = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")
 _SERVER, _CONSUMER = 2, 5
+_SEEN_S = 30.0
 
 _FLAKY = """
 steps:
@@ -91,7 +92,7 @@ def test_one_request_is_one_trace_through_all_services(system: Footing, collecto
         )
         assert (run.parent_id, run.service, run.error) == (command.span_id, service["scheduler"], "")
 
-    eventually(all_there)
+    eventually(all_there, timeout_s=_SEEN_S)
     run = of("DAG: traced")
     assert run.facts["dag.run_id"] == "r1"
     assert run.facts["dag.status"] == "succeeded"
@@ -111,7 +112,7 @@ def test_one_request_is_one_trace_through_all_services(system: Footing, collecto
     assert below.parent_id == child.span_id
     assert below.facts["dag.parent_run_id"] == "r1"
     assert inner.parent_id == below.span_id
-    recorded = eventually(lambda: _two(collector.spans(trace_id=trace_id, parent_id=look.span_id)))
+    recorded = eventually(lambda: _two(collector.spans(trace_id=trace_id, parent_id=look.span_id)), timeout_s=_SEEN_S)
     assert {each.name for each in recorded} == {"record attempt.started", "record attempt.finished"}
     assert {each.service for each in recorded} == {service["scheduler"]}
 
@@ -143,7 +144,7 @@ def test_a_retry_by_hand_goes_on_in_the_runs_trace(system: Footing, collector: C
         # The command belongs to whoever asked.
         assert collector.one(trace_id=other, name="run.retry").facts["dag.run_id"] == "r1"
 
-    eventually(both)
+    eventually(both, timeout_s=_SEEN_S)
 
 
 def test_a_caller_who_keeps_no_spans_gets_none_and_its_steps_know(system: Footing, collector: Collector) -> None:
@@ -187,7 +188,7 @@ def test_one_id_finds_a_run_in_every_services_log(system: Footing) -> None:
         assert (found["attempt.taken"]["step"], found["run.ended"]["status"]) == ("only", "succeeded")
         assert found["attempt.taken"]["token"]
 
-    eventually(there)
+    eventually(there, timeout_s=_SEEN_S)
 
 
 def test_a_dags_own_collector_is_told_of_its_runs(system: Footing) -> None:
@@ -214,7 +215,7 @@ steps:
             return own.one(name="DAG: own"), own.one(name="Step: only")
 
         # Batches go every five seconds.
-        run, step = eventually(told, timeout_s=20)
+        run, step = eventually(told, timeout_s=_SEEN_S)
         assert step.parent_id == run.span_id
         assert run.facts["dag.status"] == "succeeded"
         assert (run.resource["deployment.environment"], run.service) == ("test", "dagway")
@@ -234,8 +235,8 @@ def test_the_span_of_a_killed_workers_attempt_is_told_by_a_scheduler(
     client.until("failed", "lost", "r1", timeout_s=30)
     system.start(system.workers[0])
 
-    step = eventually(lambda: collector.one(name="Step: long"))
-    run = eventually(lambda: collector.one(name="DAG: lost"))
+    step = eventually(lambda: collector.one(name="Step: long"), timeout_s=_SEEN_S)
+    run = eventually(lambda: collector.one(name="DAG: lost"), timeout_s=_SEEN_S)
     assert (step.parent_id, step.facts["step.status"], step.service) == (run.span_id, "lost", "dagway-scheduler")
 
 
