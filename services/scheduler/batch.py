@@ -357,6 +357,7 @@ class Batch:
             "dag_name": run.dag_name,
             "dag_run_id": run.dag_run_id,
             "created_at": run.created_at,
+            "called_from": run.called_from,
             **work.fixed,
         }
 

@@ -103,7 +103,12 @@ def _new_child(batch: "Batch", parent_key: str, effect: StartChild) -> tuple[Run
         queued=False,
         now=batch.now,
     )
-    run = replace(run, root_dag_name=parent.root_dag_name, root_dag_run_id=parent.root_dag_run_id)
+    run = replace(
+        run,
+        root_dag_name=parent.root_dag_name,
+        root_dag_run_id=parent.root_dag_run_id,
+        called_from=effect.folder,
+    )
     return run, text_hash, file_name
 
 

@@ -42,6 +42,7 @@ def run_from_rows(row: Row, node_rows: Iterable[Row], plan: Plan, root: tuple[st
         stop_reason=row["stop_reason"] or "",
         only_step=row["only_step"] or "",
         error=row["error"],
+        called_from=row["called_from"],
         queued_at=row["queued_at"],
         started_at=row["started_at"],
         finished_at=row["finished_at"],
@@ -91,6 +92,7 @@ def _child(facts: Mapping[str, str]) -> Child:
         given=facts.get("given", facts["params"]),
         state=facts["state"],
         error=facts.get("error", ""),
+        folder=facts.get("folder", ""),
     )
 
 
@@ -114,7 +116,8 @@ def _child_json(child: Child) -> dict[str, str]:
     facts = {"dagRunId": child.run_id, "dag": child.dag, "params": child.params, "state": child.state}
     if child.given != child.params:
         facts["given"] = child.given
-    return facts | ({"error": child.error} if child.error else {})
+    told = {"error": child.error, "folder": child.folder}
+    return facts | {name: value for name, value in told.items() if value}
 
 
 def run_row(run: Run) -> dict[str, Any]:

@@ -66,6 +66,16 @@ def _inside(folder: Path, text: str, scope: Scope) -> Path:
     return Path(os.path.normpath(folder / Path(expand(text, scope)).expanduser())) if text else folder
 
 
+def dag_directory(task: Task, folder: Path, scope: Scope) -> Path:
+    """Return where the dag's steps work; ``folder`` is that of its file.
+
+    A directory the run was called from counts where this worker has it. Raises ``ExpandFault``.
+    """
+    if not task.working_dir and task.called_from and (called_from := Path(task.called_from)).is_dir():
+        return called_from
+    return _inside(folder, task.working_dir, scope)
+
+
 def lay_ground(task: Task, folder: Path) -> Ground:
     """Find the directory, the dotenv variables and the secrets; ``folder`` is the dag's.
 
@@ -76,7 +86,7 @@ def lay_ground(task: Task, folder: Path) -> Ground:
     host = host_variables()
     dag_env = dict(task.env)
     scope = Scope((dag_env, host))
-    dag_dir = _inside(folder, task.working_dir, scope)
+    dag_dir = dag_directory(task, folder, scope)
     paths = [expand(path, scope) for path in task.dotenv]
     known = {**inherited(host), **dag_env}
     dotenv = read_dotenv(paths, (dag_dir, folder), known) if paths else {}

@@ -78,7 +78,12 @@ class Maker:
             supervisor.start_clock()
             if task.step.call:
                 run = run_command_in(supervisor, environment.process, str(cwd))
-                return Made(Result("succeeded"), {}, {"children": unfold(task.step, environment.full, run)})
+                calls = unfold(task.step, environment.full, run)
+                return Made(
+                    Result("succeeded"),
+                    {},
+                    {"children": tuple(call.model_copy(update={"folder": str(cwd)}) for call in calls)},
+                )
 
             def tail() -> str:
                 # A pipe in between may still hold the very words that say why it failed.

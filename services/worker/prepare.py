@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from services.worker.conditions import check_conditions
-from services.worker.environment import build_environment, host_variables, lay_ground
+from services.worker.environment import build_environment, dag_directory, host_variables, lay_ground
 from services.worker.outcome import Result
 from services.worker.param_schema import apply_schema
 from services.worker.runner import exit_code_in, run_command_in
@@ -36,8 +36,8 @@ def prepare(task: Task, supervisor: Supervisor, places: Places) -> tuple[Result,
     params, params_json = resolve_params(dag, given["given"], env=env, lookup=host, run_command=run)
     if dag.param_schema:
         scope = Scope((dict(env), host))
-        where = folder / Path(expand(dag.working_dir, scope)).expanduser() if dag.working_dir else folder
-        params = apply_schema(expand(dag.param_schema, scope), params, (where, folder))
+        folders = (dag_directory(task, folder, scope), folder)
+        params = apply_schema(expand(dag.param_schema, scope), params, folders)
         params_json = json.dumps(dict(params), ensure_ascii=False, separators=(",", ":")) if params else None
     outputs = {"env": json.dumps(env), "params": json.dumps(params)}
     if params_json is not None:

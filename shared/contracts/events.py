@@ -68,12 +68,16 @@ class AttemptStarted(Event):
 
 
 class ChildCall(Message):
-    """A run that a ``call`` step asks for. ``params`` is what people see, ``given`` what it gets."""
+    """A run that a ``call`` step asks for. ``params`` is what people see, ``given`` what it gets.
+
+    ``folder`` is the calling step's directory, on the worker that evaluated the call.
+    """
 
     type = "child_call"
     dag: str
     params: str = ""
     given: str = ""
+    folder: str = ""
 
 
 class Progress(Message):

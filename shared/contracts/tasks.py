@@ -55,8 +55,10 @@ class Task(Message):
     secrets: tuple[Secret, ...] = ()
     file_name: str = ""
     """The dag's file without its ending; empty for a run of a spec that no dag holds."""
+    called_from: str = ""
+    """The directory of the step that called this run, on that step's worker; empty for a root run."""
     working_dir: str = ""
-    """The dag's ``workingDir``; empty: its file's folder, or the worker's directory for this run."""
+    """The dag's ``workingDir``; empty: where it was called from, its file's folder, or one for this run."""
     shell: tuple[str, ...] = ()
     """The dag's shell as argv; empty: the worker's default."""
     log_output: str = "separate"

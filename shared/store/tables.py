@@ -138,7 +138,9 @@ dag_runs = Table(
     col("root_key", String(36), nullable=True),
     col("parent_key", String(36), nullable=True),
     col("spec_hash", String(64), ForeignKey("specs.hash")),
+    # The traceparent it was asked for in, and the directory of the step that called it.
     col("trace", String(55), server_default=text("''")),
+    col("called_from", Text, server_default=text("''")),
     col("status", String(24)),
     col("version", Integer),
     col("last_seq", Integer),
@@ -160,17 +162,14 @@ dag_runs = Table(
     col("finished_at", UTCDateTime, nullable=True),
     CheckConstraint("run_attempt >= 1", name="run_attempt"),
     Index("ix_dag_runs_created", text("created_at DESC"), "dag_run_id", **_where("root_key IS NULL")),
-    Index(
-        "ix_dag_runs_status_created", "status", text("created_at DESC"), "dag_run_id", **_where("root_key IS NULL")
-    ),
+    Index("ix_dag_runs_status_created", "status", text("created_at DESC"), "dag_run_id", **_where("root_key IS NULL")),
     Index("ix_dag_runs_dag_created", "dag_name", text("created_at DESC"), "dag_run_id"),
     Index("ix_dag_runs_queued", "queue", text("priority DESC"), "queued_at", "run_key", **_where("status = 'queued'")),
     Index("ix_dag_runs_running", "queue", **_where("status = 'running'")),
     # A child is found below its root only: two roots may call the same dag in the same words.
     Index("ix_dag_runs_root", "root_key", "dag_run_id", unique=True, **_where("root_key IS NOT NULL")),
     Index("uq_dag_runs_name", "dag_name", "dag_run_id", unique=True, **_where("root_key IS NULL")),
-    comment="given: the params text as asked for; params and env: [[name, value], ...] once evaluated; "
-    "trace: the traceparent it was asked for in",
+    comment="given: the params text as asked for; params and env: [[name, value], ...] once evaluated",
 )
 
 nodes = Table(

@@ -73,7 +73,8 @@ def _shape(connection: Connection) -> list[str]:
     found = []
     inspector = inspect(connection)
     for table in sorted(set(inspector.get_table_names()) - {"alembic_version"}):
-        found += [f"{table} column {dict(column)}" for column in inspector.get_columns(table)]
+        # A column that came later stands last: the order means nothing.
+        found += sorted(f"{table} column {dict(column)}" for column in inspector.get_columns(table))
         for ask in ("get_pk_constraint", "get_foreign_keys", "get_unique_constraints", "get_check_constraints"):
             found.append(f"{table} {ask} {getattr(inspector, ask)(table)}")
     indexes = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL")

@@ -1,5 +1,6 @@
 """Dags in a folder, with the files that people keep beside them."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,27 @@ steps:
 """
 
 
+CALLING = """\
+workingDir: ./sub
+steps:
+  - call: called
+    output: FILE
+  - call: local
+    dir: ..
+    output: DOCUMENT
+---
+name: local
+steps:
+  - command: pwd
+    output: PLACE
+"""
+CALLED = """\
+steps:
+  - command: pwd
+    output: PLACE
+"""
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("dags")
@@ -50,6 +72,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (made / "schema.json").write_text('{"type": "object", "properties": {"NUMBER": {"type": "integer", "default": 7}}}')
     (made / "beside.yaml").write_text(BESIDE)
     (made / "elsewhere.yaml").write_text(ELSEWHERE)
+    (made / "calling.yaml").write_text(CALLING)
+    (made / "called.yaml").write_text(CALLED)
     return made
 
 
@@ -88,6 +112,12 @@ def test_steps_run_beside_the_file_of_their_dag(system: Footing, folder: Path) -
 
 def test_a_relative_working_directory_starts_at_the_file(system: Footing, folder: Path) -> None:
     assert outputs(system.client, "elsewhere") == {"place": str(folder / "sub"), "stepPlace": str(folder)}
+
+
+def test_a_called_dag_works_where_its_caller_does(system: Footing, folder: Path) -> None:
+    found = {name: json.loads(text)["outputs"] for name, text in outputs(system.client, "calling").items()}
+
+    assert found == {"file": {"PLACE": str(folder / "sub")}, "document": {"PLACE": str(folder)}}
 
 
 def test_a_run_of_no_file_has_a_directory_of_its_own(system: Footing, folder: Path) -> None:

@@ -46,7 +46,7 @@ def call(draft: Draft, idx: int, token: str, calls: Sequence[ChildCall]) -> None
     found: dict[str, Child] = {}
     for one in calls:
         run_id = child_run_id(draft.run.dag_run_id, step.name, one.params, salt)
-        found.setdefault(run_id, Child(run_id, one.dag, one.params, one.given))
+        found.setdefault(run_id, Child(run_id, one.dag, one.params, one.given, folder=one.folder))
     draft.set_node(idx, children=tuple(found.values()), call_token=token, retry_at=None, error="")
     draft.note(idx, f"calls {len(found)} run{'s' * (len(found) != 1)}")
     _ask(draft, idx)
@@ -133,7 +133,7 @@ def _ask(draft: Draft, idx: int) -> None:
             room -= 1
             children[place] = replace(child, state=ASKED)
             selector = tuple(sorted(step.worker_selector.items()))
-            draft.effects.append(StartChild(idx, child.run_id, child.dag, child.given, selector))
+            draft.effects.append(StartChild(idx, child.run_id, child.dag, child.given, selector, child.folder))
     draft.set_node(idx, children=tuple(children))
 
 

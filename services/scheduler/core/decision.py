@@ -106,6 +106,7 @@ class StartChild:
     dag: str
     given: str
     selector: tuple[tuple[str, str], ...] = ()
+    folder: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,8 @@ class Child:
     given: str
     state: str = PENDING
     error: str = ""
+    folder: str = ""
+    """Where its caller worked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,7 @@ class Run:
 
     ``env`` and ``params`` hold values once they are evaluated; until then ``env`` is empty and
     ``given`` keeps the params text as asked for. ``worker_id`` is the worker the run sticks to.
+    ``called_from`` is the directory its caller worked in.
     ``stop_reason`` is empty, or why nothing new may start: ``stop``, ``timeout``, ``precondition``,
     ``init``, ``prepare``.
     """
@@ -136,6 +139,7 @@ class Run:
     stop_reason: str = ""
     only_step: str = ""
     error: str = ""
+    called_from: str = ""
     queued_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None

@@ -47,6 +47,7 @@ def make_task(run: Run, nodes: list[Node], idx: int, token: str, run_status: str
         dotenv=dag.dotenv,
         secrets=dag.secrets,
         file_name=plan.file_name,
+        called_from=run.called_from,
         working_dir=dag.working_dir,
         shell=dag.shell,
         log_output=step.log_output or dag.log_output,
