@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, expect, sync_playwright
 
 __all__ = ["PHONE", "browser", "chromium_bin", "watched"]
 
@@ -21,7 +21,7 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-_PATIENCE_MS = 10_000
+_PATIENCE_MS = 20_000
 _NOT_OURS = "ERR_NETWORK_CHANGED"
 """Reported for requests under way when any interface comes or goes, as with a container engine's bridges."""
 
@@ -34,12 +34,23 @@ def chromium_bin() -> str | None:
 @contextmanager
 def browser() -> Iterator[Browser]:
     """Start a browser with a fresh profile, and end it."""
+    expect.set_options(timeout=_PATIENCE_MS)
     with sync_playwright() as driver:
         started = driver.chromium.launch(executable_path=chromium_bin(), headless=True, args=list(_FLAGS))
         try:
             yield started
         finally:
             started.close()
+
+
+def _open(page: Page, url: str) -> None:
+    """Go there, once more if an interface that came or went took one of the page's modules away."""
+    lost: list[str] = []
+    page.on("requestfailed", lambda request: lost.append(request.failure or ""))
+    page.goto(url)
+    if any(_NOT_OURS in each for each in lost):
+        page.reload()
+    page.locator("main").wait_for(state="attached")
 
 
 @contextmanager
@@ -83,7 +94,7 @@ def watched(
     page.on("dialog", on_dialog)
     context.on("request", on_request)
     try:
-        page.goto(url)
+        _open(page, url)
         yield page
         assert errors == []
     finally:

@@ -1,9 +1,14 @@
 """What people do with DAGs: find, make, edit, compare, suspend, pause."""
 
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.harness.cluster import Embedded
 from tests.ui.conftest import Look
+
+
+def version(page: Page, number: int) -> Locator:
+    """The row of a DAG's version."""
+    return page.get_by_role("row").filter(has=page.get_by_role("cell", name=str(number), exact=True))
 
 
 def test_make_one_edit_it_and_see_a_mistake_at_its_line(look: Look, system: Embedded) -> None:
@@ -45,11 +50,11 @@ def test_two_editors_do_not_overwrite_each_other_unasked(look: Look, system: Emb
         expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
 
         page.get_by_role("link", name="Versions").click()
-        page.get_by_role("row", name="2").get_by_role("button", name="Compare").click()
+        version(page, 2).get_by_role("button", name="Compare").click()
         changed = page.get_by_role("region", name="What changed")
         expect(changed.locator(".removed")).to_have_text("-steps: [echo theirs]\n")
         expect(changed.locator(".added")).to_have_text("+steps: [echo mine]\n")
-        page.get_by_role("row", name="1").last.get_by_role("button", name="Restore").click()
+        version(page, 1).get_by_role("button", name="Restore").click()
         page.get_by_role("dialog").get_by_role("button", name="Restore").click()
         expect(page.get_by_text("4 present")).to_be_visible()
     assert system.client.ask("GET", "/dags/shared/spec").json["spec"] == "steps: [echo first]\n"
