@@ -115,9 +115,16 @@ def build_environment(
     return Environment(
         process=({"TRACEPARENT": str(attempt)} if (attempt := here()) is not None else {})
         | {name: value for name, value in merged.items() if _exportable(name, value)},
-        textual=Scope((local, step_env, params, outputs), steps),
+        textual=Scope((local, step_env, params, outputs), steps, trusted=_trusted(task, local)),
         full=Scope((everything, step_env, *below), steps),
     )
+
+
+def _trusted(task: Task, local: Mapping[str, str]) -> frozenset[str]:
+    """Return the variables whose values are the author's own words, commands and all."""
+    written = (name for name, text in task.step.env if "`" in text or "$(" in text)
+    params = () if task.params_given else (name for name, _ in task.params)
+    return frozenset((*local, *written, *params))
 
 
 def _step_env(task: Task, scope: Scope, run_command: RunCommand | None) -> dict[str, str]:

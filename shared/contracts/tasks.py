@@ -45,6 +45,8 @@ class Task(Message):
     env: tuple[tuple[str, str], ...] = ()
     params: tuple[tuple[str, str], ...] = ()
     params_json: str | None = None
+    params_given: bool = False
+    """Whether parameters came with the request or the call: they are not all the author's own words."""
     outputs: tuple[tuple[str, str], ...] = ()
     """Outputs of the step's ancestors, nearest last, under their variable names."""
     refs: dict[str, StepRef] = Field(default_factory=dict)

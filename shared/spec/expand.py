@@ -32,6 +32,7 @@ RunCommand = Callable[[str], str]
 
 _ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"})
 _SHELL_ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "$": "\\$", "`": "\\`"})
+_RUNS_COMMANDS = re.compile(r"`|\$\(")
 _UNESCAPED_SLASH = re.compile(r"(?<!\\)/")
 _MAX_DEPTH = 20
 
@@ -177,9 +178,14 @@ def _as_operator(piece: Reference) -> Reference:
 
 
 def _placed(piece: Reference, value: str, scope: Scope) -> str:
-    if not piece.quoted:
+    if piece.quoted:
+        return f'"{value.translate(_SHELL_ESCAPES if scope.shell_safe else _ESCAPES)}"'
+    if scope.aside is None or piece.name in scope.trusted or not _RUNS_COMMANDS.search(value):
         return value
-    return f'"{value.translate(_SHELL_ESCAPES if scope.shell_safe else _ESCAPES)}"'
+    # Named, it cannot act whatever stands around it: quotes, a comment's apostrophe, a here-document.
+    name = f"DAG_VALUE_{len(scope.aside) + 1}"
+    scope.aside[name] = value
+    return f"${{{name}}}"
 
 
 def _operate(piece: Reference, value: str | None, word: Callable[[], str]) -> str:

@@ -25,11 +25,15 @@ class Scope:
     """Where values come from: maps from high to low precedence, and the facts of steps by id.
 
     ``shell_safe``: inside ``"${NAME}"`` also escape what a shell would act on between double quotes.
+    ``aside``, where there is one, takes values that would run a command in the shell that reads the text:
+    the text then names the variable they are put aside as. ``trusted`` variables hold what the author wrote.
     """
 
     maps: Sequence[Mapping[str, str]] = ()
     steps: Mapping[str, StepFacts] = field(default_factory=dict)
     shell_safe: bool = False
+    aside: dict[str, str] | None = None
+    trusted: frozenset[str] = frozenset()
 
     def lookup(self, name: str) -> str | None:
         """Return the value of a variable, ``None`` when no map has it."""

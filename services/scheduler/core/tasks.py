@@ -41,6 +41,7 @@ def make_task(run: Run, nodes: list[Node], idx: int, token: str, run_status: str
         env=run.env,
         params=run.params,
         params_json=run.params_json,
+        params_given=bool(run.given.strip()),
         outputs=tuple(item for source in reversed(sources) for item in nodes[source].outputs.items()),
         refs=_refs(run, nodes),
         engine_env=_engine_env(nodes, run_status),

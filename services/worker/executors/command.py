@@ -5,7 +5,7 @@ Source: the workflow language reference, section on command, script and shell ex
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from services.worker.executors.base import Job, StepIO
 from services.worker.outcome import Ended, Result, classify
 from services.worker.runner import run_command_in
 from services.worker.shells import DIRECT, effective_shell, is_posix, shell_argv
-from shared.spec.expand import Scope, expand, expand_text
+from shared.spec.expand import expand, expand_text
 from shared.spec.model import Command
 
 __all__ = ["CommandExecutor"]
@@ -30,20 +30,19 @@ class CommandExecutor:
         """Run the step's commands one after another until one fails, or its script."""
         step = job.step
         if step.script and len(step.commands) <= 1:
-            with _script_file(job) as path:
-                return self._result(job, io, self._start(job, io, _script_argv(job, path)))
+            with _script_file(job) as (path, aside):
+                return self._result(job, io, self._start(job, io, _script_argv(job, path), aside))
         job.working_dir.mkdir(_DIR_MODE, parents=True, exist_ok=True)
         ended: Ended | None = None
         for number, command in enumerate(step.commands, 1):
-            ended = self._start(job, io, _command_argv(job, command))
+            ended = self._start(job, io, *_command_argv(job, command))
             if ended is None or ended.code != 0:
                 return self._result(job, io, ended, number if len(step.commands) > 1 else 0)
         return self._result(job, io, ended)
 
-    def _start(self, job: Job, io: StepIO, argv: Sequence[str]) -> Ended | None:
-        return job.supervisor.run(
-            argv, env=job.environment.process, cwd=str(job.working_dir), stdout=io.stdout, stderr=io.stderr
-        )
+    def _start(self, job: Job, io: StepIO, argv: Sequence[str], aside: Mapping[str, str]) -> Ended | None:
+        env = {**job.environment.process, **aside}
+        return job.supervisor.run(argv, env=env, cwd=str(job.working_dir), stdout=io.stdout, stderr=io.stderr)
 
     def _result(self, job: Job, io: StepIO, ended: Ended | None, number: int = 0) -> Result:
         supervisor = job.supervisor
@@ -65,19 +64,20 @@ def _shell(job: Job) -> tuple[str, ...]:
     return effective_shell(own or None, tuple(expand(part, scope) for part in job.shell))
 
 
-def _command_argv(job: Job, command: Command) -> list[str]:
+def _command_argv(job: Job, command: Command) -> tuple[list[str], dict[str, str]]:
+    """Return what to run, and the variables its text names beside the step's own."""
     shell = _shell(job)
     if shell == DIRECT:
-        return _tokens(job, command)
+        return _tokens(job, command), {}
+    text, aside = _for_shell(job, command.text, posix=is_posix(shell))
+    return shell_argv(shell, text, errexit=job.step.shell is None, packages=job.step.shell_packages), aside
+
+
+def _for_shell(job: Job, text: str, *, posix: bool) -> tuple[str, dict[str, str]]:
+    """Expand a text that a shell will read; values that would run a command there are put aside."""
+    aside: dict[str, str] = {}
     scope = job.environment.textual
-    if is_posix(shell):
-        scope = replace(scope, shell_safe=True)
-    return shell_argv(
-        shell,
-        expand_text(command.text, scope),
-        errexit=job.step.shell is None,
-        packages=job.step.shell_packages,
-    )
+    return expand_text(text, replace(scope, shell_safe=True, aside=aside) if posix else scope), aside
 
 
 def _tokens(job: Job, command: Command) -> list[str]:
@@ -110,12 +110,9 @@ def _runs_in_posix_shell(job: Job) -> bool:
 
 
 @contextmanager
-def _script_file(job: Job) -> Iterator[str]:
+def _script_file(job: Job) -> Iterator[tuple[str, dict[str, str]]]:
     """The script as a file in the working directory, which must exist, or in one for such files; removed afterwards."""
-    scope: Scope = job.environment.textual
-    if _runs_in_posix_shell(job):
-        scope = replace(scope, shell_safe=True)
-    text = expand_text(job.step.script, scope)
+    text, aside = _for_shell(job, job.step.script, posix=_runs_in_posix_shell(job))
     # The folder of the dags may be mounted for reading only.
     folder = job.working_dir if os.access(job.working_dir, os.W_OK) or not job.working_dir.exists() else None
     handle, path = tempfile.mkstemp(prefix="dagu_script-", suffix=".sh", dir=folder)
@@ -124,6 +121,6 @@ def _script_file(job: Job) -> Iterator[str]:
             os.fchmod(file.fileno(), _SCRIPT_MODE)
             file.write(text)
         with job.supervisor.will(files=[path]):
-            yield path
+            yield path, aside
     finally:
         Path(path).unlink(missing_ok=True)

@@ -145,8 +145,13 @@ class SshExecutor:
 def _start(job: Job, io: StepIO, target: _Target, command: Command, env: dict[str, str]) -> Ended | None:
     scope = job.environment.full
     if target.shell:
+        aside: dict[str, str] = {}
+        if is_posix(target.shell):
+            scope = replace(scope, shell_safe=True, aside=aside, trusted=job.environment.textual.trusted)
+        text = expand_text(command.text, scope)
+        named = "".join(f"{name}={shlex.quote(value)}; " for name, value in aside.items())
         # What is not known here is left to the shell there: its own loop variables, for instance.
-        words = [*target.shell, "-c", expand_text(command.text, replace(scope, shell_safe=is_posix(target.shell)))]
+        words = [*target.shell, "-c", named + text]
     else:
         first, *rest = command.argv or (command.text,)
         words = [first, *(expand(word, scope) for word in rest)]

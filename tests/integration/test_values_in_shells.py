@@ -1,0 +1,60 @@
+"""Values that came with a request, in text that a shell reads: they are shown, never run."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.spec.model import Command, Step
+from tests.harness.worker_rig import Rig, task
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    with Rig(tmp_path / "worker") as made:
+        yield made
+
+
+def written(rig: Rig, step: Step, value: str, *, given: bool = True) -> str:
+    finished = rig.run(task(step, params=(("P", value), ("1", value)), params_given=given))
+    assert finished.outcome == "succeeded", finished.error
+    return rig.log(finished, "stdout").decode()
+
+
+@pytest.mark.parametrize("form", ["$(touch {})", "`touch {}`", "x; y $(touch {}) 'z\" `touch {}`"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        'printf "%s\\n" "$P"',
+        'printf "%s\\n" "${P}"',
+        'printf "%s\\n" "$1"',
+        'cat <<END\n$P\nEND\n# an apostrophe isn\'t the end: \nprintf "%s" ""',
+        '# don\'t\nprintf "%s\\n" "$P"',
+    ],
+    ids=["quoted", "braces", "positional", "here-document", "apostrophe"],
+)
+def test_a_given_value_is_shown_and_not_run(rig: Rig, tmp_path: Path, text: str, form: str) -> None:
+    value = form.replace("{}", str(tmp_path / "run"))
+
+    assert written(rig, Step(name="s", script=text), value) == f"{value}\n"
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_given_value_outside_quotes_is_split_into_words_and_not_run(rig: Rig, tmp_path: Path) -> None:
+    value = f"a  $(touch {tmp_path}/run)"
+    step = Step(name="s", commands=(Command(text="echo $P", argv=("echo", "$P")),))
+
+    assert written(rig, step, value) == f"a $(touch {tmp_path}/run)\n"
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_the_author_wrote_as_a_default_still_reaches_the_shell_as_text(rig: Rig) -> None:
+    step = Step(name="s", commands=(Command(text="echo $P", argv=("echo", "$P")),))
+
+    assert written(rig, step, "$(echo by the author)", given=False) == "by the author\n"
+
+
+def test_a_step_env_with_a_command_of_its_own_is_the_authors(rig: Rig) -> None:
+    step = Step(name="s", env=(("E", "$(echo by the author)"),), commands=(Command(text="echo $E", argv=("echo",)),))
+
+    assert written(rig, step, "") == "by the author\n"
