@@ -156,10 +156,11 @@ class Fields:
             return default
         return value
 
-    def texts(self, name: str, *, error: str = "", split: str = "") -> tuple[str, ...]:
+    def texts(self, name: str, *, error: str = "", split: str = "", scalars: bool = False) -> tuple[str, ...]:
         """Read a string or a list of texts.
 
-        ``error`` replaces the message about wrong types, and is for lists that take strings only.
+        ``error`` replaces the message about wrong types, and is for lists that take strings only;
+        with ``scalars`` such a list takes numbers and booleans too, as any other does.
         """
         value = self.get(name)
         if value is None:
@@ -172,7 +173,7 @@ class Fields:
         for index, item in enumerate(items):
             if isinstance(item, str):
                 found.extend(item.split(split) if split else [item])
-            elif is_scalar(item) and item is not None and not error:
+            elif is_scalar(item) and item is not None and (scalars or not error):
                 found.append(scalar_text(item))
             else:
                 at = items.item_at[index] if isinstance(items, YamlList) else self.place(name)

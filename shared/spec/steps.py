@@ -220,7 +220,9 @@ def _read_flow(fields: Fields, draft: Draft) -> None:
     values = draft.values
     if "depends" in fields:
         draft.no_implicit_depends = fields.get("depends") == []
-        depends = fields.texts("depends", error="depends must be a string or an array of strings")
+        # Steps named "1" and "2" are common, and so is a list of them without the quotes.
+        error = "depends must be a string or an array of strings"
+        depends = fields.texts("depends", error=error, scalars=True)
         values["depends"] = tuple(name.strip() for name in depends)
     if "continueOn" in fields:
         values["continue_on"] = read_continue_on(fields)

@@ -126,6 +126,7 @@ _STEP_ERRORS = [
     ("{id: 1a, command: a}", "invalid step ID format"),
     ("{id: Output, command: a}", "is a reserved word"),
     ("{command: a, depends: 5}", "depends must be a string or an array of strings"),
+    ("{command: a, depends: [[b]]}", "depends must be a string or an array of strings"),
     ("{name: s, command: a, depends: nope}", "step s depends on non-existent step nope"),
     ("{name: s, command: a, depends: ''}", "step s depends on non-existent step "),
     ("{name: s, command: a, depends: s}", "cyclic plan detected: s -> s"),

@@ -64,6 +64,13 @@ def test_ids_in_depends_become_names() -> None:
     }
 
 
+def test_numbers_in_depends_are_names() -> None:
+    assert edges('type: graph\nsteps: [{name: "1", command: x}, {name: "2", command: x, depends: [1]}]') == {
+        "1": (),
+        "2": ("1",),
+    }
+
+
 def test_forty_bytes_of_cyrillic_are_a_legal_name() -> None:
     assert step_of(f"{{name: {'я' * 20}, command: a}}").name == "я" * 20
 
