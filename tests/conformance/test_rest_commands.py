@@ -123,6 +123,7 @@ def test_a_valid_spec_is_answered_with_no_errors_to_everybody(stack: Stack) -> N
         ("POST", "/dags/a.yml/suspend", {"suspend": True}, (200, SuspendDag(file_name="a", suspend=True))),
         ("POST", "/dags/a/suspend", None, (200, SuspendDag(file_name="a", suspend=False))),
         ("POST", "/dag-runs/a/r/stop", None, (200, StopRun(dag_name="a", dag_run_id="r"))),
+        ("POST", "/dag-runs/a.yaml/r/stop", None, (200, StopRun(dag_name="a", dag_run_id="r"))),
         ("POST", "/dag-runs/a/r/retry", None, (200, RetryRun(dag_name="a", dag_run_id="r"))),
         (
             "POST",

@@ -41,6 +41,27 @@ def run_chain(stack: Stack, run_id: str = "r1") -> str:
     )
 
 
+@pytest.mark.parametrize("file_name", ["nightly.yaml", "nightly.yml"])
+def test_the_name_that_a_list_shows_of_a_file_leads_to_its_runs(stack: Stack, file_name: str) -> None:
+    run_chain(stack)
+    stack.add_dag("file", "name: own\n" + CHAIN)
+    stack.add_run("own", "r2", "succeeded")
+
+    assert stack.get(f"/dag-runs/{file_name}/r1") == stack.get("/dag-runs/nightly/r1")
+    assert stack.get(f"/dag-runs/{file_name}/latest") == stack.get("/dag-runs/nightly/latest")
+    assert stack.get(f"/dag-runs/{file_name}/r1/steps/pull/log") == stack.get("/dag-runs/nightly/r1/steps/pull/log")
+    assert stack.get(f"/dag-runs/{file_name}") == stack.get("/dag-runs/nightly")
+    assert stack.get("/dag-runs/file.yaml/r2") == stack.get("/dag-runs/own/r2")
+
+
+def test_runs_that_are_called_like_a_file_come_first(stack: Stack) -> None:
+    stack.add_run("a", "r1", "succeeded")
+    stack.add_run("a.yaml", "r2", "failed")
+
+    assert [each["dagRunId"] for each in stack.get("/dag-runs/a.yaml")["dagRuns"]] == ["r2"]
+    assert stack.api("GET", "/dag-runs/a.yaml/r1").status_code == 404
+
+
 def test_a_run_has_its_shape(stack: Stack) -> None:
     run_chain(stack)
 

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator
 from services.api import wire
 from services.api.accept import Accepted
 from services.api.operations import Answer, Body, Call, Operations, accepted, ok
+from services.api.routes.runs import run_name
 from shared.contracts.commands_approval import ApprovalCommand, ApproveStep, RejectStep
 
 __all__ = ["APPROVALS"]
@@ -116,7 +117,7 @@ def _about(call: Call, name: str, dag_run_id: str, step_name: str, sub_run_id: s
     return {
         "by": call.user,
         "user": call.principal.username,
-        "dag_name": wire.plain_name(name, "name"),
+        "dag_name": run_name(call, name),
         "dag_run_id": wire.known_run_id(dag_run_id),
         "sub_run_id": sub_run_id,
         "step_name": step_name,

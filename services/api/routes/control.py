@@ -12,6 +12,7 @@ from services.api import wire
 from services.api.accept import Accepted, Recorded, run_id_for
 from services.api.operations import Answer, Body, Call, Operations, Query, accepted, empty, ok
 from services.api.problems import Problem, bad_request, not_found
+from services.api.routes.runs import run_name
 from services.api.waiting import finished_run
 from shared.contracts.commands import Command, DequeueRun, EnqueueRun, PatchStep, RetryRun, StartRun, StopRun
 
@@ -157,7 +158,9 @@ def stop_all(call: Call, file_name: str) -> Answer:
 @CONTROL.post(f"{_RUN}/stop", id="terminateDAGRun", role="operator", permission="run_dags")
 def stop(call: Call, name: str, dag_run_id: str) -> Answer:
     """Ask a running run to abort; it does so later."""
-    return empty_answer(call, StopRun(by=call.user, dag_name=_run_name(name), dag_run_id=wire.known_run_id(dag_run_id)))
+    return empty_answer(
+        call, StopRun(by=call.user, dag_name=run_name(call, name), dag_run_id=wire.known_run_id(dag_run_id))
+    )
 
 
 @CONTROL.post(
@@ -172,7 +175,7 @@ def retry(call: Call, body: RetryBody, name: str, dag_run_id: str) -> Answer:
     """Run again what did not succeed, in place or as a new run (REST contract section 5.8)."""
     command = RetryRun(
         by=call.user,
-        dag_name=_run_name(name),
+        dag_name=run_name(call, name),
         dag_run_id=wire.known_run_id(dag_run_id),
         new_run_id=wire.run_id(body.dag_run_id) if body.dag_run_id else "",
         step_name=body.step_name or None,
@@ -185,7 +188,7 @@ def retry(call: Call, body: RetryBody, name: str, dag_run_id: str) -> Answer:
 def dequeue(call: Call, name: str, dag_run_id: str) -> Answer:
     """Withdraw a queued run. The contract makes this a GET; a POST does the same."""
     return empty_answer(
-        call, DequeueRun(by=call.user, dag_name=_run_name(name), dag_run_id=wire.known_run_id(dag_run_id))
+        call, DequeueRun(by=call.user, dag_name=run_name(call, name), dag_run_id=wire.known_run_id(dag_run_id))
     )
 
 
@@ -200,7 +203,7 @@ def patch_step(call: Call, body: StatusBody, name: str, dag_run_id: str, step_na
     """Set one step's status by hand; nothing else changes."""
     command = PatchStep(
         by=call.user,
-        dag_name=_run_name(name),
+        dag_name=run_name(call, name),
         dag_run_id=wire.known_run_id(dag_run_id),
         step_name=step_name,
         status=node_token(body.status),
@@ -239,7 +242,3 @@ def node_token(number: int) -> str:
     if status is None:
         raise bad_request(f"status: {number} is not a step status (0 to 8)", field="status")
     return status.value
-
-
-def _run_name(name: str) -> str:
-    return wire.plain_name(name, "name")

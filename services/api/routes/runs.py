@@ -13,7 +13,7 @@ from services.api.problems import bad_request, not_found
 from shared.status import RunStatus
 from shared.store.reads import Listed, Run
 
-__all__ = ["RUNS", "find_run"]
+__all__ = ["RUNS", "find_run", "run_name"]
 
 RUNS = Operations()
 _RUN = "/dag-runs/{name}/{dagRunId}"
@@ -42,7 +42,7 @@ def list_runs(call: Call, query: RunsQuery) -> Answer:
 @RUNS.get("/dag-runs/{name}", id="listDAGRunsByName", query=RunsQuery)
 def list_runs_of(call: Call, query: RunsQuery, name: str) -> Answer:
     """List the same for one dag name."""
-    return _list(call, query, wire.plain_name(name, "name"))
+    return _list(call, query, run_name(call, name))
 
 
 @RUNS.get(_RUN, id="getDAGRunDetails")
@@ -66,12 +66,23 @@ def outputs(call: Call, name: str, dag_run_id: str) -> Answer:
 
 def find_run(call: Call, name: str, dag_run_id: str) -> Run:
     """Return a root run by name and id or ``latest``; raises a 404."""
-    wire.plain_name(name, "name")
     wire.plain_name(dag_run_id, "dagRunId")
-    run = call.deps.reads.run(name, dag_run_id)
+    run = call.deps.reads.run(run_name(call, name), dag_run_id)
     if run is None:
         raise not_found(f"DAG {name!r} has no run {dag_run_id!r}")
     return run
+
+
+def run_name(call: Call, name: str) -> str:
+    """Return the dag name that a path means; raises a 400.
+
+    Clients take a list's ``fileName`` for it. Dagu's has no extension, and is the name of most dags.
+    """
+    stem = wire.file_name(name, "name")
+    if stem == name or call.deps.reads.run(name, wire.LATEST):
+        return name
+    dag = call.deps.reads.dag(stem)
+    return dag.dag_name if dag else stem
 
 
 def _list(call: Call, query: RunsQuery, name: str | None) -> Answer:

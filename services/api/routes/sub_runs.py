@@ -10,7 +10,7 @@ from services.api.operations import Answer, Call, Operations, Query, ok
 from services.api.problems import not_found
 from services.api.routes.control import StatusBody, empty_answer, node_token
 from services.api.routes.logs import LogQuery, StepLogQuery, log_of_run, log_of_step
-from services.api.routes.runs import find_run
+from services.api.routes.runs import find_run, run_name
 from shared.contracts.commands_runs import PatchSubStep
 from shared.store.reads import Run
 
@@ -68,7 +68,7 @@ def patch_step(
     """Set one step's status in a sub run by hand; nothing else changes."""
     command = PatchSubStep(
         by=call.user,
-        dag_name=wire.plain_name(name, "name"),
+        dag_name=run_name(call, name),
         dag_run_id=wire.known_run_id(dag_run_id),
         sub_run_id=wire.run_id(sub_dag_run_id, "subDAGRunId"),
         step_name=step_name,
