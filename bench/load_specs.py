@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from services.scheduler import folder as following
-from services.scheduler.plans import Plans
-from services.scheduler.shell import Shell
+from services.scheduler.assembly import Assembly
+from services.scheduler.deciding.plans import Plans
+from services.scheduler.loops import folder as following
 from shared.clock import utc_now
 from shared.spec.load import load
 from shared.store.engine import open_engine
@@ -56,7 +56,7 @@ def _database(kind: str, base: Path) -> Iterator[str]:
 
 def _follow(url: str, dags: Path, texts: list[str]) -> None:
     migrate(url)
-    shell = Shell(Store(open_engine(url, pool_size=4)), EmbeddedTransport(None), Plans(), utc_now, ZoneInfo("UTC"))
+    parts = Assembly(Store(open_engine(url, pool_size=4)), EmbeddedTransport(None), Plans(), utc_now, ZoneInfo("UTC"))
     parsed = 0
 
     def counted(*args: object, **facts: object) -> object:
@@ -65,15 +65,15 @@ def _follow(url: str, dags: Path, texts: list[str]) -> None:
         return load(*args, **facts)  # type: ignore[arg-type]
 
     following.__dict__["load"] = counted
-    follower = following.Folder(shell, dags)
+    follower = following.Folder(parts.shell, dags)
     for what in ("first look", "look at nothing new", "first look of a restarted scheduler"):
         if what.endswith("scheduler"):
-            follower = following.Folder(shell, dags)
+            follower = following.Folder(parts.shell, dags)
         parsed = 0
         print(f"  {what}: {_timed(len(texts), follower.look)}, {parsed} parsed")
 
     def adopt() -> None:
-        while shell.firing.adopt():
+        while parts.firing.adopt():
             pass
 
     print(f"  giving them schedules: {_timed(len(texts), adopt)}")

@@ -12,7 +12,7 @@ from prometheus_client import generate_latest
 from services.api.main import build_deps
 from services.api.request_metrics import DaguCollector
 from services.api.settings import Settings
-from services.scheduler.batch import Aftermath
+from services.scheduler.deciding.aftermath import Aftermath
 from services.scheduler.metrics import BacklogCollector, count, limit_dag_series
 from services.worker.metrics import Counters, WorkerCollector
 from shared.clock import utc_now

@@ -8,15 +8,13 @@ from pathlib import Path
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
-from services.scheduler.family import run_family
-from services.scheduler.folder import Folder
-from services.scheduler.intake import commands_intake, events_intake, logs_intake
-from services.scheduler.leases import Leases
-from services.scheduler.pause import take_over_limits
-from services.scheduler.plans import Plans
-from services.scheduler.pools import take_over_pools
-from services.scheduler.shell import Shell
-from services.scheduler.timers import run_timers
+from services.scheduler.assembly import Assembly
+from services.scheduler.commands.pools import take_over_pools
+from services.scheduler.commands.queues import take_over_limits
+from services.scheduler.deciding.plans import Plans
+from services.scheduler.loops.folder import Folder
+from services.scheduler.loops.intake import commands_intake, events_intake, logs_intake
+from services.scheduler.loops.leases import Leases
 from shared.ids import new_token
 from shared.service import Background
 from shared.store.tx import Store
@@ -59,7 +57,8 @@ class Scheduler:
         transport.declare([COMMANDS, EVENTS, LOGS, HEARTBEATS, task_route({})])
         self.instance_id = f"{socket.gethostname()}-{new_token()[:8]}"
         self._transport = transport
-        shell = Shell(store, transport, Plans(base_config), clock, tz)
+        parts = Assembly(store, transport, Plans(base_config), clock, tz)
+        shell = parts.shell
         with store.begin() as tx:
             take_over_limits(tx, queues, clock())
             take_over_pools(tx, pools, clock())
@@ -84,19 +83,19 @@ class Scheduler:
         ]
         loops = [
             ("leases", leases.run),
-            ("admission", shell.admission.run),
-            ("pools", shell.pools.run),
-            ("housekeeping", shell.housekeeping.run),
-            ("firing", shell.firing.run),
-            ("timers", lambda stop: run_timers(shell, stop)),
-            ("family", lambda stop: run_family(shell, stop)),
+            ("admission", parts.admission.run),
+            ("pools", parts.pools.run),
+            ("housekeeping", parts.housekeeping.run),
+            ("firing", parts.firing.run),
+            ("timers", parts.timers.run),
+            ("family", parts.families.run),
         ]
         if self.folder is not None:
             loops.append(("folder", self.folder.run))
         # What takes work in stops first, what sends results out last.
         self._intakes = [Background(f"scheduler-{name}", body, on_death) for name, body in intakes]
         self._loops = [Background(f"scheduler-{name}", body, on_death) for name, body in loops]
-        self._relay = Background("scheduler-relay", shell.relay.run, on_death)
+        self._relay = Background("scheduler-relay", parts.relay.run, on_death)
 
     @property
     def healthy(self) -> bool:

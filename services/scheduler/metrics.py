@@ -9,19 +9,16 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Histogram, Summary
 from prometheus_client.core import GaugeMetricFamily, Metric
 
+from services.scheduler.deciding.aftermath import Aftermath
 from shared.errors import StoreUnavailable
 from shared.metrics import LATENCY_S, DagNames
 from shared.status import RunStatus
 from shared.store.backlog import Backlog
 from shared.transport.base import COMMANDS, EVENTS, HEARTBEATS, LOGS
-
-if TYPE_CHECKING:
-    from services.scheduler.batch import Aftermath
 
 __all__ = [
     "COMMANDS_RECORDED",
@@ -91,7 +88,7 @@ def limit_dag_series(limit: int) -> None:
     _dags = DagNames(limit)
 
 
-def count(after: "Aftermath") -> None:
+def count(after: Aftermath) -> None:
     """Count what one committed transaction did."""
     for dag_name, status in after.ended:
         RUNS_ENDED.labels(str(status)).inc()

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from sqlalchemy import or_, update
 
-from services.scheduler import housekeeping
-from services.scheduler.housekeeping import Housekeeping
+from services.scheduler.loops import housekeeping
+from services.scheduler.loops.housekeeping import Housekeeping
 from shared.clock import utc_now
 from shared.contracts import commands as c
 from shared.store import tables as t

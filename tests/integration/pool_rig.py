@@ -5,12 +5,11 @@ from datetime import UTC, datetime
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
-from services.scheduler.commands import carry_out
+from services.scheduler.assembly import Assembly
+from services.scheduler.commands.carry_out import carry_out
 from services.scheduler.core.claims import PoolKey
-from services.scheduler.events import record_events
-from services.scheduler.plans import Plans
-from services.scheduler.shell import Shell
-from services.scheduler.timers import fire_due
+from services.scheduler.deciding.events import record_events
+from services.scheduler.deciding.plans import Plans
 from shared.contracts import commands as c
 from shared.contracts.codec import decode, encode
 from shared.contracts.events import AttemptFinished, AttemptStarted, Outcome
@@ -35,10 +34,11 @@ class PoolRig:
         self.now = T0
         stack.transport.declare([COMMANDS])
         self.store = Store(stack.engine)
-        self.shell = self.another()
+        self.parts = self.another()
+        self.shell = self.parts.shell
 
-    def another(self) -> Shell:
-        return Shell(self.store, self.stack.transport, Plans(), lambda: self.now, ZoneInfo("UTC"))
+    def another(self) -> Assembly:
+        return Assembly(self.store, self.stack.transport, Plans(), lambda: self.now, ZoneInfo("UTC"))
 
     def ask(self, *commands: c.Command) -> list[c.CommandReply]:
         envelopes = [decode(encode(command, id=new_run_id(), at=self.now)) for command in commands]
@@ -54,14 +54,14 @@ class PoolRig:
     def start(self, *ids: str, dag: str = "a") -> None:
         self.must(*[c.StartRun(file_name=dag, dag_run_id=run_id) for run_id in ids])
 
-    def admit(self, shell: Shell | None = None) -> int:
+    def admit(self, by: Assembly | None = None) -> int:
         """Let in whoever may enter any pool."""
         with self.store.begin() as tx:
             pools = [PoolKey(*key) for key in Pools(tx).awaited()]
-        return (shell or self.shell).pools.admit(pools) if pools else 0
+        return (by or self.parts).pools.admit(pools) if pools else 0
 
     def fire(self) -> int:
-        return fire_due(self.shell)
+        return self.parts.timers.fire_due()
 
     def end(self, node: str, outcome: Outcome = "succeeded", *, exit_code: int | None = None) -> None:
         """Have a worker report the end of a node's open attempt."""

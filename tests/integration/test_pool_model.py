@@ -77,7 +77,7 @@ class Pools(RuleBasedStateMachine):
         run_id = f"r{self.runs}"
         if high:
             self.rig.must(c.EnqueueRun(file_name="a", dag_run_id=run_id, priority="high", queue=run_id))
-            self.rig.shell.admission.admit(run_id)
+            self.rig.parts.admission.admit(run_id)
         else:
             self.rig.start(run_id)
 

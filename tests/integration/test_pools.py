@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
+from services.scheduler.commands.pools import take_over_pools
 from services.scheduler.core.messages import AttemptLost
-from services.scheduler.events import record_notices
-from services.scheduler.pools import take_over_pools
+from services.scheduler.deciding.events import record_notices
 from shared.contracts import commands as c
 from shared.contracts.commands_queues import RemovePool, SetPool
 from shared.store import tables as t
@@ -89,7 +89,7 @@ def test_a_high_runs_step_goes_first(rig: PoolRig) -> None:
     rig.start("low")
     rig.now += timedelta(minutes=1)
     rig.must(c.EnqueueRun(file_name="a", dag_run_id="high", priority="high", queue="q"))
-    rig.shell.admission.admit("q")
+    rig.parts.admission.admit("q")
     rig.end("r0/work")
     rig.admit()
     assert rig.under_way() == ["high/work"]
@@ -191,7 +191,7 @@ def test_a_rate_limit_counts_starts_within_any_interval_however_short_the_steps(
     assert rig.admit() == 0
     rig.now += timedelta(seconds=1)
     assert rig.fire() == 1, "the first in the line asks again"
-    assert rig.shell.pools.admit(rig.shell.pools._pools) == 2
+    assert rig.parts.pools.admit(rig.parts.pools._pools) == 2
     assert len(rig.under_way()) == 2
     rig.now += timedelta(seconds=60)
     rig.fire()
@@ -218,9 +218,9 @@ def test_four_schedulers_never_exceed_a_limit(rig: PoolRig) -> None:
     done = threading.Event()
 
     def admit_all() -> None:
-        shell = rig.another()
+        another = rig.another()
         while not done.is_set():
-            rig.admit(shell)
+            rig.admit(another)
 
     def end_some() -> None:
         while not done.is_set():

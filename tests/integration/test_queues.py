@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import select, update
 
-from services.scheduler.commands import carry_out
-from services.scheduler.pause import take_over_limits
-from services.scheduler.plans import Plans
-from services.scheduler.shell import Shell
+from services.scheduler.assembly import Assembly
+from services.scheduler.commands.carry_out import carry_out
+from services.scheduler.commands.queues import take_over_limits
+from services.scheduler.deciding.plans import Plans
 from shared.contracts import commands as c
 from shared.contracts.codec import decode, encode
 from shared.contracts.commands_queues import Pause, RemoveQueue, Resume, SetQueue
@@ -37,10 +37,11 @@ class Rig:
         self.now = T0
         stack.transport.declare([COMMANDS])
         self.store = Store(stack.engine)
-        self.shell = self.another()
+        self.parts = self.another()
+        self.shell = self.parts.shell
 
-    def another(self) -> Shell:
-        return Shell(self.store, self.stack.transport, Plans(), lambda: self.now, ZoneInfo("UTC"))
+    def another(self) -> Assembly:
+        return Assembly(self.store, self.stack.transport, Plans(), lambda: self.now, ZoneInfo("UTC"))
 
     def ask(self, *commands: c.Command) -> list[c.CommandReply]:
         envelopes = [decode(encode(command, id=new_run_id(), at=self.now)) for command in commands]
@@ -61,7 +62,7 @@ class Rig:
     def drain(self, queue: str) -> list[str]:
         """Admit one after the other; return the order."""
         order = []
-        while self.shell.admission.admit(queue):
+        while self.parts.admission.admit(queue):
             order += self.running()
             self.end()
         return order
@@ -94,14 +95,14 @@ def test_high_goes_before_low_but_nothing_waits_for_ever(rig: Rig) -> None:
 def test_a_global_queues_limit_can_be_changed_while_it_is_full(rig: Rig) -> None:
     rig.ask(SetQueue(name="q", max_concurrency=2))
     rig.enqueue("r1", "r2", "r3", "r4", "r5", queue="q")
-    assert rig.shell.admission.admit("q") == 2
-    assert rig.shell.admission.admit("q") == 0
+    assert rig.parts.admission.admit("q") == 2
+    assert rig.parts.admission.admit("q") == 0
 
     rig.ask(SetQueue(name="q", max_concurrency=4))
-    assert rig.shell.admission.admit("q") == 2
+    assert rig.parts.admission.admit("q") == 2
     rig.ask(SetQueue(name="q", max_concurrency=1))
     rig.end("r1", "r2")
-    assert rig.shell.admission.admit("q") == 0
+    assert rig.parts.admission.admit("q") == 0
     assert rig.running() == ["r3", "r4"]
     assert rig.ask(RemoveQueue(name="q"))[0].outcome == "recorded"
     assert rig.ask(RemoveQueue(name="q"))[0].error is not None
@@ -126,18 +127,18 @@ def test_a_configured_limit_yields_to_the_api_until_the_configuration_changes(ri
 @pytest.mark.parametrize(("scope", "name"), [("global", ""), ("queue", "a"), ("dag", "a")])
 def test_a_pause_admits_nothing_until_it_ends(rig: Rig, scope: Any, name: str) -> None:
     rig.enqueue("r1", "r2")
-    rig.shell.admission.admit("a")
+    rig.parts.admission.admit("a")
     rig.ask(Pause(scope=scope, name=name, by="ann", reason="upgrade"))
     reads = Reads(rig.stack.engine)
 
     [pause] = reads.pauses(rig.now)
     assert (pause.scope, pause.in_flight, pause.paused_by, pause.reason) == (scope, 1, "ann", "upgrade")
     rig.end()
-    assert rig.shell.admission.admit("a") == 0
+    assert rig.parts.admission.admit("a") == 0
     assert reads.pauses(rig.now)[0].in_flight == 0
 
     rig.ask(Resume(scope=scope, name=name))
-    assert rig.shell.admission.admit("a") == 1
+    assert rig.parts.admission.admit("a") == 1
     assert reads.pauses(rig.now) == ()
     assert rig.ask(Resume(scope=scope, name=name))[0].error is not None
 
@@ -150,15 +151,15 @@ def test_runs_that_no_worker_may_take_let_others_pass(rig: Rig) -> None:
     rig.enqueue("needs", dag="gpu")
     rig.enqueue("plain", queue="q")
 
-    assert rig.shell.admission.admit("q") == 1
+    assert rig.parts.admission.admit("q") == 1
     assert rig.running() == ["plain"]
     rig.end()
-    assert rig.shell.admission.admit("q") == 0
+    assert rig.parts.admission.admit("q") == 0
     beat = {"incarnation": "i", "host": "h", "version": "0", "slots": 1, "busy": 0, "state": "live"}
     times = {"started_at": rig.now, "heartbeat_at": rig.now, "lease_until": rig.now + timedelta(seconds=10)}
     with Store(rig.stack.engine).begin() as tx:
         tx.insert(t.workers, [{"worker_id": "w", "labels": {"gpu": "true", "x": "y"}, **beat, **times}])
-    assert rig.shell.admission.admit("q") == 1
+    assert rig.parts.admission.admit("q") == 1
 
 
 def test_a_run_held_until_a_moment_lets_others_pass(rig: Rig) -> None:
@@ -182,10 +183,10 @@ def test_four_schedulers_never_exceed_a_limit_and_lose_nothing(rig: Rig) -> None
     over: list[tuple[str, int]] = []
     done = threading.Event()
 
-    def admit_all(shell: Shell) -> None:
+    def admit_all(parts: Assembly) -> None:
         while not done.is_set():
             for name in queues:
-                shell.admission.admit(name)
+                parts.admission.admit(name)
 
     def end_some() -> None:
         runs = t.dag_runs.c
@@ -203,8 +204,8 @@ def test_four_schedulers_never_exceed_a_limit_and_lose_nothing(rig: Rig) -> None
                 if not rows and not tx.queues_with_queued():
                     done.set()
 
-    shells = [rig.another() for _ in range(4)]
-    threads = [threading.Thread(target=admit_all, args=(shell,)) for shell in shells]
+    schedulers = [rig.another() for _ in range(4)]
+    threads = [threading.Thread(target=admit_all, args=(one,)) for one in schedulers]
     threads.append(threading.Thread(target=end_some))
     for thread in threads:
         thread.start()

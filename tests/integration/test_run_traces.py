@@ -3,9 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from services.scheduler.definitions import Definitions
-from services.scheduler.plans import Plans
-from services.scheduler.shell import Shell
+from services.scheduler.assembly import Assembly
+from services.scheduler.commands.dags import Definitions
+from services.scheduler.deciding.plans import Plans
 from shared.contracts import commands as c
 from shared.contracts.codec import decode
 from shared.store import tables as t
@@ -20,13 +20,14 @@ _T0 = datetime(2026, 11, 24, 11, 59, 30, tzinfo=UTC)
 def test_each_run_of_a_schedule_begins_a_trace_that_its_tasks_carry(stack: Stack) -> None:
     now = [_T0]
     stack.transport.declare([COMMANDS, EVENTS, LOGS, task_route({})])
-    shell = Shell(Store(stack.engine), stack.transport, Plans(), lambda: now[0], ZoneInfo("UTC"))
+    parts = Assembly(Store(stack.engine), stack.transport, Plans(), lambda: now[0], ZoneInfo("UTC"))
     spec = 'schedule: "* * * * *"\nsteps:\n  - echo hi\n'
     command = c.CreateDag(file_name="fired", spec=spec)
+    shell = parts.shell
     shell.decide(lambda batch: Definitions(batch.tx, shell.plans, batch.now).create(command))
-    shell.firing.adopt()
+    parts.firing.adopt()
     now[0] += timedelta(seconds=31)
-    assert shell.firing.fire_due() == 1
+    assert parts.firing.fire_due() == 1
 
     (run,) = stack.rows(t.dag_runs)
     asked = SpanContext.parse(run["trace"])

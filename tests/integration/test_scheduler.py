@@ -3,7 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 
-from services.scheduler.housekeeping import Housekeeping
+from services.scheduler.loops.housekeeping import Housekeeping
 from shared.clock import utc_now
 from shared.contracts import commands as c
 from shared.contracts.codec import decode, encode

@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import func, select, update
 
-from services.scheduler.definitions import Definitions
-from services.scheduler.pause import carry_out_queue
-from services.scheduler.plans import Plans
-from services.scheduler.shell import Shell
+from services.scheduler.assembly import Assembly
+from services.scheduler.commands.dags import Definitions
+from services.scheduler.commands.queues import carry_out_queue
+from services.scheduler.deciding.plans import Plans
 from shared.contracts import commands as c
 from shared.contracts.commands_queues import Pause, Resume
 from shared.store import tables as t
@@ -34,17 +34,17 @@ class Rig:
         self.stack = stack
         self.now = T0
         stack.transport.declare([COMMANDS])
-        self.one, self.two = self.shell(), self.shell()
+        self.one, self.two = self.another(), self.another()
 
-    def shell(self) -> Shell:
-        return Shell(Store(self.stack.engine), self.stack.transport, Plans(), lambda: self.now, ZoneInfo("UTC"))
+    def another(self) -> Assembly:
+        return Assembly(Store(self.stack.engine), self.stack.transport, Plans(), lambda: self.now, ZoneInfo("UTC"))
 
     def dag(self, name: str, spec: str) -> None:
         command = c.CreateDag(file_name=name, spec=spec + STEPS)
-        self.one.decide(lambda batch: Definitions(batch.tx, self.one.plans, batch.now).create(command))
+        self.one.shell.decide(lambda batch: Definitions(batch.tx, self.one.shell.plans, batch.now).create(command))
         self.one.firing.adopt()
 
-    def at(self, clock: str, *, day: int = 0, by: Shell | None = None) -> int:
+    def at(self, clock: str, *, day: int = 0, by: Assembly | None = None) -> int:
         """Set the clock and let one scheduler look."""
         hour, minute, *second = (int(part) for part in clock.split(":"))
         moment = T0.replace(hour=hour, minute=minute, second=second[0] if second else 0)
@@ -70,7 +70,7 @@ class Rig:
             connection.execute(update(t.dag_runs).where(running).values(status=status, finished_at=self.now))
 
     def queue(self, command: Any) -> None:
-        self.one.decide(lambda batch: carry_out_queue(batch, command))
+        self.one.shell.decide(lambda batch: carry_out_queue(batch, command))
         self.one.firing.adopt()
 
 
@@ -255,7 +255,7 @@ def test_a_renamed_dag_keeps_its_pause_and_the_slots_that_are_undecided(rig: Rig
     rig.queue(Pause(scope="dag", name="a", by="ann"))
     rig.at("12:05")
     rename = c.RenameDag(file_name="a", new_file_name="b")
-    rig.one.decide(lambda batch: Definitions(batch.tx, rig.one.plans, batch.now).rename(rename))
+    rig.one.shell.decide(lambda batch: Definitions(batch.tx, rig.one.shell.plans, batch.now).rename(rename))
     rig.one.firing.adopt()
     assert rig.at("12:10") == 0
 
@@ -284,7 +284,7 @@ def test_an_edit_of_a_paused_dag_drops_no_slot(rig: Rig, edited: str, ledger: li
     rig.queue(Pause(scope="dag", name="a", by="ann"))
     rig.at("12:15")
     command = c.PutSpec(file_name="a", spec=edited + STEPS)
-    rig.one.decide(lambda batch: Definitions(batch.tx, rig.one.plans, batch.now).put_spec(command))
+    rig.one.shell.decide(lambda batch: Definitions(batch.tx, rig.one.shell.plans, batch.now).put_spec(command))
     rig.one.firing.adopt()
     rig.at("12:25")
     rig.queue(Resume(scope="dag", name="a"))
@@ -310,7 +310,7 @@ def test_edits_deletions_and_faults_move_the_next_slot(rig: Rig) -> None:
 
     def edit(spec: str) -> None:
         command = c.PutSpec(file_name="a", spec=spec + STEPS)
-        rig.one.decide(lambda batch: Definitions(batch.tx, rig.one.plans, batch.now).put_spec(command))
+        rig.one.shell.decide(lambda batch: Definitions(batch.tx, rig.one.shell.plans, batch.now).put_spec(command))
         rig.one.firing.adopt()
 
     edit('schedule: "5 * * * *"\n')
@@ -320,7 +320,7 @@ def test_edits_deletions_and_faults_move_the_next_slot(rig: Rig) -> None:
     [row] = rig.stack.rows(s.schedules)
     assert (row["next_fire_at"], row["next_start_at"]) == (None, None)
     command = c.DeleteDag(file_name="a")
-    rig.one.decide(lambda batch: Definitions(batch.tx, rig.one.plans, batch.now).delete(command))
+    rig.one.shell.decide(lambda batch: Definitions(batch.tx, rig.one.shell.plans, batch.now).delete(command))
     assert rig.stack.rows(s.schedules) == []
     assert rig.ledger() == [("12:05", "start", "fired")]
 
@@ -338,10 +338,10 @@ def test_four_schedulers_fire_each_of_many_slots_once(rig: Rig) -> None:
         rig.dag(f"d{number}", 'schedule: "0 12 * * *"\n')
     while rig.one.firing.adopt():
         pass
-    shells = [rig.one, rig.two, rig.shell(), rig.shell()]
+    schedulers = [rig.one, rig.two, rig.another(), rig.another()]
     rig.now = T0.replace(hour=12, minute=0, second=1)
 
-    _at_once([shell.firing.fire_due for shell in shells])
+    _at_once([one.firing.fire_due for one in schedulers])
 
     with rig.stack.engine.begin() as connection:
         assert connection.execute(select(func.count()).select_from(s.cron_slots)).scalar_one() == 300

@@ -98,7 +98,7 @@ def test_a_full_queue_says_who_fills_it(rig: Asker) -> None:
     rig.must(SetQueue(name="q", max_concurrency=2))
     rig.enqueue("r1", "r2", "r3", queue="q")
     assert rig.why("r3") == "its turn in queue q"
-    rig.shell.admission.admit("q")
+    rig.parts.admission.admit("q")
     assert rig.why("r3") == "queue q is full (2/2): a/r1, a/r2"
     assert rig.why("r1") is None
 
@@ -225,7 +225,7 @@ def test_the_command_line_tells_the_same(rig: Asker) -> None:
 def test_a_dag_says_when_its_schedule_starts_it_or_why_not(rig: Asker) -> None:
     rig.dag("a", PLAIN, head='schedule: "0 * * * *"')
     rig.dag("plain", PLAIN)
-    rig.shell.firing.adopt()
+    rig.parts.firing.adopt()
     assert rig.why_dag("plain") is None
     assert rig.why_dag() == "not before 2026-11-24T13:00:00Z"
     rig.must(c.SuspendDag(file_name="a", suspend=True))

@@ -8,8 +8,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from scripts.metrics_doc import TARGET, catalogue, document, series_names
 from services.scheduler import metrics
-from services.scheduler.batch import Aftermath
 from services.scheduler.core.decision import ClosedAttempt
+from services.scheduler.deciding.aftermath import Aftermath
 from services.scheduler.metrics import BacklogCollector, count, limit_dag_series
 from shared.errors import StoreUnavailable
 from shared.metrics import DagNames, fold

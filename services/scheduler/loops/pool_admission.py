@@ -8,19 +8,18 @@ first step in the line; a slow look finds what others left.
 import threading
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from services.scheduler.core.claims import POOL, RATE, Claim, Line, PoolKey, may_enter
 from services.scheduler.core.decision import Advanced, WakeAt
 from services.scheduler.core.messages import Admit
 from services.scheduler.core.model import WAITS
+from services.scheduler.deciding.aftermath import Aftermath
+from services.scheduler.deciding.batch import Batch
+from services.scheduler.deciding.shell import Shell
 from shared.errors import StoreUnavailable
 from shared.ids import new_run_id
 from shared.store.tx_pools import Pools
-
-if TYPE_CHECKING:
-    from services.scheduler.batch import Batch
-    from services.scheduler.shell import Shell
 
 __all__ = ["PoolAdmission"]
 
@@ -36,10 +35,14 @@ Who = tuple[str, int]
 class PoolAdmission:
     """Lets steps into the pools it is notified of."""
 
-    def __init__(self, shell: "Shell") -> None:
+    def __init__(self, shell: Shell) -> None:
         self._shell = shell
         self._condition = threading.Condition()
         self._pools: set[PoolKey] = set()
+
+    def follow(self, after: Aftermath) -> None:
+        if after.pools:
+            self.notify(after.pools)
 
     def notify(self, pools: Iterable[PoolKey]) -> None:
         """Somebody waits for these, or a place became free, or their capacity changed."""
@@ -80,7 +83,7 @@ class PoolAdmission:
 class _Pass:
     """One look at some lines, all at the batch's moment, while nobody else gives places away."""
 
-    def __init__(self, batch: "Batch") -> None:
+    def __init__(self, batch: Batch) -> None:
         self._batch = batch
         self._rows = Pools(batch.tx)
         self._lines: dict[PoolKey, Line] = {}

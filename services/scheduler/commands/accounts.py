@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from services.scheduler.batch import Batch
+from services.scheduler.deciding.batch import Batch
 from shared.contracts.commands_accounts import (
     AccountCommand,
     CreateApiKey,

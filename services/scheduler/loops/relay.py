@@ -13,6 +13,7 @@ from threading import Event as StopEvent
 from typing import Any
 
 from services.scheduler.core.messages import TaskUndelivered
+from services.scheduler.deciding.aftermath import Aftermath
 from services.scheduler.metrics import OUTBOX_SWEPT
 from shared.contracts.codec import decode, decode_as
 from shared.contracts.tasks import Task
@@ -52,6 +53,9 @@ class Relay:
         self._sent: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._handed_back: queue.SimpleQueue[Outgoing] = queue.SimpleQueue()
         self._known: set[str] = set()
+
+    def follow(self, after: Aftermath) -> None:
+        self.publish(after.outgoing)
 
     def publish(self, messages: Sequence[Outgoing]) -> None:
         """Send without waiting. Whatever fails stays in the outbox."""

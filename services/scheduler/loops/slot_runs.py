@@ -2,19 +2,17 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from services.scheduler.core import slots as core
 from services.scheduler.core.messages import Begin, Stop
-from services.scheduler.creation import new_run
+from services.scheduler.core.plan import Plan
+from services.scheduler.deciding.batch import Batch
+from services.scheduler.deciding.creation import new_run
+from services.scheduler.deciding.plans import Plans
 from shared.errors import InvalidInput
 from shared.store.tx_schedule import Schedules
-
-if TYPE_CHECKING:
-    from services.scheduler.batch import Batch
-    from services.scheduler.core.plan import Plan
-    from services.scheduler.plans import Plans
 
 __all__ = ["SlotRuns"]
 
@@ -27,7 +25,7 @@ class SlotRuns:
     """Carries out answers within one transaction. ``dags`` and ``plans`` by file name."""
 
     def __init__(
-        self, batch: "Batch", kept: "Plans", tz: ZoneInfo, dags: Mapping[str, Row], plans: Mapping[str, "Plan"]
+        self, batch: Batch, kept: Plans, tz: ZoneInfo, dags: Mapping[str, Row], plans: Mapping[str, Plan]
     ) -> None:
         self._batch = batch
         self._kept = kept

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from services.scheduler.plans import Plans, spec_hash
+from services.scheduler.deciding.plans import Plans, spec_hash
 from shared.contracts.commands import CreateDag, DeleteDag, PutSpec, RenameDag, SuspendDag
 from shared.errors import AlreadyExists, Conflict, InvalidInput, NotFound
 from shared.ids import valid_dag_name

@@ -12,17 +12,14 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from services.scheduler.definitions import Definitions, Version
-from services.scheduler.plans import spec_hash
+from services.scheduler.commands.dags import Definitions, Version
+from services.scheduler.deciding.batch import Batch
+from services.scheduler.deciding.plans import spec_hash
+from services.scheduler.deciding.shell import Shell
 from shared.errors import StoreUnavailable
 from shared.ids import valid_dag_name
 from shared.spec.load import load
-
-if TYPE_CHECKING:
-    from services.scheduler.batch import Batch
-    from services.scheduler.shell import Shell
 
 __all__ = ["Folder"]
 
@@ -40,7 +37,7 @@ _Seen = tuple[int, int]
 class Folder:
     """The top level of ``path``, files ending in ``.yaml`` or ``.yml``."""
 
-    def __init__(self, shell: "Shell", path: Path) -> None:
+    def __init__(self, shell: Shell, path: Path) -> None:
         self._shell = shell
         self._path = path
         self._seen: dict[str, _Seen] | None = None
@@ -121,7 +118,7 @@ class Folder:
         return Version.of(file_name, text, loaded)
 
 
-def _save(batch: "Batch", found: Sequence[Version]) -> None:
+def _save(batch: Batch, found: Sequence[Version]) -> None:
     """Another scheduler may follow the same folder, and be quicker."""
     known = batch.tx.followed([version.file_name for version in found])
     versions = []
@@ -134,7 +131,7 @@ def _save(batch: "Batch", found: Sequence[Version]) -> None:
     batch.after.schedules = bool(versions)
 
 
-def _remove(batch: "Batch", present: Collection[str]) -> None:
+def _remove(batch: Batch, present: Collection[str]) -> None:
     """Remove the dags that came from the folder and whose file is no longer there."""
     stems = {Path(name).stem for name in present}
     gone = [

@@ -1,7 +1,8 @@
 """What steps say on their way: kept for people and for later chat steps, no decision depends on it."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 from services.scheduler.core.decision import Dispatch
 from services.scheduler.core.model import Run
@@ -10,18 +11,14 @@ from shared.contracts.events import AttemptFinished, AttemptProgress
 from shared.store.tx import Tx
 from shared.store.tx_progress import conversation
 
-if TYPE_CHECKING:
-    from services.scheduler.batch import Batch
-
 __all__ = ["progress_row", "recall"]
 
 _LAST = 2**31 - 1
 """What the report of the end says is newer than anything said before."""
 
 
-def progress_row(batch: "Batch", event: AttemptProgress | AttemptFinished) -> dict[str, Any] | None:
+def progress_row(run: Run | None, event: AttemptProgress | AttemptFinished, now: datetime) -> dict[str, Any] | None:
     """Return what ``event`` says as a row, ``None`` when it says nothing or is not of an open attempt."""
-    run = batch.run(event.run_key)
     words = {name for name in ("progress", "remarks", "messages") if getattr(event, name, None)}
     if run is None or not words or event.node >= len(run.nodes):
         return None
@@ -35,7 +32,7 @@ def progress_row(batch: "Batch", event: AttemptProgress | AttemptFinished) -> di
         "number": node.number,
         "seq": event.seq if isinstance(event, AttemptProgress) else _LAST,
         "said": event.model_dump(mode="json", include=words),
-        "at": batch.now,
+        "at": now,
     }
 
 

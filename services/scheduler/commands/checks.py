@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from services.scheduler.batch import Batch
+from services.scheduler.commands.dags import AlreadyRunning
 from services.scheduler.core.decision import Refused
 from services.scheduler.core.messages import Approve, Dequeue, PatchNode, Reject, Retry, Stop
-from services.scheduler.definitions import AlreadyRunning
+from services.scheduler.deciding.batch import Batch
 from shared.errors import AlreadyExists, Conflict, DagwayError, InvalidInput, NotFound
 from shared.ids import valid_dag_name, valid_run_id
 

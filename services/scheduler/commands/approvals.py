@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from services.scheduler.batch import Batch
-from services.scheduler.checks import find, find_below, tell_key
+from services.scheduler.commands.checks import find, find_below, tell_key
 from services.scheduler.core.approvals import waits
 from services.scheduler.core.messages import Approve, Reject
+from services.scheduler.deciding.batch import Batch
 from shared.contracts.commands_approval import ApprovalCommand, ApproveStep, RejectStep
 from shared.errors import InvalidInput
 

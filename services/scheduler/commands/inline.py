@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from services.scheduler.batch import Batch
-from services.scheduler.checks import MaxRunReached, check_dag_name, check_free, find, find_below, tell_key
+from services.scheduler.commands.checks import MaxRunReached, check_dag_name, check_free, find, find_below, tell_key
 from services.scheduler.core.admit import HIGH, LOW
 from services.scheduler.core.messages import Begin, PatchNode
 from services.scheduler.core.plan import Plan
-from services.scheduler.creation import new_run
-from services.scheduler.plans import Plans, spec_hash
+from services.scheduler.deciding.batch import Batch
+from services.scheduler.deciding.creation import new_run
+from services.scheduler.deciding.plans import Plans, spec_hash
 from shared.contracts.commands_runs import PatchSubStep, RescheduleRun, RunCommand, StartInline
 from shared.errors import InvalidInput
 from shared.spec.load import load

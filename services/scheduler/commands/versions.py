@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from services.scheduler.batch import Batch
-from services.scheduler.definitions import Definitions
-from services.scheduler.plans import Plans
+from services.scheduler.commands.dags import Definitions
+from services.scheduler.deciding.batch import Batch
+from services.scheduler.deciding.plans import Plans
 from shared.contracts.commands import PutSpec
 from shared.contracts.commands_dags import DagCommand, ReplaceSpec, RestoreSpec
 from shared.errors import Conflict, InvalidInput, NotFound

@@ -10,25 +10,23 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from services.scheduler.absences import Absences
 from services.scheduler.core.decision import Halt
 from services.scheduler.core.messages import AttemptLost, TaskUndelivered
-from services.scheduler.events import Notice, record_notices
+from services.scheduler.deciding.batch import Batch
+from services.scheduler.deciding.events import Notice, record_notices
+from services.scheduler.deciding.shell import Shell
+from services.scheduler.loops.absences import Absences
+from services.scheduler.loops.intake import Intake
+from services.scheduler.loops.relay import OVERDUE_S
 from services.scheduler.metrics import LEASES_LOST
-from services.scheduler.relay import OVERDUE_S
 from shared.contracts.codec import decode_as
 from shared.contracts.events import Heartbeat
 from shared.errors import DecodeFailed, StoreUnavailable
 from shared.status import AttemptState
 from shared.store import tables as t
 from shared.transport.base import Consumer
-
-if TYPE_CHECKING:
-    from services.scheduler.batch import Batch
-    from services.scheduler.intake import Intake
-    from services.scheduler.shell import Shell
 
 __all__ = ["Leases"]
 
@@ -54,7 +52,7 @@ class Leases:
     """
 
     def __init__(
-        self, shell: "Shell", heartbeats: Consumer, events: "Intake", *, lease_s: float, service: Mapping[str, Any]
+        self, shell: Shell, heartbeats: Consumer, events: Intake, *, lease_s: float, service: Mapping[str, Any]
     ) -> None:
         self._shell = shell
         self._heartbeats = heartbeats
@@ -85,7 +83,7 @@ class Leases:
                 stop.wait(_GATHER_S)
         self._heartbeats.close()
 
-    def _record(self, batch: "Batch", beats: Sequence[Heartbeat]) -> None:
+    def _record(self, batch: Batch, beats: Sequence[Heartbeat]) -> None:
         newest = {beat.worker_id: beat for beat in sorted(beats, key=lambda beat: beat.at)}
         batch.tx.put(
             t.workers,
@@ -95,7 +93,7 @@ class Leases:
         for halt in self._answers(batch, newest):
             batch.halt(halt)
 
-    def _row(self, beat: Heartbeat, batch: "Batch") -> dict[str, Any]:
+    def _row(self, beat: Heartbeat, batch: Batch) -> dict[str, Any]:
         return {
             "worker_id": beat.worker_id,
             "incarnation": beat.incarnation,
@@ -110,7 +108,7 @@ class Leases:
             "lease_until": batch.now + self._lease,
         }
 
-    def _answers(self, batch: "Batch", newest: Mapping[str, Heartbeat]) -> list[Halt]:
+    def _answers(self, batch: Batch, newest: Mapping[str, Heartbeat]) -> list[Halt]:
         """Say again what a worker may have missed: attempts it lost, runs that are being stopped."""
         rows = batch.tx.held_attempts(sorted(newest))
         self._absences.hear(rows, newest, batch.now)
@@ -134,7 +132,7 @@ class Leases:
             )
         return halts
 
-    def _repeats(self, batch: "Batch", row: Row) -> bool:
+    def _repeats(self, batch: Batch, row: Row) -> bool:
         key = row["spec_hash"], row["file_name"] or ""
         steps = self._shell.plans.get_many(batch.tx, [key])[key].dag.steps
         return row["idx"] < len(steps) and steps[row["idx"]].repeat_policy is not None
@@ -165,7 +163,7 @@ class Leases:
         return shell.decide(lambda batch: self._judge_all(batch, rows, idle, given_up))
 
     def _judge_all(
-        self, batch: "Batch", rows: Sequence[Row], idle: Sequence[Row], given_up: Sequence[tuple[str, Notice]]
+        self, batch: Batch, rows: Sequence[Row], idle: Sequence[Row], given_up: Sequence[tuple[str, Notice]]
     ) -> int:
         batch.load(row["run_key"] for row in rows)
         notices = [(row["run_key"], notice) for row in rows if (notice := self._judge(batch, row, idle)) is not None]
@@ -174,7 +172,7 @@ class Leases:
         record_notices(batch, notices)
         return len(notices)
 
-    def _judge(self, batch: "Batch", row: Row, idle: Sequence[Row]) -> Notice | None:
+    def _judge(self, batch: Batch, row: Row, idle: Sequence[Row]) -> Notice | None:
         node, token, worker = row["idx"], row["token"], row["token_worker"]
         if row["token_state"] == AttemptState.RUNNING:
             return AttemptLost(node, token, f"worker {worker} was lost while it ran this step")

@@ -5,12 +5,23 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from services.scheduler.core.decision import ClosedAttempt, Transition
+from services.scheduler.core.decision import AddLog, ClosedAttempt, Transition
 from services.scheduler.core.model import Approval, Child, Node, OpenAttempt, Run
 from services.scheduler.core.plan import Plan
+from shared.contracts.events import LogChunk
 from shared.status import AttemptState, NodeStatus, RunStatus
+from shared.transport.base import Route
 
-__all__ = ["attempt_row", "node_row", "run_from_rows", "run_row", "transition_row"]
+__all__ = [
+    "attempt_row",
+    "chunk_row",
+    "node_row",
+    "route_row",
+    "run_from_rows",
+    "run_row",
+    "said_row",
+    "transition_row",
+]
 
 Row = Mapping[str, Any]
 
@@ -210,3 +221,43 @@ def attempt_row(run_key: str, closed: ClosedAttempt, now: datetime) -> dict[str,
         "started_at": closed.started_at,
         "finished_at": now,
     }
+
+
+def chunk_row(chunk: LogChunk) -> dict[str, Any]:
+    """Return a log chunk's row; ``lines`` counts its newlines, so that windows need not read it."""
+    return {
+        "token": chunk.token,
+        "stream": chunk.stream,
+        "seq": chunk.seq,
+        "run_key": chunk.run_key,
+        "node": chunk.node,
+        "run_attempt": chunk.run_attempt,
+        "number": chunk.number,
+        "offset": chunk.offset,
+        "lines": chunk.data.count(b"\n"),
+        "data": chunk.data,
+        "at": chunk.at,
+    }
+
+
+def said_row(run_key: str, said: AddLog, now: datetime) -> dict[str, Any]:
+    """Return what a node says itself as a piece of its output."""
+    return chunk_row(
+        LogChunk(
+            token=said.token,
+            run_key=run_key,
+            node=said.node,
+            run_attempt=said.run_attempt,
+            number=said.number,
+            stream="stdout",
+            seq=0,
+            offset=0,
+            data=said.text.encode(),
+            at=now,
+        )
+    )
+
+
+def route_row(route: Route) -> list[Any]:
+    """Return a route as the outbox keeps it."""
+    return [route.name, str(route.durability), route.expires_s]

@@ -9,13 +9,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
+from services.scheduler.deciding.aftermath import Aftermath
 from shared.errors import StoreUnavailable
+from shared.store.tx import Store
 from shared.store.tx_history import History
-
-if TYPE_CHECKING:
-    from shared.store.tx import Store
 
 __all__ = ["Housekeeping"]
 
@@ -33,13 +31,16 @@ _LOOK_AGAIN_S = 60
 class Housekeeping:
     """One thread's work, of every scheduler; what two of them do at once does no harm."""
 
-    def __init__(self, store: "Store", clock: Callable[[], datetime]) -> None:
+    def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
         self._store = store
         self._clock = clock
         self._lock = threading.Lock()
         self._awake = threading.Event()
         self._started: dict[str, int] = {}
         self._looked: dict[str, float] = {}
+
+    def follow(self, after: Aftermath) -> None:
+        self.started(after.started)
 
     def started(self, dags: Mapping[str, int]) -> None:
         """Runs of these dags started; the values are their ``histRetentionDays``, negative for ever."""

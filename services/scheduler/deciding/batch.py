@@ -6,12 +6,10 @@ send, workers to tell, loops to wake) is collected in an ``Aftermath``.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from services.scheduler import family, rows
 from services.scheduler.core.advance import Message, advance
-from services.scheduler.core.claims import PoolKey
 from services.scheduler.core.decision import (
     Acquire,
     AddLog,
@@ -29,10 +27,12 @@ from services.scheduler.core.decision import (
     WakeAt,
 )
 from services.scheduler.core.model import Run
-from services.scheduler.plans import Plans
-from services.scheduler.pool_changes import PoolChanges
-from services.scheduler.progress import recall
-from services.scheduler.traces import Traced, asked_in, lost_span, run_span, waited_span
+from services.scheduler.deciding import rows
+from services.scheduler.deciding.aftermath import Aftermath
+from services.scheduler.deciding.plans import Plans
+from services.scheduler.deciding.pool_changes import PoolChanges
+from services.scheduler.deciding.progress import recall
+from services.scheduler.deciding.traces import asked_in, lost_span, run_span, waited_span
 from shared.contracts.codec import encode
 from shared.contracts.events import LogChunk
 from shared.ids import new_run_id
@@ -42,47 +42,9 @@ from shared.store import tables as t
 from shared.store.tables_schedule import run_holds
 from shared.store.tx import Tx
 from shared.tracing import SpanContext, begin, here
-from shared.transport.base import Outgoing, Route, task_route, worker_route
+from shared.transport.base import Outgoing, task_route, worker_route
 
-_NEVER = datetime.min.replace(tzinfo=UTC)
-
-__all__ = ["Aftermath", "Batch", "route_row"]
-
-
-@dataclass(slots=True)
-class Aftermath:
-    """What to do once the transaction is committed, and what happened in it, for the counters."""
-
-    outgoing: list[Outgoing] = field(default_factory=list)
-    halts: list[Halt] = field(default_factory=list)
-    wake_at: datetime | None = None
-    queues: set[str] = field(default_factory=set)
-    """Queues in which something was queued or a place became free."""
-    pools: set[PoolKey] = field(default_factory=set)
-    """The same of pools."""
-    started: dict[str, int] = field(default_factory=dict)
-    """``histRetentionDays`` of each dag of which a run started, or started again."""
-    ended: list[tuple[str, RunStatus]] = field(default_factory=list)
-    """(dag name, status) of each run that came to its end."""
-    families: set[str] = field(default_factory=set)
-    """Runs whose children have news for them."""
-    selectors: set[tuple[tuple[str, str], ...]] = field(default_factory=set)
-    """Labels that tasks were sent to: workers with them must consume from that route."""
-    changed: set[str] = field(default_factory=set)
-    """Runs that have new transitions."""
-    ignored: list[str] = field(default_factory=list)
-    schedules: bool = False
-    """Whether definitions or pauses changed: what is due next may have, too."""
-    closed: list[ClosedAttempt] = field(default_factory=list)
-    at: datetime = _NEVER
-    """When it was decided."""
-    waited: list[float] = field(default_factory=list)
-    """Seconds in the queue, of each run that left one to run."""
-    lasted: list[tuple[str, float]] = field(default_factory=list)
-    """(dag name, seconds from start to end) of each run that ended."""
-    slots: list[str] = field(default_factory=list)
-    """Outcome of each slot decided."""
-    traced: Traced = field(default_factory=Traced)
+__all__ = ["Batch"]
 
 
 @dataclass(slots=True)
@@ -111,6 +73,7 @@ class Batch:
         self._attempts: list[dict[str, Any]] = []
         self._outbox: list[dict[str, Any]] = []
         self._chunks: list[dict[str, Any]] = []
+        self._of_children: list[tuple[str, StartChild | StopChild]] = []
         self._queued = 0
         self._holds: list[dict[str, Any]] = []
         self._pools = PoolChanges()
@@ -232,7 +195,15 @@ class Batch:
 
     def add_log(self, chunk: LogChunk) -> None:
         """Store a piece of a step's output; the same piece twice is stored once."""
-        self._chunks.append(chunk_row(chunk))
+        self._chunks.append(rows.chunk_row(chunk))
+
+    def take_of_children(self) -> list[tuple[str, StartChild | StopChild]]:
+        """Hand over what runs of this batch want of their children, in the order they decided it.
+
+        Whoever owns the transaction carries it out before ``flush``; see ``family.settle``.
+        """
+        wanted, self._of_children = self._of_children, []
+        return wanted
 
     def halt(self, halt: Halt) -> None:
         """Tell a worker about an attempt after the commit."""
@@ -257,12 +228,10 @@ class Batch:
                     self._attempts.append(rows.attempt_row(key, effect, self.now))
                 case Forget():
                     self._work[key].forget = True
-                case StartChild():
-                    family.start_child(self, key, effect)
-                case StopChild():
-                    family.stop_child(self, key, effect)
+                case StartChild() | StopChild():
+                    self._of_children.append((key, effect))
                 case AddLog():
-                    self.add_log(family.log_chunk(key, effect, self.now))
+                    self._chunks.append(rows.said_row(key, effect, self.now))
                 case Acquire() | Release():
                     self._pools.note(self._work[key].run, effect, self.now)
                     self.after.pools.update(claim.key for claim in effect.claims)
@@ -275,7 +244,7 @@ class Batch:
         message_id = new_run_id()
         trace = self.asked_in(key).of_run(key, dispatch.task.run_attempt)
         body = encode(dispatch.task, id=message_id, at=self.now, trace=str(trace))
-        self._outbox.append({"id": message_id, "route": route_row(route), "body": body, "created_at": self.now})
+        self._outbox.append({"id": message_id, "route": rows.route_row(route), "body": body, "created_at": self.now})
         self.after.outgoing.append(Outgoing(route, body, message_id))
 
     def _watch(self, work: _Work, before: Run) -> None:
@@ -367,25 +336,3 @@ def _changed_nodes(work: _Work) -> Iterable[dict[str, Any]]:
     for old, node in zip(work.loaded.nodes, work.run.nodes, strict=True):
         if node is not old:
             yield rows.node_row(work.run.run_key, node)
-
-
-def chunk_row(chunk: LogChunk) -> dict[str, Any]:
-    """Return a log chunk's row; ``lines`` counts its newlines, so that windows need not read it."""
-    return {
-        "token": chunk.token,
-        "stream": chunk.stream,
-        "seq": chunk.seq,
-        "run_key": chunk.run_key,
-        "node": chunk.node,
-        "run_attempt": chunk.run_attempt,
-        "number": chunk.number,
-        "offset": chunk.offset,
-        "lines": chunk.data.count(b"\n"),
-        "data": chunk.data,
-        "at": chunk.at,
-    }
-
-
-def route_row(route: Route) -> list[Any]:
-    """Return a route as the outbox keeps it."""
-    return [route.name, str(route.durability), route.expires_s]

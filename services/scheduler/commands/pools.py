@@ -2,22 +2,20 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from services.scheduler.core.claims import POOL, PoolKey
+from services.scheduler.deciding.batch import Batch
 from shared.contracts.commands_queues import RemovePool, SetPool
 from shared.errors import InvalidInput, NotFound
 from shared.spec.pools import valid_name
 from shared.store.tx import Tx
 from shared.store.tx_pools import Pools
 
-if TYPE_CHECKING:
-    from services.scheduler.batch import Batch
-
 __all__ = ["carry_out_pool", "take_over_pools"]
 
 
-def carry_out_pool(batch: "Batch", command: SetPool | RemovePool) -> dict[str, Any]:
+def carry_out_pool(batch: Batch, command: SetPool | RemovePool) -> dict[str, Any]:
     """Carry out one of these commands within ``batch``'s transaction."""
     rows = Pools(batch.tx)
     batch.after.pools.add(PoolKey(POOL, command.name))

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from services.scheduler.accounts import shown
-from services.scheduler.batch import Batch
+from services.scheduler.commands.accounts import shown
+from services.scheduler.deciding.batch import Batch
 from shared.contracts.commands_webhooks import (
     CreateWebhook,
     DeleteWebhook,

@@ -11,22 +11,21 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from services.scheduler.core import slots as core
-from services.scheduler.slot_runs import SlotRuns
+from services.scheduler.core.plan import Plan
+from services.scheduler.deciding.aftermath import Aftermath
+from services.scheduler.deciding.batch import Batch
+from services.scheduler.deciding.shell import Shell
+from services.scheduler.loops.slot_runs import SlotRuns
 from shared.errors import StoreUnavailable
 from shared.spec.load import load
 from shared.spec.model import Schedule
 from shared.spec.summary import summary_dag
 from shared.store import tables_schedule as s
 from shared.store.tx_schedule import Schedules
-
-if TYPE_CHECKING:
-    from services.scheduler.batch import Batch
-    from services.scheduler.core.plan import Plan
-    from services.scheduler.shell import Shell
 
 __all__ = ["Firing"]
 
@@ -45,15 +44,16 @@ _FORGET_BEFORE = timedelta(days=1)
 class Firing:
     """Fires slots. ``tz`` is the zone of expressions that name none."""
 
-    def __init__(self, shell: "Shell", tz: ZoneInfo) -> None:
+    def __init__(self, shell: Shell, tz: ZoneInfo) -> None:
         self._shell = shell
         self._tz = tz
         self._awake = threading.Event()
         self._paused = False
 
-    def wake(self) -> None:
-        """Definitions or pauses changed: look again now."""
-        self._awake.set()
+    def follow(self, after: Aftermath) -> None:
+        """Look again now if definitions or pauses changed."""
+        if after.schedules:
+            self._awake.set()
 
     def adopt(self) -> int:
         """Give each dag that is new or changed its next due moment; return how many."""
@@ -120,7 +120,7 @@ class Firing:
 
     # -- adopting -----------------------------------------------------------------------------
 
-    def _adopt(self, batch: "Batch") -> int:
+    def _adopt(self, batch: Batch) -> int:
         rows = Schedules(batch.tx)
         found = rows.unknown(self._tz.key, _ADOPT_AT_ONCE)
         known = rows.lock_all([dag["file_name"] for dag in found])
@@ -148,7 +148,7 @@ class Firing:
         rows.put(made)
         return len(made)
 
-    def _decided_until(self, batch: "Batch", dag: Row, old: Row) -> datetime:
+    def _decided_until(self, batch: Batch, dag: Row, old: Row) -> datetime:
         """Return from when on a dag's slots are decided by its present schedule.
 
         Those before an edit are the former schedule's. Of a dag that is paused they are still
@@ -174,7 +174,7 @@ class Firing:
         batch.after.slots.extend(str(entry["outcome"]) for entry in ledger)
         return edited
 
-    def _former_schedule(self, batch: "Batch", file_name: str, version: int) -> Schedule:
+    def _former_schedule(self, batch: Batch, file_name: str, version: int) -> Schedule:
         text_hash = Schedules(batch.tx).version_hash(file_name, version)
         if text_hash is None:
             return Schedule()
@@ -182,13 +182,13 @@ class Firing:
         dag = load(text, file_name=file_name).dag
         return Schedule() if dag is None else dag.schedule
 
-    def _plans(self, batch: "Batch", dags: Sequence[Row]) -> dict[str, "Plan"]:
+    def _plans(self, batch: Batch, dags: Sequence[Row]) -> dict[str, Plan]:
         keys = [(dag["spec_hash"], dag["file_name"]) for dag in dags if not dag["errors"]]
         return {key[1]: plan for key, plan in self._shell.plans.get_many(batch.tx, keys).items()}
 
     # -- firing -------------------------------------------------------------------------------
 
-    def _fire(self, batch: "Batch", judged_at: datetime) -> int:
+    def _fire(self, batch: Batch, judged_at: datetime) -> int:
         rows = Schedules(batch.tx)
         pauses = rows.pauses()
         self._paused = any(row["scope"] == "global" and row["resumed_at"] is None for row in pauses)

@@ -8,16 +8,15 @@ import heapq
 import threading
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from services.scheduler.core.admit import HIGH, LOW, RESUMED, Candidate, admit, capacity_of, place
 from services.scheduler.core.messages import Begin
+from services.scheduler.deciding.aftermath import Aftermath
+from services.scheduler.deciding.batch import Batch
+from services.scheduler.deciding.shell import Shell
 from shared.errors import StoreUnavailable
 from shared.store.tx_schedule import Schedules
-
-if TYPE_CHECKING:
-    from services.scheduler.batch import Batch
-    from services.scheduler.shell import Shell
 
 __all__ = ["Admission"]
 
@@ -31,11 +30,15 @@ _LOOK_AT = 5000
 class Admission:
     """Admits runs of queues it is notified of."""
 
-    def __init__(self, shell: "Shell") -> None:
+    def __init__(self, shell: Shell) -> None:
         self._shell = shell
         self._condition = threading.Condition()
         self._queues: set[str] = set()
         self._wake_at: dict[str, datetime] = {}
+
+    def follow(self, after: Aftermath) -> None:
+        if after.queues:
+            self.notify(after.queues)
 
     def notify(self, queues: Iterable[str]) -> None:
         """A run was queued here, or a place became free."""
@@ -49,7 +52,7 @@ class Admission:
         Source: workflow language, section 6.4.
         """
 
-        def work(batch: "Batch") -> tuple[int, datetime | None]:
+        def work(batch: Batch) -> tuple[int, datetime | None]:
             row = batch.tx.lock_queue(queue)
             rows = Schedules(batch.tx)
             still = {(one["scope"], one["name"]) for one in rows.pauses() if one["resumed_at"] is None}
@@ -81,13 +84,13 @@ class Admission:
                 self._wake_at[queue] = wake_at
         return count
 
-    def _waiting(self, batch: "Batch", queue: str, paused: list[str]) -> Iterator[tuple[Candidate, dict[str, Any]]]:
+    def _waiting(self, batch: Batch, queue: str, paused: list[str]) -> Iterator[tuple[Candidate, dict[str, Any]]]:
         """Yield a queue's runs in order, those of each priority from an index range of their own."""
         streams = [self._of_priority(batch, queue, priority, paused) for priority in (RESUMED, HIGH, LOW)]
         return heapq.merge(*streams, key=lambda pair: place(pair[0]))
 
     def _of_priority(
-        self, batch: "Batch", queue: str, priority: int, paused: list[str]
+        self, batch: Batch, queue: str, priority: int, paused: list[str]
     ) -> Iterator[tuple[Candidate, dict[str, Any]]]:
         beyond: tuple[datetime, str] | None = None
         seen = 0
@@ -102,7 +105,7 @@ class Admission:
             seen += len(found)
             beyond = (found[-1]["queued_at"], found[-1]["run_key"])
 
-    def _active_runs(self, batch: "Batch", row: dict[str, Any]) -> int:
+    def _active_runs(self, batch: Batch, row: dict[str, Any]) -> int:
         key = (row["spec_hash"], row["file_name"] or "")
         return capacity_of(None, self._shell.plans.get_many(batch.tx, [key])[key].dag.max_active_runs)
 

@@ -1,25 +1,21 @@
 """Parents and children: runs that a step of another run called.
 
 Locks go from parent to child only. So a child never touches its parent: when it ended, the parent
-is attended to in a transaction of its own, right after the child's, and by every look of
-``run_family`` where a crash came between the two.
+is attended to in a transaction of its own; see ``loops.families``.
 """
 
-import logging
-import threading
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from services.scheduler.core.children import held_up
-from services.scheduler.core.decision import AddLog, StartChild, StopChild
+from services.scheduler.core.decision import StartChild, StopChild
 from services.scheduler.core.messages import Begin, ChildRefused, ChildrenSeen, Retry, Stop
 from services.scheduler.core.model import ASKED, HELD, PENDING, Node, Run
-from services.scheduler.creation import new_run
-from services.scheduler.plans import spec_hash
-from shared.contracts.events import LogChunk
-from shared.errors import InvalidInput, NotFound, StoreUnavailable
+from services.scheduler.deciding.batch import Batch
+from services.scheduler.deciding.creation import new_run
+from services.scheduler.deciding.plans import spec_hash
+from shared.errors import InvalidInput, NotFound
 from shared.spec.approval import waits_for_approval
 from shared.spec.load import load
 from shared.spec.snapshot import local_spec, snapshot
@@ -27,21 +23,24 @@ from shared.status import RunStatus
 from shared.store import tables as t
 from shared.tracing import SpanContext, within
 
-if TYPE_CHECKING:
-    from services.scheduler.batch import Batch
-    from services.scheduler.shell import Shell
-
-__all__ = ["MAX_DEPTH", "attend", "log_chunk", "run_family", "start_child", "stop_child"]
-
-_log = logging.getLogger(__name__)
+__all__ = ["MAX_DEPTH", "attend", "settle"]
 
 MAX_DEPTH = 32
 """A dag that calls itself must come to an end."""
-_LOOK_EVERY_S = 10.0
-_AT_ONCE = 50
 
 
-def start_child(batch: "Batch", parent_key: str, effect: StartChild) -> None:
+def settle(batch: Batch) -> None:
+    """Carry out what the runs of ``batch`` want of their children, and what those want of theirs in turn."""
+    while wanted := batch.take_of_children():
+        for parent_key, effect in wanted:
+            match effect:
+                case StartChild():
+                    _start(batch, parent_key, effect)
+                case StopChild():
+                    _stop(batch, parent_key, effect)
+
+
+def _start(batch: Batch, parent_key: str, effect: StartChild) -> None:
     """Create and begin a child; one that is there already is run again unless it succeeded."""
     key = batch.tx.child_key(batch.root_of(parent_key), effect.run_id)
     if key is not None:
@@ -62,14 +61,14 @@ def start_child(batch: "Batch", parent_key: str, effect: StartChild) -> None:
     batch.apply(run.run_key, Begin("scheduler"))
 
 
-def _calling_attempt(batch: "Batch", parent_key: str, node: int) -> SpanContext:
+def _calling_attempt(batch: Batch, parent_key: str, node: int) -> SpanContext:
     """Return the span of the attempt that called: a child's trace goes on below it."""
     parent = batch.run(parent_key)
     assert parent is not None  # noqa: S101 - its decision asked for the child
     return batch.asked_in(parent_key).of_run(parent_key, parent.run_attempt).child(parent.nodes[node].call_token)
 
 
-def _new_child(batch: "Batch", parent_key: str, effect: StartChild) -> tuple[Run, str, str | None]:
+def _new_child(batch: Batch, parent_key: str, effect: StartChild) -> tuple[Run, str, str | None]:
     """Return the child, the hash of its spec and the name of its file."""
     parent = batch.run(parent_key)
     assert parent is not None  # noqa: S101 - its decision asked for the child
@@ -112,7 +111,7 @@ def _new_child(batch: "Batch", parent_key: str, effect: StartChild) -> tuple[Run
     return run, text_hash, file_name
 
 
-def stop_child(batch: "Batch", parent_key: str, effect: StopChild) -> None:
+def _stop(batch: Batch, parent_key: str, effect: StopChild) -> None:
     """Stop a child, which stops its own children in turn."""
     key = batch.tx.child_key(batch.root_of(parent_key), effect.run_id)
     if key is None:
@@ -124,23 +123,7 @@ def stop_child(batch: "Batch", parent_key: str, effect: StopChild) -> None:
     batch.after.families.add(parent_key)
 
 
-def log_chunk(run_key: str, effect: AddLog, now: datetime) -> LogChunk:
-    """Return what a node says as a piece of its output."""
-    return LogChunk(
-        token=effect.token,
-        run_key=run_key,
-        node=effect.node,
-        run_attempt=effect.run_attempt,
-        number=effect.number,
-        stream="stdout",
-        seq=0,
-        offset=0,
-        data=effect.text.encode(),
-        at=now,
-    )
-
-
-def attend(batch: "Batch", parent_keys: Iterable[str]) -> None:
+def attend(batch: Batch, parent_keys: Iterable[str]) -> None:
     """Tell these runs where their children stand."""
     keys = sorted(parent_keys)
     batch.load(keys)
@@ -151,7 +134,7 @@ def attend(batch: "Batch", parent_keys: Iterable[str]) -> None:
                 batch.apply(key, message)
 
 
-def _news(batch: "Batch", parent_key: str, node: Node) -> ChildrenSeen | None:
+def _news(batch: Batch, parent_key: str, node: Node) -> ChildrenSeen | None:
     rows = batch.tx.children(batch.root_of(parent_key), [child.run_id for child in node.children])
     known = {child.run_id: child.state for child in node.children}
     states = known | {row["dag_run_id"]: _state(RunStatus(row["status"])) for row in rows}
@@ -172,15 +155,3 @@ def _state(status: RunStatus) -> str:
     """Return what a parent calls it; see ``Child.state``."""
     over = not status.active and status is not RunStatus.NOT_STARTED
     return str(status) if over else HELD if status is RunStatus.WAITING else ASKED
-
-
-def run_family(shell: "Shell", stop: threading.Event) -> None:
-    """Look for parents that missed the end of a child; the body of a background thread."""
-    while not stop.wait(_LOOK_EVERY_S):
-        try:
-            with shell.store.begin() as tx:
-                keys = tx.parents_waiting()
-            for start in range(0, len(keys), _AT_ONCE):
-                shell.attend(keys[start : start + _AT_ONCE])
-        except StoreUnavailable as error:
-            _log.warning("family.waits", extra={"error": str(error)})

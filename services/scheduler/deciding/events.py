@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-from services.scheduler.batch import Batch
 from services.scheduler.core.decision import Halt
 from services.scheduler.core.messages import AttemptLost, TaskUndelivered, TimerFired
-from services.scheduler.progress import progress_row
+from services.scheduler.deciding.batch import Batch
+from services.scheduler.deciding.progress import progress_row
 from shared.contracts.events import AttemptFinished, AttemptProgress, AttemptStarted, Event
 from shared.store.tx_progress import keep_progress
 
@@ -17,7 +17,11 @@ Notice = AttemptLost | TaskUndelivered | TimerFired
 def record_events(batch: Batch, events: Sequence[Event]) -> None:
     """Apply reports in the order they came, each run loaded and saved once."""
     batch.load(event.run_key for event in events)
-    said = [progress_row(batch, event) for event in events if isinstance(event, AttemptProgress | AttemptFinished)]
+    said = [
+        progress_row(batch.run(event.run_key), event, batch.now)
+        for event in events
+        if isinstance(event, AttemptProgress | AttemptFinished)
+    ]
     # Before anything is decided: what follows a chat step is told what was said.
     keep_progress(batch.tx, [row for row in said if row is not None])
     for event in events:

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from services.scheduler.pools import carry_out_pool
+from services.scheduler.commands.pools import carry_out_pool
+from services.scheduler.deciding.batch import Batch
 from shared.contracts.commands_queues import (
     Pause,
     QueueCommand,
@@ -18,15 +19,12 @@ from shared.errors import Conflict, InvalidInput, NotFound
 from shared.store.tx import Tx
 from shared.store.tx_schedule import Schedules
 
-if TYPE_CHECKING:
-    from services.scheduler.batch import Batch
-
 __all__ = ["carry_out_queue", "take_over_limits"]
 
 _MAX_NAME = 200
 
 
-def carry_out_queue(batch: "Batch", command: QueueCommand) -> dict[str, Any]:
+def carry_out_queue(batch: Batch, command: QueueCommand) -> dict[str, Any]:
     """Carry out one of these commands within ``batch``'s transaction."""
     rows = Schedules(batch.tx)
     match command:
@@ -51,7 +49,7 @@ def carry_out_queue(batch: "Batch", command: QueueCommand) -> dict[str, Any]:
             raise InvalidInput(f"{type(command).__name__} is not a command about queues")
 
 
-def _set_queue(batch: "Batch", rows: Schedules, command: SetQueue) -> dict[str, Any]:
+def _set_queue(batch: Batch, rows: Schedules, command: SetQueue) -> dict[str, Any]:
     if not command.name or len(command.name) > _MAX_NAME:
         raise InvalidInput(f"name: 1 to {_MAX_NAME} characters")
     batch.tx.lock_queue(command.name)
@@ -66,7 +64,7 @@ def _remember(rows: Schedules, name: str, configured: int | None, now: datetime,
     rows.put_limit({"name": name, "configured": configured, "updated_at": now, "by": by})
 
 
-def _key(batch: "Batch", command: Pause | Resume) -> tuple[str, str]:
+def _key(batch: Batch, command: Pause | Resume) -> tuple[str, str]:
     name = "" if command.scope == "global" else command.name
     if command.scope == "dag" and not batch.tx.dags([name]):
         raise NotFound(f"DAG {name} not found")
@@ -81,7 +79,7 @@ def _open(rows: Schedules, key: tuple[str, str]) -> Mapping[str, Any] | None:
     )
 
 
-def _pause(batch: "Batch", rows: Schedules, command: Pause) -> dict[str, Any]:
+def _pause(batch: Batch, rows: Schedules, command: Pause) -> dict[str, Any]:
     scope, name = _key(batch, command)
     if _open(rows, (scope, name)) is not None:
         return {"paused": True}
@@ -105,7 +103,7 @@ def _pause(batch: "Batch", rows: Schedules, command: Pause) -> dict[str, Any]:
     return {"paused": True}
 
 
-def _resume(batch: "Batch", rows: Schedules, command: Resume) -> dict[str, Any]:
+def _resume(batch: Batch, rows: Schedules, command: Resume) -> dict[str, Any]:
     scope, name = _key(batch, command)
     row = _open(rows, (scope, name))
     if row is None:

@@ -1,0 +1,51 @@
+"""What a scheduler consists of, without its threads: who decides, and who follows up in which order."""
+
+from collections.abc import Callable
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from services.scheduler.deciding.plans import Plans
+from services.scheduler.deciding.shell import Shell
+from services.scheduler.loops.admission import Admission
+from services.scheduler.loops.announcements import Announcements
+from services.scheduler.loops.families import Families
+from services.scheduler.loops.firing import Firing
+from services.scheduler.loops.housekeeping import Housekeeping
+from services.scheduler.loops.pool_admission import PoolAdmission
+from services.scheduler.loops.relay import Relay
+from services.scheduler.loops.timers import Timers
+from services.scheduler.metrics import count
+from shared.store.tx import Store
+from shared.transport.base import Transport
+
+__all__ = ["Assembly"]
+
+
+class Assembly:
+    """A shell and those who follow its commits. ``tz`` is the zone of schedules that name none."""
+
+    def __init__(
+        self, store: Store, transport: Transport, plans: Plans, clock: Callable[[], datetime], tz: ZoneInfo
+    ) -> None:
+        self.shell = Shell(store, plans, clock)
+        self.relay = Relay(store, transport, clock, self.shell.notice)
+        self.timers = Timers(self.shell)
+        self.housekeeping = Housekeeping(store, clock)
+        self.firing = Firing(self.shell, tz)
+        self.admission = Admission(self.shell)
+        self.pools = PoolAdmission(self.shell)
+        self.families = Families(self.shell)
+        announcements = Announcements(transport, clock)
+        # First what somebody waits for. A family's news is a transaction of its own, with its own following.
+        self.shell.after_commit(
+            self.relay.follow,
+            announcements.follow,
+            self.timers.follow,
+            self.housekeeping.follow,
+            self.firing.follow,
+            self.admission.follow,
+            self.pools.follow,
+            self.families.follow,
+            count,
+            announcements.trace,
+        )

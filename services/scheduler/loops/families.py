@@ -1,0 +1,53 @@
+"""Parents learn what became of their children: right after the child's commit, or by a look.
+
+The look finds parents where a crash came between the two transactions.
+"""
+
+import logging
+import threading
+from collections.abc import Iterable
+
+from services.scheduler.deciding.aftermath import Aftermath
+from services.scheduler.deciding.family import attend
+from services.scheduler.deciding.shell import Shell
+from shared.errors import StoreUnavailable
+from shared.faults import point
+
+__all__ = ["Families"]
+
+_log = logging.getLogger(__name__)
+
+_LOOK_EVERY_S = 10.0
+_AT_ONCE = 50
+
+
+class Families:
+    """Attends to parents."""
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+
+    def follow(self, after: Aftermath) -> None:
+        """Attend to the parents of runs that a transaction changed."""
+        if after.families:
+            point("family.before_attend")
+            self.attend(after.families)
+
+    def attend(self, parent_keys: Iterable[str]) -> None:
+        """Tell runs about their children; what cannot be told now is told by the next look."""
+        keys = set(parent_keys)
+        try:
+            self._shell.decide(lambda batch: attend(batch, keys))
+        except StoreUnavailable as error:
+            _log.warning("family.waits", extra={"error": str(error)})
+
+    def run(self, stop: threading.Event) -> None:
+        """Look for parents that missed the end of a child; the body of a background thread."""
+        while not stop.wait(_LOOK_EVERY_S):
+            try:
+                with self._shell.store.begin() as tx:
+                    keys = tx.parents_waiting()
+                for start in range(0, len(keys), _AT_ONCE):
+                    self.attend(keys[start : start + _AT_ONCE])
+            except StoreUnavailable as error:
+                _log.warning("family.waits", extra={"error": str(error)})

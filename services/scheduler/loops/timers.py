@@ -1,0 +1,95 @@
+"""Timers: rows with a due time, handled by whichever scheduler gets to them first.
+
+The scheduler that set a timer sleeps until then; the others look every few seconds, so a timer
+outlives its setter by at most that.
+"""
+
+import threading
+import time
+from datetime import datetime, timedelta
+
+from services.scheduler.core.messages import TimerFired
+from services.scheduler.deciding.aftermath import Aftermath
+from services.scheduler.deciding.batch import Batch
+from services.scheduler.deciding.events import record_notices
+from services.scheduler.deciding.shell import Shell
+from shared.errors import StoreUnavailable
+
+__all__ = ["Alarm", "Timers"]
+
+_LOOK_EVERY_S = 10
+_AT_ONCE = 200
+
+
+class Alarm:
+    """The next moment the timer thread must wake at; other threads may bring it forward."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._next: datetime | None = None
+
+    def set(self, moment: datetime) -> None:
+        with self._condition:
+            if self._next is None or moment < self._next:
+                self._next = moment
+                self._condition.notify_all()
+
+    def wait(self, now: datetime, stop: threading.Event) -> None:
+        """Wait until the moment set, the next look, or ``stop`` (noticed within half a second)."""
+        began = time.monotonic()
+        with self._condition:
+            while not stop.is_set():
+                target = now + timedelta(seconds=_LOOK_EVERY_S)
+                if self._next is not None:
+                    target = min(target, self._next)
+                left_s = (target - now).total_seconds() - (time.monotonic() - began)
+                if left_s <= 0:
+                    break
+                self._condition.wait(min(left_s, 0.5))
+            self._next = None
+
+
+class Timers:
+    """Fires timers, those of other schedulers too."""
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+        self._alarm = Alarm()
+
+    def follow(self, after: Aftermath) -> None:
+        """Be awake when the first timer that a transaction set is due."""
+        if after.wake_at is not None:
+            self._alarm.set(after.wake_at)
+
+    def fire_due(self) -> int:
+        """Handle what is due now; return how many timers fired."""
+        now = self._shell.clock()
+        with self._shell.store.begin() as tx:
+            due = tx.due_timers(now, _AT_ONCE)
+            if not due:
+                moment = tx.next_timer()
+                if moment is not None:
+                    self._alarm.set(moment)
+                return 0
+
+        def work(batch: Batch) -> int:
+            # The run first, its timer second: the order in which reports lock them too.
+            keys = sorted({row["run_key"] for row in due})
+            batch.load(keys)
+            still = batch.tx.timers_due(keys, now)
+            batch.tx.delete_timers([(row["run_key"], row["node"], row["kind"]) for row in still])
+            record_notices(batch, [(row["run_key"], TimerFired(row["node"], row["kind"])) for row in still])
+            return len(still)
+
+        return self._shell.decide(work)
+
+    def run(self, stop: threading.Event) -> None:
+        """Fire timers until ``stop``; the body of a background thread."""
+        while not stop.is_set():
+            try:
+                while self.fire_due():
+                    pass
+            except StoreUnavailable:
+                stop.wait(1)
+                continue
+            self._alarm.wait(self._shell.clock(), stop)
