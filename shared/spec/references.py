@@ -110,7 +110,8 @@ def _piece_at(text: str, at: int) -> tuple[Piece | None, int, int]:
         return None, at, at + 1
     end = at + len(found.source)
     before, after = text[at - 1 : at] if at else "", text[end : end + 1]
-    if before == "'" and after == "'":
+    if before == "'" and after == "'" and not found.path:
+        # Only a plain variable is kept for the shell: '${OUT.key}' is filled in.
         return None, at, end
     if not found.bare and before == '"' and after == '"' and not found.operator and not found.length:
         quoted = Reference(f'"{found.source}"', found.name, found.path, found.slice, quoted=True)

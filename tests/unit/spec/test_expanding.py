@@ -49,6 +49,8 @@ SCOPE = Scope(
         ("plain", "plain", "plain"),
         ("echo $X", "echo a b", "echo a b"),
         ("echo '$X' '${X}'", "echo '$X' '${X}'", "echo '$X' '${X}'"),
+        ("'${J.k[1]}' '${s.exit_code}' '$X.txt'", "'2' '3' 'a b.txt'", "'2' '3' 'a b.txt'"),
+        ("'${U.k}' '${X.k}'", "'${U.k}' '${X.k}'", "'' ''"),
         ("awk '{print $1}'", "awk '{print one}'", "awk '{print one}'"),
         ('echo "${X}"', 'echo "a b"', 'echo "a b"'),
         ('"${Q}"', '"say \\"hi\\"\\\\\\n\\tnow"', '"say \\"hi\\"\\\\\\n\\tnow"'),
