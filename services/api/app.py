@@ -18,6 +18,7 @@ from services.api import problems
 from services.api.accept import command_key
 from services.api.compress import compress
 from services.api.deps import Deps
+from services.api.links import serve_links
 from services.api.oidc_pages import serve_login
 from services.api.operations import Answer, Call, Operation, json_bytes, parse_body, parse_query
 from services.api.problems import Problem
@@ -65,6 +66,7 @@ def create_app(deps: Deps) -> Flask:
         serve_bundle(app, deps, deps.settings.ui_dir)
     else:
         serve_own(app, deps)
+        serve_links(app, deps.base_path)
     app.register_error_handler(Problem, _problem)
     app.register_error_handler(DagwayError, _dagway_error)
     app.register_error_handler(HTTPException, _http_error)

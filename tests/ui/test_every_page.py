@@ -110,3 +110,10 @@ def test_a_refresh_leaves_what_one_is_doing(look: Look, system: Embedded) -> Non
             page.evaluate("dispatchEvent(new HashChangeEvent('hashchange'))")
         expect(field).to_have_value("half a sen")
         expect(field).to_be_focused()
+
+
+def test_an_address_of_dagus_pages_opens_ours(look: Look, shown: Embedded) -> None:
+    with look("dags/show.yaml/spec") as page:
+        expect(page.get_by_label("Spec of show")).to_have_value(SPEC)
+        page.goto(f"{origin(shown)}/dag-runs/show/s1")
+        expect(page.get_by_role("heading", level=1)).to_contain_text("show")
