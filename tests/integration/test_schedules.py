@@ -119,6 +119,14 @@ def test_a_slot_of_this_minute_fires_after_a_restart_and_never_twice(rig: Rig) -
     assert len(rig.runs()) == 1
 
 
+def test_a_summary_of_an_earlier_version_stops_nobody(rig: Rig) -> None:
+    rig.dag("a", 'schedule: "0 12 * * *"\n')
+    with rig.stack.engine.begin() as connection:
+        connection.execute(s.schedules.delete())
+        connection.execute(update(t.dags).values(summary={}))
+    assert (rig.one.firing.adopt(), rig.at("12:00")) == (1, 1)
+
+
 def test_missed_slots_are_recorded_and_not_made_up_for(rig: Rig) -> None:
     rig.dag("a", 'schedule: "*/10 * * * *"\n')
 

@@ -14,6 +14,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from pydantic import ValidationError
+
 from services.scheduler.core import slots as core
 from services.scheduler.core.plan import Plan
 from services.scheduler.deciding.aftermath import Aftermath
@@ -132,9 +134,8 @@ class Firing:
             since = max(dag["updated_at"], batch.now - _FORGET_BEFORE)
             if old is not None:
                 since = self._decided_until(batch, dag, old)
-            # A list's summary has the schedule: nothing need be parsed for ten thousand new files.
             idle = bool(dag["errors"]) or name in paused
-            schedule = Schedule() if idle else summary_dag(dag["summary"]).schedule
+            schedule = Schedule() if idle else self._present_schedule(batch, dag)
             made.append(
                 {
                     "file_name": name,
@@ -162,8 +163,8 @@ class Firing:
         if pending is not None:
             return min(edited, pending - timedelta(microseconds=1))
         name = dag["file_name"]
-        former = self._former_schedule(batch, name, old["dag_version"])
-        if former == summary_dag(dag["summary"]).schedule:
+        former = self._schedule_of(batch, name, old["dag_version"])
+        if former == self._present_schedule(batch, dag):
             return decided
         slots = core.look(former, decided, edited, self._tz).slots
         dags = {row["file_name"]: row for row in Schedules(batch.tx).dags([name])}
@@ -174,7 +175,16 @@ class Firing:
         batch.after.slots.extend(str(entry["outcome"]) for entry in ledger)
         return edited
 
-    def _former_schedule(self, batch: Batch, file_name: str, version: int) -> Schedule:
+    def _present_schedule(self, batch: Batch, dag: Row) -> Schedule:
+        """Read it from the list's summary: nothing need be parsed for ten thousand new files."""
+        try:
+            return summary_dag(dag["summary"]).schedule
+        except ValidationError as error:
+            # Summaries of earlier versions may lack what today's have; the text says it too.
+            _log.warning("firing.old_summary", extra={"dag": dag["file_name"], "why": str(error)})
+            return self._schedule_of(batch, dag["file_name"], dag["version"])
+
+    def _schedule_of(self, batch: Batch, file_name: str, version: int) -> Schedule:
         text_hash = Schedules(batch.tx).version_hash(file_name, version)
         if text_hash is None:
             return Schedule()
