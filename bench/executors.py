@@ -1,8 +1,9 @@
 """``python -m bench.executors``: what the worker itself adds to a step, with no broker and no database.
 
 noop  one no-op command step after the other, from the task in hand to its end reported and accepted,
-      beside bare ``posix_spawn`` of the same command: each round measures both, one right after the
-      other. Taken from the queue before the clock starts: that is the transport's cost, not the step's
+      beside bare ``posix_spawn`` of the same argument vector: each round measures both, one right after
+      the other; once as a program of its own and once in the default shell. Whatever the worker sends
+      is accepted at once: what a broker costs is measured elsewhere
 flood one step that writes 200 MB: log throughput, and the worker's memory before and at its peak
 """
 
@@ -13,9 +14,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from services.worker.attempts import Attempts
 from services.worker.execute import Maker
@@ -25,6 +27,7 @@ from services.worker.main import Worker
 from services.worker.metrics import Counters
 from services.worker.pipeline import Identity, Pipeline
 from services.worker.reports import Reporter
+from services.worker.shells import DIRECT, shell_argv
 from services.worker.spans import AttemptSpans
 from services.worker.supervise import Stop
 from services.worker.workspace import Places
@@ -34,17 +37,17 @@ from shared.contracts.events import LogChunk
 from shared.contracts.tasks import Task
 from shared.spec.model import Command, Step
 from shared.tracing import SpanContext
-from shared.transport.base import EVENTS, LOGS, Delivery, Outgoing, task_route
+from shared.transport.base import EVENTS, LOGS, Delivery, Outgoing, Transport, task_route
 from shared.transport.embedded import EmbeddedTransport
 
-_ROUNDS = 7
+_ROUNDS = 9
 _STEPS = 150
 _FLOOD_BYTES = 200_000_000
 _WARM_UP = 20
 
 
-def _task(text: str, token: str) -> Task:
-    step = Step(name="s", commands=(Command(text=text, argv=("true",)),), shell=("direct",) if text == "true" else None)
+def _task(text: str, token: str, shell: tuple[str, ...] = ()) -> Task:
+    step = Step(name="s", commands=(Command(text=text, argv=tuple(text.split())),))
     facts: dict[str, Any] = {
         "run_key": "d/r1",
         "dag_name": "d",
@@ -52,13 +55,36 @@ def _task(text: str, token: str) -> Task:
         "root_dag_name": "d",
         "root_dag_run_id": "r1",
     }
-    return Task(token=token, node=0, number=1, step=step, **facts)
+    return Task(token=token, node=0, number=1, step=step, shell=shell, **facts)
 
 
-def _bare(path: str, env: dict[str, str]) -> float:
+class _Accepting:
+    """The least a transport can be: every message is accepted at once, and is nowhere."""
+
+    healthy = True
+
+    def send(self, _message: Outgoing) -> "Future[None]":
+        accepted: Future[None] = Future()
+        accepted.set_result(None)
+        return accepted
+
+
+class _Taken:
+    """A task's delivery from such a transport."""
+
+    message_id, body, redelivered = "", b"", False
+
+    def ack(self) -> None: ...
+
+    def retry(self) -> None:
+        raise RuntimeError("the start of a step was not accepted")
+
+
+def _bare(argv: list[str], env: dict[str, str]) -> float:
+    path = shutil.which(argv[0]) or f"/bin/{argv[0]}"
     begin = time.perf_counter()
     for _ in range(_STEPS):
-        os.waitpid(os.posix_spawn(path, ["true"], env, setsid=True), 0)
+        os.waitpid(os.posix_spawn(path, argv, env, setsid=True), 0)
     return (time.perf_counter() - begin) / _STEPS * 1000
 
 
@@ -66,10 +92,9 @@ _OF_RUN = SpanContext.named("bench")
 
 
 @contextmanager
-def _pipeline(folder: Path, transport: EmbeddedTransport, counters: Counters) -> Iterator[Pipeline]:
+def _pipeline(folder: Path, counters: Counters) -> Iterator[Pipeline]:
     """The worker without its intake: attempts are handed over directly."""
-    transport.declare([EVENTS, LOGS])
-    places = Places(folder)
+    places, transport = Places(folder), cast("Transport", _Accepting())
     guardian = Guardian("bench", lambda: None)
     shipper, attempts = LogShipper(transport), Attempts()
     reporter = Reporter(transport, folder / "spool", attempts.delivered)
@@ -92,39 +117,34 @@ def _pipeline(folder: Path, transport: EmbeddedTransport, counters: Counters) ->
 
 def noop() -> None:
     """Print the cost of a no-op step beside that of its bare process."""
-    path = shutil.which("true") or "/bin/true"
-    env = {"PATH": os.environ.get("PATH", os.defpath)}
     with tempfile.TemporaryDirectory(prefix="dagway-bench-") as place:
-        transport = EmbeddedTransport(None)
-        consumer = transport.consume([task_route({})], prefetch=_STEPS)
         counters = Counters()
-        with _pipeline(Path(place), transport, counters) as pipeline:
-            stop, count = Stop(), 0
+        with _pipeline(Path(place), counters) as pipeline:
+            _compare(pipeline, counters, DIRECT)
+            _compare(pipeline, counters, ("sh",))
 
-            def given() -> tuple[Task, Delivery]:
-                nonlocal count
-                count += 1
-                task = _task("true", f"t{count}")
-                transport.send(Outgoing(task_route({}), encode(task, id=task.token, at=utc_now()), task.token)).result()
-                (delivery,) = consumer.take(1, 5)
-                return task, delivery
 
-            def steps(number: int) -> float:
-                waiting = [given() for _ in range(number)]
-                begin = time.perf_counter()
-                for task, delivery in waiting:
-                    pipeline.run(task, stop, delivery, _OF_RUN)
-                return (time.perf_counter() - begin) / number * 1000
+def _compare(pipeline: Pipeline, counters: Counters, shell: tuple[str, ...]) -> None:
+    argv = ["true"] if shell == DIRECT else shell_argv(shell, "true", errexit=True)
+    env, stop, delivery = dict(os.environ), Stop(), cast("Delivery", _Taken())
+    before = counters.now().get("finished.succeeded", 0)
 
-            steps(_WARM_UP)
-            rounds = [(_bare(path, env), steps(_STEPS)) for _ in range(_ROUNDS)]
-            # A step that was refused is quick indeed: only those that ran and succeeded count.
-            if (done := counters.now().get("finished.succeeded", 0)) != count:
-                raise RuntimeError(f"{count - done} of {count} steps did not succeed")
-        transport.close()
-    bare, whole = (min(column) for column in zip(*rounds, strict=True))
+    def steps(number: int) -> float:
+        tasks = [_task("true", f"{shell[0]}-{place}", shell) for place in range(number)]
+        begin = time.perf_counter()
+        for task in tasks:
+            pipeline.run(task, stop, delivery, _OF_RUN)
+        return (time.perf_counter() - begin) / number * 1000
+
+    steps(_WARM_UP)
+    rounds = [(_bare(argv, env), steps(_STEPS)) for _ in range(_ROUNDS)]
+    # A step that was refused is quick indeed: only those that ran and succeeded count.
+    made = _WARM_UP + _ROUNDS * _STEPS
+    if (done := counters.now().get("finished.succeeded", 0) - before) != made:
+        raise RuntimeError(f"{made - done} of {made} steps did not succeed")
+    bare, whole = (statistics.median(column) for column in zip(*rounds, strict=True))
     ratio = statistics.median(step_ms / bare_ms for bare_ms, step_ms in rounds)
-    print(f"noop: bare posix_spawn {bare:.3f} ms, a step {whole:.3f} ms; ratio {whole / bare:.2f} (median {ratio:.2f})")
+    print(f"noop, shell {shell[0]}: bare posix_spawn {bare:.3f} ms, a step {whole:.3f} ms; ratio {ratio:.2f}")
 
 
 def _memory_mb() -> float:

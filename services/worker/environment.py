@@ -9,7 +9,7 @@ Source: the workflow language reference, sections on precedence and special vari
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ _PASSED = frozenset(
     | {"LD_LIBRARY_PATH", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "DAGU_DEFAULT_SHELL"}
 )
 _PASSED_PREFIXES = ("DAG_", "LC_")
+_HIDDEN = "DAGWAY_"
 MAX_EXPORT_BYTES = 100 * 1024
 """A longer value is kept for expansion but not exported: Linux refuses single strings of 128 KiB."""
 
@@ -51,14 +52,29 @@ class Ground:
     secrets: dict[str, str]
 
 
-def host_variables() -> dict[str, str]:
+class _HostVariables(Mapping[str, str]):
+    """A view: most attempts look at few of them, and copying them all costs each more than that."""
+
+    def __getitem__(self, name: str) -> str:
+        if name.startswith(_HIDDEN):
+            raise KeyError(name)
+        return os.environ[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in os.environ if not name.startswith(_HIDDEN))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def host_variables() -> Mapping[str, str]:
     """Return this host's variables as a dag may see them: all but the service's own."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("DAGWAY_")}
+    return _HostVariables()
 
 
 def inherited(host: Mapping[str, str]) -> dict[str, str]:
     """Return the part of the host's variables that a step inherits unasked."""
-    return {name: value for name, value in host.items() if name in _PASSED or name.startswith(_PASSED_PREFIXES)}
+    return {name: host[name] for name in host if name in _PASSED or name.startswith(_PASSED_PREFIXES)}
 
 
 def _inside(folder: Path, text: str, scope: Scope) -> Path:

@@ -63,7 +63,8 @@ class Guardian:
         for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
             signal.signal(ignored, signal.SIG_IGN)
         self._null = os.open(os.devnull, os.O_RDONLY)
-        self._defaults = [s for s in signal.valid_signals() if s not in (signal.SIGKILL, signal.SIGSTOP)]
+        # What is handled becomes the default at exec by itself; what is ignored would stay so.
+        self._ignored = [number for number in signal.valid_signals() if signal.getsignal(number) is signal.SIG_IGN]
 
     def run(self) -> None:
         """Serve until the worker's end closes, then end every descendant."""
@@ -148,7 +149,7 @@ class Guardian:
                 ],
                 setsid=True,
                 setsigmask=[],
-                setsigdef=self._defaults,
+                setsigdef=self._ignored,
             )
         except (OSError, ValueError) as error:
             number = error.errno if isinstance(error, OSError) else errno.EINVAL

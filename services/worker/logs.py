@@ -244,6 +244,7 @@ class LogShipper:
         self._wake = threading.Event()
         self._lock = threading.Lock()
         self._running: set[AttemptLogs] = set()
+        self._asleep = False
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="log-shipper", daemon=True)
 
@@ -254,9 +255,9 @@ class LogShipper:
         """Tail these files until ``leave``; ``tell`` is called, never often, when there is news in the marks."""
         logs = AttemptLogs(streams, self._transport, self._wake, tell)
         with self._lock:
-            idle = not self._running
             self._running.add(logs)
-        if idle:
+            asleep, self._asleep = self._asleep, False
+        if asleep:
             self._wake.set()
         return logs
 
@@ -272,10 +273,14 @@ class LogShipper:
             self._thread.join()
 
     def _run(self) -> None:
+        awake = False
         while not self._stopping:
             with self._lock:
                 running = tuple(self._running)
-            self._wake.wait(_INTERVAL_S if running else None)
+                # One more round after the last attempt: steps that follow on each other need not wake it.
+                self._asleep = not (running or awake)
+                awake = bool(running)
+            self._wake.wait(None if self._asleep else _INTERVAL_S)
             self._wake.clear()
             for logs in running:
                 try:

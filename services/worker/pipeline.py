@@ -22,7 +22,7 @@ from services.worker.reports import Reporter
 from services.worker.secret_values import SecretMissing
 from services.worker.spans import AttemptSpans
 from services.worker.supervise import Stop
-from services.worker.workspace import LogPaths, OutputFiles, Places, log_paths, note_in_run_log
+from services.worker.workspace import LogPaths, OutputFiles, Places, log_paths
 from shared.clock import utc_now
 from shared.contracts.events import AttemptFinished, AttemptProgress, AttemptStarted, Event, LogChunk, TaskRedelivered
 from shared.contracts.tasks import Task
@@ -61,7 +61,7 @@ class _Desk:
 
     def note(self, text: str) -> None:
         if self.files is not None:
-            note_in_run_log(self.paths, f"{utc_now():%Y-%m-%dT%H:%M:%SZ} {self.task.step.name}: {text}")
+            self.files.note(f"{utc_now():%Y-%m-%dT%H:%M:%SZ} {self.task.step.name}: {text}")
 
 
 class Pipeline:

@@ -17,7 +17,7 @@ from services.worker.pump import Pump
 from shared.contracts.tasks import Task
 from shared.spec.model import LogOutput
 
-__all__ = ["LogPaths", "OutputFiles", "Places", "log_paths", "note_in_run_log"]
+__all__ = ["LogPaths", "OutputFiles", "Places", "log_paths"]
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
 _UNSAFE_FOLDER = re.compile(r"[^A-Za-z0-9_.-]")
@@ -62,7 +62,7 @@ class Places:
 
 def log_paths(data_dir: Path, task: Task) -> LogPaths:
     """Name the files; nothing is created. Two names that look alike when made safe stay apart."""
-    folder = data_dir / "logs" / _place(task) / str(task.run_attempt)
+    folder = f"{data_dir}/logs/{_place(task)}/{task.run_attempt}"
     safe = _UNSAFE.sub("_", task.step.name)
     if safe != task.step.name:
         safe = f"{safe}-{task.node}"
@@ -73,12 +73,12 @@ def log_paths(data_dir: Path, task: Task) -> LogPaths:
     return LogPaths(f"{stem}.out", f"{stem}.err", run_log)
 
 
-def _place(task: Task) -> Path:
+def _place(task: Task) -> str:
     """Return a run's folder below its kind's. A sub run's id is its own only below its root: the root is named too."""
     names = [task.dag_run_id]
     if (task.root_dag_name, task.root_dag_run_id) != (task.dag_name, task.dag_run_id):
         names = [task.root_dag_name, task.root_dag_run_id, task.dag_run_id]
-    return Path(_folder(task.dag_name)) / "~".join(map(_folder, names))
+    return f"{_folder(task.dag_name)}/{'~'.join(map(_folder, names))}"
 
 
 def _folder(name: str) -> str:
@@ -98,6 +98,7 @@ class OutputFiles:
         self._stack = ExitStack()
         self._pumps: list[Pump] = []
         try:
+            self.run_log = self._open(paths.run_log)
             self.stdout_log = self._open(paths.stdout)
             self.stderr_log = self._open(paths.stderr) if not paths.merged else None
             self.stdout = self.captured = self.stdout_log
@@ -114,6 +115,11 @@ class OutputFiles:
         except OSError:
             self.close()
             raise
+
+    def note(self, line: str) -> None:
+        """Add a line to this worker's log of the run, for the people who read ``$DAG_RUN_LOG_FILE``."""
+        with suppress(OSError):
+            os.write(self.run_log, f"{line}\n".encode(errors="replace"))
 
     def finish(self) -> None:
         """Nothing more is written: what was written is in the files from here on."""
@@ -142,9 +148,3 @@ class OutputFiles:
         pump = Pump(targets)
         self._pumps.append(pump)
         return pump.fd
-
-
-def note_in_run_log(paths: LogPaths, line: str) -> None:
-    """Add a line to this worker's log of the run, for the people who read ``$DAG_RUN_LOG_FILE``."""
-    with suppress(OSError), Path(paths.run_log).open("a", encoding="utf-8", errors="replace") as file:
-        file.write(line + "\n")

@@ -32,7 +32,8 @@ class CommandExecutor:
         if step.script and len(step.commands) <= 1:
             with _script_file(job) as (path, aside):
                 return self._result(job, io, self._start(job, io, _script_argv(job, path), aside))
-        job.working_dir.mkdir(_DIR_MODE, parents=True, exist_ok=True)
+        if not job.working_dir.is_dir():
+            job.working_dir.mkdir(_DIR_MODE, parents=True, exist_ok=True)
         ended: Ended | None = None
         for number, command in enumerate(step.commands, 1):
             ended = self._start(job, io, *_command_argv(job, command))
