@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
 from services.scheduler.assembly import Assembly
 from services.scheduler.commands.carry_out import carry_out
@@ -240,3 +240,31 @@ def test_a_run_of_a_spec_that_is_stored_nowhere_has_a_priority_too(rig: Rig) -> 
     assert [reply.outcome for reply in replies] == ["recorded", "recorded"]
 
     assert rig.drain("a") == ["high", "low", "also-low"]
+
+
+@pytest.mark.parametrize("footing", ["distributed"], indirect=True)  # with one writer at a time nothing comes between
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_a_high_run_queued_together_with_a_low_one_goes_first_whenever_admission_looks(rig: Rig, after: int) -> None:
+    """They are committed between two of the questions that an admission asks."""
+    rig.ask(SetQueue(name="q", max_concurrency=1))
+    other = rig.another().shell
+    commands = [
+        c.EnqueueRun(file_name="a", dag_run_id="low", queue="q"),
+        c.EnqueueRun(file_name="a", dag_run_id="high", queue="q", priority="high"),
+    ]
+    late = [decode(encode(command, id=new_run_id(), at=rig.now)) for command in commands]
+    asked: list[str] = []
+
+    @event.listens_for(rig.stack.engine, "after_cursor_execute")
+    def meanwhile(*facts: Any) -> None:
+        asked.extend(statement for statement in facts[2:3] if "run_holds" in statement)
+        if len(asked) == after and late:
+            envelopes = late.copy()
+            late.clear()
+            other.decide(lambda batch: carry_out(batch, other.plans, envelopes))
+
+    rig.parts.admission.admit("q")
+    rig.parts.admission.admit("q")
+
+    assert late == []
+    assert rig.running() == ["high"]

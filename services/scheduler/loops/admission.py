@@ -6,11 +6,21 @@ schedulers look at once. Woken by commits of this process; a slow look finds wha
 
 import heapq
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from services.scheduler.core.admit import HIGH, LOW, RESUMED, Candidate, admit, capacity_of, place
+from services.scheduler.core.admit import (
+    HIGH,
+    LOW,
+    RESUMED,
+    Admitted,
+    Candidate,
+    admit,
+    borrowers,
+    capacity_of,
+    place,
+)
 from services.scheduler.core.messages import Begin
 from services.scheduler.deciding.aftermath import Aftermath
 from services.scheduler.deciding.batch import Batch
@@ -47,7 +57,7 @@ class Admission:
             self._condition.notify_all()
 
     def admit(self, queue: str) -> int:
-        """Start as many queued runs as the queue's limit allows; return how many.
+        """Start as many queued runs as the queue's limit allows, called ones in their caller's place; return how many.
 
         Source: workflow language, section 6.4.
         """
@@ -59,20 +69,21 @@ class Admission:
             if row is None or still & {("global", ""), ("queue", queue)}:
                 return 0, None
             paused = sorted(name for scope, name in still if scope == "dag")
-            waiting = self._waiting(batch, queue, paused)
-            first = next(waiting, None)
-            if first is None:
-                return 0, None
-            capacity = row["max_concurrency"]
-            if capacity is None:
-                capacity = self._active_runs(batch, first[1])
-            free = min(capacity - batch.tx.count_running(queue), _AT_ONCE)
-            if free <= 0:
-                return 0, None
-            every = (candidate for candidate, _ in _first_and(first, waiting))
-            chosen = admit(every, free=free, now=batch.now, labels=rows.live_labels(batch.now))
-            batch.load(chosen.keys)
-            begun = [key for key in chosen.keys if batch.run(key) is not None]
+            # Before asking who may borrow: a run that ends in between leaves a place more than was counted.
+            taken = batch.tx.places_taken(queue)
+            lent = self._lent(batch, queue, paused)
+            waiting = (pair for pair in self._waiting(batch, queue, paused) if pair[0].run_key not in lent)
+            chosen = Admitted(())
+            if (first := next(waiting, None)) is not None:
+                capacity = row["max_concurrency"]
+                if capacity is None:
+                    capacity = self._active_runs(batch, first[1])
+                free = min(capacity - taken, _AT_ONCE)
+                every = (candidate for candidate, _ in _first_and(first, waiting))
+                chosen = admit(every, free=free, now=batch.now, labels=rows.live_labels(batch.now))
+            keys = (*lent, *chosen.keys)
+            batch.load(keys)
+            begun = [key for key in keys if batch.run(key) is not None]
             for key in begun:
                 batch.apply(key, Begin("scheduler"))
             return len(begun), chosen.wake_at
@@ -84,18 +95,33 @@ class Admission:
                 self._wake_at[queue] = wake_at
         return count
 
-    def _waiting(self, batch: Batch, queue: str, paused: list[str]) -> Iterator[tuple[Candidate, dict[str, Any]]]:
+    def _lent(self, batch: Batch, queue: str, paused: list[str]) -> tuple[str, ...]:
+        """Return those that begin in the place of a run above them, which waits for them."""
+        lenders = batch.tx.borrowers(queue)
+        if not lenders:
+            return ()
+        candidates = (candidate for candidate, _ in self._waiting(batch, queue, paused, sorted(lenders)))
+        labels = Schedules(batch.tx).live_labels(batch.now)
+        return borrowers(admit(candidates, free=len(lenders), now=batch.now, labels=labels).keys, lenders)
+
+    def _waiting(
+        self, batch: Batch, queue: str, paused: list[str], only: Sequence[str] = ()
+    ) -> Iterator[tuple[Candidate, dict[str, Any]]]:
         """Yield a queue's runs in order, those of each priority from an index range of their own."""
-        streams = [self._of_priority(batch, queue, priority, paused) for priority in (RESUMED, HIGH, LOW)]
+        # Each is a question of its own, and runs are queued in between: who goes first is asked for last, so
+        # that whoever is seen cannot have been queued before somebody who should go first and was not seen.
+        streams = [self._of_priority(batch, queue, priority, paused, only) for priority in (LOW, HIGH, RESUMED)]
         return heapq.merge(*streams, key=lambda pair: place(pair[0]))
 
     def _of_priority(
-        self, batch: Batch, queue: str, priority: int, paused: list[str]
+        self, batch: Batch, queue: str, priority: int, paused: list[str], only: Sequence[str]
     ) -> Iterator[tuple[Candidate, dict[str, Any]]]:
         beyond: tuple[datetime, str] | None = None
         seen = 0
         while seen < _LOOK_AT:
-            found = Schedules(batch.tx).candidates(queue, priority, beyond=beyond, without_dags=paused, limit=_PAGE)
+            found = Schedules(batch.tx).candidates(
+                queue, priority, beyond=beyond, without_dags=paused, only=only, limit=_PAGE
+            )
             plans = self._shell.plans.get_many(batch.tx, [(row["spec_hash"], row["file_name"] or "") for row in found])
             for row in found:
                 plan = plans[row["spec_hash"], row["file_name"] or ""]
