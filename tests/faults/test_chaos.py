@@ -15,7 +15,7 @@ from tests.faults.conftest import LEASE_S
 from tests.harness.cluster import Cluster, running
 from tests.harness.eventually import eventually
 from tests.harness.invariants import at_rest, census, violations
-from tests.harness.procs import DagwayProcess
+from tests.harness.killer import Killer
 from tests.harness.servers import PostgresServer, RabbitServer
 
 RUNS = 300
@@ -46,24 +46,6 @@ def system(servers: tuple[RabbitServer, PostgresServer], tmp_path: Path) -> Iter
         yield cluster
 
 
-class Killer:
-    """Kills one process of a random kind at a time and starts it again."""
-
-    def __init__(self, system: Cluster, dice: random.Random) -> None:
-        self._system = system
-        self._dice = dice
-        self.killed: Counter[str] = Counter()
-
-    def strike(self) -> None:
-        """SIGKILL one, and start it again when it is dead."""
-        kind = self._dice.choice(["gateways", "schedulers", "workers"])
-        victim: DagwayProcess = self._dice.choice(getattr(self._system, kind))
-        assert victim.running, f"{victim.args} ended by itself:\n{victim.output()[-3000:]}"
-        victim.kill9()
-        self.killed[kind] += 1
-        victim.start()
-
-
 def submit(system: Cluster, number: int) -> int:
     """Start a run, asking until somebody says yes; return the status of the answer."""
     body = {"dagRunId": f"n{number}"}
@@ -77,7 +59,7 @@ def test_no_run_is_lost_or_doubled_while_processes_die(system: Cluster, tmp_path
     work = tmp_path / "work"
     work.mkdir()
     system.client.create("chaos", SPEC.format(folder=work))
-    killer = Killer(system, random.Random(seed))
+    killer = Killer(system, random.Random(seed), ["gateways", "schedulers", "workers"])
     done = threading.Event()
 
     with ThreadPoolExecutor(4) as pool:

@@ -343,6 +343,8 @@ class PostgresServer(_Server):
             "max_connections": "300",
             "shared_buffers": "64MB",
             "dynamic_shared_memory_type": "mmap",
+            # Tests tell by it in which order transactions came.
+            "track_commit_timestamp": "on",
         }
         argv = [str(self._bin / "postgres"), "-D", str(self._data)]
         for name, value in settings.items():

@@ -1,0 +1,32 @@
+"""Processes die at random and come back."""
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+from tests.harness.cluster import Footing
+from tests.harness.procs import DagwayProcess
+
+__all__ = ["Killer"]
+
+
+class Killer:
+    """Kills one process of a random kind at a time and starts it again.
+
+    ``kinds``: any of ``gateways``, ``schedulers`` and ``workers``.
+    """
+
+    def __init__(self, system: Footing, dice: random.Random, kinds: Sequence[str]) -> None:
+        self._system = system
+        self._dice = dice
+        self._kinds = kinds
+        self.killed: Counter[str] = Counter()
+
+    def strike(self) -> None:
+        """SIGKILL one, and start it again when it is dead."""
+        kind = self._dice.choice(self._kinds)
+        victim: DagwayProcess = self._dice.choice(getattr(self._system, kind))
+        assert victim.running, f"{victim.args} ended by itself:\n{victim.output()[-3000:]}"
+        victim.kill9()
+        self.killed[kind] += 1
+        victim.start()
