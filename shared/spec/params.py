@@ -2,14 +2,15 @@
 
 Pure: a command only runs through ``run_command``, and only for text from the spec. What came from
 outside (an override) never runs anything: given as JSON it is taken literally; in the shell-like
-form it may name earlier parameters and nothing else.
+form it may name earlier parameters and nothing else. Start dialogs send every default back in that
+form; what only repeats the spec's text is the default.
 """
 
 import json
 from collections.abc import Mapping
 
 from shared.spec.expand import RunCommand, Scope, expand, expand_text, needs_shell, unresolved
-from shared.spec.model import Dag, Pairs, Param
+from shared.spec.model import Dag, Pairs
 from shared.spec.param_forms import parse_params_text
 
 __all__ = ["default_params_text", "go_quote", "needs_worker", "params_text", "resolve_env", "resolve_params"]
@@ -52,23 +53,29 @@ def resolve_params(
         ExpandFault: a variable that must be set (``${X:?}``) is not.
     """
     overrides, was_json = parse_params_text(overrides_text)
-    # A default that is replaced is not evaluated: its command must not run.
-    merged: dict[str, tuple[Param, bool]] = {param.name: (param, False) for param in dag.params}
-    for param in overrides:
-        merged[param.name] = (param, True)
+    defaults = {param.name: param.value for param in dag.params}
+    given = {param.name: param.value for param in overrides}
+    if not was_json:
+        given = {name: text for name, text in given.items() if not _repeats(text, defaults.get(name))}
     seen: dict[str, str] = {}
     trusted = Scope((seen, dict(env), lookup))
     outside = Scope((seen,))
-    for name, (param, override) in merged.items():
-        if not override:
-            seen[name] = expand(param.value, trusted, run_command)
+    for name in defaults | given:
+        # A default that is replaced is not evaluated: its command must not run.
+        if name not in given:
+            seen[name] = expand(defaults[name], trusted, run_command)
         else:
-            seen[name] = param.value if was_json else expand_text(param.value, outside)
+            seen[name] = given[name] if was_json else expand_text(given[name], outside)
     if not seen:
         return (), None
     if was_json and overrides:
         return tuple(seen.items()), overrides_text.strip()
     return tuple(seen.items()), json.dumps(seen, ensure_ascii=False, separators=(",", ":"))
+
+
+def _repeats(given: str, default: str | None) -> bool:
+    """Whether a default came back as it is, or with the escapes that a start dialog was shown and kept."""
+    return default is not None and given in {default, go_quote(default)[1:-1].replace('\\"', '"')}
 
 
 def params_text(pairs: Pairs) -> str:
