@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import update
@@ -110,6 +111,30 @@ def test_44_a_step_of_a_sub_run_is_set_by_hand(live: Live) -> None:
     found = live.get(path)["dagRunDetails"]
     assert (found["nodes"][0]["status"], found["status"]) == (4, 2)
     assert live.run("fails", "root")["status"] == 2
+
+
+def test_36_and_44_steps_set_to_failed_by_hand_run_again_in_every_run_below(live: Live) -> None:
+    live.dag("again", FAMILY)
+    live.start("again", dagRunId="root")
+    live.until("again", "root", 4)
+    root = "/dag-runs/again/root"
+    first, second = (f"{root}/sub-dag-runs/{each['dagRunId']}" for each in subs(live, root))
+    [grandchild] = subs(live, root, f"?parentSubDAGRunId={first.rpartition('/')[2]}")
+    chain = (f"{root}/sub-dag-runs/{grandchild['dagRunId']}", first, root)
+    for path in chain:
+        step = live.get(path)["dagRunDetails"]["nodes"][-1]["step"]["name"]
+        assert live.ask("PATCH", f"{path}/steps/{quote(step, safe='')}/status", {"status": 2}).status_code == 200
+
+    left_alone = live.get(f"{second}/log")["content"]
+
+    live.post(f"{root}/retry", {"dagRunId": "root"})
+
+    def last_steps() -> list[int]:
+        return [live.get(path)["dagRunDetails"]["nodes"][-1]["status"] for path in chain]
+
+    eventually(lambda: last_steps() == [4, 4, 4], timeout_s=20)
+    live.until("again", "root", 4)
+    assert live.get(f"{second}/log")["content"] == left_alone
 
 
 def test_36_and_44_while_a_sub_run_runs_its_steps_are_left_alone(live: Live) -> None:

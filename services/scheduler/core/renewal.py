@@ -15,7 +15,7 @@ from services.scheduler.core.model import Node, Run
 from services.scheduler.core.plan import HANDLER, Plan
 from shared.status import NodeStatus, RunStatus
 
-__all__ = ["carry_over", "go_on", "limit_time", "retry"]
+__all__ = ["carry_over", "complete", "go_on", "limit_time", "retry"]
 
 _KEPT = frozenset({NodeStatus.SUCCEEDED, NodeStatus.PARTIALLY_SUCCEEDED, NodeStatus.SKIPPED, NodeStatus.WAITING})
 
@@ -68,6 +68,11 @@ def _to_run_again(draft: Draft, step: str) -> list[int]:
         by_hand = {node.idx for node in draft.steps if node.status is NodeStatus.RUNNING}
         return sorted(again | by_hand | {draft.run.plan.index[step]})
     return sorted(again | _unfinished(draft.run.plan, draft.steps))
+
+
+def complete(run: Run) -> bool:
+    """Whether a retry would keep the result of every step."""
+    return not _unfinished(run.plan, run.steps)
 
 
 def _unfinished(plan: Plan, steps: Sequence[Node]) -> set[int]:

@@ -12,6 +12,7 @@ from services.scheduler.core.children import held_up
 from services.scheduler.core.decision import StartChild, StopChild
 from services.scheduler.core.messages import Begin, ChildRefused, ChildrenSeen, Retry, Stop
 from services.scheduler.core.model import ASKED, HELD, PENDING, Node, Run
+from services.scheduler.core.renewal import complete
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.creation import new_run
 from services.scheduler.deciding.plans import spec_hash
@@ -41,12 +42,13 @@ def settle(batch: Batch) -> None:
 
 
 def _start(batch: Batch, parent_key: str, effect: StartChild) -> None:
-    """Create and begin a child; one that is there already is run again unless it succeeded."""
+    """Create and begin a child; one that is there already is retried, unless nothing of it would run again."""
     key = batch.tx.child_key(batch.root_of(parent_key), effect.run_id)
     if key is not None:
         batch.load([key])
         child = batch.run(key)
-        if child is not None and not child.status.active and not child.status.successful:
+        # A step set to failed by hand is to run again, whatever its run came to before.
+        if child is not None and not child.status.active and not (child.status.successful and complete(child)):
             batch.apply(key, Retry("scheduler"))
         batch.after.families.add(parent_key)
         return
