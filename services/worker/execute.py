@@ -14,6 +14,7 @@ from services.worker.conditions import check_conditions
 from services.worker.environment import Environment, Ground, build_environment
 from services.worker.executors import executor_for
 from services.worker.executors.base import Executor, Job, StepIO
+from services.worker.executors.call_result import CallResultExecutor
 from services.worker.guardian_client import Guardian
 from services.worker.logs import LogStream, read_tail
 from services.worker.marks import Marks
@@ -27,7 +28,7 @@ from services.worker.unfold import unfold
 from services.worker.workspace import OutputFiles, Places
 from shared.contracts.errands import Errand
 from shared.contracts.events import Said
-from shared.contracts.tasks import Task
+from shared.contracts.tasks import CallResult, Task
 from shared.spec.expand import expand
 
 __all__ = ["Made", "Maker"]
@@ -61,22 +62,23 @@ class Maker:
             return Made(_interrupted(task, supervisor), {})
 
     def execute(self, task: Task, stop: Stop, ground: Ground, files: OutputFiles, masker: Masker) -> Made:
-        run_dir = self._places.run_dir(task)
-        run_dir.mkdir(0o750, parents=True, exist_ok=True)
         supervisor, paths = self._supervisor(task, stop), files.paths
         reserved = {"DAG_RUN_LOG_FILE": paths.run_log}
         if task.kind == "step":
             reserved["DAG_RUN_STEP_STDOUT_FILE"] = paths.stdout
             reserved["DAG_RUN_STEP_STDERR_FILE"] = paths.stderr or paths.stdout
         plain = {**ground.base, **ground.secrets, **dict(task.outputs), **dict(task.params), **reserved}
-        cwd = ground.working_dir if ground.working_dir.is_dir() else run_dir
+        cwd = ground.working_dir
+        if not cwd.is_dir():
+            cwd = self._places.run_dir(task)
+            cwd.mkdir(0o750, parents=True, exist_ok=True)
         environment = build_environment(task, ground, reserved, run_command_in(supervisor, plain, str(cwd)))
         try:
             if unmet := self._unmet(task, environment, supervisor, str(cwd)):
                 return Made(Result("skipped", 0, masker.text(unmet)), {})
             job = Job(task.step, environment, ground.working_dir, task.shell, supervisor, task.options)
             supervisor.start_clock()
-            if task.step.call:
+            if task.step.call and "result" not in task.options:
                 run = run_command_in(supervisor, environment.process, str(cwd))
                 calls = unfold(task.step, environment.full, run)
                 return Made(
@@ -89,7 +91,7 @@ class Maker:
                 # A pipe in between may still hold the very words that say why it failed.
                 return masker.text(read_tail(Path(paths.stderr), _TAIL_BYTES)) if paths.stderr else ""
 
-            executor = self._errand(task, masker) if task.kind == "errand" else executor_for(task.step.type)
+            executor = self._executor(task, masker)
             io = StepIO(files.stdout, files.stderr, tail)
             result = executor.run(job, io)
             files.finish()
@@ -102,7 +104,11 @@ class Maker:
         except Interrupted:
             return Made(_interrupted(task, supervisor), {})
 
-    def _errand(self, task: Task, masker: Masker) -> Executor:
+    def _executor(self, task: Task, masker: Masker) -> Executor:
+        if "result" in task.options:
+            return CallResultExecutor(CallResult.model_validate(task.options["result"]))
+        if task.kind != "errand":
+            return executor_for(task.step.type)
         # Only here: most workers' runs send no mail, and need no mail library.
         from services.worker.errand import ErrandExecutor  # noqa: PLC0415
 

@@ -7,7 +7,7 @@ from pydantic import Field
 from shared.contracts.base import Message
 from shared.spec.model import Secret, Step
 
-__all__ = ["StepRef", "Task"]
+__all__ = ["CallResult", "StepRef", "Task"]
 
 
 class StepRef(Message):
@@ -18,6 +18,15 @@ class StepRef(Message):
     stdout: str = ""
     stderr: str = ""
     output: str | None = None
+
+
+class CallResult(Message):
+    """What the runs that a step called came to: an attempt with it prints ``text`` and ends as it says."""
+
+    type = "call_result"
+    text: str
+    failed: bool = False
+    error: str = ""
 
 
 class Task(Message):
@@ -68,4 +77,4 @@ class Task(Message):
     timeout_s: float = 0
     stop_grace_s: float = 5
     options: dict[str, Any] = Field(default_factory=dict)
-    """Room for executor families: dag-level ssh, container, smtp, llm blocks."""
+    """Room for executor families (dag-level ssh, container, smtp, llm blocks), a ``CallResult``, an ``Errand``."""

@@ -1,5 +1,7 @@
 """Rows about runs that call other runs."""
 
+import json
+
 from services.scheduler.core.children import child_run_id
 from shared.contracts import commands as c
 from shared.store import tables as t
@@ -150,6 +152,17 @@ def _repeats(seen: Seen) -> None:
     assert seen.nodes["dag_1"]["done_count"] == 3
 
 
+def _file(seen: Seen) -> None:
+    told = seen.json("first")
+    assert (told["status"], told["outputs"]) == ("succeeded", {"X": "got-none"})
+    assert json.loads(seen.out("read")) == json.loads((seen.folder / "copy.txt").read_text()) == told
+
+
+def _until(seen: Seen) -> None:
+    assert (len(seen.children()), seen.nodes["loop"]["done_count"]) == (3, 3)
+    assert seen.out("after") == "3"
+
+
 CALLS = [
     Case("A30", "multi-document", f"steps: [call: sub]{SUB}", _a30, status="succeeded"),
     Case(
@@ -268,6 +281,47 @@ steps: [echo ready; sleep 60]
         _stopped,
         meanwhile=_stop_child,
         status="aborted",
+    ),
+    Case(
+        "T call file",
+        "the result of a call in its log file and its stdout file",
+        f"""steps:
+  - {{name: first, id: c, call: sub, stdout: {{dir}}/copy.txt}}
+  - {{name: read, command: "cat ${{c.stdout}}"}}
+{SUB}""",
+        _file,
+        status="succeeded",
+    ),
+    Case(
+        "T call until",
+        "a call repeated until its result is right",
+        """
+steps:
+  - name: loop
+    call: sub
+    output: R
+    repeatPolicy: {repeat: until, condition: "${R.outputs.N}", expected: "3", intervalSec: 0, limit: 9}
+  - {name: after, command: "echo ${R.outputs.N}"}
+---
+name: sub
+steps: [{command: "echo x >> {dir}/count; wc -l < {dir}/count", output: N}]
+""",
+        _until,
+        status="succeeded",
+    ),
+    Case(
+        "T call output",
+        "a failed call forgiven for what its result says",
+        """
+steps:
+  - {name: failing, call: sub, continueOn: {output: '"status": "failed"'}}
+  - echo on
+---
+name: sub
+steps: [exit 3]
+""",
+        lambda seen: _equal(seen.states(), {"failing": "failed", "cmd_2": "succeeded"}),
+        status="partially_succeeded",
     ),
     Case("T missing", "a dag that is not there", "steps: [call: nowhere]", _missing, status="failed"),
     Case(

@@ -1,5 +1,6 @@
 """Workers that die or fall silent in the middle of a step."""
 
+import json
 from pathlib import Path
 
 from shared.store import tables as t
@@ -162,3 +163,37 @@ def test_a_mail_is_sent_by_another_worker_when_the_first_is_killed(cluster: Clus
         ("errand", 1, "lost", None),
         ("errand", 2, "finished", "succeeded"),
     ]
+
+
+CALLING = """
+steps:
+  - {{name: first, id: c, call: sub}}
+  - {{name: read, command: "cat ${{c.stdout}}"}}
+---
+name: sub
+steps:
+  - command: |
+      touch {folder}/begun
+      until test -e {folder}/go; do sleep 0.05; done
+      echo hello
+    output: X
+    retryPolicy: {{limit: 2, intervalSec: 0}}
+"""
+
+
+def test_what_a_called_run_came_to_lies_on_the_worker_that_took_over(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.client.create("calling", CALLING.format(folder=tmp_path))
+    cluster.client.start("calling")
+    eventually((tmp_path / "begun").exists, timeout_s=20)
+    lost = cluster.client.run("calling")["workerId"]
+    next(worker for worker in cluster.workers if worker.env["DAGWAY_WORKER_ID"] == lost).kill9()
+    (tmp_path / "go").touch()
+
+    ended = cluster.client.until("succeeded", "calling", timeout_s=NOTICED_S + 20)
+
+    assert ended["workerId"] != lost
+    printed = json.loads(cluster.client.text("calling", "r1", "read"))
+    assert (printed["name"], printed["status"], printed["outputs"]) == ("sub", "succeeded", {"X": "hello"})
+    assert json.loads(cluster.client.text("calling", "r1", "first")) == printed
+    finished = [(step, outcome) for step, _, state, outcome in attempts(cluster, "calling") if state == "finished"]
+    assert finished == [("first", "succeeded"), ("first", "succeeded"), ("read", "succeeded")]

@@ -10,15 +10,18 @@ from dataclasses import replace
 from typing import Any
 
 from services.scheduler.core.conclude import End, conclude
-from services.scheduler.core.decision import AddLog, Ignored, StartChild, StopChild
+from services.scheduler.core.decision import AddLog, Dispatch, Ignored, StartChild, StopChild
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import ChildRefused, ChildrenSeen
 from services.scheduler.core.model import ASKED, HELD, PENDING, Child, Node
-from shared.contracts.events import ChildCall
+from services.scheduler.core.plan import STEP
+from services.scheduler.core.tasks import make_task
+from shared.contracts.events import AttemptFinished, ChildCall
+from shared.contracts.tasks import CallResult
 from shared.spec.model import Step
 from shared.status import NodeStatus, RunStatus
 
-__all__ = ["call", "child_run_id", "held_up", "let_go", "refused", "seen"]
+__all__ = ["call", "child_run_id", "held_up", "let_go", "printed", "refused", "seen"]
 
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _GOOD = frozenset({str(RunStatus.SUCCEEDED), str(RunStatus.PARTIALLY_SUCCEEDED)})
@@ -153,8 +156,11 @@ def _finish(draft: Draft, idx: int, outputs: Mapping[str, Mapping[str, str]]) ->
         if child.state != PENDING
     ]
     text = json.dumps(_shape(step, results), indent=2, ensure_ascii=False) + "\n"
-    draft.effects.append(AddLog(node.call_token, idx, draft.run.run_attempt, node.number, text))
     end = _end(draft, node, step)
+    if node.kind == STEP and _is_wanted_on_worker(step) and not draft.run.stop_reason:
+        _print(draft, idx, text, end)
+        return
+    draft.effects.append(AddLog(node.call_token, idx, draft.run.run_attempt, node.number, text))
     captured = {}
     if step.output is not None and len(text.encode()) > draft.run.plan.dag.max_output_size:
         limit = f"output exceeded maximum size limit of {draft.run.plan.dag.max_output_size} bytes"
@@ -163,6 +169,41 @@ def _finish(draft: Draft, idx: int, outputs: Mapping[str, Mapping[str, str]]) ->
         captured = {step.output.name: text.strip()}
     draft.set_node(idx, outputs=captured, exit_code=end.exit_code, done_count=node.done_count + 1, call_token="")
     conclude(draft, draft.nodes[idx], end, "scheduler")
+
+
+def _is_wanted_on_worker(step: Step) -> bool:
+    """Whether something needs the result in a file there, or must be evaluated by a worker once it is known."""
+    repeat, retry = step.repeat_policy, step.retry_policy
+    return bool(
+        step.id
+        or step.stdout
+        or step.stderr
+        or step.continue_on.output
+        or (repeat is not None and repeat.condition is not None)
+        or (retry is not None and (isinstance(retry.limit, str) or isinstance(retry.interval_sec, str)))
+    )
+
+
+def _print(draft: Draft, idx: int, text: str, end: End) -> None:
+    """Let a worker print the result as any step prints; the node ends when that attempt does.
+
+    Until then ``call_token`` stays: if the worker is lost, the next look at the children prints it anew.
+    """
+    dag = draft.run.plan.dag
+    worker_id = draft.run.worker_id if dag.placement == "stick" else None
+    token = draft.open_attempt(idx, worker_id)
+    result = CallResult(text=text, failed=end.outcome == "failed", error=end.error)
+    task = make_task(draft.run, draft.nodes, idx, token)
+    task = task.model_copy(update={"options": {**task.options, "result": result.model_dump(mode="json")}})
+    draft.effects.append(Dispatch(task, worker_id, tuple(sorted(dag.worker_selector.items()))))
+
+
+def printed(draft: Draft, event: AttemptFinished) -> End:
+    """Return how the node ends whose result a worker printed: as its children did, unless that went wrong."""
+    end = _end(draft, draft.nodes[event.node], draft.run.plan.steps[event.node])
+    if event.outcome != "succeeded" and end.outcome not in {"failed", "aborted"}:
+        end = End(event.outcome, event.exit_code, event.error)
+    return end
 
 
 def _shape(step: Step, results: list[dict[str, Any]]) -> dict[str, Any]:

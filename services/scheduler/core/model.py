@@ -70,9 +70,9 @@ class Node:
 
     A node that waits for its retry interval is ``running`` with no open attempt, until ``retry_at``;
     one that waits for its ``children`` has no ``retry_at`` either, and is ``waiting`` if they are.
-    ``call_token`` names the attempt that asked for them. ``admission`` is empty, ``WAITS`` or
-    ``ADMITTED`` (then an attempt is about to follow). ``output_matched``: a pattern of
-    ``continueOn.output`` was printed.
+    ``call_token`` names the attempt that asked for them; an attempt beside it prints what they came to.
+    ``admission`` is empty, ``WAITS`` or ``ADMITTED`` (then an attempt is about to follow).
+    ``output_matched``: a pattern of ``continueOn.output`` was printed.
     """
 
     idx: int

@@ -74,12 +74,18 @@ def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
             return None
         # Nobody approved it: only its question was written down.
         end = replace(end, outcome="aborted", error=draft.run.stop_reason)
-    if event.children and event.outcome == "succeeded":
+    if node.call_token:
+        told = children.printed(draft, event)
+        end = replace(
+            end, outcome=told.outcome, exit_code=told.exit_code, error=told.error, final=end.final or told.final
+        )
+    elif event.children and event.outcome == "succeeded":
         children.call(draft, event.node, event.token, event.children)
         return None
     draft.set_node(
         event.node,
-        exit_code=event.exit_code,
+        exit_code=end.exit_code,
+        call_token="",
         outputs=dict(event.outputs),
         done_count=node.done_count + 1,
         output_matched=node.output_matched or event.continue_output_matched,
@@ -142,7 +148,10 @@ def lost(draft: Draft, message: AttemptLost) -> Ignored | None:
         # It does nothing that could be done twice.
         draft.note(message.node, f"asked anew: {message.why}")
         return None
-    draft.set_node(message.node, exit_code=LOST_EXIT_CODE)
+    if node.call_token and not draft.run.stop_reason:
+        draft.note(message.node, f"its result is printed anew: {message.why}")
+        return None
+    draft.set_node(message.node, exit_code=LOST_EXIT_CODE, call_token="")
     outcome = "aborted" if draft.run.stop_reason and node.kind != HANDLER else "failed"
     end = End(outcome, LOST_EXIT_CODE, message.why, final=bool(draft.run.stop_reason), any_code=True)
     conclude(draft, draft.nodes[message.node], end, "scheduler")

@@ -5,7 +5,8 @@ timers; the core is driven the same way (``maxActiveSteps: 1``), so every status
 Source: workflow language, sections 3.7, 3.8, 3.10, 3.11, 5.3, 5.4, 5.6 and 5.7, written a second time.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,9 +96,9 @@ def world_of(data: st.DataObject) -> World:
             if one.call and not skipped:
                 count = len(one.parallel.items) if one.parallel else 1
                 ended = tuple(data.draw(children) for _ in range(count))
-                # What a worker evaluates of a calling step are the calls; what it repeats for is known here.
-                outcome, code, met = "succeeded", 0, None
-            printed = outcome == "failed" and bool(one.continue_on.output) and data.draw(st.booleans())
+                outcome, code = "succeeded", 0
+            failed = bool(set(ended) - GOOD) or outcome == "failed"
+            printed = failed and bool(one.continue_on.output) and data.draw(st.booleans())
             known[key] = Execution(outcome, code, printed, met, ended)
         return known[key]
 
@@ -215,10 +216,12 @@ def _again(policy: RepeatPolicy, state: str, code: int, met: bool | None) -> boo
 
 def drive(stage: Stage, world: World, *, unmet: bool) -> None:
     """Let each attempt end as ``world`` says until the run is over."""
+    executions: Counter[str] = Counter()
     while stage.run.status is RunStatus.RUNNING:
         calling = [node for node in stage.run.nodes if node.calls]
         if calling:
-            _end_children(stage, calling[0], world)
+            ends = world(stage.run.plan.steps[calling[0].idx], executions[calling[0].name]).children
+            _end_children(stage, calling[0], ends)
             continue
         (name,) = stage.open()
         if name == "prepare":
@@ -226,21 +229,24 @@ def drive(stage: Stage, world: World, *, unmet: bool) -> None:
             continue
         node = stage.node(name)
         one = stage.run.plan.steps[node.idx]
-        execution = world(one, node.number)
-        calls = tuple(ChildCall(dag="sub", params=str(place)) for place in range(len(execution.children)))
+        result = stage.task(name).options.get("result")
+        executions[name] += result is None
+        execution = world(one, executions[name])
         stage.start(name)
+        if execution.children and result is None:
+            calls = tuple(ChildCall(dag="sub", params=str(place)) for place in range(len(execution.children)))
+            stage.finish(name, children=calls)
+            continue
         stage.finish(
             name,
-            execution.outcome,  # type: ignore[arg-type]
+            "failed" if result and result["failed"] else execution.outcome,  # type: ignore[arg-type]
             execution.code,
             continue_output_matched=execution.printed,
             repeat_condition_met=execution.met,
-            children=calls,
         )
 
 
-def _end_children(stage: Stage, node: Node, world: World) -> None:
-    ends = world(stage.run.plan.steps[node.idx], node.number).children
+def _end_children(stage: Stage, node: Node, ends: Sequence[str]) -> None:
     asked = {child.run_id: ends[int(child.params)] for child in node.children if child.state == ASKED}
     stage.tell(ChildrenSeen(node.idx, asked, {}))
 
