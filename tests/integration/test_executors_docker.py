@@ -59,6 +59,17 @@ def test_streams_exit_code_env_and_directory_are_the_containers(rig: Rig, engine
     assert engine.names() == []
 
 
+def test_commands_know_the_variables_of_their_container(rig: Rig, engine: DockerEngine) -> None:
+    box = {"image": IMAGE, "env": ["OWN=mine", "BOTH=container"]}
+    say = sh('echo "$OWN $BOTH $(echo $OWN)$NONE."')
+
+    alone = rig.run(task(step(say, container=box, env=(("BOTH", "step"),))))
+    shared = rig.run(task(step(say), token="t2", options={"container": box}))
+
+    assert rig.log(alone, "stdout") == b"mine step mine.\n"
+    assert rig.log(shared, "stdout") == b"mine container mine.\n"
+
+
 def test_several_commands_share_one_container_and_stop_at_the_first_failure(rig: Rig, engine: DockerEngine) -> None:
     finished = rig.run(
         task(step(sh("echo x > /tmp/f"), ("cat", "/tmp/f"), sh("exit 4"), ("id",), container={"image": IMAGE}))

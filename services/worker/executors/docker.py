@@ -9,6 +9,7 @@ Source: the workflow language reference, sections on containers and on the docke
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from services.worker.environment import host_variables
@@ -19,7 +20,7 @@ from services.worker.executors.inline import CutOff, Line, conclude, evaluate
 from services.worker.outcome import Ended, Result, classify
 from shared.errors import InvalidInput
 from shared.ids import new_token
-from shared.spec.expand import expand
+from shared.spec.expand import Scope, expand
 from shared.spec.model import Command
 
 __all__ = ["DockerExecutor", "remove_run_container"]
@@ -60,19 +61,21 @@ class _Work:
         """Do everything; return the exit code."""
         job = self._job
         given = job.step.container or job.step.config
-        commands = [self._words(command) for command in job.step.commands]
         if not given and (shared := job.options.get("container")):
-            return self._in_run_container(evaluate(job, shared), commands)
+            return self._in_run_container(evaluate(job, shared))
         if not given:
             raise InvalidInput("a container step needs container, or config with image or containerName")
         spec = read_spec(evaluate(job, given), job.working_dir, self._step_env())
+        commands = self._commands(spec)
         if spec.exec:
             return self._each(spec.exec, commands, spec)
         return self._in_own_container(spec, commands)
 
-    def _words(self, command: Command) -> list[str]:
-        first, *rest = command.argv or (command.text,)
-        return [first, *(expand(word, self._job.environment.full) for word in rest)]
+    def _commands(self, spec: ContainerSpec) -> list[list[str]]:
+        """Return the commands as words; what only the container's ``env`` has is known to them too."""
+        full = self._job.environment.full
+        scope = replace(full, maps=(*full.maps, spec.env))
+        return [_words(command, scope) for command in self._job.step.commands]
 
     def _step_env(self) -> dict[str, str]:
         process = self._job.environment.process
@@ -100,9 +103,10 @@ class _Work:
         self._line.on_cut(lambda: None)
         return container
 
-    def _in_run_container(self, given: Any, commands: list[list[str]]) -> int:
+    def _in_run_container(self, given: Any) -> int:
         job = self._job
         spec = read_spec(given, job.working_dir, {})
+        commands = self._commands(spec)
         if spec.exec:
             return self._each(spec.exec, commands, spec)
         name, labels = _run_container(job, spec)
@@ -153,6 +157,11 @@ class _Work:
             timeout_s=supervisor.timeout_s,
             stderr_tail=self._io.stderr_tail() if code else "",
         )
+
+
+def _words(command: Command, scope: Scope) -> list[str]:
+    first, *rest = command.argv or (command.text,)
+    return [first, *(expand(word, scope) for word in rest)]
 
 
 def remove_run_container(job: Job, container: dict[str, Any]) -> None:
