@@ -94,7 +94,8 @@ def _view(deps: Deps, operation: Operation) -> Callable[..., Response]:
         if request.method == "HEAD" and operation.permission is not None:
             # A GET that changes something is bad enough; a HEAD must not.
             raise MethodNotAllowed([operation.method])
-        principal = deps.auth.admit(operation, _headers())
+        public = operation.id == "getMetrics" and deps.settings.metrics_public
+        principal = deps.auth.admit("public" if public else operation.role, operation.permission, _headers())
         node = chosen_node(deps.settings, request.args.getlist("remoteNode"))
         if node is not None and operation.path not in _LOCAL:
             return _response(_forward(deps, node))

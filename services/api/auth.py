@@ -11,14 +11,14 @@ import hmac
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 import jwt
 from werkzeug.http import parse_cookie
 
 from services.api.oidc import Provider
+from services.api.principals import NOBODY, Permission, Principal, Role
 from services.api.problems import Problem
 from services.api.secrets_made import HOOK_PREFIX, KEY_PREFIX, Passwords, secret_hash
 from services.api.settings import Settings
@@ -27,39 +27,14 @@ from shared.store.reads import Reads, User
 
 if TYPE_CHECKING:
     from services.api.accept import Commands
-    from services.api.operations import Operation
 
-__all__ = ["ADDRESS", "NOBODY", "Auth", "Principal", "forbidden", "principal_of", "unauthorized"]
+__all__ = ["ADDRESS", "Auth", "forbidden", "principal_of", "unauthorized"]
 
 _RANK = {"viewer": 0, "operator": 1, "manager": 2, "admin": 3}
 _TOUCH_EVERY = timedelta(seconds=60)
-_YEAR_ONE = datetime(1, 1, 1, tzinfo=UTC)
 _ALGORITHM = "HS256"
 ADDRESS = "address "
 """What a name begins with that is nobody's, but where requests come from."""
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Whoever a request comes from. ``by`` is how the transition log names them."""
-
-    kind: Literal["user", "api_key", "token", "basic", "oidc", "nobody"]
-    id: str
-    username: str
-    role: str
-    created_at: datetime = _YEAR_ONE
-    updated_at: datetime = _YEAR_ONE
-
-    @property
-    def known(self) -> bool:
-        return self.kind != "nobody"
-
-    @property
-    def by(self) -> str:
-        return self.username or "anonymous"
-
-
-NOBODY = Principal("nobody", "", "", "")
 
 
 def unauthorized(message: str, settings: Settings | None = None) -> Problem:
@@ -92,23 +67,22 @@ class Auth:
 
     # -- a request ----------------------------------------------------------------------------
 
-    def admit(self, operation: "Operation", headers: Mapping[str, str]) -> Principal:
-        """Return who asks; raises 401 or 403 where they may not."""
+    def admit(self, role: Role, permission: Permission | None, headers: Mapping[str, str]) -> Principal:
+        """Return who asks; raises 401 or 403 where they may not do what needs this role and permission."""
         settings = self.settings
-        public = operation.role == "public" or (operation.id == "getMetrics" and settings.metrics_public)
-        if public:
+        if role == "public":
             return NOBODY
         asks = self.identify(headers.get("Authorization", ""))
         if not asks.known and self.oidc is not None:
             asks = _by_cookie(self.oidc, headers)
         if not asks.known and settings.auth_required:
             raise unauthorized("Credentials are needed, and none that are valid were given", settings)
-        if operation.permission == "write_dags" and not settings.write_dags:
+        if permission == "write_dags" and not settings.write_dags:
             raise forbidden("This server is configured not to let DAGs be changed")
-        if operation.permission == "run_dags" and not settings.run_dags:
+        if permission == "run_dags" and not settings.run_dags:
             raise forbidden("This server is configured not to let runs be started or changed")
-        if settings.builtin and _RANK[asks.role] < _RANK.get(operation.role, 0):
-            raise forbidden(f"This needs the role {operation.role}; {asks.username} has {asks.role}")
+        if settings.builtin and _RANK[asks.role] < _RANK.get(role, 0):
+            raise forbidden(f"This needs the role {role}; {asks.username} has {asks.role}")
         return asks
 
     def identify(self, header: str) -> Principal:

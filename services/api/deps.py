@@ -44,7 +44,7 @@ class Deps:
     totals: RunTotals = field(default_factory=RunTotals)
     settings: Settings = field(default_factory=Settings)
     auth: Auth = field(init=False)
-    first_user: FirstUser = field(default_factory=FirstUser)
+    first_user: FirstUser = field(init=False)
     combined: Combined = field(default_factory=Combined)
     summaries: Summaries = field(default_factory=Summaries)
     resources: Resources = field(default_factory=Resources)
@@ -54,6 +54,7 @@ class Deps:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "auth", Auth(self.settings, self.reads, self.commands, self.clock))
+        object.__setattr__(self, "first_user", FirstUser(self.settings, self.reads, self.commands, self.auth.passwords))
         object.__setattr__(self, "follower", Follower(self.transport, self.settings.max_streams))
 
     def run_models(self, runs: Iterable[Run]) -> dict[str, Dag | None]:

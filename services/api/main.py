@@ -48,7 +48,7 @@ def build_deps(
     )
     deps.resources.begin(deps.closing)
     if settings.builtin:
-        deps.first_user.begin(deps)
+        deps.first_user.begin()
     return deps
 
 

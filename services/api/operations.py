@@ -9,16 +9,14 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack
+from typing import Any, TypedDict, TypeVar, Unpack
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import from_json
 
-from services.api.auth import NOBODY, Principal
+from services.api.deps import Deps
+from services.api.principals import NOBODY, Permission, Principal, Role
 from services.api.problems import Problem, bad_request
-
-if TYPE_CHECKING:
-    from services.api.deps import Deps
 
 __all__ = [
     "Answer",
@@ -40,9 +38,6 @@ __all__ = [
     "removed",
     "text",
 ]
-
-Role = Literal["public", "viewer", "operator", "manager", "admin"]
-Permission = Literal["write_dags", "run_dags"]
 
 
 class Body(BaseModel):
@@ -109,7 +104,7 @@ def text(content: bytes, media_type: str) -> Answer:
 class Call:
     """Who asks, when, and with what at hand."""
 
-    deps: "Deps"
+    deps: Deps
     now: datetime
     key: str | None
     """The Idempotency-Key, if any."""

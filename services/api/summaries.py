@@ -3,17 +3,10 @@
 People and dashboards ask for the same thousand runs again and again, and few of them changed meanwhile.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
 
-from services.api import shapes_runs
-from services.api.operations import json_bytes
-from services.api.reasons import add_reasons
 from shared.status import RunStatus
-
-if TYPE_CHECKING:
-    from services.api.operations import Call
-    from shared.store.reads import Listed
+from shared.store.reads import Listed, Run
 
 __all__ = ["Summaries"]
 
@@ -27,23 +20,25 @@ class Summaries:
     def __init__(self) -> None:
         self._made: dict[str, tuple[int, bytes]] = {}
 
-    def json(self, call: "Call", listed: "Sequence[Listed]") -> bytes:
-        """Return the runs' summaries, in their order, with commas between; a run that is gone is left out."""
+    def json(self, listed: Sequence[Listed], make: Callable[[Sequence[str]], Iterable[tuple[Run, bytes]]]) -> bytes:
+        """Return the runs' summaries, in their order, with commas between; a run that is gone is left out.
+
+        ``make`` reads runs by their keys, and returns those that are there with what is shown of them.
+        """
         kept = self._made
         found = [kept.get(run.run_key) for run in listed]
         known = [made[1] if made and made[0] == run.version else None for run, made in zip(listed, found, strict=True)]
-        fresh = self._make(call, [run.run_key for run, made in zip(listed, known, strict=True) if made is None])
+        missing = [run.run_key for run, made in zip(listed, known, strict=True) if made is None]
+        fresh = self._keep(make(missing)) if missing else {}
         shown = [made or fresh.get(run.run_key) for run, made in zip(listed, known, strict=True)]
         return b",".join([each for each in shown if each is not None])
 
-    def _make(self, call: "Call", run_keys: Sequence[str]) -> dict[str, bytes]:
-        runs = list(call.deps.reads.runs_by_key(run_keys).values())
-        shapes = [shapes_runs.summary(run, call.deps.zone) for run in runs]
-        add_reasons(call, runs, shapes)
-        made = {run.run_key: json_bytes(shape) for run, shape in zip(runs, shapes, strict=True)}
-        if len(self._made) + len(made) > _KEPT:
+    def _keep(self, made: Iterable[tuple[Run, bytes]]) -> dict[str, bytes]:
+        fresh = {run.run_key: (run, shown) for run, shown in made}
+        if len(self._made) + len(fresh) > _KEPT:
             self._made.clear()
         # Why a run waits is another answer each time, though the run is the same.
-        lasting = [run for run in runs if run.status is not RunStatus.QUEUED]
-        self._made.update({run.run_key: (run.version, made[run.run_key]) for run in lasting})
-        return made
+        self._made.update(
+            {key: (run.version, shown) for key, (run, shown) in fresh.items() if run.status is not RunStatus.QUEUED}
+        )
+        return {key: shown for key, (_, shown) in fresh.items()}

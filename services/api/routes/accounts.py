@@ -7,8 +7,9 @@ from pydantic import Field, SecretStr
 
 from services.api import wire
 from services.api.accept import Accepted
-from services.api.auth import ADDRESS, Principal, forbidden, unauthorized
+from services.api.auth import ADDRESS, forbidden, unauthorized
 from services.api.operations import Answer, Body, Call, Operations, accepted, created, ok, removed
+from services.api.principals import Principal
 from services.api.problems import bad_request, not_found
 from services.api.secrets_made import drawn
 from shared.contracts.commands_accounts import CreateUser, DeleteUser, SetPassword, UpdateUser
@@ -55,7 +56,7 @@ def login(call: Call, body: LoginBody) -> Answer:
         raise unauthorized("Logging in needs the builtin authentication mode")
     names = (f"user {body.username[:200]}", f"{ADDRESS}{call.address}")
     deps.auth.limits.check(*names)
-    deps.first_user.ensure(deps)
+    deps.first_user.ensure()
     user = deps.reads.user_named(body.username) if "\0" not in body.username else None
     if not deps.auth.passwords.fits(user.password_hash if user else None, body.password.get_secret_value()):
         deps.auth.limits.failed(*names)

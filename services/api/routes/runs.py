@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from pydantic import Field
@@ -10,6 +11,7 @@ from services.api import shapes_runs, wire
 from services.api.node_reasons import run_details
 from services.api.operations import Answer, Call, Operations, Query, json_bytes, ok
 from services.api.problems import bad_request, not_found
+from services.api.reasons import add_reasons
 from shared.status import RunStatus
 from shared.store.reads import Listed, Run
 
@@ -103,7 +105,17 @@ def _newest(call: Call, query: RunsQuery, name: str | None, status: RunStatus | 
         created_from=_moment(query.from_date),
         created_before=_moment(query.to_date),
     )
-    return b'{"dagRuns":[%s]}' % call.deps.summaries.json(call, listed)
+    return b'{"dagRuns":[%s]}' % _summaries(call, listed)
+
+
+def _summaries(call: Call, listed: Sequence[Listed]) -> bytes:
+    def make(run_keys: Sequence[str]) -> Iterable[tuple[Run, bytes]]:
+        runs = list(call.deps.reads.runs_by_key(run_keys).values())
+        shapes = [shapes_runs.summary(run, call.deps.zone) for run in runs]
+        add_reasons(call, runs, shapes)
+        return zip(runs, map(json_bytes, shapes), strict=True)
+
+    return call.deps.summaries.json(listed, make)
 
 
 def _page(call: Call, query: RunsQuery, name: str | None, status: RunStatus | None) -> Answer:
@@ -114,7 +126,7 @@ def _page(call: Call, query: RunsQuery, name: str | None, status: RunStatus | No
     listed = call.deps.reads.runs(dag_name=name, status=status, behind=behind, limit=query.limit + 1)
     shown = listed[: query.limit]
     cursor = json_bytes(_cursor(shown[-1]) if len(listed) > query.limit else None)
-    return Answer(200, b'{"dagRuns":[%s],"nextCursor":%s}' % (call.deps.summaries.json(call, shown), cursor))
+    return Answer(200, b'{"dagRuns":[%s],"nextCursor":%s}' % (_summaries(call, shown), cursor))
 
 
 def _cursor(run: Listed) -> str:

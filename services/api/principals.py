@@ -1,0 +1,34 @@
+"""Whoever a request comes from."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+__all__ = ["NOBODY", "Permission", "Principal", "Role"]
+
+Role = Literal["public", "viewer", "operator", "manager", "admin"]
+Permission = Literal["write_dags", "run_dags"]
+_YEAR_ONE = datetime(1, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """``by`` is how the transition log names them."""
+
+    kind: Literal["user", "api_key", "token", "basic", "oidc", "nobody"]
+    id: str
+    username: str
+    role: str
+    created_at: datetime = _YEAR_ONE
+    updated_at: datetime = _YEAR_ONE
+
+    @property
+    def known(self) -> bool:
+        return self.kind != "nobody"
+
+    @property
+    def by(self) -> str:
+        return self.username or "anonymous"
+
+
+NOBODY = Principal("nobody", "", "", "")
