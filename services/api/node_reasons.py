@@ -22,7 +22,10 @@ def run_details(call: Call, run: Run) -> dict[str, Any]:
     shown = shapes_runs.details(run, dag, call.deps.zone)
     add_reasons(call, [run], [shown])
     add_progress(call, run, shown)
-    if run.status is not RunStatus.RUNNING or not (states := call.deps.reads.node_states(run.run_key)):
+    if run.status is not RunStatus.RUNNING:
+        return shown
+    _add_children(call, run, shown)
+    if not (states := call.deps.reads.node_states(run.run_key)):
         return shown
     pools = call.deps.reads.pools(call.now, {wait.pool for state in states.values() for wait in state.waits})
     names = {node.name: node.idx for node in run.nodes or ()}
@@ -31,6 +34,29 @@ def run_details(call: Call, run: Run) -> dict[str, Any]:
         if state is not None and (reason := _reason(call, dag, state, pools)):
             item["waitingFor"] = reason
     return shown
+
+
+def _add_children(call: Call, run: Run, shown: dict[str, Any]) -> None:
+    """Tell of each node whose called runs are queued what the first of them waits for."""
+    calling = {node.name: {run_id for run_id, _ in node.children} for node in run.nodes or () if node.children}
+    if not calling:
+        return
+    called = call.deps.reads.sub_runs(run.root_key or run.run_key, run.run_key)
+    queued = [child for child in called if child.status is RunStatus.QUEUED]
+    queued.sort(key=lambda child: child.queued_at or child.created_at)
+    reasons: list[dict[str, Any]] = [{} for _ in queued]
+    add_reasons(call, queued, reasons)
+    for item in shown["nodes"]:
+        mine = [
+            (child, reason["waitingFor"])
+            for child, reason in zip(queued, reasons, strict=True)
+            if child.dag_run_id in calling.get(item["step"]["name"], ())
+        ]
+        if mine:
+            first, reason = mine[0]
+            others = len(mine) - 1
+            more = f", and {others} more {'is' if others == 1 else 'are'} queued" if others else ""
+            item["waitingFor"] = f"run {first.dag_run_id} of {first.dag_name}, which waits for: {reason}{more}"
 
 
 def _reason(call: Call, dag: Dag | None, state: NodeState, pools: dict[tuple[str, str], Pool]) -> str:

@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 
 from shared.store import tables as t
 from shared.store import tables_schedule as s
+from shared.store.lending import lenders
 from shared.store.reads_base import Reader
 from shared.store.reads_runs import RUNNING
 
@@ -46,7 +47,10 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class QueueFacts:
-    """``limit`` is ``None`` for a dag's own queue. ``running``: the first few, as ``name/id``."""
+    """``limit`` is ``None`` for a dag's own queue. ``running``: the first few, as ``name/id``.
+
+    A run that lends its place to one it called is not among them.
+    """
 
     limit: int | None
     running_count: int
@@ -148,7 +152,8 @@ class ScheduleReads(Reader):
             place = func.row_number().over(partition_by=r.queue, order_by=(r.started_at, r.run_key)).label("place")
             total = func.count().over(partition_by=r.queue).label("total")
             ranked = select(r.queue, r.dag_name, r.dag_run_id, place, total)
-            ranked_rows = ranked.where(r.status == RUNNING, r.queue.in_(names)).subquery()
+            takes_place = r.run_key.not_in(lenders(names))
+            ranked_rows = ranked.where(r.status == RUNNING, r.queue.in_(names), takes_place).subquery()
             running = connection.execute(
                 select(ranked_rows).where(ranked_rows.c.place <= _NAMED).order_by(ranked_rows.c.place)
             ).all()

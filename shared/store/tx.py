@@ -24,6 +24,7 @@ from shared.store.engine import (
     transaction_number,
     upsert,
 )
+from shared.store.lending import lenders
 from shared.store.reads_runs import BY_DAG, QUEUED, RUNNING
 from shared.store.tx_dags import Dags
 from shared.store.tx_family import Family
@@ -220,10 +221,11 @@ class Tx(Dags, Family):
         query = select(t.dag_runs.c.queue).where(t.dag_runs.c.status == QUEUED).distinct()
         return list(self.connection.execute(query).scalars())
 
-    def count_running(self, queue: str) -> int:
+    def places_taken(self, queue: str) -> int:
+        """Count the running runs of a queue, without those that lend their place to one they called."""
         runs = t.dag_runs.c
-        query = select(func.count()).select_from(t.dag_runs).where(runs.queue == queue, runs.status == RUNNING)
-        return int(self.connection.execute(query).scalar_one())
+        mine = (runs.queue == queue, runs.status == RUNNING, runs.run_key.not_in(lenders([queue])))
+        return int(self.connection.execute(select(func.count()).select_from(t.dag_runs).where(*mine)).scalar_one())
 
     # -- timers -------------------------------------------------------------------------------
 
@@ -257,6 +259,12 @@ class Tx(Dags, Family):
     def workers(self, ids: Sequence[str] | None = None) -> list[Found]:
         query = select(t.workers)
         return self._rows(query if ids is None else query.where(t.workers.c.worker_id.in_(ids)))
+
+    def lock_workers(self, ids: Sequence[str]) -> list[Found]:
+        """Return and lock these workers, in the order of their ids."""
+        c = t.workers.c
+        query = select(c.worker_id, c.incarnation, c.state).where(c.worker_id.in_(ids)).order_by(c.worker_id)
+        return self._rows(for_update(query))
 
     def doubtful_attempts(self, now: datetime, undelivered_before: datetime) -> list[Found]:
         """Return open attempts that may need help, with what is known of their worker.

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, func, literal, literal_column, or_, select
 
 from shared.store import tables as t
+from shared.store.lending import borrowers
 
 __all__ = ["Family"]
 
@@ -73,6 +74,10 @@ class Family:
             .order_by(n.run_key)
         )
         return list(self.connection.execute(query).scalars())
+
+    def borrowers(self, queue: str) -> dict[str, str]:
+        """Return the queued runs of a queue that may take over the place of a run above them, and of which."""
+        return {row.key: row.above for row in self.connection.execute(borrowers(queue))}
 
     def dag_called(self, name: str) -> Found | None:
         """Return the dag of that file name, else the first of that name."""

@@ -191,7 +191,14 @@ class Schedules:
         return set(self._tx.connection.execute(query).scalars())
 
     def candidates(
-        self, queue: str, priority: int, *, beyond: tuple[datetime, str] | None, without_dags: Sequence[str], limit: int
+        self,
+        queue: str,
+        priority: int,
+        *,
+        beyond: tuple[datetime, str] | None,
+        without_dags: Sequence[str],
+        limit: int,
+        only: Sequence[str] = (),
     ) -> list[Found]:
         """Return queued runs of one priority in their order, from behind ``beyond`` on, with what holds them."""
         r, h = t.dag_runs.c, s.run_holds.c
@@ -200,6 +207,8 @@ class Schedules:
         if beyond is not None:
             at, key = beyond
             where.append(or_(r.queued_at > at, and_(r.queued_at == at, r.run_key > key)))
+        if only:
+            where.append(r.run_key.in_(only))
         if without_dags:
             where.append(func.coalesce(r.file_name, "").not_in(without_dags))
         query = (

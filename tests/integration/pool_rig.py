@@ -12,7 +12,7 @@ from services.scheduler.deciding.events import record_events
 from services.scheduler.deciding.plans import Plans
 from shared.contracts import commands as c
 from shared.contracts.codec import decode, encode
-from shared.contracts.events import AttemptFinished, AttemptStarted, Outcome
+from shared.contracts.events import AttemptFinished, AttemptStarted, ChildCall, Outcome
 from shared.ids import new_run_id
 from shared.store import tables as t
 from shared.store import tables_pools as p
@@ -65,13 +65,18 @@ class PoolRig:
 
     def end(self, node: str, outcome: Outcome = "succeeded", *, exit_code: int | None = None) -> None:
         """Have a worker report the end of a node's open attempt."""
-        row = self.nodes()[node]
-        facts: dict[str, Any] = {"worker_id": "w", "incarnation": "i", "at": self.now, "started_at": self.now}
         code = exit_code if exit_code is not None else int(outcome != "succeeded")
-        event = AttemptFinished(
-            token=row["token"], run_key=row["run_key"], node=row["idx"], outcome=outcome, exit_code=code, **facts
-        )
-        self.report(event)
+        self._finish(node, outcome=outcome, exit_code=code)
+
+    def call(self, node: str, *params: str, dag: str = "c") -> None:
+        """Have a worker report which runs of ``dag`` a node calls, one for each of ``params``."""
+        calls = tuple(ChildCall(dag=dag, params=text, given=text) for text in params)
+        self._finish(node, outcome="succeeded", exit_code=0, children=calls)
+
+    def _finish(self, node: str, **facts: Any) -> None:
+        row = self.nodes()[node]
+        facts |= {"worker_id": "w", "incarnation": "i", "at": self.now, "started_at": self.now}
+        self.report(AttemptFinished(token=row["token"], run_key=row["run_key"], node=row["idx"], **facts))
 
     def report(self, event: AttemptStarted | AttemptFinished) -> None:
         """Have a worker report something."""
@@ -82,6 +87,10 @@ class PoolRig:
     def nodes(self) -> dict[str, dict[str, Any]]:
         ids = {row["run_key"]: row["dag_run_id"] for row in self.stack.rows(t.dag_runs)}
         return {f"{ids[row['run_key']]}/{row['name']}": row for row in self.stack.rows(t.nodes)}
+
+    def status(self, run_id: str) -> str:
+        [row] = self.stack.rows(t.dag_runs, dag_run_id=run_id)
+        return str(row["status"])
 
     def under_way(self) -> list[str]:
         """Return the nodes whose attempt was sent to a worker and is not over."""

@@ -219,6 +219,28 @@ def test_the_command_line_tells_the_same(rig: Asker) -> None:
     assert "has no run 'nobody'" in str(told[2].exception)
 
 
+def test_a_called_run_and_the_node_that_called_it_say_what_it_waits_for(rig: Asker) -> None:
+    rig.dag("c", PLAIN, head="queue: q")
+    rig.dag("a", "{name: call, call: c, parallel: {items: [x]}}")
+    rig.must(SetQueue(name="q", max_concurrency=1), c.StartRun(file_name="c", dag_run_id="other"))
+    rig.start("r1")
+    rig.call("r1/call", "1", "2")
+    rows = sorted(rig.stack.rows(t.dag_runs, status="queued"), key=lambda row: row["queued_at"])
+    first, second = (row["dag_run_id"] for row in rows)
+
+    child = rig.get(f"/dag-runs/a/r1/sub-dag-runs/{first}")["dagRunDetails"]
+    assert child["waitingFor"] == "queue q is full (1/1): c/other"
+    assert (
+        rig.why_step("r1", "call") == f"run {first} of c, which waits for: {child['waitingFor']}, and 1 more is queued"
+    )
+    rig.end("other/work")
+    rig.parts.admission.admit("q")
+    rig.end(f"{first}/work")
+    rig.parts.admission.admit("q")
+    assert rig.status(second) == "running"
+    assert rig.why_step("r1", "call") is None
+
+
 # -- dags -------------------------------------------------------------------------------------------
 
 

@@ -4,13 +4,17 @@ Order: first in, first out within a priority; a run of high priority goes before
 less than ``AGING`` before it, so nothing waits for ever however many urgent runs keep coming. One that
 goes on after its approvals goes before all others. A run that may not start yet (held, or no worker has
 its labels) lets those behind it pass.
+
+Runs that call each other have one place together, or the caller would keep the called one waiting for
+ever: a running run lends its place to one below it, at any depth. So the places taken are the running
+runs that have none of their queue running below them, and no end of a run ever makes them more.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-__all__ = ["AGING", "HIGH", "LOW", "RESUMED", "Admitted", "Candidate", "admit", "capacity_of", "place"]
+__all__ = ["AGING", "HIGH", "LOW", "RESUMED", "Admitted", "Candidate", "admit", "borrowers", "capacity_of", "place"]
 
 LOW, HIGH, RESUMED = 0, 1, 2
 """Priorities. ``RESUMED``: it began already, and goes before all that have not."""
@@ -75,6 +79,14 @@ def admit(
         if len(keys) == free:
             break
     return Admitted(tuple(keys), wake_at)
+
+
+def borrowers(keys: Iterable[str], lenders: Mapping[str, str]) -> tuple[str, ...]:
+    """Choose who takes over the place of a run above it: the first for each; ``lenders`` by who may borrow."""
+    chosen: dict[str, str] = {}
+    for key in keys:
+        chosen.setdefault(lenders[key], key)
+    return tuple(chosen.values())
 
 
 def _due_at(candidate: Candidate) -> datetime | None:

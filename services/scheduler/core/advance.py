@@ -210,7 +210,8 @@ def _dequeue(draft: Draft, message: Dequeue) -> Refused | None:
     begun = draft.run.started_at is not None
     approvals.abandon(draft, "dequeued", message.by)
     draft.become(RunStatus.ABORTED, "dequeued", message.by, finished_at=draft.now)
-    if not begun:
+    if not begun and draft.run.is_root:
+        # Of one that another run called, that one asks how it ended.
         draft.effects.append(Forget())
     return None
 

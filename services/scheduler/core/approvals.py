@@ -87,12 +87,12 @@ def _waiting(draft: Draft, message: Approve | Reject) -> Node | Refused:
 def resume_if_free(draft: Draft, by: str) -> None:
     """Let a waiting run go on if none of its steps waits any more.
 
-    It queues before all that have not begun. A run that another one called never queues: the place
-    it needs is its caller's.
+    It queues before all that have not begun. A run that another one called does so if it was queued
+    to begin with, and else goes on at once.
     """
     if draft.run.status is not RunStatus.WAITING or any(waits(node) for node in draft.steps):
         return
-    if draft.run.is_root:
+    if draft.run.is_root or draft.run.queued_at is not None:
         why = "nothing waits for approval any more"
         draft.become(RunStatus.QUEUED, why, by, queued_at=draft.now, finished_at=None, priority=RESUMED)
     else:

@@ -52,10 +52,11 @@ class Dequeue:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """A new attempt of a finished run; ``step``: only that one runs again."""
+    """A new attempt of a finished run; ``step``: only that one runs again; ``queued``: when its queue lets it."""
 
     by: str
     step: str = ""
+    queued: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,15 +28,20 @@ def retry(draft: Draft, message: Retry) -> Refused | None:
     if message.step and message.step not in run.plan.index:
         return Refused("not_found", f"step {message.step} not found")
     why = f"retry of step {message.step}" if message.step else "retry"
-    _next_attempt(draft, why, message.by, only_step=message.step, stop_reason="", error="")
+    draft.set_run(only_step=message.step, stop_reason="", error="")
+    if message.queued:
+        why = f"{why}, when its queue lets it"
+        draft.become(RunStatus.QUEUED, why, message.by, queued_at=draft.now, finished_at=None)
+    else:
+        _next_attempt(draft, why, message.by)
     for idx in _to_run_again(draft, message.step):
         draft.renew(idx, "reset by retry", message.by)
     return None
 
 
 def go_on(draft: Draft, by: str) -> None:
-    """Begin the attempt that follows the approvals: what is done is kept, whatever it came to."""
-    _next_attempt(draft, "goes on after approval", by)
+    """Begin the attempt that follows the approvals, or a retry that queued: what is done is kept."""
+    _next_attempt(draft, "goes on", by)
     for node in draft.nodes:
         if node.kind == HANDLER:
             draft.renew(node.idx, "reset for the next attempt", by)
@@ -44,9 +49,9 @@ def go_on(draft: Draft, by: str) -> None:
             draft.move(node.idx, NodeStatus.RUNNING, "runs it called go on", by)
 
 
-def _next_attempt(draft: Draft, why: str, by: str, **changes: object) -> None:
+def _next_attempt(draft: Draft, why: str, by: str) -> None:
     attempt = draft.run.run_attempt + 1
-    draft.become(RunStatus.RUNNING, why, by, run_attempt=attempt, started_at=draft.now, finished_at=None, **changes)
+    draft.become(RunStatus.RUNNING, why, by, run_attempt=attempt, started_at=draft.now, finished_at=None)
     limit_time(draft)
 
 

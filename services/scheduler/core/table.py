@@ -15,10 +15,10 @@ RUN_CHANGES: dict[R, frozenset[R]] = {
     R.NOT_STARTED: frozenset({R.RUNNING}),
     R.QUEUED: frozenset({R.RUNNING, R.ABORTED}),
     R.RUNNING: _RUN_ENDS | {R.WAITING},
-    # A run that may go on queues again, unless another one called it.
+    # A run that may go on queues again, unless another one called it and no limit holds for it.
     R.WAITING: frozenset({R.RUNNING, R.QUEUED, R.REJECTED, R.ABORTED}),
     # A terminal run is left by an explicit retry only.
-    **{end: frozenset({R.RUNNING}) for end in _RUN_ENDS},
+    **{end: frozenset({R.RUNNING, R.QUEUED}) for end in _RUN_ENDS},
 }
 
 NODE_CHANGES: dict[N, frozenset[N]] = {

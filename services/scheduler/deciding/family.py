@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from services.scheduler.core.admit import HIGH, LOW
 from services.scheduler.core.children import held_up
 from services.scheduler.core.decision import StartChild, StopChild
-from services.scheduler.core.messages import Begin, ChildRefused, ChildrenSeen, Retry, Stop
+from services.scheduler.core.messages import Begin, ChildRefused, ChildrenSeen, Dequeue, Retry, Stop
 from services.scheduler.core.model import ASKED, HELD, PENDING, Node, Run
 from services.scheduler.core.renewal import complete
 from services.scheduler.deciding.batch import Batch
@@ -22,6 +23,7 @@ from shared.spec.load import load
 from shared.spec.snapshot import local_spec, snapshot
 from shared.status import RunStatus
 from shared.store import tables as t
+from shared.store.tx_schedule import Schedules
 from shared.tracing import SpanContext, within
 
 __all__ = ["MAX_DEPTH", "attend", "settle"]
@@ -42,14 +44,14 @@ def settle(batch: Batch) -> None:
 
 
 def _start(batch: Batch, parent_key: str, effect: StartChild) -> None:
-    """Create and begin a child; one that is there already is retried, unless nothing of it would run again."""
+    """Begin or queue a new child; retry one that is there already, unless nothing of it would run again."""
     key = batch.tx.child_key(batch.root_of(parent_key), effect.run_id)
     if key is not None:
         batch.load([key])
         child = batch.run(key)
         # A step set to failed by hand is to run again, whatever its run came to before.
         if child is not None and not child.status.active and not (child.status.successful and complete(child)):
-            batch.apply(key, Retry("scheduler"))
+            batch.apply(key, Retry("scheduler", queued=_is_limited(batch, child.queue)))
         batch.after.families.add(parent_key)
         return
     try:
@@ -58,9 +60,17 @@ def _start(batch: Batch, parent_key: str, effect: StartChild) -> None:
         batch.apply(parent_key, ChildRefused(effect.node, effect.run_id, str(error)))
         batch.after.families.add(parent_key)
         return
+    parent = batch.run(parent_key)
+    priority = HIGH if parent is not None and parent.priority == HIGH else LOW
     with within(_calling_attempt(batch, parent_key, effect.node)):
-        batch.add(run, spec_hash=text_hash, file_name=file_name, parent_key=parent_key)
-    batch.apply(run.run_key, Begin("scheduler"))
+        batch.add(run, spec_hash=text_hash, file_name=file_name, parent_key=parent_key, priority=priority)
+    if run.status is not RunStatus.QUEUED:
+        batch.apply(run.run_key, Begin("scheduler"))
+
+
+def _is_limited(batch: Batch, queue: str) -> bool:
+    """Whether runs that others call wait in this queue too: it is a global one."""
+    return queue in Schedules(batch.tx).global_queues([queue])
 
 
 def _calling_attempt(batch: Batch, parent_key: str, node: int) -> SpanContext:
@@ -101,7 +111,7 @@ def _new_child(batch: Batch, parent_key: str, effect: StartChild) -> tuple[Run, 
         dag_run_id=effect.run_id,
         given=effect.given,
         queue=None,
-        queued=False,
+        queued=_is_limited(batch, plan.dag.queue or plan.dag.name),
         now=batch.now,
     )
     run = replace(
@@ -120,7 +130,9 @@ def _stop(batch: Batch, parent_key: str, effect: StopChild) -> None:
         return
     batch.load([key])
     child = batch.run(key)
-    if child is not None and child.status in {RunStatus.RUNNING, RunStatus.WAITING}:
+    if child is not None and child.status is RunStatus.QUEUED:
+        batch.apply(key, Dequeue("scheduler"))
+    elif child is not None and child.status.active:
         batch.apply(key, Stop("scheduler"))
     batch.after.families.add(parent_key)
 

@@ -1,10 +1,11 @@
 """Stop and the run's time limit, at every moment of a run's life."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from services.scheduler.core.decision import Ignored, Refused
+from services.scheduler.core.decision import Advanced, Ignored, Refused
 from services.scheduler.core.messages import Dequeue, PatchNode, Stop, TimerFired
 from shared.spec.model import Handler
 from shared.status import AttemptState, NodeStatus, RunStatus
@@ -191,6 +192,13 @@ def test_a_run_that_waits_for_approval_can_be_stopped() -> None:
 
     assert stage.run.status is RunStatus.ABORTED
     assert stage.open() == []
+
+
+def test_a_queued_run_that_another_one_called_is_not_forgotten() -> None:
+    run = replace(fresh(make_dag(*AB), status=RunStatus.QUEUED), root_dag_name="parent")
+    decision = Stage(run).tell(Dequeue("scheduler"))
+    assert isinstance(decision, Advanced)
+    assert (decision.run.status, decision.effects) == (RunStatus.ABORTED, ())
 
 
 def test_only_a_queued_run_can_be_dequeued() -> None:

@@ -18,7 +18,7 @@ def test_the_table_names_every_status() -> None:
 def test_a_run_that_ended_may_only_run_again() -> None:
     ends = [status for status in RunStatus if not status.active and status is not RunStatus.NOT_STARTED]
 
-    assert [RUN_CHANGES[end] for end in ends] == [frozenset({RunStatus.RUNNING})] * 5
+    assert [RUN_CHANGES[end] for end in ends] == [frozenset({RunStatus.RUNNING, RunStatus.QUEUED})] * 5
 
 
 def test_a_node_that_ended_may_only_be_reset() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from services.scheduler.core.admit import RESUMED
 from services.scheduler.core.children import child_run_id
 from services.scheduler.core.decision import Advanced, Ignored, Refused, StartChild, StopChild
 from services.scheduler.core.messages import Begin, ChildrenSeen
@@ -10,7 +11,7 @@ from services.scheduler.core.model import ASKED, HELD
 from shared.contracts.events import ChildCall
 from shared.spec.model import Dag, Handler, Parallel, RetryPolicy
 from shared.status import RunStatus
-from tests.unit.scheduler.core.stage import Stage, fresh, make_dag, step
+from tests.unit.scheduler.core.stage import T0, Stage, fresh, make_dag, step
 
 CALL = step("c", type="dag", call="sub")
 AFTER = step("after", "c")
@@ -174,9 +175,16 @@ def test_a_stop_while_others_run_waits_for_the_children_that_waited() -> None:
     assert (stage.states(), str(stage.run.status)) == ("aborted not_started", "aborted")
 
 
-def test_a_run_that_another_called_goes_on_without_a_queue() -> None:
+def test_a_run_that_another_called_goes_on_without_a_queue_unless_it_was_in_one() -> None:
     gate = step("ok", type="hitl")
-    stage = Stage(replace(fresh(make_dag(gate, step("b", "ok"))), root_dag_run_id="r0"))
+    called = replace(fresh(make_dag(gate, step("b", "ok"))), root_dag_run_id="r0")
+    stage = Stage(replace(called, status=RunStatus.QUEUED, queued_at=T0))
+    stage.tell(Begin("scheduler"))
+    stage.play()
+    stage.approve("ok")
+    assert (stage.run.status, stage.run.priority, stage.open()) == (RunStatus.QUEUED, RESUMED, [])
+
+    stage = Stage(called)
     stage.tell(Begin("scheduler"))
     stage.play()
     stage.approve("ok")

@@ -1,0 +1,137 @@
+"""Runs that other runs call obey global queues, on both footings."""
+
+import threading
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from services.scheduler.assembly import Assembly
+from shared.contracts import commands as c
+from shared.contracts.commands_queues import Pause, Resume, SetQueue
+from shared.store import tables as t
+from tests.integration.pool_rig import PoolRig
+from tests.integration.scheduler_stack import Stack
+
+WORK = "{name: work, command: a}"
+FAN_OUT = "{name: fan, call: c, parallel: {items: [x], maxConcurrent: 50}}"
+
+
+class Rig(PoolRig):
+    """Runs of ``c`` are of the queue ``q``, which lets one through unless a test says otherwise."""
+
+    def __init__(self, stack: Stack) -> None:
+        super().__init__(stack)
+        self.must(SetQueue(name="q", max_concurrency=1))
+        self.dag("c", WORK, head="queue: q")
+
+    def admit_queued(self, by: Assembly | None = None) -> int:
+        return (by or self.parts).admission.admit("q")
+
+    def end_running(self, dag: str = "c", **facts: Any) -> None:
+        """All that run of ``dag`` end their only step."""
+        for row in self.stack.rows(t.dag_runs, dag_name=dag, status="running"):
+            self.end(f"{row['dag_run_id']}/work", **facts)
+
+    def are(self, dag: str = "c") -> Counter[str]:
+        return Counter(row["status"] for row in self.stack.rows(t.dag_runs, dag_name=dag))
+
+
+@pytest.fixture
+def rig(stack: Stack) -> Rig:
+    return Rig(stack)
+
+
+def test_called_runs_wait_for_a_limit_and_others_begin_at_once(rig: Rig) -> None:
+    rig.dag("free", WORK, head="queue: elsewhere")
+    rig.dag("a", "{name: one, call: c}", "{name: two, call: free}")
+    rig.start("r1")
+
+    rig.call("r1/one", "")
+    rig.call("r1/two", "", dag="free")
+
+    assert (rig.are("c"), rig.are("free")) == ({"queued": 1}, {"running": 1})
+    rig.must(Pause(scope="queue", name="q", by="ann"))
+    assert rig.admit_queued() == 0
+    rig.must(Resume(scope="queue", name="q", by="ann"))
+    assert rig.admit_queued() == 1
+    rig.end_running("c")
+    rig.end_running("free")
+    assert rig.status("r1") == "succeeded"
+
+
+def test_two_schedulers_let_no_more_of_a_parallel_step_run_than_the_limit(rig: Rig) -> None:
+    rig.must(SetQueue(name="q", max_concurrency=3))
+    rig.dag("a", FAN_OUT)
+    rig.start("r1", "r2")
+    rig.call("r1/fan", *[f"r1-{number}" for number in range(7)])
+    rig.call("r2/fan", *[f"r2-{number}" for number in range(4)])
+    schedulers = [rig.parts, rig.another()]
+
+    peaks = []
+    while rig.are() != {"succeeded": 11}:
+        threads = [threading.Thread(target=rig.admit_queued, args=(one,)) for one in schedulers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        peaks.append(rig.are()["running"])
+        rig.end_running()
+
+    assert peaks == [3, 3, 3, 2]
+    assert rig.are("a") == {"succeeded": 2}
+
+
+def test_a_run_lends_its_place_to_those_it_called_one_at_a_time_at_any_depth(rig: Rig) -> None:
+    rig.dag("middle", "{name: call, call: c, parallel: {items: [x], maxConcurrent: 50}}")
+    rig.dag("a", "{name: call, call: middle}", head="queue: q")
+    rig.must(c.EnqueueRun(file_name="a", dag_run_id="r1"))
+    assert rig.admit_queued() == 1
+    rig.must(c.EnqueueRun(file_name="c", dag_run_id="other", priority="high"))
+    assert rig.admit_queued() == 0
+
+    rig.call("r1/call", "", dag="middle")
+    [middle] = rig.stack.rows(t.dag_runs, dag_name="middle")
+    rig.call(f"{middle['dag_run_id']}/call", "1", "2", "3")
+
+    for ended in range(3):
+        assert rig.admit_queued() == 1
+        assert rig.admit_queued(rig.another()) == 0
+        assert rig.are() == Counter(succeeded=ended, running=1, queued=3 - ended)
+        assert rig.status("other") == "queued"
+        rig.end_running()
+    assert rig.status("r1") == "succeeded"
+    assert rig.admit_queued() == 1
+    assert rig.status("other") == "running"
+
+
+def test_stopping_a_run_ends_those_it_called_while_they_are_queued(rig: Rig) -> None:
+    rig.dag("a", FAN_OUT)
+    rig.start("r1", "r2")
+    rig.call("r1/fan", "1", "2")
+    rig.call("r2/fan", "3")
+    assert rig.admit_queued() == 1
+
+    rig.must(c.StopRun(dag_name="a", dag_run_id="r1"))
+
+    assert (rig.status("r1"), rig.are()) == ("aborted", {"aborted": 2, "queued": 1})
+    assert rig.admit_queued() == 1
+
+
+def test_one_that_is_called_again_waits_for_the_limit_again(rig: Rig) -> None:
+    rig.dag("a", "{name: one, call: c, retryPolicy: {limit: 1, intervalSec: 0}}")
+    rig.start("r1")
+    rig.call("r1/one", "")
+    rig.admit_queued()
+    rig.must(c.StartRun(file_name="c", dag_run_id="by-hand"))
+    rig.end(next(name for name in rig.under_way() if not name.startswith("by-hand")), "failed")
+    rig.fire()
+
+    rig.call("r1/one", "")
+
+    assert rig.are() == {"queued": 1, "running": 1}
+    assert rig.admit_queued() == 0
+    rig.end_running()
+    assert rig.admit_queued() == 1
+    rig.end_running()
+    assert rig.status("r1") == "succeeded"
