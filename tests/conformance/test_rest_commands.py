@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from services.api.settings import Settings
 from shared.contracts.commands import (
     CreateDag,
     DeleteDag,
@@ -114,29 +113,6 @@ def test_a_valid_spec_is_answered_with_no_errors_to_everybody(stack: Stack) -> N
     browser = stack.api("PUT", "/dags/a/spec", json={"spec": "steps: []"}, headers={"Sec-Fetch-Site": "same-origin"})
 
     assert client.get_json() == browser.get_json() == {"errors": []}
-
-
-@pytest.mark.parametrize(
-    ("headers", "empty"),
-    [
-        ({"Sec-Fetch-Site": "same-origin"}, True),
-        ({"Origin": "http://localhost"}, True),
-        ({"Origin": "http://elsewhere"}, False),
-        ({"Sec-Fetch-Site": "cross-site", "Origin": "http://elsewhere"}, False),
-        ({}, False),
-    ],
-)
-def test_a_bundle_that_takes_an_empty_list_for_errors_gets_none(
-    tmp_path: Path, headers: dict[str, str], empty: bool
-) -> None:
-    with open_stack(tmp_path, settings=Settings(ui_dir=tmp_path)) as stack:
-        stack.answer = lambda _: recorded(errors=[])
-
-        response = stack.api("PUT", "/dags/a/spec", json={"spec": "steps: []"}, headers=headers)
-
-        assert (response.status_code, response.data == b"") == (200, empty)
-        assert (response.headers["Content-Length"] == "0") is empty
-        assert response.headers["ETag"]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -181,21 +180,8 @@ def put_spec(call: Call, body: SpecBody, file_name: str) -> Answer:
     if isinstance(outcome, Accepted):
         return accepted({"commandId": outcome.command_id})
     errors = list(outcome.result.get("errors", []))
-    if errors:
-        return ok({"errors": errors})
-    tag = {"ETag": f'"{hashlib.sha256(body.spec.encode()).hexdigest()}"'}
-    return Answer(200, None if _asked_by_bundle(call) else {"errors": []}, headers=tag)
-
-
-def _asked_by_bundle(call: Call) -> bool:
-    """Whether another product's pages ask, served from here: Dagu's take an empty list of errors for an error.
-
-    A browser names its page's origin with every write; ``Sec-Fetch-Site`` it leaves out over plain HTTP.
-    """
-    if call.deps.settings.ui_dir is None:
-        return False
-    origin = urlsplit(call.headers.get("Origin", "")).netloc
-    return call.headers.get("Sec-Fetch-Site") == "same-origin" or (bool(origin) and origin == call.headers.get("Host"))
+    tag = {} if errors else {"ETag": f'"{hashlib.sha256(body.spec.encode()).hexdigest()}"'}
+    return Answer(200, {"errors": errors}, headers=tag)
 
 
 @DAGS.post(f"{_DAG}/rename", id="renameDAG", role="manager", permission="write_dags", body=RenameBody)
