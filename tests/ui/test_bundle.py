@@ -55,7 +55,7 @@ def test_it_finds_all_it_relies_on(chromium: Browser, system: Embedded) -> None:
         assert {name: place.text_content() for name, place in said.items()} == {
             "config": "Theirs||true|true|",
             "run": "not_started",
-            "saved": "undefined",
+            "saved": '{"errors":[]}',
             "refused": "1",
             "suspended": "undefined",
             "now": "newtrue",
