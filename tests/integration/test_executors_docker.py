@@ -113,6 +113,37 @@ def test_the_legacy_form_is_understood(rig: Rig, engine: DockerEngine) -> None:
     assert engine.names() == []
 
 
+def test_the_legacy_form_speaks_the_engines_words(rig: Rig, engine: DockerEngine) -> None:
+    (rig.work_dir() / "f").write_text("bound\n")
+    config: dict[str, Any] = {
+        "image": IMAGE,
+        "autoRemove": False,
+        "container": {"env": ["A=1"], "workingDir": "/tmp", "Hostname": "box", "labels": {"dagway.run": "other"}},
+        "host": {"binds": [f"{rig.work_dir()}/f:/f:ro"], "NetworkMode": "none", "extraHosts": ["near:10.0.0.9"]},
+    }
+    finished = rig.run(task(step(sh("cat /f; pwd; echo $A; grep -c near /etc/hosts"), config=config)))
+
+    assert rig.log(finished, "stdout") == b"bound\n/tmp\n1\n1\n"
+    [name] = engine.names()
+    made = engine.client.containers.get(name).attrs
+    assert (made["HostConfig"]["NetworkMode"], made["Config"]["Hostname"]) == ("none", "box")
+    assert made["Config"]["Labels"]["dagway.run"] == "r1"
+
+
+def test_a_named_container_of_an_image_is_made_unless_it_runs(rig: Rig, engine: DockerEngine) -> None:
+    config = {"image": IMAGE, "containerName": "named", "exec": {"user": "7", "workingDir": "/tmp", "env": ["A=1"]}}
+    one = step(sh("id -u; pwd; echo $A"), config=config)
+
+    made = rig.run(task(one))
+    assert made.error == ""
+    assert (rig.log(made, "stdout"), engine.names()) == (b"7\n/tmp\n1\n", [])
+
+    engine.client.containers.run(IMAGE, ["sleep", "100"], name="named", detach=True)
+    inside = rig.run(task(one, token="t2"))
+    assert rig.log(inside, "stdout") == b"7\n/tmp\n1\n"
+    assert engine.running("named") == ["sleep 100"]
+
+
 def test_the_steps_of_a_run_share_the_dags_container(rig: Rig, engine: DockerEngine) -> None:
     options = {"container": {"image": IMAGE, "env": ["A=dag"]}}
     for number in (1, 2):

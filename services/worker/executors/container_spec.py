@@ -14,7 +14,7 @@ __all__ = ["ContainerSpec", "auth_for", "read_spec"]
 
 @dataclass(frozen=True, slots=True)
 class ContainerSpec:
-    """A container, or with ``exec`` the name of one that runs."""
+    """A container, or with ``exec`` the name of one that runs; with both, one of that name is made if none runs."""
 
     exec: str = ""
     image: str = ""
@@ -33,6 +33,11 @@ class ContainerSpec:
     wait_for: str = "running"
     log_pattern: str = ""
     restart_policy: str = ""
+    raw: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What stands in the legacy ``config`` in the engine's own words: ``container``, ``host`` and ``network``.
+
+    Names are in lower case, the outermost ones: the engine reads them in any.
+    """
 
 
 def read_spec(given: Any, folder: Path, env: Mapping[str, str]) -> ContainerSpec:
@@ -43,20 +48,25 @@ def read_spec(given: Any, folder: Path, env: Mapping[str, str]) -> ContainerSpec
     """
     if isinstance(given, str):
         return ContainerSpec(exec=given, env=dict(env))
-    own = given.get("env") or []
+    raw = {name: _in_engine_words(given, name) for name in ("container", "host", "network", "exec")}
+    container, host, inside = raw["container"], raw["host"], raw.pop("exec")
+    host.pop("autoremove", None)  # we remove it ourselves
+    own = given.get("env") or container.pop("env", None) or inside.get("env") or []
     pairs = own.items() if isinstance(own, dict) else (str(one).partition("=")[::2] for one in own)
-    target = str(given.get("exec") or given.get("containerName") or "") if _is_exec(given) else ""
+    target = str(given["exec"] if isinstance(given.get("exec"), str) else given.get("containerName") or "")
     if not target and not given.get("image"):
         raise InvalidInput("a container needs an image, or exec with the name of a running one")
     return ContainerSpec(
         exec=target,
         image=str(given.get("image") or ""),
-        name=str(given.get("name") or ""),
+        name=str(given.get("name") or target),
         pull=_pull(given),
         env={**env, **{str(name): str(value) for name, value in pairs}},
-        volumes=tuple(_volume(str(one), folder) for one in given.get("volumes") or ()),
-        user=str(given.get("user") or ""),
-        working_dir=str(given.get("workingDir") or ""),
+        volumes=tuple(
+            _volume(str(one), folder) for one in (*(given.get("volumes") or ()), *(host.pop("binds", None) or ()))
+        ),
+        user=str(given.get("user") or container.pop("user", None) or inside.get("user") or ""),
+        working_dir=str(given.get("workingDir") or container.pop("workingdir", None) or inside.get("workingdir") or ""),
         platform=str(given.get("platform") or ""),
         ports=tuple(map(str, given.get("ports") or ())),
         network=str(given.get("network") or "") if isinstance(given.get("network"), str) else "",
@@ -66,11 +76,13 @@ def read_spec(given: Any, folder: Path, env: Mapping[str, str]) -> ContainerSpec
         wait_for=str(given.get("waitFor") or "running"),
         log_pattern=str(given.get("logPattern") or ""),
         restart_policy=str(given.get("restartPolicy") or ""),
+        raw=raw,
     )
 
 
-def _is_exec(given: Mapping[str, Any]) -> bool:
-    return isinstance(given.get("exec"), str) or bool(given.get("containerName"))
+def _in_engine_words(given: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = given.get(name)
+    return {str(key).lower(): inner for key, inner in value.items()} if isinstance(value, dict) else {}
 
 
 def _pull(given: Mapping[str, Any]) -> str:

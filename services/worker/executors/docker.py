@@ -67,7 +67,7 @@ class _Work:
             raise InvalidInput("a container step needs container, or config with image or containerName")
         spec = read_spec(evaluate(job, given), job.working_dir, self._step_env())
         commands = self._commands(spec)
-        if spec.exec:
+        if spec.exec and (not spec.image or self._engine.is_running(spec.exec)):
             return self._each(spec.exec, commands, spec)
         return self._in_own_container(spec, commands)
 

@@ -112,19 +112,25 @@ class Engine:
                 network_mode=spec.network or None,
                 restart_policy={"Name": spec.restart_policy} if spec.restart_policy else None,
             )
-            made = self._api.create_container(
+            _lay_over(host, spec.raw.get("host", {}))
+            config = self._api.create_container_config(
                 spec.image,
-                command=words,
+                command=words or [],
                 entrypoint=entrypoint,
-                name=name,
                 environment=spec.env or None,
                 user=spec.user or None,
                 working_dir=spec.working_dir or None,
-                platform=spec.platform or None,
                 ports=_exposed(bindings) or None,
                 host_config=host,
                 labels=labels,
             )
+            # What it runs and how it is found again is ours to say.
+            ours = {"image", "labels", *(("cmd",) if words else ()), *(("entrypoint", "cmd") if background else ())}
+            given = spec.raw.get("container", {})
+            _lay_over(config, {word: value for word, value in given.items() if word not in ours})
+            if network := spec.raw.get("network"):
+                config["NetworkingConfig"] = network
+            made = self._api.create_container_from_config(config, name, spec.platform or None)  # type: ignore[no-untyped-call]
         return str(made["Id"])
 
     def run_attached(self, container: str, line: Line, io: StepIO) -> int:
@@ -166,6 +172,14 @@ class Engine:
                 raise EngineFault(f"the container name {name!r} is taken")
             self._api.start(name)
             self._await_ready(name, spec, line)
+
+    def is_running(self, container: str) -> bool:
+        """Whether there is such a container, and it runs."""
+        with _told():
+            try:
+                return bool(self._api.inspect_container(container)["State"]["Running"])
+            except NotFound:
+                return False
 
     def _labels(self, name: str) -> dict[str, str]:
         """Return a container's labels; a name is taken a moment before the container can be seen."""
@@ -283,3 +297,10 @@ def _close(output: Any) -> None:
     sock = output._sock  # noqa: SLF001
     output._response.close()  # noqa: SLF001 - it closes the reader above the socket
     sock.close()
+
+
+def _lay_over(known: dict[str, Any], given: Mapping[str, Any]) -> None:
+    """Put what a user gave in the engine's own words, whose names are in lower case, over what is known."""
+    for name in [name for name in known if name.lower() in given]:
+        del known[name]
+    known.update(given)
