@@ -9,6 +9,7 @@ from shared.spec.approval import APPROVAL, check_approval
 from shared.spec.chat import check_chat, read_llm, read_messages
 from shared.spec.command_line import split_command
 from shared.spec.conditions import read_preconditions
+from shared.spec.config_names import as_spelled
 from shared.spec.containers import read_container
 from shared.spec.environment import read_env
 from shared.spec.executor_config import check_config
@@ -300,6 +301,8 @@ def _settle_type(draft: Draft, explicit: str, legacy: str, defaults: DagDefaults
     kind = explicit or derived or legacy
     if kind:
         values["type"] = kind
+    if "config" in values:
+        values["config"] = as_spelled(kind, values["config"])
     if explicit or (legacy and kind == legacy):
         draft.name_prefix = kind
     elif values.get("container") is not None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from shared.spec.load import load
 from tests.unit.spec.specs import errors_of
 
 
@@ -42,3 +43,21 @@ def test_a_dag_level_container_keeps_its_run_on_one_worker() -> None:
     (error,) = errors_of(spec.replace("{container}", "{image: i}"))
     assert "'spread' cannot be used with a dag-level container" in error
     assert errors_of(spec.replace("{container}", "theirs")) == []
+
+
+@pytest.mark.parametrize(
+    ("step", "config"),
+    [
+        (
+            "{type: http, command: GET http://a/, config: {Silent: true, skipTlsVerify: true, JSON: true, other: 1}}",
+            {"silent": True, "skipTLSVerify": True, "json": True, "other": 1},
+        ),
+        ("{executor: {type: jq, config: {Raw: true, raw: false}}, command: .a}", {"raw": False}),
+        ("{type: mine, config: {Silent: true}}", {"Silent": True}),
+    ],
+)
+def test_settings_are_known_in_any_case(step: str, config: dict[str, object]) -> None:
+    dag = load(f"steps: [{step}]", file_name="a.yaml").dag
+
+    assert dag is not None
+    assert dag.steps[0].config == config
