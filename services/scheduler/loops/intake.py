@@ -26,12 +26,13 @@ from shared.ids import new_run_id
 from shared.store import tables as t
 from shared.transport.base import Consumer, Delivery
 
-__all__ = ["Intake", "commands_intake", "events_intake", "logs_intake"]
+__all__ = ["NEVER", "Intake", "commands_intake", "events_intake", "logs_intake"]
 
 _log = logging.getLogger(__name__)
 
 Pairs = Sequence[tuple[Delivery, Envelope]]
 _TAKE_TIMEOUT_S = 0.5
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Intake:
@@ -54,7 +55,7 @@ class Intake:
         self._expects = expects
         self._record = record
         self._at_once = at_once
-        self.drained_at = datetime.min.replace(tzinfo=UTC)
+        self.drained_at = NEVER
         """When the route last had nothing (more) for us: reports sent before then are recorded."""
 
     @property

@@ -3,13 +3,14 @@
 A worker is believed until ``lease_until``, renewed by its heartbeats. A scheduler that could not
 hear must not judge: it expires leases only after its own heartbeat consumer was connected for a
 whole lease, and after it has seen the end of the event route since, because a report that waits
-there still counts.
+there still counts. Heartbeats with news are recorded at once, the others by the look itself, before it
+judges.
 """
 
 import logging
 import threading
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from services.scheduler.core.decision import Halt
@@ -18,7 +19,8 @@ from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.events import Notice, record_notices
 from services.scheduler.deciding.shell import Shell
 from services.scheduler.loops.absences import Absences
-from services.scheduler.loops.intake import Intake
+from services.scheduler.loops.heartbeats import Beat, Heartbeats, state_of
+from services.scheduler.loops.intake import NEVER, Intake
 from services.scheduler.loops.relay import OVERDUE_S
 from services.scheduler.metrics import LEASES_LOST
 from shared.contracts.codec import decode_as
@@ -59,6 +61,7 @@ class Leases:
         self._events = events
         self._lease = timedelta(seconds=lease_s)
         self._service = service
+        self._beats = Heartbeats()
         self._absences = Absences()
         # After an outage workers are back a little later than this process may be.
         self._deaf_s = max(lease_s, lease_s / 4 + _RECONNECT_S)
@@ -78,22 +81,27 @@ class Leases:
                 except DecodeFailed as error:
                     _log.error("heartbeat.unreadable", extra={"why": str(error)})
                 delivery.ack()
-            if beats:
-                self._shell.insist(lambda batch, beats=beats: self._record(batch, beats), stop)  # type: ignore[misc]
+            news = self._beats.hear(beats, self._shell.clock())
+            if news:
+                self._shell.insist(lambda batch, news=news: self._record(batch, news), stop)  # type: ignore[misc]
+                self._beats.recorded(news)
                 stop.wait(_GATHER_S)
         self._heartbeats.close()
 
-    def _record(self, batch: Batch, beats: Sequence[Heartbeat]) -> None:
-        newest = {beat.worker_id: beat for beat in sorted(beats, key=lambda beat: beat.at)}
+    def _renew(self, batch: Batch, beats: Sequence[Beat]) -> None:
+        if beats:
+            self._record(batch, self._beats.still_true(beats, batch.tx.lock_workers([b.said.worker_id for b in beats])))
+
+    def _record(self, batch: Batch, beats: Sequence[Beat]) -> None:
         batch.tx.put(
             t.workers,
-            [self._row(beat, batch) for _, beat in sorted(newest.items())],
+            [self._row(beat.said, beat.heard_at) for beat in beats],
             [column.name for column in t.workers.c if column.name != "worker_id"],
         )
-        for halt in self._answers(batch, newest):
+        for halt in self._answers(batch, {beat.said.worker_id: beat.said for beat in beats}):
             batch.halt(halt)
 
-    def _row(self, beat: Heartbeat, batch: Batch) -> dict[str, Any]:
+    def _row(self, beat: Heartbeat, heard_at: datetime) -> dict[str, Any]:
         return {
             "worker_id": beat.worker_id,
             "incarnation": beat.incarnation,
@@ -102,10 +110,10 @@ class Leases:
             "labels": beat.labels,
             "slots": beat.slots,
             "busy": len(beat.tokens),
-            "state": "stopped" if beat.stopped else "draining" if beat.draining else "live",
+            "state": state_of(beat),
             "started_at": beat.started_at,
-            "heartbeat_at": batch.now,
-            "lease_until": batch.now + self._lease,
+            "heartbeat_at": heard_at,
+            "lease_until": heard_at + self._lease,
         }
 
     def _answers(self, batch: Batch, newest: Mapping[str, Heartbeat]) -> list[Halt]:
@@ -142,18 +150,10 @@ class Leases:
     def look(self) -> int:
         """Find attempts that nobody will report on, and tell the core; return how many."""
         shell = self._shell
-        now = shell.clock()
-        with shell.store.begin() as tx:
-            tx.put(t.services, [{**self._service, "heartbeat_at": now}], ["heartbeat_at", "started_at"])
-            tx.forget_services(now - timedelta(minutes=10))
-            if self._heartbeats.connected_for_s < self._deaf_s:
-                return 0
-            # Only what was decided before the route was last seen empty can be judged.
-            judged_at = min(now, self._events.drained_at)
-            for worker_id in tx.expire_workers(judged_at):
-                _log.warning("worker.lost", extra={"worker_id": worker_id})
-            rows = tx.doubtful_attempts(judged_at, judged_at - self._overdue)
-            idle = [row for row in tx.workers() if row["lease_until"] > now and row["busy"] < row["slots"]]
+        seen = shell.decide(self._see)
+        if seen is None:
+            return 0
+        judged_at, rows, idle = seen
         given_up: list[tuple[str, Notice]] = [
             (one.run_key, AttemptLost(one.node, one.token, f"worker {one.worker_id} does not hold this step any more"))
             for one in self._absences.since(judged_at - self._lease)
@@ -161,6 +161,25 @@ class Leases:
         if not rows and not given_up:
             return 0
         return shell.decide(lambda batch: self._judge_all(batch, rows, idle, given_up))
+
+    def _see(self, batch: Batch) -> tuple[datetime, Sequence[Row], Sequence[Row]] | None:
+        """Give a sign of life and renew leases; return as of when to judge, what, and who has a free slot.
+
+        ``None``: this scheduler has not heard enough yet to judge anybody.
+        """
+        tx, now = batch.tx, batch.now
+        tx.put(t.services, [{**self._service, "heartbeat_at": now}], ["heartbeat_at", "started_at"])
+        tx.forget_services(now - timedelta(minutes=10))
+        self._renew(batch, self._beats.quiet())
+        if self._heartbeats.connected_for_s < self._deaf_s or self._events.drained_at == NEVER:
+            return None
+        # Only what was decided before the route was last seen empty can be judged.
+        judged_at = min(now, self._events.drained_at)
+        for worker_id in tx.expire_workers(judged_at):
+            _log.warning("worker.lost", extra={"worker_id": worker_id})
+        rows = tx.doubtful_attempts(judged_at, judged_at - self._overdue)
+        idle = [row for row in tx.workers() if row["lease_until"] > now and row["busy"] < row["slots"]]
+        return judged_at, rows, idle
 
     def _judge_all(
         self, batch: Batch, rows: Sequence[Row], idle: Sequence[Row], given_up: Sequence[tuple[str, Notice]]
@@ -192,7 +211,8 @@ class Leases:
 
     def run(self, stop: threading.Event) -> None:
         """Look until ``stop``; the body of a background thread."""
-        pause_s = min(3.0, self._lease.total_seconds() / 4)
+        # Heartbeats that say nothing new wait for it: several looks must fit into a lease.
+        pause_s = min(3.0, self._lease.total_seconds() * 0.3)
         while not stop.is_set():
             try:
                 self.look()

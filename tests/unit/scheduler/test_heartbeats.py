@@ -1,0 +1,72 @@
+"""Which heartbeats are recorded at once, and which only renew a lease with the next look."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from services.scheduler.loops.heartbeats import Heartbeats
+from shared.contracts.events import Heartbeat
+
+T0 = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+def beat(after_s: float = 0, **facts: Any) -> Heartbeat:
+    made = {"worker_id": "w", "incarnation": "i", "host": "h", "version": "0", "started_at": T0, "slots": 4, **facts}
+    return Heartbeat(at=T0 + timedelta(seconds=after_s), **made)
+
+
+def heard(one: Heartbeats, *beats: Heartbeat) -> list[Heartbeat]:
+    """Hear and record; return what was news."""
+    news = one.hear(beats, T0)
+    one.recorded(news)
+    return [each.said for each in news]
+
+
+def quiet(one: Heartbeats, incarnation: str = "i", state: str = "live") -> list[Heartbeat]:
+    rows = [{"worker_id": "w", "incarnation": incarnation, "state": state}]
+    return [each.said for each in one.still_true(one.quiet(), rows)]
+
+
+def test_the_same_words_again_are_kept_for_the_next_look_the_newest_only() -> None:
+    one = Heartbeats()
+    assert heard(one, beat(0)) == [beat(0)]
+    assert heard(one, beat(2)) == []
+    assert heard(one, beat(4), beat(3)) == []
+
+    assert quiet(one) == [beat(4)]
+    assert one.quiet() == []
+
+
+def test_whatever_changes_is_news_and_replaces_what_was_kept() -> None:
+    one = Heartbeats()
+    heard(one, beat(0))
+    changes: list[dict[str, Any]] = [
+        {"tokens": ("a",)},
+        {"tokens": ()},
+        {"slots": 5},
+        {"labels": {"gpu": "true"}},
+        {"draining": True},
+        {"stopped": True},
+        {"incarnation": "j"},
+    ]
+    for after_s, changed in enumerate(changes, start=1):
+        assert heard(one, beat(after_s, **changed)) == [beat(after_s, **changed)]
+        assert one.quiet() == []
+        assert heard(one, beat(after_s + 0.5, **changed)) == []
+
+
+def test_what_another_scheduler_knows_better_stays_and_the_next_words_are_news() -> None:
+    for other in ({"incarnation": "j"}, {"state": "stopped"}, {"state": "draining"}):
+        one = Heartbeats()
+        heard(one, beat(0))
+        heard(one, beat(2))
+
+        assert quiet(one, **other) == []
+        assert heard(one, beat(4)) == [beat(4)]
+
+
+def test_a_worker_taken_for_lost_is_believed_again() -> None:
+    one = Heartbeats()
+    heard(one, beat(0))
+    heard(one, beat(2))
+
+    assert quiet(one, state="lost") == [beat(2)]
