@@ -18,7 +18,7 @@ from services.worker.outcome import Result
 from shared.clock import utc_now
 from shared.contracts.control import RunTraced
 from shared.contracts.tasks import Task
-from shared.spans import Exporter, Span, send
+from shared.spans import Exporter, Span, recording, send
 from shared.spec.expand import expand
 from shared.spec.scope import Scope
 from shared.tracing import SpanContext
@@ -49,6 +49,8 @@ class AttemptSpans:
         self, task: Task, of_run: SpanContext, began_at: datetime, result: Result, ground: Ground | None
     ) -> None:
         """Send the span of an attempt, which stands below ``of_run``."""
+        if not recording() and "otel" not in task.options:
+            return
         facts: dict[str, str | int] = {
             "dag.name": task.dag_name,
             "dag.run_id": task.dag_run_id,
