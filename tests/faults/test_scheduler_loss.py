@@ -35,7 +35,7 @@ def only(cluster: Cluster, name: str, fault: str, *, workers: bool) -> DagwayPro
 def test_a_command_whose_scheduler_died_after_the_commit_is_carried_out_once(cluster: Cluster, fault: str) -> None:
     dag = fault.split(":", maxsplit=1)[0].replace("_", "-")
     cluster.client.create(dag, CHAIN)
-    # Without workers there are no heartbeats: the command is the first thing it decides.
+    # Without workers there are no reports: the command is the first thing it decides about any run.
     doomed = only(cluster, f"doomed-{dag}", fault, workers=False)
 
     answer = cluster.client.ask("POST", f"/dags/{dag}/start", {"dagRunId": "r1"}, key=dag)

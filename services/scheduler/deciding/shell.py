@@ -60,7 +60,8 @@ class Shell:
                 if attempt == _TRIES - 1:
                     raise
                 continue
-            point("scheduler.committed")
+            if batch.after.changed:
+                point("scheduler.committed")
             for follow in self._followers:
                 follow(batch.after)
             return result
