@@ -53,7 +53,7 @@ def stress(system: Cluster, *, runs: int, a_wave: int, seed: int, within_s: floa
     dice = random.Random(seed)
     for name, limit in LIMITS.items():
         assert system.client.insist("PUT", f"/queues/{name}", {"maxConcurrency": limit}, key=name).status == 200
-    system.client.create("work", _SPEC)
+    system.client.create("steady", _SPEC)
     asked = [(f"r{number:05}", dice.choice(list(LIMITS)), dice.random() < _HIGH_SHARE) for number in range(runs)]
     killer = Killer(system, dice, ["schedulers", "workers"])
     known_at: dict[str, datetime] = {}
@@ -63,7 +63,7 @@ def stress(system: Cluster, *, runs: int, a_wave: int, seed: int, within_s: floa
     def enqueue(run: tuple[str, str, bool]) -> int:
         run_id, queue, high = run
         body = {"dagRunId": run_id, "queue": queue, "priority": "high" if high else "low"}
-        answer = system.client.insist("POST", "/dags/work/enqueue", body, key=run_id, timeout_s=120)
+        answer = system.client.insist("POST", "/dags/steady/enqueue", body, key=run_id, timeout_s=120)
         if answer.status == 200:
             known_at[run_id] = datetime.now(UTC)
         return answer.status

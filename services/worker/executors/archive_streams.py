@@ -104,7 +104,8 @@ def open_tar(path: Path, kind: str, bsdtar: str) -> Iterator[tarfile.TarFile]:
 def _turned(path: Path, kind: str, bsdtar: str) -> Iterator[tarfile.TarFile]:
     if not bsdtar:
         raise Fault(Exit.FORMAT, f"{kind} needs the program bsdtar on the worker (package libarchive-tools)")
-    words = [bsdtar, "-c", "-f", "-", "--format", "pax", f"@{path}"]
+    # -P: names as they are, or a leading slash would be taken off before our rules see it.
+    words = [bsdtar, "-c", "-P", "-f", "-", "--format", "pax", f"@{path}"]
     environment = {"LC_ALL": "C.UTF-8"}
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
         assert process.stdout is not None  # noqa: S101 - asked for above
