@@ -77,7 +77,8 @@ _BARE = """
 
     def make():
         app = Flask("bare")
-        pool = psycopg2.pool.ThreadedConnectionPool(1, 64, sys.argv[2])
+        # It closes whatever it has beyond the first number.
+        pool = psycopg2.pool.ThreadedConnectionPool(int(sys.argv[3]), 64, sys.argv[2])
 
         @app.get("/run/<name>/<run_id>")
         def run(name, run_id):

@@ -18,6 +18,8 @@ from pathlib import Path
 
 from sqlalchemy import Engine, func, insert, select, text
 
+from shared.spec.load import load
+from shared.spec.summary import summarise
 from shared.store import tables as t
 from shared.store import tables_schedule as s
 from shared.store.engine import open_engine
@@ -35,13 +37,15 @@ def _fill(engine: Engine, count: int, schedule: str) -> None:
     now = datetime.now(UTC)
     spec = f'schedule: "{schedule}"\nsteps:\n  - name: s\n    command: "true"\n'
     digest = hashlib.sha256(spec.encode()).hexdigest()
+    dag = load(spec, file_name="dag").dag
+    assert dag is not None
     rows = [
         {
             "file_name": f"dag{number:05}",
             "dag_name": f"dag{number:05}",
             "spec_hash": digest,
             "version": 1,
-            "summary": {"name": f"dag{number:05}"},
+            "summary": summarise(dag) | {"name": f"dag{number:05}"},
             "tags": [],
             "errors": [],
             "suspended": False,
@@ -118,7 +122,7 @@ def _on_servers(what: str) -> None:
         database_url = postgres.create_database()
         migrate(database_url)
         engine = open_engine(database_url)
-        slot = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=3)
+        slot = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=2)
         if what == "idle":
             far = slot + timedelta(hours=12)
             _fill(engine, 5000, f"{far.minute} {far.hour} * * *")

@@ -9,7 +9,19 @@ from pydantic import Field
 from services.api import shapes_dags, shapes_runs, wire
 from services.api.accept import Accepted
 from services.api.node_reasons import run_details
-from services.api.operations import Answer, Body, Call, Operations, Query, accepted, created, empty, ok, removed
+from services.api.operations import (
+    Answer,
+    Body,
+    Call,
+    Operations,
+    Query,
+    accepted,
+    created,
+    empty,
+    json_bytes,
+    ok,
+    removed,
+)
 from services.api.problems import Problem, bad_request, not_found
 from services.api.reasons import dag_reason
 from shared.contracts.commands import Command, CreateDag, DeleteDag, PutSpec, RenameDag, SuspendDag
@@ -69,6 +81,11 @@ def list_dags(call: Call, query: ListQuery) -> Answer:
     """List a page of dags, each with its newest run."""
     if query.per_page < 0:
         raise bad_request("perPage: must not be negative", field="perPage")
+    key = ("dags", query.model_dump_json())
+    return Answer(200, call.deps.combined.get(key, lambda: json_bytes(_page(call, query))))
+
+
+def _page(call: Call, query: ListQuery) -> dict[str, Any]:
     per_page = min(query.per_page or 50, wire.MAX_PER_PAGE)
     page = max(query.page, 1)
     order: Literal["asc", "desc"] = "desc" if query.order == "desc" else "asc"
@@ -78,13 +95,11 @@ def list_dags(call: Call, query: ListQuery) -> Answer:
     loaded = _load(call, found.dags)
     latest = reads.latest_runs(dag.dag_name for dag in found.dags)
     pauses = reads.open_pauses()
-    return ok(
-        {
-            "dags": [_file(call, dag, loaded[dag.file_name], latest.get(dag.dag_name), pauses) for dag in found.dags],
-            "errors": [],
-            "pagination": wire.pagination(total=found.total, page=page, per_page=per_page),
-        }
-    )
+    return {
+        "dags": [_file(call, dag, loaded[dag.file_name], latest.get(dag.dag_name), pauses) for dag in found.dags],
+        "errors": [],
+        "pagination": wire.pagination(total=found.total, page=page, per_page=per_page),
+    }
 
 
 @DAGS.get("/dags/tags", id="getAllDAGTags")
