@@ -9,9 +9,10 @@ from services.scheduler.deciding.traces import Traced
 from shared.status import RunStatus
 from shared.transport.base import Outgoing
 
-__all__ = ["Aftermath"]
+__all__ = ["NEVER", "Aftermath"]
 
-_NEVER = datetime.min.replace(tzinfo=UTC)
+NEVER = datetime.min.replace(tzinfo=UTC)
+"""Before every moment."""
 
 
 @dataclass(slots=True)
@@ -39,7 +40,7 @@ class Aftermath:
     schedules: bool = False
     """Whether definitions or pauses changed: what is due next may have, too."""
     closed: list[ClosedAttempt] = field(default_factory=list)
-    at: datetime = _NEVER
+    at: datetime = NEVER
     """When it was decided."""
     waited: list[float] = field(default_factory=list)
     """Seconds in the queue, of each run that left one to run."""

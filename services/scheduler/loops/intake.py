@@ -9,9 +9,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 
 from services.scheduler.commands.carry_out import carry_out
+from services.scheduler.deciding.aftermath import NEVER
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.events import record_events
 from services.scheduler.deciding.rows import chunk_row
@@ -26,13 +26,12 @@ from shared.ids import new_run_id
 from shared.store import tables as t
 from shared.transport.base import Consumer, Delivery
 
-__all__ = ["NEVER", "Intake", "commands_intake", "events_intake", "logs_intake"]
+__all__ = ["Intake", "commands_intake", "events_intake", "logs_intake"]
 
 _log = logging.getLogger(__name__)
 
 Pairs = Sequence[tuple[Delivery, Envelope]]
 _TAKE_TIMEOUT_S = 0.5
-NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Intake:

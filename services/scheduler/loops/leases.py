@@ -15,12 +15,13 @@ from typing import Any
 
 from services.scheduler.core.decision import Halt
 from services.scheduler.core.messages import AttemptLost, TaskUndelivered
+from services.scheduler.deciding.aftermath import NEVER
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.events import Notice, record_notices
 from services.scheduler.deciding.shell import Shell
 from services.scheduler.loops.absences import Absences
 from services.scheduler.loops.heartbeats import Beat, Heartbeats, state_of
-from services.scheduler.loops.intake import NEVER, Intake
+from services.scheduler.loops.intake import Intake
 from services.scheduler.loops.relay import OVERDUE_S
 from services.scheduler.metrics import LEASES_LOST
 from shared.contracts.codec import decode_as
