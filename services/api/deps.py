@@ -59,18 +59,15 @@ class Deps:
 
     def run_models(self, runs: Iterable[Run]) -> dict[str, Dag | None]:
         """Return, by run key, what each run's own spec means: the text it was created from, not today's."""
-        listed = list(runs)
         found: dict[str, Dag | None] = {}
         unknown: list[Run] = []
-        for run in listed:
+        for run in runs:
             kept = self.specs.get(run.spec_hash, file_name=run.file_name or "", dag_name=run.dag_name)
             if kept is None:
                 unknown.append(run)
             else:
                 found[run.run_key] = kept.dag
-        texts = {run.spec_hash: run.spec for run in unknown if run.spec is not None}
-        wanted = {run.spec_hash for run in unknown} - texts.keys()
-        texts |= self.reads.specs(wanted) if wanted else {}
+        texts = self.reads.specs(run.spec_hash for run in unknown) if unknown else {}
         for run in unknown:
             text = texts.get(run.spec_hash, "")
             loaded = self.specs.parse(run.spec_hash, text, file_name=run.file_name or "", dag_name=run.dag_name)

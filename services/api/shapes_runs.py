@@ -102,7 +102,24 @@ def node(run: Run, row: Node, step: Step | None, zone: tzinfo | None) -> dict[st
         **sparse(error=row.error),
         **({} if row.exit_code is None else {"exitCode": row.exit_code}),
         **(_approval(row.approval, zone) if row.approval else {}),
+        **(_said(row.said) if row.said else {}),
     }
+
+
+def _said(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a step said of itself: additions to the contract."""
+    found: dict[str, Any] = {}
+    if progress := said.get("progress"):
+        current, total = progress["current"], progress["total"]
+        found["progress"] = {
+            "current": current,
+            "total": total,
+            "percent": round(100 * current / total, 1),
+            "text": progress.get("text", ""),
+        }
+    if remarks := said.get("remarks"):
+        found["remarks"] = [{"level": one["level"], "text": one["text"]} for one in remarks]
+    return found
 
 
 def _approval(said: Mapping[str, Any], zone: tzinfo | None) -> dict[str, Any]:

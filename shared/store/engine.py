@@ -1,7 +1,7 @@
 """Engines on Postgres and SQLite: the one file that knows which of the two it is.
 
-Guarantees, the same on both: a transaction sees only committed rows, and a read-only one those of
-one moment; a write transaction that returned from its commit is on disk; two writers never lose
+Guarantees, the same on both: a transaction sees only committed rows, and on a read-only engine those
+of one moment; a write transaction that returned from its commit is on disk; two writers never lose
 each other's update (Postgres: take the row with ``for_update``; SQLite: a write engine lets one
 transaction in at a time). What a driver raises leaves ``store_errors`` as one of ``shared.errors``,
 or, if it is a bug of ours, unchanged.
@@ -47,6 +47,7 @@ __all__ = [
     "has_element",
     "insert_ignore",
     "is_postgres",
+    "one_statement",
     "one_writer",
     "open_engine",
     "open_transactions_from",
@@ -79,6 +80,9 @@ _PASSING_SQLITE = frozenset(
 
 _PASSING_POSTGRES = frozenset({"40001", "40P01", "55P03"})
 """Serialization failure, deadlock, lock not available."""
+
+_ONE_MOMENT = "dagway_one_moment"
+"""The engine's option that says what isolation its transactions need."""
 
 _READ_ONLY_TRANSACTION = "25006"
 _UNIQUE_VIOLATION = "23505"
@@ -146,13 +150,16 @@ def _open_postgres(url: URL, common: dict[str, Any], read_only: bool, applicatio
     given = url.query.get("options", "")
     settings = [
         given if isinstance(given, str) else " ".join(given),
-        # A reader sees one moment through several queries, as SQLite's do; it can never fail for that.
-        "-c default_transaction_isolation=" + (r"repeatable\ read" if read_only else r"read\ committed"),
+        r"-c default_transaction_isolation=read\ committed",
         "-c timezone=UTC",
         f"-c lock_timeout={_LOCK_TIMEOUT_S}s",
     ]
     if read_only:
         settings.append("-c default_transaction_read_only=on")
+        # Most questions are one statement: BEGIN and COMMIT around it would be two more round trips.
+        common |= {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
+        # Where there are more they see one moment, as SQLite's do; a reader can never fail for that.
+        common["execution_options"] = {_ONE_MOMENT: "REPEATABLE READ"}
     arguments: dict[str, Any] = {
         "connect_timeout": _CONNECT_TIMEOUT_S,
         "application_name": application_name,
@@ -255,7 +262,21 @@ def transaction(engine: Engine) -> Iterator[Connection]:
     Raises:
         StoreUnavailable, AlreadyExists, InvariantBroken: see ``store_errors``.
     """
-    with store_errors(), engine.begin() as connection:
+    with store_errors(), engine.connect() as connection:
+        if level := engine.get_execution_options().get(_ONE_MOMENT):
+            connection.execution_options(isolation_level=level)
+        with connection.begin():
+            yield connection
+
+
+@contextmanager
+def one_statement(engine: Engine) -> Iterator[Connection]:
+    """Ask one question in the block: where the engine is a read-only one, in a single round trip.
+
+    Raises:
+        StoreUnavailable: see ``store_errors``.
+    """
+    with store_errors(), engine.connect() as connection:
         yield connection
 
 

@@ -6,7 +6,6 @@ from shared.store.reads_dags import DagReads
 from shared.store.reads_logs import LogReads
 from shared.store.reads_ops import OpsReads
 from shared.store.reads_pools import NodeState, NodeWait, Pool, PoolReads, PoolUser
-from shared.store.reads_progress import ProgressReads
 from shared.store.reads_rows import (
     ActiveCounts,
     Command,
@@ -74,6 +73,5 @@ class Reads(
     ScheduleReads,
     PoolReads,
     TotalsReads,
-    ProgressReads,
 ):
     """All questions in one place; give it a read-only engine. Safe to use from many threads."""

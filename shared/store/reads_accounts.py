@@ -70,17 +70,17 @@ class AccountReads(Reader):
     def users(self) -> tuple[User, ...]:
         """Return all users, the oldest first."""
         query = select(t.users).order_by(t.users.c.created_at, bytewise(t.users.c.id))
-        with self._snapshot() as connection:
+        with self._statement() as connection:
             return tuple(_user(row) for row in connection.execute(query))
 
     def has_users(self) -> bool:
         """Tell whether there is any user."""
-        with self._snapshot() as connection:
+        with self._statement() as connection:
             return connection.execute(select(t.users.c.id).limit(1)).first() is not None
 
     def api_keys(self) -> tuple[ApiKey, ...]:
         """Return all keys, the oldest first."""
-        with self._snapshot() as connection:
+        with self._statement() as connection:
             query = select(t.api_keys).order_by(t.api_keys.c.created_at, bytewise(t.api_keys.c.id))
             return tuple(_key(row) for row in connection.execute(query))
 
@@ -94,7 +94,7 @@ class AccountReads(Reader):
 
     def webhooks(self) -> tuple[Webhook, ...]:
         """Return all webhooks by file name."""
-        with self._snapshot() as connection:
+        with self._statement() as connection:
             query = select(t.webhooks).order_by(bytewise(t.webhooks.c.file_name))
             return tuple(_webhook(row) for row in connection.execute(query))
 
@@ -112,7 +112,7 @@ class AccountReads(Reader):
         return _key(rows[0]) if rows else None
 
     def _rows(self, table: Any, where: ColumnElement[bool]) -> Sequence[AnyRow]:
-        with self._snapshot() as connection:
+        with self._statement() as connection:
             return connection.execute(select(table).where(where)).all()
 
 

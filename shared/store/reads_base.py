@@ -1,13 +1,12 @@
 """What every reader is made of."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Engine, Row, Select
 
-from shared.store.engine import transaction
+from shared.store.engine import one_statement, transaction
 from shared.store.migrate import HEAD, revision
 
 __all__ = ["AnyRow", "AnySelect", "Reader", "SchemaRevision"]
@@ -32,17 +31,20 @@ class SchemaRevision:
 class Reader:
     """Asks one engine; SELECT is all it needs to be allowed to do.
 
-    Each method is one transaction, so that on a read-only engine its queries all see one moment.
-    All of them raise ``StoreUnavailable`` while the database is away.
+    Each method is one statement or one transaction, so that on a read-only engine its queries all see
+    one moment. All of them raise ``StoreUnavailable`` while the database is away.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    @contextmanager
-    def _snapshot(self) -> Iterator[Connection]:
-        with transaction(self._engine) as connection:
-            yield connection
+    def _statement(self) -> AbstractContextManager[Connection]:
+        """Return the block for a single statement."""
+        return one_statement(self._engine)
+
+    def _snapshot(self) -> AbstractContextManager[Connection]:
+        """Return the block for several statements, which all see one moment."""
+        return transaction(self._engine)
 
     def schema(self) -> SchemaRevision:
         """Return the schema's revisions; raises ``StoreUnavailable``."""

@@ -73,7 +73,7 @@ class DagReads(Reader):
     def dag(self, file_name: str) -> Dag | None:
         """Return one dag with its spec's text."""
         query = _select(t.specs.c.yaml).join(t.specs, t.specs.c.hash == _d.spec_hash).where(_d.file_name == file_name)
-        with self._snapshot() as connection:
+        with self._statement() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else _dag(row, row.yaml)
 
@@ -106,24 +106,24 @@ class DagReads(Reader):
     def dags_with_specs(self) -> tuple[Dag, ...]:
         """Return every dag with its spec's text, by file name."""
         query = _select(t.specs.c.yaml).join(t.specs, t.specs.c.hash == _d.spec_hash)
-        with self._snapshot() as connection:
+        with self._statement() as connection:
             rows = connection.execute(query.order_by(bytewise(_d.file_name)))
             return tuple(_dag(row, row.yaml) for row in rows)
 
     def tags(self) -> tuple[str, ...]:
         """Return the distinct tags of all dags, sorted."""
-        with self._snapshot() as connection:
+        with self._statement() as connection:
             lists = connection.execute(select(_d.tags)).scalars().all()
         return tuple(sorted({tag for tags in lists for tag in tags}))
 
     def faulty_dags(self) -> dict[str, tuple[str, ...]]:
         """Return what is wrong with each dag that cannot be run, by file name, sorted."""
         query = select(_d.file_name, _d.errors).where(cast(_d.errors, Text) != "[]").order_by(bytewise(_d.file_name))
-        with self._snapshot() as connection:
+        with self._statement() as connection:
             return {row.file_name: tuple(row.errors) for row in connection.execute(query)}
 
     def specs(self, hashes: Iterable[str]) -> dict[str, str]:
         """Return the texts of those specs that exist, by hash."""
         query = select(t.specs.c.hash, t.specs.c.yaml).where(t.specs.c.hash.in_(sorted(set(hashes))))
-        with self._snapshot() as connection:
+        with self._statement() as connection:
             return {row.hash: row.yaml for row in connection.execute(query)}

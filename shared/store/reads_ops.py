@@ -53,7 +53,7 @@ class OpsReads(Reader):
         """Return the instances of that kind heard of at ``since`` or later, by id."""
         s = t.services.c
         query = select(t.services).where(s.kind == kind, s.heartbeat_at >= since).order_by(bytewise(s.instance_id))
-        with self._snapshot() as connection:
+        with self._statement() as connection:
             return tuple(
                 Service(row.kind, row.instance_id, row.host, row.version, row.started_at, row.heartbeat_at)
                 for row in connection.execute(query)
@@ -88,7 +88,7 @@ class OpsReads(Reader):
     def command(self, command_id: str) -> Command | None:
         """Return what became of a command, ``None`` while nothing is recorded."""
         query = select(t.inbox).where(t.inbox.c.command_id == command_id)
-        with self._snapshot() as connection:
+        with self._statement() as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
             return None

@@ -148,7 +148,7 @@ class PoolReads(Reader):
     def live_workers(self, now: datetime) -> dict[str, Mapping[str, str]]:
         """Return the labels of each worker that takes work, by its id."""
         w = t.workers.c
-        with self._snapshot() as connection:
+        with self._statement() as connection:
             rows = connection.execute(select(w.worker_id, w.labels).where(w.state == "live", w.lease_until > now))
             return {row.worker_id: row.labels for row in rows}
 

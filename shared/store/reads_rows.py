@@ -86,11 +86,13 @@ class Node:
     finished_at: datetime | None
     approval: Mapping[str, Any] | None = None
     """A person's word on it: ``granted``, ``at`` (ISO 8601), and if known ``by``, ``inputs``, ``reason``."""
+    said: Mapping[str, Any] | None = None
+    """What its last attempt said of itself, ``progress`` and ``remarks``; where a single run was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A DAG-run. ``nodes`` and ``spec`` are ``None`` where they were not asked for.
+    """A DAG-run. ``nodes`` is ``None`` where they were not asked for.
 
     ``root`` is the run's own name where it is nobody's child, and ``parent`` is ``None`` then.
     """
@@ -119,7 +121,6 @@ class Run:
     started_at: datetime | None
     finished_at: datetime | None
     nodes: tuple[Node, ...] | None = None
-    spec: str | None = None
     trace: str = ""
     """The traceparent it was asked for in; empty for what is older than that."""
 

@@ -5,13 +5,26 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, literal_column, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    ScalarSelect,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    null,
+    or_,
+    select,
+)
 
 from shared.status import NodeStatus, RunStatus
 from shared.store import tables as t
 from shared.store.engine import bytewise, contains
 from shared.store.reads_base import AnyRow, AnySelect, Reader
 from shared.store.reads_rows import Listed, Node, Run, RunName, Transition
+from shared.store.tables_progress import progress
 
 __all__ = ["BY_DAG", "IS_ROOT", "LATEST", "QUEUED", "RUNNING", "RunReads", "run_from_row", "select_runs"]
 
@@ -33,7 +46,9 @@ _MAX_RUNS = 1000
 _r = t.dag_runs.c
 _root = t.dag_runs.alias("root")
 _parent = t.dag_runs.alias("parent")
-_COLUMNS = (
+_n = t.nodes.c
+_other = t.dag_runs.alias("other")
+_OWN_COLUMNS = (
     _r.run_key,
     _r.version,
     _r.root_key,
@@ -56,24 +71,43 @@ _COLUMNS = (
     _r.started_at,
     _r.finished_at,
     _r.trace,
-    _root.c.dag_name.label("root_name"),
-    _root.c.dag_run_id.label("root_id"),
-    _parent.c.dag_name.label("parent_name"),
-    _parent.c.dag_run_id.label("parent_id"),
 )
+_RELATED = (_root.c.dag_name, _root.c.dag_run_id, _parent.c.dag_name, _parent.c.dag_run_id)
+_RELATED_RUNS = t.dag_runs.outerjoin(_root, _root.c.run_key == _r.root_key).outerjoin(
+    _parent, _parent.c.run_key == _r.parent_key
+)
+_COLUMNS = (*_OWN_COLUMNS, *_RELATED)
 _RUN_COLUMNS = len(_COLUMNS)
+_NODE_COLUMNS = (
+    _n.idx,
+    _n.kind,
+    _n.name,
+    _n.status,
+    _n.number,
+    _n.retry_count,
+    _n.done_count,
+    _n.exit_code,
+    _n.error,
+    _n.stdout,
+    _n.stderr,
+    _n.outputs,
+    _n.children,
+    _n.started_at,
+    _n.finished_at,
+    _n.approval,
+)
+_NODE_STATUS = {status.value: status for status in NodeStatus}
 _STATUS = {status.value: status for status in RunStatus}
 _NEWEST_FIRST = (_r.created_at.desc(), bytewise(_r.dag_run_id))
 
 
 def select_runs(*more: ColumnElement[Any]) -> AnySelect:
     """Return the query whose rows ``run_from_row`` takes, to be narrowed."""
-    joined = t.dag_runs.outerjoin(_root, _root.c.run_key == _r.root_key)
-    return select(*_COLUMNS, *more).select_from(joined.outerjoin(_parent, _parent.c.run_key == _r.parent_key))
+    return select(*_COLUMNS, *more).select_from(_RELATED_RUNS)
 
 
-def run_from_row(row: AnyRow) -> Run:
-    """Return the run without nodes and spec.
+def run_from_row(row: AnyRow, nodes: tuple[Node, ...] | None = None) -> Run:
+    """Return the run of a row that begins with ``_COLUMNS``.
 
     By position, not by name: a list has a thousand of them, and names cost three times as much.
     """
@@ -129,49 +163,91 @@ def run_from_row(row: AnyRow) -> Run:
         queued_at,
         started_at,
         finished_at,
-        trace=trace,
+        nodes,
+        trace,
     )
 
 
-def _node(row: AnyRow) -> Node:
+def _node(run_key: str, row: Sequence[Any]) -> Node:
+    """Return the node of a row that holds ``_NODE_COLUMNS``, and perhaps what it said; by position, as above."""
+    (
+        idx,
+        kind,
+        name,
+        status,
+        number,
+        retry_count,
+        done_count,
+        exit_code,
+        error,
+        stdout,
+        stderr,
+        outputs,
+        children,
+        started_at,
+        finished_at,
+        approval,
+        *said,
+    ) = row
     return Node(
-        run_key=row.run_key,
-        idx=row.idx,
-        kind=row.kind,
-        name=row.name,
-        status=NodeStatus(row.status),
-        number=row.number,
-        retry_count=row.retry_count,
-        done_count=row.done_count,
-        exit_code=row.exit_code,
-        error=row.error,
-        stdout=row.stdout,
-        stderr=row.stderr,
-        outputs=row.outputs,
-        children=tuple((child["dagRunId"], child["params"]) for child in row.children or ()),
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        approval=row.approval,
+        run_key,
+        idx,
+        kind,
+        name,
+        _NODE_STATUS[status],
+        number,
+        retry_count,
+        done_count,
+        exit_code,
+        error,
+        stdout,
+        stderr,
+        outputs,
+        tuple([(child["dagRunId"], child["params"]) for child in children]) if children else (),
+        started_at,
+        finished_at,
+        approval,
+        said[0] if said else None,
     )
 
 
 def _with_nodes(connection: Connection, runs: Sequence[Run]) -> tuple[Run, ...]:
     nodes: dict[str, list[Node]] = {run.run_key: [] for run in runs}
     if runs:
-        for row in connection.execute(_NODES, {"run_keys": [run.run_key for run in runs]}):
-            nodes[row.run_key].append(_node(row))
+        for run_key, *row in connection.execute(_NODES, {"run_keys": [run.run_key for run in runs]}):
+            nodes[run_key].append(_node(run_key, row))
     return tuple(replace(run, nodes=tuple(nodes[run.run_key])) for run in runs)
 
 
-# Put together once: for a single run that is a third of what asking costs.
-_ONE = select_runs(t.specs.c.yaml).join(t.specs, t.specs.c.hash == _r.spec_hash).order_by(*_NEWEST_FIRST).limit(1)
-_LATEST = _ONE.where(_r.dag_name == bindparam("dag_name"), _r.root_key.is_(None))
-_BY_NAME = _LATEST.where(_r.dag_run_id == bindparam("dag_run_id"))
-_BELOW_ROOT = _ONE.where(_r.root_key == bindparam("root_key"), _r.dag_run_id == bindparam("dag_run_id"))
+def _one(of: FromClause, columns: Sequence[ColumnElement[Any]]) -> AnySelect:
+    """Return the query of a single run: a row for each of its nodes, so that it is one statement."""
+    said = and_(
+        progress.c.run_key == _n.run_key,
+        progress.c.node == _n.idx,
+        progress.c.number == _n.number,
+        progress.c.run_attempt == _r.run_attempt,
+    )
+    with_nodes = of.outerjoin(t.nodes, _n.run_key == _r.run_key).outerjoin(progress, said)
+    return select(*columns, *_NODE_COLUMNS, progress.c.said).select_from(with_nodes).order_by(_n.idx)
+
+
+def _newest_of(dag_name: ColumnElement[str]) -> ScalarSelect[str]:
+    """Return the key of a dag's newest root run."""
+    newest = select(_other.c.run_key).where(_other.c.dag_name == dag_name, _other.c.root_key.is_(None))
+    return newest.order_by(_other.c.created_at.desc(), bytewise(_other.c.dag_run_id)).limit(1).scalar_subquery()
+
+
+# Put together once: for a single run that is a third of what asking costs. Who has no root needs no look for one.
+_ONE_ROOT = _one(t.dag_runs, (*_OWN_COLUMNS, *(null() for _ in _RELATED))).where(_r.root_key.is_(None))
+_BY_NAME = _ONE_ROOT.where(_r.dag_name == bindparam("dag_name"), _r.dag_run_id == bindparam("dag_run_id"))
+_LATEST = _ONE_ROOT.where(_r.run_key == _newest_of(bindparam("dag_name")))
+_BELOW_ROOT = _one(_RELATED_RUNS, _COLUMNS).where(
+    _r.root_key == bindparam("root_key"), _r.dag_run_id == bindparam("dag_run_id")
+)
 _NODES = (
-    select(t.nodes)
-    .where(t.nodes.c.run_key.in_(bindparam("run_keys", expanding=True)))
-    .order_by(t.nodes.c.run_key, t.nodes.c.idx)
+    select(_n.run_key, *_NODE_COLUMNS)
+    .where(_n.run_key.in_(bindparam("run_keys", expanding=True)))
+    .order_by(_n.run_key, _n.idx)
 )
 
 
@@ -179,22 +255,22 @@ class RunReads(Reader):
     """Runs by dag name and run id. Only root runs have such a name; sub runs are found under their root."""
 
     def run(self, dag_name: str, dag_run_id: str) -> Run | None:
-        """Return a root run with its nodes and its spec's text; ``LATEST`` asks for the dag's newest."""
+        """Return a root run with its nodes; ``LATEST`` asks for the dag's newest."""
         if dag_run_id == LATEST:
             return self._one(_LATEST, dag_name=dag_name)
         return self._one(_BY_NAME, dag_name=dag_name, dag_run_id=dag_run_id)
 
     def sub_run(self, root_key: str, dag_run_id: str) -> Run | None:
-        """Return a sub run of any depth below that root, with its nodes and its spec's text."""
+        """Return a sub run of any depth below that root, with its nodes."""
         return self._one(_BELOW_ROOT, root_key=root_key, dag_run_id=dag_run_id)
 
     def _one(self, query: AnySelect, **names: str) -> Run | None:
-        with self._snapshot() as connection:
-            row = connection.execute(query, names).one_or_none()
-            if row is None:
-                return None
-            nodes = tuple([_node(node) for node in connection.execute(_NODES, {"run_keys": [row.run_key]})])
-            return replace(run_from_row(row), nodes=nodes, spec=row.yaml)
+        with self._statement() as connection:
+            rows = connection.execute(query, names).all()
+        if not rows:
+            return None
+        nodes = [_node(row[0], row[_RUN_COLUMNS:]) for row in rows if row[_RUN_COLUMNS] is not None]
+        return run_from_row(rows[0], tuple(nodes))
 
     def runs(
         self,
@@ -227,7 +303,7 @@ class RunReads(Reader):
             later_id = and_(_r.created_at == behind.created_at, bytewise(_r.dag_run_id) > behind.dag_run_id)
             where += [_r.created_at <= behind.created_at, or_(_r.created_at < behind.created_at, later_id)]
         query = select(_r.run_key, _r.version, _r.created_at, _r.dag_run_id).where(*where)
-        with self._snapshot() as connection:
+        with self._statement() as connection:
             return tuple([Listed(*row) for row in connection.execute(query.order_by(*_NEWEST_FIRST).limit(limit))])
 
     def runs_by_key(self, run_keys: Iterable[str]) -> dict[str, Run]:
@@ -259,14 +335,7 @@ class RunReads(Reader):
         # newest of all is found by one step into an index per dag, however long its history.
         place = func.row_number().over(partition_by=BY_DAG, order_by=_NEWEST_FIRST).label("place")
         ranked = select(_r.dag_name, _r.run_key, place).where(_r.status == RUNNING, IS_ROOT).subquery()
-        other = t.dag_runs.alias("other")
-        newest = (
-            select(other.c.run_key)
-            .where(other.c.dag_name == wanted.c.dag_name, other.c.root_key.is_(None))
-            .order_by(other.c.created_at.desc(), bytewise(other.c.dag_run_id))
-            .limit(1)
-            .scalar_subquery()
-        )
+        newest = _newest_of(wanted.c.dag_name)
         running = and_(ranked.c.dag_name == wanted.c.dag_name, ranked.c.place == 1)
         chosen = select(func.coalesce(ranked.c.run_key, newest).label("run_key")).select_from(
             wanted.outerjoin(ranked, running)
@@ -280,7 +349,7 @@ class RunReads(Reader):
     def running_run_ids(self, dag_name: str) -> tuple[str, ...]:
         """Return the ids of a dag's root runs that are running, newest first."""
         query = select(_r.dag_run_id).where(_r.status == RUNNING, _r.dag_name == dag_name, _r.root_key.is_(None))
-        with self._snapshot() as connection:
+        with self._statement() as connection:
             return tuple(connection.execute(query.order_by(*_NEWEST_FIRST)).scalars())
 
     def transitions(self, run_key: str, *, after_seq: int = 0, limit: int | None = None) -> tuple[Transition, ...]:
@@ -294,7 +363,7 @@ class RunReads(Reader):
             .order_by(x.seq)
             .limit(limit)
         )
-        with self._snapshot() as connection:
+        with self._statement() as connection:
             return tuple(
                 Transition(row.seq, row.at, row.node, row.node_name, row.was, row.became, row.why, row.by)
                 for row in connection.execute(query)

@@ -89,20 +89,20 @@ class ScheduleReads(Reader):
             query = query.where(c.slot_at < before)
         if outcome:
             query = query.where(c.outcome == outcome)
-        with self._snapshot() as connection:
+        with self._statement() as connection:
             rows = connection.execute(query.order_by(c.slot_at.desc(), c.kind).limit(limit)).mappings()
             return tuple(Slot(**{name: row[name] for name in Slot.__slots__}) for row in rows)
 
     def next_slot(self, file_name: str) -> datetime | None:
         """Return when a dag's next slot is due."""
         c = s.schedules.c
-        with self._snapshot() as connection:
+        with self._statement() as connection:
             return connection.execute(select(c.next_fire_at).where(c.file_name == file_name)).scalar()
 
     def open_pauses(self) -> tuple[Pause, ...]:
         """Return the pauses that hold, the global one before those of dags."""
         p = s.pauses.c
-        with self._snapshot() as connection:
+        with self._statement() as connection:
             rows = connection.execute(select(s.pauses).where(p.resumed_at.is_(None)).order_by(p.scope.desc(), p.name))
             return tuple(Pause(row.scope, row.name, row.paused_at, row.paused_by, row.reason) for row in rows)
 

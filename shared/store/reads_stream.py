@@ -66,7 +66,7 @@ class StreamReads(Reader):
     def newest_place(self) -> Place:
         """Return the place behind which everything is new."""
         query = select(_x.txid, _x.pos).where(_x.txid < open_transactions_from())
-        with self._snapshot() as connection:
+        with self._statement() as connection:
             row = connection.execute(query.order_by(_x.txid.desc(), _x.pos.desc()).limit(1)).first()
         return Place(row.txid, row.pos) if row else Place(0, 0)
 
@@ -81,7 +81,7 @@ class StreamReads(Reader):
         return self._changes(query.order_by(_x.seq).limit(limit))
 
     def _changes(self, query: AnySelect) -> tuple[Change, ...]:
-        with self._snapshot() as connection:
+        with self._statement() as connection:
             return tuple(
                 Change(
                     Place(row.txid, row.pos),
@@ -105,7 +105,7 @@ class StreamReads(Reader):
     def dag_versions(self, file_name: str) -> tuple[DagVersion, ...]:
         """Return the versions of a dag, the newest first."""
         query = select(_v.version, _v.spec_hash, _v.at, _v.by).where(_v.file_name == file_name)
-        with self._snapshot() as connection:
+        with self._statement() as connection:
             rows = connection.execute(query.order_by(_v.version.desc())).all()
         return tuple(DagVersion(row.version, row.spec_hash, row.at, row.by) for row in rows)
 
@@ -116,7 +116,7 @@ class StreamReads(Reader):
             .join_from(t.dag_versions, t.specs)
             .where(_v.file_name == file_name, _v.version == version)
         )
-        with self._snapshot() as connection:
+        with self._statement() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else DagVersion(row.version, row.spec_hash, row.at, row.by, row.yaml)
 

@@ -11,6 +11,7 @@ from shared.status import NodeStatus, RunStatus
 from shared.store import tables as t
 from shared.store.engine import open_engine
 from shared.store.reads import LATEST, Listed, Reads, Run, RunName, Transition
+from shared.store.tables_progress import progress
 from tests.conformance.store_rows import NOW, add, add_dag, add_node, add_run, after
 from tests.harness.eventually import free_port
 
@@ -19,7 +20,7 @@ def _ids(runs: Sequence[Run | Listed]) -> list[str]:
     return [run.dag_run_id for run in runs]
 
 
-def test_a_run_comes_with_nodes_and_the_text_it_was_made_from(engine: Engine, reads: Reads) -> None:
+def test_a_run_comes_with_nodes_and_names_the_text_it_was_made_from(engine: Engine, reads: Reads) -> None:
     run_key = add_run(
         engine, "etl", "r1", spec="steps: [a]", status="running", params=[["KEY", "värde"]], params_json='{"KEY":1}',
         given="KEY=värde", queued_at=after(1), started_at=after(2), worker_id="w", file_name="etl-file",
@@ -30,7 +31,8 @@ def test_a_run_comes_with_nodes_and_the_text_it_was_made_from(engine: Engine, re
     run = reads.run("etl", "r1")
 
     assert run is not None
-    assert (run.status, run.spec, run.params) == (RunStatus.RUNNING, "steps: [a]", (("KEY", "värde"),))
+    assert (run.status, run.params) == (RunStatus.RUNNING, (("KEY", "värde"),))
+    assert reads.specs([run.spec_hash]) == {run.spec_hash: "steps: [a]"}
     assert (run.root, run.root_key, run.parent) == (RunName("etl", "r1"), run_key, None)
     assert (run.created_at, run.queued_at, run.started_at, run.finished_at) == (NOW, after(1), after(2), None)
     assert (run.given, run.params_json, run.worker_id, run.file_name) == ("KEY=värde", '{"KEY":1}', "w", "etl-file")
@@ -40,6 +42,22 @@ def test_a_run_comes_with_nodes_and_the_text_it_was_made_from(engine: Engine, re
         ("second", NodeStatus.NOT_STARTED, None),
     ]
     assert (run.nodes[0].outputs, run.nodes[0].started_at) == ({"OUT": "x"}, after(3))
+
+
+def test_a_node_comes_with_what_its_last_attempt_said(engine: Engine, reads: Reads) -> None:
+    run_key = add_run(engine, "etl", "r1", run_attempt=2)
+    for idx, number in enumerate((1, 2, 1)):
+        add_node(engine, run_key, idx, f"n{idx}", number=number)
+    for node, run_attempt, number in ((0, 2, 1), (1, 2, 1), (2, 1, 1)):
+        said = {"remarks": [{"level": "notice", "text": f"{node}"}]}
+        row = {"run_attempt": run_attempt, "number": number, "seq": 1, "said": said, "at": NOW}
+        add(engine, progress, {"run_key": run_key, "node": node, **row})
+
+    run = reads.run("etl", "r1")
+
+    assert run is not None
+    assert run.nodes is not None
+    assert [node.said for node in run.nodes] == [{"remarks": [{"level": "notice", "text": "0"}]}, None, None]
 
 
 def test_latest_is_the_newest_root_run(engine: Engine, reads: Reads) -> None:
@@ -72,7 +90,7 @@ def test_sub_runs_are_found_under_their_root_with_both_names(engine: Engine, rea
 
     assert grandchild is not None
     assert (grandchild.root, grandchild.parent) == (RunName("top", "r"), RunName("mid", "c2"))
-    assert (grandchild.root_key, grandchild.nodes, grandchild.spec) == (root, (), "steps: []")
+    assert (grandchild.root_key, grandchild.nodes) == (root, ())
     assert _ids(reads.sub_runs(root, root)) == ["c1", "c2"]
     assert _ids(reads.sub_runs(root, child)) == ["g"]
     assert reads.sub_run(root, "r") is None

@@ -16,6 +16,7 @@ from shared.spec.load import load
 from shared.status import AttemptState, NodeStatus, RunStatus
 from shared.store import tables as t
 from shared.store import tables_pools as p
+from shared.store.engine import transaction
 
 __all__ = ["at_rest", "census", "violations"]
 
@@ -31,7 +32,7 @@ def census(engine: Engine) -> dict[str, dict[str, int]]:
         "attempts": t.attempts.c.state,
         "commands": t.inbox.c.outcome,
     }
-    with engine.connect() as connection:
+    with transaction(engine) as connection:
         found = {}
         for what, column in columns.items():
             rows = connection.execute(select(column, func.count()).group_by(column))
@@ -46,7 +47,7 @@ def census(engine: Engine) -> dict[str, dict[str, int]]:
 
 def at_rest(engine: Engine) -> bool:
     """Whether every run has ended, errands included, and nothing is left to send."""
-    with engine.connect() as connection:
+    with transaction(engine) as connection:
         active = connection.execute(select(t.dag_runs.c.run_key).where(t.dag_runs.c.status.in_(_OPEN)).limit(1)).first()
         held = connection.execute(select(t.nodes.c.token).where(t.nodes.c.token.is_not(None)).limit(1)).first()
         owed = connection.execute(select(t.outbox.c.id).limit(1)).first()
@@ -55,7 +56,7 @@ def at_rest(engine: Engine) -> bool:
 
 def violations(engine: Engine, *, commands: Iterable[str] = ()) -> list[str]:
     """Check everything. ``commands``: ids of commands that were accepted, each of which must have an outcome."""
-    with engine.connect() as connection:
+    with transaction(engine) as connection:
         runs = {row["run_key"]: row for row in _rows(connection, select(t.dag_runs))}
         nodes = _rows(connection, select(t.nodes).order_by(t.nodes.c.run_key, t.nodes.c.idx))
         attempts = _rows(connection, select(t.attempts))

@@ -56,7 +56,8 @@ def details(call: Call, name: str, dag_run_id: str) -> Answer:
 @RUNS.get(f"{_RUN}/spec", id="getDAGRunSpec")
 def spec(call: Call, name: str, dag_run_id: str) -> Answer:
     """Return the text a run was created from."""
-    return ok({"spec": find_run(call, name, dag_run_id).spec or ""})
+    spec_hash = find_run(call, name, dag_run_id).spec_hash
+    return ok({"spec": call.deps.reads.specs([spec_hash]).get(spec_hash, "")})
 
 
 @RUNS.get(f"{_RUN}/outputs", id="getDAGRunOutputs")
