@@ -1,4 +1,4 @@
-"""A real container engine, begun by hand in a folder of its own: no network, no firewall, one small image.
+"""Real container engines, begun by hand in a folder of their own: no network, no firewall, one small image.
 
 The image is made of this machine's own programs, so nothing is downloaded.
 """
@@ -8,9 +8,13 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tarfile
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,15 +22,15 @@ import docker
 
 from tests.harness.eventually import eventually
 
-__all__ = ["IMAGE", "DockerEngine", "engine_bin", "root_file_system"]
+__all__ = ["ENGINES", "IMAGE", "DockerEngine", "Engine", "PodmanEngine", "engine_bin", "root_file_system"]
 
 IMAGE = "localhost/small:1"
-_PROGRAMS = ("sh", "cat", "sleep", "grep", "env", "ls", "id", "touch")
+_PROGRAMS = ("sh", "cat", "sleep", "grep", "env", "ls", "id", "touch", "getent")
 
 
-def engine_bin() -> str | None:
-    """Return the engine's program, if this machine has it and may run it."""
-    return shutil.which("dockerd") if os.geteuid() == 0 else None
+def engine_bin(program: str) -> str | None:
+    """Return an engine's program, if this machine has it and may run it."""
+    return shutil.which(program) if os.geteuid() == 0 else None
 
 
 def root_file_system() -> bytes:
@@ -48,16 +52,84 @@ def root_file_system() -> bytes:
     return buffer.getvalue()
 
 
-class DockerEngine:
+class Engine(ABC):
     """Started on entering, ended on leaving; ``url`` is what ``DOCKER_HOST`` must be."""
+
+    program: str
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         # A socket's path must be short.
-        self.url = f"unix://{folder}/d.sock"
+        self.url = f"unix://{folder}/e.sock"
         self._process: subprocess.Popen[bytes] | None = None
 
+    @abstractmethod
+    def _prepare(self) -> tuple[Sequence[str], Mapping[str, str]]:
+        """Write the engine's configuration; return its arguments and variables."""
+
     def __enter__(self) -> Self:
+        words, env = self._prepare()
+        with (self._folder / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [self.program, *words], env={**os.environ, **env}, stdout=log, stderr=log, start_new_session=True
+            )
+        self.client = eventually(self._connected, timeout_s=30, every_s=0.1)
+        self.client.api.import_image_from_data(root_file_system(), repository="localhost/small", tag="1")
+        return self
+
+    def _connected(self) -> docker.DockerClient:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise RuntimeError((self._folder / "log").read_text()[-2000:])
+        with socket.socket(socket.AF_UNIX) as probe:
+            assert probe.connect_ex(self.url.removeprefix("unix://")) == 0, f"{self.program} does not listen yet"
+        try:
+            return docker.DockerClient(self.url, timeout=30)
+        except docker.errors.DockerException as error:
+            raise AssertionError(str(error)) from error
+
+    def names(self) -> list[str]:
+        """Return the names of all containers, ended ones included."""
+        return [str(one.name) for one in self.client.containers.list(all=True, ignore_removed=True)]
+
+    def running(self, name: str) -> list[str]:
+        """Return the commands of the processes that run in a container."""
+        top: Any = self.client.api.top(name)
+        return [row[-1] for row in top["Processes"]]
+
+    def clear(self) -> None:
+        """Remove all containers; ``running`` ones are killed first, since Podman would wait for them."""
+        for container in self.client.containers.list(all=True, ignore_removed=True):
+            with suppress(docker.errors.APIError):
+                container.kill()
+            container.remove(force=True)
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
+        self.client.close()
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(30)
+        self._end_monitors()
+        mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+        left = [place for place in mounted if place.startswith(f"{self._folder}/")]
+        if left:
+            subprocess.run(["umount", "-l", *reversed(left)], check=True)
+
+    def _end_monitors(self) -> None:
+        """End what Podman leaves for five minutes after each command inside a container."""
+        for folder in Path("/proc").iterdir():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                if folder.name.isdecimal() and str(self._folder).encode() in (folder / "cmdline").read_bytes():
+                    os.kill(int(folder.name), signal.SIGKILL)
+
+
+class DockerEngine(Engine):
+    """Docker's."""
+
+    program = "dockerd"
+
+    def _prepare(self) -> tuple[Sequence[str], Mapping[str, str]]:
         settings = {
             "data-root": str(self._folder / "data"),
             "exec-root": str(self._folder / "exec"),
@@ -72,41 +144,53 @@ class DockerEngine:
         }
         config = self._folder / "daemon.json"
         config.write_text(json.dumps(settings))
-        with (self._folder / "dockerd.log").open("wb") as log:
-            self._process = subprocess.Popen(
-                [engine_bin() or "dockerd", "--config-file", str(config)],
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        self.client = eventually(self._connected, timeout_s=30, every_s=0.1)
-        self.client.api.import_image_from_data(root_file_system(), repository="localhost/small", tag="1")
-        return self
+        return ["--config-file", str(config)], {}
 
-    def _connected(self) -> docker.DockerClient:
-        assert self._process is not None
-        if self._process.poll() is not None:
-            raise RuntimeError((self._folder / "dockerd.log").read_text()[-2000:])
-        with socket.socket(socket.AF_UNIX) as probe:
-            assert probe.connect_ex(self.url.removeprefix("unix://")) == 0, "dockerd does not listen yet"
-        try:
-            return docker.DockerClient(self.url, timeout=30)
-        except docker.errors.DockerException as error:
-            raise AssertionError(str(error)) from error
 
-    def names(self) -> list[str]:
-        """Return the names of all containers, ended ones included."""
-        return [str(one.name) for one in self.client.containers.list(all=True)]
+class PodmanEngine(Engine):
+    """Podman's, which serves the same API."""
 
-    def running(self, name: str) -> list[str]:
-        """Return the commands of the processes that run in a container."""
-        top: Any = self.client.api.top(name)
-        return [row[-1] for row in top["Processes"]]
+    program = "podman"
 
-    def __exit__(self, *_: object) -> None:
-        for container in self.client.containers.list(all=True):
-            container.remove(force=True)
-        self.client.close()
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(30)
+    def _prepare(self) -> tuple[Sequence[str], Mapping[str, str]]:
+        place = self._folder
+        files = {
+            "containers": f"""
+                [containers]
+                default_ulimits = ["nofile=20000:20000"]
+                netns = "none"
+                [engine]
+                cgroup_manager = "cgroupfs"
+                events_logger = "file"
+                lock_type = "file"
+                runtime = "runc"
+                tmp_dir = "{place}/libpod"
+                [network]
+                firewall_driver = "none"
+                network_config_dir = "{place}/networks"
+            """,
+            "storage": f"""
+                [storage]
+                driver = "overlay"
+                graphroot = "{place}/data"
+                runroot = "{place}/run"
+            """,
+            "registries": """
+                [[registry]]
+                location = "127.0.0.1"
+                insecure = true
+            """,
+        }
+        for name, text in files.items():
+            (place / f"{name}.conf").write_text(text)
+        env = {
+            "CONTAINERS_CONF": str(place / "containers.conf"),
+            "CONTAINERS_STORAGE_CONF": str(place / "storage.conf"),
+            "CONTAINERS_REGISTRIES_CONF": str(place / "registries.conf"),
+            "PODMAN_IGNORE_CGROUPSV1_WARNING": "1",
+            "TMPDIR": str(place),
+        }
+        return ["system", "service", "--time", "0", self.url], env
+
+
+ENGINES: tuple[type[Engine], ...] = (DockerEngine, PodmanEngine)

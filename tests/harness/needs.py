@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -19,7 +20,7 @@ NEEDED: dict[str, Callable[[], object]] = {
     "sshd": sshd_bin,
     "bsdtar": lambda: shutil.which("bsdtar"),
     "chromium": chromium_bin,
-    "dockerd": engine_bin,
+    **{program: partial(engine_bin, program) for program in ("dockerd", "podman")},
     "prometheus": lambda: shutil.which("prometheus") and shutil.which("promtool"),
 }
 
@@ -32,7 +33,7 @@ def need(name: str) -> None:
     if NEEDED[name]():
         return
     message = f"{name} is not installed: run scripts/ensure-servers, as root"
-    if name == "dockerd" and os.geteuid() != 0:
+    if name in ("dockerd", "podman") and os.geteuid() != 0:
         pytest.skip(f"{message} (only root may begin an engine)")
     if os.environ.get("CI") == "true":
         pytest.fail(message)

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +164,7 @@ class Engine:
         try:
             self.create(name, spec, None, {**labels, MARK: mark}, background=True)
         except EngineFault as fault:
-            if not (isinstance(fault.__cause__, APIError) and fault.__cause__.status_code == _CONFLICT):
+            if not _is_taken(fault):
                 raise
         with _told():
             found = self._labels(name)
@@ -261,6 +261,8 @@ class Engine:
                 found = self._api.inspect_container(container)["Config"]["Labels"] or {}
                 if any(found.get(name) != value for name, value in labels.items()):
                     return  # Its name was taken before we came.
+                with suppress(APIError):  # Podman's removal would first ask it to end, and wait.
+                    self._api.kill(container, "KILL")
                 self._api.remove_container(container, force=True, v=True)
             except NotFound:
                 return
@@ -279,6 +281,12 @@ class Engine:
     def _will(self, order: dict[str, str]) -> list[str]:
         script = str(Path(__file__).with_name("engine_will.py"))
         return [sys.executable, "-I", "-S", script, json.dumps({"url": self._url, **order})]
+
+
+def _is_taken(fault: EngineFault) -> bool:
+    """Whether a container has the name already; of Podman only the text of its 500 tells."""
+    cause = fault.__cause__
+    return isinstance(cause, APIError) and (cause.status_code == _CONFLICT or "already in use" in str(fault))
 
 
 def _exposed(bindings: Mapping[str, Any]) -> list[Any]:

@@ -23,6 +23,8 @@ KILL = (
 _TRIES_S = 4.0
 _PAUSE_S = 0.25
 _TIMEOUT_S = 10
+_REMOVE = "/containers/{}?force=1&v=1&timeout=0"
+"""Podman would ask the container to end first, and wait; Docker does not know the last word."""
 _OK = 200
 _NOT_FOUND = 404
 
@@ -58,7 +60,7 @@ def remove_named(url: str, prefix: str) -> int:
     found = 0
     names = quote(json.dumps({"name": [prefix]}))
     for listing, key, path in (
-        (f"/containers/json?all=1&filters={names}", "Id", "/containers/{}?force=1&v=1"),
+        (f"/containers/json?all=1&filters={names}", "Id", _REMOVE),
         (f"/volumes?filters={names}", "Name", "/volumes/{}?force=1"),
         (f"/networks?filters={names}", "Id", "/networks/{}"),
     ):
@@ -81,7 +83,7 @@ def main(order: dict[str, str]) -> None:
             path = f"/containers/{quote(order['remove'])}"
             status, found = _ask(order["url"], "GET", f"{path}/json")
             if status == _OK and (json.loads(found)["Config"]["Labels"] or {}).get("dagway.attempt") == order["mark"]:
-                _ask(order["url"], "DELETE", f"{path}?force=1&v=1")
+                _ask(order["url"], "DELETE", _REMOVE.format(quote(order["remove"])))
             gone = gone + 1 if status == _NOT_FOUND else 0
         else:
             command = {"Cmd": ["sh", "-c", KILL, "dagway", order["mark"], "KILL"]}
