@@ -117,9 +117,7 @@ def _conditions(models: Iterable[Condition]) -> list[dict[str, Any]]:
 
 
 def _command(text: str, argv: tuple[str, ...]) -> dict[str, Any]:
-    if not argv:
-        return {"command": text}
-    return {"command": argv[0], **sparse(args=list(argv[1:]))}
+    return {"command": argv[0] if argv else text, "args": list(argv[1:])}
 
 
 def _parallel(model: Step) -> dict[str, Any]:

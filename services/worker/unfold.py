@@ -11,8 +11,8 @@ from dataclasses import replace
 from shared.contracts.events import ChildCall
 from shared.errors import InvalidInput
 from shared.spec.expand import RunCommand, Scope, expand
-from shared.spec.model import Parallel, Step
-from shared.spec.param_forms import json_scalar_text, parse_json, quote_pairs
+from shared.spec.model import Pairs, Parallel, Step
+from shared.spec.param_forms import is_reference, json_scalar_text, parse_json, quote_pairs
 from shared.spec.sub_dags import MAX_PARALLEL_ITEMS
 
 __all__ = ["split_items", "unfold"]
@@ -49,8 +49,13 @@ def _call(name: str, step: Step, scope: Scope, run_command: RunCommand, item: st
         scope = replace(scope, maps=({"ITEM": item}, *scope.maps))
     if step.param_pairs is None:
         text = expand(step.params, scope, run_command).strip()
-        return ChildCall(dag=name, params=text, given=text)
-    pairs = tuple((key, expand(value, scope, run_command)) for key, value in step.param_pairs)
+        if not text or not is_reference(step.params) or ("=" in text and text[0] not in "{["):
+            return ChildCall(dag=name, params=text, given=text)
+        return _with_pairs(name, (("1", text),))
+    return _with_pairs(name, tuple((key, expand(value, scope, run_command)) for key, value in step.param_pairs))
+
+
+def _with_pairs(name: str, pairs: Pairs) -> ChildCall:
     text = quote_pairs(pairs, frozenset(key for key, _ in pairs if key.isdigit()))
     # As JSON, whatever the values hold: the text is what people see and the run's id is made from.
     return ChildCall(dag=name, params=text, given=json.dumps(dict(pairs), ensure_ascii=False) if pairs else "")

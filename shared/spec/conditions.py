@@ -13,27 +13,27 @@ _KEYS = ("condition", "expected", "negate", "command")
 
 
 def read_preconditions(fields: Fields) -> tuple[Condition, ...]:
-    """Read both spellings; the plural one comes first."""
+    """Read both spellings; the plural one comes first.
+
+    What is blank (``preconditions: ""``, a dash with nothing after it) is no condition at all; lists
+    in the list are read as if they stood outside.
+    """
     found: list[Condition] = []
     for name in ("preconditions", "precondition"):
-        value = fields.get(name)
-        if value is None:
-            continue
-        if isinstance(value, YamlList):
-            for index, item in enumerate(value):
-                _add(fields, f"{fields.sub(name)}[{index}]", value.item_at[index], item, found)
-        else:
-            _add(fields, fields.sub(name), fields.place(name), value, found)
+        _add(fields, fields.sub(name), fields.place(name), fields.get(name), found)
     return tuple(found)
 
 
 def _add(fields: Fields, path: str, at: Place, value: Any, found: list[Condition]) -> None:
     issues = fields.issues
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return
     if isinstance(value, str):
-        if value.strip():
-            found.append(Condition(condition=value))
-        else:
-            issues.error("condition is required", path, at)
+        found.append(Condition(condition=value))
+        return
+    if isinstance(value, YamlList):
+        for index, item in enumerate(value):
+            _add(fields, f"{path}[{index}]", value.item_at[index], item, found)
         return
     if not isinstance(value, YamlMap):
         issues.error("precondition must be a string or an array of strings", path, at)

@@ -28,7 +28,11 @@ _SSH = Vocabulary("user", "host", "port", "key", "password", "strictHostKey", "k
 _SMTP = Vocabulary("host", "port", "username", "password", "tls", "caFile", "skipTLSVerify")
 _MAIL_ON = Vocabulary("failure", "success", "wait")
 _MAIL = Vocabulary("from", "to", "prefix", "attachLogs")
-_OTEL = Vocabulary("enabled", "endpoint", "headers", "insecure", "timeout", "resource")
+_OTEL_TYPES: dict[str, type[Any]] = {
+    "enabled": bool, "endpoint": str, "headers": dict, "insecure": bool, "timeout": str, "resource": dict,
+}  # fmt: skip
+_OTEL = Vocabulary(*_OTEL_TYPES)
+_KIND_NAMES: dict[type[Any], str] = {bool: "true or false", str: "a string", dict: "a map"}
 _SECRET = Vocabulary("name", "provider", "key", "options")
 _RUN_CONFIG = Vocabulary("disableParamEdit", "disableRunIdEdit")
 _PROVIDERS = ("env", "file")
@@ -97,18 +101,21 @@ def read_mail(fields: Fields, name: str) -> MailSettings | None:
 
 def read_otel(fields: Fields) -> dict[str, Any] | None:
     """Read where traces go."""
-    inner = fields.mapping("otel", _OTEL, error="otel must be a map")
+    inner = fields.mapping("otel", _OTEL, error="otel must be a map", unknown="ignore")
     if inner is None:
         return None
-    timeout = inner.text("timeout")
+    found: dict[str, Any] = {}
+    for name, kind in _OTEL_TYPES.items():
+        value = inner.get(name)
+        if isinstance(value, kind):
+            found[name] = plain(value)
+        elif value is not None:
+            # So Dagu has it: what it cannot use here it leaves out, and the run goes on untraced.
+            inner.warn(name, f"{name} is ignored: it is not {_KIND_NAMES[kind]}")
+    timeout = str(found.get("timeout", "")).strip()
     if timeout and not _GO_DURATION.match(timeout):
         inner.error("timeout", f"invalid duration: {timeout}", hint='write for instance "30s"')
-    inner.mapping("headers", None)
-    inner.mapping("resource", None)
-    for name in ("enabled", "insecure"):
-        inner.boolean(name)
-    inner.text("endpoint")
-    return dict(plain(inner.raw))
+    return found
 
 
 def read_run_config(fields: Fields) -> RunConfig:

@@ -4,8 +4,9 @@ import re
 from typing import Any
 
 from shared.spec.environment import read_env
-from shared.spec.fields import Fields, Vocabulary, is_scalar, plain, scalar_text
+from shared.spec.fields import Fields, Vocabulary, is_scalar, scalar_text
 from shared.spec.load_yaml import YamlMap
+from shared.spec.model import Pairs
 
 __all__ = ["read_container", "read_registry_auths"]
 
@@ -13,6 +14,7 @@ _KEYS = Vocabulary(
     "exec", "name", "image", "pullPolicy", "env", "volumes", "user", "workingDir", "workDir", "platform", "ports",
     "network", "keepContainer", "startup", "command", "waitFor", "logPattern", "restartPolicy",
 )  # fmt: skip
+_CREDENTIALS = Vocabulary("username", "password", "auth")
 _WITH_EXEC = frozenset({"exec", "user", "workingDir", "workDir", "env"})
 _PORT = re.compile(
     r"(?:(?:[0-9.]+|\[[0-9a-fA-F:]+\]):)?(?:\d{1,5}(?:-\d{1,5})?:)?\d{1,5}(?:-\d{1,5})?(?:/(?:tcp|udp|sctp))?\Z"
@@ -40,16 +42,16 @@ def read_container(fields: Fields) -> dict[str, Any] | str | None:
     _check_kind(fields, inner)
     found: dict[str, Any] = {}
     for name in ("exec", "name", "image", "user", "platform", "network", "logPattern"):
-        if text := inner.text(name):
+        if text := _text(inner, name):
             found[name] = text
-    if directory := inner.text("workingDir") or inner.text("workDir"):
+    if directory := _text(inner, "workingDir") or _text(inner, "workDir"):
         found["workingDir"] = directory
     for name, choices in _CHOICES.items():
         if choice := inner.choice(name, choices):
             found[name] = choice
     if policy := _pull_policy(inner):
         found["pullPolicy"] = policy
-    if env := read_env(inner):
+    if env := _env(inner):
         found["env"] = [f"{key}={text}" for key, text in env]
     if volumes := inner.texts("volumes"):
         found["volumes"] = _volumes(inner, volumes)
@@ -58,15 +60,33 @@ def read_container(fields: Fields) -> dict[str, Any] | str | None:
     if command := inner.texts("command"):
         found["command"] = list(command)
     if "keepContainer" in inner:
-        found["keepContainer"] = inner.boolean("keepContainer")
+        found["keepContainer"] = _flag(inner, "keepContainer")
     if found.get("startup") == "command" and "command" not in found:
         inner.error("startup", "startup 'command' requires 'command'")
     _check_pattern(inner, found.get("logPattern", ""))
     return found
 
 
+def _text(fields: Fields, name: str) -> str:
+    """Read a text; ``user: 1000`` needs no quotes here, unlike elsewhere in the language."""
+    value = fields.get(name)
+    return fields.text(name) if value is None or not is_scalar(value) else scalar_text(value).strip()
+
+
+def _flag(fields: Fields, name: str) -> bool:
+    """Read a boolean; an empty text is false, a number is what it is in C."""
+    value = fields.get(name)
+    return bool(value) if value == "" or isinstance(value, int | float) else fields.boolean(name)
+
+
+def _env(fields: Fields) -> Pairs:
+    """Read ``env``; a single ``K=V`` needs no list here."""
+    name, equals, value = str(fields.get("env")).partition("=") if isinstance(fields.get("env"), str) else ("", "", "")
+    return ((name.strip(), value),) if equals and name.strip() else read_env(fields)
+
+
 def _check_kind(fields: Fields, inner: Fields) -> None:
-    has_exec, has_image = bool(inner.text("exec")), bool(inner.text("image"))
+    has_exec, has_image = bool(_text(inner, "exec")), bool(_text(inner, "image"))
     if has_exec and has_image:
         fields.error("container", "'exec' and 'image' are mutually exclusive")
     elif has_exec:
@@ -79,7 +99,7 @@ def _check_kind(fields: Fields, inner: Fields) -> None:
 
 def _pull_policy(fields: Fields) -> str:
     value = fields.get("pullPolicy")
-    if value is None:
+    if value is None or value == "":
         return ""
     if isinstance(value, bool):
         return "always" if value else "never"
@@ -124,11 +144,17 @@ def read_registry_auths(fields: Fields) -> dict[str, Any] | str | None:
     if not isinstance(value, YamlMap):
         fields.error("registryAuths", "registryAuths: invalid type")
         return None
+    found: dict[str, Any] = {}
     for host, auth in value.items():
-        right = isinstance(auth, str) or (
-            isinstance(auth, dict) and all(key in ("username", "password", "auth") for key in auth)
-        )
-        if not right:
-            path = f"{fields.sub('registryAuths')}.{host}"
+        path = f"{fields.sub('registryAuths')}.{host}"
+        if isinstance(auth, YamlMap):
+            found[host] = _credentials(Fields(fields.issues, auth, path, _CREDENTIALS, unknown="ignore"))
+        elif isinstance(auth, str):
+            found[host] = auth
+        else:
             fields.issues.error("registryAuths: invalid type", path, value.key_at[host])
-    return dict(plain(value))
+    return found
+
+
+def _credentials(fields: Fields) -> dict[str, str]:
+    return {name: text for name in ("username", "password", "auth") if (text := _text(fields, name))}

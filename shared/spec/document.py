@@ -137,7 +137,7 @@ def _read_limits(fields: Fields, values: dict[str, Any]) -> None:
         if key in fields:
             values[attribute] = fields.integer(key, default) or default
     if values.get("max_output_size", 1) < 0:
-        fields.error("maxOutputSize", "maxOutputSize must be >= 0")
+        values["max_output_size"] = 1_048_576
     if "maxActiveSteps" in fields:
         values["max_active_steps"] = max(fields.integer("maxActiveSteps"), 0)
     for key, attribute in (

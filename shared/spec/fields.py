@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 from shared.spec.issues import Issues, Place, did_you_mean
-from shared.spec.load_yaml import YamlList, YamlMap
+from shared.spec.load_yaml import Figure, YamlList, YamlMap
 
 __all__ = ["Fields", "Vocabulary", "is_scalar", "plain", "scalar_text", "type_name"]
 
@@ -145,6 +145,8 @@ class Fields:
         value = self.get(name)
         if value is None:
             return default
+        if isinstance(value, Figure):
+            value = value.number
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             self.wrong_type(name, expected, value)
             return default
@@ -160,7 +162,8 @@ class Fields:
         """Read a string or a list of texts.
 
         ``error`` replaces the message about wrong types, and is for lists that take strings only;
-        with ``scalars`` such a list takes numbers and booleans too, as any other does.
+        with ``scalars`` such a list takes numbers and booleans too, as any other does. What is
+        empty in other lists (``- `` and nothing after it) is left out.
         """
         value = self.get(name)
         if value is None:
@@ -173,6 +176,8 @@ class Fields:
         for index, item in enumerate(items):
             if isinstance(item, str):
                 found.extend(item.split(split) if split else [item])
+            elif item is None and not error:
+                continue
             elif is_scalar(item) and item is not None and (scalars or not error):
                 found.append(scalar_text(item))
             else:
@@ -223,7 +228,7 @@ def is_scalar(value: Any) -> bool:
 def scalar_text(value: Any) -> str:
     """Write a scalar as text: ``true``, ``1`` for 1.0, shortest floats, empty for null."""
     if isinstance(value, str):
-        return value
+        return str(value)
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -16,7 +16,7 @@ import yaml
 
 from shared.spec.issues import Issues, Place
 
-__all__ = ["Document", "YamlList", "YamlMap", "read_yaml"]
+__all__ = ["Document", "Figure", "YamlList", "YamlMap", "read_yaml"]
 
 _MAX_BYTES = 1_048_576
 _MAX_DEPTH = 64
@@ -28,6 +28,9 @@ _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)\Z")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?\Z")
 _BASED = {"0x": (re.compile(r"0x[0-9a-fA-F]+\Z"), 16), "0o": (re.compile(r"0o[0-7]+\Z"), 8)}
+_FIGURE = re.compile(r"[-+]?(?:0[0-7_]+|[1-9][0-9_]*)\Z")
+_INTS = range(-(2**63), 2**64)
+"""What a number of 64 bits holds; a longer one is text."""
 _WORDS: dict[str, Any] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
@@ -40,6 +43,21 @@ _TAGGED: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "b
 
 _QUOTE_CRON = 'quote the cron expression: "*/5 * * * *"'
 _QUOTE_TEXT = "put the text in quotes"
+
+
+class Figure(str):
+    """A plain scalar such as ``1_000`` or ``010``: text, unless a field wants a number.
+
+    Then it is what Dagu takes it for: underscores are left out, and a leading zero means octal.
+    """
+
+    __slots__ = ()
+
+    @property
+    def number(self) -> int:
+        """The number it spells."""
+        digits = self.replace("_", "")
+        return int(digits, 8 if digits.lstrip("+-").startswith("0") else 10)
 
 
 class YamlMap(dict[str, Any]):
@@ -278,9 +296,12 @@ def _resolve(text: str) -> Any:
     if text[0] not in _NUMBER_STARTS or len(text) > _MAX_DIGITS:
         return text
     if _INT.match(text):
-        return int(text)
+        number = int(text)
+        return number if number in _INTS else text
     if _FLOAT.match(text):
         return float(text)
+    if _FIGURE.match(text):
+        return Figure(text)
     based = _BASED.get(text[:2])
     return int(text[2:], based[1]) if based and based[0].match(text) else text
 

@@ -14,6 +14,7 @@ from shared.spec.model import Param, Spec
 
 __all__ = [
     "ParamSpec",
+    "is_reference",
     "json_scalar_text",
     "parse_json",
     "parse_params_text",
@@ -25,6 +26,7 @@ __all__ = [
 # Neither quotes nor backticks in a name: keeps the search linear on hostile text.
 _TOKEN = re.compile(r'(?:([^\s="`]+)=)?("(?:\\"|[^"])*"|`(?:\\"|[^`])*`|[^"\s]+)')
 _SCHEMA = Vocabulary("schema", "values")
+_REFERENCE = re.compile(r"\$(?:\{[^{}\s]+\}|[A-Za-z0-9_]+(?:\.\S+)?)\Z")
 
 
 class ParamSpec(Spec):
@@ -165,22 +167,32 @@ def _checked_unique(fields: Fields, params: list[Param]) -> tuple[Param, ...]:
 
 
 def read_call_params(fields: Fields) -> tuple[str, tuple[tuple[str, str], ...] | None]:
-    """Read a step's ``params``: the text form, and the pairs when they were written as list or map.
+    """Read a step's ``params``: the text form, and the pairs it stands for.
 
-    Text alone has no pairs: it is expanded first and split afterwards.
+    They are split before anything is expanded: what a variable holds is one value, blanks and all.
+    Two texts have no pairs: one that is a variable and nothing else, and JSON that variables complete.
     """
     value = fields.get("params")
     if value is None:
         return "", None
     if isinstance(value, str):
-        return value.strip(), None
-    if isinstance(value, YamlMap):
-        params = _from_map(fields, "params", value)
+        text = value.strip()
+        if is_reference(text) or (text[:1] in ("{", "[") and parse_json(text) is None):
+            return text, None
+        params = parse_params_text(text)[0]
+    elif isinstance(value, YamlMap):
+        # Sorted, as a dag's own are.
+        params = _from_map(fields, "params", dict(sorted(value.items())))
     else:
         params = _from_text_or_list(fields, "params")
     pairs = tuple((param.name, param.value) for param in params)
     positional = frozenset(param.name for param in params if param.positional)
     return quote_pairs(pairs, positional), pairs
+
+
+def is_reference(text: str) -> bool:
+    """Whether ``text`` is a variable and nothing else."""
+    return _REFERENCE.match(text) is not None
 
 
 def quote_pairs(pairs: tuple[tuple[str, str], ...], positional: frozenset[str] = frozenset()) -> str:

@@ -9,7 +9,7 @@ from shared.spec.fields import Fields, Vocabulary
 from shared.spec.issues import Issues, Place, did_you_mean
 from shared.spec.load_yaml import YamlList, YamlMap
 from shared.spec.model import DagType, Handler, Step
-from shared.spec.steps import STEP_KEYS, DagDefaults, Draft, check_step, read_step
+from shared.spec.steps import STEP_KEYS, DagDefaults, Draft, check_step, read_step, says_nothing
 
 __all__ = ["read_handlers", "read_steps"]
 
@@ -80,7 +80,9 @@ def _from_map(fields: Fields, mapping: YamlMap, defaults: DagDefaults) -> list[_
         path = f"{fields.sub('steps')}.{key}"
         draft = _step(fields.issues, path, mapping.key_at[key], value, defaults)
         if draft is not None:
-            draft.values["name"] = draft.values["name"] or key.strip()
+            if draft.values["name"] not in ("", key.strip()):
+                draft.fields.warn("name", "name is ignored: the step has the name that is its key")
+            draft.values["name"] = key.strip()
             if len(key.encode("utf-8", "replace")) > 40:
                 message = f"step name must be less than 40 characters (value: {key[:60]})"
                 fields.issues.error(message, path, mapping.key_at[key])
@@ -257,6 +259,9 @@ def read_handlers(fields: Fields, defaults: DagDefaults) -> dict[Handler, Step]:
                 draft.fields.warn(name, f"{name} is ignored on a handler")
         draft.values["name"] = handler.value
         step = Step(**draft.values)
+        if says_nothing(draft, step):
+            inner.warn(key, "a handler without a command does nothing")
+            continue
         check_step(draft, step, defaults)
         if step.type == APPROVAL:
             inner.error(key, "a handler cannot wait for approval")

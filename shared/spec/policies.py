@@ -3,6 +3,7 @@
 from typing import Any
 
 from shared.spec.fields import Fields, Vocabulary
+from shared.spec.load_yaml import Figure
 from shared.spec.model import Condition, ContinueOn, RepeatMode, RepeatPolicy, RetryPolicy
 
 __all__ = ["read_continue_on", "read_repeat_policy", "read_retry_policy"]
@@ -82,30 +83,39 @@ def read_retry_policy(fields: Fields) -> RetryPolicy | None:
         interval_sec=_number_or_text(inner, "intervalSec"),
         exit_code=_exit_codes(inner, "retryPolicy.exitCode must be an array of ints"),
         backoff=_backoff(inner),
-        max_interval_sec=inner.seconds("maxIntervalSec", minimum=0),
+        max_interval_sec=_span(inner, "maxIntervalSec"),
     )
 
 
 def _number_or_text(fields: Fields, name: str) -> float | str:
     """Read a number, or text that a worker expands to one; text that is a number already is one."""
     value = fields.get(name)
-    if isinstance(value, str):
-        text = value.strip()
-        if text.isdecimal() and len(text) <= 9:
-            return int(text)
-        if not text or ("$" not in text and "`" not in text):
-            fields.wrong_type(name, "a number", value)
-            return 0
-        return text
-    return fields.seconds(name, minimum=0)
+    if not isinstance(value, str) or isinstance(value, Figure):
+        return _span(fields, name)
+    text = value.strip()
+    if not text:
+        return 0
+    if text.isdecimal() and len(text) <= 9:
+        return int(text)
+    if "$" not in text and "`" not in text:
+        fields.wrong_type(name, "a number", value)
+        return 0
+    return text
+
+
+def _span(fields: Fields, name: str) -> float:
+    """Read a count or seconds; less than nothing is nothing, as in Dagu."""
+    return max(fields.seconds(name), 0)
 
 
 def _backoff(fields: Fields) -> float:
     value = fields.get("backoff")
-    if value is None or value is False or (value == 0 and not isinstance(value, str)):
+    if value is None or value is False:
         return 0
     if value is True:
         return 2.0
+    if isinstance(value, int | float) and value <= 0:
+        return 0
     if not isinstance(value, int | float):
         fields.wrong_type("backoff", "a boolean or a number", value)
         return 0
@@ -116,7 +126,7 @@ def _backoff(fields: Fields) -> float:
 
 
 def read_repeat_policy(fields: Fields) -> RepeatPolicy | None:
-    """Read ``repeatPolicy``; ``None`` also when it says not to repeat."""
+    """Read ``repeatPolicy``; ``None`` also when nothing in it says to repeat."""
     inner = fields.mapping("repeatPolicy", _REPEAT)
     if inner is None:
         return None
@@ -124,8 +134,8 @@ def read_repeat_policy(fields: Fields) -> RepeatPolicy | None:
     expected = inner.text("expected", strip=False)
     codes = _exit_codes(inner, "repeatPolicy.exitCode must be an array of ints")
     mode = _repeat_mode(inner, condition, expected, codes)
-    limit = inner.integer("limit", minimum=0)
-    interval, longest = (inner.seconds(name, minimum=0) for name in ("intervalSec", "maxIntervalSec"))
+    limit = max(inner.integer("limit"), 0)
+    interval, longest = (_span(inner, name) for name in ("intervalSec", "maxIntervalSec"))
     backoff = _backoff(inner)
     if mode is None:
         return None
@@ -144,9 +154,8 @@ def _repeat_mode(fields: Fields, condition: str, expected: str, codes: tuple[int
     value = fields.get("repeat")
     if value is True:
         return RepeatMode.WHILE
-    if value is False:
-        return None
-    if value is not None:
+    # As in Dagu, ``false`` says no more than leaving it out: a condition still repeats.
+    if value is not None and value is not False:
         word = value.strip().lower() if isinstance(value, str) else ""
         if word not in ("while", "until"):
             fields.error("repeat", f"invalid value for repeat: {value if isinstance(value, str) else 'not a word'}")

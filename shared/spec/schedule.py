@@ -31,9 +31,9 @@ _DAYS = re.compile(r"(?i)\b(?:sun|mon|tue|wed|thu|fri|sat)\b")
 
 
 def split_zone(expression: str) -> tuple[str, str]:
-    """Return (zone, cron fields); the zone is empty when the expression names none."""
+    """Return (zone, cron fields); the zone is empty when the expression names none, or ``Local``."""
     match = _ZONE.match(expression.strip())
-    return (match[1], match[2].strip()) if match else ("", expression.strip())
+    return ("" if match[1] == "Local" else match[1], match[2].strip()) if match else ("", expression.strip())
 
 
 @lru_cache(maxsize=4096)

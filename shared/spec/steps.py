@@ -22,7 +22,16 @@ from shared.spec.policies import read_continue_on, read_repeat_policy, read_retr
 from shared.spec.pools import read_names, read_rate_limits
 from shared.spec.sub_dags import read_parallel
 
-__all__ = ["STEP_KEYS", "DagDefaults", "Draft", "check_step", "read_log_output", "read_shell", "read_step"]
+__all__ = [
+    "STEP_KEYS",
+    "DagDefaults",
+    "Draft",
+    "check_step",
+    "read_log_output",
+    "read_shell",
+    "read_step",
+    "says_nothing",
+]
 
 STEP_KEYS = Vocabulary(
     "name", "id", "description", "command", "script", "shell", "shellPackages", "workingDir", "dir", "env", "depends",
@@ -100,8 +109,7 @@ def check_step(draft: Draft, step: Step, defaults: DagDefaults) -> None:
     check_capabilities(fields, step)
     check_config(fields, step)
     if step.type in COMMAND_TYPES:
-        written = ("command", "script", "call", "run", "container", "messages", "llm", "parallel")
-        if not any(fields.get(name) is not None for name in written):
+        if says_nothing(draft, step):
             fields.issues.error("step command is required", fields.path, fields.at)
     elif step.type == "chat":
         check_chat(fields, step.llm or defaults.llm, step.messages)
@@ -113,6 +121,15 @@ def check_step(draft: Draft, step: Step, defaults: DagDefaults) -> None:
     if step.stdout and step.stdout == step.stderr:
         message = "stdout and stderr cannot point to the same file; use 'logOutput: merged' instead"
         fields.error("stderr", message)
+
+
+def says_nothing(draft: Draft, step: Step) -> bool:
+    """Whether the step names nothing that could be run; what was named wrongly is told elsewhere."""
+    if step.type not in COMMAND_TYPES:
+        return False
+    written = [draft.fields.get(name) for name in ("script", "call", "run", "container", "messages", "llm", "parallel")]
+    given = (value is not None and not (isinstance(value, str) and not value.strip()) for value in written)
+    return draft.fields.get("command") is None and not any(given)
 
 
 def _name(fields: Fields) -> str:
@@ -140,8 +157,8 @@ def _read_commands(fields: Fields, values: dict[str, Any]) -> None:
         text = value.strip()
         if "\n" in text:
             if script:
-                fields.warn("command", "a multi-line command is a script: it is ignored beside 'script'")
-            values["script"] = script or text
+                fields.warn("script", "script is ignored: a command of several lines is one itself")
+            values["script"] = text
             return
         commands = [text] if text else []
     elif isinstance(value, list):
@@ -167,8 +184,9 @@ def _command(fields: Fields, text: str) -> Command:
     try:
         return Command(text=text, argv=split_command(text))
     except ValueError as error:
-        fields.error("command", f"failed to parse command: {error} (value: {text[:60]})", hint="balance the quotes")
-        return Command(text=text)
+        # A shell may know quotes that this does not, such as $'it\'s': only a step without one needs the words.
+        fields.warn("command", f"failed to parse command: {error} (value: {text[:60]})", hint="balance the quotes")
+        return Command(text=text, argv=tuple(text.split()))
 
 
 def read_shell(fields: Fields) -> tuple[str, ...]:
@@ -179,8 +197,8 @@ def read_shell(fields: Fields) -> tuple[str, ...]:
     try:
         return split_command(value)
     except ValueError as error:
-        fields.error("shell", f"failed to parse shell: {error}")
-        return ()
+        fields.warn("shell", f"failed to parse shell: {error}")
+        return tuple(value.split())
 
 
 def read_log_output(fields: Fields) -> LogOutput | None:
@@ -246,14 +264,21 @@ def _output(fields: Fields) -> Output | None:
     if isinstance(value, str):
         name = value.strip().removeprefix("$").strip()
         return Output(name=name) if name else None
-    inner = fields.mapping("output", _OUTPUT, error="output must be a string or object")
+    inner = fields.mapping("output", _OUTPUT, error="output must be a string or object", unknown="ignore")
     if inner is None:
         return None
     name = inner.text("name").removeprefix("$").strip()
     if not name:
         fields.error("output", "output.name is required when using object form")
         return None
-    return Output(name=name, key=inner.text("key"), omit=inner.boolean("omit"))
+    key, omit = inner.get("key"), inner.get("omit")
+    if key is not None and not isinstance(key, str):
+        inner.warn("key", "key is ignored: it is not a string")
+        key = ""
+    if omit is not None and not isinstance(omit, bool):
+        inner.warn("omit", "omit is ignored: it is not true or false")
+        omit = False
+    return Output(name=name, key=(key or "").strip(), omit=bool(omit))
 
 
 def _signal(fields: Fields) -> str:
@@ -273,7 +298,7 @@ def _executor(fields: Fields, values: dict[str, Any]) -> tuple[str, str]:
     if value is None:
         return explicit, legacy
     for name in ("type", "config"):
-        if name in fields:
+        if fields.get(name) not in (None, "", {}):
             fields.error("executor", f"cannot use both '{name}' and 'executor' fields")
     if isinstance(value, str):
         return explicit, value.strip()
@@ -282,7 +307,7 @@ def _executor(fields: Fields, values: dict[str, Any]) -> tuple[str, str]:
     if inner is not None:
         legacy = inner.text("type")
         if (config := inner.mapping("config", None)) is not None:
-            values.setdefault("config", plain(config.raw))
+            values["config"] = plain(config.raw)
     return explicit, legacy
 
 

@@ -21,7 +21,7 @@ def read_parallel(fields: Fields) -> Parallel | None:
         return None
     if not isinstance(value, dict):
         return _with_items(fields, "parallel", value, 10)
-    inner = fields.mapping("parallel", _PARALLEL)
+    inner = fields.mapping("parallel", _PARALLEL, unknown="ignore")
     if inner is None:
         return None
     at_once = inner.integer("maxConcurrent", 10)

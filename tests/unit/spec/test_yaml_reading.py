@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.spec.issues import Issues
-from shared.spec.load_yaml import Document, YamlMap, read_yaml
+from shared.spec.load_yaml import Document, Figure, YamlMap, read_yaml
 
 
 def read(text: str) -> tuple[list[Document], list[str]]:
@@ -26,7 +26,8 @@ def value(text: str) -> Any:
     ("text", "expected"),
     [
         ("yes", "yes"), ("no", "no"), ("on", "on"), ("off", "off"), ("y", "y"), ("True", True), ("FALSE", False),
-        ("010", "010"), ("1_000", "1_000"), ("12:30", "12:30"), ("2025-01-01", "2025-01-01"), ("0", 0), ("-7", -7),
+        ("010", Figure("010")), ("1_000", Figure("1_000")), ("08", "08"), ("_1", "_1"),
+        ("12:30", "12:30"), ("2025-01-01", "2025-01-01"), ("0", 0), ("-7", -7),
         ("+7", 7), ("0x1F", 31), ("0o17", 15), ("1.10", 1.1), ("1e3", 1000.0), (".5", 0.5), ("1.", 1.0), ("~", None),
         ("null", None), ("Null", None), ("''", ""), ("'5'", "5"), ("!!str 5", "5"), ("! 5", "5"), ("1.2.3", "1.2.3"),
         ("0b1", "0b1"), ("-", None), ("e3", "e3"), (".", "."), ("9" * 60, "9" * 60), (".inf", float("inf")),
@@ -36,6 +37,15 @@ def test_scalars_are_those_of_yaml_1_2(text: str, expected: object) -> None:
     found = value(f"a: {text}" if text != "-" else "a:")["a"]
 
     assert (found, type(found)) == (expected, type(expected))
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("010", 8), ("-0755", -493), ("1_000", 1000), ("+1_0", 10), ("1_", 1), ("0_1", 1)]
+)
+def test_a_figure_is_text_and_knows_its_number(text: str, number: int) -> None:
+    found = value(f"a: {text}")["a"]
+
+    assert (found, found.number) == (text, number)
 
 
 def test_every_key_value_and_item_knows_its_place() -> None:
