@@ -75,8 +75,8 @@ def sample_with(sampled: Callable[[str], bool]) -> None:
 
 def begin() -> SpanContext:
     """Return the first span of a new trace."""
-    trace_id = secrets.token_hex(16)
-    return SpanContext(trace_id, secrets.token_hex(8), _sampled(trace_id))
+    digits = secrets.token_hex(24)
+    return SpanContext(digits[:32], digits[32:], _sampled(digits[:32]))
 
 
 _here: ContextVar[SpanContext | None] = ContextVar("trace", default=None)

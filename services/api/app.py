@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 from urllib.parse import quote, unquote
 
-from flask import Flask, Response, request
+from flask import Flask, Request, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
-from services.api import problems
+from services.api import problems, request_metrics, request_spans
 from services.api.accept import command_key
 from services.api.compress import compress
 from services.api.deps import Deps
@@ -24,8 +24,6 @@ from services.api.operations import Answer, Call, Operation, json_bytes, parse_b
 from services.api.problems import Problem
 from services.api.rawpath import RawPath, SegmentConverter
 from services.api.remote import chosen_node, forward
-from services.api.request_metrics import count_requests
-from services.api.request_spans import trace_requests
 from services.api.routes import OPERATIONS
 from services.api.routes.probes import PROBES
 from services.api.routes.schema import SCHEMA
@@ -56,6 +54,9 @@ def create_app(deps: Deps) -> Flask:
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.url_map.converters["segment"] = SegmentConverter
+    app.before_request(_begin)
+    app.after_request(_finish)
+    app.teardown_request(_over)
     for operation in OPERATIONS:
         _register(app, deps, operation, API)
     for operation in (*PROBES, *SCHEMA.all):
@@ -71,10 +72,6 @@ def create_app(deps: Deps) -> Flask:
     app.register_error_handler(DagwayError, _dagway_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _unexpected)
-    count_requests(app)
-    trace_requests(app)
-    app.before_request(_preflight)
-    app.after_request(_finish)
     app.wsgi_app = RawPath(app.wsgi_app, deps.base_path)  # type: ignore[method-assign]
     return app
 
@@ -90,35 +87,40 @@ def _register(app: Flask, deps: Deps, operation: Operation, prefix: str) -> None
 
 
 def _view(deps: Deps, operation: Operation) -> Callable[..., Response]:
+    public = operation.id == "getMetrics" and deps.settings.metrics_public
+    role = "public" if public else operation.role
+    names = {name: _WORD.sub("_", name).lower() for name in _PARAMETER.findall(operation.path)}
+
     def view(**path: str) -> Response:
-        if request.method == "HEAD" and operation.permission is not None:
+        asked = _request()
+        if asked.method == "HEAD" and operation.permission is not None:
             # A GET that changes something is bad enough; a HEAD must not.
             raise MethodNotAllowed([operation.method])
-        public = operation.id == "getMetrics" and deps.settings.metrics_public
-        principal = deps.auth.admit("public" if public else operation.role, operation.permission, _headers())
-        node = chosen_node(deps.settings, request.args.getlist("remoteNode"))
+        headers = cast("Mapping[str, str]", asked.headers)
+        principal = deps.auth.admit(role, operation.permission, headers)
+        node = chosen_node(deps.settings, asked.args.getlist("remoteNode"))
         if node is not None and operation.path not in _LOCAL:
-            return _response(_forward(deps, node))
-        arguments: dict[str, Any] = {_snake(name): value for name, value in path.items()}
+            return _response(_forward(deps, node, asked))
+        arguments: dict[str, Any] = {names[name]: value for name, value in path.items()}
         if operation.query is not None:
-            arguments["query"] = parse_query(operation.query, request.args.to_dict(flat=False))
+            arguments["query"] = parse_query(operation.query, asked.args.to_dict(flat=False))
         if operation.body is not None:
-            arguments["body"] = parse_body(operation.body, request.get_data(), required=operation.body_required)
+            arguments["body"] = parse_body(operation.body, asked.get_data(), required=operation.body_required)
         call = Call(
             deps=deps,
             now=deps.clock(),
-            key=command_key(request.headers.get("Idempotency-Key")),
+            key=command_key(headers.get("Idempotency-Key")),
             principal=principal,
-            headers=_headers(),
-            address=request.remote_addr or "",
-            arguments=frozenset(request.args),
+            headers=headers,
+            address=asked.remote_addr or "",
+            arguments=frozenset(asked.args),
         )
         return _response(operation.handler(call, **arguments))
 
     return view
 
 
-def _forward(deps: Deps, node: RemoteNode) -> Answer:
+def _forward(deps: Deps, node: RemoteNode, request: Request) -> Answer:
     path = str(request.environ["PATH_INFO"]).encode("latin-1").decode("utf-8", "replace")
     segments = [quote(unquote(segment), safe="") for segment in path.removeprefix(API).split("/")]
     query = [(name, value) for name, values in request.args.lists() for value in values]
@@ -127,19 +129,15 @@ def _forward(deps: Deps, node: RemoteNode) -> Answer:
         request.method,
         "/".join(segments),
         query=query,
-        headers=_headers(),
+        headers=cast("Mapping[str, str]", request.headers),
         body=request.get_data(),
         follower=deps.follower,
     )
 
 
-def _headers() -> Mapping[str, str]:
-    """Return the request's headers, which are found in any case."""
-    return cast("Mapping[str, str]", request.headers)
-
-
-def _snake(name: str) -> str:
-    return _WORD.sub("_", name).lower()
+def _request() -> Request:
+    """Return the request itself: each look at anything through Flask's ``request`` finds it anew."""
+    return cast("Request", request._get_current_object())  # type: ignore[attr-defined]  # noqa: SLF001 - a documented one
 
 
 def _response(answer: Answer) -> Response:
@@ -150,7 +148,8 @@ def _response(answer: Answer) -> Response:
         response = Response(json_bytes(answer.content), answer.status, mimetype="application/json")
     else:
         response = Response(answer.content, answer.status, content_type=answer.media_type)
-    response.headers.extend(answer.headers)
+    if answer.headers:
+        response.headers.extend(answer.headers)
     return response
 
 
@@ -190,38 +189,48 @@ def _unexpected(error: Exception) -> Response:
 def _request_id() -> str:
     known = request.environ.get("dagway.request_id")
     if known is None:
-        given = request.headers.get("X-Request-Id", "")
-        known = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        given = request.environ.get("HTTP_X_REQUEST_ID", "")
+        known = given if given and _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
         request.environ["dagway.request_id"] = known
     return str(known)
 
 
-def _preflight() -> Response | None:
-    """Answer OPTIONS anywhere; browsers ask before every cross-origin write. Bind the request's id to its logs."""
+def _begin() -> Response | None:
+    """Count and trace the request, name it in its logs; answer OPTIONS, which browsers ask anywhere before a write."""
+    asked = _request()
+    request_spans.begin(asked)
+    request_metrics.begin(asked)
     bind_thread(request_id=_request_id())
-    return _response(Answer(204)) if request.method == "OPTIONS" else None
+    return _response(Answer(204)) if asked.method == "OPTIONS" else None
 
 
 def _finish(response: Response) -> Response:
     """Add what every answer carries: no caching, CORS for any origin, the request's id."""
+    asked = _request()
     headers = response.headers
     headers.setdefault("Cache-Control", "no-store")
     headers["X-Content-Type-Options"] = "nosniff"
     headers["X-Request-Id"] = _request_id()
-    origin = request.headers.get("Origin")
+    origin = asked.environ.get("HTTP_ORIGIN")
     if origin:
         headers["Access-Control-Allow-Origin"] = origin
         headers["Access-Control-Allow-Credentials"] = "true"
         headers["Access-Control-Expose-Headers"] = "ETag, Retry-After, X-Request-Id"
         headers.add("Vary", "Origin")
-    if request.method == "OPTIONS":
+    if asked.method == "OPTIONS":
         headers["Allow"] = _METHODS
         headers["Access-Control-Allow-Methods"] = _METHODS
         headers["Access-Control-Allow-Headers"] = _REQUEST_HEADERS
         headers["Access-Control-Max-Age"] = "300"
-    compress(request, response)
+    compress(asked, response)
     if response.status_code == 204:
         headers.pop("Content-Type", None)
     elif not response.is_streamed and not response.direct_passthrough:
         headers["Content-Length"] = str(len(response.get_data()))
+    request_spans.end(asked, response)
+    request_metrics.end(asked, response)
     return response
+
+
+def _over(_error: BaseException | None) -> None:
+    request_metrics.over(_request())

@@ -65,6 +65,8 @@ def _segments(environ: "WSGIEnvironment") -> str:
     if "://" in raw.partition("?")[0]:
         raw = "/" + raw.partition("://")[2].partition("/")[2]
     raw = raw.partition("?")[0]
+    if "%" not in raw and raw == decoded:
+        return raw
     if unquote(raw, errors="replace") != decoded:
         raw = decoded.replace("%", "%25")
     return "/".join(_escape(unquote(segment, errors="replace")) for segment in raw.split("/"))

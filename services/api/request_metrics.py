@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from flask import Flask, Response, request
+from flask import Request, Response
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import Metric
 
@@ -20,9 +20,10 @@ from shared.metrics import LATENCY_S
 if TYPE_CHECKING:
     from services.api.deps import Deps
 
-__all__ = ["PROBE_OPERATIONS", "DaguCollector", "count_requests"]
+__all__ = ["PROBE_OPERATIONS", "DaguCollector", "begin", "end", "over"]
 
 _BEGAN = "dagway.began_s"
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _log = logging.getLogger(__name__)
 
 REQUESTS = Counter(
@@ -40,33 +41,30 @@ for _kind in ("read", "write"):
     SECONDS.labels(_kind)
 
 
-def count_requests(app: Flask) -> None:
-    """Count what ``app`` answers. Its probes and the metrics themselves are no traffic."""
+def begin(request: Request) -> None:
+    """Note that a request came."""
+    request.environ[_BEGAN] = time.monotonic()
+    UNDER_WAY.inc()
 
-    def begin() -> None:
-        request.environ[_BEGAN] = time.monotonic()
-        UNDER_WAY.inc()
 
-    def answered(response: Response) -> Response:
-        operation = request.endpoint or "none"
-        if operation in PROBE_OPERATIONS:
-            return response
-        REQUESTS.labels(operation, f"{response.status_code // 100}xx").inc()
-        if request.method not in {"GET", "HEAD", "OPTIONS"}:
-            _log.info("request.answered", extra={"operation": operation, "status": response.status_code})
-        began_s = request.environ.get(_BEGAN)
-        if began_s is not None:
-            kind = "read" if request.method in {"GET", "HEAD", "OPTIONS"} else "write"
-            SECONDS.labels(kind).observe(time.monotonic() - began_s)
-        return response
+def end(request: Request, response: Response) -> None:
+    """Count what is about to be answered. Probes and the metrics themselves are no traffic."""
+    operation = request.endpoint or "none"
+    if operation in PROBE_OPERATIONS:
+        return
+    REQUESTS.labels(operation, f"{response.status_code // 100}xx").inc()
+    kind = "read" if request.method in _READING else "write"
+    if kind == "write":
+        _log.info("request.answered", extra={"operation": operation, "status": response.status_code})
+    began_s = request.environ.get(_BEGAN)
+    if began_s is not None:
+        SECONDS.labels(kind).observe(time.monotonic() - began_s)
 
-    def over(_error: BaseException | None) -> None:
-        if request.environ.pop(_BEGAN, None) is not None:
-            UNDER_WAY.dec()
 
-    app.before_request_funcs.setdefault(None, []).insert(0, begin)
-    app.after_request(answered)
-    app.teardown_request(over)
+def over(request: Request) -> None:
+    """Note that a request is over, answered or not."""
+    if request.environ.pop(_BEGAN, None) is not None:
+        UNDER_WAY.dec()
 
 
 PROBE_OPERATIONS = frozenset({"GET /healthz", "GET /readyz", "GET /metrics", "GET /health"})

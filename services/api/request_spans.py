@@ -2,42 +2,40 @@
 
 from typing import Any
 
-from flask import Flask, Response, request
+from flask import Request, Response
 
 from services.api.request_metrics import PROBE_OPERATIONS
 from shared.clock import utc_now
 from shared.spans import Span, recording, send
-from shared.tracing import SpanContext, begin, enter
+from shared.tracing import SpanContext, enter
+from shared.tracing import begin as new_trace
 
-__all__ = ["trace_requests"]
+__all__ = ["begin", "end"]
 
 _KEY = "dagway.span"
 _FIRST_FAILURE = 500
 
 
-def trace_requests(app: Flask) -> None:
-    """Let ``app`` work in its requests' traces. Probes and scrapes have none."""
-
-    def enter_trace() -> None:
-        parent = SpanContext.parse(request.headers.get("traceparent"))
-        context = begin() if parent is None else parent.child()
-        enter(context)
+def begin(request: Request) -> None:
+    """Work in the request's trace from now on."""
+    parent = SpanContext.parse(request.environ.get("HTTP_TRACEPARENT"))
+    context = new_trace() if parent is None else parent.child()
+    enter(context)
+    if recording():
         request.environ[_KEY] = (context, parent, utc_now())
 
-    def answered(response: Response) -> Response:
-        operation = request.endpoint or "none"
-        if recording() and operation not in PROBE_OPERATIONS and (known := request.environ.get(_KEY)):
-            context, parent, start = known
-            error = f"HTTP {response.status_code}" if response.status_code >= _FIRST_FAILURE else ""
-            facts = _attributes(operation, response)
-            send(Span(operation, context, parent, start, utc_now(), "server", facts, error))
-        return response
 
-    app.before_request_funcs.setdefault(None, []).insert(0, enter_trace)
-    app.after_request(answered)
+def end(request: Request, response: Response) -> None:
+    """Send the request's span. Probes and scrapes have none."""
+    operation = request.endpoint or "none"
+    if operation not in PROBE_OPERATIONS and (known := request.environ.get(_KEY)):
+        context, parent, start = known
+        error = f"HTTP {response.status_code}" if response.status_code >= _FIRST_FAILURE else ""
+        facts = _attributes(request, operation, response)
+        send(Span(operation, context, parent, start, utc_now(), "server", facts, error))
 
 
-def _attributes(operation: str, response: Response) -> dict[str, Any]:
+def _attributes(request: Request, operation: str, response: Response) -> dict[str, Any]:
     """Return what OpenTelemetry's conventions for HTTP servers ask for; paths and queries may hold secrets."""
     method, _, route = operation.partition(" ")
     facts = {"http.request.method": request.method, "http.response.status_code": response.status_code}
