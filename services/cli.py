@@ -166,14 +166,21 @@ def migrate(**given: Any) -> None:
 
 @cli.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def validate(file: Path) -> None:
+@click.option("--elsewhere", is_flag=True, help="do not ask whether this machine has what the steps need")
+def validate(file: Path, elsewhere: bool) -> None:
     """Check a workflow FILE and say everything that is wrong with it."""
+    from services.worker.executors.able import able_types  # noqa: PLC0415
+    from shared.spec.abilities import Hands, beyond, needing  # noqa: PLC0415
     from shared.spec.load import load  # noqa: PLC0415
 
     loaded = load(file.read_text(errors="replace"), file_name=file.stem)
     for issue in loaded.issues:
         click.echo(f"{file}: {issue}", err=True)
-    if not loaded.ok:
+    here = [] if elsewhere else [Hands({}, able_types())]
+    missing = beyond(needing(loaded.documents), here, nobody="no worker on this machine")
+    for problem in missing:
+        click.echo(f"{file}: {problem}", err=True)
+    if missing or not loaded.ok:
         sys.exit(1)
     steps = sum(len(dag.steps) for dag in loaded.documents)
     click.echo(f"{file}: valid ({len(loaded.documents)} dag{'s' * (len(loaded.documents) > 1)}, {steps} steps)")

@@ -60,6 +60,7 @@ class Worker(Shape):
     version: str
     state: Literal["live", "draining", "stopped", "lost"]
     leaseUntil: str
+    executors: list[str]
 
 
 class Workers(Shape):

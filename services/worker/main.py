@@ -14,6 +14,7 @@ from pathlib import Path
 from services.worker.attempts import Attempts
 from services.worker.control import Control, topics
 from services.worker.execute import Maker
+from services.worker.executors.able import able_types
 from services.worker.guardian_client import Guardian
 from services.worker.intake import Intake, KnownRoutes
 from services.worker.lease import Lease
@@ -177,6 +178,7 @@ class Worker:
             at=utc_now(),
             slots=self._slots,
             labels=self._labels,
+            executors=able_types(),
             tokens=self.attempts.tokens(),
             draining=self._draining,
             stopped=stopped,

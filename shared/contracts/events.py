@@ -161,6 +161,8 @@ class Heartbeat(Message):
     at: datetime
     slots: int
     labels: dict[str, str] = Field(default_factory=dict)
+    executors: tuple[str, ...] = ()
+    """Types of step it can do: it has the package or program that they need."""
     tokens: tuple[str, ...] = ()
     """Attempts held: running, or finished with the report still to be delivered."""
     draining: bool = False

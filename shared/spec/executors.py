@@ -7,7 +7,7 @@ from typing import NamedTuple
 from shared.spec.fields import Fields
 from shared.spec.model import Step
 
-__all__ = ["COMMAND_TYPES", "PLUGINS", "SUB_DAG_TYPES", "check_capabilities", "known_types"]
+__all__ = ["COMMAND_TYPES", "PLUGINS", "SUB_DAG_TYPES", "check_capabilities", "known_types", "plugin_types"]
 
 
 class Capabilities(NamedTuple):
@@ -46,17 +46,18 @@ _TABLE: dict[str, Capabilities] = {
 
 def known_types() -> tuple[str, ...]:
     """Return every executor type, aliases included."""
-    return (*(name for name in _TABLE if name), *sorted(_plugins()))
+    return (*(name for name in _TABLE if name), *sorted(plugin_types()))
 
 
 @cache
-def _plugins() -> frozenset[str]:
+def plugin_types() -> frozenset[str]:
+    """Return the executor types that other packages bring, here."""
     return frozenset(entry.name for entry in entry_points(group=PLUGINS))
 
 
 def check_capabilities(fields: Fields, step: Step) -> None:
     """Note each field of ``step`` that its executor type cannot use."""
-    can = _TABLE.get(step.type) or (_PLUGIN if step.type in _plugins() else _NOTHING)
+    can = _TABLE.get(step.type) or (_PLUGIN if step.type in plugin_types() else _NOTHING)
     head = f'executor type "{step.type or "command"}" does not support'
     if step.commands and not can.command:
         fields.error("command", f"{head} command field")

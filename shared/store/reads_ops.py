@@ -38,6 +38,7 @@ class OpsReads(Reader):
                 host=row.host,
                 version=row.version,
                 labels=row.labels,
+                executors=tuple(row.executors or ()),
                 slots=row.slots,
                 busy=row.busy,
                 state=row.state,

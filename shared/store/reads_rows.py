@@ -186,6 +186,7 @@ class Worker:
     started_at: datetime
     heartbeat_at: datetime
     lease_until: datetime
+    executors: tuple[str, ...] = ()
     tasks: tuple[Task, ...] = ()
 
 

@@ -289,6 +289,7 @@ workers = Table(
     col("host", String(255)),
     col("version", String(64)),
     col("labels", JSON),
+    col("executors", JSON, nullable=True),
     col("slots", Integer),
     col("busy", Integer),
     col("state", String(12)),

@@ -93,9 +93,9 @@ class Engine(ABC):
         return [str(one.name) for one in self.client.containers.list(all=True, ignore_removed=True)]
 
     def running(self, name: str) -> list[str]:
-        """Return the commands of the processes that run in a container."""
-        top: Any = self.client.api.top(name)
-        return [row[-1] for row in top["Processes"]]
+        """Return the commands of the processes that run in a container; the dead that nobody fetches do not."""
+        top: Any = self.client.api.top(name, ps_args="-eo pid,stat,args")
+        return [command for _, state, command in top["Processes"] if not state.startswith("Z")]
 
     def clear(self) -> None:
         """Remove all containers; ``running`` ones are killed first, since Podman would wait for them."""

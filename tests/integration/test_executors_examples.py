@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from services.cli import cli
 from services.worker.executors import executor_for
 from shared.spec import executors
 from shared.spec.load import load
@@ -112,7 +114,7 @@ def test_notices(rig: Rig) -> None:
 
 
 @pytest.fixture
-def greeting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def greeting(tmp_path: Path) -> Iterator[None]:
     """Install the package that the documentation shows, as an installer would lay it out."""
     blocks = dict(re.findall(r"```(python|toml)\n(.*?)```", (ROOT / "docs" / "executors.md").read_text(), re.DOTALL))
     (tmp_path / "greeting.py").write_text(blocks["python"])
@@ -121,10 +123,11 @@ def greeting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: dagway-greeting\nVersion: 1.0\n")
     ((point, target),) = re.findall(r'^(\w+) = "(\w+:\w+)"', blocks["toml"], re.MULTILINE)
     (info / "entry_points.txt").write_text(f"[dagway.executors]\n{point} = {target}\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    executors._plugins.cache_clear()
-    yield
-    executors._plugins.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        executors.plugin_types.cache_clear()
+        yield
+    executors.plugin_types.cache_clear()
     executor_for.cache_clear()
 
 
@@ -149,3 +152,15 @@ def test_actions_need_a_program_that_this_machine_may_lack(rig: Rig, monkeypatch
 
     assert finished.outcome == "broken"
     assert "gha steps need the program act on the worker" in finished.error
+
+
+def test_validation_asks_whether_this_machine_can_do_the_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = str(ROOT / "examples" / "executors" / "gha.yaml")
+
+    refused = CliRunner().invoke(cli, ["validate", file])
+    elsewhere = CliRunner().invoke(cli, ["validate", "--elsewhere", file])
+    monkeypatch.setenv("PATH", fake_act(tmp_path, "true"))
+    here = CliRunner().invoke(cli, ["validate", file])
+
+    assert (refused.exit_code, elsewhere.exit_code, here.exit_code) == (1, 0, 0)
+    assert 'step "greet": type: no worker on this machine can do gha steps' in refused.output

@@ -27,6 +27,7 @@ from services.api.reasons import dag_reason
 from shared.contracts.commands import Command, CreateDag, DeleteDag, PutSpec, RenameDag, SuspendDag
 from shared.contracts.commands_dags import ReplaceSpec
 from shared.ids import valid_dag_name
+from shared.spec.abilities import Hands, beyond, needing
 from shared.spec.load import Loaded
 from shared.spec.model import Dag as Model
 from shared.store.reads import Dag, Pause, Run
@@ -119,7 +120,7 @@ def validate(call: Call, body: ValidateBody) -> Answer:
         errors.append(f"name: {name[:80]!r} must be 1 to 40 letters, digits, dashes, dots or underscores")
         name = "validated-dag"
     loaded = _parse(call, body.spec, name)
-    errors += [str(issue) for issue in loaded.errors]
+    errors += [str(issue) for issue in loaded.errors] + _beyond_workers(call, loaded.documents)
     model = loaded.dag or Model(name=name)
     # What cannot be read has a name, and nothing that could be mistaken for its own settings.
     unread = bool(errors) and not model.steps
@@ -269,6 +270,13 @@ def _load(call: Call, dags: Iterable[Dag]) -> dict[str, Loaded]:
 def _parse(call: Call, text: str, name: str) -> Loaded:
     digest = hashlib.sha256(text.encode()).hexdigest()
     return call.deps.specs.parse(digest, text, file_name=name)
+
+
+def _beyond_workers(call: Call, dags: Iterable[Model]) -> list[str]:
+    steps = needing(dags)
+    seen = call.deps.reads.workers() if steps else ()
+    live = [each for each in seen if each.state == "live" and each.lease_until > call.now]
+    return beyond(steps, [Hands(each.labels, each.executors) for each in live])
 
 
 def _model(dag: Dag, loaded: Loaded) -> Model:

@@ -125,6 +125,7 @@ def _worker(call: Call, worker: Worker) -> dict[str, Any]:
         "version": worker.version,
         "state": worker.state,
         "leaseUntil": wire.timestamp(worker.lease_until, call.deps.zone),
+        "executors": list(worker.executors),
     }
 
 

@@ -8,6 +8,8 @@ from services.scheduler.core.messages import Approve, Dequeue, PatchNode, Reject
 from services.scheduler.deciding.batch import Batch
 from shared.errors import AlreadyExists, Conflict, DagwayError, InvalidInput, NotFound
 from shared.ids import valid_dag_name, valid_run_id
+from shared.spec.abilities import Hands, beyond, needing
+from shared.spec.model import Dag
 
 __all__ = [
     "MaxRunReached",
@@ -16,6 +18,7 @@ __all__ = [
     "check_dag_name",
     "check_free",
     "check_singleton",
+    "check_workers",
     "find",
     "find_below",
     "tell",
@@ -67,6 +70,16 @@ def check_free(batch: Batch, dag_name: str, dag_run_id: str) -> None:
         raise InvalidInput(f"dagRunId: {dag_run_id!r} must be 1 to 64 letters, digits, dashes, dots or underscores")
     if batch.key_of(dag_name, dag_run_id) is not None:
         raise AlreadyExists(f"DAG-run {dag_run_id} of {dag_name} already exists")
+
+
+def check_workers(batch: Batch, dag: Dag) -> None:
+    """Raise ``InvalidInput`` for steps that no live worker can do; without any worker nothing is known."""
+    steps = needing([dag])
+    if not steps:
+        return
+    live = [row for row in batch.tx.workers() if row["state"] == "live" and row["lease_until"] > batch.now]
+    if problems := beyond(steps, [Hands(row["labels"], row["executors"] or ()) for row in live]):
+        raise InvalidInput("; ".join(problems))
 
 
 def find(batch: Batch, dag_name: str, dag_run_id: str) -> str:

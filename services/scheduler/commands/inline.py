@@ -2,7 +2,15 @@
 
 from typing import Any
 
-from services.scheduler.commands.checks import MaxRunReached, check_dag_name, check_free, find, find_below, tell_key
+from services.scheduler.commands.checks import (
+    MaxRunReached,
+    check_dag_name,
+    check_free,
+    check_workers,
+    find,
+    find_below,
+    tell_key,
+)
 from services.scheduler.core.admit import HIGH, LOW
 from services.scheduler.core.messages import Begin, PatchNode
 from services.scheduler.core.plan import Plan
@@ -46,6 +54,7 @@ def _start(batch: Batch, plans: Plans, command: StartInline) -> dict[str, Any]:
     if command.singleton:
         _check_none_active(batch, dag.name)
     check_free(batch, dag.name, command.dag_run_id)
+    check_workers(batch, dag)
     text_hash = spec_hash(text)
     batch.tx.insert_new(t.specs, [{"hash": text_hash, "yaml": text, "created_at": batch.now}])
     # The plan is kept by the text alone: every later load of this run finds the same one.

@@ -2,7 +2,15 @@
 
 from typing import Any
 
-from services.scheduler.commands.checks import NotRunning, check_free, check_singleton, find, tell, tell_key
+from services.scheduler.commands.checks import (
+    NotRunning,
+    check_free,
+    check_singleton,
+    check_workers,
+    find,
+    tell,
+    tell_key,
+)
 from services.scheduler.commands.dags import AlreadyRunning
 from services.scheduler.core.admit import HIGH, LOW
 from services.scheduler.core.messages import Begin, PatchNode, Retry, Stop
@@ -35,6 +43,7 @@ def start_run(batch: Batch, plans: Plans, command: c.StartRun) -> dict[str, Any]
     if command.singleton:
         check_singleton(batch, name, queued=queued)
     check_free(batch, name, command.dag_run_id)
+    check_workers(batch, plan.dag)
     run = new_run(
         plan,
         dag_name=name,

@@ -109,6 +109,7 @@ class Leases:
             "host": beat.host,
             "version": beat.version,
             "labels": beat.labels,
+            "executors": beat.executors,
             "slots": beat.slots,
             "busy": len(beat.tokens),
             "state": state_of(beat),

@@ -16,6 +16,7 @@ from services.worker.executors.container_spec import ContainerSpec, auth_for
 from services.worker.executors.engine_will import KILL
 from services.worker.executors.inline import Line
 from shared.errors import DagwayError, InvalidInput
+from shared.spec.abilities import NEEDS
 
 try:
     import docker
@@ -25,9 +26,7 @@ try:
     from docker.utils.ports import build_port_bindings
     from docker.utils.socket import STDOUT, frames_iter
 except ImportError as error:
-    raise InvalidInput(
-        "container steps need the Python package docker on the worker: pip install 'dagway[docker]'"
-    ) from error
+    raise InvalidInput(f"container steps need {NEEDS['container']}") from error
 
 __all__ = ["MARK", "Engine", "EngineFault"]
 

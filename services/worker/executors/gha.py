@@ -22,6 +22,7 @@ from services.worker.executors.inline import evaluate
 from services.worker.outcome import Result, classify
 from shared.errors import InvalidInput
 from shared.ids import new_token
+from shared.spec.abilities import NEEDS
 from shared.spec.command_line import split_command
 
 __all__ = ["GhaExecutor"]
@@ -39,7 +40,7 @@ class GhaExecutor:
         """Run it; a worker without ``act`` says so before anything is started."""
         act = shutil.which("act", path=job.environment.process.get("PATH"))
         if act is None:
-            raise InvalidInput("gha steps need the program act on the worker (https://github.com/nektos/act)")
+            raise InvalidInput(f"gha steps need {NEEDS['gha']}")
         action = job.step.commands[0].text.strip() if job.step.commands else ""
         if not _ACTION.match(action):
             raise InvalidInput(f"not an action: {action!r} (owner/action@ref)")

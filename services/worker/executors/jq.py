@@ -12,6 +12,7 @@ from services.worker.executors.child import run_child
 from services.worker.executors.inline import conclude, evaluate, positive_seconds
 from services.worker.outcome import Result
 from shared.errors import InvalidInput
+from shared.spec.abilities import NEEDS
 
 __all__ = ["JqExecutor"]
 
@@ -24,7 +25,7 @@ class JqExecutor:
 
     def __init__(self) -> None:
         if find_spec("jq") is None:
-            raise InvalidInput("jq steps need the Python package jq on the worker: pip install 'dagway[jq]'")
+            raise InvalidInput(f"jq steps need {NEEDS['jq']}")
 
     def run(self, job: Job, io: StepIO) -> Result:
         """Print each result; an invalid filter or input, or an error of the filter, is exit code 1."""
