@@ -10,24 +10,17 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, Table, and_, bindparam, delete, func, or_, select, tuple_, update
 
 from shared.errors import StaleVersion
 from shared.store import tables as t
 from shared.store import tables_accounts as t_accounts
-from shared.store.engine import (
-    for_update,
-    insert_ignore,
-    is_postgres,
-    one_writer,
-    store_errors,
-    transaction_number,
-    upsert,
-)
+from shared.store.engine import for_update, is_postgres, one_writer, store_errors, transaction_number
 from shared.store.lending import lenders
 from shared.store.reads_runs import BY_DAG, QUEUED, RUNNING
 from shared.store.tx_dags import Dags
 from shared.store.tx_family import Family
+from shared.store.written import Rows, insert_rows, update_rows
 
 __all__ = ["Store", "Tx"]
 
@@ -35,36 +28,22 @@ Row = Mapping[str, Any]
 Found = dict[str, Any]
 
 _RUN_FIXED = frozenset(
-    {
-        "run_key",
-        "dag_name",
-        "dag_run_id",
-        "file_name",
-        "root_key",
-        "parent_key",
-        "trace",
-        "called_from",
-        "spec_hash",
-        "created_at",
-    }
+    {"dag_name", "dag_run_id", "file_name", "root_key", "parent_key", "trace", "called_from", "spec_hash", "created_at"}
 )
-_NODE_FIXED = frozenset({"run_key", "idx", "kind", "name"})
-
-
-def _settable(table: Table, fixed: frozenset[str]) -> dict[str, Any]:
-    return {column.name: bindparam(f"new_{column.name}") for column in table.c if column.name not in fixed}
-
-
-_SAVE_RUN = (
-    update(t.dag_runs)
-    .where(t.dag_runs.c.run_key == bindparam("key"), t.dag_runs.c.version == bindparam("loaded_version"))
-    .values(_settable(t.dag_runs, _RUN_FIXED))
+# What is asked in almost every transaction is put together once.
+_LOCK_RUNS = for_update(
+    select(t.dag_runs).where(t.dag_runs.c.run_key.in_(bindparam("keys", expanding=True))).order_by(t.dag_runs.c.run_key)
 )
-_SAVE_NODES = (
-    update(t.nodes)
-    .where(t.nodes.c.run_key == bindparam("key"), t.nodes.c.idx == bindparam("position"))
-    .values(_settable(t.nodes, _NODE_FIXED))
+_NODES_OF = (
+    select(t.nodes)
+    .where(t.nodes.c.run_key.in_(bindparam("keys", expanding=True)))
+    .order_by(t.nodes.c.run_key, t.nodes.c.idx)
 )
+_KEYS_OF = select(t.dag_runs.c.dag_name, t.dag_runs.c.dag_run_id, t.dag_runs.c.run_key).where(
+    tuple_(t.dag_runs.c.dag_name, t.dag_runs.c.dag_run_id).in_(bindparam("names", expanding=True)),
+    t.dag_runs.c.root_key.is_(None),
+)
+_REPLIES = select(t.inbox).where(t.inbox.c.command_id.in_(bindparam("ids", expanding=True)))
 
 
 class Store:
@@ -95,17 +74,13 @@ class Tx(Dags, Family):
 
     def lock_runs(self, keys: Sequence[str]) -> list[Found]:
         """Return and lock the runs with these keys, in the order of their keys."""
-        query = select(t.dag_runs).where(t.dag_runs.c.run_key.in_(keys)).order_by(t.dag_runs.c.run_key)
-        return self._rows(for_update(query))
+        return self._rows(_LOCK_RUNS, keys=keys)
 
     def keys_of(self, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
         """Return the run keys of those ``(dag_name, dag_run_id)`` that exist; children have no name of their own."""
-        runs = t.dag_runs.c
-        wanted = [and_(runs.dag_name == dag_name, runs.dag_run_id == run_id) for dag_name, run_id in names]
-        if not wanted:
+        if not names:
             return {}
-        found = select(runs.dag_name, runs.dag_run_id, runs.run_key).where(or_(*wanted), runs.root_key.is_(None))
-        rows = self.connection.execute(found)
+        rows = self.connection.execute(_KEYS_OF, {"names": list(names)})
         return {(row.dag_name, row.dag_run_id): row.run_key for row in rows}
 
     def names_of(self, keys: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -141,8 +116,7 @@ class Tx(Dags, Family):
 
     def nodes_of(self, keys: Sequence[str]) -> list[Found]:
         """Return the nodes of these runs in order."""
-        nodes = t.nodes.c
-        return self._rows(select(t.nodes).where(nodes.run_key.in_(keys)).order_by(nodes.run_key, nodes.idx))
+        return self._rows(_NODES_OF, keys=keys)
 
     def save_runs(self, rows: Sequence[Row], loaded_versions: Mapping[str, int]) -> None:
         """Write changed runs back, each only if nobody did since it was read.
@@ -150,24 +124,18 @@ class Tx(Dags, Family):
         Raises:
             StaleVersion: somebody did.
         """
-        for row in rows:
-            values = {f"new_{name}": value for name, value in row.items() if name not in _RUN_FIXED}
-            key = row["run_key"]
-            done = self.connection.execute(_SAVE_RUN, values | {"key": key, "loaded_version": loaded_versions[key]})
-            if done.rowcount != 1:
-                raise StaleVersion(f"run {key} is no longer at version {loaded_versions[key]}")
+        guarded = [
+            {name: value for name, value in row.items() if name not in _RUN_FIXED}
+            | {"loaded_version": loaded_versions[row["run_key"]]}
+            for row in rows
+        ]
+        saved = update_rows(self.connection, t.dag_runs, guarded, {"run_key": "run_key", "loaded_version": "version"})
+        if saved != len(rows):
+            raise StaleVersion(f"of {len(rows)} runs only {saved} are still at the version they were read at")
 
     def save_nodes(self, rows: Sequence[Row]) -> None:
         """Write changed nodes back; their run must be locked or saved in this transaction."""
-        if rows:
-            self.connection.execute(
-                _SAVE_NODES,
-                [
-                    {f"new_{name}": value for name, value in row.items() if name not in _NODE_FIXED}
-                    | {"key": row["run_key"], "position": row["idx"]}
-                    for row in rows
-                ],
-            )
+        update_rows(self.connection, t.nodes, rows, {"run_key": "run_key", "idx": "idx"})
 
     def delete_runs(self, keys: Sequence[str]) -> None:
         """Remove runs with all that belongs to them."""
@@ -180,29 +148,28 @@ class Tx(Dags, Family):
 
     def insert(self, table: Table, rows: Sequence[Row]) -> None:
         """Insert rows. Raises ``AlreadyExists`` where a key is taken."""
-        if rows:
-            self.connection.execute(insert(table), list(rows))
+        self.insert_together(Rows(table, rows))
 
     def insert_new(self, table: Table, rows: Sequence[Row]) -> None:
         """Insert rows, leaving out those whose key is taken."""
-        if rows:
-            self.connection.execute(insert_ignore(self.connection, table), list(rows))
-
-    def insert_transitions(self, rows: Sequence[Row]) -> None:
-        """Insert transitions; ``(txid, pos)`` becomes their place in the order of all. Call it once."""
-        if not rows:
-            return
-        if not is_postgres(self.connection):
-            # Writers come one after the other there, so a counter is as good as the database's own.
-            counter = t_accounts.counters
-            self.connection.execute(update(counter).values(value=counter.c.value + 1))
-        query = insert(t.transitions).values(txid=transaction_number())
-        self.connection.execute(query, [{**row, "pos": pos} for pos, row in enumerate(rows)])
+        self.insert_together(Rows(table, rows, "leave"))
 
     def put(self, table: Table, rows: Sequence[Row], changed: Sequence[str]) -> None:
         """Insert rows, or set the ``changed`` columns of those that exist."""
-        if rows:
-            self.connection.execute(upsert(self.connection, table, changed), list(rows))
+        self.insert_together(Rows(table, rows, tuple(changed)))
+
+    def insert_together(self, *groups: Rows) -> None:
+        """Insert rows of several tables in this order. Raises ``AlreadyExists`` where a key is taken."""
+        insert_rows(self.connection, groups)
+
+    def numbered(self, transitions: Sequence[Row]) -> Rows:
+        """Return transitions to insert; ``(txid, pos)`` becomes their place in the order of all. Call it once."""
+        if transitions and not is_postgres(self.connection):
+            # Writers come one after the other there, so a counter is as good as the database's own.
+            counter = t_accounts.counters
+            self.connection.execute(update(counter).values(value=counter.c.value + 1))
+        placed = [{**row, "pos": pos} for pos, row in enumerate(transitions)]
+        return Rows(t.transitions, placed, computed={"txid": transaction_number()})
 
     # -- admission ----------------------------------------------------------------------------
 
@@ -372,11 +339,12 @@ class Tx(Dags, Family):
 
     def replies(self, command_ids: Sequence[str]) -> dict[str, Found]:
         """Return the recorded outcomes of commands seen before."""
-        rows = self._rows(select(t.inbox).where(t.inbox.c.command_id.in_(command_ids)))
-        return {row["command_id"]: row for row in rows}
+        return {row["command_id"]: row for row in self._rows(_REPLIES, ids=command_ids)}
 
     def forget_replies(self, before: datetime) -> int:
         return self.connection.execute(delete(t.inbox).where(t.inbox.c.at < before)).rowcount
 
-    def _rows(self, query: Any) -> list[Found]:
-        return [dict(row) for row in self.connection.execute(query).mappings()]
+    def _rows(self, query: Any, **values: Sequence[Any]) -> list[Found]:
+        found = self.connection.execute(query, values)
+        names = tuple(found.keys())
+        return [dict(zip(names, row, strict=True)) for row in found]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from shared.store import tables as t
 from shared.store.engine import for_update
@@ -11,6 +11,8 @@ from shared.store.engine import for_update
 __all__ = ["Dags"]
 
 Found = dict[str, Any]
+
+_DAGS = select(t.dags).where(t.dags.c.file_name.in_(bindparam("names", expanding=True))).order_by(t.dags.c.file_name)
 
 
 class Dags:
@@ -26,8 +28,7 @@ class Dags:
 
     def dags(self, file_names: Sequence[str]) -> list[Found]:
         """Return dags by file name; not locked."""
-        query = select(t.dags).where(t.dags.c.file_name.in_(file_names)).order_by(t.dags.c.file_name)
-        return [dict(row) for row in self.connection.execute(query).mappings()]
+        return [dict(row) for row in self.connection.execute(_DAGS, {"names": list(file_names)}).mappings()]
 
     def followed(self, file_names: Sequence[str] | None = None) -> dict[str, Found]:
         """Return version and ``folder_hash`` of these dags, or of all, by file name; not locked."""

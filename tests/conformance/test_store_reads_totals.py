@@ -13,7 +13,7 @@ from tests.conformance.store_rows import NOW, add_run, after
 
 def change(tx: Tx, run_key: str, was: str, became: str, **more: int) -> None:
     row = {"run_key": run_key, "seq": 1, "at": NOW, "was": was, "became": became, "why": "", "by": ""} | more
-    tx.insert_transitions([row])
+    tx.insert_together(tx.numbered([row]))
 
 
 def moments(found: tuple[RunChange, ...]) -> list[tuple[str, str, str, datetime | None]]:

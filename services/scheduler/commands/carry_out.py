@@ -26,7 +26,6 @@ from shared.contracts.commands_queues import QueueCommand
 from shared.contracts.commands_runs import RunCommand
 from shared.contracts.commands_webhooks import WebhookCommand
 from shared.errors import Conflict, InvalidInput, NotFound
-from shared.store import tables as t
 from shared.tracing import within
 
 __all__ = ["carry_out"]
@@ -61,13 +60,13 @@ def carry_out(batch: Batch, plans: Plans, envelopes: Sequence[Envelope]) -> list
                 "at": batch.now,
             }
         )
-    batch.tx.insert(t.inbox, new)
+    batch.keep_outcomes(new)
     if any(isinstance(envelope.body, _DEFINING) for envelope in envelopes):
         batch.after.schedules = True
     return replies
 
 
-_DEFINING = (c.CreateDag, c.PutSpec, c.RenameDag, c.SuspendDag, DagCommand, QueueCommand)
+_DEFINING = c.CreateDag | c.PutSpec | c.RenameDag | c.SuspendDag | DagCommand | QueueCommand
 """Commands after which another slot may be due next."""
 
 
@@ -92,6 +91,8 @@ def _look_ahead(batch: Batch, envelopes: Sequence[Envelope]) -> None:
                 names.append((body.dag_name or body.file_name, body.dag_run_id))
             case c.StopRun() | c.DequeueRun() | c.RetryRun() | c.PatchStep() | ApprovalCommand():
                 names.append((body.dag_name, body.dag_run_id))
+    if not any(isinstance(envelope.body, _DEFINING | c.DeleteDag) for envelope in envelopes):
+        batch.look_up_dags(e.body.file_name for e in envelopes if isinstance(e.body, c.StartRun))
     batch.look_up(names)
     batch.load(key for name in names if (key := batch.key_of(*name)) is not None)
 

@@ -28,10 +28,9 @@ __all__ = ["patch_step", "retry_run", "start_run", "stop_run"]
 
 def start_run(batch: Batch, plans: Plans, command: c.StartRun) -> dict[str, Any]:
     """Begin a run of a dag now, or queue it."""
-    rows = batch.tx.dags([command.file_name])
-    if not rows:
+    row = batch.dag(command.file_name)
+    if row is None:
         raise NotFound(f"DAG {command.file_name} not found")
-    row = rows[0]
     if row["errors"]:
         raise InvalidInput("; ".join(row["errors"]))
     text_hash = plans.freeze(batch.tx, row["spec_hash"], batch.now)

@@ -20,8 +20,10 @@ class Draft:
     """``run`` as it was, plus what was decided since. ``now`` is the moment of the decision."""
 
     def __init__(self, run: Run, now: datetime) -> None:
-        self.run = replace(run, version=run.version + 1)
+        self.run = run
         self.now = now
+        self._version = run.version + 1
+        self._last_seq = run.last_seq
         self._nodes = list(run.nodes)
         self._transitions: list[Transition] = []
         self.effects: list[Effect] = []
@@ -41,7 +43,8 @@ class Draft:
 
     def done(self) -> Advanced:
         """Return the decision."""
-        return Advanced(replace(self.run, nodes=tuple(self._nodes)), tuple(self._transitions), tuple(self.effects))
+        run = replace(self.run, version=self._version, last_seq=self._last_seq, nodes=tuple(self._nodes))
+        return Advanced(run, tuple(self._transitions), tuple(self.effects))
 
     def set_run(self, **changes: Any) -> None:
         """Change facts of the run other than its status."""
@@ -79,14 +82,14 @@ class Draft:
         status = self.run.status if idx is None else self._nodes[idx].status
         self._note(idx, status, status, why, by)
 
-    def open_attempt(self, idx: int, worker_id: str | None) -> str:
+    def open_attempt(self, idx: int, worker_id: str | None, **changes: Any) -> str:
         """Give the node its next attempt and return the token: unique, for the version never repeats."""
         node = self._nodes[idx]
         if node.attempt is not None:
             raise InvariantBroken(f"run {self.run.run_key}, node {node.name}: a second open attempt")
-        token = f"{self.run.run_key}:{self.run.version}:{idx}"
+        token = f"{self.run.run_key}:{self._version}:{idx}"
         attempt = OpenAttempt(token, AttemptState.DISPATCHED, self.now, worker_id)
-        self._nodes[idx] = replace(node, attempt=attempt, number=node.number + 1)
+        self._nodes[idx] = replace(node, attempt=attempt, number=node.number + 1, **changes)
         return token
 
     def close_attempt(
@@ -131,6 +134,5 @@ class Draft:
             self.effects.append(Halt(attempt.worker_id, attempt.token, revoked=True, reason=why))
 
     def _note(self, idx: int | None, was: str, became: str, why: str, by: str) -> None:
-        seq = self.run.last_seq + 1
-        self.run = replace(self.run, last_seq=seq)
-        self._transitions.append(Transition(seq, idx, str(was), str(became), why, by))
+        self._last_seq += 1
+        self._transitions.append(Transition(self._last_seq, idx, str(was), str(became), why, by))

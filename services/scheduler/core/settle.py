@@ -160,8 +160,7 @@ def dispatch(draft: Draft, idx: int, run_status: str = "") -> None:
     """Open the node's next attempt and ask for its task to be sent."""
     dag = draft.run.plan.dag
     worker_id = draft.run.worker_id if dag.placement == "stick" else None
-    token = draft.open_attempt(idx, worker_id)
-    draft.set_node(idx, retry_at=None, admission="", call_token="")
+    token = draft.open_attempt(idx, worker_id, retry_at=None, admission="", call_token="")
     task = make_task(draft.run, draft.nodes, idx, token, run_status)
     draft.effects.append(Dispatch(task, worker_id, tuple(sorted(dag.worker_selector.items()))))
 

@@ -41,6 +41,7 @@ from shared.status import AttemptState, RunStatus
 from shared.store import tables as t
 from shared.store.tables_schedule import run_holds
 from shared.store.tx import Tx
+from shared.store.written import Rows
 from shared.tracing import SpanContext, begin, here
 from shared.transport.base import Outgoing, task_route, worker_route
 
@@ -69,9 +70,11 @@ class Batch:
         self.plans = plans
         self._work: dict[str, _Work] = {}
         self._names: dict[tuple[str, str], str | None] = {}
+        self._dags: dict[str, Mapping[str, Any]] | None = None
         self._transitions: list[dict[str, Any]] = []
         self._attempts: list[dict[str, Any]] = []
         self._outbox: list[dict[str, Any]] = []
+        self._outcomes: list[dict[str, Any]] = []
         self._chunks: list[dict[str, Any]] = []
         self._of_children: list[tuple[str, StartChild | StopChild]] = []
         self._queued = 0
@@ -112,6 +115,18 @@ class Batch:
         if (dag_name, dag_run_id) not in self._names:
             self.look_up([(dag_name, dag_run_id)])
         return self._names[dag_name, dag_run_id]
+
+    def look_up_dags(self, file_names: Iterable[str]) -> None:
+        """Learn these definitions; answers later calls of ``dag``, so no command of the batch may change any."""
+        wanted = sorted(set(file_names))
+        if wanted:
+            self._dags = {row["file_name"]: row for row in self.tx.dags(wanted)}
+
+    def dag(self, file_name: str) -> Mapping[str, Any] | None:
+        """Return a definition's row."""
+        if self._dags is not None:
+            return self._dags.get(file_name)
+        return next(iter(self.tx.dags([file_name])), None)
 
     def run(self, key: str) -> Run | None:
         """Return a run loaded or created in this batch."""
@@ -205,6 +220,10 @@ class Batch:
         wanted, self._of_children = self._of_children, []
         return wanted
 
+    def keep_outcomes(self, outcomes: Iterable[dict[str, Any]]) -> None:
+        """Record what became of commands; rows of the inbox."""
+        self._outcomes.extend(outcomes)
+
     def halt(self, halt: Halt) -> None:
         """Tell a worker about an attempt after the commit."""
         self.after.halts.append(halt)
@@ -290,17 +309,20 @@ class Batch:
         gone = {key for key, work in self._work.items() if work.forget}
         tx = self.tx
         queues = sorted({work.run.queue for work in (*new, *changed) if work.run.status is RunStatus.QUEUED})
-        tx.insert_new(t.queues, [{"name": name, "kind": "dag-based", "max_concurrency": None} for name in queues])
-        tx.insert(t.dag_runs, [self._new_run_row(work) for work in new])
-        tx.insert(t.nodes, [rows.node_row(work.run.run_key, node) for work in new for node in work.run.nodes])
+        tx.insert_together(
+            Rows(t.queues, [{"name": name, "kind": "dag-based", "max_concurrency": None} for name in queues], "leave"),
+            Rows(t.dag_runs, [self._new_run_row(work) for work in new]),
+            Rows(t.nodes, [rows.node_row(work.run.run_key, node) for work in new for node in work.run.nodes]),
+            tx.numbered(self._transitions),
+            Rows(t.attempts, self._attempts, "leave"),
+            Rows(t.log_chunks, self._chunks, "leave"),
+            Rows(run_holds, self._holds),
+            Rows(t.outbox, self._outbox),
+            Rows(t.inbox, self._outcomes),
+        )
         versions = {work.run.run_key: work.loaded.version for work in changed if work.loaded is not None}
         tx.save_runs([rows.run_row(work.run) for work in changed], versions)
         tx.save_nodes([row for work in changed for row in _changed_nodes(work)])
-        tx.insert_transitions(self._transitions)
-        tx.insert_new(t.attempts, self._attempts)
-        tx.insert_new(t.log_chunks, self._chunks)
-        tx.insert(run_holds, self._holds)
-        tx.insert(t.outbox, self._outbox)
         self._pools.write(tx, gone)
         self._write_timers(gone)
         tx.delete_runs(sorted(gone))
