@@ -89,6 +89,11 @@ def test_19_and_20_searching_and_tags(live: Live) -> None:
     assert result["name"] == "seek"
     assert all(0 <= match["lineNumber"] - match["startLine"] <= 2 for match in result["matches"])
     assert live.refused("GET", "/dags/search") == (400, "bad_request")
+    # Lines are counted as editors do, whatever else a line may hold.
+    live.dag("paged", 'description: "a"\r\nsteps:\r\n  - echo \x85 \u2028\r\n  - echo Needle2\r\n')
+    [result] = live.get("/dags/search?q=needle2")["results"]
+    assert [(match["lineNumber"], match["startLine"]) for match in result["matches"]] == [(4, 2)]
+    assert result["matches"][0]["line"].splitlines(keepends=True)[0] == "steps:\n"
     assert live.get("/dags/search?q=")["results"] == []
     assert live.get("/dags/search", query_string={"q": "(((["})["results"] == []
     tags = live.get("/dags/tags")["tags"]

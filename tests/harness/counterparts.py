@@ -49,7 +49,7 @@ class _Handler(BaseHTTPRequestHandler):
         name, _, rest = parts.path.lstrip("/").partition("/")
         getattr(self, f"_do_{name}")(rest, seen)
 
-    do_GET = do_POST = do_PUT = _serve  # noqa: N815 - the base class's names
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _serve  # noqa: N815 - the base class's names
 
     def _answer(self, status: int, body: bytes, **headers: str) -> None:
         self.send_response(status)
@@ -61,6 +61,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _do_echo(self, rest: str, seen: dict[str, Any]) -> None:
         self._answer(200, json.dumps({**seen, "rest": rest}).encode(), Content_Type="application/json")
+
+    def _do_same(self, _: str, seen: dict[str, Any]) -> None:
+        self._answer(200, seen["body"].encode(), X_Kind="same")
 
     def _do_json(self, _: str, __: dict[str, Any]) -> None:
         self._answer(200, b'{"a":1}', Content_Type="application/json")

@@ -40,8 +40,9 @@ def test_status_headers_and_body_are_printed_without_a_blank_line(rig: Rig, serv
     assert finished.outcome == "succeeded", finished.error
     first, *headers, body = rig.log(finished, "stdout").decode().split("\n")
     assert (first, body) == ("200 OK", "text x")
-    assert "X-Kind: text" in headers
-    assert "" not in headers
+    assert "X-Kind: text\r" in headers
+    assert headers == sorted(headers)
+    assert all(header.endswith("\r") for header in headers)
 
 
 def test_header_names_are_sent_and_shown_in_the_form_receivers_know(rig: Rig, server: HttpCounterpart) -> None:
@@ -69,6 +70,58 @@ def test_body_headers_and_query_come_from_variables_and_a_map_becomes_json(rig: 
     assert shown["body"]["query"] == {"q": ["a b&v"]}
     assert server.requests[0]["headers"]["Authorization"] == "Bearer t"
     assert server.requests[0]["headers"]["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_a_body_is_plain_text_unless_the_step_says_otherwise(rig: Rig, server: HttpCounterpart, method: str) -> None:
+    own = {"body": "<a/>", "headers": {"content-type": "application/xml"}}
+    for config in ({"body": "a"}, {}, own):
+        finished = rig.run(task(http(method, f"{server.url}/echo", config)))
+        assert finished.outcome == "succeeded", finished.error
+
+    kinds = [request["headers"]["Content-Type"] for request in server.requests]
+    assert kinds == ["text/plain; charset=utf-8", "text/plain; charset=utf-8", "application/xml"]
+    assert [request["body"] for request in server.requests] == ["a", "", "<a/>"]
+
+
+@pytest.mark.parametrize("method", ["GET", "OPTIONS"])
+def test_some_methods_carry_no_body(rig: Rig, server: HttpCounterpart, method: str) -> None:
+    finished = rig.run(task(http(method, f"{server.url}/echo", {"body": "a"})))
+
+    assert finished.outcome == "succeeded", finished.error
+    (request,) = server.requests
+    assert request["body"] == ""
+    assert not {"Content-Type", "Content-Length"} & set(request["headers"])
+
+
+def test_values_that_are_no_texts_are_sent_as_dagu_sends_them(rig: Rig, server: HttpCounterpart) -> None:
+    config = {
+        "headers": {"X-T": True, "X-F": False, "X-N": None, "X-D": 1.0},
+        "query": {"t": True, "d": 1.5},
+        "body": 5,
+        "timeout": -1,
+    }
+    step = http("POST", f"{server.url}/echo", config)
+    more = step.model_copy(update={"commands": (Command(text="", argv=(*step.commands[0].argv, "more")),)})
+    finished = rig.run(task(more))
+
+    assert finished.outcome == "succeeded", finished.error
+    (request,) = server.requests
+    assert [request["headers"][f"X-{name}"] for name in "TFND"] == ["1", "0", "", "1"]
+    assert (request["query"], request["body"]) == ({"t": ["1"], "d": ["1.5"]}, "5")
+
+
+def test_json_is_written_in_one_order_and_fit_for_html(rig: Rig, server: HttpCounterpart) -> None:
+    body = {"z": 1.0, "a": ["<&>", 1.5], "é": {}}
+    finished = rig.run(task(http("POST", f"{server.url}/same", {"json": True, "body": body})))
+
+    assert finished.outcome == "succeeded", finished.error
+    said = rig.log(finished, "stdout").decode()
+    assert said.startswith('{\n "status_code": 200,\n "headers": {\n  "Content-Length": [')
+    assert said.endswith(
+        '],\n  "X-Kind": [\n   "same"\n  ]\n },\n "body": {\n  "a": [\n   "\\u003c\\u0026\\u003e",\n   1.5\n  ],\n'
+        '  "z": 1,\n  "é": {}\n }\n}\n'
+    )
 
 
 def test_the_script_replaces_the_config_altogether(rig: Rig, server: HttpCounterpart) -> None:

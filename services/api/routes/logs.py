@@ -95,7 +95,8 @@ def _log(window: LogWindow, query: LogQuery) -> dict[str, Any]:
 
 
 def _text(lines: Sequence[bytes]) -> str:
-    return b"\n".join(lines).decode("utf-8", "replace")
+    # A line may end as on Windows, or as headers do over HTTP.
+    return b"\n".join(line.removesuffix(b"\r") for line in lines).decode("utf-8", "replace")
 
 
 def _line(call: Call, change: Transition) -> str:

@@ -49,7 +49,8 @@ def search(call: Call, query: SearchQuery) -> Answer:
             errors.append("The search took too long: not every DAG was looked at")
             break
         text = dag.spec or ""
-        matches = _matches(pattern, chars, text.splitlines())
+        # By line ends alone, as editors count: splitlines() also parts at form feeds and the like.
+        matches = _matches(pattern, chars, text.removesuffix("\n").replace("\r\n", "\n").split("\n"))
         if not matches:
             continue
         loaded = call.deps.specs.parse(dag.spec_hash, text, file_name=dag.file_name)

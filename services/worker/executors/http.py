@@ -24,6 +24,7 @@ from services.worker.executors.header_names import canonical
 from services.worker.executors.inline import CutOff, Line, conclude, evaluate, positive_seconds
 from services.worker.outcome import Result
 from shared.errors import InvalidInput
+from shared.spec.fields import scalar_text
 
 __all__ = ["HttpExecutor", "open_pool"]
 
@@ -34,6 +35,11 @@ _MAX_JSON_BYTES = 64 * 1024 * 1024
 _RETRIED_STATUS = frozenset({429, 502, 503, 504})
 _MAX_REDIRECTS = 10
 _MAX_BACKOFF_S = 10
+_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods with which, as in Dagu, no body is sent and none is announced."""
+_ESCAPED = str.maketrans({mark: f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"})
+"""Dagu writes JSON so that it can stand in HTML; these only occur inside of texts."""
+_LONGEST_INT = 1e21
 _HIDDEN = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
 
 
@@ -78,23 +84,28 @@ class _Request:
     @classmethod
     def of(cls, job: Job) -> "_Request":
         words = job.step.commands[0].argv if job.step.commands else ()
-        if len(words) != 2:
+        if len(words) < 2:
             raise InvalidInput('an http step needs command: "METHOD URL"')
         config = _options(job)
         url = str(evaluate(job, words[1]))
         if not url.lower().startswith(("http://", "https://")):
             raise InvalidInput(f"not an http URL: {url}")
-        headers = {canonical(str(name)): str(value) for name, value in (config.get("headers") or {}).items()}
+        method = words[0].upper()
+        headers = {canonical(name): text for name, text in _texts(config, "headers").items()}
         body = config.get("body")
-        if isinstance(body, dict | list):
+        if method in _WITHOUT_BODY:
+            body = None
+        elif isinstance(body, dict | list):
             body = json.dumps(body)
             headers.setdefault("Content-Type", "application/json")
+        else:
+            headers.setdefault("Content-Type", "text/plain; charset=utf-8")
         return cls(
-            method=words[0].upper(),
+            method=method,
             url=url,
             headers=headers,
-            query={str(name): str(value) for name, value in (config.get("query") or {}).items()},
-            body=None if body in (None, "") else str(body).encode(),
+            query=dict(sorted(_texts(config, "query").items())),
+            body=None if body in (None, "") else _text(body).encode(),
             timeout_s=positive_seconds(config, "timeout"),
             retries=_count(config),
             silent=_flag(config, "silent"),
@@ -114,6 +125,15 @@ def _options(job: Job) -> dict[str, Any]:
     if not isinstance(options, dict):
         raise InvalidInput("the script of an http step must be a JSON object")
     return options
+
+
+def _texts(config: dict[str, Any], name: str) -> dict[str, str]:
+    return {str(key): _text(value) for key, value in (config.get(name) or {}).items()}
+
+
+def _text(value: Any) -> str:
+    """Write a value of the config as Dagu sends it: booleans as numbers, nothing for null."""
+    return str(int(value)) if isinstance(value, bool) else scalar_text(value)
 
 
 def _flag(config: dict[str, Any], name: str) -> bool:
@@ -215,12 +235,16 @@ def _print(request: _Request, answer: urllib3.BaseHTTPResponse, line: Line, io: 
     if request.as_json:
         return _print_json(answer, line, io) or error
     if not (request.silent and good):
-        lines = [f"{answer.status} {answer.reason or ''}".rstrip()]
-        lines += [f"{canonical(name)}: {value}" for name, value in answer.headers.items()]
-        line.write(io.stdout, ("\n".join(lines) + "\n").encode(errors="replace"))
+        headers = "".join(f"{name}: {value}\r\n" for name, values in _headers(answer) for value in values)
+        first = f"{answer.status} {answer.reason or ''}".rstrip()
+        line.write(io.stdout, f"{first}\n{headers}".encode(errors="replace"))
     while piece := answer.read1(_PIECE, decode_content=True):
         line.write(io.stdout, piece)
     return error
+
+
+def _headers(answer: urllib3.BaseHTTPResponse) -> list[tuple[str, list[str]]]:
+    return sorted((canonical(name), answer.headers.getlist(name)) for name in answer.headers)
 
 
 def _print_json(answer: urllib3.BaseHTTPResponse, line: Line, io: StepIO) -> str:
@@ -232,10 +256,19 @@ def _print_json(answer: urllib3.BaseHTTPResponse, line: Line, io: StepIO) -> str
         if size > _MAX_JSON_BYTES:
             return f"the body is larger than {_MAX_JSON_BYTES} bytes"
     try:
-        body = json.loads(b"".join(parts))
+        body = json.loads(b"".join(parts), parse_float=_number)
     except (ValueError, RecursionError) as error:
         return f"the body is not JSON: {error}"
-    headers = {canonical(name): answer.headers.getlist(name) for name in answer.headers}
-    shown = {"status_code": answer.status, "headers": headers, "body": body}
-    line.write(io.stdout, (json.dumps(shown, indent=1, ensure_ascii=False) + "\n").encode(errors="surrogatepass"))
+    told = [
+        f' "{name}": {json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)}'.replace("\n", "\n ")
+        for name, value in (("status_code", answer.status), ("headers", dict(_headers(answer))), ("body", body))
+    ]
+    text = "{\n" + ",\n".join(told) + "\n}\n"
+    line.write(io.stdout, text.translate(_ESCAPED).encode(errors="surrogatepass"))
     return ""
+
+
+def _number(text: str) -> float:
+    """Read a number so that 1.0 is written as 1."""
+    value = float(text)
+    return int(value) if value.is_integer() and abs(value) < _LONGEST_INT else value

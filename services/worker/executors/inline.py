@@ -103,15 +103,16 @@ def evaluate(job: Job, value: Any) -> Any:
 
 
 def positive_seconds(config: dict[str, Any], name: str, default: float = 0) -> float:
-    """Return a number of seconds, written as a number or a text; raises ``InvalidInput``."""
+    """Return a number of seconds, written as a number or a text; less than nothing is nothing.
+
+    Raises:
+        InvalidInput: it is not a number.
+    """
     value = config.get(name, default)
     try:
-        seconds = float(value)
-    except (TypeError, ValueError):
-        seconds = -1
-    if seconds < 0:
-        raise InvalidInput(f"{name} must be a number of seconds, not {value!r}")
-    return seconds
+        return max(float(value), 0.0)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"{name} must be a number of seconds, not {value!r}") from error
 
 
 def conclude(job: Job, error: str = "", exit_code: int = 0) -> Result:

@@ -13,7 +13,7 @@ from tests.unit.spec.specs import errors_of
         ("{type: http, command: get https://a/b}", ""),
         ("{type: http, command: '${M} ${U}'}", ""),
         ("{type: http, command: https://a/b}", "needs the method and the URL"),
-        ("{type: http, command: GTE https://a/b}", "unknown http method: GTE"),
+        ("{type: http, command: PURGE https://a/b}", ""),
         ("{type: http}", 'executor type "http" needs command: METHOD URL'),
         ("{type: jq, script: '1'}", ""),
         ("{type: jq}", 'executor type "jq" needs command'),
@@ -35,6 +35,12 @@ def test_the_command_and_config_of_an_executor(step: str, expected: str) -> None
         assert expected in errors[0]
     else:
         assert errors == []
+
+
+def test_an_http_method_of_some_servers_own_is_a_warning() -> None:
+    (warning,) = load("steps: [{type: http, command: GTE https://a/b}]", file_name="a.yaml").warnings
+
+    assert (warning.message, warning.hint) == ("unknown http method: GTE", 'did you mean "GET"?')
 
 
 def test_a_dag_level_container_keeps_its_run_on_one_worker() -> None:
