@@ -129,7 +129,7 @@ def run_worker_process(config: Config, version: str, stop: threading.Event, on_d
         raise ConfigInvalid("DAGWAY_DATABASE_URL is set: a worker runs other people's commands and must not have it")
     transport = open_transport(config.need("amqp_url"), name=f"dagway-worker-{config.worker_id}")
     start_sending("dagway-worker")
-    worker = make_worker(config, transport, version, on_death)
+    worker = make_worker(config, transport, version, on_death, worker_id=config.worker_id)
     worker.start()
     with _side_door(config, lambda: transport.healthy) as door:
         door.add(ProcessCollector("worker", version, transport, config.data_dir))
@@ -141,11 +141,13 @@ def run_worker_process(config: Config, version: str, stop: threading.Event, on_d
     stop_sending()
 
 
-def make_worker(config: Config, transport: Transport, version: str, on_death: Callable[[], None]) -> Worker:
+def make_worker(
+    config: Config, transport: Transport, version: str, on_death: Callable[[], None], *, worker_id: str
+) -> Worker:
     """Return a worker with the settings of ``config``."""
     return Worker(
         transport,
-        worker_id=config.worker_id,
+        worker_id=worker_id,
         slots=config.worker_slots,
         labels=dict(config.worker_labels),
         data_dir=config.data_dir / "worker",

@@ -32,6 +32,8 @@ from shared.transport.open import open_transport
 __all__ = ["run_up"]
 
 _DRAIN_S = 5
+_WORKER = "local"
+"""What a run's ``workerId`` is where no worker is a process of its own."""
 _SWITCH_S = 0.0005
 """Hand-overs between threads are this mode's latency: do not wait the usual 5 ms for a switch."""
 
@@ -62,7 +64,7 @@ def run_up(
         pools=dict(config.pools),
         on_death=on_death,
     )
-    worker = make_worker(config, transport, version, on_death)
+    worker = make_worker(config, transport, version, on_death, worker_id=_WORKER)
     deps = build_deps(
         transport=transport,
         reads=reads,

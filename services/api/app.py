@@ -211,12 +211,11 @@ def _finish(response: Response) -> Response:
     headers.setdefault("Cache-Control", "no-store")
     headers["X-Content-Type-Options"] = "nosniff"
     headers["X-Request-Id"] = _request_id()
-    origin = asked.environ.get("HTTP_ORIGIN")
-    if origin:
-        headers["Access-Control-Allow-Origin"] = origin
+    if "HTTP_ORIGIN" in asked.environ:
+        # Never the origin itself: with it, any page could use the password or cookie a browser keeps for this server.
+        headers["Access-Control-Allow-Origin"] = "*"
         headers["Access-Control-Allow-Credentials"] = "true"
         headers["Access-Control-Expose-Headers"] = "ETag, Retry-After, X-Request-Id"
-        headers.add("Vary", "Origin")
     if asked.method == "OPTIONS":
         headers["Allow"] = _METHODS
         headers["Access-Control-Allow-Methods"] = _METHODS

@@ -126,8 +126,7 @@ class Auth:
         if key is None:
             return None
         self.touch("api_key", key.id, key.last_used_at)
-        name = f"apikey:{key.name}"
-        return Principal("api_key", name, name, key.role, key.created_at, key.updated_at)
+        return Principal("api_key", f"apikey:{key.id}", f"apikey:{key.name}", key.role)
 
     def _by_basic(self, value: str) -> Principal:
         settings = self.settings
@@ -146,7 +145,7 @@ class Auth:
         now = self._clock()
         ends = now + timedelta(seconds=self.settings.token_ttl_s)
         claims = {
-            "sub": user.username,
+            "sub": user.id,
             "uid": user.id,
             "username": user.username,
             "role": user.role,

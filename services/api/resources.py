@@ -83,7 +83,9 @@ def _disk(path: Path) -> float | None:
         usage = shutil.disk_usage(path if path.exists() else Path())
     except OSError:
         return None
-    return 100 * usage.used / usage.total if usage.total else None
+    # As df says it: of what its users can have, without the reserve of the system.
+    usable = usage.used + usage.free
+    return 100 * usage.used / usable if usable else None
 
 
 def _load() -> float | None:

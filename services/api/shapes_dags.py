@@ -4,13 +4,13 @@ An optional field is left out when it says nothing (empty, zero, false); a requi
 there.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.spec.model import Condition, Dag, Handler, RepeatPolicy, Step
 from shared.spec.params import default_params_text
 
-__all__ = ["HANDLER_FIELDS", "condition", "dag", "dag_details", "run_config", "sparse", "step"]
+__all__ = ["HANDLER_FIELDS", "conditions", "dag", "dag_details", "run_config", "sparse", "step"]
 
 HANDLER_FIELDS: Mapping[Handler, str] = {
     Handler.FAILURE: "failure",
@@ -19,6 +19,7 @@ HANDLER_FIELDS: Mapping[Handler, str] = {
     Handler.EXIT: "exit",
 }
 """The handlers the API shows; ``onInit`` and ``onWait`` are not among them."""
+_OTHER_UNMET = "other condition was not met"
 
 
 def sparse(**fields: Any) -> dict[str, Any]:
@@ -58,7 +59,7 @@ def dag_details(model: Dag) -> dict[str, Any]:
             histRetentionDays=model.hist_retention_days,
             logDir=model.log_dir,
             maxActiveSteps=model.max_active_steps,
-            preconditions=_conditions(model.preconditions),
+            preconditions=conditions(model.preconditions),
         ),
         "steps": [step(each) for each in model.steps],
     }
@@ -84,15 +85,22 @@ def step(model: Step) -> dict[str, Any]:
             depends=list(model.depends),
             repeatPolicy=_repeat(model.repeat_policy) if model.repeat_policy else {},
             mailOnError=model.mail_on_error,
-            preconditions=_conditions(model.preconditions),
+            preconditions=conditions(model.preconditions),
             timeoutSec=int(model.timeout_sec),
         ),
         "executorConfig": {"type": model.type, "config": config} if model.type else {"config": config},
     }
 
 
+def conditions(models: Sequence[Condition], unmet: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """Return preconditions; ``unmet`` says of each why it was not met, empty: another one was not."""
+    if not unmet or len(unmet) != len(models):
+        return [condition(each) for each in models]
+    return [condition(each, why or _OTHER_UNMET) for each, why in zip(models, unmet, strict=True)]
+
+
 def condition(model: Condition, error: str = "") -> dict[str, Any]:
-    """Return a precondition; ``error`` says why it was not met."""
+    """Return a condition; ``error`` says why it was not met."""
     return {"condition": model.condition, **sparse(expected=model.expected, negate=model.negate, error=error)}
 
 
@@ -110,10 +118,6 @@ def _params(model: Dag) -> list[str]:
 
 def _schedule(model: Dag) -> list[dict[str, Any]]:
     return [{"expression": expression} for expression in model.schedule.start]
-
-
-def _conditions(models: Iterable[Condition]) -> list[dict[str, Any]]:
-    return [condition(each) for each in models]
 
 
 def _command(text: str, argv: tuple[str, ...]) -> dict[str, Any]:

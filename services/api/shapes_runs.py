@@ -15,7 +15,7 @@ from shared.store.reads import Node, Run
 
 __all__ = ["details", "grid", "node", "outputs", "run_params", "summary", "synthetic", "synthetic_details"]
 
-STEP, HANDLER = "step", "handler"
+STEP, HANDLER, PREPARE = "step", "handler", "prepare"
 _HANDLER_FIELDS = (Handler.SUCCESS, Handler.FAILURE, Handler.ABORT, Handler.EXIT)
 """The handlers that are shown, in the grid's order; a handler's name is its field."""
 _NOT_BEGUN = frozenset({RunStatus.NOT_STARTED, RunStatus.QUEUED})
@@ -61,6 +61,7 @@ def details(run: Run, dag: Dag | None, zone: tzinfo | None) -> dict[str, Any]:
     steps = {each.name: each for each in dag.steps} if dag else {}
     handlers = dag.handlers if dag else {}
     handler_rows = {each.name: each for each in nodes if each.kind == HANDLER}
+    unmet = next((each.unmet for each in nodes if each.kind == PREPARE), None)
     shown = {
         handler.value: (
             node(run, handler_rows[handler.value], handlers.get(handler), zone)
@@ -74,7 +75,7 @@ def details(run: Run, dag: Dag | None, zone: tzinfo | None) -> dict[str, Any]:
         **summary(run, zone),
         "nodes": [node(run, each, steps.get(each.name), zone) for each in nodes if each.kind == STEP],
         **shown,
-        "preconditions": [shapes_dags.condition(each) for each in dag.preconditions] if dag else [],
+        "preconditions": shapes_dags.conditions(dag.preconditions, unmet) if dag else [],
         **sparse(traceId=_trace_id(run.trace)),
     }
 
@@ -86,13 +87,17 @@ def _trace_id(traceparent: str) -> str:
 def node(run: Run, row: Node, step: Step | None, zone: tzinfo | None) -> dict[str, Any]:
     """Return one node. Its log paths are names, not files: a non-empty one says there is a log."""
     none = "-" if run.status in _NOT_BEGUN else ""
-    logged = row.started_at is not None
+    began = row.started_at is not None
+    shown: dict[str, Any] = shapes_dags.step(step) if step else {"name": row.name, "executorConfig": {"config": {}}}
+    if step and row.unmet:
+        shown["preconditions"] = shapes_dags.conditions(step.preconditions, row.unmet)
     return {
-        "step": shapes_dags.step(step) if step else {"name": row.name, "executorConfig": {"config": {}}},
-        "stdout": row.stdout or (_log_path(run.dag_name, run.dag_run_id, f"{row.name}.stdout") if logged else ""),
-        "stderr": row.stderr or (_log_path(run.dag_name, run.dag_run_id, f"{row.name}.stderr") if logged else ""),
+        "step": shown,
+        "stdout": row.stdout or (_log_path(run.dag_name, run.dag_run_id, f"{row.name}.stdout") if began else ""),
+        "stderr": row.stderr or (_log_path(run.dag_name, run.dag_run_id, f"{row.name}.stderr") if began else ""),
         "startedAt": wire.timestamp(row.started_at, zone, none),
-        "finishedAt": wire.timestamp(row.finished_at, zone, none),
+        # What never began has not ended either, though something else decided what became of it.
+        "finishedAt": wire.timestamp(row.finished_at if began else None, zone, none),
         "status": wire.node_status(row.status),
         "statusLabel": row.status.value,
         "retryCount": row.retry_count,
@@ -158,7 +163,7 @@ def synthetic_details(dag: Dag) -> dict[str, Any]:
             for handler in _HANDLER_FIELDS
             if handler in dag.handlers
         },
-        "preconditions": [shapes_dags.condition(each) for each in dag.preconditions],
+        "preconditions": shapes_dags.conditions(dag.preconditions),
     }
 
 
@@ -189,10 +194,16 @@ def outputs(run: Run, dag: Dag | None) -> dict[str, Any]:
             "attemptId": str(run.run_attempt),
             "status": run.status.value,
             "completedAt": wire.precise(run.finished_at),
-            "params": json.dumps([f"{name}={value}" for name, value in _pairs(run)], ensure_ascii=False),
+            "params": _params_list(run),
         },
         "outputs": found,
     }
+
+
+def _params_list(run: Run) -> str:
+    """Return the parameters as the text of a JSON list, empty for none."""
+    pairs = [f"{name}={value}" for name, value in _pairs(run)]
+    return json.dumps(pairs, ensure_ascii=False, separators=(",", ":")) if pairs else ""
 
 
 def run_params(run: Run) -> str:

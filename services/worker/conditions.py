@@ -15,13 +15,14 @@ def check_conditions(
     run_command: RunCommand,
     exit_code: Callable[[str], int],
 ) -> list[str]:
-    """Return why conditions are not met, one text for each; empty: all are.
+    """Return of each condition why it is not met, empty where it is; nothing where all are.
 
     ``scopes`` are the textual and the full one; ``exit_code`` runs a condition without ``expected``
     as a command. Every condition is evaluated. What ``run_command`` raises passes through: a
     condition that cannot be evaluated is an error, not unmet.
     """
-    return [why for condition in conditions if (why := _unmet(condition, scopes, run_command, exit_code))]
+    found = [_unmet(condition, scopes, run_command, exit_code) for condition in conditions]
+    return found if any(found) else []
 
 
 def _unmet(
@@ -38,7 +39,7 @@ def _unmet(
         reason = f"exit status {code}"
     if met != condition.negate:
         return ""
-    return f"condition was not met: {'not wanted: ' if condition.negate else ''}{reason}"
+    return f"condition was not met: {'condition matched but negate is true' if condition.negate else reason}"
 
 
 def _matches(actual: str, expected: str) -> bool:

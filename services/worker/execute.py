@@ -75,7 +75,8 @@ class Maker:
         environment = build_environment(task, ground, reserved, run_command_in(supervisor, plain, str(cwd)))
         try:
             if unmet := self._unmet(task, environment, supervisor, str(cwd)):
-                return Made(Result("skipped", 0, masker.text(unmet)), {})
+                unmet = [masker.text(why) for why in unmet]
+                return Made(Result("skipped", 0, "; ".join(filter(None, unmet))), {}, {"unmet": tuple(unmet)})
             job = Job(task.step, environment, ground.working_dir, task.shell, supervisor, task.options)
             supervisor.start_clock()
             if task.step.call and "result" not in task.options:
@@ -124,12 +125,12 @@ class Maker:
         result = replace(made.result, error=masker.text(made.result.error))
         return Made(result, {name: masker.text(value) for name, value in made.outputs.items()}, facts)
 
-    def _unmet(self, task: Task, environment: Environment, supervisor: Supervisor, cwd: str) -> str:
+    def _unmet(self, task: Task, environment: Environment, supervisor: Supervisor, cwd: str) -> list[str]:
         if not task.step.preconditions:
-            return ""
+            return []
         shell = effective_shell(task.step.shell, task.shell)
         try:
-            unmet = check_conditions(
+            return check_conditions(
                 task.step.preconditions,
                 (environment.textual, environment.full),
                 run_command_in(supervisor, environment.process, cwd),
@@ -137,8 +138,7 @@ class Maker:
             )
         except ValueError as error:
             # A condition that cannot be evaluated skips the step too, and says why.
-            return str(error)
-        return "; ".join(unmet)
+            return [str(error)]
 
     def _supervisor(self, task: Task, stop: Stop) -> Supervisor:
         return Supervisor(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from services.worker.conditions import check_conditions
 from services.worker.environment import build_environment, dag_directory, host_variables, lay_ground
+from services.worker.masking import Masker
 from services.worker.outcome import Result
 from services.worker.param_schema import apply_schema
 from services.worker.runner import exit_code_in, run_command_in
@@ -23,8 +24,10 @@ from shared.spec.params import resolve_env, resolve_params
 __all__ = ["prepare"]
 
 
-def prepare(task: Task, supervisor: Supervisor, places: Places) -> tuple[Result, dict[str, str]]:
-    """Return the result and the outputs ``env``, ``params`` (JSON lists of pairs) and ``params_json``."""
+def prepare(
+    task: Task, supervisor: Supervisor, places: Places
+) -> tuple[Result, dict[str, str], dict[str, tuple[str, ...]]]:
+    """Return the result, the outputs ``env``, ``params`` (JSON lists of pairs) and ``params_json``, and facts."""
     given = task.options["prepare"]
     dag = Dag.model_validate(given["dag"])
     host = host_variables()
@@ -44,7 +47,9 @@ def prepare(task: Task, supervisor: Supervisor, places: Places) -> tuple[Result,
         outputs["params_json"] = params_json
     evaluated = task.model_copy(update={"env": env, "params": params, "params_json": params_json})
     unmet = _check(evaluated, dag, supervisor, folder)
-    return (Result("skipped", 0, "; ".join(unmet)) if unmet else Result("succeeded")), outputs
+    if not unmet:
+        return Result("succeeded"), outputs, {}
+    return Result("skipped", 0, "; ".join(filter(None, unmet))), outputs, {"unmet": tuple(unmet)}
 
 
 def _check(task: Task, dag: Dag, supervisor: Supervisor, folder: Path) -> list[str]:
@@ -56,9 +61,11 @@ def _check(task: Task, dag: Dag, supervisor: Supervisor, folder: Path) -> list[s
     ground.working_dir.mkdir(0o750, parents=True, exist_ok=True)
     environment = build_environment(task, ground, {}, None)
     cwd, shell = str(ground.working_dir), effective_shell(None, dag.shell)
-    return check_conditions(
+    unmet = check_conditions(
         dag.preconditions,
         (environment.textual, environment.full),
         run_command_in(supervisor, environment.process, cwd),
         exit_code_in(supervisor, environment.process, cwd, default_shell() if shell == DIRECT else shell),
     )
+    masker = Masker(ground.secrets.values())
+    return [masker.text(why) for why in unmet]

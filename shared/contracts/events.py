@@ -119,7 +119,9 @@ class AttemptFinished(Event):
 
     What only the worker can tell rides along too: the runs the step calls, whether the repeat
     policy's condition is met (``None``: it has none, or it could not be evaluated), whether a
-    pattern of ``continueOn.output`` was printed, and the retry policy's numbers written as text.
+    pattern of ``continueOn.output`` was printed, and the retry policy's numbers written as text;
+    and of a skipped step, or of a dag that is not to run, why each precondition is not met (``unmet``,
+    empty where it is), in the order of the definition.
     """
 
     type = "attempt.finished"
@@ -137,6 +139,7 @@ class AttemptFinished(Event):
     messages: tuple[Said, ...] = ()
     """What a chat step added to the conversation: its own messages and the answer."""
     children: tuple[ChildCall, ...] = ()
+    unmet: tuple[str, ...] = ()
     repeat_condition_met: bool | None = None
     continue_output_matched: bool = False
     retry_limit: int | None = None

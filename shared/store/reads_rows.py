@@ -1,6 +1,6 @@
 """What reads give: frozen rows with status tokens and aware UTC datetimes, no API shapes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
@@ -84,6 +84,8 @@ class Node:
     """``(run id, params)`` of each run it called."""
     started_at: datetime | None
     finished_at: datetime | None
+    unmet: Sequence[str] | None = None
+    """Of each precondition why it was not met, empty where it was; of a prepare node, the dag's."""
     approval: Mapping[str, Any] | None = None
     """A person's word on it: ``granted``, ``at`` (ISO 8601), and if known ``by``, ``inputs``, ``reason``."""
     said: Mapping[str, Any] | None = None

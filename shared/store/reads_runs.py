@@ -94,6 +94,7 @@ _NODE_COLUMNS = (
     _n.children,
     _n.started_at,
     _n.finished_at,
+    _n.unmet,
     _n.approval,
 )
 _NODE_STATUS = {status.value: status for status in NodeStatus}
@@ -186,6 +187,7 @@ def _node(run_key: str, row: Sequence[Any]) -> Node:
         children,
         started_at,
         finished_at,
+        unmet,
         approval,
         *said,
     ) = row
@@ -206,6 +208,7 @@ def _node(run_key: str, row: Sequence[Any]) -> Node:
         tuple([(child["dagRunId"], child["params"]) for child in children]) if children else (),
         started_at,
         finished_at,
+        unmet,
         approval,
         said[0] if said else None,
     )

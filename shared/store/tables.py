@@ -189,6 +189,7 @@ nodes = Table(
     col("stderr", Text),
     col("outputs", JSON),
     col("output_matched", Boolean, server_default=text("false")),
+    col("unmet", JSON(none_as_null=True), nullable=True),
     col("children", JSON, nullable=True),
     col("call_token", String(64), server_default=text("''")),
     col("approval", JSON(none_as_null=True), nullable=True),

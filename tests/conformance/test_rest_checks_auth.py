@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import jwt
 import pytest
 
 from services.api.settings import RemoteNode, Settings
@@ -58,12 +59,17 @@ def test_55_56_tokens(live: Live) -> None:
     assert everybody.refused("GET", "/users") == everybody.refused("GET", "/webhooks") == (401, "unauthorized")
     assert everybody.refused("GET", "/api-keys") == (403, "forbidden")
     assert everybody.refused("POST", "/webhooks/x") == (404, "not_found")
+    # Where nobody need say who they are, nobody is asked to.
+    assert "WWW-Authenticate" not in everybody.ask("GET", "/auth/me").headers
 
 
 def test_58_roles(live: Live, admin: str) -> None:
     wrong = {"username": "admin", "password": "wrong-one"}
     assert live.refused("POST", "/auth/login", wrong) == (401, "unauthorized")
-    assert live.get("/auth/me", token=admin)["user"]["role"] == "admin"
+    me = live.get("/auth/me", token=admin)["user"]
+    assert me["role"] == "admin"
+    claims = jwt.decode(admin, SECRET, algorithms=["HS256"])
+    assert (claims["sub"], claims["uid"], claims["username"]) == (me["id"], me["id"], "admin")
     tokens = {}
     for role in ("viewer", "operator", "manager"):
         body = {"username": role, "password": f"{role}-password", "role": role}
@@ -90,6 +96,9 @@ def test_59_api_keys(live: Live, admin: str) -> None:
     assert made["apiKey"]["lastUsedAt"] is None
     assert made["apiKey"]["keyPrefix"] == key[:8]
     assert live.ask("GET", "/dags", token=key).status_code == 200
+    asks = live.get("/auth/me", token=key)["user"]
+    assert (asks["id"], asks["username"]) == (f"apikey:{made['apiKey']['id']}", "apikey:ci")
+    assert asks["createdAt"] == "0001-01-01T00:00:00Z"
     assert live.refused("POST", "/dags", {"name": "x"}, token=key) == (403, "forbidden")
     eventually(lambda: live.get(path, token=admin)["apiKey"]["lastUsedAt"] is not None)
     again = {"name": "ci", "role": "viewer"}

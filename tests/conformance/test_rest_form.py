@@ -159,7 +159,8 @@ def test_any_origin_may_ask(stack: Stack) -> None:
     response = stack.api("GET", "/dags", headers={"Origin": "http://elsewhere"})
     preflight = stack.api("OPTIONS", "/dags/a/start", headers={"Origin": "http://elsewhere"})
 
-    assert response.headers["Access-Control-Allow-Origin"] == "http://elsewhere"
+    # With the origin itself, a page elsewhere could use the password that a browser keeps for this server.
+    assert response.headers["Access-Control-Allow-Origin"] == "*"
     assert response.headers["Access-Control-Allow-Credentials"] == "true"
     assert preflight.status_code == 204
     assert "PATCH" in preflight.headers["Access-Control-Allow-Methods"]

@@ -123,7 +123,7 @@ def test_outputs_have_camel_case_keys(stack: Stack) -> None:
     found = stack.get("/dag-runs/nightly/r1/outputs")
 
     assert found["outputs"] == {"rowCount": "12"}
-    assert found["metadata"]["params"] == '["REGION=eu", "DAY=mon"]'
+    assert found["metadata"]["params"] == '["REGION=eu","DAY=mon"]'
     assert found["metadata"]["status"] == "failed"
     assert stack.get("/dag-runs/quiet/latest/outputs")["outputs"] == {}
 

@@ -70,7 +70,7 @@ def login(call: Call, body: LoginBody) -> Answer:
 def me(call: Call) -> Answer:
     """Return whoever the credentials are of."""
     if not call.principal.known:
-        raise unauthorized("No user is logged in", call.deps.settings)
+        raise unauthorized("No user is logged in")
     return ok({"user": _shown(call.principal)})
 
 

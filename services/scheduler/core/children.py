@@ -167,7 +167,7 @@ def _finish(draft: Draft, idx: int, outputs: Mapping[str, Mapping[str, str]]) ->
         end = End("failed", 1, f"failed to capture output: {limit}", final=end.final)
     elif step.output is not None:
         captured = {step.output.name: text.strip()}
-    draft.set_node(idx, outputs=captured, exit_code=end.exit_code, done_count=node.done_count + 1, call_token="")
+    draft.set_node(idx, outputs=captured, exit_code=end.exit_code, call_token="")
     conclude(draft, draft.nodes[idx], end, "scheduler")
 
 

@@ -54,6 +54,10 @@ def conclude(draft: Draft, node: Node, end: End, by: str) -> None:
                 draft.set_node(node.idx, retry_count=node.retry_count + 1, error=end.error)
                 _again(draft, node.idx, wait_s, f"{_why(end)}; tries again in {wait_s:g} s", by)
                 return
+        if status is not NodeStatus.SKIPPED:
+            # With all its tries it was done once; handlers are not counted.
+            node = replace(node, done_count=node.done_count + 1)
+            draft.set_node(node.idx, done_count=node.done_count)
         if not draft.run.stop_reason and status in _REPEATABLE:
             success = status is not NodeStatus.FAILED
             wait_s = repeat_wait_s(step.repeat_policy, node, end.exit_code, end.condition_met, success=success)

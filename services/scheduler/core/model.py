@@ -72,6 +72,7 @@ class Node:
     one that waits for its ``children`` has no ``retry_at`` either, and is ``waiting`` if they are.
     ``call_token`` names the attempt that asked for them; an attempt beside it prints what they came to.
     ``admission`` is empty, ``WAITS`` or ``ADMITTED`` (then an attempt is about to follow).
+    ``unmet``: of each precondition why it was not met, empty where it was; nothing if all were.
     ``output_matched``: a pattern of ``continueOn.output`` was printed.
     """
 
@@ -88,6 +89,7 @@ class Node:
     stderr: str = ""
     outputs: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     output_matched: bool = False
+    unmet: tuple[str, ...] = ()
     children: tuple[Child, ...] = ()
     call_token: str = ""
     approval: Approval | None = None

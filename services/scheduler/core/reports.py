@@ -87,8 +87,8 @@ def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
         exit_code=end.exit_code,
         call_token="",
         outputs=dict(event.outputs),
-        done_count=node.done_count + 1,
         output_matched=node.output_matched or event.continue_output_matched,
+        unmet=event.unmet,
     )
     conclude(draft, draft.nodes[event.node], end, event.worker_id)
     return None
@@ -206,7 +206,8 @@ def _prepared(draft: Draft, event: AttemptFinished, end: End) -> None:
         draft.move(idx, NodeStatus.SUCCEEDED, "env and params are evaluated", event.worker_id, finished_at=now)
         return
     status = STATUS[end.outcome]
-    draft.move(idx, status, end.error or str(status), event.worker_id, finished_at=now, error=end.error)
+    why = end.error or str(status)
+    draft.move(idx, status, why, event.worker_id, finished_at=now, error=end.error, unmet=event.unmet)
     if not draft.run.stop_reason:
         reason = "precondition" if status is NodeStatus.SKIPPED else "prepare"
         draft.set_run(stop_reason=reason, error=end.error)

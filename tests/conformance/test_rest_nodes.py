@@ -1,0 +1,119 @@
+"""What a run says of its steps once it is over: counts, times, and the conditions that were not met."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.conformance.conftest import Footing
+from tests.conformance.rest_live import Live, open_live
+
+SKIPS = """\
+steps:
+  - name: cond
+    command: echo x
+    preconditions:
+      - {condition: abc, expected: def}
+      - {condition: abc, expected: abc}
+      - test -f /nowhere
+  - name: unwanted
+    command: echo x
+    depends: []
+    preconditions: [{condition: "true", negate: true}]
+  - name: after
+    command: echo after
+    depends: cond
+"""
+FAILS = """\
+steps:
+  - name: flaky
+    command: exit 4
+    retryPolicy: {limit: 2, intervalSec: 0}
+  - name: never
+    command: echo never
+handlerOn:
+  failure: {command: echo sorry}
+"""
+REPEATS = """\
+steps:
+  - name: again
+    command: echo again
+    repeatPolicy: {repeat: while, condition: "true", limit: 3, intervalSec: 0}
+"""
+UNWANTED = """\
+preconditions:
+  - {condition: abc, expected: def}
+  - "true"
+  - "false"
+steps:
+  - name: a
+    command: echo a
+"""
+
+
+@pytest.fixture(scope="module")
+def live(footing: Footing) -> Iterator[Live]:
+    with open_live(footing) as opened:
+        yield opened
+
+
+def ended(live: Live, spec: str, name: str, status: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    live.dag(name, spec)
+    found = live.until(name, live.start(name), status)
+    return found, {node["step"]["name"]: node for node in found["nodes"]}
+
+
+def errors(conditions: list[dict[str, Any]]) -> list[str | None]:
+    return [each.get("error") for each in conditions]
+
+
+def test_a_skipped_step_tells_of_each_condition_why(live: Live) -> None:
+    found, nodes = ended(live, SKIPS, "skips", 4)
+
+    assert errors(nodes["cond"]["step"]["preconditions"]) == [
+        'condition was not met: expected "def", got "abc"',
+        "other condition was not met",
+        "condition was not met: exit status 1",
+    ]
+    assert errors(nodes["unwanted"]["step"]["preconditions"]) == [
+        "condition was not met: condition matched but negate is true"
+    ]
+    assert [nodes[name]["doneCount"] for name in ("cond", "unwanted", "after")] == [0, 0, 0]
+    assert nodes["cond"]["finishedAt"]
+    assert (nodes["after"]["status"], nodes["after"]["startedAt"], nodes["after"]["finishedAt"]) == (5, "", "")
+    assert "error" not in live.get("/dags/skips")["dag"]["steps"][0]["preconditions"][0]
+    again = live.get("/dags/skips/dag-runs")["dagRuns"][0]
+    assert again["nodes"] == found["nodes"]
+
+
+def test_a_run_that_is_not_to_be_tells_of_each_condition_why(live: Live) -> None:
+    found, nodes = ended(live, UNWANTED, "unwanted", 3)
+
+    assert errors(found["preconditions"]) == [
+        'condition was not met: expected "def", got "abc"',
+        "other condition was not met",
+        "condition was not met: exit status 1",
+    ]
+    assert (nodes["a"]["status"], nodes["a"]["finishedAt"]) == (0, "")
+
+
+def test_all_tries_of_a_step_are_one_execution_and_handlers_are_not_counted(live: Live) -> None:
+    found, nodes = ended(live, FAILS, "fails", 2)
+
+    assert (nodes["flaky"]["retryCount"], nodes["flaky"]["doneCount"]) == (2, 1)
+    assert (nodes["never"]["status"], nodes["never"]["doneCount"], nodes["never"]["finishedAt"]) == (3, 0, "")
+    assert (found["onFailure"]["status"], found["onFailure"]["doneCount"]) == (4, 0)
+
+
+def test_each_repetition_of_a_step_is_counted(live: Live) -> None:
+    _, nodes = ended(live, REPEATS, "repeats", 4)
+
+    assert nodes["again"]["doneCount"] == 3
+
+
+def test_the_parameters_beside_the_outputs_are_a_json_list_or_nothing(live: Live) -> None:
+    for name, params, text in (("with", 'params: {A: "1", B: "x y"}\n', '["A=1","B=x y"]'), ("without", "", "")):
+        live.dag(name, f"{params}steps:\n  - name: a\n    command: echo hi\n    output: OUT\n")
+        run_id = live.start(name)
+        live.until(name, run_id, 4)
+        assert live.get(f"/dag-runs/{name}/{run_id}/outputs")["metadata"]["params"] == text

@@ -1,0 +1,19 @@
+"""The samples of the machine that the dashboard draws."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from services.api.resources import Resources
+
+
+def test_a_disk_is_as_full_as_df_says(tmp_path: Path) -> None:
+    resources = Resources(tmp_path)
+
+    resources.sample()
+
+    [point] = resources.since(0)["disk"]
+    found = os.statvfs(tmp_path)
+    used = found.f_blocks - found.f_bfree
+    assert point["value"] == pytest.approx(100 * used / (used + found.f_bavail), abs=0.5)
