@@ -6,7 +6,7 @@
   have exactly one outcome; asking again with the same id finds it.
 * not accepted: ``BrokerUnavailable``, ``Unroutable`` or, when nobody knows, ``PublishUnconfirmed``.
 
-A caller waits at most ``accept_timeout_s + reply_timeout_s``.
+A caller waits at most ``accept_timeout_s`` or ``reply_timeout_s``, whichever is longer.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from uuid import UUID, uuid4, uuid5
 from services.api.problems import Problem, bad_request, from_refusal
 from shared.contracts.codec import decode_as, encode
 from shared.contracts.commands import Command, CommandReply
-from shared.errors import BrokerUnavailable, DagwayError, PublishUnconfirmed
+from shared.errors import BrokerUnavailable, DagwayError, PublishUnconfirmed, Unroutable
 from shared.ids import new_run_id
 from shared.log import current
 from shared.tracing import here
@@ -81,18 +81,15 @@ class Sent:
     def outcome(self, *, accept_timeout_s: float, reply_timeout_s: float) -> Recorded | Accepted:
         """Wait for what became of it, as the module says."""
         try:
-            self._accepted.result(accept_timeout_s)
-        except TimeoutError as error:
-            if not self._answered.done():
-                self._answered.cancel()
-                raise PublishUnconfirmed(f"no confirm within {accept_timeout_s:g} s") from error
-        except DagwayError:
-            self._answered.cancel()
-            raise
-        try:
+            # One wait, not two: what is not accepted fails its answer as well.
             reply = decode_as(self._answered.result(reply_timeout_s), CommandReply)
-        except (TimeoutError, BrokerUnavailable, CancelledError):
+        except (TimeoutError, BrokerUnavailable, PublishUnconfirmed, Unroutable, CancelledError):
             self._answered.cancel()
+            left_s = max(0.0, accept_timeout_s - reply_timeout_s)
+            try:
+                self._accepted.result(left_s)
+            except TimeoutError as error:
+                raise PublishUnconfirmed(f"no confirm within {max(accept_timeout_s, reply_timeout_s):g} s") from error
             return Accepted(self._id)
         if reply.outcome == "refused":
             raise from_refusal(reply.error, self._command.type)

@@ -22,6 +22,7 @@ from pika.spec import Basic
 from shared.errors import BrokerUnavailable, DagwayError, PublishUnconfirmed, Unroutable
 from shared.transport.base import Durability, Outgoing
 from shared.transport.rabbit_link import Link
+from shared.transport.rabbit_replies import pack, unpack
 from shared.transport.topology import CONTROL_EXCHANGE, DEAD_ARGUMENTS, DEAD_EXCHANGE, DEAD_QUEUE
 
 __all__ = ["Publisher", "complete", "fail"]
@@ -78,6 +79,8 @@ class Publisher:
         self._waiting: deque[_Pending] = deque()
         self._in_flight: dict[int, _Pending] = {}
         self._returned: dict[tuple[str, str], int] = {}
+        self._replies: deque[tuple[str, str, bytes]] = deque()
+        self._replying = False
         self._asked: dict[str, Future[bytes]] = {}
         self._asked_count = 0
         self._lock = threading.Lock()
@@ -143,21 +146,19 @@ class Publisher:
             self._fail_waiting(BrokerUnavailable("the transport was closed"))
         return accepted
 
-    def loose(self, exchange: str, key: str, body: bytes, properties: Any) -> None:
-        """Publish without a confirm; dropped when nobody listens or the broker is away."""
-
-        def publish() -> None:
-            if self._loose is not None and self._loose.is_open and self._blocked_at is None:
-                self._loose.basic_publish(exchange, key, body, properties)
-
-        if self._ready:
-            self.link.call(publish)
-
     def broadcast(self, topic: str, body: bytes) -> None:
-        self.loose(CONTROL_EXCHANGE, topic, body, pika.BasicProperties(delivery_mode=1))
+        """Publish to all who listen; dropped when nobody does or the broker is away."""
+        if self._ready:
+            self.link.call(lambda: self._send_loose(CONTROL_EXCHANGE, topic, body))
 
     def reply(self, reply_to: str, correlation_id: str, body: bytes) -> None:
-        self.loose("", reply_to, body, pika.BasicProperties(correlation_id=correlation_id, delivery_mode=1))
+        """Answer a request; answers to one asker that are there together go as one message."""
+        if not self._ready:
+            return
+        self._replies.append((reply_to, correlation_id, body))
+        if not self._replying:
+            self._replying = True
+            self.link.call(self._send_replies)
 
     def close(self) -> None:
         self.link.call(self._flush)
@@ -260,6 +261,23 @@ class Publisher:
             in_flight[self._tag] = pending
             channel.basic_publish("", pending.queue, pending.body, pending.properties, mandatory=True)
 
+    def _send_replies(self) -> None:
+        self._replying = False
+        askers: dict[str, list[tuple[str, bytes]]] = {}
+        while self._replies:
+            reply_to, correlation_id, body = self._replies.popleft()
+            askers.setdefault(reply_to, []).append((correlation_id, body))
+        for reply_to, replies in askers.items():
+            if len(replies) == 1:
+                ((correlation_id, body),) = replies
+                self._send_loose("", reply_to, body, correlation_id=correlation_id)
+            else:
+                self._send_loose("", reply_to, pack(replies))
+
+    def _send_loose(self, exchange: str, key: str, body: bytes, **properties: str) -> None:
+        if self._loose is not None and self._loose.is_open and self._blocked_at is None:
+            self._loose.basic_publish(exchange, key, body, pika.BasicProperties(delivery_mode=1, **properties))
+
     def _on_return(self, _channel: Any, method: Any, properties: Any, _body: bytes) -> None:
         # The broker sends basic.return before the confirm of the same message.
         key = (method.routing_key, properties.message_id)
@@ -294,9 +312,11 @@ class Publisher:
             complete(pending.accepted, None)
 
     def _on_reply(self, _channel: Any, _method: Any, properties: Any, body: bytes) -> None:
-        answered = self._asked.get(properties.correlation_id)
-        if answered is not None:
-            complete(answered, body)
+        asked = properties.correlation_id
+        for correlation_id, reply in unpack(body) if asked is None else ((asked, body),):
+            answered = self._asked.get(correlation_id)
+            if answered is not None:
+                complete(answered, reply)
 
     def _blocked(self, _connection: Any, _frame: Any) -> None:
         _log.warning("broker.blocked", extra={"link": "publish"})

@@ -48,6 +48,19 @@ def test_each_asker_gets_its_own_answer_even_with_one_message_id(transport: Tran
     assert [answer.result(5) for answer in answers] == [b"re 0", b"re 1", b"re 2", b"re 3", b"re 4"]
 
 
+def test_many_replies_in_a_row_arrive_whole(transport: Transport) -> None:
+    route = fresh()
+    consumer = transport.consume([route], prefetch=100)
+    bodies = [str(number).encode() * number for number in range(60)]
+    answers = [transport.request(Outgoing(route, body, "same"))[1] for body in bodies]
+
+    for delivery in take_all(consumer, len(bodies)):
+        delivery.reply(delivery.body)
+        delivery.ack()
+
+    assert [answer.result(5) for answer in answers] == bodies
+
+
 def test_an_abandoned_request_and_a_reply_nobody_asked_for_harm_nobody(transport: Transport) -> None:
     route = fresh()
     consumer = transport.consume([route], prefetch=10)

@@ -5,6 +5,7 @@ batches. A row that was not confirmed (broker away, process killed) is found by 
 scheduler, which claims it by making it young again: nobody else sends it meanwhile.
 """
 
+import contextlib
 import logging
 import queue
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,8 +35,8 @@ _DELETE_AT_MOST = 500
 _SWEEP_AT_MOST = 500
 OVERDUE_S = _STALE_S + _SWEEP_EVERY_S
 """By then the sweep of some scheduler has sent a message, if the broker and a scheduler are there."""
-_GATHER_S = 0.02
-"""How long confirmed rows may wait for company before they are deleted together."""
+_GATHER_S = 0.1
+"""How long confirmed rows wait for company before they are deleted together; well below ``_STALE_S``."""
 
 Notices = Iterable[tuple[str, TaskUndelivered]]
 
@@ -86,24 +87,23 @@ class Relay:
         next_sweep = self._clock()
         while not stop.is_set():
             try:
-                self._clear(timeout_s=1)
+                self._clear(stop, timeout_s=1)
                 if self._clock() >= next_sweep:
                     while self.sweep(self._clock()) == _SWEEP_AT_MOST and not stop.is_set():
-                        self._clear(timeout_s=0)
+                        self._clear(stop, timeout_s=0)
                     next_sweep = self._clock() + timedelta(seconds=_SWEEP_EVERY_S)
             except StoreUnavailable as error:
                 _log.warning("relay.waits", extra={"error": str(error)})
                 stop.wait(1)
 
-    def _clear(self, timeout_s: float) -> None:
+    def _clear(self, stop: StopEvent, timeout_s: float) -> None:
         ids: list[str] = []
-        wait_s = timeout_s
-        while len(ids) < _DELETE_AT_MOST:
-            try:
-                ids.append(self._sent.get(timeout=wait_s))
-            except queue.Empty:
-                break
-            wait_s = _GATHER_S
+        with contextlib.suppress(queue.Empty):
+            ids.append(self._sent.get(timeout=timeout_s))
+            # Being woken for each costs more than deleting it.
+            stop.wait(min(timeout_s, _GATHER_S))
+            while len(ids) < _DELETE_AT_MOST:
+                ids.append(self._sent.get_nowait())
         self._finish([one for one in ids if one])
         self._give_back()
 
