@@ -19,7 +19,6 @@ from typing import Any, TypeVar
 from sqlalchemy import (
     URL,
     BigInteger,
-    Boolean,
     Connection,
     Engine,
     Insert,
@@ -42,9 +41,7 @@ from shared.errors import AlreadyExists, ConfigInvalid, InvariantBroken, StoreUn
 
 __all__ = [
     "bytewise",
-    "contains",
     "for_update",
-    "has_element",
     "insert_ignore",
     "is_postgres",
     "one_statement",
@@ -80,9 +77,6 @@ _PASSING_SQLITE = frozenset(
 
 _PASSING_POSTGRES = frozenset({"40001", "40P01", "55P03"})
 """Serialization failure, deadlock, lock not available."""
-
-_ONE_MOMENT = "dagway_one_moment"
-"""The engine's option that says what isolation its transactions need."""
 
 _READ_ONLY_TRANSACTION = "25006"
 _UNIQUE_VIOLATION = "23505"
@@ -150,7 +144,8 @@ def _open_postgres(url: URL, common: dict[str, Any], read_only: bool, applicatio
     given = url.query.get("options", "")
     settings = [
         given if isinstance(given, str) else " ".join(given),
-        r"-c default_transaction_isolation=read\ committed",
+        # A reader sees one moment through several queries, as SQLite's do; it can never fail for that.
+        "-c default_transaction_isolation=" + (r"repeatable\ read" if read_only else r"read\ committed"),
         "-c timezone=UTC",
         f"-c lock_timeout={_LOCK_TIMEOUT_S}s",
     ]
@@ -158,8 +153,6 @@ def _open_postgres(url: URL, common: dict[str, Any], read_only: bool, applicatio
         settings.append("-c default_transaction_read_only=on")
         # Most questions are one statement: BEGIN and COMMIT around it would be two more round trips.
         common |= {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
-        # Where there are more they see one moment, as SQLite's do; a reader can never fail for that.
-        common["execution_options"] = {_ONE_MOMENT: "REPEATABLE READ"}
     arguments: dict[str, Any] = {
         "connect_timeout": _CONNECT_TIMEOUT_S,
         "application_name": application_name,
@@ -262,11 +255,23 @@ def transaction(engine: Engine) -> Iterator[Connection]:
     Raises:
         StoreUnavailable, AlreadyExists, InvariantBroken: see ``store_errors``.
     """
-    with store_errors(), engine.connect() as connection:
-        if level := engine.get_execution_options().get(_ONE_MOMENT):
-            connection.execution_options(isolation_level=level)
-        with connection.begin():
-            yield connection
+    with store_errors(), engine.connect() as connection, _driver_begins(connection), connection.begin():
+        yield connection
+
+
+@contextmanager
+def _driver_begins(connection: Connection) -> Iterator[None]:
+    """Let psycopg2 say BEGIN though its engine's statements go without: a flag on our side, no round trip."""
+    driver: Any = connection.connection.dbapi_connection
+    if not is_postgres(connection) or not driver.autocommit:
+        yield
+        return
+    driver.autocommit = False
+    try:
+        yield
+    finally:
+        if not driver.closed:
+            driver.autocommit = True
 
 
 @contextmanager
@@ -307,45 +312,6 @@ def upsert(bind: Engine | Connection, table: Table, update: Sequence[str], *, ke
         index_elements=list(key) or list(table.primary_key.columns),
         set_={name: insert.excluded[name] for name in update},
     )
-
-
-class contains(FunctionElement[bool]):  # noqa: N801 - used as an SQL function
-    """``contains(column, text)``: case-sensitive on both (LIKE is not, on SQLite), no wildcards."""
-
-    type = Boolean()
-    name = "contains"
-    inherit_cache = True
-
-
-@compiles(contains, "postgresql")
-def _contains_postgres(element: contains, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"(strpos({compiler.process(element.clauses, **kw)}) > 0)"
-
-
-@compiles(contains, "sqlite")
-def _contains_sqlite(element: contains, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"(instr({compiler.process(element.clauses, **kw)}) > 0)"
-
-
-class has_element(FunctionElement[bool]):  # noqa: N801 - used as an SQL function
-    """``has_element(column, text)``: whether a JSON array of strings holds this one."""
-
-    type = Boolean()
-    name = "has_element"
-    inherit_cache = True
-
-
-@compiles(has_element, "postgresql")
-def _has_element_postgres(element: has_element, compiler: SQLCompiler, **kw: Any) -> str:
-    array, item = (compiler.process(clause, **kw) for clause in element.clauses)
-    rows = f"json_array_elements_text({array}) AS item(value)"
-    return f"EXISTS (SELECT 1 FROM {rows} WHERE item.value = {item})"  # noqa: S608 - both are compiled SQL
-
-
-@compiles(has_element, "sqlite")
-def _has_element_sqlite(element: has_element, compiler: SQLCompiler, **kw: Any) -> str:
-    array, item = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"EXISTS (SELECT 1 FROM json_each({array}) AS item WHERE item.value = {item})"  # noqa: S608 - as above
 
 
 class bytewise(FunctionElement[str]):  # noqa: N801 - used as an SQL function

@@ -1,5 +1,6 @@
 """Reading definitions."""
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
@@ -7,7 +8,8 @@ from sqlalchemy import ColumnElement, Text, cast, func, select
 
 from shared.store import tables as t
 from shared.store import tables_schedule as s
-from shared.store.engine import bytewise, contains, has_element
+from shared.store.engine import bytewise
+from shared.store.matching import contains, has_element
 from shared.store.reads_base import AnyRow, AnySelect, Reader
 from shared.store.reads_rows import Dag, DagPage
 
@@ -57,7 +59,8 @@ def _matching(name: str, tag: str) -> list[ColumnElement[bool]]:
     if name:
         conditions.append(contains(func.lower(_d.file_name), name.lower()))
     if tag:
-        # Tags are kept in lower case.
+        # Tags are kept in lower case. That the text holds it is soon seen, and true of few; then they are taken apart.
+        conditions += [contains(cast(_d.tags, Text), json.dumps(tag.lower(), ensure_ascii=False)[1:-1])]
         conditions.append(has_element(_d.tags, tag.lower()))
     return conditions
 
@@ -97,11 +100,13 @@ class DagReads(Reader):
         keys: list[ColumnElement[Any]] = _by_name(order)
         if sort == "next_start":
             keys = [_NEXT_START.is_(None), _NEXT_START.desc() if order == "desc" else _NEXT_START.asc(), *keys]
-        query = _select().where(*where).order_by(*keys)
-        with self._snapshot() as connection:
-            total = connection.execute(select(func.count()).select_from(t.dags).where(*where)).scalar_one()
+        total = select(func.count()).select_from(t.dags).where(*where)
+        # The count goes along: a page is one statement, unless it lies beyond the last one.
+        query = _select(total.scalar_subquery().label("total")).where(*where).order_by(*keys)
+        with self._statement() as connection:
             rows = connection.execute(query.limit(per_page).offset((page - 1) * per_page)).all()
-        return DagPage(tuple(_dag(row) for row in rows), total)
+            count = rows[0].total if rows else connection.execute(total).scalar_one()
+        return DagPage(tuple([_dag(row) for row in rows]), count)
 
     def dags_with_specs(self) -> tuple[Dag, ...]:
         """Return every dag with its spec's text, by file name."""

@@ -21,7 +21,8 @@ from sqlalchemy import (
 
 from shared.status import NodeStatus, RunStatus
 from shared.store import tables as t
-from shared.store.engine import bytewise, contains
+from shared.store.engine import bytewise
+from shared.store.matching import among, contains
 from shared.store.reads_base import AnyRow, AnySelect, Reader
 from shared.store.reads_rows import Listed, Node, Run, RunName, Transition
 from shared.store.tables_progress import progress
@@ -73,6 +74,7 @@ _OWN_COLUMNS = (
     _r.trace,
 )
 _RELATED = (_root.c.dag_name, _root.c.dag_run_id, _parent.c.dag_name, _parent.c.dag_run_id)
+_UNRELATED = tuple(null() for _ in _RELATED)
 _RELATED_RUNS = t.dag_runs.outerjoin(_root, _root.c.run_key == _r.root_key).outerjoin(
     _parent, _parent.c.run_key == _r.parent_key
 )
@@ -240,10 +242,24 @@ def _newest_of(dag_name: ColumnElement[str]) -> ScalarSelect[str]:
     return newest.order_by(_other.c.created_at.desc(), bytewise(_other.c.dag_run_id)).limit(1).scalar_subquery()
 
 
-# Put together once: for a single run that is a third of what asking costs. Who has no root needs no look for one.
-_ONE_ROOT = _one(t.dag_runs, (*_OWN_COLUMNS, *(null() for _ in _RELATED))).where(_r.root_key.is_(None))
+def _latest_of_each() -> AnySelect:
+    wanted = select(t.dags.c.dag_name).where(t.dags.c.dag_name.in_(bindparam("dag_names", expanding=True)))
+    names = wanted.distinct().subquery()
+    # Few runs are running, and an index holds just those: they are ranked all at once. The
+    # newest of all is found by one step into an index per dag, however long its history.
+    place = func.row_number().over(partition_by=BY_DAG, order_by=_NEWEST_FIRST).label("place")
+    ranked = select(_r.dag_name, _r.run_key, place).where(_r.status == RUNNING, IS_ROOT).subquery()
+    running = and_(ranked.c.dag_name == names.c.dag_name, ranked.c.place == 1)
+    keys = select(func.coalesce(ranked.c.run_key, _newest_of(names.c.dag_name)))
+    chosen = keys.select_from(names.outerjoin(ranked, running)).scalar_subquery()
+    return select(*_OWN_COLUMNS, *_UNRELATED).where(among(_r.run_key, chosen))
+
+
+# Put together once: that is a third of what asking costs. Who is a root needs no look for one.
+_ONE_ROOT = _one(t.dag_runs, (*_OWN_COLUMNS, *_UNRELATED)).where(_r.root_key.is_(None))
 _BY_NAME = _ONE_ROOT.where(_r.dag_name == bindparam("dag_name"), _r.dag_run_id == bindparam("dag_run_id"))
 _LATEST = _ONE_ROOT.where(_r.run_key == _newest_of(bindparam("dag_name")))
+_LATEST_OF_EACH = _latest_of_each()
 _BELOW_ROOT = _one(_RELATED_RUNS, _COLUMNS).where(
     _r.root_key == bindparam("root_key"), _r.dag_run_id == bindparam("dag_run_id")
 )
@@ -331,22 +347,11 @@ class RunReads(Reader):
     def latest_runs(self, dag_names: Iterable[str]) -> dict[str, Run]:
         """Return, by dag name, the newest root run, or the newest running one if any is running.
 
-        Only names of dags that are defined are looked for; two queries for all.
+        Only names of dags that are defined are looked for.
         """
-        wanted = select(t.dags.c.dag_name).where(t.dags.c.dag_name.in_(sorted(set(dag_names)))).distinct().subquery()
-        # Few runs are running, and an index holds just those: they are ranked all at once. The
-        # newest of all is found by one step into an index per dag, however long its history.
-        place = func.row_number().over(partition_by=BY_DAG, order_by=_NEWEST_FIRST).label("place")
-        ranked = select(_r.dag_name, _r.run_key, place).where(_r.status == RUNNING, IS_ROOT).subquery()
-        newest = _newest_of(wanted.c.dag_name)
-        running = and_(ranked.c.dag_name == wanted.c.dag_name, ranked.c.place == 1)
-        chosen = select(func.coalesce(ranked.c.run_key, newest).label("run_key")).select_from(
-            wanted.outerjoin(ranked, running)
-        )
-        with self._snapshot() as connection:
-            # Keys first: their number is known when the second query is planned.
-            keys = [key for key in connection.execute(chosen).scalars() if key is not None]
-            rows = connection.execute(select_runs().where(_r.run_key.in_(keys))) if keys else ()
+        names = sorted(set(dag_names))
+        with self._statement() as connection:
+            rows = connection.execute(_LATEST_OF_EACH, {"dag_names": names}) if names else ()
             return {run.dag_name: run for run in map(run_from_row, rows)}
 
     def running_run_ids(self, dag_name: str) -> tuple[str, ...]:

@@ -15,14 +15,13 @@ from shared.errors import AlreadyExists, ConfigInvalid, InvariantBroken, StoreUn
 from shared.store import tables as t
 from shared.store.engine import (
     bytewise,
-    contains,
     for_update,
-    has_element,
     insert_ignore,
     open_engine,
     transaction,
     upsert,
 )
+from shared.store.matching import contains, has_element
 from shared.store.migrate import migrate
 from tests.conformance.store_rows import NOW, add, add_dag, after
 from tests.harness.eventually import free_port

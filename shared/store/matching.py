@@ -1,0 +1,69 @@
+"""Conditions that Postgres and SQLite spell differently."""
+
+from typing import Any
+
+from sqlalchemy import Boolean
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+__all__ = ["among", "contains", "has_element"]
+
+
+class contains(FunctionElement[bool]):  # noqa: N801 - used as an SQL function
+    """``contains(column, text)``: case-sensitive on both (LIKE is not, on SQLite), no wildcards."""
+
+    type = Boolean()
+    name = "contains"
+    inherit_cache = True
+
+
+@compiles(contains, "postgresql")
+def _contains_postgres(element: contains, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"(strpos({compiler.process(element.clauses, **kw)}) > 0)"
+
+
+@compiles(contains, "sqlite")
+def _contains_sqlite(element: contains, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"(instr({compiler.process(element.clauses, **kw)}) > 0)"
+
+
+class has_element(FunctionElement[bool]):  # noqa: N801 - used as an SQL function
+    """``has_element(column, text)``: whether a JSON array of strings holds this one."""
+
+    type = Boolean()
+    name = "has_element"
+    inherit_cache = True
+
+
+@compiles(has_element, "postgresql")
+def _has_element_postgres(element: has_element, compiler: SQLCompiler, **kw: Any) -> str:
+    array, item = (compiler.process(clause, **kw) for clause in element.clauses)
+    rows = f"json_array_elements_text({array}) AS item(value)"
+    return f"EXISTS (SELECT 1 FROM {rows} WHERE item.value = {item})"  # noqa: S608 - both are compiled SQL
+
+
+@compiles(has_element, "sqlite")
+def _has_element_sqlite(element: has_element, compiler: SQLCompiler, **kw: Any) -> str:
+    array, item = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"EXISTS (SELECT 1 FROM json_each({array}) AS item WHERE item.value = {item})"  # noqa: S608 - as above
+
+
+class among(FunctionElement[bool]):  # noqa: N801 - as above
+    """``among(column, subquery)``: as IN, but its rows are always looked up by the column's index."""
+
+    type = Boolean()
+    name = "among"
+    inherit_cache = True
+
+
+@compiles(among, "postgresql")
+def _among_postgres(element: among, compiler: SQLCompiler, **kw: Any) -> str:
+    column, found = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"({column} = ANY (ARRAY{found}))"
+
+
+@compiles(among, "sqlite")
+def _among_sqlite(element: among, compiler: SQLCompiler, **kw: Any) -> str:
+    column, found = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"({column} IN {found})"
