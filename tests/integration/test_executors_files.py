@@ -53,6 +53,10 @@ def tree(folder: Path) -> None:
         (".a", '{"a": "${P} é"}', True, "value é\n".encode()),
         (". as $P | $P", '"$$"', True, b"$$\n"),
         ("env, $ENV.PATH", "1", False, b"{}\nnull\n"),
+        (".[]", '[null, true, {"b": [1, {}], "a": "<"}]', True, b'\ntrue\n{"a":"\\u003c","b":[1,{}]}\n'),
+        (".", '{"b": "<&>", "a": {}}', False, b'{\n    "a": {},\n    "b": "\\u003c\\u0026\\u003e"\n}\n'),
+        (".[]", "[1.0, 12345678901234567890, 1e100, 1.5]", False, b"1\n12345678901234567000\n1e+100\n1.5\n"),
+        ("keys_unsorted[]", '{"b": 1, "a": 2}', True, b"a\nb\n"),
     ],
 )
 def test_a_filter_prints_each_of_its_results(rig: Rig, text: str, given: str, raw: bool, printed: bytes) -> None:
@@ -67,7 +71,10 @@ def test_a_filter_prints_each_of_its_results(rig: Rig, text: str, given: str, ra
     [
         ('1, error("no good")', "1", "no good"),
         (".a[", "1", "syntax error"),
-        (".", "{", "parse error"),
+        (".", "{", "the input is not JSON"),
+        (".", "", "the input is not JSON"),
+        (".", "1 2", "the input is not JSON"),
+        (".", "NaN", "the input is not JSON"),
     ],
 )
 def test_what_is_wrong_with_filter_or_input_is_exit_code_1(rig: Rig, text: str, given: str, why: str) -> None:

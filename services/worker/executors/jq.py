@@ -36,7 +36,7 @@ class JqExecutor:
             # Never expanded: $x and ${} are jq's own.
             "filter": job.step.commands[0].text,
             "input": evaluate(job, job.step.script),
-            "raw": str(job.step.config.get("raw", False)).lower() == "true",
+            "raw": str(job.step.config.get("raw", False)).lower() in {"true", "t", "1"},
             "cpu_s": int(seconds) + 1,
             "memory": _MEMORY,
         }

@@ -1,11 +1,22 @@
-"""The jq executor's child process; see ``jq``. Started as a script: it imports nothing of ours."""
+"""The jq executor's child process; see ``jq``. Started as a script: it imports nothing of ours.
+
+Keys are in order, going in and coming out, and numbers, ``<`` and the like are written as Dagu writes
+them: its jq is another one, which keeps no order of keys.
+"""
 
 import json
 import os
 import resource
 import sys
+from decimal import Decimal
+from typing import Any, NoReturn
 
 __all__ = ["main"]
+
+_EXACT = 2**53
+_LONGEST_INT = 1e21
+_ESCAPED = str.maketrans({mark: f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"})
+"""So that the JSON can stand in HTML; these only occur inside of texts."""
 
 
 def main() -> int:
@@ -19,17 +30,49 @@ def main() -> int:
 
     out = sys.stdout
     try:
-        for result in jq.compile(order["filter"]).input_text(order["input"]):
-            if order["raw"] and isinstance(result, str):
-                out.write(result + "\n")
-            else:
-                out.write(json.dumps(result, indent=4, ensure_ascii=False) + "\n")
+        given = _input(order["input"])
+        program = jq.compile(order["filter"])
+        for result in program.input_text(json.dumps(given, sort_keys=True)):
+            out.write(_text(result, raw=order["raw"]) + "\n")
         out.flush()
     except (ValueError, MemoryError, RecursionError) as error:
         out.flush()
         sys.stderr.write(f"{str(error) or type(error).__name__}\n")
         return 1
     return 0
+
+
+def _input(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except ValueError as error:
+        raise ValueError(f"the input is not JSON: {error}") from error
+
+
+def _refuse(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no value")
+
+
+def _text(value: Any, *, raw: bool) -> str:
+    if raw and isinstance(value, str):
+        return value
+    if raw and value is None:
+        return ""
+    layout: dict[str, Any] = {"separators": (",", ":")} if raw else {"indent": 4}
+    return json.dumps(_plain(value), sort_keys=True, ensure_ascii=False, **layout).translate(_ESCAPED)
+
+
+def _plain(value: Any) -> Any:
+    """Return the value with its numbers as they are written: 1 for 1.0, and no more digits than tell it apart."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    number = float(value) if abs(value) > _EXACT else value
+    whole = isinstance(number, float) and number.is_integer() and abs(number) < _LONGEST_INT
+    return int(Decimal(repr(number))) if whole else number
 
 
 if __name__ == "__main__":
