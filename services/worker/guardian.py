@@ -2,9 +2,10 @@
 
 Run as ``python -I -S guardian.py FD``; standard library only. It is a child subreaper, so whatever
 a step leaves behind, double forks and new sessions included, stays its descendant. Requests come
-over the stream socket ``FD`` as a 4-byte big-endian length and JSON; a spawn carries the two output
-descriptors, and perhaps one for its input, beside the length. When the worker's end closes, for
-whatever reason, it kills every descendant until none is left, executes the wills and leaves.
+over the stream socket ``FD`` as a 4-byte big-endian length and a marshalled dict (both ends are the
+same interpreter); a spawn carries the two output descriptors, and perhaps one for its input, beside
+the length. When the worker's end closes, for whatever reason, it kills every descendant until none
+is left, executes the wills and leaves.
 
     spawn {id, argv, env, cwd}   answered once, when it ended: {id, pid, code | signal | errno}
     signal {id, sig}             to the process group; not answered
@@ -20,7 +21,7 @@ import array
 import contextlib
 import ctypes
 import errno
-import json
+import marshal
 import os
 import select
 import signal
@@ -89,7 +90,7 @@ class Guardian:
         body = self._receive(_HEADER.unpack(head)[0])
         if body is None:
             return False
-        request = json.loads(body)
+        request = marshal.loads(body)  # noqa: S302 - from the worker alone
         op = request["op"]
         if op == "spawn":
             self._spawn(request, fds)
@@ -179,7 +180,7 @@ class Guardian:
             self._send({"id": name, "pid": pid, **({"code": code} if code >= 0 else {"signal": -code})})
 
     def _send(self, message: dict[str, Any]) -> None:
-        body = json.dumps(message).encode()
+        body = marshal.dumps(message)
         self._sock.sendall(_HEADER.pack(len(body)) + body)
 
     def _kill(self, pid: int, mark: str) -> int:
@@ -228,13 +229,12 @@ def _resolve(program: str, search: str) -> str:
     """Find a program as a shell would, in the step's own PATH and relative to its directory."""
     if "/" in program:
         return program
-    denied = False
-    for folder in search.split(":"):
-        path = os.path.join(folder or ".", program)
-        if os.path.isfile(path):
-            if os.access(path, os.X_OK):
-                return path
-            denied = True
+    candidates = [f"{folder or '.'}/{program}" for folder in search.split(":")]
+    for path in candidates:
+        # In this order: most folders do not have it, and that is told soonest so.
+        if os.access(path, os.X_OK) and os.path.isfile(path):
+            return path
+    denied = any(map(os.path.isfile, candidates))
     raise OSError(errno.EACCES if denied else errno.ENOENT, "executable file not found", program)
 
 

@@ -1,8 +1,8 @@
 """The worker's end of the guardian: start it, ask it for processes, notice its death."""
 
 import array
-import json
 import logging
+import marshal
 import socket
 import struct
 import subprocess
@@ -32,20 +32,33 @@ class GuardianLost(DagwayError):
 class Process:
     """One process the guardian started, or tried to."""
 
-    def __init__(self, owner: "Guardian", name: int, mark: str) -> None:
-        self.ended: Future[Ended] = Future()
-        """How it ended; fails with ``GuardianLost``."""
+    def __init__(self, owner: "Guardian", name: int, mark: str, on_end: "Callable[[Process], None]") -> None:
         self._owner = owner
         self._name = name
         self._mark = mark
+        self._on_end = on_end
+        self._how: Ended | GuardianLost | None = None
 
-    def wait(self, timeout_s: float | None = None) -> Ended:
-        """Return how it ended; raises ``TimeoutError`` or ``GuardianLost``."""
-        return self.ended.result(timeout_s)
+    @property
+    def over(self) -> bool:
+        """Whether it ended, or nobody can tell any more."""
+        return self._how is not None
+
+    def result(self) -> Ended:
+        """Return how it ended, once it is over; raises ``GuardianLost``."""
+        assert self._how is not None  # noqa: S101 - callers wait for the end
+        if isinstance(self._how, GuardianLost):
+            raise self._how
+        return self._how
+
+    def end(self, how: Ended | GuardianLost) -> None:
+        """Note how it ended and tell whoever started it."""
+        self._how = how
+        self._on_end(self)
 
     def signal(self, number: int) -> None:
         """Send to its process group; nothing happens when it ended already."""
-        self._owner.send({"op": "signal", "id": self._name, "sig": number})
+        self._owner.send({"op": "signal", "id": self._name, "sig": int(number)})
 
     def kill_tree(self) -> int:
         """End it and everything that came from it, wherever that is now; return how many resisted."""
@@ -56,7 +69,7 @@ class Process:
         return self._owner.ask("count", self._name, self._pid(), self._mark)
 
     def _pid(self) -> int:
-        return self.ended.result().pid if self.ended.done() else 0
+        return self.result().pid if self.over else 0
 
 
 class Guardian:
@@ -105,18 +118,20 @@ class Guardian:
         stdout: int,
         stderr: int,
         attempt: str,
+        on_end: Callable[[Process], None],
         stdin: int | None = None,
     ) -> Process:
-        """Start a process in a session of its own; a failure to start is told by ``ended``.
+        """Start a process in a session of its own; a failure to start is one way to end.
 
         The descriptors stay the caller's; without ``stdin`` reading gives the end of file.
-        ``attempt`` distinguishes attempts of this worker.
+        ``attempt`` distinguishes attempts of this worker. ``on_end`` is called once, on the
+        reader's thread, and must not block.
         """
         mark = f"{self.mark}.{attempt}"
         with self._lock:
             self._count += 1
             name = self._count
-            process = self._waiting[name] = Process(self, name, mark)
+            process = self._waiting[name] = Process(self, name, mark, on_end)
         request = {"op": "spawn", "id": name, "argv": list(argv), "env": {**env, script.MARK: mark}, "cwd": cwd}
         try:
             self.send(request, (stdout, stderr) if stdin is None else (stdout, stderr, stdin))
@@ -186,7 +201,7 @@ class Guardian:
 
     def send(self, request: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
         """Send one request with descriptors; raises ``GuardianLost``."""
-        body = json.dumps(request).encode("utf-8")
+        body = marshal.dumps(request)
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
         data = _HEADER.pack(len(body)) + body
         try:
@@ -204,7 +219,7 @@ class Guardian:
             try:
                 while head := stream.read(_HEADER.size):
                     body = stream.read(_HEADER.unpack(head)[0])
-                    self._take(json.loads(body))
+                    self._take(marshal.loads(body))  # noqa: S302 - from our own child
             except (OSError, ValueError, struct.error) as error:
                 _log.debug("guardian.stream_broken", extra={"error": str(error)})
         self._end()
@@ -217,9 +232,7 @@ class Guardian:
             return
         process = self._waiting.pop(message["id"], None)
         if process is not None:
-            process.ended.set_result(
-                Ended(message["pid"], message.get("code"), message.get("signal"), message.get("errno"))
-            )
+            process.end(Ended(message["pid"], message.get("code"), message.get("signal"), message.get("errno")))
 
     def _end(self) -> None:
         if not self._closed:
@@ -232,7 +245,7 @@ class Guardian:
             self._answers.clear()
         gone = GuardianLost("the guardian is gone")
         for process in waiting:
-            process.ended.set_exception(gone)
+            process.end(gone)
         for answer in answers:
             answer.set_exception(gone)
         if not self._closed:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import PurePath
 
 __all__ = ["DIRECT", "default_shell", "effective_shell", "is_posix", "shell_argv"]
 
@@ -21,14 +20,18 @@ def effective_shell(step: tuple[str, ...] | None, dag: tuple[str, ...]) -> tuple
     return step or dag or default_shell()
 
 
+def _program(shell: Sequence[str]) -> str:
+    return shell[0].rpartition("/")[2]
+
+
 def is_posix(shell: Sequence[str]) -> bool:
     """Whether the shell knows ``-e`` and the quoting of sh."""
-    return PurePath(shell[0]).name in _POSIX
+    return _program(shell) in _POSIX
 
 
 def shell_argv(shell: Sequence[str], text: str, *, errexit: bool, packages: Sequence[str] = ()) -> list[str]:
     """Return the argument vector that makes ``shell`` run ``text``."""
-    if PurePath(shell[0]).name == "nix-shell":
+    if _program(shell) == "nix-shell":
         asked = [part for package in packages for part in ("-p", package)]
         return [*shell, *asked, "--run", text]
     flags = ["-e"] if errexit and is_posix(shell) and "-e" not in shell else []

@@ -175,23 +175,29 @@ class Supervisor:
         """Run a process to its end; ``None`` when a stop or the timeout came before it began."""
         if self._over():
             return None
-        inbox: queue.SimpleQueue[Future[Ended] | None] = queue.SimpleQueue()
+        inbox: queue.SimpleQueue[Process | None] = queue.SimpleQueue()
 
         def asked() -> None:
             inbox.put(None)
 
         process = self._guardian.spawn(
-            argv, env=env, cwd=cwd, stdout=stdout, stderr=stderr, attempt=self._attempt, stdin=stdin
+            argv,
+            env=env,
+            cwd=cwd,
+            stdout=stdout,
+            stderr=stderr,
+            attempt=self._attempt,
+            on_end=inbox.put,
+            stdin=stdin,
         )
-        process.ended.add_done_callback(inbox.put)
         self.stop.listen(asked)
         try:
             try:
-                done = inbox.get(timeout=self.remaining_s and max(self.remaining_s, 0))
+                ended = inbox.get(timeout=self.remaining_s and max(self.remaining_s, 0))
             except queue.Empty:
-                done = None
-            if done is not None:
-                return done.result()
+                ended = None
+            if ended is not None:
+                return ended.result()
             self._over()
             return self._end(process, inbox)
         finally:
@@ -205,11 +211,11 @@ class Supervisor:
             self.timed_out_after_s = time.monotonic() - self._began
         return self.interrupted is not None or self.timed_out_after_s is not None
 
-    def _end(self, process: Process, inbox: "queue.SimpleQueue[Future[Ended] | None]") -> Ended:
+    def _end(self, process: Process, inbox: "queue.SimpleQueue[Process | None]") -> Ended:
         number = self._signal if self.interrupted is not None else signal.SIGTERM
         limit = time.monotonic() + self._grace_s
         again = 0.0
-        while not process.ended.done() and self.stop.kind is not StopKind.REVOKED:
+        while not process.over and self.stop.kind is not StopKind.REVOKED:
             now = time.monotonic()
             if now >= limit:
                 break
@@ -221,7 +227,7 @@ class Supervisor:
             except queue.Empty:
                 continue
         # The main process may be gone while others of its group still clean up after the signal.
-        while process.ended.done() and self.stop.kind is not StopKind.REVOKED and time.monotonic() < limit:
+        while process.over and self.stop.kind is not StopKind.REVOKED and time.monotonic() < limit:
             if process.tree_size() == 0:
                 break
             try:
@@ -231,4 +237,6 @@ class Supervisor:
         process.kill_tree()
         if self.stop.kind is not None:
             self.interrupted = self.stop.kind
-        return process.wait()
+        while not process.over:
+            inbox.get()
+        return process.result()
