@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from services.worker.dotenv import read_dotenv
@@ -72,9 +73,10 @@ def host_variables() -> Mapping[str, str]:
     return _HostVariables()
 
 
-def inherited(host: Mapping[str, str]) -> dict[str, str]:
-    """Return the part of the host's variables that a step inherits unasked."""
-    return {name: host[name] for name in host if name in _PASSED or name.startswith(_PASSED_PREFIXES)}
+@cache
+def inherited() -> Mapping[str, str]:
+    """Return the part of the host's variables that a step inherits unasked, as they were when first asked for."""
+    return {name: value for name, value in os.environ.items() if name in _PASSED or name.startswith(_PASSED_PREFIXES)}
 
 
 def _inside(folder: Path, text: str, scope: Scope) -> Path:
@@ -104,7 +106,7 @@ def lay_ground(task: Task, folder: Path) -> Ground:
     scope = Scope((dag_env, host))
     dag_dir = dag_directory(task, folder, scope)
     paths = [expand(path, scope) for path in task.dotenv]
-    known = {**inherited(host), **dag_env}
+    known = {**inherited(), **dag_env}
     dotenv = read_dotenv(paths, (dag_dir, folder), known) if paths else {}
     base = {**known, **dotenv}
     secrets = resolve_secrets(task.secrets, (dag_dir, folder), {**host, **base}) if task.secrets else {}

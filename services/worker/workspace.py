@@ -9,7 +9,7 @@ a sub run, ``<run id>`` is ``<root dag>~<root run id>~<run id>``.
 import os
 import re
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,7 +95,7 @@ class OutputFiles:
 
     def __init__(self, paths: LogPaths, task: Task) -> None:
         self.paths = paths
-        self._stack = ExitStack()
+        self._fds: list[int] = []
         self._pumps: list[Pump] = []
         try:
             self.run_log = self._open(paths.run_log)
@@ -128,7 +128,8 @@ class OutputFiles:
 
     def close(self) -> None:
         self.finish()
-        self._stack.close()
+        while self._fds:
+            os.close(self._fds.pop())
 
     def open_copy(self, path: Path) -> int:
         """Open one of the step's own ``stdout:`` and ``stderr:`` files; closed with the rest."""
@@ -141,7 +142,7 @@ class OutputFiles:
         except FileNotFoundError:
             Path(path).parent.mkdir(_DIR_MODE, parents=True, exist_ok=True)
             fd = os.open(path, flags, _FILE_MODE)
-        self._stack.callback(os.close, fd)
+        self._fds.append(fd)
         return fd
 
     def _pump(self, targets: Sequence[int]) -> int:
