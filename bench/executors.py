@@ -1,15 +1,14 @@
 """``python -m bench.executors``: what the worker itself adds to a step, with no broker and no database.
 
-noop  one no-op command step after the other, from the task in hand to its end reported and accepted,
-      beside bare ``posix_spawn`` of the same argument vector: each round measures both, one right after
-      the other; once as a program of its own and once in the default shell. Whatever the worker sends
-      is accepted at once: what a broker costs is measured elsewhere
+noop  no-op command steps, from the task in hand to its end reported and accepted, each right after a bare
+      ``posix_spawn`` of the same argument vector in a session of its own, with an environment of like size
+      and its output in a file; once as a program of its own and once in the default shell. Whatever the
+      worker sends is accepted at once: what a broker costs is measured elsewhere
 flood one step that writes 200 MB: log throughput, and the worker's memory before and at its peak
 """
 
 import os
 import shutil
-import statistics
 import tempfile
 import threading
 import time
@@ -17,6 +16,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import quantiles
 from typing import Any, cast
 
 from services.worker.attempts import Attempts
@@ -40,10 +40,8 @@ from shared.tracing import SpanContext
 from shared.transport.base import EVENTS, LOGS, Delivery, Outgoing, Transport, task_route
 from shared.transport.embedded import EmbeddedTransport
 
-_ROUNDS = 9
-_STEPS = 150
+_STEPS = 1_000
 _FLOOD_BYTES = 200_000_000
-_WARM_UP = 20
 
 
 def _task(text: str, token: str, shell: tuple[str, ...] = ()) -> Task:
@@ -63,10 +61,12 @@ class _Accepting:
 
     healthy = True
 
+    def __init__(self) -> None:
+        self._accepted: Future[None] = Future()
+        self._accepted.set_result(None)
+
     def send(self, _message: Outgoing) -> "Future[None]":
-        accepted: Future[None] = Future()
-        accepted.set_result(None)
-        return accepted
+        return self._accepted
 
 
 class _Taken:
@@ -80,12 +80,22 @@ class _Taken:
         raise RuntimeError("the start of a step was not accepted")
 
 
-def _bare(argv: list[str], env: dict[str, str]) -> float:
-    path = shutil.which(argv[0]) or f"/bin/{argv[0]}"
-    begin = time.perf_counter()
-    for _ in range(_STEPS):
-        os.waitpid(os.posix_spawn(path, argv, env, setsid=True), 0)
-    return (time.perf_counter() - begin) / _STEPS * 1000
+class _Bare:
+    """The command without a worker."""
+
+    def __init__(self, argv: list[str], log: Path) -> None:
+        self._path = shutil.which(argv[0]) or f"/bin/{argv[0]}"
+        self._argv = argv
+        self._env = dict(os.environ)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+        self._files = [
+            (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o640),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ]
+
+    def run(self) -> None:
+        pid = os.posix_spawn(self._path, self._argv, self._env, file_actions=self._files, setsid=True)
+        os.waitpid(pid, 0)
 
 
 _OF_RUN = SpanContext.named("bench")
@@ -120,31 +130,32 @@ def noop() -> None:
     with tempfile.TemporaryDirectory(prefix="dagway-bench-") as place:
         counters = Counters()
         with _pipeline(Path(place), counters) as pipeline:
-            _compare(pipeline, counters, DIRECT)
-            _compare(pipeline, counters, ("sh",))
+            for shell in (DIRECT, ("sh",)):
+                argv = ["true"] if shell == DIRECT else shell_argv(shell, "true", errexit=True)
+                _compare(pipeline, counters, shell, _Bare(argv, Path(place) / "bare.log"))
 
 
-def _compare(pipeline: Pipeline, counters: Counters, shell: tuple[str, ...]) -> None:
-    argv = ["true"] if shell == DIRECT else shell_argv(shell, "true", errexit=True)
-    env, stop, delivery = dict(os.environ), Stop(), cast("Delivery", _Taken())
+def _compare(pipeline: Pipeline, counters: Counters, shell: tuple[str, ...], bare: _Bare) -> None:
+    stop, delivery = Stop(), cast("Delivery", _Taken())
     before = counters.now().get("finished.succeeded", 0)
-
-    def steps(number: int) -> float:
-        tasks = [_task("true", f"{shell[0]}-{place}", shell) for place in range(number)]
+    pairs: list[tuple[float, float]] = []
+    for place in range(_STEPS):
+        task = _task("true", f"{shell[0]}-{place}", shell)
         begin = time.perf_counter()
-        for task in tasks:
-            pipeline.run(task, stop, delivery, _OF_RUN)
-        return (time.perf_counter() - begin) / number * 1000
-
-    steps(_WARM_UP)
-    rounds = [(_bare(argv, env), steps(_STEPS)) for _ in range(_ROUNDS)]
+        bare.run()
+        between = time.perf_counter()
+        pipeline.run(task, stop, delivery, _OF_RUN)
+        pairs.append((between - begin, time.perf_counter() - between))
     # A step that was refused is quick indeed: only those that ran and succeeded count.
-    made = _WARM_UP + _ROUNDS * _STEPS
-    if (done := counters.now().get("finished.succeeded", 0) - before) != made:
-        raise RuntimeError(f"{made - done} of {made} steps did not succeed")
-    bare, whole = (statistics.median(column) for column in zip(*rounds, strict=True))
-    ratio = statistics.median(step_ms / bare_ms for bare_ms, step_ms in rounds)
-    print(f"noop, shell {shell[0]}: bare posix_spawn {bare:.3f} ms, a step {whole:.3f} ms; ratio {ratio:.2f}")
+    if (done := counters.now().get("finished.succeeded", 0) - before) != len(pairs):
+        raise RuntimeError(f"{len(pairs) - done} of {len(pairs)} steps did not succeed")
+    # The machine is seldom idle: the quickest tenth is what others disturbed least.
+    for decile, name in ((5, "median"), (1, "first decile")):
+        bare_ms, step_ms = (quantiles(column, n=10)[decile - 1] * 1000 for column in zip(*pairs, strict=True))
+        print(
+            f"noop, shell {shell[0]}: bare posix_spawn {bare_ms:.3f} ms, a step {step_ms:.3f} ms; "
+            f"ratio {step_ms / bare_ms:.2f} ({name})"
+        )
 
 
 def _memory_mb() -> float:
