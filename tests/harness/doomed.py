@@ -1,19 +1,21 @@
-"""A worker in a process of its own that is given one task and is to be killed in the middle of it.
+"""A worker in a process of its own that is told what to do, and may be killed in the middle of it.
 
-``python -m tests.harness.doomed FOLDER`` reads the task from standard input.
+``python -m tests.harness.doomed FOLDER`` reads one order in JSON a line: ``give`` a task, ``stop`` an
+attempt, or say the ``outcome`` of one, which is answered when there is one.
 """
 
 import json
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from services.worker.guardian import MARK
+from shared.contracts.control import StopAttempt
 from shared.contracts.tasks import Task
+from tests.harness.cluster import descendants, gone
 from tests.harness.eventually import eventually
 from tests.harness.worker_rig import Rig
 
@@ -23,27 +25,39 @@ _ROOT = Path(__file__).parents[2]
 
 
 class DoomedWorker:
-    """Runs ``task``; ``kill`` is what the kernel's memory killer would do."""
+    """``kill`` is what the kernel's memory killer would do."""
 
-    def __init__(self, folder: Path, task: Task, env: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
         words = [sys.executable, "-m", "tests.harness.doomed", str(folder)]
-        self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_ROOT, env=dict(env))
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(task.model_dump_json().encode())
-        self._process.stdin.close()
-        self.incarnation = self._process.stdout.readline().decode().strip()
+        self._process = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_ROOT, env=dict(env), text=True
+        )
+        self.incarnation = self._answer()
+        self._guardian = list(descendants(self._process.pid))
 
     def __enter__(self) -> Self:
         return self
 
+    def give(self, task: Task) -> None:
+        self._order(give=task.model_dump(mode="json"))
+
+    def stop(self, token: str) -> None:
+        """As a scheduler tells a worker to stop an attempt."""
+        self._order(stop=token)
+
+    def outcome(self, token: str) -> str:
+        """Wait for an attempt's report."""
+        self._order(outcome=token)
+        return self._answer()
+
     def kill(self) -> None:
-        """SIGKILL."""
+        """SIGKILL; returns when the guardian has done its work."""
         self._process.send_signal(signal.SIGKILL)
         self._process.wait(10)
+        eventually(lambda: all(gone(pid) for pid in self._guardian), timeout_s=20)
 
     def processes(self) -> list[str]:
-        """Return the commands of the processes that are left of it: its steps', and its guardian."""
+        """Return the commands of the processes that are left of its steps."""
         found = []
         mark = f"{MARK}={self.incarnation}".encode()
         for folder in Path("/proc").iterdir():
@@ -55,23 +69,47 @@ class DoomedWorker:
                     continue
         return found
 
-    def until_running(self) -> None:
-        """Wait until the step's process lives."""
-        eventually(lambda: self.processes() != [])
+    def sockets(self) -> set[str]:
+        """Return the sockets that it has open."""
+        found = set()
+        for entry in Path(f"/proc/{self._process.pid}/fd").iterdir():
+            try:
+                target = str(entry.readlink())
+            except FileNotFoundError:
+                continue
+            if target.startswith("socket:"):
+                found.add(target)
+        return found
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+        assert self._process.stdin is not None
         assert self._process.stdout is not None
+        self._process.stdin.close()
         self._process.stdout.close()
+
+    def _order(self, **order: Any) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
 
 
 def main() -> None:
-    """Run the worker until it is killed."""
-    task = Task.model_validate(json.load(sys.stdin))
+    """Run the worker until it is killed, or nobody orders any more."""
     with Rig(Path(sys.argv[1])) as rig:
-        rig.give(task)
         print(rig.worker.incarnation, flush=True)  # noqa: T201 - the answer
-        threading.Event().wait(60)
+        for line in sys.stdin:
+            ((verb, value),) = json.loads(line).items()
+            if verb == "give":
+                rig.give(Task.model_validate(value))
+            elif verb == "stop":
+                rig.broadcast("worker.w1", StopAttempt(token=value))
+            else:
+                print(rig.finished(value).outcome, flush=True)  # noqa: T201 - the answer
 
 
 if __name__ == "__main__":

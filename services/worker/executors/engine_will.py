@@ -86,7 +86,8 @@ def main(order: dict[str, str]) -> None:
                 _ask(order["url"], "DELETE", _REMOVE.format(quote(order["remove"])))
             gone = gone + 1 if status == _NOT_FOUND else 0
         else:
-            command = {"Cmd": ["sh", "-c", KILL, "dagway", order["mark"], "KILL"]}
+            # Podman starts nothing that nobody listens to.
+            command = {"Cmd": ["sh", "-c", KILL, "dagway", order["mark"], "KILL"], "AttachStdout": True}
             status, made = _ask(order["url"], "POST", f"/containers/{quote(order['container'])}/exec", command)
             if status == _NOT_FOUND:
                 return

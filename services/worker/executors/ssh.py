@@ -2,7 +2,7 @@
 
 Host keys are checked unless that is turned off; the user's own client configuration is not read, so
 a step means the same on every worker. Killing a client leaves the remote command running, so each
-command runs beside a watcher there that ends its whole session once the connection is gone.
+command runs beside a watcher there that ends it, with all that came from it, once the connection is gone.
 Source: the workflow language reference, section on the ssh executor.
 """
 
@@ -20,6 +20,7 @@ from services.worker.executors.inline import evaluate
 from services.worker.outcome import Ended, Result, classify
 from services.worker.shells import is_posix
 from shared.errors import InvalidInput
+from shared.ids import new_token
 from shared.spec.expand import expand, expand_text
 from shared.spec.model import Command
 
@@ -31,16 +32,19 @@ _PASSWORD = "DAGWAY_SSH_PASSWORD"
 _ASKPASS = f"#!/bin/sh\nprintf '%s\\n' \"${_PASSWORD}\"\n"
 
 _WATCHED = """exec 3<&0 </dev/null
-if command -v setsid >/dev/null 2>&1; then setsid "$@" 3<&- & p=$!; g=-$p; else "$@" 3<&- & p=$!; g=$p; fi
-( exec >/dev/null 2>&1; cat <&3; kill -TERM "$g"; i=0
-  while [ $i -lt 50 ] && kill -0 "$g"; do sleep 0.1; i=$((i+1)); done; kill -KILL "$g" ) &
+m=DAGWAY_SSH=$1; shift
+if command -v setsid >/dev/null 2>&1; then s=setsid g=-; else s= g=; fi
+env "$m" $s "$@" 3<&- & p=$!; g=$g$p
+( exec >/dev/null 2>&1; cat <&3; trap '' TERM; kill -TERM "$g"; i=0
+  while [ $i -lt 50 ] && kill -0 "$g"; do sleep 0.1; i=$((i+1)); done; kill -KILL "$g"
+  for f in $(grep -ls "$m" /proc/[0-9]*/environ); do f=${f%/environ}; kill -KILL "${f#/proc/}"; done ) &
 w=$!
 exec 3<&-
 wait $p; c=$?
 kill $w 2>/dev/null
 exit $c
 """
-"""The remote side, for ``sh``: standard input ends when the connection does."""
+"""The remote side, for ``sh``: standard input ends when the connection does. The first argument is a mark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +159,7 @@ def _start(job: Job, io: StepIO, target: _Target, command: Command, env: dict[st
     else:
         first, *rest = command.argv or (command.text,)
         words = [first, *(expand(word, scope) for word in rest)]
-    remote = shlex.join(["sh", "-c", _WATCHED, "dagway", *words])
+    remote = shlex.join(["sh", "-c", _WATCHED, "dagway", new_token(), *words])
     # Held open as long as the client lives: its end is what the watcher waits for.
     reader, writer = os.pipe()
     try:

@@ -1,0 +1,84 @@
+"""Whatever ends a step in the middle, of whatever kind it is, nothing of it is left: looked at, not believed.
+
+All kinds at once in one worker, so that their waits are one wait. Sub-dags and approvals have nothing on a
+worker of their own; ``test_calls_ended`` is about them.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from shared.spec.model import Step
+from tests.faults.scenes import IN_CONTAINERS, SCENES, Stage, package
+from tests.harness.doomed import DoomedWorker
+from tests.harness.engines import ENGINES, Engine
+from tests.harness.eventually import eventually
+from tests.harness.needs import need
+
+TIMEOUT_S = 8.0
+"""Long enough for all of them to be in the middle of their work on a busy machine."""
+OUTCOMES = {"stop": "aborted", "timeout": "timed_out"}
+
+
+@pytest.fixture(scope="module", params=ENGINES, ids=lambda kind: kind.program)
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    kind: type[Engine] = request.param
+    need(kind.program)
+    with tempfile.TemporaryDirectory(prefix="dwd") as folder, kind(Path(folder)) as made:
+        yield made
+
+
+@pytest.fixture
+def stage(engine: Engine, tmp_path: Path) -> Iterator[Stage]:
+    need("sshd")
+    (tmp_path / "tmp").mkdir()
+    package(tmp_path / "packages")
+    yield Stage(tmp_path, engine)
+    engine.clear()
+
+
+def worker_on(stage: Stage) -> DoomedWorker:
+    env = {"TMPDIR": f"{stage.folder}/tmp", "PYTHONPATH": f"{stage.folder}/packages", "DOCKER_HOST": stage.engine.url}
+    return DoomedWorker(stage.folder / "worker", {**os.environ, **env})
+
+
+@pytest.mark.parametrize("fault", ["stop", "timeout", "kill"])
+def test_a_step_that_is_ended_in_the_middle_leaves_nothing_behind(stage: Stage, fault: str) -> None:
+    names = SCENES if stage.engine.program == "dockerd" else IN_CONTAINERS
+    with ExitStack() as stack:
+        scenes = {name: stack.enter_context(SCENES[name](stage, name)) for name in names}
+        for name in names:
+            stage.run_dir(name)
+        files = stage.files()
+        worker = stack.enter_context(worker_on(stage))
+        sockets = worker.sockets()
+
+        for name, scene in scenes.items():
+            timeout_s = TIMEOUT_S if fault == "timeout" else 0
+            worker.give(stage.task(name, scene.step, timeout_s=timeout_s, **scene.facts))
+        for scene in scenes.values():
+            eventually(scene.middle, timeout_s=20)
+
+        if fault == "kill":
+            worker.kill()
+        else:
+            for name in scenes if fault == "stop" else ():
+                worker.stop(name)
+            assert {name: worker.outcome(name) for name in scenes} == dict.fromkeys(scenes, OUTCOMES[fault])
+            for name, scene in scenes.items():
+                if scene.errand is not None and scene.alone is not None:
+                    eventually(scene.alone)
+                    options = {"errand": scene.errand.model_dump(mode="json")}
+                    errand = stage.task(name, Step(name="errand"), kind="errand", options=options)
+                    worker.give(errand.model_copy(update={"token": "errand", "number": 99}))
+                    assert worker.outcome("errand") == "succeeded"
+            eventually(lambda: worker.sockets() <= sockets)
+
+        for scene in scenes.values():
+            eventually(scene.clean, timeout_s=20)
+        eventually(lambda: worker.processes() == [])
+        assert stage.files() == files
