@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, TypedDict, TypeVar, Unpack
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import from_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from services.api.deps import Deps
 from services.api.principals import NOBODY, Permission, Principal, Role
@@ -66,8 +66,13 @@ class Answer:
 
 
 def json_bytes(content: Any) -> bytes:
-    """Return JSON as it goes out."""
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8", "replace")
+    """Return JSON as it goes out; a number it has no word for (a spec may hold ``.nan``) is ``null``."""
+    try:
+        return to_json(content, inf_nan_mode="null")
+    except PydanticSerializationError:
+        # Half a surrogate pair, in a name or text that somebody sent: it goes out as a question mark.
+        text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        return text.encode("utf-8", "replace")
 
 
 def ok(content: Any) -> Answer:

@@ -6,6 +6,7 @@ from sqlalchemy import Boolean
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import NullType
 
 __all__ = ["among", "contains", "has_element"]
 
@@ -49,10 +50,13 @@ def _has_element_sqlite(element: has_element, compiler: SQLCompiler, **kw: Any) 
     return f"EXISTS (SELECT 1 FROM json_each({array}) AS item WHERE item.value = {item})"  # noqa: S608 - as above
 
 
-class among(FunctionElement[bool]):  # noqa: N801 - as above
-    """``among(column, subquery)``: as IN, but its rows are always looked up by the column's index."""
+class among(FunctionElement[Any]):  # noqa: N801 - as above
+    """``among(column, subquery)``: as IN, but its rows are always looked up by the column's index.
 
-    type = Boolean()
+    A condition without a type: SQLite has no booleans, and is asked for ``(...) = 1``, which hides the index.
+    """
+
+    type = NullType()
     name = "among"
     inherit_cache = True
 

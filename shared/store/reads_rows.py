@@ -36,8 +36,6 @@ class Dag:
     file_name: str
     dag_name: str
     version: int
-    summary: Mapping[str, Any]
-    tags: tuple[str, ...]
     errors: tuple[Any, ...]
     suspended: bool
     spec_hash: str
@@ -81,7 +79,7 @@ class Node:
     stderr: str
     outputs: Mapping[str, Any]
     children: tuple[tuple[str, str], ...]
-    """``(run id, params)`` of each run it called."""
+    """``(run id, params)`` of each run it called, at its last repetition; without those that could not be."""
     started_at: datetime | None
     finished_at: datetime | None
     unmet: Sequence[str] | None = None

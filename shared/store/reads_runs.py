@@ -207,7 +207,7 @@ def _node(run_key: str, row: Sequence[Any]) -> Node:
         stdout,
         stderr,
         outputs,
-        tuple([(child["dagRunId"], child["params"]) for child in children]) if children else (),
+        tuple([(child["dagRunId"], child["params"]) for child in children if "error" not in child]) if children else (),
         started_at,
         finished_at,
         unmet,
@@ -259,6 +259,9 @@ def _latest_of_each() -> AnySelect:
 _ONE_ROOT = _one(t.dag_runs, (*_OWN_COLUMNS, *_UNRELATED)).where(_r.root_key.is_(None))
 _BY_NAME = _ONE_ROOT.where(_r.dag_name == bindparam("dag_name"), _r.dag_run_id == bindparam("dag_run_id"))
 _LATEST = _ONE_ROOT.where(_r.run_key == _newest_of(bindparam("dag_name")))
+_BY_KEYS = select(*_OWN_COLUMNS, *_UNRELATED).where(
+    _r.run_key.in_(bindparam("run_keys", expanding=True)), _r.root_key.is_(None)
+)
 _LATEST_OF_EACH = _latest_of_each()
 _BELOW_ROOT = _one(_RELATED_RUNS, _COLUMNS).where(
     _r.root_key == bindparam("root_key"), _r.dag_run_id == bindparam("dag_run_id")
@@ -326,10 +329,11 @@ class RunReads(Reader):
             return tuple([Listed(*row) for row in connection.execute(query.order_by(*_NEWEST_FIRST).limit(limit))])
 
     def runs_by_key(self, run_keys: Iterable[str]) -> dict[str, Run]:
-        """Return those runs that exist, without nodes."""
+        """Return those root runs that exist, without nodes."""
         keys = sorted(set(run_keys))
-        runs = self._many(select_runs().where(_r.run_key.in_(keys))) if keys else ()
-        return {run.run_key: run for run in runs}
+        with self._statement() as connection:
+            rows = connection.execute(_BY_KEYS, {"run_keys": keys}) if keys else ()
+            return {run.run_key: run for run in map(run_from_row, rows)}
 
     def recent_runs(self, dag_name: str, *, limit: int = 30) -> tuple[Run, ...]:
         """Return the newest root runs of a dag with their nodes, newest first."""
@@ -353,6 +357,15 @@ class RunReads(Reader):
         with self._statement() as connection:
             rows = connection.execute(_LATEST_OF_EACH, {"dag_names": names}) if names else ()
             return {run.dag_name: run for run in map(run_from_row, rows)}
+
+    def called_runs(self, root_key: str, parent_key: str) -> tuple[tuple[int | None, str, str], ...]:
+        """Return of each run that a run called the node that did, its id and what it was given; oldest first."""
+        query = select(_r.parent_node, _r.dag_run_id, _r.given).where(
+            _r.root_key == root_key, _r.parent_key == parent_key
+        )
+        with self._statement() as connection:
+            rows = connection.execute(query.order_by(_r.created_at, bytewise(_r.dag_run_id)))
+            return tuple((node, run_id, given) for node, run_id, given in rows)
 
     def running_run_ids(self, dag_name: str) -> tuple[str, ...]:
         """Return the ids of a dag's root runs that are running, newest first."""

@@ -17,14 +17,12 @@ from tests.conformance.store_rows import NOW, add, add_dag, add_node, add_run, a
 
 
 def test_a_dag_comes_with_its_text(engine: Engine, reads: Reads) -> None:
-    add_dag(engine, "etl", spec="steps: [ä]", dag_name="Etl", tags=["x"], errors=["line 3: no"], summary={"group": "g"})
+    add_dag(engine, "etl", spec="steps: [ä]", dag_name="Etl", errors=["line 3: no"])
 
     assert reads.dag("etl") == Dag(
         file_name="etl",
         dag_name="Etl",
         version=1,
-        summary={"group": "g"},
-        tags=("x",),
         errors=("line 3: no",),
         suspended=False,
         spec_hash="hash of steps: [ä]",

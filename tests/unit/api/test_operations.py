@@ -1,7 +1,7 @@
 import pytest
 from pydantic import Field
 
-from services.api.operations import Body, Query, parse_body, parse_query
+from services.api.operations import Body, Query, json_bytes, parse_body, parse_query
 from services.api.problems import Problem
 
 
@@ -66,3 +66,15 @@ def test_query_parameters_are_typed_and_empty_ones_are_none() -> None:
 def test_a_query_parameter_of_the_wrong_form_is_named(values: dict[str, list[str]]) -> None:
     with pytest.raises(Problem, match="^400 bad_request: (page|perPage): "):
         parse_query(Paging, values)
+
+
+@pytest.mark.parametrize(
+    ("content", "sent"),
+    [
+        ({"b": [1, 1.5, None, True], "a": "ä\u2028"}, '{"b":[1,1.5,null,true],"a":"ä\u2028"}'),
+        ({"a": float("nan"), "b": float("inf")}, '{"a":null,"b":null}'),
+        ({"a": "half \udc80 a pair", "b": "ä"}, '{"a":"half ? a pair","b":"ä"}'),
+    ],
+)
+def test_json_is_what_every_reader_takes(content: object, sent: str) -> None:
+    assert json_bytes(content) == sent.encode()
