@@ -53,14 +53,15 @@ def _jq(fields: Fields, step: Step) -> None:
 
 
 def _archive(fields: Fields, step: Step) -> None:
-    if _needs(fields, step, ", ".join(_OPERATIONS)) and _text(step) not in _OPERATIONS:
-        hint = did_you_mean(_text(step), _OPERATIONS)
+    operation = _text(step).lower()
+    if _needs(fields, step, ", ".join(_OPERATIONS)) and operation not in _OPERATIONS:
+        hint = did_you_mean(operation, _OPERATIONS)
         fields.error("command", f"unknown archive operation: {_text(step)}", hint=hint)
     if not _text(step):
         return
     if not step.config.get("source"):
         fields.error("config", "source is required")
-    elif _text(step) == "create" and not step.config.get("destination") and not step.config.get("dryRun"):
+    elif operation == "create" and not step.config.get("destination") and not step.config.get("dryRun"):
         fields.error("config", "destination is required")
 
 

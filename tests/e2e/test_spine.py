@@ -86,7 +86,8 @@ def test_what_depends_on_a_failed_step_is_aborted(client: Client, go: Go, tmp_pa
 
 def test_logs_are_read_whole_and_in_windows(client: Client, go: Go) -> None:
     name = go(
-        "steps:\n  - name: count\n    script: |\n      seq 1 2500\n      printf 'oops\\r\\n' >&2\n      printf 'no newline'\n"
+        "steps:\n  - name: count\n    script: |\n      seq 1 2500\n"
+        "      printf 'oops\\r\\n' >&2\n      printf 'no newline'\n"
     )
 
     def window(query: str) -> tuple[str, str, int, int, bool]:

@@ -76,7 +76,7 @@ def test_what_another_program_packed_is_listed_and_extracted(rig: Rig, kind: str
     MAKE[kind](rig.work_dir() / f"x.{kind}", ("a.txt", b"alpha\n"), ("sub/b.log", b"beta\n" * 100))
 
     listed = done(rig, "list", source=f"x.{kind}")
-    taken = done(rig, "extract", source=f"x.{kind}", destination="back", include=["*.log"])
+    taken = done(rig, "extract", source=f"x.{kind}", destination="back", include=["**/*.log"])
 
     assert {(one["path"], one["size"]) for one in listed["files"]} == {("a.txt", 6), ("sub/b.log", 500)}
     assert (taken["filesExtracted"], taken["filesSkipped"]) == (1, 1)
@@ -120,15 +120,18 @@ def test_a_worker_without_the_program_says_which_it_needs(rig: Rig) -> None:
 def test_a_zip_with_a_password_is_made_and_opened(rig: Rig) -> None:
     (rig.work_dir() / "in").mkdir()
     (rig.work_dir() / "in/a.txt").write_text("alpha\n")
+    (rig.work_dir() / "in/link").symlink_to("a.txt")
 
     done(rig, "create", source="in", destination="x.zip", password="open sesame", verifyIntegrity=True)
     taken = done(rig, "extract", source="x.zip", destination="back", password="open sesame")
 
-    assert (taken["filesExtracted"], (rig.work_dir() / "back/a.txt").read_text()) == (1, "alpha\n")
-    assert done(rig, "list", source="x.zip")["totalFiles"] == 1
+    assert (taken["filesExtracted"], (rig.work_dir() / "back/in/a.txt").read_text()) == (2, "alpha\n")
+    assert (rig.work_dir() / "back/in/link").readlink() == Path("a.txt")
+    assert done(rig, "list", source="x.zip")["totalFiles"] == 3
     assert b"alpha" not in (rig.work_dir() / "x.zip").read_bytes()
     with zipfile.ZipFile(rig.work_dir() / "x.zip") as made:
-        assert [info.compress_type for info in made.infolist()] == [99], "AES"
+        packed = {info.filename: info.compress_type for info in made.infolist() if not info.is_dir()}
+        assert packed == {"in/a.txt": 99, "in/link": 99}, "AES"
     assert [run(rig, "extract", source="x.zip", destination="b2", password=word).exit_code for word in ("", "no")] == [
         13,
         13,

@@ -64,7 +64,7 @@ def test_jq(rig: Rig) -> None:
 
 
 def test_archive(rig: Rig) -> None:
-    assert printed(rig, "archive")["compare"] == "1 file\n"
+    assert printed(rig, "archive")["compare"] == "2 entries\n"
 
 
 def test_mail(rig: Rig) -> None:

@@ -26,7 +26,7 @@ class ArchiveExecutor:
 
     def run(self, job: Job, io: StepIO) -> Result:
         """Do it; the exit code says what kind of thing went wrong."""
-        operation = job.step.commands[0].text.strip() if job.step.commands else ""
+        operation = job.step.commands[0].text.strip().lower() if job.step.commands else ""
         config: dict[str, Any] = evaluate(job, job.step.config)
         if operation not in {"create", "extract", "list"}:
             return conclude(job, f"unknown archive operation: {operation!r} (create, extract, list)", _CONFIG_CODE)

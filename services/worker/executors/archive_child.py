@@ -2,10 +2,10 @@
 
 Two families: containers (zip, and whatever ``archive_streams`` makes a tar of) and single compressed
 files. A member that would land outside the destination, by path or by link, is an error, not skipped.
+Names begin with the packed folder's own; folders and links count as entries where one is made or listed.
 """
 
 import errno
-import fnmatch
 import gzip
 import importlib
 import json
@@ -24,10 +24,12 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING or __package__:
+    from services.worker.executors import archive_names as names
     from services.worker.executors import archive_streams as streams
 else:
     # As a script. Behind everything else: the neighbours have the names of well-known modules.
     sys.path.append(str(Path(__file__).parent))
+    names = importlib.import_module("archive_names")
     streams = importlib.import_module("archive_streams")
 
 __all__ = ["main"]
@@ -40,6 +42,7 @@ _ENDINGS = (
     (".bz2", "bz2"), (".xz", "xz"), (".zst", "zst"), (".lz4", "lz4"), (".7z", "7z"), (".rar", "rar"),
 )  # fmt: skip
 _PIECE = 1 << 20
+_LAST = ("verified", "duration", "errors", "verifyPerformed")
 
 
 class Order:
@@ -54,8 +57,9 @@ class Order:
         self.password: str = str(raw.get("password") or "")
         self.bsdtar: str = raw.get("bsdtar") or ""
         self.strip = int(raw.get("stripComponents", 0))
-        self.include: list[str] = list(raw.get("include") or [])
-        self.exclude: list[str] = list(raw.get("exclude") or [])
+        self.include, self.exclude = (
+            [value] if isinstance(value := raw.get(name) or [], str) else list(value) for name in ("include", "exclude")
+        )
 
     def flag(self, name: str, default: bool = False) -> bool:
         value = self.raw.get(name, default)
@@ -65,15 +69,16 @@ class Order:
         """Return the format asked for, else the one the file's name says."""
         found = str(self.raw.get("format") or "")
         found = found or next((name for ending, name in _ENDINGS if path.name.lower().endswith(ending)), "")
+        if not found and self.operation != "create":
+            found = streams.kind_of(path)
         if found not in streams.CONTAINERS | streams.SINGLE:
             raise Fault(Exit.FORMAT, f"unsupported archive format: {found or path.name}")
         return found
 
     def wanted(self, name: str) -> bool:
-        base = PurePosixPath(name).name
 
         def hit(patterns: list[str]) -> bool:
-            return any(fnmatch.fnmatchcase(name, one) or fnmatch.fnmatchcase(base, one) for one in patterns)
+            return any(names.matches(one, name) for one in patterns)
 
         return (not self.include or hit(self.include)) and not hit(self.exclude)
 
@@ -89,19 +94,16 @@ class Order:
 
 
 def _members(order: Order) -> Iterator[tuple[Path, str]]:
-    """Yield what to add and under which name; a directory's contents come without its own name."""
+    """Yield what to add and under which name, a folder before what is in it."""
     source = order.source
-    if not source.is_dir():
-        if order.wanted(source.name):
-            yield source, source.name
-        return
-    for folder, names, files in os.walk(source, followlinks=order.flag("followSymlinks")):
-        names.sort()
-        for name in sorted([*names, *files]):
-            path = Path(folder, name)
-            relative = path.relative_to(source).as_posix()
-            if order.wanted(relative) and (path.is_dir() or path.is_file() or path.is_symlink()):
-                yield path, relative if order.flag("preservePaths", True) else name
+    paths = [source]
+    if source.is_dir():
+        for folder, folders, files in os.walk(source, followlinks=order.flag("followSymlinks")):
+            paths += [Path(folder, name) for name in (*folders, *files)]
+    for path in sorted(paths, key=lambda each: each.parts):
+        name = path.relative_to(source.parent).as_posix()
+        if order.wanted(name) and (path.is_dir() or path.is_file() or path.is_symlink()):
+            yield path, name
 
 
 def _create(order: Order) -> dict[str, Any]:
@@ -112,11 +114,11 @@ def _create(order: Order) -> dict[str, Any]:
     if order.destination is not None:
         members = [(path, name) for path, name in members if path != order.destination]
     files = [path for path, _ in members if path.is_file()]
-    result = {"filesAdded": len(files), "bytesArchived": sum(path.stat().st_size for path in files)}
+    follow = order.flag("followSymlinks")
+    sizes = [(path.stat() if follow else path.lstat()).st_size for path, _ in members]
+    result = {"filesAdded": len(members), "bytesArchived": sum(sizes)}
     if order.flag("dryRun") or order.destination is None:
         return {**result, "verifyPerformed": False}
-    if order.destination.exists() and not order.flag("overwrite"):
-        raise Fault(Exit.DESTINATION, f"destination exists already: {order.destination}")
     if kind in streams.READ_ONLY:
         raise Fault(Exit.FORMAT, f"{kind} archives can be read, not made")
     if order.password and kind != "zip":
@@ -149,9 +151,7 @@ def _write_zip(order: Order, raw: IO[bytes], members: list[tuple[Path, str]]) ->
     with streams.write_zip(raw, level, order.password) as archive:
         for path, name in members:
             if path.is_symlink() and not order.flag("followSymlinks"):
-                info = zipfile.ZipInfo(name)
-                info.external_attr = (stat.S_IFLNK | 0o777) << 16
-                archive.writestr(info, str(path.readlink()))
+                archive.writestr(streams.link_in_zip(archive, name, path), str(path.readlink()))
             else:
                 archive.write(path, name)
 
@@ -178,29 +178,39 @@ def _extract(order: Order) -> dict[str, Any]:
     done = {"filesExtracted": 0, "bytesExtracted": 0, "filesSkipped": 0}
     errors: list[str] = []
     dry = order.flag("dryRun")
+    if verified := order.flag("verifyIntegrity"):
+        _verify(order, order.source, kind)
     if not dry:
         target.mkdir(parents=True, exist_ok=True)
     root = target.resolve()
 
-    def take(name: str, size: int, put: Any) -> None:
-        """Extract one member unless it is not wanted, or is there already."""
+    def take(name: str, size: int, put: Any, folder_mode: int | None = None) -> None:
+        """Extract one member if it is wanted; folders (``folder_mode``) are made and not counted."""
         place = order.placed(name)
-        if not place or not order.wanted(name):
+        if not PurePosixPath(name).parts or (not place and folder_mode is not None):
+            return
+        if not place or not order.wanted(PurePosixPath(name).as_posix()):
             done["filesSkipped"] += 1
             return
         path = root / place
         if not path.parent.resolve().is_relative_to(root):
             raise Fault(Exit.EXTRACT, f"refused: {name!r} would be extracted outside the destination")
-        if (path.is_symlink() or path.is_file()) and not order.flag("overwrite"):
-            done["filesSkipped"] += 1
+        if folder_mode is not None:
+            if not dry:
+                path.mkdir(parents=True, exist_ok=True)
+                if not path.is_symlink():
+                    # Whatever the archive says, what comes after must fit in.
+                    path.chmod(folder_mode & 0o777 | 0o700)
             return
         try:
             if not dry:
                 if path.is_symlink() or path.is_file():
+                    if not order.flag("overwrite"):
+                        raise Fault(Exit.DESTINATION, f"{path} exists (overwrite is not set)")
                     path.unlink()
                 put(path)
-        except OSError as error:
-            if not order.flag("continueOnError"):
+        except (OSError, Fault) as error:
+            if not order.flag("continueOnError") or getattr(error, "code", 0) == Exit.EXTRACT:
                 raise
             errors.append(f"{name}: {error}")
             return
@@ -221,7 +231,7 @@ def _extract(order: Order) -> dict[str, Any]:
         _extract_zip(order, take, root)
     else:
         _extract_tar(order, kind, take, root)
-    return {**done, **({"errors": errors} if errors else {}), "verifyPerformed": False}
+    return {**done, **({"errors": errors} if errors else {}), "verifyPerformed": verified}
 
 
 def _extract_zip(order: Order, take: Any, root: Path) -> None:
@@ -229,6 +239,7 @@ def _extract_zip(order: Order, take: Any, root: Path) -> None:
         for info in archive.infolist():
             mode = info.external_attr >> 16
             if info.is_dir():
+                take(info.filename, 0, None, mode or 0o755)
                 continue
 
             def put(path: Path, info: zipfile.ZipInfo = info, mode: int = mode) -> None:
@@ -251,6 +262,7 @@ def _extract_tar(order: Order, kind: str, take: Any, root: Path) -> None:
     with streams.open_tar(order.source, kind, order.bsdtar) as tar:
         for member in tar:
             if member.isdir():
+                take(member.name, 0, None, member.mode)
                 continue
 
             def put(path: Path, member: tarfile.TarInfo = member) -> None:
@@ -267,8 +279,11 @@ def _list(order: Order) -> dict[str, Any]:
     files: list[dict[str, Any]] = []
 
     def add(path: str, size: int, mode: int, at: datetime, is_dir: bool) -> None:
-        if order.wanted(path):
-            shown = {"path": path, "size": size, "mode": stat.filemode(mode), "modTime": f"{at:%Y-%m-%dT%H:%M:%SZ}"}
+        path = PurePosixPath(path).as_posix()
+        if path != "." and order.wanted(path):
+            # A link is shown with a capital letter, as Go does.
+            rights = stat.filemode(mode).replace("l", "L", 1) if stat.S_ISLNK(mode) else stat.filemode(mode)
+            shown = {"path": path, "size": size, "mode": rights, "modTime": f"{at:%Y-%m-%dT%H:%M:%SZ}"}
             files.append({**shown, "isDir": is_dir})
 
     if kind == "zip":
@@ -290,8 +305,8 @@ def _list(order: Order) -> dict[str, Any]:
                 add(member.name, member.size, member.mode | kind_bits, at, member.isdir())
     if verified := order.flag("verifyIntegrity"):
         _verify(order, order.source, kind)
-    counted = [one for one in files if not one["isDir"]]
-    total = {"totalFiles": len(counted), "totalSize": sum(one["size"] for one in counted)}
+    files.sort(key=lambda one: one["path"])
+    total = {"totalFiles": len(files), "totalSize": sum(one["size"] for one in files)}
     return {**total, "files": files, "verified": verified}
 
 
@@ -332,9 +347,15 @@ def main() -> int:
     places = {"operation": order.operation, "source": str(order.source)}
     if order.operation != "list":
         places["destination"] = str(order.destination or "")
-    took = f"{(time.monotonic() - began) * 1000:.3f}ms"
-    sys.stdout.write(json.dumps({**places, **result, "duration": took}) + "\n")
+    result["duration"] = f"{(time.monotonic() - began) * 1000:.3f}ms"
+    result = {**places, **{name: result[name] for name in sorted(result, key=_rank)}}
+    sys.stdout.write(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
     return 0
+
+
+def _rank(name: str) -> int:
+    """Put what a person looks for last at the end of the result."""
+    return _LAST.index(name) if name in _LAST else -1
 
 
 if __name__ == "__main__":

@@ -8,8 +8,10 @@ import bz2
 import gzip
 import importlib
 import lzma
+import stat
 import subprocess
 import tarfile
+import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,11 +19,30 @@ from enum import IntEnum
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["CONTAINERS", "READ_ONLY", "SINGLE", "Exit", "Fault", "open_packed", "open_tar", "open_zip", "write_zip"]
+__all__ = [
+    "CONTAINERS",
+    "READ_ONLY",
+    "SINGLE",
+    "Exit",
+    "Fault",
+    "kind_of",
+    "link_in_zip",
+    "open_packed",
+    "open_tar",
+    "open_zip",
+    "write_zip",
+]
 
 SINGLE = frozenset({"gz", "bz2", "xz", "zst", "lz4"})
 READ_ONLY = frozenset({"7z", "rar"})
 CONTAINERS = frozenset({"zip", "tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst"}) | READ_ONLY
+_MAGIC = (
+    (b"PK\x03\x04", "zip"), (b"\x1f\x8b", "gz"), (b"BZh", "bz2"), (b"\xfd7zXZ\x00", "xz"), (b"\x28\xb5\x2f\xfd", "zst"),
+    (b"\x04\x22\x4d\x18", "lz4"), (b"7z\xbc\xaf\x27\x1c", "7z"), (b"Rar!", "rar"),
+)  # fmt: skip
+_TAR_MAGIC_AT = 257
+_FIRST_IN_ZIP = 315_619_200
+"""1980-01-02, in seconds: a zip knows no earlier time."""
 _ENCRYPTED = 0x1
 _AES = 99
 
@@ -48,6 +69,21 @@ class Fault(Exception):
     def __init__(self, code: Exit, text: str) -> None:
         super().__init__(text)
         self.code = code
+
+
+def kind_of(path: Path) -> str:
+    """Return the format that the file's first bytes tell of; empty: none that is known."""
+    with path.open("rb") as raw:
+        head = raw.read(_TAR_MAGIC_AT + 5)
+        if head[_TAR_MAGIC_AT:] == b"ustar":
+            return "tar"
+        kind = next((name for magic, name in _MAGIC if head.startswith(magic)), "")
+        if kind not in SINGLE:
+            return kind
+        raw.seek(0)
+        with open_packed(raw, kind, "r", -1) as packed:
+            inner = packed.read(_TAR_MAGIC_AT + 5)
+        return f"tar.{kind}" if inner[_TAR_MAGIC_AT:] == b"ustar" and f"tar.{kind}" in CONTAINERS else kind
 
 
 @contextmanager
@@ -154,6 +190,16 @@ def write_zip(raw: IO[bytes], level: int | None, password: str) -> Any:
     archive.setpassword(password.encode())
     archive.setencryption(library.WZ_AES, nbits=256)
     return archive
+
+
+def link_in_zip(archive: Any, name: str, path: Path) -> Any:
+    """Return the entry of a symbolic link; each library wants one of its own kind."""
+    when = time.localtime(max(path.lstat().st_mtime, _FIRST_IN_ZIP))[:6]
+    entry: Any = zipfile.ZipInfo if type(archive) is zipfile.ZipFile else archive.zipinfo_cls
+    info = entry(name, when)
+    info.create_system = 3
+    info.external_attr = (stat.S_IFLNK | 0o777) << 16
+    return info
 
 
 def _pyzipper() -> Any:
