@@ -28,6 +28,7 @@ __all__ = [
     "IGNORED",
     "LEASES_LOST",
     "OUTBOX_SWEPT",
+    "SCHEDULES_UNREADABLE",
     "SLOTS",
     "BacklogCollector",
     "count",
@@ -67,6 +68,9 @@ OUTBOX_SWEPT = Counter("dagway_outbox_swept", "Messages sent late by the sweep i
 LEASES_LOST = Counter("dagway_leases_lost", "Attempts whose worker stopped renewing its lease")
 DEAD_LETTERS = Counter("dagway_dead_letters", "Messages put aside for a person", ["route"])
 SLOTS = Counter("dagway_slots_decided", "Slots of schedules, by what became of them", ["outcome"])
+SCHEDULES_UNREADABLE = Counter(
+    "dagway_schedules_unreadable", "Due dags passed over for an hour because this version cannot read their stored spec"
+)
 
 _STALE = frozenset({"stale token", "held by another"})
 _dags = DagNames(0)

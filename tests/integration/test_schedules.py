@@ -95,6 +95,24 @@ def test_a_slot_fires_once_and_the_next_is_known(rig: Rig) -> None:
     assert row["next_start_at"] == row["next_fire_at"]
 
 
+def test_a_stored_spec_that_cannot_be_read_any_more_holds_up_nobody(rig: Rig) -> None:
+    rig.dag("a", 'schedule: "0 12 * * *"\n')
+    rig.dag("b", 'schedule: "0 12 * * *"\ndescription: "other"\n')
+    [broken] = rig.stack.rows(t.dags, file_name="a")
+    with rig.stack.engine.begin() as connection:
+        spec = t.specs.c.hash == broken["spec_hash"]
+        connection.execute(update(t.specs).where(spec).values(yaml="steps: {what: is this"))
+
+    # As after an upgrade: nothing is known but what is stored.
+    assert rig.at("12:00", by=rig.another()) == 2
+
+    assert (rig.ledger("a"), rig.ledger("b")) == ([], [("12:00", "start", "fired")])
+    [row] = rig.stack.rows(s.schedules, file_name="a")
+    assert row["decided_until"] < T0.replace(hour=12, minute=0, second=0) < row["next_fire_at"], (
+        "asked again, undecided"
+    )
+
+
 def test_the_next_start_is_not_the_next_stop(rig: Rig) -> None:
     rig.dag("a", "schedule:\n  start: '0 13 * * *'\n  stop: '30 12 * * *'\n")
     later = T0.replace(hour=13, minute=0, second=0)

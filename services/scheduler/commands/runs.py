@@ -35,6 +35,8 @@ def start_run(batch: Batch, plans: Plans, command: c.StartRun) -> dict[str, Any]
         raise InvalidInput("; ".join(row["errors"]))
     text_hash = plans.freeze(batch.tx, row["spec_hash"], batch.now)
     plan: Plan = plans.get_many(batch.tx, [(text_hash, command.file_name)])[text_hash, command.file_name]
+    if plan.errors:
+        raise InvalidInput("; ".join(plan.errors))
     name = command.dag_name or plan.dag.name
     if not valid_dag_name(name):
         raise InvalidInput(f"dagName: {name!r} must be 1 to 40 letters, digits, dashes, dots or underscores")

@@ -24,6 +24,8 @@ class Plan:
     dag: Dag
     file_name: str = ""
     """Of the dag it was made from; empty for a spec that no dag holds."""
+    errors: tuple[str, ...] = ()
+    """Why no run may begin from it: what an earlier version stored need not be right to this one."""
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:

@@ -63,15 +63,15 @@ class Plans:
         return spec_hash(frozen)
 
     def remember(self, text: str, file_name: str) -> Plan:
-        """Parse a valid spec and keep its plan."""
+        """Parse a spec that was valid when it was stored, and keep its plan."""
         loaded = load(text, file_name=file_name)
         if loaded.dag is None:
             raise InvariantBroken(f"the stored spec of {file_name or 'a run'} cannot be read: {loaded.errors}")
-        return self.keep(text, file_name, loaded.dag)
+        return self.keep(text, file_name, loaded.dag, tuple(str(issue) for issue in loaded.errors))
 
-    def keep(self, text: str, file_name: str, dag: Dag) -> Plan:
+    def keep(self, text: str, file_name: str, dag: Dag, errors: tuple[str, ...] = ()) -> Plan:
         """Keep the plan of a text that was parsed already."""
-        plan = Plan(dag, file_name)
+        plan = Plan(dag, file_name, errors)
         with self._lock:
             self._plans[spec_hash(text), file_name] = plan
             while len(self._plans) > _KEPT:

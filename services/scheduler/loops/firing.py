@@ -22,6 +22,7 @@ from services.scheduler.deciding.aftermath import Aftermath
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.shell import Shell
 from services.scheduler.loops.slot_runs import SlotRuns
+from services.scheduler.metrics import SCHEDULES_UNREADABLE
 from shared.errors import StoreUnavailable
 from shared.spec.load import load
 from shared.spec.model import Schedule
@@ -39,6 +40,8 @@ _AT_ONCE = 100
 _ADOPT_AT_ONCE = 200
 _KEEP_LEDGER = timedelta(days=90)
 _TIDY_EVERY_S = 3600
+_ASK_AGAIN = timedelta(hours=1)
+"""When a due dag that cannot be read is looked at again."""
 _FORGET_BEFORE = timedelta(days=1)
 """A dag whose schedule nobody adopted for so long, as after an upgrade, starts afresh."""
 
@@ -193,8 +196,16 @@ class Firing:
         return Schedule() if dag is None else dag.schedule
 
     def _plans(self, batch: Batch, dags: Sequence[Row]) -> dict[str, Plan]:
+        """Return plans by file name, without those of stored specs that this version finds wrong."""
         keys = [(dag["spec_hash"], dag["file_name"]) for dag in dags if not dag["errors"]]
-        return {key[1]: plan for key, plan in self._shell.plans.get_many(batch.tx, keys).items()}
+        plans = {key[1]: plan for key, plan in self._shell.plans.get_many(batch.tx, keys).items()}
+        for name, plan in plans.items():
+            if plan.errors:
+                # They were right when they were stored: an upgrade, or the way back from one, made the difference.
+                why = "; ".join(plan.errors)
+                _log.error("schedule.unreadable", extra={"dag": name, "why": why, "next": "edit this dag"})
+                SCHEDULES_UNREADABLE.inc()
+        return {name: plan for name, plan in plans.items() if not plan.errors}
 
     # -- firing -------------------------------------------------------------------------------
 
@@ -216,7 +227,11 @@ class Firing:
             name = row["file_name"]
             plan = plans.get(name)
             seen = core.Look((), None, None)
-            if plan is not None:
+            until = max(row["decided_until"], judged_at)
+            if plan is None and name in dags and not dags[name]["errors"]:
+                # What is due of it stays undecided, for a version that can read it.
+                seen, until = core.Look((), judged_at + _ASK_AGAIN, None), row["decided_until"]
+            elif plan is not None:
                 seen = core.look(plan.dag.schedule, row["decided_until"], judged_at, self._tz)
                 answers[name] = core.decide(
                     seen.slots,
@@ -225,7 +240,6 @@ class Firing:
                     suspended=dags[name]["suspended"],
                     pauses=_over(pauses, name),
                 )
-            until = max(row["decided_until"], judged_at)
             moved.append(
                 {
                     "file_name": name,
