@@ -4,7 +4,7 @@ Many messages of one run cost one load and one save. What must happen after the 
 send, workers to tell, loops to wake) is collected in an ``Aftermath``.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,11 +27,13 @@ from services.scheduler.core.decision import (
     WakeAt,
 )
 from services.scheduler.core.model import Run
+from services.scheduler.core.plan import Plan
 from services.scheduler.deciding import rows
 from services.scheduler.deciding.aftermath import Aftermath
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.deciding.pool_changes import PoolChanges
 from services.scheduler.deciding.progress import recall
+from services.scheduler.deciding.recent import Recent
 from services.scheduler.deciding.traces import asked_in, lost_span, run_span, waited_span
 from shared.contracts.codec import encode
 from shared.contracts.events import LogChunk
@@ -46,6 +48,8 @@ from shared.tracing import SpanContext, begin, here
 from shared.transport.base import Outgoing, task_route, worker_route
 
 __all__ = ["Batch"]
+
+Row = Mapping[str, Any]
 
 
 @dataclass(slots=True)
@@ -63,11 +67,12 @@ class _Work:
 class Batch:
     """Decisions about runs within the transaction ``tx``, all made at the moment ``now``."""
 
-    def __init__(self, tx: Tx, plans: Plans, now: datetime) -> None:
+    def __init__(self, tx: Tx, plans: Plans, recent: Recent, now: datetime) -> None:
         self.tx = tx
         self.now = now
         self.after = Aftermath(at=now)
         self.plans = plans
+        self._recent = recent
         self._work: dict[str, _Work] = {}
         self._names: dict[tuple[str, str], str | None] = {}
         self._dags: dict[str, Mapping[str, Any]] | None = None
@@ -90,19 +95,33 @@ class Batch:
         if not wanted:
             return
         run_rows = self.tx.lock_runs(wanted)
-        nodes: dict[str, list[Any]] = {}
-        for node in self.tx.nodes_of([row["run_key"] for row in run_rows]):
-            nodes.setdefault(node["run_key"], []).append(node)
-        roots = self.tx.names_of([row["root_key"] for row in run_rows if row["root_key"] is not None])
-        plans = self.plans.get_many(self.tx, [(row["spec_hash"], row["file_name"] or "") for row in run_rows])
+        plans = self.plans.get_many(self.tx, [_origin(row) for row in run_rows])
+        # Few decisions are about a run that this process did not decide about a moment ago.
+        runs = {
+            row["run_key"]: self._recent.get(row["run_key"], row["version"], plans[_origin(row)]) for row in run_rows
+        }
+        read = self._read([row for row in run_rows if runs[row["run_key"]] is None], plans)
         for row in run_rows:
             key = row["run_key"]
-            plan = plans[row["spec_hash"], row["file_name"] or ""]
-            run = rows.run_from_rows(row, nodes.get(key, []), plan, roots.get(row["root_key"]))
+            run = runs[key] or read[key]
             fixed = {name: row[name] for name in ("spec_hash", "file_name", "root_key", "parent_key", "trace")}
             self._work[key] = _Work(run, run, fixed)
             if row["root_key"] is None:
                 self._names[run.dag_name, run.dag_run_id] = key
+
+    def _read(self, run_rows: Sequence[Row], plans: Mapping[tuple[str, str], Plan]) -> dict[str, Run]:
+        """Read the nodes of runs, whose rows are locked."""
+        if not run_rows:
+            return {}
+        nodes: dict[str, list[Row]] = {}
+        for node in self.tx.nodes_of([row["run_key"] for row in run_rows]):
+            nodes.setdefault(node["run_key"], []).append(node)
+        roots = self.tx.names_of([row["root_key"] for row in run_rows if row["root_key"] is not None])
+        return {
+            key: rows.run_from_rows(row, nodes.get(key, []), plans[_origin(row)], roots.get(row["root_key"]))
+            for row in run_rows
+            if (key := row["run_key"])
+        }
 
     def look_up(self, names: Iterable[tuple[str, str]]) -> None:
         """Learn which of these ``(dag_name, dag_run_id)`` exist; answers later calls of ``key_of``."""
@@ -145,11 +164,19 @@ class Batch:
         return self._work[key].fixed["root_key"] or key
 
     def add(
-        self, run: Run, *, spec_hash: str, file_name: str | None, parent_key: str | None = None, priority: int = 0
+        self,
+        run: Run,
+        *,
+        spec_hash: str,
+        file_name: str | None,
+        parent_key: str | None = None,
+        called_by: tuple[int | None, str | None] = (None, None),
+        priority: int = 0,
     ) -> None:
         """Create a run, perhaps as the child of one in this batch; ``apply`` may follow in the same batch.
 
-        It belongs to the trace this thread works in, or begins one.
+        ``called_by``: the parent's node, and the params people see. The run belongs to the trace
+        this thread works in, or begins one.
         """
         root_key = None if parent_key is None else self.root_of(parent_key)
         fixed: dict[str, Any] = {
@@ -157,6 +184,8 @@ class Batch:
             "file_name": file_name,
             "root_key": root_key,
             "parent_key": parent_key,
+            "parent_node": called_by[0],
+            "parent_params": called_by[1],
             "trace": str(here() or self._begin_trace(run)),
         }
         run = replace(run, priority=priority)
@@ -297,6 +326,11 @@ class Batch:
 
     # -- writing ------------------------------------------------------------------------------
 
+    @property
+    def runs(self) -> list[Run]:
+        """Every run of this batch as it is now, without those to be forgotten."""
+        return [work.run for work in self._work.values() if not work.forget]
+
     def flush(self) -> None:
         """Write everything decided.
 
@@ -351,6 +385,10 @@ class Batch:
             "called_from": run.called_from,
             **work.fixed,
         }
+
+
+def _origin(row: Row) -> tuple[str, str]:
+    return row["spec_hash"], row["file_name"] or ""
 
 
 def _changed_nodes(work: _Work) -> Iterable[dict[str, Any]]:

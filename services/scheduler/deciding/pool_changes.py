@@ -42,6 +42,8 @@ class PoolChanges:
 
     def write(self, tx: Tx, gone: set[str]) -> None:
         """Write all of it; the runs ``gone`` are about to be deleted."""
+        if not self._leave and not self._ask:
+            return
         rows = Pools(tx)
         rows.leave(sorted(self._leave))
         rows.ask([row for (key, _), asked in sorted(self._ask.items()) if key not in gone for row in asked])

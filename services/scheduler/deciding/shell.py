@@ -15,6 +15,7 @@ from services.scheduler.deciding.aftermath import Aftermath
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.events import Notice, record_notices
 from services.scheduler.deciding.plans import Plans
+from services.scheduler.deciding.recent import Recent
 from shared.errors import AlreadyExists, StaleVersion, StoreUnavailable
 from shared.faults import point
 from shared.service import backoff_s
@@ -37,6 +38,7 @@ class Shell:
         self.store = store
         self.plans = plans
         self.clock = clock
+        self._recent = Recent()
         self._followers: list[Callable[[Aftermath], None]] = []
 
     def after_commit(self, *followers: Callable[[Aftermath], None]) -> None:
@@ -52,7 +54,7 @@ class Shell:
         for attempt in range(_TRIES):
             try:
                 with self.store.begin() as tx:
-                    batch = Batch(tx, self.plans, self.clock())
+                    batch = Batch(tx, self.plans, self._recent, self.clock())
                     result = work(batch)
                     family.settle(batch)
                     batch.flush()
@@ -60,6 +62,7 @@ class Shell:
                 if attempt == _TRIES - 1:
                     raise
                 continue
+            self._recent.keep(batch.runs)
             if batch.after.changed:
                 point("scheduler.committed")
             for follow in self._followers:

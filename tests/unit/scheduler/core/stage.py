@@ -1,5 +1,6 @@
 """A stage for the core: invented runs, a worker that reports as told, and the promises checked at every step."""
 
+import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,6 +20,7 @@ from services.scheduler.core.messages import (
 )
 from services.scheduler.core.model import Node, Run
 from services.scheduler.core.plan import ERRAND, Plan
+from services.scheduler.deciding.rows import node_row, run_from_rows, run_row
 from shared.contracts.events import AttemptFinished, AttemptStarted, Outcome, TaskRedelivered
 from shared.contracts.tasks import Task
 from shared.spec.model import Dag, Handler, Step
@@ -245,6 +247,7 @@ class Stage:
         closed: list[ClosedAttempt],
     ) -> None:
         after = decision.run
+        assert _stored_and_read(after) == after, "what is kept in memory must be what the database says"
         assert after.version == before.version + 1
         seqs = [transition.seq for transition in decision.transitions]
         assert seqs == list(range(before.last_seq + 1, after.last_seq + 1))
@@ -301,3 +304,16 @@ def _lets_run(parent: Step, node: Node) -> bool:
         NodeStatus.FAILED: rule.failure or node.output_matched or node.exit_code in rule.exit_code,
         NodeStatus.SKIPPED: rule.skipped,
     }.get(node.status, False)
+
+
+def _stored_and_read(run: Run) -> Run:
+    """Return what becomes of a run on its way through the database: a JSON column knows no tuples."""
+    names = ("dag_name", "dag_run_id", "created_at", "called_from")
+    json_columns = ("params", "env", "outputs", "children", "approval")
+
+    def stored(row: dict[str, Any]) -> dict[str, Any]:
+        return row | {name: json.loads(json.dumps(row[name])) for name in json_columns if name in row}
+
+    nodes = [stored(node_row(run.run_key, node)) for node in run.nodes]
+    row = stored(run_row(run) | {name: getattr(run, name) for name in names})
+    return run_from_rows(row, nodes, run.plan, (run.root_dag_name, run.root_dag_run_id))
