@@ -197,13 +197,14 @@ def _in_container(container: Any = None) -> Step:
 
 @contextmanager
 def _docker_run(stage: Stage, name: str) -> Iterator[Scene]:
-    mine = {"all": True, "filters": {"label": f"dagway.run={name}"}, "ignore_removed": True}
+    def made() -> list[str]:
+        of_run: dict[str, str | list[str] | bool] = {"label": f"dagway.run={name}"}
+        return [str(one.name) for one in stage.engine.client.containers.list(all=True, filters=of_run)]
 
     def running() -> bool:
-        found = stage.engine.client.containers.list(**mine)
-        return len(found) == 1 and len(stage.engine.running(found[0].id)) == 2
+        return len(made()) == 1 and len(stage.engine.running(made()[0])) == 2
 
-    yield Scene(_in_container({"image": IMAGE}), running, lambda: stage.engine.client.containers.list(**mine) == [])
+    yield Scene(_in_container({"image": IMAGE}), running, lambda: made() == [])
 
 
 @contextmanager

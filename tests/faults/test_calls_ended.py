@@ -1,0 +1,81 @@
+"""Calls and approvals that end, or lose their workers, in the middle: what they had on a worker is gone."""
+
+from pathlib import Path
+
+import pytest
+
+from shared.store import tables as t
+from tests.faults.conftest import LEASE_S
+from tests.harness.cluster import Cluster, descendants, gone, pid_in
+from tests.harness.eventually import eventually
+
+NOTICED_S = LEASE_S + 20
+HELD = """
+---
+name: held
+maxCleanUpTimeSec: 1
+steps:
+  - name: hold
+    script: |
+      setsid sleep 60 & echo $! > {folder}/child-$1
+      echo $$ > {folder}/pid-$1
+      wait
+"""
+CALLERS = {
+    "call": "steps:\n  - {{call: held, params: one}}\n",
+    "parallel": "steps:\n  - {{call: held, parallel: [two, three]}}\n",
+    "deep": "steps:\n  - call: between\n---\nname: between\nsteps:\n  - {{call: held, params: four}}\n",
+}
+ENDS = {"stop": "aborted", "timeout": "failed", "kill": "failed"}
+
+
+def left_files(cluster: Cluster) -> list[Path]:
+    """Return what lies in the directories of the workers' runs."""
+    folders = [worker.folder for worker in cluster.workers]
+    return [path for folder in folders for path in folder.rglob("runs/**/*") if path.is_file()]
+
+
+@pytest.mark.parametrize("fault", ENDS)
+def test_the_processes_of_called_runs_end_with_their_callers(cluster: Cluster, tmp_path: Path, fault: str) -> None:
+    dags = {f"{name}-{fault}": spec for name, spec in CALLERS.items()}
+    for dag, spec in dags.items():
+        top = "timeoutSec: 6\n" if fault == "timeout" else ""
+        cluster.client.create(dag, top + (spec + HELD).format(folder=tmp_path))
+        cluster.client.start(dag)
+    names = [f"{kind}-{item}" for kind in ("pid", "child") for item in ("one", "two", "three", "four")]
+    pids = [pid_in(tmp_path / name) for name in names]
+    assert left_files(cluster) != []
+
+    if fault == "stop":
+        for dag in dags:
+            cluster.client.ask("POST", f"/dag-runs/{dag}/r1/stop")
+    elif fault == "kill":
+        for worker in cluster.workers:
+            worker.kill9()
+        eventually(lambda: all(gone(pid) for pid in pids))
+        cluster.start(*cluster.workers)
+
+    for dag in dags:
+        cluster.client.until(ENDS[fault], dag, timeout_s=NOTICED_S)
+        (run,) = cluster.rows(t.dag_runs, dag_name=dag)
+        below = cluster.rows(t.dag_runs, root_key=run["run_key"])
+        assert {row["status"] for row in below} <= {"aborted", "failed"}
+    assert all(gone(pid) for pid in pids)
+    eventually(lambda: left_files(cluster) == [])
+
+
+def test_a_wait_for_approval_has_nothing_on_a_worker_and_outlives_them_all(cluster: Cluster) -> None:
+    cluster.client.create("gated", "steps:\n  - name: ok\n    type: hitl\n  - echo on\n")
+    cluster.client.start("gated")
+    cluster.client.until("waiting", "gated")
+
+    guardians = [pid for worker in cluster.workers for pid in descendants(worker.pid)]
+    assert len(guardians) == len(cluster.workers)
+    for worker in cluster.workers:
+        worker.kill9()
+    eventually(lambda: all(gone(pid) for pid in guardians))
+    assert cluster.client.run("gated")["statusLabel"] == "waiting"
+
+    cluster.start(*cluster.workers)
+    cluster.client.ask("POST", "/dag-runs/gated/r1/steps/ok/approve", {})
+    cluster.client.until("succeeded", "gated", timeout_s=NOTICED_S)
