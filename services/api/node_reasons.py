@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from services.api import shapes_runs
+from services.api.called_runs import add_repeated
 from services.api.operations import Call
 from services.api.reasons import add_reasons, no_worker
 from shared.spec.model import Dag, Handler
@@ -20,6 +21,7 @@ def run_details(call: Call, run: Run) -> dict[str, Any]:
     dag = call.deps.run_models([run])[run.run_key]
     shown = shapes_runs.details(run, dag, call.deps.zone)
     add_reasons(call, [run], [shown])
+    add_repeated(call, run, shown)
     if run.status is not RunStatus.RUNNING:
         return shown
     _add_children(call, run, shown)

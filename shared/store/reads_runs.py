@@ -359,13 +359,15 @@ class RunReads(Reader):
             return {run.dag_name: run for run in map(run_from_row, rows)}
 
     def called_runs(self, root_key: str, parent_key: str) -> tuple[tuple[int | None, str, str], ...]:
-        """Return of each run that a run called the node that did, its id and what it was given; oldest first."""
-        query = select(_r.parent_node, _r.dag_run_id, _r.given).where(
+        """Return of each run that a run called the node that did, its id and its params; oldest first."""
+        query = select(_r.parent_node, _r.dag_run_id, _r.parent_params).where(
             _r.root_key == root_key, _r.parent_key == parent_key
         )
         with self._statement() as connection:
-            rows = connection.execute(query.order_by(_r.created_at, bytewise(_r.dag_run_id)))
-            return tuple((node, run_id, given) for node, run_id, given in rows)
+            rows = connection.execute(
+                query.order_by(_r.created_at, bytewise(_r.parent_params), bytewise(_r.dag_run_id))
+            )
+            return tuple((node, run_id, params or "") for node, run_id, params in rows)
 
     def running_run_ids(self, dag_name: str) -> tuple[str, ...]:
         """Return the ids of a dag's root runs that are running, newest first."""

@@ -137,6 +137,8 @@ dag_runs = Table(
     col("file_name", String(200), nullable=True),
     col("root_key", String(36), nullable=True),
     col("parent_key", String(36), nullable=True),
+    col("parent_node", Integer, nullable=True),
+    col("parent_params", Text, nullable=True),
     col("spec_hash", String(64), ForeignKey("specs.hash")),
     # The traceparent it was asked for in, and the directory of the step that called it.
     col("trace", String(55), server_default=text("''")),

@@ -28,7 +28,19 @@ Row = Mapping[str, Any]
 Found = dict[str, Any]
 
 _RUN_FIXED = frozenset(
-    {"dag_name", "dag_run_id", "file_name", "root_key", "parent_key", "trace", "called_from", "spec_hash", "created_at"}
+    {
+        "dag_name",
+        "dag_run_id",
+        "file_name",
+        "root_key",
+        "parent_key",
+        "parent_node",
+        "parent_params",
+        "trace",
+        "called_from",
+        "spec_hash",
+        "created_at",
+    }
 )
 # What is asked in almost every transaction is put together once.
 _LOCK_RUNS = for_update(

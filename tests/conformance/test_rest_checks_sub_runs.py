@@ -60,8 +60,8 @@ def test_34_and_47_sub_runs_stand_below_their_root_only(live: Live) -> None:
     children = subs(live, root)
 
     assert [(each["params"], each["status"], each["statusLabel"]) for each in children] == [
-        ("WHO=a", 4, "succeeded"),
-        ("WHO=b", 4, "succeeded"),
+        ('WHO="a"', 4, "succeeded"),
+        ('WHO="b"', 4, "succeeded"),
     ]
     assert [each["dagRunId"] for each in run["nodes"][0]["subRuns"]] == [each["dagRunId"] for each in children]
     assert all(each["startedAt"] and each["finishedAt"] for each in children)

@@ -117,3 +117,35 @@ def test_the_parameters_beside_the_outputs_are_a_json_list_or_nothing(live: Live
         run_id = live.start(name)
         live.until(name, run_id, 4)
         assert live.get(f"/dag-runs/{name}/{run_id}/outputs")["metadata"]["params"] == text
+
+
+def test_runs_that_earlier_repetitions_called_are_told_apart(live: Live) -> None:
+    live.dag("kid", "params: WHO=x\nsteps:\n  - name: k\n    command: echo ${WHO}\n")
+    spec = (
+        "steps:\n  - name: loop\n    call: kid\n    parallel: [a, b]\n    params: WHO=${ITEM}\n"
+        '    repeatPolicy: {repeat: while, condition: "true", limit: 2, intervalSec: 0}\n'
+        "  - name: once\n    call: kid\n    params: WHO=last\n"
+    )
+    found, nodes = ended(live, spec, "loops", 4)
+
+    loop, once = nodes["loop"], nodes["once"]
+    params = ['WHO="a"', 'WHO="b"']
+    assert (
+        [each["params"] for each in loop["subRuns"]] == [each["params"] for each in loop["subRunsRepeated"]] == params
+    )
+    assert (len(once["subRuns"]), once["subRunsRepeated"]) == (1, [])
+    wanted = [*loop["subRuns"], *loop["subRunsRepeated"], *once["subRuns"]]
+    assert len({each["dagRunId"] for each in wanted}) == 5
+    listed = live.get(f"/dag-runs/loops/{found['dagRunId']}/sub-dag-runs")["subRuns"]
+    assert [(each["dagRunId"], each["params"]) for each in listed] == [
+        (each["dagRunId"], each["params"]) for each in wanted
+    ]
+    assert live.get("/dags/loops/dag-runs")["dagRuns"][0]["nodes"] == found["nodes"]
+
+
+def test_a_run_that_could_not_be_called_is_not_shown_as_called(live: Live) -> None:
+    found, nodes = ended(live, "steps:\n  - name: lost\n    call: nowhere\n", "calls-nothing", 2)
+
+    assert nodes["lost"]["subRuns"] == []
+    assert "nowhere" in nodes["lost"]["error"]
+    assert live.get(f"/dag-runs/calls-nothing/{found['dagRunId']}/sub-dag-runs")["subRuns"] == []

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from services.api import shapes_dags, shapes_runs, wire
 from services.api.accept import Accepted
+from services.api.called_runs import add_repeated
 from services.api.node_reasons import run_details
 from services.api.operations import (
     Answer,
@@ -230,6 +231,8 @@ def history(call: Call, file_name: str) -> Answer:
     found = call.deps.reads.recent_runs(dag.dag_name if dag else stem, limit=_HISTORY)
     models = call.deps.run_models(found)
     shown = [shapes_runs.details(run, models[run.run_key], call.deps.zone) for run in found]
+    for run, item in zip(found, shown, strict=True):
+        add_repeated(call, run, item)
     return ok({"dagRuns": shown, "gridData": shapes_runs.grid(found)})
 
 

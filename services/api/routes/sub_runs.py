@@ -4,13 +4,15 @@ from typing import Any
 
 from pydantic import Field
 
-from services.api import shapes_runs, wire
+from services.api import wire
+from services.api.called_runs import called
 from services.api.node_reasons import run_details
 from services.api.operations import Answer, Call, Operations, Query, ok
 from services.api.problems import not_found
 from services.api.routes.control import StatusBody, empty_answer, node_token
 from services.api.routes.logs import LogQuery, StepLogQuery, log_of_run, log_of_step
 from services.api.routes.runs import find_run, run_name
+from services.api.shapes_dags import sparse
 from shared.contracts.commands_runs import PatchSubStep
 from shared.store.reads import Run
 
@@ -31,7 +33,10 @@ def sub_runs(call: Call, query: SubRunsQuery, name: str, dag_run_id: str) -> Ans
     root = find_run(call, name, dag_run_id)
     parent = _find(call, root, query.parent) if query.parent else root
     found = call.deps.reads.sub_runs(root.run_key, parent.run_key)
-    return ok({"subRuns": [_detail(call, each) for each in found]})
+    params = dict(called(call, parent))
+    places = {run_id: place for place, run_id in enumerate(params)}
+    shown = sorted(found, key=lambda run: places.get(run.dag_run_id, len(places)))
+    return ok({"subRuns": [_detail(call, each, params.get(each.dag_run_id, "")) for each in shown]})
 
 
 @SUB_RUNS.get(_SUB, id="getSubDAGRunDetails")
@@ -85,11 +90,10 @@ def _find(call: Call, root: Run, sub_run_id: str) -> Run:
     return found
 
 
-def _detail(call: Call, run: Run) -> dict[str, Any]:
-    params = shapes_runs.run_params(run)
+def _detail(call: Call, run: Run, params: str) -> dict[str, Any]:
     return {
         "dagRunId": run.dag_run_id,
-        **({"params": params} if params else {}),
+        **sparse(params=params),
         "name": run.dag_name,
         "status": wire.run_status(run.status),
         "statusLabel": run.status.value,

@@ -63,9 +63,21 @@ def _start(batch: Batch, parent_key: str, effect: StartChild) -> None:
     parent = batch.run(parent_key)
     priority = HIGH if parent is not None and parent.priority == HIGH else LOW
     with within(_calling_attempt(batch, parent_key, effect.node)):
-        batch.add(run, spec_hash=text_hash, file_name=file_name, parent_key=parent_key, priority=priority)
+        batch.add(
+            run,
+            spec_hash=text_hash,
+            file_name=file_name,
+            parent_key=parent_key,
+            called_by=(effect.node, _params(parent, effect)),
+            priority=priority,
+        )
     if run.status is not RunStatus.QUEUED:
         batch.apply(run.run_key, Begin("scheduler"))
+
+
+def _params(parent: Run | None, effect: StartChild) -> str | None:
+    children = parent.nodes[effect.node].children if parent else ()
+    return next((child.params for child in children if child.run_id == effect.run_id), None)
 
 
 def _is_limited(batch: Batch, queue: str) -> bool:
