@@ -18,7 +18,7 @@ NEEDED: dict[str, Callable[[], object]] = {
     "rabbitmq": rabbit_bin,
     "postgres": postgres_bin,
     "sshd": sshd_bin,
-    "bsdtar": lambda: shutil.which("bsdtar"),
+    **{program: partial(shutil.which, program) for program in ("bsdtar", "sh", "bash", "zsh", "fish", "python3")},
     "chromium": chromium_bin,
     **{program: partial(engine_bin, program) for program in ("dockerd", "podman")},
     "prometheus": lambda: shutil.which("prometheus") and shutil.which("promtool"),

@@ -13,7 +13,15 @@ from pathlib import Path
 from services.worker.executors.base import Job, StepIO
 from services.worker.outcome import Ended, Result, classify
 from services.worker.runner import run_command_in
-from services.worker.shells import DIRECT, effective_shell, is_posix, shell_argv
+from services.worker.shells import (
+    DIRECT,
+    effective_shell,
+    is_posix,
+    is_powershell,
+    script_argv,
+    shell_argv,
+    suffix_of,
+)
 from shared.spec.expand import expand, expand_text
 from shared.spec.model import Command
 
@@ -21,6 +29,8 @@ __all__ = ["CommandExecutor"]
 
 _SCRIPT_MODE = 0o750
 _DIR_MODE = 0o750
+_STOP_AT_ERRORS = "$ErrorActionPreference = 'Stop'; $PSNativeCommandUseErrorActionPreference = $true\n"
+"""What ``-e`` is to other shells."""
 
 
 class CommandExecutor:
@@ -97,26 +107,31 @@ def _script_argv(job: Job, path: str) -> list[str]:
     shell = _shell(job)
     if shell == DIRECT:
         return [path]
-    flags = ["-e"] if job.step.shell is None and is_posix(shell) and "-e" not in shell else []
-    return [*shell, *flags, path]
+    return script_argv(shell, path, errexit=job.step.shell is None)
 
 
-def _runs_in_posix_shell(job: Job) -> bool:
+def _reader(job: Job) -> Sequence[str]:
+    """Return the words that name the program which reads the script."""
     if job.step.commands:
-        return is_posix(job.step.commands[0].argv or ("",))
+        return job.step.commands[0].argv or ("",)
     first, _, _ = job.step.script.partition("\n")
     if job.step.shell is None and first.startswith("#!"):
-        return any(is_posix((word,)) for word in first[2:].split())
-    return is_posix(_shell(job))
+        # As in ``#!/usr/bin/env bash``.
+        words = first[2:].split()
+        return next(((word,) for word in words if is_posix((word,))), words)
+    return _shell(job)
 
 
 @contextmanager
 def _script_file(job: Job) -> Iterator[tuple[str, dict[str, str]]]:
     """The script as a file in the working directory, which must exist, or in one for such files; removed afterwards."""
-    text, aside = _for_shell(job, job.step.script, posix=_runs_in_posix_shell(job))
+    reader = _reader(job)
+    text, aside = _for_shell(job, job.step.script, posix=is_posix(reader))
+    if is_powershell(reader) and not job.step.commands:
+        text = _STOP_AT_ERRORS + text
     # The folder of the dags may be mounted for reading only.
     folder = job.working_dir if os.access(job.working_dir, os.W_OK) or not job.working_dir.exists() else None
-    handle, path = tempfile.mkstemp(prefix="dagu_script-", suffix=".sh", dir=folder)
+    handle, path = tempfile.mkstemp(prefix="dagu_script-", suffix=suffix_of(_shell(job)), dir=folder)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
             os.fchmod(file.fileno(), _SCRIPT_MODE)
