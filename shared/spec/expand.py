@@ -33,6 +33,8 @@ RunCommand = Callable[[str], str]
 _ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"})
 _SHELL_ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "$": "\\$", "`": "\\`"})
 _RUNS_COMMANDS = re.compile(r"`|\$\(")
+_HOME = re.compile(r"~(?=/|\Z)")
+_QUOTED_WORD = re.compile(r"([\"'])(.*)\1", re.DOTALL)
 _UNESCAPED_SLASH = re.compile(r"(?<!\\)/")
 _MAX_DEPTH = 20
 
@@ -64,7 +66,9 @@ def needs_shell(text: str) -> bool:
 
 
 def unresolved(text: str, known: Mapping[str, object]) -> bool:
-    """Whether ``text`` refers to a variable that is not in ``known``."""
+    """Whether ``text`` refers to a variable that is not in ``known``, be it by ``~``."""
+    if _HOME.match(text) and "HOME" not in known:
+        return True
     for piece in parse(text):
         if isinstance(piece, Reference):
             plain = _as_operator(piece) if "-" in piece.name else piece
@@ -95,7 +99,7 @@ def _textual(piece: Piece, scope: Scope) -> str:
     if isinstance(piece, str):
         return piece
     if isinstance(piece, Reference):
-        if piece.operator or piece.length:
+        if piece.operator or piece.length or piece.kept:
             return piece.source
         value = value_of(piece, scope)
         return piece.source if value is None else _placed(piece, value, scope)
@@ -110,6 +114,8 @@ def _full(text: str, scope: Scope, run_command: RunCommand | None, depth: int) -
     if depth > _MAX_DEPTH:
         return text
     parts: list[str] = []
+    if _HOME.match(text) and (home := scope.lookup("HOME")):
+        parts, text = [home], text[1:]
     for piece in parse(text):
         if isinstance(piece, str):
             parts.append(piece)
@@ -139,7 +145,8 @@ def shell_command(text: str, scope: Scope) -> str:
     state = QuoteState()
     parts: list[str] = []
     for piece in parse(text):
-        value = value_of(piece, scope) if isinstance(piece, Reference) and not piece.operator else None
+        known = isinstance(piece, Reference) and not piece.operator and not piece.kept
+        value = value_of(piece, scope) if isinstance(piece, Reference) and known else None
         if isinstance(piece, Reference) and value is not None and not piece.length:
             parts.append(f'"{value.translate(_SHELL_ESCAPES)}"' if piece.quoted else placed_in_shell(value, state))
             continue
@@ -164,11 +171,19 @@ def _full_reference(piece: Reference, scope: Scope, run_command: RunCommand | No
         return str(len(scope.lookup(piece.name) or ""))
     if piece.operator:
         value = scope.lookup(piece.name)
-        return _operate(piece, value, lambda: _full(piece.word, scope, run_command, depth + 1))
+        return _operate(piece, value, lambda: _word(piece.word, scope, run_command, depth + 1))
     value = value_of(piece, scope)
     if value is None:
         value = piece.path if piece.bare else ""
     return _placed(piece, value, scope)
+
+
+def _word(text: str, scope: Scope, run_command: RunCommand | None, depth: int) -> str:
+    """Evaluate what follows an operator; quotes around all of it are the shell's, as in ``${X:-"a b"}``."""
+    quoted = _QUOTED_WORD.fullmatch(text)
+    if quoted is None:
+        return _full(text, scope, run_command, depth)
+    return quoted[2] if quoted[1] == "'" else _full(quoted[2], scope, run_command, depth)
 
 
 def _as_operator(piece: Reference) -> Reference:

@@ -5,7 +5,7 @@ never looked at again, so a value cannot smuggle in a command or another referen
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 __all__ = ["Arithmetic", "Backtick", "Piece", "Reference", "Substitution", "parse", "path_steps"]
@@ -26,7 +26,8 @@ class Reference:
     """``$NAME``, ``${NAME.path}``, ``${id.stdout:0:5}`` or ``${NAME<operator>word}``.
 
     ``source`` is the text as written; ``quoted`` says it stands alone between double quotes, which
-    then belong to ``source``; ``operator`` and ``length`` only apply to full evaluation.
+    then belong to ``source``; ``kept``: beside a single quote, where text for a shell keeps it as it is;
+    ``operator`` and ``length`` only apply to full evaluation.
     """
 
     source: str
@@ -38,6 +39,7 @@ class Reference:
     word: str = ""
     length: bool = False
     bare: bool = False
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +112,9 @@ def _piece_at(text: str, at: int) -> tuple[Piece | None, int, int]:
         return None, at, at + 1
     end = at + len(found.source)
     before, after = text[at - 1 : at] if at else "", text[end : end + 1]
-    if before == "'" and after == "'" and not found.path:
-        # Only a plain variable is kept for the shell: '${OUT.key}' is filled in.
-        return None, at, end
+    if (not found.path and "'" in (before, after)) or (found.bare and before == after == "'"):
+        # In awk '$1 > 5' it is awk's own; '${OUT.key}' is nobody's but ours, and is filled in.
+        return replace(found, kept=True), at, end
     if not found.bare and before == '"' and after == '"' and not found.operator and not found.length:
         quoted = Reference(f'"{found.source}"', found.name, found.path, found.slice, quoted=True)
         return quoted, at - 1, end + 1

@@ -48,8 +48,14 @@ SCOPE = Scope(
         ("", "", ""),
         ("plain", "plain", "plain"),
         ("echo $X", "echo a b", "echo a b"),
-        ("echo '$X' '${X}'", "echo '$X' '${X}'", "echo '$X' '${X}'"),
-        ("'${J.k[1]}' '${s.exit_code}' '$X.txt'", "'2' '3' 'a b.txt'", "'2' '3' 'a b.txt'"),
+        ("echo '$X' '${X}'", "echo '$X' '${X}'", "echo 'a b' 'a b'"),
+        ("awk '$1 > 5' '>$1' '$1,$1'", "awk '$1 > 5' '>$1' '$1,$1'", "awk 'one > 5' '>one' 'one,one'"),
+        ("'${1}${1}${1}'", "'${1}one${1}'", "'oneoneone'"),
+        (
+            "'${J.k[1]}' '${s.exit_code}' '$J.n' '< $J.n >'",
+            "'2' '3' '$J.n' '< 1000000 >'",
+            "'2' '3' '1000000' '< 1000000 >'",
+        ),
         ("'${U.k}' '${X.k}'", "'${U.k}' '${X.k}'", "'' ''"),
         ("awk '{print $1}'", "awk '{print one}'", "awk '{print one}'"),
         ('echo "${X}"', 'echo "a b"', 'echo "a b"'),
@@ -102,11 +108,22 @@ def test_both_modes(text: str, textual: str, full: str) -> None:
         ("${X/ /_}|${PATH_//\\//:}|${X/a}", "a_b|:usr:lib:x.tar.gz| b"),
         ("${X^}|${X^^}|${X,,}", "A b|A B|a b"),
         ("${X:?unset}", "a b"),
+        ('${U:-\'$X\'}|${U:-"$X"}|${U:-a\'b}|${U:-""}', "$X|a b|a'b|"),
     ],
 )
 def test_parameter_operators(text: str, expected: str) -> None:
     assert expand(text, SCOPE) == expected
     assert expand_text(text, SCOPE) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("~", "/h"), ("~/x", "/h/x"), ("${U:-~/x}", "/h/x"), ("~x", "~x"), ("x ~", "x ~"), ("$T", "~"), ("'~'", "'~'")],
+)
+def test_a_leading_tilde_is_the_home_directory(text: str, expected: str) -> None:
+    home = Scope(({"HOME": "/h", "T": "~"},))
+    assert expand(text, home) == expected
+    assert expand_text(text, home) == (text if text != "$T" else "~")
 
 
 def test_a_variable_that_must_be_set_fails_the_expansion() -> None:
@@ -190,7 +207,7 @@ def test_needs_shell(text: str, expected: bool) -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("x", False), ("$A", False), ("${B:-$A}", True), ("${A:-$B}", True), ("'$B'", False), ("$((A + 1))", False),
+    [("x", False), ("$A", False), ("${B:-$A}", True), ("${A:-$B}", True), ("'$B'", True), ("~/x", True), ("x~", False), ("$((A + 1))", False),
      ("$((B + 1))", True), ("costs $5", False), ("${A.k}", False), ("${A-x.y}", False), ("$(B)", False)],
 )  # fmt: skip
 def test_unresolved(text: str, expected: bool) -> None:
