@@ -74,7 +74,10 @@ class LogStream:
 
     def unsent_bytes(self) -> int:
         """Return how many bytes have not become chunks yet, before masking."""
-        return max(os.fstat(self._fd).st_size - self._read_to, 0) + len(self._ready)
+        size = os.fstat(self._fd).st_size
+        # The log that a step cut, by opening it anew, begins at 0 again.
+        unread = size - self._read_to if size >= self._read_to else size
+        return unread + self._masker.held + len(self._ready)
 
     def next_chunk(self, *, final: bool = False) -> LogChunk | None:
         """Read on and return the next chunk; ``None`` when there is nothing to tell at present."""
@@ -196,8 +199,9 @@ class AttemptLogs:
             for stream in self._streams:
                 while stream.window:
                     self._confirm(stream)
-            if sum(stream.unsent_bytes() for stream in self._streams) <= RIDE_BYTES:
-                return tuple(self._drain())
+            unsent = sum(stream.unsent_bytes() for stream in self._streams)
+            if unsent <= RIDE_BYTES:
+                return tuple(self._drain()) if unsent else ()
             for stream in self._streams:
                 while (chunk := stream.next_chunk(final=True)) is not None:
                     stream.window.append((chunk, self._send(chunk)))

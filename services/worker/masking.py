@@ -22,6 +22,11 @@ class Masker:
         self._find = re.compile(b"|".join(map(re.escape, values))) if values else None
         self._held = b""
 
+    @property
+    def held(self) -> int:
+        """How many bytes wait for more, since they may be the beginning of a secret."""
+        return len(self._held)
+
     def feed(self, data: bytes) -> bytes:
         """Return what can be released after ``data``."""
         if self._find is None:

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, SerializeAsAny, ValidationError, create_model
+from pydantic_core import to_json
 
 from shared.contracts import (
     commands,
@@ -108,10 +109,9 @@ _ENVELOPES: dict[str, type[Envelope]] = {
 
 def encode(message: Message, *, id: str, at: datetime, trace: str | None = None, request: str | None = None) -> bytes:
     """Return the wire form of ``message``; its type must be one of the contract's."""
-    envelope = _ENVELOPES[message.type].model_construct(
-        v=VERSION, type=message.type, id=id, at=at, trace=trace, request=request, body=message
-    )
-    return envelope.model_dump_json().encode()
+    head = {"v": VERSION, "type": message.type, "id": id, "at": at, "trace": trace, "request": request}
+    # Making an envelope's model around it takes longer than writing both.
+    return b'%b,"body":%b}' % (to_json(head)[:-1], message.model_dump_json().encode())
 
 
 def decode(data: bytes) -> Envelope:

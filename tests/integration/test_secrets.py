@@ -99,6 +99,14 @@ def test_a_secret_printed_in_pieces_is_masked_everywhere(
     assert VALUE not in finished.model_dump_json()
 
 
+def test_what_only_began_like_a_secret_is_shipped_in_the_end(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THE_SECRET", VALUE)
+    step = command(f"printf %s {VALUE[:4]}; sleep 0.3")
+    finished = rig.run(task(step, secrets=(Secret(name="T", provider="env", key="THE_SECRET"),)))
+
+    assert rig.log(finished, "stdout") == VALUE[:4].encode()
+
+
 def test_a_condition_that_is_not_met_does_not_tell_the_secret_it_looked_at(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
