@@ -74,9 +74,10 @@ class Maker:
             cwd.mkdir(0o750, parents=True, exist_ok=True)
         environment = build_environment(task, ground, reserved, run_command_in(supervisor, plain, str(cwd)))
         try:
-            if unmet := self._unmet(task, environment, supervisor, str(cwd)):
-                unmet = [masker.text(why) for why in unmet]
-                return Made(Result("skipped", 0, "; ".join(filter(None, unmet))), {}, {"unmet": tuple(unmet)})
+            unmet, why = self._unmet(task, environment, supervisor, str(cwd))
+            if any(unmet):
+                told = tuple(masker.text(each) for each in unmet)
+                return Made(Result("skipped", 0, masker.text(why)), {}, {"unmet": told})
             job = Job(task.step, environment, ground.working_dir, task.shell, supervisor, task.options)
             supervisor.start_clock()
             if task.step.call and "result" not in task.options:
@@ -125,20 +126,23 @@ class Maker:
         result = replace(made.result, error=masker.text(made.result.error))
         return Made(result, {name: masker.text(value) for name, value in made.outputs.items()}, facts)
 
-    def _unmet(self, task: Task, environment: Environment, supervisor: Supervisor, cwd: str) -> list[str]:
+    def _unmet(self, task: Task, environment: Environment, supervisor: Supervisor, cwd: str) -> tuple[list[str], str]:
+        """Return of each condition why it is not met, and why the step is not run."""
         if not task.step.preconditions:
-            return []
+            return [], ""
         shell = effective_shell(task.step.shell, task.shell)
-        try:
-            return check_conditions(
-                task.step.preconditions,
-                (environment.textual, environment.full),
-                run_command_in(supervisor, environment.process, cwd),
-                exit_code_in(supervisor, environment.process, cwd, default_shell() if shell == DIRECT else shell),
-            )
-        except ValueError as error:
-            # A condition that cannot be evaluated skips the step too, and says why.
-            return [str(error)]
+        scopes = (environment.textual, environment.full)
+        run_command = run_command_in(supervisor, environment.process, cwd)
+        exit_code = exit_code_in(supervisor, environment.process, cwd, default_shell() if shell == DIRECT else shell)
+        unmet, broken = [], []
+        for condition in task.step.preconditions:
+            try:
+                unmet += check_conditions([condition], scopes, run_command, exit_code) or [""]
+            except ValueError as error:
+                # A condition that cannot be evaluated skips the step too, and says why.
+                unmet.append(str(error))
+                broken.append(str(error))
+        return unmet, "; ".join(broken or filter(None, unmet))
 
     def _supervisor(self, task: Task, stop: Stop) -> Supervisor:
         return Supervisor(

@@ -20,6 +20,12 @@ steps:
     command: echo x
     depends: []
     preconditions: [{condition: "true", negate: true}]
+  - name: unclear
+    command: echo x
+    depends: []
+    preconditions:
+      - {condition: "`exit 3`", expected: b}
+      - exit 7
   - name: after
     command: echo after
     depends: cond
@@ -78,6 +84,9 @@ def test_a_skipped_step_tells_of_each_condition_why(live: Live) -> None:
     assert errors(nodes["unwanted"]["step"]["preconditions"]) == [
         "condition was not met: condition matched but negate is true"
     ]
+    unclear = errors(nodes["unclear"]["step"]["preconditions"])
+    assert unclear == ["command `exit 3` failed: exit status 3", "condition was not met: exit status 7"]
+    assert (nodes["unclear"]["error"], "error" in nodes["cond"]) == (unclear[0], False)
     assert [nodes[name]["doneCount"] for name in ("cond", "unwanted", "after")] == [0, 0, 0]
     assert nodes["cond"]["finishedAt"]
     assert (nodes["after"]["status"], nodes["after"]["startedAt"], nodes["after"]["finishedAt"]) == (5, "", "")
