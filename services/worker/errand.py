@@ -99,6 +99,8 @@ class ErrandExecutor:
             # A run that moved left its earlier logs on another worker; they are in the database.
             if node.stdout and path.is_relative_to(self._logs) and path.is_file() and left > 0:
                 data = _tail(path, min(left, _MOST_OF_A_LOG))
+                if not data:
+                    continue
                 left -= len(data)
                 masker = self._masker.afresh()
                 yield Attachment(path.name, masker.feed(data) + masker.close())

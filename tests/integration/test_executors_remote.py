@@ -38,6 +38,7 @@ def test_a_mail_goes_out_over_tls_after_a_login_with_its_attachments(rig: Rig, t
 
         assert finished.outcome == "succeeded", finished.error
         recipients, message = server.mails.get(timeout=5)
+    assert rig.log(finished, "stdout") == b"mail sent to b@example.org, c@example.org: on friday\n"
     assert recipients == ["b@example.org", "c@example.org"]
     assert (message["Subject"], message["To"]) == ("on friday", "b@example.org, c@example.org")
     body, attached = message.walk(), [part for part in message.walk() if part.get_filename()]

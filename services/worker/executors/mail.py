@@ -20,6 +20,7 @@ from typing import Any
 from services.worker.executors.base import Job, StepIO
 from services.worker.executors.inline import CutOff, Line, conclude, evaluate
 from services.worker.outcome import Result
+from services.worker.pump import write_all
 from shared.errors import InvalidInput
 
 __all__ = ["Attachment", "MailExecutor", "MailServer", "build_message", "recipients", "send_mail"]
@@ -74,7 +75,7 @@ class MailExecutor:
     """Sends one mail."""
 
     def run(self, job: Job, io: StepIO) -> Result:
-        """Send it; the server's refusal is exit code 1. What it said goes to stderr."""
+        """Send it and say so; the server's refusal is exit code 1. What it said goes to stderr."""
         server = MailServer.of(evaluate(job, job.options.get("smtp")))
         message = _message(job, evaluate(job, job.step.config))
         line = Line()
@@ -86,7 +87,10 @@ class MailExecutor:
             return conclude(job, text)
         finally:
             line.cut()
-        return conclude(job)
+        result = conclude(job)
+        if result.outcome == "succeeded":
+            write_all(io.stdout, f"mail sent to {message['To']}: {message['Subject']}\n".encode(errors="replace"))
+        return result
 
 
 def _message(job: Job, config: dict[str, Any]) -> EmailMessage:

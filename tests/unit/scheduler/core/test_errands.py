@@ -42,13 +42,19 @@ def test_a_dag_without_mails_or_container_sends_nobody() -> None:
     [
         ({}, RunStatus.SUCCEEDED, "info_mail@x"),
         ({"a": "failed"}, RunStatus.FAILED, "error_mail@x"),
-        ({"b": "failed"}, RunStatus.PARTIALLY_SUCCEEDED, "info_mail@x"),
+        ({"b": "failed"}, RunStatus.PARTIALLY_SUCCEEDED, "error_mail@x"),
+        ({"c": "failed"}, RunStatus.SUCCEEDED, "info_mail@x"),
         ({"b": "failed", "onExit": "failed"}, RunStatus.PARTIALLY_SUCCEEDED, "error_mail@x"),
         ({"onInit": "failed"}, RunStatus.ABORTED, "error_mail@x"),
     ],
 )
 def test_the_end_decides_which_mail_is_sent(outcomes: dict[str, Any], status: RunStatus, mail: str) -> None:
-    steps = (step("a"), step("b", continue_on=ContinueOn(failure=True)))
+    tolerant = ContinueOn(failure=True)
+    steps = (
+        step("a"),
+        step("b", continue_on=tolerant),
+        step("c", continue_on=tolerant.model_copy(update={"mark_success": True})),
+    )
     stage = over(dag(*steps, handlers=[Handler.INIT, Handler.EXIT]), outcomes)
 
     assert stage.run.status is status
