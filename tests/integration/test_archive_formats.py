@@ -1,5 +1,6 @@
 """Archives that only other programs make, and encrypted ones: the same rules hold for what comes out."""
 
+import base64
 import json
 import struct
 import subprocess
@@ -52,7 +53,7 @@ def seven_zip(path: Path, *members: tuple[str, bytes]) -> None:
     (path.parent / "member").unlink()
 
 
-def rar(path: Path, *members: tuple[str, bytes]) -> None:
+def rar(path: Path, *members: tuple[str, bytes], flags: int = 0) -> None:
     """Write a RAR 4 archive of stored members: no free program can."""
 
     def block(kind: int, flags: int, body: bytes, data: bytes = b"") -> bytes:
@@ -63,11 +64,28 @@ def rar(path: Path, *members: tuple[str, bytes]) -> None:
     for name, data in members:
         sizes = len(data), len(data), 3, zlib.crc32(data)
         head = struct.pack("<IIBIIBBHI", *sizes, 0x5A210000, 20, 0x30, len(name), 0o100644)
-        parts.append(block(0x74, 0x8000, head + name.encode(), data))
+        parts.append(block(0x74, 0x8000 | flags, head + name.encode(), data))
     path.write_bytes(b"".join([*parts, block(0x7B, 0x4000, b"")]))
 
 
 MAKE = {"7z": seven_zip, "rar": rar}
+ENCRYPTED = {
+    "7z": (
+        "N3q8ryccAARFmI7BeQAAAAAAAAAUAAAAAAAAAIHWvcrmkVufwoAphk7F56M9Vb71AQBkAQQGAAEJEAoBlJWMHgAHCwEAAiQG8QcBElMPchAuEBza"
+        "qUc7icVcvbnCSSEhARgBAAwLBwAICgGMsuviAAAFARENAHMALgB0AHgAdAAAABQKAQBQFTGwZ3zdARUGAQAggKSBAAAAFwYQAQlpAAcLAQABISEB"
+        "GAxlAAA="
+    ),
+    "7z with a hidden table": (
+        "N3q8ryccAARpwoF8gAAAAAAAAAAoAAAAAAAAAMuFV72TUpBqUpXVrClTtin6+09RTbRsNGYWZerLMeiQ+i9kaIQcvEsjvbXsOoi7VMytuHf1C9av"
+        "02P763n6jbBxi3MloqwNub4o+05bfAkd0DkGMGlbVt+mLafSducAcgmRdsarAzkO8Yy8Y1Y3fWghNemlLy+xlaY35B1OUacS7eg1kRcGEAEJcAAH"
+        "CwEAASQG8QcBElMP1wBrp5BViNAVkLyL79AO8QxlAAA="
+    ),
+    "rar 5": (
+        "UmFyIRoHAQDFGjMyAwEAAKsWLBQ6AgMlBQQFpIMCajng0AABBWEudHh0JAEAAA8AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+        "AGFscGhhGbI6NQMFAAA="
+    ),
+}
+"""One file each: under the password ``pw``, or with the headers of one that is; no free program here makes them."""
 
 
 @pytest.mark.parametrize("kind", sorted(MAKE))
@@ -107,6 +125,21 @@ def test_a_damaged_one_is_told_from_a_whole_one(rig: Rig) -> None:
     path.write_bytes(path.read_bytes()[:2000])
 
     assert run(rig, "extract", source="x.rar", destination="back").exit_code == 12
+
+
+@pytest.mark.parametrize("kind", ["rar", *ENCRYPTED])
+def test_an_encrypted_one_is_refused_in_clear_words_with_its_own_code(rig: Rig, kind: str) -> None:
+    need("bsdtar")
+    path = rig.work_dir() / f"x.{kind.split(maxsplit=1)[0]}"
+    if kind == "rar":
+        rar(path, ("first.txt", b"1"), ("a.txt", b"alpha"), flags=0x04)
+    else:
+        path.write_bytes(base64.b64decode(ENCRYPTED[kind]))
+
+    finished = run(rig, "extract", source=path.name, destination="back", password="pw")
+
+    assert finished.exit_code == 13
+    assert f"{path.suffix[1:]} archives that are encrypted cannot be read" in finished.error
 
 
 def test_a_worker_without_the_program_says_which_it_needs(rig: Rig) -> None:
