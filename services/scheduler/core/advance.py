@@ -179,7 +179,7 @@ def _abort_pending(draft: Draft, reason: str, by: str) -> None:
     """A time limit aborts what had not begun too; a stop leaves it as it is (workflow language, 5.8 and 5.9)."""
     for node in draft.steps:
         if node.status is NodeStatus.NOT_STARTED and draft.run.only_step in {"", node.name}:
-            draft.move(node.idx, NodeStatus.ABORTED, reason, by, error=reason, finished_at=draft.now)
+            draft.move(node.idx, NodeStatus.ABORTED, reason, by, finished_at=draft.now)
 
 
 def _repeats(draft: Draft, node: Node) -> bool:
@@ -232,6 +232,8 @@ def _patch(draft: Draft, message: PatchNode) -> Decision:
 def _timer(draft: Draft, message: TimerFired) -> Ignored | None:
     if draft.run.status is not RunStatus.RUNNING:
         return Ignored("the run is over")
+    if message.kind == "timeout" and message.node >= 0:
+        return children.out_of_time(draft, message.node)
     if message.kind == "timeout":
         started_at, limit = draft.run.started_at, timedelta(seconds=draft.run.plan.dag.timeout_sec)
         if draft.run.stop_reason or started_at is None or not draft.run.plan.dag.timeout_sec:

@@ -7,10 +7,11 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from services.scheduler.core.conclude import End, conclude
-from services.scheduler.core.decision import AddLog, Dispatch, Ignored, StartChild, StopChild
+from services.scheduler.core.decision import AddLog, Dispatch, Ignored, StartChild, StopChild, WakeAt
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import ChildRefused, ChildrenSeen
 from services.scheduler.core.model import ASKED, HELD, PENDING, Child, Node
@@ -21,9 +22,11 @@ from shared.contracts.tasks import CallResult
 from shared.spec.model import Step
 from shared.status import NodeStatus, RunStatus
 
-__all__ = ["call", "child_run_id", "held_up", "let_go", "printed", "refused", "seen"]
+__all__ = ["call", "child_run_id", "held_up", "let_go", "out_of_time", "printed", "refused", "seen"]
 
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+TIMEOUT_EXIT_CODE = 124
+_FAILED = frozenset({"failed", "timed_out"})
 _GOOD = frozenset({str(RunStatus.SUCCEEDED), str(RunStatus.PARTIALLY_SUCCEEDED)})
 
 
@@ -52,9 +55,26 @@ def call(draft: Draft, idx: int, token: str, calls: Sequence[ChildCall]) -> None
         found.setdefault(run_id, Child(run_id, one.dag, one.params, one.given, folder=one.folder))
     draft.set_node(idx, children=tuple(found.values()), call_token=token, retry_at=None, error="")
     draft.note(idx, f"calls {len(found)} run{'s' * (len(found) != 1)}")
+    if step.timeout_sec > 0:
+        draft.effects.append(WakeAt(idx, "timeout", draft.now + timedelta(seconds=step.timeout_sec)))
     _ask(draft, idx)
     if draft.run.stop_reason:
         _finish(draft, idx, {})
+
+
+def out_of_time(draft: Draft, idx: int) -> Ignored | None:
+    """The step's time limit passed: the runs it called are stopped, and it fails when they have ended."""
+    node, limit_s = draft.nodes[idx], draft.run.plan.steps[idx].timeout_sec
+    if not node.calls or node.error or draft.run.stop_reason:
+        return Ignored("no time limit to enforce")
+    due_at = (node.started_at or draft.now) + timedelta(seconds=limit_s)
+    if draft.now < due_at:
+        return Ignored("not due", (WakeAt(idx, "timeout", due_at),))
+    draft.set_node(idx, error=f"step timed out (timeout: {limit_s:g}s): context deadline exceeded")
+    draft.note(idx, draft.nodes[idx].error)
+    let_go(draft, node)
+    _follow(draft, draft.nodes[idx], {} if all(child.state == PENDING for child in node.children) else None)
+    return None
 
 
 def refused(draft: Draft, message: ChildRefused) -> Ignored | None:
@@ -82,7 +102,7 @@ def seen(draft: Draft, message: ChildrenSeen) -> Ignored | None:
 
 
 def _follow(draft: Draft, node: Node, outputs: Mapping[str, Mapping[str, str]] | None) -> None:
-    stopping = bool(draft.run.stop_reason)
+    stopping = bool(draft.run.stop_reason or node.error)
     held = held_up(node) and not stopping
     if held and node.status is NodeStatus.RUNNING:
         draft.move(node.idx, NodeStatus.WAITING, "runs it called wait for approval")
@@ -124,7 +144,7 @@ def _update(draft: Draft, node: Node, states: Mapping[str, str], error: str = ""
 
 def _ask(draft: Draft, idx: int) -> None:
     """Ask for as many more children as may run at once."""
-    if draft.run.stop_reason and draft.nodes[idx].kind == "step":
+    if draft.nodes[idx].error or (draft.run.stop_reason and draft.nodes[idx].kind == "step"):
         return
     step = draft.run.plan.steps[idx]
     children = list(draft.nodes[idx].children)
@@ -192,7 +212,7 @@ def _print(draft: Draft, idx: int, text: str, end: End) -> None:
     dag = draft.run.plan.dag
     worker_id = draft.run.worker_id if dag.placement == "stick" else None
     token = draft.open_attempt(idx, worker_id)
-    result = CallResult(text=text, failed=end.outcome == "failed", error=end.error)
+    result = CallResult(text=text, failed=end.outcome in _FAILED, error=end.error)
     task = make_task(draft.run, draft.nodes, idx, token)
     task = task.model_copy(update={"options": {**task.options, "result": result.model_dump(mode="json")}})
     draft.effects.append(Dispatch(task, worker_id, tuple(sorted(dag.worker_selector.items()))))
@@ -201,7 +221,7 @@ def _print(draft: Draft, idx: int, text: str, end: End) -> None:
 def printed(draft: Draft, event: AttemptFinished) -> End:
     """Return how the node ends whose result a worker printed: as its children did, unless that went wrong."""
     end = _end(draft, draft.nodes[event.node], draft.run.plan.steps[event.node])
-    if event.outcome != "succeeded" and end.outcome not in {"failed", "aborted"}:
+    if event.outcome != "succeeded" and end.outcome not in _FAILED | {"aborted"}:
         end = End(event.outcome, event.exit_code, event.error)
     return end
 
@@ -222,6 +242,8 @@ def _end(draft: Draft, node: Node, step: Step) -> End:
     bad = [child for child in node.children if child.state not in _GOOD | {HELD}]
     if draft.run.stop_reason and node.kind == "step" and (bad or draft.run.stop_reason != "stop"):
         return End("aborted", -1, draft.run.stop_reason, final=True)
+    if node.error:
+        return End("timed_out", TIMEOUT_EXIT_CODE, node.error, final=True)
     if bad and step.parallel is not None:
         return End("failed", 1, f"parallel execution failed: {len(bad)} sub dag(s) failed{_details(bad)}")
     if bad:

@@ -54,7 +54,7 @@ def conclude(draft: Draft, node: Node, end: End, by: str) -> None:
                 draft.set_node(node.idx, retry_count=node.retry_count + 1, error=end.error)
                 _again(draft, node.idx, wait_s, f"{_why(end)}; tries again in {wait_s:g} s", by)
                 return
-        if status is not NodeStatus.SKIPPED:
+        if status not in {NodeStatus.SKIPPED, NodeStatus.ABORTED}:
             # With all its tries it was done once; handlers are not counted.
             node = replace(node, done_count=node.done_count + 1)
             draft.set_node(node.idx, done_count=node.done_count)
@@ -69,7 +69,8 @@ def conclude(draft: Draft, node: Node, end: End, by: str) -> None:
         forgiven = step.continue_on.mark_success and end.outcome != "timed_out"
         if status is NodeStatus.FAILED and forgiven and lets_dependents_run(step, failed):
             status = NodeStatus.SUCCEEDED
-    told = status in {NodeStatus.FAILED, NodeStatus.ABORTED} or (
+    # What was marked as a success keeps its error.
+    told = STATUS[end.outcome] in {NodeStatus.FAILED, NodeStatus.ABORTED} or (
         # A condition that cannot be evaluated is told too; one that is simply not met is no error.
         status is NodeStatus.SKIPPED and not end.error.startswith(_UNMET)
     )

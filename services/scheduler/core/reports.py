@@ -197,12 +197,13 @@ def _leave(draft: Draft, worker_id: str | None) -> None:
 
 def _prepared(draft: Draft, event: AttemptFinished, end: End) -> None:
     idx, now = event.node, draft.now
-    if end.outcome == "succeeded":
+    if end.outcome in {"succeeded", "skipped"}:
         draft.set_run(
             env=tuple((name, value) for name, value in json.loads(event.outputs.get("env", "[]"))),
             params=tuple((name, value) for name, value in json.loads(event.outputs.get("params", "[]"))),
             params_json=event.outputs.get("params_json", draft.run.params_json),
         )
+    if end.outcome == "succeeded":
         draft.move(idx, NodeStatus.SUCCEEDED, "env and params are evaluated", event.worker_id, finished_at=now)
         return
     status = STATUS[end.outcome]

@@ -7,9 +7,19 @@ from services.scheduler.core.plan import Plan
 from shared.spec.model import RepeatMode, RepeatPolicy, RetryPolicy, Step
 from shared.status import NodeStatus, RunStatus
 
-__all__ = ["blocked_by", "derive_status", "lets_dependents_run", "ready", "repeat_wait_s", "retry_wait_s"]
+__all__ = [
+    "UPSTREAM_ABORTED",
+    "blocked_by",
+    "derive_status",
+    "lets_dependents_run",
+    "ready",
+    "repeat_wait_s",
+    "retry_wait_s",
+]
 
 _GOOD = frozenset({NodeStatus.SUCCEEDED, NodeStatus.PARTIALLY_SUCCEEDED})
+UPSTREAM_ABORTED = "upstream aborted"
+"""Why a step is aborted, though no error of it: that is told where it happened."""
 _LONGEST_WAIT_S = 1e9
 """The language's limit on any span of time: a growing wait stays a date that can be written down."""
 _HARMLESS = frozenset({NodeStatus.SUCCEEDED, NodeStatus.SKIPPED, NodeStatus.PARTIALLY_SUCCEEDED})
@@ -39,6 +49,8 @@ def blocked_by(plan: Plan, nodes: Sequence[Node], idx: int) -> tuple[NodeStatus,
             verdict = (NodeStatus.SKIPPED, "upstream skipped")
         elif node.status is NodeStatus.REJECTED:
             verdict = (NodeStatus.ABORTED, "upstream rejected")
+        elif node.status is NodeStatus.ABORTED:
+            verdict = (NodeStatus.ABORTED, UPSTREAM_ABORTED)
         else:
             verdict = (NodeStatus.ABORTED, "upstream failed")
     return verdict
@@ -68,9 +80,11 @@ def derive_status(run: Run, nodes: Sequence[Node]) -> RunStatus:
         return RunStatus.WAITING
     failed = [node for node in nodes if node.status is NodeStatus.FAILED]
     tolerated = [node for node in failed if lets_dependents_run(plan.steps[node.idx], node)]
+    # What would have been marked as a success, had it not run out of time, is no partial one (section 5.4, rule 3).
+    forgiven = [node for node in tolerated if not plan.steps[node.idx].continue_on.mark_success]
     partial = any(node.status is NodeStatus.PARTIALLY_SUCCEEDED for node in nodes)
     hard = len(failed) > len(tolerated)
-    if not hard and any(node.status in _GOOD for node in nodes) and (tolerated or partial):
+    if not hard and any(node.status in _GOOD for node in nodes) and (forgiven or partial):
         return RunStatus.PARTIALLY_SUCCEEDED
     if failed or any(node.status is NodeStatus.ABORTED for node in nodes):
         return RunStatus.FAILED

@@ -9,12 +9,14 @@ from services.scheduler.core.errands import owes_end
 from services.scheduler.core.model import WAITS, Node
 from services.scheduler.core.plan import ERRAND, HANDLER, STEP
 from services.scheduler.core.pools import ask
-from services.scheduler.core.rules import blocked_by, derive_status, ready
+from services.scheduler.core.rules import UPSTREAM_ABORTED, blocked_by, derive_status, ready
 from services.scheduler.core.tasks import make_task
 from shared.spec.model import Handler
 from shared.status import NodeStatus, RunStatus
 
 __all__ = ["settle"]
+
+_STARTABLE = (NodeStatus.NOT_STARTED, NodeStatus.RUNNING)
 
 
 def settle(draft: Draft) -> None:
@@ -68,7 +70,8 @@ def _start_what_may(draft: Draft) -> bool:
         candidates = steps
     for node in _fitting(draft, due):
         dispatch(draft, node.idx)
-    return any(not draft.nodes[node.idx].status.terminal for node in candidates) and _can_go_on(draft)
+    left = [draft.nodes[node.idx] for node in candidates if not draft.nodes[node.idx].status.terminal]
+    return bool(left) and (any(_under_way(node) for node in left) or _can_go_on(draft))
 
 
 def _can_go_on(draft: Draft) -> bool:
@@ -80,11 +83,9 @@ def _is_delayed(draft: Draft) -> bool:
 
 
 def _due(draft: Draft, node: Node) -> bool:
-    if node.attempt is not None or node.calls or node.admission == WAITS:
+    if node.attempt is not None or node.status not in _STARTABLE or node.calls or node.admission == WAITS:
         return False
-    if node.status is NodeStatus.RUNNING:
-        return node.retry_at is None or node.retry_at <= draft.now
-    return node.status is NodeStatus.NOT_STARTED
+    return node.status is NodeStatus.NOT_STARTED or node.retry_at is None or node.retry_at <= draft.now
 
 
 def _pending_one_off(draft: Draft, node: Node | None, run_status: str = "") -> bool:
@@ -113,7 +114,7 @@ def _propagate(draft: Draft) -> None:
             verdict = blocked_by(plan, draft.nodes, idx)
             if verdict is not None:
                 status, why = verdict
-                draft.move(idx, status, why, error=why, finished_at=draft.now)
+                draft.move(idx, status, why, error="" if why == UPSTREAM_ABORTED else why, finished_at=draft.now)
                 later.update(plan.dependents[idx])
         todo = sorted(later)
 
@@ -178,7 +179,7 @@ def _end(draft: Draft) -> None:
     first = _handler(draft, _HANDLER_OF[status]) if status in _HANDLER_OF else None
     if _pending_one_off(draft, first, status):
         return
-    if status.successful and first is not None and first.status is NodeStatus.FAILED:
+    if status is RunStatus.SUCCEEDED and first is not None and first.status is NodeStatus.FAILED:
         status = RunStatus.FAILED
     last = _handler(draft, Handler.EXIT)
     if _pending_one_off(draft, last, status):

@@ -145,7 +145,7 @@ class Language:
         closing_name = "onFailure" if status == "failed" else "onSuccess"
         if Handler(closing_name) in self.dag.handlers:
             handlers.append(closing_name)
-            if self._failed(closing_name):
+            if self._failed(closing_name) and status == "succeeded":
                 status = "failed"
         if Handler.EXIT in self.dag.handlers:
             handlers.append("onExit")
@@ -162,7 +162,8 @@ class Language:
             return "failed"
         if not failures:
             return "succeeded"
-        return "partially_succeeded" if "succeeded" in states.values() else "failed"
+        partly = "succeeded" in states.values() and any(not step.continue_on.mark_success for step in failures)
+        return "partially_succeeded" if partly else "failed"
 
     def _tolerated(self, step: Step) -> bool:
         return step.continue_on.failure or self._step(step)[1] in step.continue_on.exit_code

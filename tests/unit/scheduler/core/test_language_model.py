@@ -123,7 +123,10 @@ class Model:
         failed = [name for name, state in self.states.items() if state == "failed"]
         if any(not self.tolerated[name] for name in failed):
             return self._closed("failed")
-        partly = bool(failed) or "partially_succeeded" in self.states.values()
+        partly = (
+            any(not self.dag.step(name).continue_on.mark_success for name in failed)
+            or "partially_succeeded" in self.states.values()
+        )
         if partly and GOOD & set(self.states.values()):
             return self._closed("partially_succeeded")
         # Nothing that succeeded makes up for what failed.
@@ -131,7 +134,7 @@ class Model:
 
     def _closed(self, status: str) -> str:
         first = {"aborted": Handler.ABORT, "failed": Handler.FAILURE}.get(status, Handler.SUCCESS)
-        if not self._handler(first) and status in GOOD:
+        if not self._handler(first) and status == "succeeded":
             status = "failed"
         if not self._handler(Handler.EXIT) and status == "succeeded":
             status = "failed"
@@ -171,7 +174,7 @@ class Model:
         return "aborted"
 
     def _execute(self, one: Step) -> str:
-        number = retries = 0
+        number = retries = done = 0
         printed = False
         while True:
             number += 1
@@ -184,7 +187,8 @@ class Model:
             if state == "failed" and execution.outcome != "timed_out" and _tries_again(retry, retries, code):
                 retries += 1
                 continue
-            if repeat is not None and number < repeat.limit and _again(repeat, state, code, execution.met):
+            done += 1
+            if repeat is not None and done < repeat.limit and _again(repeat, state, code, execution.met):
                 continue
             rule = one.continue_on
             self.tolerated[one.name] = rule.failure or printed or code in rule.exit_code

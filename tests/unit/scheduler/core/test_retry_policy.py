@@ -134,7 +134,7 @@ def test_a_failure_that_is_no_longer_tried_may_still_be_marked_a_success() -> No
     policy = {"limit": 5, "interval_sec": 0, "exit_code": (75,)}
     stage = begun(policy, continue_on=ContinueOn(exit_code=(3,), mark_success=True)).play({"a": [75, 3]})
 
-    assert (stage.node("a").status, stage.node("a").error) == (NodeStatus.SUCCEEDED, "")
+    assert (stage.node("a").status, stage.node("a").error) == (NodeStatus.SUCCEEDED, "failed")
     assert stage.run.status is RunStatus.SUCCEEDED
 
 

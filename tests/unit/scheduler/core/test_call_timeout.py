@@ -1,0 +1,88 @@
+"""A calling step's own time limit (workflow language, sections 3.10 and 5.8)."""
+
+from typing import Any
+
+from services.scheduler.core.children import child_run_id
+from services.scheduler.core.decision import Advanced, Decision, Ignored, StopChild
+from services.scheduler.core.messages import ChildrenSeen, TimerFired
+from shared.contracts.events import ChildCall
+from shared.spec.model import ContinueOn, Parallel, RepeatMode, RepeatPolicy, RetryPolicy
+from tests.unit.scheduler.core.stage import Stage, make_dag, step
+
+FIRST, SECOND = (child_run_id("r1", "c", params) for params in "ab")
+
+
+def called(*, at_once: int = 2, **facts: Any) -> Stage:
+    """Return a run whose step ``c``, limited to 5 s, called two runs."""
+    fan = Parallel(items=("a", "b"), max_concurrent=at_once)
+    one = step("c", type="parallel", call="sub", parallel=fan, timeout_sec=5, **facts)
+    stage = Stage.begun(make_dag(one, step("after", "c")))
+    stage.make("c", children=tuple(ChildCall(dag="sub", params=params) for params in "ab"))
+    return stage
+
+
+def out_of_time(stage: Stage) -> Decision:
+    stage.now = stage.wakes.pop((0, "timeout"))
+    return stage.tell(TimerFired(0, "timeout"))
+
+
+def see(stage: Stage, **states: str) -> None:
+    stage.tell(ChildrenSeen(0, {FIRST: states["first"], SECOND: states["second"]}, {}))
+
+
+def test_the_runs_are_stopped_and_the_step_fails_when_they_have_ended() -> None:
+    stage = called()
+    decision = out_of_time(stage)
+
+    assert isinstance(decision, Advanced)
+    assert [effect.run_id for effect in decision.effects if isinstance(effect, StopChild)] == [FIRST, SECOND]
+    assert stage.states() == "running not_started"
+
+    see(stage, first="aborted", second="succeeded")
+
+    assert (stage.states(), stage.run.status) == ("failed aborted", "failed")
+    assert stage.node("c").exit_code == 124
+    assert stage.node("c").error == "step timed out (timeout: 5s): context deadline exceeded"
+
+
+def test_what_was_not_asked_for_yet_never_is() -> None:
+    stage = called(at_once=1)
+    out_of_time(stage)
+    see(stage, first="aborted", second="pending")
+
+    assert stage.states() == "failed aborted"
+    assert [child.state for child in stage.node("c").children] == ["aborted", "pending"]
+
+
+def test_it_is_not_tried_again_but_may_be_tolerated() -> None:
+    stage = called(retry_policy=RetryPolicy(limit=3, interval_sec=0), continue_on=ContinueOn(exit_code=(124,)))
+    out_of_time(stage)
+    see(stage, first="aborted", second="aborted")
+
+    assert stage.play().states() == "failed succeeded"
+    assert stage.run.status == "partially_succeeded"
+
+
+def test_runs_that_end_in_time_are_not_touched() -> None:
+    stage = called()
+    see(stage, first="succeeded", second="succeeded")
+
+    assert isinstance(out_of_time(stage), Ignored)
+    assert stage.play().states() == "succeeded succeeded"
+
+
+def test_a_timer_that_fires_early_is_set_again() -> None:
+    stage = called()
+    due_at = stage.wakes.pop((0, "timeout"))
+
+    assert isinstance(stage.tell(TimerFired(0, "timeout")), Ignored)
+    assert stage.wakes[0, "timeout"] == due_at
+
+
+def test_each_repetition_has_its_own_limit() -> None:
+    stage = called(repeat_policy=RepeatPolicy(repeat=RepeatMode.WHILE, limit=2))
+    stage.now = stage.wakes[0, "timeout"]
+    see(stage, first="succeeded", second="succeeded")
+    stage.make("c", children=tuple(ChildCall(dag="sub", params=params) for params in "ab"))
+
+    assert (stage.wakes[0, "timeout"] - stage.now).total_seconds() == 5
