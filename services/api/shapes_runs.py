@@ -94,7 +94,10 @@ def node(run: Run, row: Node, step: Step | None, zone: tzinfo | None) -> dict[st
     return {
         "step": shown,
         "stdout": row.stdout or (_log_path(run.dag_name, run.dag_run_id, f"{row.name}.stdout") if began else ""),
-        "stderr": row.stderr or (_log_path(run.dag_name, run.dag_run_id, f"{row.name}.stderr") if began else ""),
+        # Without a file of its own it went into stdout's (``logOutput: merged``).
+        "stderr": row.stderr
+        or row.stdout
+        or (_log_path(run.dag_name, run.dag_run_id, f"{row.name}.stderr") if began else ""),
         "startedAt": wire.timestamp(row.started_at, zone, none),
         # What never began has not ended either, though something else decided what became of it.
         "finishedAt": wire.timestamp(row.finished_at if began else None, zone, none),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from services.worker.conditions import check_conditions
-from services.worker.environment import CommandFailed, Environment, host_variables
+from services.worker.environment import CommandFailed, Environment
 from services.worker.runner import Interrupted, exit_code_in, run_command_in
 from services.worker.shells import DIRECT, default_shell, effective_shell
 from services.worker.supervise import Supervisor
@@ -41,7 +41,8 @@ def look_back(
     if step.repeat_policy is not None and step.repeat_policy.condition is not None:
         facts["repeat_condition_met"] = _condition_met(task, outputs, environment, supervisor, cwd)
     if outcome in {"failed", "broken"} and step.retry_policy is not None:
-        facts |= _retry_numbers(step.retry_policy, run_command_in(supervisor, environment.process, cwd))
+        run_command = run_command_in(supervisor, environment.process, cwd)
+        facts |= _retry_numbers(step.retry_policy, environment.full, run_command)
     return facts
 
 
@@ -85,9 +86,8 @@ def _condition_met(
         return None
 
 
-def _retry_numbers(policy: RetryPolicy, run_command: RunCommand) -> dict[str, Any]:
-    """Evaluate what was written as text: the host's variables and commands only, as the language has it."""
-    scope = Scope((host_variables(),))
+def _retry_numbers(policy: RetryPolicy, scope: Scope, run_command: RunCommand) -> dict[str, Any]:
+    """Evaluate what was written as text."""
     found: dict[str, Any] = {}
     for name, value in (("retry_limit", policy.limit), ("retry_interval_s", policy.interval_sec)):
         if isinstance(value, str):

@@ -1,8 +1,9 @@
 """Build what a step sees: its process environment and the scopes its fields are expanded in.
 
 One order for both, later wins: host (allow-list) < dag env < dotenv < secrets < outputs < params <
-step env < reserved. Fields expanded textually see reserved, step env, params and outputs only; the
-rest is left for the shell to read from its environment. Nothing of the service's own configuration
+step env < reserved. Fields expanded fully see the host's other variables too, below all. Fields expanded
+textually see reserved, step env, params and outputs only; the rest is left for the shell to read from
+its environment. Nothing of the service's own configuration
 reaches a step: ``DAGWAY_*`` is dropped before anything else looks at the host's variables.
 Source: the workflow language reference, sections on precedence and special variables.
 """
@@ -94,11 +95,11 @@ def dag_directory(task: Task, folder: Path, scope: Scope) -> Path:
     return _inside(folder, task.working_dir, scope)
 
 
-def lay_ground(task: Task, folder: Path) -> Ground:
+def lay_ground(task: Task, folder: Path, *, all_secrets: bool = True) -> Ground:
     """Find the directory, the dotenv variables and the secrets; ``folder`` is the dag's.
 
     Raises:
-        SecretMissing: a secret cannot be had here.
+        SecretMissing: a secret cannot be had here, and ``all_secrets`` must be.
         ExpandFault: a directory's ``${X:?}``.
     """
     host = host_variables()
@@ -109,8 +110,10 @@ def lay_ground(task: Task, folder: Path) -> Ground:
     known = {**inherited(), **dag_env}
     dotenv = read_dotenv(paths, (dag_dir, folder), known) if paths else {}
     base = {**known, **dotenv}
-    secrets = resolve_secrets(task.secrets, (dag_dir, folder), {**host, **base}) if task.secrets else {}
-    return Ground(_inside(dag_dir, task.step.working_dir, scope), base, secrets)
+    secrets = {}
+    if task.secrets:
+        secrets = resolve_secrets(task.secrets, (dag_dir, folder), {**host, **base}, all_of_them=all_secrets)
+    return Ground(_inside(dag_dir, task.step.working_dir, Scope((dotenv, dag_env, host))), base, secrets)
 
 
 def build_environment(
@@ -120,14 +123,18 @@ def build_environment(
 
     A step env entry that cannot be evaluated is logged and left out, as the language demands.
     """
-    steps = {name: StepFacts(ref.stdout, ref.stderr, ref.exit_code or 0, ref.output) for name, ref in task.refs.items()}
+    steps = {
+        # Where both streams share one log, either name means it.
+        name: StepFacts(ref.stdout, ref.stderr or ref.stdout, ref.exit_code or 0, ref.output)
+        for name, ref in task.refs.items()
+    }
     outputs, params = dict(task.outputs), dict(task.params)
     local = {"DAG_RUN_STEP_NAME": task.step.name, "PWD": str(ground.working_dir), **dict(task.engine_env)}
     everything = {"DAG_NAME": task.dag_name, "DAG_RUN_ID": task.dag_run_id, **reserved, **local}
     if task.params_json is not None:
         everything["DAG_PARAMS_JSON"] = task.params_json
     everything |= {f"DAGU_{name[4:]}": value for name, value in everything.items() if name.startswith("DAG_")}
-    below = (params, outputs, ground.secrets, ground.base)
+    below = (params, outputs, ground.secrets, ground.base, host_variables())
     step_env = _step_env(task, Scope((everything, *below), steps), run_command)
     merged = {**ground.base, **ground.secrets, **outputs, **params, **step_env, **everything}
     return Environment(

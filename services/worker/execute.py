@@ -154,10 +154,10 @@ class Maker:
             signal_on_stop=task.step.signal_on_stop,
         )
 
-    def streams(self, task: Task, ground: Ground, files: OutputFiles) -> tuple[LogStream, ...]:
+    def streams(self, task: Task, stop: Stop, ground: Ground, files: OutputFiles) -> tuple[LogStream, ...]:
         secrets = ground.secrets.values()
         stdout_copy, stderr_copy = (
-            files.open_copy(self._copy_path(task, ground, text)) if text else None
+            files.open_copy(self._copy_path(task, stop, ground, text)) if text else None
             for text in (task.step.stdout, task.step.stderr)
         )
         marks = Marks(task.max_output_bytes) if task.kind != "errand" else None
@@ -166,10 +166,17 @@ class Maker:
             streams.append(LogStream(task, "stderr", files.stderr_log, Masker(secrets), copy=stderr_copy))
         return tuple(streams)
 
-    def _copy_path(self, task: Task, ground: Ground, text: str) -> Path:
-        """Relative to the step's directory, with its full scope but no commands: its conditions come first."""
-        scope = build_environment(task, ground, {}, None).full
-        return ground.working_dir / Path(expand(text, scope)).expanduser()
+    def _copy_path(self, task: Task, stop: Stop, ground: Ground, text: str) -> Path:
+        """Relative to the step's directory, with its full scope."""
+        environment = build_environment(task, ground, {}, None)
+        cwd = ground.working_dir if ground.working_dir.is_dir() else self._places.data_dir
+        run_command = run_command_in(self._supervisor(task, stop), environment.process, str(cwd))
+        try:
+            path = expand(text, environment.full, run_command)
+        except Interrupted:
+            # Nothing will be written: the step is stopped before it begins.
+            path = os.devnull
+        return ground.working_dir / Path(path).expanduser()
 
 
 def _interrupted(task: Task, supervisor: Supervisor) -> Result:

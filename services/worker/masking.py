@@ -22,6 +22,10 @@ class Masker:
         self._find = re.compile(b"|".join(map(re.escape, values))) if values else None
         self._held = b""
 
+    def __bool__(self) -> bool:
+        """Whether there is anything to mask."""
+        return self._find is not None
+
     @property
     def held(self) -> int:
         """How many bytes wait for more, since they may be the beginning of a secret."""

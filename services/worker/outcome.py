@@ -79,15 +79,15 @@ def classify(
     exit_code = ended.exit_code if ended is not None else SIGNAL_CODE
     if interrupted is StopKind.SHUTDOWN:
         return Result("broken", exit_code, "worker shut down")
+    which = f"command {command} failed: " if command else ""
     if interrupted is not None:
-        return Result("aborted", exit_code, "")
+        return Result("aborted", exit_code, "" if ended is None or ended.code == 0 else which + ended_text(ended))
     if timed_out_after_s is not None:
         text = f"step timed out after {timed_out_after_s:.3g}s (timeout: {timeout_s:g}s): context deadline exceeded"
         return Result("timed_out", TIMEOUT_CODE, text)
     if ended is None or ended.code == 0:
         return Result("succeeded")
-    which = f"command {command} failed: " if command else ""
     error = f'failed to execute step "{name}": {which}{ended_text(ended)}'
     if stderr_tail:
-        error += f"\nrecent stderr (tail): {stderr_tail}"
+        error += f"\nrecent stderr (tail):\n{stderr_tail}"
     return Result("broken" if ended.errno is not None else "failed", exit_code, error)

@@ -19,7 +19,7 @@ from services.worker.workspace import Places
 from shared.contracts.tasks import Task
 from shared.spec.expand import Scope, expand
 from shared.spec.model import Dag
-from shared.spec.params import resolve_env, resolve_params
+from shared.spec.params import params_json, resolve_env, resolve_params
 
 __all__ = ["prepare"]
 
@@ -36,16 +36,16 @@ def prepare(
     run = run_command_in(supervisor, host, str(folder))
     env = resolve_env(dag.env, host, run)
     run = run_command_in(supervisor, {**host, **dict(env)}, str(folder))
-    params, params_json = resolve_params(dag, given["given"], env=env, lookup=host, run_command=run)
+    params, params_text = resolve_params(dag, given["given"], env=env, lookup=host, run_command=run)
     if dag.param_schema:
         scope = Scope((dict(env), host))
         folders = (dag_directory(task, folder, scope), folder)
         params = apply_schema(expand(dag.param_schema, scope), params, folders)
-        params_json = json.dumps(dict(params), ensure_ascii=False, separators=(",", ":")) if params else None
+        params_text = params_json(params)
     outputs = {"env": json.dumps(env), "params": json.dumps(params)}
-    if params_json is not None:
-        outputs["params_json"] = params_json
-    evaluated = task.model_copy(update={"env": env, "params": params, "params_json": params_json})
+    if params_text is not None:
+        outputs["params_json"] = params_text
+    evaluated = task.model_copy(update={"env": env, "params": params, "params_json": params_text})
     unmet = _check(evaluated, dag, supervisor, folder)
     if not unmet:
         return Result("succeeded"), outputs, {}
@@ -61,11 +61,15 @@ def _check(task: Task, dag: Dag, supervisor: Supervisor, folder: Path) -> list[s
     ground.working_dir.mkdir(0o750, parents=True, exist_ok=True)
     environment = build_environment(task, ground, {}, None)
     cwd, shell = str(ground.working_dir), effective_shell(None, dag.shell)
-    unmet = check_conditions(
-        dag.preconditions,
-        (environment.textual, environment.full),
-        run_command_in(supervisor, environment.process, cwd),
-        exit_code_in(supervisor, environment.process, cwd, default_shell() if shell == DIRECT else shell),
-    )
+    try:
+        unmet = check_conditions(
+            dag.preconditions,
+            (environment.textual, environment.full),
+            run_command_in(supervisor, environment.process, cwd),
+            exit_code_in(supervisor, environment.process, cwd, default_shell() if shell == DIRECT else shell),
+        )
+    except ValueError as error:
+        # One that cannot be evaluated is not met either.
+        unmet = [str(error)]
     masker = Masker(ground.secrets.values())
     return [masker.text(why) for why in unmet]

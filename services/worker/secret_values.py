@@ -26,15 +26,24 @@ class SecretMissing(InvalidInput):
     """A secret cannot be had on this worker; the text names it, never its value."""
 
 
-def resolve_secrets(secrets: Sequence[Secret], folders: Sequence[Path], host: Mapping[str, str]) -> dict[str, str]:
+def resolve_secrets(
+    secrets: Sequence[Secret], folders: Sequence[Path], host: Mapping[str, str], *, all_of_them: bool = True
+) -> dict[str, str]:
     """Return name -> value. ``host`` is what provider ``env`` may read.
 
     A relative path means the first of ``folders`` that has it.
 
     Raises:
-        SecretMissing: an unset variable, an unreadable file or an unknown provider.
+        SecretMissing: an unset variable, an unreadable file or an unknown provider; not without ``all_of_them``.
     """
-    return {secret.name: _resolve(secret, folders, host) for secret in secrets}
+    found: dict[str, str] = {}
+    for secret in secrets:
+        try:
+            found[secret.name] = _resolve(secret, folders, host)
+        except SecretMissing:
+            if all_of_them:
+                raise
+    return found
 
 
 def _resolve(secret: Secret, folders: Sequence[Path], host: Mapping[str, str]) -> str:

@@ -64,7 +64,7 @@ def _with_pairs(name: str, pairs: Pairs) -> ChildCall:
 def _items(parallel: Parallel, scope: Scope, run_command: RunCommand) -> list[str]:
     if parallel.variable:
         return split_items(expand(parallel.variable, scope, run_command))
-    return [_evaluated(item, scope, run_command) for item in parallel.items]
+    return [_evaluated(item, scope, run_command) for item in parallel.items if item]
 
 
 def _evaluated(item: str, scope: Scope, run_command: RunCommand) -> str:

@@ -13,7 +13,15 @@ from shared.spec.expand import RunCommand, Scope, expand, expand_text, needs_she
 from shared.spec.model import Dag, Pairs
 from shared.spec.param_forms import parse_params_text
 
-__all__ = ["default_params_text", "go_quote", "needs_worker", "params_text", "resolve_env", "resolve_params"]
+__all__ = [
+    "default_params_text",
+    "go_quote",
+    "needs_worker",
+    "params_json",
+    "params_text",
+    "resolve_env",
+    "resolve_params",
+]
 
 _NO_VALUES: Mapping[str, str] = {}
 _GO_ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
@@ -70,7 +78,14 @@ def resolve_params(
         return (), None
     if was_json and overrides:
         return tuple(seen.items()), overrides_text.strip()
-    return tuple(seen.items()), json.dumps(seen, ensure_ascii=False, separators=(",", ":"))
+    return tuple(seen.items()), params_json(tuple(seen.items()))
+
+
+def params_json(pairs: Pairs) -> str | None:
+    """Return the text of ``DAGU_PARAMS_JSON``, by name; ``None`` without parameters."""
+    if not pairs:
+        return None
+    return json.dumps(dict(pairs), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
 def _repeats(given: str, default: str | None) -> bool:

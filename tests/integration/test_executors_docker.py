@@ -56,7 +56,7 @@ def test_streams_exit_code_env_and_directory_are_the_containers(rig: Rig, engine
     assert (finished.outcome, finished.exit_code) == ("failed", 3)
     assert rig.log(finished, "stdout") == b"A=own v\nB=step\n1\n"
     assert rig.log(finished, "stderr") == b"err\n"
-    assert finished.error.endswith("exit status 3\nrecent stderr (tail): err")
+    assert finished.error.endswith("exit status 3\nrecent stderr (tail):\nerr")
     assert engine.names() == []
 
 

@@ -40,7 +40,7 @@ def test_a_failure_tells_its_exit_code_and_the_end_of_stderr(rig: Rig) -> None:
     finished = rig.run(task(command("echo bad news >&2; exit 3")))
 
     assert (finished.outcome, finished.exit_code) == ("failed", 3)
-    assert finished.error == 'failed to execute step "s": exit status 3\nrecent stderr (tail): bad news'
+    assert finished.error == 'failed to execute step "s": exit status 3\nrecent stderr (tail):\nbad news'
 
 
 def test_a_list_of_commands_stops_at_the_first_failure_and_says_which(rig: Rig) -> None:

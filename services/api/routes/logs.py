@@ -75,10 +75,12 @@ def log_of_step(call: Call, query: StepLogQuery, run: Run, step_name: str) -> An
     if node is None:
         raise not_found(f"Run {run.dag_run_id!r} has no step {step_name!r}")
     reads = call.deps.reads
+    # With one file for both, either stream is all of it (``logOutput: merged``).
+    stream = "stdout" if node.stdout and not node.stderr else query.stream
     if query.tail:
-        window = reads.log_tail(run.run_key, node.idx, query.stream, limit=query.lines)
+        window = reads.log_tail(run.run_key, node.idx, stream, limit=query.lines)
     else:
-        window = reads.log_lines(run.run_key, node.idx, query.stream, offset=query.first, limit=query.lines)
+        window = reads.log_lines(run.run_key, node.idx, stream, offset=query.first, limit=query.lines)
     return ok(_log(window, query))
 
 

@@ -207,7 +207,8 @@ def test_needs_shell(text: str, expected: bool) -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("x", False), ("$A", False), ("${B:-$A}", True), ("${A:-$B}", True), ("'$B'", True), ("~/x", True), ("x~", False), ("$((A + 1))", False),
+    [("x", False), ("$A", False), ("${B:-$A}", True), ("${A:-$B}", True), ("'$B'", True), ("~/x", True), ("x~", False),
+     ("$((A + 1))", False),
      ("$((B + 1))", True), ("costs $5", False), ("${A.k}", False), ("${A-x.y}", False), ("$(B)", False)],
 )  # fmt: skip
 def test_unresolved(text: str, expected: bool) -> None:
