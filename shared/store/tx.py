@@ -20,7 +20,7 @@ from shared.store.lending import lenders
 from shared.store.reads_runs import BY_DAG, QUEUED, RUNNING
 from shared.store.tx_dags import Dags
 from shared.store.tx_family import Family
-from shared.store.written import Rows, insert_rows, update_rows
+from shared.store.written import Changes, Rows, write
 
 __all__ = ["Store", "Tx"]
 
@@ -55,6 +55,7 @@ _KEYS_OF = select(t.dag_runs.c.dag_name, t.dag_runs.c.dag_run_id, t.dag_runs.c.r
     tuple_(t.dag_runs.c.dag_name, t.dag_runs.c.dag_run_id).in_(bindparam("names", expanding=True)),
     t.dag_runs.c.root_key.is_(None),
 )
+_DELETE_TIMERS = delete(t.timers).where(t.timers.c.run_key.in_(bindparam("keys", expanding=True)))
 _REPLIES = select(t.inbox).where(t.inbox.c.command_id.in_(bindparam("ids", expanding=True)))
 
 
@@ -130,24 +131,21 @@ class Tx(Dags, Family):
         """Return the nodes of these runs in order."""
         return self._rows(_NODES_OF, keys=keys)
 
-    def save_runs(self, rows: Sequence[Row], loaded_versions: Mapping[str, int]) -> None:
-        """Write changed runs back, each only if nobody did since it was read.
+    def save_runs(self, rows: Sequence[Row], loaded_versions: Mapping[str, int], *besides: Rows | Changes) -> None:
+        """Write changed runs back, each only if nobody did since it was read, and before them what goes with them.
 
         Raises:
-            StaleVersion: somebody did.
+            AlreadyExists: a key of what goes with them is taken.
+            StaleVersion: somebody wrote a run: nothing of this transaction may be committed.
         """
         guarded = [
             {name: value for name, value in row.items() if name not in _RUN_FIXED}
             | {"loaded_version": loaded_versions[row["run_key"]]}
             for row in rows
         ]
-        saved = update_rows(self.connection, t.dag_runs, guarded, {"run_key": "run_key", "loaded_version": "version"})
-        if saved != len(rows):
+        runs = Changes(t.dag_runs, guarded, {"run_key": "run_key", "loaded_version": "version"})
+        if (saved := write(self.connection, *besides, runs)) != len(rows):
             raise StaleVersion(f"of {len(rows)} runs only {saved} are still at the version they were read at")
-
-    def save_nodes(self, rows: Sequence[Row]) -> None:
-        """Write changed nodes back; their run must be locked or saved in this transaction."""
-        update_rows(self.connection, t.nodes, rows, {"run_key": "run_key", "idx": "idx"})
 
     def delete_runs(self, keys: Sequence[str]) -> None:
         """Remove runs with all that belongs to them."""
@@ -160,19 +158,15 @@ class Tx(Dags, Family):
 
     def insert(self, table: Table, rows: Sequence[Row]) -> None:
         """Insert rows. Raises ``AlreadyExists`` where a key is taken."""
-        self.insert_together(Rows(table, rows))
+        write(self.connection, Rows(table, rows))
 
     def insert_new(self, table: Table, rows: Sequence[Row]) -> None:
         """Insert rows, leaving out those whose key is taken."""
-        self.insert_together(Rows(table, rows, "leave"))
+        write(self.connection, Rows(table, rows, "leave"))
 
     def put(self, table: Table, rows: Sequence[Row], changed: Sequence[str]) -> None:
         """Insert rows, or set the ``changed`` columns of those that exist."""
-        self.insert_together(Rows(table, rows, tuple(changed)))
-
-    def insert_together(self, *groups: Rows) -> None:
-        """Insert rows of several tables in this order. Raises ``AlreadyExists`` where a key is taken."""
-        insert_rows(self.connection, groups)
+        write(self.connection, Rows(table, rows, tuple(changed)))
 
     def numbered(self, transitions: Sequence[Row]) -> Rows:
         """Return transitions to insert; ``(txid, pos)`` becomes their place in the order of all. Call it once."""
@@ -231,7 +225,7 @@ class Tx(Dags, Family):
 
     def delete_timers_of(self, keys: Sequence[str]) -> None:
         if keys:
-            self.connection.execute(delete(t.timers).where(t.timers.c.run_key.in_(keys)))
+            self.connection.execute(_DELETE_TIMERS, {"keys": keys})
 
     # -- workers and leases -------------------------------------------------------------------
 

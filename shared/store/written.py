@@ -1,11 +1,11 @@
-"""Rows written many at once: on Postgres those of several tables in one statement text, and so in one round trip.
+"""What a transaction writes, sent at once: on Postgres rows of several tables in one text, and so in one round trip.
 
 SQLAlchemy would send a statement for each table, and take four times the processor for rows this wide. Names and types
-are its own still: a value is bound as its column says. SQLite has no round trips to save: there a table
-is one ``executemany``.
+are its own still: a value is bound as its column says. SQLite has no round trips to save: there it is one
+statement after the other.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Dialect, String, Table, and_, 
 
 from shared.store.engine import insert_ignore, is_postgres, upsert
 
-__all__ = ["Rows", "insert_rows", "update_rows"]
+__all__ = ["Changes", "Rows", "write"]
 
 Row = Mapping[str, Any]
 
@@ -33,43 +33,47 @@ class Rows:
     computed: Mapping[str, ColumnElement[Any]] = field(default_factory=dict)
 
 
-def insert_rows(connection: Connection, groups: Iterable[Rows]) -> None:
-    """Insert rows of several tables, in this order."""
-    filled = [group for group in groups if group.rows]
-    if not is_postgres(connection):
-        for group in filled:
-            connection.execute(_insert_statement(connection, group), list(group.rows))
-        return
-    dialect = connection.dialect
-    texts: list[str] = []
-    values: list[Any] = []
-    for group in filled:
-        names = tuple(group.rows[0])
-        found = tuple((name, str(value.compile(dialect=dialect))) for name, value in group.computed.items())
-        head, one, tail = _insert_text(dialect, group.table, names, group.taken, found)
-        texts.append(f"{head}{', '.join([one] * len(group.rows))}{tail}")
-        values += _bound(dialect, group.table, {name: name for name in names}, group.rows)
-    if texts:
-        connection.exec_driver_sql("; ".join(texts), tuple(values))
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Columns to set in rows that exist; all have the columns of the first.
 
-
-def update_rows(connection: Connection, table: Table, rows: Sequence[Row], where: Mapping[str, str]) -> int:
-    """Set columns of rows; return how many were found.
-
-    ``where``: what finds them, as ``{what it is called in a row: the column it must be in}``; it is not set. All
-    rows have the columns of the first.
+    ``where``: what finds a row, as ``{what it is called here: the column it must be in}``; it is not set.
     """
-    if not rows:
+
+    table: Table
+    rows: Sequence[Row]
+    where: Mapping[str, str]
+
+
+def write(connection: Connection, *parts: Rows | Changes) -> int:
+    """Write all of it in this order; return how many rows the last part found or made."""
+    filled = [part for part in parts if part.rows]
+    if not filled:
         return 0
-    names = tuple(rows[0])
-    columns = {name: where.get(name, name) for name in names}
-    if not is_postgres(connection):
-        statement = _update_statement(table, names, tuple(where.items()))
-        return sum(connection.execute(statement, {f"_{name}": row[name] for name in names}).rowcount for row in rows)
-    dialect = connection.dialect
-    head, first, one, tail = _update_text(dialect, table, names, tuple(where.items()))
-    text = f"{head}{', '.join([first, *[one] * (len(rows) - 1)])}{tail}"
-    return connection.exec_driver_sql(text, tuple(_bound(dialect, table, columns, rows))).rowcount
+    if is_postgres(connection):
+        texts = [_text(connection.dialect, part) for part in filled]
+        values = [value for part in filled for value in _bound(connection.dialect, part)]
+        count = connection.exec_driver_sql("; ".join(texts), tuple(values)).rowcount
+    else:
+        count = [_execute(connection, part) for part in filled][-1]
+    return count if parts[-1].rows else 0
+
+
+def _execute(connection: Connection, part: Rows | Changes) -> int:
+    if isinstance(part, Rows):
+        return connection.execute(_insert_statement(connection, part), list(part.rows)).rowcount
+    statement = _update_statement(part.table, tuple(part.rows[0]), tuple(part.where.items()))
+    return connection.execute(statement, [{f"_{name}": row[name] for name in row} for row in part.rows]).rowcount
+
+
+def _text(dialect: Dialect, part: Rows | Changes) -> str:
+    names, more = tuple(part.rows[0]), len(part.rows) - 1
+    if isinstance(part, Changes):
+        head, first, one, tail = _update_text(dialect, part.table, names, tuple(part.where.items()))
+        return f"{head}{', '.join([first, *[one] * more])}{tail}"
+    computed = tuple((name, str(value.compile(dialect=dialect))) for name, value in part.computed.items())
+    head, one, tail = _insert_text(dialect, part.table, names, part.taken, computed)
+    return f"{head}{', '.join([one] * (more + 1))}{tail}"
 
 
 def _insert_statement(connection: Connection, group: Rows) -> Any:
@@ -131,10 +135,11 @@ def _update_statement(table: Table, names: tuple[str, ...], where: tuple[tuple[s
     return update(table).where(found).values({name: bindparam(f"_{name}") for name in names if name not in columns})
 
 
-def _bound(dialect: Dialect, table: Table, columns: Mapping[str, str], rows: Iterable[Row]) -> list[Any]:
-    """Return all values in order, each as its column wants it; ``columns``: the column of each name in a row."""
-    binders = [(name, _binder(dialect, table, column)) for name, column in columns.items()]
-    return [row[name] if bind is None else bind(row[name]) for row in rows for name, bind in binders]
+def _bound(dialect: Dialect, part: Rows | Changes) -> list[Any]:
+    """Return all values in order, each as its column wants it."""
+    columns: Mapping[str, str] = part.where if isinstance(part, Changes) else {}
+    binders = [(name, _binder(dialect, part.table, columns.get(name, name))) for name in part.rows[0]]
+    return [row[name] if bind is None else bind(row[name]) for row in part.rows for name, bind in binders]
 
 
 @lru_cache(maxsize=1024)

@@ -8,12 +8,13 @@ from sqlalchemy import Engine
 from shared.status import RunStatus
 from shared.store.reads import Reads, RunChange
 from shared.store.tx import Store, Tx
+from shared.store.written import write
 from tests.conformance.store_rows import NOW, add_run, after
 
 
 def change(tx: Tx, run_key: str, was: str, became: str, **more: int) -> None:
     row = {"run_key": run_key, "seq": 1, "at": NOW, "was": was, "became": became, "why": "", "by": ""} | more
-    tx.insert_together(tx.numbered([row]))
+    write(tx.connection, tx.numbered([row]))
 
 
 def moments(found: tuple[RunChange, ...]) -> list[tuple[str, str, str, datetime | None]]:

@@ -43,13 +43,14 @@ from shared.status import AttemptState, RunStatus
 from shared.store import tables as t
 from shared.store.tables_schedule import run_holds
 from shared.store.tx import Tx
-from shared.store.written import Rows
+from shared.store.written import Changes, Rows
 from shared.tracing import SpanContext, begin, here
 from shared.transport.base import Outgoing, task_route, worker_route
 
 __all__ = ["Batch"]
 
 Row = Mapping[str, Any]
+_NODE_KEY = {"run_key": "run_key", "idx": "idx"}
 
 
 @dataclass(slots=True)
@@ -343,10 +344,13 @@ class Batch:
         gone = {key for key, work in self._work.items() if work.forget}
         tx = self.tx
         queues = sorted({work.run.queue for work in (*new, *changed) if work.run.status is RunStatus.QUEUED})
-        tx.insert_together(
+        tx.save_runs(
+            [rows.run_row(work.run) for work in changed],
+            {work.run.run_key: work.loaded.version for work in changed if work.loaded is not None},
             Rows(t.queues, [{"name": name, "kind": "dag-based", "max_concurrency": None} for name in queues], "leave"),
             Rows(t.dag_runs, [self._new_run_row(work) for work in new]),
             Rows(t.nodes, [rows.node_row(work.run.run_key, node) for work in new for node in work.run.nodes]),
+            Changes(t.nodes, [row for work in changed for row in _changed_nodes(work)], _NODE_KEY),
             tx.numbered(self._transitions),
             Rows(t.attempts, self._attempts, "leave"),
             Rows(t.log_chunks, self._chunks, "leave"),
@@ -354,9 +358,6 @@ class Batch:
             Rows(t.outbox, self._outbox),
             Rows(t.inbox, self._outcomes),
         )
-        versions = {work.run.run_key: work.loaded.version for work in changed if work.loaded is not None}
-        tx.save_runs([rows.run_row(work.run) for work in changed], versions)
-        tx.save_nodes([row for work in changed for row in _changed_nodes(work)])
         self._pools.write(tx, gone)
         self._write_timers(gone)
         tx.delete_runs(sorted(gone))
