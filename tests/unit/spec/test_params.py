@@ -62,7 +62,7 @@ def test_the_json_text_is_the_given_one_or_made_from_all_parameters() -> None:
     dag = dag_of("params: [{K: v}, x]")
 
     assert resolve_params(dag, ' {"a":1.0} ')[1] == '{"a":1.0}'
-    assert resolve_params(dag)[1] == '{"K":"v","2":"x"}'
+    assert resolve_params(dag)[1] == '{"2":"x","K":"v"}'
     assert resolve_params(dag_of("name: a"))[1] is None
 
 
