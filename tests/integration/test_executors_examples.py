@@ -49,6 +49,25 @@ def printed(rig: Rig, name: str, *, env: tuple[tuple[str, str], ...] = (), **par
     return logs
 
 
+ALIASES = {"shell": "", "command": "", "container": "docker", "subworkflow": "dag"}
+ALIASES |= dict.fromkeys(("github_action", "github-action"), "gha")
+
+
+def test_there_is_an_example_of_each_kind_and_each_is_run_here() -> None:
+    """Those beside the folder, of calls and approvals among them, are run by ``tests/acceptance/test_examples``."""
+    texts = {path: path.read_text() for path in (ROOT / "examples").rglob("*.yaml")}
+    shown = {
+        step.type
+        for path, text in texts.items()
+        for dag in load(text, file_name=path.stem).documents
+        for step in dag.steps
+    }
+    run = set(re.findall(r'printed\(rig, "(\w+)"', Path(__file__).read_text()))
+
+    assert {ALIASES.get(kind, kind) for kind in executors.known_types()} <= shown
+    assert {path.stem for path in texts if path.parent.name == "executors"} == run
+
+
 def test_command(rig: Rig) -> None:
     assert printed(rig, "command") == {"shell": "ONE LINE\n", "python": "One Line\n", "in-a-row": "done\n"}
 
