@@ -25,8 +25,11 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    func,
     text,
 )
+
+from shared.store.engine import bytewise
 
 __all__ = [
     "UTCDateTime",
@@ -117,6 +120,9 @@ dags = Table(
     Index("ix_dags_dag_name", "dag_name"),
     comment="Definitions. folder_hash: what the followed folder last held, so that an edit by API stays",
 )
+
+# A page of dags, which people ask for first: by name without regard to case.
+Index("ix_dags_name_order", bytewise(func.lower(dags.c.dag_name)), bytewise(dags.c.file_name))
 
 dag_versions = Table(
     "dag_versions",
