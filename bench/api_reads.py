@@ -1,8 +1,8 @@
 """``python -m bench.api_reads``: how long reads take with a long history in Postgres, and what the gateway can carry.
 
 200,000 runs of 5,000 dags. p99 of lists and details at 50 requests/s; the plan of each query; then
-requests/s at 16 connections beside a bare Flask route that does one indexed SELECT under the same
-server settings.
+requests/s at 16 connections, and what one takes of the processor, beside a bare Flask route that does
+one indexed SELECT under the same server settings (``bench.bare``).
 """
 
 import argparse
@@ -10,16 +10,17 @@ import os
 import subprocess
 import sys
 import tempfile
-import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import urllib3
 from sqlalchemy import create_engine, event, text
 
 from bench.http_load import Measured, flat_out, paced
+from bench.processor import cpu_s
 from shared.store.engine import open_engine
 from shared.store.migrate import migrate
 from shared.store.reads import Reads
@@ -69,30 +70,6 @@ _FILL = [
        FROM generate_series(1, :runs) n, generate_series(0, 1) i""",
     "ANALYZE",
 ]
-_BARE = """
-    import sys
-    import psycopg2.pool
-    from flask import Flask, jsonify
-    from services.api.server import run_gunicorn
-
-    def make():
-        app = Flask("bare")
-        # It closes whatever it has beyond the first number.
-        pool = psycopg2.pool.ThreadedConnectionPool(int(sys.argv[3]), 64, sys.argv[2])
-
-        @app.get("/run/<name>/<run_id>")
-        def run(name, run_id):
-            connection = pool.getconn()
-            with connection, connection.cursor() as cursor:
-                cursor.execute("SELECT * FROM dag_runs WHERE dag_name = %s AND dag_run_id = %s", (name, run_id))
-                row = cursor.fetchone()
-            pool.putconn(connection)
-            return jsonify({"row": [str(value) for value in row]})
-
-        return app
-
-    run_gunicorn(make, "127.0.0.1", int(sys.argv[1]), threads=int(sys.argv[3]))
-"""
 
 
 def _fill(url: str) -> None:
@@ -142,17 +119,28 @@ def _say(what: str, found: Measured, rate: str = "") -> None:
     print(f"  {what:34} p50 {found.p50_ms:7.1f} ms  p99 {found.p99_ms:7.1f} ms  worst {found.worst_ms:7.1f} ms{rate}")
 
 
-def _throughput(what: str, seconds: float, port: int, method: str, path: str) -> float:
+@dataclass(frozen=True, slots=True)
+class _Flat:
+    """``cpu_ms``: of the server's processes, for one request; the database's is not in it."""
+
+    rate: float
+    cpu_ms: float
+
+
+def _throughput(what: str, seconds: float, pid: int, port: int, request: str) -> _Flat:
+    method, path = request.split()
+    began_s = cpu_s(pid)
     found = flat_out(port, method, path, connections=_CONNECTIONS, seconds=seconds)
-    _say(what, found, f"  {found.rate:8.0f} requests/s ({found.by})")
-    return found.rate
+    cpu_ms = (cpu_s(pid) - began_s) * 1000 / (found.rate * seconds)
+    _say(what, found, f"  {found.rate:6.0f} requests/s, {cpu_ms:.2f} ms of a processor each ({found.by})")
+    return _Flat(found.rate, cpu_ms)
 
 
 @contextmanager
-def _running(*argv: str) -> Iterator[None]:
+def _running(*argv: str) -> Iterator[int]:
     process = subprocess.Popen(argv)
     try:
-        yield
+        yield process.pid
     finally:
         process.terminate()
         process.wait(15)
@@ -189,7 +177,8 @@ def main() -> None:
         for what, paths in _READS.items():
             _say(what, paced(port, [f"/api/v2{path}" for path in paths], rate=_RATE, seconds=seconds))
         print(f"{_CONNECTIONS} connections")
-        stack.enter_context(_running(sys.executable, "-c", textwrap.dedent(_BARE), str(bare_port), url, str(_THREADS)))
+        bare_argv = (sys.executable, "-m", "bench.bare", str(bare_port), url, str(_THREADS))
+        bare_pid = stack.enter_context(_running(*bare_argv))
 
         def bare_answers() -> bool:
             try:
@@ -198,15 +187,18 @@ def main() -> None:
                 return False
 
         eventually(bare_answers, timeout_s=20)
-        bare = _throughput("bare Flask, one indexed SELECT", seconds, bare_port, "GET", "/run/dag-8/id-7")
-        details = _throughput("GET run details", seconds, port, "GET", "/api/v2/dag-runs/dag-8/id-7")
+        flat_out(bare_port, "GET", "/run/dag-8/id-7", connections=_CONNECTIONS, seconds=1)  # opens its connections
+        bare = _throughput("bare Flask, one SELECT", seconds, bare_pid, bare_port, "GET /run/dag-8/id-7")
+        details = _throughput("GET run details", seconds, gateway.pid, port, "GET /api/v2/dag-runs/dag-8/id-7")
         # Created by the API: a filled row is enough for reads only. It is started once before, unmeasured.
         api = f"http://127.0.0.1:{port}/api/v2"
         body = {"name": "started", "spec": "steps:\n  - name: one\n    command: echo hi\n"}
         answers = [http.request("POST", f"{api}/dags", json=body), http.request("POST", f"{api}/dags/started/start")]
         print(f"  (create and first start: {[each.status for each in answers]} {answers[-1].data.decode()})")
-        start = _throughput("POST start, recorded", seconds, port, "POST", "/api/v2/dags/started/start")
-        print(f"  of the bare route's rate: GET run details {details / bare:.0%}, POST start {start / bare:.0%}")
+        start = _throughput("POST start, recorded", seconds, gateway.pid, port, "POST /api/v2/dags/started/start")
+        for what, one in (("GET run details", details), ("POST start", start)):
+            by_rate, by_cpu = one.rate / bare.rate, bare.cpu_ms / one.cpu_ms
+            print(f"  {what}: {by_rate:.0%} of the bare route's rate; by processor time it could be {by_cpu:.0%}")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine, func, insert, select, text
 
+from bench.processor import cpu_s
 from shared.spec.load import load
 from shared.spec.summary import summarise
 from shared.store import tables as t
@@ -30,7 +31,6 @@ from tests.harness.servers import PostgresServer, RabbitServer
 
 _IDLE_S = 60
 _WORKERS = 2
-_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
 def _fill(engine: Engine, count: int, schedule: str) -> None:
@@ -59,11 +59,6 @@ def _fill(engine: Engine, count: int, schedule: str) -> None:
         connection.execute(insert(t.dags), rows)
 
 
-def _cpu_s(process: DagwayProcess) -> float:
-    fields = Path(f"/proc/{process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) * _TICK_S
-
-
 def _count(engine: Engine, table: object) -> int:
     with engine.begin() as connection:
         return int(connection.execute(select(func.count()).select_from(table)).scalar_one())  # type: ignore[arg-type]
@@ -79,11 +74,11 @@ def _idle(engine: Engine, schedulers: list[DagwayProcess]) -> None:
     eventually(lambda: _count(engine, s.schedules) == 5000, timeout_s=120, every_s=1)
     eventually(lambda: _count(engine, t.workers) == _WORKERS, timeout_s=60, every_s=1)
     time.sleep(15)  # statistics reach the view late
-    transactions, cpu, began = _transactions(engine), sum(map(_cpu_s, schedulers)), time.monotonic()
+    transactions, cpu, began = _transactions(engine), sum(cpu_s(each.pid) for each in schedulers), time.monotonic()
     time.sleep(_IDLE_S)
     span_s = time.monotonic() - began
     rate = (_transactions(engine) - transactions) / span_s
-    busy = (sum(map(_cpu_s, schedulers)) - cpu) / span_s
+    busy = (sum(cpu_s(each.pid) for each in schedulers) - cpu) / span_s
     print(f"  idle, 5,000 scheduled dags, 2 schedulers, {_WORKERS} workers: {rate:.2f} tx/s,")
     print(f"  {busy * 100:.1f} % of one processor by the schedulers")
 
@@ -93,10 +88,10 @@ def _due(engine: Engine, schedulers: list[DagwayProcess], slot: datetime) -> Non
     if datetime.now(UTC) >= slot:
         raise RuntimeError("the machine is too slow: the minute came before all dags were known")
     print(f"  all dags known {(slot - datetime.now(UTC)).total_seconds():.0f} s before they are due")
-    cpu = sum(map(_cpu_s, schedulers))
+    cpu = sum(cpu_s(each.pid) for each in schedulers)
     time.sleep(max(0.0, (slot - datetime.now(UTC)).total_seconds()))
     eventually(lambda: _count(engine, s.cron_slots) == 10_000, timeout_s=200, every_s=1)
-    took_cpu_s = sum(map(_cpu_s, schedulers)) - cpu
+    took_cpu_s = sum(cpu_s(each.pid) for each in schedulers) - cpu
     with engine.begin() as connection:
         rows = connection.execute(select(t.dag_runs.c.created_at, t.dag_runs.c.dag_name)).all()
         fired = connection.execute(
