@@ -19,7 +19,6 @@ from services.worker.masking import Masker
 from services.worker.metrics import Counters
 from services.worker.outcome import Result, StopKind
 from services.worker.reports import Reporter
-from services.worker.secret_values import SecretMissing
 from services.worker.spans import AttemptSpans
 from services.worker.supervise import Stop
 from services.worker.workspace import LogPaths, OutputFiles, Places, log_paths
@@ -92,7 +91,7 @@ class Pipeline:
         """Report the start, ack the task, make the attempt, report its end. ``of_run`` is the span above its own."""
         began_at = utc_now()
         paths = log_paths(self._places.data_dir, task) if task.kind != "prepare" else _NO_LOGS
-        started = self._event(AttemptStarted, task, began_at, stdout=paths.stdout, stderr=paths.stderr)
+        started = self._event(AttemptStarted, task, began_at, stdout=paths.stdout_whole, stderr=paths.stderr_whole)
         accepted = self._reporter.send(started)
         desk = _Desk(task, of_run, stop, began_at, paths)
         try:
@@ -117,14 +116,8 @@ class Pipeline:
                 desk.files.close()
 
     def _ground(self, task: Task) -> Ground:
-        folder = self._places.dag_folder(task)
-        try:
-            return lay_ground(task, folder)
-        except SecretMissing:
-            if task.kind != "errand":
-                raise
-            # That a secret is missing is just what the mail must tell.
-            return lay_ground(task.model_copy(update={"secrets": ()}), folder)
+        # That a secret is missing is just what handlers and mails must tell.
+        return lay_ground(task, self._places.dag_folder(task), all_secrets=task.kind in {"step", "prepare"})
 
     def refuse(self, task: Task) -> AttemptFinished:
         """Return the end of an attempt whose stop came before its task: it was not made."""
@@ -146,13 +139,18 @@ class Pipeline:
                 made = self._maker.prepare(task, stop)
             else:
                 desk.note(f"attempt {task.number} started")
-                logs = self._shipper.follow(self._maker.streams(task, ground, files), partial(self._tell, task))
+                logs = self._shipper.follow(self._maker.streams(task, stop, ground, files), partial(self._tell, task))
                 made = self._maker.execute(task, stop, ground, files, masker)
         except Exception as error:  # noqa: BLE001 - all that a step can cause becomes its outcome
             _log.warning("attempt.broken", extra={"token": task.token}, exc_info=True)
             made = Made(Result("broken", 1, masker.text(str(error) or type(error).__name__)), {})
         if logs is not None:
             self._shipper.leave(logs)
+        if files is not None:
+            try:
+                files.keep(masker)
+            except OSError as error:
+                _log.warning("attempt.log_not_kept", extra={"token": task.token, "error": str(error)})
         if stop.kind is StopKind.REVOKED:
             if logs is not None:
                 logs.abandon()
@@ -187,8 +185,8 @@ class Pipeline:
                 outcome=result.outcome,
                 exit_code=result.exit_code,
                 error=result.error,
-                stdout=desk.paths.stdout,
-                stderr=desk.paths.stderr,
+                stdout=desk.paths.stdout_whole,
+                stderr=desk.paths.stderr_whole,
                 logs=riding,
                 **facts,
             )

@@ -8,12 +8,13 @@ a sub run, ``<run id>`` is ``<root dag>~<root run id>~<run id>``.
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from services.worker.masking import Masker
 from services.worker.pump import Pump
 from shared.contracts.tasks import Task
 from shared.spec.model import LogOutput
@@ -25,15 +26,22 @@ _UNSAFE_FOLDER = re.compile(r"[^A-Za-z0-9_.-]")
 _OPENED_BY_NAME = re.compile(r"/dev/std(?:out|err)|/dev/fd/[12]|/proc/self/fd")
 _DIR_MODE = 0o750
 _FILE_MODE = 0o640
+_READ_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class LogPaths:
-    """``stderr`` is empty when both streams share one file."""
+    """``stderr`` is empty when both streams share one file.
+
+    The ``…_whole`` ones are where all tries of the node within an attempt of its run follow each other, once
+    they are over: the files of the first.
+    """
 
     stdout: str
     stderr: str
     run_log: str
+    stdout_whole: str = ""
+    stderr_whole: str = ""
 
     @property
     def merged(self) -> bool:
@@ -73,11 +81,11 @@ def log_paths(data_dir: Path, task: Task) -> LogPaths:
     safe = _UNSAFE.sub("_", task.step.name)
     if safe != task.step.name:
         safe = f"{safe}-{task.node}"
-    stem = f"{folder}/{safe}.{task.number}"
+    stem, whole = f"{folder}/{safe}.{task.number}", f"{folder}/{safe}.1"
     run_log = f"{folder}/dag-run.log"
     if task.log_output == LogOutput.MERGED:
-        return LogPaths(f"{stem}.log", "", run_log)
-    return LogPaths(f"{stem}.out", f"{stem}.err", run_log)
+        return LogPaths(f"{stem}.log", "", run_log, f"{whole}.log")
+    return LogPaths(f"{stem}.out", f"{stem}.err", run_log, f"{whole}.out", f"{whole}.err")
 
 
 def _place(task: Task) -> str:
@@ -91,6 +99,18 @@ def _place(task: Task) -> str:
 def _folder(name: str) -> str:
     safe = _UNSAFE_FOLDER.sub("_", name)
     return safe if safe.strip(".") else "_"
+
+
+def _captured_path(paths: LogPaths) -> str:
+    return f"{paths.stdout}.stdout"
+
+
+def _masked(fd: int, masker: Masker) -> Iterator[bytes]:
+    place = 0
+    while data := os.pread(fd, _READ_BYTES, place):
+        place += len(data)
+        yield masker.feed(data)
+    yield masker.close()
 
 
 class OutputFiles:
@@ -113,7 +133,7 @@ class OutputFiles:
             texts = [task.step.script, *(command.text for command in task.step.commands)]
             by_name = any(_OPENED_BY_NAME.search(text) for text in texts)
             if paths.merged and task.step.output is not None:
-                self.captured = self._open(f"{paths.stdout}.stdout")
+                self.captured = self._open(_captured_path(paths))
                 self.stdout = self._pump((self.stdout_log, self.captured))
                 self.stderr = self._pump((self.stdout_log,)) if by_name else self.stdout_log
             elif by_name:
@@ -132,6 +152,26 @@ class OutputFiles:
         """Nothing more is written: what was written is in the files from here on."""
         while self._pumps:
             self._pumps.pop().close()
+
+    def keep(self, masker: Masker) -> None:
+        """Put what was written where later steps read it: behind the tries before, and without the secrets."""
+        self.finish()
+        paths = self.paths
+        if self.captured != self.stdout_log:
+            Path(_captured_path(paths)).unlink()
+        for fd, path, whole in (
+            (self.stdout_log, paths.stdout, paths.stdout_whole),
+            (self.stderr_log, paths.stderr, paths.stderr_whole),
+        ):
+            if fd is None or (path == whole and not masker):
+                continue
+            target = Path(f"{path}~" if path == whole else whole)
+            with target.open("ab") as file:
+                file.writelines(_masked(fd, masker.afresh()))
+            if path == whole:
+                target.replace(path)
+            else:
+                Path(path).unlink()
 
     def close(self) -> None:
         self.finish()
