@@ -66,6 +66,7 @@ class Settings:
     ui_dir: Path | None = None
     dags_dir: Path | None = None
     data_dir: Path = Path()
+    base_config: Path | None = None
     zone: tzinfo | None = None
     """The time zone that times are shown in; ``None``: the process's own."""
     navbar_title: str = "Dagu"
@@ -116,6 +117,7 @@ def settings_from(config: "Config") -> Settings:
         ui_dir=config.ui_dir,
         dags_dir=config.dags_dir,
         data_dir=config.data_dir,
+        base_config=config.base_config,
         zone=local_zone(config.tz),
         navbar_title=config.navbar_title,
         navbar_color=config.navbar_color,

@@ -9,14 +9,14 @@ section 10.2): an ``index.html`` with a global ``getConfig()``, made here, and f
 import hashlib
 import html
 import json
-import mimetypes
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, Response, send_from_directory
+from flask import Flask, Response
 from werkzeug.exceptions import NotFound
 
+from services.api.assets import send_asset
 from services.api.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,13 +41,6 @@ _POLICY = "; ".join(  # noqa: FLY002 - one directive a line
 """Nothing inline and nothing from elsewhere: what a workflow's text, log or parameter says cannot become code."""
 
 _ASSET_AGE_S = 86_400
-_TYPES = {
-    ".js": "text/javascript",
-    ".css": "text/css",
-    ".json": "application/json",
-    ".ico": "image/x-icon",
-    ".svg": "image/svg+xml",
-}
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -81,7 +74,7 @@ def serve_own(app: Flask, deps: "Deps") -> None:
         return _guarded(Response(text, mimetype="text/html"))
 
     def file(given: str, name: str) -> Response:
-        response = send_from_directory(_WEB, name, mimetype=_TYPES.get(Path(name).suffix))
+        response = send_asset(_WEB, name)
         # While versions are rolled out, the page may be of one gateway and a file of another.
         response.headers["Cache-Control"] = f"max-age={_OWN_AGE_S}, immutable" if given == tag else "no-store"
         return _guarded(response)
@@ -134,9 +127,7 @@ def serve_bundle(app: Flask, deps: "Deps", folder: Path) -> None:
     assets = folder / "assets" if (folder / "assets").is_dir() else folder
 
     def asset(name: str) -> Response:
-        response = send_from_directory(
-            assets, name, mimetype=_TYPES.get(Path(name).suffix) or mimetypes.guess_type(name)[0]
-        )
+        response = send_asset(assets, name)
         response.headers["Cache-Control"] = f"max-age={_ASSET_AGE_S}"
         return response
 
@@ -167,7 +158,7 @@ def _configuration(deps: "Deps") -> dict[str, Any]:
         "title": settings.navbar_title,
         "navbarColor": settings.navbar_color,
         "version": deps.version,
-        "tz": getattr(deps.zone, "key", "") or _zone_name(offset_s),
+        "tz": _zone_name(getattr(deps.zone, "key", ""), offset_s),
         "tzOffsetInSec": offset_s,
         "maxDashboardPageLimit": "100",
         "remoteNodes": ",".join(node.name for node in settings.remote_nodes),
@@ -178,7 +169,7 @@ def _configuration(deps: "Deps") -> dict[str, Any]:
             "logDir": "in the database",
             "suspendFlagsDir": "in the database",
             "adminLogsDir": "standard error",
-            "baseConfig": "",
+            "baseConfig": str(settings.base_config or ""),
             "dagRunsDir": "in the database",
             "queueDir": "in the database",
             "procDir": data,
@@ -189,7 +180,10 @@ def _configuration(deps: "Deps") -> dict[str, Any]:
     }
 
 
-def _zone_name(offset_s: int) -> str:
+def _zone_name(key: str, offset_s: int) -> str:
+    """Return what the page calls the times' zone, and shows beside them."""
+    if key:
+        return "UTC" if key == "Etc/UTC" else key  # the name it has on many hosts
     hours = offset_s // 3600
     return f"UTC{hours:+d}" if hours else "UTC"
 

@@ -1,0 +1,207 @@
+"""What another front end's bundle is told by its page, and how its files are served. REST contract section 10.2."""
+
+import gzip
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from services.api.app import create_app
+from services.api.settings import RemoteNode, Settings
+from tests.conformance.rest_stack import Stack, open_stack
+
+SCRIPT = "const texts = {};\n" * 500
+HOSTILE = '</script><script>alert(1)</script> & "quoted"'
+PATHS = {
+    "dagsDir",
+    "logDir",
+    "suspendFlagsDir",
+    "adminLogsDir",
+    "baseConfig",
+    "dagRunsDir",
+    "queueDir",
+    "procDir",
+    "serviceRegistryDir",
+    "configFileUsed",
+    "usersDir",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    assets = tmp_path / "bundle" / "assets"
+    assets.mkdir(parents=True)
+    (assets / "bundle.js").write_text(SCRIPT)
+    (assets / "1.bundle.js").write_text("1")
+    (assets / "style.css").write_text("a{}")
+    (assets / "letters.woff2").write_bytes(b"\0" * 2000)
+    (assets / "letters.ttf").write_bytes(b"\0" * 2000)
+    (assets / "favicon.ico").write_bytes(b"\0\0")
+    return assets.parent
+
+
+@pytest.fixture
+def stack(tmp_path: Path, folder: Path) -> Iterator[Stack]:
+    with open_stack(tmp_path, settings=Settings(ui_dir=folder)) as opened:
+        yield opened
+
+
+def told(client: FlaskClient, path: str = "/") -> dict[str, Any]:
+    """Return what the page's ``getConfig()`` does: it is one object of JSON."""
+    page = client.get(path).get_data(as_text=True)
+    [found] = re.findall(r"<script>function getConfig\(\) \{ return (.*?); \}</script>", page)
+    value: dict[str, Any] = json.loads(found)
+    return value
+
+
+def asset(stack: Stack, name: str, **headers: str) -> TestResponse:
+    named = {key.replace("_", "-"): value for key, value in headers.items()}
+    return stack.client.get(f"/assets/{name}", headers=named, buffered=True)
+
+
+def test_the_page_tells_all_that_it_must(stack: Stack) -> None:
+    config = told(stack.client)
+
+    paths = config.pop("paths")
+    assert set(paths) == PATHS
+    assert all(isinstance(value, str) for value in paths.values())
+    assert config == {
+        "apiURL": "/api/v2",
+        "basePath": "",
+        "title": "Dagu",
+        "navbarColor": "",
+        "version": "1.2.3",
+        "tz": "UTC",
+        "tzOffsetInSec": 0,
+        "maxDashboardPageLimit": "100",
+        "remoteNodes": "",
+        "authMode": "none",
+        "permissions": {"writeDags": True, "runDags": True},
+    }
+
+
+def test_settings_reach_the_page(tmp_path: Path, folder: Path) -> None:
+    nodes = tuple(RemoteNode(name=name, api_base_url="http://127.0.0.1:1/api/v2") for name in ("prod", "lab"))
+    settings = Settings(
+        ui_dir=folder,
+        auth_mode="builtin",
+        token_secret="s" * 40,
+        write_dags=False,
+        run_dags=False,
+        remote_nodes=nodes,
+        navbar_title="Ours",
+        navbar_color="#c00",
+        base_config=Path("/etc/base.yaml"),
+    )
+    with open_stack(tmp_path, settings=settings, base_path="/flows") as stack:
+        config = told(stack.client, "/flows/dags")
+        page = stack.client.get("/flows/").get_data(as_text=True)
+
+    assert config["apiURL"] == "/flows/api/v2"
+    assert config["basePath"] == "/flows"
+    assert (config["title"], config["navbarColor"]) == ("Ours", "#c00")
+    assert config["remoteNodes"] == "prod,lab"
+    assert config["authMode"] == "builtin"
+    assert config["permissions"] == {"writeDags": False, "runDags": False}
+    assert config["paths"]["baseConfig"] == "/etc/base.yaml"
+    assert 'src="/flows/assets/bundle.js?v=1.2.3"' in page
+    assert 'href="/flows/assets/favicon.ico"' in page
+    assert '<div id="root"></div>' in page
+
+
+@pytest.mark.parametrize(
+    ("zone", "name", "offset_s"), [("Etc/UTC", "UTC", 0), ("Asia/Tokyo", "Asia/Tokyo", 32_400), ("UTC", "UTC", 0)]
+)
+def test_the_zone_is_named_as_people_know_it(stack: Stack, zone: str, name: str, offset_s: int) -> None:
+    app = create_app(replace(stack.deps, zone=ZoneInfo(zone)))
+
+    config = told(app.test_client())
+
+    assert (config["tz"], config["tzOffsetInSec"]) == (name, offset_s)
+
+
+def test_no_text_of_the_settings_becomes_code(tmp_path: Path, folder: Path) -> None:
+    with open_stack(tmp_path, settings=Settings(ui_dir=folder, navbar_title=HOSTILE)) as stack:
+        page = stack.client.get("/").get_data(as_text=True)
+        assert told(stack.client)["title"] == HOSTILE
+
+    assert page.count("<script") == 2
+    assert page.count("</script>") == 2
+    assert "<title>&lt;/script&gt;" in page
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/dags", "/dags/etl.yaml/spec", "/dag-runs/etl/1?subDAGRunId=2", "/login", "/no"]
+)
+def test_any_other_address_is_the_page(stack: Stack, path: str) -> None:
+    response = stack.client.get(path)
+
+    assert (response.status_code, response.mimetype) == (200, "text/html")
+    assert response.headers["Cache-Control"] == "no-store"
+    assert b"getConfig" in response.data
+
+
+@pytest.mark.parametrize("path", ["/api", "/api/v2/nope", "/assets/none.js", "/assets/../bundle.js"])
+def test_what_is_missing_is_not_the_page(stack: Stack, path: str) -> None:
+    response = stack.client.get(path)
+
+    assert response.status_code == 404
+    assert b"getConfig" not in response.data
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type"),
+    [
+        ("bundle.js", "text/javascript"),
+        ("1.bundle.js", "text/javascript"),
+        ("style.css", "text/css"),
+        ("letters.woff2", "font/woff2"),
+        ("letters.ttf", "font/ttf"),
+        ("favicon.ico", "image/x-icon"),
+        ("dag.schema.json", "application/json"),
+    ],
+)
+def test_assets_have_their_types_and_are_kept_by_browsers(stack: Stack, name: str, media_type: str) -> None:
+    response = asset(stack, f"{name}?v=1.2.3")
+
+    assert (response.status_code, response.mimetype) == (200, media_type)
+    assert re.fullmatch(r"max-age=\d+", response.headers["Cache-Control"])
+
+
+def test_a_bundle_is_packed_for_those_who_can_read_that(stack: Stack, folder: Path) -> None:
+    plain = asset(stack, "bundle.js")
+    packed = asset(stack, "bundle.js", Accept_Encoding="gzip, deflate, br")
+
+    assert plain.get_data(as_text=True) == SCRIPT
+    assert "Content-Encoding" not in plain.headers
+    assert gzip.decompress(packed.data).decode() == SCRIPT
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert int(packed.headers["Content-Length"]) == len(packed.data) < len(SCRIPT) / 3
+    assert packed.mimetype == "text/javascript"
+    assert plain.headers["Vary"] == packed.headers["Vary"] == "Accept-Encoding"
+    assert plain.headers["ETag"] != packed.headers["ETag"]
+
+    asked = {"Accept_Encoding": "gzip", "If_None_Match": packed.headers["ETag"]}
+    assert asset(stack, "bundle.js", **asked).status_code == 304
+
+    # A new bundle in its place is seen at once by whoever asks.
+    (folder / "assets/bundle.js").write_text(SCRIPT + "new();")
+    os.utime(folder / "assets/bundle.js", (1, 1))
+    again = asset(stack, "bundle.js", **asked)
+    assert gzip.decompress(again.data).decode().endswith("new();")
+
+
+@pytest.mark.parametrize("name", ["letters.ttf", "1.bundle.js"])
+def test_what_gains_nothing_is_not_packed(stack: Stack, name: str) -> None:
+    response = asset(stack, name, Accept_Encoding="gzip")
+
+    assert response.status_code == 200
+    assert "Content-Encoding" not in response.headers
