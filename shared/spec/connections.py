@@ -49,7 +49,10 @@ def read_ssh(fields: Fields) -> dict[str, Any] | None:
     }
     found["port"] = _port(inner) or "22"
     found["strictHostKey"] = inner.boolean("strictHostKey", True)
-    if shell := inner.texts("shell"):
+    if isinstance(inner.get("shell"), str):
+        # Split where it is used: a variable may stand in it.
+        found["shell"] = inner.text("shell")
+    elif shell := inner.texts("shell"):
         found["shell"] = list(shell)
     return found
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from shared.contracts.control import StopAttempt
+from shared.spec.load import load
 from shared.spec.model import Command, Secret, Step
 from tests.harness.cluster import gone, pid_in
 from tests.harness.counterparts import MailCounterpart, SshCounterpart, certificate, silent_port
@@ -110,6 +111,21 @@ def test_words_arrive_as_they_are_and_nothing_is_expanded_there(rig: Rig, host: 
 
     assert finished.outcome == "succeeded", finished.error
     assert rig.log(finished, "stdout").startswith(b"a b|/here|*|it's|p q; exit 9|")
+
+
+def test_words_may_be_builtins_of_the_shell_there(rig: Rig, host: SshCounterpart) -> None:
+    finished = rig.run(task(ssh(host, ("cd", "/"), ("exit", "3"))))
+
+    assert (finished.outcome, finished.exit_code) == ("failed", 3)
+    assert "command 2 failed: exit status 3" in finished.error
+
+
+def test_the_dags_shell_may_have_arguments(rig: Rig, host: SshCounterpart) -> None:
+    dag = load("ssh: {host: h, shell: 'sh -e'}\nsteps: ['false; echo after']", file_name="d").dag
+    assert dag is not None
+    finished = rig.run(task(dag.steps[0], options={"ssh": {**ssh(host).config, "shell": (dag.ssh or {})["shell"]}}))
+
+    assert (finished.outcome, finished.exit_code, rig.log(finished, "stdout")) == ("failed", 1, b"")
 
 
 def test_streams_and_the_exit_code_come_back(rig: Rig, host: SshCounterpart) -> None:

@@ -47,6 +47,9 @@ exit $c
 """The remote side, for ``sh``: standard input ends when the connection does. The first argument is a mark."""
 
 
+_BY_LOGIN_SHELL = 'exec "${SHELL:-sh}" -c "$1"'
+
+
 @dataclass(frozen=True, slots=True)
 class _Target:
     host: str
@@ -158,7 +161,8 @@ def _start(job: Job, io: StepIO, target: _Target, command: Command, env: dict[st
         words = [*target.shell, "-c", named + text]
     else:
         first, *rest = command.argv or (command.text,)
-        words = [first, *(expand(word, scope) for word in rest)]
+        # The user's shell there runs these words, so that exit and cd work; none of them means anything to it.
+        words = ["sh", "-c", _BY_LOGIN_SHELL, "dagway", shlex.join([first, *(expand(word, scope) for word in rest)])]
     remote = shlex.join(["sh", "-c", _WATCHED, "dagway", new_token(), *words])
     # Held open as long as the client lives: its end is what the watcher waits for.
     reader, writer = os.pipe()
