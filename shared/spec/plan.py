@@ -126,10 +126,10 @@ def _give_names(entries: Iterable[_Entry]) -> None:
     skip: dict[tuple[str, int], int] = {}
     taken = {draft.values["name"] for entry in entries for draft in entry.drafts}
     for index, entry in enumerate(entries, start=1):
-        for offset, draft in enumerate(entry.drafts):
+        for draft in entry.drafts:
             if draft.values["name"]:
                 continue
-            prefix, number = draft.name_prefix, index + offset
+            prefix, number = draft.name_prefix, index
             passed = [(prefix, number)]
             while (name := f"{prefix}_{number}") in taken:
                 number = skip.get((prefix, number), number + 1)

@@ -334,7 +334,8 @@ def _settle_type(draft: Draft, explicit: str, legacy: str, defaults: DagDefaults
         draft.name_prefix = "docker"
     elif derived in SUB_DAG_TYPES:
         draft.name_prefix = derived
-    elif values.get("script"):
+    elif values.get("script") or str(draft.fields.get("script") or "").strip():
+        # Also where it is ignored beside several commands.
         draft.name_prefix = "script"
     elif values.get("commands"):
         draft.name_prefix = "cmd"

@@ -33,6 +33,19 @@ steps:
     ]  # fmt: skip
 
 
+def test_members_of_a_group_are_numbered_from_its_place() -> None:
+    text = """
+steps:
+  - echo
+  - [echo, {script: echo}, echo, {script: echo}]
+  - {command: [echo, echo], script: ignored}
+"""
+
+    assert [step.name for step in dag_of(text).steps] == [
+        "cmd_1", "cmd_2", "script_2", "cmd_3", "script_3", "script_4",
+    ]  # fmt: skip
+
+
 def test_a_chain_links_entries_and_groups() -> None:
     found = edges("""
 steps:
