@@ -1,7 +1,7 @@
 """Split a command line into words as a POSIX shell would, without a shell.
 
-The same result as ``shlex.split`` in POSIX mode, about ten times faster: every command of every
-step goes through here at load.
+The same result as ``shlex.split`` in POSIX mode, about ten times faster, since every command of every
+step goes through here at load; but a command in back-quotes belongs to one word, whatever it holds.
 """
 
 import re
@@ -10,12 +10,14 @@ __all__ = ["split_command"]
 
 _PIECE = re.compile(
     r"""(?P<space>[ \t\r\n]+)
-    |(?P<plain>[^ \t\r\n'"\\]+)
+    |(?P<plain>[^ \t\r\n'"\\`]+)
+    |(?P<command>`(?:[^`\\]|\\.)*(?:`|\\?\Z))
     |'(?P<single>[^']*)'
     |"(?P<double>(?:[^"\\]|\\.)*)"
     |\\(?P<escaped>.)""",
     re.VERBOSE | re.DOTALL,
 )
+_QUOTES = re.compile(r"['\"`\\]")
 _ESCAPED_IN_DOUBLE = re.compile(r'\\(["\\])')
 
 
@@ -25,7 +27,7 @@ def split_command(text: str) -> tuple[str, ...]:
     Raises:
         ValueError: quotes are not balanced, or the text ends in a backslash.
     """
-    if "'" not in text and '"' not in text and "\\" not in text and text.isascii():
+    if not _QUOTES.search(text) and text.isascii():
         return tuple(text.split())
     words: list[str] = []
     word: str | None = None

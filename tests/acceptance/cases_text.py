@@ -366,6 +366,16 @@ steps:
         lambda seen: _equal(seen.out("arrays"), "2"),
         status="succeeded",
     ),
+    Case(
+        "T28 words",
+        "commands in back-quotes are part of a word where no shell splits",
+        r"""
+steps:
+  - {name: direct, shell: direct, command: "echo `echo a b` x`echo c  d`y"}
+""",
+        lambda seen: _equal(seen.out("direct"), "a b xc dy"),
+        status="succeeded",
+    ),
 ]
 
 

@@ -27,7 +27,15 @@ class Recorder:
 
 SCOPE = Scope(
     maps=(
-        {"X": "a b", "1": "one", "12": "twelve", "E": "", "Q": 'say "hi"\\\n\tnow', "BAD": "$(id) `id` ${X}"},
+        {
+            "X": "a b",
+            "my-var": "mine",
+            "1": "one",
+            "12": "twelve",
+            "E": "",
+            "Q": 'say "hi"\\\n\tnow',
+            "BAD": "$(id) `id` ${X}",
+        },
         {
             "X": "hidden",
             "J": '{"k":[1,2],"n":1000000,"f":1.50,"t":true,"z":null,"o":{"a":"b"},"s":"x y"}',
@@ -79,6 +87,7 @@ SCOPE = Scope(
         ("${s.stdout:1:4} ${s.stdout:6}", "logs s.out", "logs s.out"),
         ("${s.stderr}", "${s.stderr}", ""),
         ("${s.output} ${s.output.rows}", '{"rows":7} 7', '{"rows":7} 7'),
+        ("${my-var} ${my-other}", "mine ${my-other}", "mine other"),
         ("${my-step.stdout} ${U-a.b}", "/logs/m.out ${U-a.b}", "/logs/m.out a.b"),
         ("$((1 + 2 * 3))", "$((1 + 2 * 3))", "7"),
         ("$((1 / 0))", "$((1 / 0))", "$((1 / 0))"),
@@ -279,6 +288,21 @@ def test_words_are_split_as_a_posix_shell_does(text: str) -> None:
         found = ValueError
 
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("echo `echo a b` c", ("echo", "`echo a b`", "c")),
+        ("echo x`echo e f`y", ("echo", "x`echo e f`y")),
+        ('echo `a "b  c" \\` d` e', ("echo", '`a "b  c" \\` d`', "e")),
+        ("echo '`a b' c", ("echo", "`a b", "c")),
+        ("echo `a b", ("echo", "`a b")),
+        ("echo `a\\", ("echo", "`a\\")),
+    ],
+)
+def test_a_command_in_back_quotes_is_part_of_one_word(text: str, words: tuple[str, ...]) -> None:
+    assert split_command(text) == words
 
 
 @given(
