@@ -155,7 +155,8 @@ def main() -> None:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dagway-bench-")))
         home.chmod(0o755)
         rabbit = stack.enter_context(RabbitServer())
-        url = stack.enter_context(PostgresServer(fsync=True)).create_database()
+        postgres = stack.enter_context(PostgresServer(fsync=True))
+        url = postgres.create_database()
         migrate(url)
         _fill(url)
         print("plans")
@@ -167,7 +168,7 @@ def main() -> None:
             "DAGWAY_DATABASE_URL": url,
             "DAGWAY_API_THREADS": str(_THREADS),
         }
-        stack.enter_context(DagwayProcess("scheduler", folder=home / "s", env=env))
+        scheduler = stack.enter_context(DagwayProcess("scheduler", folder=home / "s", env=env))
         gateway = stack.enter_context(DagwayProcess("api", folder=home / "g", env=env | {"DAGWAY_PORT": str(port)}))
         gateway.wait_ready(f"http://127.0.0.1:{port}/api/v2/health", timeout_s=60)
         http = urllib3.PoolManager(retries=False)
@@ -195,7 +196,12 @@ def main() -> None:
         body = {"name": "started", "spec": "steps:\n  - name: one\n    command: echo hi\n"}
         answers = [http.request("POST", f"{api}/dags", json=body), http.request("POST", f"{api}/dags/started/start")]
         print(f"  (create and first start: {[each.status for each in answers]} {answers[-1].data.decode()})")
+        pids = {"gateway": gateway.pid, "scheduler": scheduler.pid, "broker": rabbit.pid, "database": postgres.pid}
+        began_s = {name: cpu_s(pid) for name, pid in pids.items()}
         start = _throughput("POST start, recorded", seconds, gateway.pid, port, "POST /api/v2/dags/started/start")
+        took = {name: (cpu_s(pids[name]) - since) / seconds / start.rate for name, since in began_s.items()}
+        each = ", ".join(f"{name} {took_s * 1000:.2f}" for name, took_s in took.items())
+        print(f"  ms of a processor a start: {each}; {sum(took.values()) * 1000:.2f} in all")
         for what, one in (("GET run details", details), ("POST start", start)):
             by_rate, by_cpu = one.rate / bare.rate, bare.cpu_ms / one.cpu_ms
             print(f"  {what}: {by_rate:.0%} of the bare route's rate; by processor time it could be {by_cpu:.0%}")

@@ -9,8 +9,11 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def cpu_s(pid: int) -> float:
-    """Return the seconds that a process and those it started, as far as they are there, have had."""
+    """Return the seconds that a process has had, and those it started, whether they are there or it saw them end."""
     process = Path(f"/proc/{pid}")
-    user, system = (process / "stat").read_text(encoding="ascii").rpartition(")")[2].split()[11:13]
-    children = " ".join(each.read_text(encoding="ascii") for each in process.glob("task/*/children"))
-    return (int(user) + int(system)) / _TICKS + sum(cpu_s(int(child)) for child in children.split())
+    try:
+        times = (process / "stat").read_text(encoding="ascii").rpartition(")")[2].split()[11:15]
+        children = " ".join(each.read_text(encoding="ascii") for each in process.glob("task/*/children")).split()
+    except FileNotFoundError:
+        return 0.0  # It ended meanwhile: its time is its parent's now.
+    return sum(map(int, times)) / _TICKS + sum(cpu_s(int(child)) for child in children)

@@ -63,6 +63,13 @@ class _Server:
         """Whether the server's process is there (it may still be starting)."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """The process id of the server that runs."""
+        if self._process is None:
+            raise RuntimeError(f"{type(self).__name__} was not started")
+        return self._process.pid
+
     def start(self) -> None:
         """Start it and return when it answers. Data of an earlier start is kept."""
         raise RuntimeError(type(self).__name__)
@@ -229,11 +236,7 @@ class RabbitServer(_Server):
         super().close()
 
     def ctl(self, *args: str, timeout_s: float = 60.0) -> str:
-        """Run ``rabbitmqctl`` on this node (about 1 s) and return its output.
-
-        Raises:
-            RuntimeError: it failed; tells what it said.
-        """
+        """Run ``rabbitmqctl`` on this node (about 1 s) and return its output; a RuntimeError tells why it failed."""
         argv = [str(self._bin / "rabbitmqctl"), "--silent", "--node", self._node, *args]
         done = subprocess.run(
             argv, env=self._environment(), cwd=self.dir, capture_output=True, text=True, timeout=timeout_s, check=False
