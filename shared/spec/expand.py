@@ -99,6 +99,8 @@ def _textual(piece: Piece, scope: Scope) -> str:
     if isinstance(piece, str):
         return piece
     if isinstance(piece, Reference):
+        if (dashed := _dashed(piece, scope)) is not None:
+            return dashed
         if piece.operator or piece.length or piece.kept:
             return piece.source
         value = value_of(piece, scope)
@@ -169,6 +171,8 @@ def _full_reference(piece: Reference, scope: Scope, run_command: RunCommand | No
         piece = _as_operator(piece)
     if piece.length:
         return str(len(scope.lookup(piece.name) or ""))
+    if (dashed := _dashed(piece, scope)) is not None:
+        return dashed
     if piece.operator:
         value = scope.lookup(piece.name)
         return _operate(piece, value, lambda: _word(piece.word, scope, run_command, depth + 1))
@@ -176,6 +180,15 @@ def _full_reference(piece: Reference, scope: Scope, run_command: RunCommand | No
     if value is None:
         value = piece.path if piece.bare else ""
     return _placed(piece, value, scope)
+
+
+def _dashed(piece: Reference, scope: Scope) -> str | None:
+    """Return what ``${A-b}`` means where a variable is called ``A-b``, which no shell could read."""
+    if piece.operator != "-":
+        return None
+    name = f"{piece.name}-{piece.word}"
+    value = scope.lookup(name)
+    return None if value is None else _placed(Reference(piece.source, name, quoted=piece.quoted), value, scope)
 
 
 def _word(text: str, scope: Scope, run_command: RunCommand | None, depth: int) -> str:
