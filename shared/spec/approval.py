@@ -46,7 +46,8 @@ def undeclared_inputs(step: Step, given: dict[str, str]) -> list[str]:
 
 
 def _names(step: Step, field: str) -> tuple[str, ...]:
-    return tuple(step.config.get(field) or ())
+    names = step.config.get(field) or ()
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def check_approval(fields: Fields, step: Step) -> None:
@@ -57,6 +58,7 @@ def check_approval(fields: Fields, step: Step) -> None:
         fields.error(place, "config.prompt must be a text")
     for name in ("input", "required"):
         value = step.config.get(name) or []
+        value = [value] if isinstance(value, str) else value
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             fields.error(place, f"config.{name} must be a list of strings")
             return

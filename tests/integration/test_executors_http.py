@@ -203,7 +203,7 @@ def test_the_step_timeout_ends_it_with_its_own_code(rig: Rig) -> None:
 
 def test_a_stop_closes_the_connection(rig: Rig, server: HttpCounterpart) -> None:
     rig.give(task(http("GET", f"{server.url}/drip"), token="t"))
-    assert server.dripping.wait(5)
+    eventually(lambda: any(chunk.data.startswith(b"200 OK\n") for chunk in rig.logs("t")))
 
     rig.broadcast("worker.w1", StopAttempt(token="t"))
 
@@ -271,6 +271,27 @@ def test_the_key_comes_from_a_secret_and_thoughts_are_shown_on_request(
     assert "OPENAI_API_KEY" in without.error
     assert server.requests[0]["headers"]["Authorization"] == "Bearer sk-1"
     assert rig.log(finished, "stdout") == b"hm x \n"
+
+
+@pytest.mark.parametrize(
+    ("provider", "thinking", "asked"),
+    [
+        ("openai", {"enabled": True}, {"reasoning_effort": "medium"}),
+        ("openai", {"enabled": False, "effort": "high"}, {}),
+        ("openrouter", {"enabled": True, "effort": "low"}, {"reasoning": {"effort": "low"}}),
+        ("openrouter", {"enabled": True, "budgetTokens": 9}, {"reasoning": {"effort": "medium", "max_tokens": 9}}),
+        ("local", {"enabled": True, "effort": "high"}, {}),
+    ],
+)
+def test_each_provider_is_asked_for_thoughts_in_its_own_way(
+    rig: Rig, server: HttpCounterpart, provider: str, thinking: dict[str, Any], asked: dict[str, Any]
+) -> None:
+    step = chat(server, "x", provider=provider, apiKeyName="KEY", thinking=thinking)
+    finished = rig.run(task(step, env=(("KEY", "k"),)))
+
+    assert finished.outcome == "succeeded", finished.error
+    body = json.loads(server.requests[0]["body"])
+    assert {name: value for name, value in body.items() if name.startswith("reasoning")} == asked
 
 
 def test_a_refusal_and_a_broken_off_answer_are_failures(rig: Rig, server: HttpCounterpart) -> None:

@@ -105,10 +105,19 @@ def _request(job: Job, llm: dict[str, Any], own: list[dict[str, str]]) -> tuple[
     for name, sent in (("temperature", "temperature"), ("maxTokens", "max_tokens"), ("topP", "top_p")):
         if llm.get(name) is not None:
             body[sent] = llm[name]
-    thinking = llm.get("thinking") or {}
-    if thinking.get("enabled") and thinking.get("effort"):
-        body["reasoning_effort"] = thinking["effort"]
+    body |= _thinking(provider, llm.get("thinking") or {})
     return f"{base.rstrip('/')}/chat/completions", headers, body
+
+
+def _thinking(provider: str, asked: dict[str, Any]) -> dict[str, Any]:
+    """Return how a request for thoughts is put; endpoints of one's own may know of none."""
+    if not asked.get("enabled") or _PROVIDERS[provider] == _LOCAL:
+        return {}
+    effort = asked.get("effort") or "medium"
+    if provider != "openrouter":
+        return {"reasoning_effort": effort}
+    budget = asked.get("budgetTokens")
+    return {"reasoning": {"effort": effort, **({"max_tokens": budget} if budget else {})}}
 
 
 class _Exchange:

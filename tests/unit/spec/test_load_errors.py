@@ -170,7 +170,7 @@ _STEP_ERRORS = [
     ("{type: chat, llm: {provider: local, model: m}, messages: [{role: boss, content: a}]}", "invalid role: boss"),
     ("{type: hitl, config: {input: [A], required: [B]}}", 'required field "B" is not in input list'),
     ("{executor: {type: hitl, config: {required: [B]}}}", 'required field "B" is not in input list'),
-    ("{type: hitl, config: {input: A}}", "config.input must be a list of strings"),
+    ("{type: hitl, config: {input: {A: B}}}", "config.input must be a list of strings"),
     ("{type: hitl, config: {input: [A=B]}}", "cannot be the name of a variable"),
     ("{type: hitl, config: {prompt: [A]}}", "config.prompt must be a text"),
     ("{type: hitl, command: a}", 'executor type "hitl" does not support command field'),

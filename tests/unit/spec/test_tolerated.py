@@ -2,6 +2,7 @@
 
 import pytest
 
+from shared.spec.approval import declared_inputs, required_inputs
 from shared.spec.load import load
 from shared.spec.model import Condition, Handler
 from tests.unit.spec.specs import dag_of, errors_of, step_of
@@ -107,6 +108,12 @@ def test_a_command_of_several_lines_goes_before_a_script() -> None:
 
     assert dag_of(text).steps[0].script == "a\nb"
     assert warnings_of(text) == ["script is ignored: a command of several lines is one itself"]
+
+
+def test_what_may_be_given_with_an_approval_may_be_one_name() -> None:
+    step = step_of("{type: hitl, config: {input: WHO, required: WHO}}")
+
+    assert (declared_inputs(step), required_inputs(step)) == (("WHO",), ("WHO",))
 
 
 def test_a_step_in_a_map_is_called_by_its_key() -> None:
