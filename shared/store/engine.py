@@ -136,8 +136,7 @@ def _normalise(url: str) -> URL:
     raise ConfigInvalid(f"database URL: {parsed.drivername} is neither postgresql nor sqlite")
 
 
-def _dump_json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+_dump_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _open_postgres(url: URL, common: dict[str, Any], read_only: bool, application_name: str) -> Engine:

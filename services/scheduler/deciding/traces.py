@@ -139,7 +139,7 @@ def _run_traced(span: Span, run: Run) -> RunTraced:
 
 def tell_of_commands(pairs: Iterable[tuple[Envelope, CommandReply]], began_at: datetime) -> None:
     """Log and send the spans of commands carried out."""
-    for envelope, reply in pairs:
+    for envelope, reply in pairs if recording() or _log.isEnabledFor(logging.INFO) else ():
         facts = {"command_id": envelope.id, "type": envelope.type, "outcome": reply.outcome}
         facts["run_id"] = str(getattr(envelope.body, "dag_run_id", "") or "")
         with within(command_context(envelope)):
