@@ -135,6 +135,17 @@ def test_a_broken_dag_is_shown_with_its_errors(stack: Stack) -> None:
     assert stack.get("/dags")["dags"][0]["errors"] == found["errors"]
 
 
+def test_searching_finds_lines_of_steps_that_are_wrong_too(stack: Stack) -> None:
+    stack.add_dag("step", "steps:\n  - name: a\n    command: echo needle\n    depends: nobody\n")
+    stack.add_dag("field", "needle: 1\nsteps: [echo hi]\n")
+    stack.add_dag("text", "steps: [\n# needle")
+
+    found = stack.get("/dags/search?q=needle")
+
+    assert [each["name"] for each in found["results"]] == ["step"]
+    assert [each.split(":")[0] for each in found["errors"]] == ["field", "text"]
+
+
 def test_the_spec_is_the_text_as_it_was_given(stack: Stack) -> None:
     stack.add_dag("nightly", CHAIN)
 

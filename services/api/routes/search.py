@@ -25,6 +25,8 @@ _LINE_CHARS = {0: 5000, 1: 2000, 2: 500, 3: 200}
 """How much of a line is looked at, by how many unbounded repetitions the pattern has: their product is the cost."""
 _MAX_MATCHES = 200
 _BUDGET_S = 2.0
+_PARTS = ("steps", "handlerOn")
+"""Where mistakes leave a DAG's own fields readable."""
 _NESTED = re.compile(r"[*+}]\)*[*+{]|\([^)]*[*+][^)]*\)[*+{]|\([^)]*\|[^)]*\)[*+{]")
 """Repeated repetitions and repeated alternatives: what makes a pattern take exponential time."""
 
@@ -54,8 +56,9 @@ def search(call: Call, query: SearchQuery) -> Answer:
         if not matches:
             continue
         loaded = call.deps.specs.parse(dag.spec_hash, text, file_name=dag.file_name)
-        if loaded.errors:
-            errors.append(f"{dag.file_name}: {loaded.errors[0]}")
+        # A search for what is wrong in a step must find it; a DAG that cannot even be described is told of instead.
+        if wrong := next((each for each in loaded.errors if not each.path.startswith(_PARTS)), None):
+            errors.append(f"{dag.file_name}: {wrong}")
             continue
         model = loaded.dag or Model(name=dag.dag_name)
         results.append({"name": dag.file_name, "dag": shapes_dags.dag(model), "matches": matches})
