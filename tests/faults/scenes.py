@@ -198,8 +198,7 @@ def _in_container(container: Any = None) -> Step:
 @contextmanager
 def _docker_run(stage: Stage, name: str) -> Iterator[Scene]:
     def made() -> list[str]:
-        of_run: dict[str, str | list[str] | bool] = {"label": f"dagway.run={name}"}
-        return [str(one.name) for one in stage.engine.client.containers.list(all=True, filters=of_run)]
+        return stage.engine.names(label=f"dagway.run={name}")
 
     def running() -> bool:
         return len(made()) == 1 and len(stage.engine.running(made()[0])) == 2

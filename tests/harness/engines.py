@@ -88,9 +88,10 @@ class Engine(ABC):
         except docker.errors.DockerException as error:
             raise AssertionError(str(error)) from error
 
-    def names(self) -> list[str]:
-        """Return the names of all containers, ended ones included."""
-        return [str(one.name) for one in self.client.containers.list(all=True, ignore_removed=True)]
+    def names(self, **filters: str) -> list[str]:
+        """Return the names of all containers, ended ones included; ``label="a=b"`` of those that have it."""
+        rows: Any = self.client.api.containers(all=True, filters=filters)
+        return [row["Names"][0].lstrip("/") for row in rows]
 
     def running(self, name: str) -> list[str]:
         """Return the commands of the processes that run in a container; the dead that nobody fetches do not."""
