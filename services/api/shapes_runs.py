@@ -6,6 +6,7 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from services.api import shapes_dags, wire
+from services.api.ran_commands import put_values
 from services.api.shapes_dags import sparse
 from shared.spec.model import Dag, Handler, Step
 from shared.spec.param_forms import parse_params_text
@@ -89,6 +90,8 @@ def node(run: Run, row: Node, step: Step | None, zone: tzinfo | None) -> dict[st
     none = "-" if run.status in _NOT_BEGUN else ""
     began = row.started_at is not None
     shown: dict[str, Any] = shapes_dags.step(step) if step else {"name": row.name, "executorConfig": {"config": {}}}
+    if began:
+        put_values(shown, run, row)
     if step and row.unmet:
         shown["preconditions"] = shapes_dags.conditions(step.preconditions, row.unmet)
     return {

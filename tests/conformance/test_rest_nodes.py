@@ -158,3 +158,22 @@ def test_a_run_that_could_not_be_called_is_not_shown_as_called(live: Live) -> No
     assert nodes["lost"]["subRuns"] == []
     assert "nowhere" in nodes["lost"]["error"]
     assert live.get(f"/dag-runs/calls-nothing/{found['dagRunId']}/sub-dag-runs")["subRuns"] == []
+
+
+def test_commands_of_a_run_show_its_values(live: Live) -> None:
+    spec = (
+        "params: {WHO: world, N: 5}\nenv: {HIDDEN: h}\nsteps:\n"
+        "  - {name: says, command: 'echo \"hello ${WHO}\" $N $HIDDEN', output: SAID}\n"
+        "  - {name: repeats, script: 'echo $SAID ${N}'}\n"
+        "  - {name: fails, command: 'test ${WHO} = x'}\n"
+        "  - {name: never, command: 'echo ${WHO}'}\n"
+    )
+    _, nodes = ended(live, spec, "values", 2)
+
+    steps = {name: node["step"] for name, node in nodes.items()}
+    assert steps["says"]["commands"] == [{"command": "echo", "args": ["hello world", "5", "$HIDDEN"]}]
+    assert steps["repeats"]["script"].strip() == "echo hello world 5 h 5"
+    assert steps["fails"]["commands"][0]["args"] == ["world", "=", "x"]
+    assert steps["never"]["commands"][0]["args"] == ["${WHO}"]
+    defined = live.get("/dags/values")["dag"]["steps"]
+    assert defined[0]["commands"][0]["args"] == ["hello ${WHO}", "$N", "$HIDDEN"]
