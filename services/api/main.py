@@ -1,6 +1,5 @@
 """Composition root of the gateway as a process of its own: read side, transport, application."""
 
-import gc
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -85,10 +84,6 @@ def run_api(
         )
         on_open(deps)
         _log.info("api.started", extra={"host": host, "port": port, "route": COMMANDS.name})
-        app = create_app(deps)
-        # What is there now stays: a full collection need not walk it, which takes some 50 ms of everybody's time.
-        gc.collect()
-        gc.freeze()
-        return app
+        return create_app(deps)
 
     run_gunicorn(make, host, port, workers=workers, threads=threads)

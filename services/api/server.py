@@ -1,6 +1,7 @@
 """The two ways to serve the application: waitress inside a process, gunicorn as one of its own."""
 
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -103,7 +104,11 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
 
     def load(self) -> "WSGIApplication":
-        return self._factory()
+        app = self._factory()
+        # What is there now stays: a full collection, which stops everybody, need not walk it (75 ms).
+        gc.collect()
+        gc.freeze()
+        return app
 
 
 def run_gunicorn(

@@ -24,7 +24,7 @@ _OTHER_UNMET = "other condition was not met"
 
 def sparse(**fields: Any) -> dict[str, Any]:
     """Return the fields that say something."""
-    return {name: value for name, value in fields.items() if value not in (None, "", 0, False, [], {})}
+    return {name: value for name, value in fields.items() if value}
 
 
 def dag(model: Dag) -> dict[str, Any]:

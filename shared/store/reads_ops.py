@@ -12,7 +12,8 @@ from shared.store import tables as t
 from shared.store.engine import bytewise
 from shared.store.reads_base import AnyRow, Reader
 from shared.store.reads_rows import ActiveCounts, Command, Queue, Run, RunName, Service, Task, Worker
-from shared.store.reads_runs import BY_DAG, IS_ROOT, QUEUED, RUNNING, run_from_row, select_runs
+from shared.store.reads_runs import BY_DAG, IS_ROOT, QUEUED, RUNNING
+from shared.store.run_rows import run_from_row, select_runs
 
 __all__ = ["OpsReads"]
 

@@ -3,31 +3,38 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    FromClause,
     ScalarSelect,
     and_,
     bindparam,
     func,
     literal_column,
-    null,
     or_,
     select,
 )
 
-from shared.status import NodeStatus, RunStatus
+from shared.status import RunStatus
 from shared.store import tables as t
 from shared.store.engine import bytewise
 from shared.store.matching import among, contains
-from shared.store.reads_base import AnyRow, AnySelect, Reader
-from shared.store.reads_rows import Listed, Node, Run, RunName, Transition
-from shared.store.tables_progress import progress
+from shared.store.reads_base import AnySelect, Reader
+from shared.store.reads_rows import Listed, Node, Run, Transition
+from shared.store.run_rows import (
+    NODE_COLUMNS,
+    ROOT_COLUMNS,
+    node_from_row,
+    root_from_row,
+    run_from_row,
+    run_with_nodes,
+    select_one_root,
+    select_one_run,
+    select_runs,
+)
 
-__all__ = ["BY_DAG", "IS_ROOT", "LATEST", "QUEUED", "RUNNING", "RunReads", "run_from_row", "select_runs"]
+__all__ = ["BY_DAG", "IS_ROOT", "LATEST", "QUEUED", "RUNNING", "RunReads"]
 
 LATEST = "latest"
 """Stands for the id of a dag's newest run."""
@@ -45,195 +52,17 @@ _MAX_RUNS = 1000
 """Source: REST contract section 5.7."""
 
 _r = t.dag_runs.c
-_root = t.dag_runs.alias("root")
-_parent = t.dag_runs.alias("parent")
 _n = t.nodes.c
 _other = t.dag_runs.alias("other")
-_OWN_COLUMNS = (
-    _r.run_key,
-    _r.version,
-    _r.root_key,
-    _r.dag_name,
-    _r.dag_run_id,
-    _r.file_name,
-    _r.status,
-    _r.run_attempt,
-    _r.queue,
-    _r.priority,
-    _r.given,
-    _r.params,
-    _r.params_json,
-    _r.worker_id,
-    _r.stop_reason,
-    _r.error,
-    _r.spec_hash,
-    _r.created_at,
-    _r.queued_at,
-    _r.started_at,
-    _r.finished_at,
-    _r.trace,
-)
-_RELATED = (_root.c.dag_name, _root.c.dag_run_id, _parent.c.dag_name, _parent.c.dag_run_id)
-_UNRELATED = tuple(null() for _ in _RELATED)
-_RELATED_RUNS = t.dag_runs.outerjoin(_root, _root.c.run_key == _r.root_key).outerjoin(
-    _parent, _parent.c.run_key == _r.parent_key
-)
-_COLUMNS = (*_OWN_COLUMNS, *_RELATED)
-_RUN_COLUMNS = len(_COLUMNS)
-_NODE_COLUMNS = (
-    _n.idx,
-    _n.kind,
-    _n.name,
-    _n.status,
-    _n.number,
-    _n.retry_count,
-    _n.done_count,
-    _n.exit_code,
-    _n.error,
-    _n.stdout,
-    _n.stderr,
-    _n.outputs,
-    _n.children,
-    _n.started_at,
-    _n.finished_at,
-    _n.unmet,
-    _n.approval,
-)
-_NODE_STATUS = {status.value: status for status in NodeStatus}
-_STATUS = {status.value: status for status in RunStatus}
 _NEWEST_FIRST = (_r.created_at.desc(), bytewise(_r.dag_run_id))
-
-
-def select_runs(*more: ColumnElement[Any]) -> AnySelect:
-    """Return the query whose rows ``run_from_row`` takes, to be narrowed."""
-    return select(*_COLUMNS, *more).select_from(_RELATED_RUNS)
-
-
-def run_from_row(row: AnyRow, nodes: tuple[Node, ...] | None = None) -> Run:
-    """Return the run of a row that begins with ``_COLUMNS``.
-
-    By position, not by name: a list has a thousand of them, and names cost three times as much.
-    """
-    (
-        run_key,
-        version,
-        root_key,
-        dag_name,
-        dag_run_id,
-        file_name,
-        status,
-        run_attempt,
-        queue,
-        priority,
-        given,
-        params,
-        params_json,
-        worker_id,
-        stop_reason,
-        error,
-        spec_hash,
-        created_at,
-        queued_at,
-        started_at,
-        finished_at,
-        trace,
-        root_name,
-        root_id,
-        parent_name,
-        parent_id,
-    ) = row[:_RUN_COLUMNS]
-    return Run(
-        run_key,
-        version,
-        root_key or run_key,
-        dag_name,
-        dag_run_id,
-        file_name,
-        RunName(dag_name, dag_run_id) if root_name is None else RunName(root_name, root_id),
-        None if parent_name is None else RunName(parent_name, parent_id),
-        _STATUS[status],
-        run_attempt,
-        queue,
-        priority,
-        given,
-        tuple([(name, value) for name, value in params]) if params else (),
-        params_json,
-        worker_id,
-        stop_reason,
-        error,
-        spec_hash,
-        created_at,
-        queued_at,
-        started_at,
-        finished_at,
-        nodes,
-        trace,
-    )
-
-
-def _node(run_key: str, row: Sequence[Any]) -> Node:
-    """Return the node of a row that holds ``_NODE_COLUMNS``, and perhaps what it said; by position, as above."""
-    (
-        idx,
-        kind,
-        name,
-        status,
-        number,
-        retry_count,
-        done_count,
-        exit_code,
-        error,
-        stdout,
-        stderr,
-        outputs,
-        children,
-        started_at,
-        finished_at,
-        unmet,
-        approval,
-        *said,
-    ) = row
-    return Node(
-        run_key,
-        idx,
-        kind,
-        name,
-        _NODE_STATUS[status],
-        number,
-        retry_count,
-        done_count,
-        exit_code,
-        error,
-        stdout,
-        stderr,
-        outputs,
-        tuple([(child["dagRunId"], child["params"]) for child in children if "error" not in child]) if children else (),
-        started_at,
-        finished_at,
-        unmet,
-        approval,
-        said[0] if said else None,
-    )
 
 
 def _with_nodes(connection: Connection, runs: Sequence[Run]) -> tuple[Run, ...]:
     nodes: dict[str, list[Node]] = {run.run_key: [] for run in runs}
     if runs:
         for run_key, *row in connection.execute(_NODES, {"run_keys": [run.run_key for run in runs]}):
-            nodes[run_key].append(_node(run_key, row))
+            nodes[run_key].append(node_from_row(run_key, row))
     return tuple(replace(run, nodes=tuple(nodes[run.run_key])) for run in runs)
-
-
-def _one(of: FromClause, columns: Sequence[ColumnElement[Any]]) -> AnySelect:
-    """Return the query of a single run: a row for each of its nodes, so that it is one statement."""
-    said = and_(
-        progress.c.run_key == _n.run_key,
-        progress.c.node == _n.idx,
-        progress.c.number == _n.number,
-        progress.c.run_attempt == _r.run_attempt,
-    )
-    with_nodes = of.outerjoin(t.nodes, _n.run_key == _r.run_key).outerjoin(progress, said)
-    return select(*columns, *_NODE_COLUMNS, progress.c.said).select_from(with_nodes).order_by(_n.idx)
 
 
 def _newest_of(dag_name: ColumnElement[str]) -> ScalarSelect[str]:
@@ -252,22 +81,18 @@ def _latest_of_each() -> AnySelect:
     running = and_(ranked.c.dag_name == names.c.dag_name, ranked.c.place == 1)
     keys = select(func.coalesce(ranked.c.run_key, _newest_of(names.c.dag_name)))
     chosen = keys.select_from(names.outerjoin(ranked, running)).scalar_subquery()
-    return select(*_OWN_COLUMNS, *_UNRELATED).where(among(_r.run_key, chosen))
+    return select(*ROOT_COLUMNS).where(among(_r.run_key, chosen))
 
 
-# Put together once: that is a third of what asking costs. Who is a root needs no look for one.
-_ONE_ROOT = _one(t.dag_runs, (*_OWN_COLUMNS, *_UNRELATED)).where(_r.root_key.is_(None))
+# Put together once: that is a third of what asking costs.
+_ONE_ROOT = select_one_root()
 _BY_NAME = _ONE_ROOT.where(_r.dag_name == bindparam("dag_name"), _r.dag_run_id == bindparam("dag_run_id"))
 _LATEST = _ONE_ROOT.where(_r.run_key == _newest_of(bindparam("dag_name")))
-_BY_KEYS = select(*_OWN_COLUMNS, *_UNRELATED).where(
-    _r.run_key.in_(bindparam("run_keys", expanding=True)), _r.root_key.is_(None)
-)
+_BY_KEYS = select(*ROOT_COLUMNS).where(_r.run_key.in_(bindparam("run_keys", expanding=True)), _r.root_key.is_(None))
 _LATEST_OF_EACH = _latest_of_each()
-_BELOW_ROOT = _one(_RELATED_RUNS, _COLUMNS).where(
-    _r.root_key == bindparam("root_key"), _r.dag_run_id == bindparam("dag_run_id")
-)
+_BELOW_ROOT = select_one_run().where(_r.root_key == bindparam("root_key"), _r.dag_run_id == bindparam("dag_run_id"))
 _NODES = (
-    select(_n.run_key, *_NODE_COLUMNS)
+    select(_n.run_key, *NODE_COLUMNS)
     .where(_n.run_key.in_(bindparam("run_keys", expanding=True)))
     .order_by(_n.run_key, _n.idx)
 )
@@ -289,10 +114,7 @@ class RunReads(Reader):
     def _one(self, query: AnySelect, **names: str) -> Run | None:
         with self._statement() as connection:
             rows = connection.execute(query, names).all()
-        if not rows:
-            return None
-        nodes = [_node(row[0], row[_RUN_COLUMNS:]) for row in rows if row[_RUN_COLUMNS] is not None]
-        return run_from_row(rows[0], tuple(nodes))
+        return run_with_nodes(rows) if rows else None
 
     def runs(
         self,
@@ -333,7 +155,7 @@ class RunReads(Reader):
         keys = sorted(set(run_keys))
         with self._statement() as connection:
             rows = connection.execute(_BY_KEYS, {"run_keys": keys}) if keys else ()
-            return {run.run_key: run for run in map(run_from_row, rows)}
+            return {run.run_key: run for run in map(root_from_row, rows)}
 
     def recent_runs(self, dag_name: str, *, limit: int = 30) -> tuple[Run, ...]:
         """Return the newest root runs of a dag with their nodes, newest first."""
@@ -356,7 +178,7 @@ class RunReads(Reader):
         names = sorted(set(dag_names))
         with self._statement() as connection:
             rows = connection.execute(_LATEST_OF_EACH, {"dag_names": names}) if names else ()
-            return {run.dag_name: run for run in map(run_from_row, rows)}
+            return {run.dag_name: run for run in map(root_from_row, rows)}
 
     def called_runs(self, root_key: str, parent_key: str) -> tuple[tuple[int | None, str, str], ...]:
         """Return of each run that a run called the node that did, its id and its params; oldest first."""
