@@ -95,8 +95,6 @@ def _is_schema(value: Any) -> bool:
 
 
 def _joined(base: Any, child: Any) -> Any:
-    if child == [] and isinstance(child, list):
-        return child
     both = YamlList(getattr(child, "at", getattr(base, "at", (0, 0))))
     for value in (base, child):
         items = list(value) if isinstance(value, list) else [] if value is None or value == "" else [value]
