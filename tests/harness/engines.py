@@ -94,8 +94,14 @@ class Engine(ABC):
         return [row["Names"][0].lstrip("/") for row in rows]
 
     def running(self, name: str) -> list[str]:
-        """Return the commands of the processes that run in a container; the dead that nobody fetches do not."""
-        top: Any = self.client.api.top(name, ps_args="-eo pid,stat,args")
+        """Return the commands of the processes that run in a container; none of one that does not run.
+
+        The dead that nobody fetches do not run.
+        """
+        try:
+            top: Any = self.client.api.top(name, ps_args="-eo pid,stat,args")
+        except docker.errors.APIError:
+            return []
         return [command for _, state, command in top["Processes"] if not state.startswith("Z")]
 
     def clear(self) -> None:
