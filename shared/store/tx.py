@@ -55,6 +55,7 @@ _KEYS_OF = select(t.dag_runs.c.dag_name, t.dag_runs.c.dag_run_id, t.dag_runs.c.r
     tuple_(t.dag_runs.c.dag_name, t.dag_runs.c.dag_run_id).in_(bindparam("names", expanding=True)),
     t.dag_runs.c.root_key.is_(None),
 )
+_NUMBER = transaction_number()
 _DELETE_TIMERS = delete(t.timers).where(t.timers.c.run_key.in_(bindparam("keys", expanding=True)))
 _REPLIES = select(t.inbox).where(t.inbox.c.command_id.in_(bindparam("ids", expanding=True)))
 
@@ -175,7 +176,7 @@ class Tx(Dags, Family):
             counter = t_accounts.counters
             self.connection.execute(update(counter).values(value=counter.c.value + 1))
         placed = [{**row, "pos": pos} for pos, row in enumerate(transitions)]
-        return Rows(t.transitions, placed, computed={"txid": transaction_number()})
+        return Rows(t.transitions, placed, computed={"txid": _NUMBER})
 
     # -- admission ----------------------------------------------------------------------------
 
@@ -315,9 +316,11 @@ class Tx(Dags, Family):
 
     # -- outbox and inbox ---------------------------------------------------------------------
 
-    def stale_outbox(self, before: datetime, limit: int) -> list[Found]:
-        """Return messages that should have been sent by now, locked against other sweepers."""
-        query = select(t.outbox).where(t.outbox.c.created_at < before).order_by(t.outbox.c.id).limit(limit)
+    def stale_outbox(self, before: datetime, refused: Sequence[str], limit: int) -> list[Found]:
+        """Return messages that should have been sent by now, and those ``refused``, locked against other sweepers."""
+        c = t.outbox.c
+        overdue = or_(c.created_at < before, c.id.in_(refused)) if refused else c.created_at < before
+        query = select(t.outbox).where(overdue).order_by(c.id).limit(limit)
         return self._rows(for_update(query, skip_locked=True))
 
     def dispatched_again(self, tokens: Sequence[str], now: datetime) -> set[str]:

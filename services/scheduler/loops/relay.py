@@ -1,8 +1,9 @@
 """The outbox on its way to the broker.
 
 ``publish`` is called right after the commit and does not wait; confirmed rows are deleted in
-batches. A row that was not confirmed (broker away, process killed) is found by the sweep of any
-scheduler, which claims it by making it young again: nobody else sends it meanwhile.
+batches. A row that was not confirmed is found by a sweep, which claims it by making it young again: nobody
+else sends it meanwhile. What the broker refused is its own process's to send; what a killed process left is
+anybody's, once it is old enough for all that was heard of it to be recorded.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ from services.scheduler.deciding.aftermath import Aftermath
 from services.scheduler.metrics import OUTBOX_SWEPT
 from shared.contracts.codec import decode, decode_as
 from shared.contracts.tasks import Task
-from shared.errors import BrokerUnavailable, DecodeFailed, StoreUnavailable, Unroutable
+from shared.errors import BrokerUnavailable, DecodeFailed, PublishUnconfirmed, StoreUnavailable, Unroutable
 from shared.faults import point
 from shared.store import tables as t
 from shared.store.tx import Store
@@ -28,9 +29,9 @@ __all__ = ["OVERDUE_S", "Relay"]
 
 _log = logging.getLogger(__name__)
 
-_STALE_S = 3
-"""A row this old was not sent by the process that wrote it."""
-_SWEEP_EVERY_S = 10
+_STALE_S = 8
+"""A row this old was not sent by the process that wrote it, or a worker's report of it would be recorded by now."""
+_SWEEP_EVERY_S = 5
 _DELETE_AT_MOST = 500
 _SWEEP_AT_MOST = 500
 OVERDUE_S = _STALE_S + _SWEEP_EVERY_S
@@ -54,6 +55,10 @@ class Relay:
         self._sent: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._handed_back: queue.SimpleQueue[Outgoing] = queue.SimpleQueue()
         self._known: set[str] = set()
+        self._under_way: set[str] = set()
+        """Sent and perhaps accepted, but not deleted yet: however long it takes, they must not be sent again."""
+        self._refused: set[str] = set()
+        """Sent, and certainly not accepted."""
 
     def follow(self, after: Aftermath) -> None:
         self.publish(after.outgoing)
@@ -63,6 +68,7 @@ class Relay:
         for message in messages:
             self._declare(message.route)
             point("relay.before_publish")
+            self._under_way.add(message.message_id)
             future = self._transport.send(message)
             future.add_done_callback(lambda done, message=message: self._settle(message, done.exception()))  # type: ignore[misc]
 
@@ -81,6 +87,10 @@ class Relay:
         elif isinstance(error, Unroutable):
             self._handed_back.put(message)
             self._sent.put("")
+        else:
+            self._under_way.discard(message.message_id)
+            if isinstance(error, BrokerUnavailable) and not isinstance(error, PublishUnconfirmed):
+                self._refused.add(message.message_id)
 
     def run(self, stop: StopEvent) -> None:
         """Delete confirmed rows and sweep leftovers until ``stop``; the body of a background thread."""
@@ -108,28 +118,45 @@ class Relay:
         self._give_back()
 
     def _finish(self, ids: list[str]) -> None:
-        if ids:
+        if not ids:
+            return
+        try:
             with self._store.begin() as tx:
                 tx.delete_outbox(ids)
+        except StoreUnavailable:
+            for one in ids:
+                self._sent.put(one)
+            raise
+        self._under_way.difference_update(ids)
 
     def _give_back(self) -> None:
         """Tasks for a worker whose route is gone: the core sends them elsewhere."""
-        ids, notices = [], []
+        messages = []
         while not self._handed_back.empty():
-            message = self._handed_back.get()
+            messages.append(self._handed_back.get())
+        if not messages:
+            return
+        notices = []
+        for message in messages:
             task = decode_as(message.body, Task)
-            ids.append(message.message_id)
             notices.append((task.run_key, TaskUndelivered(task.node, task.token, f"nobody is on {message.route.name}")))
-        if notices:
+        try:
             self._notice(notices)
-            self._finish(ids)
+        except StoreUnavailable:
+            for message in messages:
+                self._handed_back.put(message)
+            self._sent.put("")
+            raise
+        self._finish([message.message_id for message in messages])
 
     def sweep(self, now: datetime) -> int:
-        """Send what is overdue, if the broker is there; return how many were found."""
+        """Send what is overdue, and what was refused, if the broker is there; return how many were found."""
         if not self._transport.healthy:
             return 0
+        refused = sorted(self._refused)[:_SWEEP_AT_MOST]
         with self._store.begin() as tx:
-            rows = tx.stale_outbox(now - timedelta(seconds=_STALE_S), _SWEEP_AT_MOST)
+            found = tx.stale_outbox(now - timedelta(seconds=_STALE_S), refused, _SWEEP_AT_MOST)
+            rows = [row for row in found if row["id"] not in self._under_way]
             tx.put(t.outbox, [dict(row) | {"created_at": now} for row in rows], ["created_at"])
             # A task that leaves only now has its whole time to arrive: nobody may take it for lost.
             # One that was started had been sent after all: a second copy would run a second time.
@@ -137,6 +164,7 @@ class Relay:
             waiting = tx.dispatched_again(sorted(set(tokens.values())), now)
             sent = {message_id for message_id, token in tokens.items() if token not in waiting}
             tx.delete_outbox(sorted(sent))
+        self._refused.difference_update(refused)
         if rows:
             _log.info("outbox.swept", extra={"count": len(rows), "sent_before": len(sent)})
             OUTBOX_SWEPT.inc(len(rows) - len(sent))

@@ -1,0 +1,75 @@
+"""What is sent again, by whom and when, with the clock in the test's hand and no threads but the transport's."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from services.scheduler.assembly import Assembly
+from services.scheduler.deciding.plans import Plans
+from shared.ids import new_run_id
+from shared.store import tables as t
+from shared.store.tx import Store
+from shared.transport.base import Consumer, Delivery, Durability, Outgoing, Route
+from tests.harness.eventually import eventually
+from tests.integration.scheduler_stack import Stack
+
+T0 = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+class Rig:
+    """Two schedulers' relays, a route, and a message that the first one's decision owes."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.route = Route(f"test.relay.{new_run_id()}", Durability.REMAKABLE)
+        stack.transport.declare([self.route])
+        self.consumer: Consumer = stack.transport.consume([self.route], prefetch=10)
+        store = Store(stack.engine)
+        self.one, self.two = (
+            Assembly(store, stack.transport, Plans(), lambda: T0, ZoneInfo("UTC")).relay for _ in range(2)
+        )
+        self.owed = Outgoing(self.route, b"a task", new_run_id())
+        row = {
+            "id": self.owed.message_id,
+            "route": [self.route.name, str(self.route.durability), None],
+            "body": self.owed.body,
+            "created_at": T0,
+        }
+        with store.begin() as tx:
+            tx.insert(t.outbox, [row])
+
+    def arrived(self) -> int:
+        """Take one message that must be there, and what came with it; return how many."""
+        found: list[Delivery] = []
+
+        def something() -> bool:
+            found.extend(self.consumer.take(10, 0.1))
+            return bool(found)
+
+        eventually(something)
+        found += self.consumer.take(10, 0.1)
+        for delivery in found:
+            delivery.ack()
+        return len(found)
+
+
+@pytest.fixture
+def rig(stack: Stack) -> Rig:
+    return Rig(stack)
+
+
+def test_who_sent_a_message_does_not_send_it_again_while_its_row_is_there(rig: Rig) -> None:
+    rig.one.publish([rig.owed])
+    assert rig.arrived() == 1
+
+    assert rig.one.sweep(T0 + timedelta(minutes=5)) == 0, "its own thread has not come to delete it"
+    assert rig.two.sweep(T0 + timedelta(seconds=7)) == 0, "it may be under way"
+    assert rig.two.sweep(T0 + timedelta(seconds=9)) == 1, "its sender is taken for dead"
+    assert rig.arrived() == 1
+
+
+def test_of_two_that_find_an_orphan_one_sends_it(rig: Rig) -> None:
+    later = T0 + timedelta(seconds=9)
+
+    assert [rig.one.sweep(later), rig.two.sweep(later)] == [1, 0]
+    assert rig.arrived() == 1
