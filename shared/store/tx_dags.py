@@ -28,7 +28,9 @@ class Dags:
 
     def dags(self, file_names: Sequence[str]) -> list[Found]:
         """Return dags by file name; not locked."""
-        return [dict(row) for row in self.connection.execute(_DAGS, {"names": list(file_names)}).mappings()]
+        found = self.connection.execute(_DAGS, {"names": list(file_names)})
+        columns = tuple(found.keys())
+        return [dict(zip(columns, row, strict=True)) for row in found]
 
     def followed(self, file_names: Sequence[str] | None = None) -> dict[str, Found]:
         """Return version and ``folder_hash`` of these dags, or of all, by file name; not locked."""

@@ -24,7 +24,7 @@ class Rows:
     """Rows to insert; all of them have the columns of the first.
 
     ``taken``: where a row's key is there already, ``refuse`` them all, ``leave`` that row out, or set those columns
-    of what is there. ``computed``: columns whose value the database finds.
+    of what is there. ``computed``: columns whose value the database finds; the same objects each time.
     """
 
     table: Table
@@ -71,8 +71,7 @@ def _text(dialect: Dialect, part: Rows | Changes) -> str:
     if isinstance(part, Changes):
         head, first, one, tail = _update_text(dialect, part.table, names, tuple(part.where.items()))
         return f"{head}{', '.join([first, *[one] * more])}{tail}"
-    computed = tuple((name, str(value.compile(dialect=dialect))) for name, value in part.computed.items())
-    head, one, tail = _insert_text(dialect, part.table, names, part.taken, computed)
+    head, one, tail = _insert_text(dialect, part.table, names, part.taken, tuple(part.computed.items()))
     return f"{head}{', '.join([one] * (more + 1))}{tail}"
 
 
@@ -93,7 +92,7 @@ def _insert_text(
     table: Table,
     names: tuple[str, ...],
     taken: Literal["refuse", "leave"] | tuple[str, ...],
-    computed: tuple[tuple[str, str], ...],
+    computed: tuple[tuple[str, ColumnElement[Any]], ...],
 ) -> tuple[str, str, str]:
     """Return what comes before the rows, each row, and what comes behind them."""
     quote = dialect.identifier_preparer.quote
@@ -105,7 +104,8 @@ def _insert_text(
     elif taken != "refuse":
         key = ", ".join(quote(column.name) for column in table.primary_key)
         tail = f" ON CONFLICT ({key}) DO UPDATE SET " + ", ".join(f"{quote(c)} = excluded.{quote(c)}" for c in taken)
-    return head, f"({', '.join([*['%s'] * len(names), *dict(computed).values()])})", tail
+    found = [str(value.compile(dialect=dialect)) for _, value in computed]
+    return head, f"({', '.join([*['%s'] * len(names), *found])})", tail
 
 
 @lru_cache(maxsize=64)
@@ -137,11 +137,15 @@ def _update_statement(table: Table, names: tuple[str, ...], where: tuple[tuple[s
 
 def _bound(dialect: Dialect, part: Rows | Changes) -> list[Any]:
     """Return all values in order, each as its column wants it."""
-    columns: Mapping[str, str] = part.where if isinstance(part, Changes) else {}
-    binders = [(name, _binder(dialect, part.table, columns.get(name, name))) for name in part.rows[0]]
+    where = tuple(part.where.items()) if isinstance(part, Changes) else ()
+    binders = _binders(dialect, part.table, tuple(part.rows[0]), where)
     return [row[name] if bind is None else bind(row[name]) for row in part.rows for name, bind in binders]
 
 
-@lru_cache(maxsize=1024)
-def _binder(dialect: Dialect, table: Table, column: str) -> Callable[[Any], Any] | None:
-    return table.c[column].type.dialect_impl(dialect).bind_processor(dialect)
+@lru_cache(maxsize=256)
+def _binders(
+    dialect: Dialect, table: Table, names: tuple[str, ...], where: tuple[tuple[str, str], ...]
+) -> list[tuple[str, Callable[[Any], Any] | None]]:
+    columns = dict(where)
+    types = [table.c[columns.get(name, name)].type.dialect_impl(dialect) for name in names]
+    return [(name, type_.bind_processor(dialect)) for name, type_ in zip(names, types, strict=True)]
