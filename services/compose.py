@@ -22,7 +22,7 @@ from shared.config import Config
 from shared.errors import ConfigInvalid, Unavailable
 from shared.metrics import ProcessCollector
 from shared.observe import SideDoor
-from shared.service import backoff_s
+from shared.service import backoff_s, freeze_loaded
 from shared.spans import start_sending, stop_sending
 from shared.store.backlog import BacklogReads
 from shared.store.engine import open_engine
@@ -113,6 +113,7 @@ def run_scheduler_process(config: Config, version: str, stop: threading.Event, o
             stop,
         )
         if scheduler is not None:
+            freeze_loaded()
             scheduler.start()
             running.append(scheduler)
             while not stop.wait(0.5):
@@ -130,6 +131,7 @@ def run_worker_process(config: Config, version: str, stop: threading.Event, on_d
     transport = open_transport(config.need("amqp_url"), name=f"dagway-worker-{config.worker_id}")
     start_sending("dagway-worker")
     worker = make_worker(config, transport, version, on_death, worker_id=config.worker_id)
+    freeze_loaded()
     worker.start()
     with _side_door(config, lambda: transport.healthy) as door:
         door.add(ProcessCollector("worker", version, transport, config.data_dir))

@@ -20,6 +20,7 @@ from shared.clock import local_zone, utc_now
 from shared.config import Config
 from shared.metrics import ProcessCollector
 from shared.observe import SideDoor
+from shared.service import freeze_loaded
 from shared.spans import start_sending, stop_sending
 from shared.store.backlog import BacklogReads
 from shared.store.engine import open_engine
@@ -77,6 +78,7 @@ def run_up(
     server = EmbeddedServer(app, config.host, config.port, threads=config.api_threads)
     if scheduler.folder is not None:
         scheduler.folder.look()
+    freeze_loaded()
     scheduler.start()
     worker.start()
     server.start()

@@ -1,11 +1,12 @@
 """Background work: one thread that runs until told to stop, and a bounded wait for its end."""
 
+import gc
 import logging
 import random
 import threading
 from collections.abc import Callable
 
-__all__ = ["Background", "backoff_s"]
+__all__ = ["Background", "backoff_s", "freeze_loaded"]
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +51,15 @@ class Background:
         except Exception:  # noqa: BLE001 - whatever it was, the process must not look alive
             _log.exception("thread.died", extra={"loop": self._thread.name})
             self._on_death()
+
+
+def freeze_loaded() -> None:
+    """Hide what is loaded from the garbage collector, once all is made and before work begins.
+
+    A full collection stops every thread, and walks all there is: 75 ms with a gateway's modules loaded.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def backoff_s(tries: int, *, first_s: float = 0.05, cap_s: float = 5.0) -> float:
