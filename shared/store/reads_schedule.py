@@ -76,6 +76,11 @@ class WaitFacts:
     holds: Mapping[str, Hold]
 
 
+_p = s.pauses.c
+# Put together once: each page of dags asks for them.
+_OPEN_PAUSES = select(s.pauses).where(_p.resumed_at.is_(None)).order_by(_p.scope.desc(), _p.name)
+
+
 class ScheduleReads(Reader):
     """Slots and waiting."""
 
@@ -101,9 +106,8 @@ class ScheduleReads(Reader):
 
     def open_pauses(self) -> tuple[Pause, ...]:
         """Return the pauses that hold, the global one before those of dags."""
-        p = s.pauses.c
         with self._statement() as connection:
-            rows = connection.execute(select(s.pauses).where(p.resumed_at.is_(None)).order_by(p.scope.desc(), p.name))
+            rows = connection.execute(_OPEN_PAUSES)
             return tuple(Pause(row.scope, row.name, row.paused_at, row.paused_by, row.reason) for row in rows)
 
     def pauses(self, now: datetime) -> tuple[Pause, ...]:
