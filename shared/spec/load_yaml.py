@@ -29,6 +29,7 @@ _INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)\Z")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?\Z")
 _BASED = {"0x": (re.compile(r"0x[0-9a-fA-F]+\Z"), 16), "0o": (re.compile(r"0o[0-7]+\Z"), 8)}
 _FIGURE = re.compile(r"[-+]?(?:0[0-7_]+|[1-9][0-9_]*)\Z")
+_LONGEST_INT = 1e21
 _INTS = range(-(2**63), 2**64)
 """What a number of 64 bits holds; a longer one is text."""
 _WORDS: dict[str, Any] = {
@@ -299,7 +300,9 @@ def _resolve(text: str) -> Any:
         number = int(text)
         return number if number in _INTS else text
     if _FLOAT.match(text):
-        return float(text)
+        value = float(text)
+        # 5e1234 is more likely the hash of a commit than a number, and text in Dagu in any case.
+        return value if "." in text or (value.is_integer() and abs(value) < _LONGEST_INT) else text
     if _FIGURE.match(text):
         return Figure(text)
     based = _BASED.get(text[:2])
