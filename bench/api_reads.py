@@ -115,8 +115,8 @@ def _explain(url: str) -> None:
     engine.dispose()
 
 
-def _say(what: str, found: Measured, rate: str = "") -> None:
-    print(f"  {what:34} p50 {found.p50_ms:7.1f} ms  p99 {found.p99_ms:7.1f} ms  worst {found.worst_ms:7.1f} ms{rate}")
+def _say(what: str, found: Measured, more: str) -> None:
+    print(f"  {what:34} p50 {found.p50_ms:7.1f} ms  p99 {found.p99_ms:7.1f} ms  worst {found.worst_ms:7.1f} ms{more}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +176,10 @@ def main() -> None:
         eventually(lambda: bool(http.request("GET", schedulers).json()["schedulers"]), timeout_s=60)
         print(f"{_RATE} requests/s for {seconds:g} s each, {_RUNS} runs, {_DAGS} dags, load {os.getloadavg()[0]:.1f}")
         for what, paths in _READS.items():
-            _say(what, paced(port, [f"/api/v2{path}" for path in paths], rate=_RATE, seconds=seconds))
+            began_s = cpu_s(gateway.pid)
+            found = paced(port, [f"/api/v2{path}" for path in paths], rate=_RATE, seconds=seconds)
+            cpu_ms = (cpu_s(gateway.pid) - began_s) * 1000 / (found.rate * seconds)
+            _say(what, found, f"  {cpu_ms:6.2f} ms of a processor each")
         print(f"{_CONNECTIONS} connections")
         bare_argv = (sys.executable, "-m", "bench.bare", str(bare_port), url, str(_THREADS))
         bare_pid = stack.enter_context(_running(*bare_argv))
