@@ -87,6 +87,21 @@ def test_a_program_that_does_not_exist_makes_the_attempt_broken(rig: Rig) -> Non
     assert "No such file" in finished.error
 
 
+def test_a_program_is_looked_for_in_every_folder_of_the_steps_path(rig: Rig, tmp_path: Path) -> None:
+    for folder, mode in (("text", 0o644), ("program", 0o755)):
+        path = tmp_path / folder / "tool"
+        path.parent.mkdir()
+        path.write_text("#!/bin/sh\necho found\n")
+        path.chmod(mode)
+    step = command("tool", shell=("direct",), argv=("tool",))
+    found = rig.run(task(step, env=(("PATH", f"{tmp_path}/none:{tmp_path}/text:{tmp_path}/program"),)))
+    denied = rig.run(task(step, env=(("PATH", f"{tmp_path}/none:{tmp_path}/text"),)))
+
+    assert rig.log(found, "stdout") == b"found\n"
+    assert (denied.outcome, denied.exit_code) == ("broken", 1)
+    assert "Permission denied" in denied.error
+
+
 def test_death_by_a_signal_is_minus_one(rig: Rig) -> None:
     finished = rig.run(task(command("kill -9 $$")))
 
