@@ -7,17 +7,19 @@ import json
 import re
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 from shared.contracts.events import ChildCall
 from shared.errors import InvalidInput
 from shared.spec.expand import RunCommand, Scope, expand
 from shared.spec.model import Pairs, Parallel, Step
-from shared.spec.param_forms import is_reference, json_scalar_text, parse_json, quote_pairs
+from shared.spec.param_forms import is_reference, json_scalar_text, parse_json, parse_params_text, quote_pairs
 from shared.spec.sub_dags import MAX_PARALLEL_ITEMS
 
 __all__ = ["split_items", "unfold"]
 
 _QUOTED = re.compile(r'"((?:\\"|[^"])*)"')
+_ACTS = re.compile(r"[$`\\]")
 _SEPARATORS = "\t|;,"
 
 
@@ -57,8 +59,18 @@ def _call(name: str, step: Step, scope: Scope, run_command: RunCommand, item: st
 
 def _with_pairs(name: str, pairs: Pairs) -> ChildCall:
     text = quote_pairs(pairs, frozenset(key for key, _ in pairs if key.isdigit()))
-    # As JSON, whatever the values hold: the text is what people see and the run's id is made from.
-    return ChildCall(dag=name, params=text, given=json.dumps(dict(pairs), ensure_ascii=False) if pairs else "")
+    # As JSON, whatever the values hold, where the text would not be read as it was meant. The text is what people
+    # see and the run's id is made from.
+    return ChildCall(dag=name, params=text, given=text if _reads_back(text, pairs) else _as_json(pairs))
+
+
+def _as_json(pairs: Pairs) -> str:
+    return json.dumps(dict(pairs), ensure_ascii=False)
+
+
+def _reads_back(text: str, pairs: Pairs) -> bool:
+    read = tuple((param.name, param.value) for param in parse_params_text(text)[0])
+    return read == pairs and not any(_ACTS.search(value) for _, value in pairs)
 
 
 def _items(parallel: Parallel, scope: Scope, run_command: RunCommand) -> list[str]:
@@ -76,14 +88,22 @@ def _evaluated(item: str, scope: Scope, run_command: RunCommand) -> str:
     return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
 
 
+def _sorted(value: Any) -> Any:
+    """Return the same JSON with its keys in order: a run's id is made from the text."""
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value
+
+
 def split_items(text: str) -> list[str]:
     """Split a variable's text by the first form that fits: JSON, lines, quoted words, separators, blanks."""
     text = text.strip()
     value = parse_json(text) if text[:1] in ("[", "{") else None
     if isinstance(value, list):
-        return [part for item in value if (part := json_scalar_text(item).strip())]
+        texts = ("null" if item is None else json_scalar_text(_sorted(item)).strip() for item in value)
+        return [text for text in texts if text]
     if isinstance(value, dict):
-        return [json_scalar_text(value)]
+        return [json_scalar_text(_sorted(value))]
     if "\n" in text:
         parts = text.splitlines()
     elif quoted := _QUOTED.findall(text):

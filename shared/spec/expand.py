@@ -177,9 +177,12 @@ def _full_reference(piece: Reference, scope: Scope, run_command: RunCommand | No
         value = scope.lookup(piece.name)
         return _operate(piece, value, lambda: _word(piece.word, scope, run_command, depth + 1))
     value = value_of(piece, scope)
-    if value is None:
-        value = piece.path if piece.bare else ""
-    return _placed(piece, value, scope)
+    if value is None and piece.bare:
+        value = piece.path
+        if piece.name[0].isdigit():
+            # As in a shell, $1a is the first parameter and an a.
+            value = (scope.lookup(piece.name[0]) or "") + piece.name[1:] + value
+    return _placed(piece, value or "", scope)
 
 
 def _dashed(piece: Reference, scope: Scope) -> str | None:

@@ -40,6 +40,12 @@ class Family:
         query = select(n.run_key, n.outputs).where(n.run_key.in_(keys), n.kind == "step").order_by(n.run_key, n.idx)
         return [dict(row) for row in self.connection.execute(query).mappings()]
 
+    def params_of(self, keys: Sequence[str]) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
+        """Return of each of these runs its evaluated parameters: key and (name, value) pairs."""
+        c = t.dag_runs.c
+        rows = self.connection.execute(select(c.run_key, c.params).where(c.run_key.in_(keys)))
+        return [(row.run_key, tuple((name, value) for name, value in row.params or ())) for row in rows]
+
     def depth(self, run_key: str) -> int:
         """Return how many runs there are from the root down to this one, both counted."""
         runs = t.dag_runs.c

@@ -32,7 +32,7 @@ def _a64(seen: Seen) -> None:
     assert seen.json("dag_1") == {
         "name": "sub",
         "dagRunId": child.run["dag_run_id"],
-        "params": params,
+        "params": 'K=a value with "quotes"',
         "outputs": {"X": "got-a value with quotes"},
         "status": "succeeded",
     }
@@ -69,7 +69,7 @@ def _a66(seen: Seen) -> None:
 
 
 def _a67(seen: Seen) -> None:
-    assert sorted(child.run["given"] for child in seen.children()) == ['{"P": "x"}', '{"P": "y"}']
+    assert sorted(child.run["given"] for child in seen.children()) == ['P="x"', 'P="y"']
     assert seen.json("scan")["outputs"] == [{"X": "got-x"}, {"X": "got-y"}]
 
 

@@ -42,6 +42,16 @@ def _propagated(seen: Seen) -> None:
     }
 
 
+def _called(seen: Seen) -> None:
+    assert seen.out("b") == "A=1 B=x y|1"
+    assert seen.json("a")["outputs"] == {"SEEN": '{"A":"1","B":"x y"}'}
+
+
+def _called_secretly(seen: Seen) -> None:
+    told = seen.json("a")
+    assert (told["params"], told["outputs"]) == ("X=*******", {"BACK": "*******"})
+
+
 def _limited(seen: Seen) -> None:
     assert seen.states() == {"slow": "failed", "after": "succeeded"}
     assert seen.nodes["slow"]["exit_code"] == 124
@@ -206,6 +216,48 @@ steps: [sleep 60]
 """,
         _limited,
         status="partially_succeeded",
+    ),
+    Case(
+        "T54 parallel",
+        "out of time, those that did not begin yet do not",
+        """steps:
+  - {name: slow, call: sleeper, parallel: {items: [1, 2], maxConcurrent: 1}, timeoutSec: 1, continueOn: failed}
+  - {name: after, command: "true"}
+---
+name: sleeper
+steps: [sleep 60]
+""",
+        _limited,
+        status="partially_succeeded",
+    ),
+    Case(
+        "T76 params",
+        "a called run knows all its parameters by name, and its caller how it was called",
+        """steps:
+  - {name: a, call: sub, params: {B: "x y"}, output: R}
+  - {name: b, command: 'printf "%s|%s" "${R.params}" "$(printenv R | grep -c params)"'}
+---
+name: sub
+params: "A=1 B=0"
+steps: [{command: printenv DAGU_PARAMS_JSON, output: SEEN}]
+""",
+        _called,
+        status="succeeded",
+    ),
+    Case(
+        "T72 called",
+        "a secret handed to a called run does not come back in what the step prints",
+        """secrets: [{name: TOKEN, provider: file, key: "{dir}/token"}]
+steps:
+  - {name: a, call: sub, params: "X=$TOKEN"}
+---
+name: sub
+params: "X=none"
+steps: [{command: echo $X, output: BACK}]
+""",
+        _called_secretly,
+        files={"token": "s3cr3t"},
+        status="succeeded",
     ),
     Case(
         "T60",

@@ -59,7 +59,7 @@ def call(draft: Draft, idx: int, token: str, calls: Sequence[ChildCall]) -> None
         draft.effects.append(WakeAt(idx, "timeout", draft.now + timedelta(seconds=step.timeout_sec)))
     _ask(draft, idx)
     if draft.run.stop_reason:
-        _finish(draft, idx, {})
+        _finish(draft, idx, ChildrenSeen(idx, {}, {}))
 
 
 def out_of_time(draft: Draft, idx: int) -> Ignored | None:
@@ -73,7 +73,7 @@ def out_of_time(draft: Draft, idx: int) -> Ignored | None:
     draft.set_node(idx, error=f"step timed out (timeout: {limit_s:g}s): context deadline exceeded")
     draft.note(idx, draft.nodes[idx].error)
     let_go(draft, node)
-    _follow(draft, draft.nodes[idx], {} if all(child.state == PENDING for child in node.children) else None)
+    _follow(draft, draft.nodes[idx], ChildrenSeen(idx, {}))
     return None
 
 
@@ -97,11 +97,11 @@ def seen(draft: Draft, message: ChildrenSeen) -> Ignored | None:
     _update(draft, before, message.states)
     if draft.run.status is RunStatus.RUNNING:
         _ask(draft, message.node)
-        _follow(draft, draft.nodes[message.node], message.outputs)
+        _follow(draft, draft.nodes[message.node], message)
     return None if draft.nodes[message.node] != before else Ignored("nothing new about children")
 
 
-def _follow(draft: Draft, node: Node, outputs: Mapping[str, Mapping[str, str]] | None) -> None:
+def _follow(draft: Draft, node: Node, message: ChildrenSeen) -> None:
     stopping = bool(draft.run.stop_reason or node.error)
     held = held_up(node) and not stopping
     if held and node.status is NodeStatus.RUNNING:
@@ -110,8 +110,8 @@ def _follow(draft: Draft, node: Node, outputs: Mapping[str, Mapping[str, str]] |
         draft.move(node.idx, NodeStatus.RUNNING, "runs it called go on")
     states = {child.state for child in node.children}
     goes_on = ASKED in states or (HELD in states if stopping else PENDING in states)
-    if not held and not goes_on and outputs is not None:
-        _finish(draft, node.idx, outputs)
+    if not held and not goes_on and message.outputs is not None:
+        _finish(draft, node.idx, message)
 
 
 def held_up(node: Node) -> bool:
@@ -160,16 +160,17 @@ def _ask(draft: Draft, idx: int) -> None:
     draft.set_node(idx, children=tuple(children))
 
 
-def _finish(draft: Draft, idx: int, outputs: Mapping[str, Mapping[str, str]]) -> None:
-    node, step = draft.nodes[idx], draft.run.plan.steps[idx]
+def _finish(draft: Draft, idx: int, message: ChildrenSeen) -> None:
+    node, step, outputs = draft.nodes[idx], draft.run.plan.steps[idx], message.outputs or {}
     # Beside one that went wrong, others may still wait for an approval that cannot help any more.
     let_go(draft, node)
     results = [
         {
             "name": child.dag,
             "dagRunId": child.run_id,
-            "params": child.params,
-            "outputs": dict(outputs.get(child.run_id, {})),
+            # A run without parameters tells none.
+            **({"params": params} if (params := message.params.get(child.run_id, child.params)) else {}),
+            "outputs": dict(sorted(outputs.get(child.run_id, {}).items())),
             "status": child.state,
         }
         for child in node.children
@@ -177,7 +178,9 @@ def _finish(draft: Draft, idx: int, outputs: Mapping[str, Mapping[str, str]]) ->
     ]
     text = json.dumps(_shape(step, results), indent=2, ensure_ascii=False) + "\n"
     end = _end(draft, node, step)
-    if node.kind == STEP and _is_wanted_on_worker(step) and not draft.run.stop_reason:
+    # Only a worker knows the secrets, which parameters may have carried to a child and back.
+    wanted = _is_wanted_on_worker(step) or bool(draft.run.plan.dag.secrets)
+    if node.kind == STEP and wanted and not draft.run.stop_reason:
         _print(draft, idx, text, end)
         return
     draft.effects.append(AddLog(node.call_token, idx, draft.run.run_attempt, node.number, text))

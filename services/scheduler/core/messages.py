@@ -1,7 +1,7 @@
 """What can happen to a run, beside the workers' reports (``shared.contracts.events``)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shared.status import NodeStatus
 
@@ -127,9 +127,11 @@ class ChildRefused:
 class ChildrenSeen:
     """Where runs that a node called stand, by run id (see ``Child.state``); telling it twice does no harm.
 
-    ``outputs`` come once none of them goes on, those of each run by its id; ``None`` before.
+    ``outputs`` come once none of them goes on, those of each run by its id; ``None`` before. So do ``params``,
+    what each run made of its parameters, as it is shown.
     """
 
     node: int
     states: Mapping[str, str]
     outputs: Mapping[str, Mapping[str, str]] | None = None
+    params: Mapping[str, str] = field(default_factory=dict)

@@ -20,6 +20,7 @@ from services.scheduler.deciding.plans import spec_hash
 from shared.errors import InvalidInput, NotFound
 from shared.spec.approval import waits_for_approval
 from shared.spec.load import load
+from shared.spec.params import params_text
 from shared.spec.snapshot import local_spec, snapshot
 from shared.status import RunStatus
 from shared.store import tables as t
@@ -166,7 +167,7 @@ def _news(batch: Batch, parent_key: str, node: Node) -> ChildrenSeen | None:
     states = known | {row["dag_run_id"]: _state(RunStatus(row["status"])) for row in rows}
     news = {run_id: state for run_id, state in states.items() if state != known[run_id]}
     run = batch.run(parent_key)
-    stopping = run is not None and bool(run.stop_reason)
+    stopping = bool(node.error) or (run is not None and bool(run.stop_reason))
     now = set(states.values())
     if ASKED in now or (PENDING in now and not stopping) or (not news and held_up(node)):
         return ChildrenSeen(node.idx, news) if news else None
@@ -174,7 +175,8 @@ def _news(batch: Batch, parent_key: str, node: Node) -> ChildrenSeen | None:
     ids = {row["run_key"]: row["dag_run_id"] for row in rows}
     for row in batch.tx.outputs_of(sorted(ids)):
         found[ids[row["run_key"]]].update(row["outputs"])
-    return ChildrenSeen(node.idx, news, found)
+    params = {ids[key]: params_text(pairs) for key, pairs in batch.tx.params_of(sorted(ids))}
+    return ChildrenSeen(node.idx, news, found, params)
 
 
 def _state(status: RunStatus) -> str:

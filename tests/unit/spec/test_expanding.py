@@ -87,6 +87,7 @@ SCOPE = Scope(
         ("${s.stdout:1:4} ${s.stdout:6}", "logs s.out", "logs s.out"),
         ("${s.stderr}", "${s.stderr}", ""),
         ("${s.output} ${s.output.rows}", '{"rows":7} 7', '{"rows":7} 7'),
+        ("$1a $12a $2a", "$1a $12a $2a", "onea one2a a"),
         ("${my-var} ${my-other}", "mine ${my-other}", "mine other"),
         ("${my-step.stdout} ${U-a.b}", "/logs/m.out ${U-a.b}", "/logs/m.out a.b"),
         ("$((1 + 2 * 3))", "$((1 + 2 * 3))", "7"),

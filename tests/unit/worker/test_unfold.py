@@ -1,21 +1,33 @@
 """What a ``call`` step hands over: one variable is one value, whatever it holds."""
 
-import json
 from collections.abc import Mapping
 
 import pytest
 
-from services.worker.unfold import unfold
+from services.worker.unfold import split_items, unfold
 from shared.spec.expand import Scope
+from shared.spec.param_forms import parse_params_text
 from tests.unit.spec.specs import step_of
 
-_VALUES = {"OUT": "a b", "PAIR": "X=1 Y=2", "J": '{"k": "v w"}', "N": "7", "E": "", "Q": 'say "hi"'}
+_VALUES = {
+    "OUT": "a b",
+    "PAIR": "X=1 Y=2",
+    "J": '{"k": "v w"}',
+    "N": "7",
+    "E": "",
+    "Q": 'say "hi"',
+    "ODD": "$HOME `id` a\\b",
+}
 
 
-def _given(params: str, values: Mapping[str, str] = _VALUES) -> object:
+def _read(given: str) -> dict[str, str]:
+    return {param.name: param.value for param in parse_params_text(given)[0]}
+
+
+def _given(params: str, values: Mapping[str, str] = _VALUES) -> dict[str, str]:
     step = step_of(f"{{call: c, params: {params}}}")
     (call,) = unfold(step, Scope((values,)), lambda command: f"ran {command}")
-    return json.loads(call.given) if call.given[:1] == "{" else call.given
+    return _read(call.given)
 
 
 @pytest.mark.parametrize(
@@ -33,12 +45,13 @@ def _given(params: str, values: Mapping[str, str] = _VALUES) -> object:
         ("['X=${OUT}', {Y: $N}]", {"X": "a b", "Y": "7"}),
         ("{Y: 1, X: $OUT}", {"X": "a b", "Y": "1"}),
         # Beyond Dagu, which loses these: pairs in one variable, and JSON that a variable completes.
-        ("'${PAIR}'", "X=1 Y=2"),
-        ("'{\"X\": ${N}}'", {"X": 7}),
-        ("'${E}'", ""),
+        ("'${PAIR}'", {"X": "1", "Y": "2"}),
+        ("'{\"X\": ${N}}'", {"X": "7"}),
+        ("'${E}'", {}),
+        ("'X=${ODD}'", {"X": "$HOME `id` a\\b"}),
     ],
 )
-def test_params_are_split_before_they_are_expanded(params: str, expected: object) -> None:
+def test_params_are_split_before_they_are_expanded(params: str, expected: dict[str, str]) -> None:
     assert _given(params) == expected
 
 
@@ -47,7 +60,25 @@ def test_an_item_is_one_value_too() -> None:
 
     calls = unfold(step, Scope(({},)), str)
 
-    assert [(call.params, json.loads(call.given)) for call in calls] == [
+    assert [(call.params, _read(call.given)) for call in calls] == [
         ('X="a b"', {"X": "a b"}),
         ('X="c"', {"X": "c"}),
+    ]
+
+
+def test_a_child_is_given_json_only_where_text_would_act() -> None:
+    # What was given as JSON is all that a run's DAGU_PARAMS_JSON tells.
+    step = step_of("{call: c, params: 'X=${X}'}")
+    forms = [
+        unfold(step, Scope(({"X": value},)), str)[0].given for value in ("a b", 'say "hi"', "", "$HOME", "`id`", "a\\b")
+    ]
+
+    assert [form[:1] for form in forms] == ["X", "X", "X", "{", "{", "{"]
+
+
+def test_items_of_a_json_text_are_told_with_their_keys_in_order() -> None:
+    assert split_items('[{"b": 1, "a": {"d": 2.50, "c": []}}, null, " ", "x"]') == [
+        '{"a":{"c":[],"d":2.50},"b":1}',
+        "null",
+        "x",
     ]
