@@ -56,6 +56,7 @@ _KEYS_OF = select(t.dag_runs.c.dag_name, t.dag_runs.c.dag_run_id, t.dag_runs.c.r
     t.dag_runs.c.root_key.is_(None),
 )
 _NUMBER = transaction_number()
+_COUNT_UP = update(t_accounts.counters).values(value=t_accounts.counters.c.value + 1)
 _DELETE_TIMERS = delete(t.timers).where(t.timers.c.run_key.in_(bindparam("keys", expanding=True)))
 _REPLIES = select(t.inbox).where(t.inbox.c.command_id.in_(bindparam("ids", expanding=True)))
 
@@ -173,8 +174,7 @@ class Tx(Dags, Family):
         """Return transitions to insert; ``(txid, pos)`` becomes their place in the order of all. Call it once."""
         if transitions and not is_postgres(self.connection):
             # Writers come one after the other there, so a counter is as good as the database's own.
-            counter = t_accounts.counters
-            self.connection.execute(update(counter).values(value=counter.c.value + 1))
+            self.connection.execute(_COUNT_UP)
         placed = [{**row, "pos": pos} for pos, row in enumerate(transitions)]
         return Rows(t.transitions, placed, computed={"txid": _NUMBER})
 
