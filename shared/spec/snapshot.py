@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from shared.spec.issues import Issues
+from shared.spec.load_yaml import YamlMap, read_yaml
+
 __all__ = ["Frozen", "local_spec", "open_snapshot", "snapshot"]
 
 _MARK = "# dagway-snapshot: "
@@ -67,13 +70,23 @@ def local_spec(text: str, name: str) -> str | None:
     documents = [part.strip("\n") for part in _DOCUMENT.split(frozen.text)]
     filled = [part for part in documents if _has_content(part)]
     for position, part in enumerate(filled):
-        match = _NAME.search(part)
-        if match is not None and match["name"] == name:
+        if _name_of(part) == name:
             # Without a name, as only the first may be, nobody can call it.
-            others = [one for place, one in enumerate(filled) if place != position and _NAME.search(one)]
+            others = [one for place, one in enumerate(filled) if place != position and _name_of(one)]
             found = "\n---\n".join([part, *others]) + "\n"
             return snapshot(found, frozen.base, handlers=False) if frozen.base else found
     return None
+
+
+def _name_of(part: str) -> str:
+    """Return the name a document gives its dag; empty: none. Only one that is not written plainly is read for it."""
+    match = _NAME.search(part)
+    if match is not None:
+        return match["name"]
+    value = next((document.value for document in read_yaml(part, Issues())), None)
+    if not isinstance(value, YamlMap):
+        return ""
+    return next((str(value[key]).strip() for key in value if key.lower() == "name" and value[key] is not None), "")
 
 
 def _has_content(part: str) -> bool:
