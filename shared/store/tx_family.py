@@ -29,9 +29,10 @@ class Family:
         return found
 
     def children(self, root_key: str, dag_run_ids: Sequence[str]) -> list[Found]:
-        """Return key, id and status of runs below a root."""
+        """Return key, id, dag and status of runs below a root."""
         c = t.dag_runs.c
-        query = select(c.run_key, c.dag_run_id, c.status).where(c.root_key == root_key, c.dag_run_id.in_(dag_run_ids))
+        wanted = (c.root_key == root_key, c.dag_run_id.in_(dag_run_ids))
+        query = select(c.run_key, c.dag_run_id, c.dag_name, c.status).where(*wanted)
         return [dict(row) for row in self.connection.execute(query).mappings()]
 
     def outputs_of(self, keys: Sequence[str]) -> list[Found]:

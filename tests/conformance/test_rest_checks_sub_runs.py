@@ -1,5 +1,6 @@
 """The black-box checks on real sub runs and on the bounds of lists. REST contract sections 5.7, 5.9 and 13."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -81,6 +82,19 @@ def test_34_and_47_sub_runs_stand_below_their_root_only(live: Live) -> None:
     assert live.refused("GET", f"/dag-runs/child/{first}") == (404, "not_found")
     assert live.refused("GET", "/dag-runs/child/latest") == (404, "not_found")
     assert live.get(f"/dag-runs/family/latest/sub-dag-runs/{first}")["dagRunDetails"]["dagRunId"] == first
+
+
+def test_a_dag_is_called_by_its_file_and_shown_by_its_name(live: Live) -> None:
+    live.dag("kid-file", "name: kid-name\nparams: WHO=you\nsteps:\n  - {command: 'echo $WHO', output: GREETED}\n")
+    calls = "\n".join(f"  - {{call: {name}, params: {{WHO: the rest}}}}" for name in ("./kid-file.yaml", "kid-name"))
+    live.dag("caller", f"steps:\n{calls}\n")
+    live.start("caller", dagRunId="root")
+    live.until("caller", "root", 4)
+
+    for step in ("dag_1", "dag_2"):
+        told = json.loads(live.get(f"/dag-runs/caller/root/steps/{step}/log")["content"])
+        assert (told["name"], told["params"]) == ("kid-name", "WHO=the rest")
+        assert told["outputs"] == {"GREETED": "the rest"}
 
 
 def test_47_the_logs_of_a_sub_run(live: Live) -> None:

@@ -166,7 +166,8 @@ def _finish(draft: Draft, idx: int, message: ChildrenSeen) -> None:
     let_go(draft, node)
     results = [
         {
-            "name": child.dag,
+            # Its own, where it was called by the name of its file.
+            "name": message.names.get(child.run_id, child.dag),
             "dagRunId": child.run_id,
             # A run without parameters tells none.
             **({"params": params} if (params := message.params.get(child.run_id, child.params)) else {}),

@@ -128,10 +128,11 @@ class ChildrenSeen:
     """Where runs that a node called stand, by run id (see ``Child.state``); telling it twice does no harm.
 
     ``outputs`` come once none of them goes on, those of each run by its id; ``None`` before. So do ``params``,
-    what each run made of its parameters, as it is shown.
+    what each run made of its parameters, as it is shown, and ``names``, what each run's dag is called.
     """
 
     node: int
     states: Mapping[str, str]
     outputs: Mapping[str, Mapping[str, str]] | None = None
     params: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)

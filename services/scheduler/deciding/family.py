@@ -104,7 +104,7 @@ def _new_child(batch: Batch, parent_key: str, effect: StartChild) -> tuple[Run, 
     text = local_spec(batch.tx.spec_texts([parent_hash])[parent_hash], name)
     file_name = None
     if text is None:
-        row = batch.tx.dag_called(name.removesuffix(".yaml").removesuffix(".yml"))
+        row = batch.tx.dag_called(name.removeprefix("./").removesuffix(".yaml").removesuffix(".yml"))
         if row is None:
             raise NotFound(f"DAG {name} is not found")
         if row["errors"]:
@@ -176,7 +176,7 @@ def _news(batch: Batch, parent_key: str, node: Node) -> ChildrenSeen | None:
     for row in batch.tx.outputs_of(sorted(ids)):
         found[ids[row["run_key"]]].update(row["outputs"])
     params = {ids[key]: params_text(pairs) for key, pairs in batch.tx.params_of(sorted(ids))}
-    return ChildrenSeen(node.idx, news, found, params)
+    return ChildrenSeen(node.idx, news, found, params, {row["dag_run_id"]: row["dag_name"] for row in rows})
 
 
 def _state(status: RunStatus) -> str:
