@@ -160,6 +160,16 @@ class Link:
                 if self._open and self._connection.is_open:
                     _log.exception("link.job_failed", extra={"link": self._name})
                     self.drop(f"job failed: {error}")
+        if self._open:
+            self._join_frames()
+
+    def _join_frames(self) -> None:
+        """Let what was just written go in one packet: pika would send each of a message's frames by itself."""
+        transport = self._connection._transport  # noqa: SLF001 - pika has no other way
+        if transport is not None and len(transport._tx_buffers) > 1:  # noqa: SLF001
+            frames = b"".join(transport._tx_buffers)  # noqa: SLF001
+            transport._tx_buffers.clear()  # noqa: SLF001
+            transport._tx_buffers.append(frames)  # noqa: SLF001
 
     def _tick(self) -> None:
         now = time.monotonic()
