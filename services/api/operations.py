@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, TypedDict, TypeVar, Unpack
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -204,7 +205,7 @@ Q = TypeVar("Q", bound=Query)
 
 
 def parse_body(model: type[B], data: bytes, *, required: bool) -> B:
-    """Return the body as its model, whatever content type it was sent as.
+    """Return the body as its model, whatever content type it was sent as, and in whatever case its fields' names are.
 
     Raises:
         Problem: 400 when it is not JSON, not an object, absent though required, or of a wrong type.
@@ -222,10 +223,20 @@ def parse_body(model: type[B], data: bytes, *, required: bool) -> B:
     if not isinstance(content, dict):
         raise bad_request("The body must be a JSON object")
     present = {name: value for name, value in content.items() if value is not None}
+    names = _names(model)
+    found = {names.get(name.lower(), name): value for name, value in present.items()}
+    exact = {name: value for name, value in present.items() if names.get(name.lower()) == name}
     try:
-        return model.model_validate(present)
+        return model.model_validate(found | exact)
     except ValidationError as error:
         raise _invalid(error) from error
+
+
+@lru_cache
+def _names(model: type[Body]) -> Mapping[str, str]:
+    """Return the names of a body's fields by their lower case: ``dagRunID`` is understood as well."""
+    names = [info.alias or name for name, info in model.model_fields.items()]
+    return {name.lower(): name for name in names}
 
 
 def parse_query(model: type[Q], values: Mapping[str, list[str]]) -> Q:

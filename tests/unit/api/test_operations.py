@@ -24,6 +24,17 @@ def test_unknown_fields_and_nulls_are_as_if_absent() -> None:
 
 @pytest.mark.parametrize(
     "data",
+    [b'{"runId": "a", "name": "n"}', b'{"RUNID": "a", "Name": "n"}', b'{"runID": "b", "name": "n", "runId": "a"}'],
+)
+def test_a_field_is_known_in_any_case_and_best_in_its_own(data: bytes) -> None:
+    class Named(Sample):
+        run_id: str = Field(alias="runId")
+
+    assert parse_body(Named, data, required=True).run_id == "a"
+
+
+@pytest.mark.parametrize(
+    "data",
     [b"{", b"[]", b'"x"', b"null", b"\xff", b'{"name": "\\ud800"}', b'{"name": NaN}', b"[" * 5000, b'{"name"'],
 )
 def test_what_is_not_a_json_object_is_a_400(data: bytes) -> None:
