@@ -50,7 +50,8 @@ def blocked_by(plan: Plan, nodes: Sequence[Node], idx: int) -> tuple[NodeStatus,
         elif node.status is NodeStatus.REJECTED:
             verdict = (NodeStatus.ABORTED, "upstream rejected")
         elif node.status is NodeStatus.ABORTED:
-            verdict = (NodeStatus.ABORTED, UPSTREAM_ABORTED)
+            # It brings no error, and takes none away.
+            verdict = (NodeStatus.ABORTED, verdict[1] if verdict is not None else UPSTREAM_ABORTED)
         else:
             verdict = (NodeStatus.ABORTED, "upstream failed")
     return verdict

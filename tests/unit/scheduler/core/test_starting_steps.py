@@ -108,6 +108,14 @@ def test_what_a_step_may_not_do_its_descendants_may_not_either(outcome: str, sta
     assert stage.order() == ["a"]
 
 
+@pytest.mark.parametrize("depends", [("a", "b"), ("b", "a")])
+def test_an_aborted_dependency_takes_no_error_away(depends: tuple[str, str]) -> None:
+    stage = Stage.begun(make_dag(step("a"), step("b", "a"), step("c", *depends), step("d", "b"))).play({"a": "failed"})
+
+    assert stage.states() == "failed aborted aborted aborted"
+    assert [stage.node(name).error for name in "bcd"] == ["upstream failed", "upstream failed", ""]
+
+
 @pytest.mark.parametrize(("depends", "state"), [(("f", "s"), "skipped"), (("s", "f"), "aborted")])
 def test_of_several_blocking_dependencies_the_last_in_the_list_decides(depends: tuple[str, str], state: str) -> None:
     # Both ends are known when the step is first looked at.
