@@ -162,7 +162,7 @@ def _dagway_error(error: DagwayError) -> Response:
     if problem.status == problems.INTERNAL:
         return _unexpected(error)
     if problem.status == problems.UNAVAILABLE:
-        _log.warning("request.unavailable", extra={"request_id": _request_id(), "error": str(error)})
+        _log.warning("request.unavailable", extra={"request_id": _request_id(request), "error": str(error)})
     return _problem(problem)
 
 
@@ -182,16 +182,16 @@ def _http_error(error: HTTPException) -> Response:
 
 
 def _unexpected(error: Exception) -> Response:
-    _log.error("request.broken", exc_info=error, extra={"request_id": _request_id(), "path": request.path})
+    _log.error("request.broken", exc_info=error, extra={"request_id": _request_id(request), "path": request.path})
     return _problem(problems.internal())
 
 
-def _request_id() -> str:
-    known = request.environ.get("dagway.request_id")
+def _request_id(asked: Request) -> str:
+    known = asked.environ.get("dagway.request_id")
     if known is None:
-        given = request.environ.get("HTTP_X_REQUEST_ID", "")
+        given = asked.environ.get("HTTP_X_REQUEST_ID", "")
         known = given if given and _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
-        request.environ["dagway.request_id"] = known
+        asked.environ["dagway.request_id"] = known
     return str(known)
 
 
@@ -200,7 +200,7 @@ def _begin() -> Response | None:
     asked = _request()
     request_spans.begin(asked)
     request_metrics.begin(asked)
-    bind_thread(request_id=_request_id())
+    bind_thread(request_id=_request_id(asked))
     return _response(Answer(204)) if asked.method == "OPTIONS" else None
 
 
@@ -210,7 +210,7 @@ def _finish(response: Response) -> Response:
     headers = response.headers
     headers.setdefault("Cache-Control", "no-store")
     headers["X-Content-Type-Options"] = "nosniff"
-    headers["X-Request-Id"] = _request_id()
+    headers["X-Request-Id"] = _request_id(asked)
     if "HTTP_ORIGIN" in asked.environ:
         # Never the origin itself: with it, any page could use the password or cookie a browser keeps for this server.
         headers["Access-Control-Allow-Origin"] = "*"
