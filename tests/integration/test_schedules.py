@@ -3,75 +3,19 @@
 import random
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from typing import Any
-from zoneinfo import ZoneInfo
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import func, select, update
 
-from services.scheduler.assembly import Assembly
 from services.scheduler.commands.dags import Definitions
-from services.scheduler.commands.queues import carry_out_queue
-from services.scheduler.deciding.plans import Plans
 from shared.contracts import commands as c
 from shared.contracts.commands_queues import Pause, Resume
 from shared.store import tables as t
 from shared.store import tables_schedule as s
-from shared.store.tx import Store
-from shared.transport.base import COMMANDS
 from tests.harness.eventually import eventually
+from tests.integration.schedule_rig import STEPS, T0, Rig
 from tests.integration.scheduler_stack import Stack
-
-STEPS = "steps:\n  - echo hi\n"
-T0 = datetime(2026, 11, 24, 11, 59, 30, tzinfo=UTC)
-
-
-class Rig:
-    """Schedulers without threads: the test moves the clock and says who looks."""
-
-    def __init__(self, stack: Stack) -> None:
-        self.stack = stack
-        self.now = T0
-        stack.transport.declare([COMMANDS])
-        self.one, self.two = self.another(), self.another()
-
-    def another(self) -> Assembly:
-        return Assembly(Store(self.stack.engine), self.stack.transport, Plans(), lambda: self.now, ZoneInfo("UTC"))
-
-    def dag(self, name: str, spec: str) -> None:
-        command = c.CreateDag(file_name=name, spec=spec + STEPS)
-        self.one.shell.decide(lambda batch: Definitions(batch.tx, self.one.shell.plans, batch.now).create(command))
-        self.one.firing.adopt()
-
-    def at(self, clock: str, *, day: int = 0, by: Assembly | None = None) -> int:
-        """Set the clock and let one scheduler look."""
-        hour, minute, *second = (int(part) for part in clock.split(":"))
-        moment = T0.replace(hour=hour, minute=minute, second=second[0] if second else 0)
-        self.now = moment + timedelta(days=day)
-        return (by or self.one).firing.fire_due()
-
-    def ledger(self, name: str = "a") -> list[tuple[str, str, str]]:
-        rows = sorted(self.stack.rows(s.cron_slots, file_name=name), key=lambda row: (row["slot_at"], row["kind"]))
-        return [(f"{row['slot_at']:%H:%M}", row["kind"], row["outcome"]) for row in rows]
-
-    def reasons(self, name: str = "a") -> list[str]:
-        rows = sorted(self.stack.rows(s.cron_slots, file_name=name), key=lambda row: (row["slot_at"], row["kind"]))
-        return [row["reason"] for row in rows]
-
-    def runs(self) -> list[tuple[str, str]]:
-        rows = sorted(self.stack.rows(t.dag_runs), key=lambda row: row["created_at"])
-        return [(row["dag_run_id"], row["status"]) for row in rows]
-
-    def end(self, status: str = "succeeded") -> None:
-        """All that runs ends."""
-        with self.stack.engine.begin() as connection:
-            running = t.dag_runs.c.status == "running"
-            connection.execute(update(t.dag_runs).where(running).values(status=status, finished_at=self.now))
-
-    def queue(self, command: Any) -> None:
-        self.one.shell.decide(lambda batch: carry_out_queue(batch, command))
-        self.one.firing.adopt()
 
 
 @pytest.fixture
