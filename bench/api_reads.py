@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,6 +127,13 @@ class _Flat:
     cpu_ms: float
 
 
+def _latency(what: str, seconds: float, pid: int, port: int, paths: Sequence[str]) -> None:
+    began_s = cpu_s(pid)
+    found = paced(port, [f"/api/v2{path}" for path in paths], rate=_RATE, seconds=seconds)
+    cpu_ms = (cpu_s(pid) - began_s) * 1000 / (found.rate * seconds)
+    _say(what, found, f"  {cpu_ms:6.2f} ms of a processor each")
+
+
 def _throughput(what: str, seconds: float, pid: int, port: int, request: str) -> _Flat:
     method, path = request.split()
     began_s = cpu_s(pid)
@@ -176,10 +183,7 @@ def main() -> None:
         eventually(lambda: bool(http.request("GET", schedulers).json()["schedulers"]), timeout_s=60)
         print(f"{_RATE} requests/s for {seconds:g} s each, {_RUNS} runs, {_DAGS} dags, load {os.getloadavg()[0]:.1f}")
         for what, paths in _READS.items():
-            began_s = cpu_s(gateway.pid)
-            found = paced(port, [f"/api/v2{path}" for path in paths], rate=_RATE, seconds=seconds)
-            cpu_ms = (cpu_s(gateway.pid) - began_s) * 1000 / (found.rate * seconds)
-            _say(what, found, f"  {cpu_ms:6.2f} ms of a processor each")
+            _latency(what, seconds, gateway.pid, port, paths)
         print(f"{_CONNECTIONS} connections")
         bare_argv = (sys.executable, "-m", "bench.bare", str(bare_port), url, str(_THREADS))
         bare_pid = stack.enter_context(_running(*bare_argv))
