@@ -29,9 +29,9 @@ __all__ = ["OVERDUE_S", "Relay"]
 
 _log = logging.getLogger(__name__)
 
-_STALE_S = 8
+_STALE_S = 6
 """A row this old was not sent by the process that wrote it, or a worker's report of it would be recorded by now."""
-_SWEEP_EVERY_S = 5
+_SWEEP_EVERY_S = 8
 _DELETE_AT_MOST = 500
 _SWEEP_AT_MOST = 500
 OVERDUE_S = _STALE_S + _SWEEP_EVERY_S
