@@ -27,8 +27,7 @@ def waits(node: Node) -> bool:
 
 def ask(draft: Draft, event: AttemptFinished) -> None:
     """The step has said what it waits for."""
-    done = draft.nodes[event.node].done_count + 1
-    draft.set_node(event.node, outputs=dict(event.outputs), exit_code=event.exit_code, error="", done_count=done)
+    draft.set_node(event.node, outputs=dict(event.outputs), exit_code=event.exit_code, error="")
     draft.move(event.node, NodeStatus.WAITING, "waits for approval", event.worker_id)
 
 
@@ -47,6 +46,7 @@ def approve(draft: Draft, message: Approve) -> Refused | None:
         NodeStatus.SUCCEEDED,
         "approved",
         message.by,
+        done_count=node.done_count + 1,
         outputs={**node.outputs, **inputs},
         approval=Approval(granted=True, at=draft.now, by=message.user, inputs=inputs),
         finished_at=draft.now,
