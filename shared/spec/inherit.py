@@ -4,9 +4,10 @@ Source: workflow language, section 1.3. Lists of texts are joined, the base's fi
 scalars of the document win unless they are empty; objects are merged field by field.
 """
 
+from dataclasses import replace
 from typing import Any
 
-from shared.spec.issues import Issue, Issues, TooManyIssues
+from shared.spec.issues import BASE, Issues, Place, TooManyIssues
 from shared.spec.load_yaml import YamlList, YamlMap, read_yaml
 
 __all__ = ["inherit", "read_base"]
@@ -19,18 +20,16 @@ _ALIASES = {"abort": "cancel", "cancel": "abort"}
 
 
 def read_base(text: str, issues: Issues) -> YamlMap | None:
-    """Return the base configuration's mapping; what is wrong with it is told without a place in the file."""
+    """Return the base configuration's mapping; what is wrong with it, now or later, is told as being there."""
     own = Issues()
     try:
-        documents = read_yaml(text, own)
+        documents = read_yaml(text, own, in_base=True)
     except TooManyIssues:
         documents = []
-    issues.found.extend(
-        Issue(f"base configuration: line {found.line}: {found.message}", severity=found.severity) for found in own.found
-    )
+    issues.found.extend(replace(found, source=BASE) for found in own.found)
     value = documents[0].value if documents else None
     if value is not None and not isinstance(value, YamlMap):
-        issues.error("base configuration: must be a map of fields")
+        issues.error("must be a map of fields", at=documents[0].at)
         return None
     return value
 
@@ -54,7 +53,7 @@ def _merge(base: YamlMap, child: YamlMap, dropped: frozenset[str] = frozenset())
             _put(merged, key, value, base, key)
             continue
         name = own[word]
-        joined = _join(word, value, child[name])
+        joined = _join(word, value, child[name], (base.value_at.get(key, base.at), child.value_at.get(name, child.at)))
         source, place = (base, key) if joined is value else (child, name)
         _put(merged, name, joined, source, place)
     return merged
@@ -66,13 +65,13 @@ def _put(merged: YamlMap, name: str, value: Any, source: YamlMap, key: str) -> N
     merged.value_at[name] = source.value_at.get(key, source.at)
 
 
-def _join(word: str, base: Any, child: Any) -> Any:
+def _join(word: str, base: Any, child: Any, places: tuple[Place, Place]) -> Any:
     if word == _HANDLERS and isinstance(base, YamlMap) and isinstance(child, YamlMap):
         return _handlers(base, child)
     if word in _WHOLE:
         return base if child in (None, "", []) else child
     if word in _JOINED and not _is_schema(base) and not _is_schema(child):
-        return _joined(base, child)
+        return _joined((base, child), places)
     if isinstance(base, YamlMap) and isinstance(child, YamlMap):
         return _merge(base, child)
     return base if child in (None, "", 0, False) or child == [] else child
@@ -94,12 +93,10 @@ def _is_schema(value: Any) -> bool:
     return isinstance(value, YamlMap) and "schema" in value
 
 
-def _joined(base: Any, child: Any) -> Any:
-    both = YamlList(getattr(child, "at", getattr(base, "at", (0, 0))))
-    for value in (base, child):
+def _joined(values: tuple[Any, Any], places: tuple[Place, Place]) -> Any:
+    both = YamlList(places[1])
+    for value, at in zip(values, places, strict=True):
         items = list(value) if isinstance(value, list) else [] if value is None or value == "" else [value]
-        for index, item in enumerate(items):
-            both.append(item)
-            places = getattr(value, "item_at", None)
-            both.item_at.append(places[index] if places else both.at)
+        both.extend(items)
+        both.item_at.extend(value.item_at if isinstance(value, YamlList) else [at] * len(items))
     return both

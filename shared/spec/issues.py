@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Issue", "Issues", "Place", "Severity", "TooManyIssues", "did_you_mean"]
+__all__ = ["BASE", "InBase", "Issue", "Issues", "Place", "Severity", "TooManyIssues", "did_you_mean"]
 
 Severity = Literal["error", "warning"]
 
@@ -13,6 +13,14 @@ Place = tuple[int, int]
 """(line, column), both counted from 1; (0, 0): nowhere in particular."""
 
 NOWHERE: Place = (0, 0)
+BASE = "base configuration"
+
+
+class InBase(tuple[int, int]):
+    """A place that is not in the file itself but in the base configuration under it."""
+
+    __slots__ = ()
+
 
 _MAX_COMPARED = 100
 _MAX_CANDIDATES = 500
@@ -20,7 +28,10 @@ _MAX_CANDIDATES = 500
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """One problem. ``path`` is the way to the value (``steps[1].depends``), empty for the whole file."""
+    """One problem. ``path`` is the way to the value (``steps[1].depends``), empty for the whole file.
+
+    ``source`` names the text that ``line`` and ``column`` count in; empty: the file itself.
+    """
 
     message: str
     path: str = ""
@@ -28,13 +39,15 @@ class Issue:
     column: int = 0
     severity: Severity = "error"
     hint: str = ""
+    source: str = ""
 
     def __str__(self) -> str:
-        """Return one line: place, path, message, hint."""
+        """Return one line: source, place, path, message, hint."""
+        source = f"{self.source}: " if self.source else ""
         place = f"line {self.line}, column {self.column}: " if self.line else ""
         path = f"{self.path}: " if self.path else ""
         hint = f" ({self.hint})" if self.hint else ""
-        return f"{place}{path}{self.message}{hint}"
+        return f"{source}{place}{path}{self.message}{hint}"
 
 
 class TooManyIssues(Exception):
@@ -57,16 +70,17 @@ class Issues:
         Raises:
             TooManyIssues: this one is past the limit.
         """
-        self._add(Issue(message, path, at[0], at[1], "error", hint))
+        self._add(message, path, at, "error", hint)
 
     def warn(self, message: str, path: str = "", at: Place = NOWHERE, *, hint: str = "") -> None:
         """Note something that works but is probably not what was meant."""
-        self._add(Issue(message, path, at[0], at[1], "warning", hint))
+        self._add(message, path, at, "warning", hint)
 
-    def _add(self, issue: Issue) -> None:
+    def _add(self, message: str, path: str, at: Place, severity: Severity, hint: str) -> None:
         if len(self.found) >= self.limit:
             raise TooManyIssues
-        self.found.append(issue)
+        source = BASE if isinstance(at, InBase) else ""
+        self.found.append(Issue(message, path, at[0], at[1], severity, hint, source))
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

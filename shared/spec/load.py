@@ -71,7 +71,7 @@ def load(text: str, *, file_name: str = "", dag_name: str | None = None, base: s
         dags.append(Dag(name=main_name or fallback))
     if frozen.selector and dags:
         dags[0] = dags[0].model_copy(update={"worker_selector": dict(frozen.selector)})
-    found = sorted(issues.found, key=lambda issue: (issue.line or 1 << 30, issue.column))
+    found = sorted(issues.found, key=lambda issue: (issue.source, issue.line or 1 << 30, issue.column))
     return Loaded(documents=tuple(dags), issues=tuple(found))
 
 

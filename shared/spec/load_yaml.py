@@ -9,12 +9,13 @@ It does not look at meaning: that is the reader's work (``fields`` and the modul
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
-from shared.spec.issues import Issues, Place
+from shared.spec.issues import InBase, Issues, Place
 
 __all__ = ["Document", "Figure", "YamlList", "YamlMap", "read_yaml"]
 
@@ -109,9 +110,10 @@ class _Refused(Exception):
     """The rest of the text is not worth reading; the reason is in the issues."""
 
 
-def read_yaml(text: str, issues: Issues) -> list[Document]:
+def read_yaml(text: str, issues: Issues, *, in_base: bool = False) -> list[Document]:
     """Return the documents of ``text`` that are not empty; what was wrong is added to ``issues``.
 
+    ``in_base``: the text is the base configuration, and what was read from it remembers that.
     After a syntax error the documents before it are still returned.
 
     Raises:
@@ -120,7 +122,7 @@ def read_yaml(text: str, issues: Issues) -> list[Document]:
     if len(text) > _MAX_BYTES or len(text.encode("utf-8", "surrogatepass")) > _MAX_BYTES:
         issues.error(f"the file is larger than {_MAX_BYTES} bytes")
         return []
-    composer = _Composer(text, issues)
+    composer = _Composer(text, issues, _place_in_base if in_base else _place)
     try:
         composer.run()
     except _Refused:
@@ -138,9 +140,10 @@ def read_yaml(text: str, issues: Issues) -> list[Document]:
 class _Composer:
     """Builds values from parser events with an explicit stack, so depth costs no recursion."""
 
-    def __init__(self, text: str, issues: Issues) -> None:
+    def __init__(self, text: str, issues: Issues, place: Callable[[Any], Place]) -> None:
         self._text = text
         self._issues = issues
+        self._place = place
         self.documents: list[Document] = []
         self._stack: list[_Frame] = []
         self._anchors: dict[str, tuple[Any, int]] = {}
@@ -158,9 +161,9 @@ class _Composer:
                 if kind is yaml.ScalarEvent:
                     self._scalar(event)
                 elif kind is yaml.MappingStartEvent:
-                    self._open(event, YamlMap(_place(event)))
+                    self._open(event, YamlMap(self._place(event)))
                 elif kind is yaml.SequenceStartEvent:
-                    self._open(event, YamlList(_place(event)))
+                    self._open(event, YamlList(self._place(event)))
                 elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
                     self._close()
                 elif kind is yaml.AliasEvent:
@@ -176,7 +179,7 @@ class _Composer:
     def _scalar(self, event: Any) -> None:
         self._nodes += 1
         text: str = event.value
-        at = _place(event)
+        at = self._place(event)
         if "\0" in text:
             self._issues.error("text must not contain a NUL character", at=at)
             text = text.replace("\0", "")
@@ -255,7 +258,7 @@ class _Composer:
                         into.value_at[key] = source.value_at[key]
 
     def _alias(self, event: Any) -> None:
-        at = _place(event)
+        at = self._place(event)
         known = self._anchors.get(event.anchor)
         if known is None:
             self._issues.error(f'unknown alias "*{event.anchor}"', at=at, hint=_hint_at(self._text, at) or _QUOTE_TEXT)
@@ -288,6 +291,10 @@ class _Composer:
 def _place(event: Any) -> Place:
     mark = event.start_mark
     return (mark.line + 1, mark.column + 1)
+
+
+def _place_in_base(event: Any) -> Place:
+    return InBase(_place(event))
 
 
 def _resolve(text: str) -> Any:

@@ -42,3 +42,30 @@ def test_parameters_of_both_count() -> None:
     dag = under("params: A=1 B=2", "params: []")
 
     assert [(param.name, param.value) for param in dag.params] == [("A", "1"), ("B", "2")]
+
+
+@pytest.mark.parametrize(
+    ("base", "told"),
+    [
+        ("queue: q\ntimeoutSec: soon\n", "line 2, column 1: timeoutSec: expected a number"),
+        ("env: 3\n", "line 1, column 6: env[0]: "),
+        ("env:\n  - A=1\n  - {B: [1]}\n", "line 3, column 6: env[1].B: "),
+        ("handlerOn:\n  exit:\n    comand: x\n", "line 3, column 5: handlerOn.exit: has invalid keys: comand"),
+        ("smtp:\n  host: [a]\n", "line 2, column 3: smtp.host: "),
+        ("queue: a: b\n", "line 1, column 9: invalid YAML: "),
+        ("queue: a\nqueue: b\n", 'line 2, column 1: duplicate key "queue"'),
+        ("- a\n", "line 1, column 1: must be a map of fields"),
+    ],
+)
+def test_a_fault_of_the_base_configuration_is_told_as_one(base: str, told: str) -> None:
+    """Its lines are not the file's: whoever looks there finds nothing wrong."""
+    errors = [str(issue) for issue in load("\n\nenv: [A=1]\nsmtp: {port: '25'}\n", base=base, file_name="kid").errors]
+
+    assert any(error.startswith(f"base configuration: {told}") for error in errors), errors
+    assert not [error for error in errors if not error.startswith("base configuration: ")]
+
+
+def test_a_fault_of_the_file_stays_one_of_the_file() -> None:
+    errors = load("env:\n  - [A]\n", base="env: [B=1]\ntags: {a: 1}\n", file_name="kid").errors
+
+    assert [(issue.source, issue.line) for issue in errors] == [("", 2), ("base configuration", 2)]
