@@ -14,6 +14,7 @@ from services.scheduler.commands.queues import take_over_limits
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.loops.folder import Folder
 from services.scheduler.loops.intake import commands_intake, events_intake, logs_intake
+from services.scheduler.loops.judging import Judging
 from services.scheduler.loops.leases import Leases
 from shared.ids import new_token
 from shared.service import Background
@@ -57,7 +58,7 @@ class Scheduler:
         transport.declare([COMMANDS, EVENTS, LOGS, HEARTBEATS, task_route({})])
         self.instance_id = f"{socket.gethostname()}-{new_token()[:8]}"
         self._transport = transport
-        parts = Assembly(store, transport, Plans(base_config), clock, tz)
+        parts = Assembly(store, transport, Plans(base_config, version), clock, tz)
         shell = parts.shell
         with store.begin() as tx:
             take_over_limits(tx, queues, clock())
@@ -89,6 +90,7 @@ class Scheduler:
             ("firing", parts.firing.run),
             ("timers", parts.timers.run),
             ("family", parts.families.run),
+            ("judging", Judging(shell).run),
         ]
         if self.folder is not None:
             loops.append(("folder", self.folder.run))

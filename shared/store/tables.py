@@ -118,10 +118,12 @@ dags = Table(
     col("errors", JSON),
     col("suspended", Boolean, server_default=text("false")),
     col("folder_hash", String(64), nullable=True),
+    col("judged_by", String(64), server_default=text("''")),
     col("created_at", UTCDateTime),
     col("updated_at", UTCDateTime),
     Index("ix_dags_dag_name", "dag_name"),
-    comment="Definitions. folder_hash: what the followed folder last held, so that an edit by API stays",
+    comment="Definitions. folder_hash: what the followed folder last held, so that an edit by API stays. "
+    "judged_by: the version of the scheduler that found these errors and this summary in the text",
 )
 
 # A page of dags, which people ask for first: by name without regard to case.

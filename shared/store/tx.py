@@ -314,6 +314,12 @@ class Tx(Dags, Family):
     def forget_services(self, before: datetime) -> None:
         self.connection.execute(delete(t.services).where(t.services.c.heartbeat_at < before))
 
+    def living_schedulers(self, since: datetime) -> set[str]:
+        """Return the versions of the schedulers heard of at ``since`` or later."""
+        c = t.services.c
+        query = select(c.version).where(c.kind == "scheduler", c.heartbeat_at >= since)
+        return set(self.connection.execute(query).scalars())
+
     # -- outbox and inbox ---------------------------------------------------------------------
 
     def stale_outbox(self, before: datetime, refused: Sequence[str], limit: int) -> list[Found]:

@@ -40,6 +40,13 @@ class Dags:
             query = query.where(c.file_name.in_(file_names))
         return {row["file_name"]: dict(row) for row in self.connection.execute(query).mappings()}
 
+    def judged_by_others(self, version: str, limit: int) -> list[Found]:
+        """Return dags with their texts (``yaml``) that another version of the scheduler judged; not locked."""
+        c = t.dags.c
+        query = select(c.file_name, c.spec_hash, t.specs.c.yaml).join(t.specs, t.specs.c.hash == c.spec_hash)
+        query = query.where(c.judged_by != version).order_by(c.file_name).limit(limit)
+        return [dict(row) for row in self.connection.execute(query).mappings()]
+
     def save_dag(self, file_name: str, values: Mapping[str, Any]) -> None:
         """Set columns of one dag."""
         self.connection.execute(update(t.dags).where(t.dags.c.file_name == file_name).values(dict(values)))

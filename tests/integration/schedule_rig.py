@@ -32,8 +32,9 @@ class Rig:
         stack.transport.declare([COMMANDS])
         self.one, self.two = self.another(), self.another()
 
-    def another(self) -> Assembly:
-        return Assembly(Store(self.stack.engine), self.stack.transport, Plans(), lambda: self.now, ZoneInfo("UTC"))
+    def another(self, version: str = "") -> Assembly:
+        plans = Plans(version=version)
+        return Assembly(Store(self.stack.engine), self.stack.transport, plans, lambda: self.now, ZoneInfo("UTC"))
 
     def dag(self, name: str, spec: str) -> None:
         command = c.CreateDag(file_name=name, spec=spec + STEPS)

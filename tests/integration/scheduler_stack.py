@@ -47,9 +47,12 @@ class Stack:
         made.start()
         return made
 
+    def stop_schedulers(self) -> None:
+        while self._schedulers:
+            self._schedulers.pop().stop()
+
     def close(self) -> None:
-        for one in self._schedulers:
-            one.stop()
+        self.stop_schedulers()
         self.transport.close()
         self.engine.dispose()
         assert self.deaths == []

@@ -137,6 +137,26 @@ class Definitions:
             t.dag_versions, [{name: row[name] for name in same} | {"at": self._now, "by": by} for row in rows]
         )
 
+    def judge_again(self, version: Version) -> bool:
+        """Keep what this version of the scheduler finds in a dag's text; return whether that is something else.
+
+        Nothing is done when the dag has another text by now. The text's own version stays: nobody edited it.
+        """
+        row = self._tx.lock_dag(version.file_name)
+        if row is None or row["spec_hash"] != spec_hash(version.text):
+            return False
+        found = {name: getattr(version, name) for name in ("dag_name", "summary", "tags", "errors")}
+        self._tx.save_dag(version.file_name, found | {"judged_by": self._plans.version})
+        if all(row[name] == value for name, value in found.items()):
+            return False
+        schedules = Schedules(self._tx)
+        schedule = schedules.lock(version.file_name)
+        if schedule is not None:
+            # To be adopted anew. What was due of a dag while it was faulty is not made up for.
+            since = self._now if row["errors"] else schedule["decided_until"]
+            schedules.put([{**schedule, "dag_version": 0, "decided_until": since}])
+        return True
+
     def _row(self, version: Version) -> dict[str, Any]:
         found = {
             "file_name": version.file_name,
@@ -146,6 +166,7 @@ class Definitions:
             "summary": version.summary,
             "tags": version.tags,
             "errors": version.errors,
+            "judged_by": self._plans.version,
             "updated_at": self._now,
         }
         return found if version.folder_hash is None else found | {"folder_hash": version.folder_hash}

@@ -30,9 +30,11 @@ class Plans:
     A plan's key holds the file name too, because that is the dag's name where the spec gives none.
     """
 
-    def __init__(self, base: str = "") -> None:
+    def __init__(self, base: str = "", version: str = "") -> None:
         self.base = base
         """The base configuration, which new runs are frozen with."""
+        self.version = version
+        """Whose reading of a text this is: another version of the scheduler may find other faults in it."""
         self._plans: OrderedDict[tuple[str, str], Plan] = OrderedDict()
         self._lock = Lock()
 

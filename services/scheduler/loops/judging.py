@@ -1,0 +1,80 @@
+"""Judge stored specs again that another version of the scheduler judged.
+
+What is wrong with a dag is stored with it, so that nothing need be parsed to refuse its start. After an
+upgrade that may be out of date in both directions. Of the versions that live side by side during a rolling
+upgrade the newest one judges, so that they do not undo each other's work; after the way back it is
+the older one. Texts are parsed outside of any transaction.
+"""
+
+import logging
+import re
+import threading
+from collections.abc import Sequence
+from datetime import timedelta
+
+from services.scheduler.commands.dags import Definitions, Version
+from services.scheduler.deciding.batch import Batch
+from services.scheduler.deciding.shell import Shell
+from shared.errors import StoreUnavailable
+from shared.spec.load import load
+
+__all__ = ["Judging"]
+
+_log = logging.getLogger(__name__)
+
+_LOOK_EVERY_S = 30
+_AT_ONCE = 100
+_ALIVE = timedelta(seconds=30)
+"""A scheduler that gave no sign of life for so long counts as gone."""
+
+
+class Judging:
+    """One thread's work, of every scheduler. Its version is that of the shell's plans."""
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+
+    def look(self) -> int:
+        """Judge again some dags that another version judged; return how many, 0 when none is left.
+
+        Raises:
+            StoreUnavailable: the database is away; the next look goes on.
+        """
+        versions = self._others()
+        if versions:
+            self._shell.decide(lambda batch: _save(batch, versions))
+        return len(versions)
+
+    def run(self, stop: threading.Event) -> None:
+        """Look until ``stop``; the body of a background thread."""
+        while not stop.is_set():
+            try:
+                if self.look():
+                    continue
+            except StoreUnavailable as error:
+                _log.warning("judging.waits", extra={"error": str(error)})
+            stop.wait(_LOOK_EVERY_S)
+
+    def _others(self) -> list[Version]:
+        """Return some dags that another version judged, judged by this one; none if a newer one is there."""
+        mine = self._shell.plans.version
+        with self._shell.store.begin() as tx:
+            rows = tx.judged_by_others(mine, _AT_ONCE)
+            alive = tx.living_schedulers(self._shell.clock() - _ALIVE) if rows else set()
+        if any(_rank(version) > _rank(mine) for version in alive):
+            return []
+        texts = {row["file_name"]: row["yaml"] for row in rows}
+        return [Version.of(name, text, load(text, file_name=name)) for name, text in texts.items()]
+
+
+def _save(batch: Batch, versions: Sequence[Version]) -> None:
+    definitions = Definitions(batch.tx, batch.plans, batch.now)
+    for version in versions:
+        if definitions.judge_again(version):
+            batch.after.schedules = True
+            _log.warning("judging.changed", extra={"dag": version.file_name, "errors": version.errors})
+
+
+def _rank(version: str) -> tuple[list[int], str]:
+    """Return a key that puts versions in order, any two of them."""
+    return [int(number) for number in re.findall(r"\d+", version)], version
