@@ -18,7 +18,6 @@ from services.api import problems, request_metrics, request_spans
 from services.api.accept import command_key
 from services.api.compress import compress
 from services.api.deps import Deps
-from services.api.links import serve_links
 from services.api.oidc_pages import serve_login
 from services.api.operations import Answer, Call, Operation, json_bytes, parse_body, parse_query
 from services.api.problems import Problem
@@ -28,7 +27,7 @@ from services.api.routes import OPERATIONS
 from services.api.routes.probes import PROBES
 from services.api.routes.schema import SCHEMA
 from services.api.settings import RemoteNode
-from services.api.ui import serve_bundle, serve_own
+from services.api.ui import PageConverter, serve_bundle, serve_own
 from shared.errors import DagwayError
 from shared.log import bind_thread
 
@@ -53,7 +52,7 @@ def create_app(deps: Deps) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = deps.max_body_bytes
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
-    app.url_map.converters["segment"] = SegmentConverter
+    app.url_map.converters |= {"segment": SegmentConverter, "page": PageConverter}
     app.before_request(_begin)
     app.after_request(_finish)
     app.teardown_request(_over)
@@ -67,7 +66,6 @@ def create_app(deps: Deps) -> Flask:
         serve_bundle(app, deps, deps.settings.ui_dir)
     else:
         serve_own(app, deps)
-        serve_links(app, deps.base_path)
     app.register_error_handler(Problem, _problem)
     app.register_error_handler(DagwayError, _dagway_error)
     app.register_error_handler(HTTPException, _http_error)

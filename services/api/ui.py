@@ -2,10 +2,11 @@
 
 Our own (``web/``, see docs/web.md) is plain modules that a browser takes as they are. Of another's
 bundle (``DAGWAY_UI_DIR``) the gateway knows nothing but the contract between the two (REST contract
-section 10.2): an ``index.html`` with a global ``getConfig()``, made here, and files under
-``/assets/``; any other GET outside ``/api/`` is the page.
+section 10.2), which our own keeps as well: an ``index.html`` with a global ``getConfig()``, made
+here, and files at a place of their own; any other GET outside ``/api/`` is the page.
 """
 
+import base64
 import hashlib
 import html
 import json
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response
-from werkzeug.exceptions import NotFound
+from werkzeug.routing import PathConverter
 
 from services.api.assets import send_asset
 from services.api.settings import Settings
@@ -22,14 +23,14 @@ from services.api.settings import Settings
 if TYPE_CHECKING:
     from services.api.deps import Deps
 
-__all__ = ["serve_bundle", "serve_own"]
+__all__ = ["PageConverter", "serve_bundle", "serve_own"]
 
 _WEB = Path(__file__).with_name("web")
 _OWN_AGE_S = 31_536_000
 _POLICY = "; ".join(  # noqa: FLY002 - one directive a line
     (
         "default-src 'none'",
-        "script-src 'self'",
+        "script-src 'self' '{digest}'",
         "style-src 'self'",
         "img-src 'self' data:",
         "connect-src 'self'",
@@ -38,7 +39,7 @@ _POLICY = "; ".join(  # noqa: FLY002 - one directive a line
         "frame-ancestors 'none'",
     )
 )
-"""Nothing inline and nothing from elsewhere: what a workflow's text, log or parameter says cannot become code."""
+"""Nothing inline but ``getConfig()`` and nothing from elsewhere: no workflow's text, log or parameter becomes code."""
 
 _ASSET_AGE_S = 86_400
 _PAGE = """<!doctype html>
@@ -48,7 +49,7 @@ _PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <link rel="shortcut icon" href="{base}/assets/favicon.ico">
-<script>function getConfig() {{ return {config}; }}</script>
+<script>{script}</script>
 <script defer="defer" src="{base}/assets/bundle.js?v={version}"></script>
 </head>
 <body><div id="root"></div></body>
@@ -56,35 +57,44 @@ _PAGE = """<!doctype html>
 """
 
 
+class PageConverter(PathConverter):
+    """Any path outside the API and the files: there, what is not found is not the page."""
+
+    regex = r"(?!(?:api|assets|web)(?:/|$))[^/].*?"
+
+
 def serve_own(app: Flask, deps: "Deps") -> None:
-    """Add the page at ``/`` and its files below ``/web/<tag>/``; another tag's are not to be kept by browsers."""
+    """Add the page, and its files below ``/web/<tag>/``; another tag's are not to be kept by browsers."""
     template = (_WEB / "index.html").read_text()
     tag = _tag(_WEB)
 
-    def page() -> Response:
+    def page(**_path: str) -> Response:
+        script = _script(_own_configuration(deps))
         values = {
-            "title": _own_title(deps),
-            "base": f"{deps.base_path}/",
-            "web": f"{deps.base_path}/web/{tag}",
-            "settings": json.dumps(_own_settings(deps)),
+            "title": html.escape(_own_title(deps)),
+            "base": html.escape(f"{deps.base_path}/"),
+            "web": html.escape(f"{deps.base_path}/web/{tag}"),
+            "script": script,
         }
         text = template
-        for name, value in values.items():
-            text = text.replace(f"{{{{{name}}}}}", html.escape(value))
-        return _guarded(Response(text, mimetype="text/html"))
+        for key, value in values.items():
+            text = text.replace(f"{{{{{key}}}}}", value)
+        return _guarded(Response(text, mimetype="text/html"), script)
 
     def file(given: str, name: str) -> Response:
         response = send_asset(_WEB, name)
         # While versions are rolled out, the page may be of one gateway and a file of another.
         response.headers["Cache-Control"] = f"max-age={_OWN_AGE_S}, immutable" if given == tag else "no-store"
-        return _guarded(response)
+        return _guarded(response, "")
 
     app.add_url_rule("/web/<given>/<path:name>", "ui file", file, methods=["GET"], provide_automatic_options=False)
+    app.add_url_rule("/<page:path>", "ui page", page, methods=["GET"], provide_automatic_options=False)
     app.add_url_rule("/", "ui index", page, methods=["GET"], provide_automatic_options=False)
 
 
-def _guarded(response: Response) -> Response:
-    response.headers["Content-Security-Policy"] = _POLICY
+def _guarded(response: Response, script: str) -> Response:
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    response.headers["Content-Security-Policy"] = _POLICY.format(digest=f"sha256-{digest}")
     response.headers["Referrer-Policy"] = "no-referrer"
     return response
 
@@ -103,8 +113,8 @@ def _own_title(deps: "Deps") -> str:
     return "Dagway" if title == Settings().navbar_title else title
 
 
-def _own_settings(deps: "Deps") -> dict[str, Any]:
-    """Return what the page must know before it may ask anything: how to identify, and what is allowed here."""
+def _own_configuration(deps: "Deps") -> dict[str, Any]:
+    """Return the contract's configuration, and how to identify where ``authMode`` does not say."""
     settings = deps.settings
     if settings.auth_mode != "none":
         auth: str = settings.auth_mode
@@ -112,14 +122,7 @@ def _own_settings(deps: "Deps") -> dict[str, Any]:
         auth = "basic"
     else:
         auth = "token" if settings.token else "none"
-    return {
-        "title": _own_title(deps),
-        "version": deps.version,
-        "auth": auth,
-        "canWrite": settings.write_dags,
-        "canRun": settings.run_dags,
-        "nodes": [node.name for node in settings.remote_nodes],
-    }
+    return _configuration(deps) | {"title": _own_title(deps), "auth": auth}
 
 
 def serve_bundle(app: Flask, deps: "Deps", folder: Path) -> None:
@@ -131,19 +134,17 @@ def serve_bundle(app: Flask, deps: "Deps", folder: Path) -> None:
         response.headers["Cache-Control"] = f"max-age={_ASSET_AGE_S}"
         return response
 
-    def page(name: str = "") -> Response:
-        if name == "api" or name.startswith("api/"):
-            raise NotFound
+    def page(**_path: str) -> Response:
         text = _PAGE.format(
             title=html.escape(deps.settings.navbar_title),
             base=html.escape(deps.base_path),
             version=html.escape(deps.version),
-            config=_script_json(_configuration(deps)),
+            script=_script(_configuration(deps)),
         )
         return Response(text, mimetype="text/html")
 
     app.add_url_rule("/assets/<path:name>", "ui asset", asset, methods=["GET"], provide_automatic_options=False)
-    app.add_url_rule("/<path:name>", "ui page", page, methods=["GET"], provide_automatic_options=False)
+    app.add_url_rule("/<page:path>", "ui page", page, methods=["GET"], provide_automatic_options=False)
     app.add_url_rule("/", "ui index", page, methods=["GET"], provide_automatic_options=False)
 
 
@@ -188,7 +189,8 @@ def _zone_name(key: str, offset_s: int) -> str:
     return f"UTC{hours:+d}" if hours else "UTC"
 
 
-def _script_json(value: dict[str, Any]) -> str:
-    """Return JSON that may stand in a script element."""
-    text = json.dumps(value)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+def _script(configuration: dict[str, Any]) -> str:
+    """Return what stands in the page's script element, which no value can end."""
+    text = json.dumps(configuration)
+    safe = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return f"function getConfig() {{ return {safe}; }}"

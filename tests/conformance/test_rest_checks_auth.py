@@ -166,7 +166,16 @@ def test_62_webhooks(live: Live, admin: str) -> None:
     assert live.refused("POST", "/webhooks/hook", {}, token=fresh) == (401, "unauthorized")
 
 
-def test_66_the_page_of_a_front_end(live: Live, tmp_path: Path) -> None:
+def test_66_the_page_at_any_place(live: Live) -> None:
+    gateway = live.app_with(Settings(navbar_title="</script>"))
+    page = gateway.client.get("/any/page")
+    assert (page.status_code, page.mimetype) == (200, "text/html")
+    assert b"function getConfig()" in page.data
+    assert page.data.count(b"</script>") == 2, "a title must not end the script it stands in"
+    assert gateway.client.get("/assets/none.js").status_code == 404
+
+
+def test_66_the_page_of_another_front_end(live: Live, tmp_path: Path) -> None:
     (tmp_path / "bundle.js").write_text("1")
     node = RemoteNode.model_validate({"name": "far", "apiBaseURL": "http://127.0.0.1:9/api/v2"})
     gateway = live.app_with(Settings(ui_dir=tmp_path, remote_nodes=(node,)))

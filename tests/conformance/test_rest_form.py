@@ -204,24 +204,3 @@ def test_the_base_path_stands_before_everything(tmp_path: Path) -> None:
         assert stack.client.get("/dagu/api/v2/health").status_code == 200
         assert stack.client.get("/dagu/healthz").status_code == 200
         assert b'"/dagu/' in stack.client.get("/dagu/").data
-
-
-@pytest.mark.parametrize(
-    ("link", "place"),
-    [
-        ("/dags/a%2Fb%20%25.yaml", "dags/a%2Fb%20%25.yaml"),
-        ("/dags/etl/", "dags/etl"),
-        ("/dags/etl/history?remoteNode=local", "dags/etl?tab=runs"),
-        ("/dags/etl/webhook", "dags/etl"),
-        ("/dag-runs/etl/r-1", "runs/etl/r-1"),
-        ("/dag-runs/etl/r-1?subDAGRunId=s%261&dagRunId=r-1&dagRunName=etl", "runs/etl/r-1/sub/s%261"),
-        ("/dag-runs", "runs"),
-        ("/queues", "queues"),
-    ],
-)
-def test_addresses_of_dagus_pages_lead_to_ours(tmp_path: Path, link: str, place: str) -> None:
-    with open_stack(tmp_path, base_path="/base") as stack:
-        response = stack.client.get(f"/base{link}")
-
-        assert (response.status_code, response.headers["Location"]) == (302, f"/base/#/{place}")
-        assert stack.client.get("/base/dag-runs/etl/r-1/more").status_code == 404

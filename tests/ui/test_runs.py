@@ -122,8 +122,8 @@ def test_children_of_a_parallel_step_are_linked(look: Look, system: Embedded) ->
     system.client.until("succeeded", "family")
     with look("#/runs/family/r1?step=fan") as page:
         panel = page.get_by_role("region", name="Step fan")
-        expect(panel.get_by_text("X=b", exact=True)).to_be_visible()
-        panel.get_by_role("row", name="X=b").get_by_role("link").click()
+        expect(panel.get_by_text('X="b"', exact=True)).to_be_visible()
+        panel.get_by_role("row", name='X="b"').get_by_role("link").click()
         expect(page.get_by_role("heading", name="child")).to_be_visible()
         page.get_by_role("link", name="say", exact=True).click()
         expect(page.get_by_role("log")).to_have_text("I am b\n")

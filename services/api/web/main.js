@@ -3,7 +3,7 @@
 import { ApiError, listeners } from "./api.js";
 import { watch } from "./notice.js";
 import { Page } from "./page.js";
-import { here } from "./router.js";
+import { arrive, here } from "./router.js";
 import { asksWho, authorization } from "./session.js";
 import { draw, identify, main, open } from "./shell.js";
 import { dag } from "./views/dag.js";
@@ -70,6 +70,7 @@ function askWho(refused) {
 listeners.unauthorized = (refused) => known && askWho(refused);
 addEventListener("hashchange", route);
 addEventListener("begin-anew", begin);
+arrive();
 open();
 watch(() => (known && page ? page.refresh() : begin()));
 begin();

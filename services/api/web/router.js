@@ -1,5 +1,19 @@
 // Where somebody is: the part of the address after `#`, which no server and no proxy has to know.
 
+const SECTIONS = { "dag-runs": "runs", dashboard: "runs", "system-status": "system" };
+const TABS = { spec: "spec", history: "runs" };
+
+/** Take an address of Dagu's pages, which bookmarks and other programs hold, for the page of ours that shows the same. */
+export function arrive() {
+  const base = new URL(document.baseURI).pathname;
+  const [section, ...names] = segments(location.pathname.slice(base.length));
+  if (!section) return;
+  const child = new URLSearchParams(location.search).get("subDAGRunId");
+  const parts = [SECTIONS[section] ?? section, ...(section === "dags" ? names.slice(0, 1) : names), ...(child ? ["sub", child] : [])];
+  const place = to(parts, { tab: section === "dags" ? TABS[names[1]] : "" });
+  history.replaceState(null, "", `${base}${location.hash || place}`);
+}
+
 /** Return the address of a page: to`runs/${name}/${id}` with `query` behind it; empty values are left out. */
 export function to(parts, query = {}) {
   const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== "");
@@ -10,14 +24,17 @@ export function to(parts, query = {}) {
 /** Return the present address's parts, decoded, and its query. */
 export function here() {
   const [path, search = ""] = location.hash.replace(/^#\/?/, "").split(/\?(.*)/s);
-  const parts = path.split("/").filter(Boolean).map((part) => {
+  return { parts: segments(path), query: Object.fromEntries(new URLSearchParams(search)) };
+}
+
+function segments(path) {
+  return path.split("/").filter(Boolean).map((part) => {
     try {
       return decodeURIComponent(part);
     } catch {
       return part;
     }
   });
-  return { parts, query: Object.fromEntries(new URLSearchParams(search)) };
 }
 
 /** Change the query of the present address; in place, so that "back" leaves the page. */

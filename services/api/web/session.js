@@ -3,7 +3,7 @@
 // Credentials are kept for the browser's session where there is a name and a password behind them, and
 // beyond it only for a login's token, which ends by itself.
 
-export const settings = JSON.parse(document.querySelector("meta[name=dagway-settings]").content);
+export const settings = getConfig();
 
 const KEY = `dagway ${new URL(document.baseURI).pathname}`;
 const places = { builtin: localStorage, basic: sessionStorage, token: sessionStorage };
@@ -36,7 +36,7 @@ const RANKS = ["viewer", "operator", "manager", "admin"];
 
 /** Whether the person may do what needs `role`; the server decides, this only spares people dead ends. */
 export function may(role) {
-  if (role === "operator" && !settings.canRun) return false;
-  if (role === "manager" && !settings.canWrite) return false;
+  if (role === "operator" && !settings.permissions.runDags) return false;
+  if (role === "manager" && !settings.permissions.writeDags) return false;
   return !session.user || RANKS.indexOf(session.user.role) >= RANKS.indexOf(role);
 }

@@ -31,10 +31,10 @@ export function draw() {
     h("nav", { "aria-label": "Pages" }, PAGES.map(([name, label]) =>
       h("a", { href: to([name]), "aria-current": section === name && "page" }, label))),
     h("span", { class: "gap" }),
-    settings.nodes.length > 0 && h("select", {
+    settings.remoteNodes && h("select", {
       "aria-label": "Node", value: remote.node,
       onchange: (event) => { remote.node = event.target.value; dispatchEvent(new Event("begin-anew")); },
-    }, h("option", { value: "" }, "local"), settings.nodes.map((name) => h("option", { value: name }, name))),
+    }, h("option", { value: "" }, "local"), settings.remoteNodes.split(",").map((name) => h("option", { value: name }, name))),
     h("a", { class: "quiet", href: "api/v2/docs" }, "API"),
     h("button", { type: "button", class: "plain", "aria-label": THEMES[theme()], title: THEMES[theme()], onclick: turn },
       { auto: "◐", light: "☀", dark: "☾" }[theme()]),
