@@ -2,25 +2,26 @@
 
 200,000 runs of 5,000 dags. p99 of lists and details at 50 requests/s; the plan of each query; then
 requests/s at 16 connections, and what one takes of the processor, beside a bare Flask route that does
-one indexed SELECT under the same server settings (``bench.bare``).
+one indexed SELECT under the same server settings (``bench.bare``) and, for a recorded start, a bare hop
+that is as recorded and as durable (``bench.bare_hop``).
 """
 
 import argparse
 import os
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import urllib3
 from sqlalchemy import create_engine, event, text
 
+from bench.bare_hop import bare_hop
 from bench.http_load import Measured, flat_out, paced
 from bench.processor import cpu_s
+from bench.rig import running
 from shared.store.engine import open_engine
 from shared.store.migrate import migrate
 from shared.store.reads import Reads
@@ -143,14 +144,22 @@ def _throughput(what: str, seconds: float, pid: int, port: int, request: str) ->
     return _Flat(found.rate, cpu_ms)
 
 
-@contextmanager
-def _running(*argv: str) -> Iterator[int]:
-    process = subprocess.Popen(argv)
+def _recorded(what: str, seconds: float, port: int, request: str, pids: dict[str, int]) -> _Flat:
+    """Measure what is answered once it is in Postgres; ``pids``: all who take part, the one who answers first."""
+    _throughput(f"({what}: warming up)", 1, next(iter(pids.values())), port, request)
+    began_s = {name: cpu_s(pid) for name, pid in pids.items()}
+    found = _throughput(what, seconds, next(iter(pids.values())), port, request)
+    took = {name: (cpu_s(pids[name]) - since) * 1000 / seconds / found.rate for name, since in began_s.items()}
+    each = ", ".join(f"{name} {took_ms:.2f}" for name, took_ms in took.items())
+    print(f"    ms of a processor each: {each}; {sum(took.values()):.2f} in all")
+    return found
+
+
+def _answers(http: urllib3.PoolManager, method: str, url: str) -> bool:
     try:
-        yield process.pid
-    finally:
-        process.terminate()
-        process.wait(15)
+        return http.request(method, url).status == 200
+    except urllib3.exceptions.HTTPError:
+        return False
 
 
 def main() -> None:
@@ -168,7 +177,7 @@ def main() -> None:
         _fill(url)
         print("plans")
         _explain(url)
-        port, bare_port = free_port(), free_port()
+        port, bare_port, hop_port = free_port(), free_port(), free_port()
         env = {
             "DAGWAY_AMQP_URL": rabbit.url,
             "DAGWAY_LOG_LEVEL": "warning",
@@ -185,16 +194,9 @@ def main() -> None:
         for what, paths in _READS.items():
             _latency(what, seconds, gateway.pid, port, paths)
         print(f"{_CONNECTIONS} connections")
-        bare_argv = (sys.executable, "-m", "bench.bare", str(bare_port), url, str(_THREADS))
-        bare_pid = stack.enter_context(_running(*bare_argv))
-
-        def bare_answers() -> bool:
-            try:
-                return http.request("GET", f"http://127.0.0.1:{bare_port}/run/dag-8/id-7").status == 200
-            except urllib3.exceptions.HTTPError:
-                return False
-
-        eventually(bare_answers, timeout_s=20)
+        bare_pid = stack.enter_context(running("bench.bare", str(bare_port), url, str(_THREADS)))
+        bare_url = f"http://127.0.0.1:{bare_port}/run/dag-8/id-7"
+        eventually(lambda: _answers(http, "GET", bare_url), timeout_s=20)
         flat_out(bare_port, "GET", "/run/dag-8/id-7", connections=_CONNECTIONS, seconds=1)  # opens its connections
         bare = _throughput("bare Flask, one SELECT", seconds, bare_pid, bare_port, "GET /run/dag-8/id-7")
         details = _throughput("GET run details", seconds, gateway.pid, port, "GET /api/v2/dag-runs/dag-8/id-7")
@@ -203,15 +205,17 @@ def main() -> None:
         body = {"name": "started", "spec": "steps:\n  - name: one\n    command: echo hi\n"}
         answers = [http.request("POST", f"{api}/dags", json=body), http.request("POST", f"{api}/dags/started/start")]
         print(f"  (create and first start: {[each.status for each in answers]} {answers[-1].data.decode()})")
-        pids = {"gateway": gateway.pid, "scheduler": scheduler.pid, "broker": rabbit.pid, "database": postgres.pid}
-        began_s = {name: cpu_s(pid) for name, pid in pids.items()}
-        start = _throughput("POST start, recorded", seconds, gateway.pid, port, "POST /api/v2/dags/started/start")
-        took = {name: (cpu_s(pids[name]) - since) / seconds / start.rate for name, since in began_s.items()}
-        each = ", ".join(f"{name} {took_s * 1000:.2f}" for name, took_s in took.items())
-        print(f"  ms of a processor a start: {each}; {sum(took.values()) * 1000:.2f} in all")
-        for what, one in (("GET run details", details), ("POST start", start)):
-            by_rate, by_cpu = one.rate / bare.rate, bare.cpu_ms / one.cpu_ms
-            print(f"  {what}: {by_rate:.0%} of the bare route's rate; by processor time it could be {by_cpu:.0%}")
+        servers = {"broker": rabbit.pid, "database": postgres.pid}
+        with bare_hop(rabbit.url, url, hop_port, _THREADS) as pids:
+            eventually(lambda: _answers(http, "POST", f"http://127.0.0.1:{hop_port}/run/started"), timeout_s=20)
+            hop = _recorded("bare recorded hop", seconds, hop_port, "POST /run/started", pids | servers)
+        pids = {"gateway": gateway.pid, "scheduler": scheduler.pid}
+        start = _recorded("POST start, recorded", seconds, port, "POST /api/v2/dags/started/start", pids | servers)
+        by_rate, by_cpu = details.rate / bare.rate, bare.cpu_ms / details.cpu_ms
+        print(f"  GET run details: {by_rate:.0%} of the bare route's rate; by processor time it could be {by_cpu:.0%}")
+        print(f"  bare recorded hop: {hop.rate / bare.rate:.0%} of the bare route's rate")
+        by_route, by_hop = start.rate / bare.rate, start.rate / hop.rate
+        print(f"  POST start: {by_route:.0%} of the bare route's rate; {by_hop:.0%} of the bare recorded hop's")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """The two footings as real processes, and a client to load them with. Loopback only, bounded, self-ending."""
 
 import json
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,7 +18,7 @@ from tests.harness.eventually import eventually, free_port
 from tests.harness.procs import DagwayProcess
 from tests.harness.servers import PostgresServer, RabbitServer
 
-__all__ = ["Rig", "distributed", "embedded"]
+__all__ = ["Rig", "distributed", "embedded", "running"]
 
 _DEADLINE_S = 120
 
@@ -60,6 +62,17 @@ class Rig:
             return bool(found.get("succeeded", 0) >= count)
 
         eventually(ended, timeout_s=_DEADLINE_S, every_s=0.005)
+
+
+@contextmanager
+def running(module: str, *args: str) -> Iterator[int]:
+    """Run one of our modules as a process of its own and yield its id."""
+    process = subprocess.Popen((sys.executable, "-m", module, *args))
+    try:
+        yield process.pid
+    finally:
+        process.terminate()
+        process.wait(15)
 
 
 @contextmanager

@@ -1,0 +1,168 @@
+"""What a recorded start is held against: the same promise kept with as little as it takes, without Dagway's logic.
+
+A Flask route behind the gateway's own server sends a persistent message, confirmed, to a quorum queue;
+a process of its own takes what is waiting there, writes a row for each message, commits once, answers
+over the asker's exclusive queue and acknowledges. The caller hears yes when its row is committed.
+
+``python -m bench.bare_hop serve AMQP_URL PORT THREADS`` is the route, ``... record AMQP_URL DATABASE_URL``
+the process behind the queue; ``bare_hop`` runs both.
+"""
+
+import json
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
+from itertools import takewhile
+from typing import Any
+
+import pika
+import psycopg2
+from flask import Flask, Response, jsonify
+from pika.spec import Basic
+from psycopg2.extras import execute_values
+
+from bench.rig import running
+from services.api.server import run_gunicorn
+
+__all__ = ["bare_hop"]
+
+_QUEUE = "bare-hop"
+_BATCH = 64
+_PATIENCE_S = 10
+_CREATE = "CREATE TABLE bare_hops (id text PRIMARY KEY, body text NOT NULL, at timestamptz NOT NULL DEFAULT now())"
+_WRITE = "INSERT INTO bare_hops (id, body) VALUES %s ON CONFLICT DO NOTHING"  # a message may come twice
+
+
+def _connect(url: str, on_channel: Callable[[Any], None]) -> Any:
+    """Return a connection whose ``ioloop`` is to be started; ``on_channel`` gets its one channel."""
+    return pika.SelectConnection(
+        pika.URLParameters(url), on_open_callback=lambda connection: connection.channel(on_open_callback=on_channel)
+    )
+
+
+class _Asker:
+    """Sends from any thread; one thread of its own has the connection. Confirms are not waited for one by one."""
+
+    def __init__(self, url: str) -> None:
+        self._unconfirmed: dict[int, Future[bytes]] = {}
+        self._asked: dict[str, Future[bytes]] = {}
+        self._sent = 0
+        self._reply_to = ""
+        self._channel: Any = None
+        self._ready = threading.Event()
+        self._connection = _connect(url, self._opened)
+        threading.Thread(target=self._connection.ioloop.start, daemon=True).start()
+        if not self._ready.wait(_PATIENCE_S):
+            raise RuntimeError("no channel")
+
+    def ask(self, message_id: str, body: bytes) -> bytes:
+        """Return the reply; an error if the broker refused the message or there is none in time."""
+        answered: Future[bytes] = Future()
+        self._asked[message_id] = answered
+        try:
+            self._connection.ioloop.add_callback_threadsafe(partial(self._send, message_id, body, answered))
+            return answered.result(_PATIENCE_S)
+        finally:
+            del self._asked[message_id]
+
+    def _opened(self, channel: Any) -> None:
+        self._channel = channel
+        channel.confirm_delivery(self._confirmed)
+        channel.queue_declare("", exclusive=True, callback=self._declared)
+
+    def _declared(self, frame: Any) -> None:
+        self._reply_to = frame.method.queue
+        ready = self._ready.set
+        self._channel.basic_consume(self._reply_to, self._replied, auto_ack=True, callback=lambda _frame: ready())
+
+    def _send(self, message_id: str, body: bytes, answered: "Future[bytes]") -> None:
+        self._sent += 1
+        self._unconfirmed[self._sent] = answered
+        properties = pika.BasicProperties(delivery_mode=2, correlation_id=message_id, reply_to=self._reply_to)
+        self._channel.basic_publish("", _QUEUE, body, properties)
+
+    def _confirmed(self, frame: Any) -> None:
+        tag = frame.method.delivery_tag
+        tags = list(takewhile(lambda sent: sent <= tag, self._unconfirmed)) if frame.method.multiple else [tag]
+        for each in tags:
+            answered = self._unconfirmed.pop(each)
+            if isinstance(frame.method, Basic.Nack):
+                answered.set_exception(RuntimeError("the broker refused it"))
+
+    def _replied(self, _channel: Any, _method: Any, properties: Any, body: bytes) -> None:
+        answered = self._asked.get(properties.correlation_id)
+        if answered is not None and not answered.done():
+            answered.set_result(body)
+
+
+def _make(amqp_url: str) -> Flask:
+    app, asker = Flask("bare_hop"), _Asker(amqp_url)
+
+    @app.post("/run/<name>")
+    def run(name: str) -> Response:
+        run_id = str(uuid.uuid4())
+        reply = asker.ask(run_id, json.dumps({"name": name, "run_id": run_id}).encode())
+        return jsonify(json.loads(reply))
+
+    return app
+
+
+def _record(amqp_url: str, database_url: str) -> None:
+    """Take, write, commit, answer, acknowledge, until a signal ends the process.
+
+    What arrives during a commit waits in the socket, at most ``_BATCH`` messages, and is the next batch.
+    """
+    batch: list[tuple[Any, Any, bytes]] = []
+    database = psycopg2.connect(database_url)
+
+    def write(channel: Any) -> None:
+        with database, database.cursor() as cursor:  # one transaction; execute_values: executemany in one statement
+            rows = [(properties.correlation_id, body.decode()) for _method, properties, body in batch]
+            execute_values(cursor, _WRITE, rows, page_size=_BATCH)
+        for _method, asked, _body in batch:
+            reply = json.dumps({"run_id": asked.correlation_id}).encode()
+            channel.basic_publish("", asked.reply_to, reply, pika.BasicProperties(correlation_id=asked.correlation_id))
+        channel.basic_ack(batch[-1][0].delivery_tag, multiple=True)
+        batch.clear()
+
+    def take(channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        if not batch:
+            connection.ioloop.call_later(0, partial(write, channel))  # once all that has arrived was taken
+        batch.append((method, properties, body))
+
+    def consume(channel: Any) -> None:
+        channel.basic_qos(prefetch_count=_BATCH)
+        channel.basic_consume(_QUEUE, take)
+
+    connection = _connect(amqp_url, consume)
+    connection.ioloop.start()
+
+
+@contextmanager
+def bare_hop(amqp_url: str, database_url: str, port: int, threads: int) -> Iterator[dict[str, int]]:
+    """Run both processes and yield their ids; the queue and the table are gone afterwards."""
+    parameters = pika.URLParameters(amqp_url)
+    parameters.heartbeat = 0  # this connection is kept idle
+    with ExitStack() as stack:
+        channel = stack.enter_context(pika.BlockingConnection(parameters)).channel()
+        database = stack.enter_context(closing(psycopg2.connect(database_url)))
+        database.autocommit = True
+        cursor = database.cursor()
+        channel.queue_declare(_QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
+        stack.callback(channel.queue_delete, _QUEUE)
+        cursor.execute(_CREATE)
+        stack.callback(cursor.execute, "DROP TABLE bare_hops")
+        recorder = stack.enter_context(running(__name__, "record", amqp_url, database_url))
+        route = stack.enter_context(running(__name__, "serve", amqp_url, str(port), str(threads)))
+        yield {"route": route, "recorder": recorder}
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "serve":
+        run_gunicorn(partial(_make, sys.argv[2]), "127.0.0.1", int(sys.argv[3]), threads=int(sys.argv[4]))
+    else:
+        _record(*sys.argv[2:])
