@@ -58,7 +58,7 @@ class Scheduler:
         transport.declare([COMMANDS, EVENTS, LOGS, HEARTBEATS, task_route({})])
         self.instance_id = f"{socket.gethostname()}-{new_token()[:8]}"
         self._transport = transport
-        parts = Assembly(store, transport, Plans(base_config, version), clock, tz)
+        parts = Assembly(store, transport, Plans(base_config, version, dags_dir and dags_dir.absolute()), clock, tz)
         shell = parts.shell
         with store.begin() as tx:
             take_over_limits(tx, queues, clock())

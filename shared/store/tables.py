@@ -35,6 +35,7 @@ from shared.store.engine import bytewise
 __all__ = [
     "UTCDateTime",
     "attempts",
+    "callable_files",
     "col",
     "dag_runs",
     "dag_versions",
@@ -124,6 +125,14 @@ dags = Table(
     Index("ix_dags_dag_name", "dag_name"),
     comment="Definitions. folder_hash: what the followed folder last held, so that an edit by API stays. "
     "judged_by: the version of the scheduler that found these errors and this summary in the text",
+)
+
+callable_files = Table(
+    "callable_files",
+    metadata,
+    col("path", String(200), primary_key=True),
+    col("spec_hash", String(64), ForeignKey("specs.hash")),
+    comment="Files in folders of the followed folder, by their path in it without extension: a step may call them",
 )
 
 # A page of dags, which people ask for first: by name without regard to case.

@@ -58,6 +58,19 @@ class Dags:
             for table in (t.dag_versions, t.dags):
                 self.connection.execute(delete(table).where(table.c.file_name.in_(names)))
 
+    def callable_files(self, paths: Sequence[str] | None = None) -> dict[str, str]:
+        """Return the spec hashes of these files of sub-folders, or of all, by path; not locked."""
+        c = t.callable_files.c
+        query = select(c.path, c.spec_hash)
+        if paths is not None:
+            query = query.where(c.path.in_(paths))
+        return dict(self.connection.execute(query).all())
+
+    def delete_callable_files(self, paths: Sequence[str]) -> None:
+        for start in range(0, len(paths), 500):
+            found = t.callable_files.c.path.in_(paths[start : start + 500])
+            self.connection.execute(delete(t.callable_files).where(found))
+
     def spec_texts(self, hashes: Sequence[str]) -> dict[str, str]:
         """Return spec texts by hash."""
         query = select(t.specs.c.hash, t.specs.c.yaml).where(t.specs.c.hash.in_(hashes))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.ids import new_run_id
 from tests.harness.client import Client
 from tests.harness.cluster import Cluster, Embedded, Footing, running
 from tests.harness.eventually import eventually
@@ -58,6 +59,33 @@ steps:
   - command: pwd
     output: PLACE
 """
+KID = """\
+schedule: "* * * * *"
+params: [FROM=nobody]
+steps:
+  - command: echo $FROM
+    output: SAID
+"""
+CALLING_BELOW = """\
+type: graph
+steps:
+  - {name: plain, call: team/kid, params: FROM=plain, output: PLAIN}
+  - {name: extension, call: team/kid.yaml, params: FROM=extension, output: EXTENSION}
+  - {name: dot, call: ./team/kid, params: FROM=dot, output: DOT}
+  - {name: absolute, call: FOLDER/team/kid.yaml, params: FROM=absolute, output: ABSOLUTE}
+  - {name: lead, call: team/lead, output: LEAD}
+"""
+LEAD = """\
+type: graph
+steps:
+  - {name: beside, call: kid, params: FROM=beside, output: BESIDE}
+  - {name: inner, call: inner/kid, params: FROM=inner, output: INNER}
+  - {name: above, call: ../called, output: ABOVE}
+"""
+UNKNOWN = """\
+steps:
+  - call: team/nobody
+"""
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +102,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (made / "elsewhere.yaml").write_text(ELSEWHERE)
     (made / "calling.yaml").write_text(CALLING)
     (made / "called.yaml").write_text(CALLED)
+    for place in (made / "team", made / "team/inner", made / ".git"):
+        place.mkdir()
+        (place / "kid.yaml").write_text(KID)
+    (made / "team/lead.yml").write_text(LEAD)
+    (made / "below.yaml").write_text(CALLING_BELOW.replace("FOLDER", str(made)))
+    (made / "unknown.yaml").write_text(UNKNOWN)
     return made
 
 
@@ -132,3 +166,51 @@ def test_a_run_of_no_file_has_a_directory_of_its_own(system: Footing, folder: Pa
     place = system.client.outputs("inline")["place"]
     assert place.endswith("/runs/inline/r1")
     assert not place.startswith(str(folder))
+
+
+def test_a_file_in_a_folder_below_can_be_called_and_is_nothing_else(system: Footing) -> None:
+    client = system.client
+    found = {name: json.loads(text) for name, text in outputs(client, "below").items()}
+
+    lead = found.pop("lead")
+    assert {name: (one["name"], one["outputs"]) for name, one in found.items()} == {
+        name: ("kid", {"SAID": name}) for name in ("plain", "extension", "dot", "absolute")
+    }
+    said = {name: json.loads(text) for name, text in lead["outputs"].items()}
+    assert said["BESIDE"]["outputs"] == {"SAID": "beside"}
+    assert said["INNER"]["outputs"] == {"SAID": "inner"}
+    assert said["ABOVE"]["name"] == "called"
+
+    listed = client.ask("GET", "/dags?perPage=100").json["dags"]
+    assert not {"kid", "lead", "team/kid"} & {dag["fileName"] for dag in listed}
+    assert client.ask("GET", "/dags/team%2Fkid").status == 400
+    assert client.ask("GET", "/dags/kid").status == 404
+
+
+def test_a_file_that_is_not_there_fails_its_caller(system: Footing, folder: Path) -> None:
+    client = system.client
+    eventually(lambda: client.ask("GET", "/dags/unknown/spec").status == 200, timeout_s=20)
+
+    client.start("unknown")
+    client.until("failed", "unknown")
+    [node] = client.run("unknown")["nodes"]
+    assert "DAG team/nobody is not found" in node["error"]
+
+    (folder / "team/nobody.yaml").write_text("stepps: []\n")
+
+    def found_faulty() -> None:
+        client.start("unknown", run_id := new_run_id())
+        client.until("failed", "unknown", run_id)
+        [node] = client.run("unknown", run_id)["nodes"]
+        assert "DAG team/nobody is invalid: line 1, column 1: has invalid keys: stepps" in node["error"]
+
+    eventually(found_faulty, timeout_s=20)
+    (folder / "team/nobody.yaml").unlink()
+
+    def gone() -> None:
+        client.start("unknown", run_id := new_run_id())
+        client.until("failed", "unknown", run_id)
+        [node] = client.run("unknown", run_id)["nodes"]
+        assert "is not found" in node["error"]
+
+    eventually(gone, timeout_s=20)

@@ -101,7 +101,7 @@ def test_the_newest_version_alive_judges(rig: Rig) -> None:
 def test_an_unchanged_file_runs_after_an_upgrade(stack: Stack, tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(STEPS)
     stack.scheduler(dags_dir=tmp_path)
-    eventually(lambda: stack.rows(t.dags))
+    eventually(lambda: len(stack.rows(t.dags)) == 1)
     stack.stop_schedulers()
     _stored(stack, **_OLD)
     assert stack.rows(t.dags)[0]["errors"]

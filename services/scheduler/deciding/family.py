@@ -15,6 +15,7 @@ from services.scheduler.core.messages import Begin, ChildRefused, ChildrenSeen, 
 from services.scheduler.core.model import ASKED, HELD, PENDING, Node, Run
 from services.scheduler.core.renewal import complete
 from services.scheduler.deciding.batch import Batch
+from services.scheduler.deciding.called import find_called
 from services.scheduler.deciding.creation import new_run
 from services.scheduler.deciding.plans import spec_hash
 from shared.errors import InvalidInput, NotFound
@@ -99,18 +100,13 @@ def _new_child(batch: Batch, parent_key: str, effect: StartChild) -> tuple[Run, 
     assert parent is not None  # noqa: S101 - its decision asked for the child
     if batch.tx.depth(parent_key) >= MAX_DEPTH:
         raise InvalidInput(f"sub DAGs are nested deeper than {MAX_DEPTH} levels")
-    parent_hash, _ = batch.origin(parent_key)
+    parent_hash, caller = batch.origin(parent_key)
     name = effect.dag
     text = local_spec(batch.tx.spec_texts([parent_hash])[parent_hash], name)
     file_name = None
     if text is None:
-        row = batch.tx.dag_called(name.removeprefix("./").removesuffix(".yaml").removesuffix(".yml"))
-        if row is None:
-            raise NotFound(f"DAG {name} is not found")
-        if row["errors"]:
-            raise InvalidInput(f"DAG {name} is invalid: {'; '.join(row['errors'])}")
-        file_name = row["file_name"]
-        text = batch.tx.spec_texts([row["spec_hash"]])[row["spec_hash"]]
+        called_hash, file_name = find_called(batch, name, caller or "")
+        text = batch.tx.spec_texts([called_hash])[called_hash]
     if effect.selector and (called := load(text).dag) is not None and waits_for_approval(called):
         raise InvalidInput(f"{name}: DAG with HITL steps cannot be dispatched to workers")
     # What every file inherits holds for children too, but for the handlers.
@@ -118,6 +114,8 @@ def _new_child(batch: Batch, parent_key: str, effect: StartChild) -> tuple[Run, 
     text_hash = spec_hash(text)
     batch.tx.insert_new(t.specs, [{"hash": text_hash, "yaml": text, "created_at": batch.now}])
     plan = batch.plans.remember(text, file_name or "")
+    if plan.errors:
+        raise InvalidInput(f"DAG {name} is invalid: {'; '.join(plan.errors)}")
     run = new_run(
         plan,
         dag_name=plan.dag.name,

@@ -4,6 +4,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from threading import Lock
 
 from services.scheduler.core.plan import Plan
@@ -30,11 +31,13 @@ class Plans:
     A plan's key holds the file name too, because that is the dag's name where the spec gives none.
     """
 
-    def __init__(self, base: str = "", version: str = "") -> None:
+    def __init__(self, base: str = "", version: str = "", dags_dir: Path | None = None) -> None:
         self.base = base
         """The base configuration, which new runs are frozen with."""
         self.version = version
         """Whose reading of a text this is: another version of the scheduler may find other faults in it."""
+        self.dags_dir = dags_dir
+        """The followed folder: dags may be called by the paths of their files."""
         self._plans: OrderedDict[tuple[str, str], Plan] = OrderedDict()
         self._lock = Lock()
 

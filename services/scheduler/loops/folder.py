@@ -4,14 +4,18 @@ The store is the truth, the folder a source: a file that did not change since it
 never undoes an edit made by API, and a file that went takes its dag along only if it came from here.
 Looking costs a directory listing; the store is asked only when a file is new, changed or gone. Texts
 are parsed outside of any transaction: ten thousand take their time, and others want to write meanwhile.
+
+Dags are what lies at the folder's top level. What lies in folders of it can be called by its path, and
+is nothing else: not listed, not scheduled, and parsed when it is called.
 """
 
 import logging
 import os
 import threading
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from services.scheduler.commands.dags import Definitions, Version
 from services.scheduler.deciding.batch import Batch
@@ -20,12 +24,16 @@ from services.scheduler.deciding.shell import Shell
 from shared.errors import StoreUnavailable
 from shared.ids import valid_dag_name
 from shared.spec.load import load
+from shared.store import tables as t
 
 __all__ = ["Folder"]
 
 _log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 1.0
+_LISTING_SHARE = 0.05
+"""Of the time: folders with very many files are looked at less often."""
+_MAX_PATH = 200
 _AT_ONCE = 200
 _MAX_BYTES = 1024 * 1024
 
@@ -35,14 +43,15 @@ _Seen = tuple[int, int]
 
 
 class Folder:
-    """The top level of ``path``, files ending in ``.yaml`` or ``.yml``."""
+    """The files in ``path`` that end in ``.yaml`` or ``.yml``, by their paths in it."""
 
     def __init__(self, shell: Shell, path: Path) -> None:
         self._shell = shell
         self._path = path
         self._seen: dict[str, _Seen] | None = None
         self._refused: set[str] = set()
-        """Files whose name no dag can have: told once."""
+        """Files whose name no dag can have, and folders that cannot be read: told once."""
+        self._listing_took_s = 0.0
 
     def look(self) -> int:
         """Take over what changed since the last look; return how many dags that were.
@@ -52,7 +61,8 @@ class Folder:
         """
         now = self._listing()
         before = self._seen if self._seen is not None else {}
-        changed = [name for name, seen in sorted(now.items()) if before.get(name) != seen]
+        # What may be called goes first: who finds the caller can start it.
+        changed = sorted((name for name, seen in now.items() if before.get(name) != seen), key=_below_first)
         gone = before.keys() - now.keys()
         for start in range(0, len(changed), _AT_ONCE):
             self._take_over(self._read(changed[start : start + _AT_ONCE]))
@@ -68,21 +78,42 @@ class Folder:
                 self.look()
             except (StoreUnavailable, OSError) as error:
                 _log.warning("folder.waits", extra={"path": str(self._path), "error": str(error)})
-            stop.wait(_LOOK_EVERY_S)
+            stop.wait(max(_LOOK_EVERY_S, self._listing_took_s / _LISTING_SHARE))
 
     def _listing(self) -> dict[str, _Seen]:
-        found = {}
-        with os.scandir(self._path) as entries:
-            for entry in entries:
-                if not entry.name.endswith((".yaml", ".yml")) or not entry.is_file():
-                    continue
-                if valid_dag_name(Path(entry.name).stem):
-                    status = entry.stat()
-                    found[entry.name] = (status.st_mtime_ns, status.st_size)
-                elif entry.name not in self._refused:
-                    self._refused.add(entry.name)
-                    _log.warning("folder.name_refused", extra={"file": entry.name})
+        began = time.monotonic()
+        found: dict[str, _Seen] = {}
+        folders = self._list(self._path, "", found)
+        while folders:
+            inner = folders.pop()
+            try:
+                folders += self._list(self._path / inner, f"{inner}/", found)
+            except PermissionError as error:
+                self._refuse(inner, str(error))
+        self._listing_took_s = time.monotonic() - began
         return found
+
+    def _list(self, folder: Path, prefix: str, found: dict[str, _Seen]) -> list[str]:
+        """Add the files of one folder to ``found``; return its folders, without hidden ones and links."""
+        folders = []
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name = prefix + entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    if not entry.name.startswith("."):
+                        folders.append(name)
+                elif entry.name.endswith((".yaml", ".yml")) and entry.is_file():
+                    if valid_dag_name(Path(name).stem) and len(name) <= _MAX_PATH and name.isprintable():
+                        status = entry.stat()
+                        found[name] = (status.st_mtime_ns, status.st_size)
+                    else:
+                        self._refuse(name, "no dag can have this name")
+        return folders
+
+    def _refuse(self, name: str, why: str) -> None:
+        if name not in self._refused:
+            self._refused.add(name)
+            _log.warning("folder.name_refused", extra={"file": name, "why": why})
 
     def _read(self, names: Sequence[str]) -> dict[str, str]:
         texts = {}
@@ -95,18 +126,22 @@ class Folder:
             if len(data) > _MAX_BYTES:
                 _log.warning("folder.file_too_large", extra={"file": name, "bytes": len(data)})
                 continue
-            texts[path.stem] = data.decode(errors="replace")
+            # Postgres keeps no NUL. Another control character makes the text as faulty.
+            texts[_stem(name)] = data.decode(errors="replace").replace("\0", "\1")
         return texts
 
     def _take_over(self, texts: Mapping[str, str]) -> None:
         """Save those of these texts that are not what the folder held before, by file name."""
         hashes = {file_name: spec_hash(text) for file_name, text in texts.items()}
+        if below := {path: text for path, text in texts.items() if "/" in path}:
+            self._shell.decide(lambda batch: _save_callable(batch, below, hashes))
         with self._shell.store.begin() as tx:
-            known = tx.followed(sorted(texts))
+            known = tx.followed(sorted(texts.keys() - below.keys()))
         found = [
             self._parsed(file_name, text)
             for file_name, text in sorted(texts.items())
-            if file_name not in known or known[file_name]["folder_hash"] != hashes[file_name]
+            if file_name not in below
+            and (file_name not in known or known[file_name]["folder_hash"] != hashes[file_name])
         ]
         if found:
             self._shell.decide(lambda batch: _save(batch, found))
@@ -131,12 +166,30 @@ def _save(batch: Batch, found: Sequence[Version]) -> None:
     batch.after.schedules = bool(versions)
 
 
+def _save_callable(batch: Batch, texts: Mapping[str, str], hashes: Mapping[str, str]) -> None:
+    batch.tx.insert_new(
+        t.specs, [{"hash": hashes[path], "yaml": text, "created_at": batch.now} for path, text in sorted(texts.items())]
+    )
+    rows = [{"path": path, "spec_hash": hashes[path]} for path in sorted(texts)]
+    batch.tx.put(t.callable_files, rows, ["spec_hash"])
+
+
 def _remove(batch: Batch, present: Collection[str]) -> None:
-    """Remove the dags that came from the folder and whose file is no longer there."""
-    stems = {Path(name).stem for name in present}
+    """Remove what came from the folder and whose file is no longer there."""
+    stems = {_stem(name) for name in present}
+    batch.tx.delete_callable_files(sorted(batch.tx.callable_files().keys() - stems))
     gone = [
         file_name
         for file_name, row in batch.tx.followed().items()
         if row["folder_hash"] is not None and file_name not in stems
     ]
     batch.tx.delete_dags(sorted(gone))
+
+
+def _below_first(name: str) -> tuple[bool, str]:
+    return "/" not in name, name
+
+
+def _stem(name: str) -> str:
+    """Return a path without its file's extension."""
+    return str(PurePosixPath(name).with_suffix(""))
