@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import urllib3
@@ -55,9 +56,9 @@ _READS: dict[str, list[str]] = {
 
 _FILL = [
     "INSERT INTO specs VALUES (:hash, :yaml, now())",
-    """INSERT INTO dags (file_name, dag_name, spec_hash, version, summary, tags, errors, created_at, updated_at)
+    """INSERT INTO dags (file_name, dag_name, spec_hash, version, summary, tags, errors, judged_by, created_at, updated_at)
        SELECT 'dag-' || n, 'dag-' || n, :hash, 1, json_build_object('name', 'dag-' || n),
-         json_build_array('t' || n % 20), '[]', now(), now()
+         json_build_array('t' || n % 20), '[]', :version, now(), now()
        FROM generate_series(1, :dags) n""",
     """INSERT INTO dag_runs (run_key, dag_name, dag_run_id, file_name, spec_hash, status, version, last_seq,
          run_attempt, queue, given, params, env, created_at, started_at, finished_at)
@@ -77,7 +78,7 @@ def _fill(url: str) -> None:
     spec = "steps:\n  - name: s0\n    command: echo hi\n  - name: s1\n    command: echo hi\n"
     engine = create_engine(url.replace("postgresql://", "postgresql+psycopg2://"))
     for statement in _FILL:
-        values = {"hash": "0" * 64, "yaml": spec, "dags": _DAGS, "runs": _RUNS}
+        values = {"hash": "0" * 64, "yaml": spec, "version": version("dagway"), "dags": _DAGS, "runs": _RUNS}
         with engine.begin() as connection:
             connection.execute(
                 text(statement), {name: value for name, value in values.items() if f":{name}" in statement}

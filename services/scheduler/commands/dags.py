@@ -137,13 +137,13 @@ class Definitions:
             t.dag_versions, [{name: row[name] for name in same} | {"at": self._now, "by": by} for row in rows]
         )
 
-    def judge_again(self, version: Version) -> bool:
+    def judge_again(self, version: Version, text_hash: str) -> bool:
         """Keep what this version of the scheduler finds in a dag's text; return whether that is something else.
 
         Nothing is done when the dag has another text by now. The text's own version stays: nobody edited it.
         """
         row = self._tx.lock_dag(version.file_name)
-        if row is None or row["spec_hash"] != spec_hash(version.text):
+        if row is None or row["spec_hash"] != text_hash:
             return False
         found = {name: getattr(version, name) for name in ("dag_name", "summary", "tags", "errors")}
         self._tx.save_dag(version.file_name, found | {"judged_by": self._plans.version})

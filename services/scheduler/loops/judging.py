@@ -20,6 +20,9 @@ from shared.spec.load import load
 
 __all__ = ["Judging"]
 
+_Judged = tuple[Version, str]
+"""What was found in a text, and the hash the text is stored under."""
+
 _log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 30
@@ -40,10 +43,10 @@ class Judging:
         Raises:
             StoreUnavailable: the database is away; the next look goes on.
         """
-        versions = self._others()
-        if versions:
-            self._shell.decide(lambda batch: _save(batch, versions))
-        return len(versions)
+        judged = self._others()
+        if judged:
+            self._shell.decide(lambda batch: _save(batch, judged))
+        return len(judged)
 
     def run(self, stop: threading.Event) -> None:
         """Look until ``stop``; the body of a background thread."""
@@ -55,7 +58,7 @@ class Judging:
                 _log.warning("judging.waits", extra={"error": str(error)})
             stop.wait(_LOOK_EVERY_S)
 
-    def _others(self) -> list[Version]:
+    def _others(self) -> list[_Judged]:
         """Return some dags that another version judged, judged by this one; none if a newer one is there."""
         mine = self._shell.plans.version
         with self._shell.store.begin() as tx:
@@ -63,14 +66,16 @@ class Judging:
             alive = tx.living_schedulers(self._shell.clock() - _ALIVE) if rows else set()
         if any(_rank(version) > _rank(mine) for version in alive):
             return []
-        texts = {row["file_name"]: row["yaml"] for row in rows}
-        return [Version.of(name, text, load(text, file_name=name)) for name, text in texts.items()]
+        return [
+            (Version.of(row["file_name"], row["yaml"], load(row["yaml"], file_name=row["file_name"])), row["spec_hash"])
+            for row in rows
+        ]
 
 
-def _save(batch: Batch, versions: Sequence[Version]) -> None:
+def _save(batch: Batch, judged: Sequence[_Judged]) -> None:
     definitions = Definitions(batch.tx, batch.plans, batch.now)
-    for version in versions:
-        if definitions.judge_again(version):
+    for version, text_hash in judged:
+        if definitions.judge_again(version, text_hash):
             batch.after.schedules = True
             _log.warning("judging.changed", extra={"dag": version.file_name, "errors": version.errors})
 
