@@ -140,10 +140,11 @@ class Definitions:
     def judge_again(self, version: Version, text_hash: str) -> bool:
         """Keep what this version of the scheduler finds in a dag's text; return whether that is something else.
 
-        Nothing is done when the dag has another text by now. The text's own version stays: nobody edited it.
+        Nothing is done when the dag has another text by now, or another replica was quicker. The text's own
+        version stays: nobody edited it.
         """
         row = self._tx.lock_dag(version.file_name)
-        if row is None or row["spec_hash"] != text_hash:
+        if row is None or row["spec_hash"] != text_hash or row["judged_by"] == self._plans.version:
             return False
         found = {name: getattr(version, name) for name in ("dag_name", "summary", "tags", "errors")}
         self._tx.save_dag(version.file_name, found | {"judged_by": self._plans.version})
