@@ -56,7 +56,8 @@ _READS: dict[str, list[str]] = {
 
 _FILL = [
     "INSERT INTO specs VALUES (:hash, :yaml, now())",
-    """INSERT INTO dags (file_name, dag_name, spec_hash, version, summary, tags, errors, judged_by, created_at, updated_at)
+    """INSERT INTO dags (file_name, dag_name, spec_hash, version, summary, tags, errors, judged_by, created_at,
+         updated_at)
        SELECT 'dag-' || n, 'dag-' || n, :hash, 1, json_build_object('name', 'dag-' || n),
          json_build_array('t' || n % 20), '[]', :version, now(), now()
        FROM generate_series(1, :dags) n""",
