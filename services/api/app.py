@@ -52,7 +52,7 @@ def create_app(deps: Deps) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = deps.max_body_bytes
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
-    app.url_map.converters |= {"segment": SegmentConverter, "page": PageConverter}
+    app.url_map.converters.update(segment=SegmentConverter, page=PageConverter)
     app.before_request(_begin)
     app.after_request(_finish)
     app.teardown_request(_over)

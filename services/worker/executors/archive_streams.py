@@ -213,7 +213,6 @@ def link_in_zip(archive: Any, name: str, path: Path) -> Any:
     when = time.localtime(max(path.lstat().st_mtime, _FIRST_IN_ZIP))[:6]
     entry: Any = zipfile.ZipInfo if type(archive) is zipfile.ZipFile else archive.zipinfo_cls
     info = entry(name, when)
-    info.create_system = 3
     info.external_attr = (stat.S_IFLNK | 0o777) << 16
     return info
 
