@@ -50,11 +50,16 @@ _PAGE = """<!doctype html>
 <title>{title}</title>
 <link rel="shortcut icon" href="{base}/assets/favicon.ico">
 <script>{script}</script>
+<script>{quiet}</script>
 <script defer="defer" src="{base}/assets/bundle.js?v={version}"></script>
 </head>
 <body><div id="root"></div></body>
 </html>
 """
+
+
+_QUIET = "window.alert = ((say) => (text) => { if (text) say(text); })(window.alert.bind(window));"
+"""Dagu's front end shows the problems of a saved spec in an alert, also where there are none."""
 
 
 class PageConverter(PathConverter):
@@ -140,6 +145,7 @@ def serve_bundle(app: Flask, deps: "Deps", folder: Path) -> None:
             base=html.escape(deps.base_path),
             version=html.escape(deps.version),
             script=_script(_configuration(deps)),
+            quiet=_QUIET,
         )
         return Response(text, mimetype="text/html")
 

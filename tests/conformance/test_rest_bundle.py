@@ -133,8 +133,8 @@ def test_no_text_of_the_settings_becomes_code(tmp_path: Path, folder: Path) -> N
         page = stack.client.get("/").get_data(as_text=True)
         assert told(stack.client)["title"] == HOSTILE
 
-    assert page.count("<script") == 2
-    assert page.count("</script>") == 2
+    assert page.count("<script") == 3
+    assert page.count("</script>") == 3
     assert "<title>&lt;/script&gt;" in page
 
 
