@@ -32,6 +32,11 @@ RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --no-index --wheel-d
 COPY deploy/image/rootfs.py deploy/image/
 RUN python3 deploy/image/rootfs.py /opt/dagway /rootfs
 
+FROM build AS build-worker
+COPY steps.lock ./
+RUN python3 -m pip --python /opt/dagway/bin/python install --no-compile --require-hashes -r steps.lock \
+    && python3 deploy/image/rootfs.py /opt/dagway /rootfs-worker
+
 # What steps commonly call. Build your own worker image from this one to add more.
 FROM ${PYTHON_IMAGE} AS worker
 RUN apt-get update \
@@ -40,7 +45,7 @@ RUN apt-get update \
     && groupadd --gid 10001 dagway \
     && useradd --uid 10001 --gid 10001 --home-dir /data --no-create-home --shell /usr/sbin/nologin dagway \
     && install --directory --owner=10001 --group=10001 --mode=0750 /data
-COPY --from=build /rootfs/opt/dagway /opt/dagway
+COPY --from=build-worker /rootfs-worker/opt/dagway /opt/dagway
 ENV PATH=/opt/dagway/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/data \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -29,8 +29,8 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # What running needs, and the `dagway` command itself. Only hash-checked archives are installed.
-$(VENV)/.runtime: requirements.lock build.lock pyproject.toml | $(BIN)/python
-	$(PIP) install --require-hashes -r requirements.lock -r build.lock
+$(VENV)/.runtime: requirements.lock steps.lock build.lock pyproject.toml | $(BIN)/python
+	$(PIP) install --require-hashes -r requirements.lock -r steps.lock -r build.lock
 	$(PIP) install --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 

@@ -177,7 +177,7 @@ def test_nothing_names_the_place_where_it_was_written() -> None:
 
 
 def test_every_locked_package_has_a_hash() -> None:
-    for name in ("requirements.lock", "build.lock", "dev.lock"):
+    for name in ("requirements.lock", "steps.lock", "build.lock", "dev.lock"):
         entries = (ROOT / name).read_text().replace("\\\n", "").splitlines()
 
         assert [entry for entry in entries if "==" in entry and "--hash=sha256:" not in entry] == [], name

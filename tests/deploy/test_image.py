@@ -25,14 +25,14 @@ def test_a_plain_build_makes_the_image_without_tools() -> None:
 def test_only_packages_with_a_known_hash_are_installed() -> None:
     installs = re.findall(r"pip(?: --python \S+)? install(?: [^&\n]*)", _DOCKERFILE)
 
-    assert len(installs) == 3
+    assert len(installs) == 4
     for install in installs:
         assert "--require-hashes" in install or "--no-index" in install
 
 
 def test_the_base_image_is_one_version_that_can_be_replaced() -> None:
     assert re.search(r"^ARG PYTHON_IMAGE=python:3\.\d+-slim$", _DOCKERFILE, flags=re.MULTILINE)
-    assert {stage.split()[0] for stage in _STAGES[1:]} == {"${PYTHON_IMAGE}", "scratch"}
+    assert {stage.split()[0] for stage in _STAGES[1:]} == {"${PYTHON_IMAGE}", "build", "scratch"}
 
 
 def test_both_images_have_the_same_settings() -> None:
