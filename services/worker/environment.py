@@ -12,7 +12,6 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from services.worker.dotenv import read_dotenv
@@ -74,9 +73,8 @@ def host_variables() -> Mapping[str, str]:
     return _HostVariables()
 
 
-@cache
 def inherited() -> Mapping[str, str]:
-    """Return the part of the host's variables that a step inherits unasked, as they were when first asked for."""
+    """Return the part of the host's variables that a step inherits unasked."""
     return {name: value for name, value in os.environ.items() if name in _PASSED or name.startswith(_PASSED_PREFIXES)}
 
 
