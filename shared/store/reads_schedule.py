@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 
 from shared.store import tables as t
 from shared.store import tables_schedule as s
+from shared.store.engine import bytewise
 from shared.store.lending import lenders
 from shared.store.reads_base import Reader
 from shared.store.reads_runs import RUNNING
@@ -153,7 +154,9 @@ class ScheduleReads(Reader):
             pauses = connection.execute(select(s.pauses).where(p.resumed_at.is_(None))).all()
             limit_rows = connection.execute(select(q.name, q.max_concurrency).where(q.name.in_(names)))
             limits: dict[str, int | None] = {row.name: row.max_concurrency for row in limit_rows}
-            place = func.row_number().over(partition_by=r.queue, order_by=(r.started_at, r.run_key)).label("place")
+            # Those admitted together began at the same moment: they are told by name.
+            order = (r.started_at, bytewise(r.dag_name), bytewise(r.dag_run_id))
+            place = func.row_number().over(partition_by=r.queue, order_by=order).label("place")
             total = func.count().over(partition_by=r.queue).label("total")
             ranked = select(r.queue, r.dag_name, r.dag_run_id, place, total)
             takes_place = r.run_key.not_in(lenders(names))
