@@ -8,11 +8,10 @@ import signal
 from dataclasses import dataclass
 from enum import StrEnum
 
-from shared.contracts.events import Outcome
+from shared.contracts.events import TIMED_OUT_CODE, Outcome
 
 __all__ = ["Ended", "Result", "StopKind", "classify", "ended_text"]
 
-TIMEOUT_CODE = 124
 SIGNAL_CODE = -1
 NOT_STARTED_CODE = 1
 _TAIL_BYTES = 1024
@@ -84,7 +83,7 @@ def classify(
         return Result("aborted", exit_code, "" if ended is None or ended.code == 0 else which + ended_text(ended))
     if timed_out_after_s is not None:
         text = f"step timed out after {timed_out_after_s:.3g}s (timeout: {timeout_s:g}s): context deadline exceeded"
-        return Result("timed_out", TIMEOUT_CODE, text)
+        return Result("timed_out", TIMED_OUT_CODE, text)
     if ended is None or ended.code == 0:
         return Result("succeeded")
     error = f'failed to execute step "{name}": {which}{ended_text(ended)}'

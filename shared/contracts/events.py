@@ -8,6 +8,7 @@ from pydantic import Field
 from shared.contracts.base import Message
 
 __all__ = [
+    "TIMED_OUT_CODE",
     "AttemptFinished",
     "AttemptProgress",
     "AttemptStarted",
@@ -24,6 +25,9 @@ __all__ = [
 
 Outcome = Literal["succeeded", "failed", "timed_out", "aborted", "skipped", "broken"]
 """``broken``: the attempt could not be made at all (no such program, bad template)."""
+
+TIMED_OUT_CODE = 124
+"""The exit code of what ran out of time (workflow language, section 5.8)."""
 
 
 class LogChunk(Message):

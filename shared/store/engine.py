@@ -1,4 +1,4 @@
-"""Engines on Postgres and SQLite: the one file that knows which of the two it is.
+"""Engines on Postgres and SQLite. Beside it only ``matching`` and ``written`` know which of the two it is.
 
 Guarantees, the same on both: a transaction sees only committed rows, and on a read-only engine those
 of one moment; a write transaction that returned from its commit is on disk; two writers never lose

@@ -2,11 +2,9 @@
 
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
 from sqlalchemy import insert, select
 
 from shared.clock import utc_now
@@ -84,9 +82,9 @@ def test_a_copy_can_be_restored(database_url: str, tmp_path: Path) -> None:
     assert migrate(database_url)
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 def test_kubectl_knows_the_commands_for_a_cluster(tmp_path: Path) -> None:
     """Their options and forms: each is tried on a cluster that does not answer, which is all that may fail."""
+    need("kubectl")
     config = tmp_path / "config"
     config.write_text(
         "apiVersion: v1\nkind: Config\nclusters: [{name: x, cluster: {server: 'http://127.0.0.1:1'}}]\n"

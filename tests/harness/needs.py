@@ -18,7 +18,10 @@ NEEDED: dict[str, Callable[[], object]] = {
     "rabbitmq": rabbit_bin,
     "postgres": postgres_bin,
     "sshd": sshd_bin,
-    **{program: partial(shutil.which, program) for program in ("bsdtar", "sh", "bash", "zsh", "fish", "python3")},
+    **{
+        program: partial(shutil.which, program)
+        for program in ("bsdtar", "kubectl", "sh", "bash", "zsh", "fish", "python3")
+    },
     "chromium": chromium_bin,
     **{program: partial(engine_bin, program) for program in ("dockerd", "podman")},
     "prometheus": lambda: shutil.which("prometheus") and shutil.which("promtool"),

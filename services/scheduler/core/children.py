@@ -17,7 +17,7 @@ from services.scheduler.core.messages import ChildRefused, ChildrenSeen
 from services.scheduler.core.model import ASKED, HELD, PENDING, Child, Node
 from services.scheduler.core.plan import STEP
 from services.scheduler.core.tasks import make_task
-from shared.contracts.events import AttemptFinished, ChildCall
+from shared.contracts.events import TIMED_OUT_CODE, AttemptFinished, ChildCall
 from shared.contracts.tasks import CallResult
 from shared.spec.model import Step
 from shared.status import NodeStatus, RunStatus
@@ -25,7 +25,6 @@ from shared.status import NodeStatus, RunStatus
 __all__ = ["call", "child_run_id", "held_up", "let_go", "out_of_time", "printed", "refused", "seen"]
 
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-TIMEOUT_EXIT_CODE = 124
 _FAILED = frozenset({"failed", "timed_out"})
 _GOOD = frozenset({str(RunStatus.SUCCEEDED), str(RunStatus.PARTIALLY_SUCCEEDED)})
 
@@ -247,7 +246,7 @@ def _end(draft: Draft, node: Node, step: Step) -> End:
     if draft.run.stop_reason and node.kind == "step" and (bad or draft.run.stop_reason != "stop"):
         return End("aborted", -1, draft.run.stop_reason, final=True)
     if node.error:
-        return End("timed_out", TIMEOUT_EXIT_CODE, node.error, final=True)
+        return End("timed_out", TIMED_OUT_CODE, node.error, final=True)
     if bad and step.parallel is not None:
         return End("failed", 1, f"parallel execution failed: {len(bad)} sub dag(s) failed{_details(bad)}")
     if bad:
