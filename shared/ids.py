@@ -1,15 +1,36 @@
-"""Identifiers: how they are made and which ones a caller may choose."""
+"""Identifiers: how they are made and which ones a caller may choose.
+
+All but ``new_token`` are unique and no secrets. They are drawn in the process, from a generator that the
+kernel seeds: asking the kernel itself lets go of the interpreter's lock, and under load the next thread
+to have it keeps it for milliseconds.
+"""
 
 import os
+import random
 import re
 import secrets
 import time
 
-__all__ = ["MAX_DAG_NAME", "new_run_id", "new_token", "valid_dag_name", "valid_run_id"]
+__all__ = ["MAX_DAG_NAME", "new_command_id", "new_run_id", "new_token", "random_hex", "valid_dag_name", "valid_run_id"]
 
 MAX_DAG_NAME = 40
 _DAG_NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 _RUN_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+_SEED_BYTES = 64
+_random = random.Random(os.urandom(_SEED_BYTES))  # noqa: S311 - no secrets, see the module
+os.register_at_fork(after_in_child=lambda: _random.seed(os.urandom(_SEED_BYTES)))
+
+
+def random_hex(digits: int) -> str:
+    """Return so many random hexadecimal digits."""
+    return f"{_random.getrandbits(4 * digits):0{digits}x}"
+
+
+def new_command_id() -> str:
+    """Return a UUIDv4 in text form. Source: RFC 9562 section 5.4."""
+    return _uuid_text(_random.getrandbits(128), version=4)
 
 
 def new_run_id() -> str:
@@ -18,10 +39,12 @@ def new_run_id() -> str:
     Source: RFC 9562 section 5.7.
     """
     millis = time.time_ns() // 1_000_000
-    random = int.from_bytes(os.urandom(10), "big")
-    value = (
-        (millis & (1 << 48) - 1) << 80 | 0x7 << 76 | (random >> 68 & 0xFFF) << 64 | 0b10 << 62 | random & (1 << 62) - 1
-    )
+    return _uuid_text((millis & (1 << 48) - 1) << 80 | _random.getrandbits(80), version=7)
+
+
+def _uuid_text(bits: int, *, version: int) -> str:
+    """Return 128 bits with a UUID's version and variant (RFC 9562 section 4) set in them."""
+    value = bits & ~(0xF << 76 | 0b11 << 62) | version << 76 | 0b10 << 62
     text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 

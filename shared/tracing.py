@@ -8,12 +8,13 @@ finds the same ones by itself and nothing must be kept while they last. Sending 
 
 import hashlib
 import re
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
+
+from shared.ids import random_hex
 
 __all__ = ["SpanContext", "begin", "enter", "here", "sample_with", "within"]
 
@@ -56,8 +57,8 @@ class SpanContext:
 
     def child(self, name: str = "") -> "SpanContext":
         """Return a span below this one; its id follows from ``name``, or is drawn where there is none."""
-        span_id = hashlib.sha256(name.encode()).hexdigest()[:16] if name else secrets.token_hex(8)
-        return replace(self, span_id=span_id)
+        span_id = hashlib.sha256(name.encode()).hexdigest()[:16] if name else random_hex(16)
+        return SpanContext(self.trace_id, span_id, self.sampled)
 
     def of_run(self, run_key: str, run_attempt: int) -> "SpanContext":
         """Return the span of a run, where this is the context it was asked for in."""
@@ -75,7 +76,7 @@ def sample_with(sampled: Callable[[str], bool]) -> None:
 
 def begin() -> SpanContext:
     """Return the first span of a new trace."""
-    digits = secrets.token_hex(24)
+    digits = random_hex(48)
     return SpanContext(digits[:32], digits[32:], _sampled(digits[:32]))
 
 

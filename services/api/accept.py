@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid4, uuid5
+from uuid import UUID, uuid5
 
 from services.api.problems import Problem, bad_request, from_refusal
 from shared.contracts.codec import decode_as, encode
 from shared.contracts.commands import Command, CommandReply
 from shared.errors import BrokerUnavailable, DagwayError, PublishUnconfirmed, Unroutable
-from shared.ids import new_run_id
+from shared.ids import new_command_id, new_run_id
 from shared.log import current
 from shared.tracing import here
 from shared.transport.base import COMMANDS, Outgoing, Transport
@@ -114,7 +114,7 @@ class Commands:
 
     def send(self, command: Command, *, key: str | None = None) -> Sent:
         """Publish without waiting; ``key`` becomes the command's id."""
-        command_id = key or str(uuid4())
+        command_id = key or new_command_id()
         # The request's id and trace go with the command: the scheduler's log and spans name them.
         trace = None if (span := here()) is None else str(span)
         body = encode(command, id=command_id, at=self._clock(), trace=trace, request=current("request_id"))

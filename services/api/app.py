@@ -6,7 +6,6 @@ answer is the JSON envelope; nothing a client sends may end as a 500.
 
 import logging
 import re
-import secrets
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 from urllib.parse import quote, unquote
@@ -29,6 +28,7 @@ from services.api.routes.schema import SCHEMA
 from services.api.settings import RemoteNode
 from services.api.ui import PageConverter, serve_bundle, serve_own
 from shared.errors import DagwayError
+from shared.ids import random_hex
 from shared.log import bind_thread
 
 __all__ = ["API", "create_app"]
@@ -188,7 +188,7 @@ def _request_id(asked: Request) -> str:
     known = asked.environ.get("dagway.request_id")
     if known is None:
         given = asked.environ.get("HTTP_X_REQUEST_ID", "")
-        known = given if given and _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        known = given if given and _REQUEST_ID.fullmatch(given) else random_hex(16)
         asked.environ["dagway.request_id"] = known
     return str(known)
 

@@ -18,6 +18,7 @@ from shared.store import tables_accounts as t_accounts
 from shared.store.engine import for_update, is_postgres, one_writer, store_errors, transaction_number
 from shared.store.lending import lenders
 from shared.store.reads_runs import BY_DAG, QUEUED, RUNNING
+from shared.store.tx_commands import Commanded
 from shared.store.tx_dags import Dags
 from shared.store.tx_family import Family
 from shared.store.written import Changes, Rows, write
@@ -58,7 +59,6 @@ _KEYS_OF = select(t.dag_runs.c.dag_name, t.dag_runs.c.dag_run_id, t.dag_runs.c.r
 _NUMBER = transaction_number()
 _COUNT_UP = update(t_accounts.counters).values(value=t_accounts.counters.c.value + 1)
 _DELETE_TIMERS = delete(t.timers).where(t.timers.c.run_key.in_(bindparam("keys", expanding=True)))
-_REPLIES = select(t.inbox).where(t.inbox.c.command_id.in_(bindparam("ids", expanding=True)))
 
 
 class Store:
@@ -79,7 +79,7 @@ class Store:
             yield Tx(connection)
 
 
-class Tx(Dags, Family):
+class Tx(Commanded, Dags, Family):
     """One open transaction; of no use after its block."""
 
     def __init__(self, connection: Connection) -> None:
@@ -320,7 +320,7 @@ class Tx(Dags, Family):
         query = select(c.version).where(c.kind == "scheduler", c.heartbeat_at >= since)
         return set(self.connection.execute(query).scalars())
 
-    # -- outbox and inbox ---------------------------------------------------------------------
+    # -- outbox -----------------------------------------------------------------------------
 
     def stale_outbox(self, before: datetime, refused: Sequence[str], limit: int) -> list[Found]:
         """Return messages that should have been sent by now, and those ``refused``, locked against other sweepers."""
@@ -351,13 +351,6 @@ class Tx(Dags, Family):
     def delete_outbox(self, ids: Sequence[str]) -> None:
         if ids:
             self.connection.execute(delete(t.outbox).where(t.outbox.c.id.in_(ids)))
-
-    def replies(self, command_ids: Sequence[str]) -> dict[str, Found]:
-        """Return the recorded outcomes of commands seen before."""
-        return {row["command_id"]: row for row in self._rows(_REPLIES, ids=command_ids)}
-
-    def forget_replies(self, before: datetime) -> int:
-        return self.connection.execute(delete(t.inbox).where(t.inbox.c.at < before)).rowcount
 
     def _rows(self, query: Any, **values: Sequence[Any]) -> list[Found]:
         found = self.connection.execute(query, values)

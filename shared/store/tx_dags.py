@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from shared.store import tables as t
 from shared.store.engine import for_update
@@ -11,8 +11,6 @@ from shared.store.engine import for_update
 __all__ = ["Dags"]
 
 Found = dict[str, Any]
-
-_DAGS = select(t.dags).where(t.dags.c.file_name.in_(bindparam("names", expanding=True))).order_by(t.dags.c.file_name)
 
 
 class Dags:
@@ -25,12 +23,6 @@ class Dags:
         query = for_update(select(t.dags).where(t.dags.c.file_name == file_name))
         row = self.connection.execute(query).mappings().first()
         return None if row is None else dict(row)
-
-    def dags(self, file_names: Sequence[str]) -> list[Found]:
-        """Return dags by file name; not locked."""
-        found = self.connection.execute(_DAGS, {"names": list(file_names)})
-        columns = tuple(found.keys())
-        return [dict(zip(columns, row, strict=True)) for row in found]
 
     def followed(self, file_names: Sequence[str] | None = None) -> dict[str, Found]:
         """Return version and ``folder_hash`` of these dags, or of all, by file name; not locked."""

@@ -1,7 +1,7 @@
 """Carry out commands: each exactly once, each with one recorded outcome."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.scheduler.commands.accounts import carry_out_account
@@ -36,11 +36,8 @@ def carry_out(batch: Batch, plans: Plans, envelopes: Sequence[Envelope]) -> list
 
     A command seen before gets the reply it got then. Refusals change nothing and are outcomes too.
     """
-    seen = batch.tx.replies([envelope.id for envelope in envelopes])
-    known: dict[str, tuple[str, c.CommandReply]] = {
-        key: (row["body_hash"], c.CommandReply.model_validate(row["reply"])) for key, row in seen.items()
-    }
-    _look_ahead(batch, envelopes)
+    seen = _look_ahead(batch, envelopes)
+    known = {key: (body_hash, c.CommandReply.model_validate(reply)) for key, (body_hash, reply) in seen.items()}
     replies, new = [], []
     for envelope in envelopes:
         body_hash = _hash(envelope)
@@ -81,20 +78,22 @@ def _repeated(envelope: Envelope, body_hash: str, first_hash: str, first: c.Comm
     return c.CommandReply(command_id=envelope.id, outcome="refused", error=error)
 
 
-def _look_ahead(batch: Batch, envelopes: Sequence[Envelope]) -> None:
-    """Fetch in a few queries what the commands will ask for one by one."""
-    names = []
+def _look_ahead(batch: Batch, envelopes: Sequence[Envelope]) -> Mapping[str, tuple[str, dict[str, Any]]]:
+    """Fetch at once what the commands will ask for one by one; return the replies of those seen before."""
+    names, files = [], []
     for envelope in envelopes:
         body = envelope.body
         match body:
             case c.StartRun():
                 names.append((body.dag_name or body.file_name, body.dag_run_id))
+                files.append(body.file_name)
             case c.StopRun() | c.DequeueRun() | c.RetryRun() | c.PatchStep() | ApprovalCommand():
                 names.append((body.dag_name, body.dag_run_id))
-    if not any(isinstance(envelope.body, _DEFINING | c.DeleteDag) for envelope in envelopes):
-        batch.look_up_dags(e.body.file_name for e in envelopes if isinstance(e.body, c.StartRun))
-    batch.look_up(names)
+    if any(isinstance(envelope.body, _DEFINING | c.DeleteDag) for envelope in envelopes):
+        files = []  # They may be other ones by the time that one of these asks.
+    seen = batch.look_ahead([envelope.id for envelope in envelopes], names, files)
     batch.load(key for name in names if (key := batch.key_of(*name)) is not None)
+    return seen
 
 
 def _one(batch: Batch, plans: Plans, envelope: Envelope) -> c.CommandReply:

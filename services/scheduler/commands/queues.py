@@ -66,7 +66,7 @@ def _remember(rows: Schedules, name: str, configured: int | None, now: datetime,
 
 def _key(batch: Batch, command: Pause | Resume) -> tuple[str, str]:
     name = "" if command.scope == "global" else command.name
-    if command.scope == "dag" and not batch.tx.dags([name]):
+    if command.scope == "dag" and batch.dag(name) is None:
         raise NotFound(f"DAG {name} not found")
     if command.scope == "queue" and not name:
         raise InvalidInput("name: which queue?")

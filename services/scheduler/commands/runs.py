@@ -28,12 +28,12 @@ __all__ = ["patch_step", "retry_run", "start_run", "stop_run"]
 
 def start_run(batch: Batch, plans: Plans, command: c.StartRun) -> dict[str, Any]:
     """Begin a run of a dag now, or queue it."""
-    row = batch.dag(command.file_name)
-    if row is None:
+    stored = batch.dag(command.file_name)
+    if stored is None:
         raise NotFound(f"DAG {command.file_name} not found")
-    if row["errors"]:
-        raise InvalidInput("; ".join(row["errors"]))
-    text_hash = plans.freeze(batch.tx, row["spec_hash"], batch.now)
+    if stored.errors:
+        raise InvalidInput("; ".join(stored.errors))
+    text_hash = plans.freeze(batch.tx, stored.spec_hash, batch.now)
     plan: Plan = plans.get_many(batch.tx, [(text_hash, command.file_name)])[text_hash, command.file_name]
     if plan.errors:
         raise InvalidInput("; ".join(plan.errors))

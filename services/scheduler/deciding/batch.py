@@ -43,6 +43,7 @@ from shared.status import AttemptState, RunStatus
 from shared.store import tables as t
 from shared.store.tables_schedule import run_holds
 from shared.store.tx import Tx
+from shared.store.tx_commands import StoredDag
 from shared.store.written import Changes, Rows
 from shared.tracing import SpanContext, begin, here
 from shared.transport.base import Outgoing, task_route, worker_route
@@ -76,7 +77,7 @@ class Batch:
         self._recent = recent
         self._work: dict[str, _Work] = {}
         self._names: dict[tuple[str, str], str | None] = {}
-        self._dags: dict[str, Mapping[str, Any]] | None = None
+        self._dags: dict[str, StoredDag | None] = {}
         self._transitions: list[dict[str, Any]] = []
         self._attempts: list[dict[str, Any]] = []
         self._outbox: list[dict[str, Any]] = []
@@ -136,17 +137,23 @@ class Batch:
             self.look_up([(dag_name, dag_run_id)])
         return self._names[dag_name, dag_run_id]
 
-    def look_up_dags(self, file_names: Iterable[str]) -> None:
-        """Learn these definitions; answers later calls of ``dag``, so no command of the batch may change any."""
-        wanted = sorted(set(file_names))
-        if wanted:
-            self._dags = {row["file_name"]: row for row in self.tx.dags(wanted)}
+    def look_ahead(
+        self, command_ids: Sequence[str], names: Iterable[tuple[str, str]], file_names: Iterable[str]
+    ) -> Mapping[str, tuple[str, dict[str, Any]]]:
+        """Return the recorded replies of commands, and learn what answers later calls of ``key_of`` and ``dag``.
 
-    def dag(self, file_name: str) -> Mapping[str, Any] | None:
-        """Return a definition's row."""
-        if self._dags is not None:
-            return self._dags.get(file_name)
-        return next(iter(self.tx.dags([file_name])), None)
+        No command of the batch may change a definition that is named here.
+        """
+        ahead = self.tx.look_ahead(command_ids, wanted := sorted(set(names)), files := sorted(set(file_names)))
+        self._names.update({name: ahead.keys.get(name) for name in wanted})
+        self._dags.update({file: ahead.dags.get(file) for file in files})
+        return ahead.replies
+
+    def dag(self, file_name: str) -> StoredDag | None:
+        """Return a definition as it is stored."""
+        if file_name in self._dags:
+            return self._dags[file_name]
+        return self.tx.look_ahead((), file_names=[file_name]).dags.get(file_name)
 
     def run(self, key: str) -> Run | None:
         """Return a run loaded or created in this batch."""
@@ -189,7 +196,8 @@ class Batch:
             "parent_params": called_by[1],
             "trace": str(here() or self._begin_trace(run)),
         }
-        run = replace(run, priority=priority)
+        if run.priority != priority:
+            run = replace(run, priority=priority)
         if run.queued_at is not None:
             # Those queued in one batch share its moment, but not their place in the queue.
             run = replace(run, queued_at=run.queued_at + timedelta(microseconds=self._queued))
@@ -348,7 +356,7 @@ class Batch:
             [rows.run_row(work.run) for work in changed],
             {work.run.run_key: work.loaded.version for work in changed if work.loaded is not None},
             Rows(t.queues, [{"name": name, "kind": "dag-based", "max_concurrency": None} for name in queues], "leave"),
-            Rows(t.dag_runs, [self._new_run_row(work) for work in new]),
+            Rows(t.dag_runs, [rows.new_run_row(work.run, work.fixed) for work in new]),
             Rows(t.nodes, [rows.node_row(work.run.run_key, node) for work in new for node in work.run.nodes]),
             Changes(t.nodes, [row for work in changed for row in _changed_nodes(work)], _NODE_KEY),
             tx.numbered(self._transitions),
@@ -376,16 +384,6 @@ class Batch:
             ],
             ["due_at"],
         )
-
-    def _new_run_row(self, work: _Work) -> dict[str, Any]:
-        run = work.run
-        return rows.run_row(run) | {
-            "dag_name": run.dag_name,
-            "dag_run_id": run.dag_run_id,
-            "created_at": run.created_at,
-            "called_from": run.called_from,
-            **work.fixed,
-        }
 
 
 def _origin(row: Row) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from shared.transport.base import Route
 __all__ = [
     "attempt_row",
     "chunk_row",
+    "new_run_row",
     "node_row",
     "route_row",
     "run_from_rows",
@@ -154,6 +155,17 @@ def run_row(run: Run) -> dict[str, Any]:
         "queued_at": run.queued_at,
         "started_at": run.started_at,
         "finished_at": run.finished_at,
+    }
+
+
+def new_run_row(run: Run, fixed: Row) -> dict[str, Any]:
+    """Return all columns of a new run; ``fixed``: those that the core does not know."""
+    return run_row(run) | {
+        "dag_name": run.dag_name,
+        "dag_run_id": run.dag_run_id,
+        "created_at": run.created_at,
+        "called_from": run.called_from,
+        **fixed,
     }
 
 

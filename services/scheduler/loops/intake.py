@@ -32,9 +32,6 @@ _log = logging.getLogger(__name__)
 
 Pairs = Sequence[tuple[Delivery, Envelope]]
 _TAKE_TIMEOUT_S = 0.5
-_SEVERAL = 3
-_GATHER_S = 0.003
-"""Where several came together more are on their way: they share a transaction. What comes alone waits for nobody."""
 
 
 class Intake:
@@ -69,9 +66,6 @@ class Intake:
         while not stop.is_set():
             before = self._shell.clock()
             deliveries = self._consumer.take(self._at_once, _TAKE_TIMEOUT_S)
-            if _SEVERAL <= len(deliveries) < self._at_once:
-                stop.wait(_GATHER_S)
-                deliveries += self._consumer.take(self._at_once - len(deliveries), 0)
             if deliveries:
                 self._process(self._read(deliveries), stop)
             if len(deliveries) < self._at_once and self._consumer.connected_for_s > 0:
