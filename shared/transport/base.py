@@ -8,7 +8,9 @@ Promised by every implementation (``tests/conformance/test_transport.py`` holds 
   or ``PublishUnconfirmed`` (nobody knows). A send never hangs and never buffers across a reconnect.
 * Delivery is **at least once**. A message that was delivered before and came back (its consumer
   died, or gave it back) has ``redelivered`` set. On a SAFE route it is dead after
-  ``DELIVERY_LIMIT`` returns; RabbitMQ does not count returns on the other kinds.
+  ``DELIVERY_LIMIT`` returns; RabbitMQ does not count returns on the other kinds. Where messages
+  travelled together (``Route.parcels``) a consumer's death brings all of them back, those that were
+  acknowledged too, and a prefetch counts them as one.
 * **Dead letters** keep the message and the reason, and can be listed and sent again.
 * No order is promised after a redelivery, no delays and no priorities are offered: those are rows.
 * Consumers reconnect by themselves; a delivery of a former connection is settled silently.
@@ -60,15 +62,17 @@ class Route:
     """Where messages of one kind queue up. The name is the broker's queue name too.
 
     ``expires_s``: the queue may go when nobody consumed from it for so long; ``None``: never.
+    ``parcels``: messages that are sent together may travel as one.
     """
 
     name: str
     durability: Durability
     expires_s: int | None = None
+    parcels: bool = False
 
 
-COMMANDS = Route("dagway.commands", Durability.SAFE)
-EVENTS = Route("dagway.events", Durability.SAFE)
+COMMANDS = Route("dagway.commands", Durability.SAFE, parcels=True)
+EVENTS = Route("dagway.events", Durability.SAFE, parcels=True)
 LOGS = Route("dagway.logs", Durability.SAFE)
 HEARTBEATS = Route("dagway.heartbeats", Durability.FLEETING)
 

@@ -14,6 +14,7 @@ import pika
 from shared.errors import BrokerUnavailable, ConfigInvalid, DagwayError
 from shared.transport.base import DeadLetter, Durability, Route
 from shared.transport.rabbit_link import unavailable
+from shared.transport.rabbit_parcels import parts_of
 from shared.transport.rabbit_publish import Publisher, complete, fail
 from shared.transport.topology import (
     DEAD_QUEUE,
@@ -81,12 +82,13 @@ class Admin:
             found: list[DeadLetter] = []
 
             def end() -> None:
-                channel.add_on_close_callback(lambda *_: complete(done, found))
+                channel.add_on_close_callback(lambda *_: complete(done, found[:limit]))
                 channel.close()
 
             def got(_channel: Any, _method: Any, properties: Any, body: bytes) -> None:
                 route, reason = route_from_headers(properties.headers or {})
-                found.append(DeadLetter(properties.message_id or "", route.name, body, reason))
+                parts = parts_of(properties, body)
+                found.extend(DeadLetter(part.message_id, route.name, part.body, reason) for part in parts)
                 more()
 
             def more() -> None:
@@ -102,6 +104,8 @@ class Admin:
 
     def redrive(self, limit: int) -> int:
         """Send dead letters back, each removed once its copy is accepted; stops at the first refusal.
+
+        Those that died in one parcel go back in one, even where that is more than ``limit``.
 
         Raises:
             BrokerUnavailable: away, or blocking publishers.
@@ -121,16 +125,20 @@ class Admin:
 
             def got(_channel: Any, method: Any, properties: Any, body: bytes) -> None:
                 route, _reason = route_from_headers(properties.headers or {})
-                again = pika.BasicProperties(message_id=properties.message_id, delivery_mode=2)
+                again = pika.BasicProperties(
+                    message_id=properties.message_id, delivery_mode=2, content_type=properties.content_type
+                )
                 if route.durability is Durability.FLEETING:
                     again.delivery_mode = 1
                 accepted = self._publisher.send_raw(route.name, body, again)
                 accepted.add_done_callback(
                     # It may have been refused on this very thread, inside pika's callback: never re-enter.
-                    lambda outcome: self._link.call(lambda: settle(method.delivery_tag, outcome))
+                    lambda outcome: self._link.call(
+                        lambda: settle(method.delivery_tag, outcome, len(parts_of(properties, body)))
+                    )
                 )
 
-            def settle(tag: int, outcome: "Future[None]") -> None:
+            def settle(tag: int, outcome: "Future[None]", count: int) -> None:
                 nonlocal sent
                 error = outcome.exception()
                 if isinstance(error, DagwayError):
@@ -139,7 +147,7 @@ class Admin:
                 if not channel.is_open:
                     return
                 channel.basic_ack(tag)
-                sent += 1
+                sent += count
                 more()
 
             def more() -> None:

@@ -16,10 +16,12 @@ from typing import Any
 from pika.spec import Basic
 
 from shared.transport.base import Delivery, Route
+from shared.transport.rabbit_delivery import Origin, RabbitDelivery, Settlement
 from shared.transport.rabbit_link import HEARTBEAT_S, Link
+from shared.transport.rabbit_parcels import parts_of
 from shared.transport.topology import queue_arguments
 
-__all__ = ["RabbitConsumer", "RabbitDelivery", "Settlement"]
+__all__ = ["RabbitConsumer"]
 
 OPEN_TIMEOUT_S = 5.0
 _TAG = "c"
@@ -27,76 +29,6 @@ _RETRY_S = 1.0
 _AT_ONCE_S = 0.05
 
 _log = logging.getLogger(__name__)
-
-
-class Settlement:
-    """What a delivery needs from its transport besides its own channel."""
-
-    def __init__(
-        self,
-        reply: Callable[[str, str, bytes], None],
-        dead_letter: Callable[["RabbitDelivery", str, Callable[[bool], None]], None],
-    ) -> None:
-        self.reply, self.dead_letter = reply, dead_letter
-
-
-class RabbitDelivery:
-    """One message of one connection; settling it after the connection is gone does nothing."""
-
-    __slots__ = ("_channel", "_open", "_properties", "_subscription", "_tag", "body", "redelivered")
-
-    def __init__(self, subscription: "_Subscription", channel: Any, method: Any, properties: Any, body: bytes) -> None:
-        self._subscription, self._channel, self._properties = subscription, channel, properties
-        self._tag: int = method.delivery_tag
-        self._open = [True]
-        self.body = body
-        self.redelivered: bool = method.redelivered
-
-    @property
-    def message_id(self) -> str:
-        return self._properties.message_id or ""
-
-    @property
-    def route(self) -> Route:
-        return self._subscription.route
-
-    def ack(self) -> None:
-        if self._first():
-            self._subscription.settle(self._channel, self._tag, "ack")
-
-    def retry(self) -> None:
-        if self._first():
-            self._subscription.settle(self._channel, self._tag, "retry")
-
-    def dead_letter(self, why: str) -> None:
-        if self._first():
-            self._put_aside(why)
-
-    def reply(self, body: bytes) -> None:
-        if self._properties.reply_to:
-            self._subscription.settlement.reply(self._properties.reply_to, self._properties.correlation_id or "", body)
-
-    def of(self, channel: Any) -> bool:
-        """Whether ``channel`` delivered it."""
-        return self._channel is channel
-
-    def _first(self) -> bool:
-        try:
-            return self._open.pop()  # atomic: one caller wins
-        except IndexError:
-            return False
-
-    def _put_aside(self, why: str) -> None:
-        def stored(well: bool) -> None:
-            if well:
-                self._subscription.settle(self._channel, self._tag, "ack")
-            elif self._channel.is_open:
-                # The message stays ours, unsettled, until its copy is safe.
-                self._subscription.link.call(
-                    lambda: self._subscription.link.later(_RETRY_S, lambda: self._put_aside(why))
-                )
-
-        self._subscription.settlement.dead_letter(self, why, stored)
 
 
 class _Subscription:
@@ -115,7 +47,8 @@ class _Subscription:
         self._wanted = running
         self._channel: Any = None
         self._phase = "no channel"
-        self._unsettled: dict[int, None] = {}
+        self._unsettled: dict[int, int] = {}
+        """How many messages of each delivery are still to be settled, the oldest first."""
         self._closed: threading.Event | None = None
 
     def settle(self, channel: Any, tag: int, how: str) -> None:
@@ -200,8 +133,10 @@ class _Subscription:
             self.standing.clear()
 
     def _arrived(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
-        self._unsettled[method.delivery_tag] = None
-        self._consumer.arrived(RabbitDelivery(self, channel, method, properties, body))
+        parts = parts_of(properties, body)
+        self._unsettled[method.delivery_tag] = len(parts)
+        origin = Origin(self, channel, method.delivery_tag, alone=len(parts) == 1)
+        self._consumer.arrived([RabbitDelivery(origin, method, properties, part) for part in parts])
 
     def _reconcile(self) -> None:
         """Bring the broker's side to what is wanted; a new start waits for the old deliveries.
@@ -240,7 +175,9 @@ class _Subscription:
                 return
             elif channel is self._channel and channel.is_open:
                 if what == "ack":
-                    acked.add(tag)
+                    self._unsettled[tag] -= 1
+                    if not self._unsettled[tag]:
+                        acked.add(tag)
                 else:
                     self._unsettled.pop(tag, None)
                     channel.basic_nack(tag, requeue=True)
@@ -325,11 +262,11 @@ class RabbitConsumer:
             closed.wait(max(0.0, deadline - time.monotonic()))
         self._forget(self)
 
-    def arrived(self, delivery: RabbitDelivery) -> None:
-        """Take a delivery in; on the link's thread."""
+    def arrived(self, deliveries: Sequence[RabbitDelivery]) -> None:
+        """Take in what came together; on the link's thread."""
         with self._arrival:
             if not self._closed:
-                self._buffer.append(delivery)
+                self._buffer.extend(deliveries)
                 self._arrival.notify()
 
     def void(self, channel: Any) -> None:

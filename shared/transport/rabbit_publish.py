@@ -2,8 +2,10 @@
 
 A message is in one of three places: handed over (nothing sent: it fails with ``BrokerUnavailable``),
 in flight (sent: it fails with ``PublishUnconfirmed``), or settled. Nothing is kept across a
-reconnect. Direct reply-to lives on the same channel, as RabbitMQ wants it; replies and broadcasts go
-out on a second channel without confirms, because they may be lost.
+reconnect. Messages of one route that wait together go as one parcel where the route allows it; while
+several requests are under way they wait a moment for each other. Direct reply-to lives on the same
+channel, as RabbitMQ wants it; replies and broadcasts go out on a second channel without confirms,
+because they may be lost.
 """
 
 import logging
@@ -22,7 +24,7 @@ from pika.spec import Basic
 from shared.errors import BrokerUnavailable, DagwayError, PublishUnconfirmed, Unroutable
 from shared.transport.base import Durability, Outgoing
 from shared.transport.rabbit_link import Link
-from shared.transport.rabbit_replies import pack, unpack
+from shared.transport.rabbit_parcels import PARCEL, Part, pack, parts_of
 from shared.transport.topology import CONTROL_EXCHANGE, DEAD_ARGUMENTS, DEAD_EXCHANGE, DEAD_QUEUE
 
 __all__ = ["Publisher", "complete", "fail"]
@@ -35,6 +37,12 @@ CONFIRM_TIMEOUT_S = 10.0
 """A confirm that takes longer is given up (a quorum queue without its majority never confirms)."""
 BLOCKED_GRACE_S = 0.5
 """How long confirms of messages read before the block may still arrive."""
+SEVERAL = 3
+"""With more requests than this under way others are about to follow: their senders work in step."""
+GATHER_S = 0.002
+"""How long these wait for each other. A parcel costs the broker and both ends hardly more than a message."""
+PARCEL_MOST = 32
+PARCEL_MOST_BYTES = 64 * 1024
 _BLOCKED = "the broker blocks publishers (resource alarm)"
 _REPLY_TO = "amq.rabbitmq.reply-to"
 
@@ -69,6 +77,13 @@ class _Pending:
     body: bytes
     properties: Any
     at: float
+    parcels: bool
+
+    def goes_with(self, other: "_Pending") -> bool:
+        """Whether both may be in one parcel, which has one queue and one address for answers."""
+        if not (self.parcels and other.parcels and self.queue == other.queue):
+            return False
+        return bool(self.properties.reply_to == other.properties.reply_to)
 
 
 class Publisher:
@@ -77,7 +92,7 @@ class Publisher:
     def __init__(self, params: Any, name: str, *, on_ready: Callable[[], None] = lambda: None) -> None:
         self._on_ready = on_ready
         self._waiting: deque[_Pending] = deque()
-        self._in_flight: dict[int, _Pending] = {}
+        self._in_flight: dict[int, list[_Pending]] = {}
         self._returned: dict[tuple[str, str], int] = {}
         self._replies: deque[tuple[str, str, bytes]] = deque()
         self._replying = False
@@ -130,17 +145,17 @@ class Publisher:
         accepted.add_done_callback(not_accepted)
         return accepted, answered
 
-    def send_raw(self, queue: str, body: bytes, properties: Any) -> "Future[None]":
+    def send_raw(self, queue: str, body: bytes, properties: Any, *, parcels: bool = False) -> "Future[None]":
         """Publish to a queue with properties of the caller's making; same promises as ``send``."""
         accepted: Future[None] = Future()
         error = self.why_not()
         if error is not None:
             fail(accepted, error)
             return accepted
-        self._waiting.append(_Pending(accepted, queue, body, properties, time.monotonic()))
+        self._waiting.append(_Pending(accepted, queue, body, properties, time.monotonic(), parcels))
         if not self._flushing:
             self._flushing = True
-            self.link.call(self._flush)
+            self.link.call(self._gather)
         if self._closed:
             # Too late for the link's thread; whoever sees it first fails it.
             self._fail_waiting(BrokerUnavailable("the transport was closed"))
@@ -171,7 +186,7 @@ class Publisher:
         return pika.BasicProperties(message_id=message.message_id, delivery_mode=mode, **more)
 
     def _send(self, message: Outgoing, properties: Any) -> "Future[None]":
-        return self.send_raw(message.route.name, message.body, properties)
+        return self.send_raw(message.route.name, message.body, properties, parcels=message.route.parcels)
 
     def why_not(self) -> BrokerUnavailable | None:
         """Return why a send would fail at once; ``None``: it would be tried."""
@@ -242,8 +257,15 @@ class Publisher:
     def _fail_in_flight(self, error: BrokerUnavailable) -> None:
         lost, self._in_flight = self._in_flight, {}
         self._returned.clear()
-        for pending in lost.values():
-            fail(pending.accepted, PublishUnconfirmed(f"sent, but never confirmed: {error}"))
+        for together in lost.values():
+            for pending in together:
+                fail(pending.accepted, PublishUnconfirmed(f"sent, but never confirmed: {error}"))
+
+    def _gather(self) -> None:
+        if len(self._asked) > SEVERAL:
+            self.link.later(GATHER_S, self._flush)
+        else:
+            self._flush()
 
     def _flush(self) -> None:
         self._flushing = False
@@ -254,12 +276,24 @@ class Publisher:
         if self._blocked_at is not None:
             self._fail_waiting(BrokerUnavailable(_BLOCKED))
             return
-        channel, waiting, in_flight = self._channel, self._waiting, self._in_flight
-        while waiting and len(in_flight) < MAX_IN_FLIGHT:
-            pending = waiting.popleft()
+        while self._waiting and len(self._in_flight) < MAX_IN_FLIGHT:
+            together = self._take_together()
             self._tag += 1
-            in_flight[self._tag] = pending
-            channel.basic_publish("", pending.queue, pending.body, pending.properties, mandatory=True)
+            self._in_flight[self._tag] = together
+            first = together[0]
+            body, properties = (first.body, first.properties) if len(together) == 1 else _parcel(together)
+            self._channel.basic_publish("", first.queue, body, properties, mandatory=True)
+
+    def _take_together(self) -> list[_Pending]:
+        waiting = self._waiting
+        together = [first := waiting.popleft()]
+        size = len(first.body)
+        while waiting and len(together) < PARCEL_MOST and first.goes_with(waiting[0]):
+            size += len(waiting[0].body)
+            if size > PARCEL_MOST_BYTES:
+                break
+            together.append(waiting.popleft())
+        return together
 
     def _send_replies(self) -> None:
         self._replying = False
@@ -272,7 +306,8 @@ class Publisher:
                 ((correlation_id, body),) = replies
                 self._send_loose("", reply_to, body, correlation_id=correlation_id)
             else:
-                self._send_loose("", reply_to, pack(replies))
+                body = pack(Part("", correlation_id, reply) for correlation_id, reply in replies)
+                self._send_loose("", reply_to, body, content_type=PARCEL)
 
     def _send_loose(self, exchange: str, key: str, body: bytes, **properties: str) -> None:
         if self._loose is not None and self._loose.is_open and self._blocked_at is None:
@@ -291,32 +326,35 @@ class Publisher:
         else:
             tags = [method.delivery_tag]
         for tag in tags:
-            pending = self._in_flight.pop(tag, None)
-            if pending is not None:
-                self._settle(pending, nacked)
-        if self._waiting:
+            together = self._in_flight.pop(tag, None)
+            if together is not None:
+                self._settle(together, nacked)
+        if self._waiting and not self._flushing:
             self._flush()
 
-    def _settle(self, pending: _Pending, nacked: bool) -> None:
+    def _settle(self, together: list[_Pending], nacked: bool) -> None:
+        error = self._refusal(together[0], nacked)
+        for pending in together:
+            if error is None:
+                complete(pending.accepted, None)
+            else:
+                fail(pending.accepted, error)
+
+    def _refusal(self, first: _Pending, nacked: bool) -> DagwayError | None:
         if self._returned:
-            key = (pending.queue, pending.properties.message_id)
+            key = (first.queue, first.properties.message_id)
             count = self._returned.pop(key, 0)
             if count > 1:
                 self._returned[key] = count - 1
             if count:
-                fail(pending.accepted, Unroutable(f"no route {pending.queue}"))
-                return
-        if nacked:
-            fail(pending.accepted, PublishUnconfirmed(f"the broker refused it on {pending.queue}"))
-        else:
-            complete(pending.accepted, None)
+                return Unroutable(f"no route {first.queue}")
+        return PublishUnconfirmed(f"the broker refused it on {first.queue}") if nacked else None
 
     def _on_reply(self, _channel: Any, _method: Any, properties: Any, body: bytes) -> None:
-        asked = properties.correlation_id
-        for correlation_id, reply in unpack(body) if asked is None else ((asked, body),):
-            answered = self._asked.get(correlation_id)
+        for part in parts_of(properties, body):
+            answered = self._asked.get(part.correlation_id)
             if answered is not None:
-                complete(answered, reply)
+                complete(answered, part.body)
 
     def _blocked(self, _connection: Any, _frame: Any) -> None:
         _log.warning("broker.blocked", extra={"link": "publish"})
@@ -335,9 +373,19 @@ class Publisher:
         limit = now - CONFIRM_TIMEOUT_S
         while self._in_flight:
             tag, oldest = next(iter(self._in_flight.items()))
-            if oldest.at > limit:
+            if oldest[0].at > limit:
                 break
             del self._in_flight[tag]
-            fail(oldest.accepted, PublishUnconfirmed(f"no confirm within {CONFIRM_TIMEOUT_S:.0f} s"))
+            for pending in oldest:
+                fail(pending.accepted, PublishUnconfirmed(f"no confirm within {CONFIRM_TIMEOUT_S:.0f} s"))
         while self._waiting and self._waiting[0].at < limit:
             fail(self._waiting.popleft().accepted, BrokerUnavailable("the broker took no more messages"))
+
+
+def _parcel(together: list[_Pending]) -> tuple[bytes, Any]:
+    """Return body and properties of one message that holds all of them; it has the first one's id."""
+    first = together[0].properties
+    parts = [Part(p.properties.message_id, p.properties.correlation_id or "", p.body) for p in together]
+    return pack(parts), pika.BasicProperties(
+        message_id=first.message_id, reply_to=first.reply_to, delivery_mode=first.delivery_mode, content_type=PARCEL
+    )

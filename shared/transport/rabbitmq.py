@@ -13,12 +13,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
+import pika
+
 from shared.transport.base import Consumer, DeadLetter, Outgoing, Route
 from shared.transport.rabbit_admin import Admin, dead_properties
-from shared.transport.rabbit_consume import OPEN_TIMEOUT_S, RabbitConsumer, RabbitDelivery, Settlement
+from shared.transport.rabbit_consume import OPEN_TIMEOUT_S, RabbitConsumer
+from shared.transport.rabbit_delivery import RabbitDelivery, Settlement, Stored
 from shared.transport.rabbit_link import Link, parameters
 from shared.transport.rabbit_publish import Publisher
-from shared.transport.topology import CONTROL_EXCHANGE, DEAD_QUEUE
+from shared.transport.topology import CONTROL_EXCHANGE, DEAD_QUEUE, HEADER_AGAIN
 
 __all__ = ["RabbitTransport"]
 
@@ -41,7 +44,7 @@ class RabbitTransport:
         )
         self._admin = Admin(self._publisher)
         self._link = Link(parameters(url, f"{name} consuming"), f"{name}-consume", on_up=self._up, on_down=self._down)
-        self._settlement = Settlement(self._publisher.reply, self._dead_letter)
+        self._settlement = Settlement(self._publisher.reply, self._dead_letter, self._send_again)
         self._lock = threading.Lock()
         self._consumers: list[RabbitConsumer] = []
         self._listeners: list[_Listener] = []
@@ -122,9 +125,21 @@ class RabbitTransport:
         with self._lock:
             self._consumers = [other for other in self._consumers if other is not consumer]
 
-    def _dead_letter(self, delivery: RabbitDelivery, why: str, stored: Callable[[bool], None]) -> None:
+    def _dead_letter(self, delivery: RabbitDelivery, why: str, stored: Stored) -> None:
         properties = dead_properties(delivery.route, delivery.message_id, why)
         done = self._publisher.send_raw(DEAD_QUEUE, delivery.body, properties)
+        done.add_done_callback(lambda outcome: stored(outcome.exception() is None))
+
+    def _send_again(self, delivery: RabbitDelivery, stored: Stored) -> None:
+        reply_to, correlation_id = delivery.asked
+        properties = pika.BasicProperties(
+            message_id=delivery.message_id,
+            correlation_id=correlation_id or None,
+            reply_to=reply_to or None,
+            delivery_mode=2,
+            headers={HEADER_AGAIN: True},
+        )
+        done = self._publisher.send_raw(delivery.route.name, delivery.body, properties)
         done.add_done_callback(lambda outcome: stored(outcome.exception() is None))
 
 

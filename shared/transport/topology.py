@@ -16,6 +16,7 @@ __all__ = [
     "DEAD_EXCHANGE",
     "DEAD_QUEUE",
     "FLEETING_TTL_S",
+    "HEADER_AGAIN",
     "HEADER_DURABILITY",
     "HEADER_EXPIRES",
     "HEADER_REASON",
@@ -40,6 +41,8 @@ HEADER_REASON = "x-dagway-reason"
 HEADER_ROUTE = "x-dagway-route"
 HEADER_DURABILITY = "x-dagway-durability"
 HEADER_EXPIRES = "x-dagway-expires"
+HEADER_AGAIN = "x-dagway-again"
+"""On a message of a parcel that was given back alone: to the broker it is a new one."""
 
 DEAD_ARGUMENTS: dict[str, Argument] = {
     "x-queue-type": "quorum",

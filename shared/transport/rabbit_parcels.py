@@ -1,0 +1,66 @@
+"""Messages that travel as one: to the broker and to both ends a message costs more than what is in it.
+
+A parcel is an AMQP message whose content type is ``PARCEL``; its body holds each message with its id and its
+correlation id. Whoever receives one hands its messages on one by one, and settles it when the last of
+them is settled.
+"""
+
+import logging
+import struct
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+__all__ = ["PARCEL", "Part", "pack", "parts_of", "unpack"]
+
+PARCEL = "application/vnd.dagway.parcel"
+_log = logging.getLogger(__name__)
+_LENGTHS = struct.Struct(">HHI")
+
+
+class Part(NamedTuple):
+    """One message of a parcel. ``correlation_id`` is empty where no answer is awaited."""
+
+    message_id: str
+    correlation_id: str
+    body: bytes
+
+
+def pack(parts: Iterable[Part]) -> bytes:
+    """Return the body of a parcel."""
+    packed = []
+    for part in parts:
+        names = part.message_id.encode(), part.correlation_id.encode()
+        packed += [_LENGTHS.pack(*map(len, names), len(part.body)), *names, part.body]
+    return b"".join(packed)
+
+
+def unpack(packed: bytes) -> list[Part]:
+    """Return what ``pack`` was given. Raises ``ValueError`` for what it did not make."""
+    if not packed:
+        raise ValueError("not a parcel: it is empty")
+    try:
+        return list(_parts(packed))
+    except struct.error as error:
+        raise ValueError(f"not a parcel: {error}") from error
+
+
+def _parts(packed: bytes) -> Iterator[Part]:
+    at = 0
+    while at < len(packed):
+        lengths = _LENGTHS.unpack_from(packed, at)
+        begins = at + _LENGTHS.size
+        middle, last = begins + lengths[0], begins + lengths[0] + lengths[1]
+        at = last + lengths[2]
+        if at > len(packed):
+            raise ValueError("not a parcel: it is cut off")
+        yield Part(packed[begins:middle].decode(), packed[middle:last].decode(), packed[last:at])
+
+
+def parts_of(properties: Any, body: bytes) -> list[Part]:
+    """Return the messages of a delivery; what calls itself a parcel and is none is a message nobody can read."""
+    if properties.content_type == PARCEL:
+        try:
+            return unpack(body)
+        except ValueError as error:
+            _log.error("parcel.unreadable", extra={"message_id": properties.message_id, "why": str(error)})
+    return [Part(properties.message_id or "", properties.correlation_id or "", body)]
