@@ -45,6 +45,9 @@ _.heartbeat
 _.socket_timeout
 _.stack_timeout
 
+# Flask calls it.
+_.ensure_sync
+
 # urllib3 and smtplib read or call them.
 _.is_verified
 _.ConnectionCls

@@ -46,9 +46,16 @@ _LOCAL = frozenset({"/auth/login", "/auth/me", "/openapi.json", "/docs"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
+class _App(Flask):
+    """Flask without its question, asked four times a request, whether a function is a coroutine: none is."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        return func
+
+
 def create_app(deps: Deps) -> Flask:
     """Return the application; it opens nothing and keeps no state but caches."""
-    app = Flask("dagway", static_folder=None)
+    app = _App("dagway", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = deps.max_body_bytes
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False

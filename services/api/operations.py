@@ -245,9 +245,8 @@ def parse_query(model: type[Q], values: Mapping[str, list[str]]) -> Q:
     Raises:
         Problem: 400 for a wrong type or a parameter given twice.
     """
-    names = {info.alias or name for name, info in model.model_fields.items()}
     single: dict[str, str] = {}
-    for name in names & values.keys():
+    for name in _parameters(model) & values.keys():
         if len(values[name]) > 1:
             raise bad_request(f"{name}: given {len(values[name])} times", field=name)
         if "\0" in values[name][0]:
@@ -258,6 +257,11 @@ def parse_query(model: type[Q], values: Mapping[str, list[str]]) -> Q:
         return model.model_validate(single)
     except ValidationError as error:
         raise _invalid(error) from error
+
+
+@lru_cache
+def _parameters(model: type[Query]) -> frozenset[str]:
+    return frozenset(info.alias or name for name, info in model.model_fields.items())
 
 
 def _invalid(error: ValidationError) -> Problem:

@@ -7,6 +7,7 @@ bounded by the API. The counters are this process's: sum them over gateways.
 import logging
 import time
 from collections.abc import Iterable
+from functools import cache
 from typing import TYPE_CHECKING
 
 from flask import Request, Response
@@ -37,8 +38,12 @@ SECONDS = Histogram(
 )
 UNDER_WAY = Gauge("dagway_gateway_requests_under_way", "Requests being answered, streams until they are open")
 
-for _kind in ("read", "write"):
-    SECONDS.labels(_kind)
+_seconds = {kind: SECONDS.labels(kind) for kind in ("read", "write")}
+
+
+@cache
+def _requests(operation: str, code: str) -> Counter:
+    return REQUESTS.labels(operation, code)
 
 
 def begin(request: Request) -> None:
@@ -52,13 +57,13 @@ def end(request: Request, response: Response) -> None:
     operation = request.endpoint or "none"
     if operation in PROBE_OPERATIONS:
         return
-    REQUESTS.labels(operation, f"{response.status_code // 100}xx").inc()
+    _requests(operation, f"{response.status_code // 100}xx").inc()
     kind = "read" if request.method in _READING else "write"
     if kind == "write":
         _log.info("request.answered", extra={"operation": operation, "status": response.status_code})
     began_s = request.environ.get(_BEGAN)
     if began_s is not None:
-        SECONDS.labels(kind).observe(time.monotonic() - began_s)
+        _seconds[kind].observe(time.monotonic() - began_s)
 
 
 def over(request: Request) -> None:

@@ -3,12 +3,11 @@
 It numbers transitions, makes tokens, and refuses changes that ``table`` does not list.
 """
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from services.scheduler.core.decision import Advanced, ClosedAttempt, Effect, Halt, Transition
-from services.scheduler.core.model import Node, OpenAttempt, Run
+from services.scheduler.core.model import Node, OpenAttempt, Run, evolve
 from services.scheduler.core.table import NODE_CHANGES, RUN_CHANGES
 from shared.errors import InvariantBroken
 from shared.status import AttemptState, NodeStatus, RunStatus
@@ -43,24 +42,24 @@ class Draft:
 
     def done(self) -> Advanced:
         """Return the decision."""
-        run = replace(self.run, version=self._version, last_seq=self._last_seq, nodes=tuple(self._nodes))
+        run = evolve(self.run, version=self._version, last_seq=self._last_seq, nodes=tuple(self._nodes))
         return Advanced(run, tuple(self._transitions), tuple(self.effects))
 
     def set_run(self, **changes: Any) -> None:
         """Change facts of the run other than its status."""
-        self.run = replace(self.run, **changes)
+        self.run = evolve(self.run, **changes)
 
     def become(self, status: RunStatus, why: str, by: str, **changes: Any) -> None:
         """Move the run to ``status``. Raises ``InvariantBroken`` where ``table`` forbids it."""
         was = self.run.status
         if status not in RUN_CHANGES[was]:
             raise InvariantBroken(f"run {self.run.run_key}: {was} cannot become {status}")
-        self.run = replace(self.run, status=status, **changes)
+        self.run = evolve(self.run, status=status, **changes)
         self._note(None, was, status, why, by)
 
     def set_node(self, idx: int, **changes: Any) -> None:
         """Change facts of a node other than its status."""
-        self._nodes[idx] = replace(self._nodes[idx], **changes)
+        self._nodes[idx] = evolve(self._nodes[idx], **changes)
 
     def renew(self, idx: int, why: str, by: str) -> None:
         """Make a node as if it had never been run."""
@@ -74,7 +73,7 @@ class Draft:
         node = self._nodes[idx]
         if status not in NODE_CHANGES[node.status]:
             raise InvariantBroken(f"run {self.run.run_key}, node {node.name}: {node.status} cannot become {status}")
-        self._nodes[idx] = replace(node, status=status, **changes)
+        self._nodes[idx] = evolve(node, status=status, **changes)
         self._note(idx, node.status, status, why, by)
 
     def note(self, idx: int | None, why: str, by: str = "scheduler") -> None:
@@ -89,7 +88,7 @@ class Draft:
             raise InvariantBroken(f"run {self.run.run_key}, node {node.name}: a second open attempt")
         token = f"{self.run.run_key}:{self._version}:{idx}"
         attempt = OpenAttempt(token, AttemptState.DISPATCHED, self.now, worker_id)
-        self._nodes[idx] = replace(node, attempt=attempt, number=node.number + 1, **changes)
+        self._nodes[idx] = evolve(node, attempt=attempt, number=node.number + 1, **changes)
         return token
 
     def close_attempt(
@@ -123,7 +122,7 @@ class Draft:
                 started_at=started_at,
             )
         )
-        self._nodes[idx] = replace(node, attempt=None)
+        self._nodes[idx] = evolve(node, attempt=None)
 
     def withdraw(self, idx: int, why: str) -> None:
         """Take back an attempt that was dispatched and never started; the try does not count."""

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
+from typing import Any, TypeVar
 
 from services.scheduler.core.plan import Plan
 from shared.status import AttemptState, NodeStatus, RunStatus
 
-__all__ = ["ADMITTED", "ASKED", "HELD", "PENDING", "WAITS", "Approval", "Child", "Node", "OpenAttempt", "Run"]
+__all__ = ["ADMITTED", "ASKED", "HELD", "PENDING", "WAITS", "Approval", "Child", "Node", "OpenAttempt", "Run", "evolve"]
 
 Pairs = tuple[tuple[str, str], ...]
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -64,7 +65,7 @@ class Approval:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Node:
     """A step, handler or prepare of a run. ``number`` counts its attempts within the run's attempt.
 
@@ -107,7 +108,7 @@ class Node:
         return bool(self.call_token) and self.attempt is None and self.retry_at is None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Run:
     """One DAG-run. ``version`` grows with every decision and guards the save.
 
@@ -161,3 +162,19 @@ class Run:
         """The node that evaluates env, params and preconditions on a worker, if the dag needs one."""
         last = self.nodes[-1] if self.nodes else None
         return last if last is not None and last.kind == "prepare" else None
+
+
+Evolving = TypeVar("Evolving", Node, Run)
+
+
+def evolve(old: Evolving, **changes: Any) -> Evolving:
+    """Return ``old`` with other values in these fields.
+
+    As ``dataclasses.replace``, which looks at each of two dozen fields and takes seven times as long, five times
+    for a run that begins. Hence the two have no slots.
+    """
+    if unknown := changes.keys() - old.__dict__.keys():
+        raise TypeError(f"{type(old).__name__} has no {', '.join(sorted(unknown))}")
+    new = object.__new__(type(old))
+    new.__dict__.update(old.__dict__, **changes)
+    return new

@@ -5,7 +5,7 @@ send, workers to tell, loops to wake) is collected in an ``Aftermath``.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,7 +26,7 @@ from services.scheduler.core.decision import (
     StopChild,
     WakeAt,
 )
-from services.scheduler.core.model import Run
+from services.scheduler.core.model import Run, evolve
 from services.scheduler.core.plan import Plan
 from services.scheduler.deciding import rows
 from services.scheduler.deciding.aftermath import Aftermath
@@ -197,10 +197,10 @@ class Batch:
             "trace": str(here() or self._begin_trace(run)),
         }
         if run.priority != priority:
-            run = replace(run, priority=priority)
+            run = evolve(run, priority=priority)
         if run.queued_at is not None:
             # Those queued in one batch share its moment, but not their place in the queue.
-            run = replace(run, queued_at=run.queued_at + timedelta(microseconds=self._queued))
+            run = evolve(run, queued_at=run.queued_at + timedelta(microseconds=self._queued))
             self._queued += 1
         self._work[run.run_key] = _Work(run, None, fixed)
         if root_key is None:

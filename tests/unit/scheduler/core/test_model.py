@@ -1,0 +1,23 @@
+"""The core's state is frozen: it evolves into new state and never changes."""
+
+from dataclasses import FrozenInstanceError, replace
+
+import pytest
+
+from services.scheduler.core.model import Node, evolve
+
+
+def test_what_evolves_is_as_if_made_anew_and_leaves_the_old_as_it_was() -> None:
+    old = Node(0, "step", "first", error="x")
+
+    new = evolve(old, number=2, error="")
+
+    assert new == replace(old, number=2, error="")
+    assert (old.number, old.error) == (0, "x")
+    with pytest.raises(FrozenInstanceError):
+        new.number = 3  # type: ignore[misc]
+
+
+def test_a_field_that_is_not_there_is_a_bug() -> None:
+    with pytest.raises(TypeError, match="Node has no nummer"):
+        evolve(Node(0, "step", "first"), nummer=1)
