@@ -23,7 +23,15 @@ from services.worker.spans import AttemptSpans
 from services.worker.supervise import Stop
 from services.worker.workspace import LogPaths, OutputFiles, Places, log_paths
 from shared.clock import utc_now
-from shared.contracts.events import AttemptFinished, AttemptProgress, AttemptStarted, Event, LogChunk, TaskRedelivered
+from shared.contracts.events import (
+    AttemptFinished,
+    AttemptGivenUp,
+    AttemptProgress,
+    AttemptStarted,
+    Event,
+    LogChunk,
+    TaskRedelivered,
+)
 from shared.contracts.tasks import Task
 from shared.errors import Unavailable
 from shared.tracing import SpanContext
@@ -106,7 +114,9 @@ class Pipeline:
                 accepted.result()
             except Unavailable as error:
                 _log.warning("attempt.start_unconfirmed", extra={"token": task.token, "error": str(error)})
-                self._attempts.drop(task.token)
+                # It may have been heard all the same: a scheduler that heard nothing more would take the step for lost.
+                reported = self._reporter.over(self._event(AttemptGivenUp, task, utc_now()))
+                self._attempts.end(task.token, reported=reported)
                 delivery.retry()
                 return
             delivery.ack()
@@ -195,7 +205,7 @@ class Pipeline:
             self._reporter.later(task.token, map(log_message, logs.rest()), finished, why)
             reported = False
         else:
-            reported = self._reporter.finished(finished())
+            reported = self._reporter.over(finished())
         self._attempts.end(task.token, reported=reported)
         self._counters.add(f"finished.{result.outcome}")
         self._spans.attempt_over(task, desk.of_run, desk.began_at, result, desk.ground)

@@ -2,7 +2,7 @@
 
 A report the broker does not accept is written to ``<data>/spool/<token>.json`` (synced) and sent
 again when the broker is back, by this process or by the next one started on the same directory.
-Guarantee: after ``finished`` returns, the report is with the broker or on disk. One line of a spool
+Guarantee: after ``over`` returns, the report is with the broker or on disk. One line of a spool
 file is one message; the log chunks come before the report they belong to.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from shared.clock import utc_now
 from shared.contracts.codec import encode
-from shared.contracts.events import AttemptFinished, AttemptProgress, Event
+from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptProgress, Event
 from shared.errors import Unavailable
 from shared.tracing import here
 from shared.transport.base import EVENTS, LOGS, Outgoing, Route, Transport
@@ -59,8 +59,8 @@ class Reporter:
         """Publish one event; the same event of an attempt always has the same message id."""
         return self._transport.send(_outgoing(event))
 
-    def finished(self, event: AttemptFinished) -> bool:
-        """Deliver the end of an attempt; return ``False`` when it went to the spool instead."""
+    def over(self, event: AttemptFinished | AttemptGivenUp) -> bool:
+        """Deliver the last word on an attempt; return ``False`` when it went to the spool instead."""
         try:
             self.send(event).result()
         except Unavailable as error:

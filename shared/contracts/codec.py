@@ -71,6 +71,7 @@ _TYPES: dict[str, type[Message]] = {
         events.LogChunk,
         events.AttemptStarted,
         events.AttemptFinished,
+        events.AttemptGivenUp,
         events.AttemptProgress,
         events.TaskRedelivered,
         events.Heartbeat,

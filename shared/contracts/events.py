@@ -10,6 +10,7 @@ from shared.contracts.base import Message
 __all__ = [
     "TIMED_OUT_CODE",
     "AttemptFinished",
+    "AttemptGivenUp",
     "AttemptProgress",
     "AttemptStarted",
     "ChildCall",
@@ -148,6 +149,12 @@ class AttemptFinished(Event):
     continue_output_matched: bool = False
     retry_limit: int | None = None
     retry_interval_s: float | None = None
+
+
+class AttemptGivenUp(Event):
+    """Nothing of it ran: that it starts could not be told for sure. The core may have heard of the start, or not."""
+
+    type = "attempt.given_up"
 
 
 class TaskRedelivered(Event):

@@ -3,15 +3,17 @@
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
 from shared.contracts.control import RouteOpened
-from shared.contracts.events import AttemptFinished, AttemptStarted, Heartbeat, TaskRedelivered
+from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptStarted, Heartbeat, TaskRedelivered
 from shared.contracts.tasks import StepRef
+from shared.errors import PublishUnconfirmed
 from shared.spec.model import Condition, Dag, Output, Param, Secret
-from shared.transport.base import HEARTBEATS, task_route, worker_route
+from shared.transport.base import HEARTBEATS, Outgoing, task_route, worker_route
 from shared.transport.embedded import EmbeddedTransport
 from tests.harness.eventually import eventually
 from tests.harness.worker_rig import Rig, command, script, task
@@ -264,6 +266,33 @@ def test_a_redelivered_task_is_reported_and_not_run(tmp_path: Path) -> None:
 
         assert not rig.work_dir().joinpath("ran").exists()
         assert len(rig.events("again")) == 1
+
+
+class Unsure(EmbeddedTransport):
+    """Takes the first news of a start, and cannot say so: as a broker that is killed between the two."""
+
+    def send(self, message: Outgoing) -> "Future[None]":
+        accepted = super().send(message)
+        if not message.message_id.endswith(AttemptStarted.type) or self.said:
+            return accepted
+        accepted.result(5)
+        self.said = True
+        unconfirmed: Future[None] = Future()
+        unconfirmed.set_exception(PublishUnconfirmed("nobody knows"))
+        return unconfirmed
+
+    said = False
+
+
+def test_an_attempt_whose_start_may_not_have_been_heard_is_given_up_in_so_many_words(tmp_path: Path) -> None:
+    with Rig(tmp_path, transport=Unsure(None)) as rig:
+        rig.give(task(command("touch ran"), token="doubtful"))
+        told = [AttemptStarted, AttemptGivenUp, TaskRedelivered]
+        eventually(lambda: [type(event) for event in rig.events("doubtful")] == told)
+        eventually(lambda: rig.worker.attempts.tokens() == ())
+
+        assert rig.run(task(command("true"))).outcome == "succeeded"
+        assert not rig.work_dir().joinpath("ran").exists()
 
 
 def test_fifty_steps_run_side_by_side(rig: Rig) -> None:

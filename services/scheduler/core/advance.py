@@ -29,7 +29,7 @@ from services.scheduler.core.messages import (
 from services.scheduler.core.model import ASKED, HELD, Node, Run
 from services.scheduler.core.plan import ERRAND, HANDLER, PREPARE, STEP, Plan
 from services.scheduler.core.settle import settle
-from shared.contracts.events import AttemptFinished, AttemptStarted, TaskRedelivered
+from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptStarted, TaskRedelivered
 from shared.status import AttemptState, NodeStatus, RunStatus
 
 __all__ = ["Message", "advance", "fresh_nodes"]
@@ -50,6 +50,7 @@ Message = (
     | ChildrenSeen
     | AttemptStarted
     | AttemptFinished
+    | AttemptGivenUp
     | TaskRedelivered
 )
 
@@ -105,7 +106,8 @@ def advance(run: Run, message: Message, now: datetime) -> Decision:
 
 
 def _report(
-    draft: Draft, message: AttemptStarted | AttemptFinished | TaskRedelivered | AttemptLost | TaskUndelivered
+    draft: Draft,
+    message: AttemptStarted | AttemptFinished | AttemptGivenUp | TaskRedelivered | AttemptLost | TaskUndelivered,
 ) -> Ignored | None:
     if message.node >= len(draft.nodes):
         return Ignored("no such node")
@@ -114,6 +116,8 @@ def _report(
             return reports.started(draft, message)
         case AttemptFinished():
             return reports.finished(draft, message)
+        case AttemptGivenUp():
+            return reports.given_up(draft, message)
         case TaskRedelivered():
             return reports.redelivered(draft, message)
         case AttemptLost():

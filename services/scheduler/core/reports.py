@@ -11,11 +11,11 @@ from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import AttemptLost, TaskUndelivered
 from services.scheduler.core.model import OpenAttempt
 from services.scheduler.core.plan import ERRAND, HANDLER, PREPARE, STEP
-from shared.contracts.events import AttemptFinished, AttemptStarted, TaskRedelivered
+from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptStarted, TaskRedelivered
 from shared.spec.approval import APPROVAL
 from shared.status import AttemptState, NodeStatus, RunStatus
 
-__all__ = ["finished", "lost", "redelivered", "started", "undelivered"]
+__all__ = ["finished", "given_up", "lost", "redelivered", "started", "undelivered"]
 
 LOST_EXIT_CODE = -1
 
@@ -106,6 +106,24 @@ def redelivered(draft: Draft, event: TaskRedelivered) -> Ignored | None:
     return None
 
 
+def given_up(draft: Draft, event: AttemptGivenUp) -> Ignored | None:
+    """A worker could not tell for sure that it starts, and ran nothing: the try does not count."""
+    attempt = draft.nodes[event.node].attempt
+    if attempt is None or attempt.token != event.token:
+        return Ignored("stale token")
+    if attempt.state is AttemptState.RUNNING and not _held_by(attempt, event):
+        return Ignored("held by another")
+    draft.withdraw(event.node, "its start could not be reported")
+    node = draft.nodes[event.node]
+    if node.status is NodeStatus.RUNNING and draft.run.stop_reason:
+        why = draft.run.stop_reason
+        draft.move(event.node, NodeStatus.ABORTED, why, error=why, finished_at=draft.now)
+    elif node.status is NodeStatus.RUNNING and node.number == 0:
+        draft.move(event.node, NodeStatus.NOT_STARTED, "it did not start", started_at=None, stdout="", stderr="")
+    draft.note(event.node, "its start could not be reported: it is sent anew")
+    return None
+
+
 def undelivered(draft: Draft, message: TaskUndelivered) -> Ignored | None:
     """The task reached nobody: the run leaves the worker whose route is gone."""
     attempt = draft.nodes[message.node].attempt
@@ -158,7 +176,7 @@ def lost(draft: Draft, message: AttemptLost) -> Ignored | None:
     return None
 
 
-def _held_by(attempt: OpenAttempt, event: AttemptStarted | AttemptFinished) -> bool:
+def _held_by(attempt: OpenAttempt, event: AttemptStarted | AttemptFinished | AttemptGivenUp) -> bool:
     return (attempt.worker_id, attempt.incarnation) == (event.worker_id, event.incarnation)
 
 

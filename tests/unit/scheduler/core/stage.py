@@ -21,7 +21,7 @@ from services.scheduler.core.messages import (
 from services.scheduler.core.model import Node, Run
 from services.scheduler.core.plan import ERRAND, Plan
 from services.scheduler.deciding.rows import node_row, run_from_rows, run_row
-from shared.contracts.events import AttemptFinished, AttemptStarted, Outcome, TaskRedelivered
+from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptStarted, Outcome, TaskRedelivered
 from shared.contracts.tasks import Task
 from shared.spec.model import Dag, Handler, Step
 from shared.status import NodeStatus, RunStatus
@@ -155,6 +155,17 @@ class Stage:
 
     def undelivered(self, name: str, why: str = "route gone") -> Decision:
         return self.tell(TaskUndelivered(self.node(name).idx, self.token(name), why))
+
+    def give_up(self, name: str, worker_id: str = "w1", incarnation: str = "i1", token: str = "") -> Decision:
+        event = AttemptGivenUp(
+            token=token or self.token(name),
+            run_key=self.run.run_key,
+            node=self.node(name).idx,
+            worker_id=worker_id,
+            incarnation=incarnation,
+            at=self.now,
+        )
+        return self.tell(event)
 
     def redelivered(self, name: str, token: str = "") -> Decision:
         event = TaskRedelivered(

@@ -117,6 +117,65 @@ def test_a_second_try_delivered_twice_is_sent_anew_as_the_same_try() -> None:
     assert stage.run.status is RunStatus.FAILED
 
 
+@pytest.mark.parametrize("heard", [True, False])
+def test_an_attempt_whose_start_could_not_be_told_does_not_count(heard: bool) -> None:
+    stage = Stage.begun(A)
+    old = stage.token("a")
+    if heard:
+        stage.start("a")
+    stage.give_up("a")
+
+    node = stage.node("a")
+    assert (node.status, node.started_at, node.stdout) == (NodeStatus.NOT_STARTED, None, "")
+    assert (stage.order(), stage.task("a").number) == (["a", "a"], 1)
+    assert [one.state for one in stage.closed] == [AttemptState.WITHDRAWN]
+    assert ignored(stage.start("a", token=old)) == "stale token"
+    assert ignored(stage.give_up("a", token=old)) == "stale token"
+    stage.make("a")
+    assert stage.run.status is RunStatus.SUCCEEDED
+
+
+def test_a_second_try_that_is_given_up_is_made_again_as_the_second() -> None:
+    stage = Stage.begun(make_dag(step("a", retry_policy={"limit": 1, "interval_sec": 0})))
+    stage.make("a", "failed")
+    stage.start("a")
+    stage.give_up("a")
+
+    assert (stage.node("a").status, stage.task("a").number) == (NodeStatus.RUNNING, 2)
+    stage.make("a", "failed")
+    assert stage.run.status is RunStatus.FAILED
+
+
+def test_an_attempt_is_not_given_up_by_somebody_else() -> None:
+    stage = Stage.begun(A)
+    stage.start("a", worker="w1")
+
+    assert ignored(stage.give_up("a", worker_id="w2")) == "held by another"
+    assert ignored(stage.give_up("a", incarnation="i2")) == "held by another"
+
+
+def test_what_is_given_up_while_its_run_is_stopped_is_aborted() -> None:
+    stage = Stage.begun(A)
+    stage.start("a")
+    stage.stop()
+    stage.give_up("a")
+
+    assert stage.node("a").status is NodeStatus.ABORTED
+    assert stage.run.status is RunStatus.ABORTED
+
+
+@pytest.mark.parametrize("node", ["a", "onInit", "onExit", "prepare"])
+def test_every_kind_of_node_survives_being_given_up(node: str) -> None:
+    stage = Stage.begun(make_dag(step("a"), handlers=[Handler.INIT, Handler.EXIT]), prepare=True)
+    while stage.open() != [node]:
+        stage.make(stage.open()[0])
+    stage.start(node)
+    stage.give_up(node)
+    stage.play()
+
+    assert stage.run.status is RunStatus.SUCCEEDED
+
+
 def test_a_task_that_reached_nobody_is_sent_to_any_worker() -> None:
     stage = Stage.begun(make_dag(step("a"), step("b", "a")))
     stage.make("a")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from services.scheduler.core.advance import Message, advance
 from services.scheduler.core.decision import Advanced, Ignored, Refused
 from services.scheduler.core.messages import AttemptLost, Begin, TaskUndelivered, TimerFired
-from shared.contracts.events import AttemptFinished, AttemptStarted, Outcome, TaskRedelivered
+from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptStarted, Outcome, TaskRedelivered
 from shared.contracts.tasks import Task
 from shared.spec.model import ContinueOn, Dag, Handler, RetryPolicy, Step
 from shared.status import AttemptState, NodeStatus, RunStatus
@@ -23,7 +23,7 @@ __all__ = ["Draw", "World", "dags"]
 
 T = TypeVar("T")
 Draw = Callable[[Sequence[T]], T]
-Report = AttemptStarted | AttemptFinished | TaskRedelivered
+Report = AttemptStarted | AttemptFinished | AttemptGivenUp | TaskRedelivered
 
 _RULES = (
     ContinueOn(),
@@ -161,7 +161,7 @@ class World:
         stage = self.stage
         wrongs: list[Callable[[], object]] = [stage.stop]
         if self._tasks:
-            wrongs += [self._tasks.pop, self._take_twice, self._deliver_task_twice]
+            wrongs += [self._tasks.pop, self._take_twice, self._deliver_task_twice, self._give_up]
         if self._work:
             wrongs += [lambda: self._work.pop(0), self._work.pop]
         if self._mail:
@@ -233,6 +233,14 @@ class World:
         """The broker's mark says so: the worker asks what to do, and the first delivery may still run."""
         task, worker_id = self._tasks[-1] if self._pick((True, False)) else self._tasks.pop()
         self._mail.append(TaskRedelivered(**self._facts(task, worker_id or "w3")))
+
+    def _give_up(self) -> None:
+        """A worker does not learn whether the news of its start arrived, and runs nothing."""
+        task, worker_id = self._tasks.pop()
+        worker = worker_id or str(self._pick(_WORKERS))
+        if (task.token, worker) not in self._taken:
+            self._taken.add((task.token, worker))
+            self._mail += [kind(**self._facts(task, worker)) for kind in (AttemptStarted, AttemptGivenUp)]
 
     def _doubt(self, kind: type[AttemptLost] | type[TaskUndelivered]) -> None:
         """A worker is given up too early: all it says afterwards must not count."""
