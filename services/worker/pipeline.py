@@ -33,7 +33,7 @@ from shared.contracts.events import (
     TaskRedelivered,
 )
 from shared.contracts.tasks import Task
-from shared.errors import Unavailable
+from shared.errors import PublishUnconfirmed, Unavailable
 from shared.tracing import SpanContext
 from shared.transport.base import Delivery
 
@@ -114,9 +114,7 @@ class Pipeline:
                 accepted.result()
             except Unavailable as error:
                 _log.warning("attempt.start_unconfirmed", extra={"token": task.token, "error": str(error)})
-                # It may have been heard all the same: a scheduler that heard nothing more would take the step for lost.
-                reported = self._reporter.over(self._event(AttemptGivenUp, task, utc_now()))
-                self._attempts.end(task.token, reported=reported)
+                self._give_up(task, perhaps_heard=isinstance(error, PublishUnconfirmed))
                 delivery.retry()
                 return
             delivery.ack()
@@ -124,6 +122,14 @@ class Pipeline:
         finally:
             if desk.files is not None:
                 desk.files.close()
+
+    def _give_up(self, task: Task, *, perhaps_heard: bool) -> None:
+        if not perhaps_heard:
+            self._attempts.drop(task.token)
+            return
+        # A scheduler that heard of the start, and then nothing more, would take the step for lost.
+        reported = self._reporter.over(self._event(AttemptGivenUp, task, utc_now()))
+        self._attempts.end(task.token, reported=reported)
 
     def _ground(self, task: Task) -> Ground:
         # That a secret is missing is just what handlers and mails must tell.
