@@ -1,0 +1,111 @@
+"""``python -m bench.api_rates``: what a gateway carries, beside the least that does as much.
+
+Requests/s at 16 connections, and what one takes of the processor, with a long history in Postgres
+(``bench.history``): a run's details and recorded starts, beside a bare Flask route that does one indexed SELECT
+under the same server settings (``bench.bare``) and a bare hop that is as recorded and as durable as a start
+(``bench.bare_hop``). They take turns, round after round, so that a machine whose speed drifts is fair to all:
+the ratios are medians of those of each round.
+"""
+
+import argparse
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from statistics import median
+
+import urllib3
+
+from bench.bare_hop import bare_hop
+from bench.history import THREADS, Aged, aged, answers
+from bench.http_load import Measured, flat_out
+from bench.processor import cpu_s
+from bench.rig import running
+from tests.harness.eventually import eventually, free_port
+
+_CONNECTIONS = 16
+_SPEC = "steps:\n  - name: one\n    command: echo hi\n"
+
+
+@dataclass(frozen=True, slots=True)
+class _Contender:
+    """``pids``: the processes whose time is told, the one who answers first."""
+
+    name: str
+    port: int
+    method: str
+    path: str
+    pids: Mapping[str, int]
+
+    def run(self, seconds: float) -> tuple[Measured, dict[str, float]]:
+        """Return what was measured, and the milliseconds of a processor that one request took of each process."""
+        began_s = {name: cpu_s(pid) for name, pid in self.pids.items()}
+        found = flat_out(self.port, self.method, self.path, connections=_CONNECTIONS, seconds=seconds)
+        count = found.rate * seconds
+        return found, {name: (cpu_s(self.pids[name]) - since) * 1000 / count for name, since in began_s.items()}
+
+
+def _contenders(stack: ExitStack, dagway: Aged) -> list[_Contender]:
+    http = urllib3.PoolManager(retries=False)
+    bare_port, hop_port = free_port(), free_port()
+    bare_pid = stack.enter_context(running("bench.bare", str(bare_port), dagway.database_url, str(THREADS)))
+    hop_pids = stack.enter_context(bare_hop(dagway.amqp_url, dagway.database_url, hop_port, THREADS))
+    servers = {name: dagway.pids[name] for name in ("broker", "database")}
+    # Created by the API: a filled row is enough for reads only. It is started once before, unmeasured.
+    body = {"name": "started", "spec": _SPEC}
+    told = [
+        http.request("POST", f"{dagway.api}/dags", json=body),
+        http.request("POST", f"{dagway.api}/dags/started/start"),
+    ]
+    if [answer.status for answer in told] != [201, 200]:
+        raise RuntimeError(f"{[answer.data for answer in told]}")
+    found = [
+        _Contender("bare Flask, one SELECT", bare_port, "GET", "/run/dag-8/id-7", {"route": bare_pid}),
+        _Contender("GET run details", dagway.port, "GET", "/api/v2/dag-runs/dag-8/id-7", _first(dagway.pids)),
+        _Contender("bare recorded hop", hop_port, "POST", "/run/started", {**hop_pids, **servers}),
+        _Contender("POST start, recorded", dagway.port, "POST", "/api/v2/dags/started/start", dagway.pids),
+    ]
+    for one in found:
+        url = f"http://127.0.0.1:{one.port}{one.path}"
+        eventually(lambda one=one, url=url: answers(http, one.method, url), timeout_s=20)  # type: ignore[misc]
+    return found
+
+
+def _first(pids: Mapping[str, int]) -> dict[str, int]:
+    name = next(iter(pids))
+    return {name: pids[name]}
+
+
+def main() -> None:
+    """Run all of it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=3, help="how long each has its turn in a round")
+    given = parser.parse_args()
+    with aged() as dagway, ExitStack() as stack:
+        contenders = _contenders(stack, dagway)
+        for one in contenders:
+            one.run(1)  # opens its connections
+        print(
+            f"{_CONNECTIONS} connections, {given.rounds} rounds of {given.seconds:g} s, load {os.getloadavg()[0]:.1f}"
+        )
+        rounds = []
+        for turn in range(given.rounds):
+            # Whoever comes later in a round does not always do so.
+            order = contenders[turn % len(contenders) :] + contenders[: turn % len(contenders)]
+            rounds.append({one.name: one.run(given.seconds) for one in order})
+        bare = contenders[0].name
+        for one in contenders:
+            found = [result[one.name][0] for result in rounds]
+            spent = {name: median(result[one.name][1][name] for result in rounds) for name in one.pids}
+            ratio = median(result[one.name][0].rate / result[bare][0].rate for result in rounds)
+            rates = sorted(round(each.rate) for each in found)
+            p50_ms, p99_ms = (median(getattr(each, name) for each in found) for name in ("p50_ms", "p99_ms"))
+            rate = f"{median(rates):6.0f}/s ({rates[0]} to {rates[-1]}), {ratio:.0%} of the bare route's"
+            print(f"  {one.name:24} {rate}; p50 {p50_ms:.1f} p99 {p99_ms:.1f} ms")
+            each = ", ".join(f"{name} {took_ms:.2f}" for name, took_ms in spent.items())
+            print(f"    ms of a processor each: {each}; {sum(spent.values()):.2f} in all")
+
+
+if __name__ == "__main__":
+    main()
