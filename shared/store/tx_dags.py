@@ -7,8 +7,11 @@ from sqlalchemy import Connection, delete, select, update
 
 from shared.store import tables as t
 from shared.store.engine import for_update
+from shared.store.written import Rows, write
 
 __all__ = ["Dags"]
+
+_REMOVED = "removed"
 
 Found = dict[str, Any]
 
@@ -24,13 +27,33 @@ class Dags:
         row = self.connection.execute(query).mappings().first()
         return None if row is None else dict(row)
 
-    def followed(self, file_names: Sequence[str] | None = None) -> dict[str, Found]:
-        """Return version and ``folder_hash`` of these dags, or of all, by file name; not locked."""
+    def followed(self, file_names: Sequence[str] | None = None, *, lock: bool = False) -> dict[str, Found]:
+        """Return version and ``folder_hash`` of these dags, or of all, by file name."""
         c = t.dags.c
         query = select(c.file_name, c.version, c.folder_hash)
         if file_names is not None:
             query = query.where(c.file_name.in_(file_names))
+        if lock:
+            query = for_update(query.order_by(c.file_name))
         return {row["file_name"]: dict(row) for row in self.connection.execute(query).mappings()}
+
+    def removed(self, file_names: Sequence[str] | None = None) -> dict[str, str]:
+        """Return the ``folder_hash`` of these dags, or of all, that were removed by API; not locked."""
+        c = t.passed_over.c
+        query = select(c.name, c.folder_hash).where(c.kind == _REMOVED)
+        if file_names is not None:
+            query = query.where(c.name.in_(file_names))
+        return dict(self.connection.execute(query).all())
+
+    def keep_removed(self, file_name: str, folder_hash: str) -> None:
+        """Remember that the dag of this text in the folder was removed."""
+        row = {"kind": _REMOVED, "name": file_name, "folder_hash": folder_hash}
+        write(self.connection, Rows(t.passed_over, [row], ("folder_hash",)))
+
+    def forget_removed(self, file_names: Sequence[str]) -> None:
+        for start in range(0, len(file_names), 500):
+            found = t.passed_over.c.name.in_(file_names[start : start + 500])
+            self.connection.execute(delete(t.passed_over).where(t.passed_over.c.kind == _REMOVED, found))
 
     def judged_by_others(self, version: str, limit: int) -> list[Found]:
         """Return dags with their texts (``yaml``) that another version of the scheduler judged; not locked."""

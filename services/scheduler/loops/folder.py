@@ -1,9 +1,10 @@
 """Follow a folder of YAML files: what changes there changes in the store.
 
-The store is the truth, the folder a source: a file that did not change since it was last loaded
-never undoes an edit made by API, and a file that went takes its dag along only if it came from here.
-Looking costs a directory listing; the store is asked only when a file is new, changed or gone. Texts
-are parsed outside of any transaction: ten thousand take their time, and others want to write meanwhile.
+The store is the truth, the folder a source, which is only read: a file that did not change since it was
+last loaded never undoes what was done by API, be it an edit or a removal, and a file that went takes its
+dag along only if it came from here. Looking costs a directory listing; the store is asked only when a file
+is new, changed or gone. Texts are parsed outside of any transaction: ten thousand take their time, and
+others want to write meanwhile.
 
 Dags are what lies at the folder's top level. What lies in folders of it can be called by its path, and
 is nothing else: not listed, not scheduled, and parsed when it is called.
@@ -16,6 +17,8 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+from typing import Any
 
 from services.scheduler.commands.dags import Definitions, Version
 from services.scheduler.deciding.batch import Batch
@@ -36,7 +39,8 @@ _LISTING_SHARE = 0.05
 _MAX_PATH = 200
 _AT_ONCE = 200
 _MAX_BYTES = 1024 * 1024
-
+_UNKNOWN: Mapping[str, Any] = MappingProxyType({"version": 0, "folder_hash": None})
+"""What is known of a dag that is not stored."""
 
 _Seen = tuple[int, int]
 """A file's modification time in ns, and its size: while both stay, so does the text."""
@@ -135,13 +139,14 @@ class Folder:
         hashes = {file_name: spec_hash(text) for file_name, text in texts.items()}
         if below := {path: text for path, text in texts.items() if "/" in path}:
             self._shell.decide(lambda batch: _save_callable(batch, below, hashes))
+        top = sorted(texts.keys() - below.keys())
         with self._shell.store.begin() as tx:
-            known = tx.followed(sorted(texts.keys() - below.keys()))
+            known, removed = tx.followed(top), tx.removed(top)
         found = [
-            self._parsed(file_name, text)
-            for file_name, text in sorted(texts.items())
-            if file_name not in below
-            and (file_name not in known or known[file_name]["folder_hash"] != hashes[file_name])
+            self._parsed(file_name, texts[file_name])
+            for file_name in top
+            if removed.get(file_name) != hashes[file_name]
+            and known.get(file_name, _UNKNOWN)["folder_hash"] != hashes[file_name]
         ]
         if found:
             self._shell.decide(lambda batch: _save(batch, found))
@@ -154,14 +159,18 @@ class Folder:
 
 
 def _save(batch: Batch, found: Sequence[Version]) -> None:
-    """Another scheduler may follow the same folder, and be quicker."""
-    known = batch.tx.followed([version.file_name for version in found])
+    """Another scheduler may follow the same folder, and be quicker; and dags may be removed meanwhile."""
+    names = [version.file_name for version in found]
+    # Locked, and before the removed: a removal under way is waited for, and then seen.
+    known = batch.tx.followed(names, lock=True)
+    removed = batch.tx.removed(names)
     versions = []
     for version in found:
-        before = known.get(version.file_name, {"version": 0, "folder_hash": None})
+        before = known.get(version.file_name, _UNKNOWN)
         text_hash = spec_hash(version.text)
-        if before["folder_hash"] != text_hash:
+        if text_hash not in (before["folder_hash"], removed.get(version.file_name)):
             versions.append(replace(version, number=before["version"] + 1, folder_hash=text_hash))
+    batch.tx.forget_removed([version.file_name for version in versions if version.file_name in removed])
     Definitions(batch.tx, batch.plans, batch.now).save(versions, by="folder")
     batch.after.schedules = bool(versions)
 
@@ -175,7 +184,7 @@ def _save_callable(batch: Batch, texts: Mapping[str, str], hashes: Mapping[str, 
 
 
 def _remove(batch: Batch, present: Collection[str]) -> None:
-    """Remove what came from the folder and whose file is no longer there."""
+    """Remove what came from the folder and whose file is no longer there, and forget what was removed before that."""
     stems = {_stem(name) for name in present}
     batch.tx.delete_callable_files(sorted(batch.tx.callable_files().keys() - stems))
     gone = [
@@ -184,6 +193,7 @@ def _remove(batch: Batch, present: Collection[str]) -> None:
         if row["folder_hash"] is not None and file_name not in stems
     ]
     batch.tx.delete_dags(sorted(gone))
+    batch.tx.forget_removed(sorted(batch.tx.removed().keys() - stems))
 
 
 def _below_first(name: str) -> tuple[bool, str]:
