@@ -1,8 +1,11 @@
 """A followed folder with what people leave in folders, on both footings."""
 
+import errno
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -118,6 +121,87 @@ def test_a_dag_made_anew_does_not_belong_to_the_file_of_the_removed_one(stack: S
     assert [row["spec_hash"] for row in stack.rows(t.dags, file_name="a")] == [spec_hash(OTHER)]
 
 
+def follower(stack: Stack, folder: Path) -> Folder:
+    """One that looks when the test says so."""
+    return Folder(Shell(Store(stack.engine), Plans(), utc_now), folder)
+
+
+def test_files_that_cannot_be_read_stand_in_nobodys_way(stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(STEPS)
+    (tmp_path / "b.yaml").symlink_to("/proc/self/mem")
+    (tmp_path / "round.yaml").symlink_to("round.yaml")
+    (tmp_path / "z.yaml").write_text(STEPS)
+    follower(stack, tmp_path).look()
+    assert dags(stack) == {"a", "z"}
+
+    stack.scheduler(dags_dir=tmp_path)
+    (tmp_path / "new.yaml").write_text(STEPS)
+    eventually(lambda: dags(stack) == {"a", "new", "z"})
+    (tmp_path / "z.yaml").unlink()
+    eventually(lambda: dags(stack) == {"a", "new"})
+    (tmp_path / "b.yaml").unlink()
+    (tmp_path / "b.yaml").write_text(STEPS)
+    eventually(lambda: dags(stack) == {"a", "b", "new"})
+
+
+def test_a_file_that_could_not_be_read_is_tried_again(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    denied = {"b.yaml"}
+    really_open = Path.open
+
+    def guarded(path: Path, mode: str = "r", *args: Any, **options: Any) -> Any:
+        if path.name in denied and mode == "rb":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return really_open(path, mode, *args, **options)
+
+    monkeypatch.setattr(Path, "open", guarded)
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").write_text(STEPS)
+    folder = follower(stack, tmp_path)
+
+    assert [folder.look(), folder.look()] == [1, 0]
+    assert dags(stack) == {"a"}
+    denied.clear()
+    assert [folder.look(), folder.look()] == [1, 0]
+    assert dags(stack) == {"a", "b"}
+
+    denied.add("b.yaml")
+    (tmp_path / "b.yaml").write_text(OTHER)
+    assert folder.look() == 0
+    assert [row["spec_hash"] for row in stack.rows(t.dags, file_name="b")] == [spec_hash(STEPS)], "what was known stays"
+    (tmp_path / "b.yaml").unlink()
+    folder.look()
+    assert dags(stack) == {"a"}
+
+
+def test_what_lies_in_a_folder_that_cannot_be_listed_is_not_gone(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("shut", "open"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "kid.yaml").write_text(STEPS)
+    folder = follower(stack, tmp_path)
+    folder.look()
+    really_list = os.scandir
+
+    def guarded(path: Path) -> Any:
+        if Path(path).name == "shut":
+            raise OSError(errno.EIO, "Input/output error")
+        return really_list(path)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "scandir", guarded)
+        (tmp_path / "open/kid.yaml").unlink()
+        for each in (folder, follower(stack, tmp_path)):
+            each.look()
+            assert [row["path"] for row in stack.rows(t.callable_files)] == ["shut/kid"]
+
+    (tmp_path / "shut/kid.yaml").unlink()
+    folder.look()
+    assert stack.rows(t.callable_files) == []
+
+
 @pytest.fixture
 def on_postgres(database_url: str) -> Iterator[Stack]:
     """A stack where one transaction can wait for another; on SQLite there is one at a time."""
@@ -130,7 +214,7 @@ def on_postgres(database_url: str) -> Iterator[Stack]:
 def test_a_file_that_changes_while_its_dag_is_being_removed_is_a_new_dag(on_postgres: Stack, tmp_path: Path) -> None:
     store = Store(on_postgres.engine)
     (tmp_path / "a.yaml").write_text(STEPS)
-    folder = Folder(Shell(store, Plans(), utc_now), tmp_path)
+    folder = follower(on_postgres, tmp_path)
     folder.look()
     (tmp_path / "a.yaml").write_text(OTHER)
 
