@@ -12,6 +12,7 @@ from shared.store.written import Rows, write
 __all__ = ["Dags"]
 
 _REMOVED = "removed"
+_REFUSED = "refused"
 
 Found = dict[str, Any]
 
@@ -51,9 +52,26 @@ class Dags:
         write(self.connection, Rows(t.passed_over, [row], ("folder_hash",)))
 
     def forget_removed(self, file_names: Sequence[str]) -> None:
-        for start in range(0, len(file_names), 500):
-            found = t.passed_over.c.name.in_(file_names[start : start + 500])
-            self.connection.execute(delete(t.passed_over).where(t.passed_over.c.kind == _REMOVED, found))
+        self._forget(_REMOVED, file_names)
+
+    def refused(self) -> dict[str, str]:
+        """Return why files of the folder cannot be loaded, by their names."""
+        c = t.passed_over.c
+        return dict(self.connection.execute(select(c.name, c.problem).where(c.kind == _REFUSED)).all())
+
+    def keep_refused(self, problems: Mapping[str, str]) -> None:
+        """Set why these files cannot be loaded."""
+        rows = [{"kind": _REFUSED, "name": name, "problem": why} for name, why in sorted(problems.items())]
+        write(self.connection, Rows(t.passed_over, rows, ("problem",)))
+
+    def forget_refused(self, names: Sequence[str]) -> None:
+        self._forget(_REFUSED, names)
+
+    def _forget(self, kind: str, names: Sequence[str]) -> None:
+        c = t.passed_over.c
+        for start in range(0, len(names), 500):
+            these = c.name.in_(names[start : start + 500])
+            self.connection.execute(delete(t.passed_over).where(c.kind == kind, these))
 
     def judged_by_others(self, version: str, limit: int) -> list[Found]:
         """Return dags with their texts (``yaml``) that another version of the scheduler judged; not locked."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from services.scheduler.commands.dags import Definitions
 from services.scheduler.deciding.plans import Plans, spec_hash
@@ -200,6 +200,29 @@ def test_what_lies_in_a_folder_that_cannot_be_listed_is_not_gone(
     (tmp_path / "shut/kid.yaml").unlink()
     folder.look()
     assert stack.rows(t.callable_files) == []
+
+
+def test_what_cannot_be_loaded_costs_the_database_nothing_while_it_stays_so(stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(STEPS)
+    (tmp_path / "b.yaml").symlink_to("/proc/self/mem")
+    (tmp_path / "no name.yaml").write_text(STEPS)
+    first, second = follower(stack, tmp_path), follower(stack, tmp_path)
+    first.look()
+    assert {row["name"] for row in stack.rows(t.passed_over)} == {"b.yaml", "no name.yaml"}
+    sent: list[str] = []
+    event.listen(stack.engine, "before_cursor_execute", lambda _c, _cursor, sql, *_: sent.append(sql))
+
+    def writes() -> list[str]:
+        return [sql for sql in sent if sql.startswith(("INSERT", "UPDATE", "DELETE"))]
+
+    first.look()
+    assert sent == []
+    second.look()
+    assert writes() == [], "another follower finds it told already"
+    (tmp_path / "no name.yaml").unlink()
+    assert [second.look(), first.look()] == [0, 0]
+    assert len(writes()) == 1
+    assert {row["name"] for row in stack.rows(t.passed_over)} == {"b.yaml"}
 
 
 @pytest.fixture

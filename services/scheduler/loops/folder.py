@@ -23,7 +23,7 @@ from services.scheduler.commands.dags import Definitions, Version
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.plans import spec_hash
 from services.scheduler.deciding.shell import Shell
-from services.scheduler.loops.folder_files import UNREAD, Seen, list_files, read_data, reason
+from services.scheduler.loops.folder_files import UNREAD, Seen, list_files, read_data, reason, told
 from shared.errors import StoreUnavailable
 from shared.spec.load import load
 from shared.store import tables as t
@@ -41,7 +41,7 @@ _UNKNOWN: Mapping[str, Any] = MappingProxyType({"version": 0, "folder_hash": Non
 
 
 class Folder:
-    """One thread's work: follow the files of ``path``. What cannot be loaded is told and passed over."""
+    """One thread's work: follow the files of ``path``. What cannot be loaded is passed over, and told."""
 
     def __init__(self, shell: Shell, path: Path) -> None:
         self._shell = shell
@@ -76,7 +76,11 @@ class Folder:
             self._take_over(self._read(changed[start : start + _AT_ONCE], refused))
         if gone or self._seen is None:
             self._shell.decide(lambda batch: _remove(batch, there, hidden))
-        self._tell(refused)
+        if self._seen is None or told(refused) != told(self._refused):
+            self._shell.decide(lambda batch: _tell(batch, told(refused)))
+        for name, why in refused.items() - self._refused.items():
+            _log.warning("folder.file_refused", extra={"file": name, "why": why})
+        self._refused = refused
         unread = refused.keys() & changed
         self._seen = there | dict.fromkeys(unread, UNREAD)
         return len(changed) - len(unread) + len(gone)
@@ -93,11 +97,6 @@ class Folder:
         while not stop.is_set():
             self.try_to_look()
             stop.wait(max(_LOOK_EVERY_S, self._listing_took_s / _LISTING_SHARE))
-
-    def _tell(self, refused: dict[str, str]) -> None:
-        for name, why in refused.items() - self._refused.items():
-            _log.warning("folder.file_refused", extra={"file": name, "why": why})
-        self._refused = refused
 
     def _read(self, names: Sequence[str], refused: dict[str, str]) -> dict[str, str]:
         """Return the texts of these files by what they are called; add to ``refused`` what cannot be read."""
@@ -177,6 +176,13 @@ def _remove(batch: Batch, present: Collection[str], hidden: tuple[str, ...]) -> 
     ]
     batch.tx.delete_dags(sorted(gone))
     batch.tx.forget_removed(sorted(batch.tx.removed().keys() - stems))
+
+
+def _tell(batch: Batch, problems: Mapping[str, str]) -> None:
+    """Have the gateways tell these problems and no others. Another scheduler may have been quicker."""
+    before = batch.tx.refused()
+    batch.tx.forget_refused(sorted(before.keys() - problems.keys()))
+    batch.tx.keep_refused({name: why for name, why in problems.items() if before.get(name) != why})
 
 
 def _below_first(name: str) -> tuple[bool, str]:

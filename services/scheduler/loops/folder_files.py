@@ -6,12 +6,13 @@ One file's trouble is its own: all others are listed. Only the folder itself mus
 import errno
 import os
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from shared.ids import valid_dag_name
 
-__all__ = ["UNREAD", "Listing", "Seen", "list_files", "read_data", "reason"]
+__all__ = ["UNREAD", "Listing", "Seen", "list_files", "read_data", "reason", "told"]
 
 Seen = tuple[int, int]
 """A file's modification time in ns, and its size: while both stay, so does the text."""
@@ -66,6 +67,18 @@ def read_data(path: Path) -> bytes:
 def reason(error: OSError) -> str:
     """Return why a file is refused, without its path: that is the machine's own."""
     return f"cannot be read: {error.strerror or type(error).__name__}"
+
+
+def told(refused: Mapping[str, str]) -> dict[str, str]:
+    """Return those refusals that people are to see, by names that can be shown and stored.
+
+    In a folder of the folder a name of no dag is no mistake: not all that people keep there is to be called.
+    """
+    return {_shown(name): why for name, why in refused.items() if why != _NAMES_NO_DAG or "/" not in name}
+
+
+def _shown(name: str) -> str:
+    return (name if name.isprintable() else repr(name)[1:-1])[:_MAX_PATH]
 
 
 def _list(folder: Path, prefix: str, listing: Listing) -> list[str]:
