@@ -225,6 +225,26 @@ def test_what_cannot_be_loaded_costs_the_database_nothing_while_it_stays_so(stac
     assert {row["name"] for row in stack.rows(t.passed_over)} == {"b.yaml"}
 
 
+def test_of_two_files_of_one_name_the_longer_extension_is_the_dag(stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(STEPS)
+    (tmp_path / "a.yml").write_text(OTHER)
+    folder = follower(stack, tmp_path)
+
+    def found() -> list[tuple[str, int]]:
+        return [(row["spec_hash"], row["version"]) for row in stack.rows(t.dags)]
+
+    folder.look()
+    follower(stack, tmp_path).look()
+    assert found() == [(spec_hash(STEPS), 1)]
+    [row] = stack.rows(t.passed_over)
+    assert (row["name"], row["problem"]) == ("a.yml", "passed over for a.yaml")
+
+    (tmp_path / "a.yaml").unlink()
+    folder.look()
+    assert found() == [(spec_hash(OTHER), 2)]
+    assert stack.rows(t.passed_over) == []
+
+
 @pytest.fixture
 def on_postgres(database_url: str) -> Iterator[Stack]:
     """A stack where one transaction can wait for another; on SQLite there is one at a time."""

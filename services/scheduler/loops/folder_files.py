@@ -8,7 +8,7 @@ import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from shared.ids import valid_dag_name
 
@@ -52,6 +52,7 @@ def list_files(path: Path) -> Listing:
             continue
         except OSError as error:
             listing.refused[inner] = reason(error)
+    _refuse_twins(listing)
     return listing
 
 
@@ -114,6 +115,15 @@ def _add(entry: os.DirEntry[str], name: str, listing: Listing) -> None:
     listing.files[name] = (status.st_mtime_ns, status.st_size)
     if status.st_size > _MAX_BYTES:
         listing.refused[name] = reason(_too_large())
+
+
+def _refuse_twins(listing: Listing) -> None:
+    """Refuse ``a.yml`` beside ``a.yaml``: they would be one dag, with the text of whichever was read last."""
+    for name in [each for each in listing.files if each.endswith(".yml")]:
+        twin = f"{name.removesuffix('.yml')}.yaml"
+        if twin in listing.files:
+            del listing.files[name]
+            listing.refused[name] = f"passed over for {PurePath(twin).name}"
 
 
 def _too_large() -> OSError:
