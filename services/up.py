@@ -77,7 +77,7 @@ def run_up(
     app = create_app(deps)
     server = EmbeddedServer(app, config.host, config.port, threads=config.api_threads)
     if scheduler.folder is not None:
-        scheduler.folder.look()
+        scheduler.folder.try_to_look()
     freeze_loaded()
     scheduler.start()
     worker.start()

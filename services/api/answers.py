@@ -221,12 +221,16 @@ class Pagination(Shape):
 
 
 class ListDAGsResponse(Shape):
+    """``errors``: files of the followed folder that cannot be loaded, and why."""
+
     dags: list[DAGFile]
     errors: list[str]
     pagination: Pagination
 
 
 class TagsResponse(Shape):
+    """``errors``: faulty DAGs and files of the followed folder that cannot be loaded, and why."""
+
     tags: list[str]
     errors: list[str]
 

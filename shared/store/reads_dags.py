@@ -123,6 +123,13 @@ class DagReads(Reader):
         with self._statement() as connection:
             return {row.file_name: tuple(row.errors) for row in connection.execute(query)}
 
+    def refused_files(self) -> dict[str, str]:
+        """Return why files of the followed folder cannot be loaded, by their names in it, sorted."""
+        c = t.passed_over.c
+        query = select(c.name, c.problem).where(c.kind == "refused").order_by(bytewise(c.name))
+        with self._statement() as connection:
+            return {row.name: row.problem for row in connection.execute(query)}
+
     def specs(self, hashes: Iterable[str]) -> dict[str, str]:
         """Return the texts of those specs that exist, by hash."""
         query = select(t.specs.c.hash, t.specs.c.yaml).where(t.specs.c.hash.in_(sorted(set(hashes))))

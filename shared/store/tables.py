@@ -45,6 +45,7 @@ __all__ = [
     "metadata",
     "nodes",
     "outbox",
+    "passed_over",
     "queues",
     "services",
     "specs",
@@ -133,6 +134,17 @@ callable_files = Table(
     col("path", String(200), primary_key=True),
     col("spec_hash", String(64), ForeignKey("specs.hash")),
     comment="Files in folders of the followed folder, by their path in it without extension: a step may call them",
+)
+
+passed_over = Table(
+    "passed_over",
+    metadata,
+    col("kind", String(8), primary_key=True),
+    col("name", String(200), primary_key=True),
+    col("folder_hash", String(64), nullable=True),
+    col("problem", Text, server_default=text("''")),
+    comment="Files of the followed folder that are no dags. kind removed: by API, name is the dag's, and its "
+    "file is passed over while its text has this folder_hash; refused: name is the file's, problem says why",
 )
 
 # A page of dags, which people ask for first: by name without regard to case.

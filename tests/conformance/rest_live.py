@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask.testing import FlaskClient
@@ -92,7 +93,7 @@ class Live:
 
 
 @contextmanager
-def open_live(footing: "Footing", settings: Settings | None = None) -> Iterator[Live]:
+def open_live(footing: "Footing", settings: Settings | None = None, *, dags_dir: Path | None = None) -> Iterator[Live]:
     """Open scheduler, worker and gateway."""
     engine = open_engine(footing.database_url, pool_size=12)
     reader = open_engine(footing.database_url, read_only=True)
@@ -105,7 +106,7 @@ def open_live(footing: "Footing", settings: Settings | None = None) -> Iterator[
         clock=utc_now,
         lease_s=10,
         version="test",
-        dags_dir=None,
+        dags_dir=dags_dir,
         on_death=lambda: deaths.append("a thread died"),
     )
     worker = Worker(transport, worker_id="w1", slots=20, data_dir=footing.folder / "worker")

@@ -1,12 +1,40 @@
 """A followed folder with what people leave in folders, on both footings."""
 
+import errno
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import pytest
+from sqlalchemy import event, text
+
+from services.scheduler.commands.dags import Definitions
+from services.scheduler.deciding.plans import Plans, spec_hash
+from services.scheduler.deciding.shell import Shell
+from services.scheduler.loops.folder import Folder
+from shared.clock import utc_now
+from shared.contracts import commands as c
 from shared.store import tables as t
+from shared.store.migrate import migrate
+from shared.store.tx import Store
+from shared.transport.open import open_transport
 from tests.harness.eventually import eventually
 from tests.integration.scheduler_stack import Stack
 
 STEPS = "steps:\n  - echo hi\n"
+OTHER = "steps:\n  - echo other\n"
+_WAITING = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+
+
+def dags(stack: Stack) -> set[str]:
+    return {row["file_name"] for row in stack.rows(t.dags)}
+
+
+def recorded(stack: Stack, command: c.Command) -> None:
+    reply = stack.ask(command)
+    assert reply.outcome == "recorded", reply.error
 
 
 def test_a_file_that_is_no_text_is_a_faulty_dag(stack: Stack, tmp_path: Path) -> None:
@@ -44,3 +72,206 @@ def test_links_hidden_folders_and_names_of_no_dag_are_passed_over(stack: Stack, 
     (dags / "team/kid.yaml").rename(dags / "team/other.yaml")
     eventually(lambda: paths() == {"team/other"})
     assert stack.rows(t.dags) == []
+
+
+def test_what_was_removed_by_api_stays_away_while_its_file_is_unchanged(stack: Stack, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").write_text(STEPS)
+    stack.scheduler(dags_dir=tmp_path)
+    stack.scheduler(dags_dir=tmp_path)
+    eventually(lambda: dags(stack) == {"a", "b"})
+    recorded(stack, c.DeleteDag(file_name="a"))
+    recorded(stack, c.RenameDag(file_name="b", new_file_name="c"))
+
+    stack.stop_schedulers()
+    (tmp_path / "a.yaml").touch()
+    (tmp_path / "last.yaml").write_text(STEPS)
+    stack.scheduler(dags_dir=tmp_path)
+    stack.scheduler(dags_dir=tmp_path)
+    eventually(lambda: "last" in dags(stack))
+    assert dags(stack) == {"c", "last"}
+
+    (tmp_path / "a.yaml").write_text(OTHER)
+    eventually(lambda: dags(stack) == {"a", "c", "last"})
+    (tmp_path / "b.yaml").unlink()
+    eventually(lambda: stack.rows(t.passed_over) == [])
+    (tmp_path / "b.yaml").write_text(STEPS)
+    eventually(lambda: dags(stack) == {"a", "b", "c", "last"})
+
+
+def test_a_dag_made_anew_does_not_belong_to_the_file_of_the_removed_one(stack: Stack, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").write_text(STEPS)
+    stack.scheduler(dags_dir=tmp_path)
+    eventually(lambda: dags(stack) == {"a", "b"})
+    for name in ("a", "b"):
+        recorded(stack, c.DeleteDag(file_name=name))
+        stack.dag(name, OTHER)
+
+    stack.stop_schedulers()
+    (tmp_path / "last.yaml").write_text(STEPS)
+    stack.scheduler(dags_dir=tmp_path)
+    eventually(lambda: "last" in dags(stack))
+    assert {row["version"] for row in stack.rows(t.dags)} == {1}
+
+    (tmp_path / "a.yaml").unlink()
+    (tmp_path / "b.yaml").write_text("steps:\n  - echo newer\n")
+    eventually(lambda: stack.rows(t.passed_over) == [])
+    eventually(lambda: [row["version"] for row in stack.rows(t.dags, file_name="b")] == [2])
+    assert [row["spec_hash"] for row in stack.rows(t.dags, file_name="a")] == [spec_hash(OTHER)]
+
+
+def follower(stack: Stack, folder: Path) -> Folder:
+    """One that looks when the test says so."""
+    return Folder(Shell(Store(stack.engine), Plans(), utc_now), folder)
+
+
+def test_files_that_cannot_be_read_stand_in_nobodys_way(stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(STEPS)
+    (tmp_path / "b.yaml").symlink_to("/proc/self/mem")
+    (tmp_path / "round.yaml").symlink_to("round.yaml")
+    (tmp_path / "z.yaml").write_text(STEPS)
+    follower(stack, tmp_path).look()
+    assert dags(stack) == {"a", "z"}
+
+    stack.scheduler(dags_dir=tmp_path)
+    (tmp_path / "new.yaml").write_text(STEPS)
+    eventually(lambda: dags(stack) == {"a", "new", "z"})
+    (tmp_path / "z.yaml").unlink()
+    eventually(lambda: dags(stack) == {"a", "new"})
+    (tmp_path / "b.yaml").unlink()
+    (tmp_path / "b.yaml").write_text(STEPS)
+    eventually(lambda: dags(stack) == {"a", "b", "new"})
+
+
+def test_a_file_that_could_not_be_read_is_tried_again(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    denied = {"b.yaml"}
+    really_open = Path.open
+
+    def guarded(path: Path, mode: str = "r", *args: Any, **options: Any) -> Any:
+        if path.name in denied and mode == "rb":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return really_open(path, mode, *args, **options)
+
+    monkeypatch.setattr(Path, "open", guarded)
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").write_text(STEPS)
+    folder = follower(stack, tmp_path)
+
+    assert [folder.look(), folder.look()] == [1, 0]
+    assert dags(stack) == {"a"}
+    denied.clear()
+    assert [folder.look(), folder.look()] == [1, 0]
+    assert dags(stack) == {"a", "b"}
+
+    denied.add("b.yaml")
+    (tmp_path / "b.yaml").write_text(OTHER)
+    assert folder.look() == 0
+    assert [row["spec_hash"] for row in stack.rows(t.dags, file_name="b")] == [spec_hash(STEPS)], "what was known stays"
+    (tmp_path / "b.yaml").unlink()
+    folder.look()
+    assert dags(stack) == {"a"}
+
+
+def test_what_lies_in_a_folder_that_cannot_be_listed_is_not_gone(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("shut", "open"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "kid.yaml").write_text(STEPS)
+    folder = follower(stack, tmp_path)
+    folder.look()
+    really_list = os.scandir
+
+    def guarded(path: Path) -> Any:
+        if Path(path).name == "shut":
+            raise OSError(errno.EIO, "Input/output error")
+        return really_list(path)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "scandir", guarded)
+        (tmp_path / "open/kid.yaml").unlink()
+        for each in (folder, follower(stack, tmp_path)):
+            each.look()
+            assert [row["path"] for row in stack.rows(t.callable_files)] == ["shut/kid"]
+
+    (tmp_path / "shut/kid.yaml").unlink()
+    folder.look()
+    assert stack.rows(t.callable_files) == []
+
+
+def test_what_cannot_be_loaded_costs_the_database_nothing_while_it_stays_so(stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(STEPS)
+    (tmp_path / "b.yaml").symlink_to("/proc/self/mem")
+    (tmp_path / "no name.yaml").write_text(STEPS)
+    first, second = follower(stack, tmp_path), follower(stack, tmp_path)
+    first.look()
+    assert {row["name"] for row in stack.rows(t.passed_over)} == {"b.yaml", "no name.yaml"}
+    sent: list[str] = []
+    event.listen(stack.engine, "before_cursor_execute", lambda _c, _cursor, sql, *_: sent.append(sql))
+
+    def writes() -> list[str]:
+        return [sql for sql in sent if sql.startswith(("INSERT", "UPDATE", "DELETE"))]
+
+    first.look()
+    assert sent == []
+    second.look()
+    assert writes() == [], "another follower finds it told already"
+    (tmp_path / "no name.yaml").unlink()
+    assert [second.look(), first.look()] == [0, 0]
+    assert len(writes()) == 1
+    assert {row["name"] for row in stack.rows(t.passed_over)} == {"b.yaml"}
+
+
+def test_of_two_files_of_one_name_the_longer_extension_is_the_dag(stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(STEPS)
+    (tmp_path / "a.yml").write_text(OTHER)
+    folder = follower(stack, tmp_path)
+
+    def found() -> list[tuple[str, int]]:
+        return [(row["spec_hash"], row["version"]) for row in stack.rows(t.dags)]
+
+    folder.look()
+    follower(stack, tmp_path).look()
+    assert found() == [(spec_hash(STEPS), 1)]
+    [row] = stack.rows(t.passed_over)
+    assert (row["name"], row["problem"]) == ("a.yml", "passed over for a.yaml")
+
+    (tmp_path / "a.yaml").unlink()
+    folder.look()
+    assert found() == [(spec_hash(OTHER), 2)]
+    assert stack.rows(t.passed_over) == []
+
+
+@pytest.fixture
+def on_postgres(database_url: str) -> Iterator[Stack]:
+    """A stack where one transaction can wait for another; on SQLite there is one at a time."""
+    migrate(database_url)
+    made = Stack(database_url, lambda: open_transport("embedded:", name="test"))
+    yield made
+    made.close()
+
+
+def test_a_file_that_changes_while_its_dag_is_being_removed_is_a_new_dag(on_postgres: Stack, tmp_path: Path) -> None:
+    store = Store(on_postgres.engine)
+    (tmp_path / "a.yaml").write_text(STEPS)
+    folder = follower(on_postgres, tmp_path)
+    folder.look()
+    (tmp_path / "a.yaml").write_text(OTHER)
+
+    def waits() -> bool:
+        with on_postgres.engine.begin() as connection:
+            return bool(connection.execute(_WAITING).scalar_one())
+
+    with ThreadPoolExecutor() as pool:
+        with store.begin() as removing:
+            Definitions(removing, Plans(), utc_now()).delete(c.DeleteDag(file_name="a"))
+            look = pool.submit(folder.look)
+            eventually(waits)
+        look.result(10)
+
+    assert [(row["version"], row["folder_hash"]) for row in on_postgres.rows(t.dags)] == [(1, spec_hash(OTHER))]
+    assert [row["version"] for row in on_postgres.rows(t.dag_versions)] == [1]
+    assert on_postgres.rows(t.passed_over) == []

@@ -1,9 +1,12 @@
 """What people do with DAGs: find, make, edit, compare, suspend, pause."""
 
-from playwright.sync_api import Locator, Page, expect
+from pathlib import Path
 
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.harness.browser import watched
 from tests.harness.cluster import Embedded
-from tests.ui.conftest import Look
+from tests.ui.conftest import Look, origin
 
 
 def version(page: Page, number: int) -> Locator:
@@ -58,6 +61,17 @@ def test_two_editors_do_not_overwrite_each_other_unasked(look: Look, system: Emb
         page.get_by_role("dialog").get_by_role("button", name="Restore").click()
         expect(page.get_by_text("4 present")).to_be_visible()
     assert system.client.ask("GET", "/dags/shared/spec").json["spec"] == "steps: [echo first]\n"
+
+
+def test_files_that_cannot_be_loaded_are_told_above_the_list(chromium: Browser, tmp_path: Path) -> None:
+    folder = tmp_path / "dags"
+    folder.mkdir()
+    for name in ("fine.yaml", "no <b>name.yml"):
+        (folder / name).write_text("steps: [echo x]\n")
+    following = Embedded(tmp_path / "system", env={"DAGWAY_DAGS_DIR": str(folder)})
+    with following as system, watched(chromium, f"{origin(system)}/#/dags") as page:
+        expect(page.get_by_role("link", name="fine")).to_be_visible()
+        expect(page.get_by_text("no <b>name.yml: no dag can have this name")).to_be_visible()
 
 
 def test_a_schedule_is_switched_off_and_on(look: Look, system: Embedded) -> None:

@@ -80,7 +80,7 @@ class SuspendBody(Body):
 
 @DAGS.get("/dags", id="listDAGs", query=ListQuery)
 def list_dags(call: Call, query: ListQuery) -> Answer:
-    """List a page of dags, each with its newest run."""
+    """List a page of dags, each with its newest run, and what files of the followed folder cannot be loaded."""
     if query.per_page < 0:
         raise bad_request("perPage: must not be negative", field="perPage")
     key = ("dags", query.model_dump_json())
@@ -99,17 +99,17 @@ def _page(call: Call, query: ListQuery) -> dict[str, Any]:
     pauses = reads.open_pauses()
     return {
         "dags": [_file(call, dag, loaded[dag.file_name], latest.get(dag.dag_name), pauses) for dag in found.dags],
-        "errors": [],
+        "errors": _refused(call),
         "pagination": wire.pagination(total=found.total, page=page, per_page=per_page),
     }
 
 
 @DAGS.get("/dags/tags", id="getAllDAGTags")
 def list_tags(call: Call) -> Answer:
-    """List the distinct tags, and what is wrong with dags that cannot be read."""
+    """List the distinct tags, and what is wrong with dags and with files that cannot be loaded."""
     reads = call.deps.reads
-    errors = [f"{name}: {'; '.join(found)}" for name, found in reads.faulty_dags().items()]
-    return ok({"tags": list(reads.tags()), "errors": errors})
+    faulty = [f"{name}: {'; '.join(found)}" for name, found in reads.faulty_dags().items()]
+    return ok({"tags": list(reads.tags()), "errors": faulty + _refused(call)})
 
 
 @DAGS.post("/dags/validate", id="validateDAGSpec", body=ValidateBody)
@@ -246,6 +246,10 @@ def run_of_dag(call: Call, file_name: str, dag_run_id: str) -> Answer:
     if run is None:
         raise not_found(f"DAG {dag.dag_name!r} has no run {dag_run_id!r}")
     return ok({"dagRun": run_details(call, run)})
+
+
+def _refused(call: Call) -> list[str]:
+    return [f"{name}: {why}" for name, why in call.deps.reads.refused_files().items()]
 
 
 def _dag(call: Call, file_name: str) -> Dag:

@@ -80,8 +80,7 @@ class Definitions:
         return {"errors": []}
 
     def delete(self, command: DeleteDag) -> dict[str, Any]:
-        self._find(command.file_name)
-        self._tx.delete_dags([command.file_name])
+        self._remove(self._find(command.file_name))
         return {}
 
     def rename(self, command: RenameDag) -> dict[str, Any]:
@@ -95,7 +94,7 @@ class Definitions:
         text = self._tx.spec_texts([row["spec_hash"]])[row["spec_hash"]]
         schedules = Schedules(self._tx)
         schedule = schedules.lock(command.file_name)
-        self._tx.delete_dags([command.file_name])
+        self._remove(row)
         loaded = load(text, file_name=command.new_file_name)
         self._save_one(command.new_file_name, text, loaded, by=command.by)
         schedules.rename(command.file_name, command.new_file_name)
@@ -110,6 +109,12 @@ class Definitions:
         self._find(command.file_name)
         self._tx.save_dag(command.file_name, {"suspended": command.suspend, "updated_at": self._now})
         return {}
+
+    def _remove(self, row: Mapping[str, Any]) -> None:
+        """Remove a dag, and for good: its file may still lie in the folder, which is only read."""
+        self._tx.delete_dags([row["file_name"]])
+        if row["folder_hash"] is not None:
+            self._tx.keep_removed(row["file_name"], row["folder_hash"])
 
     def _save_one(self, file_name: str, text: str, loaded: Loaded, *, by: str, number: int = 1) -> None:
         """Write one, and keep what was parsed: who edits a dag is likely to run it next."""

@@ -1,28 +1,30 @@
 """Follow a folder of YAML files: what changes there changes in the store.
 
-The store is the truth, the folder a source: a file that did not change since it was last loaded
-never undoes an edit made by API, and a file that went takes its dag along only if it came from here.
-Looking costs a directory listing; the store is asked only when a file is new, changed or gone. Texts
-are parsed outside of any transaction: ten thousand take their time, and others want to write meanwhile.
+The store is the truth, the folder a source, which is only read: a file that did not change since it was
+last loaded never undoes what was done by API, be it an edit or a removal, and a file that went takes its
+dag along only if it came from here. Looking costs a directory listing; the store is asked only when a file
+is new, changed or gone. Texts are parsed outside of any transaction: ten thousand take their time, and
+others want to write meanwhile.
 
 Dags are what lies at the folder's top level. What lies in folders of it can be called by its path, and
 is nothing else: not listed, not scheduled, and parsed when it is called.
 """
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+from typing import Any
 
 from services.scheduler.commands.dags import Definitions, Version
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.plans import spec_hash
 from services.scheduler.deciding.shell import Shell
+from services.scheduler.loops.folder_files import UNREAD, Seen, list_files, read_data, reason, told
 from shared.errors import StoreUnavailable
-from shared.ids import valid_dag_name
 from shared.spec.load import load
 from shared.store import tables as t
 
@@ -33,24 +35,20 @@ _log = logging.getLogger(__name__)
 _LOOK_EVERY_S = 1.0
 _LISTING_SHARE = 0.05
 """Of the time: folders with very many files are looked at less often."""
-_MAX_PATH = 200
 _AT_ONCE = 200
-_MAX_BYTES = 1024 * 1024
-
-
-_Seen = tuple[int, int]
-"""A file's modification time in ns, and its size: while both stay, so does the text."""
+_UNKNOWN: Mapping[str, Any] = MappingProxyType({"version": 0, "folder_hash": None})
+"""What is known of a dag that is not stored."""
 
 
 class Folder:
-    """The files in ``path`` that end in ``.yaml`` or ``.yml``, by their paths in it."""
+    """One thread's work: follow the files of ``path``. What cannot be loaded is passed over, and told."""
 
     def __init__(self, shell: Shell, path: Path) -> None:
         self._shell = shell
         self._path = path
-        self._seen: dict[str, _Seen] | None = None
-        self._refused: set[str] = set()
-        """Files whose name no dag can have, and folders that cannot be read: told once."""
+        self._seen: dict[str, Seen] | None = None
+        self._refused: dict[str, str] = {}
+        """Why files could not be loaded at the last look."""
         self._listing_took_s = 0.0
 
     def look(self) -> int:
@@ -58,73 +56,58 @@ class Folder:
 
         Raises:
             StoreUnavailable: the database is away; the next look tries again.
+            OSError: the folder cannot be listed.
         """
-        now = self._listing()
+        began = time.monotonic()
+        now = list_files(self._path)
+        self._listing_took_s = time.monotonic() - began
         before = self._seen if self._seen is not None else {}
+        refused = dict(now.refused)
+        # What lies in a folder that cannot be listed now is not gone.
+        hidden = tuple(f"{name}/" for name in now.refused)
+        there = now.files | {name: UNREAD for name in before if name.startswith(hidden)}
         # What may be called goes first: who finds the caller can start it.
-        changed = sorted((name for name, seen in now.items() if before.get(name) != seen), key=_below_first)
-        gone = before.keys() - now.keys()
+        changed = sorted(
+            (name for name, seen in now.files.items() if name not in refused and before.get(name) != seen),
+            key=_below_first,
+        )
+        gone = before.keys() - there.keys()
         for start in range(0, len(changed), _AT_ONCE):
-            self._take_over(self._read(changed[start : start + _AT_ONCE]))
+            self._take_over(self._read(changed[start : start + _AT_ONCE], refused))
         if gone or self._seen is None:
-            self._shell.decide(lambda batch: _remove(batch, now))
-        self._seen = now
-        return len(changed) + len(gone)
+            self._shell.decide(lambda batch: _remove(batch, there, hidden))
+        if self._seen is None or told(refused) != told(self._refused):
+            self._shell.decide(lambda batch: _tell(batch, told(refused)))
+        for name, why in refused.items() - self._refused.items():
+            _log.warning("folder.file_refused", extra={"file": name, "why": why})
+        self._refused = refused
+        unread = refused.keys() & changed
+        self._seen = there | dict.fromkeys(unread, UNREAD)
+        return len(changed) - len(unread) + len(gone)
+
+    def try_to_look(self) -> None:
+        """Look, or say why that cannot be done now."""
+        try:
+            self.look()
+        except (StoreUnavailable, OSError) as error:
+            _log.warning("folder.waits", extra={"path": str(self._path), "error": str(error)})
 
     def run(self, stop: threading.Event) -> None:
         """Look until ``stop``; the body of a background thread."""
         while not stop.is_set():
-            try:
-                self.look()
-            except (StoreUnavailable, OSError) as error:
-                _log.warning("folder.waits", extra={"path": str(self._path), "error": str(error)})
+            self.try_to_look()
             stop.wait(max(_LOOK_EVERY_S, self._listing_took_s / _LISTING_SHARE))
 
-    def _listing(self) -> dict[str, _Seen]:
-        began = time.monotonic()
-        found: dict[str, _Seen] = {}
-        folders = self._list(self._path, "", found)
-        while folders:
-            inner = folders.pop()
-            try:
-                folders += self._list(self._path / inner, f"{inner}/", found)
-            except PermissionError as error:
-                self._refuse(inner, str(error))
-        self._listing_took_s = time.monotonic() - began
-        return found
-
-    def _list(self, folder: Path, prefix: str, found: dict[str, _Seen]) -> list[str]:
-        """Add the files of one folder to ``found``; return its folders, without hidden ones and links."""
-        folders = []
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                name = prefix + entry.name
-                if entry.is_dir(follow_symlinks=False):
-                    if not entry.name.startswith("."):
-                        folders.append(name)
-                elif entry.name.endswith((".yaml", ".yml")) and entry.is_file():
-                    if valid_dag_name(Path(name).stem) and len(name) <= _MAX_PATH and name.isprintable():
-                        status = entry.stat()
-                        found[name] = (status.st_mtime_ns, status.st_size)
-                    else:
-                        self._refuse(name, "no dag can have this name")
-        return folders
-
-    def _refuse(self, name: str, why: str) -> None:
-        if name not in self._refused:
-            self._refused.add(name)
-            _log.warning("folder.name_refused", extra={"file": name, "why": why})
-
-    def _read(self, names: Sequence[str]) -> dict[str, str]:
+    def _read(self, names: Sequence[str], refused: dict[str, str]) -> dict[str, str]:
+        """Return the texts of these files by what they are called; add to ``refused`` what cannot be read."""
         texts = {}
         for name in names:
-            path = self._path / name
             try:
-                data = path.read_bytes()
+                data = read_data(self._path / name)
             except FileNotFoundError:
                 continue
-            if len(data) > _MAX_BYTES:
-                _log.warning("folder.file_too_large", extra={"file": name, "bytes": len(data)})
+            except OSError as error:
+                refused[name] = reason(error)
                 continue
             # Postgres keeps no NUL. Another control character makes the text as faulty.
             texts[_stem(name)] = data.decode(errors="replace").replace("\0", "\1")
@@ -135,13 +118,16 @@ class Folder:
         hashes = {file_name: spec_hash(text) for file_name, text in texts.items()}
         if below := {path: text for path, text in texts.items() if "/" in path}:
             self._shell.decide(lambda batch: _save_callable(batch, below, hashes))
+        top = sorted(texts.keys() - below.keys())
+        if not top:
+            return
         with self._shell.store.begin() as tx:
-            known = tx.followed(sorted(texts.keys() - below.keys()))
+            known, removed = tx.followed(top), tx.removed(top)
         found = [
-            self._parsed(file_name, text)
-            for file_name, text in sorted(texts.items())
-            if file_name not in below
-            and (file_name not in known or known[file_name]["folder_hash"] != hashes[file_name])
+            self._parsed(file_name, texts[file_name])
+            for file_name in top
+            if removed.get(file_name) != hashes[file_name]
+            and known.get(file_name, _UNKNOWN)["folder_hash"] != hashes[file_name]
         ]
         if found:
             self._shell.decide(lambda batch: _save(batch, found))
@@ -154,14 +140,18 @@ class Folder:
 
 
 def _save(batch: Batch, found: Sequence[Version]) -> None:
-    """Another scheduler may follow the same folder, and be quicker."""
-    known = batch.tx.followed([version.file_name for version in found])
+    """Another scheduler may follow the same folder, and be quicker; and dags may be removed meanwhile."""
+    names = [version.file_name for version in found]
+    # Locked, and before the removed: a removal under way is waited for, and then seen.
+    known = batch.tx.followed(names, lock=True)
+    removed = batch.tx.removed(names)
     versions = []
     for version in found:
-        before = known.get(version.file_name, {"version": 0, "folder_hash": None})
+        before = known.get(version.file_name, _UNKNOWN)
         text_hash = spec_hash(version.text)
-        if before["folder_hash"] != text_hash:
+        if text_hash not in (before["folder_hash"], removed.get(version.file_name)):
             versions.append(replace(version, number=before["version"] + 1, folder_hash=text_hash))
+    batch.tx.forget_removed([version.file_name for version in versions if version.file_name in removed])
     Definitions(batch.tx, batch.plans, batch.now).save(versions, by="folder")
     batch.after.schedules = bool(versions)
 
@@ -174,16 +164,25 @@ def _save_callable(batch: Batch, texts: Mapping[str, str], hashes: Mapping[str, 
     batch.tx.put(t.callable_files, rows, ["spec_hash"])
 
 
-def _remove(batch: Batch, present: Collection[str]) -> None:
-    """Remove what came from the folder and whose file is no longer there."""
+def _remove(batch: Batch, present: Collection[str], hidden: tuple[str, ...]) -> None:
+    """Remove what came from the folder and whose file is no longer there, and forget what was removed before that."""
     stems = {_stem(name) for name in present}
-    batch.tx.delete_callable_files(sorted(batch.tx.callable_files().keys() - stems))
+    paths = batch.tx.callable_files().keys() - stems
+    batch.tx.delete_callable_files(sorted(path for path in paths if not path.startswith(hidden)))
     gone = [
         file_name
         for file_name, row in batch.tx.followed().items()
         if row["folder_hash"] is not None and file_name not in stems
     ]
     batch.tx.delete_dags(sorted(gone))
+    batch.tx.forget_removed(sorted(batch.tx.removed().keys() - stems))
+
+
+def _tell(batch: Batch, problems: Mapping[str, str]) -> None:
+    """Have the gateways tell these problems and no others. Another scheduler may have been quicker."""
+    before = batch.tx.refused()
+    batch.tx.forget_refused(sorted(before.keys() - problems.keys()))
+    batch.tx.keep_refused({name: why for name, why in problems.items() if before.get(name) != why})
 
 
 def _below_first(name: str) -> tuple[bool, str]:

@@ -22,7 +22,8 @@ export function dags(page) {
   page.every(3000, async () => {
     const { name, tag, sort = "name", page: number = 1 } = page.place.query;
     const answer = await get("dags", { name, tag, sort, page: number, perPage: PER_PAGE }, page.signal);
-    page.show(heading(), filters(), answer.dags.length ? table(answer.dags) : nothing(), pager(answer.pagination));
+    page.show(heading(), filters(), answer.errors.map((each) => h("p", { class: "error", key: each }, each)),
+      answer.dags.length ? table(answer.dags) : nothing(), pager(answer.pagination));
   });
 
   const heading = () => h("div", { class: "heading" }, h("h1", {}, "DAGs"), h("span", { class: "gap" }),

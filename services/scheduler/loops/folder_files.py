@@ -1,0 +1,130 @@
+"""The files of a followed folder: what lies there, and what of it cannot be loaded and why.
+
+One file's trouble is its own: all others are listed. Only the folder itself must be there.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+
+from shared.ids import valid_dag_name
+
+__all__ = ["UNREAD", "Listing", "Seen", "list_files", "read_data", "reason", "told"]
+
+Seen = tuple[int, int]
+"""A file's modification time in ns, and its size: while both stay, so does the text."""
+
+UNREAD: Seen = (-1, -1)
+"""Of a file that is there and could not be looked into. It equals no file that can: so it is tried again."""
+
+_MAX_PATH = 200
+_MAX_BYTES = 1024 * 1024
+_NAMES_NO_DAG = "no dag can have this name: 1 to 40 letters, digits, dashes, dots or underscores"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """``files`` that may be dags or called, by their paths in the folder; and why some are ``refused``.
+
+    A file may be both: it is there, so its dag is not gone, and the text of before stays.
+    """
+
+    files: dict[str, Seen] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def list_files(path: Path) -> Listing:
+    """List the files in ``path`` and its folders that end in ``.yaml`` or ``.yml``, without hidden folders and links.
+
+    Raises:
+        OSError: ``path`` itself cannot be listed.
+    """
+    listing = Listing()
+    folders = _list(path, "", listing)
+    while folders:
+        inner = folders.pop()
+        try:
+            folders += _list(path / inner, f"{inner}/", listing)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            listing.refused[inner] = reason(error)
+    _refuse_twins(listing)
+    return listing
+
+
+def read_data(path: Path) -> bytes:
+    """Return what a file holds. Raises ``OSError``, also where it has grown too large since it was listed."""
+    with path.open("rb") as file:
+        data = file.read(_MAX_BYTES + 1)
+    if len(data) > _MAX_BYTES:
+        raise _too_large()
+    return data
+
+
+def reason(error: OSError) -> str:
+    """Return why a file is refused, without its path: that is the machine's own."""
+    return f"cannot be read: {error.strerror or type(error).__name__}"
+
+
+def told(refused: Mapping[str, str]) -> dict[str, str]:
+    """Return those refusals that people are to see, by names that can be shown and stored.
+
+    In a folder of the folder a name of no dag is no mistake: not all that people keep there is to be called.
+    """
+    return {_shown(name): why for name, why in refused.items() if why != _NAMES_NO_DAG or "/" not in name}
+
+
+def _shown(name: str) -> str:
+    return (name if name.isprintable() else repr(name)[1:-1])[:_MAX_PATH]
+
+
+def _list(folder: Path, prefix: str, listing: Listing) -> list[str]:
+    """Add the files of one folder; return its folders."""
+    folders = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                if not entry.name.startswith("."):
+                    folders.append(prefix + entry.name)
+            elif entry.name.endswith((".yaml", ".yml")):
+                _add(entry, prefix + entry.name, listing)
+    return folders
+
+
+def _add(entry: os.DirEntry[str], name: str, listing: Listing) -> None:
+    named = valid_dag_name(Path(name).stem) and len(name) <= _MAX_PATH and name.isprintable()
+    try:
+        status = entry.stat()
+    except OSError as error:
+        gone = isinstance(error, FileNotFoundError)
+        # A link to nothing is told, unless it is an editor's lock: that has a name of no dag.
+        if named and (entry.is_symlink() or not gone):
+            listing.refused[name] = reason(error)
+        if named and not gone:
+            listing.files[name] = UNREAD
+        return
+    if not stat.S_ISREG(status.st_mode):
+        return
+    if not named:
+        listing.refused[name] = _NAMES_NO_DAG
+        return
+    listing.files[name] = (status.st_mtime_ns, status.st_size)
+    if status.st_size > _MAX_BYTES:
+        listing.refused[name] = reason(_too_large())
+
+
+def _refuse_twins(listing: Listing) -> None:
+    """Refuse ``a.yml`` beside ``a.yaml``: they would be one dag, with the text of whichever was read last."""
+    for name in [each for each in listing.files if each.endswith(".yml")]:
+        twin = f"{name.removesuffix('.yml')}.yaml"
+        if twin in listing.files:
+            del listing.files[name]
+            listing.refused[name] = f"passed over for {PurePath(twin).name}"
+
+
+def _too_large() -> OSError:
+    return OSError(errno.EFBIG, "larger than 1 MiB")

@@ -1,0 +1,90 @@
+"""What the API tells of a followed folder. REST contract sections 5.2 and 5.3."""
+
+import os
+from pathlib import Path
+
+from tests.conformance.conftest import Footing
+from tests.conformance.rest_live import Live, open_live
+from tests.harness.eventually import eventually
+
+STEPS = "steps:\n  - echo hi\n"
+NO_NAME = "no dag can have this name: 1 to 40 letters, digits, dashes, dots or underscores"
+LONG = "a-name-of-forty-one-letters-is-one-too-many"
+
+
+def files(live: Live) -> list[str]:
+    return [dag["fileName"] for dag in live.get("/dags")["dags"]]
+
+
+def until_told(live: Live, *errors: str) -> None:
+    eventually(lambda: live.get("/dags")["errors"] == list(errors), timeout_s=20)
+    assert live.get("/dags/tags")["errors"] == list(errors)
+    assert live.get("/dags?name=fits-none&perPage=1")["errors"] == list(errors)
+
+
+def test_files_that_cannot_be_loaded_are_told_until_they_can(footing: Footing, tmp_path: Path) -> None:
+    (tmp_path / "fine.yaml").write_text(STEPS)
+    (tmp_path / "large.yaml").write_text(STEPS + "# " + 1024 * 1024 * "x")
+    (tmp_path / f"{LONG}.yaml").write_text(STEPS)
+    (tmp_path / "héllo wörld.yaml").write_text(STEPS)
+    (tmp_path / "memory.yaml").symlink_to("/proc/self/mem")
+    (tmp_path / "nowhere.yaml").symlink_to("gone.yaml")
+    (tmp_path / ".#lock.yaml").symlink_to("somebody@somewhere.1")
+    Path(os.fsdecode(os.fsencode(tmp_path / "odd") + b"\t\xff.yml")).write_text(STEPS)
+    (tmp_path / "team").mkdir()
+    (tmp_path / "team/not to be called.yaml").write_text(STEPS)
+    (tmp_path / "team/kid.yaml").write_text(STEPS + "# " + 1024 * 1024 * "x")
+    large = "cannot be read: larger than 1 MiB"
+
+    with open_live(footing, dags_dir=tmp_path) as live:
+        until_told(
+            live,
+            f"{LONG}.yaml: {NO_NAME}",
+            f"héllo wörld.yaml: {NO_NAME}",
+            f"large.yaml: {large}",
+            "memory.yaml: cannot be read: Input/output error",
+            "nowhere.yaml: cannot be read: No such file or directory",
+            f"odd\\t\\udcff.yml: {NO_NAME}",
+            f"team/kid.yaml: {large}",
+        )
+        assert files(live) == ["fine.yaml"]
+
+        (tmp_path / "héllo wörld.yaml").rename(tmp_path / "hello.yaml")
+        (tmp_path / "large.yaml").write_text(STEPS)
+        for name in (f"{LONG}.yaml", "memory.yaml", "nowhere.yaml", "team/kid.yaml"):
+            (tmp_path / name).unlink()
+        until_told(live, f"odd\\t\\udcff.yml: {NO_NAME}")
+        eventually(lambda: files(live) == ["fine.yaml", "hello.yaml", "large.yaml"])
+
+    Path(os.fsdecode(os.fsencode(tmp_path / "odd") + b"\t\xff.yml")).unlink()
+    with open_live(footing, dags_dir=tmp_path) as live:
+        until_told(live)
+
+
+def test_a_file_that_outgrows_the_limit_leaves_its_dag_as_it_was(footing: Footing, tmp_path: Path) -> None:
+    (tmp_path / "grows.yaml").write_text(STEPS)
+    with open_live(footing, dags_dir=tmp_path) as live:
+        eventually(lambda: files(live) == ["grows.yaml"], timeout_s=20)
+        (tmp_path / "grows.yaml").write_text(STEPS + "# " + 1024 * 1024 * "x")
+
+        until_told(live, "grows.yaml: cannot be read: larger than 1 MiB")
+
+        assert live.get("/dags/grows/spec")["spec"] == STEPS
+
+
+def test_what_was_deleted_or_renamed_stays_so_over_a_restart(footing: Footing, tmp_path: Path) -> None:
+    for name in ("v1.2.yml", "twin2.yaml"):
+        (tmp_path / name).write_text(STEPS)
+    with open_live(footing, dags_dir=tmp_path) as live:
+        eventually(lambda: files(live) == ["twin2.yaml", "v1.2.yaml"], timeout_s=20)
+        assert live.ask("DELETE", "/dags/v1.2").status_code == 204
+        live.post("/dags/twin2/rename", {"newFileName": "twin3"})
+
+    (tmp_path / "last.yaml").write_text(STEPS)
+    with open_live(footing, dags_dir=tmp_path) as live:
+        eventually(lambda: "last.yaml" in files(live), timeout_s=20)
+
+        assert files(live) == ["last.yaml", "twin3.yaml"]
+        for name in ("v1.2", "twin2"):
+            assert live.refused("GET", f"/dags/{name}") == (404, "not_found")
+        live.ask("DELETE", "/dags/twin3")
