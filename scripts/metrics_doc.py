@@ -37,8 +37,9 @@ Every service answers `/metrics` on its side door (`DAGWAY_METRICS_PORT`). The g
 - **How to add them up.** `dagway_*_total` and histograms are counted by the process that did it: `sum` over
   instances, and `rate` before `sum`. What a scheduler tells of the database, and all `dagu_*`, is the same from every
   replica: `max` over instances, never `sum`.
-- **What is exact.** `dagu_dag_runs_total` reads the database, so kills and restarts do not touch it. A process that is
-  killed takes with it what it counted since the last scrape.
+- **What is exact.** `dagu_dag_runs_total` reads the database, so kills and restarts do not touch it, but for one thing:
+  a retried run's earlier end is counted until the gateway starts again. A process that is killed takes with it what it
+  counted since the last scrape.
 - **How many series.** Labels come from lists in the program. Only those with a `dag` label could grow: the first
   `DAGWAY_METRICS_DAGS` dags (200) have series of their own, the rest is summed under `dag="other"`; 0 turns them off.
 

@@ -1,8 +1,9 @@
 """The ``dagu_*`` metrics, read from the database at each scrape (REST contract section 6).
 
-Counts are of the whole history, not of today, and only grow; removed runs stay counted until the
-gateway starts again. ``dagu_dag_runs_total`` has two alias series, ``success`` and ``error``, for
-queries written against those names: a sum over every status counts those runs twice.
+Counts are of the whole history, not of today, and those of ends only grow: until the gateway starts
+again, removed runs and the earlier ends of retried ones stay counted. ``dagu_dag_runs_total`` has two
+alias series, ``success`` and ``error``, for queries written against those names: a sum over every
+status counts those runs twice.
 """
 
 import platform
@@ -69,7 +70,8 @@ def _runs(deps: "Deps") -> Iterable[Metric]:
 
     counter = CounterMetricFamily(
         "dagu_dag_runs",
-        "DAG-runs by status, over the whole history. The series success and error repeat succeeded and "
+        "DAG-runs by the status they ended in, over the whole history, and those that have not ended by the one "
+        "they have. The series success and error repeat succeeded and "
         "failed under another name: a sum over all series counts those twice",
         labels=["status"],
     )
