@@ -10,7 +10,7 @@ from prometheus_client.core import Metric
 
 import services.api.request_metrics  # noqa: F401 - declares its metrics
 from services.api.main import build_deps
-from services.api.metrics import families
+from services.api.metrics import COUNTED_BY_DAG, families
 from services.api.settings import Settings
 from services.scheduler.metrics import BacklogCollector
 from services.worker.metrics import Counters, WorkerCollector
@@ -101,7 +101,8 @@ def document() -> str:
         parts.append(f"## {service[0].upper()}{service[1:]}\n\n| name | type | meaning |\n| --- | --- | --- |\n")
         for metric in sorted(metrics, key=lambda metric: metric.name):
             name = metric.name + ("_total" if metric.type == "counter" else "")
-            parts.append(f"| `{name}` | {metric.type} | {metric.documentation} |\n")
+            kind = "counter" if name == COUNTED_BY_DAG else metric.type
+            parts.append(f"| `{name}` | {kind} | {metric.documentation} |\n")
         parts.append("\n")
     return "".join(parts).rstrip() + "\n"
 

@@ -34,6 +34,7 @@ def test_metrics_have_the_names_and_the_aliases(stack: Stack) -> None:
     stack.add_run("a", "3", "running")
     stack.add_run("b", "4", "queued")
 
+    stack.get("/dag-runs")
     response = stack.api("GET", "/metrics")
     lines = response.get_data(as_text=True).splitlines()
 
@@ -51,8 +52,14 @@ def test_metrics_have_the_names_and_the_aliases(stack: Stack) -> None:
         'dagu_dag_runs_currently_running_by_dag{dag="a"} 1.0',
         'dagu_dag_runs_queued_by_dag{dag="b"} 1.0',
         'dagu_dag_runs_total_by_dag{dag="a",status="failed"} 1.0',
+        "# TYPE dagu_dag_runs_total_by_dag counter",
+        # All but the queued one, which is shown anew each time.
+        'dagu_cache_entries_total{cache="dag_run_status"} 3.0',
+        'dagu_cache_entries_total{cache="api_key"} 0.0',
+        'dagu_cache_entries_total{cache="webhook"} 0.0',
     ):
         assert line in lines
+    assert any(line.startswith('dagu_cache_entries_total{cache="dag_definition"}') for line in lines)
     assert any(line.startswith("dagu_info{") for line in lines)
     assert any(line.startswith("process_cpu_seconds_total") for line in lines)
 
