@@ -103,6 +103,30 @@ def test_bad_input_is_a_400_that_names_the_field(
     assert stack.seen == []
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "failure"),
+    [
+        ("POST", "/auth/login", (401, "unauthorized")),
+        ("POST", "/auth/change-password", (401, "unauthorized")),
+        ("POST", "/users", (401, "unauthorized")),
+        ("PATCH", "/users/x", (401, "unauthorized")),
+        ("PUT", "/users/x", (401, "unauthorized")),
+        ("POST", "/users/x/reset-password", (401, "unauthorized")),
+        ("POST", "/dags/a/webhook/toggle", (401, "unauthorized")),
+        ("POST", "/api-keys", (403, "forbidden")),
+        ("PATCH", "/api-keys/x", (403, "forbidden")),
+        ("POST", "/webhooks/a", (404, "not_found")),
+    ],
+)
+@pytest.mark.parametrize("data", ["", "{", "{}"])
+def test_what_needs_accounts_says_so_whatever_was_sent(
+    stack: Stack, method: str, path: str, failure: tuple[int, str], data: str
+) -> None:
+    message = assert_envelope(stack.api(method, path, data=data), *failure)
+
+    assert "builtin authentication mode" in message
+
+
 @pytest.mark.parametrize("node", ["", "local"])
 def test_the_local_node_is_this_one(stack: Stack, node: str) -> None:
     assert stack.get(f"/dags?remoteNode={node}") == stack.get("/dags")
