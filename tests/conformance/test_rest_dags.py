@@ -144,6 +144,9 @@ def test_searching_finds_lines_of_steps_that_are_wrong_too(stack: Stack) -> None
 
     assert [each["name"] for each in found["results"]] == ["step"]
     assert [each.split(":")[0] for each in found["errors"]] == ["field", "text"]
+    for pattern in ("[[:alpha:]]eedle", r"needle\z", "c.*m.*n.*d.*n.*d.*e"):
+        found = stack.get("/dags/search", query_string={"q": pattern})
+        assert [each["name"] for each in found["results"]] == ["step"]
 
 
 def test_the_spec_is_the_text_as_it_was_given(stack: Stack) -> None:
