@@ -10,7 +10,7 @@ from prometheus_client.core import Metric
 
 import services.api.request_metrics  # noqa: F401 - declares its metrics
 from services.api.main import build_deps
-from services.api.metrics import families
+from services.api.metrics import COUNTED_BY_DAG, families
 from services.api.settings import Settings
 from services.scheduler.metrics import BacklogCollector
 from services.worker.metrics import Counters, WorkerCollector
@@ -37,8 +37,9 @@ Every service answers `/metrics` on its side door (`DAGWAY_METRICS_PORT`). The g
 - **How to add them up.** `dagway_*_total` and histograms are counted by the process that did it: `sum` over
   instances, and `rate` before `sum`. What a scheduler tells of the database, and all `dagu_*`, is the same from every
   replica: `max` over instances, never `sum`.
-- **What is exact.** `dagu_dag_runs_total` reads the database, so kills and restarts do not touch it. A process that is
-  killed takes with it what it counted since the last scrape.
+- **What is exact.** `dagu_dag_runs_total` reads the database, so kills and restarts do not touch it, but for one thing:
+  a retried run's earlier end is counted until the gateway starts again. A process that is killed takes with it what it
+  counted since the last scrape.
 - **How many series.** Labels come from lists in the program. Only those with a `dag` label could grow: the first
   `DAGWAY_METRICS_DAGS` dags (200) have series of their own, the rest is summed under `dag="other"`; 0 turns them off.
 
@@ -100,7 +101,8 @@ def document() -> str:
         parts.append(f"## {service[0].upper()}{service[1:]}\n\n| name | type | meaning |\n| --- | --- | --- |\n")
         for metric in sorted(metrics, key=lambda metric: metric.name):
             name = metric.name + ("_total" if metric.type == "counter" else "")
-            parts.append(f"| `{name}` | {metric.type} | {metric.documentation} |\n")
+            kind = "counter" if name == COUNTED_BY_DAG else metric.type
+            parts.append(f"| `{name}` | {kind} | {metric.documentation} |\n")
         parts.append("\n")
     return "".join(parts).rstrip() + "\n"
 

@@ -106,6 +106,8 @@ def _view(deps: Deps, operation: Operation) -> Callable[..., Response]:
         node = chosen_node(deps.settings, asked.args.getlist("remoteNode"))
         if node is not None and operation.path not in _LOCAL:
             return _response(_forward(deps, node, asked))
+        if operation.builtin is not None and not deps.settings.builtin:
+            raise operation.builtin()
         arguments: dict[str, Any] = {names[name]: value for name, value in path.items()}
         if operation.query is not None:
             arguments["query"] = parse_query(operation.query, asked.args.to_dict(flat=False))

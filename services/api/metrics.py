@@ -1,8 +1,9 @@
 """The ``dagu_*`` metrics, read from the database at each scrape (REST contract section 6).
 
-Counts are of the whole history, not of today, and only grow; removed runs stay counted until the
-gateway starts again. ``dagu_dag_runs_total`` has two alias series, ``success`` and ``error``, for
-queries written against those names: a sum over every status counts those runs twice.
+Counts are of the whole history, not of today, and those of ends only grow: until the gateway starts
+again, removed runs and the earlier ends of retried ones stay counted. ``dagu_dag_runs_total`` has two
+alias series, ``success`` and ``error``, for queries written against those names: a sum over every
+status counts those runs twice.
 """
 
 import platform
@@ -21,9 +22,11 @@ from shared.store.reads import Histogram
 if TYPE_CHECKING:
     from services.api.deps import Deps
 
-__all__ = ["MEDIA_TYPE", "families", "render"]
+__all__ = ["COUNTED_BY_DAG", "MEDIA_TYPE", "families", "render"]
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+COUNTED_BY_DAG = "dagu_dag_runs_total_by_dag"
+"""A counter of which the client must not know: it would end this name in ``_total`` too."""
 _ALIASES: Mapping[str, RunStatus] = {"success": RunStatus.SUCCEEDED, "error": RunStatus.FAILED}
 
 _process = CollectorRegistry()
@@ -44,7 +47,8 @@ def render(deps: "Deps", now: datetime) -> bytes:
     """Return the page; raises ``StoreUnavailable`` while the database is away."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Snapshot(families(deps, now)))
-    return generate_latest(registry) + generate_latest(_process)
+    untyped, counter = (f"# TYPE {COUNTED_BY_DAG} {kind}\n".encode() for kind in ("untyped", "counter"))
+    return generate_latest(registry).replace(untyped, counter) + generate_latest(_process)
 
 
 def families(deps: "Deps", now: datetime) -> list[Metric]:
@@ -69,8 +73,9 @@ def _runs(deps: "Deps") -> Iterable[Metric]:
 
     counter = CounterMetricFamily(
         "dagu_dag_runs",
-        "DAG-runs by status, over the whole history. The series success and error repeat succeeded and "
-        "failed under another name: a sum over all series counts those twice",
+        "DAG-runs by the status they ended in, over the whole history, and those that have not ended by the one "
+        "they have. The series success and error repeat succeeded and failed under another name: a sum over all "
+        "series counts those twice",
         labels=["status"],
     )
     for status, runs in totals.items():
@@ -94,10 +99,9 @@ def _runs(deps: "Deps") -> Iterable[Metric]:
     yield running
     yield queued
 
-    # Not a counter family: the client would put "_total" at the end of this name too.
-    per_dag = Metric("dagu_dag_runs_total_by_dag", "DAG-runs by DAG and status, over the whole history", "unknown")
+    per_dag = Metric(COUNTED_BY_DAG, "DAG-runs by DAG and status, over the whole history", "unknown")
     for (name, status), runs in sorted(ended_by.items()):
-        per_dag.add_sample("dagu_dag_runs_total_by_dag", {"dag": name, "status": status.value}, runs)
+        per_dag.add_sample(COUNTED_BY_DAG, {"dag": name, "status": status.value}, runs)
     yield per_dag
 
     durations, waits = _folded(dag_names, durations_by_dag), _folded(dag_names, waits_by_dag)
@@ -114,8 +118,14 @@ def _system(deps: "Deps", now: datetime) -> Iterable[Metric]:
     yield _gauge("dagu_uptime_seconds", "Seconds since the gateway started", (now - deps.started_at).total_seconds())
     schedulers = deps.reads.services("scheduler", since=now - deps.service_alive)
     yield _gauge("dagu_scheduler_running", "Whether any scheduler is there", int(bool(schedulers)))
-    cache = GaugeMetricFamily("dagu_cache_entries_total", "Entries in the gateway's caches", labels=["cache"])
-    cache.add_metric(["dag_definition"], len(deps.specs))
+    cache = GaugeMetricFamily(
+        "dagu_cache_entries_total",
+        "Entries in the gateway's caches; keys and webhooks are read at each use and not kept",
+        labels=["cache"],
+    )
+    kept = {"dag_definition": len(deps.specs), "dag_run_status": len(deps.summaries), "api_key": 0, "webhook": 0}
+    for name, entries in kept.items():
+        cache.add_metric([name], entries)
     yield cache
 
 

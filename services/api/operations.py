@@ -143,6 +143,8 @@ class Operation:
     body: type[Body] | None
     body_required: bool
     query: type[Query] | None
+    builtin: Callable[[], Problem] | None
+    """What to refuse it with outside the builtin authentication mode, before anything else is looked at."""
 
 
 class Options(TypedDict, total=False):
@@ -153,6 +155,7 @@ class Options(TypedDict, total=False):
     body: type[Body]
     body_required: bool
     query: type[Query]
+    builtin: Callable[[], Problem]
 
 
 class Operations:
@@ -193,6 +196,7 @@ class Operations:
                 body=options.get("body"),
                 body_required=options.get("body_required", True),
                 query=options.get("query"),
+                builtin=options.get("builtin"),
             )
             self.all.append(operation)
             return handler

@@ -1,8 +1,9 @@
 """How many runs of each dag came to which end, and how long they took: counted as they end.
 
 The whole history is read once, when the first answer is wanted, and again after a long silence;
-between, only transitions committed since the last answer are. So the counts never shrink while a
-gateway runs: runs that are removed stay counted until it starts again.
+between, only transitions committed since the last answer are. So the counts of ends never shrink
+between two such readings: a retried run's earlier end stays counted, and runs that are removed do.
+Runs that wait for approval have not ended: they are counted while they do.
 """
 
 import threading
@@ -62,7 +63,7 @@ class RunTotals:
         """Which dags have series of their own; the rest is summed under ``other``."""
 
     def get(self, reads: Reads) -> tuple[Mapping[tuple[str, RunStatus], int], Histogram, Histogram]:
-        """Return root runs by dag and lasting status, their durations, and their waits in a queue."""
+        """Return ends of root runs by dag and status, and who waits; how long they took; their waits in a queue."""
         with self._lock:
             now = time.monotonic()
             if now - self._asked_at >= self._kept_s:
@@ -89,11 +90,18 @@ class RunTotals:
     def _count(self, changes: Iterable[RunChange]) -> None:
         for change in changes:
             was, became = RunStatus(change.was), RunStatus(change.became)
-            for status, by in ((was, -1), (became, 1)):
-                if status not in _UNCOUNTED:
-                    key = (change.dag_name, status)
-                    self._runs[key] = self._runs.get(key, 0) + by
-            if was is RunStatus.QUEUED and became is RunStatus.RUNNING:
+            if was is became:
+                continue
+            if became not in _UNCOUNTED:
+                self._add(change.dag_name, became, 1)
+            if was is RunStatus.WAITING:
+                self._add(change.dag_name, was, -1)
+            # Later attempts queue when they go on after approvals, which nobody asked a queue for.
+            if was is RunStatus.QUEUED and became is RunStatus.RUNNING and change.run_attempt == 1:
                 self._waits.add(change.dag_name, change.queued_at, change.started_at)
             if was.active and not became.active:
                 self._durations.add(change.dag_name, change.started_at, change.finished_at)
+
+    def _add(self, dag_name: str, status: RunStatus, by: int) -> None:
+        key = (dag_name, status)
+        self._runs[key] = self._runs.get(key, 0) + by

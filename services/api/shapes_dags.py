@@ -10,7 +10,7 @@ from typing import Any
 from shared.spec.model import Condition, Dag, Handler, RepeatPolicy, Step
 from shared.spec.params import default_params_text
 
-__all__ = ["HANDLER_FIELDS", "conditions", "dag", "dag_details", "run_config", "sparse", "step"]
+__all__ = ["HANDLER_FIELDS", "conditions", "dag", "dag_details", "dag_written", "run_config", "sparse", "step"]
 
 HANDLER_FIELDS: Mapping[Handler, str] = {
     Handler.FAILURE: "failure",
@@ -63,6 +63,15 @@ def dag_details(model: Dag) -> dict[str, Any]:
         ),
         "steps": [step(each) for each in model.steps],
     }
+
+
+def dag_written(model: Dag) -> dict[str, Any]:
+    """Return the long form of a text: limits that it does not give are those of a stored dag's details only."""
+    found = dag_details(model)
+    for name, field in (("histRetentionDays", "hist_retention_days"), ("maxActiveRuns", "max_active_runs")):
+        if field not in model.model_fields_set:
+            found.pop(name, None)
+    return found
 
 
 def step(model: Step) -> dict[str, Any]:
@@ -121,7 +130,7 @@ def _schedule(model: Dag) -> list[dict[str, Any]]:
 
 
 def _command(text: str, argv: tuple[str, ...]) -> dict[str, Any]:
-    return {"command": argv[0] if argv else text, "args": list(argv[1:])}
+    return {"command": argv[0] if argv else text, **sparse(args=list(argv[1:]))}
 
 
 def _parallel(model: Step) -> dict[str, Any]:

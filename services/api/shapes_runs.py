@@ -89,6 +89,7 @@ def node(run: Run, row: Node, step: Step | None, zone: tzinfo | None) -> dict[st
     """Return one node. Its log paths are names, not files: a non-empty one says there is a log."""
     none = "-" if run.status in _NOT_BEGUN else ""
     began = row.started_at is not None
+    stdout, stderr = _log_paths(run, row)
     shown: dict[str, Any] = shapes_dags.step(step) if step else {"name": row.name, "executorConfig": {"config": {}}}
     if began:
         put_values(shown, run, row)
@@ -96,11 +97,8 @@ def node(run: Run, row: Node, step: Step | None, zone: tzinfo | None) -> dict[st
         shown["preconditions"] = shapes_dags.conditions(step.preconditions, row.unmet)
     return {
         "step": shown,
-        "stdout": row.stdout or (_log_path(run.dag_name, run.dag_run_id, f"{row.name}.stdout") if began else ""),
-        # Without a file of its own it went into stdout's (``logOutput: merged``).
-        "stderr": row.stderr
-        or row.stdout
-        or (_log_path(run.dag_name, run.dag_run_id, f"{row.name}.stderr") if began else ""),
+        "stdout": stdout,
+        "stderr": stderr,
         "startedAt": wire.timestamp(row.started_at, zone, none),
         # What never began has not ended either, though something else decided what became of it.
         "finishedAt": wire.timestamp(row.finished_at if began else None, zone, none),
@@ -115,6 +113,16 @@ def node(run: Run, row: Node, step: Step | None, zone: tzinfo | None) -> dict[st
         **(_approval(row.approval, zone) if row.approval else {}),
         **(_said(row.said) if row.said else {}),
     }
+
+
+def _log_paths(run: Run, row: Node) -> tuple[str, str]:
+    """Return a node's two log paths: none where it never began, or only in the run that its result is taken from."""
+    if row.started_at is None or row.number == 0:
+        return "", ""
+    stdout = row.stdout or _log_path(run.dag_name, run.dag_run_id, f"{row.name}.stdout")
+    # Without a file of its own it went into stdout's (``logOutput: merged``).
+    stderr = row.stderr or row.stdout or _log_path(run.dag_name, run.dag_run_id, f"{row.name}.stderr")
+    return stdout, stderr
 
 
 def _said(said: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,9 @@ class Summaries:
     def __init__(self) -> None:
         self._made: dict[str, tuple[int, bytes]] = {}
 
+    def __len__(self) -> int:
+        return len(self._made)
+
     def json(self, listed: Sequence[Listed], make: Callable[[Sequence[str]], Iterable[tuple[Run, bytes]]]) -> bytes:
         """Return the runs' summaries, in their order, with commas between; a run that is gone is left out.
 

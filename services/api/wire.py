@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any
 
-from services.api.problems import bad_request
+from services.api.problems import bad_request, not_found
 from shared.ids import MAX_DAG_NAME, valid_dag_name, valid_run_id
 from shared.status import NodeStatus, RunStatus
 
@@ -17,6 +17,7 @@ __all__ = [
     "LATEST",
     "MAX_PER_PAGE",
     "dag_name",
+    "duration",
     "etags",
     "file_name",
     "file_stem",
@@ -26,6 +27,7 @@ __all__ = [
     "pagination",
     "plain_name",
     "precise",
+    "queue_name",
     "run_id",
     "run_status",
     "run_token",
@@ -63,7 +65,9 @@ _RUN_TOKEN = {number: RunStatus(token) for token, number in _RUN.items()}
 _NODE_TOKEN = {number: NodeStatus(token) for token, number in _NODE.items()}
 _EXTENSION = re.compile(r"\.ya?ml$")
 _ETAG = re.compile(r'"[\x21\x23-\x7e]{1,200}"')
-_DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9}(?:\.\d{1,9})?)s)?(?:(\d{1,9})ms)?", re.ASCII)
+_UNIT_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_PART = re.compile(rf"(\d+(?:\.\d*)?|\.\d+)({'|'.join(sorted(_UNIT_S, key=len, reverse=True))})", re.ASCII)
+_DURATION = re.compile(rf"(?:{_PART.pattern})+", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -144,8 +148,17 @@ def run_id(text: str, field: str = "dagRunId") -> str:
 
 
 def known_run_id(text: str, field: str = "dagRunId") -> str:
-    """Return a run id that is looked for, or ``latest``; raises a 400 for what no run can be called."""
-    return text if text == LATEST else run_id(text, field)
+    """Return a run id that is looked for, or ``latest``; raises a 404 for what no run can be called."""
+    if text != LATEST and not valid_run_id(text):
+        raise not_found(f"{field}: there is no DAG-run {_shown(text)}")
+    return text
+
+
+def queue_name(text: str, field: str = "queue") -> str:
+    """Return the name of a queue, which YAML may call anything; raises a 400 for none, and for control characters."""
+    if not text or _CONTROL.search(text):
+        raise bad_request(f"{field}: {_shown(text)} is not a name", field=field)
+    return text
 
 
 def zulu(text: str) -> str:
@@ -162,13 +175,18 @@ def etags(header: str) -> tuple[str, ...]:
     return tuple(tag.strip('"') for tag in tags)
 
 
+def duration(text: str) -> float | None:
+    """Return the seconds of a duration as Go writes them, such as ``1h30m`` or ``1.5h``; ``None`` if it is none."""
+    if _DURATION.fullmatch(text) is None:
+        return None
+    return sum(float(number) * _UNIT_S[unit] for number, unit in _PART.findall(text))
+
+
 def seconds(text: str, field: str, *, most: float) -> float:
-    """Return a duration such as ``30s``, ``1m30s`` or ``500ms``; raises a 400 for anything else, or for too long."""
-    found = _DURATION.fullmatch(text)
-    if found is None or not text:
+    """Return the seconds of a ``duration``; raises a 400 for anything else, or for too long."""
+    total = duration(text)
+    if total is None:
         raise bad_request(f"{field}: {_shown(text)} is not a duration such as 30s or 1m", field=field)
-    hours, minutes, whole, millis = (float(part or 0) for part in found.groups())
-    total = hours * 3600 + minutes * 60 + whole + millis / 1000
     if total > most:
         raise bad_request(f"{field}: {most:g} s at most", field=field)
     return total

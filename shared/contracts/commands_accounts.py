@@ -101,7 +101,7 @@ class DeleteApiKey(AccountCommand):
 
 
 class TouchCredential(AccountCommand):
-    """A key or webhook was used; sent at most about once a minute each."""
+    """A key or webhook was used; sent once a second each at most, by each gateway."""
 
     type = "credential.touch"
     kind: Literal["api_key", "webhook"]

@@ -23,7 +23,7 @@ _x = t.transitions.c
 
 
 class RunChange(NamedTuple):
-    """A root run that came into another status; the moments are those it has now."""
+    """A root run that came into another status; the moments and the attempt are those it has now."""
 
     dag_name: str
     was: str
@@ -31,6 +31,7 @@ class RunChange(NamedTuple):
     queued_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
+    run_attempt: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,9 @@ class History:
     runs: Mapping[tuple[str, RunStatus], int]
     """By dag name and status."""
     durations: Histogram
+    """Of those that have ended: one that waits for approval has not."""
     waits: Histogram
-    """From being queued to being started."""
+    """From being queued to being started, of first attempts: of a later one the two moments do not belong together."""
 
 
 class TotalsReads(Reader):
@@ -58,14 +60,14 @@ class TotalsReads(Reader):
                     (row.dag_name, RunStatus(row.status)): row.runs
                     for row in connection.execute(runs.group_by(_r.dag_name, _r.status))
                 },
-                _histogram(connection, _r.started_at, _r.finished_at, duration_bounds),
-                _histogram(connection, _r.queued_at, _r.started_at, wait_bounds),
+                _histogram(connection, _r.started_at, _r.finished_at, duration_bounds, _r.status != RunStatus.WAITING),
+                _histogram(connection, _r.queued_at, _r.started_at, wait_bounds, _r.run_attempt == 1),
             )
 
     def changes_since(self, mark: str) -> tuple[str, tuple[RunChange, ...]]:
         """Return the next mark, and each change of a root run's status committed between the two, once."""
         query = (
-            select(_r.dag_name, _x.was, _x.became, _r.queued_at, _r.started_at, _r.finished_at)
+            select(_r.dag_name, _x.was, _x.became, _r.queued_at, _r.started_at, _r.finished_at, _r.run_attempt)
             .join_from(t.transitions, t.dag_runs, _r.run_key == _x.run_key)
             .where(_x.node.is_(None), _r.root_key.is_(None))
         )
@@ -93,7 +95,11 @@ def _committed_since(connection: Connection, mark: str) -> list[ColumnElement[bo
 
 
 def _histogram(
-    connection: Connection, begin: ColumnElement[Any], end: ColumnElement[Any], bounds: Sequence[float]
+    connection: Connection,
+    begin: ColumnElement[Any],
+    end: ColumnElement[Any],
+    bounds: Sequence[float],
+    counted: ColumnElement[bool],
 ) -> Histogram:
     seconds: ColumnElement[Any] = (
         extract("epoch", end) - extract("epoch", begin)
@@ -103,7 +109,7 @@ def _histogram(
     counts = [func.sum(case((seconds <= bound, 1), else_=0)).label(f"le_{i}") for i, bound in enumerate(bounds)]
     query: Select[*tuple[object, ...]] = (
         select(_r.dag_name, func.count().label("runs"), func.sum(seconds).label("total"), *counts)
-        .where(_r.root_key.is_(None), begin.is_not(None), end.is_not(None))
+        .where(_r.root_key.is_(None), begin.is_not(None), end.is_not(None), counted)
         .group_by(_r.dag_name)
     )
     return {

@@ -170,7 +170,7 @@ class Stack:
                 "kind": kind,
                 "name": name,
                 "status": "not_started",
-                "number": 0,
+                "number": int("started_at" in nodes.get(name, {})),
                 "retry_count": 0,
                 "done_count": 0,
                 "error": "",

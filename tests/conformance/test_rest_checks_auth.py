@@ -100,7 +100,14 @@ def test_59_api_keys(live: Live, admin: str) -> None:
     assert (asks["id"], asks["username"]) == (f"apikey:{made['apiKey']['id']}", "apikey:ci")
     assert asks["createdAt"] == "0001-01-01T00:00:00Z"
     assert live.refused("POST", "/dags", {"name": "x"}, token=key) == (403, "forbidden")
-    eventually(lambda: live.get(path, token=admin)["apiKey"]["lastUsedAt"] is not None)
+    first = live.get(path, token=admin)["apiKey"]["lastUsedAt"]
+    assert first is not None
+
+    def used_again() -> bool:
+        live.get("/dags", token=key)
+        return bool(live.get(path, token=admin)["apiKey"]["lastUsedAt"] > first)
+
+    eventually(used_again)
     again = {"name": "ci", "role": "viewer"}
     assert live.refused("POST", "/api-keys", again, token=admin) == (409, "already_exists")
     assert live.refused("POST", "/api-keys", {"name": "", "role": "viewer"}, token=admin) == (400, "bad_request")

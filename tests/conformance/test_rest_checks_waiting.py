@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from services.api.run_totals import RunTotals
+from shared.status import RunStatus
 from tests.conformance.conftest import Footing
 from tests.conformance.rest_live import Live, open_live
 
@@ -85,3 +87,21 @@ def test_50_the_last_approval_lets_the_run_go_on_under_its_id(live: Live) -> Non
     assert (goes_on["dagRunId"], goes_on["finishedAt"]) == ("r", "")
     live.post("/dag-runs/twice/r/stop")
     live.until("twice", "r", 3)
+
+
+def test_what_waits_has_not_ended_and_was_not_queued(live: Live) -> None:
+    totals = RunTotals(kept_s=0)
+    totals.get(live.reads)
+    live.dag("timed", ASKS)
+    live.start("timed", dagRunId="r")
+    live.until("timed", "r", 7)
+    for counted in (totals, RunTotals()):
+        runs, durations, waits = counted.get(live.reads)
+        assert (runs["timed", RunStatus.WAITING], "timed" in durations, "timed" in waits) == (1, False, False)
+
+    live.post("/dag-runs/timed/r/steps/ok%3F/approve", {"inputs": {"THE_REASON": "x"}})
+    live.until("timed", "r", 4)
+    for counted in (totals, RunTotals()):
+        runs, durations, waits = counted.get(live.reads)
+        assert (runs.get(("timed", RunStatus.WAITING), 0), runs["timed", RunStatus.SUCCEEDED]) == (0, 1)
+        assert (durations["timed"][0][-1], "timed" in waits) == (1, False)

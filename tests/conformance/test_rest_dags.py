@@ -144,6 +144,9 @@ def test_searching_finds_lines_of_steps_that_are_wrong_too(stack: Stack) -> None
 
     assert [each["name"] for each in found["results"]] == ["step"]
     assert [each.split(":")[0] for each in found["errors"]] == ["field", "text"]
+    for pattern in ("[[:alpha:]]eedle", r"needle\z", "c.*m.*n.*d.*n.*d.*e"):
+        found = stack.get("/dags/search", query_string={"q": pattern})
+        assert [each["name"] for each in found["results"]] == ["step"]
 
 
 def test_the_spec_is_the_text_as_it_was_given(stack: Stack) -> None:
@@ -154,6 +157,30 @@ def test_the_spec_is_the_text_as_it_was_given(stack: Stack) -> None:
     assert found["spec"] == CHAIN
     assert found["dag"]["name"] == "nightly"
     assert found["errors"] == []
+
+
+def test_limits_that_a_text_does_not_give_are_shown_in_details_only(stack: Stack) -> None:
+    limits = {"histRetentionDays": 30, "maxActiveRuns": 1}
+    given = "histRetentionDays: 30\nmaxActiveRuns: 1\nsteps: [echo hi]\n"
+    for name, spec, written in (("plain", "steps: [echo hi]\n", {}), ("given", given, limits)):
+        stack.add_dag(name, spec)
+        details, text = stack.get(f"/dags/{name}")["dag"], stack.get(f"/dags/{name}/spec")["dag"]
+        validated = stack.api("POST", "/dags/validate", json={"spec": spec}).get_json()["dag"]
+        assert details.items() >= limits.items()
+        for shown in (text, validated):
+            assert {key: shown[key] for key in limits if key in shown} == written
+            assert shown["steps"] == details["steps"]
+
+
+def test_a_command_without_arguments_has_none(stack: Stack) -> None:
+    stack.add_dag("a", "steps:\n  - command: 'true'\n  - command: echo one two\n")
+
+    steps = stack.get("/dags/a")["dag"]["steps"]
+
+    assert [each["commands"] for each in steps] == [
+        [{"command": "true"}],
+        [{"command": "echo", "args": ["one", "two"]}],
+    ]
 
 
 def test_validation_tells_everything_and_stores_nothing(stack: Stack) -> None:

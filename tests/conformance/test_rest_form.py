@@ -72,7 +72,7 @@ def test_malformed_json_is_a_400_whatever_its_content_type(stack: Stack, data: s
         ("POST", "/dags/a/start", {"dagRunId": "a b"}, "dagRunId"),
         ("POST", "/dags/a/start", {"dagRunId": "latest"}, "dagRunId"),
         ("POST", "/dags/a/start", {"dagName": "a b"}, "dagName"),
-        ("POST", "/dags/a/enqueue", {"queue": "a/b"}, "queue"),
+        ("POST", "/dags/a/enqueue", {"queue": "a\u0007b"}, "queue"),
         ("POST", "/dags/a/rename", {"newFileName": "a b"}, "newFileName"),
         ("POST", "/dags/a/rename", {"newFileName": ""}, "newFileName"),
         ("POST", "/dags/a/rename", {}, "newFileName"),
@@ -81,7 +81,6 @@ def test_malformed_json_is_a_400_whatever_its_content_type(stack: Stack, data: s
         ("POST", "/dags/validate", {"spec": None}, "spec"),
         ("PATCH", "/dag-runs/a/b/steps/c/status", {"status": "4"}, "status"),
         ("PATCH", "/dag-runs/a/b/steps/c/status", {"status": 99}, "status"),
-        ("POST", "/dag-runs/a/b%20c/stop", None, "dagRunId"),
         ("POST", "/dags/..%2Fx/start", None, "fileName"),
         ("GET", "/dags/a%00b", None, "fileName"),
         ("GET", "/dags?page=abc", None, "page"),
@@ -101,6 +100,56 @@ def test_bad_input_is_a_400_that_names_the_field(
 
     assert field in message
     assert stack.seen == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/stop", None),
+        ("POST", "/retry", {"dagRunId": "new"}),
+        ("POST", "/reschedule", {}),
+        ("POST", "/dequeue", None),
+        ("GET", "/dequeue", None),
+        ("GET", "", None),
+        ("PATCH", "/steps/s/status", {"status": 4}),
+        ("POST", "/steps/s/approve", {}),
+        ("POST", "/steps/s/reject", {}),
+    ],
+)
+def test_a_run_whose_id_no_run_can_have_is_not_there(
+    stack: Stack, method: str, path: str, body: dict[str, Any] | None
+) -> None:
+    for run_id in ("b%20c", "x" * 65, "%C3%A9"):
+        message = assert_envelope(stack.api(method, f"/dag-runs/a/{run_id}{path}", json=body), 404, "not_found")
+        assert len(message) < 200
+    if "/steps/" in path:
+        below = f"/dag-runs/a/b/sub-dag-runs/b%20c{path}"
+        assert "subDAGRunId" in assert_envelope(stack.api(method, below, json=body), 404, "not_found")
+    assert stack.seen == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "failure"),
+    [
+        ("POST", "/auth/login", (401, "unauthorized")),
+        ("POST", "/auth/change-password", (401, "unauthorized")),
+        ("POST", "/users", (401, "unauthorized")),
+        ("PATCH", "/users/x", (401, "unauthorized")),
+        ("PUT", "/users/x", (401, "unauthorized")),
+        ("POST", "/users/x/reset-password", (401, "unauthorized")),
+        ("POST", "/dags/a/webhook/toggle", (401, "unauthorized")),
+        ("POST", "/api-keys", (403, "forbidden")),
+        ("PATCH", "/api-keys/x", (403, "forbidden")),
+        ("POST", "/webhooks/a", (404, "not_found")),
+    ],
+)
+@pytest.mark.parametrize("data", ["", "{", "{}"])
+def test_what_needs_accounts_says_so_whatever_was_sent(
+    stack: Stack, method: str, path: str, failure: tuple[int, str], data: str
+) -> None:
+    message = assert_envelope(stack.api(method, path, data=data), *failure)
+
+    assert "builtin authentication mode" in message
 
 
 @pytest.mark.parametrize("node", ["", "local"])

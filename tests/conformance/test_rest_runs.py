@@ -150,6 +150,18 @@ def test_runs_are_filtered(stack: Stack) -> None:
     assert ids("/none") == []
 
 
+@pytest.mark.parametrize("limit", ["0", "1", "1001", "5000", "-1", "x", "1.5", "\u0663", "9" * 5000])
+def test_a_limit_counts_only_where_pages_are_asked_for(stack: Stack, limit: str) -> None:
+    for run_id in ("r1", "r2"):
+        stack.add_run("a", run_id, "succeeded")
+
+    for path in ("/dag-runs", "/dag-runs/a"):
+        assert len(stack.get(path, query_string={"limit": limit})["dagRuns"]) == 2
+        page = stack.api("GET", path, query_string={"limit": limit, "cursor": ""})
+        assert page.status_code == (200 if limit == "1" else 400)
+    assert [len(stack.get(f"/dag-runs?cursor=&limit={most}")["dagRuns"]) for most in ("1", "1000", "")] == [1, 2, 2]
+
+
 def test_a_run_that_is_not_there_is_a_404(stack: Stack) -> None:
     stack.add_dag("nightly", CHAIN)
     for path in (

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from services.api.resources import Resources
 from tests.conformance.rest_stack import NOW, Stack, open_stack
 
 
@@ -34,6 +35,7 @@ def test_metrics_have_the_names_and_the_aliases(stack: Stack) -> None:
     stack.add_run("a", "3", "running")
     stack.add_run("b", "4", "queued")
 
+    stack.get("/dag-runs")
     response = stack.api("GET", "/metrics")
     lines = response.get_data(as_text=True).splitlines()
 
@@ -51,10 +53,50 @@ def test_metrics_have_the_names_and_the_aliases(stack: Stack) -> None:
         'dagu_dag_runs_currently_running_by_dag{dag="a"} 1.0',
         'dagu_dag_runs_queued_by_dag{dag="b"} 1.0',
         'dagu_dag_runs_total_by_dag{dag="a",status="failed"} 1.0',
+        "# TYPE dagu_dag_runs_total_by_dag counter",
+        # All but the queued one, which is shown anew each time.
+        'dagu_cache_entries_total{cache="dag_run_status"} 3.0',
+        'dagu_cache_entries_total{cache="api_key"} 0.0',
+        'dagu_cache_entries_total{cache="webhook"} 0.0',
     ):
         assert line in lines
+    assert any(line.startswith('dagu_cache_entries_total{cache="dag_definition"}') for line in lines)
     assert any(line.startswith("dagu_info{") for line in lines)
     assert any(line.startswith("process_cpu_seconds_total") for line in lines)
+
+
+class Asked(Resources):
+    """Notes since when samples are wanted, and has none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wanted = 0
+
+    def since(self, begin: int) -> dict[str, list[dict[str, float]]]:
+        self.wanted = begin
+        return super().since(begin)
+
+
+@pytest.mark.parametrize(
+    ("query", "hours"),
+    [
+        ("", 1),
+        ("?duration=", 1),
+        ("?duration=30m", 0.5),
+        ("?duration=1.5h", 1.5),
+        ("?duration=2000m", 24),
+        ("?duration=48h30m", 24),
+        (f"?duration={'9' * 400}h", 24),
+        ("?duration=x", 1),
+        (f"?duration={'x' * 400}", 1),
+    ],
+)
+def test_what_no_duration_is_means_an_hour_and_a_long_one_a_day(tmp_path: Path, query: str, hours: float) -> None:
+    resources = Asked()
+    with open_stack(tmp_path, resources=resources) as stack:
+        assert set(stack.get(f"/services/resources/history{query}")) == {"cpu", "memory", "disk", "load"}
+
+    assert resources.wanted == int(NOW.timestamp() - hours * 3600)
 
 
 def test_workers_and_schedulers_are_listed(stack: Stack) -> None:

@@ -27,6 +27,9 @@ def test_the_history_is_counted_by_dag_and_status_and_time(engine: Engine, reads
     add_run(engine, "etl", "3", status="failed", started_at=NOW, finished_at=after(7))
     add_run(engine, "inline", "4", started_at=NOW, finished_at=after(1))
     add_run(engine, "etl", "sub", root_key="etl/1", parent_key="etl/1", started_at=NOW, finished_at=after(1))
+    # Neither has it ended, nor did anybody queue what goes on.
+    add_run(engine, "ship", "5", status="waiting", started_at=NOW, finished_at=after(2))
+    add_run(engine, "ship", "6", status="running", run_attempt=2, queued_at=NOW, started_at=after(3))
 
     found = reads.history([1, 5, 60], [1, 10])
 
@@ -35,6 +38,8 @@ def test_the_history_is_counted_by_dag_and_status_and_time(engine: Engine, reads
         ("etl", RunStatus.QUEUED): 1,
         ("etl", RunStatus.FAILED): 1,
         ("inline", RunStatus.SUCCEEDED): 1,
+        ("ship", RunStatus.WAITING): 1,
+        ("ship", RunStatus.RUNNING): 1,
     }
     # Within a millisecond: SQLite counts in days.
     assert {name: counts for name, (counts, _) in found.durations.items()} == {
@@ -42,7 +47,7 @@ def test_the_history_is_counted_by_dag_and_status_and_time(engine: Engine, reads
         "inline": (1, 1, 1, 1),
     }
     assert found.durations["etl"][1] == pytest.approx(7, abs=1e-3)
-    assert found.waits["etl"][0] == (0, 1, 1)
+    assert {name: counts for name, (counts, _) in found.waits.items()} == {"etl": (0, 1, 1)}
 
 
 def test_changes_of_root_runs_are_told_once(engine: Engine, reads: Reads) -> None:

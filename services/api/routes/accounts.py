@@ -1,5 +1,6 @@
 """Logging in, and users (REST contract sections 5.14 and 5.15)."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -21,6 +22,8 @@ ACCOUNTS = Operations()
 _ROLES = ("admin", "manager", "operator", "viewer")
 _MIN_PASSWORD, _MAX_PASSWORD, _MAX_NAME = 8, 1024, 64
 _USER = "/users/{userId}"
+_NO_LOGIN = partial(unauthorized, "Logging in needs the builtin authentication mode")
+_NO_USERS = partial(unauthorized, "Users need the builtin authentication mode")
 
 
 class LoginBody(Body):
@@ -48,12 +51,10 @@ class UpdateUserBody(Body):
     role: str | None = None
 
 
-@ACCOUNTS.post("/auth/login", id="login", role="public", body=LoginBody)
+@ACCOUNTS.post("/auth/login", id="login", role="public", body=LoginBody, builtin=_NO_LOGIN)
 def login(call: Call, body: LoginBody) -> Answer:
     """Exchange a name and a password for a token."""
     deps = call.deps
-    if not deps.settings.builtin:
-        raise unauthorized("Logging in needs the builtin authentication mode")
     names = (f"user {body.username[:200]}", f"{ADDRESS}{call.address}")
     deps.auth.limits.check(*names)
     deps.first_user.ensure()
@@ -74,10 +75,9 @@ def me(call: Call) -> Answer:
     return ok({"user": _shown(call.principal)})
 
 
-@ACCOUNTS.post("/auth/change-password", id="changePassword", body=ChangePasswordBody)
+@ACCOUNTS.post("/auth/change-password", id="changePassword", body=ChangePasswordBody, builtin=_NO_USERS)
 def change_password(call: Call, body: ChangePasswordBody) -> Answer:
     """Change one's own password."""
-    _need_builtin(call)
     if call.principal.kind != "user":
         raise forbidden("Only users who logged in have a password to change")
     user = _find(call, call.principal.id)
@@ -91,17 +91,15 @@ def change_password(call: Call, body: ChangePasswordBody) -> Answer:
     return _set_password(call, user.id, body.new_password, "Password changed")
 
 
-@ACCOUNTS.get("/users", id="listUsers", role="admin")
+@ACCOUNTS.get("/users", id="listUsers", role="admin", builtin=_NO_USERS)
 def list_users(call: Call) -> Answer:
     """List the users, the oldest first."""
-    _need_builtin(call)
     return ok({"users": [_shown(each) for each in call.deps.reads.users()]})
 
 
-@ACCOUNTS.post("/users", id="createUser", role="admin", body=CreateUserBody)
+@ACCOUNTS.post("/users", id="createUser", role="admin", body=CreateUserBody, builtin=_NO_USERS)
 def create_user(call: Call, body: CreateUserBody) -> Answer:
     """Add a user."""
-    _need_builtin(call)
     secret = call.deps.settings.token_secret
     random = drawn(16, server_secret=secret, purpose="user id", key=call.key)
     command = CreateUser(
@@ -117,18 +115,16 @@ def create_user(call: Call, body: CreateUserBody) -> Answer:
     return created({"user": _from_reply(outcome.result["user"])})
 
 
-@ACCOUNTS.get(_USER, id="getUser", role="admin")
+@ACCOUNTS.get(_USER, id="getUser", role="admin", builtin=_NO_USERS)
 def get_user(call: Call, user_id: str) -> Answer:
     """Return a user."""
-    _need_builtin(call)
     return ok({"user": _shown(_find(call, user_id))})
 
 
-@ACCOUNTS.patch(_USER, id="updateUser", role="admin", body=UpdateUserBody)
-@ACCOUNTS.put(_USER, id="updateUserByPut", role="admin", body=UpdateUserBody)
+@ACCOUNTS.patch(_USER, id="updateUser", role="admin", body=UpdateUserBody, builtin=_NO_USERS)
+@ACCOUNTS.put(_USER, id="updateUserByPut", role="admin", body=UpdateUserBody, builtin=_NO_USERS)
 def update_user(call: Call, body: UpdateUserBody, user_id: str) -> Answer:
     """Change a user's name or role; PUT does the same, since front ends use it."""
-    _need_builtin(call)
     command = UpdateUser(
         by=call.user,
         user_id=_id(user_id),
@@ -141,20 +137,20 @@ def update_user(call: Call, body: UpdateUserBody, user_id: str) -> Answer:
     return ok({"user": _from_reply(outcome.result["user"])})
 
 
-@ACCOUNTS.delete(_USER, id="deleteUser", role="admin")
+@ACCOUNTS.delete(_USER, id="deleteUser", role="admin", builtin=_NO_USERS)
 def delete_user(call: Call, user_id: str) -> Answer:
     """Remove a user, but not oneself."""
-    _need_builtin(call)
     if call.principal.kind == "user" and call.principal.id == user_id:
         raise forbidden("You cannot delete yourself")
     outcome = call.deps.commands.ask(DeleteUser(by=call.user, user_id=_id(user_id)), key=call.key)
     return accepted({"commandId": outcome.command_id}) if isinstance(outcome, Accepted) else removed()
 
 
-@ACCOUNTS.post(f"{_USER}/reset-password", id="resetUserPassword", role="admin", body=ResetPasswordBody)
+@ACCOUNTS.post(
+    f"{_USER}/reset-password", id="resetUserPassword", role="admin", body=ResetPasswordBody, builtin=_NO_USERS
+)
 def reset_password(call: Call, body: ResetPasswordBody, user_id: str) -> Answer:
     """Give a user another password."""
-    _need_builtin(call)
     return _set_password(call, _id(user_id), body.new_password, "Password reset")
 
 
@@ -197,11 +193,6 @@ def _find(call: Call, user_id: str) -> User:
     if found is None:
         raise not_found(f"There is no user {user_id!r}")
     return found
-
-
-def _need_builtin(call: Call) -> None:
-    if not call.deps.settings.builtin:
-        raise unauthorized("Users need the builtin authentication mode")
 
 
 def _shown(user: User | Principal) -> dict[str, Any]:

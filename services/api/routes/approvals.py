@@ -85,12 +85,7 @@ def approve_below(
     call: Call, body: ApproveBody, *, name: str, dag_run_id: str, sub_dag_run_id: str, step_name: str
 ) -> Answer:
     """Let a waiting step of a sub run be done; the runs above go on with it."""
-    return _answer(
-        call,
-        ApproveStep(
-            inputs=body.inputs, **_about(call, name, dag_run_id, step_name, wire.run_id(sub_dag_run_id, "subDAGRunId"))
-        ),
-    )
+    return _answer(call, ApproveStep(inputs=body.inputs, **_about(call, name, dag_run_id, step_name, sub_dag_run_id)))
 
 
 @APPROVALS.post(
@@ -105,12 +100,7 @@ def reject_below(
     call: Call, body: RejectBody, *, name: str, dag_run_id: str, sub_dag_run_id: str, step_name: str
 ) -> Answer:
     """Forbid a waiting step of a sub run, and thereby that run; the step that called it fails."""
-    return _answer(
-        call,
-        RejectStep(
-            reason=body.reason, **_about(call, name, dag_run_id, step_name, wire.run_id(sub_dag_run_id, "subDAGRunId"))
-        ),
-    )
+    return _answer(call, RejectStep(reason=body.reason, **_about(call, name, dag_run_id, step_name, sub_dag_run_id)))
 
 
 def _about(call: Call, name: str, dag_run_id: str, step_name: str, sub_run_id: str = "") -> dict[str, Any]:
@@ -119,7 +109,7 @@ def _about(call: Call, name: str, dag_run_id: str, step_name: str, sub_run_id: s
         "user": call.principal.username,
         "dag_name": run_name(call, name),
         "dag_run_id": wire.known_run_id(dag_run_id),
-        "sub_run_id": sub_run_id,
+        "sub_run_id": wire.known_run_id(sub_run_id, "subDAGRunId") if sub_run_id else "",
         "step_name": step_name,
     }
 

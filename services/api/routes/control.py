@@ -123,7 +123,7 @@ def enqueue(call: Call, body: EnqueueBody, file_name: str) -> Answer:
         dag_name=set_dag_name(body.dag_name),
         params=body.params,
         singleton=body.singleton,
-        queue=wire.plain_name(body.queue, "queue") if body.queue else None,
+        queue=wire.queue_name(body.queue) if body.queue else None,
         priority=body.priority,
     )
     return run_answer(call, command, run_id)

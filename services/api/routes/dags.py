@@ -125,7 +125,7 @@ def validate(call: Call, body: ValidateBody) -> Answer:
     model = loaded.dag or Model(name=name)
     # What cannot be read has a name, and nothing that could be mistaken for its own settings.
     unread = bool(errors) and not model.steps
-    dag = {"name": model.name} if unread else shapes_dags.dag_details(model)
+    dag = {"name": model.name} if unread else shapes_dags.dag_written(model)
     return ok({"valid": not errors, "errors": errors, "dag": dag})
 
 
@@ -176,7 +176,7 @@ def get_spec(call: Call, file_name: str) -> Answer:
     dag = _dag(call, file_name)
     loaded = _load(call, [dag])[dag.file_name]
     issues = [str(issue) for issue in (*loaded.errors, *loaded.warnings)]
-    shown = {"dag": shapes_dags.dag_details(_model(dag, loaded)), "spec": dag.spec or "", "errors": issues}
+    shown = {"dag": shapes_dags.dag_written(_model(dag, loaded)), "spec": dag.spec or "", "errors": issues}
     return Answer(200, shown, headers={"ETag": f'"{dag.spec_hash}"'})
 
 

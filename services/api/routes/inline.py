@@ -50,7 +50,7 @@ def start_inline(call: Call, body: InlineBody) -> Answer:
 )
 def enqueue_inline(call: Call, body: InlineEnqueueBody) -> Answer:
     """Queue a run of the spec in the request; no DAG is stored."""
-    queue = wire.plain_name(body.queue, "queue") if body.queue else None
+    queue = wire.queue_name(body.queue) if body.queue else None
     return _inline(call, body, queued=True, queue=queue, priority=body.priority)
 
 

@@ -1,5 +1,6 @@
 """API keys (REST contract section 5.16)."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +21,7 @@ __all__ = ["KEYS"]
 KEYS = Operations()
 _KEY = "/api-keys/{keyId}"
 _MAX_NAME, _MAX_DESCRIPTION, _SHOWN = 100, 500, 8
+_NO_KEYS = partial(forbidden, "API keys need the builtin authentication mode")
 
 
 class CreateKeyBody(Body):
@@ -34,17 +36,15 @@ class UpdateKeyBody(Body):
     role: str | None = None
 
 
-@KEYS.get("/api-keys", id="listAPIKeys", role="admin")
+@KEYS.get("/api-keys", id="listAPIKeys", role="admin", builtin=_NO_KEYS)
 def list_keys(call: Call) -> Answer:
     """List the keys, the oldest first; their secrets are known to nobody."""
-    _need_builtin(call)
     return ok({"apiKeys": [_shown(each) for each in call.deps.reads.api_keys()]})
 
 
-@KEYS.post("/api-keys", id="createAPIKey", role="admin", body=CreateKeyBody)
+@KEYS.post("/api-keys", id="createAPIKey", role="admin", body=CreateKeyBody, builtin=_NO_KEYS)
 def create_key(call: Call, body: CreateKeyBody) -> Answer:
     """Make a key; its secret is in this answer and nowhere else."""
-    _need_builtin(call)
     server_secret = call.deps.settings.token_secret
     secret = new_secret(KEY_PREFIX, drawn(32, server_secret=server_secret, purpose="api key", key=call.key))
     random = drawn(16, server_secret=server_secret, purpose="api key id", key=call.key)
@@ -64,20 +64,18 @@ def create_key(call: Call, body: CreateKeyBody) -> Answer:
     return created({"apiKey": _from_reply(outcome.result["apiKey"]), "key": secret})
 
 
-@KEYS.get(_KEY, id="getAPIKey", role="admin")
+@KEYS.get(_KEY, id="getAPIKey", role="admin", builtin=_NO_KEYS)
 def get_key(call: Call, key_id: str) -> Answer:
     """Return a key without its secret."""
-    _need_builtin(call)
     found = call.deps.reads.api_key(_id(key_id))
     if found is None:
         raise not_found(f"There is no API key {key_id!r}")
     return ok({"apiKey": _shown(found)})
 
 
-@KEYS.patch(_KEY, id="updateAPIKey", role="admin", body=UpdateKeyBody)
+@KEYS.patch(_KEY, id="updateAPIKey", role="admin", body=UpdateKeyBody, builtin=_NO_KEYS)
 def update_key(call: Call, body: UpdateKeyBody, key_id: str) -> Answer:
     """Change a key's name, description or role."""
-    _need_builtin(call)
     command = UpdateApiKey(
         by=call.user,
         key_id=_id(key_id),
@@ -91,17 +89,11 @@ def update_key(call: Call, body: UpdateKeyBody, key_id: str) -> Answer:
     return ok({"apiKey": _from_reply(outcome.result["apiKey"])})
 
 
-@KEYS.delete(_KEY, id="deleteAPIKey", role="admin")
+@KEYS.delete(_KEY, id="deleteAPIKey", role="admin", builtin=_NO_KEYS)
 def delete_key(call: Call, key_id: str) -> Answer:
     """Remove a key; it is worth nothing from then on."""
-    _need_builtin(call)
     outcome = call.deps.commands.ask(DeleteApiKey(by=call.user, key_id=_id(key_id)), key=call.key)
     return accepted({"commandId": outcome.command_id}) if isinstance(outcome, Accepted) else removed()
-
-
-def _need_builtin(call: Call) -> None:
-    if not call.deps.settings.builtin:
-        raise forbidden("API keys need the builtin authentication mode")
 
 
 def _name(text: str) -> str:

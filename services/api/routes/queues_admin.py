@@ -33,7 +33,7 @@ class ResumeBody(Body):
 @QUEUES_ADMIN.put("/queues/{name}", id="setQueueLimit", role="manager", permission="run_dags", body=LimitBody)
 def set_limit(call: Call, body: LimitBody, name: str) -> Answer:
     """Make a queue global with this limit; what runs goes on running."""
-    queue = wire.plain_name(name, "name")
+    queue = wire.queue_name(name, "name")
     limit = body.max_concurrency
     return _done(call, SetQueue(by=call.user, name=queue, max_concurrency=limit), name=queue, maxConcurrency=limit)
 
@@ -41,7 +41,7 @@ def set_limit(call: Call, body: LimitBody, name: str) -> Answer:
 @QUEUES_ADMIN.delete("/queues/{name}", id="removeQueueLimit", role="manager", permission="run_dags")
 def remove_limit(call: Call, name: str) -> Answer:
     """Make a global queue a dag's own again."""
-    return _done(call, RemoveQueue(by=call.user, name=wire.plain_name(name, "name")))
+    return _done(call, RemoveQueue(by=call.user, name=wire.queue_name(name, "name")))
 
 
 @QUEUES_ADMIN.get("/pauses", id="listPauses")
@@ -85,7 +85,7 @@ def resume_all(call: Call, body: ResumeBody) -> Answer:
 )
 def pause_queue(call: Call, body: PauseBody, name: str) -> Answer:
     """Admit nothing more from a queue."""
-    queue = wire.plain_name(name, "name")
+    queue = wire.queue_name(name, "name")
     return _done(call, Pause(by=call.user, scope="queue", name=queue, reason=body.reason), paused=True)
 
 
@@ -99,7 +99,7 @@ def pause_queue(call: Call, body: PauseBody, name: str) -> Answer:
 )
 def resume_queue(call: Call, body: ResumeBody, name: str) -> Answer:
     """Admit from a queue again."""
-    queue = wire.plain_name(name, "name")
+    queue = wire.queue_name(name, "name")
     return _done(call, Resume(by=call.user, scope="queue", name=queue, catchup=body.catchup), paused=False)
 
 

@@ -21,6 +21,7 @@ RUNS = Operations()
 _RUN = "/dag-runs/{name}/{dagRunId}"
 _MAX_UNIX = 253_402_300_799
 """The last second of the year 9999, where datetimes end."""
+_PAGE, _MAX_PAGE = 100, 1000
 
 
 class RunsQuery(Query):
@@ -32,7 +33,12 @@ class RunsQuery(Query):
     cursor: str | None = Field(
         default=None, max_length=400, description="page through all runs; empty: from the newest"
     )
-    limit: int = Field(default=100, ge=1, le=1000, description="how many runs a page has; with cursor only")
+    limit: str = Field(
+        default="",
+        description="how many runs a page has; with cursor only",
+        json_schema_extra={"type": "integer", "minimum": 1, "maximum": _MAX_PAGE, "default": _PAGE},
+    )
+    """Text: without a cursor it is none of the contract's parameters, and whatever stands in it is ignored."""
 
 
 @RUNS.get("/dag-runs", id="listDAGRuns", query=RunsQuery)
@@ -123,11 +129,20 @@ def _page(call: Call, query: RunsQuery, name: str | None, status: RunStatus | No
     """Return a page and the cursor of the next one: an addition to the contract, without its other filters."""
     if query.dag_run_id or query.from_date is not None or query.to_date is not None:
         raise bad_request("cursor: goes with name and status only", field="cursor")
+    limit = _page_size(query.limit)
     behind = _read_cursor(query.cursor) if query.cursor else None
-    listed = call.deps.reads.runs(dag_name=name, status=status, behind=behind, limit=query.limit + 1)
-    shown = listed[: query.limit]
-    cursor = json_bytes(_cursor(shown[-1]) if len(listed) > query.limit else None)
+    listed = call.deps.reads.runs(dag_name=name, status=status, behind=behind, limit=limit + 1)
+    shown = listed[:limit]
+    cursor = json_bytes(_cursor(shown[-1]) if len(listed) > limit else None)
     return Answer(200, b'{"dagRuns":[%s],"nextCursor":%s}' % (_summaries(call, shown), cursor))
+
+
+def _page_size(text: str) -> int:
+    if not text:
+        return _PAGE
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(_MAX_PAGE)) and 1 <= int(text) <= _MAX_PAGE):
+        raise bad_request(f"limit: must be a whole number from 1 to {_MAX_PAGE}", field="limit")
+    return int(text)
 
 
 def _cursor(run: Listed) -> str:

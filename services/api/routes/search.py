@@ -4,7 +4,6 @@ A pattern is somebody else's program: a budget of time bounds what it can cost, 
 lines as a screen can use are returned.
 """
 
-import contextlib
 import re
 import time
 from typing import Any
@@ -13,6 +12,7 @@ from pydantic import Field
 
 from services.api import shapes_dags
 from services.api.operations import Answer, Call, Operations, Query, ok
+from services.api.patterns import pattern
 from services.api.problems import bad_request
 from shared.spec.model import Dag as Model
 
@@ -21,14 +21,10 @@ __all__ = ["SEARCH"]
 SEARCH = Operations()
 _AROUND = 2
 _MAX_CHARS = 200
-_LINE_CHARS = {0: 5000, 1: 2000, 2: 500, 3: 200}
-"""How much of a line is looked at, by how many unbounded repetitions the pattern has: their product is the cost."""
 _MAX_MATCHES = 200
 _BUDGET_S = 2.0
 _PARTS = ("steps", "handlerOn")
 """Where mistakes leave a DAG's own fields readable."""
-_NESTED = re.compile(r"[*+}]\)*[*+{]|\([^)]*[*+][^)]*\)[*+{]|\([^)]*\|[^)]*\)[*+{]")
-"""Repeated repetitions and repeated alternatives: what makes a pattern take exponential time."""
 
 
 class SearchQuery(Query):
@@ -42,7 +38,7 @@ def search(call: Call, query: SearchQuery) -> Answer:
         if "q" in call.arguments:
             return ok({"results": [], "errors": []})
         raise bad_request("q: is missing", field="q")
-    pattern, chars = _pattern(query.q)
+    wanted, chars = pattern(query.q)
     results: list[dict[str, Any]] = []
     errors: list[str] = []
     until = time.monotonic() + _BUDGET_S
@@ -52,7 +48,7 @@ def search(call: Call, query: SearchQuery) -> Answer:
             break
         text = dag.spec or ""
         # By line ends alone, as editors count: splitlines() also parts at form feeds and the like.
-        matches = _matches(pattern, chars, text.removesuffix("\n").replace("\r\n", "\n").split("\n"))
+        matches = _matches(wanted, chars, text.removesuffix("\n").replace("\r\n", "\n").split("\n"))
         if not matches:
             continue
         loaded = call.deps.specs.parse(dag.spec_hash, text, file_name=dag.file_name)
@@ -65,19 +61,10 @@ def search(call: Call, query: SearchQuery) -> Answer:
     return ok({"results": results, "errors": errors})
 
 
-def _pattern(text: str) -> tuple[re.Pattern[str], int]:
-    """Return the pattern, and how many characters of a line it may be tried on."""
-    repetitions = sum(text.count(mark) for mark in "*+{")
-    if repetitions in _LINE_CHARS and not _NESTED.search(text):
-        with contextlib.suppress(re.error, OverflowError, RecursionError):
-            return re.compile(text, re.IGNORECASE), _LINE_CHARS[repetitions]
-    return re.compile(re.escape(text), re.IGNORECASE), _LINE_CHARS[0]
-
-
-def _matches(pattern: re.Pattern[str], chars: int, lines: list[str]) -> list[dict[str, Any]]:
+def _matches(wanted: re.Pattern[str], chars: int, lines: list[str]) -> list[dict[str, Any]]:
     found = []
     for index, line in enumerate(lines):
-        if pattern.search(line[:chars]):
+        if wanted.search(line[:chars]):
             first = max(0, index - _AROUND)
             snippet = "\n".join(lines[first : index + _AROUND + 1])
             found.append({"line": snippet, "lineNumber": index + 1, "startLine": first + 1})

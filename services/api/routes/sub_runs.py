@@ -75,7 +75,7 @@ def patch_step(
         by=call.user,
         dag_name=run_name(call, name),
         dag_run_id=wire.known_run_id(dag_run_id),
-        sub_run_id=wire.run_id(sub_dag_run_id, "subDAGRunId"),
+        sub_run_id=wire.known_run_id(sub_dag_run_id, "subDAGRunId"),
         step_name=step_name,
         status=node_token(body.status),
     )

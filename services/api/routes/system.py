@@ -3,11 +3,9 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from pydantic import Field
-
 from services.api import metrics, shapes_runs, wire
 from services.api.operations import Answer, Call, Operations, Query, ok, text
-from services.api.problems import UNAVAILABLE, Problem
+from services.api.problems import UNAVAILABLE
 from services.api.reasons import add_reasons
 from services.api.routes.probes import schema_of, trouble
 from shared.status import AttemptState
@@ -24,7 +22,7 @@ _HOUR_S, _DAY_S = 3600.0, 86_400.0
 
 
 class HistoryQuery(Query):
-    duration: str = Field(default="1h", max_length=40)
+    duration: str = "1h"
 
 
 @SYSTEM.get("/health", id="getHealthStatus", role="public")
@@ -70,11 +68,9 @@ def coordinators(_call: Call) -> Answer:
 
 @SYSTEM.get("/services/resources/history", id="getResourceHistory", query=HistoryQuery)
 def resource_history(call: Call, query: HistoryQuery) -> Answer:
-    """Return how loaded the gateway's machine was; what is no duration means an hour."""
-    try:
-        span_s = wire.seconds(query.duration or "1h", "duration", most=_DAY_S)
-    except Problem:
-        span_s = _DAY_S if query.duration.endswith("h") and query.duration[:-1].isdigit() else _HOUR_S
+    """Return how loaded the gateway's machine was, for a day at most; what is no duration means an hour."""
+    asked_s = wire.duration(query.duration)
+    span_s = _HOUR_S if asked_s is None else min(asked_s, _DAY_S)
     return ok(call.deps.resources.since(int(call.now.timestamp() - span_s)))
 
 

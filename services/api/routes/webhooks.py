@@ -2,6 +2,7 @@
 
 import hmac
 import json
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -30,6 +31,8 @@ WEBHOOKS = Operations()
 _HOOK = "/dags/{fileName}/webhook"
 _SHOWN = 12
 _MAX_PAYLOAD_BYTES = 1024 * 1024
+_WHY = "Webhooks need the builtin authentication mode"
+_NO_WEBHOOKS, _NO_TRIGGER = partial(unauthorized, _WHY), partial(not_found, _WHY)
 
 
 class ToggleBody(Body):
@@ -41,17 +44,15 @@ class TriggerBody(Body):
     payload: dict[str, Any] = Field(default_factory=dict)
 
 
-@WEBHOOKS.get("/webhooks", id="listWebhooks", role="admin")
+@WEBHOOKS.get("/webhooks", id="listWebhooks", role="admin", builtin=_NO_WEBHOOKS)
 def list_webhooks(call: Call) -> Answer:
     """List all webhooks by file name."""
-    _need_builtin(call)
     return ok({"webhooks": [_shown(each) for each in call.deps.reads.webhooks()]})
 
 
-@WEBHOOKS.get(_HOOK, id="getDAGWebhook", role="admin")
+@WEBHOOKS.get(_HOOK, id="getDAGWebhook", role="admin", builtin=_NO_WEBHOOKS)
 def get_webhook(call: Call, file_name: str) -> Answer:
     """Return a dag's webhook without its token."""
-    _need_builtin(call)
     stem = wire.file_name(file_name)
     found = call.deps.reads.webhook(stem)
     if found is None:
@@ -59,10 +60,9 @@ def get_webhook(call: Call, file_name: str) -> Answer:
     return ok(_shown(found))
 
 
-@WEBHOOKS.post(_HOOK, id="createDAGWebhook", role="admin")
+@WEBHOOKS.post(_HOOK, id="createDAGWebhook", role="admin", builtin=_NO_WEBHOOKS)
 def create_webhook(call: Call, file_name: str) -> Answer:
     """Make a dag's webhook; its token is in this answer and nowhere else."""
-    _need_builtin(call)
     token, stem = _token(call), wire.file_name(file_name)
     random = drawn(16, server_secret=call.deps.settings.token_secret, purpose="webhook id", key=call.key)
     command = CreateWebhook(
@@ -79,18 +79,16 @@ def create_webhook(call: Call, file_name: str) -> Answer:
     return created({"webhook": _from_reply(outcome.result["webhook"]), "token": token})
 
 
-@WEBHOOKS.delete(_HOOK, id="deleteDAGWebhook", role="admin")
+@WEBHOOKS.delete(_HOOK, id="deleteDAGWebhook", role="admin", builtin=_NO_WEBHOOKS)
 def delete_webhook(call: Call, file_name: str) -> Answer:
     """Remove a dag's webhook."""
-    _need_builtin(call)
     outcome = call.deps.commands.ask(DeleteWebhook(by=call.user, file_name=wire.file_name(file_name)), key=call.key)
     return accepted({"commandId": outcome.command_id}) if isinstance(outcome, Accepted) else removed()
 
 
-@WEBHOOKS.post(f"{_HOOK}/regenerate", id="regenerateDAGWebhookToken", role="admin")
+@WEBHOOKS.post(f"{_HOOK}/regenerate", id="regenerateDAGWebhookToken", role="admin", builtin=_NO_WEBHOOKS)
 def regenerate(call: Call, file_name: str) -> Answer:
     """Replace a webhook's token."""
-    _need_builtin(call)
     token = _token(call)
     command = RegenerateWebhook(
         by=call.user, file_name=wire.file_name(file_name), prefix=token[:_SHOWN], secret_hash=secret_hash(token)
@@ -98,20 +96,24 @@ def regenerate(call: Call, file_name: str) -> Answer:
     return _changed(call, command, token)
 
 
-@WEBHOOKS.post(f"{_HOOK}/toggle", id="toggleDAGWebhook", role="admin", body=ToggleBody)
+@WEBHOOKS.post(f"{_HOOK}/toggle", id="toggleDAGWebhook", role="admin", body=ToggleBody, builtin=_NO_WEBHOOKS)
 def toggle(call: Call, body: ToggleBody, file_name: str) -> Answer:
     """Switch a webhook on or off."""
-    _need_builtin(call)
     command = ToggleWebhook(by=call.user, file_name=wire.file_name(file_name), enabled=body.enabled)
     return _changed(call, command, None)
 
 
-@WEBHOOKS.post("/webhooks/{fileName}", id="triggerWebhook", role="public", body=TriggerBody, body_required=False)
+@WEBHOOKS.post(
+    "/webhooks/{fileName}",
+    id="triggerWebhook",
+    role="public",
+    body=TriggerBody,
+    body_required=False,
+    builtin=_NO_TRIGGER,
+)
 def trigger(call: Call, body: TriggerBody, file_name: str) -> Answer:
     """Queue a run of the webhook's dag; the token is the only credential."""
     deps = call.deps
-    if not deps.settings.builtin:
-        raise not_found("Webhooks need the builtin authentication mode")
     scheme, _, token = call.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise unauthorized("A webhook's token is needed as Bearer")
@@ -159,11 +161,6 @@ def _token(call: Call) -> str:
 
 def _fits(hook: Webhook, token: str) -> bool:
     return hmac.compare_digest(hook.secret_hash, secret_hash(token))
-
-
-def _need_builtin(call: Call) -> None:
-    if not call.deps.settings.builtin:
-        raise unauthorized("Webhooks need the builtin authentication mode")
 
 
 def _shown(hook: Webhook) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from typing import Any
 
 from services.scheduler.commands.checks import (
     NotRunning,
+    RefusedByCore,
     check_free,
     check_singleton,
     check_workers,
@@ -11,10 +12,10 @@ from services.scheduler.commands.checks import (
     tell,
     tell_key,
 )
-from services.scheduler.commands.dags import AlreadyRunning
 from services.scheduler.core.admit import HIGH, LOW
 from services.scheduler.core.messages import Begin, PatchNode, Retry, Stop
 from services.scheduler.core.plan import Plan
+from services.scheduler.core.renewal import refusal
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.creation import again, new_run
 from services.scheduler.deciding.plans import Plans
@@ -85,15 +86,16 @@ def retry_run(batch: Batch, command: c.RetryRun) -> dict[str, Any]:
     key = find(batch, command.dag_name, command.dag_run_id)
     source = batch.run(key)
     assert source is not None  # noqa: S101 - _find raises otherwise
-    target = command.new_run_id or source.dag_run_id
+    target, step = command.new_run_id or source.dag_run_id, command.step_name or ""
     if batch.key_of(command.dag_name, target) is not None:
-        tell(batch, command.dag_name, target, Retry(command.by, command.step_name or ""))
+        tell(batch, command.dag_name, target, Retry(command.by, step))
         return {"dagRunId": target}
     if not valid_run_id(target):
         raise InvalidInput(f"dagRunId: {target!r} must be 1 to 64 letters, digits, dashes, dots or underscores")
-    if source.status.active:
-        raise AlreadyRunning(f"DAG-run {source.dag_run_id} is {source.status}: retry it when it has ended")
-    run = again(source, target, batch.now)
+    refused = refusal(source, step)
+    if refused is not None:
+        raise RefusedByCore(refused)
+    run = again(source, target, batch.now, step)
     spec_hash, file_name = batch.origin(key)
     batch.add(run, spec_hash=spec_hash, file_name=file_name)
     batch.apply(run.run_key, Begin(command.by))

@@ -15,18 +15,26 @@ from services.scheduler.core.model import Node, Run
 from services.scheduler.core.plan import HANDLER, Plan
 from shared.status import NodeStatus, RunStatus
 
-__all__ = ["carry_over", "complete", "go_on", "limit_time", "retry"]
+__all__ = ["carry_over", "complete", "go_on", "limit_time", "refusal", "retry"]
 
-_KEPT = frozenset({NodeStatus.SUCCEEDED, NodeStatus.PARTIALLY_SUCCEEDED, NodeStatus.SKIPPED, NodeStatus.WAITING})
+_DONE = frozenset({NodeStatus.SUCCEEDED, NodeStatus.PARTIALLY_SUCCEEDED, NodeStatus.SKIPPED})
+_KEPT = _DONE | {NodeStatus.WAITING}
+
+
+def refusal(run: Run, step: str) -> Refused | None:
+    """Return why ``run`` cannot be retried, in place or by a new run; ``step``: the one to run again, or empty."""
+    if run.status in {RunStatus.RUNNING, RunStatus.QUEUED}:
+        return Refused("already_running", f"DAG-run is {run.status} already")
+    if step and step not in run.plan.index:
+        return Refused("not_found", f"step {step} not found")
+    return None
 
 
 def retry(draft: Draft, message: Retry) -> Refused | None:
     """Begin an attempt that runs again what did not succeed, or the one step asked for."""
-    run = draft.run
-    if run.status in {RunStatus.RUNNING, RunStatus.QUEUED}:
-        return Refused("already_running", f"DAG-run is {run.status} already")
-    if message.step and message.step not in run.plan.index:
-        return Refused("not_found", f"step {message.step} not found")
+    refused = refusal(draft.run, message.step)
+    if refused is not None:
+        return refused
     why = f"retry of step {message.step}" if message.step else "retry"
     draft.set_run(only_step=message.step, stop_reason="", error="")
     if message.queued:
@@ -91,11 +99,20 @@ def _unfinished(plan: Plan, steps: Sequence[Node]) -> set[int]:
     return found
 
 
-def carry_over(run: Run, source: Run) -> Run:
-    """Give a new ``run`` of the same spec the results of ``source``'s successful steps."""
-    again = _unfinished(run.plan, source.steps)
+def carry_over(run: Run, source: Run, step: str = "") -> Run:
+    """Give a new ``run`` of the same spec the results of ``source``'s successful steps; run only ``step`` if named."""
+    again = {run.plan.index[step]} if step else _unfinished(run.plan, source.steps)
     kept = tuple(
-        new if new.idx in again else replace(old, attempt=None)
+        _result(old) if old.status in _DONE and old.idx not in again else new
         for new, old in zip(run.steps, source.steps, strict=True)
     )
-    return replace(run, nodes=kept + run.nodes[len(kept) :], env=source.env, params=source.params)
+    nodes = kept + run.nodes[len(kept) :]
+    return replace(run, nodes=nodes, env=source.env, params=source.params, only_step=step)
+
+
+def _result(node: Node) -> Node:
+    """Return what a node of another run came to. It made no attempt here, so no log and no called run is of this one.
+
+    The paths of its files stay: steps that run here may read them.
+    """
+    return replace(node, attempt=None, number=0, children=())

@@ -53,8 +53,11 @@ def new_run(
     )
 
 
-def again(source: Run, dag_run_id: str, now: datetime) -> Run:
-    """Return a new run of ``source``'s snapshot that keeps what succeeded (REST contract 5.8, retry)."""
+def again(source: Run, dag_run_id: str, now: datetime, step: str = "") -> Run:
+    """Return a new run of ``source``'s snapshot that keeps what succeeded (REST contract 5.8, retry).
+
+    ``step``: the one step it shall run.
+    """
     fresh = replace(
         source,
         run_key=new_run_id(),
@@ -69,10 +72,9 @@ def again(source: Run, dag_run_id: str, now: datetime) -> Run:
         worker_id=None,
         incarnation=None,
         stop_reason="",
-        only_step="",
         error="",
         queued_at=None,
         started_at=None,
         finished_at=None,
     )
-    return carry_over(fresh, source)
+    return carry_over(fresh, source, step)

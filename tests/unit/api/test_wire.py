@@ -67,6 +67,26 @@ def test_other_run_ids_are_refused(text: str) -> None:
         wire.run_id(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("30s", 30),
+        ("1h30m", 5400),
+        ("48h30m", 174_600),
+        ("2000m", 120_000),
+        ("1.5h", 5400),
+        (".5s", 0.5),
+        ("1.s", 1),
+        ("1m2s3ms4us5ns", 62.003004005),
+        ("5m1h", 3900),
+        ("9" * 400 + "h", float("inf")),
+        *((text, None) for text in ("", "1", "h", "1d", "1h ", "-1h", "1..5s", ".s", "\u0663s", "1h30")),
+    ],
+)
+def test_durations_are_written_as_in_go(text: str, seconds: float | None) -> None:
+    assert wire.duration(text) == (None if seconds is None else pytest.approx(seconds))
+
+
 @pytest.mark.parametrize("text", ["a b", "a" * 41, "..", "a/b"])
 def test_a_dag_name_given_keeps_the_rules(text: str) -> None:
     with pytest.raises(Problem, match="newFileName"):

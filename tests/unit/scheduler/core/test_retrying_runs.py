@@ -4,14 +4,24 @@ from dataclasses import replace
 
 import pytest
 
+from services.scheduler.core.children import child_run_id
 from services.scheduler.core.decision import Ignored, Refused
-from services.scheduler.core.messages import Begin, PatchNode
-from services.scheduler.core.renewal import carry_over
+from services.scheduler.core.messages import Begin, ChildrenSeen, PatchNode
+from services.scheduler.core.renewal import carry_over, refusal
+from shared.contracts.events import ChildCall
 from shared.spec.model import ContinueOn, Handler
 from shared.status import NodeStatus, RunStatus
 from tests.unit.scheduler.core.stage import Stage, fresh, make_dag, step
 
 ABC = (step("a"), step("b", "a"), step("c", "b"))
+
+
+def anew(source: Stage, name: str = "") -> Stage:
+    """Return a new run, begun, that has the results of ``source``'s."""
+    run = replace(fresh(source.run.plan.dag, prepare=source.run.prepare is not None), run_key="run-2")
+    stage = Stage(carry_over(run, source.run, name))
+    stage.tell(Begin("ann"))
+    return stage
 
 
 def order_of_retry(stage: Stage, name: str = "") -> list[str]:
@@ -204,11 +214,43 @@ def test_a_new_run_takes_over_what_succeeded_and_nothing_after_a_failure() -> No
     source.play({"a": "failed"})
     assert source.states() == "failed succeeded succeeded"
 
-    run = replace(fresh(dag, prepare=True), run_key="run-2")
-    stage = Stage(carry_over(run, source.run))
-    stage.tell(Begin("ann"))
-    stage.play()
+    stage = anew(source).play()
 
     assert stage.order() == ["prepare", "a", "b", "onExit"]
-    assert stage.node("c").number == 1
+    assert stage.run.status is RunStatus.SUCCEEDED
+
+
+def test_what_is_taken_over_was_neither_tried_nor_called_here() -> None:
+    source = Stage.begun(make_dag(step("c", type="dag", call="sub"), step("b", "c")))
+    source.make("c", children=(ChildCall(dag="sub", params=""),))
+    source.tell(ChildrenSeen(0, {child_run_id("r1", "c", ""): "succeeded"}, {}))
+    source.play({"b": "failed"})
+    old, new = source.node("c"), anew(source).node("c")
+
+    assert (old.number, len(old.children)) == (1, 1)
+    # The files of it are still there for steps to read.
+    assert new == replace(old, number=0, children=())
+    assert new.stdout
+
+
+def test_a_new_run_of_one_that_waits_asks_again() -> None:
+    dag = make_dag(step("a"), step("ok", "a", type="hitl"), step("b", "ok"))
+    source = Stage.begun(dag).play()
+    assert (source.run.status, refusal(source.run, "")) == (RunStatus.WAITING, None)
+
+    stage = anew(source).play()
+
+    assert (stage.states(), stage.order()) == ("succeeded waiting not_started", ["ok"])
+    stage.approve("ok")
+    stage.tell(Begin("scheduler"))
+    assert stage.play().states() == "succeeded succeeded succeeded"
+
+
+def test_a_new_run_may_run_one_step_alone() -> None:
+    source = Stage.begun(make_dag(*ABC, step("d"), handlers=[Handler.EXIT])).play({"c": "failed"})
+
+    stage = anew(source, "b").play()
+
+    assert stage.order() == ["b", "onExit"]
+    assert stage.states() == "succeeded succeeded not_started succeeded"
     assert stage.run.status is RunStatus.SUCCEEDED
