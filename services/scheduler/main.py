@@ -74,7 +74,7 @@ class Scheduler:
             "started_at": clock(),
         }
         heartbeats = transport.consume([HEARTBEATS], prefetch=_HEARTBEATS_AHEAD)
-        leases = Leases(shell, heartbeats, events, lease_s=lease_s, service=service)
+        leases = Leases(shell, transport, heartbeats, events, lease_s=lease_s, service=service)
         self.folder = Folder(shell, dags_dir) if dags_dir is not None else None
         intakes = [
             ("commands", commands.run),

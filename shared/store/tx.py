@@ -21,6 +21,7 @@ from shared.store.reads_runs import BY_DAG, QUEUED, RUNNING
 from shared.store.tx_commands import Commanded
 from shared.store.tx_dags import Dags
 from shared.store.tx_family import Family
+from shared.store.tx_leases import Held
 from shared.store.written import Changes, Rows, write
 
 __all__ = ["Store", "Tx"]
@@ -79,7 +80,7 @@ class Store:
             yield Tx(connection)
 
 
-class Tx(Commanded, Dags, Family):
+class Tx(Commanded, Dags, Family, Held):
     """One open transaction; of no use after its block."""
 
     def __init__(self, connection: Connection) -> None:
@@ -228,88 +229,7 @@ class Tx(Commanded, Dags, Family):
         if keys:
             self.connection.execute(_DELETE_TIMERS, {"keys": keys})
 
-    # -- workers and leases -------------------------------------------------------------------
-
-    def workers(self, ids: Sequence[str] | None = None) -> list[Found]:
-        query = select(t.workers)
-        return self._rows(query if ids is None else query.where(t.workers.c.worker_id.in_(ids)))
-
-    def lock_workers(self, ids: Sequence[str]) -> list[Found]:
-        """Return and lock these workers, in the order of their ids."""
-        c = t.workers.c
-        query = select(c.worker_id, c.incarnation, c.state).where(c.worker_id.in_(ids)).order_by(c.worker_id)
-        return self._rows(for_update(query))
-
-    def doubtful_attempts(self, now: datetime, undelivered_before: datetime) -> list[Found]:
-        """Return open attempts that may need help, with what is known of their worker.
-
-        Those whose worker's lease ended, who run in another incarnation than the worker's present
-        one, or that were dispatched before ``undelivered_before`` and have not started. ``selector``
-        questions (may any live worker take it?) are for the caller.
-        """
-        c, w = t.nodes.c, t.workers.c
-        query = (
-            select(
-                c.run_key,
-                c.idx,
-                c.token,
-                c.token_state,
-                c.token_worker,
-                c.token_incarnation,
-                c.dispatched_at,
-                w.incarnation,
-                w.state,
-                w.lease_until,
-                w.busy,
-                w.slots,
-            )
-            .select_from(t.nodes.outerjoin(t.workers, c.token_worker == w.worker_id))
-            .where(
-                c.token.is_not(None),
-                or_(
-                    and_(c.token_state == "running", or_(w.worker_id.is_(None), w.lease_until < now)),
-                    and_(c.token_state == "running", c.token_incarnation != w.incarnation),
-                    and_(c.token_state == "dispatched", c.dispatched_at < undelivered_before),
-                    and_(c.token_state == "dispatched", w.lease_until < now),
-                ),
-            )
-        )
-        return self._rows(query)
-
-    def held_attempts(self, worker_ids: Sequence[str]) -> list[Found]:
-        """Return the open attempts of these workers, and whether their run is being stopped."""
-        c, r = t.nodes.c, t.dag_runs.c
-        return self._rows(
-            select(
-                c.run_key,
-                c.token,
-                c.token_worker,
-                c.token_incarnation,
-                c.token_state,
-                c.kind,
-                c.idx,
-                r.stop_reason,
-                r.spec_hash,
-                r.file_name,
-            )
-            .select_from(t.nodes.join(t.dag_runs, c.run_key == r.run_key))
-            .where(c.token.is_not(None), c.token_worker.in_(worker_ids))
-        )
-
-    def open_tokens(self, tokens: Sequence[str]) -> set[str]:
-        """Return which of these tokens are open, wherever."""
-        return set(self.connection.execute(select(t.nodes.c.token).where(t.nodes.c.token.in_(tokens))).scalars())
-
-    def expire_workers(self, now: datetime) -> list[str]:
-        """Mark workers whose lease ended as lost; return their ids."""
-        c = t.workers.c
-        done = self.connection.execute(
-            update(t.workers)
-            .where(c.state.in_(["live", "draining"]), c.lease_until < now)
-            .values(state="lost")
-            .returning(c.worker_id)
-        )
-        return list(done.scalars())
+    # -- services -----------------------------------------------------------------------------
 
     def forget_services(self, before: datetime) -> None:
         self.connection.execute(delete(t.services).where(t.services.c.heartbeat_at < before))

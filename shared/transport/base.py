@@ -167,6 +167,12 @@ class Transport(Protocol):
     def declare(self, routes: Sequence[Route]) -> None:
         """Make sure the routes exist. Raises ``BrokerUnavailable``."""
 
+    def waiting(self, route: Route) -> int:
+        """Return how many messages wait on a route that no consumer has in hand; none on one that is gone.
+
+        Raises ``BrokerUnavailable``.
+        """
+
     def send(self, message: Outgoing) -> "Future[None]":
         """Publish; see the module's promise on acceptance."""
 

@@ -62,6 +62,11 @@ class EmbeddedTransport:
                 if known.route != route:
                     raise ConfigInvalid(f"declared otherwise before: {known.route.name}")
 
+    def waiting(self, route: Route) -> int:
+        with self.lock:
+            found = self.queues.get(route.name)
+            return 0 if found is None else len(found.ready)
+
     def send(self, message: Outgoing) -> "Future[None]":
         return self._send(message, None)
 

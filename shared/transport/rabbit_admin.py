@@ -29,6 +29,7 @@ from shared.transport.topology import (
 __all__ = ["Admin", "dead_properties"]
 
 TIMEOUT_S = 10.0
+_NOT_FOUND = 404
 T = TypeVar("T")
 
 
@@ -74,6 +75,23 @@ class Admin:
 
         if wanted:
             self._on_a_channel(start)
+
+    def waiting(self, route: Route) -> int:
+        """Return how many messages no consumer has in hand; see ``Transport.waiting``."""
+
+        def start(channel: Any, done: "Future[int]") -> None:
+            def declared(frame: Any) -> None:
+                complete(done, frame.method.message_count)
+                channel.close()
+
+            def closed(_channel: Any, reason: Any) -> None:
+                if getattr(reason, "reply_code", None) == _NOT_FOUND:
+                    complete(done, 0)
+
+            channel.add_on_close_callback(closed)
+            channel.queue_declare(route.name, passive=True, callback=declared)
+
+        return self._on_a_channel(start)
 
     def dead_letters(self, limit: int) -> list[DeadLetter]:
         """Return up to ``limit`` dead letters; closing the channel gives them back to the queue."""

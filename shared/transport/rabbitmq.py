@@ -57,6 +57,9 @@ class RabbitTransport:
     def declare(self, routes: Sequence[Route]) -> None:
         self._admin.declare(routes)
 
+    def waiting(self, route: Route) -> int:
+        return self._admin.waiting(route)
+
     def send(self, message: Outgoing) -> "Future[None]":
         return self._publisher.send(message)
 

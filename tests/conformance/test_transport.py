@@ -189,6 +189,22 @@ def test_no_more_than_the_prefetch_is_unsettled(transport: Transport) -> None:
     assert consumer.take(10, SHORT_S) == []
 
 
+@pytest.mark.parametrize("durability", list(Durability))
+def test_what_waits_on_a_route_is_counted_without_what_is_in_hand(transport: Transport, durability: Durability) -> None:
+    route = fresh(durability)
+    assert transport.waiting(route) == 0, "there is none"
+    consumer = transport.consume([route], prefetch=1)
+    put(transport, route, b"1", b"2", b"3")
+
+    held = take_one(consumer)
+
+    eventually(lambda: transport.waiting(route) == 2)
+    consumer.close()
+    eventually(lambda: transport.waiting(route) == 3)
+    held.ack()
+    assert transport.waiting(route) == 3
+
+
 def test_prefetch_counts_per_route(transport: Transport) -> None:
     one, other = fresh(), fresh(Durability.REMAKABLE)
     consumer = transport.consume([one, other], prefetch=1)

@@ -10,6 +10,7 @@ judges.
 import logging
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,19 +18,20 @@ from services.scheduler.core.decision import Halt
 from services.scheduler.core.messages import AttemptLost, TaskUndelivered
 from services.scheduler.deciding.aftermath import NEVER
 from services.scheduler.deciding.batch import Batch
-from services.scheduler.deciding.events import Notice, record_notices
+from services.scheduler.deciding.events import Notice
 from services.scheduler.deciding.shell import Shell
 from services.scheduler.loops.absences import Absences
 from services.scheduler.loops.heartbeats import Beat, Heartbeats, state_of
 from services.scheduler.loops.intake import Intake
 from services.scheduler.loops.relay import OVERDUE_S
+from services.scheduler.loops.undelivered import Undelivered
 from services.scheduler.metrics import LEASES_LOST
 from shared.contracts.codec import decode_as
 from shared.contracts.events import Heartbeat
-from shared.errors import DecodeFailed, StoreUnavailable
+from shared.errors import BrokerUnavailable, DecodeFailed, StoreUnavailable
 from shared.status import AttemptState
 from shared.store import tables as t
-from shared.transport.base import Consumer
+from shared.transport.base import Consumer, Route, Transport, task_route, worker_route
 
 __all__ = ["Leases"]
 
@@ -48,14 +50,30 @@ _MARGIN_S = 2
 """For a sweep that is late."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """``judged_at``: all that was reported before then is recorded. ``waiting``: where overdue tasks may wait."""
+
+    judged_at: datetime
+    notices: list[tuple[str, Notice]]
+    waiting: list[Route]
+
+
 class Leases:
-    """Records heartbeats, and looks for attempts whose worker is gone.
+    """Records heartbeats, and looks for attempts whose worker is gone and tasks that reached nobody.
 
     ``lease_s`` is how long one heartbeat is believed.
     """
 
     def __init__(
-        self, shell: Shell, heartbeats: Consumer, events: Intake, *, lease_s: float, service: Mapping[str, Any]
+        self,
+        shell: Shell,
+        transport: Transport,
+        heartbeats: Consumer,
+        events: Intake,
+        *,
+        lease_s: float,
+        service: Mapping[str, Any],
     ) -> None:
         self._shell = shell
         self._heartbeats = heartbeats
@@ -67,7 +85,7 @@ class Leases:
         # After an outage workers are back a little later than this process may be.
         self._deaf_s = max(lease_s, lease_s / 4 + _RECONNECT_S)
         # A task whose sender died is not lost: a sweep sends it. Only then may it be missed.
-        self._overdue = max(self._lease, timedelta(seconds=OVERDUE_S + _MARGIN_S))
+        self._undelivered = Undelivered(transport, max(self._lease, timedelta(seconds=OVERDUE_S + _MARGIN_S)))
 
     # -- hearing ------------------------------------------------------------------------------
 
@@ -155,17 +173,23 @@ class Leases:
         seen = shell.decide(self._see)
         if seen is None:
             return 0
-        judged_at, rows, idle = seen
-        given_up: list[tuple[str, Notice]] = [
+        try:
+            self._undelivered.look(seen.waiting, shell.clock())
+        except BrokerUnavailable as error:
+            _log.warning("leases.routes_unseen", extra={"error": str(error)})
+        notices = seen.notices + [
             (one.run_key, AttemptLost(one.node, one.token, f"worker {one.worker_id} does not hold this step any more"))
-            for one in self._absences.since(judged_at - self._lease)
+            for one in self._absences.since(seen.judged_at - self._lease)
         ]
-        if not rows and not given_up:
+        if not notices:
             return 0
-        return shell.decide(lambda batch: self._judge_all(batch, rows, idle, given_up))
+        LEASES_LOST.inc(sum(1 for _, notice in notices if isinstance(notice, AttemptLost)))
+        for start in range(0, len(notices), _AT_ONCE):
+            shell.notice(notices[start : start + _AT_ONCE])
+        return len(notices)
 
-    def _see(self, batch: Batch) -> tuple[datetime, Sequence[Row], Sequence[Row]] | None:
-        """Give a sign of life and renew leases; return as of when to judge, what, and who has a free slot.
+    def _see(self, batch: Batch) -> _Seen | None:
+        """Give a sign of life, renew leases, and find what to tell the core; nothing is locked for it.
 
         ``None``: this scheduler has not heard enough yet to judge anybody.
         """
@@ -179,37 +203,40 @@ class Leases:
         judged_at = min(now, self._events.drained_at)
         for worker_id in tx.expire_workers(judged_at):
             _log.warning("worker.lost", extra={"worker_id": worker_id})
-        rows = tx.doubtful_attempts(judged_at, judged_at - self._overdue)
-        idle = [row for row in tx.workers() if row["lease_until"] > now and row["busy"] < row["slots"]]
-        return judged_at, rows, idle
+        notices: list[tuple[str, Notice]] = [(row["run_key"], _gone(row)) for row in tx.doubtful_attempts(judged_at)]
+        waiting = self._waiting(batch, judged_at)
+        for before, origins in self._lost(waiting, judged_at).items():
+            notices += [
+                (row["run_key"], TaskUndelivered(row["idx"], row["token"], "its task was lost on the way"))
+                for row in tx.overdue_attempts(origins, before)
+            ]
+        return _Seen(judged_at, notices, [route for route, _ in waiting])
 
-    def _judge_all(
-        self, batch: Batch, rows: Sequence[Row], idle: Sequence[Row], given_up: Sequence[tuple[str, Notice]]
-    ) -> int:
-        batch.load(row["run_key"] for row in rows)
-        notices = [(row["run_key"], notice) for row in rows if (notice := self._judge(batch, row, idle)) is not None]
-        notices += given_up
-        LEASES_LOST.inc(sum(1 for _, notice in notices if isinstance(notice, AttemptLost)))
-        record_notices(batch, notices)
-        return len(notices)
-
-    def _judge(self, batch: Batch, row: Row, idle: Sequence[Row]) -> Notice | None:
-        node, token, worker = row["idx"], row["token"], row["token_worker"]
-        if row["token_state"] == AttemptState.RUNNING:
-            return AttemptLost(node, token, f"worker {worker} was lost while it ran this step")
-        if worker is None:
-            run = batch.run(row["run_key"])
-            selector = run.plan.dag.worker_selector.items() if run is not None else {}.items()
+    def _waiting(self, batch: Batch, judged_at: datetime) -> list[tuple[Route, Row]]:
+        """Return the routes on which overdue tasks may wait, each with an origin of such tasks."""
+        origins = batch.tx.overdue_origins(judged_at - self._undelivered.overdue)
+        keys = {(row["spec_hash"], row["file_name"] or "") for row in origins if row["token_worker"] is None}
+        plans = self._shell.plans.get_many(batch.tx, sorted(keys))
+        found: list[tuple[Route, Row]] = []
+        for row in origins:
+            if row["token_worker"] is not None:
+                found.append((worker_route(row["token_worker"]), row))
+                continue
+            selector = plans[row["spec_hash"], row["file_name"] or ""].dag.worker_selector
             if selector:
                 # A worker that came later, or missed it, learns of the route now.
-                batch.after.selectors.add(tuple(sorted(selector)))
-            # While a worker with a free slot listens on the task's route, nothing waits there so long.
-            listening = any(selector <= one["labels"].items() and one["state"] == "live" for one in idle)
-        elif row["lease_until"] is None or row["state"] in {"lost", "stopped"}:
-            return AttemptLost(node, token, f"worker {worker} is gone")
-        else:
-            listening = any(one["worker_id"] == worker for one in idle)
-        return TaskUndelivered(node, token, "its task was lost on the way") if listening else None
+                batch.after.selectors.add(tuple(sorted(selector.items())))
+            found.append((task_route(dict(selector)), row))
+        return found
+
+    def _lost(self, waiting: Sequence[tuple[Route, Row]], judged_at: datetime) -> dict[datetime, list[Row]]:
+        """Return origins whose tasks are lost, by the moment before which they left."""
+        lost: dict[datetime, list[Row]] = {}
+        for route, origin in waiting:
+            before = self._undelivered.sent_before(route, judged_at)
+            if before is not None:
+                lost.setdefault(before, []).append(origin)
+        return lost
 
     def run(self, stop: threading.Event) -> None:
         """Look until ``stop``; the body of a background thread."""
@@ -221,3 +248,10 @@ class Leases:
             except StoreUnavailable as error:
                 _log.warning("leases.wait", extra={"error": str(error)})
             stop.wait(pause_s)
+
+
+def _gone(row: Row) -> AttemptLost:
+    worker = row["token_worker"]
+    running = row["token_state"] == AttemptState.RUNNING
+    why = f"worker {worker} was lost while it ran this step" if running else f"worker {worker} is gone"
+    return AttemptLost(row["idx"], row["token"], why)
