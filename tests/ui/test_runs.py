@@ -131,27 +131,6 @@ def test_children_of_a_parallel_step_are_linked(look: Look, system: Embedded) ->
         expect(page.get_by_role("heading", name="family")).to_be_visible()
 
 
-def test_a_long_log_is_shown_by_its_end_and_downloaded_whole(look: Look, system: Embedded) -> None:
-    lines = 40_000
-    system.client.create(
-        "flood", f"steps: [{{name: pour, command: seq -f line.%06g.of-a-long-long-log-file {lines}}}]\n"
-    )
-    system.client.start("flood")
-    system.client.until("succeeded", "flood")
-    with look("#/runs/flood/r1?step=pour") as page:
-        log = page.get_by_role("log")
-        expect(log).to_contain_text(f"line.{lines:06d}")
-        assert log.evaluate("each => each.textContent.split('\\n').length") == 1001
-        page.get_by_role("button", name="Earlier (39,000)").click()
-        expect(page.get_by_role("button", name="Earlier (34,000)")).to_be_visible()
-        with page.expect_download() as download:
-            page.get_by_role("button", name="Download").click()
-        text = download.value.path().read_text()
-        assert download.value.suggested_filename == "pour.stdout.log"
-        assert text == "".join(f"line.{number:06d}.of-a-long-long-log-file\n" for number in range(1, lines + 1))
-        assert len(text) > 1_000_000
-
-
 def test_why_a_run_waits_is_said_everywhere(look: Look, system: Embedded) -> None:
     system.client.create("holder", "queue: narrow\nsteps: [sleep 100]\n")
     for run_id in ("h1", "h2"):

@@ -12,6 +12,9 @@ const KEPT_LINES = 20_000;
 const LINE_CHARS = 4000;
 const EVERY_MS = 1000;
 const DOWNLOAD_LINES = 10_000;
+/** Colours and the like; titles, links and other texts for the terminal itself; what is left of either. */
+// eslint-disable-next-line no-control-regex
+const FOR_TERMINALS = /\u001b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\u0007\u001b]*(?:\u0007|\u001b\\)|[ -/]*[0-~])/g;
 
 /** An element that shows the log at `where` of the API; `live()` tells whether more is to come. */
 export function log({ where, name, live, streams, first }) {
@@ -161,10 +164,9 @@ function chunk(content, lines) {
   return node;
 }
 
-/** A line without what only a terminal understands, and not longer than an eye can follow. */
+/** A line without what only a terminal understands, as it stood there last, and not longer than an eye can follow. */
 function readable(line) {
-  // eslint-disable-next-line no-control-regex
-  const plain = line.replace(/\u001b\[[0-9;?]*[ -/]*[@-~]/g, "").replace(/^.*\r(?!$)/, "").replace(/\r$/, "");
+  const plain = line.replace(FOR_TERMINALS, "").split("\r").findLast((text) => text) ?? "";
   if (plain.length <= LINE_CHARS) return plain;
   return `${plain.slice(0, LINE_CHARS)} … ${(plain.length - LINE_CHARS).toLocaleString("en")} more characters: see Download`;
 }

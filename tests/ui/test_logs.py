@@ -1,0 +1,55 @@
+"""What people do with a log: read it as it is written, look further up, take it away."""
+
+from playwright.sync_api import Locator, expect
+
+from tests.harness.cluster import Embedded
+from tests.ui.conftest import Look
+
+LINES = 40_000
+_LINES = "each => each.textContent.split('\\n').slice(0, -1)"
+
+
+def pour(system: Embedded, name: str, then: str = "") -> None:
+    """Start a run whose step writes 40,000 numbered lines, and does ``then``."""
+    flood = f"seq -f line.%06g.of-a-long-long-log-file {LINES}{then}"
+    system.client.create(name, f"steps:\n  - name: pour\n    command: {flood}\n")
+    system.client.start(name)
+
+
+def edges(log: Locator) -> tuple[int, int, int]:
+    """Return the numbers of the first and the last line that are shown, and how many there are."""
+    lines: list[str] = log.evaluate(_LINES)
+    return int(lines[0].split(".")[1]), int(lines[-1].split(".")[1]), len(lines)
+
+
+def test_a_long_log_is_shown_by_its_end_and_downloaded_whole(look: Look, system: Embedded) -> None:
+    pour(system, "flood")
+    system.client.until("succeeded", "flood")
+    with look("#/runs/flood/r1?step=pour") as page:
+        log = page.get_by_role("log")
+        expect(log).to_contain_text(f"line.{LINES:06d}")
+        assert edges(log) == (39_001, LINES, 1000)
+        page.get_by_role("button", name="Earlier (39,000)").click()
+        expect(page.get_by_role("button", name="Earlier (34,000)")).to_be_visible()
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download").click()
+        text = download.value.path().read_text()
+        assert download.value.suggested_filename == "pour.stdout.log"
+        assert text == "".join(f"line.{number:06d}.of-a-long-long-log-file\n" for number in range(1, LINES + 1))
+        assert len(text) > 1_000_000
+
+
+def test_a_line_is_shown_as_a_terminal_leaves_it(look: Look, system: Embedded) -> None:
+    said = (
+        r"10 %%\r50 %%\rdone\n"
+        r"dos\r\n"
+        r"\033]0;a title\007\033[1;31mred\033[0m and \033]8;;http://127.0.0.1/\033\\a link\033]8;;\033\\\n"
+        r"\033(Bplain \033]not the end of it\n"
+    )
+    system.client.create("drawn", f"steps:\n  - name: draw\n    script: |\n      printf '{said}'\n")
+    system.client.start("drawn")
+    with look("#/runs/drawn/r1?step=draw") as page:
+        log = page.get_by_role("log")
+        expect(log).to_contain_text("plain")
+        shown = log.evaluate("each => each.textContent")
+        assert shown == "done\ndos\nred and a link\nplain not the end of it\n"
