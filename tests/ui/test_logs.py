@@ -1,5 +1,7 @@
 """What people do with a log: read it as it is written, look further up, take it away."""
 
+from pathlib import Path
+
 from playwright.sync_api import Locator, expect
 
 from tests.harness.cluster import Embedded
@@ -37,6 +39,40 @@ def test_a_long_log_is_shown_by_its_end_and_downloaded_whole(look: Look, system:
         assert download.value.suggested_filename == "pour.stdout.log"
         assert text == "".join(f"line.{number:06d}.of-a-long-long-log-file\n" for number in range(1, LINES + 1))
         assert len(text) > 1_000_000
+
+
+def test_a_page_holds_a_bounded_part_of_a_log_whichever_way_one_goes(
+    look: Look, system: Embedded, tmp_path: Path
+) -> None:
+    done = tmp_path / "done"
+    pour(system, "sea", f"; until test -e {done}; do sleep 0.05; done; echo line.040001.last")
+    with look("#/runs/sea/r1?step=pour") as page:
+        log = page.get_by_role("log")
+        expect(page.get_by_text("40,000 lines")).to_be_visible()
+        expect(log).to_contain_text("line.040000")
+        first, last, count = edges(log)
+        while first > 1:
+            page.get_by_role("button", name=f"Earlier ({first - 1:,})").click()
+            expect(page.get_by_role("button", name=f"Earlier ({first - 1:,})")).to_have_count(0)
+            first, last, count = edges(log)
+            assert count == last - first + 1 <= 20_000
+        # Where somebody reads, nothing comes and goes.
+        follow = page.get_by_label("Follow")
+        expect(follow).not_to_be_checked()
+        done.touch()
+        expect(page.locator(".heading .badge").first).to_have_text("✓succeeded")
+        assert edges(log) == (first, last, count)
+
+        seen = last
+        page.get_by_role("button", name=f"Later ({LINES - last:,})").click()
+        expect(log).to_contain_text(f"line.{seen + 1:06d}")
+        first, last, count = edges(log)
+        assert last == seen + 5000
+        assert count == last - first + 1 <= 20_000
+        page.get_by_role("button", name="To the end").click()
+        expect(log).to_contain_text("line.040001.last")
+        assert edges(log) == (39_002, 40_001, 1000)
+        expect(page.get_by_role("button", name="Later")).to_have_count(0)
 
 
 def test_a_line_is_shown_as_a_terminal_leaves_it(look: Look, system: Embedded) -> None:
