@@ -89,3 +89,19 @@ def test_a_line_is_shown_as_a_terminal_leaves_it(look: Look, system: Embedded) -
         expect(log).to_contain_text("plain")
         shown = log.evaluate("each => each.textContent")
         assert shown == "done\ndos\nred and a link\nplain not the end of it\n"
+
+
+def test_a_log_is_not_asked_for_once_its_page_is_left(look: Look, system: Embedded) -> None:
+    system.client.create("left", "steps: [{name: nap, command: 'echo zzz; sleep 100'}]\n")
+    system.client.start("left")
+    with look("#/runs/left/r1?step=nap") as page:
+        expect(page.get_by_role("log")).to_contain_text("zzz")
+        page.get_by_role("link", name="Queues").click()
+        expect(page.get_by_role("heading", name="Queues")).to_be_visible()
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        # The log was asked for each second, and this page itself is every other.
+        for _ in range(2):
+            page.wait_for_event("request", lambda request: "/queues" in request.url)
+        assert [url for url in asked if "/log" in url] == []
+        assert system.client.ask("POST", "/dag-runs/left/r1/stop").status == 200
