@@ -101,6 +101,28 @@ def test_approve_with_what_is_asked_for(look: Look, system: Embedded) -> None:
     assert system.client.text("gated", "r1", "go") == "shipped by T-1"
 
 
+def test_who_approves_is_asked_with_the_values_in_their_places(look: Look, system: Embedded) -> None:
+    spec = (
+        "params: [{VERSION: 1.4.0}]\nsteps:\n  - {name: count, command: echo 12, output: ROWS}\n"
+        "  - name: sign off\n    type: hitl\n"
+        '    config: {prompt: "Release ${VERSION}?\\nIt has ${ROWS} <i>rows</i>.", input: [TICKET]}\n'
+    )
+    system.client.create("asker", spec)
+    system.client.create("caller", "steps: [{name: ask, call: asker, params: VERSION=2.0}]\n")
+    for name, version in (("asker", "1.4.0"), ("caller", "2.0")):
+        system.client.start(name)
+        system.client.until("waiting", name)
+        with look(f"#/runs/{name}/r1") as page:
+            if name == "caller":
+                page.get_by_role("link", name="ask", exact=True).click()
+                page.get_by_role("region", name="Step ask").get_by_role("link", name="asker").click()
+            form = page.get_by_role("form", name="Approval of sign off")
+            expect(form.locator(".question")).to_have_text(f"Release {version}?\nIt has 12 <i>rows</i>.")
+            expect(form.get_by_label("TICKET")).to_be_visible()
+            form.get_by_role("button", name="Approve").click()
+            badge(page, "✓succeeded")
+
+
 def test_reject_with_a_reason(look: Look, system: Embedded) -> None:
     system.client.create("refused", "steps:\n  - {name: ask, type: hitl}\n  - echo never\n")
     system.client.start("refused")
