@@ -128,3 +128,48 @@ def test_search_leads_to_the_line(look: Look, system: Embedded) -> None:
         assert (
             editor.evaluate("each => each.value.slice(each.selectionStart, each.selectionEnd)") == "  - echo needle-42"
         )
+
+
+def test_a_text_that_is_not_saved_is_there_when_one_comes_back(look: Look, system: Embedded) -> None:
+    system.client.create("kept", "steps: [echo first]\n")
+    asks = """() => { const leaving = new Event("beforeunload", { cancelable: true });
+      dispatchEvent(leaving); return leaving.defaultPrevented; }"""
+    with look("#/dags/kept?tab=spec", expected=("status of 412",)) as page:
+        editor = page.get_by_label("Spec of kept")
+        expect(editor).to_have_value("steps: [echo first]\n")
+        assert not page.evaluate(asks)
+        editor.fill("steps: [{comand: mine}]\n")
+        page.get_by_role("link", name="Steps").click()
+        expect(page.get_by_role("link", name="Spec (not saved)")).to_be_visible()
+        page.get_by_role("link", name="Queues").click()
+        expect(page.get_by_role("heading", name="Queues")).to_be_visible()
+        assert page.evaluate(asks)
+        page.get_by_role("link", name="DAGs", exact=True).click()
+        page.get_by_role("row", name="kept").get_by_role("link", name="not saved").click()
+        expect(editor).to_have_value("steps: [{comand: mine}]\n")
+        expect(page.get_by_text("Not saved", exact=True)).to_be_visible()
+        expect(page.locator(".gutter .wrong")).not_to_have_count(0)
+
+        # It is still saved only over the text that it was made from.
+        editor.fill("steps: [echo mine]\n")
+        page.get_by_role("link", name="Steps").click()
+        assert system.client.ask("PUT", "/dags/kept/spec", {"spec": "steps: [echo theirs]\n"}).status == 200
+        page.go_back()
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_text("Somebody else changed this text meanwhile")).to_be_visible()
+        page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+        page.get_by_role("button", name="Undo all").click()
+        expect(editor).to_have_value("steps: [echo theirs]\n")
+        assert not page.evaluate(asks)
+
+        editor.fill("steps: [echo renamed]\n")
+        page.get_by_role("button", name="Rename").click()
+        page.get_by_label("New name").fill("kept-2")
+        page.get_by_role("dialog").get_by_role("button", name="Rename").click()
+        page.get_by_role("link", name="Spec (not saved)").click()
+        expect(page.get_by_label("Spec of kept-2")).to_have_value("steps: [echo renamed]\n")
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
+        expect(page.get_by_role("link", name="Spec", exact=True)).to_be_visible()
+        assert not page.evaluate(asks)
+    assert "renamed" in system.client.ask("GET", "/dags/kept-2/spec").json["spec"]

@@ -132,3 +132,19 @@ def test_an_address_of_dagus_pages_opens_ours(look: Look, shown: Embedded) -> No
             page.goto(f"{origin(shown)}/{theirs}")
             expect(page).to_have_url(f"{origin(shown)}/#/{ours}")
             expect(page.locator("main h1")).to_be_visible()
+
+
+def test_a_dialog_goes_with_its_page(look: Look, system: Embedded) -> None:
+    system.client.create("asked", "steps: [echo x]\n")
+    with look("#/runs") as page:
+        expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+        page.get_by_role("link", name="DAGs", exact=True).click()
+        page.get_by_label("Name", exact=True).fill("asked")
+        page.get_by_role("button", name="Start asked").click()
+        expect(page.get_by_role("dialog")).to_be_visible()
+        page.go_back()
+        expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        page.get_by_role("link", name="Search").click()
+        expect(page.get_by_role("heading", name="Search")).to_be_visible()
+    assert system.client.ask("GET", "/dag-runs?name=asked").json["dagRuns"] == []

@@ -42,6 +42,11 @@ export function ask({ title, text, fields = [], confirm = "OK", danger = false, 
   });
 }
 
+/** Ask no more: what was asked was about another page. */
+export function withdraw() {
+  for (const box of document.querySelectorAll("dialog[open]")) box.close();
+}
+
 /** A labelled input; `control` is `input` unless told otherwise. */
 export function field(label, { control = "input", hint, ...props }) {
   return h("label", { class: "field", key: props.name }, h("span", { class: "label" }, label),

@@ -12,6 +12,9 @@ const KEPT_LINES = 20_000;
 const LINE_CHARS = 4000;
 const EVERY_MS = 1000;
 const DOWNLOAD_LINES = 10_000;
+/** Colours and the like; titles, links and other texts for the terminal itself; what is left of either. */
+// eslint-disable-next-line no-control-regex
+const FOR_TERMINALS = /\u001b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\u0007\u001b]*(?:\u0007|\u001b\\)|[ -/]*[0-~])/g;
 
 /** An element that shows the log at `where` of the API; `live()` tells whether more is to come. */
 export function log({ where, name, live, streams, first }) {
@@ -39,7 +42,8 @@ class LogView {
   /** Show the end of the log, instead of whatever is shown. */
   async load() {
     clearTimeout(this.timer);
-    Object.assign(this, { first: 1, next: 1, done: false });
+    // What was asked for before is of no use any more when it comes.
+    Object.assign(this, { turn: Symbol("turn"), first: 1, next: 1, total: 0, done: false });
     this.text.replaceChildren();
     this.draw();
     await this.step({ tail: FIRST_LINES }, (answer) => {
@@ -51,23 +55,24 @@ class LogView {
 
   /** Ask for lines, show them by `use`, and come again while more are to come. */
   async step(query, use) {
-    const stream = this.stream;
+    const { stream, turn } = this;
     const wasLive = this.live();
     try {
       const answer = await get(this.where, { ...query, stream });
-      if (this.ended || stream !== this.stream) return;
+      if (this.ended || turn !== this.turn) return;
       if (answer.totalLines < this.next - 1) {
         // A new attempt began the log anew.
         await this.load();
         return;
       }
+      this.total = answer.totalLines;
       use(answer);
       this.say("");
-      this.done = !wasLive;
+      this.done = !wasLive && this.next > this.total;
       this.draw();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      if (this.ended) return;
+      if (this.ended || turn !== this.turn) return;
       this.say(error.message);
     }
     this.timer = setTimeout(() => this.tick(), EVERY_MS);
@@ -78,7 +83,9 @@ class LogView {
     if (this.live()) this.done = false;
     if (this.done || document.hidden || !this.following) this.timer = setTimeout(() => this.tick(), EVERY_MS);
     else {
-      this.step({ offset: this.next, limit: MORE_LINES }, (answer) => {
+      const { next } = this;
+      this.step({ offset: next, limit: MORE_LINES }, (answer) => {
+        if (next !== this.next) return;
         this.next += answer.lineCount;
         this.add(answer.content, answer.lineCount);
       });
@@ -89,25 +96,65 @@ class LogView {
     if (!count) return;
     const bottom = this.text.scrollHeight - this.text.scrollTop - this.text.clientHeight < 30;
     this.text.append(chunk(content, count));
-    let kept = [...this.text.childNodes].reduce((sum, node) => sum + node.lines, 0);
-    while (kept > KEPT_LINES && this.text.childNodes.length > 1) {
-      kept -= this.text.firstChild.lines;
-      this.first += this.text.firstChild.lines;
-      this.text.firstChild.remove();
-    }
+    this.first += this.spare("firstChild");
     if (bottom) this.text.scrollTop = this.text.scrollHeight;
   }
 
-  async earlier(event) {
-    const from = Math.max(1, this.first - MORE_LINES);
-    await attempt(async () => {
-      const answer = await get(this.where, { offset: from, limit: this.first - from, stream: this.stream });
+  /** Take away what is too much at one end, a chunk at a time, and return how many lines that were. */
+  spare(end) {
+    const before = [...this.text.childNodes].reduce((sum, node) => sum + node.lines, 0);
+    let kept = before;
+    while (kept > KEPT_LINES && this.text.childNodes.length > 1) {
+      kept -= this.text[end].lines;
+      this.text[end].remove();
+    }
+    return before - kept;
+  }
+
+  /** Show lines before those that are shown; where the end had to go for them, it is not followed any more. */
+  earlier(event) {
+    const { first } = this;
+    const from = Math.max(1, first - MORE_LINES);
+    return this.more(event, { offset: from, limit: first - from }, (answer) => {
+      if (first !== this.first) return;
       const height = this.text.scrollHeight;
       this.text.prepend(chunk(answer.content, answer.lineCount));
       this.first = from;
       this.text.scrollTop += this.text.scrollHeight - height;
+      const gone = this.spare("lastChild");
+      this.next -= gone;
+      if (gone) this.following = false;
+    });
+  }
+
+  /** Show lines behind those that are shown, after their end had to go; at the end again, it is followed again. */
+  later(event) {
+    const { next } = this;
+    return this.more(event, { offset: next, limit: MORE_LINES }, (answer) => {
+      if (next !== this.next) return;
+      const last = this.text.lastChild;
+      const place = last.offsetTop - this.text.scrollTop;
+      this.total = answer.totalLines;
+      this.next += answer.lineCount;
+      this.add(answer.content, answer.lineCount);
+      this.text.scrollTop = last.offsetTop - place;
+      this.following = this.next > this.total;
+    });
+  }
+
+  async more(event, query, use) {
+    const { stream, turn } = this;
+    await attempt(async () => {
+      const answer = await get(this.where, { ...query, stream });
+      if (turn === this.turn) use(answer);
     }, { button: event.target });
     this.draw();
+  }
+
+  follow(on) {
+    this.following = on;
+    if (on && this.next <= this.total) this.load();
+    else this.draw();
   }
 
   async download(event) {
@@ -138,20 +185,24 @@ class LogView {
   }
 
   draw() {
-    const hidden = this.first - 1;
+    const count = (number) => number.toLocaleString("en");
+    const before = this.first - 1;
+    const behind = this.following ? 0 : this.total - this.next + 1;
     patch(this.top,
       this.streams && h("span", { class: "choice", role: "group", "aria-label": "Stream" }, this.streams.map((stream) =>
         h("button", { type: "button", "aria-pressed": String(stream === this.stream), onclick: () => this.choose(stream) }, stream))),
-      h("span", { class: "faint" }, this.next === 1 ? (this.live() ? "nothing yet" : "nothing was written")
-        : `${(this.next - 1).toLocaleString("en")} line${this.next === 2 ? "" : "s"}`),
-      hidden > 0 && h("button", { type: "button", key: "earlier", onclick: (event) => this.earlier(event) },
-        `Earlier (${hidden.toLocaleString("en")})`),
+      h("span", { class: "faint" }, this.total === 0 ? (this.live() ? "nothing yet" : "nothing was written")
+        : `${count(this.total)} line${this.total === 1 ? "" : "s"}`),
+      before > 0 && h("button", { type: "button", key: "earlier", onclick: (event) => this.earlier(event) }, `Earlier (${count(before)})`),
+      behind > 0 && [
+        h("button", { type: "button", key: "later", onclick: (event) => this.later(event) }, `Later (${count(behind)})`),
+        h("button", { type: "button", key: "end", onclick: () => this.follow(true) }, "To the end")],
       h("span", { class: "gap" }),
       this.live() && h("label", { class: "check" }, h("input", { type: "checkbox", checked: this.following,
-        onchange: (event) => { this.following = event.target.checked; } }), "Follow"),
+        onchange: (event) => this.follow(event.target.checked) }), "Follow"),
       h("label", { class: "check" }, h("input", { type: "checkbox", checked: this.wrap,
         onchange: (event) => { this.wrap = event.target.checked; this.text.classList.toggle("wrap", this.wrap); } }), "Wrap"),
-      h("button", { type: "button", disabled: this.next === 1, onclick: (event) => this.download(event) }, "Download"));
+      h("button", { type: "button", disabled: this.total === 0, onclick: (event) => this.download(event) }, "Download"));
   }
 }
 
@@ -161,10 +212,9 @@ function chunk(content, lines) {
   return node;
 }
 
-/** A line without what only a terminal understands, and not longer than an eye can follow. */
+/** A line without what only a terminal understands, as it stood there last, and not longer than an eye can follow. */
 function readable(line) {
-  // eslint-disable-next-line no-control-regex
-  const plain = line.replace(/\u001b\[[0-9;?]*[ -/]*[@-~]/g, "").replace(/^.*\r(?!$)/, "").replace(/\r$/, "");
+  const plain = line.replace(FOR_TERMINALS, "").split("\r").findLast((text) => text) ?? "";
   if (plain.length <= LINE_CHARS) return plain;
   return `${plain.slice(0, LINE_CHARS)} … ${(plain.length - LINE_CHARS).toLocaleString("en")} more characters: see Download`;
 }

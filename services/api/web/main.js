@@ -1,6 +1,8 @@
 // Where the page begins: who asks, which page is wanted, and the watch over the server.
 
 import { ApiError, listeners } from "./api.js";
+import { withdraw } from "./dialog.js";
+import { patch } from "./dom.js";
 import { watch } from "./notice.js";
 import { Page } from "./page.js";
 import { arrive, here } from "./router.js";
@@ -40,8 +42,9 @@ function route() {
 
 function show(view, place) {
   page?.end();
+  withdraw();
   page = new Page(main, place);
-  main.replaceChildren();
+  patch(main);
   view(page);
 }
 

@@ -1,18 +1,43 @@
 // Steps that wait for a person: what is asked, what they may give, yes or no.
 
-import { path, send } from "../api.js";
+import { ApiError, get, path, send } from "../api.js";
 import { ask, field } from "../dialog.js";
 import { h } from "../dom.js";
 import { attempt } from "../notice.js";
 import { may } from "../session.js";
 
-export const approvals = (page, state) => state.run.nodes.filter((node) => node.statusLabel === "waiting")
-  .map((node) => form(page, state, node));
+const ASKED = /^Waiting for approval of step [^\n]*(?:\nQuestion: (.*?))?(?:\nInputs: [^\n]*)?$/s;
+
+const waiting = (state) => state.run.nodes.filter((node) => node.statusLabel === "waiting");
+const config = (node) => node.step.executorConfig?.config ?? {};
+const place = (state, node) => `${state.base}/${path`steps/${node.step.name}`}`;
+// Done once more, a step asks once more.
+const key = (node) => `${node.step.name} ${node.startedAt}`;
+const unread = (state) => waiting(state).filter((node) => config(node).prompt && !state.questions.has(key(node)));
+
+export const approvals = (page, state) => waiting(state).map((node) => form(page, state, node));
+
+/** Read what each step asks, with values in their places: only the worker knew those, and its log has them. */
+export async function readQuestions(page, state) {
+  await Promise.all(unread(state).map(async (node) => {
+    try {
+      const { content } = await get(`${place(state, node)}/log`, { stream: "stdout" }, page.signal);
+      const found = ASKED.exec(content.trimEnd());
+      if (found) state.questions.set(key(node), found[1] ?? "");
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+    }
+  }));
+}
+
+/** Whether a log that is to be read is not there yet. */
+export const lacksQuestions = (state) => unread(state).length > 0;
 
 function form(page, state, node) {
-  const { name, executorConfig } = node.step;
-  const { prompt, input = [], required = [] } = executorConfig?.config ?? {};
-  const url = `${state.base}/${path`steps/${name}`}`;
+  const { name } = node.step;
+  const { prompt, input = [], required = [] } = config(node);
+  const question = state.questions.get(key(node)) ?? prompt;
+  const url = place(state, node);
 
   async function approve(event) {
     event.preventDefault();
@@ -32,7 +57,8 @@ function form(page, state, node) {
   });
 
   return h("form", { class: "card approval", key: `approve ${name}`, onsubmit: approve, "aria-label": `Approval of ${name}` },
-    h("p", {}, h("strong", {}, name), " waits for a person", prompt ? ": " : ".", prompt && h("span", {}, prompt)),
+    h("p", {}, h("strong", {}, name), " waits for a person", question ? ": " : ".",
+      question && h("span", { class: "question" }, question)),
     may("operator") && [
       (input.length > 0) && h("div", { class: "fields" }, input.map((each) =>
         field(required.includes(each) ? `${each} (needed)` : each, { name: each, required: required.includes(each) }))),

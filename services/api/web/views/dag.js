@@ -3,6 +3,7 @@
 import { get, path, send } from "../api.js";
 import { ask, field } from "../dialog.js";
 import { h } from "../dom.js";
+import * as drafts from "../drafts.js";
 import { graph } from "../graph.js";
 import { attempt } from "../notice.js";
 import { go, to } from "../router.js";
@@ -57,7 +58,8 @@ export function dag(page) {
         h("p", {}, "It cannot run as it is written: ", h("a", { href: place("spec") }, "mend it")),
         h("ul", {}, errors.map((each) => h("li", { class: "mono" }, each)))),
       h("nav", { class: "tabs", "aria-label": "Parts of the DAG" }, Object.entries(TABS).map(([key, label]) =>
-        h("a", { href: place(key), "aria-current": key === tab && "page" }, label))),
+        h("a", { href: place(key), "aria-current": key === tab && "page" }, label,
+          key === "spec" && drafts.draft(file) && h("span", { class: "reason" }, " (not saved)")))),
       h("div", { key: tab, class: "tab" }, parts[tab] ? parts[tab].draw() : steps(it)));
   }
 
@@ -93,6 +95,7 @@ export function dag(page) {
     fields: [field("New name", { name: "name", value: file, required: true, maxlength: 40, pattern: "[A-Za-z0-9_.\\-]+" })],
     act: async (form) => {
       await send("POST", `${where}/rename`, { newFileName: form.get("name") });
+      drafts.rename(file, form.get("name"));
       go(["dags", form.get("name")]);
     },
   });
@@ -101,6 +104,7 @@ export function dag(page) {
     title: `Delete ${file}?`, text: "Its text and its schedule go. Its runs stay.", confirm: "Delete", danger: true,
     act: async () => {
       await send("DELETE", where);
+      drafts.drop(file);
       go(["dags"]);
     },
   });

@@ -3,6 +3,7 @@
 import { get, path, send } from "../api.js";
 import { ask, field } from "../dialog.js";
 import { h } from "../dom.js";
+import { draft } from "../drafts.js";
 import { attempt } from "../notice.js";
 import { pager } from "../pager.js";
 import { go, here, stay, to } from "../router.js";
@@ -70,6 +71,7 @@ export function dags(page) {
         (dag.tags ?? []).map((tag) => h("a", { class: "tag", href: to(["dags"], { tag }) }, tag)),
         errors.length > 0 && h("a", { class: "badge is-failed", href: to(["dags", file], { tab: "spec" }), title: errors.join("\n") },
           h("span", { class: "sign", "aria-hidden": "true" }, "✕"), errors.length === 1 ? "1 mistake" : `${errors.length} mistakes`),
+        draft(file) && h("a", { class: "badge is-waiting", href: to(["dags", file], { tab: "spec" }) }, "not saved"),
         dag.description && h("div", { class: "faint clip" }, dag.description)),
       h("td", { class: "last" }, latest.dagRunId
         ? h("a", { class: "plain-link", href: to(["runs", latest.name, latest.dagRunId]) }, badge(latest.statusLabel), " ",

@@ -6,7 +6,7 @@ import { graph } from "../graph.js";
 import { stay, to } from "../router.js";
 import { active, badge, moves } from "../status.js";
 import { ago, clock, took } from "../time.js";
-import { approvals } from "./approval.js";
+import { approvals, lacksQuestions, readQuestions } from "./approval.js";
 import { runActions } from "./run_actions.js";
 import { stepPanel } from "./step.js";
 import { note, stepTable } from "./steps.js";
@@ -22,12 +22,17 @@ export function run(page) {
   const [, name, id, , sub] = page.place.parts;
   const root = path`dag-runs/${name}/${id}`;
   const base = sub ? `${root}/sub-dag-runs/${encodeURIComponent(sub)}` : root;
-  const state = { name, id, sub, root, base, run: null, children: new Map(), changes: [], outputs: {}, spec: null, log: "" };
+  const state = { name, id, sub, root, base, run: null, children: new Map(), questions: new Map(), changes: [], outputs: {}, spec: null, log: "" };
   let live = false;
   let soon;
   page.title(`${name} ${sub ?? id}`);
 
-  const loop = page.every(() => (!state.run || moves(state.run.statusLabel) ? (live ? 3000 : 1000) : 10_000), async () => {
+  function pace() {
+    if (!state.run || moves(state.run.statusLabel)) return live ? 3000 : 1000;
+    return lacksQuestions(state) ? 1000 : 10_000;
+  }
+
+  const loop = page.every(pace, async () => {
     const { dagRunDetails } = await get(base, {}, page.signal);
     state.run = dagRunDetails;
     if (dagRunDetails.nodes.some((node) => node.subRuns.length)) {
@@ -35,7 +40,7 @@ export function run(page) {
       const { subRuns } = await get(`${root}/sub-dag-runs`, query, page.signal);
       state.children = new Map(subRuns.map((each) => [each.dagRunId, each]));
     }
-    await tabContent();
+    await Promise.all([tabContent(), readQuestions(page, state)]);
     draw();
   });
   // A sub run's changes are not streamed; it is looked at instead.

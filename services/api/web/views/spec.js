@@ -1,8 +1,9 @@
-// A DAG's text: read, checked while it is written, saved only over the text that was read.
+// A DAG's text: read, checked while it is written, saved only over the text that was read, and kept until then.
 
 import { ApiError, get, request, send } from "../api.js";
 import { ask } from "../dialog.js";
 import { h, patch } from "../dom.js";
+import { draft, drop, keep } from "../drafts.js";
 import { Editor } from "../editor.js";
 import { toast } from "../notice.js";
 import { may } from "../session.js";
@@ -26,28 +27,42 @@ class SpecView {
     this.bar = h("div", { class: "actions sticky" });
     this.editor = new Editor({ label: `Spec of ${this.state.file}`, text: "", readonly: !may("manager"), changed: () => this.changed() });
     this.root.append(this.problems, this.bar, this.editor.root);
-    addEventListener("beforeunload", (event) => this.dirty && event.preventDefault(), { signal: this.page.signal });
-    try {
-      await this.read();
-      if (this.page.place.query.line) this.editor.showLine(Number(this.page.place.query.line));
-    } catch (error) {
-      this.trouble(error);
-    }
+    await this.read();
+    if (this.page.place.query.line) this.editor.showLine(Number(this.page.place.query.line));
   }
 
   get dirty() {
     return this.editor.text !== this.saved;
   }
 
+  /** Show the text as it is saved, or what was made of it here and not saved yet. */
   async read() {
-    const response = await request("GET", `${this.state.where}/spec`, { signal: this.page.signal });
-    const { spec: text, errors } = await response.json();
-    this.tag = response.headers.get("ETag") ?? "";
-    this.editor.text = this.saved = text;
-    this.judge(errors);
+    const { file, where } = this.state;
+    try {
+      const response = await request("GET", `${where}/spec`, { signal: this.page.signal });
+      const { spec: text, errors } = await response.json();
+      this.tag = response.headers.get("ETag") ?? "";
+      this.editor.text = this.saved = text;
+      this.judge(errors);
+      const mine = may("manager") && draft(file);
+      if (!mine) return;
+      // Made from an older text, perhaps: that is asked about when it is saved.
+      this.tag = mine.tag;
+      this.editor.text = mine.text;
+      this.changed();
+    } catch (error) {
+      this.trouble(error);
+    }
+  }
+
+  undo() {
+    drop(this.state.file);
+    return this.read();
   }
 
   changed() {
+    if (this.dirty) keep(this.state.file, this.editor.text, this.tag);
+    else drop(this.state.file);
     this.draw();
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.check(), CHECK_MS);
@@ -73,7 +88,7 @@ class SpecView {
   draw() {
     patch(this.bar,
       may("manager") && h("button", { type: "button", class: "primary", disabled: !this.dirty, onclick: (event) => this.save(event) }, "Save"),
-      this.dirty && h("button", { type: "button", onclick: () => { this.editor.text = this.saved; this.check(); } }, "Undo all"),
+      this.dirty && h("button", { type: "button", onclick: () => this.undo() }, "Undo all"),
       this.dirty && h("span", { class: "faint" }, "Not saved"));
   }
 
@@ -90,6 +105,10 @@ class SpecView {
       }
       this.tag = response.headers.get("ETag") ?? "";
       this.saved = text;
+      // It may have been gone on with meanwhile.
+      const now = draft(this.state.file)?.text ?? text;
+      if (now === text) drop(this.state.file);
+      else keep(this.state.file, now, this.tag);
       toast(response.status === 202 ? "Accepted, and saved as soon as a scheduler is there." : "Saved.");
       await this.page.refresh();
     } catch (error) {

@@ -1,0 +1,107 @@
+"""What people do with a log: read it as it is written, look further up, take it away."""
+
+from pathlib import Path
+
+from playwright.sync_api import Locator, expect
+
+from tests.harness.cluster import Embedded
+from tests.ui.conftest import Look
+
+LINES = 40_000
+_LINES = "each => each.textContent.split('\\n').slice(0, -1)"
+
+
+def pour(system: Embedded, name: str, then: str = "") -> None:
+    """Start a run whose step writes 40,000 numbered lines, and does ``then``."""
+    flood = f"seq -f line.%06g.of-a-long-long-log-file {LINES}{then}"
+    system.client.create(name, f"steps:\n  - name: pour\n    command: {flood}\n")
+    system.client.start(name)
+
+
+def edges(log: Locator) -> tuple[int, int, int]:
+    """Return the numbers of the first and the last line that are shown, and how many there are."""
+    lines: list[str] = log.evaluate(_LINES)
+    return int(lines[0].split(".")[1]), int(lines[-1].split(".")[1]), len(lines)
+
+
+def test_a_long_log_is_shown_by_its_end_and_downloaded_whole(look: Look, system: Embedded) -> None:
+    pour(system, "flood")
+    system.client.until("succeeded", "flood")
+    with look("#/runs/flood/r1?step=pour") as page:
+        log = page.get_by_role("log")
+        expect(log).to_contain_text(f"line.{LINES:06d}")
+        assert edges(log) == (39_001, LINES, 1000)
+        page.get_by_role("button", name="Earlier (39,000)").click()
+        expect(page.get_by_role("button", name="Earlier (34,000)")).to_be_visible()
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download").click()
+        text = download.value.path().read_text()
+        assert download.value.suggested_filename == "pour.stdout.log"
+        assert text == "".join(f"line.{number:06d}.of-a-long-long-log-file\n" for number in range(1, LINES + 1))
+        assert len(text) > 1_000_000
+
+
+def test_a_page_holds_a_bounded_part_of_a_log_whichever_way_one_goes(
+    look: Look, system: Embedded, tmp_path: Path
+) -> None:
+    done = tmp_path / "done"
+    pour(system, "sea", f"; until test -e {done}; do sleep 0.05; done; echo line.040001.last")
+    with look("#/runs/sea/r1?step=pour") as page:
+        log = page.get_by_role("log")
+        expect(page.get_by_text("40,000 lines")).to_be_visible()
+        expect(log).to_contain_text("line.040000")
+        first, last, count = edges(log)
+        while first > 1:
+            page.get_by_role("button", name=f"Earlier ({first - 1:,})").click()
+            expect(page.get_by_role("button", name=f"Earlier ({first - 1:,})")).to_have_count(0)
+            first, last, count = edges(log)
+            assert count == last - first + 1 <= 20_000
+        # Where somebody reads, nothing comes and goes.
+        follow = page.get_by_label("Follow")
+        expect(follow).not_to_be_checked()
+        done.touch()
+        expect(page.locator(".heading .badge").first).to_have_text("✓succeeded")
+        assert edges(log) == (first, last, count)
+
+        seen = last
+        page.get_by_role("button", name=f"Later ({LINES - last:,})").click()
+        expect(log).to_contain_text(f"line.{seen + 1:06d}")
+        first, last, count = edges(log)
+        assert last == seen + 5000
+        assert count == last - first + 1 <= 20_000
+        page.get_by_role("button", name="To the end").click()
+        expect(log).to_contain_text("line.040001.last")
+        assert edges(log) == (39_002, 40_001, 1000)
+        expect(page.get_by_role("button", name="Later")).to_have_count(0)
+
+
+def test_a_line_is_shown_as_a_terminal_leaves_it(look: Look, system: Embedded) -> None:
+    said = (
+        r"10 %%\r50 %%\rdone\n"
+        r"dos\r\n"
+        r"\033]0;a title\007\033[1;31mred\033[0m and \033]8;;http://127.0.0.1/\033\\a link\033]8;;\033\\\n"
+        r"\033(Bplain \033]not the end of it\n"
+    )
+    system.client.create("drawn", f"steps:\n  - name: draw\n    script: |\n      printf '{said}'\n")
+    system.client.start("drawn")
+    with look("#/runs/drawn/r1?step=draw") as page:
+        log = page.get_by_role("log")
+        expect(log).to_contain_text("plain")
+        shown = log.evaluate("each => each.textContent")
+        assert shown == "done\ndos\nred and a link\nplain not the end of it\n"
+
+
+def test_a_log_is_not_asked_for_once_its_page_is_left(look: Look, system: Embedded) -> None:
+    system.client.create("left", "steps: [{name: nap, command: 'echo zzz; sleep 100'}]\n")
+    system.client.start("left")
+    with look("#/runs/left/r1?step=nap") as page:
+        expect(page.get_by_role("log")).to_contain_text("zzz")
+        page.get_by_role("link", name="Queues").click()
+        expect(page.get_by_role("heading", name="Queues")).to_be_visible()
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        # The log was asked for each second, and this page itself is every other.
+        for _ in range(2):
+            page.wait_for_event("request", lambda request: "/queues" in request.url)
+        assert [url for url in asked if "/log" in url] == []
+        assert system.client.ask("POST", "/dag-runs/left/r1/stop").status == 200
