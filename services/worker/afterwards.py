@@ -9,7 +9,7 @@ from typing import Any
 from services.worker.conditions import check_conditions
 from services.worker.environment import CommandFailed, Environment
 from services.worker.runner import Interrupted, exit_code_in, run_command_in
-from services.worker.shells import DIRECT, default_shell, effective_shell
+from services.worker.shells import condition_shell
 from services.worker.supervise import Supervisor
 from shared.contracts.tasks import Task
 from shared.spec.expand import ExpandFault, RunCommand, Scope, expand
@@ -74,13 +74,13 @@ def _condition_met(
     # Its own output goes before what ancestors put out under the same name.
     textual, full = (replace(scope, maps=(outputs, *scope.maps)) for scope in (environment.textual, environment.full))
     process = {**environment.process, **outputs}
-    shell = effective_shell(task.step.shell, task.shell)
     try:
+        shell = condition_shell(task.step.shell, task.shell, full)
         return not check_conditions(
             (condition,),
             (textual, full),
             run_command_in(supervisor, process, cwd),
-            exit_code_in(supervisor, process, cwd, default_shell() if shell == DIRECT else shell),
+            exit_code_in(supervisor, process, cwd, shell),
         )
     except (ValueError, Interrupted):
         return None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from services.worker.afterwards import look_back
-from services.worker.conditions import check_conditions
+from services.worker.conditions import check_each
 from services.worker.environment import Environment, Ground, build_environment
 from services.worker.executors import executor_for
 from services.worker.executors.base import Executor, Job, StepIO
@@ -22,7 +22,7 @@ from services.worker.masking import Masker
 from services.worker.outcome import Result, classify
 from services.worker.prepare import prepare
 from services.worker.runner import Interrupted, exit_code_in, run_command_in
-from services.worker.shells import DIRECT, default_shell, effective_shell
+from services.worker.shells import condition_shell
 from services.worker.supervise import Stop, Supervisor
 from services.worker.unfold import unfold
 from services.worker.workspace import OutputFiles, Places
@@ -130,19 +130,13 @@ class Maker:
         """Return of each condition why it is not met, and why the step is not run."""
         if not task.step.preconditions:
             return [], ""
-        shell = effective_shell(task.step.shell, task.shell)
-        scopes = (environment.textual, environment.full)
-        run_command = run_command_in(supervisor, environment.process, cwd)
-        exit_code = exit_code_in(supervisor, environment.process, cwd, default_shell() if shell == DIRECT else shell)
-        unmet, broken = [], []
-        for condition in task.step.preconditions:
-            try:
-                unmet += check_conditions([condition], scopes, run_command, exit_code) or [""]
-            except ValueError as error:
-                # A condition that cannot be evaluated skips the step too, and says why.
-                unmet.append(str(error))
-                broken.append(str(error))
-        return unmet, "; ".join(broken or filter(None, unmet))
+        shell = condition_shell(task.step.shell, task.shell, environment.full)
+        return check_each(
+            task.step.preconditions,
+            (environment.textual, environment.full),
+            run_command_in(supervisor, environment.process, cwd),
+            exit_code_in(supervisor, environment.process, cwd, shell),
+        )
 
     def _supervisor(self, task: Task, stop: Stop) -> Supervisor:
         return Supervisor(
