@@ -5,6 +5,7 @@ Order: the environment, the step's preconditions, the executor. The timeout coun
 
 import itertools
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from shared.spec.expand import expand
 __all__ = ["Made", "Maker"]
 
 _TAIL_BYTES = 1024
+_DIR_MODE = 0o750
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,25 +70,24 @@ class Maker:
             reserved["DAG_RUN_STEP_STDOUT_FILE"] = paths.stdout
             reserved["DAG_RUN_STEP_STDERR_FILE"] = paths.stderr or paths.stdout
         plain = {**ground.base, **ground.secrets, **dict(task.outputs), **dict(task.params), **reserved}
-        cwd = ground.working_dir
-        if not cwd.is_dir():
-            cwd = self._places.run_dir(task)
-            cwd.mkdir(0o750, parents=True, exist_ok=True)
-        environment = build_environment(task, ground, reserved, run_command_in(supervisor, plain, str(cwd)))
+        cwd = self._directory(task, ground)
+        environment = build_environment(task, ground, reserved, run_command_in(supervisor, plain, cwd))
         try:
-            unmet, why = self._unmet(task, environment, supervisor, str(cwd))
+            unmet, why = self._unmet(task, environment, supervisor, cwd)
             if any(unmet):
                 told = tuple(masker.text(each) for each in unmet)
                 return Made(Result("skipped", 0, masker.text(why)), {}, {"unmet": told})
             job = Job(task.step, environment, ground.working_dir, task.shell, supervisor, task.options)
             supervisor.start_clock()
             if task.step.call and "result" not in task.options:
-                run = run_command_in(supervisor, environment.process, str(cwd))
-                calls = unfold(task.step, environment.full, run)
+                with suppress(OSError):
+                    ground.working_dir.mkdir(_DIR_MODE, parents=True, exist_ok=True)
+                cwd = self._directory(task, ground)
+                calls = unfold(task.step, environment.full, run_command_in(supervisor, environment.process, cwd))
                 return Made(
                     Result("succeeded"),
                     {},
-                    {"children": tuple(call.model_copy(update={"folder": str(cwd)}) for call in calls)},
+                    {"children": tuple(call.model_copy(update={"folder": cwd}) for call in calls)},
                 )
 
             def tail() -> str:
@@ -98,13 +99,25 @@ class Maker:
             result = executor.run(job, io)
             files.finish()
             made = _with_output(task, files, Made(result, {}))
-            made = self._look_back(task, stop, made, environment, masker, cwd=str(cwd), log=paths.stdout)
+            # Asked anew: the step may have made its directory.
+            cwd = self._directory(task, ground)
+            made = self._look_back(task, stop, made, environment, masker, cwd=cwd, log=paths.stdout)
             if io.messages:
                 said = tuple(Said(role=role, content=masker.text(text)) for role, text in io.messages)
                 made.facts["messages"] = said
             return made
         except Interrupted:
             return Made(_interrupted(task, supervisor), {})
+
+    def _directory(self, task: Task, ground: Ground) -> str:
+        """Return where the conditions and back-quoted commands of an attempt run."""
+        try:
+            return str(ground.directory())
+        except OSError:
+            # What needs it says so itself; not all kinds of step do.
+            folder = self._places.run_dir(task)
+            folder.mkdir(_DIR_MODE, parents=True, exist_ok=True)
+            return str(folder)
 
     def _executor(self, task: Task, masker: Masker) -> Executor:
         if "result" in task.options:
@@ -163,8 +176,7 @@ class Maker:
     def _copy_path(self, task: Task, stop: Stop, ground: Ground, text: str) -> Path:
         """Relative to the step's directory, with its full scope."""
         environment = build_environment(task, ground, {}, None)
-        cwd = ground.working_dir if ground.working_dir.is_dir() else self._places.data_dir
-        run_command = run_command_in(self._supervisor(task, stop), environment.process, str(cwd))
+        run_command = run_command_in(self._supervisor(task, stop), environment.process, self._directory(task, ground))
         try:
             path = expand(text, environment.full, run_command)
         except Interrupted:

@@ -59,9 +59,8 @@ def _check(task: Task, dag: Dag, supervisor: Supervisor, folder: Path) -> tuple[
     ground = lay_ground(task, folder)
     if not dag.preconditions:
         return [], ""
-    ground.working_dir.mkdir(0o750, parents=True, exist_ok=True)
     environment = build_environment(task, ground, {}, None)
-    cwd, shell = str(ground.working_dir), condition_shell(None, dag.shell, environment.full)
+    cwd, shell = str(ground.directory()), condition_shell(None, dag.shell, environment.full)
     unmet, why = check_each(
         dag.preconditions,
         (environment.textual, environment.full),

@@ -16,6 +16,17 @@ def _each_told(seen: Seen) -> None:
     assert seen.run["error"] == second
 
 
+def _called_in(seen: Seen) -> None:
+    assert (seen.folder / "new" / "found").read_text() == "here\n"
+    assert (seen.folder / "new" / "inner" / "found").read_text() == "here\n"
+
+
+def _made(seen: Seen) -> None:
+    assert seen.out("a") == f"{seen.folder}/new/x\nx"
+    assert seen.out("c") == "met"
+    assert "No such file" in seen.nodes["b"]["error"]
+
+
 LAUNCH = [
     Case(
         "T46 shell",
@@ -47,5 +58,46 @@ steps:
 """,
         _each_told,
         status="aborted",
+    ),
+    Case(
+        "T41 made",
+        "the directory of the dag is there before its first step, the directory of a step is not",
+        """workingDir: "{dir}/new/x"
+handlerOn: {init: {command: "echo here\\npwd > at"}}
+steps:
+  - {name: a, command: "cat at\\nbasename $PWD"}
+  - {name: b, dir: none, script: echo never, continueOn: failed}
+  - {name: c, command: echo met, preconditions: "test -d ../x"}
+""",
+        _made,
+        status="partially_succeeded",
+    ),
+    Case(
+        "T41 repeated",
+        "the condition of a repetition is asked in the directory that the step made",
+        """workingDir: "{dir}"
+steps:
+  - name: a
+    dir: new
+    command: 'echo x >> c'
+    repeatPolicy: {repeat: while, condition: 'test $(wc -l < c) -lt 3', limit: 9, intervalSec: 0}
+  - {name: b, command: wc -l < new/c}
+""",
+        outs(b="3"),
+        status="succeeded",
+    ),
+    Case(
+        "T76 directory",
+        "a called run works in the directory of the step that calls it, which is made",
+        """workingDir: "{dir}/new"
+steps:
+  - {name: a, call: sub}
+  - {name: b, call: sub, dir: inner, params: "1"}
+---
+name: sub
+steps: [echo here > found]
+""",
+        _called_in,
+        status="succeeded",
     ),
 ]
