@@ -167,6 +167,9 @@ class Maker:
             files.open_copy(self._copy_path(task, stop, ground, text)) if text else None
             for text in (task.step.stdout, task.step.stderr)
         )
+        if files.stderr_log is None and (stdout_copy is not None or stderr_copy is not None):
+            files.copy_apart(stdout_copy, stderr_copy, Masker(secrets))
+            stdout_copy = None
         marks = Marks(task.max_output_bytes) if task.kind != "errand" else None
         streams = [LogStream(task, "stdout", files.stdout_log, Masker(secrets), copy=stdout_copy, marks=marks)]
         if files.stderr_log is not None:

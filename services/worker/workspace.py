@@ -134,8 +134,9 @@ class OutputFiles:
             by_name = any(_OPENED_BY_NAME.search(text) for text in texts)
             if paths.merged and task.step.output is not None:
                 self.captured = self._open(_captured_path(paths))
+                # Both through pipes: what went by the shorter way would stand first in the log.
                 self.stdout = self._pump((self.stdout_log, self.captured))
-                self.stderr = self._pump((self.stdout_log,)) if by_name else self.stdout_log
+                self.stderr = self._pump((self.stdout_log,))
             elif by_name:
                 self.stdout = self._pump((self.stdout_log,))
                 self.stderr = self.stdout if self.stderr_log is None else self._pump((self.stderr_log,))
@@ -148,8 +149,19 @@ class OutputFiles:
         with suppress(OSError):
             os.write(self.run_log, f"{line}\n".encode(errors="replace"))
 
+    def copy_apart(self, stdout: int | None, stderr: int | None, masker: Masker) -> None:
+        """Give each of two streams that share a log its own copy, without the secrets. Nothing was written yet."""
+        self.finish()
+        captured = () if self.captured == self.stdout_log else (self.captured,)
+        copies = [None if fd is None else (fd, masker.afresh()) for fd in (stdout, stderr)]
+        self.stdout = self._pump((self.stdout_log, *captured), copies[0])
+        self.stderr = self._pump((self.stdout_log,), copies[1])
+
     def finish(self) -> None:
-        """Nothing more is written: what was written is in the files from here on."""
+        """Nothing more is written: what was written is in the files from here on.
+
+        Raises ``OSError`` where something could not be.
+        """
         while self._pumps:
             self._pumps.pop().close()
 
@@ -174,9 +186,11 @@ class OutputFiles:
                 Path(path).unlink()
 
     def close(self) -> None:
-        self.finish()
-        while self._fds:
-            os.close(self._fds.pop())
+        try:
+            self.finish()
+        finally:
+            while self._fds:
+                os.close(self._fds.pop())
 
     def open_copy(self, path: Path) -> int:
         """Open one of the step's own ``stdout:`` and ``stderr:`` files; closed with the rest."""
@@ -192,7 +206,7 @@ class OutputFiles:
         self._fds.append(fd)
         return fd
 
-    def _pump(self, targets: Sequence[int]) -> int:
-        pump = Pump(targets)
+    def _pump(self, targets: Sequence[int], copy: tuple[int, Masker] | None = None) -> int:
+        pump = Pump(targets, copy)
         self._pumps.append(pump)
         return pump.fd

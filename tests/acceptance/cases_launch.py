@@ -21,6 +21,19 @@ def _called_in(seen: Seen) -> None:
     assert (seen.folder / "new" / "inner" / "found").read_text() == "here\n"
 
 
+def _copied_apart(seen: Seen) -> None:
+    texts = {path.name: path.read_text() for path in seen.folder.glob("*.txt")}
+    assert texts == {
+        "so.txt": "out *******\n",
+        "se.txt": "err *******\n",
+        "only.txt": "loud\n",
+        "other.txt": "quiet\n",
+    }
+    assert sorted(seen.out("a").splitlines()) == ["err *******", "out *******"]
+    assert sorted(seen.out("c").splitlines()) == ["loud", "quiet"]
+    assert seen.out("d") == "out *******"
+
+
 def _made(seen: Seen) -> None:
     assert seen.out("a") == f"{seen.folder}/new/x\nx"
     assert seen.out("c") == "met"
@@ -98,6 +111,22 @@ name: sub
 steps: [echo here > found]
 """,
         _called_in,
+        status="succeeded",
+    ),
+    Case(
+        "A50 copies",
+        "of two streams in one log each has its own copy, without the secrets",
+        """logOutput: merged
+workingDir: "{dir}"
+secrets: [{name: TOKEN, provider: file, key: "{dir}/token"}]
+steps:
+  - {name: a, command: "echo out $TOKEN; echo err $TOKEN >&2", stdout: so.txt, stderr: se.txt, output: O}
+  - {name: b, command: "echo quiet; echo loud >&2", stderr: only.txt}
+  - {name: c, command: "echo quiet; echo loud >&2", stdout: other.txt}
+  - {name: d, command: 'echo "$O"'}
+""",
+        _copied_apart,
+        files={"token": "s3cr3t"},
         status="succeeded",
     ),
 ]
