@@ -26,7 +26,7 @@ from services.worker.runner import Interrupted, exit_code_in, run_command_in
 from services.worker.shells import condition_shell
 from services.worker.supervise import Stop, Supervisor
 from services.worker.unfold import unfold
-from services.worker.workspace import OutputFiles, Places
+from services.worker.workspace import LogPaths, OutputFiles, Places
 from shared.contracts.errands import Errand
 from shared.contracts.events import Said
 from shared.contracts.tasks import CallResult, Task
@@ -101,7 +101,9 @@ class Maker:
             made = _with_output(task, files, Made(result, {}))
             # Asked anew: the step may have made its directory.
             cwd = self._directory(task, ground)
-            made = self._look_back(task, stop, made, environment, masker, cwd=cwd, log=paths.stdout)
+            # What looks at its files shall find them as later steps do.
+            files.keep(masker)
+            made = self._look_back(task, stop, made, environment, masker, cwd=cwd, paths=paths)
             if io.messages:
                 said = tuple(Said(role=role, content=masker.text(text)) for role, text in io.messages)
                 made.facts["messages"] = said
@@ -131,11 +133,19 @@ class Maker:
         return ErrandExecutor(errand, task.dag_name, self._places.data_dir / "logs", masker)
 
     def _look_back(
-        self, task: Task, stop: Stop, made: Made, environment: Environment, masker: Masker, *, cwd: str, log: str
+        self,
+        task: Task,
+        stop: Stop,
+        made: Made,
+        environment: Environment,
+        masker: Masker,
+        *,
+        cwd: str,
+        paths: LogPaths,
     ) -> Made:
         """Add what the step's policies ask for, and keep secrets out of all that is reported."""
         supervisor = self._supervisor(task, stop)
-        facts = look_back(task, made.result.outcome, made.outputs, environment, supervisor, cwd=cwd, log=log)
+        facts = look_back(task, made.result, made.outputs, environment, supervisor, cwd=cwd, paths=paths)
         result = replace(made.result, error=masker.text(made.result.error))
         return Made(result, {name: masker.text(value) for name, value in made.outputs.items()}, facts)
 

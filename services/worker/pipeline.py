@@ -147,10 +147,7 @@ class Pipeline:
         if logs is not None:
             self._shipper.leave(logs)
         if files is not None:
-            try:
-                files.keep(masker)
-            except OSError as error:
-                _log.warning("attempt.log_not_kept", extra={"token": task.token, "error": str(error)})
+            files.keep(masker)
         if stop.kind is StopKind.REVOKED:
             if logs is not None:
                 logs.abandon()

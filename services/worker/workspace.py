@@ -6,6 +6,7 @@ A run's steps share the folder of their dag's file, as Dagu's do, where this wor
 a sub run, ``<run id>`` is ``<root dag>~<root run id>~<run id>``.
 """
 
+import logging
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from shared.spec.model import LogOutput
 
 __all__ = ["LogPaths", "OutputFiles", "Places", "log_paths"]
 
+_log = logging.getLogger(__name__)
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
 _UNSAFE_FOLDER = re.compile(r"[^A-Za-z0-9_.-]")
 _OPENED_BY_NAME = re.compile(r"/dev/std(?:out|err)|/dev/fd/[12]|/proc/self/fd")
@@ -122,6 +124,7 @@ class OutputFiles:
 
     def __init__(self, paths: LogPaths, task: Task) -> None:
         self.paths = paths
+        self._kept = False
         self._fds: list[int] = []
         self._pumps: list[Pump] = []
         try:
@@ -166,8 +169,20 @@ class OutputFiles:
             self._pumps.pop().close()
 
     def keep(self, masker: Masker) -> None:
-        """Put what was written where later steps read it: behind the tries before, and without the secrets."""
-        self.finish()
+        """Put what was written where later steps read it: behind the tries before, and without the secrets.
+
+        Only once, and as far as the disk lets it: the logs are shipped all the same.
+        """
+        if self._kept:
+            return
+        self._kept = True
+        try:
+            self.finish()
+            self._keep(masker)
+        except OSError as error:
+            _log.warning("attempt.log_not_kept", extra={"path": self.paths.stdout, "error": str(error)})
+
+    def _keep(self, masker: Masker) -> None:
         paths = self.paths
         if self.captured != self.stdout_log:
             Path(_captured_path(paths)).unlink()

@@ -34,6 +34,10 @@ def _copied_apart(seen: Seen) -> None:
     assert seen.out("d") == "out *******"
 
 
+def _thrice(seen: Seen) -> None:
+    assert seen.out("counts").split() == ["3", "c", "3", "o", "3", "l", "9", "total"]
+
+
 def _made(seen: Seen) -> None:
     assert seen.out("a") == f"{seen.folder}/new/x\nx"
     assert seen.out("c") == "met"
@@ -127,6 +131,26 @@ steps:
 """,
         _copied_apart,
         files={"token": "s3cr3t"},
+        status="succeeded",
+    ),
+    Case(
+        "A57 itself",
+        "the condition of a repetition sees what the step itself has just come to",
+        """workingDir: "{dir}"
+steps:
+  - id: code
+    command: 'echo x >> c; n=$(wc -l < c); echo $n; test $n -ge 3'
+    repeatPolicy: {repeat: until, condition: "${code.exit_code}", expected: "0", limit: 9, intervalSec: 0}
+  - id: out
+    command: 'echo x >> o; wc -l < o'
+    output: N
+    repeatPolicy: {repeat: until, condition: "${out.output}", expected: "3", limit: 9, intervalSec: 0}
+  - id: log
+    command: 'echo x >> l; wc -l < l'
+    repeatPolicy: {repeat: until, condition: 'grep -q 3 ${log.stdout}', limit: 9, intervalSec: 0}
+  - {name: counts, command: wc -l c o l}
+""",
+        _thrice,
         status="succeeded",
     ),
 ]
