@@ -130,7 +130,7 @@ class Maker:
         from services.worker.errand import ErrandExecutor  # noqa: PLC0415
 
         errand = Errand.model_validate(task.options["errand"])
-        return ErrandExecutor(errand, task.dag_name, self._places.data_dir / "logs", masker)
+        return ErrandExecutor(errand, task.dag_name, self._places.log_folder(task), masker)
 
     def _look_back(
         self,

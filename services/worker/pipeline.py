@@ -90,7 +90,7 @@ class Pipeline:
     def run(self, task: Task, stop: Stop, delivery: Delivery, of_run: SpanContext) -> None:
         """Report the start, ack the task, make the attempt, report its end. ``of_run`` is the span above its own."""
         began_at = utc_now()
-        paths = log_paths(self._places.data_dir, task) if task.kind != "prepare" else _NO_LOGS
+        paths = log_paths(self._places.log_folder(task), task) if task.kind != "prepare" else _NO_LOGS
         started = self._event(AttemptStarted, task, began_at, stdout=paths.stdout_whole, stderr=paths.stderr_whole)
         accepted = self._reporter.send(started)
         desk = _Desk(task, of_run, stop, began_at, paths)

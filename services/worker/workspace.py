@@ -2,7 +2,7 @@
 
 A run's steps share the folder of their dag's file, as Dagu's do, where this worker has the dags; else
 ``<data>/runs/<dag>/<run id>``, a directory of the run's own. Logs are at
-``<data>/logs/<dag>/<run id>/<run attempt>/<step>.<n>.out|.err``, or one ``.log`` when merged. For
+``<logs>/<dag>/<run id>/<run attempt>/<step>.<n>.out|.err``, or one ``.log`` when merged. For
 a sub run, ``<run id>`` is ``<root dag>~<root run id>~<run id>``.
 """
 
@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from services.worker.environment import host_variables
 from services.worker.masking import Masker
 from services.worker.pump import Pump
 from shared.contracts.tasks import Task
+from shared.spec.expand import Scope, expand, needs_shell
 from shared.spec.model import LogOutput
 
 __all__ = ["LogPaths", "OutputFiles", "Places", "log_paths"]
@@ -70,6 +72,23 @@ class Places:
             return self.run_dir(task)
         return (self.dags_dir / task.file_name).parent
 
+    def log_folder(self, task: Task) -> Path:
+        """Return where the logs of the task's run lie: in the dag's ``logDir``, else, or if that cannot be, in ours.
+
+        Nothing of the user's may run yet: a ``logDir`` with a command in it is passed over.
+        """
+        if task.log_dir and not needs_shell(task.log_dir):
+            try:
+                text = expand(task.log_dir, Scope((dict(task.env), host_variables())))
+                folder = Path(os.path.normpath(self.dag_folder(task) / Path(text).expanduser()))
+                folder.mkdir(_DIR_MODE, parents=True, exist_ok=True)
+            except (OSError, ValueError, RuntimeError) as error:
+                _log.warning("log_dir.unusable", extra={"token": task.token, "error": str(error)})
+            else:
+                if text and os.access(folder, os.W_OK | os.X_OK):
+                    return folder
+        return self.data_dir / "logs"
+
 
 @lru_cache(1_000)
 def _run_dir(data_dir: Path, place: str) -> Path:
@@ -77,9 +96,9 @@ def _run_dir(data_dir: Path, place: str) -> Path:
     return data_dir / "runs" / place
 
 
-def log_paths(data_dir: Path, task: Task) -> LogPaths:
-    """Name the files; nothing is created. Two names that look alike when made safe stay apart."""
-    folder = f"{data_dir}/logs/{_place(task)}/{task.run_attempt}"
+def log_paths(logs: Path, task: Task) -> LogPaths:
+    """Name the files below ``logs``; nothing is created. Two names that look alike when made safe stay apart."""
+    folder = f"{logs}/{_place(task)}/{task.run_attempt}"
     safe = _UNSAFE.sub("_", task.step.name)
     if safe != task.step.name:
         safe = f"{safe}-{task.node}"

@@ -38,6 +38,19 @@ def _thrice(seen: Seen) -> None:
     assert seen.out("counts").split() == ["3", "c", "3", "o", "3", "l", "9", "total"]
 
 
+def _placed(seen: Seen) -> None:
+    assert seen.out("b") == "out"
+    place = seen.folder / "mine" / "logs"
+    assert seen.nodes["say"]["stdout"].startswith(f"{place}/")
+    assert seen.nodes["say"]["stderr"].startswith(f"{place}/")
+    assert seen.out("c").startswith(f"{place}/")
+
+
+def _unplaced(seen: Seen) -> None:
+    assert seen.out("b") == "out"
+    assert not seen.nodes["say"]["stdout"].startswith(str(seen.folder))
+
+
 def _made(seen: Seen) -> None:
     assert seen.out("a") == f"{seen.folder}/new/x\nx"
     assert seen.out("c") == "met"
@@ -151,6 +164,31 @@ steps:
   - {name: counts, command: wc -l c o l}
 """,
         _thrice,
+        status="succeeded",
+    ),
+    Case(
+        "T75 place",
+        "logs lie in the dag's own folder for them",
+        """env: [PLACE: "{dir}/mine"]
+logDir: "$PLACE/logs"
+steps:
+  - {id: a, name: say, command: echo out}
+  - {name: b, command: "cat ${a.stdout}"}
+  - {name: c, command: 'echo "$DAG_RUN_LOG_FILE"; test -s "$DAG_RUN_LOG_FILE"'}
+""",
+        _placed,
+        status="succeeded",
+    ),
+    Case(
+        "T75 refused",
+        "logs lie in the worker's folder where the dag's own cannot be made",
+        """logDir: "{dir}/file/logs"
+steps:
+  - {id: a, name: say, command: echo out}
+  - {name: b, command: "cat ${a.stdout}"}
+""",
+        _unplaced,
+        files={"file": ""},
         status="succeeded",
     ),
 ]
