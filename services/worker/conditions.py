@@ -6,7 +6,27 @@ from collections.abc import Callable, Sequence
 from shared.spec.expand import RunCommand, Scope, expand, shell_command
 from shared.spec.model import Condition
 
-__all__ = ["check_conditions"]
+__all__ = ["check_conditions", "check_each"]
+
+
+def check_each(
+    conditions: Sequence[Condition],
+    scopes: tuple[Scope, Scope],
+    run_command: RunCommand,
+    exit_code: Callable[[str], int],
+) -> tuple[list[str], str]:
+    """Return of each condition why it is not met, empty where it is, and why what they guard is not run.
+
+    As ``check_conditions``, but one that cannot be evaluated is not met, and it is what is told.
+    """
+    unmet, broken = [], []
+    for condition in conditions:
+        try:
+            unmet += check_conditions([condition], scopes, run_command, exit_code) or [""]
+        except ValueError as error:
+            unmet.append(str(error))
+            broken.append(str(error))
+    return unmet, "; ".join(broken or filter(None, unmet))
 
 
 def check_conditions(

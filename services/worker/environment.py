@@ -30,6 +30,7 @@ _PASSED = frozenset(
 )
 _PASSED_PREFIXES = ("DAG_", "LC_")
 _HIDDEN = "DAGWAY_"
+_DIR_MODE = 0o755
 MAX_EXPORT_BYTES = 100 * 1024
 """A longer value is kept for expansion but not exported: Linux refuses single strings of 128 KiB."""
 
@@ -48,9 +49,21 @@ class Ground:
     """What can be gathered without running anything: before the attempt is reported as started."""
 
     working_dir: Path
+    """The step's own."""
+    dag_dir: Path
     base: dict[str, str]
     """Host, dag env and dotenv."""
     secrets: dict[str, str]
+
+    def directory(self) -> Path:
+        """Return where the worker runs small commands: the step's directory, or the dag's while that is not there.
+
+        The dag's is made, since every step may count on it. Raises ``OSError``.
+        """
+        if self.working_dir.is_dir():
+            return self.working_dir
+        self.dag_dir.mkdir(_DIR_MODE, parents=True, exist_ok=True)
+        return self.dag_dir
 
 
 class _HostVariables(Mapping[str, str]):
@@ -111,7 +124,8 @@ def lay_ground(task: Task, folder: Path, *, all_secrets: bool = True) -> Ground:
     secrets = {}
     if task.secrets:
         secrets = resolve_secrets(task.secrets, (dag_dir, folder), {**host, **base}, all_of_them=all_secrets)
-    return Ground(_inside(dag_dir, task.step.working_dir, Scope((dotenv, dag_env, host))), base, secrets)
+    working_dir = _inside(dag_dir, task.step.working_dir, Scope((dotenv, dag_env, host)))
+    return Ground(working_dir, dag_dir, base, secrets)
 
 
 def build_environment(

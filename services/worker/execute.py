@@ -5,12 +5,13 @@ Order: the environment, the step's preconditions, the executor. The timeout coun
 
 import itertools
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from services.worker.afterwards import look_back
-from services.worker.conditions import check_conditions
+from services.worker.conditions import check_each
 from services.worker.environment import Environment, Ground, build_environment
 from services.worker.executors import executor_for
 from services.worker.executors.base import Executor, Job, StepIO
@@ -22,10 +23,10 @@ from services.worker.masking import Masker
 from services.worker.outcome import Result, classify
 from services.worker.prepare import prepare
 from services.worker.runner import Interrupted, exit_code_in, run_command_in
-from services.worker.shells import DIRECT, default_shell, effective_shell
+from services.worker.shells import condition_shell
 from services.worker.supervise import Stop, Supervisor
 from services.worker.unfold import unfold
-from services.worker.workspace import OutputFiles, Places
+from services.worker.workspace import LogPaths, OutputFiles, Places
 from shared.contracts.errands import Errand
 from shared.contracts.events import Said
 from shared.contracts.tasks import CallResult, Task
@@ -34,6 +35,7 @@ from shared.spec.expand import expand
 __all__ = ["Made", "Maker"]
 
 _TAIL_BYTES = 1024
+_DIR_MODE = 0o750
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,25 +70,24 @@ class Maker:
             reserved["DAG_RUN_STEP_STDOUT_FILE"] = paths.stdout
             reserved["DAG_RUN_STEP_STDERR_FILE"] = paths.stderr or paths.stdout
         plain = {**ground.base, **ground.secrets, **dict(task.outputs), **dict(task.params), **reserved}
-        cwd = ground.working_dir
-        if not cwd.is_dir():
-            cwd = self._places.run_dir(task)
-            cwd.mkdir(0o750, parents=True, exist_ok=True)
-        environment = build_environment(task, ground, reserved, run_command_in(supervisor, plain, str(cwd)))
+        cwd = self._directory(task, ground)
+        environment = build_environment(task, ground, reserved, run_command_in(supervisor, plain, cwd))
         try:
-            unmet, why = self._unmet(task, environment, supervisor, str(cwd))
+            unmet, why = self._unmet(task, environment, supervisor, cwd)
             if any(unmet):
                 told = tuple(masker.text(each) for each in unmet)
                 return Made(Result("skipped", 0, masker.text(why)), {}, {"unmet": told})
             job = Job(task.step, environment, ground.working_dir, task.shell, supervisor, task.options)
             supervisor.start_clock()
             if task.step.call and "result" not in task.options:
-                run = run_command_in(supervisor, environment.process, str(cwd))
-                calls = unfold(task.step, environment.full, run)
+                with suppress(OSError):
+                    ground.working_dir.mkdir(_DIR_MODE, parents=True, exist_ok=True)
+                cwd = self._directory(task, ground)
+                calls = unfold(task.step, environment.full, run_command_in(supervisor, environment.process, cwd))
                 return Made(
                     Result("succeeded"),
                     {},
-                    {"children": tuple(call.model_copy(update={"folder": str(cwd)}) for call in calls)},
+                    {"children": tuple(call.model_copy(update={"folder": cwd}) for call in calls)},
                 )
 
             def tail() -> str:
@@ -98,13 +99,27 @@ class Maker:
             result = executor.run(job, io)
             files.finish()
             made = _with_output(task, files, Made(result, {}))
-            made = self._look_back(task, stop, made, environment, masker, cwd=str(cwd), log=paths.stdout)
+            # Asked anew: the step may have made its directory.
+            cwd = self._directory(task, ground)
+            # What looks at its files shall find them as later steps do.
+            files.keep(masker)
+            made = self._look_back(task, stop, made, environment, masker, cwd=cwd, paths=paths)
             if io.messages:
                 said = tuple(Said(role=role, content=masker.text(text)) for role, text in io.messages)
                 made.facts["messages"] = said
             return made
         except Interrupted:
             return Made(_interrupted(task, supervisor), {})
+
+    def _directory(self, task: Task, ground: Ground) -> str:
+        """Return where the conditions and back-quoted commands of an attempt run."""
+        try:
+            return str(ground.directory())
+        except OSError:
+            # What needs it says so itself; not all kinds of step do.
+            folder = self._places.run_dir(task)
+            folder.mkdir(_DIR_MODE, parents=True, exist_ok=True)
+            return str(folder)
 
     def _executor(self, task: Task, masker: Masker) -> Executor:
         if "result" in task.options:
@@ -115,14 +130,22 @@ class Maker:
         from services.worker.errand import ErrandExecutor  # noqa: PLC0415
 
         errand = Errand.model_validate(task.options["errand"])
-        return ErrandExecutor(errand, task.dag_name, self._places.data_dir / "logs", masker)
+        return ErrandExecutor(errand, task.dag_name, self._places.log_folder(task), masker)
 
     def _look_back(
-        self, task: Task, stop: Stop, made: Made, environment: Environment, masker: Masker, *, cwd: str, log: str
+        self,
+        task: Task,
+        stop: Stop,
+        made: Made,
+        environment: Environment,
+        masker: Masker,
+        *,
+        cwd: str,
+        paths: LogPaths,
     ) -> Made:
         """Add what the step's policies ask for, and keep secrets out of all that is reported."""
         supervisor = self._supervisor(task, stop)
-        facts = look_back(task, made.result.outcome, made.outputs, environment, supervisor, cwd=cwd, log=log)
+        facts = look_back(task, made.result, made.outputs, environment, supervisor, cwd=cwd, paths=paths)
         result = replace(made.result, error=masker.text(made.result.error))
         return Made(result, {name: masker.text(value) for name, value in made.outputs.items()}, facts)
 
@@ -130,19 +153,13 @@ class Maker:
         """Return of each condition why it is not met, and why the step is not run."""
         if not task.step.preconditions:
             return [], ""
-        shell = effective_shell(task.step.shell, task.shell)
-        scopes = (environment.textual, environment.full)
-        run_command = run_command_in(supervisor, environment.process, cwd)
-        exit_code = exit_code_in(supervisor, environment.process, cwd, default_shell() if shell == DIRECT else shell)
-        unmet, broken = [], []
-        for condition in task.step.preconditions:
-            try:
-                unmet += check_conditions([condition], scopes, run_command, exit_code) or [""]
-            except ValueError as error:
-                # A condition that cannot be evaluated skips the step too, and says why.
-                unmet.append(str(error))
-                broken.append(str(error))
-        return unmet, "; ".join(broken or filter(None, unmet))
+        shell = condition_shell(task.step.shell, task.shell, environment.full)
+        return check_each(
+            task.step.preconditions,
+            (environment.textual, environment.full),
+            run_command_in(supervisor, environment.process, cwd),
+            exit_code_in(supervisor, environment.process, cwd, shell),
+        )
 
     def _supervisor(self, task: Task, stop: Stop) -> Supervisor:
         return Supervisor(
@@ -160,6 +177,9 @@ class Maker:
             files.open_copy(self._copy_path(task, stop, ground, text)) if text else None
             for text in (task.step.stdout, task.step.stderr)
         )
+        if files.stderr_log is None and (stdout_copy is not None or stderr_copy is not None):
+            files.copy_apart(stdout_copy, stderr_copy, Masker(secrets))
+            stdout_copy = None
         marks = Marks(task.max_output_bytes) if task.kind != "errand" else None
         streams = [LogStream(task, "stdout", files.stdout_log, Masker(secrets), copy=stdout_copy, marks=marks)]
         if files.stderr_log is not None:
@@ -169,8 +189,7 @@ class Maker:
     def _copy_path(self, task: Task, stop: Stop, ground: Ground, text: str) -> Path:
         """Relative to the step's directory, with its full scope."""
         environment = build_environment(task, ground, {}, None)
-        cwd = ground.working_dir if ground.working_dir.is_dir() else self._places.data_dir
-        run_command = run_command_in(self._supervisor(task, stop), environment.process, str(cwd))
+        run_command = run_command_in(self._supervisor(task, stop), environment.process, self._directory(task, ground))
         try:
             path = expand(text, environment.full, run_command)
         except Interrupted:

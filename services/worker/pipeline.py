@@ -98,7 +98,7 @@ class Pipeline:
     def run(self, task: Task, stop: Stop, delivery: Delivery, of_run: SpanContext) -> None:
         """Report the start, ack the task, make the attempt, report its end. ``of_run`` is the span above its own."""
         began_at = utc_now()
-        paths = log_paths(self._places.data_dir, task) if task.kind != "prepare" else _NO_LOGS
+        paths = log_paths(self._places.log_folder(task), task) if task.kind != "prepare" else _NO_LOGS
         started = self._event(AttemptStarted, task, began_at, stdout=paths.stdout_whole, stderr=paths.stderr_whole)
         accepted = self._reporter.send(started)
         desk = _Desk(task, of_run, stop, began_at, paths)
@@ -163,10 +163,7 @@ class Pipeline:
         if logs is not None:
             self._shipper.leave(logs)
         if files is not None:
-            try:
-                files.keep(masker)
-            except OSError as error:
-                _log.warning("attempt.log_not_kept", extra={"token": task.token, "error": str(error)})
+            files.keep(masker)
         if stop.kind is StopKind.REVOKED:
             if logs is not None:
                 logs.abandon()

@@ -7,13 +7,13 @@ the service's own), then the dag's preconditions. Unmet preconditions make the o
 import json
 from pathlib import Path
 
-from services.worker.conditions import check_conditions
+from services.worker.conditions import check_each
 from services.worker.environment import build_environment, dag_directory, host_variables, lay_ground
 from services.worker.masking import Masker
 from services.worker.outcome import Result
 from services.worker.param_schema import apply_schema
 from services.worker.runner import exit_code_in, run_command_in
-from services.worker.shells import DIRECT, default_shell, effective_shell
+from services.worker.shells import condition_shell
 from services.worker.supervise import Supervisor
 from services.worker.workspace import Places
 from shared.contracts.tasks import Task
@@ -46,30 +46,26 @@ def prepare(
     if params_text is not None:
         outputs["params_json"] = params_text
     evaluated = task.model_copy(update={"env": env, "params": params, "params_json": params_text})
-    unmet = _check(evaluated, dag, supervisor, folder)
-    if not unmet:
+    unmet, why = _check(evaluated, dag, supervisor, folder)
+    if not any(unmet):
         return Result("succeeded"), outputs, {}
-    return Result("skipped", 0, "; ".join(filter(None, unmet))), outputs, {"unmet": tuple(unmet)}
+    return Result("skipped", 0, why), outputs, {"unmet": tuple(unmet)}
 
 
-def _check(task: Task, dag: Dag, supervisor: Supervisor, folder: Path) -> list[str]:
+def _check(task: Task, dag: Dag, supervisor: Supervisor, folder: Path) -> tuple[list[str], str]:
+    """Return of each condition why it is not met, and why the run is not to go on."""
     if not dag.preconditions and not dag.secrets:
-        return []
+        return [], ""
     ground = lay_ground(task, folder)
     if not dag.preconditions:
-        return []
-    ground.working_dir.mkdir(0o750, parents=True, exist_ok=True)
+        return [], ""
     environment = build_environment(task, ground, {}, None)
-    cwd, shell = str(ground.working_dir), effective_shell(None, dag.shell)
-    try:
-        unmet = check_conditions(
-            dag.preconditions,
-            (environment.textual, environment.full),
-            run_command_in(supervisor, environment.process, cwd),
-            exit_code_in(supervisor, environment.process, cwd, default_shell() if shell == DIRECT else shell),
-        )
-    except ValueError as error:
-        # One that cannot be evaluated is not met either.
-        unmet = [str(error)]
+    cwd, shell = str(ground.directory()), condition_shell(None, dag.shell, environment.full)
+    unmet, why = check_each(
+        dag.preconditions,
+        (environment.textual, environment.full),
+        run_command_in(supervisor, environment.process, cwd),
+        exit_code_in(supervisor, environment.process, cwd, shell),
+    )
     masker = Masker(ground.secrets.values())
-    return [masker.text(why) for why in unmet]
+    return [masker.text(each) for each in unmet], masker.text(why)

@@ -3,8 +3,11 @@
 import os
 from collections.abc import Mapping, Sequence
 
+from shared.spec.expand import Scope, expand
+
 __all__ = [
     "DIRECT",
+    "condition_shell",
     "default_shell",
     "effective_shell",
     "is_posix",
@@ -26,9 +29,22 @@ def default_shell(host: Mapping[str, str] = os.environ) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-def effective_shell(step: tuple[str, ...] | None, dag: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the shell of a step: its own, else the dag's, else the worker's."""
-    return step or dag or default_shell()
+def effective_shell(step: Sequence[str] | None, dag: Sequence[str], scope: Scope) -> tuple[str, ...]:
+    """Return the shell of a step: its own, else the dag's, else the worker's. Its words may name variables.
+
+    What comes to nothing is not there. Raises ``ExpandFault``.
+    """
+    return _words(step or (), scope) or _words(dag, scope) or default_shell()
+
+
+def _words(shell: Sequence[str], scope: Scope) -> tuple[str, ...]:
+    return tuple(word for part in shell if (word := expand(part, scope)))
+
+
+def condition_shell(step: Sequence[str] | None, dag: Sequence[str], scope: Scope) -> tuple[str, ...]:
+    """Return the shell that runs conditions: the step's, or the worker's where the step has none."""
+    shell = effective_shell(step, dag, scope)
+    return default_shell() if shell == DIRECT else shell
 
 
 def _program(shell: Sequence[str]) -> str:

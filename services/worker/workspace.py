@@ -2,10 +2,11 @@
 
 A run's steps share the folder of their dag's file, as Dagu's do, where this worker has the dags; else
 ``<data>/runs/<dag>/<run id>``, a directory of the run's own. Logs are at
-``<data>/logs/<dag>/<run id>/<run attempt>/<step>.<n>.out|.err``, or one ``.log`` when merged. For
+``<logs>/<dag>/<run id>/<run attempt>/<step>.<n>.out|.err``, or one ``.log`` when merged. For
 a sub run, ``<run id>`` is ``<root dag>~<root run id>~<run id>``.
 """
 
+import logging
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -14,13 +15,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from services.worker.environment import host_variables
 from services.worker.masking import Masker
 from services.worker.pump import Pump
 from shared.contracts.tasks import Task
+from shared.spec.expand import Scope, expand, needs_shell
 from shared.spec.model import LogOutput
 
 __all__ = ["LogPaths", "OutputFiles", "Places", "log_paths"]
 
+_log = logging.getLogger(__name__)
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
 _UNSAFE_FOLDER = re.compile(r"[^A-Za-z0-9_.-]")
 _OPENED_BY_NAME = re.compile(r"/dev/std(?:out|err)|/dev/fd/[12]|/proc/self/fd")
@@ -68,6 +72,23 @@ class Places:
             return self.run_dir(task)
         return (self.dags_dir / task.file_name).parent
 
+    def log_folder(self, task: Task) -> Path:
+        """Return where the logs of the task's run lie: in the dag's ``logDir``, else, or if that cannot be, in ours.
+
+        Nothing of the user's may run yet: a ``logDir`` with a command in it is passed over.
+        """
+        if task.log_dir and not needs_shell(task.log_dir):
+            try:
+                text = expand(task.log_dir, Scope((dict(task.env), host_variables())))
+                folder = Path(os.path.normpath(self.dag_folder(task) / Path(text).expanduser()))
+                folder.mkdir(_DIR_MODE, parents=True, exist_ok=True)
+            except (OSError, ValueError, RuntimeError) as error:
+                _log.warning("log_dir.unusable", extra={"token": task.token, "error": str(error)})
+            else:
+                if text and os.access(folder, os.W_OK | os.X_OK):
+                    return folder
+        return self.data_dir / "logs"
+
 
 @lru_cache(1_000)
 def _run_dir(data_dir: Path, place: str) -> Path:
@@ -75,9 +96,9 @@ def _run_dir(data_dir: Path, place: str) -> Path:
     return data_dir / "runs" / place
 
 
-def log_paths(data_dir: Path, task: Task) -> LogPaths:
-    """Name the files; nothing is created. Two names that look alike when made safe stay apart."""
-    folder = f"{data_dir}/logs/{_place(task)}/{task.run_attempt}"
+def log_paths(logs: Path, task: Task) -> LogPaths:
+    """Name the files below ``logs``; nothing is created. Two names that look alike when made safe stay apart."""
+    folder = f"{logs}/{_place(task)}/{task.run_attempt}"
     safe = _UNSAFE.sub("_", task.step.name)
     if safe != task.step.name:
         safe = f"{safe}-{task.node}"
@@ -122,6 +143,7 @@ class OutputFiles:
 
     def __init__(self, paths: LogPaths, task: Task) -> None:
         self.paths = paths
+        self._kept = False
         self._fds: list[int] = []
         self._pumps: list[Pump] = []
         try:
@@ -134,8 +156,9 @@ class OutputFiles:
             by_name = any(_OPENED_BY_NAME.search(text) for text in texts)
             if paths.merged and task.step.output is not None:
                 self.captured = self._open(_captured_path(paths))
+                # Both through pipes: what went by the shorter way would stand first in the log.
                 self.stdout = self._pump((self.stdout_log, self.captured))
-                self.stderr = self._pump((self.stdout_log,)) if by_name else self.stdout_log
+                self.stderr = self._pump((self.stdout_log,))
             elif by_name:
                 self.stdout = self._pump((self.stdout_log,))
                 self.stderr = self.stdout if self.stderr_log is None else self._pump((self.stderr_log,))
@@ -148,14 +171,37 @@ class OutputFiles:
         with suppress(OSError):
             os.write(self.run_log, f"{line}\n".encode(errors="replace"))
 
+    def copy_apart(self, stdout: int | None, stderr: int | None, masker: Masker) -> None:
+        """Give each of two streams that share a log its own copy, without the secrets. Nothing was written yet."""
+        self.finish()
+        captured = () if self.captured == self.stdout_log else (self.captured,)
+        copies = [None if fd is None else (fd, masker.afresh()) for fd in (stdout, stderr)]
+        self.stdout = self._pump((self.stdout_log, *captured), copies[0])
+        self.stderr = self._pump((self.stdout_log,), copies[1])
+
     def finish(self) -> None:
-        """Nothing more is written: what was written is in the files from here on."""
+        """Nothing more is written: what was written is in the files from here on.
+
+        Raises ``OSError`` where something could not be.
+        """
         while self._pumps:
             self._pumps.pop().close()
 
     def keep(self, masker: Masker) -> None:
-        """Put what was written where later steps read it: behind the tries before, and without the secrets."""
-        self.finish()
+        """Put what was written where later steps read it: behind the tries before, and without the secrets.
+
+        Only once, and as far as the disk lets it: the logs are shipped all the same.
+        """
+        if self._kept:
+            return
+        self._kept = True
+        try:
+            self.finish()
+            self._keep(masker)
+        except OSError as error:
+            _log.warning("attempt.log_not_kept", extra={"path": self.paths.stdout, "error": str(error)})
+
+    def _keep(self, masker: Masker) -> None:
         paths = self.paths
         if self.captured != self.stdout_log:
             Path(_captured_path(paths)).unlink()
@@ -174,9 +220,11 @@ class OutputFiles:
                 Path(path).unlink()
 
     def close(self) -> None:
-        self.finish()
-        while self._fds:
-            os.close(self._fds.pop())
+        try:
+            self.finish()
+        finally:
+            while self._fds:
+                os.close(self._fds.pop())
 
     def open_copy(self, path: Path) -> int:
         """Open one of the step's own ``stdout:`` and ``stderr:`` files; closed with the rest."""
@@ -192,7 +240,7 @@ class OutputFiles:
         self._fds.append(fd)
         return fd
 
-    def _pump(self, targets: Sequence[int]) -> int:
-        pump = Pump(targets)
+    def _pump(self, targets: Sequence[int], copy: tuple[int, Masker] | None = None) -> int:
+        pump = Pump(targets, copy)
         self._pumps.append(pump)
         return pump.fd

@@ -72,6 +72,8 @@ class Task(Message):
     """The dag's ``workingDir``; empty: where it was called from, its file's folder, or one for this run."""
     shell: tuple[str, ...] = ()
     """The dag's shell as argv; empty: the worker's default."""
+    log_dir: str = ""
+    """The dag's ``logDir``; empty: the worker's own place for logs."""
     log_output: str = "separate"
     max_output_bytes: int = 1_048_576
     timeout_s: float = 0

@@ -17,6 +17,7 @@ from shared.spec.connections import (
 )
 from shared.spec.containers import read_container, read_registry_auths
 from shared.spec.environment import read_dotenv, read_env
+from shared.spec.expand import needs_shell
 from shared.spec.fields import Fields, Vocabulary
 from shared.spec.issues import Issues
 from shared.spec.load_yaml import YamlMap
@@ -56,6 +57,8 @@ def read_dag(issues: Issues, raw: YamlMap, *, forced_name: str = "", fallback_na
     for key, attribute in (("logDir", "log_dir"), ("workingDir", "working_dir")):
         if key in fields:
             values[attribute] = fields.text(key)
+    if needs_shell(values.get("log_dir", "")):
+        fields.warn("logDir", "commands in it are not run: logs lie in the worker's own folder")
     if "tags" in fields:
         tags = (tag.strip().lower() for tag in fields.texts("tags", split=","))
         values["tags"] = tuple(tag for tag in tags if tag)

@@ -6,12 +6,13 @@ from tests.acceptance.cases_approval import APPROVALS
 from tests.acceptance.cases_calls import CALLS
 from tests.acceptance.cases_facts import FACTS
 from tests.acceptance.cases_flow import FLOW
+from tests.acceptance.cases_launch import LAUNCH
 from tests.acceptance.cases_runs import RUNS
 from tests.acceptance.cases_text import TEXT
 
 __all__ = ["CASES", "ELSEWHERE", "REFUSED", "Refusal"]
 
-CASES = [*FLOW, *RUNS, *TEXT, *FACTS, *CALLS, *APPROVALS]
+CASES = [*FLOW, *RUNS, *TEXT, *FACTS, *LAUNCH, *CALLS, *APPROVALS]
 
 
 @dataclass(frozen=True)

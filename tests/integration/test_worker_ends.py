@@ -13,6 +13,7 @@ import pytest
 from shared.contracts.control import StopAttempt
 from shared.contracts.events import AttemptFinished, AttemptStarted
 from shared.errors import BrokerUnavailable
+from shared.spec.model import LogOutput
 from shared.transport.base import EVENTS, LOGS, Outgoing
 from shared.transport.embedded import EmbeddedTransport
 from tests.harness.eventually import eventually
@@ -260,3 +261,11 @@ def test_what_cannot_be_reported_as_started_is_not_run(tmp_path: Path) -> None:
         eventually(lambda: [event.type for event in rig.events("t")] == ["task.redelivered"])
 
         assert not rig.work_dir().joinpath("ran").exists()
+
+
+def test_a_copy_that_cannot_be_written_fails_the_step_and_does_not_hold_it_up(rig: Rig) -> None:
+    step = command("head -c 1000000 /dev/zero; echo done >&2", stdout="/dev/full")
+    finished = rig.run(task(step, log_output=LogOutput.MERGED))
+
+    assert (finished.outcome, finished.exit_code) == ("broken", 1)
+    assert "No space left on device" in finished.error

@@ -51,6 +51,7 @@ def make_task(run: Run, nodes: list[Node], idx: int, token: str, run_status: str
         called_from=run.called_from,
         working_dir=dag.working_dir,
         shell=dag.shell,
+        log_dir=dag.log_dir,
         log_output=step.log_output or dag.log_output,
         max_output_bytes=dag.max_output_size,
         timeout_s=step.timeout_sec,

@@ -70,9 +70,7 @@ class CommandExecutor:
 
 
 def _shell(job: Job) -> tuple[str, ...]:
-    scope = job.environment.full
-    own = job.step.shell and tuple(expand(part, scope) for part in job.step.shell)
-    return effective_shell(own or None, tuple(expand(part, scope) for part in job.shell))
+    return effective_shell(job.step.shell, job.shell, job.environment.full)
 
 
 def _command_argv(job: Job, command: Command) -> tuple[list[str], dict[str, str]]:

@@ -134,3 +134,10 @@ def test_a_handler_that_does_nothing_is_left_out(handler: str) -> None:
 @pytest.mark.parametrize("step", ["{script: ' '}", "{call: ''}", "{name: a, run: ' '}", "{script: ''}"])
 def test_blank_text_is_no_command(step: str) -> None:
     assert any("step command is required" in error for error in errors_of(f"steps: [{step}]"))
+
+
+def test_a_command_in_log_dir_is_told_to_be_left_out() -> None:
+    assert warnings_of("logDir: /var/log/$DAY") == []
+    assert warnings_of("logDir: /var/log/`date +%F`") == [
+        "commands in it are not run: logs lie in the worker's own folder"
+    ]
