@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.spec.param_forms import json_scalar_text, parse_json
-from shared.spec.references import Reference, path_steps
+from shared.spec.references import PathStep, Reference, path_steps
 
 __all__ = ["Scope", "StepFacts", "substring", "value_of"]
 
@@ -84,16 +84,33 @@ def _at_path(value: str, path: str) -> str | None:
     found: Any = parse_json(value)
     if found is None:
         return None
-    for step in steps:
-        found = _child(found, step)
-    return json_scalar_text(found)
+    return json_scalar_text(_first(found, steps))
 
 
-def _child(value: Any, step: str | int) -> Any:
-    """Return a member or an item; ``None`` when there is none, as for JSON's null."""
+def _first(value: Any, steps: tuple[PathStep, ...]) -> Any:
+    """Return what stands at the end of the path; of several, as where a step means each item, the first."""
+    todo = [(value, 0)]
+    while todo:
+        value, at = todo.pop()
+        while at < len(steps) and (step := steps[at]) is not None:
+            value, at = _child(value, step), at + 1
+        if at == len(steps):
+            return value
+        if isinstance(value, (dict, list)):
+            items = value.values() if isinstance(value, dict) else value
+            todo += [(item, at + 1) for item in reversed(list(items))]
+    return None
+
+
+def _child(value: Any, step: str | int | slice) -> Any:
+    """Return a member, an item or a slice; ``None`` when there is none, as for JSON's null."""
+    if isinstance(step, slice):
+        return value[step] if isinstance(value, (list, str)) else None
     if isinstance(value, dict):
         return value.get(step)
-    return value[step] if isinstance(value, list) and isinstance(step, int) and step < len(value) else None
+    if isinstance(value, list) and isinstance(step, int) and -len(value) <= step < len(value):
+        return value[step]
+    return None
 
 
 def substring(text: str, word: str) -> str:
