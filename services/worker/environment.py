@@ -3,7 +3,7 @@
 One order for both, later wins: host (allow-list) < dag env < dotenv < secrets < outputs < params <
 step env < reserved. Fields expanded fully see the host's other variables too, below all. Fields expanded
 textually see reserved, step env, params and outputs only; the rest is left for the shell to read from
-its environment. Nothing of the service's own configuration
+its environment, but for paths into JSON, which no shell knows. Nothing of the service's own configuration
 reaches a step: ``DAGWAY_*`` is dropped before anything else looks at the host's variables.
 Source: the workflow language reference, sections on precedence and special variables.
 """
@@ -138,7 +138,7 @@ def build_environment(
     return Environment(
         process=({"TRACEPARENT": str(attempt)} if (attempt := here()) is not None else {})
         | {name: value for name, value in merged.items() if _exportable(name, value)},
-        textual=Scope((local, step_env, params, outputs), steps, trusted=_trusted(task, local)),
+        textual=Scope((local, step_env, params, outputs), steps, trusted=_trusted(task, local), under=(ground.base,)),
         full=Scope((everything, step_env, *below), steps),
     )
 

@@ -8,7 +8,17 @@ import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-__all__ = ["Arithmetic", "Backtick", "PathStep", "Piece", "Reference", "Substitution", "parse", "path_steps"]
+__all__ = [
+    "Arithmetic",
+    "Backtick",
+    "PathStep",
+    "Piece",
+    "Reference",
+    "Substitution",
+    "names_in",
+    "parse",
+    "path_steps",
+]
 
 _MARK = re.compile(r"[$`]")
 _BARE = re.compile(r"\$([A-Za-z0-9_]+)((?:\.(?:[A-Za-z0-9_-]+|\[(?:-?\d{1,9})?\])(?:\[(?:-?\d{1,9})?\])*)*)")
@@ -29,6 +39,7 @@ _PATH_STEP = re.compile(
 )
 _OPERATOR = re.compile(r":[-=+?]|##?|%%?|//?|\^\^?|,,?|[-=+?]|:")
 _BACKTICK = re.compile(r"`((?:[^`\\]|\\.)*)`", re.DOTALL)
+_WORD = re.compile(r"\w+")
 _MAX_DEPTH = 20
 _MAX_CACHED = 2000
 
@@ -187,6 +198,21 @@ def _closing(text: str, at: int, opening: str, closing: str) -> int:
             if depth == 0:
                 return position + 1
     return -1
+
+
+def names_in(text: str) -> frozenset[str]:
+    """Return every name that ``text`` may refer to, at whatever depth; rather too many than too few."""
+    found: set[str] = set()
+    for piece in parse(text):
+        if isinstance(piece, Reference):
+            # $1a is the first parameter and an a; ${A-b} a variable A-b, or A with a default.
+            found |= {piece.name, piece.name[:1], piece.name.partition("-")[0], f"{piece.name}-{piece.word}"}
+            found |= names_in(piece.word)
+        elif isinstance(piece, Arithmetic):
+            found |= {*_WORD.findall(piece.expression)}
+        elif not isinstance(piece, str):
+            found |= names_in(piece.command)
+    return frozenset(found)
 
 
 def path_steps(path: str) -> tuple[PathStep, ...] | None:

@@ -27,6 +27,7 @@ class Scope:
     ``shell_safe``: inside ``"${NAME}"`` also escape what a shell would act on between double quotes.
     ``aside``, where there is one, takes values that would run a command in the shell that reads the text:
     the text then names the variable they are put aside as. ``trusted`` variables hold what the author wrote.
+    ``under``: maps below all others, whose variables the shell has too, but cannot look into.
     """
 
     maps: Sequence[Mapping[str, str]] = ()
@@ -34,13 +35,22 @@ class Scope:
     shell_safe: bool = False
     aside: dict[str, str] | None = None
     trusted: frozenset[str] = frozenset()
+    under: Sequence[Mapping[str, str]] = ()
 
     def lookup(self, name: str) -> str | None:
         """Return the value of a variable, ``None`` when no map has it."""
-        for values in self.maps:
-            if name in values:
-                return values[name]
-        return None
+        return _found(name, self.maps)
+
+    def trusts(self, piece: Reference) -> bool:
+        """Whether the value of ``piece`` is the author's own text."""
+        return piece.name in self.trusted and not (piece.path and piece.name in self.steps)
+
+
+def _found(name: str, maps: Sequence[Mapping[str, str]]) -> str | None:
+    for values in maps:
+        if name in values:
+            return values[name]
+    return None
 
 
 def value_of(piece: Reference, scope: Scope) -> str | None:
@@ -51,8 +61,11 @@ def value_of(piece: Reference, scope: Scope) -> str | None:
         if found is not _NOT_A_STEP:
             return found  # type: ignore[no-any-return]
     value = scope.lookup(piece.name)
-    if value is None or not piece.path:
+    if not piece.path:
         return value
+    if value is None:
+        value = _found(piece.name, scope.under)
+        return None if value is None else _at_path(value, piece.path)
     inner = _at_path(value, piece.path)
     if inner is None and piece.bare:
         return value + piece.path
