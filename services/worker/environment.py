@@ -3,7 +3,7 @@
 One order for both, later wins: host (allow-list) < dag env < dotenv < secrets < outputs < params <
 step env < reserved. Fields expanded fully see the host's other variables too, below all. Fields expanded
 textually see reserved, step env, params and outputs only; the rest is left for the shell to read from
-its environment. Nothing of the service's own configuration
+its environment, but for paths into JSON, which no shell knows. Nothing of the service's own configuration
 reaches a step: ``DAGWAY_*`` is dropped before anything else looks at the host's variables.
 Source: the workflow language reference, sections on precedence and special variables.
 """
@@ -11,6 +11,7 @@ Source: the workflow language reference, sections on precedence and special vari
 import logging
 import os
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from services.worker.dotenv import read_dotenv
 from services.worker.secret_values import resolve_secrets
 from shared.contracts.tasks import Task
 from shared.spec.expand import ExpandFault, RunCommand, Scope, StepFacts, expand
+from shared.spec.references import names_in
 from shared.tracing import here
 
 __all__ = ["Environment", "Ground", "build_environment", "host_variables", "lay_ground"]
@@ -147,21 +149,36 @@ def build_environment(
         everything["DAG_PARAMS_JSON"] = task.params_json
     everything |= {f"DAGU_{name[4:]}": value for name, value in everything.items() if name.startswith("DAG_")}
     below = (params, outputs, ground.secrets, ground.base, host_variables())
-    step_env = _step_env(task, Scope((everything, *below), steps), run_command)
+    own = _own_words(task, ground, local, everything)
+    step_env = _step_env(task, Scope((everything, *below), steps, trusted=own), run_command)
+    own = _with_step_env(task, own, ({*everything, *params, *outputs, *ground.secrets} - own) | steps.keys())
     merged = {**ground.base, **ground.secrets, **outputs, **params, **step_env, **everything}
     return Environment(
         process=({"TRACEPARENT": str(attempt)} if (attempt := here()) is not None else {})
         | {name: value for name, value in merged.items() if _exportable(name, value)},
-        textual=Scope((local, step_env, params, outputs), steps, trusted=_trusted(task, local)),
-        full=Scope((everything, step_env, *below), steps),
+        textual=Scope((local, step_env, params, outputs), steps, trusted=own, under=(ground.base,)),
+        full=Scope((everything, step_env, *below), steps, trusted=own),
     )
 
 
-def _trusted(task: Task, local: Mapping[str, str]) -> frozenset[str]:
-    """Return the variables whose values are the author's own words, commands and all."""
-    written = (name for name, text in task.step.env if "`" in text or "$(" in text)
-    params = () if task.params_given else (name for name, _ in task.params)
-    return frozenset((*local, *written, *params))
+def _own_words(task: Task, ground: Ground, local: Mapping[str, str], reserved: Mapping[str, str]) -> frozenset[str]:
+    """Return the variables, step env aside, whose values are the author's own words, commands and all."""
+    params = {name for name, _ in task.params}
+    outside = (params if task.params_given else ()) if task.params_outside is None else task.params_outside
+    own = params.difference(outside)
+    # What the dag's env says counts where nothing from elsewhere has the same name.
+    below = ground.base.keys() - params - {name for name, _ in task.outputs} - ground.secrets.keys()
+    return frozenset((own | below) - reserved.keys() | local.keys())
+
+
+def _with_step_env(task: Task, own: frozenset[str], others: AbstractSet[str]) -> frozenset[str]:
+    """Add the variables of the step's own env, but for those made of others' words, or by a command."""
+    found = set(own)
+    for name, text in task.step.env:
+        found.discard(name)
+        if "`" not in text and names_in(text).isdisjoint(others):
+            found.add(name)
+    return frozenset(found)
 
 
 def _step_env(task: Task, scope: Scope, run_command: RunCommand | None) -> dict[str, str]:

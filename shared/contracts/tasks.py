@@ -56,6 +56,8 @@ class Task(Message):
     params_json: str | None = None
     params_given: bool = False
     """Whether parameters came with the request or the call: they are not all the author's own words."""
+    params_outside: tuple[str, ...] | None = None
+    """Which of them are not; unknown to an older scheduler, and then none is."""
     outputs: tuple[tuple[str, str], ...] = ()
     """Outputs of the step's ancestors, nearest last, under their variable names."""
     refs: dict[str, StepRef] = Field(default_factory=dict)

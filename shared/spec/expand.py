@@ -139,7 +139,7 @@ def _run(piece: Backtick, scope: Scope, run_command: RunCommand | None) -> str:
 
 
 def shell_command(text: str, scope: Scope) -> str:
-    """Replace known references in a command so that no value can act as shell syntax.
+    """Replace known references in a command so that no value can act as shell syntax, but for the author's own.
 
     A value outside quotes is split into words, as a shell does with a variable; none of its
     characters reaches the shell with a meaning.
@@ -150,9 +150,12 @@ def shell_command(text: str, scope: Scope) -> str:
         known = isinstance(piece, Reference) and not piece.operator and not piece.kept
         value = value_of(piece, scope) if isinstance(piece, Reference) and known else None
         if isinstance(piece, Reference) and value is not None and not piece.length:
-            parts.append(f'"{value.translate(_SHELL_ESCAPES)}"' if piece.quoted else placed_in_shell(value, state))
-            continue
-        source = piece if isinstance(piece, str) else piece.source
+            if piece.quoted or not scope.trusts(piece):
+                parts.append(f'"{value.translate(_SHELL_ESCAPES)}"' if piece.quoted else placed_in_shell(value, state))
+                continue
+            source = value
+        else:
+            source = piece if isinstance(piece, str) else piece.source
         state.read(source)
         parts.append(source)
     return "".join(parts)
@@ -211,7 +214,7 @@ def _as_operator(piece: Reference) -> Reference:
 def _placed(piece: Reference, value: str, scope: Scope) -> str:
     if piece.quoted:
         return f'"{value.translate(_SHELL_ESCAPES if scope.shell_safe else _ESCAPES)}"'
-    if scope.aside is None or piece.name in scope.trusted or not _RUNS_COMMANDS.search(value):
+    if scope.aside is None or scope.trusts(piece) or not _RUNS_COMMANDS.search(value):
         return value
     # Named, it cannot act whatever stands around it: quotes, a comment's apostrophe, a here-document.
     name = f"DAG_VALUE_{len(scope.aside) + 1}"

@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from shared.spec.expand import RunCommand, Scope, expand, expand_text, needs_shell, unresolved
 from shared.spec.model import Dag, Pairs
 from shared.spec.param_forms import parse_params_text
+from shared.spec.references import names_in
 
 __all__ = [
     "default_params_text",
     "go_quote",
     "needs_worker",
+    "params_from_outside",
     "params_json",
     "params_text",
     "resolve_env",
@@ -35,9 +37,8 @@ def resolve_env(env: Pairs, lookup: Mapping[str, str] = _NO_VALUES, run_command:
     """
     seen: dict[str, str] = {}
     found: list[tuple[str, str]] = []
-    scope = Scope((seen, lookup))
     for name, text in env:
-        value = expand(text, scope, run_command)
+        value = expand(text, Scope((seen, lookup), trusted=frozenset(seen)), run_command)
         seen[name] = value
         found.append((name, value))
     return tuple(found)
@@ -60,13 +61,11 @@ def resolve_params(
     Raises:
         ExpandFault: a variable that must be set (``${X:?}``) is not.
     """
-    overrides, was_json = parse_params_text(overrides_text)
     defaults = {param.name: param.value for param in dag.params}
-    given = {param.name: param.value for param in overrides}
-    if not was_json:
-        given = {name: text for name, text in given.items() if not _repeats(text, defaults.get(name))}
+    given, was_json = _given(defaults, overrides_text)
     seen: dict[str, str] = {}
-    trusted = Scope((seen, dict(env), lookup))
+    own = frozenset((*defaults, *(name for name, _ in env))) - {*_from_outside(defaults, given)}
+    trusted = Scope((seen, dict(env), lookup), trusted=own)
     outside = Scope((seen,))
     for name in defaults | given:
         # A default that is replaced is not evaluated: its command must not run.
@@ -76,7 +75,7 @@ def resolve_params(
             seen[name] = given[name] if was_json else expand_text(given[name], outside)
     if not seen:
         return (), None
-    if was_json and overrides:
+    if was_json and given:
         return tuple(seen.items()), overrides_text.strip()
     return tuple(seen.items()), params_json(tuple(seen.items()))
 
@@ -86,6 +85,31 @@ def params_json(pairs: Pairs) -> str | None:
     if not pairs:
         return None
     return json.dumps(dict(pairs), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+def params_from_outside(dag: Dag, overrides_text: str) -> tuple[str, ...]:
+    """Return the parameters whose values are not the author's alone: what was given, and what is made of that."""
+    if not overrides_text.strip():
+        return ()
+    defaults = {param.name: param.value for param in dag.params}
+    return _from_outside(defaults, _given(defaults, overrides_text)[0])
+
+
+def _from_outside(defaults: Mapping[str, str], given: Mapping[str, str]) -> tuple[str, ...]:
+    found = dict.fromkeys(given)
+    for name, text in defaults.items():
+        if found and name not in found and not names_in(text).isdisjoint(found):
+            found[name] = None
+    return tuple(found)
+
+
+def _given(defaults: Mapping[str, str], overrides_text: str) -> tuple[dict[str, str], bool]:
+    """Return the overrides that do not just repeat their default, and whether they were JSON."""
+    overrides, was_json = parse_params_text(overrides_text)
+    given = {param.name: param.value for param in overrides}
+    if not was_json:
+        given = {name: text for name, text in given.items() if not _repeats(text, defaults.get(name))}
+    return given, was_json
 
 
 def _repeats(given: str, default: str | None) -> bool:

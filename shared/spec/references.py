@@ -8,15 +8,38 @@ import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-__all__ = ["Arithmetic", "Backtick", "Piece", "Reference", "Substitution", "parse", "path_steps"]
+__all__ = [
+    "Arithmetic",
+    "Backtick",
+    "PathStep",
+    "Piece",
+    "Reference",
+    "Substitution",
+    "names_in",
+    "parse",
+    "path_steps",
+]
 
 _MARK = re.compile(r"[$`]")
-_BARE = re.compile(r"\$([A-Za-z0-9_]+)((?:\.(?:[A-Za-z0-9_-]+|\[\d{1,9}\])(?:\[\d{1,9}\])*)*)")
+_BARE = re.compile(r"\$([A-Za-z0-9_]+)((?:\.(?:[A-Za-z0-9_-]+|\[(?:-?\d{1,9})?\])(?:\[(?:-?\d{1,9})?\])*)*)")
 _NAME = re.compile(r"#?[A-Za-z0-9_]+")
-_BRACED = re.compile(r"\$\{([A-Za-z0-9_-]+)(\.[^{}:'`$\s]+)?((?::\d{1,9}){1,2})?\}")
-_PATH_STEP = re.compile(r"\.?\[(\d{1,9})\]|\.?\[\"([^\"]*)\"\]|\.([A-Za-z0-9_-]+)|\.(?=\[)")
+_QUOTED_KEY = r"\"[^\"{}'`$\n]*\""
+_BRACED = re.compile(
+    r"\$\{([A-Za-z0-9_-]+)"
+    rf"(\.(?:[^{{}}:'`$\s\"\[\]]|\[[^\[\]{{}}'`$\"\n]*\]|\[{_QUOTED_KEY}\]|{_QUOTED_KEY})+)?"
+    r"((?::\d{1,9}){1,2})?\}"
+)
+_PATH_STEP = re.compile(
+    r"(?:\.?\[(?P<index>-?\d{1,9})\]"
+    r"|\.?\[(?P<low>-?\d{1,9})?:(?P<high>-?\d{1,9})?\]"
+    r"|(?P<each>\.?\[\])"
+    r"|(?:\.?\[(?=\")|\.(?=\"))\"(?P<key>[^\"]*)\"\]?"
+    r"|\.(?P<name>[A-Za-z0-9_-]+)"
+    r"|\.(?=\[))\??"
+)
 _OPERATOR = re.compile(r":[-=+?]|##?|%%?|//?|\^\^?|,,?|[-=+?]|:")
 _BACKTICK = re.compile(r"`((?:[^`\\]|\\.)*)`", re.DOTALL)
+_WORD = re.compile(r"\w+")
 _MAX_DEPTH = 20
 _MAX_CACHED = 2000
 
@@ -65,6 +88,9 @@ class Substitution:
     source: str
     command: str
 
+
+PathStep = str | int | slice | None
+"""Of a JSON path: a key, an index, a slice, or ``None``: each of what is there."""
 
 Piece = str | Reference | Backtick | Arithmetic | Substitution
 
@@ -174,17 +200,41 @@ def _closing(text: str, at: int, opening: str, closing: str) -> int:
     return -1
 
 
-def path_steps(path: str) -> tuple[str | int, ...] | None:
-    """Split ``.a[0].b`` into its steps; ``None`` when it is not such a path."""
-    steps: list[str | int] = []
+def names_in(text: str) -> frozenset[str]:
+    """Return every name that ``text`` may refer to, at whatever depth; rather too many than too few."""
+    found: set[str] = set()
+    for piece in parse(text):
+        if isinstance(piece, Reference):
+            # $1a is the first parameter and an a; ${A-b} a variable A-b, or A with a default.
+            found |= {piece.name, piece.name[:1], piece.name.partition("-")[0], f"{piece.name}-{piece.word}"}
+            found |= names_in(piece.word)
+        elif isinstance(piece, Arithmetic):
+            found |= {*_WORD.findall(piece.expression)}
+        elif not isinstance(piece, str):
+            found |= names_in(piece.command)
+    return frozenset(found)
+
+
+def path_steps(path: str) -> tuple[PathStep, ...] | None:
+    """Split ``.a[0].b`` into its steps; ``None`` when it is not such a path.
+
+    ``["a b"]``, ``."a b"``, ``[-1]``, ``[1:3]`` and ``[]`` (the first of all) are steps too; a ``?`` after one says
+    that it may be missing, as any of them may.
+    """
+    steps: list[PathStep] = []
     position = 0
     while position < len(path):
         match = _PATH_STEP.match(path, position)
         if match is None:
             return None
         position = match.end()
-        if match[1] is not None:
-            steps.append(int(match[1]))
-        elif match[2] is not None or match[3] is not None:
-            steps.append(match[2] if match[2] is not None else match[3])
+        found = match.groupdict()
+        if found["index"] is not None:
+            steps.append(int(found["index"]))
+        elif ":" in match[0] and found["key"] is None:
+            steps.append(slice(*(int(end) if end else None for end in (found["low"], found["high"]))))
+        elif found["each"]:
+            steps.append(None)
+        elif (name := found["key"] if found["key"] is not None else found["name"]) is not None:
+            steps.append(name)
     return tuple(steps)

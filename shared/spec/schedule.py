@@ -28,6 +28,14 @@ _ZONE = re.compile(r"(?:CRON_TZ|TZ)=(\S+)\s+(.*)\Z", re.DOTALL)
 _FIELD = re.compile(r"[0-9*?/,\-]+\Z")
 _MONTHS = re.compile(r"(?i)\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\b")
 _DAYS = re.compile(r"(?i)\b(?:sun|mon|tue|wed|thu|fri|sat)\b")
+_RANGE = re.compile(r"(\w+)-(\w+)")
+_VALUES = {name: value for value, name in enumerate(("sun", "mon", "tue", "wed", "thu", "fri", "sat"))}
+_VALUES |= {
+    name: value
+    for value, name in enumerate(
+        ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"), start=1
+    )
+}
 
 
 def split_zone(expression: str) -> tuple[str, str]:
@@ -53,11 +61,20 @@ def cron_fault(expression: str) -> str:
         digits = _MONTHS.sub("1", part) if index == 3 else _DAYS.sub("1", part) if index == 4 else part
         if not _FIELD.match(digits):
             return f"cannot understand field {index + 1}: {part}"
+        if backwards := next((found[0] for found in _RANGE.finditer(part) if _runs_backwards(found)), None):
+            return f"the range {backwards} begins after its end"
     try:
-        valid = croniter.is_valid(cron, strict=True)
+        # To croniter a question mark means something in the two day fields only.
+        valid = croniter.is_valid(cron.replace("?", "*"), strict=True)
     except (ValueError, KeyError, OverflowError):
         valid = False
     return "" if valid else f"not a valid cron expression: {cron}"
+
+
+def _runs_backwards(ends: re.Match[str]) -> bool:
+    """Whether it is such a range; croniter would go round, and no other cron does. A week may end on SUN."""
+    low, high = (_VALUES.get(end.lower(), int(end) if end.isdigit() else -1) for end in ends.groups())
+    return low > high >= 0 and ends[2].lower() != "sun"
 
 
 def _zone_exists(zone: str) -> bool:

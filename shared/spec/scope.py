@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.spec.param_forms import json_scalar_text, parse_json
-from shared.spec.references import Reference, path_steps
+from shared.spec.references import PathStep, Reference, path_steps
 
 __all__ = ["Scope", "StepFacts", "substring", "value_of"]
 
@@ -27,6 +27,7 @@ class Scope:
     ``shell_safe``: inside ``"${NAME}"`` also escape what a shell would act on between double quotes.
     ``aside``, where there is one, takes values that would run a command in the shell that reads the text:
     the text then names the variable they are put aside as. ``trusted`` variables hold what the author wrote.
+    ``under``: maps below all others, whose variables the shell has too, but cannot look into.
     """
 
     maps: Sequence[Mapping[str, str]] = ()
@@ -34,13 +35,22 @@ class Scope:
     shell_safe: bool = False
     aside: dict[str, str] | None = None
     trusted: frozenset[str] = frozenset()
+    under: Sequence[Mapping[str, str]] = ()
 
     def lookup(self, name: str) -> str | None:
         """Return the value of a variable, ``None`` when no map has it."""
-        for values in self.maps:
-            if name in values:
-                return values[name]
-        return None
+        return _found(name, self.maps)
+
+    def trusts(self, piece: Reference) -> bool:
+        """Whether the value of ``piece`` is the author's own text."""
+        return piece.name in self.trusted and not (piece.path and piece.name in self.steps)
+
+
+def _found(name: str, maps: Sequence[Mapping[str, str]]) -> str | None:
+    for values in maps:
+        if name in values:
+            return values[name]
+    return None
 
 
 def value_of(piece: Reference, scope: Scope) -> str | None:
@@ -51,8 +61,11 @@ def value_of(piece: Reference, scope: Scope) -> str | None:
         if found is not _NOT_A_STEP:
             return found  # type: ignore[no-any-return]
     value = scope.lookup(piece.name)
-    if value is None or not piece.path:
+    if not piece.path:
         return value
+    if value is None:
+        value = _found(piece.name, scope.under)
+        return None if value is None else _at_path(value, piece.path)
     inner = _at_path(value, piece.path)
     if inner is None and piece.bare:
         return value + piece.path
@@ -84,16 +97,33 @@ def _at_path(value: str, path: str) -> str | None:
     found: Any = parse_json(value)
     if found is None:
         return None
-    for step in steps:
-        found = _child(found, step)
-    return json_scalar_text(found)
+    return json_scalar_text(_first(found, steps))
 
 
-def _child(value: Any, step: str | int) -> Any:
-    """Return a member or an item; ``None`` when there is none, as for JSON's null."""
+def _first(value: Any, steps: tuple[PathStep, ...]) -> Any:
+    """Return what stands at the end of the path; of several, as where a step means each item, the first."""
+    todo = [(value, 0)]
+    while todo:
+        value, at = todo.pop()
+        while at < len(steps) and (step := steps[at]) is not None:
+            value, at = _child(value, step), at + 1
+        if at == len(steps):
+            return value
+        if isinstance(value, (dict, list)):
+            items = value.values() if isinstance(value, dict) else value
+            todo += [(item, at + 1) for item in reversed(list(items))]
+    return None
+
+
+def _child(value: Any, step: str | int | slice) -> Any:
+    """Return a member, an item or a slice; ``None`` when there is none, as for JSON's null."""
+    if isinstance(step, slice):
+        return value[step] if isinstance(value, (list, str)) else None
     if isinstance(value, dict):
         return value.get(step)
-    return value[step] if isinstance(value, list) and isinstance(step, int) and step < len(value) else None
+    if isinstance(value, list) and isinstance(step, int) and -len(value) <= step < len(value):
+        return value[step]
+    return None
 
 
 def substring(text: str, word: str) -> str:

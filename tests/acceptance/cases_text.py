@@ -282,6 +282,16 @@ steps:
         status="succeeded",
     ),
     Case(
+        "T39",
+        "JSON path into a variable of env, in a command and a script",
+        """
+env: [{J: '{"k":"v"}'}]
+steps: ['echo ${J.k}', {script: "printf '%s\n' '${J.k}'"}]
+""",
+        outs(cmd_1="v", script_2="v"),
+        status="succeeded",
+    ),
+    Case(
         "A47",
         "step references",
         'steps: [{id: s, command: echo hello}, "cat ${s.stdout}; echo ${s.exit_code}"]',

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from shared.spec.model import Command, Step
+from shared.spec.model import Command, Condition, Step
 from tests.harness.worker_rig import Rig, task
 
 
@@ -58,3 +59,39 @@ def test_a_step_env_with_a_command_of_its_own_is_the_authors(rig: Rig) -> None:
     step = Step(name="s", env=(("E", "$(echo by the author)"),), commands=(Command(text="echo $E", argv=("echo",)),))
 
     assert written(rig, step, "") == "by the author\n"
+
+
+def checked(rig: Rig, condition: str, **fields: Any) -> bool:
+    """Whether the step ran: its condition was met, in the run's directory, which has the file a.txt."""
+    (rig.work_dir() / "a.txt").touch()
+    step = Step(
+        name="s",
+        preconditions=(Condition(condition=condition),),
+        env=(("OWN", "test -f a.txt && true"), ("MADE", "true ${OUT}")),
+        commands=(Command(text="true", argv=("true",)),),
+    )
+    return rig.run(task(step, **fields)).outcome == "succeeded"
+
+
+def test_conditions_read_the_authors_own_words_as_a_shell_does(rig: Rig) -> None:
+    words: dict[str, Any] = {
+        "params": (("P", "*.txt"), ("Q", "test -f a.txt && true")),
+        "env": (("E", '{"check":"test -f *.txt"}'),),
+    }
+
+    assert checked(rig, "ls ${P}", **words)
+    assert checked(rig, "$Q", **words)
+    assert checked(rig, "${OWN}", **words)
+    assert checked(rig, "${E.check}", **words)
+    # One that was given does not make words of the others.
+    assert checked(rig, "ls ${P}", **words, params_given=True, params_outside=("G",))
+
+
+def test_conditions_run_nothing_that_was_given_or_put_out(rig: Rig, tmp_path: Path) -> None:
+    evil = f"true; touch {tmp_path}/run; $(touch {tmp_path}/run)"
+    fields: dict[str, Any] = {"params": (("P", evil),), "params_given": True, "outputs": (("OUT", evil),)}
+
+    for condition in ("$P", "true ${P}", 'test -n "$P"', "${OUT}", "$MADE", "${MADE}", "`echo $P`; `echo $OUT`"):
+        checked(rig, condition, **fields)
+
+    assert not (tmp_path / "run").exists()

@@ -62,7 +62,7 @@ def _next(expression: str, after: datetime, tz: tzinfo) -> datetime | None:
     fields = _plain(fields)
     where = ZoneInfo(zone) if zone else tz
     minute, hour = fields.split()[:2]
-    if minute[0] in "*?" or hour[0] in "*?":
+    if "*" in (minute[0], hour[0]):
         return _next_of_minutes(fields, after, where)
     return _next_of_times(fields, after, where)
 
@@ -71,10 +71,10 @@ def _next(expression: str, after: datetime, tz: tzinfo) -> datetime | None:
 def _plain(fields: str) -> str:
     """Return the same five fields without what croniter understands differently from every cron.
 
-    To croniter ``2-2`` goes all the way round, ``*/1`` is not a star, and a day field that names all
-    its values is one: which turns "both day fields" into "either", and back.
+    To croniter ``2-2`` goes all the way round, ``?`` is a star in day fields only, ``*/1`` is none, and a day
+    field that names all its values is one: which turns "both day fields" into "either", and back.
     """
-    fields = _SINGLE.sub(r"\1", _ALIASES.get(fields.lower(), fields))
+    fields = _SINGLE.sub(r"\1", _ALIASES.get(fields.lower(), fields)).replace("?", "*")
     parts = ["*" if _is_star(field) else field for field in fields.split()]
     day, weekday = croniter.expand(fields)[0][2], croniter.expand(fields)[0][4]
     if "*" not in (parts[2], parts[4]) and ["*"] in (day, weekday):
@@ -83,7 +83,7 @@ def _plain(fields: str) -> str:
 
 
 def _is_star(field: str) -> bool:
-    return field in {"*", "?", "*/1", "?/1"}
+    return field in {"*", "*/1"}
 
 
 def _next_of_times(fields: str, after: datetime, tz: tzinfo) -> datetime | None:

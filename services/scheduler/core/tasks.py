@@ -6,6 +6,7 @@ from services.scheduler.core.model import Node, Run
 from services.scheduler.core.plan import ERRAND, PREPARE, STEP
 from shared.contracts.tasks import StepRef, Task
 from shared.spec.model import Step
+from shared.spec.params import params_from_outside
 from shared.status import NodeStatus
 
 __all__ = ["make_task"]
@@ -42,6 +43,7 @@ def make_task(run: Run, nodes: list[Node], idx: int, token: str, run_status: str
         params=run.params,
         params_json=run.params_json,
         params_given=bool(run.given.strip()),
+        params_outside=params_from_outside(dag, run.given),
         outputs=tuple(item for source in reversed(sources) for item in nodes[source].outputs.items()),
         refs=_refs(run, nodes),
         engine_env=_engine_env(nodes, run_status),

@@ -106,6 +106,9 @@ def test_seven_is_sunday_and_names_aliases_and_question_marks_are_understood() -
         return next_fire(expression, start, ZoneInfo("UTC"))
 
     assert first("0 3 * * 7") == first("0 3 ? * SUN") == first("0 3 * * 0") == datetime(2026, 11, 29, 3, tzinfo=UTC)
+    assert first("0 12 * ? *") == first("0 12 ? ? ?") == datetime(2026, 11, 24, 12, tzinfo=UTC)
+    assert first("? ? * * *") == first("* * * * *") == datetime(2026, 11, 24, 0, 1, tzinfo=UTC)
+    assert first("?/20 3 * * *") == first("*/20 3 * * *") == datetime(2026, 11, 24, 3, tzinfo=UTC)
     assert first("0 3 * * 5-7") == datetime(2026, 11, 27, 3, tzinfo=UTC)
     assert first("@daily") == first("@MIDNIGHT") == datetime(2026, 11, 25, tzinfo=UTC)
     assert first("@weekly") == datetime(2026, 11, 29, tzinfo=UTC)

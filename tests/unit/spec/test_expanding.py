@@ -141,6 +141,33 @@ def test_a_variable_that_must_be_set_fails_the_expansion() -> None:
         expand("${U:?give it}", SCOPE)
 
 
+PATHS = Scope(
+    ({"J": '{"a":[1,2,3],"l":[{"n":"x"},{"n":"y"}],"e":[[],["in"]],"b":{"c d":"spaced","k:1":7},"s":"text"}'},)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("${J.a[-1]}|${J.a[-3]}|${J.a[-4]}|$J.a[-1]", "3|1||3"),
+        ("${J.l[].n}|${J.l.[].n}|${J.e[][]}|${J.s[]}|${J.nope[]}|$J.l[].n", "x|x|in|||x"),
+        ("${J.b[]}", "spaced"),
+        ("${J.a[0:2]}|${J.a[1:]}|${J.a[:-1]}|${J.a[:]}|${J.s[1:3]}|${J.b[0:1]}", "[1,2]|[2,3]|[1,2]|[1,2,3]|ex|"),
+        ('${J.b["c d"]}|${J.b.["c d"]}|${J.b."c d"}|${J.b["k:1"]}|${J.["s"]}', "spaced|spaced|spaced|7|text"),
+        ("${J.a[0]?}|${J.nope?.x?}|${J.b?[]?}", "1||spaced"),
+        ('"${J.b["c d"]}"', '"spaced"'),
+    ],
+)
+def test_a_path_goes_where_jqs_does(text: str, expected: str) -> None:
+    assert expand_text(text, PATHS) == expected
+    assert expand(text, PATHS) == expected
+
+
+@pytest.mark.parametrize("text", ["${J.a | length}", "${J.a[x]}", "${J.a[1}", '${J.b["c}', "${J.a[0:1:2]}", "${J.}"])
+def test_what_is_no_path_stays_for_the_shell(text: str) -> None:
+    assert expand_text(text, PATHS) == text
+
+
 def test_shell_safe_quotes_hide_what_a_shell_acts_on() -> None:
     safe = Scope(SCOPE.maps, shell_safe=True)
 
@@ -271,7 +298,18 @@ def test_globs_do_not_explode() -> None:
 
 
 def test_hostile_text_is_cut_in_linear_time() -> None:
-    for text in ("$" * 200_000, "${" * 100_000, "`\\" * 100_000, "${X:-" * 40_000, "$((" * 70_000, "$(" * 100_000):
+    for text in (
+        "$" * 200_000,
+        "${" * 100_000,
+        "`\\" * 100_000,
+        "${X:-" * 40_000,
+        "$((" * 70_000,
+        "$(" * 100_000,
+        "${X.[" * 50_000,
+        "${X." + '"' * 200_000,
+        "${X." + "[" * 200_000,
+        "${X." + '[""]' * 50_000,
+    ):
         expand_text(text, SCOPE)
 
 

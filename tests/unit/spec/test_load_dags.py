@@ -107,7 +107,8 @@ def test_a_schema_is_kept_beside_the_values() -> None:
 @pytest.mark.parametrize(
     "expression",
     ["*/15 9-17 * * MON-FRI", "0 0 * * 7", "0 0 ? * sun", "0 0 1 jan,JUL *", "@daily", "@hourly", "0 1,2 * * *",
-     "CRON_TZ=Asia/Tokyo 0 9 * * *", "TZ=UTC @daily", "5/15 * * * *"],
+     "CRON_TZ=Asia/Tokyo 0 9 * * *", "TZ=UTC @daily", "5/15 * * * *",
+     "0 12 * ? *", "? ? ? ? ?", "?/5 1,? * * *", "0 0 * * FRI-SUN"],
 )  # fmt: skip
 def test_cron_forms(expression: str) -> None:
     assert dag_of(f"schedule: '{expression}'").schedule.start == (expression,)

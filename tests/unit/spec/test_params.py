@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from shared.spec.load import load
 from shared.spec.model import Dag
 from shared.spec.param_forms import parse_params_text, quote_pairs
-from shared.spec.params import default_params_text, go_quote, needs_worker, params_text, resolve_env, resolve_params
+from shared.spec.params import (
+    default_params_text,
+    go_quote,
+    needs_worker,
+    params_from_outside,
+    params_text,
+    resolve_env,
+    resolve_params,
+)
 
 _NAMES = st.from_regex(r"[A-Z]{1,4}", fullmatch=True)
 
@@ -43,6 +51,36 @@ def test_overrides_are_merged_by_name(params: str, given_text: str, expected: st
     pairs, _ = resolve_params(dag_of(f"params: {params}"), given_text, env=(("E", "e"),))
 
     assert params_text(pairs) == expected
+
+
+@pytest.mark.parametrize(
+    ("given_text", "outside"),
+    [
+        ("", ()),
+        ('A="1" B="x $A" C="`echo ${B}`" D="own"', ()),
+        ("A=9", ("A", "B", "C")),
+        ('{"B": "9"}', ("B", "C")),
+        ("N=9", ("N",)),
+    ],
+)
+def test_what_is_made_of_a_given_value_is_not_the_authors_either(given_text: str, outside: tuple[str, ...]) -> None:
+    dag = dag_of("params: [{A: 1}, {B: 'x $A'}, {C: '`echo ${B}`'}, {D: own}]")
+
+    assert params_from_outside(dag, given_text) == outside
+
+
+def test_commands_have_the_authors_words_as_they_are_and_given_ones_quoted() -> None:
+    dag = dag_of("params: [{P: '*.txt'}, {G: d}, {R: '`ls $P $G $E`'}]")
+    ran: list[str] = []
+
+    def run(command: str) -> str:
+        ran.append(command)
+        return ""
+
+    resolve_params(dag, "G=$(x)", env=(("E", "a && b"),), run_command=run)
+    resolve_env((("E", "a && b"), ("F", "`$E $H`")), {"H": "$(x)"}, run)
+
+    assert ran == ["ls *.txt '$(x)' a && b", "a && b '$(x)'"]
 
 
 def test_a_default_command_runs_once_and_only_if_nobody_replaced_it() -> None:

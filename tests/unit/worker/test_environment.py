@@ -36,6 +36,18 @@ def test_later_sources_win_in_the_process_and_in_expansion(tmp_path: Path) -> No
     assert expand_text("$A $B $C $D $E", environment.textual) == "$A output param step reserved"
 
 
+def test_only_paths_reach_down_to_what_the_shell_reads_itself(tmp_path: Path) -> None:
+    task = _task(
+        env=(("J", '{"k":"v"}'), ("T", "text"), ("O", '{"k":"below"}')),
+        outputs=(("O", '{"k":"output"}'),),
+        secrets=(Secret(name="S", provider="env", key="PATH"),),
+    )
+    textual = build_environment(task, lay_ground(task, tmp_path), {}, None).textual
+
+    assert expand_text("${J.k} $J.k '${J.k}' ${O.k} ${J.nope}|", textual) == "v v 'v' output |"
+    assert expand_text("$J ${J} ${T.k} $T.txt ${S.k} $S ${U.k}", textual) == "$J ${J} ${T.k} $T.txt ${S.k} $S ${U.k}"
+
+
 def test_step_env_entries_do_not_see_each_other(tmp_path: Path) -> None:
     task = _task(step=Step(name="s", env=(("A", "1"), ("B", "<${A}>"))))
 
