@@ -12,7 +12,7 @@ from services.api.main import build_deps
 from services.api.request_metrics import DaguCollector
 from services.api.server import EmbeddedServer
 from services.api.settings import settings_from
-from services.compose import make_worker
+from services.compose import make_worker, read_base_config
 from services.scheduler.main import Scheduler
 from services.scheduler.metrics import BacklogCollector, limit_dag_series
 from services.worker.metrics import WorkerCollector
@@ -43,6 +43,7 @@ def run_up(
     config: Config, version: str, stop: threading.Event, on_death: Callable[[], None], say: Callable[[str], None]
 ) -> None:
     """Run until ``stop``. ``say`` tells a person where it listens and what to try."""
+    base_config = read_base_config(config)
     sys.setswitchinterval(_SWITCH_S)
     start_sending("dagway")
     config.data_dir.mkdir(parents=True, exist_ok=True)
@@ -59,7 +60,7 @@ def run_up(
         lease_s=config.lease_s,
         version=version,
         dags_dir=config.dags_dir,
-        base_config=config.base_config.read_text() if config.base_config else "",
+        base_config=base_config,
         tz=local_zone(config.tz),
         queues=dict(config.queues),
         pools=dict(config.pools),
