@@ -130,7 +130,9 @@ def run_worker_process(config: Config, version: str, stop: threading.Event, on_d
     """Run a worker until ``stop``, then let its steps end."""
     if config.database_url:
         raise ConfigInvalid("DAGWAY_DATABASE_URL is set: a worker runs other people's commands and must not have it")
-    transport = open_transport(config.need("amqp_url"), name=f"dagway-worker-{config.worker_id}")
+    amqp_url = config.need("amqp_url")
+    config.make_data_dir()
+    transport = open_transport(amqp_url, name=f"dagway-worker-{config.worker_id}")
     start_sending("dagway-worker")
     worker = make_worker(config, transport, version, on_death, worker_id=config.worker_id)
     freeze_loaded()

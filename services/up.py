@@ -46,7 +46,7 @@ def run_up(
     base_config = read_base_config(config)
     sys.setswitchinterval(_SWITCH_S)
     start_sending("dagway")
-    config.data_dir.mkdir(parents=True, exist_ok=True)
+    config.make_data_dir()
     database_url = config.database_url or f"sqlite:///{config.data_dir / 'dagway.db'}"
     migrate(database_url)
     engine = open_engine(database_url, pool_size=12)
