@@ -11,7 +11,7 @@ from services.api.app import create_app
 from services.api.main import build_deps
 from services.api.request_metrics import DaguCollector
 from services.api.server import EmbeddedServer
-from services.api.settings import settings_from
+from services.api.settings import settings_from, warn_if_open
 from services.compose import make_worker, read_base_config
 from services.scheduler.main import Scheduler
 from services.scheduler.metrics import BacklogCollector, limit_dag_series
@@ -44,6 +44,7 @@ def run_up(
 ) -> None:
     """Run until ``stop``. ``say`` tells a person where it listens and what to try."""
     base_config = read_base_config(config)
+    settings = settings_from(config)
     sys.setswitchinterval(_SWITCH_S)
     start_sending("dagway")
     config.make_data_dir()
@@ -71,7 +72,7 @@ def run_up(
         transport=transport,
         reads=reads,
         version=version,
-        settings=settings_from(config),
+        settings=settings,
         base_path=config.base_path,
         max_dag_series=config.metrics_dags,
     )
@@ -79,6 +80,7 @@ def run_up(
     server = EmbeddedServer(app, config.host, config.port, threads=config.api_threads)
     if scheduler.folder is not None:
         scheduler.folder.look()
+    warn_if_open(settings, config.host)
     freeze_loaded()
     scheduler.start()
     worker.start()

@@ -58,7 +58,8 @@ class Config:
     api_threads: int = 16
     base_path: str = ""
     ui_dir: Path | None = None
-    auth_mode: Literal["none", "builtin", "oidc"] = "none"
+    auth_mode: Literal["", "none", "builtin", "oidc"] = ""
+    """Empty: nobody has said."""
     auth_basic_username: str = ""
     auth_basic_password: str = dataclass_field(default="", repr=False)
     auth_token: str = dataclass_field(default="", repr=False)

@@ -11,7 +11,7 @@ from services.api.deps import Deps
 from services.api.resources import Resources
 from services.api.run_totals import RunTotals
 from services.api.server import run_gunicorn
-from services.api.settings import Settings
+from services.api.settings import Settings, warn_if_open
 from shared.clock import utc_now
 from shared.errors import ConfigInvalid
 from shared.store.reads import Reads
@@ -94,4 +94,5 @@ def run_api(
         _log.info("api.started", extra={"host": host, "port": port, "route": COMMANDS.name})
         return create_app(deps)
 
+    warn_if_open(settings, host)
     run_gunicorn(make, host, port, workers=workers, threads=threads)
