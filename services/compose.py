@@ -24,6 +24,7 @@ from shared.metrics import ProcessCollector
 from shared.observe import SideDoor
 from shared.service import backoff_s, freeze_loaded
 from shared.spans import start_sending, stop_sending
+from shared.spec.load import load
 from shared.store.backlog import BacklogReads
 from shared.store.engine import open_engine
 from shared.store.migrate import require_head
@@ -33,7 +34,7 @@ from shared.store.tx import Store
 from shared.transport.base import Transport
 from shared.transport.open import open_transport
 
-__all__ = ["run_api_process", "run_scheduler_process", "run_worker_process"]
+__all__ = ["make_worker", "read_base_config", "run_api_process", "run_scheduler_process", "run_worker_process"]
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -80,6 +81,7 @@ def run_api_process(config: Config, version: str) -> None:
 
 def run_scheduler_process(config: Config, version: str, stop: threading.Event, on_death: Callable[[], None]) -> None:
     """Run a scheduler until ``stop``; wait for the database, its schema and the broker to be there."""
+    base_config = read_base_config(config)
     engine = open_engine(
         config.need("database_url"), pool_size=_SCHEDULER_CONNECTIONS, application_name="dagway-scheduler"
     )
@@ -104,7 +106,7 @@ def run_scheduler_process(config: Config, version: str, stop: threading.Event, o
                 lease_s=config.lease_s,
                 version=version,
                 dags_dir=config.dags_dir,
-                base_config=config.base_config.read_text() if config.base_config else "",
+                base_config=base_config,
                 tz=local_zone(config.tz),
                 queues=dict(config.queues),
                 pools=dict(config.pools),
@@ -128,7 +130,9 @@ def run_worker_process(config: Config, version: str, stop: threading.Event, on_d
     """Run a worker until ``stop``, then let its steps end."""
     if config.database_url:
         raise ConfigInvalid("DAGWAY_DATABASE_URL is set: a worker runs other people's commands and must not have it")
-    transport = open_transport(config.need("amqp_url"), name=f"dagway-worker-{config.worker_id}")
+    amqp_url = config.need("amqp_url")
+    config.make_data_dir()
+    transport = open_transport(amqp_url, name=f"dagway-worker-{config.worker_id}")
     start_sending("dagway-worker")
     worker = make_worker(config, transport, version, on_death, worker_id=config.worker_id)
     freeze_loaded()
@@ -141,6 +145,23 @@ def run_worker_process(config: Config, version: str, stop: threading.Event, on_d
     worker.stop(drain_s=_DRAIN_S)
     transport.close()
     stop_sending()
+
+
+def read_base_config(config: Config) -> str:
+    """Return the text that every workflow inherits from; empty: none.
+
+    Raises:
+        ConfigInvalid: it has errors, which no run could begin with.
+    """
+    if config.base_config is None:
+        return ""
+    try:
+        text = config.base_config.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigInvalid(f"DAGWAY_BASE_CONFIG: cannot be read: {error}") from error
+    if errors := load("steps: ['true']", file_name="any", base=text).errors:
+        raise ConfigInvalid(f"DAGWAY_BASE_CONFIG: {config.base_config}: {'; '.join(map(str, errors))}")
+    return text
 
 
 def make_worker(

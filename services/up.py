@@ -11,8 +11,8 @@ from services.api.app import create_app
 from services.api.main import build_deps
 from services.api.request_metrics import DaguCollector
 from services.api.server import EmbeddedServer
-from services.api.settings import settings_from
-from services.compose import make_worker
+from services.api.settings import settings_from, warn_if_open
+from services.compose import make_worker, read_base_config
 from services.scheduler.main import Scheduler
 from services.scheduler.metrics import BacklogCollector, limit_dag_series
 from services.worker.metrics import WorkerCollector
@@ -43,9 +43,11 @@ def run_up(
     config: Config, version: str, stop: threading.Event, on_death: Callable[[], None], say: Callable[[str], None]
 ) -> None:
     """Run until ``stop``. ``say`` tells a person where it listens and what to try."""
+    base_config = read_base_config(config)
+    settings = settings_from(config)
     sys.setswitchinterval(_SWITCH_S)
     start_sending("dagway")
-    config.data_dir.mkdir(parents=True, exist_ok=True)
+    config.make_data_dir()
     database_url = config.database_url or f"sqlite:///{config.data_dir / 'dagway.db'}"
     migrate(database_url)
     engine = open_engine(database_url, pool_size=12)
@@ -59,7 +61,7 @@ def run_up(
         lease_s=config.lease_s,
         version=version,
         dags_dir=config.dags_dir,
-        base_config=config.base_config.read_text() if config.base_config else "",
+        base_config=base_config,
         tz=local_zone(config.tz),
         queues=dict(config.queues),
         pools=dict(config.pools),
@@ -70,7 +72,7 @@ def run_up(
         transport=transport,
         reads=reads,
         version=version,
-        settings=settings_from(config),
+        settings=settings,
         base_path=config.base_path,
         max_dag_series=config.metrics_dags,
     )
@@ -78,6 +80,7 @@ def run_up(
     server = EmbeddedServer(app, config.host, config.port, threads=config.api_threads)
     if scheduler.folder is not None:
         scheduler.folder.try_to_look()
+    warn_if_open(settings, config.host)
     freeze_loaded()
     scheduler.start()
     worker.start()

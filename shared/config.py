@@ -58,7 +58,8 @@ class Config:
     api_threads: int = 16
     base_path: str = ""
     ui_dir: Path | None = None
-    auth_mode: Literal["none", "builtin", "oidc"] = "none"
+    auth_mode: Literal["", "none", "builtin", "oidc"] = ""
+    """Empty: nobody has said."""
     auth_basic_username: str = ""
     auth_basic_password: str = dataclass_field(default="", repr=False)
     auth_token: str = dataclass_field(default="", repr=False)
@@ -88,6 +89,15 @@ class Config:
             option = next(option for option in OPTIONS if option.field == field)
             raise ConfigInvalid(f"{option.env} (or {option.flag}) must be set: {option.help}")
         return str(value)
+
+    def make_data_dir(self) -> None:
+        """Make the folder for local state where it is missing. Raises ``ConfigInvalid``."""
+        try:
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigInvalid(f"DAGWAY_DATA_DIR: {self.data_dir}: {error.strerror}") from error
+        if not os.access(self.data_dir, os.W_OK):
+            raise ConfigInvalid(f"DAGWAY_DATA_DIR: {self.data_dir}: may not be written")
 
 
 def load_config(given: Mapping[str, Any], environ: Mapping[str, str], *, terminal: bool = False) -> Config:

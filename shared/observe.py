@@ -12,6 +12,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import REGISTRY, CollectorRegistry, make_wsgi_app
 from prometheus_client.registry import Collector
 
+from shared.errors import ConfigInvalid
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
@@ -34,6 +36,8 @@ def door_registry(collectors: Iterable[Collector]) -> CollectorRegistry:
 
 class SideDoor:
     """Serves on ``host:port`` from ``start`` to ``stop``; ``port`` 0 takes a free one.
+
+    An address that cannot be listened on is ``ConfigInvalid`` at once.
 
     ``collectors`` are asked at each scrape; a collector that raises makes the scrape fail, which is
     what a monitoring system looks for.
@@ -59,7 +63,12 @@ class SideDoor:
             start_response("200 OK" if ok else "503 Service Unavailable", [("Content-Type", "text/plain")])
             return [b"ok\n" if ok else b"not ready\n"]
 
-        self._server: WSGIServer = make_server(host, port, app, handler_class=_Quiet)
+        try:
+            self._server: WSGIServer = make_server(host, port, app, handler_class=_Quiet)
+        except OSError as error:
+            raise ConfigInvalid(
+                f"DAGWAY_HOST, DAGWAY_METRICS_PORT: cannot listen on {host}, port {port}: {error.strerror}"
+            ) from error
         self.port = self._server.server_port
         self._thread = Thread(target=self._server.serve_forever, name="side-door", daemon=True)
 

@@ -35,7 +35,12 @@ OPTIONS = (
     Option("amqp_url", "DAGWAY_AMQP_URL", "--amqp-url", "amqp://… or amqps://…"),
     Option("worker_slots", "DAGWAY_WORKER_SLOTS", "--slots", "attempts a worker runs at once (100)"),
     Option("worker_labels", "DAGWAY_WORKER_LABELS", "--labels", "what this worker offers: gpu=true,region=eu"),
-    Option("worker_id", "DAGWAY_WORKER_ID", "--worker-id", "name of this worker, stable over restarts (host name)"),
+    Option(
+        "worker_id",
+        "DAGWAY_WORKER_ID",
+        "--worker-id",
+        "name of this worker, no other's, stable over restarts (host name)",
+    ),
     Option("queues", "DAGWAY_QUEUES", "--queues", "global queues and their limits: heavy=2,light=10 (none)"),
     Option("pools", "DAGWAY_POOLS", "--pools", "pools of steps and how many places they have: gpu=2,db=10 (none)"),
     Option(

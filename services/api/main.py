@@ -1,6 +1,7 @@
 """Composition root of the gateway as a process of its own: read side, transport, application."""
 
 import logging
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,9 @@ from services.api.deps import Deps
 from services.api.resources import Resources
 from services.api.run_totals import RunTotals
 from services.api.server import run_gunicorn
-from services.api.settings import Settings
+from services.api.settings import Settings, warn_if_open
 from shared.clock import utc_now
+from shared.errors import ConfigInvalid
 from shared.store.reads import Reads
 from shared.transport.base import COMMANDS, Transport
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["build_deps", "run_api"]
 
 _log = logging.getLogger(__name__)
+_GIVE_UP = 3
+"""The exit code by which a worker process tells gunicorn that another would fare no better."""
 
 
 def build_deps(
@@ -82,8 +86,13 @@ def run_api(
             base_path=base_path,
             max_dag_series=max_dag_series,
         )
-        on_open(deps)
+        try:
+            on_open(deps)
+        except ConfigInvalid as error:
+            _log.error("api.cannot_start", extra={"why": str(error)})
+            sys.exit(_GIVE_UP)
         _log.info("api.started", extra={"host": host, "port": port, "route": COMMANDS.name})
         return create_app(deps)
 
+    warn_if_open(settings, host)
     run_gunicorn(make, host, port, workers=workers, threads=threads)

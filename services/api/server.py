@@ -13,6 +13,7 @@ from gunicorn.app.base import BaseApplication
 from waitress import wasyncore
 from waitress.server import create_server
 
+from shared.errors import ConfigInvalid
 from shared.service import freeze_loaded
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class EmbeddedServer:
     """Waitress on a thread of this process.
 
     The port is bound, and ``port`` known, when the constructor returns; requests are answered from
-    ``start`` to ``stop``. A port that is taken is an ``OSError`` at once.
+    ``start`` to ``stop``. An address that cannot be listened on is ``ConfigInvalid`` at once.
     """
 
     def __init__(
@@ -44,7 +45,12 @@ class EmbeddedServer:
         threads: int = 8,
     ) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listening = socket.create_server((host, port), family=family)
+        try:
+            listening = socket.create_server((host, port), family=family)
+        except OSError as error:
+            raise ConfigInvalid(
+                f"DAGWAY_HOST, DAGWAY_PORT: cannot listen on {host}, port {port}: {error.strerror}"
+            ) from error
         self.port: int = listening.getsockname()[1]
         self._sockets: dict[int, Any] = {}
         self._server = create_server(

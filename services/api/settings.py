@@ -1,6 +1,8 @@
 """What an operator decides about the gateway."""
 
+import ipaddress
 import json
+import logging
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from pathlib import Path
@@ -14,7 +16,9 @@ from shared.errors import ConfigInvalid
 if TYPE_CHECKING:
     from shared.config import Config
 
-__all__ = ["Oidc", "RemoteNode", "Settings", "settings_from"]
+__all__ = ["Oidc", "RemoteNode", "Settings", "settings_from", "warn_if_open"]
+
+_log = logging.getLogger(__name__)
 
 _MIN_SECRET_CHARS = 32
 
@@ -92,15 +96,16 @@ def settings_from(config: "Config") -> Settings:
     """Return the gateway's part of the configuration.
 
     Raises:
-        ConfigInvalid: builtin mode without a secret, oidc mode without all it needs, or remote nodes
-            that cannot be read.
+        ConfigInvalid: builtin mode without a secret, oidc mode without all it needs, half of what would
+            turn authentication on, or remote nodes that cannot be read.
     """
+    _refuse_halves(config)
     if config.auth_mode == "builtin" and len(config.auth_token_secret) < _MIN_SECRET_CHARS:
         raise ConfigInvalid(
             f"DAGWAY_AUTH_TOKEN_SECRET: builtin mode needs one of {_MIN_SECRET_CHARS} characters or more"
         )
     return Settings(
-        auth_mode=config.auth_mode,
+        auth_mode=config.auth_mode or "none",
         basic_username=config.auth_basic_username,
         basic_password=config.auth_basic_password,
         token=config.auth_token,
@@ -123,6 +128,30 @@ def settings_from(config: "Config") -> Settings:
         navbar_color=config.navbar_color,
         max_streams=max(1, config.api_threads // 2 - 1),
     )
+
+
+def warn_if_open(settings: Settings, host: str) -> None:
+    """Say so in the log when anybody who reaches ``host`` may run commands."""
+    if settings.auth_required:
+        return
+    try:
+        local = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = host == "localhost"
+    if not local:
+        advice = "whoever reaches this address can run commands: set DAGWAY_AUTH_MODE or DAGWAY_AUTH_TOKEN"
+        _log.warning("api.open_to_all", extra={"host": host, "next": advice})
+
+
+def _refuse_halves(config: "Config") -> None:
+    """Let no gateway stand open because a part of what was to close it came out empty."""
+    groups: list[tuple[str, ...]] = [("auth_basic_username", "auth_basic_password")]
+    if not config.auth_mode:
+        groups.append(("oidc_issuer", "oidc_client_id", "oidc_client_secret"))
+    for group in groups:
+        if any(getattr(config, field) for field in group):
+            for field in group:
+                config.need(field)
 
 
 def _oidc(config: "Config") -> Oidc:

@@ -67,7 +67,9 @@ class Journal:
                 self._db.execute("UPDATE messages SET returns = returns + 1")
             self._db.execute(f"PRAGMA user_version = {_IN_USE}")
         except sqlite3.Error as error:
-            raise BrokerUnavailable(f"journal {path} cannot be opened: {error}") from error
+            busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+            why = "another dagway uses this folder" if busy else error
+            raise BrokerUnavailable(f"journal {path} cannot be opened: {why}") from error
         self.found = [Kept(*row) for row in self._db.execute("SELECT * FROM messages ORDER BY seq")]
         self.dead = [Buried(*row) for row in self._db.execute("SELECT * FROM dead ORDER BY seq")]
         self.last_seq = max([0, *(row.seq for row in self.found), *(row.seq for row in self.dead)])

@@ -40,7 +40,16 @@ _log = logging.getLogger(__name__)
 
 def unavailable(what: str, cause: object) -> BrokerUnavailable:
     """Return the error for something pika reported; the only translation of its errors."""
-    return BrokerUnavailable(f"{what}: {cause}" if cause else what)
+    return BrokerUnavailable(f"{what}: {_said(cause)}" if cause else what)
+
+
+def _said(cause: object) -> str:
+    """Return the text of what happened: pika wraps it in errors that have none."""
+    inner: object = cause
+    while isinstance(inner, BaseException) and not str(inner):
+        held = [*getattr(inner, "exceptions", ())[-1:], getattr(inner, "exception", None), *inner.args]
+        inner = next((each for each in held if isinstance(each, BaseException)), None)
+    return str(inner) if inner is not None else repr(cause)
 
 
 def parameters(url: str, name: str) -> Any:
@@ -208,7 +217,8 @@ class Link:
     def _lost(self, _connection: Any, error: object) -> None:
         was_open, self._open = self._open, False
         self.up.clear()
-        self.reason = unavailable("connection lost" if was_open else "cannot connect", error)
+        where = f"{self._params.host}, port {self._params.port}"
+        self.reason = unavailable(f"connection to {where} lost" if was_open else f"cannot connect to {where}", error)
         self.tried.set()
         if was_open:
             self._on_down(self.reason)

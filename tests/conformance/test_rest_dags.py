@@ -149,6 +149,31 @@ def test_searching_finds_lines_of_steps_that_are_wrong_too(stack: Stack) -> None
         assert [each["name"] for each in found["results"]] == ["step"]
 
 
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("pattern", ["a?" * 60 + "a" * 41, "(a|a)" * 39 + "b", "(.*a){12}b", "(?:a*)*b"])
+def test_no_pattern_takes_longer_than_the_text_is_long(stack: Stack, pattern: str) -> None:
+    stack.add_dag("step", f"steps:\n  - echo {'a' * 40}\n")
+
+    assert stack.get("/dags/search", query_string={"q": pattern}) == {"results": [], "errors": []}
+
+
+def test_a_pattern_may_repeat_and_choose_as_often_as_it_likes(stack: Stack) -> None:
+    stack.add_dag("step", "steps:\n  - echo ABCabczz\n")
+
+    for pattern in ("(abc)+|zz", "e.*o.*a.*b.*c", r"\bECHO\b"):
+        [result] = stack.get("/dags/search", query_string={"q": pattern})["results"]
+        assert [each["lineNumber"] for each in result["matches"]] == [2], pattern
+
+
+def test_a_faulty_pattern_is_searched_for_as_it_stands_and_that_is_said(stack: Stack) -> None:
+    stack.add_dag("step", "steps:\n  - test [X\n")
+
+    found = stack.get("/dags/search", query_string={"q": "[x"})
+
+    assert [each["name"] for each in found["results"]] == ["step"]
+    assert found["errors"] == ["Searched for as plain text: it is no regular expression (missing ]: [x)"]
+
+
 def test_the_spec_is_the_text_as_it_was_given(stack: Stack) -> None:
     stack.add_dag("nightly", CHAIN)
 

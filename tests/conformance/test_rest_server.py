@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from services.api.server import EmbeddedServer
+from shared.errors import ConfigInvalid
 from tests.conformance.rest_stack import Stack, open_stack
 from tests.harness.eventually import eventually, free_port
 
@@ -69,7 +70,7 @@ def test_waitress_ends_at_once_though_clients_keep_their_connections(stack: Stac
 
 
 def test_a_port_that_is_taken_is_told_at_once(stack: Stack, server: EmbeddedServer) -> None:
-    with pytest.raises(OSError, match="[Aa]ddress already in use"):
+    with pytest.raises(ConfigInvalid, match="[Aa]ddress already in use"):
         EmbeddedServer(stack.app, "127.0.0.1", server.port)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.harness.cluster import Cluster, Embedded, descendants, gone, pid_in, running
 from tests.harness.eventually import eventually, free_port
-from tests.harness.procs import DagwayProcess
+from tests.harness.procs import DagwayProcess, refused
 from tests.harness.servers import PostgresServer, RabbitServer
 
 SECRET_WORDS = ("postgres", "amqp", "DATABASE_URL", "guest")
@@ -77,14 +77,6 @@ def test_a_step_of_the_embedded_footing_sees_no_setting_of_it(tmp_path: Path) ->
         system.client.until("succeeded", "spy")
         names = {line.split("=", 1)[0] for line in system.client.text("spy", "r1", "spy").split("\n")}
     assert {name for name in names if name.startswith("DAGWAY_")} <= {"DAGWAY_ATTEMPT"}
-
-
-def refused(folder: Path, *args: str, **env: str) -> str:
-    """Run a command that must refuse to start: exit code 2, one line; return the line."""
-    with DagwayProcess(*args, folder=folder, env=env) as process:
-        assert process.wait_exit(timeout_s=20) == 2, process.output()
-    (line,) = process.output().splitlines()
-    return line
 
 
 def test_a_worker_refuses_to_hold_the_databases_url(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Self
 from tests.harness.eventually import eventually
 from tests.harness.reaper import forget, kill_group, spawn
 
-__all__ = ["DagwayProcess", "clean_environment"]
+__all__ = ["DagwayProcess", "clean_environment", "refused"]
 
 _KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR")
 
@@ -136,6 +136,14 @@ class DagwayProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def refused(folder: Path, *args: str, **env: str) -> str:
+    """Run a command that must refuse to start: exit code 2 (a setting) or 1, one line; return the line."""
+    with DagwayProcess(*args, folder=folder, env=env) as process:
+        assert process.wait_exit(timeout_s=20) in {1, 2}, process.output()
+    (line,) = process.output().splitlines()
+    return line
 
 
 def _answers_200(url: str) -> bool:

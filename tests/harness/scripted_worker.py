@@ -72,7 +72,7 @@ class ScriptedWorker:
             incarnation=self.incarnation,
             host="here",
             version="0",
-            started_at=now,
+            started_at=facts.pop("started_at", now),
             at=now,
             slots=slots,
             tokens=tokens,

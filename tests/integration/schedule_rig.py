@@ -32,8 +32,8 @@ class Rig:
         stack.transport.declare([COMMANDS])
         self.one, self.two = self.another(), self.another()
 
-    def another(self, version: str = "") -> Assembly:
-        plans = Plans(version=version)
+    def another(self, version: str = "", base: str = "") -> Assembly:
+        plans = Plans(base, version)
         return Assembly(Store(self.stack.engine), self.stack.transport, plans, lambda: self.now, ZoneInfo("UTC"))
 
     def dag(self, name: str, spec: str) -> None:

@@ -3,6 +3,8 @@
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from services.scheduler.loops.housekeeping import Housekeeping
 from shared.clock import utc_now
 from shared.contracts import commands as c
@@ -13,6 +15,7 @@ from shared.store import tables as t
 from shared.store.tx import Store
 from shared.transport.base import COMMANDS, Durability, Outgoing, Route
 from tests.harness.eventually import eventually
+from tests.harness.scripted_worker import ScriptedWorker
 from tests.integration.scheduler_stack import Stack
 
 ONE = "steps:\n  - echo hi\n"
@@ -206,6 +209,20 @@ def test_a_restarted_workers_former_steps_are_lost(stack: Stack) -> None:
         return bool(stack.run()["status"] == "failed")
 
     eventually(beat_until_failed, timeout_s=20, every_s=0.1)
+
+
+def test_two_workers_under_one_id_are_told_of(stack: Stack, caplog: pytest.LogCaptureFixture) -> None:
+    stack.scheduler()
+    began = utc_now()
+    stack.worker.beat(started_at=began)
+    eventually(lambda: [row["incarnation"] for row in stack.rows(t.workers)] == ["first"])
+    other = ScriptedWorker(stack.transport, incarnation="second")
+    other.beat()
+    eventually(lambda: [row["incarnation"] for row in stack.rows(t.workers)] == ["second"])
+
+    stack.worker.beat(started_at=began)
+
+    eventually(lambda: "worker.id_shared" in [record.message for record in caplog.records])
 
 
 def test_an_attempt_that_its_living_worker_does_not_name_is_lost(stack: Stack) -> None:

@@ -57,6 +57,17 @@ def test_a_stored_spec_that_cannot_be_read_any_more_holds_up_nobody(rig: Rig) ->
     )
 
 
+@pytest.mark.parametrize("base", ["env: [STAGE: prod]\nenvv: x\n", "env: [STAGE: prod\n"])
+def test_nothing_fires_with_what_could_be_read_of_a_faulty_base_configuration(rig: Rig, base: str) -> None:
+    rig.dag("a", 'schedule: "0 12 * * *"\n')
+
+    assert rig.at("12:00", by=rig.another(base=base)) == 1
+
+    assert (rig.ledger(), rig.runs()) == ([("12:00", "start", "skipped")], [])
+    [reason] = rig.reasons()
+    assert reason.startswith("base configuration: line ")
+
+
 def test_the_next_start_is_not_the_next_stop(rig: Rig) -> None:
     rig.dag("a", "schedule:\n  start: '0 13 * * *'\n  stop: '30 12 * * *'\n")
     later = T0.replace(hour=13, minute=0, second=0)

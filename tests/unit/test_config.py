@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.api.settings import settings_from
+from services.api.settings import Settings, settings_from, warn_if_open
 from services.api.wire import timestamp
 from shared.config import OPTIONS, load_config
 from shared.errors import ConfigInvalid
@@ -85,6 +85,50 @@ def test_times_are_shown_in_the_zone_of_the_schedules() -> None:
     settings = settings_from(load_config({}, {"DAGU_TZ": "Asia/Tokyo"}))
 
     assert timestamp(datetime(2025, 11, 24, 4, 5, 7, tzinfo=UTC), settings.zone) == "2025-11-24T13:05:07+09:00"
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({"DAGWAY_AUTH_BASIC_USERNAME": "admin", "DAGWAY_AUTH_BASIC_PASSWORD": ""}, "DAGWAY_AUTH_BASIC_PASSWORD"),
+        ({"DAGWAY_AUTH_BASIC_PASSWORD": "secret"}, "DAGWAY_AUTH_BASIC_USERNAME"),
+        (
+            {"DAGWAY_AUTH_OIDC_ISSUER": "https://login.example.org", "DAGWAY_AUTH_OIDC_CLIENT_ID": "id"},
+            "DAGWAY_AUTH_OIDC_CLIENT_SECRET",
+        ),
+        ({"DAGWAY_AUTH_OIDC_CLIENT_SECRET": "secret"}, "DAGWAY_AUTH_OIDC_ISSUER"),
+    ],
+)
+def test_half_of_what_turns_authentication_on_is_refused(given: dict[str, str], missing: str) -> None:
+    """An empty variable from a secret that is missing must not leave the gateway open."""
+    with pytest.raises(ConfigInvalid, match=missing):
+        settings_from(load_config({}, given))
+
+
+def test_what_a_provider_was_given_stands_aside_for_a_mode_that_is_named() -> None:
+    given = {"DAGWAY_AUTH_OIDC_ISSUER": "https://login.example.org", "DAGWAY_AUTH_MODE": "none"}
+
+    assert settings_from(load_config({}, given)).auth_mode == "none"
+
+
+@pytest.mark.parametrize(
+    ("host", "settings", "warned"),
+    [
+        ("0.0.0.0", Settings(), True),
+        ("::", Settings(), True),
+        ("dagway.example.org", Settings(), True),
+        ("0.0.0.0", Settings(token="t"), False),
+        ("127.0.0.1", Settings(), False),
+        ("::1", Settings(), False),
+        ("localhost", Settings(), False),
+    ],
+)
+def test_a_gateway_that_is_open_to_the_network_says_so(
+    host: str, settings: Settings, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    warn_if_open(settings, host)
+
+    assert [record.message for record in caplog.records] == ["api.open_to_all"] * warned
 
 
 def test_a_provider_with_all_it_needs_turns_its_mode_on() -> None:

@@ -49,6 +49,16 @@ class Heartbeats:
         with self._lock:
             self._recorded |= {beat.said.worker_id: beat.said for beat in beats}
 
+    def not_recorded(self, beats: Iterable[Beat]) -> list[Heartbeat]:
+        """Return those whose incarnation is not the one that this scheduler recorded last of their worker."""
+        with self._lock:
+            recorded = self._recorded
+            return [
+                beat.said
+                for beat in beats
+                if (last := recorded.get(beat.said.worker_id)) is None or last.incarnation != beat.said.incarnation
+            ]
+
     def quiet(self) -> list[Beat]:
         """Return those kept since this was last asked, by worker."""
         with self._lock:

@@ -24,6 +24,7 @@ from services.scheduler.loops.absences import Absences
 from services.scheduler.loops.heartbeats import Beat, Heartbeats, state_of
 from services.scheduler.loops.intake import Intake
 from services.scheduler.loops.relay import OVERDUE_S
+from services.scheduler.loops.shared_ids import SharedIds
 from services.scheduler.loops.undelivered import Undelivered
 from services.scheduler.metrics import LEASES_LOST
 from shared.contracts.codec import decode_as
@@ -81,6 +82,7 @@ class Leases:
         self._lease = timedelta(seconds=lease_s)
         self._service = service
         self._beats = Heartbeats()
+        self._ids = SharedIds()
         self._absences = Absences()
         # After an outage workers are back a little later than this process may be.
         self._deaf_s = max(lease_s, lease_s / 4 + _RECONNECT_S)
@@ -112,6 +114,9 @@ class Leases:
             self._record(batch, self._beats.still_true(beats, batch.tx.lock_workers([b.said.worker_id for b in beats])))
 
     def _record(self, batch: Batch, beats: Sequence[Beat]) -> None:
+        if unsure := self._beats.not_recorded(beats):
+            rows = batch.tx.workers([beat.worker_id for beat in unsure])
+            self._ids.look(unsure, rows, batch.now)
         batch.tx.put(
             t.workers,
             [self._row(beat.said, beat.heard_at) for beat in beats],

@@ -126,6 +126,9 @@ class SlotRuns:
         slot = answer.slot
         text_hash = self._kept.freeze(self._batch.tx, self._dags[file_name]["spec_hash"], self._batch.now)
         plan = self._kept.get_many(self._batch.tx, [(text_hash, file_name)])[text_hash, file_name]
+        if plan.errors:
+            # Its own text was read without fault: these are the base configuration's.
+            return "skipped", "; ".join(plan.errors), None
         dag_name = str(self._dags[file_name]["dag_name"])
         run_id = core.slot_run_id(file_name, slot.kind, slot.at)
         if self._batch.key_of(dag_name, run_id) is not None:

@@ -1,0 +1,84 @@
+"""What keeps a process from starting is one line that says what to mend."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness.cluster import Embedded
+from tests.harness.eventually import free_port
+from tests.harness.procs import DagwayProcess, refused
+
+AWAY = {"DAGWAY_DATABASE_URL": "postgresql://x@127.0.0.1:1/x", "DAGWAY_AMQP_URL": "amqp://127.0.0.1:1/"}
+
+
+@pytest.fixture
+def taken() -> Iterator[str]:
+    """A port that somebody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield str(listening.getsockname()[1])
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path, taken: str) -> None:
+    said = refused(tmp_path, "up", "--port", taken)
+
+    assert f"DAGWAY_PORT: cannot listen on 127.0.0.1, port {taken}: Address already in use" in said
+
+
+@pytest.mark.parametrize("kind", ["up", "scheduler", "worker"])
+def test_a_port_for_metrics_that_is_taken_is_named(tmp_path: Path, taken: str, kind: str) -> None:
+    env = {
+        "up": {"DAGWAY_PORT": "0"},
+        "scheduler": AWAY,
+        "worker": {"DAGWAY_AMQP_URL": AWAY["DAGWAY_AMQP_URL"]},
+    }[kind]
+    with DagwayProcess(kind, "--metrics-port", taken, folder=tmp_path, env=env) as process:
+        assert process.wait_exit() == 2, process.output()
+
+    assert "Traceback" not in process.output()
+    assert f"DAGWAY_METRICS_PORT: cannot listen on 127.0.0.1, port {taken}: Address already in use" in process.output()
+
+
+def test_a_gateway_gives_up_where_its_port_for_metrics_is_taken(tmp_path: Path, taken: str) -> None:
+    args = ("--port", str(free_port()), "--metrics-port", taken)
+    with DagwayProcess("api", *args, folder=tmp_path, env=AWAY) as process:
+        assert process.wait_exit() == 3, process.output()
+
+    assert "Traceback" not in process.output()
+    assert f"DAGWAY_METRICS_PORT: cannot listen on 127.0.0.1, port {taken}: Address already in use" in process.output()
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no.such.invalid"])
+def test_an_address_that_is_not_this_machines_is_named(tmp_path: Path, host: str) -> None:
+    said = refused(tmp_path, "up", "--host", host, "--port", "8080")
+
+    assert f"DAGWAY_HOST, DAGWAY_PORT: cannot listen on {host}, port 8080: " in said
+
+
+@pytest.mark.parametrize("kind", ["up", "worker"])
+@pytest.mark.parametrize(("folder", "why"), [("file", "File exists"), ("file/below", "Not a directory")])
+def test_a_data_folder_that_can_be_none_is_named(tmp_path: Path, kind: str, folder: str, why: str) -> None:
+    (tmp_path / "file").touch()
+    env = {} if kind == "up" else {"DAGWAY_AMQP_URL": AWAY["DAGWAY_AMQP_URL"]}
+
+    said = refused(tmp_path, kind, "--data-dir", str(tmp_path / folder), **env)
+
+    assert f"DAGWAY_DATA_DIR: {tmp_path / folder}: {why}" in said
+
+
+def test_a_second_one_on_the_same_folder_says_that_there_is_another(tmp_path: Path) -> None:
+    with Embedded(tmp_path / "one") as first:
+        said = refused(tmp_path / "two", "up", "--data-dir", str(first.data_dir), "--port", "0")
+
+    assert "another dagway uses this folder" in said
+
+
+@pytest.mark.parametrize("kind", ["up", "scheduler"])
+def test_a_faulty_base_configuration_keeps_what_would_run_with_it_from_starting(tmp_path: Path, kind: str) -> None:
+    base = tmp_path / "base.yaml"
+    base.write_text("env: [STAGE: prod]\nenvv: x\n")
+    said = refused(tmp_path, kind, DAGWAY_BASE_CONFIG=str(base), **({} if kind == "up" else AWAY))
+
+    assert "DAGWAY_BASE_CONFIG" in said
+    assert "base configuration: line 2, column 1: has invalid keys: envv" in said
