@@ -48,6 +48,12 @@ _.stack_timeout
 # Flask calls it.
 _.ensure_sync
 
+# RE2 reads them.
+_.case_sensitive
+_.log_errors
+_.never_capture
+_.max_mem
+
 # urllib3 and smtplib read or call them.
 _.is_verified
 _.ConnectionCls
