@@ -84,7 +84,7 @@ def test_a_message_that_kills_each_time_it_is_delivered_ends_as_a_dead_letter(tm
 def test_a_journal_in_use_is_refused(tmp_path: Path) -> None:
     first = EmbeddedTransport(tmp_path / "journal")
 
-    with pytest.raises(BrokerUnavailable, match="locked"):
+    with pytest.raises(BrokerUnavailable, match="another dagway uses this folder"):
         EmbeddedTransport(tmp_path / "journal")
 
     first.close()
