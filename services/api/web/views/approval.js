@@ -4,9 +4,12 @@ import { ApiError, get, path, send } from "../api.js";
 import { ask, field } from "../dialog.js";
 import { h } from "../dom.js";
 import { attempt } from "../notice.js";
+import { to } from "../router.js";
 import { may } from "../session.js";
 
 const ASKED = /^Waiting for approval of step [^\n]*(?:\nQuestion: (.*?))?(?:\nInputs: [^\n]*)?$/s;
+
+const NAMED = 10;
 
 const waiting = (state) => state.run.nodes.filter((node) => node.statusLabel === "waiting");
 const config = (node) => node.step.executorConfig?.config ?? {};
@@ -15,7 +18,17 @@ const place = (state, node) => `${state.base}/${path`steps/${node.step.name}`}`;
 const key = (node) => `${node.step.name} ${node.startedAt}`;
 const unread = (state) => waiting(state).filter((node) => config(node).prompt && !state.questions.has(key(node)));
 
-export const approvals = (page, state) => waiting(state).map((node) => form(page, state, node));
+export const approvals = (page, state) => waiting(state).map((node) =>
+  (node.subRuns.length ? called(state, node) : form(page, state, node)));
+
+/** A step whose runs wait for a person is approved there. */
+function called({ name, id, children }, node) {
+  const runs = node.subRuns.map((each) => children.get(each.dagRunId)).filter((each) => each?.statusLabel === "waiting");
+  return h("p", { class: "reason call", key: `approve ${node.step.name}` },
+    h("strong", {}, node.step.name), " waits for a person to approve ", runs.slice(0, NAMED).map((each, index) => [index > 0 && ", ",
+      h("a", { href: to(["runs", name, id, "sub", each.dagRunId]), title: each.dagRunId }, each.name)]),
+    runs.length > NAMED && ` and ${runs.length - NAMED} more`, ".");
+}
 
 /** Read what each step asks, with values in their places: only the worker knew those, and its log has them. */
 export async function readQuestions(page, state) {
