@@ -17,6 +17,7 @@ __all__ = [
     "default_params_text",
     "go_quote",
     "needs_worker",
+    "only_defaults",
     "params_json",
     "params_text",
     "resolve_env",
@@ -86,6 +87,12 @@ def params_json(pairs: Pairs) -> str | None:
     if not pairs:
         return None
     return json.dumps(dict(pairs), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+def only_defaults(dag: Dag, text: str) -> bool:
+    """Whether a parameter text says nothing that the dag's defaults do not say."""
+    defaults = {param.name: param.value for param in dag.params}
+    return all(_repeats(param.value, defaults.get(param.name)) for param in parse_params_text(text)[0])
 
 
 def _repeats(given: str, default: str | None) -> bool:
