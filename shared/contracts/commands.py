@@ -82,6 +82,9 @@ class StartRun(Command):
     dag_run_id: str
     dag_name: str | None = None
     params: str = ""
+    own_params: bool = False
+    own_run_id: bool = False
+    """Whether a person wrote ``params``, or chose ``dag_run_id``: the dag's ``runConfig`` may forbid it."""
     singleton: bool = False
 
 

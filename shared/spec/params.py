@@ -18,6 +18,7 @@ __all__ = [
     "default_params_text",
     "go_quote",
     "needs_worker",
+    "only_defaults",
     "params_from_outside",
     "params_json",
     "params_text",
@@ -110,6 +111,12 @@ def _given(defaults: Mapping[str, str], overrides_text: str) -> tuple[dict[str, 
     if not was_json:
         given = {name: text for name, text in given.items() if not _repeats(text, defaults.get(name))}
     return given, was_json
+
+
+def only_defaults(dag: Dag, text: str) -> bool:
+    """Whether a parameter text says nothing that the dag's defaults do not say."""
+    defaults = {param.name: param.value for param in dag.params}
+    return all(_repeats(param.value, defaults.get(param.name)) for param in parse_params_text(text)[0])
 
 
 def _repeats(given: str, default: str | None) -> bool:

@@ -46,7 +46,13 @@ def test_start_sends_what_was_asked(stack: Stack) -> None:
 
     assert (response.status_code, response.get_json()) == (200, {"dagRunId": "deploy-v1.2.3"})
     assert stack.command == StartRun(
-        file_name="a", dag_run_id="deploy-v1.2.3", dag_name="other", params="{}", singleton=True
+        file_name="a",
+        dag_run_id="deploy-v1.2.3",
+        dag_name="other",
+        params="{}",
+        own_params=True,
+        own_run_id=True,
+        singleton=True,
     )
 
 
@@ -60,6 +66,7 @@ def test_start_needs_no_body_and_makes_an_id(stack: Stack, data: bytes) -> None:
     assert response.get_json() == {"dagRunId": stack.command.dag_run_id}
     assert valid_run_id(stack.command.dag_run_id)
     assert type(stack.command) is StartRun
+    assert (stack.command.own_params, stack.command.own_run_id) == (False, False)
 
 
 @pytest.mark.parametrize("params", [{"env": "prod", "n": 1000000}, ["a", {"k": "ä"}]])
@@ -76,7 +83,7 @@ def test_enqueue_sends_its_queue(stack: Stack) -> None:
     response = stack.api("POST", "/dags/a/enqueue", json={"queue": "batch", "dagRunId": "r"})
 
     assert (response.status_code, response.get_json()) == (200, {"dagRunId": "r"})
-    assert stack.command == EnqueueRun(file_name="a", dag_run_id="r", queue="batch")
+    assert stack.command == EnqueueRun(file_name="a", dag_run_id="r", own_run_id=True, queue="batch")
 
 
 def test_create_without_a_spec_sends_a_template_that_can_run(stack: Stack) -> None:

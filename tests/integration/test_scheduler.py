@@ -57,6 +57,25 @@ def test_outputs_reach_the_next_step(stack: Stack) -> None:
     assert second.outputs == (("ANSWER", "42"),)
 
 
+def test_what_a_person_may_not_change_is_refused_unless_it_is_the_default(stack: Stack) -> None:
+    stack.scheduler()
+    stack.dag("fixed", "runConfig: {disableParamEdit: true, disableRunIdEdit: true}\nparams: A=1 B=2\n" + ONE)
+
+    def told(kind: type[c.StartRun], params: str, *, own_run_id: bool = False) -> str:
+        command = kind(
+            file_name="fixed", dag_run_id=new_run_id(), params=params, own_params=True, own_run_id=own_run_id
+        )
+        error = stack.ask(command).error
+        return error.message if error else ""
+
+    assert "runConfig.disableParamEdit" in told(c.StartRun, "A=2")
+    assert "runConfig.disableParamEdit" in told(c.EnqueueRun, '{"C": 1}')
+    assert "runConfig.disableRunIdEdit" in told(c.StartRun, "", own_run_id=True)
+    assert [told(c.StartRun, params) for params in ("", 'B="2"', '{"A": 1}', '[{"A": "1"}, {"B": "2"}]')] == [""] * 4
+    # A webhook's payload is no edit.
+    assert stack.ask(c.EnqueueRun(file_name="fixed", dag_run_id="r1", params='{"P": 1}')).error is None
+
+
 def test_the_same_command_twice_has_one_outcome(stack: Stack) -> None:
     stack.scheduler()
     stack.dag("one", ONE)

@@ -97,6 +97,8 @@ def start(call: Call, body: StartBody, query: StartQuery, file_name: str) -> Ans
         dag_run_id=run_id,
         dag_name=set_dag_name(body.dag_name),
         params=body.params,
+        own_params=bool(body.params.strip()),
+        own_run_id=bool(body.dag_run_id),
         singleton=body.singleton,
     )
     answer = run_answer(call, command, run_id)
@@ -122,6 +124,8 @@ def enqueue(call: Call, body: EnqueueBody, file_name: str) -> Answer:
         dag_run_id=run_id,
         dag_name=set_dag_name(body.dag_name),
         params=body.params,
+        own_params=bool(body.params.strip()),
+        own_run_id=bool(body.dag_run_id),
         singleton=body.singleton,
         queue=wire.queue_name(body.queue) if body.queue else None,
         priority=body.priority,

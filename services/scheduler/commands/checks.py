@@ -6,16 +6,19 @@ from services.scheduler.commands.dags import AlreadyRunning
 from services.scheduler.core.decision import Refused
 from services.scheduler.core.messages import Approve, Dequeue, PatchNode, Reject, Retry, Stop
 from services.scheduler.deciding.batch import Batch
+from shared.contracts.commands import StartRun
 from shared.errors import AlreadyExists, Conflict, DagwayError, InvalidInput, NotFound
 from shared.ids import valid_dag_name, valid_run_id
 from shared.spec.abilities import Hands, beyond, needing
 from shared.spec.model import Dag
+from shared.spec.params import only_defaults
 
 __all__ = [
     "MaxRunReached",
     "NotRunning",
     "RefusedByCore",
     "check_dag_name",
+    "check_edits",
     "check_free",
     "check_singleton",
     "check_workers",
@@ -53,6 +56,15 @@ def check_dag_name(name: str) -> None:
     """Raise ``InvalidInput`` for what cannot be a dag's name."""
     if not valid_dag_name(name):
         raise InvalidInput(f"dagName: {name!r} must be 1 to 40 letters, digits, dashes, dots or underscores")
+
+
+def check_edits(dag: Dag, command: StartRun) -> None:
+    """Raise ``InvalidInput`` for what the dag forbids people to change when they start it."""
+    config = dag.run_config
+    if config.disable_param_edit and command.own_params and not only_defaults(dag, command.params):
+        raise InvalidInput("params: the DAG allows none but its defaults (runConfig.disableParamEdit)")
+    if config.disable_run_id_edit and command.own_run_id:
+        raise InvalidInput("dagRunId: the DAG does not let it be chosen (runConfig.disableRunIdEdit)")
 
 
 def check_singleton(batch: Batch, dag_name: str, *, queued: bool) -> None:

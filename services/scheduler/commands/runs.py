@@ -5,6 +5,7 @@ from typing import Any
 from services.scheduler.commands.checks import (
     NotRunning,
     RefusedByCore,
+    check_edits,
     check_free,
     check_singleton,
     check_workers,
@@ -45,6 +46,7 @@ def start_run(batch: Batch, plans: Plans, command: c.StartRun) -> dict[str, Any]
     if command.singleton:
         check_singleton(batch, name, queued=queued)
     check_free(batch, name, command.dag_run_id)
+    check_edits(plan.dag, command)
     check_workers(batch, plan.dag)
     run = new_run(
         plan,
