@@ -1,7 +1,8 @@
 """What only the worker can tell once an execution is over: conditions and patterns that its policies name."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from services.worker.supervise import Supervisor
 from shared.contracts.tasks import Task
 from shared.spec.expand import ExpandFault, RunCommand, Scope, expand
 from shared.spec.model import RetryPolicy
+from shared.spec.patterns import PatternFault, line_test
 
 __all__ = ["look_back"]
 
@@ -48,17 +50,15 @@ def look_back(
 
 def _printed(patterns: Sequence[str], log: Path) -> bool:
     """Whether a line has one of the texts, or matches one that begins with ``re:``; a bad pattern matches nothing."""
-    tests = []
+    tests: list[Callable[[str], object]] = []
     for pattern in patterns:
-        try:
-            tests.append(re.compile(pattern[3:] if pattern.startswith("re:") else re.escape(pattern)))
-        except re.error:
-            continue
+        with suppress(PatternFault):
+            tests.append(line_test(pattern) or re.compile(re.escape(pattern)).search)
     try:
         with log.open("rb") as file:
             for line in iter(lambda: file.readline(_MAX_LINE), b""):
                 text = line.decode(errors="replace").rstrip("\n")
-                if any(test.search(text) for test in tests):
+                if any(test(text) for test in tests):
                     return True
     except FileNotFoundError:
         return False

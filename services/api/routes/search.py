@@ -15,6 +15,7 @@ from services.api import shapes_dags
 from services.api.operations import Answer, Call, Operations, Query, ok
 from services.api.problems import bad_request
 from shared.spec.model import Dag as Model
+from shared.spec.patterns import PatternFault, compile_pattern
 
 __all__ = ["SEARCH"]
 
@@ -69,8 +70,8 @@ def _pattern(text: str) -> tuple[re.Pattern[str], int]:
     """Return the pattern, and how many characters of a line it may be tried on."""
     repetitions = sum(text.count(mark) for mark in "*+{")
     if repetitions in _LINE_CHARS and not _NESTED.search(text):
-        with contextlib.suppress(re.error, OverflowError, RecursionError):
-            return re.compile(text, re.IGNORECASE), _LINE_CHARS[repetitions]
+        with contextlib.suppress(PatternFault):
+            return compile_pattern(text, re.IGNORECASE), _LINE_CHARS[repetitions]
     return re.compile(re.escape(text), re.IGNORECASE), _LINE_CHARS[0]
 
 

@@ -134,3 +134,15 @@ def test_a_handler_that_does_nothing_is_left_out(handler: str) -> None:
 @pytest.mark.parametrize("step", ["{script: ' '}", "{call: ''}", "{name: a, run: ' '}", "{script: ''}"])
 def test_blank_text_is_no_command(step: str) -> None:
     assert any("step command is required" in error for error in errors_of(f"steps: [{step}]"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "preconditions: [{condition: a, expected: 're:['}]",
+        "steps: [{command: a, continueOn: {output: [fine, 're:[']}}]",
+        "steps: [{command: a, repeatPolicy: {condition: a, expected: 're:[', limit: 1}}]",
+    ],
+)
+def test_a_pattern_that_is_none_is_told_and_never_matches(text: str) -> None:
+    assert warnings_of(text) == ["re:[ never matches: a bracket is not closed"]
