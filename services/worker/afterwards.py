@@ -1,7 +1,8 @@
 """What only the worker can tell once an execution is over: conditions and patterns that its policies name."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from services.worker.workspace import LogPaths
 from shared.contracts.tasks import Task
 from shared.spec.expand import ExpandFault, RunCommand, Scope, StepFacts, expand
 from shared.spec.model import RetryPolicy, Step
+from shared.spec.patterns import PatternFault, line_test
 
 __all__ = ["look_back"]
 
@@ -52,17 +54,15 @@ def _printed(patterns: Sequence[str], log: Path) -> bool:
 
     A bad pattern matches nothing.
     """
-    tests = []
+    tests: list[Callable[[str], object]] = []
     for pattern in patterns:
-        try:
-            tests.append(re.compile(pattern[3:] if pattern.startswith("re:") else re.escape(pattern)))
-        except re.error:
-            continue
+        with suppress(PatternFault):
+            tests.append(line_test(pattern) or re.compile(re.escape(pattern)).search)
     try:
         with log.open("rb") as file:
             for line in iter(lambda: file.readline(_MAX_LINE), b""):
                 text = line.decode(errors="replace").rstrip("\n")
-                if any(test.search(text) for test in tests):
+                if any(test(text) for test in tests):
                     return True
     except FileNotFoundError:
         return False

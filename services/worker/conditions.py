@@ -1,10 +1,10 @@
 """Evaluate preconditions on the worker, in the step's own environment and directory."""
 
-import re
 from collections.abc import Callable, Sequence
 
 from shared.spec.expand import RunCommand, Scope, expand, shell_command
 from shared.spec.model import Condition
+from shared.spec.patterns import PatternFault, line_test
 
 __all__ = ["check_conditions", "check_each"]
 
@@ -64,10 +64,8 @@ def _unmet(
 
 def _matches(actual: str, expected: str) -> bool:
     lines = actual.splitlines() or [""]
-    if not expected.startswith("re:"):
-        return expected in lines
     try:
-        pattern = re.compile(expected[3:])
-    except re.error:
+        test = line_test(expected)
+    except PatternFault:
         return False
-    return any(pattern.search(line) for line in lines)
+    return expected in lines if test is None else any(map(test, lines))

@@ -6,6 +6,7 @@ from shared.spec.fields import Fields, is_scalar
 from shared.spec.issues import Place, did_you_mean
 from shared.spec.load_yaml import YamlList, YamlMap
 from shared.spec.model import Condition
+from shared.spec.patterns import check_line_test
 
 __all__ = ["read_preconditions"]
 
@@ -57,6 +58,8 @@ def _add(fields: Fields, path: str, at: Place, value: Any, found: list[Condition
             issues.error("precondition value must be a string", f"{path}.{key}", place, hint=hint)
             texts[name] = "?"
     condition = texts.get("condition") or texts.get("command") or ""
+    if fault := check_line_test(texts.get("expected", "")):
+        issues.warn(fault, path, at)
     if condition.strip():
         found.append(Condition(condition=condition, expected=texts.get("expected", ""), negate=negate))
     else:

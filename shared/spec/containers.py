@@ -7,6 +7,7 @@ from shared.spec.environment import read_env
 from shared.spec.fields import Fields, Vocabulary, is_scalar, scalar_text
 from shared.spec.load_yaml import YamlMap
 from shared.spec.model import Pairs
+from shared.spec.patterns import PatternFault, compile_pattern
 
 __all__ = ["read_container", "read_registry_auths"]
 
@@ -131,8 +132,8 @@ def _ports(fields: Fields) -> list[str]:
 
 def _check_pattern(fields: Fields, pattern: str) -> None:
     try:
-        re.compile(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
+        compile_pattern(pattern)
+    except PatternFault as error:
         fields.error("logPattern", f"invalid regular expression: {error}")
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from shared.spec.fields import Fields, Vocabulary
 from shared.spec.load_yaml import Figure
 from shared.spec.model import Condition, ContinueOn, RepeatMode, RepeatPolicy, RetryPolicy
+from shared.spec.patterns import check_line_test
 
 __all__ = ["read_continue_on", "read_repeat_policy", "read_retry_policy"]
 
@@ -26,12 +27,15 @@ def read_continue_on(fields: Fields) -> ContinueOn:
     inner = fields.mapping("continueOn", _CONTINUE_ON, error="continueOn must be a string or a map")
     if inner is None:
         return ContinueOn()
+    output = inner.texts("output", error="continueOn.Output must be a string or an array of strings")
+    for fault in filter(None, map(check_line_test, output)):
+        inner.warn("output", fault)
     flags = {name: _flag(inner, name) for name in ("failure", "failed", "skipped", "markSuccess")}
     return ContinueOn(
         failure=flags["failure"] or flags["failed"],
         skipped=flags["skipped"],
         exit_code=_exit_codes(inner, "continueOn.ExitCode must be an int or an array of ints"),
-        output=inner.texts("output", error="continueOn.Output must be a string or an array of strings"),
+        output=output,
         mark_success=flags["markSuccess"],
     )
 
@@ -132,6 +136,8 @@ def read_repeat_policy(fields: Fields) -> RepeatPolicy | None:
         return None
     condition = inner.text("condition", strip=False)
     expected = inner.text("expected", strip=False)
+    if fault := check_line_test(expected):
+        inner.warn("expected", fault)
     codes = _exit_codes(inner, "repeatPolicy.exitCode must be an array of ints")
     mode = _repeat_mode(inner, condition, expected, codes)
     limit = max(inner.integer("limit"), 0)

@@ -156,7 +156,7 @@ steps:
         r"""
 steps:
   - command: "echo WARN x; exit 4"
-    continueOn: {output: "re:^WARN"}
+    continueOn: {output: "re:^[[:upper:]]+ (?i)X"}
     retryPolicy: {limit: 1, intervalSec: 0}
   - echo b
 """,

@@ -206,9 +206,12 @@ type: graph
 steps:
   - {name: digits, command: echo a, preconditions: [{condition: "`printf 'x\\n12\\n'`", expected: "re:^\\d+$"}]}
   - {name: not, command: echo b, precondition: {condition: "12", expected: "re:^\\d+$", negate: true}}
+  - {name: classes, command: echo c, preconditions: [{condition: "42", expected: "re:^[[:digit:]]+\\z"}]}
   - {name: program, command: echo c, preconditions: ["test -d /", "test -d /tmp"]}
 """,
-        lambda seen: _equal(seen.states(), {"digits": "succeeded", "not": "skipped", "program": "succeeded"}),
+        lambda seen: _equal(
+            seen.states(), {"digits": "succeeded", "not": "skipped", "classes": "succeeded", "program": "succeeded"}
+        ),
         status="succeeded",
     ),
     Case("A38", "command list", 'steps: [{command: ["echo a", "exit 3", "echo c"]}]', _a38, status="failed"),

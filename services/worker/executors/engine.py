@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 import sys
 import threading
 import time
@@ -17,6 +16,7 @@ from services.worker.executors.engine_will import KILL
 from services.worker.executors.inline import Line
 from shared.errors import DagwayError, InvalidInput
 from shared.spec.abilities import NEEDS
+from shared.spec.patterns import compile_pattern
 
 try:
     import docker
@@ -207,7 +207,7 @@ class Engine:
         raise EngineFault(f"the container was not ready within {_READY_S:g}s")
 
     def _said(self, container: str, pattern: str) -> bool:
-        return not pattern or bool(re.search(pattern, self._api.logs(container).decode(errors="replace")))
+        return not pattern or bool(compile_pattern(pattern).search(self._api.logs(container).decode(errors="replace")))
 
     def execute(
         self, container: str, words: list[str], spec: ContainerSpec, mark: str, *, line: Line, io: StepIO

@@ -141,3 +141,15 @@ def test_a_command_in_log_dir_is_told_to_be_left_out() -> None:
     assert warnings_of("logDir: /var/log/`date +%F`") == [
         "commands in it are not run: logs lie in the worker's own folder"
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "preconditions: [{condition: a, expected: 're:['}]",
+        "steps: [{command: a, continueOn: {output: [fine, 're:[']}}]",
+        "steps: [{command: a, repeatPolicy: {condition: a, expected: 're:[', limit: 1}}]",
+    ],
+)
+def test_a_pattern_that_is_none_is_told_and_never_matches(text: str) -> None:
+    assert warnings_of(text) == ["re:[ never matches: missing ]: ["]
