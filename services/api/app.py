@@ -23,7 +23,7 @@ from services.api.problems import Problem
 from services.api.rawpath import RawPath, SegmentConverter
 from services.api.remote import chosen_node, forward
 from services.api.routes import OPERATIONS
-from services.api.routes.probes import PROBES
+from services.api.routes.probes import PROBES, schema_of, trouble
 from services.api.routes.schema import SCHEMA
 from services.api.settings import RemoteNode
 from services.api.ui import PageConverter, serve_bundle, serve_own
@@ -76,7 +76,7 @@ def create_app(deps: Deps) -> Flask:
     app.register_error_handler(Problem, _problem)
     app.register_error_handler(DagwayError, _dagway_error)
     app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(Exception, _unexpected)
+    app.register_error_handler(Exception, lambda error: _unplanned(deps, error))
     app.wsgi_app = RawPath(app.wsgi_app, deps.base_path)  # type: ignore[method-assign]
     return app
 
@@ -186,6 +186,16 @@ def _http_error(error: HTTPException) -> Response:
     if error.code is not None and problems.BAD_REQUEST <= error.code < problems.INTERNAL:
         return _problem(Problem(error.code, "bad_request", error.description or error.name))
     return _unexpected(error)
+
+
+def _unplanned(deps: Deps, error: Exception) -> Response:
+    """Answer what nobody meant; before a migration that is what any question to the database comes to."""
+    schema = schema_of(deps)
+    if schema is None or schema.serves:
+        return _unexpected(error)
+    why = trouble(deps, schema)
+    _log.warning("request.unavailable", extra={"request_id": _request_id(request), "error": why, "cause": str(error)})
+    return _problem(problems.unavailable(f"Not yet: {why}; nothing was changed."))
 
 
 def _unexpected(error: Exception) -> Response:

@@ -23,6 +23,7 @@ __all__ = [
     "from_refusal",
     "internal",
     "not_found",
+    "unavailable",
 ]
 
 BAD_REQUEST, NOT_FOUND, WRONG_METHOD, TOO_LARGE, INTERNAL, UNAVAILABLE = 400, 404, 405, 413, 500, 503
@@ -106,17 +107,18 @@ def from_refusal(error: RefusedError | None, command_type: str) -> Problem:
 def from_error(error: DagwayError) -> Problem:
     """Translate an error raised on purpose; an invariant found broken stays an internal error."""
     if isinstance(error, PublishUnconfirmed):
-        return _unavailable(
+        return unavailable(
             "The message broker went away before it confirmed: whether the command was accepted is unknown. "
             "Send it again with the same Idempotency-Key."
         )
     if isinstance(error, Unavailable):
-        return _unavailable("A service Dagway needs is away or overloaded; nothing was changed. Try again soon.")
+        return unavailable("A service Dagway needs is away or overloaded; nothing was changed. Try again soon.")
     if error.code == "internal_error":
         return internal()
     fallback = {NotFound: "not found", AlreadyExists: "already exists"}.get(type(error), "bad request")
     return Problem(_STATUS.get(error.code, INTERNAL), error.code, str(error) or fallback)
 
 
-def _unavailable(message: str) -> Problem:
+def unavailable(message: str) -> Problem:
+    """Return the problem of something that is away and will be back."""
     return Problem(UNAVAILABLE, "service_unavailable", message, headers={"Retry-After": str(RETRY_AFTER_S)})

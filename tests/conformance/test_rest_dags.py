@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.store.migrate import HEAD
 from tests.conformance.rest_stack import CHAIN, Stack, open_stack
 
 
@@ -123,6 +124,19 @@ def test_a_dag_that_is_not_there_is_a_404(stack: Stack) -> None:
     for path in ("/dags/none", "/dags/none/spec", "/dags/none.yaml", "/dags/none/dag-runs/latest"):
         response = stack.api("GET", path)
         assert (response.status_code, response.get_json()["code"]) == (404, "not_found")
+
+
+def test_before_the_migration_the_answer_is_to_come_again(stack: Stack, caplog: pytest.LogCaptureFixture) -> None:
+    with stack.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE dags RENAME TO not_yet")
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
+
+    response = stack.api("GET", "/dags")
+
+    assert (response.status_code, response.get_json()["code"]) == (503, "service_unavailable")
+    assert f"schema is at 0000, this version needs {HEAD}" in response.get_json()["message"]
+    assert response.headers["Retry-After"]
+    assert [record.message for record in caplog.records] == ["request.unavailable"]
 
 
 def test_a_broken_dag_is_shown_with_its_errors(stack: Stack) -> None:

@@ -54,6 +54,10 @@ def test_services_wait_for_the_migration_and_work_on_a_later_schema(
             status, why = _ask(f"{gateway}/readyz")
             assert (status, f"this version needs {HEAD}" in why) == (503, True), why
             assert _ask(f"{gateway}/api/v2/health")[0] == 503
+            status, why = _ask(f"{gateway}/api/v2/dags")
+            assert (status, '"service_unavailable"' in why, f"this version needs {HEAD}" in why) == (503, True, True), (
+                why
+            )
             assert _ask(_door(scheduler, "/healthz"))[0] == 200
             assert _ask(_door(scheduler, "/readyz"))[0] == 503
             assert "run dagway migrate" in scheduler.output()
