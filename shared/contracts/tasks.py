@@ -58,6 +58,8 @@ class Task(Message):
     """Whether parameters came with the request or the call: they are not all the author's own words."""
     params_outside: tuple[str, ...] | None = None
     """Which of them are not; unknown to an older scheduler, and then none is."""
+    hidden_params: tuple[tuple[str, str], ...] = ()
+    """Of the parameters those that hold a secret of the calling run, with stars in its place."""
     outputs: tuple[tuple[str, str], ...] = ()
     """Outputs of the step's ancestors, nearest last, under their variable names."""
     refs: dict[str, StepRef] = Field(default_factory=dict)
