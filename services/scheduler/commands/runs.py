@@ -35,7 +35,7 @@ def start_run(batch: Batch, plans: Plans, command: c.StartRun) -> dict[str, Any]
         raise NotFound(f"DAG {command.file_name} not found")
     if stored.errors:
         raise InvalidInput("; ".join(stored.errors))
-    text_hash = plans.freeze(batch.tx, stored.spec_hash, batch.now)
+    text_hash = plans.freeze(batch.tx, stored.spec_hash, batch.now, batch.after.frozen)
     plan: Plan = plans.get_many(batch.tx, [(text_hash, command.file_name)])[text_hash, command.file_name]
     if plan.errors:
         raise InvalidInput("; ".join(plan.errors))

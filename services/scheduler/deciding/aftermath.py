@@ -48,4 +48,6 @@ class Aftermath:
     """(dag name, seconds from start to end) of each run that ended."""
     slots: list[str] = field(default_factory=list)
     """Outcome of each slot decided."""
+    frozen: dict[str, str] = field(default_factory=dict)
+    """Hashes of texts as they were frozen for new runs, by the hashes of the dags' own."""
     traced: Traced = field(default_factory=Traced)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from threading import Lock
@@ -39,6 +39,7 @@ class Plans:
         self.dags_dir = dags_dir
         """The followed folder: dags may be called by the paths of their files."""
         self._plans: OrderedDict[tuple[str, str], Plan] = OrderedDict()
+        self._frozen: dict[str, str] = {}
         self._lock = Lock()
 
     def get_many(self, tx: Tx, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Plan]:
@@ -59,13 +60,26 @@ class Plans:
                 found[text_hash, file_name] = self.remember(texts[text_hash], file_name)
         return found
 
-    def freeze(self, tx: Tx, text_hash: str, now: datetime) -> str:
-        """Return the hash of the text a new run is frozen with: the file's, under the base configuration."""
+    def freeze(self, tx: Tx, text_hash: str, now: datetime, made: dict[str, str]) -> str:
+        """Return the hash of the text a new run is frozen with: the file's, under the base configuration.
+
+        ``made`` is what this transaction froze, to be kept by ``keep_frozen`` once it is committed: a text that
+        is stored stays stored.
+        """
         if not self.base:
             return text_hash
-        frozen = snapshot(tx.spec_texts([text_hash])[text_hash], self.base)
-        tx.insert_new(t.specs, [{"hash": spec_hash(frozen), "yaml": frozen, "created_at": now}])
-        return spec_hash(frozen)
+        known = self._frozen.get(text_hash) or made.get(text_hash)
+        if known is None:
+            frozen = snapshot(tx.spec_texts([text_hash])[text_hash], self.base)
+            known = made[text_hash] = spec_hash(frozen)
+            tx.insert_new(t.specs, [{"hash": known, "yaml": frozen, "created_at": now}])
+        return known
+
+    def keep_frozen(self, made: Mapping[str, str]) -> None:
+        """Remember frozen texts that are stored for good."""
+        if len(self._frozen) + len(made) > _KEPT:
+            self._frozen = {}
+        self._frozen |= made
 
     def remember(self, text: str, file_name: str) -> Plan:
         """Parse a spec that was valid when it was stored, and keep its plan."""

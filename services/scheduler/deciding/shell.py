@@ -63,6 +63,7 @@ class Shell:
                     raise
                 continue
             self._recent.keep(batch.runs)
+            self.plans.keep_frozen(batch.after.frozen)
             if batch.after.changed:
                 point("scheduler.committed")
             for follow in self._followers:

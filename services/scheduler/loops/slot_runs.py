@@ -124,7 +124,9 @@ class SlotRuns:
     def _start(self, file_name: str, answer: core.Answer, after: str | None = None) -> tuple[str, str, str | None]:
         """Start the slot's run; through the queue where it is global, late, or waits for another to end."""
         slot = answer.slot
-        text_hash = self._kept.freeze(self._batch.tx, self._dags[file_name]["spec_hash"], self._batch.now)
+        text_hash = self._kept.freeze(
+            self._batch.tx, self._dags[file_name]["spec_hash"], self._batch.now, self._batch.after.frozen
+        )
         plan = self._kept.get_many(self._batch.tx, [(text_hash, file_name)])[text_hash, file_name]
         if plan.errors:
             # Its own text was read without fault: these are the base configuration's.

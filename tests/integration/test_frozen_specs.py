@@ -1,0 +1,45 @@
+"""Runs under a base configuration: their text is stored once, and only what is stored for good is remembered."""
+
+import pytest
+
+from services.scheduler.commands.runs import start_run
+from services.scheduler.deciding.batch import Batch
+from services.scheduler.deciding.plans import Plans, spec_hash
+from services.scheduler.deciding.shell import Shell
+from shared.clock import utc_now
+from shared.contracts import commands as c
+from shared.spec.snapshot import snapshot
+from shared.store import tables as t
+from shared.store.tx import Store
+from tests.integration.scheduler_stack import Stack
+
+BASE = "env: [STAGE: prod]"
+SPEC = "steps: [{name: a, command: 'true'}]"
+
+
+class Undone(Exception):
+    """Takes a transaction back."""
+
+
+def start(batch: Batch, run_id: str, *, undone: bool = False) -> None:
+    start_run(batch, batch.plans, c.StartRun(by="ann", file_name="d", dag_run_id=run_id))
+    if undone:
+        batch.flush()
+        raise Undone
+
+
+def test_a_text_that_was_taken_back_is_stored_with_the_next_run(stack: Stack) -> None:
+    stack.scheduler()
+    stack.dag("d", SPEC)
+    stack.stop_schedulers()
+    shell = Shell(Store(stack.engine), Plans(BASE), utc_now)
+    frozen = spec_hash(snapshot(SPEC, BASE))
+
+    with pytest.raises(Undone):
+        shell.decide(lambda batch: start(batch, "r1", undone=True))
+    assert stack.rows(t.specs, hash=frozen) == []
+    for run_id in ("r1", "r2"):
+        shell.decide(lambda batch, run_id=run_id: start(batch, run_id))  # type: ignore[misc]
+
+    assert [row["spec_hash"] for row in stack.rows(t.dag_runs)] == [frozen, frozen]
+    assert len(stack.rows(t.specs, hash=frozen)) == 1
