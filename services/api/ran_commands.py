@@ -18,7 +18,7 @@ def put_values(step: dict[str, Any], run: Run, node: Node) -> None:
     commands, script = step.get("commands", ()), step.get("script", "")
     if "$" not in script and not any("$" in word for command in commands for word in _words(command)):
         return
-    scope = Scope((dict(run.params), _outputs_before(run, node)))
+    scope = Scope((dict(run.shown_params), _outputs_before(run, node)))
     for command in commands:
         command["command"] = expand_text(command["command"], scope)
         if "args" in command:

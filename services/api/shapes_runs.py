@@ -8,6 +8,7 @@ from typing import Any
 from services.api import shapes_dags, wire
 from services.api.ran_commands import put_values
 from services.api.shapes_dags import sparse
+from shared.spec.hidden import show_params
 from shared.spec.model import Dag, Handler, Step
 from shared.spec.param_forms import parse_params_text
 from shared.spec.params import params_text
@@ -219,8 +220,8 @@ def run_params(run: Run) -> str:
 
 def _pairs(run: Run) -> tuple[tuple[str, str], ...]:
     if run.params:
-        return tuple((name, value) for name, value in run.params)
-    return tuple((param.name, param.value) for param in parse_params_text(run.given)[0])
+        return run.shown_params
+    return show_params(tuple((param.name, param.value) for param in parse_params_text(run.given)[0]), run.asked_as)
 
 
 def _camel(name: str) -> str:

@@ -18,6 +18,7 @@ from services.worker.dotenv import read_dotenv
 from services.worker.secret_values import resolve_secrets
 from shared.contracts.tasks import Task
 from shared.spec.expand import ExpandFault, RunCommand, Scope, StepFacts, expand
+from shared.spec.hidden import secrets_in
 from shared.tracing import here
 
 __all__ = ["Environment", "Ground", "build_environment", "host_variables", "lay_ground"]
@@ -54,6 +55,8 @@ class Ground:
     base: dict[str, str]
     """Host, dag env and dotenv."""
     secrets: dict[str, str]
+    hidden: tuple[str, ...] = ()
+    """What logs must not show: the secrets, and those that the calling run handed over."""
 
     def directory(self) -> Path:
         """Return where the worker runs small commands: the step's directory, or the dag's while that is not there.
@@ -125,7 +128,13 @@ def lay_ground(task: Task, folder: Path, *, all_secrets: bool = True) -> Ground:
     if task.secrets:
         secrets = resolve_secrets(task.secrets, (dag_dir, folder), {**host, **base}, all_of_them=all_secrets)
     working_dir = _inside(dag_dir, task.step.working_dir, Scope((dotenv, dag_env, host)))
-    return Ground(working_dir, dag_dir, base, secrets)
+    return Ground(working_dir, dag_dir, base, secrets, (*secrets.values(), *_handed_over(task)))
+
+
+def _handed_over(task: Task) -> Iterator[str]:
+    params = dict(task.params)
+    for name, shown in task.hidden_params:
+        yield from secrets_in(params.get(name, shown), shown)
 
 
 def build_environment(

@@ -83,7 +83,9 @@ class Maker:
                 with suppress(OSError):
                     ground.working_dir.mkdir(_DIR_MODE, parents=True, exist_ok=True)
                 cwd = self._directory(task, ground)
-                calls = unfold(task.step, environment.full, run_command_in(supervisor, environment.process, cwd))
+                calls = unfold(
+                    task.step, environment.full, run_command_in(supervisor, environment.process, cwd), masker.text
+                )
                 return Made(
                     Result("succeeded"),
                     {},
@@ -172,7 +174,7 @@ class Maker:
         )
 
     def streams(self, task: Task, stop: Stop, ground: Ground, files: OutputFiles) -> tuple[LogStream, ...]:
-        secrets = ground.secrets.values()
+        secrets = ground.hidden
         stdout_copy, stderr_copy = (
             files.open_copy(self._copy_path(task, stop, ground, text)) if text else None
             for text in (task.step.stdout, task.step.stderr)

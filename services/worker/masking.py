@@ -3,9 +3,11 @@
 import re
 from collections.abc import Iterable
 
+from shared.spec import hidden
+
 __all__ = ["STARS", "Masker"]
 
-STARS = b"*******"
+STARS = hidden.STARS.encode()
 
 
 class Masker:

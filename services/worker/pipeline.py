@@ -130,7 +130,7 @@ class Pipeline:
 
     def _make(self, desk: "_Desk") -> None:
         task, stop, files, ground = desk.task, desk.stop, desk.files, desk.ground
-        masker = Masker(ground.secrets.values() if ground else ())
+        masker = Masker(ground.hidden if ground else ())
         logs: AttemptLogs | None = None
         try:
             if desk.fault:

@@ -67,5 +67,5 @@ def _check(task: Task, dag: Dag, supervisor: Supervisor, folder: Path) -> tuple[
         run_command_in(supervisor, environment.process, cwd),
         exit_code_in(supervisor, environment.process, cwd, shell),
     )
-    masker = Masker(ground.secrets.values())
+    masker = Masker(ground.hidden)
     return [masker.text(each) for each in unmet], masker.text(why)

@@ -6,6 +6,7 @@ Source: the workflow language reference, sections on sub-DAG steps and parallel.
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -23,8 +24,11 @@ _ACTS = re.compile(r"[$`\\]")
 _SEPARATORS = "\t|;,"
 
 
-def unfold(step: Step, scope: Scope, run_command: RunCommand) -> tuple[ChildCall, ...]:
-    """Return the runs a step calls, in the order of its items.
+Mask = Callable[[str], str]
+
+
+def unfold(step: Step, scope: Scope, run_command: RunCommand, mask: Mask = str) -> tuple[ChildCall, ...]:
+    """Return the runs a step calls, in the order of its items; ``mask`` hides the secrets in a text.
 
     Raises:
         InvalidInput: no name, no items, or too many.
@@ -34,34 +38,47 @@ def unfold(step: Step, scope: Scope, run_command: RunCommand) -> tuple[ChildCall
     if not name:
         raise InvalidInput("call: the name of the sub DAG is empty")
     if step.parallel is None:
-        return (_call(name, step, scope, run_command, None),)
+        return (_call(name, step, scope, run_command, None, mask=mask),)
     items = _items(step.parallel, scope, run_command)
     if not items:
         raise InvalidInput("parallel execution requires at least one item")
     if len(items) > MAX_PARALLEL_ITEMS:
         found = f"{len(items)} items (max: {MAX_PARALLEL_ITEMS})"
         raise InvalidInput(f"parallel execution exceeds maximum limit: {found}")
-    return tuple(_call(name, step, scope, run_command, item) for item in items)
+    return tuple(_call(name, step, scope, run_command, item, mask=mask) for item in items)
 
 
-def _call(name: str, step: Step, scope: Scope, run_command: RunCommand, item: str | None) -> ChildCall:
+def _call(name: str, step: Step, scope: Scope, run_command: RunCommand, item: str | None, *, mask: Mask) -> ChildCall:
     if item is not None:
         if not step.params and step.param_pairs is None:
-            return ChildCall(dag=name, params=item, given=item)
+            return _with_text(name, item, mask)
         scope = replace(scope, maps=({"ITEM": item}, *scope.maps))
     if step.param_pairs is None:
         text = expand(step.params, scope, run_command).strip()
         if not text or not is_reference(step.params) or ("=" in text and text[0] not in "{["):
-            return ChildCall(dag=name, params=text, given=text)
-        return _with_pairs(name, (("1", text),))
-    return _with_pairs(name, tuple((key, expand(value, scope, run_command)) for key, value in step.param_pairs))
+            return _with_text(name, text, mask)
+        return _with_pairs(name, (("1", text),), mask)
+    return _with_pairs(name, tuple((key, expand(value, scope, run_command)) for key, value in step.param_pairs), mask)
 
 
-def _with_pairs(name: str, pairs: Pairs) -> ChildCall:
+def _with_text(name: str, text: str, mask: Mask) -> ChildCall:
+    return ChildCall(dag=name, params=text, given=text, shown=_shown(text, _read(text), mask))
+
+
+def _shown(text: str, pairs: Pairs, mask: Mask) -> str:
+    """Return what people see of the text, empty where it holds no secret; read, it gives each value masked."""
+    masked = tuple((key, mask(value)) for key, value in pairs)
+    if masked == pairs and mask(text) == text:
+        return ""
+    return mask(text) if _read(mask(text)) == masked else _as_json(masked)
+
+
+def _with_pairs(name: str, pairs: Pairs, mask: Mask) -> ChildCall:
     text = quote_pairs(pairs, frozenset(key for key, _ in pairs if key.isdigit()))
     # As JSON, whatever the values hold, where the text would not be read as it was meant. The text is what people
-    # see and the run's id is made from.
-    return ChildCall(dag=name, params=text, given=text if _reads_back(text, pairs) else _as_json(pairs))
+    # see, but for secrets, and what the run's id is made from.
+    given = text if _reads_back(text, pairs) else _as_json(pairs)
+    return ChildCall(dag=name, params=text, given=given, shown=_shown(text, pairs, mask))
 
 
 def _as_json(pairs: Pairs) -> str:
@@ -69,8 +86,11 @@ def _as_json(pairs: Pairs) -> str:
 
 
 def _reads_back(text: str, pairs: Pairs) -> bool:
-    read = tuple((param.name, param.value) for param in parse_params_text(text)[0])
-    return read == pairs and not any(_ACTS.search(value) for _, value in pairs)
+    return _read(text) == pairs and not any(_ACTS.search(value) for _, value in pairs)
+
+
+def _read(text: str) -> Pairs:
+    return tuple((param.name, param.value) for param in parse_params_text(text)[0])
 
 
 def _items(parallel: Parallel, scope: Scope, run_command: RunCommand) -> list[str]:

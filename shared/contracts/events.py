@@ -72,8 +72,9 @@ class AttemptStarted(Event):
 
 
 class ChildCall(Message):
-    """A run that a ``call`` step asks for. ``params`` is what people see, ``given`` what it gets.
+    """A run that a ``call`` step asks for. ``params`` is what its id is made from, ``given`` what it gets.
 
+    ``shown`` is what people see: empty where that is ``params``, which then hold no secret.
     ``folder`` is the calling step's directory, on the worker that evaluated the call.
     """
 
@@ -81,6 +82,7 @@ class ChildCall(Message):
     dag: str
     params: str = ""
     given: str = ""
+    shown: str = ""
     folder: str = ""
 
 

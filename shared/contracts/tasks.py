@@ -56,6 +56,8 @@ class Task(Message):
     params_json: str | None = None
     params_given: bool = False
     """Whether parameters came with the request or the call: they are not all the author's own words."""
+    hidden_params: tuple[tuple[str, str], ...] = ()
+    """Of the parameters those that hold a secret of the calling run, with stars in its place."""
     outputs: tuple[tuple[str, str], ...] = ()
     """Outputs of the step's ancestors, nearest last, under their variable names."""
     refs: dict[str, StepRef] = Field(default_factory=dict)

@@ -6,6 +6,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from shared.spec.hidden import show_params
 from shared.status import AttemptState, NodeStatus, RunStatus
 
 __all__ = [
@@ -123,6 +124,13 @@ class Run:
     nodes: tuple[Node, ...] | None = None
     trace: str = ""
     """The traceparent it was asked for in; empty for what is older than that."""
+    asked_as: str = ""
+    """Of a called run the parameters as people may see them: with stars for secrets."""
+
+    @property
+    def shown_params(self) -> tuple[tuple[str, str], ...]:
+        """What people may see of ``params``."""
+        return show_params(self.params, self.asked_as)
 
 
 class Listed(NamedTuple):

@@ -53,6 +53,7 @@ ROOT_COLUMNS = (
     _r.started_at,
     _r.finished_at,
     _r.trace,
+    _r.parent_params,
 )
 """All that there is of a root; others have a root and a parent, two joins away."""
 _RELATED = (_root.c.dag_name, _root.c.dag_run_id, _parent.c.dag_name, _parent.c.dag_run_id)
@@ -130,6 +131,7 @@ def _run(row: AnyRow, related: Sequence[Any], nodes: tuple[Node, ...] | None = N
         started_at,
         finished_at,
         trace,
+        asked_as,
     ) = row[:_OWN]
     root_name, root_id, parent_name, parent_id = related
     return Run(
@@ -158,6 +160,7 @@ def _run(row: AnyRow, related: Sequence[Any], nodes: tuple[Node, ...] | None = N
         finished_at,
         nodes,
         trace,
+        asked_as or "",
     )
 
 

@@ -51,6 +51,22 @@ def _unplaced(seen: Seen) -> None:
     assert not seen.nodes["say"]["stdout"].startswith(str(seen.folder))
 
 
+def _handed_on(seen: Seen) -> None:
+    assert [child["params"] for child in seen.nodes["a"]["children"]] == ['T="Bearer *******" U="plain"']
+    assert [child["params"] for child in seen.nodes["b"]["children"]] == ["T=*******"]
+    first, second = seen.children()
+    if first.run["parent_params"] == "T=*******":
+        first, second = second, first
+    assert first.out("say") == 'Bearer ******* plain\n*******\n{"T":"Bearer *******","U":"plain"}'
+    assert second.out("say").startswith("******* own\n*******")
+    assert (first.out("use"), second.out("use")) == ("13", "6")
+    for child, shown in ((first, "Bearer *******"), (second, "*******")):
+        (last,) = child.children()
+        assert (last.out("say"), last.status) == (shown, "succeeded")
+        assert "s3cr3t" not in child.log("on") + str(child.nodes["on"]["children"][0]["params"])
+    assert "s3cr3t" not in seen.log("a") + seen.log("b")
+
+
 def _made(seen: Seen) -> None:
     assert seen.out("a") == f"{seen.folder}/new/x\nx"
     assert seen.out("c") == "met"
@@ -189,6 +205,29 @@ steps:
 """,
         _unplaced,
         files={"file": ""},
+        status="succeeded",
+    ),
+    Case(
+        "T72 handed",
+        "a secret handed to a called run, and on from there, is seen nowhere, and works",
+        """secrets: [{name: TOKEN, provider: file, key: "{dir}/token"}]
+steps:
+  - {name: a, call: sub, params: {T: "Bearer ${TOKEN}", U: plain}}
+  - {name: b, call: sub, parallel: ["T=${TOKEN}"]}
+---
+name: sub
+params: {T: none, U: own}
+steps:
+  - {name: say, command: 'echo "$T $U"; echo "${T#Bearer }"; printenv DAGU_PARAMS_JSON'}
+  - {name: use, command: 'printf %s "$T" | wc -c', output: LENGTH}
+  - {name: on, call: last, params: "V=$T"}
+---
+name: last
+params: "V=none"
+steps: [{name: say, command: 'echo "$V"; test "$V" != none'}]
+""",
+        _handed_on,
+        files={"token": "s3cr3t"},
         status="succeeded",
     ),
 ]

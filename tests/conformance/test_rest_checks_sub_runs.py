@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -95,6 +96,25 @@ def test_a_dag_is_called_by_its_file_and_shown_by_its_name(live: Live) -> None:
         told = json.loads(live.get(f"/dag-runs/caller/root/steps/{step}/log")["content"])
         assert (told["name"], told["params"]) == ("kid-name", "WHO=the rest")
         assert told["outputs"] == {"GREETED": "the rest"}
+
+
+def test_a_secret_that_was_handed_over_is_seen_nowhere(live: Live, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("s3cr3t")
+    secrets = f"secrets: [{{name: TOKEN, provider: file, key: {tmp_path}/token}}]\n"
+    live.dag("keeper", f"{secrets}{FAMILY}".replace("WHO=${ITEM}", 'WHO="$TOKEN ${ITEM}"'))
+    live.start("keeper", dagRunId="root")
+    run = live.until("keeper", "root", 4)
+
+    first, second = subs(live, "/dag-runs/keeper/root")
+    assert (first["params"], second["params"]) == ('WHO="******* a"', 'WHO="******* b"')
+    path = f"/dag-runs/keeper/root/sub-dag-runs/{first['dagRunId']}"
+    child = live.get(path)["dagRunDetails"]
+    assert child["params"] == "WHO=******* a"
+    assert child["nodes"][0]["step"]["commands"] == [{"command": "echo", "args": ["******* a"]}]
+    assert live.get(f"{path}/steps/say%2Fit/log")["content"] == "******* a"
+    assert "s3cr3t" not in json.dumps(
+        [run, child, first, live.get(f"{path}/log"), live.get("/dag-runs/keeper/root/log")]
+    )
 
 
 def test_47_the_logs_of_a_sub_run(live: Live) -> None:

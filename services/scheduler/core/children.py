@@ -51,7 +51,7 @@ def call(draft: Draft, idx: int, token: str, calls: Sequence[ChildCall]) -> None
     found: dict[str, Child] = {}
     for one in calls:
         run_id = child_run_id(draft.run.dag_run_id, step.name, one.params, salt)
-        found.setdefault(run_id, Child(run_id, one.dag, one.params, one.given, folder=one.folder))
+        found.setdefault(run_id, Child(run_id, one.dag, one.shown or one.params, one.given, folder=one.folder))
     draft.set_node(idx, children=tuple(found.values()), call_token=token, retry_at=None, error="")
     draft.note(idx, f"calls {len(found)} run{'s' * (len(found) != 1)}")
     if step.timeout_sec > 0:

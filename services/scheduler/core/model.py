@@ -40,7 +40,7 @@ class OpenAttempt:
 class Child:
     """A run that a node called. ``state`` is ``PENDING``, ``ASKED``, ``HELD`` or how it ended (a run status).
 
-    ``params`` is the text its id is made from and people see; ``given`` what it is started with.
+    ``params`` is the text that people see, with stars for secrets; ``given`` what it is started with.
     """
 
     run_id: str
@@ -113,7 +113,7 @@ class Run:
 
     ``env`` and ``params`` hold values once they are evaluated; until then ``env`` is empty and
     ``given`` keeps the params text as asked for. ``worker_id`` is the worker the run sticks to.
-    ``called_from`` is the directory its caller worked in.
+    ``called_from`` is the directory its caller worked in, ``asked_as`` the parameters as people may see them.
     ``stop_reason`` is empty, or why nothing new may start: ``stop``, ``timeout``, ``precondition``,
     ``init``, ``prepare``.
     """
@@ -142,6 +142,7 @@ class Run:
     only_step: str = ""
     error: str = ""
     called_from: str = ""
+    asked_as: str = ""
     queued_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None

@@ -5,6 +5,7 @@ from typing import Any
 from services.scheduler.core.model import Node, Run
 from services.scheduler.core.plan import ERRAND, PREPARE, STEP
 from shared.contracts.tasks import StepRef, Task
+from shared.spec.hidden import hidden_params
 from shared.spec.model import Step
 from shared.status import NodeStatus
 
@@ -42,6 +43,7 @@ def make_task(run: Run, nodes: list[Node], idx: int, token: str, run_status: str
         params=run.params,
         params_json=run.params_json,
         params_given=bool(run.given.strip()),
+        hidden_params=hidden_params(run.asked_as),
         outputs=tuple(item for source in reversed(sources) for item in nodes[source].outputs.items()),
         refs=_refs(run, nodes),
         engine_env=_engine_env(nodes, run_status),

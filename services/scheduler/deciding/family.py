@@ -20,6 +20,7 @@ from services.scheduler.deciding.creation import new_run
 from services.scheduler.deciding.plans import spec_hash
 from shared.errors import InvalidInput, NotFound
 from shared.spec.approval import waits_for_approval
+from shared.spec.hidden import show_params
 from shared.spec.load import load
 from shared.spec.params import params_text
 from shared.spec.snapshot import local_spec, snapshot
@@ -130,6 +131,7 @@ def _new_child(batch: Batch, parent_key: str, effect: StartChild) -> tuple[Run, 
         root_dag_name=parent.root_dag_name,
         root_dag_run_id=parent.root_dag_run_id,
         called_from=effect.folder,
+        asked_as=_params(parent, effect) or "",
     )
     return run, text_hash, file_name
 
@@ -173,7 +175,10 @@ def _news(batch: Batch, parent_key: str, node: Node) -> ChildrenSeen | None:
     ids = {row["run_key"]: row["dag_run_id"] for row in rows}
     for row in batch.tx.outputs_of(sorted(ids)):
         found[ids[row["run_key"]]].update(row["outputs"])
-    params = {ids[key]: params_text(pairs) for key, pairs in batch.tx.params_of(sorted(ids))}
+    asked = {child.run_id: child.params for child in node.children}
+    params = {
+        ids[key]: params_text(show_params(pairs, asked[ids[key]])) for key, pairs in batch.tx.params_of(sorted(ids))
+    }
     return ChildrenSeen(node.idx, news, found, params, {row["dag_run_id"]: row["dag_name"] for row in rows})
 
 

@@ -55,6 +55,7 @@ def run_from_rows(row: Row, node_rows: Iterable[Row], plan: Plan, root: tuple[st
         only_step=row["only_step"] or "",
         error=row["error"],
         called_from=row["called_from"],
+        asked_as=row["parent_params"] or "",
         queued_at=row["queued_at"],
         started_at=row["started_at"],
         finished_at=row["finished_at"],

@@ -82,3 +82,20 @@ def test_items_of_a_json_text_are_told_with_their_keys_in_order() -> None:
         "null",
         "x",
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("s3cr3t", 'A="*******" B="x"'),
+        ("Bearer s3cr3t", 'A="Bearer *******" B="x"'),
+        ("s3cr3t\\", '{"A": "*******\\\\", "B": "x"}'),
+        ("open", ""),
+    ],
+)
+def test_secrets_are_not_shown_and_do_not_change_what_is_called(value: str, shown: str) -> None:
+    step = step_of('{name: s, call: c, params: {A: "${X}", B: x}}')
+    (plain,) = unfold(step, Scope(({"X": value},)), str)
+    (call,) = unfold(step, Scope(({"X": value},)), str, lambda text: text.replace("s3cr3t", "*******"))
+
+    assert call == plain.model_copy(update={"shown": shown})

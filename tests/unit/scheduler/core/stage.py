@@ -315,5 +315,5 @@ def _stored_and_read(run: Run) -> Run:
         return row | {name: json.loads(json.dumps(row[name])) for name in json_columns if name in row}
 
     nodes = [stored(node_row(run.run_key, node)) for node in run.nodes]
-    row = stored(run_row(run) | {name: getattr(run, name) for name in names})
+    row = stored(run_row(run) | {"parent_params": run.asked_as} | {name: getattr(run, name) for name in names})
     return run_from_rows(row, nodes, run.plan, (run.root_dag_name, run.root_dag_run_id))
