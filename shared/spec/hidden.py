@@ -12,6 +12,7 @@ from shared.spec.param_forms import parse_params_text
 __all__ = ["STARS", "hidden_params", "secrets_in", "show_params"]
 
 STARS = "*******"
+_ONE_SECRET = 2
 _MOST_PARTS = 4
 """Finding more secrets in one value could take long, and nobody puts so many there."""
 
@@ -30,9 +31,14 @@ def show_params(pairs: Pairs, asked_as: str) -> Pairs:
 
 
 def secrets_in(value: str, shown: str) -> tuple[str, ...]:
-    """Return what must be masked of a value that is shown like this: all of it, and what stands behind its stars."""
+    """Return what must be masked of a value that is shown like this: what stands behind its stars.
+
+    All of it too, where that is not certain: with several secrets in one value, or one that changed on its way.
+    """
     if value == shown:
         return ()
     parts = shown.split(STARS)
     found = len(parts) <= _MOST_PARTS and re.fullmatch("(.+?)".join(map(re.escape, parts)), value, re.DOTALL)
-    return (value, *(found.groups() if found else ()))
+    if not found:
+        return (value,)
+    return found.groups() if len(parts) == _ONE_SECRET else (value, *found.groups())

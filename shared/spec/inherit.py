@@ -16,6 +16,9 @@ _JOINED = frozenset({"env", "tags", "params", "dotenv", "to", "shellargs"})
 _WHOLE = frozenset({"mailon", "steps", "preconditions", "precondition", "schedule", "secrets", "shell"})
 _NEVER = frozenset({"name"})
 _HANDLERS = "handleron"
+_CONDITIONS = frozenset({"preconditions", "precondition"})
+"""Two names of one list."""
+_NONE: tuple[Any, ...] = (None, "", [])
 _ALIASES = {"abort": "cancel", "cancel": "abort"}
 
 
@@ -45,9 +48,10 @@ def _merge(base: YamlMap, child: YamlMap, dropped: frozenset[str] = frozenset())
     for key, value in child.items():
         _put(merged, key, value, child, key)
     own = {key.lower(): key for key in child}
+    asks = any(child[own[word]] not in _NONE for word in _CONDITIONS & own.keys())
     for key, value in base.items():
         word = key.lower()
-        if word in dropped:
+        if word in dropped or (asks and word in _CONDITIONS):
             continue
         if word not in own:
             _put(merged, key, value, base, key)
@@ -69,7 +73,7 @@ def _join(word: str, base: Any, child: Any, places: tuple[Place, Place]) -> Any:
     if word == _HANDLERS and isinstance(base, YamlMap) and isinstance(child, YamlMap):
         return _handlers(base, child)
     if word in _WHOLE:
-        return base if child in (None, "", []) else child
+        return base if child in _NONE else child
     if word in _JOINED and not _is_schema(base) and not _is_schema(child):
         return _joined((base, child), places)
     if isinstance(base, YamlMap) and isinstance(child, YamlMap):
@@ -96,6 +100,7 @@ def _is_schema(value: Any) -> bool:
 def _joined(values: tuple[Any, Any], places: tuple[Place, Place]) -> Any:
     both = YamlList(places[1])
     for value, at in zip(values, places, strict=True):
+        both.inherited = len(both)
         items = list(value) if isinstance(value, list) else [] if value is None or value == "" else [value]
         both.extend(items)
         both.item_at.extend(value.item_at if isinstance(value, YamlList) else [at] * len(items))

@@ -75,13 +75,14 @@ class YamlMap(dict[str, Any]):
 
 
 class YamlList(list[Any]):
-    """A sequence with the place of itself and of each item."""
+    """A sequence with the place of itself and of each item; so many of them, the first, are ``inherited``."""
 
-    __slots__ = ("at", "item_at")
+    __slots__ = ("at", "inherited", "item_at")
 
     def __init__(self, at: Place) -> None:
         super().__init__()
         self.at = at
+        self.inherited = 0
         self.item_at: list[Place] = []
 
 

@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from shared.spec.fields import Fields, Vocabulary, is_scalar, scalar_text, type_name
-from shared.spec.load_yaml import YamlMap
+from shared.spec.load_yaml import YamlList, YamlMap
 from shared.spec.model import Param, Spec
 
 __all__ = [
@@ -136,14 +136,18 @@ def _from_text_or_list(fields: Fields, name: str) -> list[Param]:
         fields.error(name, f"invalid parameter value: {type_name(value)}")
         return []
     found: list[Param] = []
+    above = 0
     for index, item in enumerate(value):
+        if isinstance(value, YamlList) and index == value.inherited:
+            # A place is one in its own document: the first of the file means the first of the base.
+            above = len(found)
         if isinstance(item, dict):
             found.extend(_from_map(fields, f"{name}[{index}]", item))
         elif isinstance(item, list):
             fields.error(name, "invalid parameter value: list")
         else:
             for param in parse_params_text(scalar_text(item))[0]:
-                found.append(_param(None if param.positional else param.name, param.value, len(found)))
+                found.append(_param(None if param.positional else param.name, param.value, len(found) - above))
     return found
 
 

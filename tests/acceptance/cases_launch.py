@@ -57,13 +57,13 @@ def _handed_on(seen: Seen) -> None:
     first, second = seen.children()
     if first.run["parent_params"] == "T=*******":
         first, second = second, first
-    assert first.out("say") == '******* plain\n*******\n{"T":"*******","U":"plain"}'
+    assert first.out("say") == 'Bearer ******* plain\n*******\n{"T":"Bearer *******","U":"plain"}'
     assert second.out("say").startswith("******* own\n*******")
     assert (first.out("use"), second.out("use")) == ("13", "6")
-    for child in (first, second):
+    for child, shown in ((first, "Bearer *******"), (second, "*******")):
         (last,) = child.children()
-        assert (last.out("say"), last.status) == ("*******", "succeeded")
-        assert "s3cr3t" not in child.log("on") + str(child.nodes["on"]["children"][0]["params"])
+        assert (last.out("say"), last.status) == (shown, "succeeded")
+        assert "s3cr3t" not in child.log("hand") + str(child.nodes["hand"]["children"][0]["params"])
     assert "s3cr3t" not in seen.log("a") + seen.log("b")
 
 
@@ -220,7 +220,7 @@ params: {T: none, U: own}
 steps:
   - {name: say, command: 'echo "$T $U"; echo "${T#Bearer }"; printenv DAGU_PARAMS_JSON'}
   - {name: use, command: 'printf %s "$T" | wc -c', output: LENGTH}
-  - {name: on, call: last, params: "V=$T"}
+  - {name: hand, call: last, params: "V=$T"}
 ---
 name: last
 params: "V=none"

@@ -26,8 +26,8 @@ def test_the_others_are_shown() -> None:
 @pytest.mark.parametrize(
     ("value", "shown", "expected"),
     [
-        ("s3cr3t", "*******", ("s3cr3t", "s3cr3t")),
-        ("Bearer s3\ncr3t!", "Bearer *******!", ("Bearer s3\ncr3t!", "s3\ncr3t")),
+        ("s3cr3t", "*******", ("s3cr3t",)),
+        ("Bearer s3\ncr3t!", "Bearer *******!", ("s3\ncr3t",)),
         ("a.b:c", "*******:*******", ("a.b:c", "a.b", "c")),
         # It became something else on the way: then all of it counts.
         ("other", "Bearer *******", ("other",)),

@@ -4,6 +4,7 @@ import pytest
 
 from shared.spec.load import load
 from shared.spec.model import Dag
+from shared.spec.params import resolve_params
 
 
 def under(base: str, child: str) -> Dag:
@@ -29,19 +30,37 @@ def under(base: str, child: str) -> Dag:
         ("skipIfSuccessful: true", "skipIfSuccessful: false", "skip_if_successful", True),
         ("description: d", "description: ''", "description", "d"),
         ("preconditions: a", "preconditions: []", "preconditions", "a"),
+        ("preconditions: a", "precondition: b", "preconditions", "b"),
+        ("precondition: a", "preconditions: [b]", "preconditions", "b"),
+        ("preconditions: a", "precondition: ''", "preconditions", "a"),
         ("type: graph", "steps: []", "type", "graph"),
     ],
 )
 def test_which_counts(base: str, child: str, attribute: str, expected: object) -> None:
     found = getattr(under(base, child), attribute)
 
-    assert (found[0].condition if attribute == "preconditions" else found) == expected
+    assert ([each.condition for each in found] if attribute == "preconditions" else found) == (
+        [expected] if attribute == "preconditions" else expected
+    )
 
 
 def test_parameters_of_both_count() -> None:
     dag = under("params: A=1 B=2", "params: []")
 
     assert [(param.name, param.value) for param in dag.params] == [("A", "1"), ("B", "2")]
+
+
+def test_a_place_counts_in_its_own_document() -> None:
+    dag = under('params: "a b"', 'params: "c K=v d"')
+
+    assert [(param.name, param.value) for param in dag.params] == [
+        ("1", "a"),
+        ("2", "b"),
+        ("1", "c"),
+        ("K", "v"),
+        ("3", "d"),
+    ]
+    assert resolve_params(dag)[0] == (("1", "c"), ("2", "b"), ("K", "v"), ("3", "d"))
 
 
 @pytest.mark.parametrize(
