@@ -199,6 +199,36 @@ def why(dag: str, run: str, url: str, token: str) -> None:
         click.echo(line)
 
 
+@cli.group("dead-letters")
+def dead_letters() -> None:
+    """Messages that were put aside for a person, on the broker or in the folder of an `up` that does not run."""
+
+
+_LIMIT = click.option("--limit", default=1000, show_default=True, type=click.IntRange(1), help="how many at most")
+
+
+@dead_letters.command("list")
+@_options("data_dir", "amqp_url", "log_level", "log_format")
+@_LIMIT
+@click.option("--bodies", is_flag=True, help="what they say, too; it may hold what was given to runs")
+def list_dead_letters(limit: int, bodies: bool, **given: Any) -> None:
+    """Say of each where it came from and why it is there."""
+    from services.dead_letters import listed  # noqa: PLC0415
+
+    for line in listed(_configure("dead-letters", given), limit, bodies=bodies):
+        click.echo(line)
+
+
+@dead_letters.command("return")
+@_options("data_dir", "amqp_url", "log_level", "log_format")
+@_LIMIT
+def return_dead_letters(limit: int, **given: Any) -> None:
+    """Send them back to where they came from."""
+    from services.dead_letters import returned  # noqa: PLC0415
+
+    click.echo(f"{returned(_configure('dead-letters', given), limit)} sent back")
+
+
 @cli.command()
 def version() -> None:
     """Print the version."""

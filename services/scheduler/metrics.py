@@ -25,6 +25,7 @@ __all__ = [
     "COMMAND_RECORD",
     "COMMAND_WAIT",
     "DEAD_LETTERS",
+    "HEARTBEATS_UNREADABLE",
     "IGNORED",
     "LEASES_LOST",
     "OUTBOX_SWEPT",
@@ -67,6 +68,9 @@ COMMAND_RECORD = Histogram(
 OUTBOX_SWEPT = Counter("dagway_outbox_swept", "Messages sent late by the sweep instead of right after their commit")
 LEASES_LOST = Counter("dagway_leases_lost", "Attempts whose worker stopped renewing its lease")
 DEAD_LETTERS = Counter("dagway_dead_letters", "Messages put aside for a person", ["route"])
+HEARTBEATS_UNREADABLE = Counter(
+    "dagway_heartbeats_unreadable", "Heartbeats of workers that this version cannot read; they renew no lease"
+)
 SLOTS = Counter("dagway_slots_decided", "Slots of schedules, by what became of them", ["outcome"])
 SCHEDULES_UNREADABLE = Counter(
     "dagway_schedules_unreadable", "Due dags passed over for an hour because this version cannot read their stored spec"

@@ -71,7 +71,10 @@ def test_a_second_one_on_the_same_folder_says_that_there_is_another(tmp_path: Pa
     with Embedded(tmp_path / "one") as first:
         said = refused(tmp_path / "two", "up", "--data-dir", str(first.data_dir), "--port", "0")
 
+        asked = refused(tmp_path / "three", "dead-letters", "list", "--data-dir", str(first.data_dir))
+
     assert "another dagway uses this folder" in said
+    assert "another dagway uses this folder" in asked
 
 
 @pytest.mark.parametrize("kind", ["up", "scheduler"])

@@ -4,6 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
 from services.scheduler.loops.housekeeping import Housekeeping
 from shared.clock import utc_now
@@ -13,7 +14,7 @@ from shared.contracts.control import RouteOpened
 from shared.ids import new_run_id
 from shared.store import tables as t
 from shared.store.tx import Store
-from shared.transport.base import COMMANDS, Durability, Outgoing, Route
+from shared.transport.base import COMMANDS, HEARTBEATS, Durability, Outgoing, Route
 from tests.harness.eventually import eventually
 from tests.harness.scripted_worker import ScriptedWorker
 from tests.integration.scheduler_stack import Stack
@@ -228,6 +229,15 @@ def test_a_restarted_workers_former_steps_are_lost(stack: Stack) -> None:
         return bool(stack.run()["status"] == "failed")
 
     eventually(beat_until_failed, timeout_s=20, every_s=0.1)
+
+
+def test_a_heartbeat_that_nobody_can_read_is_counted(stack: Stack) -> None:
+    stack.scheduler()
+    before = REGISTRY.get_sample_value("dagway_heartbeats_unreadable_total") or 0
+
+    stack.transport.send(Outgoing(HEARTBEATS, b"what is this", "m1")).result(10)
+
+    eventually(lambda: (REGISTRY.get_sample_value("dagway_heartbeats_unreadable_total") or 0) == before + 1)
 
 
 def test_two_workers_under_one_id_are_told_of(stack: Stack, caplog: pytest.LogCaptureFixture) -> None:

@@ -26,7 +26,7 @@ from services.scheduler.loops.intake import Intake
 from services.scheduler.loops.relay import OVERDUE_S
 from services.scheduler.loops.shared_ids import SharedIds
 from services.scheduler.loops.undelivered import Undelivered
-from services.scheduler.metrics import LEASES_LOST
+from services.scheduler.metrics import HEARTBEATS_UNREADABLE, LEASES_LOST
 from shared.contracts.codec import decode_as
 from shared.contracts.events import Heartbeat
 from shared.errors import BrokerUnavailable, DecodeFailed, StoreUnavailable
@@ -101,6 +101,7 @@ class Leases:
                     beats.append(decode_as(delivery.body, Heartbeat))
                 except DecodeFailed as error:
                     _log.error("heartbeat.unreadable", extra={"why": str(error)})
+                    HEARTBEATS_UNREADABLE.inc()
                 delivery.ack()
             news = self._beats.hear(beats, self._shell.clock())
             if news:
