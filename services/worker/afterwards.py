@@ -1,5 +1,6 @@
 """What only the worker can tell once an execution is over: conditions and patterns that its policies name."""
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -8,20 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from services.worker.conditions import check_conditions
-from services.worker.environment import CommandFailed, Environment
+from services.worker.environment import Environment
 from services.worker.outcome import Result
 from services.worker.runner import Interrupted, exit_code_in, run_command_in
 from services.worker.shells import condition_shell
 from services.worker.supervise import Supervisor
 from services.worker.workspace import LogPaths
 from shared.contracts.tasks import Task
-from shared.spec.expand import ExpandFault, RunCommand, Scope, StepFacts, expand
+from shared.errors import InvalidInput
+from shared.spec.expand import RunCommand, Scope, StepFacts, expand
 from shared.spec.model import RetryPolicy, Step
 from shared.spec.patterns import PatternFault, line_test
 
-__all__ = ["look_back"]
+__all__ = ["look_back", "retry_numbers"]
 
 _MAX_LINE = 65_536
+_REPORTED = {"limit": "retry_limit", "intervalSec": "retry_interval_s"}
 
 
 def look_back(
@@ -35,17 +38,14 @@ def look_back(
     paths: LogPaths,
 ) -> dict[str, Any]:
     """Return the fields of ``AttemptFinished`` that the step's policies ask for, once its logs are kept."""
-    step, outcome = task.step, result.outcome
+    step = task.step
     facts: dict[str, Any] = {}
-    if outcome == "failed" and step.continue_on.output:
+    if result.outcome == "failed" and step.continue_on.output:
         facts["continue_output_matched"] = _printed(step.continue_on.output, Path(paths.stdout_whole))
     if step.repeat_policy is not None and step.repeat_policy.condition is not None:
         facts["repeat_condition_met"] = _condition_met(
             task, outputs, _with_itself(environment, step, result, outputs, paths), supervisor, cwd
         )
-    if outcome in {"failed", "broken"} and step.retry_policy is not None:
-        run_command = run_command_in(supervisor, environment.process, cwd)
-        facts |= _retry_numbers(step.retry_policy, environment.full, run_command)
     return facts
 
 
@@ -104,14 +104,35 @@ def _condition_met(
         return None
 
 
-def _retry_numbers(policy: RetryPolicy, scope: Scope, run_command: RunCommand) -> dict[str, Any]:
-    """Evaluate what was written as text."""
+def retry_numbers(policy: RetryPolicy | None, scope: Scope, run_command: RunCommand) -> dict[str, Any]:
+    """Return the numbers of a retry that were written as text.
+
+    Raises:
+        InvalidInput: one cannot be evaluated, or is none.
+    """
     found: dict[str, Any] = {}
-    for name, value in (("retry_limit", policy.limit), ("retry_interval_s", policy.interval_sec)):
-        if isinstance(value, str):
-            try:
-                number = float(expand(value, scope, run_command).strip() or 0)
-                found[name] = int(number) if name == "retry_limit" else number
-            except (ExpandFault, CommandFailed, ValueError, OverflowError, Interrupted):
-                found[name] = 0
-    return found
+    if policy is None:
+        return found
+    for name, value in (("limit", policy.limit), ("intervalSec", policy.interval_sec)):
+        if not isinstance(value, str):
+            continue
+        try:
+            text = expand(value, scope, run_command)
+            found[name] = _whole(text) if name == "limit" else _seconds(text)
+        except (ValueError, OverflowError) as error:
+            raise InvalidInput(f"retryPolicy.{name}: {error}") from error
+    return {_REPORTED[name]: number for name, number in found.items()}
+
+
+def _whole(text: str) -> int:
+    return int(_seconds(text))
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{text.strip()!r} is not a number")
+    return number

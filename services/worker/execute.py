@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from services.worker.afterwards import look_back
+from services.worker.afterwards import look_back, retry_numbers
 from services.worker.conditions import check_each
 from services.worker.environment import Environment, Ground, build_environment
 from services.worker.executors import executor_for
@@ -30,6 +30,7 @@ from services.worker.workspace import LogPaths, OutputFiles, Places
 from shared.contracts.errands import Errand
 from shared.contracts.events import Said
 from shared.contracts.tasks import CallResult, Task
+from shared.errors import InvalidInput
 from shared.spec.expand import expand
 
 __all__ = ["Made", "Maker"]
@@ -73,6 +74,11 @@ class Maker:
         cwd = self._directory(task, ground)
         environment = build_environment(task, ground, reserved, run_command_in(supervisor, plain, cwd))
         try:
+            policy = task.step.retry_policy if task.kind == "step" else None
+            try:
+                retries = retry_numbers(policy, environment.full, run_command_in(supervisor, environment.process, cwd))
+            except InvalidInput as error:
+                return Made(Result("broken", 1, masker.text(str(error))), {}, {"retry_limit": 0})
             unmet, why = self._unmet(task, environment, supervisor, cwd)
             if any(unmet):
                 told = tuple(masker.text(each) for each in unmet)
@@ -106,6 +112,7 @@ class Maker:
             # What looks at its files shall find them as later steps do.
             files.keep(masker)
             made = self._look_back(task, stop, made, environment, masker, cwd=cwd, paths=paths)
+            made.facts.update(retries)
             if io.messages:
                 said = tuple(Said(role=role, content=masker.text(text)) for role, text in io.messages)
                 made.facts["messages"] = said

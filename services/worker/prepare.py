@@ -19,6 +19,7 @@ from services.worker.workspace import Places
 from shared.contracts.tasks import Task
 from shared.spec.expand import Scope, expand
 from shared.spec.model import Dag
+from shared.spec.param_forms import parse_params_text
 from shared.spec.params import params_json, resolve_env, resolve_params
 
 __all__ = ["prepare"]
@@ -41,7 +42,9 @@ def prepare(
         scope = Scope((dict(env), host))
         folders = (dag_directory(task, folder, scope), folder)
         params = apply_schema(expand(dag.param_schema, scope), params, folders)
-        params_text = params_json(params)
+        found, was_json = parse_params_text(given["given"])
+        if not (found and was_json):
+            params_text = params_json(params)
     outputs = {"env": json.dumps(env), "params": json.dumps(params)}
     if params_text is not None:
         outputs["params_json"] = params_text

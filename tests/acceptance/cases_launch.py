@@ -67,6 +67,16 @@ def _handed_on(seen: Seen) -> None:
     assert "s3cr3t" not in seen.log("a") + seen.log("b")
 
 
+def _not_counted(seen: Seen) -> None:
+    assert {name: row["error"] for name, row in seen.nodes.items()} == {
+        "unset": "retryPolicy.limit: '' is not a number",
+        "fails": "retryPolicy.intervalSec: command `false` failed: exit status 1",
+        "word": "retryPolicy.limit: 'many' is not a number",
+    }
+    assert {row["number"] for row in seen.nodes.values()} == {1}
+    assert not (seen.folder / "ran").exists()
+
+
 def _made(seen: Seen) -> None:
     assert seen.out("a") == f"{seen.folder}/new/x\nx"
     assert seen.out("c") == "met"
@@ -228,6 +238,31 @@ steps: [{name: say, command: 'echo "$V"; test "$V" != none'}]
 """,
         _handed_on,
         files={"token": "s3cr3t"},
+        status="succeeded",
+    ),
+    Case(
+        "T42 no number",
+        "a step whose retries cannot be counted is not run",
+        """type: graph
+workingDir: "{dir}"
+steps:
+  - {name: unset, command: echo >> ran, retryPolicy: {limit: "${NOPE}", intervalSec: 0}}
+  - {name: fails, command: echo >> ran, retryPolicy: {limit: 1, intervalSec: "`false`"}}
+  - {name: word, command: echo >> ran, retryPolicy: {limit: "${WORD}", intervalSec: 0}, env: [WORD: many]}
+""",
+        _not_counted,
+        status="failed",
+    ),
+    Case(
+        "A28 schema",
+        "parameters given as JSON are told as they were given, with a schema too",
+        """workingDir: "{dir}"
+params: {schema: schema.json, values: {n: 1}}
+steps: [printenv DAGU_PARAMS_JSON]
+""",
+        outs(cmd_1='{"n": 5}'),
+        params='{"n": 5}',
+        files={"schema.json": '{"properties": {"n": {"type": "integer"}, "m": {"type": "integer", "default": 9}}}'},
         status="succeeded",
     ),
 ]

@@ -254,6 +254,8 @@ def test_a_zip_is_held_to_the_same(rig: Rig, name: str, link: str) -> None:
         ("create", {"source": "in", "destination": "x.tar", "password": "p"}, 2),
         ("list", {"source": "in/a.txt", "format": "lz4"}, 12),
         ("list", {"source": "in/a.txt"}, 5),
+        ("extract", {"source": "in/a.txt", "stripComponents": "x"}, 2),
+        ("create", {"source": "in", "destination": "x.tar", "compressionLevel": "high"}, 2),
         ("create", {"source": "in", "destination": "x.gz"}, 7),
         ("list", {"source": "in/a.txt", "format": "zip"}, 12),
         ("extract", {"source": "in/a.txt", "format": "tar.gz"}, 12),

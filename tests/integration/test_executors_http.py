@@ -349,3 +349,16 @@ def test_what_was_said_before_goes_first_under_the_first_system_message(
         ("user", "two *******"),
         ("assistant", "two ******* "),
     ]
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({"headers": ["a"]}, "headers must be a map of names to values, not list"),
+        ({"query": "a=b"}, "query must be a map of names to values, not string"),
+    ],
+)
+def test_what_must_be_a_map_is_told(rig: Rig, config: dict[str, Any], told: str) -> None:
+    finished = rig.run(task(http("GET", "http://127.0.0.1:1/", config)))
+
+    assert (finished.outcome, finished.error) == ("broken", told)

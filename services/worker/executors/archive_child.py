@@ -53,13 +53,19 @@ class Order:
         self.operation: str = raw["operation"]
         self.source = Path(raw["source"])
         self.destination = Path(raw["destination"]) if raw.get("destination") else None
-        self.level = int(raw.get("compressionLevel", -1))
+        self.level = self._number("compressionLevel", -1)
         self.password: str = str(raw.get("password") or "")
         self.bsdtar: str = raw.get("bsdtar") or ""
-        self.strip = int(raw.get("stripComponents", 0))
+        self.strip = self._number("stripComponents", 0)
         self.include, self.exclude = (
             [value] if isinstance(value := raw.get(name) or [], str) else list(value) for name in ("include", "exclude")
         )
+
+    def _number(self, name: str, default: int) -> int:
+        try:
+            return int(self.raw.get(name, default))
+        except (TypeError, ValueError) as error:
+            raise Fault(Exit.CONFIG, f"{name} must be a whole number, not {self.raw[name]!r}") from error
 
     def flag(self, name: str, default: bool = False) -> bool:
         value = self.raw.get(name, default)

@@ -24,7 +24,7 @@ from services.worker.executors.header_names import canonical
 from services.worker.executors.inline import CutOff, Line, conclude, evaluate, positive_seconds
 from services.worker.outcome import Result
 from shared.errors import InvalidInput
-from shared.spec.fields import scalar_text
+from shared.spec.fields import scalar_text, type_name
 
 __all__ = ["HttpExecutor", "open_pool"]
 
@@ -128,7 +128,10 @@ def _options(job: Job) -> dict[str, Any]:
 
 
 def _texts(config: dict[str, Any], name: str) -> dict[str, str]:
-    return {str(key): _text(value) for key, value in (config.get(name) or {}).items()}
+    found = config.get(name) or {}
+    if not isinstance(found, dict):
+        raise InvalidInput(f"{name} must be a map of names to values, not {type_name(found)}")
+    return {str(key): _text(value) for key, value in found.items()}
 
 
 def _text(value: Any) -> str:
