@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Literal
 
@@ -63,6 +64,12 @@ class _Masked(logging.Formatter):
         return _PASSWORD.sub(r"\1:***@", self._inner.format(record))
 
 
+class _Json(JsonFormatter):
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
+        """Return the moment in the process's zone, with its offset: lines of several hosts are read together."""
+        return datetime.fromtimestamp(record.created, UTC).astimezone().isoformat(timespec="milliseconds")
+
+
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         facts = " ".join(f"{key}={value}" for key, value in vars(record).items() if key not in _STANDARD)
@@ -76,7 +83,7 @@ def set_up_logging(level: str, style: Literal["json", "text"], service: str) -> 
     """Send all logging of this process to stderr. ``level`` is debug, info, warning or error."""
     inner: logging.Formatter = _Text()
     if style == "json":
-        inner = JsonFormatter(
+        inner = _Json(
             "%(asctime)s %(levelname)s %(name)s %(message)s",
             rename_fields={"asctime": "at", "levelname": "level", "name": "logger", "message": "event"},
             static_fields={"service": service},

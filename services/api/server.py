@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
 from waitress import wasyncore
 from waitress.server import create_server
 
@@ -116,6 +117,16 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         return app
 
 
+class _Log(Logger):  # type: ignore[misc]
+    """What gunicorn says goes the way of all other lines, in the same form and from the same level on."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+        self.error_log.setLevel(logging.NOTSET)
+
+
 def run_gunicorn(
     app_factory: "Callable[[], WSGIApplication]",
     host: str,
@@ -144,6 +155,7 @@ def run_gunicorn(
         "keepalive": 15,
         "accesslog": None,
         "errorlog": "-",
+        "logger_class": _Log,
         "proc_name": "dagway-api",
     }
     _Gunicorn(app_factory, settings).run()

@@ -7,7 +7,7 @@ same interpreter); a spawn carries the two output descriptors, and perhaps one f
 the length. When the worker's end closes, for whatever reason, it kills every descendant until none
 is left, executes the wills and leaves.
 
-    spawn {id, argv, env, cwd}   answered once, when it ended: {id, pid, code | signal | errno}
+    spawn {id, argv, env, cwd}   answered once, when it ended: {id, pid, code | signal | errno, what}
     signal {id, sig}             to the process group; not answered
     kill {req, id, pid, mark}    session, descendants and marked processes; answered {req, left}
     count {req, id, pid, mark}   how many of those live; answered {req, left}
@@ -153,8 +153,8 @@ class Guardian:
                 setsigdef=self._ignored,
             )
         except (OSError, ValueError) as error:
-            number = error.errno if isinstance(error, OSError) else errno.EINVAL
-            self._send({"id": request["id"], "pid": 0, "errno": number})
+            number, what = (error.errno, error.filename) if isinstance(error, OSError) else (errno.EINVAL, None)
+            self._send({"id": request["id"], "pid": 0, "errno": number, "what": what})
         else:
             self._pids[request["id"]] = pid
             self._ids[pid] = request["id"]

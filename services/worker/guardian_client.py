@@ -232,7 +232,8 @@ class Guardian:
             return
         process = self._waiting.pop(message["id"], None)
         if process is not None:
-            process.end(Ended(message["pid"], message.get("code"), message.get("signal"), message.get("errno")))
+            facts = {fact: message.get(fact) for fact in ("code", "signal", "errno")}
+            process.end(Ended(message["pid"], **facts, missed=message.get("what") or ""))
 
     def _end(self) -> None:
         if not self._closed:

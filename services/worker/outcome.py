@@ -33,6 +33,8 @@ class Ended:
     code: int | None = None
     signal: int | None = None
     errno: int | None = None
+    missed: str = ""
+    """With ``errno``: the program, or the folder, that it is about."""
 
     @property
     def exit_code(self) -> int:
@@ -53,7 +55,8 @@ class Result:
 def ended_text(ended: Ended) -> str:
     """Say how a process ended, in the words users of the language know."""
     if ended.errno is not None:
-        return f"cannot start: {os.strerror(ended.errno)}"
+        about = f"{ended.missed}: " if ended.missed else ""
+        return f"cannot start: {about}{os.strerror(ended.errno)}"
     if ended.signal is not None:
         return f"signal: {(signal.strsignal(ended.signal) or str(ended.signal)).lower()}"
     return f"exit status {ended.code}"

@@ -1,5 +1,6 @@
 """What keeps a process from starting is one line that says what to mend."""
 
+import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +46,7 @@ def test_a_gateway_gives_up_where_its_port_for_metrics_is_taken(tmp_path: Path, 
     with DagwayProcess("api", *args, folder=tmp_path, env=AWAY) as process:
         assert process.wait_exit() == 3, process.output()
 
+    assert {json.loads(line)["service"] for line in process.output().splitlines()} == {"api"}
     assert "Traceback" not in process.output()
     assert f"DAGWAY_METRICS_PORT: cannot listen on 127.0.0.1, port {taken}: Address already in use" in process.output()
 

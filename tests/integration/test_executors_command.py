@@ -40,6 +40,12 @@ def test_every_shell_runs_commands_and_scripts(rig: Rig, shell: tuple[str, ...],
     assert rig.log(as_command, "stdout") == rig.log(as_script, "stdout") == b"1 2 v\n"
 
 
+def test_a_shell_that_is_not_there_is_named(rig: Rig) -> None:
+    ended = rig.run(task(command("echo hi", shell=("no-such-shell",))))
+
+    assert "cannot start: no-such-shell: No such file or directory" in ended.error
+
+
 @pytest.mark.parametrize(("shell", "said"), [("pwsh -NoProfile", ["-NoProfile"]), ("powershell -Command", [])])
 def test_powershell_is_asked_in_its_own_words(rig: Rig, tmp_path: Path, shell: str, said: list[str]) -> None:
     """By a stand-in that prints its arguments, and the file that it shall run: no package has PowerShell for Debian."""

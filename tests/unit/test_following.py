@@ -3,6 +3,7 @@
 import json
 import logging
 from contextvars import Context
+from datetime import datetime
 
 import pytest
 
@@ -28,6 +29,7 @@ def test_lines_carry_what_is_bound_and_only_inside(capsys: pytest.CaptureFixture
     assert (inner["run_id"], inner["token"], inner["service"]) == ("r1", "u", "api")
     assert (outer["run_id"], outer["token"]) == ("its own", "t")
     assert "run_id" not in after
+    assert all(datetime.fromisoformat(line["at"]).tzinfo for line in (inner, outer, after))
 
 
 def test_a_thread_keeps_its_facts_until_told_others() -> None:

@@ -14,6 +14,7 @@ _OK = Ended(7, code=0)
         (Ended(7, code=3), "failed", 3, "exit status 3"),
         (Ended(7, signal=9), "failed", -1, "signal: killed"),
         (Ended(errno=2), "broken", 1, "cannot start: No such file or directory"),
+        (Ended(errno=2, missed="zsh"), "broken", 1, "cannot start: zsh: No such file or directory"),
     ],
 )
 def test_an_undisturbed_end_is_told_as_it_was(ended: Ended, outcome: str, exit_code: int, says: str) -> None:
