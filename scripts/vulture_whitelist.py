@@ -45,8 +45,9 @@ _.heartbeat
 _.socket_timeout
 _.stack_timeout
 
-# Flask calls it.
+# Flask calls it, and logging names its argument.
 _.ensure_sync
+datefmt
 
 # RE2 reads them.
 _.case_sensitive
