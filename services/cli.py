@@ -190,12 +190,16 @@ def validate(file: Path, elsewhere: bool) -> None:
 @click.argument("dag")
 @click.argument("run", default="")
 @click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="where the gateway is")
-@click.option("--token", default="", help="an API key or token, if the gateway asks for one")
-def why(dag: str, run: str, url: str, token: str) -> None:
+@click.option("--token", help="an API key or token, if the gateway asks for one  [DAGWAY_AUTH_TOKEN]")
+@_options("auth_basic_username", "auth_basic_password")
+def why(dag: str, run: str, url: str, token: str | None, **basic: Any) -> None:
     """Say what DAG, its RUN (an id, or "latest") and its steps wait for."""
+    from services.why import authorization  # noqa: PLC0415
     from services.why import why as ask  # noqa: PLC0415
 
-    for line in ask(url, token, dag, run):
+    config = load_config({"auth_token": token, **basic}, environment())
+    by = authorization(config.auth_token, config.auth_basic_username, config.auth_basic_password)
+    for line in ask(url, by, dag, run):
         click.echo(line)
 
 

@@ -1,5 +1,6 @@
 """``dagway why``: ask a gateway what a run, its steps, or a dag's schedule waits for."""
 
+import base64
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +10,7 @@ import urllib3
 
 from shared.errors import DagwayError
 
-__all__ = ["why"]
+__all__ = ["authorization", "why"]
 
 _TIMEOUT_S = 30
 
@@ -18,23 +19,33 @@ class GatewayError(DagwayError):
     """The gateway is not there, or said no."""
 
 
-def why(url: str, token: str, dag: str, run_id: str = "") -> Iterator[str]:
+def authorization(token: str, username: str, password: str) -> str:
+    """Return the header that says who asks; empty: nobody in particular. A token wins."""
+    if token:
+        return f"Bearer {token}"
+    return f"Basic {base64.b64encode(f'{username}:{password}'.encode()).decode()}" if username else ""
+
+
+def why(url: str, by: str, dag: str, run_id: str = "") -> Iterator[str]:
     """Yield a line for each thing that waits: of one run (or ``latest``), else of a dag and its runs.
+
+    ``url`` may be without its scheme; ``by`` is the header ``authorization`` returns.
 
     Raises:
         GatewayError: there is no answer, or none such.
     """
+    url = url if "://" in url else f"http://{url}"
     if run_id:
-        run = _get(url, token, f"/dag-runs/{quote(dag, safe='')}/{quote(run_id, safe='')}")["dagRunDetails"]
+        run = _get(url, by, f"/dag-runs/{quote(dag, safe='')}/{quote(run_id, safe='')}")["dagRunDetails"]
         found = list(_of_run(run))
         yield from found or [f"{dag}/{run['dagRunId']} is {run['statusLabel']} and waits for nothing"]
         return
-    about = _get(url, token, f"/dags/{quote(dag, safe='')}")
+    about = _get(url, by, f"/dags/{quote(dag, safe='')}")
     yield f"{dag}: {about.get('waitingFor') or 'its schedule waits for nothing'}"
     name = about["dag"]["name"]
     for status in (5, 1):
-        for run in _get(url, token, f"/dag-runs/{quote(name, safe='')}?status={status}")["dagRuns"]:
-            yield from _of_run(_get(url, token, f"/dag-runs/{quote(name, safe='')}/{run['dagRunId']}")["dagRunDetails"])
+        for run in _get(url, by, f"/dag-runs/{quote(name, safe='')}?status={status}")["dagRuns"]:
+            yield from _of_run(_get(url, by, f"/dag-runs/{quote(name, safe='')}/{run['dagRunId']}")["dagRunDetails"])
 
 
 def _of_run(run: dict[str, Any]) -> Iterator[str]:
@@ -46,8 +57,8 @@ def _of_run(run: dict[str, Any]) -> Iterator[str]:
             yield f"{name}, step {node['step']['name']}, waits for: {node['waitingFor']}"
 
 
-def _get(url: str, token: str, path: str) -> Any:
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+def _get(url: str, by: str, path: str) -> Any:
+    headers = {"Authorization": by} if by else {}
     try:
         answer = urllib3.request(
             "GET", f"{url.rstrip('/')}/api/v2{path}", headers=headers, timeout=_TIMEOUT_S, retries=False

@@ -233,6 +233,13 @@ def _existing_folder(text: str) -> Path:
     return path
 
 
+def _bundle(text: str) -> Path:
+    path = _existing_folder(text)
+    if not any((path / name).is_file() for name in ("bundle.js", "assets/bundle.js")):
+        raise ValueError(f"{text!r} holds neither bundle.js nor assets/bundle.js")
+    return path
+
+
 def _flag(text: str) -> bool:
     if text.lower() not in {"true", "false", "1", "0", "yes", "no"}:
         raise ValueError(f"{text!r} is neither true nor false")
@@ -267,7 +274,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 _READ: dict[str, Any] = {
     "base_path": _base_path,
-    "ui_dir": _existing_folder,
+    "ui_dir": _bundle,
     "auth_mode": _one_of("none", "builtin", "oidc"),
     "auth_basic_username": str,
     "auth_basic_password": str,

@@ -81,6 +81,15 @@ def test_every_setting_has_a_reader_and_a_page() -> None:
     assert len({option.env for option in OPTIONS}) == len(OPTIONS)
 
 
+def test_a_folder_without_a_bundle_is_no_front_end(tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid, match=r"DAGWAY_UI_DIR: .* holds neither bundle.js nor assets/bundle.js"):
+        load_config({}, {"DAGWAY_UI_DIR": str(tmp_path)})
+
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "assets" / "bundle.js").touch()
+    assert load_config({}, {"DAGWAY_UI_DIR": str(tmp_path)}).ui_dir == tmp_path
+
+
 def test_times_are_shown_in_the_zone_of_the_schedules() -> None:
     settings = settings_from(load_config({}, {"DAGU_TZ": "Asia/Tokyo"}))
 
