@@ -33,10 +33,15 @@ RunCommand = Callable[[str], str]
 _ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"})
 _SHELL_ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "$": "\\$", "`": "\\`"})
 _RUNS_COMMANDS = re.compile(r"`|\$\(")
+_ACTS = re.compile(r"[`;|&<>()\n]")
+"""What may begin another command, or send output elsewhere, where a shell reads it outside quotes or ends them."""
+_INTRICATE = re.compile(r"<<|`|\$\(|(?:^|\s)#", re.MULTILINE)
+"""Here-documents, comments, commands within commands: what quotes are open in them is not told by quotes alone."""
 _HOME = re.compile(r"~(?=/|\Z)")
 _QUOTED_WORD = re.compile(r"([\"'])(.*)\1", re.DOTALL)
 _UNESCAPED_SLASH = re.compile(r"(?<!\\)/")
 _MAX_DEPTH = 20
+_SINGLE = "'"
 
 
 class ExpandFault(ValueError):
@@ -45,7 +50,13 @@ class ExpandFault(ValueError):
 
 def expand_text(text: str, scope: Scope) -> str:
     """Replace known references in ``text`` and leave all the rest as it is (textual mode)."""
-    return "".join(_textual(piece, scope) for piece in parse(text))
+    if scope.aside is None or _INTRICATE.search(text):
+        return "".join(_textual(piece, scope) for piece in parse(text))
+    state, parts = QuoteState(), []
+    for piece in parse(text):
+        parts.append(_textual(piece, scope, state.quote))
+        state.read(piece if isinstance(piece, str) else piece.source)
+    return "".join(parts)
 
 
 def expand(text: str, scope: Scope, run_command: RunCommand | None = None) -> str:
@@ -95,16 +106,17 @@ def _arithmetic_unresolved(piece: Arithmetic, known: Mapping[str, object]) -> bo
     return missing
 
 
-def _textual(piece: Piece, scope: Scope) -> str:
+def _textual(piece: Piece, scope: Scope, quote: str | None = None) -> str:
+    """``quote``: what is open where the piece stands, if that is known for certain."""
     if isinstance(piece, str):
         return piece
     if isinstance(piece, Reference):
-        if (dashed := _dashed(piece, scope)) is not None:
+        if (dashed := _dashed(piece, scope, quote)) is not None:
             return dashed
         if piece.operator or piece.length or piece.kept:
             return piece.source
         value = value_of(piece, scope)
-        return piece.source if value is None else _placed(piece, value, scope)
+        return piece.source if value is None else _placed(piece, value, scope, quote)
     if isinstance(piece, Backtick):
         return f"`{expand_text(piece.command, scope)}`"
     if isinstance(piece, Substitution):
@@ -188,13 +200,13 @@ def _full_reference(piece: Reference, scope: Scope, run_command: RunCommand | No
     return _placed(piece, value or "", scope)
 
 
-def _dashed(piece: Reference, scope: Scope) -> str | None:
+def _dashed(piece: Reference, scope: Scope, quote: str | None = None) -> str | None:
     """Return what ``${A-b}`` means where a variable is called ``A-b``, which no shell could read."""
     if piece.operator != "-":
         return None
     name = f"{piece.name}-{piece.word}"
     value = scope.lookup(name)
-    return None if value is None else _placed(Reference(piece.source, name, quoted=piece.quoted), value, scope)
+    return None if value is None else _placed(Reference(piece.source, name, quoted=piece.quoted), value, scope, quote)
 
 
 def _word(text: str, scope: Scope, run_command: RunCommand | None, depth: int) -> str:
@@ -211,10 +223,15 @@ def _as_operator(piece: Reference) -> Reference:
     return Reference(piece.source, name, operator="-", word=word + piece.path)
 
 
-def _placed(piece: Reference, value: str, scope: Scope) -> str:
+def _placed(piece: Reference, value: str, scope: Scope, quote: str | None = None) -> str:
     if piece.quoted:
-        return f'"{value.translate(_SHELL_ESCAPES if scope.shell_safe else _ESCAPES)}"'
-    if scope.aside is None or scope.trusts(piece) or not _RUNS_COMMANDS.search(value):
+        return f'"{value.translate(_SHELL_ESCAPES if scope.shell_safe and quote != _SINGLE else _ESCAPES)}"'
+    if scope.aside is None or scope.trusts(piece):
+        return value
+    if quote == _SINGLE and "'" not in value:
+        return value
+    acts = _RUNS_COMMANDS if quote is None or quote == _SINGLE else _ACTS
+    if not acts.search(value):
         return value
     # Named, it cannot act whatever stands around it: quotes, a comment's apostrophe, a here-document.
     name = f"DAG_VALUE_{len(scope.aside) + 1}"

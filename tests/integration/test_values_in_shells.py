@@ -41,6 +41,37 @@ def test_a_given_value_is_shown_and_not_run(rig: Rig, tmp_path: Path, text: str,
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    "value", ['"; touch {}; "', "x; touch {}", "x|touch {}", "a\ntouch {}", "x > {}", "x & touch {}"]
+)
+@pytest.mark.parametrize(
+    "text", ['printf "%s\n" "got $P"', 'printf "%s\n" "got ${P}"', 'printf "%s\n" "got $1"', "echo got ${P}"]
+)
+def test_a_given_value_begins_no_other_command(rig: Rig, tmp_path: Path, text: str, value: str) -> None:
+    given = value.replace("{}", str(tmp_path / "run"))
+
+    shown = written(rig, Step(name="s", script=text), given)
+
+    assert shown == f"got {given}\n" if "printf" in text else shown.split() == ["got", *given.split()]
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("value", ["cost $5; more `x`", 'a "b" & c', "x|y"])
+def test_a_given_value_is_itself_between_single_quotes(rig: Rig, value: str) -> None:
+    assert written(rig, Step(name="s", script="printf '%s\n' '{\"t\":${P.t}}'"), '{"t":1}') == '{"t":1}\n'
+    assert written(rig, Step(name="s", script="printf '%s\n' 'got ${P} now'"), value) == f"got {value} now\n"
+
+
+def test_a_value_in_json_between_single_quotes_is_json(rig: Rig) -> None:
+    step = Step(name="s", script="""echo '{"text":"${P}"}' | python3 -m json.tool --compact""")
+
+    assert written(rig, step, "cost $5 `x`") == '{"text":"cost $5 `x`"}\n'
+
+
+def test_a_given_list_of_words_is_read_again_by_the_shell_as_in_dagu(rig: Rig) -> None:
+    assert written(rig, Step(name="s", script="printf '[%s]' ${P}"), '--name "a b" -v') == "[--name][a b][-v]"
+
+
 def test_a_given_value_outside_quotes_is_split_into_words_and_not_run(rig: Rig, tmp_path: Path) -> None:
     value = f"a  $(touch {tmp_path}/run)"
     step = Step(name="s", commands=(Command(text="echo $P", argv=("echo", "$P")),))
