@@ -45,9 +45,8 @@ _.heartbeat
 _.socket_timeout
 _.stack_timeout
 
-# Flask calls it, and logging names its argument.
+# Flask calls it.
 _.ensure_sync
-datefmt
 
 # RE2 reads them.
 _.case_sensitive
