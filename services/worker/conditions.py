@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-from shared.spec.expand import RunCommand, Scope, expand, shell_command
+from shared.spec.expand import RunCommand, Scope, expand
 from shared.spec.model import Condition
 from shared.spec.patterns import PatternFault, line_test
+from shared.spec.shell_text import shell_command
 
 __all__ = ["check_conditions", "check_each"]
 

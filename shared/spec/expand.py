@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from shared.spec.arithmetic import ArithmeticFault, evaluate
 from shared.spec.globs import replace, trim_prefix, trim_suffix
 from shared.spec.references import Arithmetic, Backtick, Piece, Reference, Substitution, parse
-from shared.spec.scope import Scope, StepFacts, substring, value_of
-from shared.spec.shell_text import QuoteState, placed_in_shell
+from shared.spec.scope import Scope, StepFacts, in_text, substring, value_of
+from shared.spec.shell_text import shell_command
 
 __all__ = [
     "ExpandFault",
@@ -23,7 +23,6 @@ __all__ = [
     "expand",
     "expand_text",
     "needs_shell",
-    "shell_command",
     "unresolved",
 ]
 
@@ -31,17 +30,10 @@ RunCommand = Callable[[str], str]
 """Runs a command text in a shell and returns its output; raises to make the expansion fail."""
 
 _ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"})
-_SHELL_ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "$": "\\$", "`": "\\`"})
-_RUNS_COMMANDS = re.compile(r"`|\$\(")
-_ACTS = re.compile(r"[`;|&<>()\n]")
-"""What may begin another command, or send output elsewhere, where a shell reads it outside quotes or ends them."""
-_INTRICATE = re.compile(r"<<|`|\$\(|(?:^|\s)#", re.MULTILINE)
-"""Here-documents, comments, commands within commands: what quotes are open in them is not told by quotes alone."""
 _HOME = re.compile(r"~(?=/|\Z)")
 _QUOTED_WORD = re.compile(r"([\"'])(.*)\1", re.DOTALL)
 _UNESCAPED_SLASH = re.compile(r"(?<!\\)/")
 _MAX_DEPTH = 20
-_SINGLE = "'"
 
 
 class ExpandFault(ValueError):
@@ -50,13 +42,7 @@ class ExpandFault(ValueError):
 
 def expand_text(text: str, scope: Scope) -> str:
     """Replace known references in ``text`` and leave all the rest as it is (textual mode)."""
-    if scope.aside is None or _INTRICATE.search(text):
-        return "".join(_textual(piece, scope) for piece in parse(text))
-    state, parts = QuoteState(), []
-    for piece in parse(text):
-        parts.append(_textual(piece, scope, state.quote))
-        state.read(piece if isinstance(piece, str) else piece.source)
-    return "".join(parts)
+    return "".join(_textual(piece, scope) for piece in parse(text))
 
 
 def expand(text: str, scope: Scope, run_command: RunCommand | None = None) -> str:
@@ -106,17 +92,12 @@ def _arithmetic_unresolved(piece: Arithmetic, known: Mapping[str, object]) -> bo
     return missing
 
 
-def _textual(piece: Piece, scope: Scope, quote: str | None = None) -> str:
-    """``quote``: what is open where the piece stands, if that is known for certain."""
+def _textual(piece: Piece, scope: Scope) -> str:
     if isinstance(piece, str):
         return piece
     if isinstance(piece, Reference):
-        if (dashed := _dashed(piece, scope, quote)) is not None:
-            return dashed
-        if piece.operator or piece.length or piece.kept:
-            return piece.source
-        value = value_of(piece, scope)
-        return piece.source if value is None else _placed(piece, value, scope, quote)
+        known = in_text(piece, scope)
+        return piece.source if known is None else _placed(*known)
     if isinstance(piece, Backtick):
         return f"`{expand_text(piece.command, scope)}`"
     if isinstance(piece, Substitution):
@@ -150,29 +131,6 @@ def _run(piece: Backtick, scope: Scope, run_command: RunCommand | None) -> str:
     return run_command(shell_command(piece.command, scope)).strip()
 
 
-def shell_command(text: str, scope: Scope) -> str:
-    """Replace known references in a command so that no value can act as shell syntax, but for the author's own.
-
-    A value outside quotes is split into words, as a shell does with a variable; none of its
-    characters reaches the shell with a meaning.
-    """
-    state = QuoteState()
-    parts: list[str] = []
-    for piece in parse(text):
-        known = isinstance(piece, Reference) and not piece.operator and not piece.kept
-        value = value_of(piece, scope) if isinstance(piece, Reference) and known else None
-        if isinstance(piece, Reference) and value is not None and not piece.length:
-            if piece.quoted or not scope.trusts(piece):
-                parts.append(f'"{value.translate(_SHELL_ESCAPES)}"' if piece.quoted else placed_in_shell(value, state))
-                continue
-            source = value
-        else:
-            source = piece if isinstance(piece, str) else piece.source
-        state.read(source)
-        parts.append(source)
-    return "".join(parts)
-
-
 def _calculate(piece: Arithmetic, scope: Scope) -> str:
     try:
         expression = expand_text(piece.expression, scope)
@@ -186,8 +144,8 @@ def _full_reference(piece: Reference, scope: Scope, run_command: RunCommand | No
         piece = _as_operator(piece)
     if piece.length:
         return str(len(scope.lookup(piece.name) or ""))
-    if (dashed := _dashed(piece, scope)) is not None:
-        return dashed
+    if piece.operator == "-" and (known := in_text(piece, scope)) is not None:
+        return _placed(*known)
     if piece.operator:
         value = scope.lookup(piece.name)
         return _operate(piece, value, lambda: _word(piece.word, scope, run_command, depth + 1))
@@ -197,16 +155,7 @@ def _full_reference(piece: Reference, scope: Scope, run_command: RunCommand | No
         if piece.name[0].isdigit():
             # As in a shell, $1a is the first parameter and an a.
             value = (scope.lookup(piece.name[0]) or "") + piece.name[1:] + value
-    return _placed(piece, value or "", scope)
-
-
-def _dashed(piece: Reference, scope: Scope, quote: str | None = None) -> str | None:
-    """Return what ``${A-b}`` means where a variable is called ``A-b``, which no shell could read."""
-    if piece.operator != "-":
-        return None
-    name = f"{piece.name}-{piece.word}"
-    value = scope.lookup(name)
-    return None if value is None else _placed(Reference(piece.source, name, quoted=piece.quoted), value, scope, quote)
+    return _placed(piece, value or "")
 
 
 def _word(text: str, scope: Scope, run_command: RunCommand | None, depth: int) -> str:
@@ -223,20 +172,8 @@ def _as_operator(piece: Reference) -> Reference:
     return Reference(piece.source, name, operator="-", word=word + piece.path)
 
 
-def _placed(piece: Reference, value: str, scope: Scope, quote: str | None = None) -> str:
-    if piece.quoted:
-        return f'"{value.translate(_SHELL_ESCAPES if scope.shell_safe and quote != _SINGLE else _ESCAPES)}"'
-    if scope.aside is None or scope.trusts(piece):
-        return value
-    if quote == _SINGLE and "'" not in value:
-        return value
-    acts = _RUNS_COMMANDS if quote is None or quote == _SINGLE else _ACTS
-    if not acts.search(value):
-        return value
-    # Named, it cannot act whatever stands around it: quotes, a comment's apostrophe, a here-document.
-    name = f"DAG_VALUE_{len(scope.aside) + 1}"
-    scope.aside[name] = value
-    return f"${{{name}}}"
+def _placed(piece: Reference, value: str) -> str:
+    return f'"{value.translate(_ESCAPES)}"' if piece.quoted else value
 
 
 def _operate(piece: Reference, value: str | None, word: Callable[[], str]) -> str:

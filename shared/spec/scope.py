@@ -7,7 +7,7 @@ from typing import Any
 from shared.spec.param_forms import json_scalar_text, parse_json
 from shared.spec.references import PathStep, Reference, path_steps
 
-__all__ = ["Scope", "StepFacts", "substring", "value_of"]
+__all__ = ["Scope", "StepFacts", "in_text", "substring", "value_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +24,12 @@ class StepFacts:
 class Scope:
     """Where values come from: maps from high to low precedence, and the facts of steps by id.
 
-    ``shell_safe``: inside ``"${NAME}"`` also escape what a shell would act on between double quotes.
-    ``aside``, where there is one, takes values that would run a command in the shell that reads the text:
-    the text then names the variable they are put aside as. ``trusted`` variables hold what the author wrote.
+    ``trusted`` variables hold what the author wrote.
     ``under``: maps below all others, whose variables the shell has too, but cannot look into.
     """
 
     maps: Sequence[Mapping[str, str]] = ()
     steps: Mapping[str, StepFacts] = field(default_factory=dict)
-    shell_safe: bool = False
-    aside: dict[str, str] | None = None
     trusted: frozenset[str] = frozenset()
     under: Sequence[Mapping[str, str]] = ()
 
@@ -51,6 +47,19 @@ def _found(name: str, maps: Sequence[Mapping[str, str]]) -> str | None:
         if name in values:
             return values[name]
     return None
+
+
+def in_text(piece: Reference, scope: Scope) -> tuple[Reference, str] | None:
+    """Return the reference and its value where text is all that is replaced; ``None``: it stays as it is written.
+
+    ``${A-b}`` may be a variable called ``A-b``, which no shell could read; that is the reference then.
+    """
+    if piece.operator == "-" and (value := scope.lookup(name := f"{piece.name}-{piece.word}")) is not None:
+        return Reference(piece.source, name, quoted=piece.quoted), value
+    if piece.operator or piece.length or piece.kept:
+        return None
+    value = value_of(piece, scope)
+    return None if value is None else (piece, value)
 
 
 def value_of(piece: Reference, scope: Scope) -> str | None:

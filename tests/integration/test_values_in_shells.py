@@ -22,7 +22,17 @@ def written(rig: Rig, step: Step, value: str, *, given: bool = True) -> str:
     return rig.log(finished, "stdout").decode()
 
 
-@pytest.mark.parametrize("form", ["$(touch {})", "`touch {}`", "x; y $(touch {}) 'z\" `touch {}`"])
+FORMS = [
+    "$(touch {})",
+    "`touch {}`",
+    "x; y $(touch {}) 'z\" `touch {}`",
+    "x; touch {};",
+    "\"; touch {}; '",
+    "'; touch {}; '",
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(
     "text",
     [
@@ -31,8 +41,26 @@ def written(rig: Rig, step: Step, value: str, *, given: bool = True) -> str:
         'printf "%s\\n" "$1"',
         'cat <<END\n$P\nEND\n# an apostrophe isn\'t the end: \nprintf "%s" ""',
         '# don\'t\nprintf "%s\\n" "$P"',
+        "cat <<'END'\n${P}\nEND\n",
+        'cat <<-"END"\n\t$P\n\tEND\n',
+        "cat <<\\END\n$P\nEND\n",
+        "printf '%s\\n' ' ${P} ' | sed 's/^ //; s/ $//'",
+        'bash -c \'printf "%s\\n" "$0" \' "$P"',
+        "bash <<'END'\nprintf '%s\\n' \"${P} \" | sed 's/ $//'\nEND\n",
     ],
-    ids=["quoted", "braces", "positional", "here-document", "apostrophe"],
+    ids=[
+        "quoted",
+        "braces",
+        "positional",
+        "here-document",
+        "apostrophe",
+        "quoted here-document",
+        "indented",
+        "escaped here-document",
+        "single quotes",
+        "handed on",
+        "another shell's here-document",
+    ],
 )
 def test_a_given_value_is_shown_and_not_run(rig: Rig, tmp_path: Path, text: str, form: str) -> None:
     value = form.replace("{}", str(tmp_path / "run"))
@@ -52,7 +80,9 @@ def test_a_given_value_begins_no_other_command(rig: Rig, tmp_path: Path, text: s
 
     shown = written(rig, Step(name="s", script=text), given)
 
-    assert shown == f"got {given}\n" if "printf" in text else shown.split() == ["got", *given.split()]
+    # Outside quotes a value's own quotes keep its words together, as in Dagu.
+    words = given.replace('"', "").split()
+    assert shown == f"got {given}\n" if "printf" in text else shown.split() == ["got", *words]
     assert not (tmp_path / "run").exists()
 
 
@@ -70,6 +100,38 @@ def test_a_value_in_json_between_single_quotes_is_json(rig: Rig) -> None:
 
 def test_a_given_list_of_words_is_read_again_by_the_shell_as_in_dagu(rig: Rig) -> None:
     assert written(rig, Step(name="s", script="printf '[%s]' ${P}"), '--name "a b" -v') == "[--name][a b][-v]"
+
+
+def test_a_value_cannot_end_the_document_it_stands_in(rig: Rig, tmp_path: Path) -> None:
+    for opened in ("<<END", "<<'END'", "<<-'END'"):
+        for line in ("${P}", "E${Q}"):
+            script = f"cat {opened}\n{line}\ntouch {tmp_path}/run\nEND\n"
+            finished = rig.run(
+                task(Step(name="s", script=script), params=(("P", "a\nEND"), ("Q", "ND")), params_given=True)
+            )
+            assert finished.outcome == "succeeded", finished.error
+
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["bash -c 'echo $P.'", "eval 'echo ${P} .'", "sh -c 'echo \"${P}\"'", "bash <<'E'\necho $P\nE"]
+)
+@pytest.mark.parametrize("form", ["$(touch {})", "`touch {}`"])
+def test_a_shell_within_the_shell_runs_nothing_either(rig: Rig, tmp_path: Path, text: str, form: str) -> None:
+    value = form.replace("{}", str(tmp_path / "run"))
+
+    assert value in written(rig, Step(name="s", script=text), value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_output_in_json_or_a_quoted_document_is_as_it_was_put_out(rig: Rig) -> None:
+    for value in ("cost $5", "Use `ls`", "it's $(here)", 'say "hi"\n\tthere'):
+        script = 'echo \'{"text":"${OUT}"}\' | python3 -c \'import json, sys; print(json.load(sys.stdin)["text"])\'\n'
+        script = f"{script}cat <<'EOF'\n${{OUT}}\nEOF\n"
+        finished = rig.run(task(Step(name="s", script=script), outputs=(("OUT", value),)))
+
+        assert rig.log(finished, "stdout").decode() == f"{value}\n{value}\n", value
 
 
 def test_a_given_value_outside_quotes_is_split_into_words_and_not_run(rig: Rig, tmp_path: Path) -> None:

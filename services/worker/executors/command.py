@@ -7,7 +7,6 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from services.worker.executors.base import Job, StepIO
@@ -24,6 +23,7 @@ from services.worker.shells import (
 )
 from shared.spec.expand import expand, expand_text
 from shared.spec.model import Command
+from shared.spec.shell_text import expand_for_shell
 
 __all__ = ["CommandExecutor"]
 
@@ -83,10 +83,9 @@ def _command_argv(job: Job, command: Command) -> tuple[list[str], dict[str, str]
 
 
 def _for_shell(job: Job, text: str, *, posix: bool) -> tuple[str, dict[str, str]]:
-    """Expand a text that a shell will read; values that would run a command there are put aside."""
-    aside: dict[str, str] = {}
+    """Expand a text that a shell will read, and return the variables it names beside the step's own."""
     scope = job.environment.textual
-    return expand_text(text, replace(scope, shell_safe=True, aside=aside) if posix else scope), aside
+    return expand_for_shell(text, scope) if posix else (expand_text(text, scope), {})
 
 
 def _tokens(job: Job, command: Command) -> list[str]:

@@ -11,7 +11,7 @@ import shlex
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from shared.errors import InvalidInput
 from shared.ids import new_token
 from shared.spec.expand import expand, expand_text
 from shared.spec.model import Command
+from shared.spec.shell_text import shell_command
 
 __all__ = ["SshExecutor"]
 
@@ -152,13 +153,9 @@ class SshExecutor:
 def _start(job: Job, io: StepIO, target: _Target, command: Command, env: dict[str, str]) -> Ended | None:
     scope = job.environment.full
     if target.shell:
-        aside: dict[str, str] = {}
-        if is_posix(target.shell):
-            scope = replace(scope, shell_safe=True, aside=aside, trusted=job.environment.textual.trusted)
-        text = expand_text(command.text, scope)
-        named = "".join(f"{name}={shlex.quote(value)}; " for name, value in aside.items())
         # What is not known here is left to the shell there: its own loop variables, for instance.
-        words = [*target.shell, "-c", named + text]
+        text = (shell_command if is_posix(target.shell) else expand_text)(command.text, scope)
+        words = [*target.shell, "-c", text]
     else:
         first, *rest = command.argv or (command.text,)
         # The user's shell there runs these words, so that exit and cd work; none of them means anything to it.

@@ -26,7 +26,6 @@ from shared.spec.expand import (
     expand,
     expand_text,
     needs_shell,
-    shell_command,
     unresolved,
 )
 from shared.spec.load import load
@@ -34,6 +33,7 @@ from shared.spec.model import Dag
 from shared.spec.param_forms import parse_params_text
 from shared.spec.params import resolve_params
 from shared.spec.schedule import cron_fault
+from shared.spec.shell_text import shell_command
 
 __all__ = ["TARGETS", "fuzz"]
 

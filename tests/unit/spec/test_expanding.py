@@ -11,6 +11,7 @@ from shared.spec.arithmetic import ArithmeticFault, evaluate
 from shared.spec.command_line import split_command
 from shared.spec.expand import ExpandFault, Scope, StepFacts, expand, expand_text, needs_shell, unresolved
 from shared.spec.globs import replace, trim_prefix, trim_suffix
+from shared.spec.shell_text import expand_for_shell
 
 
 class Recorder:
@@ -169,9 +170,7 @@ def test_what_is_no_path_stays_for_the_shell(text: str) -> None:
 
 
 def test_shell_safe_quotes_hide_what_a_shell_acts_on() -> None:
-    safe = Scope(SCOPE.maps, shell_safe=True)
-
-    assert expand_text('"${BAD}"', safe) == '"\\$(id) \\`id\\` \\${X}"'
+    assert expand_for_shell('"${BAD}"', SCOPE) == ('"\\$(id) \\`id\\` \\${X}"', {})
 
 
 # ---- commands --------------------------------------------------------------------------------------
@@ -183,22 +182,6 @@ def test_a_command_runs_through_the_callback_and_its_output_is_trimmed() -> None
     found = expand("a `date +%F` b", SCOPE, shell)
 
     assert (found, shell.commands) == ("a 2026 b", ["date +%F"])
-
-
-@given(st.text(alphabet="ab '\"`$();|&\\\n", max_size=12))
-def test_a_value_in_a_command_never_acts_as_shell_syntax(value: str) -> None:
-    shell = Recorder()
-    scope = Scope(({"V": value},))
-
-    for text in ('`printf %s "$V"`', '`printf %s "<${V}>"`', "`printf %s '<$V >'`", "`printf '<%s>' $V`"):
-        expand(text, scope, shell)
-    commands = shell.commands
-
-    # A shell also takes these two escapes away between double quotes; the splitter does not.
-    in_double_quotes = split_command(commands[1])[2].replace("\\`", "`").replace("\\$", "$")
-    assert in_double_quotes == f"<{value}>"
-    assert split_command(commands[2]) == ("printf", "%s", f"<{value} >")
-    assert split_command(commands[3]) == ("printf", "<%s>", *value.split())
 
 
 def test_what_a_real_shell_makes_of_a_hostile_value() -> None:
@@ -311,6 +294,7 @@ def test_hostile_text_is_cut_in_linear_time() -> None:
         "${X." + '[""]' * 50_000,
     ):
         expand_text(text, SCOPE)
+        expand_for_shell(f"{text} $X", SCOPE)
 
 
 @given(st.text(alphabet="ab '\"\\\n\té$#", max_size=15))

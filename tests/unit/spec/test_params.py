@@ -80,7 +80,10 @@ def test_commands_have_the_authors_words_as_they_are_and_given_ones_quoted() -> 
     resolve_params(dag, "G=$(x)", env=(("E", "a && b"),), run_command=run)
     resolve_env((("E", "a && b"), ("F", "`$E $H`")), {"H": "$(x)"}, run)
 
-    assert ran == ["ls *.txt '$(x)' a && b", "a && b '$(x)'"]
+    assert ran == [
+        "DAG_VALUE_1='$(x)'; ls *.txt ${DAG_VALUE_1} a && b",
+        "DAG_VALUE_1='$(x)'; a && b ${DAG_VALUE_1}",
+    ]
 
 
 def test_a_default_command_runs_once_and_only_if_nobody_replaced_it() -> None:

@@ -1,0 +1,185 @@
+"""Where in a shell's text one is: which quotes are open, in which here-document, or that nobody can say.
+
+Only a place that is known for sure is told. What shells read differently, or only with their whole grammar
+(quotes in ``${…}`` and in back quotes, ``case`` in parentheses), makes all that follows ``UNSURE``.
+"""
+
+import re
+from dataclasses import dataclass
+
+__all__ = ["BARE", "DOUBLE", "HERE", "LITERAL", "SINGLE", "UNSURE", "Body", "ShellReader"]
+
+BARE, DOUBLE, SINGLE = "", '"', "'"
+HERE, LITERAL, UNSURE = "here", "literal", "unsure"
+"""In a here-document whose text the shell expands; in one it takes as it is; somewhere else."""
+
+_PARENTHESIS = "("
+_HERE_WORD = re.compile(
+    r"<<(-?)[ \t]*(?:'([\w.!:@%+-]+)'|\"([\w.:@%+-]+)\"|\\([\w.]+)|([A-Za-z_][\w.]*))(?=[ \t\n;&|()<>]|\Z)", re.ASCII
+)
+_BRACES = re.compile(r"\$\{(?:[^{}'\"\\`$]|\$\{[^{}'\"\\`$]*\}|\$\w+)*\}")
+_ARITHMETIC = re.compile(r"\$?\(\((?:[^'\"\\`#\n()<]|<(?!<)|\([^'\"\\`#\n()<]*\))*\)\)")
+_BACK_QUOTES = re.compile(r"`[^'\"\\`#<]*`")
+_ANSI = re.compile(r"\$'[^'\\]*'")
+_ORDINARY = re.compile(r"[^'\"\\`$<#()\nc]+")
+_CASE = re.compile(r"case\b")
+_BEFORE_WORD = frozenset(" \t\n;&|()<>")
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A here-document's text, from the place ``start`` up to ``end``, where the line that ends it begins."""
+
+    start: int
+    end: int
+    delimiter: str
+    tabs: bool
+    """Whether tabs at the beginning of a line do not count."""
+    reader: str
+    """The line of the command that it is handed to."""
+
+
+class ShellReader:
+    """Reads ``text`` from left to right. References that something else will stand for are skipped."""
+
+    def __init__(self, text: str) -> None:
+        self.bodies: list[Body] = []
+        self._text = text
+        self._at = 0
+        self._skipped = -1
+        self._stack: list[str] = [BARE]
+        self._pending: list[tuple[str, bool, bool, str]] = []
+        self._region = (0, UNSURE)
+        # A carriage return is part of a word to some shells only.
+        self._lost = "\r" in text
+
+    def place(self, at: int) -> str:
+        """Return what the place ``at`` is; places are asked for in order."""
+        while self._at < at and not self._lost:
+            self._step(at)
+        if self._lost or self._pending:
+            return UNSURE
+        end, place = self._region
+        if at < end:
+            return place
+        return BARE if self._stack[-1] == _PARENTHESIS else self._stack[-1]
+
+    def skip(self, end: int) -> None:
+        """Go on after a reference that ends at ``end``."""
+        self._at = self._skipped = end
+
+    def lose(self) -> None:
+        """Something was put into the text that may open or close anything."""
+        self._lost = True
+
+    def _step(self, stop: int) -> None:
+        end, _ = self._region
+        if self._at < end:
+            self._at = min(end, stop)
+            return
+        char, context = self._text[self._at], self._stack[-1]
+        if context == SINGLE:
+            self._within_single(stop)
+        elif ordinary := _ORDINARY.match(self._text, self._at, stop):
+            self._at = ordinary.end()
+        elif char == "\\":
+            # It would be the first character of a value that it escapes.
+            self._lost = self._at + 2 > stop
+            self._at += 2
+        elif char == "$":
+            self._dollar(context)
+        elif char == "`":
+            self._pass_over(_BACK_QUOTES)
+        elif context == DOUBLE:
+            self._lost = char == "\n" and bool(self._pending)
+            if char == '"':
+                self._stack.pop()
+            self._at += 1
+        else:
+            self._bare(char)
+
+    def _within_single(self, stop: int) -> None:
+        end = self._text.find("'", self._at, stop)
+        self._lost = bool(self._pending) and "\n" in self._text[self._at : end if end >= 0 else stop]
+        if end >= 0:
+            self._stack.pop()
+        self._at = end + 1 if end >= 0 else stop
+
+    def _dollar(self, context: str) -> None:
+        follows = self._text[self._at + 1 : self._at + 3]
+        if follows == "((":
+            self._pass_over(_ARITHMETIC)
+        elif follows[:1] == "(":
+            self._stack.append(_PARENTHESIS)
+            self._at += 2
+        elif follows[:1] == "{":
+            self._pass_over(_BRACES)
+        elif follows[:1] == "'" and context != DOUBLE:
+            self._pass_over(_ANSI)
+        else:
+            self._at += 1
+
+    def _bare(self, char: str) -> None:
+        text, at = self._text, self._at
+        begins = at == 0 or text[at - 1] in _BEFORE_WORD
+        self._at += 1
+        if char in "'\"":
+            self._stack.append(char)
+        elif char == "#" and self._skipped == at:
+            # Whether it begins a word is up to the value before it.
+            self._lost = True
+        elif char == "#" and begins:
+            end = text.find("\n", at)
+            self._region = (len(text) if end < 0 else end, UNSURE)
+        elif char == "<":
+            self._redirection(at)
+        elif char == "(" and text.startswith("((", at):
+            self._at = at
+            self._pass_over(_ARITHMETIC)
+        elif char == "(":
+            self._stack.append(_PARENTHESIS)
+        elif char == ")" and self._stack[-1] == _PARENTHESIS:
+            self._stack.pop()
+            self._lost = bool(self._pending)
+        elif char == "\n" and self._pending:
+            self._bodies()
+        elif char == "c" and begins and self._stack[-1] == _PARENTHESIS and _CASE.match(text, at):
+            self._lost = True
+
+    def _redirection(self, at: int) -> None:
+        if self._text.startswith("<<<", at):
+            self._at = at + 3
+        elif self._text.startswith("<<", at):
+            found = _HERE_WORD.match(self._text, at)
+            if found is None:
+                self._lost = True
+                return
+            quoted = found[5] is None
+            delimiter = found[2] or found[3] or found[4] or found[5]
+            end = self._text.find("\n", at)
+            line = self._text[self._text.rfind("\n", 0, at) + 1 : len(self._text) if end < 0 else end]
+            self._pending.append((delimiter, quoted, bool(found[1]), line))
+            self._at = found.end()
+
+    def _bodies(self) -> None:
+        """Go into the here-document that begins here; the line that ends it is read as any other, up to the next."""
+        delimiter, quoted, tabs, reader = self._pending.pop(0)
+        start = line = self._at
+        while line < len(self._text):
+            end = self._text.find("\n", line)
+            end = len(self._text) if end < 0 else end
+            found = self._text[line:end]
+            if (found.lstrip("\t") if tabs else found) == delimiter:
+                break
+            line = end + 1
+        end = min(line, len(self._text))
+        self.bodies.append(Body(start, end, delimiter, tabs, reader))
+        self._region = (end, LITERAL if quoted else HERE)
+
+    def _pass_over(self, pattern: re.Pattern[str]) -> None:
+        """Take a whole construct as one stretch in which no place is told; lost where it is not a simple one."""
+        found = pattern.match(self._text, self._at)
+        if found is None:
+            self._lost = True
+        else:
+            self._region = (found.end(), UNSURE)
