@@ -17,6 +17,7 @@ from shared.spec.shell_reader import BARE, DOUBLE, HERE, LITERAL, SINGLE, UNSURE
 __all__ = ["expand_for_shell", "shell_command"]
 
 _ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"})
+_ON_ONE_LINE = str.maketrans({"\n": "\\n", "\t": "\\t"})
 _SHELL_ESCAPES = _ESCAPES | str.maketrans({"$": "\\$", "`": "\\`"})
 _IN_DOUBLE = str.maketrans({char: f"\\{char}" for char in '"$`\\'})
 _RUNS = re.compile(r"`|\$\(|\$\{(?!\w+\})")
@@ -121,9 +122,9 @@ class _Writer:
             closed = place == BARE and (piece.quoted or _WORDS.fullmatch(value))
             if not closed and not _NEUTRAL.fullmatch(value):
                 self._reader.lose()
-        elif piece.quoted and place == DOUBLE:
-            # The author's quotes end and begin again: what is between them is bare.
-            part.text = f'"{self._bare(value, one=True)}"'
+        elif piece.quoted and (place == DOUBLE or (place == UNSURE and not _ONE_WORD.fullmatch(value))):
+            # Quotes of the author's that end here and begin again, or might: what is between them is bare.
+            part.text = f'"{self._bare(value.translate(_ON_ONE_LINE), one=True)}"'
         elif piece.quoted:
             text = self._between_quotes(value, place)
             part.text = text.replace("'", "'\\''") if place == SINGLE else text

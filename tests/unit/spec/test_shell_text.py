@@ -74,7 +74,8 @@ PLACES = [
     "true <<'E'\n\"${P}\"\nE\n", 'true <<E\n"${P}"\nE\n', "true <<E ${P}\na\nE\n", "sh -c 'true ${P}.'",
     "sh -c 'true \"${P}\"'", "sh <<'E'\ntrue ${P}\nE\n", "eval 'true ${P} '",
     "true <<A; sh <<'E'\na\nA\ntrue ${P}\nE\n", "for x in ${P}; do true $x; done", "[ a = ${P} ]", "true ${P}${P}",
-    'true "${P}${P}"', "true ${O} ${P}", "true ${O} '${P} '", "case ${P} in a) ;; esac", "if true ${P}; then true; fi",
+    'true "${P}${P}"', 'true ${x:-"a"} "x "${P}" y"', 'true ${x:-"a"}; X="x "${P}" y"',
+    "true ${O} ${P}", "true ${O} '${P} '", "case ${P} in a) ;; esac", "if true ${P}; then true; fi",
 ]  # fmt: skip
 TOKENS = [
     ":>run", "$(:>run)", "`:>run`", ";", "\n", "'", '"', "\\", "&", "|", "<<E", "E", "\nE\n", "#", "(", ")", "$",
