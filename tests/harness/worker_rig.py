@@ -130,10 +130,10 @@ class Rig:
 
     def _listen(self) -> None:
         while not self._done.is_set():
-            for delivery in self._reports.take(1000, 0.05):
-                body = decode(delivery.body).body
-                if isinstance(body, LogChunk):
-                    self._chunks[body.token].append(body)
-                elif isinstance(body, Event):
-                    self.seen.append(body)
+            taken = [(decode(delivery.body).body, delivery) for delivery in self._reports.take(1000, 0.05)]
+            # Chunks were sent before the report of the end, but a take gives the events of its moment first.
+            for chunk in (body for body, _ in taken if isinstance(body, LogChunk)):
+                self._chunks[chunk.token].append(chunk)
+            self.seen += (body for body, _ in taken if isinstance(body, Event))
+            for _, delivery in taken:
                 delivery.ack()

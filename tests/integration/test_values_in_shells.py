@@ -131,6 +131,7 @@ def test_an_output_in_json_or_a_quoted_document_is_as_it_was_put_out(rig: Rig) -
         script = f"{script}cat <<'EOF'\n${{OUT}}\nEOF\n"
         finished = rig.run(task(Step(name="s", script=script), outputs=(("OUT", value),)))
 
+        assert finished.outcome == "succeeded", finished.error
         assert rig.log(finished, "stdout").decode() == f"{value}\n{value}\n", value
 
 
