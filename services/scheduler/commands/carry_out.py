@@ -81,15 +81,19 @@ def _repeated(envelope: Envelope, body_hash: str, first_hash: str, first: c.Comm
 def _look_ahead(batch: Batch, envelopes: Sequence[Envelope]) -> Mapping[str, tuple[str, dict[str, Any]]]:
     """Fetch at once what the commands will ask for one by one; return the replies of those seen before."""
     names, files = [], []
-    for envelope in envelopes:
-        body = envelope.body
+    bodies = [envelope.body for envelope in envelopes]
+    for body in bodies:
         match body:
             case c.StartRun():
                 names.append((body.dag_name or body.file_name, body.dag_run_id))
                 files.append(body.file_name)
             case c.StopRun() | c.DequeueRun() | c.RetryRun() | c.PatchStep() | ApprovalCommand():
                 names.append((body.dag_name, body.dag_run_id))
-    if any(isinstance(envelope.body, _DEFINING | c.DeleteDag) for envelope in envelopes):
+    if not batch.again and all(isinstance(body, c.StartRun) for body in bodies):
+        # New names under new ids, nearly always: then no question is asked that the keys of the tables do not answer.
+        batch.suppose_new(names, files)
+        return {}
+    if any(isinstance(body, _DEFINING | c.DeleteDag) for body in bodies):
         files = []  # They may be other ones by the time that one of these asks.
     seen = batch.look_ahead([envelope.id for envelope in envelopes], names, files)
     batch.load(key for name in names if (key := batch.key_of(*name)) is not None)

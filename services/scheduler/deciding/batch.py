@@ -67,11 +67,15 @@ class _Work:
 
 
 class Batch:
-    """Decisions about runs within the transaction ``tx``, all made at the moment ``now``."""
+    """Decisions about runs within the transaction ``tx``, all made at the moment ``now``.
 
-    def __init__(self, tx: Tx, plans: Plans, recent: Recent, now: datetime) -> None:
+    ``again``: they were made before, but a key was taken, or a run had changed meanwhile.
+    """
+
+    def __init__(self, tx: Tx, plans: Plans, recent: Recent, now: datetime, *, again: bool = False) -> None:
         self.tx = tx
         self.now = now
+        self.again = again
         self.after = Aftermath(at=now)
         self.plans = plans
         self._recent = recent
@@ -149,11 +153,20 @@ class Batch:
         self._dags.update({file: ahead.dags.get(file) for file in files})
         return ahead.replies
 
+    def suppose_new(self, names: Iterable[tuple[str, str]], file_names: Iterable[str]) -> None:
+        """Take it that no run has these names, and learn what answers later calls of ``dag``.
+
+        Where a name is taken after all, the flush fails: ask first when it is done ``again``.
+        """
+        self._names.update(dict.fromkeys(names))
+        found = self.tx.stored_dags(files := sorted(set(file_names)))
+        self._dags.update({file: found.get(file) for file in files})
+
     def dag(self, file_name: str) -> StoredDag | None:
         """Return a definition as it is stored."""
         if file_name in self._dags:
             return self._dags[file_name]
-        return self.tx.look_ahead((), file_names=[file_name]).dags.get(file_name)
+        return self.tx.stored_dags([file_name]).get(file_name)
 
     def run(self, key: str) -> Run | None:
         """Return a run loaded or created in this batch."""

@@ -54,7 +54,7 @@ class Shell:
         for attempt in range(_TRIES):
             try:
                 with self.store.begin() as tx:
-                    batch = Batch(tx, self.plans, self._recent, self.clock())
+                    batch = Batch(tx, self.plans, self._recent, self.clock(), again=attempt > 0)
                     result = work(batch)
                     family.settle(batch)
                     batch.flush()
