@@ -4,6 +4,7 @@ Order: the environment, the step's preconditions, the executor. The timeout coun
 """
 
 import itertools
+import logging
 import os
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,7 @@ from services.worker.logs import LogStream, read_tail
 from services.worker.marks import Marks
 from services.worker.masking import Masker
 from services.worker.outcome import Result, classify
-from services.worker.prepare import prepare
+from services.worker.prepare import evaluate, judge, values
 from services.worker.runner import Interrupted, exit_code_in, run_command_in
 from services.worker.shells import condition_shell
 from services.worker.supervise import Stop, Supervisor
@@ -35,6 +36,7 @@ from shared.spec.expand import expand
 
 __all__ = ["Made", "Maker"]
 
+_log = logging.getLogger(__name__)
 _TAIL_BYTES = 1024
 _DIR_MODE = 0o750
 
@@ -58,11 +60,18 @@ class Maker:
         self._numbers = itertools.count(1)
 
     def prepare(self, task: Task, stop: Stop) -> Made:
-        supervisor = self._supervisor(task, stop)
+        """Evaluate and judge. Values are reported however it ends: a later attempt of the run must find the same."""
+        supervisor, outputs = self._supervisor(task, stop), dict[str, str]()
         try:
-            return Made(*prepare(task, supervisor, self._places))
+            evaluated = evaluate(task, supervisor, self._places)
+            outputs = values(evaluated)
+            result, facts = judge(evaluated, supervisor, self._places)
+            return Made(result, outputs, facts)
         except Interrupted:
-            return Made(_interrupted(task, supervisor), {})
+            return Made(_interrupted(task, supervisor), outputs)
+        except Exception as error:  # noqa: BLE001 - whatever a task can cause here is told as its outcome
+            _log.warning("attempt.broken", extra={"token": task.token}, exc_info=True)
+            return Made(Result("broken", 1, str(error) or type(error).__name__), outputs)
 
     def execute(self, task: Task, stop: Stop, ground: Ground, files: OutputFiles, masker: Masker) -> Made:
         supervisor, paths = self._supervisor(task, stop), files.paths

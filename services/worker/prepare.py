@@ -2,6 +2,7 @@
 
 The dag's env and params (back-quoted commands run here, and see this host's variables, though never
 the service's own), then the dag's preconditions. Unmet preconditions make the outcome ``skipped``.
+A run that has values keeps them: only its preconditions are judged anew.
 """
 
 import json
@@ -22,18 +23,18 @@ from shared.spec.model import Dag
 from shared.spec.param_forms import parse_params_text
 from shared.spec.params import params_json, resolve_env, resolve_params
 
-__all__ = ["prepare"]
+__all__ = ["evaluate", "judge", "values"]
 
 
-def prepare(
-    task: Task, supervisor: Supervisor, places: Places
-) -> tuple[Result, dict[str, str], dict[str, tuple[str, ...]]]:
-    """Return the result, the outputs ``env``, ``params`` (JSON lists of pairs) and ``params_json``, and facts."""
+def evaluate(task: Task, supervisor: Supervisor, places: Places) -> Task:
+    """Return the task with the values of env and params; one that has them already comes back as it is."""
+    folder = places.dag_folder(task)
+    folder.mkdir(0o750, parents=True, exist_ok=True)
+    if task.env or task.params:
+        return task
     given = task.options["prepare"]
     dag = Dag.model_validate(given["dag"])
     host = host_variables()
-    folder = places.dag_folder(task)
-    folder.mkdir(0o750, parents=True, exist_ok=True)
     run = run_command_in(supervisor, host, str(folder))
     env = resolve_env(dag.env, host, run)
     run = run_command_in(supervisor, {**host, **dict(env)}, str(folder))
@@ -45,14 +46,22 @@ def prepare(
         found, was_json = parse_params_text(given["given"])
         if not (found and was_json):
             params_text = params_json(params)
-    outputs = {"env": json.dumps(env), "params": json.dumps(params)}
-    if params_text is not None:
-        outputs["params_json"] = params_text
-    evaluated = task.model_copy(update={"env": env, "params": params, "params_json": params_text})
-    unmet, why = _check(evaluated, dag, supervisor, folder)
+    return task.model_copy(update={"env": env, "params": params, "params_json": params_text})
+
+
+def values(task: Task) -> dict[str, str]:
+    """Return an evaluated task's values as outputs: ``env``, ``params`` (JSON lists of pairs) and ``params_json``."""
+    outputs = {"env": json.dumps(task.env), "params": json.dumps(task.params)}
+    return outputs if task.params_json is None else {**outputs, "params_json": task.params_json}
+
+
+def judge(task: Task, supervisor: Supervisor, places: Places) -> tuple[Result, dict[str, tuple[str, ...]]]:
+    """Return what an evaluated task's secrets and preconditions make of its run, and facts for the report."""
+    dag = Dag.model_validate(task.options["prepare"]["dag"])
+    unmet, why = _check(task, dag, supervisor, places.dag_folder(task))
     if not any(unmet):
-        return Result("succeeded"), outputs, {}
-    return Result("skipped", 0, why), outputs, {"unmet": tuple(unmet)}
+        return Result("succeeded"), {}
+    return Result("skipped", 0, why), {"unmet": tuple(unmet)}
 
 
 def _check(task: Task, dag: Dag, supervisor: Supervisor, folder: Path) -> tuple[list[str], str]:

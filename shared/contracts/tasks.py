@@ -32,8 +32,8 @@ class CallResult(Message):
 class Task(Message):
     """Ask a worker for one attempt. ``token`` fences it: every report carries it back.
 
-    Pairs keep their order and later ones win. ``env`` holds DAG-level entries as written when
-    ``env_evaluated`` is false, else their values. Times are seconds; 0 means no limit.
+    Pairs keep their order and later ones win. ``env`` and ``params`` hold values; a ``prepare`` that has
+    any shall not evaluate them again. Times are seconds; 0 means no limit.
     """
 
     type = "task"

@@ -112,7 +112,7 @@ class Node:
 class Run:
     """One DAG-run. ``version`` grows with every decision and guards the save.
 
-    ``env`` and ``params`` hold values once they are evaluated; until then ``env`` is empty and
+    ``env`` and ``params`` hold values once they are evaluated; until then both are empty and
     ``given`` keeps the params text as asked for. ``worker_id`` is the worker the run sticks to.
     ``called_from`` is the directory its caller worked in, ``asked_as`` the parameters as people may see them.
     ``stop_reason`` is empty, or why nothing new may start: ``stop``, ``timeout``, ``precondition``,
@@ -152,6 +152,11 @@ class Run:
     def is_root(self) -> bool:
         """Whether no other run called it."""
         return (self.root_dag_name, self.root_dag_run_id) == (self.dag_name, self.dag_run_id)
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether env and params have come to values, which they keep for good: all at once, so any tells."""
+        return bool(self.env or self.params)
 
     @property
     def steps(self) -> tuple[Node, ...]:

@@ -215,10 +215,10 @@ def _leave(draft: Draft, worker_id: str | None) -> None:
 
 def _prepared(draft: Draft, event: AttemptFinished, end: End) -> None:
     idx, now = event.node, draft.now
-    if end.outcome in {"succeeded", "skipped"}:
+    if "env" in event.outputs and not draft.run.evaluated:
         draft.set_run(
-            env=tuple((name, value) for name, value in json.loads(event.outputs.get("env", "[]"))),
-            params=tuple((name, value) for name, value in json.loads(event.outputs.get("params", "[]"))),
+            env=tuple((name, value) for name, value in json.loads(event.outputs["env"])),
+            params=tuple((name, value) for name, value in json.loads(event.outputs["params"])),
             params_json=event.outputs.get("params_json", draft.run.params_json),
         )
     if end.outcome == "succeeded":

@@ -26,7 +26,7 @@ from shared.contracts.tasks import Task
 from shared.spec.model import Dag, Handler, Step
 from shared.status import NodeStatus, RunStatus
 
-__all__ = ["EXIT_CODES", "T0", "Stage", "fresh", "make_dag", "step"]
+__all__ = ["EXIT_CODES", "PREPARED", "T0", "Stage", "fresh", "make_dag", "step"]
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 EXIT_CODES: Mapping[str, int] = {

@@ -8,10 +8,10 @@ from services.scheduler.core.children import child_run_id
 from services.scheduler.core.decision import Ignored, Refused
 from services.scheduler.core.messages import Begin, ChildrenSeen, PatchNode
 from services.scheduler.core.renewal import carry_over, refusal
-from shared.contracts.events import ChildCall
+from shared.contracts.events import ChildCall, Outcome
 from shared.spec.model import ContinueOn, Handler
 from shared.status import NodeStatus, RunStatus
-from tests.unit.scheduler.core.stage import Stage, fresh, make_dag, step
+from tests.unit.scheduler.core.stage import PREPARED, Stage, fresh, make_dag, step
 
 ABC = (step("a"), step("b", "a"), step("c", "b"))
 
@@ -103,6 +103,31 @@ def test_a_retry_prepares_the_run_only_if_that_failed() -> None:
 
     stage = Stage.begun(make_dag(step("a")), prepare=True).play({"a": "failed"})
     assert order_of_retry(stage) == ["a"]
+
+
+@pytest.mark.parametrize("outcome", ["skipped", "broken", "aborted"])
+def test_what_was_evaluated_before_the_run_ended_is_kept_by_every_retry(outcome: Outcome) -> None:
+    stage = Stage.begun(make_dag(step("a")), prepare=True)
+    stage.make("prepare", outcome, outputs=PREPARED)
+    assert stage.states() == "not_started"
+    stage.retry()
+
+    task = stage.task("prepare")
+    assert (task.env, task.params, task.params_json) == ((("REGION", "eu"),), (("1", "x"),), '{"1": "x"}')
+    # A worker of an earlier version evaluates anew, and nobody believes it.
+    stage.make("prepare", outputs={"env": '[["REGION", "us"]]', "params": '[["1", "y"]]', "params_json": '{"1": "y"}'})
+    task = stage.task("a")
+    assert (task.env, task.params, task.params_json) == ((("REGION", "eu"),), (("1", "x"),), '{"1": "x"}')
+
+
+def test_a_retry_evaluates_what_never_came_to_values() -> None:
+    stage = Stage.begun(make_dag(step("a")), prepare=True)
+    stage.make("prepare", "broken")
+    stage.retry()
+    assert (stage.task("prepare").env, stage.task("prepare").params) == ((), ())
+    stage.play()
+
+    assert stage.task("a").env == (("REGION", "eu"),)
 
 
 def test_a_retry_of_one_step_runs_it_alone_and_judges_all() -> None:
