@@ -1,12 +1,14 @@
-"""A new run from an old one's results. REST contract sections 4, 5.8 and 11."""
+"""New runs and attempts from what an old one came to. REST contract sections 4, 5.8 and 11."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conformance.conftest import Footing
 from tests.conformance.rest_live import Live, open_live
+from tests.harness.eventually import eventually
 
 ASKS = """\
 steps:
@@ -88,3 +90,61 @@ def test_one_step_is_run_alone_by_a_new_run_too(live: Live) -> None:
     # It reads what another run's step wrote.
     assert [bool(node["stdout"]) for node in new["nodes"]] == [False, False, True, False]
     assert live.get("/dag-runs/alone/s/steps/reads/log")["content"] == "said"
+
+
+# -- what env and params came to -------------------------------------------------------------------
+
+ONCE = """\
+env: ["E=`date +%s%N`"]
+params: "D=`date +%s%N`"
+{more}steps:
+  - name: s
+    command: echo "$D $E"
+    output: SAID
+"""
+
+
+def said(live: Live, name: str, run_id: str) -> tuple[str, str]:
+    """Return a run's parameters and what its step said of them, once it has succeeded."""
+    params = live.until(name, run_id, 4)["params"]
+    return params, live.get(f"/dag-runs/{name}/{run_id}/outputs")["outputs"]["said"]
+
+
+@pytest.mark.parametrize("more", ["", "preconditions: ['test -n \"$D\"']\n"], ids=["plain", "judged"])
+def test_a_rescheduled_run_has_the_definition_and_the_values_of_the_one_before(live: Live, more: str) -> None:
+    name = "judged-once" if more else "once"
+    live.dag(name, ONCE.format(more=more))
+    live.start(name, dagRunId="r")
+    first = said(live, name, "r")
+    assert first[0].removeprefix("D=") == first[1].split()[0]
+    assert live.ask("PUT", f"/dags/{name}/spec", {"spec": "params: D=new\nsteps:\n  - echo new\n"}).status_code == 200
+
+    again = live.post(f"/dag-runs/{name}/r/reschedule")["dagRunId"]
+    assert said(live, name, again) == first
+    once_more = live.post(f"/dag-runs/{name}/{again}/reschedule", {"dagName": f"{name}-2"})["dagRunId"]
+    assert said(live, f"{name}-2", once_more) == first
+
+
+def test_a_retry_after_an_unmet_precondition_judges_anew_and_evaluates_nothing(live: Live, tmp_path: Path) -> None:
+    live.dag("unmet", ONCE.format(more=f"preconditions: ['test -e {tmp_path}/met']\n"))
+    live.start("unmet", dagRunId="r")
+    first = live.until("unmet", "r", 3)["params"]
+    assert first.removeprefix("D=").isdigit()
+    live.post("/dag-runs/unmet/r/retry", {"dagRunId": "r"})
+    eventually(lambda: live.run("unmet", "r")["status"] == 3)
+
+    (tmp_path / "met").touch()
+    live.post("/dag-runs/unmet/r/retry", {"dagRunId": "s"})
+    live.post("/dag-runs/unmet/r/retry", {"dagRunId": "r"})
+
+    assert said(live, "unmet", "s")[0] == first
+    assert said(live, "unmet", "r") == said(live, "unmet", "s")
+
+
+def test_a_new_run_from_an_old_ones_results_evaluates_nothing_anew(live: Live) -> None:
+    live.dag("mixed", ONCE.format(more="") + '  - name: bad\n    command: test -e "$DAG_RUN_ID"\n')
+    live.start("mixed", dagRunId="r")
+    first = live.until("mixed", "r", 2)["params"]
+    live.post("/dag-runs/mixed/r/retry", {"dagRunId": "s"})
+
+    assert live.until("mixed", "s", 2)["params"] == first

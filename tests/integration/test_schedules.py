@@ -208,6 +208,30 @@ def test_stop_comes_before_start_and_restart_waits_for_the_end(rig: Rig) -> None
         assert rig.one.admission.admit("a") == 1
 
 
+def test_a_restart_runs_what_ran_with_the_values_it_had(rig: Rig) -> None:
+    schedule = 'schedule:\n  start: "0 * * * *"\n  restart: "45 * * * *"\n'
+    rig.dag("a", schedule + 'env: ["E=`date +%s%N`"]\nparams: "D=`date +%s%N`"\nrestartWaitSec: 60\n')
+    rig.at("12:00")
+    (stopped,) = rig.stack.rows(t.dag_runs)
+    values = {"env": [["E", "1"]], "params": [["D", "2"]], "params_json": '{"D":"2"}'}
+    with rig.stack.engine.begin() as connection:
+        connection.execute(update(t.dag_runs).values(version=stopped["version"] + 1, **values))
+    edited = c.PutSpec(file_name="a", spec=schedule + STEPS)
+    rig.one.shell.decide(lambda batch: Definitions(batch.tx, rig.one.shell.plans, batch.now).put_spec(edited))
+    rig.one.firing.adopt()
+    rig.at("12:45")
+
+    (again,) = (row for row in rig.stack.rows(t.dag_runs) if row["run_key"] != stopped["run_key"])
+    assert {name: again[name] for name in values} == values
+    assert [again[name] for name in ("spec_hash", "file_name")] == [
+        stopped[name] for name in ("spec_hash", "file_name")
+    ]
+    assert {row["kind"] for row in rig.stack.rows(t.nodes, run_key=again["run_key"])} == {"step"}
+    assert rig.one.admission.admit("a") == 0
+    rig.now += timedelta(seconds=61)
+    assert rig.one.admission.admit("a") == 1
+
+
 def test_a_stop_with_nothing_running_is_skipped(rig: Rig) -> None:
     rig.dag("a", 'schedule:\n  stop: "30 * * * *"\n')
     rig.at("12:30")

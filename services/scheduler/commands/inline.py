@@ -15,7 +15,7 @@ from services.scheduler.core.admit import HIGH, LOW
 from services.scheduler.core.messages import Begin, PatchNode
 from services.scheduler.core.plan import Plan
 from services.scheduler.deciding.batch import Batch
-from services.scheduler.deciding.creation import new_run
+from services.scheduler.deciding.creation import afresh, new_run
 from services.scheduler.deciding.plans import Plans, spec_hash
 from shared.contracts.commands_runs import PatchSubStep, RescheduleRun, RunCommand, StartInline
 from shared.errors import InvalidInput
@@ -83,11 +83,10 @@ def _reschedule(batch: Batch, command: RescheduleRun) -> dict[str, Any]:
     if command.singleton:
         _check_none_active(batch, name)
     check_free(batch, name, command.new_run_id)
-    run = new_run(
-        source.plan,
+    run = afresh(
+        source,
         dag_name=name,
         dag_run_id=command.new_run_id,
-        given=source.given,
         queue=source.queue if name == source.dag_name else None,
         queued=False,
         now=batch.now,

@@ -9,10 +9,11 @@ from services.scheduler.core.plan import Plan
 from services.scheduler.core.renewal import carry_over
 from shared.errors import InvalidInput
 from shared.ids import new_run_id
+from shared.spec.model import Dag
 from shared.spec.params import needs_worker, resolve_env, resolve_params
 from shared.status import RunStatus
 
-__all__ = ["again", "new_run"]
+__all__ = ["afresh", "again", "new_run"]
 
 
 def new_run(
@@ -27,8 +28,7 @@ def new_run(
         InvalidInput: the parameters cannot be understood.
     """
     dag = plan.dag
-    # A secret that cannot be had must fail the run before its first step.
-    prepare = needs_worker(dag) or bool(dag.preconditions or dag.secrets)
+    prepare = _needs_prepare(dag, evaluated=False)
     try:
         env = () if prepare else resolve_env(dag.env)
         params, params_json = ((), None) if prepare else resolve_params(dag, given, env=env)
@@ -53,6 +53,26 @@ def new_run(
     )
 
 
+def afresh(source: Run, *, dag_name: str, dag_run_id: str, queue: str | None, queued: bool, now: datetime) -> Run:
+    """Return a run of ``source``'s snapshot and parameters of which nothing is done (workflow language, 1.2 and 5.10).
+
+    What ``source``'s env and params came to, it has from the outset: no command in them runs again.
+    """
+    plan = source.plan
+    run = new_run(
+        plan, dag_name=dag_name, dag_run_id=dag_run_id, given=source.given, queue=queue, queued=queued, now=now
+    )
+    if not source.evaluated:
+        return run
+    return replace(
+        run,
+        nodes=fresh_nodes(plan, prepare=_needs_prepare(plan.dag, evaluated=True)),
+        env=source.env,
+        params=source.params,
+        params_json=source.params_json,
+    )
+
+
 def again(source: Run, dag_run_id: str, now: datetime, step: str = "") -> Run:
     """Return a new run of ``source``'s snapshot that keeps what succeeded (REST contract 5.8, retry).
 
@@ -65,7 +85,7 @@ def again(source: Run, dag_run_id: str, now: datetime, step: str = "") -> Run:
         root_dag_run_id=dag_run_id,
         status=RunStatus.NOT_STARTED,
         created_at=now,
-        nodes=fresh_nodes(source.plan, prepare=source.prepare is not None),
+        nodes=fresh_nodes(source.plan, prepare=_needs_prepare(source.plan.dag, evaluated=source.evaluated)),
         version=0,
         last_seq=0,
         run_attempt=1,
@@ -78,3 +98,8 @@ def again(source: Run, dag_run_id: str, now: datetime, step: str = "") -> Run:
         finished_at=None,
     )
     return carry_over(fresh, source, step)
+
+
+def _needs_prepare(dag: Dag, *, evaluated: bool) -> bool:
+    # A secret that cannot be had must fail the run before its first step.
+    return bool(dag.preconditions or dag.secrets) or (not evaluated and needs_worker(dag))

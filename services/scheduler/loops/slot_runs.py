@@ -9,7 +9,7 @@ from services.scheduler.core import slots as core
 from services.scheduler.core.messages import Begin, Stop
 from services.scheduler.core.plan import Plan
 from services.scheduler.deciding.batch import Batch
-from services.scheduler.deciding.creation import new_run
+from services.scheduler.deciding.creation import afresh, new_run
 from services.scheduler.deciding.plans import Plans
 from shared.errors import InvalidInput
 from shared.store.tx_schedule import Schedules
@@ -104,7 +104,7 @@ class SlotRuns:
         if slot.kind == core.STOP:
             first = self._batch.run(running[0])
             return "fired", f"stopped {len(running)} running", first.dag_run_id if first is not None else None
-        return self._start(file_name, answer, after=running[-1] if running else None)
+        return self._restart(file_name, answer, running[-1]) if running else self._start(file_name, answer)
 
     def _runs(self, key: str) -> bool:
         run = self._batch.run(key)
@@ -121,8 +121,8 @@ class SlotRuns:
         dag = self._plans[file_name].dag
         return dag.queue or str(self._dags[file_name]["dag_name"])
 
-    def _start(self, file_name: str, answer: core.Answer, after: str | None = None) -> tuple[str, str, str | None]:
-        """Start the slot's run; through the queue where it is global, late, or waits for another to end."""
+    def _start(self, file_name: str, answer: core.Answer) -> tuple[str, str, str | None]:
+        """Start the slot's run; through the queue where it is global or late."""
         slot = answer.slot
         text_hash = self._kept.freeze(
             self._batch.tx, self._dags[file_name]["spec_hash"], self._batch.now, self._batch.after.frozen
@@ -135,14 +135,13 @@ class SlotRuns:
         run_id = core.slot_run_id(file_name, slot.kind, slot.at)
         if self._batch.key_of(dag_name, run_id) is not None:
             return "fired", "its run was there already", run_id
-        ended = self._batch.run(after) if after is not None else None
-        queued = answer.outcome == "catchup" or after is not None or self._queue(file_name) in self._global
+        queued = answer.outcome == "catchup" or self._queue(file_name) in self._global
         try:
             run = new_run(
                 plan,
                 dag_name=dag_name,
                 dag_run_id=run_id,
-                given=ended.given if ended is not None else "",
+                given="",
                 queue=None,
                 queued=queued,
                 now=self._batch.now,
@@ -153,7 +152,20 @@ class SlotRuns:
         if not queued:
             self._batch.apply(run.run_key, Begin(_BY))
             self._running.setdefault(dag_name, []).append(run.run_key)
-        elif after is not None:
-            wait_s = int(plan.dag.restart_wait_sec)
-            self._batch.hold(run.run_key, {"after_key": after, "wait_s": wait_s, "not_before": None})
+        return "fired", answer.reason, run_id
+
+    def _restart(self, file_name: str, answer: core.Answer, after: str) -> tuple[str, str, str | None]:
+        """Queue the slot's run behind the stopped one, from that one's snapshot (workflow language, 5.10)."""
+        stopped = self._batch.run(after)
+        assert stopped is not None  # noqa: S101 - it was just told to stop
+        run_id = core.slot_run_id(file_name, answer.slot.kind, answer.slot.at)
+        if self._batch.key_of(stopped.dag_name, run_id) is not None:
+            return "fired", "its run was there already", run_id
+        run = afresh(
+            stopped, dag_name=stopped.dag_name, dag_run_id=run_id, queue=None, queued=True, now=self._batch.now
+        )
+        text_hash, origin = self._batch.origin(after)
+        self._batch.add(run, spec_hash=text_hash, file_name=origin)
+        wait_s = int(stopped.plan.dag.restart_wait_sec)
+        self._batch.hold(run.run_key, {"after_key": after, "wait_s": wait_s, "not_before": None})
         return "fired", answer.reason, run_id
