@@ -13,7 +13,7 @@ from shared.spec.config_names import as_spelled
 from shared.spec.containers import read_container
 from shared.spec.environment import read_env
 from shared.spec.executor_config import check_config
-from shared.spec.executors import COMMAND_TYPES, SUB_DAG_TYPES, check_capabilities, known_types
+from shared.spec.executors import COMMAND_TYPES, check_capabilities, known_types
 from shared.spec.fields import Fields, Vocabulary, is_scalar, plain, scalar_text
 from shared.spec.issues import did_you_mean
 from shared.spec.model import Command, LogOutput, Output, Step
@@ -332,7 +332,7 @@ def _settle_type(draft: Draft, explicit: str, legacy: str, defaults: DagDefaults
         draft.name_prefix = kind
     elif values.get("container") is not None:
         draft.name_prefix = "docker"
-    elif derived in SUB_DAG_TYPES:
+    elif derived:
         draft.name_prefix = derived
     elif values.get("script") or str(draft.fields.get("script") or "").strip():
         # Also where it is ignored beside several commands.

@@ -33,6 +33,18 @@ steps:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [("ssh: {user: u, host: h}", "ssh"), ("container: {image: a}", "container"), ("container: running", "container")],
+)
+def test_steps_that_a_dag_sends_elsewhere_are_named_for_where(head: str, kind: str) -> None:
+    steps = "steps: [ls, {command: [a, b]}, {type: jq, command: .}, {call: sub}, {type: command, command: x}]"
+
+    assert [step.name for step in dag_of(f"{head}\n{steps}").steps] == [
+        f"{kind}_1", f"{kind}_2", "jq_3", "dag_4", "command_5",
+    ]  # fmt: skip
+
+
 def test_members_of_a_group_are_numbered_from_its_place() -> None:
     text = """
 steps:
