@@ -7,6 +7,7 @@ there.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from shared.spec.command_line import shown_words
 from shared.spec.model import Condition, Dag, Handler, RepeatPolicy, Step
 from shared.spec.params import default_params_text
 
@@ -83,7 +84,7 @@ def step(model: Step) -> dict[str, Any]:
             id=model.id,
             description=model.description,
             dir=model.working_dir,
-            commands=[_command(each.text, each.argv) for each in model.commands],
+            commands=[_command(each.text) for each in model.commands],
             script=model.script,
             stdout=model.stdout,
             stderr=model.stderr,
@@ -129,8 +130,9 @@ def _schedule(model: Dag) -> list[dict[str, Any]]:
     return [{"expression": expression} for expression in model.schedule.start]
 
 
-def _command(text: str, argv: tuple[str, ...]) -> dict[str, Any]:
-    return {"command": argv[0] if argv else text, **sparse(args=list(argv[1:]))}
+def _command(text: str) -> dict[str, Any]:
+    first, *rest = shown_words(text) or (text,)
+    return {"command": first, **sparse(args=rest)}
 
 
 def _parallel(model: Step) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What the gateway shows of definitions. REST contract sections 4, 5.2, 5.4 and 13."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -219,6 +220,25 @@ def test_a_command_without_arguments_has_none(stack: Stack) -> None:
     assert [each["commands"] for each in steps] == [
         [{"command": "true"}],
         [{"command": "echo", "args": ["one", "two"]}],
+    ]
+
+
+def test_a_command_is_shown_as_it_is_written(stack: Stack) -> None:
+    commands = [
+        """test $(wc -l < "$F x") -ge 3; echo 'WARN: old';""",
+        r"""env K="v w" "a \"b\"" '' | tee 'x y'|wc""",
+        """echo it's "open | end""",
+        """echo "said $(cat "$F")" """,
+    ]
+    stack.add_dag("a", "steps:\n" + "".join(f"  - {json.dumps(each)}\n" for each in commands))
+
+    steps = stack.get("/dags/a")["dag"]["steps"]
+
+    assert [each["commands"][0]["args"] for each in steps] == [
+        ["$(wc", "-l", "<", '"$F x")', "-ge", "3;", "echo", "'WARN: old';"],
+        ['K="v w"', 'a "b"', "", "|", "tee", "x y", "|", "wc"],
+        ["it's \"open | end"],
+        ['said $(cat "$F")'],
     ]
 
 
