@@ -172,8 +172,7 @@ def _resolve_depends(drafts: list[Draft]) -> None:
             if name is None:
                 message = f"step {draft.values['name']} depends on non-existent step {entry}"
                 draft.fields.error("depends", message, hint=did_you_mean(entry, names | by_id.keys()))
-            else:
-                found[name] = None
+            found[name or entry] = None
         draft.values["depends"] = tuple(found)
 
 
@@ -205,7 +204,7 @@ def _check_acyclic(drafts: list[Draft]) -> None:
     by_name = {draft.values["name"]: draft for draft in drafts}
     if len(by_name) < len(drafts):
         return
-    open_edges = {name: set(draft.values.get("depends", ())) for name, draft in by_name.items()}
+    open_edges = {name: by_name.keys() & draft.values.get("depends", ()) for name, draft in by_name.items()}
     dependents: dict[str, list[str]] = {name: [] for name in by_name}
     for name, depends in open_edges.items():
         for before in depends:

@@ -108,6 +108,7 @@ def _expressions(fields: Fields, name: str, value: Any, label: str) -> tuple[str
         fields.error(name, f"invalid schedule: more than {_MAX_EXPRESSIONS} expressions")
         return ()
     found: list[str] = []
+    sound = True
     for index, item in enumerate(items):
         if not isinstance(item, str):
             where = f"{label}[{index}]" if isinstance(value, list) else label
@@ -117,8 +118,10 @@ def _expressions(fields: Fields, name: str, value: Any, label: str) -> tuple[str
             if fault:
                 hint = "leave out the seconds: minute hour day month weekday" if "found 6" in fault else ""
                 fields.error(name, f"invalid schedule: {fault}", hint=hint)
+                sound = False
             found.append(item.strip())
-    return tuple(found)
+    # Who reads a faulty dag's schedule, a page say, may count on cron.
+    return tuple(found) if sound else ()
 
 
 def read_catchup(fields: Fields) -> Catchup:

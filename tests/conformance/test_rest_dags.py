@@ -223,6 +223,23 @@ def test_a_command_without_arguments_has_none(stack: Stack) -> None:
     ]
 
 
+def test_a_faulty_dag_shows_what_its_steps_name_and_no_schedule_that_is_none(stack: Stack) -> None:
+    stack.add_dag("a", """
+schedule: ["0 1 * * *", often]
+type: graph
+steps:
+  - {name: one, id: first, command: echo, depends: nobody}
+  - {name: two, command: echo, depends: [first, nobody]}
+""")  # fmt: skip
+
+    shown = stack.get("/dags/a")
+
+    assert len(shown["errors"]) == 3
+    assert [step["depends"] for step in shown["dag"]["steps"]] == [["nobody"], ["one", "nobody"]]
+    assert "schedule" not in shown["dag"]
+    assert "schedule" not in stack.get("/dags")["dags"][0]["dag"]
+
+
 def test_a_command_is_shown_as_it_is_written(stack: Stack) -> None:
     commands = [
         """test $(wc -l < "$F x") -ge 3; echo 'WARN: old';""",
