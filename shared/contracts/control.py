@@ -16,7 +16,10 @@ CHANGES = "changes"
 
 
 class StopAttempt(Message):
-    """End one attempt. ``revoked``: it is fenced already, so its report will be ignored."""
+    """End one attempt, or do not begin it. ``revoked``: it is fenced already, so its report will be ignored.
+
+    It goes to the worker that has the task, or to all where any of several may take it.
+    """
 
     type = "control.stop_attempt"
     token: str

@@ -51,9 +51,12 @@ class Dispatch:
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """Tell a worker to end an attempt; ``revoked``: it lost its right to report already."""
+    """Tell a worker to end an attempt; ``revoked``: it lost its right to report already.
 
-    worker_id: str
+    ``worker_id`` ``None``: whoever takes its task, which may wait where any of several workers can.
+    """
+
+    worker_id: str | None
     token: str
     revoked: bool
     reason: str

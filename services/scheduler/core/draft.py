@@ -125,11 +125,14 @@ class Draft:
         self._nodes[idx] = evolve(node, attempt=None)
 
     def withdraw(self, idx: int, why: str) -> None:
-        """Take back an attempt that was dispatched and never started; the try does not count."""
+        """Take back an attempt that was dispatched and never started; the try does not count.
+
+        Its task may still wait at the broker, from where nobody can take it: workers are told not to begin it.
+        """
         attempt = self._nodes[idx].attempt
         self.close_attempt(idx, AttemptState.WITHDRAWN, error=why)
         self.set_node(idx, number=self._nodes[idx].number - 1)
-        if attempt is not None and attempt.worker_id is not None:
+        if attempt is not None:
             self.effects.append(Halt(attempt.worker_id, attempt.token, revoked=True, reason=why))
 
     def _note(self, idx: int | None, was: str, became: str, why: str, by: str) -> None:

@@ -28,9 +28,8 @@ class Announcements:
 
     def follow(self, after: Aftermath) -> None:
         for halt in after.halts:
-            self._tell(
-                f"worker.{halt.worker_id}", StopAttempt(token=halt.token, revoked=halt.revoked, reason=halt.reason)
-            )
+            topic = "workers" if halt.worker_id is None else f"worker.{halt.worker_id}"
+            self._tell(topic, StopAttempt(token=halt.token, revoked=halt.revoked, reason=halt.reason))
         for selector in sorted(after.selectors):
             self._tell("workers", RouteOpened(selector=dict(selector)))
         if after.changed:

@@ -266,9 +266,12 @@ class World:
             if not halt.revoked:
                 self._told.add(halt.token)
             elif self.faults and self._pick((True, False)):
+                told = {halt.worker_id} if halt.worker_id else {*_WORKERS}
                 self._work = [
-                    work for work in self._work if (work.task.token, work.worker_id) != (halt.token, halt.worker_id)
+                    work for work in self._work if work.task.token != halt.token or work.worker_id not in told
                 ]
+                if halt.worker_id is None:
+                    self._tasks = [(task, worker) for task, worker in self._tasks if task.token != halt.token]
         self._seen = (len(self.stage.sent), len(self.stage.halts))
 
     def _facts(self, task: Task, worker_id: str) -> dict[str, Any]:
