@@ -63,7 +63,7 @@ def run_api_process(config: Config, version: str) -> None:
         if config.metrics_port:
             about = ProcessCollector("api", version, deps.transport, config.data_dir)
             collectors: list[Collector] = [about, DaguCollector(deps), SchemaCollector(deps.reads.schema)]
-            SideDoor(config.host, config.metrics_port, lambda: not trouble(deps, schema_of(deps)), collectors).start()
+            SideDoor(config.host, config.metrics_port, lambda: trouble(deps, schema_of(deps)), collectors).start()
 
     run_api(
         host=config.host,
@@ -90,7 +90,9 @@ def run_scheduler_process(config: Config, version: str, stop: threading.Event, o
     running: list[Scheduler] = []
     # The door opens first: a scheduler that waits for its servers is alive, though not ready.
     limit_dag_series(config.metrics_dags)
-    with _side_door(config, lambda: bool(running) and running[0].healthy) as door:
+    with _side_door(
+        config, lambda: running[0].trouble if running else "it waits for the database, its schema or the broker"
+    ) as door:
         _patiently("schema", lambda: require_head(engine), stop)
         transport = open_transport(amqp_url, name="dagway-scheduler")
         door.add(ProcessCollector("scheduler", version, transport, config.data_dir))
@@ -137,7 +139,7 @@ def run_worker_process(config: Config, version: str, stop: threading.Event, on_d
     worker = make_worker(config, transport, version, on_death, worker_id=config.worker_id)
     freeze_loaded()
     worker.start()
-    with _side_door(config, lambda: transport.healthy) as door:
+    with _side_door(config, lambda: worker.trouble) as door:
         door.add(ProcessCollector("worker", version, transport, config.data_dir))
         door.add(WorkerCollector(worker))
         while not stop.wait(0.5):
@@ -195,8 +197,8 @@ def _patiently(what: str, make: Callable[[], T], stop: threading.Event) -> T | N
 
 
 class _side_door:  # noqa: N801 - used as a context manager function
-    def __init__(self, config: Config, ready: Callable[[], bool]) -> None:
-        self._door = SideDoor(config.host, config.metrics_port, ready) if config.metrics_port else None
+    def __init__(self, config: Config, trouble: Callable[[], str]) -> None:
+        self._door = SideDoor(config.host, config.metrics_port, trouble) if config.metrics_port else None
 
     def __enter__(self) -> Self:
         if self._door is not None:

@@ -20,6 +20,7 @@ from shared.clock import local_zone, utc_now
 from shared.config import Config
 from shared.metrics import ProcessCollector
 from shared.observe import SideDoor
+from shared.room import Room
 from shared.service import freeze_loaded
 from shared.spans import start_sending, stop_sending
 from shared.store.backlog import BacklogReads
@@ -75,6 +76,7 @@ def run_up(
         settings=settings,
         base_path=config.base_path,
         max_dag_series=config.metrics_dags,
+        own_trouble=Room(config.data_dir).lack,
     )
     app = create_app(deps)
     server = EmbeddedServer(app, config.host, config.port, threads=config.api_threads)
@@ -85,7 +87,11 @@ def run_up(
     scheduler.start()
     worker.start()
     server.start()
-    door = SideDoor(config.host, config.metrics_port, lambda: scheduler.healthy) if config.metrics_port else None
+    door = (
+        SideDoor(config.host, config.metrics_port, lambda: scheduler.trouble or worker.trouble)
+        if config.metrics_port
+        else None
+    )
     if door is not None:
         door.add(ProcessCollector("up", version, transport, config.data_dir))
         door.add(BacklogCollector(BacklogReads(engine).backlog, utc_now))

@@ -1,7 +1,7 @@
 """The side door of a service: ``/metrics``, ``/healthz`` and ``/readyz`` on a port of their own.
 
 ``/healthz`` says that the process runs; it asks nobody, so that a database outage restarts nothing.
-``/readyz`` says that it can do its work now.
+``/readyz`` says that it can do its work now, or what keeps it from that.
 """
 
 from collections.abc import Callable, Iterable
@@ -37,13 +37,15 @@ def door_registry(collectors: Iterable[Collector]) -> CollectorRegistry:
 class SideDoor:
     """Serves on ``host:port`` from ``start`` to ``stop``; ``port`` 0 takes a free one.
 
+    ``trouble`` returns why the service cannot do its work, empty when it can.
+
     An address that cannot be listened on is ``ConfigInvalid`` at once.
 
     ``collectors`` are asked at each scrape; a collector that raises makes the scrape fail, which is
     what a monitoring system looks for.
     """
 
-    def __init__(self, host: str, port: int, ready: Callable[[], bool], collectors: Iterable[Collector] = ()) -> None:
+    def __init__(self, host: str, port: int, trouble: Callable[[], str], collectors: Iterable[Collector] = ()) -> None:
         self._registry = door_registry(collectors)
         metrics = make_wsgi_app(self._registry)
 
@@ -53,15 +55,16 @@ class SideDoor:
                     body: Iterable[bytes] = metrics(environ, start_response)
                     return body
                 case "/healthz":
-                    return answer(start_response, ok=True)
+                    return answer(start_response, "")
                 case "/readyz":
-                    return answer(start_response, ok=ready())
+                    return answer(start_response, trouble())
             start_response("404 Not Found", [("Content-Type", "text/plain")])
             return [b"not found\n"]
 
-        def answer(start_response: "StartResponse", *, ok: bool) -> Iterable[bytes]:
-            start_response("200 OK" if ok else "503 Service Unavailable", [("Content-Type", "text/plain")])
-            return [b"ok\n" if ok else b"not ready\n"]
+        def answer(start_response: "StartResponse", why: str) -> Iterable[bytes]:
+            headers = [("Content-Type", "text/plain; charset=utf-8")]
+            start_response("503 Service Unavailable" if why else "200 OK", headers)
+            return [f"not ready: {why}\n".encode() if why else b"ok\n"]
 
         try:
             self._server: WSGIServer = make_server(host, port, app, handler_class=_Quiet)

@@ -49,6 +49,8 @@ class Deps:
     summaries: Summaries = field(default_factory=Summaries)
     resources: Resources = field(default_factory=Resources)
     follower: Follower = field(init=False)
+    own_trouble: Callable[[], str] = lambda: ""
+    """What keeps this process itself from its work; a gateway of its own keeps nothing on its disk."""
     closing: Event = field(default_factory=Event)
     """Set when the server ends: streams end with it."""
 

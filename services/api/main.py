@@ -35,6 +35,7 @@ def build_deps(
     settings: Settings,
     base_path: str = "",
     max_dag_series: int = 200,
+    own_trouble: Callable[[], str] = lambda: "",
 ) -> Deps:
     """Return what the application needs, on connections that are open already; it begins its own background work."""
     deps = Deps(
@@ -49,6 +50,7 @@ def build_deps(
         settings=settings,
         resources=Resources(settings.data_dir),
         totals=RunTotals(max_dags=max_dag_series),
+        own_trouble=own_trouble,
     )
     deps.resources.begin(deps.closing)
     if settings.builtin:

@@ -100,10 +100,11 @@ class Scheduler:
         self._relay = Background("scheduler-relay", parts.relay.run, on_death)
 
     @property
-    def healthy(self) -> bool:
-        """Whether every thread lives and the broker is there."""
-        threads = [*self._intakes, *self._loops, self._relay]
-        return all(thread.alive for thread in threads) and self._transport.healthy
+    def trouble(self) -> str:
+        """What keeps it from its work, empty when nothing does; it keeps nothing on a disk of its own."""
+        if not all(thread.alive for thread in [*self._intakes, *self._loops, self._relay]):
+            return "one of its threads ended"
+        return "" if self._transport.healthy else "the message broker is away or blocks publishers"
 
     def start(self) -> None:
         for thread in [self._relay, *self._loops, *self._intakes]:

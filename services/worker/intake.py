@@ -1,7 +1,7 @@
 """Take tasks while there is a slot, and not one more.
 
-A task this worker has no slot for, or that arrives while it stops, is handed back: a fresh copy to
-the same route, confirmed, then the ack. So it goes to another worker without counting as redelivered.
+A task this worker has no slot for, or no room on its disk, or that arrives while it stops, is handed back: a
+fresh copy to the same route, confirmed, then the ack. So it goes to another worker without counting as redelivered.
 """
 
 import json
@@ -21,6 +21,7 @@ from shared.contracts.codec import decode
 from shared.contracts.tasks import Task
 from shared.errors import DecodeFailed, Unavailable
 from shared.log import bound
+from shared.room import Room
 from shared.tracing import SpanContext, within
 from shared.transport.base import Delivery, Outgoing, Transport, task_route, worker_route
 
@@ -56,8 +57,11 @@ class KnownRoutes:
                 return False
             self._selectors.append(selector)
             part = self._path.with_suffix(".part")
-            part.write_text(json.dumps(self._selectors), encoding="utf-8")
-            part.rename(self._path)
+            try:
+                part.write_text(json.dumps(self._selectors), encoding="utf-8")
+                part.rename(self._path)
+            except OSError as error:
+                _log.warning("routes.not_kept", extra={"path": str(self._path), "error": str(error)})
             return True
 
     def _load(self) -> list[dict[str, str]]:
@@ -85,6 +89,7 @@ class Intake:
         attempts: Attempts,
         reporter: Reporter,
         counters: Counters,
+        room: Room,
     ) -> None:
         self._transport = transport
         self._routes = routes
@@ -92,6 +97,9 @@ class Intake:
         self._attempts = attempts
         self._reporter = reporter
         self._counters = counters
+        self._room = room
+        self._full = False
+        """Whether it takes nothing until there is room on the disk: every step would fail here for want of it."""
         self._free = slots
         # Guards the count together with pause and resume: one of them alone would tell the wrong story.
         self._lock = threading.Lock()
@@ -130,6 +138,7 @@ class Intake:
 
     def _run(self) -> None:
         while not self._stopping:
+            self._look_for_room()
             for delivery in self._consumer.take(self._free or 1, _TAKE_S):
                 self._accept(delivery)
 
@@ -148,7 +157,7 @@ class Intake:
             _log.warning("task.redelivered", extra={"token": task.token})
             self._settle(delivery, lambda: self._reporter.send(self._pipeline.redelivered(task)).result())
             return
-        if self._stopping or not self._take_slot():
+        if self._stopping or self._is_full() or not self._take_slot():
             self._hand_back(delivery)
             return
         stop = self._attempts.begin(task.token)
@@ -197,6 +206,24 @@ class Intake:
         else:
             delivery.ack()
 
+    def _is_full(self) -> bool:
+        lack = self._room.lack()
+        if lack and not self._full:
+            _log.error("intake.waits", extra={"error": lack, "next": "make room on the disk: it goes on by itself"})
+            with self._lock:
+                self._full = True
+                self._consumer.pause()
+        return bool(lack)
+
+    def _look_for_room(self) -> None:
+        if not self._full or self._room.lack():
+            return
+        _log.info("intake.goes_on")
+        with self._lock:
+            self._full = False
+            if self._free:
+                self._consumer.resume()
+
     def _take_slot(self) -> bool:
         with self._lock:
             if self._free == 0:
@@ -210,5 +237,5 @@ class Intake:
     def _free_slot(self) -> None:
         with self._lock:
             self._free += 1
-            if self._free == 1 and not self._stopping:
+            if self._free == 1 and not self._full and not self._stopping:
                 self._consumer.resume()

@@ -29,6 +29,7 @@ from shared.clock import utc_now
 from shared.contracts.events import Heartbeat
 from shared.errors import Unavailable
 from shared.ids import new_token
+from shared.room import Room
 from shared.transport.base import EVENTS, HEARTBEATS, LOGS, Transport
 
 __all__ = ["Worker"]
@@ -75,6 +76,7 @@ class Worker:
         self._transport = transport
         data_dir = data_dir.resolve()
         data_dir.mkdir(0o750, parents=True, exist_ok=True)
+        self._room = Room(data_dir)
         places = Places(data_dir, None if dags_dir is None else dags_dir.resolve())
         # First: whatever happens from here on, no step outlives this process.
         self._guardian = Guardian(self.incarnation, self._guardian_lost)
@@ -111,6 +113,11 @@ class Worker:
         return self._draining
 
     @property
+    def trouble(self) -> str:
+        """What keeps it from its work, empty when nothing does."""
+        return self._room.lack() if self._transport.healthy else "the message broker is away or blocks publishers"
+
+    @property
     def spooled(self) -> int:
         """Reports on disk that the broker has not taken."""
         return self._reporter.spooled
@@ -136,6 +143,7 @@ class Worker:
             attempts=self.attempts,
             reporter=self._reporter,
             counters=self.counters,
+            room=self._room,
         )
         self._transport.listen(
             topics(self._worker_id), Control(self.attempts, self._intake.open_route, self._spans).hear

@@ -2,18 +2,23 @@
 
 A report the broker does not accept is written to ``<data>/spool/<token>.json`` (synced) and sent
 again when the broker is back, by this process or by the next one started on the same directory.
-Guarantee: after ``over`` returns, the report is with the broker or on disk. One line of a spool
-file is one message; the log chunks come before the report they belong to.
+Guarantee: after ``over`` returns, the report is with the broker or on disk; while the disk is full it does
+not return, and the attempt is held. One line of a spool file is one message; the log chunks come before the
+report they belong to.
 """
 
+import errno
 import json
 import logging
 import os
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
+from services.worker.pump import write_all
 from shared.clock import utc_now
 from shared.contracts.codec import encode
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptProgress, Event
@@ -24,7 +29,10 @@ from shared.transport.base import EVENTS, LOGS, Outgoing, Route, Transport
 __all__ = ["Reporter"]
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 _ROUTES: dict[str, Route] = {route.name: route for route in (EVENTS, LOGS)}
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_ROOM_WAIT_S = 0.5
 _FIRST_WAIT_S = 0.2
 _MAX_WAIT_S = 5.0
 _DIR_MODE = 0o750
@@ -81,19 +89,34 @@ class Reporter:
         self.spool(token, messages(), why)
 
     def spool(self, token: str, messages: Iterable[Outgoing], why: str) -> None:
-        """Keep messages on disk until the broker takes them; they survive a crash from here on."""
+        """Keep messages on disk until the broker takes them; they survive a crash from here on.
+
+        Waits while the disk is full. Raises ``OSError`` where it is still full when the worker leaves, or fails.
+        """
         path = self._dir / f"{token}.json"
         part = path.with_suffix(".part")
-        with part.open("w", encoding="utf-8") as file:
+        with self._with_room(token, partial(part.open, "wb", buffering=0)) as file:
             for message in messages:
                 line = {"route": message.route.name, "id": message.message_id, "body": message.body.decode()}
-                file.write(json.dumps(line) + "\n")
-            file.flush()
+                self._with_room(token, partial(_append, file.fileno(), f"{json.dumps(line)}\n".encode()))
             os.fsync(file.fileno())
-        part.rename(path)
+        self._with_room(token, partial(part.rename, path))
         _sync_dir(self._dir)
         _log.warning("report.spooled", extra={"token": token, "error": why})
         self._wake.set()
+
+    def _with_room(self, token: str, write: Callable[[], T]) -> T:
+        told = False
+        while True:
+            try:
+                return write()
+            except OSError as error:
+                if error.errno not in _FULL or self._stopping.is_set():
+                    raise
+                if not told:
+                    _log.error("report.waits", extra={"token": token, "error": str(error), "next": "make room"})
+                told = True
+            self._stopping.wait(_ROOM_WAIT_S)
 
     def stop(self) -> None:
         """End the thread; what is still spooled stays for the next start."""
@@ -144,6 +167,17 @@ def _outgoing(event: Event) -> Outgoing:
         name = f"{name}.{event.seq}"
     trace = None if (attempt := here()) is None else str(attempt)
     return Outgoing(EVENTS, encode(event, id=name, at=utc_now(), trace=trace), name)
+
+
+def _append(fd: int, data: bytes) -> None:
+    """Write all of ``data`` at the end, or nothing."""
+    end = os.lseek(fd, 0, os.SEEK_END)
+    try:
+        write_all(fd, data)
+    except OSError:
+        os.ftruncate(fd, end)
+        os.lseek(fd, end, os.SEEK_SET)
+        raise
 
 
 def _sync_dir(path: Path) -> None:

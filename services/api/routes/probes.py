@@ -28,7 +28,7 @@ def trouble(deps: Deps, schema: SchemaRevision | None) -> str:
         return f"the database's schema is at {schema.found or 'nothing'}, this version needs {schema.expected}"
     if not deps.transport.healthy:
         return "the message broker is away or blocks publishers"
-    return ""
+    return deps.own_trouble()
 
 
 @_ROUTES.get("/healthz", id="getLiveness", role="public")

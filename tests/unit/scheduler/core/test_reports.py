@@ -80,7 +80,10 @@ def test_a_holder_of_a_stale_token_is_told_to_let_go() -> None:
 
     assert stage.token("a") != old
     assert ignored(stage.start("a", worker="w3", token=old)) == "stale token"
-    assert [(halt.worker_id, halt.token, halt.revoked) for halt in stage.halts] == [(None, old, True), ("w3", old, True)]
+    assert [(halt.worker_id, halt.token, halt.revoked) for halt in stage.halts] == [
+        (None, old, True),
+        ("w3", old, True),
+    ]
     assert ignored(stage.finish("a", token=old)) == "stale token"
     assert ignored(stage.redelivered("a", token=old)) == "stale token"
     assert ignored(stage.tell(AttemptLost(0, old, ""))) == "stale token"

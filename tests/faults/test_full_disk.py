@@ -1,0 +1,142 @@
+"""A data folder whose disk is full: said, waited for, and nothing lost. Needs the right to mount a small disk."""
+
+import shutil
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+
+from shared.errors import BrokerUnavailable
+from shared.transport.base import EVENTS, LOGS, Outgoing
+from shared.transport.embedded import EmbeddedTransport
+from tests.harness.cluster import Embedded
+from tests.harness.eventually import eventually, free_port
+from tests.harness.worker_rig import Rig, command, task
+
+_WHY = "the data folder cannot be written: No space left on device"
+_HELD = "touch {0}/{1}; while [ ! -e {0}/go-{1} ]; do sleep 0.02; done"
+
+
+class _Disk:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._filler = folder / "filler"
+
+    def fill(self) -> None:
+        with pytest.raises(OSError, match="No space left"), self._filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+
+    def empty(self) -> None:
+        self._filler.unlink()
+
+
+class _Cut(EmbeddedTransport):
+    """Takes no reports while ``cut``."""
+
+    cut = False
+
+    def send(self, message: Outgoing) -> "Future[None]":
+        if not (self.cut and message.route in (EVENTS, LOGS)):
+            return super().send(message)
+        refused: Future[None] = Future()
+        refused.set_exception(BrokerUnavailable("the link is cut"))
+        return refused
+
+    @property
+    def healthy(self) -> bool:
+        return not self.cut and super().healthy
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[_Disk]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if (
+        shutil.which("mount") is None
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=16m", "dagway-test", str(folder)], check=False, capture_output=True
+        ).returncode
+    ):
+        pytest.skip("a small disk cannot be mounted here (only root may)")
+    yield _Disk(folder)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def _ask(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_one_process_says_so_loses_nothing_and_goes_on_by_itself(disk: _Disk, tmp_path: Path) -> None:
+    door = free_port()
+    env = {"DAGWAY_DATA_DIR": str(disk.folder), "DAGWAY_METRICS_PORT": str(door)}
+    with Embedded(tmp_path / "up", lease_s=2, env=env) as system:
+        client = system.client
+        client.create("held", f"steps:\n  - command: {_HELD.format(tmp_path, 'held')}\n  - command: 'true'\n")
+        client.create("other", "steps:\n  - command: 'true'\n")
+        client.start("held")
+        eventually((tmp_path / "held").exists)
+        disk.fill()
+
+        for url in (f"{client.base.removesuffix('/api/v2')}/readyz", f"http://127.0.0.1:{door}/readyz"):
+            eventually(lambda url=url: _ask(url)[0] == 503)  # type: ignore[misc]
+            assert _WHY in _ask(url)[1]
+        assert client.ask("POST", "/dags/other/start", {"dagRunId": "r1"}).status == 503
+        (tmp_path / "go-held").touch()
+        eventually(lambda: "report.waits" in system.process.output())
+
+        disk.empty()
+        client.until("succeeded", "held")
+        assert client.steps("held") == {"cmd_1": "succeeded", "cmd_2": "succeeded"}
+        eventually(lambda: _ask(f"http://127.0.0.1:{door}/readyz") == (200, "ok\n"))
+        client.start("other")
+        client.until("succeeded", "other")
+
+
+def test_a_worker_takes_no_task_until_there_is_room(disk: _Disk, tmp_path: Path) -> None:
+    with Rig(disk.folder) as rig:
+        disk.fill()
+        rig.give(task(command(f"touch {tmp_path}/ran"), token="t"))
+        eventually(lambda: rig.worker.counters.values.get("handed_back") == 1)
+        assert rig.worker.trouble == _WHY
+
+        disk.empty()
+
+        assert rig.finished("t").outcome == "succeeded"
+        assert (tmp_path / "ran").exists()
+        assert rig.worker.trouble == ""
+        assert rig.worker.counters.values["handed_back"] == 1
+
+
+def test_a_report_for_which_neither_broker_nor_disk_has_room_is_held(
+    disk: _Disk, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    size = 300_000
+    transport = _Cut(None)
+    with Rig(disk.folder, transport=transport) as rig:
+        first, last = _HELD.format(tmp_path, "first"), _HELD.format(tmp_path, "last")
+        rig.give(task(command(f"{first}; head -c {size} /dev/zero; {last}"), token="t"))
+        eventually((tmp_path / "first").exists)
+        transport.cut = True
+        (tmp_path / "go-first").touch()
+        eventually((tmp_path / "last").exists)
+        disk.fill()
+        (tmp_path / "go-last").touch()
+        eventually(lambda: "report.waits" in [record.message for record in caplog.records])
+        assert rig.worker.attempts.tokens() == ("t",)
+
+        disk.empty()
+        eventually(lambda: rig.worker.spooled == 1)
+        transport.cut = False
+
+        finished = rig.finished("t")
+        assert (finished.outcome, rig.log(finished, "stdout")) == ("succeeded", bytes(size))
+        eventually(lambda: rig.worker.attempts.tokens() == ())
