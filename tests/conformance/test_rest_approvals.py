@@ -1,6 +1,7 @@
 """Approving and rejecting steps, in runs and in the runs below them. REST contract sections 5.8 and 13 (45 to 47)."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -263,3 +264,24 @@ def test_a_resumed_run_goes_before_the_others_of_its_queue(live: Live) -> None:
     seen = [live.run("lane", gate)["startedAt"], live.run("load", other)["startedAt"]]
     assert seen == sorted(seen)
     live.post(f"/dag-runs/load/{other}/stop")
+
+
+def test_a_step_set_to_waiting_by_hand_is_approved_in_a_run_that_is_over(live: Live, tmp_path: Path) -> None:
+    live.dag("over", f"steps:\n  - name: a\n    command: echo a\n  - name: b\n    command: test -e {tmp_path}/there\n")
+    run_id = live.start("over")
+    path = f"/dag-runs/over/{run_id}/steps"
+    live.until("over", run_id, 2)
+    assert live.refused("POST", f"{path}/b/approve") == (400, "bad_request")
+    for name in ("a", "b"):
+        assert live.ask("PATCH", f"{path}/{name}/status", {"status": 7}).status_code == 200
+
+    assert live.post(f"{path}/a/approve")["resumed"] is False
+    live.post(f"{path}/b/reject", {"reason": "no"})
+    found = live.run("over", run_id)
+    assert (found["status"], step(found, "a")["status"], step(found, "b")["status"]) == (2, 4, 8)
+
+    (tmp_path / "there").touch()
+    assert live.ask("PATCH", f"{path}/a/status", {"status": 7}).status_code == 200
+    assert live.post(f"{path}/a/approve")["resumed"] is True
+    found = live.until("over", run_id, 4)
+    assert (step(found, "a")["doneCount"], step(found, "b")["doneCount"]) == (3, 1)

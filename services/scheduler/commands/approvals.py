@@ -29,4 +29,4 @@ def carry_out_approval(batch: Batch, command: ApprovalCommand) -> dict[str, Any]
     done = {"dagRunId": run.dag_run_id, "stepName": command.step_name}
     if isinstance(command, RejectStep):
         return done
-    return done | {"resumed": not any(waits(node) for node in run.steps)}
+    return done | {"resumed": run.status.active and not any(waits(node) for node in run.steps)}

@@ -3,6 +3,8 @@
 When nothing of a run goes on but such steps, its attempt ends in ``waiting``: no process, no place in
 a queue, no time limit. The last approval asks for its next attempt. A step that called runs waits as
 long as one of them does, and nothing else of it goes on; so does its run, at any depth.
+A step that was set to waiting by hand can be approved or rejected whatever its run came to: an approval is then
+the retry that such a step is set for, a rejection changes nothing but the step.
 Source: workflow language, section 5.11.
 """
 
@@ -10,9 +12,9 @@ from services.scheduler.core.admit import RESUMED
 from services.scheduler.core.children import held_up, let_go
 from services.scheduler.core.decision import Refused
 from services.scheduler.core.draft import Draft
-from services.scheduler.core.messages import Approve, Reject
+from services.scheduler.core.messages import Approve, Reject, Retry
 from services.scheduler.core.model import Approval, Node
-from services.scheduler.core.renewal import go_on
+from services.scheduler.core.renewal import go_on, retry
 from shared.contracts.events import AttemptFinished
 from shared.spec.approval import missing_inputs, undeclared_inputs
 from shared.status import NodeStatus, RunStatus
@@ -77,10 +79,10 @@ def _waiting(draft: Draft, message: Approve | Reject) -> Node | Refused:
     node, status = draft.nodes[idx], draft.run.status
     if node.status is not NodeStatus.WAITING:
         return Refused("bad_request", f"step {node.name} is {node.status}, not waiting for approval")
-    if node.calls:
+    if node.calls and (status.active or held_up(node)):
         return Refused("bad_request", f"step {node.name} waits for the runs it called: their steps need the approval")
-    if status not in {RunStatus.WAITING, RunStatus.RUNNING} or draft.run.stop_reason:
-        return Refused("bad_request", f"DAG-run is {'stopping' if draft.run.stop_reason else status}, not waiting")
+    if status is RunStatus.RUNNING and draft.run.stop_reason:
+        return Refused("bad_request", "DAG-run is stopping, not waiting")
     return node
 
 
@@ -88,9 +90,15 @@ def resume_if_free(draft: Draft, by: str) -> None:
     """Let a waiting run go on if none of its steps waits any more.
 
     It queues before all that have not begun. A run that another one called does so if it was queued
-    to begin with, and else goes on at once.
+    to begin with, and else goes on at once. One that is over goes on by a retry, where nobody called it: what
+    called it is over too, and a retry of that makes this one again.
     """
-    if draft.run.status is not RunStatus.WAITING or any(waits(node) for node in draft.steps):
+    if any(waits(node) for node in draft.steps):
+        return
+    if not draft.run.status.active and draft.run.is_root:
+        draft.set_run(priority=RESUMED)
+        retry(draft, Retry(by, queued=True))
+    if draft.run.status is not RunStatus.WAITING:
         return
     if draft.run.is_root or draft.run.queued_at is not None:
         why = "nothing waits for approval any more"

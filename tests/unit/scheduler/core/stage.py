@@ -265,7 +265,7 @@ class Stage:
         over = before.status not in {RunStatus.NOT_STARTED, RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.WAITING}
         steps = slice(len(before.plan.steps))
         only_errand = before.status is after.status and before.nodes[steps] == after.nodes[steps]
-        assert not over or isinstance(message, Retry | PatchNode) or only_errand
+        assert not over or isinstance(message, Retry | PatchNode | Approve | Reject) or only_errand
 
         was_open, is_open = _tokens(before), _tokens(after)
         new = {effect.task.token for effect in dispatched}
@@ -285,7 +285,8 @@ class Stage:
             assert all(node.kind == ERRAND for node in left)
             waiting = any(node.status is NodeStatus.WAITING for node in after.steps)
             assert waiting or after.status is not RunStatus.WAITING, f"waits for nobody after {message}"
-            assert not waiting or after.status.active, f"waits in a run that is over after {message}"
+            by_hand = over and isinstance(message, Approve | Reject)
+            assert not waiting or after.status.active or by_hand, f"waits in a run that is over after {message}"
 
     def _check_dispatched(self, after: Run, dispatched: list[Dispatch]) -> None:
         plan = after.plan

@@ -1,5 +1,6 @@
 """Steps that wait for a person: workflow language, sections 5.4, 5.7, 5.9 to 5.11."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from services.scheduler.core.model import Approval
 from shared.contracts.events import Outcome
 from shared.spec.model import Handler, Output, Step
 from shared.status import NodeStatus, RunStatus
-from tests.unit.scheduler.core.stage import T0, Stage, make_dag, step
+from tests.unit.scheduler.core.stage import T0, Stage, fresh, make_dag, step
 
 CLOSING = (Handler.SUCCESS, Handler.FAILURE, Handler.ABORT, Handler.EXIT, Handler.WAIT)
 GATED = ("a", "ok", "b")
@@ -334,12 +335,49 @@ def test_a_resumed_run_taken_from_its_queue_is_aborted_and_kept() -> None:
     assert stage.play().run.status is RunStatus.SUCCEEDED
 
 
-def test_a_step_set_to_waiting_by_hand_can_be_approved_once_its_run_waits_again() -> None:
+@pytest.mark.parametrize("retried", [False, True])
+def test_a_step_set_to_waiting_by_hand_can_be_approved_in_a_run_that_ended_or_waits_again(retried: bool) -> None:
     stage = Stage.begun(make_dag(step("a"), step("b", "a"))).play({"b": "failed"})
     stage.tell(PatchNode("a", NodeStatus.WAITING, "ann"))
-    assert refusal(stage.approve("a")) == ("bad_request", "DAG-run is failed, not waiting")
-    stage.retry()
+    if retried:
+        stage.retry()
     stage.approve("a")
+    assert (statuses(stage)[1], stage.run.priority, stage.node("a").status) == ("queued", RESUMED, NodeStatus.SUCCEEDED)
     stage.tell(Begin("scheduler"))
 
+    assert stage.open() == ["b"]
     assert stage.play().run.status is RunStatus.SUCCEEDED
+
+
+def test_a_run_that_was_stopped_goes_on_when_its_last_step_that_waits_is_approved() -> None:
+    stage = Stage.begun(make_dag(step("a"), step("b", "a"), handlers=CLOSING))
+    stage.make("a")
+    stage.stop()
+    stage.play()
+    for name in ("a", "b"):
+        stage.tell(PatchNode(name, NodeStatus.WAITING, "ann"))
+    stage.approve("a")
+    assert statuses(stage) == ("succeeded waiting", "aborted")
+    stage.approve("b")
+    stage.tell(Begin("scheduler"))
+
+    assert statuses(stage.play()) == ("succeeded succeeded", "succeeded")
+
+
+def test_a_rejection_in_a_run_that_ended_changes_the_step_alone() -> None:
+    stage = Stage.begun(make_dag(step("a"), step("b", "a"))).play({"b": "failed"})
+    stage.tell(PatchNode("a", NodeStatus.WAITING, "ann"))
+    stage.reject("a", "no")
+
+    assert statuses(stage) == ("rejected failed", "failed")
+    assert stage.node("a").approval == Approval(granted=False, at=stage.now, by="bob", reason="no")
+
+
+def test_a_run_that_another_one_called_is_not_gone_on_with_once_it_ended() -> None:
+    stage = Stage(replace(fresh(make_dag(step("a"))), root_dag_name="above"))
+    stage.tell(Begin("scheduler"))
+    stage.play({"a": "failed"})
+    stage.tell(PatchNode("a", NodeStatus.WAITING, "ann"))
+    stage.approve("a")
+
+    assert statuses(stage) == ("succeeded", "failed")
