@@ -3,7 +3,8 @@
 What the author wrote is text and stays so. Anything else that could act where it stands is put aside in a
 variable, which the text then names: so it cannot act whatever this module has overlooked. Where no shell
 expands a name (single quotes, quoted here-documents) the value is written as it is, unless the text hands what
-is there to another shell (``bash -c '…'``, ``ssh``): that one reads the name.
+is there to another shell (``bash -c '…'``, ``ssh``): that one reads the name. A sum takes numbers only: for anything
+else stands an expansion that fails and says so, since a shell would evaluate even what a name holds.
 """
 
 import re
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from shared.spec.references import Arithmetic, Backtick, Piece, Reference, parse
 from shared.spec.scope import Scope, in_text
 from shared.spec.shell_reader import BARE, DOUBLE, HERE, LITERAL, SINGLE, UNSURE, Body, ShellReader
+from shared.spec.shell_sums import in_sum, is_number
 
 __all__ = ["expand_for_shell", "shell_command"]
 
@@ -27,6 +29,8 @@ _WORDS = re.compile(rf"(?:[^'\"\\`$;&|<>()#\n]|{_SIMPLE}|'[^'\n]*'|\"[^\"\\`$\n]
 _BETWEEN_WORDS = re.compile(r"[\s;&|()]")
 _MAY_ASSIGN = frozenset("=$`'\"\\")
 _FAR_BACK = 200
+_FAR_ON = 1000
+_SUMS = re.compile(r"\(\(|\[\[\s|\w\[|\blet\s|\s-\w*i")
 _IN_QUOTES = re.compile(rf"(?:[^\"\\`$\n]|{_SIMPLE})*")
 _IN_DOCUMENT = re.compile(rf"(?:[^\\`$\n]|{_SIMPLE})*")
 _IN_DOCUMENT_ESCAPES = str.maketrans({char: f"\\{char}" for char in "$`\\"})
@@ -96,6 +100,7 @@ class _Writer:
         first, _, rest = text.partition("\n")
         code = rest if first.startswith("#!") else text
         self._inner_shell = _INNER_SHELL.search(code) is not None
+        self._sums = _SUMS.search(code) is not None
         self._read_again = self._inner_shell or _OTHER_READER.search(code) is not None
 
     def written(self) -> tuple[str, dict[str, str]]:
@@ -122,6 +127,9 @@ class _Writer:
             closed = place == BARE and (piece.quoted or _WORDS.fullmatch(value))
             if not closed and not _NEUTRAL.fullmatch(value):
                 self._reader.lose()
+        elif self._in_sum(at, piece, place) and not is_number(value):
+            refused = f"{self._named('')[:-1]}:?{piece.name} is not a number, and a shell would evaluate it}}"
+            part.text = f'"{refused}"' if piece.quoted else refused
         elif piece.quoted and (place == DOUBLE or (place == UNSURE and not _ONE_WORD.fullmatch(value))):
             # Quotes of the author's that end here and begin again, or might: what is between them is bare.
             part.text = f'"{self._bare(value.translate(_ON_ONE_LINE), one=True)}"'
@@ -140,6 +148,13 @@ class _Writer:
             one = len(before) == _FAR_BACK or not _MAY_ASSIGN.isdisjoint(before)
             part.text = self._bare(value, one=one) if place == BARE else self._anywhere(value, one=one)
         return part
+
+    def _in_sum(self, at: int, piece: Reference, place: str) -> bool:
+        if not self._sums or (place in (SINGLE, LITERAL) and not self._read_again):
+            return False
+        start = self._reader.bodies[-1].start if place in (HERE, LITERAL) else 0
+        after = at + len(piece.source)
+        return in_sum(self._text[start:at], self._text[after : after + _FAR_ON], bare=place in (BARE, DOUBLE))
 
     def _between_quotes(self, value: str, place: str) -> str:
         """Return what ``"${NAME}"`` becomes."""

@@ -125,3 +125,56 @@ def test_values_in_quotes_and_documents_come_out_as_they_are(shell: str, value: 
 
     expected = f"<{value}|><$P|><| {value} >{value}\n{value}\n{value}"
     assert found.stdout.decode() == expected
+
+
+SUMS = [
+    "true $((${P} + 1))", 'true "$((${P} + 1))"', 'true $(( "${P}" + 1 ))', "true $(( (1 + (2 * (3))) + $P ))",
+    "(( ${P} > 0 ))", "for ((i=0; i<${P}; i++)); do true; done", "[[ ${P} -eq 1 ]]", '[[ "${P}" -eq 1 ]]',
+    '[[ a =~ [[:alpha:]] && "1 + ${P}" -lt 3 ]]', "[[ 1 -gt $P ]]", "a=(1 2); true ${a[${P}]}", "a[${P}]=1",
+    'let "x = ${P}"', "declare -i x=${P}", "cat <<E\n$((${P} + 1))\nE", "bash -c 'true $((${P} + 1))'",
+    "bash <<'E'\ntrue $((${P} + 1))\nE", "true $(true $((${P})))",
+]  # fmt: skip
+
+
+@pytest.mark.skipif("bash" not in SHELLS, reason="only bash, zsh and ksh evaluate subscripts in sums")
+@pytest.mark.parametrize("text", SUMS)
+def test_a_sum_takes_numbers_and_nothing_that_a_shell_would_evaluate(tmp_path: Path, text: str) -> None:
+    evil = "x[$(:>run)]"
+    for value in (evil, "Q", "1, x[`:>run`]"):
+        found = _in_bash(tmp_path, text, value, Q=evil)
+        assert not any(tmp_path.iterdir()), value
+        assert "P is not a number, and a shell would evaluate it" in found.stderr
+    for value in ("1", "0x1F", "16#ff"):
+        assert _in_bash(tmp_path, text, value).stderr == "", value
+
+
+@pytest.mark.skipif("bash" not in SHELLS, reason="it is bash's syntax")
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("echo $((1)) ${P}", "1 abc"),
+        ('echo "x[${P}]"', "x[abc]"),
+        ("echo file[${P}]", "file[abc]"),
+        ("declare -A m; m[${P}]=1; echo ${m[${P}]} ${!m[@]}", "1 abc"),
+        ("[[ ${P} = abc && 1 -eq 1 ]] && echo ${P}", "abc"),
+        ("[[ 1 -eq 1 ]] && (( 1 )) && echo $((1)) ${P}", "1 abc"),
+        ("f() { ( (echo ${P}) ); }; f", "abc"),
+        ("echo '((' ${P}", "(( abc"),
+        ("cat <<E\n((a)) ${P}\nE", "((a)) abc"),
+    ],
+)
+def test_what_only_looks_like_a_sum_takes_any_value(tmp_path: Path, text: str, shown: str) -> None:
+    assert _in_bash(tmp_path, text, "abc").stdout.strip() == shown
+
+
+@pytest.mark.skipif("bash" not in SHELLS, reason="it is asked")
+def test_a_sum_takes_a_sum(tmp_path: Path) -> None:
+    assert _in_bash(tmp_path, "echo $((${P} * 2))", "-1 + 4").stdout == "7\n"
+
+
+def _in_bash(folder: Path, text: str, value: str, **env: str) -> "subprocess.CompletedProcess[str]":
+    written, aside = expand_for_shell(text, Scope(({"P": value},)))
+    env = {"PATH": "/usr/bin:/bin", **env, **aside}
+    return subprocess.run(
+        ["bash", "-c", written], cwd=folder, env=env, capture_output=True, check=False, text=True, timeout=20
+    )
