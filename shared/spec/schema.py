@@ -40,7 +40,7 @@ _CONDITION: Schema = {
     ]
 }
 _CONDITIONS: Schema = {"oneOf": [*_CONDITION["oneOf"], {"type": "array", "items": _CONDITION}]}
-_STEP: Schema = {"$ref": "#/$defs/step"}
+_STEP: Schema = {"$ref": "#/definitions/step"}
 _STEPS: Schema = {
     "oneOf": [
         {"type": "array", "items": {"oneOf": [_TEXT, _STEP, {"type": "array", "items": {"oneOf": [_TEXT, _STEP]}}]}},
@@ -121,13 +121,16 @@ _FORMS |= {
 
 
 def dag_schema() -> Schema:
-    """Return the schema of one document, in the 2020-12 draft."""
+    """Return the schema of one document, in the 2020-12 draft.
+
+    References lead into ``definitions``, the older name: Dagu's front end follows no others.
+    """
     step = _object(Step, STEP_KEYS)
     step["properties"]["type"] = {"type": "string", "examples": list(known_types())}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A Dagway workflow",
-        "$defs": {"step": step},
+        "definitions": {"step": step},
         **_object(Dag, DAG_KEYS),
     }
 

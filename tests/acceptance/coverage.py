@@ -23,7 +23,7 @@ __all__ = ["fields", "holders"]
 def fields() -> set[str]:
     """Return the path of every key: ``schedule.start`` of a workflow, ``step.retryPolicy.limit`` of a step."""
     schema = dag_schema()
-    return {*_keys(schema, ""), *_keys(schema["$defs"]["step"], "step.")}
+    return {*_keys(schema, ""), *_keys(schema["definitions"]["step"], "step.")}
 
 
 def _keys(schema: Mapping[str, Any], path: str) -> Iterator[str]:

@@ -1,5 +1,7 @@
 """The schema for editors agrees with the loader wherever a schema can."""
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,13 @@ VALIDATOR = Draft202012Validator(dag_schema())
 def test_it_is_a_schema_that_knows_every_key() -> None:
     Draft202012Validator.check_schema(dag_schema())
     assert set(dag_schema()["properties"]) == DAG_KEYS.names
-    assert set(dag_schema()["$defs"]["step"]["properties"]) == STEP_KEYS.names
+    assert set(dag_schema()["definitions"]["step"]["properties"]) == STEP_KEYS.names
+
+
+def test_all_references_are_of_the_one_form_that_dagus_front_end_follows() -> None:
+    schema = dag_schema()
+    assert set(re.findall(r'"\$ref": "([^"]+)/', json.dumps(schema))) == {"#/definitions"}
+    assert set(re.findall(r'"\$ref": "#/definitions/([^"]+)"', json.dumps(schema))) == set(schema["definitions"])
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
