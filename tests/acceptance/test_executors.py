@@ -207,12 +207,12 @@ ROWS = [
         "succeeded",
         mails=("[done] t-example (succeeded)",),
     ),
-    # The dag's env is evaluated together with its secrets, so neither is known to the mail.
+    # What the dag's env came to is known to the mail, though a secret could not be had.
     Row(
         "T secret",
         NOTICES + "secrets: [{name: T, provider: env, key: NOWHERE}]\nsteps: [echo x]\n",
         "failed",
-        mails=("[] t-secret (failed)",),
+        mails=("[eu] t-secret (failed)",),
     ),
     Row(
         "T nobody",

@@ -5,15 +5,14 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from shared.contracts.control import RouteOpened, StopAttempt
+from shared.contracts.control import RouteOpened
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptStarted, Heartbeat, TaskRedelivered
 from shared.contracts.tasks import StepRef
 from shared.errors import PublishUnconfirmed
-from shared.spec.model import Condition, Dag, Output, Param, Secret
+from shared.spec.model import Condition, Output, Secret
 from shared.transport.base import HEARTBEATS, Outgoing, task_route, worker_route
 from shared.transport.embedded import EmbeddedTransport
 from tests.harness.eventually import eventually
@@ -230,74 +229,6 @@ def test_a_step_runs_only_if_its_conditions_are_met(rig: Rig, condition: Conditi
     finished = rig.run(task(command("echo ran", preconditions=(condition,)), params=(("P", "prod"),)))
 
     assert finished.outcome == ("succeeded" if met else "skipped")
-
-
-def test_prepare_evaluates_env_params_and_conditions_on_this_host(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ON_THE_HOST", "yes")
-    monkeypatch.setenv("DAGWAY_AMQP_URL", "hidden")
-    dag = Dag(
-        name="d",
-        env=(("A", "`echo 1`"), ("B", "${A}2 ${ON_THE_HOST} ${DAGWAY_AMQP_URL}")),
-        params=(Param(name="P", value="`echo $A`"), Param(name="Q", value="q")),
-    )
-    given = {"prepare": {"dag": dag.model_dump(mode="json"), "given": "Q=w"}}
-    met = rig.run(task(command(), kind="prepare", options=given))
-    unmet_dag = dag.model_copy(update={"preconditions": (Condition(condition="${P}", expected="2"),)})
-    given = {"prepare": {"dag": unmet_dag.model_dump(mode="json"), "given": ""}}
-    unmet = rig.run(task(command(), kind="prepare", options=given))
-
-    assert met.outcome == "succeeded", met.error
-    assert met.outputs["env"] == '[["A", "1"], ["B", "12 yes "]]'
-    assert met.outputs["params"] == '[["P", "1"], ["Q", "w"]]'
-    assert unmet.outcome == "skipped"
-    assert unmet.error == 'condition was not met: expected "2", got "1"'
-
-
-def test_a_prepare_of_a_run_that_has_values_only_judges(rig: Rig) -> None:
-    dag = Dag(
-        name="d",
-        env=(("A", "`touch ran`"),),
-        params=(Param(name="P", value="`touch ran`"),),
-        preconditions=(Condition(condition="${P}", expected="kept"),),
-    )
-    given = {"prepare": {"dag": dag.model_dump(mode="json"), "given": ""}}
-    had: dict[str, Any] = {"env": (("A", "1"),), "params": (("P", "kept"),), "params_json": '{"P":"kept"}'}
-    finished = rig.run(task(command(), kind="prepare", options=given, **had))
-
-    assert finished.outcome == "succeeded", finished.error
-    # Told all the same: a scheduler of an earlier version takes what it is told.
-    assert finished.outputs == {"env": '[["A", "1"]]', "params": '[["P", "kept"]]', "params_json": '{"P":"kept"}'}
-    assert list(rig.path.rglob("ran")) == []
-
-
-def test_a_prepare_that_cannot_be_judged_tells_the_values_it_found(rig: Rig) -> None:
-    dag = Dag(name="d", env=(("A", "`echo 1`"),), secrets=(secret := Secret(name="T", provider="env", key="NOWHERE"),))
-    given = {"prepare": {"dag": dag.model_dump(mode="json"), "given": ""}}
-    finished = rig.run(task(command(), kind="prepare", options=given, secrets=(secret,)))
-
-    assert finished.outcome == "broken"
-    assert "NOWHERE" in finished.error
-    assert finished.outputs == {"env": '[["A", "1"]]', "params": "[]"}
-
-
-def test_a_prepare_that_is_stopped_while_it_judges_tells_the_values_it_found(rig: Rig, tmp_path: Path) -> None:
-    judging = tmp_path / "judging"
-    condition = Condition(condition=f"touch {judging}; sleep 60")
-    dag = Dag(name="d", env=(("A", "`echo 1`"),), preconditions=(condition,))
-    rig.give(
-        task(
-            command(),
-            token="stopped",
-            kind="prepare",
-            options={"prepare": {"dag": dag.model_dump(mode="json"), "given": ""}},
-        )
-    )
-    eventually(judging.exists)
-    rig.broadcast("worker.w1", StopAttempt(token="stopped"))
-    finished = rig.finished("stopped")
-
-    assert finished.outcome == "aborted"
-    assert finished.outputs["env"] == '[["A", "1"]]'
 
 
 def test_a_redelivered_task_is_reported_and_not_run(tmp_path: Path) -> None:

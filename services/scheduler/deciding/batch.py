@@ -34,6 +34,7 @@ from services.scheduler.deciding.plans import Plans
 from services.scheduler.deciding.pool_changes import PoolChanges
 from services.scheduler.deciding.progress import recall
 from services.scheduler.deciding.recent import Recent
+from services.scheduler.deciding.rows import origin
 from services.scheduler.deciding.traces import asked_in, lost_span, run_span, waited_span
 from shared.contracts.codec import encode
 from shared.contracts.events import LogChunk
@@ -101,10 +102,10 @@ class Batch:
         if not wanted:
             return
         run_rows = self.tx.lock_runs(wanted)
-        plans = self.plans.get_many(self.tx, [_origin(row) for row in run_rows])
+        plans = self.plans.get_many(self.tx, [origin(row) for row in run_rows])
         # Few decisions are about a run that this process did not decide about a moment ago.
         runs = {
-            row["run_key"]: self._recent.get(row["run_key"], row["version"], plans[_origin(row)]) for row in run_rows
+            row["run_key"]: self._recent.get(row["run_key"], row["version"], plans[origin(row)]) for row in run_rows
         }
         read = self._read([row for row in run_rows if runs[row["run_key"]] is None], plans)
         for row in run_rows:
@@ -124,9 +125,8 @@ class Batch:
             nodes.setdefault(node["run_key"], []).append(node)
         roots = self.tx.names_of([row["root_key"] for row in run_rows if row["root_key"] is not None])
         return {
-            key: rows.run_from_rows(row, nodes.get(key, []), plans[_origin(row)], roots.get(row["root_key"]))
-            for row in run_rows
-            if (key := row["run_key"])
+            key: rows.run_from_rows(row, nodes.get(key, []), plans[origin(row)], roots.get(row["root_key"]))
+            for key, row in ((row["run_key"], row) for row in run_rows)
         }
 
     def look_up(self, names: Iterable[tuple[str, str]]) -> None:
@@ -371,7 +371,7 @@ class Batch:
             Rows(t.queues, [{"name": name, "kind": "dag-based", "max_concurrency": None} for name in queues], "leave"),
             Rows(t.dag_runs, [rows.new_run_row(work.run, work.fixed) for work in new]),
             Rows(t.nodes, [rows.node_row(work.run.run_key, node) for work in new for node in work.run.nodes]),
-            Changes(t.nodes, [row for work in changed for row in _changed_nodes(work)], _NODE_KEY),
+            Changes(t.nodes, rows.changed_node_rows((work.loaded, work.run) for work in changed), _NODE_KEY),
             tx.numbered(self._transitions),
             Rows(t.attempts, self._attempts, "leave"),
             Rows(t.log_chunks, self._chunks, "leave"),
@@ -397,14 +397,3 @@ class Batch:
             ],
             ["due_at"],
         )
-
-
-def _origin(row: Row) -> tuple[str, str]:
-    return row["spec_hash"], row["file_name"] or ""
-
-
-def _changed_nodes(work: _Work) -> Iterable[dict[str, Any]]:
-    assert work.loaded is not None  # noqa: S101 - the caller chose loaded runs
-    for old, node in zip(work.loaded.nodes, work.run.nodes, strict=True):
-        if node is not old:
-            yield rows.node_row(work.run.run_key, node)

@@ -14,9 +14,11 @@ from shared.transport.base import Route
 
 __all__ = [
     "attempt_row",
+    "changed_node_rows",
     "chunk_row",
     "new_run_row",
     "node_row",
+    "origin",
     "route_row",
     "run_from_rows",
     "run_row",
@@ -202,6 +204,22 @@ def node_row(run_key: str, node: Node) -> dict[str, Any]:
         "token_incarnation": attempt.incarnation if attempt else None,
         "dispatched_at": attempt.dispatched_at if attempt else None,
     }
+
+
+def changed_node_rows(runs: Iterable[tuple[Run | None, Run]]) -> list[dict[str, Any]]:
+    """Return the rows of those nodes that are not as they were when their run was loaded."""
+    return [
+        node_row(run.run_key, node)
+        for loaded, run in runs
+        if loaded is not None
+        for old, node in zip(loaded.nodes, run.nodes, strict=True)
+        if node is not old
+    ]
+
+
+def origin(run_row: Row) -> tuple[str, str]:
+    """Return ``(spec hash, file name)`` of a run, which name its plan."""
+    return run_row["spec_hash"], run_row["file_name"] or ""
 
 
 def transition_row(run_key: str, transition: Transition, now: datetime) -> dict[str, Any]:
