@@ -79,7 +79,7 @@ def _repeated(envelope: Envelope, body_hash: str, first_hash: str, first: c.Comm
 
 
 def _look_ahead(batch: Batch, envelopes: Sequence[Envelope]) -> Mapping[str, tuple[str, dict[str, Any]]]:
-    """Fetch at once what the commands will ask for one by one; return the replies of those seen before."""
+    """Fetch at once what the commands will ask for one by one; return the replies of those known to be seen before."""
     names, files = [], []
     bodies = [envelope.body for envelope in envelopes]
     for body in bodies:
@@ -90,7 +90,7 @@ def _look_ahead(batch: Batch, envelopes: Sequence[Envelope]) -> Mapping[str, tup
             case c.StopRun() | c.DequeueRun() | c.RetryRun() | c.PatchStep() | ApprovalCommand():
                 names.append((body.dag_name, body.dag_run_id))
     if not batch.again and all(isinstance(body, c.StartRun) for body in bodies):
-        # New names under new ids, nearly always: then no question is asked that the keys of the tables do not answer.
+        # New names under new ids, nearly always: where one is taken the tables' keys refuse it, and we are here again.
         batch.suppose_new(names, files)
         return {}
     if any(isinstance(body, _DEFINING | c.DeleteDag) for body in bodies):
