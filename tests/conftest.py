@@ -39,6 +39,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def _no_settings_of_the_developers() -> None:
     for name in _OURS:
         del os.environ[name]
+    os.environ.pop("DAGU_DEFAULT_SHELL", None)
+    os.environ["SHELL"] = "/bin/sh"  # what a service is given; what SHELL is where CI runs, nobody says
 
 
 @pytest.fixture(autouse=True)
