@@ -2,10 +2,9 @@
 
 A message is in one of three places: handed over (nothing sent: it fails with ``BrokerUnavailable``),
 in flight (sent: it fails with ``PublishUnconfirmed``), or settled. Nothing is kept across a
-reconnect. Messages of one route that wait together go as one parcel where the route allows it; while
-several requests are under way they wait a moment for each other. Direct reply-to lives on the same
-channel, as RabbitMQ wants it; replies and broadcasts go out on a second channel without confirms,
-because they may be lost.
+reconnect. Messages of one route that wait together go as one parcel where the route allows it. Direct
+reply-to lives on the same channel, as RabbitMQ wants it; replies and broadcasts go out on a second
+channel without confirms, because they may be lost.
 """
 
 import logging
@@ -23,6 +22,7 @@ from pika.spec import Basic
 
 from shared.errors import BrokerUnavailable, DagwayError, PublishUnconfirmed, Unroutable
 from shared.transport.base import Durability, Outgoing
+from shared.transport.rabbit_frames import publish
 from shared.transport.rabbit_link import Link
 from shared.transport.rabbit_parcels import PARCEL, Part, pack, parts_of
 from shared.transport.topology import CONTROL_EXCHANGE, DEAD_ARGUMENTS, DEAD_EXCHANGE, DEAD_QUEUE
@@ -37,11 +37,8 @@ CONFIRM_TIMEOUT_S = 10.0
 """A confirm that takes longer is given up (a quorum queue without its majority never confirms)."""
 BLOCKED_GRACE_S = 0.5
 """How long confirms of messages read before the block may still arrive."""
-SEVERAL = 3
-"""With more requests than this under way others are about to follow: their senders work in step."""
-GATHER_S = 0.002
-"""How long these wait for each other. A parcel costs the broker and both ends hardly more than a message."""
 PARCEL_MOST = 32
+"""A parcel costs the broker and both ends hardly more than a message."""
 PARCEL_MOST_BYTES = 64 * 1024
 _BLOCKED = "the broker blocks publishers (resource alarm)"
 _REPLY_TO = "amq.rabbitmq.reply-to"
@@ -155,7 +152,7 @@ class Publisher:
         self._waiting.append(_Pending(accepted, queue, body, properties, time.monotonic(), parcels))
         if not self._flushing:
             self._flushing = True
-            self.link.call(self._gather)
+            self.link.call(self._flush)
         if self._closed:
             # Too late for the link's thread; whoever sees it first fails it.
             self._fail_waiting(BrokerUnavailable("the transport was closed"))
@@ -261,12 +258,6 @@ class Publisher:
             for pending in together:
                 fail(pending.accepted, PublishUnconfirmed(f"sent, but never confirmed: {error}"))
 
-    def _gather(self) -> None:
-        if len(self._asked) > SEVERAL:
-            self.link.later(GATHER_S, self._flush)
-        else:
-            self._flush()
-
     def _flush(self) -> None:
         self._flushing = False
         if not self._ready:
@@ -282,7 +273,7 @@ class Publisher:
             self._in_flight[self._tag] = together
             first = together[0]
             body, properties = (first.body, first.properties) if len(together) == 1 else _parcel(together)
-            self._channel.basic_publish("", first.queue, body, properties, mandatory=True)
+            publish(self._channel, "", first.queue, body, properties, mandatory=True)
 
     def _take_together(self) -> list[_Pending]:
         waiting = self._waiting
@@ -311,7 +302,7 @@ class Publisher:
 
     def _send_loose(self, exchange: str, key: str, body: bytes, **properties: str) -> None:
         if self._loose is not None and self._loose.is_open and self._blocked_at is None:
-            self._loose.basic_publish(exchange, key, body, pika.BasicProperties(delivery_mode=1, **properties))
+            publish(self._loose, exchange, key, body, pika.BasicProperties(delivery_mode=1, **properties))
 
     def _on_return(self, _channel: Any, method: Any, properties: Any, _body: bytes) -> None:
         # The broker sends basic.return before the confirm of the same message.

@@ -1,15 +1,21 @@
 """Starts that one transaction records, on both footings."""
 
+from collections.abc import Sequence
+from threading import Event
+from typing import cast
 from zoneinfo import ZoneInfo
 
 from services.scheduler.assembly import Assembly
 from services.scheduler.commands.carry_out import carry_out
 from services.scheduler.deciding.plans import Plans
+from services.scheduler.loops.intake import commands_intake
 from shared.clock import utc_now
 from shared.contracts import commands as c
 from shared.contracts.codec import decode, encode
 from shared.store import tables as t
 from shared.store.tx import Store
+from shared.transport.base import COMMANDS, Consumer, Delivery, Outgoing
+from tests.harness.eventually import eventually
 from tests.integration.scheduler_stack import Stack
 
 ONE = "steps:\n  - echo hi\n"
@@ -32,3 +38,51 @@ def test_of_starts_that_come_together_each_has_its_own_outcome(stack: Stack) -> 
     assert [reply.error.code if reply.error else "" for reply in later] == ["", "", "already_exists", "not_found"]
     assert sorted(row["dag_run_id"] for row in stack.rows(t.dag_runs)) == ["r1", "r2"]
     assert {row["command_id"] for row in stack.rows(t.inbox)} >= {"known", "taken", "new", "none"}
+
+
+class AllAtOnce:
+    """A consumer that hands out nothing until so many deliveries are there, and then all of them."""
+
+    connected_for_s = 0.0
+
+    def __init__(self, inner: Consumer, count: int, stop: Event) -> None:
+        self._inner, self._count, self._stop = inner, count, stop
+
+    def take(self, limit: int, timeout_s: float) -> Sequence[Delivery]:
+        found: list[Delivery] = []
+
+        def complete() -> bool:
+            found.extend(self._inner.take(limit - len(found), timeout_s))
+            return len(found) == self._count
+
+        eventually(complete)
+        self._stop.set()
+        return found
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def test_many_commands_are_two_transactions_and_few_are_one(stack: Stack) -> None:
+    stack.scheduler()
+    stack.dag("one", ONE)
+    stack.stop_schedulers()
+    shell = Assembly(Store(stack.engine), stack.transport, Plans(), utc_now, ZoneInfo("UTC")).shell
+
+    def moments(count: int) -> dict[object, list[str]]:
+        """Return the ids of so many starts by the moment they were recorded at."""
+        ids = [f"{count}-{number:02}" for number in range(count)]
+        for key in ids:
+            start = encode(c.StartRun(file_name="one", dag_run_id=key), id=key, at=utc_now())
+            stack.transport.send(Outgoing(COMMANDS, start, key)).result(10)
+        stop = Event()
+        consumer = AllAtOnce(stack.transport.consume([COMMANDS], prefetch=50), count, stop)
+        commands_intake(shell, cast("Consumer", consumer)).run(stop)
+        found: dict[object, list[str]] = {}
+        for row in sorted(stack.rows(t.inbox), key=lambda row: str(row["command_id"])):
+            if row["command_id"] in ids:
+                found.setdefault(row["at"], []).append(row["command_id"])
+        return found
+
+    assert [len(together) for together in moments(11).values()] == [11]
+    assert [len(together) for together in moments(17).values()] == [8, 9]
