@@ -61,6 +61,9 @@ ConnectionCls
 _.pool_classes_by_scheme
 _._get_socket
 
+# gunicorn calls it.
+_.timeout_ctx
+
 # Used in quoted annotations only.
 StartResponse
 WSGIApplication

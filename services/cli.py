@@ -125,6 +125,9 @@ def up(**given: Any) -> None:
 @_options(*_COMMON, *_API, "host", "port", "database_url", "amqp_url", "api_threads")
 def api(**given: Any) -> None:
     """Run an API gateway."""
+    from services.api.greenlets import become_green  # noqa: PLC0415
+
+    become_green()
     from services.compose import run_api_process  # noqa: PLC0415
 
     run_api_process(_configure("api", given), installed_version("dagway"))

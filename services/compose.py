@@ -4,6 +4,7 @@ import atexit
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Self, TypeVar
 
 from prometheus_client.registry import Collector
@@ -12,6 +13,7 @@ from services.api.deps import Deps
 from services.api.main import run_api
 from services.api.request_metrics import DaguCollector
 from services.api.routes.probes import schema_of, trouble
+from services.api.server import MOST_STREAMS
 from services.api.settings import settings_from
 from services.scheduler.main import Scheduler
 from services.scheduler.metrics import BacklogCollector, limit_dag_series
@@ -71,7 +73,7 @@ def run_api_process(config: Config, version: str) -> None:
         open_transport=open_broker,
         open_reads=open_reads,
         version=version,
-        settings=settings_from(config),
+        settings=replace(settings_from(config), max_streams=MOST_STREAMS),
         base_path=config.base_path,
         max_dag_series=config.metrics_dags,
         on_open=open_door,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
-from threading import Event
+from threading import BoundedSemaphore, Event
 
 from services.api.accept import Commands
 from services.api.admin import FirstUser
@@ -49,6 +49,8 @@ class Deps:
     summaries: Summaries = field(default_factory=Summaries)
     resources: Resources = field(default_factory=Resources)
     follower: Follower = field(init=False)
+    waits: BoundedSemaphore = field(init=False)
+    """Places for requests that wait for a run's end."""
     own_trouble: Callable[[], str] = lambda: ""
     """What keeps this process itself from its work; a gateway of its own keeps nothing on its disk."""
     closing: Event = field(default_factory=Event)
@@ -58,6 +60,7 @@ class Deps:
         object.__setattr__(self, "auth", Auth(self.settings, self.reads, self.commands, self.clock))
         object.__setattr__(self, "first_user", FirstUser(self.settings, self.reads, self.commands, self.auth.passwords))
         object.__setattr__(self, "follower", Follower(self.transport, self.settings.max_streams))
+        object.__setattr__(self, "waits", BoundedSemaphore(self.settings.max_waits))
 
     def run_models(self, runs: Iterable[Run]) -> dict[str, Dag | None]:
         """Return, by run key, what each run's own spec means: the text it was created from, not today's."""

@@ -14,18 +14,22 @@ from gunicorn.glogging import Logger
 from waitress import wasyncore
 from waitress.server import create_server
 
+from services.api.greenlets import is_green
 from shared.errors import ConfigInvalid
 from shared.service import freeze_loaded
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-__all__ = ["EmbeddedServer", "run_gunicorn"]
+__all__ = ["MOST_STREAMS", "EmbeddedServer", "run_gunicorn"]
 
 _log = logging.getLogger(__name__)
 _CHANNEL_TIMEOUT_S = 60
 _PR_SET_PDEATHSIG = 1
 _GRACE_S = 5
+_CONNECTIONS = 1000
+MOST_STREAMS = _CONNECTIONS // 2
+"""Event streams at once where greenlets serve: each takes a connection and no place among the requests."""
 _SERVER_BODY_LIMIT_BYTES = 64 * 1024 * 1024
 """Far above the application's limit: it is who answers 413 in the API's form; this one only bounds the disk used."""
 
@@ -114,7 +118,11 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
     def load(self) -> "WSGIApplication":
         app = self._factory()
         freeze_loaded()
-        return app
+        if not is_green():
+            return app
+        from services.api.at_once import AtOnce  # noqa: PLC0415 - needs gevent, which takes 50 ms to import
+
+        return AtOnce(app, self._settings["threads"])
 
 
 class _Log(Logger):  # type: ignore[misc]
@@ -136,7 +144,7 @@ def run_gunicorn(
     threads: int = 40,
     graceful_timeout_s: int = _GRACE_S,
 ) -> None:
-    """Serve until a signal ends the process; needs the main thread.
+    """Serve until a signal ends the process; needs the main thread. Greenlets serve where the process is green.
 
     ``app_factory`` runs in each worker process after the fork, so that what it opens (sockets,
     threads, pools) belongs to that process. More than one worker process splits what ``/metrics``
@@ -146,7 +154,8 @@ def run_gunicorn(
         "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
         "workers": workers,
         "threads": threads,
-        "worker_class": "gthread",
+        "worker_connections": _CONNECTIONS,
+        "worker_class": "services.api.green_worker.GreenWorker" if is_green() else "gthread",
         "preload_app": False,
         "post_fork": _die_with,
         "control_socket_disable": True,

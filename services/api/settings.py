@@ -76,7 +76,9 @@ class Settings:
     navbar_title: str = "Dagu"
     navbar_color: str = ""
     max_streams: int = 6
-    """Event streams at once: well below the server's threads, each of which a stream takes."""
+    """Event streams at once: where threads serve, well below their number, for a stream takes one."""
+    max_waits: int = 6
+    """Requests at once that wait for a run's end: well below those that are answered at once."""
 
     @property
     def builtin(self) -> bool:
@@ -127,6 +129,7 @@ def settings_from(config: "Config") -> Settings:
         navbar_title=config.navbar_title,
         navbar_color=config.navbar_color,
         max_streams=max(1, config.api_threads // 2 - 1),
+        max_waits=max(1, config.api_threads // 2 - 1),
     )
 
 

@@ -3,6 +3,7 @@
 import threading
 from collections import OrderedDict
 
+from services.api.greenlets import apart
 from shared.spec.load import Loaded, load
 
 __all__ = ["SpecCache"]
@@ -32,7 +33,8 @@ class SpecCache:
         found = self.get(spec_hash, file_name=file_name, dag_name=dag_name)
         if found is not None:
             return found
-        loaded = load(text, file_name=f"{file_name}.yaml" if file_name else "", dag_name=dag_name)
+        # A second of computing for two megabytes.
+        loaded = apart(lambda: load(text, file_name=f"{file_name}.yaml" if file_name else "", dag_name=dag_name))
         with self._lock:
             self._kept[spec_hash, file_name, dag_name] = loaded
             while len(self._kept) > self._size:

@@ -17,9 +17,17 @@ __all__ = ["finished_run"]
 def finished_run(call: "Call", answer: Answer, command: StartRun, wait_s: float) -> Answer:
     """Return the answer with the run in it, once it ended or the time is up (``finished`` says which).
 
-    It takes one of the places for streams, since it holds a thread as they do; where there is none,
-    it does not wait.
+    Few may wait at once, since each is a request under way meanwhile; where there is no place, it does not wait.
     """
+    if not call.deps.waits.acquire(blocking=False):
+        return ok({**answer.content, "finished": False})
+    try:
+        return _waited(call, answer, command, wait_s)
+    finally:
+        call.deps.waits.release()
+
+
+def _waited(call: "Call", answer: Answer, command: StartRun, wait_s: float) -> Answer:
     reads = call.deps.reads
     run_id = answer.content["dagRunId"]
     dag_name = command.dag_name

@@ -1,0 +1,107 @@
+"""What would hold a gateway up: slow clients, long computations, many streams, a database that says nothing."""
+
+import os
+import signal
+import socket
+import threading
+from contextlib import ExitStack
+
+import urllib3
+
+from tests.harness.cluster import Cluster
+from tests.harness.eventually import eventually, free_port
+
+ONE = "steps:\n  - name: one\n    command: echo 1\n"
+SLOW = 40
+"""More than the 16 requests that a gateway answers at once."""
+_PATIENCE = urllib3.Timeout(connect=2, read=20)
+
+
+def connect(stack: ExitStack, port: int, request: str) -> socket.socket:
+    """Send this and leave the connection open."""
+    link = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+    link.sendall(request.replace("\n", "\r\n").encode())
+    return link
+
+
+def test_clients_that_send_slowly_keep_nobody_waiting(cluster: Cluster) -> None:
+    port = cluster.ports[0]
+    with ExitStack() as stack:
+        for _ in range(SLOW):
+            connect(stack, port, "GET /api/v2/health HTTP/1.1\nHost: ")
+            connect(stack, port, "POST /api/v2/dags HTTP/1.1\nHost: here\nContent-Length: 100\n\n{")
+            connect(stack, port, "POST /api/v2/dags HTTP/1.1\nHost: here\nTransfer-Encoding: chunked\n\n9\n{")
+
+        cluster.client.create("beside-slow", ONE)
+        cluster.client.start("beside-slow")
+        cluster.client.until("succeeded", "beside-slow")
+
+
+def test_others_are_answered_while_a_long_spec_is_read(cluster: Cluster) -> None:
+    steps = "".join(f"  - name: s{number}\n    command: echo {number}\n" for number in range(20_000))
+    told: list[int] = []
+
+    def validate() -> None:
+        body = {"spec": f"steps:\n{steps}"}
+        http = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(connect=2, read=120))
+        told.append(http.request("POST", f"{cluster.client.base}/api/v2/dags/validate", json=body).status)
+
+    reading = threading.Thread(target=validate)
+    reading.start()
+    answered = 0
+    while reading.is_alive():
+        assert cluster.client.once("GET", "/dag-runs?limit=1").status == 200
+        answered += reading.is_alive()
+    reading.join()
+
+    assert told == [200]
+    assert answered > 3
+
+
+def test_more_streams_than_requests_are_served_at_once(cluster: Cluster) -> None:
+    with ExitStack() as stack:
+        streams = [
+            connect(stack, cluster.ports[0], "GET /api/v2/events HTTP/1.1\nHost: here\n\n").makefile("rb")
+            for _ in range(SLOW)
+        ]
+        assert {stream.readline() for stream in streams} == {b"HTTP/1.1 200 OK\r\n"}
+
+        cluster.client.create("streamed", ONE)
+        cluster.client.start("streamed")
+        for stream in streams:
+            while b"streamed" not in stream.readline():
+                pass
+
+
+def test_a_database_that_takes_connections_and_says_nothing_is_given_up(cluster: Cluster) -> None:
+    port = free_port()
+    http = urllib3.PoolManager(retries=False, timeout=_PATIENCE)
+    os.kill(cluster.postgres.pid, signal.SIGSTOP)  # who is connected is served still: another process does that
+    try:
+        with cluster.gateway(7, port) as late:
+
+            def told() -> None:
+                try:
+                    ready = http.request("GET", f"http://127.0.0.1:{port}/readyz")
+                except urllib3.exceptions.HTTPError as error:
+                    raise AssertionError(str(error)) from error
+                assert (ready.status, ready.json()["error"]) == (503, "the database does not answer")
+
+            eventually(told, timeout_s=20)
+            assert http.request("GET", f"http://127.0.0.1:{port}/healthz").status == 200
+            os.kill(cluster.postgres.pid, signal.SIGCONT)
+            cluster.ready(late)
+    finally:
+        os.kill(cluster.postgres.pid, signal.SIGCONT)
+
+
+def test_a_body_whose_length_nobody_said_is_told_to_be_too_large(cluster: Cluster) -> None:
+    parts = [b'{"name":"large","spec":"', *[b"x" * 65_536] * 40, b'"}']
+    url = f"{cluster.client.base}/api/v2/dags"
+    http = urllib3.PoolManager(retries=False, timeout=_PATIENCE)
+
+    refused = http.request("POST", url, body=iter(parts), headers={"Content-Type": "application/json"}, chunked=True)
+    taken = http.request("POST", url, body=iter([b'{"name":"chu', b'nked"}']), chunked=True)
+
+    assert (refused.status, refused.json()["message"]) == (413, "The body is too large")
+    assert (taken.status, taken.json()) == (201, {"name": "chunked"})
