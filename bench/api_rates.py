@@ -1,10 +1,10 @@
 """``python -m bench.api_rates``: what a gateway carries, beside the least that does as much.
 
 Requests/s at 16 connections, and what one takes of the processor, with a long history in Postgres
-(``bench.history``): a run's details and recorded starts, beside a bare Flask route that does one indexed SELECT
-under the same server settings (``bench.bare``) and a bare hop that is as recorded and as durable as a start
-(``bench.bare_hop``). They take turns, round after round, so that a machine whose speed drifts is fair to all:
-the ratios are medians of those of each round.
+(``bench.history``): a run's details and recorded starts, beside a bare Flask route under gunicorn that does one
+indexed SELECT (``bench.bare``), by gunicorn's threads and by greenlets as the gateway has them, and a bare hop that
+is as recorded and as durable as a start (``bench.bare_hop``). They take turns, round after round, so that a machine
+whose speed drifts is fair to all: the ratios are medians of those of each round.
 """
 
 import argparse
@@ -47,8 +47,10 @@ class _Contender:
 
 def _contenders(stack: ExitStack, dagway: Aged) -> list[_Contender]:
     http = urllib3.PoolManager(retries=False)
-    bare_port, hop_port = free_port(), free_port()
+    bare_port, green_port, hop_port = free_port(), free_port(), free_port()
     bare_pid = stack.enter_context(running("bench.bare", str(bare_port), dagway.database_url, str(THREADS)))
+    words = (str(green_port), dagway.database_url, str(THREADS), "green")
+    green_pid = stack.enter_context(running("bench.bare", *words))
     hop_pids = stack.enter_context(bare_hop(dagway.amqp_url, dagway.database_url, hop_port, THREADS))
     servers = {name: dagway.pids[name] for name in ("broker", "database")}
     # Created by the API: a filled row is enough for reads only. It is started once before, unmeasured.
@@ -61,6 +63,7 @@ def _contenders(stack: ExitStack, dagway: Aged) -> list[_Contender]:
         raise RuntimeError(f"{[answer.data for answer in told]}")
     found = [
         _Contender("bare Flask, one SELECT", bare_port, "GET", "/run/dag-8/id-7", {"route": bare_pid}),
+        _Contender("the same on greenlets", green_port, "GET", "/run/dag-8/id-7", {"route": green_pid}),
         _Contender("GET run details", dagway.port, "GET", "/api/v2/dag-runs/dag-8/id-7", _first(dagway.pids)),
         _Contender("bare recorded hop", hop_port, "POST", "/run/started", {**hop_pids, **servers}),
         _Contender("POST start, recorded", dagway.port, "POST", "/api/v2/dags/started/start", dagway.pids),
@@ -101,7 +104,7 @@ def main() -> None:
             ratio = median(result[one.name][0].rate / result[bare][0].rate for result in rounds)
             rates = sorted(round(each.rate) for each in found)
             p50_ms, p99_ms = (median(getattr(each, name) for each in found) for name in ("p50_ms", "p99_ms"))
-            rate = f"{median(rates):6.0f}/s ({rates[0]} to {rates[-1]}), {ratio:.0%} of the bare route's"
+            rate = f"{median(rates):6.0f}/s ({rates[0]} to {rates[-1]}), {ratio:.0%} of the first"
             print(f"  {one.name:24} {rate}; p50 {p50_ms:.1f} p99 {p99_ms:.1f} ms")
             each = ", ".join(f"{name} {took_ms:.2f}" for name, took_ms in spent.items())
             print(f"    ms of a processor each: {each}; {sum(spent.values()):.2f} in all")

@@ -1,10 +1,15 @@
-"""``python -m bench.bare PORT URL THREADS``: what the gateway's rate is held against.
+"""``python -m bench.bare PORT URL THREADS [green]``: what the gateway's rate is held against.
 
-A Flask route behind the gateway's own server, with one indexed SELECT of a whole row on an engine like
-the gateway's, and nothing else.
+A Flask route under gunicorn, with one indexed SELECT of a whole row on an engine like the gateway's, and nothing
+else. It is served by threads, or by greenlets as the gateway is.
 """
 
 import sys
+
+from services.api.greenlets import become_green
+
+if "green" in sys.argv:
+    become_green()
 
 from flask import Flask, Response, jsonify
 from sqlalchemy import bindparam, select

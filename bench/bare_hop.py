@@ -19,6 +19,11 @@ from functools import partial
 from itertools import takewhile
 from typing import Any
 
+from services.api.greenlets import become_green
+
+if "serve" in sys.argv:
+    become_green()
+
 import pika
 import psycopg2
 from flask import Flask, Response, jsonify
