@@ -44,5 +44,14 @@ def apart(work: Callable[[], T]) -> T:
         return work()
     from gevent import get_hub  # noqa: PLC0415
 
-    done: T = get_hub().threadpool.apply(work)
-    return done
+    def attempt() -> tuple[T, None] | tuple[None, Exception]:
+        # gevent prints what its threads raise, a wrong password among it.
+        try:
+            return work(), None
+        except Exception as error:  # noqa: BLE001 - raised again where it is waited for
+            return None, error
+
+    done, error = get_hub().threadpool.apply(attempt)
+    if error is not None:
+        raise error
+    return done  # type: ignore[no-any-return]

@@ -27,6 +27,8 @@ _log = logging.getLogger(__name__)
 _CHANNEL_TIMEOUT_S = 60
 _PR_SET_PDEATHSIG = 1
 _GRACE_S = 5
+_EMBEDDED_CONNECTIONS = 500
+"""Idle and slow ones are among them; 100, as waitress has it, is a few browsers and one careless script."""
 _CONNECTIONS = 1000
 MOST_STREAMS = _CONNECTIONS // 2
 """Event streams at once where greenlets serve: each takes a connection and no place among the requests."""
@@ -65,6 +67,8 @@ class EmbeddedServer:
             threads=threads,
             max_request_body_size=_SERVER_BODY_LIMIT_BYTES,
             channel_timeout=_CHANNEL_TIMEOUT_S,
+            connection_limit=_EMBEDDED_CONNECTIONS,
+            asyncore_use_poll=True,  # select() knows no file number above 1023
             ident="dagway",
         )
         self._thread = threading.Thread(target=self._serve, name="api-server", daemon=True)

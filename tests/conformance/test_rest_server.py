@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,15 @@ def test_waitress_ends_at_once_though_clients_keep_their_connections(stack: Stac
     assert not any(thread.name == "api-server" for thread in threading.enumerate())
     for connection in idle:
         connection.close()
+
+
+def test_clients_that_send_slowly_keep_nobody_waiting(server: EmbeddedServer) -> None:
+    with ExitStack() as stack:
+        for _ in range(150):
+            slow = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            slow.sendall(b"POST /api/v2/dags HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\n{")
+
+        assert ask(server.port, "GET", "/healthz")[0] == 200
 
 
 def test_a_port_that_is_taken_is_told_at_once(stack: Stack, server: EmbeddedServer) -> None:

@@ -9,7 +9,6 @@ import pytest
 from gevent.event import Event
 
 from services.api.at_once import AtOnce
-from services.api.greenlets import apart
 
 
 class App:
@@ -115,9 +114,3 @@ def test_bodies_that_are_too_much_together_are_refused_until_some_are_answered(m
     app.go.set()
     held.get(timeout=5)
     assert ask(layer, "/later", b"more").get(timeout=5) == [b"/later"]
-
-
-def test_where_threads_serve_work_is_done_at_once() -> None:
-    assert apart(lambda: 7) == 7
-    with pytest.raises(ZeroDivisionError):
-        apart(lambda: 1 // 0)

@@ -1,0 +1,47 @@
+"""Work that is done apart, where threads serve and in a process of greenlets."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from services.api.greenlets import apart
+
+GREEN = """
+    from services.api.greenlets import apart, become_green
+
+    become_green()
+    import threading
+    import gevent
+    from gevent.monkey import get_original
+
+    def count():
+        # A lock of the system's own: it would stop every greenlet of the thread that waits for it.
+        assert held.acquire(timeout=30)
+        return 7
+
+    held = get_original("_thread", "allocate_lock")()
+    held.acquire()
+    counting = gevent.spawn(apart, count)
+    gevent.sleep(0.01)
+    assert not counting.ready()
+    held.release()
+    assert counting.get(timeout=30) == 7
+    try:
+        apart(lambda: 1 // 0)
+    except ZeroDivisionError:
+        print("raised")
+"""
+
+
+def test_where_threads_serve_work_is_done_at_once() -> None:
+    assert apart(lambda: 7) == 7
+    with pytest.raises(ZeroDivisionError):
+        apart(lambda: 1 // 0)
+
+
+def test_in_a_green_process_others_go_on_meanwhile_and_errors_come_back_in_silence() -> None:
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(GREEN)], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "raised\n", "")
