@@ -30,8 +30,10 @@ _UNUSED: tuple[str, ...] = (
 )
 _UNUSED += ("test", "tests", "tkinter", "turtledemo", "config-*")
 _UNUSED += ("_curses*", "_dbm*", "_gdbm*", "_test*", "_tkinter*", "_xxtest*", "readline*", "xx*")
-_UNUSED_OF_PACKAGES = ("*.pyi", "*.pyx", "*.pxd", "__pycache__", "mssql", "mysql", "oracle")
-"""Sources of what is compiled, and SQLAlchemy's words for databases that Dagway does not speak to."""
+_UNUSED_OF_PACKAGES: tuple[str, ...] = ("*.pyi", "*.pyx", "*.pxd", "*.c", "*.cpp", "*.h", "*.hpp", "__pycache__")
+_UNUSED_OF_PACKAGES += ("mssql", "mysql", "oracle", "orm", "cffi", "pycparser")
+"""Sources of what is compiled, SQLAlchemy's words for databases that Dagway does not speak to, and what nothing here
+imports: its mapper of objects, and what makes the bindings that argon2 has already."""
 _FILES: tuple[str, ...] = (
     "/etc/ld.so.cache",
     "/etc/os-release",
