@@ -3,12 +3,14 @@
 A worker names every attempt it runs or has yet to report on. One that it leaves out although the
 database says it runs there was given up before its start was known (the confirm got lost), and
 nobody would ever report on it. The report may also be on its way, so only an absence that lasted a
-whole lease counts, and only up to the moment at which the event route was last seen empty.
+whole lease counts, and only up to the moment at which the event route was last seen empty. It lasted
+from one heartbeat to another: the first may have been sent before the attempt began, and those that
+name it since may all have gone to another scheduler.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any
 
@@ -20,13 +22,16 @@ __all__ = ["Absences", "Absent"]
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """An attempt its holder no longer names, since the first heartbeat that left it out."""
+    """An attempt its holder no longer names. ``first`` and ``latest``: when heartbeats that left it out were sent."""
 
     run_key: str
     node: int
     token: str
     worker_id: str
     since: datetime
+    """When the first of them was heard."""
+    first: datetime
+    latest: datetime
 
 
 class Absences:
@@ -49,14 +54,22 @@ class Absences:
                     and token not in beat.tokens
                 ):
                     seen.add(token)
-                    if token not in self._absent:
-                        self._absent[token] = Absent(row["run_key"], row["idx"], token, beat.worker_id, now)
+                    known = self._absent.get(token)
+                    self._absent[token] = (
+                        replace(known, latest=beat.at)
+                        if known is not None
+                        else Absent(row["run_key"], row["idx"], token, beat.worker_id, now, beat.at, beat.at)
+                    )
             # Named again, or no longer open.
             for token, absent in list(self._absent.items()):
                 if absent.worker_id in newest and token not in seen:
                     del self._absent[token]
 
-    def since(self, moment: datetime) -> list[Absent]:
-        """Return the attempts that have been absent since ``moment`` or longer."""
+    def lasting(self, lease: timedelta, until: datetime) -> list[Absent]:
+        """Return the attempts that have been absent for ``lease`` or longer at the moment ``until``."""
         with self._lock:
-            return [absent for absent in self._absent.values() if absent.since <= moment]
+            return [
+                absent
+                for absent in self._absent.values()
+                if absent.since <= until - lease and absent.latest - absent.first >= lease
+            ]

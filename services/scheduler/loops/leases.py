@@ -185,7 +185,7 @@ class Leases:
             _log.warning("leases.routes_unseen", extra={"error": str(error)})
         notices = seen.notices + [
             (one.run_key, AttemptLost(one.node, one.token, f"worker {one.worker_id} does not hold this step any more"))
-            for one in self._absences.since(seen.judged_at - self._lease)
+            for one in self._absences.lasting(self._lease, seen.judged_at)
         ]
         if not notices:
             return 0

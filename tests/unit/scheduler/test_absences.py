@@ -1,0 +1,53 @@
+"""When a worker that is there counts as not holding an attempt."""
+
+from datetime import UTC, datetime, timedelta
+
+from services.scheduler.loops.absences import Absences
+from shared.contracts.events import Heartbeat
+
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+LEASE = timedelta(seconds=10)
+HELD = {"run_key": "run", "idx": 0, "token": "t", "token_worker": "w1", "token_state": "running"}
+
+
+def beat(absences: Absences, at_s: float, *tokens: str, late_s: float = 0.5) -> None:
+    """Let the scheduler hear a heartbeat that was sent ``at_s`` after the beginning."""
+    sent = BEGAN + timedelta(seconds=at_s)
+    said = Heartbeat(
+        worker_id="w1", incarnation="first", host="h", version="1", started_at=BEGAN, at=sent, slots=1, tokens=tokens
+    )
+    row = {**HELD, "token_incarnation": "first"}
+    absences.hear([row], {"w1": said}, sent + timedelta(seconds=late_s))
+
+
+def lost(absences: Absences, at_s: float) -> list[str]:
+    return [absent.token for absent in absences.lasting(LEASE, BEGAN + timedelta(seconds=at_s))]
+
+
+def test_what_two_heartbeats_a_lease_apart_leave_out_is_not_held() -> None:
+    absences = Absences()
+    for at_s in (0, 4, 8, 12):
+        beat(absences, at_s)
+
+    assert lost(absences, 10.4) == []
+    assert lost(absences, 10.5) == ["t"]
+
+
+def test_one_heartbeat_from_before_the_start_is_no_absence_however_long_another_scheduler_hears_the_next() -> None:
+    absences = Absences()
+    beat(absences, 0)
+
+    assert lost(absences, 60) == []
+    beat(absences, 59, "t")
+    beat(absences, 63)
+    beat(absences, 67)
+    assert lost(absences, 90) == []
+
+
+def test_heartbeats_heard_late_count_from_when_they_are_heard() -> None:
+    absences = Absences()
+    beat(absences, 0, late_s=20)
+    beat(absences, 11, late_s=9.1)
+
+    assert lost(absences, 29.9) == []
+    assert lost(absences, 30) == ["t"]
