@@ -1,13 +1,12 @@
 """Services and a schema that is not theirs: they wait for the migration, and go on after a later one."""
 
-import urllib.error
-import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from psycopg2 import sql
 
 from shared.store.migrate import HEAD
+from tests.harness.client import ask_probe
 from tests.harness.cluster import Cluster, running
 from tests.harness.eventually import eventually
 from tests.harness.procs import DagwayProcess
@@ -25,16 +24,6 @@ class Unmigrated(Cluster):
             self.postgres.execute(sql.SQL("CREATE ROLE {} LOGIN IN ROLE {}").format(user, role))
 
 
-def _ask(url: str) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-    except OSError as error:
-        raise AssertionError(str(error)) from error
-
-
 def _door(process: DagwayProcess, path: str) -> str:
     return f"http://127.0.0.1:{process.env['DAGWAY_METRICS_PORT']}{path}"
 
@@ -50,16 +39,16 @@ def test_services_wait_for_the_migration_and_work_on_a_later_schema(
             process.start()
 
         def alive_and_waiting() -> None:
-            assert _ask(f"{gateway}/healthz")[0] == 200
-            status, why = _ask(f"{gateway}/readyz")
+            assert ask_probe(f"{gateway}/healthz")[0] == 200
+            status, why = ask_probe(f"{gateway}/readyz")
             assert (status, f"this version needs {HEAD}" in why) == (503, True), why
-            assert _ask(f"{gateway}/api/v2/health")[0] == 503
-            status, why = _ask(f"{gateway}/api/v2/dags")
+            assert ask_probe(f"{gateway}/api/v2/health")[0] == 503
+            status, why = ask_probe(f"{gateway}/api/v2/dags")
             assert (status, '"service_unavailable"' in why, f"this version needs {HEAD}" in why) == (503, True, True), (
                 why
             )
-            assert _ask(_door(scheduler, "/healthz"))[0] == 200
-            assert _ask(_door(scheduler, "/readyz"))[0] == 503
+            assert ask_probe(_door(scheduler, "/healthz"))[0] == 200
+            assert ask_probe(_door(scheduler, "/readyz"))[0] == 503
             assert "run dagway migrate" in scheduler.output()
 
         eventually(alive_and_waiting, timeout_s=40)
@@ -72,7 +61,7 @@ def test_services_wait_for_the_migration_and_work_on_a_later_schema(
         system.client.create("one", "steps:\n  - command: 'true'\n")
         system.client.start("one", "r1")
         system.client.until("succeeded", "one", "r1")
-        assert "dagway_schema_skew 0.0" in _ask(_door(scheduler, "/metrics"))[1]
+        assert "dagway_schema_skew 0.0" in ask_probe(_door(scheduler, "/metrics"))[1]
 
         # The next version has migrated; this one is started once more, as in a rollout that is undone.
         database = urlsplit(system.urls["owner"]).path.removeprefix("/")
@@ -82,7 +71,7 @@ def test_services_wait_for_the_migration_and_work_on_a_later_schema(
         system.client.start("one", "r2")
         system.client.until("succeeded", "one", "r2")
         assert system.client.ask("GET", "/health").json["schemaRevision"] == {"expected": HEAD, "found": "9999"}
-        assert "dagway_schema_skew 1.0" in _ask(_door(scheduler, "/metrics"))[1]
+        assert "dagway_schema_skew 1.0" in ask_probe(_door(scheduler, "/metrics"))[1]
         (told,) = system.client.ask("GET", "/services/scheduler").json["schedulers"][-1:]
         (worker,) = system.client.ask("GET", "/workers").json["workers"]
         assert told["version"] == worker["version"] == system.client.ask("GET", "/health").json["version"]

@@ -2,8 +2,6 @@
 
 import shutil
 import subprocess
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -13,6 +11,7 @@ import pytest
 from shared.errors import BrokerUnavailable
 from shared.transport.base import EVENTS, LOGS, Outgoing
 from shared.transport.embedded import EmbeddedTransport
+from tests.harness.client import ask_probe
 from tests.harness.cluster import Embedded
 from tests.harness.eventually import eventually, free_port
 from tests.harness.worker_rig import Rig, command, task
@@ -67,14 +66,6 @@ def disk(tmp_path: Path) -> Iterator[_Disk]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def _ask(url: str) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-
-
 def test_one_process_says_so_loses_nothing_and_goes_on_by_itself(disk: _Disk, tmp_path: Path) -> None:
     door = free_port()
     env = {"DAGWAY_DATA_DIR": str(disk.folder), "DAGWAY_METRICS_PORT": str(door)}
@@ -87,8 +78,8 @@ def test_one_process_says_so_loses_nothing_and_goes_on_by_itself(disk: _Disk, tm
         disk.fill()
 
         for url in (f"{client.base.removesuffix('/api/v2')}/readyz", f"http://127.0.0.1:{door}/readyz"):
-            eventually(lambda url=url: _ask(url)[0] == 503)  # type: ignore[misc]
-            assert _WHY in _ask(url)[1]
+            eventually(lambda url=url: ask_probe(url)[0] == 503)  # type: ignore[misc]
+            assert _WHY in ask_probe(url)[1]
         assert client.ask("POST", "/dags/other/start", {"dagRunId": "r1"}).status == 503
         (tmp_path / "go-held").touch()
         eventually(lambda: "report.waits" in system.process.output())
@@ -96,7 +87,7 @@ def test_one_process_says_so_loses_nothing_and_goes_on_by_itself(disk: _Disk, tm
         disk.empty()
         client.until("succeeded", "held")
         assert client.steps("held") == {"cmd_1": "succeeded", "cmd_2": "succeeded"}
-        eventually(lambda: _ask(f"http://127.0.0.1:{door}/readyz") == (200, "ok\n"))
+        eventually(lambda: ask_probe(f"http://127.0.0.1:{door}/readyz") == (200, "ok\n"))
         client.start("other")
         client.until("succeeded", "other")
 

@@ -1,5 +1,6 @@
 """What would hold a gateway up: slow clients, long computations, many streams, a database that says nothing."""
 
+import json
 import os
 import signal
 import socket
@@ -8,6 +9,7 @@ from contextlib import ExitStack
 
 import urllib3
 
+from tests.harness.client import ask_probe
 from tests.harness.cluster import Cluster
 from tests.harness.eventually import eventually, free_port
 
@@ -75,20 +77,16 @@ def test_more_streams_than_requests_are_served_at_once(cluster: Cluster) -> None
 
 def test_a_database_that_takes_connections_and_says_nothing_is_given_up(cluster: Cluster) -> None:
     port = free_port()
-    http = urllib3.PoolManager(retries=False, timeout=_PATIENCE)
     os.kill(cluster.postgres.pid, signal.SIGSTOP)  # who is connected is served still: another process does that
     try:
         with cluster.gateway(7, port) as late:
 
             def told() -> None:
-                try:
-                    ready = http.request("GET", f"http://127.0.0.1:{port}/readyz")
-                except urllib3.exceptions.HTTPError as error:
-                    raise AssertionError(str(error)) from error
-                assert (ready.status, ready.json()["error"]) == (503, "the database does not answer")
+                status, text = ask_probe(f"http://127.0.0.1:{port}/readyz")
+                assert (status, json.loads(text)["error"]) == (503, "the database does not answer")
 
             eventually(told, timeout_s=20)
-            assert http.request("GET", f"http://127.0.0.1:{port}/healthz").status == 200
+            assert ask_probe(f"http://127.0.0.1:{port}/healthz")[0] == 200
             os.kill(cluster.postgres.pid, signal.SIGCONT)
             cluster.ready(late)
     finally:

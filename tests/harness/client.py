@@ -10,7 +10,7 @@ import urllib3
 
 from tests.harness.eventually import eventually
 
-__all__ = ["Answer", "Client", "statuses"]
+__all__ = ["Answer", "Client", "ask_probe", "statuses"]
 
 _TIMEOUT = urllib3.Timeout(connect=2, read=20)
 _PASSING = frozenset({502, 503, 504})
@@ -153,3 +153,12 @@ def statuses(details: Mapping[str, Any]) -> dict[str, str]:
     """Return ``{step or handler: status}`` of a run's details."""
     found = {node["step"]["name"]: node["statusLabel"] for node in details["nodes"]}
     return found | {name: details[name]["statusLabel"] for name in _HANDLERS if name in details}
+
+
+def ask_probe(url: str) -> tuple[int, str]:
+    """Return status and text of a plain GET; a server that is away is an AssertionError, for ``eventually``."""
+    try:
+        answer = urllib3.request("GET", url, retries=False, timeout=10)
+    except urllib3.exceptions.HTTPError as error:
+        raise AssertionError(str(error)) from error
+    return answer.status, answer.data.decode()

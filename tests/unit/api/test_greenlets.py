@@ -17,14 +17,17 @@ GREEN = """
     from gevent.monkey import get_original
 
     def count():
+        begun.append(True)
         # A lock of the system's own: it would stop every greenlet of the thread that waits for it.
         assert held.acquire(timeout=30)
         return 7
 
+    begun = []
     held = get_original("_thread", "allocate_lock")()
     held.acquire()
     counting = gevent.spawn(apart, count)
-    gevent.sleep(0.01)
+    while not begun:
+        gevent.sleep()
     assert not counting.ready()
     held.release()
     assert counting.get(timeout=30) == 7
