@@ -12,7 +12,6 @@ A caller waits at most ``accept_timeout_s`` or ``reply_timeout_s``, whichever is
 import contextlib
 import re
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from datetime import datetime
@@ -26,6 +25,7 @@ from shared.errors import BrokerUnavailable, DagwayError, PublishUnconfirmed, Un
 from shared.ids import new_command_id, new_run_id
 from shared.log import current
 from shared.tracing import here
+from shared.transport.asked import Asked
 from shared.transport.base import COMMANDS, Outgoing, Transport
 
 __all__ = ["Accepted", "Commands", "Recorded", "Sent", "command_key", "run_id_for"]
@@ -73,21 +73,20 @@ def run_id_for(key: str | None) -> str:
 class Sent:
     """A command on its way."""
 
-    def __init__(self, command: Command, command_id: str, futures: tuple["Future[None]", "Future[bytes]"]) -> None:
+    def __init__(self, command: Command, command_id: str, asked: Asked) -> None:
         self._command = command
         self._id = command_id
-        self._accepted, self._answered = futures
+        self._asked = asked
 
     def outcome(self, *, accept_timeout_s: float, reply_timeout_s: float) -> Recorded | Accepted:
         """Wait for what became of it, as the module says."""
         try:
             # One wait, not two: what is not accepted fails its answer as well.
-            reply = decode_as(self._answered.result(reply_timeout_s), CommandReply)
-        except (TimeoutError, BrokerUnavailable, PublishUnconfirmed, Unroutable, CancelledError):
-            self._answered.cancel()
+            reply = decode_as(self._asked.reply(reply_timeout_s), CommandReply)
+        except (TimeoutError, BrokerUnavailable, PublishUnconfirmed, Unroutable):
             left_s = max(0.0, accept_timeout_s - reply_timeout_s)
             try:
-                self._accepted.result(left_s)
+                self._asked.accepted(left_s)
             except TimeoutError as error:
                 raise PublishUnconfirmed(f"no confirm within {max(accept_timeout_s, reply_timeout_s):g} s") from error
             return Accepted(self._id)

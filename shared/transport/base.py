@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from shared.transport.asked import Asked
+
 __all__ = [
     "COMMANDS",
     "DELIVERY_LIMIT",
@@ -176,12 +178,8 @@ class Transport(Protocol):
     def send(self, message: Outgoing) -> "Future[None]":
         """Publish; see the module's promise on acceptance."""
 
-    def request(self, message: Outgoing) -> "tuple[Future[None], Future[bytes]]":
-        """Publish and listen for one ``Delivery.reply``: (accepted, answered).
-
-        The second future is abandoned by cancelling it; it fails with ``BrokerUnavailable`` when the
-        connection is lost before the answer.
-        """
+    def request(self, message: Outgoing) -> Asked:
+        """Publish and listen for one ``Delivery.reply``."""
 
     def consume(self, routes: Sequence[Route], *, prefetch: int) -> Consumer:
         """Open a consumer; it declares the routes and survives reconnects."""

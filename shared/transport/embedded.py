@@ -14,6 +14,7 @@ from concurrent.futures import Future, InvalidStateError
 from pathlib import Path
 
 from shared.errors import BrokerUnavailable, ConfigInvalid, Unroutable
+from shared.transport.asked import Asked
 from shared.transport.base import DELIVERY_LIMIT, Consumer, DeadLetter, Durability, Outgoing, Route
 from shared.transport.embedded_consume import EmbeddedConsumer, Message, Queue
 from shared.transport.journal import Buried, Journal, Kept
@@ -37,7 +38,7 @@ class EmbeddedTransport:
         self._journal = Journal(journal_path)
         self._seq = self._journal.last_seq
         self._dead = {letter.seq: letter for letter in self._journal.dead}
-        self._asked: set[Future[bytes]] = set()
+        self._asked: set[Asked] = set()
         self._accepting: set[Future[None]] = set()
         self._listeners: list[tuple[frozenset[str], Callable[[str, bytes], None]]] = []
         self._broadcasts: queue.SimpleQueue[tuple[str, bytes] | None] = queue.SimpleQueue()
@@ -70,13 +71,12 @@ class EmbeddedTransport:
     def send(self, message: Outgoing) -> "Future[None]":
         return self._send(message, None)
 
-    def request(self, message: Outgoing) -> "tuple[Future[None], Future[bytes]]":
-        answered: Future[bytes] = Future()
-        self._asked.add(answered)
-        answered.add_done_callback(self._asked.discard)
-        accepted = self._send(message, answered)
-        accepted.add_done_callback(lambda done: _not_accepted(done, answered))
-        return accepted, answered
+    def request(self, message: Outgoing) -> Asked:
+        asked = Asked(lambda: self._asked.discard(asked))
+        self._asked.add(asked)
+        accepted = self._send(message, asked)
+        accepted.add_done_callback(lambda done: asked.settle(done.exception()))  # type: ignore[arg-type]
+        return asked
 
     def consume(self, routes: Sequence[Route], *, prefetch: int) -> Consumer:
         consumer = EmbeddedConsumer(self, prefetch)
@@ -148,8 +148,8 @@ class EmbeddedTransport:
         error = BrokerUnavailable("the transport was closed")
         for accepted in list(self._accepting):
             _settle(accepted, error)
-        for answered in list(self._asked):
-            _settle(answered, error)
+        for asked in list(self._asked):
+            asked.fail(error)
 
     def acked(self, route: Route, message: Message) -> None:
         """Forget a message for good."""
@@ -194,7 +194,7 @@ class EmbeddedTransport:
             known.route, known.assumed = route, False
         return known
 
-    def _send(self, message: Outgoing, answered: "Future[bytes] | None") -> "Future[None]":
+    def _send(self, message: Outgoing, asked: Asked | None) -> "Future[None]":
         accepted: Future[None] = Future()
         route = message.route
         with self.lock:
@@ -207,7 +207,7 @@ class EmbeddedTransport:
                 accepted.set_exception(Unroutable(f"no route {route.name}"))
                 return accepted
             self._seq += 1
-            copy = Message(self._seq, message.message_id, message.body, answered)
+            copy = Message(self._seq, message.message_id, message.body, asked)
             if target.route.durability is not Durability.SAFE:
                 if target.route.durability is Durability.FLEETING:
                     copy.dies_at = time.monotonic() + FLEETING_TTL_S
@@ -243,16 +243,11 @@ class EmbeddedTransport:
                         _log.exception("listener.callback_failed", extra={"topic": heard[0]})
 
 
-def _settle(future: "Future[None] | Future[bytes]", error: Exception | None) -> None:
+def _settle(future: "Future[None]", error: Exception | None) -> None:
     try:
         if error is not None:
             future.set_exception(error)
         else:
-            future.set_result(None)  # type: ignore[arg-type]
+            future.set_result(None)
     except InvalidStateError:
         return  # cancelled, or settled before
-
-
-def _not_accepted(accepted: "Future[None]", answered: "Future[bytes]") -> None:
-    if not accepted.cancelled() and isinstance(error := accepted.exception(), Exception):
-        _settle(answered, error)

@@ -6,10 +6,10 @@ Everything here is guarded by the transport's one lock.
 import threading
 import time
 from collections import deque
-from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from shared.transport.asked import Asked
 from shared.transport.base import Delivery, Route
 
 __all__ = ["EmbeddedConsumer", "Keeper", "Message", "Queue"]
@@ -22,7 +22,7 @@ class Message:
     seq: int
     message_id: str
     body: bytes
-    answered: "Future[bytes] | None" = None
+    asked: Asked | None = None
     returns: int = 0
     dies_at: float | None = None
 
@@ -94,12 +94,8 @@ class EmbeddedDelivery:
         self._consumer.settle(self._source, self._message, "dead", why)
 
     def reply(self, body: bytes) -> None:
-        answered = self._message.answered
-        if answered is not None:
-            try:
-                answered.set_result(body)
-            except InvalidStateError:
-                return  # abandoned, or answered before
+        if self._message.asked is not None:
+            self._message.asked.answer(body)
 
 
 class EmbeddedConsumer:

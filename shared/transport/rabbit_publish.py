@@ -7,20 +7,21 @@ reply-to lives on the same channel, as RabbitMQ wants it; replies and broadcasts
 channel without confirms, because they may be lost.
 """
 
+import itertools
 import logging
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
-from itertools import takewhile
+from functools import partial
 from typing import Any, TypeVar
 
 import pika
 from pika.spec import Basic
 
 from shared.errors import BrokerUnavailable, DagwayError, PublishUnconfirmed, Unroutable
+from shared.transport.asked import Asked
 from shared.transport.base import Durability, Outgoing
 from shared.transport.rabbit_frames import publish
 from shared.transport.rabbit_link import Link
@@ -63,13 +64,20 @@ def fail(future: "Future[T]", error: DagwayError) -> None:
         return
 
 
+def _settle(future: "Future[None]", error: DagwayError | None) -> None:
+    if error is None:
+        complete(future, None)
+    else:
+        fail(future, error)
+
+
 def _ignore(_frame: object) -> None:
     """Take an answer that says nothing new: a refusal closes the channel instead."""
 
 
 @dataclass(slots=True)
 class _Pending:
-    accepted: "Future[None]"
+    settle: Callable[[DagwayError | None], None]
     queue: str
     body: bytes
     properties: Any
@@ -93,9 +101,8 @@ class Publisher:
         self._returned: dict[tuple[str, str], int] = {}
         self._replies: deque[tuple[str, str, bytes]] = deque()
         self._replying = False
-        self._asked: dict[str, Future[bytes]] = {}
-        self._asked_count = 0
-        self._lock = threading.Lock()
+        self._asked: dict[str, Asked] = {}
+        self._asked_numbers = itertools.count(1)
         self._flushing = False
         self._tag = 0
         self._channel: Any = None
@@ -122,41 +129,34 @@ class Publisher:
         """Publish; see ``Transport.send``."""
         return self._send(message, self._properties(message))
 
-    def request(self, message: Outgoing) -> "tuple[Future[None], Future[bytes]]":
+    def request(self, message: Outgoing) -> Asked:
         """Publish and await one reply; see ``Transport.request``."""
-        answered: Future[bytes] = Future()
-        with self._lock:
-            self._asked_count += 1
-            key = str(self._asked_count)
-        self._asked[key] = answered
-        answered.add_done_callback(lambda _done: self._asked.pop(key, None))
-        accepted = self._send(message, self._properties(message, reply_to=_REPLY_TO, correlation_id=key))
-
-        def not_accepted(done: "Future[None]") -> None:
-            if done.cancelled():
-                return
-            error = done.exception()
-            if isinstance(error, DagwayError):
-                fail(answered, error)
-
-        accepted.add_done_callback(not_accepted)
-        return accepted, answered
+        key = str(next(self._asked_numbers))
+        asked = self._asked[key] = Asked(partial(self._asked.pop, key, None))
+        properties = self._properties(message, reply_to=_REPLY_TO, correlation_id=key)
+        self._post(asked.settle, message.route.name, message.body, properties, parcels=message.route.parcels)
+        return asked
 
     def send_raw(self, queue: str, body: bytes, properties: Any, *, parcels: bool = False) -> "Future[None]":
         """Publish to a queue with properties of the caller's making; same promises as ``send``."""
         accepted: Future[None] = Future()
+        self._post(partial(_settle, accepted), queue, body, properties, parcels=parcels)
+        return accepted
+
+    def _post(
+        self, settle: Callable[[DagwayError | None], None], queue: str, body: bytes, properties: Any, *, parcels: bool
+    ) -> None:
         error = self.why_not()
         if error is not None:
-            fail(accepted, error)
-            return accepted
-        self._waiting.append(_Pending(accepted, queue, body, properties, time.monotonic(), parcels))
+            settle(error)
+            return
+        self._waiting.append(_Pending(settle, queue, body, properties, time.monotonic(), parcels))
         if not self._flushing:
             self._flushing = True
             self.link.call(self._flush)
         if self._closed:
             # Too late for the link's thread; whoever sees it first fails it.
             self._fail_waiting(BrokerUnavailable("the transport was closed"))
-        return accepted
 
     def broadcast(self, topic: str, body: bytes) -> None:
         """Publish to all who listen; dropped when nobody does or the broker is away."""
@@ -240,8 +240,8 @@ class Publisher:
         self._ready = False
         self._fail_waiting(error)
         self._fail_in_flight(error)
-        for answered in list(self._asked.values()):
-            fail(answered, BrokerUnavailable(f"no answer: {error}"))
+        for asked in list(self._asked.values()):
+            asked.fail(BrokerUnavailable(f"no answer: {error}"))
 
     def _fail_waiting(self, error: BrokerUnavailable) -> None:
         while self._waiting:
@@ -249,14 +249,14 @@ class Publisher:
                 pending = self._waiting.popleft()
             except IndexError:  # another thread is failing them too (close)
                 return
-            fail(pending.accepted, error)
+            pending.settle(error)
 
     def _fail_in_flight(self, error: BrokerUnavailable) -> None:
         lost, self._in_flight = self._in_flight, {}
         self._returned.clear()
         for together in lost.values():
             for pending in together:
-                fail(pending.accepted, PublishUnconfirmed(f"sent, but never confirmed: {error}"))
+                pending.settle(PublishUnconfirmed(f"sent, but never confirmed: {error}"))
 
     def _flush(self) -> None:
         self._flushing = False
@@ -313,7 +313,7 @@ class Publisher:
         method = frame.method
         nacked = isinstance(method, Basic.Nack)
         if method.multiple:
-            tags = list(takewhile(lambda tag: tag <= method.delivery_tag, self._in_flight))
+            tags = list(itertools.takewhile(lambda tag: tag <= method.delivery_tag, self._in_flight))
         else:
             tags = [method.delivery_tag]
         for tag in tags:
@@ -326,10 +326,7 @@ class Publisher:
     def _settle(self, together: list[_Pending], nacked: bool) -> None:
         error = self._refusal(together[0], nacked)
         for pending in together:
-            if error is None:
-                complete(pending.accepted, None)
-            else:
-                fail(pending.accepted, error)
+            pending.settle(error)
 
     def _refusal(self, first: _Pending, nacked: bool) -> DagwayError | None:
         if self._returned:
@@ -343,9 +340,9 @@ class Publisher:
 
     def _on_reply(self, _channel: Any, _method: Any, properties: Any, body: bytes) -> None:
         for part in parts_of(properties, body):
-            answered = self._asked.get(part.correlation_id)
-            if answered is not None:
-                complete(answered, part.body)
+            asked = self._asked.get(part.correlation_id)
+            if asked is not None:
+                asked.answer(part.body)
 
     def _blocked(self, _connection: Any, _frame: Any) -> None:
         _log.warning("broker.blocked", extra={"link": "publish"})
@@ -368,9 +365,9 @@ class Publisher:
                 break
             del self._in_flight[tag]
             for pending in oldest:
-                fail(pending.accepted, PublishUnconfirmed(f"no confirm within {CONFIRM_TIMEOUT_S:.0f} s"))
+                pending.settle(PublishUnconfirmed(f"no confirm within {CONFIRM_TIMEOUT_S:.0f} s"))
         while self._waiting and self._waiting[0].at < limit:
-            fail(self._waiting.popleft().accepted, BrokerUnavailable("the broker took no more messages"))
+            self._waiting.popleft().settle(BrokerUnavailable("the broker took no more messages"))
 
 
 def _parcel(together: list[_Pending]) -> tuple[bytes, Any]:

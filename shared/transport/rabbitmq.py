@@ -15,6 +15,7 @@ from typing import Any
 
 import pika
 
+from shared.transport.asked import Asked
 from shared.transport.base import Consumer, DeadLetter, Outgoing, Route
 from shared.transport.rabbit_admin import Admin, dead_properties
 from shared.transport.rabbit_consume import OPEN_TIMEOUT_S, RabbitConsumer
@@ -63,7 +64,7 @@ class RabbitTransport:
     def send(self, message: Outgoing) -> "Future[None]":
         return self._publisher.send(message)
 
-    def request(self, message: Outgoing) -> "tuple[Future[None], Future[bytes]]":
+    def request(self, message: Outgoing) -> Asked:
         return self._publisher.request(message)
 
     def consume(self, routes: Sequence[Route], *, prefetch: int) -> Consumer:

@@ -160,10 +160,9 @@ class World:
     def ask(self, command: c.Command) -> c.CommandReply:
         """Send a command and return its outcome."""
         command_id = new_run_id()
-        _, answered = self._transport.request(
-            Outgoing(COMMANDS, encode(command, id=command_id, at=utc_now()), command_id)
-        )
-        return decode_as(answered.result(30), c.CommandReply)
+        body = encode(command, id=command_id, at=utc_now())
+        asked = self._transport.request(Outgoing(COMMANDS, body, command_id))
+        return decode_as(asked.reply(30), c.CommandReply)
 
     def must(self, command: c.Command) -> Row:
         reply = self.ask(command)

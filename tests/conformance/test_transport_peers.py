@@ -27,64 +27,65 @@ def test_a_request_is_accepted_and_answered(transport: Transport) -> None:
     route = fresh()
     consumer = transport.consume([route], prefetch=1)
 
-    accepted, answered = transport.request(Outgoing(route, b"question", "1"))
+    asked = transport.request(Outgoing(route, b"question", "1"))
 
-    accepted.result(5)
+    asked.accepted(5)
     delivery = take_one(consumer)
     delivery.reply(b"answer")
     delivery.ack()
-    assert answered.result(5) == b"answer"
+    assert asked.reply(5) == b"answer"
 
 
 def test_each_asker_gets_its_own_answer_even_with_one_message_id(transport: Transport) -> None:
     route = fresh()
     consumer = transport.consume([route], prefetch=10)
-    answers = [transport.request(Outgoing(route, str(number).encode(), "same"))[1] for number in range(5)]
+    asked = [transport.request(Outgoing(route, str(number).encode(), "same")) for number in range(5)]
 
     for delivery in take_all(consumer, 5):
         delivery.reply(b"re " + delivery.body)
         delivery.ack()
 
-    assert [answer.result(5) for answer in answers] == [b"re 0", b"re 1", b"re 2", b"re 3", b"re 4"]
+    assert [each.reply(5) for each in asked] == [b"re 0", b"re 1", b"re 2", b"re 3", b"re 4"]
 
 
 def test_many_replies_in_a_row_arrive_whole(transport: Transport) -> None:
     route = fresh()
     consumer = transport.consume([route], prefetch=100)
     bodies = [str(number).encode() * number for number in range(60)]
-    answers = [transport.request(Outgoing(route, body, "same"))[1] for body in bodies]
+    asked = [transport.request(Outgoing(route, body, "same")) for body in bodies]
 
     for delivery in take_all(consumer, len(bodies)):
         delivery.reply(delivery.body)
         delivery.ack()
 
-    assert [answer.result(5) for answer in answers] == bodies
+    assert [each.reply(5) for each in asked] == bodies
 
 
 def test_an_abandoned_request_and_a_reply_nobody_asked_for_harm_nobody(transport: Transport) -> None:
     route = fresh()
     consumer = transport.consume([route], prefetch=10)
-    accepted, answered = transport.request(Outgoing(route, b"question", "1"))
-    accepted.result(5)
-    assert answered.cancel()
+    abandoned = transport.request(Outgoing(route, b"question", "1"))
+    abandoned.accepted(5)
+    with pytest.raises(TimeoutError):
+        abandoned.reply(0)
     put(transport, route, b"no question")
 
     for delivery in take_all(consumer, 2):
         delivery.reply(b"answer")
         delivery.ack()
 
-    _accepted, second = transport.request(Outgoing(route, b"again", "2"))
+    second = transport.request(Outgoing(route, b"again", "2"))
     delivery = take_one(consumer)
     delivery.reply(b"fine")
-    assert second.result(5) == b"fine"
+    assert second.reply(5) == b"fine"
 
 
-def test_a_request_that_is_unroutable_fails_on_both_futures(transport: Transport) -> None:
-    accepted, answered = transport.request(Outgoing(fresh(), b"question", "1"))
+def test_a_request_that_is_unroutable_is_neither_accepted_nor_answered(transport: Transport) -> None:
+    asked = transport.request(Outgoing(fresh(), b"question", "1"))
 
-    for future in (accepted, answered):
+    for wait_for in (asked.accepted, asked.reply):
         with pytest.raises(Unroutable):
-            future.result(5)
+            wait_for(5)
 
 
 def test_a_broadcast_reaches_every_listener_of_its_topic_and_no_other(transport: Transport) -> None:
@@ -205,14 +206,15 @@ def test_an_unused_route_expires(transport: Transport) -> None:
 def test_after_close_everything_fails_at_once_and_nothing_hangs(transport: Transport) -> None:
     route = fresh()
     consumer = transport.consume([route], prefetch=1)
-    _accepted, answered = transport.request(Outgoing(route, b"question", "1"))
+    asked = transport.request(Outgoing(route, b"question", "1"))
     futures = [transport.send(Outgoing(route, b"x", str(number))) for number in range(200)]
 
     transport.close()
     transport.close()
 
     assert not wait(futures, 5).not_done
-    assert isinstance(answered.exception(5), BrokerUnavailable)
+    with pytest.raises(BrokerUnavailable):
+        asked.reply(5)
     for future in futures:
         assert isinstance(future.exception(), BrokerUnavailable | PublishUnconfirmed | None)
     assert isinstance(transport.send(Outgoing(route, b"x", "1")).exception(1), BrokerUnavailable)

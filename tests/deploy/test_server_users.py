@@ -117,12 +117,12 @@ def test_each_service_can_do_its_work_on_the_broker(users: dict[str, Transport])
 
     intake = scheduler.consume([COMMANDS, EVENTS, LOGS, HEARTBEATS], prefetch=10)
     tasks = worker.consume([task_route({}), task_route({"gpu": "true"}), mine], prefetch=10)
-    accepted, answer = api.request(Outgoing(COMMANDS, b"start", "m1"))
-    accepted.result(10)
+    asked = api.request(Outgoing(COMMANDS, b"start", "m1"))
+    asked.accepted(10)
     (command,) = intake.take(1, 10)
     command.reply(b"recorded")
     command.ack()
-    assert answer.result(10) == b"recorded"
+    assert asked.reply(10) == b"recorded"
 
     for route in (task_route({}), task_route({"gpu": "true"}), mine):
         scheduler.send(Outgoing(route, b"task", f"m-{route.name}")).result(10)

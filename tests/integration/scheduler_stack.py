@@ -61,8 +61,8 @@ class Stack:
         """Send a command and return its recorded outcome."""
         command_id = command_id or new_run_id()
         body = encode(command, id=command_id, at=utc_now())
-        _, answered = self.transport.request(Outgoing(COMMANDS, body, command_id))
-        return decode_as(answered.result(20), c.CommandReply)
+        asked = self.transport.request(Outgoing(COMMANDS, body, command_id))
+        return decode_as(asked.reply(20), c.CommandReply)
 
     def dag(self, name: str, spec: str) -> None:
         reply = self.ask(c.CreateDag(file_name=name, spec=spec))

@@ -120,7 +120,7 @@ def test_each_asker_gets_its_own_answer(transport: RabbitTransport, route: Route
         delivery.reply(b"re " + delivery.body)
         delivery.ack()
 
-    assert [answered.result(5) for _, answered in asked] == [f"re {n}".encode() for n in range(10)]
+    assert [each.reply(5) for each in asked] == [f"re {n}".encode() for n in range(10)]
 
 
 def test_a_parcel_comes_back_whole_unless_all_of_it_was_settled(transport: RabbitTransport, route: Route) -> None:
@@ -152,7 +152,7 @@ def test_one_of_a_parcel_that_is_given_back_comes_again_alone(transport: RabbitT
     assert (again.body, again.redelivered) == (b"1", True)
     again.reply(b"late")
     again.ack()
-    assert asked[0][1].result(5) == b"late"
+    assert asked[0].reply(5) == b"late"
     assert consumer.take(1, SHORT_S) == []
 
 

@@ -346,13 +346,13 @@ def test_two_schedulers_dispatch_every_run_once(stack: Stack) -> None:
     stack.scheduler()
     stack.scheduler()
     stack.dag("one", ONE)
-    futures = []
+    asked = []
     for number in range(60):
         command_id = new_run_id()
         body = encode(c.StartRun(file_name="one", dag_run_id=f"n{number}"), id=command_id, at=utc_now())
-        futures.append(stack.transport.request(Outgoing(COMMANDS, body, command_id))[1])
-    for future in futures:
-        future.result(20)
+        asked.append(stack.transport.request(Outgoing(COMMANDS, body, command_id)))
+    for each in asked:
+        each.reply(20)
 
     tasks = stack.worker.tasks(60)
     for task in tasks:

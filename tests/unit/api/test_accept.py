@@ -1,4 +1,4 @@
-from concurrent.futures import Future
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -7,8 +7,9 @@ from services.api.accept import Accepted, Recorded, Sent, command_key, run_id_fo
 from services.api.problems import Problem
 from shared.contracts.codec import encode
 from shared.contracts.commands import CommandReply, RefusedError, StopRun
-from shared.errors import BrokerUnavailable, PublishUnconfirmed, Unroutable
+from shared.errors import BrokerUnavailable, DagwayError, PublishUnconfirmed, Unroutable
 from shared.ids import valid_run_id
+from shared.transport.asked import Asked
 
 AT = datetime(2025, 11, 24, tzinfo=UTC)
 STOP = StopRun(dag_name="a", dag_run_id="r")
@@ -21,27 +22,24 @@ def reply(outcome: str = "recorded") -> bytes:
 
 
 def outcome(
-    *, confirm: Exception | str | None = None, answer: bytes | Exception | None = None
-) -> tuple[Recorded | Accepted, "Future[bytes]"]:
+    *,
+    confirm: DagwayError | str | None = None,
+    answer: bytes | DagwayError | None = None,
+    forget: Callable[[], object] = lambda: None,
+) -> Recorded | Accepted:
     """Return what a command became; ``confirm="never"``: the broker keeps silent."""
-    accepted: Future[None] = Future()
-    answered: Future[bytes] = Future()
-    if isinstance(confirm, Exception):
-        accepted.set_exception(confirm)
-    elif confirm is None:
-        accepted.set_result(None)
-    if isinstance(answer, Exception):
-        answered.set_exception(answer)
+    asked = Asked(forget)
+    if not isinstance(confirm, str):
+        asked.settle(confirm)
+    if isinstance(answer, DagwayError):
+        asked.fail(answer)
     elif answer is not None:
-        answered.set_result(answer)
-    sent = Sent(STOP, "c", (accepted, answered))
-    return sent.outcome(accept_timeout_s=0.01, reply_timeout_s=0.01), answered
+        asked.answer(answer)
+    return Sent(STOP, "c", asked).outcome(accept_timeout_s=0.01, reply_timeout_s=0.01)
 
 
 def test_an_answer_is_the_outcome() -> None:
-    found, _ = outcome(answer=reply())
-
-    assert found == Recorded("c", {"x": 1})
+    assert outcome(answer=reply()) == Recorded("c", {"x": 1})
 
 
 def test_a_refusal_is_raised_with_its_code() -> None:
@@ -50,15 +48,17 @@ def test_a_refusal_is_raised_with_its_code() -> None:
 
 
 @pytest.mark.parametrize("answer", [None, BrokerUnavailable("the connection broke")])
-def test_confirmed_but_unanswered_is_accepted(answer: Exception | None) -> None:
-    found, answered = outcome(answer=answer)
+def test_confirmed_but_unanswered_is_accepted(answer: DagwayError | None) -> None:
+    forgotten: list[bool] = []
+
+    found = outcome(answer=answer, forget=lambda: forgotten.append(True))
 
     assert found == Accepted("c")
-    assert answered.done(), "nobody waits for it any more"
+    assert forgotten, "nobody waits for it any more"
 
 
 @pytest.mark.parametrize("error", [BrokerUnavailable("away"), Unroutable("no queue"), PublishUnconfirmed("broke")])
-def test_what_was_not_accepted_is_raised(error: Exception) -> None:
+def test_what_was_not_accepted_is_raised(error: DagwayError) -> None:
     with pytest.raises(type(error)):
         outcome(confirm=error)
 
@@ -69,9 +69,7 @@ def test_no_confirm_in_time_is_an_unknown_outcome() -> None:
 
 
 def test_an_answer_that_overtook_the_confirm_counts() -> None:
-    found, _ = outcome(confirm="never", answer=reply())
-
-    assert found == Recorded("c", {"x": 1})
+    assert outcome(confirm="never", answer=reply()) == Recorded("c", {"x": 1})
 
 
 def test_a_run_id_follows_from_the_key_and_is_new_without_one() -> None:
