@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote
 
 from flask import Flask, Request, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
+from werkzeug.routing import MapAdapter
 
 from services.api import problems, request_metrics, request_spans
 from services.api.accept import command_key
@@ -47,10 +48,17 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 class _App(Flask):
-    """Flask without its question, asked four times a request, whether a function is a coroutine: none is."""
+    """Flask without what no request here needs and each would pay for."""
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function itself: none is a coroutine, and Flask asks that four times a request."""
         return func
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Return what finds the operation by method and path: no host is asked for and nothing is redirected."""
+        if request is None:
+            return super().create_url_adapter(request)
+        return self.url_map.bind("", request.root_path, path_info=request.path, default_method=request.method)
 
 
 def create_app(deps: Deps) -> Flask:

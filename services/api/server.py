@@ -161,6 +161,11 @@ def run_gunicorn(
         "worker_connections": _CONNECTIONS,
         "worker_class": "services.api.green_worker.GreenWorker" if is_green() else "gthread",
         "preload_app": False,
+        # What a proxy says of the caller's scheme or path is nobody's to say to gunicorn: no header is taken from
+        # anyone, so it need not compare addresses at each request either.
+        "forwarded_allow_ips": "*",
+        "secure_scheme_headers": {},
+        "forwarder_headers": "",
         "post_fork": _die_with,
         "control_socket_disable": True,
         "graceful_timeout": graceful_timeout_s,

@@ -27,7 +27,8 @@ GREEN = """
     held.acquire()
     counting = gevent.spawn(apart, count)
     while not begun:
-        gevent.sleep()
+        # Not 0: a loop that lets go of the interpreter and takes it back at once can keep a thread from it.
+        gevent.sleep(0.01)
     assert not counting.ready()
     held.release()
     assert counting.get(timeout=30) == 7
