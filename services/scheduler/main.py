@@ -29,6 +29,8 @@ _COMMANDS_AHEAD = 100
 _EVENTS_AHEAD = 200
 _LOGS_AHEAD = 64
 _HEARTBEATS_AHEAD = 500
+_ACKS_WAIT_S = 0.05
+"""What is recorded is recognised should it come again, so the broker need not write down at once that it is done."""
 _UTC = ZoneInfo("UTC")
 _NONE: Mapping[str, int] = MappingProxyType({})
 
@@ -63,9 +65,11 @@ class Scheduler:
         with store.begin() as tx:
             take_over_limits(tx, queues, clock())
             take_over_pools(tx, pools, clock())
-        commands = commands_intake(shell, transport.consume([COMMANDS], prefetch=_COMMANDS_AHEAD))
-        events = events_intake(shell, transport.consume([EVENTS], prefetch=_EVENTS_AHEAD))
-        logs = logs_intake(shell, transport.consume([LOGS], prefetch=_LOGS_AHEAD))
+        commands = commands_intake(
+            shell, transport.consume([COMMANDS], prefetch=_COMMANDS_AHEAD, acks_wait_s=_ACKS_WAIT_S)
+        )
+        events = events_intake(shell, transport.consume([EVENTS], prefetch=_EVENTS_AHEAD, acks_wait_s=_ACKS_WAIT_S))
+        logs = logs_intake(shell, transport.consume([LOGS], prefetch=_LOGS_AHEAD, acks_wait_s=_ACKS_WAIT_S))
         service = {
             "kind": "scheduler",
             "instance_id": self.instance_id,

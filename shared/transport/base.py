@@ -181,8 +181,12 @@ class Transport(Protocol):
     def request(self, message: Outgoing) -> Asked:
         """Publish and listen for one ``Delivery.reply``."""
 
-    def consume(self, routes: Sequence[Route], *, prefetch: int) -> Consumer:
-        """Open a consumer; it declares the routes and survives reconnects."""
+    def consume(self, routes: Sequence[Route], *, prefetch: int, acks_wait_s: float = 0) -> Consumer:
+        """Open a consumer; it declares the routes and survives reconnects.
+
+        ``acks_wait_s``: so long an acknowledgement may wait for others before the broker hears of it, which on a
+        SAFE route writes each to its disk. A crash meanwhile brings those deliveries back.
+        """
 
     def broadcast(self, topic: str, body: bytes) -> None:
         """Tell every live listener of ``topic`` now; may be lost, never blocks, never raises."""

@@ -78,7 +78,8 @@ class EmbeddedTransport:
         accepted.add_done_callback(lambda done: asked.settle(done.exception()))  # type: ignore[arg-type]
         return asked
 
-    def consume(self, routes: Sequence[Route], *, prefetch: int) -> Consumer:
+    def consume(self, routes: Sequence[Route], *, prefetch: int, acks_wait_s: float = 0) -> Consumer:  # noqa: ARG002
+        # The journal writes together what comes while it writes: nothing is won by waiting.
         consumer = EmbeddedConsumer(self, prefetch)
         for route in routes:
             consumer.add_route(route)

@@ -44,6 +44,7 @@ class _Subscription:
         self._consumer = consumer
         self._orders: deque[tuple[str, Any, int]] = deque()
         self._flushing = False
+        self._acks_wait = False
         self._wanted = running
         self._channel: Any = None
         self._phase = "no channel"
@@ -54,9 +55,16 @@ class _Subscription:
     def settle(self, channel: Any, tag: int, how: str) -> None:
         """Settle a delivery; from any thread, in order with ``order``."""
         self._orders.append((how, channel, tag))
-        if not self._flushing:
-            self._flushing = True
-            self.link.call(self._flush)
+        if self._flushing:
+            return
+        wait_s = self._consumer.acks_wait_s
+        if wait_s and how == "ack" and len(self._orders) < self._consumer.prefetch // 2:
+            if not self._acks_wait:
+                self._acks_wait = True
+                self.link.call(lambda: self.link.later(wait_s, self._flush))
+            return
+        self._flushing = True
+        self.link.call(self._flush)
 
     def order(self, what: str) -> None:
         """``pause``, ``resume`` or ``close``; from any thread."""
@@ -162,7 +170,7 @@ class _Subscription:
             self._channel._send_method(again)  # noqa: SLF001 - see the module
 
     def _flush(self) -> None:
-        self._flushing = False
+        self._flushing = self._acks_wait = False
         acked: set[int] = set()
         while self._orders:
             what, channel, tag = self._orders.popleft()
@@ -214,11 +222,14 @@ class RabbitConsumer:
         self,
         link: Link,
         settlement: Settlement,
-        prefetch: int,
         forget: Callable[["RabbitConsumer"], None],
         may_hear: Callable[[], bool],
+        *,
+        prefetch: int,
+        acks_wait_s: float,
     ) -> None:
         self.prefetch = prefetch
+        self.acks_wait_s = acks_wait_s
         self.may_hear = may_hear
         self._link, self._settlement, self._forget = link, settlement, forget
         self._buffer: deque[RabbitDelivery] = deque()

@@ -67,8 +67,15 @@ class RabbitTransport:
     def request(self, message: Outgoing) -> Asked:
         return self._publisher.request(message)
 
-    def consume(self, routes: Sequence[Route], *, prefetch: int) -> Consumer:
-        consumer = RabbitConsumer(self._link, self._settlement, prefetch, self._forget, lambda: self._publisher.ready)
+    def consume(self, routes: Sequence[Route], *, prefetch: int, acks_wait_s: float = 0) -> Consumer:
+        consumer = RabbitConsumer(
+            self._link,
+            self._settlement,
+            self._forget,
+            lambda: self._publisher.ready,
+            prefetch=prefetch,
+            acks_wait_s=acks_wait_s,
+        )
         with self._lock:
             self._consumers = [*self._consumers, consumer]
         consumer.subscribe(routes)

@@ -176,6 +176,21 @@ def test_dead_letters_and_redrive_honour_their_limit(transport: Transport) -> No
     eventually(lambda: len(transport.dead_letters(10)) == 1)
 
 
+def test_acks_that_wait_for_others_hold_nothing_up_and_are_told_before_the_end(transport: Transport) -> None:
+    route = fresh()
+    bodies = [str(number).encode() for number in range(11)]
+    consumer = transport.consume([route], prefetch=4, acks_wait_s=60)
+    put(transport, route, *bodies)
+
+    for body in bodies:
+        delivery = take_one(consumer)
+        assert delivery.body == body
+        delivery.ack()
+    consumer.close()
+
+    assert transport.consume([route], prefetch=4).take(1, SHORT_S) == []
+
+
 def test_no_more_than_the_prefetch_is_unsettled(transport: Transport) -> None:
     route = fresh()
     consumer = transport.consume([route], prefetch=3)

@@ -247,6 +247,19 @@ def test_a_paused_consumer_stays_paused_across_a_reconnect(
     assert (first.body, first.redelivered) == (b"x", False)
 
 
+def test_acks_that_waited_while_the_connection_was_lost_are_as_if_never_given(
+    rabbit_server: RabbitServer, transport: RabbitTransport, route: Route
+) -> None:
+    consumer = transport.consume([route], prefetch=10, acks_wait_s=60)
+    send(transport, route, b"1").result(5)
+    take_one(consumer).ack()
+
+    rabbit_server.ctl("close_all_connections", "--global", "test")
+
+    again = take_one(consumer)
+    assert (again.body, again.redelivered) == (b"1", True)
+
+
 def test_a_question_whose_connection_is_lost_is_not_awaited_for_ever(
     rabbit_server: RabbitServer, transport: RabbitTransport, route: Route
 ) -> None:
