@@ -120,7 +120,7 @@ def _view(deps: Deps, operation: Operation) -> Callable[..., Response]:
         if operation.query is not None:
             arguments["query"] = parse_query(operation.query, asked.args.to_dict(flat=False))
         if operation.body is not None:
-            arguments["body"] = parse_body(operation.body, asked.get_data(), required=operation.body_required)
+            arguments["body"] = parse_body(operation.body, _body(asked), required=operation.body_required)
         call = Call(
             deps=deps,
             now=deps.clock(),
@@ -153,6 +153,12 @@ def _forward(deps: Deps, node: RemoteNode, request: Request) -> Answer:
 def _request() -> Request:
     """Return the request itself: each look at anything through Flask's ``request`` finds it anew."""
     return cast("Request", request._get_current_object())  # type: ignore[attr-defined]  # noqa: SLF001 - a documented one
+
+
+def _body(asked: Request) -> bytes:
+    """Return the body; most that could have one have none, and need not be read for it."""
+    environ = asked.environ
+    return asked.get_data() if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ else b""
 
 
 def _response(answer: Answer) -> Response:
@@ -249,8 +255,6 @@ def _finish(response: Response) -> Response:
     compress(asked, response)
     if response.status_code == 204:
         headers.pop("Content-Type", None)
-    elif not response.is_streamed and not response.direct_passthrough:
-        headers["Content-Length"] = str(len(response.get_data()))
     request_spans.end(asked, response)
     request_metrics.end(asked, response)
     return response
