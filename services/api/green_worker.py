@@ -45,7 +45,7 @@ class GreenWorker(GeventWorker):  # type: ignore[misc]
             sock.flush()
 
     def _close_idle(self) -> None:
-        # One look at all of them: a timer for each request was a thirtieth of what a request takes.
+        # One look at all of them, instead of a timer that each request sets and takes back.
         while True:
             gevent.sleep(_LOOK_EVERY_S)
             allowed_s = self.cfg.keepalive if self.alive else _LINGER_S

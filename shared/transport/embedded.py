@@ -10,13 +10,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future
 from pathlib import Path
 
 from shared.errors import BrokerUnavailable, ConfigInvalid, Unroutable
 from shared.transport.asked import Asked
 from shared.transport.base import DELIVERY_LIMIT, Consumer, DeadLetter, Durability, Outgoing, Route
 from shared.transport.embedded_consume import EmbeddedConsumer, Message, Queue
+from shared.transport.futures import settle
 from shared.transport.journal import Buried, Journal, Kept
 from shared.transport.topology import FLEETING_TTL_S, known_route
 
@@ -148,7 +149,7 @@ class EmbeddedTransport:
         self._journal.close()
         error = BrokerUnavailable("the transport was closed")
         for accepted in list(self._accepting):
-            _settle(accepted, error)
+            settle(accepted, error)
         for asked in list(self._asked):
             asked.fail(error)
 
@@ -226,12 +227,12 @@ class EmbeddedTransport:
 
     def _stored(self, target: Queue, message: Message, accepted: "Future[None]", error: BaseException | None) -> None:
         if error is not None:
-            _settle(accepted, BrokerUnavailable(f"journal: {error}"))
+            settle(accepted, BrokerUnavailable(f"journal: {error}"))
             return
         with self.lock:
             target.ready.append(message)
             target.wake()
-        _settle(accepted, None)
+        settle(accepted, None)
 
     def _call_listeners(self) -> None:
         while (heard := self._broadcasts.get()) is not None:
@@ -242,13 +243,3 @@ class EmbeddedTransport:
                     except Exception:  # noqa: BLE001 - logged
                         # The next broadcast must still be heard; what failed is the callback's own affair.
                         _log.exception("listener.callback_failed", extra={"topic": heard[0]})
-
-
-def _settle(future: "Future[None]", error: Exception | None) -> None:
-    try:
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(None)
-    except InvalidStateError:
-        return  # cancelled, or settled before

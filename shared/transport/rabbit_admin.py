@@ -13,9 +13,10 @@ import pika
 
 from shared.errors import BrokerUnavailable, ConfigInvalid, DagwayError
 from shared.transport.base import DeadLetter, Durability, Route
+from shared.transport.futures import complete, fail
 from shared.transport.rabbit_link import unavailable
 from shared.transport.rabbit_parcels import parts_of
-from shared.transport.rabbit_publish import Publisher, complete, fail
+from shared.transport.rabbit_publish import Publisher
 from shared.transport.topology import (
     DEAD_QUEUE,
     HEADER_DURABILITY,

@@ -1,4 +1,4 @@
-"""Publishing: confirms and ``mandatory`` on every message, in a window, with a future for each.
+"""Publishing: confirms and ``mandatory`` on every message, in a window, and for each a word of what became of it.
 
 A message is in one of three places: handed over (nothing sent: it fails with ``BrokerUnavailable``),
 in flight (sent: it fails with ``PublishUnconfirmed``), or settled. Nothing is kept across a
@@ -12,10 +12,10 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import pika
 from pika.spec import Basic
@@ -23,12 +23,13 @@ from pika.spec import Basic
 from shared.errors import BrokerUnavailable, DagwayError, PublishUnconfirmed, Unroutable
 from shared.transport.asked import Asked
 from shared.transport.base import Durability, Outgoing
+from shared.transport.futures import settle
 from shared.transport.rabbit_frames import publish
 from shared.transport.rabbit_link import Link
 from shared.transport.rabbit_parcels import PARCEL, Part, pack, parts_of
 from shared.transport.topology import CONTROL_EXCHANGE, DEAD_ARGUMENTS, DEAD_EXCHANGE, DEAD_QUEUE
 
-__all__ = ["Publisher", "complete", "fail"]
+__all__ = ["Publisher"]
 
 MAX_IN_FLIGHT = 1_000
 """Unconfirmed messages at the broker; the fastest window measured was a few hundred."""
@@ -45,30 +46,6 @@ _BLOCKED = "the broker blocks publishers (resource alarm)"
 _REPLY_TO = "amq.rabbitmq.reply-to"
 
 _log = logging.getLogger(__name__)
-T = TypeVar("T")
-
-
-def complete(future: "Future[T]", value: T) -> None:
-    """Set the result unless the future was settled or cancelled before."""
-    try:
-        future.set_result(value)
-    except InvalidStateError:
-        return
-
-
-def fail(future: "Future[T]", error: DagwayError) -> None:
-    """Set the error unless the future was settled or cancelled before."""
-    try:
-        future.set_exception(error)
-    except InvalidStateError:
-        return
-
-
-def _settle(future: "Future[None]", error: DagwayError | None) -> None:
-    if error is None:
-        complete(future, None)
-    else:
-        fail(future, error)
 
 
 def _ignore(_frame: object) -> None:
@@ -127,7 +104,8 @@ class Publisher:
 
     def send(self, message: Outgoing) -> "Future[None]":
         """Publish; see ``Transport.send``."""
-        return self._send(message, self._properties(message))
+        route = message.route
+        return self.send_raw(route.name, message.body, self._properties(message), parcels=route.parcels)
 
     def request(self, message: Outgoing) -> Asked:
         """Publish and await one reply; see ``Transport.request``."""
@@ -140,7 +118,7 @@ class Publisher:
     def send_raw(self, queue: str, body: bytes, properties: Any, *, parcels: bool = False) -> "Future[None]":
         """Publish to a queue with properties of the caller's making; same promises as ``send``."""
         accepted: Future[None] = Future()
-        self._post(partial(_settle, accepted), queue, body, properties, parcels=parcels)
+        self._post(partial(settle, accepted), queue, body, properties, parcels=parcels)
         return accepted
 
     def _post(
@@ -181,9 +159,6 @@ class Publisher:
     def _properties(self, message: Outgoing, **more: str) -> Any:
         mode = 1 if message.route.durability is Durability.FLEETING else 2
         return pika.BasicProperties(message_id=message.message_id, delivery_mode=mode, **more)
-
-    def _send(self, message: Outgoing, properties: Any) -> "Future[None]":
-        return self.send_raw(message.route.name, message.body, properties, parcels=message.route.parcels)
 
     def why_not(self) -> BrokerUnavailable | None:
         """Return why a send would fail at once; ``None``: it would be tried."""

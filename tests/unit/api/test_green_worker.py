@@ -102,6 +102,7 @@ def test_a_request_that_comes_as_the_wait_is_ended_is_answered() -> None:
 
     late.asked.set()
     waiting.end_before(time.monotonic() + 1, grace_since_s=0)
+    gevent.idle()
     late.let.set()
     late.greenlet.join(30)
 
