@@ -10,6 +10,13 @@ _.part_isolating
 _.to_python
 _.to_url
 
+# Flask and Werkzeug call or read them.
+_.session_interface
+_.open_session
+_.process_response
+_.do_teardown_request
+_.get_wsgi_headers
+
 # prometheus_client calls it.
 _.collect
 

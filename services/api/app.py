@@ -12,12 +12,12 @@ from urllib.parse import quote, unquote
 
 from flask import Flask, Request, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
-from werkzeug.routing import MapAdapter
 
 from services.api import problems, request_metrics, request_spans
 from services.api.accept import command_key
 from services.api.compress import compress
 from services.api.deps import Deps
+from services.api.lean_flask import LeanFlask, WholeResponse
 from services.api.oidc_pages import serve_login
 from services.api.operations import Answer, Call, Operation, json_bytes, parse_body, parse_query
 from services.api.problems import Problem
@@ -47,30 +47,13 @@ _LOCAL = frozenset({"/auth/login", "/auth/me", "/openapi.json", "/docs"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
-class _App(Flask):
-    """Flask without what no request here needs and each would pay for."""
-
-    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function itself: none is a coroutine, and Flask asks that four times a request."""
-        return func
-
-    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Return what finds the operation by method and path: no host is asked for and nothing is redirected."""
-        if request is None:
-            return super().create_url_adapter(request)
-        return self.url_map.bind("", request.root_path, path_info=request.path, default_method=request.method)
-
-
 def create_app(deps: Deps) -> Flask:
     """Return the application; it opens nothing and keeps no state but caches."""
-    app = _App("dagway", static_folder=None)
+    app = LeanFlask("dagway", begin=_begin, finish=_finish, over=_over)
     app.config["MAX_CONTENT_LENGTH"] = deps.max_body_bytes
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.url_map.converters.update(segment=SegmentConverter, page=PageConverter)
-    app.before_request(_begin)
-    app.after_request(_finish)
-    app.teardown_request(_over)
     for operation in OPERATIONS:
         _register(app, deps, operation, API)
     for operation in (*PROBES, *SCHEMA.all):
@@ -166,7 +149,9 @@ def _response(answer: Answer) -> Response:
         response = Response(b"", answer.status)
         del response.headers["Content-Type"]
     elif answer.media_type == "application/json" and not isinstance(answer.content, bytes):
-        response = Response(json_bytes(answer.content), answer.status, mimetype="application/json")
+        body = json_bytes(answer.content)
+        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+        response = WholeResponse([body], answer.status, headers)
     else:
         response = Response(answer.content, answer.status, content_type=answer.media_type)
     if answer.headers:
@@ -239,9 +224,10 @@ def _finish(response: Response) -> Response:
     """Add what every answer carries: no caching, CORS for any origin, the request's id."""
     asked = _request()
     headers = response.headers
-    headers.setdefault("Cache-Control", "no-store")
-    headers["X-Content-Type-Options"] = "nosniff"
-    headers["X-Request-Id"] = _request_id(asked)
+    if "Cache-Control" not in headers:
+        headers.add("Cache-Control", "no-store")
+    headers.add("X-Content-Type-Options", "nosniff")
+    headers.add("X-Request-Id", _request_id(asked))
     if "HTTP_ORIGIN" in asked.environ:
         # Never the origin itself: with it, any page could use the password or cookie a browser keeps for this server.
         headers["Access-Control-Allow-Origin"] = "*"
@@ -260,5 +246,5 @@ def _finish(response: Response) -> Response:
     return response
 
 
-def _over(_error: BaseException | None) -> None:
+def _over() -> None:
     request_metrics.over(_request())

@@ -16,10 +16,10 @@ _TYPES = ("application/json", "text/plain", "text/html")
 
 def compress(request: Request, response: Response) -> None:
     """Compress the body in place if its client, kind and size allow; streams and files are left alone."""
-    if response.is_streamed or response.direct_passthrough or response.mimetype not in _TYPES:
+    if response.is_streamed or response.direct_passthrough:
         return
     data = response.get_data()
-    if len(data) < _WORTH_BYTES or "Content-Encoding" in response.headers:
+    if len(data) < _WORTH_BYTES or response.mimetype not in _TYPES or "Content-Encoding" in response.headers:
         return
     response.vary.add("Accept-Encoding")
     chosen = request.accept_encodings.best_match(("gzip", "deflate"))

@@ -18,6 +18,7 @@ class GreenWorker(GeventWorker):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.cfg: Any = _Settings(self.cfg)
         self._waiting = _Waiting()
         self._ending_since_s = 0.0
 
@@ -50,6 +51,17 @@ class GreenWorker(GeventWorker):  # type: ignore[misc]
             gevent.sleep(_LOOK_EVERY_S)
             allowed_s = self.cfg.keepalive if self.alive else _LINGER_S
             self._waiting.end_before(time.monotonic() - allowed_s, grace_since_s=self._ending_since_s)
+
+
+class _Settings:
+    """gunicorn's settings, each worked out once: its own are looked up and checked again some 25 times a request."""
+
+    def __init__(self, cfg: Any) -> None:
+        self._cfg = cfg
+        vars(self).update({name: getattr(cfg, name) for name in cfg.settings})
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cfg, name)
 
 
 class _Idle(Exception):
@@ -106,7 +118,10 @@ class _Connection:
             return
         if self._held:
             data, self._held = self._held + data, b""
-        self._socket.sendall(data)
+        # gevent's sendall begins with asking the kernel how much it can take.
+        sent = self._socket.send(data)
+        if sent < len(data):
+            self._socket.sendall(memoryview(data)[sent:])
 
     def sendfile(self, *args: Any, **kwargs: Any) -> Any:
         self.flush()

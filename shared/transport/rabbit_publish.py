@@ -39,6 +39,8 @@ CONFIRM_TIMEOUT_S = 10.0
 """A confirm that takes longer is given up (a quorum queue without its majority never confirms)."""
 BLOCKED_GRACE_S = 0.5
 """How long confirms of messages read before the block may still arrive."""
+HURRY_FROM = 8
+"""So many messages do not wait for more: while they are on their way, their sender makes the next ones."""
 PARCEL_MOST = 32
 """A parcel costs the broker and both ends hardly more than a message."""
 PARCEL_MOST_BYTES = 64 * 1024
@@ -132,6 +134,8 @@ class Publisher:
         if not self._flushing:
             self._flushing = True
             self.link.call(self._flush)
+        elif len(self._waiting) == HURRY_FROM:
+            self.link.hurry()
         if self._closed:
             # Too late for the link's thread; whoever sees it first fails it.
             self._fail_waiting(BrokerUnavailable("the transport was closed"))

@@ -33,15 +33,12 @@ _log = logging.getLogger(__name__)
 Pairs = Sequence[tuple[Delivery, Envelope]]
 _TAKE_TIMEOUT_S = 0.5
 _COMMANDS_AT_ONCE = 50
-_HALVED_FROM = 12
-"""So many commands are carried out by halves: while the second is decided, who asked for the first asks anew."""
 
 
 class Intake:
     """One consumer, one thread, ``record(batch, pairs)`` per transaction.
 
-    ``record`` returns what to do with the replies once committed. ``halved_from`` deliveries that wait
-    together are two transactions.
+    ``record`` returns what to do with the replies once committed.
     """
 
     def __init__(
@@ -52,14 +49,12 @@ class Intake:
         expects: type,
         record: Callable[[Batch, Pairs], Callable[[], None] | None],
         at_once: int,
-        halved_from: int | None = None,
     ) -> None:
         self._shell = shell
         self._consumer = consumer
         self._expects = expects
         self._record = record
         self._at_once = at_once
-        self._halved_from = halved_from or at_once + 1
         self.drained_at = NEVER
         """When the route last had nothing (more) for us: reports sent before then are recorded."""
 
@@ -72,9 +67,7 @@ class Intake:
         while not stop.is_set():
             before = self._shell.clock()
             deliveries = self._consumer.take(self._at_once, _TAKE_TIMEOUT_S)
-            half = len(deliveries) // 2 if len(deliveries) >= self._halved_from else 0
-            for together in (deliveries[:half], deliveries[half:]):
-                self._process(self._read(together), stop)
+            self._process(self._read(deliveries), stop)
             if len(deliveries) < self._at_once and self._consumer.connected_for_s > 0:
                 self.drained_at = before
         self._consumer.close()
@@ -137,7 +130,7 @@ def commands_intake(shell: Shell, consumer: Consumer) -> Intake:
 
         return answer
 
-    return Intake(shell, consumer, expects=Command, record=record, at_once=_COMMANDS_AT_ONCE, halved_from=_HALVED_FROM)
+    return Intake(shell, consumer, expects=Command, record=record, at_once=_COMMANDS_AT_ONCE)
 
 
 def events_intake(shell: Shell, consumer: Consumer) -> Intake:

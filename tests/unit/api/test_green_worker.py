@@ -4,8 +4,10 @@ import time
 from typing import Any
 
 import gevent
+import gevent.socket
+from gunicorn.config import Config
 
-from services.api.green_worker import _Connection, _Waiting
+from services.api.green_worker import _Connection, _Settings, _Waiting
 
 
 class Socket:
@@ -14,8 +16,9 @@ class Socket:
     def __init__(self) -> None:
         self.sent: list[bytes] = []
 
-    def sendall(self, data: bytes) -> None:
+    def send(self, data: bytes) -> int:
         self.sent.append(data)
+        return len(data)
 
     def sendfile(self, file: bytes) -> None:
         self.sent.append(file)
@@ -61,6 +64,37 @@ def test_a_file_follows_its_head() -> None:
 
     assert socket.sent == [b"head", b"file"]
     assert connection.recv(9) == b"asked"
+
+
+def test_what_the_kernel_does_not_take_at_once_follows() -> None:
+    ours, theirs = gevent.socket.socketpair()
+    body = bytes(range(256)) * 64 * 1024
+    received = bytearray()
+
+    def read() -> None:
+        while piece := theirs.recv(65536):
+            received.extend(piece)
+
+    reader = gevent.spawn(read)
+    _Connection(ours).sendall(body)
+    ours.close()
+    reader.join(30)
+    theirs.close()
+
+    assert received == body
+
+
+def test_settings_are_gunicorns_own_and_so_is_what_follows_from_them() -> None:
+    config = Config()
+    config.set("keepalive", 15)
+    config.set("certfile", "/cert")
+
+    settings = _Settings(config)
+
+    assert {name: getattr(settings, name) for name in config.settings} == {
+        name: getattr(config, name) for name in config.settings
+    }
+    assert (settings.keepalive, settings.is_ssl) == (15, "/cert")
 
 
 class Waiter:

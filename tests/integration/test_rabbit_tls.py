@@ -1,0 +1,49 @@
+"""The broker by TLS: what is written at once and what must wait for the socket arrive whole and in order."""
+
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from shared.ids import new_token
+from shared.transport.base import Durability, Outgoing, Route
+from shared.transport.rabbitmq import RabbitTransport
+from tests.conformance.transport_moves import take_all
+from tests.harness.counterparts import certificate
+from tests.harness.eventually import eventually, free_port
+from tests.harness.servers import RabbitServer
+
+LARGE = 3 * 1024 * 1024
+
+
+@pytest.fixture
+def route() -> Route:
+    return Route(f"test.{new_token()[:8]}", Durability.SAFE, parcels=True)
+
+
+def test_small_and_large_messages_and_answers_pass(tmp_path: Path, route: Route) -> None:
+    cert, key = certificate(tmp_path)
+    Path(key).chmod(0o644)
+    port = free_port()
+    conf = (
+        f"listeners.ssl.1 = 127.0.0.1:{port}\n"
+        f"ssl_options.cacertfile = {cert}\nssl_options.certfile = {cert}\nssl_options.keyfile = {key}\n"
+    )
+    options = quote(str({"cafile": cert, "server_hostname": "localhost"}))
+    bodies = [b"%d" % n for n in range(20)] + [b"x" * LARGE, b"after"]
+    with RabbitServer(conf=conf):
+        transport = RabbitTransport(f"amqps://guest:guest@localhost:{port}/%2F?ssl_options={options}", name="tls")
+        try:
+            eventually(lambda: transport.healthy, timeout_s=20)
+            consumer = transport.consume([route], prefetch=50)
+            asked = [transport.request(Outgoing(route, body, str(n))) for n, body in enumerate(bodies)]
+            taken = take_all(consumer, len(bodies))
+            for delivery in taken:
+                delivery.reply(delivery.body[::-1])
+                delivery.ack()
+            answers = [each.reply(20) for each in asked]
+        finally:
+            transport.close()
+
+    assert [delivery.body for delivery in taken] == bodies
+    assert answers == [body[::-1] for body in bodies]
