@@ -217,6 +217,8 @@ def _begin() -> Response | None:
     request_spans.begin(asked)
     request_metrics.begin(asked)
     bind_thread(request_id=_request_id(asked))
+    if (refused := asked.environ.get(problems.REFUSED)) is not None:
+        raise refused
     return _response(Answer(204)) if asked.method == "OPTIONS" else None
 
 

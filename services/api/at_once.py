@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from gevent import Timeout
 from gevent.lock import BoundedSemaphore
 
+from services.api.problems import REFUSED, Problem, too_slow, unavailable
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -18,18 +20,13 @@ _LONGEST_BYTES = 4 * 1024 * 1024
 _PIECE_BYTES = 64 * 1024
 _HELD_BYTES = 64 * 1024 * 1024
 """All bodies of requests that wait for a place or have one, together."""
-_TOO_SLOW = ("408 Request Timeout", b'{"code":"bad_request","message":"The body did not come in time"}')
-_TOO_MUCH = (
-    "503 Service Unavailable",
-    b'{"code":"service_unavailable","message":"Too many bodies are under way; nothing was changed."}',
-)
 
 
 class AtOnce:
     """WSGI layer that lets in so many requests at once; the others wait, each with its body read already.
 
     So clients that send slowly keep nobody waiting. Whether the process is alive is told at any time; streams
-    count until they are open.
+    count until they are open. What cannot be let in is the application's to refuse, with the problem it is given.
     """
 
     def __init__(self, app: "WSGIApplication", most: int, *, body_timeout_s: float = 60) -> None:
@@ -49,12 +46,12 @@ class AtOnce:
                 return self._app(environ, start_response)
         body = bytearray()
         try:
-            instead: tuple[str, bytes] | None = _TOO_SLOW
+            refused: Problem | None = too_slow()
             with Timeout(self._body_timeout_s, False):
-                instead = self._read(environ["wsgi.input"], size, body)
-            if instead is not None:
-                start_response(instead[0], [("Content-Type", "application/json"), ("Retry-After", "5")])
-                return [instead[1]]
+                refused = self._read(environ["wsgi.input"], size, body)
+            if refused is not None:
+                environ[REFUSED] = refused
+                return self._app(environ, start_response)
             environ["wsgi.input"] = BytesIO(body)
             if environ.pop("HTTP_TRANSFER_ENCODING", None) is not None:
                 # Its length is known now, so that the application can say that it is too much.
@@ -64,11 +61,11 @@ class AtOnce:
         finally:
             self._held_bytes -= len(body)
 
-    def _read(self, stream: Any, size: int, body: bytearray) -> tuple[str, bytes] | None:
-        """Read ``size`` bytes into ``body``, or all there are; return what to answer if that cannot be."""
+    def _read(self, stream: Any, size: int, body: bytearray) -> Problem | None:
+        """Read ``size`` bytes into ``body``, or all there are; return why not if that cannot be."""
         while len(body) < size:
             if self._held_bytes > _HELD_BYTES:
-                return _TOO_MUCH
+                return unavailable("Too many bodies are under way; nothing was changed.")
             piece = stream.read(min(_PIECE_BYTES, size - len(body)))
             if not piece:
                 break

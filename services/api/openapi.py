@@ -172,7 +172,7 @@ def _responses(operation: Operation, answers: Mapping[Any, Any]) -> dict[str, An
     if operation.id in _CONFLICTS or write:
         failures["409"] = "the name or id is taken, or it is running already"
     if operation.body is not None:
-        failures["413"] = "the body is too large"
+        failures |= {"408": "the body did not come in time", "413": "the body is too large"}
     if operation.id == "updateDAGSpec":
         failures |= {"412": "the spec was changed meanwhile", "428": "If-Match is needed here"}
     if operation.id in {"login", "changePassword"}:

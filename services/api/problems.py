@@ -14,6 +14,7 @@ __all__ = [
     "BAD_REQUEST",
     "INTERNAL",
     "NOT_FOUND",
+    "REFUSED",
     "TOO_LARGE",
     "UNAVAILABLE",
     "WRONG_METHOD",
@@ -23,10 +24,13 @@ __all__ = [
     "from_refusal",
     "internal",
     "not_found",
+    "too_slow",
     "unavailable",
 ]
 
 BAD_REQUEST, NOT_FOUND, WRONG_METHOD, TOO_LARGE, INTERNAL, UNAVAILABLE = 400, 404, 405, 413, 500, 503
+REFUSED = "dagway.refused"
+"""Where in its WSGI environment a request's ``Problem`` is, if one was found before the application had it."""
 RETRY_AFTER_S = 2
 """Roughly how long a broker or database reconnect takes."""
 
@@ -117,6 +121,11 @@ def from_error(error: DagwayError) -> Problem:
         return internal()
     fallback = {NotFound: "not found", AlreadyExists: "already exists"}.get(type(error), "bad request")
     return Problem(_STATUS.get(error.code, INTERNAL), error.code, str(error) or fallback)
+
+
+def too_slow() -> Problem:
+    """Return the problem of a body that did not come in time."""
+    return Problem(408, "bad_request", "The body did not come in time", headers={"Retry-After": "5"})
 
 
 def unavailable(message: str) -> Problem:

@@ -39,6 +39,28 @@ def test_clients_that_send_slowly_keep_nobody_waiting(cluster: Cluster) -> None:
         cluster.client.until("succeeded", "beside-slow")
 
 
+def test_more_bodies_than_there_is_room_for_are_refused_in_the_form_of_all_answers(cluster: Cluster) -> None:
+    size = 4 * 1024 * 1024
+    url = f"{cluster.client.base}/api/v2/dags"
+    http = urllib3.PoolManager(retries=False, timeout=_PATIENCE)
+    with ExitStack() as stack:
+        for _ in range(16):
+            head = f"POST /api/v2/dags HTTP/1.1\nHost: here\nContent-Length: {size}\n\n"
+            connect(stack, cluster.ports[0], head).sendall(b" " * (size - 1))
+
+        def refused() -> urllib3.BaseHTTPResponse:
+            answer = http.request("POST", url, body=b" " * 2_000_000, headers={"Origin": "http://elsewhere"})
+            assert answer.status == 503
+            return answer
+
+        answer = eventually(refused, timeout_s=20)
+
+    told = {"code": "service_unavailable", "message": "Too many bodies are under way; nothing was changed."}
+    assert answer.json() == told
+    assert (answer.headers["Retry-After"], answer.headers["Access-Control-Allow-Origin"]) == ("2", "*")
+    assert len(answer.headers["X-Request-Id"]) == 16
+
+
 def test_others_are_answered_while_a_long_spec_is_read(cluster: Cluster) -> None:
     steps = "".join(f"  - name: s{number}\n    command: echo {number}\n" for number in range(20_000))
     told: list[int] = []

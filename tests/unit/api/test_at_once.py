@@ -9,17 +9,21 @@ import pytest
 from gevent.event import Event
 
 from services.api.at_once import AtOnce
+from services.api.problems import REFUSED
 
 
 class App:
-    """Answers with the path when ``go`` is set, and knows who got in."""
+    """Answers with the path when ``go`` is set, and knows who got in; refuses at once what it is told to."""
 
     def __init__(self) -> None:
         self.inside: list[str] = []
         self.bodies: list[bytes] = []
         self.go = Event()
 
-    def __call__(self, environ: dict[str, Any], _start: Callable[..., Any]) -> Iterable[bytes]:
+    def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        if REFUSED in environ:
+            start(environ[REFUSED].status, [])
+            return [environ[REFUSED].message.encode()]
         self.inside.append(environ["PATH_INFO"])
         self.bodies.append(environ["wsgi.input"].read())
         self.go.wait()
@@ -38,7 +42,7 @@ class Trickle:
 
 
 def ask(
-    layer: AtOnce, path: str, body: Any = b"", told: list[str] | None = None, *, chunked: bool = False
+    layer: AtOnce, path: str, body: Any = b"", told: list[int] | None = None, *, chunked: bool = False
 ) -> "gevent.Greenlet[..., Any]":
     size = str(len(body)) if isinstance(body, bytes) else "4"
     stream = BytesIO(body) if isinstance(body, bytes) else body
@@ -91,25 +95,24 @@ def test_a_body_that_comes_slowly_takes_no_place(*, chunked: bool) -> None:
 
 def test_a_body_that_does_not_come_is_given_up_and_says_so() -> None:
     app = App()
-    told: list[str] = []
+    told: list[int] = []
     layer = AtOnce(app, 1, body_timeout_s=0.01)
 
     answer = ask(layer, "/slow", Trickle(b"slow", Event()), told).get(timeout=5)
 
-    assert told == ["408 Request Timeout"]
-    assert b'"message"' in answer[0]
+    assert (told, answer) == ([408], [b"The body did not come in time"])
     assert app.inside == []
 
 
 def test_bodies_that_are_too_much_together_are_refused_until_some_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.api.at_once._HELD_BYTES", 3)
     app = App()
-    told: list[str] = []
+    told: list[int] = []
     layer = AtOnce(app, 1)
     held = ask(layer, "/held", b"held")
     settle()
     ask(layer, "/beyond", b"more", told).get(timeout=5)
-    assert told == ["503 Service Unavailable"]
+    assert told == [503]
 
     app.go.set()
     held.get(timeout=5)
