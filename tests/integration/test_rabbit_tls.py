@@ -11,6 +11,7 @@ from shared.transport.rabbitmq import RabbitTransport
 from tests.conformance.transport_moves import take_all
 from tests.harness.counterparts import certificate
 from tests.harness.eventually import eventually, free_port
+from tests.harness.needs import need
 from tests.harness.servers import RabbitServer
 
 LARGE = 3 * 1024 * 1024
@@ -22,6 +23,7 @@ def route() -> Route:
 
 
 def test_small_and_large_messages_and_answers_pass(tmp_path: Path, route: Route) -> None:
+    need("rabbitmq")
     cert, key = certificate(tmp_path)
     Path(key).chmod(0o644)
     port = free_port()
