@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from importlib.metadata import version as installed_version
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import click
@@ -88,17 +89,20 @@ class _Stop:
     def __init__(self) -> None:
         self.event = threading.Event()
         self.exit_code = 0
+        # A handler runs on the main thread, between any two of its steps: setting the event there would wait for ever
+        # for a lock that the main thread, or the handler of a signal just before, holds. This queue needs none.
+        self._signals: SimpleQueue[int] = SimpleQueue()
+        threading.Thread(target=self._heed, name="signals", daemon=True).start()
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: self.event.set())
+            signal.signal(number, lambda number, _frame: self._signals.put(number))
+
+    def _heed(self) -> None:
+        self._signals.get()
+        self.event.set()
 
     def on_death(self) -> None:
         self.exit_code = 1
         self.event.set()
-
-    def wait(self) -> None:
-        # A plain wait would not let the signal handlers run.
-        while not self.event.wait(0.5):
-            pass
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -1,0 +1,21 @@
+"""A process that is told to end does so, however often it is told."""
+
+import os
+import signal
+from pathlib import Path
+
+from tests.harness.eventually import free_port
+from tests.harness.procs import DagwayProcess
+
+
+def test_signals_that_come_one_upon_the_other_end_it_as_one_does(tmp_path: Path) -> None:
+    port = free_port()
+    env = {"DAGWAY_PORT": str(port), "DAGWAY_DATA_DIR": str(tmp_path / "data")}
+    with DagwayProcess("up", folder=tmp_path, env=env) as process:
+        process.wait_ready(f"http://127.0.0.1:{port}/api/v2/health")
+        for _ in range(5000):
+            # As a supervisor and a parent that hands it on do, or fingers on Ctrl+C.
+            os.kill(process.pid, signal.SIGTERM)
+            os.kill(process.pid, signal.SIGINT)
+
+        assert process.wait_exit() == 0
