@@ -212,7 +212,10 @@ def _request_id(asked: Request) -> str:
 
 
 def _begin() -> Response | None:
-    """Count and trace the request, name it in its logs; answer OPTIONS, which browsers ask anywhere before a write."""
+    """Count and trace the request, name it in its logs; refuse what was refused before it came here.
+
+    OPTIONS is answered: browsers ask it anywhere before a write.
+    """
     asked = _request()
     request_spans.begin(asked)
     request_metrics.begin(asked)

@@ -18,7 +18,7 @@ class GreenWorker(GeventWorker):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.cfg: Any = _Settings(self.cfg)
+        self.cfg: Any = _Config(self.cfg)
         self._waiting = _Waiting()
         self._ending_since_s = 0.0
 
@@ -53,7 +53,7 @@ class GreenWorker(GeventWorker):  # type: ignore[misc]
             self._waiting.end_before(time.monotonic() - allowed_s, grace_since_s=self._ending_since_s)
 
 
-class _Settings:
+class _Config:
     """gunicorn's settings, each worked out once: its own are looked up and checked again some 25 times a request."""
 
     def __init__(self, cfg: Any) -> None:

@@ -27,7 +27,8 @@ class _NoSession(SessionInterface):
 class LeanFlask(Flask):
     """``begin`` is asked before a request and may answer it, ``finish`` completes the answer, ``over`` is told the end.
 
-    What others register to be done before a request is done after ``begin``; nothing else of theirs is looked for.
+    What others register by ``before_request`` is done after ``begin``. ``after_request`` and ``teardown_request``
+    register what is never called, and ``request_tearing_down`` is not sent.
     """
 
     session_interface = _NoSession()

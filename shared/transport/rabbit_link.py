@@ -3,7 +3,8 @@
 Guarantees:
 
 * Only the link's thread touches pika. Others hand work over with ``call``: hand-overs run in order,
-  and many of them wake the thread once.
+  and many of them wake the thread once. Where threads are greenlets, those beside it may ``hurry``: none of
+  them loses its turn within pika.
 * ``on_up`` runs on that thread after each (re)connect, ``on_down`` after each loss; work handed over
   while disconnected runs too, so it must look at its channel first.
 * Reconnects are tried at once (50 ms) and then with full jitter up to 5 s.
@@ -90,7 +91,6 @@ class Link:
         self._loop = IOLoop()
         self._work: deque[Callable[[], None]] = deque()
         self._woken = False
-        self._native_id = -1
         self._connection: Any = None
         self._open = False
         self._failures = 0
@@ -120,7 +120,7 @@ class Link:
 
     def hurry(self) -> None:
         """Do what was handed over now, for a greenlet beside the link's own: that has its turn after all others."""
-        if threading.get_native_id() == self._native_id and threading.get_ident() != self._thread.ident:
+        if threading.get_native_id() == self._thread.native_id and threading.get_ident() != self._thread.ident:
             self._drain()
 
     def later(self, delay_s: float, work: Callable[[], None]) -> None:
@@ -151,7 +151,6 @@ class Link:
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        self._native_id = threading.get_native_id()
         self._connect()
         self._tick()
         while True:

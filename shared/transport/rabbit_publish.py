@@ -71,7 +71,7 @@ class _Pending:
 
 
 class Publisher:
-    """Sends from any thread over one link, whose thread runs every method with a leading underscore."""
+    """Sends from any thread over one link; what touches the channels is handed over to that."""
 
     def __init__(self, params: Any, name: str, *, on_ready: Callable[[], None] = lambda: None) -> None:
         self._on_ready = on_ready

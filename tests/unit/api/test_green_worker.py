@@ -7,7 +7,7 @@ import gevent
 import gevent.socket
 from gunicorn.config import Config
 
-from services.api.green_worker import _Connection, _Settings, _Waiting
+from services.api.green_worker import _Config, _Connection, _Waiting
 
 
 class Socket:
@@ -89,7 +89,7 @@ def test_settings_are_gunicorns_own_and_so_is_what_follows_from_them() -> None:
     config.set("keepalive", 15)
     config.set("certfile", "/cert")
 
-    settings = _Settings(config)
+    settings = _Config(config)
 
     assert {name: getattr(settings, name) for name in config.settings} == {
         name: getattr(config, name) for name in config.settings
