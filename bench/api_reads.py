@@ -14,7 +14,7 @@ from bench.history import DAGS, RUNS, aged
 from bench.http_load import paced
 from bench.processor import cpu_s
 from shared.store.engine import open_engine
-from shared.store.reads import Reads
+from shared.store.reads.reader import Reads
 
 _RATE = 50
 _NOW = int(time.time())

@@ -6,7 +6,7 @@ else. It is served by threads, or by greenlets as the gateway is.
 
 import sys
 
-from services.api.greenlets import become_green
+from services.api.serving.green import become_green
 
 if "green" in sys.argv:
     become_green()
@@ -14,7 +14,7 @@ if "green" in sys.argv:
 from flask import Flask, Response, jsonify
 from sqlalchemy import bindparam, select
 
-from services.api.server import run_gunicorn
+from services.api.serving.server import run_gunicorn
 from shared.store import tables as t
 from shared.store.engine import one_statement, open_engine
 

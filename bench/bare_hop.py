@@ -19,7 +19,7 @@ from functools import partial
 from itertools import takewhile
 from typing import Any
 
-from services.api.greenlets import become_green
+from services.api.serving.green import become_green
 
 if "serve" in sys.argv:
     become_green()
@@ -31,7 +31,7 @@ from pika.spec import Basic
 from psycopg2.extras import execute_values
 
 from bench.rig import running
-from services.api.server import run_gunicorn
+from services.api.serving.server import run_gunicorn
 
 __all__ = ["bare_hop"]
 

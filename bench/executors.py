@@ -19,26 +19,26 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Any, cast
 
-from services.worker.attempts import Attempts
-from services.worker.execute import Maker
-from services.worker.guardian_client import Guardian
-from services.worker.logs import LogShipper
+from services.worker.attempt.held import Attempts
+from services.worker.attempt.pipeline import Identity, Pipeline
+from services.worker.attempt.runner import Maker
+from services.worker.attempt.spans import AttemptSpans
+from services.worker.inputs.workspace import Places
 from services.worker.main import Worker
-from services.worker.metrics import Counters
-from services.worker.pipeline import Identity, Pipeline
-from services.worker.reports import Reporter
-from services.worker.shells import DIRECT, shell_argv
-from services.worker.spans import AttemptSpans
-from services.worker.supervise import Stop
-from services.worker.workspace import Places
+from services.worker.output.log_shipper import LogShipper
+from services.worker.process.guardian_client import Guardian
+from services.worker.process.shells import DIRECT, shell_argv
+from services.worker.process.supervise import Stop
+from services.worker.reporting.metrics import Counters
+from services.worker.reporting.reports import Reporter
 from shared.clock import utc_now
 from shared.contracts.codec import decode, encode
 from shared.contracts.events import LogChunk
 from shared.contracts.tasks import Task
-from shared.spec.model import Command, Step
+from shared.language.model import Command, Step
 from shared.tracing import SpanContext
 from shared.transport.base import EVENTS, LOGS, Delivery, Outgoing, Transport, task_route
-from shared.transport.embedded import EmbeddedTransport
+from shared.transport.embedded.transport import EmbeddedTransport
 
 _STEPS = 1_000
 _FLOOD_BYTES = 200_000_000

@@ -17,11 +17,11 @@ from services.scheduler.assembly import Assembly
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.loops import folder as following
 from shared.clock import utc_now
-from shared.spec.load import load
+from shared.language.load import load
 from shared.store.engine import open_engine
 from shared.store.migrate import migrate
-from shared.store.tx import Store
-from shared.transport.embedded import EmbeddedTransport
+from shared.store.writes.transaction import Store
+from shared.transport.embedded.transport import EmbeddedTransport
 from tests.harness.servers import PostgresServer
 
 STEPS = 20

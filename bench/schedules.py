@@ -19,12 +19,12 @@ from pathlib import Path
 from sqlalchemy import Engine, func, insert, select, text
 
 from bench.processor import cpu_s
-from shared.spec.load import load
-from shared.spec.summary import summarise
+from shared.language.load import load
+from shared.language.summary import summarise
 from shared.store import tables as t
-from shared.store import tables_schedule as s
 from shared.store.engine import open_engine
 from shared.store.migrate import migrate
+from shared.store.tables import schedules as s
 from tests.harness.eventually import eventually
 from tests.harness.procs import DagwayProcess
 from tests.harness.servers import PostgresServer, RabbitServer

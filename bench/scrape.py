@@ -10,20 +10,20 @@ from pathlib import Path
 from prometheus_client import generate_latest
 
 from services.api.main import build_deps
-from services.api.request_metrics import DaguCollector
+from services.api.observability.request_metrics import DaguCollector
 from services.api.settings import Settings
-from services.scheduler.deciding.aftermath import Aftermath
+from services.scheduler.deciding.post_commit import Aftermath
 from services.scheduler.metrics import BacklogCollector, count, limit_dag_series
-from services.worker.metrics import Counters, WorkerCollector
+from services.worker.reporting.metrics import Counters, WorkerCollector
+from shared.admin_server import door_registry
 from shared.clock import utc_now
 from shared.metrics import ProcessCollector
-from shared.observe import door_registry
 from shared.status import RunStatus
 from shared.store import tables as t
-from shared.store.backlog import BacklogReads
 from shared.store.engine import open_engine, transaction
 from shared.store.migrate import migrate
-from shared.store.reads import Reads
+from shared.store.reads.backlog import BacklogReads
+from shared.store.reads.reader import Reads
 from shared.transport.open import open_transport
 
 __all__ = ["main"]

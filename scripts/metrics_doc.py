@@ -8,19 +8,19 @@ from types import SimpleNamespace
 from prometheus_client import REGISTRY
 from prometheus_client.core import Metric
 
-import services.api.request_metrics  # noqa: F401 - declares its metrics
+import services.api.observability.request_metrics  # noqa: F401 - declares its metrics
 from services.api.main import build_deps
-from services.api.metrics import COUNTED_BY_DAG, families
+from services.api.observability.dagu_metrics import COUNTED_BY_DAG, families
 from services.api.settings import Settings
 from services.scheduler.metrics import BacklogCollector
-from services.worker.metrics import Counters, WorkerCollector
+from services.worker.reporting.metrics import Counters, WorkerCollector
 from shared.clock import utc_now
 from shared.metrics import ProcessCollector
-from shared.store.backlog import Backlog
 from shared.store.engine import open_engine
 from shared.store.migrate import migrate
-from shared.store.reads import Reads, SchemaRevision
-from shared.store.schema_metric import SchemaCollector
+from shared.store.reads.backlog import Backlog
+from shared.store.reads.reader import Reads, SchemaRevision
+from shared.store.reads.schema_metric import SchemaCollector
 from shared.transport.open import open_transport
 
 __all__ = ["catalogue", "document", "series_names"]

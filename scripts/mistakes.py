@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from shared.spec.load import load
+from shared.language.load import load
 
 TARGET = Path(__file__).parents[1] / "docs" / "mistakes.md"
 

@@ -129,7 +129,7 @@ def up(**given: Any) -> None:
 @_options(*_COMMON, *_API, "host", "port", "database_url", "amqp_url", "api_threads")
 def api(**given: Any) -> None:
     """Run an API gateway."""
-    from services.api.greenlets import become_green  # noqa: PLC0415
+    from services.api.serving.green import become_green  # noqa: PLC0415
 
     become_green()
     from services.compose import run_api_process  # noqa: PLC0415
@@ -176,9 +176,9 @@ def migrate(**given: Any) -> None:
 @click.option("--elsewhere", is_flag=True, help="do not ask whether this machine has what the steps need")
 def validate(file: Path, elsewhere: bool) -> None:
     """Check a workflow FILE and say everything that is wrong with it."""
-    from services.worker.executors.able import able_types  # noqa: PLC0415
-    from shared.spec.abilities import Hands, beyond, needing  # noqa: PLC0415
-    from shared.spec.load import load  # noqa: PLC0415
+    from services.worker.executors.capabilities import able_types  # noqa: PLC0415
+    from shared.language.load import load  # noqa: PLC0415
+    from shared.language.steps.requirements import Hands, beyond, needing  # noqa: PLC0415
 
     loaded = load(file.read_text(errors="replace"), file_name=file.stem)
     for issue in loaded.issues:

@@ -11,28 +11,28 @@ from prometheus_client.registry import Collector
 
 from services.api.deps import Deps
 from services.api.main import run_api
-from services.api.request_metrics import DaguCollector
+from services.api.observability.request_metrics import DaguCollector
 from services.api.routes.probes import schema_of, trouble
-from services.api.server import MOST_STREAMS
+from services.api.serving.server import MOST_STREAMS
 from services.api.settings import settings_from
 from services.scheduler.main import Scheduler
 from services.scheduler.metrics import BacklogCollector, limit_dag_series
 from services.worker.main import Worker
-from services.worker.metrics import WorkerCollector
+from services.worker.reporting.metrics import WorkerCollector
+from shared.admin_server import SideDoor
 from shared.clock import local_zone, utc_now
 from shared.config import Config
 from shared.errors import ConfigInvalid, Unavailable
+from shared.language.load import load
 from shared.metrics import ProcessCollector
-from shared.observe import SideDoor
 from shared.service import backoff_s, freeze_loaded
 from shared.spans import start_sending, stop_sending
-from shared.spec.load import load
-from shared.store.backlog import BacklogReads
 from shared.store.engine import open_engine
 from shared.store.migrate import require_head
-from shared.store.reads import Reads
-from shared.store.schema_metric import SchemaCollector
-from shared.store.tx import Store
+from shared.store.reads.backlog import BacklogReads
+from shared.store.reads.reader import Reads
+from shared.store.reads.schema_metric import SchemaCollector
+from shared.store.writes.transaction import Store
 from shared.transport.base import Transport
 from shared.transport.open import open_transport
 

@@ -9,26 +9,26 @@ from collections.abc import Callable
 
 from services.api.app import create_app
 from services.api.main import build_deps
-from services.api.request_metrics import DaguCollector
-from services.api.server import EmbeddedServer
+from services.api.observability.request_metrics import DaguCollector
+from services.api.serving.server import EmbeddedServer
 from services.api.settings import settings_from, warn_if_open
 from services.compose import make_worker, read_base_config
 from services.scheduler.main import Scheduler
 from services.scheduler.metrics import BacklogCollector, limit_dag_series
-from services.worker.metrics import WorkerCollector
+from services.worker.reporting.metrics import WorkerCollector
+from shared.admin_server import SideDoor
 from shared.clock import local_zone, utc_now
 from shared.config import Config
+from shared.disk import Room
 from shared.metrics import ProcessCollector
-from shared.observe import SideDoor
-from shared.room import Room
 from shared.service import freeze_loaded
 from shared.spans import start_sending, stop_sending
-from shared.store.backlog import BacklogReads
 from shared.store.engine import open_engine
 from shared.store.migrate import migrate
-from shared.store.reads import Reads
-from shared.store.schema_metric import SchemaCollector
-from shared.store.tx import Store
+from shared.store.reads.backlog import BacklogReads
+from shared.store.reads.reader import Reads
+from shared.store.reads.schema_metric import SchemaCollector
+from shared.store.writes.transaction import Store
 from shared.transport.open import open_transport
 
 __all__ = ["run_up"]

@@ -1,7 +1,7 @@
 """The status tokens of runs, nodes and attempts: one enum each, ordered as lived.
 
 The tokens are the REST API's labels (contract section 2). The API's numbers exist only at the
-API's edge, in ``services/api/wire.py``.
+API's edge, in ``services/api/representations/json_values.py``.
 """
 
 from enum import StrEnum

@@ -13,21 +13,22 @@ from urllib.parse import quote, unquote
 from flask import Flask, Request, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
-from services.api import problems, request_metrics, request_spans
-from services.api.accept import command_key
-from services.api.compress import compress
+from services.api import problems
+from services.api.command_client import command_key
 from services.api.deps import Deps
-from services.api.lean_flask import LeanFlask, WholeResponse
-from services.api.oidc_pages import serve_login
+from services.api.observability import request_metrics, request_spans
 from services.api.operations import Answer, Call, Operation, json_bytes, parse_body, parse_query
 from services.api.problems import Problem
-from services.api.rawpath import RawPath, SegmentConverter
-from services.api.remote import chosen_node, forward
+from services.api.remote_nodes import chosen_node, forward
 from services.api.routes import OPERATIONS
+from services.api.routes.oidc_login import serve_login
 from services.api.routes.probes import PROBES, schema_of, trouble
 from services.api.routes.schema import SCHEMA
+from services.api.serving.compression import compress
+from services.api.serving.lean_flask import LeanFlask, WholeResponse
+from services.api.serving.raw_path import RawPath, SegmentConverter
 from services.api.settings import RemoteNode
-from services.api.ui import PageConverter, serve_bundle, serve_own
+from services.api.ui.pages import PageConverter, serve_bundle, serve_own
 from shared.errors import DagwayError
 from shared.ids import random_hex
 from shared.log import bind_thread

@@ -5,18 +5,18 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from threading import BoundedSemaphore, Event
 
-from services.api.accept import Commands
-from services.api.admin import FirstUser
-from services.api.auth import Auth
-from services.api.combine import Combined
+from services.api.auth.authentication import Auth
+from services.api.auth.first_user import FirstUser
+from services.api.caches.run_summaries import Summaries
+from services.api.caches.run_totals import RunTotals
+from services.api.caches.single_flight import Combined
+from services.api.caches.specs import SpecCache
+from services.api.command_client import Commands
 from services.api.follow import Follower
-from services.api.resources import Resources
-from services.api.run_totals import RunTotals
+from services.api.machine_load import Resources
 from services.api.settings import Settings
-from services.api.specs import SpecCache
-from services.api.summaries import Summaries
-from shared.spec.model import Dag
-from shared.store.reads import Reads, Run
+from shared.language.model import Dag
+from shared.store.reads.reader import Reads, Run
 from shared.transport.base import Transport
 
 __all__ = ["Deps"]

@@ -5,16 +5,16 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from services.api.accept import Commands
 from services.api.app import create_app
+from services.api.caches.run_totals import RunTotals
+from services.api.command_client import Commands
 from services.api.deps import Deps
-from services.api.resources import Resources
-from services.api.run_totals import RunTotals
-from services.api.server import run_gunicorn
+from services.api.machine_load import Resources
+from services.api.serving.server import run_gunicorn
 from services.api.settings import Settings, warn_if_open
 from shared.clock import utc_now
 from shared.errors import ConfigInvalid
-from shared.store.reads import Reads
+from shared.store.reads.reader import Reads
 from shared.transport.base import COMMANDS, Transport
 
 if TYPE_CHECKING:

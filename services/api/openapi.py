@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from services.api.answers_system import ANSWERS, ErrorBody, Pending
 from services.api.operations import Operation
+from services.api.response_schemas.system import ANSWERS, ErrorBody, Pending
 
 __all__ = ["document"]
 

@@ -15,8 +15,8 @@ from typing import Any, TypedDict, TypeVar, Unpack
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
+from services.api.auth.principals import NOBODY, Permission, Principal, Role
 from services.api.deps import Deps
-from services.api.principals import NOBODY, Permission, Principal, Role
 from services.api.problems import Problem, bad_request
 
 __all__ = [

@@ -5,7 +5,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from services.scheduler.deciding.plans import Plans
-from services.scheduler.deciding.shell import Shell
+from services.scheduler.deciding.transactor import Shell
 from services.scheduler.loops.admission import Admission
 from services.scheduler.loops.announcements import Announcements
 from services.scheduler.loops.families import Families
@@ -15,7 +15,7 @@ from services.scheduler.loops.pool_admission import PoolAdmission
 from services.scheduler.loops.relay import Relay
 from services.scheduler.loops.timers import Timers
 from services.scheduler.metrics import count
-from shared.store.tx import Store
+from shared.store.writes.transaction import Store
 from shared.transport.base import Transport
 
 __all__ = ["Assembly"]

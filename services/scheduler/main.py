@@ -18,7 +18,7 @@ from services.scheduler.loops.judging import Judging
 from services.scheduler.loops.leases import Leases
 from shared.ids import new_token
 from shared.service import Background
-from shared.store.tx import Store
+from shared.store.writes.transaction import Store
 from shared.transport.base import COMMANDS, EVENTS, HEARTBEATS, LOGS, Transport, task_route
 
 __all__ = ["Scheduler"]

@@ -13,11 +13,11 @@ from datetime import datetime
 from prometheus_client import Counter, Histogram, Summary
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from services.scheduler.deciding.aftermath import Aftermath
+from services.scheduler.deciding.post_commit import Aftermath
 from shared.errors import StoreUnavailable
 from shared.metrics import LATENCY_S, DagNames
 from shared.status import RunStatus
-from shared.store.backlog import Backlog
+from shared.store.reads.backlog import Backlog
 from shared.transport.base import COMMANDS, EVENTS, HEARTBEATS, LOGS
 
 __all__ = [

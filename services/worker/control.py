@@ -3,9 +3,9 @@
 import logging
 from collections.abc import Callable
 
-from services.worker.attempts import Attempts
-from services.worker.outcome import StopKind
-from services.worker.spans import AttemptSpans
+from services.worker.attempt.held import Attempts
+from services.worker.attempt.spans import AttemptSpans
+from services.worker.process.outcome import StopKind
 from shared.contracts.codec import decode
 from shared.contracts.control import RouteOpened, RunTraced, StopAttempt
 from shared.errors import DecodeFailed

@@ -11,17 +11,17 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from services.worker.attempts import Attempts
-from services.worker.metrics import Counters
-from services.worker.outcome import StopKind
-from services.worker.pipeline import Pipeline
-from services.worker.reports import Reporter
-from services.worker.supervise import Stop
+from services.worker.attempt.held import Attempts
+from services.worker.attempt.pipeline import Pipeline
+from services.worker.process.outcome import StopKind
+from services.worker.process.supervise import Stop
+from services.worker.reporting.metrics import Counters
+from services.worker.reporting.reports import Reporter
 from shared.contracts.codec import decode
 from shared.contracts.tasks import Task
+from shared.disk import Room
 from shared.errors import DecodeFailed, Unavailable
 from shared.log import bound
-from shared.room import Room
 from shared.tracing import SpanContext, within
 from shared.transport.base import Delivery, Outgoing, Transport, task_route, worker_route
 

@@ -11,25 +11,25 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 
-from services.worker.attempts import Attempts
+from services.worker.attempt.held import Attempts
+from services.worker.attempt.pipeline import Identity, Pipeline
+from services.worker.attempt.runner import Maker
+from services.worker.attempt.spans import AttemptSpans
 from services.worker.control import Control, topics
-from services.worker.execute import Maker
-from services.worker.executors.able import able_types
-from services.worker.guardian_client import Guardian
+from services.worker.executors.capabilities import able_types
+from services.worker.inputs.workspace import Places
 from services.worker.intake import Intake, KnownRoutes
-from services.worker.lease import Lease
-from services.worker.logs import LogShipper
-from services.worker.metrics import Counters
-from services.worker.outcome import StopKind
-from services.worker.pipeline import Identity, Pipeline
-from services.worker.reports import Reporter
-from services.worker.spans import AttemptSpans
-from services.worker.workspace import Places
+from services.worker.output.log_shipper import LogShipper
+from services.worker.process.guardian_client import Guardian
+from services.worker.process.outcome import StopKind
+from services.worker.reporting.heartbeat import Lease
+from services.worker.reporting.metrics import Counters
+from services.worker.reporting.reports import Reporter
 from shared.clock import utc_now
 from shared.contracts.events import Heartbeat
+from shared.disk import Room
 from shared.errors import Unavailable
 from shared.ids import new_token
-from shared.room import Room
 from shared.transport.base import EVENTS, HEARTBEATS, LOGS, Transport
 
 __all__ = ["Worker"]

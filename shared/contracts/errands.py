@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from shared.contracts.base import Message
-from shared.spec.model import MailSettings
+from shared.language.model import MailSettings
 
 __all__ = ["Errand", "Mail", "NodeReport"]
 

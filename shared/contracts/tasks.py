@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from shared.contracts.base import Message
-from shared.spec.model import Secret, Step
+from shared.language.model import Secret, Step
 
 __all__ = ["CallResult", "StepRef", "Task"]
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from shared.transport.asked import Asked
+from shared.transport.pending_reply import Asked
 
 __all__ = [
     "COMMANDS",

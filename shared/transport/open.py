@@ -21,11 +21,11 @@ def open_transport(url: str, *, name: str, data_dir: Path | None = None) -> Tran
     """
     scheme, _, rest = url.partition(":")
     if scheme in ("amqp", "amqps"):
-        from shared.transport.rabbitmq import RabbitTransport  # noqa: PLC0415 - 60 ms the embedded mode need not pay
+        from shared.transport.rabbitmq.transport import RabbitTransport  # noqa: PLC0415 - 60 ms the embedded mode need not pay
 
         return RabbitTransport(url, name=name)
     if scheme == "embedded":
-        from shared.transport.embedded import EmbeddedTransport  # noqa: PLC0415
+        from shared.transport.embedded.transport import EmbeddedTransport  # noqa: PLC0415
 
         path = Path(rest) if rest else (data_dir / "transport.sqlite3" if data_dir is not None else None)
         return EmbeddedTransport(path)

@@ -1,7 +1,7 @@
 """The rows about steps that wait for a person."""
 
 from shared.contracts.commands import Command, CommandReply, RetryRun
-from shared.contracts.commands_approval import ApproveStep, RejectStep
+from shared.contracts.commands.approvals import ApproveStep, RejectStep
 from tests.acceptance.world import Case, Seen, World
 from tests.harness.eventually import eventually
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import yaml
 
-from shared.spec.schema import dag_schema
+from shared.language.schema import dag_schema
 from tests.acceptance import test_base_config, test_executors, test_history, test_schedules
 from tests.acceptance.cases import CASES, REFUSED
-from tests.unit.spec.test_every_field import DAG_FIELDS, STEP_FIELDS
+from tests.unit.language.test_every_field import DAG_FIELDS, STEP_FIELDS
 
 __all__ = ["fields", "holders"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from shared.contracts import commands as c
-from shared.spec.load import load
+from shared.language.load import load
 from shared.store import tables as t
 from tests.acceptance.world import World
 from tests.harness.eventually import eventually

@@ -11,7 +11,7 @@ from services.scheduler.loops.housekeeping import Housekeeping
 from shared.clock import utc_now
 from shared.contracts import commands as c
 from shared.store import tables as t
-from shared.store.tx import Store
+from shared.store.writes.transaction import Store
 from tests.acceptance.world import World
 from tests.harness.eventually import eventually
 

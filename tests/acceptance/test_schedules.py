@@ -9,7 +9,7 @@ import pytest
 
 from shared.contracts import commands as c
 from shared.store import tables as t
-from shared.store import tables_schedule as s
+from shared.store.tables import schedules as s
 from tests.acceptance.world import Case, World
 from tests.harness.eventually import eventually
 

@@ -18,7 +18,7 @@ from shared.contracts.codec import decode_as, encode
 from shared.ids import new_run_id
 from shared.store import tables as t
 from shared.store.engine import open_engine
-from shared.store.tx import Store
+from shared.store.writes.transaction import Store
 from shared.transport.base import COMMANDS, Outgoing
 from shared.transport.open import open_transport
 from tests.harness.eventually import eventually

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from shared.store.engine import open_engine
 from shared.store.migrate import migrate
-from shared.store.reads import Reads
+from shared.store.reads.reader import Reads
 from shared.transport.base import Transport
 from shared.transport.open import open_transport
 from tests.conformance.transport_moves import Open

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from flask.testing import FlaskClient
 
-from services.api.accept import Commands
 from services.api.app import create_app
+from services.api.command_client import Commands
 from services.api.deps import Deps
 from services.api.settings import Settings
 from services.scheduler.main import Scheduler
 from services.worker.main import Worker
 from shared.clock import utc_now
 from shared.store.engine import open_engine
-from shared.store.reads import Reads
-from shared.store.tx import Store
+from shared.store.reads.reader import Reads
+from shared.store.writes.transaction import Store
 from shared.transport.open import open_transport
 from tests.harness.eventually import eventually
 

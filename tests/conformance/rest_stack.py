@@ -14,18 +14,18 @@ from typing import Any
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, insert
 
-from services.api.accept import Commands
 from services.api.app import create_app
+from services.api.command_client import Commands
 from services.api.deps import Deps
 from shared.contracts.codec import decode, encode
 from shared.contracts.commands import Command, CommandReply, RefusedError
-from shared.spec.load import load
+from shared.language.load import load
 from shared.store import tables as t
 from shared.store.engine import insert_ignore, open_engine
 from shared.store.migrate import migrate
-from shared.store.reads import Reads
+from shared.store.reads.reader import Reads
 from shared.transport.base import COMMANDS
-from shared.transport.embedded import EmbeddedTransport
+from shared.transport.embedded.transport import EmbeddedTransport
 
 __all__ = ["CHAIN", "NOW", "Stack", "open_stack", "recorded", "refused"]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.api.run_totals import RunTotals
+from services.api.caches.run_totals import RunTotals
 from shared.status import RunStatus
 from tests.conformance.conftest import Footing
 from tests.conformance.rest_live import Live, open_live

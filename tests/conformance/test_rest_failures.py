@@ -12,7 +12,7 @@ from services.api.operations import Operation
 from services.api.routes import OPERATIONS
 from services.api.settings import Settings
 from shared.store.engine import open_engine
-from shared.store.reads import Reads
+from shared.store.reads.reader import Reads
 from tests.conformance.conftest import Footing
 from tests.conformance.rest_contract import FAILURES, NEEDS
 from tests.conformance.rest_failures import ROWS, Row

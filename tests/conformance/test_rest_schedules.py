@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.contracts import commands_queues as q
-from shared.store import tables_schedule as s
-from shared.store.tx import Store
+from shared.contracts.commands import queues as q
+from shared.store.tables import schedules as s
+from shared.store.writes.transaction import Store
 from tests.conformance.rest_stack import NOW, Stack, open_stack, recorded, refused
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from services.api.server import EmbeddedServer
+from services.api.serving.server import EmbeddedServer
 from shared.errors import ConfigInvalid
 from tests.conformance.rest_stack import Stack, open_stack
 from tests.harness.eventually import eventually, free_port

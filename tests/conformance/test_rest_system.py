@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.api.resources import Resources
+from services.api.machine_load import Resources
 from tests.conformance.rest_stack import NOW, Stack, open_stack
 
 

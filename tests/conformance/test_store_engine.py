@@ -21,8 +21,8 @@ from shared.store.engine import (
     transaction,
     upsert,
 )
-from shared.store.matching import contains, has_element
 from shared.store.migrate import migrate
+from shared.store.queries.matching import contains, has_element
 from tests.conformance.store_rows import NOW, add, add_dag, after
 from tests.harness.eventually import free_port
 from tests.harness.servers import PostgresServer

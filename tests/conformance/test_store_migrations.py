@@ -14,9 +14,9 @@ from sqlalchemy.exc import DBAPIError
 
 from shared.errors import ConfigInvalid
 from shared.store import tables as t
-from shared.store import tables_accounts as t_accounts
 from shared.store.engine import open_engine, transaction
 from shared.store.migrate import HEAD, SCRIPTS, current, migrate, require_head
+from shared.store.tables import accounts as t_accounts
 from tests.conformance.store_rows import add_node, add_run
 
 _SHAPE_POSTGRES = """

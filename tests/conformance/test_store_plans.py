@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine, event, text
 
 from shared.status import RunStatus
-from shared.store.reads import Listed, Reads
+from shared.store.reads.reader import Listed, Reads
 
 HISTORY = """
     INSERT INTO specs VALUES ('h', 'steps: []', now());

@@ -5,7 +5,7 @@ import random
 import pytest
 from sqlalchemy import Engine
 
-from shared.store.reads import LogWindow, Reads
+from shared.store.reads.reader import LogWindow, Reads
 from tests.conformance.store_rows import add_chunk
 
 

@@ -9,10 +9,10 @@ from sqlalchemy import Engine, event
 
 from shared.status import AttemptState
 from shared.store import tables as t
-from shared.store import tables_schedule as s
 from shared.store.engine import open_engine
 from shared.store.migrate import migrate
-from shared.store.reads import Command, Dag, Reads, RunName, Service
+from shared.store.reads.reader import Command, Dag, Reads, RunName, Service
+from shared.store.tables import schedules as s
 from tests.conformance.store_rows import NOW, add, add_dag, add_node, add_run, after
 
 

@@ -10,8 +10,8 @@ from shared.errors import StoreUnavailable
 from shared.status import NodeStatus, RunStatus
 from shared.store import tables as t
 from shared.store.engine import open_engine
-from shared.store.reads import LATEST, Listed, Reads, Run, RunName, Transition
-from shared.store.tables_progress import progress
+from shared.store.reads.reader import LATEST, Listed, Reads, Run, RunName, Transition
+from shared.store.tables.progress import progress
 from tests.conformance.store_rows import NOW, add, add_dag, add_node, add_run, after
 from tests.harness.eventually import free_port
 

@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import Engine
 
 from shared.status import RunStatus
-from shared.store.reads import Reads, RunChange
-from shared.store.tx import Store, Tx
-from shared.store.written import write
+from shared.store.reads.reader import Reads, RunChange
+from shared.store.writes.bulk import write
+from shared.store.writes.transaction import Store, Tx
 from tests.conformance.store_rows import NOW, add_run, after
 
 

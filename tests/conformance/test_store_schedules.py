@@ -4,11 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 from sqlalchemy import select
 
-from shared.store import tables_schedule as s
 from shared.store.engine import open_engine
 from shared.store.migrate import migrate
-from shared.store.tx import Store
-from shared.store.tx_schedule import Schedules
+from shared.store.tables import schedules as s
+from shared.store.writes.schedules import Schedules
+from shared.store.writes.transaction import Store
 from tests.conformance.store_rows import NOW, add_dag
 
 

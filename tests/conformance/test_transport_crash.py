@@ -9,7 +9,7 @@ import pytest
 
 from shared.errors import BrokerUnavailable, ConfigInvalid
 from shared.transport.base import COMMANDS, DELIVERY_LIMIT, EVENTS, HEARTBEATS, Outgoing
-from shared.transport.embedded import EmbeddedTransport
+from shared.transport.embedded.transport import EmbeddedTransport
 from shared.transport.open import open_transport
 
 _CHILD = """

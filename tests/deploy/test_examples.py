@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from shared.spec.load import load
+from shared.language.load import load
 from tests.deploy.manifests import ROOT
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))

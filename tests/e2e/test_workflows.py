@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from shared.spec.load import load
+from shared.language.load import load
 from tests.harness.client import Client, statuses
 from tests.harness.cluster import Cluster, Embedded, Footing, running
 from tests.harness.servers import PostgresServer, RabbitServer

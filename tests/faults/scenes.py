@@ -14,7 +14,7 @@ from typing import Any
 
 from shared.contracts.errands import Errand, Mail
 from shared.contracts.tasks import Task
-from shared.spec.model import Command, MailSettings, Step
+from shared.language.model import Command, MailSettings, Step
 from tests.harness.cluster import gone
 from tests.harness.counterparts import HttpCounterpart, MailCounterpart, SshCounterpart, fake_act
 from tests.harness.engines import IMAGE, Engine

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.spec.model import Step
+from shared.language.model import Step
 from tests.faults.scenes import IN_CONTAINERS, SCENES, Stage, package
 from tests.harness.doomed import DoomedWorker
 from tests.harness.engines import DockerEngine, Engine, PodmanEngine

@@ -10,7 +10,7 @@ import pytest
 
 from shared.errors import BrokerUnavailable
 from shared.transport.base import EVENTS, LOGS, Outgoing
-from shared.transport.embedded import EmbeddedTransport
+from shared.transport.embedded.transport import EmbeddedTransport
 from tests.harness.client import ask_probe
 from tests.harness.cluster import Embedded
 from tests.harness.eventually import eventually, free_port

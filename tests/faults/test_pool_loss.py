@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from shared.store import tables as t
-from shared.store import tables_pools as p
+from shared.store.tables import pools as p
 from tests.faults.conftest import attempts
 from tests.faults.test_worker_loss import NOTICED_S, holder
 from tests.harness.cluster import Cluster, pid_in

@@ -12,11 +12,11 @@ from typing import Any
 from sqlalchemy import Connection, Engine, func, select
 
 from services.scheduler.core.plan import Plan
-from shared.spec.load import load
+from shared.language.load import load
 from shared.status import AttemptState, NodeStatus, RunStatus
 from shared.store import tables as t
-from shared.store import tables_pools as p
 from shared.store.engine import transaction
+from shared.store.tables import pools as p
 
 __all__ = ["at_rest", "census", "violations"]
 

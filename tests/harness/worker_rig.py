@@ -12,9 +12,9 @@ from shared.contracts.base import Message
 from shared.contracts.codec import decode, encode
 from shared.contracts.events import AttemptFinished, AttemptStarted, Event, LogChunk
 from shared.contracts.tasks import Task
-from shared.spec.model import Command, Step
+from shared.language.model import Command, Step
 from shared.transport.base import EVENTS, LOGS, Consumer, Outgoing, Route, task_route
-from shared.transport.embedded import EmbeddedTransport
+from shared.transport.embedded.transport import EmbeddedTransport
 from tests.harness.eventually import eventually
 
 __all__ = ["Rig", "command", "script", "task"]

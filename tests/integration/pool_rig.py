@@ -15,9 +15,9 @@ from shared.contracts.codec import decode, encode
 from shared.contracts.events import AttemptFinished, AttemptStarted, ChildCall, Outcome
 from shared.ids import new_run_id
 from shared.store import tables as t
-from shared.store import tables_pools as p
-from shared.store.tx import Store
-from shared.store.tx_pools import Pools
+from shared.store.tables import pools as p
+from shared.store.writes.pools import Pools
+from shared.store.writes.transaction import Store
 from shared.transport.base import COMMANDS
 from tests.integration.scheduler_stack import Stack
 

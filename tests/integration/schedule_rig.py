@@ -12,8 +12,8 @@ from services.scheduler.commands.queues import carry_out_queue
 from services.scheduler.deciding.plans import Plans
 from shared.contracts import commands as c
 from shared.store import tables as t
-from shared.store import tables_schedule as s
-from shared.store.tx import Store
+from shared.store.tables import schedules as s
+from shared.store.writes.transaction import Store
 from shared.transport.base import COMMANDS
 from tests.integration.scheduler_stack import Stack
 

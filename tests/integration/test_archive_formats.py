@@ -15,7 +15,7 @@ import pytest
 import pyzipper
 
 from shared.contracts.events import AttemptFinished
-from shared.spec.model import Command, Step
+from shared.language.model import Command, Step
 from tests.harness.needs import need
 from tests.harness.worker_rig import Rig, task
 

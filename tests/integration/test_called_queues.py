@@ -8,7 +8,7 @@ import pytest
 
 from services.scheduler.assembly import Assembly
 from shared.contracts import commands as c
-from shared.contracts.commands_queues import Pause, Resume, SetQueue
+from shared.contracts.commands.queues import Pause, Resume, SetQueue
 from shared.store import tables as t
 from tests.integration.pool_rig import PoolRig
 from tests.integration.scheduler_stack import Stack

@@ -13,7 +13,7 @@ from shared.errors import ConfigInvalid
 from shared.store import tables as t
 from shared.store.engine import open_engine, transaction
 from shared.store.migrate import HEAD, current, migrate, require_head
-from shared.store.reads import Reads
+from shared.store.reads.reader import Reads
 from tests.conformance.store_rows import NOW, add_run
 from tests.harness.servers import PostgresServer
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared.contracts.control import StopAttempt
-from shared.spec.model import Output
+from shared.language.model import Output
 from tests.harness.cluster import gone, pid_in
 from tests.harness.eventually import eventually
 from tests.harness.needs import need

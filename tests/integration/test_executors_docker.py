@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from shared.contracts.control import StopAttempt
-from shared.spec.model import Command, Step
+from shared.language.model import Command, Step
 from tests.harness.counterparts import HttpCounterpart
 from tests.harness.engines import ENGINES, IMAGE, Engine, root_file_system
 from tests.harness.eventually import eventually

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from services.cli import cli
 from services.worker.executors import executor_for
-from shared.spec import executors
-from shared.spec.load import load
+from shared.language.load import load
+from shared.language.steps import executor_types
 from tests.harness.counterparts import HttpCounterpart, MailCounterpart, SshCounterpart, fake_act
 from tests.harness.engines import IMAGE, DockerEngine
 from tests.harness.needs import need
@@ -64,7 +64,7 @@ def test_there_is_an_example_of_each_kind_and_each_is_run_here() -> None:
     }
     run = set(re.findall(r'printed\(rig, "(\w+)"', Path(__file__).read_text()))
 
-    assert {ALIASES.get(kind, kind) for kind in executors.known_types()} <= shown
+    assert {ALIASES.get(kind, kind) for kind in executor_types.known_types()} <= shown
     assert {path.stem for path in texts if path.parent.name == "executors"} == run
 
 
@@ -135,7 +135,9 @@ def test_notices(rig: Rig) -> None:
 @pytest.fixture
 def greeting(tmp_path: Path) -> Iterator[None]:
     """Install the package that the documentation shows, as an installer would lay it out."""
-    blocks = dict(re.findall(r"```(python|toml)\n(.*?)```", (ROOT / "docs" / "executors.md").read_text(), re.DOTALL))
+    blocks = dict(
+        re.findall(r"```(python|toml)\n(.*?)```", (ROOT / "docs" / "executor_types.md").read_text(), re.DOTALL)
+    )
     (tmp_path / "greeting.py").write_text(blocks["python"])
     info = tmp_path / "dagway_greeting-1.0.dist-info"
     info.mkdir()
@@ -144,9 +146,9 @@ def greeting(tmp_path: Path) -> Iterator[None]:
     (info / "entry_points.txt").write_text(f"[dagway.executors]\n{point} = {target}\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(tmp_path)
-        executors.plugin_types.cache_clear()
+        executor_types.plugin_types.cache_clear()
         yield
-    executors.plugin_types.cache_clear()
+    executor_types.plugin_types.cache_clear()
     executor_for.cache_clear()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from shared.contracts.control import StopAttempt
 from shared.contracts.events import AttemptFinished
-from shared.spec.model import Command, Secret, Step
+from shared.language.model import Command, Secret, Step
 from tests.harness.counterparts import HttpCounterpart, certificate, silent_port
 from tests.harness.eventually import eventually
 from tests.harness.worker_rig import Rig, task

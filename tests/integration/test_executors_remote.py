@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from shared.contracts.control import StopAttempt
-from shared.spec.load import load
-from shared.spec.model import Command, Secret, Step
+from shared.language.load import load
+from shared.language.model import Command, Secret, Step
 from tests.harness.cluster import gone, pid_in
 from tests.harness.counterparts import MailCounterpart, SshCounterpart, certificate, silent_port
 from tests.harness.eventually import eventually

@@ -12,13 +12,13 @@ from sqlalchemy import event, text
 
 from services.scheduler.commands.dags import Definitions
 from services.scheduler.deciding.plans import Plans, spec_hash
-from services.scheduler.deciding.shell import Shell
+from services.scheduler.deciding.transactor import Shell
 from services.scheduler.loops.folder import Folder
 from shared.clock import utc_now
 from shared.contracts import commands as c
 from shared.store import tables as t
 from shared.store.migrate import migrate
-from shared.store.tx import Store
+from shared.store.writes.transaction import Store
 from shared.transport.open import open_transport
 from tests.harness.eventually import eventually
 from tests.integration.scheduler_stack import Stack

@@ -5,12 +5,12 @@ import pytest
 from services.scheduler.commands.runs import start_run
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.plans import Plans, spec_hash
-from services.scheduler.deciding.shell import Shell
+from services.scheduler.deciding.transactor import Shell
 from shared.clock import utc_now
 from shared.contracts import commands as c
-from shared.spec.snapshot import snapshot
+from shared.language.snapshot import snapshot
 from shared.store import tables as t
-from shared.store.tx import Store
+from shared.store.writes.transaction import Store
 from tests.integration.scheduler_stack import Stack
 
 BASE = "env: [STAGE: prod]"

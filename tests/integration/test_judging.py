@@ -10,7 +10,7 @@ from sqlalchemy import insert, update
 from services.scheduler.deciding.plans import spec_hash
 from services.scheduler.loops.judging import Judging
 from shared.store import tables as t
-from shared.store import tables_schedule as s
+from shared.store.tables import schedules as s
 from tests.harness.eventually import eventually
 from tests.integration.schedule_rig import STEPS, T0, Rig
 from tests.integration.scheduler_stack import Stack

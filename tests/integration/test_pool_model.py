@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from shared.contracts import commands as c
-from shared.contracts.commands_queues import SetPool
+from shared.contracts.commands.queues import SetPool
 from shared.store import tables as t
-from shared.store import tables_pools as p
 from shared.store.migrate import migrate
+from shared.store.tables import pools as p
 from shared.transport.open import open_transport
 from tests.integration.pool_rig import PoolRig
 from tests.integration.scheduler_stack import Stack

@@ -10,11 +10,11 @@ from services.scheduler.commands.pools import take_over_pools
 from services.scheduler.core.messages import AttemptLost
 from services.scheduler.deciding.events import record_notices
 from shared.contracts import commands as c
-from shared.contracts.commands_queues import RemovePool, SetPool
+from shared.contracts.commands.queues import RemovePool, SetPool
 from shared.store import tables as t
-from shared.store import tables_pools as p
 from shared.store.engine import is_postgres
-from shared.store.tx import Store
+from shared.store.tables import pools as p
+from shared.store.writes.transaction import Store
 from tests.integration.pool_rig import PoolRig
 from tests.integration.scheduler_stack import Stack
 

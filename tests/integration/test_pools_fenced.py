@@ -9,7 +9,7 @@ import pytest
 from services.scheduler.core.messages import AttemptLost
 from shared.contracts.events import AttemptFinished, AttemptStarted
 from shared.store import tables as t
-from shared.store import tables_pools as p
+from shared.store.tables import pools as p
 from tests.integration.pool_rig import PoolRig
 from tests.integration.scheduler_stack import Stack
 

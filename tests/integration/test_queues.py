@@ -15,13 +15,13 @@ from services.scheduler.commands.queues import take_over_limits
 from services.scheduler.deciding.plans import Plans
 from shared.contracts import commands as c
 from shared.contracts.codec import decode, encode
-from shared.contracts.commands_queues import Pause, RemoveQueue, Resume, SetQueue
-from shared.contracts.commands_runs import StartInline
+from shared.contracts.commands.queues import Pause, RemoveQueue, Resume, SetQueue
+from shared.contracts.commands.runs import StartInline
 from shared.ids import new_run_id
 from shared.store import tables as t
-from shared.store import tables_schedule as s
-from shared.store.reads import Reads
-from shared.store.tx import Store
+from shared.store.reads.reader import Reads
+from shared.store.tables import schedules as s
+from shared.store.writes.transaction import Store
 from shared.transport.base import COMMANDS
 from tests.integration.scheduler_stack import Stack
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from shared.ids import new_token
 from shared.transport.base import Durability, Route
-from shared.transport.rabbit_publish import HURRY_FROM
-from shared.transport.rabbitmq import RabbitTransport
+from shared.transport.rabbitmq.publisher import HURRY_FROM
+from shared.transport.rabbitmq.transport import RabbitTransport
 from tests.conformance.transport_moves import take_all
 from tests.harness.reaper import kill_group, spawn
 
 SENDER = """
     import sys
-    from services.api.greenlets import become_green
+    from services.api.serving.green import become_green
 
     become_green()
     import os

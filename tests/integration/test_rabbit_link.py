@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.transport.rabbit_link import Link, parameters
+from shared.transport.rabbitmq.connection import Link, parameters
 from tests.harness.eventually import free_port
 
 

@@ -11,9 +11,9 @@ import pytest
 from shared.errors import Unroutable
 from shared.ids import new_token
 from shared.transport.base import DELIVERY_LIMIT, DeadLetter, Durability, Outgoing, Route
-from shared.transport.rabbit_parcels import PARCEL
-from shared.transport.rabbit_publish import PARCEL_MOST_BYTES
-from shared.transport.rabbitmq import RabbitTransport
+from shared.transport.rabbitmq.batches import PARCEL
+from shared.transport.rabbitmq.publisher import PARCEL_MOST_BYTES
+from shared.transport.rabbitmq.transport import RabbitTransport
 from tests.conformance.transport_moves import SHORT_S, take_all, take_one
 from tests.harness.eventually import eventually
 

@@ -7,7 +7,7 @@ import pytest
 
 from shared.ids import new_token
 from shared.transport.base import Durability, Outgoing, Route
-from shared.transport.rabbitmq import RabbitTransport
+from shared.transport.rabbitmq.transport import RabbitTransport
 from tests.conformance.transport_moves import take_all
 from tests.harness.counterparts import certificate
 from tests.harness.eventually import eventually, free_port

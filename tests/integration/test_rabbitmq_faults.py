@@ -12,7 +12,7 @@ import pytest
 from shared.errors import BrokerUnavailable, PublishUnconfirmed
 from shared.ids import new_token
 from shared.transport.base import Consumer, Delivery, Durability, Outgoing, Route, Transport
-from shared.transport.rabbitmq import RabbitTransport
+from shared.transport.rabbitmq.transport import RabbitTransport
 from tests.harness.eventually import eventually
 from tests.harness.servers import RabbitServer
 

@@ -9,7 +9,7 @@ from services.scheduler.assembly import Assembly
 from services.scheduler.deciding.plans import Plans
 from shared.ids import new_run_id
 from shared.store import tables as t
-from shared.store.tx import Store
+from shared.store.writes.transaction import Store
 from shared.transport.base import Consumer, Delivery, Durability, Outgoing, Route
 from tests.harness.eventually import eventually
 from tests.integration.scheduler_stack import Stack

@@ -9,7 +9,7 @@ from services.scheduler.deciding.plans import Plans
 from shared.contracts import commands as c
 from shared.contracts.codec import decode
 from shared.store import tables as t
-from shared.store.tx import Store
+from shared.store.writes.transaction import Store
 from shared.tracing import SpanContext
 from shared.transport.base import COMMANDS, EVENTS, LOGS, task_route
 from tests.integration.scheduler_stack import Stack

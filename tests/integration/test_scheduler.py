@@ -13,7 +13,7 @@ from shared.contracts.codec import decode, encode
 from shared.contracts.control import RouteOpened
 from shared.ids import new_run_id
 from shared.store import tables as t
-from shared.store.tx import Store
+from shared.store.writes.transaction import Store
 from shared.transport.base import COMMANDS, HEARTBEATS, Durability, Outgoing, Route
 from tests.harness.eventually import eventually
 from tests.harness.scripted_worker import ScriptedWorker

@@ -10,9 +10,9 @@ from sqlalchemy import func, select, update
 
 from services.scheduler.commands.dags import Definitions
 from shared.contracts import commands as c
-from shared.contracts.commands_queues import Pause, Resume
+from shared.contracts.commands.queues import Pause, Resume
 from shared.store import tables as t
-from shared.store import tables_schedule as s
+from shared.store.tables import schedules as s
 from tests.harness.eventually import eventually
 from tests.integration.schedule_rig import STEPS, T0, Rig
 from tests.integration.scheduler_stack import Stack

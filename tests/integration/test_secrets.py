@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.spec import connections
-from shared.spec.load import load
-from shared.spec.model import Condition, LogOutput, Output, Secret
+from shared.language import connections
+from shared.language.load import load
+from shared.language.model import Condition, LogOutput, Output, Secret
 from tests.harness.worker_rig import Rig, command, task
 
 DOCS = Path(__file__).parents[2] / "docs" / "workflow-language.md"

@@ -13,7 +13,7 @@ from shared.clock import utc_now
 from shared.contracts import commands as c
 from shared.contracts.codec import decode, encode
 from shared.store import tables as t
-from shared.store.tx import Store
+from shared.store.writes.transaction import Store
 from shared.transport.base import COMMANDS, Consumer, Delivery, Outgoing
 from tests.harness.eventually import eventually
 from tests.integration.scheduler_stack import Stack

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.spec.model import Command, Condition, Step
+from shared.language.model import Command, Condition, Step
 from tests.harness.worker_rig import Rig, task
 
 

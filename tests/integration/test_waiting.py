@@ -11,16 +11,16 @@ from click.testing import CliRunner
 from flask.testing import FlaskClient
 from werkzeug.serving import make_server
 
-from services.api.accept import Commands
 from services.api.app import create_app
+from services.api.command_client import Commands
 from services.api.deps import Deps
 from services.cli import cli
 from shared.contracts import commands as c
-from shared.contracts.commands_queues import Pause, SetPool, SetQueue
+from shared.contracts.commands.queues import Pause, SetPool, SetQueue
 from shared.contracts.events import AttemptStarted
 from shared.store import tables as t
-from shared.store import tables_schedule as s
-from shared.store.reads import Reads
+from shared.store.reads.reader import Reads
+from shared.store.tables import schedules as s
 from tests.integration.pool_rig import PoolRig
 from tests.integration.scheduler_stack import Stack
 

@@ -12,9 +12,9 @@ from shared.contracts.control import RouteOpened
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptStarted, Heartbeat, TaskRedelivered
 from shared.contracts.tasks import StepRef
 from shared.errors import PublishUnconfirmed
-from shared.spec.model import Condition, Output, Secret
+from shared.language.model import Condition, Output, Secret
 from shared.transport.base import HEARTBEATS, Outgoing, task_route, worker_route
-from shared.transport.embedded import EmbeddedTransport
+from shared.transport.embedded.transport import EmbeddedTransport
 from tests.harness.eventually import eventually
 from tests.harness.worker_rig import Rig, command, script, task
 

@@ -13,9 +13,9 @@ import pytest
 from shared.contracts.control import StopAttempt
 from shared.contracts.events import AttemptFinished, AttemptStarted
 from shared.errors import BrokerUnavailable
-from shared.spec.model import LogOutput
+from shared.language.model import LogOutput
 from shared.transport.base import EVENTS, LOGS, Outgoing
-from shared.transport.embedded import EmbeddedTransport
+from shared.transport.embedded.transport import EmbeddedTransport
 from tests.harness.eventually import eventually
 from tests.harness.worker_rig import Rig, command, task
 

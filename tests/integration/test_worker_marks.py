@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from shared.contracts.events import AttemptProgress
-from shared.spec.model import Output, Secret
+from shared.language.model import Output, Secret
 from tests.harness.eventually import eventually
 from tests.harness.worker_rig import Rig, command, task
 

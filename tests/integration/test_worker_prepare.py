@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared.contracts.control import StopAttempt
-from shared.spec.model import Condition, Dag, Param, Secret
+from shared.language.model import Condition, Dag, Param, Secret
 from tests.harness.eventually import eventually
 from tests.harness.worker_rig import Rig, command, task
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from services.api.representations.json_values import timestamp
 from services.api.settings import Settings, settings_from, warn_if_open
-from services.api.wire import timestamp
 from shared.config import OPTIONS, load_config
 from shared.errors import ConfigInvalid
 

@@ -9,13 +9,13 @@ from prometheus_client import CollectorRegistry, generate_latest
 from scripts.metrics_doc import TARGET, catalogue, document, series_names
 from services.scheduler import metrics
 from services.scheduler.core.decision import ClosedAttempt
-from services.scheduler.deciding.aftermath import Aftermath
+from services.scheduler.deciding.post_commit import Aftermath
 from services.scheduler.metrics import BacklogCollector, count, limit_dag_series
+from shared.admin_server import door_registry
 from shared.errors import StoreUnavailable
 from shared.metrics import DagNames, fold
-from shared.observe import door_registry
 from shared.status import AttemptState, RunStatus
-from shared.store.backlog import Backlog
+from shared.store.reads.backlog import Backlog
 
 _NOW = datetime(2026, 3, 1, tzinfo=UTC)
 _ROOT = Path(__file__).parents[2]
@@ -65,14 +65,14 @@ def test_the_library_is_used_in_metrics_modules_only() -> None:
     }
 
     assert users == {
-        "services/api/metrics.py",
-        "services/api/request_metrics.py",
+        "services/api/observability/dagu_metrics.py",
+        "services/api/observability/request_metrics.py",
         "services/compose.py",
         "services/scheduler/metrics.py",
-        "services/worker/metrics.py",
+        "services/worker/reporting/metrics.py",
         "shared/metrics.py",
-        "shared/observe.py",
-        "shared/store/schema_metric.py",
+        "shared/admin_server.py",
+        "shared/store/reads/schema_metric.py",
     }
 
 

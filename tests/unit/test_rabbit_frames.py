@@ -7,7 +7,7 @@ import pytest
 from pika.connection import Connection
 from pika.spec import Basic
 
-from shared.transport.rabbit_frames import publish
+from shared.transport.rabbitmq.frames import publish
 
 
 class Written:

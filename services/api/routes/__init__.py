@@ -7,14 +7,14 @@ from services.api.routes.control import CONTROL
 from services.api.routes.dags import DAGS
 from services.api.routes.docs import DOCS
 from services.api.routes.events import EVENTS
+from services.api.routes.fires import SLOTS
 from services.api.routes.inline import INLINE
 from services.api.routes.keys import KEYS
 from services.api.routes.logs import LOGS
 from services.api.routes.pools import POOLS
-from services.api.routes.queues_admin import QUEUES_ADMIN
+from services.api.routes.queues import QUEUES_ADMIN
 from services.api.routes.runs import RUNS
 from services.api.routes.search import SEARCH
-from services.api.routes.slots import SLOTS
 from services.api.routes.sub_runs import SUB_RUNS
 from services.api.routes.system import SYSTEM
 from services.api.routes.versions import VERSIONS

@@ -6,15 +6,15 @@ from uuid import UUID, uuid4
 
 from pydantic import Field, SecretStr
 
-from services.api import wire
-from services.api.accept import Accepted
-from services.api.auth import ADDRESS, forbidden, unauthorized
+from services.api.auth.authentication import ADDRESS, forbidden, unauthorized
+from services.api.auth.principals import Principal
+from services.api.auth.tokens import drawn
+from services.api.command_client import Accepted
 from services.api.operations import Answer, Body, Call, Operations, accepted, created, ok, removed
-from services.api.principals import Principal
 from services.api.problems import bad_request, not_found
-from services.api.secrets_made import drawn
-from shared.contracts.commands_accounts import CreateUser, DeleteUser, SetPassword, UpdateUser
-from shared.store.reads import User
+from services.api.representations import json_values
+from shared.contracts.commands.accounts import CreateUser, DeleteUser, SetPassword, UpdateUser
+from shared.store.reads.reader import User
 
 __all__ = ["ACCOUNTS", "role_of"]
 
@@ -64,7 +64,7 @@ def login(call: Call, body: LoginBody) -> Answer:
         raise unauthorized("Wrong username or password")
     assert user is not None  # noqa: S101 - nobody's password never fits
     token, ends = deps.auth.issue(user)
-    return ok({"token": token, "expiresAt": wire.precise(ends), "user": _shown(user)})
+    return ok({"token": token, "expiresAt": json_values.precise(ends), "user": _shown(user)})
 
 
 @ACCOUNTS.get("/auth/me", id="getCurrentUser")
@@ -200,8 +200,8 @@ def _shown(user: User | Principal) -> dict[str, Any]:
         "id": user.id,
         "username": user.username,
         "role": user.role,
-        "createdAt": wire.precise(user.created_at),
-        "updatedAt": wire.precise(user.updated_at),
+        "createdAt": json_values.precise(user.created_at),
+        "updatedAt": json_values.precise(user.updated_at),
     }
 
 
@@ -210,6 +210,6 @@ def _from_reply(row: dict[str, Any]) -> dict[str, Any]:
         "id": row["id"],
         "username": row["username"],
         "role": row["role"],
-        "createdAt": wire.zulu(row["created_at"]),
-        "updatedAt": wire.zulu(row["updated_at"]),
+        "createdAt": json_values.zulu(row["created_at"]),
+        "updatedAt": json_values.zulu(row["updated_at"]),
     }

@@ -4,11 +4,11 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from services.api import wire
-from services.api.accept import Accepted
+from services.api.command_client import Accepted
 from services.api.operations import Answer, Body, Call, Operations, accepted, ok
+from services.api.representations import json_values
 from services.api.routes.runs import run_name
-from shared.contracts.commands_approval import ApprovalCommand, ApproveStep, RejectStep
+from shared.contracts.commands.approvals import ApprovalCommand, ApproveStep, RejectStep
 
 __all__ = ["APPROVALS"]
 
@@ -108,8 +108,8 @@ def _about(call: Call, name: str, dag_run_id: str, step_name: str, sub_run_id: s
         "by": call.user,
         "user": call.principal.username,
         "dag_name": run_name(call, name),
-        "dag_run_id": wire.known_run_id(dag_run_id),
-        "sub_run_id": wire.known_run_id(sub_run_id, "subDAGRunId") if sub_run_id else "",
+        "dag_run_id": json_values.known_run_id(dag_run_id),
+        "sub_run_id": json_values.known_run_id(sub_run_id, "subDAGRunId") if sub_run_id else "",
         "step_name": step_name,
     }
 

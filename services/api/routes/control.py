@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from services.api import wire
-from services.api.accept import Accepted, Recorded, run_id_for
+from services.api.command_client import Accepted, Recorded, run_id_for
 from services.api.operations import Answer, Body, Call, Operations, Query, accepted, empty, ok
 from services.api.problems import Problem, bad_request, not_found
+from services.api.representations import json_values
 from services.api.routes.runs import run_name
-from services.api.waiting import finished_run
+from services.api.run_details.wait_for_end import finished_run
 from shared.contracts.commands import Command, DequeueRun, EnqueueRun, PatchStep, RetryRun, StartRun, StopRun
 
 __all__ = [
@@ -89,11 +89,11 @@ class StatusBody(Body):
 )
 def start(call: Call, body: StartBody, query: StartQuery, file_name: str) -> Answer:
     """Start a stored dag now, whatever its queue holds; ``wait`` asks for the finished run."""
-    wait_s = wire.seconds(query.wait, "wait", most=_MAX_WAIT_S) if query.wait else 0.0
+    wait_s = json_values.seconds(query.wait, "wait", most=_MAX_WAIT_S) if query.wait else 0.0
     run_id = set_run_id(call, body.dag_run_id)
     command = StartRun(
         by=call.user,
-        file_name=wire.file_name(file_name),
+        file_name=json_values.file_name(file_name),
         dag_run_id=run_id,
         dag_name=set_dag_name(body.dag_name),
         params=body.params,
@@ -120,14 +120,14 @@ def enqueue(call: Call, body: EnqueueBody, file_name: str) -> Answer:
     run_id = set_run_id(call, body.dag_run_id)
     command = EnqueueRun(
         by=call.user,
-        file_name=wire.file_name(file_name),
+        file_name=json_values.file_name(file_name),
         dag_run_id=run_id,
         dag_name=set_dag_name(body.dag_name),
         params=body.params,
         own_params=bool(body.params.strip()),
         own_run_id=bool(body.dag_run_id),
         singleton=body.singleton,
-        queue=wire.queue_name(body.queue) if body.queue else None,
+        queue=json_values.queue_name(body.queue) if body.queue else None,
         priority=body.priority,
     )
     return run_answer(call, command, run_id)
@@ -136,7 +136,7 @@ def enqueue(call: Call, body: EnqueueBody, file_name: str) -> Answer:
 @CONTROL.post(f"{_DAGS}/stop-all", id="stopAllDAGRuns", role="operator", permission="run_dags")
 def stop_all(call: Call, file_name: str) -> Answer:
     """Stop every running run of a dag; one that ended meanwhile is no error."""
-    stem = wire.file_name(file_name)
+    stem = json_values.file_name(file_name)
     found = call.deps.reads.dag(stem)
     if found is None:
         raise not_found(f"There is no DAG {stem!r}")
@@ -163,7 +163,7 @@ def stop_all(call: Call, file_name: str) -> Answer:
 def stop(call: Call, name: str, dag_run_id: str) -> Answer:
     """Ask a running run to abort; it does so later."""
     return empty_answer(
-        call, StopRun(by=call.user, dag_name=run_name(call, name), dag_run_id=wire.known_run_id(dag_run_id))
+        call, StopRun(by=call.user, dag_name=run_name(call, name), dag_run_id=json_values.known_run_id(dag_run_id))
     )
 
 
@@ -180,8 +180,8 @@ def retry(call: Call, body: RetryBody, name: str, dag_run_id: str) -> Answer:
     command = RetryRun(
         by=call.user,
         dag_name=run_name(call, name),
-        dag_run_id=wire.known_run_id(dag_run_id),
-        new_run_id=wire.run_id(body.dag_run_id) if body.dag_run_id else "",
+        dag_run_id=json_values.known_run_id(dag_run_id),
+        new_run_id=json_values.run_id(body.dag_run_id) if body.dag_run_id else "",
         step_name=body.step_name or None,
     )
     return empty_answer(call, command)
@@ -192,7 +192,7 @@ def retry(call: Call, body: RetryBody, name: str, dag_run_id: str) -> Answer:
 def dequeue(call: Call, name: str, dag_run_id: str) -> Answer:
     """Withdraw a queued run. The contract makes this a GET; a POST does the same."""
     return empty_answer(
-        call, DequeueRun(by=call.user, dag_name=run_name(call, name), dag_run_id=wire.known_run_id(dag_run_id))
+        call, DequeueRun(by=call.user, dag_name=run_name(call, name), dag_run_id=json_values.known_run_id(dag_run_id))
     )
 
 
@@ -208,7 +208,7 @@ def patch_step(call: Call, body: StatusBody, name: str, dag_run_id: str, step_na
     command = PatchStep(
         by=call.user,
         dag_name=run_name(call, name),
-        dag_run_id=wire.known_run_id(dag_run_id),
+        dag_run_id=json_values.known_run_id(dag_run_id),
         step_name=step_name,
         status=node_token(body.status),
     )
@@ -231,18 +231,18 @@ def empty_answer(call: Call, command: Command) -> Answer:
 
 def set_run_id(call: Call, given: str) -> str:
     """Return the id a new run shall have: the caller's, or a new one."""
-    return wire.run_id(given) if given else run_id_for(call.key)
+    return json_values.run_id(given) if given else run_id_for(call.key)
 
 
 def set_dag_name(given: str, field: str = "dagName") -> str | None:
     """Return the dag name a caller chose, if they did."""
     trimmed = given.strip()
-    return wire.dag_name(trimmed, field) if trimmed else None
+    return json_values.dag_name(trimmed, field) if trimmed else None
 
 
 def node_token(number: int) -> str:
     """Return the token of a node status; raises a 400 for a number that is none."""
-    status = wire.node_token(number)
+    status = json_values.node_token(number)
     if status is None:
         raise bad_request(f"status: {number} is not a step status (0 to 8)", field="status")
     return status.value

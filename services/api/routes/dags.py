@@ -6,10 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from services.api import shapes_dags, shapes_runs, wire
-from services.api.accept import Accepted
-from services.api.called_runs import add_repeated
-from services.api.node_reasons import run_details
+from services.api.command_client import Accepted
 from services.api.operations import (
     Answer,
     Body,
@@ -24,14 +21,17 @@ from services.api.operations import (
     removed,
 )
 from services.api.problems import Problem, bad_request, not_found
-from services.api.reasons import dag_reason
+from services.api.representations import dag_json, json_values, run_json
+from services.api.run_details.called_runs import add_repeated
+from services.api.run_details.node_reasons import run_details
+from services.api.run_details.reasons import dag_reason
 from shared.contracts.commands import Command, CreateDag, DeleteDag, PutSpec, RenameDag, SuspendDag
-from shared.contracts.commands_dags import ReplaceSpec
+from shared.contracts.commands.dags import ReplaceSpec
 from shared.ids import valid_dag_name
-from shared.spec.abilities import Hands, beyond, needing
-from shared.spec.load import Loaded
-from shared.spec.model import Dag as Model
-from shared.store.reads import Dag, Pause, Run
+from shared.language.load import Loaded
+from shared.language.model import Dag as Model
+from shared.language.steps.requirements import Hands, beyond, needing
+from shared.store.reads.reader import Dag, Pause, Run
 
 __all__ = ["DAGS"]
 
@@ -88,7 +88,7 @@ def list_dags(call: Call, query: ListQuery) -> Answer:
 
 
 def _page(call: Call, query: ListQuery) -> dict[str, Any]:
-    per_page = min(query.per_page or 50, wire.MAX_PER_PAGE)
+    per_page = min(query.per_page or 50, json_values.MAX_PER_PAGE)
     page = max(query.page, 1)
     order: Literal["asc", "desc"] = "desc" if query.order == "desc" else "asc"
     reads = call.deps.reads
@@ -100,7 +100,7 @@ def _page(call: Call, query: ListQuery) -> dict[str, Any]:
     return {
         "dags": [_file(call, dag, loaded[dag.file_name], latest.get(dag.dag_name), pauses) for dag in found.dags],
         "errors": _refused(call),
-        "pagination": wire.pagination(total=found.total, page=page, per_page=per_page),
+        "pagination": json_values.pagination(total=found.total, page=page, per_page=per_page),
     }
 
 
@@ -115,7 +115,7 @@ def list_tags(call: Call) -> Answer:
 @DAGS.post("/dags/validate", id="validateDAGSpec", body=ValidateBody)
 def validate(call: Call, body: ValidateBody) -> Answer:
     """Say what is wrong with a spec; nothing is stored or run."""
-    name = wire.file_stem(body.name.strip()) or "validated-dag"
+    name = json_values.file_stem(body.name.strip()) or "validated-dag"
     errors = []
     if not valid_dag_name(name):
         errors.append(f"name: {name[:80]!r} must be 1 to 40 letters, digits, dashes, dots or underscores")
@@ -125,14 +125,14 @@ def validate(call: Call, body: ValidateBody) -> Answer:
     model = loaded.dag or Model(name=name)
     # What cannot be read has a name, and nothing that could be mistaken for its own settings.
     unread = bool(errors) and not model.steps
-    dag = {"name": model.name} if unread else shapes_dags.dag_written(model)
+    dag = {"name": model.name} if unread else dag_json.dag_written(model)
     return ok({"valid": not errors, "errors": errors, "dag": dag})
 
 
 @DAGS.post("/dags", id="createNewDAG", role="manager", permission="write_dags", body=CreateBody)
 def create(call: Call, body: CreateBody) -> Answer:
     """Store a new dag; without a spec it is a one-step greeting that can be started at once."""
-    name = wire.dag_name(wire.file_stem(body.name.strip()), "name")
+    name = json_values.dag_name(json_values.file_stem(body.name.strip()), "name")
     if name in _RESERVED:
         raise bad_request(f"name: {name!r} is a word of the API's own paths", field="name")
     spec = body.spec if body.spec.strip() else _TEMPLATE
@@ -151,9 +151,9 @@ def details(call: Call, file_name: str) -> Answer:
     errors = [str(issue) for issue in loaded.errors]
     return ok(
         {
-            "dag": shapes_dags.dag_details(model),
+            "dag": dag_json.dag_details(model),
             "localDags": [
-                {"name": each.name, "dag": shapes_dags.dag_details(each), "errors": []}
+                {"name": each.name, "dag": dag_json.dag_details(each), "errors": []}
                 for each in sorted(loaded.documents[1:], key=lambda document: document.name)
             ],
             "latestDAGRun": _latest_details(call, dag.dag_name, model),
@@ -167,7 +167,7 @@ def details(call: Call, file_name: str) -> Answer:
 @DAGS.delete(_DAG, id="deleteDAG", role="manager", permission="write_dags")
 def delete(call: Call, file_name: str) -> Answer:
     """Remove a dag; its runs stay."""
-    return _done(call, DeleteDag(by=call.user, file_name=wire.file_name(file_name)), removed())
+    return _done(call, DeleteDag(by=call.user, file_name=json_values.file_name(file_name)), removed())
 
 
 @DAGS.get(f"{_DAG}/spec", id="getDAGSpec")
@@ -176,7 +176,7 @@ def get_spec(call: Call, file_name: str) -> Answer:
     dag = _dag(call, file_name)
     loaded = _load(call, [dag])[dag.file_name]
     issues = [str(issue) for issue in (*loaded.errors, *loaded.warnings)]
-    shown = {"dag": shapes_dags.dag_written(_model(dag, loaded)), "spec": dag.spec or "", "errors": issues}
+    shown = {"dag": dag_json.dag_written(_model(dag, loaded)), "spec": dag.spec or "", "errors": issues}
     return Answer(200, shown, headers={"ETag": f'"{dag.spec_hash}"'})
 
 
@@ -186,8 +186,8 @@ def put_spec(call: Call, body: SpecBody, file_name: str) -> Answer:
 
     With ``If-Match`` it is replaced only if nobody else did meanwhile: 412 otherwise.
     """
-    stem = wire.file_name(file_name)
-    expected = wire.etags(call.headers.get("If-Match", ""))
+    stem = json_values.file_name(file_name)
+    expected = json_values.etags(call.headers.get("If-Match", ""))
     if not expected and call.deps.settings.require_if_match:
         raise Problem(428, "precondition_required", "If-Match: the ETag that GET answered with is needed here")
     command: Command = PutSpec(by=call.user, file_name=stem, spec=body.spec)
@@ -204,10 +204,12 @@ def put_spec(call: Call, body: SpecBody, file_name: str) -> Answer:
 @DAGS.post(f"{_DAG}/rename", id="renameDAG", role="manager", permission="write_dags", body=RenameBody)
 def rename(call: Call, body: RenameBody, file_name: str) -> Answer:
     """Give a dag's file another name."""
-    new_name = wire.dag_name(wire.file_stem(body.new_file_name.strip()), "newFileName")
+    new_name = json_values.dag_name(json_values.file_stem(body.new_file_name.strip()), "newFileName")
     if new_name in _RESERVED:
         raise bad_request(f"newFileName: {new_name!r} is a word of the API's own paths", field="newFileName")
-    return _done(call, RenameDag(by=call.user, file_name=wire.file_name(file_name), new_file_name=new_name), empty())
+    return _done(
+        call, RenameDag(by=call.user, file_name=json_values.file_name(file_name), new_file_name=new_name), empty()
+    )
 
 
 @DAGS.post(
@@ -220,27 +222,29 @@ def rename(call: Call, body: RenameBody, file_name: str) -> Answer:
 )
 def suspend(call: Call, body: SuspendBody, file_name: str) -> Answer:
     """Switch a dag's schedules off or on."""
-    return _done(call, SuspendDag(by=call.user, file_name=wire.file_name(file_name), suspend=body.suspend), empty())
+    return _done(
+        call, SuspendDag(by=call.user, file_name=json_values.file_name(file_name), suspend=body.suspend), empty()
+    )
 
 
 @DAGS.get(f"{_DAG}/dag-runs", id="getDAGDAGRunHistory")
 def history(call: Call, file_name: str) -> Answer:
     """Return the newest runs of a dag; an unknown file is taken for a dag name."""
-    stem = wire.file_name(file_name)
+    stem = json_values.file_name(file_name)
     dag = call.deps.reads.dag(stem)
     found = call.deps.reads.recent_runs(dag.dag_name if dag else stem, limit=_HISTORY)
     models = call.deps.run_models(found)
-    shown = [shapes_runs.details(run, models[run.run_key], call.deps.zone) for run in found]
+    shown = [run_json.details(run, models[run.run_key], call.deps.zone) for run in found]
     for run, item in zip(found, shown, strict=True):
         add_repeated(call, run, item)
-    return ok({"dagRuns": shown, "gridData": shapes_runs.grid(found)})
+    return ok({"dagRuns": shown, "gridData": run_json.grid(found)})
 
 
 @DAGS.get(f"{_DAG}/dag-runs/{{dagRunId}}", id="getDAGDAGRunDetails")
 def run_of_dag(call: Call, file_name: str, dag_run_id: str) -> Answer:
     """Return one run of a dag, or its newest; a dag that never ran shows its steps, not started."""
     dag = _dag(call, file_name)
-    if dag_run_id == wire.LATEST:
+    if dag_run_id == json_values.LATEST:
         return ok({"dagRun": _latest_details(call, dag.dag_name, _model(dag, _load(call, [dag])[dag.file_name]))})
     run = call.deps.reads.run(dag.dag_name, dag_run_id)
     if run is None:
@@ -253,7 +257,7 @@ def _refused(call: Call) -> list[str]:
 
 
 def _dag(call: Call, file_name: str) -> Dag:
-    stem = wire.file_name(file_name)
+    stem = json_values.file_name(file_name)
     found = call.deps.reads.dag(stem)
     if found is None:
         raise not_found(f"There is no DAG {stem!r}")
@@ -293,10 +297,10 @@ def _model(dag: Dag, loaded: Loaded) -> Model:
 def _file(call: Call, dag: Dag, loaded: Loaded, latest: Run | None, pauses: Sequence[Pause]) -> dict[str, Any]:
     model = _model(dag, loaded)
     defaults = " ".join(f"{param.name}={param.value}" for param in model.params)
-    run = shapes_runs.summary(latest, call.deps.zone) if latest else shapes_runs.synthetic(dag.dag_name, defaults)
+    run = run_json.summary(latest, call.deps.zone) if latest else run_json.synthetic(dag.dag_name, defaults)
     return {
         "fileName": f"{dag.file_name}.yaml",
-        "dag": shapes_dags.dag(model),
+        "dag": dag_json.dag(model),
         "latestDAGRun": run,
         "suspended": dag.suspended,
         "errors": [str(issue) for issue in loaded.errors],
@@ -306,14 +310,16 @@ def _file(call: Call, dag: Dag, loaded: Loaded, latest: Run | None, pauses: Sequ
 
 def _schedule(call: Call, dag: Dag, pauses: Sequence[Pause]) -> dict[str, Any]:
     zone = call.deps.zone
-    return shapes_dags.sparse(nextRun=wire.timestamp(dag.next_start_at, zone), waitingFor=dag_reason(dag, pauses, zone))
+    return dag_json.sparse(
+        nextRun=json_values.timestamp(dag.next_start_at, zone), waitingFor=dag_reason(dag, pauses, zone)
+    )
 
 
 def _latest_details(call: Call, dag_name: str, model: Model) -> dict[str, Any]:
     newest = call.deps.reads.latest_runs([dag_name]).get(dag_name)
     run = call.deps.reads.run(dag_name, newest.dag_run_id) if newest else None
     if run is None:
-        return shapes_runs.synthetic_details(model)
+        return run_json.synthetic_details(model)
     return run_details(call, run)
 
 

@@ -14,12 +14,12 @@ from typing import Any
 
 from pydantic import Field
 
-from services.api import wire
 from services.api.operations import Answer, Call, Operations, Query
 from services.api.problems import Problem, bad_request
+from services.api.representations import json_values
 from services.api.routes.runs import find_run
 from shared.errors import StoreUnavailable
-from shared.store.reads import Change, Place
+from shared.store.reads.reader import Change, Place
 
 __all__ = ["EVENTS"]
 
@@ -144,7 +144,7 @@ def _event(call: Call, event_id: str, change: Change) -> str:
         "name": change.dag_name,
         "dagRunId": change.dag_run_id,
         "seq": change.seq,
-        "at": wire.timestamp(change.at, call.deps.zone),
+        "at": json_values.timestamp(change.at, call.deps.zone),
         "stepName": change.node_name if change.node is not None else None,
         "was": change.was,
         "became": change.became,

@@ -4,12 +4,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from services.api import wire
-from services.api.accept import Accepted
+from services.api.command_client import Accepted
 from services.api.operations import Answer, Body, Call, Operations, accepted, ok
 from services.api.problems import bad_request, not_found
+from services.api.representations import json_values
 from services.api.routes.control import StartBody, run_answer, set_dag_name, set_run_id
-from shared.contracts.commands_runs import RescheduleRun, StartInline
+from shared.contracts.commands.runs import RescheduleRun, StartInline
 
 __all__ = ["INLINE"]
 
@@ -50,7 +50,7 @@ def start_inline(call: Call, body: InlineBody) -> Answer:
 )
 def enqueue_inline(call: Call, body: InlineEnqueueBody) -> Answer:
     """Queue a run of the spec in the request; no DAG is stored."""
-    queue = wire.queue_name(body.queue) if body.queue else None
+    queue = json_values.queue_name(body.queue) if body.queue else None
     return _inline(call, body, queued=True, queue=queue, priority=body.priority)
 
 
@@ -85,8 +85,8 @@ def reschedule(call: Call, body: RescheduleBody, name: str, dag_run_id: str) -> 
     run_id = set_run_id(call, body.dag_run_id)
     command = RescheduleRun(
         by=call.user,
-        dag_name=wire.plain_name(name, "name"),
-        dag_run_id=wire.known_run_id(dag_run_id),
+        dag_name=json_values.plain_name(name, "name"),
+        dag_run_id=json_values.known_run_id(dag_run_id),
         new_run_id=run_id,
         new_dag_name=set_dag_name(body.dag_name),
         singleton=body.singleton,
@@ -109,7 +109,7 @@ def command_outcome(call: Call, command_id: str) -> Answer:
             "commandId": found.command_id,
             "type": found.type,
             "outcome": found.outcome,
-            "recordedAt": wire.precise(found.at),
+            "recordedAt": json_values.precise(found.at),
             "result": (found.reply or {}).get("result") or {},
             **({"error": {"code": error.get("code", ""), "message": error.get("message", "")}} if error else {}),
         }

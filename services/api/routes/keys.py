@@ -6,15 +6,15 @@ from uuid import UUID
 
 from pydantic import Field
 
-from services.api import wire
-from services.api.accept import Accepted
-from services.api.auth import forbidden
+from services.api.auth.authentication import forbidden
+from services.api.auth.tokens import KEY_PREFIX, drawn, new_secret, secret_hash
+from services.api.command_client import Accepted
 from services.api.operations import Answer, Body, Call, Operations, accepted, created, ok, removed
 from services.api.problems import bad_request, not_found
+from services.api.representations import json_values
 from services.api.routes.accounts import role_of
-from services.api.secrets_made import KEY_PREFIX, drawn, new_secret, secret_hash
-from shared.contracts.commands_accounts import CreateApiKey, DeleteApiKey, UpdateApiKey
-from shared.store.reads import ApiKey
+from shared.contracts.commands.accounts import CreateApiKey, DeleteApiKey, UpdateApiKey
+from shared.store.reads.reader import ApiKey
 
 __all__ = ["KEYS"]
 
@@ -116,10 +116,10 @@ def _shown(key: ApiKey) -> dict[str, Any]:
         **({"description": key.description} if key.description else {}),
         "role": key.role,
         "keyPrefix": key.prefix,
-        "createdAt": wire.precise(key.created_at),
-        "updatedAt": wire.precise(key.updated_at),
+        "createdAt": json_values.precise(key.created_at),
+        "updatedAt": json_values.precise(key.updated_at),
         "createdBy": key.created_by,
-        "lastUsedAt": wire.precise(key.last_used_at) if key.last_used_at else None,
+        "lastUsedAt": json_values.precise(key.last_used_at) if key.last_used_at else None,
     }
 
 
@@ -130,8 +130,8 @@ def _from_reply(row: dict[str, Any]) -> dict[str, Any]:
         **({"description": row["description"]} if row["description"] else {}),
         "role": row["role"],
         "keyPrefix": row["prefix"],
-        "createdAt": wire.zulu(row["created_at"]),
-        "updatedAt": wire.zulu(row["updated_at"]),
+        "createdAt": json_values.zulu(row["created_at"]),
+        "updatedAt": json_values.zulu(row["updated_at"]),
         "createdBy": row["created_by"],
-        "lastUsedAt": wire.zulu(row["last_used_at"]) if row["last_used_at"] else None,
+        "lastUsedAt": json_values.zulu(row["last_used_at"]) if row["last_used_at"] else None,
     }

@@ -5,11 +5,11 @@ from typing import Any, Literal
 
 from pydantic import field_validator
 
-from services.api import wire
 from services.api.operations import Answer, Call, Operations, Query, ok
 from services.api.problems import not_found
+from services.api.representations import json_values
 from services.api.routes.runs import find_run
-from shared.store.reads import LogWindow, Run, Transition
+from shared.store.reads.reader import LogWindow, Run, Transition
 
 __all__ = ["LOGS", "LogQuery", "StepLogQuery", "log_of_run", "log_of_step"]
 
@@ -102,7 +102,7 @@ def _text(lines: Sequence[bytes]) -> str:
 
 
 def _line(call: Call, change: Transition) -> str:
-    at = wire.timestamp(change.at, call.deps.zone)
+    at = json_values.timestamp(change.at, call.deps.zone)
     what = "run" if change.node is None else f"step {change.node_name or change.node}"
     why = f": {change.why}" if change.why else ""
     by = f" (by {change.by})" if change.by else ""

@@ -4,11 +4,11 @@ from typing import Any
 
 from pydantic import Field
 
-from services.api import wire
-from services.api.accept import Accepted
+from services.api.command_client import Accepted
 from services.api.operations import Answer, Body, Call, Operations, accepted, ok
-from shared.contracts.commands_queues import RemovePool, SetPool
-from shared.store.reads import Pool, PoolUser
+from services.api.representations import json_values
+from shared.contracts.commands.queues import RemovePool, SetPool
+from shared.store.reads.reader import Pool, PoolUser
 
 __all__ = ["POOLS"]
 
@@ -28,7 +28,7 @@ def pools(call: Call) -> Answer:
 @POOLS.put("/pools/{name}", id="setPoolCapacity", role="manager", permission="run_dags", body=PoolBody)
 def set_capacity(call: Call, body: PoolBody, name: str) -> Answer:
     """Give a pool this many places; who is in stays in."""
-    pool = wire.plain_name(name, "name")
+    pool = json_values.plain_name(name, "name")
     command = SetPool(by=call.user, name=pool, capacity=body.capacity)
     return _done(call, command, name=pool, capacity=body.capacity)
 
@@ -36,7 +36,7 @@ def set_capacity(call: Call, body: PoolBody, name: str) -> Answer:
 @POOLS.delete("/pools/{name}", id="removePool", role="manager", permission="run_dags")
 def remove(call: Call, name: str) -> Answer:
     """Forget a pool's capacity: it has one place again, as one that nobody configured."""
-    return _done(call, RemovePool(by=call.user, name=wire.plain_name(name, "name")))
+    return _done(call, RemovePool(by=call.user, name=json_values.plain_name(name, "name")))
 
 
 def _shown(call: Call, pool: Pool) -> dict[str, Any]:
@@ -57,8 +57,8 @@ def _user(call: Call, user: PoolUser) -> dict[str, Any]:
         "name": user.dag_name,
         "dagRunId": user.dag_run_id,
         "step": user.step,
-        "since": wire.timestamp(user.since, call.deps.zone),
-        **({"until": wire.timestamp(user.until, call.deps.zone)} if user.until else {}),
+        "since": json_values.timestamp(user.since, call.deps.zone),
+        **({"until": json_values.timestamp(user.until, call.deps.zone)} if user.until else {}),
     }
 
 

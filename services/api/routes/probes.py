@@ -4,7 +4,7 @@ from services.api.deps import Deps
 from services.api.operations import Answer, Call, Operations, ok
 from services.api.problems import UNAVAILABLE
 from shared.errors import StoreUnavailable
-from shared.store.reads import SchemaRevision
+from shared.store.reads.reader import SchemaRevision
 
 __all__ = ["PROBES", "schema_of", "trouble"]
 

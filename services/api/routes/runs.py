@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 
 from pydantic import Field
 
-from services.api import shapes_runs, wire
-from services.api.node_reasons import run_details
 from services.api.operations import Answer, Call, Operations, Query, json_bytes, ok
 from services.api.problems import bad_request, not_found
-from services.api.reasons import add_reasons
+from services.api.representations import json_values, run_json
+from services.api.run_details.node_reasons import run_details
+from services.api.run_details.reasons import add_reasons
 from shared.status import RunStatus
-from shared.store.reads import Listed, Run
+from shared.store.reads.reader import Listed, Run
 
 __all__ = ["RUNS", "find_run", "run_name"]
 
@@ -70,12 +70,12 @@ def spec(call: Call, name: str, dag_run_id: str) -> Answer:
 def outputs(call: Call, name: str, dag_run_id: str) -> Answer:
     """Return what a run's steps put out."""
     run = find_run(call, name, dag_run_id)
-    return ok(shapes_runs.outputs(run, call.deps.run_models([run])[run.run_key]))
+    return ok(run_json.outputs(run, call.deps.run_models([run])[run.run_key]))
 
 
 def find_run(call: Call, name: str, dag_run_id: str) -> Run:
     """Return a root run by name and id or ``latest``; raises a 404."""
-    wire.plain_name(dag_run_id, "dagRunId")
+    json_values.plain_name(dag_run_id, "dagRunId")
     run = call.deps.reads.run(run_name(call, name), dag_run_id)
     if run is None:
         raise not_found(f"DAG {name!r} has no run {dag_run_id!r}")
@@ -87,15 +87,15 @@ def run_name(call: Call, name: str) -> str:
 
     Clients take a list's ``fileName`` for it. Dagu's has no extension, and is the name of most dags.
     """
-    stem = wire.file_name(name, "name")
-    if stem == name or call.deps.reads.run(name, wire.LATEST):
+    stem = json_values.file_name(name, "name")
+    if stem == name or call.deps.reads.run(name, json_values.LATEST):
         return name
     dag = call.deps.reads.dag(stem)
     return dag.dag_name if dag else stem
 
 
 def _list(call: Call, query: RunsQuery, name: str | None) -> Answer:
-    status = wire.run_token(query.status) if query.status is not None else None
+    status = json_values.run_token(query.status) if query.status is not None else None
     if query.status is not None and status is None:
         return ok({"dagRuns": []})
     if "cursor" in call.arguments:
@@ -118,7 +118,7 @@ def _newest(call: Call, query: RunsQuery, name: str | None, status: RunStatus | 
 def _summaries(call: Call, listed: Sequence[Listed]) -> bytes:
     def make(run_keys: Sequence[str]) -> Iterable[tuple[Run, bytes]]:
         runs = list(call.deps.reads.runs_by_key(run_keys).values())
-        shapes = [shapes_runs.summary(run, call.deps.zone) for run in runs]
+        shapes = [run_json.summary(run, call.deps.zone) for run in runs]
         add_reasons(call, runs, shapes)
         return zip(runs, map(json_bytes, shapes), strict=True)
 

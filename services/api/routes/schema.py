@@ -3,7 +3,7 @@
 from functools import cache
 
 from services.api.operations import Answer, Call, Operations, json_bytes
-from shared.spec.schema import dag_schema
+from shared.language.schema import dag_schema
 
 __all__ = ["SCHEMA"]
 

@@ -12,12 +12,12 @@ from typing import Any
 import re2
 from pydantic import Field
 
-from services.api import shapes_dags
-from services.api.greenlets import apart
 from services.api.operations import Answer, Call, Operations, Query, ok
 from services.api.problems import bad_request
-from shared.spec.model import Dag as Model
-from shared.store.reads_rows import Dag
+from services.api.representations import dag_json
+from services.api.serving.green import apart
+from shared.language.model import Dag as Model
+from shared.store.reads.rows import Dag
 
 __all__ = ["SEARCH"]
 
@@ -65,7 +65,7 @@ def search(call: Call, query: SearchQuery) -> Answer:
             errors.append(f"{dag.file_name}: {wrong}")
             continue
         model = loaded.dag or Model(name=dag.dag_name)
-        results.append({"name": dag.file_name, "dag": shapes_dags.dag(model), "matches": matches})
+        results.append({"name": dag.file_name, "dag": dag_json.dag(model), "matches": matches})
     if not whole:
         errors.append("The search took too long: not every DAG was looked at")
     return ok({"results": results, "errors": errors})

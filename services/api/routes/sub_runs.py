@@ -4,17 +4,17 @@ from typing import Any
 
 from pydantic import Field
 
-from services.api import wire
-from services.api.called_runs import called
-from services.api.node_reasons import run_details
 from services.api.operations import Answer, Call, Operations, Query, ok
 from services.api.problems import not_found
+from services.api.representations import json_values
+from services.api.representations.dag_json import sparse
 from services.api.routes.control import StatusBody, empty_answer, node_token
 from services.api.routes.logs import LogQuery, StepLogQuery, log_of_run, log_of_step
 from services.api.routes.runs import find_run, run_name
-from services.api.shapes_dags import sparse
-from shared.contracts.commands_runs import PatchSubStep
-from shared.store.reads import Run
+from services.api.run_details.called_runs import called
+from services.api.run_details.node_reasons import run_details
+from shared.contracts.commands.runs import PatchSubStep
+from shared.store.reads.reader import Run
 
 __all__ = ["SUB_RUNS"]
 
@@ -74,8 +74,8 @@ def patch_step(
     command = PatchSubStep(
         by=call.user,
         dag_name=run_name(call, name),
-        dag_run_id=wire.known_run_id(dag_run_id),
-        sub_run_id=wire.known_run_id(sub_dag_run_id, "subDAGRunId"),
+        dag_run_id=json_values.known_run_id(dag_run_id),
+        sub_run_id=json_values.known_run_id(sub_dag_run_id, "subDAGRunId"),
         step_name=step_name,
         status=node_token(body.status),
     )
@@ -83,7 +83,7 @@ def patch_step(
 
 
 def _find(call: Call, root: Run, sub_run_id: str) -> Run:
-    wire.plain_name(sub_run_id, "subDAGRunId")
+    json_values.plain_name(sub_run_id, "subDAGRunId")
     found = call.deps.reads.sub_run(root.root_key, sub_run_id)
     if found is None:
         raise not_found(f"Run {root.dag_run_id!r} has no sub run {sub_run_id!r}")
@@ -95,8 +95,8 @@ def _detail(call: Call, run: Run, params: str) -> dict[str, Any]:
         "dagRunId": run.dag_run_id,
         **sparse(params=params),
         "name": run.dag_name,
-        "status": wire.run_status(run.status),
+        "status": json_values.run_status(run.status),
         "statusLabel": run.status.value,
-        "startedAt": wire.timestamp(run.started_at, call.deps.zone),
-        "finishedAt": wire.timestamp(run.finished_at, call.deps.zone),
+        "startedAt": json_values.timestamp(run.started_at, call.deps.zone),
+        "finishedAt": json_values.timestamp(run.finished_at, call.deps.zone),
     }

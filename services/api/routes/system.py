@@ -3,13 +3,14 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from services.api import metrics, shapes_runs, wire
+from services.api.observability import dagu_metrics
 from services.api.operations import Answer, Call, Operations, Query, ok, text
 from services.api.problems import UNAVAILABLE
-from services.api.reasons import add_reasons
+from services.api.representations import json_values, run_json
 from services.api.routes.probes import schema_of, trouble
+from services.api.run_details.reasons import add_reasons
 from shared.status import AttemptState
-from shared.store.reads import Queue, Service, Task, Worker
+from shared.store.reads.reader import Queue, Service, Task, Worker
 
 __all__ = ["SYSTEM"]
 
@@ -35,7 +36,7 @@ def health(call: Call) -> Answer:
         "version": call.deps.version,
         "schemaRevision": None if schema is None else {"expected": schema.expected, "found": schema.found},
         "uptime": int((call.now - call.deps.started_at).total_seconds()),
-        "timestamp": wire.timestamp(call.now, call.deps.zone),
+        "timestamp": json_values.timestamp(call.now, call.deps.zone),
     }
     return Answer(UNAVAILABLE, {**body, "error": why}) if why else ok(body)
 
@@ -43,7 +44,7 @@ def health(call: Call) -> Answer:
 @SYSTEM.get("/metrics", id="getMetrics")
 def get_metrics(call: Call) -> Answer:
     """Return the figures for Prometheus."""
-    return text(metrics.render(call.deps, call.now), metrics.MEDIA_TYPE)
+    return text(dagu_metrics.render(call.deps, call.now), dagu_metrics.MEDIA_TYPE)
 
 
 @SYSTEM.get("/workers", id="getWorkers")
@@ -69,7 +70,7 @@ def coordinators(_call: Call) -> Answer:
 @SYSTEM.get("/services/resources/history", id="getResourceHistory", query=HistoryQuery)
 def resource_history(call: Call, query: HistoryQuery) -> Answer:
     """Return how loaded the gateway's machine was, for a day at most; what is no duration means an hour."""
-    asked_s = wire.duration(query.duration)
+    asked_s = json_values.duration(query.duration)
     span_s = _HOUR_S if asked_s is None else min(asked_s, _DAY_S)
     return ok(call.deps.resources.since(int(call.now.timestamp() - span_s)))
 
@@ -114,13 +115,13 @@ def _worker(call: Call, worker: Worker) -> dict[str, Any]:
         # What the worker said last is up to a heartbeat old.
         "busyPollers": min(worker.slots, max(worker.busy, len(tasks))),
         "runningTasks": tasks,
-        "lastHeartbeatAt": wire.timestamp(worker.heartbeat_at, call.deps.zone),
+        "lastHeartbeatAt": json_values.timestamp(worker.heartbeat_at, call.deps.zone),
         "healthStatus": _health(worker, call.now),
         # From here on additions to the contract.
         "host": worker.host,
         "version": worker.version,
         "state": worker.state,
-        "leaseUntil": wire.timestamp(worker.lease_until, call.deps.zone),
+        "leaseUntil": json_values.timestamp(worker.lease_until, call.deps.zone),
         "executors": list(worker.executors),
     }
 
@@ -136,7 +137,7 @@ def _task(call: Call, task: Task) -> dict[str, Any]:
     return {
         "dagRunId": task.run.dag_run_id,
         "dagName": task.run.dag_name,
-        "startedAt": wire.timestamp(task.started_at, call.deps.zone),
+        "startedAt": json_values.timestamp(task.started_at, call.deps.zone),
         "rootDagRunName": task.root.dag_name,
         "rootDagRunId": task.root.dag_run_id,
         "parentDagRunName": task.parent.dag_name if task.parent else "",
@@ -149,15 +150,15 @@ def _service(call: Call, service: Service) -> dict[str, Any]:
         "instanceId": service.instance_id,
         "host": service.host,
         "status": "active",
-        "startedAt": wire.timestamp(service.started_at, call.deps.zone),
+        "startedAt": json_values.timestamp(service.started_at, call.deps.zone),
         "version": service.version,
     }
 
 
 def _queue(call: Call, queue: Queue, limit: int) -> dict[str, Any]:
     """Return a queue in today's field names and the older ones."""
-    running = [shapes_runs.summary(run, call.deps.zone) for run in queue.running]
-    queued = [shapes_runs.summary(run, call.deps.zone) for run in queue.queued]
+    running = [run_json.summary(run, call.deps.zone) for run in queue.running]
+    queued = [run_json.summary(run, call.deps.zone) for run in queue.queued]
     add_reasons(call, queue.queued, queued)
     return {
         "name": queue.name,

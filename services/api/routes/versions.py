@@ -5,12 +5,12 @@ from typing import Any
 
 from pydantic import Field
 
-from services.api import wire
-from services.api.accept import Accepted
+from services.api.command_client import Accepted
 from services.api.operations import Answer, Call, Operations, Query, accepted, ok
 from services.api.problems import bad_request, not_found
-from shared.contracts.commands_dags import RestoreSpec
-from shared.store.reads import DagVersion
+from services.api.representations import json_values
+from shared.contracts.commands.dags import RestoreSpec
+from shared.store.reads.reader import DagVersion
 
 __all__ = ["VERSIONS"]
 
@@ -56,7 +56,7 @@ def diff(call: Call, query: DiffQuery, file_name: str, version: str) -> Answer:
 @VERSIONS.post(f"{_VERSIONS}/{{version}}/restore", id="restoreDAGVersion", role="manager", permission="write_dags")
 def restore(call: Call, file_name: str, version: str) -> Answer:
     """Make an older text the present one again, as a new version."""
-    command = RestoreSpec(by=call.user, file_name=wire.file_name(file_name), version=_number(version))
+    command = RestoreSpec(by=call.user, file_name=json_values.file_name(file_name), version=_number(version))
     outcome = call.deps.commands.ask(command, key=call.key)
     if isinstance(outcome, Accepted):
         return accepted({"commandId": outcome.command_id})
@@ -70,7 +70,7 @@ def _number(text: str) -> int:
 
 
 def _known(call: Call, file_name: str) -> str:
-    stem = wire.file_name(file_name)
+    stem = json_values.file_name(file_name)
     if call.deps.reads.dag(stem) is None:
         raise not_found(f"There is no DAG {stem!r}")
     return stem
@@ -87,6 +87,6 @@ def _shown(version: DagVersion) -> dict[str, Any]:
     return {
         "version": version.version,
         "hash": version.spec_hash,
-        "createdAt": wire.precise(version.at),
+        "createdAt": json_values.precise(version.at),
         "createdBy": version.by,
     }

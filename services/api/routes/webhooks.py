@@ -8,22 +8,22 @@ from uuid import UUID
 
 from pydantic import Field
 
-from services.api import wire
-from services.api.accept import Accepted
-from services.api.auth import forbidden, unauthorized
+from services.api.auth.authentication import forbidden, unauthorized
+from services.api.auth.tokens import HOOK_PREFIX, drawn, new_secret, secret_hash
+from services.api.command_client import Accepted
 from services.api.operations import Answer, Body, Call, Operations, accepted, created, ok, removed
 from services.api.problems import TOO_LARGE, Problem, not_found
+from services.api.representations import json_values
 from services.api.routes.control import set_run_id
-from services.api.secrets_made import HOOK_PREFIX, drawn, new_secret, secret_hash
 from shared.contracts.commands import EnqueueRun
-from shared.contracts.commands_webhooks import (
+from shared.contracts.commands.webhooks import (
     CreateWebhook,
     DeleteWebhook,
     RegenerateWebhook,
     ToggleWebhook,
     WebhookCommand,
 )
-from shared.store.reads import Webhook
+from shared.store.reads.reader import Webhook
 
 __all__ = ["WEBHOOKS"]
 
@@ -53,7 +53,7 @@ def list_webhooks(call: Call) -> Answer:
 @WEBHOOKS.get(_HOOK, id="getDAGWebhook", role="admin", builtin=_NO_WEBHOOKS)
 def get_webhook(call: Call, file_name: str) -> Answer:
     """Return a dag's webhook without its token."""
-    stem = wire.file_name(file_name)
+    stem = json_values.file_name(file_name)
     found = call.deps.reads.webhook(stem)
     if found is None:
         raise not_found(f"DAG {stem!r} has no webhook")
@@ -63,7 +63,7 @@ def get_webhook(call: Call, file_name: str) -> Answer:
 @WEBHOOKS.post(_HOOK, id="createDAGWebhook", role="admin", builtin=_NO_WEBHOOKS)
 def create_webhook(call: Call, file_name: str) -> Answer:
     """Make a dag's webhook; its token is in this answer and nowhere else."""
-    token, stem = _token(call), wire.file_name(file_name)
+    token, stem = _token(call), json_values.file_name(file_name)
     random = drawn(16, server_secret=call.deps.settings.token_secret, purpose="webhook id", key=call.key)
     command = CreateWebhook(
         by=call.user,
@@ -82,7 +82,9 @@ def create_webhook(call: Call, file_name: str) -> Answer:
 @WEBHOOKS.delete(_HOOK, id="deleteDAGWebhook", role="admin", builtin=_NO_WEBHOOKS)
 def delete_webhook(call: Call, file_name: str) -> Answer:
     """Remove a dag's webhook."""
-    outcome = call.deps.commands.ask(DeleteWebhook(by=call.user, file_name=wire.file_name(file_name)), key=call.key)
+    outcome = call.deps.commands.ask(
+        DeleteWebhook(by=call.user, file_name=json_values.file_name(file_name)), key=call.key
+    )
     return accepted({"commandId": outcome.command_id}) if isinstance(outcome, Accepted) else removed()
 
 
@@ -91,7 +93,7 @@ def regenerate(call: Call, file_name: str) -> Answer:
     """Replace a webhook's token."""
     token = _token(call)
     command = RegenerateWebhook(
-        by=call.user, file_name=wire.file_name(file_name), prefix=token[:_SHOWN], secret_hash=secret_hash(token)
+        by=call.user, file_name=json_values.file_name(file_name), prefix=token[:_SHOWN], secret_hash=secret_hash(token)
     )
     return _changed(call, command, token)
 
@@ -99,7 +101,7 @@ def regenerate(call: Call, file_name: str) -> Answer:
 @WEBHOOKS.post(f"{_HOOK}/toggle", id="toggleDAGWebhook", role="admin", body=ToggleBody, builtin=_NO_WEBHOOKS)
 def toggle(call: Call, body: ToggleBody, file_name: str) -> Answer:
     """Switch a webhook on or off."""
-    command = ToggleWebhook(by=call.user, file_name=wire.file_name(file_name), enabled=body.enabled)
+    command = ToggleWebhook(by=call.user, file_name=json_values.file_name(file_name), enabled=body.enabled)
     return _changed(call, command, None)
 
 
@@ -117,7 +119,7 @@ def trigger(call: Call, body: TriggerBody, file_name: str) -> Answer:
     scheme, _, token = call.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise unauthorized("A webhook's token is needed as Bearer")
-    stem = wire.file_name(file_name)
+    stem = json_values.file_name(file_name)
     hook = deps.reads.webhook(stem)
     token = token.strip()
     if hook is None or not token.startswith(HOOK_PREFIX) or not _fits(hook, token):
@@ -169,10 +171,10 @@ def _shown(hook: Webhook) -> dict[str, Any]:
         "dagName": hook.file_name,
         "tokenPrefix": hook.prefix,
         "enabled": hook.enabled,
-        "createdAt": wire.precise(hook.created_at),
-        "updatedAt": wire.precise(hook.updated_at),
+        "createdAt": json_values.precise(hook.created_at),
+        "updatedAt": json_values.precise(hook.updated_at),
         "createdBy": hook.created_by,
-        **({"lastUsedAt": wire.precise(hook.last_used_at)} if hook.last_used_at else {}),
+        **({"lastUsedAt": json_values.precise(hook.last_used_at)} if hook.last_used_at else {}),
     }
 
 
@@ -182,8 +184,8 @@ def _from_reply(row: dict[str, Any]) -> dict[str, Any]:
         "dagName": row["file_name"],
         "tokenPrefix": row["prefix"],
         "enabled": row["enabled"],
-        "createdAt": wire.zulu(row["created_at"]),
-        "updatedAt": wire.zulu(row["updated_at"]),
+        "createdAt": json_values.zulu(row["created_at"]),
+        "updatedAt": json_values.zulu(row["updated_at"]),
         "createdBy": row["created_by"],
-        **({"lastUsedAt": wire.zulu(row["last_used_at"])} if row["last_used_at"] else {}),
+        **({"lastUsedAt": json_values.zulu(row["last_used_at"])} if row["last_used_at"] else {}),
     }

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from services.scheduler.deciding.batch import Batch
-from shared.contracts.commands_accounts import (
+from shared.contracts.commands.accounts import (
     AccountCommand,
     CreateApiKey,
     CreateUser,
@@ -18,8 +18,8 @@ from shared.contracts.commands_accounts import (
     UpdateUser,
 )
 from shared.errors import AlreadyExists, InvalidInput, NotFound
-from shared.store import tables_accounts as t
-from shared.store.tx_accounts import Accounts
+from shared.store.tables import accounts as t
+from shared.store.writes.accounts import Accounts
 
 __all__ = ["carry_out_account", "shown"]
 

@@ -6,7 +6,7 @@ from services.scheduler.commands.checks import find, find_below, tell_key
 from services.scheduler.core.approvals import waits
 from services.scheduler.core.messages import Approve, Reject
 from services.scheduler.deciding.batch import Batch
-from shared.contracts.commands_approval import ApprovalCommand, ApproveStep, RejectStep
+from shared.contracts.commands.approvals import ApprovalCommand, ApproveStep, RejectStep
 from shared.errors import InvalidInput
 
 __all__ = ["carry_out_approval"]

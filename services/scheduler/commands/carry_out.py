@@ -19,12 +19,12 @@ from services.scheduler.deciding.plans import Plans
 from services.scheduler.deciding.traces import command_context
 from shared.contracts import commands as c
 from shared.contracts.codec import Envelope
-from shared.contracts.commands_accounts import AccountCommand
-from shared.contracts.commands_approval import ApprovalCommand
-from shared.contracts.commands_dags import DagCommand
-from shared.contracts.commands_queues import QueueCommand
-from shared.contracts.commands_runs import RunCommand
-from shared.contracts.commands_webhooks import WebhookCommand
+from shared.contracts.commands.accounts import AccountCommand
+from shared.contracts.commands.approvals import ApprovalCommand
+from shared.contracts.commands.dags import DagCommand
+from shared.contracts.commands.queues import QueueCommand
+from shared.contracts.commands.runs import RunCommand
+from shared.contracts.commands.webhooks import WebhookCommand
 from shared.errors import Conflict, InvalidInput, NotFound
 from shared.tracing import within
 

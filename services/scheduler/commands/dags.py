@@ -9,11 +9,11 @@ from services.scheduler.deciding.plans import Plans, spec_hash
 from shared.contracts.commands import CreateDag, DeleteDag, PutSpec, RenameDag, SuspendDag
 from shared.errors import AlreadyExists, Conflict, InvalidInput, NotFound
 from shared.ids import valid_dag_name
-from shared.spec.load import Loaded, load
-from shared.spec.summary import summarise
+from shared.language.load import Loaded, load
+from shared.language.summary import summarise
 from shared.store import tables as t
-from shared.store.tx import Tx
-from shared.store.tx_schedule import Schedules
+from shared.store.writes.schedules import Schedules
+from shared.store.writes.transaction import Tx
 
 __all__ = ["AlreadyRunning", "Definitions", "Version"]
 

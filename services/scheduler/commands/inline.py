@@ -17,10 +17,10 @@ from services.scheduler.core.plan import Plan
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.creation import afresh, new_run
 from services.scheduler.deciding.plans import Plans, spec_hash
-from shared.contracts.commands_runs import PatchSubStep, RescheduleRun, RunCommand, StartInline
+from shared.contracts.commands.runs import PatchSubStep, RescheduleRun, RunCommand, StartInline
 from shared.errors import InvalidInput
-from shared.spec.load import load
-from shared.spec.snapshot import snapshot
+from shared.language.load import load
+from shared.language.snapshot import snapshot
 from shared.status import NodeStatus
 from shared.store import tables as t
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from services.scheduler.core.claims import POOL, PoolKey
 from services.scheduler.deciding.batch import Batch
-from shared.contracts.commands_queues import RemovePool, SetPool
+from shared.contracts.commands.queues import RemovePool, SetPool
 from shared.errors import InvalidInput, NotFound
-from shared.spec.pools import valid_name
-from shared.store.tx import Tx
-from shared.store.tx_pools import Pools
+from shared.language.steps.pools import valid_name
+from shared.store.writes.pools import Pools
+from shared.store.writes.transaction import Tx
 
 __all__ = ["carry_out_pool", "take_over_pools"]
 

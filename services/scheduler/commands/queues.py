@@ -6,7 +6,7 @@ from typing import Any
 
 from services.scheduler.commands.pools import carry_out_pool
 from services.scheduler.deciding.batch import Batch
-from shared.contracts.commands_queues import (
+from shared.contracts.commands.queues import (
     Pause,
     QueueCommand,
     RemovePool,
@@ -16,8 +16,8 @@ from shared.contracts.commands_queues import (
     SetQueue,
 )
 from shared.errors import Conflict, InvalidInput, NotFound
-from shared.store.tx import Tx
-from shared.store.tx_schedule import Schedules
+from shared.store.writes.schedules import Schedules
+from shared.store.writes.transaction import Tx
 
 __all__ = ["carry_out_queue", "take_over_limits"]
 

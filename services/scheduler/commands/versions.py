@@ -6,9 +6,9 @@ from services.scheduler.commands.dags import Definitions
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.plans import Plans
 from shared.contracts.commands import PutSpec
-from shared.contracts.commands_dags import DagCommand, ReplaceSpec, RestoreSpec
+from shared.contracts.commands.dags import DagCommand, ReplaceSpec, RestoreSpec
 from shared.errors import Conflict, InvalidInput, NotFound
-from shared.store.tx_accounts import Accounts
+from shared.store.writes.accounts import Accounts
 
 __all__ = ["carry_out_version"]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from services.scheduler.commands.accounts import shown
 from services.scheduler.deciding.batch import Batch
-from shared.contracts.commands_webhooks import (
+from shared.contracts.commands.webhooks import (
     CreateWebhook,
     DeleteWebhook,
     RegenerateWebhook,
@@ -12,9 +12,9 @@ from shared.contracts.commands_webhooks import (
     WebhookCommand,
 )
 from shared.errors import AlreadyExists, InvalidInput, NotFound
-from shared.store import tables_accounts as t
-from shared.store.tx import Tx
-from shared.store.tx_accounts import Accounts
+from shared.store.tables import accounts as t
+from shared.store.writes.accounts import Accounts
+from shared.store.writes.transaction import Tx
 
 __all__ = ["carry_out_webhook", "forget_webhook", "move_webhook"]
 

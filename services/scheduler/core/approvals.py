@@ -16,7 +16,7 @@ from services.scheduler.core.messages import Approve, Reject, Retry
 from services.scheduler.core.model import Approval, Node
 from services.scheduler.core.renewal import go_on, retry
 from shared.contracts.events import AttemptFinished
-from shared.spec.approval import missing_inputs, undeclared_inputs
+from shared.language.steps.approval import missing_inputs, undeclared_inputs
 from shared.status import NodeStatus, RunStatus
 
 __all__ = ["abandon", "approve", "ask", "reject", "resume_if_free", "waits"]

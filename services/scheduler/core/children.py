@@ -19,7 +19,7 @@ from services.scheduler.core.plan import STEP
 from services.scheduler.core.tasks import make_task
 from shared.contracts.events import TIMED_OUT_CODE, AttemptFinished, ChildCall
 from shared.contracts.tasks import CallResult
-from shared.spec.model import Step
+from shared.language.model import Step
 from shared.status import NodeStatus, RunStatus
 
 __all__ = ["call", "child_run_id", "held_up", "let_go", "out_of_time", "printed", "refused", "seen"]

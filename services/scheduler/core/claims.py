@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from services.scheduler.core.admit import AGING, HIGH
-from shared.spec.model import Step
+from shared.language.model import Step
 
 __all__ = ["LOCK", "POOL", "RATE", "Claim", "Line", "PoolKey", "claims_of", "entry_order", "may_enter"]
 

@@ -8,7 +8,7 @@ from services.scheduler.core.draft import Draft
 from services.scheduler.core.model import Node
 from services.scheduler.core.plan import HANDLER
 from services.scheduler.core.rules import lets_dependents_run, repeat_wait_s, retry_wait_s
-from shared.spec.model import Handler, RetryPolicy, Step
+from shared.language.model import Handler, RetryPolicy, Step
 from shared.status import NodeStatus
 
 __all__ = ["STATUS", "End", "conclude"]

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from croniter import CroniterBadDateError, croniter
 
-from shared.spec.schedule import cron_fault, split_zone
+from shared.language.schedule import cron_fault, split_zone
 
 __all__ = ["fires_between", "next_fire"]
 

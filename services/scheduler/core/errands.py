@@ -14,7 +14,7 @@ from services.scheduler.core.plan import ERRAND, HANDLER, STEP
 from services.scheduler.core.tasks import make_task
 from shared.contracts.errands import Errand, Mail, NodeReport
 from shared.contracts.events import AttemptFinished
-from shared.spec.model import Dag, MailSettings
+from shared.language.model import Dag, MailSettings
 from shared.status import NodeStatus, RunStatus
 
 __all__ = ["follow", "forsake", "made", "needed", "owes_end"]

@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass
 from functools import cached_property
 
-from shared.spec.model import Dag, Handler, Step
+from shared.language.model import Dag, Handler, Step
 
 __all__ = ["ERRAND", "HANDLER", "PREPARE", "STEP", "Plan"]
 

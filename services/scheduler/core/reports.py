@@ -12,7 +12,7 @@ from services.scheduler.core.messages import AttemptLost, TaskUndelivered
 from services.scheduler.core.model import OpenAttempt
 from services.scheduler.core.plan import ERRAND, HANDLER, PREPARE, STEP
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptStarted, TaskRedelivered
-from shared.spec.approval import APPROVAL
+from shared.language.steps.approval import APPROVAL
 from shared.status import AttemptState, NodeStatus, RunStatus
 
 __all__ = ["finished", "given_up", "lost", "redelivered", "started", "undelivered"]

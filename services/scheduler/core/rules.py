@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from services.scheduler.core.model import Node, Run
 from services.scheduler.core.plan import Plan
-from shared.spec.model import RepeatMode, RepeatPolicy, RetryPolicy, Step
+from shared.language.model import RepeatMode, RepeatPolicy, RetryPolicy, Step
 from shared.status import NodeStatus, RunStatus
 
 __all__ = [

@@ -11,7 +11,7 @@ from services.scheduler.core.plan import ERRAND, HANDLER, STEP
 from services.scheduler.core.pools import ask
 from services.scheduler.core.rules import UPSTREAM_ABORTED, blocked_by, derive_status, ready
 from services.scheduler.core.tasks import make_task
-from shared.spec.model import Handler
+from shared.language.model import Handler
 from shared.status import NodeStatus, RunStatus
 
 __all__ = ["settle"]

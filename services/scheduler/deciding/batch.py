@@ -29,9 +29,9 @@ from services.scheduler.core.decision import (
 from services.scheduler.core.model import Run, evolve
 from services.scheduler.core.plan import Plan
 from services.scheduler.deciding import rows
-from services.scheduler.deciding.aftermath import Aftermath
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.deciding.pool_changes import PoolChanges
+from services.scheduler.deciding.post_commit import Aftermath
 from services.scheduler.deciding.progress import recall
 from services.scheduler.deciding.recent import Recent
 from services.scheduler.deciding.rows import origin
@@ -42,10 +42,10 @@ from shared.ids import new_run_id
 from shared.spans import Span, recording
 from shared.status import AttemptState, RunStatus
 from shared.store import tables as t
-from shared.store.tables_schedule import run_holds
-from shared.store.tx import Tx
-from shared.store.tx_commands import StoredDag
-from shared.store.written import Changes, Rows
+from shared.store.tables.schedules import run_holds
+from shared.store.writes.bulk import Changes, Rows
+from shared.store.writes.commands import StoredDag
+from shared.store.writes.transaction import Tx
 from shared.tracing import SpanContext, begin, here
 from shared.transport.base import Outgoing, task_route, worker_route
 

@@ -7,7 +7,7 @@ from services.scheduler.core.messages import AttemptLost, TaskUndelivered, Timer
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.progress import progress_row
 from shared.contracts.events import AttemptFinished, AttemptProgress, AttemptStarted, Event
-from shared.store.tx_progress import keep_progress
+from shared.store.writes.progress import keep_progress
 
 __all__ = ["Notice", "record_events", "record_notices"]
 

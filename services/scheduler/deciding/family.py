@@ -19,14 +19,14 @@ from services.scheduler.deciding.called import find_called
 from services.scheduler.deciding.creation import new_run
 from services.scheduler.deciding.plans import spec_hash
 from shared.errors import InvalidInput, NotFound
-from shared.spec.approval import waits_for_approval
-from shared.spec.hidden import show_params
-from shared.spec.load import load
-from shared.spec.params import params_text
-from shared.spec.snapshot import local_spec, snapshot
+from shared.language.expansion.params import params_text
+from shared.language.expansion.secret_params import show_params
+from shared.language.load import load
+from shared.language.snapshot import local_spec, snapshot
+from shared.language.steps.approval import waits_for_approval
 from shared.status import RunStatus
 from shared.store import tables as t
-from shared.store.tx_schedule import Schedules
+from shared.store.writes.schedules import Schedules
 from shared.tracing import SpanContext, within
 
 __all__ = ["MAX_DEPTH", "attend", "settle"]

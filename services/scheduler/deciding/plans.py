@@ -9,11 +9,11 @@ from threading import Lock
 
 from services.scheduler.core.plan import Plan
 from shared.errors import InvariantBroken
-from shared.spec.load import load
-from shared.spec.model import Dag
-from shared.spec.snapshot import snapshot
+from shared.language.load import load
+from shared.language.model import Dag
+from shared.language.snapshot import snapshot
 from shared.store import tables as t
-from shared.store.tx import Tx
+from shared.store.writes.transaction import Tx
 
 __all__ = ["Plans", "spec_hash"]
 

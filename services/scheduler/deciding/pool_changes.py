@@ -6,8 +6,8 @@ from typing import Any
 from services.scheduler.core.claims import entry_order
 from services.scheduler.core.decision import Acquire, Release
 from services.scheduler.core.model import Run
-from shared.store.tx import Tx
-from shared.store.tx_pools import Pools
+from shared.store.writes.pools import Pools
+from shared.store.writes.transaction import Tx
 
 __all__ = ["PoolChanges"]
 

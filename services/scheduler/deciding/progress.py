@@ -8,8 +8,8 @@ from services.scheduler.core.decision import Dispatch
 from services.scheduler.core.model import Run
 from services.scheduler.core.plan import STEP
 from shared.contracts.events import AttemptFinished, AttemptProgress
-from shared.store.tx import Tx
-from shared.store.tx_progress import conversation
+from shared.store.writes.progress import conversation
+from shared.store.writes.transaction import Tx
 
 __all__ = ["progress_row", "recall"]
 

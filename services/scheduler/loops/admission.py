@@ -22,11 +22,11 @@ from services.scheduler.core.admit import (
     place,
 )
 from services.scheduler.core.messages import Begin
-from services.scheduler.deciding.aftermath import Aftermath
 from services.scheduler.deciding.batch import Batch
-from services.scheduler.deciding.shell import Shell
+from services.scheduler.deciding.post_commit import Aftermath
+from services.scheduler.deciding.transactor import Shell
 from shared.errors import StoreUnavailable
-from shared.store.tx_schedule import Schedules
+from shared.store.writes.schedules import Schedules
 
 __all__ = ["Admission"]
 

@@ -6,7 +6,7 @@ Any of them may be lost: the next heartbeat or the next look says it again.
 from collections.abc import Callable
 from datetime import datetime
 
-from services.scheduler.deciding.aftermath import Aftermath
+from services.scheduler.deciding.post_commit import Aftermath
 from services.scheduler.deciding.traces import publish
 from shared.contracts.codec import encode
 from shared.contracts.control import CHANGES, RouteOpened, RunsChanged, StopAttempt

@@ -7,9 +7,9 @@ import logging
 import threading
 from collections.abc import Iterable
 
-from services.scheduler.deciding.aftermath import Aftermath
 from services.scheduler.deciding.family import attend
-from services.scheduler.deciding.shell import Shell
+from services.scheduler.deciding.post_commit import Aftermath
+from services.scheduler.deciding.transactor import Shell
 from shared.errors import StoreUnavailable
 from shared.faults import point
 

@@ -16,19 +16,19 @@ from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
-from services.scheduler.core import slots as core
+from services.scheduler.core import fires as core
 from services.scheduler.core.plan import Plan
-from services.scheduler.deciding.aftermath import Aftermath
 from services.scheduler.deciding.batch import Batch
-from services.scheduler.deciding.shell import Shell
-from services.scheduler.loops.slot_runs import SlotRuns
+from services.scheduler.deciding.post_commit import Aftermath
+from services.scheduler.deciding.transactor import Shell
+from services.scheduler.loops.fired_runs import SlotRuns
 from services.scheduler.metrics import SCHEDULES_UNREADABLE
 from shared.errors import StoreUnavailable
-from shared.spec.load import load
-from shared.spec.model import Schedule
-from shared.spec.summary import summary_dag
-from shared.store import tables_schedule as s
-from shared.store.tx_schedule import Schedules
+from shared.language.load import load
+from shared.language.model import Schedule
+from shared.language.summary import summary_dag
+from shared.store.tables import schedules as s
+from shared.store.writes.schedules import Schedules
 
 __all__ = ["Firing"]
 

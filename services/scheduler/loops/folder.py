@@ -22,10 +22,10 @@ from typing import Any
 from services.scheduler.commands.dags import Definitions, Version
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.plans import spec_hash
-from services.scheduler.deciding.shell import Shell
+from services.scheduler.deciding.transactor import Shell
 from services.scheduler.loops.folder_files import UNREAD, Seen, list_files, read_data, reason, told
 from shared.errors import StoreUnavailable
-from shared.spec.load import load
+from shared.language.load import load
 from shared.store import tables as t
 
 __all__ = ["Folder"]

@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
-from services.scheduler.deciding.aftermath import Aftermath
+from services.scheduler.deciding.post_commit import Aftermath
 from shared.errors import StoreUnavailable
-from shared.store.tx import Store
-from shared.store.tx_history import History
+from shared.store.writes.history import History
+from shared.store.writes.transaction import Store
 
 __all__ = ["Housekeeping"]
 

@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable, Sequence
 
 from services.scheduler.commands.carry_out import carry_out
-from services.scheduler.deciding.aftermath import NEVER
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.events import record_events
+from services.scheduler.deciding.post_commit import NEVER
 from services.scheduler.deciding.rows import chunk_row
-from services.scheduler.deciding.shell import Shell
 from services.scheduler.deciding.traces import tell_of_commands, tell_of_reports
+from services.scheduler.deciding.transactor import Shell
 from services.scheduler.metrics import COMMAND_RECORD, COMMAND_WAIT, COMMANDS_RECORDED, DEAD_LETTERS
 from shared.contracts.codec import Envelope, decode, encode
 from shared.contracts.commands import Command

@@ -14,9 +14,9 @@ from datetime import timedelta
 
 from services.scheduler.commands.dags import Definitions, Version
 from services.scheduler.deciding.batch import Batch
-from services.scheduler.deciding.shell import Shell
+from services.scheduler.deciding.transactor import Shell
 from shared.errors import StoreUnavailable
-from shared.spec.load import load
+from shared.language.load import load
 
 __all__ = ["Judging"]
 

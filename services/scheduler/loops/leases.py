@@ -16,15 +16,15 @@ from typing import Any
 
 from services.scheduler.core.decision import Halt
 from services.scheduler.core.messages import AttemptLost, TaskUndelivered
-from services.scheduler.deciding.aftermath import NEVER
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.events import Notice
-from services.scheduler.deciding.shell import Shell
+from services.scheduler.deciding.post_commit import NEVER
+from services.scheduler.deciding.transactor import Shell
 from services.scheduler.loops.absences import Absences
+from services.scheduler.loops.duplicate_worker_ids import SharedIds
 from services.scheduler.loops.heartbeats import Beat, Heartbeats, state_of
 from services.scheduler.loops.intake import Intake
 from services.scheduler.loops.relay import OVERDUE_S
-from services.scheduler.loops.shared_ids import SharedIds
 from services.scheduler.loops.undelivered import Undelivered
 from services.scheduler.metrics import HEARTBEATS_UNREADABLE, LEASES_LOST
 from shared.contracts.codec import decode_as

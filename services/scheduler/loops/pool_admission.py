@@ -14,12 +14,12 @@ from services.scheduler.core.claims import POOL, RATE, Claim, Line, PoolKey, may
 from services.scheduler.core.decision import Advanced, WakeAt
 from services.scheduler.core.messages import Admit
 from services.scheduler.core.model import WAITS
-from services.scheduler.deciding.aftermath import Aftermath
 from services.scheduler.deciding.batch import Batch
-from services.scheduler.deciding.shell import Shell
+from services.scheduler.deciding.post_commit import Aftermath
+from services.scheduler.deciding.transactor import Shell
 from shared.errors import StoreUnavailable
 from shared.ids import new_run_id
-from shared.store.tx_pools import Pools
+from shared.store.writes.pools import Pools
 
 __all__ = ["PoolAdmission"]
 

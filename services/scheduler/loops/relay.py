@@ -15,14 +15,14 @@ from threading import Event as StopEvent
 from typing import Any
 
 from services.scheduler.core.messages import TaskUndelivered
-from services.scheduler.deciding.aftermath import Aftermath
+from services.scheduler.deciding.post_commit import Aftermath
 from services.scheduler.metrics import OUTBOX_SWEPT
 from shared.contracts.codec import decode, decode_as
 from shared.contracts.tasks import Task
 from shared.errors import BrokerUnavailable, DecodeFailed, PublishUnconfirmed, StoreUnavailable, Unroutable
 from shared.faults import point
 from shared.store import tables as t
-from shared.store.tx import Store
+from shared.store.writes.transaction import Store
 from shared.transport.base import Durability, Outgoing, Route, Transport
 
 __all__ = ["OVERDUE_S", "Relay"]

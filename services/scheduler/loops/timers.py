@@ -9,10 +9,10 @@ import time
 from datetime import datetime, timedelta
 
 from services.scheduler.core.messages import TimerFired
-from services.scheduler.deciding.aftermath import Aftermath
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.events import record_notices
-from services.scheduler.deciding.shell import Shell
+from services.scheduler.deciding.post_commit import Aftermath
+from services.scheduler.deciding.transactor import Shell
 from shared.errors import StoreUnavailable
 
 __all__ = ["Alarm", "Timers"]

@@ -7,21 +7,21 @@ from importlib.metadata import entry_points
 from services.worker.executors.base import Executor
 from services.worker.executors.command import CommandExecutor
 from shared.errors import InvalidInput
-from shared.spec.executors import PLUGINS
+from shared.language.steps.executor_types import PLUGINS
 
 __all__ = ["executor_for"]
 
 # By name, so that a worker that never sees such a step never loads what it needs.
 _BUILT_IN = {
     "http": "http:HttpExecutor",
-    "jq": "jq:JqExecutor",
-    "archive": "archive:ArchiveExecutor",
+    "jq": "jq.executor:JqExecutor",
+    "archive": "archive.executor:ArchiveExecutor",
     "mail": "mail:MailExecutor",
     "hitl": "hitl:ApprovalExecutor",
     "ssh": "ssh:SshExecutor",
-    **dict.fromkeys(("docker", "container"), "docker:DockerExecutor"),
+    **dict.fromkeys(("docker", "container"), "container.docker:DockerExecutor"),
     "chat": "chat:ChatExecutor",
-    **dict.fromkeys(("gha", "github_action", "github-action"), "gha:GhaExecutor"),
+    **dict.fromkeys(("gha", "github_action", "github-action"), "container.gha:GhaExecutor"),
 }
 
 

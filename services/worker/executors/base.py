@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from services.worker.environment import Environment
-from services.worker.outcome import Result
-from services.worker.supervise import Supervisor
-from shared.spec.model import Step
+from services.worker.inputs.environment import Environment
+from services.worker.process.outcome import Result
+from services.worker.process.supervise import Supervisor
+from shared.language.model import Step
 
 __all__ = ["Executor", "Job", "StepIO"]
 

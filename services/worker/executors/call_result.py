@@ -1,8 +1,8 @@
 """The second attempt of a step that called runs: its output is what they came to."""
 
 from services.worker.executors.base import Job, StepIO
-from services.worker.outcome import Result
-from services.worker.pump import write_all
+from services.worker.output.pipe_copy import write_all
+from services.worker.process.outcome import Result
 from shared.contracts.tasks import CallResult
 
 __all__ = ["CallResultExecutor"]

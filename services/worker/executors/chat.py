@@ -19,7 +19,7 @@ from urllib3.exceptions import HTTPError
 from services.worker.executors.base import Job, StepIO
 from services.worker.executors.http import open_pool
 from services.worker.executors.inline import CutOff, Line, conclude, evaluate
-from services.worker.outcome import Result
+from services.worker.process.outcome import Result
 from shared.errors import InvalidInput
 
 __all__ = ["ChatExecutor"]

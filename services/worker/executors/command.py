@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from services.worker.executors.base import Job, StepIO
-from services.worker.outcome import Ended, Result, classify
-from services.worker.runner import run_command_in
-from services.worker.shells import (
+from services.worker.process.outcome import Ended, Result, classify
+from services.worker.process.shells import (
     DIRECT,
     effective_shell,
     is_posix,
@@ -21,9 +20,10 @@ from services.worker.shells import (
     shell_argv,
     suffix_of,
 )
-from shared.spec.expand import expand, expand_text
-from shared.spec.model import Command
-from shared.spec.shell_text import expand_for_shell
+from services.worker.process.small_commands import run_command_in
+from shared.language.expansion.expand import expand, expand_text
+from shared.language.expansion.shell_text import expand_for_shell
+from shared.language.model import Command
 
 __all__ = ["CommandExecutor"]
 

@@ -6,9 +6,9 @@ Source: the workflow language reference, sections on the hitl executor and on hu
 
 from services.worker.executors.base import Job, StepIO
 from services.worker.executors.inline import conclude, evaluate
-from services.worker.outcome import Result
-from services.worker.pump import write_all
-from shared.spec.approval import declared_inputs, required_inputs
+from services.worker.output.pipe_copy import write_all
+from services.worker.process.outcome import Result
+from shared.language.steps.approval import declared_inputs, required_inputs
 
 __all__ = ["ApprovalExecutor"]
 

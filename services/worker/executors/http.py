@@ -22,9 +22,9 @@ from urllib3.util import Retry
 from services.worker.executors.base import Job, StepIO
 from services.worker.executors.header_names import canonical
 from services.worker.executors.inline import CutOff, Line, conclude, evaluate, positive_seconds
-from services.worker.outcome import Result
+from services.worker.process.outcome import Result
 from shared.errors import InvalidInput
-from shared.spec.fields import scalar_text, type_name
+from shared.language.yaml.fields import scalar_text, type_name
 
 __all__ = ["HttpExecutor", "open_pool"]
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from services.worker.executors.base import Job
-from services.worker.outcome import Result, classify
-from services.worker.pump import write_all
-from services.worker.runner import run_command_in
+from services.worker.output.pipe_copy import write_all
+from services.worker.process.outcome import Result, classify
+from services.worker.process.small_commands import run_command_in
 from shared.errors import InvalidInput
-from shared.spec.expand import RunCommand, expand
+from shared.language.expansion.expand import RunCommand, expand
 
 __all__ = ["CutOff", "Line", "conclude", "evaluate", "positive_seconds", "run_commands"]
 

@@ -19,8 +19,8 @@ from typing import Any
 
 from services.worker.executors.base import Job, StepIO
 from services.worker.executors.inline import CutOff, Line, conclude, evaluate
-from services.worker.outcome import Result
-from services.worker.pump import write_all
+from services.worker.output.pipe_copy import write_all
+from services.worker.process.outcome import Result
 from shared.errors import InvalidInput
 
 __all__ = ["Attachment", "MailExecutor", "MailServer", "build_message", "recipients", "send_mail"]

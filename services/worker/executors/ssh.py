@@ -17,13 +17,13 @@ from typing import Any
 
 from services.worker.executors.base import Job, StepIO
 from services.worker.executors.inline import evaluate
-from services.worker.outcome import Ended, Result, classify
-from services.worker.shells import is_posix
+from services.worker.process.outcome import Ended, Result, classify
+from services.worker.process.shells import is_posix
 from shared.errors import InvalidInput
 from shared.ids import new_token
-from shared.spec.expand import expand, expand_text
-from shared.spec.model import Command
-from shared.spec.shell_text import shell_command
+from shared.language.expansion.expand import expand, expand_text
+from shared.language.expansion.shell_text import shell_command
+from shared.language.model import Command
 
 __all__ = ["SshExecutor"]
 

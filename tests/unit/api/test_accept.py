@@ -3,13 +3,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.api.accept import Accepted, Recorded, Sent, command_key, run_id_for
+from services.api.command_client import Accepted, Recorded, Sent, command_key, run_id_for
 from services.api.problems import Problem
 from shared.contracts.codec import encode
 from shared.contracts.commands import CommandReply, RefusedError, StopRun
 from shared.errors import BrokerUnavailable, DagwayError, PublishUnconfirmed, Unroutable
 from shared.ids import valid_run_id
-from shared.transport.asked import Asked
+from shared.transport.pending_reply import Asked
 
 AT = datetime(2025, 11, 24, tzinfo=UTC)
 STOP = StopRun(dag_name="a", dag_run_id="r")

@@ -8,8 +8,8 @@ import gevent
 import pytest
 from gevent.event import Event
 
-from services.api.at_once import AtOnce
 from services.api.problems import REFUSED
+from services.api.serving.concurrency_limit import AtOnce
 
 
 class App:
@@ -105,7 +105,7 @@ def test_a_body_that_does_not_come_is_given_up_and_says_so() -> None:
 
 
 def test_bodies_that_are_too_much_together_are_refused_until_some_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.api.at_once._HELD_BYTES", 3)
+    monkeypatch.setattr("services.api.serving.concurrency_limit._HELD_BYTES", 3)
     app = App()
     told: list[int] = []
     layer = AtOnce(app, 1)

@@ -3,7 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from services.api.combine import Combined
+from services.api.caches.single_flight import Combined
 
 
 def test_those_who_come_while_one_is_made_share_the_next() -> None:

@@ -10,7 +10,7 @@ from services.api.follow import Follower, Watch
 from services.api.problems import Problem
 from shared.contracts.codec import encode
 from shared.contracts.control import CHANGES, RouteOpened, RunsChanged
-from shared.transport.embedded import EmbeddedTransport
+from shared.transport.embedded.transport import EmbeddedTransport
 
 NEVER_S = 3600.0
 """As long as a test may take: what wakes somebody before is no look of their own."""

@@ -7,7 +7,7 @@ import gevent
 import gevent.socket
 from gunicorn.config import Config
 
-from services.api.green_worker import _Config, _Connection, _Waiting
+from services.api.serving.gevent_worker import _Config, _Connection, _Waiting
 
 
 class Socket:

@@ -6,10 +6,10 @@ import textwrap
 
 import pytest
 
-from services.api.greenlets import apart
+from services.api.serving.green import apart
 
 GREEN = """
-    from services.api.greenlets import apart, become_green
+    from services.api.serving.green import apart, become_green
 
     become_green()
     import threading

@@ -5,7 +5,7 @@ from urllib.parse import quote
 import pytest
 from werkzeug.test import create_environ
 
-from services.api.rawpath import RawPath, SegmentConverter
+from services.api.serving.raw_path import RawPath, SegmentConverter
 
 
 def rewritten(raw: str, *, base_path: str = "", keep_raw: bool = True) -> tuple[str, str]:

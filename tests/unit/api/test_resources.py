@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.api.resources import Resources
+from services.api.machine_load import Resources
 
 
 def test_a_disk_is_as_full_as_df_says(tmp_path: Path) -> None:

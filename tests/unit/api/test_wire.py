@@ -2,55 +2,55 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from services.api import wire
 from services.api.problems import Problem
+from services.api.representations import json_values
 from shared.status import NodeStatus, RunStatus
 
 AT = datetime(2025, 11, 24, 4, 5, 7, 999_999, tzinfo=UTC)
 
 
 def test_every_status_has_its_number_and_comes_back_from_it() -> None:
-    runs = [wire.run_token(number) for number in range(9)]
-    nodes = [wire.node_token(number) for number in range(9)]
+    runs = [json_values.run_token(number) for number in range(9)]
+    nodes = [json_values.node_token(number) for number in range(9)]
 
     assert set(runs) == set(RunStatus)
     assert set(nodes) == set(NodeStatus)
-    assert [wire.run_status(token) for token in runs if token] == list(range(9))
-    assert [wire.node_status(token) for token in nodes if token] == list(range(9))
+    assert [json_values.run_status(token) for token in runs if token] == list(range(9))
+    assert [json_values.node_status(token) for token in nodes if token] == list(range(9))
 
 
 def test_five_is_queued_for_a_run_and_skipped_for_a_node() -> None:
-    assert wire.run_token(5) is RunStatus.QUEUED
-    assert wire.node_token(5) is NodeStatus.SKIPPED
+    assert json_values.run_token(5) is RunStatus.QUEUED
+    assert json_values.node_token(5) is NodeStatus.SKIPPED
 
 
 @pytest.mark.parametrize("number", [-1, 9, 42])
 def test_an_unknown_number_is_no_status(number: int) -> None:
-    assert wire.run_token(number) is None
-    assert wire.node_token(number) is None
+    assert json_values.run_token(number) is None
+    assert json_values.node_token(number) is None
 
 
 def test_times_have_second_precision_in_the_zone_shown() -> None:
-    assert wire.timestamp(AT, UTC) == "2025-11-24T04:05:07Z"
-    assert wire.timestamp(AT, timezone(timedelta(hours=9))) == "2025-11-24T13:05:07+09:00"
-    assert wire.timestamp(None, UTC) == ""
-    assert wire.timestamp(None, UTC, "-") == "-"
+    assert json_values.timestamp(AT, UTC) == "2025-11-24T04:05:07Z"
+    assert json_values.timestamp(AT, timezone(timedelta(hours=9))) == "2025-11-24T13:05:07+09:00"
+    assert json_values.timestamp(None, UTC) == ""
+    assert json_values.timestamp(None, UTC, "-") == "-"
 
 
 def test_a_precise_time_keeps_its_fraction_and_year_one_is_none() -> None:
-    assert wire.precise(AT) == "2025-11-24T04:05:07.999999Z"
-    assert wire.precise(None) == "0001-01-01T00:00:00Z"
+    assert json_values.precise(AT) == "2025-11-24T04:05:07.999999Z"
+    assert json_values.precise(None) == "0001-01-01T00:00:00Z"
 
 
 @pytest.mark.parametrize("text", ["a", "a.yaml", "a.yml"])
 def test_a_file_is_found_with_and_without_its_extension(text: str) -> None:
-    assert wire.file_name(text) == "a"
+    assert json_values.file_name(text) == "a"
 
 
 @pytest.mark.parametrize("text", ["", ".", "..", "../x", "a/b", "a\\b", "a\0b", "a\nb", ".yaml", "...yaml"])
 def test_a_name_that_could_leave_its_folder_is_refused(text: str) -> None:
     with pytest.raises(Problem) as caught:
-        wire.file_name(text)
+        json_values.file_name(text)
 
     assert (caught.value.status, caught.value.code) == (400, "bad_request")
     assert "fileName" in caught.value.message
@@ -58,13 +58,13 @@ def test_a_name_that_could_leave_its_folder_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["deploy-v1.2.3", "20240101_120000", "a" * 64])
 def test_run_ids_may_hold_dots_and_underscores(text: str) -> None:
-    assert wire.run_id(text) == text
+    assert json_values.run_id(text) == text
 
 
 @pytest.mark.parametrize("text", ["", "a b", "latest", "..", "a/b", "a" * 65, "é"])
 def test_other_run_ids_are_refused(text: str) -> None:
     with pytest.raises(Problem, match="dagRunId"):
-        wire.run_id(text)
+        json_values.run_id(text)
 
 
 @pytest.mark.parametrize(
@@ -84,13 +84,13 @@ def test_other_run_ids_are_refused(text: str) -> None:
     ],
 )
 def test_durations_are_written_as_in_go(text: str, seconds: float | None) -> None:
-    assert wire.duration(text) == (None if seconds is None else pytest.approx(seconds))
+    assert json_values.duration(text) == (None if seconds is None else pytest.approx(seconds))
 
 
 @pytest.mark.parametrize("text", ["a b", "a" * 41, "..", "a/b"])
 def test_a_dag_name_given_keeps_the_rules(text: str) -> None:
     with pytest.raises(Problem, match="newFileName"):
-        wire.dag_name(text, "newFileName")
+        json_values.dag_name(text, "newFileName")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_dag_name_given_keeps_the_rules(text: str) -> None:
 def test_paging_has_null_at_both_edges(
     total: int, page: int, pages: int, after: int | None, before: int | None
 ) -> None:
-    block = wire.pagination(total=total, page=page, per_page=50)
+    block = json_values.pagination(total=total, page=page, per_page=50)
 
     assert block == {
         "totalRecords": total,

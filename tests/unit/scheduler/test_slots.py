@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from services.scheduler.core.slots import Latest, Pause, Slot, decide, first_fire, guard, look, slot_run_id
-from shared.spec.model import Catchup, Schedule
+from services.scheduler.core.fires import Latest, Pause, Slot, decide, first_fire, guard, look, slot_run_id
+from shared.language.model import Catchup, Schedule
 
 YEAR = datetime(2027, 1, 1, tzinfo=UTC)
 TZ = ZoneInfo("UTC")

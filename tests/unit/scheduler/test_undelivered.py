@@ -6,7 +6,7 @@ import pytest
 
 from services.scheduler.loops.undelivered import Undelivered
 from shared.transport.base import Outgoing, Route, task_route
-from shared.transport.embedded import EmbeddedTransport
+from shared.transport.embedded.transport import EmbeddedTransport
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 OVERDUE = timedelta(seconds=17)

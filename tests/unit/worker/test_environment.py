@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from services.worker.dotenv import parse_dotenv
-from services.worker.environment import MAX_EXPORT_BYTES, build_environment, lay_ground
-from services.worker.secret_values import SecretMissing
-from services.worker.shells import shell_argv
-from services.worker.workspace import Places, log_paths
+from services.worker.inputs.dotenv import parse_dotenv
+from services.worker.inputs.environment import MAX_EXPORT_BYTES, build_environment, lay_ground
+from services.worker.inputs.secret_values import SecretMissing
+from services.worker.inputs.workspace import Places, log_paths
+from services.worker.process.shells import shell_argv
 from shared.contracts.tasks import Task
-from shared.spec.expand import expand, expand_text
-from shared.spec.model import Secret, Step
+from shared.language.expansion.expand import expand, expand_text
+from shared.language.model import Secret, Step
 
 
 def _task(**fields: object) -> Task:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.worker.marks import Marks
+from services.worker.output.annotations import Marks
 
 
 def marks(*pieces: bytes, most_output: int = 1000) -> Marks:

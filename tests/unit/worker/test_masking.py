@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.worker.masking import Masker
+from services.worker.output.masking import Masker
 
 _TEXT = st.text("ab\n", max_size=40)
 

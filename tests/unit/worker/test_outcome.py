@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.worker.outcome import Ended, StopKind, classify
+from services.worker.process.outcome import Ended, StopKind, classify
 
 _OK = Ended(7, code=0)
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from services.worker.unfold import split_items, unfold
-from shared.spec.expand import Scope
-from shared.spec.param_forms import parse_params_text
-from tests.unit.spec.specs import step_of
+from services.worker.attempt.fan_out import split_items, unfold
+from shared.language.expansion.expand import Scope
+from shared.language.expansion.param_forms import parse_params_text
+from tests.unit.language.specs import step_of
 
 _VALUES = {
     "OUT": "a b",

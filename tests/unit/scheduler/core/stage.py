@@ -23,7 +23,7 @@ from services.scheduler.core.plan import ERRAND, Plan
 from services.scheduler.deciding.rows import node_row, run_from_rows, run_row
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptStarted, Outcome, TaskRedelivered
 from shared.contracts.tasks import Task
-from shared.spec.model import Dag, Handler, Step
+from shared.language.model import Dag, Handler, Step
 from shared.status import NodeStatus, RunStatus
 
 __all__ = ["EXIT_CODES", "PREPARED", "T0", "Stage", "fresh", "make_dag", "step"]

@@ -11,7 +11,7 @@ from services.scheduler.core.decision import Advanced, Ignored, Refused
 from services.scheduler.core.messages import Begin, Dequeue, PatchNode, TimerFired
 from services.scheduler.core.model import Approval
 from shared.contracts.events import Outcome
-from shared.spec.model import Handler, Output, Step
+from shared.language.model import Handler, Output, Step
 from shared.status import NodeStatus, RunStatus
 from tests.unit.scheduler.core.stage import T0, Stage, fresh, make_dag, step
 

@@ -9,7 +9,7 @@ from services.scheduler.core.children import child_run_id
 from services.scheduler.core.decision import AddLog, Advanced, Decision
 from services.scheduler.core.messages import ChildrenSeen
 from shared.contracts.events import ChildCall
-from shared.spec.model import Condition, ContinueOn, Output, RepeatMode, RepeatPolicy, RetryPolicy
+from shared.language.model import Condition, ContinueOn, Output, RepeatMode, RepeatPolicy, RetryPolicy
 from tests.unit.scheduler.core.stage import Stage, make_dag, step
 
 CHILD = child_run_id("r1", "c", "")

@@ -6,7 +6,7 @@ from services.scheduler.core.children import child_run_id
 from services.scheduler.core.decision import Advanced, Decision, Ignored, StopChild
 from services.scheduler.core.messages import ChildrenSeen, TimerFired
 from shared.contracts.events import ChildCall
-from shared.spec.model import ContinueOn, Parallel, RepeatMode, RepeatPolicy, RetryPolicy
+from shared.language.model import ContinueOn, Parallel, RepeatMode, RepeatPolicy, RetryPolicy
 from tests.unit.scheduler.core.stage import Stage, make_dag, step
 
 FIRST, SECOND = (child_run_id("r1", "c", params) for params in "ab")

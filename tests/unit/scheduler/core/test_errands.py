@@ -6,7 +6,7 @@ import pytest
 
 from services.scheduler.core.decision import Ignored
 from shared.contracts.errands import Errand
-from shared.spec.model import ContinueOn, Dag, Handler, MailOn, MailSettings, RetryPolicy
+from shared.language.model import ContinueOn, Dag, Handler, MailOn, MailSettings, RetryPolicy
 from shared.status import NodeStatus, RunStatus
 from tests.unit.scheduler.core.stage import Stage, make_dag, step
 

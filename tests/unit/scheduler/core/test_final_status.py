@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from services.scheduler.core.messages import PatchNode
-from shared.spec.model import ContinueOn, Dag, Handler
+from shared.language.model import ContinueOn, Dag, Handler
 from shared.status import NodeStatus, RunStatus
 from tests.unit.scheduler.core.stage import Stage, make_dag, step
 

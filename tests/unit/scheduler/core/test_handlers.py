@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.spec.model import Handler
+from shared.language.model import Handler
 from shared.status import NodeStatus, RunStatus
 from tests.unit.scheduler.core.stage import Stage, make_dag, step
 

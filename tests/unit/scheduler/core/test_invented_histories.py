@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from services.scheduler.core.decision import Ignored
 from shared.contracts.events import AttemptFinished, AttemptStarted, Outcome
-from shared.spec.model import Dag, Handler, Step
+from shared.language.model import Dag, Handler, Step
 from shared.status import NodeStatus, RunStatus
 from tests.unit.scheduler.core.stage import EXIT_CODES, Stage
 from tests.unit.scheduler.core.world import World, dags

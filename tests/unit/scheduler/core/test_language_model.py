@@ -16,7 +16,17 @@ from hypothesis import strategies as st
 from services.scheduler.core.messages import ChildrenSeen
 from services.scheduler.core.model import ASKED, Node
 from shared.contracts.events import ChildCall
-from shared.spec.model import Condition, ContinueOn, Dag, Handler, Parallel, RepeatMode, RepeatPolicy, RetryPolicy, Step
+from shared.language.model import (
+    Condition,
+    ContinueOn,
+    Dag,
+    Handler,
+    Parallel,
+    RepeatMode,
+    RepeatPolicy,
+    RetryPolicy,
+    Step,
+)
 from shared.status import RunStatus
 from tests.unit.scheduler.core.stage import Stage, make_dag, step
 

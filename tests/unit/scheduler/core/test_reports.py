@@ -4,7 +4,7 @@ import pytest
 
 from services.scheduler.core.decision import Decision, Ignored
 from services.scheduler.core.messages import AttemptLost, TaskUndelivered
-from shared.spec.model import Handler
+from shared.language.model import Handler
 from shared.status import AttemptState, NodeStatus, RunStatus
 from tests.unit.scheduler.core.stage import Stage, make_dag, step
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from services.scheduler.core.messages import TimerFired
-from shared.spec.model import ContinueOn
+from shared.language.model import ContinueOn
 from shared.status import AttemptState, NodeStatus, RunStatus
 from tests.unit.scheduler.core.stage import Stage, make_dag, step
 

@@ -9,7 +9,7 @@ from services.scheduler.core.decision import Ignored, Refused
 from services.scheduler.core.messages import Begin, ChildrenSeen, PatchNode
 from services.scheduler.core.renewal import carry_over, refusal
 from shared.contracts.events import ChildCall, Outcome
-from shared.spec.model import ContinueOn, Handler
+from shared.language.model import ContinueOn, Handler
 from shared.status import NodeStatus, RunStatus
 from tests.unit.scheduler.core.stage import PREPARED, Stage, fresh, make_dag, step
 

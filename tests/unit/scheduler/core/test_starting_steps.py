@@ -3,8 +3,8 @@
 import pytest
 
 from services.scheduler.core.messages import Begin, PatchNode
-from shared.spec.load import load
-from shared.spec.model import ContinueOn, Handler, Output, Step
+from shared.language.load import load
+from shared.language.model import ContinueOn, Handler, Output, Step
 from shared.status import NodeStatus, RunStatus
 from tests.unit.scheduler.core.stage import Stage, fresh, make_dag, step
 

@@ -7,7 +7,7 @@ import pytest
 
 from services.scheduler.core.decision import Advanced, Ignored, Refused
 from services.scheduler.core.messages import Dequeue, PatchNode, Stop, TimerFired
-from shared.spec.model import Handler
+from shared.language.model import Handler
 from shared.status import AttemptState, NodeStatus, RunStatus
 from tests.unit.scheduler.core.stage import T0, Stage, fresh, make_dag, step
 

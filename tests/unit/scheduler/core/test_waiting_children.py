@@ -9,7 +9,7 @@ from services.scheduler.core.decision import Advanced, Ignored, Refused, StartCh
 from services.scheduler.core.messages import Begin, ChildrenSeen
 from services.scheduler.core.model import ASKED, HELD
 from shared.contracts.events import ChildCall
-from shared.spec.model import Dag, Handler, Parallel, RetryPolicy
+from shared.language.model import Dag, Handler, Parallel, RetryPolicy
 from shared.status import RunStatus
 from tests.unit.scheduler.core.stage import T0, Stage, fresh, make_dag, step
 

@@ -15,7 +15,7 @@ from services.scheduler.core.decision import Advanced, Ignored, Refused
 from services.scheduler.core.messages import AttemptLost, Begin, TaskUndelivered, TimerFired
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptStarted, Outcome, TaskRedelivered
 from shared.contracts.tasks import Task
-from shared.spec.model import ContinueOn, Dag, Handler, RetryPolicy, Step
+from shared.language.model import ContinueOn, Dag, Handler, RetryPolicy, Step
 from shared.status import AttemptState, NodeStatus, RunStatus
 from tests.unit.scheduler.core.stage import EXIT_CODES, PREPARED, Stage, make_dag, step
 

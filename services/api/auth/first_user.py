@@ -1,0 +1,73 @@
+"""The first user: an empty store gets an administrator, whichever gateway comes first."""
+
+import logging
+import sys
+import threading
+from uuid import uuid4
+
+from services.api.auth.tokens import Passwords, drawn, new_secret
+from services.api.command_client import Commands, Recorded
+from services.api.settings import Settings
+from shared.contracts.commands.accounts import EnsureAdmin
+from shared.errors import DagwayError
+from shared.service import backoff_s
+from shared.store.reads.reader import Reads
+
+__all__ = ["FirstUser"]
+
+_log = logging.getLogger(__name__)
+_RANDOM_CHARS = 16
+
+
+class FirstUser:
+    """Made once per process, in the background at start or at the first login, whichever is sooner."""
+
+    def __init__(self, settings: Settings, reads: Reads, commands: Commands, passwords: Passwords) -> None:
+        self._settings = settings
+        self._reads = reads
+        self._commands = commands
+        self._passwords = passwords
+        self._lock = threading.Lock()
+        self._done = False
+
+    def begin(self) -> None:
+        """Try until it is there, without holding up the start."""
+        threading.Thread(target=self._insist, name="api-first-user", daemon=True).start()
+
+    def ensure(self) -> None:
+        """Make sure that there is a user. Raises what reading or asking raises."""
+        with self._lock:
+            if self._done:
+                return
+            if not self._reads.has_users():
+                self._create()
+            self._done = True
+
+    def _create(self) -> None:
+        settings = self._settings
+        password = settings.admin_password or new_secret("", drawn(12, server_secret="", purpose="", key=None))
+        command = EnsureAdmin(
+            by="system",
+            user_id=str(uuid4()),
+            username=settings.admin_username or "admin",
+            role="admin",
+            password_hash=self._passwords.hash(password, drawn(16, server_secret="", purpose="", key=None)),
+        )
+        outcome = self._commands.ask(command)
+        if isinstance(outcome, Recorded) and outcome.result.get("created"):
+            _log.info("auth.first_user", extra={"username": command.username})
+            if not settings.admin_password:
+                # Once, to whoever started the process, and never into the log.
+                sys.stdout.write(f"First user: {command.username}, password: {password}\n")
+                sys.stdout.flush()
+
+    def _insist(self) -> None:
+        pause = threading.Event()
+        for tries in range(1, 1000):
+            try:
+                self.ensure()
+            except DagwayError as error:
+                _log.info("auth.first_user_waits", extra={"error": str(error)})
+                pause.wait(backoff_s(tries, cap_s=5))
+            else:
+                return

@@ -1,0 +1,79 @@
+"""Making secrets and hashing them: only hashes leave the gateway.
+
+Passwords are hashed slowly (argon2id); keys and webhook tokens hold 32 random bytes, so SHA-256 is
+enough for them, and finds them by an index. With an Idempotency-Key everything random follows from
+that key and the server's secret, so that the same request sent again is the same command.
+"""
+
+import hashlib
+import hmac
+import secrets
+import threading
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.low_level import Type
+
+from services.api.serving.green import apart
+
+__all__ = ["HOOK_PREFIX", "KEY_PREFIX", "Passwords", "drawn", "new_secret", "secret_hash"]
+
+KEY_PREFIX = "dagu_"
+HOOK_PREFIX = "dagu_wh_"
+_ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_AT_ONCE = 2
+"""Each hash takes 64 MiB and a core for a sixth of a second."""
+_WAIT_S = 10.0
+
+
+def drawn(size: int, *, server_secret: str, purpose: str, key: str | None) -> bytes:
+    """Return up to 32 bytes nobody can guess; the same ones for the same ``key`` and purpose."""
+    if key is None:
+        return secrets.token_bytes(size)
+    return hmac.digest(server_secret.encode(), f"{purpose}\0{key}".encode(), "sha256")[:size]
+
+
+def new_secret(prefix: str, random: bytes) -> str:
+    """Return ``prefix`` and the bytes in base58, which has no look-alikes."""
+    number = int.from_bytes(random)
+    text = ""
+    while number:
+        number, digit = divmod(number, 58)
+        text = _ALPHABET[digit] + text
+    leading = len(random) - len(random.lstrip(b"\0"))
+    return prefix + _ALPHABET[0] * leading + text
+
+
+def secret_hash(secret: str) -> str:
+    """Return the hash under which a key or token is kept."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Passwords:
+    """Hashes and checks passwords, few at once, so that logins cannot exhaust the machine."""
+
+    def __init__(self) -> None:
+        self._hasher = PasswordHasher(type=Type.ID)
+        self._slots = threading.BoundedSemaphore(_AT_ONCE)
+        self._nobody: str | None = None
+
+    def hash(self, password: str, salt: bytes) -> str:
+        """Return the hash to keep; ``salt`` has 16 bytes."""
+        with self._slots:
+            return apart(lambda: self._hasher.hash(password, salt=salt))
+
+    def fits(self, password_hash: str | None, password: str) -> bool:
+        """Tell whether the password is right; takes as long for a user that does not exist (``None``)."""
+        if not self._slots.acquire(timeout=_WAIT_S):
+            return False
+        try:
+            if password_hash is None:
+                if self._nobody is None:
+                    self._nobody = apart(lambda: self._hasher.hash(secrets.token_hex(16)))
+                password_hash = self._nobody
+                password += "\0"
+            return apart(lambda: self._hasher.verify(password_hash, password))
+        except (VerificationError, InvalidHashError):
+            return False
+        finally:
+            self._slots.release()

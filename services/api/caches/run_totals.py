@@ -1,0 +1,107 @@
+"""How many runs of each dag came to which end, and how long they took: counted as they end.
+
+The whole history is read once, when the first answer is wanted, and again after a long silence;
+between, only transitions committed since the last answer are. So the counts of ends never shrink
+between two such readings: a retried run's earlier end stays counted, and runs that are removed do.
+Runs that wait for approval have not ended: they are counted while they do.
+"""
+
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from shared.metrics import DagNames
+from shared.status import RunStatus
+from shared.store.reads.reader import Histogram, Reads, RunChange
+
+__all__ = ["DURATION_BOUNDS_S", "WAIT_BOUNDS_S", "RunTotals"]
+
+DURATION_BOUNDS_S = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
+WAIT_BOUNDS_S = (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+"""Source: REST contract section 6."""
+
+_KEPT_S = 5.0
+_SILENCE_S = 1800.0
+"""After so long without a question, what was missed may be more than what there is."""
+_UNCOUNTED = frozenset({RunStatus.NOT_STARTED, RunStatus.RUNNING, RunStatus.QUEUED})
+"""Left for another status soon, or with the whole run: those are counted where they are."""
+
+
+class _Distribution:
+    """Cumulative counts and sums by dag."""
+
+    def __init__(self, bounds: tuple[float, ...], known: Histogram) -> None:
+        self._bounds = bounds
+        self._by_dag = {name: (list(counts), total) for name, (counts, total) in known.items()}
+
+    def add(self, dag_name: str, begin: datetime | None, end: datetime | None) -> None:
+        if begin is None or end is None:
+            return
+        seconds = (end - begin).total_seconds()
+        counts, total = self._by_dag.get(dag_name, ([0] * (len(self._bounds) + 1), 0.0))
+        for place, bound in enumerate((*self._bounds, float("inf"))):
+            counts[place] += seconds <= bound
+        self._by_dag[dag_name] = (counts, total + seconds)
+
+    def so_far(self) -> Histogram:
+        return {name: (tuple(counts), total) for name, (counts, total) in self._by_dag.items()}
+
+
+class RunTotals:
+    """One caller asks the database, the others wait for it; answers are ``kept_s`` old at most."""
+
+    def __init__(self, kept_s: float = _KEPT_S, max_dags: int = 200) -> None:
+        self._kept_s = kept_s
+        self._lock = threading.Lock()
+        self._asked_at = float("-inf")
+        self._mark = ""
+        self._runs: dict[tuple[str, RunStatus], int] = {}
+        self._durations = _Distribution(DURATION_BOUNDS_S, {})
+        self._waits = _Distribution(WAIT_BOUNDS_S, {})
+        self.names = DagNames(max_dags)
+        """Which dags have series of their own; the rest is summed under ``other``."""
+
+    def get(self, reads: Reads) -> tuple[Mapping[tuple[str, RunStatus], int], Histogram, Histogram]:
+        """Return ends of root runs by dag and status, and who waits; how long they took; their waits in a queue."""
+        with self._lock:
+            now = time.monotonic()
+            if now - self._asked_at >= self._kept_s:
+                if now - self._asked_at > _SILENCE_S:
+                    self._begin(reads)
+                else:
+                    mark, changes = reads.changes_since(self._mark)
+                    self._count(changes)
+                    self._mark = mark
+                self._asked_at = now
+                sizes: dict[str, int] = {}
+                for (name, _), runs in self._runs.items():
+                    sizes[name] = sizes.get(name, 0) + runs
+                self.names.admit(sizes)
+            return dict(self._runs), self._durations.so_far(), self._waits.so_far()
+
+    def _begin(self, reads: Reads) -> None:
+        found = reads.history(DURATION_BOUNDS_S, WAIT_BOUNDS_S)
+        self._mark = found.mark
+        self._runs = {key: runs for key, runs in found.runs.items() if key[1] not in _UNCOUNTED}
+        self._durations = _Distribution(DURATION_BOUNDS_S, found.durations)
+        self._waits = _Distribution(WAIT_BOUNDS_S, found.waits)
+
+    def _count(self, changes: Iterable[RunChange]) -> None:
+        for change in changes:
+            was, became = RunStatus(change.was), RunStatus(change.became)
+            if was is became:
+                continue
+            if became not in _UNCOUNTED:
+                self._add(change.dag_name, became, 1)
+            if was is RunStatus.WAITING:
+                self._add(change.dag_name, was, -1)
+            # Later attempts queue when they go on after approvals, which nobody asked a queue for.
+            if was is RunStatus.QUEUED and became is RunStatus.RUNNING and change.run_attempt == 1:
+                self._waits.add(change.dag_name, change.queued_at, change.started_at)
+            if was.active and not became.active:
+                self._durations.add(change.dag_name, change.started_at, change.finished_at)
+
+    def _add(self, dag_name: str, status: RunStatus, by: int) -> None:
+        key = (dag_name, status)
+        self._runs[key] = self._runs.get(key, 0) + by

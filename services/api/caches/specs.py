@@ -1,0 +1,42 @@
+"""Parsed specs, kept while they are in use: the same text means the same dag."""
+
+import threading
+from collections import OrderedDict
+
+from services.api.serving.green import apart
+from shared.language.load import Loaded, load
+
+__all__ = ["SpecCache"]
+
+
+class SpecCache:
+    """The last ``size`` parsed specs by hash and the names they were read under."""
+
+    def __init__(self, size: int = 2048) -> None:
+        self._size = size
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[str, str, str | None], Loaded] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, spec_hash: str, *, file_name: str, dag_name: str | None = None) -> Loaded | None:
+        """Return what is kept of a spec, so that its text need not be fetched."""
+        with self._lock:
+            found = self._kept.get((spec_hash, file_name, dag_name))
+            if found is not None:
+                self._kept.move_to_end((spec_hash, file_name, dag_name))
+            return found
+
+    def parse(self, spec_hash: str, text: str, *, file_name: str, dag_name: str | None = None) -> Loaded:
+        """Return ``text`` parsed; ``spec_hash`` must be its hash, ``file_name`` has no extension."""
+        found = self.get(spec_hash, file_name=file_name, dag_name=dag_name)
+        if found is not None:
+            return found
+        # A second of computing for two megabytes.
+        loaded = apart(lambda: load(text, file_name=f"{file_name}.yaml" if file_name else "", dag_name=dag_name))
+        with self._lock:
+            self._kept[spec_hash, file_name, dag_name] = loaded
+            while len(self._kept) > self._size:
+                self._kept.popitem(last=False)
+        return loaded

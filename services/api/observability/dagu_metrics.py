@@ -1,0 +1,153 @@
+"""The ``dagu_*`` metrics, read from the database at each scrape (REST contract section 6).
+
+Counts are of the whole history, not of today, and those of ends only grow: until the gateway starts
+again, removed runs and the earlier ends of retried ones stay counted. ``dagu_dag_runs_total`` has two
+alias series, ``success`` and ``error``, for queries written against those names: a sum over every
+status counts those runs twice.
+"""
+
+import platform
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from services.api.caches.run_totals import DURATION_BOUNDS_S, WAIT_BOUNDS_S
+from shared.metrics import DagNames, fold
+from shared.status import RunStatus
+from shared.store.reads.reader import Histogram
+
+if TYPE_CHECKING:
+    from services.api.deps import Deps
+
+__all__ = ["COUNTED_BY_DAG", "MEDIA_TYPE", "families", "render"]
+
+MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+COUNTED_BY_DAG = "dagu_dag_runs_total_by_dag"
+"""A counter of which the client must not know: it would end this name in ``_total`` too."""
+_ALIASES: Mapping[str, RunStatus] = {"success": RunStatus.SUCCEEDED, "error": RunStatus.FAILED}
+
+_process = CollectorRegistry()
+ProcessCollector(registry=_process)
+PlatformCollector(registry=_process)
+GCCollector(registry=_process)
+
+
+class _Snapshot:
+    def __init__(self, metrics: list[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        return self._metrics
+
+
+def render(deps: "Deps", now: datetime) -> bytes:
+    """Return the page; raises ``StoreUnavailable`` while the database is away."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Snapshot(families(deps, now)))
+    untyped, counter = (f"# TYPE {COUNTED_BY_DAG} {kind}\n".encode() for kind in ("untyped", "counter"))
+    return generate_latest(registry).replace(untyped, counter) + generate_latest(_process)
+
+
+def families(deps: "Deps", now: datetime) -> list[Metric]:
+    """Return the ``dagu_*`` series; raises ``StoreUnavailable`` while the database is away."""
+    return [*_runs(deps), *_system(deps, now)]
+
+
+def _runs(deps: "Deps") -> Iterable[Metric]:
+    active = deps.reads.active_counts()
+    ended, durations_by_dag, waits_by_dag = deps.totals.get(deps.reads)
+    by_dag = {
+        **ended,
+        **{(name, RunStatus.RUNNING): runs for name, runs in active.running.items()},
+        **{(name, RunStatus.QUEUED): runs for name, runs in active.queued.items()},
+    }
+    totals = dict.fromkeys(RunStatus, 0)
+    for (_, status), runs in by_dag.items():
+        totals[status] += runs
+    yield _gauge("dagu_dag_runs_currently_running", "DAG-runs that are running", sum(active.running.values()))
+    yield _gauge("dagu_dag_runs_queued_total", "DAG-runs waiting in all queues", sum(active.queued.values()))
+    yield _gauge("dagu_dags_total", "DAG definitions", active.dags)
+
+    counter = CounterMetricFamily(
+        "dagu_dag_runs",
+        "DAG-runs by the status they ended in, over the whole history, and those that have not ended by the one "
+        "they have. The series success and error repeat succeeded and failed under another name: a sum over all "
+        "series counts those twice",
+        labels=["status"],
+    )
+    for status, runs in totals.items():
+        counter.add_metric([status.value], runs)
+    for alias, status in _ALIASES.items():
+        counter.add_metric([alias], totals[status])
+    yield counter
+
+    dag_names = deps.totals.names
+    running_by, queued_by = fold(dag_names, active.running), fold(dag_names, active.queued)
+    ended_by: dict[tuple[str, RunStatus], int] = {}
+    for (name, status), runs in by_dag.items():
+        key = (dag_names.label(name), status)
+        ended_by[key] = ended_by.get(key, 0) + runs
+    names = sorted({*running_by, *queued_by, *(name for name, _ in ended_by)})
+    running = GaugeMetricFamily("dagu_dag_runs_currently_running_by_dag", "Running DAG-runs by DAG", labels=["dag"])
+    queued = GaugeMetricFamily("dagu_dag_runs_queued_by_dag", "Queued DAG-runs by DAG", labels=["dag"])
+    for name in names:
+        running.add_metric([name], running_by.get(name, 0))
+        queued.add_metric([name], queued_by.get(name, 0))
+    yield running
+    yield queued
+
+    per_dag = Metric(COUNTED_BY_DAG, "DAG-runs by DAG and status, over the whole history", "unknown")
+    for (name, status), runs in sorted(ended_by.items()):
+        per_dag.add_sample(COUNTED_BY_DAG, {"dag": name, "status": status.value}, runs)
+    yield per_dag
+
+    durations, waits = _folded(dag_names, durations_by_dag), _folded(dag_names, waits_by_dag)
+    yield _histogram("dagu_dag_run_duration_seconds", "How long ended DAG-runs took", durations, DURATION_BOUNDS_S)
+    yield _histogram("dagu_queue_wait_seconds", "How long DAG-runs were queued", waits, WAIT_BOUNDS_S)
+
+
+def _system(deps: "Deps", now: datetime) -> Iterable[Metric]:
+    info = GaugeMetricFamily(
+        "dagu_info", "Build information; go_version names the Python that runs it", labels=["version", "go_version"]
+    )
+    info.add_metric([deps.version, f"python{platform.python_version()}"], 1)
+    yield info
+    yield _gauge("dagu_uptime_seconds", "Seconds since the gateway started", (now - deps.started_at).total_seconds())
+    schedulers = deps.reads.services("scheduler", since=now - deps.service_alive)
+    yield _gauge("dagu_scheduler_running", "Whether any scheduler is there", int(bool(schedulers)))
+    cache = GaugeMetricFamily(
+        "dagu_cache_entries_total",
+        "Entries in the gateway's caches; keys and webhooks are read at each use and not kept",
+        labels=["cache"],
+    )
+    kept = {"dag_definition": len(deps.specs), "dag_run_status": len(deps.summaries), "api_key": 0, "webhook": 0}
+    for name, entries in kept.items():
+        cache.add_metric([name], entries)
+    yield cache
+
+
+def _histogram(name: str, help_text: str, by_dag: Histogram, bounds: tuple[float, ...]) -> HistogramMetricFamily:
+    family = HistogramMetricFamily(name, help_text, labels=["dag"])
+    names = [*(f"{bound:g}" for bound in bounds), "+Inf"]
+    for dag, (counts, total) in sorted(by_dag.items()):
+        family.add_metric([dag], list(zip(names, counts, strict=True)), total)
+    return family
+
+
+def _folded(names: DagNames, by_dag: Histogram) -> Histogram:
+    found: dict[str, tuple[tuple[int, ...], float]] = {}
+    for dag, (counts, total) in by_dag.items():
+        label = names.label(dag)
+        if label not in found:
+            found[label] = (counts, total)
+        else:
+            others, other_total = found[label]
+            found[label] = (tuple(map(sum, zip(counts, others, strict=True))), total + other_total)
+    return found
+
+
+def _gauge(name: str, help_text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, help_text, value=value)

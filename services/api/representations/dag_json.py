@@ -1,0 +1,156 @@
+"""From the typed workflow model to the API's DAG shapes (REST contract section 4).
+
+An optional field is left out when it says nothing (empty, zero, false); a required one is always
+there.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from shared.language.expansion.params import default_params_text
+from shared.language.model import Condition, Dag, Handler, RepeatPolicy, Step
+from shared.language.steps.command_line import shown_words
+
+__all__ = ["HANDLER_FIELDS", "conditions", "dag", "dag_details", "dag_written", "run_config", "sparse", "step"]
+
+HANDLER_FIELDS: Mapping[Handler, str] = {
+    Handler.FAILURE: "failure",
+    Handler.SUCCESS: "success",
+    Handler.ABORT: "cancel",
+    Handler.EXIT: "exit",
+}
+"""The handlers the API shows; ``onInit`` and ``onWait`` are not among them."""
+_OTHER_UNMET = "other condition was not met"
+
+
+def sparse(**fields: Any) -> dict[str, Any]:
+    """Return the fields that say something."""
+    return {name: value for name, value in fields.items() if value}
+
+
+def dag(model: Dag) -> dict[str, Any]:
+    """Return the short form, for lists."""
+    return {
+        "name": model.name,
+        **sparse(
+            group=model.group,
+            description=model.description,
+            params=_params(model),
+            defaultParams=default_params_text(model),
+            tags=list(model.tags),
+            schedule=_schedule(model),
+            queue=model.queue,
+            maxActiveRuns=model.max_active_runs,
+        ),
+        "runConfig": run_config(model),
+    }
+
+
+def dag_details(model: Dag) -> dict[str, Any]:
+    """Return the long form."""
+    handlers = {
+        name: step(model.handlers[handler]) for handler, name in HANDLER_FIELDS.items() if handler in model.handlers
+    }
+    return {
+        **dag(model),
+        **sparse(
+            delay=int(model.delay_sec),
+            env=[f"{key}={value}" for key, value in model.env],
+            handlerOn=handlers,
+            histRetentionDays=model.hist_retention_days,
+            logDir=model.log_dir,
+            maxActiveSteps=model.max_active_steps,
+            preconditions=conditions(model.preconditions),
+        ),
+        "steps": [step(each) for each in model.steps],
+    }
+
+
+def dag_written(model: Dag) -> dict[str, Any]:
+    """Return the long form of a text: limits that it does not give are those of a stored dag's details only."""
+    found = dag_details(model)
+    for name, field in (("histRetentionDays", "hist_retention_days"), ("maxActiveRuns", "max_active_runs")):
+        if field not in model.model_fields_set:
+            found.pop(name, None)
+    return found
+
+
+def step(model: Step) -> dict[str, Any]:
+    """Return one step as it is defined."""
+    config = dict(model.config)
+    return {
+        "name": model.name,
+        **sparse(
+            id=model.id,
+            description=model.description,
+            dir=model.working_dir,
+            commands=[_command(each.text) for each in model.commands],
+            script=model.script,
+            stdout=model.stdout,
+            stderr=model.stderr,
+            output=model.output.name if model.output else "",
+            call=model.call,
+            params=model.params,
+            parallel=_parallel(model),
+            depends=list(model.depends),
+            repeatPolicy=_repeat(model.repeat_policy) if model.repeat_policy else {},
+            mailOnError=model.mail_on_error,
+            preconditions=conditions(model.preconditions),
+            timeoutSec=int(model.timeout_sec),
+        ),
+        "executorConfig": {"type": model.type, "config": config} if model.type else {"config": config},
+    }
+
+
+def conditions(models: Sequence[Condition], unmet: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """Return preconditions; ``unmet`` says of each why it was not met, empty: another one was not."""
+    if not unmet or len(unmet) != len(models):
+        return [condition(each) for each in models]
+    return [condition(each, why or _OTHER_UNMET) for each, why in zip(models, unmet, strict=True)]
+
+
+def condition(model: Condition, error: str = "") -> dict[str, Any]:
+    """Return a condition; ``error`` says why it was not met."""
+    return {"condition": model.condition, **sparse(expected=model.expected, negate=model.negate, error=error)}
+
+
+def run_config(model: Dag) -> dict[str, Any]:
+    """Return what the start dialog may let people edit."""
+    return {
+        "disableParamEdit": model.run_config.disable_param_edit,
+        "disableRunIdEdit": model.run_config.disable_run_id_edit,
+    }
+
+
+def _params(model: Dag) -> list[str]:
+    return [f"{param.name}={param.value}" for param in model.params]
+
+
+def _schedule(model: Dag) -> list[dict[str, Any]]:
+    return [{"expression": expression} for expression in model.schedule.start]
+
+
+def _command(text: str) -> dict[str, Any]:
+    first, *rest = shown_words(text) or (text,)
+    return {"command": first, **sparse(args=rest)}
+
+
+def _parallel(model: Step) -> dict[str, Any]:
+    if model.parallel is None:
+        return {}
+    items: Any = model.parallel.variable or list(model.parallel.items)
+    return {"items": items, "maxConcurrent": model.parallel.max_concurrent}
+
+
+def _repeat(model: RepeatPolicy) -> dict[str, Any]:
+    return {
+        "repeat": model.repeat.value,
+        **sparse(
+            interval=int(model.interval_sec),
+            limit=model.limit,
+            exitCode=list(model.exit_code),
+            condition=condition(model.condition) if model.condition else {},
+            backoff=model.backoff,
+            maxIntervalSec=int(model.max_interval_sec),
+        ),
+    }

@@ -1,0 +1,243 @@
+"""From a run's rows, and the spec it was created from, to the API's run shapes (REST contract section 4)."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, tzinfo
+from typing import Any
+
+from services.api.representations import dag_json, json_values
+from services.api.representations.dag_json import sparse
+from services.api.representations.expanded_commands import put_values
+from shared.language.expansion.param_forms import parse_params_text
+from shared.language.expansion.params import params_text
+from shared.language.expansion.secret_params import show_params
+from shared.language.model import Dag, Handler, Step
+from shared.status import RunStatus
+from shared.store.reads.reader import Node, Run
+
+__all__ = ["details", "grid", "node", "outputs", "run_params", "summary", "synthetic", "synthetic_details"]
+
+STEP, HANDLER, PREPARE = "step", "handler", "prepare"
+_HANDLER_FIELDS = (Handler.SUCCESS, Handler.FAILURE, Handler.ABORT, Handler.EXIT)
+"""The handlers that are shown, in the grid's order; a handler's name is its field."""
+_NOT_BEGUN = frozenset({RunStatus.NOT_STARTED, RunStatus.QUEUED})
+_EMPTY_NODE: Mapping[str, Any] = {
+    "stdout": "",
+    "stderr": "",
+    "startedAt": "-",
+    "finishedAt": "-",
+    "status": 0,
+    "statusLabel": "not_started",
+    "retryCount": 0,
+    "doneCount": 0,
+    "subRuns": [],
+    "subRunsRepeated": [],
+}
+
+
+def summary(run: Run, zone: tzinfo | None) -> dict[str, Any]:
+    """Return a run as lists show it."""
+    return {
+        "rootDAGRunName": run.root.dag_name,
+        "rootDAGRunId": run.root.dag_run_id,
+        **(sparse(parentDAGRunName=run.parent.dag_name, parentDAGRunId=run.parent.dag_run_id) if run.parent else {}),
+        "dagRunId": run.dag_run_id,
+        "name": run.dag_name,
+        "status": json_values.run_status(run.status),
+        "statusLabel": run.status.value,
+        "startedAt": json_values.timestamp(run.started_at, zone),
+        "finishedAt": json_values.timestamp(run.finished_at, zone),
+        "log": _log_path(run.dag_name, run.dag_run_id, "run"),
+        **sparse(
+            queuedAt=json_values.timestamp(run.queued_at, zone),
+            params=run_params(run),
+            workerId=run.worker_id,
+            error=run.error,
+        ),
+    }
+
+
+def details(run: Run, dag: Dag | None, zone: tzinfo | None) -> dict[str, Any]:
+    """Return a run with its nodes; ``dag`` is what its own spec meant, if that can still be read."""
+    nodes = run.nodes or ()
+    steps = {each.name: each for each in dag.steps} if dag else {}
+    handlers = dag.handlers if dag else {}
+    handler_rows = {each.name: each for each in nodes if each.kind == HANDLER}
+    unmet = next((each.unmet for each in nodes if each.kind == PREPARE), None)
+    shown = {
+        handler.value: (
+            node(run, handler_rows[handler.value], handlers.get(handler), zone)
+            if handler.value in handler_rows
+            else {"step": dag_json.step(handlers[handler]), **_EMPTY_NODE}
+        )
+        for handler in _HANDLER_FIELDS
+        if handler in handlers or handler.value in handler_rows
+    }
+    return {
+        **summary(run, zone),
+        "nodes": [node(run, each, steps.get(each.name), zone) for each in nodes if each.kind == STEP],
+        **shown,
+        "preconditions": dag_json.conditions(dag.preconditions, unmet) if dag else [],
+        **sparse(traceId=_trace_id(run.trace)),
+    }
+
+
+def _trace_id(traceparent: str) -> str:
+    return traceparent.split("-")[1] if traceparent else ""
+
+
+def node(run: Run, row: Node, step: Step | None, zone: tzinfo | None) -> dict[str, Any]:
+    """Return one node. Its log paths are names, not files: a non-empty one says there is a log."""
+    none = "-" if run.status in _NOT_BEGUN else ""
+    began = row.started_at is not None
+    stdout, stderr = _log_paths(run, row)
+    shown: dict[str, Any] = dag_json.step(step) if step else {"name": row.name, "executorConfig": {"config": {}}}
+    if began:
+        put_values(shown, run, row)
+    if step and row.unmet:
+        shown["preconditions"] = dag_json.conditions(step.preconditions, row.unmet)
+    return {
+        "step": shown,
+        "stdout": stdout,
+        "stderr": stderr,
+        "startedAt": json_values.timestamp(row.started_at, zone, none),
+        # What never began has not ended either, though something else decided what became of it.
+        "finishedAt": json_values.timestamp(row.finished_at if began else None, zone, none),
+        "status": json_values.node_status(row.status),
+        "statusLabel": row.status.value,
+        "retryCount": row.retry_count,
+        "doneCount": row.done_count,
+        "subRuns": [{"dagRunId": run_id, **sparse(params=params)} for run_id, params in row.children],
+        "subRunsRepeated": [],
+        **sparse(error=row.error),
+        **({} if row.exit_code is None else {"exitCode": row.exit_code}),
+        **(_approval(row.approval, zone) if row.approval else {}),
+        **(_said(row.said) if row.said else {}),
+    }
+
+
+def _log_paths(run: Run, row: Node) -> tuple[str, str]:
+    """Return a node's two log paths: none where it never began, or only in the run that its result is taken from."""
+    if row.started_at is None or row.number == 0:
+        return "", ""
+    stdout = row.stdout or _log_path(run.dag_name, run.dag_run_id, f"{row.name}.stdout")
+    # Without a file of its own it went into stdout's (``logOutput: merged``).
+    stderr = row.stderr or row.stdout or _log_path(run.dag_name, run.dag_run_id, f"{row.name}.stderr")
+    return stdout, stderr
+
+
+def _said(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a step said of itself: additions to the contract."""
+    found: dict[str, Any] = {}
+    if progress := said.get("progress"):
+        current, total = progress["current"], progress["total"]
+        found["progress"] = {
+            "current": current,
+            "total": total,
+            "percent": round(100 * current / total, 1),
+            "text": progress.get("text", ""),
+        }
+    if remarks := said.get("remarks"):
+        found["remarks"] = [{"level": one["level"], "text": one["text"]} for one in remarks]
+    return found
+
+
+def _approval(said: Mapping[str, Any], zone: tzinfo | None) -> dict[str, Any]:
+    """Return a person's word on a step; the names of inputs are shown in camel case only here."""
+    at, by = json_values.timestamp(datetime.fromisoformat(said["at"]), zone), said.get("by")
+    if not said["granted"]:
+        return {"rejectedAt": at, **sparse(rejectedBy=by, rejectionReason=said.get("reason"))}
+    inputs = {_camel(name): value for name, value in said.get("inputs", {}).items()}
+    return {"approvedAt": at, **sparse(approvedBy=by, approvalInputs=inputs)}
+
+
+def synthetic(name: str, params: str) -> dict[str, Any]:
+    """Return the latest run of a dag that never ran."""
+    return {
+        "rootDAGRunName": "",
+        "rootDAGRunId": "",
+        "dagRunId": "",
+        "name": name,
+        "status": 0,
+        "statusLabel": RunStatus.NOT_STARTED.value,
+        "startedAt": "",
+        "finishedAt": "",
+        "log": "",
+        **sparse(params=params),
+    }
+
+
+def synthetic_details(dag: Dag) -> dict[str, Any]:
+    """Return the same with every step, not started."""
+    defaults = " ".join(f"{param.name}={param.value}" for param in dag.params)
+    return {
+        **synthetic(dag.name, defaults),
+        "nodes": [{"step": dag_json.step(each), **_EMPTY_NODE} for each in dag.steps],
+        **{
+            handler.value: {"step": dag_json.step(dag.handlers[handler]), **_EMPTY_NODE}
+            for handler in _HANDLER_FIELDS
+            if handler in dag.handlers
+        },
+        "preconditions": dag_json.conditions(dag.preconditions),
+    }
+
+
+def grid(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Return one row per step over ``runs``: its status in each, 0 where it is missing."""
+    statuses = [
+        {(each.kind, each.name): json_values.node_status(each.status) for each in run.nodes or ()} for run in runs
+    ]
+    seen = {key for each in statuses for key in each}
+    steps = sorted(name for kind, name in seen if kind == STEP)
+    handlers = [handler.value for handler in _HANDLER_FIELDS if (HANDLER, handler.value) in seen]
+    rows = [(STEP, name) for name in steps] + [(HANDLER, name) for name in handlers]
+    return [{"name": key[1], "history": [each.get(key, 0) for each in statuses]} for key in rows]
+
+
+def outputs(run: Run, dag: Dag | None) -> dict[str, Any]:
+    """Return what the run's steps put out, by camel-case key; a later step wins."""
+    steps = {each.name: each for each in dag.steps} if dag else {}
+    found: dict[str, str] = {}
+    for each in run.nodes or ():
+        step = steps.get(each.name)
+        if each.kind != STEP or step is None or step.output is None or step.output.omit:
+            continue
+        if step.output.name in each.outputs:
+            found[step.output.key or _camel(step.output.name)] = str(each.outputs[step.output.name])
+    return {
+        "metadata": {
+            "dagName": run.dag_name,
+            "dagRunId": run.dag_run_id,
+            "attemptId": str(run.run_attempt),
+            "status": run.status.value,
+            "completedAt": json_values.precise(run.finished_at),
+            "params": _params_list(run),
+        },
+        "outputs": found,
+    }
+
+
+def _params_list(run: Run) -> str:
+    """Return the parameters as the text of a JSON list, empty for none."""
+    pairs = [f"{name}={value}" for name, value in _pairs(run)]
+    return json.dumps(pairs, ensure_ascii=False, separators=(",", ":")) if pairs else ""
+
+
+def run_params(run: Run) -> str:
+    """Return the run's parameters for display: evaluated once they are, as asked for until then."""
+    return params_text(_pairs(run)) if run.params or run.given else ""
+
+
+def _pairs(run: Run) -> tuple[tuple[str, str], ...]:
+    if run.params:
+        return run.shown_params
+    return show_params(tuple((param.name, param.value) for param in parse_params_text(run.given)[0]), run.asked_as)
+
+
+def _camel(name: str) -> str:
+    first, *rest = [word for word in name.lower().split("_") if word] or [name]
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def _log_path(*parts: str) -> str:
+    return "/".join([part.replace("/", "_") if "/" in part else part for part in parts]) + ".log"

@@ -1,0 +1,52 @@
+"""The ledger of a dag's slots: an addition to the contract."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import AwareDatetime, Field
+
+from services.api.operations import Answer, Call, Operations, Query, ok
+from services.api.problems import not_found
+from services.api.representations import json_values
+
+__all__ = ["SLOTS"]
+
+SLOTS = Operations()
+
+
+class SlotsQuery(Query):
+    limit: int = Field(default=100, ge=1, le=1000, description="how many slots to list")
+    before: AwareDatetime | None = Field(default=None, description="only slots before that moment (RFC 3339)")
+    outcome: Literal["", "fired", "skipped", "missed"] = ""
+
+
+@SLOTS.get("/dags/{fileName}/slots", id="listDAGSlots", query=SlotsQuery)
+def slots(call: Call, query: SlotsQuery, file_name: str) -> Answer:
+    """List what became of each slot of a dag's schedule, newest first, and when the next one is due."""
+    stem = json_values.file_name(file_name)
+    found = call.deps.reads.slots(stem, before=query.before, outcome=query.outcome, limit=query.limit)
+    if not found and call.deps.reads.dag(stem) is None:
+        raise not_found(f"There is no DAG {stem!r}")
+
+    def shown(at: datetime | None) -> str:
+        return json_values.timestamp(at, call.deps.zone)
+
+    return ok(
+        {
+            "nextSlot": shown(call.deps.reads.next_slot(stem)),
+            "slots": [
+                {
+                    "kind": each.kind,
+                    "slot": shown(each.slot_at),
+                    **({"until": shown(each.until_at)} if each.until_at else {}),
+                    "expression": each.expression,
+                    "outcome": each.outcome,
+                    "reason": each.reason,
+                    "dagName": each.dag_name,
+                    **({"dagRunId": each.dag_run_id} if each.dag_run_id else {}),
+                    "decidedAt": shown(each.decided_at),
+                }
+                for each in found
+            ],
+        }
+    )

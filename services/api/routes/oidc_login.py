@@ -1,0 +1,102 @@
+"""Logging in at an OpenID Connect provider: the redirect there, the way back, and out again.
+
+What must survive the way there and back (state, nonce, verifier, the page that was wanted) is in
+cookies of two minutes: any gateway may be the one that the browser comes back to.
+"""
+
+import hmac
+import re
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from flask import Flask, Response, redirect, request
+
+from services.api.auth.authentication import unauthorized
+from services.api.auth.oidc import PROOF_COOKIE, TOKEN_COOKIE, Provider, new_verifier
+from services.api.problems import Problem, bad_request
+
+if TYPE_CHECKING:
+    from services.api.deps import Deps
+
+__all__ = ["serve_login"]
+
+_CALLBACK, _LOGOUT = "/oidc-callback", "/oidc-logout"
+_STATE, _NONCE, _VERIFIER, _WANTED = "state", "nonce", "verifier", "originalURL"
+_HELPERS = (_STATE, _NONCE, _VERIFIER, _WANTED)
+_HELPERS_LIVE_S = 120
+_MAX_COOKIE_CHARS = 4000
+"""Browsers drop what is larger, without a word."""
+_NOT_PAGES = ("/api/", "/assets/", "/web/", "/healthz", "/readyz", _CALLBACK, _LOGOUT)
+_LOCAL = re.compile(r"/(?![/\\])[\x21-\x7e]*")
+"""An address on this server: two slashes, or a backslash that browsers take for one, would lead elsewhere."""
+
+
+def serve_login(app: Flask, deps: "Deps", provider: Provider) -> None:
+    """Send whoever asks for a page without being logged in to the provider, and take them back."""
+    base = deps.base_path
+
+    def demand() -> Response | None:
+        if request.method not in {"GET", "HEAD"} or request.path.startswith(_NOT_PAGES) or request.path == "/api":
+            return None
+        if provider.identify(request.cookies):
+            return None
+        if request.headers.get("Sec-Fetch-Mode", "navigate") != "navigate":
+            # An icon, say: going to the provider for it would spoil the login that its page has begun.
+            raise unauthorized("Nobody is logged in")
+        return to_provider()
+
+    def to_provider() -> Response:
+        state, nonce, verifier = new_verifier(), new_verifier(), new_verifier()
+        response = _redirect(provider.login_url(state=state, nonce=nonce, verifier=verifier))
+        query = request.query_string.decode("ascii", "replace")
+        wanted = base + quote(request.path, safe="/%") + (f"?{query}" if query else "")
+        for name, value in ((_STATE, state), (_NONCE, nonce), (_VERIFIER, verifier), (_WANTED, wanted[:2000])):
+            set_cookie(response, name, value, _HELPERS_LIVE_S)
+        return response
+
+    def callback() -> Response:
+        given, state = request.args.get("state", ""), request.cookies.get(_STATE, "")
+        if not state or not hmac.compare_digest(given.encode("utf-8", "replace"), state.encode("utf-8", "replace")):
+            raise bad_request("This is no answer to a login that was begun here in the last two minutes; begin again")
+        if "error" in request.args:
+            raise Problem(403, "forbidden", f"The provider let nobody in: {request.args['error'][:200]}")
+        token, identity = provider.redeem(
+            request.args.get("code", ""),
+            nonce=request.cookies.get(_NONCE, ""),
+            verifier=request.cookies.get(_VERIFIER, ""),
+        )
+        if len(token) > _MAX_COOKIE_CHARS:
+            raise bad_request("The provider's ID token is too large for a cookie; let it hold fewer claims")
+        wanted = request.cookies.get(_WANTED, "")
+        response = _redirect(wanted if _LOCAL.fullmatch(wanted) else f"{base}/")
+        lives_s = max(1, identity.expires_at - int(time.time()))
+        set_cookie(response, TOKEN_COOKIE, token, lives_s)
+        set_cookie(response, PROOF_COOKIE, provider.proof(token), lives_s)
+        return forget(response, *_HELPERS)
+
+    def logout() -> Response:
+        elsewhere = provider.logout_url()
+        response = _redirect(elsewhere) if elsewhere else Response("You are logged out.", mimetype="text/plain")
+        return forget(response, TOKEN_COOKIE, PROOF_COOKIE)
+
+    def set_cookie(response: Response, name: str, value: str, lives_s: int) -> None:
+        secure = request.is_secure or request.headers.get("X-Forwarded-Proto") == "https"
+        response.set_cookie(
+            name, value, max_age=lives_s, path=base or "/", httponly=True, samesite="Lax", secure=secure
+        )
+
+    def forget(response: Response, *names: str) -> Response:
+        for name in names:
+            response.delete_cookie(name, path=base or "/", httponly=True, samesite="Lax")
+        return response
+
+    app.before_request(demand)
+    for path, view in ((_CALLBACK, callback), (_LOGOUT, logout)):
+        app.add_url_rule(path, f"oidc {path[1:]}", view, methods=["GET"], provide_automatic_options=False)
+
+
+def _redirect(url: str) -> Response:
+    response = redirect(url, 302)
+    assert isinstance(response, Response)  # noqa: S101 - Flask says only that it is Werkzeug's
+    return response

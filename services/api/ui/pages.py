@@ -1,0 +1,202 @@
+"""The pages that people look at: the front end that comes with the gateway, or another one's bundle.
+
+Our own (``web/``, see docs/web.md) is plain modules that a browser takes as they are. Of another's
+bundle (``DAGWAY_UI_DIR``) the gateway knows nothing but the contract between the two (REST contract
+section 10.2), which our own keeps as well: an ``index.html`` with a global ``getConfig()``, made
+here, and files at a place of their own; any other GET outside ``/api/`` is the page.
+"""
+
+import base64
+import hashlib
+import html
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, Response
+from werkzeug.routing import PathConverter
+
+from services.api.settings import Settings
+from services.api.ui.assets import send_asset
+
+if TYPE_CHECKING:
+    from services.api.deps import Deps
+
+__all__ = ["PageConverter", "serve_bundle", "serve_own"]
+
+_WEB = Path(__file__).parents[1] / "web"
+_OWN_AGE_S = 31_536_000
+_POLICY = "; ".join(  # noqa: FLY002 - one directive a line
+    (
+        "default-src 'none'",
+        "script-src 'self' '{digest}'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "base-uri 'self'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+"""Nothing inline but ``getConfig()`` and nothing from elsewhere: no workflow's text, log or parameter becomes code."""
+
+_ASSET_AGE_S = 86_400
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<link rel="shortcut icon" href="{base}/assets/favicon.ico">
+<script>{script}</script>
+<script>{quiet}</script>
+<script defer="defer" src="{base}/assets/bundle.js?v={version}"></script>
+</head>
+<body><div id="root"></div></body>
+</html>
+"""
+
+
+_QUIET = "window.alert = ((say) => (text) => { if (text) say(text); })(window.alert.bind(window));"
+"""Dagu's front end shows the problems of a saved spec in an alert, also where there are none."""
+
+
+class PageConverter(PathConverter):
+    """Any path outside the API and the files: there, what is not found is not the page."""
+
+    regex = r"(?!(?:api|assets|web)(?:/|$))[^/].*?"
+
+
+def serve_own(app: Flask, deps: "Deps") -> None:
+    """Add the page, and its files below ``/web/<tag>/``; another tag's are not to be kept by browsers."""
+    template = (_WEB / "index.html").read_text()
+    tag = _tag(_WEB)
+
+    def page(**_path: str) -> Response:
+        script = _script(_own_configuration(deps))
+        values = {
+            "title": html.escape(_own_title(deps)),
+            "base": html.escape(f"{deps.base_path}/"),
+            "web": html.escape(f"{deps.base_path}/web/{tag}"),
+            "script": script,
+        }
+        text = template
+        for key, value in values.items():
+            text = text.replace(f"{{{{{key}}}}}", value)
+        return _guarded(Response(text, mimetype="text/html"), script)
+
+    def file(given: str, name: str) -> Response:
+        response = send_asset(_WEB, name)
+        # While versions are rolled out, the page may be of one gateway and a file of another.
+        response.headers["Cache-Control"] = f"max-age={_OWN_AGE_S}, immutable" if given == tag else "no-store"
+        return _guarded(response, "")
+
+    app.add_url_rule("/web/<given>/<path:name>", "ui file", file, methods=["GET"], provide_automatic_options=False)
+    app.add_url_rule("/<page:path>", "ui page", page, methods=["GET"], provide_automatic_options=False)
+    app.add_url_rule("/", "ui index", page, methods=["GET"], provide_automatic_options=False)
+
+
+def _guarded(response: Response, script: str) -> Response:
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    response.headers["Content-Security-Policy"] = _POLICY.format(digest=f"sha256-{digest}")
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+def _tag(folder: Path) -> str:
+    """Return what changes whenever a file of the folder does."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.*")):
+        digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _own_title(deps: "Deps") -> str:
+    """Return the configured title; the default is the name that another product's front end expects."""
+    title = deps.settings.navbar_title
+    return "Dagway" if title == Settings().navbar_title else title
+
+
+def _own_configuration(deps: "Deps") -> dict[str, Any]:
+    """Return the contract's configuration, and how to identify where ``authMode`` does not say."""
+    settings = deps.settings
+    if settings.auth_mode != "none":
+        auth: str = settings.auth_mode
+    elif settings.basic:
+        auth = "basic"
+    else:
+        auth = "token" if settings.token else "none"
+    return _configuration(deps) | {"title": _own_title(deps), "auth": auth}
+
+
+def serve_bundle(app: Flask, deps: "Deps", folder: Path) -> None:
+    """Add the page and the assets; ``folder`` holds ``bundle.js`` or an ``assets`` folder that does."""
+    assets = folder / "assets" if (folder / "assets").is_dir() else folder
+
+    def asset(name: str) -> Response:
+        response = send_asset(assets, name)
+        response.headers["Cache-Control"] = f"max-age={_ASSET_AGE_S}"
+        return response
+
+    def page(**_path: str) -> Response:
+        text = _PAGE.format(
+            title=html.escape(deps.settings.navbar_title),
+            base=html.escape(deps.base_path),
+            version=html.escape(deps.version),
+            script=_script(_configuration(deps)),
+            quiet=_QUIET,
+        )
+        return Response(text, mimetype="text/html")
+
+    app.add_url_rule("/assets/<path:name>", "ui asset", asset, methods=["GET"], provide_automatic_options=False)
+    app.add_url_rule("/<page:path>", "ui page", page, methods=["GET"], provide_automatic_options=False)
+    app.add_url_rule("/", "ui index", page, methods=["GET"], provide_automatic_options=False)
+
+
+def _configuration(deps: "Deps") -> dict[str, Any]:
+    settings = deps.settings
+    now = datetime.now(UTC).astimezone(deps.zone)
+    offset_s = int((now.utcoffset() or now - now).total_seconds())
+    data = str(settings.data_dir)
+    return {
+        "apiURL": f"{deps.base_path}/api/v2",
+        "basePath": deps.base_path,
+        "title": settings.navbar_title,
+        "navbarColor": settings.navbar_color,
+        "version": deps.version,
+        "tz": _zone_name(getattr(deps.zone, "key", ""), offset_s),
+        "tzOffsetInSec": offset_s,
+        "maxDashboardPageLimit": "100",
+        "remoteNodes": ",".join(node.name for node in settings.remote_nodes),
+        "authMode": settings.auth_mode,
+        "permissions": {"writeDags": settings.write_dags, "runDags": settings.run_dags},
+        "paths": {
+            "dagsDir": str(settings.dags_dir or "in the database"),
+            "logDir": "in the database",
+            "suspendFlagsDir": "in the database",
+            "adminLogsDir": "standard error",
+            "baseConfig": str(settings.base_config or ""),
+            "dagRunsDir": "in the database",
+            "queueDir": "in the database",
+            "procDir": data,
+            "serviceRegistryDir": "in the database",
+            "configFileUsed": "environment",
+            "usersDir": "in the database",
+        },
+    }
+
+
+def _zone_name(key: str, offset_s: int) -> str:
+    """Return what the page calls the times' zone, and shows beside them."""
+    if key:
+        return "UTC" if key == "Etc/UTC" else key  # the name it has on many hosts
+    hours = offset_s // 3600
+    return f"UTC{hours:+d}" if hours else "UTC"
+
+
+def _script(configuration: dict[str, Any]) -> str:
+    """Return what stands in the page's script element, which no value can end."""
+    text = json.dumps(configuration)
+    safe = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return f"function getConfig() {{ return {safe}; }}"

@@ -1,0 +1,91 @@
+"""Decisions made durable: one transaction per batch, then what follows from it.
+
+The order is the promise: commit, then publish what the outbox owes, tell workers, answer the asker,
+and only then ack. A crash anywhere leaves either nothing, or a committed row that the sweep finds.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from threading import Event as StopEvent
+from typing import TypeVar
+
+from services.scheduler.deciding import family
+from services.scheduler.deciding.batch import Batch
+from services.scheduler.deciding.events import Notice, record_notices
+from services.scheduler.deciding.plans import Plans
+from services.scheduler.deciding.post_commit import Aftermath
+from services.scheduler.deciding.recent import Recent
+from shared.errors import AlreadyExists, StaleVersion, StoreUnavailable
+from shared.faults import point
+from shared.service import backoff_s
+from shared.store.writes.transaction import Store
+
+__all__ = ["Shell"]
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+_TRIES = 5
+
+
+class Shell:
+    """What is around the core, shared by all of a scheduler's threads.
+
+    ``clock`` gives the moment each decision is made at.
+    """
+
+    def __init__(self, store: Store, plans: Plans, clock: Callable[[], datetime]) -> None:
+        self.store = store
+        self.plans = plans
+        self.clock = clock
+        self._recent = Recent()
+        self._followers: list[Callable[[Aftermath], None]] = []
+
+    def after_commit(self, *followers: Callable[[Aftermath], None]) -> None:
+        """Have these called after each commit, in this order, before whoever decided goes on."""
+        self._followers.extend(followers)
+
+    def decide(self, work: Callable[[Batch], T]) -> T:
+        """Run ``work`` in one transaction, then do what follows; a run changed meanwhile means again.
+
+        Raises:
+            StoreUnavailable: the database is away; nothing happened.
+        """
+        for attempt in range(_TRIES):
+            try:
+                with self.store.begin() as tx:
+                    batch = Batch(tx, self.plans, self._recent, self.clock(), again=attempt > 0)
+                    result = work(batch)
+                    family.settle(batch)
+                    batch.flush()
+            except (StaleVersion, AlreadyExists):
+                if attempt == _TRIES - 1:
+                    raise
+                continue
+            self._recent.keep(batch.runs)
+            self.plans.keep_frozen(batch.after.frozen)
+            if batch.after.changed:
+                point("scheduler.committed")
+            for follow in self._followers:
+                follow(batch.after)
+            return result
+        raise AssertionError("unreachable")
+
+    def insist(self, work: Callable[[Batch], T], stop: StopEvent) -> T | None:
+        """As ``decide``, holding on while the database is away; ``None``: told to stop meanwhile."""
+        tries = 0
+        while True:
+            try:
+                return self.decide(work)
+            except StoreUnavailable as error:
+                if tries == 0:
+                    _log.warning("store.unavailable", extra={"error": str(error)})
+                tries += 1
+                if stop.wait(backoff_s(tries, cap_s=2)):
+                    return None
+
+    def notice(self, notices: Iterable[tuple[str, Notice]]) -> None:
+        """Apply what a loop noticed about runs."""
+        noticed = list(notices)
+        if noticed:
+            self.decide(lambda batch: record_notices(batch, noticed))

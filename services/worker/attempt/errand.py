@@ -1,0 +1,144 @@
+"""What a worker does for a run beside its steps: tell people by mail, and remove the run's container.
+
+One mail that cannot be sent keeps neither the others nor the container waiting. What became of each
+is in the errand's log.
+Source: the workflow language reference, sections on the order of one attempt and on mails.
+"""
+
+import html
+import smtplib
+import threading
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from services.worker.executors.base import Job, StepIO
+from services.worker.executors.inline import CutOff, Line, conclude, evaluate
+from services.worker.executors.mail import Attachment, MailServer, build_message, recipients, send_mail
+from services.worker.output.masking import Masker
+from services.worker.output.pipe_copy import write_all
+from services.worker.process.outcome import Result
+from shared.contracts.errands import Errand, Mail, NodeReport
+from shared.errors import DagwayError, InvalidInput
+from shared.language.expansion.expand import ExpandFault
+
+__all__ = ["ErrandExecutor"]
+
+_TRIES = 3
+_PAUSE_S = 2.0
+_MOST_OF_A_LOG = 1024 * 1024
+_MOST_OF_ALL_LOGS = 10 * 1024 * 1024
+_PERMANENT = 500
+"""From here on an SMTP reply means: not now and not later."""
+
+
+class ErrandExecutor:
+    """Runs one errand. ``logs`` is the directory below which logs may be attached."""
+
+    def __init__(self, errand: Errand, dag: str, logs: Path, masker: Masker) -> None:
+        self._errand = errand
+        self._dag = dag
+        self._logs = logs
+        self._masker = masker
+
+    def run(self, job: Job, io: StepIO) -> Result:
+        """Do all of it; exit code 1 when a part failed."""
+        faults: list[str] = []
+        for mail in self._errand.mails:
+            try:
+                done = self._send(job, mail)
+            except (InvalidInput, ExpandFault, ValueError, smtplib.SMTPException, OSError, CutOff) as failure:
+                faults.append(f"mail not sent: {failure}")
+            else:
+                write_all(io.stdout, f"{done}\n".encode())
+        if self._errand.container is not None:
+            try:
+                self._remove(job, self._errand.container)
+            except (DagwayError, ExpandFault, OSError, ValueError) as failure:
+                faults.append(f"container not removed: {failure}")
+        for fault in faults:
+            write_all(io.stderr, f"{fault}\n".encode(errors="replace"))
+        return conclude(job, "; ".join(faults))
+
+    def _send(self, job: Job, mail: Mail) -> str:
+        server = MailServer.of(evaluate(job, self._errand.smtp))
+        to = recipients(evaluate(job, list(mail.settings.to)))
+        sender = str(evaluate(job, mail.settings.sender))
+        if not sender or not to:
+            raise InvalidInput("a mail needs from and to")
+        subject = f"{evaluate(job, mail.settings.prefix)} {self._dag} ({mail.status})".strip()
+        attached = list(self._attachments(mail)) if mail.settings.attach_logs else []
+        body = self._masker.text(_body(job, self._dag, mail))
+        message = build_message(sender, to, subject, body, attached)
+        message.replace_header("Message-ID", f"<{mail.id}@dagway.invalid>")
+        for tries_left in reversed(range(_TRIES)):
+            line = Line()
+            try:
+                job.supervisor.call(partial(send_mail, server, message, line), line.cut)
+            except (smtplib.SMTPException, OSError) as failure:
+                if not tries_left or _permanent(failure):
+                    raise
+            else:
+                break
+            finally:
+                line.cut()
+            asked = threading.Event()
+            job.supervisor.stop.listen(asked.set)
+            asked.wait(_PAUSE_S)
+            job.supervisor.stop.unlisten(asked.set)
+        if job.supervisor.interrupted is not None or job.supervisor.timed_out_after_s is not None:
+            raise CutOff("no time was left")
+        return f"mail sent to {', '.join(to)}: {subject}"
+
+    def _attachments(self, mail: Mail) -> Iterator[Attachment]:
+        left = _MOST_OF_ALL_LOGS
+        for node in mail.nodes:
+            path = Path(node.stdout)
+            # A run that moved left its earlier logs on another worker; they are in the database.
+            if node.stdout and path.is_relative_to(self._logs) and path.is_file() and left > 0:
+                data = _tail(path, min(left, _MOST_OF_A_LOG))
+                if not data:
+                    continue
+                left -= len(data)
+                masker = self._masker.afresh()
+                yield Attachment(path.name, masker.feed(data) + masker.close())
+
+    def _remove(self, job: Job, container: dict[str, Any]) -> None:
+        # Only here: a worker without the engine's library sends mails as well.
+        from services.worker.executors.container.docker import remove_run_container  # noqa: PLC0415
+
+        remove_run_container(job, container)
+
+
+def _permanent(failure: Exception) -> bool:
+    if isinstance(failure, smtplib.SMTPRecipientsRefused):
+        return all(code >= _PERMANENT for code, _ in failure.recipients.values())
+    if isinstance(failure, smtplib.SMTPResponseException):
+        return failure.smtp_code >= _PERMANENT
+    return isinstance(failure, smtplib.SMTPNotSupportedError)
+
+
+def _tail(path: Path, size: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - size, 0))
+        return file.read(size)
+
+
+def _body(job: Job, dag: str, mail: Mail) -> str:
+    run_id = job.environment.process.get("DAG_RUN_ID", "")
+    head = "".join(f"<th>{name}</th>" for name in ("Step", "Started", "Finished", "Status", "Error"))
+    rows = "\n".join(map(_row, mail.nodes))
+    more = f"<p>{mail.left_out} more</p>\n" if mail.left_out else ""
+    title = f"{html.escape(dag)} {html.escape(run_id)}: {html.escape(mail.status)}"
+    return f'<h3>{title}</h3>\n<table border="1">\n<tr>{head}</tr>\n{rows}\n</table>\n{more}'
+
+
+def _row(node: NodeReport) -> str:
+    cells: Iterable[str] = (node.name, _moment(node.started_at), _moment(node.finished_at), node.status, node.error)
+    return f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>"
+
+
+def _moment(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S %Z}" if at is not None else ""

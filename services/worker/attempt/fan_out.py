@@ -1,0 +1,140 @@
+"""Evaluate what a ``call`` step asks for: which dag, how often, with which parameters.
+
+Source: the workflow language reference, sections on sub-DAG steps and parallel.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from shared.contracts.events import ChildCall
+from shared.errors import InvalidInput
+from shared.language.expansion.expand import RunCommand, Scope, expand
+from shared.language.expansion.param_forms import (
+    is_reference,
+    json_scalar_text,
+    parse_json,
+    parse_params_text,
+    quote_pairs,
+)
+from shared.language.model import Pairs, Parallel, Step
+from shared.language.steps.sub_dags import MAX_PARALLEL_ITEMS
+
+__all__ = ["split_items", "unfold"]
+
+_QUOTED = re.compile(r'"((?:\\"|[^"])*)"')
+_ACTS = re.compile(r"[$`\\]")
+_SEPARATORS = "\t|;,"
+
+
+Mask = Callable[[str], str]
+
+
+def unfold(step: Step, scope: Scope, run_command: RunCommand, mask: Mask = str) -> tuple[ChildCall, ...]:
+    """Return the runs a step calls, in the order of its items; ``mask`` hides the secrets in a text.
+
+    Raises:
+        InvalidInput: no name, no items, or too many.
+        ExpandFault: a variable that must be set is not.
+    """
+    name = expand(step.call, scope, run_command).strip()
+    if not name:
+        raise InvalidInput("call: the name of the sub DAG is empty")
+    if step.parallel is None:
+        return (_call(name, step, scope, run_command, None, mask=mask),)
+    items = _items(step.parallel, scope, run_command)
+    if not items:
+        raise InvalidInput("parallel execution requires at least one item")
+    if len(items) > MAX_PARALLEL_ITEMS:
+        found = f"{len(items)} items (max: {MAX_PARALLEL_ITEMS})"
+        raise InvalidInput(f"parallel execution exceeds maximum limit: {found}")
+    return tuple(_call(name, step, scope, run_command, item, mask=mask) for item in items)
+
+
+def _call(name: str, step: Step, scope: Scope, run_command: RunCommand, item: str | None, *, mask: Mask) -> ChildCall:
+    if item is not None:
+        if not step.params and step.param_pairs is None:
+            return _with_text(name, item, mask)
+        scope = replace(scope, maps=({"ITEM": item}, *scope.maps))
+    if step.param_pairs is None:
+        text = expand(step.params, scope, run_command).strip()
+        if not text or not is_reference(step.params) or ("=" in text and text[0] not in "{["):
+            return _with_text(name, text, mask)
+        return _with_pairs(name, (("1", text),), mask)
+    return _with_pairs(name, tuple((key, expand(value, scope, run_command)) for key, value in step.param_pairs), mask)
+
+
+def _with_text(name: str, text: str, mask: Mask) -> ChildCall:
+    return ChildCall(dag=name, params=text, given=text, shown=_shown(text, _read(text), mask))
+
+
+def _shown(text: str, pairs: Pairs, mask: Mask) -> str:
+    """Return what people see of the text, empty where it holds no secret; read, it gives each value masked."""
+    masked = tuple((key, mask(value)) for key, value in pairs)
+    if masked == pairs and mask(text) == text:
+        return ""
+    return mask(text) if _read(mask(text)) == masked else _as_json(masked)
+
+
+def _with_pairs(name: str, pairs: Pairs, mask: Mask) -> ChildCall:
+    text = quote_pairs(pairs, frozenset(key for key, _ in pairs if key.isdigit()))
+    # As JSON, whatever the values hold, where the text would not be read as it was meant. The text is what people
+    # see, but for secrets, and what the run's id is made from.
+    given = text if _reads_back(text, pairs) else _as_json(pairs)
+    return ChildCall(dag=name, params=text, given=given, shown=_shown(text, pairs, mask))
+
+
+def _as_json(pairs: Pairs) -> str:
+    return json.dumps(dict(pairs), ensure_ascii=False)
+
+
+def _reads_back(text: str, pairs: Pairs) -> bool:
+    return _read(text) == pairs and not any(_ACTS.search(value) for _, value in pairs)
+
+
+def _read(text: str) -> Pairs:
+    return tuple((param.name, param.value) for param in parse_params_text(text)[0])
+
+
+def _items(parallel: Parallel, scope: Scope, run_command: RunCommand) -> list[str]:
+    if parallel.variable:
+        return split_items(expand(parallel.variable, scope, run_command))
+    return [_evaluated(item, scope, run_command) for item in parallel.items if item]
+
+
+def _evaluated(item: str, scope: Scope, run_command: RunCommand) -> str:
+    """An item that was a map is JSON text: its values are evaluated, its form stays."""
+    fields = parse_json(item) if item.startswith("{") else None
+    if not isinstance(fields, dict):
+        return expand(item, scope, run_command)
+    values = {key: expand(json_scalar_text(value), scope, run_command) for key, value in fields.items()}
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+
+
+def _sorted(value: Any) -> Any:
+    """Return the same JSON with its keys in order: a run's id is made from the text."""
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value
+
+
+def split_items(text: str) -> list[str]:
+    """Split a variable's text by the first form that fits: JSON, lines, quoted words, separators, blanks."""
+    text = text.strip()
+    value = parse_json(text) if text[:1] in ("[", "{") else None
+    if isinstance(value, list):
+        texts = ("null" if item is None else json_scalar_text(_sorted(item)).strip() for item in value)
+        return [text for text in texts if text]
+    if isinstance(value, dict):
+        return [json_scalar_text(_sorted(value))]
+    if "\n" in text:
+        parts = text.splitlines()
+    elif quoted := _QUOTED.findall(text):
+        parts = [part.replace('\\"', '"') for part in quoted]
+    else:
+        counts = Counter(char for char in text if char in _SEPARATORS)
+        parts = text.split(max(_SEPARATORS, key=lambda char: counts[char])) if counts else text.split()
+    return [part.strip() for part in parts if part.strip()]

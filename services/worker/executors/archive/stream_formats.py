@@ -1,0 +1,221 @@
+"""How the archive executor's child reads and writes each format: a stream of bytes, a tar, or a zip.
+
+What Python cannot read by itself (7z, rar) the program ``bsdtar`` turns into a tar on its way, so that
+one set of rules decides what may be extracted where.
+"""
+
+import bz2
+import gzip
+import importlib
+import lzma
+import stat
+import subprocess
+import tarfile
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING or __package__:
+    from services.worker.executors.archive.rar_headers import is_encrypted
+else:
+    # As a neighbour of the child's script, which has seen to it that it is found.
+    is_encrypted = importlib.import_module("rar_headers").is_encrypted
+
+__all__ = [
+    "CONTAINERS",
+    "READ_ONLY",
+    "SINGLE",
+    "Exit",
+    "Fault",
+    "kind_of",
+    "link_in_zip",
+    "open_packed",
+    "open_tar",
+    "open_zip",
+    "write_zip",
+]
+
+SINGLE = frozenset({"gz", "bz2", "xz", "zst", "lz4"})
+READ_ONLY = frozenset({"7z", "rar"})
+CONTAINERS = frozenset({"zip", "tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst"}) | READ_ONLY
+_MAGIC = (
+    (b"PK\x03\x04", "zip"), (b"\x1f\x8b", "gz"), (b"BZh", "bz2"), (b"\xfd7zXZ\x00", "xz"), (b"\x28\xb5\x2f\xfd", "zst"),
+    (b"\x04\x22\x4d\x18", "lz4"), (b"7z\xbc\xaf\x27\x1c", "7z"), (b"Rar!", "rar"),
+)  # fmt: skip
+_TAR_MAGIC_AT = 257
+_FIRST_IN_ZIP = 315_619_200
+"""1980-01-02, in seconds: a zip knows no earlier time."""
+_ENCRYPTED = 0x1
+_AES = 99
+
+
+class Exit(IntEnum):
+    """Exit codes by what went wrong. Source: the workflow language reference, 3.12.7."""
+
+    CONFIG = 2
+    SOURCE = 3
+    DESTINATION = 4
+    FORMAT = 5
+    EXTRACT = 6
+    CREATE = 7
+    DECOMPRESS = 9
+    PERMISSION = 10
+    DISK = 11
+    CORRUPT = 12
+    PASSWORD = 13
+
+
+class Fault(Exception):
+    """What is wrong, and the exit code that says so."""
+
+    def __init__(self, code: Exit, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+def kind_of(path: Path) -> str:
+    """Return the format that the file's first bytes tell of; empty: none that is known."""
+    with path.open("rb") as raw:
+        head = raw.read(_TAR_MAGIC_AT + 5)
+        if head[_TAR_MAGIC_AT:] == b"ustar":
+            return "tar"
+        kind = next((name for magic, name in _MAGIC if head.startswith(magic)), "")
+        if kind not in SINGLE:
+            return kind
+        raw.seek(0)
+        with open_packed(raw, kind, "r", -1) as packed:
+            inner = packed.read(_TAR_MAGIC_AT + 5)
+        return f"tar.{kind}" if inner[_TAR_MAGIC_AT:] == b"ustar" and f"tar.{kind}" in CONTAINERS else kind
+
+
+@contextmanager
+def open_packed(raw: IO[bytes], how: str, mode: str, level: int) -> Iterator[IO[bytes]]:
+    """Open a compressing or decompressing layer above a file; ``level`` -1 is the format's own."""
+    given = level >= 0 and mode == "w"
+    levels = {"compresslevel": level} if level >= 0 else {}
+    opened: Any
+    if how == "gz":
+        opened = gzip.GzipFile(fileobj=raw, mode=mode, **levels)  # type: ignore[call-overload]
+    elif how == "bz2":
+        opened = bz2.BZ2File(raw, mode, **levels)  # type: ignore[call-overload]
+    elif how == "xz":
+        opened = lzma.LZMAFile(raw, mode, preset=level if given else None)  # noqa: SIM115 - closed below
+    elif how == "zst":
+        library = _library("zst", "Python 3.14 or the package backports.zstd", "compression.zstd", "backports.zstd")
+        opened = library.ZstdFile(raw, mode, level=level if given else None)
+    elif how == "lz4":
+        library = _library("lz4", "the package lz4", "lz4.frame")
+        opened = library.LZ4FrameFile(raw, mode, **({"compression_level": level} if given else {}))
+    else:
+        yield raw
+        return
+    with opened:
+        yield opened
+
+
+def _library(what: str, needed: str, *names: str) -> Any:
+    for name in names:
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            continue
+    raise Fault(Exit.FORMAT, f"{what} needs {needed} on the worker: pip install 'dagway[archives]'")
+
+
+@contextmanager
+def open_tar(path: Path, kind: str, bsdtar: str) -> Iterator[tarfile.TarFile]:
+    """Open whatever is, or can be turned into, a tar; it is read once, from front to back."""
+    if kind in READ_ONLY:
+        with _turned(path, kind, bsdtar) as tar:
+            yield tar
+        return
+    how = kind.removeprefix("tar").removeprefix(".")
+    with (
+        path.open("rb") as raw,
+        open_packed(raw, how, "r", -1) as stream,
+        tarfile.open(fileobj=stream, mode="r|") as tar,
+    ):
+        yield tar
+
+
+@contextmanager
+def _turned(path: Path, kind: str, bsdtar: str) -> Iterator[tarfile.TarFile]:
+    if not bsdtar:
+        raise Fault(Exit.FORMAT, f"{kind} needs the program bsdtar on the worker (package libarchive-tools)")
+    if kind == "rar" and is_encrypted(path):
+        raise _locked(kind)
+    # -P: names as they are, or a leading slash would be taken off before our rules see it.
+    words = [bsdtar, "-c", "-P", "-f", "-", "--format", "pax", f"@{path}"]
+    environment = {"LC_ALL": "C.UTF-8"}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None  # noqa: S101 - asked for above
+        assert process.stderr is not None  # noqa: S101
+        try:
+            with tarfile.open(fileobj=process.stdout, mode="r|") as tar:
+                yield tar
+            # What stands behind the end of the tar is the last that bsdtar writes.
+            while process.stdout.read(1 << 16):
+                pass
+        except (tarfile.ReadError, EOFError):
+            # It stopped in the middle, and knows why.
+            process.kill()
+        said = process.stderr.read(4096).decode(errors="replace").strip()
+    if process.returncode != 0:
+        # Turning one, it only fails where it must not read on; taking one out, it says why.
+        words = [bsdtar, "-x", "-O", "-f", str(path)]
+        why = subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment, check=False)
+        if b"encrypted" in why.stderr:
+            raise _locked(kind)
+        raise Fault(Exit.CORRUPT, f"{kind}: {said or 'cannot be read'}")
+
+
+def _locked(kind: str) -> Fault:
+    return Fault(Exit.PASSWORD, f"{kind} archives that are encrypted cannot be read, with a password or without")
+
+
+@contextmanager
+def open_zip(path: Path, password: str) -> Iterator[zipfile.ZipFile]:
+    """Open a zip for reading, with whichever encryption it has."""
+    with zipfile.ZipFile(path) as archive:
+        locked = any(info.flag_bits & _ENCRYPTED for info in archive.infolist())
+        strong = any(info.compress_type == _AES for info in archive.infolist())
+        if locked and not password:
+            raise Fault(Exit.PASSWORD, "the archive is encrypted: password is required")
+        if not strong:
+            if password:
+                archive.setpassword(password.encode())
+            yield archive
+            return
+    with _pyzipper().AESZipFile(path) as archive:
+        archive.setpassword(password.encode())
+        yield archive
+
+
+def write_zip(raw: IO[bytes], level: int | None, password: str) -> Any:
+    """Return a zip opened for writing; with a password, AES of 256 bits protects what is in it."""
+    if not password:
+        return zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED, compresslevel=level, strict_timestamps=False)
+    library = _pyzipper()
+    archive = library.AESZipFile(
+        raw, "w", compression=library.ZIP_DEFLATED, compresslevel=level, strict_timestamps=False
+    )
+    archive.setpassword(password.encode())
+    archive.setencryption(library.WZ_AES, nbits=256)
+    return archive
+
+
+def link_in_zip(archive: Any, name: str, path: Path) -> Any:
+    """Return the entry of a symbolic link; each library wants one of its own kind."""
+    when = time.localtime(max(path.lstat().st_mtime, _FIRST_IN_ZIP))[:6]
+    entry: Any = zipfile.ZipInfo if type(archive) is zipfile.ZipFile else archive.zipinfo_cls
+    info = entry(name, when)
+    info.external_attr = (stat.S_IFLNK | 0o777) << 16
+    return info
+
+
+def _pyzipper() -> Any:
+    return _library("a zip encrypted by AES", "the package pyzipper", "pyzipper")

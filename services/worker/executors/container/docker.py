@@ -1,0 +1,190 @@
+"""Steps in containers, through the Docker API (Podman serves it too).
+
+Three ways: the step's own container, removed when it ends; commands in a container that somebody
+else runs; commands in the one container of the run, which is started by the first step to need it.
+A container is no child of ours: it is stopped through the engine, and the guardian's will removes it
+should the worker die.
+Source: the workflow language reference, sections on containers and on the docker executor.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from services.worker.executors.base import Job, StepIO
+from services.worker.executors.container.engine import MARK, Engine, EngineFault
+from services.worker.executors.container.spec import ContainerSpec, read_spec
+from services.worker.executors.inline import CutOff, Line, conclude, evaluate
+from services.worker.inputs.environment import host_variables
+from services.worker.process.outcome import Ended, Result, classify
+from shared.errors import InvalidInput
+from shared.ids import new_token
+from shared.language.expansion.expand import Scope, expand
+from shared.language.model import Command
+
+__all__ = ["DockerExecutor", "remove_run_container"]
+
+
+class DockerExecutor:
+    """Runs the commands of a step in a container."""
+
+    def run(self, job: Job, io: StepIO) -> Result:
+        """Run them; the exit code is the container's, or that of the command in it."""
+        work = _Work(job, io)
+        try:
+            return work.result(job.supervisor.call(work.do, work.end))
+        except (EngineFault, CutOff, OSError) as error:
+            return conclude(job, str(error) or "the container was stopped")
+        finally:
+            work.clean_up()
+
+
+class _Work:
+    """One attempt in a container."""
+
+    def __init__(self, job: Job, io: StepIO) -> None:
+        self._job = job
+        self._io = io
+        self._line = Line()
+        self._engine = Engine(host_variables())
+        self._mark = new_token()
+        self._number = 0
+        self._own = ""
+        """The container that must not outlive the step."""
+        self._inside = ""
+        """The container that a command runs inside."""
+        auths = job.options.get("registry_auths") or os.environ.get("DOCKER_AUTH_CONFIG") or {}
+        self._auths = evaluate(job, auths)
+
+    def do(self) -> int:
+        """Do everything; return the exit code."""
+        job = self._job
+        given = job.step.container or job.step.config
+        if not given and (shared := job.options.get("container")):
+            return self._in_run_container(evaluate(job, shared))
+        if not given:
+            raise InvalidInput("a container step needs container, or config with image or containerName")
+        spec = read_spec(evaluate(job, given), job.working_dir, self._step_env())
+        commands = self._commands(spec)
+        if spec.exec and (not spec.image or self._engine.is_running(spec.exec)):
+            return self._each(spec.exec, commands, spec)
+        return self._in_own_container(spec, commands)
+
+    def _commands(self, spec: ContainerSpec) -> list[list[str]]:
+        """Return the commands as words; what only the container's ``env`` has is known to them too."""
+        full = self._job.environment.full
+        scope = replace(full, maps=(*full.maps, spec.env))
+        return [_words(command, scope) for command in self._job.step.commands]
+
+    def _step_env(self) -> dict[str, str]:
+        process = self._job.environment.process
+        return {name: process[name] for name, _ in self._job.step.env if name in process}
+
+    def _in_own_container(self, spec: ContainerSpec, commands: list[list[str]]) -> int:
+        name = spec.name or f"dagway-{self._mark}"
+        background = len(commands) > 1 or spec.startup != ""
+        if not spec.keep:
+            self._own = name
+        with self._job.supervisor.will(argv=() if spec.keep else self._engine.will_remove(name, self._mark)):
+            self._engine.pull(spec, self._auths, self._line)
+            if not background:
+                container = self._create(name, spec, commands[0] if commands else None)
+                return self._engine.run_attached(container, self._line, self._io)
+            container = self._create(name, spec, None, background=True)
+            self._engine.start_ready(container, spec, self._line)
+            return self._each(name, commands, spec)
+
+    def _create(self, name: str, spec: ContainerSpec, words: list[str] | None, background: bool = False) -> str:
+        run = self._job.environment.process.get("DAG_RUN_ID", "")
+        dag = self._job.environment.process.get("DAG_NAME", "")
+        labels = {"dagway.dag": dag, "dagway.run": run, "dagway.step": self._job.step.name, MARK: self._mark}
+        container = self._engine.create(name, spec, words, labels, background=background)
+        self._line.on_cut(lambda: None)
+        return container
+
+    def _in_run_container(self, given: Any) -> int:
+        job = self._job
+        spec = read_spec(given, job.working_dir, {})
+        commands = self._commands(spec)
+        if spec.exec:
+            return self._each(spec.exec, commands, spec)
+        name, labels = _run_container(job, spec)
+        self._engine.pull(spec, self._auths, self._line)
+        mark = job.supervisor.worker_mark
+        if not spec.keep:
+            # Who made it removes it when the worker ends; at the end of the run an errand does.
+            job.supervisor.keep_will(name, self._engine.will_remove(name, mark))
+        self._engine.ensure(name, spec, labels, mark, self._line)
+        return self._each(name, commands, read_spec({**_dict(given), "env": []}, job.working_dir, self._step_env()))
+
+    def _each(self, container: str, commands: Sequence[list[str]], spec: ContainerSpec) -> int:
+        self._inside = container
+        with self._job.supervisor.will(argv=self._engine.will_kill(container, self._mark)):
+            for words in commands:
+                self._number += 1
+                code = self._engine.execute(container, words, spec, self._mark, line=self._line, io=self._io)
+                if code != 0:
+                    return code
+        return 0
+
+    def end(self) -> None:
+        """Stop what runs, with the step's signal and grace; called when a stop or the timeout came."""
+        supervisor = self._job.supervisor
+        try:
+            if self._inside and self._inside != self._own:
+                self._engine.end_inside(self._inside, self._mark, supervisor.stop_signal, supervisor.grace_s)
+            elif self._own:
+                self._engine.stop(self._own, supervisor.stop_signal, supervisor.grace_s)
+        finally:
+            self._line.cut()
+
+    def clean_up(self) -> None:
+        """Leave no container and no connection behind."""
+        self._line.cut()
+        if self._own:
+            self._engine.remove(self._own, {MARK: self._mark})
+        self._engine.close()
+
+    def result(self, code: int | None) -> Result:
+        supervisor = self._job.supervisor
+        return classify(
+            None if code is None else Ended(code=code),
+            name=self._job.step.name,
+            command=self._number if len(self._job.step.commands) > 1 else 0,
+            interrupted=supervisor.interrupted,
+            timed_out_after_s=supervisor.timed_out_after_s,
+            timeout_s=supervisor.timeout_s,
+            stderr_tail=self._io.stderr_tail() if code else "",
+        )
+
+
+def _words(command: Command, scope: Scope) -> list[str]:
+    first, *rest = command.argv or (command.text,)
+    return [first, *(expand(word, scope) for word in rest)]
+
+
+def remove_run_container(job: Job, container: dict[str, Any]) -> None:
+    """Remove the container that the steps of the job's run shared, if there is one.
+
+    Raises:
+        EngineFault: the engine refused, or cannot be reached.
+    """
+    name, labels = _run_container(job, read_spec(evaluate(job, container), job.working_dir, {}))
+    engine = Engine(host_variables())
+    try:
+        engine.remove(name, labels)
+    finally:
+        engine.close()
+    job.supervisor.drop_will(name)
+
+
+def _run_container(job: Job, spec: ContainerSpec) -> tuple[str, dict[str, str]]:
+    """Return the name of the run's own container, and the labels that say whose it is."""
+    process = job.environment.process
+    dag, run = process.get("DAG_NAME", ""), process.get("DAG_RUN_ID", "")
+    return spec.name or f"dagway-run-{dag}-{run}", {"dagway.dag": dag, "dagway.run": run, "dagway.shared": "true"}
+
+
+def _dict(given: Any) -> dict[str, Any]:
+    return dict(given) if isinstance(given, dict) else {"exec": given}

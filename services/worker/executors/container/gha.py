@@ -1,0 +1,120 @@
+"""GitHub Actions, by the program ``act``, which needs a container engine.
+
+``command: owner/action@ref`` is the action, ``params`` its inputs. A workflow of one step is written
+into a directory of its own, which is removed in every case.
+Source: the workflow language reference, section on the gha executor.
+"""
+
+import json
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from services.worker.executors.base import Job, StepIO
+from services.worker.executors.container.engine_cleanup import remove_named
+from services.worker.executors.inline import evaluate
+from services.worker.inputs.environment import host_variables
+from services.worker.process.outcome import Result, classify
+from shared.errors import InvalidInput
+from shared.ids import new_token
+from shared.language.steps.command_line import split_command
+from shared.language.steps.requirements import NEEDS
+
+__all__ = ["GhaExecutor"]
+
+_ACTION = re.compile(r"(?:[\w.-]+/[\w.-]+(?:/[\w./-]+)?@[\w./-]+|docker://\S+|\./\S*)\Z")
+_RUNNER = "node:24-bookworm"
+_LABEL = "ubuntu-latest"
+_DEFAULT_ENGINE = "unix:///var/run/docker.sock"
+
+
+class GhaExecutor:
+    """Runs one action."""
+
+    def run(self, job: Job, io: StepIO) -> Result:
+        """Run it; a worker without ``act`` says so before anything is started."""
+        act = shutil.which("act", path=job.environment.process.get("PATH"))
+        if act is None:
+            raise InvalidInput(f"gha steps need {NEEDS['gha']}")
+        action = job.step.commands[0].text.strip() if job.step.commands else ""
+        if not _ACTION.match(action):
+            raise InvalidInput(f"not an action: {action!r} (owner/action@ref)")
+        config: dict[str, Any] = evaluate(job, job.step.config)
+        job.working_dir.mkdir(0o750, parents=True, exist_ok=True)
+        host = host_variables().get("DOCKER_HOST", "")
+        env = {**({"DOCKER_HOST": host} if host else {}), **job.environment.process}
+        # act names its containers, volumes and networks after the workflow, cut to 30 characters: so they are
+        # found, should it be killed.
+        name = f"dagway-{new_token()[:16]}"
+        left = {"url": env.get("DOCKER_HOST") or _DEFAULT_ENGINE, "prefix": f"act-{name}"}
+        will = [sys.executable, "-I", "-S", str(Path(__file__).with_name("engine_cleanup.py")), json.dumps(left)]
+        with tempfile.TemporaryDirectory(prefix=".dagway-gha-", dir=job.working_dir) as folder:
+            workflow = Path(folder, "workflow.yml")
+            workflow.write_text(json.dumps(_workflow(name, action, _inputs(job))), encoding="utf-8")
+            with job.supervisor.will(files=[str(workflow), folder], argv=will):
+                ended = job.supervisor.run(
+                    [act, *_options(config, env), "--workflows", str(workflow)],
+                    env=env,
+                    cwd=str(job.working_dir),
+                    stdout=io.stdout,
+                    stderr=io.stderr,
+                )
+                if ended is None or ended.code != 0:
+                    with suppress(OSError, ValueError):
+                        remove_named(left["url"], left["prefix"])
+        supervisor = job.supervisor
+        return classify(
+            ended,
+            name=job.step.name,
+            interrupted=supervisor.interrupted,
+            timed_out_after_s=supervisor.timed_out_after_s,
+            timeout_s=supervisor.timeout_s,
+            stderr_tail=io.stderr_tail() if ended is not None and ended.code != 0 else "",
+        )
+
+
+def _inputs(job: Job) -> dict[str, str]:
+    pairs = job.step.param_pairs
+    if pairs is None:
+        words = split_command(str(evaluate(job, job.step.params)))
+        pairs = tuple((name, value) for name, _, value in (word.partition("=") for word in words))
+    return {name: str(evaluate(job, value)) for name, value in pairs}
+
+
+def _workflow(name: str, action: str, inputs: dict[str, str]) -> dict[str, Any]:
+    """Return a workflow of one step; JSON is YAML as well."""
+    step = {"uses": action, **({"with": inputs} if inputs else {})}
+    return {"name": name, "on": "push", "jobs": {"step": {"runs-on": _LABEL, "steps": [step]}}}
+
+
+def _options(config: dict[str, Any], env: Mapping[str, str]) -> list[str]:
+    # Images that are there are not pulled again.
+    words = ["push", "--pull=false", "--platform", f"{_LABEL}={config.get('runner') or _RUNNER}"]
+    for name, option in (
+        ("network", "--network"),
+        ("githubInstance", "--github-instance"),
+        ("dockerSocket", "--container-daemon-socket"),
+        ("artifacts", "--artifact-server-path"),
+        ("containerOptions", "--container-options"),
+    ):
+        if config.get(name):
+            words += [option, str(config[name])]
+    if config.get("autoRemove", True) is not False:
+        words.append("--rm")
+    for name, option in (("reuseContainers", "--reuse"), ("forceRebuild", "--rebuild"), ("privileged", "--privileged")):
+        if config.get(name) is True:
+            words.append(option)
+    capabilities = config.get("capabilities") or {}
+    for kind in ("add", "drop"):
+        for one in capabilities.get(kind) or ():
+            words += [f"--container-cap-{kind}", str(one)]
+    if env.get("GITHUB_TOKEN"):
+        # By name only: its value must not be in a list of arguments that every user can read. And only if there
+        # is one, since act would ask the terminal for it.
+        words += ["--secret", "GITHUB_TOKEN"]
+    return words

@@ -1,0 +1,51 @@
+"""jq filters: ``command`` is the filter, ``script`` the JSON input, ``config.raw`` prints bare strings.
+
+The binding holds the interpreter's lock while it works, cannot be interrupted and lets a filter read
+the environment, so it works in a child process with none, under limits of time and memory.
+Source: the workflow language reference, section on the jq executor.
+"""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from services.worker.executors.base import Job, StepIO
+from services.worker.executors.child import run_child
+from services.worker.executors.inline import conclude, evaluate, positive_seconds
+from services.worker.process.outcome import Result
+from shared.errors import InvalidInput
+from shared.language.steps.requirements import NEEDS
+
+__all__ = ["JqExecutor"]
+
+_CHILD = Path(__file__).with_name("child.py")
+_CPU_S = 60.0
+_MEMORY = 1024 * 1024 * 1024
+
+
+class JqExecutor:
+    """Applies one filter to one text."""
+
+    def __init__(self) -> None:
+        if find_spec("jq") is None:
+            raise InvalidInput(f"jq steps need {NEEDS['jq']}")
+
+    def run(self, job: Job, io: StepIO) -> Result:
+        """Print each result; an invalid filter or input, or an error of the filter, is exit code 1."""
+        if not job.step.commands:
+            raise InvalidInput("a jq step needs command: <filter>")
+        seconds = positive_seconds(job.step.config, "timeout", _CPU_S) or _CPU_S
+        order = {
+            # Never expanded: $x and ${} are jq's own.
+            "filter": job.step.commands[0].text,
+            "input": evaluate(job, job.step.script),
+            "raw": str(job.step.config.get("raw", False)).lower() in {"true", "t", "1"},
+            "cpu_s": int(seconds) + 1,
+            "memory": _MEMORY,
+        }
+        ended = run_child(job, io, _CHILD, order)
+        if ended is None or ended.code == 0:
+            return conclude(job)
+        if ended.code is None:
+            return conclude(job, f"jq was ended by its limits ({seconds:g}s of processor, {_MEMORY >> 20} MiB)", -1)
+        tail = io.stderr_tail()
+        return conclude(job, f"jq failed: {tail}" if tail else "", ended.code)

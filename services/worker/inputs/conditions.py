@@ -1,0 +1,72 @@
+"""Evaluate preconditions on the worker, in the step's own environment and directory."""
+
+from collections.abc import Callable, Sequence
+
+from shared.language.expansion.expand import RunCommand, Scope, expand
+from shared.language.expansion.shell_text import shell_command
+from shared.language.model import Condition
+from shared.language.patterns import PatternFault, line_test
+
+__all__ = ["check_conditions", "check_each"]
+
+
+def check_each(
+    conditions: Sequence[Condition],
+    scopes: tuple[Scope, Scope],
+    run_command: RunCommand,
+    exit_code: Callable[[str], int],
+) -> tuple[list[str], str]:
+    """Return of each condition why it is not met, empty where it is, and why what they guard is not run.
+
+    As ``check_conditions``, but one that cannot be evaluated is not met, and it is what is told.
+    """
+    unmet, broken = [], []
+    for condition in conditions:
+        try:
+            unmet += check_conditions([condition], scopes, run_command, exit_code) or [""]
+        except ValueError as error:
+            unmet.append(str(error))
+            broken.append(str(error))
+    return unmet, "; ".join(broken or filter(None, unmet))
+
+
+def check_conditions(
+    conditions: Sequence[Condition],
+    scopes: tuple[Scope, Scope],
+    run_command: RunCommand,
+    exit_code: Callable[[str], int],
+) -> list[str]:
+    """Return of each condition why it is not met, empty where it is; nothing where all are.
+
+    ``scopes`` are the textual and the full one; ``exit_code`` runs a condition without ``expected``
+    as a command. Every condition is evaluated. What ``run_command`` raises passes through: a
+    condition that cannot be evaluated is an error, not unmet.
+    """
+    found = [_unmet(condition, scopes, run_command, exit_code) for condition in conditions]
+    return found if any(found) else []
+
+
+def _unmet(
+    condition: Condition, scopes: tuple[Scope, Scope], run_command: RunCommand, exit_code: Callable[[str], int]
+) -> str:
+    textual, full = scopes
+    if condition.expected:
+        actual = expand(condition.condition, full, run_command)
+        met = _matches(actual, condition.expected)
+        reason = f'expected "{condition.expected}", got "{actual}"'
+    else:
+        code = exit_code(shell_command(condition.condition, textual))
+        met = code == 0
+        reason = f"exit status {code}"
+    if met != condition.negate:
+        return ""
+    return f"condition was not met: {'condition matched but negate is true' if condition.negate else reason}"
+
+
+def _matches(actual: str, expected: str) -> bool:
+    lines = actual.splitlines() or [""]
+    try:
+        test = line_test(expected)
+    except PatternFault:
+        return False
+    return expected in lines if test is None else any(map(test, lines))

@@ -1,0 +1,65 @@
+"""Read ``.env`` files: ``KEY=value`` lines with the quoting people expect, nothing executed."""
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from shared.language.expansion.expand import ExpandFault, Scope, expand
+
+__all__ = ["parse_dotenv", "read_dotenv"]
+
+_log = logging.getLogger(__name__)
+_ENTRY = re.compile(
+    r"""^[^\S\n]*(?:export[^\S\n]+)?(?P<name>[A-Za-z_][A-Za-z0-9_.]*)[^\S\n]*[=:][^\S\n]*
+        (?:"(?P<double>(?:[^"\\]|\\.)*)"|'(?P<single>[^']*)'|(?P<bare>[^\n]*))""",
+    re.MULTILINE | re.VERBOSE | re.DOTALL,
+)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
+_MAX_BYTES = 1_048_576
+
+
+def read_dotenv(paths: Sequence[str], folders: Sequence[Path], outer: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of all files that exist, later files winning.
+
+    A relative path means the first of ``folders`` that has it. A file that cannot be read is logged and
+    passed over, as the language demands.
+    """
+    found: dict[str, str] = {}
+    for path in paths:
+        candidates = [folder / Path(path).expanduser() for folder in folders]
+        file = next((one for one in candidates if one.exists()), candidates[0])
+        try:
+            with file.open(encoding="utf-8") as stream:
+                text = stream.read(_MAX_BYTES)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (OSError, UnicodeDecodeError) as error:
+            _log.warning("dotenv.unreadable", extra={"path": str(file), "error": str(error)})
+            continue
+        found.update(parse_dotenv(text, {**outer, **found}))
+    return found
+
+
+def parse_dotenv(text: str, outer: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables; unquoted and double-quoted values may name earlier ones and ``outer``."""
+    found: dict[str, str] = {}
+    scope = Scope((found, outer))
+    for match in _ENTRY.finditer(text):
+        if match["single"] is not None:
+            value = match["single"]
+        elif match["double"] is not None:
+            raw = _ESCAPE.sub(lambda escape: _ESCAPES.get(escape[1], escape[1]), match["double"])
+            value = _expanded(raw, scope)
+        else:
+            value = _expanded(re.sub(r"(^|\s+)#.*$", "", match["bare"]).strip(), scope)
+        found[match["name"]] = value
+    return found
+
+
+def _expanded(text: str, scope: Scope) -> str:
+    try:
+        return expand(text, scope)
+    except ExpandFault:
+        return text

@@ -1,0 +1,72 @@
+"""Check parameters against a JSON Schema from a file or a URL. Source: workflow language, section 2.4."""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+from jsonschema.validators import validator_for
+
+from shared.errors import InvalidInput
+from shared.language.expansion.param_forms import json_scalar_text
+from shared.language.model import Pairs
+
+__all__ = ["apply_schema"]
+
+_TIMEOUT_S = 10
+_MAX_BYTES = 1_048_576
+
+
+def apply_schema(reference: str, params: Pairs, folders: Sequence[Path]) -> Pairs:
+    """Return the parameters with the schema's defaults, its properties first and in its order.
+
+    A relative path means the first of ``folders`` that has it. Raises ``InvalidInput`` in the language's words.
+    """
+    schema = _read(reference, folders)
+    properties = schema.get("properties")
+    properties = properties if isinstance(properties, dict) else {}
+    given = {name: _typed(value) for name, value in params}
+    for name, about in properties.items():
+        if name not in given and isinstance(about, dict) and "default" in about:
+            given[name] = about["default"]
+    try:
+        validator = validator_for(schema)
+        validator.check_schema(schema)
+        faults = sorted(
+            validator(schema).iter_errors(given), key=lambda fault: [str(part) for part in fault.absolute_path]
+        )
+    except jsonschema.SchemaError as error:
+        raise InvalidInput(f"failed to get JSON schema: {reference}: {error.message}") from error
+    if faults:
+        texts = [": ".join(filter(None, (".".join(map(str, one.absolute_path)), one.message))) for one in faults[:5]]
+        raise InvalidInput(f"parameter validation failed: {'; '.join(texts)}")
+    texts_given = dict(params)
+    order = [*(name for name in properties if name in given), *(name for name in given if name not in properties)]
+    return tuple((name, texts_given.get(name, json_scalar_text(given[name]))) for name in order)
+
+
+def _read(reference: str, folders: Sequence[Path]) -> dict[str, Any]:
+    try:
+        if reference.startswith(("http://", "https://")):
+            with urllib.request.urlopen(reference, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - the author's own URL
+                data = answer.read(_MAX_BYTES)
+        else:
+            candidates = [folder / Path(reference).expanduser() for folder in folders]
+            with next((one for one in candidates if one.exists()), candidates[0]).open("rb") as file:
+                data = file.read(_MAX_BYTES)
+        schema = json.loads(data)
+    except (OSError, ValueError, urllib.error.URLError) as error:
+        raise InvalidInput(f"failed to get JSON schema: {reference}: {error}") from error
+    if not isinstance(schema, dict):
+        raise InvalidInput(f"failed to get JSON schema: {reference}: not an object")
+    return schema
+
+
+def _typed(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value

@@ -1,0 +1,76 @@
+"""Find the values of a dag's secrets on this worker. They go to the step and the masker, nowhere else."""
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Protocol
+
+from shared.errors import InvalidInput
+from shared.language.connections import SECRET_PLUGINS
+from shared.language.model import Secret
+
+__all__ = ["SecretMissing", "SecretProvider", "resolve_secrets"]
+
+
+class SecretProvider(Protocol):
+    """Finds the value of one secret; what it raises fails the run, so its text must not hold the value.
+
+    ``vault = "my_package:resolve"`` under the entry point group serves ``provider: vault``.
+    """
+
+    def __call__(self, key: str, options: Mapping[str, str]) -> str:
+        """Return the value of ``key``."""
+
+
+class SecretMissing(InvalidInput):
+    """A secret cannot be had on this worker; the text names it, never its value."""
+
+
+def resolve_secrets(
+    secrets: Sequence[Secret], folders: Sequence[Path], host: Mapping[str, str], *, all_of_them: bool = True
+) -> dict[str, str]:
+    """Return name -> value. ``host`` is what provider ``env`` may read.
+
+    A relative path means the first of ``folders`` that has it.
+
+    Raises:
+        SecretMissing: an unset variable, an unreadable file or an unknown provider; not without ``all_of_them``.
+    """
+    found: dict[str, str] = {}
+    for secret in secrets:
+        try:
+            found[secret.name] = _resolve(secret, folders, host)
+        except SecretMissing:
+            if all_of_them:
+                raise
+    return found
+
+
+def _resolve(secret: Secret, folders: Sequence[Path], host: Mapping[str, str]) -> str:
+    failed = f'failed to resolve secret "{secret.name}"'
+    if secret.provider == "env":
+        if secret.key not in host:
+            raise SecretMissing(f'{failed}: environment variable "{secret.key}" is not set')
+        return host[secret.key]
+    if secret.provider == "file":
+        candidates = [folder / Path(secret.key).expanduser() for folder in folders]
+        try:
+            text = next((one for one in candidates if one.exists()), candidates[0]).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise SecretMissing(f"{failed}: secret file not found: {secret.key}") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise SecretMissing(f"{failed}: {secret.key}: {error}") from error
+        # Editors end files with a newline, which is never part of the secret and would defeat masking.
+        return text.removesuffix("\n").removesuffix("\r")
+    for entry in entry_points(group=SECRET_PLUGINS, name=secret.provider):
+        provider: SecretProvider = entry.load()
+        return _asked(provider, secret, failed)
+    why = f"unknown secret provider: {secret.provider}"
+    raise SecretMissing(f"{failed}: {why} (no package with it is installed on this worker)")
+
+
+def _asked(provider: SecretProvider, secret: Secret, failed: str) -> str:
+    try:
+        return provider(secret.key, dict(secret.options))
+    except Exception as error:
+        raise SecretMissing(f"{failed}: {secret.provider}: {error}") from error

@@ -1,0 +1,305 @@
+"""Ship what steps print: tail their files, mask secrets, send chunks with confirms.
+
+Guarantees per (token, stream): ``seq`` and ``offset`` are contiguous from 0 and count shipped bytes,
+which masking may have shortened; a chunk that was not confirmed is sent again as it was. A broker
+that is slow or away only makes the tail read later: at most ``_WINDOW`` chunks of a stream are in
+memory, however much the step prints. While nothing runs the thread sleeps without a timeout.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Literal
+
+from services.worker.output.annotations import Marks
+from services.worker.output.masking import Masker
+from services.worker.output.pipe_copy import write_all
+from shared.clock import utc_now
+from shared.contracts.codec import encode
+from shared.contracts.events import LogChunk
+from shared.contracts.tasks import Task
+from shared.errors import Unavailable
+from shared.transport.base import LOGS, Outgoing, Transport
+
+__all__ = ["CHUNK_BYTES", "RIDE_BYTES", "LogShipper", "LogStream", "log_message"]
+
+_log = logging.getLogger(__name__)
+
+CHUNK_BYTES = 65_536
+RIDE_BYTES = 16_384
+"""What is unsent at the end and not more than this rides in ``AttemptFinished``."""
+_WINDOW = 4
+_INTERVAL_S = 0.15
+_TELL_EVERY_S = 2.0
+"""How long a step's news of itself may be kept back: the newest counts, and each costs a transaction."""
+
+
+def log_message(chunk: LogChunk) -> Outgoing:
+    """Return the message of a chunk; the same chunk always has the same id."""
+    name = f"{chunk.token}.{chunk.stream}.{chunk.seq}"
+    return Outgoing(LOGS, encode(chunk, id=name, at=chunk.at), name)
+
+
+class LogStream:
+    """The tail of one file. ``copy`` is a descriptor that receives the same masked bytes; ``marks`` sees them."""
+
+    def __init__(
+        self,
+        task: Task,
+        stream: Literal["stdout", "stderr"],
+        fd: int,
+        masker: Masker,
+        *,
+        copy: int | None = None,
+        marks: Marks | None = None,
+    ) -> None:
+        self.marks = marks
+        self.window: deque[tuple[LogChunk, Future[None] | None]] = deque()
+        """Sent and not confirmed yet, oldest first; without a future: to be sent again."""
+        self._task = task
+        self._stream = stream
+        self._fd = fd
+        self._masker = masker
+        self._copy = copy
+        self._read_to = 0
+        self._ready = b""
+        self._flushed = False
+        self._seq = 0
+        self._offset = 0
+
+    def unsent_bytes(self) -> int:
+        """Return how many bytes have not become chunks yet, before masking."""
+        size = os.fstat(self._fd).st_size
+        # The log that a step cut, by opening it anew, begins at 0 again.
+        unread = size - self._read_to if size >= self._read_to else size
+        return unread + self._masker.held + len(self._ready)
+
+    def next_chunk(self, *, final: bool = False) -> LogChunk | None:
+        """Read on and return the next chunk; ``None`` when there is nothing to tell at present."""
+        while len(self._ready) < CHUNK_BYTES:
+            data = os.pread(self._fd, CHUNK_BYTES, self._read_to)
+            if not data and os.fstat(self._fd).st_size < self._read_to:
+                # The step cut its own log by opening it anew; what it writes now begins at 0.
+                self._read_to = 0
+                continue
+            self._read_to += len(data)
+            masked = self._masker.feed(data) if data else b""
+            if not data and final and not self._flushed:
+                self._flushed = True
+                masked = self._masker.close()
+            if masked and self._copy is not None:
+                write_all(self._copy, masked)
+            if masked and self.marks is not None:
+                self.marks.feed(masked)
+            self._ready += masked
+            if not data:
+                break
+        if not self._ready:
+            return None
+        data, self._ready = self._ready[:CHUNK_BYTES], self._ready[CHUNK_BYTES:]
+        chunk = LogChunk(
+            token=self._task.token,
+            run_key=self._task.run_key,
+            node=self._task.node,
+            run_attempt=self._task.run_attempt,
+            number=self._task.number,
+            stream=self._stream,
+            seq=self._seq,
+            offset=self._offset,
+            data=data,
+            at=utc_now(),
+        )
+        self._seq += 1
+        self._offset += len(data)
+        return chunk
+
+    def settle(self) -> bool:
+        """Forget confirmed chunks and mark refused ones; return whether all went well."""
+        kept = deque((chunk, future) for chunk, future in self.window if not _confirmed(future))
+        self.window = deque((chunk, None if future and future.done() else future) for chunk, future in kept)
+        return all(future is not None for _, future in self.window)
+
+
+def _confirmed(future: "Future[None] | None") -> bool:
+    return future is not None and future.done() and not future.cancelled() and future.exception() is None
+
+
+class AttemptLogs:
+    """The streams of one attempt. One thread at a time works on them."""
+
+    def __init__(
+        self,
+        streams: tuple[LogStream, ...],
+        transport: Transport,
+        wake: threading.Event,
+        tell: Callable[[Marks], None],
+    ) -> None:
+        self._streams = streams
+        self._transport = transport
+        self._wake = wake
+        self._tell = tell
+        self._told = 0
+        self._told_at = -_TELL_EVERY_S
+        self._lock = threading.Lock()
+        self._finished = False
+
+    @property
+    def marks(self) -> Marks | None:
+        """What the step said of itself, as far as its output was read."""
+        return next((stream.marks for stream in self._streams if stream.marks is not None), None)
+
+    def pump(self) -> None:
+        """Send what there is, as far as the window allows; never waits."""
+        with self._lock:
+            if self._finished:
+                return
+            for stream in self._streams:
+                self._pump(stream)
+                if stream.marks is not None and stream.marks.news != self._told:
+                    self._tell_news(stream.marks)
+
+    def _tell_news(self, marks: Marks) -> None:
+        now = time.monotonic()
+        if now - self._told_at >= _TELL_EVERY_S:
+            self._told, self._told_at = marks.news, now
+            self._tell(marks)
+
+    def _pump(self, stream: LogStream) -> None:
+        if not stream.settle():
+            if not self._transport.healthy:
+                return
+            stream.window = deque((chunk, future or self._send(chunk)) for chunk, future in stream.window)
+        while len(stream.window) < _WINDOW:
+            chunk = stream.next_chunk()
+            if chunk is None:
+                return
+            stream.window.append((chunk, self._send(chunk)))
+        # More may be waiting than the window lets out: go on as soon as one is confirmed.
+        for _, future in stream.window:
+            if future is not None:
+                future.add_done_callback(lambda _: self._wake.set())
+                return
+
+    def _send(self, chunk: LogChunk) -> "Future[None]":
+        return self._transport.send(log_message(chunk))
+
+    def finish(self) -> tuple[LogChunk, ...]:
+        """Send the rest and wait for its confirms; what may ride in the report is returned instead.
+
+        The step must have ended. Raises ``Unavailable`` when the broker refuses; ``rest`` then gives
+        everything that is not known to have arrived.
+        """
+        with self._lock:
+            self._finished = True
+            for stream in self._streams:
+                while stream.window:
+                    self._confirm(stream)
+            unsent = sum(stream.unsent_bytes() for stream in self._streams)
+            if unsent <= RIDE_BYTES:
+                return tuple(self._drain()) if unsent else ()
+            for stream in self._streams:
+                while (chunk := stream.next_chunk(final=True)) is not None:
+                    stream.window.append((chunk, self._send(chunk)))
+                    if len(stream.window) >= _WINDOW:
+                        self._confirm(stream)
+                while stream.window:
+                    self._confirm(stream)
+            return ()
+
+    def _confirm(self, stream: LogStream) -> None:
+        chunk, future = stream.window[0]
+        try:
+            (future or self._send(chunk)).result()
+        except Unavailable:
+            stream.window[0] = (chunk, None)
+            # It may have failed while the link was being made anew: once more, then give up.
+            self._send(chunk).result()
+        stream.window.popleft()
+
+    def rest(self) -> Iterator[LogChunk]:
+        """Yield every chunk that is not known to have arrived; for the spool, after ``finish`` failed."""
+        with self._lock:
+            for stream in self._streams:
+                stream.settle()
+                yield from (chunk for chunk, _ in stream.window)
+            yield from self._drain()
+
+    def _drain(self) -> Iterator[LogChunk]:
+        for stream in self._streams:
+            while (chunk := stream.next_chunk(final=True)) is not None:
+                yield chunk
+
+    def abandon(self) -> None:
+        """Send no more: the attempt is fenced."""
+        with self._lock:
+            self._finished = True
+
+
+class LogShipper:
+    """One thread that tails the files of all running attempts."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._wake = threading.Event()
+        self._lock = threading.Lock()
+        self._running: set[AttemptLogs] = set()
+        self._asleep = False
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="log-shipper", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def follow(self, streams: tuple[LogStream, ...], tell: Callable[[Marks], None]) -> AttemptLogs:
+        """Tail these files until ``leave``; ``tell`` is called, never often, when there is news in the marks."""
+        logs = AttemptLogs(streams, self._transport, self._wake, tell)
+        with self._lock:
+            self._running.add(logs)
+            asleep, self._asleep = self._asleep, False
+        if asleep:
+            self._wake.set()
+        return logs
+
+    def leave(self, logs: AttemptLogs) -> None:
+        with self._lock:
+            self._running.discard(logs)
+
+    def stop(self) -> None:
+        """End the thread; attempts still followed are no longer tailed."""
+        self._stopping = True
+        self._wake.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        awake = False
+        while not self._stopping:
+            with self._lock:
+                running = tuple(self._running)
+                # One more round after the last attempt: steps that follow on each other need not wake it.
+                self._asleep = not (running or awake)
+                awake = bool(running)
+            self._wake.wait(None if self._asleep else _INTERVAL_S)
+            self._wake.clear()
+            for logs in running:
+                try:
+                    logs.pump()
+                except OSError as error:
+                    # A disk that fails here fails the attempt where it ends: finish reads the same files.
+                    _log.warning("logs.read_failed", extra={"error": str(error)})
+
+
+def read_tail(path: Path, size: int) -> str:
+    """Return the last ``size`` bytes of a file as text, empty when there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(file.tell() - size, 0))
+            return file.read(size).decode(errors="replace").strip()
+    except FileNotFoundError:
+        return ""

@@ -1,0 +1,79 @@
+"""Replace secret values in a stream of bytes, also where a value lies across two reads."""
+
+import re
+from collections.abc import Iterable
+
+from shared.language.expansion import secret_params
+
+__all__ = ["STARS", "Masker"]
+
+STARS = secret_params.STARS.encode()
+
+
+class Masker:
+    """Masks one stream. What ``feed`` and ``close`` return, joined, has no secret in it.
+
+    Only bytes that could be the beginning of a secret are held back, so a live log is not delayed.
+    Longer values win over shorter ones that begin at the same place; empty ones are ignored.
+    """
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        values = sorted({secret.encode() for secret in secrets if secret}, key=lambda value: (-len(value), value))
+        self._values = values
+        self._longest = len(values[0]) if values else 0
+        self._find = re.compile(b"|".join(map(re.escape, values))) if values else None
+        self._held = b""
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to mask."""
+        return self._find is not None
+
+    @property
+    def held(self) -> int:
+        """How many bytes wait for more, since they may be the beginning of a secret."""
+        return len(self._held)
+
+    def feed(self, data: bytes) -> bytes:
+        """Return what can be released after ``data``."""
+        if self._find is None:
+            return data
+        return self._release(self._held + data, final=False)
+
+    def close(self) -> bytes:
+        """Return the rest."""
+        return self._release(self._held, final=True) if self._held else b""
+
+    def afresh(self) -> "Masker":
+        """Return a masker of the same values for another stream."""
+        made = Masker(())
+        made._values, made._longest, made._find = self._values, self._longest, self._find
+        return made
+
+    def text(self, text: str) -> str:
+        """Mask a complete text, apart from the stream."""
+        if self._find is None:
+            return text
+        return self._find.sub(STARS, text.encode(errors="surrogateescape")).decode(errors="replace")
+
+    def _release(self, data: bytes, *, final: bool) -> bytes:
+        assert self._find is not None  # noqa: S101 - without secrets nothing is held
+        hold = len(data) if final else self._undecided(data)
+        parts: list[bytes] = []
+        done = 0
+        for match in self._find.finditer(data):
+            if match.start() >= hold:
+                break
+            parts += (data[done : match.start()], STARS)
+            done = match.end()
+        end = max(hold, done)
+        parts.append(data[done:end])
+        self._held = data[end:]
+        return b"".join(parts)
+
+    def _undecided(self, data: bytes) -> int:
+        """Return the first place where more bytes could make a secret, or a longer one."""
+        for place in range(max(len(data) - self._longest + 1, 0), len(data)):
+            rest = data[place:]
+            if any(len(value) > len(rest) and value.startswith(rest) for value in self._values):
+                return place
+        return len(data)

@@ -1,0 +1,92 @@
+"""Which shell runs a text, and how it is asked to."""
+
+import os
+from collections.abc import Mapping, Sequence
+
+from shared.language.expansion.expand import Scope, expand
+
+__all__ = [
+    "DIRECT",
+    "condition_shell",
+    "default_shell",
+    "effective_shell",
+    "is_posix",
+    "is_powershell",
+    "script_argv",
+    "shell_argv",
+    "suffix_of",
+]
+
+DIRECT = ("direct",)
+_POSIX = frozenset({"sh", "bash", "zsh", "ksh", "ash", "dash"})
+_POWERSHELL = frozenset({"pwsh", "powershell"})
+_TEXT_FOLLOWS = frozenset({"-c", "-command"})
+
+
+def default_shell(host: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Return this worker's shell: ``DAGU_DEFAULT_SHELL``, else ``SHELL``, else ``sh``."""
+    text = host.get("DAGU_DEFAULT_SHELL") or host.get("SHELL") or "sh"
+    return tuple(text.split())
+
+
+def effective_shell(step: Sequence[str] | None, dag: Sequence[str], scope: Scope) -> tuple[str, ...]:
+    """Return the shell of a step: its own, else the dag's, else the worker's. Its words may name variables.
+
+    What comes to nothing is not there. Raises ``ExpandFault``.
+    """
+    return _words(step or (), scope) or _words(dag, scope) or default_shell()
+
+
+def _words(shell: Sequence[str], scope: Scope) -> tuple[str, ...]:
+    return tuple(word for part in shell if (word := expand(part, scope)))
+
+
+def condition_shell(step: Sequence[str] | None, dag: Sequence[str], scope: Scope) -> tuple[str, ...]:
+    """Return the shell that runs conditions: the step's, or the worker's where the step has none."""
+    shell = effective_shell(step, dag, scope)
+    return default_shell() if shell == DIRECT else shell
+
+
+def _program(shell: Sequence[str]) -> str:
+    return shell[0].rpartition("/")[2]
+
+
+def is_posix(shell: Sequence[str]) -> bool:
+    """Whether the shell knows ``-e`` and the quoting of sh."""
+    return _program(shell) in _POSIX
+
+
+def is_powershell(shell: Sequence[str]) -> bool:
+    """Whether the shell is PowerShell, which has neither ``-e`` nor ``--``."""
+    return _program(shell) in _POWERSHELL
+
+
+def suffix_of(shell: Sequence[str]) -> str:
+    """Return how the name of a script's file ends."""
+    return ".ps1" if is_powershell(shell) else ".sh" if is_posix(shell) else ""
+
+
+def _powershell(shell: Sequence[str]) -> list[str]:
+    """Return the program and its options; what would take the rest as text is left to the caller."""
+    return [word for word in shell if word.lower() not in _TEXT_FOLLOWS]
+
+
+def script_argv(shell: Sequence[str], path: str, *, errexit: bool) -> list[str]:
+    """Return the argument vector that makes ``shell`` run the script in a file."""
+    if is_powershell(shell):
+        return [*_powershell(shell), "-ExecutionPolicy", "Bypass", "-File", path]
+    return [*shell, *_errexit(shell, wanted=errexit), path]
+
+
+def _errexit(shell: Sequence[str], *, wanted: bool) -> list[str]:
+    return ["-e"] if wanted and is_posix(shell) and "-e" not in shell else []
+
+
+def shell_argv(shell: Sequence[str], text: str, *, errexit: bool, packages: Sequence[str] = ()) -> list[str]:
+    """Return the argument vector that makes ``shell`` run ``text``."""
+    if _program(shell) == "nix-shell":
+        asked = [part for package in packages for part in ("-p", package)]
+        return [*shell, *asked, "--run", text]
+    if is_powershell(shell):
+        return [*_powershell(shell), "-Command", text]
+    return [*shell, *_errexit(shell, wanted=errexit), "-c", text]

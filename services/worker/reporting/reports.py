@@ -1,0 +1,188 @@
+"""Deliver the reports of attempts, now or later.
+
+A report the broker does not accept is written to ``<data>/spool/<token>.json`` (synced) and sent
+again when the broker is back, by this process or by the next one started on the same directory.
+Guarantee: after ``over`` returns, the report is with the broker or on disk; while the disk is full it does
+not return, and the attempt is held. One line of a spool file is one message; the log chunks come before the
+report they belong to.
+"""
+
+import errno
+import json
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from services.worker.output.pipe_copy import write_all
+from shared.clock import utc_now
+from shared.contracts.codec import encode
+from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptProgress, Event
+from shared.errors import Unavailable
+from shared.tracing import here
+from shared.transport.base import EVENTS, LOGS, Outgoing, Route, Transport
+
+__all__ = ["Reporter"]
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+_ROUTES: dict[str, Route] = {route.name: route for route in (EVENTS, LOGS)}
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_ROOM_WAIT_S = 0.5
+_FIRST_WAIT_S = 0.2
+_MAX_WAIT_S = 5.0
+_DIR_MODE = 0o750
+
+
+class Reporter:
+    """Sends events with confirms.
+
+    ``on_delivered`` is called with the token of each spooled report that reached the broker after all.
+    """
+
+    def __init__(self, transport: Transport, spool_dir: Path, on_delivered: Callable[[str], None]) -> None:
+        self._transport = transport
+        self._dir = spool_dir
+        self._on_delivered = on_delivered
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
+
+    def start(self) -> None:
+        """Begin sending what a former process left behind."""
+        self._dir.mkdir(_DIR_MODE, parents=True, exist_ok=True)
+        self._wake.set()
+        self._thread.start()
+
+    @property
+    def spooled(self) -> int:
+        """How many attempts' reports wait on disk."""
+        return sum(1 for _ in self._dir.glob("*.json"))
+
+    def send(self, event: Event) -> "Future[None]":
+        """Publish one event; the same event of an attempt always has the same message id."""
+        return self._transport.send(_outgoing(event))
+
+    def over(self, event: AttemptFinished | AttemptGivenUp) -> bool:
+        """Deliver the last word on an attempt; return ``False`` when it went to the spool instead."""
+        try:
+            self.send(event).result()
+        except Unavailable as error:
+            self.spool(event.token, (_outgoing(event),), str(error))
+            return False
+        return True
+
+    def later(self, token: str, logs: Iterable[Outgoing], event: Callable[[], AttemptFinished], why: str) -> None:
+        """Spool the end of an attempt together with the log chunks that must precede it.
+
+        ``event`` is called after the last of ``logs``.
+        """
+
+        def messages() -> Iterable[Outgoing]:
+            yield from logs
+            yield _outgoing(event())
+
+        self.spool(token, messages(), why)
+
+    def spool(self, token: str, messages: Iterable[Outgoing], why: str) -> None:
+        """Keep messages on disk until the broker takes them; they survive a crash from here on.
+
+        Waits while the disk is full. Raises ``OSError`` where it is still full when the worker leaves, or fails.
+        """
+        path = self._dir / f"{token}.json"
+        part = path.with_suffix(".part")
+        with self._with_room(token, partial(part.open, "wb", buffering=0)) as file:
+            for message in messages:
+                line = {"route": message.route.name, "id": message.message_id, "body": message.body.decode()}
+                self._with_room(token, partial(_append, file.fileno(), f"{json.dumps(line)}\n".encode()))
+            os.fsync(file.fileno())
+        self._with_room(token, partial(part.rename, path))
+        _sync_dir(self._dir)
+        _log.warning("report.spooled", extra={"token": token, "error": why})
+        self._wake.set()
+
+    def _with_room(self, token: str, write: Callable[[], T]) -> T:
+        told = False
+        while True:
+            try:
+                return write()
+            except OSError as error:
+                if error.errno not in _FULL or self._stopping.is_set():
+                    raise
+                if not told:
+                    _log.error("report.waits", extra={"token": token, "error": str(error), "next": "make room"})
+                told = True
+            self._stopping.wait(_ROOM_WAIT_S)
+
+    def stop(self) -> None:
+        """End the thread; what is still spooled stays for the next start."""
+        self._stopping.set()
+        self._wake.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        wait_s = _FIRST_WAIT_S
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            while not self._stopping.is_set() and (paths := sorted(self._dir.glob("*.json"))):
+                if all(self._resend(path) for path in paths):
+                    wait_s = _FIRST_WAIT_S
+                    continue
+                self._stopping.wait(wait_s)
+                wait_s = min(wait_s * 2, _MAX_WAIT_S)
+            if self._stopping.is_set():
+                return
+
+    def _resend(self, path: Path) -> bool:
+        if self._stopping.is_set() or not self._transport.healthy:
+            return False
+        try:
+            with path.open(encoding="utf-8") as file:
+                for text in file:
+                    line = json.loads(text)
+                    message = Outgoing(_ROUTES[line["route"]], line["body"].encode(), line["id"])
+                    self._transport.send(message).result()
+        except Unavailable:
+            return False
+        except (OSError, ValueError, KeyError) as error:
+            bad = path.with_suffix(".bad")
+            _log.error("spool.unreadable", extra={"path": str(bad), "error": str(error), "next": "look at the file"})
+            path.rename(bad)
+            return True
+        path.unlink()
+        self._on_delivered(path.stem)
+        _log.info("report.delivered_late", extra={"token": path.stem})
+        return True
+
+
+def _outgoing(event: Event) -> Outgoing:
+    name = f"{event.token}.{event.type}"
+    if isinstance(event, AttemptProgress):
+        name = f"{name}.{event.seq}"
+    trace = None if (attempt := here()) is None else str(attempt)
+    return Outgoing(EVENTS, encode(event, id=name, at=utc_now(), trace=trace), name)
+
+
+def _append(fd: int, data: bytes) -> None:
+    """Write all of ``data`` at the end, or nothing."""
+    end = os.lseek(fd, 0, os.SEEK_END)
+    try:
+        write_all(fd, data)
+    except OSError:
+        os.ftruncate(fd, end)
+        os.lseek(fd, end, os.SEEK_SET)
+        raise
+
+
+def _sync_dir(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,179 @@
+"""Read one YAML document into a ``Dag``."""
+
+import re
+from typing import Any
+
+from shared.language.connections import (
+    read_mail,
+    read_mail_on,
+    read_otel,
+    read_run_config,
+    read_secrets,
+    read_smtp,
+    read_ssh,
+)
+from shared.language.environment import read_dotenv, read_env
+from shared.language.expansion.expand import needs_shell
+from shared.language.expansion.param_forms import read_params
+from shared.language.issues import Issues
+from shared.language.model import Dag, DagType
+from shared.language.schedule import read_catchup, read_schedule
+from shared.language.steps.approval import APPROVAL
+from shared.language.steps.chat import read_llm
+from shared.language.steps.conditions import read_preconditions
+from shared.language.steps.containers import read_container, read_registry_auths
+from shared.language.steps.graph import read_handlers, read_steps
+from shared.language.steps.step import DagDefaults, read_log_output, read_shell
+from shared.language.yaml.fields import Fields, Vocabulary
+from shared.language.yaml.reader import YamlMap
+
+__all__ = ["DAG_KEYS", "read_dag"]
+
+DAG_KEYS = Vocabulary(
+    "name", "description", "group", "tags", "type", "schedule", "skipIfSuccessful", "env", "dotenv", "params",
+    "secrets", "preconditions", "precondition", "steps", "handlerOn", "maxActiveRuns", "maxActiveSteps", "queue",
+    "timeoutSec", "delaySec", "restartWaitSec", "maxCleanUpTimeSec", "histRetentionDays", "maxOutputSize", "logDir",
+    "logOutput", "workingDir", "shell", "container", "registryAuths", "ssh", "llm", "smtp", "mailOn", "errorMail",
+    "infoMail", "waitMail", "otel", "workerSelector", "runConfig", "placement", "catchup",
+)  # fmt: skip
+_NAME = re.compile(r"[a-zA-Z0-9_.-]+\Z")
+_MISFIT = re.compile(r"[^a-zA-Z0-9_.-]+")
+_MAX_NAME_BYTES = 40
+
+
+def read_dag(issues: Issues, raw: YamlMap, *, forced_name: str = "", fallback_name: str = "") -> Dag:
+    """Return the dag of a document, partial when it has errors.
+
+    Only fields that were written are set on the model, so ``model_fields_set`` tells them from
+    defaults (merging a base configuration needs that).
+    """
+    fields = Fields(issues, raw, "", DAG_KEYS)
+    name = forced_name or fields.text("name") or fallback_name
+    _check_name(fields, name)
+    values: dict[str, Any] = {"name": name}
+    for key in ("description", "group", "queue"):
+        if key in fields:
+            values[key] = fields.text(key)
+    for key, attribute in (("logDir", "log_dir"), ("workingDir", "working_dir")):
+        if key in fields:
+            values[attribute] = fields.text(key)
+    if needs_shell(values.get("log_dir", "")):
+        fields.warn("logDir", "commands in it are not run: logs lie in the worker's own folder")
+    if "tags" in fields:
+        tags = (tag.strip().lower() for tag in fields.texts("tags", split=","))
+        values["tags"] = tuple(tag for tag in tags if tag)
+    dag_type = _type(fields)
+    if "type" in fields:
+        values["type"] = dag_type
+    _read_inputs(fields, values)
+    _read_limits(fields, values)
+    _read_services(fields, values)
+    defaults = DagDefaults(
+        container=values.get("container") is not None, ssh=values.get("ssh") is not None, llm=values.get("llm")
+    )
+    if "handlerOn" in fields:
+        values["handlers"] = read_handlers(fields, defaults)
+    if "steps" in fields:
+        values["steps"] = read_steps(fields, dag_type, defaults)
+    if values.get("worker_selector") and any(step.type == APPROVAL for step in values.get("steps", ())):
+        fields.error("workerSelector", "DAG with HITL steps cannot be dispatched to workers")
+    if values.get("placement") == "spread" and "image" in _mapping(values.get("container")):
+        fields.error("placement", "'spread' cannot be used with a dag-level container, which is on one worker")
+    return Dag(**{key: value for key, value in values.items() if value is not None})
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _check_name(fields: Fields, name: str) -> None:
+    if len(name.encode("utf-8", "replace")) > _MAX_NAME_BYTES:
+        fields.error("name", f"name must be less than {_MAX_NAME_BYTES} characters (value: {name[:60]})")
+    elif name and not _NAME.match(name):
+        message = f"name must only contain alphanumeric characters, dashes, dots, and underscores (value: {name})"
+        fields.error("name", message, hint=f'for instance "{_MISFIT.sub("-", name.strip()) or "my-dag"}"')
+
+
+def _type(fields: Fields) -> DagType:
+    word = fields.text("type") or DagType.CHAIN.value
+    if word == "agent":
+        fields.error("type", "type 'agent' is reserved and not yet supported")
+    elif word not in ("chain", "graph"):
+        fields.error("type", f"invalid type: {word} (must be one of: graph, chain)")
+    return DagType.GRAPH if word == "graph" else DagType.CHAIN
+
+
+def _read_inputs(fields: Fields, values: dict[str, Any]) -> None:
+    """Read what a run starts from: schedule, variables, parameters, conditions."""
+    if "schedule" in fields:
+        values["schedule"] = read_schedule(fields)
+    if "catchup" in fields:
+        values["catchup"] = read_catchup(fields)
+    if "skipIfSuccessful" in fields:
+        values["skip_if_successful"] = fields.boolean("skipIfSuccessful")
+    if "env" in fields:
+        values["env"] = read_env(fields)
+    if "dotenv" in fields:
+        values["dotenv"] = read_dotenv(fields)
+    if "params" in fields:
+        spec = read_params(fields)
+        values["params"], values["param_schema"] = spec.params, spec.schema_ref
+    if "secrets" in fields:
+        values["secrets"] = read_secrets(fields)
+    if "preconditions" in fields or "precondition" in fields:
+        values["preconditions"] = read_preconditions(fields)
+    if "workerSelector" in fields:
+        values["worker_selector"] = fields.text_map("workerSelector")
+    if "runConfig" in fields:
+        values["run_config"] = read_run_config(fields)
+    if "placement" in fields:
+        values["placement"] = fields.choice("placement", ("stick", "spread")) or "stick"
+
+
+def _read_limits(fields: Fields, values: dict[str, Any]) -> None:
+    """Read numbers; for some a zero means the default, as the language has it."""
+    for key, attribute, default in (
+        ("maxActiveRuns", "max_active_runs", 1),
+        ("histRetentionDays", "hist_retention_days", 30),
+        ("maxOutputSize", "max_output_size", 1_048_576),
+    ):
+        if key in fields:
+            values[attribute] = fields.integer(key, default) or default
+    if values.get("max_output_size", 1) < 0:
+        values["max_output_size"] = 1_048_576
+    if "maxActiveSteps" in fields:
+        values["max_active_steps"] = max(fields.integer("maxActiveSteps"), 0)
+    for key, attribute in (
+        ("timeoutSec", "timeout_sec"),
+        ("delaySec", "delay_sec"),
+        ("restartWaitSec", "restart_wait_sec"),
+    ):
+        if key in fields:
+            values[attribute] = max(fields.seconds(key), 0)
+    if "maxCleanUpTimeSec" in fields:
+        values["max_clean_up_time_sec"] = max(fields.seconds("maxCleanUpTimeSec", 5), 0) or 5
+
+
+def _read_services(fields: Fields, values: dict[str, Any]) -> None:
+    """Read how steps run and what they and the mails need."""
+    if "logOutput" in fields:
+        values["log_output"] = read_log_output(fields)
+    if "shell" in fields:
+        values["shell"] = read_shell(fields)
+    if "container" in fields:
+        values["container"] = read_container(fields)
+    if "registryAuths" in fields:
+        values["registry_auths"] = read_registry_auths(fields)
+    if "ssh" in fields:
+        values["ssh"] = read_ssh(fields)
+    if "llm" in fields:
+        values["llm"] = read_llm(fields)
+    if "smtp" in fields:
+        values["smtp"] = read_smtp(fields)
+    if "mailOn" in fields:
+        values["mail_on"] = read_mail_on(fields)
+    for key, attribute in (("errorMail", "error_mail"), ("infoMail", "info_mail"), ("waitMail", "wait_mail")):
+        if key in fields:
+            values[attribute] = read_mail(fields, key)
+    if "otel" in fields:
+        values["otel"] = read_otel(fields)

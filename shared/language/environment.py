@@ -1,0 +1,64 @@
+"""Read ``env`` and ``dotenv``: every form becomes pairs in document order, not yet expanded."""
+
+from typing import Any
+
+from shared.language.model import Pairs
+from shared.language.yaml.fields import Fields, is_scalar, scalar_text, type_name
+from shared.language.yaml.reader import YamlMap
+
+__all__ = ["DEFAULT_DOTENV", "read_dotenv", "read_env"]
+
+DEFAULT_DOTENV = (".env",)
+
+_FORMS = "env config should be map of strings or array of key=value formatted string"
+
+
+def read_env(fields: Fields, name: str = "env") -> Pairs:
+    """Read a map, a list of maps, a list of ``K=V`` texts, or a mixture."""
+    value = fields.get(name)
+    if value is None:
+        return ()
+    pairs: list[tuple[str, str]] = []
+    if isinstance(value, YamlMap):
+        _add_map(fields, fields.sub(name), value, pairs)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            path = f"{fields.sub(name)}[{index}]"
+            if isinstance(item, YamlMap):
+                _add_map(fields, path, item, pairs)
+            elif isinstance(item, str):
+                key, equals, text = item.partition("=")
+                if equals and key.strip():
+                    pairs.append((key.strip(), text))
+                else:
+                    message = f'env[{index}]: invalid format "{item}" (expected KEY=value)'
+                    fields.issues.error(message, path, fields.get(name).item_at[index])
+            else:
+                fields.issues.error(f"{_FORMS}: {_shown(item)}", path, fields.get(name).item_at[index])
+    else:
+        fields.error(name, f"{_FORMS}: {_shown(value)}")
+    return tuple(pairs)
+
+
+def _add_map(fields: Fields, path: str, mapping: YamlMap, pairs: list[tuple[str, str]]) -> None:
+    for key, value in mapping.items():
+        if not key.strip():
+            fields.issues.error("a variable must have a name", path, mapping.key_at[key])
+        elif is_scalar(value):
+            pairs.append((key.strip(), scalar_text(value)))
+        else:
+            fields.issues.error(f"{_FORMS}: {_shown(value)}", f"{path}.{key}", mapping.key_at[key])
+
+
+def _shown(value: Any) -> str:
+    return scalar_text(value) if is_scalar(value) else f"a {type_name(value)}"
+
+
+def read_dotenv(fields: Fields) -> tuple[str, ...]:
+    """Return the candidate files in order; ``[]`` turns dotenv off, absent means ``.env`` alone."""
+    if fields.get("dotenv") is None:
+        return DEFAULT_DOTENV
+    if fields.get("dotenv") == []:
+        return ()
+    listed = [path.strip() for path in fields.texts("dotenv") if path.strip()]
+    return tuple(dict.fromkeys([*DEFAULT_DOTENV, *listed]))

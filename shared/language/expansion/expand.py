@@ -1,0 +1,203 @@
+"""Expand the variables of author-written text: pure, one pass, the same on scheduler and worker.
+
+Two modes. Textual: known references are replaced, everything else stays for the shell that will
+read the text. Full: also operators (``${X:-d}``), arithmetic and command substitution, and an unknown
+variable is empty. Guarantees: an inserted value is never expanded itself; ``$(…)`` is never run;
+a back-quoted command only runs through ``run_command``, and stays as written without one.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+
+from shared.language.expansion.arithmetic import ArithmeticFault, evaluate
+from shared.language.expansion.globs import replace, trim_prefix, trim_suffix
+from shared.language.expansion.references import Arithmetic, Backtick, Piece, Reference, Substitution, parse
+from shared.language.expansion.scope import Scope, StepFacts, in_text, substring, value_of
+from shared.language.expansion.shell_text import shell_command
+
+__all__ = [
+    "ExpandFault",
+    "RunCommand",
+    "Scope",
+    "StepFacts",
+    "expand",
+    "expand_text",
+    "needs_shell",
+    "unresolved",
+]
+
+RunCommand = Callable[[str], str]
+"""Runs a command text in a shell and returns its output; raises to make the expansion fail."""
+
+_ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"})
+_HOME = re.compile(r"~(?=/|\Z)")
+_QUOTED_WORD = re.compile(r"([\"'])(.*)\1", re.DOTALL)
+_UNESCAPED_SLASH = re.compile(r"(?<!\\)/")
+_MAX_DEPTH = 20
+
+
+class ExpandFault(ValueError):
+    """``${X:?message}`` found X unset."""
+
+
+def expand_text(text: str, scope: Scope) -> str:
+    """Replace known references in ``text`` and leave all the rest as it is (textual mode)."""
+    return "".join(_textual(piece, scope) for piece in parse(text))
+
+
+def expand(text: str, scope: Scope, run_command: RunCommand | None = None) -> str:
+    """Evaluate ``text`` fully; without ``run_command`` back-quoted commands stay as written.
+
+    Raises:
+        ExpandFault: a variable that must be set (``${X:?}``) is not.
+    """
+    return _full(text, scope, run_command, 0)
+
+
+def needs_shell(text: str) -> bool:
+    """Whether full evaluation of ``text`` would run a command."""
+    return any(
+        isinstance(piece, Backtick) or (isinstance(piece, Reference) and bool(piece.word) and needs_shell(piece.word))
+        for piece in parse(text)
+    )
+
+
+def unresolved(text: str, known: Mapping[str, object]) -> bool:
+    """Whether ``text`` refers to a variable that is not in ``known``, be it by ``~``."""
+    if _HOME.match(text) and "HOME" not in known:
+        return True
+    for piece in parse(text):
+        if isinstance(piece, Reference):
+            plain = _as_operator(piece) if "-" in piece.name else piece
+            # A number is a positional parameter, which no host can have.
+            if not (plain.name in known or plain.name.isdigit()) or unresolved(plain.word, known):
+                return True
+        elif isinstance(piece, Backtick) or (isinstance(piece, Arithmetic) and _arithmetic_unresolved(piece, known)):
+            return True
+    return False
+
+
+def _arithmetic_unresolved(piece: Arithmetic, known: Mapping[str, object]) -> bool:
+    missing = False
+
+    def note(name: str) -> str:
+        nonlocal missing
+        missing = missing or name not in known
+        return "1"
+
+    try:
+        evaluate(piece.expression, note)
+    except ArithmeticFault:
+        return True
+    return missing
+
+
+def _textual(piece: Piece, scope: Scope) -> str:
+    if isinstance(piece, str):
+        return piece
+    if isinstance(piece, Reference):
+        known = in_text(piece, scope)
+        return piece.source if known is None else _placed(*known)
+    if isinstance(piece, Backtick):
+        return f"`{expand_text(piece.command, scope)}`"
+    if isinstance(piece, Substitution):
+        return f"$({expand_text(piece.command, scope)})"
+    return f"$(({expand_text(piece.expression, scope)}))"
+
+
+def _full(text: str, scope: Scope, run_command: RunCommand | None, depth: int) -> str:
+    if depth > _MAX_DEPTH:
+        return text
+    parts: list[str] = []
+    if _HOME.match(text) and (home := scope.lookup("HOME")):
+        parts, text = [home], text[1:]
+    for piece in parse(text):
+        if isinstance(piece, str):
+            parts.append(piece)
+        elif isinstance(piece, Reference):
+            parts.append(_full_reference(piece, scope, run_command, depth))
+        elif isinstance(piece, Backtick):
+            parts.append(_run(piece, scope, run_command))
+        elif isinstance(piece, Arithmetic):
+            parts.append(_calculate(piece, scope))
+        else:
+            parts.append(_textual(piece, scope))
+    return "".join(parts)
+
+
+def _run(piece: Backtick, scope: Scope, run_command: RunCommand | None) -> str:
+    if run_command is None:
+        return f"`{expand_text(piece.command, scope)}`"
+    return run_command(shell_command(piece.command, scope)).strip()
+
+
+def _calculate(piece: Arithmetic, scope: Scope) -> str:
+    try:
+        expression = expand_text(piece.expression, scope)
+        return str(evaluate(expression, lambda name: scope.lookup(name) or ""))
+    except ArithmeticFault:
+        return piece.source
+
+
+def _full_reference(piece: Reference, scope: Scope, run_command: RunCommand | None, depth: int) -> str:
+    if "-" in piece.name and piece.name not in scope.steps:
+        piece = _as_operator(piece)
+    if piece.length:
+        return str(len(scope.lookup(piece.name) or ""))
+    if piece.operator == "-" and (known := in_text(piece, scope)) is not None:
+        return _placed(*known)
+    if piece.operator:
+        value = scope.lookup(piece.name)
+        return _operate(piece, value, lambda: _word(piece.word, scope, run_command, depth + 1))
+    value = value_of(piece, scope)
+    if value is None and piece.bare:
+        value = piece.path
+        if piece.name[0].isdigit():
+            # As in a shell, $1a is the first parameter and an a.
+            value = (scope.lookup(piece.name[0]) or "") + piece.name[1:] + value
+    return _placed(piece, value or "")
+
+
+def _word(text: str, scope: Scope, run_command: RunCommand | None, depth: int) -> str:
+    """Evaluate what follows an operator; quotes around all of it are the shell's, as in ``${X:-"a b"}``."""
+    quoted = _QUOTED_WORD.fullmatch(text)
+    if quoted is None:
+        return _full(text, scope, run_command, depth)
+    return quoted[2] if quoted[1] == "'" else _full(quoted[2], scope, run_command, depth)
+
+
+def _as_operator(piece: Reference) -> Reference:
+    """Read ``${A-b.c}`` as a default: no step is called ``A-b``."""
+    name, _, word = piece.name.partition("-")
+    return Reference(piece.source, name, operator="-", word=word + piece.path)
+
+
+def _placed(piece: Reference, value: str) -> str:
+    return f'"{value.translate(_ESCAPES)}"' if piece.quoted else value
+
+
+def _operate(piece: Reference, value: str | None, word: Callable[[], str]) -> str:
+    """Apply a parameter operator; ``word`` is expanded only when it is used."""
+    operator = piece.operator
+    absent = not value if operator.startswith(":") and operator != ":" else value is None
+    text = value or ""
+    kind = operator[-1]
+    if operator == ":":
+        return substring(text, word())
+    if kind in "-=":
+        return word() if absent else text
+    if kind == "+":
+        return "" if absent else word()
+    if kind == "?":
+        if absent:
+            raise ExpandFault(f"{piece.name}: {word() or 'parameter not set'}")
+        return text
+    if kind == "#":
+        return trim_prefix(text, word(), longest=len(operator) == 2)
+    if kind == "%":
+        return trim_suffix(text, word(), longest=len(operator) == 2)
+    if kind == "/":
+        pattern, _, by = _UNESCAPED_SLASH.sub("\0", word(), count=1).partition("\0")
+        return replace(text, pattern, by, every=len(operator) == 2)
+    changed = str.upper if kind == "^" else str.lower
+    return changed(text) if len(operator) == 2 else changed(text[:1]) + text[1:]

@@ -1,0 +1,166 @@
+"""Parameters and env at the start of a run: overrides merged in, values evaluated left to right.
+
+Pure: a command only runs through ``run_command``, and only for text from the spec. What came from
+outside (an override) never runs anything: given as JSON it is taken literally; in the shell-like
+form it may name earlier parameters and nothing else. Start dialogs send every default back in that
+form; what only repeats the spec's text is the default.
+"""
+
+import json
+from collections.abc import Mapping
+
+from shared.language.expansion.expand import RunCommand, Scope, expand, expand_text, needs_shell, unresolved
+from shared.language.expansion.param_forms import parse_params_text
+from shared.language.expansion.references import names_in
+from shared.language.model import Dag, Pairs
+
+__all__ = [
+    "default_params_text",
+    "go_quote",
+    "needs_worker",
+    "only_defaults",
+    "params_from_outside",
+    "params_json",
+    "params_text",
+    "resolve_env",
+    "resolve_params",
+]
+
+_NO_VALUES: Mapping[str, str] = {}
+_GO_ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
+_GO_ESCAPES |= {'"': '\\"', "\\": "\\\\"}
+
+
+def resolve_env(env: Pairs, lookup: Mapping[str, str] = _NO_VALUES, run_command: RunCommand | None = None) -> Pairs:
+    """Evaluate ``env`` in order: an entry sees those before it, then ``lookup``; unset is empty.
+
+    Whatever ``run_command`` raises passes through.
+    """
+    seen: dict[str, str] = {}
+    found: list[tuple[str, str]] = []
+    for name, text in env:
+        value = expand(text, Scope((seen, lookup), trusted=frozenset(seen)), run_command)
+        seen[name] = value
+        found.append((name, value))
+    return tuple(found)
+
+
+def resolve_params(
+    dag: Dag,
+    overrides_text: str = "",
+    *,
+    env: Pairs = (),
+    lookup: Mapping[str, str] = _NO_VALUES,
+    run_command: RunCommand | None = None,
+) -> tuple[Pairs, str | None]:
+    """Return the run's parameters in order, and the text for ``DAGU_PARAMS_JSON`` (``None``: no parameters).
+
+    A default sees the parameters before it, then the evaluated ``env``, then ``lookup`` (the host's
+    variables, where these may be seen). Overrides replace a default of the same name in place;
+    others are appended. A positional override meets only the positional default of its own place.
+
+    Raises:
+        ExpandFault: a variable that must be set (``${X:?}``) is not.
+    """
+    defaults = {param.name: param.value for param in dag.params}
+    given, was_json = _given(defaults, overrides_text)
+    seen: dict[str, str] = {}
+    own = frozenset((*defaults, *(name for name, _ in env))) - {*_from_outside(defaults, given)}
+    trusted = Scope((seen, dict(env), lookup), trusted=own)
+    outside = Scope((seen,))
+    for name in defaults | given:
+        # A default that is replaced is not evaluated: its command must not run.
+        if name not in given:
+            seen[name] = expand(defaults[name], trusted, run_command)
+        else:
+            seen[name] = given[name] if was_json else expand_text(given[name], outside)
+    if not seen:
+        return (), None
+    if was_json and given:
+        return tuple(seen.items()), overrides_text.strip()
+    return tuple(seen.items()), params_json(tuple(seen.items()))
+
+
+def params_json(pairs: Pairs) -> str | None:
+    """Return the text of ``DAGU_PARAMS_JSON``, by name; ``None`` without parameters."""
+    if not pairs:
+        return None
+    return json.dumps(dict(pairs), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+def params_from_outside(dag: Dag, overrides_text: str) -> tuple[str, ...]:
+    """Return the parameters whose values are not the author's alone: what was given, and what is made of that."""
+    if not overrides_text.strip():
+        return ()
+    defaults = {param.name: param.value for param in dag.params}
+    return _from_outside(defaults, _given(defaults, overrides_text)[0])
+
+
+def _from_outside(defaults: Mapping[str, str], given: Mapping[str, str]) -> tuple[str, ...]:
+    found = dict.fromkeys(given)
+    for name, text in defaults.items():
+        if found and name not in found and not names_in(text).isdisjoint(found):
+            found[name] = None
+    return tuple(found)
+
+
+def _given(defaults: Mapping[str, str], overrides_text: str) -> tuple[dict[str, str], bool]:
+    """Return the overrides that do not just repeat their default, and whether they were JSON."""
+    overrides, was_json = parse_params_text(overrides_text)
+    given = {param.name: param.value for param in overrides}
+    if not was_json:
+        given = {name: text for name, text in given.items() if not _repeats(text, defaults.get(name))}
+    return given, was_json
+
+
+def only_defaults(dag: Dag, text: str) -> bool:
+    """Whether a parameter text says nothing that the dag's defaults do not say."""
+    defaults = {param.name: param.value for param in dag.params}
+    return all(_repeats(param.value, defaults.get(param.name)) for param in parse_params_text(text)[0])
+
+
+def _repeats(given: str, default: str | None) -> bool:
+    """Whether a default came back as it is, or with the escapes that a start dialog was shown and kept."""
+    return default is not None and given in {default, go_quote(default)[1:-1].replace('\\"', '"')}
+
+
+def params_text(pairs: Pairs) -> str:
+    """Return the display form: ``K=V`` joined by spaces, unquoted."""
+    return " ".join(f"{name}={value}" for name, value in pairs)
+
+
+def default_params_text(dag: Dag) -> str:
+    """Return the defaults as written in the form start dialogs read: ``K="v"`` joined by spaces."""
+    return " ".join(f"{param.name}={go_quote(param.value)}" for param in dag.params)
+
+
+def go_quote(text: str) -> str:
+    """Quote as Go does: escapes for quotes, backslashes and what cannot be printed."""
+    return '"' + "".join(_GO_ESCAPES.get(char) or _go_char(char) for char in text) + '"'
+
+
+def _go_char(char: str) -> str:
+    code = ord(char)
+    if char.isprintable():
+        return char
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def needs_worker(dag: Dag) -> bool:
+    """Whether env or params can only be evaluated on a worker.
+
+    That is so when they run a command, name a variable that no earlier entry sets (it would be the
+    host's), or must satisfy a schema file.
+    """
+    known: dict[str, object] = {}
+    for name, text in dag.env:
+        if needs_shell(text) or unresolved(text, known):
+            return True
+        known[name] = None
+    for param in dag.params:
+        if needs_shell(param.value) or unresolved(param.value, known):
+            return True
+        known[param.name] = None
+    return bool(dag.param_schema)

@@ -1,0 +1,149 @@
+"""Where the values of references come from: maps in order of precedence, and facts about steps."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.language.expansion.param_forms import json_scalar_text, parse_json
+from shared.language.expansion.references import PathStep, Reference, path_steps
+
+__all__ = ["Scope", "StepFacts", "in_text", "substring", "value_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepFacts:
+    """What ``${id.…}`` can say about a step: log paths (empty before it starts), exit code, output."""
+
+    stdout: str = ""
+    stderr: str = ""
+    exit_code: int = 0
+    output: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where values come from: maps from high to low precedence, and the facts of steps by id.
+
+    ``trusted`` variables hold what the author wrote.
+    ``under``: maps below all others, whose variables the shell has too, but cannot look into.
+    """
+
+    maps: Sequence[Mapping[str, str]] = ()
+    steps: Mapping[str, StepFacts] = field(default_factory=dict)
+    trusted: frozenset[str] = frozenset()
+    under: Sequence[Mapping[str, str]] = ()
+
+    def lookup(self, name: str) -> str | None:
+        """Return the value of a variable, ``None`` when no map has it."""
+        return _found(name, self.maps)
+
+    def trusts(self, piece: Reference) -> bool:
+        """Whether the value of ``piece`` is the author's own text."""
+        return piece.name in self.trusted and not (piece.path and piece.name in self.steps)
+
+
+def _found(name: str, maps: Sequence[Mapping[str, str]]) -> str | None:
+    for values in maps:
+        if name in values:
+            return values[name]
+    return None
+
+
+def in_text(piece: Reference, scope: Scope) -> tuple[Reference, str] | None:
+    """Return the reference and its value where text is all that is replaced; ``None``: it stays as it is written.
+
+    ``${A-b}`` may be a variable called ``A-b``, which no shell could read; that is the reference then.
+    """
+    if piece.operator == "-" and (value := scope.lookup(name := f"{piece.name}-{piece.word}")) is not None:
+        return Reference(piece.source, name, quoted=piece.quoted), value
+    if piece.operator or piece.length or piece.kept:
+        return None
+    value = value_of(piece, scope)
+    return None if value is None else (piece, value)
+
+
+def value_of(piece: Reference, scope: Scope) -> str | None:
+    """Return the text of a reference without operators; ``None``: unknown."""
+    if piece.path:
+        facts = scope.steps.get(piece.name)
+        found = _step_property(facts, piece) if facts is not None else _NOT_A_STEP
+        if found is not _NOT_A_STEP:
+            return found  # type: ignore[no-any-return]
+    value = scope.lookup(piece.name)
+    if not piece.path:
+        return value
+    if value is None:
+        value = _found(piece.name, scope.under)
+        return None if value is None else _at_path(value, piece.path)
+    inner = _at_path(value, piece.path)
+    if inner is None and piece.bare:
+        return value + piece.path
+    return inner
+
+
+_NOT_A_STEP: Any = object()
+
+
+def _step_property(facts: StepFacts, piece: Reference) -> Any:
+    name, dot, rest = piece.path[1:].partition(".")
+    if name == "output" and facts.output is not None:
+        return _at_path(facts.output, dot + rest) if rest else facts.output
+    texts = {"stdout": facts.stdout, "stderr": facts.stderr}
+    texts["exit_code"] = texts["exitCode"] = str(facts.exit_code)
+    if rest or name not in texts:
+        return _NOT_A_STEP
+    text = texts[name]
+    if not text:
+        return None
+    return substring(text, ":".join(map(str, piece.slice))) if piece.slice else text
+
+
+def _at_path(value: str, path: str) -> str | None:
+    """Return what stands at a JSON path: empty when missing, ``None`` when ``value`` is not JSON."""
+    steps = path_steps(path)
+    if steps is None or value.lstrip()[:1] not in ("{", "["):
+        return None
+    found: Any = parse_json(value)
+    if found is None:
+        return None
+    return json_scalar_text(_first(found, steps))
+
+
+def _first(value: Any, steps: tuple[PathStep, ...]) -> Any:
+    """Return what stands at the end of the path; of several, as where a step means each item, the first."""
+    todo = [(value, 0)]
+    while todo:
+        value, at = todo.pop()
+        while at < len(steps) and (step := steps[at]) is not None:
+            value, at = _child(value, step), at + 1
+        if at == len(steps):
+            return value
+        if isinstance(value, (dict, list)):
+            items = value.values() if isinstance(value, dict) else value
+            todo += [(item, at + 1) for item in reversed(list(items))]
+    return None
+
+
+def _child(value: Any, step: str | int | slice) -> Any:
+    """Return a member, an item or a slice; ``None`` when there is none, as for JSON's null."""
+    if isinstance(step, slice):
+        return value[step] if isinstance(value, (list, str)) else None
+    if isinstance(value, dict):
+        return value.get(step)
+    if isinstance(value, list) and isinstance(step, int) and -len(value) <= step < len(value):
+        return value[step]
+    return None
+
+
+def substring(text: str, word: str) -> str:
+    """Return the slice ``offset[:length]``; counted from the end when negative, as in bash."""
+    offset, _, length = word.strip().partition(":")
+    try:
+        start = int(offset or "0")
+        size = int(length) if length.strip() else None
+    except ValueError:
+        return text
+    start = max(len(text) + start, 0) if start < 0 else start
+    if size is None:
+        return text[start:]
+    return text[start : start + size] if size >= 0 else text[start : len(text) + size]

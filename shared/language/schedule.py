@@ -1,0 +1,141 @@
+"""Read ``schedule`` and check its cron expressions.
+
+Five fields (minute, hour, day of month, month, day of week 0-7 with 7 = Sunday), lists, ranges,
+steps, ``?``, names in any case, the ``@daily`` family, and a ``CRON_TZ=Zone`` or ``TZ=Zone`` prefix.
+"""
+
+import re
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from croniter import croniter
+
+from shared.language.model import Catchup, Schedule
+from shared.language.yaml.fields import Fields, Vocabulary, type_name
+from shared.language.yaml.reader import YamlMap
+
+__all__ = ["cron_fault", "read_catchup", "read_schedule", "split_zone"]
+
+_MAX_LENGTH = 200
+_MAX_EXPRESSIONS = 100
+_KEYS = ("start", "stop", "restart")
+_ALIASES = frozenset({"@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually"})
+_CATCHUP = Vocabulary("policy", "limit", "windowSec")
+_POLICIES = ("none", "latest", "all")
+_MAX_CATCHUP = 1000
+_ZONE = re.compile(r"(?:CRON_TZ|TZ)=(\S+)\s+(.*)\Z", re.DOTALL)
+_FIELD = re.compile(r"[0-9*?/,\-]+\Z")
+_MONTHS = re.compile(r"(?i)\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\b")
+_DAYS = re.compile(r"(?i)\b(?:sun|mon|tue|wed|thu|fri|sat)\b")
+_RANGE = re.compile(r"(\w+)-(\w+)")
+_VALUES = {name: value for value, name in enumerate(("sun", "mon", "tue", "wed", "thu", "fri", "sat"))}
+_VALUES |= {
+    name: value
+    for value, name in enumerate(
+        ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"), start=1
+    )
+}
+
+
+def split_zone(expression: str) -> tuple[str, str]:
+    """Return (zone, cron fields); the zone is empty when the expression names none, or ``Local``."""
+    match = _ZONE.match(expression.strip())
+    return ("" if match[1] == "Local" else match[1], match[2].strip()) if match else ("", expression.strip())
+
+
+@lru_cache(maxsize=4096)
+def cron_fault(expression: str) -> str:
+    """Return what is wrong with a cron expression; empty when it is valid."""
+    if len(expression) > _MAX_LENGTH:
+        return f"the expression is longer than {_MAX_LENGTH} characters"
+    zone, cron = split_zone(expression)
+    if zone and not _zone_exists(zone):
+        return f'unknown time zone "{zone}"'
+    if cron.startswith("@"):
+        return "" if cron.lower() in _ALIASES else f'unknown descriptor "{cron}"'
+    parts = cron.split()
+    if len(parts) != 5:
+        return f"expected exactly 5 fields, found {len(parts)}: {cron}"
+    for index, part in enumerate(parts):
+        digits = _MONTHS.sub("1", part) if index == 3 else _DAYS.sub("1", part) if index == 4 else part
+        if not _FIELD.match(digits):
+            return f"cannot understand field {index + 1}: {part}"
+        if backwards := next((found[0] for found in _RANGE.finditer(part) if _runs_backwards(found)), None):
+            return f"the range {backwards} begins after its end"
+    try:
+        # To croniter a question mark means something in the two day fields only.
+        valid = croniter.is_valid(cron.replace("?", "*"), strict=True)
+    except (ValueError, KeyError, OverflowError):
+        valid = False
+    return "" if valid else f"not a valid cron expression: {cron}"
+
+
+def _runs_backwards(ends: re.Match[str]) -> bool:
+    """Whether it is such a range; croniter would go round, and no other cron does. A week may end on SUN."""
+    low, high = (_VALUES.get(end.lower(), int(end) if end.isdigit() else -1) for end in ends.groups())
+    return low > high >= 0 and ends[2].lower() != "sun"
+
+
+def _zone_exists(zone: str) -> bool:
+    try:
+        ZoneInfo(zone)
+    except (ValueError, KeyError, OSError):
+        return False
+    return True
+
+
+def read_schedule(fields: Fields) -> Schedule:
+    """Read a string, a list of strings, or a map with start, stop and restart."""
+    value = fields.get("schedule")
+    if not isinstance(value, YamlMap):
+        return Schedule(start=_expressions(fields, "schedule", value, "schedule"))
+    inner = Fields(fields.issues, value, fields.sub("schedule"), None)
+    found: dict[str, tuple[str, ...]] = {}
+    for key, item in value.items():
+        if key in _KEYS:
+            found[key] = _expressions(inner, key, item, f"schedule.{key}")
+        else:
+            inner.error(key, f'schedule: unknown key "{key}" (expected start, stop, or restart)')
+    return Schedule(**found)
+
+
+def _expressions(fields: Fields, name: str, value: Any, label: str) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    items = value if isinstance(value, list) else [value]
+    if len(items) > _MAX_EXPRESSIONS:
+        fields.error(name, f"invalid schedule: more than {_MAX_EXPRESSIONS} expressions")
+        return ()
+    found: list[str] = []
+    sound = True
+    for index, item in enumerate(items):
+        if not isinstance(item, str):
+            where = f"{label}[{index}]" if isinstance(value, list) else label
+            fields.error(name, f"invalid schedule: {where}: expected string, got {type_name(item)}")
+        elif item.strip():
+            fault = cron_fault(item.strip())
+            if fault:
+                hint = "leave out the seconds: minute hour day month weekday" if "found 6" in fault else ""
+                fields.error(name, f"invalid schedule: {fault}", hint=hint)
+                sound = False
+            found.append(item.strip())
+    # Who reads a faulty dag's schedule, a page say, may count on cron.
+    return tuple(found) if sound else ()
+
+
+def read_catchup(fields: Fields) -> Catchup:
+    """Read ``none``, ``latest``, ``all``, or a map with policy, limit and windowSec."""
+    if not isinstance(fields.get("catchup"), YamlMap):
+        return Catchup(policy=fields.choice("catchup", _POLICIES) or "none")  # type: ignore[arg-type]
+    inner = fields.mapping("catchup", _CATCHUP)
+    assert inner is not None  # noqa: S101 - it is a map
+    default = Catchup()
+    limit = inner.integer("limit", default.limit, minimum=1)
+    if limit > _MAX_CATCHUP:
+        inner.error("limit", f"limit must be at most {_MAX_CATCHUP}")
+    return Catchup(
+        policy=inner.choice("policy", _POLICIES) or "none",  # type: ignore[arg-type]
+        limit=min(limit, _MAX_CATCHUP),
+        window_sec=inner.seconds("windowSec", default.window_sec, minimum=60),
+    )

@@ -1,0 +1,93 @@
+"""The text a run is frozen with: the file's own, and before it, in one comment line, what else rules it.
+
+That is the base configuration as it was, whether its handlers apply (they do not to children), and
+the worker labels a calling step asked for. Loading a snapshot needs nothing but its text.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from shared.language.issues import Issues
+from shared.language.yaml.reader import YamlMap, read_yaml
+
+__all__ = ["Frozen", "local_spec", "open_snapshot", "snapshot"]
+
+_MARK = "# dagway-snapshot: "
+_DOCUMENT = re.compile(r"^---(?=\s|\Z)[^\S\n]*(?:#[^\n]*)?", re.MULTILINE)
+_NAME = re.compile(
+    r"""^name[^\S\n]*:[^\S\n]*(?P<quote>["']?)(?P<name>[A-Za-z0-9_.-]+)(?P=quote)[^\S\n]*(?:#.*)?$""",
+    re.MULTILINE | re.IGNORECASE,
+)
+_NO_LABELS: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """A snapshot taken apart."""
+
+    text: str
+    base: str = ""
+    handlers: bool = True
+    selector: Mapping[str, str] = field(default_factory=dict)
+
+
+def snapshot(text: str, base: str = "", *, handlers: bool = True, selector: Mapping[str, str] = _NO_LABELS) -> str:
+    """Return the text to freeze a run with; ``text`` itself where nothing else rules it.
+
+    ``text`` may be a snapshot: its base stays, since a run's children live under the run's rules.
+    """
+    given = open_snapshot(text)
+    base = given.base or base
+    facts = {"base": base, "handlers": handlers, "selector": dict(selector)}
+    if not base and not selector:
+        return given.text
+    return f"{_MARK}{json.dumps(facts)}\n{given.text}"
+
+
+def open_snapshot(text: str) -> Frozen:
+    """Take a text apart; one that is no snapshot is all text."""
+    if not text.startswith(_MARK):
+        return Frozen(text)
+    head, _, rest = text.partition("\n")
+    try:
+        facts = json.loads(head.removeprefix(_MARK))
+        return Frozen(rest, str(facts["base"]), bool(facts["handlers"]), dict(facts["selector"]))
+    except (ValueError, KeyError, TypeError):
+        # Somebody wrote such a comment: it means nothing.
+        return Frozen(text)
+
+
+@lru_cache(maxsize=512)
+def local_spec(text: str, name: str) -> str | None:
+    """Return the spec of the dag ``name`` of a file, with its siblings behind it; ``None``: none.
+
+    A line that begins with three dashes always separates documents, also inside a block of text.
+    """
+    frozen = open_snapshot(text)
+    documents = [part.strip("\n") for part in _DOCUMENT.split(frozen.text)]
+    filled = [part for part in documents if _has_content(part)]
+    for position, part in enumerate(filled):
+        if _name_of(part) == name:
+            # Without a name, as only the first may be, nobody can call it.
+            others = [one for place, one in enumerate(filled) if place != position and _name_of(one)]
+            found = "\n---\n".join([part, *others]) + "\n"
+            return snapshot(found, frozen.base, handlers=False) if frozen.base else found
+    return None
+
+
+def _name_of(part: str) -> str:
+    """Return the name a document gives its dag; empty: none. Only one that is not written plainly is read for it."""
+    match = _NAME.search(part)
+    if match is not None:
+        return match["name"]
+    value = next((document.value for document in read_yaml(part, Issues())), None)
+    if not isinstance(value, YamlMap):
+        return ""
+    return next((str(value[key]).strip() for key in value if key.lower() == "name" and value[key] is not None), "")
+
+
+def _has_content(part: str) -> bool:
+    return any(line.strip() and not line.lstrip().startswith("#") for line in part.splitlines())

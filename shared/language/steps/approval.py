@@ -1,0 +1,69 @@
+"""Steps that wait for a person (``type: hitl``): what their ``config`` says and what may be wrong with it.
+
+Source: workflow language, sections 3.12.10 and 5.11.
+"""
+
+from shared.language.issues import did_you_mean
+from shared.language.model import Dag, Step
+from shared.language.yaml.fields import Fields, is_scalar
+
+__all__ = [
+    "APPROVAL",
+    "check_approval",
+    "declared_inputs",
+    "missing_inputs",
+    "required_inputs",
+    "undeclared_inputs",
+    "waits_for_approval",
+]
+
+APPROVAL = "hitl"
+
+
+def waits_for_approval(dag: Dag) -> bool:
+    """Whether a run of the dag itself, not of one it calls, may wait for a person."""
+    return any(step.type == APPROVAL for step in dag.steps)
+
+
+def declared_inputs(step: Step) -> tuple[str, ...]:
+    """Return the names of what a person may give along with the approval."""
+    return _names(step, "input")
+
+
+def required_inputs(step: Step) -> tuple[str, ...]:
+    """Return those of them that must be given."""
+    return _names(step, "required")
+
+
+def missing_inputs(step: Step, given: dict[str, str]) -> list[str]:
+    """Return the required names that were not given, in their order; an empty value counts as given."""
+    return [name for name in required_inputs(step) if name not in given]
+
+
+def undeclared_inputs(step: Step, given: dict[str, str]) -> list[str]:
+    """Return the given names that the step does not ask for."""
+    return sorted(given.keys() - set(declared_inputs(step)))
+
+
+def _names(step: Step, field: str) -> tuple[str, ...]:
+    names = step.config.get(field) or ()
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def check_approval(fields: Fields, step: Step) -> None:
+    """Note what is wrong with the step's config."""
+    place = "config" if "config" in fields else "executor" if "executor" in fields else "type"
+    prompt = step.config.get("prompt")
+    if prompt is not None and not is_scalar(prompt):
+        fields.error(place, "config.prompt must be a text")
+    for name in ("input", "required"):
+        value = step.config.get(name) or []
+        value = [value] if isinstance(value, str) else value
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            fields.error(place, f"config.{name} must be a list of strings")
+            return
+        if unfit := [item for item in value if not item or "=" in item or "\0" in item]:
+            fields.error(place, f"config.{name}: {unfit[0]!r} cannot be the name of a variable")
+    for item in missing_inputs(step, dict.fromkeys(declared_inputs(step), "")):
+        hint = did_you_mean(item, declared_inputs(step))
+        fields.error(place, f'required field "{item}" is not in input list', hint=hint)

@@ -1,0 +1,78 @@
+"""What can be wrong with the command and config of an executor's step and is known before it runs.
+
+Values that hold a variable are left for the worker, which checks everything again.
+"""
+
+import re
+from collections.abc import Callable
+
+from shared.language.issues import did_you_mean
+from shared.language.model import Step
+from shared.language.yaml.fields import Fields
+
+__all__ = ["check_config"]
+
+_OPERATIONS = ("create", "extract", "list")
+_ACTION = re.compile(r"(?:[\w.-]+/[\w.-]+(?:/[\w./-]+)?@[\w./-]+|docker://\S+|\./\S*)\Z")
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+
+
+def check_config(fields: Fields, step: Step) -> None:
+    """Note what the step's executor would refuse."""
+    check = _CHECKS.get(step.type)
+    if check is not None:
+        check(fields, step)
+
+
+def _text(step: Step) -> str:
+    return step.commands[0].text.strip() if step.commands else ""
+
+
+def _needs(fields: Fields, step: Step, what: str) -> bool:
+    """Note a missing command; return whether there is one to look at."""
+    if not _text(step) and not any(fields.get(name) is not None for name in ("command", "script")):
+        fields.issues.error(f'executor type "{step.type}" needs command: {what}', fields.path, fields.at)
+    text = _text(step)
+    return bool(text) and "$" not in text and "`" not in text
+
+
+def _http(fields: Fields, step: Step) -> None:
+    if not _needs(fields, step, "METHOD URL"):
+        return
+    words = _text(step).split()
+    if len(words) == 1:
+        fields.error("command", "an http step needs the method and the URL", hint=f"command: GET {words[0]}")
+    elif words[0].upper() not in _METHODS:
+        hint = did_you_mean(words[0].upper(), _METHODS)
+        # Some servers have methods of their own, such as PURGE.
+        fields.warn("command", f"unknown http method: {words[0]}", hint=hint)
+
+
+def _jq(fields: Fields, step: Step) -> None:
+    _needs(fields, step, "a jq filter")
+
+
+def _archive(fields: Fields, step: Step) -> None:
+    operation = _text(step).lower()
+    if _needs(fields, step, ", ".join(_OPERATIONS)) and operation not in _OPERATIONS:
+        hint = did_you_mean(operation, _OPERATIONS)
+        fields.error("command", f"unknown archive operation: {_text(step)}", hint=hint)
+    if not _text(step):
+        return
+    if not step.config.get("source"):
+        fields.error("config", "source is required")
+    elif operation == "create" and not step.config.get("destination") and not step.config.get("dryRun"):
+        fields.error("config", "destination is required")
+
+
+def _gha(fields: Fields, step: Step) -> None:
+    if _needs(fields, step, "owner/action@ref") and not _ACTION.match(_text(step)):
+        fields.error("command", f"not an action: {_text(step)}", hint="write owner/action@ref")
+
+
+_CHECKS: dict[str, Callable[[Fields, Step], None]] = {
+    "http": _http,
+    "jq": _jq,
+    "archive": _archive,
+    **dict.fromkeys(("gha", "github_action", "github-action"), _gha),
+}

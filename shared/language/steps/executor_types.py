@@ -1,0 +1,79 @@
+"""What each executor type can do, and the check of a step against it."""
+
+from functools import cache
+from importlib.metadata import entry_points
+from typing import NamedTuple
+
+from shared.language.model import Step
+from shared.language.yaml.fields import Fields
+
+__all__ = ["COMMAND_TYPES", "PLUGINS", "SUB_DAG_TYPES", "check_capabilities", "known_types", "plugin_types"]
+
+
+class Capabilities(NamedTuple):
+    """Which fields a step of a type may have."""
+
+    command: bool = False
+    several: bool = False
+    script: bool = False
+    own_shell: bool = False
+    container: bool = False
+    call: bool = False
+    selector: bool = False
+    llm: bool = False
+
+
+COMMAND_TYPES = frozenset({"", "command", "shell"})
+PLUGINS = "dagway.executors"
+"""Entry point group of executors that other packages bring. Here only their names are looked at."""
+
+SUB_DAG_TYPES = frozenset({"dag", "subworkflow", "parallel"})
+
+_NOTHING = Capabilities()
+_PLUGIN = Capabilities(command=True, several=True, script=True, own_shell=True)
+"""A plugin judges its own step when it runs; but a container, a sub-DAG or a model is not its business."""
+_TABLE: dict[str, Capabilities] = {
+    **dict.fromkeys(COMMAND_TYPES, Capabilities(command=True, several=True, script=True, own_shell=True)),
+    **dict.fromkeys(("docker", "container"), Capabilities(command=True, several=True, container=True)),
+    "ssh": Capabilities(command=True, several=True, own_shell=True),
+    **dict.fromkeys(("http", "jq"), Capabilities(command=True, script=True)),
+    **dict.fromkeys(("archive", "gha", "github_action", "github-action"), Capabilities(command=True)),
+    **dict.fromkeys(("mail", "hitl"), _NOTHING),
+    **dict.fromkeys(SUB_DAG_TYPES, Capabilities(call=True, selector=True)),
+    "chat": Capabilities(llm=True),
+}
+
+
+def known_types() -> tuple[str, ...]:
+    """Return every executor type, aliases included."""
+    return (*(name for name in _TABLE if name), *sorted(plugin_types()))
+
+
+@cache
+def plugin_types() -> frozenset[str]:
+    """Return the executor types that other packages bring, here."""
+    return frozenset(entry.name for entry in entry_points(group=PLUGINS))
+
+
+def check_capabilities(fields: Fields, step: Step) -> None:
+    """Note each field of ``step`` that its executor type cannot use."""
+    can = _TABLE.get(step.type) or (_PLUGIN if step.type in plugin_types() else _NOTHING)
+    head = f'executor type "{step.type or "command"}" does not support'
+    if step.commands and not can.command:
+        fields.error("command", f"{head} command field")
+    elif len(step.commands) > 1 and not can.several:
+        fields.error("command", "executor does not support multiple commands")
+    if step.script and not can.script:
+        name = "script" if "script" in fields else "command"
+        hint = "a command of several lines is a script" if name == "command" else ""
+        fields.error(name, f"{head} script field", hint=hint)
+    if step.shell is not None and not can.own_shell:
+        fields.error("shell", f"{head} shell configuration")
+    if step.container is not None and not can.container:
+        fields.error("container", f"{head} container field")
+    if (step.call or step.parallel is not None) and not can.call:
+        fields.error("call", f"{head} sub-DAG execution")
+    if step.worker_selector and not can.selector:
+        fields.error("workerSelector", f"{head} workerSelector field")
+    if (step.llm is not None or step.messages) and not can.llm:
+        fields.error("llm" if step.llm is not None else "messages", f"{head} llm field")

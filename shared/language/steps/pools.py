@@ -1,0 +1,79 @@
+"""Read ``pool``, ``lock`` and ``rateLimit``: what a step must be let into before it starts. An extension."""
+
+import re
+
+from shared.language.model import RateLimit
+from shared.language.yaml.fields import Fields, Vocabulary, type_name
+from shared.language.yaml.reader import YamlList, YamlMap
+
+__all__ = ["read_names", "read_rate_limits", "valid_name"]
+
+_RATE_LIMIT = Vocabulary("name", "limit", "intervalSec")
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}\Z")
+_NAME_HINT = "1 to 100 letters, digits, dots, dashes or underscores; it is not expanded"
+_MOST = 10_000
+"""Starts an interval may have: each is remembered until the interval is over."""
+
+
+def valid_name(name: str) -> bool:
+    """Whether a pool may have that name."""
+    return _NAME.match(name) is not None
+
+
+def read_names(fields: Fields, name: str) -> tuple[str, ...]:
+    """Read one name of a pool or lock, or a list of them."""
+    found: list[str] = []
+    for text in fields.texts(name, error=f"{name} must be a name or a list of names"):
+        _add(fields, name, text.strip(), found)
+    return tuple(found)
+
+
+def read_rate_limits(fields: Fields) -> tuple[RateLimit, ...]:
+    """Read one rate limit, or a list of them."""
+    value = fields.get("rateLimit")
+    if value is None:
+        return ()
+    items = value if isinstance(value, list) else [value]
+    names: list[str] = []
+    found = []
+    for index, item in enumerate(items):
+        if not isinstance(item, YamlMap):
+            message = f"rateLimit must be a map of name, limit and intervalSec, or a list, not {type_name(item)}"
+            at = value.item_at[index] if isinstance(value, YamlList) else fields.place("rateLimit")
+            fields.issues.error(message, fields.sub("rateLimit"), at)
+            continue
+        path = fields.sub("rateLimit") + (f"[{index}]" if isinstance(value, list) else "")
+        limit = _rate_limit(Fields(fields.issues, item, path, _RATE_LIMIT), names)
+        if limit is not None:
+            found.append(limit)
+    return tuple(found)
+
+
+def _rate_limit(inner: Fields, names: list[str]) -> RateLimit | None:
+    for required in ("name", "limit", "intervalSec"):
+        if inner.get(required) is None:
+            inner.issues.error(f"rateLimit.{required} is required", inner.path, inner.at)
+            return None
+    name = _add(inner, "name", inner.text("name"), names)
+    limit = inner.integer("limit", minimum=1)
+    interval = inner.seconds("intervalSec")
+    if interval <= 0:
+        inner.error("intervalSec", "intervalSec must be more than 0")
+        return None
+    if limit > _MOST:
+        inner.error(
+            "limit", f"limit must be at most {_MOST}", hint="a shorter interval does the same with fewer starts"
+        )
+        return None
+    return RateLimit(name=name, limit=limit, interval_sec=interval) if name and limit else None
+
+
+def _add(fields: Fields, field: str, name: str, known: list[str]) -> str:
+    if not valid_name(name):
+        fields.error(field, f"invalid {field}: '{name[:60]}'", hint=_NAME_HINT)
+        return ""
+    if name in known:
+        fields.error(field, f"{field} '{name}' is named twice")
+        return ""
+    known.append(name)
+    return name

@@ -1,0 +1,341 @@
+"""Read one step: everything but its place among the others (names, chain edges), which is ``plan``'s."""
+
+import re
+import signal
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.language.environment import read_env
+from shared.language.expansion.param_forms import read_call_params
+from shared.language.issues import did_you_mean
+from shared.language.model import Command, LogOutput, Output, Step
+from shared.language.steps.approval import APPROVAL, check_approval
+from shared.language.steps.chat import check_chat, read_llm, read_messages
+from shared.language.steps.command_line import split_command
+from shared.language.steps.conditions import read_preconditions
+from shared.language.steps.config_names import as_spelled
+from shared.language.steps.containers import read_container
+from shared.language.steps.executor_config import check_config
+from shared.language.steps.executor_types import COMMAND_TYPES, check_capabilities, known_types
+from shared.language.steps.policies import read_continue_on, read_repeat_policy, read_retry_policy
+from shared.language.steps.pools import read_names, read_rate_limits
+from shared.language.steps.sub_dags import read_parallel
+from shared.language.yaml.fields import Fields, Vocabulary, is_scalar, plain, scalar_text
+
+__all__ = [
+    "STEP_KEYS",
+    "DagDefaults",
+    "Draft",
+    "check_step",
+    "read_log_output",
+    "read_shell",
+    "read_step",
+    "says_nothing",
+]
+
+STEP_KEYS = Vocabulary(
+    "name", "id", "description", "command", "script", "shell", "shellPackages", "workingDir", "dir", "env", "depends",
+    "type", "config", "executor", "stdout", "stderr", "logOutput", "output", "continueOn", "retryPolicy",
+    "repeatPolicy", "preconditions", "precondition", "timeoutSec", "signalOnStop", "mailOnError", "call", "run",
+    "params", "parallel", "workerSelector", "container", "llm", "messages", "pool", "lock", "rateLimit",
+)  # fmt: skip
+_EXECUTOR = Vocabulary("type", "config")
+_OUTPUT = Vocabulary("name", "key", "omit")
+_ID = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]*\Z")
+_RESERVED_IDS = frozenset({"env", "params", "args", "stdout", "stderr", "output", "outputs"})
+_MAX_NAME_BYTES = 40
+_SIGNALS = frozenset(signal.Signals.__members__)
+
+
+@dataclass(frozen=True, slots=True)
+class DagDefaults:
+    """What a dag decides for its steps."""
+
+    container: bool = False
+    ssh: bool = False
+    llm: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class Draft:
+    """A step being read: the fields of the model gathered so far, and where they came from."""
+
+    fields: Fields
+    values: dict[str, Any] = field(default_factory=dict)
+    name_prefix: str = "step"
+    no_implicit_depends: bool = False
+
+
+def read_step(fields: Fields, defaults: DagDefaults) -> Draft:
+    """Read a step into a draft; its name may still be empty and ``depends`` holds names or ids."""
+    draft = Draft(fields)
+    values = draft.values
+    values["name"] = _name(fields)
+    if "id" in fields:
+        values["id"] = _id(fields)
+    if "command" in fields or "script" in fields:
+        _read_commands(fields, values)
+    _read_place(fields, values)
+    _read_flow(fields, draft)
+    if "container" in fields:
+        values["container"] = read_container(fields)
+    if "call" in fields or "run" in fields:
+        values["call"] = fields.text("call") or fields.text("run")
+    if "params" in fields:
+        values["params"], values["param_pairs"] = read_call_params(fields)
+    if "parallel" in fields:
+        values["parallel"] = read_parallel(fields)
+        if not values.get("call"):
+            fields.error("parallel", "parallel execution is only supported for child-DAGs", hint="add call: <dag name>")
+    if "workerSelector" in fields:
+        values["worker_selector"] = fields.text_map("workerSelector")
+    for name in ("pool", "lock"):
+        if name in fields:
+            values[name] = read_names(fields, name)
+    if "rateLimit" in fields:
+        values["rate_limit"] = read_rate_limits(fields)
+    if "llm" in fields:
+        values["llm"] = read_llm(fields)
+    if "messages" in fields:
+        values["messages"] = read_messages(fields)
+    explicit, legacy = _executor(fields, values)
+    _settle_type(draft, explicit, legacy, defaults)
+    return draft
+
+
+def check_step(draft: Draft, step: Step, defaults: DagDefaults) -> None:
+    """Note what does not fit together inside the finished step."""
+    fields = draft.fields
+    check_capabilities(fields, step)
+    check_config(fields, step)
+    if step.type in COMMAND_TYPES:
+        if says_nothing(draft, step):
+            fields.issues.error("step command is required", fields.path, fields.at)
+    elif step.type == "chat":
+        check_chat(fields, step.llm or defaults.llm, step.messages)
+    elif step.type == APPROVAL:
+        check_approval(fields, step)
+    elif step.type not in known_types() and not step.commands:
+        hint = did_you_mean(step.type, known_types())
+        fields.error("type", f'executor type "{step.type}" is not registered', hint=hint)
+    if step.stdout and step.stdout == step.stderr:
+        message = "stdout and stderr cannot point to the same file; use 'logOutput: merged' instead"
+        fields.error("stderr", message)
+
+
+def says_nothing(draft: Draft, step: Step) -> bool:
+    """Whether the step names nothing that could be run; what was named wrongly is told elsewhere."""
+    if step.type not in COMMAND_TYPES:
+        return False
+    written = [draft.fields.get(name) for name in ("script", "call", "run", "container", "messages", "llm", "parallel")]
+    given = (value is not None and not (isinstance(value, str) and not value.strip()) for value in written)
+    return draft.fields.get("command") is None and not any(given)
+
+
+def _name(fields: Fields) -> str:
+    name = fields.text("name")
+    if len(name.encode("utf-8", "replace")) > _MAX_NAME_BYTES:
+        fields.error("name", f"step name must be less than {_MAX_NAME_BYTES} characters (value: {name[:60]})")
+    return name
+
+
+def _id(fields: Fields) -> str:
+    step_id = fields.text("id")
+    if step_id and not _ID.match(step_id):
+        fields.error("id", f"invalid step ID format: {step_id}", hint="letters, digits, - and _, a letter first")
+        return ""
+    if step_id.lower() in _RESERVED_IDS:
+        fields.error("id", f"step ID '{step_id}' is a reserved word")
+        return ""
+    return step_id
+
+
+def _read_commands(fields: Fields, values: dict[str, Any]) -> None:
+    value = fields.get("command")
+    script = fields.text("script")
+    if isinstance(value, str):
+        text = value.strip()
+        if "\n" in text:
+            if script:
+                fields.warn("script", "script is ignored: a command of several lines is one itself")
+            values["script"] = text
+            return
+        commands = [text] if text else []
+    elif isinstance(value, list):
+        if not all(is_scalar(item) for item in value):
+            fields.error("command", "step command must be an array of strings or a string")
+            return
+        commands = [text for item in value if (text := scalar_text(item).strip())]
+    elif isinstance(value, dict):
+        fields.error("command", "step command must be an array of strings or a string")
+        return
+    else:
+        commands = [] if value is None else [scalar_text(value)]
+    if not commands and value is not None:
+        fields.error("command", "step command is empty")
+    values["commands"] = tuple(_command(fields, text) for text in commands)
+    if len(commands) > 1 and script:
+        fields.warn("script", "script is ignored: the step has several commands")
+    elif script:
+        values["script"] = script
+
+
+def _command(fields: Fields, text: str) -> Command:
+    try:
+        return Command(text=text, argv=split_command(text))
+    except ValueError as error:
+        # A shell may know quotes that this does not, such as $'it\'s': only a step without one needs the words.
+        fields.warn("command", f"failed to parse command: {error} (value: {text[:60]})", hint="balance the quotes")
+        return Command(text=text, argv=tuple(text.split()))
+
+
+def read_shell(fields: Fields) -> tuple[str, ...]:
+    """Read ``shell``: one text with arguments, or a list."""
+    value = fields.get("shell")
+    if not isinstance(value, str):
+        return tuple(word for word in fields.texts("shell") if word.strip())
+    try:
+        return split_command(value)
+    except ValueError as error:
+        fields.warn("shell", f"failed to parse shell: {error}")
+        return tuple(value.split())
+
+
+def read_log_output(fields: Fields) -> LogOutput | None:
+    """Read ``logOutput`` in any letter case."""
+    word = fields.text("logOutput").lower()
+    if not word:
+        return None
+    try:
+        return LogOutput(word)
+    except ValueError:
+        fields.error("logOutput", f"invalid logOutput value: {word} (must be one of: separate, merged)")
+        return None
+
+
+def _read_place(fields: Fields, values: dict[str, Any]) -> None:
+    """Read where and how the step's process runs."""
+    for name in ("description", "stdout", "stderr"):
+        if name in fields:
+            values[name] = fields.text(name)
+    if "shell" in fields:
+        values["shell"] = read_shell(fields) or None
+    if "shellPackages" in fields:
+        values["shell_packages"] = fields.texts("shellPackages")
+    if "workingDir" in fields or "dir" in fields:
+        values["working_dir"] = fields.text("workingDir") or fields.text("dir")
+    if "env" in fields:
+        values["env"] = read_env(fields)
+    if "logOutput" in fields:
+        values["log_output"] = read_log_output(fields)
+    if "output" in fields:
+        values["output"] = _output(fields)
+    if "signalOnStop" in fields:
+        values["signal_on_stop"] = _signal(fields)
+
+
+def _read_flow(fields: Fields, draft: Draft) -> None:
+    """Read when the step runs, and how often."""
+    values = draft.values
+    if "depends" in fields:
+        draft.no_implicit_depends = fields.get("depends") == []
+        # Steps named "1" and "2" are common, and so is a list of them without the quotes.
+        error = "depends must be a string or an array of strings"
+        depends = fields.texts("depends", error=error, scalars=True)
+        values["depends"] = tuple(name.strip() for name in depends)
+    if "continueOn" in fields:
+        values["continue_on"] = read_continue_on(fields)
+    if "retryPolicy" in fields:
+        values["retry_policy"] = read_retry_policy(fields)
+    if "repeatPolicy" in fields:
+        values["repeat_policy"] = read_repeat_policy(fields)
+    if "preconditions" in fields or "precondition" in fields:
+        values["preconditions"] = read_preconditions(fields)
+    if "timeoutSec" in fields:
+        values["timeout_sec"] = fields.seconds("timeoutSec", minimum=0)
+    if "mailOnError" in fields:
+        values["mail_on_error"] = fields.boolean("mailOnError")
+
+
+def _output(fields: Fields) -> Output | None:
+    value = fields.get("output")
+    if value is None:
+        return None
+    if isinstance(value, str):
+        name = value.strip().removeprefix("$").strip()
+        return Output(name=name) if name else None
+    inner = fields.mapping("output", _OUTPUT, error="output must be a string or object", unknown="ignore")
+    if inner is None:
+        return None
+    name = inner.text("name").removeprefix("$").strip()
+    if not name:
+        fields.error("output", "output.name is required when using object form")
+        return None
+    key, omit = inner.get("key"), inner.get("omit")
+    if key is not None and not isinstance(key, str):
+        inner.warn("key", "key is ignored: it is not a string")
+        key = ""
+    if omit is not None and not isinstance(omit, bool):
+        inner.warn("omit", "omit is ignored: it is not true or false")
+        omit = False
+    return Output(name=name, key=(key or "").strip(), omit=bool(omit))
+
+
+def _signal(fields: Fields) -> str:
+    name = fields.text("signalOnStop")
+    if name and name not in _SIGNALS:
+        fields.error("signalOnStop", f"invalid signal: {name}", hint=did_you_mean(name, _SIGNALS))
+        return ""
+    return name
+
+
+def _executor(fields: Fields, values: dict[str, Any]) -> tuple[str, str]:
+    """Read ``type`` and ``config`` or the legacy ``executor``; return (type, legacy type)."""
+    explicit, legacy = fields.text("type"), ""
+    if (config := fields.mapping("config", None)) is not None:
+        values["config"] = plain(config.raw)
+    value = fields.get("executor")
+    if value is None:
+        return explicit, legacy
+    for name in ("type", "config"):
+        if fields.get(name) not in (None, "", {}):
+            fields.error("executor", f"cannot use both '{name}' and 'executor' fields")
+    if isinstance(value, str):
+        return explicit, value.strip()
+    unknown = "executor has invalid key"
+    inner = fields.mapping("executor", _EXECUTOR, error="executor config must be string or map", unknown=unknown)
+    if inner is not None:
+        legacy = inner.text("type")
+        if (config := inner.mapping("config", None)) is not None:
+            values["config"] = plain(config.raw)
+    return explicit, legacy
+
+
+def _settle_type(draft: Draft, explicit: str, legacy: str, defaults: DagDefaults) -> None:
+    """Decide the executor type, and the prefix of a generated name from it."""
+    values = draft.values
+    derived = ""
+    if values.get("call") or values.get("parallel"):
+        derived = "parallel" if values.get("parallel") else "dag"
+    elif values.get("container") is not None and not legacy:
+        derived = "docker"
+    elif defaults.container and not legacy:
+        derived = "container"
+    elif defaults.ssh and not legacy:
+        derived = "ssh"
+    kind = explicit or derived or legacy
+    if kind:
+        values["type"] = kind
+    if "config" in values:
+        values["config"] = as_spelled(kind, values["config"])
+    if explicit or (legacy and kind == legacy):
+        draft.name_prefix = kind
+    elif values.get("container") is not None:
+        draft.name_prefix = "docker"
+    elif derived:
+        draft.name_prefix = derived
+    elif values.get("script") or str(draft.fields.get("script") or "").strip():
+        # Also where it is ignored beside several commands.
+        draft.name_prefix = "script"
+    elif values.get("commands"):
+        draft.name_prefix = "cmd"

@@ -1,0 +1,275 @@
+"""Typed readers for the fields of a YAML mapping: a wrong value becomes an issue, never an exception.
+
+A reader returns the value, or its default after noting what was wrong; so one pass over a document
+finds every problem. Keys are matched exactly; another letter case is accepted with a warning.
+"""
+
+import math
+from typing import Any
+
+from shared.language.issues import Issues, Place, did_you_mean
+from shared.language.yaml.reader import Figure, YamlList, YamlMap
+
+__all__ = ["Fields", "Vocabulary", "is_scalar", "plain", "scalar_text", "type_name"]
+
+_INT_LIMIT = 2**53
+"""Beyond it JSON readers lose digits."""
+
+SECONDS_LIMIT = 10**9
+"""About 31 years: longer spans overflow the arithmetic of dates."""
+
+
+_ELSEWHERE = {
+    "functions": "make each function a workflow of its own and call it",
+    "labels": "in this version of the language they are called tags",
+    "defaults": "this version of the language has none: use a base configuration or YAML anchors",
+    "action": "this version of the language has type and config",
+    "with": "this version of the language has type and config",
+}
+"""Keys of older and newer versions of the language: what to write instead."""
+
+
+class Vocabulary:
+    """The keys one kind of mapping may have."""
+
+    __slots__ = ("by_lower", "names")
+
+    def __init__(self, *names: str) -> None:
+        self.names = frozenset(names)
+        self.by_lower = {name.lower(): name for name in names}
+
+
+class Fields:
+    """A mapping being read. ``path`` names it in issues; the empty path is the document."""
+
+    __slots__ = ("_keys", "at", "issues", "path", "raw")
+
+    def __init__(
+        self, issues: Issues, raw: YamlMap, path: str, vocabulary: Vocabulary | None, *, unknown: str = ""
+    ) -> None:
+        """``unknown``: the start of the message for a key outside the vocabulary; ``ignore`` only warns."""
+        self.issues = issues
+        self.raw = raw
+        self.path = path
+        self.at = raw.at
+        self._keys: dict[str, str] = {}
+        if vocabulary is not None and not raw.keys() <= vocabulary.names:
+            self._match(vocabulary, unknown or "has invalid keys")
+
+    def _match(self, vocabulary: Vocabulary, unknown: str) -> None:
+        for key in self.raw:
+            if key in vocabulary.names:
+                continue
+            name = vocabulary.by_lower.get(key.lower())
+            at = self.raw.key_at[key]
+            if name is None:
+                hint = _ELSEWHERE.get(key.lower(), "") or did_you_mean(key, vocabulary.names)
+                if unknown == "ignore":
+                    self.issues.warn(f"unknown key is ignored: {key}", self.path, at, hint=hint)
+                else:
+                    self.issues.error(f"{unknown}: {key}", self.path, at, hint=hint)
+            elif name in self.raw or name in self._keys:
+                self.issues.error(f'duplicate key "{key}"', self.path, at, hint=f'it is the same as "{name}"')
+            else:
+                self._keys[name] = key
+                self.issues.warn(f'key "{key}" should be written "{name}"', self.path, at)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.raw or name in self._keys
+
+    def get(self, name: str) -> Any:
+        """Return the raw value; ``None`` when absent or null."""
+        return self.raw.get(self._keys.get(name, name) if self._keys else name)
+
+    def place(self, name: str) -> Place:
+        """Return where the key stands, or where the mapping starts."""
+        return self.raw.key_at.get(self._keys.get(name, name), self.at)
+
+    def sub(self, name: str) -> str:
+        """Return the path of a field."""
+        return f"{self.path}.{name}" if self.path else name
+
+    def error(self, name: str, message: str, *, hint: str = "") -> None:
+        """Note an error about field ``name``."""
+        self.issues.error(message, self.sub(name), self.place(name), hint=hint)
+
+    def warn(self, name: str, message: str, *, hint: str = "") -> None:
+        """Note a warning about field ``name``."""
+        self.issues.warn(message, self.sub(name), self.place(name), hint=hint)
+
+    def wrong_type(self, name: str, expected: str, value: Any) -> None:
+        """Note that a field has another type than it should have."""
+        hint = ""
+        if expected == "a string" and is_scalar(value):
+            hint = "put the value in quotes"
+        elif isinstance(value, str) and expected in ("an integer", "a number", "a boolean"):
+            hint = "remove the quotes" if expected != "a boolean" else "write true or false"
+        self.error(name, f"expected {expected}, got {type_name(value)}{_shown(value)}", hint=hint)
+
+    def text(self, name: str, default: str = "", *, strip: bool = True) -> str:
+        value = self.get(name)
+        if value is None:
+            return default
+        if not isinstance(value, str):
+            self.wrong_type(name, "a string", value)
+            return default
+        return value.strip() if strip else value
+
+    def boolean(self, name: str, default: bool = False) -> bool:
+        value = self.get(name)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            self.wrong_type(name, "a boolean", value)
+            return default
+        return value
+
+    def integer(self, name: str, default: int = 0, *, minimum: int | None = None) -> int:
+        """Read an int; a float is cut to one, as the language has it."""
+        value = self.number(name, default, minimum=minimum, expected="an integer")
+        return int(value)
+
+    def seconds(self, name: str, default: float = 0, *, minimum: int | None = None) -> float:
+        """Read a span in seconds, fractions allowed."""
+        return self.number(name, default, minimum=minimum, maximum=SECONDS_LIMIT)
+
+    def number(
+        self,
+        name: str,
+        default: float = 0,
+        *,
+        minimum: float | None = None,
+        maximum: float = _INT_LIMIT,
+        expected: str = "a number",
+    ) -> float:
+        value = self.get(name)
+        if value is None:
+            return default
+        if isinstance(value, Figure):
+            value = value.number
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            self.wrong_type(name, expected, value)
+            return default
+        if minimum is not None and value < minimum:
+            self.error(name, f"{name} must be >= {minimum}{_shown(value)}")
+            return default
+        if abs(value) > maximum:
+            self.error(name, f"{name} must be at most {maximum}{_shown(value)}")
+            return default
+        return value
+
+    def texts(self, name: str, *, error: str = "", split: str = "", scalars: bool = False) -> tuple[str, ...]:
+        """Read a string or a list of texts.
+
+        ``error`` replaces the message about wrong types, and is for lists that take strings only;
+        with ``scalars`` such a list takes numbers and booleans too, as any other does. What is
+        empty in other lists (``- `` and nothing after it) is left out.
+        """
+        value = self.get(name)
+        if value is None:
+            return ()
+        items = [value] if isinstance(value, str) else value
+        if not isinstance(items, list):
+            self.error(name, error) if error else self.wrong_type(name, "a string or a list of strings", value)
+            return ()
+        found: list[str] = []
+        for index, item in enumerate(items):
+            if isinstance(item, str):
+                found.extend(item.split(split) if split else [item])
+            elif item is None and not error:
+                continue
+            elif is_scalar(item) and item is not None and (scalars or not error):
+                found.append(scalar_text(item))
+            else:
+                at = items.item_at[index] if isinstance(items, YamlList) else self.place(name)
+                message = error or f"expected a string, got {type_name(item)}{_shown(item)}"
+                self.issues.error(message, f"{self.sub(name)}[{index}]", at)
+        return tuple(found)
+
+    def mapping(
+        self, name: str, vocabulary: Vocabulary | None, *, error: str = "", unknown: str = ""
+    ) -> "Fields | None":
+        """Read a mapping; ``None`` when absent or of another type."""
+        value = self.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, YamlMap):
+            self.error(name, error) if error else self.wrong_type(name, "a map", value)
+            return None
+        return Fields(self.issues, value, self.sub(name), vocabulary, unknown=unknown)
+
+    def text_map(self, name: str) -> dict[str, str]:
+        """Read a map of scalars as texts, keys and values trimmed."""
+        fields = self.mapping(name, None)
+        if fields is None:
+            return {}
+        found: dict[str, str] = {}
+        for key, value in fields.raw.items():
+            if is_scalar(value):
+                found[key.strip()] = scalar_text(value).strip()
+            else:
+                fields.wrong_type(key, "a string", value)
+        return found
+
+    def choice(self, name: str, choices: tuple[str, ...], default: str = "") -> str:
+        """Read one of ``choices``."""
+        value = self.text(name, default)
+        if value == default or value in choices:
+            return value
+        self.error(name, f"invalid {name}: {value} (must be one of: {', '.join(choices)})")
+        return default
+
+
+def is_scalar(value: Any) -> bool:
+    """Whether ``value`` is neither a map nor a list."""
+    return not isinstance(value, dict | list)
+
+
+def scalar_text(value: Any) -> str:
+    """Write a scalar as text: ``true``, ``1`` for 1.0, shortest floats, empty for null."""
+    if isinstance(value, str):
+        return str(value)
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return _float_text(value)
+    return str(value)
+
+
+def _float_text(value: float) -> str:
+    if not math.isfinite(value):
+        return {math.inf: "+Inf", -math.inf: "-Inf"}.get(value, "NaN")
+    if value == int(value) and abs(value) < 1e21:
+        return str(int(value))
+    return repr(value)
+
+
+def plain(value: Any) -> Any:
+    """Copy a value into plain dicts and lists that JSON can carry (no NaN or infinities)."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return _float_text(value)
+    return value
+
+
+def type_name(value: Any) -> str:
+    """Return the YAML word for the type of ``value``."""
+    if value is None:
+        return "null"
+    for kind, name in ((bool, "boolean"), (str, "string"), (int, "integer"), (float, "number"), (dict, "map")):
+        if isinstance(value, kind):
+            return name
+    return "list"
+
+
+def _shown(value: Any) -> str:
+    """Return `` (value: x)`` for scalars, cut to a readable length."""
+    if value is None or not is_scalar(value):
+        return ""
+    text = scalar_text(value)
+    return f" (value: {text if len(text) <= 60 else text[:57] + '...'})"

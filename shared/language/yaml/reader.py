@@ -1,0 +1,355 @@
+"""YAML text to plain data that remembers where everything stood; the only file that knows YAML.
+
+Guarantees: YAML 1.2 core scalars as workflow authors expect them (only ``true`` and ``false`` are
+booleans; ``yes``, ``010``, ``1_000``, ``12:30`` and dates stay text); duplicate keys are reported;
+text over the size limit, deep nesting and alias bombs are refused before they cost anything; no text
+makes it raise anything but ``TooManyIssues``.
+It does not look at meaning: that is the reader's work (``fields`` and the modules above it).
+"""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from shared.language.issues import InBase, Issues, Place
+
+__all__ = ["Document", "Figure", "YamlList", "YamlMap", "read_yaml"]
+
+_MAX_BYTES = 1_048_576
+_MAX_DEPTH = 64
+_MAX_ALIASED_NODES = 20_000
+_MAX_DIGITS = 40
+
+_Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+_INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)\Z")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?\Z")
+_BASED = {"0x": (re.compile(r"0x[0-9a-fA-F]+\Z"), 16), "0o": (re.compile(r"0o[0-7]+\Z"), 8)}
+_FIGURE = re.compile(r"[-+]?(?:0[0-7_]+|[1-9][0-9_]*)\Z")
+_LONGEST_INT = 1e21
+_INTS = range(-(2**63), 2**64)
+"""What a number of 64 bits holds; a longer one is text."""
+_WORDS: dict[str, Any] = {
+    "": None, "~": None, "null": None, "Null": None, "NULL": None,
+    "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
+    ".nan": math.nan, ".NaN": math.nan, ".NAN": math.nan,
+}  # fmt: skip
+_WORDS |= {f"{sign}.{inf}": float(f"{sign}inf") for sign in ("", "+", "-") for inf in ("inf", "Inf", "INF")}
+_NUMBER_STARTS = frozenset("0123456789+-.")
+_TAG = "tag:yaml.org,2002:"
+_TAGGED: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "null": (type(None),)}
+
+_QUOTE_CRON = 'quote the cron expression: "*/5 * * * *"'
+_QUOTE_TEXT = "put the text in quotes"
+
+
+class Figure(str):
+    """A plain scalar such as ``1_000`` or ``010``: text, unless a field wants a number.
+
+    Then it is what Dagu takes it for: underscores are left out, and a leading zero means octal.
+    """
+
+    __slots__ = ()
+
+    @property
+    def number(self) -> int:
+        """The number it spells."""
+        digits = self.replace("_", "")
+        return int(digits, 8 if digits.lstrip("+-").startswith("0") else 10)
+
+
+class YamlMap(dict[str, Any]):
+    """A mapping with the place of itself, of each key and of each value."""
+
+    __slots__ = ("at", "key_at", "value_at")
+
+    def __init__(self, at: Place) -> None:
+        super().__init__()
+        self.at = at
+        self.key_at: dict[str, Place] = {}
+        self.value_at: dict[str, Place] = {}
+
+
+class YamlList(list[Any]):
+    """A sequence with the place of itself and of each item; so many of them, the first, are ``inherited``."""
+
+    __slots__ = ("at", "inherited", "item_at")
+
+    def __init__(self, at: Place) -> None:
+        super().__init__()
+        self.at = at
+        self.inherited = 0
+        self.item_at: list[Place] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One YAML document; ``index`` counts every document of the text from 0, empty ones included."""
+
+    index: int
+    value: Any
+    at: Place
+
+
+@dataclass(slots=True)
+class _Frame:
+    """A collection that is still open."""
+
+    value: YamlMap | YamlList
+    anchor: str | None
+    nodes_before: int
+    key: str | None = None
+    key_at: Place = (0, 0)
+    merges: list[Any] = field(default_factory=list)
+
+
+class _Refused(Exception):
+    """The rest of the text is not worth reading; the reason is in the issues."""
+
+
+def read_yaml(text: str, issues: Issues, *, in_base: bool = False) -> list[Document]:
+    """Return the documents of ``text`` that are not empty; what was wrong is added to ``issues``.
+
+    ``in_base``: the text is the base configuration, and what was read from it remembers that.
+    After a syntax error the documents before it are still returned.
+
+    Raises:
+        TooManyIssues: when ``issues`` is full.
+    """
+    if len(text) > _MAX_BYTES or len(text.encode("utf-8", "surrogatepass")) > _MAX_BYTES:
+        issues.error(f"the file is larger than {_MAX_BYTES} bytes")
+        return []
+    composer = _Composer(text, issues, _place_in_base if in_base else _place)
+    try:
+        composer.run()
+    except _Refused:
+        pass
+    except yaml.MarkedYAMLError as error:
+        _report_syntax(error, text, issues)
+    except yaml.reader.ReaderError as error:
+        at = _place_of(text, error.position) if isinstance(error.position, int) else (1, 1)
+        issues.error("invalid YAML: control characters are not allowed", at=at, hint="save the file as UTF-8 text")
+    except UnicodeEncodeError as error:
+        issues.error("invalid YAML: the text is not valid Unicode", at=_place_of(text, error.start))
+    return composer.documents
+
+
+class _Composer:
+    """Builds values from parser events with an explicit stack, so depth costs no recursion."""
+
+    def __init__(self, text: str, issues: Issues, place: Callable[[Any], Place]) -> None:
+        self._text = text
+        self._issues = issues
+        self._place = place
+        self.documents: list[Document] = []
+        self._stack: list[_Frame] = []
+        self._anchors: dict[str, tuple[Any, int]] = {}
+        self._nodes = 0
+        self._aliased = 0
+        self._index = -1
+
+    def run(self) -> None:
+        loader = _Loader(self._text)
+        next_event = loader.get_event
+        try:
+            while True:
+                event = next_event()
+                kind = type(event)
+                if kind is yaml.ScalarEvent:
+                    self._scalar(event)
+                elif kind is yaml.MappingStartEvent:
+                    self._open(event, YamlMap(self._place(event)))
+                elif kind is yaml.SequenceStartEvent:
+                    self._open(event, YamlList(self._place(event)))
+                elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
+                    self._close()
+                elif kind is yaml.AliasEvent:
+                    self._alias(event)
+                elif kind is yaml.DocumentStartEvent:
+                    self._index += 1
+                    self._anchors.clear()
+                elif kind is yaml.StreamEndEvent:
+                    return
+        finally:
+            loader.dispose()
+
+    def _scalar(self, event: Any) -> None:
+        self._nodes += 1
+        text: str = event.value
+        at = self._place(event)
+        if "\0" in text:
+            self._issues.error("text must not contain a NUL character", at=at)
+            text = text.replace("\0", "")
+        stack = self._stack
+        if stack and stack[-1].key is None and type(stack[-1].value) is YamlMap:
+            self._set_key(stack[-1], text, at, merge=text == "<<" and event.implicit[0])
+            return
+        value: Any = text
+        if event.tag is not None and event.tag != "!":
+            value = self._tagged(event.tag, text, at)
+        elif event.implicit[0] and event.tag is None:
+            value = _resolve(text)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = (value, 1)
+        self._add(value, at)
+
+    def _set_key(self, frame: _Frame, key: str, at: Place, *, merge: bool = False) -> None:
+        mapping = frame.value
+        if isinstance(mapping, YamlMap) and key in mapping.key_at and not merge:
+            line = mapping.key_at[key][0]
+            self._issues.error(f'duplicate key "{key}"', at=at, hint=f"it is already set on line {line}")
+        frame.key = "<<" if merge else key
+        frame.key_at = (0, 0) if merge else at
+
+    def _add(self, value: Any, at: Place) -> None:
+        """Put a finished value where the innermost open collection expects it."""
+        if not self._stack:
+            if value is not None and value != "":
+                self.documents.append(Document(self._index, value, at))
+            return
+        frame = self._stack[-1]
+        into = frame.value
+        if isinstance(into, YamlList):
+            into.append(value)
+            into.item_at.append(at)
+        elif frame.key is None:
+            self._issues.error("a mapping key must be plain text", at=at, hint=_QUOTE_TEXT)
+            frame.key, frame.key_at = "", at
+        else:
+            key = frame.key
+            frame.key = None
+            if frame.key_at == (0, 0):
+                frame.merges.append((value, at))
+                return
+            into[key] = value
+            into.key_at[key] = frame.key_at
+            into.value_at[key] = at
+
+    def _open(self, event: Any, value: YamlMap | YamlList) -> None:
+        self._nodes += 1
+        if len(self._stack) >= _MAX_DEPTH:
+            self._refuse(f"the file is nested deeper than {_MAX_DEPTH} levels", value.at)
+        if event.tag is not None and event.tag not in (_TAG + "map", _TAG + "seq", "!"):
+            self._issues.error(f'unsupported YAML tag "{_tag_name(event.tag)}"', at=value.at, hint="remove the tag")
+        self._stack.append(_Frame(value, event.anchor, self._nodes))
+
+    def _close(self) -> None:
+        frame = self._stack.pop()
+        if frame.merges and isinstance(frame.value, YamlMap):
+            self._merge(frame.value, frame.merges)
+        if frame.anchor is not None:
+            self._anchors[frame.anchor] = (frame.value, self._nodes - frame.nodes_before + 1)
+        self._add(frame.value, frame.value.at)
+
+    def _merge(self, into: YamlMap, merges: list[Any]) -> None:
+        """Apply ``<<``: the keys of the merged mappings that the mapping does not set itself."""
+        for value, at in merges:
+            for source in value if isinstance(value, YamlList) else [value]:
+                if not isinstance(source, YamlMap):
+                    self._issues.error("<< must name a mapping", at=at)
+                    continue
+                for key, item in source.items():
+                    if key not in into:
+                        into[key] = item
+                        into.key_at[key] = source.key_at[key]
+                        into.value_at[key] = source.value_at[key]
+
+    def _alias(self, event: Any) -> None:
+        at = self._place(event)
+        known = self._anchors.get(event.anchor)
+        if known is None:
+            self._issues.error(f'unknown alias "*{event.anchor}"', at=at, hint=_hint_at(self._text, at) or _QUOTE_TEXT)
+            known = (None, 1)
+        value, size = known
+        # The aliased nodes count again as part of what contains them: nested aliases multiply.
+        self._nodes += size
+        self._aliased += size
+        if self._aliased > _MAX_ALIASED_NODES:
+            self._refuse("YAML aliases repeat too much of the file", at)
+        frame = self._stack[-1] if self._stack else None
+        if frame is not None and frame.key is None and isinstance(frame.value, YamlMap) and isinstance(value, str):
+            self._set_key(frame, value, at)
+            return
+        self._add(value, at)
+
+    def _tagged(self, tag: str, text: str, at: Place) -> Any:
+        if tag == _TAG + "str":
+            return text
+        value = _resolve(text)
+        if not isinstance(value, _TAGGED.get(tag.removeprefix(_TAG), ())):
+            self._issues.error(f'unsupported YAML tag "{_tag_name(tag)}"', at=at, hint="remove the tag")
+        return value
+
+    def _refuse(self, message: str, at: Place) -> None:
+        self._issues.error(message, at=at)
+        raise _Refused
+
+
+def _place(event: Any) -> Place:
+    mark = event.start_mark
+    return (mark.line + 1, mark.column + 1)
+
+
+def _place_in_base(event: Any) -> Place:
+    return InBase(_place(event))
+
+
+def _resolve(text: str) -> Any:
+    """Return the value of a plain scalar in the YAML 1.2 core schema, leading zeros being text."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if text[0] not in _NUMBER_STARTS or len(text) > _MAX_DIGITS:
+        return text
+    if _INT.match(text):
+        number = int(text)
+        return number if number in _INTS else text
+    if _FLOAT.match(text):
+        value = float(text)
+        # 5e1234 is more likely the hash of a commit than a number, and text in Dagu in any case.
+        return value if "." in text or (value.is_integer() and abs(value) < _LONGEST_INT) else text
+    if _FIGURE.match(text):
+        return Figure(text)
+    based = _BASED.get(text[:2])
+    return int(text[2:], based[1]) if based and based[0].match(text) else text
+
+
+def _tag_name(tag: str) -> str:
+    return "!!" + tag[len(_TAG) :] if tag.startswith(_TAG) else tag
+
+
+def _place_of(text: str, position: int) -> Place:
+    before = text[:position]
+    return (before.count("\n") + 1, position - (before.rfind("\n") + 1) + 1)
+
+
+def _report_syntax(error: yaml.MarkedYAMLError, text: str, issues: Issues) -> None:
+    mark = error.context_mark if error.context == "while scanning an alias" else error.problem_mark
+    mark = mark or error.problem_mark or error.context_mark
+    at = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+    problem = ", ".join(part for part in (error.context, error.problem) if part) or "not YAML"
+    hint = _hint_at(text, at)
+    if not hint and "mapping values are not allowed" in problem:
+        hint = 'put text that contains ": " in quotes'
+    if not hint and "flow" in problem:
+        hint = "put text that contains braces or brackets in quotes"
+    issues.error(f"invalid YAML: {problem}", at=at, hint=hint)
+
+
+def _hint_at(text: str, at: Place) -> str:
+    """Suggest a cure from what stands at ``at``; empty when nothing comes to mind."""
+    lines = text.split("\n")
+    if not 0 < at[0] <= len(lines):
+        return ""
+    line = lines[at[0] - 1]
+    rest = line[max(at[1] - 1, 0) :].strip()
+    if rest.startswith(("*", "@")) or re.search(r":\s+[*@]", line):
+        return _QUOTE_CRON if re.match(r"@\w+\s*$|\*\S*(\s+\S+){4}|.*:\s+(\*|@\w+\s*$)", rest or line) else _QUOTE_TEXT
+    if rest[:1] in ("`", "%"):
+        return _QUOTE_TEXT
+    if line.lstrip(" ").startswith("\t"):
+        return "indent with spaces, not tabs"
+    return ""

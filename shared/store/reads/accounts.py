@@ -1,0 +1,148 @@
+"""Reading who may do what: users, API keys, webhooks. Hashes are for comparing, never for showing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, select
+
+from shared.store.engine import bytewise
+from shared.store.reads.base import AnyRow, Reader
+from shared.store.tables import accounts as t
+
+__all__ = ["AccountReads", "ApiKey", "User", "Webhook"]
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person who can log in."""
+
+    id: str
+    username: str
+    role: str
+    created_at: datetime
+    updated_at: datetime
+    password_hash: str = field(repr=False, default="")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key with a role of its own."""
+
+    id: str
+    name: str
+    description: str
+    role: str
+    prefix: str
+    created_by: str
+    created_at: datetime
+    updated_at: datetime
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """The way to start one dag from outside."""
+
+    id: str
+    file_name: str
+    prefix: str
+    enabled: bool
+    created_by: str
+    created_at: datetime
+    updated_at: datetime
+    last_used_at: datetime | None
+    secret_hash: str = field(repr=False, default="")
+
+
+class AccountReads(Reader):
+    """Each question is one indexed row, or a list that is short by nature."""
+
+    def user(self, user_id: str) -> User | None:
+        """Return a user by id."""
+        return self._user(t.users.c.id == user_id)
+
+    def user_named(self, username: str) -> User | None:
+        """Return a user by name."""
+        return self._user(t.users.c.username == username)
+
+    def users(self) -> tuple[User, ...]:
+        """Return all users, the oldest first."""
+        query = select(t.users).order_by(t.users.c.created_at, bytewise(t.users.c.id))
+        with self._statement() as connection:
+            return tuple(_user(row) for row in connection.execute(query))
+
+    def has_users(self) -> bool:
+        """Tell whether there is any user."""
+        with self._statement() as connection:
+            return connection.execute(select(t.users.c.id).limit(1)).first() is not None
+
+    def api_keys(self) -> tuple[ApiKey, ...]:
+        """Return all keys, the oldest first."""
+        with self._statement() as connection:
+            query = select(t.api_keys).order_by(t.api_keys.c.created_at, bytewise(t.api_keys.c.id))
+            return tuple(_key(row) for row in connection.execute(query))
+
+    def api_key(self, key_id: str) -> ApiKey | None:
+        """Return a key by id."""
+        return self._key(t.api_keys.c.id == key_id)
+
+    def api_key_by_hash(self, secret_hash: str) -> ApiKey | None:
+        """Return the key whose secret has this hash."""
+        return self._key(t.api_keys.c.secret_hash == secret_hash)
+
+    def webhooks(self) -> tuple[Webhook, ...]:
+        """Return all webhooks by file name."""
+        with self._statement() as connection:
+            query = select(t.webhooks).order_by(bytewise(t.webhooks.c.file_name))
+            return tuple(_webhook(row) for row in connection.execute(query))
+
+    def webhook(self, file_name: str) -> Webhook | None:
+        """Return a dag file's webhook."""
+        rows = self._rows(t.webhooks, t.webhooks.c.file_name == file_name)
+        return _webhook(rows[0]) if rows else None
+
+    def _user(self, where: ColumnElement[bool]) -> User | None:
+        rows = self._rows(t.users, where)
+        return _user(rows[0]) if rows else None
+
+    def _key(self, where: ColumnElement[bool]) -> ApiKey | None:
+        rows = self._rows(t.api_keys, where)
+        return _key(rows[0]) if rows else None
+
+    def _rows(self, table: Any, where: ColumnElement[bool]) -> Sequence[AnyRow]:
+        with self._statement() as connection:
+            return connection.execute(select(table).where(where)).all()
+
+
+def _user(row: AnyRow) -> User:
+    return User(row.id, row.username, row.role, row.created_at, row.updated_at, row.password_hash)
+
+
+def _key(row: AnyRow) -> ApiKey:
+    return ApiKey(
+        row.id,
+        row.name,
+        row.description,
+        row.role,
+        row.prefix,
+        row.created_by,
+        row.created_at,
+        row.updated_at,
+        row.last_used_at,
+    )
+
+
+def _webhook(row: AnyRow) -> Webhook:
+    return Webhook(
+        row.id,
+        row.file_name,
+        row.prefix,
+        row.enabled,
+        row.created_by,
+        row.created_at,
+        row.updated_at,
+        row.last_used_at,
+        row.secret_hash,
+    )

@@ -1,0 +1,76 @@
+"""How much is waiting, right now: a few counts over indexes, for whoever watches."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select
+
+from shared.store import tables as t
+from shared.store.reads.base import Reader
+
+__all__ = ["Backlog", "BacklogReads"]
+
+_SERVICE_ALIVE = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """The state of the whole system, the same whoever asks. Ages are seconds, 0 where nothing waits."""
+
+    outbox_rows: int = 0
+    outbox_age_s: float = 0
+    queued_runs: int = 0
+    oldest_queued_s: float = 0
+    running_runs: int = 0
+    open_attempts: dict[str, int] = field(default_factory=dict)
+    """By state: ``dispatched`` is on its way to a worker, ``running`` is leased."""
+    workers: dict[str, int] = field(default_factory=dict)
+    """By state. A worker whose lease has run out counts as lost."""
+    slots: int = 0
+    """Of workers that are live and may take work."""
+    schedulers: int = 0
+    timers_overdue: int = 0
+
+
+class BacklogReads(Reader):
+    """Asks with SELECT only."""
+
+    def backlog(self, now: datetime) -> Backlog:
+        """Return the counts; raises ``StoreUnavailable``."""
+        o, r, n, w, s = t.outbox.c, t.dag_runs.c, t.nodes.c, t.workers.c, t.services.c
+        with self._snapshot() as connection:
+
+            def counted(column: ColumnElement[Any], *where: ColumnElement[bool]) -> tuple[int, Any]:
+                row = connection.execute(select(func.count(), func.min(column)).where(*where)).one()
+                return row[0], row[1]
+
+            outbox, oldest_owed = counted(o.created_at)
+            queued, oldest_queued = counted(r.queued_at, r.status == "queued")
+            running, _ = counted(r.run_key, r.status == "running")
+            states = select(n.token_state, func.count()).where(n.token.is_not(None)).group_by(n.token_state)
+            open_attempts = {str(state): int(count) for state, count in connection.execute(states)}
+            workers: dict[str, int] = {}
+            slots = 0
+            for state, lease_until, offered in connection.execute(select(w.state, w.lease_until, w.slots)):
+                really = "lost" if state in {"live", "draining"} and lease_until <= now else state
+                workers[really] = workers.get(really, 0) + 1
+                slots += offered if really == "live" else 0
+            alive, _ = counted(s.heartbeat_at, s.kind == "scheduler", s.heartbeat_at >= now - _SERVICE_ALIVE)
+            overdue, _ = counted(t.timers.c.due_at, t.timers.c.due_at < now - timedelta(seconds=10))
+        return Backlog(
+            outbox_rows=outbox,
+            outbox_age_s=_age(oldest_owed, now),
+            queued_runs=queued,
+            oldest_queued_s=_age(oldest_queued, now),
+            running_runs=running,
+            open_attempts=open_attempts,
+            workers=workers,
+            slots=slots,
+            schedulers=alive,
+            timers_overdue=overdue,
+        )
+
+
+def _age(since: datetime | None, now: datetime) -> float:
+    return max(0.0, (now - since).total_seconds()) if since is not None else 0.0

@@ -1,0 +1,137 @@
+"""Reading definitions."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Text, cast, func, select
+
+from shared.store import tables as t
+from shared.store.engine import bytewise
+from shared.store.queries.matching import contains, has_element
+from shared.store.reads.base import AnyRow, AnySelect, Reader
+from shared.store.reads.rows import Dag, DagPage
+from shared.store.tables import schedules as s
+
+__all__ = ["DagReads"]
+
+_d = t.dags.c
+_DAGS = t.dags.outerjoin(s.schedules, s.schedules.c.file_name == t.dags.c.file_name)
+_NEXT_START = s.schedules.c.next_start_at
+_COLUMNS = (
+    _d.file_name,
+    _d.dag_name,
+    _d.version,
+    _d.errors,
+    _d.suspended,
+    _d.spec_hash,
+    _d.created_at,
+    _d.updated_at,
+    _NEXT_START,
+)
+
+
+def _select(*more: ColumnElement[Any]) -> AnySelect:
+    return select(*_COLUMNS, *more).select_from(_DAGS)
+
+
+def _dag(row: AnyRow, spec: str | None = None) -> Dag:
+    return Dag(
+        file_name=row.file_name,
+        dag_name=row.dag_name,
+        version=row.version,
+        errors=tuple(row.errors),
+        suspended=row.suspended,
+        spec_hash=row.spec_hash,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        next_start_at=row.next_start_at,
+        spec=spec,
+    )
+
+
+def _matching(name: str, tag: str) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if name:
+        conditions.append(contains(func.lower(_d.file_name), name.lower()))
+    if tag:
+        # Tags are kept in lower case. That the text holds it is soon seen, and true of few; then they are taken apart.
+        conditions += [contains(cast(_d.tags, Text), json.dumps(tag.lower(), ensure_ascii=False)[1:-1])]
+        conditions.append(has_element(_d.tags, tag.lower()))
+    return conditions
+
+
+def _by_name(order: Literal["asc", "desc"]) -> list[ColumnElement[Any]]:
+    keys: Sequence[ColumnElement[str]] = (bytewise(func.lower(_d.dag_name)), bytewise(_d.file_name))
+    return [key.desc() if order == "desc" else key.asc() for key in keys]
+
+
+class DagReads(Reader):
+    """Definitions by their file names (without extension)."""
+
+    def dag(self, file_name: str) -> Dag | None:
+        """Return one dag with its spec's text."""
+        query = _select(t.specs.c.yaml).join(t.specs, t.specs.c.hash == _d.spec_hash).where(_d.file_name == file_name)
+        with self._statement() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _dag(row, row.yaml)
+
+    def dag_page(
+        self,
+        *,
+        name: str = "",
+        tag: str = "",
+        sort: Literal["name", "next_start"] = "name",
+        order: Literal["asc", "desc"] = "asc",
+        page: int = 1,
+        per_page: int = 50,
+    ) -> DagPage:
+        """Return one page of the dags and how many match.
+
+        ``name``: part of the file name, in any case. ``tag``: one tag. Empty: any. ``page`` from 1.
+        They are sorted by dag name without regard to case; or by when they start next, those that do
+        not behind all others in both orders.
+        """
+        where = _matching(name, tag)
+        keys: list[ColumnElement[Any]] = _by_name(order)
+        if sort == "next_start":
+            keys = [_NEXT_START.is_(None), _NEXT_START.desc() if order == "desc" else _NEXT_START.asc(), *keys]
+        total = select(func.count()).select_from(t.dags).where(*where)
+        # The count goes along: a page is one statement, unless it lies beyond the last one.
+        query = _select(total.scalar_subquery().label("total")).where(*where).order_by(*keys)
+        with self._statement() as connection:
+            rows = connection.execute(query.limit(per_page).offset((page - 1) * per_page)).all()
+            count = rows[0].total if rows else connection.execute(total).scalar_one()
+        return DagPage(tuple([_dag(row) for row in rows]), count)
+
+    def dags_with_specs(self) -> tuple[Dag, ...]:
+        """Return every dag with its spec's text, by file name."""
+        query = _select(t.specs.c.yaml).join(t.specs, t.specs.c.hash == _d.spec_hash)
+        with self._statement() as connection:
+            rows = connection.execute(query.order_by(bytewise(_d.file_name)))
+            return tuple(_dag(row, row.yaml) for row in rows)
+
+    def tags(self) -> tuple[str, ...]:
+        """Return the distinct tags of all dags, sorted."""
+        with self._statement() as connection:
+            lists = connection.execute(select(_d.tags)).scalars().all()
+        return tuple(sorted({tag for tags in lists for tag in tags}))
+
+    def faulty_dags(self) -> dict[str, tuple[str, ...]]:
+        """Return what is wrong with each dag that cannot be run, by file name, sorted."""
+        query = select(_d.file_name, _d.errors).where(cast(_d.errors, Text) != "[]").order_by(bytewise(_d.file_name))
+        with self._statement() as connection:
+            return {row.file_name: tuple(row.errors) for row in connection.execute(query)}
+
+    def refused_files(self) -> dict[str, str]:
+        """Return why files of the followed folder cannot be loaded, by their names in it, sorted."""
+        c = t.passed_over.c
+        query = select(c.name, c.problem).where(c.kind == "refused").order_by(bytewise(c.name))
+        with self._statement() as connection:
+            return {row.name: row.problem for row in connection.execute(query)}
+
+    def specs(self, hashes: Iterable[str]) -> dict[str, str]:
+        """Return the texts of those specs that exist, by hash."""
+        query = select(t.specs.c.hash, t.specs.c.yaml).where(t.specs.c.hash.in_(sorted(set(hashes))))
+        with self._statement() as connection:
+            return {row.hash: row.yaml for row in connection.execute(query)}

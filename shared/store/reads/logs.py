@@ -1,0 +1,118 @@
+"""Reading logs by lines, without reading the whole log.
+
+Every chunk row counts its line ends, so the chunks that hold lines n to m are found from the rows'
+heads; only those chunks' bytes are fetched. A line may span chunks, and a chunk many lines. Each
+attempt begins a new line, whether or not the one before ended its last.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
+
+from shared.store import tables as t
+from shared.store.reads.base import Reader
+from shared.store.reads.rows import LogWindow
+
+__all__ = ["LogReads"]
+
+_c = t.log_chunks.c
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    seq: int
+    line_ends: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What one attempt wrote: lines ``first`` to ``first + lines - 1`` of the log."""
+
+    token: str
+    chunks: tuple[_Chunk, ...]
+    first: int
+    lines: int
+
+
+class LogReads(Reader):
+    """A log is what one node wrote to one stream, in its run's latest attempt that wrote anything.
+
+    The node's retries within that attempt of the run follow each other. An unfinished last line counts.
+    """
+
+    def log_lines(self, run_key: str, node: int, stream: str, *, offset: int = 0, limit: int) -> LogWindow:
+        """Return up to ``limit`` lines from line ``offset`` (counted from 0) on."""
+        with self._snapshot() as connection:
+            parts = _parts(connection, run_key, node, stream)
+            return _window(connection, parts, stream, offset, limit)
+
+    def log_tail(self, run_key: str, node: int, stream: str, *, limit: int) -> LogWindow:
+        """Return the last ``limit`` lines."""
+        with self._snapshot() as connection:
+            parts = _parts(connection, run_key, node, stream)
+            return _window(connection, parts, stream, max(_total(parts) - limit, 0), limit)
+
+
+def _total(parts: Sequence[_Part]) -> int:
+    return parts[-1].first + parts[-1].lines if parts else 0
+
+
+def _parts(connection: Connection, run_key: str, node: int, stream: str) -> list[_Part]:
+    of_node = and_(_c.run_key == run_key, _c.node == node)
+    latest = select(func.max(_c.run_attempt)).where(of_node).scalar_subquery()
+    heads = connection.execute(
+        select(_c.token, _c.number, _c.seq, _c.lines)
+        .where(of_node, _c.run_attempt == latest, _c.stream == stream, func.length(_c.data) > 0)
+        .order_by(_c.number, _c.seq)
+    )
+    chunks: dict[tuple[int, str], list[_Chunk]] = {}
+    for row in heads:
+        chunks.setdefault((row.number, row.token), []).append(_Chunk(row.seq, row.lines))
+    unended = _without_last_line_end(connection, stream, {token: found[-1].seq for (_, token), found in chunks.items()})
+    parts: list[_Part] = []
+    first = 0
+    for _, token in sorted(chunks):
+        found = chunks[_, token]
+        lines = sum(chunk.line_ends for chunk in found) + (token in unended)
+        parts.append(_Part(token, tuple(found), first, lines))
+        first += lines
+    return parts
+
+
+def _without_last_line_end(connection: Connection, stream: str, last: dict[str, int]) -> set[str]:
+    """Return those tokens whose last chunk does not end with a line end: what follows it is a line too."""
+    if not last:
+        return set()
+    ends = [and_(_c.token == token, _c.stream == stream, _c.seq == seq) for token, seq in last.items()]
+    query = select(_c.token, func.substr(_c.data, func.length(_c.data), 1).label("end")).where(or_(*ends))
+    return {row.token for row in connection.execute(query) if bytes(row.end) != b"\n"}
+
+
+def _window(connection: Connection, parts: Sequence[_Part], stream: str, offset: int, limit: int) -> LogWindow:
+    end = min(offset + limit, _total(parts))
+    lines: list[bytes] = []
+    for part in parts:
+        begin_in, end_in = max(offset - part.first, 0), min(end - part.first, part.lines)
+        if begin_in < end_in:
+            lines += _lines_of(connection, part, stream, begin_in, end_in)
+    return LogWindow(tuple(lines), offset, _total(parts))
+
+
+def _lines_of(connection: Connection, part: _Part, stream: str, begin: int, end: int) -> list[bytes]:
+    """Return lines ``begin`` to ``end - 1`` of one attempt's output."""
+    # Line n begins behind the n-th line end: in the chunk that brings the count to n, or right after.
+    seen = skipped = 0
+    first_seq = last_seq = part.chunks[-1].seq
+    found = False
+    for chunk in part.chunks:
+        before, seen = seen, seen + chunk.line_ends
+        if not found and seen >= begin:
+            found, first_seq, skipped = True, chunk.seq, begin - before
+        if seen >= end:
+            last_seq = chunk.seq
+            break
+    wanted: ColumnElement[bool] = and_(_c.token == part.token, _c.stream == stream)
+    query = select(_c.data).where(wanted, _c.seq.between(first_seq, last_seq)).order_by(_c.seq)
+    data = b"".join(bytes(piece) for piece in connection.execute(query).scalars())
+    return data.split(b"\n", skipped + end - begin)[skipped : skipped + end - begin]

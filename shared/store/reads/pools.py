@@ -1,0 +1,203 @@
+"""Reading pools: who has a place, who waits for one, and what else keeps a run's nodes from starting."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Column, ColumnElement, Connection, Table, and_, func, or_, select, tuple_
+
+from shared.store import tables as t
+from shared.store.reads.base import Reader
+from shared.store.tables import pools as p
+
+__all__ = ["NodeState", "NodeWait", "Pool", "PoolReads", "PoolUser"]
+
+_NAMED = 20
+_MOST = 500
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolUser:
+    """A step in a pool or in its line. ``until``: when a rate limit's place becomes free by itself."""
+
+    dag_name: str
+    dag_run_id: str
+    step: str
+    since: datetime
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A pool, lock or rate limit (``kind``: pool, lock, rate). ``interval_s`` is 0 for all but rate limits.
+
+    ``capacity`` of a rate limit is what the first who waits says, 0 where nobody does. ``users`` and
+    ``waiting`` are the first few, longest there first; the counts are of all.
+    """
+
+    kind: str
+    name: str
+    capacity: int
+    interval_s: float
+    taken: int
+    waiting_count: int
+    users: tuple[PoolUser, ...]
+    waiting: tuple[PoolUser, ...]
+    free_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeWait:
+    """A node waits for a pool, with ``ahead`` others before it; a rate limit's own numbers come with it."""
+
+    pool: Key
+    ahead: int
+    limit: int
+    interval_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    """What of a node that has not started, or not again, is no business of its own view."""
+
+    waits: tuple[NodeWait, ...]
+    dispatched: bool
+    worker_id: str | None
+    retry_at: datetime | None
+
+
+class PoolReads(Reader):
+    """Pools and nodes that wait."""
+
+    def pools(self, now: datetime, keys: Iterable[Key] | None = None) -> dict[Key, Pool]:
+        """Return the pools with these keys, or all that are configured, used or waited for."""
+        with self._snapshot() as connection:
+            capacities = {
+                row.name: row.capacity for row in connection.execute(select(p.pools.c.name, p.pools.c.capacity))
+            }
+            wanted = sorted(set(keys) if keys is not None else _known(connection, capacities))[:_MOST]
+            places, waits = p.pool_places, p.pool_waits
+            here = or_(places.c.until_at.is_(None), places.c.until_at > now)
+            used = _counted(connection, places, places.c.entered_at, here, wanted)
+            line = _counted(connection, waits, waits.c.asked_at, waits.c.node >= 0, wanted)
+            free_at = {
+                (row.kind, row.name): row.at
+                for row in connection.execute(
+                    select(places.c.kind, places.c.name, func.min(places.c.until_at).label("at"))
+                    .where(here, tuple_(places.c.kind, places.c.name).in_(wanted))
+                    .group_by(places.c.kind, places.c.name)
+                )
+            }
+            rates = {
+                (row.kind, row.name): (row.limit, row.interval_s)
+                for row in connection.execute(
+                    select(waits.c.kind, waits.c.name, waits.c.limit, waits.c.interval_s)
+                    .where(waits.c.kind == "rate", tuple_(waits.c.kind, waits.c.name).in_(wanted))
+                    .order_by(waits.c.entry_order.desc(), waits.c.run_key.desc())
+                )
+            }
+        found = {}
+        for key in wanted:
+            limit, interval_s = rates.get(key, (0, 0.0))
+            capacity = limit if key[0] == "rate" else capacities.get(key[1], 1) if key[0] == "pool" else 1
+            taken, users = used.get(key, (0, ()))
+            count, waiting = line.get(key, (0, ()))
+            found[key] = Pool(*key, capacity, interval_s, taken, count, users, waiting, free_at.get(key))
+        return found
+
+    def node_states(self, run_key: str) -> dict[int, NodeState]:
+        """Return, by index, those nodes of a run that wait for a pool, for a worker, or for their next try."""
+        n, w = t.nodes.c, p.pool_waits.c
+        before = p.pool_waits.alias("before")
+        earlier = or_(
+            before.c.entry_order < w.entry_order,
+            and_(
+                before.c.entry_order == w.entry_order,
+                tuple_(before.c.run_key, before.c.node) < tuple_(w.run_key, w.node),
+            ),
+        )
+        ahead = (
+            select(func.count())
+            .select_from(before)
+            .where(before.c.kind == w.kind, before.c.name == w.name, earlier)
+            .scalar_subquery()
+        )
+        with self._snapshot() as connection:
+            nodes = connection.execute(
+                select(n.idx, n.token_state, n.token_worker, n.retry_at).where(
+                    n.run_key == run_key,
+                    or_(n.admission == "waits", n.token_state == "dispatched", n.retry_at.is_not(None)),
+                )
+            ).all()
+            waits = connection.execute(
+                select(w.node, w.kind, w.name, w.limit, w.interval_s, ahead.label("ahead"))
+                .where(w.run_key == run_key)
+                .order_by(w.kind, w.name)
+            ).all()
+        mine: dict[int, list[NodeWait]] = {}
+        for row in waits:
+            mine.setdefault(row.node, []).append(NodeWait((row.kind, row.name), row.ahead, row.limit, row.interval_s))
+        return {
+            row.idx: NodeState(
+                tuple(mine.get(row.idx, ())), row.token_state == "dispatched", row.token_worker, row.retry_at
+            )
+            for row in nodes
+        }
+
+    def live_workers(self, now: datetime) -> dict[str, Mapping[str, str]]:
+        """Return the labels of each worker that takes work, by its id."""
+        w = t.workers.c
+        with self._statement() as connection:
+            rows = connection.execute(select(w.worker_id, w.labels).where(w.state == "live", w.lease_until > now))
+            return {row.worker_id: row.labels for row in rows}
+
+
+def _known(connection: Connection, capacities: Iterable[str]) -> set[Key]:
+    found = {("pool", name) for name in capacities}
+    for table in (p.pool_places, p.pool_waits):
+        found.update((kind, name) for kind, name in connection.execute(select(table.c.kind, table.c.name).distinct()))
+    return found
+
+
+def _counted(
+    connection: Connection, table: Table, since: Column[datetime], where: ColumnElement[bool], keys: list[Key]
+) -> dict[Key, tuple[int, tuple[PoolUser, ...]]]:
+    """Return, by pool, how many rows there are and who the first few are."""
+    c = table.c
+    pool = (c.kind, c.name)
+    until = c.until_at if "until_at" in c else since
+    order = (c.entry_order if "entry_order" in c else since, c.run_key, c.node)
+    ranked = (
+        select(
+            *pool,
+            c.run_key,
+            c.node,
+            since.label("since"),
+            until.label("until"),
+            func.row_number().over(partition_by=pool, order_by=order).label("place"),
+            func.count().over(partition_by=pool).label("total"),
+        )
+        .where(where, tuple_(*pool).in_(keys))
+        .subquery()
+    )
+    r, n = t.dag_runs.c, t.nodes.c
+    query = (
+        select(ranked, r.dag_name, r.dag_run_id, n.name.label("step"))
+        .select_from(
+            ranked.outerjoin(t.dag_runs, r.run_key == ranked.c.run_key).outerjoin(
+                t.nodes, and_(n.run_key == ranked.c.run_key, n.idx == ranked.c.node)
+            )
+        )
+        .where(ranked.c.place <= _NAMED)
+        .order_by(ranked.c.place)
+    )
+    found: dict[Key, tuple[int, tuple[PoolUser, ...]]] = {}
+    for row in connection.execute(query):
+        timed = "until_at" in c
+        user = PoolUser(
+            row.dag_name or "", row.dag_run_id or "", row.step or "", row.since, row.until if timed else None
+        )
+        _, users = found.get((row.kind, row.name), (0, ()))
+        found[row.kind, row.name] = (row.total, (*users, user))
+    return found

@@ -1,0 +1,190 @@
+"""Reading the ledger of slots, pauses, and what queued runs wait for."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+
+from shared.store import tables as t
+from shared.store.engine import bytewise
+from shared.store.reads.base import Reader
+from shared.store.reads.queue_sharing import lenders
+from shared.store.reads.runs import RUNNING
+from shared.store.tables import schedules as s
+
+__all__ = ["Hold", "Pause", "QueueFacts", "ScheduleReads", "Slot", "WaitFacts"]
+
+_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A ledger row. ``outcome``: fired, skipped or missed. With ``until_at`` it stands for several slots."""
+
+    kind: str
+    slot_at: datetime
+    until_at: datetime | None
+    expression: str
+    outcome: str
+    reason: str
+    dag_name: str
+    dag_run_id: str | None
+    decided_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A pause that holds. ``in_flight``: runs under way in its scope; ``estimate_s``: till they are done."""
+
+    scope: str
+    name: str
+    paused_at: datetime
+    paused_by: str
+    reason: str
+    in_flight: int = 0
+    estimate_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFacts:
+    """``limit`` is ``None`` for a dag's own queue. ``running``: the first few, as ``name/id``.
+
+    A run that lends its place to one it called is not among them.
+    """
+
+    limit: int | None
+    running_count: int
+    running: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What keeps one run back: a moment, or another run (``name/id``) and its status."""
+
+    not_before: datetime | None
+    after: str | None
+    after_status: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitFacts:
+    """All that decides why queued runs wait, of one moment."""
+
+    pauses: tuple[Pause, ...]
+    queues: Mapping[str, QueueFacts]
+    labels: tuple[Mapping[str, str], ...]
+    holds: Mapping[str, Hold]
+
+
+_p = s.pauses.c
+# Put together once: each page of dags asks for them.
+_OPEN_PAUSES = select(s.pauses).where(_p.resumed_at.is_(None)).order_by(_p.scope.desc(), _p.name)
+
+
+class ScheduleReads(Reader):
+    """Slots and waiting."""
+
+    def slots(
+        self, file_name: str, *, before: datetime | None = None, outcome: str = "", limit: int = 100
+    ) -> tuple[Slot, ...]:
+        """Return a dag's decided slots, newest first."""
+        c = s.cron_slots.c
+        query = select(s.cron_slots).where(c.file_name == file_name)
+        if before is not None:
+            query = query.where(c.slot_at < before)
+        if outcome:
+            query = query.where(c.outcome == outcome)
+        with self._statement() as connection:
+            rows = connection.execute(query.order_by(c.slot_at.desc(), c.kind).limit(limit)).mappings()
+            return tuple(Slot(**{name: row[name] for name in Slot.__slots__}) for row in rows)
+
+    def next_slot(self, file_name: str) -> datetime | None:
+        """Return when a dag's next slot is due."""
+        c = s.schedules.c
+        with self._statement() as connection:
+            return connection.execute(select(c.next_fire_at).where(c.file_name == file_name)).scalar()
+
+    def open_pauses(self) -> tuple[Pause, ...]:
+        """Return the pauses that hold, the global one before those of dags."""
+        with self._statement() as connection:
+            rows = connection.execute(_OPEN_PAUSES)
+            return tuple(Pause(row.scope, row.name, row.paused_at, row.paused_by, row.reason) for row in rows)
+
+    def pauses(self, now: datetime) -> tuple[Pause, ...]:
+        """Return the pauses that hold, with what is still under way and, where its dags ran before, for how long."""
+        p, r = s.pauses.c, t.dag_runs.c
+        with self._snapshot() as connection:
+            rows = connection.execute(select(s.pauses).where(p.resumed_at.is_(None)).order_by(p.scope, p.name)).all()
+            running = connection.execute(
+                select(r.queue, r.file_name, r.dag_name, r.started_at).where(r.status == RUNNING)
+            ).all()
+            usual: dict[str, float | None] = {}
+            for name in sorted({row.dag_name for row in running})[:50] if rows else []:
+                past = connection.execute(
+                    select(r.started_at, r.finished_at)
+                    .where(r.dag_name == name, r.status == "succeeded")
+                    .order_by(r.created_at.desc())
+                    .limit(5)
+                ).all()
+                spans = [(one.finished_at - one.started_at).total_seconds() for one in past if one.started_at]
+                usual[name] = sum(spans) / len(spans) if spans else None
+        found = []
+        for row in rows:
+            mine = [
+                one
+                for one in running
+                if row.scope == "global" or row.name == (one.queue if row.scope == "queue" else one.file_name)
+            ]
+            left = [
+                max(0.0, mean - (now - one.started_at).total_seconds())
+                for one in mine
+                if (mean := usual.get(one.dag_name)) is not None and one.started_at is not None
+            ]
+            estimate = max(left, default=0.0) if len(left) == len(mine) else None
+            found.append(Pause(row.scope, row.name, row.paused_at, row.paused_by, row.reason, len(mine), estimate))
+        return tuple(found)
+
+    def wait_facts(self, run_keys: Iterable[str], queues: Iterable[str], now: datetime) -> WaitFacts:
+        """Return what decides why these runs, queued in those queues, wait."""
+        keys, names = sorted(set(run_keys)), sorted(set(queues))
+        p, q, r, w, h = s.pauses.c, t.queues.c, t.dag_runs.c, t.workers.c, s.run_holds.c
+        after = t.dag_runs.alias("after")
+        with self._snapshot() as connection:
+            pauses = connection.execute(select(s.pauses).where(p.resumed_at.is_(None))).all()
+            limit_rows = connection.execute(select(q.name, q.max_concurrency).where(q.name.in_(names)))
+            limits: dict[str, int | None] = {row.name: row.max_concurrency for row in limit_rows}
+            # Those admitted together began at the same moment: they are told by name.
+            order = (r.started_at, bytewise(r.dag_name), bytewise(r.dag_run_id))
+            place = func.row_number().over(partition_by=r.queue, order_by=order).label("place")
+            total = func.count().over(partition_by=r.queue).label("total")
+            ranked = select(r.queue, r.dag_name, r.dag_run_id, place, total)
+            takes_place = r.run_key.not_in(lenders(names))
+            ranked_rows = ranked.where(r.status == RUNNING, r.queue.in_(names), takes_place).subquery()
+            running = connection.execute(
+                select(ranked_rows).where(ranked_rows.c.place <= _NAMED).order_by(ranked_rows.c.place)
+            ).all()
+            labels = connection.execute(select(w.labels).where(w.state == "live", w.lease_until > now)).scalars().all()
+            holds = connection.execute(
+                select(s.run_holds, after.c.dag_name, after.c.dag_run_id, after.c.status)
+                .select_from(s.run_holds.outerjoin(after, after.c.run_key == h.after_key))
+                .where(h.run_key.in_(keys))
+            ).all()
+        facts = {}
+        for name in names:
+            mine = [row for row in running if row.queue == name]
+            shown = tuple(f"{row.dag_name}/{row.dag_run_id}" for row in mine)
+            facts[name] = QueueFacts(limits.get(name), mine[0].total if mine else 0, shown)
+        return WaitFacts(
+            tuple(Pause(row.scope, row.name, row.paused_at, row.paused_by, row.reason) for row in pauses),
+            facts,
+            tuple(labels),
+            {
+                row.run_key: Hold(
+                    row.not_before,
+                    None if row.dag_name is None else f"{row.dag_name}/{row.dag_run_id}",
+                    row.status,
+                )
+                for row in holds
+            },
+        )

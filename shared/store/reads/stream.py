@@ -1,0 +1,139 @@
+"""Reading all transitions in one order that can be followed, versions of dags, and durations.
+
+A transition's place is ``(txid, pos)``: the number of the transaction that wrote it, and where in
+it. Only what is below every transaction still open is shown, so nothing ever appears before a place
+that was read already.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import and_, select, tuple_
+
+from shared.store import tables as t
+from shared.store.engine import open_transactions_from
+from shared.store.reads.base import AnySelect, Reader
+
+__all__ = ["Change", "DagVersion", "Place", "StreamReads"]
+
+_x = t.transitions.c
+_r = t.dag_runs.c
+_v = t.dag_versions.c
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where in the order of all transitions."""
+
+    txid: int
+    pos: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A transition with the run it is of. ``root_*`` name the run itself where it is nobody's child."""
+
+    place: Place
+    run_key: str
+    dag_name: str
+    dag_run_id: str
+    root_dag_name: str
+    root_dag_run_id: str
+    seq: int
+    at: datetime
+    node: int | None
+    node_name: str | None
+    was: str
+    became: str
+    why: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class DagVersion:
+    """One text a dag had. ``spec`` is ``None`` in lists."""
+
+    version: int
+    spec_hash: str
+    at: datetime
+    by: str
+    spec: str | None = None
+
+
+class StreamReads(Reader):
+    """What is followed or looked back at."""
+
+    def newest_place(self) -> Place:
+        """Return the place behind which everything is new."""
+        query = select(_x.txid, _x.pos).where(_x.txid < open_transactions_from())
+        with self._statement() as connection:
+            row = connection.execute(query.order_by(_x.txid.desc(), _x.pos.desc()).limit(1)).first()
+        return Place(row.txid, row.pos) if row else Place(0, 0)
+
+    def changes(self, after: Place, *, limit: int) -> tuple[Change, ...]:
+        """Return the next changes of all runs behind that place."""
+        later = tuple_(_x.txid, _x.pos) > tuple_(after.txid, after.pos)
+        return self._changes(_select_changes().where(later).order_by(_x.txid, _x.pos, _x.run_key, _x.seq).limit(limit))
+
+    def changes_of(self, run_key: str, *, after_seq: int, limit: int) -> tuple[Change, ...]:
+        """Return the next changes of one run behind that sequence number."""
+        query = _select_changes(settled=False).where(_x.run_key == run_key, _x.seq > after_seq)
+        return self._changes(query.order_by(_x.seq).limit(limit))
+
+    def _changes(self, query: AnySelect) -> tuple[Change, ...]:
+        with self._statement() as connection:
+            return tuple(
+                Change(
+                    Place(row.txid, row.pos),
+                    row.run_key,
+                    row.dag_name,
+                    row.dag_run_id,
+                    row.root_name or row.dag_name,
+                    row.root_id or row.dag_run_id,
+                    row.seq,
+                    row.at,
+                    row.node,
+                    row.node_name,
+                    row.was,
+                    row.became,
+                    row.why,
+                    row.by,
+                )
+                for row in connection.execute(query)
+            )
+
+    def dag_versions(self, file_name: str) -> tuple[DagVersion, ...]:
+        """Return the versions of a dag, the newest first."""
+        query = select(_v.version, _v.spec_hash, _v.at, _v.by).where(_v.file_name == file_name)
+        with self._statement() as connection:
+            rows = connection.execute(query.order_by(_v.version.desc())).all()
+        return tuple(DagVersion(row.version, row.spec_hash, row.at, row.by) for row in rows)
+
+    def dag_version(self, file_name: str, version: int) -> DagVersion | None:
+        """Return one version of a dag with its text."""
+        query = (
+            select(_v.version, _v.spec_hash, _v.at, _v.by, t.specs.c.yaml)
+            .join_from(t.dag_versions, t.specs)
+            .where(_v.file_name == file_name, _v.version == version)
+        )
+        with self._statement() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else DagVersion(row.version, row.spec_hash, row.at, row.by, row.yaml)
+
+
+def _select_changes(*, settled: bool = True) -> AnySelect:
+    root = t.dag_runs.alias("root")
+    joined = (
+        t.transitions.join(t.dag_runs, _r.run_key == _x.run_key)
+        .outerjoin(root, root.c.run_key == _r.root_key)
+        .outerjoin(t.nodes, and_(t.nodes.c.run_key == _x.run_key, t.nodes.c.idx == _x.node))
+    )
+    query = select(
+        t.transitions,
+        _r.dag_name,
+        _r.dag_run_id,
+        root.c.dag_name.label("root_name"),
+        root.c.dag_run_id.label("root_id"),
+        t.nodes.c.name.label("node_name"),
+    ).select_from(joined)
+    return query.where(_x.txid < open_transactions_from()) if settled else query

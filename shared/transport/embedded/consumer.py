@@ -1,0 +1,198 @@
+"""The receiving side of the embedded transport: queues in memory, and consumers that pull from them.
+
+Everything here is guarded by the transport's one lock.
+"""
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from shared.transport.base import Delivery, Route
+from shared.transport.pending_reply import Asked
+
+__all__ = ["EmbeddedConsumer", "Keeper", "Message", "Queue"]
+
+
+@dataclass(slots=True, eq=False)
+class Message:
+    """One message in a queue or with a consumer; ``dies_at`` is monotonic."""
+
+    seq: int
+    message_id: str
+    body: bytes
+    asked: Asked | None = None
+    returns: int = 0
+    dies_at: float | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Queue:
+    """One route's messages, oldest first, and who may be woken for them."""
+
+    route: Route
+    used_at: float
+    assumed: bool = False
+    """Found in the journal: the next declaration tells what the route really is."""
+    ready: deque[Message] = field(default_factory=deque)
+    consumers: "list[EmbeddedConsumer]" = field(default_factory=list)
+
+    def expired(self, now: float) -> bool:
+        """Whether nobody has consumed from it for the route's whole ``expires_s``."""
+        expires_s = self.route.expires_s
+        return expires_s is not None and not self.consumers and now - self.used_at > expires_s
+
+    def wake(self) -> None:
+        """Let every consumer look again."""
+        for consumer in self.consumers:
+            consumer.wake()
+
+
+class Keeper(Protocol):
+    """What a consumer needs from its transport; all but ``acked`` and ``bury`` under the lock."""
+
+    lock: "threading.RLock"
+
+    def acked(self, route: Route, message: Message) -> None: ...
+    def give_back(self, source: Queue, message: Message) -> None: ...
+    def bury(self, route: Route, message: Message, why: str) -> None: ...
+    def subscribe(self, consumer: "EmbeddedConsumer", route: Route) -> Queue: ...
+
+
+class EmbeddedDelivery:
+    """See ``shared.transport.base.Delivery``."""
+
+    __slots__ = ("_consumer", "_message", "_source")
+
+    def __init__(self, consumer: "EmbeddedConsumer", source: Queue, message: Message) -> None:
+        self._consumer, self._source, self._message = consumer, source, message
+
+    @property
+    def body(self) -> bytes:
+        return self._message.body
+
+    @property
+    def message_id(self) -> str:
+        return self._message.message_id
+
+    @property
+    def redelivered(self) -> bool:
+        return self._message.returns > 0
+
+    @property
+    def route(self) -> Route:
+        return self._source.route
+
+    def ack(self) -> None:
+        self._consumer.settle(self._source, self._message, "ack", "")
+
+    def retry(self) -> None:
+        self._consumer.settle(self._source, self._message, "retry", "")
+
+    def dead_letter(self, why: str) -> None:
+        self._consumer.settle(self._source, self._message, "dead", why)
+
+    def reply(self, body: bytes) -> None:
+        if self._message.asked is not None:
+            self._message.asked.answer(body)
+
+
+class EmbeddedConsumer:
+    """See ``shared.transport.base.Consumer``."""
+
+    def __init__(self, transport: Keeper, prefetch: int) -> None:
+        self._transport, self._prefetch = transport, prefetch
+        self._arrival = threading.Condition(transport.lock)
+        self._sources: deque[Queue] = deque()
+        self._unsettled: dict[Queue, set[Message]] = {}
+        self._waiting = 0
+        self._paused = False
+        self._closed = False
+        self._since: float | None = time.monotonic()
+
+    def take(self, limit: int, timeout_s: float) -> list[Delivery]:
+        deadline = time.monotonic() + timeout_s
+        with self._arrival:
+            while not (taken := self._pull(limit)) and not self._closed:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    break
+                self._waiting += 1
+                self._arrival.wait(left)
+                self._waiting -= 1
+        return taken
+
+    def pause(self) -> None:
+        with self._arrival:
+            self._paused, self._since = True, None
+
+    def resume(self) -> None:
+        with self._arrival:
+            self._since = self._since or time.monotonic()
+            self._paused = False
+            self.wake()
+
+    def add_route(self, route: Route) -> None:
+        with self._arrival:
+            source = self._transport.subscribe(self, route)
+            if source not in self._sources:
+                self._sources.append(source)
+                self._unsettled[source] = set()
+                self.wake()
+
+    @property
+    def connected_for_s(self) -> float:
+        with self._arrival:
+            return 0.0 if self._since is None or not self._sources else time.monotonic() - self._since
+
+    def close(self) -> None:
+        with self._arrival:
+            self._closed, self._since = True, None
+            now = time.monotonic()
+            for source, unsettled in self._unsettled.items():
+                source.consumers.remove(self)
+                source.used_at = now
+                for message in sorted(unsettled, key=lambda message: -message.seq):
+                    self._transport.give_back(source, message)
+            self._unsettled.clear()
+            self._sources.clear()
+            self._arrival.notify_all()
+
+    def wake(self) -> None:
+        """Look at the queues again; under the lock."""
+        if self._waiting:
+            self._arrival.notify_all()
+
+    def settle(self, source: Queue, message: Message, how: str, why: str) -> None:
+        """Settle one delivery, once; after ``close`` it was given back already."""
+        with self._arrival:
+            unsettled = self._unsettled.get(source)
+            if unsettled is None or message not in unsettled:
+                return
+            unsettled.discard(message)
+            if how == "ack":
+                self._transport.acked(source.route, message)
+            elif how == "retry":
+                self._transport.give_back(source, message)
+            else:
+                self._transport.bury(source.route, message, why)
+            if source.ready:
+                self.wake()
+
+    def _pull(self, limit: int) -> list[Delivery]:
+        taken: list[Delivery] = []
+        if self._paused:
+            return taken
+        now = time.monotonic()
+        for _ in range(len(self._sources)):
+            source = self._sources[0]
+            self._sources.rotate(-1)  # so that no route starves another
+            unsettled = self._unsettled[source]
+            while source.ready and len(taken) < limit and len(unsettled) < self._prefetch:
+                message = source.ready.popleft()
+                if message.dies_at is not None and message.dies_at < now:
+                    continue
+                unsettled.add(message)
+                taken.append(EmbeddedDelivery(self, source, message))
+        return taken

@@ -1,0 +1,209 @@
+"""Rare, synchronous work on the broker: declaring queues, listing dead letters, sending them again.
+
+Each call uses a channel of its own on the publishing link and waits for the end, so none may be made
+on the link's thread.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import Any, TypeVar
+
+import pika
+
+from shared.errors import BrokerUnavailable, ConfigInvalid, DagwayError
+from shared.transport.base import DeadLetter, Durability, Route
+from shared.transport.futures import complete, fail
+from shared.transport.rabbitmq.batches import parts_of
+from shared.transport.rabbitmq.connection import unavailable
+from shared.transport.rabbitmq.publisher import Publisher
+from shared.transport.topology import (
+    DEAD_QUEUE,
+    HEADER_DURABILITY,
+    HEADER_EXPIRES,
+    HEADER_REASON,
+    HEADER_ROUTE,
+    queue_arguments,
+    route_from_headers,
+)
+
+__all__ = ["Admin", "dead_properties"]
+
+TIMEOUT_S = 10.0
+_NOT_FOUND = 404
+T = TypeVar("T")
+
+
+def dead_properties(route: Route, message_id: str, why: str) -> Any:
+    """Return the properties that keep a dead letter's reason and where it came from."""
+    headers: dict[str, str | int] = {
+        HEADER_REASON: why[:2000],
+        HEADER_ROUTE: route.name,
+        HEADER_DURABILITY: route.durability.value,
+    }
+    if route.expires_s is not None:
+        headers[HEADER_EXPIRES] = route.expires_s
+    return pika.BasicProperties(message_id=message_id, delivery_mode=2, headers=headers)
+
+
+class Admin:
+    """See the module."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher, self._link = publisher, publisher.link
+
+    def declare(self, routes: Sequence[Route]) -> None:
+        """Make the routes' queues.
+
+        Raises:
+            BrokerUnavailable: away, or no answer in time.
+            ConfigInvalid: a queue of that name exists with other arguments.
+        """
+        wanted = list(dict.fromkeys(routes))
+
+        def start(channel: Any, done: "Future[None]") -> None:
+            left = len(wanted)
+
+            def declared(_frame: Any) -> None:
+                nonlocal left
+                left -= 1
+                if not left:
+                    complete(done, None)
+                    channel.close()
+
+            for route in wanted:
+                channel.queue_declare(route.name, durable=True, arguments=queue_arguments(route), callback=declared)
+
+        if wanted:
+            self._on_a_channel(start)
+
+    def waiting(self, route: Route) -> int:
+        """Return how many messages no consumer has in hand; see ``Transport.waiting``."""
+
+        def start(channel: Any, done: "Future[int]") -> None:
+            def declared(frame: Any) -> None:
+                complete(done, frame.method.message_count)
+                channel.close()
+
+            def closed(_channel: Any, reason: Any) -> None:
+                if getattr(reason, "reply_code", None) == _NOT_FOUND:
+                    complete(done, 0)
+
+            channel.add_on_close_callback(closed)
+            channel.queue_declare(route.name, passive=True, callback=declared)
+
+        return self._on_a_channel(start)
+
+    def dead_letters(self, limit: int) -> list[DeadLetter]:
+        """Return up to ``limit`` dead letters; closing the channel gives them back to the queue."""
+
+        def start(channel: Any, done: "Future[list[DeadLetter]]") -> None:
+            found: list[DeadLetter] = []
+
+            def end() -> None:
+                channel.add_on_close_callback(lambda *_: complete(done, found[:limit]))
+                channel.close()
+
+            def got(_channel: Any, _method: Any, properties: Any, body: bytes) -> None:
+                route, reason = route_from_headers(properties.headers or {})
+                parts = parts_of(properties, body)
+                found.extend(DeadLetter(part.message_id, route.name, part.body, reason) for part in parts)
+                more()
+
+            def more() -> None:
+                if len(found) >= limit:
+                    end()
+                else:
+                    channel.basic_get(DEAD_QUEUE, got)
+
+            channel.add_callback(lambda _frame: end(), [pika.spec.Basic.GetEmpty], False)
+            more()
+
+        return self._on_a_channel(start)
+
+    def redrive(self, limit: int) -> int:
+        """Send dead letters back, each removed once its copy is accepted; stops at the first refusal.
+
+        Those that died in one parcel go back in one, even where that is more than ``limit``.
+
+        Raises:
+            BrokerUnavailable: away, or blocking publishers.
+            Unroutable: the route of the next dead letter is gone; it stays where it is.
+        """
+
+        def start(channel: Any, done: "Future[int]") -> None:
+            sent = 0
+
+            def end(error: DagwayError | None) -> None:
+                if error is not None and not sent:
+                    fail(done, error)
+                else:
+                    complete(done, sent)
+                if channel.is_open:
+                    channel.close()
+
+            def got(_channel: Any, method: Any, properties: Any, body: bytes) -> None:
+                route, _reason = route_from_headers(properties.headers or {})
+                again = pika.BasicProperties(
+                    message_id=properties.message_id, delivery_mode=2, content_type=properties.content_type
+                )
+                if route.durability is Durability.FLEETING:
+                    again.delivery_mode = 1
+                accepted = self._publisher.send_raw(route.name, body, again)
+                accepted.add_done_callback(
+                    # It may have been refused on this very thread, inside pika's callback: never re-enter.
+                    lambda outcome: self._link.call(
+                        lambda: settle(method.delivery_tag, outcome, len(parts_of(properties, body)))
+                    )
+                )
+
+            def settle(tag: int, outcome: "Future[None]", count: int) -> None:
+                nonlocal sent
+                error = outcome.exception()
+                if isinstance(error, DagwayError):
+                    end(error)
+                    return
+                if not channel.is_open:
+                    return
+                channel.basic_ack(tag)
+                sent += count
+                more()
+
+            def more() -> None:
+                if sent >= limit:
+                    end(None)
+                else:
+                    channel.basic_get(DEAD_QUEUE, got)
+
+            channel.add_callback(lambda _frame: end(None), [pika.spec.Basic.GetEmpty], False)
+            more()
+
+        return self._on_a_channel(start)
+
+    def _on_a_channel(self, start: "Callable[[Any, Future[T]], None]") -> T:
+        """Run ``start`` with a fresh channel and wait until it settles its future."""
+        done: Future[T] = Future()
+
+        def closed(_channel: Any, reason: Any) -> None:
+            code = getattr(reason, "reply_code", None)
+            if code == 406:
+                fail(done, ConfigInvalid(f"declared otherwise before: {reason.reply_text}"))
+            elif not done.done():
+                self._link.later(0, lambda: fail(done, unavailable("channel closed", reason)))
+
+        def open_channel() -> None:
+            connection = self._link.connection
+            if connection is None or not connection.is_open:
+                fail(done, BrokerUnavailable(str(self._link.reason)))
+                return
+            channel = connection.channel(on_open_callback=lambda opened: start(opened, done))
+            channel.add_on_close_callback(closed)
+
+        error = self._publisher.why_not()
+        if error is not None:
+            raise error
+        self._link.call(open_channel)
+        try:
+            return done.result(TIMEOUT_S)
+        except FutureTimeout:
+            raise BrokerUnavailable(f"no answer from the broker within {TIMEOUT_S:.0f} s") from None

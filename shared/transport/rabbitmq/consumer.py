@@ -1,0 +1,322 @@
+"""Consuming: one channel a route, all deliveries of a consumer in one buffer.
+
+What the broker promises and this leans on: a channel's frames are handled in the order they were
+sent. So a cancel sent before an acknowledgement takes effect before it: with ``prefetch=1`` nothing
+more can come. Pika's own ``basic_cancel`` rejects what arrives until the broker has answered, which
+would mark those messages as redelivered; hence the two bare methods below.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pika.spec import Basic
+
+from shared.transport.base import Delivery, Route
+from shared.transport.rabbitmq.batches import parts_of
+from shared.transport.rabbitmq.connection import HEARTBEAT_S, Link
+from shared.transport.rabbitmq.delivery import Origin, RabbitDelivery, Settlement
+from shared.transport.topology import queue_arguments
+
+__all__ = ["RabbitConsumer"]
+
+OPEN_TIMEOUT_S = 5.0
+_TAG = "c"
+_RETRY_S = 1.0
+_AT_ONCE_S = 0.05
+
+_log = logging.getLogger(__name__)
+
+
+class _Subscription:
+    """One route of one consumer; all but ``settle`` and ``order`` runs on the link's thread."""
+
+    def __init__(
+        self, consumer: "RabbitConsumer", link: Link, settlement: Settlement, route: Route, running: bool
+    ) -> None:
+        self.route, self.link, self.settlement = route, link, settlement
+        self.standing = threading.Event()
+        """Set when the queue exists and is being consumed from (or was, before a reconnect)."""
+        self.hearing_since: float | None = None
+        self._consumer = consumer
+        self._orders: deque[tuple[str, Any, int]] = deque()
+        self._flushing = False
+        self._acks_wait = False
+        self._wanted = running
+        self._channel: Any = None
+        self._phase = "no channel"
+        self._unsettled: dict[int, int] = {}
+        """How many messages of each delivery are still to be settled, the oldest first."""
+        self._closed: threading.Event | None = None
+
+    def settle(self, channel: Any, tag: int, how: str) -> None:
+        """Settle a delivery; from any thread, in order with ``order``."""
+        self._orders.append((how, channel, tag))
+        if self._flushing:
+            return
+        wait_s = self._consumer.acks_wait_s
+        if wait_s and how == "ack" and len(self._orders) < self._consumer.prefetch // 2:
+            if not self._acks_wait:
+                self._acks_wait = True
+                self.link.call(lambda: self.link.later(wait_s, self._flush))
+            return
+        self._flushing = True
+        self.link.call(self._flush)
+
+    def order(self, what: str) -> None:
+        """``pause``, ``resume`` or ``close``; from any thread."""
+        self.settle(None, 0, what)
+
+    def close(self) -> threading.Event:
+        """Begin to close; the event is set when the broker has taken everything back."""
+        self._closed = closed = threading.Event()
+        self.order("close")
+        return closed
+
+    def open(self) -> None:
+        """Make the channel and the queue, and consume; again after each loss."""
+        connection = self.link.connection
+        if connection is None or not connection.is_open or self._phase != "no channel" or self._closed is not None:
+            return
+        if not self._consumer.may_hear():
+            # Whoever takes a message must be able to answer it; see RabbitTransport.
+            return
+        self._phase = "opening"
+        self._channel = connection.channel(on_open_callback=self._opened)
+        self._channel.add_on_close_callback(self._channel_closed)
+
+    def down(self) -> None:
+        """Forget the connection that was lost."""
+        self._channel = None
+        self._phase = "no channel"
+        self._unsettled.clear()
+        self.hearing_since = None
+        if self._closed is not None:
+            self._closed.set()
+
+    def _opened(self, channel: Any) -> None:
+        if self._closed is not None:
+            channel.close()
+            return
+        channel.add_on_cancel_callback(self._cancelled_by_broker)
+        channel.add_callback(self._cancelled, [Basic.CancelOk], False)
+        channel.basic_qos(prefetch_count=self._consumer.prefetch)
+        channel.queue_declare(
+            self.route.name, durable=True, arguments=queue_arguments(self.route), callback=self._declared
+        )
+
+    def _declared(self, _frame: Any) -> None:
+        self._phase = "unknown to pika"
+        self._reconcile()
+        if not self._wanted:
+            self.standing.set()
+
+    def _consuming(self, _frame: Any) -> None:
+        self._phase = "running"
+        self.hearing_since = time.monotonic()
+        self.standing.set()
+        self._reconcile()
+
+    def _cancelled(self, _frame: Any) -> None:
+        self._phase = "idle"
+        self._reconcile()
+
+    def _cancelled_by_broker(self, _frame: Any) -> None:
+        # The queue went away or moved, or consumer_timeout struck: begin anew.
+        if self._channel is not None and self._channel.is_open:
+            self._channel.close(reply_text="cancelled by the broker")
+
+    def _channel_closed(self, channel: Any, reason: object) -> None:
+        if channel is not self._channel:
+            return
+        closing = self._closed is not None
+        self.down()
+        self._consumer.void(channel)
+        if not closing and channel.connection.is_open:
+            _log.warning("consumer.interrupted", extra={"route": self.route.name, "why": str(reason)})
+            self.link.later(_AT_ONCE_S if self.standing.is_set() else _RETRY_S, self.open)
+            self.standing.clear()
+
+    def _arrived(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        parts = parts_of(properties, body)
+        self._unsettled[method.delivery_tag] = len(parts)
+        origin = Origin(self, channel, method.delivery_tag, alone=len(parts) == 1)
+        self._consumer.arrived([RabbitDelivery(origin, method, properties, part) for part in parts])
+
+    def _reconcile(self) -> None:
+        """Bring the broker's side to what is wanted; a new start waits for the old deliveries.
+
+        The prefetch is counted per consumer start, so an unsettled delivery from before a pause
+        would come on top of it.
+        """
+        if self._channel is None or not self._channel.is_open:
+            return
+        if not self._wanted and self._phase == "running":
+            self._phase = "stopping"
+            self.hearing_since = None
+            self._channel._send_method(Basic.Cancel(consumer_tag=_TAG))  # noqa: SLF001 - see the module
+        elif self._wanted and self._phase == "unknown to pika":
+            # The first start tells pika whom to call; later ones need not, and must not wait in its
+            # queue of calls where an acknowledgement would overtake them.
+            self._phase = "starting"
+            self._channel.basic_consume(self.route.name, self._arrived, consumer_tag=_TAG, callback=self._consuming)
+        elif self._wanted and self._phase == "idle" and not self._unsettled:
+            self._phase = "running"
+            self.hearing_since = time.monotonic()
+            again = Basic.Consume(queue=self.route.name, consumer_tag=_TAG, nowait=True)
+            self._channel._send_method(again)  # noqa: SLF001 - see the module
+
+    def _flush(self) -> None:
+        self._flushing = self._acks_wait = False
+        acked: set[int] = set()
+        while self._orders:
+            what, channel, tag = self._orders.popleft()
+            if what in ("pause", "resume"):
+                self._wanted = what == "resume"
+                self._reconcile()
+            elif what == "close":
+                self._acknowledge(acked)
+                self._shut()
+                return
+            elif channel is self._channel and channel.is_open:
+                if what == "ack":
+                    self._unsettled[tag] -= 1
+                    if not self._unsettled[tag]:
+                        acked.add(tag)
+                else:
+                    self._unsettled.pop(tag, None)
+                    channel.basic_nack(tag, requeue=True)
+        self._acknowledge(acked)
+        self._reconcile()
+
+    def _acknowledge(self, acked: set[int]) -> None:
+        """Acknowledge with as few frames as possible: one for all up to the first still unsettled."""
+        if not acked or self._channel is None or not self._channel.is_open:
+            return
+        upto = 0
+        for tag in self._unsettled:
+            if tag not in acked:
+                break
+            upto = tag
+        for tag in acked:
+            self._unsettled.pop(tag, None)
+            if tag > upto:
+                self._channel.basic_ack(tag)
+        if upto:
+            self._channel.basic_ack(upto, multiple=True)
+
+    def _shut(self) -> None:
+        if self._channel is not None and self._channel.is_open:
+            self._channel.close()
+        elif self._phase != "opening" and self._closed is not None:
+            self._closed.set()
+
+
+class RabbitConsumer:
+    """See ``shared.transport.base.Consumer``."""
+
+    def __init__(
+        self,
+        link: Link,
+        settlement: Settlement,
+        forget: Callable[["RabbitConsumer"], None],
+        may_hear: Callable[[], bool],
+        *,
+        prefetch: int,
+        acks_wait_s: float,
+    ) -> None:
+        self.prefetch = prefetch
+        self.acks_wait_s = acks_wait_s
+        self.may_hear = may_hear
+        self._link, self._settlement, self._forget = link, settlement, forget
+        self._buffer: deque[RabbitDelivery] = deque()
+        self._arrival = threading.Condition()
+        self._changing = threading.Lock()
+        self._running = True
+        self._closed = False
+        self.subscriptions: list[_Subscription] = []
+
+    def take(self, limit: int, timeout_s: float) -> list[Delivery]:
+        with self._arrival:
+            if not self._buffer and timeout_s > 0 and not self._closed:
+                self._arrival.wait_for(lambda: self._buffer or self._closed, timeout_s)
+            return [self._buffer.popleft() for _ in range(min(limit, len(self._buffer)))]
+
+    def pause(self) -> None:
+        self._order("pause", running=False)
+
+    def resume(self) -> None:
+        self._order("resume", running=True)
+
+    def add_route(self, route: Route) -> None:
+        self.subscribe([route])
+
+    @property
+    def connected_for_s(self) -> float:
+        since = [subscription.hearing_since for subscription in self.subscriptions]
+        now = time.monotonic()
+        if not since or None in since or now - self._link.heard_at > HEARTBEAT_S:
+            return 0.0
+        return now - max(self._link.mended_at, *(moment for moment in since if moment is not None))
+
+    def close(self) -> None:
+        with self._arrival:
+            self._closed = True
+            self._buffer.clear()
+            self._arrival.notify_all()
+        closing = [subscription.close() for subscription in self.subscriptions]
+        deadline = time.monotonic() + OPEN_TIMEOUT_S
+        for closed in closing:
+            closed.wait(max(0.0, deadline - time.monotonic()))
+        self._forget(self)
+
+    def arrived(self, deliveries: Sequence[RabbitDelivery]) -> None:
+        """Take in what came together; on the link's thread."""
+        with self._arrival:
+            if not self._closed:
+                self._buffer.extend(deliveries)
+                self._arrival.notify()
+
+    def void(self, channel: Any) -> None:
+        """Drop what a closed channel delivered and nobody took: it comes again; on the link's thread."""
+        with self._arrival:
+            self._buffer = deque(delivery for delivery in self._buffer if not delivery.of(channel))
+
+    def up(self) -> None:
+        """Consume (again) where that is not so yet; on the link's thread."""
+        for subscription in self.subscriptions:
+            subscription.open()
+
+    def down(self) -> None:
+        """Drop what a lost connection delivered: the broker gives it to somebody again."""
+        with self._arrival:
+            self._buffer.clear()
+        for subscription in self.subscriptions:
+            subscription.down()
+
+    def _order(self, what: str, *, running: bool) -> None:
+        with self._changing:
+            self._running = running
+            for subscription in self.subscriptions:
+                subscription.order(what)
+
+    def subscribe(self, routes: Sequence[Route]) -> None:
+        """Consume from ``routes`` too; returns when they stand, if there is a broker."""
+        with self._changing:
+            known = {subscription.route for subscription in self.subscriptions}
+            new = [
+                _Subscription(self, self._link, self._settlement, route, self._running)
+                for route in routes
+                if route not in known
+            ]
+            self.subscriptions = [*self.subscriptions, *new]
+        for subscription in new:
+            self._link.call(subscription.open)
+        deadline = time.monotonic() + OPEN_TIMEOUT_S
+        for subscription in new:
+            # Without a broker there is nothing to wait for: it opens by itself when there is one.
+            if self._link.up.is_set():
+                subscription.standing.wait(max(0.0, deadline - time.monotonic()))

@@ -1,0 +1,126 @@
+"""A message that came from RabbitMQ, and the ways to settle it.
+
+One that came in a parcel has no delivery of its own at the broker: what is not acknowledged of a parcel is
+published again by itself, and then acknowledged.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from shared.transport.base import Route
+from shared.transport.rabbitmq.batches import Part
+from shared.transport.rabbitmq.connection import Link
+from shared.transport.topology import HEADER_AGAIN
+
+__all__ = ["Origin", "RabbitDelivery", "Settlement", "Stored"]
+
+_RETRY_S = 1.0
+
+Stored = Callable[[bool], None]
+"""Told whether a copy of a delivery is safe with the broker."""
+
+
+class Settlement:
+    """What a delivery needs from its transport besides its own channel.
+
+    ``dead_letter`` and ``send_again`` publish a copy of it: with the reason it is dead for, or to its own route.
+    """
+
+    def __init__(
+        self,
+        reply: Callable[[str, str, bytes], None],
+        dead_letter: Callable[["RabbitDelivery", str, Stored], None],
+        send_again: Callable[["RabbitDelivery", Stored], None],
+    ) -> None:
+        self.reply, self.dead_letter, self.send_again = reply, dead_letter, send_again
+
+
+class Subscription(Protocol):
+    """One route of one consumer, as its deliveries see it."""
+
+    route: Route
+    link: Link
+    settlement: Settlement
+
+    def settle(self, channel: Any, tag: int, how: str) -> None:
+        """``ack`` or ``retry`` what the channel delivered under this tag; from any thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a delivery came from. ``alone``: as it is, not in a parcel with others."""
+
+    subscription: Subscription
+    channel: Any
+    tag: int
+    alone: bool
+
+    def settle(self, how: str) -> None:
+        self.subscription.settle(self.channel, self.tag, how)
+
+
+class RabbitDelivery:
+    """One message of one connection; settling it after the connection is gone does nothing."""
+
+    __slots__ = ("_open", "_origin", "asked", "body", "message_id", "redelivered")
+
+    def __init__(self, origin: Origin, method: Any, properties: Any, part: Part) -> None:
+        self._origin = origin
+        self._open = [True]
+        self.asked = (properties.reply_to or "" if part.correlation_id else "", part.correlation_id)
+        """Where an answer goes to, if one is awaited, and the name it goes by."""
+        self.body = part.body
+        self.message_id = part.message_id
+        self.redelivered: bool = method.redelivered or HEADER_AGAIN in (properties.headers or {})
+
+    @property
+    def route(self) -> Route:
+        return self._origin.subscription.route
+
+    def ack(self) -> None:
+        if self._first():
+            self._origin.settle("ack")
+
+    def retry(self) -> None:
+        if not self._first():
+            return
+        if self._origin.alone:
+            self._origin.settle("retry")
+        else:
+            # The broker would give all of the parcel back, and count a return of all of them.
+            self._replace(self._origin.subscription.settlement.send_again)
+
+    def dead_letter(self, why: str) -> None:
+        if self._first():
+            self._replace(
+                lambda delivery, stored: self._origin.subscription.settlement.dead_letter(delivery, why, stored)
+            )
+
+    def reply(self, body: bytes) -> None:
+        reply_to, correlation_id = self.asked
+        if reply_to:
+            self._origin.subscription.settlement.reply(reply_to, correlation_id, body)
+
+    def of(self, channel: Any) -> bool:
+        """Whether ``channel`` delivered it."""
+        return self._origin.channel is channel
+
+    def _first(self) -> bool:
+        try:
+            return self._open.pop()  # atomic: one caller wins
+        except IndexError:
+            return False
+
+    def _replace(self, publish: Callable[["RabbitDelivery", Stored], None]) -> None:
+        """Settle it once a copy of it is safe with the broker."""
+
+        def stored(well: bool) -> None:
+            if well:
+                self._origin.settle("ack")
+            elif self._origin.channel.is_open:
+                # The message stays ours, unsettled, until its copy is safe.
+                link = self._origin.subscription.link
+                link.call(lambda: link.later(_RETRY_S, lambda: self._replace(publish)))
+
+        publish(self, stored)

@@ -1,0 +1,358 @@
+"""Publishing: confirms and ``mandatory`` on every message, in a window, and for each a word of what became of it.
+
+A message is in one of three places: handed over (nothing sent: it fails with ``BrokerUnavailable``),
+in flight (sent: it fails with ``PublishUnconfirmed``), or settled. Nothing is kept across a
+reconnect. Messages of one route that wait together go as one parcel where the route allows it. Direct
+reply-to lives on the same channel, as RabbitMQ wants it; replies and broadcasts go out on a second
+channel without confirms, because they may be lost.
+"""
+
+import itertools
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pika
+from pika.spec import Basic
+
+from shared.errors import BrokerUnavailable, DagwayError, PublishUnconfirmed, Unroutable
+from shared.transport.base import Durability, Outgoing
+from shared.transport.futures import settle
+from shared.transport.pending_reply import Asked
+from shared.transport.rabbitmq.batches import PARCEL, Part, pack, parts_of
+from shared.transport.rabbitmq.connection import Link
+from shared.transport.rabbitmq.frames import publish
+from shared.transport.topology import CONTROL_EXCHANGE, DEAD_ARGUMENTS, DEAD_EXCHANGE, DEAD_QUEUE
+
+__all__ = ["Publisher"]
+
+MAX_IN_FLIGHT = 1_000
+"""Unconfirmed messages at the broker; the fastest window measured was a few hundred."""
+MAX_WAITING = 50_000
+"""Messages handed over but not sent; beyond, a send fails at once rather than fill the memory."""
+CONFIRM_TIMEOUT_S = 10.0
+"""A confirm that takes longer is given up (a quorum queue without its majority never confirms)."""
+BLOCKED_GRACE_S = 0.5
+"""How long confirms of messages read before the block may still arrive."""
+HURRY_FROM = 8
+"""So many messages do not wait for more: while they are on their way, their sender makes the next ones."""
+PARCEL_MOST = 32
+"""A parcel costs the broker and both ends hardly more than a message."""
+PARCEL_MOST_BYTES = 64 * 1024
+_BLOCKED = "the broker blocks publishers (resource alarm)"
+_REPLY_TO = "amq.rabbitmq.reply-to"
+
+_log = logging.getLogger(__name__)
+
+
+def _ignore(_frame: object) -> None:
+    """Take an answer that says nothing new: a refusal closes the channel instead."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    settle: Callable[[DagwayError | None], None]
+    queue: str
+    body: bytes
+    properties: Any
+    at: float
+    parcels: bool
+
+    def goes_with(self, other: "_Pending") -> bool:
+        """Whether both may be in one parcel, which has one queue and one address for answers."""
+        if not (self.parcels and other.parcels and self.queue == other.queue):
+            return False
+        return bool(self.properties.reply_to == other.properties.reply_to)
+
+
+class Publisher:
+    """Sends from any thread over one link; what touches the channels is handed over to that."""
+
+    def __init__(self, params: Any, name: str, *, on_ready: Callable[[], None] = lambda: None) -> None:
+        self._on_ready = on_ready
+        self._waiting: deque[_Pending] = deque()
+        self._in_flight: dict[int, list[_Pending]] = {}
+        self._returned: dict[tuple[str, str], int] = {}
+        self._replies: deque[tuple[str, str, bytes]] = deque()
+        self._replying = False
+        self._asked: dict[str, Asked] = {}
+        self._asked_numbers = itertools.count(1)
+        self._flushing = False
+        self._tag = 0
+        self._channel: Any = None
+        self._loose: Any = None
+        self._ready = False
+        self._blocked_at: float | None = None
+        self._closed = False
+        self.link = Link(params, f"{name}-publish", on_up=self._up, on_down=self._down, on_tick=self._tick)
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a channel to send on, though the broker may be blocking it."""
+        return self._ready
+
+    @property
+    def blocked(self) -> bool:
+        return self._blocked_at is not None
+
+    @property
+    def healthy(self) -> bool:
+        return self._ready and self._blocked_at is None
+
+    def send(self, message: Outgoing) -> "Future[None]":
+        """Publish; see ``Transport.send``."""
+        route = message.route
+        return self.send_raw(route.name, message.body, self._properties(message), parcels=route.parcels)
+
+    def request(self, message: Outgoing) -> Asked:
+        """Publish and await one reply; see ``Transport.request``."""
+        key = str(next(self._asked_numbers))
+        asked = self._asked[key] = Asked(partial(self._asked.pop, key, None))
+        properties = self._properties(message, reply_to=_REPLY_TO, correlation_id=key)
+        self._post(asked.settle, message.route.name, message.body, properties, parcels=message.route.parcels)
+        return asked
+
+    def send_raw(self, queue: str, body: bytes, properties: Any, *, parcels: bool = False) -> "Future[None]":
+        """Publish to a queue with properties of the caller's making; same promises as ``send``."""
+        accepted: Future[None] = Future()
+        self._post(partial(settle, accepted), queue, body, properties, parcels=parcels)
+        return accepted
+
+    def _post(
+        self, settle: Callable[[DagwayError | None], None], queue: str, body: bytes, properties: Any, *, parcels: bool
+    ) -> None:
+        error = self.why_not()
+        if error is not None:
+            settle(error)
+            return
+        self._waiting.append(_Pending(settle, queue, body, properties, time.monotonic(), parcels))
+        if not self._flushing:
+            self._flushing = True
+            self.link.call(self._flush)
+        elif len(self._waiting) == HURRY_FROM:
+            self.link.hurry()
+        if self._closed:
+            # Too late for the link's thread; whoever sees it first fails it.
+            self._fail_waiting(BrokerUnavailable("the transport was closed"))
+
+    def broadcast(self, topic: str, body: bytes) -> None:
+        """Publish to all who listen; dropped when nobody does or the broker is away."""
+        if self._ready:
+            self.link.call(lambda: self._send_loose(CONTROL_EXCHANGE, topic, body))
+
+    def reply(self, reply_to: str, correlation_id: str, body: bytes) -> None:
+        """Answer a request; answers to one asker that are there together go as one message."""
+        if not self._ready:
+            return
+        self._replies.append((reply_to, correlation_id, body))
+        if not self._replying:
+            self._replying = True
+            self.link.call(self._send_replies)
+
+    def close(self) -> None:
+        self.link.call(self._flush)
+        self._closed = True
+        self.link.close()
+        self._settle_all(BrokerUnavailable("the transport was closed"))
+
+    def _properties(self, message: Outgoing, **more: str) -> Any:
+        mode = 1 if message.route.durability is Durability.FLEETING else 2
+        return pika.BasicProperties(message_id=message.message_id, delivery_mode=mode, **more)
+
+    def why_not(self) -> BrokerUnavailable | None:
+        """Return why a send would fail at once; ``None``: it would be tried."""
+        if self._closed:
+            return BrokerUnavailable("the transport was closed")
+        if not self._ready:
+            return BrokerUnavailable(str(self.link.reason))
+        if self._blocked_at is not None:
+            return BrokerUnavailable(_BLOCKED)
+        if len(self._waiting) >= MAX_WAITING:
+            return BrokerUnavailable("too many messages await the broker")
+        return None
+
+    def _up(self, connection: Any) -> None:
+        self._blocked_at = None
+        connection.add_on_connection_blocked_callback(self._blocked)
+        connection.add_on_connection_unblocked_callback(self._unblocked)
+        connection.channel(on_open_callback=self._set_up)
+        connection.channel(on_open_callback=self._set_up_loose)
+
+    def _set_up(self, channel: Any) -> None:
+        self._channel = channel
+        self._tag = 0
+        channel.add_on_close_callback(self._channel_closed)
+        channel.add_on_return_callback(self._on_return)
+        channel.exchange_declare(DEAD_EXCHANGE, "fanout", durable=True, callback=_ignore)
+        channel.queue_declare(DEAD_QUEUE, durable=True, arguments=DEAD_ARGUMENTS, callback=_ignore)
+        channel.queue_bind(DEAD_QUEUE, DEAD_EXCHANGE, callback=_ignore)
+        channel.exchange_declare(CONTROL_EXCHANGE, "topic", durable=True, callback=_ignore)
+        channel.basic_consume(_REPLY_TO, self._on_reply, auto_ack=True, callback=_ignore)
+        channel.confirm_delivery(self._on_confirm, callback=self._set_ready)
+
+    def _set_up_loose(self, channel: Any) -> None:
+        self._loose = channel
+        channel.add_on_close_callback(self._channel_closed)
+
+    def _set_ready(self, _frame: Any) -> None:
+        self._ready = True
+        self.link.ready()
+        self._on_ready()
+
+    def _channel_closed(self, channel: Any, reason: object) -> None:
+        if channel in (self._channel, self._loose) and channel.connection.is_open:
+            self._ready = False
+            self.link.drop(f"publishing channel closed: {reason}")
+
+    def _down(self, error: BrokerUnavailable) -> None:
+        self._ready = False
+        self._channel = self._loose = None
+        self._blocked_at = None
+        self._settle_all(error)
+
+    def _settle_all(self, error: BrokerUnavailable) -> None:
+        self._ready = False
+        self._fail_waiting(error)
+        self._fail_in_flight(error)
+        for asked in list(self._asked.values()):
+            asked.fail(BrokerUnavailable(f"no answer: {error}"))
+
+    def _fail_waiting(self, error: BrokerUnavailable) -> None:
+        while self._waiting:
+            try:
+                pending = self._waiting.popleft()
+            except IndexError:  # another thread is failing them too (close)
+                return
+            pending.settle(error)
+
+    def _fail_in_flight(self, error: BrokerUnavailable) -> None:
+        lost, self._in_flight = self._in_flight, {}
+        self._returned.clear()
+        for together in lost.values():
+            for pending in together:
+                pending.settle(PublishUnconfirmed(f"sent, but never confirmed: {error}"))
+
+    def _flush(self) -> None:
+        self._flushing = False
+        if not self._ready:
+            # Handed over while the connection went away: nothing was sent.
+            self._fail_waiting(self.link.reason)
+            return
+        if self._blocked_at is not None:
+            self._fail_waiting(BrokerUnavailable(_BLOCKED))
+            return
+        while self._waiting and len(self._in_flight) < MAX_IN_FLIGHT:
+            together = self._take_together()
+            self._tag += 1
+            self._in_flight[self._tag] = together
+            first = together[0]
+            body, properties = (first.body, first.properties) if len(together) == 1 else _parcel(together)
+            publish(self._channel, "", first.queue, body, properties, mandatory=True)
+
+    def _take_together(self) -> list[_Pending]:
+        waiting = self._waiting
+        together = [first := waiting.popleft()]
+        size = len(first.body)
+        while waiting and len(together) < PARCEL_MOST and first.goes_with(waiting[0]):
+            size += len(waiting[0].body)
+            if size > PARCEL_MOST_BYTES:
+                break
+            together.append(waiting.popleft())
+        return together
+
+    def _send_replies(self) -> None:
+        self._replying = False
+        askers: dict[str, list[tuple[str, bytes]]] = {}
+        while self._replies:
+            reply_to, correlation_id, body = self._replies.popleft()
+            askers.setdefault(reply_to, []).append((correlation_id, body))
+        for reply_to, replies in askers.items():
+            if len(replies) == 1:
+                ((correlation_id, body),) = replies
+                self._send_loose("", reply_to, body, correlation_id=correlation_id)
+            else:
+                body = pack(Part("", correlation_id, reply) for correlation_id, reply in replies)
+                self._send_loose("", reply_to, body, content_type=PARCEL)
+
+    def _send_loose(self, exchange: str, key: str, body: bytes, **properties: str) -> None:
+        if self._loose is not None and self._loose.is_open and self._blocked_at is None:
+            publish(self._loose, exchange, key, body, pika.BasicProperties(delivery_mode=1, **properties))
+
+    def _on_return(self, _channel: Any, method: Any, properties: Any, _body: bytes) -> None:
+        # The broker sends basic.return before the confirm of the same message.
+        key = (method.routing_key, properties.message_id)
+        self._returned[key] = self._returned.get(key, 0) + 1
+
+    def _on_confirm(self, frame: Any) -> None:
+        method = frame.method
+        nacked = isinstance(method, Basic.Nack)
+        if method.multiple:
+            tags = list(itertools.takewhile(lambda tag: tag <= method.delivery_tag, self._in_flight))
+        else:
+            tags = [method.delivery_tag]
+        for tag in tags:
+            together = self._in_flight.pop(tag, None)
+            if together is not None:
+                self._settle(together, nacked)
+        if self._waiting and not self._flushing:
+            self._flush()
+
+    def _settle(self, together: list[_Pending], nacked: bool) -> None:
+        error = self._refusal(together[0], nacked)
+        for pending in together:
+            pending.settle(error)
+
+    def _refusal(self, first: _Pending, nacked: bool) -> DagwayError | None:
+        if self._returned:
+            key = (first.queue, first.properties.message_id)
+            count = self._returned.pop(key, 0)
+            if count > 1:
+                self._returned[key] = count - 1
+            if count:
+                return Unroutable(f"no route {first.queue}")
+        return PublishUnconfirmed(f"the broker refused it on {first.queue}") if nacked else None
+
+    def _on_reply(self, _channel: Any, _method: Any, properties: Any, body: bytes) -> None:
+        for part in parts_of(properties, body):
+            asked = self._asked.get(part.correlation_id)
+            if asked is not None:
+                asked.answer(part.body)
+
+    def _blocked(self, _connection: Any, _frame: Any) -> None:
+        _log.warning("broker.blocked", extra={"link": "publish"})
+        self._blocked_at = time.monotonic()
+        self._fail_waiting(BrokerUnavailable(_BLOCKED))
+
+    def _unblocked(self, _connection: Any, _frame: Any) -> None:
+        _log.info("broker.unblocked", extra={"link": "publish"})
+        self._blocked_at = None
+
+    def _tick(self, now: float) -> None:
+        if self._blocked_at is not None and now - self._blocked_at > BLOCKED_GRACE_S:
+            self._fail_in_flight(BrokerUnavailable(_BLOCKED))
+        if not self._ready:
+            self._fail_waiting(self.link.reason)
+        limit = now - CONFIRM_TIMEOUT_S
+        while self._in_flight:
+            tag, oldest = next(iter(self._in_flight.items()))
+            if oldest[0].at > limit:
+                break
+            del self._in_flight[tag]
+            for pending in oldest:
+                pending.settle(PublishUnconfirmed(f"no confirm within {CONFIRM_TIMEOUT_S:.0f} s"))
+        while self._waiting and self._waiting[0].at < limit:
+            self._waiting.popleft().settle(BrokerUnavailable("the broker took no more messages"))
+
+
+def _parcel(together: list[_Pending]) -> tuple[bytes, Any]:
+    """Return body and properties of one message that holds all of them; it has the first one's id."""
+    first = together[0].properties
+    parts = [Part(p.properties.message_id, p.properties.correlation_id or "", p.body) for p in together]
+    return pack(parts), pika.BasicProperties(
+        message_id=first.message_id, reply_to=first.reply_to, delivery_mode=first.delivery_mode, content_type=PARCEL
+    )

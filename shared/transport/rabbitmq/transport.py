@@ -1,0 +1,215 @@
+"""The transport on RabbitMQ: two connections, one for publishing and one for consuming.
+
+They are apart because a resource alarm makes the broker stop reading from connections that publish:
+acknowledgements must still get through. Consuming begins when publishing works: they connect at
+different moments, and a message taken in between could only be given back, again and again.
+Only ``rabbit*.py`` in this package knows pika.
+"""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import pika
+
+from shared.transport.base import Consumer, DeadLetter, Outgoing, Route
+from shared.transport.pending_reply import Asked
+from shared.transport.rabbitmq.admin import Admin, dead_properties
+from shared.transport.rabbitmq.connection import Link, parameters
+from shared.transport.rabbitmq.consumer import OPEN_TIMEOUT_S, RabbitConsumer
+from shared.transport.rabbitmq.delivery import RabbitDelivery, Settlement, Stored
+from shared.transport.rabbitmq.publisher import Publisher
+from shared.transport.topology import CONTROL_EXCHANGE, DEAD_QUEUE, HEADER_AGAIN
+
+__all__ = ["RabbitTransport"]
+
+_log = logging.getLogger(__name__)
+
+
+class RabbitTransport:
+    """See ``shared.transport.base.Transport``.
+
+    ``name`` is shown as the connections' name in the broker. Returns at once when there is no
+    broker: it keeps trying, and sends fail with ``BrokerUnavailable`` until it is there.
+
+    Raises:
+        ConfigInvalid: the URL cannot be read.
+    """
+
+    def __init__(self, url: str, *, name: str) -> None:
+        self._publisher = Publisher(
+            parameters(url, f"{name} publishing"), name, on_ready=lambda: self._link.call(self._hear)
+        )
+        self._admin = Admin(self._publisher)
+        self._link = Link(parameters(url, f"{name} consuming"), f"{name}-consume", on_up=self._up, on_down=self._down)
+        self._settlement = Settlement(self._publisher.reply, self._dead_letter, self._send_again)
+        self._lock = threading.Lock()
+        self._consumers: list[RabbitConsumer] = []
+        self._listeners: list[_Listener] = []
+        self._closed = False
+        self._publisher.link.start()
+        self._link.start()
+        for link in (self._publisher.link, self._link):
+            link.tried.wait(OPEN_TIMEOUT_S)
+
+    def declare(self, routes: Sequence[Route]) -> None:
+        self._admin.declare(routes)
+
+    def waiting(self, route: Route) -> int:
+        return self._admin.waiting(route)
+
+    def send(self, message: Outgoing) -> "Future[None]":
+        return self._publisher.send(message)
+
+    def request(self, message: Outgoing) -> Asked:
+        return self._publisher.request(message)
+
+    def consume(self, routes: Sequence[Route], *, prefetch: int, acks_wait_s: float = 0) -> Consumer:
+        consumer = RabbitConsumer(
+            self._link,
+            self._settlement,
+            self._forget,
+            lambda: self._publisher.ready,
+            prefetch=prefetch,
+            acks_wait_s=acks_wait_s,
+        )
+        with self._lock:
+            self._consumers = [*self._consumers, consumer]
+        consumer.subscribe(routes)
+        return consumer
+
+    def broadcast(self, topic: str, body: bytes) -> None:
+        self._publisher.broadcast(topic, body)
+
+    def listen(self, topics: Sequence[str], callback: Callable[[str, bytes], None]) -> None:
+        listener = _Listener(self._link, topics, callback)
+        with self._lock:
+            self._listeners = [*self._listeners, listener]
+        listener.start()
+
+    def dead_letters(self, limit: int) -> list[DeadLetter]:
+        return self._admin.dead_letters(limit) if limit > 0 else []
+
+    def redrive(self, limit: int) -> int:
+        return self._admin.redrive(limit) if limit > 0 else 0
+
+    @property
+    def blocked(self) -> bool:
+        return self._publisher.blocked
+
+    @property
+    def healthy(self) -> bool:
+        return self._publisher.healthy
+
+    def close(self) -> None:
+        with self._lock:
+            closed, self._closed = self._closed, True
+        if closed:
+            return
+        for consumer in list(self._consumers):
+            consumer.close()
+        self._link.close()
+        for listener in self._listeners:
+            listener.close()
+        self._publisher.close()
+
+    def _hear(self) -> None:
+        for consumer in self._consumers:
+            consumer.up()
+
+    def _up(self, _connection: Any) -> None:
+        self._link.ready()
+        self._hear()
+        for listener in self._listeners:
+            listener.open()
+
+    def _down(self, _error: object) -> None:
+        for consumer in self._consumers:
+            consumer.down()
+        for listener in self._listeners:
+            listener.down()
+
+    def _forget(self, consumer: RabbitConsumer) -> None:
+        with self._lock:
+            self._consumers = [other for other in self._consumers if other is not consumer]
+
+    def _dead_letter(self, delivery: RabbitDelivery, why: str, stored: Stored) -> None:
+        properties = dead_properties(delivery.route, delivery.message_id, why)
+        done = self._publisher.send_raw(DEAD_QUEUE, delivery.body, properties)
+        done.add_done_callback(lambda outcome: stored(outcome.exception() is None))
+
+    def _send_again(self, delivery: RabbitDelivery, stored: Stored) -> None:
+        reply_to, correlation_id = delivery.asked
+        properties = pika.BasicProperties(
+            message_id=delivery.message_id,
+            correlation_id=correlation_id or None,
+            reply_to=reply_to or None,
+            delivery_mode=2,
+            headers={HEADER_AGAIN: True},
+        )
+        done = self._publisher.send_raw(delivery.route.name, delivery.body, properties)
+        done.add_done_callback(lambda outcome: stored(outcome.exception() is None))
+
+
+class _Listener:
+    """An exclusive queue bound to its topics, made again on each connection; one thread calls back."""
+
+    def __init__(self, link: Link, topics: Sequence[str], callback: Callable[[str, bytes], None]) -> None:
+        self._link, self._topics, self._callback = link, list(topics), callback
+        self._inbox: queue.SimpleQueue[tuple[str, bytes] | None] = queue.SimpleQueue()
+        self._standing = threading.Event()
+        self._channel: Any = None
+        self._thread = threading.Thread(target=self._run, name="rabbit-listen", daemon=True)
+
+    def start(self) -> None:
+        """Listen; returns when bound, if there is a broker."""
+        self._thread.start()
+        self._link.call(self.open)
+        if self._link.up.is_set():
+            self._standing.wait(OPEN_TIMEOUT_S)
+
+    def open(self) -> None:
+        connection = self._link.connection
+        if connection is not None and connection.is_open and self._channel is None:
+            self._channel = connection.channel(on_open_callback=self._opened)
+            self._channel.add_on_close_callback(self._channel_closed)
+
+    def down(self) -> None:
+        self._channel = None
+
+    def close(self) -> None:
+        self._inbox.put(None)
+        if self._thread is not threading.current_thread():
+            self._thread.join(OPEN_TIMEOUT_S)
+
+    def _opened(self, channel: Any) -> None:
+        channel.add_on_cancel_callback(lambda _frame: channel.close())
+        channel.exchange_declare(CONTROL_EXCHANGE, "topic", durable=True, callback=lambda _frame: None)
+        channel.queue_declare("", exclusive=True, auto_delete=True, callback=self._declared)
+
+    def _declared(self, frame: Any) -> None:
+        channel, name = self._channel, frame.method.queue
+        for topic in self._topics:
+            channel.queue_bind(name, CONTROL_EXCHANGE, routing_key=topic, callback=lambda _frame: None)
+        channel.basic_consume(name, self._heard, auto_ack=True, callback=lambda _frame: self._standing.set())
+
+    def _channel_closed(self, channel: Any, reason: object) -> None:
+        if channel is self._channel:
+            self._channel = None
+            if channel.connection.is_open:
+                _log.warning("listener.interrupted", extra={"why": str(reason)})
+                self._link.later(1.0, self.open)
+
+    def _heard(self, _channel: Any, method: Any, _properties: Any, body: bytes) -> None:
+        self._inbox.put((method.routing_key, body))
+
+    def _run(self) -> None:
+        while (heard := self._inbox.get()) is not None:
+            try:
+                self._callback(*heard)
+            except Exception:  # noqa: BLE001 - logged
+                # The next broadcast must still be heard; what failed is the callback's own affair.
+                _log.exception("listener.callback_failed", extra={"topic": heard[0]})

@@ -1,0 +1,39 @@
+"""Secrets among the parameters of a called run: what people see, and what logs must not show."""
+
+import pytest
+
+from shared.language.expansion.secret_params import hidden_params, secrets_in, show_params
+
+
+@pytest.mark.parametrize(
+    ("asked_as", "expected"),
+    [
+        ("", ()),
+        ('A="x" B="y"', ()),
+        ('A="x ******* z" B="y"', (("A", "x ******* z"),)),
+        ('{"A": "*******", "B": 1}', (("A", "*******"),)),
+        ("*******", (("1", "*******"),)),
+    ],
+)
+def test_parameters_that_hold_a_secret(asked_as: str, expected: object) -> None:
+    assert hidden_params(asked_as) == expected
+
+
+def test_the_others_are_shown() -> None:
+    assert show_params((("A", "s"), ("B", "y")), 'A="*******"') == (("A", "*******"), ("B", "y"))
+
+
+@pytest.mark.parametrize(
+    ("value", "shown", "expected"),
+    [
+        ("s3cr3t", "*******", ("s3cr3t",)),
+        ("Bearer s3\ncr3t!", "Bearer *******!", ("s3\ncr3t",)),
+        ("a.b:c", "*******:*******", ("a.b:c", "a.b", "c")),
+        # It became something else on the way: then all of it counts.
+        ("other", "Bearer *******", ("other",)),
+        ("a" * 40, "*******" * 20, ("a" * 40,)),
+        ("*******", "*******", ()),
+    ],
+)
+def test_what_stands_behind_the_stars(value: str, shown: str, expected: tuple[str, ...]) -> None:
+    assert secrets_in(value, shown) == expected

@@ -1,0 +1,16 @@
+"""The page of common mistakes says what the program says today."""
+
+from scripts.mistakes import MISTAKES, TARGET, text
+from shared.language.load import load
+
+
+def test_the_page_is_what_the_program_says() -> None:
+    assert TARGET.read_text() == text(), "run python -m scripts.mistakes"
+
+
+def test_every_mistake_is_found_where_it_is() -> None:
+    assert len(MISTAKES) >= 15
+    for title, spec in MISTAKES:
+        issues = load(spec, file_name="workflow.yaml").issues
+        assert issues, title
+        assert all(issue.line for issue in issues), title

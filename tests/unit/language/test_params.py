@@ -1,0 +1,168 @@
+"""Parameters and env at the start of a run."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.language.expansion.param_forms import parse_params_text, quote_pairs
+from shared.language.expansion.params import (
+    default_params_text,
+    go_quote,
+    needs_worker,
+    params_from_outside,
+    params_text,
+    resolve_env,
+    resolve_params,
+)
+from shared.language.load import load
+from shared.language.model import Dag
+
+_NAMES = st.from_regex(r"[A-Z]{1,4}", fullmatch=True)
+
+
+def dag_of(text: str) -> Dag:
+    dag = load(text).dag
+    assert dag is not None
+    return dag
+
+
+@pytest.mark.parametrize(
+    ("params", "given_text", "expected"),
+    [
+        ("a b", "", "1=a 2=b"),
+        ("a b", "c", "1=c 2=b"),
+        ("[{K: v}]", "K=w", "K=w"),
+        ("[{K: v}]", "w", "K=v 1=w"),
+        ("[{K: v}, {L: x}]", "L=1 M=2 K=3", "K=3 L=1 M=2"),
+        ("[{K: v}]", '{"K": 1000000, "N": null, "O": {"a": [1.50]}}', 'K=1000000 N= O={"a":[1.50]}'),
+        ("[{K: v}]", '["x", {"K": true}]', "K=true 1=x"),
+        ("[{K: v}]", '{"K": broken', "K=v 1={ 2=K 3=: 4=broken"),
+        ("[{K: v}]", "{}", "K=v"),
+        ("", "", ""),
+        ("[{A: 1}, {B: '${A}2'}, {C: '${E}${U}'}]", "", "A=1 B=12 C=e"),
+        ("[{A: 1}, {B: '${A}2'}]", "A=9", "A=9 B=92"),
+        ("[{A: 1}]", 'B="x $A ${E} `id`"', "A=1 B=x 1 ${E} `id`"),
+        ("[{A: 1}]", '{"B": "x $A"}', "A=1 B=x $A"),
+    ],
+)
+def test_overrides_are_merged_by_name(params: str, given_text: str, expected: str) -> None:
+    pairs, _ = resolve_params(dag_of(f"params: {params}"), given_text, env=(("E", "e"),))
+
+    assert params_text(pairs) == expected
+
+
+@pytest.mark.parametrize(
+    ("given_text", "outside"),
+    [
+        ("", ()),
+        ('A="1" B="x $A" C="`echo ${B}`" D="own"', ()),
+        ("A=9", ("A", "B", "C")),
+        ('{"B": "9"}', ("B", "C")),
+        ("N=9", ("N",)),
+    ],
+)
+def test_what_is_made_of_a_given_value_is_not_the_authors_either(given_text: str, outside: tuple[str, ...]) -> None:
+    dag = dag_of("params: [{A: 1}, {B: 'x $A'}, {C: '`echo ${B}`'}, {D: own}]")
+
+    assert params_from_outside(dag, given_text) == outside
+
+
+def test_commands_have_the_authors_words_as_they_are_and_given_ones_quoted() -> None:
+    dag = dag_of("params: [{P: '*.txt'}, {G: d}, {R: '`ls $P $G $E`'}]")
+    ran: list[str] = []
+
+    def run(command: str) -> str:
+        ran.append(command)
+        return ""
+
+    resolve_params(dag, "G=$(x)", env=(("E", "a && b"),), run_command=run)
+    resolve_env((("E", "a && b"), ("F", "`$E $H`")), {"H": "$(x)"}, run)
+
+    assert ran == [
+        "DAG_VALUE_1='$(x)'; ls *.txt ${DAG_VALUE_1} a && b",
+        "DAG_VALUE_1='$(x)'; a && b ${DAG_VALUE_1}",
+    ]
+
+
+def test_a_default_command_runs_once_and_only_if_nobody_replaced_it() -> None:
+    dag = dag_of('params: ["D=`echo 7`", "E=${D}x"]')
+    ran: list[str] = []
+
+    def run(command: str) -> str:
+        ran.append(command)
+        return "7\n"
+
+    assert resolve_params(dag, run_command=run)[0] == (("D", "7"), ("E", "7x"))
+    assert resolve_params(dag, "D=`rm`", run_command=run)[0] == (("D", "`rm`"), ("E", "`rm`x"))
+    assert ran == ["echo 7"]
+
+
+def test_the_json_text_is_the_given_one_or_made_from_all_parameters() -> None:
+    dag = dag_of("params: [{K: v}, x]")
+
+    assert resolve_params(dag, ' {"a":1.0} ')[1] == '{"a":1.0}'
+    assert resolve_params(dag)[1] == '{"2":"x","K":"v"}'
+    assert resolve_params(dag_of("name: a"))[1] is None
+
+
+@given(st.text(max_size=40))
+def test_what_comes_from_outside_never_runs_anything(text: str) -> None:
+    dag = dag_of("params: [{A: 1}, {B: '${A}'}]")
+
+    def run(command: str) -> str:
+        raise AssertionError(command)
+
+    for override in (text, json.dumps({"A": text, "W": text}), quote_pairs((("A", text), ("Z", text)))):
+        resolve_params(dag, override, env=(("E", "e"),), lookup={"SECRET": "s"}, run_command=run)
+    pairs = dict(resolve_params(dag, json.dumps({"A": text}), run_command=run)[0])
+
+    assert pairs == {"A": text, "B": text}
+
+
+@given(st.lists(st.tuples(_NAMES, st.text(max_size=8)), unique_by=lambda pair: pair[0]))
+def test_quoted_pairs_are_read_back(pairs: list[tuple[str, str]]) -> None:
+    found, was_json = parse_params_text(quote_pairs(tuple(pairs)))
+
+    if not any("\\" in value for _, value in pairs):
+        assert ([(param.name, param.value) for param in found], was_json) == (pairs, False)
+
+
+def test_long_hostile_overrides_are_read_at_once() -> None:
+    for text in ('"' * 200_001, "`" * 200_001, "a" * 500_000, '\\"' * 100_000, "=" * 100_000, "[" * 100_000):
+        parse_params_text(text)
+
+
+def test_env_sees_what_comes_before_and_the_host() -> None:
+    dag = dag_of("env: [{A: 1}, {B: '${A}2'}, {A: 3}, {C: '${A}${HOST}${P}'}, {D: '`x`$(y)'}]")
+
+    found = resolve_env(dag.env, {"HOST": "h"}, lambda command: command.upper())
+
+    assert found == (("A", "1"), ("B", "12"), ("A", "3"), ("C", "3h"), ("D", "X$(y)"))
+    assert resolve_env(dag.env)[-1] == ("D", "`x`$(y)")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("env: {A: 1, B: '${A}'}\nparams: [{C: '$B'}, {D: '${C}'}]", False),
+        ("env: {A: '`date`'}", True),
+        ("env: {A: '${HOME}'}", True),
+        ("env: {A: '${B}', B: 1}", True),
+        ("params: '`date`'", True),
+        ("params: [{A: '$USER'}]", True),
+        ("params: [{A: 'costs $5 or $(date)'}]", False),
+        ("params: {schema: s.json}", True),
+        ("name: a", False),
+    ],
+)
+def test_needs_worker(text: str, expected: bool) -> None:
+    assert needs_worker(dag_of(text)) is expected
+
+
+def test_default_params_are_quoted_as_start_dialogs_read_them() -> None:
+    dag = dag_of("params: [{K: 'a \"b\" \\ é'}, x]")
+
+    assert default_params_text(dag) == 'K="a \\"b\\" \\\\ é" 2="x"'
+    assert go_quote("\n\t\x00\u200b") == '"\\n\\t\\x00\\u200b"'

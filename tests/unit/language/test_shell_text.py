@@ -1,0 +1,176 @@
+"""Values in a shell's text, in every place there is, before real shells."""
+
+import itertools
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from shared.language.expansion.scope import Scope
+from shared.language.expansion.shell_state import BARE, DOUBLE, HERE, LITERAL, SINGLE, UNSURE, ShellReader
+from shared.language.expansion.shell_text import expand_for_shell, shell_command
+
+SHELLS = ("sh", "bash")
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("echo @", BARE),
+        ("echo 'a' \"b\" \\' @", BARE),
+        ("echo '@", SINGLE),
+        ("echo \"it's @", DOUBLE),
+        ("# don't\n@", BARE),
+        ("echo a#'@", SINGLE),
+        ("x=${#y}; @", BARE),
+        ("# don't @", UNSURE),
+        ("\\@", UNSURE),
+        ('echo "$(echo "@', DOUBLE),
+        ('echo "$(echo @', BARE),
+        ('echo "$(echo a) @', DOUBLE),
+        ("$(case x in a) echo 'b';; esac) @", UNSURE),
+        ("case x in a) echo 'b';; esac; @", BARE),
+        ("f() { echo; }; @", BARE),
+        ("`echo a` @", BARE),
+        ("`echo @`", UNSURE),
+        ("`echo 'a'` @", UNSURE),
+        ('${x:-"y"} @', UNSURE),
+        ("${x:-${y}} @", BARE),
+        ("$((1 + (2 * 3))) @", BARE),
+        ("$((1 << 2)) @", UNSURE),
+        ("((x < 1)) && @", BARE),
+        ("$'a' @", BARE),
+        ("$'\\'' @", UNSURE),
+        ("cat <<< @", BARE),
+        ("cat <<EOF > @", UNSURE),
+        ("cat <<EOF\n'\"`@", HERE),
+        ("cat <<'EOF'\n@", LITERAL),
+        ("cat <<\\EOF\n@", LITERAL),
+        ('cat <<-"EOF"\na\n\tEOF\n@', BARE),
+        ("cat <<-EOF\na\n EOF\n@", HERE),
+        ("cat <<A <<'B'\na\nA\n@", LITERAL),
+        ("cat <<A <<'B'\na\nA\nb\nB\n@", BARE),
+        ("cat <<E'O'F\n@", UNSURE),
+        ("cat <<'EOF'\r\n@", UNSURE),
+        ("cat <<EOF 'a\nb'\n@", UNSURE),
+        ("x=$(cat <<'EOF'\n@", LITERAL),
+        ("x=$(cat <<'EOF'\n'\nEOF\n) @", BARE),
+    ],
+)
+def test_a_place_is_told_where_it_is_sure(text: str, place: str) -> None:
+    assert ShellReader(text).place(text.index("@")) == place
+
+
+PLACES = [
+    "true $P", "true ${P}", 'true "$P"', 'true "${P}"', 'true "a ${P} b"', "true 'a ${P} b'", "true '{\"a\":\"${P}\"}'",
+    "X=${P}", "X=a${P}", "true --x=${P}", 'true "x "${P}" y"', "true 'x '${P}' y'", "true \\${P}", "true $${P}",
+    'true "$${P}"', "# ${P}", "# don't\ntrue ${P}", "true ${P}#'\ntrue ${P} '", 'true ${x:-"a"} ${P}',
+    'true "$(echo ${P})"', "true $(echo 'a ${P} b')", "true `echo ${P}`", "true `echo 'a ${P}'`",
+    "true <<E\n${P}\n${P}\nE\n", "true <<'E'\n${P}\na ${P}${P}\nE\n", "true <<-'E'\n\t${P}\n\tE\n",
+    "true <<'E'\n\"${P}\"\nE\n", 'true <<E\n"${P}"\nE\n', "true <<E ${P}\na\nE\n", "sh -c 'true ${P}.'",
+    "sh -c 'true \"${P}\"'", "sh <<'E'\ntrue ${P}\nE\n", "eval 'true ${P} '",
+    "true <<A; sh <<'E'\na\nA\ntrue ${P}\nE\n", "for x in ${P}; do true $x; done", "[ a = ${P} ]", "true ${P}${P}",
+    'true "${P}${P}"', 'true ${x:-"a"} "x "${P}" y"', 'true ${x:-"a"}; X="x "${P}" y"',
+    "true ${O} ${P}", "true ${O} '${P} '", "case ${P} in a) ;; esac", "if true ${P}; then true; fi",
+]  # fmt: skip
+TOKENS = [
+    ":>run", "$(:>run)", "`:>run`", ";", "\n", "'", '"', "\\", "&", "|", "<<E", "E", "\nE\n", "#", "(", ")", "$",
+    "{", "}", " ", "\t", "a", "=", "${DAG_VALUE_1@P}", "<(", ">(", "$'", "${", "<<'E'\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(value=st.lists(st.sampled_from(TOKENS), min_size=1, max_size=7).map("".join))
+def test_nothing_that_was_given_runs_wherever_it_stands(tmp_path: Path, shell: str, value: str) -> None:
+    for text in PLACES:
+        check(tmp_path, shell, text, value)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_what_is_known_to_break_out_does_not(tmp_path: Path, shell: str) -> None:
+    ways = ["; :>run;", '"; :>run; "', "'; :>run; '", "\n:>run\n", "x\nE\n:>run\n", "E\n:>run", "a :>run", "& :>run &",
+            "$(:>run)", "`:>run`", "' $(:>run) '", "(:>run)", ") ; :>run; (", "#", "| :>run", "\\"]  # fmt: skip
+    for text, value in itertools.product(PLACES, ways):
+        check(tmp_path, shell, text, value)
+
+
+def check(folder: Path, shell: str, text: str, value: str) -> None:
+    scope = Scope(({"P": value, "O": "author's own"},), trusted=frozenset({"O"}))
+    written, aside = expand_for_shell(text, scope)
+    for argv, env in (([shell, "-c", written], aside), ([shell, "-c", shell_command(text, scope)], {})):
+        subprocess.run(
+            argv, cwd=folder, env={"PATH": "/usr/bin:/bin", **env}, capture_output=True, check=False, timeout=20
+        )
+        assert not any(folder.iterdir()), (text, value, written)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@settings(max_examples=40, deadline=None)
+@given(value=st.text(alphabet="ab '\"`$();|&\\\n<>#{}=", max_size=14))
+def test_values_in_quotes_and_documents_come_out_as_they_are(shell: str, value: str) -> None:
+    # A plain $name in a value is left to the shell; a document's value may not end it.
+    assume(not re.search(r"\$(\w|\{\w+\})", value))
+    text = "printf '<%s>' \"$P|\" '$P|' '| ${P} '\ncat <<'END'\n$P\nEND\ncat <<END\n$P\nEND\nX=$P\nprintf '%s' \"$X\"\n"
+    written, aside = expand_for_shell(text, Scope(({"P": value},)))
+    found = subprocess.run(
+        [shell, "-c", written], env={"PATH": "/usr/bin:/bin", **aside}, capture_output=True, check=True, timeout=20
+    )
+
+    expected = f"<{value}|><$P|><| {value} >{value}\n{value}\n{value}"
+    assert found.stdout.decode() == expected
+
+
+SUMS = [
+    "true $((${P} + 1))", 'true "$((${P} + 1))"', 'true $(( "${P}" + 1 ))', "true $(( (1 + (2 * (3))) + $P ))",
+    "(( ${P} > 0 ))", "for ((i=0; i<${P}; i++)); do true; done", "[[ ${P} -eq 1 ]]", '[[ "${P}" -eq 1 ]]',
+    '[[ a =~ [[:alpha:]] && "1 + ${P}" -lt 3 ]]', "[[ 1 -gt $P ]]", "a=(1 2); true ${a[${P}]}", "a[${P}]=1",
+    'let "x = ${P}"', "declare -i x=${P}", "cat <<E\n$((${P} + 1))\nE", "bash -c 'true $((${P} + 1))'",
+    "bash <<'E'\ntrue $((${P} + 1))\nE", "true $(true $((${P})))",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", SUMS)
+def test_a_sum_takes_numbers_and_nothing_that_a_shell_would_evaluate(tmp_path: Path, text: str) -> None:
+    evil = "x[$(:>run)]"
+    for value in (evil, "Q", "1, x[`:>run`]"):
+        found = _in_bash(tmp_path, text, value, Q=evil)
+        assert not any(tmp_path.iterdir()), value
+        assert "P is not a number, and a shell would evaluate it" in found.stderr
+    for value in ("1", "0x1F", "16#ff"):
+        assert _in_bash(tmp_path, text, value).stderr == "", value
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("echo $((1)) ${P}", "1 abc"),
+        ('echo "x[${P}]"', "x[abc]"),
+        ("echo file[${P}]", "file[abc]"),
+        ("declare -A m; m[${P}]=1; echo ${m[${P}]} ${!m[@]}", "1 abc"),
+        ("[[ ${P} = abc && 1 -eq 1 ]] && echo ${P}", "abc"),
+        ("[[ 1 -eq 1 ]] && (( 1 )) && echo $((1)) ${P}", "1 abc"),
+        ("f() { ( (echo ${P}) ); }; f", "abc"),
+        ("echo '((' ${P}", "(( abc"),
+        ("cat <<E\n((a)) ${P}\nE", "((a)) abc"),
+    ],
+)
+def test_what_only_looks_like_a_sum_takes_any_value(tmp_path: Path, text: str, shown: str) -> None:
+    assert _in_bash(tmp_path, text, "abc").stdout.strip() == shown
+
+
+def test_a_sum_takes_a_sum(tmp_path: Path) -> None:
+    assert _in_bash(tmp_path, "echo $((${P} * 2))", "-1 + 4").stdout == "7\n"
+
+
+def _in_bash(folder: Path, text: str, value: str, **env: str) -> "subprocess.CompletedProcess[str]":
+    written, aside = expand_for_shell(text, Scope(({"P": value},)))
+    env = {"PATH": "/usr/bin:/bin", **env, **aside}
+    return subprocess.run(
+        ["bash", "-c", written], cwd=folder, env=env, capture_output=True, check=False, text=True, timeout=20
+    )

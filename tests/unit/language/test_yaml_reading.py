@@ -1,0 +1,139 @@
+"""YAML text to plain data: scalars, places, and everything that must be refused."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.language.issues import Issues
+from shared.language.yaml.reader import Document, Figure, YamlMap, read_yaml
+
+
+def read(text: str) -> tuple[list[Document], list[str]]:
+    issues = Issues()
+    documents = read_yaml(text, issues)
+    return documents, [str(issue) for issue in issues.found]
+
+
+def value(text: str) -> Any:
+    documents, problems = read(text)
+    assert problems == []
+    return documents[0].value
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("yes", "yes"), ("no", "no"), ("on", "on"), ("off", "off"), ("y", "y"), ("True", True), ("FALSE", False),
+        ("010", Figure("010")), ("1_000", Figure("1_000")), ("08", "08"), ("_1", "_1"),
+        ("12:30", "12:30"), ("2025-01-01", "2025-01-01"), ("0", 0), ("-7", -7),
+        ("+7", 7), ("0x1F", 31), ("0o17", 15), ("1.10", 1.1), ("1e3", 1000.0),
+        ("5e1234", "5e1234"), ("7e-3", "7e-3"), ("1e21", "1e21"), ("1.5e-3", 0.0015), (".5", 0.5),
+        ("1.", 1.0), ("~", None),
+        ("null", None), ("Null", None), ("''", ""), ("'5'", "5"), ("!!str 5", "5"), ("! 5", "5"), ("1.2.3", "1.2.3"),
+        ("0b1", "0b1"), ("-", None), ("e3", "e3"), (".", "."), ("9" * 60, "9" * 60), (".inf", float("inf")),
+    ],
+)  # fmt: skip
+def test_scalars_are_those_of_yaml_1_2(text: str, expected: object) -> None:
+    found = value(f"a: {text}" if text != "-" else "a:")["a"]
+
+    assert (found, type(found)) == (expected, type(expected))
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("010", 8), ("-0755", -493), ("1_000", 1000), ("+1_0", 10), ("1_", 1), ("0_1", 1)]
+)
+def test_a_figure_is_text_and_knows_its_number(text: str, number: int) -> None:
+    found = value(f"a: {text}")["a"]
+
+    assert (found, found.number) == (text, number)
+
+
+def test_every_key_value_and_item_knows_its_place() -> None:
+    mapping = value("a: 1\nlist:\n  - x\n  - {b: 2}\n")
+
+    assert isinstance(mapping, YamlMap)
+    assert mapping.key_at == {"a": (1, 1), "list": (2, 1)}
+    assert mapping.value_at == {"a": (1, 4), "list": (3, 3)}
+    assert mapping["list"].item_at == [(3, 5), (4, 5)]
+    assert mapping["list"][1].key_at == {"b": (4, 6)}
+
+
+def test_documents_are_counted_from_zero_with_the_empty_ones() -> None:
+    documents, problems = read("---\n---\na: 1\n---\nb: 2\n")
+
+    assert problems == []
+    assert [(document.index, document.value) for document in documents] == [(1, {"a": 1}), (2, {"b": 2})]
+
+
+def test_aliases_and_merge_keys_are_followed() -> None:
+    found = value("base: &b {x: 1, y: 2}\nsame: *b\nmore:\n  <<: *b\n  y: 3\nmany:\n  <<: [*b, {z: 4}]\n")
+
+    assert found["same"] == {"x": 1, "y": 2}
+    assert found["more"] == {"x": 1, "y": 3}
+    assert found["many"] == {"x": 1, "y": 2, "z": 4}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a: 1\na: 2", 'line 2, column 1: duplicate key "a" (it is already set on line 1)'),
+        ("schedule: */5 * * * *", "line 1, column 11: invalid YAML: while scanning an alias"),
+        ("schedule: */5 * * * *", 'quote the cron expression: "*/5 * * * *"'),
+        ("schedule: * * * * *", "quote the cron expression"),
+        ("schedule: @daily", "quote the cron expression"),
+        ("a: `date`", "put the text in quotes"),
+        ("a:\n\tb: 1", "line 2, column 1: invalid YAML: "),
+        ("a:\n\tb: 1", "indent with spaces, not tabs"),
+        ("a: b: c", 'put text that contains ": " in quotes'),
+        ("a: [${X}, b]", "put text that contains braces or brackets in quotes"),
+        ("a: *nope", 'unknown alias "*nope"'),
+        ("a: &x [*x]", 'unknown alias "*x"'),
+        ("? [a]\n: 1", "a mapping key must be plain text"),
+        ("a: !thing x", 'unsupported YAML tag "!thing"'),
+        ("a: !!int x", 'unsupported YAML tag "!!int"'),
+        ("a: \x01", "control characters are not allowed"),
+        ('a: "\\0"', "text must not contain a NUL character"),
+        ("a: \ud800", "invalid YAML"),
+        ("<<: 5", "<< must name a mapping"),
+        ("x" * 1_048_577, "larger than 1048576 bytes"),
+        ("é" * 600_000, "larger than 1048576 bytes"),
+        ("[" * 500, "nested deeper than 64 levels"),
+        ("- " * 500, "nested deeper than 64 levels"),
+    ],
+)
+def test_what_is_wrong_is_told_with_place_and_cure(text: str, expected: str) -> None:
+    _, problems = read(text)
+
+    assert any(expected in problem for problem in problems), problems
+
+
+def test_an_alias_bomb_is_refused_at_once() -> None:
+    lines = ['a0: &a0 ["x", "x", "x", "x", "x", "x", "x", "x", "x", "x"]']
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+
+    _, problems = read("\n".join(lines))
+
+    assert problems == ["line 5, column 10: YAML aliases repeat too much of the file"]
+
+
+def test_documents_before_a_syntax_error_are_kept() -> None:
+    documents, problems = read("a: 1\n---\nb: [\n")
+
+    assert [document.value for document in documents] == [{"a": 1}]
+    assert len(problems) == 1
+
+
+_FRAGMENTS = st.sampled_from([
+    "steps:\n", "  - ", "- ", "name: a", ": ", "&a ", "*a", "<<: ", "\n", "  ", "'", '"', "{", "}", "[", "]", ",", "?",
+    "|\n", ">", "!!int ", "---\n", "...\n", "#", "%", "@", "`", "\t", "\0", "é", "null", "1", "-.inf", "\\", "\ud800",
+])  # fmt: skip
+
+
+@given(st.lists(_FRAGMENTS, max_size=30).map("".join) | st.text(max_size=80))
+def test_no_text_makes_it_raise(text: str) -> None:
+    documents, problems = read(text)
+
+    assert isinstance(documents, list)
+    assert all(problem and "\n" not in problem.split(": ")[0] for problem in problems)
