@@ -62,7 +62,7 @@ def attempt(module: str, name: str = "") -> str:
 def executors() -> dict[str, str]:
     """Return the kinds of step that a worker carries out, each with why it cannot."""
     make = importlib.import_module("services.worker.executors").executor_for
-    kinds = importlib.import_module("shared.spec.executors")
+    kinds = importlib.import_module("shared.language.steps.executor_types")
     said = {}
     for kind in set(kinds.known_types()) - kinds.SUB_DAG_TYPES:
         try:
