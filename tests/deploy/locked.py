@@ -25,7 +25,7 @@ __all__ = ["NEEDS_DOCKER", "RUNTIME", "STEPS", "Installation", "build_wheel", "i
 
 RUNTIME = "requirements.lock"
 STEPS = "steps.lock"
-NEEDS_DOCKER = {"services.worker.executors.docker", "services.worker.executors.engine"}
+NEEDS_DOCKER = {"services.worker.executors.container.docker", "services.worker.executors.container.engine"}
 """Modules that without steps.lock say what they need, instead of being imported."""
 _SWEEP = Path(__file__).with_name("sweep.py")
 _TIMEOUT_S = 100
