@@ -10,15 +10,15 @@ from pathlib import PurePosixPath
 from shared.language.document import read_dag
 from shared.language.issues import Issue, Issues, TooManyIssues
 from shared.language.model import Dag
-from shared.language.snapshot import open_snapshot
+from shared.language.snapshot import parse_snapshot
 from shared.language.yaml.inheritance import inherit, read_base
 from shared.language.yaml.reader import Document, YamlMap, read_yaml
 
-__all__ = ["Issue", "Loaded", "load"]
+__all__ = ["Issue", "LoadResult", "load"]
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadResult:
     """What a text meant. ``documents`` starts with the main dag; local sub-dags follow."""
 
     documents: tuple[Dag, ...]
@@ -45,7 +45,7 @@ class Loaded:
         return not any(issue.severity == "error" for issue in self.issues)
 
 
-def load(text: str, *, file_name: str = "", dag_name: str | None = None, base: str = "") -> Loaded:
+def load(text: str, *, file_name: str = "", dag_name: str | None = None, base: str = "") -> LoadResult:
     """Load every document of ``text``.
 
     The main dag is called ``dag_name``, else its own ``name``, else after the file. Without any of
@@ -53,7 +53,7 @@ def load(text: str, *, file_name: str = "", dag_name: str | None = None, base: s
     configuration; a snapshot (see ``shared.language.snapshot``) brings its own.
     """
     issues = Issues()
-    frozen = open_snapshot(text)
+    frozen = parse_snapshot(text)
     main_name, fallback = dag_name or "", _stem(file_name)
     dags: list[Dag] = []
     try:
@@ -72,7 +72,7 @@ def load(text: str, *, file_name: str = "", dag_name: str | None = None, base: s
     if frozen.selector and dags:
         dags[0] = dags[0].model_copy(update={"worker_selector": dict(frozen.selector)})
     found = sorted(issues.found, key=lambda issue: (issue.source, issue.line or 1 << 30, issue.column))
-    return Loaded(documents=tuple(dags), issues=tuple(found))
+    return LoadResult(documents=tuple(dags), issues=tuple(found))
 
 
 def _read_document(issues: Issues, document: Document, dags: list[Dag], main_name: str, fallback: str) -> None:

@@ -15,7 +15,7 @@ from shared.language.model import Catchup, Schedule
 from shared.language.yaml.fields import Fields, Vocabulary, type_name
 from shared.language.yaml.reader import YamlMap
 
-__all__ = ["cron_fault", "read_catchup", "read_schedule", "split_zone"]
+__all__ = ["cron_error", "read_catchup", "read_schedule", "split_zone"]
 
 _MAX_LENGTH = 200
 _MAX_EXPRESSIONS = 100
@@ -45,7 +45,7 @@ def split_zone(expression: str) -> tuple[str, str]:
 
 
 @lru_cache(maxsize=4096)
-def cron_fault(expression: str) -> str:
+def cron_error(expression: str) -> str:
     """Return what is wrong with a cron expression; empty when it is valid."""
     if len(expression) > _MAX_LENGTH:
         return f"the expression is longer than {_MAX_LENGTH} characters"
@@ -114,7 +114,7 @@ def _expressions(fields: Fields, name: str, value: Any, label: str) -> tuple[str
             where = f"{label}[{index}]" if isinstance(value, list) else label
             fields.error(name, f"invalid schedule: {where}: expected string, got {type_name(item)}")
         elif item.strip():
-            fault = cron_fault(item.strip())
+            fault = cron_error(item.strip())
             if fault:
                 hint = "leave out the seconds: minute hour day month weekday" if "found 6" in fault else ""
                 fields.error(name, f"invalid schedule: {fault}", hint=hint)

@@ -11,7 +11,7 @@ from shared.errors import AlreadyExists, Conflict, DagwayError, InvalidInput, No
 from shared.ids import valid_dag_name, valid_run_id
 from shared.language.expansion.params import only_defaults
 from shared.language.model import Dag
-from shared.language.steps.requirements import Hands, beyond, needing
+from shared.language.steps.requirements import Capabilities, steps_with_requirements, unsatisfied
 
 __all__ = [
     "MaxRunReached",
@@ -86,11 +86,11 @@ def check_free(batch: Batch, dag_name: str, dag_run_id: str) -> None:
 
 def check_workers(batch: Batch, dag: Dag) -> None:
     """Raise ``InvalidInput`` for steps that no live worker can do; without any worker nothing is known."""
-    steps = needing([dag])
+    steps = steps_with_requirements([dag])
     if not steps:
         return
     live = [row for row in batch.tx.workers() if row["state"] == "live" and row["lease_until"] > batch.now]
-    if problems := beyond(steps, [Hands(row["labels"], row["executors"] or ()) for row in live]):
+    if problems := unsatisfied(steps, [Capabilities(row["labels"], row["executors"] or ()) for row in live]):
         raise InvalidInput("; ".join(problems))
 
 

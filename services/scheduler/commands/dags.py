@@ -9,7 +9,7 @@ from services.scheduler.deciding.plans import Plans, spec_hash
 from shared.contracts.commands import CreateDag, DeleteDag, PutSpec, RenameDag, SuspendDag
 from shared.errors import AlreadyExists, Conflict, InvalidInput, NotFound
 from shared.ids import valid_dag_name
-from shared.language.load import Loaded, load
+from shared.language.load import LoadResult, load
 from shared.language.summary import summarise
 from shared.store import tables as t
 from shared.store.writes.schedules import Schedules
@@ -43,7 +43,7 @@ class Version:
     folder_hash: str | None = None
 
     @classmethod
-    def of(cls, file_name: str, text: str, loaded: Loaded, number: int = 1) -> "Version":
+    def of(cls, file_name: str, text: str, loaded: LoadResult, number: int = 1) -> "Version":
         errors = [str(issue) for issue in loaded.errors]
         dag = loaded.dag
         if dag is None:
@@ -116,7 +116,7 @@ class Definitions:
         if row["folder_hash"] is not None:
             self._tx.keep_removed(row["file_name"], row["folder_hash"])
 
-    def _save_one(self, file_name: str, text: str, loaded: Loaded, *, by: str, number: int = 1) -> None:
+    def _save_one(self, file_name: str, text: str, loaded: LoadResult, *, by: str, number: int = 1) -> None:
         """Write one, and keep what was parsed: who edits a dag is likely to run it next."""
         self.save([Version.of(file_name, text, loaded, number)], by=by)
         if loaded.ok and loaded.dag is not None:

@@ -38,7 +38,7 @@ def unfold(step: Step, scope: Scope, run_command: RunCommand, mask: Mask = str) 
 
     Raises:
         InvalidInput: no name, no items, or too many.
-        ExpandFault: a variable that must be set is not.
+        ExpansionError: a variable that must be set is not.
     """
     name = expand(step.call, scope, run_command).strip()
     if not name:

@@ -8,12 +8,12 @@ import json
 import re
 from typing import Any
 
-from shared.language.model import Param, Spec
+from shared.language.model import ModelPart, Param
 from shared.language.yaml.fields import Fields, Vocabulary, is_scalar, scalar_text, type_name
 from shared.language.yaml.reader import YamlList, YamlMap
 
 __all__ = [
-    "ParamSpec",
+    "DeclaredParams",
     "is_reference",
     "json_scalar_text",
     "parse_json",
@@ -29,7 +29,7 @@ _SCHEMA = Vocabulary("schema", "values")
 _REFERENCE = re.compile(r"\$(?:\{[^{}\s]+\}|[A-Za-z0-9_]+(?:\.\S+)?)\Z")
 
 
-class ParamSpec(Spec):
+class DeclaredParams(ModelPart):
     """The default parameters of a dag, and the schema they must satisfy (empty: none)."""
 
     params: tuple[Param, ...] = ()
@@ -102,28 +102,28 @@ def _compact(value: Any) -> str:
     return str(value) if isinstance(value, _Literal) else json.dumps(value, ensure_ascii=False)
 
 
-def read_params(fields: Fields) -> ParamSpec:
+def read_params(fields: Fields) -> DeclaredParams:
     """Read a dag's ``params`` in any of its forms."""
     value = fields.get("params")
     if value is None:
-        return ParamSpec()
+        return DeclaredParams()
     if isinstance(value, YamlMap) and "schema" in value:
         return _read_schema_form(fields)
     if isinstance(value, YamlMap):
         # Sorted: the order the language documents for maps.
-        return ParamSpec(params=tuple(_from_map(fields, "params", dict(sorted(value.items())))))
-    return ParamSpec(params=_checked_unique(fields, _from_text_or_list(fields, "params")))
+        return DeclaredParams(params=tuple(_from_map(fields, "params", dict(sorted(value.items())))))
+    return DeclaredParams(params=_checked_unique(fields, _from_text_or_list(fields, "params")))
 
 
-def _read_schema_form(fields: Fields) -> ParamSpec:
+def _read_schema_form(fields: Fields) -> DeclaredParams:
     inner = fields.mapping("params", _SCHEMA)
     if inner is None:
-        return ParamSpec()
+        return DeclaredParams()
     schema = inner.text("schema")
     values = inner.get("values")
     if isinstance(values, YamlMap):
-        return ParamSpec(params=tuple(_from_map(inner, "values", values)), schema_ref=schema)
-    return ParamSpec(params=tuple(_from_text_or_list(inner, "values")), schema_ref=schema)
+        return DeclaredParams(params=tuple(_from_map(inner, "values", values)), schema_ref=schema)
+    return DeclaredParams(params=tuple(_from_text_or_list(inner, "values")), schema_ref=schema)
 
 
 def _from_text_or_list(fields: Fields, name: str) -> list[Param]:

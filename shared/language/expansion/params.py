@@ -60,7 +60,7 @@ def resolve_params(
     others are appended. A positional override meets only the positional default of its own place.
 
     Raises:
-        ExpandFault: a variable that must be set (``${X:?}``) is not.
+        ExpansionError: a variable that must be set (``${X:?}``) is not.
     """
     defaults = {param.name: param.value for param in dag.params}
     given, was_json = _given(defaults, overrides_text)

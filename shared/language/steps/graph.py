@@ -7,7 +7,7 @@ from typing import Any
 from shared.language.issues import Issues, Place, did_you_mean
 from shared.language.model import DagType, Handler, Step
 from shared.language.steps.approval import APPROVAL
-from shared.language.steps.step import STEP_KEYS, DagDefaults, Draft, check_step, read_step, says_nothing
+from shared.language.steps.step import STEP_KEYS, DagDefaults, PartialStep, check_step, has_nothing_to_run, read_step
 from shared.language.yaml.fields import Fields, Vocabulary
 from shared.language.yaml.reader import YamlList, YamlMap
 
@@ -37,7 +37,7 @@ _IGNORED_ON_HANDLERS = {
 class _Entry:
     """One entry of ``steps``: a step, or a group whose members do not depend on each other."""
 
-    drafts: list[Draft]
+    drafts: list[PartialStep]
 
 
 def read_steps(fields: Fields, dag_type: DagType, defaults: DagDefaults) -> tuple[Step, ...]:
@@ -94,7 +94,7 @@ def _from_list(fields: Fields, items: YamlList, defaults: DagDefaults) -> list[_
     entries = []
     for index, item in enumerate(items):
         path = f"{fields.sub('steps')}[{index}]"
-        drafts: list[Draft | None]
+        drafts: list[PartialStep | None]
         if isinstance(item, YamlList):
             drafts = [
                 _step(fields.issues, f"{path}[{inner}]", item.item_at[inner], member, defaults)
@@ -107,7 +107,7 @@ def _from_list(fields: Fields, items: YamlList, defaults: DagDefaults) -> list[_
     return entries
 
 
-def _step(issues: Issues, path: str, at: Place, value: Any, defaults: DagDefaults) -> Draft | None:
+def _step(issues: Issues, path: str, at: Place, value: Any, defaults: DagDefaults) -> PartialStep | None:
     if isinstance(value, str):
         mapping = YamlMap(at)
         mapping["command"] = value
@@ -139,9 +139,9 @@ def _give_names(entries: Iterable[_Entry]) -> None:
             draft.values["name"] = name
 
 
-def _check_names(drafts: list[Draft]) -> None:
-    names: dict[str, Draft] = {}
-    ids: dict[str, Draft] = {}
+def _check_names(drafts: list[PartialStep]) -> None:
+    names: dict[str, PartialStep] = {}
+    ids: dict[str, PartialStep] = {}
     for draft in drafts:
         name, step_id, fields = draft.values["name"], draft.values.get("id", ""), draft.fields
         if name in names:
@@ -159,7 +159,7 @@ def _check_names(drafts: list[Draft]) -> None:
             draft.fields.error("id", f"step ID '{step_id}' conflicts with another step's name")
 
 
-def _resolve_depends(drafts: list[Draft]) -> None:
+def _resolve_depends(drafts: list[PartialStep]) -> None:
     names = {draft.values["name"] for draft in drafts}
     by_id = {step_id: draft.values["name"] for draft in drafts if (step_id := draft.values.get("id"))}
     for draft in drafts:
@@ -196,7 +196,7 @@ def _link(entries: list[_Entry]) -> bool:
     return True
 
 
-def _check_acyclic(drafts: list[Draft]) -> None:
+def _check_acyclic(drafts: list[PartialStep]) -> None:
     """Note one cycle, if there is any, on the first of its steps.
 
     Where two steps have one name nobody knows which of them is meant: that alone is told.
@@ -258,7 +258,7 @@ def read_handlers(fields: Fields, defaults: DagDefaults) -> dict[Handler, Step]:
                 draft.fields.warn(name, f"{name} is ignored on a handler")
         draft.values["name"] = handler.value
         step = Step(**draft.values)
-        if says_nothing(draft, step):
+        if has_nothing_to_run(draft, step):
             inner.warn(key, "a handler without a command does nothing")
             continue
         check_step(draft, step, defaults)

@@ -6,7 +6,7 @@ from shared.language.model import RateLimit
 from shared.language.yaml.fields import Fields, Vocabulary, type_name
 from shared.language.yaml.reader import YamlList, YamlMap
 
-__all__ = ["read_names", "read_rate_limits", "valid_name"]
+__all__ = ["read_pool_names", "read_rate_limits", "valid_pool_name"]
 
 _RATE_LIMIT = Vocabulary("name", "limit", "intervalSec")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}\Z")
@@ -15,12 +15,12 @@ _MOST = 10_000
 """Starts an interval may have: each is remembered until the interval is over."""
 
 
-def valid_name(name: str) -> bool:
+def valid_pool_name(name: str) -> bool:
     """Whether a pool may have that name."""
     return _NAME.match(name) is not None
 
 
-def read_names(fields: Fields, name: str) -> tuple[str, ...]:
+def read_pool_names(fields: Fields, name: str) -> tuple[str, ...]:
     """Read one name of a pool or lock, or a list of them."""
     found: list[str] = []
     for text in fields.texts(name, error=f"{name} must be a name or a list of names"):
@@ -69,7 +69,7 @@ def _rate_limit(inner: Fields, names: list[str]) -> RateLimit | None:
 
 
 def _add(fields: Fields, field: str, name: str, known: list[str]) -> str:
-    if not valid_name(name):
+    if not valid_pool_name(name):
         fields.error(field, f"invalid {field}: '{name[:60]}'", hint=_NAME_HINT)
         return ""
     if name in known:
