@@ -6,7 +6,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from shared.language.issues import did_you_mean
-from shared.language.model import MailOn, MailSettings, RunConfig, Secret
+from shared.language.model import MailOn, MailSettings, Secret
 from shared.language.yaml.fields import Fields, Vocabulary, is_scalar, plain, scalar_text
 from shared.language.yaml.reader import YamlList, YamlMap
 
@@ -15,7 +15,6 @@ __all__ = [
     "read_mail",
     "read_mail_on",
     "read_otel",
-    "read_run_config",
     "read_secrets",
     "read_smtp",
     "read_ssh",
@@ -34,7 +33,6 @@ _OTEL_TYPES: dict[str, type[Any]] = {
 _OTEL = Vocabulary(*_OTEL_TYPES)
 _KIND_NAMES: dict[type[Any], str] = {bool: "true or false", str: "a string", dict: "a map"}
 _SECRET = Vocabulary("name", "provider", "key", "options")
-_RUN_CONFIG = Vocabulary("disableParamEdit", "disableRunIdEdit")
 _PROVIDERS = ("env", "file")
 _GO_DURATION = re.compile(r"[-+]?(?:0|(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h))+\Z")
 
@@ -119,17 +117,6 @@ def read_otel(fields: Fields) -> dict[str, Any] | None:
     if timeout and not _GO_DURATION.match(timeout):
         inner.error("timeout", f"invalid duration: {timeout}", hint='write for instance "30s"')
     return found
-
-
-def read_run_config(fields: Fields) -> RunConfig:
-    """Read what a person may not change when starting a run."""
-    inner = fields.mapping("runConfig", _RUN_CONFIG)
-    if inner is None:
-        return RunConfig()
-    return RunConfig(
-        disable_param_edit=inner.boolean("disableParamEdit"),
-        disable_run_id_edit=inner.boolean("disableRunIdEdit"),
-    )
 
 
 def read_secrets(fields: Fields) -> tuple[Secret, ...]:

@@ -7,23 +7,23 @@ from shared.language.connections import (
     read_mail,
     read_mail_on,
     read_otel,
-    read_run_config,
     read_secrets,
     read_smtp,
     read_ssh,
 )
 from shared.language.environment import read_dotenv, read_env
 from shared.language.expansion.expand import needs_shell
-from shared.language.expansion.param_forms import read_params
 from shared.language.issues import Issues
-from shared.language.model import Dag, DagType
+from shared.language.model import Dag, DagType, RunConfig
+from shared.language.parameters import read_params
 from shared.language.schedule import read_catchup, read_schedule
 from shared.language.steps.approval import APPROVAL
 from shared.language.steps.chat import read_llm
 from shared.language.steps.conditions import read_preconditions
 from shared.language.steps.containers import read_container, read_registry_auths
-from shared.language.steps.graph import read_handlers, read_steps
+from shared.language.steps.handlers import read_handlers
 from shared.language.steps.step import DagDefaults, read_log_output, read_shell
+from shared.language.steps.step_list import read_steps
 from shared.language.yaml.fields import Fields, Vocabulary
 from shared.language.yaml.reader import YamlMap
 
@@ -36,6 +36,7 @@ DAG_KEYS = Vocabulary(
     "logOutput", "workingDir", "shell", "container", "registryAuths", "ssh", "llm", "smtp", "mailOn", "errorMail",
     "infoMail", "waitMail", "otel", "workerSelector", "runConfig", "placement", "catchup",
 )  # fmt: skip
+_RUN_CONFIG = Vocabulary("disableParamEdit", "disableRunIdEdit")
 _NAME = re.compile(r"[a-zA-Z0-9_.-]+\Z")
 _MISFIT = re.compile(r"[^a-zA-Z0-9_.-]+")
 _MAX_NAME_BYTES = 40
@@ -125,9 +126,20 @@ def _read_inputs(fields: Fields, values: dict[str, Any]) -> None:
     if "workerSelector" in fields:
         values["worker_selector"] = fields.text_map("workerSelector")
     if "runConfig" in fields:
-        values["run_config"] = read_run_config(fields)
+        values["run_config"] = _read_run_config(fields)
     if "placement" in fields:
         values["placement"] = fields.choice("placement", ("stick", "spread")) or "stick"
+
+
+def _read_run_config(fields: Fields) -> RunConfig:
+    """Read what a person may not change when starting a run."""
+    inner = fields.mapping("runConfig", _RUN_CONFIG)
+    if inner is None:
+        return RunConfig()
+    return RunConfig(
+        disable_param_edit=inner.boolean("disableParamEdit"),
+        disable_run_id_edit=inner.boolean("disableRunIdEdit"),
+    )
 
 
 def _read_limits(fields: Fields, values: dict[str, Any]) -> None:

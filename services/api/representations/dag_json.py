@@ -7,7 +7,7 @@ there.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shared.language.expansion.params import default_params_text
+from shared.language.expansion.params_syntax import default_params_text
 from shared.language.model import Condition, Dag, Handler, RepeatPolicy, Step
 from shared.language.steps.command_line import words_as_written
 

@@ -9,7 +9,7 @@ from services.scheduler.deciding.batch import Batch
 from shared.contracts.commands import StartRun
 from shared.errors import AlreadyExists, Conflict, DagwayError, InvalidInput, NotFound
 from shared.ids import valid_dag_name, valid_run_id
-from shared.language.expansion.params import only_defaults
+from shared.language.expansion.resolve import only_defaults
 from shared.language.model import Dag
 from shared.language.steps.requirements import Capabilities, steps_with_requirements, unsatisfied
 

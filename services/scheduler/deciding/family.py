@@ -19,7 +19,7 @@ from services.scheduler.deciding.called import find_called
 from services.scheduler.deciding.creation import new_run
 from services.scheduler.deciding.plans import spec_hash
 from shared.errors import InvalidInput, NotFound
-from shared.language.expansion.params import params_text
+from shared.language.expansion.params_syntax import params_text
 from shared.language.expansion.secret_params import show_params
 from shared.language.load import load
 from shared.language.snapshot import local_spec, make_snapshot

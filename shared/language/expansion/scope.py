@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.language.expansion.param_forms import json_scalar_text, parse_json
+from shared.language.expansion.params_syntax import json_scalar_text, parse_json
 from shared.language.expansion.references import PathStep, Reference, path_steps
 
 __all__ = ["Scope", "StepFacts", "known_value", "substring", "value_of"]

@@ -6,20 +6,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.language.environment import read_env
-from shared.language.expansion.param_forms import read_call_params
 from shared.language.issues import did_you_mean
 from shared.language.model import LogOutput, Output, Step, StepCommand
+from shared.language.parameters import read_call_params
 from shared.language.steps.approval import APPROVAL, check_approval
 from shared.language.steps.chat import check_chat, read_llm, read_messages
 from shared.language.steps.command_line import split_command
 from shared.language.steps.conditions import read_preconditions
-from shared.language.steps.config_names import canonical_keys
+from shared.language.steps.config_keys import canonical_keys
 from shared.language.steps.containers import read_container
 from shared.language.steps.executor_config import check_config
 from shared.language.steps.executor_types import COMMAND_TYPES, check_allowed_fields, known_types
+from shared.language.steps.parallel import read_parallel
 from shared.language.steps.policies import read_continue_on, read_repeat_policy, read_retry_policy
 from shared.language.steps.pools import read_pool_names, read_rate_limits
-from shared.language.steps.sub_dags import read_parallel
 from shared.language.yaml.fields import Fields, Vocabulary, is_scalar, plain, scalar_text
 
 __all__ = [

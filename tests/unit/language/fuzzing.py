@@ -27,8 +27,8 @@ from shared.language.expansion.expand import (
     needs_shell,
     unresolved,
 )
-from shared.language.expansion.param_forms import parse_params_text
-from shared.language.expansion.params import resolve_params
+from shared.language.expansion.params_syntax import parse_params_text
+from shared.language.expansion.resolve import resolve_params
 from shared.language.expansion.shell_text import shell_command
 from shared.language.load import load
 from shared.language.model import Dag

@@ -1,32 +1,21 @@
-"""The written forms of parameters, and the tokenizer that defaults and overrides share.
+"""Read ``params``: of a dag its defaults, of a step the arguments of its ``call``."""
 
-Nothing is evaluated here: a back-quoted command stays text. Positional parameters are named by
-their 1-based place in their own input. Single quotes are ordinary characters to the tokenizer.
-"""
-
-import json
-import re
 from typing import Any
 
+from shared.language.expansion.params_syntax import (
+    is_reference,
+    make_param,
+    parse_json,
+    parse_params_text,
+    quote_pairs,
+)
 from shared.language.model import ModelPart, Param
 from shared.language.yaml.fields import Fields, Vocabulary, is_scalar, scalar_text, type_name
 from shared.language.yaml.reader import YamlList, YamlMap
 
-__all__ = [
-    "DeclaredParams",
-    "is_reference",
-    "json_scalar_text",
-    "parse_json",
-    "parse_params_text",
-    "quote_pairs",
-    "read_call_params",
-    "read_params",
-]
+__all__ = ["DeclaredParams", "read_call_params", "read_params"]
 
-# Neither quotes nor backticks in a name: keeps the search linear on hostile text.
-_TOKEN = re.compile(r'(?:([^\s="`]+)=)?("(?:\\"|[^"])*"|`(?:\\"|[^`])*`|[^"\s]+)')
 _SCHEMA = Vocabulary("schema", "values")
-_REFERENCE = re.compile(r"\$(?:\{[^{}\s]+\}|[A-Za-z0-9_]+(?:\.\S+)?)\Z")
 
 
 class DeclaredParams(ModelPart):
@@ -34,72 +23,6 @@ class DeclaredParams(ModelPart):
 
     params: tuple[Param, ...] = ()
     schema_ref: str = ""
-
-
-def parse_params_text(text: str) -> tuple[list[Param], bool]:
-    """Split a parameter text; also tell whether it was JSON.
-
-    A JSON object gives named parameters, a JSON array positional and named ones. Text that looks
-    like JSON but is not falls back to the shell-like form ``KEY=value K2="quoted" positional``.
-    """
-    trimmed = text.strip()
-    if trimmed[:1] in ("{", "["):
-        value = parse_json(trimmed)
-        if isinstance(value, dict):
-            return [Param(name=key, value=json_scalar_text(item)) for key, item in value.items()], True
-        if isinstance(value, list):
-            return _from_json_list(value), True
-    found: list[Param] = []
-    for match in _TOKEN.finditer(trimmed):
-        name, value = match[1], match[2]
-        if value.startswith('"'):
-            value = value[1:-1].replace('\\"', '"')
-        found.append(_param(name, value, len(found)))
-    return found, False
-
-
-def _param(name: str | None, value: str, index: int) -> Param:
-    return Param(name=name, value=value) if name else Param(name=str(index + 1), value=value, positional=True)
-
-
-def parse_json(text: str) -> Any:
-    """Return the parsed JSON with numbers as their literal text, or ``None``."""
-    try:
-        # Numbers keep their spelling: 1000000 must not come back as 1e+06.
-        return json.loads(text, parse_int=_Literal, parse_float=_Literal, parse_constant=_Literal)
-    except (ValueError, RecursionError):
-        return None
-
-
-class _Literal(str):
-    """A number of a JSON text, as it was spelled."""
-
-    __slots__ = ()
-
-
-def _from_json_list(value: list[Any]) -> list[Param]:
-    found: list[Param] = []
-    for item in value:
-        if isinstance(item, dict):
-            found.extend(Param(name=key, value=json_scalar_text(inner)) for key, inner in item.items())
-        else:
-            found.append(_param(None, json_scalar_text(item), len(found)))
-    return found
-
-
-def json_scalar_text(value: Any) -> str:
-    """Write a JSON value as text: strings raw, null empty, objects and arrays as compact JSON."""
-    if value is None or isinstance(value, str | bool | int | float):
-        return scalar_text(value)
-    return _compact(value)
-
-
-def _compact(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{json.dumps(str(k), ensure_ascii=False)}:{_compact(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(_compact(item) for item in value) + "]"
-    return str(value) if isinstance(value, _Literal) else json.dumps(value, ensure_ascii=False)
 
 
 def read_params(fields: Fields) -> DeclaredParams:
@@ -147,7 +70,7 @@ def _from_text_or_list(fields: Fields, name: str) -> list[Param]:
             fields.error(name, "invalid parameter value: list")
         else:
             for param in parse_params_text(scalar_text(item))[0]:
-                found.append(_param(None if param.positional else param.name, param.value, len(found) - above))
+                found.append(make_param(None if param.positional else param.name, param.value, len(found) - above))
     return found
 
 
@@ -192,17 +115,3 @@ def read_call_params(fields: Fields) -> tuple[str, tuple[tuple[str, str], ...] |
     pairs = tuple((param.name, param.value) for param in params)
     positional = frozenset(param.name for param in params if param.positional)
     return quote_pairs(pairs, positional), pairs
-
-
-def is_reference(text: str) -> bool:
-    """Whether ``text`` is a variable and nothing else."""
-    return _REFERENCE.match(text) is not None
-
-
-def quote_pairs(pairs: tuple[tuple[str, str], ...], positional: frozenset[str] = frozenset()) -> str:
-    """Return ``K="V"`` texts joined by spaces; those named in ``positional`` without their name."""
-    parts = []
-    for name, value in pairs:
-        quoted = '"' + value.replace('"', '\\"') + '"'
-        parts.append(quoted if name in positional else f"{name}={quoted}")
-    return " ".join(parts)
