@@ -1,8 +1,10 @@
 """Read one YAML document into a ``Dag``."""
 
 import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from shared.ids import MAX_DAG_NAME
 from shared.language.connections import (
     read_mail,
     read_mail_on,
@@ -39,7 +41,6 @@ DAG_KEYS = Vocabulary(
 _RUN_CONFIG = Vocabulary("disableParamEdit", "disableRunIdEdit")
 _NAME = re.compile(r"[a-zA-Z0-9_.-]+\Z")
 _MISFIT = re.compile(r"[^a-zA-Z0-9_.-]+")
-_MAX_NAME_BYTES = 40
 
 
 def read_dag(issues: Issues, raw: YamlMap, *, forced_name: str = "", fallback_name: str = "") -> Dag:
@@ -88,8 +89,8 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 
 def _check_name(fields: Fields, name: str) -> None:
-    if len(name.encode("utf-8", "replace")) > _MAX_NAME_BYTES:
-        fields.error("name", f"name must be less than {_MAX_NAME_BYTES} characters (value: {name[:60]})")
+    if len(name.encode("utf-8", "replace")) > MAX_DAG_NAME:
+        fields.error("name", f"name must be less than {MAX_DAG_NAME} characters (value: {name[:60]})")
     elif name and not _NAME.match(name):
         message = f"name must only contain alphanumeric characters, dashes, dots, and underscores (value: {name})"
         fields.error("name", message, hint=f'for instance "{_MISFIT.sub("-", name.strip()) or "my-dag"}"')
@@ -106,27 +107,16 @@ def _type(fields: Fields) -> DagType:
 
 def _read_inputs(fields: Fields, values: dict[str, Any]) -> None:
     """Read what a run starts from: schedule, variables, parameters, conditions."""
-    if "schedule" in fields:
-        values["schedule"] = read_schedule(fields)
-    if "catchup" in fields:
-        values["catchup"] = read_catchup(fields)
+    _read_each(fields, values, _INPUTS)
     if "skipIfSuccessful" in fields:
         values["skip_if_successful"] = fields.boolean("skipIfSuccessful")
-    if "env" in fields:
-        values["env"] = read_env(fields)
-    if "dotenv" in fields:
-        values["dotenv"] = read_dotenv(fields)
     if "params" in fields:
-        spec = read_params(fields)
-        values["params"], values["param_schema"] = spec.params, spec.schema_ref
-    if "secrets" in fields:
-        values["secrets"] = read_secrets(fields)
+        declared = read_params(fields)
+        values["params"], values["param_schema"] = declared.params, declared.schema_ref
     if "preconditions" in fields or "precondition" in fields:
         values["preconditions"] = read_preconditions(fields)
     if "workerSelector" in fields:
         values["worker_selector"] = fields.text_map("workerSelector")
-    if "runConfig" in fields:
-        values["run_config"] = _read_run_config(fields)
     if "placement" in fields:
         values["placement"] = fields.choice("placement", ("stick", "spread")) or "stick"
 
@@ -168,24 +158,37 @@ def _read_limits(fields: Fields, values: dict[str, Any]) -> None:
 
 def _read_services(fields: Fields, values: dict[str, Any]) -> None:
     """Read how steps run and what they and the mails need."""
-    if "logOutput" in fields:
-        values["log_output"] = read_log_output(fields)
-    if "shell" in fields:
-        values["shell"] = read_shell(fields)
-    if "container" in fields:
-        values["container"] = read_container(fields)
-    if "registryAuths" in fields:
-        values["registry_auths"] = read_registry_auths(fields)
-    if "ssh" in fields:
-        values["ssh"] = read_ssh(fields)
-    if "llm" in fields:
-        values["llm"] = read_llm(fields)
-    if "smtp" in fields:
-        values["smtp"] = read_smtp(fields)
-    if "mailOn" in fields:
-        values["mail_on"] = read_mail_on(fields)
+    _read_each(fields, values, _SERVICES)
     for key, attribute in (("errorMail", "error_mail"), ("infoMail", "info_mail"), ("waitMail", "wait_mail")):
         if key in fields:
             values[attribute] = read_mail(fields, key)
-    if "otel" in fields:
-        values["otel"] = read_otel(fields)
+
+
+_Readers = Mapping[str, tuple[str, Callable[[Fields], Any]]]
+_INPUTS: _Readers = {
+    "schedule": ("schedule", read_schedule),
+    "catchup": ("catchup", read_catchup),
+    "env": ("env", read_env),
+    "dotenv": ("dotenv", read_dotenv),
+    "secrets": ("secrets", read_secrets),
+    "runConfig": ("run_config", _read_run_config),
+}
+_SERVICES: _Readers = {
+    "logOutput": ("log_output", read_log_output),
+    "shell": ("shell", read_shell),
+    "container": ("container", read_container),
+    "registryAuths": ("registry_auths", read_registry_auths),
+    "ssh": ("ssh", read_ssh),
+    "llm": ("llm", read_llm),
+    "smtp": ("smtp", read_smtp),
+    "mailOn": ("mail_on", read_mail_on),
+    "otel": ("otel", read_otel),
+}
+"""By key: the attribute of the model, and what reads it."""
+
+
+def _read_each(fields: Fields, values: dict[str, Any], readers: _Readers) -> None:
+    """Read the fields that are there and that one function each can read."""
+    for key, (attribute, read) in readers.items():
+        if key in fields:
+            values[attribute] = read(fields)

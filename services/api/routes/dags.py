@@ -27,7 +27,7 @@ from services.api.run_details.node_reasons import run_details
 from services.api.run_details.reasons import dag_reason
 from shared.contracts.commands import Command, CreateDag, DeleteDag, PutSpec, RenameDag, SuspendDag
 from shared.contracts.commands.dags import ReplaceSpec
-from shared.ids import valid_dag_name
+from shared.ids import DAG_NAME_RULE, valid_dag_name
 from shared.language.load import LoadResult
 from shared.language.model import Dag as Model
 from shared.language.steps.requirements import Capabilities, steps_with_requirements, unsatisfied
@@ -118,7 +118,7 @@ def validate(call: Call, body: ValidateBody) -> Answer:
     name = json_values.file_stem(body.name.strip()) or "validated-dag"
     errors = []
     if not valid_dag_name(name):
-        errors.append(f"name: {name[:80]!r} must be 1 to 40 letters, digits, dashes, dots or underscores")
+        errors.append(f"name: {name[:80]!r} must be {DAG_NAME_RULE}")
         name = "validated-dag"
     loaded = _parse(call, body.spec, name)
     errors += [str(issue) for issue in loaded.errors] + _beyond_workers(call, loaded.documents)

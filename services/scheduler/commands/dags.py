@@ -8,7 +8,7 @@ from typing import Any
 from services.scheduler.deciding.plans import Plans, spec_hash
 from shared.contracts.commands import CreateDag, DeleteDag, PutSpec, RenameDag, SuspendDag
 from shared.errors import AlreadyExists, Conflict, InvalidInput, NotFound
-from shared.ids import valid_dag_name
+from shared.ids import DAG_NAME_RULE, valid_dag_name
 from shared.language.load import LoadResult, load
 from shared.language.summary import summarise
 from shared.store import tables as t
@@ -186,6 +186,6 @@ class Definitions:
 
 def _check_name(name: str) -> None:
     if not valid_dag_name(name):
-        raise InvalidInput(f"name: {name!r} must be 1 to 40 letters, digits, dashes, dots or underscores")
+        raise InvalidInput(f"name: {name!r} must be {DAG_NAME_RULE}")
     if name in _RESERVED:
         raise InvalidInput(f"name: {name!r} is reserved")

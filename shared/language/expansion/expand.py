@@ -13,7 +13,7 @@ from shared.language.expansion.arithmetic import ExpressionError, evaluate
 from shared.language.expansion.globs import replace, trim_prefix, trim_suffix
 from shared.language.expansion.references import Arithmetic, Backtick, Piece, Reference, Substitution, parse
 from shared.language.expansion.scope import Scope, StepFacts, known_value, substring, value_of
-from shared.language.expansion.shell_text import shell_command
+from shared.language.expansion.shell_text import QUOTED_ESCAPES, shell_command
 
 __all__ = [
     "ExpansionError",
@@ -29,7 +29,6 @@ __all__ = [
 RunCommand = Callable[[str], str]
 """Runs a command text in a shell and returns its output; raises to make the expansion fail."""
 
-_ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"})
 _HOME = re.compile(r"~(?=/|\Z)")
 _QUOTED_WORD = re.compile(r"([\"'])(.*)\1", re.DOTALL)
 _UNESCAPED_SLASH = re.compile(r"(?<!\\)/")
@@ -173,7 +172,7 @@ def _as_operator(piece: Reference) -> Reference:
 
 
 def _placed(piece: Reference, value: str) -> str:
-    return f'"{value.translate(_ESCAPES)}"' if piece.quoted else value
+    return f'"{value.translate(QUOTED_ESCAPES)}"' if piece.quoted else value
 
 
 def _operate(piece: Reference, value: str | None, word: Callable[[], str]) -> str:

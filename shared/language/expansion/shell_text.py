@@ -25,11 +25,12 @@ from shared.language.expansion.shell_state import (
     ShellScanner,
 )
 
-__all__ = ["expand_for_shell", "shell_command"]
+__all__ = ["QUOTED_ESCAPES", "expand_for_shell", "shell_command"]
 
-_ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"})
+QUOTED_ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"})
+"""How a value is written between double quotes where no shell reads them."""
 _ON_ONE_LINE = str.maketrans({"\n": "\\n", "\t": "\\t"})
-_SHELL_ESCAPES = _ESCAPES | str.maketrans({"$": "\\$", "`": "\\`"})
+_SHELL_ESCAPES = QUOTED_ESCAPES | str.maketrans({"$": "\\$", "`": "\\`"})
 _IN_DOUBLE = str.maketrans({char: f"\\{char}" for char in '"$`\\'})
 _RUNS = re.compile(r"`|\$\(|\$\{(?!\w+\})")
 _SIMPLE = r"\$(?:\w+|\{\w+\})"
@@ -168,7 +169,7 @@ class _Writer:
     def _between_quotes(self, value: str, place: str) -> str:
         """Return what ``"${NAME}"`` becomes."""
         only_ours = place in (SINGLE, LITERAL_DOCUMENT) and not self._read_again
-        return f'"{value.translate(_ESCAPES if only_ours else _SHELL_ESCAPES)}"'
+        return f'"{value.translate(QUOTED_ESCAPES if only_ours else _SHELL_ESCAPES)}"'
 
     def _is_run(self, value: str) -> bool:
         return self._read_again and _RUNS.search(value) is not None

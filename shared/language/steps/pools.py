@@ -6,11 +6,11 @@ from shared.language.model import RateLimit
 from shared.language.yaml.fields import Fields, Vocabulary, type_name
 from shared.language.yaml.reader import YamlList, YamlMap
 
-__all__ = ["read_pool_names", "read_rate_limits", "valid_pool_name"]
+__all__ = ["POOL_NAME_RULE", "read_pool_names", "read_rate_limits", "valid_pool_name"]
 
 _RATE_LIMIT = Vocabulary("name", "limit", "intervalSec")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}\Z")
-_NAME_HINT = "1 to 100 letters, digits, dots, dashes or underscores; it is not expanded"
+POOL_NAME_RULE = "1 to 100 letters, digits, dots, dashes or underscores"
 _MOST = 10_000
 """Starts an interval may have: each is remembered until the interval is over."""
 
@@ -70,7 +70,7 @@ def _rate_limit(inner: Fields, names: list[str]) -> RateLimit | None:
 
 def _add(fields: Fields, field: str, name: str, known: list[str]) -> str:
     if not valid_pool_name(name):
-        fields.error(field, f"invalid {field}: '{name[:60]}'", hint=_NAME_HINT)
+        fields.error(field, f"invalid {field}: '{name[:60]}'", hint=f"{POOL_NAME_RULE}; it is not expanded")
         return ""
     if name in known:
         fields.error(field, f"{field} '{name}' is named twice")

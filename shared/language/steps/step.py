@@ -31,6 +31,7 @@ __all__ = [
     "read_log_output",
     "read_shell",
     "read_step",
+    "step_name_problem",
 ]
 
 STEP_KEYS = Vocabulary(
@@ -134,9 +135,16 @@ def has_nothing_to_run(draft: PartialStep, step: Step) -> bool:
 
 def _name(fields: Fields) -> str:
     name = fields.text("name")
-    if len(name.encode("utf-8", "replace")) > _MAX_NAME_BYTES:
-        fields.error("name", f"step name must be less than {_MAX_NAME_BYTES} characters (value: {name[:60]})")
+    if problem := step_name_problem(name):
+        fields.error("name", problem)
     return name
+
+
+def step_name_problem(name: str) -> str:
+    """Return what is wrong with a step's name; empty: nothing. The limit is in bytes, as in Dagu."""
+    if len(name.encode("utf-8", "replace")) <= _MAX_NAME_BYTES:
+        return ""
+    return f"step name must be less than {_MAX_NAME_BYTES} characters (value: {name[:60]})"
 
 
 def _id(fields: Fields) -> str:

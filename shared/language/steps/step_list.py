@@ -13,7 +13,7 @@ from shared.language.steps.graph import (
     link_groups,
     resolve_depends,
 )
-from shared.language.steps.step import STEP_KEYS, DagDefaults, PartialStep, check_step, read_step
+from shared.language.steps.step import STEP_KEYS, DagDefaults, PartialStep, check_step, read_step, step_name_problem
 from shared.language.yaml.fields import Fields
 from shared.language.yaml.reader import YamlList, YamlMap
 
@@ -65,9 +65,8 @@ def _from_map(fields: Fields, mapping: YamlMap, defaults: DagDefaults) -> list[S
             if draft.values["name"] not in ("", key.strip()):
                 draft.fields.warn("name", "name is ignored: the step has the name that is its key")
             draft.values["name"] = key.strip()
-            if len(key.encode("utf-8", "replace")) > 40:
-                message = f"step name must be less than 40 characters (value: {key[:60]})"
-                fields.issues.error(message, path, mapping.key_at[key])
+            if problem := step_name_problem(key):
+                fields.issues.error(problem, path, mapping.key_at[key])
             entries.append(StepGroup([draft]))
     return entries
 
