@@ -149,7 +149,7 @@ def _secret(fields: Fields, index: int) -> Secret | None:
             fields.issues.error(f"secret at index {index}: '{name}' field is required", fields.path, fields.at)
     provider = texts["provider"]
     if provider and provider not in _PROVIDERS and provider not in _installed_providers():
-        hint = did_you_mean(provider, _PROVIDERS) or "not installed here; it must be where workers run"
+        hint = did_you_mean(provider, _PROVIDERS) or "it is not installed here; install it where workers run"
         fields.warn("provider", f"unknown secret provider: {provider}", hint=hint)
     options = fields.text_map("options")
     return Secret(**texts, options=options) if all(texts.values()) else None

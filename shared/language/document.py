@@ -60,7 +60,7 @@ def read_dag(issues: Issues, raw: YamlMap, *, forced_name: str = "", fallback_na
         if key in fields:
             values[attribute] = fields.text(key)
     if needs_shell(values.get("log_dir", "")):
-        fields.warn("logDir", "commands in it are not run: logs lie in the worker's own folder")
+        fields.warn("logDir", "logDir is ignored: it contains a command, and commands in it are not run")
     if "tags" in fields:
         tags = (tag.strip().lower() for tag in fields.texts("tags", split=","))
         values["tags"] = tuple(tag for tag in tags if tag)
@@ -80,7 +80,7 @@ def read_dag(issues: Issues, raw: YamlMap, *, forced_name: str = "", fallback_na
     if values.get("worker_selector") and any(step.type == APPROVAL for step in values.get("steps", ())):
         fields.error("workerSelector", "DAG with HITL steps cannot be dispatched to workers")
     if values.get("placement") == "spread" and "image" in _mapping(values.get("container")):
-        fields.error("placement", "'spread' cannot be used with a dag-level container, which is on one worker")
+        fields.error("placement", "'spread' cannot be used with a DAG-level container, because that runs on one worker")
     return Dag(**{key: value for key, value in values.items() if value is not None})
 
 

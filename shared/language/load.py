@@ -66,7 +66,7 @@ def load(text: str, *, file_name: str = "", dag_name: str | None = None, base: s
         if not dags and not issues.found:
             issues.error("no DAGs found in file")
     except TooManyIssues:
-        issues.found.append(Issue("there are more problems than these"))
+        issues.found.append(Issue(f"stopped after {Issues.limit} problems: fix these first"))
     if not dags and (main_name or fallback):
         dags.append(Dag(name=main_name or fallback))
     if frozen.selector and dags:
@@ -94,7 +94,7 @@ def _check_local_name(issues: Issues, document: Document, dags: list[Dag]) -> No
     at = document.value.key_at.get("name", document.at)
     if len(dags) > 1 and not name:
         message = f"DAG at index {document.index} must have a name in multi-DAG file"
-        issues.error(message, at=at, hint="add name: and call it by that")
+        issues.error(message, at=at, hint="give it a name, and use that name in call")
     elif any(dag.name == name for dag in dags[:-1]):
         issues.error(f'duplicate DAG name "{name}" found', "name", at)
 

@@ -25,6 +25,7 @@ _CATCHUP = Vocabulary("policy", "limit", "windowSec")
 _POLICIES = ("none", "latest", "all")
 _MAX_CATCHUP = 1000
 _ZONE = re.compile(r"(?:CRON_TZ|TZ)=(\S+)\s+(.*)\Z", re.DOTALL)
+_FIELD_NAMES = ("minute", "hour", "day of month", "month", "day of week")
 _FIELD = re.compile(r"[0-9*?/,\-]+\Z")
 _MONTHS = re.compile(r"(?i)\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\b")
 _DAYS = re.compile(r"(?i)\b(?:sun|mon|tue|wed|thu|fri|sat)\b")
@@ -60,9 +61,9 @@ def cron_error(expression: str) -> str:
     for index, part in enumerate(parts):
         digits = _MONTHS.sub("1", part) if index == 3 else _DAYS.sub("1", part) if index == 4 else part
         if not _FIELD.match(digits):
-            return f"cannot understand field {index + 1}: {part}"
+            return f"cannot read field {index + 1} ({_FIELD_NAMES[index]}): {part}"
         if backwards := next((found[0] for found in _RANGE.finditer(part) if _runs_backwards(found)), None):
-            return f"the range {backwards} begins after its end"
+            return f"the range {backwards} ends before it begins"
     try:
         # To croniter a question mark means something in the two day fields only.
         valid = croniter.is_valid(cron.replace("?", "*"), strict=True)

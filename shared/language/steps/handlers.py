@@ -48,12 +48,12 @@ def read_handlers(fields: Fields, defaults: DagDefaults) -> dict[Handler, Step]:
         draft.values["name"] = handler.value
         step = Step(**draft.values)
         if has_nothing_to_run(draft, step):
-            inner.warn(key, "a handler without a command does nothing")
+            inner.warn(key, "the handler is ignored: it has no command")
             continue
         check_step(draft, step, defaults)
         if step.type == APPROVAL:
             inner.error(key, "a handler cannot wait for approval")
         if step.pool or step.lock or step.rate_limit:
-            inner.error(key, "a handler cannot wait for a pool, lock or rate limit", hint="let a step do it")
+            inner.error(key, "a handler cannot wait for a pool, lock or rate limit", hint="give it to a step")
         found[handler] = step
     return found

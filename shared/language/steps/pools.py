@@ -61,9 +61,7 @@ def _rate_limit(inner: Fields, names: list[str]) -> RateLimit | None:
         inner.error("intervalSec", "intervalSec must be more than 0")
         return None
     if limit > _MOST:
-        inner.error(
-            "limit", f"limit must be at most {_MOST}", hint="a shorter interval does the same with fewer starts"
-        )
+        inner.error("limit", f"limit must be at most {_MOST}", hint="use a shorter interval with fewer starts")
         return None
     return RateLimit(name=name, limit=limit, interval_sec=interval) if name and limit else None
 

@@ -165,7 +165,7 @@ def _read_commands(fields: Fields, values: dict[str, Any]) -> None:
         text = value.strip()
         if "\n" in text:
             if script:
-                fields.warn("script", "script is ignored: a command of several lines is one itself")
+                fields.warn("script", "script is ignored: a command of several lines is already a script")
             values["script"] = text
             return
         commands = [text] if text else []
@@ -193,7 +193,7 @@ def _command(fields: Fields, text: str) -> StepCommand:
         return StepCommand(text=text, argv=split_command(text))
     except ValueError as error:
         # A shell may know quotes that this does not, such as $'it\'s': only a step without one needs the words.
-        fields.warn("command", f"failed to parse command: {error} (value: {text[:60]})", hint="balance the quotes")
+        fields.warn("command", f"failed to parse command: {error} (value: {text[:60]})", hint="close the quotes")
         return StepCommand(text=text, argv=tuple(text.split()))
 
 

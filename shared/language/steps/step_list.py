@@ -47,7 +47,7 @@ def read_steps(fields: Fields, dag_type: DagType, defaults: DagDefaults) -> tupl
     check_names(drafts)
     resolve_depends(drafts)
     if chain and not link_groups(entries):
-        fields.error("steps", f"the groups would need more than {MAX_IMPLICIT_EDGES} dependencies between them")
+        fields.error("steps", f"the groups need more than {MAX_IMPLICIT_EDGES} dependencies between them")
         return ()
     steps = tuple(Step(**draft.values) for draft in drafts)
     for draft, step in zip(drafts, steps, strict=True):
@@ -63,7 +63,7 @@ def _from_map(fields: Fields, mapping: YamlMap, defaults: DagDefaults) -> list[S
         draft = _step(fields.issues, path, mapping.key_at[key], value, defaults)
         if draft is not None:
             if draft.values["name"] not in ("", key.strip()):
-                draft.fields.warn("name", "name is ignored: the step has the name that is its key")
+                draft.fields.warn("name", "name is ignored: the key is the name of the step")
             draft.values["name"] = key.strip()
             if problem := step_name_problem(key):
                 fields.issues.error(problem, path, mapping.key_at[key])

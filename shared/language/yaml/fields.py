@@ -20,11 +20,11 @@ SECONDS_LIMIT = 10**9
 
 
 _OTHER_VERSIONS = {
-    "functions": "make each function a workflow of its own and call it",
-    "labels": "in this version of the language they are called tags",
-    "defaults": "this version of the language has none: use a base configuration or YAML anchors",
-    "action": "this version of the language has type and config",
-    "with": "this version of the language has type and config",
+    "functions": "make each function a workflow, and start it with call",
+    "labels": "write tags instead",
+    "defaults": "use a base configuration or YAML anchors instead",
+    "action": "write type and config instead",
+    "with": "write type and config instead",
 }
 """Keys of older and newer versions of the language: what to write instead."""
 

@@ -269,7 +269,7 @@ class _Composer:
         self._nodes += size
         self._aliased += size
         if self._aliased > _MAX_ALIASED_NODES:
-            self._refuse("YAML aliases repeat too much of the file", at)
+            self._refuse(f"YAML aliases expand to more than {_MAX_ALIASED_NODES} values", at)
         frame = self._stack[-1] if self._stack else None
         if frame is not None and frame.key is None and isinstance(frame.value, YamlMap) and isinstance(value, str):
             self._set_key(frame, value, at)
