@@ -35,7 +35,7 @@ from shared.clock import utc_now
 from shared.contracts.codec import decode, encode
 from shared.contracts.events import LogChunk
 from shared.contracts.tasks import Task
-from shared.language.model import Command, Step
+from shared.language.model import Step, StepCommand
 from shared.tracing import SpanContext
 from shared.transport.base import EVENTS, LOGS, Delivery, Outgoing, Transport, task_route
 from shared.transport.embedded.transport import EmbeddedTransport
@@ -45,7 +45,7 @@ _FLOOD_BYTES = 200_000_000
 
 
 def _task(text: str, token: str, shell: tuple[str, ...] = ()) -> Task:
-    step = Step(name="s", commands=(Command(text=text, argv=tuple(text.split())),))
+    step = Step(name="s", commands=(StepCommand(text=text, argv=tuple(text.split())),))
     facts: dict[str, Any] = {
         "run_key": "d/r1",
         "dag_name": "d",

@@ -12,7 +12,7 @@ from shared.contracts.base import Message
 from shared.contracts.codec import decode, encode
 from shared.contracts.events import AttemptFinished, AttemptStarted, Event, LogChunk
 from shared.contracts.tasks import Task
-from shared.language.model import Command, Step
+from shared.language.model import Step, StepCommand
 from shared.transport.base import EVENTS, LOGS, Consumer, Outgoing, Route, task_route
 from shared.transport.embedded.transport import EmbeddedTransport
 from tests.harness.eventually import eventually
@@ -25,12 +25,12 @@ _numbers = itertools.count(1)
 
 def command(*texts: str, argv: tuple[str, ...] = (), **fields: Any) -> Step:
     """Return a step called ``s`` with these commands."""
-    return Step(name="s", commands=tuple(Command(text=text, argv=argv) for text in texts), **fields)
+    return Step(name="s", commands=tuple(StepCommand(text=text, argv=argv) for text in texts), **fields)
 
 
 def script(text: str, *, command: str = "", **fields: Any) -> Step:
     """Return a step called ``s`` with a script, perhaps given to a program."""
-    commands = (Command(text=command, argv=tuple(command.split())),) if command else ()
+    commands = (StepCommand(text=command, argv=tuple(command.split())),) if command else ()
     return Step(name="s", script=text, commands=commands, **fields)
 
 

@@ -8,7 +8,7 @@ from services.scheduler.deciding.plans import Plans, spec_hash
 from services.scheduler.deciding.transactor import Shell
 from shared.clock import utc_now
 from shared.contracts import commands as c
-from shared.language.snapshot import snapshot
+from shared.language.snapshot import make_snapshot
 from shared.store import tables as t
 from shared.store.writes.transaction import Store
 from tests.integration.scheduler_stack import Stack
@@ -33,7 +33,7 @@ def test_a_text_that_was_taken_back_is_stored_with_the_next_run(stack: Stack) ->
     stack.dag("d", SPEC)
     stack.stop_schedulers()
     shell = Shell(Store(stack.engine), Plans(BASE), utc_now)
-    frozen = spec_hash(snapshot(SPEC, BASE))
+    frozen = spec_hash(make_snapshot(SPEC, BASE))
 
     with pytest.raises(Undone):
         shell.decide(lambda batch: start(batch, "r1", undone=True))

@@ -8,8 +8,7 @@ from typing import Any
 from services.api.representations import dag_json, json_values
 from services.api.representations.dag_json import sparse
 from services.api.representations.expanded_commands import put_values
-from shared.language.expansion.param_forms import parse_params_text
-from shared.language.expansion.params import params_text
+from shared.language.expansion.params_syntax import params_text, parse_params_text
 from shared.language.expansion.secret_params import show_params
 from shared.language.model import Dag, Handler, Step
 from shared.status import RunStatus

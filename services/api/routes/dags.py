@@ -27,10 +27,10 @@ from services.api.run_details.node_reasons import run_details
 from services.api.run_details.reasons import dag_reason
 from shared.contracts.commands import Command, CreateDag, DeleteDag, PutSpec, RenameDag, SuspendDag
 from shared.contracts.commands.dags import ReplaceSpec
-from shared.ids import valid_dag_name
-from shared.language.load import Loaded
+from shared.ids import DAG_NAME_RULE, valid_dag_name
+from shared.language.load import LoadResult
 from shared.language.model import Dag as Model
-from shared.language.steps.requirements import Hands, beyond, needing
+from shared.language.steps.requirements import Capabilities, steps_with_requirements, unsatisfied
 from shared.store.reads.reader import Dag, Pause, Run
 
 __all__ = ["DAGS"]
@@ -118,7 +118,7 @@ def validate(call: Call, body: ValidateBody) -> Answer:
     name = json_values.file_stem(body.name.strip()) or "validated-dag"
     errors = []
     if not valid_dag_name(name):
-        errors.append(f"name: {name[:80]!r} must be 1 to 40 letters, digits, dashes, dots or underscores")
+        errors.append(f"name: {name[:80]!r} must be {DAG_NAME_RULE}")
         name = "validated-dag"
     loaded = _parse(call, body.spec, name)
     errors += [str(issue) for issue in loaded.errors] + _beyond_workers(call, loaded.documents)
@@ -264,7 +264,7 @@ def _dag(call: Call, file_name: str) -> Dag:
     return found
 
 
-def _load(call: Call, dags: Iterable[Dag]) -> dict[str, Loaded]:
+def _load(call: Call, dags: Iterable[Dag]) -> dict[str, LoadResult]:
     """Return the dags' specs parsed, by file name; texts are fetched only where they are not known."""
     listed = list(dags)
     cache = call.deps.specs
@@ -278,23 +278,23 @@ def _load(call: Call, dags: Iterable[Dag]) -> dict[str, Loaded]:
     return {name: loaded for name, loaded in found.items() if loaded is not None}
 
 
-def _parse(call: Call, text: str, name: str) -> Loaded:
+def _parse(call: Call, text: str, name: str) -> LoadResult:
     digest = hashlib.sha256(text.encode()).hexdigest()
     return call.deps.specs.parse(digest, text, file_name=name)
 
 
 def _beyond_workers(call: Call, dags: Iterable[Model]) -> list[str]:
-    steps = needing(dags)
+    steps = steps_with_requirements(dags)
     seen = call.deps.reads.workers() if steps else ()
     live = [each for each in seen if each.state == "live" and each.lease_until > call.now]
-    return beyond(steps, [Hands(each.labels, each.executors) for each in live])
+    return unsatisfied(steps, [Capabilities(each.labels, each.executors) for each in live])
 
 
-def _model(dag: Dag, loaded: Loaded) -> Model:
+def _model(dag: Dag, loaded: LoadResult) -> Model:
     return loaded.dag or Model(name=dag.dag_name)
 
 
-def _file(call: Call, dag: Dag, loaded: Loaded, latest: Run | None, pauses: Sequence[Pause]) -> dict[str, Any]:
+def _file(call: Call, dag: Dag, loaded: LoadResult, latest: Run | None, pauses: Sequence[Pause]) -> dict[str, Any]:
     model = _model(dag, loaded)
     defaults = " ".join(f"{param.name}={param.value}" for param in model.params)
     run = run_json.summary(latest, call.deps.zone) if latest else run_json.synthetic(dag.dag_name, defaults)

@@ -8,8 +8,8 @@ from typing import Any
 from services.scheduler.deciding.plans import Plans, spec_hash
 from shared.contracts.commands import CreateDag, DeleteDag, PutSpec, RenameDag, SuspendDag
 from shared.errors import AlreadyExists, Conflict, InvalidInput, NotFound
-from shared.ids import valid_dag_name
-from shared.language.load import Loaded, load
+from shared.ids import DAG_NAME_RULE, valid_dag_name
+from shared.language.load import LoadResult, load
 from shared.language.summary import summarise
 from shared.store import tables as t
 from shared.store.writes.schedules import Schedules
@@ -43,7 +43,7 @@ class Version:
     folder_hash: str | None = None
 
     @classmethod
-    def of(cls, file_name: str, text: str, loaded: Loaded, number: int = 1) -> "Version":
+    def of(cls, file_name: str, text: str, loaded: LoadResult, number: int = 1) -> "Version":
         errors = [str(issue) for issue in loaded.errors]
         dag = loaded.dag
         if dag is None:
@@ -116,7 +116,7 @@ class Definitions:
         if row["folder_hash"] is not None:
             self._tx.keep_removed(row["file_name"], row["folder_hash"])
 
-    def _save_one(self, file_name: str, text: str, loaded: Loaded, *, by: str, number: int = 1) -> None:
+    def _save_one(self, file_name: str, text: str, loaded: LoadResult, *, by: str, number: int = 1) -> None:
         """Write one, and keep what was parsed: who edits a dag is likely to run it next."""
         self.save([Version.of(file_name, text, loaded, number)], by=by)
         if loaded.ok and loaded.dag is not None:
@@ -186,6 +186,6 @@ class Definitions:
 
 def _check_name(name: str) -> None:
     if not valid_dag_name(name):
-        raise InvalidInput(f"name: {name!r} must be 1 to 40 letters, digits, dashes, dots or underscores")
+        raise InvalidInput(f"name: {name!r} must be {DAG_NAME_RULE}")
     if name in _RESERVED:
         raise InvalidInput(f"name: {name!r} is reserved")

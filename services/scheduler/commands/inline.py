@@ -20,7 +20,7 @@ from services.scheduler.deciding.plans import Plans, spec_hash
 from shared.contracts.commands.runs import PatchSubStep, RescheduleRun, RunCommand, StartInline
 from shared.errors import InvalidInput
 from shared.language.load import load
-from shared.language.snapshot import snapshot
+from shared.language.snapshot import make_snapshot
 from shared.status import NodeStatus
 from shared.store import tables as t
 
@@ -43,7 +43,7 @@ def carry_out_inline(batch: Batch, plans: Plans, command: RunCommand) -> dict[st
 def _start(batch: Batch, plans: Plans, command: StartInline) -> dict[str, Any]:
     if not command.spec.strip():
         raise InvalidInput("spec: must not be empty")
-    text = snapshot(command.spec, plans.base)
+    text = make_snapshot(command.spec, plans.base)
     loaded = load(text, dag_name=command.dag_name)
     dag = loaded.dag
     if loaded.errors or dag is None:

@@ -8,7 +8,7 @@ from services.scheduler.core.claims import POOL, PoolKey
 from services.scheduler.deciding.batch import Batch
 from shared.contracts.commands.queues import RemovePool, SetPool
 from shared.errors import InvalidInput, NotFound
-from shared.language.steps.pools import valid_name
+from shared.language.steps.pools import POOL_NAME_RULE, valid_pool_name
 from shared.store.writes.pools import Pools
 from shared.store.writes.transaction import Tx
 
@@ -23,8 +23,8 @@ def carry_out_pool(batch: Batch, command: SetPool | RemovePool) -> dict[str, Any
         if not rows.remove(command.name):
             raise NotFound(f"there is no pool {command.name}")
         return {}
-    if not valid_name(command.name):
-        raise InvalidInput("name: 1 to 100 letters, digits, dots, dashes or underscores")
+    if not valid_pool_name(command.name):
+        raise InvalidInput(f"name: {command.name[:80]!r} must be {POOL_NAME_RULE}")
     known = rows.known().get(command.name)
     rows.put(_row(command.name, command.capacity, known["configured"] if known else None, batch.now, command.by))
     return {"name": command.name, "capacity": command.capacity}

@@ -22,7 +22,7 @@ from services.scheduler.deciding.creation import again, new_run
 from services.scheduler.deciding.plans import Plans
 from shared.contracts import commands as c
 from shared.errors import InvalidInput, NotFound
-from shared.ids import valid_dag_name, valid_run_id
+from shared.ids import DAG_NAME_RULE, RUN_ID_RULE, valid_dag_name, valid_run_id
 from shared.status import NodeStatus, RunStatus
 
 __all__ = ["patch_step", "retry_run", "start_run", "stop_run"]
@@ -41,7 +41,7 @@ def start_run(batch: Batch, plans: Plans, command: c.StartRun) -> dict[str, Any]
         raise InvalidInput("; ".join(plan.errors))
     name = command.dag_name or plan.dag.name
     if not valid_dag_name(name):
-        raise InvalidInput(f"dagName: {name!r} must be 1 to 40 letters, digits, dashes, dots or underscores")
+        raise InvalidInput(f"dagName: {name!r} must be {DAG_NAME_RULE}")
     queued = isinstance(command, c.EnqueueRun)
     if command.singleton:
         check_singleton(batch, name, queued=queued)
@@ -93,7 +93,7 @@ def retry_run(batch: Batch, command: c.RetryRun) -> dict[str, Any]:
         tell(batch, command.dag_name, target, Retry(command.by, step))
         return {"dagRunId": target}
     if not valid_run_id(target):
-        raise InvalidInput(f"dagRunId: {target!r} must be 1 to 64 letters, digits, dashes, dots or underscores")
+        raise InvalidInput(f"dagRunId: {target!r} must be {RUN_ID_RULE}")
     refused = refusal(source, step)
     if refused is not None:
         raise RefusedByCore(refused)

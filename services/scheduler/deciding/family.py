@@ -19,10 +19,10 @@ from services.scheduler.deciding.called import find_called
 from services.scheduler.deciding.creation import new_run
 from services.scheduler.deciding.plans import spec_hash
 from shared.errors import InvalidInput, NotFound
-from shared.language.expansion.params import params_text
+from shared.language.expansion.params_syntax import params_text
 from shared.language.expansion.secret_params import show_params
 from shared.language.load import load
-from shared.language.snapshot import local_spec, snapshot
+from shared.language.snapshot import local_spec, make_snapshot
 from shared.language.steps.approval import waits_for_approval
 from shared.status import RunStatus
 from shared.store import tables as t
@@ -111,7 +111,7 @@ def _new_child(batch: Batch, parent_key: str, effect: StartChild) -> tuple[Run, 
     if effect.selector and (called := load(text).dag) is not None and waits_for_approval(called):
         raise InvalidInput(f"{name}: DAG with HITL steps cannot be dispatched to workers")
     # What every file inherits holds for children too, but for the handlers.
-    text = snapshot(text, batch.plans.base, handlers=False, selector=dict(effect.selector))
+    text = make_snapshot(text, batch.plans.base, handlers=False, selector=dict(effect.selector))
     text_hash = spec_hash(text)
     batch.tx.insert_new(t.specs, [{"hash": text_hash, "yaml": text, "created_at": batch.now}])
     plan = batch.plans.remember(text, file_name or "")

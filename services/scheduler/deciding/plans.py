@@ -11,7 +11,7 @@ from services.scheduler.core.plan import Plan
 from shared.errors import InvariantBroken
 from shared.language.load import load
 from shared.language.model import Dag
-from shared.language.snapshot import snapshot
+from shared.language.snapshot import make_snapshot
 from shared.store import tables as t
 from shared.store.writes.transaction import Tx
 
@@ -70,7 +70,7 @@ class Plans:
             return text_hash
         known = self._frozen.get(text_hash) or made.get(text_hash)
         if known is None:
-            frozen = snapshot(tx.spec_texts([text_hash])[text_hash], self.base)
+            frozen = make_snapshot(tx.spec_texts([text_hash])[text_hash], self.base)
             known = made[text_hash] = spec_hash(frozen)
             tx.insert_new(t.specs, [{"hash": known, "yaml": frozen, "created_at": now}])
         return known
