@@ -35,14 +35,14 @@ class PoolRig:
         stack.transport.declare([COMMANDS])
         self.store = Store(stack.engine)
         self.parts = self.another()
-        self.shell = self.parts.shell
+        self.transactor = self.parts.transactor
 
     def another(self) -> Assembly:
         return Assembly(self.store, self.stack.transport, Plans(), lambda: self.now, ZoneInfo("UTC"))
 
     def ask(self, *commands: c.Command) -> list[c.CommandReply]:
         envelopes = [decode(encode(command, id=new_run_id(), at=self.now)) for command in commands]
-        return self.shell.decide(lambda batch: carry_out(batch, self.shell.plans, envelopes))
+        return self.transactor.decide(lambda batch: carry_out(batch, self.transactor.plans, envelopes))
 
     def must(self, *commands: c.Command) -> None:
         assert [reply.error for reply in self.ask(*commands)] == [None] * len(commands)
@@ -80,7 +80,7 @@ class PoolRig:
 
     def report(self, event: AttemptStarted | AttemptFinished) -> None:
         """Have a worker report something."""
-        self.shell.decide(lambda batch: record_events(batch, [event]))
+        self.transactor.decide(lambda batch: record_events(batch, [event]))
 
     # -- what there is ------------------------------------------------------------------------
 

@@ -38,7 +38,9 @@ class Rig:
 
     def dag(self, name: str, spec: str) -> None:
         command = c.CreateDag(file_name=name, spec=spec + STEPS)
-        self.one.shell.decide(lambda batch: Definitions(batch.tx, self.one.shell.plans, batch.now).create(command))
+        self.one.transactor.decide(
+            lambda batch: Definitions(batch.tx, self.one.transactor.plans, batch.now).create(command)
+        )
         self.one.firing.adopt()
 
     def at(self, clock: str, *, day: int = 0, by: Assembly | None = None) -> int:
@@ -67,5 +69,5 @@ class Rig:
             connection.execute(update(t.dag_runs).where(running).values(status=status, finished_at=self.now))
 
     def queue(self, command: Any) -> None:
-        self.one.shell.decide(lambda batch: carry_out_queue(batch, command))
+        self.one.transactor.decide(lambda batch: carry_out_queue(batch, command))
         self.one.firing.adopt()

@@ -111,7 +111,7 @@ def test_however_an_attempt_ends_its_places_come_back(rig: PoolRig, how: str) ->
     elif how == "lost":
         row = rig.nodes()["r1/work"]
         lost = AttemptLost(row["idx"], row["token"], "gone")
-        rig.shell.decide(lambda batch: record_notices(batch, [(row["run_key"], lost)]))
+        rig.transactor.decide(lambda batch: record_notices(batch, [(row["run_key"], lost)]))
     else:
         rig.must(c.StopRun(dag_name="a", dag_run_id="r1"))
 

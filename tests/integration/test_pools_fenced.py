@@ -44,7 +44,7 @@ def ended(rig: PoolRig, node: dict[str, Any], worker_id: str) -> AttemptFinished
 
 
 def lose(rig: PoolRig, node: dict[str, Any]) -> None:
-    rig.shell.notice([(node["run_key"], AttemptLost(node["idx"], node["token"], "worker w was lost"))])
+    rig.transactor.notice([(node["run_key"], AttemptLost(node["idx"], node["token"], "worker w was lost"))])
 
 
 @pytest.mark.parametrize("retried", [False, True])

@@ -38,14 +38,14 @@ class Rig:
         stack.transport.declare([COMMANDS])
         self.store = Store(stack.engine)
         self.parts = self.another()
-        self.shell = self.parts.shell
+        self.transactor = self.parts.transactor
 
     def another(self) -> Assembly:
         return Assembly(self.store, self.stack.transport, Plans(), lambda: self.now, ZoneInfo("UTC"))
 
     def ask(self, *commands: c.Command) -> list[c.CommandReply]:
         envelopes = [decode(encode(command, id=new_run_id(), at=self.now)) for command in commands]
-        return self.shell.decide(lambda batch: carry_out(batch, self.shell.plans, envelopes))
+        return self.transactor.decide(lambda batch: carry_out(batch, self.transactor.plans, envelopes))
 
     def enqueue(self, *ids: str, dag: str = "a", **facts: Any) -> None:
         replies = self.ask(*[c.EnqueueRun(file_name=dag, dag_run_id=run_id, **facts) for run_id in ids])
@@ -247,7 +247,7 @@ def test_a_run_of_a_spec_that_is_stored_nowhere_has_a_priority_too(rig: Rig) -> 
 def test_a_high_run_queued_together_with_a_low_one_goes_first_whenever_admission_looks(rig: Rig, after: int) -> None:
     """They are committed between two of the questions that an admission asks."""
     rig.ask(SetQueue(name="q", max_concurrency=1))
-    other = rig.another().shell
+    other = rig.another().transactor
     commands = [
         c.EnqueueRun(file_name="a", dag_run_id="low", queue="q"),
         c.EnqueueRun(file_name="a", dag_run_id="high", queue="q", priority="high"),

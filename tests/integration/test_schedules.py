@@ -217,7 +217,7 @@ def test_a_restart_runs_what_ran_with_the_values_it_had(rig: Rig) -> None:
     with rig.stack.engine.begin() as connection:
         connection.execute(update(t.dag_runs).values(version=stopped["version"] + 1, **values))
     edited = c.PutSpec(file_name="a", spec=schedule + STEPS)
-    rig.one.shell.decide(lambda batch: Definitions(batch.tx, rig.one.shell.plans, batch.now).put_spec(edited))
+    rig.one.transactor.decide(lambda batch: Definitions(batch.tx, rig.one.transactor.plans, batch.now).put_spec(edited))
     rig.one.firing.adopt()
     rig.at("12:45")
 
@@ -260,7 +260,7 @@ def test_a_renamed_dag_keeps_its_pause_and_the_slots_that_are_undecided(rig: Rig
     rig.queue(Pause(scope="dag", name="a", by="ann"))
     rig.at("12:05")
     rename = c.RenameDag(file_name="a", new_file_name="b")
-    rig.one.shell.decide(lambda batch: Definitions(batch.tx, rig.one.shell.plans, batch.now).rename(rename))
+    rig.one.transactor.decide(lambda batch: Definitions(batch.tx, rig.one.transactor.plans, batch.now).rename(rename))
     rig.one.firing.adopt()
     assert rig.at("12:10") == 0
 
@@ -289,7 +289,9 @@ def test_an_edit_of_a_paused_dag_drops_no_slot(rig: Rig, edited: str, ledger: li
     rig.queue(Pause(scope="dag", name="a", by="ann"))
     rig.at("12:15")
     command = c.PutSpec(file_name="a", spec=edited + STEPS)
-    rig.one.shell.decide(lambda batch: Definitions(batch.tx, rig.one.shell.plans, batch.now).put_spec(command))
+    rig.one.transactor.decide(
+        lambda batch: Definitions(batch.tx, rig.one.transactor.plans, batch.now).put_spec(command)
+    )
     rig.one.firing.adopt()
     rig.at("12:25")
     rig.queue(Resume(scope="dag", name="a"))
@@ -315,7 +317,9 @@ def test_edits_deletions_and_faults_move_the_next_slot(rig: Rig) -> None:
 
     def edit(spec: str) -> None:
         command = c.PutSpec(file_name="a", spec=spec + STEPS)
-        rig.one.shell.decide(lambda batch: Definitions(batch.tx, rig.one.shell.plans, batch.now).put_spec(command))
+        rig.one.transactor.decide(
+            lambda batch: Definitions(batch.tx, rig.one.transactor.plans, batch.now).put_spec(command)
+        )
         rig.one.firing.adopt()
 
     edit('schedule: "5 * * * *"\n')
@@ -325,7 +329,7 @@ def test_edits_deletions_and_faults_move_the_next_slot(rig: Rig) -> None:
     [row] = rig.stack.rows(s.schedules)
     assert (row["next_fire_at"], row["next_start_at"]) == (None, None)
     command = c.DeleteDag(file_name="a")
-    rig.one.shell.decide(lambda batch: Definitions(batch.tx, rig.one.shell.plans, batch.now).delete(command))
+    rig.one.transactor.decide(lambda batch: Definitions(batch.tx, rig.one.transactor.plans, batch.now).delete(command))
     assert rig.stack.rows(s.schedules) == []
     assert rig.ledger() == [("12:05", "start", "fired")]
 

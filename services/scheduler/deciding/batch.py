@@ -1,7 +1,7 @@
 """One transaction's worth of decisions: load and lock runs, advance them, write all of it at once.
 
 Many messages of one run cost one load and one save. What must happen after the commit (messages to
-send, workers to tell, loops to wake) is collected in an ``Aftermath``.
+send, workers to tell, loops to wake) is collected in a ``PostCommit``.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +31,7 @@ from services.scheduler.core.plan import Plan
 from services.scheduler.deciding import rows
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.deciding.pool_changes import PoolChanges
-from services.scheduler.deciding.post_commit import Aftermath
+from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.deciding.progress import recall
 from services.scheduler.deciding.recent import Recent
 from services.scheduler.deciding.rows import origin
@@ -77,7 +77,7 @@ class Batch:
         self.tx = tx
         self.now = now
         self.again = again
-        self.after = Aftermath(at=now)
+        self.after = PostCommit(at=now)
         self.plans = plans
         self._recent = recent
         self._work: dict[str, _Work] = {}

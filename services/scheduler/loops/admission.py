@@ -23,8 +23,8 @@ from services.scheduler.core.admit import (
 )
 from services.scheduler.core.messages import Begin
 from services.scheduler.deciding.batch import Batch
-from services.scheduler.deciding.post_commit import Aftermath
-from services.scheduler.deciding.transactor import Shell
+from services.scheduler.deciding.post_commit import PostCommit
+from services.scheduler.deciding.transactor import Transactor
 from shared.errors import StoreUnavailable
 from shared.store.writes.schedules import Schedules
 
@@ -40,13 +40,13 @@ _LOOK_AT = 5000
 class Admission:
     """Admits runs of queues it is notified of."""
 
-    def __init__(self, shell: Shell) -> None:
-        self._shell = shell
+    def __init__(self, transactor: Transactor) -> None:
+        self._transactor = transactor
         self._condition = threading.Condition()
         self._queues: set[str] = set()
         self._wake_at: dict[str, datetime] = {}
 
-    def follow(self, after: Aftermath) -> None:
+    def follow(self, after: PostCommit) -> None:
         if after.queues:
             self.notify(after.queues)
 
@@ -88,7 +88,7 @@ class Admission:
                 batch.apply(key, Begin("scheduler"))
             return len(begun), chosen.wake_at
 
-        count, wake_at = self._shell.decide(work)
+        count, wake_at = self._transactor.decide(work)
         with self._condition:
             self._wake_at.pop(queue, None)
             if wake_at is not None:
@@ -122,7 +122,9 @@ class Admission:
             found = Schedules(batch.tx).candidates(
                 queue, priority, beyond=beyond, without_dags=paused, only=only, limit=_PAGE
             )
-            plans = self._shell.plans.get_many(batch.tx, [(row["spec_hash"], row["file_name"] or "") for row in found])
+            plans = self._transactor.plans.get_many(
+                batch.tx, [(row["spec_hash"], row["file_name"] or "") for row in found]
+            )
             for row in found:
                 plan = plans[row["spec_hash"], row["file_name"] or ""]
                 yield _candidate(row, plan.dag.worker_selector), row
@@ -133,7 +135,7 @@ class Admission:
 
     def _active_runs(self, batch: Batch, row: dict[str, Any]) -> int:
         key = (row["spec_hash"], row["file_name"] or "")
-        return capacity_of(None, self._shell.plans.get_many(batch.tx, [key])[key].dag.max_active_runs)
+        return capacity_of(None, self._transactor.plans.get_many(batch.tx, [key])[key].dag.max_active_runs)
 
     def run(self, stop: threading.Event) -> None:
         """Admit until ``stop``; the body of a background thread."""
@@ -154,12 +156,12 @@ class Admission:
             while not self._queues and not stop.is_set() and waited < _LOOK_EVERY_S:
                 self._condition.wait(0.5)
                 waited += 0.5
-                now = self._shell.clock()
+                now = self._transactor.clock()
                 self._queues.update(name for name, at in self._wake_at.items() if at <= now)
             queues, self._queues = self._queues, set()
         if queues or stop.is_set():
             return sorted(queues, reverse=True)
-        with self._shell.store.begin() as tx:
+        with self._transactor.store.begin() as tx:
             return tx.queues_with_queued()
 
 

@@ -22,7 +22,7 @@ from typing import Any
 from services.scheduler.commands.dags import Definitions, Version
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.plans import spec_hash
-from services.scheduler.deciding.transactor import Shell
+from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.loops.folder_files import UNREAD, Seen, list_files, read_data, reason, told
 from shared.errors import StoreUnavailable
 from shared.language.load import load
@@ -43,8 +43,8 @@ _UNKNOWN: Mapping[str, Any] = MappingProxyType({"version": 0, "folder_hash": Non
 class Folder:
     """One thread's work: follow the files of ``path``. What cannot be loaded is passed over, and told."""
 
-    def __init__(self, shell: Shell, path: Path) -> None:
-        self._shell = shell
+    def __init__(self, transactor: Transactor, path: Path) -> None:
+        self._transactor = transactor
         self._path = path
         self._seen: dict[str, Seen] | None = None
         self._refused: dict[str, str] = {}
@@ -75,9 +75,9 @@ class Folder:
         for start in range(0, len(changed), _AT_ONCE):
             self._take_over(self._read(changed[start : start + _AT_ONCE], refused))
         if gone or self._seen is None:
-            self._shell.decide(lambda batch: _remove(batch, there, hidden))
+            self._transactor.decide(lambda batch: _remove(batch, there, hidden))
         if self._seen is None or told(refused) != told(self._refused):
-            self._shell.decide(lambda batch: _tell(batch, told(refused)))
+            self._transactor.decide(lambda batch: _tell(batch, told(refused)))
         for name, why in refused.items() - self._refused.items():
             _log.warning("folder.file_refused", extra={"file": name, "why": why})
         self._refused = refused
@@ -117,11 +117,11 @@ class Folder:
         """Save those of these texts that are not what the folder held before, by file name."""
         hashes = {file_name: spec_hash(text) for file_name, text in texts.items()}
         if below := {path: text for path, text in texts.items() if "/" in path}:
-            self._shell.decide(lambda batch: _save_callable(batch, below, hashes))
+            self._transactor.decide(lambda batch: _save_callable(batch, below, hashes))
         top = sorted(texts.keys() - below.keys())
         if not top:
             return
-        with self._shell.store.begin() as tx:
+        with self._transactor.store.begin() as tx:
             known, removed = tx.followed(top), tx.removed(top)
         found = [
             self._parsed(file_name, texts[file_name])
@@ -130,7 +130,7 @@ class Folder:
             and known.get(file_name, _UNKNOWN)["folder_hash"] != hashes[file_name]
         ]
         if found:
-            self._shell.decide(lambda batch: _save(batch, found))
+            self._transactor.decide(lambda batch: _save(batch, found))
 
     def _parsed(self, file_name: str, text: str) -> Version:
         loaded = load(text, file_name=file_name)

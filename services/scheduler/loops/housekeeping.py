@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
-from services.scheduler.deciding.post_commit import Aftermath
+from services.scheduler.deciding.post_commit import PostCommit
 from shared.errors import StoreUnavailable
 from shared.store.writes.history import History
 from shared.store.writes.transaction import Store
@@ -39,7 +39,7 @@ class Housekeeping:
         self._started: dict[str, int] = {}
         self._looked: dict[str, float] = {}
 
-    def follow(self, after: Aftermath) -> None:
+    def follow(self, after: PostCommit) -> None:
         self.started(after.started)
 
     def started(self, dags: Mapping[str, int]) -> None:

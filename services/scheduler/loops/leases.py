@@ -19,7 +19,7 @@ from services.scheduler.core.messages import AttemptLost, TaskUndelivered
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.events import Notice
 from services.scheduler.deciding.post_commit import NEVER
-from services.scheduler.deciding.transactor import Shell
+from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.loops.absences import Absences
 from services.scheduler.loops.duplicate_worker_ids import SharedIds
 from services.scheduler.loops.heartbeats import Beat, Heartbeats, state_of
@@ -68,7 +68,7 @@ class Leases:
 
     def __init__(
         self,
-        shell: Shell,
+        transactor: Transactor,
         transport: Transport,
         heartbeats: Consumer,
         events: Intake,
@@ -76,7 +76,7 @@ class Leases:
         lease_s: float,
         service: Mapping[str, Any],
     ) -> None:
-        self._shell = shell
+        self._transactor = transactor
         self._heartbeats = heartbeats
         self._events = events
         self._lease = timedelta(seconds=lease_s)
@@ -103,9 +103,9 @@ class Leases:
                     _log.error("heartbeat.unreadable", extra={"why": str(error)})
                     HEARTBEATS_UNREADABLE.inc()
                 delivery.ack()
-            news = self._beats.hear(beats, self._shell.clock())
+            news = self._beats.hear(beats, self._transactor.clock())
             if news:
-                self._shell.insist(lambda batch, news=news: self._record(batch, news), stop)  # type: ignore[misc]
+                self._transactor.insist(lambda batch, news=news: self._record(batch, news), stop)  # type: ignore[misc]
                 self._beats.recorded(news)
                 stop.wait(_GATHER_S)
         self._heartbeats.close()
@@ -168,19 +168,19 @@ class Leases:
 
     def _repeats(self, batch: Batch, row: Row) -> bool:
         key = row["spec_hash"], row["file_name"] or ""
-        steps = self._shell.plans.get_many(batch.tx, [key])[key].dag.steps
+        steps = self._transactor.plans.get_many(batch.tx, [key])[key].dag.steps
         return row["idx"] < len(steps) and steps[row["idx"]].repeat_policy is not None
 
     # -- judging ------------------------------------------------------------------------------
 
     def look(self) -> int:
         """Find attempts that nobody will report on, and tell the core; return how many."""
-        shell = self._shell
-        seen = shell.decide(self._see)
+        transactor = self._transactor
+        seen = transactor.decide(self._see)
         if seen is None:
             return 0
         try:
-            self._undelivered.look(seen.waiting, shell.clock())
+            self._undelivered.look(seen.waiting, transactor.clock())
         except BrokerUnavailable as error:
             _log.warning("leases.routes_unseen", extra={"error": str(error)})
         notices = seen.notices + [
@@ -191,7 +191,7 @@ class Leases:
             return 0
         LEASES_LOST.inc(sum(1 for _, notice in notices if isinstance(notice, AttemptLost)))
         for start in range(0, len(notices), _AT_ONCE):
-            shell.notice(notices[start : start + _AT_ONCE])
+            transactor.notice(notices[start : start + _AT_ONCE])
         return len(notices)
 
     def _see(self, batch: Batch) -> _Seen | None:
@@ -222,7 +222,7 @@ class Leases:
         """Return the routes on which overdue tasks may wait, each with an origin of such tasks."""
         origins = batch.tx.overdue_origins(judged_at - self._undelivered.overdue)
         keys = {(row["spec_hash"], row["file_name"] or "") for row in origins if row["token_worker"] is None}
-        plans = self._shell.plans.get_many(batch.tx, sorted(keys))
+        plans = self._transactor.plans.get_many(batch.tx, sorted(keys))
         found: list[tuple[Route, Row]] = []
         for row in origins:
             if row["token_worker"] is not None:

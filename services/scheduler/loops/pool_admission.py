@@ -15,8 +15,8 @@ from services.scheduler.core.decision import Advanced, WakeAt
 from services.scheduler.core.messages import Admit
 from services.scheduler.core.model import WAITS
 from services.scheduler.deciding.batch import Batch
-from services.scheduler.deciding.post_commit import Aftermath
-from services.scheduler.deciding.transactor import Shell
+from services.scheduler.deciding.post_commit import PostCommit
+from services.scheduler.deciding.transactor import Transactor
 from shared.errors import StoreUnavailable
 from shared.ids import new_run_id
 from shared.store.writes.pools import Pools
@@ -35,12 +35,12 @@ Who = tuple[str, int]
 class PoolAdmission:
     """Lets steps into the pools it is notified of."""
 
-    def __init__(self, shell: Shell) -> None:
-        self._shell = shell
+    def __init__(self, transactor: Transactor) -> None:
+        self._transactor = transactor
         self._condition = threading.Condition()
         self._pools: set[PoolKey] = set()
 
-    def follow(self, after: Aftermath) -> None:
+    def follow(self, after: PostCommit) -> None:
         if after.pools:
             self.notify(after.pools)
 
@@ -53,7 +53,7 @@ class PoolAdmission:
     def admit(self, pools: Iterable[PoolKey]) -> int:
         """Let in as many as these pools have places for; return how many steps."""
         keys = sorted(set(pools))
-        return self._shell.decide(lambda batch: _Pass(batch).admit(keys))
+        return self._transactor.decide(lambda batch: _Pass(batch).admit(keys))
 
     def run(self, stop: threading.Event) -> None:
         """Admit until ``stop``; the body of a background thread."""
@@ -76,7 +76,7 @@ class PoolAdmission:
             pools, self._pools = self._pools, set()
         if pools or stop.is_set():
             return pools
-        with self._shell.store.begin() as tx:
+        with self._transactor.store.begin() as tx:
             return {PoolKey(*key) for key in Pools(tx).awaited()}
 
 

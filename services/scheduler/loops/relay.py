@@ -15,7 +15,7 @@ from threading import Event as StopEvent
 from typing import Any
 
 from services.scheduler.core.messages import TaskUndelivered
-from services.scheduler.deciding.post_commit import Aftermath
+from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.metrics import OUTBOX_SWEPT
 from shared.contracts.codec import decode, decode_as
 from shared.contracts.tasks import Task
@@ -60,7 +60,7 @@ class Relay:
         self._refused: set[str] = set()
         """Sent, and certainly not accepted."""
 
-    def follow(self, after: Aftermath) -> None:
+    def follow(self, after: PostCommit) -> None:
         self.publish(after.outgoing)
 
     def publish(self, messages: Sequence[Outgoing]) -> None:

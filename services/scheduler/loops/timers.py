@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from services.scheduler.core.messages import TimerFired
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.events import record_notices
-from services.scheduler.deciding.post_commit import Aftermath
-from services.scheduler.deciding.transactor import Shell
+from services.scheduler.deciding.post_commit import PostCommit
+from services.scheduler.deciding.transactor import Transactor
 from shared.errors import StoreUnavailable
 
 __all__ = ["Alarm", "Timers"]
@@ -52,19 +52,19 @@ class Alarm:
 class Timers:
     """Fires timers, those of other schedulers too."""
 
-    def __init__(self, shell: Shell) -> None:
-        self._shell = shell
+    def __init__(self, transactor: Transactor) -> None:
+        self._transactor = transactor
         self._alarm = Alarm()
 
-    def follow(self, after: Aftermath) -> None:
+    def follow(self, after: PostCommit) -> None:
         """Be awake when the first timer that a transaction set is due."""
         if after.wake_at is not None:
             self._alarm.set(after.wake_at)
 
     def fire_due(self) -> int:
         """Handle what is due now; return how many timers fired."""
-        now = self._shell.clock()
-        with self._shell.store.begin() as tx:
+        now = self._transactor.clock()
+        with self._transactor.store.begin() as tx:
             due = tx.due_timers(now, _AT_ONCE)
             if not due:
                 moment = tx.next_timer()
@@ -81,7 +81,7 @@ class Timers:
             record_notices(batch, [(row["run_key"], TimerFired(row["node"], row["kind"])) for row in still])
             return len(still)
 
-        return self._shell.decide(work)
+        return self._transactor.decide(work)
 
     def run(self, stop: threading.Event) -> None:
         """Fire timers until ``stop``; the body of a background thread."""
@@ -92,4 +92,4 @@ class Timers:
             except StoreUnavailable:
                 stop.wait(1)
                 continue
-            self._alarm.wait(self._shell.clock(), stop)
+            self._alarm.wait(self._transactor.clock(), stop)
