@@ -11,7 +11,7 @@ from shared.status import AttemptState
 from shared.store import tables as t
 from shared.store.engine import open_engine
 from shared.store.migrate import migrate
-from shared.store.reads.reader import Command, Dag, Reads, RunName, Service
+from shared.store.reads.reader import CommandRow, DagRow, Reads, RunName, ServiceRow
 from shared.store.tables import schedules as s
 from tests.conformance.store_rows import NOW, add, add_dag, add_node, add_run, after
 
@@ -19,7 +19,7 @@ from tests.conformance.store_rows import NOW, add, add_dag, add_node, add_run, a
 def test_a_dag_comes_with_its_text(engine: Engine, reads: Reads) -> None:
     add_dag(engine, "etl", spec="steps: [ä]", dag_name="Etl", errors=["line 3: no"])
 
-    assert reads.dag("etl") == Dag(
+    assert reads.dag("etl") == DagRow(
         file_name="etl",
         dag_name="Etl",
         version=1,
@@ -138,7 +138,7 @@ def test_services_heard_of_lately(engine: Engine, reads: Reads) -> None:
     found = reads.services("scheduler", since=after(30))
 
     assert [each.instance_id for each in found] == ["a", "b"]
-    assert found[0] == Service("scheduler", "a", "h", "1", NOW, after(31))
+    assert found[0] == ServiceRow("scheduler", "a", "h", "1", NOW, after(31))
 
 
 def test_queues_list_what_runs_and_what_waits_in_the_order_of_admission(engine: Engine, reads: Reads) -> None:
@@ -180,7 +180,7 @@ def test_the_fate_of_a_command(engine: Engine, reads: Reads) -> None:
     row = {"command_id": "c", "type": "run.start", "body_hash": "h", "outcome": "done", "reply": {"n": [1]}, "at": NOW}
     add(engine, t.inbox, row)
 
-    assert reads.command("c") == Command("c", "run.start", "h", "done", {"n": [1]}, NOW)
+    assert reads.command("c") == CommandRow("c", "run.start", "h", "done", {"n": [1]}, NOW)
     assert reads.command("none") is None
 
 

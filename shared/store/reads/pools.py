@@ -10,7 +10,7 @@ from shared.store import tables as t
 from shared.store.reads.base import Reader
 from shared.store.tables import pools as p
 
-__all__ = ["NodeState", "NodeWait", "Pool", "PoolReads", "PoolUser"]
+__all__ = ["NodeState", "NodeWait", "PoolReads", "PoolRow", "PoolUserRow"]
 
 _NAMED = 20
 _MOST = 500
@@ -18,7 +18,7 @@ Key = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class PoolUser:
+class PoolUserRow:
     """A step in a pool or in its line. ``until``: when a rate limit's place becomes free by itself."""
 
     dag_name: str
@@ -29,7 +29,7 @@ class PoolUser:
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class PoolRow:
     """A pool, lock or rate limit (``kind``: pool, lock, rate). ``interval_s`` is 0 for all but rate limits.
 
     ``capacity`` of a rate limit is what the first who waits says, 0 where nobody does. ``users`` and
@@ -42,8 +42,8 @@ class Pool:
     interval_s: float
     taken: int
     waiting_count: int
-    users: tuple[PoolUser, ...]
-    waiting: tuple[PoolUser, ...]
+    users: tuple[PoolUserRow, ...]
+    waiting: tuple[PoolUserRow, ...]
     free_at: datetime | None = None
 
 
@@ -70,7 +70,7 @@ class NodeState:
 class PoolReads(Reader):
     """Pools and nodes that wait."""
 
-    def pools(self, now: datetime, keys: Iterable[Key] | None = None) -> dict[Key, Pool]:
+    def pools(self, now: datetime, keys: Iterable[Key] | None = None) -> dict[Key, PoolRow]:
         """Return the pools with these keys, or all that are configured, used or waited for."""
         with self._snapshot() as connection:
             capacities = {
@@ -103,7 +103,7 @@ class PoolReads(Reader):
             capacity = limit if key[0] == "rate" else capacities.get(key[1], 1) if key[0] == "pool" else 1
             taken, users = used.get(key, (0, ()))
             count, waiting = line.get(key, (0, ()))
-            found[key] = Pool(*key, capacity, interval_s, taken, count, users, waiting, free_at.get(key))
+            found[key] = PoolRow(*key, capacity, interval_s, taken, count, users, waiting, free_at.get(key))
         return found
 
     def node_states(self, run_key: str) -> dict[int, NodeState]:
@@ -162,7 +162,7 @@ def _known(connection: Connection, capacities: Iterable[str]) -> set[Key]:
 
 def _counted(
     connection: Connection, table: Table, since: Column[datetime], where: ColumnElement[bool], keys: list[Key]
-) -> dict[Key, tuple[int, tuple[PoolUser, ...]]]:
+) -> dict[Key, tuple[int, tuple[PoolUserRow, ...]]]:
     """Return, by pool, how many rows there are and who the first few are."""
     c = table.c
     pool = (c.kind, c.name)
@@ -192,10 +192,10 @@ def _counted(
         .where(ranked.c.place <= _NAMED)
         .order_by(ranked.c.place)
     )
-    found: dict[Key, tuple[int, tuple[PoolUser, ...]]] = {}
+    found: dict[Key, tuple[int, tuple[PoolUserRow, ...]]] = {}
     for row in connection.execute(query):
         timed = "until_at" in c
-        user = PoolUser(
+        user = PoolUserRow(
             row.dag_name or "", row.dag_run_id or "", row.step or "", row.since, row.until if timed else None
         )
         _, users = found.get((row.kind, row.name), (0, ()))

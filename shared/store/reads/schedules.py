@@ -13,13 +13,13 @@ from shared.store.reads.queue_sharing import lenders
 from shared.store.reads.runs import RUNNING
 from shared.store.tables import schedules as s
 
-__all__ = ["Hold", "Pause", "QueueFacts", "ScheduleReads", "Slot", "WaitFacts"]
+__all__ = ["FireRow", "HoldRow", "PauseRow", "QueueFacts", "ScheduleReads", "WaitFacts"]
 
 _NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class FireRow:
     """A ledger row. ``outcome``: fired, skipped or missed. With ``until_at`` it stands for several slots."""
 
     kind: str
@@ -34,7 +34,7 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
+class PauseRow:
     """A pause that holds. ``in_flight``: runs under way in its scope; ``estimate_s``: till they are done."""
 
     scope: str
@@ -59,7 +59,7 @@ class QueueFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class HoldRow:
     """What keeps one run back: a moment, or another run (``name/id``) and its status."""
 
     not_before: datetime | None
@@ -71,10 +71,10 @@ class Hold:
 class WaitFacts:
     """All that decides why queued runs wait, of one moment."""
 
-    pauses: tuple[Pause, ...]
+    pauses: tuple[PauseRow, ...]
     queues: Mapping[str, QueueFacts]
     labels: tuple[Mapping[str, str], ...]
-    holds: Mapping[str, Hold]
+    holds: Mapping[str, HoldRow]
 
 
 _p = s.pauses.c
@@ -87,7 +87,7 @@ class ScheduleReads(Reader):
 
     def slots(
         self, file_name: str, *, before: datetime | None = None, outcome: str = "", limit: int = 100
-    ) -> tuple[Slot, ...]:
+    ) -> tuple[FireRow, ...]:
         """Return a dag's decided slots, newest first."""
         c = s.cron_slots.c
         query = select(s.cron_slots).where(c.file_name == file_name)
@@ -97,7 +97,7 @@ class ScheduleReads(Reader):
             query = query.where(c.outcome == outcome)
         with self._statement() as connection:
             rows = connection.execute(query.order_by(c.slot_at.desc(), c.kind).limit(limit)).mappings()
-            return tuple(Slot(**{name: row[name] for name in Slot.__slots__}) for row in rows)
+            return tuple(FireRow(**{name: row[name] for name in FireRow.__slots__}) for row in rows)
 
     def next_slot(self, file_name: str) -> datetime | None:
         """Return when a dag's next slot is due."""
@@ -105,13 +105,13 @@ class ScheduleReads(Reader):
         with self._statement() as connection:
             return connection.execute(select(c.next_fire_at).where(c.file_name == file_name)).scalar()
 
-    def open_pauses(self) -> tuple[Pause, ...]:
+    def open_pauses(self) -> tuple[PauseRow, ...]:
         """Return the pauses that hold, the global one before those of dags."""
         with self._statement() as connection:
             rows = connection.execute(_OPEN_PAUSES)
-            return tuple(Pause(row.scope, row.name, row.paused_at, row.paused_by, row.reason) for row in rows)
+            return tuple(PauseRow(row.scope, row.name, row.paused_at, row.paused_by, row.reason) for row in rows)
 
-    def pauses(self, now: datetime) -> tuple[Pause, ...]:
+    def pauses(self, now: datetime) -> tuple[PauseRow, ...]:
         """Return the pauses that hold, with what is still under way and, where its dags ran before, for how long."""
         p, r = s.pauses.c, t.dag_runs.c
         with self._snapshot() as connection:
@@ -142,7 +142,7 @@ class ScheduleReads(Reader):
                 if (mean := usual.get(one.dag_name)) is not None and one.started_at is not None
             ]
             estimate = max(left, default=0.0) if len(left) == len(mine) else None
-            found.append(Pause(row.scope, row.name, row.paused_at, row.paused_by, row.reason, len(mine), estimate))
+            found.append(PauseRow(row.scope, row.name, row.paused_at, row.paused_by, row.reason, len(mine), estimate))
         return tuple(found)
 
     def wait_facts(self, run_keys: Iterable[str], queues: Iterable[str], now: datetime) -> WaitFacts:
@@ -176,11 +176,11 @@ class ScheduleReads(Reader):
             shown = tuple(f"{row.dag_name}/{row.dag_run_id}" for row in mine)
             facts[name] = QueueFacts(limits.get(name), mine[0].total if mine else 0, shown)
         return WaitFacts(
-            tuple(Pause(row.scope, row.name, row.paused_at, row.paused_by, row.reason) for row in pauses),
+            tuple(PauseRow(row.scope, row.name, row.paused_at, row.paused_by, row.reason) for row in pauses),
             facts,
             tuple(labels),
             {
-                row.run_key: Hold(
+                row.run_key: HoldRow(
                     row.not_before,
                     None if row.dag_name is None else f"{row.dag_name}/{row.dag_run_id}",
                     row.status,
