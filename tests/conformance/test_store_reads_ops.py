@@ -12,7 +12,6 @@ from shared.store import tables as t
 from shared.store.engine import open_engine
 from shared.store.migrate import migrate
 from shared.store.reads.reader import CommandRow, DagRow, Reads, RunName, ServiceRow
-from shared.store.tables import schedules as s
 from tests.conformance.store_rows import NOW, add, add_dag, add_node, add_run, after
 
 
@@ -77,7 +76,7 @@ def test_dags_are_sorted_by_their_next_start(engine: Engine, reads: Reads, order
         if name != "b-never":
             # A row without a start is a dag that is only stopped by its schedule, or paused.
             row = {"file_name": name, "dag_version": 1, "zone": "UTC", "decided_until": NOW, "next_fire_at": after(1)}
-            add(engine, s.schedules, row | {"next_start_at": start})
+            add(engine, t.schedules, row | {"next_start_at": start})
 
     page = reads.dag_page(sort="next_start", order=order)
 

@@ -11,7 +11,6 @@ from shared.status import NodeStatus, RunStatus
 from shared.store import tables as t
 from shared.store.engine import open_engine
 from shared.store.reads.reader import LATEST, ListedRunRow, Reads, RunName, RunRow, TransitionRow
-from shared.store.tables.progress import progress
 from tests.conformance.store_rows import NOW, add, add_dag, add_node, add_run, after
 from tests.harness.eventually import free_port
 
@@ -51,7 +50,7 @@ def test_a_node_comes_with_what_its_last_attempt_said(engine: Engine, reader: En
     for node, run_attempt, number in ((0, 2, 1), (1, 2, 1), (2, 1, 1)):
         said = {"remarks": [{"level": "notice", "text": f"{node}"}]}
         row = {"run_attempt": run_attempt, "number": number, "seq": 1, "said": said, "at": NOW}
-        add(engine, progress, {"run_key": run_key, "node": node, **row})
+        add(engine, t.progress, {"run_key": run_key, "node": node, **row})
     asked: list[str] = []
     event.listen(reader, "before_cursor_execute", lambda *seen: asked.append(seen[2]))
 

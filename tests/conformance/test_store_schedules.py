@@ -4,9 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from sqlalchemy import select
 
+from shared.store import tables as t
 from shared.store.engine import open_engine
 from shared.store.migrate import migrate
-from shared.store.tables import schedules as s
 from shared.store.writes.schedules import Schedules
 from shared.store.writes.transaction import Store
 from tests.conformance.store_rows import NOW, add_dag
@@ -36,5 +36,5 @@ def test_a_dag_that_is_being_removed_is_not_given_a_schedule(database_url: str) 
         assert pool.submit(adopt).result(10) == []
 
     with engine.connect() as connection:
-        assert connection.execute(select(s.schedules.c.file_name)).scalars().all() == ["stays"]
+        assert connection.execute(select(t.schedules.c.file_name)).scalars().all() == ["stays"]
     engine.dispose()

@@ -15,7 +15,6 @@ from shared.contracts.codec import decode, encode
 from shared.contracts.events import AttemptFinished, AttemptStarted, ChildCall, Outcome
 from shared.ids import new_run_id
 from shared.store import tables as t
-from shared.store.tables import pools as p
 from shared.store.writes.pools import Pools
 from shared.store.writes.transaction import Store
 from shared.transport.base import COMMANDS
@@ -101,7 +100,7 @@ class PoolRig:
 
     def taken(self) -> Counter[tuple[str, str]]:
         """Count the places that are taken now, by pool."""
-        rows = self.stack.rows(p.pool_places)
+        rows = self.stack.rows(t.pool_places)
         return Counter(
             cast("tuple[str, str]", (row["kind"], row["name"]))
             for row in rows

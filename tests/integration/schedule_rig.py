@@ -12,7 +12,6 @@ from services.scheduler.commands.queues import carry_out_queue
 from services.scheduler.deciding.plans import Plans
 from shared.contracts import commands as c
 from shared.store import tables as t
-from shared.store.tables import schedules as s
 from shared.store.writes.transaction import Store
 from shared.transport.base import COMMANDS
 from tests.integration.scheduler_stack import Stack
@@ -51,11 +50,11 @@ class Rig:
         return (by or self.one).firing.fire_due()
 
     def ledger(self, name: str = "a") -> list[tuple[str, str, str]]:
-        rows = sorted(self.stack.rows(s.cron_slots, file_name=name), key=lambda row: (row["slot_at"], row["kind"]))
+        rows = sorted(self.stack.rows(t.cron_slots, file_name=name), key=lambda row: (row["slot_at"], row["kind"]))
         return [(f"{row['slot_at']:%H:%M}", row["kind"], row["outcome"]) for row in rows]
 
     def reasons(self, name: str = "a") -> list[str]:
-        rows = sorted(self.stack.rows(s.cron_slots, file_name=name), key=lambda row: (row["slot_at"], row["kind"]))
+        rows = sorted(self.stack.rows(t.cron_slots, file_name=name), key=lambda row: (row["slot_at"], row["kind"]))
         return [row["reason"] for row in rows]
 
     def runs(self) -> list[tuple[str, str]]:

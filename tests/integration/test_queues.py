@@ -20,7 +20,6 @@ from shared.contracts.commands.runs import StartInline
 from shared.ids import new_run_id
 from shared.store import tables as t
 from shared.store.reads.reader import Reads
-from shared.store.tables import schedules as s
 from shared.store.writes.transaction import Store
 from shared.transport.base import COMMANDS
 from tests.integration.scheduler_stack import Stack
@@ -167,7 +166,7 @@ def test_a_run_held_until_a_moment_lets_others_pass(rig: Rig) -> None:
     [row] = rig.stack.rows(t.dag_runs, dag_run_id="later")
     with rig.stack.engine.begin() as connection:
         held = {"run_key": row["run_key"], "wait_s": 0, "not_before": rig.now + timedelta(minutes=5)}
-        connection.execute(s.run_holds.insert(), [held])
+        connection.execute(t.run_holds.insert(), [held])
 
     assert rig.drain("a") == ["now"]
     rig.now += timedelta(minutes=5)

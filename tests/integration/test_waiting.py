@@ -20,7 +20,6 @@ from shared.contracts.commands.queues import Pause, SetPool, SetQueue
 from shared.contracts.events import AttemptStarted
 from shared.store import tables as t
 from shared.store.reads.reader import Reads
-from shared.store.tables import schedules as s
 from tests.integration.pool_rig import PoolRig
 from tests.integration.scheduler_stack import Stack
 
@@ -138,7 +137,7 @@ def test_a_held_run_says_until_when(rig: Asker) -> None:
     rig.enqueue("r1")
     held = {"run_key": rig.stack.run("r1")["run_key"], "wait_s": 0, "not_before": rig.now + timedelta(minutes=5)}
     with rig.store.begin() as tx:
-        tx.insert(s.run_holds, [held])
+        tx.insert(t.run_holds, [held])
     assert rig.why("r1") == "not before 2026-11-24T12:05:00+00:00"
 
 

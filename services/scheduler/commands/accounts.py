@@ -18,7 +18,7 @@ from shared.contracts.commands.accounts import (
     UpdateUser,
 )
 from shared.errors import AlreadyExists, InvalidInput, NotFound
-from shared.store.tables import accounts as t
+from shared.store import tables as t
 from shared.store.writes.accounts import Accounts
 
 __all__ = ["carry_out_account", "shown"]

@@ -12,7 +12,7 @@ from shared.contracts.commands.webhooks import (
     WebhookCommand,
 )
 from shared.errors import AlreadyExists, InvalidInput, NotFound
-from shared.store.tables import accounts as t
+from shared.store import tables as t
 from shared.store.writes.accounts import Accounts
 from shared.store.writes.transaction import Tx
 

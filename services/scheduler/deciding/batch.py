@@ -42,7 +42,6 @@ from shared.ids import new_run_id
 from shared.spans import Span, recording
 from shared.status import AttemptState, RunStatus
 from shared.store import tables as t
-from shared.store.tables.schedules import run_holds
 from shared.store.writes.bulk import Changes, Rows
 from shared.store.writes.commands import StoredDag
 from shared.store.writes.transaction import Tx
@@ -375,7 +374,7 @@ class Batch:
             tx.numbered(self._transitions),
             Rows(t.attempts, self._attempts, "leave"),
             Rows(t.log_chunks, self._chunks, "leave"),
-            Rows(run_holds, self._holds),
+            Rows(t.run_holds, self._holds),
             Rows(t.outbox, self._outbox),
             Rows(t.inbox, self._outcomes),
         )

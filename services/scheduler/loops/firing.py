@@ -27,7 +27,7 @@ from shared.errors import StoreUnavailable
 from shared.language.load import load
 from shared.language.model import Schedule
 from shared.language.summary import summary_dag
-from shared.store.tables import schedules as s
+from shared.store import tables as t
 from shared.store.writes.schedules import Schedules
 
 __all__ = ["Firing"]
@@ -174,7 +174,7 @@ class Firing:
         runs = SlotRuns(batch, self._transactor.plans, self._tz, dags, {})
         answers = tuple(core.Answer(slot, "missed", "its schedule was edited while it was paused") for slot in slots)
         ledger = [entry for answer in answers if (entry := runs.carry_out(name, answer))]
-        batch.tx.insert_new(s.cron_slots, ledger)
+        batch.tx.insert_new(t.cron_slots, ledger)
         batch.after.slots.extend(str(entry["outcome"]) for entry in ledger)
         return edited
 
@@ -253,7 +253,7 @@ class Firing:
         ledger = [
             entry for name in names for answer in answers.get(name, ()) if (entry := runs.carry_out(name, answer))
         ]
-        batch.tx.insert(s.cron_slots, ledger)
+        batch.tx.insert(t.cron_slots, ledger)
         batch.after.slots.extend(str(entry["outcome"]) for entry in ledger)
         rows.decided(moved)
         return len(claimed)

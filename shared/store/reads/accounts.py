@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, select
 
+from shared.store import tables as t
 from shared.store.engine import bytewise
 from shared.store.reads.base import AnyRow, Reader
-from shared.store.tables import accounts as t
 
 __all__ = ["AccountReads", "ApiKeyRow", "UserRow", "WebhookRow"]
 

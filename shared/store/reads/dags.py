@@ -11,13 +11,12 @@ from shared.store.engine import bytewise
 from shared.store.queries.matching import contains, has_element
 from shared.store.reads.base import AnyRow, AnySelect, Reader
 from shared.store.reads.rows import DagPage, DagRow
-from shared.store.tables import schedules as s
 
 __all__ = ["DagReads"]
 
 _d = t.dags.c
-_DAGS = t.dags.outerjoin(s.schedules, s.schedules.c.file_name == t.dags.c.file_name)
-_NEXT_START = s.schedules.c.next_start_at
+_DAGS = t.dags.outerjoin(t.schedules, t.schedules.c.file_name == t.dags.c.file_name)
+_NEXT_START = t.schedules.c.next_start_at
 _COLUMNS = (
     _d.file_name,
     _d.dag_name,

@@ -8,7 +8,6 @@ from sqlalchemy import Column, ColumnElement, Connection, Table, and_, func, or_
 
 from shared.store import tables as t
 from shared.store.reads.base import Reader
-from shared.store.tables import pools as p
 
 __all__ = ["NodeState", "NodeWait", "PoolReads", "PoolRow", "PoolUserRow"]
 
@@ -74,10 +73,10 @@ class PoolReads(Reader):
         """Return the pools with these keys, or all that are configured, used or waited for."""
         with self._snapshot() as connection:
             capacities = {
-                row.name: row.capacity for row in connection.execute(select(p.pools.c.name, p.pools.c.capacity))
+                row.name: row.capacity for row in connection.execute(select(t.pools.c.name, t.pools.c.capacity))
             }
             wanted = sorted(set(keys) if keys is not None else _known(connection, capacities))[:_MOST]
-            places, waits = p.pool_places, p.pool_waits
+            places, waits = t.pool_places, t.pool_waits
             here = or_(places.c.until_at.is_(None), places.c.until_at > now)
             used = _counted(connection, places, places.c.entered_at, here, wanted)
             line = _counted(connection, waits, waits.c.asked_at, waits.c.node >= 0, wanted)
@@ -108,8 +107,8 @@ class PoolReads(Reader):
 
     def node_states(self, run_key: str) -> dict[int, NodeState]:
         """Return, by index, those nodes of a run that wait for a pool, for a worker, or for their next try."""
-        n, w = t.nodes.c, p.pool_waits.c
-        before = p.pool_waits.alias("before")
+        n, w = t.nodes.c, t.pool_waits.c
+        before = t.pool_waits.alias("before")
         earlier = or_(
             before.c.entry_order < w.entry_order,
             and_(
@@ -155,7 +154,7 @@ class PoolReads(Reader):
 
 def _known(connection: Connection, capacities: Iterable[str]) -> set[Key]:
     found = {("pool", name) for name in capacities}
-    for table in (p.pool_places, p.pool_waits):
+    for table in (t.pool_places, t.pool_waits):
         found.update((kind, name) for kind, name in connection.execute(select(table.c.kind, table.c.name).distinct()))
     return found
 

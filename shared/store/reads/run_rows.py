@@ -12,7 +12,6 @@ from shared.status import NodeStatus, RunStatus
 from shared.store import tables as t
 from shared.store.reads.base import AnyRow, AnySelect
 from shared.store.reads.rows import NodeRow, RunName, RunRow
-from shared.store.tables.progress import progress
 
 __all__ = [
     "NODE_COLUMNS",
@@ -222,11 +221,11 @@ def select_one_run() -> AnySelect:
 def _one(of: FromClause, *related: ColumnElement[str]) -> AnySelect:
     """Return a row for each node: so one statement is enough."""
     said = and_(
-        progress.c.run_key == _n.run_key,
-        progress.c.node == _n.idx,
-        progress.c.number == _n.number,
-        progress.c.run_attempt == _r.run_attempt,
+        t.progress.c.run_key == _n.run_key,
+        t.progress.c.node == _n.idx,
+        t.progress.c.number == _n.number,
+        t.progress.c.run_attempt == _r.run_attempt,
     )
-    with_nodes = of.outerjoin(t.nodes, _n.run_key == _r.run_key).outerjoin(progress, said)
-    columns = (*ROOT_COLUMNS, *NODE_COLUMNS, progress.c.said, *related)
+    with_nodes = of.outerjoin(t.nodes, _n.run_key == _r.run_key).outerjoin(t.progress, said)
+    columns = (*ROOT_COLUMNS, *NODE_COLUMNS, t.progress.c.said, *related)
     return select(*columns).select_from(with_nodes).order_by(_n.idx)

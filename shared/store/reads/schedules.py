@@ -11,7 +11,6 @@ from shared.store.engine import bytewise
 from shared.store.reads.base import Reader
 from shared.store.reads.queue_sharing import lenders
 from shared.store.reads.runs import RUNNING
-from shared.store.tables import schedules as s
 
 __all__ = ["FireRow", "HoldRow", "PauseRow", "QueueFacts", "ScheduleReads", "WaitFacts"]
 
@@ -77,9 +76,9 @@ class WaitFacts:
     holds: Mapping[str, HoldRow]
 
 
-_p = s.pauses.c
+_p = t.pauses.c
 # Put together once: each page of dags asks for them.
-_OPEN_PAUSES = select(s.pauses).where(_p.resumed_at.is_(None)).order_by(_p.scope.desc(), _p.name)
+_OPEN_PAUSES = select(t.pauses).where(_p.resumed_at.is_(None)).order_by(_p.scope.desc(), _p.name)
 
 
 class ScheduleReads(Reader):
@@ -89,8 +88,8 @@ class ScheduleReads(Reader):
         self, file_name: str, *, before: datetime | None = None, outcome: str = "", limit: int = 100
     ) -> tuple[FireRow, ...]:
         """Return a dag's decided slots, newest first."""
-        c = s.cron_slots.c
-        query = select(s.cron_slots).where(c.file_name == file_name)
+        c = t.cron_slots.c
+        query = select(t.cron_slots).where(c.file_name == file_name)
         if before is not None:
             query = query.where(c.slot_at < before)
         if outcome:
@@ -101,7 +100,7 @@ class ScheduleReads(Reader):
 
     def next_slot(self, file_name: str) -> datetime | None:
         """Return when a dag's next slot is due."""
-        c = s.schedules.c
+        c = t.schedules.c
         with self._statement() as connection:
             return connection.execute(select(c.next_fire_at).where(c.file_name == file_name)).scalar()
 
@@ -113,9 +112,9 @@ class ScheduleReads(Reader):
 
     def pauses(self, now: datetime) -> tuple[PauseRow, ...]:
         """Return the pauses that hold, with what is still under way and, where its dags ran before, for how long."""
-        p, r = s.pauses.c, t.dag_runs.c
+        p, r = t.pauses.c, t.dag_runs.c
         with self._snapshot() as connection:
-            rows = connection.execute(select(s.pauses).where(p.resumed_at.is_(None)).order_by(p.scope, p.name)).all()
+            rows = connection.execute(select(t.pauses).where(p.resumed_at.is_(None)).order_by(p.scope, p.name)).all()
             running = connection.execute(
                 select(r.queue, r.file_name, r.dag_name, r.started_at).where(r.status == RUNNING)
             ).all()
@@ -148,10 +147,10 @@ class ScheduleReads(Reader):
     def wait_facts(self, run_keys: Iterable[str], queues: Iterable[str], now: datetime) -> WaitFacts:
         """Return what decides why these runs, queued in those queues, wait."""
         keys, names = sorted(set(run_keys)), sorted(set(queues))
-        p, q, r, w, h = s.pauses.c, t.queues.c, t.dag_runs.c, t.workers.c, s.run_holds.c
+        p, q, r, w, h = t.pauses.c, t.queues.c, t.dag_runs.c, t.workers.c, t.run_holds.c
         after = t.dag_runs.alias("after")
         with self._snapshot() as connection:
-            pauses = connection.execute(select(s.pauses).where(p.resumed_at.is_(None))).all()
+            pauses = connection.execute(select(t.pauses).where(p.resumed_at.is_(None))).all()
             limit_rows = connection.execute(select(q.name, q.max_concurrency).where(q.name.in_(names)))
             limits: dict[str, int | None] = {row.name: row.max_concurrency for row in limit_rows}
             # Those admitted together began at the same moment: they are told by name.
@@ -166,8 +165,8 @@ class ScheduleReads(Reader):
             ).all()
             labels = connection.execute(select(w.labels).where(w.state == "live", w.lease_until > now)).scalars().all()
             holds = connection.execute(
-                select(s.run_holds, after.c.dag_name, after.c.dag_run_id, after.c.status)
-                .select_from(s.run_holds.outerjoin(after, after.c.run_key == h.after_key))
+                select(t.run_holds, after.c.dag_name, after.c.dag_run_id, after.c.status)
+                .select_from(t.run_holds.outerjoin(after, after.c.run_key == h.after_key))
                 .where(h.run_key.in_(keys))
             ).all()
         facts = {}

@@ -8,7 +8,6 @@ from sqlalchemy import Table, delete, func, select, update
 
 from shared.store import tables as t
 from shared.store.engine import for_update
-from shared.store.tables import accounts
 from shared.store.writes.transaction import Tx
 
 __all__ = ["Accounts"]
@@ -24,7 +23,7 @@ class Accounts:
 
     def users(self) -> int:
         """Return how many users there are."""
-        return int(self._tx.connection.execute(select(func.count()).select_from(accounts.users)).scalar_one())
+        return int(self._tx.connection.execute(select(func.count()).select_from(t.users)).scalar_one())
 
     def lock(self, table: Table, **where: str) -> Found | None:
         """Return and lock the one row whose columns are these, if there is one."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from shared.store.tables.progress import progress
+from shared.store import tables as t
 from shared.store.writes.transaction import Tx
 
 __all__ = ["conversation", "keep_progress"]
@@ -21,17 +21,17 @@ def keep_progress(tx: Tx, rows: Sequence[Row]) -> None:
     if not newest:
         return
     given = dict(newest)
-    query = select(progress).where(progress.c.run_key.in_({key for key, _ in newest}))
+    query = select(t.progress).where(t.progress.c.run_key.in_({key for key, _ in newest}))
     for known in tx.connection.execute(query).mappings():
         if (known["run_key"], known["node"]) in newest:
             _keep(newest, dict(known))
     changed = [row for key, row in newest.items() if row is given[key]]
-    tx.put(progress, changed, ["run_attempt", "number", "seq", "said", "at"])
+    tx.put(t.progress, changed, ["run_attempt", "number", "seq", "said", "at"])
 
 
 def conversation(tx: Tx, run_key: str, nodes: Sequence[int]) -> list[dict[str, str]]:
     """Return what chat steps among ``nodes`` said, in the order of ``nodes``."""
-    c = progress.c
+    c = t.progress.c
     rows = tx.connection.execute(select(c.node, c.said).where(c.run_key == run_key, c.node.in_(nodes)))
     said = {row.node: row.said.get("messages", ()) for row in rows}
     return [message for node in nodes for message in said.get(node, ())]

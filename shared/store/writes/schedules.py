@@ -9,7 +9,6 @@ from sqlalchemy import ColumnElement, and_, bindparam, delete, func, or_, select
 from shared.store import tables as t
 from shared.store.engine import for_update
 from shared.store.reads.runs import BY_DAG, QUEUED, RUNNING
-from shared.store.tables import schedules as s
 from shared.store.writes.transaction import Tx
 
 __all__ = ["Schedules"]
@@ -18,8 +17,8 @@ Row = Mapping[str, Any]
 Found = dict[str, Any]
 
 _SAVE = (
-    update(s.schedules)
-    .where(s.schedules.c.file_name == bindparam("key"))
+    update(t.schedules)
+    .where(t.schedules.c.file_name == bindparam("key"))
     .values(
         decided_until=bindparam("new_decided_until"),
         next_fire_at=bindparam("new_next_fire_at"),
@@ -38,26 +37,26 @@ class Schedules:
 
     def claim_due(self, now: datetime, limit: int) -> list[Found]:
         """Return due schedules, longest due first, locked; those that another scheduler has are left out."""
-        c = s.schedules.c
-        query = select(s.schedules).where(c.next_fire_at.is_not(None), c.next_fire_at <= now)
+        c = t.schedules.c
+        query = select(t.schedules).where(c.next_fire_at.is_not(None), c.next_fire_at <= now)
         return self._rows(for_update(query.order_by(c.next_fire_at, c.file_name).limit(limit), skip_locked=True))
 
     def next_fire(self) -> datetime | None:
         """Return when the next slot of all is due."""
-        c = s.schedules.c
+        c = t.schedules.c
         query = select(c.next_fire_at).where(c.next_fire_at.is_not(None)).order_by(c.next_fire_at).limit(1)
         found: datetime | None = self._tx.connection.execute(query).scalar()
         return found
 
     def lock(self, file_name: str) -> Found | None:
         """Return and lock one schedule."""
-        rows = self._rows(for_update(select(s.schedules).where(s.schedules.c.file_name == file_name)))
+        rows = self._rows(for_update(select(t.schedules).where(t.schedules.c.file_name == file_name)))
         return rows[0] if rows else None
 
     def lock_all(self, file_names: Sequence[str]) -> dict[str, Found]:
         """Return and lock these schedules, in the order of their names."""
-        c = s.schedules.c
-        query = select(s.schedules).where(c.file_name.in_(file_names)).order_by(c.file_name)
+        c = t.schedules.c
+        query = select(t.schedules).where(c.file_name.in_(file_names)).order_by(c.file_name)
         return {row["file_name"]: row for row in self._rows(for_update(query))}
 
     def unknown(self, zone: str, limit: int) -> list[Found]:
@@ -65,10 +64,10 @@ class Schedules:
 
         They stay until the transaction ends: those that another one is about to remove are left out.
         """
-        d, c = t.dags.c, s.schedules.c
+        d, c = t.dags.c, t.schedules.c
         query = (
             select(d.file_name, d.version, d.summary, d.errors, d.updated_at)
-            .select_from(t.dags.outerjoin(s.schedules, c.file_name == d.file_name))
+            .select_from(t.dags.outerjoin(t.schedules, c.file_name == d.file_name))
             .where(or_(c.file_name.is_(None), c.dag_version != d.version, c.zone != zone))
         )
         there = query.order_by(d.file_name).limit(limit)
@@ -76,7 +75,7 @@ class Schedules:
 
     def put(self, rows: Sequence[Row]) -> None:
         """Write schedules whole."""
-        self._tx.put(s.schedules, rows, ["dag_version", "zone", "decided_until", "next_fire_at", "next_start_at"])
+        self._tx.put(t.schedules, rows, ["dag_version", "zone", "decided_until", "next_fire_at", "next_start_at"])
 
     def decided(self, rows: Sequence[Row]) -> None:
         """Set how far claimed schedules are decided and when they are due next."""
@@ -125,17 +124,17 @@ class Schedules:
 
     def known_slots(self, file_names: Sequence[str], since: datetime) -> set[tuple[str, str, datetime]]:
         """Return ``(file name, kind, slot)`` of what is in the ledger since that slot."""
-        c = s.cron_slots.c
+        c = t.cron_slots.c
         query = select(c.file_name, c.kind, c.slot_at).where(c.file_name.in_(file_names), c.slot_at >= since)
         return {(name, kind, at) for name, kind, at in self._tx.connection.execute(query)}
 
     def forget_slots(self, before: datetime, limit: int) -> int:
         """Remove old ledger rows, at most ``limit``; return how many."""
-        c = s.cron_slots.c
+        c = t.cron_slots.c
         key = (c.file_name, c.kind, c.slot_at)
         old = self._tx.connection.execute(select(*key).where(c.decided_at < before).limit(limit)).all()
         if old:
-            query = delete(s.cron_slots).where(
+            query = delete(t.cron_slots).where(
                 c.file_name == bindparam("name"), c.kind == bindparam("what"), c.slot_at == bindparam("slot")
             )
             rows = [{"name": row[0], "what": row[1], "slot": row[2]} for row in old]
@@ -146,14 +145,14 @@ class Schedules:
 
     def pauses(self) -> list[Found]:
         """Return all pauses, also those that are over."""
-        return self._rows(select(s.pauses))
+        return self._rows(select(t.pauses))
 
     def rename(self, old: str, new: str) -> None:
         """Let a dag's pause, and its runs that are still queued, follow it to another file name."""
-        ps, r = s.pauses.c, t.dag_runs.c
+        ps, r = t.pauses.c, t.dag_runs.c
         paused = (ps.scope == "dag", ps.name == old)
-        self._tx.connection.execute(delete(s.pauses).where(ps.scope == "dag", ps.name == new))
-        self._tx.connection.execute(update(s.pauses).where(*paused).values(name=new))
+        self._tx.connection.execute(delete(t.pauses).where(ps.scope == "dag", ps.name == new))
+        self._tx.connection.execute(update(t.pauses).where(*paused).values(name=new))
         queued = (r.status == QUEUED, func.coalesce(r.file_name, "") == old)
         self._tx.connection.execute(update(t.dag_runs).where(*queued).values(file_name=new))
 
@@ -166,17 +165,17 @@ class Schedules:
 
     def put_pause(self, row: Row) -> None:
         """Write a pause whole."""
-        self._tx.put(s.pauses, [row], ["paused_at", "paused_by", "reason", "resumed_at", "catchup"])
+        self._tx.put(t.pauses, [row], ["paused_at", "paused_by", "reason", "resumed_at", "catchup"])
 
     # -- queues -------------------------------------------------------------------------------
 
     def limits(self) -> dict[str, Found]:
         """Return what is known of global queues, by name."""
-        return {row["name"]: row for row in self._rows(select(s.queue_limits))}
+        return {row["name"]: row for row in self._rows(select(t.queue_limits))}
 
     def put_limit(self, row: Row) -> None:
         """Remember where a queue's limit comes from."""
-        self._tx.put(s.queue_limits, [row], ["configured", "updated_at", "by"])
+        self._tx.put(t.queue_limits, [row], ["configured", "updated_at", "by"])
 
     def put_queue(self, name: str, max_concurrency: int | None) -> None:
         """Make a queue global with that limit, or (``None``) a dag's own again."""
@@ -201,7 +200,7 @@ class Schedules:
         only: Sequence[str] = (),
     ) -> list[Found]:
         """Return queued runs of one priority in their order, from behind ``beyond`` on, with what holds them."""
-        r, h = t.dag_runs.c, s.run_holds.c
+        r, h = t.dag_runs.c, t.run_holds.c
         after = t.dag_runs.alias("after")
         where: list[ColumnElement[bool]] = [r.queue == queue, r.status == QUEUED, r.priority == priority]
         if beyond is not None:
@@ -226,7 +225,7 @@ class Schedules:
                 after.c.finished_at.label("after_finished_at"),
             )
             .select_from(
-                t.dag_runs.outerjoin(s.run_holds, h.run_key == r.run_key).outerjoin(
+                t.dag_runs.outerjoin(t.run_holds, h.run_key == r.run_key).outerjoin(
                     after, after.c.run_key == h.after_key
                 )
             )
@@ -249,7 +248,7 @@ class Schedules:
 
     def hold(self, row: Row) -> None:
         """Keep a queued run from being admitted for a while."""
-        self._tx.insert(s.run_holds, [row])
+        self._tx.insert(t.run_holds, [row])
 
     def _rows(self, query: Any) -> list[Found]:
         return [dict(row) for row in self._tx.connection.execute(query).mappings()]

@@ -17,7 +17,6 @@ from shared.store import tables as t
 from shared.store.engine import for_update, is_postgres, one_writer, store_errors, transaction_number
 from shared.store.reads.queue_sharing import lenders
 from shared.store.reads.runs import BY_DAG, QUEUED, RUNNING
-from shared.store.tables import accounts as t_accounts
 from shared.store.writes.bulk import Changes, Rows, write
 from shared.store.writes.children import Family
 from shared.store.writes.commands import Commanded
@@ -58,7 +57,7 @@ _KEYS_OF = select(t.dag_runs.c.dag_name, t.dag_runs.c.dag_run_id, t.dag_runs.c.r
     t.dag_runs.c.root_key.is_(None),
 )
 _NUMBER = transaction_number()
-_COUNT_UP = update(t_accounts.counters).values(value=t_accounts.counters.c.value + 1)
+_COUNT_UP = update(t.counters).values(value=t.counters.c.value + 1)
 _DELETE_TIMERS = delete(t.timers).where(t.timers.c.run_key.in_(bindparam("keys", expanding=True)))
 
 
