@@ -8,6 +8,7 @@ import pytest
 
 from shared.contracts.commands import queues as q
 from shared.store import tables as t
+from shared.store.writes.bulk import Rows
 from shared.store.writes.transaction import Store
 from tests.conformance.rest_stack import NOW, Stack, open_stack, recorded, refused
 
@@ -20,7 +21,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 
 def add(stack: Stack, table: object, **row: object) -> None:
     with Store(stack.engine).begin() as tx:
-        tx.insert(table, [row])  # type: ignore[arg-type]
+        tx.write(Rows(table, [row]))  # type: ignore[arg-type]
 
 
 def test_slots_are_listed_newest_first_with_their_reason(stack: Stack) -> None:

@@ -15,7 +15,6 @@ from shared.contracts.codec import decode, encode
 from shared.contracts.events import AttemptFinished, AttemptStarted, ChildCall, Outcome
 from shared.ids import new_run_id
 from shared.store import tables as t
-from shared.store.writes.pools import Pools
 from shared.store.writes.transaction import Store
 from shared.transport.base import COMMANDS
 from tests.integration.scheduler_stack import Stack
@@ -56,7 +55,7 @@ class PoolRig:
     def admit(self, by: Assembly | None = None) -> int:
         """Let in whoever may enter any pool."""
         with self.store.begin() as tx:
-            pools = [PoolKey(*key) for key in Pools(tx).awaited()]
+            pools = [PoolKey(*key) for key in tx.pools.awaited()]
         return (by or self.parts).pools.admit(pools) if pools else 0
 
     def fire(self) -> int:

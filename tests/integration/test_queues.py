@@ -20,6 +20,7 @@ from shared.contracts.commands.runs import StartInline
 from shared.ids import new_run_id
 from shared.store import tables as t
 from shared.store.reads.reader import Reads
+from shared.store.writes.bulk import Rows
 from shared.store.writes.transaction import Store
 from shared.transport.base import COMMANDS
 from tests.integration.scheduler_stack import Stack
@@ -157,7 +158,7 @@ def test_runs_that_no_worker_may_take_let_others_pass(rig: Rig) -> None:
     beat = {"incarnation": "i", "host": "h", "version": "0", "slots": 1, "busy": 0, "state": "live"}
     times = {"started_at": rig.now, "heartbeat_at": rig.now, "lease_until": rig.now + timedelta(seconds=10)}
     with Store(rig.stack.engine).begin() as tx:
-        tx.insert(t.workers, [{"worker_id": "w", "labels": {"gpu": "true", "x": "y"}, **beat, **times}])
+        tx.write(Rows(t.workers, [{"worker_id": "w", "labels": {"gpu": "true", "x": "y"}, **beat, **times}]))
     assert rig.parts.admission.admit("q") == 1
 
 
@@ -200,7 +201,7 @@ def test_four_schedulers_never_exceed_a_limit_and_lose_nothing(rig: Rig) -> None
                     .where(runs.run_key.in_(keys))
                     .values(status="succeeded", version=runs.version + 1)
                 )
-                if not rows and not tx.queues_with_queued():
+                if not rows and not tx.queues.busy():
                     done.set()
 
     schedulers = [rig.another() for _ in range(4)]

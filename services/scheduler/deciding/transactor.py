@@ -62,7 +62,7 @@ class Transactor:
                 if attempt == _TRIES - 1:
                     raise
                 continue
-            self._recent.keep(batch.runs)
+            self._recent.keep(each.run for each in batch.runs.entries() if not each.deleted)
             self.plans.keep_frozen(batch.after.frozen)
             if batch.after.changed:
                 point("scheduler.committed")

@@ -26,7 +26,6 @@ from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.deciding.transactor import Transactor
 from shared.errors import StoreUnavailable
-from shared.store.writes.schedules import Schedules
 
 __all__ = ["Admission"]
 
@@ -63,14 +62,13 @@ class Admission:
         """
 
         def work(batch: Batch) -> tuple[int, datetime | None]:
-            row = batch.tx.lock_queue(queue)
-            rows = Schedules(batch.tx)
-            still = {(one["scope"], one["name"]) for one in rows.pauses() if one["resumed_at"] is None}
+            row = batch.tx.queues.lock(queue)
+            still = {(one["scope"], one["name"]) for one in batch.tx.pauses.open()}
             if row is None or still & {("global", ""), ("queue", queue)}:
                 return 0, None
             paused = sorted(name for scope, name in still if scope == "dag")
             # Before asking who may borrow: a run that ends in between leaves a place more than was counted.
-            taken = batch.tx.places_taken(queue)
+            taken = batch.tx.queues.places_taken(queue)
             lent = self._lent(batch, queue, paused)
             waiting = (pair for pair in self._waiting(batch, queue, paused) if pair[0].run_key not in lent)
             chosen = Admitted(())
@@ -80,10 +78,10 @@ class Admission:
                     capacity = self._active_runs(batch, first[1])
                 free = min(capacity - taken, _AT_ONCE)
                 every = (candidate for candidate, _ in _first_and(first, waiting))
-                chosen = admit(every, free=free, now=batch.now, labels=rows.live_labels(batch.now))
+                chosen = admit(every, free=free, now=batch.now, labels=batch.tx.queues.worker_labels(batch.now))
             keys = (*lent, *chosen.keys)
-            batch.load(keys)
-            begun = [key for key in keys if batch.run(key) is not None]
+            batch.runs.load(keys)
+            begun = [key for key in keys if batch.runs.get(key) is not None]
             for key in begun:
                 batch.apply(key, Begin("scheduler"))
             return len(begun), chosen.wake_at
@@ -97,11 +95,11 @@ class Admission:
 
     def _lent(self, batch: Batch, queue: str, paused: list[str]) -> tuple[str, ...]:
         """Return those that begin in the place of a run above them, which waits for them."""
-        lenders = batch.tx.borrowers(queue)
+        lenders = batch.tx.queues.borrowers(queue)
         if not lenders:
             return ()
         candidates = (candidate for candidate, _ in self._waiting(batch, queue, paused, sorted(lenders)))
-        labels = Schedules(batch.tx).live_labels(batch.now)
+        labels = batch.tx.queues.worker_labels(batch.now)
         return borrowers(admit(candidates, free=len(lenders), now=batch.now, labels=labels).keys, lenders)
 
     def _waiting(
@@ -119,7 +117,7 @@ class Admission:
         beyond: tuple[datetime, str] | None = None
         seen = 0
         while seen < _LOOK_AT:
-            found = Schedules(batch.tx).candidates(
+            found = batch.tx.queues.candidates(
                 queue, priority, beyond=beyond, without_dags=paused, only=only, limit=_PAGE
             )
             plans = self._transactor.plans.get_many(
@@ -162,7 +160,7 @@ class Admission:
         if queues or stop.is_set():
             return sorted(queues, reverse=True)
         with self._transactor.store.begin() as tx:
-            return tx.queues_with_queued()
+            return sorted(tx.queues.busy())
 
 
 def _candidate(row: dict[str, Any], selector: dict[str, str]) -> Candidate:

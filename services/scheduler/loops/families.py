@@ -46,7 +46,7 @@ class Families:
         while not stop.wait(_LOOK_EVERY_S):
             try:
                 with self._transactor.store.begin() as tx:
-                    keys = tx.parents_waiting()
+                    keys = tx.children.parents_waiting()
                 for start in range(0, len(keys), _AT_ONCE):
                     self.attend(keys[start : start + _AT_ONCE])
             except StoreUnavailable as error:

@@ -27,8 +27,6 @@ from shared.errors import StoreUnavailable
 from shared.language.load import load
 from shared.language.model import Schedule
 from shared.language.summary import summary_dag
-from shared.store import tables as t
-from shared.store.writes.schedules import Schedules
 
 __all__ = ["Firing"]
 
@@ -109,27 +107,27 @@ class Firing:
 
     def _next_due(self) -> datetime | None:
         with self._transactor.store.begin() as tx:
-            rows = Schedules(tx)
+            rows = tx.schedules
             unknown = rows.unknown(self._tz.key, 1)
-            due = rows.next_fire()
+            due = rows.next_fire_at()
         if not unknown:
             return due
         while self.adopt() == _ADOPT_AT_ONCE:
             pass
         with self._transactor.store.begin() as tx:
-            return Schedules(tx).next_fire()
+            return tx.schedules.next_fire_at()
 
     def _tidy(self) -> None:
         with self._transactor.store.begin() as tx:
-            Schedules(tx).forget_slots(self._transactor.clock() - _KEEP_LEDGER, 10_000)
+            tx.schedules.forget_fires(self._transactor.clock() - _KEEP_LEDGER, 10_000)
 
     # -- adopting -----------------------------------------------------------------------------
 
     def _adopt(self, batch: Batch) -> int:
-        rows = Schedules(batch.tx)
+        rows = batch.tx.schedules
         found = rows.unknown(self._tz.key, _ADOPT_AT_ONCE)
         known = rows.lock_all([dag["file_name"] for dag in found])
-        paused = {row["name"] for row in rows.pauses() if row["scope"] == "dag" and row["resumed_at"] is None}
+        paused = {row["name"] for row in batch.tx.pauses.open() if row["scope"] == "dag"}
         made = []
         for dag in found:
             name = dag["file_name"]
@@ -170,11 +168,11 @@ class Firing:
         if former == self._present_schedule(batch, dag):
             return decided
         slots = core.look(former, decided, edited, self._tz).slots
-        dags = {row["file_name"]: row for row in Schedules(batch.tx).dags([name])}
+        dags = {row["file_name"]: row for row in batch.tx.schedules.dags([name])}
         runs = SlotRuns(batch, self._transactor.plans, self._tz, dags, {})
         answers = tuple(core.Answer(slot, "missed", "its schedule was edited while it was paused") for slot in slots)
         ledger = [entry for answer in answers if (entry := runs.carry_out(name, answer))]
-        batch.tx.insert_new(t.cron_slots, ledger)
+        batch.tx.schedules.add_new_fires(ledger)
         batch.after.slots.extend(str(entry["outcome"]) for entry in ledger)
         return edited
 
@@ -188,10 +186,10 @@ class Firing:
             return self._schedule_of(batch, dag["file_name"], dag["version"])
 
     def _schedule_of(self, batch: Batch, file_name: str, version: int) -> Schedule:
-        text_hash = Schedules(batch.tx).version_hash(file_name, version)
+        text_hash = batch.tx.dags.version_hash(file_name, version)
         if text_hash is None:
             return Schedule()
-        text = batch.tx.spec_texts([text_hash])[text_hash]
+        text = batch.tx.dags.spec_texts([text_hash])[text_hash]
         dag = load(text, file_name=file_name).dag
         return Schedule() if dag is None else dag.schedule
 
@@ -210,8 +208,8 @@ class Firing:
     # -- firing -------------------------------------------------------------------------------
 
     def _fire(self, batch: Batch, judged_at: datetime) -> int:
-        rows = Schedules(batch.tx)
-        pauses = rows.pauses()
+        rows = batch.tx.schedules
+        pauses = batch.tx.pauses.all()
         self._paused = any(row["scope"] == "global" and row["resumed_at"] is None for row in pauses)
         if self._paused:
             return 0
@@ -253,9 +251,9 @@ class Firing:
         ledger = [
             entry for name in names for answer in answers.get(name, ()) if (entry := runs.carry_out(name, answer))
         ]
-        batch.tx.insert(t.cron_slots, ledger)
+        batch.tx.schedules.add_fires(ledger)
         batch.after.slots.extend(str(entry["outcome"]) for entry in ledger)
-        rows.decided(moved)
+        rows.save_decided(moved)
         return len(claimed)
 
 

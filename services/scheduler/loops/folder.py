@@ -26,7 +26,6 @@ from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.loops.folder_files import UNREAD, Seen, list_files, read_data, reason, told
 from shared.errors import StoreUnavailable
 from shared.language.load import load
-from shared.store import tables as t
 
 __all__ = ["Folder"]
 
@@ -122,7 +121,7 @@ class Folder:
         if not top:
             return
         with self._transactor.store.begin() as tx:
-            known, removed = tx.followed(top), tx.removed(top)
+            known, removed = tx.dags.followed(top), tx.dags.removed(top)
         found = [
             self._parsed(file_name, texts[file_name])
             for file_name in top
@@ -143,46 +142,43 @@ def _save(batch: Batch, found: Sequence[Version]) -> None:
     """Another scheduler may follow the same folder, and be quicker; and dags may be removed meanwhile."""
     names = [version.file_name for version in found]
     # Locked, and before the removed: a removal under way is waited for, and then seen.
-    known = batch.tx.followed(names, lock=True)
-    removed = batch.tx.removed(names)
+    known = batch.tx.dags.followed(names, lock=True)
+    removed = batch.tx.dags.removed(names)
     versions = []
     for version in found:
         before = known.get(version.file_name, _UNKNOWN)
         text_hash = spec_hash(version.text)
         if text_hash not in (before["folder_hash"], removed.get(version.file_name)):
             versions.append(replace(version, number=before["version"] + 1, folder_hash=text_hash))
-    batch.tx.forget_removed([version.file_name for version in versions if version.file_name in removed])
+    batch.tx.dags.forget_removed([version.file_name for version in versions if version.file_name in removed])
     Definitions(batch.tx, batch.plans, batch.now).save(versions, by="folder")
     batch.after.schedules = bool(versions)
 
 
 def _save_callable(batch: Batch, texts: Mapping[str, str], hashes: Mapping[str, str]) -> None:
-    batch.tx.insert_new(
-        t.specs, [{"hash": hashes[path], "yaml": text, "created_at": batch.now} for path, text in sorted(texts.items())]
-    )
-    rows = [{"path": path, "spec_hash": hashes[path]} for path in sorted(texts)]
-    batch.tx.put(t.callable_files, rows, ["spec_hash"])
+    batch.tx.dags.add_specs({hashes[path]: text for path, text in texts.items()}, batch.now)
+    batch.tx.dags.put_callable_files({path: hashes[path] for path in texts})
 
 
 def _remove(batch: Batch, present: Collection[str], hidden: tuple[str, ...]) -> None:
     """Remove what came from the folder and whose file is no longer there, and forget what was removed before that."""
     stems = {_stem(name) for name in present}
-    paths = batch.tx.callable_files().keys() - stems
-    batch.tx.delete_callable_files(sorted(path for path in paths if not path.startswith(hidden)))
+    paths = batch.tx.dags.callable_files().keys() - stems
+    batch.tx.dags.delete_callable_files(sorted(path for path in paths if not path.startswith(hidden)))
     gone = [
         file_name
-        for file_name, row in batch.tx.followed().items()
+        for file_name, row in batch.tx.dags.followed().items()
         if row["folder_hash"] is not None and file_name not in stems
     ]
-    batch.tx.delete_dags(sorted(gone))
-    batch.tx.forget_removed(sorted(batch.tx.removed().keys() - stems))
+    batch.tx.dags.delete(sorted(gone))
+    batch.tx.dags.forget_removed(sorted(batch.tx.dags.removed().keys() - stems))
 
 
 def _tell(batch: Batch, problems: Mapping[str, str]) -> None:
     """Have the gateways tell these problems and no others. Another scheduler may have been quicker."""
-    before = batch.tx.refused()
-    batch.tx.forget_refused(sorted(before.keys() - problems.keys()))
-    batch.tx.keep_refused({name: why for name, why in problems.items() if before.get(name) != why})
+    before = batch.tx.dags.refused()
+    batch.tx.dags.forget_refused(sorted(before.keys() - problems.keys()))
+    batch.tx.dags.keep_refused({name: why for name, why in problems.items() if before.get(name) != why})
 
 
 def _below_first(name: str) -> tuple[bool, str]:

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 
 from services.scheduler.deciding.post_commit import PostCommit
 from shared.errors import StoreUnavailable
-from shared.store.writes.history import History
 from shared.store.writes.transaction import Store
 
 __all__ = ["Housekeeping"]
@@ -76,7 +75,7 @@ class Housekeeping:
         removed = 0
         while True:
             with self._store.begin() as tx:
-                history = History(tx)
+                history = tx.history
                 keys = history.expired(dag_name, before, _AT_ONCE)
                 if keys:
                     history.remove(keys)
@@ -90,7 +89,7 @@ class Housekeeping:
     def tidy(self) -> int:
         """Remove outcomes of commands that nobody will ask about again; return how many."""
         with self._store.begin() as tx:
-            return tx.forget_replies(self._clock() - _REPLIES_KEPT)
+            return tx.commands.forget_replies(self._clock() - _REPLIES_KEPT)
 
     def run(self, stop: threading.Event) -> None:
         """Keep house until ``stop``; the body of a background thread."""

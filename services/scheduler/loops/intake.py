@@ -23,7 +23,6 @@ from shared.contracts.commands import Command
 from shared.contracts.events import Event, LogChunk
 from shared.errors import DecodeFailed
 from shared.ids import new_run_id
-from shared.store import tables as t
 from shared.transport.base import Consumer, Delivery
 
 __all__ = ["Intake", "commands_intake", "events_intake", "logs_intake"]
@@ -148,6 +147,6 @@ def logs_intake(transactor: Transactor, consumer: Consumer) -> Intake:
 
     def record(batch: Batch, pairs: Pairs) -> None:
         chunks = [envelope.body for _, envelope in pairs if isinstance(envelope.body, LogChunk)]
-        batch.tx.insert_new(t.log_chunks, [chunk_row(chunk) for chunk in chunks])
+        batch.tx.runs.add_log_chunks([chunk_row(chunk) for chunk in chunks])
 
     return Intake(transactor, consumer, expects=LogChunk, record=record, at_once=64)

@@ -62,8 +62,8 @@ class Judging:
         """Return some dags that another version judged, judged by this one; none if a newer one is there."""
         mine = self._transactor.plans.version
         with self._transactor.store.begin() as tx:
-            rows = tx.judged_by_others(mine, _AT_ONCE)
-            alive = tx.living_schedulers(self._transactor.clock() - _ALIVE) if rows else set()
+            rows = tx.dags.judged_by_others(mine, _AT_ONCE)
+            alive = tx.services.scheduler_versions(self._transactor.clock() - _ALIVE) if rows else set()
         if any(_rank(version) > _rank(mine) for version in alive):
             return []
         return [

@@ -65,9 +65,9 @@ class Timers:
         """Handle what is due now; return how many timers fired."""
         now = self._transactor.clock()
         with self._transactor.store.begin() as tx:
-            due = tx.due_timers(now, _AT_ONCE)
+            due = tx.timers.due(now, _AT_ONCE)
             if not due:
-                moment = tx.next_timer()
+                moment = tx.timers.next_due_at()
                 if moment is not None:
                     self._alarm.set(moment)
                 return 0
@@ -75,9 +75,9 @@ class Timers:
         def work(batch: Batch) -> int:
             # The run first, its timer second: the order in which reports lock them too.
             keys = sorted({row["run_key"] for row in due})
-            batch.load(keys)
-            still = batch.tx.timers_due(keys, now)
-            batch.tx.delete_timers([(row["run_key"], row["node"], row["kind"]) for row in still])
+            batch.runs.load(keys)
+            still = batch.tx.timers.due_of(keys, now)
+            batch.tx.timers.delete([(row["run_key"], row["node"], row["kind"]) for row in still])
             record_notices(batch, [(row["run_key"], TimerFired(row["node"], row["kind"])) for row in still])
             return len(still)
 

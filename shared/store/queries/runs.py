@@ -1,6 +1,6 @@
 """Which runs are queued, running, root runs, and which run of a DAG is its newest."""
 
-from sqlalchemy import Alias, ColumnElement, ScalarSelect, Table, func, literal_column, select
+from sqlalchemy import ColumnElement, FromClause, ScalarSelect, func, literal_column, select
 
 from shared.store import tables as t
 from shared.store.engine import bytewise
@@ -17,7 +17,7 @@ IS_ROOT = func.coalesce(t.dag_runs.c.root_key, "") == ""
 runs are wanted, SQLite would otherwise walk the whole history instead of the small index of those."""
 
 
-def _newest_first(runs: Table | Alias) -> tuple[ColumnElement[object], ColumnElement[str]]:
+def _newest_first(runs: FromClause) -> tuple[ColumnElement[object], ColumnElement[str]]:
     return runs.c.created_at.desc(), bytewise(runs.c.dag_run_id)
 
 

@@ -10,10 +10,10 @@ from sqlalchemy import ColumnElement, Connection, and_, func, select
 from shared.status import AttemptState, RunStatus
 from shared.store import tables as t
 from shared.store.engine import bytewise
+from shared.store.queries.runs import BY_DAG, IS_ROOT, QUEUED, RUNNING
 from shared.store.reads.base import AnyRow, Reader
 from shared.store.reads.rows import ActiveCounts, CommandRow, QueueRow, RunName, RunRow, ServiceRow, TaskRow, WorkerRow
 from shared.store.reads.run_rows import run_from_row, select_runs
-from shared.store.reads.runs import BY_DAG, IS_ROOT, QUEUED, RUNNING
 
 __all__ = ["OpsReads"]
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import Column, ColumnElement, Connection, Table, and_, func, or_, select, tuple_
 
 from shared.store import tables as t
+from shared.store.queries.workers import takes_work
 from shared.store.reads.base import Reader
 
 __all__ = ["NodeState", "NodeWait", "PoolReads", "PoolRow", "PoolUserRow"]
@@ -148,7 +149,7 @@ class PoolReads(Reader):
         """Return the labels of each worker that takes work, by its id."""
         w = t.workers.c
         with self._statement() as connection:
-            rows = connection.execute(select(w.worker_id, w.labels).where(w.state == "live", w.lease_until > now))
+            rows = connection.execute(select(w.worker_id, w.labels).where(takes_work(now)))
             return {row.worker_id: row.labels for row in rows}
 
 

@@ -7,11 +7,9 @@ from datetime import datetime
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    ScalarSelect,
     and_,
     bindparam,
     func,
-    literal_column,
     or_,
     select,
 )
@@ -20,6 +18,7 @@ from shared.status import RunStatus
 from shared.store import tables as t
 from shared.store.engine import bytewise
 from shared.store.queries.matching import among, contains
+from shared.store.queries.runs import BY_DAG, IS_ROOT, NEWEST_FIRST, RUNNING, newest_key
 from shared.store.reads.base import AnySelect, Reader
 from shared.store.reads.rows import ListedRunRow, NodeRow, RunRow, TransitionRow
 from shared.store.reads.run_rows import (
@@ -34,27 +33,16 @@ from shared.store.reads.run_rows import (
     select_runs,
 )
 
-__all__ = ["BY_DAG", "IS_ROOT", "LATEST", "QUEUED", "RUNNING", "RunReads"]
+__all__ = ["LATEST", "RunReads"]
 
 LATEST = "latest"
-"""Stands for the id of a dag's newest run."""
-
-RUNNING: ColumnElement[str] = literal_column("'running'")
-QUEUED: ColumnElement[str] = literal_column("'queued'")
-"""Spelled out, since SQLite does not use a partial index for a bound parameter."""
-
-BY_DAG = t.dag_runs.c.dag_name.concat("")
-IS_ROOT = func.coalesce(t.dag_runs.c.root_key, "") == ""
-"""The name and ``root_key IS NULL``, so written that no index of all runs fits: where only running or
-queued runs are wanted, SQLite would else walk the whole history instead of the small index of those."""
+"""Stands for the id of a DAG's newest run."""
 
 _MAX_RUNS = 1000
 """Source: REST contract section 5.7."""
 
 _r = t.dag_runs.c
 _n = t.nodes.c
-_other = t.dag_runs.alias("other")
-_NEWEST_FIRST = (_r.created_at.desc(), bytewise(_r.dag_run_id))
 
 
 def _with_nodes(connection: Connection, runs: Sequence[RunRow]) -> tuple[RunRow, ...]:
@@ -65,21 +53,15 @@ def _with_nodes(connection: Connection, runs: Sequence[RunRow]) -> tuple[RunRow,
     return tuple(replace(run, nodes=tuple(nodes[run.run_key])) for run in runs)
 
 
-def _newest_of(dag_name: ColumnElement[str]) -> ScalarSelect[str]:
-    """Return the key of a dag's newest root run."""
-    newest = select(_other.c.run_key).where(_other.c.dag_name == dag_name, _other.c.root_key.is_(None))
-    return newest.order_by(_other.c.created_at.desc(), bytewise(_other.c.dag_run_id)).limit(1).scalar_subquery()
-
-
 def _latest_of_each() -> AnySelect:
     wanted = select(t.dags.c.dag_name).where(t.dags.c.dag_name.in_(bindparam("dag_names", expanding=True)))
     names = wanted.distinct().subquery()
     # Few runs are running, and an index holds just those: they are ranked all at once. The
     # newest of all is found by one step into an index per dag, however long its history.
-    place = func.row_number().over(partition_by=BY_DAG, order_by=_NEWEST_FIRST).label("place")
+    place = func.row_number().over(partition_by=BY_DAG, order_by=NEWEST_FIRST).label("place")
     ranked = select(_r.dag_name, _r.run_key, place).where(_r.status == RUNNING, IS_ROOT).subquery()
     running = and_(ranked.c.dag_name == names.c.dag_name, ranked.c.place == 1)
-    keys = select(func.coalesce(ranked.c.run_key, _newest_of(names.c.dag_name)))
+    keys = select(func.coalesce(ranked.c.run_key, newest_key(names.c.dag_name)))
     chosen = keys.select_from(names.outerjoin(ranked, running)).scalar_subquery()
     return select(*ROOT_COLUMNS).where(among(_r.run_key, chosen))
 
@@ -87,7 +69,7 @@ def _latest_of_each() -> AnySelect:
 # Put together once: that is a third of what asking costs.
 _ONE_ROOT = select_one_root()
 _BY_NAME = _ONE_ROOT.where(_r.dag_name == bindparam("dag_name"), _r.dag_run_id == bindparam("dag_run_id"))
-_LATEST = _ONE_ROOT.where(_r.run_key == _newest_of(bindparam("dag_name")))
+_LATEST = _ONE_ROOT.where(_r.run_key == newest_key(bindparam("dag_name")))
 _BY_KEYS = select(*ROOT_COLUMNS).where(_r.run_key.in_(bindparam("run_keys", expanding=True)), _r.root_key.is_(None))
 _LATEST_OF_EACH = _latest_of_each()
 _BELOW_ROOT = select_one_run().where(_r.root_key == bindparam("root_key"), _r.dag_run_id == bindparam("dag_run_id"))
@@ -148,9 +130,7 @@ class RunReads(Reader):
             where += [_r.created_at <= behind.created_at, or_(_r.created_at < behind.created_at, later_id)]
         query = select(_r.run_key, _r.version, _r.created_at, _r.dag_run_id).where(*where)
         with self._statement() as connection:
-            return tuple(
-                [ListedRunRow(*row) for row in connection.execute(query.order_by(*_NEWEST_FIRST).limit(limit))]
-            )
+            return tuple([ListedRunRow(*row) for row in connection.execute(query.order_by(*NEWEST_FIRST).limit(limit))])
 
     def runs_by_key(self, run_keys: Iterable[str]) -> dict[str, RunRow]:
         """Return those root runs that exist, without nodes."""
@@ -162,7 +142,7 @@ class RunReads(Reader):
     def recent_runs(self, dag_name: str, *, limit: int = 30) -> tuple[RunRow, ...]:
         """Return the newest root runs of a dag with their nodes, newest first."""
         query = select_runs().where(_r.dag_name == dag_name, _r.root_key.is_(None))
-        return self._many(query.order_by(*_NEWEST_FIRST).limit(limit), nodes=True)
+        return self._many(query.order_by(*NEWEST_FIRST).limit(limit), nodes=True)
 
     def sub_runs(self, root_key: str, parent_key: str) -> tuple[RunRow, ...]:
         """Return the direct children of a run without nodes, oldest first.
@@ -197,7 +177,7 @@ class RunReads(Reader):
         """Return the ids of a dag's root runs that are running, newest first."""
         query = select(_r.dag_run_id).where(_r.status == RUNNING, _r.dag_name == dag_name, _r.root_key.is_(None))
         with self._statement() as connection:
-            return tuple(connection.execute(query.order_by(*_NEWEST_FIRST)).scalars())
+            return tuple(connection.execute(query.order_by(*NEWEST_FIRST)).scalars())
 
     def transitions(self, run_key: str, *, after_seq: int = 0, limit: int | None = None) -> tuple[TransitionRow, ...]:
         """Return what happened to a run and its nodes after that transition, in order."""

@@ -8,9 +8,11 @@ from sqlalchemy import func, select
 
 from shared.store import tables as t
 from shared.store.engine import bytewise
+from shared.store.queries.pauses import IS_OPEN
+from shared.store.queries.queue_sharing import lenders
+from shared.store.queries.runs import RUNNING
+from shared.store.queries.workers import takes_work
 from shared.store.reads.base import Reader
-from shared.store.reads.queue_sharing import lenders
-from shared.store.reads.runs import RUNNING
 
 __all__ = ["FireRow", "HoldRow", "PauseRow", "QueueFacts", "ScheduleReads", "WaitFacts"]
 
@@ -77,8 +79,8 @@ class WaitFacts:
 
 
 _p = t.pauses.c
-# Put together once: each page of dags asks for them.
-_OPEN_PAUSES = select(t.pauses).where(_p.resumed_at.is_(None)).order_by(_p.scope.desc(), _p.name)
+# Built once: each page of DAGs asks for them.
+_OPEN_PAUSES = select(t.pauses).where(IS_OPEN).order_by(_p.scope.desc(), _p.name)
 
 
 class ScheduleReads(Reader):
@@ -114,7 +116,7 @@ class ScheduleReads(Reader):
         """Return the pauses that hold, with what is still under way and, where its dags ran before, for how long."""
         p, r = t.pauses.c, t.dag_runs.c
         with self._snapshot() as connection:
-            rows = connection.execute(select(t.pauses).where(p.resumed_at.is_(None)).order_by(p.scope, p.name)).all()
+            rows = connection.execute(select(t.pauses).where(IS_OPEN).order_by(p.scope, p.name)).all()
             running = connection.execute(
                 select(r.queue, r.file_name, r.dag_name, r.started_at).where(r.status == RUNNING)
             ).all()
@@ -147,10 +149,10 @@ class ScheduleReads(Reader):
     def wait_facts(self, run_keys: Iterable[str], queues: Iterable[str], now: datetime) -> WaitFacts:
         """Return what decides why these runs, queued in those queues, wait."""
         keys, names = sorted(set(run_keys)), sorted(set(queues))
-        p, q, r, w, h = t.pauses.c, t.queues.c, t.dag_runs.c, t.workers.c, t.run_holds.c
+        q, r, h = t.queues.c, t.dag_runs.c, t.run_holds.c
         after = t.dag_runs.alias("after")
         with self._snapshot() as connection:
-            pauses = connection.execute(select(t.pauses).where(p.resumed_at.is_(None))).all()
+            pauses = connection.execute(_OPEN_PAUSES).all()
             limit_rows = connection.execute(select(q.name, q.max_concurrency).where(q.name.in_(names)))
             limits: dict[str, int | None] = {row.name: row.max_concurrency for row in limit_rows}
             # Those admitted together began at the same moment: they are told by name.
@@ -163,7 +165,7 @@ class ScheduleReads(Reader):
             running = connection.execute(
                 select(ranked_rows).where(ranked_rows.c.place <= _NAMED).order_by(ranked_rows.c.place)
             ).all()
-            labels = connection.execute(select(w.labels).where(w.state == "live", w.lease_until > now)).scalars().all()
+            labels = connection.execute(select(t.workers.c.labels).where(takes_work(now))).scalars().all()
             holds = connection.execute(
                 select(t.run_holds, after.c.dag_name, after.c.dag_run_id, after.c.status)
                 .select_from(t.run_holds.outerjoin(after, after.c.run_key == h.after_key))
