@@ -31,7 +31,7 @@ from shared.ids import DAG_NAME_RULE, valid_dag_name
 from shared.language.load import LoadResult
 from shared.language.model import Dag as Model
 from shared.language.steps.requirements import Capabilities, steps_with_requirements, unsatisfied
-from shared.store.reads.reader import Dag, Pause, Run
+from shared.store.reads.reader import DagRow, PauseRow, RunRow
 
 __all__ = ["DAGS"]
 
@@ -256,7 +256,7 @@ def _refused(call: Call) -> list[str]:
     return [f"{name}: {why}" for name, why in call.deps.reads.refused_files().items()]
 
 
-def _dag(call: Call, file_name: str) -> Dag:
+def _dag(call: Call, file_name: str) -> DagRow:
     stem = json_values.file_name(file_name)
     found = call.deps.reads.dag(stem)
     if found is None:
@@ -264,7 +264,7 @@ def _dag(call: Call, file_name: str) -> Dag:
     return found
 
 
-def _load(call: Call, dags: Iterable[Dag]) -> dict[str, LoadResult]:
+def _load(call: Call, dags: Iterable[DagRow]) -> dict[str, LoadResult]:
     """Return the dags' specs parsed, by file name; texts are fetched only where they are not known."""
     listed = list(dags)
     cache = call.deps.specs
@@ -290,11 +290,11 @@ def _beyond_workers(call: Call, dags: Iterable[Model]) -> list[str]:
     return unsatisfied(steps, [Capabilities(each.labels, each.executors) for each in live])
 
 
-def _model(dag: Dag, loaded: LoadResult) -> Model:
+def _model(dag: DagRow, loaded: LoadResult) -> Model:
     return loaded.dag or Model(name=dag.dag_name)
 
 
-def _file(call: Call, dag: Dag, loaded: LoadResult, latest: Run | None, pauses: Sequence[Pause]) -> dict[str, Any]:
+def _file(call: Call, dag: DagRow, loaded: LoadResult, latest: RunRow | None, pauses: Sequence[PauseRow]) -> dict[str, Any]:
     model = _model(dag, loaded)
     defaults = " ".join(f"{param.name}={param.value}" for param in model.params)
     run = run_json.summary(latest, call.deps.zone) if latest else run_json.synthetic(dag.dag_name, defaults)
@@ -308,7 +308,7 @@ def _file(call: Call, dag: Dag, loaded: LoadResult, latest: Run | None, pauses: 
     }
 
 
-def _schedule(call: Call, dag: Dag, pauses: Sequence[Pause]) -> dict[str, Any]:
+def _schedule(call: Call, dag: DagRow, pauses: Sequence[PauseRow]) -> dict[str, Any]:
     zone = call.deps.zone
     return dag_json.sparse(
         nextRun=json_values.timestamp(dag.next_start_at, zone), waitingFor=dag_reason(dag, pauses, zone)

@@ -69,7 +69,7 @@ def check_edits(dag: Dag, command: StartRun) -> None:
 
 def check_singleton(batch: Batch, dag_name: str, *, queued: bool) -> None:
     """Raise where a singleton may not start, or (``queued``) not be queued."""
-    active = batch.tx.count_active(dag_name)
+    active = batch.tx.runs.count_active(dag_name)
     if active.get("running"):
         raise AlreadyRunning(f"DAG {dag_name} is running already (singleton)")
     if queued and active.get("queued"):
@@ -80,7 +80,7 @@ def check_free(batch: Batch, dag_name: str, dag_run_id: str) -> None:
     """Raise where a run id cannot be used, or is used already."""
     if not valid_run_id(dag_run_id):
         raise InvalidInput(f"dagRunId: {dag_run_id!r} must be {RUN_ID_RULE}")
-    if batch.key_of(dag_name, dag_run_id) is not None:
+    if batch.runs.key_of(dag_name, dag_run_id) is not None:
         raise AlreadyExists(f"DAG-run {dag_run_id} of {dag_name} already exists")
 
 
@@ -89,27 +89,27 @@ def check_workers(batch: Batch, dag: Dag) -> None:
     steps = steps_with_requirements([dag])
     if not steps:
         return
-    live = [row for row in batch.tx.workers() if row["state"] == "live" and row["lease_until"] > batch.now]
+    live = batch.tx.leases.taking_work(batch.now)
     if problems := unsatisfied(steps, [Capabilities(row["labels"], row["executors"] or ()) for row in live]):
         raise InvalidInput("; ".join(problems))
 
 
 def find(batch: Batch, dag_name: str, dag_run_id: str) -> str:
     """Return the key of a run, loaded and locked; ``latest`` is the newest. Raises ``NotFound``."""
-    key = batch.tx.latest_key(dag_name) if dag_run_id == "latest" else batch.key_of(dag_name, dag_run_id)
+    key = batch.tx.runs.newest_key(dag_name) if dag_run_id == "latest" else batch.runs.key_of(dag_name, dag_run_id)
     if key is not None:
-        batch.load([key])
-    if key is None or batch.run(key) is None:
+        batch.runs.load([key])
+    if key is None or batch.runs.get(key) is None:
         raise NotFound(f"DAG-run {dag_run_id} of {dag_name} not found")
     return key
 
 
 def find_below(batch: Batch, root: str, dag_run_id: str) -> str:
     """Return the key of a run of any depth below a root, loaded and locked. Raises ``NotFound``."""
-    key = batch.tx.child_key(root, dag_run_id)
+    key = batch.tx.children.key(root, dag_run_id)
     if key is not None:
-        batch.load([key])
-    if key is None or batch.run(key) is None:
+        batch.runs.load([key])
+    if key is None or batch.runs.get(key) is None:
         raise NotFound(f"there is no sub run {dag_run_id} below that run")
     return key
 

@@ -22,7 +22,6 @@ from shared.errors import InvalidInput
 from shared.language.load import load
 from shared.language.snapshot import make_snapshot
 from shared.status import NodeStatus
-from shared.store import tables as t
 
 __all__ = ["carry_out_inline"]
 
@@ -56,7 +55,7 @@ def _start(batch: Batch, plans: Plans, command: StartInline) -> dict[str, Any]:
     check_free(batch, dag.name, command.dag_run_id)
     check_workers(batch, dag)
     text_hash = spec_hash(text)
-    batch.tx.insert_new(t.specs, [{"hash": text_hash, "yaml": text, "created_at": batch.now}])
+    batch.tx.dags.add_specs({text_hash: text}, batch.now)
     # The plan is kept by the text alone: every later load of this run finds the same one.
     plan: Plan = plans.remember(text, "")
     run = new_run(
@@ -76,7 +75,7 @@ def _start(batch: Batch, plans: Plans, command: StartInline) -> dict[str, Any]:
 
 def _reschedule(batch: Batch, command: RescheduleRun) -> dict[str, Any]:
     key = find(batch, command.dag_name, command.dag_run_id)
-    source = batch.run(key)
+    source = batch.runs.get(key)
     assert source is not None  # noqa: S101 - find raises otherwise
     name = command.new_dag_name or source.dag_name
     check_dag_name(name)
@@ -91,14 +90,14 @@ def _reschedule(batch: Batch, command: RescheduleRun) -> dict[str, Any]:
         queued=False,
         now=batch.now,
     )
-    text_hash, file_name = batch.origin(key)
+    text_hash, file_name = batch.runs.origin(key)
     batch.add(run, spec_hash=text_hash, file_name=file_name)
     batch.apply(run.run_key, Begin(command.by))
     return {"dagRunId": command.new_run_id, "queued": False, "name": name}
 
 
 def _check_none_active(batch: Batch, dag_name: str) -> None:
-    active = batch.tx.count_active(dag_name)
+    active = batch.tx.runs.count_active(dag_name)
     if active.get("running") or active.get("queued"):
         raise MaxRunReached(f"DAG {dag_name} is running or queued already (singleton)")
 

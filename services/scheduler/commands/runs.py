@@ -30,7 +30,7 @@ __all__ = ["patch_step", "retry_run", "start_run", "stop_run"]
 
 def start_run(batch: Batch, plans: Plans, command: c.StartRun) -> dict[str, Any]:
     """Begin a run of a dag now, or queue it."""
-    stored = batch.dag(command.file_name)
+    stored = batch.runs.dag(command.file_name)
     if stored is None:
         raise NotFound(f"DAG {command.file_name} not found")
     if stored.errors:
@@ -67,7 +67,7 @@ def start_run(batch: Batch, plans: Plans, command: c.StartRun) -> dict[str, Any]
 def stop_run(batch: Batch, command: c.StopRun) -> dict[str, Any]:
     """Stop a run that runs."""
     key = find(batch, command.dag_name, command.dag_run_id)
-    run = batch.run(key)
+    run = batch.runs.get(key)
     if run is not None and run.status is RunStatus.WAITING:
         # It could be, and is where its parent is stopped: the API says that it waits for a word, not for a signal.
         raise NotRunning(f"DAG-run {run.dag_run_id} waits for approval, it is not running: approve or reject it")
@@ -86,10 +86,10 @@ def patch_step(batch: Batch, command: c.PatchStep) -> dict[str, Any]:
 def retry_run(batch: Batch, command: c.RetryRun) -> dict[str, Any]:
     """Retry in place, or retry the run named in the body, or start a new one from this one's results."""
     key = find(batch, command.dag_name, command.dag_run_id)
-    source = batch.run(key)
+    source = batch.runs.get(key)
     assert source is not None  # noqa: S101 - _find raises otherwise
     target, step = command.new_run_id or source.dag_run_id, command.step_name or ""
-    if batch.key_of(command.dag_name, target) is not None:
+    if batch.runs.key_of(command.dag_name, target) is not None:
         tell(batch, command.dag_name, target, Retry(command.by, step))
         return {"dagRunId": target}
     if not valid_run_id(target):
@@ -98,7 +98,7 @@ def retry_run(batch: Batch, command: c.RetryRun) -> dict[str, Any]:
     if refused is not None:
         raise RefusedByCore(refused)
     run = again(source, target, batch.now, step)
-    spec_hash, file_name = batch.origin(key)
+    spec_hash, file_name = batch.runs.origin(key)
     batch.add(run, spec_hash=spec_hash, file_name=file_name)
     batch.apply(run.run_key, Begin(command.by))
     return {"dagRunId": target}

@@ -9,14 +9,14 @@ from services.scheduler.deciding.traces import Traced
 from shared.status import RunStatus
 from shared.transport.base import Outgoing
 
-__all__ = ["NEVER", "Aftermath"]
+__all__ = ["NEVER", "PostCommit"]
 
 NEVER = datetime.min.replace(tzinfo=UTC)
 """Before every moment."""
 
 
 @dataclass(slots=True)
-class Aftermath:
+class PostCommit:
     """What to do once the transaction is committed, and what happened in it, for the counters."""
 
     outgoing: list[Outgoing] = field(default_factory=list)
