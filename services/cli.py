@@ -129,7 +129,7 @@ def up(**given: Any) -> None:
 @_options(*_COMMON, *_API, "host", "port", "database_url", "amqp_url", "api_threads")
 def api(**given: Any) -> None:
     """Run an API gateway."""
-    from services.api.serving.green import become_green  # noqa: PLC0415
+    from services.api.serving.greenlets import become_green  # noqa: PLC0415
 
     become_green()
     from services.compose import run_api_process  # noqa: PLC0415

@@ -19,7 +19,7 @@ from services.scheduler.loops.leases import Leases
 from shared.ids import new_token
 from shared.service import Background
 from shared.store.writes.transaction import Store
-from shared.transport.base import COMMANDS, EVENTS, HEARTBEATS, LOGS, Transport, task_route
+from shared.transport.base import COMMANDS, EVENTS, HEARTBEATS, LOGS, Transport, task_queue
 
 __all__ = ["Scheduler"]
 
@@ -57,7 +57,7 @@ class Scheduler:
         queues: Mapping[str, int] = _NONE,
         pools: Mapping[str, int] = _NONE,
     ) -> None:
-        transport.declare([COMMANDS, EVENTS, LOGS, HEARTBEATS, task_route({})])
+        transport.declare([COMMANDS, EVENTS, LOGS, HEARTBEATS, task_queue({})])
         self.instance_id = f"{socket.gethostname()}-{new_token()[:8]}"
         self._transport = transport
         parts = Assembly(store, transport, Plans(base_config, version, dags_dir and dags_dir.absolute()), clock, tz)

@@ -11,7 +11,7 @@ from shared.ids import new_run_id
 from shared.store import tables as t
 from shared.store.writes.bulk import Rows
 from shared.store.writes.transaction import Store
-from shared.transport.base import Consumer, Delivery, Durability, Outgoing, Route
+from shared.transport.base import BrokerQueue, Consumer, Delivery, Durability, Outgoing
 from tests.harness.eventually import eventually
 from tests.integration.scheduler_stack import Stack
 
@@ -22,7 +22,7 @@ class Rig:
     """Two schedulers' relays, a route, and a message that the first one's decision owes."""
 
     def __init__(self, stack: Stack) -> None:
-        self.route = Route(f"test.relay.{new_run_id()}", Durability.REMAKABLE)
+        self.route = BrokerQueue(f"test.relay.{new_run_id()}", Durability.REPRODUCIBLE)
         stack.transport.declare([self.route])
         self.consumer: Consumer = stack.transport.consume([self.route], prefetch=10)
         store = Store(stack.engine)

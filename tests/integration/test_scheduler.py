@@ -15,7 +15,7 @@ from shared.ids import new_run_id
 from shared.store import tables as t
 from shared.store.writes.bulk import Rows
 from shared.store.writes.transaction import Store
-from shared.transport.base import COMMANDS, HEARTBEATS, Durability, Outgoing, Route
+from shared.transport.base import COMMANDS, HEARTBEATS, BrokerQueue, Durability, Outgoing
 from tests.harness.eventually import eventually
 from tests.harness.scripted_worker import ScriptedWorker
 from tests.integration.scheduler_stack import Stack
@@ -292,7 +292,7 @@ def test_a_stale_attempt_is_told_to_end(stack: Stack) -> None:
 
 def test_a_message_that_its_process_never_sent_is_swept_up(stack: Stack) -> None:
     stack.scheduler()
-    route = Route("test.swept", Durability.REMAKABLE)
+    route = BrokerQueue("test.swept", Durability.REPRODUCIBLE)
     stack.transport.declare([route])
     consumer = stack.transport.consume([route], prefetch=10)
     row = {

@@ -11,7 +11,7 @@ from services.scheduler import metrics
 from services.scheduler.core.decision import ClosedAttempt
 from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.metrics import BacklogCollector, count, limit_dag_series
-from shared.admin_server import door_registry
+from shared.admin_server import admin_registry
 from shared.errors import StoreUnavailable
 from shared.metrics import DagNames, fold
 from shared.status import AttemptState, RunStatus
@@ -101,7 +101,7 @@ def test_ten_thousand_dags_make_no_more_series_than_allowed() -> None:
 
 
 def _value(name: str, **labels: str) -> float:
-    return door_registry([]).get_sample_value(name, labels) or 0.0
+    return admin_registry([]).get_sample_value(name, labels) or 0.0
 
 
 def test_a_commit_is_counted_once_with_its_times() -> None:
@@ -126,7 +126,7 @@ def test_a_commit_is_counted_once_with_its_times() -> None:
 
 def test_series_whose_labels_are_known_begin_at_0() -> None:
     for outcome in ("fired", "skipped", "missed"):
-        assert door_registry([]).get_sample_value("dagway_slots_decided_total", {"outcome": outcome}) is not None
+        assert admin_registry([]).get_sample_value("dagway_slots_decided_total", {"outcome": outcome}) is not None
 
 
 def test_a_database_that_is_away_is_said_and_not_repeated() -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import jwt
 from werkzeug.http import parse_cookie
 
-from services.api.auth.oidc import Provider
+from services.api.auth.oidc import OidcProvider
 from services.api.auth.principals import NOBODY, Permission, Principal, Role
 from services.api.auth.tokens import HOOK_PREFIX, KEY_PREFIX, Passwords, secret_hash
 from services.api.problems import Problem
@@ -59,7 +59,7 @@ class Auth:
         self.settings = settings
         self.passwords = Passwords()
         self.limits = LoginLimits()
-        self.oidc = Provider(settings.oidc) if settings.oidc else None
+        self.oidc = OidcProvider(settings.oidc) if settings.oidc else None
         self._reads = reads
         self._commands = commands
         self._clock = clock
@@ -214,7 +214,7 @@ def principal_of(user: UserRow) -> Principal:
     return Principal("user", user.id, user.username, user.role, user.created_at, user.updated_at)
 
 
-def _by_cookie(provider: Provider, headers: Mapping[str, str]) -> Principal:
+def _by_cookie(provider: OidcProvider, headers: Mapping[str, str]) -> Principal:
     """Return who is logged in at the provider.
 
     A cookie goes along whoever made the browser ask, and the contract has a GET that changes

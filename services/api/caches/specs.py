@@ -3,7 +3,7 @@
 import threading
 from collections import OrderedDict
 
-from services.api.serving.green import apart
+from services.api.serving.greenlets import run_in_thread
 from shared.language.load import LoadResult, load
 
 __all__ = ["SpecCache"]
@@ -34,7 +34,9 @@ class SpecCache:
         if found is not None:
             return found
         # A second of computing for two megabytes.
-        loaded = apart(lambda: load(text, file_name=f"{file_name}.yaml" if file_name else "", dag_name=dag_name))
+        loaded = run_in_thread(
+            lambda: load(text, file_name=f"{file_name}.yaml" if file_name else "", dag_name=dag_name)
+        )
         with self._lock:
             self._kept[spec_hash, file_name, dag_name] = loaded
             while len(self._kept) > self._size:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from flask import Flask, Response, redirect, request
 
 from services.api.auth.authentication import unauthorized
-from services.api.auth.oidc import PROOF_COOKIE, TOKEN_COOKIE, Provider, new_verifier
+from services.api.auth.oidc import PROOF_COOKIE, TOKEN_COOKIE, OidcProvider, new_verifier
 from services.api.problems import Problem, bad_request
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _LOCAL = re.compile(r"/(?![/\\])[\x21-\x7e]*")
 """An address on this server: two slashes, or a backslash that browsers take for one, would lead elsewhere."""
 
 
-def serve_login(app: Flask, deps: "Deps", provider: Provider) -> None:
+def serve_login(app: Flask, deps: "Deps", provider: OidcProvider) -> None:
     """Send whoever asks for a page without being logged in to the provider, and take them back."""
     base = deps.base_path
 

@@ -15,7 +15,7 @@ from pydantic import Field
 from services.api.operations import Answer, Call, Operations, Query, ok
 from services.api.problems import bad_request
 from services.api.representations import dag_json
-from services.api.serving.green import apart
+from services.api.serving.greenlets import run_in_thread
 from shared.language.model import Dag as Model
 from shared.store.reads.rows import DagRow
 
@@ -53,7 +53,7 @@ def search(call: Call, query: SearchQuery) -> Answer:
     pattern = _pattern(query.q, errors)
     results: list[dict[str, Any]] = []
     dags = call.deps.reads.dags_with_specs()
-    found, whole = apart(lambda: _matching(pattern, dags))
+    found, whole = run_in_thread(lambda: _matching(pattern, dags))
     until = time.monotonic() + _BUDGET_S
     for dag, matches in found:
         if time.monotonic() > until:

@@ -41,7 +41,7 @@ from shared.spans import Span, recording
 from shared.status import AttemptState, RunStatus
 from shared.store.writes.transaction import Transaction
 from shared.tracing import SpanContext, begin, here
-from shared.transport.base import Outgoing, task_route, worker_route
+from shared.transport.base import Outgoing, task_queue, worker_queue
 
 __all__ = ["Batch"]
 
@@ -182,7 +182,7 @@ class Batch:
 
     def _send(self, key: str, dispatch: Dispatch) -> None:
         worker_id = dispatch.worker_id
-        route = task_route(dict(dispatch.selector)) if worker_id is None else worker_route(worker_id)
+        route = task_queue(dict(dispatch.selector)) if worker_id is None else worker_queue(worker_id)
         if worker_id is None and dispatch.selector:
             self.after.selectors.add(dispatch.selector)
         message_id = new_run_id()

@@ -77,10 +77,10 @@ class Intake:
             try:
                 envelope = decode(delivery.body)
                 if not isinstance(envelope.body, self._expects):
-                    raise DecodeFailed(f"{envelope.type} does not belong on {delivery.route.name}")
+                    raise DecodeFailed(f"{envelope.type} does not belong on {delivery.queue.name}")
             except DecodeFailed as error:
-                _log.error("delivery.unreadable", extra={"route": delivery.route.name, "why": str(error)})
-                DEAD_LETTERS.labels(delivery.route.name).inc()
+                _log.error("delivery.unreadable", extra={"route": delivery.queue.name, "why": str(error)})
+                DEAD_LETTERS.labels(delivery.queue.name).inc()
                 delivery.dead_letter(str(error))
             else:
                 pairs.append((delivery, envelope))
@@ -98,7 +98,7 @@ class Intake:
                     self._process([pair], stop)
                 return
             delivery, envelope = pairs[0]
-            _log.exception("delivery.failed", extra={"route": delivery.route.name, "type": envelope.type})
+            _log.exception("delivery.failed", extra={"route": delivery.queue.name, "type": envelope.type})
             delivery.retry()
             return
         if done is None:

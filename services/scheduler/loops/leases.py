@@ -31,7 +31,7 @@ from shared.contracts.codec import decode_as
 from shared.contracts.events import Heartbeat
 from shared.errors import BrokerUnavailable, DecodeFailed, StoreUnavailable
 from shared.status import AttemptState
-from shared.transport.base import Consumer, Route, Transport, task_route, worker_route
+from shared.transport.base import BrokerQueue, Consumer, Transport, task_queue, worker_queue
 
 __all__ = ["Leases"]
 
@@ -56,7 +56,7 @@ class _Seen:
 
     judged_at: datetime
     notices: list[tuple[str, Notice]]
-    waiting: list[Route]
+    waiting: list[BrokerQueue]
 
 
 class Leases:
@@ -217,24 +217,24 @@ class Leases:
             ]
         return _Seen(judged_at, notices, [route for route, _ in waiting])
 
-    def _waiting(self, batch: Batch, judged_at: datetime) -> list[tuple[Route, Row]]:
+    def _waiting(self, batch: Batch, judged_at: datetime) -> list[tuple[BrokerQueue, Row]]:
         """Return the routes on which overdue tasks may wait, each with an origin of such tasks."""
         origins = batch.tx.leases.overdue_origins(judged_at - self._undelivered.overdue)
         keys = {(row["spec_hash"], row["file_name"] or "") for row in origins if row["token_worker"] is None}
         plans = self._transactor.plans.get_many(batch.tx, sorted(keys))
-        found: list[tuple[Route, Row]] = []
+        found: list[tuple[BrokerQueue, Row]] = []
         for row in origins:
             if row["token_worker"] is not None:
-                found.append((worker_route(row["token_worker"]), row))
+                found.append((worker_queue(row["token_worker"]), row))
                 continue
             selector = plans[row["spec_hash"], row["file_name"] or ""].dag.worker_selector
             if selector:
                 # A worker that came later, or missed it, learns of the route now.
                 batch.after.selectors.add(tuple(sorted(selector.items())))
-            found.append((task_route(dict(selector)), row))
+            found.append((task_queue(dict(selector)), row))
         return found
 
-    def _lost(self, waiting: Sequence[tuple[Route, Row]], judged_at: datetime) -> dict[datetime, list[Row]]:
+    def _lost(self, waiting: Sequence[tuple[BrokerQueue, Row]], judged_at: datetime) -> dict[datetime, list[Row]]:
         """Return origins whose tasks are lost, by the moment before which they left."""
         lost: dict[datetime, list[Row]] = {}
         for route, origin in waiting:

@@ -22,7 +22,7 @@ from shared.contracts.tasks import Task
 from shared.errors import BrokerUnavailable, DecodeFailed, PublishUnconfirmed, StoreUnavailable, Unroutable
 from shared.faults import point
 from shared.store.writes.transaction import Store
-from shared.transport.base import Durability, Outgoing, Route, Transport
+from shared.transport.base import BrokerQueue, Durability, Outgoing, Transport
 
 __all__ = ["OVERDUE_S", "Relay"]
 
@@ -65,13 +65,13 @@ class Relay:
     def publish(self, messages: Sequence[Outgoing]) -> None:
         """Send without waiting. Whatever fails stays in the outbox."""
         for message in messages:
-            self._declare(message.route)
+            self._declare(message.queue)
             point("relay.before_publish")
             self._under_way.add(message.message_id)
             future = self._transport.send(message)
             future.add_done_callback(lambda done, message=message: self._settle(message, done.exception()))  # type: ignore[misc]
 
-    def _declare(self, route: Route) -> None:
+    def _declare(self, route: BrokerQueue) -> None:
         # A selector's route must exist before any worker that satisfies it has come up.
         if route.expires_s is None and route.name not in self._known:
             try:
@@ -138,7 +138,7 @@ class Relay:
         notices = []
         for message in messages:
             task = decode_as(message.body, Task)
-            notices.append((task.run_key, TaskUndelivered(task.node, task.token, f"nobody is on {message.route.name}")))
+            notices.append((task.run_key, TaskUndelivered(task.node, task.token, f"nobody is on {message.queue.name}")))
         try:
             self._notice(notices)
         except StoreUnavailable:
@@ -185,6 +185,6 @@ def _tokens(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     return found
 
 
-def _route(row: list[object]) -> Route:
+def _route(row: list[object]) -> BrokerQueue:
     name, durability, expires_s = row
-    return Route(str(name), Durability(str(durability)), None if expires_s is None else int(str(expires_s)))
+    return BrokerQueue(str(name), Durability(str(durability)), None if expires_s is None else int(str(expires_s)))
