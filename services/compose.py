@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from services.api.deps import Deps
 from services.api.main import run_api
 from services.api.observability.request_metrics import DaguCollector
-from services.api.routes.probes import schema_of, trouble
+from services.api.readiness import schema_of, trouble
 from services.api.serving.server import MOST_STREAMS
 from services.api.settings import settings_from
 from services.scheduler.main import Scheduler

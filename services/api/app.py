@@ -17,12 +17,13 @@ from services.api import problems
 from services.api.command_client import command_key
 from services.api.deps import Deps
 from services.api.observability import request_metrics, request_spans
-from services.api.operations import Answer, Call, Operation, json_bytes, parse_body, parse_query
+from services.api.operations import ApiResponse, Call, Operation, json_bytes, parse_body, parse_query
 from services.api.problems import Problem
+from services.api.readiness import schema_of, trouble
 from services.api.remote_nodes import chosen_node, forward
 from services.api.routes import OPERATIONS
 from services.api.routes.oidc_login import serve_login
-from services.api.routes.probes import PROBES, schema_of, trouble
+from services.api.routes.probes import PROBES
 from services.api.routes.schema import SCHEMA
 from services.api.serving.compression import compress
 from services.api.serving.lean_flask import LeanFlask, WholeResponse
@@ -113,13 +114,14 @@ def _view(deps: Deps, operation: Operation) -> Callable[..., Response]:
             headers=headers,
             address=asked.remote_addr or "",
             arguments=frozenset(asked.args),
+            success=operation.status,
         )
         return _response(operation.handler(call, **arguments))
 
     return view
 
 
-def _forward(deps: Deps, node: RemoteNode, request: Request) -> Answer:
+def _forward(deps: Deps, node: RemoteNode, request: Request) -> ApiResponse:
     path = str(request.environ["PATH_INFO"]).encode("latin-1").decode("utf-8", "replace")
     segments = [quote(unquote(segment), safe="") for segment in path.removeprefix(API).split("/")]
     query = [(name, value) for name, values in request.args.lists() for value in values]
@@ -145,7 +147,7 @@ def _body(asked: Request) -> bytes:
     return asked.get_data() if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ else b""
 
 
-def _response(answer: Answer) -> Response:
+def _response(answer: ApiResponse) -> Response:
     if answer.content is None:
         response = Response(b"", answer.status)
         del response.headers["Content-Type"]
@@ -161,7 +163,7 @@ def _response(answer: Answer) -> Response:
 
 
 def _problem(problem: Problem) -> Response:
-    return _response(Answer(problem.status, problem.envelope, headers=problem.headers))
+    return _response(ApiResponse(problem.status, problem.envelope, headers=problem.headers))
 
 
 def _dagway_error(error: DagwayError) -> Response:
@@ -223,7 +225,7 @@ def _begin() -> Response | None:
     bind_thread(request_id=_request_id(asked))
     if (refused := asked.environ.get(problems.REFUSED)) is not None:
         raise refused
-    return _response(Answer(204)) if asked.method == "OPTIONS" else None
+    return _response(ApiResponse(204)) if asked.method == "OPTIONS" else None
 
 
 def _finish(response: Response) -> Response:

@@ -19,6 +19,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from services.api.problems import Problem, bad_request, from_refusal
+from services.api.representations import json_values
 from shared.contracts.codec import decode_as, encode
 from shared.contracts.commands import Command, CommandReply
 from shared.errors import BrokerUnavailable, DagwayError, PublishUnconfirmed, Unroutable
@@ -28,7 +29,7 @@ from shared.tracing import here
 from shared.transport.base import COMMANDS, Outgoing, Transport
 from shared.transport.pending_reply import PendingReply
 
-__all__ = ["Accepted", "Commands", "Recorded", "Sent", "command_key", "run_id_for"]
+__all__ = ["Accepted", "Commands", "Recorded", "Sent", "chosen_run_id", "command_key", "run_id_for"]
 
 _RUNS = UUID("6d1f2f0a-4b0c-5d6a-9f0e-0d0a6e7a57e1")
 """Name space of run ids that follow from an Idempotency-Key."""
@@ -57,6 +58,11 @@ def command_key(header: str | None) -> str | None:
     if not _KEY.fullmatch(header):
         raise bad_request("Idempotency-Key: 1 to 200 printable ASCII characters without spaces")
     return header
+
+
+def chosen_run_id(given: str, key: str | None) -> str:
+    """Return the id of a new run: the caller's if they gave one, else one for their Idempotency-Key."""
+    return json_values.run_id(given) if given else run_id_for(key)
 
 
 def run_id_for(key: str | None) -> str:

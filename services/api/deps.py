@@ -1,6 +1,6 @@
 """What the request handlers are given; made once by the composition root."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from threading import BoundedSemaphore, Event
@@ -15,8 +15,7 @@ from services.api.command_client import Commands
 from services.api.follow import Follower
 from services.api.machine_load import Resources
 from services.api.settings import Settings
-from shared.language.model import Dag
-from shared.store.reads.reader import Reads, RunRow
+from shared.store.reads.reader import Reads
 from shared.transport.base import Transport
 
 __all__ = ["Deps"]
@@ -61,20 +60,3 @@ class Deps:
         object.__setattr__(self, "first_user", FirstUser(self.settings, self.reads, self.commands, self.auth.passwords))
         object.__setattr__(self, "follower", Follower(self.transport, self.settings.max_streams))
         object.__setattr__(self, "waits", BoundedSemaphore(self.settings.max_waits))
-
-    def run_models(self, runs: Iterable[RunRow]) -> dict[str, Dag | None]:
-        """Return, by run key, what each run's own spec means: the text it was created from, not today's."""
-        found: dict[str, Dag | None] = {}
-        unknown: list[RunRow] = []
-        for run in runs:
-            kept = self.specs.get(run.spec_hash, file_name=run.file_name or "", dag_name=run.dag_name)
-            if kept is None:
-                unknown.append(run)
-            else:
-                found[run.run_key] = kept.dag
-        texts = self.reads.specs(run.spec_hash for run in unknown) if unknown else {}
-        for run in unknown:
-            text = texts.get(run.spec_hash, "")
-            loaded = self.specs.parse(run.spec_hash, text, file_name=run.file_name or "", dag_name=run.dag_name)
-            found[run.run_key] = loaded.dag
-        return found

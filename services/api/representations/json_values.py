@@ -16,6 +16,8 @@ from shared.status import NodeStatus, RunStatus
 __all__ = [
     "LATEST",
     "MAX_PER_PAGE",
+    "chosen_dag_name",
+    "chosen_node_status",
     "dag_name",
     "duration",
     "etags",
@@ -28,16 +30,17 @@ __all__ = [
     "plain_name",
     "precise",
     "queue_name",
+    "role",
     "run_id",
     "run_status",
     "run_token",
     "seconds",
     "timestamp",
-    "zulu",
 ]
 
 LATEST = "latest"
 MAX_PER_PAGE = 200
+_ROLES = ("admin", "manager", "operator", "viewer")
 _QUARTER_S = 900
 _RUN: dict[str, int] = {
     RunStatus.NOT_STARTED: 0,
@@ -91,6 +94,14 @@ def node_token(number: int) -> NodeStatus | None:
     return _NODE_TOKEN.get(number)
 
 
+def chosen_node_status(number: int) -> str:
+    """Return the node status that a caller chose by its number; raises a 400 for a number that no status has."""
+    status = node_token(number)
+    if status is None:
+        raise bad_request(f"status: {number} is not a step status (0 to 8)", field="status")
+    return status.value
+
+
 def timestamp(at: datetime | None, zone: tzinfo | None, none: str = "") -> str:
     """Return RFC 3339 with second precision; ``at`` is in UTC, ``zone`` ``None``: the server's local one."""
     if at is None:
@@ -107,10 +118,12 @@ def _offset(quarter: int, zone: tzinfo | None) -> tuple[timedelta, str]:
     return local.utcoffset() or timedelta(), "Z" if text == "+00:00" else text
 
 
-def precise(at: datetime | None) -> str:
-    """Return RFC 3339 with its fraction, in UTC; year 1 stands for none."""
+def precise(at: datetime | str | None) -> str:
+    """Return RFC 3339 with its fraction, in UTC, of a time or its ISO text; ``None`` becomes year 1."""
     if at is None:
         return "0001-01-01T00:00:00Z"
+    if isinstance(at, str):
+        at = datetime.fromisoformat(at)
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -138,6 +151,12 @@ def dag_name(text: str, field: str) -> str:
     return text
 
 
+def chosen_dag_name(given: str, field: str = "dagName") -> str | None:
+    """Return the DAG name that a caller chose for a run, ``None`` if they chose none; raises a 400."""
+    trimmed = given.strip()
+    return dag_name(trimmed, field) if trimmed else None
+
+
 def run_id(text: str, field: str = "dagRunId") -> str:
     """Return a run id somebody chose; raises a 400 when it breaks the rules."""
     if not valid_run_id(text):
@@ -159,9 +178,11 @@ def queue_name(text: str, field: str = "queue") -> str:
     return text
 
 
-def zulu(text: str) -> str:
-    """Return a time that came as text in the form of ``precise``."""
-    return precise(datetime.fromisoformat(text))
+def role(text: str) -> Any:
+    """Return the name of a role; raises a 400 for any other text."""
+    if text not in _ROLES:
+        raise bad_request(f"role: must be one of {', '.join(_ROLES)}", field="role")
+    return text
 
 
 def etags(header: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any
 
@@ -14,7 +15,7 @@ from shared.language.model import Dag, Handler, Step
 from shared.status import RunStatus
 from shared.store.reads.reader import NodeRow, RunRow
 
-__all__ = ["details", "grid", "node", "outputs", "run_params", "summary", "synthetic", "synthetic_details"]
+__all__ = ["RunFacts", "details", "grid", "outputs", "run_params", "summary", "synthetic", "synthetic_details"]
 
 STEP, HANDLER, PREPARE = "step", "handler", "prepare"
 _HANDLER_FIELDS = (Handler.SUCCESS, Handler.FAILURE, Handler.ABORT, Handler.EXIT)
@@ -34,8 +35,20 @@ _EMPTY_NODE: Mapping[str, Any] = {
 }
 
 
-def summary(run: RunRow, zone: tzinfo | None) -> dict[str, Any]:
-    """Return a run as lists show it."""
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What the JSON of a run tells besides its rows. Nodes are named by their index."""
+
+    dag: Dag | None
+    """What the run's own spec meant, if it can still be read."""
+    called_earlier: Mapping[int, Sequence[tuple[str, str]]] = field(default_factory=dict)
+    """Id and params of the sub-runs that earlier repetitions of a step called."""
+    waits_for: str = ""
+    nodes_wait_for: Mapping[int, str] = field(default_factory=dict)
+
+
+def summary(run: RunRow, zone: tzinfo | None, waits_for: str = "") -> dict[str, Any]:
+    """Return a run as lists show it; ``waits_for`` is what a queued one waits for."""
     return {
         "rootDAGRunName": run.root.dag_name,
         "rootDAGRunId": run.root.dag_run_id,
@@ -52,20 +65,21 @@ def summary(run: RunRow, zone: tzinfo | None) -> dict[str, Any]:
             params=run_params(run),
             workerId=run.worker_id,
             error=run.error,
+            waitingFor=waits_for,
         ),
     }
 
 
-def details(run: RunRow, dag: Dag | None, zone: tzinfo | None) -> dict[str, Any]:
-    """Return a run with its nodes; ``dag`` is what its own spec meant, if that can still be read."""
-    nodes = run.nodes or ()
+def details(run: RunRow, facts: RunFacts, zone: tzinfo | None) -> dict[str, Any]:
+    """Return a run with its nodes."""
+    dag, nodes = facts.dag, run.nodes or ()
     steps = {each.name: each for each in dag.steps} if dag else {}
     handlers = dag.handlers if dag else {}
     handler_rows = {each.name: each for each in nodes if each.kind == HANDLER}
     unmet = next((each.unmet for each in nodes if each.kind == PREPARE), None)
     shown = {
         handler.value: (
-            node(run, handler_rows[handler.value], handlers.get(handler), zone)
+            _node(run, handler_rows[handler.value], handlers.get(handler), facts, zone)
             if handler.value in handler_rows
             else {"step": dag_json.step(handlers[handler]), **_EMPTY_NODE}
         )
@@ -73,8 +87,8 @@ def details(run: RunRow, dag: Dag | None, zone: tzinfo | None) -> dict[str, Any]
         if handler in handlers or handler.value in handler_rows
     }
     return {
-        **summary(run, zone),
-        "nodes": [node(run, each, steps.get(each.name), zone) for each in nodes if each.kind == STEP],
+        **summary(run, zone, facts.waits_for),
+        "nodes": [_node(run, each, steps.get(each.name), facts, zone) for each in nodes if each.kind == STEP],
         **shown,
         "preconditions": dag_json.conditions(dag.preconditions, unmet) if dag else [],
         **sparse(traceId=_trace_id(run.trace)),
@@ -85,8 +99,8 @@ def _trace_id(traceparent: str) -> str:
     return traceparent.split("-")[1] if traceparent else ""
 
 
-def node(run: RunRow, row: NodeRow, step: Step | None, zone: tzinfo | None) -> dict[str, Any]:
-    """Return one node. Its log paths are names, not files: a non-empty one says there is a log."""
+def _node(run: RunRow, row: NodeRow, step: Step | None, facts: RunFacts, zone: tzinfo | None) -> dict[str, Any]:
+    """Return one node. Its log paths are names, not files: a non-empty one means that there is a log."""
     none = "-" if run.status in _NOT_BEGUN else ""
     began = row.started_at is not None
     stdout, stderr = _log_paths(run, row)
@@ -106,13 +120,17 @@ def node(run: RunRow, row: NodeRow, step: Step | None, zone: tzinfo | None) -> d
         "statusLabel": row.status.value,
         "retryCount": row.retry_count,
         "doneCount": row.done_count,
-        "subRuns": [{"dagRunId": run_id, **sparse(params=params)} for run_id, params in row.children],
-        "subRunsRepeated": [],
-        **sparse(error=row.error),
+        "subRuns": _sub_runs(row.children),
+        "subRunsRepeated": _sub_runs(facts.called_earlier.get(row.idx, ())),
+        **sparse(error=row.error, waitingFor=facts.nodes_wait_for.get(row.idx)),
         **({} if row.exit_code is None else {"exitCode": row.exit_code}),
         **(_approval(row.approval, zone) if row.approval else {}),
         **(_said(row.said) if row.said else {}),
     }
+
+
+def _sub_runs(called: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+    return [{"dagRunId": run_id, **sparse(params=params)} for run_id, params in called]
 
 
 def _log_paths(run: RunRow, row: NodeRow) -> tuple[str, str]:

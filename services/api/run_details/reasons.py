@@ -2,15 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
-from typing import Any
 
-from services.api.operations import Call
 from services.api.representations import json_values
 from shared.language.model import Dag
-from shared.status import RunStatus
 from shared.store.reads.reader import DagRow, PauseRow, RunRow, WaitFacts
 
-__all__ = ["add_reasons", "dag_reason", "no_worker", "waiting_for"]
+__all__ = ["dag_reason", "no_worker", "waiting_for"]
 
 
 def waiting_for(run: RunRow, dag: Dag | None, facts: WaitFacts, now: datetime) -> str:
@@ -65,15 +62,3 @@ def dag_reason(dag: DagRow, pauses: Sequence[PauseRow], zone: tzinfo | None) -> 
 
 def _why(reason: str) -> str:
     return f" ({reason})" if reason else ""
-
-
-def add_reasons(call: Call, runs: Sequence[RunRow], shown: Sequence[dict[str, Any]]) -> None:
-    """Add ``waitingFor`` to those of ``shown`` whose run is queued; both are in the same order."""
-    queued = [run for run in runs if run.status is RunStatus.QUEUED]
-    if not queued:
-        return
-    facts = call.deps.reads.wait_facts([run.run_key for run in queued], [run.queue for run in queued], call.now)
-    models: Mapping[str, Dag | None] = call.deps.run_models(queued)
-    for run, item in zip(runs, shown, strict=True):
-        if run.status is RunStatus.QUEUED:
-            item["waitingFor"] = waiting_for(run, models[run.run_key], facts, call.now)
