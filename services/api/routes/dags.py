@@ -25,6 +25,7 @@ from services.api.representations import dag_json, json_values, run_json
 from services.api.run_details.called_runs import add_repeated
 from services.api.run_details.node_reasons import run_details
 from services.api.run_details.reasons import dag_reason
+from shared.admission.workers import is_live
 from shared.contracts.commands import Command, CreateDag, DeleteDag, PutSpec, RenameDag, SuspendDag
 from shared.contracts.commands.dags import ReplaceSpec
 from shared.ids import valid_dag_name
@@ -286,7 +287,7 @@ def _parse(call: Call, text: str, name: str) -> Loaded:
 def _beyond_workers(call: Call, dags: Iterable[Model]) -> list[str]:
     steps = needing(dags)
     seen = call.deps.reads.workers() if steps else ()
-    live = [each for each in seen if each.state == "live" and each.lease_until > call.now]
+    live = [each for each in seen if is_live(each.state, each.lease_until, call.now)]
     return beyond(steps, [Hands(each.labels, each.executors) for each in live])
 
 

@@ -6,6 +6,7 @@ from services.scheduler.commands.dags import AlreadyRunning
 from services.scheduler.core.decision import Refused
 from services.scheduler.core.messages import Approve, Dequeue, PatchNode, Reject, Retry, Stop
 from services.scheduler.deciding.batch import Batch
+from shared.admission.workers import is_live
 from shared.contracts.commands import StartRun
 from shared.errors import AlreadyExists, Conflict, DagwayError, InvalidInput, NotFound
 from shared.ids import valid_dag_name, valid_run_id
@@ -89,7 +90,7 @@ def check_workers(batch: Batch, dag: Dag) -> None:
     steps = needing([dag])
     if not steps:
         return
-    live = [row for row in batch.tx.workers() if row["state"] == "live" and row["lease_until"] > batch.now]
+    live = [row for row in batch.tx.workers() if is_live(row["state"], row["lease_until"], batch.now)]
     if problems := beyond(steps, [Hands(row["labels"], row["executors"] or ()) for row in live]):
         raise InvalidInput("; ".join(problems))
 

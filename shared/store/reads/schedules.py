@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from shared.store import tables as t
 from shared.store.engine import bytewise
 from shared.store.reads.base import Reader
-from shared.store.reads.queue_sharing import lenders
+from shared.store.reads.queue_sharing import borrowers, lenders
 from shared.store.reads.runs import RUNNING
 from shared.store.tables import schedules as s
 
@@ -60,11 +60,13 @@ class QueueFacts:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """What keeps one run back: a moment, or another run (``name/id``) and its status."""
+    """What holds a queued run back: a time, or another run (``name/id``), its status and ``wait_s`` after its end."""
 
     not_before: datetime | None
     after: str | None
     after_status: str | None
+    after_finished_at: datetime | None
+    wait_s: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,8 @@ class WaitFacts:
     queues: Mapping[str, QueueFacts]
     labels: tuple[Mapping[str, str], ...]
     holds: Mapping[str, Hold]
+    borrowers: frozenset[str]
+    """The runs that a run above them, of the same queue, lends its place."""
 
 
 _p = s.pauses.c
@@ -166,10 +170,11 @@ class ScheduleReads(Reader):
             ).all()
             labels = connection.execute(select(w.labels).where(w.state == "live", w.lease_until > now)).scalars().all()
             holds = connection.execute(
-                select(s.run_holds, after.c.dag_name, after.c.dag_run_id, after.c.status)
+                select(s.run_holds, after.c.dag_name, after.c.dag_run_id, after.c.status, after.c.finished_at)
                 .select_from(s.run_holds.outerjoin(after, after.c.run_key == h.after_key))
                 .where(h.run_key.in_(keys))
             ).all()
+            borrowing = connection.execute(borrowers(names)).all()
         facts = {}
         for name in names:
             mine = [row for row in running if row.queue == name]
@@ -184,7 +189,10 @@ class ScheduleReads(Reader):
                     row.not_before,
                     None if row.dag_name is None else f"{row.dag_name}/{row.dag_run_id}",
                     row.status,
+                    row.finished_at,
+                    row.wait_s,
                 )
                 for row in holds
             },
+            frozenset(row.key for row in borrowing),
         )

@@ -84,7 +84,7 @@ class Family:
 
     def borrowers(self, queue: str) -> dict[str, str]:
         """Return the queued runs of a queue that may take over the place of a run above them, and of which."""
-        return {row.key: row.above for row in self.connection.execute(borrowers(queue))}
+        return {row.key: row.above for row in self.connection.execute(borrowers([queue]))}
 
     def dag_called(self, name: str) -> Found | None:
         """Return the dag of that file name, else the first of that name."""
