@@ -17,6 +17,7 @@ from services.worker.process.outcome import StopKind
 from services.worker.process.supervise import Stop
 from services.worker.reporting.metrics import Counters
 from services.worker.reporting.reports import Reporter
+from shared.admission.workers import satisfies
 from shared.contracts.codec import decode
 from shared.contracts.tasks import Task
 from shared.disk import DiskCheck
@@ -25,17 +26,12 @@ from shared.log import bound
 from shared.tracing import SpanContext, within
 from shared.transport.base import Delivery, Outgoing, Transport, task_queue, worker_queue
 
-__all__ = ["Intake", "KnownRoutes", "satisfies"]
+__all__ = ["Intake", "KnownRoutes"]
 
 _log = logging.getLogger(__name__)
 _TAKE_S = 0.25
 _GIVE_BACK_S = 0.2
 """Bounds how long a stop waits for the intake; a task wakes it at once."""
-
-
-def satisfies(labels: Mapping[str, str], selector: Mapping[str, str]) -> bool:
-    """Whether a worker with these labels may take tasks for ``selector``."""
-    return all(labels.get(key) == value for key, value in selector.items())
 
 
 class KnownRoutes:

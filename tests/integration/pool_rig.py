@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 
 from services.scheduler.assembly import Assembly
 from services.scheduler.commands.carry_out import carry_out
-from services.scheduler.core.claims import PoolKey
 from services.scheduler.deciding.events import record_events
 from services.scheduler.deciding.plans import Plans
+from shared.admission.pools import PoolKey
 from shared.contracts import commands as c
 from shared.contracts.codec import decode, encode
 from shared.contracts.events import AttemptFinished, AttemptStarted, ChildCall, Outcome

@@ -142,6 +142,37 @@ def test_a_held_run_says_until_when(rig: Asker) -> None:
     assert rig.why("r1") == "not before 2026-11-24T12:05:00+00:00"
 
 
+def test_a_restarted_run_says_until_when_it_waits_after_the_one_before(rig: Asker) -> None:
+    rig.dag("a", PLAIN)
+    rig.start("r1")
+    rig.enqueue("r2")
+    first, second = (rig.stack.run(name)["run_key"] for name in ("r1", "r2"))
+    with rig.store.begin() as tx:
+        held = {"run_key": second, "wait_s": 60, "not_before": None, "after_key": first}
+        tx.write(Rows(t.run_holds, [held]))
+    assert rig.why("r2") == "the end of run a/r1, which is running"
+    rig.end("r1/work")
+    assert rig.parts.admission.admit("a") == 0
+    assert rig.why("r2") == f"not before {(rig.now + timedelta(seconds=60)).isoformat()}"
+
+
+def test_a_called_run_that_its_caller_lends_its_place_does_not_wait_for_the_full_queue(rig: Asker) -> None:
+    rig.dag("c", PLAIN, head="queue: q")
+    rig.dag("a", "{name: call, call: c}", head="queue: q")
+    rig.must(SetQueue(name="q", max_concurrency=1))
+    rig.enqueue("r1")
+    rig.parts.admission.admit("q")
+    rig.call("r1/call", "")
+
+    rig.enqueue("r2")
+    child = rig.stack.rows(t.dag_runs, dag_name="c")[0]["dag_run_id"]
+    assert rig.get(f"/dag-runs/a/r1/sub-dag-runs/{child}")["dagRunDetails"]["waitingFor"] == "its turn in queue q"
+    assert rig.why("r2") == "queue q is full (1/1): a/r1"
+    rig.parts.admission.admit("q")
+    assert rig.status(child) == "running"
+    assert rig.why("r2") == f"queue q is full (1/1): c/{child}"
+
+
 # -- steps ------------------------------------------------------------------------------------------
 
 

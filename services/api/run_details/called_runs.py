@@ -10,7 +10,7 @@ Called = tuple[str, str]
 """Id and params of a sub-run."""
 
 
-def called_earlier(reads: Reads, run: Run) -> Mapping[int, Sequence[Called]]:
+def called_earlier(reads: Reads, run: RunRow) -> Mapping[int, Sequence[Called]]:
     """Return, by node, what the earlier repetitions of each repeated step called."""
     repeated = [node for node in run.nodes or () if node.kind == "step" and _repeated(node)]
     if not repeated:

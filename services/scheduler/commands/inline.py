@@ -11,12 +11,12 @@ from services.scheduler.commands.checks import (
     find_below,
     tell_key,
 )
-from services.scheduler.core.admit import HIGH, LOW
 from services.scheduler.core.messages import Begin, PatchNode
 from services.scheduler.core.plan import Plan
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.creation import afresh, new_run
 from services.scheduler.deciding.plans import Plans, spec_hash
+from shared.admission.runs import HIGH, LOW
 from shared.contracts.commands.runs import PatchSubStep, RescheduleRun, RunCommand, StartInline
 from shared.errors import InvalidInput
 from shared.language.load import load

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from services.scheduler.core.claims import POOL, PoolKey
 from services.scheduler.deciding.batch import Batch
+from shared.admission.pools import POOL, PoolKey
 from shared.contracts.commands.queues import RemovePool, SetPool
 from shared.errors import InvalidInput, NotFound
 from shared.language.steps.pools import POOL_NAME_RULE, valid_pool_name

@@ -13,13 +13,13 @@ from services.scheduler.commands.checks import (
     tell,
     tell_key,
 )
-from services.scheduler.core.admit import HIGH, LOW
 from services.scheduler.core.messages import Begin, PatchNode, Retry, Stop
 from services.scheduler.core.plan import Plan
 from services.scheduler.core.renewal import refusal
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.creation import again, new_run
 from services.scheduler.deciding.plans import Plans
+from shared.admission.runs import HIGH, LOW
 from shared.contracts import commands as c
 from shared.errors import InvalidInput, NotFound
 from shared.ids import DAG_NAME_RULE, RUN_ID_RULE, valid_dag_name, valid_run_id

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from services.scheduler.core.admit import HIGH, LOW
 from services.scheduler.core.children import held_up
 from services.scheduler.core.decision import StartChild, StopChild
 from services.scheduler.core.messages import Begin, ChildRefused, ChildrenSeen, Dequeue, Retry, Stop
@@ -18,6 +17,7 @@ from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.called import find_called
 from services.scheduler.deciding.creation import new_run
 from services.scheduler.deciding.plans import spec_hash
+from shared.admission.runs import HIGH, LOW
 from shared.errors import InvalidInput, NotFound
 from shared.language.expansion.params_syntax import params_text
 from shared.language.expansion.secret_params import show_params

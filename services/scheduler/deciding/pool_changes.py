@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import Any
 
-from services.scheduler.core.claims import entry_order
 from services.scheduler.core.decision import Acquire, Release
 from services.scheduler.core.model import Run
+from shared.admission.pools import entry_order
 from shared.store.writes.transaction import Transaction
 
 __all__ = ["PoolChanges"]

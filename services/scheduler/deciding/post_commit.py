@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from services.scheduler.core.claims import PoolKey
 from services.scheduler.core.decision import ClosedAttempt, Halt
 from services.scheduler.deciding.traces import Traced
+from shared.admission.pools import PoolKey
 from shared.status import RunStatus
 from shared.transport.base import Outgoing
 

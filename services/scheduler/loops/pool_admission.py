@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from services.scheduler.core.claims import POOL, RATE, Claim, Line, PoolKey, may_enter
 from services.scheduler.core.decision import Advanced, WakeAt
 from services.scheduler.core.messages import Admit
 from services.scheduler.core.model import WAITS
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.deciding.transactor import Transactor
+from shared.admission.pools import POOL, RATE, Claim, PoolKey, PoolState, may_enter
 from shared.errors import StoreUnavailable
 from shared.ids import new_run_id
 
@@ -85,7 +85,7 @@ class _Pass:
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
         self._rows = batch.tx.pools
-        self._lines: dict[PoolKey, Line] = {}
+        self._states: dict[PoolKey, PoolState] = {}
         self._free_at: dict[PoolKey, datetime | None] = {}
 
     def admit(self, keys: list[PoolKey]) -> int:
@@ -94,8 +94,8 @@ class _Pass:
         claims: dict[Who, list[Claim]] = {}
         for row in self._rows.waits_of(sorted(first)):
             claims.setdefault((row["run_key"], row["node"]), []).append(_claim(row))
-        self._look(sorted({claim.key for mine in claims.values() for claim in mine} - self._lines.keys()))
-        entitled = sorted(who for who, mine in claims.items() if may_enter(who, mine, self._lines))[:_AT_ONCE]
+        self._look(sorted({claim.key for mine in claims.values() for claim in mine} - self._states.keys()))
+        entitled = sorted(who for who, mine in claims.items() if may_enter(who, mine, self._states))[:_AT_ONCE]
         reminded = self._first_to_wait(keys, set(entitled))
         self._batch.runs.load(key for key, _ in (*entitled, *reminded))
         for (key, node), free_at in reminded.items():
@@ -116,7 +116,7 @@ class _Pass:
             # One more than may enter: who must wait for a rate limit is reminded.
             rows = self._rows.line(key, min(max(free, 0) + 1, _LOOK_AT))
             waiting = [(row["run_key"], row["node"]) for row in rows]
-            self._lines[key] = Line(taken, waiting, configured)
+            self._states[key] = PoolState(taken, configured, waiting)
             heads.update(waiting)
         return heads
 
@@ -125,7 +125,7 @@ class _Pass:
         found: dict[Who, datetime] = {}
         for key in keys:
             free_at = self._free_at[key] if key.kind == RATE else None
-            who = next((who for who in self._lines[key].waiting if who not in entitled), None)
+            who = next((who for who in self._states[key].waiting if who not in entitled), None)
             if free_at is not None and who is not None:
                 found[who] = min(free_at, found.get(who, free_at))
         return found

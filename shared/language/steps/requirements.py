@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from shared.admission.workers import satisfies
 from shared.language.model import Dag, Step
 from shared.language.steps.executor_types import plugin_types
 
@@ -68,7 +69,7 @@ def unsatisfied(
     known = [one for one in workers if one.executors]
     problems = []
     for dag, step in steps:
-        fit = [one for one in known if dag.worker_selector.items() <= one.labels.items()]
+        fit = [one for one in known if satisfies(one.labels, dag.worker_selector)]
         if fit and not any(step.type in one.executors for one in fit):
             need = REQUIREMENTS.get(step.type) or "the package that brings them on the worker"
             problems.append(f'step "{step.name}": type: {no_worker} can run {step.type} steps, which need {need}')

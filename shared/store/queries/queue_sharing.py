@@ -16,10 +16,10 @@ def lenders(queues: Sequence[str]) -> Select[Any]:
     return select(_running_above(queues, RUNNING).subquery().c.above)
 
 
-def borrowers(queue: str) -> Select[Any]:
+def borrowers(queues: Sequence[str]) -> Select[Any]:
     """Select ``key``, a queued run, and ``above``, the running run of its queue that has a place to lend it."""
-    pairs = _running_above([queue], QUEUED).subquery()
-    return select(pairs.c.key, pairs.c.above).where(pairs.c.above.not_in(lenders([queue])))
+    pairs = _running_above(queues, QUEUED).subquery()
+    return select(pairs.c.key, pairs.c.above).where(pairs.c.above.not_in(lenders(queues)))
 
 
 def _running_above(queues: Sequence[str], status: ColumnElement[str]) -> Select[Any]:

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from shared.store import tables as t
 from shared.store.engine import bytewise
 from shared.store.queries.pauses import IS_OPEN
-from shared.store.queries.queue_sharing import lenders
+from shared.store.queries.queue_sharing import borrowers, lenders
 from shared.store.queries.runs import RUNNING
 from shared.store.queries.workers import takes_work
 from shared.store.reads.base import Reader
@@ -61,11 +61,13 @@ class QueueFacts:
 
 @dataclass(frozen=True, slots=True)
 class HoldRow:
-    """What keeps one run back: a moment, or another run (``name/id``) and its status."""
+    """What holds a queued run back: a time, or another run (``name/id``), its status and ``wait_s`` after its end."""
 
     not_before: datetime | None
     after: str | None
     after_status: str | None
+    after_finished_at: datetime | None
+    wait_s: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,8 @@ class WaitFacts:
     queues: Mapping[str, QueueFacts]
     labels: tuple[Mapping[str, str], ...]
     holds: Mapping[str, HoldRow]
+    borrowers: frozenset[str]
+    """The runs that a run above them, of the same queue, lends its place."""
 
 
 _p = t.pauses.c
@@ -167,10 +171,11 @@ class ScheduleReads(Reader):
             ).all()
             labels = connection.execute(select(t.workers.c.labels).where(takes_work(now))).scalars().all()
             holds = connection.execute(
-                select(t.run_holds, after.c.dag_name, after.c.dag_run_id, after.c.status)
+                select(t.run_holds, after.c.dag_name, after.c.dag_run_id, after.c.status, after.c.finished_at)
                 .select_from(t.run_holds.outerjoin(after, after.c.run_key == h.after_key))
                 .where(h.run_key.in_(keys))
             ).all()
+            borrowing = connection.execute(borrowers(names)).all()
         facts = {}
         for name in names:
             mine = [row for row in running if row.queue == name]
@@ -185,7 +190,10 @@ class ScheduleReads(Reader):
                     row.not_before,
                     None if row.dag_name is None else f"{row.dag_name}/{row.dag_run_id}",
                     row.status,
+                    row.finished_at,
+                    row.wait_s,
                 )
                 for row in holds
             },
+            frozenset(row.key for row in borrowing),
         )

@@ -58,7 +58,7 @@ class QueueWrites(Writer):
 
     def borrowers(self, name: str) -> dict[str, str]:
         """Return the queued runs of a queue that may take the place of a run above them, and of which run."""
-        return {row.key: row.above for row in self._connection.execute(borrowers(name))}
+        return {row.key: row.above for row in self._connection.execute(borrowers([name]))}
 
     def candidates(
         self,
