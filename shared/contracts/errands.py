@@ -3,16 +3,15 @@
 from datetime import datetime
 from typing import Any
 
-from shared.contracts.base import Message
+from shared.contracts.base import Part
 from shared.language.model import MailSettings
 
 __all__ = ["Errand", "Mail", "NodeReport"]
 
 
-class NodeReport(Message):
+class NodeReport(Part):
     """How a step stands, as a mail tells it. ``stdout`` is its log's path on the worker that ran it."""
 
-    type = "errand.node"
     name: str
     status: str
     started_at: datetime | None = None
@@ -21,13 +20,12 @@ class NodeReport(Message):
     stdout: str = ""
 
 
-class Mail(Message):
+class Mail(Part):
     """One mail. ``id`` is the same however often it is tried, so that a mailbox can tell copies.
 
     ``settings`` are as written: their texts are evaluated on the worker.
     """
 
-    type = "errand.mail"
     id: str
     settings: MailSettings
     status: str
@@ -36,10 +34,9 @@ class Mail(Message):
     """Steps that are not among ``nodes``, for there are too many."""
 
 
-class Errand(Message):
+class Errand(Part):
     """Mails to send through ``smtp``, and the dag's ``container`` (as written) to remove."""
 
-    type = "errand"
     smtp: dict[str, Any] | None = None
     mails: tuple[Mail, ...] = ()
     container: dict[str, Any] | None = None

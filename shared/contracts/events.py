@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from shared.contracts.base import Message
+from shared.contracts.base import Message, Part
 
 __all__ = [
     "TIMED_OUT_CODE",
@@ -13,6 +13,7 @@ __all__ = [
     "AttemptGivenUp",
     "AttemptProgress",
     "AttemptStarted",
+    "ChatMessage",
     "ChildCall",
     "Event",
     "Heartbeat",
@@ -20,7 +21,6 @@ __all__ = [
     "Outcome",
     "Progress",
     "Remark",
-    "Said",
     "TaskRedelivered",
 ]
 
@@ -72,14 +72,13 @@ class AttemptStarted(Event):
     """Paths of the log files on the worker; empty: no such stream."""
 
 
-class ChildCall(Message):
+class ChildCall(Part):
     """A run that a ``call`` step asks for. ``params`` is what its id is made from, ``given`` what it gets.
 
     ``shown`` is what people see: empty where that is ``params``, which then hold no secret.
     ``folder`` is the calling step's directory, on the worker that evaluated the call.
     """
 
-    type = "child_call"
     dag: str
     params: str = ""
     given: str = ""
@@ -87,27 +86,24 @@ class ChildCall(Message):
     folder: str = ""
 
 
-class Progress(Message):
+class Progress(Part):
     """How far a step says it is: ``current`` of ``total``, which is not 0."""
 
-    type = "progress"
     current: float
     total: float
     text: str = ""
 
 
-class Remark(Message):
+class Remark(Part):
     """Something a step says to people."""
 
-    type = "remark"
     level: Literal["notice", "warning"]
     text: str
 
 
-class Said(Message):
+class ChatMessage(Part):
     """One message of a conversation with a language model."""
 
-    type = "said"
     role: str
     content: str
 
@@ -143,7 +139,7 @@ class AttemptFinished(Event):
     logs: tuple[LogChunk, ...] = ()
     progress: Progress | None = None
     remarks: tuple[Remark, ...] = ()
-    messages: tuple[Said, ...] = ()
+    messages: tuple[ChatMessage, ...] = ()
     """What a chat step added to the conversation: its own messages and the answer."""
     children: tuple[ChildCall, ...] = ()
     unmet: tuple[str, ...] = ()

@@ -4,26 +4,24 @@ from typing import Any
 
 from pydantic import Field
 
-from shared.contracts.base import Message
+from shared.contracts.base import Message, Part
 from shared.language.model import Secret, Step
 
 __all__ = ["CallResult", "StepRef", "Task"]
 
 
-class StepRef(Message):
+class StepRef(Part):
     """What ``${id.stdout}``, ``${id.exit_code}`` and ``${id.output}`` refer to."""
 
-    type = "step_ref"
     exit_code: int | None = None
     stdout: str = ""
     stderr: str = ""
     output: str | None = None
 
 
-class CallResult(Message):
+class CallResult(Part):
     """What the runs that a step called came to: an attempt with it prints ``text`` and ends as it says."""
 
-    type = "call_result"
     text: str
     failed: bool = False
     error: str = ""

@@ -42,7 +42,7 @@ class PoolRig:
 
     def ask(self, *commands: c.Command) -> list[c.CommandReply]:
         envelopes = [decode(encode(command, id=new_run_id(), at=self.now)) for command in commands]
-        return self.shell.decide(lambda batch: carry_out(batch, self.shell.plans, envelopes))
+        return self.shell.decide(lambda batch: carry_out(batch, envelopes))
 
     def must(self, *commands: c.Command) -> None:
         assert [reply.error for reply in self.ask(*commands)] == [None] * len(commands)

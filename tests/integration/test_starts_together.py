@@ -29,7 +29,7 @@ def test_of_starts_that_come_together_each_has_its_own_outcome(stack: Stack) -> 
 
     def ask(**commands: c.Command) -> list[c.CommandReply]:
         envelopes = [decode(encode(command, id=key, at=utc_now())) for key, command in commands.items()]
-        return shell.decide(lambda batch: carry_out(batch, shell.plans, envelopes))
+        return shell.decide(lambda batch: carry_out(batch, envelopes))
 
     first = ask(known=known)
     later = ask(new=new, known=known, taken=taken, none=c.StartRun(file_name="none", dag_run_id="r3"))

@@ -7,7 +7,7 @@ from pydantic import Field
 from services.api.command_client import Accepted
 from services.api.operations import Answer, Body, Call, Operations, accepted, ok
 from services.api.representations import json_values
-from shared.contracts.commands.queues import RemovePool, SetPool
+from shared.contracts.commands.pools import RemovePool, SetPool
 from shared.store.reads.reader import Pool, PoolUser
 
 __all__ = ["POOLS"]

@@ -7,8 +7,7 @@ from pydantic import Field
 from services.api.command_client import Accepted
 from services.api.operations import Answer, Body, Call, Operations, accepted, ok
 from services.api.representations import json_values
-from shared.contracts.commands import Command
-from shared.contracts.commands.queues import Pause, RemoveQueue, Resume, SetQueue
+from shared.contracts.commands import Command, EndPause, RemoveQueue, SetPause, SetQueue
 
 __all__ = ["QUEUES_ADMIN"]
 
@@ -69,7 +68,7 @@ def pauses(call: Call) -> Answer:
 @QUEUES_ADMIN.post("/pause", id="pauseAll", role="manager", permission="run_dags", body=PauseBody, body_required=False)
 def pause_all(call: Call, body: PauseBody) -> Answer:
     """Admit and fire nothing more; what runs goes on to its end, and a person may still start runs."""
-    return _done(call, Pause(by=call.user, scope="global", reason=body.reason), paused=True)
+    return _done(call, SetPause(by=call.user, scope="global", reason=body.reason), paused=True)
 
 
 @QUEUES_ADMIN.post(
@@ -77,7 +76,7 @@ def pause_all(call: Call, body: PauseBody) -> Answer:
 )
 def resume_all(call: Call, body: ResumeBody) -> Answer:
     """Go on."""
-    return _done(call, Resume(by=call.user, scope="global", catchup=body.catchup), paused=False)
+    return _done(call, EndPause(by=call.user, scope="global", catchup=body.catchup), paused=False)
 
 
 @QUEUES_ADMIN.post(
@@ -86,7 +85,7 @@ def resume_all(call: Call, body: ResumeBody) -> Answer:
 def pause_queue(call: Call, body: PauseBody, name: str) -> Answer:
     """Admit nothing more from a queue."""
     queue = json_values.queue_name(name, "name")
-    return _done(call, Pause(by=call.user, scope="queue", name=queue, reason=body.reason), paused=True)
+    return _done(call, SetPause(by=call.user, scope="queue", name=queue, reason=body.reason), paused=True)
 
 
 @QUEUES_ADMIN.post(
@@ -100,7 +99,7 @@ def pause_queue(call: Call, body: PauseBody, name: str) -> Answer:
 def resume_queue(call: Call, body: ResumeBody, name: str) -> Answer:
     """Admit from a queue again."""
     queue = json_values.queue_name(name, "name")
-    return _done(call, Resume(by=call.user, scope="queue", name=queue, catchup=body.catchup), paused=False)
+    return _done(call, EndPause(by=call.user, scope="queue", name=queue, catchup=body.catchup), paused=False)
 
 
 @QUEUES_ADMIN.post(
@@ -109,7 +108,9 @@ def resume_queue(call: Call, body: ResumeBody, name: str) -> Answer:
 def pause_dag(call: Call, body: PauseBody, file_name: str) -> Answer:
     """Fire no slot of a dag and admit none of its queued runs."""
     return _done(
-        call, Pause(by=call.user, scope="dag", name=json_values.file_name(file_name), reason=body.reason), paused=True
+        call,
+        SetPause(by=call.user, scope="dag", name=json_values.file_name(file_name), reason=body.reason),
+        paused=True,
     )
 
 
@@ -125,7 +126,7 @@ def resume_dag(call: Call, body: ResumeBody, file_name: str) -> Answer:
     """Let a dag go on; the slots that passed meanwhile are decided by ``catchup``."""
     return _done(
         call,
-        Resume(by=call.user, scope="dag", name=json_values.file_name(file_name), catchup=body.catchup),
+        EndPause(by=call.user, scope="dag", name=json_values.file_name(file_name), catchup=body.catchup),
         paused=False,
     )
 

@@ -116,7 +116,7 @@ def commands_intake(shell: Shell, consumer: Consumer) -> Intake:
 
     def record(batch: Batch, pairs: Pairs) -> Callable[[], None]:
         began_s = time.monotonic()
-        replies = carry_out(batch, shell.plans, [envelope for _, envelope in pairs])
+        replies = carry_out(batch, [envelope for _, envelope in pairs])
 
         def answer() -> None:
             COMMAND_RECORD.observe(time.monotonic() - began_s)
