@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from services.dead_letters import listed, returned
+from services.dead_letters import describe_dead_letters, redrive_dead_letters
 from shared.config import Config, load_config
 from shared.transport.base import COMMANDS, Outgoing
 from shared.transport.open import open_transport
@@ -30,10 +30,10 @@ def test_dead_letters_are_listed_with_the_reason_and_sent_back(footing: Footing,
     consumer.close()
     one.close()
 
-    assert list(listed(config, 10, bodies=False)) == [f"m1 {COMMANDS.name}: not to be read"]
-    assert list(listed(config, 10, bodies=True)) == [f"m1 {COMMANDS.name}: not to be read what is this"]
-    assert returned(config, 10) == 1
-    assert list(listed(config, 10, bodies=True)) == []
+    assert list(describe_dead_letters(config, 10, bodies=False)) == [f"m1 {COMMANDS.name}: not to be read"]
+    assert list(describe_dead_letters(config, 10, bodies=True)) == [f"m1 {COMMANDS.name}: not to be read what is this"]
+    assert redrive_dead_letters(config, 10) == 1
+    assert list(describe_dead_letters(config, 10, bodies=True)) == []
 
     two = open_transport(url, name="test", data_dir=tmp_path)
     back = take_one(two.consume([COMMANDS], prefetch=1))
