@@ -1,4 +1,4 @@
-"""The errand: what a worker does for a run beside its steps. Rides in a task of kind ``errand``."""
+"""Errands: what a worker does for a run besides its steps. An errand travels in a task of kind ``errand``."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ __all__ = ["Errand", "Mail", "NodeReport"]
 
 
 class NodeReport(Part):
-    """How a step stands, as a mail tells it. ``stdout`` is its log's path on the worker that ran it."""
+    """The state of a node, for a mail. ``stdout`` is the path of its log on the worker that ran it."""
 
     name: str
     status: str
@@ -21,9 +21,9 @@ class NodeReport(Part):
 
 
 class Mail(Part):
-    """One mail. ``id`` is the same however often it is tried, so that a mailbox can tell copies.
+    """One mail. Every try has the same ``id``, so that mail programs recognise copies.
 
-    ``settings`` are as written: their texts are evaluated on the worker.
+    ``settings`` are as in the spec: the worker evaluates them.
     """
 
     id: str
@@ -31,11 +31,11 @@ class Mail(Part):
     status: str
     nodes: tuple[NodeReport, ...]
     left_out: int = 0
-    """Steps that are not among ``nodes``, for there are too many."""
+    """Number of nodes missing from ``nodes``, because there are too many."""
 
 
 class Errand(Part):
-    """Mails to send through ``smtp``, and the dag's ``container`` (as written) to remove."""
+    """Mails to send through ``smtp``, and the ``container`` of the DAG (as in the spec) to remove."""
 
     smtp: dict[str, Any] | None = None
     mails: tuple[Mail, ...] = ()

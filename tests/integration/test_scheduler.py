@@ -10,7 +10,7 @@ from services.scheduler.loops.housekeeping import Housekeeping
 from shared.clock import utc_now
 from shared.contracts import commands as c
 from shared.contracts.codec import decode, encode
-from shared.contracts.control import RouteOpened
+from shared.contracts.control import TaskQueueOpened
 from shared.ids import new_run_id
 from shared.store import tables as t
 from shared.store.writes.transaction import Store
@@ -370,7 +370,7 @@ def test_workers_are_told_of_the_labels_that_tasks_ask_for(stack: Stack) -> None
 
     def hear(_topic: str, body: bytes) -> None:
         message = decode(body).body
-        if isinstance(message, RouteOpened):
+        if isinstance(message, TaskQueueOpened):
             heard.append(message.selector)
 
     stack.transport.listen(["workers"], hear)
