@@ -55,7 +55,7 @@ class Task(Message):
     params_given: bool = False
     """Whether the request or the calling step gave parameters, so that not all are the DAG author's."""
     params_outside: tuple[str, ...] | None = None
-    """Names of the parameters that were given from outside. ``None``, from an older scheduler: all, if any are given."""
+    """Names of the parameters that were given from outside. ``None``, from an older scheduler: all, if any were."""
     hidden_params: tuple[tuple[str, str], ...] = ()
     """The parameters that contain a secret of the calling run, with the secret masked."""
     outputs: tuple[tuple[str, str], ...] = ()

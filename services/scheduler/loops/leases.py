@@ -71,7 +71,7 @@ class Leases:
         shell: Shell,
         transport: Transport,
         heartbeats: Consumer,
-        events: Intake,
+        events: Intake[datetime],
         *,
         lease_s: float,
         service: Mapping[str, Any],
