@@ -55,12 +55,12 @@ def _contenders(stack: ExitStack, dagway: Aged) -> list[_Contender]:
     servers = {name: dagway.pids[name] for name in ("broker", "database")}
     # Created and started once through the API, since the filled rows suffice only for reads.
     body = {"name": "started", "spec": _SPEC}
-    told = [
+    made = [
         http.request("POST", f"{dagway.api}/dags", json=body),
         http.request("POST", f"{dagway.api}/dags/started/start"),
     ]
-    if [answer.status for answer in told] != [201, 200]:
-        raise RuntimeError(f"{[answer.data for answer in told]}")
+    if [answer.status for answer in made] != [201, 200]:
+        raise RuntimeError(f"{[answer.data for answer in made]}")
     found = [
         _Contender("bare Flask, one SELECT", bare_port, "GET", "/run/dag-8/id-7", {"route": bare_pid}),
         _Contender("the same on greenlets", green_port, "GET", "/run/dag-8/id-7", {"route": green_pid}),

@@ -83,8 +83,8 @@ def main() -> None:
     """Run the benchmark."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
     texts = [spec(number) for number in range(count)]
-    told = _timed(count, lambda: [load(text, file_name="x.yaml").ok for text in texts])
-    print(f"loading {count} files of {STEPS} steps: {told}")
+    rate = _timed(count, lambda: [load(text, file_name="x.yaml").ok for text in texts])
+    print(f"loading {count} files of {STEPS} steps: {rate}")
     with tempfile.TemporaryDirectory() as name:
         dags = Path(name) / "dags"
         dags.mkdir()
