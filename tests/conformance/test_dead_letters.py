@@ -1,4 +1,4 @@
-"""What an operator sees of dead letters, and how they go back, over both transports."""
+"""``dagway dead-letters`` on both transports."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def config_of(footing: Footing, folder: Path) -> Config:
     )
 
 
-def test_dead_letters_are_listed_with_the_reason_and_sent_back(footing: Footing, tmp_path: Path) -> None:
+def test_dead_letters_are_listed_with_their_reason_and_returned(footing: Footing, tmp_path: Path) -> None:
     config = config_of(footing, tmp_path)
     url = config.amqp_url or "embedded:"
     one = open_transport(url, name="test", data_dir=tmp_path)
