@@ -119,7 +119,7 @@ class Definitions:
         """Write one, and keep what was parsed: who edits a dag is likely to run it next."""
         self.save([Version.of(file_name, text, loaded, number)], by=by)
         if loaded.ok and loaded.dag is not None:
-            self._plans.keep(text, file_name, loaded.dag)
+            self._plans.add(text, file_name, loaded.dag)
 
     def save(self, versions: Sequence[Version], *, by: str) -> None:
         """Write new dags, and the next versions of others. A faulty one is kept with its errors.

@@ -15,7 +15,7 @@ from services.scheduler.core.admit import HIGH, LOW
 from services.scheduler.core.messages import Begin, PatchNode
 from services.scheduler.core.plan import Plan
 from services.scheduler.deciding.batch import Batch
-from services.scheduler.deciding.creation import afresh, new_run
+from services.scheduler.deciding.creation import new_run, rerun
 from services.scheduler.deciding.plans import Plans, spec_hash
 from shared.contracts.commands.runs import PatchSubStep, RescheduleRun, RunCommand, StartInline
 from shared.errors import InvalidInput
@@ -57,7 +57,7 @@ def _start(batch: Batch, plans: Plans, command: StartInline) -> dict[str, Any]:
     text_hash = spec_hash(text)
     batch.tx.dags.add_specs({text_hash: text}, batch.now)
     # The plan is kept by the text alone: every later load of this run finds the same one.
-    plan: Plan = plans.remember(text, "")
+    plan: Plan = plans.add_stored(text, "")
     run = new_run(
         plan,
         dag_name=dag.name,
@@ -82,7 +82,7 @@ def _reschedule(batch: Batch, command: RescheduleRun) -> dict[str, Any]:
     if command.singleton:
         _check_none_active(batch, name)
     check_free(batch, name, command.new_run_id)
-    run = afresh(
+    run = rerun(
         source,
         dag_name=name,
         dag_run_id=command.new_run_id,

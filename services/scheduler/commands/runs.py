@@ -18,7 +18,7 @@ from services.scheduler.core.messages import Begin, PatchNode, Retry, Stop
 from services.scheduler.core.plan import Plan
 from services.scheduler.core.renewal import refusal
 from services.scheduler.deciding.batch import Batch
-from services.scheduler.deciding.creation import again, new_run
+from services.scheduler.deciding.creation import new_run, retry_as_new_run
 from services.scheduler.deciding.plans import Plans
 from shared.contracts import commands as c
 from shared.errors import InvalidInput, NotFound
@@ -97,7 +97,7 @@ def retry_run(batch: Batch, command: c.RetryRun) -> dict[str, Any]:
     refused = refusal(source, step)
     if refused is not None:
         raise RefusedByCore(refused)
-    run = again(source, target, batch.now, step)
+    run = retry_as_new_run(source, target, batch.now, step)
     spec_hash, file_name = batch.runs.origin(key)
     batch.add(run, spec_hash=spec_hash, file_name=file_name)
     batch.apply(run.run_key, Begin(command.by))

@@ -15,7 +15,7 @@ from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.events import record_events
 from services.scheduler.deciding.post_commit import NEVER
 from services.scheduler.deciding.rows import chunk_row
-from services.scheduler.deciding.traces import tell_of_commands, tell_of_reports
+from services.scheduler.deciding.traces import trace_commands, trace_reports
 from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.metrics import COMMAND_RECORD, COMMAND_WAIT, COMMANDS_RECORDED, DEAD_LETTERS
 from shared.contracts.codec import Envelope, decode, encode
@@ -90,7 +90,7 @@ class Intake:
         if not pairs:
             return
         try:
-            done = self._transactor.insist(lambda batch: (self._record(batch, pairs),), stop)
+            done = self._transactor.decide_patiently(lambda batch: (self._record(batch, pairs),), stop)
         except Exception:  # noqa: BLE001 - one bad message must not stop the others
             if len(pairs) > 1:
                 # One of them is the culprit: alone, the others pass.
@@ -123,7 +123,7 @@ def commands_intake(transactor: Transactor, consumer: Consumer) -> Intake:
                 # Two clocks, the gateway's and ours: a difference must not look like negative time.
                 COMMAND_WAIT.observe(max(0.0, (batch.now - envelope.at).total_seconds()))
                 COMMANDS_RECORDED.labels(reply.outcome).inc()
-            tell_of_commands(zip((envelope for _, envelope in pairs), replies, strict=True), batch.now)
+            trace_commands(zip((envelope for _, envelope in pairs), replies, strict=True), batch.now)
             for (delivery, _), reply in zip(pairs, replies, strict=True):
                 delivery.reply(encode(reply, id=new_run_id(), at=batch.now))
 
@@ -137,7 +137,7 @@ def events_intake(transactor: Transactor, consumer: Consumer) -> Intake:
 
     def record(batch: Batch, pairs: Pairs) -> Callable[[], None]:
         record_events(batch, [envelope.body for _, envelope in pairs if isinstance(envelope.body, Event)])
-        return lambda: tell_of_reports((envelope for _, envelope in pairs), batch.now)
+        return lambda: trace_reports((envelope for _, envelope in pairs), batch.now)
 
     return Intake(transactor, consumer, expects=Event, record=record, at_once=100)
 
