@@ -12,7 +12,7 @@ from prometheus_client import generate_latest
 from services.api.main import build_deps
 from services.api.observability.request_metrics import DaguCollector
 from services.api.settings import Settings
-from services.scheduler.deciding.post_commit import Aftermath
+from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.metrics import BacklogCollector, count, limit_dag_series
 from services.worker.reporting.metrics import Counters, WorkerCollector
 from shared.admin_server import door_registry
@@ -78,7 +78,7 @@ def main(dags: int) -> None:
         _cost("worker", lambda: generate_latest(door_registry([process, WorkerCollector(_Idle())])))
         for limit in (200, dags):
             limit_dag_series(limit)
-            count(Aftermath(ended=[(f"dag-{number}", RunStatus.SUCCEEDED) for number in range(dags)]))
+            count(PostCommit(ended=[(f"dag-{number}", RunStatus.SUCCEEDED) for number in range(dags)]))
             scheduler = door_registry([process, BacklogCollector(BacklogReads(engine).backlog, utc_now)])
             _cost(f"scheduler, {dags} dags, limit {limit}", lambda page=scheduler: generate_latest(page))  # type: ignore[misc]
             deps = build_deps(

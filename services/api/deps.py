@@ -16,7 +16,7 @@ from services.api.follow import Follower
 from services.api.machine_load import Resources
 from services.api.settings import Settings
 from shared.language.model import Dag
-from shared.store.reads.reader import Reads, Run
+from shared.store.reads.reader import Reads, RunRow
 from shared.transport.base import Transport
 
 __all__ = ["Deps"]
@@ -62,10 +62,10 @@ class Deps:
         object.__setattr__(self, "follower", Follower(self.transport, self.settings.max_streams))
         object.__setattr__(self, "waits", BoundedSemaphore(self.settings.max_waits))
 
-    def run_models(self, runs: Iterable[Run]) -> dict[str, Dag | None]:
+    def run_models(self, runs: Iterable[RunRow]) -> dict[str, Dag | None]:
         """Return, by run key, what each run's own spec means: the text it was created from, not today's."""
         found: dict[str, Dag | None] = {}
-        unknown: list[Run] = []
+        unknown: list[RunRow] = []
         for run in runs:
             kept = self.specs.get(run.spec_hash, file_name=run.file_name or "", dag_name=run.dag_name)
             if kept is None:

@@ -13,8 +13,8 @@ from sqlalchemy import event, text
 from services.scheduler.commands.carry_out import handle
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.plans import Plans, spec_hash
-from services.scheduler.deciding.recent import Recent
-from services.scheduler.deciding.transactor import Shell
+from services.scheduler.deciding.recent import RecentRuns
+from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.loops.folder import Folder
 from shared.clock import utc_now
 from shared.contracts import commands as c
@@ -125,7 +125,7 @@ def test_a_dag_made_anew_does_not_belong_to_the_file_of_the_removed_one(stack: S
 
 def follower(stack: Stack, folder: Path) -> Folder:
     """One that looks when the test says so."""
-    return Folder(Shell(Store(stack.engine), Plans(), utc_now), folder)
+    return Folder(Transactor(Store(stack.engine), Plans(), utc_now), folder)
 
 
 def test_files_that_cannot_be_read_stand_in_nobodys_way(stack: Stack, tmp_path: Path) -> None:
@@ -269,7 +269,7 @@ def test_a_file_that_changes_while_its_dag_is_being_removed_is_a_new_dag(on_post
 
     with ThreadPoolExecutor() as pool:
         with store.begin() as removing:
-            handle(Batch(removing, Plans(), Recent(), utc_now()), c.DeleteDag(file_name="a"))
+            handle(Batch(removing, Plans(), RecentRuns(), utc_now()), c.DeleteDag(file_name="a"))
             look = pool.submit(folder.look)
             eventually(waits)
         look.result(10)

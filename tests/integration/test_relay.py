@@ -9,6 +9,7 @@ from services.scheduler.assembly import Assembly
 from services.scheduler.deciding.plans import Plans
 from shared.ids import new_run_id
 from shared.store import tables as t
+from shared.store.writes.bulk import Rows
 from shared.store.writes.transaction import Store
 from shared.transport.base import Consumer, Delivery, Durability, Outgoing, Route
 from tests.harness.eventually import eventually
@@ -36,7 +37,7 @@ class Rig:
             "created_at": T0,
         }
         with store.begin() as tx:
-            tx.insert(t.outbox, [row])
+            tx.write(Rows(t.outbox, [row]))
 
     def arrived(self) -> int:
         """Take one message that must be there, and what came with it; return how many."""

@@ -23,8 +23,8 @@ def test_each_run_of_a_schedule_begins_a_trace_that_its_tasks_carry(stack: Stack
     parts = Assembly(Store(stack.engine), stack.transport, Plans(), lambda: now[0], ZoneInfo("UTC"))
     spec = 'schedule: "* * * * *"\nsteps:\n  - echo hi\n'
     command = c.CreateDag(file_name="fired", spec=spec)
-    shell = parts.shell
-    shell.decide(lambda batch: handle(batch, command))
+    transactor = parts.transactor
+    transactor.decide(lambda batch: handle(batch, command))
     parts.firing.adopt()
     now[0] += timedelta(seconds=31)
     assert parts.firing.fire_due() == 1

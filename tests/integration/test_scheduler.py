@@ -13,6 +13,7 @@ from shared.contracts.codec import decode, encode
 from shared.contracts.control import TaskQueueOpened
 from shared.ids import new_run_id
 from shared.store import tables as t
+from shared.store.writes.bulk import Rows
 from shared.store.writes.transaction import Store
 from shared.transport.base import COMMANDS, HEARTBEATS, Durability, Outgoing, Route
 from tests.harness.eventually import eventually
@@ -301,7 +302,7 @@ def test_a_message_that_its_process_never_sent_is_swept_up(stack: Stack) -> None
         "created_at": utc_now() - timedelta(minutes=1),
     }
     with Store(stack.engine).begin() as tx:
-        tx.insert(t.outbox, [row])
+        tx.write(Rows(t.outbox, [row]))
 
     def arrived() -> bool:
         return [delivery.body for delivery in consumer.take(10, 0.1)] == [b"left behind"]

@@ -19,7 +19,7 @@ from shared.contracts import commands as c
 from shared.contracts.events import AttemptStarted
 from shared.store import tables as t
 from shared.store.reads.reader import Reads
-from shared.store.tables import schedules as s
+from shared.store.writes.bulk import Rows
 from tests.integration.pool_rig import PoolRig
 from tests.integration.scheduler_stack import Stack
 
@@ -127,7 +127,7 @@ def test_labels_that_no_worker_has_are_named_for_runs_and_steps(rig: Asker) -> N
     facts = {"incarnation": "i", "host": "h", "version": "0", "slots": 1, "busy": 1, "state": "live"}
     times = {"started_at": rig.now, "heartbeat_at": rig.now, "lease_until": rig.now + timedelta(seconds=10)}
     with rig.store.begin() as tx:
-        tx.insert(t.workers, [{"worker_id": "w", "labels": {"gpu": "true", "zone": "eu"}, **facts, **times}])
+        tx.write(Rows(t.workers, [{"worker_id": "w", "labels": {"gpu": "true", "zone": "eu"}, **facts, **times}]))
     assert rig.why("r1") == "its turn in queue a" or rig.why("r1") == "queue a is full (1/1): a/r2"
     assert rig.why_step("r2") == "a worker with a free slot"
 
@@ -137,7 +137,7 @@ def test_a_held_run_says_until_when(rig: Asker) -> None:
     rig.enqueue("r1")
     held = {"run_key": rig.stack.run("r1")["run_key"], "wait_s": 0, "not_before": rig.now + timedelta(minutes=5)}
     with rig.store.begin() as tx:
-        tx.insert(s.run_holds, [held])
+        tx.write(Rows(t.run_holds, [held]))
     assert rig.why("r1") == "not before 2026-11-24T12:05:00+00:00"
 
 

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from scripts.metrics_doc import TARGET, catalogue, document, series_names
 from services.scheduler import metrics
 from services.scheduler.core.decision import ClosedAttempt
-from services.scheduler.deciding.post_commit import Aftermath
+from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.metrics import BacklogCollector, count, limit_dag_series
 from shared.admin_server import door_registry
 from shared.errors import StoreUnavailable
@@ -92,7 +92,7 @@ def test_the_largest_dags_come_first_when_many_are_met_at_once() -> None:
 
 def test_ten_thousand_dags_make_no_more_series_than_allowed() -> None:
     limit_dag_series(50)
-    after = Aftermath(ended=[(f"dag-{number}", RunStatus.SUCCEEDED) for number in range(10_000)])
+    after = PostCommit(ended=[(f"dag-{number}", RunStatus.SUCCEEDED) for number in range(10_000)])
     count(after)
 
     dags = {sample.labels["dag"] for one in metrics.RUNS_ENDED_BY_DAG.collect() for sample in one.samples}
@@ -111,7 +111,7 @@ def test_a_commit_is_counted_once_with_its_times() -> None:
         "t", 0, 1, 1, AttemptState.FINISHED, "failed", "w", "i", 1, "", _NOW, _NOW + timedelta(seconds=2)
     )
     count(
-        Aftermath(
+        PostCommit(
             at=_NOW + timedelta(seconds=7),
             ended=[("d", RunStatus.FAILED)],
             closed=[closed],

@@ -23,7 +23,7 @@ from services.api.auth.tokens import HOOK_PREFIX, KEY_PREFIX, Passwords, secret_
 from services.api.problems import Problem
 from services.api.settings import Settings
 from shared.contracts.commands.accounts import TouchCredential
-from shared.store.reads.reader import Reads, User
+from shared.store.reads.reader import Reads, UserRow
 
 if TYPE_CHECKING:
     from services.api.command_client import Commands
@@ -141,7 +141,7 @@ class Auth:
 
     # -- logins -------------------------------------------------------------------------------
 
-    def issue(self, user: User) -> tuple[str, datetime]:
+    def issue(self, user: UserRow) -> tuple[str, datetime]:
         """Return a login token and when it ends."""
         now = self._clock()
         ends = now + timedelta(seconds=self.settings.token_ttl_s)
@@ -209,7 +209,7 @@ class LoginLimits:
         return self._failures_per_address if name.startswith(ADDRESS) else self._failures
 
 
-def principal_of(user: User) -> Principal:
+def principal_of(user: UserRow) -> Principal:
     """Return a stored user as whoever asks."""
     return Principal("user", user.id, user.username, user.role, user.created_at, user.updated_at)
 

@@ -13,7 +13,7 @@ from shared.language.expansion.params import params_text
 from shared.language.expansion.secret_params import show_params
 from shared.language.model import Dag, Handler, Step
 from shared.status import RunStatus
-from shared.store.reads.reader import Node, Run
+from shared.store.reads.reader import NodeRow, RunRow
 
 __all__ = ["details", "grid", "node", "outputs", "run_params", "summary", "synthetic", "synthetic_details"]
 
@@ -35,7 +35,7 @@ _EMPTY_NODE: Mapping[str, Any] = {
 }
 
 
-def summary(run: Run, zone: tzinfo | None) -> dict[str, Any]:
+def summary(run: RunRow, zone: tzinfo | None) -> dict[str, Any]:
     """Return a run as lists show it."""
     return {
         "rootDAGRunName": run.root.dag_name,
@@ -57,7 +57,7 @@ def summary(run: Run, zone: tzinfo | None) -> dict[str, Any]:
     }
 
 
-def details(run: Run, dag: Dag | None, zone: tzinfo | None) -> dict[str, Any]:
+def details(run: RunRow, dag: Dag | None, zone: tzinfo | None) -> dict[str, Any]:
     """Return a run with its nodes; ``dag`` is what its own spec meant, if that can still be read."""
     nodes = run.nodes or ()
     steps = {each.name: each for each in dag.steps} if dag else {}
@@ -86,7 +86,7 @@ def _trace_id(traceparent: str) -> str:
     return traceparent.split("-")[1] if traceparent else ""
 
 
-def node(run: Run, row: Node, step: Step | None, zone: tzinfo | None) -> dict[str, Any]:
+def node(run: RunRow, row: NodeRow, step: Step | None, zone: tzinfo | None) -> dict[str, Any]:
     """Return one node. Its log paths are names, not files: a non-empty one says there is a log."""
     none = "-" if run.status in _NOT_BEGUN else ""
     began = row.started_at is not None
@@ -116,7 +116,7 @@ def node(run: Run, row: Node, step: Step | None, zone: tzinfo | None) -> dict[st
     }
 
 
-def _log_paths(run: Run, row: Node) -> tuple[str, str]:
+def _log_paths(run: RunRow, row: NodeRow) -> tuple[str, str]:
     """Return a node's two log paths: none where it never began, or only in the run that its result is taken from."""
     if row.started_at is None or row.number == 0:
         return "", ""
@@ -182,7 +182,7 @@ def synthetic_details(dag: Dag) -> dict[str, Any]:
     }
 
 
-def grid(runs: Sequence[Run]) -> list[dict[str, Any]]:
+def grid(runs: Sequence[RunRow]) -> list[dict[str, Any]]:
     """Return one row per step over ``runs``: its status in each, 0 where it is missing."""
     statuses = [
         {(each.kind, each.name): json_values.node_status(each.status) for each in run.nodes or ()} for run in runs
@@ -194,7 +194,7 @@ def grid(runs: Sequence[Run]) -> list[dict[str, Any]]:
     return [{"name": key[1], "history": [each.get(key, 0) for each in statuses]} for key in rows]
 
 
-def outputs(run: Run, dag: Dag | None) -> dict[str, Any]:
+def outputs(run: RunRow, dag: Dag | None) -> dict[str, Any]:
     """Return what the run's steps put out, by camel-case key; a later step wins."""
     steps = {each.name: each for each in dag.steps} if dag else {}
     found: dict[str, str] = {}
@@ -217,18 +217,18 @@ def outputs(run: Run, dag: Dag | None) -> dict[str, Any]:
     }
 
 
-def _params_list(run: Run) -> str:
+def _params_list(run: RunRow) -> str:
     """Return the parameters as the text of a JSON list, empty for none."""
     pairs = [f"{name}={value}" for name, value in _pairs(run)]
     return json.dumps(pairs, ensure_ascii=False, separators=(",", ":")) if pairs else ""
 
 
-def run_params(run: Run) -> str:
+def run_params(run: RunRow) -> str:
     """Return the run's parameters for display: evaluated once they are, as asked for until then."""
     return params_text(_pairs(run)) if run.params or run.given else ""
 
 
-def _pairs(run: Run) -> tuple[tuple[str, str], ...]:
+def _pairs(run: RunRow) -> tuple[tuple[str, str], ...]:
     if run.params:
         return run.shown_params
     return show_params(tuple((param.name, param.value) for param in parse_params_text(run.given)[0]), run.asked_as)

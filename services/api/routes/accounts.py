@@ -14,7 +14,7 @@ from services.api.operations import Answer, Body, Call, Operations, accepted, cr
 from services.api.problems import bad_request, not_found
 from services.api.representations import json_values
 from shared.contracts.commands.accounts import CreateUser, DeleteUser, SetPassword, UpdateUser
-from shared.store.reads.reader import User
+from shared.store.reads.reader import UserRow
 
 __all__ = ["ACCOUNTS", "role_of"]
 
@@ -188,14 +188,14 @@ def _id(user_id: str) -> str:
     return user_id
 
 
-def _find(call: Call, user_id: str) -> User:
+def _find(call: Call, user_id: str) -> UserRow:
     found = call.deps.reads.user(_id(user_id))
     if found is None:
         raise not_found(f"There is no user {user_id!r}")
     return found
 
 
-def _shown(user: User | Principal) -> dict[str, Any]:
+def _shown(user: UserRow | Principal) -> dict[str, Any]:
     return {
         "id": user.id,
         "username": user.username,

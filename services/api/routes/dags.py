@@ -31,7 +31,7 @@ from shared.ids import valid_dag_name
 from shared.language.load import Loaded
 from shared.language.model import Dag as Model
 from shared.language.steps.requirements import Hands, beyond, needing
-from shared.store.reads.reader import Dag, Pause, Run
+from shared.store.reads.reader import DagRow, PauseRow, RunRow
 
 __all__ = ["DAGS"]
 
@@ -256,7 +256,7 @@ def _refused(call: Call) -> list[str]:
     return [f"{name}: {why}" for name, why in call.deps.reads.refused_files().items()]
 
 
-def _dag(call: Call, file_name: str) -> Dag:
+def _dag(call: Call, file_name: str) -> DagRow:
     stem = json_values.file_name(file_name)
     found = call.deps.reads.dag(stem)
     if found is None:
@@ -264,7 +264,7 @@ def _dag(call: Call, file_name: str) -> Dag:
     return found
 
 
-def _load(call: Call, dags: Iterable[Dag]) -> dict[str, Loaded]:
+def _load(call: Call, dags: Iterable[DagRow]) -> dict[str, Loaded]:
     """Return the dags' specs parsed, by file name; texts are fetched only where they are not known."""
     listed = list(dags)
     cache = call.deps.specs
@@ -290,11 +290,11 @@ def _beyond_workers(call: Call, dags: Iterable[Model]) -> list[str]:
     return beyond(steps, [Hands(each.labels, each.executors) for each in live])
 
 
-def _model(dag: Dag, loaded: Loaded) -> Model:
+def _model(dag: DagRow, loaded: Loaded) -> Model:
     return loaded.dag or Model(name=dag.dag_name)
 
 
-def _file(call: Call, dag: Dag, loaded: Loaded, latest: Run | None, pauses: Sequence[Pause]) -> dict[str, Any]:
+def _file(call: Call, dag: DagRow, loaded: Loaded, latest: RunRow | None, pauses: Sequence[PauseRow]) -> dict[str, Any]:
     model = _model(dag, loaded)
     defaults = " ".join(f"{param.name}={param.value}" for param in model.params)
     run = run_json.summary(latest, call.deps.zone) if latest else run_json.synthetic(dag.dag_name, defaults)
@@ -308,7 +308,7 @@ def _file(call: Call, dag: Dag, loaded: Loaded, latest: Run | None, pauses: Sequ
     }
 
 
-def _schedule(call: Call, dag: Dag, pauses: Sequence[Pause]) -> dict[str, Any]:
+def _schedule(call: Call, dag: DagRow, pauses: Sequence[PauseRow]) -> dict[str, Any]:
     zone = call.deps.zone
     return dag_json.sparse(
         nextRun=json_values.timestamp(dag.next_start_at, zone), waitingFor=dag_reason(dag, pauses, zone)

@@ -24,7 +24,7 @@ class SlotsQuery(Query):
 def slots(call: Call, query: SlotsQuery, file_name: str) -> Answer:
     """List what became of each slot of a dag's schedule, newest first, and when the next one is due."""
     stem = json_values.file_name(file_name)
-    found = call.deps.reads.slots(stem, before=query.before, outcome=query.outcome, limit=query.limit)
+    found = call.deps.reads.fires(stem, before=query.before, outcome=query.outcome, limit=query.limit)
     if not found and call.deps.reads.dag(stem) is None:
         raise not_found(f"There is no DAG {stem!r}")
 
@@ -33,7 +33,7 @@ def slots(call: Call, query: SlotsQuery, file_name: str) -> Answer:
 
     return ok(
         {
-            "nextSlot": shown(call.deps.reads.next_slot(stem)),
+            "nextSlot": shown(call.deps.reads.next_fire_at(stem)),
             "slots": [
                 {
                     "kind": each.kind,

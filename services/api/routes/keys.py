@@ -14,7 +14,7 @@ from services.api.problems import bad_request, not_found
 from services.api.representations import json_values
 from services.api.routes.accounts import role_of
 from shared.contracts.commands.accounts import CreateApiKey, DeleteApiKey, UpdateApiKey
-from shared.store.reads.reader import ApiKey
+from shared.store.reads.reader import ApiKeyRow
 
 __all__ = ["KEYS"]
 
@@ -109,7 +109,7 @@ def _id(key_id: str) -> str:
     return key_id
 
 
-def _shown(key: ApiKey) -> dict[str, Any]:
+def _shown(key: ApiKeyRow) -> dict[str, Any]:
     return {
         "id": key.id,
         "name": key.name,

@@ -9,7 +9,7 @@ from services.api.operations import Answer, Call, Operations, Query, ok
 from services.api.problems import not_found
 from services.api.representations import json_values
 from services.api.routes.runs import find_run
-from shared.store.reads.reader import LogWindow, Run, Transition
+from shared.store.reads.reader import LogWindow, RunRow, TransitionRow
 
 __all__ = ["LOGS", "LogQuery", "StepLogQuery", "log_of_run", "log_of_step"]
 
@@ -61,14 +61,14 @@ def step_log(call: Call, query: StepLogQuery, name: str, dag_run_id: str, step_n
     return log_of_step(call, query, find_run(call, name, dag_run_id), step_name)
 
 
-def log_of_run(call: Call, query: LogQuery, run: Run) -> Answer:
+def log_of_run(call: Call, query: LogQuery, run: RunRow) -> Answer:
     """Answer with the run's own log."""
     every = [_line(call, change).encode() for change in call.deps.reads.transitions(run.run_key)]
     first = max(len(every) - query.lines, 0) if query.tail else query.first
     return ok(_log(LogWindow(tuple(every[first : first + query.lines]), first, len(every)), query))
 
 
-def log_of_step(call: Call, query: StepLogQuery, run: Run, step_name: str) -> Answer:
+def log_of_step(call: Call, query: StepLogQuery, run: RunRow, step_name: str) -> Answer:
     """Answer with one stream of one step's, or handler's, log."""
     # Steps come before handlers, so a step that is called like one is the step.
     node = next((each for each in run.nodes or () if each.name == step_name and each.kind != "prepare"), None)
@@ -101,7 +101,7 @@ def _text(lines: Sequence[bytes]) -> str:
     return b"\n".join(line.removesuffix(b"\r") for line in lines).decode("utf-8", "replace")
 
 
-def _line(call: Call, change: Transition) -> str:
+def _line(call: Call, change: TransitionRow) -> str:
     at = json_values.timestamp(change.at, call.deps.zone)
     what = "run" if change.node is None else f"step {change.node_name or change.node}"
     why = f": {change.why}" if change.why else ""

@@ -8,7 +8,7 @@ from services.api.command_client import Accepted
 from services.api.operations import Answer, Body, Call, Operations, accepted, ok
 from services.api.representations import json_values
 from shared.contracts.commands.pools import RemovePool, SetPool
-from shared.store.reads.reader import Pool, PoolUser
+from shared.store.reads.reader import PoolRow, PoolUserRow
 
 __all__ = ["POOLS"]
 
@@ -39,7 +39,7 @@ def remove(call: Call, name: str) -> Answer:
     return _done(call, RemovePool(by=call.user, name=json_values.plain_name(name, "name")))
 
 
-def _shown(call: Call, pool: Pool) -> dict[str, Any]:
+def _shown(call: Call, pool: PoolRow) -> dict[str, Any]:
     return {
         "kind": pool.kind,
         "name": pool.name,
@@ -52,7 +52,7 @@ def _shown(call: Call, pool: Pool) -> dict[str, Any]:
     }
 
 
-def _user(call: Call, user: PoolUser) -> dict[str, Any]:
+def _user(call: Call, user: PoolUserRow) -> dict[str, Any]:
     return {
         "name": user.dag_name,
         "dagRunId": user.dag_run_id,

@@ -13,7 +13,7 @@ from services.api.representations import json_values, run_json
 from services.api.run_details.node_reasons import run_details
 from services.api.run_details.reasons import add_reasons
 from shared.status import RunStatus
-from shared.store.reads.reader import Listed, Run
+from shared.store.reads.reader import ListedRunRow, RunRow
 
 __all__ = ["RUNS", "find_run", "run_name"]
 
@@ -73,7 +73,7 @@ def outputs(call: Call, name: str, dag_run_id: str) -> Answer:
     return ok(run_json.outputs(run, call.deps.run_models([run])[run.run_key]))
 
 
-def find_run(call: Call, name: str, dag_run_id: str) -> Run:
+def find_run(call: Call, name: str, dag_run_id: str) -> RunRow:
     """Return a root run by name and id or ``latest``; raises a 404."""
     json_values.plain_name(dag_run_id, "dagRunId")
     run = call.deps.reads.run(run_name(call, name), dag_run_id)
@@ -115,8 +115,8 @@ def _newest(call: Call, query: RunsQuery, name: str | None, status: RunStatus | 
     return b'{"dagRuns":[%s]}' % _summaries(call, listed)
 
 
-def _summaries(call: Call, listed: Sequence[Listed]) -> bytes:
-    def make(run_keys: Sequence[str]) -> Iterable[tuple[Run, bytes]]:
+def _summaries(call: Call, listed: Sequence[ListedRunRow]) -> bytes:
+    def make(run_keys: Sequence[str]) -> Iterable[tuple[RunRow, bytes]]:
         runs = list(call.deps.reads.runs_by_key(run_keys).values())
         shapes = [run_json.summary(run, call.deps.zone) for run in runs]
         add_reasons(call, runs, shapes)
@@ -145,12 +145,12 @@ def _page_size(text: str) -> int:
     return int(text)
 
 
-def _cursor(run: Listed) -> str:
+def _cursor(run: ListedRunRow) -> str:
     text = f"{run.created_at.isoformat()} {run.dag_run_id}"
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def _read_cursor(text: str) -> Listed:
+def _read_cursor(text: str) -> ListedRunRow:
     try:
         at, _, run_id = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().partition(" ")
         moment = datetime.fromisoformat(at)
@@ -158,7 +158,7 @@ def _read_cursor(text: str) -> Listed:
         raise bad_request("cursor: must be one that a page gave", field="cursor") from error
     if moment.tzinfo is None or "\0" in run_id:
         raise bad_request("cursor: must be one that a page gave", field="cursor")
-    return Listed("", 0, moment, run_id)
+    return ListedRunRow("", 0, moment, run_id)
 
 
 def _moment(unix_s: int | None) -> datetime | None:

@@ -17,7 +17,7 @@ from services.api.problems import bad_request
 from services.api.representations import dag_json
 from services.api.serving.green import apart
 from shared.language.model import Dag as Model
-from shared.store.reads.rows import Dag
+from shared.store.reads.rows import DagRow
 
 __all__ = ["SEARCH"]
 
@@ -86,9 +86,9 @@ def _pattern(text: str, errors: list[str]) -> Any:
     return re2.compile(text, options)
 
 
-def _matching(pattern: Any, dags: Iterable[Dag]) -> tuple[list[tuple[Dag, list[dict[str, Any]]]], bool]:
+def _matching(pattern: Any, dags: Iterable[DagRow]) -> tuple[list[tuple[DagRow, list[dict[str, Any]]]], bool]:
     """Return the dags that match, each with its matches, and whether the time was enough for all of them."""
-    found: list[tuple[Dag, list[dict[str, Any]]]] = []
+    found: list[tuple[DagRow, list[dict[str, Any]]]] = []
     until = time.monotonic() + _BUDGET_S
     for dag in dags:
         # By line ends alone, as editors count: splitlines() also parts at form feeds and the like.

@@ -14,7 +14,7 @@ from services.api.routes.runs import find_run, run_name
 from services.api.run_details.called_runs import called
 from services.api.run_details.node_reasons import run_details
 from shared.contracts.commands.runs import PatchSubStep
-from shared.store.reads.reader import Run
+from shared.store.reads.reader import RunRow
 
 __all__ = ["SUB_RUNS"]
 
@@ -82,7 +82,7 @@ def patch_step(
     return empty_answer(call, command)
 
 
-def _find(call: Call, root: Run, sub_run_id: str) -> Run:
+def _find(call: Call, root: RunRow, sub_run_id: str) -> RunRow:
     json_values.plain_name(sub_run_id, "subDAGRunId")
     found = call.deps.reads.sub_run(root.root_key, sub_run_id)
     if found is None:
@@ -90,7 +90,7 @@ def _find(call: Call, root: Run, sub_run_id: str) -> Run:
     return found
 
 
-def _detail(call: Call, run: Run, params: str) -> dict[str, Any]:
+def _detail(call: Call, run: RunRow, params: str) -> dict[str, Any]:
     return {
         "dagRunId": run.dag_run_id,
         **sparse(params=params),

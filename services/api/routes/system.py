@@ -10,7 +10,7 @@ from services.api.representations import json_values, run_json
 from services.api.routes.probes import schema_of, trouble
 from services.api.run_details.reasons import add_reasons
 from shared.status import AttemptState
-from shared.store.reads.reader import Queue, Service, Task, Worker
+from shared.store.reads.reader import QueueRow, ServiceRow, TaskRow, WorkerRow
 
 __all__ = ["SYSTEM"]
 
@@ -98,7 +98,7 @@ def queues(call: Call) -> Answer:
     )
 
 
-def _limits(call: Call, queues: list[Queue]) -> dict[str, int]:
+def _limits(call: Call, queues: list[QueueRow]) -> dict[str, int]:
     """Return how many runs each queue takes at once; 0: as many as come. A dag's own queue has its dag's limit."""
     example = {each.name: (*each.queued, *each.running)[0] for each in queues if each.max_concurrency is None}
     models = call.deps.run_models(example.values())
@@ -106,7 +106,7 @@ def _limits(call: Call, queues: list[Queue]) -> dict[str, int]:
     return {each.name: max(0, each.max_concurrency or own.get(each.name, 0)) for each in queues}
 
 
-def _worker(call: Call, worker: Worker) -> dict[str, Any]:
+def _worker(call: Call, worker: WorkerRow) -> dict[str, Any]:
     tasks = [_task(call, task) for task in worker.tasks if task.state is AttemptState.RUNNING]
     return {
         "id": worker.worker_id,
@@ -126,14 +126,14 @@ def _worker(call: Call, worker: Worker) -> dict[str, Any]:
     }
 
 
-def _health(worker: Worker, now: datetime) -> str:
+def _health(worker: WorkerRow, now: datetime) -> str:
     age_s = (now - worker.heartbeat_at).total_seconds()
     if worker.state in {"stopped", "lost"} or age_s >= _WARNING_S:
         return "unhealthy"
     return "healthy" if age_s < _HEALTHY_S else "warning"
 
 
-def _task(call: Call, task: Task) -> dict[str, Any]:
+def _task(call: Call, task: TaskRow) -> dict[str, Any]:
     return {
         "dagRunId": task.run.dag_run_id,
         "dagName": task.run.dag_name,
@@ -145,7 +145,7 @@ def _task(call: Call, task: Task) -> dict[str, Any]:
     }
 
 
-def _service(call: Call, service: Service) -> dict[str, Any]:
+def _service(call: Call, service: ServiceRow) -> dict[str, Any]:
     return {
         "instanceId": service.instance_id,
         "host": service.host,
@@ -155,7 +155,7 @@ def _service(call: Call, service: Service) -> dict[str, Any]:
     }
 
 
-def _queue(call: Call, queue: Queue, limit: int) -> dict[str, Any]:
+def _queue(call: Call, queue: QueueRow, limit: int) -> dict[str, Any]:
     """Return a queue in today's field names and the older ones."""
     running = [run_json.summary(run, call.deps.zone) for run in queue.running]
     queued = [run_json.summary(run, call.deps.zone) for run in queue.queued]

@@ -23,7 +23,7 @@ from shared.contracts.commands.webhooks import (
     ToggleWebhook,
     WebhookCommand,
 )
-from shared.store.reads.reader import Webhook
+from shared.store.reads.reader import WebhookRow
 
 __all__ = ["WEBHOOKS"]
 
@@ -161,11 +161,11 @@ def _token(call: Call) -> str:
     return new_secret(HOOK_PREFIX, drawn(32, server_secret=secret, purpose="webhook", key=call.key))
 
 
-def _fits(hook: Webhook, token: str) -> bool:
+def _fits(hook: WebhookRow, token: str) -> bool:
     return hmac.compare_digest(hook.secret_hash, secret_hash(token))
 
 
-def _shown(hook: Webhook) -> dict[str, Any]:
+def _shown(hook: WebhookRow) -> dict[str, Any]:
     return {
         "id": hook.id,
         "dagName": hook.file_name,

@@ -6,12 +6,12 @@ from typing import Any
 from services.api.operations import Call
 from services.api.representations.dag_json import sparse
 from services.api.representations.run_json import STEP
-from shared.store.reads.reader import Node, Run
+from shared.store.reads.reader import NodeRow, RunRow
 
 __all__ = ["add_repeated", "called"]
 
 
-def add_repeated(call: Call, run: Run, shown: dict[str, Any]) -> None:
+def add_repeated(call: Call, run: RunRow, shown: dict[str, Any]) -> None:
     """Tell of each repeated step of a run's shape the runs that its earlier repetitions called."""
     nodes = [node for node in run.nodes or () if node.kind == STEP]
     if not any(map(_repeated, nodes)):
@@ -24,7 +24,7 @@ def add_repeated(call: Call, run: Run, shown: dict[str, Any]) -> None:
             ]
 
 
-def called(call: Call, run: Run) -> Iterator[tuple[str, str]]:
+def called(call: Call, run: RunRow) -> Iterator[tuple[str, str]]:
     """Yield id and params of all runs that a run called, by node."""
     earlier = _earlier(call, run)
     for node in run.nodes or ():
@@ -32,11 +32,11 @@ def called(call: Call, run: Run) -> Iterator[tuple[str, str]]:
         yield from earlier.get(node.idx, ())
 
 
-def _repeated(node: Node) -> bool:
+def _repeated(node: NodeRow) -> bool:
     return bool(node.children) and (node.done_count > 1 or (node.done_count == 1 and node.finished_at is None))
 
 
-def _earlier(call: Call, run: Run) -> dict[int, list[tuple[str, str]]]:
+def _earlier(call: Call, run: RunRow) -> dict[int, list[tuple[str, str]]]:
     current = {run_id for node in run.nodes or () for run_id, _ in node.children}
     found: dict[int, list[tuple[str, str]]] = {}
     for node, run_id, params in call.deps.reads.called_runs(run.root_key or run.run_key, run.run_key):

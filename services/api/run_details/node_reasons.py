@@ -9,14 +9,14 @@ from services.api.run_details.called_runs import add_repeated
 from services.api.run_details.reasons import add_reasons, no_worker
 from shared.language.model import Dag, Handler
 from shared.status import RunStatus
-from shared.store.reads.reader import NodeState, NodeWait, Pool, PoolUser, Run
+from shared.store.reads.reader import NodeState, NodeWait, PoolRow, PoolUserRow, RunRow
 
 __all__ = ["pool_reason", "run_details"]
 
 _NAMED = 5
 
 
-def run_details(call: Call, run: Run) -> dict[str, Any]:
+def run_details(call: Call, run: RunRow) -> dict[str, Any]:
     """Return a run with its nodes, and what it and each of them waits for."""
     dag = call.deps.run_models([run])[run.run_key]
     shown = run_json.details(run, dag, call.deps.zone)
@@ -36,7 +36,7 @@ def run_details(call: Call, run: Run) -> dict[str, Any]:
     return shown
 
 
-def _add_children(call: Call, run: Run, shown: dict[str, Any]) -> None:
+def _add_children(call: Call, run: RunRow, shown: dict[str, Any]) -> None:
     """Tell of each node whose called runs are queued what the first of them waits for."""
     calling = {node.name: {run_id for run_id, _ in node.children} for node in run.nodes or () if node.children}
     if not calling:
@@ -59,7 +59,7 @@ def _add_children(call: Call, run: Run, shown: dict[str, Any]) -> None:
             item["waitingFor"] = f"run {first.dag_run_id} of {first.dag_name}, which waits for: {reason}{more}"
 
 
-def _reason(call: Call, dag: Dag | None, state: NodeState, pools: dict[tuple[str, str], Pool]) -> str:
+def _reason(call: Call, dag: Dag | None, state: NodeState, pools: dict[tuple[str, str], PoolRow]) -> str:
     for wait in state.waits:
         if reason := pool_reason(wait, pools[wait.pool]):
             return reason
@@ -75,7 +75,7 @@ def _reason(call: Call, dag: Dag | None, state: NodeState, pools: dict[tuple[str
     return no_worker(dag, list(workers.values())) or "a worker with a free slot"
 
 
-def pool_reason(wait: NodeWait, pool: Pool) -> str:
+def pool_reason(wait: NodeWait, pool: PoolRow) -> str:
     """Return why a node has no place in a pool, or nothing if it could have one."""
     capacity = wait.limit if pool.kind == "rate" else pool.capacity
     name = f"rate limit {pool.name}" if pool.kind == "rate" else f"{pool.kind} {pool.name}"
@@ -92,7 +92,7 @@ def pool_reason(wait: NodeWait, pool: Pool) -> str:
     return f"{name} is full ({pool.taken}/{capacity}): {who}{more}"
 
 
-def _named(user: PoolUser) -> str:
+def _named(user: PoolUserRow) -> str:
     return f"{user.dag_name}/{user.dag_run_id} ({user.step})"
 
 

@@ -8,13 +8,12 @@ from services.api.operations import Call
 from services.api.representations import json_values
 from shared.language.model import Dag
 from shared.status import RunStatus
-from shared.store.reads.reader import Dag as StoredDag
-from shared.store.reads.reader import Pause, Run, WaitFacts
+from shared.store.reads.reader import DagRow, PauseRow, RunRow, WaitFacts
 
 __all__ = ["add_reasons", "dag_reason", "no_worker", "waiting_for"]
 
 
-def waiting_for(run: Run, dag: Dag | None, facts: WaitFacts, now: datetime) -> str:
+def waiting_for(run: RunRow, dag: Dag | None, facts: WaitFacts, now: datetime) -> str:
     """Return what a queued run waits for; the first obstacle that admission would meet is named."""
     for pause in facts.pauses:
         if pause.scope == "global":
@@ -50,7 +49,7 @@ def no_worker(dag: Dag | None, labels: Sequence[Mapping[str, str]]) -> str:
     return f"no live worker with labels {wanted}" if selector else ""
 
 
-def dag_reason(dag: StoredDag, pauses: Sequence[Pause], zone: tzinfo | None) -> str:
+def dag_reason(dag: DagRow, pauses: Sequence[PauseRow], zone: tzinfo | None) -> str:
     """Return why a dag's schedule starts nothing now; nothing where it has none."""
     for pause in pauses:
         if pause.scope == "global":
@@ -68,7 +67,7 @@ def _why(reason: str) -> str:
     return f" ({reason})" if reason else ""
 
 
-def add_reasons(call: Call, runs: Sequence[Run], shown: Sequence[dict[str, Any]]) -> None:
+def add_reasons(call: Call, runs: Sequence[RunRow], shown: Sequence[dict[str, Any]]) -> None:
     """Add ``waitingFor`` to those of ``shown`` whose run is queued; both are in the same order."""
     queued = [run for run in runs if run.status is RunStatus.QUEUED]
     if not queued:

@@ -8,8 +8,8 @@ from services.scheduler.commands.handler import Handlers
 from services.scheduler.deciding.batch import Batch
 from shared.contracts import commands as c
 from shared.errors import AlreadyExists, NotFound
-from shared.store.tables import accounts as t
-from shared.store.writes.accounts import Accounts
+from shared.store import tables as t
+from shared.store.writes.accounts import AccountWrites
 
 __all__ = ["HANDLERS", "without_hashes"]
 
@@ -17,13 +17,13 @@ _HASHES = frozenset({"password_hash", "secret_hash"})
 
 
 def _ensure_admin(batch: Batch, command: c.EnsureAdmin) -> dict[str, Any]:
-    if Accounts(batch.tx).users():
+    if batch.tx.accounts.users():
         return {"created": False}
     return {"created": True, **_create_user(batch, command)}
 
 
 def _create_user(batch: Batch, command: c.CreateUser) -> dict[str, Any]:
-    accounts = Accounts(batch.tx)
+    accounts = batch.tx.accounts
     _check_username(accounts, command.username)
     row = {
         "id": command.user_id,
@@ -38,7 +38,7 @@ def _create_user(batch: Batch, command: c.CreateUser) -> dict[str, Any]:
 
 
 def _update_user(batch: Batch, command: c.UpdateUser) -> dict[str, Any]:
-    accounts = Accounts(batch.tx)
+    accounts = batch.tx.accounts
     row = _user(accounts, command.user_id)
     values: dict[str, Any] = {"updated_at": batch.now}
     if command.username and command.username != row["username"]:
@@ -51,21 +51,21 @@ def _update_user(batch: Batch, command: c.UpdateUser) -> dict[str, Any]:
 
 
 def _set_password(batch: Batch, command: c.SetPassword) -> dict[str, Any]:
-    accounts = Accounts(batch.tx)
+    accounts = batch.tx.accounts
     _user(accounts, command.user_id)
     accounts.change(t.users, command.user_id, {"password_hash": command.password_hash, "updated_at": batch.now})
     return {}
 
 
 def _delete_user(batch: Batch, command: c.DeleteUser) -> dict[str, Any]:
-    accounts = Accounts(batch.tx)
+    accounts = batch.tx.accounts
     _user(accounts, command.user_id)
     accounts.remove(t.users, command.user_id)
     return {}
 
 
 def _create_key(batch: Batch, command: c.CreateApiKey) -> dict[str, Any]:
-    accounts = Accounts(batch.tx)
+    accounts = batch.tx.accounts
     _check_key_name(accounts, command.name)
     row = {
         "id": command.key_id,
@@ -84,7 +84,7 @@ def _create_key(batch: Batch, command: c.CreateApiKey) -> dict[str, Any]:
 
 
 def _update_key(batch: Batch, command: c.UpdateApiKey) -> dict[str, Any]:
-    accounts = Accounts(batch.tx)
+    accounts = batch.tx.accounts
     row = _key(accounts, command.key_id)
     values: dict[str, Any] = {"updated_at": batch.now}
     if command.name and command.name != row["name"]:
@@ -99,7 +99,7 @@ def _update_key(batch: Batch, command: c.UpdateApiKey) -> dict[str, Any]:
 
 
 def _delete_key(batch: Batch, command: c.DeleteApiKey) -> dict[str, Any]:
-    accounts = Accounts(batch.tx)
+    accounts = batch.tx.accounts
     _key(accounts, command.key_id)
     accounts.remove(t.api_keys, command.key_id)
     return {}
@@ -107,7 +107,7 @@ def _delete_key(batch: Batch, command: c.DeleteApiKey) -> dict[str, Any]:
 
 def _touch_credential(batch: Batch, command: c.TouchCredential) -> dict[str, Any]:
     table = t.api_keys if command.kind == "api_key" else t.webhooks
-    Accounts(batch.tx).touch(table, command.id, batch.now)
+    batch.tx.accounts.touch(table, command.id, batch.now)
     return {}
 
 
@@ -120,24 +120,24 @@ def without_hashes(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _check_username(accounts: Accounts, username: str) -> None:
+def _check_username(accounts: AccountWrites, username: str) -> None:
     if accounts.lock(t.users, username=username) is not None:
         raise AlreadyExists(f"username {username!r} is taken")
 
 
-def _check_key_name(accounts: Accounts, name: str) -> None:
+def _check_key_name(accounts: AccountWrites, name: str) -> None:
     if accounts.lock(t.api_keys, name=name) is not None:
         raise AlreadyExists(f"an API key named {name!r} already exists")
 
 
-def _user(accounts: Accounts, user_id: str) -> dict[str, Any]:
+def _user(accounts: AccountWrites, user_id: str) -> dict[str, Any]:
     row = accounts.lock(t.users, id=user_id)
     if row is None:
         raise NotFound(f"there is no user {user_id!r}")
     return row
 
 
-def _key(accounts: Accounts, key_id: str) -> dict[str, Any]:
+def _key(accounts: AccountWrites, key_id: str) -> dict[str, Any]:
     row = accounts.lock(t.api_keys, id=key_id)
     if row is None:
         raise NotFound(f"there is no API key {key_id!r}")

@@ -64,7 +64,7 @@ def carry_out(batch: Batch, envelopes: Sequence[Envelope]) -> list[c.CommandRepl
                 "at": batch.now,
             }
         )
-    batch.keep_outcomes(new)
+    batch.add_outcomes(new)
     if any(isinstance(envelope.body, c.DagChange) for envelope in envelopes):
         batch.after.schedules = True
     return replies
@@ -86,13 +86,13 @@ def _prefetch(batch: Batch, envelopes: Sequence[Envelope]) -> Mapping[str, tuple
             case c.RunChange():
                 names.append((body.dag_name, body.dag_run_id))
     if not batch.again and all(isinstance(body, c.StartRun) for body in bodies):
-        batch.suppose_new(names, files)
+        batch.runs.assume_new(names, files)
         return {}
     if any(isinstance(body, c.DagChange) for body in bodies):
         # A command of this batch may change what is stored before another one reads it.
         files = []
-    recorded = batch.look_ahead([envelope.id for envelope in envelopes], names, files)
-    batch.load(key for name in names if (key := batch.key_of(*name)) is not None)
+    recorded = batch.runs.prefetch([envelope.id for envelope in envelopes], names, files)
+    batch.runs.load(key for name in names if (key := batch.runs.key_of(*name)) is not None)
     return recorded
 
 

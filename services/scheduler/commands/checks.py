@@ -79,7 +79,7 @@ def check_run_config(dag: Dag, command: StartRun) -> None:
 
 def check_singleton(batch: Batch, dag_name: str, *, queued: bool) -> None:
     """Raise if a singleton run may not start or, with ``queued``, may not be queued."""
-    active = batch.tx.count_active(dag_name)
+    active = batch.tx.runs.count_active(dag_name)
     if active.get("running"):
         raise AlreadyRunning(f"DAG {dag_name} is already running (singleton)")
     if queued and active.get("queued"):
@@ -89,7 +89,7 @@ def check_singleton(batch: Batch, dag_name: str, *, queued: bool) -> None:
 def check_new_run_id(batch: Batch, dag_name: str, dag_run_id: str) -> None:
     """Raise ``InvalidInput`` or ``AlreadyExists`` if a new run cannot have this id."""
     check_run_id(dag_run_id)
-    if batch.key_of(dag_name, dag_run_id) is not None:
+    if batch.runs.key_of(dag_name, dag_run_id) is not None:
         raise AlreadyExists(f"DAG-run {dag_run_id} of {dag_name} already exists")
 
 
@@ -98,7 +98,7 @@ def check_workers(batch: Batch, dag: Dag) -> None:
     steps = needing([dag])
     if not steps:
         return
-    live = [row for row in batch.tx.workers() if row["state"] == "live" and row["lease_until"] > batch.now]
+    live = batch.tx.leases.taking_work(batch.now)
     if problems := beyond(steps, [Hands(row["labels"], row["executors"] or ()) for row in live]):
         raise InvalidInput("; ".join(problems))
 
@@ -113,7 +113,7 @@ def node_status(text: str) -> NodeStatus:
 
 def find_run(batch: Batch, dag_name: str, dag_run_id: str) -> Run:
     """Return a root run, loaded and locked; ``latest`` is the newest. Raises ``NotFound``."""
-    key = batch.tx.latest_key(dag_name) if dag_run_id == "latest" else batch.key_of(dag_name, dag_run_id)
+    key = batch.tx.runs.newest_key(dag_name) if dag_run_id == "latest" else batch.runs.key_of(dag_name, dag_run_id)
     run = _load(batch, key)
     if run is None:
         raise NotFound(f"DAG-run {dag_run_id} of {dag_name} not found")
@@ -122,7 +122,7 @@ def find_run(batch: Batch, dag_name: str, dag_run_id: str) -> Run:
 
 def find_sub_run(batch: Batch, root: Run, dag_run_id: str) -> Run:
     """Return a sub-run at any depth below ``root``, loaded and locked. Raises ``NotFound``."""
-    run = _load(batch, batch.tx.child_key(root.run_key, dag_run_id))
+    run = _load(batch, batch.tx.children.key(root.run_key, dag_run_id))
     if run is None:
         raise NotFound(f"DAG-run {root.dag_run_id} of {root.dag_name} has no sub-run {dag_run_id}")
     return run
@@ -131,8 +131,8 @@ def find_sub_run(batch: Batch, root: Run, dag_run_id: str) -> Run:
 def _load(batch: Batch, key: str | None) -> Run | None:
     if key is None:
         return None
-    batch.load([key])
-    return batch.run(key)
+    batch.runs.load([key])
+    return batch.runs.get(key)
 
 
 def apply_to_run(batch: Batch, run: Run, message: Stop | Dequeue | Retry | PatchNode | Approve | Reject) -> Run:

@@ -11,8 +11,6 @@ from services.scheduler.deciding.batch import Batch
 from shared.contracts import commands as c
 from shared.errors import AlreadyExists, Conflict, InvalidInput, NotFound
 from shared.language.load import load
-from shared.store.writes.accounts import Accounts
-from shared.store.writes.schedules import Schedules
 
 __all__ = ["HANDLERS"]
 
@@ -24,7 +22,7 @@ def _create_dag(batch: Batch, command: c.CreateDag) -> dict[str, Any]:
     loaded = load(command.spec, file_name=command.file_name)
     if loaded.errors:
         raise InvalidInput("; ".join(str(issue) for issue in loaded.errors))
-    if batch.tx.lock_dag(command.file_name) is not None:
+    if batch.tx.dags.lock(command.file_name) is not None:
         raise AlreadyExists(f"DAG {command.file_name} already exists")
     _definitions(batch).save_one(command.file_name, command.spec, loaded, by=command.by)
     return {"name": command.file_name}
@@ -44,10 +42,10 @@ def _replace_spec(batch: Batch, command: c.ReplaceSpec) -> dict[str, Any]:
 
 def _restore_spec(batch: Batch, command: c.RestoreSpec) -> dict[str, Any]:
     row = _lock(batch, command.file_name)
-    text_hash = Accounts(batch.tx).version(command.file_name, command.version)
+    text_hash = batch.tx.dags.version_hash(command.file_name, command.version)
     if text_hash is None:
         raise NotFound(f"DAG {command.file_name} has no version {command.version}")
-    text = batch.tx.spec_texts([text_hash])[text_hash]
+    text = batch.tx.dags.spec_texts([text_hash])[text_hash]
     return _numbered(row, _store_version(batch, command, row, text))
 
 
@@ -55,30 +53,31 @@ def _rename_dag(batch: Batch, command: c.RenameDag) -> dict[str, Any]:
     tx = batch.tx
     _check_file_name(command.new_file_name)
     row = _lock(batch, command.file_name)
-    if tx.lock_dag(command.new_file_name) is not None:
+    if tx.dags.lock(command.new_file_name) is not None:
         raise AlreadyExists(f"DAG {command.new_file_name} already exists")
-    if tx.count_active(row["dag_name"]).get("running"):
+    if tx.runs.count_active(row["dag_name"]).get("running"):
         raise AlreadyRunning(f"DAG {command.file_name} is running: it cannot be renamed now")
-    text = tx.spec_texts([row["spec_hash"]])[row["spec_hash"]]
-    schedules = Schedules(tx)
+    text = tx.dags.spec_texts([row["spec_hash"]])[row["spec_hash"]]
+    schedules = tx.schedules
     schedule = schedules.lock(command.file_name)
     definitions = _definitions(batch)
     definitions.remove(row)
     loaded = load(text, file_name=command.new_file_name)
     definitions.save_one(command.new_file_name, text, loaded, by=command.by)
-    schedules.rename(command.file_name, command.new_file_name)
+    tx.pauses.rename(command.file_name, command.new_file_name)
+    tx.queues.rename_dag(command.file_name, command.new_file_name)
     if schedule is not None:
         # The spec is the same: fires stay decided as they are. Only the next fire is worked out again.
         again = {"dag_version": 1, "zone": "", "next_fire_at": None, "next_start_at": None}
         schedules.put([{**schedule, **again, "file_name": command.new_file_name}])
-    tx.save_dag(command.new_file_name, {"suspended": row["suspended"], "created_at": row["created_at"]})
+    tx.dags.save(command.new_file_name, {"suspended": row["suspended"], "created_at": row["created_at"]})
     move_webhook(tx, command.file_name, command.new_file_name)
     return {}
 
 
 def _suspend_dag(batch: Batch, command: c.SuspendDag) -> dict[str, Any]:
     _lock(batch, command.file_name)
-    batch.tx.save_dag(command.file_name, {"suspended": command.suspend, "updated_at": batch.now})
+    batch.tx.dags.save(command.file_name, {"suspended": command.suspend, "updated_at": batch.now})
     return {}
 
 
@@ -93,7 +92,7 @@ class _PreconditionFailed(Conflict):
 
 
 def _lock(batch: Batch, file_name: str) -> Mapping[str, Any]:
-    row = batch.tx.lock_dag(file_name)
+    row = batch.tx.dags.lock(file_name)
     if row is None:
         raise NotFound(f"DAG {file_name} not found")
     return row

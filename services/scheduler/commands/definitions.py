@@ -8,9 +8,7 @@ from typing import Any
 from services.scheduler.deciding.plans import Plans, spec_hash
 from shared.language.load import Loaded
 from shared.language.summary import summarise
-from shared.store import tables as t
-from shared.store.writes.schedules import Schedules
-from shared.store.writes.transaction import Tx
+from shared.store.writes.transaction import Transaction
 
 __all__ = ["Definitions", "Version"]
 
@@ -43,22 +41,22 @@ class Version:
 class Definitions:
     """Writes DAGs for the commands and for the followed folder, within one transaction."""
 
-    def __init__(self, tx: Tx, plans: Plans, now: datetime) -> None:
+    def __init__(self, tx: Transaction, plans: Plans, now: datetime) -> None:
         self._tx = tx
         self._plans = plans
         self._now = now
 
     def remove(self, row: Mapping[str, Any]) -> None:
         """Delete a DAG. Its file may still be in the followed folder, which is read-only: it is not stored again."""
-        self._tx.delete_dags([row["file_name"]])
+        self._tx.dags.delete([row["file_name"]])
         if row["folder_hash"] is not None:
-            self._tx.keep_removed(row["file_name"], row["folder_hash"])
+            self._tx.dags.keep_removed(row["file_name"], row["folder_hash"])
 
     def save_one(self, file_name: str, text: str, loaded: Loaded, *, by: str, number: int = 1) -> None:
         """Store one version and cache its plan, because a DAG that was just edited is likely to run next."""
         self.save([Version.of(file_name, text, loaded, number)], by=by)
         if loaded.ok and loaded.dag is not None:
-            self._plans.keep(text, file_name, loaded.dag)
+            self._plans.add(text, file_name, loaded.dag)
 
     def save(self, versions: Sequence[Version], *, by: str) -> None:
         """Store new DAGs, and next versions of existing ones. An invalid version is stored with its errors.
@@ -68,17 +66,14 @@ class Definitions:
         """
         rows = [self._row(version) for version in versions]
         texts = {row["spec_hash"]: version.text for row, version in zip(rows, versions, strict=True)}
-        specs = [{"hash": name, "yaml": text, "created_at": self._now} for name, text in sorted(texts.items())]
-        self._tx.insert_new(t.specs, specs)
+        self._tx.dags.add_specs(texts, self._now)
         new = {"created_at": self._now, "suspended": False, "folder_hash": None}
-        self._tx.insert(t.dags, [new | row for row in rows if row["version"] == 1])
+        self._tx.dags.add([new | row for row in rows if row["version"] == 1])
         for row in rows:
             if row["version"] > 1:
-                self._tx.save_dag(row["file_name"], row)
+                self._tx.dags.save(row["file_name"], row)
         same = ("file_name", "version", "spec_hash")
-        self._tx.insert(
-            t.dag_versions, [{name: row[name] for name in same} | {"at": self._now, "by": by} for row in rows]
-        )
+        self._tx.dags.add_versions([{name: row[name] for name in same} | {"at": self._now, "by": by} for row in rows])
 
     def judge_again(self, version: Version, text_hash: str) -> bool:
         """Store what this version of the scheduler finds in a DAG's spec; return whether that differs.
@@ -86,14 +81,14 @@ class Definitions:
         Does nothing if the DAG has another spec by now, or if another replica was first. The version number
         stays, since nobody edited the spec.
         """
-        row = self._tx.lock_dag(version.file_name)
+        row = self._tx.dags.lock(version.file_name)
         if row is None or row["spec_hash"] != text_hash or row["judged_by"] == self._plans.version:
             return False
         found = {name: getattr(version, name) for name in ("dag_name", "summary", "tags", "errors")}
-        self._tx.save_dag(version.file_name, found | {"judged_by": self._plans.version})
+        self._tx.dags.save(version.file_name, found | {"judged_by": self._plans.version})
         if all(row[name] == value for name, value in found.items()):
             return False
-        schedules = Schedules(self._tx)
+        schedules = self._tx.schedules
         schedule = schedules.lock(version.file_name)
         if schedule is not None:
             # The firing loop adopts it again. Scheduled times that passed while the DAG was invalid are not caught up.

@@ -10,14 +10,13 @@ from services.scheduler.deciding.batch import Batch
 from shared.contracts import commands as c
 from shared.errors import InvalidInput, NotFound
 from shared.language.steps.pools import valid_name
-from shared.store.writes.pools import Pools
-from shared.store.writes.transaction import Tx
+from shared.store.writes.transaction import Transaction
 
 __all__ = ["HANDLERS", "apply_configured_pools"]
 
 
 def _set_pool(batch: Batch, command: c.SetPool) -> dict[str, Any]:
-    rows = Pools(batch.tx)
+    rows = batch.tx.pools
     if not valid_name(command.name):
         raise InvalidInput("name: must be 1 to 100 letters, digits, dots, dashes or underscores")
     known = rows.known().get(command.name)
@@ -27,7 +26,7 @@ def _set_pool(batch: Batch, command: c.SetPool) -> dict[str, Any]:
 
 
 def _remove_pool(batch: Batch, command: c.RemovePool) -> dict[str, Any]:
-    rows = Pools(batch.tx)
+    rows = batch.tx.pools
     if not rows.remove(command.name):
         raise NotFound(f"there is no pool {command.name}")
     batch.after.pools.add(PoolKey(POOL, command.name))
@@ -38,9 +37,9 @@ def _row(name: str, capacity: int, configured: int | None, now: datetime, by: st
     return {"name": name, "capacity": capacity, "configured": configured, "updated_at": now, "by": by}
 
 
-def apply_configured_pools(tx: Tx, pools: Mapping[str, int], now: datetime) -> None:
+def apply_configured_pools(tx: Transaction, pools: Mapping[str, int], now: datetime) -> None:
     """Set the capacity of the configured pools. One set by a command stays until the configured one changes."""
-    rows = Pools(tx)
+    rows = tx.pools
     known = rows.known()
     for name, capacity in sorted(pools.items()):
         if name not in known or known[name]["configured"] != capacity:

@@ -23,21 +23,20 @@ from services.scheduler.core.messages import Begin, Dequeue, PatchNode, Retry, S
 from services.scheduler.core.plan import Plan
 from services.scheduler.core.renewal import refusal
 from services.scheduler.deciding.batch import Batch
-from services.scheduler.deciding.creation import afresh, again, new_run
+from services.scheduler.deciding.creation import new_run, rerun, retry_as_new_run
 from services.scheduler.deciding.plans import spec_hash
 from shared.contracts import commands as c
 from shared.errors import InvalidInput, NotFound
 from shared.language.load import load
 from shared.language.snapshot import snapshot
 from shared.status import RunStatus
-from shared.store import tables as t
 
 __all__ = ["HANDLERS", "start_run"]
 
 
 def start_run(batch: Batch, command: c.StartRun) -> dict[str, Any]:
     """Start a run of a stored DAG, or queue it."""
-    stored = batch.dag(command.file_name)
+    stored = batch.runs.dag(command.file_name)
     if stored is None:
         raise NotFound(f"DAG {command.file_name} not found")
     if stored.errors:
@@ -87,9 +86,9 @@ def _start_inline(batch: Batch, command: c.StartInline) -> dict[str, Any]:
     check_new_run_id(batch, dag.name, command.dag_run_id)
     check_workers(batch, dag)
     text_hash = spec_hash(text)
-    batch.tx.insert_new(t.specs, [{"hash": text_hash, "yaml": text, "created_at": batch.now}])
+    batch.tx.dags.add_specs({text_hash: text}, batch.now)
     # The plan is cached under the text alone: every later load of this run finds the same one.
-    plan: Plan = batch.plans.remember(text, "")
+    plan: Plan = batch.plans.add_stored(text, "")
     run = new_run(
         plan,
         dag_name=dag.name,
@@ -122,15 +121,15 @@ def _dequeue(batch: Batch, command: c.DequeueRun) -> dict[str, Any]:
 def _retry(batch: Batch, command: c.RetryRun) -> dict[str, Any]:
     source = find_run(batch, command.dag_name, command.dag_run_id)
     target, step = command.new_run_id or source.dag_run_id, command.step_name or ""
-    if batch.key_of(command.dag_name, target) is not None:
+    if batch.runs.key_of(command.dag_name, target) is not None:
         apply_to_run(batch, find_run(batch, command.dag_name, target), Retry(command.by, step))
         return {"dagRunId": target}
     check_run_id(target)
     refused = refusal(source, step)
     if refused is not None:
         raise RefusedByCore(refused)
-    run = again(source, target, batch.now, step)
-    text_hash, file_name = batch.origin(source.run_key)
+    run = retry_as_new_run(source, target, batch.now, step)
+    text_hash, file_name = batch.runs.origin(source.run_key)
     batch.add(run, spec_hash=text_hash, file_name=file_name)
     batch.apply(run.run_key, Begin(command.by))
     return {"dagRunId": target}
@@ -143,7 +142,7 @@ def _reschedule(batch: Batch, command: c.RescheduleRun) -> dict[str, Any]:
     if command.singleton:
         _check_none_active(batch, name)
     check_new_run_id(batch, name, command.new_run_id)
-    run = afresh(
+    run = rerun(
         source,
         dag_name=name,
         dag_run_id=command.new_run_id,
@@ -151,14 +150,14 @@ def _reschedule(batch: Batch, command: c.RescheduleRun) -> dict[str, Any]:
         queued=False,
         now=batch.now,
     )
-    text_hash, file_name = batch.origin(source.run_key)
+    text_hash, file_name = batch.runs.origin(source.run_key)
     batch.add(run, spec_hash=text_hash, file_name=file_name)
     batch.apply(run.run_key, Begin(command.by))
     return {"dagRunId": command.new_run_id, "queued": False, "name": name}
 
 
 def _check_none_active(batch: Batch, dag_name: str) -> None:
-    active = batch.tx.count_active(dag_name)
+    active = batch.tx.runs.count_active(dag_name)
     if active.get("running") or active.get("queued"):
         raise MaxRunReached(f"DAG {dag_name} is already running or queued (singleton)")
 

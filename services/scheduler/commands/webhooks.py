@@ -7,17 +7,17 @@ from services.scheduler.commands.handler import Handlers
 from services.scheduler.deciding.batch import Batch
 from shared.contracts import commands as c
 from shared.errors import AlreadyExists, NotFound
-from shared.store.tables import accounts as t
-from shared.store.writes.accounts import Accounts
-from shared.store.writes.transaction import Tx
+from shared.store import tables as t
+from shared.store.writes.accounts import AccountWrites
+from shared.store.writes.transaction import Transaction
 
 __all__ = ["HANDLERS", "delete_webhook_of", "move_webhook"]
 
 
 def _create(batch: Batch, command: c.CreateWebhook) -> dict[str, Any]:
-    accounts = Accounts(batch.tx)
+    accounts = batch.tx.accounts
     taken = accounts.lock(t.webhooks, file_name=command.file_name) is not None
-    dag = batch.tx.lock_dag(command.file_name)
+    dag = batch.tx.dags.lock(command.file_name)
     if dag is None or dag["errors"]:
         raise NotFound(f"DAG {command.file_name} not found, or invalid")
     if taken:
@@ -46,37 +46,37 @@ def _toggle(batch: Batch, command: c.ToggleWebhook) -> dict[str, Any]:
 
 
 def _delete(batch: Batch, command: c.DeleteWebhook) -> dict[str, Any]:
-    accounts = Accounts(batch.tx)
+    accounts = batch.tx.accounts
     accounts.remove(t.webhooks, _find(accounts, command.file_name)["id"])
     return {}
 
 
 def _change(batch: Batch, command: c.WebhookCommand, values: dict[str, Any]) -> dict[str, Any]:
-    accounts = Accounts(batch.tx)
+    accounts = batch.tx.accounts
     row = _find(accounts, command.file_name)
     values = {"updated_at": batch.now, **values}
     accounts.change(t.webhooks, row["id"], values)
     return {"webhook": without_hashes(row | values)}
 
 
-def _find(accounts: Accounts, file_name: str) -> dict[str, Any]:
+def _find(accounts: AccountWrites, file_name: str) -> dict[str, Any]:
     row = accounts.lock(t.webhooks, file_name=file_name)
     if row is None:
         raise NotFound(f"DAG {file_name} has no webhook")
     return row
 
 
-def delete_webhook_of(tx: Tx, file_name: str) -> None:
+def delete_webhook_of(tx: Transaction, file_name: str) -> None:
     """Delete the webhook of a DAG, if it has one."""
-    accounts = Accounts(tx)
+    accounts = tx.accounts
     row = accounts.lock(t.webhooks, file_name=file_name)
     if row is not None:
         accounts.remove(t.webhooks, row["id"])
 
 
-def move_webhook(tx: Tx, file_name: str, new_file_name: str) -> None:
+def move_webhook(tx: Transaction, file_name: str, new_file_name: str) -> None:
     """Give the webhook of a renamed DAG to its new name."""
-    accounts = Accounts(tx)
+    accounts = tx.accounts
     delete_webhook_of(tx, new_file_name)
     row = accounts.lock(t.webhooks, file_name=file_name)
     if row is not None:

@@ -23,10 +23,9 @@ from services.scheduler.core.admit import (
 )
 from services.scheduler.core.messages import Begin
 from services.scheduler.deciding.batch import Batch
-from services.scheduler.deciding.post_commit import Aftermath
-from services.scheduler.deciding.transactor import Shell
+from services.scheduler.deciding.post_commit import PostCommit
+from services.scheduler.deciding.transactor import Transactor
 from shared.errors import StoreUnavailable
-from shared.store.writes.schedules import Schedules
 
 __all__ = ["Admission"]
 
@@ -40,13 +39,13 @@ _LOOK_AT = 5000
 class Admission:
     """Admits runs of queues it is notified of."""
 
-    def __init__(self, shell: Shell) -> None:
-        self._shell = shell
+    def __init__(self, transactor: Transactor) -> None:
+        self._transactor = transactor
         self._condition = threading.Condition()
         self._queues: set[str] = set()
         self._wake_at: dict[str, datetime] = {}
 
-    def follow(self, after: Aftermath) -> None:
+    def follow(self, after: PostCommit) -> None:
         if after.queues:
             self.notify(after.queues)
 
@@ -63,14 +62,13 @@ class Admission:
         """
 
         def work(batch: Batch) -> tuple[int, datetime | None]:
-            row = batch.tx.lock_queue(queue)
-            rows = Schedules(batch.tx)
-            still = {(one["scope"], one["name"]) for one in rows.pauses() if one["resumed_at"] is None}
+            row = batch.tx.queues.lock(queue)
+            still = {(one["scope"], one["name"]) for one in batch.tx.pauses.open()}
             if row is None or still & {("global", ""), ("queue", queue)}:
                 return 0, None
             paused = sorted(name for scope, name in still if scope == "dag")
             # Before asking who may borrow: a run that ends in between leaves a place more than was counted.
-            taken = batch.tx.places_taken(queue)
+            taken = batch.tx.queues.places_taken(queue)
             lent = self._lent(batch, queue, paused)
             waiting = (pair for pair in self._waiting(batch, queue, paused) if pair[0].run_key not in lent)
             chosen = Admitted(())
@@ -80,15 +78,15 @@ class Admission:
                     capacity = self._active_runs(batch, first[1])
                 free = min(capacity - taken, _AT_ONCE)
                 every = (candidate for candidate, _ in _first_and(first, waiting))
-                chosen = admit(every, free=free, now=batch.now, labels=rows.live_labels(batch.now))
+                chosen = admit(every, free=free, now=batch.now, labels=batch.tx.queues.worker_labels(batch.now))
             keys = (*lent, *chosen.keys)
-            batch.load(keys)
-            begun = [key for key in keys if batch.run(key) is not None]
+            batch.runs.load(keys)
+            begun = [key for key in keys if batch.runs.get(key) is not None]
             for key in begun:
                 batch.apply(key, Begin("scheduler"))
             return len(begun), chosen.wake_at
 
-        count, wake_at = self._shell.decide(work)
+        count, wake_at = self._transactor.decide(work)
         with self._condition:
             self._wake_at.pop(queue, None)
             if wake_at is not None:
@@ -97,11 +95,11 @@ class Admission:
 
     def _lent(self, batch: Batch, queue: str, paused: list[str]) -> tuple[str, ...]:
         """Return those that begin in the place of a run above them, which waits for them."""
-        lenders = batch.tx.borrowers(queue)
+        lenders = batch.tx.queues.borrowers(queue)
         if not lenders:
             return ()
         candidates = (candidate for candidate, _ in self._waiting(batch, queue, paused, sorted(lenders)))
-        labels = Schedules(batch.tx).live_labels(batch.now)
+        labels = batch.tx.queues.worker_labels(batch.now)
         return borrowers(admit(candidates, free=len(lenders), now=batch.now, labels=labels).keys, lenders)
 
     def _waiting(
@@ -119,10 +117,12 @@ class Admission:
         beyond: tuple[datetime, str] | None = None
         seen = 0
         while seen < _LOOK_AT:
-            found = Schedules(batch.tx).candidates(
+            found = batch.tx.queues.candidates(
                 queue, priority, beyond=beyond, without_dags=paused, only=only, limit=_PAGE
             )
-            plans = self._shell.plans.get_many(batch.tx, [(row["spec_hash"], row["file_name"] or "") for row in found])
+            plans = self._transactor.plans.get_many(
+                batch.tx, [(row["spec_hash"], row["file_name"] or "") for row in found]
+            )
             for row in found:
                 plan = plans[row["spec_hash"], row["file_name"] or ""]
                 yield _candidate(row, plan.dag.worker_selector), row
@@ -133,7 +133,7 @@ class Admission:
 
     def _active_runs(self, batch: Batch, row: dict[str, Any]) -> int:
         key = (row["spec_hash"], row["file_name"] or "")
-        return capacity_of(None, self._shell.plans.get_many(batch.tx, [key])[key].dag.max_active_runs)
+        return capacity_of(None, self._transactor.plans.get_many(batch.tx, [key])[key].dag.max_active_runs)
 
     def run(self, stop: threading.Event) -> None:
         """Admit until ``stop``; the body of a background thread."""
@@ -154,13 +154,13 @@ class Admission:
             while not self._queues and not stop.is_set() and waited < _LOOK_EVERY_S:
                 self._condition.wait(0.5)
                 waited += 0.5
-                now = self._shell.clock()
+                now = self._transactor.clock()
                 self._queues.update(name for name, at in self._wake_at.items() if at <= now)
             queues, self._queues = self._queues, set()
         if queues or stop.is_set():
             return sorted(queues, reverse=True)
-        with self._shell.store.begin() as tx:
-            return tx.queues_with_queued()
+        with self._transactor.store.begin() as tx:
+            return sorted(tx.queues.busy())
 
 
 def _candidate(row: dict[str, Any], selector: dict[str, str]) -> Candidate:

@@ -18,15 +18,14 @@ from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.events import record_events
 from services.scheduler.deciding.post_commit import NEVER
 from services.scheduler.deciding.rows import chunk_row
-from services.scheduler.deciding.traces import tell_of_commands, tell_of_reports
-from services.scheduler.deciding.transactor import Shell
+from services.scheduler.deciding.traces import trace_commands, trace_reports
+from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.metrics import COMMAND_RECORD, COMMAND_WAIT, COMMANDS_RECORDED, DEAD_LETTERS
 from shared.contracts.codec import Envelope, decode, encode
 from shared.contracts.commands import Command, CommandReply
 from shared.contracts.events import Event, LogChunk
 from shared.errors import DecodeFailed
 from shared.ids import new_run_id
-from shared.store import tables as t
 from shared.transport.base import Consumer, Delivery
 
 __all__ = ["Intake", "commands_intake", "events_intake", "logs_intake"]
@@ -48,7 +47,7 @@ class Intake(Generic[T]):
 
     def __init__(
         self,
-        shell: Shell,
+        transactor: Transactor,
         consumer: Consumer,
         *,
         expects: type,
@@ -56,7 +55,7 @@ class Intake(Generic[T]):
         after_commit: Callable[[Pairs, T], None] | None = None,
         at_once: int,
     ) -> None:
-        self._shell = shell
+        self._transactor = transactor
         self._consumer = consumer
         self._expects = expects
         self._record = record
@@ -72,7 +71,7 @@ class Intake(Generic[T]):
     def run(self, stop: threading.Event) -> None:
         """Take and record deliveries until ``stop``. Runs in a background thread."""
         while not stop.is_set():
-            before = self._shell.clock()
+            before = self._transactor.clock()
             deliveries = self._consumer.take(self._at_once, _TAKE_TIMEOUT_S)
             self._process(self._read(deliveries), stop)
             if len(deliveries) < self._at_once and self._consumer.connected_for_s > 0:
@@ -99,8 +98,8 @@ class Intake(Generic[T]):
             return
         try:
             envelopes = [envelope for _, envelope in pairs]
-            # In a tuple, because ``insist`` returns ``None`` if it was stopped.
-            committed = self._shell.insist(lambda batch: (self._record(batch, envelopes),), stop)
+            # In a tuple, because ``decide_patiently`` returns ``None`` if it was stopped.
+            committed = self._transactor.decide_patiently(lambda batch: (self._record(batch, envelopes),), stop)
         except Exception:  # noqa: BLE001 - one bad message must not stop the others
             if len(pairs) > 1:
                 # Each alone, so that only the bad one fails.
@@ -127,10 +126,10 @@ class _CarriedOut:
     began_s: float
 
 
-def commands_intake(shell: Shell, consumer: Consumer) -> Intake[_CarriedOut]:
+def commands_intake(transactor: Transactor, consumer: Consumer) -> Intake[_CarriedOut]:
     """Return the intake that carries out commands and sends the replies."""
     return Intake(
-        shell,
+        transactor,
         consumer,
         expects=Command,
         record=_carry_out_commands,
@@ -150,12 +149,12 @@ def _reply_to_commands(pairs: Pairs, done: _CarriedOut) -> None:
         # The clocks of gateway and scheduler differ, which must not look like negative time.
         COMMAND_WAIT.observe(max(0.0, (done.at - envelope.at).total_seconds()))
         COMMANDS_RECORDED.labels(reply.outcome).inc()
-    tell_of_commands(zip((envelope for _, envelope in pairs), done.replies, strict=True), done.at)
+    trace_commands(zip((envelope for _, envelope in pairs), done.replies, strict=True), done.at)
     for (delivery, _), reply in zip(pairs, done.replies, strict=True):
         delivery.reply(encode(reply, id=new_run_id(), at=done.at))
 
 
-def events_intake(shell: Shell, consumer: Consumer) -> Intake[datetime]:
+def events_intake(transactor: Transactor, consumer: Consumer) -> Intake[datetime]:
     """Return the intake that records the reports of workers."""
 
     def record(batch: Batch, envelopes: Sequence[Envelope]) -> datetime:
@@ -163,16 +162,16 @@ def events_intake(shell: Shell, consumer: Consumer) -> Intake[datetime]:
         return batch.now
 
     def trace(pairs: Pairs, at: datetime) -> None:
-        tell_of_reports((envelope for _, envelope in pairs), at)
+        trace_reports((envelope for _, envelope in pairs), at)
 
-    return Intake(shell, consumer, expects=Event, record=record, after_commit=trace, at_once=100)
+    return Intake(transactor, consumer, expects=Event, record=record, after_commit=trace, at_once=100)
 
 
-def logs_intake(shell: Shell, consumer: Consumer) -> Intake[None]:
+def logs_intake(transactor: Transactor, consumer: Consumer) -> Intake[None]:
     """Return the intake that stores log chunks sent before their attempt ends. It never waits for a run's lock."""
 
     def record(batch: Batch, envelopes: Sequence[Envelope]) -> None:
         chunks = [envelope.body for envelope in envelopes if isinstance(envelope.body, LogChunk)]
-        batch.tx.insert_new(t.log_chunks, [chunk_row(chunk) for chunk in chunks])
+        batch.tx.runs.add_log_chunks([chunk_row(chunk) for chunk in chunks])
 
-    return Intake(shell, consumer, expects=LogChunk, record=record, at_once=64)
+    return Intake(transactor, consumer, expects=LogChunk, record=record, at_once=64)

@@ -15,11 +15,10 @@ from services.scheduler.core.decision import Advanced, WakeAt
 from services.scheduler.core.messages import Admit
 from services.scheduler.core.model import WAITS
 from services.scheduler.deciding.batch import Batch
-from services.scheduler.deciding.post_commit import Aftermath
-from services.scheduler.deciding.transactor import Shell
+from services.scheduler.deciding.post_commit import PostCommit
+from services.scheduler.deciding.transactor import Transactor
 from shared.errors import StoreUnavailable
 from shared.ids import new_run_id
-from shared.store.writes.pools import Pools
 
 __all__ = ["PoolAdmission"]
 
@@ -35,12 +34,12 @@ Who = tuple[str, int]
 class PoolAdmission:
     """Lets steps into the pools it is notified of."""
 
-    def __init__(self, shell: Shell) -> None:
-        self._shell = shell
+    def __init__(self, transactor: Transactor) -> None:
+        self._transactor = transactor
         self._condition = threading.Condition()
         self._pools: set[PoolKey] = set()
 
-    def follow(self, after: Aftermath) -> None:
+    def follow(self, after: PostCommit) -> None:
         if after.pools:
             self.notify(after.pools)
 
@@ -53,7 +52,7 @@ class PoolAdmission:
     def admit(self, pools: Iterable[PoolKey]) -> int:
         """Let in as many as these pools have places for; return how many steps."""
         keys = sorted(set(pools))
-        return self._shell.decide(lambda batch: _Pass(batch).admit(keys))
+        return self._transactor.decide(lambda batch: _Pass(batch).admit(keys))
 
     def run(self, stop: threading.Event) -> None:
         """Admit until ``stop``; the body of a background thread."""
@@ -76,8 +75,8 @@ class PoolAdmission:
             pools, self._pools = self._pools, set()
         if pools or stop.is_set():
             return pools
-        with self._shell.store.begin() as tx:
-            return {PoolKey(*key) for key in Pools(tx).awaited()}
+        with self._transactor.store.begin() as tx:
+            return {PoolKey(*key) for key in tx.pools.awaited()}
 
 
 class _Pass:
@@ -85,7 +84,7 @@ class _Pass:
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
-        self._rows = Pools(batch.tx)
+        self._rows = batch.tx.pools
         self._lines: dict[PoolKey, Line] = {}
         self._free_at: dict[PoolKey, datetime | None] = {}
 
@@ -98,9 +97,9 @@ class _Pass:
         self._look(sorted({claim.key for mine in claims.values() for claim in mine} - self._lines.keys()))
         entitled = sorted(who for who, mine in claims.items() if may_enter(who, mine, self._lines))[:_AT_ONCE]
         reminded = self._first_to_wait(keys, set(entitled))
-        self._batch.load(key for key, _ in (*entitled, *reminded))
+        self._batch.runs.load(key for key, _ in (*entitled, *reminded))
         for (key, node), free_at in reminded.items():
-            run = self._batch.run(key)
+            run = self._batch.runs.get(key)
             if run is not None and run.nodes[node].admission == WAITS:
                 self._batch.remind(key, WakeAt(node, "pool", free_at))
         return self._let_in(entitled, claims)
@@ -136,7 +135,7 @@ class _Pass:
         entered = []
         for key, node in entitled:
             # It may have been stopped since: then its own decision took it out of the line.
-            if self._batch.run(key) is None or not isinstance(self._batch.apply(key, Admit(node)), Advanced):
+            if self._batch.runs.get(key) is None or not isinstance(self._batch.apply(key, Admit(node)), Advanced):
                 continue
             entered.append((key, node))
             places += [self._place(key, node, claim) for claim in claims[key, node]]

@@ -15,13 +15,12 @@ from threading import Event as StopEvent
 from typing import Any
 
 from services.scheduler.core.messages import TaskUndelivered
-from services.scheduler.deciding.post_commit import Aftermath
+from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.metrics import OUTBOX_SWEPT
 from shared.contracts.codec import decode, decode_as
 from shared.contracts.tasks import Task
 from shared.errors import BrokerUnavailable, DecodeFailed, PublishUnconfirmed, StoreUnavailable, Unroutable
 from shared.faults import point
-from shared.store import tables as t
 from shared.store.writes.transaction import Store
 from shared.transport.base import Durability, Outgoing, Route, Transport
 
@@ -60,7 +59,7 @@ class Relay:
         self._refused: set[str] = set()
         """Sent, and certainly not accepted."""
 
-    def follow(self, after: Aftermath) -> None:
+    def follow(self, after: PostCommit) -> None:
         self.publish(after.outgoing)
 
     def publish(self, messages: Sequence[Outgoing]) -> None:
@@ -122,7 +121,7 @@ class Relay:
             return
         try:
             with self._store.begin() as tx:
-                tx.delete_outbox(ids)
+                tx.outbox.delete(ids)
         except StoreUnavailable:
             for one in ids:
                 self._sent.put(one)
@@ -155,15 +154,15 @@ class Relay:
             return 0
         refused = sorted(self._refused)[:_SWEEP_AT_MOST]
         with self._store.begin() as tx:
-            found = tx.stale_outbox(now - timedelta(seconds=_STALE_S), refused, _SWEEP_AT_MOST)
+            found = tx.outbox.overdue(now - timedelta(seconds=_STALE_S), refused, _SWEEP_AT_MOST)
             rows = [row for row in found if row["id"] not in self._under_way]
-            tx.put(t.outbox, [dict(row) | {"created_at": now} for row in rows], ["created_at"])
+            tx.outbox.put_off(rows, now)
             # A task that leaves only now has its whole time to arrive: nobody may take it for lost.
             # One that was started had been sent after all: a second copy would run a second time.
             tokens = _tokens(rows)
-            waiting = tx.dispatched_again(sorted(set(tokens.values())), now)
+            waiting = tx.outbox.dispatched_again(sorted(set(tokens.values())), now)
             sent = {message_id for message_id, token in tokens.items() if token not in waiting}
-            tx.delete_outbox(sorted(sent))
+            tx.outbox.delete(sorted(sent))
         self._refused.difference_update(refused)
         if rows:
             _log.info("outbox.swept", extra={"count": len(rows), "sent_before": len(sent)})

@@ -1,6 +1,6 @@
-"""Rows of runs and nodes: which columns are read, in which order, and what becomes of them.
+"""The columns of runs and nodes that reads select, and their order, and the row classes made of them.
 
-By position, not by name: a list has a thousand of them, and names cost three times as much.
+Rows are unpacked by position: a list has a thousand rows, and access by name takes three times as long.
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,7 @@ from sqlalchemy import ColumnElement, FromClause, and_, select
 from shared.status import NodeStatus, RunStatus
 from shared.store import tables as t
 from shared.store.reads.base import AnyRow, AnySelect
-from shared.store.reads.rows import Node, Run, RunName
-from shared.store.tables.progress import progress
+from shared.store.reads.rows import NodeRow, RunName, RunRow
 
 __all__ = [
     "NODE_COLUMNS",
@@ -55,7 +54,7 @@ ROOT_COLUMNS = (
     _r.trace,
     _r.parent_params,
 )
-"""All that there is of a root; others have a root and a parent, two joins away."""
+"""All columns of a root run; a sub-run also has a root and a parent, which take two joins."""
 _RELATED = (_root.c.dag_name, _root.c.dag_run_id, _parent.c.dag_name, _parent.c.dag_run_id)
 _RELATED_RUNS = t.dag_runs.outerjoin(_root, _root.c.run_key == _r.root_key).outerjoin(
     _parent, _parent.c.run_key == _r.parent_key
@@ -87,27 +86,27 @@ _STATUS = {status.value: status for status in RunStatus}
 
 
 def select_runs(*more: ColumnElement[Any]) -> AnySelect:
-    """Return the query whose rows ``run_from_row`` takes, to be narrowed."""
+    """Select any runs with the columns that ``run_from_row`` takes; add conditions to it."""
     return select(*ROOT_COLUMNS, *_RELATED, *more).select_from(_RELATED_RUNS)
 
 
-def run_from_row(row: AnyRow) -> Run:
-    """Return the run, without nodes, of a row of ``select_runs``."""
+def run_from_row(row: AnyRow) -> RunRow:
+    """Return the run of a row of ``select_runs``, without nodes."""
     return _run(row, row[_OWN:_ALL])
 
 
-def root_from_row(row: AnyRow) -> Run:
-    """Return the run, without nodes, of a row of ``ROOT_COLUMNS``."""
+def root_from_row(row: AnyRow) -> RunRow:
+    """Return the root run of a row of ``ROOT_COLUMNS``, without nodes."""
     return _run(row, _NO_RELATED)
 
 
-def run_with_nodes(rows: Sequence[AnyRow]) -> Run:
-    """Return the run of the rows, at least one, of ``select_one_root`` or ``select_one_run``."""
+def run_with_nodes(rows: Sequence[AnyRow]) -> RunRow:
+    """Return the run of the rows of ``select_one_root`` or ``select_one_run``, of which there is at least one."""
     nodes = [node_from_row(row[0], row[_OWN:_WITH_NODE]) for row in rows if row[_OWN] is not None]
     return _run(rows[0], rows[0][_WITH_NODE:] or _NO_RELATED, tuple(nodes))
 
 
-def _run(row: AnyRow, related: Sequence[Any], nodes: tuple[Node, ...] | None = None) -> Run:
+def _run(row: AnyRow, related: Sequence[Any], nodes: tuple[NodeRow, ...] | None = None) -> RunRow:
     (
         run_key,
         version,
@@ -134,7 +133,7 @@ def _run(row: AnyRow, related: Sequence[Any], nodes: tuple[Node, ...] | None = N
         asked_as,
     ) = row[:_OWN]
     root_name, root_id, parent_name, parent_id = related
-    return Run(
+    return RunRow(
         run_key,
         version,
         root_key or run_key,
@@ -164,8 +163,8 @@ def _run(row: AnyRow, related: Sequence[Any], nodes: tuple[Node, ...] | None = N
     )
 
 
-def node_from_row(run_key: str, row: Sequence[Any]) -> Node:
-    """Return the node of a row that holds ``NODE_COLUMNS``, and perhaps what it said."""
+def node_from_row(run_key: str, row: Sequence[Any]) -> NodeRow:
+    """Return the node of a row of ``NODE_COLUMNS``, which may be followed by its progress."""
     (
         idx,
         kind,
@@ -186,7 +185,7 @@ def node_from_row(run_key: str, row: Sequence[Any]) -> Node:
         approval,
         *said,
     ) = row
-    return Node(
+    return NodeRow(
         run_key,
         idx,
         kind,
@@ -210,23 +209,23 @@ def node_from_row(run_key: str, row: Sequence[Any]) -> Node:
 
 
 def select_one_root() -> AnySelect:
-    """Return the query of a root with its nodes, to be narrowed to one."""
+    """Select root runs with their nodes; add a condition that leaves one run."""
     return _one(t.dag_runs).where(_r.root_key.is_(None))
 
 
 def select_one_run() -> AnySelect:
-    """Return the same of any run."""
+    """Select any runs with their nodes; add a condition that leaves one run."""
     return _one(_RELATED_RUNS, *_RELATED)
 
 
 def _one(of: FromClause, *related: ColumnElement[str]) -> AnySelect:
-    """Return a row for each node: so one statement is enough."""
+    """Select one row for each node, so that one statement is enough."""
     said = and_(
-        progress.c.run_key == _n.run_key,
-        progress.c.node == _n.idx,
-        progress.c.number == _n.number,
-        progress.c.run_attempt == _r.run_attempt,
+        t.progress.c.run_key == _n.run_key,
+        t.progress.c.node == _n.idx,
+        t.progress.c.number == _n.number,
+        t.progress.c.run_attempt == _r.run_attempt,
     )
-    with_nodes = of.outerjoin(t.nodes, _n.run_key == _r.run_key).outerjoin(progress, said)
-    columns = (*ROOT_COLUMNS, *NODE_COLUMNS, progress.c.said, *related)
+    with_nodes = of.outerjoin(t.nodes, _n.run_key == _r.run_key).outerjoin(t.progress, said)
+    columns = (*ROOT_COLUMNS, *NODE_COLUMNS, t.progress.c.said, *related)
     return select(*columns).select_from(with_nodes).order_by(_n.idx)

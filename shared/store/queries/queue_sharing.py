@@ -1,4 +1,4 @@
-"""Who of a queue runs above whom: a run lends its place to one of the same queue that it called, at any depth."""
+"""Queue sharing: a run lends its place in its queue to a run of the same queue that it called, at any depth."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, func, select
 
 from shared.store import tables as t
-from shared.store.reads.runs import QUEUED, RUNNING
+from shared.store.queries.runs import QUEUED, RUNNING
 
 __all__ = ["borrowers", "lenders"]
 
