@@ -1,10 +1,9 @@
-"""``python -m bench.executors``: what the worker itself adds to a step, with no broker and no database.
+"""``python -m bench.executors``: the worker's own cost of a step, without broker and database.
 
-noop  no-op command steps, from the task in hand to its end reported and accepted, each right after a bare
-      ``posix_spawn`` of the same argument vector in a session of its own, with an environment of like size
-      and its output in a file; once as a program of its own and once in the default shell. Whatever the
-      worker sends is accepted at once: what a broker costs is measured elsewhere
-flood one step that writes 200 MB: log throughput, and the worker's memory before and at its peak
+noop   no-op command steps, from receiving the task to reporting its end, once without and once with a shell. Each
+       follows a bare ``posix_spawn`` of the same argv, in a session of its own, with an environment of similar size
+       and its output in a file. The transport accepts every message immediately
+flood  one step that writes 200 MB: log throughput, and the worker's memory before and at its peak
 """
 
 import os
@@ -57,7 +56,7 @@ def _task(text: str, token: str, shell: tuple[str, ...] = ()) -> Task:
 
 
 class _Accepting:
-    """The least a transport can be: every message is accepted at once, and is nowhere."""
+    """A transport that accepts every message and drops it."""
 
     healthy = True
 
@@ -70,7 +69,7 @@ class _Accepting:
 
 
 class _Taken:
-    """A task's delivery from such a transport."""
+    """A delivery of a task from that transport."""
 
     message_id, body, redelivered = "", b"", False
 
@@ -81,7 +80,7 @@ class _Taken:
 
 
 class _Bare:
-    """The command without a worker."""
+    """Run the command without a worker."""
 
     def __init__(self, argv: list[str], log: Path) -> None:
         self._path = shutil.which(argv[0]) or f"/bin/{argv[0]}"
@@ -103,7 +102,7 @@ _OF_RUN = SpanContext.named("bench")
 
 @contextmanager
 def _pipeline(folder: Path, counters: Counters) -> Iterator[Pipeline]:
-    """The worker without its intake: attempts are handed over directly."""
+    """A worker without its intake: the benchmark hands it attempts directly."""
     places, transport = Places(folder), cast("Transport", _Accepting())
     guardian = Guardian("bench", lambda: None)
     shipper, attempts = LogShipper(transport), Attempts()
@@ -126,7 +125,7 @@ def _pipeline(folder: Path, counters: Counters) -> Iterator[Pipeline]:
 
 
 def noop() -> None:
-    """Print the cost of a no-op step beside that of its bare process."""
+    """Print the cost of a no-op step, compared with its bare process."""
     with tempfile.TemporaryDirectory(prefix="dagway-bench-") as place:
         counters = Counters()
         with _pipeline(Path(place), counters) as pipeline:
@@ -146,10 +145,10 @@ def _compare(pipeline: Pipeline, counters: Counters, shell: tuple[str, ...], bar
         between = time.perf_counter()
         pipeline.run(task, stop, delivery, _OF_RUN)
         pairs.append((between - begin, time.perf_counter() - between))
-    # A step that was refused is quick indeed: only those that ran and succeeded count.
+    # Only steps that ran and succeeded count: a failed one is fast.
     if (done := counters.now().get("finished.succeeded", 0) - before) != len(pairs):
         raise RuntimeError(f"{len(pairs) - done} of {len(pairs)} steps did not succeed")
-    # The machine is seldom idle: the quickest tenth is what others disturbed least.
+    # The fastest tenth is the least disturbed by other work on the machine.
     for decile, name in ((5, "median"), (1, "first decile")):
         bare_ms, step_ms = (quantiles(column, n=10)[decile - 1] * 1000 for column in zip(*pairs, strict=True))
         print(
@@ -163,7 +162,7 @@ def _memory_mb() -> float:
 
 
 def flood() -> None:
-    """Print how fast one step's output reaches the broker, and what that costs in memory."""
+    """Print the log throughput of one step, and its memory."""
     with tempfile.TemporaryDirectory(prefix="dagway-bench-") as place:
         transport = EmbeddedTransport(None)
         worker = Worker(transport, worker_id="w1", slots=2, data_dir=Path(place))
@@ -187,7 +186,7 @@ def flood() -> None:
 
 
 def main() -> None:
-    """Run both."""
+    """Run both benchmarks."""
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start, {threading.active_count()} threads")
     noop()
     flood()

@@ -1,8 +1,8 @@
 """``python -m bench.schedules [idle|due|year]``: two schedulers on real servers.
 
-idle  5,000 dags with schedules that are not due, two idle workers: database transactions and processor time per second
-due   10,000 dags due in the same minute: whether each fired once, how long all took, the CPU, how late the first were
-year  a simulated year of 500 schedules with kills, pauses and clock jumps, held to the oracle; ``--seed`` repeats one
+idle  5,000 DAGs whose schedules are not due, two idle workers: database transactions and processor time per second
+due   10,000 DAGs due in the same minute: whether each fired once, how late the fires were, and processor time
+year  a simulated year of 500 schedules with kills, pauses and clock jumps, compared with an oracle; takes ``--seed``
 """
 
 import argparse
@@ -98,7 +98,7 @@ def _due(engine: Engine, schedulers: list[DagwayProcess], slot: datetime) -> Non
         ).scalar_one()
     late = sorted((row.created_at - slot).total_seconds() for row in rows)
     different = len({row.dag_name for row in rows})
-    print(f"  slots fired {fired}, runs {len(rows)}, of different dags {different}")
+    print(f"  fires {fired}, runs {len(rows)}, of different dags {different}")
     print(f"  all fired within {late[-1]:.1f} s of the minute, {took_cpu_s:.1f} s of the schedulers' CPU")
     print(
         f"  late: the first 100 p99 {late[98]:.2f} s, at most {late[99]:.2f} s; median {statistics.median(late):.2f} s"
@@ -157,7 +157,7 @@ def main() -> None:
         began = time.monotonic()
         slots = simulate_a_year(schedules=500, seed=seed)
         took_s = time.monotonic() - began
-        print(f"  {slots.total()} slots, each as the oracle has it, in {took_s:.1f} s")
+        print(f"  {slots.total()} fires, all as the oracle predicts, in {took_s:.1f} s")
         print(f"  {dict(slots)}", flush=True)
     for one in ("idle", "due"):
         if what in {None, one}:

@@ -1,4 +1,4 @@
-"""What a scrape costs each service, and how many series 10,000 dags make: ``python -m bench.scrape [DAGS]``."""
+"""``python -m bench.scrape [DAGS]``: the cost of a scrape of each service, and the number of series."""
 
 import sys
 import tempfile
@@ -32,7 +32,7 @@ _ROUNDS = 5
 
 
 class _Idle:
-    """A worker without work, as far as its metrics go."""
+    """The metrics of an idle worker."""
 
     counters = Counters()
     slots = 100
@@ -53,7 +53,7 @@ def _cost(name: str, page: Callable[[], bytes]) -> None:
 
 
 def main(dags: int) -> None:
-    """Measure with the default limit, and with one that lets every dag have its series."""
+    """Measure with the default limit of DAG series, and without one."""
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/bench.db"
         migrate(url)

@@ -9,8 +9,8 @@ from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from services.scheduler.assembly import Assembly
-from services.scheduler.commands.pools import take_over_pools
-from services.scheduler.commands.queues import take_over_limits
+from services.scheduler.commands.pools import apply_configured_pools
+from services.scheduler.commands.queues import apply_configured_queues
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.loops.folder import Folder
 from services.scheduler.loops.intake import commands_intake, events_intake, logs_intake
@@ -63,8 +63,8 @@ class Scheduler:
         parts = Assembly(store, transport, Plans(base_config, version, dags_dir and dags_dir.absolute()), clock, tz)
         transactor = parts.transactor
         with store.begin() as tx:
-            take_over_limits(tx, queues, clock())
-            take_over_pools(tx, pools, clock())
+            apply_configured_queues(tx, queues, clock())
+            apply_configured_pools(tx, pools, clock())
         commands = commands_intake(
             transactor, transport.consume([COMMANDS], prefetch=_COMMANDS_AHEAD, acks_wait_s=_ACKS_WAIT_S)
         )

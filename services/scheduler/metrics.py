@@ -116,7 +116,7 @@ def count(after: PostCommit) -> None:
         IGNORED.labels(why).inc()
         if why in _STALE:
             REFUSED.inc()
-    for outcome in after.slots:
+    for outcome in after.fires:
         SLOTS.labels(outcome).inc()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.contracts.commands import queues as q
+from shared.contracts import commands as c
 from shared.store import tables as t
 from shared.store.writes.bulk import Rows
 from shared.store.writes.transaction import Store
@@ -67,14 +67,14 @@ def test_the_list_of_dags_can_be_sorted_by_the_next_run(stack: Stack) -> None:
 def test_limits_and_pauses_become_commands(stack: Stack) -> None:
     stack.answer = lambda _: recorded(done=True)
     calls = [
-        ("PUT", "/queues/q", {"maxConcurrency": 3}, q.SetQueue(name="q", max_concurrency=3)),
-        ("DELETE", "/queues/q", None, q.RemoveQueue(name="q")),
-        ("POST", "/pause", {"reason": "upgrade"}, q.Pause(scope="global", reason="upgrade")),
-        ("POST", "/resume", None, q.Resume(scope="global")),
-        ("POST", "/queues/q/pause", None, q.Pause(scope="queue", name="q")),
-        ("POST", "/queues/q/resume", None, q.Resume(scope="queue", name="q")),
-        ("POST", "/dags/a.yaml/pause", None, q.Pause(scope="dag", name="a")),
-        ("POST", "/dags/a/resume", {"catchup": "all"}, q.Resume(scope="dag", name="a", catchup="all")),
+        ("PUT", "/queues/q", {"maxConcurrency": 3}, c.SetQueue(name="q", max_concurrency=3)),
+        ("DELETE", "/queues/q", None, c.RemoveQueue(name="q")),
+        ("POST", "/pause", {"reason": "upgrade"}, c.SetPause(scope="global", reason="upgrade")),
+        ("POST", "/resume", None, c.EndPause(scope="global")),
+        ("POST", "/queues/q/pause", None, c.SetPause(scope="queue", name="q")),
+        ("POST", "/queues/q/resume", None, c.EndPause(scope="queue", name="q")),
+        ("POST", "/dags/a.yaml/pause", None, c.SetPause(scope="dag", name="a")),
+        ("POST", "/dags/a/resume", {"catchup": "all"}, c.EndPause(scope="dag", name="a", catchup="all")),
     ]
     for method, path, body, command in calls:
         response = stack.api(method, path, json=body) if body is not None else stack.api(method, path)

@@ -40,7 +40,7 @@ class PoolRig:
 
     def ask(self, *commands: c.Command) -> list[c.CommandReply]:
         envelopes = [decode(encode(command, id=new_run_id(), at=self.now)) for command in commands]
-        return self.transactor.decide(lambda batch: carry_out(batch, self.transactor.plans, envelopes))
+        return self.transactor.decide(lambda batch: carry_out(batch, envelopes))
 
     def must(self, *commands: c.Command) -> None:
         assert [reply.error for reply in self.ask(*commands)] == [None] * len(commands)

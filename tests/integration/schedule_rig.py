@@ -7,8 +7,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import update
 
 from services.scheduler.assembly import Assembly
-from services.scheduler.commands.dags import Definitions
-from services.scheduler.commands.queues import carry_out_queue
+from services.scheduler.commands.carry_out import handle
 from services.scheduler.deciding.plans import Plans
 from shared.contracts import commands as c
 from shared.store import tables as t
@@ -37,9 +36,7 @@ class Rig:
 
     def dag(self, name: str, spec: str) -> None:
         command = c.CreateDag(file_name=name, spec=spec + STEPS)
-        self.one.transactor.decide(
-            lambda batch: Definitions(batch.tx, self.one.transactor.plans, batch.now).create(command)
-        )
+        self.one.transactor.decide(lambda batch: handle(batch, command))
         self.one.firing.adopt()
 
     def at(self, clock: str, *, day: int = 0, by: Assembly | None = None) -> int:
@@ -68,5 +65,5 @@ class Rig:
             connection.execute(update(t.dag_runs).where(running).values(status=status, finished_at=self.now))
 
     def queue(self, command: Any) -> None:
-        self.one.transactor.decide(lambda batch: carry_out_queue(batch, command))
+        self.one.transactor.decide(lambda batch: handle(batch, command))
         self.one.firing.adopt()

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
-from services.scheduler.commands.dags import Definitions
+from services.scheduler.commands.carry_out import handle
+from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.plans import Plans, spec_hash
+from services.scheduler.deciding.recent import RecentRuns
 from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.loops.folder import Folder
 from shared.clock import utc_now
@@ -267,7 +269,7 @@ def test_a_file_that_changes_while_its_dag_is_being_removed_is_a_new_dag(on_post
 
     with ThreadPoolExecutor() as pool:
         with store.begin() as removing:
-            Definitions(removing, Plans(), utc_now()).delete(c.DeleteDag(file_name="a"))
+            handle(Batch(removing, Plans(), RecentRuns(), utc_now()), c.DeleteDag(file_name="a"))
             look = pool.submit(folder.look)
             eventually(waits)
         look.result(10)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.scheduler.commands.runs import start_run
+from services.scheduler.commands.carry_out import handle
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.plans import Plans, spec_hash
 from services.scheduler.deciding.transactor import Transactor
@@ -22,7 +22,7 @@ class Undone(Exception):
 
 
 def start(batch: Batch, run_id: str, *, undone: bool = False) -> None:
-    start_run(batch, batch.plans, c.StartRun(by="ann", file_name="d", dag_run_id=run_id))
+    handle(batch, c.StartRun(by="ann", file_name="d", dag_run_id=run_id))
     if undone:
         batch.flush()
         raise Undone

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from shared.contracts import commands as c
-from shared.contracts.commands.queues import SetPool
 from shared.store import tables as t
 from shared.store.migrate import migrate
 from shared.transport.open import open_transport
@@ -111,7 +110,7 @@ class Pools(RuleBasedStateMachine):
 
     @rule(capacity=st.integers(1, 3))
     def change(self, capacity: int) -> None:
-        self.rig.must(SetPool(name="p", capacity=capacity))
+        self.rig.must(c.SetPool(name="p", capacity=capacity))
         self.capacity = capacity
         self.most = max(capacity, self._in()["pool", "p"])
 

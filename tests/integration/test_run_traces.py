@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from services.scheduler.assembly import Assembly
-from services.scheduler.commands.dags import Definitions
+from services.scheduler.commands.carry_out import handle
 from services.scheduler.deciding.plans import Plans
 from shared.contracts import commands as c
 from shared.contracts.codec import decode
@@ -24,7 +24,7 @@ def test_each_run_of_a_schedule_begins_a_trace_that_its_tasks_carry(stack: Stack
     spec = 'schedule: "* * * * *"\nsteps:\n  - echo hi\n'
     command = c.CreateDag(file_name="fired", spec=spec)
     transactor = parts.transactor
-    transactor.decide(lambda batch: Definitions(batch.tx, transactor.plans, batch.now).create(command))
+    transactor.decide(lambda batch: handle(batch, command))
     parts.firing.adopt()
     now[0] += timedelta(seconds=31)
     assert parts.firing.fire_due() == 1

@@ -8,9 +8,8 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import func, select, update
 
-from services.scheduler.commands.dags import Definitions
+from services.scheduler.commands.carry_out import handle
 from shared.contracts import commands as c
-from shared.contracts.commands.queues import Pause, Resume
 from shared.store import tables as t
 from tests.harness.eventually import eventually
 from tests.integration.schedule_rig import STEPS, T0, Rig
@@ -216,7 +215,7 @@ def test_a_restart_runs_what_ran_with_the_values_it_had(rig: Rig) -> None:
     with rig.stack.engine.begin() as connection:
         connection.execute(update(t.dag_runs).values(version=stopped["version"] + 1, **values))
     edited = c.PutSpec(file_name="a", spec=schedule + STEPS)
-    rig.one.transactor.decide(lambda batch: Definitions(batch.tx, rig.one.transactor.plans, batch.now).put_spec(edited))
+    rig.one.transactor.decide(lambda batch: handle(batch, edited))
     rig.one.firing.adopt()
     rig.at("12:45")
 
@@ -240,13 +239,13 @@ def test_a_stop_with_nothing_running_is_skipped(rig: Rig) -> None:
 
 def test_a_paused_dag_is_not_decided_until_it_goes_on_with_the_catchup_chosen(rig: Rig) -> None:
     rig.dag("a", 'schedule: "*/10 * * * *"\n')
-    rig.queue(Pause(scope="dag", name="a", by="ann"))
+    rig.queue(c.SetPause(scope="dag", name="a", by="ann"))
     assert rig.at("12:00") == 0
     rig.at("12:10")
     assert rig.ledger() == []
 
     rig.now = T0.replace(hour=12, minute=15)
-    rig.queue(Resume(scope="dag", name="a", catchup="latest"))
+    rig.queue(c.EndPause(scope="dag", name="a", catchup="latest"))
     rig.at("12:15:01")
     rig.at("12:20")
 
@@ -256,15 +255,15 @@ def test_a_paused_dag_is_not_decided_until_it_goes_on_with_the_catchup_chosen(ri
 
 def test_a_renamed_dag_keeps_its_pause_and_the_slots_that_are_undecided(rig: Rig) -> None:
     rig.dag("a", 'schedule: "*/10 * * * *"\n')
-    rig.queue(Pause(scope="dag", name="a", by="ann"))
+    rig.queue(c.SetPause(scope="dag", name="a", by="ann"))
     rig.at("12:05")
     rename = c.RenameDag(file_name="a", new_file_name="b")
-    rig.one.transactor.decide(lambda batch: Definitions(batch.tx, rig.one.transactor.plans, batch.now).rename(rename))
+    rig.one.transactor.decide(lambda batch: handle(batch, rename))
     rig.one.firing.adopt()
     assert rig.at("12:10") == 0
 
     rig.now = T0.replace(hour=12, minute=15)
-    rig.queue(Resume(scope="dag", name="b"))
+    rig.queue(c.EndPause(scope="dag", name="b"))
     rig.at("12:20")
     assert rig.ledger("b") == [("12:00", "start", "missed"), ("12:10", "start", "missed"), ("12:20", "start", "fired")]
     assert rig.ledger("a") == []
@@ -285,15 +284,13 @@ def test_a_renamed_dag_keeps_its_pause_and_the_slots_that_are_undecided(rig: Rig
 )
 def test_an_edit_of_a_paused_dag_drops_no_slot(rig: Rig, edited: str, ledger: list[tuple[str, str]]) -> None:
     rig.dag("a", 'schedule: "*/10 * * * *"\n')
-    rig.queue(Pause(scope="dag", name="a", by="ann"))
+    rig.queue(c.SetPause(scope="dag", name="a", by="ann"))
     rig.at("12:15")
     command = c.PutSpec(file_name="a", spec=edited + STEPS)
-    rig.one.transactor.decide(
-        lambda batch: Definitions(batch.tx, rig.one.transactor.plans, batch.now).put_spec(command)
-    )
+    rig.one.transactor.decide(lambda batch: handle(batch, command))
     rig.one.firing.adopt()
     rig.at("12:25")
-    rig.queue(Resume(scope="dag", name="a"))
+    rig.queue(c.EndPause(scope="dag", name="a"))
     rig.at("12:30")
 
     assert [(at, outcome) for at, _, outcome in rig.ledger()] == ledger
@@ -301,11 +298,11 @@ def test_an_edit_of_a_paused_dag_drops_no_slot(rig: Rig, edited: str, ledger: li
 
 def test_pausing_everything_holds_every_slot(rig: Rig) -> None:
     rig.dag("a", 'schedule: "*/10 * * * *"\ncatchup: all\n')
-    rig.queue(Pause(scope="global", by="ann"))
+    rig.queue(c.SetPause(scope="global", by="ann"))
     rig.at("12:05")
     assert rig.ledger() == []
 
-    rig.queue(Resume(scope="global", catchup="none"))
+    rig.queue(c.EndPause(scope="global", catchup="none"))
     rig.at("12:10")
 
     assert rig.ledger() == [("12:00", "start", "missed"), ("12:10", "start", "fired")]
@@ -316,9 +313,7 @@ def test_edits_deletions_and_faults_move_the_next_slot(rig: Rig) -> None:
 
     def edit(spec: str) -> None:
         command = c.PutSpec(file_name="a", spec=spec + STEPS)
-        rig.one.transactor.decide(
-            lambda batch: Definitions(batch.tx, rig.one.transactor.plans, batch.now).put_spec(command)
-        )
+        rig.one.transactor.decide(lambda batch: handle(batch, command))
         rig.one.firing.adopt()
 
     edit('schedule: "5 * * * *"\n')
@@ -328,7 +323,7 @@ def test_edits_deletions_and_faults_move_the_next_slot(rig: Rig) -> None:
     [row] = rig.stack.rows(t.schedules)
     assert (row["next_fire_at"], row["next_start_at"]) == (None, None)
     command = c.DeleteDag(file_name="a")
-    rig.one.transactor.decide(lambda batch: Definitions(batch.tx, rig.one.transactor.plans, batch.now).delete(command))
+    rig.one.transactor.decide(lambda batch: handle(batch, command))
     assert rig.stack.rows(t.schedules) == []
     assert rig.ledger() == [("12:05", "start", "fired")]
 

@@ -16,7 +16,6 @@ from services.api.command_client import Commands
 from services.api.deps import Deps
 from services.cli import cli
 from shared.contracts import commands as c
-from shared.contracts.commands.queues import Pause, SetPool, SetQueue
 from shared.contracts.events import AttemptStarted
 from shared.store import tables as t
 from shared.store.reads.reader import Reads
@@ -95,7 +94,7 @@ def rig(stack: Stack) -> Asker:
 
 def test_a_full_queue_says_who_fills_it(rig: Asker) -> None:
     rig.dag("a", PLAIN)
-    rig.must(SetQueue(name="q", max_concurrency=2))
+    rig.must(c.SetQueue(name="q", max_concurrency=2))
     rig.enqueue("r1", "r2", "r3", queue="q")
     assert rig.why("r3") == "its turn in queue q"
     rig.parts.admission.admit("q")
@@ -114,7 +113,7 @@ def test_a_full_queue_says_who_fills_it(rig: Asker) -> None:
 def test_a_pause_says_whose_it_is(rig: Asker, scope: Any, name: str, expected: str) -> None:
     rig.dag("a", PLAIN)
     rig.enqueue("r1")
-    rig.must(Pause(scope=scope, name=name, by="ann", reason="upgrade"))
+    rig.must(c.SetPause(scope=scope, name=name, by="ann", reason="upgrade"))
     assert rig.why("r1") == expected
 
 
@@ -159,7 +158,7 @@ def test_a_restarted_run_says_until_when_it_waits_after_the_one_before(rig: Aske
 def test_a_called_run_that_its_caller_lends_its_place_does_not_wait_for_the_full_queue(rig: Asker) -> None:
     rig.dag("c", PLAIN, head="queue: q")
     rig.dag("a", "{name: call, call: c}", head="queue: q")
-    rig.must(SetQueue(name="q", max_concurrency=1))
+    rig.must(c.SetQueue(name="q", max_concurrency=1))
     rig.enqueue("r1")
     rig.parts.admission.admit("q")
     rig.call("r1/call", "")
@@ -178,7 +177,7 @@ def test_a_called_run_that_its_caller_lends_its_place_does_not_wait_for_the_full
 
 def test_a_full_pool_says_who_is_in_and_who_goes_first(rig: Asker) -> None:
     rig.dag("a", "{name: work, command: a, pool: gpu}")
-    rig.must(SetPool(name="gpu", capacity=2))
+    rig.must(c.SetPool(name="gpu", capacity=2))
     for run_id in ("r1", "r2", "r3"):
         rig.start(run_id)
         rig.now += timedelta(seconds=1)
@@ -253,7 +252,7 @@ def test_the_command_line_tells_the_same(rig: Asker) -> None:
 def test_a_called_run_and_the_node_that_called_it_say_what_it_waits_for(rig: Asker) -> None:
     rig.dag("c", PLAIN, head="queue: q")
     rig.dag("a", "{name: call, call: c, parallel: {items: [x]}}")
-    rig.must(SetQueue(name="q", max_concurrency=1), c.StartRun(file_name="c", dag_run_id="other"))
+    rig.must(c.SetQueue(name="q", max_concurrency=1), c.StartRun(file_name="c", dag_run_id="other"))
     rig.start("r1")
     rig.call("r1/call", "1", "2")
     rows = sorted(rig.stack.rows(t.dag_runs, status="queued"), key=lambda row: row["queued_at"])
@@ -283,7 +282,7 @@ def test_a_dag_says_when_its_schedule_starts_it_or_why_not(rig: Asker) -> None:
     assert rig.why_dag() == "not before 2026-11-24T13:00:00Z"
     rig.must(c.SuspendDag(file_name="a", suspend=True))
     assert rig.why_dag() == "suspended: its schedule starts nothing"
-    rig.must(Pause(scope="dag", name="a", by="ann", reason="holiday"))
+    rig.must(c.SetPause(scope="dag", name="a", by="ann", reason="holiday"))
     assert rig.why_dag() == "paused by ann (holiday)"
-    rig.must(Pause(scope="global", by="bob"))
+    rig.must(c.SetPause(scope="global", by="bob"))
     assert rig.why_dag() == "paused by bob: everything"

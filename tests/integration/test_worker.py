@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.contracts.control import RouteOpened
+from shared.contracts.control import TaskQueueOpened
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptStarted, Heartbeat, TaskRedelivered
 from shared.contracts.tasks import StepRef
 from shared.errors import PublishUnconfirmed
@@ -301,8 +301,8 @@ def test_a_worker_takes_tasks_of_routes_its_labels_satisfy_and_remembers_them(tm
     selector = {"gpu": "true"}
     with Rig(tmp_path, labels={"gpu": "true", "region": "eu"}) as rig:
         rig.transport.declare([task_queue(selector)])
-        rig.broadcast("workers", RouteOpened(selector={"gpu": "false"}))
-        rig.broadcast("workers", RouteOpened(selector=selector))
+        rig.broadcast("workers", TaskQueueOpened(selector={"gpu": "false"}))
+        rig.broadcast("workers", TaskQueueOpened(selector=selector))
         rig.give(task(command("true"), token="labelled"), task_queue(selector))
         assert rig.finished("labelled").outcome == "succeeded"
 

@@ -25,7 +25,7 @@ class FiresQuery(Query):
 def fires(call: Call, query: FiresQuery, file_name: str) -> ApiResponse:
     """List the fires of a DAG's schedule, newest first, and its next scheduled time."""
     stem = json_values.file_name(file_name)
-    found = call.deps.reads.slots(stem, before=query.before, outcome=query.outcome, limit=query.limit)
+    found = call.deps.reads.fires(stem, before=query.before, outcome=query.outcome, limit=query.limit)
     if not found and call.deps.reads.dag(stem) is None:
         raise not_found(f"There is no DAG {stem!r}")
 
@@ -34,7 +34,7 @@ def fires(call: Call, query: FiresQuery, file_name: str) -> ApiResponse:
 
     return ok(
         {
-            "nextSlot": shown(call.deps.reads.next_slot(stem)),
+            "nextSlot": shown(call.deps.reads.next_fire_at(stem)),
             "slots": [
                 {
                     "kind": each.kind,

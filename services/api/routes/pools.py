@@ -7,7 +7,7 @@ from pydantic import Field
 from services.api.operations import ApiResponse, Body, Call, Operations, ok
 from services.api.representations import json_values
 from services.api.response_schemas.queues import PoolCapacitySchema, PoolsSchema, RemovedSchema
-from shared.contracts.commands.queues import RemovePool, SetPool
+from shared.contracts.commands.pools import RemovePool, SetPool
 from shared.store.reads.reader import PoolRow, PoolUserRow
 
 __all__ = ["POOLS"]

@@ -7,7 +7,7 @@ from pydantic import Field
 from services.api.operations import ApiResponse, Body, Call, Operations, ok
 from services.api.representations import json_values
 from services.api.response_schemas.queues import PausesSchema, PauseStateSchema, QueueLimitSchema, RemovedSchema
-from shared.contracts.commands.queues import Pause, RemoveQueue, Resume, SetQueue
+from shared.contracts.commands import EndPause, RemoveQueue, SetPause, SetQueue
 
 __all__ = ["QUEUES"]
 
@@ -83,8 +83,8 @@ def pauses(call: Call) -> ApiResponse:
     response=PauseStateSchema,
 )
 def pause_all(call: Call, body: PauseBody) -> ApiResponse:
-    """Pause everything: start no queued and no scheduled run. Active runs continue; people can still start runs."""
-    return call.carry_out(Pause(by=call.user, scope="global", reason=body.reason), then={"paused": True})
+    """SetPause everything: start no queued and no scheduled run. Active runs continue; people can still start runs."""
+    return call.carry_out(SetPause(by=call.user, scope="global", reason=body.reason), then={"paused": True})
 
 
 @QUEUES.post(
@@ -97,8 +97,8 @@ def pause_all(call: Call, body: PauseBody) -> ApiResponse:
     response=PauseStateSchema,
 )
 def resume_all(call: Call, body: ResumeBody) -> ApiResponse:
-    """Resume everything after ``pauseAll``; queues and DAGs that are paused themselves stay paused."""
-    return call.carry_out(Resume(by=call.user, scope="global", catchup=body.catchup), then={"paused": False})
+    """EndPause everything after ``pauseAll``; queues and DAGs that are paused themselves stay paused."""
+    return call.carry_out(EndPause(by=call.user, scope="global", catchup=body.catchup), then={"paused": False})
 
 
 @QUEUES.post(
@@ -113,7 +113,7 @@ def resume_all(call: Call, body: ResumeBody) -> ApiResponse:
 def pause_queue(call: Call, body: PauseBody, name: str) -> ApiResponse:
     """Pause a queue: start none of its queued runs."""
     queue = json_values.queue_name(name, "name")
-    return call.carry_out(Pause(by=call.user, scope="queue", name=queue, reason=body.reason), then={"paused": True})
+    return call.carry_out(SetPause(by=call.user, scope="queue", name=queue, reason=body.reason), then={"paused": True})
 
 
 @QUEUES.post(
@@ -128,7 +128,9 @@ def pause_queue(call: Call, body: PauseBody, name: str) -> ApiResponse:
 def resume_queue(call: Call, body: ResumeBody, name: str) -> ApiResponse:
     """Resume a queue."""
     queue = json_values.queue_name(name, "name")
-    return call.carry_out(Resume(by=call.user, scope="queue", name=queue, catchup=body.catchup), then={"paused": False})
+    return call.carry_out(
+        EndPause(by=call.user, scope="queue", name=queue, catchup=body.catchup), then={"paused": False}
+    )
 
 
 @QUEUES.post(
@@ -143,7 +145,7 @@ def resume_queue(call: Call, body: ResumeBody, name: str) -> ApiResponse:
 def pause_dag(call: Call, body: PauseBody, file_name: str) -> ApiResponse:
     """Pause a DAG: start no scheduled and no queued run of it."""
     return call.carry_out(
-        Pause(by=call.user, scope="dag", name=json_values.file_name(file_name), reason=body.reason),
+        SetPause(by=call.user, scope="dag", name=json_values.file_name(file_name), reason=body.reason),
         then={"paused": True},
     )
 
@@ -160,6 +162,6 @@ def pause_dag(call: Call, body: PauseBody, file_name: str) -> ApiResponse:
 def resume_dag(call: Call, body: ResumeBody, file_name: str) -> ApiResponse:
     """Resume a DAG; ``catchup`` decides about the scheduled times that passed meanwhile."""
     return call.carry_out(
-        Resume(by=call.user, scope="dag", name=json_values.file_name(file_name), catchup=body.catchup),
+        EndPause(by=call.user, scope="dag", name=json_values.file_name(file_name), catchup=body.catchup),
         then={"paused": False},
     )

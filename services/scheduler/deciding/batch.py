@@ -32,7 +32,7 @@ from services.scheduler.deciding.loading import LoadedRun, LoadedRuns
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.deciding.progress import recall
-from services.scheduler.deciding.recent import Recent
+from services.scheduler.deciding.recent import RecentRuns
 from services.scheduler.deciding.traces import lost_span, run_span, waited_span
 from shared.contracts.codec import encode
 from shared.contracts.events import LogChunk
@@ -53,7 +53,9 @@ class Batch:
     ``again``: they were made before, but a key was taken, or a run had changed in the meantime.
     """
 
-    def __init__(self, tx: Transaction, plans: Plans, recent: Recent, now: datetime, *, again: bool = False) -> None:
+    def __init__(
+        self, tx: Transaction, plans: Plans, recent: RecentRuns, now: datetime, *, again: bool = False
+    ) -> None:
         self.tx = tx
         self.now = now
         self.again = again
@@ -74,10 +76,10 @@ class Batch:
         called_by: tuple[int | None, str | None] = (None, None),
         priority: int = 0,
     ) -> None:
-        """Create a run, perhaps as the child of one in this batch; ``apply`` may follow in the same batch.
+        """Create a run, perhaps as the child of a run of this batch; ``apply`` may follow in the same batch.
 
-        ``called_by``: the parent's node, and the params people see. The run belongs to the trace
-        this thread works in, or begins one.
+        ``called_by``: the parent's node, and the params as people see them. The run belongs to this thread's
+        current trace, or begins one.
         """
         root_key = None if parent_key is None else self.runs.root_of(parent_key)
         fixed: dict[str, Any] = {
@@ -92,7 +94,7 @@ class Batch:
         if run.priority != priority:
             run = evolve(run, priority=priority)
         if run.queued_at is not None:
-            # Those queued in one batch share its moment, but not their place in the queue.
+            # Runs queued in one batch share its time, but each needs its own place in the queue.
             run = evolve(run, queued_at=run.queued_at + timedelta(microseconds=self._queued))
             self._queued += 1
         self.runs.add(run, fixed)
@@ -126,31 +128,31 @@ class Batch:
         return decision
 
     def hold(self, key: str, held: Mapping[str, Any]) -> None:
-        """Keep a queued run of this batch from being admitted; see ``run_holds``."""
+        """Hold back a queued run of this batch from admission; see the table ``run_holds``."""
         self._pending.holds.append({**held, "run_key": key})
 
     def remind(self, key: str, wake: WakeAt) -> None:
-        """Set a timer of a run of this batch without a decision of its own."""
+        """Set a timer of a run of this batch without a decision of the core."""
         self._take(key, [wake])
 
     def add_log(self, chunk: LogChunk) -> None:
-        """Store a piece of a step's output; the same piece twice is stored once."""
+        """Store a piece of a step's output; a piece that is stored already stays."""
         self._pending.log_chunks.append(rows.chunk_row(chunk))
 
     def take_for_children(self) -> list[tuple[str, StartChild | StopChild]]:
-        """Hand over what runs of this batch want of their children, in the order they decided it.
+        """Return and clear the starts and stops of children that runs of this batch decided, in order.
 
-        Whoever owns the transaction carries it out before ``flush``; see ``family.settle``.
+        They must be carried out before ``flush``; see ``family.settle``.
         """
         wanted, self._for_children = self._for_children, []
         return wanted
 
     def add_outcomes(self, outcomes: Iterable[dict[str, Any]]) -> None:
-        """Record what became of commands; rows of the inbox."""
+        """Record the outcomes of commands as rows of the inbox."""
         self._pending.inbox.extend(outcomes)
 
     def halt(self, halt: Halt) -> None:
-        """Tell a worker about an attempt after the commit."""
+        """Ask a worker to stop an attempt, after the commit."""
         self.after.halts.append(halt)
 
     def _take(self, key: str, effects: Iterable[Effect]) -> None:
@@ -175,7 +177,7 @@ class Batch:
                 case StartChild() | StopChild():
                     self._for_children.append((key, effect))
                 case AddLog():
-                    self._pending.log_chunks.append(rows.said_row(key, effect, self.now))
+                    self._pending.log_chunks.append(rows.added_log_row(key, effect, self.now))
                 case Acquire() | Release():
                     self._pending.pools.note(self.runs.entry(key).run, effect, self.now)
                     self.after.pools.update(claim.key for claim in effect.claims)
@@ -199,7 +201,7 @@ class Batch:
         was, became, parent_key = before.status, after.status, loaded.fixed["parent_key"]
         if was is became:
             return
-        # What has nothing left to do ends in the decision that begins it.
+        # A run with nothing to do ends in the decision that begins it.
         left_queue = was is RunStatus.QUEUED and after.started_at == self.now
         if left_queue and before.queued_at is not None:
             self.after.waited.append(max(0.0, (self.now - before.queued_at).total_seconds()))
@@ -211,7 +213,7 @@ class Batch:
         if parent_key is not None and (was is RunStatus.WAITING or became is not RunStatus.RUNNING):
             self.after.families.add(parent_key)
         if became is RunStatus.RUNNING and any(node.calls for node in after.nodes):
-            # While it waited it could only take note of what became of its children.
+            # While it waited it could only record the statuses of its children.
             self.after.families.add(after.run_key)
         ran = became is not RunStatus.RUNNING and (was is RunStatus.RUNNING or left_queue)
         if ran:

@@ -1,4 +1,4 @@
-"""Record what workers report: started, finished, delivered twice, output."""
+"""Records what workers report: attempts started and finished, tasks redelivered, output."""
 
 from collections.abc import Iterable, Sequence
 
@@ -14,14 +14,14 @@ Notice = AttemptLost | TaskUndelivered | TimerFired
 
 
 def record_events(batch: Batch, events: Sequence[Event]) -> None:
-    """Apply reports in the order they came, each run loaded and saved once."""
+    """Apply reports in order of arrival; each run is loaded and saved once."""
     batch.runs.load(event.run_key for event in events)
     said = [
         progress_row(batch.runs.get(event.run_key), event, batch.now)
         for event in events
         if isinstance(event, AttemptProgress | AttemptFinished)
     ]
-    # Before anything is decided: what follows a chat step is told what was said.
+    # Before anything is decided: the task of the next chat step contains these messages.
     batch.tx.progress.keep([row for row in said if row is not None])
     for event in events:
         if isinstance(event, AttemptProgress):
@@ -36,7 +36,7 @@ def record_events(batch: Batch, events: Sequence[Event]) -> None:
 
 
 def record_notices(batch: Batch, notices: Iterable[tuple[str, Notice]]) -> None:
-    """Apply what the scheduler itself noticed about runs, as ``(run key, notice)``."""
+    """Apply notices of the scheduler itself, as ``(run key, notice)``."""
     pending = list(notices)
     batch.runs.load(key for key, _ in pending)
     for key, notice in pending:

@@ -1,7 +1,7 @@
-"""Parents and children: runs that a step of another run called.
+"""Parents and children: starts and stops the runs that steps call, and reports their statuses to their parents.
 
-Locks go from parent to child only. So a child never touches its parent: when it ended, the parent
-is attended to in a transaction of its own; see ``loops.families``.
+Locks are taken from parent to child only. So a child never touches its parent: when it has ended, its parent is
+updated in a transaction of its own; see ``loops.families``.
 """
 
 from collections.abc import Iterable
@@ -27,14 +27,14 @@ from shared.language.steps.approval import waits_for_approval
 from shared.status import RunStatus
 from shared.tracing import SpanContext, within
 
-__all__ = ["MAX_DEPTH", "attend", "settle"]
+__all__ = ["MAX_DEPTH", "settle", "update_parents"]
 
 MAX_DEPTH = 32
-"""A dag that calls itself must come to an end."""
+"""Limits DAGs that call themselves."""
 
 
 def settle(batch: Batch) -> None:
-    """Carry out what the runs of ``batch`` want of their children, and what those want of theirs in turn."""
+    """Start and stop the children that the runs of ``batch`` decided on, and those children's own children."""
     while wanted := batch.take_for_children():
         for parent_key, effect in wanted:
             match effect:
@@ -45,12 +45,12 @@ def settle(batch: Batch) -> None:
 
 
 def _start(batch: Batch, parent_key: str, effect: StartChild) -> None:
-    """Begin or queue a new child; retry one that is there already, unless nothing of it would run again."""
+    """Begin or queue a new child; retry one that exists, unless no step of it would run again."""
     key = batch.tx.children.key(batch.runs.root_of(parent_key), effect.run_id)
     if key is not None:
         batch.runs.load([key])
         child = batch.runs.get(key)
-        # A step set to failed by hand is to run again, whatever its run came to before.
+        # A step set to failed by hand runs again, even if the child ended before.
         if child is not None and not child.status.active and not (child.status.successful and complete(child)):
             batch.apply(key, Retry("scheduler", queued=_is_limited(batch, child.queue)))
         batch.after.families.add(parent_key)
@@ -82,12 +82,12 @@ def _params(parent: Run | None, effect: StartChild) -> str | None:
 
 
 def _is_limited(batch: Batch, queue: str) -> bool:
-    """Whether runs that others call wait in this queue too: it is a global one."""
+    """Return whether called runs wait in this queue too: it is a global one."""
     return queue in batch.tx.queues.global_queues([queue])
 
 
 def _calling_attempt(batch: Batch, parent_key: str, node: int) -> SpanContext:
-    """Return the span of the attempt that called: a child's trace goes on below it."""
+    """Return the span of the calling attempt, which is the parent of the child's spans."""
     parent = batch.runs.get(parent_key)
     assert parent is not None  # noqa: S101 - its decision asked for the child
     return batch.runs.asked_in(parent_key).of_run(parent_key, parent.run_attempt).child(parent.nodes[node].call_token)
@@ -108,11 +108,11 @@ def _new_child(batch: Batch, parent_key: str, effect: StartChild) -> tuple[Run, 
         text = batch.tx.dags.spec_texts([called_hash])[called_hash]
     if effect.selector and (called := load(text).dag) is not None and waits_for_approval(called):
         raise InvalidInput(f"{name}: DAG with HITL steps cannot be dispatched to workers")
-    # What every file inherits holds for children too, but for the handlers.
+    # Children inherit the base configuration too, except its handlers.
     text = make_snapshot(text, batch.plans.base, handlers=False, selector=dict(effect.selector))
     text_hash = spec_hash(text)
     batch.tx.dags.add_specs({text_hash: text}, batch.now)
-    plan = batch.plans.remember(text, file_name or "")
+    plan = batch.plans.add_stored(text, file_name or "")
     if plan.errors:
         raise InvalidInput(f"DAG {name} is invalid: {'; '.join(plan.errors)}")
     run = new_run(
@@ -135,7 +135,7 @@ def _new_child(batch: Batch, parent_key: str, effect: StartChild) -> tuple[Run, 
 
 
 def _stop(batch: Batch, parent_key: str, effect: StopChild) -> None:
-    """Stop a child, which stops its own children in turn."""
+    """Stop a child, which then stops its own children."""
     key = batch.tx.children.key(batch.runs.root_of(parent_key), effect.run_id)
     if key is None:
         return
@@ -148,8 +148,8 @@ def _stop(batch: Batch, parent_key: str, effect: StopChild) -> None:
     batch.after.families.add(parent_key)
 
 
-def attend(batch: Batch, parent_keys: Iterable[str]) -> None:
-    """Tell these runs where their children stand."""
+def update_parents(batch: Batch, parent_keys: Iterable[str]) -> None:
+    """Report the statuses of their children to these runs."""
     keys = sorted(parent_keys)
     batch.runs.load(keys)
     for key in keys:
@@ -182,6 +182,6 @@ def _news(batch: Batch, parent_key: str, node: Node) -> ChildrenSeen | None:
 
 
 def _state(status: RunStatus) -> str:
-    """Return what a parent calls it; see ``Child.state``."""
+    """Return the parent's word for a child's status; see ``Child.state``."""
     over = not status.active and status is not RunStatus.NOT_STARTED
     return str(status) if over else HELD if status is RunStatus.WAITING else ASKED

@@ -8,7 +8,7 @@ from services.scheduler.core.model import Run
 from services.scheduler.core.plan import Plan
 from services.scheduler.deciding import rows
 from services.scheduler.deciding.plans import Plans
-from services.scheduler.deciding.recent import Recent
+from services.scheduler.deciding.recent import RecentRuns
 from services.scheduler.deciding.rows import origin
 from services.scheduler.deciding.traces import asked_in
 from shared.store.writes.commands import StoredDag
@@ -41,7 +41,7 @@ class LoadedRun:
 class LoadedRuns:
     """The runs of one batch, each locked and read once."""
 
-    def __init__(self, tx: Transaction, plans: Plans, recent: Recent) -> None:
+    def __init__(self, tx: Transaction, plans: Plans, recent: RecentRuns) -> None:
         self._tx = tx
         self._plans = plans
         self._recent = recent

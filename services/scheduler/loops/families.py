@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Iterable
 
-from services.scheduler.deciding.family import attend
+from services.scheduler.deciding.family import update_parents
 from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.deciding.transactor import Transactor
 from shared.errors import StoreUnavailable
@@ -37,7 +37,7 @@ class Families:
         """Tell runs about their children; what cannot be told now is told by the next look."""
         keys = set(parent_keys)
         try:
-            self._transactor.decide(lambda batch: attend(batch, keys))
+            self._transactor.decide(lambda batch: update_parents(batch, keys))
         except StoreUnavailable as error:
             _log.warning("family.waits", extra={"error": str(error)})
 

@@ -9,7 +9,7 @@ from services.scheduler.core import fires as core
 from services.scheduler.core.messages import Begin, Stop
 from services.scheduler.core.plan import Plan
 from services.scheduler.deciding.batch import Batch
-from services.scheduler.deciding.creation import afresh, new_run
+from services.scheduler.deciding.creation import new_run, rerun
 from services.scheduler.deciding.plans import Plans
 from shared.errors import InvalidInput
 
@@ -162,9 +162,7 @@ class SlotRuns:
         run_id = core.slot_run_id(file_name, answer.slot.kind, answer.slot.at)
         if self._batch.runs.key_of(stopped.dag_name, run_id) is not None:
             return "fired", "its run was there already", run_id
-        run = afresh(
-            stopped, dag_name=stopped.dag_name, dag_run_id=run_id, queue=None, queued=True, now=self._batch.now
-        )
+        run = rerun(stopped, dag_name=stopped.dag_name, dag_run_id=run_id, queue=None, queued=True, now=self._batch.now)
         text_hash, origin = self._batch.runs.origin(after)
         self._batch.add(run, spec_hash=text_hash, file_name=origin)
         wait_s = int(stopped.plan.dag.restart_wait_sec)

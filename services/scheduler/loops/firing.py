@@ -173,7 +173,7 @@ class Firing:
         answers = tuple(core.Answer(slot, "missed", "its schedule was edited while it was paused") for slot in slots)
         ledger = [entry for answer in answers if (entry := runs.carry_out(name, answer))]
         batch.tx.schedules.add_new_fires(ledger)
-        batch.after.slots.extend(str(entry["outcome"]) for entry in ledger)
+        batch.after.fires.extend(str(entry["outcome"]) for entry in ledger)
         return edited
 
     def _present_schedule(self, batch: Batch, dag: Row) -> Schedule:
@@ -252,7 +252,7 @@ class Firing:
             entry for name in names for answer in answers.get(name, ()) if (entry := runs.carry_out(name, answer))
         ]
         batch.tx.schedules.add_fires(ledger)
-        batch.after.slots.extend(str(entry["outcome"]) for entry in ledger)
+        batch.after.fires.extend(str(entry["outcome"]) for entry in ledger)
         rows.save_decided(moved)
         return len(claimed)
 

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 from datetime import timedelta
 
-from services.scheduler.commands.dags import Definitions, Version
+from services.scheduler.commands.definitions import Definitions, Version
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.transactor import Transactor
 from shared.errors import StoreUnavailable

@@ -70,7 +70,7 @@ class Leases:
         transactor: Transactor,
         transport: Transport,
         heartbeats: Consumer,
-        events: Intake,
+        events: Intake[datetime],
         *,
         lease_s: float,
         service: Mapping[str, Any],
@@ -104,7 +104,7 @@ class Leases:
                 delivery.ack()
             news = self._beats.hear(beats, self._transactor.clock())
             if news:
-                self._transactor.insist(lambda batch, news=news: self._record(batch, news), stop)  # type: ignore[misc]
+                self._transactor.decide_patiently(lambda batch, news=news: self._record(batch, news), stop)  # type: ignore[misc]
                 self._beats.recorded(news)
                 stop.wait(_GATHER_S)
         self._heartbeats.close()

@@ -29,7 +29,7 @@ from services.worker.process.shells import condition_shell
 from services.worker.process.small_commands import Interrupted, exit_code_in, run_command_in
 from services.worker.process.supervise import Stop, Supervisor
 from shared.contracts.errands import Errand
-from shared.contracts.events import Said
+from shared.contracts.events import ChatMessage
 from shared.contracts.tasks import CallResult, Task
 from shared.errors import InvalidInput
 from shared.language.expansion.expand import expand
@@ -123,7 +123,7 @@ class Maker:
             made = self._look_back(task, stop, made, environment, masker, cwd=cwd, paths=paths)
             made.facts.update(retries)
             if io.messages:
-                said = tuple(Said(role=role, content=masker.text(text)) for role, text in io.messages)
+                said = tuple(ChatMessage(role=role, content=masker.text(text)) for role, text in io.messages)
                 made.facts["messages"] = said
             return made
         except Interrupted:

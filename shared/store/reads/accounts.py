@@ -1,4 +1,4 @@
-"""Reading who may do what: users, API keys, webhooks. Hashes are for comparing, never for showing."""
+"""Reads of users, API keys and webhooks. Hashes are for comparison only and are never shown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ class UserRow:
 
 @dataclass(frozen=True, slots=True)
 class ApiKeyRow:
-    """A key with a role of its own."""
+    """An API key, which has a role of its own."""
 
     id: str
     name: str
@@ -43,7 +43,7 @@ class ApiKeyRow:
 
 @dataclass(frozen=True, slots=True)
 class WebhookRow:
-    """The way to start one dag from outside."""
+    """A URL and a token that start one DAG."""
 
     id: str
     file_name: str
@@ -57,7 +57,7 @@ class WebhookRow:
 
 
 class AccountReads(Reader):
-    """Each question is one indexed row, or a list that is short by nature."""
+    """Users, keys and webhooks: each read is one indexed row or a short list."""
 
     def user(self, user_id: str) -> UserRow | None:
         """Return a user by id."""
@@ -68,18 +68,18 @@ class AccountReads(Reader):
         return self._user(t.users.c.username == username)
 
     def users(self) -> tuple[UserRow, ...]:
-        """Return all users, the oldest first."""
+        """Return all users, oldest first."""
         query = select(t.users).order_by(t.users.c.created_at, bytewise(t.users.c.id))
         with self._statement() as connection:
             return tuple(_user(row) for row in connection.execute(query))
 
     def has_users(self) -> bool:
-        """Tell whether there is any user."""
+        """Return whether there is any user."""
         with self._statement() as connection:
             return connection.execute(select(t.users.c.id).limit(1)).first() is not None
 
     def api_keys(self) -> tuple[ApiKeyRow, ...]:
-        """Return all keys, the oldest first."""
+        """Return all keys, oldest first."""
         with self._statement() as connection:
             query = select(t.api_keys).order_by(t.api_keys.c.created_at, bytewise(t.api_keys.c.id))
             return tuple(_key(row) for row in connection.execute(query))
@@ -99,7 +99,7 @@ class AccountReads(Reader):
             return tuple(_webhook(row) for row in connection.execute(query))
 
     def webhook(self, file_name: str) -> WebhookRow | None:
-        """Return a dag file's webhook."""
+        """Return the webhook of a DAG file."""
         rows = self._rows(t.webhooks, t.webhooks.c.file_name == file_name)
         return _webhook(rows[0]) if rows else None
 

@@ -1,4 +1,4 @@
-"""Reading definitions."""
+"""Reads of definitions."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -54,7 +54,7 @@ def _matching(name: str, tag: str) -> list[ColumnElement[bool]]:
     if name:
         conditions.append(contains(func.lower(_d.file_name), name.lower()))
     if tag:
-        # Tags are kept in lower case. That the text holds it is soon seen, and true of few; then they are taken apart.
+        # Tags are stored in lower case. A search in the JSON text is quick and true of few rows; only these are parsed.
         conditions += [contains(cast(_d.tags, Text), json.dumps(tag.lower(), ensure_ascii=False)[1:-1])]
         conditions.append(has_element(_d.tags, tag.lower()))
     return conditions
@@ -69,7 +69,7 @@ class DagReads(Reader):
     """Definitions by their file names (without extension)."""
 
     def dag(self, file_name: str) -> DagRow | None:
-        """Return one dag with its spec's text."""
+        """Return one DAG with its spec's text."""
         query = _select(t.specs.c.yaml).join(t.specs, t.specs.c.hash == _d.spec_hash).where(_d.file_name == file_name)
         with self._statement() as connection:
             row = connection.execute(query).one_or_none()
@@ -85,18 +85,18 @@ class DagReads(Reader):
         page: int = 1,
         per_page: int = 50,
     ) -> DagPage:
-        """Return one page of the dags and how many match.
+        """Return one page of the DAGs that match, and how many match.
 
-        ``name``: part of the file name, in any case. ``tag``: one tag. Empty: any. ``page`` from 1.
-        They are sorted by dag name without regard to case; or by when they start next, those that do
-        not behind all others in both orders.
+        ``name``: part of the file name, in any case. ``tag``: one tag. Empty: any. The first ``page`` is 1.
+        Sorted by DAG name without regard to case, or by the next start; DAGs without a next start come last in
+        both orders.
         """
         where = _matching(name, tag)
         keys: list[ColumnElement[Any]] = _by_name(order)
         if sort == "next_start":
             keys = [_NEXT_START.is_(None), _NEXT_START.desc() if order == "desc" else _NEXT_START.asc(), *keys]
         total = select(func.count()).select_from(t.dags).where(*where)
-        # The count goes along: a page is one statement, unless it lies beyond the last one.
+        # The same statement counts, unless the page lies beyond the last one.
         query = _select(total.scalar_subquery().label("total")).where(*where).order_by(*keys)
         with self._statement() as connection:
             rows = connection.execute(query.limit(per_page).offset((page - 1) * per_page)).all()
@@ -104,20 +104,20 @@ class DagReads(Reader):
         return DagPage(tuple([_dag(row) for row in rows]), count)
 
     def dags_with_specs(self) -> tuple[DagRow, ...]:
-        """Return every dag with its spec's text, by file name."""
+        """Return every DAG with its spec's text, by file name."""
         query = _select(t.specs.c.yaml).join(t.specs, t.specs.c.hash == _d.spec_hash)
         with self._statement() as connection:
             rows = connection.execute(query.order_by(bytewise(_d.file_name)))
             return tuple(_dag(row, row.yaml) for row in rows)
 
     def tags(self) -> tuple[str, ...]:
-        """Return the distinct tags of all dags, sorted."""
+        """Return the distinct tags of all DAGs, sorted."""
         with self._statement() as connection:
             lists = connection.execute(select(_d.tags)).scalars().all()
         return tuple(sorted({tag for tags in lists for tag in tags}))
 
     def faulty_dags(self) -> dict[str, tuple[str, ...]]:
-        """Return what is wrong with each dag that cannot be run, by file name, sorted."""
+        """Return the errors of each DAG that has any, by file name, sorted."""
         query = select(_d.file_name, _d.errors).where(cast(_d.errors, Text) != "[]").order_by(bytewise(_d.file_name))
         with self._statement() as connection:
             return {row.file_name: tuple(row.errors) for row in connection.execute(query)}

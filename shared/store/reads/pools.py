@@ -1,4 +1,4 @@
-"""Reading pools: who has a place, who waits for one, and what else keeps a run's nodes from starting."""
+"""Reads of pools: which steps have a place, which wait for one, and why else nodes of a run have not started."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class PoolUserRow:
-    """A step in a pool or in its line. ``until``: when a rate limit's place becomes free by itself."""
+    """A step that has a place in a pool, or waits for one. ``until``: when a rate limit's place becomes free."""
 
     dag_name: str
     dag_run_id: str
@@ -32,8 +32,8 @@ class PoolUserRow:
 class PoolRow:
     """A pool, lock or rate limit (``kind``: pool, lock, rate). ``interval_s`` is 0 for all but rate limits.
 
-    ``capacity`` of a rate limit is what the first who waits says, 0 where nobody does. ``users`` and
-    ``waiting`` are the first few, longest there first; the counts are of all.
+    ``capacity`` of a rate limit is that of the first step that waits, 0 if none does. ``users`` and ``waiting``
+    are the first few, those there longest first; the counts are of all.
     """
 
     kind: str
@@ -49,7 +49,7 @@ class PoolRow:
 
 @dataclass(frozen=True, slots=True)
 class NodeWait:
-    """A node waits for a pool, with ``ahead`` others before it; a rate limit's own numbers come with it."""
+    """A node waits for a pool behind ``ahead`` others; ``limit`` and ``interval_s`` are those of a rate limit."""
 
     pool: Key
     ahead: int
@@ -59,7 +59,7 @@ class NodeWait:
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """What of a node that has not started, or not again, is no business of its own view."""
+    """Why a node has not started, or not started again."""
 
     waits: tuple[NodeWait, ...]
     dispatched: bool
@@ -107,7 +107,7 @@ class PoolReads(Reader):
         return found
 
     def node_states(self, run_key: str) -> dict[int, NodeState]:
-        """Return, by index, those nodes of a run that wait for a pool, for a worker, or for their next try."""
+        """Return the nodes of a run that wait for a pool, for a worker, or for their next try, by index."""
         n, w = t.nodes.c, t.pool_waits.c
         before = t.pool_waits.alias("before")
         earlier = or_(
@@ -163,7 +163,7 @@ def _known(connection: Connection, capacities: Iterable[str]) -> set[Key]:
 def _counted(
     connection: Connection, table: Table, since: Column[datetime], where: ColumnElement[bool], keys: list[Key]
 ) -> dict[Key, tuple[int, tuple[PoolUserRow, ...]]]:
-    """Return, by pool, how many rows there are and who the first few are."""
+    """Return by pool how many rows there are, and the first few."""
     c = table.c
     pool = (c.kind, c.name)
     until = c.until_at if "until_at" in c else since

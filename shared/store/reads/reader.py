@@ -1,4 +1,4 @@
-"""Everything the gateway reads: a few indexed queries a question, typed rows, no API shapes."""
+"""Everything the gateway reads. Each method takes a few indexed queries and returns typed rows, not API JSON."""
 
 from shared.store.reads.accounts import AccountReads, ApiKeyRow, UserRow, WebhookRow
 from shared.store.reads.base import SchemaRevision
@@ -74,4 +74,4 @@ class Reads(
     PoolReads,
     TotalsReads,
 ):
-    """All questions in one place; give it a read-only engine. Safe to use from many threads."""
+    """All reads of the gateway, on a read-only engine. Safe to use from many threads."""

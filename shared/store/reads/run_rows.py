@@ -1,6 +1,6 @@
-"""Rows of runs and nodes: which columns are read, in which order, and what becomes of them.
+"""The columns of runs and nodes that reads select, and their order, and the row classes made of them.
 
-By position, not by name: a list has a thousand of them, and names cost three times as much.
+Rows are unpacked by position: a list has a thousand rows, and access by name takes three times as long.
 """
 
 from collections.abc import Sequence
@@ -54,7 +54,7 @@ ROOT_COLUMNS = (
     _r.trace,
     _r.parent_params,
 )
-"""All that there is of a root; others have a root and a parent, two joins away."""
+"""All columns of a root run; a sub-run also has a root and a parent, which take two joins."""
 _RELATED = (_root.c.dag_name, _root.c.dag_run_id, _parent.c.dag_name, _parent.c.dag_run_id)
 _RELATED_RUNS = t.dag_runs.outerjoin(_root, _root.c.run_key == _r.root_key).outerjoin(
     _parent, _parent.c.run_key == _r.parent_key
@@ -86,22 +86,22 @@ _STATUS = {status.value: status for status in RunStatus}
 
 
 def select_runs(*more: ColumnElement[Any]) -> AnySelect:
-    """Return the query whose rows ``run_from_row`` takes, to be narrowed."""
+    """Select any runs with the columns that ``run_from_row`` takes; add conditions to it."""
     return select(*ROOT_COLUMNS, *_RELATED, *more).select_from(_RELATED_RUNS)
 
 
 def run_from_row(row: AnyRow) -> RunRow:
-    """Return the run, without nodes, of a row of ``select_runs``."""
+    """Return the run of a row of ``select_runs``, without nodes."""
     return _run(row, row[_OWN:_ALL])
 
 
 def root_from_row(row: AnyRow) -> RunRow:
-    """Return the run, without nodes, of a row of ``ROOT_COLUMNS``."""
+    """Return the root run of a row of ``ROOT_COLUMNS``, without nodes."""
     return _run(row, _NO_RELATED)
 
 
 def run_with_nodes(rows: Sequence[AnyRow]) -> RunRow:
-    """Return the run of the rows, at least one, of ``select_one_root`` or ``select_one_run``."""
+    """Return the run of the rows of ``select_one_root`` or ``select_one_run``, of which there is at least one."""
     nodes = [node_from_row(row[0], row[_OWN:_WITH_NODE]) for row in rows if row[_OWN] is not None]
     return _run(rows[0], rows[0][_WITH_NODE:] or _NO_RELATED, tuple(nodes))
 
@@ -164,7 +164,7 @@ def _run(row: AnyRow, related: Sequence[Any], nodes: tuple[NodeRow, ...] | None 
 
 
 def node_from_row(run_key: str, row: Sequence[Any]) -> NodeRow:
-    """Return the node of a row that holds ``NODE_COLUMNS``, and perhaps what it said."""
+    """Return the node of a row of ``NODE_COLUMNS``, which may be followed by its progress."""
     (
         idx,
         kind,
@@ -209,17 +209,17 @@ def node_from_row(run_key: str, row: Sequence[Any]) -> NodeRow:
 
 
 def select_one_root() -> AnySelect:
-    """Return the query of a root with its nodes, to be narrowed to one."""
+    """Select root runs with their nodes; add a condition that leaves one run."""
     return _one(t.dag_runs).where(_r.root_key.is_(None))
 
 
 def select_one_run() -> AnySelect:
-    """Return the same of any run."""
+    """Select any runs with their nodes; add a condition that leaves one run."""
     return _one(_RELATED_RUNS, *_RELATED)
 
 
 def _one(of: FromClause, *related: ColumnElement[str]) -> AnySelect:
-    """Return a row for each node: so one statement is enough."""
+    """Select one row for each node, so that one statement is enough."""
     said = and_(
         t.progress.c.run_key == _n.run_key,
         t.progress.c.node == _n.idx,

@@ -1,4 +1,4 @@
-"""Reading DAG-runs, their nodes, and their history."""
+"""Reads of DAG runs, their nodes and their transitions."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -56,8 +56,8 @@ def _with_nodes(connection: Connection, runs: Sequence[RunRow]) -> tuple[RunRow,
 def _latest_of_each() -> AnySelect:
     wanted = select(t.dags.c.dag_name).where(t.dags.c.dag_name.in_(bindparam("dag_names", expanding=True)))
     names = wanted.distinct().subquery()
-    # Few runs are running, and an index holds just those: they are ranked all at once. The
-    # newest of all is found by one step into an index per dag, however long its history.
+    # Few runs are running, and a partial index has just those: they are ranked all at once. The newest
+    # run of all is one step into an index per DAG, however long its history.
     place = func.row_number().over(partition_by=BY_DAG, order_by=NEWEST_FIRST).label("place")
     ranked = select(_r.dag_name, _r.run_key, place).where(_r.status == RUNNING, IS_ROOT).subquery()
     running = and_(ranked.c.dag_name == names.c.dag_name, ranked.c.place == 1)
@@ -66,7 +66,7 @@ def _latest_of_each() -> AnySelect:
     return select(*ROOT_COLUMNS).where(among(_r.run_key, chosen))
 
 
-# Put together once: that is a third of what asking costs.
+# Built once: building a statement takes a third of the time of a query.
 _ONE_ROOT = select_one_root()
 _BY_NAME = _ONE_ROOT.where(_r.dag_name == bindparam("dag_name"), _r.dag_run_id == bindparam("dag_run_id"))
 _LATEST = _ONE_ROOT.where(_r.run_key == newest_key(bindparam("dag_name")))
@@ -81,16 +81,16 @@ _NODES = (
 
 
 class RunReads(Reader):
-    """Runs by dag name and run id. Only root runs have such a name; sub runs are found under their root."""
+    """Runs by DAG name and run id. Only root runs have such a name; sub-runs are found below their root."""
 
     def run(self, dag_name: str, dag_run_id: str) -> RunRow | None:
-        """Return a root run with its nodes; ``LATEST`` asks for the dag's newest."""
+        """Return a root run with its nodes; the id ``LATEST`` stands for the DAG's newest."""
         if dag_run_id == LATEST:
             return self._one(_LATEST, dag_name=dag_name)
         return self._one(_BY_NAME, dag_name=dag_name, dag_run_id=dag_run_id)
 
     def sub_run(self, root_key: str, dag_run_id: str) -> RunRow | None:
-        """Return a sub run of any depth below that root, with its nodes."""
+        """Return a sub-run of any depth below that root, with its nodes."""
         return self._one(_BELOW_ROOT, root_key=root_key, dag_run_id=dag_run_id)
 
     def _one(self, query: AnySelect, **names: str) -> RunRow | None:
@@ -109,10 +109,10 @@ class RunReads(Reader):
         behind: ListedRunRow | None = None,
         limit: int = _MAX_RUNS,
     ) -> tuple[ListedRunRow, ...]:
-        """Return root runs, newest first, those of one moment by id; all filters hold.
+        """Return the root runs that match all filters, newest first, those created at one time by id.
 
         ``id_part``: part of the run id, case-sensitive. ``created_from <= created_at < created_before``.
-        ``behind``: a run, there or not any more, whose place in this order they come after.
+        ``behind``: only runs that come after this one in the order; it need not exist any more.
         """
         where: list[ColumnElement[bool]] = [_r.root_key.is_(None)]
         if dag_name is not None:
@@ -133,14 +133,14 @@ class RunReads(Reader):
             return tuple([ListedRunRow(*row) for row in connection.execute(query.order_by(*NEWEST_FIRST).limit(limit))])
 
     def runs_by_key(self, run_keys: Iterable[str]) -> dict[str, RunRow]:
-        """Return those root runs that exist, without nodes."""
+        """Return those of these root runs that exist, by key, without nodes."""
         keys = sorted(set(run_keys))
         with self._statement() as connection:
             rows = connection.execute(_BY_KEYS, {"run_keys": keys}) if keys else ()
             return {run.run_key: run for run in map(root_from_row, rows)}
 
     def recent_runs(self, dag_name: str, *, limit: int = 30) -> tuple[RunRow, ...]:
-        """Return the newest root runs of a dag with their nodes, newest first."""
+        """Return the newest root runs of a DAG with their nodes, newest first."""
         query = select_runs().where(_r.dag_name == dag_name, _r.root_key.is_(None))
         return self._many(query.order_by(*NEWEST_FIRST).limit(limit), nodes=True)
 
@@ -153,9 +153,9 @@ class RunReads(Reader):
         return self._many(query.order_by(_r.created_at, bytewise(_r.dag_run_id)))
 
     def latest_runs(self, dag_names: Iterable[str]) -> dict[str, RunRow]:
-        """Return, by dag name, the newest root run, or the newest running one if any is running.
+        """Return the newest running root run of each DAG, else its newest root run, by DAG name.
 
-        Only names of dags that are defined are looked for.
+        Names without a definition are left out.
         """
         names = sorted(set(dag_names))
         with self._statement() as connection:
@@ -163,7 +163,7 @@ class RunReads(Reader):
             return {run.dag_name: run for run in map(root_from_row, rows)}
 
     def called_runs(self, root_key: str, parent_key: str) -> tuple[tuple[int | None, str, str], ...]:
-        """Return of each run that a run called the node that did, its id and its params; oldest first."""
+        """Return (calling node, run id, params) of each run that this run called, oldest first."""
         query = select(_r.parent_node, _r.dag_run_id, _r.parent_params).where(
             _r.root_key == root_key, _r.parent_key == parent_key
         )
@@ -174,13 +174,13 @@ class RunReads(Reader):
             return tuple((node, run_id, params or "") for node, run_id, params in rows)
 
     def running_run_ids(self, dag_name: str) -> tuple[str, ...]:
-        """Return the ids of a dag's root runs that are running, newest first."""
+        """Return the ids of a DAG's running root runs, newest first."""
         query = select(_r.dag_run_id).where(_r.status == RUNNING, _r.dag_name == dag_name, _r.root_key.is_(None))
         with self._statement() as connection:
             return tuple(connection.execute(query.order_by(*NEWEST_FIRST)).scalars())
 
     def transitions(self, run_key: str, *, after_seq: int = 0, limit: int | None = None) -> tuple[TransitionRow, ...]:
-        """Return what happened to a run and its nodes after that transition, in order."""
+        """Return the transitions of a run and its nodes after ``after_seq``, in order."""
         x = t.transitions.c
         named = t.transitions.outerjoin(t.nodes, and_(t.nodes.c.run_key == x.run_key, t.nodes.c.idx == x.node))
         query = (

@@ -1,4 +1,4 @@
-"""Reading the ledger of slots, pauses, and what queued runs wait for."""
+"""Reads of fires, pauses, and what queued runs wait for."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,10 @@ _NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class FireRow:
-    """A ledger row. ``outcome``: fired, skipped or missed. With ``until_at`` it stands for several slots."""
+    """A fire: what became of one scheduled time, or of all from ``slot_at`` to ``until_at``.
+
+    ``outcome``: fired, skipped or missed.
+    """
 
     kind: str
     slot_at: datetime
@@ -36,7 +39,7 @@ class FireRow:
 
 @dataclass(frozen=True, slots=True)
 class PauseRow:
-    """A pause that holds. ``in_flight``: runs under way in its scope; ``estimate_s``: till they are done."""
+    """A pause that holds. ``in_flight``: running runs in its scope; ``estimate_s``: until they end, in seconds."""
 
     scope: str
     name: str
@@ -49,9 +52,9 @@ class PauseRow:
 
 @dataclass(frozen=True, slots=True)
 class QueueFacts:
-    """``limit`` is ``None`` for a dag's own queue. ``running``: the first few, as ``name/id``.
+    """A queue's limit (``None`` for a DAG's own queue) and its running runs, the first few as ``name/id``.
 
-    A run that lends its place to one it called is not among them.
+    A run that lends its place to a run it called is not counted.
     """
 
     limit: int | None
@@ -72,7 +75,7 @@ class HoldRow:
 
 @dataclass(frozen=True, slots=True)
 class WaitFacts:
-    """All that decides why queued runs wait, of one moment."""
+    """Everything that decides why queued runs wait, from one snapshot."""
 
     pauses: tuple[PauseRow, ...]
     queues: Mapping[str, QueueFacts]
@@ -88,12 +91,12 @@ _OPEN_PAUSES = select(t.pauses).where(IS_OPEN).order_by(_p.scope.desc(), _p.name
 
 
 class ScheduleReads(Reader):
-    """Slots and waiting."""
+    """Fires, pauses, and reasons why runs wait."""
 
-    def slots(
+    def fires(
         self, file_name: str, *, before: datetime | None = None, outcome: str = "", limit: int = 100
     ) -> tuple[FireRow, ...]:
-        """Return a dag's decided slots, newest first."""
+        """Return a DAG's fires, newest first."""
         c = t.cron_slots.c
         query = select(t.cron_slots).where(c.file_name == file_name)
         if before is not None:
@@ -104,20 +107,20 @@ class ScheduleReads(Reader):
             rows = connection.execute(query.order_by(c.slot_at.desc(), c.kind).limit(limit)).mappings()
             return tuple(FireRow(**{name: row[name] for name in FireRow.__slots__}) for row in rows)
 
-    def next_slot(self, file_name: str) -> datetime | None:
-        """Return when a dag's next slot is due."""
+    def next_fire_at(self, file_name: str) -> datetime | None:
+        """Return the next scheduled time of a DAG."""
         c = t.schedules.c
         with self._statement() as connection:
             return connection.execute(select(c.next_fire_at).where(c.file_name == file_name)).scalar()
 
     def open_pauses(self) -> tuple[PauseRow, ...]:
-        """Return the pauses that hold, the global one before those of dags."""
+        """Return the pauses that hold: those of queues, then the global one, then those of DAGs."""
         with self._statement() as connection:
             rows = connection.execute(_OPEN_PAUSES)
             return tuple(PauseRow(row.scope, row.name, row.paused_at, row.paused_by, row.reason) for row in rows)
 
     def pauses(self, now: datetime) -> tuple[PauseRow, ...]:
-        """Return the pauses that hold, with what is still under way and, where its dags ran before, for how long."""
+        """Return the pauses that hold, with the runs still running and an estimate from earlier runs of their DAGs."""
         p, r = t.pauses.c, t.dag_runs.c
         with self._snapshot() as connection:
             rows = connection.execute(select(t.pauses).where(IS_OPEN).order_by(p.scope, p.name)).all()
@@ -151,7 +154,7 @@ class ScheduleReads(Reader):
         return tuple(found)
 
     def wait_facts(self, run_keys: Iterable[str], queues: Iterable[str], now: datetime) -> WaitFacts:
-        """Return what decides why these runs, queued in those queues, wait."""
+        """Return what decides why these runs wait, which are queued in these queues."""
         keys, names = sorted(set(run_keys)), sorted(set(queues))
         q, r, h = t.queues.c, t.dag_runs.c, t.run_holds.c
         after = t.dag_runs.alias("after")
@@ -159,7 +162,7 @@ class ScheduleReads(Reader):
             pauses = connection.execute(_OPEN_PAUSES).all()
             limit_rows = connection.execute(select(q.name, q.max_concurrency).where(q.name.in_(names)))
             limits: dict[str, int | None] = {row.name: row.max_concurrency for row in limit_rows}
-            # Those admitted together began at the same moment: they are told by name.
+            # Runs admitted together began at the same time: their names order them.
             order = (r.started_at, bytewise(r.dag_name), bytewise(r.dag_run_id))
             place = func.row_number().over(partition_by=r.queue, order_by=order).label("place")
             total = func.count().over(partition_by=r.queue).label("total")

@@ -1,8 +1,7 @@
-"""Reading all transitions in one order that can be followed, versions of dags, and durations.
+"""Reads of all transitions in one order that can be followed, and of the versions of DAGs.
 
-A transition's place is ``(txid, pos)``: the number of the transaction that wrote it, and where in
-it. Only what is below every transaction still open is shown, so nothing ever appears before a place
-that was read already.
+A transition's place is ``(txid, pos)``: the number of the transaction that wrote it, and the position within it. Only
+transitions below every open transaction are returned, so none ever appears before a place that was read already.
 """
 
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ _v = t.dag_versions.c
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
-    """Where in the order of all transitions."""
+    """A place in the order of all transitions."""
 
     txid: int
     pos: int
@@ -31,7 +30,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class ChangeRow:
-    """A transition with the run it is of. ``root_*`` name the run itself where it is nobody's child."""
+    """A transition with its run. ``root_*`` name its root run, which may be the run itself."""
 
     place: Place
     run_key: str
@@ -51,7 +50,7 @@ class ChangeRow:
 
 @dataclass(frozen=True, slots=True)
 class DagVersionRow:
-    """One text a dag had. ``spec`` is ``None`` in lists."""
+    """One version of a DAG's text. ``spec`` is ``None`` in lists."""
 
     version: int
     spec_hash: str
@@ -61,22 +60,22 @@ class DagVersionRow:
 
 
 class StreamReads(Reader):
-    """What is followed or looked back at."""
+    """Transitions as a stream, and versions."""
 
     def newest_place(self) -> Place:
-        """Return the place behind which everything is new."""
+        """Return the place of the newest transition."""
         query = select(_x.txid, _x.pos).where(_x.txid < open_transactions_from())
         with self._statement() as connection:
             row = connection.execute(query.order_by(_x.txid.desc(), _x.pos.desc()).limit(1)).first()
         return Place(row.txid, row.pos) if row else Place(0, 0)
 
     def changes(self, after: Place, *, limit: int) -> tuple[ChangeRow, ...]:
-        """Return the next changes of all runs behind that place."""
+        """Return the next changes of all runs after that place."""
         later = tuple_(_x.txid, _x.pos) > tuple_(after.txid, after.pos)
         return self._changes(_select_changes().where(later).order_by(_x.txid, _x.pos, _x.run_key, _x.seq).limit(limit))
 
     def changes_of(self, run_key: str, *, after_seq: int, limit: int) -> tuple[ChangeRow, ...]:
-        """Return the next changes of one run behind that sequence number."""
+        """Return the next changes of one run after that sequence number."""
         query = _select_changes(settled=False).where(_x.run_key == run_key, _x.seq > after_seq)
         return self._changes(query.order_by(_x.seq).limit(limit))
 
@@ -103,14 +102,14 @@ class StreamReads(Reader):
             )
 
     def dag_versions(self, file_name: str) -> tuple[DagVersionRow, ...]:
-        """Return the versions of a dag, the newest first."""
+        """Return the versions of a DAG, newest first."""
         query = select(_v.version, _v.spec_hash, _v.at, _v.by).where(_v.file_name == file_name)
         with self._statement() as connection:
             rows = connection.execute(query.order_by(_v.version.desc())).all()
         return tuple(DagVersionRow(row.version, row.spec_hash, row.at, row.by) for row in rows)
 
     def dag_version(self, file_name: str, version: int) -> DagVersionRow | None:
-        """Return one version of a dag with its text."""
+        """Return one version of a DAG with its text."""
         query = (
             select(_v.version, _v.spec_hash, _v.at, _v.by, t.specs.c.yaml)
             .join_from(t.dag_versions, t.specs)

@@ -9,7 +9,7 @@ import pytest
 from services.api.follow import Follower, Watch
 from services.api.problems import Problem
 from shared.contracts.codec import encode
-from shared.contracts.control import CHANGES, RouteOpened, RunsChanged
+from shared.contracts.control import CHANGES, RunsChanged, TaskQueueOpened
 from shared.transport.embedded.transport import EmbeddedTransport
 
 NEVER_S = 3600.0
@@ -64,7 +64,7 @@ def test_a_word_that_names_nobody_or_cannot_be_read_wakes_all(transport: Embedde
     first = woken(watch)
     say()
     assert first.wait(10)
-    for body in (b"?", encode(RouteOpened(selector={}), id="1", at=datetime.now(UTC))):
+    for body in (b"?", encode(TaskQueueOpened(selector={}), id="1", at=datetime.now(UTC))):
         again = woken(watch)
         transport.broadcast(CHANGES, body)
         assert again.wait(10)

@@ -2,7 +2,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from services.scheduler.core.plan import Plan
-from services.scheduler.deciding.recent import Recent
+from services.scheduler.deciding.recent import RecentRuns
 from shared.status import RunStatus
 from tests.unit.scheduler.core.stage import fresh, make_dag, step
 
@@ -10,7 +10,7 @@ RUN = fresh(make_dag(step("a")), status=RunStatus.RUNNING)
 
 
 def test_a_run_is_known_at_the_version_it_was_committed_at_only() -> None:
-    recent = Recent()
+    recent = RecentRuns()
     recent.keep([replace(RUN, version=3)])
 
     assert recent.get("run-1", 3, RUN.plan) == replace(RUN, version=3)
@@ -19,7 +19,7 @@ def test_a_run_is_known_at_the_version_it_was_committed_at_only() -> None:
 
 
 def test_of_two_threads_that_committed_the_later_version_counts() -> None:
-    recent = Recent()
+    recent = RecentRuns()
     recent.keep([replace(RUN, version=5)])
     recent.keep([replace(RUN, version=4)])
 
@@ -27,7 +27,7 @@ def test_of_two_threads_that_committed_the_later_version_counts() -> None:
 
 
 def test_what_is_over_or_talks_much_is_not_kept() -> None:
-    recent = Recent()
+    recent = RecentRuns()
     recent.keep([replace(RUN, version=1)])
     recent.keep([replace(RUN, version=2, status=RunStatus.SUCCEEDED)])
     loud = replace(RUN.nodes[0], outputs=MappingProxyType({"X": "x" * 100_000}))
@@ -38,7 +38,7 @@ def test_what_is_over_or_talks_much_is_not_kept() -> None:
 
 
 def test_the_memory_it_takes_is_bounded() -> None:
-    recent = Recent()
+    recent = RecentRuns()
     wide = tuple(replace(RUN.nodes[0], idx=idx) for idx in range(6_000))
     for number in range(4):
         recent.keep([replace(RUN, run_key=f"run-{number}", nodes=wide)])
