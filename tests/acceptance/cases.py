@@ -1,4 +1,4 @@
-"""All rows that end in a run, and those that are refused before."""
+"""All cases that end in a run, and those that are refused before one."""
 
 from dataclasses import dataclass
 

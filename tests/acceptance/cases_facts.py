@@ -1,4 +1,4 @@
-"""Rows about smaller facts of a run that YAML files lean on, by the trap or section of the reference they belong to."""
+"""Cases of details that YAML files rely on, by the trap or section of the reference that they belong to."""
 
 from tests.acceptance.cases_text import outs
 from tests.acceptance.world import Case, Seen

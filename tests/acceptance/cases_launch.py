@@ -1,4 +1,4 @@
-"""Rows about what surrounds a step's processes: its shell, its directory, the files its output goes to."""
+"""Cases of what surrounds a step's processes: its shell, its directory, and the files its output goes to."""
 
 from tests.acceptance.cases_text import outs
 from tests.acceptance.world import Case, Seen

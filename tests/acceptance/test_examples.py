@@ -1,4 +1,4 @@
-"""Every example loads without a word, runs without a network, and ends as its head says."""
+"""Every example loads without a warning, runs without a network, and ends as its header says."""
 
 import re
 from pathlib import Path
@@ -33,7 +33,7 @@ def test_an_example_says_what_it_shows_and_is_valid(path: Path) -> None:
     assert load(text, file_name=path.name).issues == ()
 
 
-def test_there_are_enough_of_them() -> None:
+def test_there_are_enough_examples() -> None:
     assert len(EXAMPLES) >= 40
 
 

@@ -1,4 +1,4 @@
-"""The rows whose steps and mails need somebody to talk to, all at once in one system per footing."""
+"""Cases whose steps or mails need a server to talk to, all at once in one system per footing."""
 
 import json
 import re
@@ -12,7 +12,7 @@ import pytest
 from shared.contracts import commands as c
 from shared.store import tables as t
 from tests.acceptance.places import Places, open_places
-from tests.acceptance.world import Case, Seen, World
+from tests.acceptance.world import Case, Seen, World, equal
 from tests.harness.eventually import eventually
 from tests.harness.needs import need
 
@@ -112,7 +112,7 @@ ROWS = [
         "A71",
         'steps: [{name: s, type: jq, command: .a, script: \'{"a":"x"}\', config: {raw: true}}]',
         "succeeded",
-        lambda seen: _equal(seen.log("s"), "x\n"),
+        lambda seen: equal(seen.log("s"), "x\n"),
     ),
     Row(
         "A72",
@@ -230,7 +230,7 @@ REFUSED = {
 
 @pytest.mark.timeout(180)
 @pytest.mark.usefixtures("engine_url")
-def test_every_row_that_needs_a_counterpart(world: World, places: Places, subtests: pytest.Subtests) -> None:
+def test_every_case_that_needs_a_server(world: World, places: Places, subtests: pytest.Subtests) -> None:
     for row, (spec, words) in REFUSED.items():
         with subtests.test(row=row):
             reply = world.ask(c.CreateDag(file_name=row.lower().replace(" ", "-"), spec=spec))
@@ -302,7 +302,3 @@ def _parts(message: Message) -> dict[str, str]:
             assert isinstance(data, bytes)
             found[part.get_filename() or ""] = data.decode()
     return found
-
-
-def _equal(found: object, expected: object) -> None:
-    assert found == expected

@@ -23,7 +23,7 @@ from shared.transport.base import COMMANDS, Outgoing
 from shared.transport.open import open_transport
 from tests.harness.eventually import eventually
 
-__all__ = ["Case", "Seen", "World"]
+__all__ = ["Case", "Seen", "World", "equal", "mend_and_retry", "ran", "states"]
 
 Row = dict[str, Any]
 _OVER = frozenset({"succeeded", "failed", "aborted", "partially_succeeded", "rejected"})
@@ -238,3 +238,31 @@ class World:
         faults = [fault for fault in self._faults if fault.startswith(f"{case.row}:")]
         assert not faults, faults
         return self.until(case)
+
+
+def states(**expected: str) -> Callable[[Seen], None]:
+    """Return a check that the steps ended in these states, and that there are no others."""
+
+    def check(seen: Seen) -> None:
+        assert seen.states() == expected
+
+    return check
+
+
+def ran(seen: Seen) -> list[str]:
+    """Return the handlers that ran, in the order they began."""
+    rows = [row for row in seen.nodes.values() if row["kind"] == "handler" and row["started_at"] is not None]
+    return [row["name"] for row in sorted(rows, key=lambda row: row["started_at"])]
+
+
+def mend_and_retry(world: World, case: Case) -> None:
+    """Wait until the run has failed, create the file ``fixed``, and retry the run."""
+    world.until(case, "failed")
+    (world.dir(case) / "fixed").touch()
+    world.must(c.RetryRun(dag_name=case.dag, dag_run_id=case.run_id))
+    eventually(lambda: world.seen(case).run["run_attempt"] == 2)
+
+
+def equal(found: object, expected: object) -> None:
+    """Assert equality, for checks that are lambdas."""
+    assert found == expected

@@ -15,11 +15,11 @@ from shared.language.expansion.secret_params import hidden_params, secrets_in, s
         ("*******", (("1", "*******"),)),
     ],
 )
-def test_parameters_that_hold_a_secret(asked_as: str, expected: object) -> None:
+def test_which_parameters_hold_a_secret(asked_as: str, expected: object) -> None:
     assert hidden_params(asked_as) == expected
 
 
-def test_the_others_are_shown() -> None:
+def test_other_parameters_are_shown() -> None:
     assert show_params((("A", "s"), ("B", "y")), 'A="*******"') == (("A", "*******"), ("B", "y"))
 
 
@@ -35,5 +35,5 @@ def test_the_others_are_shown() -> None:
         ("*******", "*******", ()),
     ],
 )
-def test_what_stands_behind_the_stars(value: str, shown: str, expected: tuple[str, ...]) -> None:
+def test_the_secret_behind_the_stars_is_found(value: str, shown: str, expected: tuple[str, ...]) -> None:
     assert secrets_in(value, shown) == expected

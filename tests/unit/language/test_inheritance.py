@@ -36,7 +36,7 @@ def under(base: str, child: str) -> Dag:
         ("type: graph", "steps: []", "type", "graph"),
     ],
 )
-def test_which_counts(base: str, child: str, attribute: str, expected: object) -> None:
+def test_which_of_base_and_document_wins(base: str, child: str, attribute: str, expected: object) -> None:
     found = getattr(under(base, child), attribute)
 
     assert ([each.condition for each in found] if attribute == "preconditions" else found) == (
@@ -44,13 +44,13 @@ def test_which_counts(base: str, child: str, attribute: str, expected: object) -
     )
 
 
-def test_parameters_of_both_count() -> None:
+def test_parameters_of_base_and_document_are_joined() -> None:
     dag = under("params: A=1 B=2", "params: []")
 
     assert [(param.name, param.value) for param in dag.params] == [("A", "1"), ("B", "2")]
 
 
-def test_a_place_counts_in_its_own_document() -> None:
+def test_positional_parameters_count_within_their_own_document() -> None:
     dag = under('params: "a b"', 'params: "c K=v d"')
 
     assert [(param.name, param.value) for param in dag.params] == [
@@ -76,7 +76,7 @@ def test_a_place_counts_in_its_own_document() -> None:
         ("- a\n", "line 1, column 1: must be a map of fields"),
     ],
 )
-def test_a_fault_of_the_base_configuration_is_told_as_one(base: str, told: str) -> None:
+def test_a_problem_in_the_base_configuration_names_it(base: str, told: str) -> None:
     """Its lines are not the file's: whoever looks there finds nothing wrong."""
     errors = [str(issue) for issue in load("\n\nenv: [A=1]\nsmtp: {port: '25'}\n", base=base, file_name="kid").errors]
 
@@ -84,7 +84,7 @@ def test_a_fault_of_the_base_configuration_is_told_as_one(base: str, told: str) 
     assert not [error for error in errors if not error.startswith("base configuration: ")]
 
 
-def test_a_fault_of_the_file_stays_one_of_the_file() -> None:
+def test_a_problem_in_the_file_names_no_base_configuration() -> None:
     errors = load("env:\n  - [A]\n", base="env: [B=1]\ntags: {a: 1}\n", file_name="kid").errors
 
     assert [(issue.source, issue.line) for issue in errors] == [("", 2), ("base configuration", 2)]
