@@ -53,10 +53,10 @@ def _retry_finds_its_sub_run(seen: Seen) -> None:
 
 def _parallel_results_in_order(seen: Seen) -> None:
     assert len(seen.children()) == 2
-    told = seen.json("parallel_1")
-    assert told["summary"] == {"total": 2, "succeeded": 2, "failed": 0}
-    assert told["outputs"] == [{"X": "got-a"}, {"X": "got-b"}]
-    assert [result["params"] for result in told["results"]] == ["K=a", "K=b"]
+    result = seen.json("parallel_1")
+    assert result["summary"] == {"total": 2, "succeeded": 2, "failed": 0}
+    assert result["outputs"] == [{"X": "got-a"}, {"X": "got-b"}]
+    assert [result["params"] for result in result["results"]] == ["K=a", "K=b"]
     assert seen.out("cmd_2") == "got-b 0"
 
 
@@ -75,10 +75,10 @@ def _no_items_fails(seen: Seen) -> None:
 
 
 def _failed_item_fails_the_step(seen: Seen) -> None:
-    told = seen.json("parallel_1")
-    assert told["summary"] == {"total": 3, "succeeded": 2, "failed": 1}
-    assert len(told["results"]) == 3
-    assert len(told["outputs"]) == 2
+    result = seen.json("parallel_1")
+    assert result["summary"] == {"total": 3, "succeeded": 2, "failed": 1}
+    assert len(result["results"]) == 3
+    assert len(result["outputs"]) == 2
     assert "1 sub dag(s) failed" in seen.nodes["parallel_1"]["error"]
 
 
@@ -144,9 +144,9 @@ def _repeats(seen: Seen) -> None:
 
 
 def _file(seen: Seen) -> None:
-    told = seen.json("first")
-    assert (told["status"], told["outputs"]) == ("succeeded", {"X": "got-none"})
-    assert json.loads(seen.out("read")) == json.loads((seen.folder / "copy.txt").read_text()) == told
+    result = seen.json("first")
+    assert (result["status"], result["outputs"]) == ("succeeded", {"X": "got-none"})
+    assert json.loads(seen.out("read")) == json.loads((seen.folder / "copy.txt").read_text()) == result
 
 
 def _until(seen: Seen) -> None:

@@ -48,8 +48,8 @@ def _called(seen: Seen) -> None:
 
 
 def _called_secretly(seen: Seen) -> None:
-    told = seen.json("a")
-    assert (told["params"], told["outputs"]) == ("X=*******", {"BACK": "*******"})
+    result = seen.json("a")
+    assert (result["params"], result["outputs"]) == ("X=*******", {"BACK": "*******"})
 
 
 def _limited(seen: Seen) -> None:
@@ -195,7 +195,7 @@ steps:
     ),
     Case(
         "T50",
-        "the error of an aborted step is told once, where it happened",
+        "the error of an aborted step is reported once, where it happened",
         """steps:
   - {name: a, command: "false"}
   - {name: b, command: "true"}

@@ -104,7 +104,7 @@ steps:
     ),
     Case(
         "T53 each",
-        "every condition of a workflow tells why it is not met, also beside one that cannot be evaluated",
+        "every condition of a workflow says why it is not met, even next to one that cannot be evaluated",
         """preconditions:
   - {condition: a, expected: b}
   - {condition: "`exit 3`", expected: a}
@@ -255,7 +255,7 @@ steps:
     ),
     Case(
         "A28 schema",
-        "parameters given as JSON are told as they were given, with a schema too",
+        "parameters given as JSON are shown as they were given, with a schema too",
         """workingDir: "{dir}"
 params: {schema: schema.json, values: {n: 1}}
 steps: [printenv DAGU_PARAMS_JSON]

@@ -35,8 +35,8 @@ def test_every_case_ends_as_the_reference_says(world: World, subtests: pytest.Su
 
 def _check(world: World, case: Case) -> None:
     seen = world.ended(case)
-    told = {name: (row["status"], row["error"]) for name, row in seen.nodes.items()}
-    assert not case.status or seen.status == case.status, (seen.run["error"], told)
+    outcomes = {name: (row["status"], row["error"]) for name, row in seen.nodes.items()}
+    assert not case.status or seen.status == case.status, (seen.run["error"], outcomes)
     case.check(seen)
 
 

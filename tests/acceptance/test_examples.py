@@ -17,7 +17,7 @@ _ORDERS = "order,region,amount\n1,eu,3\n2,us,4\n3,eu,5\n"
 
 
 def _params(name: str, folder: Path) -> str:
-    """The one example that fetches something is told where there is something without a network."""
+    """Return the parameters of an example: the one that fetches something gets a file instead of the network."""
     if name != "fetch-and-check":
         return ""
     orders = folder / "orders.csv"

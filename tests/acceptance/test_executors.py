@@ -207,7 +207,7 @@ ROWS = [
         "succeeded",
         mails=("[done] t-example (succeeded)",),
     ),
-    # What the dag's env came to is known to the mail, though a secret could not be had.
+    # The mail has the values of env, although a secret could not be read.
     Row(
         "T secret",
         NOTICES + "secrets: [{name: T, provider: env, key: NOWHERE}]\nsteps: [echo x]\n",
@@ -281,12 +281,12 @@ def _check_mails(places: Places, subjects: list[str]) -> None:
     assert sorted(came) == sorted(subjects)
     recipients, mail = came["[eu] a88 (failed)"]
     assert (mail["From"], mail["To"], recipients) == ("dag@x.org", "one@x.org, two@x.org", ["one@x.org", "two@x.org"])
-    told = _parts(mail)
-    body = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "AT", told.pop(""))
+    attachments = _parts(mail)
+    body = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "AT", attachments.pop(""))
     assert "<tr><td>a</td><td>AT</td><td>AT</td><td>succeeded</td><td></td></tr>" in body
     assert "<td>b</td><td>AT</td><td>AT</td><td>failed</td>" in body
     assert "&lt;b&gt; *******" in body
-    logs = {re.sub(r"\.\d+\.", ".", name): text for name, text in told.items()}
+    logs = {re.sub(r"\.\d+\.", ".", name): text for name, text in attachments.items()}
     assert logs == {"a.out": "out *******\n"}, "an empty log is not attached"
     of_a_step = _parts(came["[us] t73 (failed)"][1])[""]
     assert ("<td>a</td>" in of_a_step, "<td>b</td>" in of_a_step) == (True, False)

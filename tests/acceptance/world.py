@@ -58,7 +58,7 @@ class Case:
 
 
 class Seen:
-    """A run as the database tells it."""
+    """A run as the database has it."""
 
     def __init__(self, world: "World", run: Row, folder: Path) -> None:
         self.world = world

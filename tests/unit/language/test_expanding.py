@@ -1,4 +1,4 @@
-"""The variable language, in both modes, and its promise never to run what nobody asked to be run."""
+"""The variable language in both modes, and that it runs only what the author asked to run."""
 
 import json
 import subprocess

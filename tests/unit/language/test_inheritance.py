@@ -64,7 +64,7 @@ def test_positional_parameters_count_within_their_own_document() -> None:
 
 
 @pytest.mark.parametrize(
-    ("base", "told"),
+    ("base", "expected"),
     [
         ("queue: q\ntimeoutSec: soon\n", "line 2, column 1: timeoutSec: expected a number"),
         ("env: 3\n", "line 1, column 6: env[0]: "),
@@ -76,11 +76,11 @@ def test_positional_parameters_count_within_their_own_document() -> None:
         ("- a\n", "line 1, column 1: must be a map of fields"),
     ],
 )
-def test_a_problem_in_the_base_configuration_names_it(base: str, told: str) -> None:
-    """Its lines are not the file's: whoever looks there finds nothing wrong."""
+def test_a_problem_in_the_base_configuration_names_it(base: str, expected: str) -> None:
+    """Its lines are not lines of the file."""
     errors = [str(issue) for issue in load("\n\nenv: [A=1]\nsmtp: {port: '25'}\n", base=base, file_name="kid").errors]
 
-    assert any(error.startswith(f"base configuration: {told}") for error in errors), errors
+    assert any(error.startswith(f"base configuration: {expected}") for error in errors), errors
     assert not [error for error in errors if not error.startswith("base configuration: ")]
 
 

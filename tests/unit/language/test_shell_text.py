@@ -25,7 +25,7 @@ SHELLS = ("sh", "bash")
 
 
 @pytest.mark.parametrize(
-    ("text", "place"),
+    ("text", "context"),
     [
         ("echo @", UNQUOTED),
         ("echo 'a' \"b\" \\' @", UNQUOTED),
@@ -68,8 +68,8 @@ SHELLS = ("sh", "bash")
         ("x=$(cat <<'EOF'\n'\nEOF\n) @", UNQUOTED),
     ],
 )
-def test_the_quoting_context_is_known_only_where_it_is_certain(text: str, place: str) -> None:
-    assert ShellScanner(text).place(text.index("@")) == place
+def test_the_quoting_context_is_known_only_where_it_is_certain(text: str, context: str) -> None:
+    assert ShellScanner(text).context(text.index("@")) == context
 
 
 PLACES = [
