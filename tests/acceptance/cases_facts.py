@@ -30,7 +30,7 @@ def _unmet(seen: Seen) -> None:
     assert seen.run["params"] == [["P", "1"]]
 
 
-def _told(seen: Seen) -> None:
+def _reason_is_reported(seen: Seen) -> None:
     assert seen.states() == {"a": "not_started"}
     assert seen.out("onFailure") == "failed []"
 
@@ -190,7 +190,7 @@ handlerOn: {failure: {command: 'echo "$DAG_RUN_STATUS [$TOKEN]"'}}
 steps:
   - {name: a, command: "true"}
 """,
-        _told,
+        _reason_is_reported,
         status="failed",
     ),
     Case(

@@ -6,7 +6,7 @@ from tests.acceptance.world import Case, Seen
 __all__ = ["LAUNCH"]
 
 
-def _each_told(seen: Seen) -> None:
+def _each_reason_is_reported(seen: Seen) -> None:
     assert seen.states() == {"a": "not_started"}
     prepare = next(row for row in seen.nodes.values() if row["kind"] == "prepare")
     first, second, third = prepare["unmet"]
@@ -112,7 +112,7 @@ steps:
 steps:
   - {name: a, command: "true"}
 """,
-        _each_told,
+        _each_reason_is_reported,
         status="aborted",
     ),
     Case(

@@ -31,9 +31,9 @@ _OVER = frozenset({"succeeded", "failed", "aborted", "partially_succeeded", "rej
 
 @dataclass(frozen=True)
 class Case:
-    """One row of the table, or one side of a row.
+    """One row of the table in the reference, or one part of a row.
 
-    ``meanwhile`` happens while the run is under way; ``files`` are laid out before it starts, under
+    ``meanwhile`` is called while the run is active; ``files`` are written before it starts, in
     a folder of the case's own that the spec names as ``{dir}``.
     """
 
@@ -46,7 +46,7 @@ class Case:
     meanwhile: Callable[["World", "Case"], None] | None = None
     queued: bool = False
     status: str = ""
-    """How the run must end; empty: ``check`` looks itself."""
+    """The status that the run must end with; empty: ``check`` looks at it."""
 
     @property
     def dag(self) -> str:

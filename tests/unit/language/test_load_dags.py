@@ -1,4 +1,4 @@
-"""What a document means: names, fields, schedules, parameters, handlers."""
+"""How documents are read: names, fields, schedules, parameters, handlers."""
 
 from typing import Any
 

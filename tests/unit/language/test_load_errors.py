@@ -1,4 +1,4 @@
-"""What is said when a spec is wrong: a table for each part of the language, with the exact words."""
+"""Error messages of wrong specs, with their exact words: one table for each part of the language."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the steps of a spec mean: forms, names, edges, policies."""
+"""How steps are read: forms, names, edges, policies."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The page of common mistakes says what the program says today."""
+"""The page of common mistakes shows the messages of today."""
 
 from scripts.mistakes import MISTAKES, TARGET, text
 from shared.language.load import load

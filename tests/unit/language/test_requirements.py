@@ -1,4 +1,4 @@
-"""Which steps none of the workers can do."""
+"""Which steps none of the workers can run."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Secrets among the parameters of a called run: what people see, and what logs must not show."""
+"""Secrets among the parameters of a sub-run: what people see, and what logs must mask."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def test_other_parameters_are_shown() -> None:
         ("s3cr3t", "*******", ("s3cr3t",)),
         ("Bearer s3\ncr3t!", "Bearer *******!", ("s3\ncr3t",)),
         ("a.b:c", "*******:*******", ("a.b:c", "a.b", "c")),
-        # It became something else on the way: then all of it counts.
+        # The value has changed since: then all of it is masked.
         ("other", "Bearer *******", ("other",)),
         ("a" * 40, "*******" * 20, ("a" * 40,)),
         ("*******", "*******", ()),

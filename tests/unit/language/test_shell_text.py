@@ -1,4 +1,4 @@
-"""Values in a shell's text, in every place there is, before real shells."""
+"""Values in every context of a shell's text, run by real shells."""
 
 import itertools
 import re

@@ -1,4 +1,4 @@
-"""Odd but accepted: what Dagu loads means the same here, with a warning where it is probably a slip."""
+"""Odd but accepted: what Dagu loads means the same here, with a warning where it is probably a mistake."""
 
 import pytest
 
