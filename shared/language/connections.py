@@ -1,4 +1,4 @@
-"""Read what a dag needs to reach other systems: ssh, smtp and mails, tracing, secrets."""
+"""Read how a dag reaches other systems: ``ssh``, ``smtp`` and mails, ``otel``, ``secrets``."""
 
 import re
 from functools import cache
@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 SECRET_PLUGINS = "dagway.secrets"
-"""Entry point group of secret providers that other packages bring. Here only their names are looked at."""
+"""Entry point group of secret providers from other packages. Only their names are read here."""
 
 _SSH = Vocabulary("user", "host", "port", "key", "password", "strictHostKey", "knownHostFile", "shell")
 _SMTP = Vocabulary("host", "port", "username", "password", "tls", "caFile", "skipTLSVerify")
@@ -48,7 +48,7 @@ def read_ssh(fields: Fields) -> dict[str, Any] | None:
     found["port"] = _port(inner) or "22"
     found["strictHostKey"] = inner.boolean("strictHostKey", True)
     if isinstance(inner.get("shell"), str):
-        # Split where it is used: a variable may stand in it.
+        # Split where it is used: it may contain a variable.
         found["shell"] = inner.text("shell")
     elif shell := inner.texts("shell"):
         found["shell"] = list(shell)
@@ -80,7 +80,7 @@ def _port(fields: Fields) -> str:
 
 
 def read_mail_on(fields: Fields) -> MailOn:
-    """Read when mails are sent."""
+    """Read ``mailOn``: for which outcomes mails are sent."""
     inner = fields.mapping("mailOn", _MAIL_ON)
     if inner is None:
         return MailOn()
@@ -101,7 +101,7 @@ def read_mail(fields: Fields, name: str) -> MailSettings | None:
 
 
 def read_otel(fields: Fields) -> dict[str, Any] | None:
-    """Read where traces go."""
+    """Read ``otel``: where traces go."""
     inner = fields.mapping("otel", _OTEL, error="otel must be a map", unknown="ignore")
     if inner is None:
         return None
@@ -111,7 +111,7 @@ def read_otel(fields: Fields) -> dict[str, Any] | None:
         if isinstance(value, kind):
             found[name] = plain(value)
         elif value is not None:
-            # So Dagu has it: what it cannot use here it leaves out, and the run goes on untraced.
+            # As in Dagu: an unusable value is ignored, and the run is not traced.
             inner.warn(name, f"{name} is ignored: it is not {_KIND_NAMES[kind]}")
     timeout = str(found.get("timeout", "")).strip()
     if timeout and not _GO_DURATION.match(timeout):
@@ -120,7 +120,7 @@ def read_otel(fields: Fields) -> dict[str, Any] | None:
 
 
 def read_secrets(fields: Fields) -> tuple[Secret, ...]:
-    """Read the secrets' whereabouts; names must differ."""
+    """Read ``secrets``: where workers find them; names must be unique."""
     value = fields.get("secrets")
     if value is None:
         return ()

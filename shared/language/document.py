@@ -46,8 +46,7 @@ _MISFIT = re.compile(r"[^a-zA-Z0-9_.-]+")
 def read_dag(issues: Issues, raw: YamlMap, *, forced_name: str = "", fallback_name: str = "") -> Dag:
     """Return the dag of a document, partial when it has errors.
 
-    Only fields that were written are set on the model, so ``model_fields_set`` tells them from
-    defaults (merging a base configuration needs that).
+    Only fields that were written are set on the model, so ``model_fields_set`` distinguishes them from defaults.
     """
     fields = Fields(issues, raw, "", DAG_KEYS)
     name = forced_name or fields.text("name") or fallback_name

@@ -1,7 +1,7 @@
-"""Load a workflow file: text in, typed dags and every problem with its line out.
+"""Load a workflow file: from text to typed dags and every problem with its line.
 
-Nothing is executed or expanded and no other file is read: loading is safe for text from anybody.
-It never raises. A base configuration is merged under each document's mapping before defaults apply.
+Loading never raises, executes and expands nothing, and reads no other file: it is safe for untrusted text.
+A base configuration is merged under each document before defaults apply.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ __all__ = ["Issue", "LoadResult", "load"]
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What a text meant. ``documents`` starts with the main dag; local sub-dags follow."""
+    """The result of ``load``. ``documents`` starts with the main dag; the file's local dags follow."""
 
     documents: tuple[Dag, ...]
     issues: tuple[Issue, ...]
@@ -31,17 +31,17 @@ class LoadResult:
 
     @property
     def errors(self) -> list[Issue]:
-        """What keeps the workflow from running."""
+        """Problems that keep the workflow from running."""
         return [issue for issue in self.issues if issue.severity == "error"]
 
     @property
     def warnings(self) -> list[Issue]:
-        """What works but may not be meant."""
+        """What works, but is probably a mistake."""
         return [issue for issue in self.issues if issue.severity == "warning"]
 
     @property
     def ok(self) -> bool:
-        """Whether a run may start from it."""
+        """Whether a run may start from this."""
         return not any(issue.severity == "error" for issue in self.issues)
 
 
@@ -49,7 +49,7 @@ def load(text: str, *, file_name: str = "", dag_name: str | None = None, base: s
     """Load every document of ``text``.
 
     The main dag is called ``dag_name``, else its own ``name``, else after the file. Without any of
-    these its name stays empty, which is for the caller to judge. ``base`` is the text of a base
+    these its name is empty; the caller decides what to do. ``base`` is the text of a base
     configuration; a snapshot (see ``shared.language.snapshot``) brings its own.
     """
     issues = Issues()
@@ -57,10 +57,10 @@ def load(text: str, *, file_name: str = "", dag_name: str | None = None, base: s
     main_name, fallback = dag_name or "", _stem(file_name)
     dags: list[Dag] = []
     try:
-        under = read_base(frozen.base or base, issues) if frozen.base or base else None
+        base_map = read_base(frozen.base or base, issues) if frozen.base or base else None
         for document in read_yaml(frozen.text, issues):
-            if under is not None and isinstance(document.value, YamlMap):
-                merged = inherit(under, document.value, handlers=frozen.handlers and not dags)
+            if base_map is not None and isinstance(document.value, YamlMap):
+                merged = inherit(base_map, document.value, handlers=frozen.handlers and not dags)
                 document = Document(document.index, merged, document.at)  # noqa: PLW2901 - as it counts from here on
             _read_document(issues, document, dags, main_name, fallback)
         if not dags and not issues.found:
@@ -89,7 +89,7 @@ def _read_document(issues: Issues, document: Document, dags: list[Dag], main_nam
 
 
 def _check_local_name(issues: Issues, document: Document, dags: list[Dag]) -> None:
-    """Check the last of ``dags`` against those before it."""
+    """Check the name of the last of ``dags`` against those before it."""
     name = dags[-1].name
     at = document.value.key_at.get("name", document.at)
     if len(dags) > 1 and not name:

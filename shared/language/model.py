@@ -1,7 +1,7 @@
-"""The immutable model of a workflow: what a spec means once every form of writing it is resolved.
+"""The immutable model of a workflow: what a spec means, however it is written.
 
 Field names are the YAML's in snake case; units are the YAML's (seconds, bytes). Defaults are those
-of the language. Pairs are tuples because order matters and later entries win.
+of the language. Pairs are tuples because their order matters; later entries win.
 Source: the workflow language reference (docs/workflow-language.md).
 """
 
@@ -43,28 +43,28 @@ class ModelPart(BaseModel):
 
 
 class DagType(StrEnum):
-    """Whether the order of steps means dependencies."""
+    """Whether the order of steps implies dependencies (``chain``) or not (``graph``)."""
 
     CHAIN = "chain"
     GRAPH = "graph"
 
 
 class LogOutput(StrEnum):
-    """One log file for each stream, or one for both."""
+    """One log file per stream, or one for both."""
 
     SEPARATE = "separate"
     MERGED = "merged"
 
 
 class RepeatMode(StrEnum):
-    """Repeat while, or until, the condition holds."""
+    """Repeat while the condition holds, or until it does."""
 
     WHILE = "while"
     UNTIL = "until"
 
 
 class Handler(StrEnum):
-    """The lifecycle hooks; each value is the forced name of the hook's step."""
+    """The handlers of a run; each value is the name that the handler's step gets."""
 
     INIT = "onInit"
     SUCCESS = "onSuccess"
@@ -75,14 +75,14 @@ class Handler(StrEnum):
 
 
 class StepCommand(ModelPart):
-    """One command line: the raw text for a shell, and its tokens for running without one."""
+    """One command of a step: the raw text for a shell, and its words for running without one."""
 
     text: str
     argv: tuple[str, ...] = ()
 
 
 class Condition(ModelPart):
-    """With ``expected`` the evaluated text is compared; without, ``condition`` is a command."""
+    """A precondition. With ``expected``, the evaluated text is compared; without, ``condition`` is a command."""
 
     condition: str
     expected: str = ""
@@ -90,7 +90,7 @@ class Condition(ModelPart):
 
 
 class ContinueOn(ModelPart):
-    """When dependents run although this step failed or was skipped."""
+    """When dependent steps run although this step failed or was skipped."""
 
     failure: bool = False
     skipped: bool = False
@@ -100,18 +100,18 @@ class ContinueOn(ModelPart):
 
 
 class RetryPolicy(ModelPart):
-    """``limit`` counts retries after the first execution. Text values are expanded on the worker."""
+    """``limit`` counts retries after the first attempt. Text values are expanded on the worker."""
 
     limit: int | str
     interval_sec: float | str
     exit_code: tuple[int, ...] = ()
     backoff: float = 0
-    """0: no growth; else the factor, above 1."""
+    """Factor by which the wait grows, above 1; 0: it does not grow."""
     max_interval_sec: float = 0
 
 
 class RepeatPolicy(ModelPart):
-    """``limit`` counts executions including the first; 0 means no limit."""
+    """``limit`` counts attempts including the first; 0 means no limit."""
 
     repeat: RepeatMode
     condition: Condition | None = None
@@ -131,7 +131,7 @@ class Output(ModelPart):
 
 
 class Parallel(ModelPart):
-    """``items`` as a list of texts (maps become JSON), or ``variable`` to be split at run time."""
+    """``items``: a list of texts (maps become JSON); or ``variable``: a reference that is split at run time."""
 
     items: tuple[str, ...] = ()
     variable: str = ""
@@ -139,7 +139,7 @@ class Parallel(ModelPart):
 
 
 class RateLimit(ModelPart):
-    """Extension: at most ``limit`` starts within any ``interval_sec``, of all steps that name it."""
+    """Extension: at most ``limit`` starts in any ``interval_sec``, counted over all steps that name it."""
 
     name: str
     limit: int
@@ -147,7 +147,7 @@ class RateLimit(ModelPart):
 
 
 class Step(ModelPart):
-    """A node of the dag. ``depends`` holds step names only, implicit chain edges included."""
+    """One step. ``depends`` holds names only, and includes the implicit edges of a chain."""
 
     name: str
     id: str = ""
@@ -178,13 +178,13 @@ class Step(ModelPart):
     params: str = ""
     """Arguments of ``call`` in text form, inputs of ``gha``."""
     param_pairs: Pairs | None = None
-    """The same in pairs, when written as a list or a map; ``None``: only text, split after expansion."""
+    """The same in pairs; ``None``: there is only text, and it is split after expansion."""
     parallel: Parallel | None = None
     worker_selector: dict[str, str] = Field(default_factory=dict)
     pool: tuple[str, ...] = ()
-    """Extension: pools the step takes a place in while it runs."""
+    """Extension: the step takes a place in each of these pools while it runs."""
     lock: tuple[str, ...] = ()
-    """Extension: locks it holds while it runs."""
+    """Extension: the step holds these locks while it runs."""
     rate_limit: tuple[RateLimit, ...] = ()
     container: dict[str, Any] | str | None = None
     llm: dict[str, Any] | None = None
@@ -208,9 +208,9 @@ class Schedule(ModelPart):
 
 
 class Catchup(ModelPart):
-    """Extension: which start slots that passed while nobody could fire them are made up for.
+    """Extension: which missed starts are caught up.
 
-    ``latest``: the newest one; ``all``: the newest ``limit`` of them, in order. Slots older than
+    ``latest``: the newest one; ``all``: the newest ``limit`` of them, in order. Starts older than
     ``window_sec`` stay missed.
     """
 
@@ -220,7 +220,7 @@ class Catchup(ModelPart):
 
 
 class Secret(ModelPart):
-    """Where a worker finds a secret; the value itself never enters the model."""
+    """Where a worker finds a secret. The value itself is never part of the model."""
 
     name: str
     provider: str
@@ -236,7 +236,7 @@ class RunConfig(ModelPart):
 
 
 class MailOn(ModelPart):
-    """Which ends of a run send a mail."""
+    """For which outcomes of a run a mail is sent."""
 
     failure: bool = False
     success: bool = False
@@ -244,7 +244,7 @@ class MailOn(ModelPart):
 
 
 class MailSettings(ModelPart):
-    """Who a mail is from, who gets it, and what it carries."""
+    """Sender, recipients, subject prefix and attachments of a mail."""
 
     sender: str = ""
     to: tuple[str, ...] = ()

@@ -33,7 +33,7 @@ def read_params(fields: Fields) -> DeclaredParams:
     if isinstance(value, YamlMap) and "schema" in value:
         return _read_schema_form(fields)
     if isinstance(value, YamlMap):
-        # Sorted: the order the language documents for maps.
+        # Sorted, as the language defines for maps.
         return DeclaredParams(params=tuple(_from_map(fields, "params", dict(sorted(value.items())))))
     return DeclaredParams(params=_checked_unique(fields, _from_text_or_list(fields, "params")))
 
@@ -62,7 +62,7 @@ def _from_text_or_list(fields: Fields, name: str) -> list[Param]:
     above = 0
     for index, item in enumerate(value):
         if isinstance(value, YamlList) and index == value.inherited:
-            # A place is one in its own document: the first of the file means the first of the base.
+            # Positional parameters count within their own document: the file's first replaces the base's first.
             above = len(found)
         if isinstance(item, dict):
             found.extend(_from_map(fields, f"{name}[{index}]", item))
@@ -96,8 +96,8 @@ def _checked_unique(fields: Fields, params: list[Param]) -> tuple[Param, ...]:
 def read_call_params(fields: Fields) -> tuple[str, tuple[tuple[str, str], ...] | None]:
     """Read a step's ``params``: the text form, and the pairs it stands for.
 
-    They are split before anything is expanded: what a variable holds is one value, blanks and all.
-    Two texts have no pairs: one that is a variable and nothing else, and JSON that variables complete.
+    They are split before expansion, so what a variable holds is one value, spaces included.
+    Two texts have no pairs (``None``): a single variable, and JSON that variables complete.
     """
     value = fields.get("params")
     if value is None:
@@ -108,7 +108,7 @@ def read_call_params(fields: Fields) -> tuple[str, tuple[tuple[str, str], ...] |
             return text, None
         params = parse_params_text(text)[0]
     elif isinstance(value, YamlMap):
-        # Sorted, as a dag's own are.
+        # Sorted, as the parameters of a dag are.
         params = _from_map(fields, "params", dict(sorted(value.items())))
     else:
         params = _from_text_or_list(fields, "params")

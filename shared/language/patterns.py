@@ -1,4 +1,4 @@
-"""Regular expressions as Go writes them, by the engine that Go's was made after: no pattern takes long."""
+"""Regular expressions in Go's syntax, matched by RE2: no pattern takes long."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -10,15 +10,15 @@ __all__ = ["PatternError", "compile_pattern", "line_matcher", "line_pattern_prob
 
 
 class PatternError(ValueError):
-    """A regular expression that cannot be read."""
+    """The text is not a valid regular expression."""
 
 
 @lru_cache(maxsize=512)
 def compile_pattern(pattern: str) -> Any:
-    """Compile a pattern; what is returned has ``search(text)``.
+    """Compile a pattern; the result has ``search(text)``.
 
     Raises:
-        PatternError: it is not one.
+        PatternError: the pattern is not valid.
     """
     options = re2.Options()
     options.log_errors = False
@@ -29,10 +29,10 @@ def compile_pattern(pattern: str) -> Any:
 
 
 def line_matcher(text: str) -> Callable[[str], object] | None:
-    """Return what finds a pattern of the form ``re:…`` in a line; ``None``: the text is to be taken as it is.
+    """Return a function that searches a line for a pattern of the form ``re:…``; ``None``: the text is no pattern.
 
     Raises:
-        PatternError: what follows ``re:`` is no pattern.
+        PatternError: the pattern after ``re:`` is not valid.
     """
     if not text.startswith("re:"):
         return None
@@ -41,9 +41,9 @@ def line_matcher(text: str) -> Callable[[str], object] | None:
 
 
 def line_pattern_problem(text: str) -> str:
-    """Return what is wrong with a text that may be ``re:…``; empty: nothing."""
+    """Return what is wrong with a text of the form ``re:…``; empty: nothing."""
     try:
         line_matcher(text)
-    except PatternError as fault:
-        return f"{text} never matches: {fault}"
+    except PatternError as error:
+        return f"{text} never matches: {error}"
     return ""

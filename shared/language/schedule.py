@@ -65,7 +65,7 @@ def cron_error(expression: str) -> str:
         if backwards := next((found[0] for found in _RANGE.finditer(part) if _runs_backwards(found)), None):
             return f"the range {backwards} ends before it begins"
     try:
-        # To croniter a question mark means something in the two day fields only.
+        # Croniter knows the question mark in the two day fields only.
         valid = croniter.is_valid(cron.replace("?", "*"), strict=True)
     except (ValueError, KeyError, OverflowError):
         valid = False
@@ -73,7 +73,7 @@ def cron_error(expression: str) -> str:
 
 
 def _runs_backwards(ends: re.Match[str]) -> bool:
-    """Whether it is such a range; croniter would go round, and no other cron does. A week may end on SUN."""
+    """Whether a range ends before it begins. Croniter would wrap around; no other cron does. A week may end on SUN."""
     low, high = (_VALUES.get(end.lower(), int(end) if end.isdigit() else -1) for end in ends.groups())
     return low > high >= 0 and ends[2].lower() != "sun"
 
@@ -115,13 +115,13 @@ def _expressions(fields: Fields, name: str, value: Any, label: str) -> tuple[str
             where = f"{label}[{index}]" if isinstance(value, list) else label
             fields.error(name, f"invalid schedule: {where}: expected string, got {type_name(item)}")
         elif item.strip():
-            fault = cron_error(item.strip())
-            if fault:
-                hint = "leave out the seconds: minute hour day month weekday" if "found 6" in fault else ""
-                fields.error(name, f"invalid schedule: {fault}", hint=hint)
+            problem = cron_error(item.strip())
+            if problem:
+                hint = "leave out the seconds: minute hour day month weekday" if "found 6" in problem else ""
+                fields.error(name, f"invalid schedule: {problem}", hint=hint)
                 sound = False
             found.append(item.strip())
-    # Who reads a faulty dag's schedule, a page say, may count on cron.
+    # Readers of a dag with errors, such as a page, may rely on valid expressions.
     return tuple(found) if sound else ()
 
 

@@ -1,7 +1,7 @@
-"""The text a run is frozen with: the file's own, and before it, in one comment line, what else rules it.
+"""Snapshots: the text that a run keeps, so that loading it later needs nothing else.
 
-That is the base configuration as it was, whether its handlers apply (they do not to children), and
-the worker labels a calling step asked for. Loading a snapshot needs nothing but its text.
+It is the file's text after one comment line. That line holds the base configuration of then, whether its handlers
+apply (not to sub-runs), and the worker labels that a calling step asked for.
 """
 
 import json
@@ -26,7 +26,7 @@ _NO_LABELS: Mapping[str, str] = {}
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A snapshot taken apart."""
+    """The parts of a snapshot."""
 
     text: str
     base: str = ""
@@ -35,9 +35,9 @@ class Snapshot:
 
 
 def make_snapshot(text: str, base: str = "", *, handlers: bool = True, selector: Mapping[str, str] = _NO_LABELS) -> str:
-    """Return the text to freeze a run with; ``text`` itself where nothing else rules it.
+    """Return the snapshot of ``text``; it is ``text`` itself without a base configuration and labels.
 
-    ``text`` may be a snapshot: its base stays, since a run's children live under the run's rules.
+    If ``text`` is a snapshot, it keeps its base: sub-runs use the base configuration of their root run.
     """
     given = parse_snapshot(text)
     base = given.base or base
@@ -48,7 +48,7 @@ def make_snapshot(text: str, base: str = "", *, handlers: bool = True, selector:
 
 
 def parse_snapshot(text: str) -> Snapshot:
-    """Take a text apart; one that is no snapshot is all text."""
+    """Return the parts of a snapshot; any other text is a snapshot of nothing but that text."""
     if not text.startswith(_MARK):
         return Snapshot(text)
     head, _, rest = text.partition("\n")
@@ -56,22 +56,22 @@ def parse_snapshot(text: str) -> Snapshot:
         facts = json.loads(head.removeprefix(_MARK))
         return Snapshot(rest, str(facts["base"]), bool(facts["handlers"]), dict(facts["selector"]))
     except (ValueError, KeyError, TypeError):
-        # Somebody wrote such a comment: it means nothing.
+        # A comment that only looks like ours.
         return Snapshot(text)
 
 
 @lru_cache(maxsize=512)
 def local_spec(text: str, name: str) -> str | None:
-    """Return the spec of the dag ``name`` of a file, with its siblings behind it; ``None``: none.
+    """Return the spec of the local dag ``name``, followed by the other documents; ``None``: there is none.
 
-    A line that begins with three dashes always separates documents, also inside a block of text.
+    A line that begins with three dashes always separates documents, even inside a block of text.
     """
     frozen = parse_snapshot(text)
     documents = [part.strip("\n") for part in _DOCUMENT.split(frozen.text)]
     filled = [part for part in documents if _has_content(part)]
     for position, part in enumerate(filled):
         if _name_of(part) == name:
-            # Without a name, as only the first may be, nobody can call it.
+            # A document without a name cannot be called. Only the first may have none.
             others = [one for place, one in enumerate(filled) if place != position and _name_of(one)]
             found = "\n---\n".join([part, *others]) + "\n"
             return make_snapshot(found, frozen.base, handlers=False) if frozen.base else found
@@ -79,7 +79,7 @@ def local_spec(text: str, name: str) -> str | None:
 
 
 def _name_of(part: str) -> str:
-    """Return the name a document gives its dag; empty: none. Only one that is not written plainly is read for it."""
+    """Return the name that a document gives its dag, or an empty text. YAML is read only if a pattern finds no name."""
     match = _NAME.search(part)
     if match is not None:
         return match["name"]

@@ -1,9 +1,13 @@
-"""Expand the variables of author-written text: pure, one pass, the same on scheduler and worker.
+"""Expand the variables in an author's text: pure, in one pass, the same on scheduler and worker.
 
-Two modes. Textual: known references are replaced, everything else stays for the shell that will
-read the text. Full: also operators (``${X:-d}``), arithmetic and command substitution, and an unknown
-variable is empty. Guarantees: an inserted value is never expanded itself; ``$(…)`` is never run;
-a back-quoted command only runs through ``run_command``, and stays as written without one.
+Two modes:
+
+- Textual (``expand_text``) replaces known references and leaves everything else to the shell that reads the text.
+- Full (``expand``) also evaluates operators (``${X:-d}``), arithmetic and back-quoted commands; an unknown variable
+  is empty.
+
+Guarantees: an inserted value is never expanded itself; ``$(…)`` is never run; a back-quoted command runs only
+through ``run_command``, and stays as written without one.
 """
 
 import re
@@ -27,7 +31,7 @@ __all__ = [
 ]
 
 RunCommand = Callable[[str], str]
-"""Runs a command text in a shell and returns its output; raises to make the expansion fail."""
+"""Runs a command in a shell and returns its output. An exception makes the expansion fail."""
 
 _HOME = re.compile(r"~(?=/|\Z)")
 _QUOTED_WORD = re.compile(r"([\"'])(.*)\1", re.DOTALL)
@@ -40,7 +44,7 @@ class ExpansionError(ValueError):
 
 
 def expand_text(text: str, scope: Scope) -> str:
-    """Replace known references in ``text`` and leave all the rest as it is (textual mode)."""
+    """Replace known references in ``text`` and leave everything else as it is (textual mode)."""
     return "".join(_textual(piece, scope) for piece in parse(text))
 
 
@@ -62,13 +66,13 @@ def needs_shell(text: str) -> bool:
 
 
 def unresolved(text: str, known: Mapping[str, object]) -> bool:
-    """Whether ``text`` refers to a variable that is not in ``known``, be it by ``~``."""
+    """Whether ``text`` refers to a variable that is not in ``known``; ``~`` refers to ``HOME``."""
     if _HOME.match(text) and "HOME" not in known:
         return True
     for piece in parse(text):
         if isinstance(piece, Reference):
             plain = _as_operator(piece) if "-" in piece.name else piece
-            # A number is a positional parameter, which no host can have.
+            # A number is a positional parameter, never a variable of the host.
             if not (plain.name in known or plain.name.isdigit()) or unresolved(plain.word, known):
                 return True
         elif isinstance(piece, Backtick) or (isinstance(piece, Arithmetic) and _arithmetic_unresolved(piece, known)):
@@ -152,13 +156,13 @@ def _full_reference(piece: Reference, scope: Scope, run_command: RunCommand | No
     if value is None and piece.bare:
         value = piece.path
         if piece.name[0].isdigit():
-            # As in a shell, $1a is the first parameter and an a.
+            # As in a shell, $1a is the first parameter followed by an a.
             value = (scope.lookup(piece.name[0]) or "") + piece.name[1:] + value
     return _placed(piece, value or "")
 
 
 def _word(text: str, scope: Scope, run_command: RunCommand | None, depth: int) -> str:
-    """Evaluate what follows an operator; quotes around all of it are the shell's, as in ``${X:-"a b"}``."""
+    """Evaluate what follows an operator; quotes around all of it are removed, as in ``${X:-"a b"}``."""
     quoted = _QUOTED_WORD.fullmatch(text)
     if quoted is None:
         return _full(text, scope, run_command, depth)
@@ -176,7 +180,7 @@ def _placed(piece: Reference, value: str) -> str:
 
 
 def _operate(piece: Reference, value: str | None, word: Callable[[], str]) -> str:
-    """Apply a parameter operator; ``word`` is expanded only when it is used."""
+    """Apply a parameter operator; ``word`` is expanded only if it is used."""
     operator = piece.operator
     absent = not value if operator.startswith(":") and operator != ":" else value is None
     text = value or ""

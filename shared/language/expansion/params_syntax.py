@@ -1,4 +1,4 @@
-"""The text forms of parameters: parse what people and specs write, and write what people are shown.
+"""The text forms of parameters: parse what specs and people write, and format what people see.
 
 Nothing is evaluated here: a back-quoted command stays text. Positional parameters are named by
 their 1-based place in their own input. Single quotes are ordinary characters to the tokenizer.
@@ -24,7 +24,7 @@ __all__ = [
     "quote_pairs",
 ]
 
-# Neither quotes nor backticks in a name: keeps the search linear on hostile text.
+# A name has neither quotes nor back quotes: this keeps the search linear on hostile text.
 _TOKEN = re.compile(r'(?:([^\s="`]+)=)?("(?:\\"|[^"])*"|`(?:\\"|[^`])*`|[^"\s]+)')
 _REFERENCE = re.compile(r"\$(?:\{[^{}\s]+\}|[A-Za-z0-9_]+(?:\.\S+)?)\Z")
 _GO_ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
@@ -32,7 +32,7 @@ _GO_ESCAPES |= {'"': '\\"', "\\": "\\\\"}
 
 
 def parse_params_text(text: str) -> tuple[list[Param], bool]:
-    """Split a parameter text; also tell whether it was JSON.
+    """Split a parameter text; also return whether it was JSON.
 
     A JSON object gives named parameters, a JSON array positional and named ones. Text that looks
     like JSON but is not falls back to the shell-like form ``KEY=value K2="quoted" positional``.
@@ -99,12 +99,12 @@ def _compact(value: Any) -> str:
 
 
 def is_reference(text: str) -> bool:
-    """Whether ``text`` is a variable and nothing else."""
+    """Whether ``text`` is a single variable."""
     return _REFERENCE.match(text) is not None
 
 
 def quote_pairs(pairs: tuple[tuple[str, str], ...], positional: frozenset[str] = frozenset()) -> str:
-    """Return ``K="V"`` texts joined by spaces; those named in ``positional`` without their name."""
+    """Return ``K="V"`` texts joined by spaces; those in ``positional`` without their name."""
     parts = []
     for name, value in pairs:
         quoted = '"' + value.replace('"', '\\"') + '"'

@@ -1,9 +1,8 @@
-"""Parameters and env at the start of a run: overrides merged in, values evaluated left to right.
+"""Resolve the ``env`` and ``params`` of a run: merge overrides in and evaluate values from left to right.
 
-Pure: a command only runs through ``run_command``, and only for text from the spec. What came from
-outside (an override) never runs anything: given as JSON it is taken literally; in the shell-like
-form it may name earlier parameters and nothing else. Start dialogs send every default back in that
-form; what only repeats the spec's text is the default.
+Pure: a command runs only through ``run_command``, and only for text of the spec. An override from outside never runs
+anything: JSON is taken literally, and the shell-like form may refer to earlier parameters only. Start
+dialogs send every default back in that form, so an override that repeats the spec's text is the default.
 """
 
 from collections.abc import Mapping
@@ -25,9 +24,9 @@ _NO_VALUES: Mapping[str, str] = {}
 
 
 def resolve_env(env: Pairs, lookup: Mapping[str, str] = _NO_VALUES, run_command: RunCommand | None = None) -> Pairs:
-    """Evaluate ``env`` in order: an entry sees those before it, then ``lookup``; unset is empty.
+    """Evaluate ``env`` in order: an entry sees those before it, then ``lookup``; an unset variable is empty.
 
-    Whatever ``run_command`` raises passes through.
+    Exceptions of ``run_command`` pass through.
     """
     seen: dict[str, str] = {}
     found: list[tuple[str, str]] = []
@@ -49,8 +48,8 @@ def resolve_params(
     """Return the run's parameters in order, and the text for ``DAGU_PARAMS_JSON`` (``None``: no parameters).
 
     A default sees the parameters before it, then the evaluated ``env``, then ``lookup`` (the host's
-    variables, where these may be seen). Overrides replace a default of the same name in place;
-    others are appended. A positional override meets only the positional default of its own place.
+    variables, where they are visible). An override replaces the default of its name in place; others are
+    appended. A positional override replaces only the positional default of the same place.
 
     Raises:
         ExpansionError: a variable that must be set (``${X:?}``) is not.
@@ -62,7 +61,7 @@ def resolve_params(
     trusted = Scope((seen, dict(env), lookup), trusted=own)
     outside = Scope((seen,))
     for name in defaults | given:
-        # A default that is replaced is not evaluated: its command must not run.
+        # A default that is overridden is not evaluated: its command must not run.
         if name not in given:
             seen[name] = expand(defaults[name], trusted, run_command)
         else:
@@ -75,7 +74,7 @@ def resolve_params(
 
 
 def params_from_outside(dag: Dag, overrides_text: str) -> tuple[str, ...]:
-    """Return the parameters whose values are not the author's alone: what was given, and what is made of that."""
+    """Return the parameters that are not trusted: overrides, and defaults that refer to them."""
     if not overrides_text.strip():
         return ()
     defaults = {param.name: param.value for param in dag.params}
@@ -91,7 +90,7 @@ def _from_outside(defaults: Mapping[str, str], given: Mapping[str, str]) -> tupl
 
 
 def _given(defaults: Mapping[str, str], overrides_text: str) -> tuple[dict[str, str], bool]:
-    """Return the overrides that do not just repeat their default, and whether they were JSON."""
+    """Return the overrides that do not only repeat their default, and whether they were JSON."""
     overrides, was_json = parse_params_text(overrides_text)
     given = {param.name: param.value for param in overrides}
     if not was_json:
@@ -100,21 +99,21 @@ def _given(defaults: Mapping[str, str], overrides_text: str) -> tuple[dict[str, 
 
 
 def only_defaults(dag: Dag, text: str) -> bool:
-    """Whether a parameter text says nothing that the dag's defaults do not say."""
+    """Whether a parameter text only repeats the dag's defaults."""
     defaults = {param.name: param.value for param in dag.params}
     return all(_repeats(param.value, defaults.get(param.name)) for param in parse_params_text(text)[0])
 
 
 def _repeats(given: str, default: str | None) -> bool:
-    """Whether a default came back as it is, or with the escapes that a start dialog was shown and kept."""
+    """Whether a default came back as it is, or with the escapes that the start dialog showed."""
     return default is not None and given in {default, go_quote(default)[1:-1].replace('\\"', '"')}
 
 
 def needs_worker(dag: Dag) -> bool:
     """Whether env or params can only be evaluated on a worker.
 
-    That is so when they run a command, name a variable that no earlier entry sets (it would be the
-    host's), or must satisfy a schema file.
+    That is the case if they run a command, refer to a variable that no earlier entry sets (it would be the host's), or
+    must satisfy a schema file.
     """
     known: dict[str, object] = {}
     for name, text in dag.env:

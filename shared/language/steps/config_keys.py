@@ -1,4 +1,4 @@
-"""How the settings of an executor's ``config`` are spelled; Dagu takes them in any case, and so do we."""
+"""The keys of an executor's ``config``, which may be written in any letter case, as in Dagu."""
 
 from typing import Any
 
@@ -30,9 +30,9 @@ _SPELLED = {kind: {name.lower(): name for name in names.split()} for kind, names
 
 
 def canonical_keys(kind: str, config: dict[str, Any]) -> dict[str, Any]:
-    """Return ``config`` of a step of type ``kind`` with its settings spelled as the executor reads them.
+    """Return ``config`` with its keys in the letter case that the executor of type ``kind`` reads.
 
-    A setting that is there in the right spelling wins. Types of others' packages are left as they are.
+    A key that is also there in the right letter case wins. The keys of plugins are left as they are.
     """
     spelled = _SPELLED.get(kind, {})
     found = {spelled.get(name.lower(), name): value for name, value in config.items()}

@@ -75,7 +75,7 @@ def _text(fields: Fields, name: str) -> str:
 
 
 def _flag(fields: Fields, name: str) -> bool:
-    """Read a boolean; an empty text is false, a number is what it is in C."""
+    """Read a boolean; an empty text and 0 are false, other numbers are true."""
     value = fields.get(name)
     return bool(value) if value == "" or isinstance(value, int | float) else fields.boolean(name)
 

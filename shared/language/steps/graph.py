@@ -23,7 +23,7 @@ MAX_IMPLICIT_EDGES = 500_000
 class StepGroup:
     """One entry of ``steps``: a step, or a group whose members do not depend on each other."""
 
-    drafts: list[PartialStep]
+    partials: list[PartialStep]
 
 
 def give_names(entries: Iterable[StepGroup]) -> None:
@@ -31,58 +31,58 @@ def give_names(entries: Iterable[StepGroup]) -> None:
     entries = list(entries)
     # Where to continue after a number that was taken: keeps the search linear over many entries.
     skip: dict[tuple[str, int], int] = {}
-    taken = {draft.values["name"] for entry in entries for draft in entry.drafts}
+    taken = {partial.values["name"] for entry in entries for partial in entry.partials}
     for index, entry in enumerate(entries, start=1):
-        for draft in entry.drafts:
-            if draft.values["name"]:
+        for partial in entry.partials:
+            if partial.values["name"]:
                 continue
-            prefix, number = draft.name_prefix, index
+            prefix, number = partial.name_prefix, index
             passed = [(prefix, number)]
             while (name := f"{prefix}_{number}") in taken:
                 number = skip.get((prefix, number), number + 1)
                 passed.append((prefix, number))
             skip |= dict.fromkeys(passed, number + 1)
             taken.add(name)
-            draft.values["name"] = name
+            partial.values["name"] = name
 
 
-def check_names(drafts: list[PartialStep]) -> None:
+def check_names(partials: list[PartialStep]) -> None:
     """Report names and ids that more than one step has."""
     names: dict[str, PartialStep] = {}
     ids: dict[str, PartialStep] = {}
-    for draft in drafts:
-        name, step_id, fields = draft.values["name"], draft.values.get("id", ""), draft.fields
+    for partial in partials:
+        name, step_id, fields = partial.values["name"], partial.values.get("id", ""), partial.fields
         if name in names:
             hint = f"first used on line {names[name].fields.at[0]}"
             fields.error("name", f"step name must be unique: {name}", hint=hint)
-        names.setdefault(name, draft)
+        names.setdefault(name, partial)
         if step_id and step_id in ids:
             hint = f"first used on line {ids[step_id].fields.at[0]}"
             fields.error("id", f"duplicate step ID: {step_id}", hint=hint)
         elif step_id:
-            ids[step_id] = draft
-    for step_id, draft in ids.items():
+            ids[step_id] = partial
+    for step_id, partial in ids.items():
         other = names.get(step_id)
-        if other is not None and other is not draft:
-            draft.fields.error("id", f"step ID '{step_id}' conflicts with another step's name")
+        if other is not None and other is not partial:
+            partial.fields.error("id", f"step ID '{step_id}' conflicts with another step's name")
 
 
-def resolve_depends(drafts: list[PartialStep]) -> None:
+def resolve_depends(partials: list[PartialStep]) -> None:
     """Replace the ids in ``depends`` with names, and report what is neither."""
-    names = {draft.values["name"] for draft in drafts}
-    by_id = {step_id: draft.values["name"] for draft in drafts if (step_id := draft.values.get("id"))}
-    for draft in drafts:
-        written = draft.values.get("depends")
+    names = {partial.values["name"] for partial in partials}
+    by_id = {step_id: partial.values["name"] for partial in partials if (step_id := partial.values.get("id"))}
+    for partial in partials:
+        written = partial.values.get("depends")
         if not written:
             continue
         found: dict[str, None] = {}
         for entry in written:
             name = entry if entry in names else by_id.get(entry)
             if name is None:
-                message = f"step {draft.values['name']} depends on non-existent step {entry}"
-                draft.fields.error("depends", message, hint=did_you_mean(entry, names | by_id.keys()))
+                message = f"step {partial.values['name']} depends on non-existent step {entry}"
+                partial.fields.error("depends", message, hint=did_you_mean(entry, names | by_id.keys()))
             found[name or entry] = None
-        draft.values["depends"] = tuple(found)
+        partial.values["depends"] = tuple(found)
 
 
 def link_groups(entries: list[StepGroup]) -> bool:
@@ -93,26 +93,26 @@ def link_groups(entries: list[StepGroup]) -> bool:
     before: tuple[str, ...] = ()
     edges = 0
     for entry in entries:
-        edges += len(entry.drafts) * len(before)
+        edges += len(entry.partials) * len(before)
         if edges > MAX_IMPLICIT_EDGES:
             return False
-        for draft in entry.drafts:
-            if before and not draft.no_implicit_depends:
-                draft.values["depends"] = tuple(dict.fromkeys((*draft.values.get("depends", ()), *before)))
-        if entry.drafts:
-            before = tuple(draft.values["name"] for draft in entry.drafts)
+        for partial in entry.partials:
+            if before and not partial.no_implicit_depends:
+                partial.values["depends"] = tuple(dict.fromkeys((*partial.values.get("depends", ()), *before)))
+        if entry.partials:
+            before = tuple(partial.values["name"] for partial in entry.partials)
     return True
 
 
-def check_acyclic(drafts: list[PartialStep]) -> None:
+def check_acyclic(partials: list[PartialStep]) -> None:
     """Report one cycle, if there is any, at the first of its steps.
 
     Checks nothing when two steps share a name: an edge to it is ambiguous, and reported already.
     """
-    by_name = {draft.values["name"]: draft for draft in drafts}
-    if len(by_name) < len(drafts):
+    by_name = {partial.values["name"]: partial for partial in partials}
+    if len(by_name) < len(partials):
         return
-    open_edges = {name: by_name.keys() & draft.values.get("depends", ()) for name, draft in by_name.items()}
+    open_edges = {name: by_name.keys() & partial.values.get("depends", ()) for name, partial in by_name.items()}
     dependents: dict[str, list[str]] = {name: [] for name in by_name}
     for name, depends in open_edges.items():
         for before in depends:

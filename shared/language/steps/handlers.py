@@ -27,7 +27,7 @@ _IGNORED_ON_HANDLERS = {
 
 
 def read_handlers(fields: Fields, defaults: DagDefaults) -> dict[Handler, Step]:
-    """Read ``handlerOn``: one step for each hook, with the hook's name."""
+    """Read ``handlerOn``: one step for each handler, with the handler's name."""
     inner = fields.mapping("handlerOn", _HANDLERS)
     if inner is None:
         return {}
@@ -41,16 +41,16 @@ def read_handlers(fields: Fields, defaults: DagDefaults) -> dict[Handler, Step]:
         if not isinstance(value, YamlMap):
             inner.error(key, "invalid step data", hint="a handler is a map, for instance {command: ./clean.sh}")
             continue
-        draft = read_step(Fields(fields.issues, value, inner.sub(key), STEP_KEYS), defaults)
+        partial = read_step(Fields(fields.issues, value, inner.sub(key), STEP_KEYS), defaults)
         for name, attribute in _IGNORED_ON_HANDLERS.items():
-            if draft.values.pop(attribute, None):
-                draft.fields.warn(name, f"{name} is ignored on a handler")
-        draft.values["name"] = handler.value
-        step = Step(**draft.values)
-        if has_nothing_to_run(draft, step):
+            if partial.values.pop(attribute, None):
+                partial.fields.warn(name, f"{name} is ignored on a handler")
+        partial.values["name"] = handler.value
+        step = Step(**partial.values)
+        if has_nothing_to_run(partial, step):
             inner.warn(key, "the handler is ignored: it has no command")
             continue
-        check_step(draft, step, defaults)
+        check_step(partial, step, defaults)
         if step.type == APPROVAL:
             inner.error(key, "a handler cannot wait for approval")
         if step.pool or step.lock or step.rate_limit:

@@ -1,4 +1,4 @@
-"""Read ``parallel``: the items a ``call`` is repeated for."""
+"""Read ``parallel``: the items that a ``call`` starts a sub-run for."""
 
 import json
 from typing import Any
@@ -24,16 +24,16 @@ def read_parallel(fields: Fields) -> Parallel | None:
     inner = fields.mapping("parallel", _PARALLEL, unknown="ignore")
     if inner is None:
         return None
-    at_once = inner.integer("maxConcurrent", 10)
-    if at_once <= 0:
-        inner.error("maxConcurrent", f"maxConcurrent must be greater than 0 (value: {at_once})")
-        at_once = 10
-    return _with_items(inner, "items", inner.get("items"), at_once)
+    max_concurrent = inner.integer("maxConcurrent", 10)
+    if max_concurrent <= 0:
+        inner.error("maxConcurrent", f"maxConcurrent must be greater than 0 (value: {max_concurrent})")
+        max_concurrent = 10
+    return _with_items(inner, "items", inner.get("items"), max_concurrent)
 
 
-def _with_items(fields: Fields, name: str, value: Any, at_once: int) -> Parallel | None:
+def _with_items(fields: Fields, name: str, value: Any, max_concurrent: int) -> Parallel | None:
     if isinstance(value, str) and value.strip():
-        return Parallel(variable=value.strip(), max_concurrent=at_once)
+        return Parallel(variable=value.strip(), max_concurrent=max_concurrent)
     if not isinstance(value, list):
         fields.error(name, _FORMS)
         return None
@@ -42,7 +42,7 @@ def _with_items(fields: Fields, name: str, value: Any, at_once: int) -> Parallel
     if len(value) > MAX_PARALLEL_ITEMS:
         fields.error(name, f"parallel execution exceeds maximum limit: {len(value)} items (max: {MAX_PARALLEL_ITEMS})")
     items = [text for item in value if (text := _item(fields, name, item)) is not None]
-    return Parallel(items=tuple(items), max_concurrent=at_once)
+    return Parallel(items=tuple(items), max_concurrent=max_concurrent)
 
 
 def _item(fields: Fields, name: str, item: Any) -> str | None:

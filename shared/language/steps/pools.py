@@ -1,4 +1,4 @@
-"""Read ``pool``, ``lock`` and ``rateLimit``: what a step must be let into before it starts. An extension."""
+"""Read ``pool``, ``lock`` and ``rateLimit``: what limits when a step may start. An extension."""
 
 import re
 
@@ -11,17 +11,17 @@ __all__ = ["POOL_NAME_RULE", "read_pool_names", "read_rate_limits", "valid_pool_
 _RATE_LIMIT = Vocabulary("name", "limit", "intervalSec")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}\Z")
 POOL_NAME_RULE = "1 to 100 letters, digits, dots, dashes or underscores"
-_MOST = 10_000
-"""Starts an interval may have: each is remembered until the interval is over."""
+_MAX_STARTS = 10_000
+"""Maximum starts in an interval: each is remembered until the interval is over."""
 
 
 def valid_pool_name(name: str) -> bool:
-    """Whether a pool may have that name."""
+    """Whether a pool, a lock or a rate limit may have that name."""
     return _NAME.match(name) is not None
 
 
 def read_pool_names(fields: Fields, name: str) -> tuple[str, ...]:
-    """Read one name of a pool or lock, or a list of them."""
+    """Read ``pool`` or ``lock``: one name, or a list of them."""
     found: list[str] = []
     for text in fields.texts(name, error=f"{name} must be a name or a list of names"):
         _add(fields, name, text.strip(), found)
@@ -60,8 +60,8 @@ def _rate_limit(inner: Fields, names: list[str]) -> RateLimit | None:
     if interval <= 0:
         inner.error("intervalSec", "intervalSec must be more than 0")
         return None
-    if limit > _MOST:
-        inner.error("limit", f"limit must be at most {_MOST}", hint="use a shorter interval with fewer starts")
+    if limit > _MAX_STARTS:
+        inner.error("limit", f"limit must be at most {_MAX_STARTS}", hint="use a shorter interval with fewer starts")
         return None
     return RateLimit(name=name, limit=limit, interval_sec=interval) if name and limit else None
 

@@ -1,4 +1,4 @@
-"""Read one step: everything but its place among the others (names, chain edges), which is ``plan``'s."""
+"""Read one step: everything but its place among the others, which ``graph`` decides."""
 
 import re
 import signal
@@ -50,7 +50,7 @@ _SIGNALS = frozenset(signal.Signals.__members__)
 
 @dataclass(frozen=True, slots=True)
 class DagDefaults:
-    """What a dag decides for its steps."""
+    """Settings of the dag that change how its steps are read."""
 
     container: bool = False
     ssh: bool = False
@@ -59,7 +59,7 @@ class DagDefaults:
 
 @dataclass(slots=True)
 class PartialStep:
-    """A step being read: the fields of the model gathered so far, and where they came from."""
+    """A step being read: ``values`` are the fields of the model found so far, ``fields`` is their source."""
 
     fields: Fields
     values: dict[str, Any] = field(default_factory=dict)
@@ -68,16 +68,16 @@ class PartialStep:
 
 
 def read_step(fields: Fields, defaults: DagDefaults) -> PartialStep:
-    """Read a step into a draft; its name may still be empty and ``depends`` holds names or ids."""
-    draft = PartialStep(fields)
-    values = draft.values
+    """Read a step; its name may still be empty, and ``depends`` holds names or ids."""
+    partial = PartialStep(fields)
+    values = partial.values
     values["name"] = _name(fields)
     if "id" in fields:
         values["id"] = _id(fields)
     if "command" in fields or "script" in fields:
         _read_commands(fields, values)
     _read_place(fields, values)
-    _read_flow(fields, draft)
+    _read_flow(fields, partial)
     if "container" in fields:
         values["container"] = read_container(fields)
     if "call" in fields or "run" in fields:
@@ -100,17 +100,17 @@ def read_step(fields: Fields, defaults: DagDefaults) -> PartialStep:
     if "messages" in fields:
         values["messages"] = read_messages(fields)
     explicit, legacy = _executor(fields, values)
-    _settle_type(draft, explicit, legacy, defaults)
-    return draft
+    _settle_type(partial, explicit, legacy, defaults)
+    return partial
 
 
-def check_step(draft: PartialStep, step: Step, defaults: DagDefaults) -> None:
-    """Note what does not fit together inside the finished step."""
-    fields = draft.fields
+def check_step(partial: PartialStep, step: Step, defaults: DagDefaults) -> None:
+    """Report fields of the finished step that do not fit together."""
+    fields = partial.fields
     check_allowed_fields(fields, step)
     check_config(fields, step)
     if step.type in COMMAND_TYPES:
-        if has_nothing_to_run(draft, step):
+        if has_nothing_to_run(partial, step):
             fields.issues.error("step command is required", fields.path, fields.at)
     elif step.type == "chat":
         check_chat(fields, step.llm or defaults.llm, step.messages)
@@ -124,13 +124,15 @@ def check_step(draft: PartialStep, step: Step, defaults: DagDefaults) -> None:
         fields.error("stderr", message)
 
 
-def has_nothing_to_run(draft: PartialStep, step: Step) -> bool:
-    """Whether the step names nothing that could be run; what was named wrongly is told elsewhere."""
+def has_nothing_to_run(partial: PartialStep, step: Step) -> bool:
+    """Whether the step names nothing to run. A wrong value counts: it is reported where it is read."""
     if step.type not in COMMAND_TYPES:
         return False
-    written = [draft.fields.get(name) for name in ("script", "call", "run", "container", "messages", "llm", "parallel")]
+    written = [
+        partial.fields.get(name) for name in ("script", "call", "run", "container", "messages", "llm", "parallel")
+    ]
     given = (value is not None and not (isinstance(value, str) and not value.strip()) for value in written)
-    return draft.fields.get("command") is None and not any(given)
+    return partial.fields.get("command") is None and not any(given)
 
 
 def _name(fields: Fields) -> str:
@@ -192,7 +194,7 @@ def _command(fields: Fields, text: str) -> StepCommand:
     try:
         return StepCommand(text=text, argv=split_command(text))
     except ValueError as error:
-        # A shell may know quotes that this does not, such as $'it\'s': only a step without one needs the words.
+        # Only a step without a shell needs the words. A shell may know other quotes, such as $'it\'s'.
         fields.warn("command", f"failed to parse command: {error} (value: {text[:60]})", hint="close the quotes")
         return StepCommand(text=text, argv=tuple(text.split()))
 
@@ -242,12 +244,12 @@ def _read_place(fields: Fields, values: dict[str, Any]) -> None:
         values["signal_on_stop"] = _signal(fields)
 
 
-def _read_flow(fields: Fields, draft: PartialStep) -> None:
+def _read_flow(fields: Fields, partial: PartialStep) -> None:
     """Read when the step runs, and how often."""
-    values = draft.values
+    values = partial.values
     if "depends" in fields:
-        draft.no_implicit_depends = fields.get("depends") == []
-        # Steps named "1" and "2" are common, and so is a list of them without the quotes.
+        partial.no_implicit_depends = fields.get("depends") == []
+        # Steps named "1" and "2" are common, and so are lists of them without quotes.
         error = "depends must be a string or an array of strings"
         depends = fields.texts("depends", error=error, scalars=True)
         values["depends"] = tuple(name.strip() for name in depends)
@@ -319,9 +321,9 @@ def _executor(fields: Fields, values: dict[str, Any]) -> tuple[str, str]:
     return explicit, legacy
 
 
-def _settle_type(draft: PartialStep, explicit: str, legacy: str, defaults: DagDefaults) -> None:
-    """Decide the executor type, and the prefix of a generated name from it."""
-    values = draft.values
+def _settle_type(partial: PartialStep, explicit: str, legacy: str, defaults: DagDefaults) -> None:
+    """Decide the executor type, and from it the prefix of a generated name."""
+    values = partial.values
     derived = ""
     if values.get("call") or values.get("parallel"):
         derived = "parallel" if values.get("parallel") else "dag"
@@ -337,13 +339,13 @@ def _settle_type(draft: PartialStep, explicit: str, legacy: str, defaults: DagDe
     if "config" in values:
         values["config"] = canonical_keys(kind, values["config"])
     if explicit or (legacy and kind == legacy):
-        draft.name_prefix = kind
+        partial.name_prefix = kind
     elif values.get("container") is not None:
-        draft.name_prefix = "docker"
+        partial.name_prefix = "docker"
     elif derived:
-        draft.name_prefix = derived
-    elif values.get("script") or str(draft.fields.get("script") or "").strip():
-        # Also where it is ignored beside several commands.
-        draft.name_prefix = "script"
+        partial.name_prefix = derived
+    elif values.get("script") or str(partial.fields.get("script") or "").strip():
+        # Even if it is ignored because there are several commands.
+        partial.name_prefix = "script"
     elif values.get("commands"):
-        draft.name_prefix = "cmd"
+        partial.name_prefix = "cmd"

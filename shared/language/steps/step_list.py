@@ -39,20 +39,20 @@ def read_steps(fields: Fields, dag_type: DagType, defaults: DagDefaults) -> tupl
     else:
         fields.error("steps", "steps must be an array or a map")
         return ()
-    drafts = [draft for entry in entries for draft in entry.drafts]
-    if len(drafts) > _MAX_STEPS:
-        fields.error("steps", f"a DAG may have at most {_MAX_STEPS} steps (value: {len(drafts)})")
+    partials = [partial for entry in entries for partial in entry.partials]
+    if len(partials) > _MAX_STEPS:
+        fields.error("steps", f"a DAG may have at most {_MAX_STEPS} steps (value: {len(partials)})")
         return ()
     give_names(entries)
-    check_names(drafts)
-    resolve_depends(drafts)
+    check_names(partials)
+    resolve_depends(partials)
     if chain and not link_groups(entries):
         fields.error("steps", f"the groups need more than {MAX_IMPLICIT_EDGES} dependencies between them")
         return ()
-    steps = tuple(Step(**draft.values) for draft in drafts)
-    for draft, step in zip(drafts, steps, strict=True):
-        check_step(draft, step, defaults)
-    check_acyclic(drafts)
+    steps = tuple(Step(**partial.values) for partial in partials)
+    for partial, step in zip(partials, steps, strict=True):
+        check_step(partial, step, defaults)
+    check_acyclic(partials)
     return steps
 
 
@@ -60,14 +60,14 @@ def _from_map(fields: Fields, mapping: YamlMap, defaults: DagDefaults) -> list[S
     entries = []
     for key, value in mapping.items():
         path = f"{fields.sub('steps')}.{key}"
-        draft = _step(fields.issues, path, mapping.key_at[key], value, defaults)
-        if draft is not None:
-            if draft.values["name"] not in ("", key.strip()):
-                draft.fields.warn("name", "name is ignored: the key is the name of the step")
-            draft.values["name"] = key.strip()
+        partial = _step(fields.issues, path, mapping.key_at[key], value, defaults)
+        if partial is not None:
+            if partial.values["name"] not in ("", key.strip()):
+                partial.fields.warn("name", "name is ignored: the key is the name of the step")
+            partial.values["name"] = key.strip()
             if problem := step_name_problem(key):
                 fields.issues.error(problem, path, mapping.key_at[key])
-            entries.append(StepGroup([draft]))
+            entries.append(StepGroup([partial]))
     return entries
 
 
@@ -75,16 +75,16 @@ def _from_list(fields: Fields, items: YamlList, defaults: DagDefaults) -> list[S
     entries = []
     for index, item in enumerate(items):
         path = f"{fields.sub('steps')}[{index}]"
-        drafts: list[PartialStep | None]
+        partials: list[PartialStep | None]
         if isinstance(item, YamlList):
-            drafts = [
+            partials = [
                 _step(fields.issues, f"{path}[{inner}]", item.item_at[inner], member, defaults)
                 for inner, member in enumerate(item)
             ]
         else:
-            drafts = [_step(fields.issues, path, items.item_at[index], item, defaults)]
+            partials = [_step(fields.issues, path, items.item_at[index], item, defaults)]
         # An entry without a usable step keeps its place: generated names count entries.
-        entries.append(StepGroup([draft for draft in drafts if draft is not None]))
+        entries.append(StepGroup([partial for partial in partials if partial is not None]))
     return entries
 
 

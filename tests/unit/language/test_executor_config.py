@@ -1,4 +1,4 @@
-"""What is wrong with an executor's step is said when the workflow is loaded, where it can be known."""
+"""Problems of an executor's step are reported when the workflow is loaded, as far as they can be known then."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a document means: names, fields, schedules, parameters, handlers."""
+"""How documents are read: names, fields, schedules, parameters, handlers."""
 
 from typing import Any
 
@@ -74,7 +74,7 @@ def test_another_letter_case_is_accepted_with_a_warning() -> None:
         ("workerSelector: {gpu: 'true'}", "worker_selector", {"gpu": "true"}),
     ],
 )  # fmt: skip
-def test_dag_fields(text: str, field: str, expected: object) -> None:
+def test_dag_fields_are_read(text: str, field: str, expected: object) -> None:
     assert getattr(dag_of(text), field) == expected
 
 

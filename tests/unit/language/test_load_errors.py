@@ -1,4 +1,4 @@
-"""What is said when a spec is wrong: a table for each part of the language, with the exact words."""
+"""Error messages of wrong specs, with their exact words: one table for each part of the language."""
 
 import pytest
 
@@ -209,7 +209,7 @@ def test_what_does_not_fit_together_is_named(text: str, expected: str) -> None:
     assert any(expected in error for error in errors_of(text)), errors_of(text)
 
 
-def test_all_problems_are_told_at_once_in_the_order_of_lines() -> None:
+def test_all_problems_are_reported_at_once_in_the_order_of_lines() -> None:
     loaded = load(
         "name: etl\nschedul: x\nsteps:\n  - name: note\n    command: echo hi\n  - name: b\n    depends: nope\n"
     )
@@ -245,7 +245,7 @@ def test_a_hint_says_what_to_write_instead(text: str, hint: str) -> None:
     assert [issue.hint for issue in load(text, file_name="x").errors] == [hint]
 
 
-def test_two_steps_of_one_name_are_told_once() -> None:
+def test_two_steps_with_one_name_are_reported_once() -> None:
     (error,) = load("steps: [{name: a, command: x}, {name: a, command: y}]", file_name="x").errors
     assert error.message == "step name must be unique: a"
 

@@ -47,7 +47,7 @@ def test_no_value_anywhere_makes_it_raise_and_the_model_survives_json(document: 
     ids=["many steps", "many edges", "crowded names", "unknown keys", "bad depends", "schedules", "env", "command"],
 )
 def test_hostile_text_comes_to_an_end(text: str) -> None:
-    # What grows faster than the text would not end before the suite's own time limit.
+    # Worse than linear time would exceed the time limit of the suite.
     loaded = load(text)
 
     assert loaded.documents or loaded.errors

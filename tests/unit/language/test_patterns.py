@@ -62,7 +62,7 @@ def test_a_pattern_means_what_go_means_by_it(pattern: str, text: str, found: str
     "pattern",
     ["[", "(", ")", "a**", "[[:nope:]]", r"\p{Nope}", "\\", "[\\", r"\x{110000}", "[b-a]", r"[a-\d]", "(?<=a)b"],
 )
-def test_what_is_no_pattern_is_a_fault(pattern: str) -> None:
+def test_an_invalid_pattern_is_an_error(pattern: str) -> None:
     with pytest.raises(PatternError):
         compile_pattern(pattern)
 

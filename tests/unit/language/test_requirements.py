@@ -1,4 +1,4 @@
-"""Which steps none of the workers can do."""
+"""Which steps none of the workers can run."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def judged(spec: str, *workers: Capabilities) -> list[str]:
         ("steps: [echo]\n---\nname: sub\n" + ACT, [Capabilities({}, UNABLE)], 1),
     ],
 )
-def test_a_step_is_beyond_the_workers_that_could_get_it_and_say_what_they_can(
+def test_a_step_is_unsatisfied_by_workers_that_could_get_it_and_list_their_capabilities(
     spec: str, workers: list[Capabilities], problems: int
 ) -> None:
     assert len(judged(spec, *workers)) == problems

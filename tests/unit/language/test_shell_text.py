@@ -1,4 +1,4 @@
-"""Values in a shell's text, in every place there is, before real shells."""
+"""Values in every context of a shell's text, run by real shells."""
 
 import itertools
 import re
@@ -25,7 +25,7 @@ SHELLS = ("sh", "bash")
 
 
 @pytest.mark.parametrize(
-    ("text", "place"),
+    ("text", "context"),
     [
         ("echo @", UNQUOTED),
         ("echo 'a' \"b\" \\' @", UNQUOTED),
@@ -68,8 +68,8 @@ SHELLS = ("sh", "bash")
         ("x=$(cat <<'EOF'\n'\nEOF\n) @", UNQUOTED),
     ],
 )
-def test_a_place_is_told_where_it_is_sure(text: str, place: str) -> None:
-    assert ShellScanner(text).place(text.index("@")) == place
+def test_the_quoting_context_is_known_only_where_it_is_certain(text: str, context: str) -> None:
+    assert ShellScanner(text).context(text.index("@")) == context
 
 
 PLACES = [
@@ -95,13 +95,13 @@ TOKENS = [
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(value=st.lists(st.sampled_from(TOKENS), min_size=1, max_size=7).map("".join))
-def test_nothing_that_was_given_runs_wherever_it_stands(tmp_path: Path, shell: str, value: str) -> None:
+def test_a_value_from_outside_never_runs_wherever_it_stands(tmp_path: Path, shell: str, value: str) -> None:
     for text in PLACES:
         check(tmp_path, shell, text, value)
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_what_is_known_to_break_out_does_not(tmp_path: Path, shell: str) -> None:
+def test_known_ways_to_break_out_of_quotes_fail(tmp_path: Path, shell: str) -> None:
     ways = ["; :>run;", '"; :>run; "', "'; :>run; '", "\n:>run\n", "x\nE\n:>run\n", "E\n:>run", "a :>run", "& :>run &",
             "$(:>run)", "`:>run`", "' $(:>run) '", "(:>run)", ") ; :>run; (", "#", "| :>run", "\\"]  # fmt: skip
     for text, value in itertools.product(PLACES, ways):
@@ -144,7 +144,7 @@ SUMS = [
 
 
 @pytest.mark.parametrize("text", SUMS)
-def test_a_sum_takes_numbers_and_nothing_that_a_shell_would_evaluate(tmp_path: Path, text: str) -> None:
+def test_arithmetic_accepts_numbers_and_nothing_that_a_shell_would_evaluate(tmp_path: Path, text: str) -> None:
     evil = "x[$(:>run)]"
     for value in (evil, "Q", "1, x[`:>run`]"):
         found = _in_bash(tmp_path, text, value, Q=evil)
@@ -168,11 +168,11 @@ def test_a_sum_takes_numbers_and_nothing_that_a_shell_would_evaluate(tmp_path: P
         ("cat <<E\n((a)) ${P}\nE", "((a)) abc"),
     ],
 )
-def test_what_only_looks_like_a_sum_takes_any_value(tmp_path: Path, text: str, shown: str) -> None:
+def test_what_only_looks_like_arithmetic_accepts_any_value(tmp_path: Path, text: str, shown: str) -> None:
     assert _in_bash(tmp_path, text, "abc").stdout.strip() == shown
 
 
-def test_a_sum_takes_a_sum(tmp_path: Path) -> None:
+def test_arithmetic_accepts_an_expression_of_numbers(tmp_path: Path) -> None:
     assert _in_bash(tmp_path, "echo $((${P} * 2))", "-1 + 4").stdout == "7\n"
 
 

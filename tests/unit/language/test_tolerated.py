@@ -1,4 +1,4 @@
-"""Odd but accepted: what Dagu loads means the same here, with a warning where it is probably a slip."""
+"""Odd but accepted: what Dagu loads means the same here, with a warning where it is probably a mistake."""
 
 import pytest
 
@@ -32,7 +32,7 @@ def warnings_of(text: str) -> list[str]:
         ("description: 99999999999999999999", "description", "99999999999999999999"),
     ],
 )  # fmt: skip
-def test_dag_fields(text: str, attribute: str, expected: object) -> None:
+def test_dag_fields_are_read(text: str, attribute: str, expected: object) -> None:
     assert getattr(dag_of(text), attribute) == expected
 
 
@@ -47,7 +47,7 @@ def test_dag_fields(text: str, attribute: str, expected: object) -> None:
         ("{command: a, timeoutSec: 1_0}", "timeout_sec", 10),
     ],
 )
-def test_step_fields(text: str, attribute: str, expected: object) -> None:
+def test_step_fields_are_read(text: str, attribute: str, expected: object) -> None:
     found = getattr(step_of(text), attribute)
 
     assert (found.model_dump(exclude_defaults=True) if hasattr(found, "model_dump") else found) == expected
@@ -62,14 +62,14 @@ def test_step_fields(text: str, attribute: str, expected: object) -> None:
         ("{limit: 1_0, intervalSec: 1_0}", (10, 10, 0, 0)),
     ],
 )
-def test_a_retry_takes_less_than_nothing_as_nothing(text: str, expected: tuple[object, ...]) -> None:
+def test_a_retry_takes_negative_numbers_as_zero(text: str, expected: tuple[object, ...]) -> None:
     policy = step_of(f"{{command: a, retryPolicy: {text}}}").retry_policy
 
     assert policy is not None
     assert (policy.limit, policy.interval_sec, policy.backoff, policy.max_interval_sec) == expected
 
 
-def test_a_repetition_takes_less_than_nothing_as_nothing() -> None:
+def test_a_repetition_takes_negative_numbers_as_zero() -> None:
     policy = step_of(
         "{command: a, repeatPolicy: {repeat: true, limit: -1, intervalSec: -1, backoff: -2}}"
     ).repeat_policy
@@ -136,7 +136,7 @@ def test_blank_text_is_no_command(step: str) -> None:
     assert any("step command is required" in error for error in errors_of(f"steps: [{step}]"))
 
 
-def test_a_command_in_log_dir_is_told_to_be_left_out() -> None:
+def test_a_command_in_log_dir_is_ignored_with_a_warning() -> None:
     assert warnings_of("logDir: /var/log/$DAY") == []
     assert warnings_of("logDir: /var/log/`date +%F`") == [
         "logDir is ignored: it contains a command, and commands in it are not run"
@@ -151,5 +151,5 @@ def test_a_command_in_log_dir_is_told_to_be_left_out() -> None:
         "steps: [{command: a, repeatPolicy: {condition: a, expected: 're:[', limit: 1}}]",
     ],
 )
-def test_a_pattern_that_is_none_is_told_and_never_matches(text: str) -> None:
+def test_an_invalid_pattern_warns_and_never_matches(text: str) -> None:
     assert warnings_of(text) == ["re:[ never matches: missing ]: ["]

@@ -44,7 +44,7 @@ def test_scalars_are_those_of_yaml_1_2(text: str, expected: object) -> None:
 @pytest.mark.parametrize(
     ("text", "number"), [("010", 8), ("-0755", -493), ("1_000", 1000), ("+1_0", 10), ("1_", 1), ("0_1", 1)]
 )
-def test_a_figure_is_text_and_knows_its_number(text: str, number: int) -> None:
+def test_numeric_text_is_text_and_knows_its_number(text: str, number: int) -> None:
     found = value(f"a: {text}")["a"]
 
     assert (found, found.number) == (text, number)
@@ -103,7 +103,7 @@ def test_aliases_and_merge_keys_are_followed() -> None:
         ("- " * 500, "nested deeper than 64 levels"),
     ],
 )
-def test_what_is_wrong_is_told_with_place_and_cure(text: str, expected: str) -> None:
+def test_a_problem_is_reported_with_place_and_hint(text: str, expected: str) -> None:
     _, problems = read(text)
 
     assert any(expected in problem for problem in problems), problems

@@ -1,4 +1,4 @@
-"""A base configuration under a document: which of the two counts, or both."""
+"""A base configuration under a document: which of the two wins, or whether both count."""
 
 import pytest
 
@@ -36,7 +36,7 @@ def under(base: str, child: str) -> Dag:
         ("type: graph", "steps: []", "type", "graph"),
     ],
 )
-def test_which_counts(base: str, child: str, attribute: str, expected: object) -> None:
+def test_which_of_base_and_document_wins(base: str, child: str, attribute: str, expected: object) -> None:
     found = getattr(under(base, child), attribute)
 
     assert ([each.condition for each in found] if attribute == "preconditions" else found) == (
@@ -44,13 +44,13 @@ def test_which_counts(base: str, child: str, attribute: str, expected: object) -
     )
 
 
-def test_parameters_of_both_count() -> None:
+def test_parameters_of_base_and_document_are_joined() -> None:
     dag = under("params: A=1 B=2", "params: []")
 
     assert [(param.name, param.value) for param in dag.params] == [("A", "1"), ("B", "2")]
 
 
-def test_a_place_counts_in_its_own_document() -> None:
+def test_positional_parameters_count_within_their_own_document() -> None:
     dag = under('params: "a b"', 'params: "c K=v d"')
 
     assert [(param.name, param.value) for param in dag.params] == [
@@ -64,7 +64,7 @@ def test_a_place_counts_in_its_own_document() -> None:
 
 
 @pytest.mark.parametrize(
-    ("base", "told"),
+    ("base", "expected"),
     [
         ("queue: q\ntimeoutSec: soon\n", "line 2, column 1: timeoutSec: expected a number"),
         ("env: 3\n", "line 1, column 6: env[0]: "),
@@ -76,15 +76,15 @@ def test_a_place_counts_in_its_own_document() -> None:
         ("- a\n", "line 1, column 1: must be a map of fields"),
     ],
 )
-def test_a_fault_of_the_base_configuration_is_told_as_one(base: str, told: str) -> None:
-    """Its lines are not the file's: whoever looks there finds nothing wrong."""
+def test_a_problem_in_the_base_configuration_names_it(base: str, expected: str) -> None:
+    """Its line numbers do not count in the file."""
     errors = [str(issue) for issue in load("\n\nenv: [A=1]\nsmtp: {port: '25'}\n", base=base, file_name="kid").errors]
 
-    assert any(error.startswith(f"base configuration: {told}") for error in errors), errors
+    assert any(error.startswith(f"base configuration: {expected}") for error in errors), errors
     assert not [error for error in errors if not error.startswith("base configuration: ")]
 
 
-def test_a_fault_of_the_file_stays_one_of_the_file() -> None:
+def test_a_problem_in_the_file_names_no_base_configuration() -> None:
     errors = load("env:\n  - [A]\n", base="env: [B=1]\ntags: {a: 1}\n", file_name="kid").errors
 
     assert [(issue.source, issue.line) for issue in errors] == [("", 2), ("base configuration", 2)]

@@ -1,4 +1,4 @@
-"""Secrets among the parameters of a called run: what people see, and what logs must not show."""
+"""Secrets among the parameters of a sub-run: what people see, and what logs must mask."""
 
 import pytest
 
@@ -15,11 +15,11 @@ from shared.language.expansion.secret_params import hidden_params, secrets_in, s
         ("*******", (("1", "*******"),)),
     ],
 )
-def test_parameters_that_hold_a_secret(asked_as: str, expected: object) -> None:
+def test_which_parameters_hold_a_secret(asked_as: str, expected: object) -> None:
     assert hidden_params(asked_as) == expected
 
 
-def test_the_others_are_shown() -> None:
+def test_other_parameters_are_shown() -> None:
     assert show_params((("A", "s"), ("B", "y")), 'A="*******"') == (("A", "*******"), ("B", "y"))
 
 
@@ -29,11 +29,11 @@ def test_the_others_are_shown() -> None:
         ("s3cr3t", "*******", ("s3cr3t",)),
         ("Bearer s3\ncr3t!", "Bearer *******!", ("s3\ncr3t",)),
         ("a.b:c", "*******:*******", ("a.b:c", "a.b", "c")),
-        # It became something else on the way: then all of it counts.
+        # The value has changed since: then all of it is masked.
         ("other", "Bearer *******", ("other",)),
         ("a" * 40, "*******" * 20, ("a" * 40,)),
         ("*******", "*******", ()),
     ],
 )
-def test_what_stands_behind_the_stars(value: str, shown: str, expected: tuple[str, ...]) -> None:
+def test_the_secret_behind_the_stars_is_found(value: str, shown: str, expected: tuple[str, ...]) -> None:
     assert secrets_in(value, shown) == expected

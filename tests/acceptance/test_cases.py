@@ -1,4 +1,4 @@
-"""The table, all rows of it at once in one system per footing: that is also how it is used."""
+"""All cases of the reference at once, in one system per footing: that is also how it is used."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,7 @@ def _row(name: str) -> str:
 
 
 @pytest.mark.timeout(240)
-def test_every_row_of_the_table(world: World, subtests: pytest.Subtests) -> None:
+def test_every_case_ends_as_the_reference_says(world: World, subtests: pytest.Subtests) -> None:
     for refusal in REFUSED:
         with subtests.test(row=refusal.row):
             reply = world.ask(c.CreateDag(file_name=refusal.row.lower().replace(" ", "-"), spec=refusal.spec))
@@ -35,12 +35,12 @@ def test_every_row_of_the_table(world: World, subtests: pytest.Subtests) -> None
 
 def _check(world: World, case: Case) -> None:
     seen = world.ended(case)
-    told = {name: (row["status"], row["error"]) for name, row in seen.nodes.items()}
-    assert not case.status or seen.status == case.status, (seen.run["error"], told)
+    outcomes = {name: (row["status"], row["error"]) for name, row in seen.nodes.items()}
+    assert not case.status or seen.status == case.status, (seen.run["error"], outcomes)
     case.check(seen)
 
 
-def test_every_row_has_its_place() -> None:
+def test_every_row_of_the_reference_has_a_case() -> None:
     names = [*(case.row for case in CASES), *(refusal.row for refusal in REFUSED)]
     held = {_row(name) for name in names} | ELSEWHERE.keys()
     assert sorted(set(ROWS) - held) == []
@@ -48,11 +48,11 @@ def test_every_row_has_its_place() -> None:
 
 
 @pytest.mark.parametrize(("row", "place"), ELSEWHERE.items())
-def test_a_row_held_elsewhere_is_there(row: str, place: str) -> None:
+def test_a_row_tested_elsewhere_is_there(row: str, place: str) -> None:
     path, _, name = place.partition("::")
     text = (ROOT / path).read_text()
     assert (f"def {name}(" if name else f'"{row}') in text
 
 
-def test_children_are_named_as_the_reference_says() -> None:
+def test_the_id_of_a_sub_run_is_made_as_the_reference_says() -> None:
     assert child_run_id("run-1", "scan", 'K="v"') == "67wCdoVm7ofFaMVr6dr8f9zafBcCCL4ytYFPPbrRt8ic"
