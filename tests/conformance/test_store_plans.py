@@ -1,4 +1,4 @@
-"""No question of the gateway looks at the whole history: what Postgres does for each, on a history worth an index."""
+"""No read of the gateway scans the whole history: the plans of Postgres for each, on a history worth an index."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -56,11 +56,11 @@ QUESTIONS: dict[str, Callable[[Reads], object]] = {
 
 @pytest.fixture
 def empty_url(database_url: str) -> str:
-    """Postgres only: SQLite's plans are looked at with the reads themselves."""
+    """Postgres only: the tests of the reads check SQLite's plans."""
     return database_url
 
 
-def test_every_question_finds_its_rows_by_an_index(engine: Engine, reader: Engine, reads: Reads) -> None:
+def test_every_read_uses_an_index(engine: Engine, reader: Engine, reads: Reads) -> None:
     with engine.begin() as connection:
         for statement in HISTORY.split(";"):
             connection.execute(text(statement))

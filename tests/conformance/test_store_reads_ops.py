@@ -1,4 +1,4 @@
-"""What the gateway reads of dags and of the system as a whole."""
+"""What the gateway reads of DAGs and of the system as a whole."""
 
 import sqlite3
 from pathlib import Path
@@ -97,7 +97,7 @@ def test_tags_and_texts_of_all_dags(engine: Engine, reads: Reads) -> None:
     assert reads.specs([]) == {}
 
 
-def test_workers_come_with_the_attempts_they_hold(engine: Engine, reads: Reads) -> None:
+def test_workers_come_with_their_open_attempts(engine: Engine, reads: Reads) -> None:
     for name in ("w2", "w1"):
         add(
             engine,
@@ -123,7 +123,7 @@ def test_workers_come_with_the_attempts_they_hold(engine: Engine, reads: Reads) 
     assert (task.node_name, task.state, task.started_at) == ("held", AttemptState.RUNNING, after(3))
 
 
-def test_services_heard_of_lately(engine: Engine, reads: Reads) -> None:
+def test_services_with_a_recent_heartbeat(engine: Engine, reads: Reads) -> None:
     row = {"host": "h", "version": "1", "started_at": NOW}
     add(
         engine,
@@ -175,7 +175,7 @@ def test_counts_for_metrics(engine: Engine, reads: Reads) -> None:
     assert (active.dags, active.running, active.queued) == (1, {"etl": 1}, {"etl": 2})
 
 
-def test_the_fate_of_a_command(engine: Engine, reads: Reads) -> None:
+def test_the_outcome_of_a_command(engine: Engine, reads: Reads) -> None:
     row = {"command_id": "c", "type": "run.start", "body_hash": "h", "outcome": "done", "reply": {"n": [1]}, "at": NOW}
     add(engine, t.inbox, row)
 

@@ -43,7 +43,7 @@ def test_a_run_comes_with_nodes_and_names_the_text_it_was_made_from(engine: Engi
     assert (run.nodes[0].outputs, run.nodes[0].started_at) == ({"OUT": "x"}, after(3))
 
 
-def test_a_node_comes_with_what_its_last_attempt_said(engine: Engine, reader: Engine, reads: Reads) -> None:
+def test_a_node_comes_with_the_progress_of_its_last_attempt(engine: Engine, reader: Engine, reads: Reads) -> None:
     run_key = add_run(engine, "etl", "r1", run_attempt=2)
     for idx, number in enumerate((1, 2, 1)):
         add_node(engine, run_key, idx, f"n{idx}", number=number)
@@ -75,7 +75,7 @@ def test_latest_is_the_newest_root_run(engine: Engine, reads: Reads) -> None:
 
 
 @pytest.mark.parametrize(("dag_name", "run_id"), [("etl", "none"), ("none", LATEST), ("ETL", "r1"), ("etl", "sub")])
-def test_what_is_not_there_is_none(engine: Engine, reads: Reads, dag_name: str, run_id: str) -> None:
+def test_a_missing_run_is_none(engine: Engine, reads: Reads, dag_name: str, run_id: str) -> None:
     add_run(engine, "etl", "r1")
     add_run(engine, "etl", "sub", root_key="etl/r1", parent_key="etl/r1")
 
@@ -205,7 +205,7 @@ def test_transitions_come_in_order_with_the_names_of_nodes(engine: Engine, reads
     assert reads.transitions("none") == ()
 
 
-def test_the_schemas_revisions_are_told_if_the_database_is_there(reads: Reads) -> None:
+def test_the_schema_revisions_are_read_if_the_database_is_there(reads: Reads) -> None:
     assert reads.schema().serves
 
     with pytest.raises(StoreUnavailable):

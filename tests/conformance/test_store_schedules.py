@@ -1,4 +1,4 @@
-"""What schedulers may do to schedules at once with commands that change dags."""
+"""Schedulers that adopt schedules while commands change DAGs."""
 
 from concurrent.futures import ThreadPoolExecutor
 

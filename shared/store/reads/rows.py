@@ -104,8 +104,6 @@ class RunRow:
     dag_name: str
     dag_run_id: str
     file_name: str | None
-    root: RunName
-    parent: RunName | None
     status: RunStatus
     run_attempt: int
     queue: str
@@ -121,11 +119,13 @@ class RunRow:
     queued_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
-    nodes: tuple[NodeRow, ...] | None = None
-    trace: str = ""
+    trace: str
     """The traceparent of the request that started it; empty for runs older than this column."""
-    asked_as: str = ""
+    asked_as: str
     """The parameters of a called run as people may see them: with stars for secrets."""
+    root: RunName
+    parent: RunName | None
+    nodes: tuple[NodeRow, ...] | None
 
     @property
     def shown_params(self) -> tuple[tuple[str, str], ...]:
