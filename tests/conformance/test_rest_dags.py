@@ -186,7 +186,7 @@ def test_a_faulty_pattern_is_searched_for_as_it_stands_and_that_is_said(stack: S
     found = stack.get("/dags/search", query_string={"q": "[x"})
 
     assert [each["name"] for each in found["results"]] == ["step"]
-    assert found["errors"] == ["Searched for as plain text: it is no regular expression (missing ]: [x)"]
+    assert found["errors"] == ["Searched for as plain text: not a valid regular expression (missing ]: [x)"]
 
 
 def test_the_spec_is_the_text_as_it_was_given(stack: Stack) -> None:

@@ -46,7 +46,7 @@ def woken(watch: Watch) -> threading.Event:
 
 
 def test_a_word_about_a_run_wakes_its_followers_and_those_of_all(transport: EmbeddedTransport, say: Say) -> None:
-    follower = Follower(transport, limit=3, look_s=NEVER_S)
+    follower = Follower(transport, limit=3, poll_s=NEVER_S)
     mine, other, every = follower.watch("a"), follower.watch("b"), follower.watch()
     ends = [woken(watch) for watch in (mine, other, every)]
 
@@ -60,7 +60,7 @@ def test_a_word_about_a_run_wakes_its_followers_and_those_of_all(transport: Embe
 
 
 def test_a_word_that_names_nobody_or_cannot_be_read_wakes_all(transport: EmbeddedTransport, say: Say) -> None:
-    watch = Follower(transport, limit=1, look_s=NEVER_S).watch("a")
+    watch = Follower(transport, limit=1, poll_s=NEVER_S).watch("a")
     first = woken(watch)
     say()
     assert first.wait(10)
@@ -71,7 +71,7 @@ def test_a_word_that_names_nobody_or_cannot_be_read_wakes_all(transport: Embedde
 
 
 def test_a_word_said_before_the_wait_is_not_missed(transport: EmbeddedTransport, say: Say) -> None:
-    follower = Follower(transport, limit=2, look_s=NEVER_S)
+    follower = Follower(transport, limit=2, poll_s=NEVER_S)
     early, witness = follower.watch("a"), follower.watch("a")
     say("a")
     assert woken(witness).wait(10)
@@ -80,11 +80,11 @@ def test_a_word_said_before_the_wait_is_not_missed(transport: EmbeddedTransport,
 
 
 def test_without_a_word_one_looks_again_by_oneself(transport: EmbeddedTransport) -> None:
-    assert woken(Follower(transport, limit=1, look_s=0.01).watch("a")).wait(10)
+    assert woken(Follower(transport, limit=1, poll_s=0.01).watch("a")).wait(10)
 
 
 def test_who_follows_all_looks_again_soon_after_a_word(transport: EmbeddedTransport, say: Say) -> None:
-    watch = Follower(transport, limit=1, look_s=NEVER_S).watch()
+    watch = Follower(transport, limit=1, poll_s=NEVER_S).watch()
     first = woken(watch)
     say("a")
     assert first.wait(10)

@@ -10,8 +10,8 @@ AT = datetime(2025, 11, 24, 4, 5, 7, 999_999, tzinfo=UTC)
 
 
 def test_every_status_has_its_number_and_comes_back_from_it() -> None:
-    runs = [json_values.run_token(number) for number in range(9)]
-    nodes = [json_values.node_token(number) for number in range(9)]
+    runs = [json_values.run_label(number) for number in range(9)]
+    nodes = [json_values.node_label(number) for number in range(9)]
 
     assert set(runs) == set(RunStatus)
     assert set(nodes) == set(NodeStatus)
@@ -20,14 +20,14 @@ def test_every_status_has_its_number_and_comes_back_from_it() -> None:
 
 
 def test_five_is_queued_for_a_run_and_skipped_for_a_node() -> None:
-    assert json_values.run_token(5) is RunStatus.QUEUED
-    assert json_values.node_token(5) is NodeStatus.SKIPPED
+    assert json_values.run_label(5) is RunStatus.QUEUED
+    assert json_values.node_label(5) is NodeStatus.SKIPPED
 
 
 @pytest.mark.parametrize("number", [-1, 9, 42])
 def test_an_unknown_number_is_no_status(number: int) -> None:
-    assert json_values.run_token(number) is None
-    assert json_values.node_token(number) is None
+    assert json_values.run_label(number) is None
+    assert json_values.node_label(number) is None
 
 
 def test_times_have_second_precision_in_the_zone_shown() -> None:
