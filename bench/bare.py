@@ -6,7 +6,7 @@ else. It is served by threads, or by greenlets as the gateway is.
 
 import sys
 
-from services.api.serving.green import become_green
+from services.api.serving.greenlets import become_green
 
 if "green" in sys.argv:
     become_green()

@@ -19,7 +19,7 @@ from functools import partial
 from itertools import takewhile
 from typing import Any
 
-from services.api.serving.green import become_green
+from services.api.serving.greenlets import become_green
 
 if "serve" in sys.argv:
     become_green()

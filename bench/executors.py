@@ -35,9 +35,9 @@ from shared.clock import utc_now
 from shared.contracts.codec import decode, encode
 from shared.contracts.events import LogChunk
 from shared.contracts.tasks import Task
-from shared.language.model import Command, Step
+from shared.language.model import Step, StepCommand
 from shared.tracing import SpanContext
-from shared.transport.base import EVENTS, LOGS, Delivery, Outgoing, Transport, task_route
+from shared.transport.base import EVENTS, LOGS, Delivery, Outgoing, Transport, task_queue
 from shared.transport.embedded.transport import EmbeddedTransport
 
 _STEPS = 1_000
@@ -45,7 +45,7 @@ _FLOOD_BYTES = 200_000_000
 
 
 def _task(text: str, token: str, shell: tuple[str, ...] = ()) -> Task:
-    step = Step(name="s", commands=(Command(text=text, argv=tuple(text.split())),))
+    step = Step(name="s", commands=(StepCommand(text=text, argv=tuple(text.split())),))
     facts: dict[str, Any] = {
         "run_key": "d/r1",
         "dag_name": "d",
@@ -172,7 +172,7 @@ def flood() -> None:
         before = peak = _memory_mb()
         task = _task(f"head -c {_FLOOD_BYTES} /dev/zero", "flood")
         begin = time.perf_counter()
-        transport.send(Outgoing(task_route({}), encode(task, id="flood", at=utc_now()), "flood")).result()
+        transport.send(Outgoing(task_queue({}), encode(task, id="flood", at=utc_now()), "flood")).result()
         got = 0
         while got < _FLOOD_BYTES:
             for delivery in consumer.take(100, 5):

@@ -65,10 +65,10 @@ def _follow(url: str, dags: Path, texts: list[str]) -> None:
         return load(*args, **facts)  # type: ignore[arg-type]
 
     following.__dict__["load"] = counted
-    follower = following.Folder(parts.shell, dags)
+    follower = following.Folder(parts.transactor, dags)
     for what in ("first look", "look at nothing new", "first look of a restarted scheduler"):
         if what.endswith("scheduler"):
-            follower = following.Folder(parts.shell, dags)
+            follower = following.Folder(parts.transactor, dags)
         parsed = 0
         print(f"  {what}: {_timed(len(texts), follower.look)}, {parsed} parsed")
 

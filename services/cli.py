@@ -129,7 +129,7 @@ def up(**given: Any) -> None:
 @_options(*_COMMON, *_API, "host", "port", "database_url", "amqp_url", "api_threads")
 def api(**given: Any) -> None:
     """Run an API gateway."""
-    from services.api.serving.green import become_green  # noqa: PLC0415
+    from services.api.serving.greenlets import become_green  # noqa: PLC0415
 
     become_green()
     from services.compose import run_api_process  # noqa: PLC0415
@@ -178,13 +178,13 @@ def validate(file: Path, elsewhere: bool) -> None:
     """Check a workflow FILE and say everything that is wrong with it."""
     from services.worker.executors.capabilities import able_types  # noqa: PLC0415
     from shared.language.load import load  # noqa: PLC0415
-    from shared.language.steps.requirements import Hands, beyond, needing  # noqa: PLC0415
+    from shared.language.steps.requirements import Capabilities, steps_with_requirements, unsatisfied  # noqa: PLC0415
 
     loaded = load(file.read_text(errors="replace"), file_name=file.stem)
     for issue in loaded.issues:
         click.echo(f"{file}: {issue}", err=True)
-    here = [] if elsewhere else [Hands({}, able_types())]
-    missing = beyond(needing(loaded.documents), here, nobody="no worker on this machine")
+    here = [] if elsewhere else [Capabilities({}, able_types())]
+    missing = unsatisfied(steps_with_requirements(loaded.documents), here, no_worker="no worker on this machine")
     for problem in missing:
         click.echo(f"{file}: {problem}", err=True)
     if missing or not loaded.ok:

@@ -19,7 +19,7 @@ from services.scheduler.main import Scheduler
 from services.scheduler.metrics import BacklogCollector, limit_dag_series
 from services.worker.main import Worker
 from services.worker.reporting.metrics import WorkerCollector
-from shared.admin_server import SideDoor
+from shared.admin_server import AdminServer
 from shared.clock import local_zone, utc_now
 from shared.config import Config
 from shared.errors import ConfigInvalid, Unavailable
@@ -65,7 +65,7 @@ def run_api_process(config: Config, version: str) -> None:
         if config.metrics_port:
             about = ProcessCollector("api", version, deps.transport, config.data_dir)
             collectors: list[Collector] = [about, DaguCollector(deps), SchemaCollector(deps.reads.schema)]
-            SideDoor(config.host, config.metrics_port, lambda: trouble(deps, schema_of(deps)), collectors).start()
+            AdminServer(config.host, config.metrics_port, lambda: trouble(deps, schema_of(deps)), collectors).start()
 
     run_api(
         host=config.host,
@@ -200,7 +200,7 @@ def _patiently(what: str, make: Callable[[], T], stop: threading.Event) -> T | N
 
 class _side_door:  # noqa: N801 - used as a context manager function
     def __init__(self, config: Config, trouble: Callable[[], str]) -> None:
-        self._door = SideDoor(config.host, config.metrics_port, trouble) if config.metrics_port else None
+        self._door = AdminServer(config.host, config.metrics_port, trouble) if config.metrics_port else None
 
     def __enter__(self) -> Self:
         if self._door is not None:

@@ -21,7 +21,7 @@ def listed(config: Config, limit: int, *, bodies: bool) -> Iterator[str]:
     with _transport(config) as transport:
         for letter in transport.dead_letters(limit):
             text = letter.body.decode(errors="replace") if bodies else ""
-            yield f"{letter.id} {letter.route}: {letter.reason} {text}".rstrip()
+            yield f"{letter.id} {letter.queue}: {letter.reason} {text}".rstrip()
 
 
 def returned(config: Config, limit: int) -> int:

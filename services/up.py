@@ -16,10 +16,10 @@ from services.compose import make_worker, read_base_config
 from services.scheduler.main import Scheduler
 from services.scheduler.metrics import BacklogCollector, limit_dag_series
 from services.worker.reporting.metrics import WorkerCollector
-from shared.admin_server import SideDoor
+from shared.admin_server import AdminServer
 from shared.clock import local_zone, utc_now
 from shared.config import Config
-from shared.disk import Room
+from shared.disk import DiskCheck
 from shared.metrics import ProcessCollector
 from shared.service import freeze_loaded
 from shared.spans import start_sending, stop_sending
@@ -76,7 +76,7 @@ def run_up(
         settings=settings,
         base_path=config.base_path,
         max_dag_series=config.metrics_dags,
-        own_trouble=Room(config.data_dir).lack,
+        own_trouble=DiskCheck(config.data_dir).problem,
     )
     app = create_app(deps)
     server = EmbeddedServer(app, config.host, config.port, threads=config.api_threads)
@@ -88,7 +88,7 @@ def run_up(
     worker.start()
     server.start()
     door = (
-        SideDoor(config.host, config.metrics_port, lambda: scheduler.trouble or worker.trouble)
+        AdminServer(config.host, config.metrics_port, lambda: scheduler.trouble or worker.trouble)
         if config.metrics_port
         else None
     )

@@ -27,7 +27,7 @@ from shared.ids import new_command_id, new_run_id
 from shared.log import current
 from shared.tracing import here
 from shared.transport.base import COMMANDS, Outgoing, Transport
-from shared.transport.pending_reply import Asked
+from shared.transport.pending_reply import PendingReply
 
 __all__ = ["Accepted", "Commands", "Recorded", "Sent", "chosen_run_id", "command_key", "run_id_for"]
 
@@ -79,7 +79,7 @@ def run_id_for(key: str | None) -> str:
 class Sent:
     """A command that was published and has no outcome yet."""
 
-    def __init__(self, command: Command, command_id: str, asked: Asked) -> None:
+    def __init__(self, command: Command, command_id: str, asked: PendingReply) -> None:
         self._command = command
         self._id = command_id
         self._asked = asked

@@ -9,7 +9,7 @@ from services.api.auth.authentication import Auth
 from services.api.auth.first_user import FirstUser
 from services.api.caches.run_summaries import Summaries
 from services.api.caches.run_totals import RunTotals
-from services.api.caches.single_flight import Combined
+from services.api.caches.single_flight import SingleFlight
 from services.api.caches.specs import SpecCache
 from services.api.command_client import Commands
 from services.api.follow import Follower
@@ -44,7 +44,7 @@ class Deps:
     settings: Settings = field(default_factory=Settings)
     auth: Auth = field(init=False)
     first_user: FirstUser = field(init=False)
-    combined: Combined = field(default_factory=Combined)
+    combined: SingleFlight = field(default_factory=SingleFlight)
     summaries: Summaries = field(default_factory=Summaries)
     resources: Resources = field(default_factory=Resources)
     follower: Follower = field(init=False)

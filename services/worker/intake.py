@@ -17,25 +17,21 @@ from services.worker.process.outcome import StopKind
 from services.worker.process.supervise import Stop
 from services.worker.reporting.metrics import Counters
 from services.worker.reporting.reports import Reporter
+from shared.admission.workers import satisfies
 from shared.contracts.codec import decode
 from shared.contracts.tasks import Task
-from shared.disk import Room
+from shared.disk import DiskCheck
 from shared.errors import DecodeFailed, Unavailable
 from shared.log import bound
 from shared.tracing import SpanContext, within
-from shared.transport.base import Delivery, Outgoing, Transport, task_route, worker_route
+from shared.transport.base import Delivery, Outgoing, Transport, task_queue, worker_queue
 
-__all__ = ["Intake", "KnownRoutes", "satisfies"]
+__all__ = ["Intake", "KnownRoutes"]
 
 _log = logging.getLogger(__name__)
 _TAKE_S = 0.25
 _GIVE_BACK_S = 0.2
 """Bounds how long a stop waits for the intake; a task wakes it at once."""
-
-
-def satisfies(labels: Mapping[str, str], selector: Mapping[str, str]) -> bool:
-    """Whether a worker with these labels may take tasks for ``selector``."""
-    return all(labels.get(key) == value for key, value in selector.items())
 
 
 class KnownRoutes:
@@ -89,7 +85,7 @@ class Intake:
         attempts: Attempts,
         reporter: Reporter,
         counters: Counters,
-        room: Room,
+        room: DiskCheck,
     ) -> None:
         self._transport = transport
         self._routes = routes
@@ -107,7 +103,7 @@ class Intake:
         self._halted = threading.Event()
         self._pool = ThreadPoolExecutor(slots, thread_name_prefix="attempt")
         self._route_opener = ThreadPoolExecutor(1, thread_name_prefix="routes")
-        consumed = [task_route({}), worker_route(worker_id), *map(task_route, routes.selectors())]
+        consumed = [task_queue({}), worker_queue(worker_id), *map(task_queue, routes.selectors())]
         self._consumer = transport.consume(consumed, prefetch=1)
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
 
@@ -118,7 +114,7 @@ class Intake:
         """Consume from a selector's route too, if the labels satisfy it. Never blocks."""
         if self._routes.learn(selector) and not self._stopping:
             _log.info("route.learned", extra={"selector": selector})
-            self._route_opener.submit(self._consumer.add_route, task_route(selector))
+            self._route_opener.submit(self._consumer.add_queue, task_queue(selector))
 
     def stop(self) -> None:
         """Take no more; what is under way to this worker is handed back. Attempts go on."""
@@ -191,7 +187,7 @@ class Intake:
 
     def _hand_back(self, delivery: Delivery) -> None:
         self._counters.add("handed_back")
-        copy = Outgoing(delivery.route, delivery.body, delivery.message_id)
+        copy = Outgoing(delivery.queue, delivery.body, delivery.message_id)
         self._settle(delivery, lambda: self._transport.send(copy).result())
 
     def _settle(self, delivery: Delivery, send: Callable[[], None]) -> None:
@@ -207,7 +203,7 @@ class Intake:
             delivery.ack()
 
     def _is_full(self) -> bool:
-        lack = self._room.lack()
+        lack = self._room.problem()
         if lack and not self._full:
             _log.error("intake.waits", extra={"error": lack, "next": "make room on the disk: it goes on by itself"})
             with self._lock:
@@ -216,7 +212,7 @@ class Intake:
         return bool(lack)
 
     def _look_for_room(self) -> None:
-        if not self._full or self._room.lack():
+        if not self._full or self._room.problem():
             return
         _log.info("intake.goes_on")
         with self._lock:

@@ -6,7 +6,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from shared.language.issues import did_you_mean
-from shared.language.model import MailOn, MailSettings, RunConfig, Secret
+from shared.language.model import MailOn, MailSettings, Secret
 from shared.language.yaml.fields import Fields, Vocabulary, is_scalar, plain, scalar_text
 from shared.language.yaml.reader import YamlList, YamlMap
 
@@ -15,7 +15,6 @@ __all__ = [
     "read_mail",
     "read_mail_on",
     "read_otel",
-    "read_run_config",
     "read_secrets",
     "read_smtp",
     "read_ssh",
@@ -34,7 +33,6 @@ _OTEL_TYPES: dict[str, type[Any]] = {
 _OTEL = Vocabulary(*_OTEL_TYPES)
 _KIND_NAMES: dict[type[Any], str] = {bool: "true or false", str: "a string", dict: "a map"}
 _SECRET = Vocabulary("name", "provider", "key", "options")
-_RUN_CONFIG = Vocabulary("disableParamEdit", "disableRunIdEdit")
 _PROVIDERS = ("env", "file")
 _GO_DURATION = re.compile(r"[-+]?(?:0|(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h))+\Z")
 
@@ -121,17 +119,6 @@ def read_otel(fields: Fields) -> dict[str, Any] | None:
     return found
 
 
-def read_run_config(fields: Fields) -> RunConfig:
-    """Read what a person may not change when starting a run."""
-    inner = fields.mapping("runConfig", _RUN_CONFIG)
-    if inner is None:
-        return RunConfig()
-    return RunConfig(
-        disable_param_edit=inner.boolean("disableParamEdit"),
-        disable_run_id_edit=inner.boolean("disableRunIdEdit"),
-    )
-
-
 def read_secrets(fields: Fields) -> tuple[Secret, ...]:
     """Read the secrets' whereabouts; names must differ."""
     value = fields.get("secrets")
@@ -162,7 +149,7 @@ def _secret(fields: Fields, index: int) -> Secret | None:
             fields.issues.error(f"secret at index {index}: '{name}' field is required", fields.path, fields.at)
     provider = texts["provider"]
     if provider and provider not in _PROVIDERS and provider not in _installed_providers():
-        hint = did_you_mean(provider, _PROVIDERS) or "not installed here; it must be where workers run"
+        hint = did_you_mean(provider, _PROVIDERS) or "it is not installed here; install it where workers run"
         fields.warn("provider", f"unknown secret provider: {provider}", hint=hint)
     options = fields.text_map("options")
     return Secret(**texts, options=options) if all(texts.values()) else None

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["BASE", "InBase", "Issue", "Issues", "Place", "Severity", "TooManyIssues", "did_you_mean"]
+__all__ = ["BASE", "Issue", "Issues", "Place", "PlaceInBase", "Severity", "TooManyIssues", "did_you_mean"]
 
 Severity = Literal["error", "warning"]
 
@@ -16,7 +16,7 @@ NOWHERE: Place = (0, 0)
 BASE = "base configuration"
 
 
-class InBase(tuple[int, int]):
+class PlaceInBase(tuple[int, int]):
     """A place that is not in the file itself but in the base configuration under it."""
 
     __slots__ = ()
@@ -79,7 +79,7 @@ class Issues:
     def _add(self, message: str, path: str, at: Place, severity: Severity, hint: str) -> None:
         if len(self.found) >= self.limit:
             raise TooManyIssues
-        source = BASE if isinstance(at, InBase) else ""
+        source = BASE if isinstance(at, PlaceInBase) else ""
         self.found.append(Issue(message, path, at[0], at[1], severity, hint, source))
 
 

@@ -10,15 +10,15 @@ from pathlib import PurePosixPath
 from shared.language.document import read_dag
 from shared.language.issues import Issue, Issues, TooManyIssues
 from shared.language.model import Dag
-from shared.language.snapshot import open_snapshot
+from shared.language.snapshot import parse_snapshot
 from shared.language.yaml.inheritance import inherit, read_base
 from shared.language.yaml.reader import Document, YamlMap, read_yaml
 
-__all__ = ["Issue", "Loaded", "load"]
+__all__ = ["Issue", "LoadResult", "load"]
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadResult:
     """What a text meant. ``documents`` starts with the main dag; local sub-dags follow."""
 
     documents: tuple[Dag, ...]
@@ -45,7 +45,7 @@ class Loaded:
         return not any(issue.severity == "error" for issue in self.issues)
 
 
-def load(text: str, *, file_name: str = "", dag_name: str | None = None, base: str = "") -> Loaded:
+def load(text: str, *, file_name: str = "", dag_name: str | None = None, base: str = "") -> LoadResult:
     """Load every document of ``text``.
 
     The main dag is called ``dag_name``, else its own ``name``, else after the file. Without any of
@@ -53,7 +53,7 @@ def load(text: str, *, file_name: str = "", dag_name: str | None = None, base: s
     configuration; a snapshot (see ``shared.language.snapshot``) brings its own.
     """
     issues = Issues()
-    frozen = open_snapshot(text)
+    frozen = parse_snapshot(text)
     main_name, fallback = dag_name or "", _stem(file_name)
     dags: list[Dag] = []
     try:
@@ -66,13 +66,13 @@ def load(text: str, *, file_name: str = "", dag_name: str | None = None, base: s
         if not dags and not issues.found:
             issues.error("no DAGs found in file")
     except TooManyIssues:
-        issues.found.append(Issue("there are more problems than these"))
+        issues.found.append(Issue(f"stopped after {Issues.limit} problems: fix these first"))
     if not dags and (main_name or fallback):
         dags.append(Dag(name=main_name or fallback))
     if frozen.selector and dags:
         dags[0] = dags[0].model_copy(update={"worker_selector": dict(frozen.selector)})
     found = sorted(issues.found, key=lambda issue: (issue.source, issue.line or 1 << 30, issue.column))
-    return Loaded(documents=tuple(dags), issues=tuple(found))
+    return LoadResult(documents=tuple(dags), issues=tuple(found))
 
 
 def _read_document(issues: Issues, document: Document, dags: list[Dag], main_name: str, fallback: str) -> None:
@@ -94,7 +94,7 @@ def _check_local_name(issues: Issues, document: Document, dags: list[Dag]) -> No
     at = document.value.key_at.get("name", document.at)
     if len(dags) > 1 and not name:
         message = f"DAG at index {document.index} must have a name in multi-DAG file"
-        issues.error(message, at=at, hint="add name: and call it by that")
+        issues.error(message, at=at, hint="give it a name, and use that name in call")
     elif any(dag.name == name for dag in dags[:-1]):
         issues.error(f'duplicate DAG name "{name}" found', "name", at)
 

@@ -11,7 +11,6 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
-    "Command",
     "Condition",
     "ContinueOn",
     "Dag",
@@ -31,12 +30,13 @@ __all__ = [
     "Schedule",
     "Secret",
     "Step",
+    "StepCommand",
 ]
 
 Pairs = tuple[tuple[str, str], ...]
 
 
-class Spec(BaseModel):
+class ModelPart(BaseModel):
     """Base of every part of the model."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -74,14 +74,14 @@ class Handler(StrEnum):
     WAIT = "onWait"
 
 
-class Command(Spec):
+class StepCommand(ModelPart):
     """One command line: the raw text for a shell, and its tokens for running without one."""
 
     text: str
     argv: tuple[str, ...] = ()
 
 
-class Condition(Spec):
+class Condition(ModelPart):
     """With ``expected`` the evaluated text is compared; without, ``condition`` is a command."""
 
     condition: str
@@ -89,7 +89,7 @@ class Condition(Spec):
     negate: bool = False
 
 
-class ContinueOn(Spec):
+class ContinueOn(ModelPart):
     """When dependents run although this step failed or was skipped."""
 
     failure: bool = False
@@ -99,7 +99,7 @@ class ContinueOn(Spec):
     mark_success: bool = False
 
 
-class RetryPolicy(Spec):
+class RetryPolicy(ModelPart):
     """``limit`` counts retries after the first execution. Text values are expanded on the worker."""
 
     limit: int | str
@@ -110,7 +110,7 @@ class RetryPolicy(Spec):
     max_interval_sec: float = 0
 
 
-class RepeatPolicy(Spec):
+class RepeatPolicy(ModelPart):
     """``limit`` counts executions including the first; 0 means no limit."""
 
     repeat: RepeatMode
@@ -122,7 +122,7 @@ class RepeatPolicy(Spec):
     max_interval_sec: float = 0
 
 
-class Output(Spec):
+class Output(ModelPart):
     """Capture stdout into variable ``name``; ``key`` and ``omit`` shape the run's outputs."""
 
     name: str
@@ -130,7 +130,7 @@ class Output(Spec):
     omit: bool = False
 
 
-class Parallel(Spec):
+class Parallel(ModelPart):
     """``items`` as a list of texts (maps become JSON), or ``variable`` to be split at run time."""
 
     items: tuple[str, ...] = ()
@@ -138,7 +138,7 @@ class Parallel(Spec):
     max_concurrent: int = 10
 
 
-class RateLimit(Spec):
+class RateLimit(ModelPart):
     """Extension: at most ``limit`` starts within any ``interval_sec``, of all steps that name it."""
 
     name: str
@@ -146,13 +146,13 @@ class RateLimit(Spec):
     interval_sec: float
 
 
-class Step(Spec):
+class Step(ModelPart):
     """A node of the dag. ``depends`` holds step names only, implicit chain edges included."""
 
     name: str
     id: str = ""
     description: str = ""
-    commands: tuple[Command, ...] = ()
+    commands: tuple[StepCommand, ...] = ()
     script: str = ""
     shell: tuple[str, ...] | None = None
     """``None``: not given. ``("direct",)``: no shell at all."""
@@ -191,7 +191,7 @@ class Step(Spec):
     messages: tuple[dict[str, str], ...] = ()
 
 
-class Param(Spec):
+class Param(ModelPart):
     """A default parameter as written; positional ones are named ``"1"``, ``"2"`` and so on."""
 
     name: str
@@ -199,7 +199,7 @@ class Param(Spec):
     positional: bool = False
 
 
-class Schedule(Spec):
+class Schedule(ModelPart):
     """Cron expressions as written, zone prefix included."""
 
     start: tuple[str, ...] = ()
@@ -207,7 +207,7 @@ class Schedule(Spec):
     restart: tuple[str, ...] = ()
 
 
-class Catchup(Spec):
+class Catchup(ModelPart):
     """Extension: which start slots that passed while nobody could fire them are made up for.
 
     ``latest``: the newest one; ``all``: the newest ``limit`` of them, in order. Slots older than
@@ -219,7 +219,7 @@ class Catchup(Spec):
     window_sec: float = 7 * 86400
 
 
-class Secret(Spec):
+class Secret(ModelPart):
     """Where a worker finds a secret; the value itself never enters the model."""
 
     name: str
@@ -228,14 +228,14 @@ class Secret(Spec):
     options: dict[str, str] = Field(default_factory=dict)
 
 
-class RunConfig(Spec):
+class RunConfig(ModelPart):
     """What a person may not change when starting a run."""
 
     disable_param_edit: bool = False
     disable_run_id_edit: bool = False
 
 
-class MailOn(Spec):
+class MailOn(ModelPart):
     """Which ends of a run send a mail."""
 
     failure: bool = False
@@ -243,7 +243,7 @@ class MailOn(Spec):
     wait: bool = False
 
 
-class MailSettings(Spec):
+class MailSettings(ModelPart):
     """Who a mail is from, who gets it, and what it carries."""
 
     sender: str = ""
@@ -252,7 +252,7 @@ class MailSettings(Spec):
     attach_logs: bool = False
 
 
-class Dag(Spec):
+class Dag(ModelPart):
     """One YAML document."""
 
     name: str

@@ -6,10 +6,10 @@ from typing import Any
 
 import re2
 
-__all__ = ["PatternFault", "check_line_test", "compile_pattern", "line_test"]
+__all__ = ["PatternError", "compile_pattern", "line_matcher", "line_pattern_problem"]
 
 
-class PatternFault(ValueError):
+class PatternError(ValueError):
     """A regular expression that cannot be read."""
 
 
@@ -18,21 +18,21 @@ def compile_pattern(pattern: str) -> Any:
     """Compile a pattern; what is returned has ``search(text)``.
 
     Raises:
-        PatternFault: it is not one.
+        PatternError: it is not one.
     """
     options = re2.Options()
     options.log_errors = False
     try:
         return re2.compile(pattern, options)
     except re2.error as error:
-        raise PatternFault(error.args[0].decode(errors="replace")) from error
+        raise PatternError(error.args[0].decode(errors="replace")) from error
 
 
-def line_test(text: str) -> Callable[[str], object] | None:
+def line_matcher(text: str) -> Callable[[str], object] | None:
     """Return what finds a pattern of the form ``re:…`` in a line; ``None``: the text is to be taken as it is.
 
     Raises:
-        PatternFault: what follows ``re:`` is no pattern.
+        PatternError: what follows ``re:`` is no pattern.
     """
     if not text.startswith("re:"):
         return None
@@ -40,10 +40,10 @@ def line_test(text: str) -> Callable[[str], object] | None:
     return search
 
 
-def check_line_test(text: str) -> str:
+def line_pattern_problem(text: str) -> str:
     """Return what is wrong with a text that may be ``re:…``; empty: nothing."""
     try:
-        line_test(text)
-    except PatternFault as fault:
+        line_matcher(text)
+    except PatternError as fault:
         return f"{text} never matches: {fault}"
     return ""

@@ -13,7 +13,7 @@ from functools import lru_cache
 from shared.language.issues import Issues
 from shared.language.yaml.reader import YamlMap, read_yaml
 
-__all__ = ["Frozen", "local_spec", "open_snapshot", "snapshot"]
+__all__ = ["Snapshot", "local_spec", "make_snapshot", "parse_snapshot"]
 
 _MARK = "# dagway-snapshot: "
 _DOCUMENT = re.compile(r"^---(?=\s|\Z)[^\S\n]*(?:#[^\n]*)?", re.MULTILINE)
@@ -25,7 +25,7 @@ _NO_LABELS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Frozen:
+class Snapshot:
     """A snapshot taken apart."""
 
     text: str
@@ -34,12 +34,12 @@ class Frozen:
     selector: Mapping[str, str] = field(default_factory=dict)
 
 
-def snapshot(text: str, base: str = "", *, handlers: bool = True, selector: Mapping[str, str] = _NO_LABELS) -> str:
+def make_snapshot(text: str, base: str = "", *, handlers: bool = True, selector: Mapping[str, str] = _NO_LABELS) -> str:
     """Return the text to freeze a run with; ``text`` itself where nothing else rules it.
 
     ``text`` may be a snapshot: its base stays, since a run's children live under the run's rules.
     """
-    given = open_snapshot(text)
+    given = parse_snapshot(text)
     base = given.base or base
     facts = {"base": base, "handlers": handlers, "selector": dict(selector)}
     if not base and not selector:
@@ -47,17 +47,17 @@ def snapshot(text: str, base: str = "", *, handlers: bool = True, selector: Mapp
     return f"{_MARK}{json.dumps(facts)}\n{given.text}"
 
 
-def open_snapshot(text: str) -> Frozen:
+def parse_snapshot(text: str) -> Snapshot:
     """Take a text apart; one that is no snapshot is all text."""
     if not text.startswith(_MARK):
-        return Frozen(text)
+        return Snapshot(text)
     head, _, rest = text.partition("\n")
     try:
         facts = json.loads(head.removeprefix(_MARK))
-        return Frozen(rest, str(facts["base"]), bool(facts["handlers"]), dict(facts["selector"]))
+        return Snapshot(rest, str(facts["base"]), bool(facts["handlers"]), dict(facts["selector"]))
     except (ValueError, KeyError, TypeError):
         # Somebody wrote such a comment: it means nothing.
-        return Frozen(text)
+        return Snapshot(text)
 
 
 @lru_cache(maxsize=512)
@@ -66,7 +66,7 @@ def local_spec(text: str, name: str) -> str | None:
 
     A line that begins with three dashes always separates documents, also inside a block of text.
     """
-    frozen = open_snapshot(text)
+    frozen = parse_snapshot(text)
     documents = [part.strip("\n") for part in _DOCUMENT.split(frozen.text)]
     filled = [part for part in documents if _has_content(part)]
     for position, part in enumerate(filled):
@@ -74,7 +74,7 @@ def local_spec(text: str, name: str) -> str | None:
             # Without a name, as only the first may be, nobody can call it.
             others = [one for place, one in enumerate(filled) if place != position and _name_of(one)]
             found = "\n---\n".join([part, *others]) + "\n"
-            return snapshot(found, frozen.base, handlers=False) if frozen.base else found
+            return make_snapshot(found, frozen.base, handlers=False) if frozen.base else found
     return None
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from shared.contracts import commands as c
 from shared.store import tables as t
-from shared.store.tables import schedules as s
 from tests.acceptance.world import Case, World
 from tests.harness.eventually import eventually
 
@@ -56,7 +55,7 @@ def world(footing: tuple[str, str], tmp_path: Path, clock: Clock) -> Iterator[Wo
 
 def slots(world: World, row: str) -> list[tuple[str, str, datetime]]:
     """Return kind, outcome and moment of what was decided about the row's slots at midnight."""
-    found = world.rows(s.cron_slots, file_name=row.lower())
+    found = world.rows(t.cron_slots, file_name=row.lower())
     return [(one["kind"], one["outcome"], one["slot_at"]) for one in found if one["slot_at"] == MIDNIGHT]
 
 
@@ -79,14 +78,14 @@ def fired(world: World, row: str, *by_hand: str) -> None:
 
 def a15(world: World) -> None:
     fired(world, "A15")
-    (row,) = world.rows(s.schedules, file_name="a15")
+    (row,) = world.rows(t.schedules, file_name="a15")
     assert row["next_start_at"] == MIDNIGHT + timedelta(hours=1)
 
 
 def a16(world: World) -> None:
     fired(world, "A16")
     assert slots(world, "A16-other-zone") == []
-    (row,) = world.rows(s.schedules, file_name="a16-other-zone")
+    (row,) = world.rows(t.schedules, file_name="a16-other-zone")
     assert row["next_start_at"] == MIDNIGHT + timedelta(hours=15)
 
 

@@ -12,7 +12,7 @@ from tests.harness.eventually import eventually
 
 ACTION = "steps:\n  - name: greet\n    type: gha\n    command: actions/hello-world-javascript-action@v1\n"
 OWN_PATH = "env:\n  - PATH: /nowhere\n" + ACTION
-WHY = 'step "greet": type: no live worker can do gha steps, which need the program act on the worker'
+WHY = 'step "greet": type: no live worker can run gha steps, which need the program act on the worker'
 
 
 @pytest.fixture(scope="module")

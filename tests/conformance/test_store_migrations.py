@@ -16,7 +16,6 @@ from shared.errors import ConfigInvalid
 from shared.store import tables as t
 from shared.store.engine import open_engine, transaction
 from shared.store.migrate import HEAD, SCRIPTS, current, migrate, require_head
-from shared.store.tables import accounts as t_accounts
 from tests.conformance.store_rows import add_node, add_run
 
 _SHAPE_POSTGRES = """
@@ -91,7 +90,7 @@ def test_head_is_the_last_revision_and_there_are_no_branches() -> None:
 @pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
 @pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based index")
 def test_migrations_make_exactly_the_tables_of_the_program(engine: Engine) -> None:
-    assert t_accounts.users.metadata is t.metadata
+    assert t.users.metadata is t.metadata
     with transaction(engine) as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         differences = compare_metadata(context, t.metadata)

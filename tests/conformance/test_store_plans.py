@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine, event, text
 
 from shared.status import RunStatus
-from shared.store.reads.reader import Listed, Reads
+from shared.store.reads.reader import ListedRunRow, Reads
 
 HISTORY = """
     INSERT INTO specs VALUES ('h', 'steps: []', now());
@@ -40,7 +40,7 @@ QUESTIONS: dict[str, Callable[[Reads], object]] = {
     "runs: of a dag": lambda reads: reads.runs(dag_name="dag-7"),
     "runs: of a dag, status": lambda reads: reads.runs(dag_name="dag-7", status=RunStatus.FAILED),
     "runs: between": lambda reads: reads.runs(created_from=NOW, created_before=NOW),
-    "runs: further": lambda reads: reads.runs(behind=Listed("", 0, NOW, "7"), limit=100),
+    "runs: further": lambda reads: reads.runs(behind=ListedRunRow("", 0, NOW, "7"), limit=100),
     "runs: by key": lambda reads: reads.runs_by_key(["7", "8"]),
     "run": lambda reads: reads.run("dag-7", "7"),
     "run: latest": lambda reads: reads.run("dag-7", "latest"),

@@ -8,13 +8,13 @@ from sqlalchemy import Engine
 from shared.status import RunStatus
 from shared.store.reads.reader import Reads, RunChange
 from shared.store.writes.bulk import write
-from shared.store.writes.transaction import Store, Tx
+from shared.store.writes.transaction import Store, Transaction
 from tests.conformance.store_rows import NOW, add_run, after
 
 
-def change(tx: Tx, run_key: str, was: str, became: str, **more: int) -> None:
+def change(tx: Transaction, run_key: str, was: str, became: str, **more: int) -> None:
     row = {"run_key": run_key, "seq": 1, "at": NOW, "was": was, "became": became, "why": "", "by": ""} | more
-    write(tx.connection, tx.numbered([row]))
+    write(tx.connection, tx.runs.numbered([row]))
 
 
 def moments(found: tuple[RunChange, ...]) -> list[tuple[str, str, str, datetime | None]]:

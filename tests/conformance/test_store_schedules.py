@@ -4,10 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from sqlalchemy import select
 
+from shared.store import tables as t
 from shared.store.engine import open_engine
 from shared.store.migrate import migrate
-from shared.store.tables import schedules as s
-from shared.store.writes.schedules import Schedules
 from shared.store.writes.transaction import Store
 from tests.conformance.store_rows import NOW, add_dag
 
@@ -21,7 +20,7 @@ def test_a_dag_that_is_being_removed_is_not_given_a_schedule(database_url: str) 
 
     def adopt() -> list[str]:
         with store.begin() as tx:
-            rows = Schedules(tx)
+            rows = tx.schedules
             found = [row["file_name"] for row in rows.unknown("UTC", 10)]
             times = dict.fromkeys(("next_fire_at", "next_start_at"))
             rows.put(
@@ -31,10 +30,10 @@ def test_a_dag_that_is_being_removed_is_not_given_a_schedule(database_url: str) 
 
     with ThreadPoolExecutor() as pool:
         with store.begin() as removing:
-            removing.delete_dags(["goes"])
+            removing.dags.delete(["goes"])
             assert pool.submit(adopt).result(10) == ["stays"]
         assert pool.submit(adopt).result(10) == []
 
     with engine.connect() as connection:
-        assert connection.execute(select(s.schedules.c.file_name)).scalars().all() == ["stays"]
+        assert connection.execute(select(t.schedules.c.file_name)).scalars().all() == ["stays"]
     engine.dispose()

@@ -184,4 +184,4 @@ def test_validation_asks_whether_this_machine_can_do_the_steps(tmp_path: Path, m
     here = CliRunner().invoke(cli, ["validate", file])
 
     assert (refused.exit_code, elsewhere.exit_code, here.exit_code) == (1, 0, 0)
-    assert 'step "greet": type: no worker on this machine can do gha steps' in refused.output
+    assert 'step "greet": type: no worker on this machine can run gha steps' in refused.output

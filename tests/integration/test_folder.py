@@ -12,7 +12,7 @@ from sqlalchemy import event, text
 
 from services.scheduler.commands.dags import Definitions
 from services.scheduler.deciding.plans import Plans, spec_hash
-from services.scheduler.deciding.transactor import Shell
+from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.loops.folder import Folder
 from shared.clock import utc_now
 from shared.contracts import commands as c
@@ -123,7 +123,7 @@ def test_a_dag_made_anew_does_not_belong_to_the_file_of_the_removed_one(stack: S
 
 def follower(stack: Stack, folder: Path) -> Folder:
     """One that looks when the test says so."""
-    return Folder(Shell(Store(stack.engine), Plans(), utc_now), folder)
+    return Folder(Transactor(Store(stack.engine), Plans(), utc_now), folder)
 
 
 def test_files_that_cannot_be_read_stand_in_nobodys_way(stack: Stack, tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from shared.contracts import commands as c
 from shared.contracts.commands.queues import SetPool
 from shared.store import tables as t
 from shared.store.migrate import migrate
-from shared.store.tables import pools as p
 from shared.transport.open import open_transport
 from tests.integration.pool_rig import PoolRig
 from tests.integration.scheduler_stack import Stack
@@ -63,8 +62,8 @@ class Pools(RuleBasedStateMachine):
             if not self.rig.waiting() and not self.rig.under_way():
                 break
         statuses = {row["status"] for row in self.stack.rows(t.dag_runs)}
-        left = [row for row in self.stack.rows(p.pool_places) if row["until_at"] is None]
-        waits = self.stack.rows(p.pool_waits)
+        left = [row for row in self.stack.rows(t.pool_places) if row["until_at"] is None]
+        waits = self.stack.rows(t.pool_waits)
         self.stack.close()
         self.folder.cleanup()
         assert statuses <= {"succeeded", "failed", "aborted"}
@@ -127,11 +126,11 @@ class Pools(RuleBasedStateMachine):
 
     @invariant()
     def places_are_those_of_attempts_under_way(self) -> None:
-        rows = self.stack.rows(p.pool_places)
+        rows = self.stack.rows(t.pool_places)
         kept = Counter((row["kind"], row["name"]) for row in rows if row["until_at"] is None)
         expected = self._in()
         assert kept == Counter({key: count for key, count in expected.items() if key[0] != "rate"})
-        asked = {(row["run_key"], row["node"]) for row in self.stack.rows(p.pool_waits)}
+        asked = {(row["run_key"], row["node"]) for row in self.stack.rows(t.pool_waits)}
         assert len(asked) == len(self.rig.waiting())
 
     def _in(self) -> Counter[tuple[str, str]]:
@@ -140,7 +139,7 @@ class Pools(RuleBasedStateMachine):
     def _lines(self) -> dict[tuple[str, str], list[str]]:
         names = {(row["run_key"], row["idx"]): name for name, row in self.rig.nodes().items()}
         found: dict[tuple[str, str], list[str]] = {}
-        rows = self.stack.rows(p.pool_waits)
+        rows = self.stack.rows(t.pool_waits)
         for row in sorted(rows, key=lambda row: (row["entry_order"], row["run_key"], row["node"])):
             found.setdefault((row["kind"], row["name"]), []).append(names[row["run_key"], row["node"]])
         return found

@@ -13,7 +13,6 @@ from shared.contracts import commands as c
 from shared.contracts.commands.queues import RemovePool, SetPool
 from shared.store import tables as t
 from shared.store.engine import is_postgres
-from shared.store.tables import pools as p
 from shared.store.writes.transaction import Store
 from tests.integration.pool_rig import PoolRig
 from tests.integration.scheduler_stack import Stack
@@ -46,7 +45,7 @@ def test_a_pool_lets_in_as_many_as_it_has_places_in_order(rig: PoolRig) -> None:
     assert rig.admit() == 1
     rig.end("r4/work")
     assert rig.taken() == Counter()
-    assert rig.stack.rows(p.pool_waits) == []
+    assert rig.stack.rows(t.pool_waits) == []
     assert {row["status"] for row in rig.stack.rows(t.dag_runs)} == {"succeeded"}
 
 
@@ -70,7 +69,7 @@ def test_a_configured_capacity_yields_to_the_api_until_the_configuration_changes
     def configure(**pools: int) -> int | None:
         with Store(rig.stack.engine).begin() as tx:
             take_over_pools(tx, pools, rig.now)
-        rows = rig.stack.rows(p.pools, name="q")
+        rows = rig.stack.rows(t.pools, name="q")
         return rows[0]["capacity"] if rows else None
 
     assert configure(q=2) == 2
@@ -111,7 +110,7 @@ def test_however_an_attempt_ends_its_places_come_back(rig: PoolRig, how: str) ->
     elif how == "lost":
         row = rig.nodes()["r1/work"]
         lost = AttemptLost(row["idx"], row["token"], "gone")
-        rig.shell.decide(lambda batch: record_notices(batch, [(row["run_key"], lost)]))
+        rig.transactor.decide(lambda batch: record_notices(batch, [(row["run_key"], lost)]))
     else:
         rig.must(c.StopRun(dag_name="a", dag_run_id="r1"))
 

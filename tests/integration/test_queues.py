@@ -20,7 +20,7 @@ from shared.contracts.commands.runs import StartInline
 from shared.ids import new_run_id
 from shared.store import tables as t
 from shared.store.reads.reader import Reads
-from shared.store.tables import schedules as s
+from shared.store.writes.bulk import Rows
 from shared.store.writes.transaction import Store
 from shared.transport.base import COMMANDS
 from tests.integration.scheduler_stack import Stack
@@ -38,14 +38,14 @@ class Rig:
         stack.transport.declare([COMMANDS])
         self.store = Store(stack.engine)
         self.parts = self.another()
-        self.shell = self.parts.shell
+        self.transactor = self.parts.transactor
 
     def another(self) -> Assembly:
         return Assembly(self.store, self.stack.transport, Plans(), lambda: self.now, ZoneInfo("UTC"))
 
     def ask(self, *commands: c.Command) -> list[c.CommandReply]:
         envelopes = [decode(encode(command, id=new_run_id(), at=self.now)) for command in commands]
-        return self.shell.decide(lambda batch: carry_out(batch, self.shell.plans, envelopes))
+        return self.transactor.decide(lambda batch: carry_out(batch, self.transactor.plans, envelopes))
 
     def enqueue(self, *ids: str, dag: str = "a", **facts: Any) -> None:
         replies = self.ask(*[c.EnqueueRun(file_name=dag, dag_run_id=run_id, **facts) for run_id in ids])
@@ -158,7 +158,7 @@ def test_runs_that_no_worker_may_take_let_others_pass(rig: Rig) -> None:
     beat = {"incarnation": "i", "host": "h", "version": "0", "slots": 1, "busy": 0, "state": "live"}
     times = {"started_at": rig.now, "heartbeat_at": rig.now, "lease_until": rig.now + timedelta(seconds=10)}
     with Store(rig.stack.engine).begin() as tx:
-        tx.insert(t.workers, [{"worker_id": "w", "labels": {"gpu": "true", "x": "y"}, **beat, **times}])
+        tx.write(Rows(t.workers, [{"worker_id": "w", "labels": {"gpu": "true", "x": "y"}, **beat, **times}]))
     assert rig.parts.admission.admit("q") == 1
 
 
@@ -167,7 +167,7 @@ def test_a_run_held_until_a_moment_lets_others_pass(rig: Rig) -> None:
     [row] = rig.stack.rows(t.dag_runs, dag_run_id="later")
     with rig.stack.engine.begin() as connection:
         held = {"run_key": row["run_key"], "wait_s": 0, "not_before": rig.now + timedelta(minutes=5)}
-        connection.execute(s.run_holds.insert(), [held])
+        connection.execute(t.run_holds.insert(), [held])
 
     assert rig.drain("a") == ["now"]
     rig.now += timedelta(minutes=5)
@@ -201,7 +201,7 @@ def test_four_schedulers_never_exceed_a_limit_and_lose_nothing(rig: Rig) -> None
                     .where(runs.run_key.in_(keys))
                     .values(status="succeeded", version=runs.version + 1)
                 )
-                if not rows and not tx.queues_with_queued():
+                if not rows and not tx.queues.busy():
                     done.set()
 
     schedulers = [rig.another() for _ in range(4)]
@@ -247,7 +247,7 @@ def test_a_run_of_a_spec_that_is_stored_nowhere_has_a_priority_too(rig: Rig) -> 
 def test_a_high_run_queued_together_with_a_low_one_goes_first_whenever_admission_looks(rig: Rig, after: int) -> None:
     """They are committed between two of the questions that an admission asks."""
     rig.ask(SetQueue(name="q", max_concurrency=1))
-    other = rig.another().shell
+    other = rig.another().transactor
     commands = [
         c.EnqueueRun(file_name="a", dag_run_id="low", queue="q"),
         c.EnqueueRun(file_name="a", dag_run_id="high", queue="q", priority="high"),

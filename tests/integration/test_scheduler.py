@@ -13,8 +13,9 @@ from shared.contracts.codec import decode, encode
 from shared.contracts.control import RouteOpened
 from shared.ids import new_run_id
 from shared.store import tables as t
+from shared.store.writes.bulk import Rows
 from shared.store.writes.transaction import Store
-from shared.transport.base import COMMANDS, HEARTBEATS, Durability, Outgoing, Route
+from shared.transport.base import COMMANDS, HEARTBEATS, BrokerQueue, Durability, Outgoing
 from tests.harness.eventually import eventually
 from tests.harness.scripted_worker import ScriptedWorker
 from tests.integration.scheduler_stack import Stack
@@ -291,7 +292,7 @@ def test_a_stale_attempt_is_told_to_end(stack: Stack) -> None:
 
 def test_a_message_that_its_process_never_sent_is_swept_up(stack: Stack) -> None:
     stack.scheduler()
-    route = Route("test.swept", Durability.REMAKABLE)
+    route = BrokerQueue("test.swept", Durability.REPRODUCIBLE)
     stack.transport.declare([route])
     consumer = stack.transport.consume([route], prefetch=10)
     row = {
@@ -301,7 +302,7 @@ def test_a_message_that_its_process_never_sent_is_swept_up(stack: Stack) -> None
         "created_at": utc_now() - timedelta(minutes=1),
     }
     with Store(stack.engine).begin() as tx:
-        tx.insert(t.outbox, [row])
+        tx.write(Rows(t.outbox, [row]))
 
     def arrived() -> bool:
         return [delivery.body for delivery in consumer.take(10, 0.1)] == [b"left behind"]

@@ -25,11 +25,11 @@ def test_of_starts_that_come_together_each_has_its_own_outcome(stack: Stack) -> 
     stack.scheduler()
     stack.dag("one", ONE)
     known, taken, new = (c.StartRun(file_name="one", dag_run_id=run_id) for run_id in ("r1", "r1", "r2"))
-    shell = Assembly(Store(stack.engine), stack.transport, Plans(), utc_now, ZoneInfo("UTC")).shell
+    transactor = Assembly(Store(stack.engine), stack.transport, Plans(), utc_now, ZoneInfo("UTC")).transactor
 
     def ask(**commands: c.Command) -> list[c.CommandReply]:
         envelopes = [decode(encode(command, id=key, at=utc_now())) for key, command in commands.items()]
-        return shell.decide(lambda batch: carry_out(batch, shell.plans, envelopes))
+        return transactor.decide(lambda batch: carry_out(batch, transactor.plans, envelopes))
 
     first = ask(known=known)
     later = ask(new=new, known=known, taken=taken, none=c.StartRun(file_name="none", dag_run_id="r3"))
@@ -67,7 +67,7 @@ def test_commands_that_wait_together_are_one_transaction(stack: Stack) -> None:
     stack.scheduler()
     stack.dag("one", ONE)
     stack.stop_schedulers()
-    shell = Assembly(Store(stack.engine), stack.transport, Plans(), utc_now, ZoneInfo("UTC")).shell
+    transactor = Assembly(Store(stack.engine), stack.transport, Plans(), utc_now, ZoneInfo("UTC")).transactor
     ids = [f"r{number}" for number in range(17)]
     for key in ids:
         start = encode(c.StartRun(file_name="one", dag_run_id=key), id=key, at=utc_now())
@@ -75,7 +75,7 @@ def test_commands_that_wait_together_are_one_transaction(stack: Stack) -> None:
     stop = Event()
     consumer = AllAtOnce(stack.transport.consume([COMMANDS], prefetch=50), len(ids), stop)
 
-    commands_intake(shell, cast("Consumer", consumer)).run(stop)
+    commands_intake(transactor, cast("Consumer", consumer)).run(stop)
 
     recorded = [row for row in stack.rows(t.inbox) if row["command_id"] in ids]
     assert len(recorded) == len(ids)

@@ -20,7 +20,7 @@ from shared.contracts.commands.queues import Pause, SetPool, SetQueue
 from shared.contracts.events import AttemptStarted
 from shared.store import tables as t
 from shared.store.reads.reader import Reads
-from shared.store.tables import schedules as s
+from shared.store.writes.bulk import Rows
 from tests.integration.pool_rig import PoolRig
 from tests.integration.scheduler_stack import Stack
 
@@ -128,7 +128,7 @@ def test_labels_that_no_worker_has_are_named_for_runs_and_steps(rig: Asker) -> N
     facts = {"incarnation": "i", "host": "h", "version": "0", "slots": 1, "busy": 1, "state": "live"}
     times = {"started_at": rig.now, "heartbeat_at": rig.now, "lease_until": rig.now + timedelta(seconds=10)}
     with rig.store.begin() as tx:
-        tx.insert(t.workers, [{"worker_id": "w", "labels": {"gpu": "true", "zone": "eu"}, **facts, **times}])
+        tx.write(Rows(t.workers, [{"worker_id": "w", "labels": {"gpu": "true", "zone": "eu"}, **facts, **times}]))
     assert rig.why("r1") == "its turn in queue a" or rig.why("r1") == "queue a is full (1/1): a/r2"
     assert rig.why_step("r2") == "a worker with a free slot"
 
@@ -138,8 +138,39 @@ def test_a_held_run_says_until_when(rig: Asker) -> None:
     rig.enqueue("r1")
     held = {"run_key": rig.stack.run("r1")["run_key"], "wait_s": 0, "not_before": rig.now + timedelta(minutes=5)}
     with rig.store.begin() as tx:
-        tx.insert(s.run_holds, [held])
+        tx.write(Rows(t.run_holds, [held]))
     assert rig.why("r1") == "not before 2026-11-24T12:05:00+00:00"
+
+
+def test_a_restarted_run_says_until_when_it_waits_after_the_one_before(rig: Asker) -> None:
+    rig.dag("a", PLAIN)
+    rig.start("r1")
+    rig.enqueue("r2")
+    first, second = (rig.stack.run(name)["run_key"] for name in ("r1", "r2"))
+    with rig.store.begin() as tx:
+        held = {"run_key": second, "wait_s": 60, "not_before": None, "after_key": first}
+        tx.write(Rows(t.run_holds, [held]))
+    assert rig.why("r2") == "the end of run a/r1, which is running"
+    rig.end("r1/work")
+    assert rig.parts.admission.admit("a") == 0
+    assert rig.why("r2") == f"not before {(rig.now + timedelta(seconds=60)).isoformat()}"
+
+
+def test_a_called_run_that_its_caller_lends_its_place_does_not_wait_for_the_full_queue(rig: Asker) -> None:
+    rig.dag("c", PLAIN, head="queue: q")
+    rig.dag("a", "{name: call, call: c}", head="queue: q")
+    rig.must(SetQueue(name="q", max_concurrency=1))
+    rig.enqueue("r1")
+    rig.parts.admission.admit("q")
+    rig.call("r1/call", "")
+
+    rig.enqueue("r2")
+    child = rig.stack.rows(t.dag_runs, dag_name="c")[0]["dag_run_id"]
+    assert rig.get(f"/dag-runs/a/r1/sub-dag-runs/{child}")["dagRunDetails"]["waitingFor"] == "its turn in queue q"
+    assert rig.why("r2") == "queue q is full (1/1): a/r1"
+    rig.parts.admission.admit("q")
+    assert rig.status(child) == "running"
+    assert rig.why("r2") == f"queue q is full (1/1): c/{child}"
 
 
 # -- steps ------------------------------------------------------------------------------------------

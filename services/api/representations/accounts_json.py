@@ -9,12 +9,12 @@ from typing import Any
 
 from services.api.representations.dag_json import sparse
 from services.api.representations.json_values import precise
-from shared.store.reads.reader import ApiKey, User, Webhook
+from shared.store.reads.reader import ApiKeyRow, UserRow, WebhookRow
 
 __all__ = ["api_key", "user", "webhook"]
 
 
-def user(record: User | Mapping[str, Any]) -> dict[str, Any]:
+def user(record: UserRow | Mapping[str, Any]) -> dict[str, Any]:
     """Return a user without the password hash."""
     row = _columns(record)
     return {
@@ -26,7 +26,7 @@ def user(record: User | Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def api_key(record: ApiKey | Mapping[str, Any]) -> dict[str, Any]:
+def api_key(record: ApiKeyRow | Mapping[str, Any]) -> dict[str, Any]:
     """Return an API key without its secret."""
     row = _columns(record)
     return {
@@ -42,7 +42,7 @@ def api_key(record: ApiKey | Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def webhook(record: Webhook | Mapping[str, Any]) -> dict[str, Any]:
+def webhook(record: WebhookRow | Mapping[str, Any]) -> dict[str, Any]:
     """Return a webhook without its token."""
     row = _columns(record)
     return {

@@ -6,9 +6,9 @@ An optional field is left out when it is empty, zero or false; a required one is
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shared.language.expansion.params import default_params_text
+from shared.language.expansion.params_syntax import default_params_text
 from shared.language.model import Condition, Dag, Handler, RepeatPolicy, Step
-from shared.language.steps.command_line import shown_words
+from shared.language.steps.command_line import words_as_written
 
 __all__ = ["HANDLER_FIELDS", "conditions", "dag", "dag_details", "dag_written", "run_config", "sparse", "step"]
 
@@ -130,7 +130,7 @@ def _schedule(model: Dag) -> list[dict[str, Any]]:
 
 
 def _command(text: str) -> dict[str, Any]:
-    first, *rest = shown_words(text) or (text,)
+    first, *rest = words_as_written(text) or (text,)
     return {"command": first, **sparse(args=rest)}
 
 

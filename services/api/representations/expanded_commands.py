@@ -8,12 +8,12 @@ from operator import itemgetter
 from typing import Any
 
 from shared.language.expansion.expand import Scope, expand_text
-from shared.store.reads.reader import Node, Run
+from shared.store.reads.reader import NodeRow, RunRow
 
 __all__ = ["expand_commands"]
 
 
-def expand_commands(step: dict[str, Any], run: Run, node: Node) -> None:
+def expand_commands(step: dict[str, Any], run: RunRow, node: NodeRow) -> None:
     """Expand the commands in the JSON of a step that has started, in place."""
     commands, script = step.get("commands", ()), step.get("script", "")
     if "$" not in script and not any("$" in word for command in commands for word in _words(command)):
@@ -31,7 +31,7 @@ def _words(command: Mapping[str, Any]) -> tuple[str, ...]:
     return (command["command"], *command.get("args", ()))
 
 
-def _outputs_before(run: Run, node: Node) -> dict[str, str]:
+def _outputs_before(run: RunRow, node: NodeRow) -> dict[str, str]:
     """Return the outputs that existed when the node started; of two with one name, the later one."""
     started = node.started_at
     ended = [(each.finished_at, each.outputs) for each in run.nodes or () if each.outputs and each.finished_at]

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from services.api.problems import bad_request, not_found
-from shared.ids import MAX_DAG_NAME, valid_dag_name, valid_run_id
+from shared.ids import DAG_NAME_RULE, RUN_ID_RULE, valid_dag_name, valid_run_id
 from shared.status import NodeStatus, RunStatus
 
 __all__ = [
@@ -146,8 +146,7 @@ def file_name(text: str, field: str = "fileName") -> str:
 def dag_name(text: str, field: str) -> str:
     """Return a new name of a DAG or its file; raises a 400 if it is not valid."""
     if not valid_dag_name(text):
-        rule = f"1 to {MAX_DAG_NAME} letters, digits, '_', '.' and '-'"
-        raise bad_request(f"{field}: {_shown(text)} is not a valid DAG name ({rule})", field=field)
+        raise bad_request(f"{field}: {_shown(text)} is not a valid DAG name ({DAG_NAME_RULE})", field=field)
     return text
 
 
@@ -160,8 +159,7 @@ def chosen_dag_name(given: str, field: str = "dagName") -> str | None:
 def run_id(text: str, field: str = "dagRunId") -> str:
     """Return a run id that a caller chose; raises a 400 if it is not valid."""
     if not valid_run_id(text):
-        rule = "1 to 64 letters, digits, '_', '.' and '-', and not 'latest'"
-        raise bad_request(f"{field}: {_shown(text)} is not a valid DAG-run id ({rule})", field=field)
+        raise bad_request(f"{field}: {_shown(text)} is not a valid DAG-run id ({RUN_ID_RULE})", field=field)
     return text
 
 

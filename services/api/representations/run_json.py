@@ -9,12 +9,11 @@ from typing import Any
 from services.api.representations import dag_json, json_values
 from services.api.representations.dag_json import sparse
 from services.api.representations.expanded_commands import expand_commands
-from shared.language.expansion.param_forms import parse_params_text
-from shared.language.expansion.params import params_text
+from shared.language.expansion.params_syntax import params_text, parse_params_text
 from shared.language.expansion.secret_params import show_params
 from shared.language.model import Dag, Handler, Step
 from shared.status import RunStatus
-from shared.store.reads.reader import Node, Run
+from shared.store.reads.reader import NodeRow, RunRow
 
 __all__ = ["RunFacts", "details", "grid", "outputs", "run_params", "summary", "synthetic", "synthetic_details"]
 
@@ -48,7 +47,7 @@ class RunFacts:
     nodes_wait_for: Mapping[int, str] = field(default_factory=dict)
 
 
-def summary(run: Run, zone: tzinfo | None, waits_for: str = "") -> dict[str, Any]:
+def summary(run: RunRow, zone: tzinfo | None, waits_for: str = "") -> dict[str, Any]:
     """Return a run as lists show it; ``waits_for`` is what a queued one waits for."""
     return {
         "rootDAGRunName": run.root.dag_name,
@@ -71,7 +70,7 @@ def summary(run: Run, zone: tzinfo | None, waits_for: str = "") -> dict[str, Any
     }
 
 
-def details(run: Run, facts: RunFacts, zone: tzinfo | None) -> dict[str, Any]:
+def details(run: RunRow, facts: RunFacts, zone: tzinfo | None) -> dict[str, Any]:
     """Return a run with its nodes."""
     dag, nodes = facts.dag, run.nodes or ()
     steps = {each.name: each for each in dag.steps} if dag else {}
@@ -100,7 +99,7 @@ def _trace_id(traceparent: str) -> str:
     return traceparent.split("-")[1] if traceparent else ""
 
 
-def _node(run: Run, row: Node, step: Step | None, facts: RunFacts, zone: tzinfo | None) -> dict[str, Any]:
+def _node(run: RunRow, row: NodeRow, step: Step | None, facts: RunFacts, zone: tzinfo | None) -> dict[str, Any]:
     """Return one node. Its log paths are names, not files: a non-empty one means that there is a log."""
     none = "-" if run.status in _NOT_STARTED else ""
     started = row.started_at is not None
@@ -134,7 +133,7 @@ def _sub_runs(called: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
     return [{"dagRunId": run_id, **sparse(params=params)} for run_id, params in called]
 
 
-def _log_paths(run: Run, row: Node) -> tuple[str, str]:
+def _log_paths(run: RunRow, row: NodeRow) -> tuple[str, str]:
     """Return the two log paths of a node, empty if it never started or its result is taken over from another run."""
     if row.started_at is None or row.number == 0:
         return "", ""
@@ -200,7 +199,7 @@ def synthetic_details(dag: Dag) -> dict[str, Any]:
     }
 
 
-def grid(runs: Sequence[Run]) -> list[dict[str, Any]]:
+def grid(runs: Sequence[RunRow]) -> list[dict[str, Any]]:
     """Return one row per step over ``runs``: its status in each, 0 where it is missing."""
     statuses = [
         {(each.kind, each.name): json_values.node_status(each.status) for each in run.nodes or ()} for run in runs
@@ -212,7 +211,7 @@ def grid(runs: Sequence[Run]) -> list[dict[str, Any]]:
     return [{"name": key[1], "history": [each.get(key, 0) for each in statuses]} for key in rows]
 
 
-def outputs(run: Run, dag: Dag | None) -> dict[str, Any]:
+def outputs(run: RunRow, dag: Dag | None) -> dict[str, Any]:
     """Return the outputs of a run's steps by camel-case key; a later step wins."""
     steps = {each.name: each for each in dag.steps} if dag else {}
     found: dict[str, str] = {}
@@ -235,18 +234,18 @@ def outputs(run: Run, dag: Dag | None) -> dict[str, Any]:
     }
 
 
-def _params_list(run: Run) -> str:
+def _params_list(run: RunRow) -> str:
     """Return the parameters as the text of a JSON list, empty for none."""
     pairs = [f"{name}={value}" for name, value in _pairs(run)]
     return json.dumps(pairs, ensure_ascii=False, separators=(",", ":")) if pairs else ""
 
 
-def run_params(run: Run) -> str:
+def run_params(run: RunRow) -> str:
     """Return the parameters of a run: evaluated ones, or as given until they are evaluated."""
     return params_text(_pairs(run)) if run.params or run.given else ""
 
 
-def _pairs(run: Run) -> tuple[tuple[str, str], ...]:
+def _pairs(run: RunRow) -> tuple[tuple[str, str], ...]:
     if run.params:
         return run.shown_params
     return show_params(tuple((param.name, param.value) for param in parse_params_text(run.given)[0]), run.asked_as)

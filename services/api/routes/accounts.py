@@ -14,7 +14,7 @@ from services.api.problems import bad_request, not_found
 from services.api.representations import accounts_json, json_values
 from services.api.response_schemas.accounts import LoginSchema, MessageSchema, UserAnswerSchema, UsersSchema
 from shared.contracts.commands.accounts import CreateUser, DeleteUser, SetPassword, UpdateUser
-from shared.store.reads.reader import User
+from shared.store.reads.reader import UserRow
 
 __all__ = ["ACCOUNTS"]
 
@@ -207,7 +207,7 @@ def _id(user_id: str) -> str:
     return user_id
 
 
-def _find(call: Call, user_id: str) -> User:
+def _find(call: Call, user_id: str) -> UserRow:
     found = call.deps.reads.user(_id(user_id))
     if found is None:
         raise not_found(f"There is no user {user_id!r}")

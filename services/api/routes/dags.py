@@ -22,13 +22,14 @@ from services.api.response_schemas.dags import (
 )
 from services.api.run_details.builder import run_details, run_history
 from services.api.run_details.reasons import dag_reason
+from shared.admission.workers import is_live
 from shared.contracts.commands import Command, CreateDag, DeleteDag, PutSpec, RenameDag, SuspendDag
 from shared.contracts.commands.dags import ReplaceSpec
-from shared.ids import valid_dag_name
-from shared.language.load import Loaded
+from shared.ids import DAG_NAME_RULE, valid_dag_name
+from shared.language.load import LoadResult
 from shared.language.model import Dag as Model
-from shared.language.steps.requirements import Hands, beyond, needing
-from shared.store.reads.reader import Dag, Pause, Run
+from shared.language.steps.requirements import Capabilities, steps_with_requirements, unsatisfied
+from shared.store.reads.reader import DagRow, PauseRow, RunRow
 
 __all__ = ["DAGS"]
 
@@ -115,7 +116,7 @@ def validate(call: Call, body: ValidateBody) -> ApiResponse:
     name = json_values.file_stem(body.name.strip()) or "validated-dag"
     errors = []
     if not valid_dag_name(name):
-        errors.append(f"name: {name[:80]!r} must be 1 to 40 letters, digits, dashes, dots or underscores")
+        errors.append(f"name: {name[:80]!r} must be {DAG_NAME_RULE}")
         name = "validated-dag"
     loaded = _parse(call, body.spec, name)
     errors += [str(issue) for issue in loaded.errors] + _beyond_workers(call, loaded.documents)
@@ -260,7 +261,7 @@ def _refused(call: Call) -> list[str]:
     return [f"{name}: {why}" for name, why in call.deps.reads.refused_files().items()]
 
 
-def _dag(call: Call, file_name: str) -> Dag:
+def _dag(call: Call, file_name: str) -> DagRow:
     stem = json_values.file_name(file_name)
     found = call.deps.reads.dag(stem)
     if found is None:
@@ -268,7 +269,7 @@ def _dag(call: Call, file_name: str) -> Dag:
     return found
 
 
-def _load(call: Call, dags: Iterable[Dag]) -> dict[str, Loaded]:
+def _load(call: Call, dags: Iterable[DagRow]) -> dict[str, LoadResult]:
     """Return the parsed specs of DAGs by file name; only specs that are not cached are read from the store."""
     listed = list(dags)
     cache = call.deps.specs
@@ -282,23 +283,25 @@ def _load(call: Call, dags: Iterable[Dag]) -> dict[str, Loaded]:
     return {name: loaded for name, loaded in found.items() if loaded is not None}
 
 
-def _parse(call: Call, text: str, name: str) -> Loaded:
+def _parse(call: Call, text: str, name: str) -> LoadResult:
     digest = hashlib.sha256(text.encode()).hexdigest()
     return call.deps.specs.parse(digest, text, file_name=name)
 
 
 def _beyond_workers(call: Call, dags: Iterable[Model]) -> list[str]:
-    steps = needing(dags)
+    steps = steps_with_requirements(dags)
     seen = call.deps.reads.workers() if steps else ()
-    live = [each for each in seen if each.state == "live" and each.lease_until > call.now]
-    return beyond(steps, [Hands(each.labels, each.executors) for each in live])
+    live = [each for each in seen if is_live(each.state, each.lease_until, call.now)]
+    return unsatisfied(steps, [Capabilities(each.labels, each.executors) for each in live])
 
 
-def _model(dag: Dag, loaded: Loaded) -> Model:
+def _model(dag: DagRow, loaded: LoadResult) -> Model:
     return loaded.dag or Model(name=dag.dag_name)
 
 
-def _file(call: Call, dag: Dag, loaded: Loaded, latest: Run | None, pauses: Sequence[Pause]) -> dict[str, Any]:
+def _file(
+    call: Call, dag: DagRow, loaded: LoadResult, latest: RunRow | None, pauses: Sequence[PauseRow]
+) -> dict[str, Any]:
     model = _model(dag, loaded)
     defaults = " ".join(f"{param.name}={param.value}" for param in model.params)
     run = run_json.summary(latest, call.deps.zone) if latest else run_json.synthetic(dag.dag_name, defaults)
@@ -312,7 +315,7 @@ def _file(call: Call, dag: Dag, loaded: Loaded, latest: Run | None, pauses: Sequ
     }
 
 
-def _schedule(call: Call, dag: Dag, pauses: Sequence[Pause]) -> dict[str, Any]:
+def _schedule(call: Call, dag: DagRow, pauses: Sequence[PauseRow]) -> dict[str, Any]:
     zone = call.deps.zone
     return dag_json.sparse(
         nextRun=json_values.timestamp(dag.next_start_at, zone), waitingFor=dag_reason(dag, pauses, zone)

@@ -18,7 +18,7 @@ from services.api.problems import Problem, bad_request
 from services.api.representations import json_values
 from services.api.run_details.lookup import find_run
 from shared.errors import StoreUnavailable
-from shared.store.reads.reader import Change, Place
+from shared.store.reads.reader import ChangeRow, Place
 
 __all__ = ["EVENTS"]
 
@@ -142,7 +142,7 @@ def _place(text: str) -> Place:
     return Place(int(found[1]), int(found[2]))
 
 
-def _event(call: Call, event_id: str, change: Change) -> str:
+def _event(call: Call, event_id: str, change: ChangeRow) -> str:
     data = {
         "rootDAGRunName": change.root_dag_name,
         "rootDAGRunId": change.root_dag_run_id,

@@ -10,7 +10,7 @@ from services.api.problems import not_found
 from services.api.representations import json_values
 from services.api.response_schemas.runs import LogSchema
 from services.api.run_details.lookup import find_run, find_sub_run
-from shared.store.reads.reader import LogWindow, Run, Transition
+from shared.store.reads.reader import LogWindow, RunRow, TransitionRow
 
 __all__ = ["LOGS"]
 
@@ -78,13 +78,13 @@ def sub_run_step_log(
     return _log_of_step(call, query, run, step_name)
 
 
-def _log_of_run(call: Call, query: LogQuery, run: Run) -> ApiResponse:
+def _log_of_run(call: Call, query: LogQuery, run: RunRow) -> ApiResponse:
     every = [_line(call, change).encode() for change in call.deps.reads.transitions(run.run_key)]
     first = max(len(every) - query.lines, 0) if query.tail else query.first
     return ok(_log(LogWindow(tuple(every[first : first + query.lines]), first, len(every)), query))
 
 
-def _log_of_step(call: Call, query: StepLogQuery, run: Run, step_name: str) -> ApiResponse:
+def _log_of_step(call: Call, query: StepLogQuery, run: RunRow, step_name: str) -> ApiResponse:
     # Steps come before handlers: a step that has the name of a handler wins.
     node = next((each for each in run.nodes or () if each.name == step_name and each.kind != "prepare"), None)
     if node is None:
@@ -116,7 +116,7 @@ def _text(lines: Sequence[bytes]) -> str:
     return b"\n".join(line.removesuffix(b"\r") for line in lines).decode("utf-8", "replace")
 
 
-def _line(call: Call, change: Transition) -> str:
+def _line(call: Call, change: TransitionRow) -> str:
     at = json_values.timestamp(change.at, call.deps.zone)
     what = "run" if change.node is None else f"step {change.node_name or change.node}"
     why = f": {change.why}" if change.why else ""

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from flask import Flask, Response, redirect, request
 
 from services.api.auth.authentication import unauthorized
-from services.api.auth.oidc import PROOF_COOKIE, TOKEN_COOKIE, Provider, new_verifier
+from services.api.auth.oidc import PROOF_COOKIE, TOKEN_COOKIE, OidcProvider, new_verifier
 from services.api.problems import Problem, bad_request
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _LOCAL = re.compile(r"/(?![/\\])[\x21-\x7e]*")
 """A path on this server: two slashes, or a backslash that browsers read as one, would lead to another server."""
 
 
-def serve_login(app: Flask, deps: "Deps", provider: Provider) -> None:
+def serve_login(app: Flask, deps: "Deps", provider: OidcProvider) -> None:
     """Redirect requests for pages without a login to the provider, and serve its callback and the logout."""
     base = deps.base_path
 

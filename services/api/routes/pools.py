@@ -8,7 +8,7 @@ from services.api.operations import ApiResponse, Body, Call, Operations, ok
 from services.api.representations import json_values
 from services.api.response_schemas.queues import PoolCapacitySchema, PoolsSchema, RemovedSchema
 from shared.contracts.commands.queues import RemovePool, SetPool
-from shared.store.reads.reader import Pool, PoolUser
+from shared.store.reads.reader import PoolRow, PoolUserRow
 
 __all__ = ["POOLS"]
 
@@ -46,7 +46,7 @@ def remove(call: Call, name: str) -> ApiResponse:
     return call.carry_out(RemovePool(by=call.user, name=json_values.plain_name(name, "name")), then={})
 
 
-def _shown(call: Call, pool: Pool) -> dict[str, Any]:
+def _shown(call: Call, pool: PoolRow) -> dict[str, Any]:
     return {
         "kind": pool.kind,
         "name": pool.name,
@@ -59,7 +59,7 @@ def _shown(call: Call, pool: Pool) -> dict[str, Any]:
     }
 
 
-def _user(call: Call, user: PoolUser) -> dict[str, Any]:
+def _user(call: Call, user: PoolUserRow) -> dict[str, Any]:
     return {
         "name": user.dag_name,
         "dagRunId": user.dag_run_id,

@@ -21,7 +21,7 @@ from services.api.run_details.lookup import find_run, run_name
 from services.api.run_details.specs import dags_of_runs
 from services.api.run_details.waiting import runs_wait_for
 from shared.status import RunStatus
-from shared.store.reads.reader import Listed, Run
+from shared.store.reads.reader import ListedRunRow, RunRow
 
 __all__ = ["RUNS"]
 
@@ -102,8 +102,8 @@ def _newest(call: Call, query: RunsQuery, name: str | None, status: RunStatus | 
     return b'{"dagRuns":[%s]}' % _summaries(call, listed)
 
 
-def _summaries(call: Call, listed: Sequence[Listed]) -> bytes:
-    def make(run_keys: Sequence[str]) -> Iterable[tuple[Run, bytes]]:
+def _summaries(call: Call, listed: Sequence[ListedRunRow]) -> bytes:
+    def make(run_keys: Sequence[str]) -> Iterable[tuple[RunRow, bytes]]:
         runs = list(call.deps.reads.runs_by_key(run_keys).values())
         waits_for = runs_wait_for(call.deps, runs, call.now)
         return [
@@ -133,12 +133,12 @@ def _page_size(text: str) -> int:
     return int(text)
 
 
-def _cursor(run: Listed) -> str:
+def _cursor(run: ListedRunRow) -> str:
     text = f"{run.created_at.isoformat()} {run.dag_run_id}"
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def _read_cursor(text: str) -> Listed:
+def _read_cursor(text: str) -> ListedRunRow:
     try:
         at, _, run_id = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().partition(" ")
         moment = datetime.fromisoformat(at)
@@ -146,7 +146,7 @@ def _read_cursor(text: str) -> Listed:
         raise bad_request("cursor: must be the nextCursor of a page", field="cursor") from error
     if moment.tzinfo is None or "\0" in run_id:
         raise bad_request("cursor: must be the nextCursor of a page", field="cursor")
-    return Listed("", 0, moment, run_id)
+    return ListedRunRow("", 0, moment, run_id)
 
 
 def _moment(unix_s: int | None) -> datetime | None:

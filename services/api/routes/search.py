@@ -15,9 +15,9 @@ from services.api.operations import ApiResponse, Call, Operations, Query, ok
 from services.api.problems import bad_request
 from services.api.representations import dag_json
 from services.api.response_schemas.dags import SearchResponseSchema
-from services.api.serving.green import apart
+from services.api.serving.greenlets import run_in_thread
 from shared.language.model import Dag as Model
-from shared.store.reads.rows import Dag
+from shared.store.reads.rows import DagRow
 
 __all__ = ["SEARCH"]
 
@@ -53,7 +53,7 @@ def search(call: Call, query: SearchQuery) -> ApiResponse:
     pattern = _pattern(query.q, errors)
     results: list[dict[str, Any]] = []
     dags = call.deps.reads.dags_with_specs()
-    found, whole = apart(lambda: _matching(pattern, dags))
+    found, whole = run_in_thread(lambda: _matching(pattern, dags))
     until = time.monotonic() + _BUDGET_S
     for dag, matches in found:
         if time.monotonic() > until:
@@ -86,9 +86,9 @@ def _pattern(text: str, errors: list[str]) -> Any:
     return re2.compile(text, options)
 
 
-def _matching(pattern: Any, dags: Iterable[Dag]) -> tuple[list[tuple[Dag, list[dict[str, Any]]]], bool]:
+def _matching(pattern: Any, dags: Iterable[DagRow]) -> tuple[list[tuple[DagRow, list[dict[str, Any]]]], bool]:
     """Return the DAGs that match, each with its matches, and whether all DAGs were searched in time."""
-    found: list[tuple[Dag, list[dict[str, Any]]]] = []
+    found: list[tuple[DagRow, list[dict[str, Any]]]] = []
     until = time.monotonic() + _BUDGET_S
     for dag in dags:
         # Split at line ends only, as editors count lines: splitlines() also splits at form feeds and others.

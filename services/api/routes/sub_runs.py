@@ -11,7 +11,7 @@ from services.api.response_schemas.runs import ListSubRunsResponseSchema, RunRes
 from services.api.run_details.builder import run_details
 from services.api.run_details.called_runs import called_runs
 from services.api.run_details.lookup import find_run, find_sub_run
-from shared.store.reads.reader import Run
+from shared.store.reads.reader import RunRow
 
 __all__ = ["SUB_RUNS"]
 
@@ -43,7 +43,7 @@ def details(call: Call, name: str, dag_run_id: str, sub_dag_run_id: str) -> ApiR
     return ok({"dagRunDetails": run_details(call.deps, run, call.now)})
 
 
-def _detail(call: Call, run: Run, params: str) -> dict[str, Any]:
+def _detail(call: Call, run: RunRow, params: str) -> dict[str, Any]:
     return {
         "dagRunId": run.dag_run_id,
         **sparse(params=params),

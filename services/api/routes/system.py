@@ -19,7 +19,7 @@ from services.api.response_schemas.system import (
 from services.api.run_details.specs import dags_of_runs
 from services.api.run_details.waiting import runs_wait_for
 from shared.status import AttemptState
-from shared.store.reads.reader import Queue, Service, Task, Worker
+from shared.store.reads.reader import QueueRow, ServiceRow, TaskRow, WorkerRow
 
 __all__ = ["SYSTEM"]
 
@@ -107,7 +107,7 @@ def queues(call: Call) -> ApiResponse:
     )
 
 
-def _limits(call: Call, queues: list[Queue]) -> dict[str, int]:
+def _limits(call: Call, queues: list[QueueRow]) -> dict[str, int]:
     """Return the limit of each queue, 0 for none; a DAG's own queue has the limit of the DAG."""
     example = {each.name: (*each.queued, *each.running)[0] for each in queues if each.max_concurrency is None}
     models = dags_of_runs(call.deps, example.values())
@@ -115,7 +115,7 @@ def _limits(call: Call, queues: list[Queue]) -> dict[str, int]:
     return {each.name: max(0, each.max_concurrency or own.get(each.name, 0)) for each in queues}
 
 
-def _worker(call: Call, worker: Worker) -> dict[str, Any]:
+def _worker(call: Call, worker: WorkerRow) -> dict[str, Any]:
     tasks = [_task(call, task) for task in worker.tasks if task.state is AttemptState.RUNNING]
     return {
         "id": worker.worker_id,
@@ -135,14 +135,14 @@ def _worker(call: Call, worker: Worker) -> dict[str, Any]:
     }
 
 
-def _health(worker: Worker, now: datetime) -> str:
+def _health(worker: WorkerRow, now: datetime) -> str:
     age_s = (now - worker.heartbeat_at).total_seconds()
     if worker.state in {"stopped", "lost"} or age_s >= _WARNING_S:
         return "unhealthy"
     return "healthy" if age_s < _HEALTHY_S else "warning"
 
 
-def _task(call: Call, task: Task) -> dict[str, Any]:
+def _task(call: Call, task: TaskRow) -> dict[str, Any]:
     return {
         "dagRunId": task.run.dag_run_id,
         "dagName": task.run.dag_name,
@@ -154,7 +154,7 @@ def _task(call: Call, task: Task) -> dict[str, Any]:
     }
 
 
-def _service(call: Call, service: Service) -> dict[str, Any]:
+def _service(call: Call, service: ServiceRow) -> dict[str, Any]:
     return {
         "instanceId": service.instance_id,
         "host": service.host,
@@ -164,7 +164,7 @@ def _service(call: Call, service: Service) -> dict[str, Any]:
     }
 
 
-def _queue(call: Call, queue: Queue, limit: int) -> dict[str, Any]:
+def _queue(call: Call, queue: QueueRow, limit: int) -> dict[str, Any]:
     """Return a queue with the present field names and the older ones."""
     running = [run_json.summary(run, call.deps.zone) for run in queue.running]
     waits_for = runs_wait_for(call.deps, queue.queued, call.now)

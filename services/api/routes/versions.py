@@ -15,7 +15,7 @@ from services.api.response_schemas.dags import (
     VersionTextSchema,
 )
 from shared.contracts.commands.dags import RestoreSpec
-from shared.store.reads.reader import DagVersion
+from shared.store.reads.reader import DagVersionRow
 
 __all__ = ["VERSIONS"]
 
@@ -88,14 +88,14 @@ def _known(call: Call, file_name: str) -> str:
     return stem
 
 
-def _find(call: Call, stem: str, version: int) -> DagVersion:
+def _find(call: Call, stem: str, version: int) -> DagVersionRow:
     found = call.deps.reads.dag_version(stem, version)
     if found is None:
         raise not_found(f"DAG {stem!r} has no version {version}")
     return found
 
 
-def _shown(version: DagVersion) -> dict[str, Any]:
+def _shown(version: DagVersionRow) -> dict[str, Any]:
     return {
         "version": version.version,
         "hash": version.spec_hash,

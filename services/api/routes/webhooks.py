@@ -22,7 +22,7 @@ from shared.contracts.commands.webhooks import (
     RegenerateWebhook,
     ToggleWebhook,
 )
-from shared.store.reads.reader import Webhook
+from shared.store.reads.reader import WebhookRow
 
 __all__ = ["WEBHOOKS"]
 
@@ -161,5 +161,5 @@ def _token(call: Call) -> str:
     return new_secret(HOOK_PREFIX, drawn(32, server_secret=secret, purpose="webhook", key=call.key))
 
 
-def _fits(hook: Webhook, token: str) -> bool:
+def _fits(hook: WebhookRow, token: str) -> bool:
     return hmac.compare_digest(hook.secret_hash, secret_hash(token))

@@ -10,12 +10,12 @@ from services.api.representations.run_json import RunFacts
 from services.api.run_details.called_runs import called_earlier
 from services.api.run_details.specs import dags_of_runs
 from services.api.run_details.waiting import nodes_wait_for, runs_wait_for
-from shared.store.reads.reader import Run
+from shared.store.reads.reader import RunRow
 
 __all__ = ["run_details", "run_history"]
 
 
-def run_details(deps: Deps, run: Run, now: datetime) -> dict[str, Any]:
+def run_details(deps: Deps, run: RunRow, now: datetime) -> dict[str, Any]:
     """Return a run with its nodes, and what it and each of its nodes waits for at ``now``."""
     dag = dags_of_runs(deps, [run])[run.run_key]
     facts = RunFacts(
@@ -27,7 +27,7 @@ def run_details(deps: Deps, run: Run, now: datetime) -> dict[str, Any]:
     return run_json.details(run, facts, deps.zone)
 
 
-def run_history(deps: Deps, runs: Sequence[Run]) -> list[dict[str, Any]]:
+def run_history(deps: Deps, runs: Sequence[RunRow]) -> list[dict[str, Any]]:
     """Return runs with their nodes, but not what those wait for."""
     dags = dags_of_runs(deps, runs)
     return [

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from shared.store.reads.reader import Node, Reads, Run
+from shared.store.reads.reader import NodeRow, Reads, RunRow
 
 __all__ = ["called_earlier", "called_runs"]
 
@@ -10,7 +10,7 @@ Called = tuple[str, str]
 """Id and params of a sub-run."""
 
 
-def called_earlier(reads: Reads, run: Run) -> Mapping[int, Sequence[Called]]:
+def called_earlier(reads: Reads, run: RunRow) -> Mapping[int, Sequence[Called]]:
     """Return, by node, what the earlier repetitions of each repeated step called."""
     repeated = [node for node in run.nodes or () if node.kind == "step" and _repeated(node)]
     if not repeated:
@@ -19,7 +19,7 @@ def called_earlier(reads: Reads, run: Run) -> Mapping[int, Sequence[Called]]:
     return {node.idx: earlier.get(node.idx, ()) for node in repeated}
 
 
-def called_runs(reads: Reads, run: Run) -> Iterator[Called]:
+def called_runs(reads: Reads, run: RunRow) -> Iterator[Called]:
     """Yield all sub-runs that a run called, by node; of each node the last repetition's first."""
     earlier = _earlier(reads, run)
     for node in run.nodes or ():
@@ -27,11 +27,11 @@ def called_runs(reads: Reads, run: Run) -> Iterator[Called]:
         yield from earlier.get(node.idx, ())
 
 
-def _repeated(node: Node) -> bool:
+def _repeated(node: NodeRow) -> bool:
     return bool(node.children) and (node.done_count > 1 or (node.done_count == 1 and node.finished_at is None))
 
 
-def _earlier(reads: Reads, run: Run) -> dict[int, list[Called]]:
+def _earlier(reads: Reads, run: RunRow) -> dict[int, list[Called]]:
     current = {run_id for node in run.nodes or () for run_id, _ in node.children}
     found: dict[int, list[Called]] = {}
     for node, run_id, params in reads.called_runs(run.root_key or run.run_key, run.run_key):

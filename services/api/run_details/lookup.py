@@ -3,12 +3,12 @@
 from services.api.deps import Deps
 from services.api.problems import not_found
 from services.api.representations import json_values
-from shared.store.reads.reader import Run
+from shared.store.reads.reader import RunRow
 
 __all__ = ["find_run", "find_sub_run", "run_name"]
 
 
-def find_run(deps: Deps, name: str, dag_run_id: str) -> Run:
+def find_run(deps: Deps, name: str, dag_run_id: str) -> RunRow:
     """Return a root run by name and id or ``latest``; raises a 404."""
     json_values.plain_name(dag_run_id, "dagRunId")
     run = deps.reads.run(run_name(deps, name), dag_run_id)
@@ -17,12 +17,12 @@ def find_run(deps: Deps, name: str, dag_run_id: str) -> Run:
     return run
 
 
-def find_sub_run(deps: Deps, root: Run, sub_run_id: str) -> Run:
+def find_sub_run(deps: Deps, root: RunRow, sub_run_id: str) -> RunRow:
     """Return a sub-run of any depth below ``root``; raises a 404."""
     json_values.plain_name(sub_run_id, "subDAGRunId")
     found = deps.reads.sub_run(root.root_key, sub_run_id)
     if found is None:
-        raise not_found(f"Run {root.dag_run_id!r} has no sub run {sub_run_id!r}")
+        raise not_found(f"RunRow {root.dag_run_id!r} has no sub run {sub_run_id!r}")
     return found
 
 

@@ -8,7 +8,7 @@ from services.api.follow import Watch
 from services.api.problems import Problem
 from services.api.run_details.builder import run_details
 from shared.contracts.commands import StartRun
-from shared.store.reads.reader import Run
+from shared.store.reads.reader import RunRow
 
 __all__ = ["finished_run"]
 
@@ -43,7 +43,7 @@ def _dag_name(deps: Deps, command: StartRun) -> str:
     return dag.dag_name if dag else command.file_name
 
 
-def _wait(deps: Deps, watch: Watch, dag_name: str, dag_run_id: str, wait_s: float) -> Run | None:
+def _wait(deps: Deps, watch: Watch, dag_name: str, dag_run_id: str, wait_s: float) -> RunRow | None:
     ends = time.monotonic() + wait_s
     while True:
         run = deps.reads.run(dag_name, dag_run_id)

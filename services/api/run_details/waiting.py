@@ -9,12 +9,12 @@ from services.api.run_details.reasons import waiting_for
 from services.api.run_details.specs import dags_of_runs
 from shared.language.model import Dag
 from shared.status import RunStatus
-from shared.store.reads.reader import Run
+from shared.store.reads.reader import RunRow
 
 __all__ = ["nodes_wait_for", "runs_wait_for"]
 
 
-def runs_wait_for(deps: Deps, runs: Sequence[Run], now: datetime) -> dict[str, str]:
+def runs_wait_for(deps: Deps, runs: Sequence[RunRow], now: datetime) -> dict[str, str]:
     """Return, by run key, what each of ``runs`` that is queued waits for."""
     queued = [run for run in runs if run.status is RunStatus.QUEUED]
     if not queued:
@@ -24,7 +24,7 @@ def runs_wait_for(deps: Deps, runs: Sequence[Run], now: datetime) -> dict[str, s
     return {run.run_key: waiting_for(run, dags[run.run_key], facts, now) for run in queued}
 
 
-def nodes_wait_for(deps: Deps, run: Run, dag: Dag | None, now: datetime) -> dict[int, str]:
+def nodes_wait_for(deps: Deps, run: RunRow, dag: Dag | None, now: datetime) -> dict[int, str]:
     """Return, by index, what the nodes of a running run wait for, as far as they wait."""
     if run.status is not RunStatus.RUNNING:
         return {}
@@ -38,7 +38,7 @@ def nodes_wait_for(deps: Deps, run: Run, dag: Dag | None, now: datetime) -> dict
     return found | {idx: reason for idx, reason in reasons.items() if reason}
 
 
-def _for_queued_sub_runs(deps: Deps, run: Run, now: datetime) -> dict[int, str]:
+def _for_queued_sub_runs(deps: Deps, run: RunRow, now: datetime) -> dict[int, str]:
     """Return, of each step whose sub-runs are queued, what the first of them waits for."""
     steps = [node for node in run.nodes or () if node.kind == "step" and node.children]
     calling = [(node.idx, {run_id for run_id, _ in node.children}) for node in steps]

@@ -18,8 +18,8 @@ from shared.contracts.commands.accounts import (
     UpdateUser,
 )
 from shared.errors import AlreadyExists, InvalidInput, NotFound
-from shared.store.tables import accounts as t
-from shared.store.writes.accounts import Accounts
+from shared.store import tables as t
+from shared.store.writes.accounts import AccountWrites
 
 __all__ = ["carry_out_account", "shown"]
 
@@ -28,7 +28,7 @@ _HIDDEN = frozenset({"password_hash", "secret_hash"})
 
 def carry_out_account(batch: Batch, command: AccountCommand) -> dict[str, Any]:
     """Carry out one of these commands within ``batch``'s transaction."""
-    accounts = Accounts(batch.tx)
+    accounts = batch.tx.accounts
     match command:
         case EnsureAdmin():
             if accounts.users():
@@ -70,7 +70,7 @@ def shown(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _create_user(accounts: Accounts, command: CreateUser, now: datetime) -> dict[str, Any]:
+def _create_user(accounts: AccountWrites, command: CreateUser, now: datetime) -> dict[str, Any]:
     if accounts.lock(t.users, username=command.username) is not None:
         raise AlreadyExists(f"username {command.username!r} is taken")
     row = {
@@ -85,7 +85,7 @@ def _create_user(accounts: Accounts, command: CreateUser, now: datetime) -> dict
     return shown(row)
 
 
-def _update_user(accounts: Accounts, command: UpdateUser, now: datetime) -> dict[str, Any]:
+def _update_user(accounts: AccountWrites, command: UpdateUser, now: datetime) -> dict[str, Any]:
     row = _find(accounts, "user", command.user_id)
     values: dict[str, Any] = {"updated_at": now}
     if command.username and command.username != row["username"]:
@@ -98,7 +98,7 @@ def _update_user(accounts: Accounts, command: UpdateUser, now: datetime) -> dict
     return shown(row | values)
 
 
-def _create_key(accounts: Accounts, command: CreateApiKey, now: datetime) -> dict[str, Any]:
+def _create_key(accounts: AccountWrites, command: CreateApiKey, now: datetime) -> dict[str, Any]:
     if accounts.lock(t.api_keys, name=command.name) is not None:
         raise AlreadyExists(f"an API key called {command.name!r} exists already")
     row = {
@@ -117,7 +117,7 @@ def _create_key(accounts: Accounts, command: CreateApiKey, now: datetime) -> dic
     return shown(row)
 
 
-def _update_key(accounts: Accounts, command: UpdateApiKey, now: datetime) -> dict[str, Any]:
+def _update_key(accounts: AccountWrites, command: UpdateApiKey, now: datetime) -> dict[str, Any]:
     row = _find(accounts, "API key", command.key_id)
     values: dict[str, Any] = {"updated_at": now}
     if command.name and command.name != row["name"]:
@@ -132,7 +132,7 @@ def _update_key(accounts: Accounts, command: UpdateApiKey, now: datetime) -> dic
     return shown(row | values)
 
 
-def _find(accounts: Accounts, kind: str, row_id: str) -> dict[str, Any]:
+def _find(accounts: AccountWrites, kind: str, row_id: str) -> dict[str, Any]:
     row = accounts.lock(t.users if kind == "user" else t.api_keys, id=row_id)
     if row is None:
         raise NotFound(f"there is no {kind} {row_id!r}")

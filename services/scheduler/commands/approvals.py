@@ -24,7 +24,7 @@ def carry_out_approval(batch: Batch, command: ApprovalCommand) -> dict[str, Any]
             tell_key(batch, key, Reject(command.step_name, command.reason, command.by, command.user))
         case _:
             raise InvalidInput(f"{type(command).__name__} is not a command about approvals")
-    run = batch.run(key)
+    run = batch.runs.get(key)
     assert run is not None  # noqa: S101 - it was told something just now
     done = {"dagRunId": run.dag_run_id, "stepName": command.step_name}
     if isinstance(command, RejectStep):

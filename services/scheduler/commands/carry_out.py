@@ -57,7 +57,7 @@ def carry_out(batch: Batch, plans: Plans, envelopes: Sequence[Envelope]) -> list
                 "at": batch.now,
             }
         )
-    batch.keep_outcomes(new)
+    batch.add_outcomes(new)
     if any(isinstance(envelope.body, _DEFINING) for envelope in envelopes):
         batch.after.schedules = True
     return replies
@@ -91,12 +91,12 @@ def _look_ahead(batch: Batch, envelopes: Sequence[Envelope]) -> Mapping[str, tup
                 names.append((body.dag_name, body.dag_run_id))
     if not batch.again and all(isinstance(body, c.StartRun) for body in bodies):
         # New names under new ids, nearly always: where one is taken the tables' keys refuse it, and we are here again.
-        batch.suppose_new(names, files)
+        batch.runs.assume_new(names, files)
         return {}
     if any(isinstance(body, _DEFINING | c.DeleteDag) for body in bodies):
         files = []  # They may be other ones by the time that one of these asks.
-    seen = batch.look_ahead([envelope.id for envelope in envelopes], names, files)
-    batch.load(key for name in names if (key := batch.key_of(*name)) is not None)
+    seen = batch.runs.prefetch([envelope.id for envelope in envelopes], names, files)
+    batch.runs.load(key for name in names if (key := batch.runs.key_of(*name)) is not None)
     return seen
 
 

@@ -8,10 +8,10 @@ from services.scheduler.core.messages import Approve, Dequeue, PatchNode, Reject
 from services.scheduler.deciding.batch import Batch
 from shared.contracts.commands import StartRun
 from shared.errors import AlreadyExists, Conflict, DagwayError, InvalidInput, NotFound
-from shared.ids import valid_dag_name, valid_run_id
-from shared.language.expansion.params import only_defaults
+from shared.ids import DAG_NAME_RULE, RUN_ID_RULE, valid_dag_name, valid_run_id
+from shared.language.expansion.resolve import only_defaults
 from shared.language.model import Dag
-from shared.language.steps.requirements import Hands, beyond, needing
+from shared.language.steps.requirements import Capabilities, steps_with_requirements, unsatisfied
 
 __all__ = [
     "MaxRunReached",
@@ -55,7 +55,7 @@ class RefusedByCore(DagwayError):
 def check_dag_name(name: str) -> None:
     """Raise ``InvalidInput`` for what cannot be a dag's name."""
     if not valid_dag_name(name):
-        raise InvalidInput(f"dagName: {name!r} must be 1 to 40 letters, digits, dashes, dots or underscores")
+        raise InvalidInput(f"dagName: {name!r} must be {DAG_NAME_RULE}")
 
 
 def check_edits(dag: Dag, command: StartRun) -> None:
@@ -69,7 +69,7 @@ def check_edits(dag: Dag, command: StartRun) -> None:
 
 def check_singleton(batch: Batch, dag_name: str, *, queued: bool) -> None:
     """Raise where a singleton may not start, or (``queued``) not be queued."""
-    active = batch.tx.count_active(dag_name)
+    active = batch.tx.runs.count_active(dag_name)
     if active.get("running"):
         raise AlreadyRunning(f"DAG {dag_name} is running already (singleton)")
     if queued and active.get("queued"):
@@ -79,37 +79,37 @@ def check_singleton(batch: Batch, dag_name: str, *, queued: bool) -> None:
 def check_free(batch: Batch, dag_name: str, dag_run_id: str) -> None:
     """Raise where a run id cannot be used, or is used already."""
     if not valid_run_id(dag_run_id):
-        raise InvalidInput(f"dagRunId: {dag_run_id!r} must be 1 to 64 letters, digits, dashes, dots or underscores")
-    if batch.key_of(dag_name, dag_run_id) is not None:
+        raise InvalidInput(f"dagRunId: {dag_run_id!r} must be {RUN_ID_RULE}")
+    if batch.runs.key_of(dag_name, dag_run_id) is not None:
         raise AlreadyExists(f"DAG-run {dag_run_id} of {dag_name} already exists")
 
 
 def check_workers(batch: Batch, dag: Dag) -> None:
     """Raise ``InvalidInput`` for steps that no live worker can do; without any worker nothing is known."""
-    steps = needing([dag])
+    steps = steps_with_requirements([dag])
     if not steps:
         return
-    live = [row for row in batch.tx.workers() if row["state"] == "live" and row["lease_until"] > batch.now]
-    if problems := beyond(steps, [Hands(row["labels"], row["executors"] or ()) for row in live]):
+    live = batch.tx.leases.taking_work(batch.now)
+    if problems := unsatisfied(steps, [Capabilities(row["labels"], row["executors"] or ()) for row in live]):
         raise InvalidInput("; ".join(problems))
 
 
 def find(batch: Batch, dag_name: str, dag_run_id: str) -> str:
     """Return the key of a run, loaded and locked; ``latest`` is the newest. Raises ``NotFound``."""
-    key = batch.tx.latest_key(dag_name) if dag_run_id == "latest" else batch.key_of(dag_name, dag_run_id)
+    key = batch.tx.runs.newest_key(dag_name) if dag_run_id == "latest" else batch.runs.key_of(dag_name, dag_run_id)
     if key is not None:
-        batch.load([key])
-    if key is None or batch.run(key) is None:
+        batch.runs.load([key])
+    if key is None or batch.runs.get(key) is None:
         raise NotFound(f"DAG-run {dag_run_id} of {dag_name} not found")
     return key
 
 
 def find_below(batch: Batch, root: str, dag_run_id: str) -> str:
     """Return the key of a run of any depth below a root, loaded and locked. Raises ``NotFound``."""
-    key = batch.tx.child_key(root, dag_run_id)
+    key = batch.tx.children.key(root, dag_run_id)
     if key is not None:
-        batch.load([key])
-    if key is None or batch.run(key) is None:
+        batch.runs.load([key])
+    if key is None or batch.runs.get(key) is None:
         raise NotFound(f"there is no sub run {dag_run_id} below that run")
     return key
 

@@ -11,18 +11,17 @@ from services.scheduler.commands.checks import (
     find_below,
     tell_key,
 )
-from services.scheduler.core.admit import HIGH, LOW
 from services.scheduler.core.messages import Begin, PatchNode
 from services.scheduler.core.plan import Plan
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.creation import afresh, new_run
 from services.scheduler.deciding.plans import Plans, spec_hash
+from shared.admission.runs import HIGH, LOW
 from shared.contracts.commands.runs import PatchSubStep, RescheduleRun, RunCommand, StartInline
 from shared.errors import InvalidInput
 from shared.language.load import load
-from shared.language.snapshot import snapshot
+from shared.language.snapshot import make_snapshot
 from shared.status import NodeStatus
-from shared.store import tables as t
 
 __all__ = ["carry_out_inline"]
 
@@ -43,7 +42,7 @@ def carry_out_inline(batch: Batch, plans: Plans, command: RunCommand) -> dict[st
 def _start(batch: Batch, plans: Plans, command: StartInline) -> dict[str, Any]:
     if not command.spec.strip():
         raise InvalidInput("spec: must not be empty")
-    text = snapshot(command.spec, plans.base)
+    text = make_snapshot(command.spec, plans.base)
     loaded = load(text, dag_name=command.dag_name)
     dag = loaded.dag
     if loaded.errors or dag is None:
@@ -56,7 +55,7 @@ def _start(batch: Batch, plans: Plans, command: StartInline) -> dict[str, Any]:
     check_free(batch, dag.name, command.dag_run_id)
     check_workers(batch, dag)
     text_hash = spec_hash(text)
-    batch.tx.insert_new(t.specs, [{"hash": text_hash, "yaml": text, "created_at": batch.now}])
+    batch.tx.dags.add_specs({text_hash: text}, batch.now)
     # The plan is kept by the text alone: every later load of this run finds the same one.
     plan: Plan = plans.remember(text, "")
     run = new_run(
@@ -76,7 +75,7 @@ def _start(batch: Batch, plans: Plans, command: StartInline) -> dict[str, Any]:
 
 def _reschedule(batch: Batch, command: RescheduleRun) -> dict[str, Any]:
     key = find(batch, command.dag_name, command.dag_run_id)
-    source = batch.run(key)
+    source = batch.runs.get(key)
     assert source is not None  # noqa: S101 - find raises otherwise
     name = command.new_dag_name or source.dag_name
     check_dag_name(name)
@@ -91,14 +90,14 @@ def _reschedule(batch: Batch, command: RescheduleRun) -> dict[str, Any]:
         queued=False,
         now=batch.now,
     )
-    text_hash, file_name = batch.origin(key)
+    text_hash, file_name = batch.runs.origin(key)
     batch.add(run, spec_hash=text_hash, file_name=file_name)
     batch.apply(run.run_key, Begin(command.by))
     return {"dagRunId": command.new_run_id, "queued": False, "name": name}
 
 
 def _check_none_active(batch: Batch, dag_name: str) -> None:
-    active = batch.tx.count_active(dag_name)
+    active = batch.tx.runs.count_active(dag_name)
     if active.get("running") or active.get("queued"):
         raise MaxRunReached(f"DAG {dag_name} is running or queued already (singleton)")
 

@@ -13,16 +13,16 @@ from services.scheduler.commands.checks import (
     tell,
     tell_key,
 )
-from services.scheduler.core.admit import HIGH, LOW
 from services.scheduler.core.messages import Begin, PatchNode, Retry, Stop
 from services.scheduler.core.plan import Plan
 from services.scheduler.core.renewal import refusal
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.creation import again, new_run
 from services.scheduler.deciding.plans import Plans
+from shared.admission.runs import HIGH, LOW
 from shared.contracts import commands as c
 from shared.errors import InvalidInput, NotFound
-from shared.ids import valid_dag_name, valid_run_id
+from shared.ids import DAG_NAME_RULE, RUN_ID_RULE, valid_dag_name, valid_run_id
 from shared.status import NodeStatus, RunStatus
 
 __all__ = ["patch_step", "retry_run", "start_run", "stop_run"]
@@ -30,7 +30,7 @@ __all__ = ["patch_step", "retry_run", "start_run", "stop_run"]
 
 def start_run(batch: Batch, plans: Plans, command: c.StartRun) -> dict[str, Any]:
     """Begin a run of a dag now, or queue it."""
-    stored = batch.dag(command.file_name)
+    stored = batch.runs.dag(command.file_name)
     if stored is None:
         raise NotFound(f"DAG {command.file_name} not found")
     if stored.errors:
@@ -41,7 +41,7 @@ def start_run(batch: Batch, plans: Plans, command: c.StartRun) -> dict[str, Any]
         raise InvalidInput("; ".join(plan.errors))
     name = command.dag_name or plan.dag.name
     if not valid_dag_name(name):
-        raise InvalidInput(f"dagName: {name!r} must be 1 to 40 letters, digits, dashes, dots or underscores")
+        raise InvalidInput(f"dagName: {name!r} must be {DAG_NAME_RULE}")
     queued = isinstance(command, c.EnqueueRun)
     if command.singleton:
         check_singleton(batch, name, queued=queued)
@@ -67,7 +67,7 @@ def start_run(batch: Batch, plans: Plans, command: c.StartRun) -> dict[str, Any]
 def stop_run(batch: Batch, command: c.StopRun) -> dict[str, Any]:
     """Stop a run that runs."""
     key = find(batch, command.dag_name, command.dag_run_id)
-    run = batch.run(key)
+    run = batch.runs.get(key)
     if run is not None and run.status is RunStatus.WAITING:
         # It could be, and is where its parent is stopped: the API says that it waits for a word, not for a signal.
         raise NotRunning(f"DAG-run {run.dag_run_id} waits for approval, it is not running: approve or reject it")
@@ -86,19 +86,19 @@ def patch_step(batch: Batch, command: c.PatchStep) -> dict[str, Any]:
 def retry_run(batch: Batch, command: c.RetryRun) -> dict[str, Any]:
     """Retry in place, or retry the run named in the body, or start a new one from this one's results."""
     key = find(batch, command.dag_name, command.dag_run_id)
-    source = batch.run(key)
+    source = batch.runs.get(key)
     assert source is not None  # noqa: S101 - _find raises otherwise
     target, step = command.new_run_id or source.dag_run_id, command.step_name or ""
-    if batch.key_of(command.dag_name, target) is not None:
+    if batch.runs.key_of(command.dag_name, target) is not None:
         tell(batch, command.dag_name, target, Retry(command.by, step))
         return {"dagRunId": target}
     if not valid_run_id(target):
-        raise InvalidInput(f"dagRunId: {target!r} must be 1 to 64 letters, digits, dashes, dots or underscores")
+        raise InvalidInput(f"dagRunId: {target!r} must be {RUN_ID_RULE}")
     refused = refusal(source, step)
     if refused is not None:
         raise RefusedByCore(refused)
     run = again(source, target, batch.now, step)
-    spec_hash, file_name = batch.origin(key)
+    spec_hash, file_name = batch.runs.origin(key)
     batch.add(run, spec_hash=spec_hash, file_name=file_name)
     batch.apply(run.run_key, Begin(command.by))
     return {"dagRunId": target}

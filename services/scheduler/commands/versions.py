@@ -8,7 +8,6 @@ from services.scheduler.deciding.plans import Plans
 from shared.contracts.commands import PutSpec
 from shared.contracts.commands.dags import DagCommand, ReplaceSpec, RestoreSpec
 from shared.errors import Conflict, InvalidInput, NotFound
-from shared.store.writes.accounts import Accounts
 
 __all__ = ["carry_out_version"]
 
@@ -19,7 +18,7 @@ class _PreconditionFailed(Conflict):
 
 def carry_out_version(batch: Batch, plans: Plans, command: DagCommand) -> dict[str, Any]:
     """Carry out one of these commands within ``batch``'s transaction."""
-    row = batch.tx.lock_dag(command.file_name)
+    row = batch.tx.dags.lock(command.file_name)
     if row is None:
         raise NotFound(f"DAG {command.file_name} not found")
     match command:
@@ -28,10 +27,10 @@ def carry_out_version(batch: Batch, plans: Plans, command: DagCommand) -> dict[s
                 raise _PreconditionFailed(f"DAG {command.file_name} was changed meanwhile: read it again")
             text = command.spec
         case RestoreSpec():
-            text_hash = Accounts(batch.tx).version(command.file_name, command.version)
+            text_hash = batch.tx.dags.version_hash(command.file_name, command.version)
             if text_hash is None:
                 raise NotFound(f"DAG {command.file_name} has no version {command.version}")
-            text = batch.tx.spec_texts([text_hash])[text_hash]
+            text = batch.tx.dags.spec_texts([text_hash])[text_hash]
         case _:
             raise InvalidInput(f"{type(command).__name__} is not a command about a definition")
     put = PutSpec(by=command.by, file_name=command.file_name, spec=text)

@@ -12,16 +12,16 @@ from shared.contracts.commands.webhooks import (
     WebhookCommand,
 )
 from shared.errors import AlreadyExists, InvalidInput, NotFound
-from shared.store.tables import accounts as t
-from shared.store.writes.accounts import Accounts
-from shared.store.writes.transaction import Tx
+from shared.store import tables as t
+from shared.store.writes.accounts import AccountWrites
+from shared.store.writes.transaction import Transaction
 
 __all__ = ["carry_out_webhook", "forget_webhook", "move_webhook"]
 
 
 def carry_out_webhook(batch: Batch, command: WebhookCommand) -> dict[str, Any]:
     """Carry out one of these commands within ``batch``'s transaction."""
-    accounts = Accounts(batch.tx)
+    accounts = batch.tx.accounts
     row = accounts.lock(t.webhooks, file_name=command.file_name)
     if isinstance(command, CreateWebhook):
         return {"webhook": _create(batch, accounts, command, taken=row is not None)}
@@ -42,25 +42,25 @@ def carry_out_webhook(batch: Batch, command: WebhookCommand) -> dict[str, Any]:
     return {"webhook": shown(row | values)}
 
 
-def forget_webhook(tx: Tx, file_name: str) -> None:
+def forget_webhook(tx: Transaction, file_name: str) -> None:
     """Remove the webhook of a dag that goes."""
-    accounts = Accounts(tx)
+    accounts = tx.accounts
     row = accounts.lock(t.webhooks, file_name=file_name)
     if row is not None:
         accounts.remove(t.webhooks, row["id"])
 
 
-def move_webhook(tx: Tx, file_name: str, new_file_name: str) -> None:
+def move_webhook(tx: Transaction, file_name: str, new_file_name: str) -> None:
     """Let the webhook of a renamed dag go with it."""
-    accounts = Accounts(tx)
+    accounts = tx.accounts
     forget_webhook(tx, new_file_name)
     row = accounts.lock(t.webhooks, file_name=file_name)
     if row is not None:
         accounts.change(t.webhooks, row["id"], {"file_name": new_file_name})
 
 
-def _create(batch: Batch, accounts: Accounts, command: CreateWebhook, *, taken: bool) -> dict[str, Any]:
-    dag = batch.tx.lock_dag(command.file_name)
+def _create(batch: Batch, accounts: AccountWrites, command: CreateWebhook, *, taken: bool) -> dict[str, Any]:
+    dag = batch.tx.dags.lock(command.file_name)
     if dag is None or dag["errors"]:
         raise NotFound(f"DAG {command.file_name} not found, or invalid")
     if taken:

@@ -26,10 +26,10 @@ def find_called(batch: Batch, name: str, caller: str) -> tuple[str, str]:
     beside = posixpath.join(posixpath.dirname(caller), path)
     for place in dict.fromkeys(posixpath.normpath(each) for each in (path, beside)):
         if "/" in place:
-            text_hash = batch.tx.callable_files([place]).get(place)
+            text_hash = batch.tx.dags.callable_files([place]).get(place)
             if text_hash is not None:
                 return text_hash, place
-        elif (row := batch.tx.dag_called(place)) is not None:
+        elif (row := batch.tx.dags.called(place)) is not None:
             if row["errors"]:
                 raise InvalidInput(f"DAG {name} is invalid: {'; '.join(row['errors'])}")
             return row["spec_hash"], row["file_name"]

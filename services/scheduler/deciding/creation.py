@@ -9,7 +9,7 @@ from services.scheduler.core.plan import Plan
 from services.scheduler.core.renewal import carry_over
 from shared.errors import InvalidInput
 from shared.ids import new_run_id
-from shared.language.expansion.params import needs_worker, resolve_env, resolve_params
+from shared.language.expansion.resolve import needs_worker, resolve_env, resolve_params
 from shared.language.model import Dag
 from shared.status import RunStatus
 

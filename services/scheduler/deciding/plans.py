@@ -11,9 +11,8 @@ from services.scheduler.core.plan import Plan
 from shared.errors import InvariantBroken
 from shared.language.load import load
 from shared.language.model import Dag
-from shared.language.snapshot import snapshot
-from shared.store import tables as t
-from shared.store.writes.transaction import Tx
+from shared.language.snapshot import make_snapshot
+from shared.store.writes.transaction import Transaction
 
 __all__ = ["Plans", "spec_hash"]
 
@@ -42,7 +41,7 @@ class Plans:
         self._frozen: dict[str, str] = {}
         self._lock = Lock()
 
-    def get_many(self, tx: Tx, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Plan]:
+    def get_many(self, tx: Transaction, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Plan]:
         """Return plans by ``(spec hash, file name)``; texts not known yet are read from the store.
 
         Raises:
@@ -55,12 +54,12 @@ class Plans:
                 self._plans.move_to_end(key)
         missing = keys - found.keys()
         if missing:
-            texts = tx.spec_texts(sorted({text_hash for text_hash, _ in missing}))
+            texts = tx.dags.spec_texts(sorted({text_hash for text_hash, _ in missing}))
             for text_hash, file_name in missing:
                 found[text_hash, file_name] = self.remember(texts[text_hash], file_name)
         return found
 
-    def freeze(self, tx: Tx, text_hash: str, now: datetime, made: dict[str, str]) -> str:
+    def freeze(self, tx: Transaction, text_hash: str, now: datetime, made: dict[str, str]) -> str:
         """Return the hash of the text a new run is frozen with: the file's, under the base configuration.
 
         ``made`` is what this transaction froze, to be kept by ``keep_frozen`` once it is committed: a text that
@@ -70,9 +69,9 @@ class Plans:
             return text_hash
         known = self._frozen.get(text_hash) or made.get(text_hash)
         if known is None:
-            frozen = snapshot(tx.spec_texts([text_hash])[text_hash], self.base)
+            frozen = make_snapshot(tx.dags.spec_texts([text_hash])[text_hash], self.base)
             known = made[text_hash] = spec_hash(frozen)
-            tx.insert_new(t.specs, [{"hash": known, "yaml": frozen, "created_at": now}])
+            tx.dags.add_specs({known: frozen}, now)
         return known
 
     def keep_frozen(self, made: Mapping[str, str]) -> None:

@@ -3,11 +3,10 @@
 from datetime import datetime
 from typing import Any
 
-from services.scheduler.core.claims import entry_order
 from services.scheduler.core.decision import Acquire, Release
 from services.scheduler.core.model import Run
-from shared.store.writes.pools import Pools
-from shared.store.writes.transaction import Tx
+from shared.admission.pools import entry_order
+from shared.store.writes.transaction import Transaction
 
 __all__ = ["PoolChanges"]
 
@@ -40,10 +39,10 @@ class PoolChanges:
             for claim in effect.claims
         ]
 
-    def write(self, tx: Tx, gone: set[str]) -> None:
+    def write(self, tx: Transaction, gone: set[str]) -> None:
         """Write all of it; the runs ``gone`` are about to be deleted."""
         if not self._leave and not self._ask:
             return
-        rows = Pools(tx)
+        rows = tx.pools
         rows.leave(sorted(self._leave))
         rows.ask([row for (key, _), asked in sorted(self._ask.items()) if key not in gone for row in asked])

@@ -3,20 +3,20 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from services.scheduler.core.claims import PoolKey
 from services.scheduler.core.decision import ClosedAttempt, Halt
 from services.scheduler.deciding.traces import Traced
+from shared.admission.pools import PoolKey
 from shared.status import RunStatus
 from shared.transport.base import Outgoing
 
-__all__ = ["NEVER", "Aftermath"]
+__all__ = ["NEVER", "PostCommit"]
 
 NEVER = datetime.min.replace(tzinfo=UTC)
 """Before every moment."""
 
 
 @dataclass(slots=True)
-class Aftermath:
+class PostCommit:
     """What to do once the transaction is committed, and what happened in it, for the counters."""
 
     outgoing: list[Outgoing] = field(default_factory=list)

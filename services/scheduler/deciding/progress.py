@@ -8,8 +8,7 @@ from services.scheduler.core.decision import Dispatch
 from services.scheduler.core.model import Run
 from services.scheduler.core.plan import STEP
 from shared.contracts.events import AttemptFinished, AttemptProgress
-from shared.store.writes.progress import conversation
-from shared.store.writes.transaction import Tx
+from shared.store.writes.transaction import Transaction
 
 __all__ = ["progress_row", "recall"]
 
@@ -36,14 +35,14 @@ def progress_row(run: Run | None, event: AttemptProgress | AttemptFinished, now:
     }
 
 
-def recall(tx: Tx, run: Run, dispatch: Dispatch) -> Dispatch:
+def recall(tx: Transaction, run: Run, dispatch: Dispatch) -> Dispatch:
     """Give a chat step what those before it said, the first first; any other dispatch stays as it is."""
     task = dispatch.task
     if task.step.type != "chat" or task.kind != STEP:
         return dispatch
     steps = run.plan.dag.steps
     before = [idx for idx in reversed(run.plan.ancestors(task.node)) if steps[idx].type == "chat"]
-    history = conversation(tx, run.run_key, before) if before else []
+    history = tx.progress.conversation(run.run_key, before) if before else []
     if not history:
         return dispatch
     return replace(dispatch, task=task.model_copy(update={"options": {**task.options, "history": history}}))

@@ -10,7 +10,7 @@ from services.scheduler.core.model import Approval, Child, Node, OpenAttempt, Ru
 from services.scheduler.core.plan import Plan
 from shared.contracts.events import LogChunk
 from shared.status import AttemptState, NodeStatus, RunStatus
-from shared.transport.base import Route
+from shared.transport.base import BrokerQueue
 
 __all__ = [
     "attempt_row",
@@ -291,6 +291,6 @@ def said_row(run_key: str, said: AddLog, now: datetime) -> dict[str, Any]:
     )
 
 
-def route_row(route: Route) -> list[Any]:
+def route_row(route: BrokerQueue) -> list[Any]:
     """Return a route as the outbox keeps it."""
     return [route.name, str(route.durability), route.expires_s]

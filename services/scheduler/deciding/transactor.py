@@ -14,21 +14,21 @@ from services.scheduler.deciding import family
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.events import Notice, record_notices
 from services.scheduler.deciding.plans import Plans
-from services.scheduler.deciding.post_commit import Aftermath
+from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.deciding.recent import Recent
 from shared.errors import AlreadyExists, StaleVersion, StoreUnavailable
 from shared.faults import point
 from shared.service import backoff_s
 from shared.store.writes.transaction import Store
 
-__all__ = ["Shell"]
+__all__ = ["Transactor"]
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 _TRIES = 5
 
 
-class Shell:
+class Transactor:
     """What is around the core, shared by all of a scheduler's threads.
 
     ``clock`` gives the moment each decision is made at.
@@ -39,9 +39,9 @@ class Shell:
         self.plans = plans
         self.clock = clock
         self._recent = Recent()
-        self._followers: list[Callable[[Aftermath], None]] = []
+        self._followers: list[Callable[[PostCommit], None]] = []
 
-    def after_commit(self, *followers: Callable[[Aftermath], None]) -> None:
+    def after_commit(self, *followers: Callable[[PostCommit], None]) -> None:
         """Have these called after each commit, in this order, before whoever decided goes on."""
         self._followers.extend(followers)
 
@@ -62,7 +62,7 @@ class Shell:
                 if attempt == _TRIES - 1:
                     raise
                 continue
-            self._recent.keep(batch.runs)
+            self._recent.keep(each.run for each in batch.runs.entries() if not each.deleted)
             self.plans.keep_frozen(batch.after.frozen)
             if batch.after.changed:
                 point("scheduler.committed")

@@ -16,14 +16,13 @@ from services.scheduler.deciding.events import record_events
 from services.scheduler.deciding.post_commit import NEVER
 from services.scheduler.deciding.rows import chunk_row
 from services.scheduler.deciding.traces import tell_of_commands, tell_of_reports
-from services.scheduler.deciding.transactor import Shell
+from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.metrics import COMMAND_RECORD, COMMAND_WAIT, COMMANDS_RECORDED, DEAD_LETTERS
 from shared.contracts.codec import Envelope, decode, encode
 from shared.contracts.commands import Command
 from shared.contracts.events import Event, LogChunk
 from shared.errors import DecodeFailed
 from shared.ids import new_run_id
-from shared.store import tables as t
 from shared.transport.base import Consumer, Delivery
 
 __all__ = ["Intake", "commands_intake", "events_intake", "logs_intake"]
@@ -43,14 +42,14 @@ class Intake:
 
     def __init__(
         self,
-        shell: Shell,
+        transactor: Transactor,
         consumer: Consumer,
         *,
         expects: type,
         record: Callable[[Batch, Pairs], Callable[[], None] | None],
         at_once: int,
     ) -> None:
-        self._shell = shell
+        self._transactor = transactor
         self._consumer = consumer
         self._expects = expects
         self._record = record
@@ -65,7 +64,7 @@ class Intake:
     def run(self, stop: threading.Event) -> None:
         """Take and record until ``stop``; the body of a background thread."""
         while not stop.is_set():
-            before = self._shell.clock()
+            before = self._transactor.clock()
             deliveries = self._consumer.take(self._at_once, _TAKE_TIMEOUT_S)
             self._process(self._read(deliveries), stop)
             if len(deliveries) < self._at_once and self._consumer.connected_for_s > 0:
@@ -78,10 +77,10 @@ class Intake:
             try:
                 envelope = decode(delivery.body)
                 if not isinstance(envelope.body, self._expects):
-                    raise DecodeFailed(f"{envelope.type} does not belong on {delivery.route.name}")
+                    raise DecodeFailed(f"{envelope.type} does not belong on {delivery.queue.name}")
             except DecodeFailed as error:
-                _log.error("delivery.unreadable", extra={"route": delivery.route.name, "why": str(error)})
-                DEAD_LETTERS.labels(delivery.route.name).inc()
+                _log.error("delivery.unreadable", extra={"route": delivery.queue.name, "why": str(error)})
+                DEAD_LETTERS.labels(delivery.queue.name).inc()
                 delivery.dead_letter(str(error))
             else:
                 pairs.append((delivery, envelope))
@@ -91,7 +90,7 @@ class Intake:
         if not pairs:
             return
         try:
-            done = self._shell.insist(lambda batch: (self._record(batch, pairs),), stop)
+            done = self._transactor.insist(lambda batch: (self._record(batch, pairs),), stop)
         except Exception:  # noqa: BLE001 - one bad message must not stop the others
             if len(pairs) > 1:
                 # One of them is the culprit: alone, the others pass.
@@ -99,7 +98,7 @@ class Intake:
                     self._process([pair], stop)
                 return
             delivery, envelope = pairs[0]
-            _log.exception("delivery.failed", extra={"route": delivery.route.name, "type": envelope.type})
+            _log.exception("delivery.failed", extra={"route": delivery.queue.name, "type": envelope.type})
             delivery.retry()
             return
         if done is None:
@@ -111,12 +110,12 @@ class Intake:
             delivery.ack()
 
 
-def commands_intake(shell: Shell, consumer: Consumer) -> Intake:
+def commands_intake(transactor: Transactor, consumer: Consumer) -> Intake:
     """Carry out commands and answer whoever asked."""
 
     def record(batch: Batch, pairs: Pairs) -> Callable[[], None]:
         began_s = time.monotonic()
-        replies = carry_out(batch, shell.plans, [envelope for _, envelope in pairs])
+        replies = carry_out(batch, transactor.plans, [envelope for _, envelope in pairs])
 
         def answer() -> None:
             COMMAND_RECORD.observe(time.monotonic() - began_s)
@@ -130,24 +129,24 @@ def commands_intake(shell: Shell, consumer: Consumer) -> Intake:
 
         return answer
 
-    return Intake(shell, consumer, expects=Command, record=record, at_once=_COMMANDS_AT_ONCE)
+    return Intake(transactor, consumer, expects=Command, record=record, at_once=_COMMANDS_AT_ONCE)
 
 
-def events_intake(shell: Shell, consumer: Consumer) -> Intake:
+def events_intake(transactor: Transactor, consumer: Consumer) -> Intake:
     """Record workers' reports."""
 
     def record(batch: Batch, pairs: Pairs) -> Callable[[], None]:
         record_events(batch, [envelope.body for _, envelope in pairs if isinstance(envelope.body, Event)])
         return lambda: tell_of_reports((envelope for _, envelope in pairs), batch.now)
 
-    return Intake(shell, consumer, expects=Event, record=record, at_once=100)
+    return Intake(transactor, consumer, expects=Event, record=record, at_once=100)
 
 
-def logs_intake(shell: Shell, consumer: Consumer) -> Intake:
+def logs_intake(transactor: Transactor, consumer: Consumer) -> Intake:
     """Store output that came apart from its step's end; it never waits for a run's lock."""
 
     def record(batch: Batch, pairs: Pairs) -> None:
         chunks = [envelope.body for _, envelope in pairs if isinstance(envelope.body, LogChunk)]
-        batch.tx.insert_new(t.log_chunks, [chunk_row(chunk) for chunk in chunks])
+        batch.tx.runs.add_log_chunks([chunk_row(chunk) for chunk in chunks])
 
-    return Intake(shell, consumer, expects=LogChunk, record=record, at_once=64)
+    return Intake(transactor, consumer, expects=LogChunk, record=record, at_once=64)

@@ -23,7 +23,7 @@ from shared.errors import InvalidInput
 from shared.ids import new_token
 from shared.language.expansion.expand import expand, expand_text
 from shared.language.expansion.shell_text import shell_command
-from shared.language.model import Command
+from shared.language.model import StepCommand
 
 __all__ = ["SshExecutor"]
 
@@ -150,7 +150,7 @@ class SshExecutor:
         )
 
 
-def _start(job: Job, io: StepIO, target: _Target, command: Command, env: dict[str, str]) -> Ended | None:
+def _start(job: Job, io: StepIO, target: _Target, command: StepCommand, env: dict[str, str]) -> Ended | None:
     scope = job.environment.full
     if target.shell:
         # What is not known here is left to the shell there: its own loop variables, for instance.

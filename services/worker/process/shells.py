@@ -32,7 +32,7 @@ def default_shell(host: Mapping[str, str] = os.environ) -> tuple[str, ...]:
 def effective_shell(step: Sequence[str] | None, dag: Sequence[str], scope: Scope) -> tuple[str, ...]:
     """Return the shell of a step: its own, else the dag's, else the worker's. Its words may name variables.
 
-    What comes to nothing is not there. Raises ``ExpandFault``.
+    What comes to nothing is not there. Raises ``ExpansionError``.
     """
     return _words(step or (), scope) or _words(dag, scope) or default_shell()
 

@@ -9,14 +9,14 @@ a back-quoted command only runs through ``run_command``, and stays as written wi
 import re
 from collections.abc import Callable, Mapping
 
-from shared.language.expansion.arithmetic import ArithmeticFault, evaluate
+from shared.language.expansion.arithmetic import ExpressionError, evaluate
 from shared.language.expansion.globs import replace, trim_prefix, trim_suffix
 from shared.language.expansion.references import Arithmetic, Backtick, Piece, Reference, Substitution, parse
-from shared.language.expansion.scope import Scope, StepFacts, in_text, substring, value_of
-from shared.language.expansion.shell_text import shell_command
+from shared.language.expansion.scope import Scope, StepFacts, known_value, substring, value_of
+from shared.language.expansion.shell_text import QUOTED_ESCAPES, shell_command
 
 __all__ = [
-    "ExpandFault",
+    "ExpansionError",
     "RunCommand",
     "Scope",
     "StepFacts",
@@ -29,14 +29,13 @@ __all__ = [
 RunCommand = Callable[[str], str]
 """Runs a command text in a shell and returns its output; raises to make the expansion fail."""
 
-_ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"})
 _HOME = re.compile(r"~(?=/|\Z)")
 _QUOTED_WORD = re.compile(r"([\"'])(.*)\1", re.DOTALL)
 _UNESCAPED_SLASH = re.compile(r"(?<!\\)/")
 _MAX_DEPTH = 20
 
 
-class ExpandFault(ValueError):
+class ExpansionError(ValueError):
     """``${X:?message}`` found X unset."""
 
 
@@ -49,7 +48,7 @@ def expand(text: str, scope: Scope, run_command: RunCommand | None = None) -> st
     """Evaluate ``text`` fully; without ``run_command`` back-quoted commands stay as written.
 
     Raises:
-        ExpandFault: a variable that must be set (``${X:?}``) is not.
+        ExpansionError: a variable that must be set (``${X:?}``) is not.
     """
     return _full(text, scope, run_command, 0)
 
@@ -87,7 +86,7 @@ def _arithmetic_unresolved(piece: Arithmetic, known: Mapping[str, object]) -> bo
 
     try:
         evaluate(piece.expression, note)
-    except ArithmeticFault:
+    except ExpressionError:
         return True
     return missing
 
@@ -96,7 +95,7 @@ def _textual(piece: Piece, scope: Scope) -> str:
     if isinstance(piece, str):
         return piece
     if isinstance(piece, Reference):
-        known = in_text(piece, scope)
+        known = known_value(piece, scope)
         return piece.source if known is None else _placed(*known)
     if isinstance(piece, Backtick):
         return f"`{expand_text(piece.command, scope)}`"
@@ -135,7 +134,7 @@ def _calculate(piece: Arithmetic, scope: Scope) -> str:
     try:
         expression = expand_text(piece.expression, scope)
         return str(evaluate(expression, lambda name: scope.lookup(name) or ""))
-    except ArithmeticFault:
+    except ExpressionError:
         return piece.source
 
 
@@ -144,7 +143,7 @@ def _full_reference(piece: Reference, scope: Scope, run_command: RunCommand | No
         piece = _as_operator(piece)
     if piece.length:
         return str(len(scope.lookup(piece.name) or ""))
-    if piece.operator == "-" and (known := in_text(piece, scope)) is not None:
+    if piece.operator == "-" and (known := known_value(piece, scope)) is not None:
         return _placed(*known)
     if piece.operator:
         value = scope.lookup(piece.name)
@@ -173,7 +172,7 @@ def _as_operator(piece: Reference) -> Reference:
 
 
 def _placed(piece: Reference, value: str) -> str:
-    return f'"{value.translate(_ESCAPES)}"' if piece.quoted else value
+    return f'"{value.translate(QUOTED_ESCAPES)}"' if piece.quoted else value
 
 
 def _operate(piece: Reference, value: str | None, word: Callable[[], str]) -> str:
@@ -190,7 +189,7 @@ def _operate(piece: Reference, value: str | None, word: Callable[[], str]) -> st
         return "" if absent else word()
     if kind == "?":
         if absent:
-            raise ExpandFault(f"{piece.name}: {word() or 'parameter not set'}")
+            raise ExpansionError(f"{piece.name}: {word() or 'parameter not set'}")
         return text
     if kind == "#":
         return trim_prefix(text, word(), longest=len(operator) == 2)

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.language.expansion.param_forms import json_scalar_text, parse_json
+from shared.language.expansion.params_syntax import json_scalar_text, parse_json
 from shared.language.expansion.references import PathStep, Reference, path_steps
 
-__all__ = ["Scope", "StepFacts", "in_text", "substring", "value_of"]
+__all__ = ["Scope", "StepFacts", "known_value", "substring", "value_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +25,13 @@ class Scope:
     """Where values come from: maps from high to low precedence, and the facts of steps by id.
 
     ``trusted`` variables hold what the author wrote.
-    ``under``: maps below all others, whose variables the shell has too, but cannot look into.
+    ``paths_only``: maps below all others, whose variables the shell has too, but cannot look into.
     """
 
     maps: Sequence[Mapping[str, str]] = ()
     steps: Mapping[str, StepFacts] = field(default_factory=dict)
     trusted: frozenset[str] = frozenset()
-    under: Sequence[Mapping[str, str]] = ()
+    paths_only: Sequence[Mapping[str, str]] = ()
 
     def lookup(self, name: str) -> str | None:
         """Return the value of a variable, ``None`` when no map has it."""
@@ -49,7 +49,7 @@ def _found(name: str, maps: Sequence[Mapping[str, str]]) -> str | None:
     return None
 
 
-def in_text(piece: Reference, scope: Scope) -> tuple[Reference, str] | None:
+def known_value(piece: Reference, scope: Scope) -> tuple[Reference, str] | None:
     """Return the reference and its value where text is all that is replaced; ``None``: it stays as it is written.
 
     ``${A-b}`` may be a variable called ``A-b``, which no shell could read; that is the reference then.
@@ -73,7 +73,7 @@ def value_of(piece: Reference, scope: Scope) -> str | None:
     if not piece.path:
         return value
     if value is None:
-        value = _found(piece.name, scope.under)
+        value = _found(piece.name, scope.paths_only)
         return None if value is None else _at_path(value, piece.path)
     inner = _at_path(value, piece.path)
     if inner is None and piece.bare:

@@ -6,7 +6,7 @@ secret stands: from that follows what people may see, and what its workers must 
 
 import re
 
-from shared.language.expansion.param_forms import parse_params_text
+from shared.language.expansion.params_syntax import parse_params_text
 from shared.language.model import Pairs
 
 __all__ = ["STARS", "hidden_params", "secrets_in", "show_params"]

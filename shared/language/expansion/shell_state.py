@@ -1,16 +1,25 @@
 """Where in a shell's text one is: which quotes are open, in which here-document, or that nobody can say.
 
 Only a place that is known for sure is told. What shells read differently, or only with their whole grammar
-(quotes in ``${…}`` and in back quotes, ``case`` in parentheses), makes all that follows ``UNSURE``.
+(quotes in ``${…}`` and in back quotes, ``case`` in parentheses), makes all that follows ``UNKNOWN``.
 """
 
 import re
 from dataclasses import dataclass
 
-__all__ = ["BARE", "DOUBLE", "HERE", "LITERAL", "SINGLE", "UNSURE", "Body", "ShellReader"]
+__all__ = [
+    "DOUBLE",
+    "HERE_DOCUMENT",
+    "LITERAL_DOCUMENT",
+    "SINGLE",
+    "UNKNOWN",
+    "UNQUOTED",
+    "HereDocument",
+    "ShellScanner",
+]
 
-BARE, DOUBLE, SINGLE = "", '"', "'"
-HERE, LITERAL, UNSURE = "here", "literal", "unsure"
+UNQUOTED, DOUBLE, SINGLE = "", '"', "'"
+HERE_DOCUMENT, LITERAL_DOCUMENT, UNKNOWN = "here", "literal", "unsure"
 """In a here-document whose text the shell expands; in one it takes as it is; somewhere else."""
 
 _PARENTHESIS = "("
@@ -27,7 +36,7 @@ _BEFORE_WORD = frozenset(" \t\n;&|()<>")
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
+class HereDocument:
     """A here-document's text, from the place ``start`` up to ``end``, where the line that ends it begins."""
 
     start: int
@@ -39,17 +48,17 @@ class Body:
     """The line of the command that it is handed to."""
 
 
-class ShellReader:
+class ShellScanner:
     """Reads ``text`` from left to right. References that something else will stand for are skipped."""
 
     def __init__(self, text: str) -> None:
-        self.bodies: list[Body] = []
+        self.bodies: list[HereDocument] = []
         self._text = text
         self._at = 0
         self._skipped = -1
-        self._stack: list[str] = [BARE]
+        self._stack: list[str] = [UNQUOTED]
         self._pending: list[tuple[str, bool, bool, str]] = []
-        self._region = (0, UNSURE)
+        self._region = (0, UNKNOWN)
         # A carriage return is part of a word to some shells only.
         self._lost = "\r" in text
 
@@ -58,11 +67,11 @@ class ShellReader:
         while self._at < at and not self._lost:
             self._step(at)
         if self._lost or self._pending:
-            return UNSURE
+            return UNKNOWN
         end, place = self._region
         if at < end:
             return place
-        return BARE if self._stack[-1] == _PARENTHESIS else self._stack[-1]
+        return UNQUOTED if self._stack[-1] == _PARENTHESIS else self._stack[-1]
 
     def skip(self, end: int) -> None:
         """Go on after a reference that ends at ``end``."""
@@ -130,7 +139,7 @@ class ShellReader:
             self._lost = True
         elif char == "#" and begins:
             end = text.find("\n", at)
-            self._region = (len(text) if end < 0 else end, UNSURE)
+            self._region = (len(text) if end < 0 else end, UNKNOWN)
         elif char == "<":
             self._redirection(at)
         elif char == "(" and text.startswith("((", at):
@@ -173,8 +182,8 @@ class ShellReader:
                 break
             line = end + 1
         end = min(line, len(self._text))
-        self.bodies.append(Body(start, end, delimiter, tabs, reader))
-        self._region = (end, LITERAL if quoted else HERE)
+        self.bodies.append(HereDocument(start, end, delimiter, tabs, reader))
+        self._region = (end, LITERAL_DOCUMENT if quoted else HERE_DOCUMENT)
 
     def _pass_over(self, pattern: re.Pattern[str]) -> None:
         """Take a whole construct as one stretch in which no place is told; lost where it is not a simple one."""
@@ -182,4 +191,4 @@ class ShellReader:
         if found is None:
             self._lost = True
         else:
-            self._region = (found.end(), UNSURE)
+            self._region = (found.end(), UNKNOWN)

@@ -12,15 +12,25 @@ import shlex
 from dataclasses import dataclass
 
 from shared.language.expansion.references import Arithmetic, Backtick, Piece, Reference, parse
-from shared.language.expansion.scope import Scope, in_text
+from shared.language.expansion.scope import Scope, known_value
 from shared.language.expansion.shell_arithmetic import in_sum, is_number
-from shared.language.expansion.shell_state import BARE, DOUBLE, HERE, LITERAL, SINGLE, UNSURE, Body, ShellReader
+from shared.language.expansion.shell_state import (
+    DOUBLE,
+    HERE_DOCUMENT,
+    LITERAL_DOCUMENT,
+    SINGLE,
+    UNKNOWN,
+    UNQUOTED,
+    HereDocument,
+    ShellScanner,
+)
 
-__all__ = ["expand_for_shell", "shell_command"]
+__all__ = ["QUOTED_ESCAPES", "expand_for_shell", "shell_command"]
 
-_ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"})
+QUOTED_ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"})
+"""How a value is written between double quotes where no shell reads them."""
 _ON_ONE_LINE = str.maketrans({"\n": "\\n", "\t": "\\t"})
-_SHELL_ESCAPES = _ESCAPES | str.maketrans({"$": "\\$", "`": "\\`"})
+_SHELL_ESCAPES = QUOTED_ESCAPES | str.maketrans({"$": "\\$", "`": "\\`"})
 _IN_DOUBLE = str.maketrans({char: f"\\{char}" for char in '"$`\\'})
 _RUNS = re.compile(r"`|\$\(|\$\{(?!\w+\})")
 _SIMPLE = r"\$(?:\w+|\{\w+\})"
@@ -48,7 +58,7 @@ _MOST_NAMED = 100 * 1024
 
 
 @dataclass(slots=True)
-class _Part:
+class _Fragment:
     """What stands for ``source``, which begins at ``at`` of the author's text."""
 
     at: int
@@ -95,7 +105,7 @@ class _Writer:
     def __init__(self, text: str, scope: Scope) -> None:
         self._text = text
         self._scope = scope
-        self._reader = ShellReader(text)
+        self._reader = ShellScanner(text)
         self._names: dict[str, str] = {}
         first, _, rest = text.partition("\n")
         code = rest if first.startswith("#!") else text
@@ -104,39 +114,39 @@ class _Writer:
         self._read_again = self._inner_shell or _OTHER_READER.search(code) is not None
 
     def written(self) -> tuple[str, dict[str, str]]:
-        parts: list[_Part] = []
+        parts: list[_Fragment] = []
         at = 0
         for piece in _flat(self._text):
             source = piece if isinstance(piece, str) else piece.source
-            known = None if isinstance(piece, str) else in_text(piece, self._scope)
+            known = None if isinstance(piece, str) else known_value(piece, self._scope)
             if known is None:
-                parts.append(_Part(at, source, source))
+                parts.append(_Fragment(at, source, source))
             else:
                 place = self._reader.place(at)
-                parts.append(self._part(at, *known, UNSURE if self._text[at - 1 : at] == "$" else place))
+                parts.append(self._part(at, *known, UNKNOWN if self._text[at - 1 : at] == "$" else place))
                 self._reader.skip(at + len(source))
             at += len(source)
         for body in self._reader.bodies:
             self._keep_open(body, parts)
         return "".join(part.text for part in parts), {name: value for value, name in self._names.items()}
 
-    def _part(self, at: int, piece: Reference, value: str, place: str) -> _Part:
-        part = _Part(at, piece.source, "")
+    def _part(self, at: int, piece: Reference, value: str, place: str) -> _Fragment:
+        part = _Fragment(at, piece.source, "")
         if self._scope.trusts(piece):
             part.text = self._between_quotes(value, place) if piece.quoted else value
-            closed = place == BARE and (piece.quoted or _WORDS.fullmatch(value))
+            closed = place == UNQUOTED and (piece.quoted or _WORDS.fullmatch(value))
             if not closed and not _NEUTRAL.fullmatch(value):
                 self._reader.lose()
         elif self._in_sum(at, piece, place) and not is_number(value):
             refused = f"{self._named('')[:-1]}:?{piece.name} is not a number, and a shell would evaluate it}}"
             part.text = f'"{refused}"' if piece.quoted else refused
-        elif piece.quoted and (place == DOUBLE or (place == UNSURE and not _ONE_WORD.fullmatch(value))):
+        elif piece.quoted and (place == DOUBLE or (place == UNKNOWN and not _ONE_WORD.fullmatch(value))):
             # Quotes of the author's that end here and begin again, or might: what is between them is bare.
             part.text = f'"{self._bare(value.translate(_ON_ONE_LINE), one=True)}"'
         elif piece.quoted:
             text = self._between_quotes(value, place)
             part.text = text.replace("'", "'\\''") if place == SINGLE else text
-        elif place in (HERE, LITERAL):
+        elif place in (HERE_DOCUMENT, LITERAL_DOCUMENT):
             part.text, part.value = self._in_document(value, place), value
         elif place == SINGLE:
             acts = self._inner_shell and not _PLAIN.fullmatch(value)
@@ -146,20 +156,20 @@ class _Writer:
         else:
             before = _BETWEEN_WORDS.split(self._text[max(at - _FAR_BACK, 0) : at])[-1]
             one = len(before) == _FAR_BACK or not _MAY_ASSIGN.isdisjoint(before)
-            part.text = self._bare(value, one=one) if place == BARE else self._anywhere(value, one=one)
+            part.text = self._bare(value, one=one) if place == UNQUOTED else self._anywhere(value, one=one)
         return part
 
     def _in_sum(self, at: int, piece: Reference, place: str) -> bool:
-        if not self._sums or (place in (SINGLE, LITERAL) and not self._read_again):
+        if not self._sums or (place in (SINGLE, LITERAL_DOCUMENT) and not self._read_again):
             return False
-        start = self._reader.bodies[-1].start if place in (HERE, LITERAL) else 0
+        start = self._reader.bodies[-1].start if place in (HERE_DOCUMENT, LITERAL_DOCUMENT) else 0
         after = at + len(piece.source)
-        return in_sum(self._text[start:at], self._text[after : after + _FAR_ON], bare=place in (BARE, DOUBLE))
+        return in_sum(self._text[start:at], self._text[after : after + _FAR_ON], bare=place in (UNQUOTED, DOUBLE))
 
     def _between_quotes(self, value: str, place: str) -> str:
         """Return what ``"${NAME}"`` becomes."""
-        only_ours = place in (SINGLE, LITERAL) and not self._read_again
-        return f'"{value.translate(_ESCAPES if only_ours else _SHELL_ESCAPES)}"'
+        only_ours = place in (SINGLE, LITERAL_DOCUMENT) and not self._read_again
+        return f'"{value.translate(QUOTED_ESCAPES if only_ours else _SHELL_ESCAPES)}"'
 
     def _is_run(self, value: str) -> bool:
         return self._read_again and _RUNS.search(value) is not None
@@ -173,7 +183,7 @@ class _Writer:
         return value if (_ONE_WORD if one else _PLAIN).fullmatch(value) else self._named(value)
 
     def _in_document(self, value: str, place: str) -> str:
-        if place == LITERAL:
+        if place == LITERAL_DOCUMENT:
             acts = _INNER_SHELL.search(self._reader.bodies[-1].reader) and not _PLAIN.fullmatch(value)
             return self._named(value) if acts or self._is_run(value) else value
         return self._unless(_IN_DOCUMENT, value, value.translate(_IN_DOCUMENT_ESCAPES))
@@ -188,7 +198,7 @@ class _Writer:
     def _named(self, value: str) -> str:
         return f"${{{self._names.setdefault(value, f'DAG_VALUE_{len(self._names) + 1}')}}}"
 
-    def _keep_open(self, body: Body, parts: list[_Part]) -> None:
+    def _keep_open(self, body: HereDocument, parts: list[_Fragment]) -> None:
         """Name the values of a here-document that one of its lines would end too early."""
         inside = [part for part in parts if part.at < body.end and part.at + len(part.source) > body.start]
         text = "".join(

@@ -55,7 +55,7 @@ def check_approval(fields: Fields, step: Step) -> None:
     place = "config" if "config" in fields else "executor" if "executor" in fields else "type"
     prompt = step.config.get("prompt")
     if prompt is not None and not is_scalar(prompt):
-        fields.error(place, "config.prompt must be a text")
+        fields.error(place, "config.prompt must be a string")
     for name in ("input", "required"):
         value = step.config.get(name) or []
         value = [value] if isinstance(value, str) else value

@@ -6,7 +6,7 @@ of every step goes through here at load; but a command in back-quotes belongs to
 
 import re
 
-__all__ = ["shown_words", "split_command"]
+__all__ = ["split_command", "words_as_written"]
 
 _PIECE = re.compile(
     r"""(?P<space>[ \t\r\n]+)
@@ -52,7 +52,7 @@ def split_command(text: str) -> tuple[str, ...]:
     return tuple(words)
 
 
-def shown_words(text: str) -> tuple[str, ...]:
+def words_as_written(text: str) -> tuple[str, ...]:
     """Return the words of ``text`` as they are written, which say more than what becomes of them.
 
     Only quotes around a whole word go (``K="v w"`` keeps them), bars are words, and an open quotation is one

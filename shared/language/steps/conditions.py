@@ -4,7 +4,7 @@ from typing import Any
 
 from shared.language.issues import Place, did_you_mean
 from shared.language.model import Condition
-from shared.language.patterns import check_line_test
+from shared.language.patterns import line_pattern_problem
 from shared.language.yaml.fields import Fields, is_scalar
 from shared.language.yaml.reader import YamlList, YamlMap
 
@@ -58,7 +58,7 @@ def _add(fields: Fields, path: str, at: Place, value: Any, found: list[Condition
             issues.error("precondition value must be a string", f"{path}.{key}", place, hint=hint)
             texts[name] = "?"
     condition = texts.get("condition") or texts.get("command") or ""
-    if fault := check_line_test(texts.get("expected", "")):
+    if fault := line_pattern_problem(texts.get("expected", "")):
         issues.warn(fault, path, at)
     if condition.strip():
         found.append(Condition(condition=condition, expected=texts.get("expected", ""), negate=negate))

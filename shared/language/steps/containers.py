@@ -5,7 +5,7 @@ from typing import Any
 
 from shared.language.environment import read_env
 from shared.language.model import Pairs
-from shared.language.patterns import PatternFault, compile_pattern
+from shared.language.patterns import PatternError, compile_pattern
 from shared.language.yaml.fields import Fields, Vocabulary, is_scalar, scalar_text
 from shared.language.yaml.reader import YamlMap
 
@@ -133,7 +133,7 @@ def _ports(fields: Fields) -> list[str]:
 def _check_pattern(fields: Fields, pattern: str) -> None:
     try:
         compile_pattern(pattern)
-    except PatternFault as error:
+    except PatternError as error:
         fields.error("logPattern", f"invalid regular expression: {error}")
 
 

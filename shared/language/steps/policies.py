@@ -3,9 +3,9 @@
 from typing import Any
 
 from shared.language.model import Condition, ContinueOn, RepeatMode, RepeatPolicy, RetryPolicy
-from shared.language.patterns import check_line_test
+from shared.language.patterns import line_pattern_problem
 from shared.language.yaml.fields import Fields, Vocabulary
-from shared.language.yaml.reader import Figure
+from shared.language.yaml.reader import NumericText
 
 __all__ = ["read_continue_on", "read_repeat_policy", "read_retry_policy"]
 
@@ -28,7 +28,7 @@ def read_continue_on(fields: Fields) -> ContinueOn:
     if inner is None:
         return ContinueOn()
     output = inner.texts("output", error="continueOn.Output must be a string or an array of strings")
-    for fault in filter(None, map(check_line_test, output)):
+    for fault in filter(None, map(line_pattern_problem, output)):
         inner.warn("output", fault)
     flags = {name: _flag(inner, name) for name in ("failure", "failed", "skipped", "markSuccess")}
     return ContinueOn(
@@ -94,7 +94,7 @@ def read_retry_policy(fields: Fields) -> RetryPolicy | None:
 def _number_or_text(fields: Fields, name: str) -> float | str:
     """Read a number, or text that a worker expands to one; text that is a number already is one."""
     value = fields.get(name)
-    if not isinstance(value, str) or isinstance(value, Figure):
+    if not isinstance(value, str) or isinstance(value, NumericText):
         return _span(fields, name)
     text = value.strip()
     if not text:
@@ -136,7 +136,7 @@ def read_repeat_policy(fields: Fields) -> RepeatPolicy | None:
         return None
     condition = inner.text("condition", strip=False)
     expected = inner.text("expected", strip=False)
-    if fault := check_line_test(expected):
+    if fault := line_pattern_problem(expected):
         inner.warn("expected", fault)
     codes = _exit_codes(inner, "repeatPolicy.exitCode must be an array of ints")
     mode = _repeat_mode(inner, condition, expected, codes)

@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from shared.admission.workers import satisfies
 from shared.language.model import Dag, Step
 from shared.language.steps.executor_types import plugin_types
 
-__all__ = ["NEEDS", "Hands", "Need", "beyond", "needing"]
+__all__ = ["REQUIREMENTS", "Capabilities", "Requirement", "steps_with_requirements", "unsatisfied"]
 
 
-class Need(NamedTuple):
+class Requirement(NamedTuple):
     """A program on the worker's ``PATH``, or a Python package beside it."""
 
     program: str = ""
@@ -23,18 +24,18 @@ class Need(NamedTuple):
         return f"{what} on the worker{f' ({self.get})' if self.get else ''}"
 
 
-_ACT = Need(program="act", get="https://github.com/nektos/act")
-_ENGINE = Need(package="docker", get="pip install 'dagway[docker]'")
-NEEDS: Mapping[str, Need] = {
-    "jq": Need(package="jq", get="pip install 'dagway[jq]'"),
-    "ssh": Need(program="ssh"),
+_ACT = Requirement(program="act", get="https://github.com/nektos/act")
+_ENGINE = Requirement(package="docker", get="pip install 'dagway[docker]'")
+REQUIREMENTS: Mapping[str, Requirement] = {
+    "jq": Requirement(package="jq", get="pip install 'dagway[jq]'"),
+    "ssh": Requirement(program="ssh"),
     **dict.fromkeys(("docker", "container"), _ENGINE),
     **dict.fromkeys(("gha", "github_action", "github-action"), _ACT),
 }
 """By type of step. A type that another package brings needs that package; all others need nothing."""
 
 
-class Hands(NamedTuple):
+class Capabilities(NamedTuple):
     """A worker that takes work, as far as its own words go."""
 
     labels: Mapping[str, str]
@@ -42,7 +43,7 @@ class Hands(NamedTuple):
     """The types of step it can do; empty: it does not say."""
 
 
-def needing(dags: Iterable[Dag]) -> list[tuple[Dag, Step]]:
+def steps_with_requirements(dags: Iterable[Dag]) -> list[tuple[Dag, Step]]:
     """Return the steps that not every worker can do, each with its dag.
 
     Left out is a step whose program may be found through a ``PATH`` of its own or its dag's.
@@ -51,14 +52,16 @@ def needing(dags: Iterable[Dag]) -> list[tuple[Dag, Step]]:
     found = []
     for dag in dags:
         for step in (*dag.steps, *dag.handlers.values()):
-            need = NEEDS.get(step.type)
+            need = REQUIREMENTS.get(step.type)
             own_path = need is not None and need.program and any(name == "PATH" for name, _ in (*dag.env, *step.env))
             if (need is not None or step.type in plugins) and not own_path:
                 found.append((dag, step))
     return found
 
 
-def beyond(steps: Iterable[tuple[Dag, Step]], workers: Iterable[Hands], *, nobody: str = "no live worker") -> list[str]:
+def unsatisfied(
+    steps: Iterable[tuple[Dag, Step]], workers: Iterable[Capabilities], *, no_worker: str = "no live worker"
+) -> list[str]:
     """Return why none of the workers can do these steps, one line for each that nobody can.
 
     Judged are steps that some worker could get by its labels; without such a worker nothing is known.
@@ -66,8 +69,8 @@ def beyond(steps: Iterable[tuple[Dag, Step]], workers: Iterable[Hands], *, nobod
     known = [one for one in workers if one.executors]
     problems = []
     for dag, step in steps:
-        fit = [one for one in known if dag.worker_selector.items() <= one.labels.items()]
+        fit = [one for one in known if satisfies(one.labels, dag.worker_selector)]
         if fit and not any(step.type in one.executors for one in fit):
-            need = NEEDS.get(step.type) or "the package that brings them on the worker"
-            problems.append(f'step "{step.name}": type: {nobody} can do {step.type} steps, which need {need}')
+            need = REQUIREMENTS.get(step.type) or "the package that brings them on the worker"
+            problems.append(f'step "{step.name}": type: {no_worker} can run {step.type} steps, which need {need}')
     return problems

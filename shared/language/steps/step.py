@@ -6,31 +6,32 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.language.environment import read_env
-from shared.language.expansion.param_forms import read_call_params
 from shared.language.issues import did_you_mean
-from shared.language.model import Command, LogOutput, Output, Step
+from shared.language.model import LogOutput, Output, Step, StepCommand
+from shared.language.parameters import read_call_params
 from shared.language.steps.approval import APPROVAL, check_approval
 from shared.language.steps.chat import check_chat, read_llm, read_messages
 from shared.language.steps.command_line import split_command
 from shared.language.steps.conditions import read_preconditions
-from shared.language.steps.config_names import as_spelled
+from shared.language.steps.config_keys import canonical_keys
 from shared.language.steps.containers import read_container
 from shared.language.steps.executor_config import check_config
-from shared.language.steps.executor_types import COMMAND_TYPES, check_capabilities, known_types
+from shared.language.steps.executor_types import COMMAND_TYPES, check_allowed_fields, known_types
+from shared.language.steps.parallel import read_parallel
 from shared.language.steps.policies import read_continue_on, read_repeat_policy, read_retry_policy
-from shared.language.steps.pools import read_names, read_rate_limits
-from shared.language.steps.sub_dags import read_parallel
+from shared.language.steps.pools import read_pool_names, read_rate_limits
 from shared.language.yaml.fields import Fields, Vocabulary, is_scalar, plain, scalar_text
 
 __all__ = [
     "STEP_KEYS",
     "DagDefaults",
-    "Draft",
+    "PartialStep",
     "check_step",
+    "has_nothing_to_run",
     "read_log_output",
     "read_shell",
     "read_step",
-    "says_nothing",
+    "step_name_problem",
 ]
 
 STEP_KEYS = Vocabulary(
@@ -57,7 +58,7 @@ class DagDefaults:
 
 
 @dataclass(slots=True)
-class Draft:
+class PartialStep:
     """A step being read: the fields of the model gathered so far, and where they came from."""
 
     fields: Fields
@@ -66,9 +67,9 @@ class Draft:
     no_implicit_depends: bool = False
 
 
-def read_step(fields: Fields, defaults: DagDefaults) -> Draft:
+def read_step(fields: Fields, defaults: DagDefaults) -> PartialStep:
     """Read a step into a draft; its name may still be empty and ``depends`` holds names or ids."""
-    draft = Draft(fields)
+    draft = PartialStep(fields)
     values = draft.values
     values["name"] = _name(fields)
     if "id" in fields:
@@ -91,7 +92,7 @@ def read_step(fields: Fields, defaults: DagDefaults) -> Draft:
         values["worker_selector"] = fields.text_map("workerSelector")
     for name in ("pool", "lock"):
         if name in fields:
-            values[name] = read_names(fields, name)
+            values[name] = read_pool_names(fields, name)
     if "rateLimit" in fields:
         values["rate_limit"] = read_rate_limits(fields)
     if "llm" in fields:
@@ -103,13 +104,13 @@ def read_step(fields: Fields, defaults: DagDefaults) -> Draft:
     return draft
 
 
-def check_step(draft: Draft, step: Step, defaults: DagDefaults) -> None:
+def check_step(draft: PartialStep, step: Step, defaults: DagDefaults) -> None:
     """Note what does not fit together inside the finished step."""
     fields = draft.fields
-    check_capabilities(fields, step)
+    check_allowed_fields(fields, step)
     check_config(fields, step)
     if step.type in COMMAND_TYPES:
-        if says_nothing(draft, step):
+        if has_nothing_to_run(draft, step):
             fields.issues.error("step command is required", fields.path, fields.at)
     elif step.type == "chat":
         check_chat(fields, step.llm or defaults.llm, step.messages)
@@ -123,7 +124,7 @@ def check_step(draft: Draft, step: Step, defaults: DagDefaults) -> None:
         fields.error("stderr", message)
 
 
-def says_nothing(draft: Draft, step: Step) -> bool:
+def has_nothing_to_run(draft: PartialStep, step: Step) -> bool:
     """Whether the step names nothing that could be run; what was named wrongly is told elsewhere."""
     if step.type not in COMMAND_TYPES:
         return False
@@ -134,9 +135,16 @@ def says_nothing(draft: Draft, step: Step) -> bool:
 
 def _name(fields: Fields) -> str:
     name = fields.text("name")
-    if len(name.encode("utf-8", "replace")) > _MAX_NAME_BYTES:
-        fields.error("name", f"step name must be less than {_MAX_NAME_BYTES} characters (value: {name[:60]})")
+    if problem := step_name_problem(name):
+        fields.error("name", problem)
     return name
+
+
+def step_name_problem(name: str) -> str:
+    """Return what is wrong with a step's name; empty: nothing. The limit is in bytes, as in Dagu."""
+    if len(name.encode("utf-8", "replace")) <= _MAX_NAME_BYTES:
+        return ""
+    return f"step name must be less than {_MAX_NAME_BYTES} characters (value: {name[:60]})"
 
 
 def _id(fields: Fields) -> str:
@@ -157,7 +165,7 @@ def _read_commands(fields: Fields, values: dict[str, Any]) -> None:
         text = value.strip()
         if "\n" in text:
             if script:
-                fields.warn("script", "script is ignored: a command of several lines is one itself")
+                fields.warn("script", "script is ignored: a command of several lines is already a script")
             values["script"] = text
             return
         commands = [text] if text else []
@@ -180,13 +188,13 @@ def _read_commands(fields: Fields, values: dict[str, Any]) -> None:
         values["script"] = script
 
 
-def _command(fields: Fields, text: str) -> Command:
+def _command(fields: Fields, text: str) -> StepCommand:
     try:
-        return Command(text=text, argv=split_command(text))
+        return StepCommand(text=text, argv=split_command(text))
     except ValueError as error:
         # A shell may know quotes that this does not, such as $'it\'s': only a step without one needs the words.
-        fields.warn("command", f"failed to parse command: {error} (value: {text[:60]})", hint="balance the quotes")
-        return Command(text=text, argv=tuple(text.split()))
+        fields.warn("command", f"failed to parse command: {error} (value: {text[:60]})", hint="close the quotes")
+        return StepCommand(text=text, argv=tuple(text.split()))
 
 
 def read_shell(fields: Fields) -> tuple[str, ...]:
@@ -234,7 +242,7 @@ def _read_place(fields: Fields, values: dict[str, Any]) -> None:
         values["signal_on_stop"] = _signal(fields)
 
 
-def _read_flow(fields: Fields, draft: Draft) -> None:
+def _read_flow(fields: Fields, draft: PartialStep) -> None:
     """Read when the step runs, and how often."""
     values = draft.values
     if "depends" in fields:
@@ -311,7 +319,7 @@ def _executor(fields: Fields, values: dict[str, Any]) -> tuple[str, str]:
     return explicit, legacy
 
 
-def _settle_type(draft: Draft, explicit: str, legacy: str, defaults: DagDefaults) -> None:
+def _settle_type(draft: PartialStep, explicit: str, legacy: str, defaults: DagDefaults) -> None:
     """Decide the executor type, and the prefix of a generated name from it."""
     values = draft.values
     derived = ""
@@ -327,7 +335,7 @@ def _settle_type(draft: Draft, explicit: str, legacy: str, defaults: DagDefaults
     if kind:
         values["type"] = kind
     if "config" in values:
-        values["config"] = as_spelled(kind, values["config"])
+        values["config"] = canonical_keys(kind, values["config"])
     if explicit or (legacy and kind == legacy):
         draft.name_prefix = kind
     elif values.get("container") is not None:

@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 from shared.language.issues import Issues, Place, did_you_mean
-from shared.language.yaml.reader import Figure, YamlList, YamlMap
+from shared.language.yaml.reader import NumericText, YamlList, YamlMap
 
 __all__ = ["Fields", "Vocabulary", "is_scalar", "plain", "scalar_text", "type_name"]
 
@@ -19,12 +19,12 @@ SECONDS_LIMIT = 10**9
 """About 31 years: longer spans overflow the arithmetic of dates."""
 
 
-_ELSEWHERE = {
-    "functions": "make each function a workflow of its own and call it",
-    "labels": "in this version of the language they are called tags",
-    "defaults": "this version of the language has none: use a base configuration or YAML anchors",
-    "action": "this version of the language has type and config",
-    "with": "this version of the language has type and config",
+_OTHER_VERSIONS = {
+    "functions": "make each function a workflow, and start it with call",
+    "labels": "write tags instead",
+    "defaults": "use a base configuration or YAML anchors instead",
+    "action": "write type and config instead",
+    "with": "write type and config instead",
 }
 """Keys of older and newer versions of the language: what to write instead."""
 
@@ -63,7 +63,7 @@ class Fields:
             name = vocabulary.by_lower.get(key.lower())
             at = self.raw.key_at[key]
             if name is None:
-                hint = _ELSEWHERE.get(key.lower(), "") or did_you_mean(key, vocabulary.names)
+                hint = _OTHER_VERSIONS.get(key.lower(), "") or did_you_mean(key, vocabulary.names)
                 if unknown == "ignore":
                     self.issues.warn(f"unknown key is ignored: {key}", self.path, at, hint=hint)
                 else:
@@ -145,7 +145,7 @@ class Fields:
         value = self.get(name)
         if value is None:
             return default
-        if isinstance(value, Figure):
+        if isinstance(value, NumericText):
             value = value.number
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             self.wrong_type(name, expected, value)

@@ -15,9 +15,9 @@ from typing import Any
 
 import yaml
 
-from shared.language.issues import InBase, Issues, Place
+from shared.language.issues import Issues, Place, PlaceInBase
 
-__all__ = ["Document", "Figure", "YamlList", "YamlMap", "read_yaml"]
+__all__ = ["Document", "NumericText", "YamlList", "YamlMap", "read_yaml"]
 
 _MAX_BYTES = 1_048_576
 _MAX_DEPTH = 64
@@ -47,7 +47,7 @@ _QUOTE_CRON = 'quote the cron expression: "*/5 * * * *"'
 _QUOTE_TEXT = "put the text in quotes"
 
 
-class Figure(str):
+class NumericText(str):
     """A plain scalar such as ``1_000`` or ``010``: text, unless a field wants a number.
 
     Then it is what Dagu takes it for: underscores are left out, and a leading zero means octal.
@@ -269,7 +269,7 @@ class _Composer:
         self._nodes += size
         self._aliased += size
         if self._aliased > _MAX_ALIASED_NODES:
-            self._refuse("YAML aliases repeat too much of the file", at)
+            self._refuse(f"YAML aliases expand to more than {_MAX_ALIASED_NODES} values", at)
         frame = self._stack[-1] if self._stack else None
         if frame is not None and frame.key is None and isinstance(frame.value, YamlMap) and isinstance(value, str):
             self._set_key(frame, value, at)
@@ -295,7 +295,7 @@ def _place(event: Any) -> Place:
 
 
 def _place_in_base(event: Any) -> Place:
-    return InBase(_place(event))
+    return PlaceInBase(_place(event))
 
 
 def _resolve(text: str) -> Any:
@@ -312,7 +312,7 @@ def _resolve(text: str) -> Any:
         # 5e1234 is more likely the hash of a commit than a number, and text in Dagu in any case.
         return value if "." in text or (value.is_integer() and abs(value) < _LONGEST_INT) else text
     if _FIGURE.match(text):
-        return Figure(text)
+        return NumericText(text)
     based = _BASED.get(text[:2])
     return int(text[2:], based[1]) if based and based[0].match(text) else text
 

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select
 
 from shared.store import tables as t
+from shared.store.queries.workers import LIVE, believed_state
 from shared.store.reads.base import Reader
 
 __all__ = ["Backlog", "BacklogReads"]
@@ -53,9 +54,9 @@ class BacklogReads(Reader):
             workers: dict[str, int] = {}
             slots = 0
             for state, lease_until, offered in connection.execute(select(w.state, w.lease_until, w.slots)):
-                really = "lost" if state in {"live", "draining"} and lease_until <= now else state
+                really = believed_state(state, lease_until, now)
                 workers[really] = workers.get(really, 0) + 1
-                slots += offered if really == "live" else 0
+                slots += offered if really == LIVE else 0
             alive, _ = counted(s.heartbeat_at, s.kind == "scheduler", s.heartbeat_at >= now - _SERVICE_ALIVE)
             overdue, _ = counted(t.timers.c.due_at, t.timers.c.due_at < now - timedelta(seconds=10))
         return Backlog(

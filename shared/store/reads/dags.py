@@ -10,14 +10,13 @@ from shared.store import tables as t
 from shared.store.engine import bytewise
 from shared.store.queries.matching import contains, has_element
 from shared.store.reads.base import AnyRow, AnySelect, Reader
-from shared.store.reads.rows import Dag, DagPage
-from shared.store.tables import schedules as s
+from shared.store.reads.rows import DagPage, DagRow
 
 __all__ = ["DagReads"]
 
 _d = t.dags.c
-_DAGS = t.dags.outerjoin(s.schedules, s.schedules.c.file_name == t.dags.c.file_name)
-_NEXT_START = s.schedules.c.next_start_at
+_DAGS = t.dags.outerjoin(t.schedules, t.schedules.c.file_name == t.dags.c.file_name)
+_NEXT_START = t.schedules.c.next_start_at
 _COLUMNS = (
     _d.file_name,
     _d.dag_name,
@@ -35,8 +34,8 @@ def _select(*more: ColumnElement[Any]) -> AnySelect:
     return select(*_COLUMNS, *more).select_from(_DAGS)
 
 
-def _dag(row: AnyRow, spec: str | None = None) -> Dag:
-    return Dag(
+def _dag(row: AnyRow, spec: str | None = None) -> DagRow:
+    return DagRow(
         file_name=row.file_name,
         dag_name=row.dag_name,
         version=row.version,
@@ -69,7 +68,7 @@ def _by_name(order: Literal["asc", "desc"]) -> list[ColumnElement[Any]]:
 class DagReads(Reader):
     """Definitions by their file names (without extension)."""
 
-    def dag(self, file_name: str) -> Dag | None:
+    def dag(self, file_name: str) -> DagRow | None:
         """Return one dag with its spec's text."""
         query = _select(t.specs.c.yaml).join(t.specs, t.specs.c.hash == _d.spec_hash).where(_d.file_name == file_name)
         with self._statement() as connection:
@@ -104,7 +103,7 @@ class DagReads(Reader):
             count = rows[0].total if rows else connection.execute(total).scalar_one()
         return DagPage(tuple([_dag(row) for row in rows]), count)
 
-    def dags_with_specs(self) -> tuple[Dag, ...]:
+    def dags_with_specs(self) -> tuple[DagRow, ...]:
         """Return every dag with its spec's text, by file name."""
         query = _select(t.specs.c.yaml).join(t.specs, t.specs.c.hash == _d.spec_hash)
         with self._statement() as connection:

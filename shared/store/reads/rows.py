@@ -11,24 +11,24 @@ from shared.status import AttemptState, NodeStatus, RunStatus
 
 __all__ = [
     "ActiveCounts",
-    "Command",
-    "Dag",
+    "CommandRow",
     "DagPage",
-    "Listed",
+    "DagRow",
+    "ListedRunRow",
     "LogWindow",
-    "Node",
-    "Queue",
-    "Run",
+    "NodeRow",
+    "QueueRow",
     "RunName",
-    "Service",
-    "Task",
-    "Transition",
-    "Worker",
+    "RunRow",
+    "ServiceRow",
+    "TaskRow",
+    "TransitionRow",
+    "WorkerRow",
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class Dag:
+class DagRow:
     """A definition. ``spec``: its text, ``None`` where many dags were asked for at once.
 
     ``next_start_at``: when its schedule starts it next, ``None`` if it does not, or while that is paused.
@@ -50,7 +50,7 @@ class Dag:
 class DagPage:
     """``total``: how many there are in all, not on this page."""
 
-    dags: tuple[Dag, ...]
+    dags: tuple[DagRow, ...]
     total: int
 
 
@@ -63,7 +63,7 @@ class RunName:
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class NodeRow:
     """A step or handler of a run."""
 
     run_key: str
@@ -92,7 +92,7 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RunRow:
     """A DAG-run. ``nodes`` is ``None`` where they were not asked for.
 
     ``root`` is the run's own name where it is nobody's child, and ``parent`` is ``None`` then.
@@ -121,7 +121,7 @@ class Run:
     queued_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
-    nodes: tuple[Node, ...] | None = None
+    nodes: tuple[NodeRow, ...] | None = None
     trace: str = ""
     """The traceparent it was asked for in; empty for what is older than that."""
     asked_as: str = ""
@@ -133,7 +133,7 @@ class Run:
         return show_params(self.params, self.asked_as)
 
 
-class Listed(NamedTuple):
+class ListedRunRow(NamedTuple):
     """A run in a list. What was made of one ``version`` of a run stays right while that is its version."""
 
     run_key: str
@@ -143,7 +143,7 @@ class Listed(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Transition:
+class TransitionRow:
     """One change, of a node if ``node`` names one, else of the run itself."""
 
     seq: int
@@ -166,7 +166,7 @@ class LogWindow:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class TaskRow:
     """An attempt that a worker has."""
 
     run: RunName
@@ -180,7 +180,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Worker:
+class WorkerRow:
     """A worker process that was heard of; ``state``: live, draining, stopped or lost."""
 
     worker_id: str
@@ -195,11 +195,11 @@ class Worker:
     heartbeat_at: datetime
     lease_until: datetime
     executors: tuple[str, ...] = ()
-    tasks: tuple[Task, ...] = ()
+    tasks: tuple[TaskRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class ServiceRow:
     """A service instance that announced itself."""
 
     kind: str
@@ -211,7 +211,7 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
+class QueueRow:
     """A queue; ``queued`` in the order of admission. Both lists may be cut short, the counts are not."""
 
     name: str
@@ -219,8 +219,8 @@ class Queue:
     max_concurrency: int | None
     running_count: int
     queued_count: int
-    running: tuple[Run, ...]
-    queued: tuple[Run, ...]
+    running: tuple[RunRow, ...]
+    queued: tuple[RunRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +234,7 @@ class ActiveCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class CommandRow:
     """What became of a command that was accepted."""
 
     command_id: str

@@ -11,8 +11,7 @@ from sqlalchemy import ColumnElement, FromClause, and_, select
 from shared.status import NodeStatus, RunStatus
 from shared.store import tables as t
 from shared.store.reads.base import AnyRow, AnySelect
-from shared.store.reads.rows import Node, Run, RunName
-from shared.store.tables.progress import progress
+from shared.store.reads.rows import NodeRow, RunName, RunRow
 
 __all__ = [
     "NODE_COLUMNS",
@@ -91,23 +90,23 @@ def select_runs(*more: ColumnElement[Any]) -> AnySelect:
     return select(*ROOT_COLUMNS, *_RELATED, *more).select_from(_RELATED_RUNS)
 
 
-def run_from_row(row: AnyRow) -> Run:
+def run_from_row(row: AnyRow) -> RunRow:
     """Return the run, without nodes, of a row of ``select_runs``."""
     return _run(row, row[_OWN:_ALL])
 
 
-def root_from_row(row: AnyRow) -> Run:
+def root_from_row(row: AnyRow) -> RunRow:
     """Return the run, without nodes, of a row of ``ROOT_COLUMNS``."""
     return _run(row, _NO_RELATED)
 
 
-def run_with_nodes(rows: Sequence[AnyRow]) -> Run:
+def run_with_nodes(rows: Sequence[AnyRow]) -> RunRow:
     """Return the run of the rows, at least one, of ``select_one_root`` or ``select_one_run``."""
     nodes = [node_from_row(row[0], row[_OWN:_WITH_NODE]) for row in rows if row[_OWN] is not None]
     return _run(rows[0], rows[0][_WITH_NODE:] or _NO_RELATED, tuple(nodes))
 
 
-def _run(row: AnyRow, related: Sequence[Any], nodes: tuple[Node, ...] | None = None) -> Run:
+def _run(row: AnyRow, related: Sequence[Any], nodes: tuple[NodeRow, ...] | None = None) -> RunRow:
     (
         run_key,
         version,
@@ -134,7 +133,7 @@ def _run(row: AnyRow, related: Sequence[Any], nodes: tuple[Node, ...] | None = N
         asked_as,
     ) = row[:_OWN]
     root_name, root_id, parent_name, parent_id = related
-    return Run(
+    return RunRow(
         run_key,
         version,
         root_key or run_key,
@@ -164,7 +163,7 @@ def _run(row: AnyRow, related: Sequence[Any], nodes: tuple[Node, ...] | None = N
     )
 
 
-def node_from_row(run_key: str, row: Sequence[Any]) -> Node:
+def node_from_row(run_key: str, row: Sequence[Any]) -> NodeRow:
     """Return the node of a row that holds ``NODE_COLUMNS``, and perhaps what it said."""
     (
         idx,
@@ -186,7 +185,7 @@ def node_from_row(run_key: str, row: Sequence[Any]) -> Node:
         approval,
         *said,
     ) = row
-    return Node(
+    return NodeRow(
         run_key,
         idx,
         kind,
@@ -222,11 +221,11 @@ def select_one_run() -> AnySelect:
 def _one(of: FromClause, *related: ColumnElement[str]) -> AnySelect:
     """Return a row for each node: so one statement is enough."""
     said = and_(
-        progress.c.run_key == _n.run_key,
-        progress.c.node == _n.idx,
-        progress.c.number == _n.number,
-        progress.c.run_attempt == _r.run_attempt,
+        t.progress.c.run_key == _n.run_key,
+        t.progress.c.node == _n.idx,
+        t.progress.c.number == _n.number,
+        t.progress.c.run_attempt == _r.run_attempt,
     )
-    with_nodes = of.outerjoin(t.nodes, _n.run_key == _r.run_key).outerjoin(progress, said)
-    columns = (*ROOT_COLUMNS, *NODE_COLUMNS, progress.c.said, *related)
+    with_nodes = of.outerjoin(t.nodes, _n.run_key == _r.run_key).outerjoin(t.progress, said)
+    columns = (*ROOT_COLUMNS, *NODE_COLUMNS, t.progress.c.said, *related)
     return select(*columns).select_from(with_nodes).order_by(_n.idx)

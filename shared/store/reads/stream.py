@@ -14,7 +14,7 @@ from shared.store import tables as t
 from shared.store.engine import open_transactions_from
 from shared.store.reads.base import AnySelect, Reader
 
-__all__ = ["Change", "DagVersion", "Place", "StreamReads"]
+__all__ = ["ChangeRow", "DagVersionRow", "Place", "StreamReads"]
 
 _x = t.transitions.c
 _r = t.dag_runs.c
@@ -30,7 +30,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ChangeRow:
     """A transition with the run it is of. ``root_*`` name the run itself where it is nobody's child."""
 
     place: Place
@@ -50,7 +50,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class DagVersion:
+class DagVersionRow:
     """One text a dag had. ``spec`` is ``None`` in lists."""
 
     version: int
@@ -70,20 +70,20 @@ class StreamReads(Reader):
             row = connection.execute(query.order_by(_x.txid.desc(), _x.pos.desc()).limit(1)).first()
         return Place(row.txid, row.pos) if row else Place(0, 0)
 
-    def changes(self, after: Place, *, limit: int) -> tuple[Change, ...]:
+    def changes(self, after: Place, *, limit: int) -> tuple[ChangeRow, ...]:
         """Return the next changes of all runs behind that place."""
         later = tuple_(_x.txid, _x.pos) > tuple_(after.txid, after.pos)
         return self._changes(_select_changes().where(later).order_by(_x.txid, _x.pos, _x.run_key, _x.seq).limit(limit))
 
-    def changes_of(self, run_key: str, *, after_seq: int, limit: int) -> tuple[Change, ...]:
+    def changes_of(self, run_key: str, *, after_seq: int, limit: int) -> tuple[ChangeRow, ...]:
         """Return the next changes of one run behind that sequence number."""
         query = _select_changes(settled=False).where(_x.run_key == run_key, _x.seq > after_seq)
         return self._changes(query.order_by(_x.seq).limit(limit))
 
-    def _changes(self, query: AnySelect) -> tuple[Change, ...]:
+    def _changes(self, query: AnySelect) -> tuple[ChangeRow, ...]:
         with self._statement() as connection:
             return tuple(
-                Change(
+                ChangeRow(
                     Place(row.txid, row.pos),
                     row.run_key,
                     row.dag_name,
@@ -102,14 +102,14 @@ class StreamReads(Reader):
                 for row in connection.execute(query)
             )
 
-    def dag_versions(self, file_name: str) -> tuple[DagVersion, ...]:
+    def dag_versions(self, file_name: str) -> tuple[DagVersionRow, ...]:
         """Return the versions of a dag, the newest first."""
         query = select(_v.version, _v.spec_hash, _v.at, _v.by).where(_v.file_name == file_name)
         with self._statement() as connection:
             rows = connection.execute(query.order_by(_v.version.desc())).all()
-        return tuple(DagVersion(row.version, row.spec_hash, row.at, row.by) for row in rows)
+        return tuple(DagVersionRow(row.version, row.spec_hash, row.at, row.by) for row in rows)
 
-    def dag_version(self, file_name: str, version: int) -> DagVersion | None:
+    def dag_version(self, file_name: str, version: int) -> DagVersionRow | None:
         """Return one version of a dag with its text."""
         query = (
             select(_v.version, _v.spec_hash, _v.at, _v.by, t.specs.c.yaml)
@@ -118,7 +118,7 @@ class StreamReads(Reader):
         )
         with self._statement() as connection:
             row = connection.execute(query).one_or_none()
-        return None if row is None else DagVersion(row.version, row.spec_hash, row.at, row.by, row.yaml)
+        return None if row is None else DagVersionRow(row.version, row.spec_hash, row.at, row.by, row.yaml)
 
 
 def _select_changes(*, settled: bool = True) -> AnySelect:

@@ -11,7 +11,6 @@ from shared.status import RunStatus
 from shared.store import tables as t
 from shared.store.engine import is_postgres
 from shared.store.reads.base import Reader
-from shared.store.tables import accounts as t_accounts
 
 __all__ = ["Histogram", "History", "RunChange", "TotalsReads"]
 
@@ -81,7 +80,7 @@ def _mark(connection: Connection) -> str:
     """Return a name for what is visible now."""
     if is_postgres(connection):
         return str(connection.execute(text("SELECT pg_current_snapshot()::text")).scalar_one())
-    counter = t_accounts.counters.c
+    counter = t.counters.c
     return str(connection.execute(select(counter.value).where(counter.name == "transaction")).scalar_one())
 
 

@@ -26,7 +26,7 @@ from pika.adapters.select_connection import IOLoop
 
 from shared.errors import BrokerUnavailable, ConfigInvalid
 
-__all__ = ["HEARTBEAT_S", "Link", "parameters", "unavailable"]
+__all__ = ["HEARTBEAT_S", "Connection", "parameters", "unavailable"]
 
 HEARTBEAT_S = 10
 """The broker sends one each half of this; silence for 15 s closes the connection (pika adds 5 s)."""
@@ -71,7 +71,7 @@ def parameters(url: str, name: str) -> Any:
     return params
 
 
-class Link:
+class Connection:
     """A connection that comes back by itself.
 
     ``on_tick`` runs on the link's thread about four times a second, connected or not.

@@ -1,4 +1,4 @@
-"""Consuming: one channel a route, all deliveries of a consumer in one buffer.
+"""Consuming: one channel a queue, all deliveries of a consumer in one buffer.
 
 What the broker promises and this leans on: a channel's frames are handled in the order they were
 sent. So a cancel sent before an acknowledgement takes effect before it: with ``prefetch=1`` nothing
@@ -15,9 +15,9 @@ from typing import Any
 
 from pika.spec import Basic
 
-from shared.transport.base import Delivery, Route
+from shared.transport.base import BrokerQueue, Delivery
 from shared.transport.rabbitmq.batches import parts_of
-from shared.transport.rabbitmq.connection import HEARTBEAT_S, Link
+from shared.transport.rabbitmq.connection import HEARTBEAT_S, Connection
 from shared.transport.rabbitmq.delivery import Origin, RabbitDelivery, Settlement
 from shared.transport.topology import queue_arguments
 
@@ -32,12 +32,12 @@ _log = logging.getLogger(__name__)
 
 
 class _Subscription:
-    """One route of one consumer; all but ``settle`` and ``order`` runs on the link's thread."""
+    """One queue of one consumer; all but ``settle`` and ``order`` runs on the link's thread."""
 
     def __init__(
-        self, consumer: "RabbitConsumer", link: Link, settlement: Settlement, route: Route, running: bool
+        self, consumer: "RabbitConsumer", link: Connection, settlement: Settlement, queue: BrokerQueue, running: bool
     ) -> None:
-        self.route, self.link, self.settlement = route, link, settlement
+        self.queue, self.link, self.settlement = queue, link, settlement
         self.standing = threading.Event()
         """Set when the queue exists and is being consumed from (or was, before a reconnect)."""
         self.hearing_since: float | None = None
@@ -105,7 +105,7 @@ class _Subscription:
         channel.add_callback(self._cancelled, [Basic.CancelOk], False)
         channel.basic_qos(prefetch_count=self._consumer.prefetch)
         channel.queue_declare(
-            self.route.name, durable=True, arguments=queue_arguments(self.route), callback=self._declared
+            self.queue.name, durable=True, arguments=queue_arguments(self.queue), callback=self._declared
         )
 
     def _declared(self, _frame: Any) -> None:
@@ -136,7 +136,7 @@ class _Subscription:
         self.down()
         self._consumer.void(channel)
         if not closing and channel.connection.is_open:
-            _log.warning("consumer.interrupted", extra={"route": self.route.name, "why": str(reason)})
+            _log.warning("consumer.interrupted", extra={"queue": self.queue.name, "why": str(reason)})
             self.link.later(_AT_ONCE_S if self.standing.is_set() else _RETRY_S, self.open)
             self.standing.clear()
 
@@ -162,11 +162,11 @@ class _Subscription:
             # The first start tells pika whom to call; later ones need not, and must not wait in its
             # queue of calls where an acknowledgement would overtake them.
             self._phase = "starting"
-            self._channel.basic_consume(self.route.name, self._arrived, consumer_tag=_TAG, callback=self._consuming)
+            self._channel.basic_consume(self.queue.name, self._arrived, consumer_tag=_TAG, callback=self._consuming)
         elif self._wanted and self._phase == "idle" and not self._unsettled:
             self._phase = "running"
             self.hearing_since = time.monotonic()
-            again = Basic.Consume(queue=self.route.name, consumer_tag=_TAG, nowait=True)
+            again = Basic.Consume(queue=self.queue.name, consumer_tag=_TAG, nowait=True)
             self._channel._send_method(again)  # noqa: SLF001 - see the module
 
     def _flush(self) -> None:
@@ -220,7 +220,7 @@ class RabbitConsumer:
 
     def __init__(
         self,
-        link: Link,
+        link: Connection,
         settlement: Settlement,
         forget: Callable[["RabbitConsumer"], None],
         may_hear: Callable[[], bool],
@@ -251,8 +251,8 @@ class RabbitConsumer:
     def resume(self) -> None:
         self._order("resume", running=True)
 
-    def add_route(self, route: Route) -> None:
-        self.subscribe([route])
+    def add_queue(self, queue: BrokerQueue) -> None:
+        self.subscribe([queue])
 
     @property
     def connected_for_s(self) -> float:
@@ -303,14 +303,14 @@ class RabbitConsumer:
             for subscription in self.subscriptions:
                 subscription.order(what)
 
-    def subscribe(self, routes: Sequence[Route]) -> None:
-        """Consume from ``routes`` too; returns when they stand, if there is a broker."""
+    def subscribe(self, queues: Sequence[BrokerQueue]) -> None:
+        """Consume from ``queues`` too; returns when they stand, if there is a broker."""
         with self._changing:
-            known = {subscription.route for subscription in self.subscriptions}
+            known = {subscription.queue for subscription in self.subscriptions}
             new = [
-                _Subscription(self, self._link, self._settlement, route, self._running)
-                for route in routes
-                if route not in known
+                _Subscription(self, self._link, self._settlement, queue, self._running)
+                for queue in queues
+                if queue not in known
             ]
             self.subscriptions = [*self.subscriptions, *new]
         for subscription in new:

@@ -7,18 +7,18 @@ Only ``rabbit*.py`` in this package knows pika.
 """
 
 import logging
-import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from queue import SimpleQueue
 from typing import Any
 
 import pika
 
-from shared.transport.base import Consumer, DeadLetter, Outgoing, Route
-from shared.transport.pending_reply import Asked
+from shared.transport.base import BrokerQueue, Consumer, DeadLetter, Outgoing
+from shared.transport.pending_reply import PendingReply
 from shared.transport.rabbitmq.admin import Admin, dead_properties
-from shared.transport.rabbitmq.connection import Link, parameters
+from shared.transport.rabbitmq.connection import Connection, parameters
 from shared.transport.rabbitmq.consumer import OPEN_TIMEOUT_S, RabbitConsumer
 from shared.transport.rabbitmq.delivery import RabbitDelivery, Settlement, Stored
 from shared.transport.rabbitmq.publisher import Publisher
@@ -44,7 +44,9 @@ class RabbitTransport:
             parameters(url, f"{name} publishing"), name, on_ready=lambda: self._link.call(self._hear)
         )
         self._admin = Admin(self._publisher)
-        self._link = Link(parameters(url, f"{name} consuming"), f"{name}-consume", on_up=self._up, on_down=self._down)
+        self._link = Connection(
+            parameters(url, f"{name} consuming"), f"{name}-consume", on_up=self._up, on_down=self._down
+        )
         self._settlement = Settlement(self._publisher.reply, self._dead_letter, self._send_again)
         self._lock = threading.Lock()
         self._consumers: list[RabbitConsumer] = []
@@ -55,19 +57,19 @@ class RabbitTransport:
         for link in (self._publisher.link, self._link):
             link.tried.wait(OPEN_TIMEOUT_S)
 
-    def declare(self, routes: Sequence[Route]) -> None:
-        self._admin.declare(routes)
+    def declare(self, queues: Sequence[BrokerQueue]) -> None:
+        self._admin.declare(queues)
 
-    def waiting(self, route: Route) -> int:
-        return self._admin.waiting(route)
+    def waiting(self, queue: BrokerQueue) -> int:
+        return self._admin.waiting(queue)
 
     def send(self, message: Outgoing) -> "Future[None]":
         return self._publisher.send(message)
 
-    def request(self, message: Outgoing) -> Asked:
+    def request(self, message: Outgoing) -> PendingReply:
         return self._publisher.request(message)
 
-    def consume(self, routes: Sequence[Route], *, prefetch: int, acks_wait_s: float = 0) -> Consumer:
+    def consume(self, queues: Sequence[BrokerQueue], *, prefetch: int, acks_wait_s: float = 0) -> Consumer:
         consumer = RabbitConsumer(
             self._link,
             self._settlement,
@@ -78,7 +80,7 @@ class RabbitTransport:
         )
         with self._lock:
             self._consumers = [*self._consumers, consumer]
-        consumer.subscribe(routes)
+        consumer.subscribe(queues)
         return consumer
 
     def broadcast(self, topic: str, body: bytes) -> None:
@@ -137,7 +139,7 @@ class RabbitTransport:
             self._consumers = [other for other in self._consumers if other is not consumer]
 
     def _dead_letter(self, delivery: RabbitDelivery, why: str, stored: Stored) -> None:
-        properties = dead_properties(delivery.route, delivery.message_id, why)
+        properties = dead_properties(delivery.queue, delivery.message_id, why)
         done = self._publisher.send_raw(DEAD_QUEUE, delivery.body, properties)
         done.add_done_callback(lambda outcome: stored(outcome.exception() is None))
 
@@ -150,16 +152,16 @@ class RabbitTransport:
             delivery_mode=2,
             headers={HEADER_AGAIN: True},
         )
-        done = self._publisher.send_raw(delivery.route.name, delivery.body, properties)
+        done = self._publisher.send_raw(delivery.queue.name, delivery.body, properties)
         done.add_done_callback(lambda outcome: stored(outcome.exception() is None))
 
 
 class _Listener:
     """An exclusive queue bound to its topics, made again on each connection; one thread calls back."""
 
-    def __init__(self, link: Link, topics: Sequence[str], callback: Callable[[str, bytes], None]) -> None:
+    def __init__(self, link: Connection, topics: Sequence[str], callback: Callable[[str, bytes], None]) -> None:
         self._link, self._topics, self._callback = link, list(topics), callback
-        self._inbox: queue.SimpleQueue[tuple[str, bytes] | None] = queue.SimpleQueue()
+        self._inbox: SimpleQueue[tuple[str, bytes] | None] = SimpleQueue()
         self._standing = threading.Event()
         self._channel: Any = None
         self._thread = threading.Thread(target=self._run, name="rabbit-listen", daemon=True)

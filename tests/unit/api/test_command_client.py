@@ -9,7 +9,7 @@ from shared.contracts.codec import encode
 from shared.contracts.commands import CommandReply, RefusedError, StopRun
 from shared.errors import BrokerUnavailable, DagwayError, PublishUnconfirmed, Unroutable
 from shared.ids import valid_run_id
-from shared.transport.pending_reply import Asked
+from shared.transport.pending_reply import PendingReply
 
 AT = datetime(2025, 11, 24, tzinfo=UTC)
 STOP = StopRun(dag_name="a", dag_run_id="r")
@@ -28,7 +28,7 @@ def outcome(
     forget: Callable[[], object] = lambda: None,
 ) -> Recorded | Accepted:
     """Return the outcome of a command; ``confirm="never"``: the broker does not confirm."""
-    asked = Asked(forget)
+    asked = PendingReply(forget)
     if not isinstance(confirm, str):
         asked.settle(confirm)
     if isinstance(answer, DagwayError):

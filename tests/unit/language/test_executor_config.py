@@ -47,7 +47,7 @@ def test_a_dag_level_container_keeps_its_run_on_one_worker() -> None:
     spec = "placement: spread\ncontainer: {container}\nsteps: [{command: ls}]\n"
 
     (error,) = errors_of(spec.replace("{container}", "{image: i}"))
-    assert "'spread' cannot be used with a dag-level container" in error
+    assert "'spread' cannot be used with a DAG-level container" in error
     assert errors_of(spec.replace("{container}", "theirs")) == []
 
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.language.expansion.arithmetic import ArithmeticFault, evaluate
+from shared.language.expansion.arithmetic import ExpressionError, evaluate
 from shared.language.expansion.expand import (
-    ExpandFault,
+    ExpansionError,
     Scope,
     StepFacts,
     expand,
@@ -146,7 +146,7 @@ def test_a_leading_tilde_is_the_home_directory(text: str, expected: str) -> None
 
 
 def test_a_variable_that_must_be_set_fails_the_expansion() -> None:
-    with pytest.raises(ExpandFault, match="U: give it"):
+    with pytest.raises(ExpansionError, match="U: give it"):
         expand("${U:?give it}", SCOPE)
 
 
@@ -211,7 +211,7 @@ def test_nothing_runs_without_a_callback_and_nothing_else_raises(text: str, valu
     assert isinstance(expand_text(text, scope), str)
     try:
         assert isinstance(expand(text, scope), str)
-    except ExpandFault:
+    except ExpansionError:
         assert "?" in text
 
 
@@ -260,7 +260,7 @@ def test_arithmetic(text: str, expected: int) -> None:
 
 @pytest.mark.parametrize("text", ["1 +", "1 / 0", "2 ** -1", "(" * 300, "a b", "1 1", "@", "08", "1" * 2000, "x"])
 def test_bad_arithmetic_is_a_fault(text: str) -> None:
-    with pytest.raises(ArithmeticFault):
+    with pytest.raises(ExpressionError):
         evaluate(text, lambda _: "word")
 
 

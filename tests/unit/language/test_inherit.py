@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.language.expansion.params import resolve_params
+from shared.language.expansion.resolve import resolve_params
 from shared.language.load import load
 from shared.language.model import Dag
 

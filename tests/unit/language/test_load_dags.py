@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from shared.language.load import Loaded, load
+from shared.language.load import LoadResult, load
 from shared.language.model import Dag, Handler
 from tests.unit.language.specs import dag_of
 
@@ -24,7 +24,7 @@ def test_a_broken_file_still_has_its_name() -> None:
     loaded = load("a: [", file_name="etl.yml")
 
     assert loaded.dag == Dag(name="etl")
-    assert load("a: [") == Loaded(documents=(), issues=load("a: [").issues)
+    assert load("a: [") == LoadResult(documents=(), issues=load("a: [").issues)
     assert load("a: [").dag is None
 
 

@@ -57,7 +57,7 @@ def test_reading_stops_when_too_much_is_wrong() -> None:
     loaded = load("\n".join(f"key{number}: 1" for number in range(300)), file_name="x.yaml")
 
     assert len(loaded.errors) == 201
-    assert str(loaded.errors[-1]) == "there are more problems than these"
+    assert str(loaded.errors[-1]) == "stopped after 200 problems: fix these first"
     assert loaded.dag == Dag(name="x")
 
 

@@ -6,13 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.language.expansion.param_forms import parse_params_text, quote_pairs
-from shared.language.expansion.params import (
+from shared.language.expansion.params_syntax import (
     default_params_text,
     go_quote,
+    params_text,
+    parse_params_text,
+    quote_pairs,
+)
+from shared.language.expansion.resolve import (
     needs_worker,
     params_from_outside,
-    params_text,
     resolve_env,
     resolve_params,
 )

@@ -10,7 +10,15 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from shared.language.expansion.scope import Scope
-from shared.language.expansion.shell_state import BARE, DOUBLE, HERE, LITERAL, SINGLE, UNSURE, ShellReader
+from shared.language.expansion.shell_state import (
+    DOUBLE,
+    HERE_DOCUMENT,
+    LITERAL_DOCUMENT,
+    SINGLE,
+    UNKNOWN,
+    UNQUOTED,
+    ShellScanner,
+)
 from shared.language.expansion.shell_text import expand_for_shell, shell_command
 
 SHELLS = ("sh", "bash")
@@ -19,49 +27,49 @@ SHELLS = ("sh", "bash")
 @pytest.mark.parametrize(
     ("text", "place"),
     [
-        ("echo @", BARE),
-        ("echo 'a' \"b\" \\' @", BARE),
+        ("echo @", UNQUOTED),
+        ("echo 'a' \"b\" \\' @", UNQUOTED),
         ("echo '@", SINGLE),
         ("echo \"it's @", DOUBLE),
-        ("# don't\n@", BARE),
+        ("# don't\n@", UNQUOTED),
         ("echo a#'@", SINGLE),
-        ("x=${#y}; @", BARE),
-        ("# don't @", UNSURE),
-        ("\\@", UNSURE),
+        ("x=${#y}; @", UNQUOTED),
+        ("# don't @", UNKNOWN),
+        ("\\@", UNKNOWN),
         ('echo "$(echo "@', DOUBLE),
-        ('echo "$(echo @', BARE),
+        ('echo "$(echo @', UNQUOTED),
         ('echo "$(echo a) @', DOUBLE),
-        ("$(case x in a) echo 'b';; esac) @", UNSURE),
-        ("case x in a) echo 'b';; esac; @", BARE),
-        ("f() { echo; }; @", BARE),
-        ("`echo a` @", BARE),
-        ("`echo @`", UNSURE),
-        ("`echo 'a'` @", UNSURE),
-        ('${x:-"y"} @', UNSURE),
-        ("${x:-${y}} @", BARE),
-        ("$((1 + (2 * 3))) @", BARE),
-        ("$((1 << 2)) @", UNSURE),
-        ("((x < 1)) && @", BARE),
-        ("$'a' @", BARE),
-        ("$'\\'' @", UNSURE),
-        ("cat <<< @", BARE),
-        ("cat <<EOF > @", UNSURE),
-        ("cat <<EOF\n'\"`@", HERE),
-        ("cat <<'EOF'\n@", LITERAL),
-        ("cat <<\\EOF\n@", LITERAL),
-        ('cat <<-"EOF"\na\n\tEOF\n@', BARE),
-        ("cat <<-EOF\na\n EOF\n@", HERE),
-        ("cat <<A <<'B'\na\nA\n@", LITERAL),
-        ("cat <<A <<'B'\na\nA\nb\nB\n@", BARE),
-        ("cat <<E'O'F\n@", UNSURE),
-        ("cat <<'EOF'\r\n@", UNSURE),
-        ("cat <<EOF 'a\nb'\n@", UNSURE),
-        ("x=$(cat <<'EOF'\n@", LITERAL),
-        ("x=$(cat <<'EOF'\n'\nEOF\n) @", BARE),
+        ("$(case x in a) echo 'b';; esac) @", UNKNOWN),
+        ("case x in a) echo 'b';; esac; @", UNQUOTED),
+        ("f() { echo; }; @", UNQUOTED),
+        ("`echo a` @", UNQUOTED),
+        ("`echo @`", UNKNOWN),
+        ("`echo 'a'` @", UNKNOWN),
+        ('${x:-"y"} @', UNKNOWN),
+        ("${x:-${y}} @", UNQUOTED),
+        ("$((1 + (2 * 3))) @", UNQUOTED),
+        ("$((1 << 2)) @", UNKNOWN),
+        ("((x < 1)) && @", UNQUOTED),
+        ("$'a' @", UNQUOTED),
+        ("$'\\'' @", UNKNOWN),
+        ("cat <<< @", UNQUOTED),
+        ("cat <<EOF > @", UNKNOWN),
+        ("cat <<EOF\n'\"`@", HERE_DOCUMENT),
+        ("cat <<'EOF'\n@", LITERAL_DOCUMENT),
+        ("cat <<\\EOF\n@", LITERAL_DOCUMENT),
+        ('cat <<-"EOF"\na\n\tEOF\n@', UNQUOTED),
+        ("cat <<-EOF\na\n EOF\n@", HERE_DOCUMENT),
+        ("cat <<A <<'B'\na\nA\n@", LITERAL_DOCUMENT),
+        ("cat <<A <<'B'\na\nA\nb\nB\n@", UNQUOTED),
+        ("cat <<E'O'F\n@", UNKNOWN),
+        ("cat <<'EOF'\r\n@", UNKNOWN),
+        ("cat <<EOF 'a\nb'\n@", UNKNOWN),
+        ("x=$(cat <<'EOF'\n@", LITERAL_DOCUMENT),
+        ("x=$(cat <<'EOF'\n'\nEOF\n) @", UNQUOTED),
     ],
 )
 def test_a_place_is_told_where_it_is_sure(text: str, place: str) -> None:
-    assert ShellReader(text).place(text.index("@")) == place
+    assert ShellScanner(text).place(text.index("@")) == place
 
 
 PLACES = [

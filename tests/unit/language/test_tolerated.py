@@ -107,7 +107,7 @@ def test_a_command_of_several_lines_goes_before_a_script() -> None:
     text = 'steps: [{command: "a\\nb", script: c}]'
 
     assert dag_of(text).steps[0].script == "a\nb"
-    assert warnings_of(text) == ["script is ignored: a command of several lines is one itself"]
+    assert warnings_of(text) == ["script is ignored: a command of several lines is already a script"]
 
 
 def test_what_may_be_given_with_an_approval_may_be_one_name() -> None:
@@ -120,7 +120,7 @@ def test_a_step_in_a_map_is_called_by_its_key() -> None:
     text = "steps: {fetch: {name: other, command: a}}"
 
     assert [step.name for step in dag_of(text).steps] == ["fetch"]
-    assert warnings_of(text) == ["name is ignored: the step has the name that is its key"]
+    assert warnings_of(text) == ["name is ignored: the key is the name of the step"]
 
 
 @pytest.mark.parametrize("handler", ["{}", "{description: later}", "{script: ' '}"])
@@ -128,7 +128,7 @@ def test_a_handler_that_does_nothing_is_left_out(handler: str) -> None:
     text = f"handlerOn: {{exit: {handler}, failure: {{command: a}}}}"
 
     assert set(dag_of(text).handlers) == {Handler.FAILURE}
-    assert warnings_of(text) == ["a handler without a command does nothing"]
+    assert warnings_of(text) == ["the handler is ignored: it has no command"]
 
 
 @pytest.mark.parametrize("step", ["{script: ' '}", "{call: ''}", "{name: a, run: ' '}", "{script: ''}"])
@@ -139,7 +139,7 @@ def test_blank_text_is_no_command(step: str) -> None:
 def test_a_command_in_log_dir_is_told_to_be_left_out() -> None:
     assert warnings_of("logDir: /var/log/$DAY") == []
     assert warnings_of("logDir: /var/log/`date +%F`") == [
-        "commands in it are not run: logs lie in the worker's own folder"
+        "logDir is ignored: it contains a command, and commands in it are not run"
     ]
 
 

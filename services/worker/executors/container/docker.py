@@ -21,7 +21,7 @@ from services.worker.process.outcome import Ended, Result, classify
 from shared.errors import InvalidInput
 from shared.ids import new_token
 from shared.language.expansion.expand import Scope, expand
-from shared.language.model import Command
+from shared.language.model import StepCommand
 
 __all__ = ["DockerExecutor", "remove_run_container"]
 
@@ -159,7 +159,7 @@ class _Work:
         )
 
 
-def _words(command: Command, scope: Scope) -> list[str]:
+def _words(command: StepCommand, scope: Scope) -> list[str]:
     first, *rest = command.argv or (command.text,)
     return [first, *(expand(word, scope) for word in rest)]
 

@@ -1,4 +1,4 @@
-"""Admission as a state machine: whatever comes in whatever order, limits and order hold."""
+"""Admission of runs as a state machine: limits and order hold whatever happens in whatever order."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from services.scheduler.core.admit import AGING, HIGH, LOW, Candidate, admit, capacity_of, place
+from shared.admission.runs import AGING, HIGH, LOW, Moment, QueuedRun, admit, capacity_of, place
 
 T0 = datetime(2027, 1, 1, tzinfo=UTC)
 
@@ -18,7 +18,7 @@ class Queue(RuleBasedStateMachine):
         super().__init__()
         self.now = T0
         self.limit = 2
-        self.waiting: dict[str, Candidate] = {}
+        self.waiting: dict[str, QueuedRun] = {}
         self.running: set[str] = set()
         self.count = 0
         self.labels: list[dict[str, str]] = []
@@ -30,7 +30,7 @@ class Queue(RuleBasedStateMachine):
         self.count += 1
         self.now += timedelta(microseconds=1)
         held = self.now + timedelta(seconds=hold_s) if hold_s else None
-        self.waiting[key] = Candidate(key, self.now, priority, {"gpu": "1"} if gpu else {}, not_before=held)
+        self.waiting[key] = QueuedRun(key, self.now, priority, {"gpu": "1"} if gpu else {}, not_before=held)
 
     @rule(seconds=st.integers(1, 900))
     def wait(self, seconds: int) -> None:
@@ -60,7 +60,7 @@ class Queue(RuleBasedStateMachine):
     def look(self) -> None:
         free = self.limit - len(self.running)
         ordered = sorted(self.waiting.values(), key=place)
-        chosen = admit(ordered, free=free, now=self.now, labels=self.labels)
+        chosen = admit(ordered, Moment(self.now, self.labels), free=free)
         may = [one for one in ordered if self._may(one)]
         assert list(chosen.keys) == [one.run_key for one in may[: max(0, free)]]
         held = [one.not_before for one in ordered if one.not_before is not None and one.not_before > self.now]
@@ -74,7 +74,7 @@ class Queue(RuleBasedStateMachine):
                     # Whoever stays behind came later, or came less than the head start before a high one.
                     assert other.queued_at - other.priority * AGING >= first.queued_at - first.priority * AGING
 
-    def _may(self, one: Candidate) -> bool:
+    def _may(self, one: QueuedRun) -> bool:
         ready = one.not_before is None or one.not_before <= self.now
         return ready and (not one.selector or bool(self.labels))
 
@@ -91,8 +91,8 @@ def test_a_run_waits_for_the_other_to_end_and_then_some() -> None:
     ended = T0 + timedelta(minutes=1)
 
     def keys(status: str | None, finished_at: datetime | None, now: datetime) -> tuple[str, ...]:
-        one = Candidate("r", T0, after_status=status, after_finished_at=finished_at, wait_s=30)
-        return admit([one], free=1, now=now, labels=[]).keys
+        one = QueuedRun("r", T0, after_status=status, after_finished_at=finished_at, wait_s=30)
+        return admit([one], Moment(now), free=1).keys
 
     assert keys("running", None, ended) == ()
     assert keys("aborted", ended, ended + timedelta(seconds=29)) == ()

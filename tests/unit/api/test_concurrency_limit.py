@@ -9,7 +9,7 @@ import pytest
 from gevent.event import Event
 
 from services.api.problems import REFUSED
-from services.api.serving.concurrency_limit import AtOnce
+from services.api.serving.concurrency_limit import ConcurrencyLimit
 
 
 class App:
@@ -42,7 +42,7 @@ class Trickle:
 
 
 def ask(
-    layer: AtOnce, path: str, body: Any = b"", told: list[int] | None = None, *, chunked: bool = False
+    layer: ConcurrencyLimit, path: str, body: Any = b"", told: list[int] | None = None, *, chunked: bool = False
 ) -> "gevent.Greenlet[..., Any]":
     size = str(len(body)) if isinstance(body, bytes) else "4"
     stream = BytesIO(body) if isinstance(body, bytes) else body
@@ -60,7 +60,7 @@ def settle() -> None:
 
 def test_as_many_as_there_are_places_are_let_in_and_the_others_follow() -> None:
     app = App()
-    layer = AtOnce(app, 2)
+    layer = ConcurrencyLimit(app, 2)
     asked = [ask(layer, path) for path in ("/1", "/2", "/3")]
     settle()
     assert app.inside == ["/1", "/2"]
@@ -71,7 +71,7 @@ def test_as_many_as_there_are_places_are_let_in_and_the_others_follow() -> None:
 
 def test_whether_the_process_is_alive_is_told_though_every_place_is_taken() -> None:
     app = App()
-    layer = AtOnce(app, 1)
+    layer = ConcurrencyLimit(app, 1)
     ask(layer, "/1")
     ask(layer, "/healthz")
     settle()
@@ -83,7 +83,7 @@ def test_whether_the_process_is_alive_is_told_though_every_place_is_taken() -> N
 def test_a_body_that_comes_slowly_takes_no_place(*, chunked: bool) -> None:
     app, late = App(), Event()
     app.go.set()
-    layer = AtOnce(app, 1)
+    layer = ConcurrencyLimit(app, 1)
     slow = ask(layer, "/slow", Trickle(b"slow", late), chunked=chunked)
     settle()
 
@@ -96,7 +96,7 @@ def test_a_body_that_comes_slowly_takes_no_place(*, chunked: bool) -> None:
 def test_a_body_that_does_not_come_is_given_up_and_says_so() -> None:
     app = App()
     told: list[int] = []
-    layer = AtOnce(app, 1, body_timeout_s=0.01)
+    layer = ConcurrencyLimit(app, 1, body_timeout_s=0.01)
 
     answer = ask(layer, "/slow", Trickle(b"slow", Event()), told).get(timeout=5)
 
@@ -108,7 +108,7 @@ def test_bodies_that_are_too_much_together_are_refused_until_some_are_answered(m
     monkeypatch.setattr("services.api.serving.concurrency_limit._HELD_BYTES", 3)
     app = App()
     told: list[int] = []
-    layer = AtOnce(app, 1)
+    layer = ConcurrencyLimit(app, 1)
     held = ask(layer, "/held", b"held")
     settle()
     ask(layer, "/beyond", b"more", told).get(timeout=5)

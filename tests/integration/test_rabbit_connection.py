@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.transport.rabbitmq.connection import Link, parameters
+from shared.transport.rabbitmq.connection import Connection, parameters
 from tests.harness.eventually import free_port
 
 
@@ -10,7 +10,7 @@ from tests.harness.eventually import free_port
 def test_a_broker_that_cannot_be_reached_is_named_with_the_cause(scheme: str) -> None:
     port = free_port()
     params = parameters(f"{scheme}://user:hidden@127.0.0.1:{port}/", "test")
-    link = Link(params, "test", on_up=lambda _connection: None, on_down=lambda _error: None)
+    link = Connection(params, "test", on_up=lambda _connection: None, on_down=lambda _error: None)
     link.start()
     try:
         assert link.tried.wait(10)

@@ -6,29 +6,22 @@ form it may name earlier parameters and nothing else. Start dialogs send every d
 form; what only repeats the spec's text is the default.
 """
 
-import json
 from collections.abc import Mapping
 
 from shared.language.expansion.expand import RunCommand, Scope, expand, expand_text, needs_shell, unresolved
-from shared.language.expansion.param_forms import parse_params_text
+from shared.language.expansion.params_syntax import go_quote, params_json, parse_params_text
 from shared.language.expansion.references import names_in
 from shared.language.model import Dag, Pairs
 
 __all__ = [
-    "default_params_text",
-    "go_quote",
     "needs_worker",
     "only_defaults",
     "params_from_outside",
-    "params_json",
-    "params_text",
     "resolve_env",
     "resolve_params",
 ]
 
 _NO_VALUES: Mapping[str, str] = {}
-_GO_ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
-_GO_ESCAPES |= {'"': '\\"', "\\": "\\\\"}
 
 
 def resolve_env(env: Pairs, lookup: Mapping[str, str] = _NO_VALUES, run_command: RunCommand | None = None) -> Pairs:
@@ -60,7 +53,7 @@ def resolve_params(
     others are appended. A positional override meets only the positional default of its own place.
 
     Raises:
-        ExpandFault: a variable that must be set (``${X:?}``) is not.
+        ExpansionError: a variable that must be set (``${X:?}``) is not.
     """
     defaults = {param.name: param.value for param in dag.params}
     given, was_json = _given(defaults, overrides_text)
@@ -79,13 +72,6 @@ def resolve_params(
     if was_json and given:
         return tuple(seen.items()), overrides_text.strip()
     return tuple(seen.items()), params_json(tuple(seen.items()))
-
-
-def params_json(pairs: Pairs) -> str | None:
-    """Return the text of ``DAGU_PARAMS_JSON``, by name; ``None`` without parameters."""
-    if not pairs:
-        return None
-    return json.dumps(dict(pairs), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
 def params_from_outside(dag: Dag, overrides_text: str) -> tuple[str, ...]:
@@ -122,30 +108,6 @@ def only_defaults(dag: Dag, text: str) -> bool:
 def _repeats(given: str, default: str | None) -> bool:
     """Whether a default came back as it is, or with the escapes that a start dialog was shown and kept."""
     return default is not None and given in {default, go_quote(default)[1:-1].replace('\\"', '"')}
-
-
-def params_text(pairs: Pairs) -> str:
-    """Return the display form: ``K=V`` joined by spaces, unquoted."""
-    return " ".join(f"{name}={value}" for name, value in pairs)
-
-
-def default_params_text(dag: Dag) -> str:
-    """Return the defaults as written in the form start dialogs read: ``K="v"`` joined by spaces."""
-    return " ".join(f"{param.name}={go_quote(param.value)}" for param in dag.params)
-
-
-def go_quote(text: str) -> str:
-    """Quote as Go does: escapes for quotes, backslashes and what cannot be printed."""
-    return '"' + "".join(_GO_ESCAPES.get(char) or _go_char(char) for char in text) + '"'
-
-
-def _go_char(char: str) -> str:
-    code = ord(char)
-    if char.isprintable():
-        return char
-    if code < 0x80:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def needs_worker(dag: Dag) -> bool:

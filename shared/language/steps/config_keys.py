@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["as_spelled"]
+__all__ = ["canonical_keys"]
 
 _DOCKER = (
     "image containerName pull autoRemove platform workingDir volumes container host network exec env user ports name "
@@ -29,7 +29,7 @@ _NAMES = {
 _SPELLED = {kind: {name.lower(): name for name in names.split()} for kind, names in _NAMES.items()}
 
 
-def as_spelled(kind: str, config: dict[str, Any]) -> dict[str, Any]:
+def canonical_keys(kind: str, config: dict[str, Any]) -> dict[str, Any]:
     """Return ``config`` of a step of type ``kind`` with its settings spelled as the executor reads them.
 
     A setting that is there in the right spelling wins. Types of others' packages are left as they are.

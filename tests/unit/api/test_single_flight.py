@@ -3,11 +3,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from services.api.caches.single_flight import Combined
+from services.api.caches.single_flight import SingleFlight
 
 
 def test_those_who_come_while_one_is_made_share_the_next() -> None:
-    combined, begun, go = Combined(), threading.Event(), threading.Event()
+    combined, begun, go = SingleFlight(), threading.Event(), threading.Event()
     made: list[int] = []
 
     def make() -> bytes:
@@ -31,7 +31,7 @@ def test_an_error_is_everybodys_and_the_next_starts_anew() -> None:
     def broken() -> bytes:
         raise ValueError("no")
 
-    combined = Combined()
+    combined = SingleFlight()
     with pytest.raises(ValueError, match="no"):
         combined.get("k", broken)
     assert combined.get("k", lambda: b"yes") == b"yes"

@@ -2,13 +2,13 @@
 
 A request waits for the broker or the database most of its time, and a switch of greenlets costs a
 fraction of handing the interpreter's lock from one thread to another. What computes for long
-would hold all others up, though: that goes ``apart``, to a real thread.
+would hold all others up, though: that goes ``run_in_thread``, to a real thread.
 """
 
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["apart", "become_green", "is_green"]
+__all__ = ["become_green", "is_green", "run_in_thread"]
 
 T = TypeVar("T")
 _green = False
@@ -34,7 +34,7 @@ def is_green() -> bool:
     return _green
 
 
-def apart(work: Callable[[], T]) -> T:
+def run_in_thread(work: Callable[[], T]) -> T:
     """Return or raise what ``work`` does, while other requests go on.
 
     In a green process a real thread does it, and others get the interpreter every 5 ms; it sees nothing

@@ -1,4 +1,4 @@
-"""Who of a queue runs above whom: a run lends its place to one of the same queue that it called, at any depth."""
+"""Queue sharing: a run lends its place in its queue to a run of the same queue that it called, at any depth."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, func, select
 
 from shared.store import tables as t
-from shared.store.reads.runs import QUEUED, RUNNING
+from shared.store.queries.runs import QUEUED, RUNNING
 
 __all__ = ["borrowers", "lenders"]
 
@@ -16,10 +16,10 @@ def lenders(queues: Sequence[str]) -> Select[Any]:
     return select(_running_above(queues, RUNNING).subquery().c.above)
 
 
-def borrowers(queue: str) -> Select[Any]:
+def borrowers(queues: Sequence[str]) -> Select[Any]:
     """Select ``key``, a queued run, and ``above``, the running run of its queue that has a place to lend it."""
-    pairs = _running_above([queue], QUEUED).subquery()
-    return select(pairs.c.key, pairs.c.above).where(pairs.c.above.not_in(lenders([queue])))
+    pairs = _running_above(queues, QUEUED).subquery()
+    return select(pairs.c.key, pairs.c.above).where(pairs.c.above.not_in(lenders(queues)))
 
 
 def _running_above(queues: Sequence[str], status: ColumnElement[str]) -> Select[Any]:

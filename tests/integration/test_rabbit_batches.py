@@ -10,9 +10,9 @@ import pytest
 
 from shared.errors import Unroutable
 from shared.ids import new_token
-from shared.transport.base import DELIVERY_LIMIT, DeadLetter, Durability, Outgoing, Route
-from shared.transport.rabbitmq.batches import PARCEL
-from shared.transport.rabbitmq.publisher import PARCEL_MOST_BYTES
+from shared.transport.base import DELIVERY_LIMIT, BrokerQueue, DeadLetter, Durability, Outgoing
+from shared.transport.rabbitmq.batches import BATCH
+from shared.transport.rabbitmq.publisher import MAX_BATCH_BYTES
 from shared.transport.rabbitmq.transport import RabbitTransport
 from tests.conformance.transport_moves import SHORT_S, take_all, take_one
 from tests.harness.eventually import eventually
@@ -28,8 +28,8 @@ def transport(amqp_url: str) -> Iterator[RabbitTransport]:
 
 
 @pytest.fixture
-def route() -> Route:
-    return Route(f"test.{new_token()[:8]}", Durability.SAFE, parcels=True)
+def route() -> BrokerQueue:
+    return BrokerQueue(f"test.{new_token()[:8]}", Durability.SAFE, batched=True)
 
 
 def together(transport: RabbitTransport, work: Callable[[], T]) -> T:
@@ -46,7 +46,7 @@ def together(transport: RabbitTransport, work: Callable[[], T]) -> T:
     return found[0]
 
 
-def send(transport: RabbitTransport, route: Route, *bodies: bytes) -> list["Future[None]"]:
+def send(transport: RabbitTransport, route: BrokerQueue, *bodies: bytes) -> list["Future[None]"]:
     return together(transport, lambda: [transport.send(Outgoing(route, body, body.decode()[:9])) for body in bodies])
 
 
@@ -55,7 +55,7 @@ def accepted(sent: list["Future[None]"]) -> None:
         future.result(5)
 
 
-def waiting_at_broker(amqp_url: str, route: Route) -> int:
+def waiting_at_broker(amqp_url: str, route: BrokerQueue) -> int:
     with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
         found = connection.channel().queue_declare(route.name, passive=True)
         return int(found.method.message_count)
@@ -72,7 +72,7 @@ def dead(transport: RabbitTransport, count: int) -> list[DeadLetter]:
 
 
 def test_what_is_sent_together_is_one_message_and_arrives_one_by_one(
-    amqp_url: str, transport: RabbitTransport, route: Route
+    amqp_url: str, transport: RabbitTransport, route: BrokerQueue
 ) -> None:
     transport.declare([route])
     bodies = [b"1", b"", b"\x003", b"4"]
@@ -91,7 +91,7 @@ def test_what_is_sent_together_is_one_message_and_arrives_one_by_one(
 
 
 def test_other_routes_do_not_make_parcels(amqp_url: str, transport: RabbitTransport) -> None:
-    route = Route(f"test.{new_token()[:8]}", Durability.SAFE)
+    route = BrokerQueue(f"test.{new_token()[:8]}", Durability.SAFE)
     transport.declare([route])
 
     accepted(send(transport, route, b"1", b"2", b"3"))
@@ -99,9 +99,9 @@ def test_other_routes_do_not_make_parcels(amqp_url: str, transport: RabbitTransp
     eventually(lambda: _is(waiting_at_broker(amqp_url, route), 3))
 
 
-def test_a_parcel_is_kept_small(amqp_url: str, transport: RabbitTransport, route: Route) -> None:
+def test_a_parcel_is_kept_small(amqp_url: str, transport: RabbitTransport, route: BrokerQueue) -> None:
     transport.declare([route])
-    large = b"x" * (PARCEL_MOST_BYTES - 10)
+    large = b"x" * (MAX_BATCH_BYTES - 10)
 
     accepted(send(transport, route, large, large, b"1", b"2"))
 
@@ -110,7 +110,7 @@ def test_a_parcel_is_kept_small(amqp_url: str, transport: RabbitTransport, route
     assert [delivery.body for delivery in take_all(consumer, 4)] == [large, large, b"1", b"2"]
 
 
-def test_each_asker_gets_its_own_answer(transport: RabbitTransport, route: Route) -> None:
+def test_each_asker_gets_its_own_answer(transport: RabbitTransport, route: BrokerQueue) -> None:
     consumer = transport.consume([route], prefetch=1)
     asked = together(
         transport, lambda: [transport.request(Outgoing(route, str(n).encode(), "same")) for n in range(10)]
@@ -123,7 +123,7 @@ def test_each_asker_gets_its_own_answer(transport: RabbitTransport, route: Route
     assert [each.reply(5) for each in asked] == [f"re {n}".encode() for n in range(10)]
 
 
-def test_a_parcel_comes_back_whole_unless_all_of_it_was_settled(transport: RabbitTransport, route: Route) -> None:
+def test_a_parcel_comes_back_whole_unless_all_of_it_was_settled(transport: RabbitTransport, route: BrokerQueue) -> None:
     first = transport.consume([route], prefetch=1)
     accepted(send(transport, route, b"1", b"2", b"3"))
     taken = take_all(first, 3)
@@ -140,7 +140,7 @@ def test_a_parcel_comes_back_whole_unless_all_of_it_was_settled(transport: Rabbi
     assert transport.consume([route], prefetch=1).take(1, SHORT_S) == []
 
 
-def test_one_of_a_parcel_that_is_given_back_comes_again_alone(transport: RabbitTransport, route: Route) -> None:
+def test_one_of_a_parcel_that_is_given_back_comes_again_alone(transport: RabbitTransport, route: BrokerQueue) -> None:
     consumer = transport.consume([route], prefetch=10)
     asked = together(transport, lambda: [transport.request(Outgoing(route, body, "id")) for body in (b"1", b"2")])
     one, other = take_all(consumer, 2)
@@ -156,7 +156,7 @@ def test_one_of_a_parcel_that_is_given_back_comes_again_alone(transport: RabbitT
     assert consumer.take(1, SHORT_S) == []
 
 
-def test_one_of_a_parcel_is_put_aside_alone(amqp_url: str, transport: RabbitTransport, route: Route) -> None:
+def test_one_of_a_parcel_is_put_aside_alone(amqp_url: str, transport: RabbitTransport, route: BrokerQueue) -> None:
     consumer = transport.consume([route], prefetch=10)
     accepted(send(transport, route, b"good", b"broken"))
     good, broken = take_all(consumer, 2)
@@ -171,7 +171,9 @@ def test_one_of_a_parcel_is_put_aside_alone(amqp_url: str, transport: RabbitTran
     assert take_one(consumer).body == b"broken"
 
 
-def test_a_parcel_that_killed_its_consumers_is_as_many_dead_letters(transport: RabbitTransport, route: Route) -> None:
+def test_a_parcel_that_killed_its_consumers_is_as_many_dead_letters(
+    transport: RabbitTransport, route: BrokerQueue
+) -> None:
     transport.declare([route])
     accepted(send(transport, route, b"1", b"2", b"3"))
     for _ in range(DELIVERY_LIMIT + 1):
@@ -181,7 +183,7 @@ def test_a_parcel_that_killed_its_consumers_is_as_many_dead_letters(transport: R
 
     letters = eventually(lambda: dead(transport, 3))
 
-    assert [(letter.id, letter.body, letter.route) for letter in letters] == [
+    assert [(letter.id, letter.body, letter.queue) for letter in letters] == [
         (body, body.encode(), route.name) for body in ("1", "2", "3")
     ]
     assert len(transport.dead_letters(2)) == 2
@@ -190,7 +192,7 @@ def test_a_parcel_that_killed_its_consumers_is_as_many_dead_letters(transport: R
     assert [delivery.body for delivery in take_all(again, 3)] == [b"1", b"2", b"3"]
 
 
-def test_a_parcel_for_nobody_fails_for_each(transport: RabbitTransport, route: Route) -> None:
+def test_a_parcel_for_nobody_fails_for_each(transport: RabbitTransport, route: BrokerQueue) -> None:
     sent = send(transport, route, b"1", b"2")
 
     assert [type(future.exception(5)) for future in sent] == [Unroutable, Unroutable]
@@ -198,11 +200,11 @@ def test_a_parcel_for_nobody_fails_for_each(transport: RabbitTransport, route: R
 
 @pytest.mark.parametrize("body", [b"", b"\x00", b"\xff" * 40, b"\x00\x01\x00\x00\x00\x00\x00\x00\xff"])
 def test_what_only_calls_itself_a_parcel_is_a_message(
-    transport: RabbitTransport, route: Route, amqp_url: str, body: bytes
+    transport: RabbitTransport, route: BrokerQueue, amqp_url: str, body: bytes
 ) -> None:
     consumer = transport.consume([route], prefetch=1)
     with pika.BlockingConnection(pika.URLParameters(amqp_url)) as connection:
-        properties = pika.BasicProperties(content_type=PARCEL, message_id="odd")
+        properties = pika.BasicProperties(content_type=BATCH, message_id="odd")
         connection.channel().basic_publish("", route.name, body, properties)
 
     delivery = take_one(consumer)
