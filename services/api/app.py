@@ -1,7 +1,7 @@
-"""The Flask application: every operation of the tables registered, every answer in one form.
+"""The Flask application: registers the operations and turns every outcome into a response.
 
-Flask is used for its routing and its WSGI plumbing only. Whatever goes wrong, under ``/api/`` the
-answer is the JSON envelope; nothing a client sends may end as a 500.
+Flask provides the routing and the WSGI plumbing only. Under ``/api/`` every error is the JSON envelope, and no
+request of a client may lead to a 500.
 """
 
 import logging
@@ -45,12 +45,12 @@ _REQUEST_HEADERS = (
     "Content-Type, Authorization, Content-Encoding, Accept, Idempotency-Key, If-Match, Last-Event-ID, traceparent"
 )
 _LOCAL = frozenset({"/auth/login", "/auth/me", "/openapi.json", "/docs"})
-"""Never handed on to another node: they are about this server itself."""
+"""Paths about this server itself, which are never forwarded to a remote node."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 def create_app(deps: Deps) -> Flask:
-    """Return the application; it opens nothing and keeps no state but caches."""
+    """Return the application. It opens no connections and keeps no state but caches."""
     app = LeanFlask("dagway", begin=_begin, finish=_finish, over=_over)
     app.config["MAX_CONTENT_LENGTH"] = deps.max_body_bytes
     app.url_map.strict_slashes = False
@@ -69,7 +69,7 @@ def create_app(deps: Deps) -> Flask:
     app.register_error_handler(Problem, _problem)
     app.register_error_handler(DagwayError, _dagway_error)
     app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(Exception, lambda error: _unplanned(deps, error))
+    app.register_error_handler(Exception, lambda error: _unhandled(deps, error))
     app.wsgi_app = RawPath(app.wsgi_app, deps.base_path)  # type: ignore[method-assign]
     return app
 
@@ -92,7 +92,7 @@ def _view(deps: Deps, operation: Operation) -> Callable[..., Response]:
     def view(**path: str) -> Response:
         asked = _request()
         if asked.method == "HEAD" and operation.permission is not None:
-            # A GET that changes something is bad enough; a HEAD must not.
+            # The contract has a GET that changes something; a HEAD must change nothing.
             raise MethodNotAllowed([operation.method])
         headers = cast("Mapping[str, str]", asked.headers)
         principal = deps.auth.admit(role, operation.permission, headers)
@@ -137,12 +137,12 @@ def _forward(deps: Deps, node: RemoteNode, request: Request) -> ApiResponse:
 
 
 def _request() -> Request:
-    """Return the request itself: each look at anything through Flask's ``request`` finds it anew."""
-    return cast("Request", request._get_current_object())  # type: ignore[attr-defined]  # noqa: SLF001 - a documented one
+    """Return the request itself: Flask's ``request`` is a proxy that looks it up at each access."""
+    return cast("Request", request._get_current_object())  # type: ignore[attr-defined]  # noqa: SLF001 - documented by Flask
 
 
 def _body(asked: Request) -> bytes:
-    """Return the body; most that could have one have none, and need not be read for it."""
+    """Return the body; without these headers there is none to read."""
     environ = asked.environ
     return asked.get_data() if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ else b""
 
@@ -176,28 +176,28 @@ def _dagway_error(error: DagwayError) -> Response:
 
 
 def _http_error(error: HTTPException) -> Response:
-    """Give Werkzeug's own refusals (no such route, wrong method, too large) the envelope."""
+    """Turn Werkzeug's errors (no such route, wrong method, too large) into the envelope."""
     if isinstance(error, NotFound):
-        return _problem(problems.not_found(f"Nothing is at {request.path}"))
+        return _problem(problems.not_found(f"There is nothing at {request.path}"))
     if isinstance(error, MethodNotAllowed):
         allowed = ", ".join(sorted(error.valid_methods or ()))
-        message = f"{request.method} is not possible here"
+        message = f"Method {request.method} is not allowed here"
         return _problem(Problem(problems.WRONG_METHOD, "bad_request", message, headers={"Allow": allowed}))
     if isinstance(error, RequestEntityTooLarge):
-        return _problem(Problem(problems.TOO_LARGE, "bad_request", "The body is too large"))
+        return _problem(Problem(problems.TOO_LARGE, "bad_request", "The request body is too large"))
     if error.code is not None and problems.BAD_REQUEST <= error.code < problems.INTERNAL:
         return _problem(Problem(error.code, "bad_request", error.description or error.name))
     return _unexpected(error)
 
 
-def _unplanned(deps: Deps, error: Exception) -> Response:
-    """Answer what nobody meant; before a migration that is what any question to the database comes to."""
+def _unhandled(deps: Deps, error: Exception) -> Response:
+    """Handle an unexpected error. Before a migration, any database query may end here: that is a 503."""
     schema = schema_of(deps)
     if schema is None or schema.serves:
         return _unexpected(error)
     why = trouble(deps, schema)
     _log.warning("request.unavailable", extra={"request_id": _request_id(request), "error": why, "cause": str(error)})
-    return _problem(problems.unavailable(f"Not yet: {why}; nothing was changed."))
+    return _problem(problems.unavailable(f"The gateway is not ready: {why}; nothing was changed."))
 
 
 def _unexpected(error: Exception) -> Response:
@@ -215,9 +215,9 @@ def _request_id(asked: Request) -> str:
 
 
 def _begin() -> Response | None:
-    """Count and trace the request, name it in its logs; refuse what was refused before it came here.
+    """Count and trace the request, and bind its id to the log; raise the problem that the server found before.
 
-    OPTIONS is answered: browsers ask it anywhere before a write.
+    OPTIONS is answered here: browsers send it before any write.
     """
     asked = _request()
     request_spans.begin(asked)
@@ -229,7 +229,7 @@ def _begin() -> Response | None:
 
 
 def _finish(response: Response) -> Response:
-    """Add what every answer carries: no caching, CORS for any origin, the request's id."""
+    """Add the headers of every response: no caching, CORS for any origin, the request id."""
     asked = _request()
     headers = response.headers
     if "Cache-Control" not in headers:
@@ -237,7 +237,7 @@ def _finish(response: Response) -> Response:
     headers.add("X-Content-Type-Options", "nosniff")
     headers.add("X-Request-Id", _request_id(asked))
     if "HTTP_ORIGIN" in asked.environ:
-        # Never the origin itself: with it, any page could use the password or cookie a browser keeps for this server.
+        # Never the origin itself: any page could then use the password or cookie that a browser has for this server.
         headers["Access-Control-Allow-Origin"] = "*"
         headers["Access-Control-Allow-Credentials"] = "true"
         headers["Access-Control-Expose-Headers"] = "ETag, Retry-After, X-Request-Id"

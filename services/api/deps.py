@@ -1,4 +1,4 @@
-"""What the request handlers are given; made once by the composition root."""
+"""The services that request handlers use; the composition root makes them once."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ __all__ = ["Deps"]
 
 @dataclass(frozen=True, slots=True)
 class Deps:
-    """``zone`` is the one timestamps are shown in, ``None``: the server's own.
+    """``zone`` is the time zone of timestamps in responses, ``None``: the server's local one.
 
     ``base_path`` is empty or starts with a slash and ends without one.
     """
@@ -38,7 +38,7 @@ class Deps:
     base_path: str = ""
     max_body_bytes: int = 2 * 1024 * 1024
     service_alive: timedelta = timedelta(seconds=30)
-    """How long a service counts as there after its last sign of life (REST contract section 5.11)."""
+    """How long a service counts as live after its last heartbeat (REST contract section 5.11)."""
     specs: SpecCache = field(default_factory=SpecCache)
     totals: RunTotals = field(default_factory=RunTotals)
     settings: Settings = field(default_factory=Settings)
@@ -49,11 +49,11 @@ class Deps:
     resources: Resources = field(default_factory=Resources)
     follower: Follower = field(init=False)
     waits: BoundedSemaphore = field(init=False)
-    """Places for requests that wait for a run's end."""
+    """Limits the requests that wait for a run's end."""
     own_trouble: Callable[[], str] = lambda: ""
-    """What keeps this process itself from its work; a gateway of its own keeps nothing on its disk."""
+    """Returns why this process is not ready, empty if it is; a separate gateway stores nothing on its disk."""
     closing: Event = field(default_factory=Event)
-    """Set when the server ends: streams end with it."""
+    """Set when the server stops: streams end then."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "auth", Auth(self.settings, self.reads, self.commands, self.clock))

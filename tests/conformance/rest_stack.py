@@ -1,4 +1,4 @@
-"""A gateway on a real SQLite database and the real in-process transport, and somebody who answers its commands.
+"""A gateway on a real SQLite database and the real in-process transport, with a responder for its commands.
 
 The database is filled through the schema, as a scheduler would have left it.
 """

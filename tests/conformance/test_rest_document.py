@@ -1,4 +1,4 @@
-"""The API's description is true: what it promises is what is answered, to whatever is sent."""
+"""The OpenAPI document is true: responses to generated requests conform to it."""
 
 import hashlib
 import json

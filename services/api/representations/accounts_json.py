@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from services.api.auth.principals import Principal
 from services.api.representations.dag_json import sparse
 from services.api.representations.json_values import precise
 from shared.store.reads.reader import ApiKeyRow, UserRow, WebhookRow
@@ -15,7 +14,7 @@ from shared.store.reads.reader import ApiKeyRow, UserRow, WebhookRow
 __all__ = ["api_key", "user", "webhook"]
 
 
-def user(record: UserRow | Principal | Mapping[str, Any]) -> dict[str, Any]:
+def user(record: UserRow | Mapping[str, Any]) -> dict[str, Any]:
     """Return a user without the password hash."""
     row = _columns(record)
     return {

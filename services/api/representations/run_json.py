@@ -1,4 +1,4 @@
-"""From a run's rows, and the spec it was created from, to the API's run shapes (REST contract section 4)."""
+"""The JSON of runs and nodes, made from their rows and the specs they were created from (REST contract section 4)."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 
 from services.api.representations import dag_json, json_values
 from services.api.representations.dag_json import sparse
-from services.api.representations.expanded_commands import put_values
+from services.api.representations.expanded_commands import expand_commands
 from shared.language.expansion.params_syntax import params_text, parse_params_text
 from shared.language.expansion.secret_params import show_params
 from shared.language.model import Dag, Handler, Step
@@ -19,8 +19,8 @@ __all__ = ["RunFacts", "details", "grid", "outputs", "run_params", "summary", "s
 
 STEP, HANDLER, PREPARE = "step", "handler", "prepare"
 _HANDLER_FIELDS = (Handler.SUCCESS, Handler.FAILURE, Handler.ABORT, Handler.EXIT)
-"""The handlers that are shown, in the grid's order; a handler's name is its field."""
-_NOT_BEGUN = frozenset({RunStatus.NOT_STARTED, RunStatus.QUEUED})
+"""The handlers in the API, in the order of the grid; the name of a handler is its field."""
+_NOT_STARTED = frozenset({RunStatus.NOT_STARTED, RunStatus.QUEUED})
 _EMPTY_NODE: Mapping[str, Any] = {
     "stdout": "",
     "stderr": "",
@@ -101,12 +101,12 @@ def _trace_id(traceparent: str) -> str:
 
 def _node(run: RunRow, row: NodeRow, step: Step | None, facts: RunFacts, zone: tzinfo | None) -> dict[str, Any]:
     """Return one node. Its log paths are names, not files: a non-empty one means that there is a log."""
-    none = "-" if run.status in _NOT_BEGUN else ""
-    began = row.started_at is not None
+    none = "-" if run.status in _NOT_STARTED else ""
+    started = row.started_at is not None
     stdout, stderr = _log_paths(run, row)
     shown: dict[str, Any] = dag_json.step(step) if step else {"name": row.name, "executorConfig": {"config": {}}}
-    if began:
-        put_values(shown, run, row)
+    if started:
+        expand_commands(shown, run, row)
     if step and row.unmet:
         shown["preconditions"] = dag_json.conditions(step.preconditions, row.unmet)
     return {
@@ -114,8 +114,8 @@ def _node(run: RunRow, row: NodeRow, step: Step | None, facts: RunFacts, zone: t
         "stdout": stdout,
         "stderr": stderr,
         "startedAt": json_values.timestamp(row.started_at, zone, none),
-        # What never began has not ended either, though something else decided what became of it.
-        "finishedAt": json_values.timestamp(row.finished_at if began else None, zone, none),
+        # A node that never started has not finished either, though its status is final.
+        "finishedAt": json_values.timestamp(row.finished_at if started else None, zone, none),
         "status": json_values.node_status(row.status),
         "statusLabel": row.status.value,
         "retryCount": row.retry_count,
@@ -125,7 +125,7 @@ def _node(run: RunRow, row: NodeRow, step: Step | None, facts: RunFacts, zone: t
         **sparse(error=row.error, waitingFor=facts.nodes_wait_for.get(row.idx)),
         **({} if row.exit_code is None else {"exitCode": row.exit_code}),
         **(_approval(row.approval, zone) if row.approval else {}),
-        **(_said(row.said) if row.said else {}),
+        **(_annotations(row.said) if row.said else {}),
     }
 
 
@@ -134,17 +134,17 @@ def _sub_runs(called: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
 
 
 def _log_paths(run: RunRow, row: NodeRow) -> tuple[str, str]:
-    """Return a node's two log paths: none where it never began, or only in the run that its result is taken from."""
+    """Return the two log paths of a node, empty if it never started or its result is taken over from another run."""
     if row.started_at is None or row.number == 0:
         return "", ""
     stdout = row.stdout or _log_path(run.dag_name, run.dag_run_id, f"{row.name}.stdout")
-    # Without a file of its own it went into stdout's (``logOutput: merged``).
+    # Without a file of its own, stderr is in the file of stdout (``logOutput: merged``).
     stderr = row.stderr or row.stdout or _log_path(run.dag_name, run.dag_run_id, f"{row.name}.stderr")
     return stdout, stderr
 
 
-def _said(said: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a step said of itself: additions to the contract."""
+def _annotations(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the annotations of a step: additions to the contract."""
     found: dict[str, Any] = {}
     if progress := said.get("progress"):
         current, total = progress["current"], progress["total"]
@@ -160,7 +160,7 @@ def _said(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _approval(said: Mapping[str, Any], zone: tzinfo | None) -> dict[str, Any]:
-    """Return a person's word on a step; the names of inputs are shown in camel case only here."""
+    """Return the approval or rejection of a step; only here do inputs have camel-case names."""
     at, by = json_values.timestamp(datetime.fromisoformat(said["at"]), zone), said.get("by")
     if not said["granted"]:
         return {"rejectedAt": at, **sparse(rejectedBy=by, rejectionReason=said.get("reason"))}
@@ -169,7 +169,7 @@ def _approval(said: Mapping[str, Any], zone: tzinfo | None) -> dict[str, Any]:
 
 
 def synthetic(name: str, params: str) -> dict[str, Any]:
-    """Return the latest run of a dag that never ran."""
+    """Return the newest run of a DAG that never ran, as lists show it."""
     return {
         "rootDAGRunName": "",
         "rootDAGRunId": "",
@@ -185,7 +185,7 @@ def synthetic(name: str, params: str) -> dict[str, Any]:
 
 
 def synthetic_details(dag: Dag) -> dict[str, Any]:
-    """Return the same with every step, not started."""
+    """Return the newest run of a DAG that never ran, with every step not started."""
     defaults = " ".join(f"{param.name}={param.value}" for param in dag.params)
     return {
         **synthetic(dag.name, defaults),
@@ -212,7 +212,7 @@ def grid(runs: Sequence[RunRow]) -> list[dict[str, Any]]:
 
 
 def outputs(run: RunRow, dag: Dag | None) -> dict[str, Any]:
-    """Return what the run's steps put out, by camel-case key; a later step wins."""
+    """Return the outputs of a run's steps by camel-case key; a later step wins."""
     steps = {each.name: each for each in dag.steps} if dag else {}
     found: dict[str, str] = {}
     for each in run.nodes or ():
@@ -241,7 +241,7 @@ def _params_list(run: RunRow) -> str:
 
 
 def run_params(run: RunRow) -> str:
-    """Return the run's parameters for display: evaluated once they are, as asked for until then."""
+    """Return the parameters of a run: evaluated ones, or as given until they are evaluated."""
     return params_text(_pairs(run)) if run.params or run.given else ""
 
 

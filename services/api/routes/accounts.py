@@ -1,5 +1,6 @@
 """Login and users (REST contract sections 5.14 and 5.15)."""
 
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -79,7 +80,7 @@ def me(call: Call) -> ApiResponse:
     """Return the user that the credentials belong to."""
     if not call.principal.known:
         raise unauthorized("No user is logged in")
-    return ok({"user": accounts_json.user(call.principal)})
+    return ok({"user": accounts_json.user(asdict(call.principal))})
 
 
 @ACCOUNTS.post(

@@ -82,7 +82,7 @@ def outputs(call: Call, name: str, dag_run_id: str) -> ApiResponse:
 
 
 def _list(call: Call, query: RunsQuery, name: str | None) -> ApiResponse:
-    status = json_values.run_token(query.status) if query.status is not None else None
+    status = json_values.run_label(query.status) if query.status is not None else None
     if query.status is not None and status is None:
         return ok({"dagRuns": []})
     if "cursor" in call.arguments:

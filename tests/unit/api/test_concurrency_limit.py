@@ -100,7 +100,7 @@ def test_a_body_that_does_not_come_is_given_up_and_says_so() -> None:
 
     answer = ask(layer, "/slow", Trickle(b"slow", Event()), told).get(timeout=5)
 
-    assert (told, answer) == ([408], [b"The body did not come in time"])
+    assert (told, answer) == ([408], [b"The request body did not arrive in time"])
     assert app.inside == []
 
 

@@ -1,4 +1,4 @@
-"""A kind of step that no live worker can do is told before a run is made of it."""
+"""A spec with a type of step that no live worker has the capability for is refused before a run is created."""
 
 from collections.abc import Iterator
 from pathlib import Path

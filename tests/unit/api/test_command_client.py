@@ -27,7 +27,7 @@ def outcome(
     answer: bytes | DagwayError | None = None,
     forget: Callable[[], object] = lambda: None,
 ) -> Recorded | Accepted:
-    """Return what a command became; ``confirm="never"``: the broker keeps silent."""
+    """Return the outcome of a command; ``confirm="never"``: the broker does not confirm."""
     asked = PendingReply(forget)
     if not isinstance(confirm, str):
         asked.settle(confirm)
@@ -68,7 +68,7 @@ def test_no_confirm_in_time_is_an_unknown_outcome() -> None:
         outcome(confirm="never")
 
 
-def test_an_answer_that_overtook_the_confirm_counts() -> None:
+def test_a_reply_before_the_confirm_counts() -> None:
     assert outcome(confirm="never", answer=reply()) == Recorded("c", {"x": 1})
 
 
@@ -78,7 +78,7 @@ def test_a_run_id_follows_from_the_key_and_is_new_without_one() -> None:
     assert valid_run_id(run_id_for("k"))
 
 
-def test_no_key_is_no_key() -> None:
+def test_an_absent_or_empty_key_is_none() -> None:
     assert command_key(None) is None
     assert command_key("") is None
     assert command_key("a:b-1") == "a:b-1"

@@ -9,9 +9,9 @@ from shared.status import NodeStatus, RunStatus
 AT = datetime(2025, 11, 24, 4, 5, 7, 999_999, tzinfo=UTC)
 
 
-def test_every_status_has_its_number_and_comes_back_from_it() -> None:
-    runs = [json_values.run_token(number) for number in range(9)]
-    nodes = [json_values.node_token(number) for number in range(9)]
+def test_every_status_has_a_number_and_back() -> None:
+    runs = [json_values.run_label(number) for number in range(9)]
+    nodes = [json_values.node_label(number) for number in range(9)]
 
     assert set(runs) == set(RunStatus)
     assert set(nodes) == set(NodeStatus)
@@ -20,14 +20,14 @@ def test_every_status_has_its_number_and_comes_back_from_it() -> None:
 
 
 def test_five_is_queued_for_a_run_and_skipped_for_a_node() -> None:
-    assert json_values.run_token(5) is RunStatus.QUEUED
-    assert json_values.node_token(5) is NodeStatus.SKIPPED
+    assert json_values.run_label(5) is RunStatus.QUEUED
+    assert json_values.node_label(5) is NodeStatus.SKIPPED
 
 
 @pytest.mark.parametrize("number", [-1, 9, 42])
-def test_an_unknown_number_is_no_status(number: int) -> None:
-    assert json_values.run_token(number) is None
-    assert json_values.node_token(number) is None
+def test_unknown_numbers_have_no_status(number: int) -> None:
+    assert json_values.run_label(number) is None
+    assert json_values.node_label(number) is None
 
 
 def test_times_have_second_precision_in_the_zone_shown() -> None:
@@ -88,7 +88,7 @@ def test_durations_are_written_as_in_go(text: str, seconds: float | None) -> Non
 
 
 @pytest.mark.parametrize("text", ["a b", "a" * 41, "..", "a/b"])
-def test_a_dag_name_given_keeps_the_rules(text: str) -> None:
+def test_invalid_dag_names_are_refused(text: str) -> None:
     with pytest.raises(Problem, match="newFileName"):
         json_values.dag_name(text, "newFileName")
 
@@ -97,9 +97,7 @@ def test_a_dag_name_given_keeps_the_rules(text: str) -> None:
     ("total", "page", "pages", "after", "before"),
     [(0, 1, 1, None, None), (50, 1, 1, None, None), (51, 1, 2, 2, None), (51, 2, 2, None, 1), (10, 7, 1, None, 6)],
 )
-def test_paging_has_null_at_both_edges(
-    total: int, page: int, pages: int, after: int | None, before: int | None
-) -> None:
+def test_paging_is_null_at_both_ends(total: int, page: int, pages: int, after: int | None, before: int | None) -> None:
     block = json_values.pagination(total=total, page=page, per_page=50)
 
     assert block == {
