@@ -91,7 +91,7 @@ GUNICORN = """
     from services.api.settings import Settings
     from shared.store.engine import open_engine
     from shared.store.reads import Reads
-    from shared.transport.embedded import EmbeddedTransport
+    from shared.transport.embedded.transport import EmbeddedTransport
 
     run_api(
         host="127.0.0.1",
