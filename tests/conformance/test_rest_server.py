@@ -90,7 +90,7 @@ GUNICORN = """
     from services.api.main import run_api
     from services.api.settings import Settings
     from shared.store.engine import open_engine
-    from shared.store.reads import Reads
+    from shared.store.reads.reader import Reads
     from shared.transport.embedded.transport import EmbeddedTransport
 
     run_api(
