@@ -26,7 +26,6 @@ from services.api.routes.oidc_login import serve_login
 from services.api.routes.probes import PROBES
 from services.api.routes.schema import SCHEMA
 from services.api.serving.compression import compress
-from services.api.serving.lean_flask import LeanFlask, WholeResponse
 from services.api.serving.raw_path import RawPath, SegmentConverter
 from services.api.settings import RemoteNode
 from services.api.ui.pages import PageConverter, serve_bundle, serve_own
@@ -51,7 +50,10 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 def create_app(deps: Deps) -> Flask:
     """Return the application. It opens no connections and keeps no state but caches."""
-    app = LeanFlask("dagway", begin=_begin, finish=_finish, over=_over)
+    app = Flask("dagway", static_folder=None)
+    app.before_request(_begin)
+    app.after_request(_finish)
+    app.teardown_request(_over)
     app.config["MAX_CONTENT_LENGTH"] = deps.max_body_bytes
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
@@ -152,9 +154,7 @@ def _response(answer: ApiResponse) -> Response:
         response = Response(b"", answer.status)
         del response.headers["Content-Type"]
     elif answer.media_type == "application/json" and not isinstance(answer.content, bytes):
-        body = json_bytes(answer.content)
-        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
-        response = WholeResponse([body], answer.status, headers)
+        response = Response(json_bytes(answer.content), answer.status, content_type=answer.media_type)
     else:
         response = Response(answer.content, answer.status, content_type=answer.media_type)
     if answer.headers:
@@ -254,5 +254,5 @@ def _finish(response: Response) -> Response:
     return response
 
 
-def _over() -> None:
+def _over(_error: BaseException | None) -> None:
     request_metrics.over(_request())

@@ -41,7 +41,7 @@ def together(transport: RabbitTransport, work: Callable[[], T]) -> T:
         found.append(work())
         over.set()
 
-    transport._publisher.link.call(run)
+    transport._publisher.connection.call(run)
     assert over.wait(5)
     return found[0]
 

@@ -1,7 +1,7 @@
 """Rare, synchronous work on the broker: declaring queues, listing dead letters, sending them again.
 
-Each call uses a channel of its own on the publishing link and waits for the end, so none may be made
-on the link's thread.
+Each call uses a channel of its own on the publishing connection and waits for its end, so none may be made
+on the connection's thread.
 """
 
 from collections.abc import Callable, Sequence
@@ -50,7 +50,7 @@ class Admin:
     """See the module."""
 
     def __init__(self, publisher: Publisher) -> None:
-        self._publisher, self._link = publisher, publisher.link
+        self._publisher, self._connection = publisher, publisher.connection
 
     def declare(self, queues: Sequence[BrokerQueue]) -> None:
         """Make the queues' queues.
@@ -152,7 +152,7 @@ class Admin:
                 accepted = self._publisher.send_raw(queue.name, body, again)
                 accepted.add_done_callback(
                     # It may have been refused on this very thread, inside pika's callback: never re-enter.
-                    lambda outcome: self._link.call(
+                    lambda outcome: self._connection.call(
                         lambda: settle(method.delivery_tag, outcome, len(parts_of(properties, body)))
                     )
                 )
@@ -189,12 +189,12 @@ class Admin:
             if code == 406:
                 fail(done, ConfigInvalid(f"declared otherwise before: {reason.reply_text}"))
             elif not done.done():
-                self._link.later(0, lambda: fail(done, unavailable("channel closed", reason)))
+                self._connection.later(0, lambda: fail(done, unavailable("channel closed", reason)))
 
         def open_channel() -> None:
-            connection = self._link.connection
+            connection = self._connection.pika
             if connection is None or not connection.is_open:
-                fail(done, BrokerUnavailable(str(self._link.reason)))
+                fail(done, BrokerUnavailable(str(self._connection.reason)))
                 return
             channel = connection.channel(on_open_callback=lambda opened: start(opened, done))
             channel.add_on_close_callback(closed)
@@ -202,7 +202,7 @@ class Admin:
         error = self._publisher.why_not()
         if error is not None:
             raise error
-        self._link.call(open_channel)
+        self._connection.call(open_channel)
         try:
             return done.result(TIMEOUT_S)
         except FutureTimeout:

@@ -40,7 +40,7 @@ class Subscription(Protocol):
     """One queue of one consumer, as its deliveries see it."""
 
     queue: BrokerQueue
-    link: Connection
+    connection: Connection
     settlement: Settlement
 
     def settle(self, channel: Any, tag: int, how: str) -> None:
@@ -120,7 +120,7 @@ class RabbitDelivery:
                 self._origin.settle("ack")
             elif self._origin.channel.is_open:
                 # The message stays ours, unsettled, until its copy is safe.
-                link = self._origin.subscription.link
-                link.call(lambda: link.later(_RETRY_S, lambda: self._replace(publish)))
+                connection = self._origin.subscription.connection
+                connection.call(lambda: connection.later(_RETRY_S, lambda: self._replace(publish)))
 
         publish(self, stored)

@@ -26,7 +26,6 @@ from shared.transport.futures import settle
 from shared.transport.pending_reply import PendingReply
 from shared.transport.rabbitmq.batches import BATCH, Part, pack, parts_of
 from shared.transport.rabbitmq.connection import Connection
-from shared.transport.rabbitmq.frames import publish
 from shared.transport.topology import CONTROL_EXCHANGE, DEAD_ARGUMENTS, DEAD_EXCHANGE, DEAD_QUEUE
 
 __all__ = ["Publisher"]
@@ -89,7 +88,7 @@ class Publisher:
         self._ready = False
         self._blocked_at: float | None = None
         self._closed = False
-        self.link = Connection(params, f"{name}-publish", on_up=self._up, on_down=self._down, on_tick=self._tick)
+        self.connection = Connection(params, f"{name}-publish", on_up=self._up, on_down=self._down, on_tick=self._tick)
 
     @property
     def ready(self) -> bool:
@@ -133,17 +132,17 @@ class Publisher:
         self._waiting.append(_Pending(settle, queue, body, properties, time.monotonic(), batched))
         if not self._flushing:
             self._flushing = True
-            self.link.call(self._flush)
+            self.connection.call(self._flush)
         elif len(self._waiting) == FLUSH_FROM:
-            self.link.hurry()
+            self.connection.run_now()
         if self._closed:
-            # Too late for the link's thread; whoever sees it first fails it.
+            # Too late for the connection's thread; whoever sees it first fails it.
             self._fail_waiting(BrokerUnavailable("the transport was closed"))
 
     def broadcast(self, topic: str, body: bytes) -> None:
         """Publish to all who listen; dropped when nobody does or the broker is away."""
         if self._ready:
-            self.link.call(lambda: self._send_loose(CONTROL_EXCHANGE, topic, body))
+            self.connection.call(lambda: self._send_loose(CONTROL_EXCHANGE, topic, body))
 
     def reply(self, reply_to: str, correlation_id: str, body: bytes) -> None:
         """Answer a request; answers to one asker that are there together go as one message."""
@@ -152,12 +151,12 @@ class Publisher:
         self._replies.append((reply_to, correlation_id, body))
         if not self._replying:
             self._replying = True
-            self.link.call(self._send_replies)
+            self.connection.call(self._send_replies)
 
     def close(self) -> None:
-        self.link.call(self._flush)
+        self.connection.call(self._flush)
         self._closed = True
-        self.link.close()
+        self.connection.close()
         self._settle_all(BrokerUnavailable("the transport was closed"))
 
     def _properties(self, message: Outgoing, **more: str) -> Any:
@@ -169,7 +168,7 @@ class Publisher:
         if self._closed:
             return BrokerUnavailable("the transport was closed")
         if not self._ready:
-            return BrokerUnavailable(str(self.link.reason))
+            return BrokerUnavailable(str(self.connection.reason))
         if self._blocked_at is not None:
             return BrokerUnavailable(_BLOCKED)
         if len(self._waiting) >= MAX_WAITING:
@@ -201,13 +200,13 @@ class Publisher:
 
     def _set_ready(self, _frame: Any) -> None:
         self._ready = True
-        self.link.ready()
+        self.connection.ready()
         self._on_ready()
 
     def _channel_closed(self, channel: Any, reason: object) -> None:
         if channel in (self._channel, self._loose) and channel.connection.is_open:
             self._ready = False
-            self.link.drop(f"publishing channel closed: {reason}")
+            self.connection.drop(f"publishing channel closed: {reason}")
 
     def _down(self, error: BrokerUnavailable) -> None:
         self._ready = False
@@ -241,7 +240,7 @@ class Publisher:
         self._flushing = False
         if not self._ready:
             # Handed over while the connection went away: nothing was sent.
-            self._fail_waiting(self.link.reason)
+            self._fail_waiting(self.connection.reason)
             return
         if self._blocked_at is not None:
             self._fail_waiting(BrokerUnavailable(_BLOCKED))
@@ -252,7 +251,7 @@ class Publisher:
             self._in_flight[self._tag] = together
             first = together[0]
             body, properties = (first.body, first.properties) if len(together) == 1 else _batch(together)
-            publish(self._channel, "", first.queue, body, properties, mandatory=True)
+            self._channel.basic_publish("", first.queue, body, properties, mandatory=True)
 
     def _take_together(self) -> list[_Pending]:
         waiting = self._waiting
@@ -281,7 +280,7 @@ class Publisher:
 
     def _send_loose(self, exchange: str, key: str, body: bytes, **properties: str) -> None:
         if self._loose is not None and self._loose.is_open and self._blocked_at is None:
-            publish(self._loose, exchange, key, body, pika.BasicProperties(delivery_mode=1, **properties))
+            self._loose.basic_publish(exchange, key, body, pika.BasicProperties(delivery_mode=1, **properties))
 
     def _on_return(self, _channel: Any, method: Any, properties: Any, _body: bytes) -> None:
         # The broker sends basic.return before the confirm of the same message.
@@ -336,7 +335,7 @@ class Publisher:
         if self._blocked_at is not None and now - self._blocked_at > BLOCKED_GRACE_S:
             self._fail_in_flight(BrokerUnavailable(_BLOCKED))
         if not self._ready:
-            self._fail_waiting(self.link.reason)
+            self._fail_waiting(self.connection.reason)
         limit = now - CONFIRM_TIMEOUT_S
         while self._in_flight:
             tag, oldest = next(iter(self._in_flight.items()))

@@ -41,10 +41,10 @@ class RabbitTransport:
 
     def __init__(self, url: str, *, name: str) -> None:
         self._publisher = Publisher(
-            parameters(url, f"{name} publishing"), name, on_ready=lambda: self._link.call(self._hear)
+            parameters(url, f"{name} publishing"), name, on_ready=lambda: self._connection.call(self._hear)
         )
         self._admin = Admin(self._publisher)
-        self._link = Connection(
+        self._connection = Connection(
             parameters(url, f"{name} consuming"), f"{name}-consume", on_up=self._up, on_down=self._down
         )
         self._settlement = Settlement(self._publisher.reply, self._dead_letter, self._send_again)
@@ -52,10 +52,10 @@ class RabbitTransport:
         self._consumers: list[RabbitConsumer] = []
         self._listeners: list[_Listener] = []
         self._closed = False
-        self._publisher.link.start()
-        self._link.start()
-        for link in (self._publisher.link, self._link):
-            link.tried.wait(OPEN_TIMEOUT_S)
+        self._publisher.connection.start()
+        self._connection.start()
+        for connection in (self._publisher.connection, self._connection):
+            connection.tried.wait(OPEN_TIMEOUT_S)
 
     def declare(self, queues: Sequence[BrokerQueue]) -> None:
         self._admin.declare(queues)
@@ -71,7 +71,7 @@ class RabbitTransport:
 
     def consume(self, queues: Sequence[BrokerQueue], *, prefetch: int, acks_wait_s: float = 0) -> Consumer:
         consumer = RabbitConsumer(
-            self._link,
+            self._connection,
             self._settlement,
             self._forget,
             lambda: self._publisher.ready,
@@ -87,7 +87,7 @@ class RabbitTransport:
         self._publisher.broadcast(topic, body)
 
     def listen(self, topics: Sequence[str], callback: Callable[[str, bytes], None]) -> None:
-        listener = _Listener(self._link, topics, callback)
+        listener = _Listener(self._connection, topics, callback)
         with self._lock:
             self._listeners = [*self._listeners, listener]
         listener.start()
@@ -113,7 +113,7 @@ class RabbitTransport:
             return
         for consumer in list(self._consumers):
             consumer.close()
-        self._link.close()
+        self._connection.close()
         for listener in self._listeners:
             listener.close()
         self._publisher.close()
@@ -123,7 +123,7 @@ class RabbitTransport:
             consumer.up()
 
     def _up(self, _connection: Any) -> None:
-        self._link.ready()
+        self._connection.ready()
         self._hear()
         for listener in self._listeners:
             listener.open()
@@ -159,8 +159,8 @@ class RabbitTransport:
 class _Listener:
     """An exclusive queue bound to its topics, made again on each connection; one thread calls back."""
 
-    def __init__(self, link: Connection, topics: Sequence[str], callback: Callable[[str, bytes], None]) -> None:
-        self._link, self._topics, self._callback = link, list(topics), callback
+    def __init__(self, connection: Connection, topics: Sequence[str], callback: Callable[[str, bytes], None]) -> None:
+        self._connection, self._topics, self._callback = connection, list(topics), callback
         self._inbox: SimpleQueue[tuple[str, bytes] | None] = SimpleQueue()
         self._standing = threading.Event()
         self._channel: Any = None
@@ -169,12 +169,12 @@ class _Listener:
     def start(self) -> None:
         """Listen; returns when bound, if there is a broker."""
         self._thread.start()
-        self._link.call(self.open)
-        if self._link.up.is_set():
+        self._connection.call(self.open)
+        if self._connection.up.is_set():
             self._standing.wait(OPEN_TIMEOUT_S)
 
     def open(self) -> None:
-        connection = self._link.connection
+        connection = self._connection.pika
         if connection is not None and connection.is_open and self._channel is None:
             self._channel = connection.channel(on_open_callback=self._opened)
             self._channel.add_on_close_callback(self._channel_closed)
@@ -203,7 +203,7 @@ class _Listener:
             self._channel = None
             if channel.connection.is_open:
                 _log.warning("listener.interrupted", extra={"why": str(reason)})
-                self._link.later(1.0, self.open)
+                self._connection.later(1.0, self.open)
 
     def _heard(self, _channel: Any, method: Any, _properties: Any, body: bytes) -> None:
         self._inbox.put((method.routing_key, body))
