@@ -23,6 +23,7 @@ from typing import Self
 import psycopg2
 from psycopg2 import sql
 
+from shared.store.migrate import migrate
 from tests.harness.eventually import eventually, free_port
 from tests.harness.reaper import forget, kill_group, spawn
 
@@ -302,6 +303,7 @@ class PostgresServer(_Server):
         self._user = _unprivileged_user()
         self._fsync = "on" if fsync else "off"
         self._databases = itertools.count(1)
+        self._migrated: str | None = None
         if self._user is not None:
             shutil.chown(self.dir, self._user)
 
@@ -382,8 +384,18 @@ class PostgresServer(_Server):
         """Create a database of its own, a copy of ``template`` if given, and return its URL."""
         name = f"t{os.getpid()}_{next(self._databases)}"
         source = sql.Identifier(template or "template1")
-        self.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), source))
+        # Without fsync a copy of the files is the quicker of the two strategies.
+        create = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
+        self.execute(create.format(sql.Identifier(name), source))
         return self.database_url(name)
+
+    def create_migrated_database(self) -> str:
+        """Create a database with the current schema and return its URL (70 ms; the first takes a second)."""
+        if self._migrated is None:
+            url = self.create_database()
+            migrate(url)
+            self._migrated = url.rsplit("/", 1)[1]
+        return self.create_database(template=self._migrated)
 
 
 def _unprivileged_user() -> str | None:
