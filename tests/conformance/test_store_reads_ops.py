@@ -10,9 +10,9 @@ from sqlalchemy import Engine, event
 from shared.status import AttemptState
 from shared.store import tables as t
 from shared.store.engine import open_engine
-from shared.store.migrate import migrate
 from shared.store.reads.reader import CommandRow, DagRow, Reads, RunName, ServiceRow
 from tests.conformance.store_rows import NOW, add, add_dag, add_node, add_run, after
+from tests.harness.databases import migrated_sqlite
 
 
 def test_a_dag_comes_with_its_text(engine: Engine, reads: Reads) -> None:
@@ -184,8 +184,7 @@ def test_the_outcome_of_a_command(engine: Engine, reads: Reads) -> None:
 
 
 def test_what_is_running_or_queued_is_found_without_walking_the_history(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/store.db"
-    migrate(url)
+    url = migrated_sqlite(tmp_path / "store.db")
     engine = open_engine(url, read_only=True)
     reads = Reads(engine)
     plans: list[str] = []

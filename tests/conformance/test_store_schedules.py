@@ -6,14 +6,12 @@ from sqlalchemy import select
 
 from shared.store import tables as t
 from shared.store.engine import open_engine
-from shared.store.migrate import migrate
 from shared.store.writes.transaction import Store
 from tests.conformance.store_rows import NOW, add_dag
 
 
-def test_a_dag_that_is_being_removed_is_not_given_a_schedule(database_url: str) -> None:
-    migrate(database_url)
-    engine = open_engine(database_url)
+def test_a_dag_that_is_being_removed_is_not_given_a_schedule(migrated_database_url: str) -> None:
+    engine = open_engine(migrated_database_url)
     store = Store(engine)
     for name in ("goes", "stays"):
         add_dag(engine, name)

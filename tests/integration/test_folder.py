@@ -19,7 +19,6 @@ from services.scheduler.loops.folder import Folder
 from shared.clock import utc_now
 from shared.contracts import commands as c
 from shared.store import tables as t
-from shared.store.migrate import migrate
 from shared.store.writes.transaction import Store
 from shared.transport.open import open_transport
 from tests.harness.eventually import eventually
@@ -248,10 +247,9 @@ def test_of_two_files_of_one_name_the_longer_extension_is_the_dag(stack: Stack, 
 
 
 @pytest.fixture
-def on_postgres(database_url: str) -> Iterator[Stack]:
+def on_postgres(migrated_database_url: str) -> Iterator[Stack]:
     """A stack where one transaction can wait for another; on SQLite there is one at a time."""
-    migrate(database_url)
-    made = Stack(database_url, lambda: open_transport("embedded:", name="test"))
+    made = Stack(migrated_database_url, lambda: open_transport("embedded:", name="test"))
     yield made
     made.close()
 

@@ -11,8 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from shared.contracts import commands as c
 from shared.store import tables as t
-from shared.store.migrate import migrate
 from shared.transport.open import open_transport
+from tests.harness.databases import migrated_sqlite
 from tests.integration.pool_rig import PoolRig
 from tests.integration.scheduler_stack import Stack
 
@@ -40,8 +40,7 @@ class Pools(RuleBasedStateMachine):
         super().__init__()
         self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         path = Path(self.folder.name)
-        url = f"sqlite:///{path}/dagway.db"
-        migrate(url)
+        url = migrated_sqlite(path / "dagway.db")
         self.stack = Stack(url, lambda: open_transport(f"embedded:{path}/transport.db", name="test"))
         self.rig = PoolRig(self.stack)
         self.rig.dag("a", *STEPS)
