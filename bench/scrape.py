@@ -14,7 +14,7 @@ from services.api.observability.request_metrics import DaguCollector
 from services.api.settings import Settings
 from services.scheduler.deciding.post_commit import Aftermath
 from services.scheduler.metrics import BacklogCollector, count, limit_dag_series
-from services.worker.reporting.metrics import Counters, WorkerCollector
+from services.worker.reporting.metrics import WorkerCollector, WorkerCounters
 from shared.admin_server import door_registry
 from shared.clock import utc_now
 from shared.metrics import ProcessCollector
@@ -34,7 +34,7 @@ _ROUNDS = 5
 class _Idle:
     """A worker without work, as far as its metrics go."""
 
-    counters = Counters()
+    counters = WorkerCounters()
     slots = 100
     busy = 0
     draining = False

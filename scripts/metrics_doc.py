@@ -13,7 +13,7 @@ from services.api.main import build_deps
 from services.api.observability.dagu_metrics import COUNTED_BY_DAG, families
 from services.api.settings import Settings
 from services.scheduler.metrics import BacklogCollector
-from services.worker.reporting.metrics import Counters, WorkerCollector
+from services.worker.reporting.metrics import WorkerCollector, WorkerCounters
 from shared.clock import utc_now
 from shared.metrics import ProcessCollector
 from shared.store.engine import open_engine
@@ -49,7 +49,7 @@ Every service answers `/metrics` on its side door (`DAGWAY_METRICS_PORT`). The g
 def catalogue() -> Mapping[str, list[Metric]]:
     """Return every metric by the service whose side door shows it."""
     ours = [metric for metric in REGISTRY.collect() if metric.name.startswith("dagway_")]
-    worker = SimpleNamespace(counters=Counters(), slots=1, busy=0, draining=False, spooled=0)
+    worker = SimpleNamespace(counters=WorkerCounters(), slots=1, busy=0, draining=False, spooled=0)
     transport = open_transport("embedded:", name="docs")
     try:
         return {

@@ -13,6 +13,7 @@ __all__ = [
     "AttemptGivenUp",
     "AttemptProgress",
     "AttemptStarted",
+    "ChatMessage",
     "ChildCall",
     "Event",
     "Heartbeat",
@@ -20,7 +21,6 @@ __all__ = [
     "Outcome",
     "Progress",
     "Remark",
-    "Said",
     "TaskRedelivered",
 ]
 
@@ -104,7 +104,7 @@ class Remark(Message):
     text: str
 
 
-class Said(Message):
+class ChatMessage(Message):
     """One message of a conversation with a language model."""
 
     type = "said"
@@ -143,7 +143,7 @@ class AttemptFinished(Event):
     logs: tuple[LogChunk, ...] = ()
     progress: Progress | None = None
     remarks: tuple[Remark, ...] = ()
-    messages: tuple[Said, ...] = ()
+    messages: tuple[ChatMessage, ...] = ()
     """What a chat step added to the conversation: its own messages and the answer."""
     children: tuple[ChildCall, ...] = ()
     unmet: tuple[str, ...] = ()

@@ -139,7 +139,7 @@ def test_an_encrypted_one_is_refused_in_clear_words_with_its_own_code(rig: Rig, 
     finished = run(rig, "extract", source=path.name, destination="back", password="pw")
 
     assert finished.exit_code == 13
-    assert f"{path.suffix[1:]} archives that are encrypted cannot be read" in finished.error
+    assert f"encrypted {path.suffix[1:]} archives cannot be read" in finished.error
 
 
 def test_a_worker_without_the_program_says_which_it_needs(rig: Rig) -> None:

@@ -299,7 +299,7 @@ def test_a_refusal_and_a_broken_off_answer_are_failures(rig: Rig, server: HttpCo
     broken = rig.run(task(chat(server, "x BREAK")))
 
     assert 'answered 404: {"error": "no such model"}' in refused.error
-    assert broken.error.endswith("the answer broke off")
+    assert broken.error.endswith("the answer is incomplete: the stream ended early")
 
 
 def test_an_answer_can_be_seen_while_it_comes_and_a_stop_ends_it(rig: Rig, server: HttpCounterpart) -> None:

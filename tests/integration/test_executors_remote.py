@@ -62,7 +62,7 @@ def test_a_wrong_password_a_strange_certificate_and_no_tls_are_failures(rig: Rig
     assert (wrong.outcome, wrong.exit_code, sent.outcome) == ("failed", 1, "succeeded")
     assert "535" in wrong.error
     assert "certificate" in strange.error
-    assert "in the clear" in clear.error
+    assert "the server offers no TLS" in clear.error
 
 
 @pytest.mark.parametrize(

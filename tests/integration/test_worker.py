@@ -204,6 +204,14 @@ def test_copies_of_the_streams_are_appended_and_masked(rig: Rig, monkeypatch: py
     assert rig.work_dir().joinpath("sub/out.txt").read_bytes() == b"pass ******* ok\n" * 2
 
 
+def test_a_path_of_a_copy_uses_the_env_of_the_step_which_is_evaluated_once(rig: Rig) -> None:
+    env = (("N", "`echo x >> evaluated; wc -l < evaluated`"),)
+    finished = rig.run(task(command("echo $N", stdout="copy-${N}.txt", env=env)))
+
+    assert rig.log(finished, "stdout") == b"1\n"
+    assert rig.work_dir().joinpath("copy-1.txt").read_bytes() == b"1\n"
+
+
 def test_a_missing_secret_breaks_the_attempt_before_anything_runs(rig: Rig) -> None:
     finished = rig.run(task(command("touch ran"), secrets=(Secret(name="T", provider="env", key="NOPE_X"),)))
 

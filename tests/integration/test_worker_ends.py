@@ -95,6 +95,17 @@ def test_commands_after_the_stopped_one_do_not_start(rig: Rig) -> None:
     assert not rig.work_dir().joinpath("second").exists()
 
 
+def test_a_stop_while_the_env_of_a_step_is_evaluated_aborts_it(rig: Rig) -> None:
+    step = command("touch begun", env=(("SLOW", "`touch ready; exec sleep 1007`"),))
+    rig.give(task(step, token="t"))
+    eventually(rig.work_dir().joinpath("ready").exists)
+
+    rig.broadcast("worker.w1", StopAttempt(token="t"))
+
+    assert rig.finished("t").outcome == "aborted"
+    assert not rig.work_dir().joinpath("begun").exists()
+
+
 def test_a_revoked_attempt_is_killed_at_once_and_not_reported(rig: Rig) -> None:
     rig.give(task(command("trap '' TERM; touch ready; sleep 1008; sleep 1008"), token="t", stop_grace_s=60))
     eventually(rig.work_dir().joinpath("ready").exists)

@@ -7,18 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.worker.output.annotations import Marks
+from services.worker.output.annotations import Annotations
 
 
-def marks(*pieces: bytes, most_output: int = 1000) -> Marks:
-    made = Marks(most_output)
+def marks(*pieces: bytes, most_output: int = 1000) -> Annotations:
+    made = Annotations(most_output)
     for piece in pieces:
         made.feed(piece)
     made.close()
     return made
 
 
-def told(found: Marks) -> dict[str, Any]:
+def told(found: Annotations) -> dict[str, Any]:
     progress = found.progress and (found.progress.current, found.progress.total, found.progress.text)
     return {"progress": progress, "remarks": [(one.level, one.text) for one in found.remarks], "outputs": found.outputs}
 
@@ -64,7 +64,7 @@ def test_it_does_not_matter_how_the_stream_is_cut(cuts: list[int]) -> None:
 def test_what_is_not_quite_such_a_line_means_nothing(line: bytes) -> None:
     found = marks(line + b"\n")
 
-    assert (told(found), found.news) == ({"progress": None, "remarks": [], "outputs": {}}, 0)
+    assert (told(found), found.version) == ({"progress": None, "remarks": [], "outputs": {}}, 0)
 
 
 def test_there_is_an_end_to_what_is_kept() -> None:
@@ -77,4 +77,4 @@ def test_outputs_that_are_too_large_are_left_out_and_said_to_be() -> None:
     found = marks(b"::output A=12345\n::output B=123456\n", most_output=10)
 
     assert found.outputs == {"A": "12345"}
-    assert [one.text for one in found.remarks] == ["output B is left out: all outputs together are too large"]
+    assert [one.text for one in found.remarks] == ["output B is ignored: all outputs together are too large"]
