@@ -47,7 +47,7 @@ def _install(application: Path) -> None:
             if ".." not in file.parts and "__pycache__" not in file.parts:
                 (site / file).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(str(file.locate()), site / file)
-    for package in ("services", "shared"):
+    for package in ("dagway", "services", "shared"):
         shutil.copytree(ROOT / package, site / package, ignore=shutil.ignore_patterns("__pycache__"))
     about = next(Path(sys.prefix).glob("lib/python3*/site-packages/dagway-*.dist-info"))
     shutil.copytree(about, site / about.name)

@@ -262,7 +262,7 @@ def _gha(stage: Stage, name: str) -> Iterator[Scene]:
 
 
 _LASTING = """\
-from services.worker.executors.in_process import make_result
+from dagway.executors import make_result
 
 class LastingExecutor:
     def run(self, job, io):

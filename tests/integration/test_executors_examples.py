@@ -135,9 +135,7 @@ def test_notices(rig: Rig) -> None:
 @pytest.fixture
 def greeting(tmp_path: Path) -> Iterator[None]:
     """Install the package that the documentation shows, as an installer would lay it out."""
-    blocks = dict(
-        re.findall(r"```(python|toml)\n(.*?)```", (ROOT / "docs" / "executor_types.md").read_text(), re.DOTALL)
-    )
+    blocks = dict(re.findall(r"```(python|toml)\n(.*?)```", (ROOT / "docs" / "executors.md").read_text(), re.DOTALL))
     (tmp_path / "greeting.py").write_text(blocks["python"])
     info = tmp_path / "dagway_greeting-1.0.dist-info"
     info.mkdir()
