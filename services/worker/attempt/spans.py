@@ -70,7 +70,7 @@ class AttemptSpans:
             try:
                 self._collector(task, otel, inputs).send(span)
             except Exception as fault:  # noqa: BLE001 - telemetry must not cost a run
-                _log.warning("spans.not_sent", extra={"why": str(fault), "next": "see the dag's otel block"})
+                _log.warning("spans.not_sent", extra={"why": str(fault), "next": "see the DAG's otel block"})
 
     def run_over(self, message: RunTraced, trace: str | None) -> None:
         """Send the span of a run that had attempts on this worker. Never blocks."""

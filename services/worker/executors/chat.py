@@ -97,7 +97,7 @@ def _request(job: Job, llm: dict[str, Any], own: list[dict[str, str]]) -> tuple[
     if key_name:
         key = job.environment.process.get(key_name, "")
         if not key:
-            raise InvalidInput(f"the key of {provider} is not set: {key_name}")
+            raise InvalidInput(f"the API key of {provider} is not set: {key_name}")
         headers["Authorization"] = f"Bearer {key}"
     messages = _conversation(job, own, str(llm.get("system") or ""))
     body: dict[str, Any] = {"model": llm["model"], "messages": messages, "stream": llm.get("stream", True) is not False}
@@ -108,14 +108,14 @@ def _request(job: Job, llm: dict[str, Any], own: list[dict[str, str]]) -> tuple[
     return f"{base.rstrip('/')}/chat/completions", headers, body
 
 
-def _thinking(provider: str, asked: dict[str, Any]) -> dict[str, Any]:
+def _thinking(provider: str, settings: dict[str, Any]) -> dict[str, Any]:
     """Return the fields that ask for reasoning; local endpoints may not know them."""
-    if not asked.get("enabled") or _PROVIDERS[provider] == _LOCAL:
+    if not settings.get("enabled") or _PROVIDERS[provider] == _LOCAL:
         return {}
-    effort = asked.get("effort") or "medium"
+    effort = settings.get("effort") or "medium"
     if provider != "openrouter":
         return {"reasoning_effort": effort}
-    budget = asked.get("budgetTokens")
+    budget = settings.get("budgetTokens")
     return {"reasoning": {"effort": effort, **({"max_tokens": budget} if budget else {})}}
 
 
@@ -166,11 +166,11 @@ class _Exchange:
         return ""
 
     def _print(self, part: dict[str, Any]) -> None:
-        thought = str(part.get("reasoning_content") or part.get("reasoning") or "") if self._thinking else ""
-        said = str(part.get("content") or "")
-        self.answer += said
-        if thought or said:
-            self._scope.write(self._io.stdout, (thought + said).encode(errors="replace"))
+        reasoning = str(part.get("reasoning_content") or part.get("reasoning") or "") if self._thinking else ""
+        content = str(part.get("content") or "")
+        self.answer += content
+        if reasoning or content:
+            self._scope.write(self._io.stdout, (reasoning + content).encode(errors="replace"))
 
     def _print_stream(self, response: urllib3.BaseHTTPResponse) -> str:
         finished = False
@@ -205,7 +205,7 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
     for piece in pieces:
         *lines, held = (held + piece).split(b"\n")
         if len(held) > _MAX_LINE:
-            raise ValueError("a line of the answer is too long")
+            raise ValueError("a line of the response is too long")
         for one in lines:
             yield one.decode(errors="replace")
     if held:

@@ -89,7 +89,7 @@ class _Request:
         config = _options(job)
         url = str(evaluate(job, words[1]))
         if not url.lower().startswith(("http://", "https://")):
-            raise InvalidInput(f"not an http URL: {url}")
+            raise InvalidInput(f"the URL must begin with http:// or https://, not {url!r}")
         method = words[0].upper()
         headers = {canonical(name): text for name, text in _texts(config, "headers").items()}
         body = config.get("body")

@@ -1,4 +1,4 @@
-"""Mails: the dag's ``smtp`` server, ``from``, ``to``, ``subject``, ``message``, ``attachments``.
+"""Mails: the DAG's ``smtp`` server, ``from``, ``to``, ``subject``, ``message``, ``attachments``.
 
 TLS is used whenever the server offers it (``starttls``), and from the first byte on port 465 or with
 ``tls: true``. A password is only sent over TLS.
@@ -56,7 +56,7 @@ class MailServer:
     def of(cls, smtp: dict[str, Any] | None) -> "MailServer":
         """Read an evaluated ``smtp`` block; raises ``InvalidInput``."""
         if not smtp or not smtp.get("host"):
-            raise InvalidInput("no mail server: the dag needs smtp with a host")
+            raise InvalidInput("no mail server is set: the DAG needs smtp with a host")
         port = str(smtp.get("port") or _SMTP_PORT)
         if not port.isdecimal():
             raise InvalidInput(f"smtp.port must be a number, not {port!r}")

@@ -64,13 +64,13 @@ class _Target:
 
     @classmethod
     def of(cls, job: Job) -> "_Target":
-        """Read the step's config, else the dag's ``ssh``; raises ``InvalidInput``."""
+        """Read the step's config, else the DAG's ``ssh``; raises ``InvalidInput``."""
         given: dict[str, Any] = evaluate(job, job.step.config or job.options.get("ssh") or {})
         host = str(given.get("host") or given.get("ip") or "")
         user = str(given.get("user") or "")
         port = str(given.get("port") or "22")
         if not host or host.startswith("-") or user.startswith("-") or not port.isdecimal():
-            raise InvalidInput(f"not an ssh target: user {user!r}, host {host!r}, port {port!r}")
+            raise InvalidInput(f"invalid ssh target: user {user!r}, host {host!r}, port {port!r}")
         home = Path(job.environment.process.get("HOME", "~"))
         hosts = str(given.get("knownHostFile") or "~/.ssh/known_hosts")
         return cls(

@@ -1,4 +1,4 @@
-"""What a ``call`` step hands over: one variable is one value, whatever it holds."""
+"""What a ``call`` step passes to its sub-runs: one variable is one value, whatever it contains."""
 
 from collections.abc import Mapping
 
@@ -66,7 +66,7 @@ def test_an_item_is_one_value_too() -> None:
     ]
 
 
-def test_a_child_is_given_json_only_where_text_would_act() -> None:
+def test_a_sub_run_gets_json_only_if_text_would_be_evaluated() -> None:
     # What was given as JSON is all that a run's DAGU_PARAMS_JSON tells.
     step = step_of("{call: c, params: 'X=${X}'}")
     forms = [
@@ -77,7 +77,7 @@ def test_a_child_is_given_json_only_where_text_would_act() -> None:
     assert [form[:1] for form in forms] == ["X", "X", "X", "{", "{", "{"]
 
 
-def test_items_of_a_json_text_are_told_with_their_keys_in_order() -> None:
+def test_items_of_a_json_text_have_sorted_keys() -> None:
     assert split_items('[{"b": 1, "a": {"d": 2.50, "c": []}}, null, " ", "x"]') == [
         '{"a":{"c":[],"d":2.50},"b":1}',
         "null",

@@ -1,4 +1,4 @@
-"""What the end of a process means."""
+"""The result of an attempt, by the end of its process."""
 
 import pytest
 
@@ -17,7 +17,9 @@ _OK = ProcessExit(7, code=0)
         (ProcessExit(errno=2, missing="zsh"), "broken", 1, "cannot start: zsh: No such file or directory"),
     ],
 )
-def test_an_undisturbed_end_is_told_as_it_was(ended: ProcessExit, outcome: str, exit_code: int, says: str) -> None:
+def test_an_end_without_interruption_is_reported_as_it_was(
+    ended: ProcessExit, outcome: str, exit_code: int, says: str
+) -> None:
     result = classify(ended, name="s")
 
     assert (result.outcome, result.exit_code) == (outcome, exit_code)

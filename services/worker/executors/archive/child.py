@@ -130,7 +130,7 @@ def _create(order: Order) -> dict[str, Any]:
     if order.password and kind != "zip":
         raise Fault(Exit.CONFIG, f"password: only zip archives can be encrypted, not {kind}")
     if kind in streams.SINGLE and len(files) != 1:
-        raise Fault(Exit.CREATE, f"{kind} holds one file, not {len(files)}")
+        raise Fault(Exit.CREATE, f"{kind} compresses one file, not {len(files)}")
     part = Path(order.raw["part"])
     part.parent.mkdir(parents=True, exist_ok=True)
     with part.open("w+b") as raw:
@@ -212,7 +212,7 @@ def _extract(order: Order) -> dict[str, Any]:
             if not dry:
                 if path.is_symlink() or path.is_file():
                     if not order.flag("overwrite"):
-                        raise Fault(Exit.DESTINATION, f"{path} exists (overwrite is not set)")
+                        raise Fault(Exit.DESTINATION, f"{path} exists; set overwrite to replace it")
                     path.unlink()
                 put(path)
         except (OSError, Fault) as error:

@@ -129,8 +129,8 @@ class Engine:
             _override(config, {word: value for word, value in given.items() if word not in ours})
             if network := spec.raw.get("network"):
                 config["NetworkingConfig"] = network
-            made = self._api.create_container_from_config(config, name, spec.platform or None)  # type: ignore[no-untyped-call]
-        return str(made["Id"])
+            created = self._api.create_container_from_config(config, name, spec.platform or None)  # type: ignore[no-untyped-call]
+        return str(created["Id"])
 
     def run_attached(self, container: str, cancel_scope: CancelScope, io: StepIO) -> int:
         """Start a container, copy what it prints and return its exit code."""
@@ -169,7 +169,7 @@ class Engine:
         with _engine_errors():
             found = self._labels(name)
             if any(found.get(key) != value for key, value in labels.items()):
-                raise EngineFault(f"the container name {name!r} is taken")
+                raise EngineFault(f"another container has the name {name!r}")
             self._api.start(name)
             self._await_ready(name, spec, cancel_scope)
 
@@ -215,19 +215,19 @@ class Engine:
     ) -> int:
         """Run a command inside a running container and return its exit code."""
         with _engine_errors():
-            made = self._api.exec_create(
+            created = self._api.exec_create(
                 container,
                 words,
                 environment={**spec.env, _ENV_MARK: mark},
                 user=spec.user,
                 workdir=spec.working_dir or None,
             )
-            output = self._api.exec_start(made["Id"], socket=True)
+            output = self._api.exec_start(created["Id"], socket=True)
             try:
                 _copy(output, cancel_scope, io)
             finally:
                 _close(output)
-            return int(self._api.exec_inspect(made["Id"])["ExitCode"] or 0)
+            return int(self._api.exec_inspect(created["Id"])["ExitCode"] or 0)
 
     def stop(self, container: str, signal: str, grace_s: float) -> None:
         """Send the signal and wait for the end, at most the grace."""
@@ -250,9 +250,9 @@ class Engine:
 
     def _signal_inside(self, container: str, mark: str, signal: str) -> bool:
         """Send the signal; return whether a process received it."""
-        made = self._api.exec_create(container, ["sh", "-c", KILL, "dagway", mark, signal])
-        self._api.exec_start(made["Id"])
-        return int(self._api.exec_inspect(made["Id"])["ExitCode"] or 0) == 0
+        created = self._api.exec_create(container, ["sh", "-c", KILL, "dagway", mark, signal])
+        self._api.exec_start(created["Id"])
+        return int(self._api.exec_inspect(created["Id"])["ExitCode"] or 0) == 0
 
     def remove(self, container: str, labels: Mapping[str, str]) -> None:
         """Kill and remove a container with its anonymous volumes, if it exists and has these labels."""

@@ -88,10 +88,10 @@ def main(order: dict[str, str]) -> None:
         else:
             # Attached, since Podman starts nothing without a listener.
             command = {"Cmd": ["sh", "-c", KILL, "dagway", order["mark"], "KILL"], "AttachStdout": True}
-            status, made = _ask(order["url"], "POST", f"/containers/{quote(order['container'])}/exec", command)
+            status, created = _ask(order["url"], "POST", f"/containers/{quote(order['container'])}/exec", command)
             if status == _NOT_FOUND:
                 return
-            path = f"/exec/{json.loads(made)['Id']}"
+            path = f"/exec/{json.loads(created)['Id']}"
             _ask(order["url"], "POST", f"{path}/start", {"Detach": False})
             code = json.loads(_ask(order["url"], "GET", f"{path}/json")[1]).get("ExitCode")
             gone = gone + 1 if code else 0

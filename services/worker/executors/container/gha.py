@@ -43,7 +43,7 @@ class GhaExecutor:
             raise InvalidInput(f"gha steps need {NEEDS['gha']}")
         action = job.step.commands[0].text.strip() if job.step.commands else ""
         if not _ACTION.match(action):
-            raise InvalidInput(f"not an action: {action!r} (owner/action@ref)")
+            raise InvalidInput(f"invalid action {action!r}: use owner/action@ref")
         config: dict[str, Any] = evaluate(job, job.step.config)
         job.working_dir.mkdir(0o750, parents=True, exist_ok=True)
         host = host_variables().get("DOCKER_HOST", "")
