@@ -218,7 +218,10 @@ def test_an_unreachable_server_fails_the_step_and_an_invalid_step_is_broken(rig:
 
     assert (absent.outcome, absent.exit_code) == ("failed", 1)
     assert "refused" in absent.error
-    assert (wrong.outcome, wrong.error) == ("broken", "the URL must begin with http:// or https://, not 'ftp://127.0.0.1/'")
+    assert (wrong.outcome, wrong.error) == (
+        "broken",
+        "the URL must begin with http:// or https://, not 'ftp://127.0.0.1/'",
+    )
 
 
 def test_certificates_are_checked_unless_the_step_says_otherwise(rig: Rig, tmp_path: Path) -> None:
