@@ -21,6 +21,7 @@ RUN python3 -m venv --without-pip /opt/dagway \
     && python3 -m pip --python /opt/dagway/bin/python install --no-compile --require-hashes -r requirements.lock \
     && /opt/build/bin/pip install --require-hashes -r build.lock
 COPY pyproject.toml README.md LICENSE NOTICE ./
+COPY dagway dagway
 COPY services services
 COPY shared shared
 # Fixed time stamps and byte code that is bound to the sources' content make the same layer out of the same

@@ -18,17 +18,17 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Any, cast
 
-from services.worker.attempt.held import Attempts
-from services.worker.attempt.pipeline import Identity, Pipeline
-from services.worker.attempt.runner import Maker
+from services.worker.attempt.handler import TaskHandler, WorkerIdentity
+from services.worker.attempt.registry import AttemptRegistry
+from services.worker.attempt.runner import AttemptRunner
 from services.worker.attempt.spans import AttemptSpans
-from services.worker.inputs.workspace import Places
+from services.worker.inputs.workspace import Workspace
 from services.worker.main import Worker
 from services.worker.output.log_shipper import LogShipper
-from services.worker.process.guardian_client import Guardian
+from services.worker.process.guardian_client import GuardianClient
 from services.worker.process.shells import DIRECT, shell_argv
-from services.worker.process.supervise import Stop
-from services.worker.reporting.metrics import Counters
+from services.worker.process.supervisor import StopRequest
+from services.worker.reporting.metrics import WorkerCounters
 from services.worker.reporting.reports import Reporter
 from shared.clock import utc_now
 from shared.contracts.codec import decode, encode
@@ -101,18 +101,18 @@ _OF_RUN = SpanContext.named("bench")
 
 
 @contextmanager
-def _pipeline(folder: Path, counters: Counters) -> Iterator[Pipeline]:
+def _handler(folder: Path, counters: WorkerCounters) -> Iterator[TaskHandler]:
     """A worker without its intake: the benchmark hands it attempts directly."""
-    places, transport = Places(folder), cast("Transport", _Accepting())
-    guardian = Guardian("bench", lambda: None)
-    shipper, attempts = LogShipper(transport), Attempts()
+    workspace, transport = Workspace(folder), cast("Transport", _Accepting())
+    guardian = GuardianClient("bench", lambda: None)
+    shipper, attempts = LogShipper(transport), AttemptRegistry()
     reporter = Reporter(transport, folder / "spool", attempts.delivered)
     shipper.start()
     reporter.start()
-    yield Pipeline(
-        Identity("w1", "bench"),
-        places,
-        maker=Maker(guardian, places),
+    yield TaskHandler(
+        WorkerIdentity("w1", "bench"),
+        workspace,
+        runner=AttemptRunner(guardian, workspace),
         shipper=shipper,
         reporter=reporter,
         attempts=attempts,
@@ -127,15 +127,15 @@ def _pipeline(folder: Path, counters: Counters) -> Iterator[Pipeline]:
 def noop() -> None:
     """Print the cost of a no-op step, compared with its bare process."""
     with tempfile.TemporaryDirectory(prefix="dagway-bench-") as place:
-        counters = Counters()
-        with _pipeline(Path(place), counters) as pipeline:
+        counters = WorkerCounters()
+        with _handler(Path(place), counters) as handler:
             for shell in (DIRECT, ("sh",)):
                 argv = ["true"] if shell == DIRECT else shell_argv(shell, "true", errexit=True)
-                _compare(pipeline, counters, shell, _Bare(argv, Path(place) / "bare.log"))
+                _compare(handler, counters, shell, _Bare(argv, Path(place) / "bare.log"))
 
 
-def _compare(pipeline: Pipeline, counters: Counters, shell: tuple[str, ...], bare: _Bare) -> None:
-    stop, delivery = Stop(), cast("Delivery", _Taken())
+def _compare(handler: TaskHandler, counters: WorkerCounters, shell: tuple[str, ...], bare: _Bare) -> None:
+    stop, delivery = StopRequest(), cast("Delivery", _Taken())
     before = counters.now().get("finished.succeeded", 0)
     pairs: list[tuple[float, float]] = []
     for place in range(_STEPS):
@@ -143,7 +143,7 @@ def _compare(pipeline: Pipeline, counters: Counters, shell: tuple[str, ...], bar
         begin = time.perf_counter()
         bare.run()
         between = time.perf_counter()
-        pipeline.run(task, stop, delivery, _OF_RUN)
+        handler.run(task, stop, delivery, _OF_RUN)
         pairs.append((between - begin, time.perf_counter() - between))
     # Only steps that ran and succeeded count: a failed one is fast.
     if (done := counters.now().get("finished.succeeded", 0) - before) != len(pairs):

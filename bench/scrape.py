@@ -14,7 +14,7 @@ from services.api.observability.request_metrics import DaguCollector
 from services.api.settings import Settings
 from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.metrics import BacklogCollector, count, limit_dag_series
-from services.worker.reporting.metrics import Counters, WorkerCollector
+from services.worker.reporting.metrics import WorkerCollector, WorkerCounters
 from shared.admin_server import admin_registry
 from shared.clock import utc_now
 from shared.metrics import ProcessCollector
@@ -34,7 +34,7 @@ _ROUNDS = 5
 class _Idle:
     """The metrics of an idle worker."""
 
-    counters = Counters()
+    counters = WorkerCounters()
     slots = 100
     busy = 0
     draining = False

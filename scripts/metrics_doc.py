@@ -13,7 +13,7 @@ from services.api.main import build_deps
 from services.api.observability.dagu_metrics import COUNTED_BY_DAG, families
 from services.api.settings import Settings
 from services.scheduler.metrics import BacklogCollector
-from services.worker.reporting.metrics import Counters, WorkerCollector
+from services.worker.reporting.metrics import WorkerCollector, WorkerCounters
 from shared.clock import utc_now
 from shared.metrics import ProcessCollector
 from shared.store.engine import open_engine
@@ -48,7 +48,7 @@ Every service serves `/metrics` on its admin server (`DAGWAY_METRICS_PORT`). The
 def catalogue() -> Mapping[str, list[Metric]]:
     """Return all metrics by the service that serves them."""
     ours = [metric for metric in REGISTRY.collect() if metric.name.startswith("dagway_")]
-    worker = SimpleNamespace(counters=Counters(), slots=1, busy=0, draining=False, spooled=0)
+    worker = SimpleNamespace(counters=WorkerCounters(), slots=1, busy=0, draining=False, spooled=0)
     transport = open_transport("embedded:", name="docs")
     try:
         return {

@@ -177,14 +177,14 @@ def migrate(**given: Any) -> None:
 @click.option("--elsewhere", is_flag=True, help="do not check whether this machine has what the steps need")
 def validate(file: Path, elsewhere: bool) -> None:
     """Check a workflow FILE and print all its errors."""
-    from services.worker.executors.capabilities import able_types  # noqa: PLC0415
+    from services.worker.executors.capabilities import available_types  # noqa: PLC0415
     from shared.language.load import load  # noqa: PLC0415
     from shared.language.steps.requirements import Capabilities, steps_with_requirements, unsatisfied  # noqa: PLC0415
 
     loaded = load(file.read_text(errors="replace"), file_name=file.stem)
     for issue in loaded.issues:
         click.echo(f"{file}: {issue}", err=True)
-    here = [] if elsewhere else [Capabilities({}, able_types())]
+    here = [] if elsewhere else [Capabilities({}, available_types())]
     missing = unsatisfied(steps_with_requirements(loaded.documents), here, no_worker="no worker on this machine")
     for problem in missing:
         click.echo(f"{file}: {problem}", err=True)

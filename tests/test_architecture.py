@@ -55,7 +55,7 @@ def python_files(*folders: str) -> list[Path]:
 
 
 def modules() -> Iterator[str]:
-    for folder in ("services", "shared"):
+    for folder in ("dagway", "services", "shared"):
         yield folder
         for module in pkgutil.walk_packages([str(ROOT / folder)], f"{folder}."):
             # Two kinds are run rather than imported: what `python -m` runs, and what Alembic runs in its context.
@@ -144,13 +144,15 @@ def test_importing_a_module_does_nothing() -> None:
 
 def _third_parties() -> Iterator[str]:
     """Yield all modules from elsewhere that ours import."""
-    for path in python_files("services", "shared"):
+    for path in python_files("dagway", "services", "shared"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
             else:
                 names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            yield from (name for name in names if name.split(".")[0] not in {"services", "shared", "_typeshed"})
+            yield from (
+                name for name in names if name.split(".")[0] not in {"dagway", "services", "shared", "_typeshed"}
+            )
 
 
 def test_only_the_configuration_reads_the_environment() -> None:

@@ -1,38 +1,40 @@
-"""Hear what schedulers tell workers beside tasks: stop an attempt, a route has opened, a run is over."""
+"""Receive control messages from schedulers: stop an attempt, consume a new broker queue, a run has ended."""
 
 import logging
 from collections.abc import Callable
 
-from services.worker.attempt.held import Attempts
+from services.worker.attempt.registry import AttemptRegistry
 from services.worker.attempt.spans import AttemptSpans
 from services.worker.process.outcome import StopKind
 from shared.contracts.codec import decode
 from shared.contracts.control import RunTraced, StopAttempt, TaskQueueOpened
 from shared.errors import DecodeFailed
 
-__all__ = ["Control", "topics"]
+__all__ = ["ControlListener", "topics"]
 
 _log = logging.getLogger(__name__)
 
 
 def topics(worker_id: str) -> tuple[str, str]:
-    """Return what a worker listens to: its own topic and that of all workers."""
+    """Return the topics that a worker listens to: its own, and that of all workers."""
     return f"worker.{worker_id}", "workers"
 
 
-class Control:
-    """Acts on control messages; called by the transport, so it never blocks.
+class ControlListener:
+    """Acts on control messages. The transport calls it, so it never blocks.
 
-    A stop for an attempt that is not here is remembered: its task may still be under way.
+    A stop for an unknown attempt is remembered, since its task may still come.
     """
 
-    def __init__(self, attempts: Attempts, open_route: Callable[[dict[str, str]], None], spans: AttemptSpans) -> None:
+    def __init__(
+        self, attempts: AttemptRegistry, consume_selector: Callable[[dict[str, str]], None], spans: AttemptSpans
+    ) -> None:
         self._attempts = attempts
-        self._open_route = open_route
+        self._consume_selector = consume_selector
         self._spans = spans
 
-    def hear(self, topic: str, body: bytes) -> None:
-        """Take one message; one that cannot be read is logged, since nobody could send it again."""
+    def on_message(self, topic: str, body: bytes) -> None:
+        """Act on one message; one that cannot be decoded is logged and dropped."""
         try:
             envelope = decode(body)
         except DecodeFailed as error:
@@ -44,6 +46,6 @@ class Control:
             here = self._attempts.stop(message.token, kind)
             _log.info("attempt.stop_heard", extra={"token": message.token, "kind": str(kind), "here": here})
         elif isinstance(message, TaskQueueOpened):
-            self._open_route(message.selector)
+            self._consume_selector(message.selector)
         elif isinstance(message, RunTraced):
             self._spans.run_over(message, envelope.trace)

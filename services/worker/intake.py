@@ -1,7 +1,8 @@
-"""Take tasks while there is a slot, and not one more.
+"""Take tasks from the broker while there is a free slot.
 
-A task this worker has no slot for, or no room on its disk, or that arrives while it stops, is handed back: a
-fresh copy to the same route, confirmed, then the ack. So it goes to another worker without counting as redelivered.
+A task that arrives without a free slot, without room on the disk or while the worker stops is handed back: a copy is
+published to the same broker queue and confirmed, then the task is acked. So another worker gets it, and it does not
+count as redelivered.
 """
 
 import json
@@ -11,11 +12,11 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from services.worker.attempt.held import Attempts
-from services.worker.attempt.pipeline import Pipeline
+from services.worker.attempt.handler import TaskHandler
+from services.worker.attempt.registry import AttemptRegistry
 from services.worker.process.outcome import StopKind
-from services.worker.process.supervise import Stop
-from services.worker.reporting.metrics import Counters
+from services.worker.process.supervisor import StopRequest
+from services.worker.reporting.metrics import WorkerCounters
 from services.worker.reporting.reports import Reporter
 from shared.admission.workers import satisfies
 from shared.contracts.codec import decode
@@ -26,16 +27,16 @@ from shared.log import bound
 from shared.tracing import SpanContext, within
 from shared.transport.base import Delivery, Outgoing, Transport, task_queue, worker_queue
 
-__all__ = ["Intake", "KnownRoutes"]
+__all__ = ["KnownSelectors", "TaskIntake"]
 
 _log = logging.getLogger(__name__)
 _TAKE_S = 0.25
+"""The longest that a stop waits for the intake thread; a task wakes it at once."""
 _GIVE_BACK_S = 0.2
-"""Bounds how long a stop waits for the intake; a task wakes it at once."""
 
 
-class KnownRoutes:
-    """The selectors heard of that this worker satisfies, kept in a file over restarts."""
+class KnownSelectors:
+    """The worker selectors that this worker satisfies, as announced by schedulers; a file keeps them over restarts."""
 
     def __init__(self, path: Path, labels: Mapping[str, str]) -> None:
         self._path = path
@@ -43,11 +44,12 @@ class KnownRoutes:
         self._lock = threading.Lock()
         self._selectors: list[dict[str, str]] = [one for one in self._load() if satisfies(labels, one)]
 
-    def selectors(self) -> list[dict[str, str]]:
+    def all(self) -> list[dict[str, str]]:
+        """Return all known selectors."""
         return list(self._selectors)
 
     def learn(self, selector: dict[str, str]) -> bool:
-        """Return whether the selector is news and meant for this worker; it is remembered then."""
+        """Remember a selector if it is new and this worker satisfies it; return whether it is."""
         with self._lock:
             if not selector or selector in self._selectors or not satisfies(self._labels, selector):
                 return False
@@ -66,13 +68,13 @@ class KnownRoutes:
         except FileNotFoundError:
             return []
         except ValueError as error:
-            # It only saves waiting for the next announcement.
+            # The schedulers announce every selector again, so nothing is lost but time.
             _log.warning("routes.unreadable", extra={"path": str(self._path), "error": str(error)})
             return []
 
 
-class Intake:
-    """Owns the slots, the consumer and the threads attempts run on."""
+class TaskIntake:
+    """Owns the slots, the consumer and the threads that attempts run on."""
 
     def __init__(
         self,
@@ -80,61 +82,62 @@ class Intake:
         *,
         worker_id: str,
         slots: int,
-        routes: KnownRoutes,
-        pipeline: Pipeline,
-        attempts: Attempts,
+        selectors: KnownSelectors,
+        handler: TaskHandler,
+        attempts: AttemptRegistry,
         reporter: Reporter,
-        counters: Counters,
+        counters: WorkerCounters,
         room: DiskCheck,
     ) -> None:
         self._transport = transport
-        self._routes = routes
-        self._pipeline = pipeline
+        self._selectors = selectors
+        self._handler = handler
         self._attempts = attempts
         self._reporter = reporter
         self._counters = counters
         self._room = room
         self._full = False
-        """Whether it takes nothing until there is room on the disk: every step would fail here for want of it."""
+        """Whether the disk is full: it then takes no tasks, since every step would fail."""
         self._free = slots
-        # Guards the count together with pause and resume: one of them alone would tell the wrong story.
+        # Guards the number of free slots together with pause and resume, so that both always agree.
         self._lock = threading.Lock()
         self._stopping = False
-        self._halted = threading.Event()
+        self._stopped = threading.Event()
         self._pool = ThreadPoolExecutor(slots, thread_name_prefix="attempt")
-        self._route_opener = ThreadPoolExecutor(1, thread_name_prefix="routes")
-        consumed = [task_queue({}), worker_queue(worker_id), *map(task_queue, routes.selectors())]
+        self._opener = ThreadPoolExecutor(1, thread_name_prefix="routes")
+        consumed = [task_queue({}), worker_queue(worker_id), *map(task_queue, selectors.all())]
         self._consumer = transport.consume(consumed, prefetch=1)
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
 
     def start(self) -> None:
+        """Begin to take tasks."""
         self._thread.start()
 
-    def open_route(self, selector: dict[str, str]) -> None:
-        """Consume from a selector's route too, if the labels satisfy it. Never blocks."""
-        if self._routes.learn(selector) and not self._stopping:
+    def consume_selector(self, selector: dict[str, str]) -> None:
+        """Consume the tasks of a selector too, if this worker's labels satisfy it. Never blocks."""
+        if self._selectors.learn(selector) and not self._stopping:
             _log.info("route.learned", extra={"selector": selector})
-            self._route_opener.submit(self._consumer.add_queue, task_queue(selector))
+            self._opener.submit(self._consumer.add_queue, task_queue(selector))
 
     def stop(self) -> None:
-        """Take no more; what is under way to this worker is handed back. Attempts go on."""
+        """Take no more tasks and hand back those on their way here. Attempts go on."""
         self._stopping = True
-        self._halted.set()
+        self._stopped.set()
         self._consumer.pause()
         if self._thread.ident is not None:
             self._thread.join()
-        self._route_opener.shutdown()
+        self._opener.shutdown()
         for delivery in self._consumer.take(1_000, 0):
             self._hand_back(delivery)
 
     def close(self) -> None:
-        """Release the consumer and the threads; attempts must have ended."""
+        """Release the consumer and the threads. All attempts must have ended."""
         self._consumer.close()
         self._pool.shutdown()
 
     def _run(self) -> None:
         while not self._stopping:
-            self._look_for_room()
+            self._resume_if_room()
             for delivery in self._consumer.take(self._free or 1, _TAKE_S):
                 self._accept(delivery)
 
@@ -143,7 +146,7 @@ class Intake:
             envelope = decode(delivery.body)
             task = envelope.body
             if not isinstance(task, Task):
-                raise DecodeFailed(f"{envelope.type} is no task")
+                raise DecodeFailed(f"a task was expected, not {envelope.type}")
         except DecodeFailed as error:
             _log.error("task.unreadable", extra={"error": str(error), "next": "see the dead letters"})
             delivery.dead_letter(str(error))
@@ -151,33 +154,33 @@ class Intake:
         if delivery.redelivered:
             self._counters.add("redelivered")
             _log.warning("task.redelivered", extra={"token": task.token})
-            self._settle(delivery, lambda: self._reporter.send(self._pipeline.redelivered(task)).result())
+            self._settle(delivery, lambda: self._reporter.send(self._handler.redelivered(task)).result())
             return
         if self._stopping or self._is_full() or not self._take_slot():
             self._hand_back(delivery)
             return
         stop = self._attempts.begin(task.token)
-        if isinstance(stop, Stop):
+        if isinstance(stop, StopRequest):
             self._pool.submit(self._attempt, task, stop, delivery, envelope.trace)
             return
         self._free_slot()
         if stop is StopKind.STOP:
-            finished = self._pipeline.refuse(task)
+            finished = self._handler.refuse(task)
             self._settle(delivery, lambda: self._reporter.send(finished).result())
         else:
             _log.info("task.dropped", extra={"token": task.token, "why": str(stop or "a copy")})
             delivery.ack()
 
-    def _attempt(self, task: Task, stop: Stop, delivery: Delivery, trace: str | None) -> None:
+    def _attempt(self, task: Task, stop: StopRequest, delivery: Delivery, trace: str | None) -> None:
         try:
             facts = {"dag": task.dag_name, "run_id": task.dag_run_id, "step": task.step.name, "token": task.token}
-            of_run = SpanContext.parse(trace) or SpanContext.named(task.run_key)
-            with bound(**facts), within(of_run.child(task.token)):
+            run_span = SpanContext.parse(trace) or SpanContext.named(task.run_key)
+            with bound(**facts), within(run_span.child(task.token)):
                 _log.info("attempt.taken")
-                self._pipeline.run(task, stop, delivery, of_run)
+                self._handler.run(task, stop, delivery, run_span)
                 _log.info("attempt.over")
         except BaseException:
-            # A bug: the lease of what it held runs out, so the run is not stuck for ever.
+            # A bug. The attempt's lease expires, so its run does not hang.
             _log.exception("attempt.crashed", extra={"token": task.token, "next": "report this"})
             self._attempts.drop(task.token)
             delivery.retry()
@@ -191,13 +194,13 @@ class Intake:
         self._settle(delivery, lambda: self._transport.send(copy).result())
 
     def _settle(self, delivery: Delivery, send: Callable[[], None]) -> None:
-        """Ack once the broker has what replaces the delivery; else give the delivery back."""
+        """Ack the delivery once ``send`` has a confirm; else return it to the broker."""
         try:
             send()
         except Unavailable as error:
             _log.warning("delivery.given_back", extra={"error": str(error)})
-            # It may come again at once, and nothing can be sent yet: not thousands of times a second.
-            self._halted.wait(_GIVE_BACK_S)
+            # The broker may deliver it again at once: wait, so as not to loop thousands of times a second.
+            self._stopped.wait(_GIVE_BACK_S)
             delivery.retry()
         else:
             delivery.ack()
@@ -205,13 +208,15 @@ class Intake:
     def _is_full(self) -> bool:
         lack = self._room.problem()
         if lack and not self._full:
-            _log.error("intake.waits", extra={"error": lack, "next": "make room on the disk: it goes on by itself"})
+            _log.error(
+                "intake.waits", extra={"error": lack, "next": "free disk space: the worker then goes on by itself"}
+            )
             with self._lock:
                 self._full = True
                 self._consumer.pause()
         return bool(lack)
 
-    def _look_for_room(self) -> None:
+    def _resume_if_room(self) -> None:
         if not self._full or self._room.problem():
             return
         _log.info("intake.goes_on")
@@ -226,7 +231,7 @@ class Intake:
                 return False
             self._free -= 1
             if self._free == 0:
-                # Before the delivery is acked, so that none arrives which would only be handed back.
+                # Before the ack, so that no further task arrives that would be handed back.
                 self._consumer.pause()
             return True
 

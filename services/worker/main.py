@@ -1,6 +1,6 @@
-"""The worker, composed: it talks to the broker only and keeps no state that is not reported.
+"""The worker: it talks to the broker only and keeps no state that is not reported.
 
-Stop order: intake, running attempts, logs and reports, the last heartbeat, the guardian.
+It stops in this order: intake, running attempts, logs and reports, last heartbeat, guardian.
 """
 
 import logging
@@ -11,19 +11,19 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 
-from services.worker.attempt.held import Attempts
-from services.worker.attempt.pipeline import Identity, Pipeline
-from services.worker.attempt.runner import Maker
+from services.worker.attempt.handler import TaskHandler, WorkerIdentity
+from services.worker.attempt.registry import AttemptRegistry
+from services.worker.attempt.runner import AttemptRunner
 from services.worker.attempt.spans import AttemptSpans
-from services.worker.control import Control, topics
-from services.worker.executors.capabilities import able_types
-from services.worker.inputs.workspace import Places
-from services.worker.intake import Intake, KnownRoutes
+from services.worker.control import ControlListener, topics
+from services.worker.executors.capabilities import available_types
+from services.worker.inputs.workspace import Workspace
+from services.worker.intake import KnownSelectors, TaskIntake
 from services.worker.output.log_shipper import LogShipper
-from services.worker.process.guardian_client import Guardian
+from services.worker.process.guardian_client import GuardianClient
 from services.worker.process.outcome import StopKind
-from services.worker.reporting.heartbeat import Lease
-from services.worker.reporting.metrics import Counters
+from services.worker.reporting.heartbeat import HeartbeatSender
+from services.worker.reporting.metrics import WorkerCounters
 from services.worker.reporting.reports import Reporter
 from shared.clock import utc_now
 from shared.contracts.events import Heartbeat
@@ -36,15 +36,15 @@ __all__ = ["Worker"]
 
 _log = logging.getLogger(__name__)
 _SHUTDOWN_S = 30.0
-"""How long ended attempts may take to report before the process leaves without them."""
+"""How long stopped attempts may take to report before the process ends without them."""
 
 
 class Worker:
     """A worker inside this process. Installs no signal handlers; the transport stays the caller's.
 
-    ``data_dir`` must be this worker's own. Where it has the dags' files (``dags_dir``), steps work beside
-    them. ``failed`` is set, and then ``on_failure`` called, when the guardian is lost: the process must
-    end with a code other than 0, since it can neither start nor watch steps.
+    ``data_dir`` must be this worker's own. If it has the DAGs' files (``dags_dir``), steps work beside them. If the
+    guardian dies, ``failed`` is set and ``on_failure`` is called: the process must then end with an exit code other
+    than 0, since it can neither start nor watch steps.
     """
 
     def __init__(
@@ -60,10 +60,10 @@ class Worker:
         version: str = "",
         on_failure: Callable[[], None] = lambda: None,
     ) -> None:
-        self.counters = Counters()
+        self.counters = WorkerCounters()
         self.failed = threading.Event()
         self.incarnation = new_token()
-        self.attempts = Attempts()
+        self.attempts = AttemptRegistry()
         self._on_failure = on_failure
         self._worker_id = worker_id
         self._slots = slots
@@ -77,85 +77,85 @@ class Worker:
         data_dir = data_dir.resolve()
         data_dir.mkdir(0o750, parents=True, exist_ok=True)
         self._room = DiskCheck(data_dir)
-        places = Places(data_dir, None if dags_dir is None else dags_dir.resolve())
-        # First: whatever happens from here on, no step outlives this process.
-        self._guardian = Guardian(self.incarnation, self._guardian_lost)
+        workspace = Workspace(data_dir, None if dags_dir is None else dags_dir.resolve())
+        # First: from here on no step outlives this process.
+        self._guardian = GuardianClient(self.incarnation, self._guardian_lost)
         self._shipper = LogShipper(transport)
         self._spans = AttemptSpans(worker_id)
         self._reporter = Reporter(transport, data_dir / "spool", self.attempts.delivered)
-        self._pipeline = Pipeline(
-            Identity(worker_id, self.incarnation),
-            places,
-            maker=Maker(self._guardian, places),
+        self._handler = TaskHandler(
+            WorkerIdentity(worker_id, self.incarnation),
+            workspace,
+            runner=AttemptRunner(self._guardian, workspace),
             shipper=self._shipper,
             reporter=self._reporter,
             attempts=self.attempts,
             counters=self.counters,
             spans=self._spans,
         )
-        self._routes = KnownRoutes(data_dir / "routes.json", self._labels)
-        self._lease = Lease(transport, lease_ttl_s, self._heartbeat)
-        self._intake: Intake | None = None
+        self._selectors = KnownSelectors(data_dir / "routes.json", self._labels)
+        self._heartbeats = HeartbeatSender(transport, lease_ttl_s, self._heartbeat)
+        self._intake: TaskIntake | None = None
 
     @property
     def slots(self) -> int:
-        """Attempts it runs at once."""
+        """How many attempts it runs at once."""
         return self._slots
 
     @property
     def busy(self) -> int:
-        """Attempts it holds."""
+        """How many attempts run or are not reported yet."""
         return len(self.attempts.tokens())
 
     @property
     def draining(self) -> bool:
-        """Whether it was asked to end."""
+        """Whether it is stopping."""
         return self._draining
 
     @property
     def trouble(self) -> str:
-        """What keeps it from its work, empty when nothing does."""
+        """Why it cannot take tasks, empty if it can."""
         return self._room.problem() if self._transport.healthy else "the message broker is away or blocks publishers"
 
     @property
     def spooled(self) -> int:
-        """Reports on disk that the broker has not taken."""
+        """How many reports wait on disk for the broker."""
         return self._reporter.spooled
 
     def start(self) -> None:
-        """Begin to take tasks; the first heartbeat is sent before the first task can arrive."""
+        """Begin to take tasks; the first heartbeat is sent before the first task can come."""
         self._running = True
         try:
-            # A worker may be the first process there is: what it sends must find its queues. Where its
-            # broker user may not make any, the schedulers do.
+            # The worker may be the first process to start, and what it sends needs its queues. If its broker user
+            # may not declare queues, the schedulers do.
             self._transport.declare([EVENTS, LOGS, HEARTBEATS])
         except Unavailable as error:
             _log.info("worker.left_routes_to_schedulers", extra={"error": str(error)})
         self._shipper.start()
         self._reporter.start()
-        self._lease.start()
-        self._intake = Intake(
+        self._heartbeats.start()
+        self._intake = TaskIntake(
             self._transport,
             worker_id=self._worker_id,
             slots=self._slots,
-            routes=self._routes,
-            pipeline=self._pipeline,
+            selectors=self._selectors,
+            handler=self._handler,
             attempts=self.attempts,
             reporter=self._reporter,
             counters=self.counters,
             room=self._room,
         )
         self._transport.listen(
-            topics(self._worker_id), Control(self.attempts, self._intake.open_route, self._spans).hear
+            topics(self._worker_id),
+            ControlListener(self.attempts, self._intake.consume_selector, self._spans).on_message,
         )
         self._intake.start()
         _log.info("worker.started", extra={"worker_id": self._worker_id, "slots": self._slots, "pid": os.getpid()})
 
     def stop(self, drain_s: float = 0) -> None:
-        """Take no more tasks, give running attempts ``drain_s`` to end, end the rest, leave.
+        """Take no more tasks, wait ``drain_s`` for running attempts, stop the others, and end.
 
-        Attempts that had to be ended are reported as ``broken``. Safe to call twice, or before
-        ``start``.
+        Stopped attempts are reported as ``broken``. Safe to call twice, or before ``start``.
         """
         if self._stopped:
             return
@@ -167,10 +167,10 @@ class Worker:
                 self.attempts.stop_all(StopKind.SHUTDOWN)
                 if not self.attempts.wait_idle(_SHUTDOWN_S):
                     left = self.attempts.tokens()
-                    _log.error("worker.left_attempts", extra={"tokens": left, "next": "their leases run out"})
+                    _log.error("worker.left_attempts", extra={"tokens": left, "next": "their leases will expire"})
             self._shipper.stop()
             self._reporter.stop()
-            self._lease.stop()
+            self._heartbeats.stop()
             self._intake.close()
             self._spans.stop()
         self._guardian.close()
@@ -186,7 +186,7 @@ class Worker:
             at=utc_now(),
             slots=self._slots,
             labels=self._labels,
-            executors=able_types(),
+            executors=available_types(),
             tokens=self.attempts.tokens(),
             draining=self._draining,
             stopped=stopped,

@@ -14,8 +14,8 @@ from importlib.util import resolve_name
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("services", "shared")
-_STARTED = ("services.__main__", "shared.store.migrations.")
+_PACKAGES = ("dagway", "services", "shared")
+_STARTED = ("dagway.__main__", "services.__main__", "shared.store.migrations.")
 """What is no module to import: the command line itself, and what only works while ``dagway migrate`` runs."""
 
 

@@ -70,7 +70,7 @@ def test_nothing_but_the_lock_and_dagway_is_installed(runtime: Installation, wit
 
 def test_the_wheel_has_every_file_of_the_packages(runtime: Installation) -> None:
     def files(folder: Path) -> set[str]:
-        paths = [path for package in ("services", "shared") for path in (folder / package).rglob("*")]
+        paths = [path for package in ("dagway", "services", "shared") for path in (folder / package).rglob("*")]
         return {str(path.relative_to(folder)) for path in paths if path.is_file() and "__pycache__" not in path.parts}
 
     assert files(runtime.site) == files(ROOT)
@@ -78,7 +78,7 @@ def test_the_wheel_has_every_file_of_the_packages(runtime: Installation) -> None
 
 def test_the_lock_is_enough_for_every_module(swept: dict[str, Any]) -> None:
     failed = {name.partition(":")[0]: error for name, error in swept["failed"].items()}
-    ours = {name: error for name, error in failed.items() if name.partition(".")[0] in {"services", "shared"}}
+    ours = {name: error for name, error in failed.items() if name.partition(".")[0] in {"dagway", "services", "shared"}}
     assert set(ours) == NEEDS_DOCKER, ours
     assert all("container steps need the Python package docker" in error for error in ours.values()), ours
     assert {name.partition(".")[0] for name in set(failed) - set(ours)} == _STEPS_ONLY, failed

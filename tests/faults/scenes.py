@@ -262,12 +262,12 @@ def _gha(stage: Stage, name: str) -> Iterator[Scene]:
 
 
 _LASTING = """\
-from services.worker.executors.inline import conclude
+from dagway.executors import make_result
 
 class LastingExecutor:
     def run(self, job, io):
         half = job.working_dir / "half"
-        with job.supervisor.will(files=[str(half)]):
+        with job.supervisor.cleanup(files=[str(half)]):
             half.write_text("half of it")
             try:
                 job.supervisor.run(
@@ -276,7 +276,7 @@ class LastingExecutor:
                 )
             finally:
                 half.unlink()
-        return conclude(job)
+        return make_result(job)
 """
 
 

@@ -1,4 +1,4 @@
-"""Archives that only other programs make, and encrypted ones: the same rules hold for what comes out."""
+"""Archives that only other programs create, and encrypted ones: extraction follows the same rules."""
 
 import base64
 import json
@@ -54,7 +54,7 @@ def seven_zip(path: Path, *members: tuple[str, bytes]) -> None:
 
 
 def rar(path: Path, *members: tuple[str, bytes], flags: int = 0) -> None:
-    """Write a RAR 4 archive of stored members: no free program can."""
+    """Write a RAR 4 archive of stored members, since no free program can."""
 
     def block(kind: int, flags: int, body: bytes, data: bytes = b"") -> bytes:
         head = struct.pack("<BHH", kind, flags, 7 + len(body)) + body
@@ -85,11 +85,11 @@ ENCRYPTED = {
         "AGFscGhhGbI6NQMFAAA="
     ),
 }
-"""One file each: under the password ``pw``, or with the headers of one that is; no free program here makes them."""
+"""One file each, encrypted with ``pw`` or with the headers of such an archive; no free program here writes them."""
 
 
 @pytest.mark.parametrize("kind", sorted(MAKE))
-def test_what_another_program_packed_is_listed_and_extracted(rig: Rig, kind: str) -> None:
+def test_an_archive_of_another_program_is_listed_and_extracted(rig: Rig, kind: str) -> None:
     need("bsdtar")
     MAKE[kind](rig.work_dir() / f"x.{kind}", ("a.txt", b"alpha\n"), ("sub/b.log", b"beta\n" * 100))
 
@@ -103,7 +103,7 @@ def test_what_another_program_packed_is_listed_and_extracted(rig: Rig, kind: str
 
 @pytest.mark.parametrize("kind", sorted(MAKE))
 @pytest.mark.parametrize("name", ["../out.txt", "/tmp/dagway-out.txt", "a/../../out.txt"])
-def test_nothing_of_them_is_written_outside_the_destination(rig: Rig, kind: str, name: str) -> None:
+def test_no_member_is_written_outside_the_destination(rig: Rig, kind: str, name: str) -> None:
     need("bsdtar")
     MAKE[kind](rig.work_dir() / f"bad.{kind}", (name, b"x"))
 
@@ -118,7 +118,7 @@ def test_nothing_of_them_is_written_outside_the_destination(rig: Rig, kind: str,
     assert not Path("/tmp/dagway-out.txt").exists()
 
 
-def test_a_damaged_one_is_told_from_a_whole_one(rig: Rig) -> None:
+def test_a_damaged_archive_is_recognized(rig: Rig) -> None:
     need("bsdtar")
     path = rig.work_dir() / "x.rar"
     rar(path, ("a.txt", b"alpha" * 1000))
@@ -128,7 +128,7 @@ def test_a_damaged_one_is_told_from_a_whole_one(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("kind", ["rar", *ENCRYPTED])
-def test_an_encrypted_one_is_refused_in_clear_words_with_its_own_code(rig: Rig, kind: str) -> None:
+def test_an_encrypted_archive_is_refused_with_an_exit_code_of_its_own(rig: Rig, kind: str) -> None:
     need("bsdtar")
     path = rig.work_dir() / f"x.{kind.split(maxsplit=1)[0]}"
     if kind == "rar":
@@ -139,7 +139,7 @@ def test_an_encrypted_one_is_refused_in_clear_words_with_its_own_code(rig: Rig, 
     finished = run(rig, "extract", source=path.name, destination="back", password="pw")
 
     assert finished.exit_code == 13
-    assert f"{path.suffix[1:]} archives that are encrypted cannot be read" in finished.error
+    assert f"encrypted {path.suffix[1:]} archives cannot be read" in finished.error
 
 
 def test_a_worker_without_the_program_says_which_it_needs(rig: Rig) -> None:
@@ -172,7 +172,7 @@ def test_a_zip_with_a_password_is_made_and_opened(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("name", ["../out.txt", "/tmp/dagway-out.txt"])
-def test_an_encrypted_zip_is_held_to_the_same(rig: Rig, name: str) -> None:
+def test_no_member_of_an_encrypted_zip_is_written_outside_the_destination(rig: Rig, name: str) -> None:
     with pyzipper.AESZipFile(rig.work_dir() / "bad.zip", "w", encryption=pyzipper.WZ_AES) as made:
         made.setpassword(b"p")
         made.writestr(name, "x")

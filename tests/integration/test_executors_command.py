@@ -1,4 +1,4 @@
-"""The command executor at its limits: shells, floods of output, children that stay behind."""
+"""The command executor at its limits: shells, floods of output, children left in the background."""
 
 import hashlib
 from collections.abc import Iterator
@@ -40,15 +40,15 @@ def test_every_shell_runs_commands_and_scripts(rig: Rig, shell: tuple[str, ...],
     assert rig.log(as_command, "stdout") == rig.log(as_script, "stdout") == b"1 2 v\n"
 
 
-def test_a_shell_that_is_not_there_is_named(rig: Rig) -> None:
+def test_a_missing_shell_is_named_in_the_error(rig: Rig) -> None:
     ended = rig.run(task(command("echo hi", shell=("no-such-shell",))))
 
     assert "cannot start: no-such-shell: No such file or directory" in ended.error
 
 
 @pytest.mark.parametrize(("shell", "said"), [("pwsh -NoProfile", ["-NoProfile"]), ("powershell -Command", [])])
-def test_powershell_is_asked_in_its_own_words(rig: Rig, tmp_path: Path, shell: str, said: list[str]) -> None:
-    """By a stand-in that prints its arguments, and the file that it shall run: no package has PowerShell for Debian."""
+def test_powershell_gets_its_own_options(rig: Rig, tmp_path: Path, shell: str, said: list[str]) -> None:
+    """With a stand-in that prints its arguments and the script file: Debian has no package of PowerShell."""
     program, *options = shell.split()
     (tmp_path / program).write_text(
         '#!/bin/sh\nprintf "%s\\n" "$@"\nfor last; do :; done\n[ ! -f "$last" ] || cat "$last"\n'
@@ -66,7 +66,7 @@ def test_powershell_is_asked_in_its_own_words(rig: Rig, tmp_path: Path, shell: s
     assert stops.startswith("$ErrorActionPreference = 'Stop'")
 
 
-def test_standard_input_is_at_its_end(rig: Rig) -> None:
+def test_standard_input_is_empty(rig: Rig) -> None:
     finished = rig.run(task(command("cat; read x || echo end")))
 
     assert rig.log(finished, "stdout") == b"end\n"
@@ -95,7 +95,7 @@ def test_output_in_another_encoding_is_kept_in_the_log_and_made_text_in_the_vari
     assert finished.outputs == {"O": "caf� �ok"}
 
 
-def test_a_background_child_that_holds_the_output_does_not_hold_the_step(rig: Rig, tmp_path: Path) -> None:
+def test_a_background_child_with_the_output_open_does_not_keep_the_step_running(rig: Rig, tmp_path: Path) -> None:
     finished = rig.run(task(command(f"sleep 1007 & echo $! > {tmp_path}/child; echo done"), log_output="merged"))
 
     assert (finished.outcome, rig.log(finished, "stdout")) == ("succeeded", b"done\n")
@@ -108,7 +108,7 @@ def test_a_background_child_that_holds_the_output_does_not_hold_the_step(rig: Ri
 
 @pytest.mark.parametrize("revoked", [False, True], ids=["stop", "fence"])
 @pytest.mark.parametrize("hidden", ["", "setsid ", "nohup setsid "])
-def test_a_stop_and_a_fence_end_children_wherever_they_went(
+def test_a_stop_and_a_revocation_kill_children_in_other_sessions(
     rig: Rig, tmp_path: Path, hidden: str, revoked: bool
 ) -> None:
     child = f"{hidden}sh -c 'trap \"\" TERM; echo $$ > {tmp_path}/child; sleep 60'"

@@ -44,7 +44,7 @@ def sh(text: str) -> tuple[str, ...]:
     return ("sh", "-c", text)
 
 
-def test_streams_exit_code_env_and_directory_are_the_containers(rig: Rig, engine: Engine) -> None:
+def test_a_step_has_the_streams_exit_code_env_and_directory_of_its_container(rig: Rig, engine: Engine) -> None:
     box = {"image": IMAGE, "env": ["A=own ${P}"], "workingDir": "/proc/self/task"}
     one = step(
         sh("env | grep ^A=; env | grep ^B=; ls; echo err >&2; exit 3"),
@@ -60,7 +60,7 @@ def test_streams_exit_code_env_and_directory_are_the_containers(rig: Rig, engine
     assert engine.names() == []
 
 
-def test_commands_know_the_variables_of_their_container(rig: Rig, engine: Engine) -> None:
+def test_commands_are_expanded_with_the_variables_of_their_container(rig: Rig, engine: Engine) -> None:
     box = {"image": IMAGE, "env": ["OWN=mine", "BOTH=container"]}
     say = sh('echo "$OWN $BOTH $(echo $OWN)$NONE."')
 
@@ -125,7 +125,7 @@ def test_a_container_may_have_the_hosts_network(rig: Rig) -> None:
     assert rig.log(finished, "stdout") == b"1\n", finished.error
 
 
-def test_a_running_container_is_worked_in_and_left_alone(rig: Rig, engine: Engine) -> None:
+def test_commands_in_a_running_container_leave_it_running(rig: Rig, engine: Engine) -> None:
     engine.client.containers.run(IMAGE, ["sleep", "100"], name="theirs", detach=True)
     finished = rig.run(task(step(sh("env | grep ^A=; exit 5"), container={"exec": "theirs", "env": ["A=1"]})))
     by_name = rig.run(task(step(("id", "-u"), container="theirs")))
@@ -142,7 +142,7 @@ def test_the_legacy_form_is_understood(rig: Rig, engine: Engine) -> None:
     assert engine.names() == []
 
 
-def test_the_legacy_form_speaks_the_engines_words(rig: Rig, engine: Engine) -> None:
+def test_the_legacy_form_takes_settings_in_the_engines_words(rig: Rig, engine: Engine) -> None:
     (rig.work_dir() / "f").write_text("bound\n")
     config: dict[str, Any] = {
         "image": IMAGE,
@@ -159,7 +159,7 @@ def test_the_legacy_form_speaks_the_engines_words(rig: Rig, engine: Engine) -> N
     assert made["Config"]["Labels"]["dagway.run"] == "r1"
 
 
-def test_a_named_container_of_an_image_is_made_unless_it_runs(rig: Rig, engine: Engine) -> None:
+def test_a_named_container_of_an_image_is_created_unless_it_runs(rig: Rig, engine: Engine) -> None:
     config = {"image": IMAGE, "containerName": "named", "exec": {"user": "7", "workingDir": "/tmp", "env": ["A=1"]}}
     one = step(sh("id -u; pwd; echo $A"), config=config)
 
@@ -187,7 +187,7 @@ def test_the_steps_of_a_run_share_the_dags_container(rig: Rig, engine: Engine) -
     assert engine.names() == ["dagway-run-d-r1"]
 
 
-def test_a_name_that_is_taken_and_an_image_that_is_not_there_are_failures(rig: Rig, engine: Engine) -> None:
+def test_a_taken_name_and_a_missing_image_are_failures(rig: Rig, engine: Engine) -> None:
     engine.client.containers.run(IMAGE, ["sleep", "100"], name="taken", detach=True)
 
     own = rig.run(task(step(("id",), container={"image": IMAGE, "name": "taken"})))
@@ -195,7 +195,7 @@ def test_a_name_that_is_taken_and_an_image_that_is_not_there_are_failures(rig: R
     absent = rig.run(task(step(("id",), container={"image": "localhost/none:1", "pullPolicy": "never"})))
 
     assert "in use" in own.error
-    assert shared.error.endswith("the container name 'taken' is taken")
+    assert shared.error.endswith("another container has the name 'taken'")
     assert (absent.outcome, absent.exit_code) == ("failed", 1)
     assert "no such image" in absent.error.lower()
     assert engine.running("taken") == ["sleep 100"]
@@ -216,7 +216,7 @@ TRAP = "trap 'echo bye; exit 0' TERM; echo up; sleep 100 & wait"
 
 @pytest.mark.parametrize("how", ["stop", "timeout"])
 @pytest.mark.parametrize("where", ["own", "several", "theirs"])
-def test_a_command_is_ended_with_its_signal(rig: Rig, engine: Engine, how: str, where: str) -> None:
+def test_a_stop_sends_the_command_its_signal(rig: Rig, engine: Engine, how: str, where: str) -> None:
     engine.client.containers.run(IMAGE, ["sleep", "99"], name="theirs", detach=True)
     argvs = [sh(TRAP), *([("id",)] if where == "several" else [])]
     one = step(*argvs, container="theirs" if where == "theirs" else {"image": IMAGE})
@@ -233,7 +233,7 @@ def test_a_command_is_ended_with_its_signal(rig: Rig, engine: Engine, how: str, 
     eventually(lambda: engine.running("theirs") == ["sleep 99"])
 
 
-def test_what_ignores_the_signal_is_killed_after_the_grace(rig: Rig, engine: Engine) -> None:
+def test_a_container_that_ignores_the_signal_is_killed_after_the_grace(rig: Rig, engine: Engine) -> None:
     one = step(sh("trap '' TERM; echo up; while :; do sleep 1; done"), container={"image": IMAGE})
     rig.give(task(one, token="t", stop_grace_s=1))
     eventually(lambda: any(chunk.data == b"up\n" for chunk in rig.logs("t")))
@@ -273,7 +273,7 @@ def test_images_are_pulled_as_the_policy_says_with_the_registrys_password(
     assert engine.names() == []
 
 
-def test_the_registrys_password_may_stand_in_the_hosts_own_configuration(
+def test_the_registrys_password_may_come_from_the_hosts_docker_configuration(
     rig: Rig, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     word = base64.b64encode(f"{registry.user}:{registry.password}".encode()).decode()

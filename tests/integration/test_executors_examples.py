@@ -1,4 +1,4 @@
-"""Every example of an executor does what it says, against counterparts of the tests; so does the docs' own package."""
+"""Every example of an executor runs, against servers of the tests; so does the plugin in the documentation."""
 
 import json
 import re
@@ -54,7 +54,7 @@ ALIASES |= dict.fromkeys(("github_action", "github-action"), "gha")
 
 
 def test_there_is_an_example_of_each_kind_and_each_is_run_here() -> None:
-    """Those beside the folder, of calls and approvals among them, are run by ``tests/acceptance/test_examples``."""
+    """The other examples, such as those of calls and approvals, are run by ``tests/acceptance/test_examples``."""
     texts = {path: path.read_text() for path in (ROOT / "examples").rglob("*.yaml")}
     shown = {
         step.type
@@ -134,10 +134,8 @@ def test_notices(rig: Rig) -> None:
 
 @pytest.fixture
 def greeting(tmp_path: Path) -> Iterator[None]:
-    """Install the package that the documentation shows, as an installer would lay it out."""
-    blocks = dict(
-        re.findall(r"```(python|toml)\n(.*?)```", (ROOT / "docs" / "executor_types.md").read_text(), re.DOTALL)
-    )
+    """Install the plugin in the documentation, with the files that an installer would write."""
+    blocks = dict(re.findall(r"```(python|toml)\n(.*?)```", (ROOT / "docs" / "executors.md").read_text(), re.DOTALL))
     (tmp_path / "greeting.py").write_text(blocks["python"])
     info = tmp_path / "dagway_greeting-1.0.dist-info"
     info.mkdir()
@@ -166,7 +164,7 @@ def test_an_executor_that_is_not_installed_is_an_error_when_loaded_and_when_run(
     assert (finished.outcome, finished.error) == ("broken", 'executor type "greeting" is not registered')
 
 
-def test_actions_need_a_program_that_this_machine_may_lack(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_actions_need_the_program_act(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = load("steps:\n  - {name: s, type: gha, command: actions/checkout@v4}\n")
     assert loaded.dag is not None
     finished = rig.run(task(loaded.dag.steps[0], env=(("PATH", "/nowhere"),)))
@@ -175,7 +173,9 @@ def test_actions_need_a_program_that_this_machine_may_lack(rig: Rig, monkeypatch
     assert "gha steps need the program act on the worker" in finished.error
 
 
-def test_validation_asks_whether_this_machine_can_do_the_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_validation_checks_whether_this_machine_can_run_the_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = str(ROOT / "examples" / "executors" / "gha.yaml")
 
     refused = CliRunner().invoke(cli, ["validate", file])

@@ -49,7 +49,7 @@ def test_status_headers_and_body_are_printed_without_a_blank_line(rig: Rig, serv
     assert all(header.endswith("\r") for header in headers)
 
 
-def test_header_names_are_sent_and_shown_in_the_form_receivers_know(rig: Rig, server: HttpCounterpart) -> None:
+def test_header_names_are_sent_and_shown_in_canonical_form(rig: Rig, server: HttpCounterpart) -> None:
     config = {"json": True, "headers": {"X-API-Key": "k", "x-webhook-ID": "w"}}
     finished = rig.run(task(http("GET", f"{server.url}/echo", config)))
 
@@ -89,7 +89,7 @@ def test_a_body_is_plain_text_unless_the_step_says_otherwise(rig: Rig, server: H
 
 
 @pytest.mark.parametrize("method", ["GET", "OPTIONS"])
-def test_some_methods_carry_no_body(rig: Rig, server: HttpCounterpart, method: str) -> None:
+def test_some_methods_send_no_body(rig: Rig, server: HttpCounterpart, method: str) -> None:
     finished = rig.run(task(http(method, f"{server.url}/echo", {"body": "a"})))
 
     assert finished.outcome == "succeeded", finished.error
@@ -98,7 +98,7 @@ def test_some_methods_carry_no_body(rig: Rig, server: HttpCounterpart, method: s
     assert not {"Content-Type", "Content-Length"} & set(request["headers"])
 
 
-def test_values_that_are_no_texts_are_sent_as_dagu_sends_them(rig: Rig, server: HttpCounterpart) -> None:
+def test_values_other_than_texts_are_sent_as_dagu_sends_them(rig: Rig, server: HttpCounterpart) -> None:
     config = {
         "headers": {"X-T": True, "X-F": False, "X-N": None, "X-D": 1.0},
         "query": {"t": True, "d": 1.5},
@@ -115,7 +115,7 @@ def test_values_that_are_no_texts_are_sent_as_dagu_sends_them(rig: Rig, server: 
     assert (request["query"], request["body"]) == ({"t": ["1"], "d": ["1.5"]}, "5")
 
 
-def test_json_is_written_in_one_order_and_fit_for_html(rig: Rig, server: HttpCounterpart) -> None:
+def test_json_is_printed_with_sorted_keys_and_escaped_for_html(rig: Rig, server: HttpCounterpart) -> None:
     body = {"z": 1.0, "a": ["<&>", 1.5], "é": {}}
     finished = rig.run(task(http("POST", f"{server.url}/same", {"json": True, "body": body})))
 
@@ -145,7 +145,7 @@ def test_another_status_than_2xx_fails_after_its_output(rig: Rig, server: HttpCo
     assert rig.log(finished, "stdout").endswith(b"the body")
 
 
-def test_json_output_demands_a_json_body(rig: Rig, server: HttpCounterpart) -> None:
+def test_json_output_requires_a_json_body(rig: Rig, server: HttpCounterpart) -> None:
     finished = rig.run(task(http("GET", f"{server.url}/text/x", {"json": True})))
 
     assert finished.outcome == "failed"
@@ -175,7 +175,7 @@ def test_debug_shows_both_sides_but_no_credentials(rig: Rig, server: HttpCounter
 
 
 @pytest.mark.parametrize(("retries", "outcome"), [(2, "succeeded"), (1, "failed"), (0, "failed")])
-def test_an_overloaded_server_is_asked_again_as_often_as_the_step_says(
+def test_an_overloaded_server_is_retried_as_often_as_the_step_says(
     rig: Rig, server: HttpCounterpart, retries: int, outcome: str
 ) -> None:
     finished = rig.run(task(http("GET", f"{server.url}/flaky/3", {"retries": retries})))
@@ -184,13 +184,13 @@ def test_an_overloaded_server_is_asked_again_as_often_as_the_step_says(
     assert len(server.requests) == retries + 1
 
 
-def test_a_post_is_never_made_twice(rig: Rig, server: HttpCounterpart) -> None:
+def test_a_post_is_never_repeated(rig: Rig, server: HttpCounterpart) -> None:
     finished = rig.run(task(http("POST", f"{server.url}/flaky/2", {"retries": 3})))
 
     assert (finished.outcome, len(server.requests)) == ("failed", 1)
 
 
-def test_the_timeout_bounds_the_whole_exchange_even_while_bytes_drip(rig: Rig, server: HttpCounterpart) -> None:
+def test_the_timeout_limits_the_whole_exchange_even_while_bytes_arrive(rig: Rig, server: HttpCounterpart) -> None:
     finished = rig.run(task(http("GET", f"{server.url}/drip", {"timeout": 0.5})))
 
     assert (finished.outcome, finished.exit_code) == ("failed", 1)
@@ -216,13 +216,16 @@ def test_a_stop_closes_the_connection(rig: Rig, server: HttpCounterpart) -> None
     assert rig.log(rig.finished("t"), "stdout").startswith(b"200 OK\n")
 
 
-def test_a_server_that_is_not_there_is_a_plain_failure_and_a_wrong_step_is_broken(rig: Rig) -> None:
+def test_an_unreachable_server_fails_the_step_and_an_invalid_step_is_broken(rig: Rig) -> None:
     absent = rig.run(task(http("GET", "http://127.0.0.1:1/")))
     wrong = rig.run(task(http("GET", "ftp://127.0.0.1/")))
 
     assert (absent.outcome, absent.exit_code) == ("failed", 1)
     assert "refused" in absent.error
-    assert (wrong.outcome, wrong.error) == ("broken", "not an http URL: ftp://127.0.0.1/")
+    assert (wrong.outcome, wrong.error) == (
+        "broken",
+        "the URL must begin with http:// or https://, not 'ftp://127.0.0.1/'",
+    )
 
 
 def test_certificates_are_checked_unless_the_step_says_otherwise(rig: Rig, tmp_path: Path) -> None:
@@ -263,7 +266,7 @@ def test_an_answer_is_printed_with_a_newline(rig: Rig, server: HttpCounterpart, 
     assert (asked["model"], asked["temperature"], asked["max_tokens"]) == ("m", 0.5, 7)
 
 
-def test_the_key_comes_from_a_secret_and_thoughts_are_shown_on_request(
+def test_the_key_comes_from_a_secret_and_reasoning_is_shown_on_request(
     rig: Rig, server: HttpCounterpart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KEY_VALUE", "sk-1")
@@ -287,7 +290,7 @@ def test_the_key_comes_from_a_secret_and_thoughts_are_shown_on_request(
         ("local", {"enabled": True, "effort": "high"}, {}),
     ],
 )
-def test_each_provider_is_asked_for_thoughts_in_its_own_way(
+def test_each_provider_is_asked_for_reasoning_in_its_own_way(
     rig: Rig, server: HttpCounterpart, provider: str, thinking: dict[str, Any], asked: dict[str, Any]
 ) -> None:
     step = chat(server, "x", provider=provider, apiKeyName="KEY", thinking=thinking)
@@ -298,15 +301,15 @@ def test_each_provider_is_asked_for_thoughts_in_its_own_way(
     assert {name: value for name, value in body.items() if name.startswith("reasoning")} == asked
 
 
-def test_a_refusal_and_a_broken_off_answer_are_failures(rig: Rig, server: HttpCounterpart) -> None:
+def test_a_refusal_and_an_incomplete_answer_are_failures(rig: Rig, server: HttpCounterpart) -> None:
     refused = rig.run(task(chat(server, "x", model="unknown")))
     broken = rig.run(task(chat(server, "x BREAK")))
 
     assert 'answered 404: {"error": "no such model"}' in refused.error
-    assert broken.error.endswith("the answer broke off")
+    assert broken.error.endswith("the answer is incomplete: the stream ended early")
 
 
-def test_an_answer_can_be_seen_while_it_comes_and_a_stop_ends_it(rig: Rig, server: HttpCounterpart) -> None:
+def test_an_answer_is_printed_while_it_arrives_and_a_stop_ends_it(rig: Rig, server: HttpCounterpart) -> None:
     rig.give(task(chat(server, "first HANG last"), token="t"))
     eventually(lambda: any(chunk.data == b"first " for chunk in rig.logs("t")))
 
@@ -317,14 +320,14 @@ def test_an_answer_can_be_seen_while_it_comes_and_a_stop_ends_it(rig: Rig, serve
     assert server.broken.wait(5)
 
 
-def test_an_endpoint_that_says_later_is_asked_again(rig: Rig, server: HttpCounterpart) -> None:
+def test_an_endpoint_that_answers_later_is_retried(rig: Rig, server: HttpCounterpart) -> None:
     finished = rig.run(task(chat(server, "hello", model="busy")))
 
     assert (finished.outcome, rig.log(finished, "stdout")) == ("succeeded", b"hello \n")
     assert len(server.requests) == 3
 
 
-def test_a_wait_for_later_ends_with_a_stop(rig: Rig, server: HttpCounterpart) -> None:
+def test_a_stop_ends_the_wait_before_a_retry(rig: Rig, server: HttpCounterpart) -> None:
     rig.give(task(chat(server, "hello", model="busy for long"), token="t"))
     eventually(lambda: server.requests != [])
 
@@ -334,7 +337,7 @@ def test_a_wait_for_later_ends_with_a_stop(rig: Rig, server: HttpCounterpart) ->
     assert len(server.requests) == 1
 
 
-def test_what_was_said_before_goes_first_under_the_first_system_message(
+def test_earlier_messages_go_first_after_the_first_system_message(
     rig: Rig, server: HttpCounterpart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRET_OF_TEST", "hush")
@@ -362,7 +365,7 @@ def test_what_was_said_before_goes_first_under_the_first_system_message(
         ({"query": "a=b"}, "query must be a map of names to values, not string"),
     ],
 )
-def test_what_must_be_a_map_is_told(rig: Rig, config: dict[str, Any], told: str) -> None:
+def test_an_option_that_must_be_a_map_is_named_in_the_error(rig: Rig, config: dict[str, Any], told: str) -> None:
     finished = rig.run(task(http("GET", "http://127.0.0.1:1/", config)))
 
     assert (finished.outcome, finished.error) == ("broken", told)

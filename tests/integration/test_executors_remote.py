@@ -28,7 +28,7 @@ def mail(**config: Any) -> Step:
     return Step(name="s", type="mail", config={**settings, **config})
 
 
-def test_a_mail_goes_out_over_tls_after_a_login_with_its_attachments(rig: Rig, tmp_path: Path) -> None:
+def test_a_mail_is_sent_over_tls_after_a_login_with_its_attachments(rig: Rig, tmp_path: Path) -> None:
     cert = certificate(tmp_path)
     (rig.work_dir() / "a.txt").write_text("attached")
     with MailCounterpart(cert) as server:
@@ -62,7 +62,7 @@ def test_a_wrong_password_a_strange_certificate_and_no_tls_are_failures(rig: Rig
     assert (wrong.outcome, wrong.exit_code, sent.outcome) == ("failed", 1, "succeeded")
     assert "535" in wrong.error
     assert "certificate" in strange.error
-    assert "in the clear" in clear.error
+    assert "the server offers no TLS" in clear.error
 
 
 @pytest.mark.parametrize(
@@ -74,16 +74,14 @@ def test_a_wrong_password_a_strange_certificate_and_no_tls_are_failures(rig: Rig
         ({"attachments": "nowhere.txt"}, {"smtp": {"host": "h"}}, "nowhere.txt"),
     ],
 )
-def test_a_mail_that_cannot_be_written_breaks_the_step(
-    rig: Rig, config: dict[str, Any], options: dict[str, Any], why: str
-) -> None:
+def test_an_invalid_mail_breaks_the_step(rig: Rig, config: dict[str, Any], options: dict[str, Any], why: str) -> None:
     finished = rig.run(task(mail(**config), options=options))
 
     assert finished.outcome == "broken"
     assert why in finished.error
 
 
-def test_a_mail_server_that_says_nothing_is_left_at_a_stop(rig: Rig) -> None:
+def test_a_stop_ends_the_wait_for_a_silent_mail_server(rig: Rig) -> None:
     with silent_port() as port:
         rig.give(task(mail(), token="t", options={"smtp": {"host": "127.0.0.1", "port": port}}))
         rig.started("t")
@@ -105,7 +103,7 @@ def ssh(server: SshCounterpart, *argvs: tuple[str, ...], **config: Any) -> Step:
     return Step(name="s", type="ssh", commands=commands, config={**settings, **config})
 
 
-def test_words_arrive_as_they_are_and_nothing_is_expanded_there(rig: Rig, host: SshCounterpart) -> None:
+def test_words_arrive_unchanged_and_nothing_is_expanded_remotely(rig: Rig, host: SshCounterpart) -> None:
     step = ssh(host, ("printf", "%s|", "a b", "$HOME", "*", "it's", "${P}", "`id`"))
     finished = rig.run(task(step, params=(("P", "p q; exit 9"),), env=(("HOME", "/here"),)))
 
@@ -113,7 +111,7 @@ def test_words_arrive_as_they_are_and_nothing_is_expanded_there(rig: Rig, host: 
     assert rig.log(finished, "stdout").startswith(b"a b|/here|*|it's|p q; exit 9|")
 
 
-def test_words_may_be_builtins_of_the_shell_there(rig: Rig, host: SshCounterpart) -> None:
+def test_words_may_be_builtins_of_the_remote_shell(rig: Rig, host: SshCounterpart) -> None:
     finished = rig.run(task(ssh(host, ("cd", "/"), ("exit", "3"))))
 
     assert (finished.outcome, finished.exit_code) == ("failed", 3)
@@ -149,7 +147,7 @@ def test_several_commands_stop_at_the_first_failure(rig: Rig, host: SshCounterpa
     assert rig.log(finished, "stdout") == b"1\n"
 
 
-def test_the_dags_target_serves_a_step_without_one(rig: Rig, host: SshCounterpart) -> None:
+def test_a_step_without_a_target_uses_the_dags(rig: Rig, host: SshCounterpart) -> None:
     settings = ssh(host).config
     step = Step(name="s", type="ssh", commands=(StepCommand(text="echo hi", argv=("echo", "hi")),))
     finished = rig.run(task(step, options={"ssh": settings}))
@@ -169,7 +167,9 @@ def test_a_host_that_is_not_known_is_refused_unless_the_step_says_otherwise(
     assert not (tmp_path / "none").exists()
 
 
-def test_a_password_is_handed_over_and_a_passphrase_opens_a_key(rig: Rig, host: SshCounterpart, tmp_path: Path) -> None:
+def test_a_password_is_passed_to_ssh_and_a_passphrase_unlocks_a_key(
+    rig: Rig, host: SshCounterpart, tmp_path: Path
+) -> None:
     before = set(Path("/tmp").glob("dagway-askpass-*"))
     opened = rig.run(
         task(ssh(host, ("echo", "hi"), key=str(host.locked), password="${W}"), params=(("W", host.passphrase),))
@@ -184,11 +184,11 @@ def test_a_password_is_handed_over_and_a_passphrase_opens_a_key(rig: Rig, host: 
 
 
 @pytest.mark.parametrize("target", [{"host": ""}, {"host": "-oProxyCommand=x"}, {"user": "-l"}, {"port": "x"}])
-def test_a_target_that_is_none_breaks_the_step(rig: Rig, host: SshCounterpart, target: dict[str, Any]) -> None:
+def test_an_invalid_target_breaks_the_step(rig: Rig, host: SshCounterpart, target: dict[str, Any]) -> None:
     finished = rig.run(task(ssh(host, ("echo",), **target)))
 
     assert finished.outcome == "broken"
-    assert "not an ssh target" in finished.error
+    assert "invalid ssh target" in finished.error
 
 
 LONG = (

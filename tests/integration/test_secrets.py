@@ -24,7 +24,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 
 @pytest.fixture
 def keyring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Install the package that the documentation shows, as an installer would lay it out."""
+    """Install the provider in the documentation, with the files that an installer would write."""
     text = DOCS.read_text()
     ((point, module, name),) = re.findall(r'^(\w+) = "(\w+):(\w+)"', text, re.MULTILINE)
     code = re.search(r"```python\n(.*?)```", text, re.DOTALL)
@@ -65,7 +65,7 @@ def test_a_provider_whose_package_is_missing(rig: Rig) -> None:
     assert 'failed to resolve secret "TOKEN": unknown secret provider: keyring' in finished.error
 
 
-def test_what_a_provider_raises_is_told(rig: Rig, keyring: None) -> None:
+def test_an_exception_of_a_provider_is_reported(rig: Rig, keyring: None) -> None:
     finished = rig.run(task(command("true"), secrets=(Secret(name="T", provider="keyring", key="k"),)))
 
     assert finished.outcome == "broken"
@@ -99,7 +99,7 @@ def test_a_secret_printed_in_pieces_is_masked_everywhere(
     assert VALUE not in finished.model_dump_json()
 
 
-def test_what_only_began_like_a_secret_is_shipped_in_the_end(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_that_only_began_like_a_secret_is_shipped_at_the_end(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THE_SECRET", VALUE)
     step = command(f"printf %s {VALUE[:4]}; sleep 0.3")
     finished = rig.run(task(step, secrets=(Secret(name="T", provider="env", key="THE_SECRET"),)))
@@ -107,7 +107,7 @@ def test_what_only_began_like_a_secret_is_shipped_in_the_end(rig: Rig, monkeypat
     assert rig.log(finished, "stdout") == VALUE[:4].encode()
 
 
-def test_a_condition_that_is_not_met_does_not_tell_the_secret_it_looked_at(
+def test_a_condition_that_is_not_met_does_not_reveal_the_secret_in_it(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("THE_SECRET", VALUE)

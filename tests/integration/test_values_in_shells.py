@@ -1,4 +1,4 @@
-"""Values that came with a request, in text that a shell reads: they are shown, never run."""
+"""Values from a request in text for a shell: they are printed, never run."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,7 +76,7 @@ def test_a_given_value_is_shown_and_not_run(rig: Rig, tmp_path: Path, text: str,
 @pytest.mark.parametrize(
     "text", ['printf "%s\n" "got $P"', 'printf "%s\n" "got ${P}"', 'printf "%s\n" "got $1"', "echo got ${P}"]
 )
-def test_a_given_value_begins_no_other_command(rig: Rig, tmp_path: Path, text: str, value: str) -> None:
+def test_a_given_value_starts_no_other_command(rig: Rig, tmp_path: Path, text: str, value: str) -> None:
     given = value.replace("{}", str(tmp_path / "run"))
 
     shown = written(rig, Step(name="s", script=text), given)
@@ -88,7 +88,7 @@ def test_a_given_value_begins_no_other_command(rig: Rig, tmp_path: Path, text: s
 
 
 @pytest.mark.parametrize("value", ["cost $5; more `x`", 'a "b" & c', "x|y"])
-def test_a_given_value_is_itself_between_single_quotes(rig: Rig, value: str) -> None:
+def test_a_given_value_is_unchanged_between_single_quotes(rig: Rig, value: str) -> None:
     assert written(rig, Step(name="s", script="printf '%s\n' '{\"t\":${P.t}}'"), '{"t":1}') == '{"t":1}\n'
     assert written(rig, Step(name="s", script="printf '%s\n' 'got ${P} now'"), value) == f"got {value} now\n"
 
@@ -99,7 +99,7 @@ def test_a_value_in_json_between_single_quotes_is_json(rig: Rig) -> None:
     assert written(rig, step, "cost $5 `x`") == '{"text":"cost $5 `x`"}\n'
 
 
-def test_a_given_list_of_words_is_read_again_by_the_shell_as_in_dagu(rig: Rig) -> None:
+def test_a_given_list_of_words_is_parsed_again_by_the_shell_as_in_dagu(rig: Rig) -> None:
     assert written(rig, Step(name="s", script="printf '[%s]' ${P}"), '--name "a b" -v') == "[--name][a b][-v]"
 
 
@@ -126,7 +126,7 @@ def test_a_shell_within_the_shell_runs_nothing_either(rig: Rig, tmp_path: Path, 
     assert not (tmp_path / "run").exists()
 
 
-def test_an_output_in_json_or_a_quoted_document_is_as_it_was_put_out(rig: Rig) -> None:
+def test_an_output_in_json_or_a_quoted_document_is_unchanged(rig: Rig) -> None:
     for value in ("cost $5", "Use `ls`", "it's $(here)", 'say "hi"\n\tthere'):
         reader = "python3 -c 'import json, sys; print(json.load(sys.stdin)[\"text\"])'"
         # No echo: dash's makes a line's end of a backslash and an n, which is no JSON any more.
@@ -186,7 +186,7 @@ def test_conditions_read_the_authors_own_words_as_a_shell_does(rig: Rig) -> None
     assert checked(rig, "ls ${P}", **words, params_given=True, params_outside=("G",))
 
 
-def test_conditions_run_nothing_that_was_given_or_put_out(rig: Rig, tmp_path: Path) -> None:
+def test_conditions_run_nothing_from_params_or_outputs(rig: Rig, tmp_path: Path) -> None:
     evil = f"true; touch {tmp_path}/run; $(touch {tmp_path}/run)"
     fields: dict[str, Any] = {"params": (("P", evil),), "params_given": True, "outputs": (("OUT", evil),)}
 

@@ -25,7 +25,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
         yield made
 
 
-def test_a_command_is_reported_as_started_and_finished_with_its_output_aboard(rig: Rig) -> None:
+def test_a_command_is_reported_as_started_and_finished_and_a_short_output_is_in_the_report(rig: Rig) -> None:
     rig.give(task(command("echo hi; echo oops >&2"), token="t1"))
 
     finished = rig.finished("t1")
@@ -38,7 +38,7 @@ def test_a_command_is_reported_as_started_and_finished_with_its_output_aboard(ri
     eventually(lambda: rig.worker.attempts.tokens() == ())
 
 
-def test_a_failure_tells_its_exit_code_and_the_end_of_stderr(rig: Rig) -> None:
+def test_a_failure_reports_its_exit_code_and_the_end_of_stderr(rig: Rig) -> None:
     finished = rig.run(task(command("echo bad news >&2; exit 3")))
 
     assert (finished.outcome, finished.exit_code) == ("failed", 3)
@@ -104,14 +104,16 @@ def test_a_program_is_looked_for_in_every_folder_of_the_steps_path(rig: Rig, tmp
     assert "Permission denied" in denied.error
 
 
-def test_death_by_a_signal_is_minus_one(rig: Rig) -> None:
+def test_the_exit_code_after_a_signal_is_minus_one(rig: Rig) -> None:
     finished = rig.run(task(command("kill -9 $$")))
 
     assert (finished.outcome, finished.exit_code) == ("failed", -1)
     assert "signal: killed" in finished.error
 
 
-def test_the_environment_follows_the_one_order_and_hides_the_service(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_has_the_documented_precedence_and_nothing_of_the_service(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DAGWAY_AMQP_URL", "amqp://secret")
     monkeypatch.setenv("NOT_ALLOWED", "x")
     rig.work_dir().joinpath(".env").write_text("B=dotenv\nC=dotenv\n")
@@ -129,7 +131,7 @@ def test_the_environment_follows_the_one_order_and_hides_the_service(rig: Rig, m
     assert rig.log(finished, "stdout") == b"env dotenv output param step param\n0\n"
 
 
-def test_reserved_variables_tell_the_step_who_it_is(rig: Rig) -> None:
+def test_reserved_variables_name_the_run_and_the_step(rig: Rig) -> None:
     finished = rig.run(
         task(
             command(
@@ -174,7 +176,7 @@ def test_merged_logs_are_one_stream_in_order(rig: Rig) -> None:
     assert rig.log(finished, "stderr") == b""
 
 
-def test_a_step_that_opens_its_stdout_by_name_does_not_cut_its_log(rig: Rig) -> None:
+def test_a_step_that_opens_its_stdout_by_name_does_not_truncate_its_log(rig: Rig) -> None:
     finished = rig.run(task(command("echo 1; echo 2 > /dev/stdout; echo 3; echo 4 > /dev/stderr")))
 
     assert rig.log(finished, "stdout") == b"1\n2\n3\n"
@@ -202,6 +204,14 @@ def test_copies_of_the_streams_are_appended_and_masked(rig: Rig, monkeypatch: py
     assert "hunter2" not in first.error
     assert "*******" in first.error
     assert rig.work_dir().joinpath("sub/out.txt").read_bytes() == b"pass ******* ok\n" * 2
+
+
+def test_a_path_of_a_copy_uses_the_env_of_the_step_which_is_evaluated_once(rig: Rig) -> None:
+    env = (("N", "`echo x >> evaluated; wc -l < evaluated`"),)
+    finished = rig.run(task(command("echo $N", stdout="copy-${N}.txt", env=env)))
+
+    assert rig.log(finished, "stdout") == b"1\n"
+    assert rig.work_dir().joinpath("copy-1.txt").read_bytes() == b"1\n"
 
 
 def test_a_missing_secret_breaks_the_attempt_before_anything_runs(rig: Rig) -> None:
@@ -248,7 +258,7 @@ def test_a_redelivered_task_is_reported_and_not_run(tmp_path: Path) -> None:
 
 
 class Unsure(EmbeddedTransport):
-    """Takes the first news of a start, and cannot say so: as a broker that is killed between the two."""
+    """Takes the first start report and does not confirm it, as a broker that is killed between the two."""
 
     def send(self, message: Outgoing) -> "Future[None]":
         accepted = super().send(message)
@@ -263,7 +273,7 @@ class Unsure(EmbeddedTransport):
     said = False
 
 
-def test_an_attempt_whose_start_may_not_have_been_heard_is_given_up_in_so_many_words(tmp_path: Path) -> None:
+def test_an_attempt_whose_start_report_may_be_lost_is_reported_as_given_up(tmp_path: Path) -> None:
     with Rig(tmp_path, transport=Unsure(None)) as rig:
         rig.give(task(command("touch ran"), token="doubtful"))
         told = [AttemptStarted, AttemptGivenUp, TaskRedelivered]
@@ -274,7 +284,7 @@ def test_an_attempt_whose_start_may_not_have_been_heard_is_given_up_in_so_many_w
         assert not rig.work_dir().joinpath("ran").exists()
 
 
-def test_fifty_steps_run_side_by_side(rig: Rig) -> None:
+def test_fifty_steps_run_at_once(rig: Rig) -> None:
     tokens = [f"p{number}" for number in range(50)]
     # Each waits for all the others: it ends only if they really run at once.
     gather = 'touch "at.$N"; while [ "$(ls at.* | wc -l)" -lt 50 ]; do sleep 0.05; done'
@@ -297,7 +307,7 @@ def test_tasks_beyond_the_slots_wait_at_the_broker(tmp_path: Path) -> None:
         assert not [event for event in rig.seen if isinstance(event, TaskRedelivered)]
 
 
-def test_a_worker_takes_tasks_of_routes_its_labels_satisfy_and_remembers_them(tmp_path: Path) -> None:
+def test_a_worker_takes_tasks_of_selectors_its_labels_satisfy_and_remembers_them(tmp_path: Path) -> None:
     selector = {"gpu": "true"}
     with Rig(tmp_path, labels={"gpu": "true", "region": "eu"}) as rig:
         rig.transport.declare([task_queue(selector)])
@@ -311,7 +321,7 @@ def test_a_worker_takes_tasks_of_routes_its_labels_satisfy_and_remembers_them(tm
         assert rig.finished("after").outcome == "succeeded"
 
 
-def test_the_lease_is_renewed_with_every_token_held_and_ended_with_a_last_word(tmp_path: Path) -> None:
+def test_heartbeats_renew_the_lease_of_every_attempt_and_the_last_says_stopped(tmp_path: Path) -> None:
     with Rig(tmp_path, lease_ttl_s=0.5) as rig:
         heard = rig.transport.consume([HEARTBEATS], prefetch=1000)
         rig.give(task(command("while [ ! -e go ]; do sleep 0.02; done"), token="held"))

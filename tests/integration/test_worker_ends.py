@@ -1,4 +1,4 @@
-"""How attempts end against their will: timeouts, stops, shutdowns, killed workers, an absent broker."""
+"""How attempts are ended: timeouts, stops, shutdowns, killed workers, an absent broker."""
 
 import os
 import signal
@@ -33,7 +33,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 
 
 def _marked(incarnation: str) -> list[int]:
-    """Return the living processes that a worker started, however they hide."""
+    """Return the living processes that a worker started, in other sessions too."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -45,7 +45,7 @@ def _marked(incarnation: str) -> list[int]:
     return found
 
 
-def test_a_step_over_its_timeout_is_ended_with_124(rig: Rig) -> None:
+def test_a_step_over_its_timeout_ends_with_124(rig: Rig) -> None:
     finished = rig.run(task(command("sleep 1005"), timeout_s=0.2))
 
     assert (finished.outcome, finished.exit_code) == ("timed_out", 124)
@@ -54,14 +54,14 @@ def test_a_step_over_its_timeout_is_ended_with_124(rig: Rig) -> None:
     assert _marked(rig.worker.incarnation) == []
 
 
-def test_a_timeout_does_not_wait_longer_than_the_grace_for_the_stubborn(rig: Rig) -> None:
+def test_a_timeout_kills_a_step_that_ignores_the_signal_after_the_grace(rig: Rig) -> None:
     finished = rig.run(task(command("trap '' TERM; sleep 1006; sleep 1006"), timeout_s=0.2, stop_grace_s=0.3))
 
     assert (finished.outcome, finished.exit_code) == ("timed_out", 124)
     assert _marked(rig.worker.incarnation) == []
 
 
-def test_a_stop_sends_the_signal_the_step_asked_for(rig: Rig) -> None:
+def test_a_stop_sends_the_signal_of_signal_on_stop(rig: Rig) -> None:
     text = "trap 'echo cleaned; exit 0' INT; touch ready; while :; do sleep 0.02; done"
     rig.give(task(command(text, signal_on_stop="SIGINT"), token="t"))
     eventually(rig.work_dir().joinpath("ready").exists)
@@ -73,7 +73,7 @@ def test_a_stop_sends_the_signal_the_step_asked_for(rig: Rig) -> None:
     assert rig.log(finished, "stdout") == b"cleaned\n"
 
 
-def test_a_stop_ends_everything_that_came_from_the_step(rig: Rig) -> None:
+def test_a_stop_ends_all_descendants_of_the_step(rig: Rig) -> None:
     rig.give(task(command("trap '' TERM; " + _ESCAPING), token="t", stop_grace_s=0.3))
     eventually(rig.work_dir().joinpath("ready").exists)
     assert len(_marked(rig.worker.incarnation)) >= 4
@@ -93,6 +93,17 @@ def test_commands_after_the_stopped_one_do_not_start(rig: Rig) -> None:
 
     assert rig.finished("t").outcome == "aborted"
     assert not rig.work_dir().joinpath("second").exists()
+
+
+def test_a_stop_while_the_env_of_a_step_is_evaluated_aborts_it(rig: Rig) -> None:
+    step = command("touch begun", env=(("SLOW", "`touch ready; exec sleep 1007`"),))
+    rig.give(task(step, token="t"))
+    eventually(rig.work_dir().joinpath("ready").exists)
+
+    rig.broadcast("worker.w1", StopAttempt(token="t"))
+
+    assert rig.finished("t").outcome == "aborted"
+    assert not rig.work_dir().joinpath("begun").exists()
 
 
 def test_a_revoked_attempt_is_killed_at_once_and_not_reported(rig: Rig) -> None:
@@ -129,7 +140,7 @@ def test_a_copy_of_a_task_is_not_run_again(rig: Rig) -> None:
     assert len(rig.events("twice")) == 2
 
 
-def test_a_draining_worker_lets_steps_end_and_reports_those_it_had_to_end(rig: Rig) -> None:
+def test_a_draining_worker_waits_for_steps_and_reports_those_it_stopped(rig: Rig) -> None:
     rig.give(task(command("sleep 0.3"), token="short"))
     rig.give(task(command("sleep 1009"), token="long"))
     rig.started("short")
@@ -199,7 +210,7 @@ def test_a_worker_that_loses_its_guardian_fails_and_leaves_no_process(tmp_path: 
 
 
 class _Flaky(EmbeddedTransport):
-    """The embedded transport behind a link that can be cut for what workers report."""
+    """The embedded transport behind a link that can be cut for the reports of workers."""
 
     cut = False
 
@@ -251,7 +262,7 @@ def test_a_spooled_report_is_delivered_by_the_next_process(tmp_path: Path) -> No
         assert finished.incarnation != rig.worker.incarnation
 
 
-def test_what_cannot_be_reported_as_started_is_not_run(tmp_path: Path) -> None:
+def test_a_step_whose_start_cannot_be_reported_does_not_run(tmp_path: Path) -> None:
     transport = _Flaky(None)
     with Rig(tmp_path, transport=transport) as rig:
         transport.cut = True
@@ -263,7 +274,7 @@ def test_what_cannot_be_reported_as_started_is_not_run(tmp_path: Path) -> None:
         assert not rig.work_dir().joinpath("ran").exists()
 
 
-def test_a_copy_that_cannot_be_written_fails_the_step_and_does_not_hold_it_up(rig: Rig) -> None:
+def test_a_copy_that_cannot_be_written_fails_the_step_but_does_not_block_it(rig: Rig) -> None:
     step = command("head -c 1000000 /dev/zero; echo done >&2", stdout="/dev/full")
     finished = rig.run(task(step, log_output=LogOutput.MERGED))
 

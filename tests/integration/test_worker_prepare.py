@@ -1,4 +1,4 @@
-"""What a prepare evaluates and judges on its worker, and what it tells however that ends."""
+"""What a prepare attempt evaluates, checks and reports, however it ends."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,7 +39,7 @@ def test_prepare_evaluates_env_params_and_conditions_on_this_host(rig: Rig, monk
     assert unmet.error == 'condition was not met: expected "2", got "1"'
 
 
-def test_a_prepare_of_a_run_that_has_values_only_judges(rig: Rig) -> None:
+def test_a_prepare_of_a_run_that_has_values_only_checks_preconditions(rig: Rig) -> None:
     dag = Dag(
         name="d",
         env=(("A", "`touch ran`"),),
@@ -56,7 +56,7 @@ def test_a_prepare_of_a_run_that_has_values_only_judges(rig: Rig) -> None:
     assert list(rig.path.rglob("ran")) == []
 
 
-def test_a_prepare_that_cannot_be_judged_tells_the_values_it_found(rig: Rig) -> None:
+def test_a_prepare_whose_check_fails_reports_the_values_it_evaluated(rig: Rig) -> None:
     dag = Dag(name="d", env=(("A", "`echo 1`"),), secrets=(secret := Secret(name="T", provider="env", key="NOWHERE"),))
     given = {"prepare": {"dag": dag.model_dump(mode="json"), "given": ""}}
     finished = rig.run(task(command(), kind="prepare", options=given, secrets=(secret,)))
@@ -66,7 +66,7 @@ def test_a_prepare_that_cannot_be_judged_tells_the_values_it_found(rig: Rig) -> 
     assert finished.outputs == {"env": '[["A", "1"]]', "params": "[]"}
 
 
-def test_a_prepare_that_is_stopped_while_it_judges_tells_the_values_it_found(rig: Rig, tmp_path: Path) -> None:
+def test_a_prepare_that_is_stopped_in_its_check_reports_the_values_it_evaluated(rig: Rig, tmp_path: Path) -> None:
     judging = tmp_path / "judging"
     condition = Condition(condition=f"touch {judging}; sleep 60")
     dag = Dag(name="d", env=(("A", "`echo 1`"),), preconditions=(condition,))

@@ -1,4 +1,4 @@
-"""Evaluate what a ``call`` step asks for: which dag, how often, with which parameters.
+"""Evaluate a ``call`` step: which DAG, how many sub-runs, with which parameters.
 
 Source: the workflow language reference, sections on sub-DAG steps and parallel.
 """
@@ -23,7 +23,7 @@ from shared.language.expansion.params_syntax import (
 from shared.language.model import Pairs, Parallel, Step
 from shared.language.steps.parallel import MAX_PARALLEL_ITEMS
 
-__all__ = ["split_items", "unfold"]
+__all__ = ["fan_out", "split_items"]
 
 _QUOTED = re.compile(r'"((?:\\"|[^"])*)"')
 _ACTS = re.compile(r"[$`\\]")
@@ -33,12 +33,12 @@ _SEPARATORS = "\t|;,"
 Mask = Callable[[str], str]
 
 
-def unfold(step: Step, scope: Scope, run_command: RunCommand, mask: Mask = str) -> tuple[ChildCall, ...]:
-    """Return the runs a step calls, in the order of its items; ``mask`` hides the secrets in a text.
+def fan_out(step: Step, scope: Scope, run_command: RunCommand, mask: Mask = str) -> tuple[ChildCall, ...]:
+    """Return the sub-runs that a step calls, in the order of its items. ``mask`` replaces the secrets in a text.
 
     Raises:
-        InvalidInput: no name, no items, or too many.
-        ExpansionError: a variable that must be set is not.
+        InvalidInput: there is no name, no item, or too many items.
+        ExpansionError: a required variable is not set.
     """
     name = expand(step.call, scope, run_command).strip()
     if not name:
@@ -72,7 +72,7 @@ def _with_text(name: str, text: str, mask: Mask) -> ChildCall:
 
 
 def _shown(text: str, pairs: Pairs, mask: Mask) -> str:
-    """Return what people see of the text, empty where it holds no secret; read, it gives each value masked."""
+    """Return the text with masked values for people to read; empty if it holds no secret."""
     masked = tuple((key, mask(value)) for key, value in pairs)
     if masked == pairs and mask(text) == text:
         return ""
@@ -81,8 +81,8 @@ def _shown(text: str, pairs: Pairs, mask: Mask) -> str:
 
 def _with_pairs(name: str, pairs: Pairs, mask: Mask) -> ChildCall:
     text = quote_pairs(pairs, frozenset(key for key, _ in pairs if key.isdigit()))
-    # As JSON, whatever the values hold, where the text would not be read as it was meant. The text is what people
-    # see, but for secrets, and what the run's id is made from.
+    # JSON where the text would be parsed into other values. People see the text with secrets masked, and the run's
+    # id is made from it.
     given = text if _reads_back(text, pairs) else _as_json(pairs)
     return ChildCall(dag=name, params=text, given=given, shown=_shown(text, pairs, mask))
 
@@ -106,7 +106,7 @@ def _items(parallel: Parallel, scope: Scope, run_command: RunCommand) -> list[st
 
 
 def _evaluated(item: str, scope: Scope, run_command: RunCommand) -> str:
-    """An item that was a map is JSON text: its values are evaluated, its form stays."""
+    """Expand an item. One that was a map is JSON text: only its values are expanded."""
     fields = parse_json(item) if item.startswith("{") else None
     if not isinstance(fields, dict):
         return expand(item, scope, run_command)
@@ -115,14 +115,14 @@ def _evaluated(item: str, scope: Scope, run_command: RunCommand) -> str:
 
 
 def _sorted(value: Any) -> Any:
-    """Return the same JSON with its keys in order: a run's id is made from the text."""
+    """Return the same JSON with sorted keys, since a run's id is made from the text."""
     if isinstance(value, dict):
         return {key: _sorted(value[key]) for key in sorted(value)}
     return [_sorted(item) for item in value] if isinstance(value, list) else value
 
 
 def split_items(text: str) -> list[str]:
-    """Split a variable's text by the first form that fits: JSON, lines, quoted words, separators, blanks."""
+    """Split a variable's text into items by the first form that fits: JSON, lines, quoted words, separators, blanks."""
     text = text.strip()
     value = parse_json(text) if text[:1] in ("[", "{") else None
     if isinstance(value, list):

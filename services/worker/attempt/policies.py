@@ -1,4 +1,4 @@
-"""What only the worker can tell once an execution is over: conditions and patterns that its policies name."""
+"""Evaluate a step's policies after its execution, where that needs the worker: conditions, patterns, numbers."""
 
 import math
 import re
@@ -10,24 +10,24 @@ from typing import Any
 
 from services.worker.inputs.conditions import check_conditions
 from services.worker.inputs.environment import Environment
-from services.worker.inputs.workspace import LogPaths
+from services.worker.output.files import LogPaths
+from services.worker.process.capture import Interrupted, exit_code_in, run_command_in
 from services.worker.process.outcome import Result
 from services.worker.process.shells import condition_shell
-from services.worker.process.small_commands import Interrupted, exit_code_in, run_command_in
-from services.worker.process.supervise import Supervisor
+from services.worker.process.supervisor import Supervisor
 from shared.contracts.tasks import Task
 from shared.errors import InvalidInput
 from shared.language.expansion.expand import RunCommand, Scope, StepFacts, expand
 from shared.language.model import RetryPolicy, Step
 from shared.language.patterns import PatternError, line_matcher
 
-__all__ = ["look_back", "retry_numbers"]
+__all__ = ["evaluate_policies", "retry_numbers"]
 
 _MAX_LINE = 65_536
 _REPORTED = {"limit": "retry_limit", "intervalSec": "retry_interval_s"}
 
 
-def look_back(
+def evaluate_policies(
     task: Task,
     result: Result,
     outputs: dict[str, str],
@@ -37,22 +37,22 @@ def look_back(
     cwd: str,
     paths: LogPaths,
 ) -> dict[str, Any]:
-    """Return the fields of ``AttemptFinished`` that the step's policies ask for, once its logs are kept."""
+    """Return the fields of ``AttemptFinished`` that the step's policies need. Call it after ``OutputFiles.keep``."""
     step = task.step
     facts: dict[str, Any] = {}
     if result.outcome == "failed" and step.continue_on.output:
-        facts["continue_output_matched"] = _printed(step.continue_on.output, Path(paths.stdout_whole))
+        facts["continue_output_matched"] = _output_matches(step.continue_on.output, Path(paths.stdout_whole))
     if step.repeat_policy is not None and step.repeat_policy.condition is not None:
         facts["repeat_condition_met"] = _condition_met(
-            task, outputs, _with_itself(environment, step, result, outputs, paths), supervisor, cwd
+            task, outputs, _with_own_facts(environment, step, result, outputs, paths), supervisor, cwd
         )
     return facts
 
 
-def _printed(patterns: Sequence[str], log: Path) -> bool:
-    """Whether a line of any try has one of the texts, or matches one that begins with ``re:``.
+def _output_matches(patterns: Sequence[str], log: Path) -> bool:
+    """Whether a line of any attempt contains one of the texts, or matches one that begins with ``re:``.
 
-    A bad pattern matches nothing.
+    An invalid pattern matches nothing.
     """
     tests: list[Callable[[str], object]] = []
     for pattern in patterns:
@@ -69,10 +69,10 @@ def _printed(patterns: Sequence[str], log: Path) -> bool:
     return False
 
 
-def _with_itself(
+def _with_own_facts(
     environment: Environment, step: Step, result: Result, outputs: dict[str, str], paths: LogPaths
 ) -> Environment:
-    """Let ``${id.…}`` of the step mean the execution that is just over: what came with its task is one older."""
+    """Make ``${id.…}`` of the step itself mean this execution; its task carries the facts of the one before."""
     if not step.id:
         return environment
     output = outputs.get(step.output.name) if step.output is not None else None
@@ -89,7 +89,7 @@ def _condition_met(
     condition = task.step.repeat_policy.condition if task.step.repeat_policy is not None else None
     if condition is None:
         return None
-    # Its own output goes before what ancestors put out under the same name.
+    # Its own output wins over an output of the same name of an earlier step.
     textual, full = (replace(scope, maps=(outputs, *scope.maps)) for scope in (environment.textual, environment.full))
     process = {**environment.process, **outputs}
     try:
@@ -105,10 +105,10 @@ def _condition_met(
 
 
 def retry_numbers(policy: RetryPolicy | None, scope: Scope, run_command: RunCommand) -> dict[str, Any]:
-    """Return the numbers of a retry that were written as text.
+    """Return the numbers of a retry policy that are written as text.
 
     Raises:
-        InvalidInput: one cannot be evaluated, or is none.
+        InvalidInput: a text cannot be evaluated, or is not a number.
     """
     found: dict[str, Any] = {}
     if policy is None:

@@ -1,7 +1,7 @@
-"""Spans of attempts: to the process's own collector, and to the one that a dag names (``otel:``).
+"""Send spans of attempts to the process's own collector, and to the one that a DAG names (``otel:``).
 
-A dag's collector is reached by workers only, the service that talks to whomever workflows name.
-Whatever goes wrong here is logged and never touches a run.
+Only workers talk to a DAG's collector, as to everything else that workflows name. Errors are logged and never affect
+a run.
 """
 
 import json
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from services.worker.inputs.environment import Ground
+from services.worker.inputs.environment import Inputs
 from services.worker.process.outcome import Result
 from shared.clock import utc_now
 from shared.contracts.control import RunTraced
@@ -28,7 +28,7 @@ __all__ = ["AttemptSpans"]
 _log = logging.getLogger(__name__)
 _COLLECTORS = 8
 _RUNS = 1_000
-"""So many are remembered; the span of a run forgotten meanwhile is not sent."""
+"""How many runs are remembered; the span of a run that was dropped is not sent."""
 _STATUS = {"timed_out": "failed", "broken": "failed"}
 _UNITS_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
@@ -36,19 +36,19 @@ _TIMEOUT_S = 10.0
 
 
 class AttemptSpans:
-    """Makes a span of each attempt that is over; any number of threads may call."""
+    """Sends a span for each attempt that ended; any number of threads may call."""
 
     def __init__(self, worker_id: str) -> None:
         self._worker_id = worker_id
         self._lock = threading.Lock()
         self._exporters: OrderedDict[str, Exporter] = OrderedDict()
         self._runs: OrderedDict[str, str] = OrderedDict()
-        """Run key -> which collector its dag named."""
+        """Run key -> key of the collector that its DAG names."""
 
     def attempt_over(
-        self, task: Task, of_run: SpanContext, began_at: datetime, result: Result, ground: Ground | None
+        self, task: Task, run_span: SpanContext, started_at: datetime, result: Result, inputs: Inputs | None
     ) -> None:
-        """Send the span of an attempt, which stands below ``of_run``."""
+        """Send the span of an attempt, a child of ``run_span``."""
         if not recording() and "otel" not in task.options:
             return
         facts: dict[str, str | int] = {
@@ -63,36 +63,45 @@ class AttemptSpans:
         if result.exit_code:
             facts["step.exit_code"] = result.exit_code
         error = "" if result.outcome in {"succeeded", "skipped"} else result.error or result.outcome
-        context = of_run.child(task.token)
-        span = Span(f"Step: {task.step.name}", context, of_run, began_at, utc_now(), "consumer", facts, error)
+        context = run_span.child(task.token)
+        span = Span(f"Step: {task.step.name}", context, run_span, started_at, utc_now(), "consumer", facts, error)
         send(span)
-        if ground is not None and (otel := task.options.get("otel")):
+        if inputs is not None and (otel := task.options.get("otel")):
             try:
-                self._collector(task, otel, ground).send(span)
+                self._collector(task, otel, inputs).send(span)
             except Exception as fault:  # noqa: BLE001 - telemetry must not cost a run
-                _log.warning("spans.not_sent", extra={"why": str(fault), "next": "see the dag's otel block"})
+                _log.warning("spans.not_sent", extra={"why": str(fault), "next": "see the DAG's otel block"})
 
-    def run_over(self, told: RunTraced, trace: str | None) -> None:
-        """Send the span of a run whose attempts were made here. Never blocks."""
+    def run_over(self, message: RunTraced, trace: str | None) -> None:
+        """Send the span of a run that had attempts on this worker. Never blocks."""
         context = SpanContext.parse(trace)
         with self._lock:
-            exporter = self._exporters.get(self._runs.pop(told.run_key, ""))
+            exporter = self._exporters.get(self._runs.pop(message.run_key, ""))
         if exporter is not None and context is not None:
-            parent = SpanContext.parse(told.parent)
+            parent = SpanContext.parse(message.parent)
             exporter.send(
-                Span(told.name, context, parent, told.start, told.end, "internal", told.attributes, told.error)
+                Span(
+                    message.name,
+                    context,
+                    parent,
+                    message.start,
+                    message.end,
+                    "internal",
+                    message.attributes,
+                    message.error,
+                )
             )
 
     def stop(self) -> None:
-        """Send what is queued; waits a few seconds at most."""
-        stopping = [threading.Thread(target=one.stop, daemon=True) for one in self._exporters.values()]
-        for thread in stopping:
+        """Send all queued spans; waits a few seconds at most."""
+        threads = [threading.Thread(target=one.stop, daemon=True) for one in self._exporters.values()]
+        for thread in threads:
             thread.start()
-        for thread in stopping:
+        for thread in threads:
             thread.join()
 
-    def _collector(self, task: Task, otel: Mapping[str, Any], ground: Ground) -> Exporter:
-        settings = _resolved(otel, Scope((ground.secrets, ground.base)))
+    def _collector(self, task: Task, otel: Mapping[str, Any], inputs: Inputs) -> Exporter:
+        settings = _resolved(otel, Scope((inputs.secrets, inputs.base)))
         key = json.dumps(settings, sort_keys=True)
         with self._lock:
             self._runs[task.run_key] = key
@@ -108,7 +117,7 @@ class AttemptSpans:
 
 
 def _resolved(otel: Mapping[str, Any], scope: Scope) -> dict[str, Any]:
-    """Return a dag's block with its variables' values. Raises ``ValueError``: nothing that can be sent to."""
+    """Return the exporter's settings from a DAG's ``otel`` block. Raises ``ValueError`` for an unusable endpoint."""
     endpoint = expand(str(otel.get("endpoint") or ""), scope)
     if not endpoint.endswith("/v1/traces"):
         raise ValueError(f"otel.endpoint {endpoint!r} is not OTLP over HTTP: it must end in /v1/traces")

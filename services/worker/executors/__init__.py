@@ -1,4 +1,4 @@
-"""Executors by step type. Others are found through the entry point group ``dagway.executors``."""
+"""Executors by type of step. Plugins are found through the entry point group ``dagway.executors``."""
 
 from functools import cache
 from importlib import import_module
@@ -11,7 +11,7 @@ from shared.language.steps.executor_types import PLUGINS
 
 __all__ = ["executor_for"]
 
-# By name, so that a worker that never sees such a step never loads what it needs.
+# By name: a module is imported when its first step comes, so that its libraries need not be installed.
 _BUILT_IN = {
     "http": "http:HttpExecutor",
     "jq": "jq.executor:JqExecutor",
@@ -27,10 +27,10 @@ _BUILT_IN = {
 
 @cache
 def executor_for(step_type: str) -> Executor:
-    """Return the executor of a step type; an entry point names a class or function that makes one.
+    """Return the executor of a type of step. An entry point names a class, or a function that returns an executor.
 
     Raises:
-        InvalidInput: no executor has that name, or a library it needs is not installed.
+        InvalidInput: there is no such type, or a library that it needs is not installed.
     """
     if step_type in ("", "command", "shell"):
         return CommandExecutor()
@@ -39,6 +39,6 @@ def executor_for(step_type: str) -> Executor:
         built_in: Executor = getattr(import_module(f"{__name__}.{module}"), name)()
         return built_in
     for entry in entry_points(group=PLUGINS, name=step_type):
-        made: Executor = entry.load()()
-        return made
+        plugin: Executor = entry.load()()
+        return plugin
     raise InvalidInput(f'executor type "{step_type}" is not registered')

@@ -1,9 +1,8 @@
 """One exchange with a language model, through any endpoint that speaks the OpenAI chat protocol.
 
-The answer is printed as it arrives, followed by a newline. What earlier chat steps said goes before the
-step's own messages. A refusal that says "later" is waited out a few times; a request that was perhaps
-answered costs money and is never made again. The key is looked up in the step's environment, secrets
-included, and never printed.
+The answer is printed as it arrives, followed by a newline. The messages of earlier chat steps go before the step's
+own. A response that means "later" is retried a few times; a request that may have been answered costs money and is
+never repeated. The key comes from the step's environment, secrets included, and is never printed.
 Source: the workflow language reference, section on the chat executor.
 """
 
@@ -18,7 +17,7 @@ from urllib3.exceptions import HTTPError
 
 from services.worker.executors.base import Job, StepIO
 from services.worker.executors.http import open_pool
-from services.worker.executors.inline import CutOff, Line, conclude, evaluate
+from services.worker.executors.in_process import Cancelled, CancelScope, evaluate, make_result
 from services.worker.process.outcome import Result
 from shared.errors import InvalidInput
 
@@ -38,33 +37,33 @@ _PIECE = 16_384
 _SHOWN_ERROR = 500
 _MAX_LINE = 1 << 20
 _HTTP_OK = 200
-_LATER = frozenset({429, 500, 502, 503, 504})
+_RETRIED_STATUS = frozenset({429, 500, 502, 503, 504})
 _WAITS_S = (1.0, 2.0, 4.0)
 _LONGEST_WAIT_S = 30.0
 _MOST_HISTORY = 256 * 1024
-"""Characters: what was said first is forgotten first."""
+"""Characters; the oldest messages are dropped first."""
 
 
 class ChatExecutor:
     """Sends the messages of a step and prints the answer."""
 
     def run(self, job: Job, io: StepIO) -> Result:
-        """Ask; a refusal, and an answer that breaks off, are exit code 1."""
+        """Send the request; a refusal and an incomplete answer fail with exit code 1."""
         llm: dict[str, Any] = evaluate(job, job.step.llm or job.options.get("llm") or {})
         own = _own_messages(job)
         url, headers, body = _request(job, llm, own)
-        line = Line()
-        asked = _Exchange(line, io, thinking=bool((llm.get("thinking") or {}).get("includeInOutput")))
+        cancel_scope = CancelScope()
+        exchange = _Exchange(cancel_scope, io, thinking=bool((llm.get("thinking") or {}).get("includeInOutput")))
         try:
-            error = job.supervisor.call(lambda: asked.make(url, headers, body), line.cut)
-        except (HTTPError, CutOff, OSError, ValueError) as failure:
+            error = job.supervisor.call(lambda: exchange.make(url, headers, body), cancel_scope.cancel)
+        except (HTTPError, Cancelled, OSError, ValueError) as failure:
             error = f"chat request failed: {failure}"
         finally:
-            line.cut()
-        result = conclude(job, error or "")
+            cancel_scope.cancel()
+        result = make_result(job, error or "")
         if result.outcome == "succeeded":
             io.messages.extend((one["role"], one["content"]) for one in own)
-            io.messages.append(("assistant", asked.answer))
+            io.messages.append(("assistant", exchange.answer))
         return result
 
 
@@ -75,15 +74,15 @@ def _own_messages(job: Job) -> list[dict[str, str]]:
 
 
 def _conversation(job: Job, own: list[dict[str, str]], system: str) -> list[dict[str, str]]:
-    """Return what was said before and what is said now, with the first system message only, at its head."""
+    """Return the earlier and the new messages, after the first system message; others of its kind are left out."""
     history = [{"role": str(one["role"]), "content": str(one["content"])} for one in job.options.get("history") or ()]
     systems = [one for one in (*history, *own) if one["role"] == "system"]
     first = systems[:1] or ([{"role": "system", "content": system}] if system else [])
-    told = [one for one in history if one["role"] != "system"]
-    size = sum(len(one["content"]) for one in told)
-    while told and size > _MOST_HISTORY:
-        size -= len(told.pop(0)["content"])
-    return [*first, *told, *(one for one in own if one["role"] != "system")]
+    earlier = [one for one in history if one["role"] != "system"]
+    size = sum(len(one["content"]) for one in earlier)
+    while earlier and size > _MOST_HISTORY:
+        size -= len(earlier.pop(0)["content"])
+    return [*first, *earlier, *(one for one in own if one["role"] != "system")]
 
 
 def _request(job: Job, llm: dict[str, Any], own: list[dict[str, str]]) -> tuple[str, dict[str, str], dict[str, Any]]:
@@ -98,7 +97,7 @@ def _request(job: Job, llm: dict[str, Any], own: list[dict[str, str]]) -> tuple[
     if key_name:
         key = job.environment.process.get(key_name, "")
         if not key:
-            raise InvalidInput(f"the key of {provider} is not set: {key_name}")
+            raise InvalidInput(f"the API key of {provider} is not set: {key_name}")
         headers["Authorization"] = f"Bearer {key}"
     messages = _conversation(job, own, str(llm.get("system") or ""))
     body: dict[str, Any] = {"model": llm["model"], "messages": messages, "stream": llm.get("stream", True) is not False}
@@ -109,73 +108,73 @@ def _request(job: Job, llm: dict[str, Any], own: list[dict[str, str]]) -> tuple[
     return f"{base.rstrip('/')}/chat/completions", headers, body
 
 
-def _thinking(provider: str, asked: dict[str, Any]) -> dict[str, Any]:
-    """Return how a request for thoughts is put; endpoints of one's own may know of none."""
-    if not asked.get("enabled") or _PROVIDERS[provider] == _LOCAL:
+def _thinking(provider: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields that ask for reasoning; local endpoints may not know them."""
+    if not settings.get("enabled") or _PROVIDERS[provider] == _LOCAL:
         return {}
-    effort = asked.get("effort") or "medium"
+    effort = settings.get("effort") or "medium"
     if provider != "openrouter":
         return {"reasoning_effort": effort}
-    budget = asked.get("budgetTokens")
+    budget = settings.get("budgetTokens")
     return {"reasoning": {"effort": effort, **({"max_tokens": budget} if budget else {})}}
 
 
 class _Exchange:
-    """Asking, until there is an answer or none is to be had; ``answer`` is what was said, thoughts left out."""
+    """One exchange, retries included; ``answer`` is the text of the answer without reasoning."""
 
-    def __init__(self, line: Line, io: StepIO, *, thinking: bool) -> None:
+    def __init__(self, cancel_scope: CancelScope, io: StepIO, *, thinking: bool) -> None:
         self.answer = ""
-        self._line = line
+        self._scope = cancel_scope
         self._io = io
         self._thinking = thinking
 
     def make(self, url: str, headers: dict[str, str], body: dict[str, Any]) -> str:
-        """Print the answer and return what is wrong with it."""
+        """Print the answer and return the error, empty if there is none."""
         tls = ssl.create_default_context() if url.startswith("https:") else None
-        with open_pool(self._line, tls) as pool:
+        with open_pool(self._scope, tls) as pool:
             waits = iter(_WAITS_S)
             while True:
-                answer = pool.request(
+                response = pool.request(
                     "POST", url, body=json.dumps(body).encode(), headers=headers, retries=False, preload_content=False
                 )
                 try:
-                    if answer.status == _HTTP_OK:
-                        return self._read(answer, stream=body["stream"])
-                    said = answer.read(_PIECE).decode(errors="replace")[:_SHOWN_ERROR].strip()
+                    if response.status == _HTTP_OK:
+                        return self._read(response, stream=body["stream"])
+                    text = response.read(_PIECE).decode(errors="replace")[:_SHOWN_ERROR].strip()
                 finally:
-                    answer.close()
-                wait_s = next(waits, None) if answer.status in _LATER else None
+                    response.close()
+                wait_s = next(waits, None) if response.status in _RETRIED_STATUS else None
                 if wait_s is None:
-                    return f"the model's endpoint answered {answer.status}: {said}"
-                self._wait(_asked_wait_s(answer, wait_s))
+                    return f"the model's endpoint answered {response.status}: {text}"
+                self._wait(_retry_after_s(response, wait_s))
 
     def _wait(self, seconds: float) -> None:
         ended = threading.Event()
-        self._line.on_cut(ended.set)
+        self._scope.on_cancel(ended.set)
         if ended.wait(seconds):
-            raise CutOff
+            raise Cancelled
 
-    def _read(self, answer: urllib3.BaseHTTPResponse, *, stream: bool) -> str:
+    def _read(self, response: urllib3.BaseHTTPResponse, *, stream: bool) -> str:
         try:
             if stream:
-                return self._print_stream(answer)
-            message = json.loads(answer.read())["choices"][0]["message"]
+                return self._print_stream(response)
+            message = json.loads(response.read())["choices"][0]["message"]
             self._print(message)
-            self._line.write(self._io.stdout, b"\n")
+            self._scope.write(self._io.stdout, b"\n")
         except (KeyError, IndexError, TypeError) as error:
-            return f"the model's endpoint sent something else than a chat answer: {error}"
+            return f"the model's endpoint sent no chat answer: {error}"
         return ""
 
     def _print(self, part: dict[str, Any]) -> None:
-        thought = str(part.get("reasoning_content") or part.get("reasoning") or "") if self._thinking else ""
-        said = str(part.get("content") or "")
-        self.answer += said
-        if thought or said:
-            self._line.write(self._io.stdout, (thought + said).encode(errors="replace"))
+        reasoning = str(part.get("reasoning_content") or part.get("reasoning") or "") if self._thinking else ""
+        content = str(part.get("content") or "")
+        self.answer += content
+        if reasoning or content:
+            self._scope.write(self._io.stdout, (reasoning + content).encode(errors="replace"))
 
-    def _print_stream(self, answer: urllib3.BaseHTTPResponse) -> str:
+    def _print_stream(self, response: urllib3.BaseHTTPResponse) -> str:
         finished = False
-        for event in _events(answer):
+        for event in _events(response):
             if event == "[DONE]":
                 finished = True
                 break
@@ -185,18 +184,18 @@ class _Exchange:
             for choice in found.get("choices") or ():
                 self._print(choice.get("delta") or {})
                 finished = finished or bool(choice.get("finish_reason"))
-        self._line.write(self._io.stdout, b"\n")
-        return "" if finished else "the answer broke off"
+        self._scope.write(self._io.stdout, b"\n")
+        return "" if finished else "the answer is incomplete: the stream ended early"
 
 
-def _asked_wait_s(answer: urllib3.BaseHTTPResponse, otherwise_s: float) -> float:
-    text = answer.headers.get("Retry-After", "")
+def _retry_after_s(response: urllib3.BaseHTTPResponse, otherwise_s: float) -> float:
+    text = response.headers.get("Retry-After", "")
     return min(float(text), _LONGEST_WAIT_S) if text.isdecimal() else otherwise_s
 
 
-def _events(answer: urllib3.BaseHTTPResponse) -> Iterator[str]:
+def _events(response: urllib3.BaseHTTPResponse) -> Iterator[str]:
     """Yield the data of each server-sent event as it arrives."""
-    for text in _lines(iter(lambda: answer.read1(_PIECE, decode_content=True), b"")):
+    for text in _lines(iter(lambda: response.read1(_PIECE, decode_content=True), b"")):
         if text.startswith("data:"):
             yield text[len("data:") :].strip()
 
@@ -206,7 +205,7 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
     for piece in pieces:
         *lines, held = (held + piece).split(b"\n")
         if len(held) > _MAX_LINE:
-            raise ValueError("a line of the answer is too long")
+            raise ValueError("a line of the response is too long")
         for one in lines:
             yield one.decode(errors="replace")
     if held:

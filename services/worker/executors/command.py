@@ -1,4 +1,4 @@
-"""Commands and scripts: a real shell in its own session, or a program without one.
+"""Commands and scripts: a shell in a session of its own, or a program without a shell.
 
 Source: the workflow language reference, section on command, script and shell execution.
 """
@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from services.worker.executors.base import Job, StepIO
-from services.worker.process.outcome import Ended, Result, classify
+from services.worker.executors.in_process import process_result
+from services.worker.process.capture import run_command_in
+from services.worker.process.outcome import ProcessExit, Result
 from services.worker.process.shells import (
     DIRECT,
     effective_shell,
@@ -20,7 +22,6 @@ from services.worker.process.shells import (
     shell_argv,
     suffix_of,
 )
-from services.worker.process.small_commands import run_command_in
 from shared.language.expansion.expand import expand, expand_text
 from shared.language.expansion.shell_text import expand_for_shell
 from shared.language.model import StepCommand
@@ -30,7 +31,7 @@ __all__ = ["CommandExecutor"]
 _SCRIPT_MODE = 0o750
 _DIR_MODE = 0o750
 _STOP_AT_ERRORS = "$ErrorActionPreference = 'Stop'; $PSNativeCommandUseErrorActionPreference = $true\n"
-"""What ``-e`` is to other shells."""
+"""PowerShell's equivalent of ``-e``."""
 
 
 class CommandExecutor:
@@ -40,33 +41,20 @@ class CommandExecutor:
         """Run the step's commands one after another until one fails, or its script."""
         step = job.step
         if step.script and len(step.commands) <= 1:
-            with _script_file(job) as (path, aside):
-                return self._result(job, io, self._start(job, io, _script_argv(job, path), aside))
+            with _script_file(job) as (path, variables):
+                return process_result(job, io, self._start(job, io, _script_argv(job, path), variables))
         if not job.working_dir.is_dir():
             job.working_dir.mkdir(_DIR_MODE, parents=True, exist_ok=True)
-        ended: Ended | None = None
+        ended: ProcessExit | None = None
         for number, command in enumerate(step.commands, 1):
             ended = self._start(job, io, *_command_argv(job, command))
             if ended is None or ended.code != 0:
-                return self._result(job, io, ended, number if len(step.commands) > 1 else 0)
-        return self._result(job, io, ended)
+                return process_result(job, io, ended, number if len(step.commands) > 1 else 0)
+        return process_result(job, io, ended)
 
-    def _start(self, job: Job, io: StepIO, argv: Sequence[str], aside: Mapping[str, str]) -> Ended | None:
-        env = {**job.environment.process, **aside}
+    def _start(self, job: Job, io: StepIO, argv: Sequence[str], variables: Mapping[str, str]) -> ProcessExit | None:
+        env = {**job.environment.process, **variables}
         return job.supervisor.run(argv, env=env, cwd=str(job.working_dir), stdout=io.stdout, stderr=io.stderr)
-
-    def _result(self, job: Job, io: StepIO, ended: Ended | None, number: int = 0) -> Result:
-        supervisor = job.supervisor
-        failed = ended is not None and ended.code != 0
-        return classify(
-            ended,
-            name=job.step.name,
-            command=number,
-            interrupted=supervisor.interrupted,
-            timed_out_after_s=supervisor.timed_out_after_s,
-            timeout_s=supervisor.timeout_s,
-            stderr_tail=io.stderr_tail() if failed else "",
-        )
 
 
 def _shell(job: Job) -> tuple[str, ...]:
@@ -74,22 +62,22 @@ def _shell(job: Job) -> tuple[str, ...]:
 
 
 def _command_argv(job: Job, command: StepCommand) -> tuple[list[str], dict[str, str]]:
-    """Return what to run, and the variables its text names beside the step's own."""
+    """Return the argument vector, and further environment variables that its text refers to."""
     shell = _shell(job)
     if shell == DIRECT:
         return _tokens(job, command), {}
-    text, aside = _for_shell(job, command.text, posix=is_posix(shell))
-    return shell_argv(shell, text, errexit=job.step.shell is None, packages=job.step.shell_packages), aside
+    text, variables = _for_shell(job, command.text, posix=is_posix(shell))
+    return shell_argv(shell, text, errexit=job.step.shell is None, packages=job.step.shell_packages), variables
 
 
 def _for_shell(job: Job, text: str, *, posix: bool) -> tuple[str, dict[str, str]]:
-    """Expand a text that a shell will read, and return the variables it names beside the step's own."""
+    """Expand a text for a shell, and return further environment variables that it refers to."""
     scope = job.environment.textual
     return expand_for_shell(text, scope) if posix else (expand_text(text, scope), {})
 
 
 def _tokens(job: Job, command: StepCommand) -> list[str]:
-    """Nobody else expands the words of a program that runs without a shell."""
+    """Expand the words of a program that runs without a shell."""
     run = run_command_in(job.supervisor, job.environment.process, str(job.working_dir))
     return [expand(word, job.environment.full, run) for word in command.argv or (command.text,)]
 
@@ -99,7 +87,7 @@ def _script_argv(job: Job, path: str) -> list[str]:
         return [*_tokens(job, job.step.commands[0]), path]
     first = job.step.script.split("\n", 1)[0]
     if job.step.shell is None and first.startswith("#!"):
-        # As the kernel reads it: the interpreter, and all the rest as one argument.
+        # As the kernel reads it: the interpreter, then everything else as one argument.
         return [*first[2:].strip().split(maxsplit=1), path]
     shell = _shell(job)
     if shell == DIRECT:
@@ -108,7 +96,7 @@ def _script_argv(job: Job, path: str) -> list[str]:
 
 
 def _reader(job: Job) -> Sequence[str]:
-    """Return the words that name the program which reads the script."""
+    """Return the argument vector of the program that reads the script."""
     if job.step.commands:
         return job.step.commands[0].argv or ("",)
     first, _, _ = job.step.script.partition("\n")
@@ -121,19 +109,19 @@ def _reader(job: Job) -> Sequence[str]:
 
 @contextmanager
 def _script_file(job: Job) -> Iterator[tuple[str, dict[str, str]]]:
-    """The script as a file in the working directory, which must exist, or in one for such files; removed afterwards."""
+    """Write the script to a file in the working directory, or elsewhere if that is read-only; remove it at the end."""
     reader = _reader(job)
-    text, aside = _for_shell(job, job.step.script, posix=is_posix(reader))
+    text, variables = _for_shell(job, job.step.script, posix=is_posix(reader))
     if is_powershell(reader) and not job.step.commands:
         text = _STOP_AT_ERRORS + text
-    # The folder of the dags may be mounted for reading only.
+    # The folder of the DAGs may be mounted read-only.
     folder = job.working_dir if os.access(job.working_dir, os.W_OK) or not job.working_dir.exists() else None
     handle, path = tempfile.mkstemp(prefix="dagu_script-", suffix=suffix_of(_shell(job)), dir=folder)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
             os.fchmod(file.fileno(), _SCRIPT_MODE)
             file.write(text)
-        with job.supervisor.will(files=[path]):
-            yield path, aside
+        with job.supervisor.cleanup(files=[path]):
+            yield path, variables
     finally:
         Path(path).unlink(missing_ok=True)

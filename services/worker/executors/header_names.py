@@ -9,10 +9,10 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 def canonical(name: str) -> str:
-    """Return ``x-api-key`` and ``X-API-Key`` as ``X-Api-Key``; a name that is no token stays as it is.
+    """Return ``x-api-key`` and ``X-API-Key`` as ``X-Api-Key``; a name that is not a token is returned as it is.
 
-    Names are case-insensitive (RFC 9110 section 5.1), and yet receivers and ``output`` readers that were
-    written against Dagu look for exactly this form.
+    Header names are case-insensitive (RFC 9110 section 5.1), but receivers and readers of ``output`` that were
+    written for Dagu expect exactly this form.
     """
     if not _TOKEN.fullmatch(name):
         return name

@@ -1,7 +1,7 @@
 """HTTP requests: ``command: GET https://host/path``, options in ``config`` or, as JSON, in ``script``.
 
-``timeout`` bounds the whole exchange, body and retries included; no client library does that, so the
-connection is shut down from outside. Redirects are followed, without credentials to another host.
+``timeout`` bounds the whole exchange, body and retries included. No client library does that, so the connection is
+shut down from outside. Redirects are followed, without credentials to another host.
 Source: the workflow language reference, section on the http executor.
 """
 
@@ -21,7 +21,7 @@ from urllib3.util import Retry
 
 from services.worker.executors.base import Job, StepIO
 from services.worker.executors.header_names import canonical
-from services.worker.executors.inline import CutOff, Line, conclude, evaluate, positive_seconds
+from services.worker.executors.in_process import Cancelled, CancelScope, evaluate, make_result, positive_seconds
 from services.worker.process.outcome import Result
 from shared.errors import InvalidInput
 from shared.language.yaml.fields import scalar_text, type_name
@@ -31,40 +31,40 @@ __all__ = ["HttpExecutor", "open_pool"]
 _CONNECT_S = 30.0
 _PIECE = 65_536
 _MAX_JSON_BYTES = 64 * 1024 * 1024
-"""A body that must be held whole to be printed as JSON."""
+"""The largest body that is printed as JSON, since it must be in memory."""
 _RETRIED_STATUS = frozenset({429, 502, 503, 504})
 _MAX_REDIRECTS = 10
 _MAX_BACKOFF_S = 10
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
-"""Methods with which, as in Dagu, no body is sent and none is announced."""
+"""Methods that send no body, as in Dagu."""
 _ESCAPED = str.maketrans({mark: f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"})
-"""Dagu writes JSON so that it can stand in HTML; these only occur inside of texts."""
+"""Dagu escapes JSON for HTML; these characters only occur inside strings."""
 _LONGEST_INT = 1e21
 _HIDDEN = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
 
 
 class HttpExecutor:
-    """Makes one request and prints its answer."""
+    """Makes one request and prints the response."""
 
     def run(self, job: Job, io: StepIO) -> Result:
         """Make the request; anything but a 2xx status fails with exit code 1."""
         request = _Request.of(job)
-        line = Line()
-        timer = threading.Timer(request.timeout_s, line.expire) if request.timeout_s else None
+        cancel_scope = CancelScope()
+        timer = threading.Timer(request.timeout_s, cancel_scope.expire) if request.timeout_s else None
         if timer is not None:
             timer.daemon = True
             timer.start()
         try:
-            error = job.supervisor.call(lambda: _exchange(request, line, io), line.cut)
-        except (HTTPError, CutOff, OSError, ValueError) as failure:
+            error = job.supervisor.call(lambda: _exchange(request, cancel_scope, io), cancel_scope.cancel)
+        except (HTTPError, Cancelled, OSError, ValueError) as failure:
             error = f"http request failed: {failure}"
         finally:
             if timer is not None:
                 timer.cancel()
-            line.cut()
-        if line.expired:
+            cancel_scope.cancel()
+        if cancel_scope.expired:
             error = f"http request timed out after {request.timeout_s:g}s"
-        return conclude(job, error or "")
+        return make_result(job, error or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class _Request:
         config = _options(job)
         url = str(evaluate(job, words[1]))
         if not url.lower().startswith(("http://", "https://")):
-            raise InvalidInput(f"not an http URL: {url}")
+            raise InvalidInput(f"the URL must begin with http:// or https://, not {url!r}")
         method = words[0].upper()
         headers = {canonical(name): text for name, text in _texts(config, "headers").items()}
         body = config.get("body")
@@ -135,7 +135,7 @@ def _texts(config: dict[str, Any], name: str) -> dict[str, str]:
 
 
 def _text(value: Any) -> str:
-    """Write a value of the config as Dagu sends it: booleans as numbers, nothing for null."""
+    """Return a value of the config as Dagu sends it: a boolean as 1 or 0, null as an empty text."""
     return str(int(value)) if isinstance(value, bool) else scalar_text(value)
 
 
@@ -161,24 +161,24 @@ def _tls(config: dict[str, Any]) -> ssl.SSLContext:
     return context
 
 
-def open_pool(line: Line, tls: ssl.SSLContext | None = None) -> urllib3.PoolManager:
-    """Return a client whose connections end with ``line``. It reads neither proxies nor ``~/.netrc``."""
+def open_pool(cancel_scope: CancelScope, tls: ssl.SSLContext | None = None) -> urllib3.PoolManager:
+    """Return a client whose connections end with ``cancel_scope``. It reads neither proxies nor ``~/.netrc``."""
 
     class Plain(HTTPConnection):
         def _new_conn(self) -> Any:
             sock = super()._new_conn()
-            line.guard(sock)
+            cancel_scope.guard(sock)
             return sock
 
     class Secure(HTTPSConnection):
         def _new_conn(self) -> Any:
             sock = super()._new_conn()
-            line.guard(sock)
+            cancel_scope.guard(sock)
             return sock
 
         def connect(self) -> None:
             super().connect()
-            # Unverified only where the step says so: the library's warning would tell the wrong people.
+            # Unverified only if the step says so: this silences the library's warning.
             self.is_verified = True
 
     class PlainPool(HTTPConnectionPool):
@@ -193,8 +193,8 @@ def open_pool(line: Line, tls: ssl.SSLContext | None = None) -> urllib3.PoolMana
     return pool
 
 
-def _exchange(request: _Request, line: Line, io: StepIO) -> str:
-    """Make the request, print the answer and return what is wrong with it."""
+def _exchange(request: _Request, cancel_scope: CancelScope, io: StepIO) -> str:
+    """Make the request, print the response and return the error, empty if there is none."""
     retry = Retry(
         total=request.retries + _MAX_REDIRECTS,
         connect=request.retries,
@@ -214,46 +214,46 @@ def _exchange(request: _Request, line: Line, io: StepIO) -> str:
         glue = "&" if "?" in head else "?"
         url = f"{head}{glue}{urlencode(request.query)}{hash_mark}{fragment}"
     if request.debug:
-        _explain(line, io, f"> {request.method} {url}", ">", request.headers.items())
-    with open_pool(line, request.tls) as pool:
-        answer = pool.request(
+        _print_headers(cancel_scope, io, f"> {request.method} {url}", ">", request.headers.items())
+    with open_pool(cancel_scope, request.tls) as pool:
+        response = pool.request(
             request.method, url, body=request.body, headers=request.headers, retries=retry, preload_content=False
         )
         try:
-            return _print(request, answer, line, io)
+            return _print(request, response, cancel_scope, io)
         finally:
-            answer.close()
+            response.close()
 
 
-def _explain(line: Line, io: StepIO, first: str, mark: str, headers: Any) -> None:
+def _print_headers(cancel_scope: CancelScope, io: StepIO, first: str, mark: str, headers: Any) -> None:
     shown = [f"{mark} {name}: {'***' if name.lower() in _HIDDEN else value}" for name, value in headers]
-    line.write(io.stderr, "\n".join([first, *shown, ""]).encode(errors="replace"))
+    cancel_scope.write(io.stderr, "\n".join([first, *shown, ""]).encode(errors="replace"))
 
 
-def _print(request: _Request, answer: urllib3.BaseHTTPResponse, line: Line, io: StepIO) -> str:
-    good = HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES
+def _print(request: _Request, response: urllib3.BaseHTTPResponse, cancel_scope: CancelScope, io: StepIO) -> str:
+    good = HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES
     if request.debug:
-        _explain(line, io, f"< {answer.status} {answer.reason}", "<", answer.headers.items())
-    error = "" if good else f"http status code not 2xx: {answer.status}"
+        _print_headers(cancel_scope, io, f"< {response.status} {response.reason}", "<", response.headers.items())
+    error = "" if good else f"http status code not 2xx: {response.status}"
     if request.as_json:
-        return _print_json(answer, line, io) or error
+        return _print_json(response, cancel_scope, io) or error
     if not (request.silent and good):
-        headers = "".join(f"{name}: {value}\r\n" for name, values in _headers(answer) for value in values)
-        first = f"{answer.status} {answer.reason or ''}".rstrip()
-        line.write(io.stdout, f"{first}\n{headers}".encode(errors="replace"))
-    while piece := answer.read1(_PIECE, decode_content=True):
-        line.write(io.stdout, piece)
+        headers = "".join(f"{name}: {value}\r\n" for name, values in _headers(response) for value in values)
+        first = f"{response.status} {response.reason or ''}".rstrip()
+        cancel_scope.write(io.stdout, f"{first}\n{headers}".encode(errors="replace"))
+    while piece := response.read1(_PIECE, decode_content=True):
+        cancel_scope.write(io.stdout, piece)
     return error
 
 
-def _headers(answer: urllib3.BaseHTTPResponse) -> list[tuple[str, list[str]]]:
-    return sorted((canonical(name), answer.headers.getlist(name)) for name in answer.headers)
+def _headers(response: urllib3.BaseHTTPResponse) -> list[tuple[str, list[str]]]:
+    return sorted((canonical(name), response.headers.getlist(name)) for name in response.headers)
 
 
-def _print_json(answer: urllib3.BaseHTTPResponse, line: Line, io: StepIO) -> str:
+def _print_json(response: urllib3.BaseHTTPResponse, cancel_scope: CancelScope, io: StepIO) -> str:
     parts: list[bytes] = []
     size = 0
-    while piece := answer.read1(_PIECE, decode_content=True):
+    while piece := response.read1(_PIECE, decode_content=True):
         parts.append(piece)
         size += len(piece)
         if size > _MAX_JSON_BYTES:
@@ -262,12 +262,12 @@ def _print_json(answer: urllib3.BaseHTTPResponse, line: Line, io: StepIO) -> str
         body = json.loads(b"".join(parts), parse_float=_number)
     except (ValueError, RecursionError) as error:
         return f"the body is not JSON: {error}"
-    told = [
+    members = [
         f' "{name}": {json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)}'.replace("\n", "\n ")
-        for name, value in (("status_code", answer.status), ("headers", dict(_headers(answer))), ("body", body))
+        for name, value in (("status_code", response.status), ("headers", dict(_headers(response))), ("body", body))
     ]
-    text = "{\n" + ",\n".join(told) + "\n}\n"
-    line.write(io.stdout, text.translate(_ESCAPED).encode(errors="surrogatepass"))
+    text = "{\n" + ",\n".join(members) + "\n}\n"
+    cancel_scope.write(io.stdout, text.translate(_ESCAPED).encode(errors="surrogatepass"))
     return ""
 
 

@@ -1,7 +1,7 @@
-"""Mails: the dag's ``smtp`` server, ``from``, ``to``, ``subject``, ``message``, ``attachments``.
+"""Mails: the DAG's ``smtp`` server, ``from``, ``to``, ``subject``, ``message``, ``attachments``.
 
-TLS is used whenever the server offers it (``starttls``), from the first byte on port 465 or with
-``tls: true``; a password is never sent in the clear.
+TLS is used whenever the server offers it (``starttls``), and from the first byte on port 465 or with
+``tls: true``. A password is only sent over TLS.
 Source: the workflow language reference, sections on the mail executor and on mails.
 """
 
@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from services.worker.executors.base import Job, StepIO
-from services.worker.executors.inline import CutOff, Line, conclude, evaluate
-from services.worker.output.pipe_copy import write_all
+from services.worker.executors.in_process import Cancelled, CancelScope, evaluate, make_result
+from services.worker.output.pipe_copier import write_all
 from services.worker.process.outcome import Result
 from shared.errors import InvalidInput
 
@@ -33,7 +33,7 @@ _MAX_ATTACHED_BYTES = 25 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file that a mail carries."""
+    """A file attached to a mail."""
 
     name: str
     data: bytes
@@ -41,7 +41,7 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class MailServer:
-    """Where mails are handed in."""
+    """The SMTP server that takes mails."""
 
     host: str
     port: int
@@ -56,7 +56,7 @@ class MailServer:
     def of(cls, smtp: dict[str, Any] | None) -> "MailServer":
         """Read an evaluated ``smtp`` block; raises ``InvalidInput``."""
         if not smtp or not smtp.get("host"):
-            raise InvalidInput("no mail server: the dag needs smtp with a host")
+            raise InvalidInput("no mail server is set: the DAG needs smtp with a host")
         port = str(smtp.get("port") or _SMTP_PORT)
         if not port.isdecimal():
             raise InvalidInput(f"smtp.port must be a number, not {port!r}")
@@ -75,19 +75,19 @@ class MailExecutor:
     """Sends one mail."""
 
     def run(self, job: Job, io: StepIO) -> Result:
-        """Send it and say so; the server's refusal is exit code 1. What it said goes to stderr."""
+        """Send the mail. If the server refuses it, its text goes to stderr and the exit code is 1."""
         server = MailServer.of(evaluate(job, job.options.get("smtp")))
         message = _message(job, evaluate(job, job.step.config))
-        line = Line()
+        cancel_scope = CancelScope()
         try:
-            job.supervisor.call(lambda: send_mail(server, message, line), line.cut)
-        except (smtplib.SMTPException, OSError, CutOff, MessageError) as failure:
+            job.supervisor.call(lambda: send_mail(server, message, cancel_scope), cancel_scope.cancel)
+        except (smtplib.SMTPException, OSError, Cancelled, MessageError) as failure:
             text = f"mail not sent: {failure}"
-            line.write(io.stderr, (text + "\n").encode(errors="replace"))
-            return conclude(job, text)
+            cancel_scope.write(io.stderr, (text + "\n").encode(errors="replace"))
+            return make_result(job, text)
         finally:
-            line.cut()
-        result = conclude(job)
+            cancel_scope.cancel()
+        result = make_result(job)
         if result.outcome == "succeeded":
             write_all(io.stdout, f"mail sent to {message['To']}: {message['Subject']}\n".encode(errors="replace"))
         return result
@@ -140,8 +140,8 @@ def build_message(
     return message
 
 
-def send_mail(server: MailServer, message: EmailMessage, line: Line) -> None:
-    """Hand a mail in; raises ``smtplib.SMTPException`` and ``OSError``. Ends when ``line`` is cut."""
+def send_mail(server: MailServer, message: EmailMessage, cancel_scope: CancelScope) -> None:
+    """Send a mail; raises ``smtplib.SMTPException`` and ``OSError``. Ends when ``cancel_scope`` is cancelled."""
     context = ssl.create_default_context(cafile=server.ca_file or None)
     if server.skip_verify:
         context.check_hostname = False
@@ -150,7 +150,7 @@ def send_mail(server: MailServer, message: EmailMessage, line: Line) -> None:
     class Client(smtplib.SMTP):
         def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
             sock = socket.create_connection((host, port), timeout)
-            line.guard(sock)
+            cancel_scope.guard(sock)
             return context.wrap_socket(sock, server_hostname=host) if server.tls else sock
 
     client = Client(server.host, server.port, timeout=_TIMEOUT_S)
@@ -161,10 +161,10 @@ def send_mail(server: MailServer, message: EmailMessage, line: Line) -> None:
             client.ehlo()
         if server.username:
             if not isinstance(client.sock, ssl.SSLSocket):
-                raise smtplib.SMTPNotSupportedError("the server offers no TLS: the password would travel in the clear")
+                raise smtplib.SMTPNotSupportedError("the server offers no TLS, and a password is only sent over TLS")
             client.login(server.username, server.password)
         client.send_message(message)
         client.quit()
     finally:
-        # Without a farewell: after a failed handshake there would be no answer to it.
+        # Without QUIT: after a failed handshake there would be no reply to it.
         client.close()

@@ -1,8 +1,8 @@
 """Commands on another host, through the OpenSSH client.
 
-Host keys are checked unless that is turned off; the user's own client configuration is not read, so
-a step means the same on every worker. Killing a client leaves the remote command running, so each
-command runs beside a watcher there that ends it, with all that came from it, once the connection is gone.
+Host keys are checked unless that is turned off. The user's own client configuration is not read, so a step does the
+same on every worker. Killing a client leaves the remote command running, so each command runs beside a watcher on the
+remote host, which ends the command and its descendants when the connection is lost.
 Source: the workflow language reference, section on the ssh executor.
 """
 
@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from services.worker.executors.base import Job, StepIO
-from services.worker.executors.inline import evaluate
-from services.worker.process.outcome import Ended, Result, classify
+from services.worker.executors.in_process import evaluate, process_result
+from services.worker.process.outcome import ProcessExit, Result
 from services.worker.process.shells import is_posix
 from shared.errors import InvalidInput
 from shared.ids import new_token
@@ -45,7 +45,7 @@ wait $p; c=$?
 kill $w 2>/dev/null
 exit $c
 """
-"""The remote side, for ``sh``: standard input ends when the connection does. The first argument is a mark."""
+"""The remote side, for ``sh``: its standard input ends with the connection. The first argument is a mark."""
 
 
 _BY_LOGIN_SHELL = 'exec "${SHELL:-sh}" -c "$1"'
@@ -64,13 +64,13 @@ class _Target:
 
     @classmethod
     def of(cls, job: Job) -> "_Target":
-        """Read the step's config, else the dag's ``ssh``; raises ``InvalidInput``."""
+        """Read the step's config, else the DAG's ``ssh``; raises ``InvalidInput``."""
         given: dict[str, Any] = evaluate(job, job.step.config or job.options.get("ssh") or {})
         host = str(given.get("host") or given.get("ip") or "")
         user = str(given.get("user") or "")
         port = str(given.get("port") or "22")
         if not host or host.startswith("-") or user.startswith("-") or not port.isdecimal():
-            raise InvalidInput(f"not an ssh target: user {user!r}, host {host!r}, port {port!r}")
+            raise InvalidInput(f"invalid ssh target: user {user!r}, host {host!r}, port {port!r}")
         home = Path(job.environment.process.get("HOME", "~"))
         hosts = str(given.get("knownHostFile") or "~/.ssh/known_hosts")
         return cls(
@@ -123,45 +123,36 @@ def _shell(job: Job, given: dict[str, Any]) -> tuple[str, ...]:
 
 
 class SshExecutor:
-    """Runs each command in a session of its own, until one fails."""
+    """Runs each command in an ssh session of its own, until one fails."""
 
     def run(self, job: Job, io: StepIO) -> Result:
-        """Run them; the exit code is the remote command's, 255 when ssh itself failed."""
+        """Run the commands; the exit code is the remote command's, or 255 if ssh itself failed."""
         target = _Target.of(job)
         if not job.step.commands:
             raise InvalidInput("an ssh step needs a command")
         number = 0
-        ended: Ended | None = None
+        ended: ProcessExit | None = None
         with _askpass(job, target) as env:
             for command in job.step.commands:
                 number += 1
                 ended = _start(job, io, target, command, env)
                 if ended is None or ended.code != 0:
                     break
-        supervisor = job.supervisor
-        return classify(
-            ended,
-            name=job.step.name,
-            command=number if len(job.step.commands) > 1 else 0,
-            interrupted=supervisor.interrupted,
-            timed_out_after_s=supervisor.timed_out_after_s,
-            timeout_s=supervisor.timeout_s,
-            stderr_tail=io.stderr_tail() if ended is not None and ended.code != 0 else "",
-        )
+        return process_result(job, io, ended, number if len(job.step.commands) > 1 else 0)
 
 
-def _start(job: Job, io: StepIO, target: _Target, command: StepCommand, env: dict[str, str]) -> Ended | None:
+def _start(job: Job, io: StepIO, target: _Target, command: StepCommand, env: dict[str, str]) -> ProcessExit | None:
     scope = job.environment.full
     if target.shell:
-        # What is not known here is left to the shell there: its own loop variables, for instance.
+        # Variables unknown here are left to the remote shell: its own loop variables, for instance.
         text = (shell_command if is_posix(target.shell) else expand_text)(command.text, scope)
         words = [*target.shell, "-c", text]
     else:
         first, *rest = command.argv or (command.text,)
-        # The user's shell there runs these words, so that exit and cd work; none of them means anything to it.
+        # The user's remote shell runs these words, so that exit and cd work; they are quoted for it.
         words = ["sh", "-c", _BY_LOGIN_SHELL, "dagway", shlex.join([first, *(expand(word, scope) for word in rest)])]
     remote = shlex.join(["sh", "-c", _WATCHED, "dagway", new_token(), *words])
-    # Held open as long as the client lives: its end is what the watcher waits for.
+    # Open as long as the client lives: the watcher waits for its end.
     reader, writer = os.pipe()
     try:
         return job.supervisor.run(
@@ -174,7 +165,7 @@ def _start(job: Job, io: StepIO, target: _Target, command: StepCommand, env: dic
 
 @contextmanager
 def _askpass(job: Job, target: _Target) -> Iterator[dict[str, str]]:
-    """Yield the client's environment; a password is handed over by a program that only prints a variable."""
+    """Yield the client's environment. ssh gets a password from a program that prints a variable."""
     process = job.environment.process
     env: dict[str, str] = {name: process[name] for name in ("PATH", "HOME", "LANG") if name in process}
     if not target.password:
@@ -182,7 +173,7 @@ def _askpass(job: Job, target: _Target) -> Iterator[dict[str, str]]:
         return
     handle, path = tempfile.mkstemp(prefix="dagway-askpass-")
     try:
-        with job.supervisor.will(files=[path]):
+        with job.supervisor.cleanup(files=[path]):
             with os.fdopen(handle, "w") as file:
                 os.fchmod(file.fileno(), 0o700)
                 file.write(_ASKPASS)

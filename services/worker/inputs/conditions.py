@@ -16,9 +16,9 @@ def check_each(
     run_command: RunCommand,
     exit_code: Callable[[str], int],
 ) -> tuple[list[str], str]:
-    """Return of each condition why it is not met, empty where it is, and why what they guard is not run.
+    """Return why each condition is not met, empty if it is met, and why the step or run is skipped.
 
-    As ``check_conditions``, but one that cannot be evaluated is not met, and it is what is told.
+    Unlike ``check_conditions``, a condition that cannot be evaluated counts as not met, and is the reason given.
     """
     unmet, broken = [], []
     for condition in conditions:
@@ -36,11 +36,10 @@ def check_conditions(
     run_command: RunCommand,
     exit_code: Callable[[str], int],
 ) -> list[str]:
-    """Return of each condition why it is not met, empty where it is; nothing where all are.
+    """Return why each condition is not met, empty if it is met; an empty list if all are met.
 
-    ``scopes`` are the textual and the full one; ``exit_code`` runs a condition without ``expected``
-    as a command. Every condition is evaluated. What ``run_command`` raises passes through: a
-    condition that cannot be evaluated is an error, not unmet.
+    ``scopes`` are the textual and the full one; ``exit_code`` runs a condition without ``expected`` as a command.
+    Every condition is evaluated. A condition that cannot be evaluated raises what ``run_command`` raises.
     """
     found = [_unmet(condition, scopes, run_command, exit_code) for condition in conditions]
     return found if any(found) else []

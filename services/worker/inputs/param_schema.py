@@ -23,7 +23,7 @@ _MAX_BYTES = 1_048_576
 def apply_schema(reference: str, params: Pairs, folders: Sequence[Path]) -> Pairs:
     """Return the parameters with the schema's defaults, its properties first and in its order.
 
-    A relative path means the first of ``folders`` that has it. Raises ``InvalidInput`` in the language's words.
+    A relative path means the first of ``folders`` that has it. Raises ``InvalidInput`` with Dagu's texts.
     """
     schema = _read(reference, folders)
     properties = schema.get("properties")

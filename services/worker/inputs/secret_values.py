@@ -1,4 +1,4 @@
-"""Find the values of a dag's secrets on this worker. They go to the step and the masker, nowhere else."""
+"""Resolve a DAG's secrets on this worker. Their values go to the step and the masker only."""
 
 from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
@@ -13,9 +13,9 @@ __all__ = ["SecretMissing", "SecretProvider", "resolve_secrets"]
 
 
 class SecretProvider(Protocol):
-    """Finds the value of one secret; what it raises fails the run, so its text must not hold the value.
+    """Returns the value of one secret. An exception fails the run with its text, which must not contain the value.
 
-    ``vault = "my_package:resolve"`` under the entry point group serves ``provider: vault``.
+    ``vault = "my_package:resolve"`` in the entry point group ``dagway.secrets`` serves ``provider: vault``.
     """
 
     def __call__(self, key: str, options: Mapping[str, str]) -> str:
@@ -23,18 +23,19 @@ class SecretProvider(Protocol):
 
 
 class SecretMissing(InvalidInput):
-    """A secret cannot be had on this worker; the text names it, never its value."""
+    """A secret cannot be resolved on this worker. The text has its name, never its value."""
 
 
 def resolve_secrets(
     secrets: Sequence[Secret], folders: Sequence[Path], host: Mapping[str, str], *, all_of_them: bool = True
 ) -> dict[str, str]:
-    """Return name -> value. ``host`` is what provider ``env`` may read.
+    """Return name -> value. ``host`` holds the variables that the provider ``env`` may read.
 
     A relative path means the first of ``folders`` that has it.
 
     Raises:
-        SecretMissing: an unset variable, an unreadable file or an unknown provider; not without ``all_of_them``.
+        SecretMissing: a variable is not set, a file cannot be read or a provider is unknown; not without
+            ``all_of_them``.
     """
     found: dict[str, str] = {}
     for secret in secrets:
@@ -60,16 +61,16 @@ def _resolve(secret: Secret, folders: Sequence[Path], host: Mapping[str, str]) -
             raise SecretMissing(f"{failed}: secret file not found: {secret.key}") from None
         except (OSError, UnicodeDecodeError) as error:
             raise SecretMissing(f"{failed}: {secret.key}: {error}") from error
-        # Editors end files with a newline, which is never part of the secret and would defeat masking.
+        # Editors end files with a newline, which is not part of the secret and would defeat masking.
         return text.removesuffix("\n").removesuffix("\r")
     for entry in entry_points(group=SECRET_PLUGINS, name=secret.provider):
         provider: SecretProvider = entry.load()
-        return _asked(provider, secret, failed)
+        return _call(provider, secret, failed)
     why = f"unknown secret provider: {secret.provider}"
-    raise SecretMissing(f"{failed}: {why} (no package with it is installed on this worker)")
+    raise SecretMissing(f"{failed}: {why} (no installed package on this worker provides it)")
 
 
-def _asked(provider: SecretProvider, secret: Secret, failed: str) -> str:
+def _call(provider: SecretProvider, secret: Secret, failed: str) -> str:
     try:
         return provider(secret.key, dict(secret.options))
     except Exception as error:

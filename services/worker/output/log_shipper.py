@@ -1,9 +1,8 @@
-"""Ship what steps print: tail their files, mask secrets, send chunks with confirms.
+"""Ship the output of steps: tail their files, mask secrets, send chunks with confirms.
 
-Guarantees per (token, stream): ``seq`` and ``offset`` are contiguous from 0 and count shipped bytes,
-which masking may have shortened; a chunk that was not confirmed is sent again as it was. A broker
-that is slow or away only makes the tail read later: at most ``_WINDOW`` chunks of a stream are in
-memory, however much the step prints. While nothing runs the thread sleeps without a timeout.
+Guarantees for each (token, stream): ``seq`` and ``offset`` are contiguous from 0 and count bytes after masking; a
+chunk without a confirm is sent again unchanged. A slow or absent broker only delays reading: at most ``_WINDOW``
+chunks of a stream are in memory. The thread sleeps without a timeout while nothing runs.
 """
 
 import logging
@@ -16,9 +15,9 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Literal
 
-from services.worker.output.annotations import Marks
+from services.worker.output.annotations import Annotations
 from services.worker.output.masking import Masker
-from services.worker.output.pipe_copy import write_all
+from services.worker.output.pipe_copier import write_all
 from shared.clock import utc_now
 from shared.contracts.codec import encode
 from shared.contracts.events import LogChunk
@@ -32,11 +31,11 @@ _log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 65_536
 RIDE_BYTES = 16_384
-"""What is unsent at the end and not more than this rides in ``AttemptFinished``."""
+"""An unsent rest of at most this size is sent inside ``AttemptFinished``."""
 _WINDOW = 4
 _INTERVAL_S = 0.15
-_TELL_EVERY_S = 2.0
-"""How long a step's news of itself may be kept back: the newest counts, and each costs a transaction."""
+_PROGRESS_EVERY_S = 2.0
+"""The least time between two progress reports of an attempt: each costs a transaction, and the newest counts."""
 
 
 def log_message(chunk: LogChunk) -> Outgoing:
@@ -46,7 +45,7 @@ def log_message(chunk: LogChunk) -> Outgoing:
 
 
 class LogStream:
-    """The tail of one file. ``copy`` is a descriptor that receives the same masked bytes; ``marks`` sees them."""
+    """The tail of one file. The masked bytes also go to the descriptor ``copy`` and to ``annotations``."""
 
     def __init__(
         self,
@@ -56,11 +55,11 @@ class LogStream:
         masker: Masker,
         *,
         copy: int | None = None,
-        marks: Marks | None = None,
+        annotations: Annotations | None = None,
     ) -> None:
-        self.marks = marks
+        self.annotations = annotations
         self.window: deque[tuple[LogChunk, Future[None] | None]] = deque()
-        """Sent and not confirmed yet, oldest first; without a future: to be sent again."""
+        """Chunks sent and not confirmed, oldest first; one without a future must be sent again."""
         self._task = task
         self._stream = stream
         self._fd = fd
@@ -73,18 +72,18 @@ class LogStream:
         self._offset = 0
 
     def unsent_bytes(self) -> int:
-        """Return how many bytes have not become chunks yet, before masking."""
+        """Return how many bytes are not in chunks yet, before masking."""
         size = os.fstat(self._fd).st_size
-        # The log that a step cut, by opening it anew, begins at 0 again.
+        # A step that opened its log again has truncated it: it begins at 0 again.
         unread = size - self._read_to if size >= self._read_to else size
         return unread + self._masker.held + len(self._ready)
 
     def next_chunk(self, *, final: bool = False) -> LogChunk | None:
-        """Read on and return the next chunk; ``None`` when there is nothing to tell at present."""
+        """Read on and return the next chunk, ``None`` if there is nothing to send now."""
         while len(self._ready) < CHUNK_BYTES:
             data = os.pread(self._fd, CHUNK_BYTES, self._read_to)
             if not data and os.fstat(self._fd).st_size < self._read_to:
-                # The step cut its own log by opening it anew; what it writes now begins at 0.
+                # The step opened its log again and so truncated it: what it writes now begins at 0.
                 self._read_to = 0
                 continue
             self._read_to += len(data)
@@ -94,8 +93,8 @@ class LogStream:
                 masked = self._masker.close()
             if masked and self._copy is not None:
                 write_all(self._copy, masked)
-            if masked and self.marks is not None:
-                self.marks.feed(masked)
+            if masked and self.annotations is not None:
+                self.annotations.feed(masked)
             self._ready += masked
             if not data:
                 break
@@ -119,7 +118,7 @@ class LogStream:
         return chunk
 
     def settle(self) -> bool:
-        """Forget confirmed chunks and mark refused ones; return whether all went well."""
+        """Drop confirmed chunks and mark refused ones; return whether none was refused."""
         kept = deque((chunk, future) for chunk, future in self.window if not _confirmed(future))
         self.window = deque((chunk, None if future and future.done() else future) for chunk, future in kept)
         return all(future is not None for _, future in self.window)
@@ -130,46 +129,46 @@ def _confirmed(future: "Future[None] | None") -> bool:
 
 
 class AttemptLogs:
-    """The streams of one attempt. One thread at a time works on them."""
+    """The streams of one attempt; a lock lets one thread at a time work on them."""
 
     def __init__(
         self,
         streams: tuple[LogStream, ...],
         transport: Transport,
         wake: threading.Event,
-        tell: Callable[[Marks], None],
+        report: Callable[[Annotations], None],
     ) -> None:
         self._streams = streams
         self._transport = transport
         self._wake = wake
-        self._tell = tell
-        self._told = 0
-        self._told_at = -_TELL_EVERY_S
+        self._report = report
+        self._reported = 0
+        self._reported_at = -_PROGRESS_EVERY_S
         self._lock = threading.Lock()
         self._finished = False
 
     @property
-    def marks(self) -> Marks | None:
-        """What the step said of itself, as far as its output was read."""
-        return next((stream.marks for stream in self._streams if stream.marks is not None), None)
+    def annotations(self) -> Annotations | None:
+        """The step's annotations, as far as its output was read."""
+        return next((stream.annotations for stream in self._streams if stream.annotations is not None), None)
 
-    def pump(self) -> None:
-        """Send what there is, as far as the window allows; never waits."""
+    def send_new(self) -> None:
+        """Send new output as far as the window allows; never waits."""
         with self._lock:
             if self._finished:
                 return
             for stream in self._streams:
-                self._pump(stream)
-                if stream.marks is not None and stream.marks.news != self._told:
-                    self._tell_news(stream.marks)
+                self._send_stream(stream)
+                if stream.annotations is not None and stream.annotations.version != self._reported:
+                    self._report_progress(stream.annotations)
 
-    def _tell_news(self, marks: Marks) -> None:
+    def _report_progress(self, annotations: Annotations) -> None:
         now = time.monotonic()
-        if now - self._told_at >= _TELL_EVERY_S:
-            self._told, self._told_at = marks.news, now
-            self._tell(marks)
+        if now - self._reported_at >= _PROGRESS_EVERY_S:
+            self._reported, self._reported_at = annotations.version, now
+            self._report(annotations)
 
-    def _pump(self, stream: LogStream) -> None:
+    def _send_stream(self, stream: LogStream) -> None:
         if not stream.settle():
             if not self._transport.healthy:
                 return
@@ -179,7 +178,7 @@ class AttemptLogs:
             if chunk is None:
                 return
             stream.window.append((chunk, self._send(chunk)))
-        # More may be waiting than the window lets out: go on as soon as one is confirmed.
+        # The window is full: go on as soon as a chunk is confirmed.
         for _, future in stream.window:
             if future is not None:
                 future.add_done_callback(lambda _: self._wake.set())
@@ -189,10 +188,10 @@ class AttemptLogs:
         return self._transport.send(log_message(chunk))
 
     def finish(self) -> tuple[LogChunk, ...]:
-        """Send the rest and wait for its confirms; what may ride in the report is returned instead.
+        """Send the rest and wait for its confirms; a short rest is returned for the report instead.
 
-        The step must have ended. Raises ``Unavailable`` when the broker refuses; ``rest`` then gives
-        everything that is not known to have arrived.
+        Call it after the end of the step. Raises ``Unavailable`` if the broker refuses; ``rest`` then returns every
+        chunk without a confirm.
         """
         with self._lock:
             self._finished = True
@@ -217,12 +216,12 @@ class AttemptLogs:
             (future or self._send(chunk)).result()
         except Unavailable:
             stream.window[0] = (chunk, None)
-            # It may have failed while the link was being made anew: once more, then give up.
+            # The connection may have been lost and be back: try once more, then give up.
             self._send(chunk).result()
         stream.window.popleft()
 
     def rest(self) -> Iterator[LogChunk]:
-        """Yield every chunk that is not known to have arrived; for the spool, after ``finish`` failed."""
+        """Yield every chunk without a confirm, for the spool; call it after ``finish`` failed."""
         with self._lock:
             for stream in self._streams:
                 stream.settle()
@@ -235,13 +234,13 @@ class AttemptLogs:
                 yield chunk
 
     def abandon(self) -> None:
-        """Send no more: the attempt is fenced."""
+        """Send no more, since the attempt was revoked."""
         with self._lock:
             self._finished = True
 
 
 class LogShipper:
-    """One thread that tails the files of all running attempts."""
+    """Tails the files of all running attempts on one thread."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -255,9 +254,9 @@ class LogShipper:
     def start(self) -> None:
         self._thread.start()
 
-    def follow(self, streams: tuple[LogStream, ...], tell: Callable[[Marks], None]) -> AttemptLogs:
-        """Tail these files until ``leave``; ``tell`` is called, never often, when there is news in the marks."""
-        logs = AttemptLogs(streams, self._transport, self._wake, tell)
+    def follow(self, streams: tuple[LogStream, ...], report: Callable[[Annotations], None]) -> AttemptLogs:
+        """Tail these files until ``leave``; ``report`` is called with new progress and remarks, at intervals."""
+        logs = AttemptLogs(streams, self._transport, self._wake, report)
         with self._lock:
             self._running.add(logs)
             asleep, self._asleep = self._asleep, False
@@ -266,11 +265,12 @@ class LogShipper:
         return logs
 
     def leave(self, logs: AttemptLogs) -> None:
+        """Stop tailing these files."""
         with self._lock:
             self._running.discard(logs)
 
     def stop(self) -> None:
-        """End the thread; attempts still followed are no longer tailed."""
+        """End the thread and with it all tailing."""
         self._stopping = True
         self._wake.set()
         if self._thread.ident is not None:
@@ -281,21 +281,21 @@ class LogShipper:
         while not self._stopping:
             with self._lock:
                 running = tuple(self._running)
-                # One more round after the last attempt: steps that follow on each other need not wake it.
+                # One more round after the last attempt, so that the next step need not wake the thread.
                 self._asleep = not (running or awake)
                 awake = bool(running)
             self._wake.wait(None if self._asleep else _INTERVAL_S)
             self._wake.clear()
             for logs in running:
                 try:
-                    logs.pump()
+                    logs.send_new()
                 except OSError as error:
-                    # A disk that fails here fails the attempt where it ends: finish reads the same files.
+                    # The attempt fails at its end if the disk still fails: finish reads the same files.
                     _log.warning("logs.read_failed", extra={"error": str(error)})
 
 
 def read_tail(path: Path, size: int) -> str:
-    """Return the last ``size`` bytes of a file as text, empty when there is none."""
+    """Return the last ``size`` bytes of a file as text, empty if there is no file."""
     try:
         with path.open("rb") as file:
             file.seek(0, os.SEEK_END)

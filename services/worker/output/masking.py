@@ -1,4 +1,4 @@
-"""Replace secret values in a stream of bytes, also where a value lies across two reads."""
+"""Replace secret values in a stream of bytes, even if a value spans two reads."""
 
 import re
 from collections.abc import Iterable
@@ -11,10 +11,10 @@ STARS = secret_params.STARS.encode()
 
 
 class Masker:
-    """Masks one stream. What ``feed`` and ``close`` return, joined, has no secret in it.
+    """Masks one stream: what ``feed`` and ``close`` return contains no secret.
 
-    Only bytes that could be the beginning of a secret are held back, so a live log is not delayed.
-    Longer values win over shorter ones that begin at the same place; empty ones are ignored.
+    Only bytes that may begin a secret are held back, so a live log is not delayed. A longer value wins over a shorter
+    one that begins at the same place; empty values are ignored.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
@@ -30,11 +30,11 @@ class Masker:
 
     @property
     def held(self) -> int:
-        """How many bytes wait for more, since they may be the beginning of a secret."""
+        """How many bytes are held back, since they may begin a secret."""
         return len(self._held)
 
     def feed(self, data: bytes) -> bytes:
-        """Return what can be released after ``data``."""
+        """Add ``data`` and return the masked bytes that can be released."""
         if self._find is None:
             return data
         return self._release(self._held + data, final=False)
@@ -43,14 +43,14 @@ class Masker:
         """Return the rest."""
         return self._release(self._held, final=True) if self._held else b""
 
-    def afresh(self) -> "Masker":
+    def copy(self) -> "Masker":
         """Return a masker of the same values for another stream."""
-        made = Masker(())
-        made._values, made._longest, made._find = self._values, self._longest, self._find
-        return made
+        masker = Masker(())
+        masker._values, masker._longest, masker._find = self._values, self._longest, self._find
+        return masker
 
     def text(self, text: str) -> str:
-        """Mask a complete text, apart from the stream."""
+        """Mask a complete text that is not part of the stream."""
         if self._find is None:
             return text
         return self._find.sub(STARS, text.encode(errors="surrogateescape")).decode(errors="replace")
@@ -71,7 +71,7 @@ class Masker:
         return b"".join(parts)
 
     def _undecided(self, data: bytes) -> int:
-        """Return the first place where more bytes could make a secret, or a longer one."""
+        """Return the first place where further bytes could complete a secret, or a longer one."""
         for place in range(max(len(data) - self._longest + 1, 0), len(data)):
             rest = data[place:]
             if any(len(value) > len(rest) and value.startswith(rest) for value in self._values):

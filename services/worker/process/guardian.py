@@ -1,20 +1,19 @@
-"""The guardian: one small process per worker that starts steps and lets none of them outlive it.
+"""The guardian: one small process for each worker, which starts the processes of steps and lets none outlive it.
 
-Run as ``python -I -S guardian.py FD``; standard library only. It is a child subreaper, so whatever
-a step leaves behind, double forks and new sessions included, stays its descendant. Requests come
-over the stream socket ``FD`` as a 4-byte big-endian length and a marshalled dict (both ends are the
-same interpreter); a spawn carries the two output descriptors, and perhaps one for its input, beside
-the length. When the worker's end closes, for whatever reason, it kills every descendant until none
-is left, executes the wills and leaves.
+It runs as ``python -I -S guardian.py FD`` with the standard library only. It is a child subreaper, so whatever a step
+leaves behind, double forks and new sessions included, stays its descendant. Requests come over the stream socket
+``FD``, each a 4-byte big-endian length and a marshalled dict (both ends are the same interpreter). A spawn sends the
+two output descriptors, and perhaps one for its input, beside the length. When the worker's end closes, for whatever
+reason, the guardian kills all descendants, runs the cleanups (*wills*) and exits.
 
-    spawn {id, argv, env, cwd}   answered once, when it ended: {id, pid, code | signal | errno, what}
-    signal {id, sig}             to the process group; not answered
-    kill {req, id, pid, mark}    session, descendants and marked processes; answered {req, left}
-    count {req, id, pid, mark}   how many of those live; answered {req, left}
-    will {id, files, argv}       should the worker die: files (empty folders) to remove, a program to run
-    unwill {id}                  the worker cleaned up itself; not answered
+    spawn {id, argv, env, cwd}   start a process; one reply, at its end: {id, pid, code | signal | errno, what}
+    signal {id, sig}             signal the process group; no reply
+    kill {req, id, pid, mark}    kill session, descendants and marked processes; reply {req, left}
+    count {req, id, pid, mark}   count those that live; reply {req, left}
+    will {id, files, argv}       if the worker dies: files (or empty folders) to remove, a program to run; no reply
+    unwill {id}                  withdraw a will, since the worker cleaned up itself; no reply
 
-It does not read the output of steps, keep time or know what a step is.
+It does not read the output of steps, does not keep time and does not know what a step is.
 """
 
 import array
@@ -35,21 +34,21 @@ from typing import Any
 __all__ = ["MARK", "Guardian", "kill_marked", "main"]
 
 MARK = "DAGWAY_ATTEMPT"
-"""Environment variable that tells whose process this is, wherever it was reparented to."""
+"""Environment variable that marks the processes of an attempt, even after they were reparented."""
 
 _PR_SET_CHILD_SUBREAPER = 36
 _HEADER = struct.Struct(">I")
 _FDS = 3
 _PAUSE_S = 0.01
-"""Between two looks at processes that were killed but are not gone yet."""
+"""Between two checks of processes that were killed but have not ended yet."""
 _KILL_TRIES_S = 5.0
-"""How long to insist on killing before saying how many are left (another user's, or stuck in the kernel)."""
+"""How long to repeat a kill before the reply says how many are left (another user's, or stuck in the kernel)."""
 _WILLS_S = 20.0
-"""How long all the wills' programs together may take."""
+"""The time limit of all cleanup programs together."""
 
 
 class Guardian:
-    """The loop. One thread, so that changing directory before a spawn is safe."""
+    """The loop. It has one thread, so that it can change directory before a spawn."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -64,11 +63,11 @@ class Guardian:
         for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
             signal.signal(ignored, signal.SIG_IGN)
         self._null = os.open(os.devnull, os.O_RDONLY)
-        # What is handled becomes the default at exec by itself; what is ignored would stay so.
+        # At exec a handled signal returns to its default by itself; an ignored one would stay ignored.
         self._ignored = [number for number in signal.valid_signals() if signal.getsignal(number) is signal.SIG_IGN]
 
     def run(self) -> None:
-        """Serve until the worker's end closes, then end every descendant."""
+        """Serve until the worker's end closes, then kill every descendant."""
         poll = select.poll()
         poll.register(self._sock, select.POLLIN)
         poll.register(self._wake_r, select.POLLIN)
@@ -164,7 +163,7 @@ class Guardian:
             os.chdir("/")
 
     def _reap(self) -> bool:
-        """Collect what ended, orphans included; return whether any child is left."""
+        """Reap ended children, orphans included; return whether any child is left."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -193,7 +192,7 @@ class Guardian:
         return len(victims)
 
     def _end_all(self) -> None:
-        """As subreaper all descendants end up as children: no child left means nobody is left."""
+        """Kill every descendant. A subreaper's descendants become its children, so no child left means none is left."""
         self._sock.close()
         self._ids.clear()
         while True:
@@ -207,7 +206,7 @@ class Guardian:
 
 
 def _execute(wills: Iterable[dict[str, Any]]) -> None:
-    """Do what the worker can no longer do: nobody is left who could still write, or start anything."""
+    """Run the cleanups. No process of a step is left that could still write, or start another."""
     running = []
     for will in wills:
         for path in will["files"]:
@@ -226,12 +225,12 @@ def _execute(wills: Iterable[dict[str, Any]]) -> None:
 
 
 def _resolve(program: str, search: str) -> str:
-    """Find a program as a shell would, in the step's own PATH and relative to its directory."""
+    """Find a program as a shell does, by the step's own PATH and relative to its directory."""
     if "/" in program:
         return program
     candidates = [f"{folder or '.'}/{program}" for folder in search.split(":")]
     for path in candidates:
-        # In this order: most folders do not have it, and that is told soonest so.
+        # In this order: most folders do not have it, and access() fails fastest.
         if os.access(path, os.X_OK) and os.path.isfile(path):
             return path
     denied = any(map(os.path.isfile, candidates))
@@ -277,8 +276,8 @@ def _mark_of(pid: int) -> str | None:
 def _tree(pid: int, mark: str) -> set[int]:
     """Return the living processes of one step.
 
-    By mark, by session unless another step's mark says otherwise (the number may have been used
-    again), and whatever descends from those.
+    They have its mark, or are in its session without the mark of another step (the kernel may have reused the pid), or
+    descend from those.
     """
     processes = _processes()
     mine: set[int] = set()
@@ -290,7 +289,7 @@ def _tree(pid: int, mark: str) -> set[int]:
 
 
 def _kill_each(pids: Collection[int]) -> None:
-    """Stop them all before killing any: a parent must not see its child die and act on it."""
+    """Stop all before killing any, so that no parent can react to the death of its child."""
     for number in (signal.SIGSTOP, signal.SIGKILL):
         for pid in pids:
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -300,7 +299,7 @@ def _kill_each(pids: Collection[int]) -> None:
 def kill_marked(prefix: str) -> None:
     """Kill every process of this machine whose mark begins with ``prefix``, and its descendants.
 
-    The worker's last resort when the guardian itself was killed.
+    For the worker, if the guardian itself was killed.
     """
     give_up = time.monotonic() + _KILL_TRIES_S
     while time.monotonic() < give_up:
@@ -317,8 +316,8 @@ def main(fd: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
-    # It came by inheritance, and must go no further: a step that held it could speak to the worker,
-    # and would hide the guardian's death from it.
+    # Inherited from the worker; steps must not inherit it: they could talk to the worker, and it would not
+    # notice the guardian's death.
     os.set_inheritable(fd, False)
     os.chdir("/")
     Guardian(socket.socket(fileno=fd)).run()

@@ -1,4 +1,4 @@
-"""The worker's end of the guardian: start it, ask it for processes, notice its death."""
+"""The worker's client of the guardian: starts it, asks it for processes, notices its death."""
 
 import array
 import logging
@@ -15,85 +15,84 @@ from pathlib import Path
 from typing import Any
 
 from services.worker.process import guardian as script
-from services.worker.process.outcome import Ended
+from services.worker.process.outcome import ProcessExit
 from shared.errors import DagwayError
 
-__all__ = ["Guardian", "GuardianLost", "Process"]
+__all__ = ["GuardianClient", "GuardianLost", "Process"]
 
 _log = logging.getLogger(__name__)
 _HEADER = struct.Struct(">I")
-_ANSWER_S = 15.0
+_REPLY_S = 15.0
 
 
 class GuardianLost(DagwayError):
-    """The guardian is gone: no step can be started or watched, the worker must end."""
+    """The guardian died: no step can be started or watched, so the worker must end."""
 
 
 class Process:
-    """One process the guardian started, or tried to."""
+    """A process that the guardian started, or tried to start."""
 
-    def __init__(self, owner: "Guardian", name: int, mark: str, on_end: "Callable[[Process], None]") -> None:
-        self._owner = owner
+    def __init__(self, guardian: "GuardianClient", name: int, mark: str, on_end: "Callable[[Process], None]") -> None:
+        self._guardian = guardian
         self._name = name
         self._mark = mark
         self._on_end = on_end
-        self._how: Ended | GuardianLost | None = None
+        self._exit: ProcessExit | GuardianLost | None = None
 
     @property
-    def over(self) -> bool:
-        """Whether it ended, or nobody can tell any more."""
-        return self._how is not None
+    def ended(self) -> bool:
+        """Whether it ended, or the guardian was lost."""
+        return self._exit is not None
 
-    def result(self) -> Ended:
-        """Return how it ended, once it is over; raises ``GuardianLost``."""
-        assert self._how is not None  # noqa: S101 - callers wait for the end
-        if isinstance(self._how, GuardianLost):
-            raise self._how
-        return self._how
+    def result(self) -> ProcessExit:
+        """Return how it ended; call it after the end. Raises ``GuardianLost``."""
+        assert self._exit is not None  # noqa: S101 - callers wait for the end
+        if isinstance(self._exit, GuardianLost):
+            raise self._exit
+        return self._exit
 
-    def end(self, how: Ended | GuardianLost) -> None:
-        """Note how it ended and tell whoever started it."""
-        self._how = how
+    def end(self, how: ProcessExit | GuardianLost) -> None:
+        """Record how it ended and call ``on_end``."""
+        self._exit = how
         self._on_end(self)
 
     def signal(self, number: int) -> None:
-        """Send to its process group; nothing happens when it ended already."""
-        self._owner.send({"op": "signal", "id": self._name, "sig": int(number)})
+        """Send a signal to its process group; does nothing after its end."""
+        self._guardian.send({"op": "signal", "id": self._name, "sig": int(number)})
 
     def kill_tree(self) -> int:
-        """End it and everything that came from it, wherever that is now; return how many resisted."""
-        return self._owner.ask("kill", self._name, self._pid(), self._mark)
+        """Kill it and all its descendants; return how many are still alive."""
+        return self._guardian.ask("kill", self._name, self._pid(), self._mark)
 
     def tree_size(self) -> int:
-        """Return how many processes of it live, itself included."""
-        return self._owner.ask("count", self._name, self._pid(), self._mark)
+        """Return how many processes of its tree live, itself included."""
+        return self._guardian.ask("count", self._name, self._pid(), self._mark)
 
     def _pid(self) -> int:
-        return self.result().pid if self.over else 0
+        return self.result().pid if self.ended else 0
 
 
-class Guardian:
-    """Start the guardian process and speak with it from any thread.
+class GuardianClient:
+    """Starts the guardian process and talks to it; any thread may call.
 
-    ``mark`` begins the mark of every process of this worker and must be unique to it. ``on_lost`` is
-    called once, on the reader's thread, when the guardian dies without being closed; by then what it
-    guarded has been killed.
+    ``mark`` is the prefix of the mark of every process of this worker and must be unique to it. If the guardian dies
+    without being closed, ``on_lost`` is called once, on the reader's thread, after all guarded processes were killed.
     """
 
     def __init__(self, mark: str, on_lost: Callable[[], None]) -> None:
         self.mark = mark
         self._on_lost = on_lost
-        self._keeping = threading.Lock()
-        self._kept: dict[str, int] = {}
+        self._keep_lock = threading.Lock()
+        self._kept_cleanups: dict[str, int] = {}
         self._lock = threading.Lock()
         self._count = 0
         self._waiting: dict[int, Process] = {}
-        self._answers: dict[int, Future[int]] = {}
+        self._replies: dict[int, Future[int]] = {}
         self._closed = False
         self._lost = False
         self._sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with theirs:
-            # Its own session: a signal to the worker's whole group must leave it alive to clean up.
+            # In a session of its own: it must survive a signal to the worker's process group, to clean up.
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(Path(script.__file__)), str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
@@ -121,11 +120,10 @@ class Guardian:
         on_end: Callable[[Process], None],
         stdin: int | None = None,
     ) -> Process:
-        """Start a process in a session of its own; a failure to start is one way to end.
+        """Start a process in a session of its own; a process that cannot start ends with ``errno``.
 
-        The descriptors stay the caller's; without ``stdin`` reading gives the end of file.
-        ``attempt`` distinguishes attempts of this worker. ``on_end`` is called once, on the
-        reader's thread, and must not block.
+        The caller keeps the descriptors; without ``stdin`` the process reads an empty input. ``attempt`` is unique
+        within this worker. ``on_end`` is called once, on the reader's thread, and must not block.
         """
         mark = f"{self.mark}.{attempt}"
         with self._lock:
@@ -141,44 +139,44 @@ class Guardian:
         return process
 
     @contextmanager
-    def will(self, files: Sequence[str] = (), argv: Sequence[str] = ()) -> Iterator[None]:
-        """Leave a will while the block runs, for the case that the worker dies in it.
+    def cleanup(self, files: Sequence[str] = (), argv: Sequence[str] = ()) -> Iterator[None]:
+        """Register a cleanup for the case that the worker dies inside the block.
 
-        Every process is killed then, ``files`` are removed, and ``argv`` (an absolute path first) is
-        run with no environment.
+        The guardian then kills every process, removes ``files`` and runs ``argv`` (its first word is an absolute
+        path) with an empty environment.
         """
-        name = self._leave_will(files, argv)
+        name = self._register(files, argv)
         try:
             yield
         finally:
-            self._take_back(name)
+            self._withdraw(name)
 
-    def keep_will(self, key: str, argv: Sequence[str]) -> None:
-        """Leave a will until ``drop_will`` or the worker's end, an orderly one too; the same key twice is one."""
-        with self._keeping:
-            if key not in self._kept:
-                self._kept[key] = self._leave_will((), argv)
+    def keep_cleanup(self, key: str, argv: Sequence[str]) -> None:
+        """Register a cleanup until ``drop_cleanup``; it runs when the worker ends in any way. One for each key."""
+        with self._keep_lock:
+            if key not in self._kept_cleanups:
+                self._kept_cleanups[key] = self._register((), argv)
 
-    def drop_will(self, key: str) -> None:
-        """Take a kept will back; one that was never left is fine."""
-        with self._keeping:
-            name = self._kept.pop(key, None)
+    def drop_cleanup(self, key: str) -> None:
+        """Withdraw a kept cleanup, if there is one."""
+        with self._keep_lock:
+            name = self._kept_cleanups.pop(key, None)
         if name is not None:
-            self._take_back(name)
+            self._withdraw(name)
 
-    def _leave_will(self, files: Sequence[str], argv: Sequence[str]) -> int:
+    def _register(self, files: Sequence[str], argv: Sequence[str]) -> int:
         with self._lock:
             self._count += 1
             name = self._count
         self.send({"op": "will", "id": name, "files": list(files), "argv": list(argv)})
         return name
 
-    def _take_back(self, name: int) -> None:
+    def _withdraw(self, name: int) -> None:
         with suppress(GuardianLost):
             self.send({"op": "unwill", "id": name})
 
     def close(self) -> None:
-        """End every process it guards and the guardian itself; wait until it is gone."""
+        """End every guarded process and the guardian itself; wait until it is gone."""
         self._closed = True
         try:
             self._sock.shutdown(socket.SHUT_RDWR)
@@ -190,17 +188,17 @@ class Guardian:
         self._sock.close()
 
     def ask(self, op: str, name: int, pid: int, mark: str) -> int:
-        """Ask about a process tree and wait for the number that answers."""
-        answer: Future[int] = Future()
+        """Send a request about a process tree and return the number in the reply."""
+        reply: Future[int] = Future()
         with self._lock:
             self._count += 1
             number = self._count
-            self._answers[number] = answer
+            self._replies[number] = reply
         self.send({"op": op, "req": number, "id": name, "pid": pid, "mark": mark})
-        return answer.result(_ANSWER_S)
+        return reply.result(_REPLY_S)
 
     def send(self, request: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
-        """Send one request with descriptors; raises ``GuardianLost``."""
+        """Send one request, perhaps with descriptors. Raises ``GuardianLost``."""
         body = marshal.dumps(request)
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
         data = _HEADER.pack(len(body)) + body
@@ -219,21 +217,21 @@ class Guardian:
             try:
                 while head := stream.read(_HEADER.size):
                     body = stream.read(_HEADER.unpack(head)[0])
-                    self._take(marshal.loads(body))  # noqa: S302 - from our own child
+                    self._receive(marshal.loads(body))  # noqa: S302 - from our own child
             except (OSError, ValueError, struct.error) as error:
                 _log.debug("guardian.stream_broken", extra={"error": str(error)})
         self._end()
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _receive(self, message: dict[str, Any]) -> None:
         if "req" in message:
-            answer = self._answers.pop(message["req"], None)
-            if answer is not None:
-                answer.set_result(message["left"])
+            reply = self._replies.pop(message["req"], None)
+            if reply is not None:
+                reply.set_result(message["left"])
             return
         process = self._waiting.pop(message["id"], None)
         if process is not None:
             facts = {fact: message.get(fact) for fact in ("code", "signal", "errno")}
-            process.end(Ended(message["pid"], **facts, missed=message.get("what") or ""))
+            process.end(ProcessExit(message["pid"], **facts, missing=message.get("what") or ""))
 
     def _end(self) -> None:
         if not self._closed:
@@ -241,13 +239,13 @@ class Guardian:
             script.kill_marked(self.mark + ".")
         with self._lock:
             self._lost = True
-            waiting, answers = list(self._waiting.values()), list(self._answers.values())
+            waiting, replies = list(self._waiting.values()), list(self._replies.values())
             self._waiting.clear()
-            self._answers.clear()
-        gone = GuardianLost("the guardian is gone")
+            self._replies.clear()
+        lost = GuardianLost("the guardian is gone")
         for process in waiting:
-            process.end(gone)
-        for answer in answers:
-            answer.set_exception(gone)
+            process.end(lost)
+        for reply in replies:
+            reply.set_exception(lost)
         if not self._closed:
             self._on_lost()

@@ -1,4 +1,4 @@
-"""What the end of a process means for its attempt: pure and total.
+"""Turn the end of a process into the result of its attempt.
 
 Source of the exit codes: the workflow language reference, sections on execution, timeouts and stop.
 """
@@ -10,15 +10,14 @@ from enum import StrEnum
 
 from shared.contracts.events import TIMED_OUT_CODE, Outcome
 
-__all__ = ["Ended", "Result", "StopKind", "classify", "ended_text"]
+__all__ = ["ProcessExit", "Result", "StopKind", "classify", "ended_text"]
 
 SIGNAL_CODE = -1
 NOT_STARTED_CODE = 1
-_TAIL_BYTES = 1024
 
 
 class StopKind(StrEnum):
-    """Why an attempt is ended from outside; a later member overrides an earlier one."""
+    """Why an attempt is ended from outside; a later member is stronger than an earlier one."""
 
     STOP = "stop"
     SHUTDOWN = "shutdown"
@@ -26,15 +25,15 @@ class StopKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class ProcessExit:
     """How a process ended: exactly one of ``code``, ``signal`` and ``errno`` (it never started)."""
 
     pid: int = 0
     code: int | None = None
     signal: int | None = None
     errno: int | None = None
-    missed: str = ""
-    """With ``errno``: the program, or the folder, that it is about."""
+    missing: str = ""
+    """With ``errno``: the program or the folder that it is about."""
 
     @property
     def exit_code(self) -> int:
@@ -45,17 +44,17 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one attempt came to; ``error`` is empty for a success."""
+    """How an attempt ended; ``error`` is empty after a success."""
 
     outcome: Outcome
     exit_code: int = 0
     error: str = ""
 
 
-def ended_text(ended: Ended) -> str:
-    """Say how a process ended, in the words users of the language know."""
+def ended_text(ended: ProcessExit) -> str:
+    """Return how a process ended as text, in Dagu's words."""
     if ended.errno is not None:
-        about = f"{ended.missed}: " if ended.missed else ""
+        about = f"{ended.missing}: " if ended.missing else ""
         return f"cannot start: {about}{os.strerror(ended.errno)}"
     if ended.signal is not None:
         return f"signal: {(signal.strsignal(ended.signal) or str(ended.signal)).lower()}"
@@ -63,7 +62,7 @@ def ended_text(ended: Ended) -> str:
 
 
 def classify(
-    ended: Ended | None,
+    ended: ProcessExit | None,
     *,
     name: str,
     command: int = 0,
@@ -74,9 +73,9 @@ def classify(
 ) -> Result:
     """Return the result of a step whose last process ended so.
 
-    ``ended`` is ``None`` when a stop arrived before anything was started. ``command`` is the 1-based
-    number of the failed one in a list of commands. An interruption wins over everything: a process
-    that traps the signal and exits 0 was still aborted.
+    ``ended`` is ``None`` if a stop arrived before anything started. ``command`` is the number, from 1, of the command
+    that failed, 0 if the step has only one. An interruption wins over everything: a process that traps the signal and
+    exits 0 is aborted all the same.
     """
     exit_code = ended.exit_code if ended is not None else SIGNAL_CODE
     if interrupted is StopKind.SHUTDOWN:

@@ -1,4 +1,4 @@
-"""Which shell runs a text, and how it is asked to."""
+"""Choose the shell for a text, and build its argument vector."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -30,9 +30,9 @@ def default_shell(host: Mapping[str, str] = os.environ) -> tuple[str, ...]:
 
 
 def effective_shell(step: Sequence[str] | None, dag: Sequence[str], scope: Scope) -> tuple[str, ...]:
-    """Return the shell of a step: its own, else the dag's, else the worker's. Its words may name variables.
+    """Return the shell of a step: its own, else the DAG's, else the worker's. Its words may contain variables.
 
-    What comes to nothing is not there. Raises ``ExpansionError``.
+    Words that expand to nothing are left out. Raises ``ExpansionError``.
     """
     return _words(step or (), scope) or _words(dag, scope) or default_shell()
 
@@ -42,7 +42,7 @@ def _words(shell: Sequence[str], scope: Scope) -> tuple[str, ...]:
 
 
 def condition_shell(step: Sequence[str] | None, dag: Sequence[str], scope: Scope) -> tuple[str, ...]:
-    """Return the shell that runs conditions: the step's, or the worker's where the step has none."""
+    """Return the shell that runs conditions: the step's, or the worker's if the step runs without a shell."""
     shell = effective_shell(step, dag, scope)
     return default_shell() if shell == DIRECT else shell
 
@@ -52,7 +52,7 @@ def _program(shell: Sequence[str]) -> str:
 
 
 def is_posix(shell: Sequence[str]) -> bool:
-    """Whether the shell knows ``-e`` and the quoting of sh."""
+    """Whether the shell has ``-e`` and the quoting of sh."""
     return _program(shell) in _POSIX
 
 
@@ -62,12 +62,12 @@ def is_powershell(shell: Sequence[str]) -> bool:
 
 
 def suffix_of(shell: Sequence[str]) -> str:
-    """Return how the name of a script's file ends."""
+    """Return the suffix of a script's file name."""
     return ".ps1" if is_powershell(shell) else ".sh" if is_posix(shell) else ""
 
 
 def _powershell(shell: Sequence[str]) -> list[str]:
-    """Return the program and its options; what would take the rest as text is left to the caller."""
+    """Return the program and its options, without an option such as ``-Command``; the caller adds that."""
     return [word for word in shell if word.lower() not in _TEXT_FOLLOWS]
 
 
@@ -85,8 +85,8 @@ def _errexit(shell: Sequence[str], *, wanted: bool) -> list[str]:
 def shell_argv(shell: Sequence[str], text: str, *, errexit: bool, packages: Sequence[str] = ()) -> list[str]:
     """Return the argument vector that makes ``shell`` run ``text``."""
     if _program(shell) == "nix-shell":
-        asked = [part for package in packages for part in ("-p", package)]
-        return [*shell, *asked, "--run", text]
+        options = [part for package in packages for part in ("-p", package)]
+        return [*shell, *options, "--run", text]
     if is_powershell(shell):
         return [*_powershell(shell), "-Command", text]
     return [*shell, *_errexit(shell, wanted=errexit), "-c", text]

@@ -1,4 +1,4 @@
-"""What a worker counts about itself, and how it is told to whoever scrapes."""
+"""A worker's metrics."""
 
 import threading
 from collections.abc import Iterable, Mapping
@@ -7,32 +7,33 @@ from typing import Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-__all__ = ["Counters", "WorkerCollector"]
+__all__ = ["WorkerCollector", "WorkerCounters"]
 
 _OUTCOMES = ("succeeded", "failed", "timed_out", "aborted", "skipped", "broken")
 _FINISHED = "finished."
 
 
 @dataclass(slots=True)
-class Counters:
-    """Totals since the process began, by name; ``finished.<outcome>`` for each outcome."""
+class WorkerCounters:
+    """Totals since the start of the process, by name; ``finished.<outcome>`` for each outcome."""
 
     values: dict[str, int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, name: str) -> None:
+        """Count one more."""
         with self._lock:
             self.values[name] = self.values.get(name, 0) + 1
 
     def now(self) -> Mapping[str, int]:
-        """Return a copy, all of one moment."""
+        """Return a consistent copy."""
         with self._lock:
             return dict(self.values)
 
 
-class _Watched(Protocol):
+class _ObservedWorker(Protocol):
     @property
-    def counters(self) -> Counters: ...
+    def counters(self) -> WorkerCounters: ...
     @property
     def slots(self) -> int: ...
     @property
@@ -46,13 +47,13 @@ class _Watched(Protocol):
 class WorkerCollector:
     """The ``dagway_worker_*`` metrics of one worker, read at each scrape."""
 
-    def __init__(self, worker: _Watched) -> None:
+    def __init__(self, worker: _ObservedWorker) -> None:
         self._worker = worker
 
     def collect(self) -> Iterable[Metric]:
         counts = self._worker.counters.now()
         finished = CounterMetricFamily(
-            "dagway_worker_attempts_finished", "Attempts this worker made to their end, by outcome", labels=["outcome"]
+            "dagway_worker_attempts_finished", "Attempts that ended on this worker, by outcome", labels=["outcome"]
         )
         for outcome in _OUTCOMES:
             finished.add_metric([outcome], counts.get(_FINISHED + outcome, 0))
@@ -64,20 +65,18 @@ class WorkerCollector:
         )
         yield CounterMetricFamily(
             "dagway_worker_tasks_handed_back",
-            "Tasks given back for want of a slot, or while stopping",
+            "Tasks handed back because no slot was free, or while stopping",
             value=counts.get("handed_back", 0),
         )
         yield GaugeMetricFamily("dagway_worker_slots", "Attempts it may run at once", value=self._worker.slots)
         yield GaugeMetricFamily(
             "dagway_worker_attempts_held",
-            "Attempts it runs, or has ended and not yet reported",
+            "Attempts that run, or have ended and are not reported yet",
             value=self._worker.busy,
         )
-        yield GaugeMetricFamily(
-            "dagway_worker_draining", "1 from the moment it was asked to end", value=int(self._worker.draining)
-        )
+        yield GaugeMetricFamily("dagway_worker_draining", "1 while it stops", value=int(self._worker.draining))
         yield GaugeMetricFamily(
             "dagway_worker_reports_spooled",
-            "Reports on disk that the broker has not taken yet",
+            "Reports on disk that the broker has not accepted yet",
             value=self._worker.spooled,
         )

@@ -1,10 +1,9 @@
 """Deliver the reports of attempts, now or later.
 
-A report the broker does not accept is written to ``<data>/spool/<token>.json`` (synced) and sent
-again when the broker is back, by this process or by the next one started on the same directory.
-Guarantee: after ``over`` returns, the report is with the broker or on disk; while the disk is full it does
-not return, and the attempt is held. One line of a spool file is one message; the log chunks come before the
-report they belong to.
+A report that the broker does not accept is written to ``<data>/spool/<token>.json`` (synced) and sent again when the
+broker is back, by this process or by the next one on the same directory. Guarantee: after ``finish`` returns, the
+report is confirmed or on disk. While the disk is full it does not return, and the attempt keeps its lease. Each line
+of a spool file is one message; log chunks come before the report that they belong to.
 """
 
 import errno
@@ -18,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from services.worker.output.pipe_copy import write_all
+from services.worker.output.pipe_copier import write_all
 from shared.clock import utc_now
 from shared.contracts.codec import encode
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptProgress, Event
@@ -32,17 +31,14 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 _ROUTES: dict[str, BrokerQueue] = {route.name: route for route in (EVENTS, LOGS)}
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-_ROOM_WAIT_S = 0.5
+_FULL_WAIT_S = 0.5
 _FIRST_WAIT_S = 0.2
 _MAX_WAIT_S = 5.0
 _DIR_MODE = 0o750
 
 
 class Reporter:
-    """Sends events with confirms.
-
-    ``on_delivered`` is called with the token of each spooled report that reached the broker after all.
-    """
+    """Sends events with confirms; ``on_delivered`` is called with the token of each spooled report once it is sent."""
 
     def __init__(self, transport: Transport, spool_dir: Path, on_delivered: Callable[[str], None]) -> None:
         self._transport = transport
@@ -53,22 +49,22 @@ class Reporter:
         self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
 
     def start(self) -> None:
-        """Begin sending what a former process left behind."""
+        """Begin to send the spool of an earlier process."""
         self._dir.mkdir(_DIR_MODE, parents=True, exist_ok=True)
         self._wake.set()
         self._thread.start()
 
     @property
     def spooled(self) -> int:
-        """How many attempts' reports wait on disk."""
+        """How many reports are in the spool."""
         return sum(1 for _ in self._dir.glob("*.json"))
 
     def send(self, event: Event) -> "Future[None]":
-        """Publish one event; the same event of an attempt always has the same message id."""
+        """Publish one event. The same event of an attempt always has the same message id."""
         return self._transport.send(_outgoing(event))
 
-    def over(self, event: AttemptFinished | AttemptGivenUp) -> bool:
-        """Deliver the last word on an attempt; return ``False`` when it went to the spool instead."""
+    def finish(self, event: AttemptFinished | AttemptGivenUp) -> bool:
+        """Deliver the last report of an attempt; return ``False`` if it went to the spool instead."""
         try:
             self.send(event).result()
         except Unavailable as error:
@@ -77,10 +73,7 @@ class Reporter:
         return True
 
     def later(self, token: str, logs: Iterable[Outgoing], event: Callable[[], AttemptFinished], why: str) -> None:
-        """Spool the end of an attempt together with the log chunks that must precede it.
-
-        ``event`` is called after the last of ``logs``.
-        """
+        """Spool the end report of an attempt after its last log chunks; ``event`` is called after the last chunk."""
 
         def messages() -> Iterable[Outgoing]:
             yield from logs
@@ -89,37 +82,37 @@ class Reporter:
         self.spool(token, messages(), why)
 
     def spool(self, token: str, messages: Iterable[Outgoing], why: str) -> None:
-        """Keep messages on disk until the broker takes them; they survive a crash from here on.
+        """Store messages on disk until the broker accepts them; after this they survive a crash.
 
-        Waits while the disk is full. Raises ``OSError`` where it is still full when the worker leaves, or fails.
+        Waits while the disk is full. Raises ``OSError`` if the disk fails, or is still full when the worker stops.
         """
         path = self._dir / f"{token}.json"
         part = path.with_suffix(".part")
-        with self._with_room(token, partial(part.open, "wb", buffering=0)) as file:
+        with self._when_disk_has_room(token, partial(part.open, "wb", buffering=0)) as file:
             for message in messages:
                 line = {"route": message.queue.name, "id": message.message_id, "body": message.body.decode()}
-                self._with_room(token, partial(_append, file.fileno(), f"{json.dumps(line)}\n".encode()))
+                self._when_disk_has_room(token, partial(_append, file.fileno(), f"{json.dumps(line)}\n".encode()))
             os.fsync(file.fileno())
-        self._with_room(token, partial(part.rename, path))
+        self._when_disk_has_room(token, partial(part.rename, path))
         _sync_dir(self._dir)
         _log.warning("report.spooled", extra={"token": token, "error": why})
         self._wake.set()
 
-    def _with_room(self, token: str, write: Callable[[], T]) -> T:
-        told = False
+    def _when_disk_has_room(self, token: str, write: Callable[[], T]) -> T:
+        logged = False
         while True:
             try:
                 return write()
             except OSError as error:
                 if error.errno not in _FULL or self._stopping.is_set():
                     raise
-                if not told:
-                    _log.error("report.waits", extra={"token": token, "error": str(error), "next": "make room"})
-                told = True
-            self._stopping.wait(_ROOM_WAIT_S)
+                if not logged:
+                    _log.error("report.waits", extra={"token": token, "error": str(error), "next": "free disk space"})
+                logged = True
+            self._stopping.wait(_FULL_WAIT_S)
 
     def stop(self) -> None:
-        """End the thread; what is still spooled stays for the next start."""
+        """End the thread; the rest of the spool is sent after the next start."""
         self._stopping.set()
         self._wake.set()
         if self._thread.ident is not None:
@@ -152,7 +145,7 @@ class Reporter:
             return False
         except (OSError, ValueError, KeyError) as error:
             bad = path.with_suffix(".bad")
-            _log.error("spool.unreadable", extra={"path": str(bad), "error": str(error), "next": "look at the file"})
+            _log.error("spool.unreadable", extra={"path": str(bad), "error": str(error), "next": "inspect the file"})
             path.rename(bad)
             return True
         path.unlink()
@@ -170,7 +163,7 @@ def _outgoing(event: Event) -> Outgoing:
 
 
 def _append(fd: int, data: bytes) -> None:
-    """Write all of ``data`` at the end, or nothing."""
+    """Append all of ``data``, or nothing."""
     end = os.lseek(fd, 0, os.SEEK_END)
     try:
         write_all(fd, data)

@@ -1,13 +1,14 @@
-"""What a step sees, and what is kept from it."""
+"""The environment, scopes, directories and log files of a step."""
 
 from pathlib import Path
 
 import pytest
 
 from services.worker.inputs.dotenv import parse_dotenv
-from services.worker.inputs.environment import MAX_EXPORT_BYTES, build_environment, lay_ground
+from services.worker.inputs.environment import MAX_EXPORT_BYTES, build_environment, prepare_inputs
 from services.worker.inputs.secret_values import SecretMissing
-from services.worker.inputs.workspace import Places, log_paths
+from services.worker.inputs.workspace import Workspace
+from services.worker.output.files import log_paths
 from services.worker.process.shells import shell_argv
 from shared.contracts.tasks import Task
 from shared.language.expansion.expand import expand, expand_text
@@ -29,20 +30,20 @@ def test_later_sources_win_in_the_process_and_in_expansion(tmp_path: Path) -> No
         step=Step(name="s", env=tuple((name, "step") for name in names[3:])),
         engine_env=(("E", "reserved"),),
     )
-    environment = build_environment(task, lay_ground(task, tmp_path), {}, None)
+    environment = build_environment(task, prepare_inputs(task, tmp_path), {}, None)
 
     assert [environment.process[name] for name in names] == ["env", "output", "param", "step", "reserved"]
     assert expand("$A $B $C $D $E", environment.full) == "env output param step reserved"
     assert expand_text("$A $B $C $D $E", environment.textual) == "$A output param step reserved"
 
 
-def test_only_paths_reach_down_to_what_the_shell_reads_itself(tmp_path: Path) -> None:
+def test_textual_expansion_replaces_only_json_paths_of_variables_the_shell_reads_itself(tmp_path: Path) -> None:
     task = _task(
         env=(("J", '{"k":"v"}'), ("T", "text"), ("O", '{"k":"below"}')),
         outputs=(("O", '{"k":"output"}'),),
         secrets=(Secret(name="S", provider="env", key="PATH"),),
     )
-    textual = build_environment(task, lay_ground(task, tmp_path), {}, None).textual
+    textual = build_environment(task, prepare_inputs(task, tmp_path), {}, None).textual
 
     assert expand_text("${J.k} $J.k '${J.k}' ${O.k} ${J.nope}|", textual) == "v v 'v' output |"
     assert expand_text("$J ${J} ${T.k} $T.txt ${S.k} $S ${U.k}", textual) == "$J ${J} ${T.k} $T.txt ${S.k} $S ${U.k}"
@@ -51,37 +52,39 @@ def test_only_paths_reach_down_to_what_the_shell_reads_itself(tmp_path: Path) ->
 def test_step_env_entries_do_not_see_each_other(tmp_path: Path) -> None:
     task = _task(step=Step(name="s", env=(("A", "1"), ("B", "<${A}>"))))
 
-    assert build_environment(task, lay_ground(task, tmp_path), {}, None).process["B"] == "<>"
+    assert build_environment(task, prepare_inputs(task, tmp_path), {}, None).process["B"] == "<>"
 
 
-def test_the_service_is_hidden_even_from_those_who_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_the_service_are_hidden_even_from_expansions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DAGWAY_AMQP_URL", "amqp://guest")
     task = _task(step=Step(name="s", env=(("A", "<${DAGWAY_AMQP_URL}>"),)))
-    environment = build_environment(task, lay_ground(task, tmp_path), {}, None)
+    environment = build_environment(task, prepare_inputs(task, tmp_path), {}, None)
 
     assert environment.process["A"] == "<>"
     assert "DAGWAY_AMQP_URL" not in environment.process
     with pytest.raises(SecretMissing, match="is not set"):
-        lay_ground(_task(secrets=(Secret(name="S", provider="env", key="DAGWAY_AMQP_URL"),)), tmp_path)
+        prepare_inputs(_task(secrets=(Secret(name="S", provider="env", key="DAGWAY_AMQP_URL"),)), tmp_path)
 
 
-def test_values_too_long_for_a_process_can_still_be_expanded(tmp_path: Path) -> None:
+def test_values_too_long_for_an_environment_can_still_be_expanded(tmp_path: Path) -> None:
     long = "x" * (MAX_EXPORT_BYTES + 1)
     task = _task(outputs=(("BIG", long),))
-    environment = build_environment(task, lay_ground(task, tmp_path), {}, None)
+    environment = build_environment(task, prepare_inputs(task, tmp_path), {}, None)
 
     assert "BIG" not in environment.process
     assert expand_text("$BIG", environment.textual) == long
 
 
-def test_a_file_secret_loses_its_last_newline_alone(tmp_path: Path) -> None:
+def test_a_file_secret_loses_only_its_last_newline(tmp_path: Path) -> None:
     tmp_path.joinpath("key").write_text("a\nb\n\n")
     task = _task(secrets=(Secret(name="S", provider="file", key="key"),))
 
-    assert lay_ground(task, tmp_path).secrets == {"S": "a\nb\n"}
+    assert prepare_inputs(task, tmp_path).secrets == {"S": "a\nb\n"}
 
 
-def test_dotenv_knows_quotes_comments_and_references() -> None:
+def test_dotenv_supports_quotes_comments_and_references() -> None:
     text = '# c\nexport A=1 # one\nB=\'$A\'\nC="x $A\\ny"\nD=${A}2${OUT}\nE=\nbroken line\nF="two\nlines"\n'
 
     found = parse_dotenv(text, {"OUT": "o"})
@@ -89,16 +92,16 @@ def test_dotenv_knows_quotes_comments_and_references() -> None:
     assert found == {"A": "1", "B": "$A", "C": "x 1\ny", "D": "12o", "E": "", "F": "two\nlines"}
 
 
-def test_directories_are_relative_to_the_dags_and_that_to_the_runs(tmp_path: Path) -> None:
+def test_a_steps_directory_is_relative_to_the_dags_and_that_to_the_runs(tmp_path: Path) -> None:
     task = _task(working_dir="${W}", env=(("W", "dag"),), step=Step(name="s", working_dir="step"))
 
-    assert lay_ground(task, tmp_path).working_dir == tmp_path / "dag" / "step"
+    assert prepare_inputs(task, tmp_path).working_dir == tmp_path / "dag" / "step"
 
 
 def test_no_name_leads_out_of_the_data_directory_or_onto_another_steps_log(tmp_path: Path) -> None:
     paths = {log_paths(tmp_path, _task(step=Step(name=name))).stdout for name in ("a_b", "a b", "../x")}
     names = {"dag_name": "..", "dag_run_id": "../../etc"}
-    evil = Places(tmp_path).run_dir(_task(**names, **{f"root_{name}": value for name, value in names.items()}))
+    evil = Workspace(tmp_path).run_dir(_task(**names, **{f"root_{name}": value for name, value in names.items()}))
 
     assert len(paths) == 3
     assert all(Path(path).parent == tmp_path / "d/r/1" for path in paths)
@@ -108,11 +111,11 @@ def test_no_name_leads_out_of_the_data_directory_or_onto_another_steps_log(tmp_p
 def test_sub_runs_of_two_roots_share_no_files_though_they_have_the_same_id(tmp_path: Path) -> None:
     tasks = [_task(dag_name="child", dag_run_id="c", root_dag_name=root, root_dag_run_id="day-1") for root in "ab"]
 
-    assert len({Places(tmp_path).run_dir(task) for task in tasks}) == 2
+    assert len({Workspace(tmp_path).run_dir(task) for task in tasks}) == 2
     assert len({log_paths(tmp_path, task).stdout for task in tasks}) == 2
 
 
-def test_only_shells_that_know_it_get_errexit() -> None:
+def test_only_shells_that_have_it_get_errexit() -> None:
     assert shell_argv(("bash", "-x"), "true", errexit=True) == ["bash", "-x", "-e", "-c", "true"]
     assert shell_argv(("/bin/fish",), "true", errexit=True) == ["/bin/fish", "-c", "true"]
     assert shell_argv(("nix-shell",), "true", errexit=True, packages=("jq",))[1:] == ["-p", "jq", "--run", "true"]

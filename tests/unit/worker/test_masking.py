@@ -1,4 +1,4 @@
-"""Secret values never leave, however the bytes are cut."""
+"""Secret values are masked, however the stream is split."""
 
 from itertools import pairwise
 
@@ -11,7 +11,7 @@ _TEXT = st.text("ab\n", max_size=40)
 
 
 @given(st.lists(st.text("ab", max_size=5), max_size=4), _TEXT, st.lists(st.integers(0, 40), max_size=6))
-def test_where_the_stream_is_cut_makes_no_difference(secrets: list[str], text: str, cuts: list[int]) -> None:
+def test_masking_does_not_depend_on_how_the_stream_is_split(secrets: list[str], text: str, cuts: list[int]) -> None:
     data = text.encode()
     masker = Masker(secrets)
     edges = sorted({0, len(data), *(min(cut, len(data)) for cut in cuts)})

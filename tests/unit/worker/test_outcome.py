@@ -1,31 +1,33 @@
-"""What the end of a process means."""
+"""The result of an attempt, by the end of its process."""
 
 import pytest
 
-from services.worker.process.outcome import Ended, StopKind, classify
+from services.worker.process.outcome import ProcessExit, StopKind, classify
 
-_OK = Ended(7, code=0)
+_OK = ProcessExit(7, code=0)
 
 
 @pytest.mark.parametrize(
     ("ended", "outcome", "exit_code", "says"),
     [
         (_OK, "succeeded", 0, ""),
-        (Ended(7, code=3), "failed", 3, "exit status 3"),
-        (Ended(7, signal=9), "failed", -1, "signal: killed"),
-        (Ended(errno=2), "broken", 1, "cannot start: No such file or directory"),
-        (Ended(errno=2, missed="zsh"), "broken", 1, "cannot start: zsh: No such file or directory"),
+        (ProcessExit(7, code=3), "failed", 3, "exit status 3"),
+        (ProcessExit(7, signal=9), "failed", -1, "signal: killed"),
+        (ProcessExit(errno=2), "broken", 1, "cannot start: No such file or directory"),
+        (ProcessExit(errno=2, missing="zsh"), "broken", 1, "cannot start: zsh: No such file or directory"),
     ],
 )
-def test_an_undisturbed_end_is_told_as_it_was(ended: Ended, outcome: str, exit_code: int, says: str) -> None:
+def test_an_end_without_interruption_is_reported_as_it_was(
+    ended: ProcessExit, outcome: str, exit_code: int, says: str
+) -> None:
     result = classify(ended, name="s")
 
     assert (result.outcome, result.exit_code) == (outcome, exit_code)
     assert result.error == (f'failed to execute step "s": {says}' if says else "")
 
 
-@pytest.mark.parametrize("ended", [_OK, Ended(7, code=3), Ended(7, signal=15), None])
-def test_a_stop_wins_over_every_end(ended: Ended | None) -> None:
+@pytest.mark.parametrize("ended", [_OK, ProcessExit(7, code=3), ProcessExit(7, signal=15), None])
+def test_a_stop_wins_over_every_end(ended: ProcessExit | None) -> None:
     assert classify(ended, name="s", interrupted=StopKind.STOP, timed_out_after_s=1).outcome == "aborted"
     assert classify(ended, name="s", interrupted=StopKind.SHUTDOWN).error == "worker shut down"
 

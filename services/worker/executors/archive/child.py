@@ -1,8 +1,8 @@
-"""The archive executor's child process; see ``archive``. Started as a script: it imports nothing of ours.
+"""The archive executor's child process. It runs as a script and imports its neighbours only.
 
-Two families: containers (zip, and whatever ``archive_streams`` makes a tar of) and single compressed
-files. A member that would land outside the destination, by path or by link, is an error, not skipped.
-Names begin with the packed folder's own; folders and links count as entries where one is made or listed.
+Two families: containers (zip, and what ``stream_formats`` reads as a tar) and single compressed files. A member that
+would be extracted outside the destination, by path or by link, is an error. Names begin with the packed folder's own
+name. Folders and links count as entries when an archive is created or listed.
 """
 
 import errno
@@ -27,7 +27,7 @@ if TYPE_CHECKING or __package__:
     from services.worker.executors.archive import entry_names as names
     from services.worker.executors.archive import stream_formats as streams
 else:
-    # As a script. Behind everything else: the neighbours have the names of well-known modules.
+    # As a script. Appended to the path: a neighbour must not hide a module of the same name.
     sys.path.append(str(Path(__file__).parent))
     names = importlib.import_module("entry_names")
     streams = importlib.import_module("stream_formats")
@@ -72,7 +72,7 @@ class Order:
         return value if isinstance(value, bool) else str(value).lower() == "true"
 
     def format(self, path: Path) -> str:
-        """Return the format asked for, else the one the file's name says."""
+        """Return the ``format`` of the config, else the one that the file's name says, else the one of its contents."""
         found = str(self.raw.get("format") or "")
         found = found or next((name for ending, name in _ENDINGS if path.name.lower().endswith(ending)), "")
         if not found and self.operation != "create":
@@ -100,7 +100,7 @@ class Order:
 
 
 def _members(order: Order) -> Iterator[tuple[Path, str]]:
-    """Yield what to add and under which name, a folder before what is in it."""
+    """Yield each path to add and its name in the archive, a folder before its contents."""
     source = order.source
     paths = [source]
     if source.is_dir():
@@ -126,11 +126,11 @@ def _create(order: Order) -> dict[str, Any]:
     if order.flag("dryRun") or order.destination is None:
         return {**result, "verifyPerformed": False}
     if kind in streams.READ_ONLY:
-        raise Fault(Exit.FORMAT, f"{kind} archives can be read, not made")
+        raise Fault(Exit.FORMAT, f"{kind} archives can be read, but not created")
     if order.password and kind != "zip":
-        raise Fault(Exit.CONFIG, f"password: {kind} archives are not encrypted, only zip")
+        raise Fault(Exit.CONFIG, f"password: only zip archives can be encrypted, not {kind}")
     if kind in streams.SINGLE and len(files) != 1:
-        raise Fault(Exit.CREATE, f"{kind} holds one file, not {len(files)}")
+        raise Fault(Exit.CREATE, f"{kind} compresses one file, not {len(files)}")
     part = Path(order.raw["part"])
     part.parent.mkdir(parents=True, exist_ok=True)
     with part.open("w+b") as raw:
@@ -163,7 +163,7 @@ def _write_zip(order: Order, raw: IO[bytes], members: list[tuple[Path, str]]) ->
 
 
 def _verify(order: Order, path: Path, kind: str) -> None:
-    """Read everything once; raises what a damaged archive raises."""
+    """Read the whole archive once; raises what a damaged archive raises."""
     if kind == "zip":
         with streams.open_zip(path, order.password) as archive:
             if (bad := archive.testzip()) is not None:
@@ -191,7 +191,7 @@ def _extract(order: Order) -> dict[str, Any]:
     root = target.resolve()
 
     def take(name: str, size: int, put: Any, folder_mode: int | None = None) -> None:
-        """Extract one member if it is wanted; folders (``folder_mode``) are made and not counted."""
+        """Extract one member if it is wanted; folders (``folder_mode``) are made, but not counted."""
         place = order.placed(name)
         if not PurePosixPath(name).parts or (not place and folder_mode is not None):
             return
@@ -205,14 +205,14 @@ def _extract(order: Order) -> dict[str, Any]:
             if not dry:
                 path.mkdir(parents=True, exist_ok=True)
                 if not path.is_symlink():
-                    # Whatever the archive says, what comes after must fit in.
+                    # Writable whatever the archive says: later members go into it.
                     path.chmod(folder_mode & 0o777 | 0o700)
             return
         try:
             if not dry:
                 if path.is_symlink() or path.is_file():
                     if not order.flag("overwrite"):
-                        raise Fault(Exit.DESTINATION, f"{path} exists (overwrite is not set)")
+                        raise Fault(Exit.DESTINATION, f"{path} exists; set overwrite to replace it")
                     path.unlink()
                 put(path)
         except (OSError, Fault) as error:
@@ -287,7 +287,7 @@ def _list(order: Order) -> dict[str, Any]:
     def add(path: str, size: int, mode: int, at: datetime, is_dir: bool) -> None:
         path = PurePosixPath(path).as_posix()
         if path != "." and order.wanted(path):
-            # A link is shown with a capital letter, as Go does.
+            # The L of a link is upper case, as in Go.
             rights = stat.filemode(mode).replace("l", "L", 1) if stat.S_ISLNK(mode) else stat.filemode(mode)
             shown = {"path": path, "size": size, "mode": rights, "modTime": f"{at:%Y-%m-%dT%H:%M:%SZ}"}
             files.append({**shown, "isDir": is_dir})
@@ -341,7 +341,7 @@ def _code_of(error: Exception, operation: str) -> int:
 
 
 def main() -> int:
-    """Do the order on standard input, print one JSON result; return the exit code."""
+    """Carry out the order on standard input and print one JSON result; return the exit code."""
     raw = json.load(sys.stdin)
     began = time.monotonic()
     try:
@@ -360,7 +360,7 @@ def main() -> int:
 
 
 def _rank(name: str) -> int:
-    """Put what a person looks for last at the end of the result."""
+    """Sort the less important members to the end of the result."""
     return _LAST.index(name) if name in _LAST else -1
 
 

@@ -1,7 +1,7 @@
-"""Which names of an archive ``include`` and ``exclude`` mean. For the archive executor's child only.
+"""Match the names in an archive with ``include`` and ``exclude``. For the archive executor's child.
 
-A pattern is held against the whole name, as in Dagu: ``*`` and ``?`` stay within a folder, ``**`` does
-not, so every text file is ``**/*.txt``; ``[a-z]``, ``{this,that}`` and a backslash are understood.
+A pattern must match the whole name, as in Dagu: ``*`` and ``?`` match within a folder, ``**`` across folders, so
+``**/*.txt`` is every text file. ``[a-z]``, ``{this,that}`` and a backslash have their usual meaning.
 """
 
 import re
@@ -13,7 +13,7 @@ _CLASS = re.compile(r"\[[!^]?\]?[^\]]*\]")
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Whether ``pattern`` means ``name``; one that makes no sense means none."""
+    """Whether ``pattern`` matches ``name``; an invalid pattern matches nothing."""
     regex = _compiled(pattern)
     return regex is not None and regex.fullmatch(name) is not None
 

@@ -1,7 +1,7 @@
-"""Archives: ``command: create | extract | list``; the work is done in a child process.
+"""Archives: ``command: create | extract | list``.
 
-So a stop or a timeout ends it like any other process, and a hostile archive harms nothing but the
-step. An archive under construction is a hidden file beside its destination, moved there at the end.
+The work is done in a child process: a stop or a timeout ends it like any other process, and a hostile archive can
+only harm the step. A new archive is a hidden file beside its destination until it is complete.
 Source: the workflow language reference, section on the archive executor.
 """
 
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from services.worker.executors.base import Job, StepIO
-from services.worker.executors.child import run_child
-from services.worker.executors.inline import conclude, evaluate
+from services.worker.executors.child_process import run_child
+from services.worker.executors.in_process import evaluate, make_result
 from services.worker.process.outcome import Result
 from shared.ids import new_token
 
@@ -26,22 +26,22 @@ class ArchiveExecutor:
     """Creates, extracts or lists one archive and prints one JSON result."""
 
     def run(self, job: Job, io: StepIO) -> Result:
-        """Do it; the exit code says what kind of thing went wrong."""
+        """Run the operation; the exit code says what kind of error there was."""
         operation = job.step.commands[0].text.strip().lower() if job.step.commands else ""
         config: dict[str, Any] = evaluate(job, job.step.config)
         if operation not in {"create", "extract", "list"}:
-            return conclude(job, f"unknown archive operation: {operation!r} (create, extract, list)", _CONFIG_CODE)
+            return make_result(job, f"unknown archive operation: {operation!r} (create, extract, list)", _CONFIG_CODE)
         if not config.get("source"):
-            return conclude(job, "source is required", _CONFIG_CODE)
+            return make_result(job, "source is required", _CONFIG_CODE)
         folder = job.working_dir
         folder.mkdir(0o750, parents=True, exist_ok=True)
         order = {**config, "operation": operation, "source": _inside(folder, config["source"])}
-        # The child has no PATH of its own to look it up in.
+        # The child has no PATH to look it up in.
         order["bsdtar"] = shutil.which("bsdtar", path=job.environment.process.get("PATH"))
         files = []
         if config.get("destination"):
             order["destination"] = _inside(folder, config["destination"])
-            # Named here, so that it can be removed by whoever is left.
+            # Named here, so that it can be removed after the child was killed.
             target = Path(order["destination"])
             order["part"] = str(target.with_name(f".{target.name}.{new_token()}.part"))
             files = [order["part"]]
@@ -51,9 +51,9 @@ class ArchiveExecutor:
             for path in files:
                 Path(path).unlink(missing_ok=True)
         if ended is None or ended.code == 0:
-            return conclude(job)
+            return make_result(job)
         tail = io.stderr_tail()
-        return conclude(job, f"archive {operation} failed: {tail}" if tail else "", ended.exit_code)
+        return make_result(job, f"archive {operation} failed: {tail}" if tail else "", ended.exit_code)
 
 
 def _inside(folder: Path, text: object) -> str:

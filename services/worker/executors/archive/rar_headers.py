@@ -1,7 +1,7 @@
 """Whether a rar archive is encrypted, by its headers.
 
-``bsdtar`` hands out the cipher of a member that was stored without compression as if it were the
-contents, and reports success. Standard library only: the archive executor's child runs it.
+``bsdtar`` returns the ciphertext of an encrypted member that was stored without compression, and reports success.
+Standard library only: the archive executor's child imports it.
 Source: the published descriptions of RAR 4 and RAR 5 headers.
 """
 
@@ -22,7 +22,7 @@ _MOST = 2 * 1024 * 1024
 
 
 def is_encrypted(path: Path) -> bool:
-    """Return it; what cannot be understood is left to whoever reads the archive."""
+    """Whether it is; ``False`` if the headers cannot be parsed: reading the archive then fails."""
     with path.open("rb") as file:
         try:
             if file.read(len(_MARK_4)) == _MARK_4:

@@ -1,7 +1,7 @@
-"""How the archive executor's child reads and writes each format: a stream of bytes, a tar, or a zip.
+"""Read and write each archive format: a compressed stream, a tar, or a zip. For the archive executor's child.
 
-What Python cannot read by itself (7z, rar) the program ``bsdtar`` turns into a tar on its way, so that
-one set of rules decides what may be extracted where.
+The program ``bsdtar`` converts what Python cannot read (7z, rar) into a tar stream, so that one set of rules decides
+what may be extracted where.
 """
 
 import bz2
@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Any
 if TYPE_CHECKING or __package__:
     from services.worker.executors.archive.rar_headers import is_encrypted
 else:
-    # As a neighbour of the child's script, which has seen to it that it is found.
+    # Beside the child's script, which put this folder on the path.
     is_encrypted = importlib.import_module("rar_headers").is_encrypted
 
 __all__ = [
@@ -48,13 +48,13 @@ _MAGIC = (
 )  # fmt: skip
 _TAR_MAGIC_AT = 257
 _FIRST_IN_ZIP = 315_619_200
-"""1980-01-02, in seconds: a zip knows no earlier time."""
+"""1980-01-02, in seconds: a zip cannot store earlier times."""
 _ENCRYPTED = 0x1
 _AES = 99
 
 
 class Exit(IntEnum):
-    """Exit codes by what went wrong. Source: the workflow language reference, 3.12.7."""
+    """Exit codes by kind of error. Source: the workflow language reference, 3.12.7."""
 
     CONFIG = 2
     SOURCE = 3
@@ -70,7 +70,7 @@ class Exit(IntEnum):
 
 
 class Fault(Exception):
-    """What is wrong, and the exit code that says so."""
+    """An error with its exit code."""
 
     def __init__(self, code: Exit, text: str) -> None:
         super().__init__(text)
@@ -78,7 +78,7 @@ class Fault(Exception):
 
 
 def kind_of(path: Path) -> str:
-    """Return the format that the file's first bytes tell of; empty: none that is known."""
+    """Return the format by the file's first bytes; empty if it is unknown."""
     with path.open("rb") as raw:
         head = raw.read(_TAR_MAGIC_AT + 5)
         if head[_TAR_MAGIC_AT:] == b"ustar":
@@ -94,7 +94,7 @@ def kind_of(path: Path) -> str:
 
 @contextmanager
 def open_packed(raw: IO[bytes], how: str, mode: str, level: int) -> Iterator[IO[bytes]]:
-    """Open a compressing or decompressing layer above a file; ``level`` -1 is the format's own."""
+    """Open a compressing or decompressing stream above a file; ``level`` -1 is the format's default."""
     given = level >= 0 and mode == "w"
     levels = {"compresslevel": level} if level >= 0 else {}
     opened: Any
@@ -128,9 +128,9 @@ def _library(what: str, needed: str, *names: str) -> Any:
 
 @contextmanager
 def open_tar(path: Path, kind: str, bsdtar: str) -> Iterator[tarfile.TarFile]:
-    """Open whatever is, or can be turned into, a tar; it is read once, from front to back."""
+    """Open a tar, or what can be converted into one; it is read once, from front to back."""
     if kind in READ_ONLY:
-        with _turned(path, kind, bsdtar) as tar:
+        with _converted(path, kind, bsdtar) as tar:
             yield tar
         return
     how = kind.removeprefix("tar").removeprefix(".")
@@ -143,12 +143,12 @@ def open_tar(path: Path, kind: str, bsdtar: str) -> Iterator[tarfile.TarFile]:
 
 
 @contextmanager
-def _turned(path: Path, kind: str, bsdtar: str) -> Iterator[tarfile.TarFile]:
+def _converted(path: Path, kind: str, bsdtar: str) -> Iterator[tarfile.TarFile]:
     if not bsdtar:
         raise Fault(Exit.FORMAT, f"{kind} needs the program bsdtar on the worker (package libarchive-tools)")
     if kind == "rar" and is_encrypted(path):
         raise _locked(kind)
-    # -P: names as they are, or a leading slash would be taken off before our rules see it.
+    # -P: keep a leading slash, so that our rules see it.
     words = [bsdtar, "-c", "-P", "-f", "-", "--format", "pax", f"@{path}"]
     environment = {"LC_ALL": "C.UTF-8"}
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
@@ -157,29 +157,29 @@ def _turned(path: Path, kind: str, bsdtar: str) -> Iterator[tarfile.TarFile]:
         try:
             with tarfile.open(fileobj=process.stdout, mode="r|") as tar:
                 yield tar
-            # What stands behind the end of the tar is the last that bsdtar writes.
+            # Read what bsdtar writes after the end of the tar, so that it can end.
             while process.stdout.read(1 << 16):
                 pass
         except (tarfile.ReadError, EOFError):
-            # It stopped in the middle, and knows why.
+            # bsdtar stopped in the middle; its stderr says why.
             process.kill()
-        said = process.stderr.read(4096).decode(errors="replace").strip()
+        stderr = process.stderr.read(4096).decode(errors="replace").strip()
     if process.returncode != 0:
-        # Turning one, it only fails where it must not read on; taking one out, it says why.
+        # Only extraction says that the reason is encryption.
         words = [bsdtar, "-x", "-O", "-f", str(path)]
         why = subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment, check=False)
         if b"encrypted" in why.stderr:
             raise _locked(kind)
-        raise Fault(Exit.CORRUPT, f"{kind}: {said or 'cannot be read'}")
+        raise Fault(Exit.CORRUPT, f"{kind}: {stderr or 'cannot be read'}")
 
 
 def _locked(kind: str) -> Fault:
-    return Fault(Exit.PASSWORD, f"{kind} archives that are encrypted cannot be read, with a password or without")
+    return Fault(Exit.PASSWORD, f"encrypted {kind} archives cannot be read, not even with a password")
 
 
 @contextmanager
 def open_zip(path: Path, password: str) -> Iterator[zipfile.ZipFile]:
-    """Open a zip for reading, with whichever encryption it has."""
+    """Open a zip for reading, with any encryption it has."""
     with zipfile.ZipFile(path) as archive:
         locked = any(info.flag_bits & _ENCRYPTED for info in archive.infolist())
         strong = any(info.compress_type == _AES for info in archive.infolist())
@@ -196,7 +196,7 @@ def open_zip(path: Path, password: str) -> Iterator[zipfile.ZipFile]:
 
 
 def write_zip(raw: IO[bytes], level: int | None, password: str) -> Any:
-    """Return a zip opened for writing; with a password, AES of 256 bits protects what is in it."""
+    """Open a zip for writing; with a password it is encrypted by AES-256."""
     if not password:
         return zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED, compresslevel=level, strict_timestamps=False)
     library = _pyzipper()
@@ -209,7 +209,7 @@ def write_zip(raw: IO[bytes], level: int | None, password: str) -> Any:
 
 
 def link_in_zip(archive: Any, name: str, path: Path) -> Any:
-    """Return the entry of a symbolic link; each library wants one of its own kind."""
+    """Return the entry of a symbolic link, of the class that the archive's library needs."""
     when = time.localtime(max(path.lstat().st_mtime, _FIRST_IN_ZIP))[:6]
     entry: Any = zipfile.ZipInfo if type(archive) is zipfile.ZipFile else archive.zipinfo_cls
     info = entry(name, when)

@@ -1,9 +1,8 @@
 """Steps in containers, through the Docker API (Podman serves it too).
 
-Three ways: the step's own container, removed when it ends; commands in a container that somebody
-else runs; commands in the one container of the run, which is started by the first step to need it.
-A container is no child of ours: it is stopped through the engine, and the guardian's will removes it
-should the worker die.
+A step runs in a container of its own, which is removed when the step ends; in a container that exists already; or in
+the container of the run, which the first step that needs it starts. A container is not a child process: it is
+stopped through the engine, and the guardian removes it if the worker dies.
 Source: the workflow language reference, sections on containers and on the docker executor.
 """
 
@@ -15,9 +14,9 @@ from typing import Any
 from services.worker.executors.base import Job, StepIO
 from services.worker.executors.container.engine import MARK, Engine, EngineFault
 from services.worker.executors.container.spec import ContainerSpec, read_spec
-from services.worker.executors.inline import CutOff, Line, conclude, evaluate
+from services.worker.executors.in_process import Cancelled, CancelScope, evaluate, make_result, process_result
 from services.worker.inputs.environment import host_variables
-from services.worker.process.outcome import Ended, Result, classify
+from services.worker.process.outcome import ProcessExit, Result
 from shared.errors import InvalidInput
 from shared.ids import new_token
 from shared.language.expansion.expand import Scope, expand
@@ -30,35 +29,35 @@ class DockerExecutor:
     """Runs the commands of a step in a container."""
 
     def run(self, job: Job, io: StepIO) -> Result:
-        """Run them; the exit code is the container's, or that of the command in it."""
-        work = _Work(job, io)
+        """Run the commands; the exit code is that of the container, or of the command in it."""
+        attempt = _ContainerAttempt(job, io)
         try:
-            return work.result(job.supervisor.call(work.do, work.end))
-        except (EngineFault, CutOff, OSError) as error:
-            return conclude(job, str(error) or "the container was stopped")
+            return attempt.result(job.supervisor.call(attempt.run, attempt.stop))
+        except (EngineFault, Cancelled, OSError) as error:
+            return make_result(job, str(error) or "the container was stopped")
         finally:
-            work.clean_up()
+            attempt.clean_up()
 
 
-class _Work:
+class _ContainerAttempt:
     """One attempt in a container."""
 
     def __init__(self, job: Job, io: StepIO) -> None:
         self._job = job
         self._io = io
-        self._line = Line()
+        self._scope = CancelScope()
         self._engine = Engine(host_variables())
         self._mark = new_token()
         self._number = 0
         self._own = ""
-        """The container that must not outlive the step."""
+        """Name of the step's own container, removed at its end; empty without one."""
         self._inside = ""
-        """The container that a command runs inside."""
+        """Name of the container that a command runs in."""
         auths = job.options.get("registry_auths") or os.environ.get("DOCKER_AUTH_CONFIG") or {}
         self._auths = evaluate(job, auths)
 
-    def do(self) -> int:
-        """Do everything; return the exit code."""
+    def run(self) -> int:
+        """Run everything and return the exit code."""
         job = self._job
         given = job.step.container or job.step.config
         if not given and (shared := job.options.get("container")):
@@ -72,7 +71,7 @@ class _Work:
         return self._in_own_container(spec, commands)
 
     def _commands(self, spec: ContainerSpec) -> list[list[str]]:
-        """Return the commands as words; what only the container's ``env`` has is known to them too."""
+        """Return the commands as words, expanded with the container's ``env`` too."""
         full = self._job.environment.full
         scope = replace(full, maps=(*full.maps, spec.env))
         return [_words(command, scope) for command in self._job.step.commands]
@@ -86,13 +85,13 @@ class _Work:
         background = len(commands) > 1 or spec.startup != ""
         if not spec.keep:
             self._own = name
-        with self._job.supervisor.will(argv=() if spec.keep else self._engine.will_remove(name, self._mark)):
-            self._engine.pull(spec, self._auths, self._line)
+        with self._job.supervisor.cleanup(argv=() if spec.keep else self._engine.removal_argv(name, self._mark)):
+            self._engine.pull(spec, self._auths, self._scope)
             if not background:
                 container = self._create(name, spec, commands[0] if commands else None)
-                return self._engine.run_attached(container, self._line, self._io)
+                return self._engine.run_attached(container, self._scope, self._io)
             container = self._create(name, spec, None, background=True)
-            self._engine.start_ready(container, spec, self._line)
+            self._engine.start_ready(container, spec, self._scope)
             return self._each(name, commands, spec)
 
     def _create(self, name: str, spec: ContainerSpec, words: list[str] | None, background: bool = False) -> str:
@@ -100,7 +99,7 @@ class _Work:
         dag = self._job.environment.process.get("DAG_NAME", "")
         labels = {"dagway.dag": dag, "dagway.run": run, "dagway.step": self._job.step.name, MARK: self._mark}
         container = self._engine.create(name, spec, words, labels, background=background)
-        self._line.on_cut(lambda: None)
+        self._scope.check()
         return container
 
     def _in_run_container(self, given: Any) -> int:
@@ -110,26 +109,26 @@ class _Work:
         if spec.exec:
             return self._each(spec.exec, commands, spec)
         name, labels = _run_container(job, spec)
-        self._engine.pull(spec, self._auths, self._line)
+        self._engine.pull(spec, self._auths, self._scope)
         mark = job.supervisor.worker_mark
         if not spec.keep:
-            # Who made it removes it when the worker ends; at the end of the run an errand does.
-            job.supervisor.keep_will(name, self._engine.will_remove(name, mark))
-        self._engine.ensure(name, spec, labels, mark, self._line)
+            # An errand removes it at the end of the run. If the worker that made it ends first, its guardian does.
+            job.supervisor.keep_cleanup(name, self._engine.removal_argv(name, mark))
+        self._engine.ensure(name, spec, labels, mark, self._scope)
         return self._each(name, commands, read_spec({**_dict(given), "env": []}, job.working_dir, self._step_env()))
 
     def _each(self, container: str, commands: Sequence[list[str]], spec: ContainerSpec) -> int:
         self._inside = container
-        with self._job.supervisor.will(argv=self._engine.will_kill(container, self._mark)):
+        with self._job.supervisor.cleanup(argv=self._engine.kill_argv(container, self._mark)):
             for words in commands:
                 self._number += 1
-                code = self._engine.execute(container, words, spec, self._mark, line=self._line, io=self._io)
+                code = self._engine.execute(container, words, spec, self._mark, cancel_scope=self._scope, io=self._io)
                 if code != 0:
                     return code
         return 0
 
-    def end(self) -> None:
-        """Stop what runs, with the step's signal and grace; called when a stop or the timeout came."""
+    def stop(self) -> None:
+        """Stop what runs with the step's signal and grace, after a stop or the timeout."""
         supervisor = self._job.supervisor
         try:
             if self._inside and self._inside != self._own:
@@ -137,26 +136,19 @@ class _Work:
             elif self._own:
                 self._engine.stop(self._own, supervisor.stop_signal, supervisor.grace_s)
         finally:
-            self._line.cut()
+            self._scope.cancel()
 
     def clean_up(self) -> None:
         """Leave no container and no connection behind."""
-        self._line.cut()
+        self._scope.cancel()
         if self._own:
             self._engine.remove(self._own, {MARK: self._mark})
         self._engine.close()
 
     def result(self, code: int | None) -> Result:
-        supervisor = self._job.supervisor
-        return classify(
-            None if code is None else Ended(code=code),
-            name=self._job.step.name,
-            command=self._number if len(self._job.step.commands) > 1 else 0,
-            interrupted=supervisor.interrupted,
-            timed_out_after_s=supervisor.timed_out_after_s,
-            timeout_s=supervisor.timeout_s,
-            stderr_tail=self._io.stderr_tail() if code else "",
-        )
+        ended = None if code is None else ProcessExit(code=code)
+        command = self._number if len(self._job.step.commands) > 1 else 0
+        return process_result(self._job, self._io, ended, command)
 
 
 def _words(command: StepCommand, scope: Scope) -> list[str]:
@@ -168,7 +160,7 @@ def remove_run_container(job: Job, container: dict[str, Any]) -> None:
     """Remove the container that the steps of the job's run shared, if there is one.
 
     Raises:
-        EngineFault: the engine refused, or cannot be reached.
+        EngineFault: the engine refuses, or cannot be reached.
     """
     name, labels = _run_container(job, read_spec(evaluate(job, container), job.working_dir, {}))
     engine = Engine(host_variables())
@@ -176,11 +168,11 @@ def remove_run_container(job: Job, container: dict[str, Any]) -> None:
         engine.remove(name, labels)
     finally:
         engine.close()
-    job.supervisor.drop_will(name)
+    job.supervisor.drop_cleanup(name)
 
 
 def _run_container(job: Job, spec: ContainerSpec) -> tuple[str, dict[str, str]]:
-    """Return the name of the run's own container, and the labels that say whose it is."""
+    """Return the name of the run's container, and the labels that identify it."""
     process = job.environment.process
     dag, run = process.get("DAG_NAME", ""), process.get("DAG_RUN_ID", "")
     return spec.name or f"dagway-run-{dag}-{run}", {"dagway.dag": dag, "dagway.run": run, "dagway.shared": "true"}

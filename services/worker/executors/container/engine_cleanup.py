@@ -1,8 +1,8 @@
-"""Clean up at the container engine after a worker that died: standard library only, run by the guardian.
+"""Clean up at the container engine after a worker that died. Standard library only: the guardian runs it.
 
-``python -I -S engine_will.py '{"url": ..., "mark": MARK, "remove": NAME}'``, or ``"container": NAME`` to
-end what was executed inside it, or ``{"url": ..., "prefix": PREFIX}`` to remove whatever has such a name.
-Engines behind TLS are not reached: their containers carry labels by which people find them.
+``python -I -S engine_cleanup.py '{"url": ..., "mark": MARK, "remove": NAME}'`` removes a container;
+``"container": NAME`` ends what was executed inside it; ``{"url": ..., "prefix": PREFIX}`` removes whatever has such a
+name. Engines behind TLS are not reached: people find their containers by the labels.
 """
 
 import http.client
@@ -18,13 +18,13 @@ KILL = (
     'n=1; for f in /proc/[0-9]*/environ; do if grep -qs "DAGWAY_EXEC=$1" "$f"; then '
     'p=${f#/proc/}; kill -s "$2" "${p%/environ}" 2>/dev/null && n=0; fi; done; exit $n'
 )
-"""For ``sh``: signal every process with the mark; exit code 0 when there was one."""
+"""For ``sh``: signal every process with the mark; exit code 0 if there was one."""
 
 _TRIES_S = 4.0
 _PAUSE_S = 0.25
 _TIMEOUT_S = 10
 _REMOVE = "/containers/{}?force=1&v=1&timeout=0"
-"""Podman would ask the container to end first, and wait; Docker does not know the last word."""
+"""``timeout=0`` is for Podman, which would send TERM first and wait; Docker ignores it."""
 _OK = 200
 _NOT_FOUND = 404
 
@@ -73,7 +73,7 @@ def remove_named(url: str, prefix: str) -> int:
 
 
 def main(order: dict[str, str]) -> None:
-    """Do it, and look again for a while: what the worker asked for last may only just be coming to life."""
+    """Carry out the order, again and again for a while: the worker's last request may still be taking effect."""
     give_up = time.monotonic() + _TRIES_S
     gone = 0
     while time.monotonic() < give_up:
@@ -86,12 +86,12 @@ def main(order: dict[str, str]) -> None:
                 _ask(order["url"], "DELETE", _REMOVE.format(quote(order["remove"])))
             gone = gone + 1 if status == _NOT_FOUND else 0
         else:
-            # Podman starts nothing that nobody listens to.
+            # Attached, since Podman starts nothing without a listener.
             command = {"Cmd": ["sh", "-c", KILL, "dagway", order["mark"], "KILL"], "AttachStdout": True}
-            status, made = _ask(order["url"], "POST", f"/containers/{quote(order['container'])}/exec", command)
+            status, created = _ask(order["url"], "POST", f"/containers/{quote(order['container'])}/exec", command)
             if status == _NOT_FOUND:
                 return
-            path = f"/exec/{json.loads(made)['Id']}"
+            path = f"/exec/{json.loads(created)['Id']}"
             _ask(order["url"], "POST", f"{path}/start", {"Detach": False})
             code = json.loads(_ask(order["url"], "GET", f"{path}/json")[1]).get("ExitCode")
             gone = gone + 1 if code else 0

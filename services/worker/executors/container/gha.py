@@ -1,7 +1,7 @@
 """GitHub Actions, by the program ``act``, which needs a container engine.
 
 ``command: owner/action@ref`` is the action, ``params`` its inputs. A workflow of one step is written
-into a directory of its own, which is removed in every case.
+to a directory of its own, which is always removed.
 Source: the workflow language reference, section on the gha executor.
 """
 
@@ -17,9 +17,9 @@ from typing import Any
 
 from services.worker.executors.base import Job, StepIO
 from services.worker.executors.container.engine_cleanup import remove_named
-from services.worker.executors.inline import evaluate
+from services.worker.executors.in_process import evaluate, process_result
 from services.worker.inputs.environment import host_variables
-from services.worker.process.outcome import Result, classify
+from services.worker.process.outcome import Result
 from shared.errors import InvalidInput
 from shared.ids import new_token
 from shared.language.steps.command_line import split_command
@@ -37,26 +37,32 @@ class GhaExecutor:
     """Runs one action."""
 
     def run(self, job: Job, io: StepIO) -> Result:
-        """Run it; a worker without ``act`` says so before anything is started."""
+        """Run the action. Raises ``InvalidInput`` on a worker without ``act``, before anything starts."""
         act = shutil.which("act", path=job.environment.process.get("PATH"))
         if act is None:
             raise InvalidInput(f"gha steps need {REQUIREMENTS['gha']}")
         action = job.step.commands[0].text.strip() if job.step.commands else ""
         if not _ACTION.match(action):
-            raise InvalidInput(f"not an action: {action!r} (owner/action@ref)")
+            raise InvalidInput(f"invalid action {action!r}: use owner/action@ref")
         config: dict[str, Any] = evaluate(job, job.step.config)
         job.working_dir.mkdir(0o750, parents=True, exist_ok=True)
         host = host_variables().get("DOCKER_HOST", "")
         env = {**({"DOCKER_HOST": host} if host else {}), **job.environment.process}
-        # act names its containers, volumes and networks after the workflow, cut to 30 characters: so they are
-        # found, should it be killed.
+        # act names its containers, volumes and networks after the workflow, cut to 30 characters: by that they are
+        # found if act is killed.
         name = f"dagway-{new_token()[:16]}"
-        left = {"url": env.get("DOCKER_HOST") or _DEFAULT_ENGINE, "prefix": f"act-{name}"}
-        will = [sys.executable, "-I", "-S", str(Path(__file__).with_name("engine_cleanup.py")), json.dumps(left)]
+        leftovers = {"url": env.get("DOCKER_HOST") or _DEFAULT_ENGINE, "prefix": f"act-{name}"}
+        cleanup = [
+            sys.executable,
+            "-I",
+            "-S",
+            str(Path(__file__).with_name("engine_cleanup.py")),
+            json.dumps(leftovers),
+        ]
         with tempfile.TemporaryDirectory(prefix=".dagway-gha-", dir=job.working_dir) as folder:
             workflow = Path(folder, "workflow.yml")
             workflow.write_text(json.dumps(_workflow(name, action, _inputs(job))), encoding="utf-8")
-            with job.supervisor.will(files=[str(workflow), folder], argv=will):
+            with job.supervisor.cleanup(files=[str(workflow), folder], argv=cleanup):
                 ended = job.supervisor.run(
                     [act, *_options(config, env), "--workflows", str(workflow)],
                     env=env,
@@ -66,16 +72,8 @@ class GhaExecutor:
                 )
                 if ended is None or ended.code != 0:
                     with suppress(OSError, ValueError):
-                        remove_named(left["url"], left["prefix"])
-        supervisor = job.supervisor
-        return classify(
-            ended,
-            name=job.step.name,
-            interrupted=supervisor.interrupted,
-            timed_out_after_s=supervisor.timed_out_after_s,
-            timeout_s=supervisor.timeout_s,
-            stderr_tail=io.stderr_tail() if ended is not None and ended.code != 0 else "",
-        )
+                        remove_named(leftovers["url"], leftovers["prefix"])
+        return process_result(job, io, ended)
 
 
 def _inputs(job: Job) -> dict[str, str]:
@@ -87,13 +85,13 @@ def _inputs(job: Job) -> dict[str, str]:
 
 
 def _workflow(name: str, action: str, inputs: dict[str, str]) -> dict[str, Any]:
-    """Return a workflow of one step; JSON is YAML as well."""
+    """Return a workflow of one step. It is written as JSON, which is YAML too."""
     step = {"uses": action, **({"with": inputs} if inputs else {})}
     return {"name": name, "on": "push", "jobs": {"step": {"runs-on": _LABEL, "steps": [step]}}}
 
 
 def _options(config: dict[str, Any], env: Mapping[str, str]) -> list[str]:
-    # Images that are there are not pulled again.
+    # An image that the engine has is not pulled again.
     words = ["push", "--pull=false", "--platform", f"{_LABEL}={config.get('runner') or _RUNNER}"]
     for name, option in (
         ("network", "--network"),
@@ -114,7 +112,7 @@ def _options(config: dict[str, Any], env: Mapping[str, str]) -> list[str]:
         for one in capabilities.get(kind) or ():
             words += [f"--container-cap-{kind}", str(one)]
     if env.get("GITHUB_TOKEN"):
-        # By name only: its value must not be in a list of arguments that every user can read. And only if there
-        # is one, since act would ask the terminal for it.
+        # By name only: every user can read the arguments of a process. Only if it is set: else act asks the
+        # terminal for it.
         words += ["--secret", "GITHUB_TOKEN"]
     return words

@@ -1,4 +1,4 @@
-"""What a container shall be: the language's two ways of writing it, read into one."""
+"""Read the settings of a container: ``container``, or the legacy ``config``."""
 
 import base64
 import json
@@ -14,7 +14,10 @@ __all__ = ["ContainerSpec", "auth_for", "read_spec"]
 
 @dataclass(frozen=True, slots=True)
 class ContainerSpec:
-    """A container, or with ``exec`` the name of one that runs; with both, one of that name is made if none runs."""
+    """The settings of a container.
+
+    ``exec`` is the name of a running container to work in. With ``image`` too, it is created if none runs.
+    """
 
     exec: str = ""
     image: str = ""
@@ -34,14 +37,14 @@ class ContainerSpec:
     log_pattern: str = ""
     restart_policy: str = ""
     raw: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """What stands in the legacy ``config`` in the engine's own words: ``container``, ``host`` and ``network``.
+    """``container``, ``host`` and ``network`` of the legacy ``config``, in the engine's own words.
 
-    Names are in lower case, the outermost ones: the engine reads them in any.
+    Outermost names are in lower case; the engine ignores their case.
     """
 
 
 def read_spec(given: Any, folder: Path, env: Mapping[str, str]) -> ContainerSpec:
-    """Read an evaluated ``container``, or the legacy ``config``; ``env`` stands under the container's own.
+    """Read an evaluated ``container``, or the legacy ``config``; the container's own ``env`` wins over ``env``.
 
     Raises:
         InvalidInput: neither a container's name nor an image is given.
@@ -50,7 +53,7 @@ def read_spec(given: Any, folder: Path, env: Mapping[str, str]) -> ContainerSpec
         return ContainerSpec(exec=given, env=dict(env))
     raw = {name: _in_engine_words(given, name) for name in ("container", "host", "network", "exec")}
     container, host, inside = raw["container"], raw["host"], raw.pop("exec")
-    host.pop("autoremove", None)  # we remove it ourselves
+    host.pop("autoremove", None)  # the worker removes it
     own = given.get("env") or container.pop("env", None) or inside.get("env") or []
     pairs = own.items() if isinstance(own, dict) else (str(one).partition("=")[::2] for one in own)
     target = str(given["exec"] if isinstance(given.get("exec"), str) else given.get("containerName") or "")
@@ -94,7 +97,7 @@ def _pull(given: Mapping[str, Any]) -> str:
 
 
 def _volume(text: str, folder: Path) -> str:
-    """Make the source of a bind absolute; any other name is a volume's."""
+    """Make the source of a bind mount absolute; any other source is the name of a volume."""
     source, _, rest = text.partition(":")
     if source.startswith("."):
         source = str((folder / source).resolve())

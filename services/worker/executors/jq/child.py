@@ -1,7 +1,7 @@
-"""The jq executor's child process; see ``jq``. Started as a script: it imports nothing of ours.
+"""The jq executor's child process. It runs as a script and imports nothing of Dagway.
 
-Keys are in order, going in and coming out, and numbers, ``<`` and the like are written as Dagu writes
-them: its jq is another one, which keeps no order of keys.
+Keys are sorted, in the input and in the output, and numbers and characters such as ``<`` are written as Dagu's jq
+writes them.
 """
 
 import json
@@ -16,11 +16,11 @@ __all__ = ["main"]
 _EXACT = 2**53
 _LONGEST_INT = 1e21
 _ESCAPED = str.maketrans({mark: f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"})
-"""So that the JSON can stand in HTML; these only occur inside of texts."""
+"""Escapes JSON for HTML; these characters only occur inside strings."""
 
 
 def main() -> int:
-    """Do the order on standard input; return the exit code."""
+    """Carry out the order on standard input; return the exit code."""
     order = json.load(sys.stdin)
     os.environ.clear()
     for what, limit in ((resource.RLIMIT_CPU, order["cpu_s"]), (resource.RLIMIT_AS, order["memory"])):
@@ -50,7 +50,7 @@ def _input(text: str) -> Any:
 
 
 def _refuse(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no value")
+    raise ValueError(f"{word} is not a JSON value")
 
 
 def _text(value: Any, *, raw: bool) -> str:
@@ -63,7 +63,7 @@ def _text(value: Any, *, raw: bool) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return the value with its numbers as they are written: 1 for 1.0, and no more digits than tell it apart."""
+    """Return the value with its numbers in shortest form, such as 1 for 1.0."""
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, list):

@@ -1,7 +1,7 @@
 """jq filters: ``command`` is the filter, ``script`` the JSON input, ``config.raw`` prints bare strings.
 
-The binding holds the interpreter's lock while it works, cannot be interrupted and lets a filter read
-the environment, so it works in a child process with none, under limits of time and memory.
+The library holds the interpreter's lock while it works, cannot be interrupted and lets a filter read the environment.
+So it runs in a child process with an empty environment, under limits of time and memory.
 Source: the workflow language reference, section on the jq executor.
 """
 
@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from services.worker.executors.base import Job, StepIO
-from services.worker.executors.child import run_child
-from services.worker.executors.inline import conclude, evaluate, positive_seconds
+from services.worker.executors.child_process import run_child
+from services.worker.executors.in_process import evaluate, make_result, positive_seconds
 from services.worker.process.outcome import Result
 from shared.errors import InvalidInput
 from shared.language.steps.requirements import REQUIREMENTS
@@ -23,19 +23,19 @@ _MEMORY = 1024 * 1024 * 1024
 
 
 class JqExecutor:
-    """Applies one filter to one text."""
+    """Applies one filter to one JSON text."""
 
     def __init__(self) -> None:
         if find_spec("jq") is None:
             raise InvalidInput(f"jq steps need {REQUIREMENTS['jq']}")
 
     def run(self, job: Job, io: StepIO) -> Result:
-        """Print each result; an invalid filter or input, or an error of the filter, is exit code 1."""
+        """Print each result; an invalid filter or input, or an error in the filter, is exit code 1."""
         if not job.step.commands:
             raise InvalidInput("a jq step needs command: <filter>")
         seconds = positive_seconds(job.step.config, "timeout", _CPU_S) or _CPU_S
         order = {
-            # Never expanded: $x and ${} are jq's own.
+            # Never expanded: $x and ${} belong to jq.
             "filter": job.step.commands[0].text,
             "input": evaluate(job, job.step.script),
             "raw": str(job.step.config.get("raw", False)).lower() in {"true", "t", "1"},
@@ -44,8 +44,8 @@ class JqExecutor:
         }
         ended = run_child(job, io, _CHILD, order)
         if ended is None or ended.code == 0:
-            return conclude(job)
+            return make_result(job)
         if ended.code is None:
-            return conclude(job, f"jq was ended by its limits ({seconds:g}s of processor, {_MEMORY >> 20} MiB)", -1)
+            return make_result(job, f"jq exceeded a limit: {seconds:g}s of CPU time, {_MEMORY >> 20} MiB of memory", -1)
         tail = io.stderr_tail()
-        return conclude(job, f"jq failed: {tail}" if tail else "", ended.code)
+        return make_result(job, f"jq failed: {tail}" if tail else "", ended.code)

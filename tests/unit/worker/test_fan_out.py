@@ -1,10 +1,10 @@
-"""What a ``call`` step hands over: one variable is one value, whatever it holds."""
+"""What a ``call`` step passes to its sub-runs: one variable is one value, whatever it contains."""
 
 from collections.abc import Mapping
 
 import pytest
 
-from services.worker.attempt.fan_out import split_items, unfold
+from services.worker.attempt.fan_out import fan_out, split_items
 from shared.language.expansion.expand import Scope
 from shared.language.expansion.params_syntax import parse_params_text
 from tests.unit.language.specs import step_of
@@ -26,7 +26,7 @@ def _read(given: str) -> dict[str, str]:
 
 def _given(params: str, values: Mapping[str, str] = _VALUES) -> dict[str, str]:
     step = step_of(f"{{call: c, params: {params}}}")
-    (call,) = unfold(step, Scope((values,)), lambda command: f"ran {command}")
+    (call,) = fan_out(step, Scope((values,)), lambda command: f"ran {command}")
     return _read(call.given)
 
 
@@ -58,7 +58,7 @@ def test_params_are_split_before_they_are_expanded(params: str, expected: dict[s
 def test_an_item_is_one_value_too() -> None:
     step = step_of("{call: c, parallel: [a b, c], params: 'X=${ITEM}'}")
 
-    calls = unfold(step, Scope(({},)), str)
+    calls = fan_out(step, Scope(({},)), str)
 
     assert [(call.params, _read(call.given)) for call in calls] == [
         ('X="a b"', {"X": "a b"}),
@@ -66,17 +66,18 @@ def test_an_item_is_one_value_too() -> None:
     ]
 
 
-def test_a_child_is_given_json_only_where_text_would_act() -> None:
+def test_a_sub_run_gets_json_only_if_text_would_be_evaluated() -> None:
     # What was given as JSON is all that a run's DAGU_PARAMS_JSON tells.
     step = step_of("{call: c, params: 'X=${X}'}")
     forms = [
-        unfold(step, Scope(({"X": value},)), str)[0].given for value in ("a b", 'say "hi"', "", "$HOME", "`id`", "a\\b")
+        fan_out(step, Scope(({"X": value},)), str)[0].given
+        for value in ("a b", 'say "hi"', "", "$HOME", "`id`", "a\\b")
     ]
 
     assert [form[:1] for form in forms] == ["X", "X", "X", "{", "{", "{"]
 
 
-def test_items_of_a_json_text_are_told_with_their_keys_in_order() -> None:
+def test_items_of_a_json_text_have_sorted_keys() -> None:
     assert split_items('[{"b": 1, "a": {"d": 2.50, "c": []}}, null, " ", "x"]') == [
         '{"a":{"c":[],"d":2.50},"b":1}',
         "null",
@@ -95,7 +96,7 @@ def test_items_of_a_json_text_are_told_with_their_keys_in_order() -> None:
 )
 def test_secrets_are_not_shown_and_do_not_change_what_is_called(value: str, shown: str) -> None:
     step = step_of('{name: s, call: c, params: {A: "${X}", B: x}}')
-    (plain,) = unfold(step, Scope(({"X": value},)), str)
-    (call,) = unfold(step, Scope(({"X": value},)), str, lambda text: text.replace("s3cr3t", "*******"))
+    (plain,) = fan_out(step, Scope(({"X": value},)), str)
+    (call,) = fan_out(step, Scope(({"X": value},)), str, lambda text: text.replace("s3cr3t", "*******"))
 
     assert call == plain.model_copy(update={"shown": shown})

@@ -1,7 +1,7 @@
-"""Copy a pipe into files, where handing a step the file itself would not do.
+"""Copy a pipe into files.
 
-A step normally writes straight into its log file. Two cases need a pipe in between: a stream of it goes
-to several places, or it opens ``/dev/stdout`` by name, which on a regular file would cut the log.
+A step normally writes straight to its log file. A pipe is needed in two cases: if a stream goes to several files, and
+if the step opens ``/dev/stdout`` by name, which would truncate a regular file.
 """
 
 import os
@@ -11,39 +11,39 @@ from collections.abc import Sequence
 
 from services.worker.output.masking import Masker
 
-__all__ = ["Pump"]
+__all__ = ["PipeCopier", "write_all"]
 
 _SIZE = 65_536
 
 
-class Pump:
-    """One pipe and the thread that empties it. ``fd`` is the end to write to.
+class PipeCopier:
+    """One pipe and the thread that reads it. ``fd`` is the end to write to.
 
-    ``copy``, if given, gets the same without what its masker hides.
+    The descriptor in ``copy`` gets the same bytes, masked by its masker.
     """
 
     def __init__(self, targets: Sequence[int], copy: tuple[int, Masker] | None = None) -> None:
         self._targets = targets
         self._copy = copy
-        self._fault: OSError | None = None
+        self._error: OSError | None = None
         self._read, self.fd = os.pipe()
         self._stop_read, self._stop_write = os.pipe()
         os.set_blocking(self._read, False)
-        self._thread = threading.Thread(target=self._run, name="pump", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="pipe-copier", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Copy what is in the pipe and stop, even if a process left in the background still holds it.
+        """Copy what is in the pipe and stop, even if a background process still has the pipe open.
 
-        Raises ``OSError`` where something could not be written (disk full).
+        Raises ``OSError`` if something could not be written (disk full).
         """
         os.close(self.fd)
         os.close(self._stop_write)
         self._thread.join()
         os.close(self._read)
         os.close(self._stop_read)
-        if self._fault is not None:
-            raise self._fault
+        if self._error is not None:
+            raise self._error
 
     def _run(self) -> None:
         poll = select.poll()
@@ -64,8 +64,8 @@ class Pump:
                 return
 
     def _write(self, data: bytes) -> None:
-        """Write a piece everywhere, the rest with an empty one; after a fault nothing more, but the pipe is emptied."""
-        if self._fault is not None:
+        """Write to every target; empty ``data`` ends the copy. After an error nothing more is written."""
+        if self._error is not None:
             return
         try:
             for target in self._targets:
@@ -74,11 +74,11 @@ class Pump:
                 fd, masker = self._copy
                 write_all(fd, masker.feed(data) if data else masker.close())
         except OSError as error:
-            self._fault = error
+            self._error = error
 
 
 def write_all(fd: int, data: bytes) -> None:
-    """Write every byte; raises ``OSError`` (disk full)."""
+    """Write all of ``data`` to a descriptor; raises ``OSError`` (disk full)."""
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]

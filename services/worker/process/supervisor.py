@@ -1,7 +1,7 @@
-"""Run processes of one attempt under its timeout and its stop request.
+"""Run the processes of one attempt under its timeout and its stop request.
 
-Escalation, for a stop and a timeout alike: the signal to the process group, again every 5 s; at the
-end of the grace everything that came from the process is killed, wherever it hides.
+A stop and a timeout escalate alike: signal the process group, again every 5 s; at the end of the grace
+period kill the process and all its descendants.
 Source: the workflow language reference, sections on timeouts and stop.
 """
 
@@ -15,20 +15,20 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
-from services.worker.process.guardian_client import Guardian, Process
-from services.worker.process.outcome import Ended, StopKind
+from services.worker.process.guardian_client import GuardianClient, Process
+from services.worker.process.outcome import ProcessExit, Result, StopKind, classify
 
-__all__ = ["Stop", "Supervisor"]
+__all__ = ["StopRequest", "Supervisor"]
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
-_AGAIN_S = 5.0
-_LOOK_S = 0.05
+_RESIGNAL_S = 5.0
+_POLL_S = 0.05
 _RANK = list(StopKind)
 
 
-class Stop:
-    """A request to end one attempt, made at most once per kind, from any thread."""
+class StopRequest:
+    """A request to end one attempt; any thread may make it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -37,10 +37,11 @@ class Stop:
 
     @property
     def kind(self) -> StopKind | None:
+        """The strongest kind requested so far, ``None`` without a request."""
         return self._kind
 
     def request(self, kind: StopKind) -> None:
-        """Ask; a stronger kind replaces a weaker one, the same or a weaker one changes nothing."""
+        """Request the end. A stronger kind replaces a weaker one; the same or a weaker one changes nothing."""
         with self._lock:
             if self._kind is not None and _RANK.index(kind) <= _RANK.index(self._kind):
                 return
@@ -50,26 +51,27 @@ class Stop:
             listener()
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """Call ``listener`` for every request to come, and at once if there was one."""
+        """Call ``listener`` at every later request, and at once if there was one already."""
         with self._lock:
             self._listeners.append(listener)
-            asked = self._kind is not None
-        if asked:
+            requested = self._kind is not None
+        if requested:
             listener()
 
     def unlisten(self, listener: Callable[[], None]) -> None:
+        """Stop calling ``listener``."""
         with self._lock:
             self._listeners.remove(listener)
 
 
 class Supervisor:
-    """What ended early is remembered: ``interrupted`` and ``timed_out_after_s``."""
+    """Runs processes and functions of an attempt; ``interrupted`` and ``timed_out_after_s`` say what ended it early."""
 
     def __init__(
         self,
-        guardian: Guardian,
+        guardian: GuardianClient,
         attempt: str,
-        stop: Stop,
+        stop: StopRequest,
         *,
         timeout_s: float = 0,
         grace_s: float = 5,
@@ -86,17 +88,17 @@ class Supervisor:
         self._began = time.monotonic()
 
     def start_clock(self) -> None:
-        """Count the timeout from now: preparation does not belong to the execution."""
+        """Count the timeout from now on: preparing a step does not count."""
         self._began = time.monotonic()
 
     @property
     def grace_s(self) -> float:
-        """Seconds between the signal and the kill; none for an attempt that is fenced."""
+        """Seconds between the signal and the kill; 0 for a revoked attempt."""
         return 0 if self.stop.kind is StopKind.REVOKED else self._grace_s
 
     @property
     def stop_signal(self) -> str:
-        """Name of the signal that asks for the end, without SIG: the step's own for a stop."""
+        """Name of the stop signal without SIG: the step's ``signalOnStop`` for a stop, TERM for a timeout."""
         number = self._signal if self.interrupted is not None else signal.SIGTERM
         return number.name.removeprefix("SIG")
 
@@ -105,35 +107,51 @@ class Supervisor:
         """Seconds until the timeout, ``None`` without one."""
         return self._began + self.timeout_s - time.monotonic() if self.timeout_s > 0 else None
 
-    def will(self, files: Sequence[str] = (), argv: Sequence[str] = ()) -> AbstractContextManager[None]:
-        """Say what to clean up should the worker die inside the block; see ``Guardian.will``."""
-        return self._guardian.will(files, argv)
+    def cleanup(self, files: Sequence[str] = (), argv: Sequence[str] = ()) -> AbstractContextManager[None]:
+        """Register a cleanup for the case that the worker dies inside the block.
+
+        The guardian then kills every process, removes ``files`` and runs ``argv`` (its first word is an absolute
+        path) with an empty environment.
+        """
+        return self._guardian.cleanup(files, argv)
 
     @property
     def worker_mark(self) -> str:
-        """What tells this worker process from any other."""
+        """A text that is unique to this worker process."""
         return self._guardian.mark
 
-    def keep_will(self, key: str, argv: Sequence[str]) -> None:
-        """As ``will``, beyond the attempt; see ``Guardian.keep_will``."""
-        self._guardian.keep_will(key, argv)
+    def keep_cleanup(self, key: str, argv: Sequence[str]) -> None:
+        """Register a cleanup that outlasts the attempt; see ``GuardianClient.keep_cleanup``."""
+        self._guardian.keep_cleanup(key, argv)
 
-    def drop_will(self, key: str) -> None:
-        """See ``Guardian.drop_will``."""
-        self._guardian.drop_will(key)
+    def drop_cleanup(self, key: str) -> None:
+        """Withdraw a kept cleanup."""
+        self._guardian.drop_cleanup(key)
 
-    def call(self, work: Callable[[], T], cut: Callable[[], None]) -> T | None:
-        """Do ``work`` in this process, on a thread of its own; ``None`` when a stop or the timeout ended it.
+    def classify(self, ended: ProcessExit | None, *, name: str, command: int = 0, stderr_tail: str = "") -> Result:
+        """Return the result of step ``name`` whose last process ended so; see ``outcome.classify``."""
+        return classify(
+            ended,
+            name=name,
+            command=command,
+            interrupted=self.interrupted,
+            timed_out_after_s=self.timed_out_after_s,
+            timeout_s=self.timeout_s,
+            stderr_tail=stderr_tail,
+        )
 
-        ``cut`` must make ``work`` return or raise soon. A ``work`` that does not within the grace is
-        left behind: it must not touch anything after ``cut``. What ``work`` raises is raised here.
+    def call(self, work: Callable[[], T], cancel: Callable[[], None]) -> T | None:
+        """Call ``work`` on a thread of this process; return ``None`` if a stop or the timeout ended it.
+
+        ``cancel`` must make ``work`` return or raise soon, and ``work`` must not touch anything after ``cancel``: if it
+        outlasts the grace period, its thread is abandoned. Raises what ``work`` raises.
         """
-        if self._over():
+        if self._must_end():
             return None
         inbox: queue.SimpleQueue[Future[T] | None] = queue.SimpleQueue()
         done: Future[T] = Future()
 
-        def asked() -> None:
+        def on_stop() -> None:
             inbox.put(None)
 
         def body() -> None:
@@ -144,18 +162,18 @@ class Supervisor:
 
         done.add_done_callback(inbox.put)
         threading.Thread(target=body, name=f"attempt-{self._attempt}", daemon=True).start()
-        self.stop.listen(asked)
+        self.stop.listen(on_stop)
         try:
             try:
                 first = inbox.get(timeout=self.remaining_s and max(self.remaining_s, 0))
             except queue.Empty:
                 first = None
         finally:
-            self.stop.unlisten(asked)
+            self.stop.unlisten(on_stop)
         if first is not None:
             return done.result()
-        self._over()
-        cut()
+        self._must_end()
+        cancel()
         try:
             done.exception(self._grace_s)
         except TimeoutError:
@@ -171,13 +189,13 @@ class Supervisor:
         stdout: int,
         stderr: int,
         stdin: int | None = None,
-    ) -> Ended | None:
-        """Run a process to its end; ``None`` when a stop or the timeout came before it began."""
-        if self._over():
+    ) -> ProcessExit | None:
+        """Run a process until it ends; return ``None`` if a stop or the timeout came before it began."""
+        if self._must_end():
             return None
         inbox: queue.SimpleQueue[Process | None] = queue.SimpleQueue()
 
-        def asked() -> None:
+        def on_stop() -> None:
             inbox.put(None)
 
         process = self._guardian.spawn(
@@ -190,7 +208,7 @@ class Supervisor:
             on_end=inbox.put,
             stdin=stdin,
         )
-        self.stop.listen(asked)
+        self.stop.listen(on_stop)
         try:
             try:
                 ended = inbox.get(timeout=self.remaining_s and max(self.remaining_s, 0))
@@ -198,45 +216,45 @@ class Supervisor:
                 ended = None
             if ended is not None:
                 return ended.result()
-            self._over()
+            self._must_end()
             return self._end(process, inbox)
         finally:
-            self.stop.unlisten(asked)
+            self.stop.unlisten(on_stop)
 
-    def _over(self) -> bool:
-        """Note a stop or a timeout that has come; return whether there is one."""
+    def _must_end(self) -> bool:
+        """Record a stop or a timeout that has come; return whether there is one."""
         if self.stop.kind is not None:
             self.interrupted = self.stop.kind
         elif self.timed_out_after_s is None and (left := self.remaining_s) is not None and left <= 0:
             self.timed_out_after_s = time.monotonic() - self._began
         return self.interrupted is not None or self.timed_out_after_s is not None
 
-    def _end(self, process: Process, inbox: "queue.SimpleQueue[Process | None]") -> Ended:
+    def _end(self, process: Process, inbox: "queue.SimpleQueue[Process | None]") -> ProcessExit:
         number = self._signal if self.interrupted is not None else signal.SIGTERM
         limit = time.monotonic() + self._grace_s
-        again = 0.0
-        while not process.over and self.stop.kind is not StopKind.REVOKED:
+        next_signal = 0.0
+        while not process.ended and self.stop.kind is not StopKind.REVOKED:
             now = time.monotonic()
             if now >= limit:
                 break
-            if now >= again:
+            if now >= next_signal:
                 process.signal(number)
-                again = now + _AGAIN_S
+                next_signal = now + _RESIGNAL_S
             try:
-                inbox.get(timeout=max(min(again, limit) - now, 0))
+                inbox.get(timeout=max(min(next_signal, limit) - now, 0))
             except queue.Empty:
                 continue
-        # The main process may be gone while others of its group still clean up after the signal.
-        while process.over and self.stop.kind is not StopKind.REVOKED and time.monotonic() < limit:
+        # The main process may have ended while others of its group still clean up after the signal.
+        while process.ended and self.stop.kind is not StopKind.REVOKED and time.monotonic() < limit:
             if process.tree_size() == 0:
                 break
             try:
-                inbox.get(timeout=_LOOK_S)
+                inbox.get(timeout=_POLL_S)
             except queue.Empty:
                 continue
         process.kill_tree()
         if self.stop.kind is not None:
             self.interrupted = self.stop.kind
-        while not process.over:
+        while not process.ended:
             inbox.get()
         return process.result()

@@ -1,43 +1,42 @@
-"""What this worker holds: the attempts it runs or has still to report."""
+"""The attempts that this worker runs, or has not reported yet."""
 
 import threading
 from collections import OrderedDict
 
 from services.worker.process.outcome import StopKind
-from services.worker.process.supervise import Stop
+from services.worker.process.supervisor import StopRequest
 
-__all__ = ["Attempts"]
+__all__ = ["AttemptRegistry"]
 
 _REMEMBERED = 10_000
-"""Tokens kept in mind: enough to outlast any copy of a task, or any task whose stop came first."""
+"""How many tokens are remembered: of ended attempts, for copies of their tasks, and of stops that came first."""
 
 
-class Attempts:
-    """Thread-safe registry by token; its tokens are what the heartbeat renews."""
+class AttemptRegistry:
+    """Attempts by token; the heartbeat renews the leases of ``tokens``. Any thread may call."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._running: dict[str, Stop] = {}
+        self._running: dict[str, StopRequest] = {}
         self._unreported: set[str] = set()
         self._stopped_early: OrderedDict[str, StopKind] = OrderedDict()
         self._done: OrderedDict[str, None] = OrderedDict()
 
-    def begin(self, token: str) -> Stop | StopKind | None:
-        """Take an attempt on: its stop handle, or why it must not start.
+    def begin(self, token: str) -> StopRequest | StopKind | None:
+        """Register an attempt; return its stop request, or why it must not start.
 
-        ``None``: this worker runs it or ran it already, the task is a copy; a kind: a stop came
-        before the task did.
+        ``None``: the task is a copy, the attempt runs or has run here. A kind: a stop came before the task.
         """
         with self._changed:
             if token in self._running or token in self._done:
                 return None
             if (kind := self._stopped_early.get(token)) is not None:
                 return kind
-            stop = self._running[token] = Stop()
+            stop = self._running[token] = StopRequest()
             return stop
 
     def end(self, token: str, *, reported: bool) -> None:
-        """The attempt is over; not ``reported``: its report waits in the spool, so it is still held."""
+        """End an attempt. If it is not ``reported``, its report is in the spool and its lease is still renewed."""
         with self._changed:
             self._running.pop(token, None)
             if not reported:
@@ -48,18 +47,18 @@ class Attempts:
             self._changed.notify_all()
 
     def drop(self, token: str) -> None:
-        """The attempt was taken on but could not be reported as started: it was never made."""
+        """Remove an attempt that did not start, since its start could not be reported."""
         with self._changed:
             self._running.pop(token, None)
             self._changed.notify_all()
 
     def delivered(self, token: str) -> None:
-        """A report that had waited reached the broker."""
+        """Remove an attempt whose spooled report reached the broker."""
         with self._changed:
             self._unreported.discard(token)
 
     def stop(self, token: str, kind: StopKind) -> bool:
-        """Ask one attempt to end; remember it when it is not here. Return whether it is."""
+        """Stop an attempt; return whether it runs here. If not, its task may come later, so the stop is remembered."""
         with self._changed:
             stop = self._running.get(token)
             if stop is None and token in self._done:
@@ -74,17 +73,18 @@ class Attempts:
         return True
 
     def stop_all(self, kind: StopKind) -> None:
+        """Stop every attempt that runs."""
         with self._changed:
             stops = list(self._running.values())
         for stop in stops:
             stop.request(kind)
 
     def wait_idle(self, timeout_s: float | None) -> bool:
-        """Wait until nothing runs; return whether that is so."""
+        """Wait until no attempt runs; return ``False`` after the timeout."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._running, timeout_s)
 
     def tokens(self) -> tuple[str, ...]:
-        """Return every token held."""
+        """Return the tokens of all attempts that run or are not reported yet."""
         with self._changed:
             return (*self._running, *self._unreported)

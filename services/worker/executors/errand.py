@@ -1,7 +1,6 @@
-"""What a worker does for a run beside its steps: tell people by mail, and remove the run's container.
+"""Errands, the work for a run beside its steps: send its mails, and remove its container.
 
-One mail that cannot be sent keeps neither the others nor the container waiting. What became of each
-is in the errand's log.
+If one part fails, the others are done all the same. The errand's log says how each ended.
 Source: the workflow language reference, sections on the order of one attempt and on mails.
 """
 
@@ -15,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from services.worker.executors.base import Job, StepIO
-from services.worker.executors.inline import CutOff, Line, conclude, evaluate
+from services.worker.executors.in_process import Cancelled, CancelScope, evaluate, make_result
 from services.worker.executors.mail import Attachment, MailServer, build_message, recipients, send_mail
 from services.worker.output.masking import Masker
-from services.worker.output.pipe_copy import write_all
+from services.worker.output.pipe_copier import write_all
 from services.worker.process.outcome import Result
 from shared.contracts.errands import Errand, Mail, NodeReport
 from shared.errors import DagwayError, InvalidInput
@@ -31,7 +30,7 @@ _PAUSE_S = 2.0
 _MOST_OF_A_LOG = 1024 * 1024
 _MOST_OF_ALL_LOGS = 10 * 1024 * 1024
 _PERMANENT = 500
-"""From here on an SMTP reply means: not now and not later."""
+"""SMTP replies from this code on are permanent errors."""
 
 
 class ErrandExecutor:
@@ -44,12 +43,12 @@ class ErrandExecutor:
         self._masker = masker
 
     def run(self, job: Job, io: StepIO) -> Result:
-        """Do all of it; exit code 1 when a part failed."""
+        """Do every part; the exit code is 1 if one failed."""
         faults: list[str] = []
         for mail in self._errand.mails:
             try:
                 done = self._send(job, mail)
-            except (InvalidInput, ExpansionError, ValueError, smtplib.SMTPException, OSError, CutOff) as failure:
+            except (InvalidInput, ExpansionError, ValueError, smtplib.SMTPException, OSError, Cancelled) as failure:
                 faults.append(f"mail not sent: {failure}")
             else:
                 write_all(io.stdout, f"{done}\n".encode())
@@ -60,7 +59,7 @@ class ErrandExecutor:
                 faults.append(f"container not removed: {failure}")
         for fault in faults:
             write_all(io.stderr, f"{fault}\n".encode(errors="replace"))
-        return conclude(job, "; ".join(faults))
+        return make_result(job, "; ".join(faults))
 
     def _send(self, job: Job, mail: Mail) -> str:
         server = MailServer.of(evaluate(job, self._errand.smtp))
@@ -74,39 +73,39 @@ class ErrandExecutor:
         message = build_message(sender, to, subject, body, attached)
         message.replace_header("Message-ID", f"<{mail.id}@dagway.invalid>")
         for tries_left in reversed(range(_TRIES)):
-            line = Line()
+            cancel_scope = CancelScope()
             try:
-                job.supervisor.call(partial(send_mail, server, message, line), line.cut)
+                job.supervisor.call(partial(send_mail, server, message, cancel_scope), cancel_scope.cancel)
             except (smtplib.SMTPException, OSError) as failure:
                 if not tries_left or _permanent(failure):
                     raise
             else:
                 break
             finally:
-                line.cut()
-            asked = threading.Event()
-            job.supervisor.stop.listen(asked.set)
-            asked.wait(_PAUSE_S)
-            job.supervisor.stop.unlisten(asked.set)
+                cancel_scope.cancel()
+            stopped = threading.Event()
+            job.supervisor.stop.listen(stopped.set)
+            stopped.wait(_PAUSE_S)
+            job.supervisor.stop.unlisten(stopped.set)
         if job.supervisor.interrupted is not None or job.supervisor.timed_out_after_s is not None:
-            raise CutOff("no time was left")
+            raise Cancelled("the errand was stopped or timed out")
         return f"mail sent to {', '.join(to)}: {subject}"
 
     def _attachments(self, mail: Mail) -> Iterator[Attachment]:
         left = _MOST_OF_ALL_LOGS
         for node in mail.nodes:
             path = Path(node.stdout)
-            # A run that moved left its earlier logs on another worker; they are in the database.
+            # Steps that ran on another worker have their log files there.
             if node.stdout and path.is_relative_to(self._logs) and path.is_file() and left > 0:
                 data = _tail(path, min(left, _MOST_OF_A_LOG))
                 if not data:
                     continue
                 left -= len(data)
-                masker = self._masker.afresh()
+                masker = self._masker.copy()
                 yield Attachment(path.name, masker.feed(data) + masker.close())
 
     def _remove(self, job: Job, container: dict[str, Any]) -> None:
-        # Only here: a worker without the engine's library sends mails as well.
+        # Imported here, so that a worker without the engine's library can send mails.
         from services.worker.executors.container.docker import remove_run_container  # noqa: PLC0415
 
         remove_run_container(job, container)

@@ -1,4 +1,4 @@
-"""What a step says of itself on its way: told while it runs, masked, and once more at its end."""
+"""Annotations of a step: reported while it runs, masked, and once more at its end."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,11 +17,11 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
         yield made
 
 
-def told(rig: Rig, token: str) -> list[AttemptProgress]:
+def progress_of(rig: Rig, token: str) -> list[AttemptProgress]:
     return [event for event in rig.events(token) if isinstance(event, AttemptProgress)]
 
 
-def test_progress_is_told_while_the_step_runs_but_not_line_by_line(
+def test_progress_is_reported_while_the_step_runs_but_not_for_every_line(
     rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRET_OF_TEST", "hush")
@@ -33,8 +33,8 @@ def test_progress_is_told_while_the_step_runs_but_not_line_by_line(
     secrets = (Secret(name="S", provider="env", key="SECRET_OF_TEST"),)
     rig.give(task(command(text, output=Output(name="O")), token="t", secrets=secrets))
 
-    eventually(lambda: told(rig, "t") != [])
-    (first,) = told(rig, "t")
+    eventually(lambda: progress_of(rig, "t") != [])
+    (first,) = progress_of(rig, "t")
     assert first.progress is not None
     assert (first.progress.current, first.progress.total, first.progress.text) == (1, 4, "begun with *******")
     assert [(one.level, one.text) for one in first.remarks] == [("notice", "made by *******")]
@@ -46,11 +46,16 @@ def test_progress_is_told_while_the_step_runs_but_not_line_by_line(
     assert [one.text for one in finished.remarks] == ["made by *******", "hot"]
     assert finished.outputs["R"] == "*******-1"
     assert finished.outputs["O"].endswith("end")
-    assert len(told(rig, "t")) <= 2
+    assert len(progress_of(rig, "t")) <= 2
     assert rig.log(finished, "stdout").count(b"::progress") == 1001
 
 
-def test_a_step_that_says_nothing_of_itself_is_not_told_of(rig: Rig) -> None:
+def test_a_step_without_annotations_sends_no_progress(rig: Rig) -> None:
     finished = rig.run(task(command("echo a::b; echo ' ::notice x'; echo ::notice x >&2")))
 
-    assert (finished.progress, finished.remarks, finished.outputs, told(rig, finished.token)) == (None, (), {}, [])
+    assert (finished.progress, finished.remarks, finished.outputs, progress_of(rig, finished.token)) == (
+        None,
+        (),
+        {},
+        [],
+    )

@@ -1,4 +1,4 @@
-"""Lines of a step's output that say something about the step."""
+"""Annotations: lines of a step's output that begin with ``::``."""
 
 from itertools import pairwise
 from typing import Any
@@ -7,25 +7,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.worker.output.annotations import Marks
+from services.worker.output.annotations import Annotations
 
 
-def marks(*pieces: bytes, most_output: int = 1000) -> Marks:
-    made = Marks(most_output)
+def annotations(*pieces: bytes, max_output_bytes: int = 1000) -> Annotations:
+    found = Annotations(max_output_bytes)
     for piece in pieces:
-        made.feed(piece)
-    made.close()
-    return made
+        found.feed(piece)
+    found.close()
+    return found
 
 
-def told(found: Marks) -> dict[str, Any]:
+def shown(found: Annotations) -> dict[str, Any]:
     progress = found.progress and (found.progress.current, found.progress.total, found.progress.text)
     return {"progress": progress, "remarks": [(one.level, one.text) for one in found.remarks], "outputs": found.outputs}
 
 
 TEXT = b"one\n::progress 1/4 begun\n::notice look here\n::output A=1\nx ::notice no\n::warning hot\n"
 TEXT += b"::output A= 2 \n::progress 2/4"
-SAID = {
+SHOWN = {
     "progress": (2, 4, ""),
     "remarks": [("notice", "look here"), ("warning", "hot")],
     "outputs": {"A": "2"},
@@ -33,15 +33,15 @@ SAID = {
 
 
 def test_the_last_of_each_counts() -> None:
-    assert told(marks(TEXT)) == SAID
+    assert shown(annotations(TEXT)) == SHOWN
 
 
 @given(st.lists(st.integers(0, len(TEXT)), max_size=12))
-def test_it_does_not_matter_how_the_stream_is_cut(cuts: list[int]) -> None:
+def test_it_does_not_matter_how_the_stream_is_split(cuts: list[int]) -> None:
     places = [0, *sorted(cuts), len(TEXT)]
     pieces = [TEXT[a:b] for a, b in pairwise(places) if a < b]
 
-    assert told(marks(*pieces)) == SAID
+    assert shown(annotations(*pieces)) == SHOWN
 
 
 @pytest.mark.parametrize(
@@ -61,20 +61,20 @@ def test_it_does_not_matter_how_the_stream_is_cut(cuts: list[int]) -> None:
         b"\xff\xfe::notice x",
     ],
 )
-def test_what_is_not_quite_such_a_line_means_nothing(line: bytes) -> None:
-    found = marks(line + b"\n")
+def test_a_line_that_is_not_exactly_an_annotation_is_ignored(line: bytes) -> None:
+    found = annotations(line + b"\n")
 
-    assert (told(found), found.news) == ({"progress": None, "remarks": [], "outputs": {}}, 0)
+    assert (shown(found), found.version) == ({"progress": None, "remarks": [], "outputs": {}}, 0)
 
 
-def test_there_is_an_end_to_what_is_kept() -> None:
-    found = marks(*(b"::notice %d\n" % number for number in range(100)), b"::notice " + b"y" * 2000 + b"\n")
+def test_the_number_and_length_of_remarks_are_limited() -> None:
+    found = annotations(*(b"::notice %d\n" % number for number in range(100)), b"::notice " + b"y" * 2000 + b"\n")
 
     assert (len(found.remarks), found.remarks[0].text, len(found.remarks[-1].text)) == (20, "81", 500)
 
 
-def test_outputs_that_are_too_large_are_left_out_and_said_to_be() -> None:
-    found = marks(b"::output A=12345\n::output B=123456\n", most_output=10)
+def test_outputs_that_are_too_large_are_ignored_with_a_warning() -> None:
+    found = annotations(b"::output A=12345\n::output B=123456\n", max_output_bytes=10)
 
     assert found.outputs == {"A": "12345"}
-    assert [one.text for one in found.remarks] == ["output B is left out: all outputs together are too large"]
+    assert [one.text for one in found.remarks] == ["output B is ignored: all outputs together are too large"]

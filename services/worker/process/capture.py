@@ -1,29 +1,32 @@
-"""Run small commands whose output or exit code is wanted: back-quoted ones and conditions."""
+"""Run a command for its output or its exit code: back-quoted commands and conditions."""
 
 import os
 import tempfile
 from collections.abc import Callable, Mapping
 
-from services.worker.inputs.environment import CommandFailed
 from services.worker.process.outcome import ended_text
 from services.worker.process.shells import default_shell, shell_argv
-from services.worker.process.supervise import Supervisor
+from services.worker.process.supervisor import Supervisor
 from shared.language.expansion.expand import RunCommand
 
-__all__ = ["Interrupted", "exit_code_in", "run_command_in"]
+__all__ = ["CommandFailed", "Interrupted", "exit_code_in", "run_command_in"]
 
 _MAX_BYTES = 1_048_576
-_TAIL = 500
+_STDERR_BYTES = 500
+
+
+class CommandFailed(ValueError):
+    """A back-quoted command ended with an exit code other than 0, or printed too much."""
 
 
 class Interrupted(Exception):
-    """A stop or the timeout came while a small command ran; the supervisor knows which."""
+    """A stop or the timeout ended the command; the supervisor knows which."""
 
 
 def run_command_in(supervisor: Supervisor, env: Mapping[str, str], cwd: str) -> RunCommand:
-    """Return a function that runs a text in the default shell and returns its output.
+    """Return a function that runs a text in the default shell and returns its stdout.
 
-    It raises ``CommandFailed`` for another exit code than 0 and ``Interrupted``.
+    It raises ``CommandFailed`` and ``Interrupted``.
     """
 
     def run(text: str) -> str:
@@ -33,8 +36,8 @@ def run_command_in(supervisor: Supervisor, env: Mapping[str, str], cwd: str) -> 
             if ended is None or supervisor.interrupted or supervisor.timed_out_after_s is not None:
                 raise Interrupted(text)
             if ended.code != 0:
-                said = os.pread(err.fileno(), _TAIL, 0).decode(errors="replace").strip()
-                raise CommandFailed(f"command `{text}` failed: {ended_text(ended)}{': ' + said if said else ''}")
+                stderr = os.pread(err.fileno(), _STDERR_BYTES, 0).decode(errors="replace").strip()
+                raise CommandFailed(f"command `{text}` failed: {ended_text(ended)}{': ' + stderr if stderr else ''}")
             if os.fstat(out.fileno()).st_size > _MAX_BYTES:
                 raise CommandFailed(f"command `{text}` printed more than {_MAX_BYTES} bytes")
             return os.pread(out.fileno(), _MAX_BYTES, 0).decode(errors="replace")
@@ -45,7 +48,7 @@ def run_command_in(supervisor: Supervisor, env: Mapping[str, str], cwd: str) -> 
 def exit_code_in(
     supervisor: Supervisor, env: Mapping[str, str], cwd: str, shell: tuple[str, ...]
 ) -> Callable[[str], int]:
-    """Return a function that runs a text in ``shell`` without keeping its output and returns its exit code."""
+    """Return a function that runs a text in ``shell``, discards its output and returns its exit code."""
 
     def run(text: str) -> int:
         null = os.open(os.devnull, os.O_WRONLY)

@@ -1,5 +1,0 @@
-"""``python -m services`` is ``dagway``."""
-
-from services.cli import main
-
-main()

@@ -1,0 +1,36 @@
+"""Run work in a child process that must not share the worker's memory, interpreter lock or environment.
+
+The child is a script, started as ``python -I`` under the guardian with an empty environment. It reads its order as
+JSON from standard input, an unlinked file, so that no file is left behind.
+"""
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from services.worker.executors.base import Job, StepIO
+from services.worker.process.outcome import ProcessExit
+
+__all__ = ["run_child"]
+
+
+def run_child(
+    job: Job, io: StepIO, script: Path, order: dict[str, Any], files: Sequence[str] = ()
+) -> ProcessExit | None:
+    """Run ``script`` until it ends; ``files`` are removed if the worker dies meanwhile."""
+    with tempfile.TemporaryFile() as stdin, job.supervisor.cleanup(files=files):
+        stdin.write(json.dumps(order).encode())
+        stdin.seek(0)
+        cwd = job.working_dir if job.working_dir.is_dir() else os.sep
+        return job.supervisor.run(
+            [sys.executable, "-I", str(script)],
+            env={},
+            cwd=str(cwd),
+            stdout=io.stdout,
+            stderr=io.stderr,
+            stdin=stdin.fileno(),
+        )

@@ -1,0 +1,182 @@
+"""The output files of one attempt.
+
+They are ``<step>.<n>.out`` and ``<step>.<n>.err``, or one ``<step>.<n>.log`` when merged, in the folder that
+``inputs.workspace`` names.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.worker.inputs.workspace import run_folder
+from services.worker.output.masking import Masker
+from services.worker.output.pipe_copier import PipeCopier
+from shared.contracts.tasks import Task
+from shared.language.model import LogOutput
+
+__all__ = ["LogPaths", "OutputFiles", "log_paths"]
+
+_log = logging.getLogger(__name__)
+_UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
+_OPENED_BY_NAME = re.compile(r"/dev/std(?:out|err)|/dev/fd/[12]|/proc/self/fd")
+_DIR_MODE = 0o750
+_FILE_MODE = 0o640
+_READ_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LogPaths:
+    """``stderr`` is empty when both streams share one file.
+
+    The ``…_whole`` files, those of the first attempt, hold the output of all attempts of the node within one attempt
+    of its run, one after the other. An attempt's output is appended when it ends.
+    """
+
+    stdout: str
+    stderr: str
+    run_log: str
+    stdout_whole: str = ""
+    stderr_whole: str = ""
+
+    @property
+    def merged(self) -> bool:
+        return not self.stderr
+
+
+def log_paths(logs: Path, task: Task) -> LogPaths:
+    """Return the paths below ``logs``; nothing is created. Steps with equal safe names get different files."""
+    folder = f"{logs}/{run_folder(task)}/{task.run_attempt}"
+    safe = _UNSAFE.sub("_", task.step.name)
+    if safe != task.step.name:
+        safe = f"{safe}-{task.node}"
+    stem, whole = f"{folder}/{safe}.{task.number}", f"{folder}/{safe}.1"
+    run_log = f"{folder}/dag-run.log"
+    if task.log_output == LogOutput.MERGED:
+        return LogPaths(f"{stem}.log", "", run_log, f"{whole}.log")
+    return LogPaths(f"{stem}.out", f"{stem}.err", run_log, f"{whole}.out", f"{whole}.err")
+
+
+def _captured_path(paths: LogPaths) -> str:
+    return f"{paths.stdout}.stdout"
+
+
+def _masked(fd: int, masker: Masker) -> Iterator[bytes]:
+    place = 0
+    while data := os.pread(fd, _READ_BYTES, place):
+        place += len(data)
+        yield masker.feed(data)
+    yield masker.close()
+
+
+class OutputFiles:
+    """The open output files of one attempt.
+
+    A step writes to ``stdout`` and ``stderr``. The worker reads ``stdout_log`` and ``stderr_log``, the logs, and
+    ``captured``, stdout alone. Files are opened for appending.
+    """
+
+    def __init__(self, paths: LogPaths, task: Task) -> None:
+        self.paths = paths
+        self._kept = False
+        self._fds: list[int] = []
+        self._copiers: list[PipeCopier] = []
+        try:
+            self.run_log = self._open(paths.run_log)
+            self.stdout_log = self._open(paths.stdout)
+            self.stderr_log = self._open(paths.stderr) if not paths.merged else None
+            self.stdout = self.captured = self.stdout_log
+            self.stderr = self.stdout_log if self.stderr_log is None else self.stderr_log
+            texts = [task.step.script, *(command.text for command in task.step.commands)]
+            by_name = any(_OPENED_BY_NAME.search(text) for text in texts)
+            if paths.merged and task.step.output is not None:
+                self.captured = self._open(_captured_path(paths))
+                # Both through pipes: otherwise what goes straight to the file would come first in the log.
+                self.stdout = self._pipe((self.stdout_log, self.captured))
+                self.stderr = self._pipe((self.stdout_log,))
+            elif by_name:
+                self.stdout = self._pipe((self.stdout_log,))
+                self.stderr = self.stdout if self.stderr_log is None else self._pipe((self.stderr_log,))
+        except OSError:
+            self.close()
+            raise
+
+    def note(self, line: str) -> None:
+        """Add a line to this worker's log of the run, ``$DAG_RUN_LOG_FILE``."""
+        with suppress(OSError):
+            os.write(self.run_log, f"{line}\n".encode(errors="replace"))
+
+    def copy_separately(self, stdout: int | None, stderr: int | None, masker: Masker) -> None:
+        """Copy each of two streams that share a log to a file of its own, masked. Call before anything is written."""
+        self.finish()
+        captured = () if self.captured == self.stdout_log else (self.captured,)
+        copies = [None if fd is None else (fd, masker.copy()) for fd in (stdout, stderr)]
+        self.stdout = self._pipe((self.stdout_log, *captured), copies[0])
+        self.stderr = self._pipe((self.stdout_log,), copies[1])
+
+    def finish(self) -> None:
+        """Wait until all that the step wrote is in the files. Raises ``OSError`` if something could not be written."""
+        while self._copiers:
+            self._copiers.pop().close()
+
+    def keep(self, masker: Masker) -> None:
+        """Append the masked output to the ``…_whole`` files, where later steps read it. A second call does nothing.
+
+        An error of the disk is only logged: the logs are shipped all the same.
+        """
+        if self._kept:
+            return
+        self._kept = True
+        try:
+            self.finish()
+            self._keep(masker)
+        except OSError as error:
+            _log.warning("attempt.log_not_kept", extra={"path": self.paths.stdout, "error": str(error)})
+
+    def _keep(self, masker: Masker) -> None:
+        paths = self.paths
+        if self.captured != self.stdout_log:
+            Path(_captured_path(paths)).unlink()
+        for fd, path, whole in (
+            (self.stdout_log, paths.stdout, paths.stdout_whole),
+            (self.stderr_log, paths.stderr, paths.stderr_whole),
+        ):
+            if fd is None or (path == whole and not masker):
+                continue
+            target = Path(f"{path}~" if path == whole else whole)
+            with target.open("ab") as file:
+                file.writelines(_masked(fd, masker.copy()))
+            if path == whole:
+                target.replace(path)
+            else:
+                Path(path).unlink()
+
+    def close(self) -> None:
+        """Close every file."""
+        try:
+            self.finish()
+        finally:
+            while self._fds:
+                os.close(self._fds.pop())
+
+    def open_copy(self, path: Path) -> int:
+        """Open a file that ``stdout:`` or ``stderr:`` of the step names; ``close`` closes it."""
+        return self._open(str(path))
+
+    def _open(self, path: str) -> int:
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
+        try:
+            fd = os.open(path, flags, _FILE_MODE)
+        except FileNotFoundError:
+            Path(path).parent.mkdir(_DIR_MODE, parents=True, exist_ok=True)
+            fd = os.open(path, flags, _FILE_MODE)
+        self._fds.append(fd)
+        return fd
+
+    def _pipe(self, targets: Sequence[int], copy: tuple[int, Masker] | None = None) -> int:
+        copier = PipeCopier(targets, copy)
+        self._copiers.append(copier)
+        return copier.fd
