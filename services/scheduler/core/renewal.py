@@ -4,14 +4,13 @@ Source: workflow language, sections 5.10 and 5.11.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 
 from services.scheduler.core.children import held_up
 from services.scheduler.core.decision import Refused, WakeAt
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import Retry
-from services.scheduler.core.model import Node, Run
+from services.scheduler.core.model import Node, Run, evolve
 from services.scheduler.core.plan import HANDLER, Plan
 from shared.status import NodeStatus, RunStatus
 
@@ -107,7 +106,7 @@ def carry_over(run: Run, source: Run, step: str = "") -> Run:
         for new, old in zip(run.steps, source.steps, strict=True)
     )
     nodes = kept + run.nodes[len(kept) :]
-    return replace(run, nodes=nodes, env=source.env, params=source.params, only_step=step)
+    return evolve(run, nodes=nodes, env=source.env, params=source.params, only_step=step)
 
 
 def _result(node: Node) -> Node:
@@ -115,4 +114,4 @@ def _result(node: Node) -> Node:
 
     The paths of its files stay: steps that run here may read them.
     """
-    return replace(node, attempt=None, number=0, children=())
+    return evolve(node, attempt=None, number=0, children=())

@@ -1,10 +1,9 @@
 """From a definition and the caller's parameters to a new run."""
 
-from dataclasses import replace
 from datetime import datetime
 
 from services.scheduler.core.advance import fresh_nodes
-from services.scheduler.core.model import Run
+from services.scheduler.core.model import Run, evolve
 from services.scheduler.core.plan import Plan
 from services.scheduler.core.renewal import carry_over
 from shared.errors import InvalidInput
@@ -64,7 +63,7 @@ def afresh(source: Run, *, dag_name: str, dag_run_id: str, queue: str | None, qu
     )
     if not source.evaluated:
         return run
-    return replace(
+    return evolve(
         run,
         nodes=fresh_nodes(plan, prepare=_needs_prepare(plan.dag, evaluated=True)),
         env=source.env,
@@ -78,7 +77,7 @@ def again(source: Run, dag_run_id: str, now: datetime, step: str = "") -> Run:
 
     ``step``: the one step it shall run.
     """
-    fresh = replace(
+    fresh = evolve(
         source,
         run_key=new_run_id(),
         dag_run_id=dag_run_id,

@@ -46,8 +46,8 @@ class Aftermath:
     """Seconds in the queue, of each run that left one to run."""
     lasted: list[tuple[str, float]] = field(default_factory=list)
     """(dag name, seconds from start to end) of each run that ended."""
-    slots: list[str] = field(default_factory=list)
-    """Outcome of each slot decided."""
+    fires: list[str] = field(default_factory=list)
+    """Outcome of each scheduled time decided."""
     frozen: dict[str, str] = field(default_factory=dict)
     """Hashes of texts as they were frozen for new runs, by the hashes of the dags' own."""
     traced: Traced = field(default_factory=Traced)
