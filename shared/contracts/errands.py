@@ -6,7 +6,7 @@ from typing import Any
 from shared.contracts.base import Message
 from shared.language.model import MailSettings
 
-__all__ = ["Errand", "Mail", "NodeReport"]
+__all__ = ["Mail", "NodeReport", "SideTask"]
 
 
 class NodeReport(Message):
@@ -36,7 +36,7 @@ class Mail(Message):
     """Steps that are not among ``nodes``, for there are too many."""
 
 
-class Errand(Message):
+class SideTask(Message):
     """Mails to send through ``smtp``, and the dag's ``container`` (as written) to remove."""
 
     type = "errand"

@@ -83,4 +83,4 @@ class Task(Message):
     timeout_s: float = 0
     stop_grace_s: float = 5
     options: dict[str, Any] = Field(default_factory=dict)
-    """Room for executor families (dag-level ssh, container, smtp, llm blocks), a ``CallResult``, an ``Errand``."""
+    """Room for executor families (dag-level ssh, container, smtp, llm blocks), a ``CallResult``, an ``SideTask``."""

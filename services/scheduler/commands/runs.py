@@ -15,7 +15,7 @@ from services.scheduler.commands.checks import (
 )
 from services.scheduler.core.messages import Begin, PatchNode, Retry, Stop
 from services.scheduler.core.plan import Plan
-from services.scheduler.core.renewal import refusal
+from services.scheduler.core.run_attempts import refusal
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.creation import again, new_run
 from services.scheduler.deciding.plans import Plans

@@ -7,7 +7,7 @@ from services.scheduler.core.decision import WakeAt
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.model import Node, evolve
 from services.scheduler.core.plan import HANDLER
-from services.scheduler.core.rules import lets_dependents_run, repeat_wait_s, retry_wait_s
+from services.scheduler.core.step_rules import lets_dependents_run, repeat_wait_s, retry_wait_s
 from shared.language.model import Handler, RetryPolicy, Step
 from shared.status import NodeStatus
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from services.scheduler.core.advance import fresh_nodes
 from services.scheduler.core.model import Run, evolve
 from services.scheduler.core.plan import Plan
-from services.scheduler.core.renewal import carry_over
+from services.scheduler.core.run_attempts import carry_over
 from shared.errors import InvalidInput
 from shared.ids import new_run_id
 from shared.language.expansion.params import needs_worker, resolve_env, resolve_params

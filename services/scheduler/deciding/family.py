@@ -1,7 +1,7 @@
 """Parents and children: runs that a step of another run called.
 
 Locks go from parent to child only. So a child never touches its parent: when it ended, the parent
-is attended to in a transaction of its own; see ``loops.families``.
+is attended to in a transaction of its own; see ``loops.parent_notifications``.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from services.scheduler.core.children import held_up
 from services.scheduler.core.decision import StartChild, StopChild
 from services.scheduler.core.messages import Begin, ChildRefused, ChildrenSeen, Dequeue, Retry, Stop
 from services.scheduler.core.model import ASKED, HELD, PENDING, Node, Run, evolve
-from services.scheduler.core.renewal import complete
+from services.scheduler.core.run_attempts import complete
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.called import find_called
 from services.scheduler.deciding.creation import new_run

@@ -28,7 +28,7 @@ from services.worker.process.outcome import Result, classify
 from services.worker.process.shells import condition_shell
 from services.worker.process.small_commands import Interrupted, exit_code_in, run_command_in
 from services.worker.process.supervise import Stop, Supervisor
-from shared.contracts.errands import Errand
+from shared.contracts.errands import SideTask
 from shared.contracts.events import Said
 from shared.contracts.tasks import CallResult, Task
 from shared.errors import InvalidInput
@@ -147,7 +147,7 @@ class Maker:
         # Only here: most workers' runs send no mail, and need no mail library.
         from services.worker.attempt.errand import ErrandExecutor  # noqa: PLC0415
 
-        errand = Errand.model_validate(task.options["errand"])
+        errand = SideTask.model_validate(task.options["errand"])
         return ErrandExecutor(errand, task.dag_name, self._places.log_folder(task), masker)
 
     def _look_back(

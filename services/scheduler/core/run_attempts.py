@@ -14,7 +14,7 @@ from services.scheduler.core.model import Node, Run, evolve
 from services.scheduler.core.plan import HANDLER, Plan
 from shared.status import NodeStatus, RunStatus
 
-__all__ = ["carry_over", "complete", "go_on", "limit_time", "refusal", "retry"]
+__all__ = ["carry_over", "complete", "continue_run", "limit_time", "refusal", "retry"]
 
 _DONE = frozenset({NodeStatus.SUCCEEDED, NodeStatus.PARTIALLY_SUCCEEDED, NodeStatus.SKIPPED})
 _KEPT = _DONE | {NodeStatus.WAITING}
@@ -42,16 +42,16 @@ def retry(draft: Draft, message: Retry) -> Refused | None:
     else:
         _next_attempt(draft, why, message.by)
     for idx in _to_run_again(draft, message.step):
-        draft.renew(idx, "reset by retry", message.by)
+        draft.reset_node(idx, "reset by retry", message.by)
     return None
 
 
-def go_on(draft: Draft, by: str) -> None:
+def continue_run(draft: Draft, by: str) -> None:
     """Begin the attempt that follows the approvals, or a retry that queued: what is done is kept."""
     _next_attempt(draft, "goes on", by)
     for node in draft.nodes:
         if node.kind == HANDLER:
-            draft.renew(node.idx, "reset for the next attempt", by)
+            draft.reset_node(node.idx, "reset for the next attempt", by)
         elif node.status is NodeStatus.WAITING and node.calls and not held_up(node):
             draft.move(node.idx, NodeStatus.RUNNING, "runs it called go on", by)
 
