@@ -1,18 +1,17 @@
 """Parents and children: starts and stops the runs that steps call, and reports their statuses to their parents.
 
 Locks are taken from parent to child only. So a child never touches its parent: when it has ended, its parent is
-updated in a transaction of its own; see ``loops.families``.
+updated in a transaction of its own; see ``loops.parent_notifications``.
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 from services.scheduler.core.children import held_up
 from services.scheduler.core.decision import StartChild, StopChild
 from services.scheduler.core.messages import Begin, ChildRefused, ChildrenSeen, Dequeue, Retry, Stop
-from services.scheduler.core.model import ASKED, HELD, PENDING, Node, Run
-from services.scheduler.core.renewal import complete
+from services.scheduler.core.model import ASKED, HELD, PENDING, Node, Run, evolve
+from services.scheduler.core.run_attempts import complete
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.called import find_called
 from services.scheduler.deciding.creation import new_run
@@ -124,7 +123,7 @@ def _new_child(batch: Batch, parent_key: str, effect: StartChild) -> tuple[Run, 
         queued=_is_limited(batch, plan.dag.queue or plan.dag.name),
         now=batch.now,
     )
-    run = replace(
+    run = evolve(
         run,
         root_dag_name=parent.root_dag_name,
         root_dag_run_id=parent.root_dag_run_id,
