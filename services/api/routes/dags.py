@@ -286,7 +286,7 @@ def _parse(call: Call, text: str, name: str) -> Loaded:
 def _beyond_workers(call: Call, dags: Iterable[Model]) -> list[str]:
     steps = needing(dags)
     seen = call.deps.reads.workers() if steps else ()
-    live = [each for each in seen if each.state == "live" and each.lease_until > call.now]
+    live = [each for each in seen if each.takes_work(call.now)]
     return beyond(steps, [Hands(each.labels, each.executors) for each in live])
 
 
