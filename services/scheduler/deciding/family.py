@@ -26,13 +26,13 @@ from shared.language.steps.approval import waits_for_approval
 from shared.status import RunStatus
 from shared.tracing import SpanContext, within
 
-__all__ = ["MAX_DEPTH", "settle", "update_parents"]
+__all__ = ["MAX_DEPTH", "start_and_stop_children", "update_parents"]
 
 MAX_DEPTH = 32
 """Limits DAGs that call themselves."""
 
 
-def settle(batch: Batch) -> None:
+def start_and_stop_children(batch: Batch) -> None:
     """Start and stop the children that the runs of ``batch`` decided on, and those children's own children."""
     while wanted := batch.take_for_children():
         for parent_key, effect in wanted:
@@ -154,11 +154,11 @@ def update_parents(batch: Batch, parent_keys: Iterable[str]) -> None:
     for key in keys:
         run = batch.runs.get(key)
         for node in () if run is None else run.nodes:
-            if node.calls and (message := _news(batch, key, node)) is not None:
+            if node.calls and (message := _changed_children(batch, key, node)) is not None:
                 batch.apply(key, message)
 
 
-def _news(batch: Batch, parent_key: str, node: Node) -> ChildrenSeen | None:
+def _changed_children(batch: Batch, parent_key: str, node: Node) -> ChildrenSeen | None:
     rows = batch.tx.children.statuses(batch.runs.root_of(parent_key), [child.run_id for child in node.children])
     known = {child.run_id: child.state for child in node.children}
     states = known | {row["dag_run_id"]: _state(RunStatus(row["status"])) for row in rows}

@@ -112,7 +112,8 @@ class Leases:
     def _renew(self, batch: Batch, beats: Sequence[ReceivedHeartbeat]) -> None:
         if beats:
             self._record(
-                batch, self._beats.still_true(beats, batch.tx.leases.lock_workers([b.heartbeat.worker_id for b in beats]))
+                batch,
+                self._beats.still_true(beats, batch.tx.leases.lock_workers([b.heartbeat.worker_id for b in beats])),
             )
 
     def _record(self, batch: Batch, beats: Sequence[ReceivedHeartbeat]) -> None:
