@@ -22,7 +22,6 @@ from services.api.response_schemas.dags import (
 )
 from services.api.run_details.builder import run_details, run_history
 from services.api.run_details.reasons import dag_reason
-from shared.admission.workers import is_live
 from shared.contracts.commands import Command, CreateDag, DeleteDag, PutSpec, RenameDag, SuspendDag
 from shared.contracts.commands.dags import ReplaceSpec
 from shared.ids import DAG_NAME_RULE, valid_dag_name
@@ -291,16 +290,8 @@ def _parse(call: Call, text: str, name: str) -> LoadResult:
 def _beyond_workers(call: Call, dags: Iterable[Model]) -> list[str]:
     steps = steps_with_requirements(dags)
     seen = call.deps.reads.workers() if steps else ()
-<<<<<<< .merge_file_gJv2sr
-    live = [each for each in seen if is_live(each.state, each.lease_until, call.now)]
-    return unsatisfied(steps, [Capabilities(each.labels, each.executors) for each in live])
-||||||| .merge_file_4Smot8
-    live = [each for each in seen if each.state == "live" and each.lease_until > call.now]
-    return beyond(steps, [Hands(each.labels, each.executors) for each in live])
-=======
     live = [each for each in seen if each.takes_work(call.now)]
-    return beyond(steps, [Hands(each.labels, each.executors) for each in live])
->>>>>>> .merge_file_3yN3xK
+    return unsatisfied(steps, [Capabilities(each.labels, each.executors) for each in live])
 
 
 def _model(dag: DagRow, loaded: LoadResult) -> Model:
