@@ -118,7 +118,7 @@ def cli() -> None:
 @_options(*_COMMON, *_UP, *_API, "api_threads")
 def up(**given: Any) -> None:
     """Run all services in one process. The default database is SQLite."""
-    from services.up import run_up  # noqa: PLC0415
+    from services.processes.up import run_up  # noqa: PLC0415
 
     config = _configure("dagway", given)
     stop = _StopSignal()
@@ -133,7 +133,7 @@ def api(**given: Any) -> None:
     from services.api.serving.greenlets import become_green  # noqa: PLC0415
 
     become_green()
-    from services.compose import run_api_process  # noqa: PLC0415
+    from services.processes.api import run_api_process  # noqa: PLC0415
 
     run_api_process(_configure("api", given), installed_version("dagway"))
 
@@ -142,7 +142,7 @@ def api(**given: Any) -> None:
 @_options(*_COMMON, "host", "database_url", "amqp_url", "dags_dir", "base_config", "lease_s")
 def scheduler(**given: Any) -> None:
     """Run a scheduler."""
-    from services.compose import run_scheduler_process  # noqa: PLC0415
+    from services.processes.scheduler import run_scheduler_process  # noqa: PLC0415
 
     config = _configure("scheduler", given)
     stop = _StopSignal()
@@ -154,7 +154,7 @@ def scheduler(**given: Any) -> None:
 @_options(*_COMMON, "host", "amqp_url", "dags_dir", "worker_slots", "worker_labels", "worker_id", "lease_s")
 def worker(**given: Any) -> None:
     """Run a worker. It needs only the broker, and refuses database credentials."""
-    from services.compose import run_worker_process  # noqa: PLC0415
+    from services.processes.worker import run_worker_process  # noqa: PLC0415
 
     config = _configure("worker", given)
     stop = _StopSignal()

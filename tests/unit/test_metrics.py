@@ -67,7 +67,8 @@ def test_the_library_is_used_in_metrics_modules_only() -> None:
     assert users == {
         "services/api/observability/dagu_metrics.py",
         "services/api/observability/request_metrics.py",
-        "services/compose.py",
+        "services/processes/admin.py",
+        "services/processes/api.py",
         "services/scheduler/metrics.py",
         "services/worker/reporting/metrics.py",
         "shared/metrics.py",

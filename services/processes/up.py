@@ -12,7 +12,8 @@ from services.api.main import build_deps
 from services.api.observability.request_metrics import DaguCollector
 from services.api.serving.server import EmbeddedServer
 from services.api.settings import settings_from, warn_if_open
-from services.compose import make_scheduler, make_worker, read_base_config
+from services.processes.scheduler import make_scheduler, read_base_config
+from services.processes.worker import make_worker
 from services.scheduler.metrics import BacklogCollector, limit_dag_series
 from services.worker.reporting.metrics import WorkerCollector
 from shared.admin_server import AdminServer

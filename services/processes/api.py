@@ -1,0 +1,59 @@
+"""``dagway api``: a gateway under gunicorn, on RabbitMQ and Postgres."""
+
+import atexit
+from dataclasses import replace
+
+from prometheus_client.registry import Collector
+
+from services.api.deps import Deps
+from services.api.main import run_api
+from services.api.observability.request_metrics import DaguCollector
+from services.api.readiness import schema_of, trouble
+from services.api.serving.server import MOST_STREAMS
+from services.api.settings import settings_from
+from shared.admin_server import AdminServer
+from shared.config import Config
+from shared.metrics import ProcessCollector
+from shared.spans import start_sending, stop_sending
+from shared.store.engine import open_engine
+from shared.store.reads.reader import Reads
+from shared.store.reads.schema_metric import SchemaCollector
+from shared.transport.base import Transport
+from shared.transport.open import open_transport
+
+__all__ = ["run_api_process"]
+
+
+def run_api_process(config: Config, version: str) -> None:
+    """Serve the API under gunicorn until a signal stops it."""
+    database_url, amqp_url = config.need("database_url"), config.need("amqp_url")
+
+    def open_broker() -> Transport:
+        return open_transport(amqp_url, name="dagway-api")
+
+    def open_reads() -> Reads:
+        return Reads(
+            open_engine(database_url, pool_size=config.api_threads, read_only=True, application_name="dagway-api")
+        )
+
+    def start_admin_server(deps: Deps) -> None:
+        # In the serving process, because threads do not survive the fork.
+        start_sending("dagway-api")
+        atexit.register(stop_sending)
+        if config.metrics_port:
+            about = ProcessCollector("api", version, deps.transport, config.data_dir)
+            collectors: list[Collector] = [about, DaguCollector(deps), SchemaCollector(deps.reads.schema)]
+            AdminServer(config.host, config.metrics_port, lambda: trouble(deps, schema_of(deps)), collectors).start()
+
+    run_api(
+        host=config.host,
+        port=config.port,
+        open_transport=open_broker,
+        open_reads=open_reads,
+        version=version,
+        settings=replace(settings_from(config), max_streams=MOST_STREAMS),
+        base_path=config.base_path,
+        max_dag_series=config.metrics_dags,
+        on_open=start_admin_server,
+        threads=config.api_threads,
+    )

@@ -1,0 +1,121 @@
+"""``dagway scheduler``: a scheduler on RabbitMQ and Postgres."""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from services.processes.admin import OptionalAdminServer
+from services.scheduler.main import Scheduler
+from services.scheduler.metrics import BacklogCollector, limit_dag_series
+from shared.clock import local_zone, utc_now
+from shared.config import Config
+from shared.errors import ConfigInvalid, Unavailable
+from shared.language.load import load
+from shared.metrics import ProcessCollector
+from shared.service import backoff_s, freeze_loaded
+from shared.spans import start_sending, stop_sending
+from shared.store.engine import open_engine
+from shared.store.migrate import require_head
+from shared.store.reads.backlog import BacklogReads
+from shared.store.reads.schema_metric import SchemaCollector
+from shared.store.writes.transaction import Store
+from shared.transport.base import Transport
+from shared.transport.open import open_transport
+
+__all__ = ["make_scheduler", "read_base_config", "run_scheduler_process"]
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_CONNECTIONS = 12
+
+
+def run_scheduler_process(config: Config, version: str, stop: threading.Event, on_death: Callable[[], None]) -> None:
+    """Run a scheduler until ``stop``. It first waits for the database, its schema and the broker."""
+    base_config = read_base_config(config)
+    engine = open_engine(config.need("database_url"), pool_size=_CONNECTIONS, application_name="dagway-scheduler")
+    amqp_url = config.need("amqp_url")
+    start_sending("dagway-scheduler")
+    running: list[Scheduler] = []
+    # The admin server starts first: a scheduler that waits for its servers is live, but not ready.
+    limit_dag_series(config.metrics_dags)
+    with OptionalAdminServer(
+        config, lambda: running[0].trouble if running else "waiting for the database, its schema or the broker"
+    ) as admin:
+        _retry_until("schema", lambda: require_head(engine), stop)
+        transport = open_transport(amqp_url, name="dagway-scheduler")
+        admin.add(ProcessCollector("scheduler", version, transport, config.data_dir))
+        reads = BacklogReads(engine)
+        admin.add(BacklogCollector(reads.backlog, utc_now))
+        admin.add(SchemaCollector(reads.schema))
+        scheduler = _retry_until(
+            "broker",
+            lambda: make_scheduler(config, Store(engine), transport, version, on_death, base_config=base_config),
+            stop,
+        )
+        if scheduler is not None:
+            freeze_loaded()
+            scheduler.start()
+            running.append(scheduler)
+            while not stop.wait(0.5):
+                pass
+            scheduler.stop()
+        transport.close()
+    engine.dispose()
+    stop_sending()
+
+
+def read_base_config(config: Config) -> str:
+    """Return the text of the base configuration that every DAG inherits, empty if there is none.
+
+    Raises:
+        ConfigInvalid: it cannot be read or has errors, so no run could start.
+    """
+    if config.base_config is None:
+        return ""
+    try:
+        text = config.base_config.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigInvalid(f"DAGWAY_BASE_CONFIG: cannot read the file: {error}") from error
+    if errors := load("steps: ['true']", file_name="any", base=text).errors:
+        raise ConfigInvalid(f"DAGWAY_BASE_CONFIG: {config.base_config}: {'; '.join(map(str, errors))}")
+    return text
+
+
+def make_scheduler(
+    config: Config,
+    store: Store,
+    transport: Transport,
+    version: str,
+    on_death: Callable[[], None],
+    *,
+    base_config: str,
+) -> Scheduler:
+    """Return a scheduler with the settings of ``config``."""
+    return Scheduler(
+        store,
+        transport,
+        clock=utc_now,
+        lease_s=config.lease_s,
+        version=version,
+        dags_dir=config.dags_dir,
+        base_config=base_config,
+        tz=local_zone(config.tz),
+        queues=dict(config.queues),
+        pools=dict(config.pools),
+        on_death=on_death,
+    )
+
+
+def _retry_until(what: str, make: Callable[[], T], stop: threading.Event) -> T | None:
+    """Call ``make`` until it succeeds or ``stop`` is set, because services may start in any order."""
+    tries = 0
+    while not stop.is_set():
+        try:
+            return make()
+        except (Unavailable, ConfigInvalid) as error:
+            tries += 1
+            _log.warning("start.waits", extra={"for": what, "error": str(error)})
+            stop.wait(backoff_s(tries, first_s=0.2))
+    return None

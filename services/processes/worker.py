@@ -1,0 +1,58 @@
+"""``dagway worker``: a worker, which reaches the broker only."""
+
+import threading
+from collections.abc import Callable
+
+from services.processes.admin import OptionalAdminServer
+from services.worker.main import Worker
+from services.worker.reporting.metrics import WorkerCollector
+from shared.config import Config
+from shared.errors import ConfigInvalid
+from shared.metrics import ProcessCollector
+from shared.service import freeze_loaded
+from shared.spans import start_sending, stop_sending
+from shared.transport.base import Transport
+from shared.transport.open import open_transport
+
+__all__ = ["make_worker", "run_worker_process"]
+
+_DRAIN_S = 25
+"""How long a stopping worker waits for its steps. Kubernetes gives a pod 30 s."""
+
+
+def run_worker_process(config: Config, version: str, stop: threading.Event, on_death: Callable[[], None]) -> None:
+    """Run a worker until ``stop``, then wait for its steps."""
+    if config.database_url:
+        raise ConfigInvalid("DAGWAY_DATABASE_URL is set, but a worker runs users' commands and must not hold it")
+    amqp_url = config.need("amqp_url")
+    config.make_data_dir()
+    transport = open_transport(amqp_url, name=f"dagway-worker-{config.worker_id}")
+    start_sending("dagway-worker")
+    worker = make_worker(config, transport, version, on_death, worker_id=config.worker_id)
+    freeze_loaded()
+    worker.start()
+    with OptionalAdminServer(config, lambda: worker.trouble) as admin:
+        admin.add(ProcessCollector("worker", version, transport, config.data_dir))
+        admin.add(WorkerCollector(worker))
+        while not stop.wait(0.5):
+            pass
+    worker.stop(drain_s=_DRAIN_S)
+    transport.close()
+    stop_sending()
+
+
+def make_worker(
+    config: Config, transport: Transport, version: str, on_death: Callable[[], None], *, worker_id: str
+) -> Worker:
+    """Return a worker with the settings of ``config``."""
+    return Worker(
+        transport,
+        worker_id=worker_id,
+        slots=config.worker_slots,
+        labels=dict(config.worker_labels),
+        data_dir=config.data_dir / "worker",
+        dags_dir=config.dags_dir,
+        lease_ttl_s=config.lease_s,
+        version=version,
+        on_failure=on_death,
+    )
