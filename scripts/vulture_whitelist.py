@@ -10,13 +10,6 @@ _.part_isolating
 _.to_python
 _.to_url
 
-# Flask and Werkzeug call or read them.
-_.session_interface
-_.open_session
-_.process_response
-_.do_teardown_request
-_.get_wsgi_headers
-
 # prometheus_client calls it.
 _.collect
 
@@ -51,9 +44,6 @@ _.delivery_mode
 _.heartbeat
 _.socket_timeout
 _.stack_timeout
-
-# Flask calls it.
-_.ensure_sync
 
 # RE2 reads them.
 _.case_sensitive

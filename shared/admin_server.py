@@ -1,7 +1,7 @@
-"""The side door of a service: ``/metrics``, ``/healthz`` and ``/readyz`` on a port of their own.
+"""The admin server of a service: ``/metrics``, ``/healthz`` and ``/readyz`` on a port of their own.
 
-``/healthz`` says that the process runs; it asks nobody, so that a database outage restarts nothing.
-``/readyz`` says that it can do its work now, or what keeps it from that.
+``/healthz`` answers 200 while the process runs; it checks nothing else, so that a database outage restarts nothing.
+``/readyz`` answers 200 if the process can do its work now, else 503 with the reason.
 """
 
 from collections.abc import Callable, Iterable
@@ -22,7 +22,7 @@ __all__ = ["AdminServer", "admin_registry"]
 
 class _Quiet(WSGIRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
-        """Scrapes are no news."""
+        """Do not log scrapes."""
 
 
 def admin_registry(collectors: Iterable[Collector]) -> CollectorRegistry:
@@ -37,12 +37,11 @@ def admin_registry(collectors: Iterable[Collector]) -> CollectorRegistry:
 class AdminServer:
     """Serves on ``host:port`` from ``start`` to ``stop``; ``port`` 0 takes a free one.
 
-    ``trouble`` returns why the service cannot do its work, empty when it can.
+    ``trouble`` returns why the service cannot do its work, empty if it can. ``collectors`` run at each scrape; one that
+    raises makes the scrape fail, which a monitoring system notices.
 
-    An address that cannot be listened on is ``ConfigInvalid`` at once.
-
-    ``collectors`` are asked at each scrape; a collector that raises makes the scrape fail, which is
-    what a monitoring system looks for.
+    Raises:
+        ConfigInvalid: the address cannot be listened on.
     """
 
     def __init__(self, host: str, port: int, trouble: Callable[[], str], collectors: Iterable[Collector] = ()) -> None:
@@ -73,10 +72,10 @@ class AdminServer:
                 f"DAGWAY_HOST, DAGWAY_METRICS_PORT: cannot listen on {host}, port {port}: {error.strerror}"
             ) from error
         self.port = self._server.server_port
-        self._thread = Thread(target=self._server.serve_forever, name="side-door", daemon=True)
+        self._thread = Thread(target=self._server.serve_forever, name="admin-server", daemon=True)
 
     def add(self, collector: Collector) -> None:
-        """Ask this one, too, from now on: what it tells of may begin after the door has opened."""
+        """Add a collector of something that begins after the server has started."""
         self._registry.register(collector)
 
     def start(self) -> None:

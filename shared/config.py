@@ -1,7 +1,7 @@
 """The configuration: one frozen, validated object per process.
 
-An option and its environment variable are one thing spelled twice (``--data-dir`` and
-``DAGWAY_DATA_DIR``); the option wins. ``shared.options`` has the list of them.
+A setting is an option (``--data-dir``) and an environment variable (``DAGWAY_DATA_DIR``); the option wins.
+``shared.options`` lists them.
 """
 
 import difflib
@@ -27,7 +27,7 @@ LogFormat = Literal["json", "text"]
 _HOSTS_VARIABLES = re.compile(
     r"DAGWAY_(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?|PORT)"
 )
-"""What Kubernetes puts into every pod beside a Service whose name begins with ``dagway``."""
+"""Variables that Kubernetes sets in every pod for a Service whose name begins with ``dagway``."""
 _LABEL = re.compile(r"[A-Za-z0-9_./-]{1,63}")
 _WORKER_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _LEVELS = ("debug", "info", "warning", "error")
@@ -59,7 +59,7 @@ class Config:
     base_path: str = ""
     ui_dir: Path | None = None
     auth_mode: Literal["", "none", "builtin", "oidc"] = ""
-    """Empty: nobody has said."""
+    """Empty: not set."""
     auth_basic_username: str = ""
     auth_basic_password: str = dataclass_field(default="", repr=False)
     auth_token: str = dataclass_field(default="", repr=False)
@@ -83,7 +83,7 @@ class Config:
     faults: str = ""
 
     def need(self, field: str) -> str:
-        """Return a text setting this process cannot do without. Raises ``ConfigInvalid``."""
+        """Return a text setting that must not be empty. Raises ``ConfigInvalid``."""
         value = getattr(self, field)
         if not value:
             option = next(option for option in OPTIONS if option.field == field)
@@ -91,23 +91,25 @@ class Config:
         return str(value)
 
     def make_data_dir(self) -> None:
-        """Make the folder for local state where it is missing. Raises ``ConfigInvalid``."""
+        """Create the data folder if it is missing. Raises ``ConfigInvalid``."""
         try:
             self.data_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigInvalid(f"DAGWAY_DATA_DIR: {self.data_dir}: {error.strerror}") from error
+            raise ConfigInvalid(
+                f"DAGWAY_DATA_DIR: cannot create the folder {self.data_dir}: {error.strerror}"
+            ) from error
         if not os.access(self.data_dir, os.W_OK):
-            raise ConfigInvalid(f"DAGWAY_DATA_DIR: {self.data_dir}: may not be written")
+            raise ConfigInvalid(f"DAGWAY_DATA_DIR: no permission to write to the folder {self.data_dir}")
 
 
 def load_config(given: Mapping[str, Any], environ: Mapping[str, str], *, terminal: bool = False) -> Config:
     """Return the configuration of this process.
 
-    ``given`` holds command line options by field name, ``None`` where not given.
+    ``given`` holds command line options by field name, ``None`` if not given.
 
     Raises:
-        ConfigInvalid: naming every setting that is wrong, and unknown ``DAGWAY_*`` variables with
-            the one that was probably meant.
+        ConfigInvalid: names all invalid settings, and all unknown ``DAGWAY_*`` variables with the most
+            similar setting.
     """
     problems = _unknown(environ)
     values: dict[str, Any] = {}
@@ -126,7 +128,7 @@ def load_config(given: Mapping[str, Any], environ: Mapping[str, str], *, termina
             problems.append(f"{source}: {error}")
     if problems:
         raise ConfigInvalid("; ".join(problems))
-    # What everything else on the host goes by; where it names no zone, the host's own rule stands.
+    # Other programs on the host use TZ. If it names no zone, the host's zone applies.
     values.setdefault("tz", environ.get("TZ", "").removeprefix(":"))
     if all(values.get(field) for field in ("oidc_issuer", "oidc_client_id", "oidc_client_secret")):
         values.setdefault("auth_mode", "oidc")
@@ -178,7 +180,7 @@ def _labels(text: str) -> tuple[tuple[str, str], ...]:
     for item in filter(None, (part.strip() for part in text.split(","))):
         key, mark, value = item.partition("=")
         if not mark or not _LABEL.fullmatch(key.strip()) or not _LABEL.fullmatch(value.strip()):
-            raise ValueError(f"{item!r} is not key=value")
+            raise ValueError(f"{item!r} is not a label: expected key=value, each of 1 to 63 letters, digits or _ . / -")
         labels[key.strip()] = value.strip()
     return tuple(sorted(labels.items()))
 
@@ -188,7 +190,7 @@ def _limits(text: str) -> tuple[tuple[str, int], ...]:
     for item in filter(None, (part.strip() for part in text.split(","))):
         name, _, limit = item.rpartition("=")
         if not _LABEL.fullmatch(name.strip()) or not re.fullmatch(r"\s*[1-9]\d{0,5}\s*", limit):
-            raise ValueError(f"{item!r} is not name=limit with a limit of 1 or more")
+            raise ValueError(f"{item!r} is not a limit: expected name=limit with a limit from 1 to 999999")
         limits[name.strip()] = int(limit)
     return tuple(sorted(limits.items()))
 
@@ -197,13 +199,13 @@ def _zone(text: str) -> str:
     try:
         return ZoneInfo(text).key
     except (ValueError, KeyError, OSError) as error:
-        raise ValueError(f"{text!r} is not a time zone") from error
+        raise ValueError(f"{text!r} is not a time zone such as Europe/Berlin") from error
 
 
 def _one_of(*allowed: str) -> Any:
     def read(text: str) -> str:
         if text.lower() not in allowed:
-            raise ValueError(f"{text!r} is none of {', '.join(allowed)}")
+            raise ValueError(f"{text!r} is not one of {', '.join(allowed)}")
         return text.lower()
 
     return read
@@ -211,7 +213,7 @@ def _one_of(*allowed: str) -> Any:
 
 def _worker_id(text: str) -> str:
     if not _WORKER_ID.fullmatch(text):
-        raise ValueError(f"{text!r} must be 1 to 100 letters, digits, dashes, dots or underscores")
+        raise ValueError(f"{text!r} is not a worker id: expected 1 to 100 letters, digits or _ . -")
     return text
 
 
@@ -222,14 +224,14 @@ def _folder(text: str) -> Path:
 def _existing_file(text: str) -> Path:
     path = _folder(text)
     if not path.is_file():
-        raise ValueError(f"{text!r} is not a file")
+        raise ValueError(f"{text!r} is not an existing file")
     return path
 
 
 def _existing_folder(text: str) -> Path:
     path = _folder(text)
     if not path.is_dir():
-        raise ValueError(f"{text!r} is not a folder")
+        raise ValueError(f"{text!r} is not an existing folder")
     return path
 
 
@@ -242,7 +244,7 @@ def _bundle(text: str) -> Path:
 
 def _flag(text: str) -> bool:
     if text.lower() not in {"true", "false", "1", "0", "yes", "no"}:
-        raise ValueError(f"{text!r} is neither true nor false")
+        raise ValueError(f"{text!r} is not true or false")
     return text.lower() in {"true", "1", "yes"}
 
 
@@ -251,7 +253,7 @@ def _duration(text: str) -> int:
     hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
     total = hours * 3600 + minutes * 60 + seconds
     if not 60 <= total <= 10_000_000:
-        raise ValueError(f"{text!r} is not a duration such as 24h, 90m or 3600s, of a minute or more")
+        raise ValueError(f"{text!r} is not a duration of at least a minute, such as 24h, 90m or 3600s")
     return total
 
 
@@ -264,7 +266,7 @@ def _base_path(text: str) -> str:
 
 def _address(text: str) -> str:
     if not re.fullmatch(r"https?://[^\s/?#]+(?:/[^\s?#]*)?", text):
-        raise ValueError(f"{text!r} is not an address such as https://login.example.org")
+        raise ValueError(f"{text!r} is not a URL such as https://login.example.org")
     return text
 
 
@@ -320,5 +322,5 @@ _READ: dict[str, Any] = {
 
 
 def environment() -> Mapping[str, str]:
-    """Return the process environment; nobody else reads it for settings."""
+    """Return the process environment; no other module reads it for settings."""
     return os.environ

@@ -1,15 +1,14 @@
-"""Every error Dagway raises on purpose.
+"""All errors that Dagway raises on purpose.
 
     DagwayError
     ├── InvalidInput      the caller's fault, final            SpecInvalid, DecodeFailed, ConfigInvalid
     ├── NotFound          nothing by that name
     ├── Conflict          the state forbids it                 AlreadyExists, StaleVersion
     ├── Denied            no credentials, or not enough
-    ├── Unavailable       passes by itself: hold and retry     BrokerUnavailable, Unroutable, StoreUnavailable
-    └── InvariantBroken   a bug: nobody swallows it
+    ├── Unavailable       temporary: hold and retry            BrokerUnavailable, Unroutable, StoreUnavailable
+    └── InvariantBroken   a bug: no handler swallows it
 
-``code`` is the REST API's error code (contract section 1.1); which HTTP status it means is decided
-at the API's edge alone.
+``code`` is the REST API's error code (contract section 1.1); only the gateway maps it to an HTTP status.
 """
 
 from typing import ClassVar
@@ -33,24 +32,24 @@ __all__ = [
 
 
 class DagwayError(Exception):
-    """Base of all; ``retryable`` tells a loop whether trying the same again can help."""
+    """Base of all; ``retryable``: whether trying the same again can help."""
 
     code: ClassVar[str] = "internal_error"
     retryable: ClassVar[bool] = False
 
 
 class InvalidInput(DagwayError):
-    """The input can never be accepted as it stands."""
+    """The input can never be accepted."""
 
     code = "bad_request"
 
 
 class DecodeFailed(InvalidInput):
-    """A message is not what its envelope says; it goes to the dead letters with this text."""
+    """A message cannot be decoded; it becomes a dead letter with this text."""
 
 
 class ConfigInvalid(InvalidInput):
-    """The process was configured with something it cannot mean. Raised at start only."""
+    """A setting is missing or invalid. Raised at start only."""
 
 
 class NotFound(DagwayError):
@@ -60,7 +59,7 @@ class NotFound(DagwayError):
 
 
 class Conflict(DagwayError):
-    """The state it would change forbids it."""
+    """The current state does not allow the change."""
 
     code = "bad_request"
 
@@ -72,13 +71,13 @@ class AlreadyExists(Conflict):
 
 
 class StaleVersion(Conflict):
-    """Somebody else changed the run since it was read: reload and decide again."""
+    """The run was changed since it was read: reload and decide again."""
 
     retryable = True
 
 
 class Unavailable(DagwayError):
-    """Something outside is away; the same call may succeed later."""
+    """A server is away; the same call may succeed later."""
 
     code = "service_unavailable"
     retryable = True
@@ -93,12 +92,12 @@ class PublishUnconfirmed(BrokerUnavailable):
 
 
 class Unroutable(Unavailable):
-    """No queue is bound where the message was sent; the broker handed it back."""
+    """The queue of a message does not exist; the broker returned the message."""
 
 
 class StoreUnavailable(Unavailable):
-    """The database is away, or refused for a reason that passes (deadlock, lock timeout)."""
+    """The database is away, or failed for a temporary reason (deadlock, lock timeout)."""
 
 
 class InvariantBroken(DagwayError):
-    """A promise of DESIGN's invariants was found broken: a bug in this program."""
+    """An invariant does not hold: a bug in this program."""

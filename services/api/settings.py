@@ -24,7 +24,7 @@ _MIN_SECRET_CHARS = 32
 
 
 class RemoteNode(BaseModel):
-    """Another server of the same API that requests can be handed on to."""
+    """Another server with the same API, to which requests can be forwarded."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
     name: str = Field(min_length=1, max_length=100)
@@ -39,7 +39,7 @@ class RemoteNode(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Oidc:
-    """A provider and what this server is to it. ``client_url`` has no slash at its end."""
+    """The OpenID Connect provider, and this server's registration with it. ``client_url`` has no trailing slash."""
 
     issuer: str
     client_id: str
@@ -51,7 +51,7 @@ class Oidc:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Validated; see ``shared.config.OPTIONS`` for what each means."""
+    """Validated settings of a gateway; ``shared.options.OPTIONS`` says what each means."""
 
     auth_mode: Literal["none", "builtin", "oidc"] = "none"
     basic_username: str = ""
@@ -72,13 +72,13 @@ class Settings:
     data_dir: Path = Path()
     base_config: Path | None = None
     zone: tzinfo | None = None
-    """The time zone that times are shown in; ``None``: the process's own."""
+    """The time zone of displayed times; ``None``: the process's own."""
     navbar_title: str = "Dagu"
     navbar_color: str = ""
     max_streams: int = 6
-    """Event streams at once: where threads serve, well below their number, for a stream takes one."""
+    """Event streams at once. Where threads serve, each takes a thread, so it is well below their number."""
     max_waits: int = 6
-    """Requests at once that wait for a run's end: well below those that are answered at once."""
+    """Requests that may wait for a run's end at once: well below the number of requests answered at once."""
 
     @property
     def builtin(self) -> bool:
@@ -98,13 +98,13 @@ def settings_from(config: "Config") -> Settings:
     """Return the gateway's part of the configuration.
 
     Raises:
-        ConfigInvalid: builtin mode without a secret, oidc mode without all it needs, half of what would
-            turn authentication on, or remote nodes that cannot be read.
+        ConfigInvalid: mode builtin without a secret, mode oidc without all its settings, only some of the settings
+            that turn authentication on, or remote nodes that cannot be read.
     """
     _refuse_halves(config)
     if config.auth_mode == "builtin" and len(config.auth_token_secret) < _MIN_SECRET_CHARS:
         raise ConfigInvalid(
-            f"DAGWAY_AUTH_TOKEN_SECRET: builtin mode needs one of {_MIN_SECRET_CHARS} characters or more"
+            f"DAGWAY_AUTH_TOKEN_SECRET: mode builtin requires a secret of {_MIN_SECRET_CHARS} characters or more"
         )
     return Settings(
         auth_mode=config.auth_mode or "none",
@@ -134,7 +134,7 @@ def settings_from(config: "Config") -> Settings:
 
 
 def warn_if_open(settings: Settings, host: str) -> None:
-    """Say so in the log when anybody who reaches ``host`` may run commands."""
+    """Log a warning if anyone who can connect to ``host`` may run commands."""
     if settings.auth_required:
         return
     try:
@@ -142,12 +142,12 @@ def warn_if_open(settings: Settings, host: str) -> None:
     except ValueError:
         local = host == "localhost"
     if not local:
-        advice = "whoever reaches this address can run commands: set DAGWAY_AUTH_MODE or DAGWAY_AUTH_TOKEN"
+        advice = "anyone who can connect to this address can run commands: set DAGWAY_AUTH_MODE or DAGWAY_AUTH_TOKEN"
         _log.warning("api.open_to_all", extra={"host": host, "next": advice})
 
 
 def _refuse_halves(config: "Config") -> None:
-    """Let no gateway stand open because a part of what was to close it came out empty."""
+    """Refuse a login method with only some of its settings: a secret that came out empty must not disable it."""
     groups: list[tuple[str, ...]] = [("auth_basic_username", "auth_basic_password")]
     if not config.auth_mode:
         groups.append(("oidc_issuer", "oidc_client_id", "oidc_client_secret"))
@@ -177,4 +177,6 @@ def _remote_nodes(text: str) -> tuple[RemoteNode, ...]:
         return TypeAdapter(tuple[RemoteNode, ...]).validate_python(json.loads(text))
     except (ValueError, ValidationError) as error:
         why = error.errors(include_input=False)[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        raise ConfigInvalid(f"DAGWAY_REMOTE_NODES: not a JSON list of nodes: {why}") from error
+        raise ConfigInvalid(
+            f"DAGWAY_REMOTE_NODES: expected a JSON list of servers with name and apiBaseURL: {why}"
+        ) from error

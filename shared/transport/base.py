@@ -1,22 +1,21 @@
-"""The transport seam: what Dagway asks of a message broker, and what it promises in return.
+"""The interface to a message broker, and what every implementation guarantees.
 
-Promised by every implementation (``tests/conformance/test_transport.py`` holds them to it):
+Guarantees (``tests/conformance/test_transport.py`` tests each implementation for them):
 
-* A send is **accepted** when its future completes: on a durable queue the message then survives the
-  death of any one process, the broker's own restart included. It fails with ``Unroutable`` (nobody
-  could ever receive it), ``BrokerUnavailable`` (nothing was accepted: away, or blocking publishers)
-  or ``PublishUnconfirmed`` (nobody knows). A send never hangs and never buffers across a reconnect.
-* Delivery is **at least once**. A message that was delivered before and came back (its consumer
-  died, or gave it back) has ``redelivered`` set. On a SAFE queue it is dead after
-  ``DELIVERY_LIMIT`` returns; RabbitMQ does not count returns on the other kinds. Where messages
-  travelled together (``BrokerQueue.batched``) a consumer's death brings all of them back, those that were
-  acknowledged too, and a prefetch counts them as one.
+* A send is **accepted** when its future completes: on a SAFE queue the message then survives the death of any one
+  process, and a restart of the broker. It fails with ``Unroutable`` (the queue does not exist), ``BrokerUnavailable``
+  (nothing was accepted: the broker is away, or blocks publishers) or ``PublishUnconfirmed`` (it may or may not have
+  been accepted). A send never hangs and is never kept across a reconnect.
+* Delivery is **at least once**. A message that was delivered before and came back (its consumer died, or gave it
+  back) has ``redelivered`` set. On a SAFE queue it becomes a dead letter after ``DELIVERY_LIMIT`` returns; RabbitMQ
+  does not count returns on other queues. If messages travelled in a batch (``BrokerQueue.batched``), the death of
+  their consumer brings back all of them, also those that were acknowledged, and a prefetch counts them as one.
 * **Dead letters** keep the message and the reason, and can be listed and sent again.
-* No order is promised after a redelivery, no delays and no priorities are offered: those are rows.
-* Consumers reconnect by themselves; a delivery of a former connection is settled silently.
+* There is no order after a redelivery. There are no delays and no priorities: the store has those.
+* Consumers reconnect by themselves; settling a delivery of a former connection does nothing.
 
 Everything here may be called from any thread. Callbacks on futures run on the transport's own
-thread: they must be short and never block.
+thread: they must be short and must not block.
 """
 
 from collections.abc import Callable, Sequence
@@ -45,25 +44,25 @@ __all__ = [
 ]
 
 DELIVERY_LIMIT = 20
-"""Returns before a message is a dead letter: a dropped connection counts as one, so keep it roomy."""
+"""Returns before a message becomes a dead letter. A dropped connection counts as one, so it is not small."""
 
 
 class Durability(StrEnum):
-    """What a queue's messages must survive."""
+    """What the messages of a broker queue must survive."""
 
     SAFE = "safe"
     """Replicated and synced before the confirm (RabbitMQ: quorum queue)."""
     REPRODUCIBLE = "remakable"
-    """Can be made again from the database (RabbitMQ: durable classic queue)."""
+    """Can be sent again from the database (RabbitMQ: durable classic queue)."""
     TRANSIENT = "fleeting"
-    """May be lost; a fresh one follows soon (RabbitMQ: classic queue, transient messages, TTL)."""
+    """May be lost; another follows soon (RabbitMQ: classic queue, transient messages, TTL)."""
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerQueue:
-    """Where messages of one kind queue up. The name is the broker's queue name too.
+    """A queue of the broker, for messages of one kind.
 
-    ``expires_s``: the queue may go when nobody consumed from it for so long; ``None``: never.
+    ``expires_s``: the queue is deleted after so long without a consumer; ``None``: never.
     ``batched``: messages that are sent together may travel as one.
     """
 
@@ -80,7 +79,7 @@ HEARTBEATS = BrokerQueue("dagway.heartbeats", Durability.TRANSIENT)
 
 
 def task_queue(selector: dict[str, str]) -> BrokerQueue:
-    """Return the queue of tasks any worker with all these labels may take; ``{}``: any worker."""
+    """Return the queue of tasks for workers with all these labels; ``{}``: for any worker."""
     if not selector:
         return BrokerQueue("dagway.tasks.any", Durability.REPRODUCIBLE)
     text = ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
@@ -88,13 +87,13 @@ def task_queue(selector: dict[str, str]) -> BrokerQueue:
 
 
 def worker_queue(worker_id: str) -> BrokerQueue:
-    """Return the queue of tasks for one worker only: runs stick to the worker that began them."""
+    """Return the queue of tasks for one worker: a run stays on the worker that began it."""
     return BrokerQueue(f"dagway.worker.{worker_id}", Durability.REPRODUCIBLE, expires_s=1800)
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One message to send. ``reply_to`` comes from a delivery that asked for an answer."""
+    """One message to send."""
 
     queue: BrokerQueue
     body: bytes
@@ -120,10 +119,10 @@ class Delivery(Protocol):
         """Give it back, to be delivered again with ``redelivered`` set."""
 
     def dead_letter(self, why: str) -> None:
-        """Put it aside for a person, with the reason."""
+        """Keep it as a dead letter, with the reason."""
 
     def reply(self, body: bytes) -> None:
-        """Answer the asker, if there is one and it still listens; may be lost."""
+        """Reply to the sender, if it awaits a reply; may be lost."""
 
 
 class Consumer(Protocol):
@@ -133,21 +132,21 @@ class Consumer(Protocol):
         """Return up to ``limit`` deliveries, waiting at most ``timeout_s`` for the first."""
 
     def pause(self) -> None:
-        """Stop deliveries; what was under way already is still returned by ``take``.
+        """Stop deliveries; messages under way already are still returned by ``take``.
 
         With ``prefetch=1`` none arrives on a queue whose delivery is unsettled, even after that
         delivery is settled.
         """
 
     def resume(self) -> None:
-        """Let deliveries come again: on a queue with unsettled deliveries, once those are settled."""
+        """Allow deliveries again; on a queue with unsettled deliveries, after those are settled."""
 
     def add_queue(self, queue: BrokerQueue) -> None:
         """Declare ``queue`` and consume from it too."""
 
     @property
     def connected_for_s(self) -> float:
-        """How long it has been hearing without interruption; 0 while it hears nothing."""
+        """How long it has been connected without interruption; 0 while it is not."""
 
     def close(self) -> None:
         """Stop; unsettled deliveries go back to their queues."""
@@ -155,7 +154,7 @@ class Consumer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message put aside. ``id`` names it for ``redrive``."""
+    """A message that could not be handled. ``queue`` is where it came from."""
 
     id: str
     queue: str
@@ -164,32 +163,32 @@ class DeadLetter:
 
 
 class Transport(Protocol):
-    """One process's way to the broker."""
+    """The connection of one process to the broker."""
 
     def declare(self, queues: Sequence[BrokerQueue]) -> None:
-        """Make sure the queues exist. Raises ``BrokerUnavailable``."""
+        """Create the queues that do not exist. Raises ``BrokerUnavailable``."""
 
     def waiting(self, queue: BrokerQueue) -> int:
-        """Return how many messages wait on a queue that no consumer has in hand; none on one that is gone.
+        """Return how many messages of a queue are with no consumer; 0 if the queue does not exist.
 
         Raises ``BrokerUnavailable``.
         """
 
     def send(self, message: Outgoing) -> "Future[None]":
-        """Publish; see the module's promise on acceptance."""
+        """Publish; see the module on when a send is accepted."""
 
     def request(self, message: Outgoing) -> PendingReply:
-        """Publish and listen for one ``Delivery.reply``."""
+        """Publish, and await one ``Delivery.reply``."""
 
     def consume(self, queues: Sequence[BrokerQueue], *, prefetch: int, acks_wait_s: float = 0) -> Consumer:
         """Open a consumer; it declares the queues and survives reconnects.
 
-        ``acks_wait_s``: so long an acknowledgement may wait for others before the broker hears of it, which on a
-        SAFE queue writes each to its disk. A crash meanwhile brings those deliveries back.
+        ``acks_wait_s``: how long an acknowledgement may wait for others, since on a SAFE queue the broker writes each
+        to its disk. A crash meanwhile brings those deliveries back.
         """
 
     def broadcast(self, topic: str, body: bytes) -> None:
-        """Tell every live listener of ``topic`` now; may be lost, never blocks, never raises."""
+        """Send to every current listener of ``topic``; may be lost, never blocks, never raises."""
 
     def listen(self, topics: Sequence[str], callback: Callable[[str, bytes], None]) -> None:
         """Call ``callback(topic, body)`` for each broadcast, on one thread, until ``close``."""
@@ -198,15 +197,15 @@ class Transport(Protocol):
         """Return some dead letters without removing them."""
 
     def redrive(self, limit: int) -> int:
-        """Send dead letters back to their queues; return how many."""
+        """Send dead letters to their queues again; return how many."""
 
     @property
     def blocked(self) -> bool:
-        """Whether the broker is there but refuses to take messages, for want of memory or disk."""
+        """Whether the broker is connected but accepts no messages: it lacks memory or disk space."""
 
     @property
     def healthy(self) -> bool:
-        """Whether a send would be tried at all: connected, and publishers not blocked."""
+        """Whether a send would be tried: connected, and publishers not blocked."""
 
     def close(self) -> None:
-        """Release everything; pending futures fail with ``BrokerUnavailable`` or unconfirmed."""
+        """Release everything; pending sends fail with ``BrokerUnavailable`` or ``PublishUnconfirmed``."""

@@ -1,4 +1,4 @@
-"""Futures that several may settle, or whose owner may have given them up: whoever comes first is heard."""
+"""Settling futures that several threads may settle, or that were cancelled: the first one wins."""
 
 from concurrent.futures import Future, InvalidStateError
 from typing import TypeVar

@@ -1,4 +1,4 @@
-"""From a URL to a transport: the only place that knows which implementations there are."""
+"""Opens the transport of a URL; the only place that knows all implementations."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ __all__ = ["open_transport"]
 
 
 def open_transport(url: str, *, name: str, data_dir: Path | None = None) -> Transport:
-    """Return the transport ``url`` names.
+    """Return the transport of ``url``.
 
     ``amqp://`` and ``amqps://``: RabbitMQ, connections called ``name``. ``embedded:PATH``: in this
     process, with its journal at PATH; ``embedded:`` alone keeps it in ``data_dir``, and nowhere
@@ -29,4 +29,4 @@ def open_transport(url: str, *, name: str, data_dir: Path | None = None) -> Tran
 
         path = Path(rest) if rest else (data_dir / "transport.sqlite3" if data_dir is not None else None)
         return EmbeddedTransport(path)
-    raise ConfigInvalid(f"no transport for {scheme!r}: amqp, amqps or embedded")
+    raise ConfigInvalid(f"unknown transport {scheme!r}: the broker URL must begin with amqp://, amqps:// or embedded:")

@@ -1,4 +1,4 @@
-"""A message that awaits one reply, between its asker and the transport it went by."""
+"""A published message whose reply has not come yet."""
 
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 class PendingReply:
-    """What became of a request: settled from any thread, waited for by its one asker.
+    """The acceptance and the reply of one request: settled from any thread, awaited by one sender.
 
-    A pair of futures would serve as well, but they are made for any number of waiters and callbacks: under gevent
-    one wait for one takes twice as long.
+    Two futures would do as well, but they allow any number of waiters and callbacks: under gevent waiting for one
+    takes twice as long.
     """
 
     __slots__ = ("_acceptances", "_forget", "_replies")
@@ -25,21 +25,21 @@ class PendingReply:
         self._acceptances: SimpleQueue[DagwayError | None] = SimpleQueue()
         self._replies: SimpleQueue[bytes | DagwayError] = SimpleQueue()
 
-    # -- the asker's side ---------------------------------------------------------------------
+    # -- the sender's side ---------------------------------------------------------------------
 
     def accepted(self, timeout_s: float) -> None:
-        """Wait until the broker has the message.
+        """Wait until the broker has accepted the message.
 
         Raises:
-            TimeoutError: it has not said so yet.
-            BrokerUnavailable, Unroutable, PublishUnconfirmed: as a send fails.
+            TimeoutError: it has not confirmed it yet.
+            BrokerUnavailable, Unroutable, PublishUnconfirmed: the send failed.
         """
         error = _next(self._acceptances, timeout_s)
         if error is not None:
             raise error
 
     def reply(self, timeout_s: float) -> bytes:
-        """Wait for the reply, once: what comes later may be dropped.
+        """Wait for the reply; after a timeout, a later reply may be dropped.
 
         Raises:
             TimeoutError: there is none yet.
@@ -55,10 +55,10 @@ class PendingReply:
             raise found
         return found
 
-    # -- the transport's side; only the first word of each kind counts ------------------------
+    # -- the transport's side; only the first call of each kind counts -------------------------
 
     def settle(self, error: DagwayError | None) -> None:
-        """Say whether the message was accepted; if not, no reply will come."""
+        """Set whether the message was accepted; if not, no reply will come."""
         self._acceptances.put(error)
         if error is not None:
             self.fail(error)
@@ -68,7 +68,7 @@ class PendingReply:
         self._replies.put(body)
 
     def fail(self, error: DagwayError) -> None:
-        """Say that no reply will come."""
+        """Set that no reply will come."""
         self._forget()
         self._replies.put(error)
 

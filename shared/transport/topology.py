@@ -1,8 +1,8 @@
-"""What exists on the broker, as data: the one place that names queues, exchanges and their arguments.
+"""Exchanges, queues and their arguments on the broker, as data; no other module spells them.
 
-A queue may only be declared with the arguments it was made with (RabbitMQ answers 406 otherwise), so
-nobody else spells them. Everything here is accepted by RabbitMQ 3.13, 4.0 and 4.3: no transient
-non-exclusive queue, no ``x-max-priority``, delivery limits stated and never left to a default.
+A queue can only be declared with the arguments it was made with (otherwise RabbitMQ answers 406). Everything here is
+accepted by RabbitMQ 3.13, 4.0 and 4.3: no transient non-exclusive queue, no ``x-max-priority``, and delivery limits
+that are stated and not left to a default.
 """
 
 from collections.abc import Mapping
@@ -35,19 +35,19 @@ DEAD_EXCHANGE = "dagway.dead"
 DEAD_QUEUE = "dagway.dead"
 
 TRANSIENT_TTL_S = 10
-"""A heartbeat older than the default lease says nothing any more."""
+"""A heartbeat older than the default lease is worthless."""
 
 HEADER_REASON = "x-dagway-reason"
 HEADER_QUEUE = "x-dagway-route"
 HEADER_DURABILITY = "x-dagway-durability"
 HEADER_EXPIRES = "x-dagway-expires"
 HEADER_AGAIN = "x-dagway-again"
-"""On a message of a batch that was given back alone: to the broker it is a new one."""
+"""Marks a message of a batch that was given back alone: for the broker it is a new message."""
 
 DEAD_ARGUMENTS: dict[str, Argument] = {
     "x-queue-type": "quorum",
-    # Listing gives messages back, and each return counts: from 4.0 on the default limit of 20 would
-    # drop a dead letter that somebody looked at 20 times. -1 is not accepted by 3.13.
+    # Listing dead letters returns them, and each return counts: from 4.0 on the default limit of 20 would drop a
+    # dead letter that was listed 20 times. 3.13 does not accept -1.
     "x-delivery-limit": 1_000_000_000,
 }
 
@@ -55,7 +55,7 @@ _KNOWN = {queue.name: queue for queue in (base.COMMANDS, base.EVENTS, base.LOGS,
 
 
 def queue_arguments(queue: BrokerQueue) -> dict[str, Argument]:
-    """Return the arguments ``queue``'s durable queue is declared with."""
+    """Return the arguments with which ``queue`` is declared."""
     if queue.durability is Durability.SAFE:
         arguments: dict[str, Argument] = {
             "x-queue-type": "quorum",
@@ -75,7 +75,7 @@ def queue_arguments(queue: BrokerQueue) -> dict[str, Argument]:
 
 
 def known_queue(name: str) -> BrokerQueue:
-    """Return the queue a queue's name stands for; an unknown name is taken for a SAFE queue."""
+    """Return the queue of that name; an unknown name is taken for a SAFE queue."""
     if name in _KNOWN:
         return _KNOWN[name]
     if name.startswith("dagway.tasks."):
@@ -88,7 +88,7 @@ def known_queue(name: str) -> BrokerQueue:
 def queue_from_headers(headers: Mapping[str, object]) -> tuple[BrokerQueue, str]:
     """Return where a dead letter came from and why it is dead.
 
-    Either we put it aside (our own headers say so) or the broker did (``x-death``, newest first).
+    Either a consumer made it a dead letter (our own headers say so) or the broker did (``x-death``, newest first).
     """
     name = headers.get(HEADER_QUEUE)
     if isinstance(name, str):

@@ -55,7 +55,10 @@ def test_more_bodies_than_there_is_room_for_are_refused_in_the_form_of_all_answe
 
         answer = eventually(refused, timeout_s=20)
 
-    told = {"code": "service_unavailable", "message": "Too many bodies are under way; nothing was changed."}
+    told = {
+        "code": "service_unavailable",
+        "message": "The server receives too many request bodies; nothing was changed.",
+    }
     assert answer.json() == told
     assert (answer.headers["Retry-After"], answer.headers["Access-Control-Allow-Origin"]) == ("2", "*")
     assert len(answer.headers["X-Request-Id"]) == 16

@@ -1,8 +1,8 @@
-"""Who asks, and whether they may (REST contract section 7).
+"""Authentication and authorisation of requests (REST contract section 7).
 
-Order: login token, API key, static token, Basic, the cookie of an OpenID Connect login; then nobody,
-if nobody is welcome. A wrong Bearer falls through; wrong Basic credentials are refused at once, but
-only where Basic is enabled.
+Order: login token, API key, static token, Basic, the cookie of an OpenID Connect login; then anonymous, if that is
+allowed. A wrong Bearer token is ignored and the next method tried; wrong Basic credentials are refused at once, if
+Basic is enabled.
 """
 
 import base64
@@ -32,14 +32,14 @@ __all__ = ["ADDRESS", "Auth", "forbidden", "principal_of", "unauthorized"]
 
 _RANK = {"viewer": 0, "operator": 1, "manager": 2, "admin": 3}
 _TOUCH_EVERY = timedelta(seconds=1)
-"""A key that asks a hundred times a second costs one command in it."""
+"""Least time between two commands that note the use of the same key."""
 _ALGORITHM = "HS256"
 ADDRESS = "address "
-"""What a name begins with that is nobody's, but where requests come from."""
+"""Prefix of names in ``LoginLimits`` that are addresses of clients and not usernames."""
 
 
 def unauthorized(message: str, settings: Settings | None = None) -> Problem:
-    """Return a 401; with ``settings`` it names the way to identify oneself."""
+    """Return a 401; with ``settings`` it has a WWW-Authenticate header."""
     headers = {}
     if settings is not None:
         scheme = "Basic" if settings.basic else "Bearer"
@@ -53,7 +53,7 @@ def forbidden(message: str) -> Problem:
 
 
 class Auth:
-    """Identifies and authorises; keeps nothing but when it last noted a key's use."""
+    """Authenticates and authorises requests. Its only state is when it last noted the use of each key."""
 
     def __init__(self, settings: Settings, reads: Reads, commands: "Commands", clock: Callable[[], datetime]) -> None:
         self.settings = settings
@@ -69,25 +69,25 @@ class Auth:
     # -- a request ----------------------------------------------------------------------------
 
     def admit(self, role: Role, permission: Permission | None, headers: Mapping[str, str]) -> Principal:
-        """Return who asks; raises 401 or 403 where they may not do what needs this role and permission."""
+        """Return the principal of a request. Raises 401 or 403 if it lacks this role or permission."""
         settings = self.settings
         if role == "public":
             return NOBODY
-        asks = self.identify(headers.get("Authorization", ""))
-        if not asks.known and self.oidc is not None:
-            asks = _by_cookie(self.oidc, headers)
-        if not asks.known and settings.auth_required:
-            raise unauthorized("Credentials are needed, and none that are valid were given", settings)
+        principal = self.identify(headers.get("Authorization", ""))
+        if not principal.known and self.oidc is not None:
+            principal = _by_cookie(self.oidc, headers)
+        if not principal.known and settings.auth_required:
+            raise unauthorized("Log in, or send valid credentials: this request has none", settings)
         if permission == "write_dags" and not settings.write_dags:
-            raise forbidden("This server is configured not to let DAGs be changed")
+            raise forbidden("This server does not allow changes of DAGs (DAGWAY_PERMISSIONS_WRITE_DAGS)")
         if permission == "run_dags" and not settings.run_dags:
-            raise forbidden("This server is configured not to let runs be started or changed")
-        if settings.builtin and _RANK[asks.role] < _RANK.get(role, 0):
-            raise forbidden(f"This needs the role {role}; {asks.username} has {asks.role}")
-        return asks
+            raise forbidden("This server does not allow runs to be started or changed (DAGWAY_PERMISSIONS_RUN_DAGS)")
+        if settings.builtin and _RANK[principal.role] < _RANK.get(role, 0):
+            raise forbidden(f"This requires the role {role}; {principal.username} has {principal.role}")
+        return principal
 
     def identify(self, header: str) -> Principal:
-        """Return who a header's credentials are of; raises 401 for wrong Basic ones."""
+        """Return the principal of an Authorization header. Raises 401 for wrong Basic credentials."""
         scheme, _, value = header.partition(" ")
         scheme, value = scheme.lower(), value.strip()
         if scheme == "bearer" and value:
@@ -118,7 +118,7 @@ class Auth:
             )
         except (jwt.InvalidTokenError, ValueError):
             return None
-        # Read again at each request: roles and deletions act at once.
+        # Read again at each request, so that changed roles and deleted users take effect at once.
         user = self._reads.user(str(claims["uid"])[:36])
         return None if user is None else principal_of(user)
 
@@ -142,7 +142,7 @@ class Auth:
     # -- logins -------------------------------------------------------------------------------
 
     def issue(self, user: UserRow) -> tuple[str, datetime]:
-        """Return a login token and when it ends."""
+        """Return a login token and when it expires."""
         now = self._clock()
         ends = now + timedelta(seconds=self.settings.token_ttl_s)
         claims = {
@@ -156,7 +156,7 @@ class Auth:
         return jwt.encode(claims, self.settings.token_secret, algorithm=_ALGORITHM), ends
 
     def touch(self, kind: Literal["api_key", "webhook"], row_id: str, last_used_at: datetime | None) -> None:
-        """Note that a credential was used: at its first use at once, then without waiting, once a second at most."""
+        """Record the use of a credential, at most once a second. Waits for the command at the first use only."""
         now = self._clock()
         with self._lock:
             known = max(filter(None, (self._touched.get(row_id), last_used_at)), default=None)
@@ -171,9 +171,9 @@ class Auth:
 
 
 class LoginLimits:
-    """So many failures per name and address in so long, then a pause; kept by each gateway for itself.
+    """Limits failed logins per username and per address in a window of time; each gateway counts its own.
 
-    Behind a proxy everybody has one address: it bears more, so that nobody can lock out all others.
+    Behind a proxy all clients share an address. Its limit is higher, so that one client cannot lock out all others.
     """
 
     def __init__(self, *, failures: int = 10, failures_per_address: int = 100, window_s: float = 60) -> None:
@@ -184,7 +184,7 @@ class LoginLimits:
         self._lock = threading.Lock()
 
     def check(self, *names: str) -> None:
-        """Raise a 429 where one of the names failed too often lately."""
+        """Raise a 429 if one of the names has reached its limit."""
         now = time.monotonic()
         with self._lock:
             for name in names:
@@ -192,7 +192,10 @@ class LoginLimits:
                 if len(recent) >= self._most(name):
                     wait = int(self._window_s - (now - recent[0])) + 1
                     raise Problem(
-                        429, "too_many_requests", "Too many failed logins", headers={"Retry-After": str(wait)}
+                        429,
+                        "too_many_requests",
+                        "Too many failed logins; try again later",
+                        headers={"Retry-After": str(wait)},
                     )
 
     def failed(self, *names: str) -> None:
@@ -210,15 +213,15 @@ class LoginLimits:
 
 
 def principal_of(user: UserRow) -> Principal:
-    """Return a stored user as whoever asks."""
+    """Return the principal of a stored user."""
     return Principal("user", user.id, user.username, user.role, user.created_at, user.updated_at)
 
 
 def _by_cookie(provider: OidcProvider, headers: Mapping[str, str]) -> Principal:
-    """Return who is logged in at the provider.
+    """Return the principal of an OpenID Connect login.
 
-    A cookie goes along whoever made the browser ask, and the contract has a GET that changes
-    something: what another site asks for is asked by nobody.
+    A browser sends the cookie with requests of other sites too, and the contract has a GET that changes
+    something: requests of other sites are anonymous.
     """
     if headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
         return NOBODY

@@ -1,4 +1,4 @@
-"""The first user: an empty store gets an administrator, whichever gateway comes first."""
+"""Creates the first user, an administrator, if the store has no users."""
 
 import logging
 import sys
@@ -20,7 +20,7 @@ _RANDOM_CHARS = 16
 
 
 class FirstUser:
-    """Made once per process, in the background at start or at the first login, whichever is sooner."""
+    """Runs once per process: in the background at start, or at the first login if that is sooner."""
 
     def __init__(self, settings: Settings, reads: Reads, commands: Commands, passwords: Passwords) -> None:
         self._settings = settings
@@ -31,11 +31,11 @@ class FirstUser:
         self._done = False
 
     def begin(self) -> None:
-        """Try until it is there, without holding up the start."""
-        threading.Thread(target=self._insist, name="api-first-user", daemon=True).start()
+        """Try in the background until there is a user."""
+        threading.Thread(target=self._keep_trying, name="api-first-user", daemon=True).start()
 
     def ensure(self) -> None:
-        """Make sure that there is a user. Raises what reading or asking raises."""
+        """Create the first user if there is none. Raises the errors of the store and of the command."""
         with self._lock:
             if self._done:
                 return
@@ -57,11 +57,11 @@ class FirstUser:
         if isinstance(outcome, Recorded) and outcome.result.get("created"):
             _log.info("auth.first_user", extra={"username": command.username})
             if not settings.admin_password:
-                # Once, to whoever started the process, and never into the log.
+                # Printed once, to standard output and never to the log.
                 sys.stdout.write(f"First user: {command.username}, password: {password}\n")
                 sys.stdout.flush()
 
-    def _insist(self) -> None:
+    def _keep_trying(self) -> None:
         pause = threading.Event()
         for tries in range(1, 1000):
             try:

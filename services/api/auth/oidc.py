@@ -1,11 +1,11 @@
-"""The OpenID Connect provider that vouches for people in mode ``oidc`` (REST contract section 7).
+"""Login with an OpenID Connect provider, in mode ``oidc`` (REST contract section 7).
 
-Codes are exchanged for ID tokens, and ID tokens are checked: signature by the provider's present
-keys, issuer, audience, time, nonce. An ID token is its owner's session, kept in a cookie; nothing is
-stored here, so any gateway takes what another has issued.
+A code is exchanged for an ID token, and the token is verified: signature by the provider's current keys, issuer,
+audience, time and nonce. The ID token is the session, kept in a cookie. Nothing is stored here, so every gateway
+accepts a session that another began.
 
-With a whitelist, a second cookie proves that the callback has let this token in. The token alone
-would not do: who is not on the list can have the provider make one, too.
+With a whitelist, a second cookie proves that the callback admitted this token. The token alone would not do:
+users who are not on the list get one from the provider too.
 """
 
 import base64
@@ -35,17 +35,17 @@ _TIMEOUT_S = 5.0
 _MAX_ANSWER_BYTES = 1024 * 1024
 _FRESH_S = 600.0
 _PAUSE_S = 2.0
-"""Between two attempts to fetch the same thing: forged tokens must not make the gateway hammer its provider."""
+"""Least time between two attempts to fetch the same thing: forged tokens must not cause a request each."""
 _LEEWAY_S = 30
 _ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
-"""Only what is checked with public keys: a token signed with the client's secret, or not at all, is none."""
+"""Only algorithms with public keys: tokens signed with the client secret, or not signed, are refused."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class OidcIdentity:
-    """Whom an ID token is about. ``expires_at`` is in seconds since 1970."""
+    """The user of an ID token. ``expires_at`` is in seconds since 1970."""
 
     subject: str
     username: str
@@ -53,13 +53,13 @@ class OidcIdentity:
 
 
 class OidcProvider:
-    """Asks the provider as little as possible: what it publishes is kept, also while it is away."""
+    """The provider, asked as rarely as possible: its metadata and keys are cached, and used while it is away."""
 
     def __init__(self, settings: Oidc) -> None:
         self.settings = settings
         self._pool = urllib3.PoolManager(num_pools=4, maxsize=4, timeout=urllib3.Timeout(total=_TIMEOUT_S))
-        self._metadata = _Kept(self._fetch_metadata)
-        self._keys = _Kept(self._fetch_keys)
+        self._metadata = _Cached(self._fetch_metadata)
+        self._keys = _Cached(self._fetch_keys)
 
     # -- logging in ---------------------------------------------------------------------------
 
@@ -79,10 +79,10 @@ class OidcProvider:
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
 
     def redeem(self, code: str, *, nonce: str, verifier: str) -> tuple[str, OidcIdentity]:
-        """Return the ID token that the code stands for, and whose it is.
+        """Exchange the code for an ID token; return the token and its user.
 
         Raises:
-            Problem: 401 for a code or a token that is not good, 403 for who is not on the whitelist,
+            Problem: 401 for an invalid code or token, 403 for a user who is not on the whitelist,
                 503 while the provider is away.
         """
         answer = self._exchange(code, verifier)
@@ -91,18 +91,22 @@ class OidcProvider:
             claims = self._claims(token)
         except jwt.PyJWTError as error:
             _log.warning("oidc.token_refused", extra={"error": str(error)})
-            raise _refused("The provider's ID token is not valid") from error
+            raise _refused("The ID token of the OpenID Connect provider is not valid; log in again") from error
         if not hmac.compare_digest(str(claims.get("nonce") or "").encode(), nonce.encode()):
-            raise _refused("The provider's ID token was made for another login")
+            raise _refused("The ID token of the OpenID Connect provider belongs to another login; log in again")
         if self.settings.whitelist:
             email = self._email(claims, str(answer.get("access_token") or ""))
             if email not in self.settings.whitelist:
                 _log.warning("oidc.not_on_whitelist", extra={"subject": str(claims["sub"])})
-                raise Problem(403, "forbidden", "You are not among those who may use this server")
+                raise Problem(
+                    403,
+                    "forbidden",
+                    "Your email address is not allowed to log in here; ask an administrator of this server",
+                )
         return token, _identity(claims)
 
     def logout_url(self) -> str | None:
-        """Return where a browser must go to end the session with the provider itself, if that has such a place."""
+        """Return the URL that ends the session with the provider itself, if it has one."""
         endpoint = self._metadata.get().get("end_session_endpoint")
         if not endpoint:
             return None
@@ -111,7 +115,7 @@ class OidcProvider:
     # -- being logged in ----------------------------------------------------------------------
 
     def identify(self, cookies: Mapping[str, str]) -> OidcIdentity | None:
-        """Return who is logged in by these cookies."""
+        """Return the user whose login these cookies hold, if it is valid."""
         token = cookies.get(TOKEN_COOKIE, "")
         if not token:
             return None
@@ -125,7 +129,7 @@ class OidcProvider:
             return None
 
     def proof(self, token: str) -> str:
-        """Return the proof that a token was let in under the present whitelist."""
+        """Return the proof that a token was admitted under the current whitelist."""
         message = "\0".join((*self.settings.whitelist, token))
         return hmac.digest(self.settings.client_secret.encode(), message.encode("utf-8", "replace"), "sha256").hex()
 
@@ -149,7 +153,7 @@ class OidcProvider:
     def _key(self, header: Mapping[str, Any]) -> jwt.PyJWK:
         found = _matching(self._keys.get(), header)
         if found is None:
-            # The provider may have begun to sign with a new one.
+            # The provider may have begun to sign with a new key.
             found = _matching(self._keys.get(newer=True), header)
         if found is None:
             raise jwt.InvalidKeyError("signed with a key the provider does not publish")
@@ -190,11 +194,13 @@ class OidcProvider:
         except _Unusable as error:
             if error.status in {400, 401, 403}:
                 _log.warning("oidc.code_refused", extra={"error": str(error)})
-                raise _refused("The provider does not know this login, or any more") from error
+                raise _refused(
+                    "The OpenID Connect provider refused this login: expired or used before; log in again"
+                ) from error
             raise _away(error) from error
 
     def _email(self, claims: Mapping[str, Any], access_token: str) -> str:
-        """Return the address to look for in the whitelist, empty if there is none that can be trusted."""
+        """Return the user's email address, empty if there is none or the provider has not verified it."""
         found: Mapping[str, Any] = claims
         endpoint = self._metadata.get().get("userinfo_endpoint")
         if endpoint and access_token:
@@ -203,7 +209,7 @@ class OidcProvider:
             except _Unusable as error:
                 raise _away(error) from error
             if found.get("sub") != claims["sub"]:
-                raise _refused("The provider's answers are about two different people")
+                raise _refused("The OpenID Connect provider returned two different users; log in again")
         return "" if found.get("email_verified") is False else str(found.get("email") or "")
 
     @property
@@ -225,20 +231,20 @@ class OidcProvider:
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise _Unusable(f"{url}: {type(error).__name__}: {error}") from error
         if not isinstance(content, dict):
-            raise _Unusable(f"{url} answered with something else than an object")
+            raise _Unusable(f"{url} answered with JSON that is not an object")
         return content
 
 
 class _Unusable(Exception):
-    """The provider did not answer, or not with what was asked for; ``status`` is 0 if it answered nothing."""
+    """The provider did not answer, or its answer cannot be used; ``status`` is 0 without an answer."""
 
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
         self.status = status
 
 
-class _Kept(Generic[T]):
-    """One published thing: fetched when it is first wanted, and anew when it is old."""
+class _Cached(Generic[T]):
+    """A cached value: fetched when it is first needed, and again when it is old."""
 
     def __init__(self, fetch: Callable[[], T]) -> None:
         self._fetch = fetch
@@ -247,11 +253,11 @@ class _Kept(Generic[T]):
         self._tried_at = self._fetched_at = float("-inf")
 
     def get(self, *, newer: bool = False) -> T:
-        """Return it; what is old stands in while the provider is away. Raises a 503 if there never was any."""
+        """Return the value; an old one while the provider is away. Raises a 503 if there is none."""
         known, now = self._value, time.monotonic()
         if known is not None and not newer and now - self._fetched_at <= _FRESH_S:
             return known
-        # While one request fetches it anew, the others go on with what there is.
+        # While one request fetches it again, the others use the old value.
         if self._lock.acquire(blocking=known is None or newer):
             try:
                 self._renew()
@@ -274,12 +280,12 @@ class _Kept(Generic[T]):
 
 
 def new_verifier() -> str:
-    """Return a fresh code verifier (RFC 7636); states and nonces are drawn in the same way."""
+    """Return a new code verifier (RFC 7636); states and nonces are made in the same way."""
     return secrets.token_urlsafe(32)
 
 
 def challenge_of(verifier: str) -> str:
-    """Return the challenge that goes ahead of a verifier."""
+    """Return the code challenge of a verifier (RFC 7636)."""
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
 
 
@@ -303,5 +309,5 @@ def _refused(message: str) -> Problem:
 def _away(cause: Exception | None) -> Problem:
     if cause is not None:
         _log.warning("oidc.provider_away", extra={"error": str(cause)})
-    message = "The OpenID Connect provider does not answer as it should; try again soon"
+    message = "The OpenID Connect provider cannot be reached or gives an unusable answer; try again soon"
     return Problem(UNAVAILABLE, "service_unavailable", message, headers={"Retry-After": "5"})

@@ -1,4 +1,4 @@
-"""Whoever a request comes from."""
+"""The principal of a request: who makes it, and their role."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ _YEAR_ONE = datetime(1, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """``by`` is how the transition log names them."""
+    """Who makes a request. ``by`` is their name in the log of transitions."""
 
     kind: Literal["user", "api_key", "token", "basic", "oidc", "nobody"]
     id: str

@@ -1,8 +1,8 @@
-"""Making secrets and hashing them: only hashes leave the gateway.
+"""Makes and hashes secrets; only hashes leave the gateway.
 
-Passwords are hashed slowly (argon2id); keys and webhook tokens hold 32 random bytes, so SHA-256 is
-enough for them, and finds them by an index. With an Idempotency-Key everything random follows from
-that key and the server's secret, so that the same request sent again is the same command.
+Passwords are hashed slowly (argon2id). API keys and webhook tokens hold 32 random bytes, so SHA-256 is enough, and an
+index finds the hash. With an Idempotency-Key all random values are derived from that key and the server's secret, so
+that the same request sent again is the same command.
 """
 
 import hashlib
@@ -21,20 +21,20 @@ __all__ = ["HOOK_PREFIX", "KEY_PREFIX", "Passwords", "drawn", "new_secret", "sec
 KEY_PREFIX = "dagu_"
 HOOK_PREFIX = "dagu_wh_"
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-_AT_ONCE = 2
+_HASHES_AT_ONCE = 2
 """Each hash takes 64 MiB and a core for a sixth of a second."""
 _WAIT_S = 10.0
 
 
 def drawn(size: int, *, server_secret: str, purpose: str, key: str | None) -> bytes:
-    """Return up to 32 bytes nobody can guess; the same ones for the same ``key`` and purpose."""
+    """Return up to 32 random bytes; with a ``key``, always the same bytes for that key and purpose."""
     if key is None:
         return secrets.token_bytes(size)
     return hmac.digest(server_secret.encode(), f"{purpose}\0{key}".encode(), "sha256")[:size]
 
 
 def new_secret(prefix: str, random: bytes) -> str:
-    """Return ``prefix`` and the bytes in base58, which has no look-alikes."""
+    """Return ``prefix`` and the bytes in base58, which has no characters that look alike."""
     number = int.from_bytes(random)
     text = ""
     while number:
@@ -45,25 +45,25 @@ def new_secret(prefix: str, random: bytes) -> str:
 
 
 def secret_hash(secret: str) -> str:
-    """Return the hash under which a key or token is kept."""
+    """Return the hash under which a key or token is stored."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Passwords:
-    """Hashes and checks passwords, few at once, so that logins cannot exhaust the machine."""
+    """Hashes and verifies passwords, at most two at once, so that logins cannot exhaust the machine."""
 
     def __init__(self) -> None:
         self._hasher = PasswordHasher(type=Type.ID)
-        self._slots = threading.BoundedSemaphore(_AT_ONCE)
+        self._slots = threading.BoundedSemaphore(_HASHES_AT_ONCE)
         self._nobody: str | None = None
 
     def hash(self, password: str, salt: bytes) -> str:
-        """Return the hash to keep; ``salt`` has 16 bytes."""
+        """Return the hash to store; ``salt`` has 16 bytes."""
         with self._slots:
             return run_in_thread(lambda: self._hasher.hash(password, salt=salt))
 
     def fits(self, password_hash: str | None, password: str) -> bool:
-        """Tell whether the password is right; takes as long for a user that does not exist (``None``)."""
+        """Return whether the password is right; takes equally long for a user that does not exist (``None``)."""
         if not self._slots.acquire(timeout=_WAIT_S):
             return False
         try:

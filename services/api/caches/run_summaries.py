@@ -1,6 +1,6 @@
-"""Runs as lists show them, as JSON, each made once per version of the run.
+"""Cache of runs as lists show them: JSON, made once per version of a run.
 
-People and dashboards ask for the same thousand runs again and again, and few of them changed meanwhile.
+People and dashboards ask for the same thousand runs again and again, and few of them have changed.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,7 +15,7 @@ _KEPT = 20_000
 
 
 class Summaries:
-    """What was made of runs lately; safe to use from many threads."""
+    """The JSON of recently listed runs; safe to use from many threads."""
 
     def __init__(self) -> None:
         self._made: dict[str, tuple[int, bytes]] = {}
@@ -28,7 +28,7 @@ class Summaries:
     ) -> bytes:
         """Return the runs' summaries, in their order, with commas between; a run that is gone is left out.
 
-        ``make`` reads runs by their keys, and returns those that are there with what is shown of them.
+        ``make`` reads runs by their keys, and returns those that exist with their JSON.
         """
         kept = self._made
         found = [kept.get(run.run_key) for run in listed]
@@ -42,7 +42,7 @@ class Summaries:
         fresh = {run.run_key: (run, shown) for run, shown in made}
         if len(self._made) + len(fresh) > _KEPT:
             self._made.clear()
-        # Why a run waits is another answer each time, though the run is the same.
+        # Why a queued run waits changes without a new version of the run.
         self._made.update(
             {key: (run.version, shown) for key, (run, shown) in fresh.items() if run.status is not RunStatus.QUEUED}
         )

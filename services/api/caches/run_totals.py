@@ -1,9 +1,8 @@
-"""How many runs of each dag came to which end, and how long they took: counted as they end.
+"""Counts of ended runs by DAG and status, and histograms of their durations.
 
-The whole history is read once, when the first answer is wanted, and again after a long silence;
-between, only transitions committed since the last answer are. So the counts of ends never shrink
-between two such readings: a retried run's earlier end stays counted, and runs that are removed do.
-Runs that wait for approval have not ended: they are counted while they do.
+The whole history is read once, at the first question, and again after a long silence; otherwise only the transitions
+committed since the last answer. So counts never shrink between two full readings: the earlier end of a retried run
+stays counted, and so do removed runs. Runs that wait for approval have not ended: they count while they wait.
 """
 
 import threading
@@ -23,13 +22,13 @@ WAIT_BOUNDS_S = (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 
 _KEPT_S = 5.0
 _SILENCE_S = 1800.0
-"""After so long without a question, what was missed may be more than what there is."""
+"""After a longer silence the missed transitions may outnumber the runs, so the history is read again."""
 _UNCOUNTED = frozenset({RunStatus.NOT_STARTED, RunStatus.RUNNING, RunStatus.QUEUED})
-"""Left for another status soon, or with the whole run: those are counted where they are."""
+"""Statuses that a run leaves soon; their counts come from the rows themselves."""
 
 
 class _Distribution:
-    """Cumulative counts and sums by dag."""
+    """Cumulative histogram counts and sums by DAG."""
 
     def __init__(self, bounds: tuple[float, ...], known: Histogram) -> None:
         self._bounds = bounds
@@ -49,7 +48,7 @@ class _Distribution:
 
 
 class RunTotals:
-    """One caller asks the database, the others wait for it; answers are ``kept_s`` old at most."""
+    """One caller asks the database while others wait; an answer is at most ``kept_s`` old."""
 
     def __init__(self, kept_s: float = _KEPT_S, max_dags: int = 200) -> None:
         self._kept_s = kept_s
@@ -60,10 +59,10 @@ class RunTotals:
         self._durations = _Distribution(DURATION_BOUNDS_S, {})
         self._waits = _Distribution(WAIT_BOUNDS_S, {})
         self.names = DagNames(max_dags)
-        """Which dags have series of their own; the rest is summed under ``other``."""
+        """Which DAGs have series of their own; the others are summed under ``other``."""
 
     def get(self, reads: Reads) -> tuple[Mapping[tuple[str, RunStatus], int], Histogram, Histogram]:
-        """Return ends of root runs by dag and status, and who waits; how long they took; their waits in a queue."""
+        """Return root runs that ended or wait by DAG and status, their durations, and their times in a queue."""
         with self._lock:
             now = time.monotonic()
             if now - self._asked_at >= self._kept_s:
@@ -96,7 +95,7 @@ class RunTotals:
                 self._add(change.dag_name, became, 1)
             if was is RunStatus.WAITING:
                 self._add(change.dag_name, was, -1)
-            # Later attempts queue when they go on after approvals, which nobody asked a queue for.
+            # Later attempts are queued when they go on after approvals: that is no wait in a queue.
             if was is RunStatus.QUEUED and became is RunStatus.RUNNING and change.run_attempt == 1:
                 self._waits.add(change.dag_name, change.queued_at, change.started_at)
             if was.active and not became.active:

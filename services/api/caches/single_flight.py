@@ -1,7 +1,7 @@
-"""The same question asked by many at once is answered once.
+"""Single-flight: many equal questions at once are answered by one query.
 
-Whoever asks joins an answer that has not begun to be made yet, never one already under way: it may
-miss what the asker has just written. So under load at most two of one kind are at work or waiting.
+A caller joins a query that has not begun yet, never one under way, which may miss what the caller has just written.
+So under load at most one query per key runs while one more waits.
 """
 
 import threading
@@ -20,7 +20,7 @@ class _Answer:
 
 
 class SingleFlight:
-    """Shares answers between threads; keeps none."""
+    """Shares answers between threads; caches none."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

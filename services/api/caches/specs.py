@@ -1,4 +1,4 @@
-"""Parsed specs, kept while they are in use: the same text means the same dag."""
+"""Cache of parsed specs: the same text means the same DAG."""
 
 import threading
 from collections import OrderedDict
@@ -10,7 +10,7 @@ __all__ = ["SpecCache"]
 
 
 class SpecCache:
-    """The last ``size`` parsed specs by hash and the names they were read under."""
+    """The ``size`` most recently used parsed specs, by hash and the names they were read under."""
 
     def __init__(self, size: int = 2048) -> None:
         self._size = size
@@ -21,7 +21,7 @@ class SpecCache:
         return len(self._kept)
 
     def get(self, spec_hash: str, *, file_name: str, dag_name: str | None = None) -> LoadResult | None:
-        """Return what is kept of a spec, so that its text need not be fetched."""
+        """Return a cached spec, so that its text need not be fetched."""
         with self._lock:
             found = self._kept.get((spec_hash, file_name, dag_name))
             if found is not None:
@@ -33,7 +33,7 @@ class SpecCache:
         found = self.get(spec_hash, file_name=file_name, dag_name=dag_name)
         if found is not None:
             return found
-        # A second of computing for two megabytes.
+        # Two megabytes take a second to parse.
         loaded = run_in_thread(
             lambda: load(text, file_name=f"{file_name}.yaml" if file_name else "", dag_name=dag_name)
         )

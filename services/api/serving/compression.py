@@ -1,4 +1,4 @@
-"""Answers made smaller for whoever says they can read that: gzip or deflate, and only where it pays."""
+"""Compression of answers, gzip or deflate, for clients that accept it and where it saves enough."""
 
 import gzip
 import zlib
@@ -8,14 +8,14 @@ from flask import Request, Response
 __all__ = ["compress"]
 
 _WORTH_BYTES = 1400
-"""About what one packet carries; smaller answers gain nothing."""
+"""About the size of one packet; smaller answers gain nothing."""
 _LEVEL = 1
-"""JSON shrinks to a tenth at the fastest level; the others cost several times as much for a little more."""
+"""The fastest level shrinks JSON to a tenth; the others cost several times as much for little more."""
 _TYPES = ("application/json", "text/plain", "text/html")
 
 
 def compress(request: Request, response: Response) -> None:
-    """Compress the body in place if its client, kind and size allow; streams and files are left alone."""
+    """Compress the body in place if client, type and size allow; streams and files stay as they are."""
     if response.is_streamed or response.direct_passthrough:
         return
     data = response.get_data()

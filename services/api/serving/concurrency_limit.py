@@ -1,4 +1,4 @@
-"""How many requests a gateway of greenlets answers at once, which one of threads limits by itself."""
+"""How many requests a gateway of greenlets answers at once; threads limit that by their number."""
 
 from collections.abc import Iterable
 from io import BytesIO
@@ -16,17 +16,17 @@ __all__ = ["ConcurrencyLimit"]
 
 _ALIVE = "/healthz"
 _LONGEST_BYTES = 4 * 1024 * 1024
-"""More than the application takes of a body: it says so, and reads none of it."""
+"""More than the application accepts: it answers 413 without reading the body."""
 _PIECE_BYTES = 64 * 1024
 _HELD_BYTES = 64 * 1024 * 1024
-"""All bodies of requests that wait for a place or have one, together."""
+"""All bodies together, of requests that wait for a place or have one."""
 
 
 class ConcurrencyLimit:
-    """WSGI layer that lets in so many requests at once; the others wait, each with its body read already.
+    """WSGI layer that lets in at most ``most`` requests at once; the others wait, with their bodies read already.
 
-    So clients that send slowly keep nobody waiting. Whether the process is alive is told at any time; streams
-    count until they are open. What cannot be let in is the application's to refuse, with the problem it is given.
+    So clients that send slowly do not delay others. ``/healthz`` needs no place, and a stream has one until it is
+    open. A request that cannot be let in reaches the application with the problem to answer, under ``REFUSED``.
     """
 
     def __init__(self, app: "WSGIApplication", most: int, *, body_timeout_s: float = 60) -> None:
@@ -54,7 +54,7 @@ class ConcurrencyLimit:
                 return self._app(environ, start_response)
             environ["wsgi.input"] = BytesIO(body)
             if environ.pop("HTTP_TRANSFER_ENCODING", None) is not None:
-                # Its length is known now, so that the application can say that it is too much.
+                # Its length is known now, so the application can answer 413.
                 environ["CONTENT_LENGTH"] = str(len(body))
             with self._places:
                 return self._app(environ, start_response)
@@ -62,10 +62,10 @@ class ConcurrencyLimit:
             self._held_bytes -= len(body)
 
     def _read(self, stream: Any, size: int, body: bytearray) -> Problem | None:
-        """Read ``size`` bytes into ``body``, or all there are; return why not if that cannot be."""
+        """Read at most ``size`` bytes into ``body``; return the problem if there is no memory for them."""
         while len(body) < size:
             if self._held_bytes > _HELD_BYTES:
-                return unavailable("Too many bodies are under way; nothing was changed.")
+                return unavailable("The server receives too many request bodies; nothing was changed.")
             piece = stream.read(min(_PIECE_BYTES, size - len(body)))
             if not piece:
                 break

@@ -1,8 +1,8 @@
 """Greenlets instead of threads, for a gateway that is a process of its own (ADR 16).
 
-A request waits for the broker or the database most of its time, and a switch of greenlets costs a
-fraction of handing the interpreter's lock from one thread to another. What computes for long
-would hold all others up, though: that goes ``run_in_thread``, to a real thread.
+Most of its time a request waits for the broker or the database, and switching greenlets costs a fraction of passing
+the interpreter's lock from one thread to another. Long computations would delay all other requests: they go to a real
+thread, by ``run_in_thread``.
 """
 
 from collections.abc import Callable
@@ -15,8 +15,8 @@ _green = False
 
 
 def become_green() -> None:
-    """Let what blocks switch greenlets, in this whole process; to be called before what blocks is imported."""
-    # Here, because it takes 50 ms, and only a gateway is to spend them.
+    """Make blocking calls switch greenlets in this whole process; call it before importing modules that block."""
+    # Imported here, because it takes 50 ms and only a gateway needs it.
     from gevent import monkey  # noqa: PLC0415
 
     monkey.patch_all()
@@ -30,22 +30,22 @@ def become_green() -> None:
 
 
 def is_green() -> bool:
-    """Tell whether this process became green."""
+    """Return whether this process uses greenlets."""
     return _green
 
 
 def run_in_thread(work: Callable[[], T]) -> T:
-    """Return or raise what ``work`` does, while other requests go on.
+    """Return or raise what ``work`` does, without delaying other requests.
 
-    In a green process a real thread does it, and others get the interpreter every 5 ms; it sees nothing
-    of what is bound to the request's own thread. Elsewhere a request has a real thread already.
+    In a process of greenlets a real thread runs it, and others get the interpreter every 5 ms; it does not see
+    what is bound to the request's own thread. Elsewhere a request has a real thread already.
     """
     if not _green:
         return work()
     from gevent import get_hub  # noqa: PLC0415
 
     def attempt() -> tuple[T, None] | tuple[None, Exception]:
-        # gevent prints what its threads raise, a wrong password among it.
+        # gevent prints what its threads raise, for example for a wrong password.
         try:
             return work(), None
         except Exception as error:  # noqa: BLE001 - raised again where it is waited for

@@ -3,7 +3,7 @@
 A WSGI server decodes the path before the application sees it, which makes a slash inside a name
 and a slash between names the same. This layer takes the raw path where the server keeps it, and
 hands on a path whose segments escape exactly ``%`` and ``/``; ``SegmentConverter`` undoes that.
-A name sent with plain slashes is still recognised where a fixed word ends it
+A name sent with plain slashes is still recognised if a fixed word follows it
 (``/steps/a/b/log``).
 """
 
@@ -59,7 +59,7 @@ class RawPath:
 
 
 def _segments(environ: "WSGIEnvironment") -> str:
-    """Return the request's path with its segments escaped, from the raw path when that is to be trusted."""
+    """Return the request's path with escaped segments, from the raw path if that matches the decoded one."""
     decoded = str(environ.get("PATH_INFO", "/")).encode("latin-1").decode("utf-8", "replace")
     raw = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or "")
     if "://" in raw.partition("?")[0]:

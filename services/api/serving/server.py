@@ -28,12 +28,12 @@ _CHANNEL_TIMEOUT_S = 60
 _PR_SET_PDEATHSIG = 1
 _GRACE_S = 5
 _EMBEDDED_CONNECTIONS = 500
-"""Idle and slow ones are among them; 100, as waitress has it, is a few browsers and one careless script."""
+"""Including idle and slow ones; the default of waitress, 100, is a few browsers and one careless script."""
 _CONNECTIONS = 1000
 MOST_STREAMS = _CONNECTIONS // 2
-"""Event streams at once where greenlets serve: each takes a connection and no place among the requests."""
+"""Event streams at once where greenlets serve: each takes a connection, but no place of the concurrency limit."""
 _SERVER_BODY_LIMIT_BYTES = 64 * 1024 * 1024
-"""Far above the application's limit: it is who answers 413 in the API's form; this one only bounds the disk used."""
+"""Far above the application's limit, which answers 413 in the API's form; this one only bounds the disk used."""
 
 
 class EmbeddedServer:
@@ -79,7 +79,7 @@ class EmbeddedServer:
         self._thread.start()
 
     def stop(self, timeout_s: float = _GRACE_S) -> None:
-        """Let requests under way end, at most ``timeout_s`` of them, then close every connection."""
+        """Wait up to ``timeout_s`` for requests under way, then close all connections."""
         if self._stopping.is_set():
             return
         self._stopping.set()
@@ -94,14 +94,14 @@ class EmbeddedServer:
         try:
             self._server.run()
         except Exception:
-            # Its sockets vanish under the loop when it is stopped; at any other time that is news.
+            # ``stop`` closes its sockets under the loop, which then fails; at any other time it is an error.
             if not self._stopping.is_set():
                 _log.exception("api.server_broken")
                 raise
 
 
 def _die_with(arbiter: Any, _worker: object) -> None:
-    """Let a worker process end with its arbiter: an orphan would keep the port from the next one for seconds."""
+    """End a worker process with its arbiter: an orphan would hold the port for seconds."""
     libc = ctypes.CDLL(None)
     if hasattr(libc, "prctl"):
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -130,7 +130,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
 
 
 class _Log(Logger):  # type: ignore[misc]
-    """What gunicorn says goes the way of all other lines, in the same form and from the same level on."""
+    """Sends gunicorn's log lines through the process's own logging, with its format and level."""
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
@@ -148,11 +148,11 @@ def run_gunicorn(
     threads: int = 40,
     graceful_timeout_s: int = _GRACE_S,
 ) -> None:
-    """Serve until a signal ends the process; needs the main thread. Greenlets serve where the process is green.
+    """Serve until a signal ends the process; needs the main thread. Uses greenlets if the process does.
 
     ``app_factory`` runs in each worker process after the fork, so that what it opens (sockets,
     threads, pools) belongs to that process. More than one worker process splits what ``/metrics``
-    says about the process itself; the ``dagu_*`` series come from the database and stay right.
+    says about the process itself; the ``dagu_*`` series come from the database and stay correct.
     """
     settings = {
         "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
@@ -161,8 +161,7 @@ def run_gunicorn(
         "worker_connections": _CONNECTIONS,
         "worker_class": "services.api.serving.gevent_worker.GreenWorker" if is_green() else "gthread",
         "preload_app": False,
-        # What a proxy says of the caller's scheme or path is nobody's to say to gunicorn: no header is taken from
-        # anyone, so it need not compare addresses at each request either.
+        # gunicorn takes no proxy header from anyone, so it need not compare addresses at each request.
         "forwarded_allow_ips": "*",
         "secure_scheme_headers": {},
         "forwarder_headers": "",

@@ -22,29 +22,29 @@ class Message:
     seq: int
     message_id: str
     body: bytes
-    asked: PendingReply | None = None
+    pending: PendingReply | None = None
     returns: int = 0
     dies_at: float | None = None
 
 
 @dataclass(slots=True, eq=False)
 class MemoryQueue:
-    """One queue's messages, oldest first, and who may be woken for them."""
+    """The messages of a queue, oldest first, and the consumers to wake for them."""
 
     queue: BrokerQueue
     used_at: float
     assumed: bool = False
-    """Found in the journal: the next declaration tells what the queue really is."""
+    """Found in the journal: the next declaration sets the queue's true arguments."""
     ready: deque[Message] = field(default_factory=deque)
     consumers: "list[EmbeddedConsumer]" = field(default_factory=list)
 
     def expired(self, now: float) -> bool:
-        """Whether nobody has consumed from it for the queue's whole ``expires_s``."""
+        """Whether it has had no consumer for ``expires_s``."""
         expires_s = self.queue.expires_s
         return expires_s is not None and not self.consumers and now - self.used_at > expires_s
 
     def wake(self) -> None:
-        """Let every consumer look again."""
+        """Wake all consumers."""
         for consumer in self.consumers:
             consumer.wake()
 
@@ -94,8 +94,8 @@ class EmbeddedDelivery:
         self._consumer.settle(self._source, self._message, "dead", why)
 
     def reply(self, body: bytes) -> None:
-        if self._message.asked is not None:
-            self._message.asked.answer(body)
+        if self._message.pending is not None:
+            self._message.pending.answer(body)
 
 
 class EmbeddedConsumer:

@@ -1,8 +1,8 @@
-"""The embedded transport's memory: accepted SAFE messages and all dead letters, in one SQLite file.
+"""The embedded transport's storage: accepted SAFE messages and all dead letters, in one SQLite file.
 
-One thread writes. Messages handed over while a commit runs share the next one, so many senders cost
-about as much as one. An acknowledgement is written with the next batch, or a fifth of a second later: a
-message acknowledged just before a crash may come back, as at-least-once allows.
+One thread writes. Messages that arrive during a commit share the next one, so many senders cost about as much as one.
+An acknowledgement is written with the next commit, or 0.2 s later: a message acknowledged just before a crash may come
+back, as at-least-once allows.
 """
 
 import contextlib
@@ -53,7 +53,7 @@ class StoredDeadLetter(NamedTuple):
 
 
 class Journal:
-    """``path=None`` keeps nothing: everything is accepted at once and forgotten at the end."""
+    """``path=None``: nothing is stored beyond the process."""
 
     def __init__(self, path: Path | None) -> None:
         try:
@@ -63,7 +63,7 @@ class Journal:
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.executescript(_SCHEMA)
             if self._db.execute("PRAGMA user_version").fetchone() == (_IN_USE,):
-                # Nobody closed it: any message may have been delivered, and may be what killed us.
+                # It was not closed: any message may have been delivered, and may have caused the crash.
                 self._db.execute("UPDATE messages SET returns = returns + 1")
             self._db.execute(f"PRAGMA user_version = {_IN_USE}")
         except sqlite3.Error as error:
@@ -77,51 +77,51 @@ class Journal:
         self._added: list[tuple[StoredMessage, Callable[[BaseException | None], None]]] = []
         self._returned: dict[int, int] = {}
         self._removed: list[int] = []
-        self._buried: list[StoredDeadLetter] = []
-        self._unburied: list[int] = []
+        self._dead_letters: list[StoredDeadLetter] = []
+        self._resent: list[int] = []
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
     def add(self, message: StoredMessage, then: Callable[[BaseException | None], None]) -> None:
-        """Store; ``then`` is called on the journal's thread once it is on disk, or with what failed."""
+        """Store a message; ``then`` is called on the journal's thread when it is on disk, or with the error."""
         with self._work:
             self._added.append((message, then))
             self._work.notify()
 
     def remove(self, seq: int) -> None:
-        """Forget a message that was acknowledged."""
+        """Delete a message that was acknowledged."""
         with self._work:
             self._removed.append(seq)
             self._work.notify()
 
     def returned(self, seq: int, returns: int) -> None:
-        """Remember how often a message came back."""
+        """Store how often a message came back."""
         with self._work:
             self._returned[seq] = returns
             self._work.notify()
 
     def add_dead_letter(self, letter: StoredDeadLetter) -> None:
-        """Keep a dead letter and forget the message in the same commit."""
+        """Store a dead letter and delete the message in the same commit."""
         with self._work:
-            self._buried.append(letter)
+            self._dead_letters.append(letter)
             self._work.notify()
 
     def remove_dead_letter(self, seq: int) -> None:
-        """Forget a dead letter that was sent again."""
+        """Delete a dead letter that was sent again."""
         with self._work:
-            self._unburied.append(seq)
+            self._resent.append(seq)
             self._work.notify()
 
     def close(self) -> None:
-        """Write what is left and close the file."""
+        """Write the rest and close the file."""
         with self._work:
             self._closing = True
             self._work.notify()
         self._thread.join()
 
     def _urgent(self) -> bool:
-        return bool(self._added or self._buried or self._unburied or self._closing)
+        return bool(self._added or self._dead_letters or self._resent or self._closing)
 
     def _run(self) -> None:
         closing = False
@@ -133,9 +133,9 @@ class Journal:
                 added, self._added = self._added, []
                 returned, self._returned = self._returned, {}
                 removed, self._removed = self._removed, []
-                buried, self._buried = self._buried, []
-                unburied, self._unburied = self._unburied, []
-            error = self._write([message for message, _ in added], returned, removed, buried, unburied)
+                dead, self._dead_letters = self._dead_letters, []
+                resent, self._resent = self._resent, []
+            error = self._write([message for message, _ in added], returned, removed, dead, resent)
             for _, then in added:
                 then(error)
         with contextlib.suppress(sqlite3.Error):
@@ -148,27 +148,27 @@ class Journal:
         added: list[StoredMessage],
         returned: dict[int, int],
         removed: list[int],
-        buried: list[StoredDeadLetter],
-        unburied: list[int],
+        dead: list[StoredDeadLetter],
+        resent: list[int],
     ) -> BaseException | None:
-        """Commit one batch; on failure nothing of it is stored, and removals are tried again."""
-        if not (added or returned or removed or buried or unburied):
+        """Commit one batch; on failure nothing is stored, and removals are tried again."""
+        if not (added or returned or removed or dead or resent):
             return None
-        gone = [(seq,) for seq in removed] + [(letter.seq,) for letter in buried]
+        gone = [(seq,) for seq in removed] + [(letter.seq,) for letter in dead]
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany("INSERT INTO messages VALUES (?, ?, ?, ?, ?)", added)
             self._db.executemany("UPDATE messages SET returns = ? WHERE seq = ?", [(n, s) for s, n in returned.items()])
             self._db.executemany("DELETE FROM messages WHERE seq = ?", gone)
-            self._db.executemany("INSERT OR REPLACE INTO dead VALUES (?, ?, ?, ?, ?, ?, ?)", buried)
-            self._db.executemany("DELETE FROM dead WHERE seq = ?", [(seq,) for seq in unburied])
+            self._db.executemany("INSERT OR REPLACE INTO dead VALUES (?, ?, ?, ?, ?, ?, ?)", dead)
+            self._db.executemany("DELETE FROM dead WHERE seq = ?", [(seq,) for seq in resent])
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
             with self._work:
                 self._removed += removed
-                self._buried = buried + self._buried
-                self._unburied += unburied
+                self._dead_letters = dead + self._dead_letters
+                self._resent += resent
             return error
         return None

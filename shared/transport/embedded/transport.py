@@ -1,8 +1,8 @@
-"""The transport inside one process: the same promises as RabbitMQ's, without a broker.
+"""The transport inside one process: the same guarantees as RabbitMQ's, without a broker.
 
-A consumer pulls from its queues' queues when ``take`` is called, so nothing is under way to anybody
-and a pause takes effect at once. Messages of SAFE queues are on disk before their send is accepted
-and come back after a crash with ``redelivered`` set; the others live in memory, as their queues allow.
+A consumer pulls from its queues when ``take`` is called, so no message is ever under way to it and a pause takes
+effect at once. Messages of SAFE queues are on disk before their send is accepted, and come back after a crash with
+``redelivered`` set; the others are in memory only.
 """
 
 import logging
@@ -39,7 +39,7 @@ class EmbeddedTransport:
         self._journal = Journal(journal_path)
         self._seq = self._journal.last_seq
         self._dead = {letter.seq: letter for letter in self._journal.dead}
-        self._asked: set[PendingReply] = set()
+        self._pending_replies: set[PendingReply] = set()
         self._accepting: set[Future[None]] = set()
         self._listeners: list[tuple[frozenset[str], Callable[[str, bytes], None]]] = []
         self._broadcasts: SimpleQueue[tuple[str, bytes] | None] = SimpleQueue()
@@ -62,7 +62,7 @@ class EmbeddedTransport:
             for queue in queues:
                 known = self._find_or_make(queue)
                 if known.queue != queue:
-                    raise ConfigInvalid(f"declared otherwise before: {known.queue.name}")
+                    raise ConfigInvalid(f"the queue {known.queue.name} exists with different arguments")
 
     def waiting(self, queue: BrokerQueue) -> int:
         with self.lock:
@@ -73,14 +73,14 @@ class EmbeddedTransport:
         return self._send(message, None)
 
     def request(self, message: Outgoing) -> PendingReply:
-        asked = PendingReply(lambda: self._asked.discard(asked))
-        self._asked.add(asked)
-        accepted = self._send(message, asked)
-        accepted.add_done_callback(lambda done: asked.settle(done.exception()))  # type: ignore[arg-type]
-        return asked
+        pending = PendingReply(lambda: self._pending_replies.discard(pending))
+        self._pending_replies.add(pending)
+        accepted = self._send(message, pending)
+        accepted.add_done_callback(lambda done: pending.settle(done.exception()))  # type: ignore[arg-type]
+        return pending
 
     def consume(self, queues: Sequence[BrokerQueue], *, prefetch: int, acks_wait_s: float = 0) -> Consumer:  # noqa: ARG002
-        # The journal writes together what comes while it writes: nothing is won by waiting.
+        # The journal writes together what arrives while it writes: waiting gains nothing.
         consumer = EmbeddedConsumer(self, prefetch)
         for queue in queues:
             consumer.add_queue(queue)
@@ -93,7 +93,7 @@ class EmbeddedTransport:
         with self.lock:
             self._listeners = [*self._listeners, (frozenset(topics), callback)]
             if self._broadcaster is None and not self._closed:
-                # Broadcasts from before anybody listened are lost, as on the broker.
+                # Broadcasts from before the first listener are lost, as on the broker.
                 while not self._broadcasts.empty():
                     self._broadcasts.get()
                 self._broadcaster = threading.Thread(target=self._call_listeners, name="broadcasts", daemon=True)
@@ -127,7 +127,7 @@ class EmbeddedTransport:
 
     @property
     def blocked(self) -> bool:
-        """Never: there is no broker that could run out of anything."""
+        """Never: there is no broker that could lack memory or disk space."""
         return False
 
     @property
@@ -150,16 +150,16 @@ class EmbeddedTransport:
         error = BrokerUnavailable("the transport was closed")
         for accepted in list(self._accepting):
             settle(accepted, error)
-        for asked in list(self._asked):
-            asked.fail(error)
+        for pending in list(self._pending_replies):
+            pending.fail(error)
 
     def acked(self, queue: BrokerQueue, message: Message) -> None:
-        """Forget a message for good."""
+        """Delete an acknowledged message."""
         if queue.durability is Durability.SAFE:
             self._journal.remove(message.seq)
 
     def give_back(self, source: MemoryQueue, message: Message) -> None:
-        """Put a message back to the front, or aside once it came back too often; under the lock."""
+        """Put a message back to the front, or make it a dead letter after too many returns; under the lock."""
         message.returns += 1
         if message.returns > DELIVERY_LIMIT and source.queue.durability is Durability.SAFE:
             self.add_dead_letter(source.queue, message, "by the broker: delivery limit")
@@ -170,7 +170,7 @@ class EmbeddedTransport:
         source.wake()
 
     def add_dead_letter(self, queue: BrokerQueue, message: Message, why: str) -> None:
-        """Keep a message among the dead letters."""
+        """Make a message a dead letter."""
         letter = StoredDeadLetter(
             message.seq, queue.name, queue.durability.value, queue.expires_s, message.message_id, message.body, why
         )
@@ -179,7 +179,7 @@ class EmbeddedTransport:
         self._journal.add_dead_letter(letter)
 
     def subscribe(self, consumer: EmbeddedConsumer, queue: BrokerQueue) -> MemoryQueue:
-        """Declare ``queue`` and let ``consumer`` be woken by it; under the lock."""
+        """Declare ``queue`` and wake ``consumer`` for its messages; under the lock."""
         self.declare([queue])
         source = self.queues[queue.name]
         if consumer not in source.consumers:
@@ -196,7 +196,7 @@ class EmbeddedTransport:
             known.queue, known.assumed = queue, False
         return known
 
-    def _send(self, message: Outgoing, asked: PendingReply | None) -> "Future[None]":
+    def _send(self, message: Outgoing, pending: PendingReply | None) -> "Future[None]":
         accepted: Future[None] = Future()
         queue = message.queue
         with self.lock:
@@ -206,10 +206,10 @@ class EmbeddedTransport:
             target = self.queues.get(queue.name)
             if target is None or target.expired(time.monotonic()):
                 self.queues.pop(queue.name, None)
-                accepted.set_exception(Unroutable(f"no queue {queue.name}"))
+                accepted.set_exception(Unroutable(f"there is no queue {queue.name}"))
                 return accepted
             self._seq += 1
-            copy = Message(self._seq, message.message_id, message.body, asked)
+            copy = Message(self._seq, message.message_id, message.body, pending)
             if target.queue.durability is not Durability.SAFE:
                 if target.queue.durability is Durability.TRANSIENT:
                     copy.dies_at = time.monotonic() + TRANSIENT_TTL_S
@@ -229,7 +229,7 @@ class EmbeddedTransport:
         self, target: MemoryQueue, message: Message, accepted: "Future[None]", error: BaseException | None
     ) -> None:
         if error is not None:
-            settle(accepted, BrokerUnavailable(f"journal: {error}"))
+            settle(accepted, BrokerUnavailable(f"the journal cannot be written: {error}"))
             return
         with self.lock:
             target.ready.append(message)
@@ -237,11 +237,11 @@ class EmbeddedTransport:
         settle(accepted, None)
 
     def _call_listeners(self) -> None:
-        while (heard := self._broadcasts.get()) is not None:
+        while (received := self._broadcasts.get()) is not None:
             for topics, callback in self._listeners:
-                if heard[0] in topics:
+                if received[0] in topics:
                     try:
-                        callback(*heard)
+                        callback(*received)
                     except Exception:  # noqa: BLE001 - logged
-                        # The next broadcast must still be heard; what failed is the callback's own affair.
-                        _log.exception("listener.callback_failed", extra={"topic": heard[0]})
+                        # A failed callback must not stop the next broadcast.
+                        _log.exception("listener.callback_failed", extra={"topic": received[0]})

@@ -53,11 +53,11 @@ class Admin:
         self._publisher, self._connection = publisher, publisher.connection
 
     def declare(self, queues: Sequence[BrokerQueue]) -> None:
-        """Make the queues' queues.
+        """Create the queues.
 
         Raises:
             BrokerUnavailable: away, or no answer in time.
-            ConfigInvalid: a queue of that name exists with other arguments.
+            ConfigInvalid: a queue of that name exists with different arguments.
         """
         wanted = list(dict.fromkeys(queues))
 
@@ -78,7 +78,7 @@ class Admin:
             self._on_a_channel(start)
 
     def waiting(self, queue: BrokerQueue) -> int:
-        """Return how many messages no consumer has in hand; see ``Transport.waiting``."""
+        """Return how many messages are with no consumer; see ``Transport.waiting``."""
 
         def start(channel: Any, done: "Future[int]") -> None:
             def declared(frame: Any) -> None:
@@ -124,11 +124,11 @@ class Admin:
     def redrive(self, limit: int) -> int:
         """Send dead letters back, each removed once its copy is accepted; stops at the first refusal.
 
-        Those that died in one batch go back in one, even where that is more than ``limit``.
+        Those that died in one batch are sent in one, even if that is more than ``limit``.
 
         Raises:
             BrokerUnavailable: away, or blocking publishers.
-            Unroutable: the queue of the next dead letter is gone; it stays where it is.
+            Unroutable: the queue of the next dead letter does not exist; the dead letter stays.
         """
 
         def start(channel: Any, done: "Future[int]") -> None:
@@ -151,7 +151,7 @@ class Admin:
                     again.delivery_mode = 1
                 accepted = self._publisher.send_raw(queue.name, body, again)
                 accepted.add_done_callback(
-                    # It may have been refused on this very thread, inside pika's callback: never re-enter.
+                    # It may have been refused on this thread, inside pika's callback: do not re-enter pika.
                     lambda outcome: self._connection.call(
                         lambda: settle(method.delivery_tag, outcome, len(parts_of(properties, body)))
                     )
@@ -187,7 +187,7 @@ class Admin:
         def closed(_channel: Any, reason: Any) -> None:
             code = getattr(reason, "reply_code", None)
             if code == 406:
-                fail(done, ConfigInvalid(f"declared otherwise before: {reason.reply_text}"))
+                fail(done, ConfigInvalid(f"a queue exists with different arguments: {reason.reply_text}"))
             elif not done.done():
                 self._connection.later(0, lambda: fail(done, unavailable("channel closed", reason)))
 

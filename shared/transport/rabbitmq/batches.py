@@ -1,8 +1,7 @@
-"""Messages that travel as one: to the broker and to both ends a message costs more than what is in it.
+"""Batches: messages that travel as one, since a message costs the broker and both ends more than its content.
 
-A batch is an AMQP message whose content type is ``BATCH``; its body holds each message with its id and its
-correlation id. Whoever receives one hands its messages on one by one, and settles it when the last of
-them is settled.
+A batch is an AMQP message with the content type ``BATCH``. Its body holds each message with its id and correlation id.
+The receiver delivers its messages one by one, and settles the batch when the last of them is settled.
 """
 
 import logging
@@ -18,7 +17,7 @@ _LENGTHS = struct.Struct(">HHI")
 
 
 class Part(NamedTuple):
-    """One message of a batch. ``correlation_id`` is empty where no answer is awaited."""
+    """One message of a batch. ``correlation_id`` is empty if no reply is awaited."""
 
     message_id: str
     correlation_id: str
@@ -35,7 +34,7 @@ def pack(parts: Iterable[Part]) -> bytes:
 
 
 def unpack(packed: bytes) -> list[Part]:
-    """Return what ``pack`` was given. Raises ``ValueError`` for what it did not make."""
+    """Return what ``pack`` was given. Raises ``ValueError`` if ``pack`` did not make it."""
     if not packed:
         raise ValueError("not a batch: it is empty")
     try:
@@ -57,7 +56,7 @@ def _parts(packed: bytes) -> Iterator[Part]:
 
 
 def parts_of(properties: Any, body: bytes) -> list[Part]:
-    """Return the messages of a delivery; what calls itself a batch and is none is a message nobody can read."""
+    """Return the messages of a delivery; an unreadable batch is returned as one message."""
     if properties.content_type == BATCH:
         try:
             return unpack(body)

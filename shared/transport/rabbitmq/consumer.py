@@ -44,7 +44,7 @@ class _Subscription:
         self.queue, self.connection, self.settlement = queue, connection, settlement
         self.standing = threading.Event()
         """Set when the queue exists and is consumed from (or was, before a reconnect)."""
-        self.hearing_since: float | None = None
+        self.consuming_since: float | None = None
         self._consumer = consumer
         self._orders: deque[tuple[str, Any, int]] = deque()
         self._flushing = False
@@ -85,7 +85,7 @@ class _Subscription:
         connection = self.connection.pika
         if connection is None or not connection.is_open or self._phase != "no channel" or self._closed is not None:
             return
-        if not self._consumer.may_hear():
+        if not self._consumer.may_consume():
             # A message can be answered only while publishing works; see RabbitTransport.
             return
         self._phase = "opening"
@@ -97,7 +97,7 @@ class _Subscription:
         self._channel = None
         self._phase = "no channel"
         self._unsettled.clear()
-        self.hearing_since = None
+        self.consuming_since = None
         if self._closed is not None:
             self._closed.set()
 
@@ -120,7 +120,7 @@ class _Subscription:
 
     def _consuming(self, _frame: Any) -> None:
         self._phase = "running"
-        self.hearing_since = time.monotonic()
+        self.consuming_since = time.monotonic()
         self.standing.set()
         self._reconcile()
 
@@ -160,7 +160,7 @@ class _Subscription:
             return
         if not self._wanted and self._phase == "running":
             self._phase = "stopping"
-            self.hearing_since = None
+            self.consuming_since = None
             send_cancel(self._channel, _TAG)
         elif self._wanted and self._phase == "unknown to pika":
             # The first start gives pika the callback. Later starts must not wait in pika's list of calls, where an
@@ -169,7 +169,7 @@ class _Subscription:
             self._channel.basic_consume(self.queue.name, self._arrived, consumer_tag=_TAG, callback=self._consuming)
         elif self._wanted and self._phase == "idle" and not self._unsettled:
             self._phase = "running"
-            self.hearing_since = time.monotonic()
+            self.consuming_since = time.monotonic()
             send_consume(self._channel, self.queue.name, _TAG)
 
     def _flush(self) -> None:
@@ -226,14 +226,14 @@ class RabbitConsumer:
         connection: Connection,
         settlement: Settlement,
         forget: Callable[["RabbitConsumer"], None],
-        may_hear: Callable[[], bool],
+        may_consume: Callable[[], bool],
         *,
         prefetch: int,
         acks_wait_s: float,
     ) -> None:
         self.prefetch = prefetch
         self.acks_wait_s = acks_wait_s
-        self.may_hear = may_hear
+        self.may_consume = may_consume
         self._connection, self._settlement, self._forget = connection, settlement, forget
         self._buffer: deque[RabbitDelivery] = deque()
         self._arrival = threading.Condition()
@@ -259,7 +259,7 @@ class RabbitConsumer:
 
     @property
     def connected_for_s(self) -> float:
-        since = [subscription.hearing_since for subscription in self.subscriptions]
+        since = [subscription.consuming_since for subscription in self.subscriptions]
         now = time.monotonic()
         if not since or None in since or now - self._connection.heard_at > HEARTBEAT_S:
             return 0.0

@@ -1,7 +1,7 @@
-"""A message that came from RabbitMQ, and the ways to settle it.
+"""A message from RabbitMQ, and how it is settled.
 
-One that came in a batch has no delivery of its own at the broker: what is not acknowledged of a batch is
-published again by itself, and then acknowledged.
+For the broker a batch is one delivery: a message of it that is not acknowledged is published again by itself, and
+then acknowledged.
 """
 
 from collections.abc import Callable
@@ -18,13 +18,13 @@ __all__ = ["Origin", "RabbitDelivery", "Settlement", "Stored"]
 _RETRY_S = 1.0
 
 Stored = Callable[[bool], None]
-"""Told whether a copy of a delivery is safe with the broker."""
+"""Called with whether the broker has stored a copy of a delivery."""
 
 
 class Settlement:
     """What a delivery needs from its transport besides its own channel.
 
-    ``dead_letter`` and ``send_again`` publish a copy of it: with the reason it is dead for, or to its own queue.
+    ``dead_letter`` and ``send_again`` publish a copy of it: with the reason, or to its own queue.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Subscription(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a delivery came from. ``alone``: as it is, not in a batch with others."""
+    """Where a delivery came from. ``alone``: not in a batch with others."""
 
     subscription: Subscription
     channel: Any
@@ -63,13 +63,13 @@ class Origin:
 class RabbitDelivery:
     """One message of one connection; settling it after the connection is gone does nothing."""
 
-    __slots__ = ("_open", "_origin", "asked", "body", "message_id", "redelivered")
+    __slots__ = ("_open", "_origin", "body", "message_id", "redelivered", "reply_address")
 
     def __init__(self, origin: Origin, method: Any, properties: Any, part: Part) -> None:
         self._origin = origin
         self._open = [True]
-        self.asked = (properties.reply_to or "" if part.correlation_id else "", part.correlation_id)
-        """Where an answer goes to, if one is awaited, and the name it goes by."""
+        self.reply_address = (properties.reply_to or "" if part.correlation_id else "", part.correlation_id)
+        """The reply address, empty if no reply is awaited, and the correlation id."""
         self.body = part.body
         self.message_id = part.message_id
         self.redelivered: bool = method.redelivered or HEADER_AGAIN in (properties.headers or {})
@@ -88,7 +88,7 @@ class RabbitDelivery:
         if self._origin.alone:
             self._origin.settle("retry")
         else:
-            # The broker would give all of the batch back, and count a return of all of them.
+            # The broker would return the whole batch, and count a return of each message.
             self._replace(self._origin.subscription.settlement.send_again)
 
     def dead_letter(self, why: str) -> None:
@@ -98,7 +98,7 @@ class RabbitDelivery:
             )
 
     def reply(self, body: bytes) -> None:
-        reply_to, correlation_id = self.asked
+        reply_to, correlation_id = self.reply_address
         if reply_to:
             self._origin.subscription.settlement.reply(reply_to, correlation_id, body)
 
@@ -113,13 +113,13 @@ class RabbitDelivery:
             return False
 
     def _replace(self, publish: Callable[["RabbitDelivery", Stored], None]) -> None:
-        """Settle it once a copy of it is safe with the broker."""
+        """Settle it once the broker has stored a copy."""
 
         def stored(well: bool) -> None:
             if well:
                 self._origin.settle("ack")
             elif self._origin.channel.is_open:
-                # The message stays ours, unsettled, until its copy is safe.
+                # The message stays unsettled until its copy is stored.
                 connection = self._origin.subscription.connection
                 connection.call(lambda: connection.later(_RETRY_S, lambda: self._replace(publish)))
 

@@ -1,10 +1,9 @@
-"""Publishing: confirms and ``mandatory`` on every message, in a window, and for each a word of what became of it.
+"""Publishing: confirms and ``mandatory`` for every message, a window of unconfirmed ones, and an outcome for each.
 
-A message is in one of three places: handed over (nothing sent: it fails with ``BrokerUnavailable``),
-in flight (sent: it fails with ``PublishUnconfirmed``), or settled. Nothing is kept across a
-reconnect. Messages of one queue that wait together go as one batch where the queue allows it. Direct
-reply-to lives on the same channel, as RabbitMQ wants it; replies and broadcasts go out on a second
-channel without confirms, because they may be lost.
+A message is waiting (not sent: on a loss it fails with ``BrokerUnavailable``), in flight (sent: it fails with
+``PublishUnconfirmed``) or settled. Nothing is kept across a reconnect. Messages that wait for the same queue go as one
+batch if the queue allows it. Direct reply-to uses the same channel, as RabbitMQ requires; replies and broadcasts go out
+on a second channel without confirms, because they may be lost.
 """
 
 import itertools
@@ -31,17 +30,17 @@ from shared.transport.topology import CONTROL_EXCHANGE, DEAD_ARGUMENTS, DEAD_EXC
 __all__ = ["Publisher"]
 
 MAX_IN_FLIGHT = 1_000
-"""Unconfirmed messages at the broker; the fastest window measured was a few hundred."""
+"""Most unconfirmed messages at the broker; the fastest window measured was a few hundred."""
 MAX_WAITING = 50_000
-"""Messages handed over but not sent; beyond, a send fails at once rather than fill the memory."""
+"""Most messages that wait to be sent; beyond, a send fails at once rather than fill the memory."""
 CONFIRM_TIMEOUT_S = 10.0
-"""A confirm that takes longer is given up (a quorum queue without its majority never confirms)."""
+"""After so long without a confirm a send fails (a quorum queue without a majority never confirms)."""
 BLOCKED_GRACE_S = 0.5
-"""How long confirms of messages read before the block may still arrive."""
+"""How long confirms may still arrive for messages that the broker read before it blocked."""
 FLUSH_FROM = 8
-"""So many messages do not wait for more: while they are on their way, their sender makes the next ones."""
+"""So many waiting messages are sent at once: while they are under way, the sender makes the next ones."""
 MAX_BATCH = 32
-"""A batch costs the broker and both ends hardly more than a message."""
+"""Most messages in a batch, which costs the broker and both ends hardly more than one message."""
 MAX_BATCH_BYTES = 64 * 1024
 _BLOCKED = "the broker blocks publishers (resource alarm)"
 _REPLY_TO = "amq.rabbitmq.reply-to"
@@ -50,7 +49,7 @@ _log = logging.getLogger(__name__)
 
 
 def _ignore(_frame: object) -> None:
-    """Take an answer that says nothing new: a refusal closes the channel instead."""
+    """Ignore an answer that means success: a refusal closes the channel."""
 
 
 @dataclass(slots=True)
@@ -63,14 +62,14 @@ class _Pending:
     batched: bool
 
     def goes_with(self, other: "_Pending") -> bool:
-        """Whether both may be in one batch, which has one queue and one address for answers."""
+        """Whether both may be in one batch, which has one queue and one reply address."""
         if not (self.batched and other.batched and self.queue == other.queue):
             return False
         return bool(self.properties.reply_to == other.properties.reply_to)
 
 
 class Publisher:
-    """Sends from any thread over one link; what touches the channels is handed over to that."""
+    """Sends from any thread over one connection, whose thread alone touches the channels."""
 
     def __init__(self, params: Any, name: str, *, on_ready: Callable[[], None] = lambda: None) -> None:
         self._on_ready = on_ready
@@ -79,8 +78,8 @@ class Publisher:
         self._returned: dict[tuple[str, str], int] = {}
         self._replies: deque[tuple[str, str, bytes]] = deque()
         self._replying = False
-        self._asked: dict[str, PendingReply] = {}
-        self._asked_numbers = itertools.count(1)
+        self._pending_replies: dict[str, PendingReply] = {}
+        self._request_numbers = itertools.count(1)
         self._flushing = False
         self._tag = 0
         self._channel: Any = None
@@ -110,14 +109,14 @@ class Publisher:
 
     def request(self, message: Outgoing) -> PendingReply:
         """Publish and await one reply; see ``Transport.request``."""
-        key = str(next(self._asked_numbers))
-        asked = self._asked[key] = PendingReply(partial(self._asked.pop, key, None))
+        key = str(next(self._request_numbers))
+        pending = self._pending_replies[key] = PendingReply(partial(self._pending_replies.pop, key, None))
         properties = self._properties(message, reply_to=_REPLY_TO, correlation_id=key)
-        self._post(asked.settle, message.queue.name, message.body, properties, batched=message.queue.batched)
-        return asked
+        self._post(pending.settle, message.queue.name, message.body, properties, batched=message.queue.batched)
+        return pending
 
     def send_raw(self, queue: str, body: bytes, properties: Any, *, batched: bool = False) -> "Future[None]":
-        """Publish to a queue with properties of the caller's making; same promises as ``send``."""
+        """Publish to a queue with given properties; same guarantees as ``send``."""
         accepted: Future[None] = Future()
         self._post(partial(settle, accepted), queue, body, properties, batched=batched)
         return accepted
@@ -136,16 +135,16 @@ class Publisher:
         elif len(self._waiting) == FLUSH_FROM:
             self.connection.run_now()
         if self._closed:
-            # Too late for the connection's thread; whoever sees it first fails it.
+            # The connection's thread may have ended: the first thread to see the message fails it.
             self._fail_waiting(BrokerUnavailable("the transport was closed"))
 
     def broadcast(self, topic: str, body: bytes) -> None:
-        """Publish to all who listen; dropped when nobody does or the broker is away."""
+        """Publish to all current listeners; dropped if there are none or the broker is away."""
         if self._ready:
             self.connection.call(lambda: self._send_loose(CONTROL_EXCHANGE, topic, body))
 
     def reply(self, reply_to: str, correlation_id: str, body: bytes) -> None:
-        """Answer a request; answers to one asker that are there together go as one message."""
+        """Reply to a request; replies that wait for the same process go as one message."""
         if not self._ready:
             return
         self._replies.append((reply_to, correlation_id, body))
@@ -164,7 +163,7 @@ class Publisher:
         return pika.BasicProperties(message_id=message.message_id, delivery_mode=mode, **more)
 
     def why_not(self) -> BrokerUnavailable | None:
-        """Return why a send would fail at once; ``None``: it would be tried."""
+        """Return why a send would fail at once; ``None`` if it would be tried."""
         if self._closed:
             return BrokerUnavailable("the transport was closed")
         if not self._ready:
@@ -172,7 +171,7 @@ class Publisher:
         if self._blocked_at is not None:
             return BrokerUnavailable(_BLOCKED)
         if len(self._waiting) >= MAX_WAITING:
-            return BrokerUnavailable("too many messages await the broker")
+            return BrokerUnavailable(f"{MAX_WAITING} messages wait to be sent to the broker; try again later")
         return None
 
     def _up(self, connection: Any) -> None:
@@ -218,8 +217,8 @@ class Publisher:
         self._ready = False
         self._fail_waiting(error)
         self._fail_in_flight(error)
-        for asked in list(self._asked.values()):
-            asked.fail(BrokerUnavailable(f"no answer: {error}"))
+        for pending in list(self._pending_replies.values()):
+            pending.fail(BrokerUnavailable(f"no reply: {error}"))
 
     def _fail_waiting(self, error: BrokerUnavailable) -> None:
         while self._waiting:
@@ -239,7 +238,7 @@ class Publisher:
     def _flush(self) -> None:
         self._flushing = False
         if not self._ready:
-            # Handed over while the connection went away: nothing was sent.
+            # The connection was lost before anything was sent.
             self._fail_waiting(self.connection.reason)
             return
         if self._blocked_at is not None:
@@ -266,11 +265,11 @@ class Publisher:
 
     def _send_replies(self) -> None:
         self._replying = False
-        askers: dict[str, list[tuple[str, bytes]]] = {}
+        by_address: dict[str, list[tuple[str, bytes]]] = {}
         while self._replies:
             reply_to, correlation_id, body = self._replies.popleft()
-            askers.setdefault(reply_to, []).append((correlation_id, body))
-        for reply_to, replies in askers.items():
+            by_address.setdefault(reply_to, []).append((correlation_id, body))
+        for reply_to, replies in by_address.items():
             if len(replies) == 1:
                 ((correlation_id, body),) = replies
                 self._send_loose("", reply_to, body, correlation_id=correlation_id)
@@ -313,14 +312,14 @@ class Publisher:
             if count > 1:
                 self._returned[key] = count - 1
             if count:
-                return Unroutable(f"no queue {first.queue}")
-        return PublishUnconfirmed(f"the broker refused it on {first.queue}") if nacked else None
+                return Unroutable(f"the broker has no queue {first.queue}")
+        return PublishUnconfirmed(f"the broker refused a message for the queue {first.queue}") if nacked else None
 
     def _on_reply(self, _channel: Any, _method: Any, properties: Any, body: bytes) -> None:
         for part in parts_of(properties, body):
-            asked = self._asked.get(part.correlation_id)
-            if asked is not None:
-                asked.answer(part.body)
+            pending = self._pending_replies.get(part.correlation_id)
+            if pending is not None:
+                pending.answer(part.body)
 
     def _blocked(self, _connection: Any, _frame: Any) -> None:
         _log.warning("broker.blocked", extra={"link": "publish"})
@@ -345,7 +344,9 @@ class Publisher:
             for pending in oldest:
                 pending.settle(PublishUnconfirmed(f"no confirm within {CONFIRM_TIMEOUT_S:.0f} s"))
         while self._waiting and self._waiting[0].at < limit:
-            self._waiting.popleft().settle(BrokerUnavailable("the broker took no more messages"))
+            self._waiting.popleft().settle(
+                BrokerUnavailable(f"not sent within {CONFIRM_TIMEOUT_S:.0f} s: the broker confirms no earlier messages")
+            )
 
 
 def _batch(together: list[_Pending]) -> tuple[bytes, Any]:

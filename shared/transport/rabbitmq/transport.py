@@ -1,9 +1,8 @@
 """The transport on RabbitMQ: two connections, one for publishing and one for consuming.
 
-They are apart because a resource alarm makes the broker stop reading from connections that publish:
-acknowledgements must still get through. Consuming begins when publishing works: they connect at
-different moments, and a message taken in between could only be given back, again and again.
-Only ``rabbit*.py`` in this package knows pika.
+A resource alarm makes the broker stop reading from connections that publish, and acknowledgements must still get
+through. Consuming begins when publishing works: a message taken before could only be given back, again and again.
+Only this package imports pika.
 """
 
 import logging
@@ -32,8 +31,8 @@ _log = logging.getLogger(__name__)
 class RabbitTransport:
     """See ``shared.transport.base.Transport``.
 
-    ``name`` is shown as the connections' name in the broker. Returns at once when there is no
-    broker: it keeps trying, and sends fail with ``BrokerUnavailable`` until it is there.
+    ``name`` is the connections' name in the broker. Without a broker the constructor returns all the same: it keeps
+    trying to connect, and sends fail with ``BrokerUnavailable`` until then.
 
     Raises:
         ConfigInvalid: the URL cannot be read.
@@ -41,7 +40,7 @@ class RabbitTransport:
 
     def __init__(self, url: str, *, name: str) -> None:
         self._publisher = Publisher(
-            parameters(url, f"{name} publishing"), name, on_ready=lambda: self._connection.call(self._hear)
+            parameters(url, f"{name} publishing"), name, on_ready=lambda: self._connection.call(self._consume)
         )
         self._admin = Admin(self._publisher)
         self._connection = Connection(
@@ -118,13 +117,13 @@ class RabbitTransport:
             listener.close()
         self._publisher.close()
 
-    def _hear(self) -> None:
+    def _consume(self) -> None:
         for consumer in self._consumers:
             consumer.up()
 
     def _up(self, _connection: Any) -> None:
         self._connection.ready()
-        self._hear()
+        self._consume()
         for listener in self._listeners:
             listener.open()
 
@@ -144,7 +143,7 @@ class RabbitTransport:
         done.add_done_callback(lambda outcome: stored(outcome.exception() is None))
 
     def _send_again(self, delivery: RabbitDelivery, stored: Stored) -> None:
-        reply_to, correlation_id = delivery.asked
+        reply_to, correlation_id = delivery.reply_address
         properties = pika.BasicProperties(
             message_id=delivery.message_id,
             correlation_id=correlation_id or None,
@@ -157,7 +156,7 @@ class RabbitTransport:
 
 
 class _Listener:
-    """An exclusive queue bound to its topics, made again on each connection; one thread calls back."""
+    """An exclusive queue bound to topics, declared again on each connection; one thread runs the callback."""
 
     def __init__(self, connection: Connection, topics: Sequence[str], callback: Callable[[str, bytes], None]) -> None:
         self._connection, self._topics, self._callback = connection, list(topics), callback
@@ -167,7 +166,7 @@ class _Listener:
         self._thread = threading.Thread(target=self._run, name="rabbit-listen", daemon=True)
 
     def start(self) -> None:
-        """Listen; returns when bound, if there is a broker."""
+        """Listen; returns when the queue is bound, if there is a broker."""
         self._thread.start()
         self._connection.call(self.open)
         if self._connection.up.is_set():
@@ -196,7 +195,7 @@ class _Listener:
         channel, name = self._channel, frame.method.queue
         for topic in self._topics:
             channel.queue_bind(name, CONTROL_EXCHANGE, routing_key=topic, callback=lambda _frame: None)
-        channel.basic_consume(name, self._heard, auto_ack=True, callback=lambda _frame: self._standing.set())
+        channel.basic_consume(name, self._received, auto_ack=True, callback=lambda _frame: self._standing.set())
 
     def _channel_closed(self, channel: Any, reason: object) -> None:
         if channel is self._channel:
@@ -205,13 +204,13 @@ class _Listener:
                 _log.warning("listener.interrupted", extra={"why": str(reason)})
                 self._connection.later(1.0, self.open)
 
-    def _heard(self, _channel: Any, method: Any, _properties: Any, body: bytes) -> None:
+    def _received(self, _channel: Any, method: Any, _properties: Any, body: bytes) -> None:
         self._inbox.put((method.routing_key, body))
 
     def _run(self) -> None:
-        while (heard := self._inbox.get()) is not None:
+        while (received := self._inbox.get()) is not None:
             try:
-                self._callback(*heard)
+                self._callback(*received)
             except Exception:  # noqa: BLE001 - logged
-                # The next broadcast must still be heard; what failed is the callback's own affair.
-                _log.exception("listener.callback_failed", extra={"topic": heard[0]})
+                # A failed callback must not stop the next broadcast.
+                _log.exception("listener.callback_failed", extra={"topic": received[0]})
