@@ -1,1 +1,1 @@
-"""Speed, measured: never asserted in a test. ``python -m bench`` prints, ``docs/performance.md`` keeps."""
+"""Benchmarks. ``docs/performance.md`` holds their results; no test asserts a speed."""

@@ -1,9 +1,9 @@
-"""``python -m bench [embedded|distributed|both]``: the hops of one run, and the throughput.
+"""``python -m bench [embedded|distributed|both]``: latency of one run, hop by hop, and throughput.
 
-w1  one run of one step, 120 times one after the other, half of them watched impatiently: the time of each hop
-w2  200 runs of one step, asked for by 8 clients as fast as they are answered
+w1  120 runs of one step, one after the other; the client polls every second one from the start
+w2  200 runs of one step, started by 8 concurrent clients
 w3  one run of 200 parallel steps
-w4  one run of 50 steps in a chain
+w4  one run of a chain of 50 steps
 """
 
 import argparse
@@ -22,10 +22,9 @@ _SINGLE = 120
 _MANY = 200
 _CHAIN = 50
 _POLL_S = 0.003
-_UNTOUCHED_S = 0.025
-"""Every other run is left alone for so long before its client asks how it stands: on two cores, and in
-one process all the more, asking takes the processor from what is measured. The others tell how soon an
-impatient client sees the end."""
+_UNPOLLED_S = 0.025
+"""The client waits this long before it polls every other run, because on two cores polling takes processor time from
+what is measured, most of all in one process. The runs polled from the start show how soon a client sees the end."""
 
 
 def _at(value: str | datetime) -> float:
@@ -47,12 +46,12 @@ def _hops(rig: Rig) -> None:
         begin = time.time()
         rig.post("/dags/w1/start", {"dagRunId": run_id})
         answered = time.time()
-        impatient = number % 2 == 1
-        if not impatient:
-            time.sleep(_UNTOUCHED_S)
+        polled = number % 2 == 1
+        if not polled:
+            time.sleep(_UNPOLLED_S)
         while rig.get(f"/dag-runs/w1/{run_id}")["dagRunDetails"]["status"] != 4:
             time.sleep(_POLL_S)
-        asked.append((run_id, begin, answered, time.time() if impatient else 0))
+        asked.append((run_id, begin, answered, time.time() if polled else 0))
     hops: dict[str, list[float]] = {}
     for run_id, begin, answered, visible in asked[_WARM_UP:]:
         (row,) = rig.rows(
@@ -64,14 +63,14 @@ def _hops(rig: Rig) -> None:
         moments = {
             "request -> recorded (answer received)": answered - begin,
             "request -> decided (run created, dispatched)": _at(row["dispatched_at"]) - begin,
-            "dispatched -> worker has it (started)": _at(row["started_at"]) - _at(row["dispatched_at"]),
-            "started -> the step's process speaks": running - _at(row["started_at"]),
-            "process speaks -> end decided": _at(row["ended_at"]) - running,
+            "dispatched -> started on the worker": _at(row["started_at"]) - _at(row["dispatched_at"]),
+            "started -> the step's process prints": running - _at(row["started_at"]),
+            "process prints -> end decided": _at(row["ended_at"]) - running,
             "START -> FIRST STEP'S PROCESS RUNNING": running - begin,
         }
         if visible:
             moments = {
-                "START -> PROCESS RUNNING, while being asked": running - begin,
+                "START -> PROCESS RUNNING, while polled": running - begin,
                 "end decided -> visible by GET": visible - _at(row["ended_at"]),
                 "request -> visible as succeeded": visible - begin,
             }
@@ -115,14 +114,14 @@ def _time_to_end(rig: Rig, dag: str) -> float:
 
 
 def main() -> None:
-    """Run the workloads on the footings asked for."""
+    """Run the workloads in the requested modes."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("footing", nargs="?", default="both", choices=["embedded", "distributed", "both"])
-    asked = parser.parse_args().footing
+    parser.add_argument("mode", nargs="?", default="both", choices=["embedded", "distributed", "both"])
+    asked = parser.parse_args().mode
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start")
-    for name, footing in (("embedded", embedded), ("distributed", distributed)):
+    for name, started in (("embedded", embedded), ("distributed", distributed)):
         if asked in {name, "both"}:
-            with footing() as rig:
+            with started() as rig:
                 for workload in (_hops, _many, _parallel, _chain):
                     workload(rig)
 

@@ -1,10 +1,10 @@
-"""``python -m bench.api_rates``: what a gateway carries, beside the least that does as much.
+"""``python -m bench.api_rates``: throughput of a gateway, compared with minimal servers.
 
-Requests/s at 16 connections, and what one takes of the processor, with a long history in Postgres
-(``bench.history``): a run's details and recorded starts, beside a bare Flask route under gunicorn that does one
-indexed SELECT (``bench.bare``), by gunicorn's threads and by greenlets as the gateway has them, and a bare hop that
-is as recorded and as durable as a start (``bench.bare_hop``). They take turns, round after round, so that a machine
-whose speed drifts is fair to all: the ratios are medians of those of each round.
+Measures requests/s over 16 connections, and processor time of a request, with a long history in Postgres
+(``bench.history``). The contenders are run details; recorded starts; a Flask route under gunicorn that does one
+indexed SELECT, on threads and on greenlets (``bench.bare``); and a minimal hop as durable as a recorded start
+(``bench.bare_hop``). They run in turns, so that a machine whose speed drifts is fair to all. Ratios are medians over
+the rounds.
 """
 
 import argparse
@@ -29,7 +29,7 @@ _SPEC = "steps:\n  - name: one\n    command: echo hi\n"
 
 @dataclass(frozen=True, slots=True)
 class _Contender:
-    """``pids``: the processes whose time is told, the one who answers first."""
+    """``pids``: the processes whose processor time is measured; the first is the HTTP server."""
 
     name: str
     port: int
@@ -38,7 +38,7 @@ class _Contender:
     pids: Mapping[str, int]
 
     def run(self, seconds: float) -> tuple[Measured, dict[str, float]]:
-        """Return what was measured, and the milliseconds of a processor that one request took of each process."""
+        """Return the measurement, and for each process the milliseconds of processor time a request took."""
         began_s = {name: cpu_s(pid) for name, pid in self.pids.items()}
         found = flat_out(self.port, self.method, self.path, connections=_CONNECTIONS, seconds=seconds)
         count = found.rate * seconds
@@ -53,14 +53,14 @@ def _contenders(stack: ExitStack, dagway: Aged) -> list[_Contender]:
     green_pid = stack.enter_context(running("bench.bare", *words))
     hop_pids = stack.enter_context(bare_hop(dagway.amqp_url, dagway.database_url, hop_port, THREADS))
     servers = {name: dagway.pids[name] for name in ("broker", "database")}
-    # Created by the API: a filled row is enough for reads only. It is started once before, unmeasured.
+    # Created and started once through the API, since the filled rows suffice only for reads.
     body = {"name": "started", "spec": _SPEC}
-    told = [
+    made = [
         http.request("POST", f"{dagway.api}/dags", json=body),
         http.request("POST", f"{dagway.api}/dags/started/start"),
     ]
-    if [answer.status for answer in told] != [201, 200]:
-        raise RuntimeError(f"{[answer.data for answer in told]}")
+    if [answer.status for answer in made] != [201, 200]:
+        raise RuntimeError(f"{[answer.data for answer in made]}")
     found = [
         _Contender("bare Flask, one SELECT", bare_port, "GET", "/run/dag-8/id-7", {"route": bare_pid}),
         _Contender("the same on greenlets", green_port, "GET", "/run/dag-8/id-7", {"route": green_pid}),
@@ -80,10 +80,10 @@ def _first(pids: Mapping[str, int]) -> dict[str, int]:
 
 
 def main() -> None:
-    """Run all of it."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--seconds", type=float, default=3, help="how long each has its turn in a round")
+    parser.add_argument("--seconds", type=float, default=3, help="seconds of each turn")
     given = parser.parse_args()
     with aged() as dagway, ExitStack() as stack:
         contenders = _contenders(stack, dagway)
@@ -94,7 +94,7 @@ def main() -> None:
         )
         rounds = []
         for turn in range(given.rounds):
-            # Whoever comes later in a round does not always do so.
+            # The order rotates, so that no contender is always last.
             order = contenders[turn % len(contenders) :] + contenders[: turn % len(contenders)]
             rounds.append({one.name: one.run(given.seconds) for one in order})
         bare = contenders[0].name
@@ -107,7 +107,7 @@ def main() -> None:
             rate = f"{median(rates):6.0f}/s ({rates[0]} to {rates[-1]}), {ratio:.0%} of the first"
             print(f"  {one.name:24} {rate}; p50 {p50_ms:.1f} p99 {p99_ms:.1f} ms")
             each = ", ".join(f"{name} {took_ms:.2f}" for name, took_ms in spent.items())
-            print(f"    ms of a processor each: {each}; {sum(spent.values()):.2f} in all")
+            print(f"    processor ms per request: {each}; {sum(spent.values()):.2f} in all")
 
 
 if __name__ == "__main__":

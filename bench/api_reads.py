@@ -1,6 +1,7 @@
-"""``python -m bench.api_reads``: how long reads take with a long history in Postgres.
+"""``python -m bench.api_reads``: latency of reads with a long history in Postgres.
 
-200,000 runs of 5,000 dags (``bench.history``). p99 of lists and details at 50 requests/s; the plan of each query.
+The history has 200,000 runs of 5,000 DAGs (``bench.history``). Prints the plan of each query, and p99 of lists and
+details at 50 requests/s.
 """
 
 import argparse
@@ -23,7 +24,7 @@ _READS: dict[str, list[str]] = {
     "the same by cursor (limit=1000)": ["/dag-runs?cursor=&limit=1000"],
     "page of runs (100)": ["/dag-runs?cursor="],
     "runs by status (1000)": ["/dag-runs?status=2"],
-    "runs by a status nobody has": ["/dag-runs?status=3"],
+    "runs by a status without runs": ["/dag-runs?status=3"],
     "runs by name, 1000 names": [f"/dag-runs?name=dag-{n}" for n in range(1000)],
     "runs of one dag": ["/dag-runs/dag-7"],
     "runs between dates, 1000 of 40,000": [
@@ -42,7 +43,7 @@ _READS: dict[str, list[str]] = {
 
 
 def _explain(url: str) -> None:
-    """Print the plan of every statement that the reads send."""
+    """Print the query plan of every statement of the reads."""
     engine = open_engine(url, read_only=True)
     seen: list[tuple[str, object]] = []
     event.listen(
@@ -77,13 +78,13 @@ def _latency(what: str, seconds: float, pid: int, port: int, paths: Sequence[str
     found = paced(port, [f"/api/v2{path}" for path in paths], rate=_RATE, seconds=seconds)
     cpu_ms = (cpu_s(pid) - began_s) * 1000 / (found.rate * seconds)
     took = f"p50 {found.p50_ms:7.1f} ms  p99 {found.p99_ms:7.1f} ms  worst {found.worst_ms:7.1f} ms"
-    print(f"  {what:34} {took}  {cpu_ms:6.2f} ms of a processor each")
+    print(f"  {what:34} {took}  {cpu_ms:6.2f} processor ms per request")
 
 
 def main() -> None:
-    """Run all of it."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=10, help="how long each question is asked")
+    parser.add_argument("--seconds", type=float, default=10, help="seconds for each read")
     seconds = parser.parse_args().seconds
     with aged() as dagway:
         print("plans")

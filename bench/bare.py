@@ -1,12 +1,12 @@
-"""``python -m bench.bare PORT URL THREADS [green]``: what the gateway's rate is held against.
+"""``python -m bench.bare PORT URL THREADS [green]``: a minimal server to compare the gateway with.
 
-A Flask route under gunicorn, with one indexed SELECT of a whole row on an engine like the gateway's, and nothing
-else. It is served by threads, or by greenlets as the gateway is.
+A Flask route under gunicorn that does one indexed SELECT of a whole row, on an engine like the gateway's. It runs on
+threads, or on greenlets like the gateway.
 """
 
 import sys
 
-from services.api.serving.green import become_green
+from services.api.serving.greenlets import become_green
 
 if "green" in sys.argv:
     become_green()

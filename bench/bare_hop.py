@@ -1,11 +1,11 @@
-"""What a recorded start is held against: the same promise kept with as little as it takes, without Dagway's logic.
+"""The minimal work of a recorded start, to compare Dagway with: as durable, but without any logic.
 
-A Flask route behind the gateway's own server sends a persistent message, confirmed, to a quorum queue;
-a process of its own takes what is waiting there, writes a row for each message, commits once, answers
-over the asker's exclusive queue and acknowledges. The caller hears yes when its row is committed.
+A Flask route on the gateway's server publishes a persistent message with a confirm to a quorum queue. Another process
+takes the messages that wait, inserts a row for each, commits once, replies over the caller's exclusive queue, and
+acks. The route answers when its row is committed.
 
-``python -m bench.bare_hop serve AMQP_URL PORT THREADS`` is the route, ``... record AMQP_URL DATABASE_URL``
-the process behind the queue; ``bare_hop`` runs both.
+``python -m bench.bare_hop serve AMQP_URL PORT THREADS`` runs the route, ``... record AMQP_URL DATABASE_URL`` the
+process behind the queue; ``bare_hop`` runs both.
 """
 
 import json
@@ -19,7 +19,7 @@ from functools import partial
 from itertools import takewhile
 from typing import Any
 
-from services.api.serving.green import become_green
+from services.api.serving.greenlets import become_green
 
 if "serve" in sys.argv:
     become_green()
@@ -37,20 +37,20 @@ __all__ = ["bare_hop"]
 
 _QUEUE = "bare-hop"
 _BATCH = 64
-_PATIENCE_S = 10
+_REPLY_TIMEOUT_S = 10
 _CREATE = "CREATE TABLE bare_hops (id text PRIMARY KEY, body text NOT NULL, at timestamptz NOT NULL DEFAULT now())"
 _WRITE = "INSERT INTO bare_hops (id, body) VALUES %s ON CONFLICT DO NOTHING"  # a message may come twice
 
 
 def _connect(url: str, on_channel: Callable[[Any], None]) -> Any:
-    """Return a connection whose ``ioloop`` is to be started; ``on_channel`` gets its one channel."""
+    """Return a connection whose ``ioloop`` the caller starts; ``on_channel`` receives its channel."""
     return pika.SelectConnection(
         pika.URLParameters(url), on_open_callback=lambda connection: connection.channel(on_open_callback=on_channel)
     )
 
 
-class _Asker:
-    """Sends from any thread; one thread of its own has the connection. Confirms are not waited for one by one."""
+class _Requester:
+    """Sends requests from any thread. One thread owns the connection; many confirms are pending at once."""
 
     def __init__(self, url: str) -> None:
         self._unconfirmed: dict[int, Future[bytes]] = {}
@@ -61,16 +61,16 @@ class _Asker:
         self._ready = threading.Event()
         self._connection = _connect(url, self._opened)
         threading.Thread(target=self._connection.ioloop.start, daemon=True).start()
-        if not self._ready.wait(_PATIENCE_S):
+        if not self._ready.wait(_REPLY_TIMEOUT_S):
             raise RuntimeError("no channel")
 
     def ask(self, message_id: str, body: bytes) -> bytes:
-        """Return the reply; an error if the broker refused the message or there is none in time."""
+        """Return the reply. Raises if the broker refuses the message or no reply comes in time."""
         answered: Future[bytes] = Future()
         self._asked[message_id] = answered
         try:
             self._connection.ioloop.add_callback_threadsafe(partial(self._send, message_id, body, answered))
-            return answered.result(_PATIENCE_S)
+            return answered.result(_REPLY_TIMEOUT_S)
         finally:
             del self._asked[message_id]
 
@@ -105,7 +105,7 @@ class _Asker:
 
 
 def _make(amqp_url: str) -> Flask:
-    app, asker = Flask("bare_hop"), _Asker(amqp_url)
+    app, asker = Flask("bare_hop"), _Requester(amqp_url)
 
     @app.post("/run/<name>")
     def run(name: str) -> Response:
@@ -117,7 +117,7 @@ def _make(amqp_url: str) -> Flask:
 
 
 def _record(amqp_url: str, database_url: str) -> None:
-    """Take, write, commit, answer, acknowledge, until a signal ends the process.
+    """Take, insert, commit, reply and ack until a signal stops the process.
 
     What arrives during a commit waits in the socket, at most ``_BATCH`` messages, and is the next batch.
     """
@@ -149,7 +149,7 @@ def _record(amqp_url: str, database_url: str) -> None:
 
 @contextmanager
 def bare_hop(amqp_url: str, database_url: str, port: int, threads: int) -> Iterator[dict[str, int]]:
-    """Run both processes and yield their ids; the queue and the table are gone afterwards."""
+    """Run both processes and yield their ids; remove the queue and the table afterwards."""
     parameters = pika.URLParameters(amqp_url)
     parameters.heartbeat = 0  # this connection is kept idle
     with ExitStack() as stack:

@@ -1,10 +1,9 @@
-"""``python -m bench.executors``: what the worker itself adds to a step, with no broker and no database.
+"""``python -m bench.executors``: the worker's own cost of a step, without broker and database.
 
-noop  no-op command steps, from the task in hand to its end reported and accepted, each right after a bare
-      ``posix_spawn`` of the same argument vector in a session of its own, with an environment of like size
-      and its output in a file; once as a program of its own and once in the default shell. Whatever the
-      worker sends is accepted at once: what a broker costs is measured elsewhere
-flood one step that writes 200 MB: log throughput, and the worker's memory before and at its peak
+noop   no-op command steps, from receiving the task to reporting its end, once without and once with a shell. Each
+       follows a bare ``posix_spawn`` of the same argv, in a session of its own, with an environment of similar size
+       and its output in a file. The transport accepts every message immediately
+flood  one step that writes 200 MB: log throughput, and the worker's memory before and at its peak
 """
 
 import os
@@ -35,9 +34,9 @@ from shared.clock import utc_now
 from shared.contracts.codec import decode, encode
 from shared.contracts.events import LogChunk
 from shared.contracts.tasks import Task
-from shared.language.model import Command, Step
+from shared.language.model import Step, StepCommand
 from shared.tracing import SpanContext
-from shared.transport.base import EVENTS, LOGS, Delivery, Outgoing, Transport, task_route
+from shared.transport.base import EVENTS, LOGS, Delivery, Outgoing, Transport, task_queue
 from shared.transport.embedded.transport import EmbeddedTransport
 
 _STEPS = 1_000
@@ -45,7 +44,7 @@ _FLOOD_BYTES = 200_000_000
 
 
 def _task(text: str, token: str, shell: tuple[str, ...] = ()) -> Task:
-    step = Step(name="s", commands=(Command(text=text, argv=tuple(text.split())),))
+    step = Step(name="s", commands=(StepCommand(text=text, argv=tuple(text.split())),))
     facts: dict[str, Any] = {
         "run_key": "d/r1",
         "dag_name": "d",
@@ -57,7 +56,7 @@ def _task(text: str, token: str, shell: tuple[str, ...] = ()) -> Task:
 
 
 class _Accepting:
-    """The least a transport can be: every message is accepted at once, and is nowhere."""
+    """A transport that accepts every message and drops it."""
 
     healthy = True
 
@@ -70,7 +69,7 @@ class _Accepting:
 
 
 class _Taken:
-    """A task's delivery from such a transport."""
+    """A delivery of a task from that transport."""
 
     message_id, body, redelivered = "", b"", False
 
@@ -81,7 +80,7 @@ class _Taken:
 
 
 class _Bare:
-    """The command without a worker."""
+    """Run the command without a worker."""
 
     def __init__(self, argv: list[str], log: Path) -> None:
         self._path = shutil.which(argv[0]) or f"/bin/{argv[0]}"
@@ -103,7 +102,7 @@ _OF_RUN = SpanContext.named("bench")
 
 @contextmanager
 def _handler(folder: Path, counters: WorkerCounters) -> Iterator[TaskHandler]:
-    """The worker without its intake: attempts are handed over directly."""
+    """A worker without its intake: the benchmark hands it attempts directly."""
     workspace, transport = Workspace(folder), cast("Transport", _Accepting())
     guardian = GuardianClient("bench", lambda: None)
     shipper, attempts = LogShipper(transport), AttemptRegistry()
@@ -126,7 +125,7 @@ def _handler(folder: Path, counters: WorkerCounters) -> Iterator[TaskHandler]:
 
 
 def noop() -> None:
-    """Print the cost of a no-op step beside that of its bare process."""
+    """Print the cost of a no-op step, compared with its bare process."""
     with tempfile.TemporaryDirectory(prefix="dagway-bench-") as place:
         counters = WorkerCounters()
         with _handler(Path(place), counters) as handler:
@@ -146,10 +145,10 @@ def _compare(handler: TaskHandler, counters: WorkerCounters, shell: tuple[str, .
         between = time.perf_counter()
         handler.run(task, stop, delivery, _OF_RUN)
         pairs.append((between - begin, time.perf_counter() - between))
-    # A step that was refused is quick indeed: only those that ran and succeeded count.
+    # Only steps that ran and succeeded count: a failed one is fast.
     if (done := counters.now().get("finished.succeeded", 0) - before) != len(pairs):
         raise RuntimeError(f"{len(pairs) - done} of {len(pairs)} steps did not succeed")
-    # The machine is seldom idle: the quickest tenth is what others disturbed least.
+    # The fastest tenth is the least disturbed by other work on the machine.
     for decile, name in ((5, "median"), (1, "first decile")):
         bare_ms, step_ms = (quantiles(column, n=10)[decile - 1] * 1000 for column in zip(*pairs, strict=True))
         print(
@@ -163,7 +162,7 @@ def _memory_mb() -> float:
 
 
 def flood() -> None:
-    """Print how fast one step's output reaches the broker, and what that costs in memory."""
+    """Print the log throughput of one step, and its memory."""
     with tempfile.TemporaryDirectory(prefix="dagway-bench-") as place:
         transport = EmbeddedTransport(None)
         worker = Worker(transport, worker_id="w1", slots=2, data_dir=Path(place))
@@ -172,7 +171,7 @@ def flood() -> None:
         before = peak = _memory_mb()
         task = _task(f"head -c {_FLOOD_BYTES} /dev/zero", "flood")
         begin = time.perf_counter()
-        transport.send(Outgoing(task_route({}), encode(task, id="flood", at=utc_now()), "flood")).result()
+        transport.send(Outgoing(task_queue({}), encode(task, id="flood", at=utc_now()), "flood")).result()
         got = 0
         while got < _FLOOD_BYTES:
             for delivery in consumer.take(100, 5):
@@ -187,7 +186,7 @@ def flood() -> None:
 
 
 def main() -> None:
-    """Run both."""
+    """Run both benchmarks."""
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start, {threading.active_count()} threads")
     noop()
     flood()

@@ -1,4 +1,4 @@
-"""A Dagway that has been in use for long: 200,000 runs of 5,000 dags in Postgres, a gateway and a scheduler on it."""
+"""A Dagway with a long history: 200,000 runs of 5,000 DAGs in Postgres, with a gateway and a scheduler."""
 
 import tempfile
 from collections.abc import Iterator
@@ -54,7 +54,7 @@ def _fill(url: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Aged:
-    """``port`` is the gateway's; ``pids`` are of all that have a part in a command, the one who answers first."""
+    """``port`` is the gateway's; ``pids`` has the processes that take part in a command, the gateway first."""
 
     amqp_url: str
     database_url: str
@@ -67,7 +67,7 @@ class Aged:
 
 
 def answers(http: urllib3.PoolManager, method: str, url: str) -> bool:
-    """Whether that is answered with 200; for ``eventually``."""
+    """Return whether the answer is 200, for ``eventually``."""
     try:
         return http.request(method, url).status == 200
     except urllib3.exceptions.HTTPError:
@@ -76,7 +76,7 @@ def answers(http: urllib3.PoolManager, method: str, url: str) -> bool:
 
 @contextmanager
 def aged() -> Iterator[Aged]:
-    """Run it; nobody has asked it anything yet."""
+    """Start it and yield it before any request."""
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dagway-bench-")))
         home.chmod(0o755)

@@ -1,8 +1,7 @@
-"""Load on a server from a process of its own, with raw sockets, so that the client is not what is measured.
+"""HTTP load from a process of its own, over raw sockets, so that the client costs little.
 
-``paced`` is an open loop: requests are due at fixed moments whatever became of those before, and a
-latency counts from the moment its request was due. ``flat_out`` is a closed loop, by ``wrk`` where
-it is installed.
+``paced`` is an open loop: requests are due at fixed times, and latency counts from the due time. ``flat_out`` is a
+closed loop, by ``wrk`` if it is installed.
 """
 
 import json
@@ -30,7 +29,7 @@ end
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Milliseconds, and answers a second. ``by``: the client's name."""
+    """Latencies in milliseconds, and the rate in answers per second. ``by``: the client."""
 
     p50_ms: float
     p99_ms: float
@@ -40,18 +39,18 @@ class Measured:
 
 
 def paced(port: int, paths: Sequence[str], *, rate: float, seconds: float) -> Measured:
-    """GET these paths in turn, ``rate`` a second; anything but a 200 is an error."""
+    """GET these paths in turn, at ``rate`` per second. Any answer but 200 is an error."""
     return _child({"port": port, "method": "GET", "paths": list(paths), "rate": rate, "seconds": seconds})
 
 
 def flat_out(port: int, method: str, path: str, *, connections: int, seconds: float) -> Measured:
-    """Ask over so many connections, each as soon as it has its answer."""
+    """Send requests over ``connections``, each as soon as the previous one is answered."""
     if shutil.which("wrk") is None:
-        print("  (wrk is not installed: measured by our own client, which takes more of the processor)")
+        print("  (wrk is not installed: using the built-in client, which takes more processor time)")
         return _child({"port": port, "method": method, "paths": [path], "loops": connections, "seconds": seconds})
     script = f'wrk.method = "{method}"\n' + _REPORT
     url = f"http://{_HOST}:{port}{path}"
-    # A file: wrk reads it once per thread and once more for itself.
+    # In a file, because wrk reads it more than once.
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
         file.write(script)
         file.flush()
@@ -72,7 +71,7 @@ def _child(order: dict[str, object]) -> Measured:
 
 
 class _Connection:
-    """One request at a time. ``due``: when the one under way should have been sent."""
+    """A connection with one request at a time. ``due``: when the present request should have been sent."""
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection((_HOST, port))
@@ -87,7 +86,7 @@ class _Connection:
         self.socket.sendall(f"{method} {path} HTTP/1.1\r\nHost: bench\r\nContent-Length: 0\r\n\r\n".encode())
 
     def receive(self) -> bool:
-        """Take what is there; tell whether the answer is whole."""
+        """Read what has arrived; return whether the answer is complete."""
         self._parts += self.socket.recv(1 << 20)
         if self._whole < 0 and (head := self._parts.find(b"\r\n\r\n")) >= 0:
             if not self._parts.startswith(b"HTTP/1.1 200"):

@@ -1,8 +1,8 @@
 """``python -m bench.load_specs [files] [sqlite|postgres ...]``: how fast workflows of 20 steps load.
 
-Loading alone, then a whole followed folder on each database: the first look, a look at nothing new,
-the first look of a restarted scheduler, and giving each dag its schedule. Rates are told by the wall
-clock and by this process's CPU seconds: other work may share the machine.
+Measures loading alone, then a followed folder on each database: the first scan, a scan without changes, the first
+scan of a restarted scheduler, and computing the schedules. Rates are by wall clock and by CPU time of this process,
+since other work may share the machine.
 """
 
 import sys
@@ -28,7 +28,7 @@ STEPS = 20
 
 
 def spec(number: int) -> str:
-    """Return a workflow of 20 steps with what real ones have."""
+    """Return a realistic workflow of 20 steps."""
     head = f"description: file {number}\ntags: [bench]\nenv: [{{REGION: eu}}]\nparams: [{{DAY: today}}]\nsteps:\n"
     step = (
         "  - name: step-{0}\n    command: echo {0} ${{DAY}}\n    output: OUT_{0}\n"
@@ -38,7 +38,7 @@ def spec(number: int) -> str:
 
 
 def _timed(count: int, work: Callable[[], object]) -> str:
-    """Do the work; return how many files a second that was."""
+    """Run ``work`` and return its files per second."""
     began, began_cpu = time.perf_counter(), time.process_time()
     work()
     seconds, cpu = time.perf_counter() - began, time.process_time() - began_cpu
@@ -65,10 +65,10 @@ def _follow(url: str, dags: Path, texts: list[str]) -> None:
         return load(*args, **facts)  # type: ignore[arg-type]
 
     following.__dict__["load"] = counted
-    follower = following.Folder(parts.shell, dags)
+    follower = following.Folder(parts.transactor, dags)
     for what in ("first look", "look at nothing new", "first look of a restarted scheduler"):
         if what.endswith("scheduler"):
-            follower = following.Folder(parts.shell, dags)
+            follower = following.Folder(parts.transactor, dags)
         parsed = 0
         print(f"  {what}: {_timed(len(texts), follower.look)}, {parsed} parsed")
 
@@ -76,15 +76,15 @@ def _follow(url: str, dags: Path, texts: list[str]) -> None:
         while parts.firing.adopt():
             pass
 
-    print(f"  giving them schedules: {_timed(len(texts), adopt)}")
+    print(f"  computing schedules: {_timed(len(texts), adopt)}")
 
 
 def main() -> None:
-    """Load, follow, and look again."""
+    """Run the benchmark."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
     texts = [spec(number) for number in range(count)]
-    told = _timed(count, lambda: [load(text, file_name="x.yaml").ok for text in texts])
-    print(f"loading {count} files of {STEPS} steps: {told}")
+    rate = _timed(count, lambda: [load(text, file_name="x.yaml").ok for text in texts])
+    print(f"loading {count} files of {STEPS} steps: {rate}")
     with tempfile.TemporaryDirectory() as name:
         dags = Path(name) / "dags"
         dags.mkdir()

@@ -1,4 +1,4 @@
-"""How much processor time processes took, from ``/proc``: what the others on the machine do changes it little."""
+"""Processor time of processes, from ``/proc``. Other work on the machine changes it little."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def cpu_s(pid: int) -> float:
-    """Return the seconds that a process has had, and those it started, whether they are there or it saw them end."""
+    """Return the processor seconds of a process and its children, running or waited for."""
     process = Path(f"/proc/{pid}")
     try:
         times = (process / "stat").read_text(encoding="ascii").rpartition(")")[2].split()[11:15]

@@ -1,8 +1,8 @@
-"""``python -m bench.queues``: many runs through narrow queues while schedulers and workers are killed.
+"""``python -m bench.queues``: many runs through queues with small limits, while schedulers and workers are killed.
 
-Five queues with limits 1 to 5, four schedulers and six workers as processes on real servers, a SIGKILL
-every three seconds. Prints the seed, what was killed, the most runs that each queue let in at once, and
-runs per second; ends with 1 if a limit, an order or an invariant was broken.
+Five queues with limits 1 to 5, four schedulers and six workers as processes on real servers, and a SIGKILL every
+three seconds. Prints the seed, what was killed, the highest number of active runs of each queue, and runs per second.
+Exits with 1 if a limit, an order or an invariant was violated.
 """
 
 import argparse
@@ -23,7 +23,7 @@ _LEASE_S = 2.0
 
 
 def main() -> None:
-    """Run it once."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m bench.queues", description=__doc__)
     parser.add_argument("--runs", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
@@ -39,8 +39,8 @@ def main() -> None:
         found = stress(system, runs=asked.runs, a_wave=_A_WAVE, seed=asked.seed, within_s=_WITHIN_S)
     print(f"  {found.runs} runs in {found.took_s:.0f} s, {found.runs / found.took_s:.1f} runs/s; {found.counts}")
     print(f"  killed {dict(found.killed)}, answers {dict(found.answers)}")
-    print("  most at once: " + ", ".join(f"{name} {found.most.get(name)} of {LIMITS[name]}" for name in LIMITS))
-    print(f"  broken promises: {len(found.wrong)}")
+    print("  most active runs: " + ", ".join(f"{name} {found.most.get(name)} of {LIMITS[name]}" for name in LIMITS))
+    print(f"  violations: {len(found.wrong)}")
     for what in found.wrong[:50]:
         print(f"    {what}")
     sys.exit(1 if found.wrong else 0)

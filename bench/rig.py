@@ -1,4 +1,4 @@
-"""The two footings as real processes, and a client to load them with. Loopback only, bounded, self-ending."""
+"""Dagway as real processes in both modes, embedded and distributed, and a client. Loopback only; it cleans up."""
 
 import json
 import subprocess
@@ -33,7 +33,7 @@ class Rig:
         self.engine: Engine = open_engine(database_url, read_only=True)
 
     def post(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """POST and return the JSON answer; anything but success is an error of the benchmark."""
+        """POST and return the JSON answer. Raises unless it succeeds."""
         answer = self._http.request("POST", self._api + path, json=body or {})
         if answer.status not in {200, 201}:
             raise RuntimeError(f"POST {path}: {answer.status} {answer.data!r}")
@@ -46,12 +46,12 @@ class Rig:
         return found
 
     def rows(self, query: str, **values: object) -> list[dict[str, Any]]:
-        """Read the database directly."""
+        """Return rows of the database."""
         with self.engine.begin() as connection:
             return [dict(row) for row in connection.execute(text(query), values).mappings()]
 
     def wait_ended(self, dag: str, count: int) -> None:
-        """Wait until ``count`` runs of a dag have ended, all of them well."""
+        """Wait until ``count`` runs of a DAG have ended, all successfully."""
 
         def ended() -> bool:
             query = "SELECT status, count(*) AS n FROM dag_runs WHERE dag_name = :dag GROUP BY status"
@@ -66,7 +66,7 @@ class Rig:
 
 @contextmanager
 def running(module: str, *args: str) -> Iterator[int]:
-    """Run one of our modules as a process of its own and yield its id."""
+    """Run a module as a process and yield its process id."""
     process = subprocess.Popen((sys.executable, "-m", module, *args))
     try:
         yield process.pid
@@ -77,7 +77,7 @@ def running(module: str, *args: str) -> Iterator[int]:
 
 @contextmanager
 def embedded() -> Iterator[Rig]:
-    """One process on SQLite."""
+    """Run ``dagway up`` on SQLite."""
     with tempfile.TemporaryDirectory(prefix="dagway-bench-") as folder:
         port = free_port()
         home = Path(folder)
@@ -89,7 +89,7 @@ def embedded() -> Iterator[Rig]:
 
 @contextmanager
 def distributed(gateways: int = 1, schedulers: int = 1, workers: int = 2) -> Iterator[Rig]:
-    """Real RabbitMQ and Postgres (with fsync), and each service as processes of its own."""
+    """Run each service as a process, on RabbitMQ and Postgres with fsync."""
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dagway-bench-")))
         home.chmod(0o755)  # Postgres runs as another user

@@ -1,8 +1,8 @@
 """``python -m bench.schedules [idle|due|year]``: two schedulers on real servers.
 
-idle  5,000 dags with schedules that are not due, two idle workers: database transactions and processor time per second
-due   10,000 dags due in the same minute: whether each fired once, how long all took, the CPU, how late the first were
-year  a simulated year of 500 schedules with kills, pauses and clock jumps, held to the oracle; ``--seed`` repeats one
+idle  5,000 DAGs whose schedules are not due, two idle workers: database transactions and processor time per second
+due   10,000 DAGs due in the same minute: whether each fired once, how late the fires were, and processor time
+year  a simulated year of 500 schedules with kills, pauses and clock jumps, compared with an oracle; takes ``--seed``
 """
 
 import argparse
@@ -24,7 +24,6 @@ from shared.language.summary import summarise
 from shared.store import tables as t
 from shared.store.engine import open_engine
 from shared.store.migrate import migrate
-from shared.store.tables import schedules as s
 from tests.harness.eventually import eventually
 from tests.harness.procs import DagwayProcess
 from tests.harness.servers import PostgresServer, RabbitServer
@@ -71,7 +70,7 @@ def _transactions(engine: Engine) -> int:
 
 
 def _idle(engine: Engine, schedulers: list[DagwayProcess]) -> None:
-    eventually(lambda: _count(engine, s.schedules) == 5000, timeout_s=120, every_s=1)
+    eventually(lambda: _count(engine, t.schedules) == 5000, timeout_s=120, every_s=1)
     eventually(lambda: _count(engine, t.workers) == _WORKERS, timeout_s=60, every_s=1)
     time.sleep(15)  # statistics reach the view late
     transactions, cpu, began = _transactions(engine), sum(cpu_s(each.pid) for each in schedulers), time.monotonic()
@@ -84,22 +83,22 @@ def _idle(engine: Engine, schedulers: list[DagwayProcess]) -> None:
 
 
 def _due(engine: Engine, schedulers: list[DagwayProcess], slot: datetime) -> None:
-    eventually(lambda: _count(engine, s.schedules) == 10_000, timeout_s=150, every_s=1)
+    eventually(lambda: _count(engine, t.schedules) == 10_000, timeout_s=150, every_s=1)
     if datetime.now(UTC) >= slot:
         raise RuntimeError("the machine is too slow: the minute came before all dags were known")
     print(f"  all dags known {(slot - datetime.now(UTC)).total_seconds():.0f} s before they are due")
     cpu = sum(cpu_s(each.pid) for each in schedulers)
     time.sleep(max(0.0, (slot - datetime.now(UTC)).total_seconds()))
-    eventually(lambda: _count(engine, s.cron_slots) == 10_000, timeout_s=200, every_s=1)
+    eventually(lambda: _count(engine, t.cron_slots) == 10_000, timeout_s=200, every_s=1)
     took_cpu_s = sum(cpu_s(each.pid) for each in schedulers) - cpu
     with engine.begin() as connection:
         rows = connection.execute(select(t.dag_runs.c.created_at, t.dag_runs.c.dag_name)).all()
         fired = connection.execute(
-            select(func.count()).select_from(s.cron_slots).where(s.cron_slots.c.outcome == "fired")
+            select(func.count()).select_from(t.cron_slots).where(t.cron_slots.c.outcome == "fired")
         ).scalar_one()
     late = sorted((row.created_at - slot).total_seconds() for row in rows)
     different = len({row.dag_name for row in rows})
-    print(f"  slots fired {fired}, runs {len(rows)}, of different dags {different}")
+    print(f"  fires {fired}, runs {len(rows)}, of different dags {different}")
     print(f"  all fired within {late[-1]:.1f} s of the minute, {took_cpu_s:.1f} s of the schedulers' CPU")
     print(
         f"  late: the first 100 p99 {late[98]:.2f} s, at most {late[99]:.2f} s; median {statistics.median(late):.2f} s"
@@ -158,7 +157,7 @@ def main() -> None:
         began = time.monotonic()
         slots = simulate_a_year(schedules=500, seed=seed)
         took_s = time.monotonic() - began
-        print(f"  {slots.total()} slots, each as the oracle has it, in {took_s:.1f} s")
+        print(f"  {slots.total()} fires, all as the oracle predicts, in {took_s:.1f} s")
         print(f"  {dict(slots)}", flush=True)
     for one in ("idle", "due"):
         if what in {None, one}:

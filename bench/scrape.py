@@ -1,4 +1,4 @@
-"""What a scrape costs each service, and how many series 10,000 dags make: ``python -m bench.scrape [DAGS]``."""
+"""``python -m bench.scrape [DAGS]``: the cost of a scrape of each service, and the number of series."""
 
 import sys
 import tempfile
@@ -12,10 +12,10 @@ from prometheus_client import generate_latest
 from services.api.main import build_deps
 from services.api.observability.request_metrics import DaguCollector
 from services.api.settings import Settings
-from services.scheduler.deciding.post_commit import Aftermath
+from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.metrics import BacklogCollector, count, limit_dag_series
 from services.worker.reporting.metrics import WorkerCollector, WorkerCounters
-from shared.admin_server import door_registry
+from shared.admin_server import admin_registry
 from shared.clock import utc_now
 from shared.metrics import ProcessCollector
 from shared.status import RunStatus
@@ -32,7 +32,7 @@ _ROUNDS = 5
 
 
 class _Idle:
-    """A worker without work, as far as its metrics go."""
+    """The metrics of an idle worker."""
 
     counters = WorkerCounters()
     slots = 100
@@ -53,7 +53,7 @@ def _cost(name: str, page: Callable[[], bytes]) -> None:
 
 
 def main(dags: int) -> None:
-    """Measure with the default limit, and with one that lets every dag have its series."""
+    """Measure with the default limit of DAG series, and without one."""
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/bench.db"
         migrate(url)
@@ -75,11 +75,11 @@ def main(dags: int) -> None:
             connection.execute(t.dag_runs.insert(), rows)
         transport = open_transport("embedded:", name="bench")
         process = ProcessCollector("bench", "0", transport, Path(folder))
-        _cost("worker", lambda: generate_latest(door_registry([process, WorkerCollector(_Idle())])))
+        _cost("worker", lambda: generate_latest(admin_registry([process, WorkerCollector(_Idle())])))
         for limit in (200, dags):
             limit_dag_series(limit)
-            count(Aftermath(ended=[(f"dag-{number}", RunStatus.SUCCEEDED) for number in range(dags)]))
-            scheduler = door_registry([process, BacklogCollector(BacklogReads(engine).backlog, utc_now)])
+            count(PostCommit(ended=[(f"dag-{number}", RunStatus.SUCCEEDED) for number in range(dags)]))
+            scheduler = admin_registry([process, BacklogCollector(BacklogReads(engine).backlog, utc_now)])
             _cost(f"scheduler, {dags} dags, limit {limit}", lambda page=scheduler: generate_latest(page))  # type: ignore[misc]
             deps = build_deps(
                 transport=transport,
@@ -88,7 +88,7 @@ def main(dags: int) -> None:
                 settings=Settings(data_dir=Path(folder)),
                 max_dag_series=limit,
             )
-            gateway = door_registry([process, DaguCollector(deps)])
+            gateway = admin_registry([process, DaguCollector(deps)])
             _cost(f"gateway, {dags} dags, limit {limit}", lambda page=gateway: generate_latest(page))  # type: ignore[misc]
             deps.closing.set()
         transport.close()

@@ -33,7 +33,7 @@ Helpers:
 Errors:
 
 - ``InvalidInput``: raise it for a mistake in the step, such as a missing option
-- ``ExpandFault``, ``CommandFailed``: ``evaluate`` found a required variable unset, or a back-quoted command failed
+- ``ExpansionError``, ``CommandFailed``: ``evaluate`` found a required variable unset, or a back-quoted command failed
 - ``Interrupted``: a stop or the timeout ended a back-quoted command; let it pass
 - ``Cancelled``: a ``CancelScope`` was cancelled
 - ``GuardianLost``: the worker is about to end; let it pass
@@ -57,7 +57,7 @@ from services.worker.process.outcome import ProcessExit, Result, StopKind
 from services.worker.process.supervisor import StopRequest, Supervisor
 from shared.contracts.events import Outcome
 from shared.errors import DagwayError, InvalidInput
-from shared.language.expansion.expand import ExpandFault
+from shared.language.expansion.expand import ExpansionError
 from shared.language.model import Step
 
 __all__ = [
@@ -67,7 +67,7 @@ __all__ = [
     "DagwayError",
     "Environment",
     "Executor",
-    "ExpandFault",
+    "ExpansionError",
     "GuardianLost",
     "Interrupted",
     "InvalidInput",

@@ -1,4 +1,4 @@
-"""Write docs/configuration.md from the one table of settings: ``python scripts/config_doc.py``."""
+"""Write docs/configuration.md from the table of settings: ``python scripts/config_doc.py``."""
 
 from pathlib import Path
 
@@ -12,10 +12,9 @@ _HEAD = """# Settings
 
 <!-- Written by scripts/config_doc.py from shared/options.py. -->
 
-A setting is an option of the command line and an environment variable, one thing spelled twice; the option wins.
-Each command takes those that concern it (`dagway worker --help`). An unknown `DAGWAY_…` variable is an error that
-names the one probably meant; variables that Kubernetes sets for a Service called `dagway…` are left alone.
-Defaults are in brackets.
+Every setting is a command-line option and an environment variable; the option wins. Each command takes the settings
+that it needs (`dagway worker --help`). An unknown `DAGWAY_…` variable is an error that suggests the right one;
+variables that Kubernetes sets for a Service named `dagway…` are ignored. Defaults are in brackets.
 
 | variable | option | meaning |
 | --- | --- | --- |

@@ -1,4 +1,4 @@
-"""Write docs/metrics.md from the metrics themselves: ``python -m scripts.metrics_doc``."""
+"""Write docs/metrics.md from the registered metrics: ``python -m scripts.metrics_doc``."""
 
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -31,23 +31,22 @@ _HEAD = """# Metrics
 
 <!-- Written by scripts/metrics_doc.py from the metrics themselves. -->
 
-Every service answers `/metrics` on its side door (`DAGWAY_METRICS_PORT`). The gateway also answers
-`/api/v2/metrics`: the `dagu_*` names of the REST contract, read from the database.
+Every service serves `/metrics` on its admin server (`DAGWAY_METRICS_PORT`). The gateway also serves
+`/api/v2/metrics`: the `dagu_*` names of Dagu's API, read from the database.
 
-- **How to add them up.** `dagway_*_total` and histograms are counted by the process that did it: `sum` over
-  instances, and `rate` before `sum`. What a scheduler tells of the database, and all `dagu_*`, is the same from every
-  replica: `max` over instances, never `sum`.
-- **What is exact.** `dagu_dag_runs_total` reads the database, so kills and restarts do not touch it, but for one thing:
-  a retried run's earlier end is counted until the gateway starts again. A process that is killed takes with it what it
-  counted since the last scrape.
-- **How many series.** Labels come from lists in the program. Only those with a `dag` label could grow: the first
-  `DAGWAY_METRICS_DAGS` dags (200) have series of their own, the rest is summed under `dag="other"`; 0 turns them off.
+- **Aggregation.** Each process counts its own `dagway_*_total` and histograms: take `rate`, then `sum` over instances.
+  What a scheduler reads from the database, and all `dagu_*`, is the same on every replica: use `max`, never `sum`.
+- **Accuracy.** `dagu_dag_runs_total` is read from the database, so kills and restarts do not change it, with one
+  exception: the earlier end of a retried run counts until the gateway restarts. A killed process loses what it counted
+  since the last scrape.
+- **Cardinality.** All label values come from fixed lists, except `dag`: the first `DAGWAY_METRICS_DAGS` DAGs (200) have
+  their own series, the others are summed under `dag="other"`; 0 turns DAG series off.
 
 """
 
 
 def catalogue() -> Mapping[str, list[Metric]]:
-    """Return every metric by the service whose side door shows it."""
+    """Return all metrics by the service that serves them."""
     ours = [metric for metric in REGISTRY.collect() if metric.name.startswith("dagway_")]
     worker = SimpleNamespace(counters=WorkerCounters(), slots=1, busy=0, draining=False, spooled=0)
     transport = open_transport("embedded:", name="docs")
@@ -85,7 +84,7 @@ def _dagu() -> list[Metric]:
 
 
 def series_names(metrics: Iterable[Metric]) -> set[str]:
-    """Return the names a query may use for these metrics."""
+    """Return the names of these metrics in queries."""
     suffixes = {
         "counter": ("_total", "_created"),
         "histogram": ("_bucket", "_sum", "_count"),

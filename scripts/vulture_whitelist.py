@@ -1,4 +1,4 @@
-"""Names that look unused and are not: somebody else's framework uses them. Read by vulture only."""
+"""Names that vulture reports as unused, but that frameworks use. Only vulture reads this file."""
 
 # pydantic reads it from the class.
 _.model_config

@@ -1,4 +1,4 @@
-"""The command line: one command per service, and the few a person needs beside them."""
+"""The ``dagway`` command line: one command for each service, and the tools around them."""
 
 import logging
 import signal
@@ -61,7 +61,7 @@ _API = (
 
 
 def _options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the options with these field names, all optional; see ``shared.config``."""
+    """Add the options of these fields of ``shared.config`` to a command. All are optional."""
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         for option in reversed([option for option in OPTIONS if option.field in names]):
@@ -83,20 +83,20 @@ def _configure(service: str, given: dict[str, Any]) -> Config:
     return config
 
 
-class _Stop:
-    """Set by SIGINT, SIGTERM, or the death of a thread that must not die."""
+class _StopSignal:
+    """An event that SIGINT, SIGTERM, or the death of an essential thread sets."""
 
     def __init__(self) -> None:
         self.event = threading.Event()
         self.exit_code = 0
-        # A handler runs on the main thread, between any two of its steps: setting the event there would wait for ever
-        # for a lock that the main thread, or the handler of a signal just before, holds. This queue needs none.
+        # A signal handler interrupts the main thread anywhere. Setting an event there would deadlock if the main
+        # thread, or the handler of an earlier signal, holds the event's lock. A SimpleQueue takes no lock.
         self._signals: SimpleQueue[int] = SimpleQueue()
-        threading.Thread(target=self._heed, name="signals", daemon=True).start()
+        threading.Thread(target=self._wait_for_signal, name="signals", daemon=True).start()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda number, _frame: self._signals.put(number))
 
-    def _heed(self) -> None:
+    def _wait_for_signal(self) -> None:
         self._signals.get()
         self.event.set()
 
@@ -106,21 +106,22 @@ class _Stop:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="dagway", message="%(version)s")
 def cli() -> None:
-    """Dagway: workflows in plain YAML, run by small services on RabbitMQ and Postgres.
+    """Dagway: a workflow orchestrator with YAML workflows, on RabbitMQ and Postgres.
 
-    Every option can be given as the environment variable named beside it.
+    Every option can also be set by the environment variable in brackets.
     """
 
 
 @cli.command()
 @_options(*_COMMON, *_UP, *_API, "api_threads")
 def up(**given: Any) -> None:
-    """Run everything in this one process, on SQLite unless told otherwise."""
+    """Run all services in one process. The default database is SQLite."""
     from services.up import run_up  # noqa: PLC0415
 
     config = _configure("dagway", given)
-    stop = _Stop()
+    stop = _StopSignal()
     run_up(config, installed_version("dagway"), stop.event, stop.on_death, click.echo)
     sys.exit(stop.exit_code)
 
@@ -129,7 +130,7 @@ def up(**given: Any) -> None:
 @_options(*_COMMON, *_API, "host", "port", "database_url", "amqp_url", "api_threads")
 def api(**given: Any) -> None:
     """Run an API gateway."""
-    from services.api.serving.green import become_green  # noqa: PLC0415
+    from services.api.serving.greenlets import become_green  # noqa: PLC0415
 
     become_green()
     from services.compose import run_api_process  # noqa: PLC0415
@@ -144,7 +145,7 @@ def scheduler(**given: Any) -> None:
     from services.compose import run_scheduler_process  # noqa: PLC0415
 
     config = _configure("scheduler", given)
-    stop = _Stop()
+    stop = _StopSignal()
     run_scheduler_process(config, installed_version("dagway"), stop.event, stop.on_death)
     sys.exit(stop.exit_code)
 
@@ -152,11 +153,11 @@ def scheduler(**given: Any) -> None:
 @cli.command()
 @_options(*_COMMON, "host", "amqp_url", "dags_dir", "worker_slots", "worker_labels", "worker_id", "lease_s")
 def worker(**given: Any) -> None:
-    """Run a worker. It needs the broker only, and refuses to hold database credentials."""
+    """Run a worker. It needs only the broker, and refuses database credentials."""
     from services.compose import run_worker_process  # noqa: PLC0415
 
     config = _configure("worker", given)
-    stop = _Stop()
+    stop = _StopSignal()
     run_worker_process(config, installed_version("dagway"), stop.event, stop.on_death)
     sys.exit(stop.exit_code)
 
@@ -164,27 +165,27 @@ def worker(**given: Any) -> None:
 @cli.command()
 @_options("data_dir", "database_url", "log_level", "log_format")
 def migrate(**given: Any) -> None:
-    """Bring the database to the schema this version needs."""
-    from shared.store.migrate import migrate as bring_up  # noqa: PLC0415
+    """Create or upgrade the database schema."""
+    from shared.store.migrate import migrate as migrate_database  # noqa: PLC0415
 
     config = _configure("migrate", given)
-    click.echo(f"schema is at revision {bring_up(config.need('database_url'))}")
+    click.echo(f"schema is at revision {migrate_database(config.need('database_url'))}")
 
 
 @cli.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--elsewhere", is_flag=True, help="do not ask whether this machine has what the steps need")
+@click.option("--elsewhere", is_flag=True, help="do not check whether this machine has what the steps need")
 def validate(file: Path, elsewhere: bool) -> None:
-    """Check a workflow FILE and say everything that is wrong with it."""
+    """Check a workflow FILE and print all its errors."""
     from services.worker.executors.capabilities import available_types  # noqa: PLC0415
     from shared.language.load import load  # noqa: PLC0415
-    from shared.language.steps.requirements import Hands, beyond, needing  # noqa: PLC0415
+    from shared.language.steps.requirements import Capabilities, steps_with_requirements, unsatisfied  # noqa: PLC0415
 
     loaded = load(file.read_text(errors="replace"), file_name=file.stem)
     for issue in loaded.issues:
         click.echo(f"{file}: {issue}", err=True)
-    here = [] if elsewhere else [Hands({}, available_types())]
-    missing = beyond(needing(loaded.documents), here, nobody="no worker on this machine")
+    here = [] if elsewhere else [Capabilities({}, available_types())]
+    missing = unsatisfied(steps_with_requirements(loaded.documents), here, no_worker="no worker on this machine")
     for problem in missing:
         click.echo(f"{file}: {problem}", err=True)
     if missing or not loaded.ok:
@@ -196,37 +197,39 @@ def validate(file: Path, elsewhere: bool) -> None:
 @cli.command()
 @click.argument("dag")
 @click.argument("run", default="")
-@click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="where the gateway is")
-@click.option("--token", help="an API key or token, if the gateway asks for one  [DAGWAY_AUTH_TOKEN]")
+@click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="URL of the gateway")
+@click.option("--token", help="API key or token, if the gateway needs one  [DAGWAY_AUTH_TOKEN]")
 @_options("auth_basic_username", "auth_basic_password")
 def why(dag: str, run: str, url: str, token: str | None, **basic: Any) -> None:
-    """Say what DAG, its RUN (an id, or "latest") and its steps wait for."""
-    from services.why import authorization  # noqa: PLC0415
-    from services.why import why as ask  # noqa: PLC0415
+    """Show what DAG, its RUN (an id, or "latest") and its steps wait for."""
+    from services.why import authorization, why_waiting  # noqa: PLC0415
 
     config = load_config({"auth_token": token, **basic}, environment())
     by = authorization(config.auth_token, config.auth_basic_username, config.auth_basic_password)
-    for line in ask(url, by, dag, run):
+    for line in why_waiting(url, by, dag, run):
         click.echo(line)
 
 
 @cli.group("dead-letters")
 def dead_letters() -> None:
-    """Messages that were put aside for a person, on the broker or in the folder of an `up` that does not run."""
+    """List or return dead letters: messages that could not be handled.
+
+    They are on the broker, or in the data directory of a `dagway up` that is not running.
+    """
 
 
-_LIMIT = click.option("--limit", default=1000, show_default=True, type=click.IntRange(1), help="how many at most")
+_LIMIT = click.option("--limit", default=1000, show_default=True, type=click.IntRange(1), help="maximum number")
 
 
 @dead_letters.command("list")
 @_options("data_dir", "amqp_url", "log_level", "log_format")
 @_LIMIT
-@click.option("--bodies", is_flag=True, help="what they say, too; it may hold what was given to runs")
+@click.option("--bodies", is_flag=True, help="print the bodies too; they may contain parameters of runs")
 def list_dead_letters(limit: int, bodies: bool, **given: Any) -> None:
-    """Say of each where it came from and why it is there."""
-    from services.dead_letters import listed  # noqa: PLC0415
+    """List dead letters with their broker queue and reason."""
+    from services.dead_letters import describe_dead_letters  # noqa: PLC0415
 
-    for line in listed(_configure("dead-letters", given), limit, bodies=bodies):
+    for line in describe_dead_letters(_configure("dead-letters", given), limit, bodies=bodies):
         click.echo(line)
 
 
@@ -234,10 +237,10 @@ def list_dead_letters(limit: int, bodies: bool, **given: Any) -> None:
 @_options("data_dir", "amqp_url", "log_level", "log_format")
 @_LIMIT
 def return_dead_letters(limit: int, **given: Any) -> None:
-    """Send them back to where they came from."""
-    from services.dead_letters import returned  # noqa: PLC0415
+    """Return dead letters to their broker queues, to be handled again."""
+    from services.dead_letters import redrive_dead_letters  # noqa: PLC0415
 
-    click.echo(f"{returned(_configure('dead-letters', given), limit)} sent back")
+    click.echo(f"{redrive_dead_letters(_configure('dead-letters', given), limit)} returned")
 
 
 @cli.command()
@@ -247,7 +250,7 @@ def version() -> None:
 
 
 def main() -> None:
-    """Run the command line; a known error is one line on stderr and exit code 2 (settings) or 1."""
+    """Run the command line. A known error is one line on stderr and exit code 1, or 2 for invalid settings."""
     try:
         cli()
     except ConfigInvalid as error:

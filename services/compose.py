@@ -1,4 +1,4 @@
-"""Composition roots of the services as processes of their own: real broker, real database."""
+"""Composition roots of the services that run as processes of their own, on RabbitMQ and Postgres."""
 
 import atexit
 import logging
@@ -12,14 +12,14 @@ from prometheus_client.registry import Collector
 from services.api.deps import Deps
 from services.api.main import run_api
 from services.api.observability.request_metrics import DaguCollector
-from services.api.routes.probes import schema_of, trouble
+from services.api.readiness import schema_of, trouble
 from services.api.serving.server import MOST_STREAMS
 from services.api.settings import settings_from
 from services.scheduler.main import Scheduler
 from services.scheduler.metrics import BacklogCollector, limit_dag_series
 from services.worker.main import Worker
 from services.worker.reporting.metrics import WorkerCollector
-from shared.admin_server import SideDoor
+from shared.admin_server import AdminServer
 from shared.clock import local_zone, utc_now
 from shared.config import Config
 from shared.errors import ConfigInvalid, Unavailable
@@ -36,18 +36,25 @@ from shared.store.writes.transaction import Store
 from shared.transport.base import Transport
 from shared.transport.open import open_transport
 
-__all__ = ["make_worker", "read_base_config", "run_api_process", "run_scheduler_process", "run_worker_process"]
+__all__ = [
+    "make_scheduler",
+    "make_worker",
+    "read_base_config",
+    "run_api_process",
+    "run_scheduler_process",
+    "run_worker_process",
+]
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _SCHEDULER_CONNECTIONS = 12
 _DRAIN_S = 25
-"""How long a worker lets its steps end: within the 30 s Kubernetes gives a pod."""
+"""How long a stopping worker waits for its steps. Kubernetes gives a pod 30 s."""
 
 
 def run_api_process(config: Config, version: str) -> None:
-    """Serve the API under gunicorn until told to end."""
+    """Serve the API under gunicorn until a signal stops it."""
     database_url, amqp_url = config.need("database_url"), config.need("amqp_url")
 
     def open_broker() -> Transport:
@@ -58,14 +65,14 @@ def run_api_process(config: Config, version: str) -> None:
             open_engine(database_url, pool_size=config.api_threads, read_only=True, application_name="dagway-api")
         )
 
-    def open_door(deps: Deps) -> None:
-        # In the process that serves: a thread would not survive the fork.
+    def start_admin_server(deps: Deps) -> None:
+        # In the serving process, because threads do not survive the fork.
         start_sending("dagway-api")
         atexit.register(stop_sending)
         if config.metrics_port:
             about = ProcessCollector("api", version, deps.transport, config.data_dir)
             collectors: list[Collector] = [about, DaguCollector(deps), SchemaCollector(deps.reads.schema)]
-            SideDoor(config.host, config.metrics_port, lambda: trouble(deps, schema_of(deps)), collectors).start()
+            AdminServer(config.host, config.metrics_port, lambda: trouble(deps, schema_of(deps)), collectors).start()
 
     run_api(
         host=config.host,
@@ -76,13 +83,13 @@ def run_api_process(config: Config, version: str) -> None:
         settings=replace(settings_from(config), max_streams=MOST_STREAMS),
         base_path=config.base_path,
         max_dag_series=config.metrics_dags,
-        on_open=open_door,
+        on_open=start_admin_server,
         threads=config.api_threads,
     )
 
 
 def run_scheduler_process(config: Config, version: str, stop: threading.Event, on_death: Callable[[], None]) -> None:
-    """Run a scheduler until ``stop``; wait for the database, its schema and the broker to be there."""
+    """Run a scheduler until ``stop``. It first waits for the database, its schema and the broker."""
     base_config = read_base_config(config)
     engine = open_engine(
         config.need("database_url"), pool_size=_SCHEDULER_CONNECTIONS, application_name="dagway-scheduler"
@@ -90,32 +97,20 @@ def run_scheduler_process(config: Config, version: str, stop: threading.Event, o
     amqp_url = config.need("amqp_url")
     start_sending("dagway-scheduler")
     running: list[Scheduler] = []
-    # The door opens first: a scheduler that waits for its servers is alive, though not ready.
+    # The admin server starts first: a scheduler that waits for its servers is live, but not ready.
     limit_dag_series(config.metrics_dags)
-    with _side_door(
-        config, lambda: running[0].trouble if running else "it waits for the database, its schema or the broker"
-    ) as door:
-        _patiently("schema", lambda: require_head(engine), stop)
+    with _admin_server(
+        config, lambda: running[0].trouble if running else "waiting for the database, its schema or the broker"
+    ) as admin:
+        _retry_until("schema", lambda: require_head(engine), stop)
         transport = open_transport(amqp_url, name="dagway-scheduler")
-        door.add(ProcessCollector("scheduler", version, transport, config.data_dir))
+        admin.add(ProcessCollector("scheduler", version, transport, config.data_dir))
         reads = BacklogReads(engine)
-        door.add(BacklogCollector(reads.backlog, utc_now))
-        door.add(SchemaCollector(reads.schema))
-        scheduler = _patiently(
+        admin.add(BacklogCollector(reads.backlog, utc_now))
+        admin.add(SchemaCollector(reads.schema))
+        scheduler = _retry_until(
             "broker",
-            lambda: Scheduler(
-                Store(engine),
-                transport,
-                clock=utc_now,
-                lease_s=config.lease_s,
-                version=version,
-                dags_dir=config.dags_dir,
-                base_config=base_config,
-                tz=local_zone(config.tz),
-                queues=dict(config.queues),
-                pools=dict(config.pools),
-                on_death=on_death,
-            ),
+            lambda: make_scheduler(config, Store(engine), transport, version, on_death, base_config=base_config),
             stop,
         )
         if scheduler is not None:
@@ -131,9 +126,9 @@ def run_scheduler_process(config: Config, version: str, stop: threading.Event, o
 
 
 def run_worker_process(config: Config, version: str, stop: threading.Event, on_death: Callable[[], None]) -> None:
-    """Run a worker until ``stop``, then let its steps end."""
+    """Run a worker until ``stop``, then wait for its steps."""
     if config.database_url:
-        raise ConfigInvalid("DAGWAY_DATABASE_URL is set: a worker runs other people's commands and must not have it")
+        raise ConfigInvalid("DAGWAY_DATABASE_URL is set, but a worker runs users' commands and must not hold it")
     amqp_url = config.need("amqp_url")
     config.make_data_dir()
     transport = open_transport(amqp_url, name=f"dagway-worker-{config.worker_id}")
@@ -141,9 +136,9 @@ def run_worker_process(config: Config, version: str, stop: threading.Event, on_d
     worker = make_worker(config, transport, version, on_death, worker_id=config.worker_id)
     freeze_loaded()
     worker.start()
-    with _side_door(config, lambda: worker.trouble) as door:
-        door.add(ProcessCollector("worker", version, transport, config.data_dir))
-        door.add(WorkerCollector(worker))
+    with _admin_server(config, lambda: worker.trouble) as admin:
+        admin.add(ProcessCollector("worker", version, transport, config.data_dir))
+        admin.add(WorkerCollector(worker))
         while not stop.wait(0.5):
             pass
     worker.stop(drain_s=_DRAIN_S)
@@ -152,20 +147,45 @@ def run_worker_process(config: Config, version: str, stop: threading.Event, on_d
 
 
 def read_base_config(config: Config) -> str:
-    """Return the text that every workflow inherits from; empty: none.
+    """Return the text of the base configuration that every DAG inherits, empty if there is none.
 
     Raises:
-        ConfigInvalid: it has errors, which no run could begin with.
+        ConfigInvalid: it cannot be read or has errors, so no run could start.
     """
     if config.base_config is None:
         return ""
     try:
         text = config.base_config.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigInvalid(f"DAGWAY_BASE_CONFIG: cannot be read: {error}") from error
+        raise ConfigInvalid(f"DAGWAY_BASE_CONFIG: cannot read the file: {error}") from error
     if errors := load("steps: ['true']", file_name="any", base=text).errors:
         raise ConfigInvalid(f"DAGWAY_BASE_CONFIG: {config.base_config}: {'; '.join(map(str, errors))}")
     return text
+
+
+def make_scheduler(
+    config: Config,
+    store: Store,
+    transport: Transport,
+    version: str,
+    on_death: Callable[[], None],
+    *,
+    base_config: str,
+) -> Scheduler:
+    """Return a scheduler with the settings of ``config``."""
+    return Scheduler(
+        store,
+        transport,
+        clock=utc_now,
+        lease_s=config.lease_s,
+        version=version,
+        dags_dir=config.dags_dir,
+        base_config=base_config,
+        tz=local_zone(config.tz),
+        queues=dict(config.queues),
+        pools=dict(config.pools),
+        on_death=on_death,
+    )
 
 
 def make_worker(
@@ -185,8 +205,8 @@ def make_worker(
     )
 
 
-def _patiently(what: str, make: Callable[[], T], stop: threading.Event) -> T | None:
-    """Call ``make`` until it works or ``stop``: services start in any order."""
+def _retry_until(what: str, make: Callable[[], T], stop: threading.Event) -> T | None:
+    """Call ``make`` until it succeeds or ``stop`` is set, because services may start in any order."""
     tries = 0
     while not stop.is_set():
         try:
@@ -198,19 +218,19 @@ def _patiently(what: str, make: Callable[[], T], stop: threading.Event) -> T | N
     return None
 
 
-class _side_door:  # noqa: N801 - used as a context manager function
+class _admin_server:  # noqa: N801 - used as a context manager function
     def __init__(self, config: Config, trouble: Callable[[], str]) -> None:
-        self._door = SideDoor(config.host, config.metrics_port, trouble) if config.metrics_port else None
+        self._server = AdminServer(config.host, config.metrics_port, trouble) if config.metrics_port else None
 
     def __enter__(self) -> Self:
-        if self._door is not None:
-            self._door.start()
+        if self._server is not None:
+            self._server.start()
         return self
 
     def add(self, collector: Collector) -> None:
-        if self._door is not None:
-            self._door.add(collector)
+        if self._server is not None:
+            self._server.add(collector)
 
     def __exit__(self, *_: object) -> None:
-        if self._door is not None:
-            self._door.stop()
+        if self._server is not None:
+            self._server.stop()

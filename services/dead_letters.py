@@ -1,4 +1,4 @@
-"""``dagway dead-letters``: look at the messages that were put aside for a person, and send them back."""
+"""``dagway dead-letters``: list the messages that could not be handled, and return them to their queues."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,35 +7,36 @@ from shared.config import Config
 from shared.transport.base import COMMANDS, EVENTS, LOGS, Transport
 from shared.transport.open import open_transport
 
-__all__ = ["listed", "returned"]
+__all__ = ["describe_dead_letters", "redrive_dead_letters"]
 
 
-def listed(config: Config, limit: int, *, bodies: bool) -> Iterator[str]:
-    """Yield a line for each: its id, where it came from, why it is dead, and what it says if ``bodies``.
+def describe_dead_letters(config: Config, limit: int, *, bodies: bool) -> Iterator[str]:
+    """Yield a line for each dead letter: its id, its broker queue, the reason and, with ``bodies``, its body.
 
-    They stay where they are. Bodies may hold what was given to runs.
+    The letters stay where they are. Bodies may contain parameters of runs.
 
     Raises:
-        BrokerUnavailable: away, or the journal in use by ``dagway up``.
+        BrokerUnavailable: the broker cannot be reached, or ``dagway up`` is using the journal.
     """
     with _transport(config) as transport:
         for letter in transport.dead_letters(limit):
             text = letter.body.decode(errors="replace") if bodies else ""
-            yield f"{letter.id} {letter.route}: {letter.reason} {text}".rstrip()
+            yield f"{letter.id} {letter.queue}: {letter.reason} {text}".rstrip()
 
 
-def returned(config: Config, limit: int) -> int:
-    """Send those that are there now back to their routes, at most ``limit``; return how many.
+def redrive_dead_letters(config: Config, limit: int) -> int:
+    """Return at most ``limit`` of the present dead letters to their broker queues; return their number.
 
-    One that cannot be read now either is put aside again.
+    One that still cannot be handled becomes a dead letter again.
 
     Raises:
-        BrokerUnavailable: as above. Unroutable: the route of the first is gone; it stays.
+        BrokerUnavailable: as above.
+        Unroutable: the broker queue of the first letter is gone; the letter stays.
     """
     with _transport(config) as transport:
-        # In the folder of an `up` nobody else has made them.
+        # In the directory of a stopped `dagway up` no service has declared them.
         transport.declare([COMMANDS, EVENTS, LOGS])
-        # What comes back while this goes on is not sent in circles.
+        # A letter that comes back meanwhile is not returned a second time.
         return transport.redrive(len(transport.dead_letters(limit)))
 
 

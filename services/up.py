@@ -1,6 +1,6 @@
-"""Everything in one process: the same services on SQLite and the in-process transport.
+"""``dagway up``: all services in one process, on SQLite and the in-process transport.
 
-This file and ``shared.transport.open`` are the only ones that know there is such a mode.
+Only this module and ``shared.transport.open`` know this mode.
 """
 
 import sys
@@ -12,14 +12,13 @@ from services.api.main import build_deps
 from services.api.observability.request_metrics import DaguCollector
 from services.api.serving.server import EmbeddedServer
 from services.api.settings import settings_from, warn_if_open
-from services.compose import make_worker, read_base_config
-from services.scheduler.main import Scheduler
+from services.compose import make_scheduler, make_worker, read_base_config
 from services.scheduler.metrics import BacklogCollector, limit_dag_series
 from services.worker.reporting.metrics import WorkerCollector
-from shared.admin_server import SideDoor
-from shared.clock import local_zone, utc_now
+from shared.admin_server import AdminServer
+from shared.clock import utc_now
 from shared.config import Config
-from shared.disk import Room
+from shared.disk import DiskCheck
 from shared.metrics import ProcessCollector
 from shared.service import freeze_loaded
 from shared.spans import start_sending, stop_sending
@@ -35,15 +34,15 @@ __all__ = ["run_up"]
 
 _DRAIN_S = 5
 _WORKER = "local"
-"""What a run's ``workerId`` is where no worker is a process of its own."""
+"""The id of the only worker, which the API shows as ``workerId``."""
 _SWITCH_S = 0.0005
-"""Hand-overs between threads are this mode's latency: do not wait the usual 5 ms for a switch."""
+"""Switching between threads makes most of this mode's latency; Python's default interval is 5 ms."""
 
 
 def run_up(
-    config: Config, version: str, stop: threading.Event, on_death: Callable[[], None], say: Callable[[str], None]
+    config: Config, version: str, stop: threading.Event, on_death: Callable[[], None], echo: Callable[[str], None]
 ) -> None:
-    """Run until ``stop``. ``say`` tells a person where it listens and what to try."""
+    """Run until ``stop``. ``echo`` prints the address and what to try."""
     base_config = read_base_config(config)
     settings = settings_from(config)
     sys.setswitchinterval(_SWITCH_S)
@@ -55,19 +54,7 @@ def run_up(
     reads = Reads(open_engine(database_url, pool_size=config.api_threads + 2, read_only=True))
     limit_dag_series(config.metrics_dags)
     transport = open_transport(config.amqp_url or "embedded:", name="dagway", data_dir=config.data_dir)
-    scheduler = Scheduler(
-        Store(engine),
-        transport,
-        clock=utc_now,
-        lease_s=config.lease_s,
-        version=version,
-        dags_dir=config.dags_dir,
-        base_config=base_config,
-        tz=local_zone(config.tz),
-        queues=dict(config.queues),
-        pools=dict(config.pools),
-        on_death=on_death,
-    )
+    scheduler = make_scheduler(config, Store(engine), transport, version, on_death, base_config=base_config)
     worker = make_worker(config, transport, version, on_death, worker_id=_WORKER)
     deps = build_deps(
         transport=transport,
@@ -76,7 +63,7 @@ def run_up(
         settings=settings,
         base_path=config.base_path,
         max_dag_series=config.metrics_dags,
-        own_trouble=Room(config.data_dir).lack,
+        own_trouble=DiskCheck(config.data_dir).problem,
     )
     app = create_app(deps)
     server = EmbeddedServer(app, config.host, config.port, threads=config.api_threads)
@@ -87,23 +74,23 @@ def run_up(
     scheduler.start()
     worker.start()
     server.start()
-    door = (
-        SideDoor(config.host, config.metrics_port, lambda: scheduler.trouble or worker.trouble)
+    admin = (
+        AdminServer(config.host, config.metrics_port, lambda: scheduler.trouble or worker.trouble)
         if config.metrics_port
         else None
     )
-    if door is not None:
-        door.add(ProcessCollector("up", version, transport, config.data_dir))
-        door.add(BacklogCollector(BacklogReads(engine).backlog, utc_now))
-        door.add(SchemaCollector(reads.schema))
-        door.add(WorkerCollector(worker))
-        door.add(DaguCollector(deps))
-        door.start()
-    say(_welcome(f"http://{config.host}:{server.port}", config))
+    if admin is not None:
+        admin.add(ProcessCollector("up", version, transport, config.data_dir))
+        admin.add(BacklogCollector(BacklogReads(engine).backlog, utc_now))
+        admin.add(SchemaCollector(reads.schema))
+        admin.add(WorkerCollector(worker))
+        admin.add(DaguCollector(deps))
+        admin.start()
+    echo(_welcome(f"http://{config.host}:{server.port}", config))
     while not stop.wait(0.5):
         pass
-    if door is not None:
-        door.stop()
+    if admin is not None:
+        admin.stop()
     deps.closing.set()
     server.stop()
     worker.stop(drain_s=_DRAIN_S)
@@ -114,7 +101,7 @@ def run_up(
 
 
 def _welcome(address: str, config: Config) -> str:
-    lines = [f"Dagway is up: {address}   (data in {config.data_dir}; Ctrl-C ends it)"]
+    lines = [f"Dagway is up: {address}   (data in {config.data_dir}; Ctrl-C stops it)"]
     if config.dags_dir is not None:
         lines += [
             f"Following the workflows in {config.dags_dir}. Try:",

@@ -1,4 +1,4 @@
-"""``dagway why``: ask a gateway what a run, its steps, or a dag's schedule waits for."""
+"""``dagway why``: show what a run, its steps or the schedule of a DAG waits for."""
 
 import base64
 import json
@@ -10,29 +10,31 @@ import urllib3
 
 from shared.errors import DagwayError
 
-__all__ = ["authorization", "why"]
+__all__ = ["authorization", "why_waiting"]
 
 _TIMEOUT_S = 30
+_QUEUED, _RUNNING = 5, 1
+"""Status codes of the API."""
 
 
 class GatewayError(DagwayError):
-    """The gateway is not there, or said no."""
+    """The gateway cannot be reached, or answered with an error."""
 
 
 def authorization(token: str, username: str, password: str) -> str:
-    """Return the header that says who asks; empty: nobody in particular. A token wins."""
+    """Return the ``Authorization`` header, empty without credentials. A token wins over a username."""
     if token:
         return f"Bearer {token}"
     return f"Basic {base64.b64encode(f'{username}:{password}'.encode()).decode()}" if username else ""
 
 
-def why(url: str, by: str, dag: str, run_id: str = "") -> Iterator[str]:
-    """Yield a line for each thing that waits: of one run (or ``latest``), else of a dag and its runs.
+def why_waiting(url: str, by: str, dag: str, run_id: str = "") -> Iterator[str]:
+    """Yield a line for each thing that waits: in one run (or ``latest``), otherwise in a DAG and its active runs.
 
-    ``url`` may be without its scheme; ``by`` is the header ``authorization`` returns.
+    ``url`` may omit ``http://``. ``by`` is the ``Authorization`` header.
 
     Raises:
-        GatewayError: there is no answer, or none such.
+        GatewayError: the gateway cannot be reached, or there is no such run or DAG.
     """
     url = url if "://" in url else f"http://{url}"
     if run_id:
@@ -43,7 +45,7 @@ def why(url: str, by: str, dag: str, run_id: str = "") -> Iterator[str]:
     about = _get(url, by, f"/dags/{quote(dag, safe='')}")
     yield f"{dag}: {about.get('waitingFor') or 'its schedule waits for nothing'}"
     name = about["dag"]["name"]
-    for status in (5, 1):
+    for status in (_QUEUED, _RUNNING):
         for run in _get(url, by, f"/dag-runs/{quote(name, safe='')}?status={status}")["dagRuns"]:
             yield from _of_run(_get(url, by, f"/dag-runs/{quote(name, safe='')}/{run['dagRunId']}")["dagRunDetails"])
 
@@ -68,7 +70,7 @@ def _get(url: str, by: str, path: str) -> Any:
     try:
         body = json.loads(answer.data)
     except ValueError as error:
-        raise GatewayError(f"{url}: answered {answer.status}, and no JSON") from error
+        raise GatewayError(f"{url}: answered {answer.status} without JSON: is this a Dagway gateway?") from error
     if answer.status != 200:
         raise GatewayError(str(body.get("message", answer.status)))
     return body

@@ -17,7 +17,7 @@ from shared.errors import ConfigInvalid
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-__all__ = ["SideDoor", "door_registry"]
+__all__ = ["AdminServer", "admin_registry"]
 
 
 class _Quiet(WSGIRequestHandler):
@@ -25,7 +25,7 @@ class _Quiet(WSGIRequestHandler):
         """Scrapes are no news."""
 
 
-def door_registry(collectors: Iterable[Collector]) -> CollectorRegistry:
+def admin_registry(collectors: Iterable[Collector]) -> CollectorRegistry:
     """Return a registry of the process's own counters and these collectors."""
     registry = CollectorRegistry()
     registry.register(REGISTRY)
@@ -34,7 +34,7 @@ def door_registry(collectors: Iterable[Collector]) -> CollectorRegistry:
     return registry
 
 
-class SideDoor:
+class AdminServer:
     """Serves on ``host:port`` from ``start`` to ``stop``; ``port`` 0 takes a free one.
 
     ``trouble`` returns why the service cannot do its work, empty when it can.
@@ -46,7 +46,7 @@ class SideDoor:
     """
 
     def __init__(self, host: str, port: int, trouble: Callable[[], str], collectors: Iterable[Collector] = ()) -> None:
-        self._registry = door_registry(collectors)
+        self._registry = admin_registry(collectors)
         metrics = make_wsgi_app(self._registry)
 
         def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryFile
 
-__all__ = ["Room"]
+__all__ = ["DiskCheck"]
 
 _LEAST = bytes(1024 * 1024)
 """So much must fit: a busy moment's reports and rows."""
@@ -12,7 +12,7 @@ _BELIEVED_S = 1.0
 """Probes are public and may come often."""
 
 
-class Room:
+class DiskCheck:
     """Tries, since no figure tells of quotas and of disks that became read-only. Nothing is left behind."""
 
     def __init__(self, folder: Path) -> None:
@@ -20,7 +20,7 @@ class Room:
         self._lack = ""
         self._until = 0.0
 
-    def lack(self) -> str:
+    def problem(self) -> str:
         """Return why nothing can be written, at most a second old; empty: it can."""
         now = time.monotonic()
         if now >= self._until:

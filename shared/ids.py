@@ -11,11 +11,27 @@ import re
 import secrets
 import time
 
-__all__ = ["MAX_DAG_NAME", "new_command_id", "new_run_id", "new_token", "random_hex", "valid_dag_name", "valid_run_id"]
+__all__ = [
+    "DAG_NAME_RULE",
+    "MAX_DAG_NAME",
+    "RUN_ID_RULE",
+    "new_command_id",
+    "new_run_id",
+    "new_token",
+    "random_hex",
+    "valid_dag_name",
+    "valid_run_id",
+]
 
 MAX_DAG_NAME = 40
-_DAG_NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
-_RUN_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_MAX_RUN_ID = 64
+_CHARACTERS = "letters, digits, dashes, dots or underscores"
+DAG_NAME_RULE = f"1 to {MAX_DAG_NAME} {_CHARACTERS}"
+RUN_ID_RULE = f"1 to {_MAX_RUN_ID} {_CHARACTERS}, and not 'latest'"
+"""What ``valid_dag_name`` and ``valid_run_id`` ask for, in words for an error message."""
+
+_DAG_NAME = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_DAG_NAME}}}")
+_RUN_ID = re.compile(rf"[A-Za-z0-9_.-]{{1,{_MAX_RUN_ID}}}")
 
 
 _SEED_BYTES = 64

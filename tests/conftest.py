@@ -17,6 +17,7 @@ import pytest
 from psycopg2 import sql
 
 from shared import ids
+from shared.store.migrate import migrate
 from tests.harness.needs import NEEDED, need
 from tests.harness.servers import PostgresServer, RabbitServer
 
@@ -102,6 +103,18 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
         return
     server: PostgresServer = request.getfixturevalue("postgres_server")
     yield server.create_database()
+
+
+@pytest.fixture
+def migrated_database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a Postgres database with the current schema and no rows."""
+    if given := _OURS.get("DAGWAY_DATABASE_URL"):
+        for url in _database_on(given):
+            migrate(url)
+            yield url
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    yield server.create_migrated_database()
 
 
 def _database_on(url: str) -> Iterator[str]:

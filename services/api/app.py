@@ -1,7 +1,7 @@
-"""The Flask application: every operation of the tables registered, every answer in one form.
+"""The Flask application: registers the operations and turns every outcome into a response.
 
-Flask is used for its routing and its WSGI plumbing only. Whatever goes wrong, under ``/api/`` the
-answer is the JSON envelope; nothing a client sends may end as a 500.
+Flask provides the routing and the WSGI plumbing only. Under ``/api/`` every error is the JSON envelope, and no
+request of a client may lead to a 500.
 """
 
 import logging
@@ -17,15 +17,15 @@ from services.api import problems
 from services.api.command_client import command_key
 from services.api.deps import Deps
 from services.api.observability import request_metrics, request_spans
-from services.api.operations import Answer, Call, Operation, json_bytes, parse_body, parse_query
+from services.api.operations import ApiResponse, Call, Operation, json_bytes, parse_body, parse_query
 from services.api.problems import Problem
+from services.api.readiness import schema_of, trouble
 from services.api.remote_nodes import chosen_node, forward
 from services.api.routes import OPERATIONS
 from services.api.routes.oidc_login import serve_login
-from services.api.routes.probes import PROBES, schema_of, trouble
+from services.api.routes.probes import PROBES
 from services.api.routes.schema import SCHEMA
 from services.api.serving.compression import compress
-from services.api.serving.lean_flask import LeanFlask, WholeResponse
 from services.api.serving.raw_path import RawPath, SegmentConverter
 from services.api.settings import RemoteNode
 from services.api.ui.pages import PageConverter, serve_bundle, serve_own
@@ -44,13 +44,16 @@ _REQUEST_HEADERS = (
     "Content-Type, Authorization, Content-Encoding, Accept, Idempotency-Key, If-Match, Last-Event-ID, traceparent"
 )
 _LOCAL = frozenset({"/auth/login", "/auth/me", "/openapi.json", "/docs"})
-"""Never handed on to another node: they are about this server itself."""
+"""Paths about this server itself, which are never forwarded to a remote node."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 def create_app(deps: Deps) -> Flask:
-    """Return the application; it opens nothing and keeps no state but caches."""
-    app = LeanFlask("dagway", begin=_begin, finish=_finish, over=_over)
+    """Return the application. It opens no connections and keeps no state but caches."""
+    app = Flask("dagway", static_folder=None)
+    app.before_request(_begin)
+    app.after_request(_finish)
+    app.teardown_request(_over)
     app.config["MAX_CONTENT_LENGTH"] = deps.max_body_bytes
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
@@ -68,7 +71,7 @@ def create_app(deps: Deps) -> Flask:
     app.register_error_handler(Problem, _problem)
     app.register_error_handler(DagwayError, _dagway_error)
     app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(Exception, lambda error: _unplanned(deps, error))
+    app.register_error_handler(Exception, lambda error: _unhandled(deps, error))
     app.wsgi_app = RawPath(app.wsgi_app, deps.base_path)  # type: ignore[method-assign]
     return app
 
@@ -91,7 +94,7 @@ def _view(deps: Deps, operation: Operation) -> Callable[..., Response]:
     def view(**path: str) -> Response:
         asked = _request()
         if asked.method == "HEAD" and operation.permission is not None:
-            # A GET that changes something is bad enough; a HEAD must not.
+            # The contract has a GET that changes something; a HEAD must change nothing.
             raise MethodNotAllowed([operation.method])
         headers = cast("Mapping[str, str]", asked.headers)
         principal = deps.auth.admit(role, operation.permission, headers)
@@ -113,13 +116,14 @@ def _view(deps: Deps, operation: Operation) -> Callable[..., Response]:
             headers=headers,
             address=asked.remote_addr or "",
             arguments=frozenset(asked.args),
+            success=operation.status,
         )
         return _response(operation.handler(call, **arguments))
 
     return view
 
 
-def _forward(deps: Deps, node: RemoteNode, request: Request) -> Answer:
+def _forward(deps: Deps, node: RemoteNode, request: Request) -> ApiResponse:
     path = str(request.environ["PATH_INFO"]).encode("latin-1").decode("utf-8", "replace")
     segments = [quote(unquote(segment), safe="") for segment in path.removeprefix(API).split("/")]
     query = [(name, value) for name, values in request.args.lists() for value in values]
@@ -135,24 +139,22 @@ def _forward(deps: Deps, node: RemoteNode, request: Request) -> Answer:
 
 
 def _request() -> Request:
-    """Return the request itself: each look at anything through Flask's ``request`` finds it anew."""
-    return cast("Request", request._get_current_object())  # type: ignore[attr-defined]  # noqa: SLF001 - a documented one
+    """Return the request itself: Flask's ``request`` is a proxy that looks it up at each access."""
+    return cast("Request", request._get_current_object())  # type: ignore[attr-defined]  # noqa: SLF001 - documented by Flask
 
 
 def _body(asked: Request) -> bytes:
-    """Return the body; most that could have one have none, and need not be read for it."""
+    """Return the body; without these headers there is none to read."""
     environ = asked.environ
     return asked.get_data() if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ else b""
 
 
-def _response(answer: Answer) -> Response:
+def _response(answer: ApiResponse) -> Response:
     if answer.content is None:
         response = Response(b"", answer.status)
         del response.headers["Content-Type"]
     elif answer.media_type == "application/json" and not isinstance(answer.content, bytes):
-        body = json_bytes(answer.content)
-        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
-        response = WholeResponse([body], answer.status, headers)
+        response = Response(json_bytes(answer.content), answer.status, content_type=answer.media_type)
     else:
         response = Response(answer.content, answer.status, content_type=answer.media_type)
     if answer.headers:
@@ -161,7 +163,7 @@ def _response(answer: Answer) -> Response:
 
 
 def _problem(problem: Problem) -> Response:
-    return _response(Answer(problem.status, problem.envelope, headers=problem.headers))
+    return _response(ApiResponse(problem.status, problem.envelope, headers=problem.headers))
 
 
 def _dagway_error(error: DagwayError) -> Response:
@@ -174,28 +176,28 @@ def _dagway_error(error: DagwayError) -> Response:
 
 
 def _http_error(error: HTTPException) -> Response:
-    """Give Werkzeug's own refusals (no such route, wrong method, too large) the envelope."""
+    """Turn Werkzeug's errors (no such route, wrong method, too large) into the envelope."""
     if isinstance(error, NotFound):
-        return _problem(problems.not_found(f"Nothing is at {request.path}"))
+        return _problem(problems.not_found(f"There is nothing at {request.path}"))
     if isinstance(error, MethodNotAllowed):
         allowed = ", ".join(sorted(error.valid_methods or ()))
-        message = f"{request.method} is not possible here"
+        message = f"Method {request.method} is not allowed here"
         return _problem(Problem(problems.WRONG_METHOD, "bad_request", message, headers={"Allow": allowed}))
     if isinstance(error, RequestEntityTooLarge):
-        return _problem(Problem(problems.TOO_LARGE, "bad_request", "The body is too large"))
+        return _problem(Problem(problems.TOO_LARGE, "bad_request", "The request body is too large"))
     if error.code is not None and problems.BAD_REQUEST <= error.code < problems.INTERNAL:
         return _problem(Problem(error.code, "bad_request", error.description or error.name))
     return _unexpected(error)
 
 
-def _unplanned(deps: Deps, error: Exception) -> Response:
-    """Answer what nobody meant; before a migration that is what any question to the database comes to."""
+def _unhandled(deps: Deps, error: Exception) -> Response:
+    """Handle an unexpected error. Before a migration, any database query may end here: that is a 503."""
     schema = schema_of(deps)
     if schema is None or schema.serves:
         return _unexpected(error)
     why = trouble(deps, schema)
     _log.warning("request.unavailable", extra={"request_id": _request_id(request), "error": why, "cause": str(error)})
-    return _problem(problems.unavailable(f"Not yet: {why}; nothing was changed."))
+    return _problem(problems.unavailable(f"The gateway is not ready: {why}; nothing was changed."))
 
 
 def _unexpected(error: Exception) -> Response:
@@ -213,9 +215,9 @@ def _request_id(asked: Request) -> str:
 
 
 def _begin() -> Response | None:
-    """Count and trace the request, name it in its logs; refuse what was refused before it came here.
+    """Count and trace the request, and bind its id to the log; raise the problem that the server found before.
 
-    OPTIONS is answered: browsers ask it anywhere before a write.
+    OPTIONS is answered here: browsers send it before any write.
     """
     asked = _request()
     request_spans.begin(asked)
@@ -223,11 +225,11 @@ def _begin() -> Response | None:
     bind_thread(request_id=_request_id(asked))
     if (refused := asked.environ.get(problems.REFUSED)) is not None:
         raise refused
-    return _response(Answer(204)) if asked.method == "OPTIONS" else None
+    return _response(ApiResponse(204)) if asked.method == "OPTIONS" else None
 
 
 def _finish(response: Response) -> Response:
-    """Add what every answer carries: no caching, CORS for any origin, the request's id."""
+    """Add the headers of every response: no caching, CORS for any origin, the request id."""
     asked = _request()
     headers = response.headers
     if "Cache-Control" not in headers:
@@ -235,7 +237,7 @@ def _finish(response: Response) -> Response:
     headers.add("X-Content-Type-Options", "nosniff")
     headers.add("X-Request-Id", _request_id(asked))
     if "HTTP_ORIGIN" in asked.environ:
-        # Never the origin itself: with it, any page could use the password or cookie a browser keeps for this server.
+        # Never the origin itself: any page could then use the password or cookie that a browser has for this server.
         headers["Access-Control-Allow-Origin"] = "*"
         headers["Access-Control-Allow-Credentials"] = "true"
         headers["Access-Control-Expose-Headers"] = "ETag, Retry-After, X-Request-Id"
@@ -252,5 +254,5 @@ def _finish(response: Response) -> Response:
     return response
 
 
-def _over() -> None:
+def _over(_error: BaseException | None) -> None:
     request_metrics.over(_request())

@@ -1,10 +1,10 @@
-"""The way of a command: out with a confirm, then a bounded wait for the scheduler's answer.
+"""Sends commands to the schedulers: publishes with a confirm, then waits for the reply for a limited time.
 
-* recorded: ``Recorded`` with the scheduler's result; whatever it says can be read back at once.
-* refused: a ``Problem`` with the refusal's own code.
-* confirmed by the broker but not answered in time: ``Accepted``. The command is durable and will
-  have exactly one outcome; asking again with the same id finds it.
-* not accepted: ``BrokerUnavailable``, ``Unroutable`` or, when nobody knows, ``PublishUnconfirmed``.
+* Carried out: ``Recorded`` with the scheduler's result; reads see the change at once.
+* Refused: raises ``Problem`` with the code of the refusal.
+* Confirmed by the broker, but no reply in time: ``Accepted``. The command is durable and will have exactly one
+  outcome; the same request with the same id returns it.
+* Not accepted: raises ``BrokerUnavailable`` or ``Unroutable``; ``PublishUnconfirmed`` if that is not known.
 
 A caller waits at most ``accept_timeout_s`` or ``reply_timeout_s``, whichever is longer.
 """
@@ -19,6 +19,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from services.api.problems import Problem, bad_request, from_refusal
+from services.api.representations import json_values
 from shared.contracts.codec import decode_as, encode
 from shared.contracts.commands import Command, CommandReply
 from shared.errors import BrokerUnavailable, DagwayError, PublishUnconfirmed, Unroutable
@@ -26,18 +27,18 @@ from shared.ids import new_command_id, new_run_id
 from shared.log import current
 from shared.tracing import here
 from shared.transport.base import COMMANDS, Outgoing, Transport
-from shared.transport.pending_reply import Asked
+from shared.transport.pending_reply import PendingReply
 
-__all__ = ["Accepted", "Commands", "Recorded", "Sent", "command_key", "run_id_for"]
+__all__ = ["Accepted", "Commands", "Recorded", "Sent", "chosen_run_id", "command_key", "run_id_for"]
 
 _RUNS = UUID("6d1f2f0a-4b0c-5d6a-9f0e-0d0a6e7a57e1")
-"""Name space of run ids that follow from an Idempotency-Key."""
+"""Namespace of the run ids that are derived from an Idempotency-Key."""
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """The command changed what it was to change."""
+    """A scheduler carried the command out."""
 
     command_id: str
     result: dict[str, Any] = dataclass_field(default_factory=dict)
@@ -45,25 +46,30 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The command is safe with the broker; its outcome is not known yet."""
+    """The broker has stored the command; its outcome is not known yet."""
 
     command_id: str
 
 
 def command_key(header: str | None) -> str | None:
-    """Return the Idempotency-Key to use as command id; raises a 400 when it cannot be one."""
+    """Return the Idempotency-Key, which becomes the command id; raises a 400 if it is malformed."""
     if header is None or header == "":
         return None
     if not _KEY.fullmatch(header):
-        raise bad_request("Idempotency-Key: 1 to 200 printable ASCII characters without spaces")
+        raise bad_request("Idempotency-Key: must be 1 to 200 printable ASCII characters without spaces")
     return header
+
+
+def chosen_run_id(given: str, key: str | None) -> str:
+    """Return the id of a new run: the caller's if they gave one, else one for their Idempotency-Key."""
+    return json_values.run_id(given) if given else run_id_for(key)
 
 
 def run_id_for(key: str | None) -> str:
     """Return an id for a run whose caller chose none.
 
-    With an Idempotency-Key it follows from the key, so that the same request sent again names the
-    same run even when the first answer was lost.
+    It is derived from the Idempotency-Key, if there is one: a repeated request names the same run even if the
+    first response was lost.
     """
     if key is None:
         return new_run_id()
@@ -71,17 +77,17 @@ def run_id_for(key: str | None) -> str:
 
 
 class Sent:
-    """A command on its way."""
+    """A command that was published and has no outcome yet."""
 
-    def __init__(self, command: Command, command_id: str, asked: Asked) -> None:
+    def __init__(self, command: Command, command_id: str, asked: PendingReply) -> None:
         self._command = command
         self._id = command_id
         self._asked = asked
 
     def outcome(self, *, accept_timeout_s: float, reply_timeout_s: float) -> Recorded | Accepted:
-        """Wait for what became of it, as the module says."""
+        """Wait for the outcome, as the module describes."""
         try:
-            # One wait, not two: what is not accepted fails its answer as well.
+            # One wait, not two: a command that is not accepted fails its reply as well.
             reply = decode_as(self._asked.reply(reply_timeout_s), CommandReply)
         except (TimeoutError, BrokerUnavailable, PublishUnconfirmed, Unroutable):
             left_s = max(0.0, accept_timeout_s - reply_timeout_s)
@@ -96,7 +102,7 @@ class Sent:
 
 
 class Commands:
-    """Sends commands to whichever scheduler takes them."""
+    """Sends commands to the schedulers; any of them may take one."""
 
     def __init__(
         self,
@@ -112,9 +118,9 @@ class Commands:
         self._accept_timeout_s = accept_timeout_s
 
     def send(self, command: Command, *, key: str | None = None) -> Sent:
-        """Publish without waiting; ``key`` becomes the command's id."""
+        """Publish a command without waiting; ``key`` becomes its id."""
         command_id = key or new_command_id()
-        # The request's id and trace go with the command: the scheduler's log and spans name them.
+        # The scheduler's log and spans name the id and the trace of the request.
         trace = None if (span := here()) is None else str(span)
         body = encode(command, id=command_id, at=self._clock(), trace=trace, request=current("request_id"))
         return Sent(command, command_id, self._transport.request(Outgoing(COMMANDS, body, command_id)))
@@ -124,10 +130,10 @@ class Commands:
         return sent.outcome(accept_timeout_s=self._accept_timeout_s, reply_timeout_s=self._reply_timeout_s)
 
     def wait_quietly(self, sent: Sent) -> None:
-        """Wait for the outcome of what nobody depends on."""
+        """Wait for the outcome of ``sent`` and ignore it, failures included."""
         with contextlib.suppress(DagwayError, Problem):
             self.wait(sent)
 
     def ask(self, command: Command, *, key: str | None = None) -> Recorded | Accepted:
-        """Publish and wait for the outcome."""
+        """Publish a command and wait for its outcome."""
         return self.wait(self.send(command, key=key))

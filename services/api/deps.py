@@ -1,6 +1,6 @@
-"""What the request handlers are given; made once by the composition root."""
+"""The services that request handlers use; the composition root makes them once."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from threading import BoundedSemaphore, Event
@@ -9,14 +9,13 @@ from services.api.auth.authentication import Auth
 from services.api.auth.first_user import FirstUser
 from services.api.caches.run_summaries import Summaries
 from services.api.caches.run_totals import RunTotals
-from services.api.caches.single_flight import Combined
+from services.api.caches.single_flight import SingleFlight
 from services.api.caches.specs import SpecCache
 from services.api.command_client import Commands
 from services.api.follow import Follower
 from services.api.machine_load import Resources
 from services.api.settings import Settings
-from shared.language.model import Dag
-from shared.store.reads.reader import Reads, Run
+from shared.store.reads.reader import Reads
 from shared.transport.base import Transport
 
 __all__ = ["Deps"]
@@ -24,7 +23,7 @@ __all__ = ["Deps"]
 
 @dataclass(frozen=True, slots=True)
 class Deps:
-    """``zone`` is the one timestamps are shown in, ``None``: the server's own.
+    """``zone`` is the time zone of timestamps in responses, ``None``: the server's local one.
 
     ``base_path`` is empty or starts with a slash and ends without one.
     """
@@ -39,42 +38,25 @@ class Deps:
     base_path: str = ""
     max_body_bytes: int = 2 * 1024 * 1024
     service_alive: timedelta = timedelta(seconds=30)
-    """How long a service counts as there after its last sign of life (REST contract section 5.11)."""
+    """How long a service counts as live after its last heartbeat (REST contract section 5.11)."""
     specs: SpecCache = field(default_factory=SpecCache)
     totals: RunTotals = field(default_factory=RunTotals)
     settings: Settings = field(default_factory=Settings)
     auth: Auth = field(init=False)
     first_user: FirstUser = field(init=False)
-    combined: Combined = field(default_factory=Combined)
+    combined: SingleFlight = field(default_factory=SingleFlight)
     summaries: Summaries = field(default_factory=Summaries)
     resources: Resources = field(default_factory=Resources)
     follower: Follower = field(init=False)
     waits: BoundedSemaphore = field(init=False)
-    """Places for requests that wait for a run's end."""
+    """Limits the requests that wait for a run's end."""
     own_trouble: Callable[[], str] = lambda: ""
-    """What keeps this process itself from its work; a gateway of its own keeps nothing on its disk."""
+    """Returns why this process is not ready, empty if it is; a separate gateway stores nothing on its disk."""
     closing: Event = field(default_factory=Event)
-    """Set when the server ends: streams end with it."""
+    """Set when the server stops: streams end then."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "auth", Auth(self.settings, self.reads, self.commands, self.clock))
         object.__setattr__(self, "first_user", FirstUser(self.settings, self.reads, self.commands, self.auth.passwords))
         object.__setattr__(self, "follower", Follower(self.transport, self.settings.max_streams))
         object.__setattr__(self, "waits", BoundedSemaphore(self.settings.max_waits))
-
-    def run_models(self, runs: Iterable[Run]) -> dict[str, Dag | None]:
-        """Return, by run key, what each run's own spec means: the text it was created from, not today's."""
-        found: dict[str, Dag | None] = {}
-        unknown: list[Run] = []
-        for run in runs:
-            kept = self.specs.get(run.spec_hash, file_name=run.file_name or "", dag_name=run.dag_name)
-            if kept is None:
-                unknown.append(run)
-            else:
-                found[run.run_key] = kept.dag
-        texts = self.reads.specs(run.spec_hash for run in unknown) if unknown else {}
-        for run in unknown:
-            text = texts.get(run.spec_hash, "")
-            loaded = self.specs.parse(run.spec_hash, text, file_name=run.file_name or "", dag_name=run.dag_name)
-            found[run.run_key] = loaded.dag
-        return found

@@ -1,44 +1,60 @@
-"""The OpenAPI 3.1 document, made from the table of operations and the models they use."""
+"""The OpenAPI 3.1 document, made from the operations and the models that they declare."""
 
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from services.api.operations import Operation
-from services.api.response_schemas.system import ANSWERS, ErrorBody, Pending
+from services.api.response_schemas.base import ErrorBodySchema, PendingSchema
 
 __all__ = ["document"]
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _REF = "#/components/schemas/{model}"
-_CREATES = frozenset({"createNewDAG", "createUser", "createAPIKey", "createDAGWebhook"})
-_TEXT = {"getMetrics": "text/plain", "getReference": "text/html"}
-_STREAMS = frozenset({"streamEvents", "streamDAGRunEvents"})
-_NO_BODY = frozenset({"deleteDAG", "deleteUser", "deleteAPIKey", "deleteDAGWebhook"})
-_CONFLICTS = frozenset(
-    {"createNewDAG", "renameDAG", "createUser", "updateUser", "updateUserByPut", "createAPIKey", "updateAPIKey"}
-    | {"createDAGWebhook", "triggerWebhook", "executeDAG", "enqueueDAGDAGRun", "executeDAGRunFromSpec"}
-    | {"enqueueDAGRunFromSpec", "rescheduleDAGRun"}
-)
 _TAGS = ("dags", "dag-runs", "users", "api-keys", "webhooks", "auth", "services")
-_HEADERS: Mapping[str, tuple[str, str]] = {
-    "Idempotency-Key": ("write", "the same request sent again under the same key is carried out once"),
-    "If-Match": ("updateDAGSpec", "replace the spec only if it is still the one with this ETag"),
-    "Last-Event-ID": ("stream", "go on behind this event"),
+_HEADERS: Mapping[str, str] = {
+    "Idempotency-Key": "the same request sent again under the same key is carried out once",
+    "If-Match": "replace the spec only if it is still the one with this ETag",
+    "Last-Event-ID": "continue after this event",
+}
+_STREAM = "text/event-stream"
+_FAILURES: Mapping[int, str] = {
+    400: "the request cannot be accepted",
+    401: "credentials are missing or wrong",
+    403: "not allowed",
+    404: "nothing has that name",
+    408: "the body did not come in time",
+    409: "the name or id is taken, or the run is active already",
+    412: "the spec has changed since it was read",
+    413: "the body is too large",
+    428: "If-Match is required",
+    429: "too many failed logins",
+    502: "the remote node cannot be reached",
+    503: "the database or the broker is unavailable",
 }
 
 
+class _ComponentNames(GenerateJsonSchema):
+    """Names components as their classes, without the suffix of response schemas."""
+
+    def normalize_name(self, name: str) -> str:
+        return super().normalize_name(name).removesuffix("Schema")
+
+
 def document(operations: Iterable[Operation], *, version: str, base: str, builtin: bool) -> dict[str, Any]:
-    """Return the document; ``base`` is the path that all others follow."""
+    """Return the document; ``base`` is the prefix of all paths."""
     listed = list(operations)
     bodies: list[type[BaseModel]] = [each.body for each in listed if each.body is not None]
-    answers: list[type[BaseModel]] = [*ANSWERS.values(), ErrorBody, Pending]
+    answers: list[type[BaseModel]] = [each.response for each in listed if each.response is not None]
+    answers += [ErrorBodySchema, PendingSchema]
     refs_in, defs_in = models_json_schema([(each, "validation") for each in dict.fromkeys(bodies)], ref_template=_REF)
     refs_out, defs_out = models_json_schema(
-        [(each, "serialization") for each in dict.fromkeys(answers)], ref_template=_REF
+        [(each, "serialization") for each in dict.fromkeys(answers)],
+        ref_template=_REF,
+        schema_generator=_ComponentNames,
     )
     schemas = {**defs_out.get("$defs", {}), **defs_in.get("$defs", {})}
     _relax(defs_out.get("$defs", {}))
@@ -49,7 +65,7 @@ def document(operations: Iterable[Operation], *, version: str, base: str, builti
         paths.setdefault(each.path, {})[each.method.lower()] = _operation(each, body_refs, answer_refs, builtin=builtin)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Dagway", "version": version, "description": "Workflows: Dagu's REST API v2 and additions."},
+        "info": {"title": "Dagway", "version": version, "description": "Dagu's REST API v2 with additions."},
         "servers": [{"url": base}],
         "paths": dict(sorted(paths.items())),
         "components": {
@@ -58,7 +74,7 @@ def document(operations: Iterable[Operation], *, version: str, base: str, builti
                 "bearer": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "a login, an API key or the static token",
+                    "description": "a login token, an API key or the static token",
                 },
                 "basic": {"type": "http", "scheme": "basic"},
             },
@@ -68,7 +84,7 @@ def document(operations: Iterable[Operation], *, version: str, base: str, builti
 
 
 def _relax(schemas: Mapping[str, Any]) -> None:
-    """A field with a default is left out when it says nothing, though models for output would demand it."""
+    """Make fields with a default optional: they are left out of a response when they are empty."""
     for schema in schemas.values():
         fields = schema.get("properties", {})
         needed = [name for name in schema.get("required", []) if "default" not in fields.get(name, {})]
@@ -93,7 +109,7 @@ def _operation(
     }
     if operation.permission is not None:
         described["x-permission"] = operation.permission
-    if operation.role == "public" and (builtin or operation.id != "triggerWebhook"):
+    if operation.role == "public" and (builtin or not operation.own_token):
         described["security"] = [{}]
     if operation.body is not None:
         described["requestBody"] = {
@@ -126,7 +142,7 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
             "name": "remoteNode",
             "in": "query",
             "required": False,
-            "description": "the configured server to hand the request on to; local: this one",
+            "description": "the configured server that answers the request; local: this one",
             "schema": {"type": "string", "default": "local"},
         }
     )
@@ -134,49 +150,44 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
 
 
 def _headers(operation: Operation) -> list[dict[str, Any]]:
-    kinds = {operation.id}
-    if operation.method != "GET" or operation.permission is not None:
-        kinds.add("write")
-    if operation.id in _STREAMS:
-        kinds.add("stream")
+    names = {*operation.headers, *(["Idempotency-Key"] if operation.write else [])}
     return [
         {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
-        for name, (kind, text) in _HEADERS.items()
-        if kind in kinds
+        for name, text in _HEADERS.items()
+        if name in names
     ]
 
 
 def _responses(operation: Operation, answers: Mapping[Any, Any]) -> dict[str, Any]:
-    model = ANSWERS.get(operation.id)
-    success = "201" if operation.id in _CREATES else "204" if operation.id in _NO_BODY else "200"
-    good: dict[str, Any] = {"description": "done"}
-    if model is not None:
-        good["content"] = {"application/json": {"schema": answers[model]}}
-    elif operation.id in _TEXT or operation.id in _STREAMS:
-        good["content"] = {_TEXT.get(operation.id, "text/event-stream"): {"schema": {"type": "string"}}}
-    elif operation.id == "getOpenAPI":
-        good["content"] = {"application/json": {"schema": {"type": "object"}}}
-    found = {success: good}
-    if operation.id in _STREAMS:
-        found["204"] = {"description": "the run has ended, and everything was sent"}
-    write = operation.method != "GET" or operation.permission is not None
-    if write and operation.id not in {"login", "validateDAGSpec"}:
-        pending = {"application/json": {"schema": answers[Pending]}}
+    found: dict[str, Any] = {str(operation.status): {"description": "done", **_success_body(operation, answers)}}
+    if operation.media_type == _STREAM:
+        found["204"] = {"description": "the run has ended and all its events were sent"}
+    if operation.write and operation.pending:
+        pending = {"application/json": {"schema": answers[PendingSchema]}}
         found["202"] = {"description": "accepted and durable, the outcome not known yet", "content": pending}
-    error = {"application/json": {"schema": answers[ErrorBody]}}
-    failures = {"400": "the request cannot be accepted", "503": "the database or the broker is away"}
-    if operation.role != "public" or operation.id in {"login", "triggerWebhook"}:
-        failures |= {"401": "credentials are missing or wrong", "403": "not allowed"}
-    if "{" in operation.path or operation.id == "triggerWebhook":
-        failures["404"] = "there is nothing by that name"
-    if operation.id in _CONFLICTS or write:
-        failures["409"] = "the name or id is taken, or it is running already"
-    if operation.body is not None:
-        failures |= {"408": "the body did not come in time", "413": "the body is too large"}
-    if operation.id == "updateDAGSpec":
-        failures |= {"412": "the spec was changed meanwhile", "428": "If-Match is needed here"}
-    if operation.id in {"login", "changePassword"}:
-        failures["429"] = "too many failed logins"
-    failures["502"] = "the remote node cannot be reached"
-    found |= {status: {"description": why, "content": error} for status, why in failures.items()}
+    error = {"application/json": {"schema": answers[ErrorBodySchema]}}
+    found |= {str(status): {"description": _FAILURES[status], "content": error} for status in _failures(operation)}
     return dict(sorted(found.items()))
+
+
+def _success_body(operation: Operation, answers: Mapping[Any, Any]) -> dict[str, Any]:
+    if operation.response is not None:
+        return {"content": {"application/json": {"schema": answers[operation.response]}}}
+    if operation.media_type:
+        kind = "object" if operation.media_type == "application/json" else "string"
+        return {"content": {operation.media_type: {"schema": {"type": kind}}}}
+    return {}
+
+
+def _failures(operation: Operation) -> Iterable[int]:
+    """Return the error statuses that an operation can be answered with."""
+    found = {400, 502, 503, *operation.failures}
+    if operation.role != "public" or operation.own_token:
+        found |= {401, 403}
+    if "{" in operation.path:
+        found.add(404)
+    if operation.write:
+        found.add(409)
+    if operation.body is not None:
+        found |= {408, 413}
+    return found

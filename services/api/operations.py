@@ -1,8 +1,7 @@
-"""One decorator per API operation, one table of them all.
+"""The operations of the API: one decorator declares all facts of an operation.
 
-The table is what the application registers, what answers 405, and what an OpenAPI document, the
-roles and the configuration permissions are read from. A handler gets its path parameters, its
-validated body and query, and returns an ``Answer``; it never sees Flask.
+The application registers its routes from these declarations and the OpenAPI document is made from them.
+A handler gets the path parameters, the validated body and query, and returns an ``ApiResponse``; it never sees Flask.
 """
 
 import json
@@ -16,11 +15,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from services.api.auth.principals import NOBODY, Permission, Principal, Role
+from services.api.command_client import Accepted
 from services.api.deps import Deps
 from services.api.problems import Problem, bad_request
+from services.api.response_schemas.base import Schema
+from shared.contracts.commands import Command
 
 __all__ = [
-    "Answer",
+    "ApiResponse",
     "Body",
     "Call",
     "Operation",
@@ -30,34 +32,31 @@ __all__ = [
     "Query",
     "Role",
     "accepted",
-    "created",
-    "empty",
     "json_bytes",
     "ok",
     "parse_body",
     "parse_query",
-    "removed",
     "text",
 ]
 
 
 class Body(BaseModel):
-    """Base of request bodies: JSON types as they are, unknown fields ignored, ``null`` as if absent."""
+    """Base of request bodies: types are strict, unknown fields are ignored, ``null`` means absent."""
 
     model_config = ConfigDict(strict=True, extra="ignore", populate_by_name=True)
 
 
 class Query(BaseModel):
-    """Base of query parameters: text, turned into the field's type; unknown ones ignored."""
+    """Base of query parameters: text is converted to the field's type, unknown parameters are ignored."""
 
     model_config = ConfigDict(extra="ignore", populate_by_name=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What goes out. ``content`` is JSON unless ``media_type`` says otherwise; ``None``: no body.
+class ApiResponse:
+    """A response. ``content`` is JSON unless ``media_type`` says otherwise; ``None``: no body.
 
-    Bytes, or an iterator of them, go out as they are.
+    Bytes, or an iterator of them, are sent as they are.
     """
 
     status: int
@@ -67,48 +66,38 @@ class Answer:
 
 
 def json_bytes(content: Any) -> bytes:
-    """Return JSON as it goes out; a number it has no word for (a spec may hold ``.nan``) is ``null``."""
+    """Return JSON text; numbers that JSON does not have (a spec may hold ``.nan``) become ``null``."""
     try:
         return to_json(content, inf_nan_mode="null")
     except PydanticSerializationError:
-        # Half a surrogate pair, in a name or text that somebody sent: it goes out as a question mark.
+        # Half a surrogate pair in a name or text from a client: it becomes a question mark.
         text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         return text.encode("utf-8", "replace")
 
 
-def ok(content: Any) -> Answer:
+def ok(content: Any) -> ApiResponse:
     """Return 200 with a body."""
-    return Answer(200, content)
+    return ApiResponse(200, content)
 
 
-def empty() -> Answer:
-    """Return 200 without one; the application adds the ``Content-Length: 0`` clients need."""
-    return Answer(200)
+def accepted(content: Any) -> ApiResponse:
+    """Return 202: the command is stored durably, its outcome is not known yet."""
+    return ApiResponse(202, content)
 
 
-def created(content: Any) -> Answer:
-    """Return 201."""
-    return Answer(201, content)
-
-
-def accepted(content: Any) -> Answer:
-    """Return 202: durable, not yet recorded."""
-    return Answer(202, content)
-
-
-def removed() -> Answer:
-    """Return 204."""
-    return Answer(204)
-
-
-def text(content: bytes, media_type: str) -> Answer:
+def text(content: bytes, media_type: str) -> ApiResponse:
     """Return 200 with bytes that are not JSON."""
-    return Answer(200, content, media_type)
+    return ApiResponse(200, content, media_type)
+
+
+Result = dict[str, Any]
+"""What the scheduler answers to a command that it has carried out."""
+Then = Callable[[Result], Any] | Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Who asks, when, and with what at hand."""
+    """One request to an operation: the caller, the time, and the services that a handler needs."""
 
     deps: Deps
     now: datetime
@@ -117,38 +106,44 @@ class Call:
     principal: Principal = NOBODY
     headers: Mapping[str, str] = field(default_factory=dict)
     address: str = ""
-    """Where the request came from, as far as the server knows."""
+    """The client's address, as far as the server knows it."""
     arguments: frozenset[str] = frozenset()
     """The names of the query parameters that were given, even if empty."""
+    success: int = 200
+    """The operation's status for success."""
 
     @property
     def user(self) -> str:
-        """Who asks, for the transition log."""
+        """The caller's name for the transition log."""
         return self.principal.by
 
+    def carry_out(self, command: Command, *, then: Then = None, known: Mapping[str, Any] = {}) -> ApiResponse:
+        """Send a command, wait for its outcome and return it as a response.
 
-Handler = TypeVar("Handler", bound=Callable[..., Answer])
+        Carried out: the operation's success status. Its body is what ``then`` is or makes of the result, if anything.
+        Not answered in time: 202 with the command's id.
+        Both bodies have the fields that are ``known`` before the outcome; the result may have better values of them.
+
+        Raises:
+            Problem: the scheduler refused the command.
+            BrokerUnavailable, PublishUnconfirmed, Unroutable: see ``command_client``.
+        """
+        outcome = self.deps.commands.ask(command, key=self.key)
+        if isinstance(outcome, Accepted):
+            return accepted({"commandId": outcome.command_id, **known})
+        body = then(outcome.result) if callable(then) else then
+        if isinstance(body, ApiResponse):
+            return body
+        if known:
+            body = {**(body or {}), **{name: outcome.result.get(name, value) for name, value in known.items()}}
+        return ApiResponse(self.success, body)
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One method on one path. ``path`` is relative to ``/api/v2``, its names as in the contract."""
-
-    id: str
-    method: str
-    path: str
-    handler: Callable[..., Answer]
-    role: Role
-    permission: Permission | None
-    body: type[Body] | None
-    body_required: bool
-    query: type[Query] | None
-    builtin: Callable[[], Problem] | None
-    """What to refuse it with outside the builtin authentication mode, before anything else is looked at."""
+Handler = TypeVar("Handler", bound=Callable[..., ApiResponse])
 
 
 class Options(TypedDict, total=False):
-    """What an operation needs: see ``Operation``; ``body_required`` is true unless said otherwise."""
+    """The options of an operation's decorator: see ``Operation``."""
 
     role: Role
     permission: Permission
@@ -156,10 +151,53 @@ class Options(TypedDict, total=False):
     body_required: bool
     query: type[Query]
     builtin: Callable[[], Problem]
+    response: type[Schema]
+    status: int
+    media_type: str
+    pending: bool
+    failures: tuple[int, ...]
+    headers: tuple[str, ...]
+    own_token: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method on one path. ``path`` is relative to ``/api/v2``; its parameters are named as in the contract."""
+
+    id: str
+    method: str
+    path: str
+    handler: Callable[..., ApiResponse]
+    role: Role = "viewer"
+    permission: Permission | None = None
+    body: type[Body] | None = None
+    body_required: bool = True
+    query: type[Query] | None = None
+    builtin: Callable[[], Problem] | None = None
+    """The refusal outside the builtin authentication mode; it comes before any other check of the request."""
+    response: type[Schema] | None = None
+    """The JSON body of success; ``None``: no body, or one of ``media_type`` without a schema."""
+    status: int = 200
+    """The status of success."""
+    media_type: str = ""
+    """The media type of a body that has no schema."""
+    pending: bool = True
+    """Whether a write may be answered 202; false where nothing is sent to the scheduler."""
+    failures: tuple[int, ...] = ()
+    """Error statuses that do not follow from the method, the path, the role or the body."""
+    headers: tuple[str, ...] = ()
+    """Request headers that do not follow from the method."""
+    own_token: bool = False
+    """Whether a public operation checks a token of its own."""
+
+    @property
+    def write(self) -> bool:
+        """Whether the operation changes something; one GET of the contract does."""
+        return self.method != "GET" or self.permission is not None
 
 
 class Operations:
-    """A list of operations, filled by its decorators."""
+    """The operations of one routes module, registered by its decorators."""
 
     def __init__(self) -> None:
         self.all: list[Operation] = []
@@ -186,18 +224,7 @@ class Operations:
 
     def _register(self, method: str, path: str, id: str, options: Options) -> Callable[[Handler], Handler]:
         def register(handler: Handler) -> Handler:
-            operation = Operation(
-                id=id,
-                method=method,
-                path=path,
-                handler=handler,
-                role=options.get("role", "viewer"),
-                permission=options.get("permission"),
-                body=options.get("body"),
-                body_required=options.get("body_required", True),
-                query=options.get("query"),
-                builtin=options.get("builtin"),
-            )
+            operation = Operation(id, method, path, handler, **options)
             self.all.append(operation)
             return handler
 
@@ -209,10 +236,10 @@ Q = TypeVar("Q", bound=Query)
 
 
 def parse_body(model: type[B], data: bytes, *, required: bool) -> B:
-    """Return the body as its model, whatever content type it was sent as, and in whatever case its fields' names are.
+    """Return the body as its model; the content type and the case of field names do not matter.
 
     Raises:
-        Problem: 400 when it is not JSON, not an object, absent though required, or of a wrong type.
+        Problem: 400 if it is not JSON, is not an object, is required but absent, or has a field of a wrong type.
     """
     content: Any = None
     if data.strip():
@@ -223,7 +250,7 @@ def parse_body(model: type[B], data: bytes, *, required: bool) -> B:
     if content is None and not required:
         content = {}
     if content is None:
-        raise bad_request("The body is missing: a JSON object is needed")
+        raise bad_request("The body is missing: send a JSON object")
     if not isinstance(content, dict):
         raise bad_request("The body must be a JSON object")
     present = {name: value for name, value in content.items() if value is not None}
@@ -238,13 +265,13 @@ def parse_body(model: type[B], data: bytes, *, required: bool) -> B:
 
 @lru_cache
 def _names(model: type[Body]) -> Mapping[str, str]:
-    """Return the names of a body's fields by their lower case: ``dagRunID`` is understood as well."""
+    """Return the names of a body's fields by their lower case, so that ``dagRunID`` is accepted as well."""
     names = [info.alias or name for name, info in model.model_fields.items()]
     return {name.lower(): name for name in names}
 
 
 def parse_query(model: type[Q], values: Mapping[str, list[str]]) -> Q:
-    """Return the query parameters as their model; an empty value is as good as none.
+    """Return the query parameters as their model; an empty value counts as absent.
 
     Raises:
         Problem: 400 for a wrong type or a parameter given twice.
@@ -252,9 +279,9 @@ def parse_query(model: type[Q], values: Mapping[str, list[str]]) -> Q:
     single: dict[str, str] = {}
     for name in _parameters(model) & values.keys():
         if len(values[name]) > 1:
-            raise bad_request(f"{name}: given {len(values[name])} times", field=name)
+            raise bad_request(f"{name}: given {len(values[name])} times; give it once", field=name)
         if "\0" in values[name][0]:
-            raise bad_request(f"{name}: a NUL character cannot be part of it", field=name)
+            raise bad_request(f"{name}: must not contain a NUL character", field=name)
         if values[name][0] != "":
             single[name] = values[name][0]
     try:

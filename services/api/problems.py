@@ -1,7 +1,7 @@
-"""From an error to what the client sees. The only file that knows which HTTP status an error means.
+"""Translates errors into responses. No other file maps errors to HTTP statuses.
 
-Every error leaves as ``{"code", "message", "details"?}`` (REST contract section 1.1). An error that
-nobody meant leaves as a fixed text: what happened is in the log, under the request id.
+The body of every error is ``{"code", "message", "details"?}`` (REST contract section 1.1). An unexpected error has
+a fixed text; the log has the cause under the request id.
 """
 
 from collections.abc import Mapping
@@ -30,9 +30,9 @@ __all__ = [
 
 BAD_REQUEST, NOT_FOUND, WRONG_METHOD, TOO_LARGE, INTERNAL, UNAVAILABLE = 400, 404, 405, 413, 500, 503
 REFUSED = "dagway.refused"
-"""Where in its WSGI environment a request's ``Problem`` is, if one was found before the application had it."""
+"""The key of the WSGI environment with the ``Problem`` of a request that was refused before the application ran."""
 RETRY_AFTER_S = 2
-"""Roughly how long a broker or database reconnect takes."""
+"""About as long as a reconnect to the broker or the database takes."""
 
 _STATUS: dict[str, int] = {
     "bad_request": BAD_REQUEST,
@@ -52,11 +52,11 @@ _STATUS_BY_COMMAND: dict[tuple[str, str], int] = {
     ("run.retry", "already_running"): BAD_REQUEST,
     ("dag.rename", "already_running"): BAD_REQUEST,
 }
-"""Where one code means another status (REST contract sections 5.3 and 5.8)."""
+"""Codes with another status for one command (REST contract sections 5.3 and 5.8)."""
 
 
 class Problem(Exception):
-    """An answer other than success, ready to be written."""
+    """An error response."""
 
     def __init__(
         self,
@@ -83,22 +83,22 @@ class Problem(Exception):
 
 
 def bad_request(message: str, **details: Any) -> Problem:
-    """Return the problem of input that cannot be accepted."""
+    """Return a 400 for invalid input."""
     return Problem(BAD_REQUEST, "bad_request", message, details=details)
 
 
 def not_found(message: str) -> Problem:
-    """Return the problem of a name nothing goes by."""
+    """Return a 404 for a name that does not exist."""
     return Problem(NOT_FOUND, "not_found", message)
 
 
 def internal() -> Problem:
-    """Return the fixed text for an error nobody meant."""
-    return Problem(INTERNAL, "internal_error", "An internal error occurred; the server's log has it.")
+    """Return a 500 with the fixed text for an unexpected error."""
+    return Problem(INTERNAL, "internal_error", "An internal error occurred; see the server's log.")
 
 
 def from_refusal(error: RefusedError | None, command_type: str) -> Problem:
-    """Translate the scheduler's refusal of a command."""
+    """Translate a scheduler's refusal of a command."""
     if error is None:
         return internal()
     status = _STATUS_BY_COMMAND.get((command_type, error.code), _STATUS.get(error.code, INTERNAL))
@@ -109,14 +109,16 @@ def from_refusal(error: RefusedError | None, command_type: str) -> Problem:
 
 
 def from_error(error: DagwayError) -> Problem:
-    """Translate an error raised on purpose; an invariant found broken stays an internal error."""
+    """Translate an expected error; a broken invariant is an internal error."""
     if isinstance(error, PublishUnconfirmed):
         return unavailable(
-            "The message broker went away before it confirmed: whether the command was accepted is unknown. "
-            "Send it again with the same Idempotency-Key."
+            "The connection to the message broker was lost before it confirmed the command: whether the command was "
+            "accepted is unknown. Send it again with the same Idempotency-Key."
         )
     if isinstance(error, Unavailable):
-        return unavailable("A service Dagway needs is away or overloaded; nothing was changed. Try again soon.")
+        return unavailable(
+            "The database or the message broker is unavailable or overloaded; nothing was changed. Try again soon."
+        )
     if error.code == "internal_error":
         return internal()
     fallback = {NotFound: "not found", AlreadyExists: "already exists"}.get(type(error), "bad request")
@@ -124,10 +126,10 @@ def from_error(error: DagwayError) -> Problem:
 
 
 def too_slow() -> Problem:
-    """Return the problem of a body that did not come in time."""
-    return Problem(408, "bad_request", "The body did not come in time", headers={"Retry-After": "5"})
+    """Return a 408 for a body that did not arrive in time."""
+    return Problem(408, "bad_request", "The request body did not arrive in time", headers={"Retry-After": "5"})
 
 
 def unavailable(message: str) -> Problem:
-    """Return the problem of something that is away and will be back."""
+    """Return a 503 for something that is temporarily unavailable."""
     return Problem(UNAVAILABLE, "service_unavailable", message, headers={"Retry-After": str(RETRY_AFTER_S)})

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import urllib3
 
 from services.api.follow import Follower, Watch
-from services.api.operations import Answer
+from services.api.operations import ApiResponse
 from services.api.problems import Problem, bad_request
 from services.api.representations import json_values
 from services.api.settings import RemoteNode, Settings
@@ -49,7 +49,7 @@ def forward(
     headers: Mapping[str, str],
     body: bytes,
     follower: Follower,
-) -> Answer:
+) -> ApiResponse:
     """Send the request there with the node's own credentials, and hand its answer back.
 
     A stream is handed on as it comes, and takes one of the places for streams here, too.
@@ -76,7 +76,7 @@ def forward(
             preload_content=False,
         )
         if answer.status == 200 and answer.headers.get("Content-Type", "").startswith(_STREAM):
-            return Answer(200, _Relay(answer, follower), _STREAM, {"X-Accel-Buffering": "no"})
+            return ApiResponse(200, _Relay(answer, follower), _STREAM, {"X-Accel-Buffering": "no"})
         data = answer.read(_MAX_ANSWER_BYTES, decode_content=True)
         answer.release_conn()
     except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -86,8 +86,10 @@ def forward(
     kind = answer.headers.get("Content-Type", "application/octet-stream")
     back = {name: answer.headers[name] for name in _PASSED_BACK if name in answer.headers}
     if not data:
-        return Answer(answer.status, headers=back)
-    return Answer(answer.status, data, kind if kind != "application/json" else "application/json; charset=utf-8", back)
+        return ApiResponse(answer.status, headers=back)
+    return ApiResponse(
+        answer.status, data, kind if kind != "application/json" else "application/json; charset=utf-8", back
+    )
 
 
 class _Relay:

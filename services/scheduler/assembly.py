@@ -5,7 +5,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from services.scheduler.deciding.plans import Plans
-from services.scheduler.deciding.transactor import Shell
+from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.loops.admission import Admission
 from services.scheduler.loops.announcements import Announcements
 from services.scheduler.loops.families import Families
@@ -22,22 +22,22 @@ __all__ = ["Assembly"]
 
 
 class Assembly:
-    """A shell and those who follow its commits. ``tz`` is the zone of schedules that name none."""
+    """A transactor and those who follow its commits. ``tz`` is the zone of schedules that name none."""
 
     def __init__(
         self, store: Store, transport: Transport, plans: Plans, clock: Callable[[], datetime], tz: ZoneInfo
     ) -> None:
-        self.shell = Shell(store, plans, clock)
-        self.relay = Relay(store, transport, clock, self.shell.notice)
-        self.timers = Timers(self.shell)
+        self.transactor = Transactor(store, plans, clock)
+        self.relay = Relay(store, transport, clock, self.transactor.notice)
+        self.timers = Timers(self.transactor)
         self.housekeeping = Housekeeping(store, clock)
-        self.firing = Firing(self.shell, tz)
-        self.admission = Admission(self.shell)
-        self.pools = PoolAdmission(self.shell)
-        self.families = Families(self.shell)
+        self.firing = Firing(self.transactor, tz)
+        self.admission = Admission(self.transactor)
+        self.pools = PoolAdmission(self.transactor)
+        self.families = Families(self.transactor)
         announcements = Announcements(transport, clock)
         # First what somebody waits for. A family's news is a transaction of its own, with its own following.
-        self.shell.after_commit(
+        self.transactor.after_commit(
             self.relay.follow,
             announcements.follow,
             self.timers.follow,

@@ -9,8 +9,8 @@ from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from services.scheduler.assembly import Assembly
-from services.scheduler.commands.pools import take_over_pools
-from services.scheduler.commands.queues import take_over_limits
+from services.scheduler.commands.pools import apply_configured_pools
+from services.scheduler.commands.queues import apply_configured_queues
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.loops.folder import Folder
 from services.scheduler.loops.intake import commands_intake, events_intake, logs_intake
@@ -19,7 +19,7 @@ from services.scheduler.loops.leases import Leases
 from shared.ids import new_token
 from shared.service import Background
 from shared.store.writes.transaction import Store
-from shared.transport.base import COMMANDS, EVENTS, HEARTBEATS, LOGS, Transport, task_route
+from shared.transport.base import COMMANDS, EVENTS, HEARTBEATS, LOGS, Transport, task_queue
 
 __all__ = ["Scheduler"]
 
@@ -57,19 +57,21 @@ class Scheduler:
         queues: Mapping[str, int] = _NONE,
         pools: Mapping[str, int] = _NONE,
     ) -> None:
-        transport.declare([COMMANDS, EVENTS, LOGS, HEARTBEATS, task_route({})])
+        transport.declare([COMMANDS, EVENTS, LOGS, HEARTBEATS, task_queue({})])
         self.instance_id = f"{socket.gethostname()}-{new_token()[:8]}"
         self._transport = transport
         parts = Assembly(store, transport, Plans(base_config, version, dags_dir and dags_dir.absolute()), clock, tz)
-        shell = parts.shell
+        transactor = parts.transactor
         with store.begin() as tx:
-            take_over_limits(tx, queues, clock())
-            take_over_pools(tx, pools, clock())
+            apply_configured_queues(tx, queues, clock())
+            apply_configured_pools(tx, pools, clock())
         commands = commands_intake(
-            shell, transport.consume([COMMANDS], prefetch=_COMMANDS_AHEAD, acks_wait_s=_ACKS_WAIT_S)
+            transactor, transport.consume([COMMANDS], prefetch=_COMMANDS_AHEAD, acks_wait_s=_ACKS_WAIT_S)
         )
-        events = events_intake(shell, transport.consume([EVENTS], prefetch=_EVENTS_AHEAD, acks_wait_s=_ACKS_WAIT_S))
-        logs = logs_intake(shell, transport.consume([LOGS], prefetch=_LOGS_AHEAD, acks_wait_s=_ACKS_WAIT_S))
+        events = events_intake(
+            transactor, transport.consume([EVENTS], prefetch=_EVENTS_AHEAD, acks_wait_s=_ACKS_WAIT_S)
+        )
+        logs = logs_intake(transactor, transport.consume([LOGS], prefetch=_LOGS_AHEAD, acks_wait_s=_ACKS_WAIT_S))
         service = {
             "kind": "scheduler",
             "instance_id": self.instance_id,
@@ -78,8 +80,8 @@ class Scheduler:
             "started_at": clock(),
         }
         heartbeats = transport.consume([HEARTBEATS], prefetch=_HEARTBEATS_AHEAD)
-        leases = Leases(shell, transport, heartbeats, events, lease_s=lease_s, service=service)
-        self.folder = Folder(shell, dags_dir) if dags_dir is not None else None
+        leases = Leases(transactor, transport, heartbeats, events, lease_s=lease_s, service=service)
+        self.folder = Folder(transactor, dags_dir) if dags_dir is not None else None
         intakes = [
             ("commands", commands.run),
             ("events", events.run),
@@ -94,7 +96,7 @@ class Scheduler:
             ("firing", parts.firing.run),
             ("timers", parts.timers.run),
             ("family", parts.families.run),
-            ("judging", Judging(shell).run),
+            ("judging", Judging(transactor).run),
         ]
         if self.folder is not None:
             loops.append(("folder", self.folder.run))

@@ -13,7 +13,7 @@ from datetime import datetime
 from prometheus_client import Counter, Histogram, Summary
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from services.scheduler.deciding.post_commit import Aftermath
+from services.scheduler.deciding.post_commit import PostCommit
 from shared.errors import StoreUnavailable
 from shared.metrics import LATENCY_S, DagNames
 from shared.status import RunStatus
@@ -96,7 +96,7 @@ def limit_dag_series(limit: int) -> None:
     _dags = DagNames(limit)
 
 
-def count(after: Aftermath) -> None:
+def count(after: PostCommit) -> None:
     """Count what one committed transaction did."""
     for dag_name, status in after.ended:
         RUNS_ENDED.labels(str(status)).inc()
@@ -116,7 +116,7 @@ def count(after: Aftermath) -> None:
         IGNORED.labels(why).inc()
         if why in _STALE:
             REFUSED.inc()
-    for outcome in after.slots:
+    for outcome in after.fires:
         SLOTS.labels(outcome).inc()
 
 

@@ -7,7 +7,7 @@ from services.worker.attempt.registry import AttemptRegistry
 from services.worker.attempt.spans import AttemptSpans
 from services.worker.process.outcome import StopKind
 from shared.contracts.codec import decode
-from shared.contracts.control import RouteOpened, RunTraced, StopAttempt
+from shared.contracts.control import RunTraced, StopAttempt, TaskQueueOpened
 from shared.errors import DecodeFailed
 
 __all__ = ["ControlListener", "topics"]
@@ -45,7 +45,7 @@ class ControlListener:
             kind = StopKind.REVOKED if message.revoked else StopKind.STOP
             here = self._attempts.stop(message.token, kind)
             _log.info("attempt.stop_heard", extra={"token": message.token, "kind": str(kind), "here": here})
-        elif isinstance(message, RouteOpened):
+        elif isinstance(message, TaskQueueOpened):
             self._consume_selector(message.selector)
         elif isinstance(message, RunTraced):
             self._spans.run_over(message, envelope.trace)

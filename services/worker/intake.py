@@ -18,25 +18,21 @@ from services.worker.process.outcome import StopKind
 from services.worker.process.supervisor import StopRequest
 from services.worker.reporting.metrics import WorkerCounters
 from services.worker.reporting.reports import Reporter
+from shared.admission.workers import satisfies
 from shared.contracts.codec import decode
 from shared.contracts.tasks import Task
-from shared.disk import Room
+from shared.disk import DiskCheck
 from shared.errors import DecodeFailed, Unavailable
 from shared.log import bound
 from shared.tracing import SpanContext, within
-from shared.transport.base import Delivery, Outgoing, Transport, task_route, worker_route
+from shared.transport.base import Delivery, Outgoing, Transport, task_queue, worker_queue
 
-__all__ = ["KnownSelectors", "TaskIntake", "satisfies"]
+__all__ = ["KnownSelectors", "TaskIntake"]
 
 _log = logging.getLogger(__name__)
 _TAKE_S = 0.25
 """The longest that a stop waits for the intake thread; a task wakes it at once."""
 _GIVE_BACK_S = 0.2
-
-
-def satisfies(labels: Mapping[str, str], selector: Mapping[str, str]) -> bool:
-    """Whether a worker with these labels may take tasks for ``selector``."""
-    return all(labels.get(key) == value for key, value in selector.items())
 
 
 class KnownSelectors:
@@ -91,7 +87,7 @@ class TaskIntake:
         attempts: AttemptRegistry,
         reporter: Reporter,
         counters: WorkerCounters,
-        room: Room,
+        room: DiskCheck,
     ) -> None:
         self._transport = transport
         self._selectors = selectors
@@ -109,7 +105,7 @@ class TaskIntake:
         self._stopped = threading.Event()
         self._pool = ThreadPoolExecutor(slots, thread_name_prefix="attempt")
         self._opener = ThreadPoolExecutor(1, thread_name_prefix="routes")
-        consumed = [task_route({}), worker_route(worker_id), *map(task_route, selectors.all())]
+        consumed = [task_queue({}), worker_queue(worker_id), *map(task_queue, selectors.all())]
         self._consumer = transport.consume(consumed, prefetch=1)
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
 
@@ -121,7 +117,7 @@ class TaskIntake:
         """Consume the tasks of a selector too, if this worker's labels satisfy it. Never blocks."""
         if self._selectors.learn(selector) and not self._stopping:
             _log.info("route.learned", extra={"selector": selector})
-            self._opener.submit(self._consumer.add_route, task_route(selector))
+            self._opener.submit(self._consumer.add_queue, task_queue(selector))
 
     def stop(self) -> None:
         """Take no more tasks and hand back those on their way here. Attempts go on."""
@@ -194,7 +190,7 @@ class TaskIntake:
 
     def _hand_back(self, delivery: Delivery) -> None:
         self._counters.add("handed_back")
-        copy = Outgoing(delivery.route, delivery.body, delivery.message_id)
+        copy = Outgoing(delivery.queue, delivery.body, delivery.message_id)
         self._settle(delivery, lambda: self._transport.send(copy).result())
 
     def _settle(self, delivery: Delivery, send: Callable[[], None]) -> None:
@@ -210,7 +206,7 @@ class TaskIntake:
             delivery.ack()
 
     def _is_full(self) -> bool:
-        lack = self._room.lack()
+        lack = self._room.problem()
         if lack and not self._full:
             _log.error(
                 "intake.waits", extra={"error": lack, "next": "free disk space: the worker then goes on by itself"}
@@ -221,7 +217,7 @@ class TaskIntake:
         return bool(lack)
 
     def _resume_if_room(self) -> None:
-        if not self._full or self._room.lack():
+        if not self._full or self._room.problem():
             return
         _log.info("intake.goes_on")
         with self._lock:

@@ -27,7 +27,7 @@ from services.worker.reporting.metrics import WorkerCounters
 from services.worker.reporting.reports import Reporter
 from shared.clock import utc_now
 from shared.contracts.events import Heartbeat
-from shared.disk import Room
+from shared.disk import DiskCheck
 from shared.errors import Unavailable
 from shared.ids import new_token
 from shared.transport.base import EVENTS, HEARTBEATS, LOGS, Transport
@@ -76,7 +76,7 @@ class Worker:
         self._transport = transport
         data_dir = data_dir.resolve()
         data_dir.mkdir(0o750, parents=True, exist_ok=True)
-        self._room = Room(data_dir)
+        self._room = DiskCheck(data_dir)
         workspace = Workspace(data_dir, None if dags_dir is None else dags_dir.resolve())
         # First: from here on no step outlives this process.
         self._guardian = GuardianClient(self.incarnation, self._guardian_lost)
@@ -115,7 +115,7 @@ class Worker:
     @property
     def trouble(self) -> str:
         """Why it cannot take tasks, empty if it can."""
-        return self._room.lack() if self._transport.healthy else "the message broker is away or blocks publishers"
+        return self._room.problem() if self._transport.healthy else "the message broker is away or blocks publishers"
 
     @property
     def spooled(self) -> int:

@@ -1,5 +1,5 @@
-"""The messages the services exchange, versioned and frozen.
+"""The messages between the services, versioned and frozen.
 
-Every message travels in an ``Envelope``. Readers ignore fields they do not know, so that version N
-and N-1 understand each other: add fields with defaults, never rename, never narrow.
+Every message travels in an ``Envelope``. Readers ignore unknown fields, so that versions N and N-1 understand
+each other: add fields with defaults, never rename a field, never narrow its type.
 """

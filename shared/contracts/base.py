@@ -1,14 +1,38 @@
-"""The base of every message body."""
+"""Base classes of the messages, and the registry of their types."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Message"]
+__all__ = ["MESSAGE_TYPES", "Message", "Part"]
 
 
-class Message(BaseModel):
-    """A frozen message body. ``type`` is its name on the wire and never changes."""
+class Part(BaseModel):
+    """A frozen record inside a message."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_bytes="base64", val_json_bytes="base64")
+
+
+class Message(Part):
+    """A frozen message body.
+
+    A subclass that sets ``type``, its name on the wire, registers itself in ``MESSAGE_TYPES``. A type never changes.
+
+    Raises:
+        TypeError: when a subclass is defined whose ``type`` is taken.
+    """
+
     type: ClassVar[str]
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if "type" not in cls.__dict__:
+            return
+        if cls.type in MESSAGE_TYPES:
+            raise TypeError(f"{cls.__name__}: the message type {cls.type!r} is {MESSAGE_TYPES[cls.type].__name__}'s")
+        MESSAGE_TYPES[cls.type] = cls
+
+
+MESSAGE_TYPES: dict[str, type[Message]] = {}
+"""Every message class by its type."""

@@ -1,4 +1,4 @@
-"""Envelope <-> bytes. The only place that knows how a message looks on the wire."""
+"""Encode and decode envelopes. Only this module knows how a message looks on the wire."""
 
 from datetime import datetime
 from typing import TypeVar
@@ -6,71 +6,14 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, SerializeAsAny, ValidationError, create_model
 from pydantic_core import to_json
 
-from shared.contracts import commands, control, events, tasks
-from shared.contracts.base import Message
-from shared.contracts.commands import accounts, approvals, dags, queues, runs, webhooks
+from shared.contracts import commands, control, events, tasks  # noqa: F401 - they register their messages
+from shared.contracts.base import MESSAGE_TYPES, Message
 from shared.errors import DecodeFailed
 
 __all__ = ["VERSION", "Envelope", "decode", "decode_as", "encode"]
 
 VERSION = 1
 M = TypeVar("M", bound=Message)
-
-_TYPES: dict[str, type[Message]] = {
-    cls.type: cls
-    for cls in (
-        commands.CreateDag,
-        commands.PutSpec,
-        commands.DeleteDag,
-        commands.RenameDag,
-        commands.SuspendDag,
-        commands.StartRun,
-        commands.EnqueueRun,
-        commands.StopRun,
-        commands.DequeueRun,
-        commands.RetryRun,
-        commands.PatchStep,
-        commands.CommandReply,
-        runs.StartInline,
-        runs.RescheduleRun,
-        runs.PatchSubStep,
-        approvals.ApproveStep,
-        approvals.RejectStep,
-        dags.ReplaceSpec,
-        dags.RestoreSpec,
-        queues.SetQueue,
-        queues.RemoveQueue,
-        queues.SetPool,
-        queues.RemovePool,
-        queues.Pause,
-        queues.Resume,
-        accounts.CreateUser,
-        accounts.EnsureAdmin,
-        accounts.UpdateUser,
-        accounts.SetPassword,
-        accounts.DeleteUser,
-        accounts.CreateApiKey,
-        accounts.UpdateApiKey,
-        accounts.DeleteApiKey,
-        accounts.TouchCredential,
-        webhooks.CreateWebhook,
-        webhooks.RegenerateWebhook,
-        webhooks.ToggleWebhook,
-        webhooks.DeleteWebhook,
-        tasks.Task,
-        events.LogChunk,
-        events.AttemptStarted,
-        events.AttemptFinished,
-        events.AttemptGivenUp,
-        events.AttemptProgress,
-        events.TaskRedelivered,
-        events.Heartbeat,
-        control.StopAttempt,
-        control.RouteOpened,
-        control.RunsChanged,
-        control.RunTraced,
-    )
-}
 
 
 class Envelope(BaseModel):
@@ -83,7 +26,7 @@ class Envelope(BaseModel):
     at: datetime
     trace: str | None = None
     request: str | None = None
-    """The id of the HTTP request that asked for it, where one did: for the logs."""
+    """The id of the HTTP request that caused the message, if one did. For the logs."""
     body: SerializeAsAny[Message]
 
 
@@ -94,14 +37,15 @@ class _Peek(BaseModel):
 
 
 _ENVELOPES: dict[str, type[Envelope]] = {
-    name: create_model(f"{cls.__name__}Envelope", __base__=Envelope, body=(cls, ...)) for name, cls in _TYPES.items()
+    name: create_model(f"{cls.__name__}Envelope", __base__=Envelope, body=(cls, ...))
+    for name, cls in MESSAGE_TYPES.items()
 }
 
 
 def encode(message: Message, *, id: str, at: datetime, trace: str | None = None, request: str | None = None) -> bytes:
-    """Return the wire form of ``message``; its type must be one of the contract's."""
+    """Return ``message`` in an envelope, as JSON."""
     head = {"v": VERSION, "type": message.type, "id": id, "at": at, "trace": trace, "request": request}
-    # Making an envelope's model around it takes longer than writing both.
+    # Writing the two by hand is faster than making an ``Envelope`` and dumping it.
     return b'%b,"body":%b}' % (to_json(head)[:-1], message.model_dump_json().encode())
 
 
@@ -109,14 +53,14 @@ def decode(data: bytes) -> Envelope:
     """Return the envelope with its typed body.
 
     Raises:
-        DecodeFailed: not JSON, an unknown type or version, or a body that does not fit its type.
+        DecodeFailed: ``data`` is not JSON, has an unknown type or version, or a body that does not fit its type.
     """
     try:
         peek = _Peek.model_validate_json(data)
     except ValidationError as error:
         raise DecodeFailed(f"not an envelope: {_first(error)}") from error
     if peek.v != VERSION:
-        raise DecodeFailed(f"envelope version {peek.v} is not understood, only {VERSION}")
+        raise DecodeFailed(f"envelope version {peek.v} is not supported, only {VERSION}")
     cls = _ENVELOPES.get(peek.type)
     if cls is None:
         raise DecodeFailed(f"unknown message type {peek.type!r}")
@@ -132,10 +76,10 @@ def _first(error: ValidationError) -> str:
 
 
 def decode_as(data: bytes, expected: type[M]) -> M:
-    """Return the typed body, which must be an ``expected``.
+    """Return the body, which must be an ``expected``.
 
     Raises:
-        DecodeFailed: as ``decode``, or another type.
+        DecodeFailed: as ``decode``, or the body is of another type.
     """
     body = decode(data).body
     if not isinstance(body, expected):

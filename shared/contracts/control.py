@@ -1,6 +1,6 @@
-"""Control: what schedulers tell workers and gateways beside tasks.
+"""Control messages: what schedulers send to workers and gateways besides tasks.
 
-It may be lost: the database holds the same facts, and the next heartbeat's answer says them again.
+They may be lost: the database holds the same facts, and the answer to the next heartbeat repeats them.
 """
 
 from datetime import datetime
@@ -9,16 +9,16 @@ from pydantic import Field
 
 from shared.contracts.base import Message
 
-__all__ = ["CHANGES", "RouteOpened", "RunTraced", "RunsChanged", "StopAttempt"]
+__all__ = ["CHANGES", "RunTraced", "RunsChanged", "StopAttempt", "TaskQueueOpened"]
 
 CHANGES = "changes"
 """The topic of ``RunsChanged``."""
 
 
 class StopAttempt(Message):
-    """End one attempt, or do not begin it. ``revoked``: it is fenced already, so its report will be ignored.
+    """Stop one attempt, or do not start it. ``revoked``: its token is stale, so its report will be ignored.
 
-    It goes to the worker that has the task, or to all where any of several may take it.
+    It goes to the worker that has the task, or to all workers if any of several may take it.
     """
 
     type = "control.stop_attempt"
@@ -27,17 +27,17 @@ class StopAttempt(Message):
     reason: str = ""
 
 
-class RouteOpened(Message):
-    """Tasks for workers with these labels may arrive: whoever satisfies them should consume."""
+class TaskQueueOpened(Message):
+    """There is a broker queue for tasks with this selector. Workers whose labels satisfy it start to consume it."""
 
     type = "control.route_opened"
     selector: dict[str, str]
 
 
 class RunsChanged(Message):
-    """Transitions of these runs were committed: whoever follows them should read on.
+    """Transitions of these runs were committed: gateways that follow them read the new state.
 
-    ``run_keys`` is empty where they are too many to name.
+    ``run_keys`` is empty if there are too many to list.
     """
 
     type = "control.runs_changed"
@@ -45,9 +45,9 @@ class RunsChanged(Message):
 
 
 class RunTraced(Message):
-    """A run ended whose dag names a collector: its worker sends this span there.
+    """The span of a run that ended, for the trace collector that its DAG names. A worker sends it there.
 
-    The envelope's ``trace`` is the span itself, ``parent`` the one above it.
+    The envelope's ``trace`` is the span's own context; ``parent`` is its parent's.
     """
 
     type = "control.run_traced"

@@ -1,18 +1,17 @@
-"""The errand: what a worker does for a run beside its steps. Rides in a task of kind ``errand``."""
+"""Errands: what a worker does for a run besides its steps. An errand travels in a task of kind ``errand``."""
 
 from datetime import datetime
 from typing import Any
 
-from shared.contracts.base import Message
+from shared.contracts.base import Part
 from shared.language.model import MailSettings
 
 __all__ = ["Errand", "Mail", "NodeReport"]
 
 
-class NodeReport(Message):
-    """How a step stands, as a mail tells it. ``stdout`` is its log's path on the worker that ran it."""
+class NodeReport(Part):
+    """The state of a node, for a mail. ``stdout`` is the path of its log on the worker that ran it."""
 
-    type = "errand.node"
     name: str
     status: str
     started_at: datetime | None = None
@@ -21,25 +20,23 @@ class NodeReport(Message):
     stdout: str = ""
 
 
-class Mail(Message):
-    """One mail. ``id`` is the same however often it is tried, so that a mailbox can tell copies.
+class Mail(Part):
+    """One mail. Every try has the same ``id``, so that mail programs recognise copies.
 
-    ``settings`` are as written: their texts are evaluated on the worker.
+    ``settings`` are as in the spec: the worker evaluates them.
     """
 
-    type = "errand.mail"
     id: str
     settings: MailSettings
     status: str
     nodes: tuple[NodeReport, ...]
     left_out: int = 0
-    """Steps that are not among ``nodes``, for there are too many."""
+    """Number of nodes missing from ``nodes``, because there are too many."""
 
 
-class Errand(Message):
-    """Mails to send through ``smtp``, and the dag's ``container`` (as written) to remove."""
+class Errand(Part):
+    """Mails to send through ``smtp``, and the ``container`` of the DAG (as in the spec) to remove."""
 
-    type = "errand"
     smtp: dict[str, Any] | None = None
     mails: tuple[Mail, ...] = ()
     container: dict[str, Any] | None = None

@@ -1,11 +1,11 @@
-"""Events: facts a worker reports. Never refused, perhaps ignored because the token is stale."""
+"""Events: facts that a worker reports. They are never refused; one with a stale token is ignored."""
 
 from datetime import datetime
 from typing import Literal
 
 from pydantic import Field
 
-from shared.contracts.base import Message
+from shared.contracts.base import Message, Part
 
 __all__ = [
     "TIMED_OUT_CODE",
@@ -25,16 +25,16 @@ __all__ = [
 ]
 
 Outcome = Literal["succeeded", "failed", "timed_out", "aborted", "skipped", "broken"]
-"""``broken``: the attempt could not be made at all (no such program, bad template)."""
+"""``broken``: the attempt could not start (no such program, invalid template)."""
 
 TIMED_OUT_CODE = 124
-"""The exit code of what ran out of time (workflow language, section 5.8)."""
+"""The exit code of a timeout (workflow language, section 5.8)."""
 
 
 class LogChunk(Message):
     """Bytes ``[offset, offset + len(data))`` of one stream of one attempt.
 
-    ``(token, stream, seq)`` identifies a chunk: the same one twice is stored once.
+    ``(token, stream, seq)`` identifies a chunk; a repeated chunk is stored once.
     """
 
     type = "attempt.log"
@@ -43,7 +43,7 @@ class LogChunk(Message):
     node: int
     run_attempt: int = 1
     number: int = 1
-    """As in the task: they order the chunks of a step's several attempts."""
+    """As in the task. The two order the chunks of several attempts of a step."""
     stream: Literal["stdout", "stderr"]
     seq: int
     offset: int
@@ -52,34 +52,33 @@ class LogChunk(Message):
 
 
 class Event(Message):
-    """What every report on an attempt carries."""
+    """Base of all reports about an attempt."""
 
     token: str
     run_key: str
     node: int
     worker_id: str
     incarnation: str
-    """Drawn anew by each worker process: a restarted worker is not the one that held the lease."""
+    """A random id of the worker process: a restarted worker does not inherit the lease."""
     at: datetime
 
 
 class AttemptStarted(Event):
-    """The worker is about to run it; confirmed by the broker before the task is acked."""
+    """The worker is about to run the attempt. The broker confirms this before the worker acks the task."""
 
     type = "attempt.started"
     stdout: str = ""
     stderr: str = ""
-    """Paths of the log files on the worker; empty: no such stream."""
+    """Paths of the log files on the worker; empty if there is no such stream."""
 
 
-class ChildCall(Message):
-    """A run that a ``call`` step asks for. ``params`` is what its id is made from, ``given`` what it gets.
+class ChildCall(Part):
+    """A sub-run that a ``call`` step requests. Its id derives from ``params``; it receives ``given``.
 
-    ``shown`` is what people see: empty where that is ``params``, which then hold no secret.
-    ``folder`` is the calling step's directory, on the worker that evaluated the call.
+    ``shown`` is ``params`` with secrets masked; empty if there are none.
+    ``folder`` is the directory of the calling step, on the worker that evaluated the call.
     """
 
-    type = "child_call"
     dag: str
     params: str = ""
     given: str = ""
@@ -87,33 +86,30 @@ class ChildCall(Message):
     folder: str = ""
 
 
-class Progress(Message):
-    """How far a step says it is: ``current`` of ``total``, which is not 0."""
+class Progress(Part):
+    """The progress that a step reports: ``current`` of ``total``, which is not 0."""
 
-    type = "progress"
     current: float
     total: float
     text: str = ""
 
 
-class Remark(Message):
-    """Something a step says to people."""
+class Remark(Part):
+    """A notice or warning that a step prints for people."""
 
-    type = "remark"
     level: Literal["notice", "warning"]
     text: str
 
 
-class ChatMessage(Message):
-    """One message of a conversation with a language model."""
+class ChatMessage(Part):
+    """One message of a chat with a language model."""
 
-    type = "said"
     role: str
     content: str
 
 
 class AttemptProgress(Event):
-    """What a running step says of itself, all of it as it is now. Sent seldom; the highest ``seq`` counts."""
+    """The present progress and remarks of a running step. Sent rarely; the highest ``seq`` counts."""
 
     type = "attempt.progress"
     seq: int
@@ -122,13 +118,17 @@ class AttemptProgress(Event):
 
 
 class AttemptFinished(Event):
-    """The attempt's only end. The last log chunks ride along, so log and status appear together.
+    """The outcome of an attempt, with its last log chunks, so that log and status appear together.
 
-    What only the worker can tell rides along too: the runs the step calls, whether the repeat
-    policy's condition is met (``None``: it has none, or it could not be evaluated), whether a
-    pattern of ``continueOn.output`` was printed, and the retry policy's numbers written as text;
-    and of a skipped step, or of a dag that is not to run, why each precondition is not met (``unmet``,
-    empty where it is), in the order of the definition.
+    It also carries what only the worker can evaluate:
+
+    - ``children``: the sub-runs that the step calls.
+    - ``unmet``: for a step or DAG that is skipped, why each precondition is not met, in the order of the spec;
+      empty text if it is met.
+    - ``repeat_condition_met``: whether the condition of the repeat policy is met; ``None`` without one, or if it
+      could not be evaluated.
+    - ``continue_output_matched``: whether a pattern of ``continueOn.output`` was printed.
+    - ``retry_limit``, ``retry_interval_s``: numbers of the retry policy that the spec writes as text.
     """
 
     type = "attempt.finished"
@@ -138,13 +138,13 @@ class AttemptFinished(Event):
     error: str = ""
     stdout: str = ""
     stderr: str = ""
-    """As in ``AttemptStarted``, which may come later than this or never."""
+    """As in ``AttemptStarted``, which may arrive later or never."""
     outputs: dict[str, str] = Field(default_factory=dict)
     logs: tuple[LogChunk, ...] = ()
     progress: Progress | None = None
     remarks: tuple[Remark, ...] = ()
     messages: tuple[ChatMessage, ...] = ()
-    """What a chat step added to the conversation: its own messages and the answer."""
+    """What a chat step added to the chat: its own messages and the answer."""
     children: tuple[ChildCall, ...] = ()
     unmet: tuple[str, ...] = ()
     repeat_condition_met: bool | None = None
@@ -154,19 +154,19 @@ class AttemptFinished(Event):
 
 
 class AttemptGivenUp(Event):
-    """Nothing of it ran: that it starts could not be told for sure. The core may have heard of the start, or not."""
+    """The attempt did not run, because no confirm came for its ``AttemptStarted``, which may have arrived or not."""
 
     type = "attempt.given_up"
 
 
 class TaskRedelivered(Event):
-    """The broker delivered the task a second time; it was not run. The core decides what follows."""
+    """The broker delivered the task a second time. The worker did not run it; the core decides what follows."""
 
     type = "task.redelivered"
 
 
 class Heartbeat(Message):
-    """One per worker, renewing the lease of everything it holds."""
+    """Renews the leases of all attempts that a worker holds."""
 
     type = "worker.heartbeat"
     worker_id: str
@@ -178,9 +178,9 @@ class Heartbeat(Message):
     slots: int
     labels: dict[str, str] = Field(default_factory=dict)
     executors: tuple[str, ...] = ()
-    """Types of step it can do: it has the package or program that they need."""
+    """Types of steps that it can run, because the packages and programs they need are installed."""
     tokens: tuple[str, ...] = ()
-    """Attempts held: running, or finished with the report still to be delivered."""
+    """Tokens of the attempts it holds: running ones, and finished ones whose report is not delivered yet."""
     draining: bool = False
     stopped: bool = False
-    """The worker's last word: it holds nothing any more and will not come back."""
+    """The last heartbeat: the worker holds no attempts and has stopped for good."""

@@ -1,39 +1,37 @@
-"""The task: everything a worker needs to make one attempt of one step, and nothing secret."""
+"""The task: all that a worker needs to run one attempt of one step. It holds no secrets."""
 
 from typing import Any
 
 from pydantic import Field
 
-from shared.contracts.base import Message
+from shared.contracts.base import Message, Part
 from shared.language.model import Secret, Step
 
 __all__ = ["CallResult", "StepRef", "Task"]
 
 
-class StepRef(Message):
-    """What ``${id.stdout}``, ``${id.exit_code}`` and ``${id.output}`` refer to."""
+class StepRef(Part):
+    """The values of ``${id.stdout}``, ``${id.exit_code}`` and ``${id.output}``."""
 
-    type = "step_ref"
     exit_code: int | None = None
     stdout: str = ""
     stderr: str = ""
     output: str | None = None
 
 
-class CallResult(Message):
-    """What the runs that a step called came to: an attempt with it prints ``text`` and ends as it says."""
+class CallResult(Part):
+    """The result of the sub-runs of a step. Its attempt prints ``text``, and fails with ``error`` if they failed."""
 
-    type = "call_result"
     text: str
     failed: bool = False
     error: str = ""
 
 
 class Task(Message):
-    """Ask a worker for one attempt. ``token`` fences it: every report carries it back.
+    """Ask a worker for one attempt. ``token`` is its fencing token, which every report carries.
 
-    Pairs keep their order and later ones win. ``env`` and ``params`` hold values; a ``prepare`` that has
-    any shall not evaluate them again. Times are seconds; 0 means no limit.
+    Pairs are ordered and later ones win. ``env`` and ``params`` hold evaluated values; a ``prepare`` task with
+    any of them does not evaluate them again. Times are in seconds; 0 means no limit.
     """
 
     type = "task"
@@ -43,9 +41,9 @@ class Task(Message):
     kind: str = "step"
     """``step``, ``handler`` or ``prepare``."""
     number: int = 1
-    """1-based count of this step's attempts within the run's present attempt."""
+    """1-based number of this attempt of the step, within the present attempt of the run."""
     run_attempt: int = 1
-    """1-based count of the run's own attempts (a retry makes the next)."""
+    """1-based number of the attempt of the run. A retry makes the next."""
     dag_name: str
     dag_run_id: str
     root_dag_name: str
@@ -55,32 +53,32 @@ class Task(Message):
     params: tuple[tuple[str, str], ...] = ()
     params_json: str | None = None
     params_given: bool = False
-    """Whether parameters came with the request or the call: they are not all the author's own words."""
+    """Whether the request or the calling step gave parameters, so that not all are the DAG author's."""
     params_outside: tuple[str, ...] | None = None
-    """Which of them are not; unknown to an older scheduler, and then none is."""
+    """Names of the parameters that were given from outside. ``None``, from an older scheduler: all, if any were."""
     hidden_params: tuple[tuple[str, str], ...] = ()
-    """Of the parameters those that hold a secret of the calling run, with stars in its place."""
+    """The parameters that contain a secret of the calling run, with the secret masked."""
     outputs: tuple[tuple[str, str], ...] = ()
-    """Outputs of the step's ancestors, nearest last, under their variable names."""
+    """Outputs of the step's ancestors by variable name, the nearest ancestor last."""
     refs: dict[str, StepRef] = Field(default_factory=dict)
-    """Step id -> what references to it read."""
+    """By step id: the values that references to the step read."""
     engine_env: tuple[tuple[str, str], ...] = ()
-    """Reserved variables the scheduler knows (``DAG_RUN_STATUS`` for handlers)."""
+    """Reserved variables that the scheduler sets (``DAG_RUN_STATUS`` for handlers)."""
     dotenv: tuple[str, ...] = ()
     secrets: tuple[Secret, ...] = ()
     file_name: str = ""
-    """The dag's file without its ending; empty for a run of a spec that no dag holds."""
+    """The DAG's file name without extension; empty for a run of an inline spec."""
     called_from: str = ""
-    """The directory of the step that called this run, on that step's worker; empty for a root run."""
+    """The directory of the step that called this run, on the worker of that step; empty for a root run."""
     working_dir: str = ""
-    """The dag's ``workingDir``; empty: where it was called from, its file's folder, or one for this run."""
+    """The DAG's ``workingDir``; empty: ``called_from``, the folder of its file, or a folder of this run."""
     shell: tuple[str, ...] = ()
-    """The dag's shell as argv; empty: the worker's default."""
+    """The DAG's shell as argv; empty: the worker's default."""
     log_dir: str = ""
-    """The dag's ``logDir``; empty: the worker's own place for logs."""
+    """The DAG's ``logDir``; empty: the worker's log folder."""
     log_output: str = "separate"
     max_output_bytes: int = 1_048_576
     timeout_s: float = 0
     stop_grace_s: float = 5
     options: dict[str, Any] = Field(default_factory=dict)
-    """Room for executor families (dag-level ssh, container, smtp, llm blocks), a ``CallResult``, an ``Errand``."""
+    """Settings for executors (the DAG's ssh, container, smtp and llm blocks), a ``CallResult``, or an ``Errand``."""

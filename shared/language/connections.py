@@ -1,4 +1,4 @@
-"""Read what a dag needs to reach other systems: ssh, smtp and mails, tracing, secrets."""
+"""Read how a dag reaches other systems: ``ssh``, ``smtp`` and mails, ``otel``, ``secrets``."""
 
 import re
 from functools import cache
@@ -6,7 +6,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from shared.language.issues import did_you_mean
-from shared.language.model import MailOn, MailSettings, RunConfig, Secret
+from shared.language.model import MailOn, MailSettings, Secret
 from shared.language.yaml.fields import Fields, Vocabulary, is_scalar, plain, scalar_text
 from shared.language.yaml.reader import YamlList, YamlMap
 
@@ -15,14 +15,13 @@ __all__ = [
     "read_mail",
     "read_mail_on",
     "read_otel",
-    "read_run_config",
     "read_secrets",
     "read_smtp",
     "read_ssh",
 ]
 
 SECRET_PLUGINS = "dagway.secrets"
-"""Entry point group of secret providers that other packages bring. Here only their names are looked at."""
+"""Entry point group of secret providers from other packages. Only their names are read here."""
 
 _SSH = Vocabulary("user", "host", "port", "key", "password", "strictHostKey", "knownHostFile", "shell")
 _SMTP = Vocabulary("host", "port", "username", "password", "tls", "caFile", "skipTLSVerify")
@@ -34,7 +33,6 @@ _OTEL_TYPES: dict[str, type[Any]] = {
 _OTEL = Vocabulary(*_OTEL_TYPES)
 _KIND_NAMES: dict[type[Any], str] = {bool: "true or false", str: "a string", dict: "a map"}
 _SECRET = Vocabulary("name", "provider", "key", "options")
-_RUN_CONFIG = Vocabulary("disableParamEdit", "disableRunIdEdit")
 _PROVIDERS = ("env", "file")
 _GO_DURATION = re.compile(r"[-+]?(?:0|(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m|h))+\Z")
 
@@ -50,7 +48,7 @@ def read_ssh(fields: Fields) -> dict[str, Any] | None:
     found["port"] = _port(inner) or "22"
     found["strictHostKey"] = inner.boolean("strictHostKey", True)
     if isinstance(inner.get("shell"), str):
-        # Split where it is used: a variable may stand in it.
+        # Split where it is used: it may contain a variable.
         found["shell"] = inner.text("shell")
     elif shell := inner.texts("shell"):
         found["shell"] = list(shell)
@@ -82,7 +80,7 @@ def _port(fields: Fields) -> str:
 
 
 def read_mail_on(fields: Fields) -> MailOn:
-    """Read when mails are sent."""
+    """Read ``mailOn``: for which outcomes mails are sent."""
     inner = fields.mapping("mailOn", _MAIL_ON)
     if inner is None:
         return MailOn()
@@ -103,7 +101,7 @@ def read_mail(fields: Fields, name: str) -> MailSettings | None:
 
 
 def read_otel(fields: Fields) -> dict[str, Any] | None:
-    """Read where traces go."""
+    """Read ``otel``: where traces go."""
     inner = fields.mapping("otel", _OTEL, error="otel must be a map", unknown="ignore")
     if inner is None:
         return None
@@ -113,7 +111,7 @@ def read_otel(fields: Fields) -> dict[str, Any] | None:
         if isinstance(value, kind):
             found[name] = plain(value)
         elif value is not None:
-            # So Dagu has it: what it cannot use here it leaves out, and the run goes on untraced.
+            # As in Dagu: an unusable value is ignored, and the run is not traced.
             inner.warn(name, f"{name} is ignored: it is not {_KIND_NAMES[kind]}")
     timeout = str(found.get("timeout", "")).strip()
     if timeout and not _GO_DURATION.match(timeout):
@@ -121,19 +119,8 @@ def read_otel(fields: Fields) -> dict[str, Any] | None:
     return found
 
 
-def read_run_config(fields: Fields) -> RunConfig:
-    """Read what a person may not change when starting a run."""
-    inner = fields.mapping("runConfig", _RUN_CONFIG)
-    if inner is None:
-        return RunConfig()
-    return RunConfig(
-        disable_param_edit=inner.boolean("disableParamEdit"),
-        disable_run_id_edit=inner.boolean("disableRunIdEdit"),
-    )
-
-
 def read_secrets(fields: Fields) -> tuple[Secret, ...]:
-    """Read the secrets' whereabouts; names must differ."""
+    """Read ``secrets``: where workers find them; names must be unique."""
     value = fields.get("secrets")
     if value is None:
         return ()
@@ -162,7 +149,7 @@ def _secret(fields: Fields, index: int) -> Secret | None:
             fields.issues.error(f"secret at index {index}: '{name}' field is required", fields.path, fields.at)
     provider = texts["provider"]
     if provider and provider not in _PROVIDERS and provider not in _installed_providers():
-        hint = did_you_mean(provider, _PROVIDERS) or "not installed here; it must be where workers run"
+        hint = did_you_mean(provider, _PROVIDERS) or "it is not installed here; install it where workers run"
         fields.warn("provider", f"unknown secret provider: {provider}", hint=hint)
     options = fields.text_map("options")
     return Secret(**texts, options=options) if all(texts.values()) else None

@@ -1,29 +1,31 @@
 """Read one YAML document into a ``Dag``."""
 
 import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from shared.ids import MAX_DAG_NAME
 from shared.language.connections import (
     read_mail,
     read_mail_on,
     read_otel,
-    read_run_config,
     read_secrets,
     read_smtp,
     read_ssh,
 )
 from shared.language.environment import read_dotenv, read_env
 from shared.language.expansion.expand import needs_shell
-from shared.language.expansion.param_forms import read_params
 from shared.language.issues import Issues
-from shared.language.model import Dag, DagType
+from shared.language.model import Dag, DagType, RunConfig
+from shared.language.parameters import read_params
 from shared.language.schedule import read_catchup, read_schedule
 from shared.language.steps.approval import APPROVAL
 from shared.language.steps.chat import read_llm
 from shared.language.steps.conditions import read_preconditions
 from shared.language.steps.containers import read_container, read_registry_auths
-from shared.language.steps.graph import read_handlers, read_steps
+from shared.language.steps.handlers import read_handlers
 from shared.language.steps.step import DagDefaults, read_log_output, read_shell
+from shared.language.steps.step_list import read_steps
 from shared.language.yaml.fields import Fields, Vocabulary
 from shared.language.yaml.reader import YamlMap
 
@@ -36,16 +38,15 @@ DAG_KEYS = Vocabulary(
     "logOutput", "workingDir", "shell", "container", "registryAuths", "ssh", "llm", "smtp", "mailOn", "errorMail",
     "infoMail", "waitMail", "otel", "workerSelector", "runConfig", "placement", "catchup",
 )  # fmt: skip
+_RUN_CONFIG = Vocabulary("disableParamEdit", "disableRunIdEdit")
 _NAME = re.compile(r"[a-zA-Z0-9_.-]+\Z")
 _MISFIT = re.compile(r"[^a-zA-Z0-9_.-]+")
-_MAX_NAME_BYTES = 40
 
 
 def read_dag(issues: Issues, raw: YamlMap, *, forced_name: str = "", fallback_name: str = "") -> Dag:
     """Return the dag of a document, partial when it has errors.
 
-    Only fields that were written are set on the model, so ``model_fields_set`` tells them from
-    defaults (merging a base configuration needs that).
+    Only fields that were written are set on the model, so ``model_fields_set`` distinguishes them from defaults.
     """
     fields = Fields(issues, raw, "", DAG_KEYS)
     name = forced_name or fields.text("name") or fallback_name
@@ -58,7 +59,7 @@ def read_dag(issues: Issues, raw: YamlMap, *, forced_name: str = "", fallback_na
         if key in fields:
             values[attribute] = fields.text(key)
     if needs_shell(values.get("log_dir", "")):
-        fields.warn("logDir", "commands in it are not run: logs lie in the worker's own folder")
+        fields.warn("logDir", "logDir is ignored: it contains a command, and commands in it are not run")
     if "tags" in fields:
         tags = (tag.strip().lower() for tag in fields.texts("tags", split=","))
         values["tags"] = tuple(tag for tag in tags if tag)
@@ -78,7 +79,7 @@ def read_dag(issues: Issues, raw: YamlMap, *, forced_name: str = "", fallback_na
     if values.get("worker_selector") and any(step.type == APPROVAL for step in values.get("steps", ())):
         fields.error("workerSelector", "DAG with HITL steps cannot be dispatched to workers")
     if values.get("placement") == "spread" and "image" in _mapping(values.get("container")):
-        fields.error("placement", "'spread' cannot be used with a dag-level container, which is on one worker")
+        fields.error("placement", "'spread' cannot be used with a DAG-level container, because that runs on one worker")
     return Dag(**{key: value for key, value in values.items() if value is not None})
 
 
@@ -87,8 +88,8 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 
 def _check_name(fields: Fields, name: str) -> None:
-    if len(name.encode("utf-8", "replace")) > _MAX_NAME_BYTES:
-        fields.error("name", f"name must be less than {_MAX_NAME_BYTES} characters (value: {name[:60]})")
+    if len(name.encode("utf-8", "replace")) > MAX_DAG_NAME:
+        fields.error("name", f"name must be less than {MAX_DAG_NAME} characters (value: {name[:60]})")
     elif name and not _NAME.match(name):
         message = f"name must only contain alphanumeric characters, dashes, dots, and underscores (value: {name})"
         fields.error("name", message, hint=f'for instance "{_MISFIT.sub("-", name.strip()) or "my-dag"}"')
@@ -105,29 +106,29 @@ def _type(fields: Fields) -> DagType:
 
 def _read_inputs(fields: Fields, values: dict[str, Any]) -> None:
     """Read what a run starts from: schedule, variables, parameters, conditions."""
-    if "schedule" in fields:
-        values["schedule"] = read_schedule(fields)
-    if "catchup" in fields:
-        values["catchup"] = read_catchup(fields)
+    _read_each(fields, values, _INPUTS)
     if "skipIfSuccessful" in fields:
         values["skip_if_successful"] = fields.boolean("skipIfSuccessful")
-    if "env" in fields:
-        values["env"] = read_env(fields)
-    if "dotenv" in fields:
-        values["dotenv"] = read_dotenv(fields)
     if "params" in fields:
-        spec = read_params(fields)
-        values["params"], values["param_schema"] = spec.params, spec.schema_ref
-    if "secrets" in fields:
-        values["secrets"] = read_secrets(fields)
+        declared = read_params(fields)
+        values["params"], values["param_schema"] = declared.params, declared.schema_ref
     if "preconditions" in fields or "precondition" in fields:
         values["preconditions"] = read_preconditions(fields)
     if "workerSelector" in fields:
         values["worker_selector"] = fields.text_map("workerSelector")
-    if "runConfig" in fields:
-        values["run_config"] = read_run_config(fields)
     if "placement" in fields:
         values["placement"] = fields.choice("placement", ("stick", "spread")) or "stick"
+
+
+def _read_run_config(fields: Fields) -> RunConfig:
+    """Read what a person may not change when starting a run."""
+    inner = fields.mapping("runConfig", _RUN_CONFIG)
+    if inner is None:
+        return RunConfig()
+    return RunConfig(
+        disable_param_edit=inner.boolean("disableParamEdit"),
+        disable_run_id_edit=inner.boolean("disableRunIdEdit"),
+    )
 
 
 def _read_limits(fields: Fields, values: dict[str, Any]) -> None:
@@ -156,24 +157,37 @@ def _read_limits(fields: Fields, values: dict[str, Any]) -> None:
 
 def _read_services(fields: Fields, values: dict[str, Any]) -> None:
     """Read how steps run and what they and the mails need."""
-    if "logOutput" in fields:
-        values["log_output"] = read_log_output(fields)
-    if "shell" in fields:
-        values["shell"] = read_shell(fields)
-    if "container" in fields:
-        values["container"] = read_container(fields)
-    if "registryAuths" in fields:
-        values["registry_auths"] = read_registry_auths(fields)
-    if "ssh" in fields:
-        values["ssh"] = read_ssh(fields)
-    if "llm" in fields:
-        values["llm"] = read_llm(fields)
-    if "smtp" in fields:
-        values["smtp"] = read_smtp(fields)
-    if "mailOn" in fields:
-        values["mail_on"] = read_mail_on(fields)
+    _read_each(fields, values, _SERVICES)
     for key, attribute in (("errorMail", "error_mail"), ("infoMail", "info_mail"), ("waitMail", "wait_mail")):
         if key in fields:
             values[attribute] = read_mail(fields, key)
-    if "otel" in fields:
-        values["otel"] = read_otel(fields)
+
+
+_Readers = Mapping[str, tuple[str, Callable[[Fields], Any]]]
+_INPUTS: _Readers = {
+    "schedule": ("schedule", read_schedule),
+    "catchup": ("catchup", read_catchup),
+    "env": ("env", read_env),
+    "dotenv": ("dotenv", read_dotenv),
+    "secrets": ("secrets", read_secrets),
+    "runConfig": ("run_config", _read_run_config),
+}
+_SERVICES: _Readers = {
+    "logOutput": ("log_output", read_log_output),
+    "shell": ("shell", read_shell),
+    "container": ("container", read_container),
+    "registryAuths": ("registry_auths", read_registry_auths),
+    "ssh": ("ssh", read_ssh),
+    "llm": ("llm", read_llm),
+    "smtp": ("smtp", read_smtp),
+    "mailOn": ("mail_on", read_mail_on),
+    "otel": ("otel", read_otel),
+}
+"""By key: the attribute of the model, and what reads it."""
+
+
+def _read_each(fields: Fields, values: dict[str, Any], readers: _Readers) -> None:
+    """Read the fields that are there and that one function each can read."""
+    for key, (attribute, read) in readers.items():
+        if key in fields:
+            values[attribute] = read(fields)

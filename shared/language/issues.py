@@ -1,23 +1,23 @@
-"""What is wrong with a spec, told so that a person can fix it: where, what, and a suggestion."""
+"""Problems in a spec: where, what, and a suggestion how to fix it."""
 
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["BASE", "InBase", "Issue", "Issues", "Place", "Severity", "TooManyIssues", "did_you_mean"]
+__all__ = ["BASE", "Issue", "Issues", "Place", "PlaceInBase", "Severity", "TooManyIssues", "did_you_mean"]
 
 Severity = Literal["error", "warning"]
 
 Place = tuple[int, int]
-"""(line, column), both counted from 1; (0, 0): nowhere in particular."""
+"""(line, column), both counted from 1; (0, 0): no place."""
 
 NOWHERE: Place = (0, 0)
 BASE = "base configuration"
 
 
-class InBase(tuple[int, int]):
-    """A place that is not in the file itself but in the base configuration under it."""
+class PlaceInBase(tuple[int, int]):
+    """A place in the base configuration, not in the file itself."""
 
     __slots__ = ()
 
@@ -28,9 +28,9 @@ _MAX_CANDIDATES = 500
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """One problem. ``path`` is the way to the value (``steps[1].depends``), empty for the whole file.
+    """One problem. ``path`` leads to the value (``steps[1].depends``); empty: the whole file.
 
-    ``source`` names the text that ``line`` and ``column`` count in; empty: the file itself.
+    ``source`` names the text that ``line`` and ``column`` refer to; empty: the file itself.
     """
 
     message: str
@@ -51,11 +51,11 @@ class Issue:
 
 
 class TooManyIssues(Exception):
-    """So much is wrong that reading on helps nobody, and would cost time on hostile text."""
+    """The limit of problems is reached: more would not help, and hostile text would cost time."""
 
 
 class Issues:
-    """Collects problems, so that one load reports them all, up to ``limit``."""
+    """Collects the problems of one load, up to ``limit``, so that all are reported at once."""
 
     limit = 200
 
@@ -65,21 +65,21 @@ class Issues:
         self.found: list[Issue] = []
 
     def error(self, message: str, path: str = "", at: Place = NOWHERE, *, hint: str = "") -> None:
-        """Note something that makes the spec unusable.
+        """Add a problem that makes the spec unusable.
 
         Raises:
-            TooManyIssues: this one is past the limit.
+            TooManyIssues: the limit is reached.
         """
         self._add(message, path, at, "error", hint)
 
     def warn(self, message: str, path: str = "", at: Place = NOWHERE, *, hint: str = "") -> None:
-        """Note something that works but is probably not what was meant."""
+        """Add something that works, but is probably a mistake."""
         self._add(message, path, at, "warning", hint)
 
     def _add(self, message: str, path: str, at: Place, severity: Severity, hint: str) -> None:
         if len(self.found) >= self.limit:
             raise TooManyIssues
-        source = BASE if isinstance(at, InBase) else ""
+        source = BASE if isinstance(at, PlaceInBase) else ""
         self.found.append(Issue(message, path, at[0], at[1], severity, hint, source))
 
 

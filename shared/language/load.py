@@ -1,7 +1,7 @@
-"""Load a workflow file: text in, typed dags and every problem with its line out.
+"""Load a workflow file: from text to typed dags and every problem with its line.
 
-Nothing is executed or expanded and no other file is read: loading is safe for text from anybody.
-It never raises. A base configuration is merged under each document's mapping before defaults apply.
+Loading never raises, executes and expands nothing, and reads no other file: it is safe for untrusted text.
+A base configuration is merged under each document before defaults apply.
 """
 
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from pathlib import PurePosixPath
 from shared.language.document import read_dag
 from shared.language.issues import Issue, Issues, TooManyIssues
 from shared.language.model import Dag
-from shared.language.snapshot import open_snapshot
+from shared.language.snapshot import parse_snapshot
 from shared.language.yaml.inheritance import inherit, read_base
 from shared.language.yaml.reader import Document, YamlMap, read_yaml
 
-__all__ = ["Issue", "Loaded", "load"]
+__all__ = ["Issue", "LoadResult", "load"]
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """What a text meant. ``documents`` starts with the main dag; local sub-dags follow."""
+class LoadResult:
+    """The result of ``load``. ``documents`` starts with the main dag; the file's local dags follow."""
 
     documents: tuple[Dag, ...]
     issues: tuple[Issue, ...]
@@ -31,48 +31,48 @@ class Loaded:
 
     @property
     def errors(self) -> list[Issue]:
-        """What keeps the workflow from running."""
+        """Problems that keep the workflow from running."""
         return [issue for issue in self.issues if issue.severity == "error"]
 
     @property
     def warnings(self) -> list[Issue]:
-        """What works but may not be meant."""
+        """What works, but is probably a mistake."""
         return [issue for issue in self.issues if issue.severity == "warning"]
 
     @property
     def ok(self) -> bool:
-        """Whether a run may start from it."""
+        """Whether a run may start from this."""
         return not any(issue.severity == "error" for issue in self.issues)
 
 
-def load(text: str, *, file_name: str = "", dag_name: str | None = None, base: str = "") -> Loaded:
+def load(text: str, *, file_name: str = "", dag_name: str | None = None, base: str = "") -> LoadResult:
     """Load every document of ``text``.
 
     The main dag is called ``dag_name``, else its own ``name``, else after the file. Without any of
-    these its name stays empty, which is for the caller to judge. ``base`` is the text of a base
+    these its name is empty; the caller decides what to do. ``base`` is the text of a base
     configuration; a snapshot (see ``shared.language.snapshot``) brings its own.
     """
     issues = Issues()
-    frozen = open_snapshot(text)
+    frozen = parse_snapshot(text)
     main_name, fallback = dag_name or "", _stem(file_name)
     dags: list[Dag] = []
     try:
-        under = read_base(frozen.base or base, issues) if frozen.base or base else None
+        base_map = read_base(frozen.base or base, issues) if frozen.base or base else None
         for document in read_yaml(frozen.text, issues):
-            if under is not None and isinstance(document.value, YamlMap):
-                merged = inherit(under, document.value, handlers=frozen.handlers and not dags)
+            if base_map is not None and isinstance(document.value, YamlMap):
+                merged = inherit(base_map, document.value, handlers=frozen.handlers and not dags)
                 document = Document(document.index, merged, document.at)  # noqa: PLW2901 - as it counts from here on
             _read_document(issues, document, dags, main_name, fallback)
         if not dags and not issues.found:
             issues.error("no DAGs found in file")
     except TooManyIssues:
-        issues.found.append(Issue("there are more problems than these"))
+        issues.found.append(Issue(f"stopped after {Issues.limit} problems: fix these first"))
     if not dags and (main_name or fallback):
         dags.append(Dag(name=main_name or fallback))
     if frozen.selector and dags:
         dags[0] = dags[0].model_copy(update={"worker_selector": dict(frozen.selector)})
     found = sorted(issues.found, key=lambda issue: (issue.source, issue.line or 1 << 30, issue.column))
-    return Loaded(documents=tuple(dags), issues=tuple(found))
+    return LoadResult(documents=tuple(dags), issues=tuple(found))
 
 
 def _read_document(issues: Issues, document: Document, dags: list[Dag], main_name: str, fallback: str) -> None:
@@ -89,12 +89,12 @@ def _read_document(issues: Issues, document: Document, dags: list[Dag], main_nam
 
 
 def _check_local_name(issues: Issues, document: Document, dags: list[Dag]) -> None:
-    """Check the last of ``dags`` against those before it."""
+    """Check the name of the last of ``dags`` against those before it."""
     name = dags[-1].name
     at = document.value.key_at.get("name", document.at)
     if len(dags) > 1 and not name:
         message = f"DAG at index {document.index} must have a name in multi-DAG file"
-        issues.error(message, at=at, hint="add name: and call it by that")
+        issues.error(message, at=at, hint="give it a name, and use that name in call")
     elif any(dag.name == name for dag in dags[:-1]):
         issues.error(f'duplicate DAG name "{name}" found', "name", at)
 

@@ -1,7 +1,7 @@
-"""The immutable model of a workflow: what a spec means once every form of writing it is resolved.
+"""The immutable model of a workflow: what a spec means, however it is written.
 
 Field names are the YAML's in snake case; units are the YAML's (seconds, bytes). Defaults are those
-of the language. Pairs are tuples because order matters and later entries win.
+of the language. Pairs are tuples because their order matters; later entries win.
 Source: the workflow language reference (docs/workflow-language.md).
 """
 
@@ -11,7 +11,6 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
-    "Command",
     "Condition",
     "ContinueOn",
     "Dag",
@@ -31,40 +30,41 @@ __all__ = [
     "Schedule",
     "Secret",
     "Step",
+    "StepCommand",
 ]
 
 Pairs = tuple[tuple[str, str], ...]
 
 
-class Spec(BaseModel):
+class ModelPart(BaseModel):
     """Base of every part of the model."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class DagType(StrEnum):
-    """Whether the order of steps means dependencies."""
+    """Whether the order of steps implies dependencies (``chain``) or not (``graph``)."""
 
     CHAIN = "chain"
     GRAPH = "graph"
 
 
 class LogOutput(StrEnum):
-    """One log file for each stream, or one for both."""
+    """One log file per stream, or one for both."""
 
     SEPARATE = "separate"
     MERGED = "merged"
 
 
 class RepeatMode(StrEnum):
-    """Repeat while, or until, the condition holds."""
+    """Repeat while the condition holds, or until it does."""
 
     WHILE = "while"
     UNTIL = "until"
 
 
 class Handler(StrEnum):
-    """The lifecycle hooks; each value is the forced name of the hook's step."""
+    """The handlers of a run; each value is the name that the handler's step gets."""
 
     INIT = "onInit"
     SUCCESS = "onSuccess"
@@ -74,23 +74,23 @@ class Handler(StrEnum):
     WAIT = "onWait"
 
 
-class Command(Spec):
-    """One command line: the raw text for a shell, and its tokens for running without one."""
+class StepCommand(ModelPart):
+    """One command of a step: the raw text for a shell, and its words for running without one."""
 
     text: str
     argv: tuple[str, ...] = ()
 
 
-class Condition(Spec):
-    """With ``expected`` the evaluated text is compared; without, ``condition`` is a command."""
+class Condition(ModelPart):
+    """A precondition. With ``expected``, the evaluated text is compared; without, ``condition`` is a command."""
 
     condition: str
     expected: str = ""
     negate: bool = False
 
 
-class ContinueOn(Spec):
-    """When dependents run although this step failed or was skipped."""
+class ContinueOn(ModelPart):
+    """When dependent steps run although this step failed or was skipped."""
 
     failure: bool = False
     skipped: bool = False
@@ -99,19 +99,19 @@ class ContinueOn(Spec):
     mark_success: bool = False
 
 
-class RetryPolicy(Spec):
-    """``limit`` counts retries after the first execution. Text values are expanded on the worker."""
+class RetryPolicy(ModelPart):
+    """``limit`` counts retries after the first attempt. Text values are expanded on the worker."""
 
     limit: int | str
     interval_sec: float | str
     exit_code: tuple[int, ...] = ()
     backoff: float = 0
-    """0: no growth; else the factor, above 1."""
+    """Factor by which the wait grows, above 1; 0: it does not grow."""
     max_interval_sec: float = 0
 
 
-class RepeatPolicy(Spec):
-    """``limit`` counts executions including the first; 0 means no limit."""
+class RepeatPolicy(ModelPart):
+    """``limit`` counts attempts including the first; 0 means no limit."""
 
     repeat: RepeatMode
     condition: Condition | None = None
@@ -122,7 +122,7 @@ class RepeatPolicy(Spec):
     max_interval_sec: float = 0
 
 
-class Output(Spec):
+class Output(ModelPart):
     """Capture stdout into variable ``name``; ``key`` and ``omit`` shape the run's outputs."""
 
     name: str
@@ -130,29 +130,29 @@ class Output(Spec):
     omit: bool = False
 
 
-class Parallel(Spec):
-    """``items`` as a list of texts (maps become JSON), or ``variable`` to be split at run time."""
+class Parallel(ModelPart):
+    """``items``: a list of texts (maps become JSON); or ``variable``: a reference that is split at run time."""
 
     items: tuple[str, ...] = ()
     variable: str = ""
     max_concurrent: int = 10
 
 
-class RateLimit(Spec):
-    """Extension: at most ``limit`` starts within any ``interval_sec``, of all steps that name it."""
+class RateLimit(ModelPart):
+    """Extension: at most ``limit`` starts in any ``interval_sec``, counted over all steps that name it."""
 
     name: str
     limit: int
     interval_sec: float
 
 
-class Step(Spec):
-    """A node of the dag. ``depends`` holds step names only, implicit chain edges included."""
+class Step(ModelPart):
+    """One step. ``depends`` holds names only, and includes the implicit edges of a chain."""
 
     name: str
     id: str = ""
     description: str = ""
-    commands: tuple[Command, ...] = ()
+    commands: tuple[StepCommand, ...] = ()
     script: str = ""
     shell: tuple[str, ...] | None = None
     """``None``: not given. ``("direct",)``: no shell at all."""
@@ -178,20 +178,20 @@ class Step(Spec):
     params: str = ""
     """Arguments of ``call`` in text form, inputs of ``gha``."""
     param_pairs: Pairs | None = None
-    """The same in pairs, when written as a list or a map; ``None``: only text, split after expansion."""
+    """The same in pairs; ``None``: there is only text, and it is split after expansion."""
     parallel: Parallel | None = None
     worker_selector: dict[str, str] = Field(default_factory=dict)
     pool: tuple[str, ...] = ()
-    """Extension: pools the step takes a place in while it runs."""
+    """Extension: the step takes a place in each of these pools while it runs."""
     lock: tuple[str, ...] = ()
-    """Extension: locks it holds while it runs."""
+    """Extension: the step holds these locks while it runs."""
     rate_limit: tuple[RateLimit, ...] = ()
     container: dict[str, Any] | str | None = None
     llm: dict[str, Any] | None = None
     messages: tuple[dict[str, str], ...] = ()
 
 
-class Param(Spec):
+class Param(ModelPart):
     """A default parameter as written; positional ones are named ``"1"``, ``"2"`` and so on."""
 
     name: str
@@ -199,7 +199,7 @@ class Param(Spec):
     positional: bool = False
 
 
-class Schedule(Spec):
+class Schedule(ModelPart):
     """Cron expressions as written, zone prefix included."""
 
     start: tuple[str, ...] = ()
@@ -207,10 +207,10 @@ class Schedule(Spec):
     restart: tuple[str, ...] = ()
 
 
-class Catchup(Spec):
-    """Extension: which start slots that passed while nobody could fire them are made up for.
+class Catchup(ModelPart):
+    """Extension: which missed starts are caught up.
 
-    ``latest``: the newest one; ``all``: the newest ``limit`` of them, in order. Slots older than
+    ``latest``: the newest one; ``all``: the newest ``limit`` of them, in order. Starts older than
     ``window_sec`` stay missed.
     """
 
@@ -219,8 +219,8 @@ class Catchup(Spec):
     window_sec: float = 7 * 86400
 
 
-class Secret(Spec):
-    """Where a worker finds a secret; the value itself never enters the model."""
+class Secret(ModelPart):
+    """Where a worker finds a secret. The value itself is never part of the model."""
 
     name: str
     provider: str
@@ -228,23 +228,23 @@ class Secret(Spec):
     options: dict[str, str] = Field(default_factory=dict)
 
 
-class RunConfig(Spec):
+class RunConfig(ModelPart):
     """What a person may not change when starting a run."""
 
     disable_param_edit: bool = False
     disable_run_id_edit: bool = False
 
 
-class MailOn(Spec):
-    """Which ends of a run send a mail."""
+class MailOn(ModelPart):
+    """For which outcomes of a run a mail is sent."""
 
     failure: bool = False
     success: bool = False
     wait: bool = False
 
 
-class MailSettings(Spec):
-    """Who a mail is from, who gets it, and what it carries."""
+class MailSettings(ModelPart):
+    """Sender, recipients, subject prefix and attachments of a mail."""
 
     sender: str = ""
     to: tuple[str, ...] = ()
@@ -252,7 +252,7 @@ class MailSettings(Spec):
     attach_logs: bool = False
 
 
-class Dag(Spec):
+class Dag(ModelPart):
     """One YAML document."""
 
     name: str

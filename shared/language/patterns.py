@@ -1,4 +1,4 @@
-"""Regular expressions as Go writes them, by the engine that Go's was made after: no pattern takes long."""
+"""Regular expressions in Go's syntax, matched by RE2: no pattern takes long."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -6,33 +6,33 @@ from typing import Any
 
 import re2
 
-__all__ = ["PatternFault", "check_line_test", "compile_pattern", "line_test"]
+__all__ = ["PatternError", "compile_pattern", "line_matcher", "line_pattern_problem"]
 
 
-class PatternFault(ValueError):
-    """A regular expression that cannot be read."""
+class PatternError(ValueError):
+    """The text is not a valid regular expression."""
 
 
 @lru_cache(maxsize=512)
 def compile_pattern(pattern: str) -> Any:
-    """Compile a pattern; what is returned has ``search(text)``.
+    """Compile a pattern; the result has ``search(text)``.
 
     Raises:
-        PatternFault: it is not one.
+        PatternError: the pattern is not valid.
     """
     options = re2.Options()
     options.log_errors = False
     try:
         return re2.compile(pattern, options)
     except re2.error as error:
-        raise PatternFault(error.args[0].decode(errors="replace")) from error
+        raise PatternError(error.args[0].decode(errors="replace")) from error
 
 
-def line_test(text: str) -> Callable[[str], object] | None:
-    """Return what finds a pattern of the form ``re:…`` in a line; ``None``: the text is to be taken as it is.
+def line_matcher(text: str) -> Callable[[str], object] | None:
+    """Return a function that searches a line for a pattern of the form ``re:…``; ``None``: the text is no pattern.
 
     Raises:
-        PatternFault: what follows ``re:`` is no pattern.
+        PatternError: the pattern after ``re:`` is not valid.
     """
     if not text.startswith("re:"):
         return None
@@ -40,10 +40,10 @@ def line_test(text: str) -> Callable[[str], object] | None:
     return search
 
 
-def check_line_test(text: str) -> str:
-    """Return what is wrong with a text that may be ``re:…``; empty: nothing."""
+def line_pattern_problem(text: str) -> str:
+    """Return what is wrong with a text of the form ``re:…``; empty: nothing."""
     try:
-        line_test(text)
-    except PatternFault as fault:
-        return f"{text} never matches: {fault}"
+        line_matcher(text)
+    except PatternError as error:
+        return f"{text} never matches: {error}"
     return ""

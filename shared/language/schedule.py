@@ -15,7 +15,7 @@ from shared.language.model import Catchup, Schedule
 from shared.language.yaml.fields import Fields, Vocabulary, type_name
 from shared.language.yaml.reader import YamlMap
 
-__all__ = ["cron_fault", "read_catchup", "read_schedule", "split_zone"]
+__all__ = ["cron_error", "read_catchup", "read_schedule", "split_zone"]
 
 _MAX_LENGTH = 200
 _MAX_EXPRESSIONS = 100
@@ -25,6 +25,7 @@ _CATCHUP = Vocabulary("policy", "limit", "windowSec")
 _POLICIES = ("none", "latest", "all")
 _MAX_CATCHUP = 1000
 _ZONE = re.compile(r"(?:CRON_TZ|TZ)=(\S+)\s+(.*)\Z", re.DOTALL)
+_FIELD_NAMES = ("minute", "hour", "day of month", "month", "day of week")
 _FIELD = re.compile(r"[0-9*?/,\-]+\Z")
 _MONTHS = re.compile(r"(?i)\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\b")
 _DAYS = re.compile(r"(?i)\b(?:sun|mon|tue|wed|thu|fri|sat)\b")
@@ -45,7 +46,7 @@ def split_zone(expression: str) -> tuple[str, str]:
 
 
 @lru_cache(maxsize=4096)
-def cron_fault(expression: str) -> str:
+def cron_error(expression: str) -> str:
     """Return what is wrong with a cron expression; empty when it is valid."""
     if len(expression) > _MAX_LENGTH:
         return f"the expression is longer than {_MAX_LENGTH} characters"
@@ -60,11 +61,11 @@ def cron_fault(expression: str) -> str:
     for index, part in enumerate(parts):
         digits = _MONTHS.sub("1", part) if index == 3 else _DAYS.sub("1", part) if index == 4 else part
         if not _FIELD.match(digits):
-            return f"cannot understand field {index + 1}: {part}"
+            return f"cannot read field {index + 1} ({_FIELD_NAMES[index]}): {part}"
         if backwards := next((found[0] for found in _RANGE.finditer(part) if _runs_backwards(found)), None):
-            return f"the range {backwards} begins after its end"
+            return f"the range {backwards} ends before it begins"
     try:
-        # To croniter a question mark means something in the two day fields only.
+        # Croniter knows the question mark in the two day fields only.
         valid = croniter.is_valid(cron.replace("?", "*"), strict=True)
     except (ValueError, KeyError, OverflowError):
         valid = False
@@ -72,7 +73,7 @@ def cron_fault(expression: str) -> str:
 
 
 def _runs_backwards(ends: re.Match[str]) -> bool:
-    """Whether it is such a range; croniter would go round, and no other cron does. A week may end on SUN."""
+    """Whether a range ends before it begins. Croniter would wrap around; no other cron does. A week may end on SUN."""
     low, high = (_VALUES.get(end.lower(), int(end) if end.isdigit() else -1) for end in ends.groups())
     return low > high >= 0 and ends[2].lower() != "sun"
 
@@ -114,13 +115,13 @@ def _expressions(fields: Fields, name: str, value: Any, label: str) -> tuple[str
             where = f"{label}[{index}]" if isinstance(value, list) else label
             fields.error(name, f"invalid schedule: {where}: expected string, got {type_name(item)}")
         elif item.strip():
-            fault = cron_fault(item.strip())
-            if fault:
-                hint = "leave out the seconds: minute hour day month weekday" if "found 6" in fault else ""
-                fields.error(name, f"invalid schedule: {fault}", hint=hint)
+            problem = cron_error(item.strip())
+            if problem:
+                hint = "leave out the seconds: minute hour day month weekday" if "found 6" in problem else ""
+                fields.error(name, f"invalid schedule: {problem}", hint=hint)
                 sound = False
             found.append(item.strip())
-    # Who reads a faulty dag's schedule, a page say, may count on cron.
+    # Readers of a dag with errors, such as a page, may rely on valid expressions.
     return tuple(found) if sound else ()
 
 

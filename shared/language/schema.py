@@ -1,7 +1,6 @@
-"""The JSON Schema of workflow files, made from the model and the vocabularies the loader reads with.
+"""The JSON Schema of workflow files for editors, built from the model and the loader's vocabularies.
 
-For editors: it knows every key and every form; what only the loader can see (names that must exist,
-expressions that must parse) is left to the loader.
+It knows every key and every form. Names that must exist and expressions that must parse are left to the loader.
 """
 
 import re
@@ -132,7 +131,7 @@ _FORMS |= {
 def dag_schema() -> Schema:
     """Return the schema of one document, in the 2020-12 draft.
 
-    References lead into ``definitions``, the older name: Dagu's front end follows no others.
+    References point to ``definitions``, the older name: Dagu's front end resolves no others.
     """
     step = _object(Step, STEP_KEYS)
     step["properties"]["type"] = {"type": "string", "examples": list(known_types())}
@@ -145,7 +144,7 @@ def dag_schema() -> Schema:
 
 
 def _object(model: type[BaseModel], keys: Vocabulary) -> Schema:
-    """Return the schema of a map with these keys, typed by the model's fields unless they have more forms."""
+    """Return the schema of a map with these keys; the model gives the types of those without other forms."""
     fields = model.model_json_schema()["properties"]
     return {
         "type": "object",

@@ -1,7 +1,7 @@
-"""The text a run is frozen with: the file's own, and before it, in one comment line, what else rules it.
+"""Snapshots: the text that a run keeps, so that loading it later needs nothing else.
 
-That is the base configuration as it was, whether its handlers apply (they do not to children), and
-the worker labels a calling step asked for. Loading a snapshot needs nothing but its text.
+It is the file's text after one comment line. That line holds the base configuration of then, whether its handlers
+apply (not to sub-runs), and the worker labels that a calling step asked for.
 """
 
 import json
@@ -13,7 +13,7 @@ from functools import lru_cache
 from shared.language.issues import Issues
 from shared.language.yaml.reader import YamlMap, read_yaml
 
-__all__ = ["Frozen", "local_spec", "open_snapshot", "snapshot"]
+__all__ = ["Snapshot", "local_spec", "make_snapshot", "parse_snapshot"]
 
 _MARK = "# dagway-snapshot: "
 _DOCUMENT = re.compile(r"^---(?=\s|\Z)[^\S\n]*(?:#[^\n]*)?", re.MULTILINE)
@@ -25,8 +25,8 @@ _NO_LABELS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Frozen:
-    """A snapshot taken apart."""
+class Snapshot:
+    """The parts of a snapshot."""
 
     text: str
     base: str = ""
@@ -34,12 +34,12 @@ class Frozen:
     selector: Mapping[str, str] = field(default_factory=dict)
 
 
-def snapshot(text: str, base: str = "", *, handlers: bool = True, selector: Mapping[str, str] = _NO_LABELS) -> str:
-    """Return the text to freeze a run with; ``text`` itself where nothing else rules it.
+def make_snapshot(text: str, base: str = "", *, handlers: bool = True, selector: Mapping[str, str] = _NO_LABELS) -> str:
+    """Return the snapshot of ``text``; it is ``text`` itself without a base configuration and labels.
 
-    ``text`` may be a snapshot: its base stays, since a run's children live under the run's rules.
+    If ``text`` is a snapshot, it keeps its base: sub-runs use the base configuration of their root run.
     """
-    given = open_snapshot(text)
+    given = parse_snapshot(text)
     base = given.base or base
     facts = {"base": base, "handlers": handlers, "selector": dict(selector)}
     if not base and not selector:
@@ -47,39 +47,39 @@ def snapshot(text: str, base: str = "", *, handlers: bool = True, selector: Mapp
     return f"{_MARK}{json.dumps(facts)}\n{given.text}"
 
 
-def open_snapshot(text: str) -> Frozen:
-    """Take a text apart; one that is no snapshot is all text."""
+def parse_snapshot(text: str) -> Snapshot:
+    """Return the parts of a snapshot; any other text is a snapshot of nothing but that text."""
     if not text.startswith(_MARK):
-        return Frozen(text)
+        return Snapshot(text)
     head, _, rest = text.partition("\n")
     try:
         facts = json.loads(head.removeprefix(_MARK))
-        return Frozen(rest, str(facts["base"]), bool(facts["handlers"]), dict(facts["selector"]))
+        return Snapshot(rest, str(facts["base"]), bool(facts["handlers"]), dict(facts["selector"]))
     except (ValueError, KeyError, TypeError):
-        # Somebody wrote such a comment: it means nothing.
-        return Frozen(text)
+        # A comment that only looks like ours.
+        return Snapshot(text)
 
 
 @lru_cache(maxsize=512)
 def local_spec(text: str, name: str) -> str | None:
-    """Return the spec of the dag ``name`` of a file, with its siblings behind it; ``None``: none.
+    """Return the spec of the local dag ``name``, followed by the other documents; ``None``: there is none.
 
-    A line that begins with three dashes always separates documents, also inside a block of text.
+    A line that begins with three dashes always separates documents, even inside a block of text.
     """
-    frozen = open_snapshot(text)
+    frozen = parse_snapshot(text)
     documents = [part.strip("\n") for part in _DOCUMENT.split(frozen.text)]
     filled = [part for part in documents if _has_content(part)]
     for position, part in enumerate(filled):
         if _name_of(part) == name:
-            # Without a name, as only the first may be, nobody can call it.
+            # A document without a name cannot be called. Only the first may have none.
             others = [one for place, one in enumerate(filled) if place != position and _name_of(one)]
             found = "\n---\n".join([part, *others]) + "\n"
-            return snapshot(found, frozen.base, handlers=False) if frozen.base else found
+            return make_snapshot(found, frozen.base, handlers=False) if frozen.base else found
     return None
 
 
 def _name_of(part: str) -> str:
-    """Return the name a document gives its dag; empty: none. Only one that is not written plainly is read for it."""
+    """Return the name that a document gives its dag, or an empty text. YAML is read only if a pattern finds no name."""
     match = _NAME.search(part)
     if match is not None:
         return match["name"]

@@ -1,4 +1,4 @@
-"""What lists of dags show, kept beside the spec so that a list need not parse anything."""
+"""Summaries: what lists of dags show, stored beside the spec so that a list parses nothing."""
 
 from typing import Any
 

@@ -57,7 +57,7 @@ __all__ = [
 S = TypeVar("S", bound=Select[Any])
 
 _LOCK_TIMEOUT_S = 10
-"""How long a statement waits for somebody else's lock before ``StoreUnavailable``."""
+"""How long a statement waits for another transaction's lock before ``StoreUnavailable``."""
 
 _CONNECT_TIMEOUT_S = 3
 
@@ -73,7 +73,7 @@ _PASSING_SQLITE = frozenset(
         sqlite3.SQLITE_PROTOCOL,
     }
 )
-"""Primary result codes that pass by themselves. SQLITE_ERROR is not one: that is our SQL."""
+"""Primary result codes of passing conditions. SQLITE_ERROR is not one: it means that our SQL is wrong."""
 
 _PASSING_POSTGRES = frozenset({"40001", "40P01", "55P03"})
 """Serialization failure, deadlock, lock not available."""
@@ -86,12 +86,12 @@ _SQLITE_UNIQUE = frozenset({sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CON
 def open_engine(url: str, *, pool_size: int = 5, read_only: bool = False, application_name: str = "dagway") -> Engine:
     """Return an engine with at most ``pool_size`` connections; connects at first use.
 
-    What the URL's query sets for the driver (``connect_timeout``, ``sslmode``, ``timeout``) holds.
-    ``read_only`` engines refuse every write, whatever the role behind them. A broken connection
-    empties the pool: the call that noticed raises, the next one connects anew.
+    Driver settings in the URL's query (``connect_timeout``, ``sslmode``, ``timeout``) take precedence.
+    ``read_only`` engines refuse every write, whatever their database role may do. A broken connection
+    empties the pool: the call that meets it raises, the next call connects again.
 
     Raises:
-        ConfigInvalid: ``url`` names no database Dagway can work on.
+        ConfigInvalid: ``url`` names neither a Postgres nor a SQLite database.
     """
     parsed = _normalise(url)
     common: dict[str, Any] = {
@@ -108,15 +108,15 @@ def open_engine(url: str, *, pool_size: int = 5, read_only: bool = False, applic
 
 
 def is_postgres(bind: Engine | Connection) -> bool:
-    """Tell which of the two databases this is; only the migrations and this file may care."""
+    """Return whether this is Postgres, not SQLite. Use it only where their SQL differs."""
     return bind.dialect.name == "postgresql"
 
 
 def one_writer(engine: Engine) -> AbstractContextManager[object]:
-    """Return what a process's writers take before they begin, so that none of them waits in vain.
+    """Return a lock for the write transactions of one process.
 
-    SQLite lets in one writer at a time, and the others look again after sleeps that grow to a tenth
-    of a second; a lock of our own wakes the next one at once. Postgres needs nothing.
+    SQLite allows one writer at a time, and the others poll with sleeps of up to a tenth of a second; a lock in
+    the process wakes the next one at once. On Postgres the lock does nothing.
     """
     return nullcontext() if is_postgres(engine) else threading.Lock()
 
@@ -143,14 +143,14 @@ def _open_postgres(url: URL, common: dict[str, Any], read_only: bool, applicatio
     given = url.query.get("options", "")
     settings = [
         given if isinstance(given, str) else " ".join(given),
-        # A reader sees one moment through several queries, as SQLite's do; it can never fail for that.
+        # All queries of a reader's transaction see one snapshot, as on SQLite. A reader never fails for that.
         "-c default_transaction_isolation=" + (r"repeatable\ read" if read_only else r"read\ committed"),
         "-c timezone=UTC",
         f"-c lock_timeout={_LOCK_TIMEOUT_S}s",
     ]
     if read_only:
         settings.append("-c default_transaction_read_only=on")
-        # Most questions are one statement: BEGIN and COMMIT around it would be two more round trips.
+        # Most reads are one statement: BEGIN and COMMIT around it would be two more round trips.
         common |= {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
     arguments: dict[str, Any] = {
         "connect_timeout": _CONNECT_TIMEOUT_S,
@@ -159,7 +159,7 @@ def _open_postgres(url: URL, common: dict[str, Any], read_only: bool, applicatio
         "keepalives_idle": 5,
         "keepalives_interval": 2,
         "keepalives_count": 3,
-        # A peer that vanished in the middle of a statement is noticed by this, not by keepalives.
+        # Detects a peer that vanished in the middle of a statement; keepalives do not.
         "tcp_user_timeout": _LOCK_TIMEOUT_S * 1000,
     }
     wanted = {name: value for name, value in arguments.items() if name not in url.query}
@@ -175,7 +175,7 @@ def _open_postgres(url: URL, common: dict[str, Any], read_only: bool, applicatio
 
 
 def _leave_standby(context: ExceptionContext) -> None:
-    # After a failover the old primary may answer, but only reads: connect anew to find the new one.
+    # After a failover the old primary may still answer reads: reconnect to find the new one.
     if getattr(context.original_exception, "pgcode", None) == _READ_ONLY_TRANSACTION:
         context.is_disconnect = True
 
@@ -188,7 +188,7 @@ def _open_sqlite(url: URL, common: dict[str, Any], read_only: bool) -> Engine:
 
     def on_connect(connection: DBAPIConnection, _record: object) -> None:
         # The driver's own transactions begin late and end before DDL: updates got lost, and a
-        # failed migration left its tables behind. From here on we say BEGIN ourselves.
+        # failed migration left its tables behind. So we send BEGIN ourselves.
         connection.isolation_level = None
         cursor = connection.cursor()
         cursor.execute("PRAGMA foreign_keys=ON")
@@ -209,12 +209,12 @@ def _open_sqlite(url: URL, common: dict[str, Any], read_only: bool) -> Engine:
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Translate what SQLAlchemy and the drivers raise, once.
+    """Translate the exceptions of SQLAlchemy and the drivers into ours.
 
-    A commit that was cut off raises StoreUnavailable too: it may or may not have happened.
+    A commit whose connection breaks raises StoreUnavailable too: it may or may not have happened.
 
     Raises:
-        StoreUnavailable: away, busy, deadlocked, timed out on a lock: the same call may succeed.
+        StoreUnavailable: away, busy, deadlocked, or timed out on a lock: a retry may succeed.
         AlreadyExists: the key is taken.
         InvariantBroken: another constraint refused the row: a reference to nothing, a missing value.
     """
@@ -260,7 +260,7 @@ def transaction(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def _driver_begins(connection: Connection) -> Iterator[None]:
-    """Let psycopg2 say BEGIN though its engine's statements go without: a flag on our side, no round trip."""
+    """Let psycopg2 send BEGIN although its engine is in autocommit: a flag of the driver, no round trip."""
     driver: Any = connection.connection.dbapi_connection
     if not is_postgres(connection) or not driver.autocommit:
         yield
@@ -275,7 +275,7 @@ def _driver_begins(connection: Connection) -> Iterator[None]:
 
 @contextmanager
 def one_statement(engine: Engine) -> Iterator[Connection]:
-    """Ask one question in the block: where the engine is a read-only one, in a single round trip.
+    """Run the block, which sends a single statement; on a read-only engine that is one round trip.
 
     Raises:
         StoreUnavailable: see ``store_errors``.
@@ -285,9 +285,9 @@ def one_statement(engine: Engine) -> Iterator[Connection]:
 
 
 def for_update(select: S, *, skip_locked: bool = False) -> S:
-    """Lock the rows read until the transaction ends; ``skip_locked``: leave out those locked.
+    """Lock the selected rows until the transaction ends; ``skip_locked``: leave out rows locked by others.
 
-    SQLite has no row locks and needs none: its write transactions come one after the other.
+    SQLite has no row locks and needs none: it has one writer at a time.
     """
     return select.with_for_update(skip_locked=skip_locked)
 
@@ -297,7 +297,7 @@ def _dialect_insert(bind: Engine | Connection, table: Table) -> postgresql.Inser
 
 
 def insert_ignore(bind: Engine | Connection, table: Table) -> Insert:
-    """Return an INSERT that leaves out rows whose key is taken. Add ``returning`` to learn which went in."""
+    """Return an INSERT that leaves out rows whose key is taken. Add ``returning`` to get those inserted."""
     return _dialect_insert(bind, table).on_conflict_do_nothing()
 
 
@@ -314,7 +314,7 @@ def upsert(bind: Engine | Connection, table: Table, update: Sequence[str], *, ke
 
 
 class bytewise(FunctionElement[str]):  # noqa: N801 - used as an SQL function
-    """``bytewise(column)``: to be ordered by code point, not by whatever locale the server was made with."""
+    """``bytewise(column)``: ordered by code point, whatever the collation of the database."""
 
     type = String()
     name = "bytewise"
@@ -332,7 +332,7 @@ def _bytewise_sqlite(element: bytewise, compiler: SQLCompiler, **kw: Any) -> str
 
 
 class transaction_number(FunctionElement[int]):  # noqa: N801 - used as an SQL function
-    """The number of this write transaction: it grows in the order in which they began to write."""
+    """The number of this write transaction; numbers grow in the order in which transactions begin to write."""
 
     type = BigInteger()
     name = "transaction_number"
@@ -350,7 +350,7 @@ def _transaction_number_sqlite(element: transaction_number, compiler: SQLCompile
 
 
 class open_transactions_from(FunctionElement[int]):  # noqa: N801 - used as an SQL function
-    """The lowest number a transaction still under way may have: what is below is decided for good."""
+    """The lowest number that an open transaction may have: all transactions below it have ended."""
 
     type = BigInteger()
     name = "open_transactions_from"

@@ -1,4 +1,4 @@
-"""Letting others go on while Postgres answers, in a process that has one thread for many (ADR 16)."""
+"""Waits for Postgres without blocking the other greenlets of a gevent process (ADR 16)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,14 +9,14 @@ from psycopg2.extensions import POLL_OK, POLL_READ, STATUS_SETUP, parse_dsn, set
 __all__ = ["wait_by"]
 
 Waiter = Callable[[int, float | None, Exception | None], None]
-"""Given a file descriptor, returns when it is ready; after so many seconds it raises that error instead."""
+"""Takes a file descriptor, a timeout in seconds and an error: returns when it is ready, raises the error when late."""
 
 
 def wait_by(readable: Waiter, writable: Waiter) -> None:
-    """Have every connection of this process wait by these, not inside libpq, where no other thread of ours gets on.
+    """Make every connection of this process wait with these functions, not inside libpq, which blocks all greenlets.
 
-    libpq's own ``connect_timeout`` does not hold for a connection that is made this way: it is kept here,
-    for all hosts of the URL together. Source: psycopg2 docs, "Support for coroutine libraries".
+    libpq does not apply ``connect_timeout`` to such connections, so this function does, for all hosts of the URL
+    together. Source: psycopg2 docs, "Support for coroutine libraries".
     """
 
     def wait(connection: Any) -> None:

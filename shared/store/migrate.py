@@ -1,8 +1,7 @@
-"""Bringing a database to the schema this program works on, and telling whether it is there.
+"""Migrates a database to the schema of this program, and checks that it has it.
 
-Safe to call from any number of processes at once: one migrates, the others wait and find it done.
-A revision that fails leaves nothing behind. Alembic is imported by ``migrate`` alone, since it
-would cost every other process a quarter of a second at start.
+Any number of processes may call ``migrate`` at once: one migrates, the others wait and find it done. A revision that
+fails leaves nothing behind. Only ``migrate`` imports Alembic, which takes a quarter of a second at start.
 """
 
 from pathlib import Path
@@ -21,7 +20,7 @@ HEAD = "0018"
 SCRIPTS = Path(__file__).with_name("migrations")
 
 _LOCK = 0x6461_6777_6179
-"""Any number, the same for all of Dagway's migrations and no one else's: "dagway" in ASCII."""
+"""The key of the advisory lock that only Dagway's migrations take: "dagway" in ASCII."""
 
 _PERMISSION_DENIED = "42501"
 
@@ -37,12 +36,12 @@ _revision = Table("alembic_version", MetaData(), Column("version_num", String(32
 def migrate(url: str, *, scripts: Path = SCRIPTS) -> str:
     """Apply every revision in ``scripts`` that is missing, and return the last one's name.
 
-    On SQLite the file and its folder are made. All missing revisions are one transaction there,
-    and one transaction each on Postgres.
+    On SQLite it makes the file and its folder, and applies all missing revisions in one transaction. On Postgres
+    each revision is one transaction.
 
     Raises:
-        ConfigInvalid: the database was made by a newer Dagway, or its user may not do what is
-            needed; says which SQL helps.
+        ConfigInvalid: the database was made by a newer Dagway, or its user lacks a privilege; the text
+            says which SQL grants it.
         StoreUnavailable: the database is away.
     """
     engine = open_engine(url, pool_size=1, application_name="dagway migrate")
@@ -64,15 +63,15 @@ def migrate(url: str, *, scripts: Path = SCRIPTS) -> str:
 
 
 def _let_tables_be_rebuilt(connection: DBAPIConnection, _record: object) -> None:
-    # ALTER TABLE is "copy, drop, rename" on SQLite, and dropping would cascade. Only outside of a
-    # transaction can this be switched; the keys are checked before the commit instead.
+    # ALTER TABLE is "copy, drop, rename" on SQLite, and the drop would cascade. Foreign keys can be switched off
+    # only outside of a transaction; they are checked before the commit instead.
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys=OFF")
     cursor.close()
 
 
 def _migrate_postgres(connection: Connection, scripts: Path) -> str:
-    # Held by the session over all transactions, and gone with it, however it ends.
+    # A session lock: it is held over all transactions, and is released when the session ends.
     connection.exec_driver_sql("SET lock_timeout = 0")
     connection.exec_driver_sql(f"SELECT pg_advisory_lock({_LOCK})")
     connection.exec_driver_sql("RESET lock_timeout")
@@ -101,7 +100,7 @@ def _upgrade(connection: Connection, scripts: Path) -> str:
     try:
         command.upgrade(settings, "head")
     except util.CommandError as error:
-        # Alembic names the revision it has no script for.
+        # Alembic's text names the revision that it has no script for.
         raise ConfigInvalid(f"{error}: the database was made by a newer dagway") from error
     return head
 
@@ -130,13 +129,13 @@ def current(url: str) -> str | None:
 
 
 def require_head(engine: Engine) -> None:
-    """Make sure that the database has the schema this program was written for, or a later one.
+    """Check that the database has the schema of this program, or a later one.
 
-    Revisions add, and what they add has a default: so a program goes on while the next version is
-    being rolled out, and can be rolled back to.
+    Revisions only add, and what they add has a default. So a program keeps working while the next version is rolled
+    out, and a rollback to it works.
 
     Raises:
-        ConfigInvalid: it has an older schema, or none; says what to do.
+        ConfigInvalid: it has an older schema or none; the text says what to do.
         StoreUnavailable: the database is away.
     """
     with store_errors(), engine.connect() as connection:

@@ -2,14 +2,14 @@
 
 Promised by every implementation (``tests/conformance/test_transport.py`` holds them to it):
 
-* A send is **accepted** when its future completes: on a durable route the message then survives the
+* A send is **accepted** when its future completes: on a durable queue the message then survives the
   death of any one process, the broker's own restart included. It fails with ``Unroutable`` (nobody
   could ever receive it), ``BrokerUnavailable`` (nothing was accepted: away, or blocking publishers)
   or ``PublishUnconfirmed`` (nobody knows). A send never hangs and never buffers across a reconnect.
 * Delivery is **at least once**. A message that was delivered before and came back (its consumer
-  died, or gave it back) has ``redelivered`` set. On a SAFE route it is dead after
+  died, or gave it back) has ``redelivered`` set. On a SAFE queue it is dead after
   ``DELIVERY_LIMIT`` returns; RabbitMQ does not count returns on the other kinds. Where messages
-  travelled together (``Route.parcels``) a consumer's death brings all of them back, those that were
+  travelled together (``BrokerQueue.batched``) a consumer's death brings all of them back, those that were
   acknowledged too, and a prefetch counts them as one.
 * **Dead letters** keep the message and the reason, and can be listed and sent again.
 * No order is promised after a redelivery, no delays and no priorities are offered: those are rows.
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from shared.transport.pending_reply import Asked
+from shared.transport.pending_reply import PendingReply
 
 __all__ = [
     "COMMANDS",
@@ -33,15 +33,15 @@ __all__ = [
     "EVENTS",
     "HEARTBEATS",
     "LOGS",
+    "BrokerQueue",
     "Consumer",
     "DeadLetter",
     "Delivery",
     "Durability",
     "Outgoing",
-    "Route",
     "Transport",
-    "task_route",
-    "worker_route",
+    "task_queue",
+    "worker_queue",
 ]
 
 DELIVERY_LIMIT = 20
@@ -49,54 +49,54 @@ DELIVERY_LIMIT = 20
 
 
 class Durability(StrEnum):
-    """What a route's messages must survive."""
+    """What a queue's messages must survive."""
 
     SAFE = "safe"
     """Replicated and synced before the confirm (RabbitMQ: quorum queue)."""
-    REMAKABLE = "remakable"
+    REPRODUCIBLE = "remakable"
     """Can be made again from the database (RabbitMQ: durable classic queue)."""
-    FLEETING = "fleeting"
+    TRANSIENT = "fleeting"
     """May be lost; a fresh one follows soon (RabbitMQ: classic queue, transient messages, TTL)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class BrokerQueue:
     """Where messages of one kind queue up. The name is the broker's queue name too.
 
     ``expires_s``: the queue may go when nobody consumed from it for so long; ``None``: never.
-    ``parcels``: messages that are sent together may travel as one.
+    ``batched``: messages that are sent together may travel as one.
     """
 
     name: str
     durability: Durability
     expires_s: int | None = None
-    parcels: bool = False
+    batched: bool = False
 
 
-COMMANDS = Route("dagway.commands", Durability.SAFE, parcels=True)
-EVENTS = Route("dagway.events", Durability.SAFE, parcels=True)
-LOGS = Route("dagway.logs", Durability.SAFE)
-HEARTBEATS = Route("dagway.heartbeats", Durability.FLEETING)
+COMMANDS = BrokerQueue("dagway.commands", Durability.SAFE, batched=True)
+EVENTS = BrokerQueue("dagway.events", Durability.SAFE, batched=True)
+LOGS = BrokerQueue("dagway.logs", Durability.SAFE)
+HEARTBEATS = BrokerQueue("dagway.heartbeats", Durability.TRANSIENT)
 
 
-def task_route(selector: dict[str, str]) -> Route:
-    """Return the route of tasks any worker with all these labels may take; ``{}``: any worker."""
+def task_queue(selector: dict[str, str]) -> BrokerQueue:
+    """Return the queue of tasks any worker with all these labels may take; ``{}``: any worker."""
     if not selector:
-        return Route("dagway.tasks.any", Durability.REMAKABLE)
+        return BrokerQueue("dagway.tasks.any", Durability.REPRODUCIBLE)
     text = ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
-    return Route(f"dagway.tasks.{text}", Durability.REMAKABLE)
+    return BrokerQueue(f"dagway.tasks.{text}", Durability.REPRODUCIBLE)
 
 
-def worker_route(worker_id: str) -> Route:
-    """Return the route of tasks for one worker only: runs stick to the worker that began them."""
-    return Route(f"dagway.worker.{worker_id}", Durability.REMAKABLE, expires_s=1800)
+def worker_queue(worker_id: str) -> BrokerQueue:
+    """Return the queue of tasks for one worker only: runs stick to the worker that began them."""
+    return BrokerQueue(f"dagway.worker.{worker_id}", Durability.REPRODUCIBLE, expires_s=1800)
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """One message to send. ``reply_to`` comes from a delivery that asked for an answer."""
 
-    route: Route
+    queue: BrokerQueue
     body: bytes
     message_id: str
 
@@ -111,7 +111,7 @@ class Delivery(Protocol):
     @property
     def redelivered(self) -> bool: ...
     @property
-    def route(self) -> Route: ...
+    def queue(self) -> BrokerQueue: ...
 
     def ack(self) -> None:
         """Done: never deliver it again."""
@@ -127,7 +127,7 @@ class Delivery(Protocol):
 
 
 class Consumer(Protocol):
-    """A stream of deliveries from one or more routes, at most ``prefetch`` unsettled per route."""
+    """A stream of deliveries from one or more queues, at most ``prefetch`` unsettled per queue."""
 
     def take(self, limit: int, timeout_s: float) -> list[Delivery]:
         """Return up to ``limit`` deliveries, waiting at most ``timeout_s`` for the first."""
@@ -135,22 +135,22 @@ class Consumer(Protocol):
     def pause(self) -> None:
         """Stop deliveries; what was under way already is still returned by ``take``.
 
-        With ``prefetch=1`` none arrives on a route whose delivery is unsettled, even after that
+        With ``prefetch=1`` none arrives on a queue whose delivery is unsettled, even after that
         delivery is settled.
         """
 
     def resume(self) -> None:
-        """Let deliveries come again: on a route with unsettled deliveries, once those are settled."""
+        """Let deliveries come again: on a queue with unsettled deliveries, once those are settled."""
 
-    def add_route(self, route: Route) -> None:
-        """Declare ``route`` and consume from it too."""
+    def add_queue(self, queue: BrokerQueue) -> None:
+        """Declare ``queue`` and consume from it too."""
 
     @property
     def connected_for_s(self) -> float:
         """How long it has been hearing without interruption; 0 while it hears nothing."""
 
     def close(self) -> None:
-        """Stop; unsettled deliveries go back to their routes."""
+        """Stop; unsettled deliveries go back to their queues."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ class DeadLetter:
     """A message put aside. ``id`` names it for ``redrive``."""
 
     id: str
-    route: str
+    queue: str
     body: bytes
     reason: str
 
@@ -166,11 +166,11 @@ class DeadLetter:
 class Transport(Protocol):
     """One process's way to the broker."""
 
-    def declare(self, routes: Sequence[Route]) -> None:
-        """Make sure the routes exist. Raises ``BrokerUnavailable``."""
+    def declare(self, queues: Sequence[BrokerQueue]) -> None:
+        """Make sure the queues exist. Raises ``BrokerUnavailable``."""
 
-    def waiting(self, route: Route) -> int:
-        """Return how many messages wait on a route that no consumer has in hand; none on one that is gone.
+    def waiting(self, queue: BrokerQueue) -> int:
+        """Return how many messages wait on a queue that no consumer has in hand; none on one that is gone.
 
         Raises ``BrokerUnavailable``.
         """
@@ -178,14 +178,14 @@ class Transport(Protocol):
     def send(self, message: Outgoing) -> "Future[None]":
         """Publish; see the module's promise on acceptance."""
 
-    def request(self, message: Outgoing) -> Asked:
+    def request(self, message: Outgoing) -> PendingReply:
         """Publish and listen for one ``Delivery.reply``."""
 
-    def consume(self, routes: Sequence[Route], *, prefetch: int, acks_wait_s: float = 0) -> Consumer:
-        """Open a consumer; it declares the routes and survives reconnects.
+    def consume(self, queues: Sequence[BrokerQueue], *, prefetch: int, acks_wait_s: float = 0) -> Consumer:
+        """Open a consumer; it declares the queues and survives reconnects.
 
         ``acks_wait_s``: so long an acknowledgement may wait for others before the broker hears of it, which on a
-        SAFE route writes each to its disk. A crash meanwhile brings those deliveries back.
+        SAFE queue writes each to its disk. A crash meanwhile brings those deliveries back.
         """
 
     def broadcast(self, topic: str, body: bytes) -> None:
@@ -198,7 +198,7 @@ class Transport(Protocol):
         """Return some dead letters without removing them."""
 
     def redrive(self, limit: int) -> int:
-        """Send dead letters back to their routes; return how many."""
+        """Send dead letters back to their queues; return how many."""
 
     @property
     def blocked(self) -> bool:

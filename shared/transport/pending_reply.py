@@ -6,12 +6,12 @@ from typing import TypeVar
 
 from shared.errors import DagwayError
 
-__all__ = ["Asked"]
+__all__ = ["PendingReply"]
 
 T = TypeVar("T")
 
 
-class Asked:
+class PendingReply:
     """What became of a request: settled from any thread, waited for by its one asker.
 
     A pair of futures would serve as well, but they are made for any number of waiters and callbacks: under gevent

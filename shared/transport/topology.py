@@ -8,23 +8,23 @@ non-exclusive queue, no ``x-max-priority``, delivery limits stated and never lef
 from collections.abc import Mapping
 
 from shared.transport import base
-from shared.transport.base import DELIVERY_LIMIT, Durability, Route
+from shared.transport.base import DELIVERY_LIMIT, BrokerQueue, Durability
 
 __all__ = [
     "CONTROL_EXCHANGE",
     "DEAD_ARGUMENTS",
     "DEAD_EXCHANGE",
     "DEAD_QUEUE",
-    "FLEETING_TTL_S",
     "HEADER_AGAIN",
     "HEADER_DURABILITY",
     "HEADER_EXPIRES",
+    "HEADER_QUEUE",
     "HEADER_REASON",
-    "HEADER_ROUTE",
+    "TRANSIENT_TTL_S",
     "Argument",
-    "known_route",
+    "known_queue",
     "queue_arguments",
-    "route_from_headers",
+    "queue_from_headers",
 ]
 
 Argument = str | int
@@ -34,15 +34,15 @@ CONTROL_EXCHANGE = "dagway.control"
 DEAD_EXCHANGE = "dagway.dead"
 DEAD_QUEUE = "dagway.dead"
 
-FLEETING_TTL_S = 10
+TRANSIENT_TTL_S = 10
 """A heartbeat older than the default lease says nothing any more."""
 
 HEADER_REASON = "x-dagway-reason"
-HEADER_ROUTE = "x-dagway-route"
+HEADER_QUEUE = "x-dagway-route"
 HEADER_DURABILITY = "x-dagway-durability"
 HEADER_EXPIRES = "x-dagway-expires"
 HEADER_AGAIN = "x-dagway-again"
-"""On a message of a parcel that was given back alone: to the broker it is a new one."""
+"""On a message of a batch that was given back alone: to the broker it is a new one."""
 
 DEAD_ARGUMENTS: dict[str, Argument] = {
     "x-queue-type": "quorum",
@@ -51,12 +51,12 @@ DEAD_ARGUMENTS: dict[str, Argument] = {
     "x-delivery-limit": 1_000_000_000,
 }
 
-_KNOWN = {route.name: route for route in (base.COMMANDS, base.EVENTS, base.LOGS, base.HEARTBEATS)}
+_KNOWN = {queue.name: queue for queue in (base.COMMANDS, base.EVENTS, base.LOGS, base.HEARTBEATS)}
 
 
-def queue_arguments(route: Route) -> dict[str, Argument]:
-    """Return the arguments ``route``'s durable queue is declared with."""
-    if route.durability is Durability.SAFE:
+def queue_arguments(queue: BrokerQueue) -> dict[str, Argument]:
+    """Return the arguments ``queue``'s durable queue is declared with."""
+    if queue.durability is Durability.SAFE:
         arguments: dict[str, Argument] = {
             "x-queue-type": "quorum",
             "x-dead-letter-exchange": DEAD_EXCHANGE,
@@ -67,37 +67,37 @@ def queue_arguments(route: Route) -> dict[str, Argument]:
         }
     else:
         arguments = {"x-queue-type": "classic"}
-        if route.durability is Durability.FLEETING:
-            arguments["x-message-ttl"] = FLEETING_TTL_S * 1000
-    if route.expires_s is not None:
-        arguments["x-expires"] = route.expires_s * 1000
+        if queue.durability is Durability.TRANSIENT:
+            arguments["x-message-ttl"] = TRANSIENT_TTL_S * 1000
+    if queue.expires_s is not None:
+        arguments["x-expires"] = queue.expires_s * 1000
     return arguments
 
 
-def known_route(name: str) -> Route:
-    """Return the route a queue's name stands for; an unknown name is taken for a SAFE route."""
+def known_queue(name: str) -> BrokerQueue:
+    """Return the queue a queue's name stands for; an unknown name is taken for a SAFE queue."""
     if name in _KNOWN:
         return _KNOWN[name]
     if name.startswith("dagway.tasks."):
-        return Route(name, Durability.REMAKABLE)
+        return BrokerQueue(name, Durability.REPRODUCIBLE)
     if name.startswith("dagway.worker."):
-        return base.worker_route(name.removeprefix("dagway.worker."))
-    return Route(name, Durability.SAFE)
+        return base.worker_queue(name.removeprefix("dagway.worker."))
+    return BrokerQueue(name, Durability.SAFE)
 
 
-def route_from_headers(headers: Mapping[str, object]) -> tuple[Route, str]:
+def queue_from_headers(headers: Mapping[str, object]) -> tuple[BrokerQueue, str]:
     """Return where a dead letter came from and why it is dead.
 
     Either we put it aside (our own headers say so) or the broker did (``x-death``, newest first).
     """
-    name = headers.get(HEADER_ROUTE)
+    name = headers.get(HEADER_QUEUE)
     if isinstance(name, str):
         expires = headers.get(HEADER_EXPIRES)
         durability = Durability(str(headers.get(HEADER_DURABILITY, Durability.SAFE)))
-        route = Route(name, durability, expires if isinstance(expires, int) else None)
-        return route, str(headers.get(HEADER_REASON, ""))
+        queue = BrokerQueue(name, durability, expires if isinstance(expires, int) else None)
+        return queue, str(headers.get(HEADER_REASON, ""))
     deaths = headers.get("x-death")
     if isinstance(deaths, list) and deaths and isinstance(deaths[0], dict):
         reason = str(deaths[0].get("reason", "unknown")).replace("_", " ")
-        return known_route(str(deaths[0].get("queue", ""))), f"by the broker: {reason}"
-    return known_route(""), "unknown"
+        return known_queue(str(deaths[0].get("queue", ""))), f"by the broker: {reason}"
+    return known_queue(""), "unknown"

@@ -1,1 +1,1 @@
-"""The language's acceptance table, run through the real engine on both footings."""
+"""The acceptance cases of the language reference, run through the real engine on both footings."""

@@ -1,4 +1,4 @@
-"""All rows that end in a run, and those that are refused before."""
+"""All cases that end in a run, and those that are refused before one."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ CASES = [*FLOW, *RUNS, *TEXT, *FACTS, *LAUNCH, *CALLS, *APPROVALS]
 
 @dataclass(frozen=True)
 class Refusal:
-    """A row whose spec is refused, in these words."""
+    """A case whose spec is refused with these words."""
 
     row: str
     spec: str

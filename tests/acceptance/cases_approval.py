@@ -1,4 +1,4 @@
-"""The rows about steps that wait for a person."""
+"""Cases of steps that wait for a person."""
 
 from shared.contracts.commands import Command, CommandReply, RetryRun
 from shared.contracts.commands.approvals import ApproveStep, RejectStep
@@ -23,7 +23,7 @@ def _ask(world: World, case: Case, command: type[ApproveStep] | type[RejectStep]
     return world.ask(asked)
 
 
-def _a76_approve(world: World, case: Case) -> None:
+def _approve_with_inputs(world: World, case: Case) -> None:
     seen = world.until(case, "waiting")
     assert seen.states() == {"ok": "waiting", "after": "not_started"}
     assert seen.out("ok") == "Waiting for approval of step ok.\nQuestion: ok?\nInputs: WHO (required)"
@@ -35,7 +35,7 @@ def _a76_approve(world: World, case: Case) -> None:
     eventually(lambda: world.seen(case).run["run_attempt"] == 2)
 
 
-def _a76(seen: Seen) -> None:
+def _inputs_reach_later_steps(seen: Seen) -> None:
     assert seen.states() == {"ok": "succeeded", "after": "succeeded"}
     assert seen.out("after") == "Ann"
     assert seen.nodes["ok"]["approval"] | {"at": ""} == {
@@ -46,7 +46,7 @@ def _a76(seen: Seen) -> None:
     }
 
 
-def _a77_reject(world: World, case: Case) -> None:
+def _reject_retry_and_reject(world: World, case: Case) -> None:
     world.until(case, "waiting")
     assert _ask(world, case, RejectStep, reason="no").outcome == "recorded"
     rejected = world.seen(case)
@@ -56,7 +56,7 @@ def _a77_reject(world: World, case: Case) -> None:
     assert _ask(world, case, RejectStep, reason="never").outcome == "recorded"
 
 
-def _a77(seen: Seen) -> None:
+def _rejected_without_handlers(seen: Seen) -> None:
     assert seen.nodes["ok"]["approval"]["reason"] == "never"
     assert seen.nodes["onExit"]["status"] == "not_started"
 
@@ -66,16 +66,16 @@ APPROVALS = [
         row="A76",
         about="an approval with its inputs",
         spec=_SPEC,
-        meanwhile=_a76_approve,
-        check=_a76,
+        meanwhile=_approve_with_inputs,
+        check=_inputs_reach_later_steps,
         status="succeeded",
     ),
     Case(
         row="A77",
         about="a rejection, and a retry that asks again",
         spec=_SPEC + "handlerOn:\n  exit:\n    command: echo bye\n",
-        meanwhile=_a77_reject,
-        check=_a77,
+        meanwhile=_reject_retry_and_reject,
+        check=_rejected_without_handlers,
         status="rejected",
     ),
 ]

@@ -1,11 +1,10 @@
-"""Rows about runs that call other runs."""
+"""Cases of runs that call other runs."""
 
 import json
 
 from services.scheduler.core.children import child_run_id
-from shared.contracts import commands as c
 from shared.store import tables as t
-from tests.acceptance.world import Case, Seen, World
+from tests.acceptance.world import Case, Seen, World, equal, mend_and_retry
 from tests.harness.eventually import eventually
 
 __all__ = ["CALLS"]
@@ -19,13 +18,13 @@ steps:
 """
 
 
-def _a30(seen: Seen) -> None:
+def _local_dag_is_called(seen: Seen) -> None:
     (child,) = seen.children()
     assert (child.run["dag_name"], child.status) == ("sub", "succeeded")
     assert child.run["root_key"] == child.run["parent_key"] == seen.run["run_key"]
 
 
-def _a64(seen: Seen) -> None:
+def _result_of_a_sub_run(seen: Seen) -> None:
     (child,) = seen.children()
     params = 'K="a value with \\"quotes\\""'
     assert child.run["dag_run_id"] == child_run_id(seen.run["dag_run_id"], "dag_1", params)
@@ -39,54 +38,47 @@ def _a64(seen: Seen) -> None:
     assert seen.out("cmd_2") == "got-a value with quotes succeeded"
 
 
-def _a64_failed(seen: Seen) -> None:
+def _failed_sub_run_fails_its_step(seen: Seen) -> None:
     (child,) = seen.children()
     assert seen.states() == {"dag_1": "failed", "cmd_2": "aborted"}
     assert seen.nodes["dag_1"]["error"] == f"sub DAG run {child.run['dag_run_id']} failed with status: failed"
 
 
-def _a65_fix(world: World, case: Case) -> None:
-    world.until(case, "failed")
-    (world.dir(case) / "fixed").touch()
-    world.must(c.RetryRun(dag_name=case.dag, dag_run_id=case.run_id))
-    eventually(lambda: world.seen(case).run["run_attempt"] == 2)
-
-
-def _a65(seen: Seen) -> None:
+def _retry_finds_its_sub_run(seen: Seen) -> None:
     (child,) = seen.children()
     assert (child.run["run_attempt"], child.status) == (2, "succeeded")
     assert child.states() == {"cmd_1": "succeeded", "cmd_2": "succeeded"}
     assert (seen.folder / "once").read_text() == "x\n"
 
 
-def _a66(seen: Seen) -> None:
+def _parallel_results_in_order(seen: Seen) -> None:
     assert len(seen.children()) == 2
-    told = seen.json("parallel_1")
-    assert told["summary"] == {"total": 2, "succeeded": 2, "failed": 0}
-    assert told["outputs"] == [{"X": "got-a"}, {"X": "got-b"}]
-    assert [result["params"] for result in told["results"]] == ["K=a", "K=b"]
+    result = seen.json("parallel_1")
+    assert result["summary"] == {"total": 2, "succeeded": 2, "failed": 0}
+    assert result["outputs"] == [{"X": "got-a"}, {"X": "got-b"}]
+    assert [result["params"] for result in result["results"]] == ["K=a", "K=b"]
     assert seen.out("cmd_2") == "got-b 0"
 
 
-def _a67(seen: Seen) -> None:
+def _items_from_a_variable(seen: Seen) -> None:
     assert sorted(child.run["given"] for child in seen.children()) == ['P="x"', 'P="y"']
     assert seen.json("scan")["outputs"] == [{"X": "got-x"}, {"X": "got-y"}]
 
 
-def _a68(seen: Seen) -> None:
+def _one_sub_run_at_a_time(seen: Seen) -> None:
     one, two = (child.run for child in seen.children())
     assert one["finished_at"] <= two["started_at"]
 
 
-def _a68_empty(seen: Seen) -> None:
+def _no_items_fails(seen: Seen) -> None:
     assert "requires at least one item" in seen.nodes["parallel_1"]["error"]
 
 
-def _a69(seen: Seen) -> None:
-    told = seen.json("parallel_1")
-    assert told["summary"] == {"total": 3, "succeeded": 2, "failed": 1}
-    assert len(told["results"]) == 3
-    assert len(told["outputs"]) == 2
+def _failed_item_fails_the_step(seen: Seen) -> None:
+    result = seen.json("parallel_1")
+    assert result["summary"] == {"total": 3, "succeeded": 2, "failed": 1}
+    assert len(result["results"]) == 3
+    assert len(result["outputs"]) == 2
     assert "1 sub dag(s) failed" in seen.nodes["parallel_1"]["error"]
 
 
@@ -152,9 +144,9 @@ def _repeats(seen: Seen) -> None:
 
 
 def _file(seen: Seen) -> None:
-    told = seen.json("first")
-    assert (told["status"], told["outputs"]) == ("succeeded", {"X": "got-none"})
-    assert json.loads(seen.out("read")) == json.loads((seen.folder / "copy.txt").read_text()) == told
+    result = seen.json("first")
+    assert (result["status"], result["outputs"]) == ("succeeded", {"X": "got-none"})
+    assert json.loads(seen.out("read")) == json.loads((seen.folder / "copy.txt").read_text()) == result
 
 
 def _until(seen: Seen) -> None:
@@ -163,7 +155,7 @@ def _until(seen: Seen) -> None:
 
 
 CALLS = [
-    Case("A30", "multi-document", f"steps: [call: sub]{SUB}", _a30, status="succeeded"),
+    Case("A30", "multi-document", f"steps: [call: sub]{SUB}", _local_dag_is_called, status="succeeded"),
     Case(
         "A64",
         "call",
@@ -174,14 +166,14 @@ CALLS = [
   - command: printf '%s %s' '${{R.outputs.X}}' ${{R.status}}
     shell: direct
 {SUB}""",
-        _a64,
+        _result_of_a_sub_run,
         status="succeeded",
     ),
     Case(
         "A64 failed",
         "a child that fails",
         "steps: [call: sub, echo x]\n---\nname: sub\nsteps: [exit 3]\n",
-        _a64_failed,
+        _failed_sub_run_fails_its_step,
         status="failed",
     ),
     Case(
@@ -193,8 +185,8 @@ steps: [call: sub]
 name: sub
 steps: ["echo x >> {dir}/once", "test -e {dir}/fixed"]
 """,
-        _a65,
-        meanwhile=_a65_fix,
+        _retry_finds_its_sub_run,
+        meanwhile=mend_and_retry,
         status="succeeded",
     ),
     Case(
@@ -204,7 +196,7 @@ steps: ["echo x >> {dir}/once", "test -e {dir}/fixed"]
   - {{call: sub, parallel: [K=a, K=b, K=a], output: R}}
   - "echo ${{R.outputs[1].X}} ${{R.summary.failed}}"
 {SUB}""",
-        _a66,
+        _parallel_results_in_order,
         status="succeeded",
     ),
     Case(
@@ -219,7 +211,7 @@ name: sub
 params: P=none
 steps: [{command: "echo got-${P}", output: X}]
 """,
-        _a67,
+        _items_from_a_variable,
         status="succeeded",
     ),
     Case(
@@ -235,21 +227,21 @@ name: sub
 params: P=none
 steps: [{command: "echo ${P}", output: X}]
 """,
-        lambda seen: _equal(seen.json("parallel_1")["outputs"], [{"X": "x1"}, {"X": "y2"}]),
+        lambda seen: equal(seen.json("parallel_1")["outputs"], [{"X": "x1"}, {"X": "y2"}]),
         status="succeeded",
     ),
     Case(
         "A68",
         "maxConcurrent",
         "steps: [{call: sub, parallel: {items: [a, b], maxConcurrent: 1}}]\n---\nname: sub\nsteps: [sleep 0.2]\n",
-        _a68,
+        _one_sub_run_at_a_time,
         status="succeeded",
     ),
     Case(
         "A68 empty",
         "no items",
         'params: L=\'[]\'\nsteps: [{command: "echo []", output: N}, {name: parallel_1, call: sub, parallel: "${N}"}]\n---\nname: sub\nsteps: [echo x]\n',  # noqa: E501 - a spec reads best in one piece
-        _a68_empty,
+        _no_items_fails,
         status="failed",
     ),
     Case(
@@ -261,7 +253,7 @@ steps: [{call: sub, parallel: ["1", "2", "3"]}]
 name: sub
 steps: [{command: "echo $1; test $1 != 2", output: N}]
 """,
-        _a69,
+        _failed_item_fails_the_step,
         status="failed",
     ),
     Case(
@@ -319,7 +311,7 @@ steps:
 name: sub
 steps: [exit 3]
 """,
-        lambda seen: _equal(seen.states(), {"failing": "failed", "cmd_2": "succeeded"}),
+        lambda seen: equal(seen.states(), {"failing": "failed", "cmd_2": "succeeded"}),
         status="partially_succeeded",
     ),
     Case("T missing", "a dag that is not there", "steps: [call: nowhere]", _missing, status="failed"),
@@ -367,7 +359,3 @@ steps: [exit 3]
         status="succeeded",
     ),
 ]
-
-
-def _equal(found: object, expected: object) -> None:
-    assert found == expected

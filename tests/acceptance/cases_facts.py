@@ -1,4 +1,4 @@
-"""Rows about smaller facts of a run that YAML files lean on, by the trap or section of the reference they belong to."""
+"""Cases of details that YAML files rely on, by the trap or section of the reference that they belong to."""
 
 from tests.acceptance.cases_text import outs
 from tests.acceptance.world import Case, Seen
@@ -30,7 +30,7 @@ def _unmet(seen: Seen) -> None:
     assert seen.run["params"] == [["P", "1"]]
 
 
-def _told(seen: Seen) -> None:
+def _reason_is_reported(seen: Seen) -> None:
     assert seen.states() == {"a": "not_started"}
     assert seen.out("onFailure") == "failed []"
 
@@ -48,8 +48,8 @@ def _called(seen: Seen) -> None:
 
 
 def _called_secretly(seen: Seen) -> None:
-    told = seen.json("a")
-    assert (told["params"], told["outputs"]) == ("X=*******", {"BACK": "*******"})
+    result = seen.json("a")
+    assert (result["params"], result["outputs"]) == ("X=*******", {"BACK": "*******"})
 
 
 def _limited(seen: Seen) -> None:
@@ -190,12 +190,12 @@ handlerOn: {failure: {command: 'echo "$DAG_RUN_STATUS [$TOKEN]"'}}
 steps:
   - {name: a, command: "true"}
 """,
-        _told,
+        _reason_is_reported,
         status="failed",
     ),
     Case(
         "T50",
-        "the error of an aborted step is told once, where it happened",
+        "the error of an aborted step is reported once, where it happened",
         """steps:
   - {name: a, command: "false"}
   - {name: b, command: "true"}

@@ -1,8 +1,6 @@
-"""Rows about the order of steps, their failures and handlers."""
+"""Cases of the order of steps, their failures, and handlers."""
 
-from collections.abc import Callable
-
-from tests.acceptance.world import Case, Seen
+from tests.acceptance.world import Case, Seen, ran, states
 
 __all__ = ["FLOW"]
 
@@ -17,52 +15,39 @@ handlerOn:
 """
 
 
-def states(**expected: str) -> Callable[[Seen], None]:
-    def check(seen: Seen) -> None:
-        assert seen.states() == expected
-
-    return check
-
-
-def ran(seen: Seen) -> list[str]:
-    """Return the handlers that ran, in the order they began."""
-    rows = [row for row in seen.nodes.values() if row["kind"] == "handler" and row["started_at"] is not None]
-    return [row["name"] for row in sorted(rows, key=lambda row: row["started_at"])]
-
-
-def _a01(seen: Seen) -> None:
+def _prints_its_output(seen: Seen) -> None:
     assert seen.states() == {"cmd_1": "succeeded"}
     assert seen.log("cmd_1") == "hi\n"
 
 
-def _a06(seen: Seen) -> None:
+def _failure_aborts_what_follows(seen: Seen) -> None:
     assert seen.states() == {"cmd_1": "failed", "cmd_2": "aborted"}
     assert seen.nodes["cmd_2"]["error"] == "upstream failed"
 
 
-def _a09(seen: Seen) -> None:
+def _group_members_overlap(seen: Seen) -> None:
     one, two, after = seen.nodes["one"], seen.nodes["two"], seen.nodes["after"]
     assert one["started_at"] < two["finished_at"]
     assert two["started_at"] < one["finished_at"]
     assert after["started_at"] >= max(one["finished_at"], two["finished_at"])
 
 
-def _a10(seen: Seen) -> None:
+def _starts_without_waiting(seen: Seen) -> None:
     assert seen.nodes["free"]["started_at"] < seen.nodes["first"]["finished_at"]
 
 
-def _a33(seen: Seen) -> None:
+def _dag_precondition_aborts_the_run(seen: Seen) -> None:
     assert seen.states() == {"cmd_1": "not_started"}
     assert ran(seen) == ["onCancel", "onExit"]
 
 
-def _a34(seen: Seen) -> None:
+def _handlers_of_success_run(seen: Seen) -> None:
     assert ran(seen) == ["onInit", "onSuccess", "onExit"]
     assert seen.out("onInit") == "init-running"
     assert seen.out("onExit") == "exit-succeeded"
 
 
-def _a36(seen: Seen) -> None:
+def _failed_init_aborts_the_run(seen: Seen) -> None:
     assert seen.states() == {"cmd_1": "not_started"}
     assert ran(seen) == ["onInit", "onCancel", "onExit"]
 
@@ -72,9 +57,9 @@ def _mark(seen: Seen) -> None:
 
 
 FLOW = [
-    Case("A01", "minimal DAG", "steps: [echo hi]", _a01, status="succeeded"),
+    Case("A01", "minimal DAG", "steps: [echo hi]", _prints_its_output, status="succeeded"),
     Case("A02", "empty DAG", "description: nothing", states(), status="succeeded"),
-    Case("A06", "chain default", "steps: [exit 1, echo b]", _a06, status="failed"),
+    Case("A06", "chain default", "steps: [exit 1, echo b]", _failure_aborts_what_follows, status="failed"),
     Case(
         "A07",
         "graph",
@@ -91,7 +76,7 @@ steps:
     - {name: two, command: sleep 1.5}
   - {name: after, command: echo x}
 """,
-        _a09,
+        _group_members_overlap,
         status="succeeded",
     ),
     Case(
@@ -104,17 +89,17 @@ steps:
   - {name: second, command: "true"}
   - {name: free, command: echo free, depends: []}
 """,
-        _a10,
+        _starts_without_waiting,
         status="succeeded",
     ),
     Case(
         "A33",
         "precondition command on the DAG",
         f"preconditions: test -d /nope\nsteps: [echo never]{HANDLERS}",
-        _a33,
+        _dag_precondition_aborts_the_run,
         status="aborted",
     ),
-    Case("A34", "handlers", f"steps: [echo x]{HANDLERS}", _a34, status="succeeded"),
+    Case("A34", "handlers", f"steps: [echo x]{HANDLERS}", _handlers_of_success_run, status="succeeded"),
     Case(
         "A35",
         "handler failure",
@@ -126,7 +111,7 @@ steps:
         "A36",
         "init failure",
         "steps: [echo x]\nhandlerOn: {init: {command: exit 1}, abort: {command: echo a}, exit: {command: echo e}}",
-        _a36,
+        _failed_init_aborts_the_run,
         status="aborted",
     ),
     Case(

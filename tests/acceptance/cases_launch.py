@@ -1,4 +1,4 @@
-"""Rows about what surrounds a step's processes: its shell, its directory, the files its output goes to."""
+"""Cases of what surrounds a step's processes: its shell, its directory, and the files its output goes to."""
 
 from tests.acceptance.cases_text import outs
 from tests.acceptance.world import Case, Seen
@@ -6,7 +6,7 @@ from tests.acceptance.world import Case, Seen
 __all__ = ["LAUNCH"]
 
 
-def _each_told(seen: Seen) -> None:
+def _each_reason_is_reported(seen: Seen) -> None:
     assert seen.states() == {"a": "not_started"}
     prepare = next(row for row in seen.nodes.values() if row["kind"] == "prepare")
     first, second, third = prepare["unmet"]
@@ -104,7 +104,7 @@ steps:
     ),
     Case(
         "T53 each",
-        "every condition of a workflow tells why it is not met, also beside one that cannot be evaluated",
+        "every condition of a workflow says why it is not met, even next to one that cannot be evaluated",
         """preconditions:
   - {condition: a, expected: b}
   - {condition: "`exit 3`", expected: a}
@@ -112,7 +112,7 @@ steps:
 steps:
   - {name: a, command: "true"}
 """,
-        _each_told,
+        _each_reason_is_reported,
         status="aborted",
     ),
     Case(
@@ -255,7 +255,7 @@ steps:
     ),
     Case(
         "A28 schema",
-        "parameters given as JSON are told as they were given, with a schema too",
+        "parameters given as JSON are shown as they were given, with a schema too",
         """workingDir: "{dir}"
 params: {schema: schema.json, values: {n: 1}}
 steps: [printenv DAGU_PARAMS_JSON]

@@ -1,9 +1,9 @@
-"""Rows about variables, parameters, conditions, output, logs and secrets."""
+"""Cases of variables, parameters, conditions, output, logs and secrets."""
 
 import json
 from collections.abc import Callable
 
-from tests.acceptance.world import Case, Seen
+from tests.acceptance.world import Case, Seen, equal
 
 __all__ = ["TEXT"]
 
@@ -19,77 +19,77 @@ def outs(**expected: str) -> Check:
     return check
 
 
-def _a20(seen: Seen) -> None:
+def _env_sees_earlier_env(seen: Seen) -> None:
     assert seen.out("cmd_1") == "12"
 
 
-def _a23(seen: Seen) -> None:
+def _host_variables_are_filtered(seen: Seen) -> None:
     assert seen.nodes["hidden"]["exit_code"] == 1
     assert seen.out("shown") == "host value"
 
 
-def _a26(seen: Seen) -> None:
+def _param_command_runs_once(seen: Seen) -> None:
     assert seen.out("cmd_1") == "7x"
     assert (seen.folder / "count").read_text() == "once\n"
 
 
-def _a27(seen: Seen) -> None:
+def _params_violate_schema(seen: Seen) -> None:
     assert seen.states() == {"cmd_1": "not_started"}
     assert "parameter validation failed" in seen.run["error"]
 
 
-def _a28(seen: Seen) -> None:
+def _params_as_json(seen: Seen) -> None:
     assert seen.out("cmd_1").splitlines() == ['{"a":1}', '{"a":1}']
 
 
-def _a31(seen: Seen) -> None:
+def _unmet_condition_skips_dependents(seen: Seen) -> None:
     assert seen.states() == {"cmd_1": "skipped", "cmd_2": "skipped"}
     assert seen.nodes["cmd_2"]["error"] == "upstream skipped"
 
 
-def _a38(seen: Seen) -> None:
+def _command_list_stops_at_failure(seen: Seen) -> None:
     node = seen.nodes["cmd_1"]
     assert seen.log("cmd_1") == "a\n"
     assert node["exit_code"] == 3
     assert "command 2 failed" in node["error"]
 
 
-def _a40(seen: Seen) -> None:
+def _errexit_unless_own_shell(seen: Seen) -> None:
     assert seen.states() == {"strict": "failed", "own": "succeeded"}
     assert seen.out("own") == "x"
 
 
-def _a41(seen: Seen) -> None:
+def _signal_gives_exit_code(seen: Seen) -> None:
     assert seen.nodes["cmd_1"]["exit_code"] == -1
 
 
-def _a43(seen: Seen) -> None:
+def _output_is_limited(seen: Seen) -> None:
     assert "output exceeded maximum size limit of 10 bytes" in seen.nodes["cmd_1"]["error"]
 
 
-def _a45(seen: Seen) -> None:
+def _output_keys(seen: Seen) -> None:
     outputs = {name: row["outputs"] for name, row in seen.nodes.items()}
     assert outputs == {"cmd_1": {"TOTAL_N": "1"}, "cmd_2": {"HIDDEN": "2"}, "cmd_3": {"PLAIN": "3"}}
 
 
-def _a47(seen: Seen) -> None:
+def _reads_step_references(seen: Seen) -> None:
     assert seen.out("cmd_2").splitlines() == ["hello", "0"]
 
 
-def _a49(seen: Seen) -> None:
+def _redirects_append(seen: Seen) -> None:
     assert (seen.folder / "out.txt").read_text() == "line\nline\n"
     assert (seen.folder / "deep/err.txt").read_text() == "bad\nbad\n"
     assert seen.log("cmd_1") == "line\nline\n"
 
 
-def _a50(seen: Seen) -> None:
+def _logs_merged_or_apart(seen: Seen) -> None:
     assert seen.nodes["both"]["stdout"].endswith(".log")
     assert sorted(seen.log("both").split()) == ["err", "out"]
     assert seen.log("apart") == "out\n"
     assert seen.log("apart", "stderr") == "err\n"
 
 
-def _a83(seen: Seen) -> None:
+def _secrets_are_masked(seen: Seen) -> None:
     assert seen.out("shown") == "*******"
     assert seen.out("file") == "*******"
     assert seen.nodes["kept"]["outputs"] == {"K": "*******"}
@@ -100,12 +100,12 @@ def _a83(seen: Seen) -> None:
     assert "from-a-file" not in stored
 
 
-def _a83_missing(seen: Seen) -> None:
+def _missing_secret_fails_the_run(seen: Seen) -> None:
     assert seen.states() == {"cmd_1": "not_started"}
     assert 'environment variable "ACCEPTANCE_MISSING" is not set' in seen.run["error"]
 
 
-def _a84(seen: Seen) -> None:
+def _special_variables(seen: Seen) -> None:
     found = dict(line.split("=", 1) for line in seen.out("cmd_1").splitlines())
     assert found["DAG_NAME"] == seen.run["dag_name"]
     assert found["DAG_RUN_ID"] == seen.run["dag_run_id"]
@@ -116,14 +116,14 @@ def _a84(seen: Seen) -> None:
     assert found["DAGU_RUN_ID"] == found["DAG_RUN_ID"]
 
 
-def _a92(seen: Seen) -> None:
+def _step_dir_and_env(seen: Seen) -> None:
     where, value = seen.out("cmd_1").splitlines()
     assert where.endswith("/sub")
     assert value == "p"
 
 
 TEXT = [
-    Case("A20", "env order", 'env: [A: 1, B: "${A}2"]\nsteps: [echo $B]', _a20, status="succeeded"),
+    Case("A20", "env order", 'env: [A: 1, B: "${A}2"]\nsteps: [echo $B]', _env_sees_earlier_env, status="succeeded"),
     Case(
         "A21",
         "dotenv precedence",
@@ -142,7 +142,7 @@ steps:
   - {name: hidden, command: printenv ACCEPTANCE_HOST, continueOn: failed}
   - {name: shown, command: printenv WANTED}
 """,
-        _a23,
+        _host_variables_are_filtered,
         status="partially_succeeded",
     ),
     Case("A24", "positional params", 'params: "a b"\nsteps: [echo $1 $2]', outs(cmd_1="c b"), params="c"),
@@ -158,14 +158,14 @@ steps:
         "A26",
         "params chain and command",
         'params: ["D=`echo once >> {dir}/count; echo 7`", "E=${D}x"]\nsteps: ["echo ${E}"]',
-        _a26,
+        _param_command_runs_once,
         status="succeeded",
     ),
     Case(
         "A27",
         "params schema",
         "workingDir: {dir}\nparams: {schema: schema.json, values: {n: 1}}\nsteps: [echo $n]",
-        _a27,
+        _params_violate_schema,
         params="n=abc",
         files={"schema.json": json.dumps({"properties": {"n": {"type": "integer"}}, "required": ["n"]})},
         status="failed",
@@ -187,7 +187,7 @@ steps:
         "A28",
         "params JSON env",
         "steps: [printenv DAGU_PARAMS_JSON DAG_PARAMS_JSON]",
-        _a28,
+        _params_as_json,
         params='{"a":1}',
         status="succeeded",
     ),
@@ -195,7 +195,7 @@ steps:
         "A31",
         "precondition of a step",
         'params: X=n\nsteps: [{command: echo a, preconditions: [{condition: "${X}", expected: y}]}, echo b]',
-        _a31,
+        _unmet_condition_skips_dependents,
         status="succeeded",
     ),
     Case(
@@ -209,12 +209,18 @@ steps:
   - {name: classes, command: echo c, preconditions: [{condition: "42", expected: "re:^[[:digit:]]+\\z"}]}
   - {name: program, command: echo c, preconditions: ["test -d /", "test -d /tmp"]}
 """,
-        lambda seen: _equal(
+        lambda seen: equal(
             seen.states(), {"digits": "succeeded", "not": "skipped", "classes": "succeeded", "program": "succeeded"}
         ),
         status="succeeded",
     ),
-    Case("A38", "command list", 'steps: [{command: ["echo a", "exit 3", "echo c"]}]', _a38, status="failed"),
+    Case(
+        "A38",
+        "command list",
+        'steps: [{command: ["echo a", "exit 3", "echo c"]}]',
+        _command_list_stops_at_failure,
+        status="failed",
+    ),
     Case(
         "A39",
         "script with shebang, and a script for a command",
@@ -234,10 +240,10 @@ steps:
   - {name: strict, script: "false\\necho x", continueOn: failed}
   - {name: own, shell: bash, script: "false\\necho x"}
 """,
-        _a40,
+        _errexit_unless_own_shell,
         status="partially_succeeded",
     ),
-    Case("A41", "signal exit", "steps: [kill -9 $$]", _a41, status="failed"),
+    Case("A41", "signal exit", "steps: [kill -9 $$]", _signal_gives_exit_code, status="failed"),
     Case(
         "A42",
         "output and trim",
@@ -249,7 +255,7 @@ steps:
         "A43",
         "output limit",
         "maxOutputSize: 10\nsteps: [{command: printf 12345678901, output: O}]",
-        _a43,
+        _output_is_limited,
         status="failed",
     ),
     Case(
@@ -274,7 +280,7 @@ steps:
   - {command: echo 2, output: {name: HIDDEN, omit: true}}
   - {command: echo 3, output: $PLAIN}
 """,
-        _a45,
+        _output_keys,
         status="succeeded",
     ),
     Case(
@@ -298,7 +304,7 @@ steps: ['echo ${J.k}', {script: "printf '%s\n' '${J.k}'"}]
         "A47",
         "step references",
         'steps: [{id: s, command: echo hello}, "cat ${s.stdout}; echo ${s.exit_code}"]',
-        _a47,
+        _reads_step_references,
         status="succeeded",
     ),
     Case(
@@ -319,7 +325,7 @@ steps:
     stderr: deep/err.txt
     repeatPolicy: {repeat: true, limit: 2}
 """,
-        _a49,
+        _redirects_append,
         status="succeeded",
     ),
     Case(
@@ -331,7 +337,7 @@ steps:
   - {name: both, command: echo out; echo err >&2}
   - {name: apart, logOutput: separate, command: echo out; echo err >&2}
 """,
-        _a50,
+        _logs_merged_or_apart,
         status="succeeded",
     ),
     Case(
@@ -348,7 +354,7 @@ steps:
   - {name: kept, command: echo $T, output: K}
   - {name: told, command: "echo $T >&2; exit 1"}
 """,
-        _a83,
+        _secrets_are_masked,
         files={"secret.txt": "from-a-file\n"},
         status="failed",
     ),
@@ -356,15 +362,15 @@ steps:
         "A83 missing",
         "a secret that cannot be had",
         "secrets: [{name: T, provider: env, key: ACCEPTANCE_MISSING}]\nsteps: [echo $T]",
-        _a83_missing,
+        _missing_secret_fails_the_run,
         status="failed",
     ),
-    Case("A84", "special env", "steps: ['printenv | grep ^DAG']", _a84, status="succeeded"),
+    Case("A84", "special env", "steps: ['printenv | grep ^DAG']", _special_variables, status="succeeded"),
     Case(
         "A92",
         "step dir and env",
         'workingDir: {dir}\nparams: P=p\nsteps: [{workingDir: sub, env: [A: "${P}"], command: pwd; echo $A}]',
-        _a92,
+        _step_dir_and_env,
         status="succeeded",
     ),
     Case(
@@ -376,7 +382,7 @@ steps:
   - {name: arrays, command: "a=(1 2); echo ${#a[@]}"}
   - {name: direct, shell: direct, command: "echo $HOME *"}
 """,
-        lambda seen: _equal(seen.out("arrays"), "2"),
+        lambda seen: equal(seen.out("arrays"), "2"),
         status="succeeded",
     ),
     Case(
@@ -386,11 +392,7 @@ steps:
 steps:
   - {name: direct, shell: direct, command: "echo `echo a b` x`echo c  d`y"}
 """,
-        lambda seen: _equal(seen.out("direct"), "a b xc dy"),
+        lambda seen: equal(seen.out("direct"), "a b xc dy"),
         status="succeeded",
     ),
 ]
-
-
-def _equal(found: object, expected: object) -> None:
-    assert found == expected

@@ -5,19 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from shared.store.migrate import migrate
 from tests.acceptance.world import World
+from tests.harness.databases import migrated_sqlite
 
 
 @pytest.fixture(params=["embedded", "distributed"])
 def footing(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
     """``(database URL, transport URL)``, migrated and empty."""
     if request.param == "embedded":
-        urls = (f"sqlite:///{tmp_path}/dagway.db", f"embedded:{tmp_path}/transport.db")
-    else:
-        urls = (request.getfixturevalue("database_url"), request.getfixturevalue("amqp_url"))
-    migrate(urls[0])
-    return urls
+        return migrated_sqlite(tmp_path / "dagway.db"), f"embedded:{tmp_path}/transport.db"
+    return request.getfixturevalue("migrated_database_url"), request.getfixturevalue("amqp_url")
 
 
 @pytest.fixture

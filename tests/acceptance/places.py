@@ -1,4 +1,4 @@
-"""What the steps of some rows talk to: servers of the tests' own, one set for a whole module."""
+"""The servers that some cases talk to: one set for a whole module."""
 
 import tempfile
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Row A29 and what else a base configuration does: frozen with a run, and for children without its handlers."""
+"""A base configuration: it is frozen with a run, and sub-runs inherit it without its handlers."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ steps: [echo sub-$R]
 """
 
 
-def test_a_run_and_its_children_inherit(
+def test_a_run_and_its_sub_runs_inherit_the_base_configuration(
     footing: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SHELL", "/bin/sh")

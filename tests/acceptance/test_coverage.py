@@ -1,4 +1,4 @@
-"""No field of the language, nor any part of one, is without a test whose spec has it."""
+"""Every field of the language, and every part of one, has a test whose spec uses it."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from tests.acceptance.coverage import fields, holders
 
 
 @pytest.mark.parametrize("field", sorted(fields()))
-def test_a_field_is_held_by_a_test(field: str) -> None:
+def test_a_field_has_a_test(field: str) -> None:
     assert holders().get(field), f"no test has {field}: add a row, or a line to test_every_field"
 
 

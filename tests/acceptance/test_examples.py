@@ -1,4 +1,4 @@
-"""Every example loads without a word, runs without a network, and ends as its head says."""
+"""Every example loads without a warning, runs without a network, and ends as its header says."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ _ORDERS = "order,region,amount\n1,eu,3\n2,us,4\n3,eu,5\n"
 
 
 def _params(name: str, folder: Path) -> str:
-    """The one example that fetches something is told where there is something without a network."""
+    """Return the parameters of an example: the one that fetches something gets a file instead of the network."""
     if name != "fetch-and-check":
         return ""
     orders = folder / "orders.csv"
@@ -33,7 +33,7 @@ def test_an_example_says_what_it_shows_and_is_valid(path: Path) -> None:
     assert load(text, file_name=path.name).issues == ()
 
 
-def test_there_are_enough_of_them() -> None:
+def test_there_are_enough_examples() -> None:
     assert len(EXAMPLES) >= 40
 
 

@@ -1,4 +1,4 @@
-"""The rows whose steps and mails need somebody to talk to, all at once in one system per footing."""
+"""Cases whose steps or mails need a server to talk to, all at once in one system per footing."""
 
 import json
 import re
@@ -12,7 +12,7 @@ import pytest
 from shared.contracts import commands as c
 from shared.store import tables as t
 from tests.acceptance.places import Places, open_places
-from tests.acceptance.world import Case, Seen, World
+from tests.acceptance.world import Case, Seen, World, equal
 from tests.harness.eventually import eventually
 from tests.harness.needs import need
 
@@ -112,7 +112,7 @@ ROWS = [
         "A71",
         'steps: [{name: s, type: jq, command: .a, script: \'{"a":"x"}\', config: {raw: true}}]',
         "succeeded",
-        lambda seen: _equal(seen.log("s"), "x\n"),
+        lambda seen: equal(seen.log("s"), "x\n"),
     ),
     Row(
         "A72",
@@ -207,7 +207,7 @@ ROWS = [
         "succeeded",
         mails=("[done] t-example (succeeded)",),
     ),
-    # What the dag's env came to is known to the mail, though a secret could not be had.
+    # The mail has the values of env, although a secret could not be read.
     Row(
         "T secret",
         NOTICES + "secrets: [{name: T, provider: env, key: NOWHERE}]\nsteps: [echo x]\n",
@@ -230,7 +230,7 @@ REFUSED = {
 
 @pytest.mark.timeout(180)
 @pytest.mark.usefixtures("engine_url")
-def test_every_row_that_needs_a_counterpart(world: World, places: Places, subtests: pytest.Subtests) -> None:
+def test_every_case_that_needs_a_server(world: World, places: Places, subtests: pytest.Subtests) -> None:
     for row, (spec, words) in REFUSED.items():
         with subtests.test(row=row):
             reply = world.ask(c.CreateDag(file_name=row.lower().replace(" ", "-"), spec=spec))
@@ -281,12 +281,12 @@ def _check_mails(places: Places, subjects: list[str]) -> None:
     assert sorted(came) == sorted(subjects)
     recipients, mail = came["[eu] a88 (failed)"]
     assert (mail["From"], mail["To"], recipients) == ("dag@x.org", "one@x.org, two@x.org", ["one@x.org", "two@x.org"])
-    told = _parts(mail)
-    body = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "AT", told.pop(""))
+    attachments = _parts(mail)
+    body = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "AT", attachments.pop(""))
     assert "<tr><td>a</td><td>AT</td><td>AT</td><td>succeeded</td><td></td></tr>" in body
     assert "<td>b</td><td>AT</td><td>AT</td><td>failed</td>" in body
     assert "&lt;b&gt; *******" in body
-    logs = {re.sub(r"\.\d+\.", ".", name): text for name, text in told.items()}
+    logs = {re.sub(r"\.\d+\.", ".", name): text for name, text in attachments.items()}
     assert logs == {"a.out": "out *******\n"}, "an empty log is not attached"
     of_a_step = _parts(came["[us] t73 (failed)"][1])[""]
     assert ("<td>a</td>" in of_a_step, "<td>b</td>" in of_a_step) == (True, False)
@@ -302,7 +302,3 @@ def _parts(message: Message) -> dict[str, str]:
             assert isinstance(data, bytes)
             found[part.get_filename() or ""] = data.decode()
     return found
-
-
-def _equal(found: object, expected: object) -> None:
-    assert found == expected

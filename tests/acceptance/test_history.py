@@ -1,4 +1,4 @@
-"""``histRetentionDays``: what the next start of a dag forgets, and what it never does."""
+"""``histRetentionDays``: which runs the next start of a dag deletes, and which it never does."""
 
 from datetime import timedelta
 from typing import Any
@@ -45,7 +45,7 @@ def set_back(world: World, key: str, **columns: Any) -> None:
         connection.execute(update(t.dag_runs).where(or_(runs.run_key == key, runs.root_key == key)).values(**columns))
 
 
-def test_a_start_removes_what_is_older_than_the_dag_says(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_start_removes_runs_older_than_the_retention(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(housekeeping, "_LOOK_AGAIN_S", 0)
     for days in KEPT:
         world.must(c.CreateDag(file_name=dag(days), spec=SPEC.replace("{days}", str(days))))
@@ -66,7 +66,7 @@ def test_a_start_removes_what_is_older_than_the_dag_says(world: World, monkeypat
             assert world.rows(table, run_key=key) == []
 
 
-def test_what_is_not_over_is_not_old_and_many_are_removed_in_pieces(
+def test_active_runs_are_kept_and_many_old_ones_are_removed_in_batches(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(housekeeping, "_AT_ONCE", 2)

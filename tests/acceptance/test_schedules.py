@@ -1,4 +1,4 @@
-"""Rows about schedules: real runs, with the scheduler's clock stopped just before midnight until all is laid out."""
+"""Cases of schedules: real runs; the scheduler's clock stands just before midnight until everything is set up."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +9,6 @@ import pytest
 
 from shared.contracts import commands as c
 from shared.store import tables as t
-from shared.store.tables import schedules as s
 from tests.acceptance.world import Case, World
 from tests.harness.eventually import eventually
 
@@ -56,7 +55,7 @@ def world(footing: tuple[str, str], tmp_path: Path, clock: Clock) -> Iterator[Wo
 
 def slots(world: World, row: str) -> list[tuple[str, str, datetime]]:
     """Return kind, outcome and moment of what was decided about the row's slots at midnight."""
-    found = world.rows(s.cron_slots, file_name=row.lower())
+    found = world.rows(t.cron_slots, file_name=row.lower())
     return [(one["kind"], one["outcome"], one["slot_at"]) for one in found if one["slot_at"] == MIDNIGHT]
 
 
@@ -77,40 +76,40 @@ def fired(world: World, row: str, *by_hand: str) -> None:
     world.until(case(row), run_id=first[-1])
 
 
-def a15(world: World) -> None:
+def fires_at_midnight(world: World) -> None:
     fired(world, "A15")
-    (row,) = world.rows(s.schedules, file_name="a15")
+    (row,) = world.rows(t.schedules, file_name="a15")
     assert row["next_start_at"] == MIDNIGHT + timedelta(hours=1)
 
 
-def a16(world: World) -> None:
+def fires_in_its_own_time_zone(world: World) -> None:
     fired(world, "A16")
     assert slots(world, "A16-other-zone") == []
-    (row,) = world.rows(s.schedules, file_name="a16-other-zone")
+    (row,) = world.rows(t.schedules, file_name="a16-other-zone")
     assert row["next_start_at"] == MIDNIGHT + timedelta(hours=15)
 
 
-def a17(world: World) -> None:
+def skips_after_success(world: World) -> None:
     assert slots(world, "A17") == [("start", "skipped", MIDNIGHT)]
     assert runs(world, "A17") == ["run-a17"]
     fired(world, "A17-failed", "run-a17-failed")
 
 
-def a18(world: World) -> None:
+def suspended_dag_is_skipped(world: World) -> None:
     assert slots(world, "A18") == [("start", "skipped", MIDNIGHT)]
     world.must(c.StartRun(file_name="a18", dag_run_id="by-hand"))
     assert world.until(case("A18"), run_id="by-hand").status == "succeeded"
     assert runs(world, "A18") == ["by-hand"]
 
 
-def a19(world: World) -> None:
+def scheduled_stop_aborts_the_run(world: World) -> None:
     seen = world.until(case("A19"))
     assert (seen.status, seen.states()) == ("aborted", {"long": "aborted", "after": "not_started"})
     assert seen.out("onCancel") == "stopped"
     assert slots(world, "A19") == [("stop", "fired", MIDNIGHT)]
 
 
-def a82(world: World) -> None:
+def restart_stops_and_starts(world: World) -> None:
     old = world.until(case("A82"))
     assert old.status == "aborted"
     _, again = eventually(lambda: _two(world))
@@ -127,12 +126,17 @@ def _two(world: World) -> list[str]:
 
 
 CHECKS: dict[str, Callable[[World], None]] = {
-    "A15": a15, "A16": a16, "A17": a17, "A18": a18, "A19": a19, "A82": a82,
-}  # fmt: skip
+    "A15": fires_at_midnight,
+    "A16": fires_in_its_own_time_zone,
+    "A17": skips_after_success,
+    "A18": suspended_dag_is_skipped,
+    "A19": scheduled_stop_aborts_the_run,
+    "A82": restart_stops_and_starts,
+}
 
 
 @pytest.mark.timeout(180)
-def test_every_row_about_schedules(world: World, clock: Clock, subtests: pytest.Subtests) -> None:
+def test_every_schedule_does_what_it_says(world: World, clock: Clock, subtests: pytest.Subtests) -> None:
     for row, spec in SPECS.items():
         world.must(c.CreateDag(file_name=row.lower(), spec=spec))
     world.must(c.SuspendDag(file_name="a18", suspend=True))

@@ -23,7 +23,7 @@ from shared.transport.base import COMMANDS, Outgoing
 from shared.transport.open import open_transport
 from tests.harness.eventually import eventually
 
-__all__ = ["Case", "Seen", "World"]
+__all__ = ["Case", "Seen", "World", "equal", "mend_and_retry", "ran", "states"]
 
 Row = dict[str, Any]
 _OVER = frozenset({"succeeded", "failed", "aborted", "partially_succeeded", "rejected"})
@@ -31,9 +31,9 @@ _OVER = frozenset({"succeeded", "failed", "aborted", "partially_succeeded", "rej
 
 @dataclass(frozen=True)
 class Case:
-    """One row of the table, or one side of a row.
+    """One row of the table in the reference, or one part of a row.
 
-    ``meanwhile`` happens while the run is under way; ``files`` are laid out before it starts, under
+    ``meanwhile`` is called while the run is active; ``files`` are written before it starts, in
     a folder of the case's own that the spec names as ``{dir}``.
     """
 
@@ -46,7 +46,7 @@ class Case:
     meanwhile: Callable[["World", "Case"], None] | None = None
     queued: bool = False
     status: str = ""
-    """How the run must end; empty: ``check`` looks itself."""
+    """The status that the run must end with; empty: ``check`` looks at it."""
 
     @property
     def dag(self) -> str:
@@ -58,7 +58,7 @@ class Case:
 
 
 class Seen:
-    """A run as the database tells it."""
+    """A run as the database has it."""
 
     def __init__(self, world: "World", run: Row, folder: Path) -> None:
         self.world = world
@@ -238,3 +238,31 @@ class World:
         faults = [fault for fault in self._faults if fault.startswith(f"{case.row}:")]
         assert not faults, faults
         return self.until(case)
+
+
+def states(**expected: str) -> Callable[[Seen], None]:
+    """Return a check that the steps ended in these states, and that there are no others."""
+
+    def check(seen: Seen) -> None:
+        assert seen.states() == expected
+
+    return check
+
+
+def ran(seen: Seen) -> list[str]:
+    """Return the handlers that ran, in the order they began."""
+    rows = [row for row in seen.nodes.values() if row["kind"] == "handler" and row["started_at"] is not None]
+    return [row["name"] for row in sorted(rows, key=lambda row: row["started_at"])]
+
+
+def mend_and_retry(world: World, case: Case) -> None:
+    """Wait until the run has failed, create the file ``fixed``, and retry the run."""
+    world.until(case, "failed")
+    (world.dir(case) / "fixed").touch()
+    world.must(c.RetryRun(dag_name=case.dag, dag_run_id=case.run_id))
+    eventually(lambda: world.seen(case).run["run_attempt"] == 2)
+
+
+def equal(found: object, expected: object) -> None:
+    """Assert equality, for checks that are lambdas."""
+    assert found == expected

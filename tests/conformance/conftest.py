@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import Engine
 
 from shared.store.engine import open_engine
-from shared.store.migrate import migrate
 from shared.store.reads.reader import Reads
 from shared.transport.base import Transport
 from shared.transport.open import open_transport
 from tests.conformance.transport_moves import Open
+from tests.harness.databases import migrated_sqlite
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +29,10 @@ def footing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """Both footings, one after the other."""
     folder = tmp_path_factory.mktemp("footing")
     if request.param == "embedded":
-        urls = (f"sqlite:///{folder}/dagway.db", f"embedded:{folder}/transport.db")
+        urls = (migrated_sqlite(folder / "dagway.db"), f"embedded:{folder}/transport.db")
     else:
         postgres, rabbit = request.getfixturevalue("_postgres"), request.getfixturevalue("_rabbit")
-        urls = (postgres.create_database(), rabbit.create_vhost())
-    migrate(urls[0])
+        urls = (postgres.create_migrated_database(), rabbit.create_vhost())
     return Footing(*urls, folder)
 
 
@@ -46,11 +45,13 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url
 
 
-@pytest.fixture
-def store_url(empty_url: str) -> str:
-    """The URL of a database with the present schema and no rows."""
-    migrate(empty_url)
-    return empty_url
+@pytest.fixture(params=["sqlite", "postgres"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database with the present schema and no rows, once on each kind."""
+    if request.param == "sqlite":
+        return migrated_sqlite(tmp_path / "store.db")
+    url: str = request.getfixturevalue("migrated_database_url")
+    return url
 
 
 @pytest.fixture

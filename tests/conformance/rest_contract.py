@@ -1,4 +1,4 @@
-"""What the contract says of each operation: the role and the permission it needs, and its failures.
+"""The role, the permission and the failures of each operation, as the contract documents them.
 
 Facts of Dagu's REST API v2 (1.30): its OpenAPI document, and where that is silent, its documentation.
 """

@@ -1,4 +1,4 @@
-"""The whole of Dagway in this process, over the real footing, behind the gateway's own test client."""
+"""Scheduler, worker and gateway in this process on a real database and broker, behind the gateway's test client."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ SECRET = "a secret of the tests, long enough for HS256"
 
 
 class Live:
-    """Requests, and waiting for what they lead to. ``app_with`` opens another gateway on the same state."""
+    """Sends requests and waits for their effects. ``app_with`` opens another gateway on the same state."""
 
     def __init__(self, deps: Deps, reads: Reads) -> None:
         self.deps = deps

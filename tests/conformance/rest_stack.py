@@ -1,4 +1,4 @@
-"""A gateway on a real SQLite database and the real in-process transport, and somebody who answers its commands.
+"""A gateway on a real SQLite database and the real in-process transport, with a responder for its commands.
 
 The database is filled through the schema, as a scheduler would have left it.
 """
@@ -22,10 +22,10 @@ from shared.contracts.commands import Command, CommandReply, RefusedError
 from shared.language.load import load
 from shared.store import tables as t
 from shared.store.engine import insert_ignore, open_engine
-from shared.store.migrate import migrate
 from shared.store.reads.reader import Reads
 from shared.transport.base import COMMANDS
 from shared.transport.embedded.transport import EmbeddedTransport
+from tests.harness.databases import migrated_sqlite
 
 __all__ = ["CHAIN", "NOW", "Stack", "open_stack", "recorded", "refused"]
 
@@ -217,8 +217,7 @@ class Stack:
 @contextmanager
 def open_stack(folder: Path, **deps: Any) -> Iterator[Stack]:
     """Open a stack on an empty database in ``folder``."""
-    url = f"sqlite:///{folder / 'dagway.db'}"
-    migrate(url)
+    url = migrated_sqlite(folder / "dagway.db")
     engine, reader = open_engine(url), open_engine(url, read_only=True)
     stack = Stack(engine, reader, **deps)
     try:

@@ -1,4 +1,4 @@
-"""Databases and rows for the store's tests: few arguments, the rest is made up."""
+"""Rows for the store's tests: few arguments, the rest has defaults."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -33,7 +33,7 @@ def _spec(engine: Engine, text: str) -> str:
 
 
 def add_dag(engine: Engine, file_name: str, *, spec: str = "steps: []", **columns: Any) -> None:
-    """Insert a dag, named like its file unless told otherwise."""
+    """Insert a DAG; its name defaults to its file name."""
     row = {
         "file_name": file_name,
         "dag_name": file_name,
@@ -50,7 +50,7 @@ def add_dag(engine: Engine, file_name: str, *, spec: str = "steps: []", **column
 
 
 def add_run(engine: Engine, dag_name: str, run_id: str, *, spec: str = "steps: []", **columns: Any) -> str:
-    """Insert a run and return its key: ``dag/run`` unless told otherwise."""
+    """Insert a run and return its key, by default ``dag/run``."""
     row = {
         "run_key": f"{dag_name}/{run_id}",
         "dag_name": dag_name,

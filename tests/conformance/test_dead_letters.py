@@ -1,8 +1,8 @@
-"""What an operator sees of dead letters, and how they go back, over both transports."""
+"""``dagway dead-letters`` on both transports."""
 
 from pathlib import Path
 
-from services.dead_letters import listed, returned
+from services.dead_letters import describe_dead_letters, redrive_dead_letters
 from shared.config import Config, load_config
 from shared.transport.base import COMMANDS, Outgoing
 from shared.transport.open import open_transport
@@ -18,7 +18,7 @@ def config_of(footing: Footing, folder: Path) -> Config:
     )
 
 
-def test_dead_letters_are_listed_with_the_reason_and_sent_back(footing: Footing, tmp_path: Path) -> None:
+def test_dead_letters_are_listed_with_their_reason_and_returned(footing: Footing, tmp_path: Path) -> None:
     config = config_of(footing, tmp_path)
     url = config.amqp_url or "embedded:"
     one = open_transport(url, name="test", data_dir=tmp_path)
@@ -30,10 +30,10 @@ def test_dead_letters_are_listed_with_the_reason_and_sent_back(footing: Footing,
     consumer.close()
     one.close()
 
-    assert list(listed(config, 10, bodies=False)) == [f"m1 {COMMANDS.name}: not to be read"]
-    assert list(listed(config, 10, bodies=True)) == [f"m1 {COMMANDS.name}: not to be read what is this"]
-    assert returned(config, 10) == 1
-    assert list(listed(config, 10, bodies=True)) == []
+    assert list(describe_dead_letters(config, 10, bodies=False)) == [f"m1 {COMMANDS.name}: not to be read"]
+    assert list(describe_dead_letters(config, 10, bodies=True)) == [f"m1 {COMMANDS.name}: not to be read what is this"]
+    assert redrive_dead_letters(config, 10) == 1
+    assert list(describe_dead_letters(config, 10, bodies=True)) == []
 
     two = open_transport(url, name="test", data_dir=tmp_path)
     back = take_one(two.consume([COMMANDS], prefetch=1))

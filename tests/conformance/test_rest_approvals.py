@@ -106,7 +106,8 @@ def sub_until(live: Live, run: str, sub_run: str, status: int, waiting: str = ""
     return eventually(there, timeout_s=20)
 
 
-def test_45_an_approval_resumes_the_run(live: Live) -> None:
+def test_an_approval_resumes_the_run(live: Live) -> None:
+    """Check 45 of REST contract section 13."""
     run_id = live.start("gated")
     path = f"/dag-runs/gated/{run_id}"
     found = live.until("gated", run_id, 7)
@@ -141,7 +142,8 @@ def test_45_an_approval_resumes_the_run(live: Live) -> None:
     assert live.refused("POST", f"{path}/steps/ok%3F/approve", body) == (400, "bad_request")
 
 
-def test_46_a_rejection_ends_the_run_and_a_retry_asks_again(live: Live) -> None:
+def test_a_rejection_ends_the_run_and_a_retry_asks_again(live: Live) -> None:
+    """Check 46 of REST contract section 13."""
     run_id = live.start("gated")
     path = f"/dag-runs/gated/{run_id}"
     live.until("gated", run_id, 7)
@@ -164,7 +166,7 @@ def test_46_a_rejection_ends_the_run_and_a_retry_asks_again(live: Live) -> None:
     live.until("gated", run_id, 4)
 
 
-def test_who_approved_is_told_where_people_say_who_they_are(live: Live) -> None:
+def test_an_approval_names_its_user_where_users_log_in(live: Live) -> None:
     basic = Settings(basic_username="ann", basic_password="secret")
     run_id = live.start("gated")
     live.until("gated", run_id, 7)
@@ -179,7 +181,8 @@ def test_who_approved_is_told_where_people_say_who_they_are(live: Live) -> None:
     assert "(by ann)" in live.get(f"{path}/log")["content"]
 
 
-def test_47_an_approval_two_levels_below_lets_all_above_go_on(live: Live) -> None:
+def test_an_approval_two_levels_below_resumes_all_runs_above(live: Live) -> None:
+    """Check 47 of REST contract section 13."""
     run_id = live.start("levels")
     run = f"levels/{run_id}"
     (asking,) = below(live, run, "asking")
@@ -244,7 +247,7 @@ def test_one_rejection_among_parallel_runs_ends_the_wait_of_the_others(live: Liv
     assert live.refused("POST", path) == (400, "bad_request")
 
 
-def test_a_resumed_run_goes_before_the_others_of_its_queue(live: Live) -> None:
+def test_a_resumed_run_precedes_the_queued_runs(live: Live) -> None:
     live.dag("lane", "queue: lane\nmaxActiveRuns: 1\nsteps:\n  - {name: ok, type: hitl}\n")
     live.dag("load", "queue: lane\nmaxActiveRuns: 1\nsteps:\n  - {name: s, command: sleep 60}\n")
     gate = live.start("lane")

@@ -1,4 +1,4 @@
-"""What another front end's bundle is told by its page, and how its files are served. REST contract section 10.2."""
+"""The page of another front end's bundle, and how its files are served. REST contract section 10.2."""
 
 import gzip
 import json
@@ -128,7 +128,7 @@ def test_the_zone_is_named_as_people_know_it(stack: Stack, zone: str, name: str,
     assert (config["tz"], config["tzOffsetInSec"]) == (name, offset_s)
 
 
-def test_no_text_of_the_settings_becomes_code(tmp_path: Path, folder: Path) -> None:
+def test_texts_of_the_settings_are_escaped_in_the_page(tmp_path: Path, folder: Path) -> None:
     with open_stack(tmp_path, settings=Settings(ui_dir=folder, navbar_title=HOSTILE)) as stack:
         page = stack.client.get("/").get_data(as_text=True)
         assert told(stack.client)["title"] == HOSTILE

@@ -1,4 +1,4 @@
-"""The black-box checks on who may do what. REST contract section 13, numbers in the tests' names."""
+"""The black-box checks on authentication and authorization. REST contract section 13."""
 
 import json
 from collections.abc import Iterator
@@ -32,12 +32,14 @@ def login(live: Live, username: str, password: str) -> str:
     return str(live.post("/auth/login", {"username": username, "password": password})["token"])
 
 
-def test_51_health_is_open_to_everybody(live: Live) -> None:
+def test_health_needs_no_credentials(live: Live) -> None:
+    """Check 51 of REST contract section 13."""
     for settings in (BUILTIN, BASIC, TOKEN, Settings()):
         assert live.app_with(settings).ask("GET", "/health").status_code == 200
 
 
-def test_53_54_basic(live: Live) -> None:
+def test_basic_authentication_is_required_and_metrics_can_be_public(live: Live) -> None:
+    """Checks 53 and 54 of REST contract section 13."""
     gateway = live.app_with(BASIC)
     wrong = gateway.ask("GET", "/dags", auth=("u", "x"))
     assert (wrong.status_code, wrong.get_json()["code"]) == (401, "unauthorized")
@@ -48,7 +50,8 @@ def test_53_54_basic(live: Live) -> None:
     assert public.ask("GET", "/metrics").status_code == 200
 
 
-def test_55_56_tokens(live: Live) -> None:
+def test_the_static_token_is_accepted_and_without_authentication_any_is(live: Live) -> None:
+    """Checks 55 and 56 of REST contract section 13."""
     gateway = live.app_with(TOKEN)
     assert gateway.ask("GET", "/dags", token="the-token").status_code == 200
     assert gateway.refused("GET", "/dags", token="other") == (401, "unauthorized")
@@ -63,7 +66,8 @@ def test_55_56_tokens(live: Live) -> None:
     assert "WWW-Authenticate" not in everybody.ask("GET", "/auth/me").headers
 
 
-def test_58_roles(live: Live, admin: str) -> None:
+def test_each_role_may_do_what_the_contract_allows(live: Live, admin: str) -> None:
+    """Check 58 of REST contract section 13."""
     wrong = {"username": "admin", "password": "wrong-one"}
     assert live.refused("POST", "/auth/login", wrong) == (401, "unauthorized")
     me = live.get("/auth/me", token=admin)["user"]
@@ -90,7 +94,8 @@ def test_58_roles(live: Live, admin: str) -> None:
     login(live, "viewer", "viewer-password-2")
 
 
-def test_59_api_keys(live: Live, admin: str) -> None:
+def test_api_keys_authenticate_until_they_are_deleted(live: Live, admin: str) -> None:
+    """Check 59 of REST contract section 13."""
     made = live.post("/api-keys", {"name": "ci", "role": "operator"}, status=201, token=admin)
     key, path = made["key"], f"/api-keys/{made['apiKey']['id']}"
     assert made["apiKey"]["lastUsedAt"] is None
@@ -118,12 +123,14 @@ def test_59_api_keys(live: Live, admin: str) -> None:
     assert live.refused("GET", path, token=admin) == (404, "not_found")
 
 
-def test_60_permissions_hold_for_everybody(live: Live) -> None:
+def test_permissions_of_the_configuration_hold_for_all_roles(live: Live) -> None:
+    """Check 60 of REST contract section 13."""
     assert live.app_with(Settings(write_dags=False)).refused("POST", "/dags", {"name": "p"}) == (403, "forbidden")
     assert live.app_with(Settings(run_dags=False)).refused("POST", "/dags/roles/start") == (403, "forbidden")
 
 
-def test_61_users(live: Live, admin: str) -> None:
+def test_users_are_created_changed_and_deleted(live: Live, admin: str) -> None:
+    """Check 61 of REST contract section 13."""
     weak = {"username": "w", "password": "short", "role": "viewer"}
     assert live.refused("POST", "/users", weak, token=admin) == (400, "bad_request")
     body = {"username": "dup", "password": "long-enough", "role": "viewer"}
@@ -142,7 +149,8 @@ def test_61_users(live: Live, admin: str) -> None:
     assert live.refused("GET", path, token=admin) == (404, "not_found")
 
 
-def test_62_webhooks(live: Live, admin: str) -> None:
+def test_webhooks_queue_runs_for_the_holder_of_their_token(live: Live, admin: str) -> None:
+    """Check 62 of REST contract section 13."""
     spec = "steps:\n  - name: s\n    command: printenv WEBHOOK_PAYLOAD\n"
     live.post("/dags", {"name": "hook", "spec": spec}, status=201, token=admin)
     assert live.refused("GET", "/dags/hook/webhook", token=admin) == (404, "not_found")
@@ -173,7 +181,8 @@ def test_62_webhooks(live: Live, admin: str) -> None:
     assert live.refused("POST", "/webhooks/hook", {}, token=fresh) == (401, "unauthorized")
 
 
-def test_66_the_page_at_any_place(live: Live) -> None:
+def test_the_page_is_served_at_any_path(live: Live) -> None:
+    """Check 66 of REST contract section 13."""
     gateway = live.app_with(Settings(navbar_title="</script>"))
     page = gateway.client.get("/any/page")
     assert (page.status_code, page.mimetype) == (200, "text/html")
@@ -182,7 +191,8 @@ def test_66_the_page_at_any_place(live: Live) -> None:
     assert gateway.client.get("/assets/none.js").status_code == 404
 
 
-def test_66_the_page_of_another_front_end(live: Live, tmp_path: Path) -> None:
+def test_the_page_of_another_front_end_is_served(live: Live, tmp_path: Path) -> None:
+    """Check 66 of REST contract section 13."""
     (tmp_path / "bundle.js").write_text("1")
     node = RemoteNode.model_validate({"name": "far", "apiBaseURL": "http://127.0.0.1:9/api/v2"})
     gateway = live.app_with(Settings(ui_dir=tmp_path, remote_nodes=(node,)))

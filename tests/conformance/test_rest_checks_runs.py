@@ -1,4 +1,4 @@
-"""The black-box checks on definitions and runs. REST contract section 13, numbers in the tests' names."""
+"""The black-box checks on DAGs and runs. REST contract section 13."""
 
 import time
 from collections.abc import Iterator
@@ -28,7 +28,8 @@ def live(footing: Footing) -> Iterator[Live]:
         yield opened
 
 
-def test_1_to_4_creating(live: Live) -> None:
+def test_a_dag_is_created_once_and_only_if_valid(live: Live) -> None:
+    """Checks 1 to 4 of REST contract section 13."""
     assert live.post("/dags", {"name": "c1"}, status=201) == {"name": "c1"}
     assert live.refused("POST", "/dags", {"name": "c1"}) == (409, "already_exists")
     assert live.post("/dags/c1.yaml/start", {"params": "{}"})["dagRunId"]
@@ -38,7 +39,8 @@ def test_1_to_4_creating(live: Live) -> None:
     assert live.refused("POST", "/dags", {"name": "../x"}) == (400, "bad_request")
 
 
-def test_5_to_9_listing(live: Live) -> None:
+def test_dags_are_listed_by_page_name_and_tag(live: Live) -> None:
+    """Checks 5 to 9 of REST contract section 13."""
     live.dag("ListMe", "tags: prod\nschedule: '0 2 * * *'\nsteps:\n  - echo hi\n")
     live.dag("listother")
     assert [each["fileName"] for each in live.get("/dags?name=LISTM")["dags"]] == ["ListMe.yaml"]
@@ -51,7 +53,8 @@ def test_5_to_9_listing(live: Live) -> None:
         assert names == ["ListMe.yaml", "listother.yaml"]
 
 
-def test_10_to_15_looking_up_and_editing(live: Live) -> None:
+def test_a_spec_is_read_and_replaced_unless_invalid(live: Live) -> None:
+    """Checks 10 to 15 of REST contract section 13."""
     live.dag("look")
     assert live.get("/dags/look") == live.get("/dags/look.yaml")
     assert live.refused("GET", "/dags/none") == live.refused("GET", "/dags/none/spec") == (404, "not_found")
@@ -63,7 +66,8 @@ def test_10_to_15_looking_up_and_editing(live: Live) -> None:
     assert live.post("/dags/validate", {"spec": "steps: ["})["valid"] is False
 
 
-def test_16_and_17_renaming_and_deleting(live: Live) -> None:
+def test_dags_are_renamed_and_deleted_and_their_runs_stay(live: Live) -> None:
+    """Checks 16 and 17 of REST contract section 13."""
     live.dag("ren1", "name: ren1\nsteps:\n  - echo hi\n")
     live.dag("ren2")
     assert live.refused("POST", "/dags/ren1/rename", {"newFileName": "a/b"}) == (400, "bad_request")
@@ -75,7 +79,8 @@ def test_16_and_17_renaming_and_deleting(live: Live) -> None:
     assert live.run("ren1", run_id)["status"] == 4
 
 
-def test_18_suspending(live: Live) -> None:
+def test_a_suspended_dag_can_still_be_started(live: Live) -> None:
+    """Check 18 of REST contract section 13."""
     live.dag("sus")
     response = live.ask("POST", "/dags/sus.yaml/suspend", {"suspend": True})
     assert (response.status_code, response.headers["Content-Length"]) == (200, "0")
@@ -84,7 +89,8 @@ def test_18_suspending(live: Live) -> None:
     live.until("sus", live.start("sus"), 4)
 
 
-def test_19_and_20_searching_and_tags(live: Live) -> None:
+def test_specs_are_searched_by_line_and_tags_are_distinct(live: Live) -> None:
+    """Checks 19 and 20 of REST contract section 13."""
     live.dag("seek", "tags: [x1, x2]\nsteps:\n  - name: Needle\n    command: echo\n")
     [result] = live.get("/dags/search?q=nEEdle")["results"]
     assert result["name"] == "seek"
@@ -102,7 +108,8 @@ def test_19_and_20_searching_and_tags(live: Live) -> None:
     assert len(tags) == len(set(tags))
 
 
-def test_21_to_26_starting(live: Live) -> None:
+def test_runs_are_started_and_stopped_and_refused_when_they_cannot_be(live: Live) -> None:
+    """Checks 21 to 26 of REST contract section 13."""
     live.dag("st", SLEEPS)
     run_id = live.start("st", dagRunId="deploy-v1.2.3")
     assert run_id == "deploy-v1.2.3"
@@ -125,7 +132,8 @@ def test_21_to_26_starting(live: Live) -> None:
     assert live.refused("POST", f"/dag-runs/st/{run_id}/stop") == (400, "not_running")
 
 
-def test_27_to_29_37_38_queueing(live: Live) -> None:
+def test_runs_are_queued_and_dequeued(live: Live) -> None:
+    """Checks 27 to 29, 37, 38 of REST contract section 13."""
     live.dag("q", f"maxActiveRuns: 1\n{SLEEPS}")
     first = live.start("q")
     run_id = live.post("/dags/q/enqueue", {"dagRunId": "second"})["dagRunId"]
@@ -140,7 +148,7 @@ def test_27_to_29_37_38_queueing(live: Live) -> None:
     live.until("q", first, 3)
 
 
-def test_a_queue_may_be_called_anything(live: Live) -> None:
+def test_a_queue_can_have_any_name(live: Live) -> None:
     live.dag("qs", "steps:\n  - echo hi\n")
     assert live.ask("PUT", "/queues/a%2Fb", {"maxConcurrency": 3}).status_code == 200
     live.post("/dags/qs/enqueue", {"dagRunId": "r", "queue": "a/b"})
@@ -155,7 +163,8 @@ def test_a_queue_may_be_called_anything(live: Live) -> None:
     live.until("qs", "t", 4)
 
 
-def test_30_inline(live: Live) -> None:
+def test_runs_of_a_spec_in_the_request_store_no_dag(live: Live) -> None:
+    """Check 30 of REST contract section 13."""
     assert live.refused("POST", "/dag-runs", {"name": "inl"}) == (400, "bad_request")
     assert live.refused("POST", "/dag-runs", {"spec": "steps:\n  - echo hi\n"}) == (400, "bad_request")
     spec = "params: A=1\nsteps:\n  - echo $A\n"
@@ -170,7 +179,8 @@ def test_30_inline(live: Live) -> None:
     live.until("inl2", queued, 4)
 
 
-def test_31_to_35_querying(live: Live) -> None:
+def test_runs_are_found_by_filter_latest_and_page(live: Live) -> None:
+    """Checks 31 to 35 of REST contract section 13."""
     live.dag("find")
     run_id = live.start("find", dagRunId="find-abc-1")
     live.until("find", run_id, 4)
@@ -192,7 +202,8 @@ def test_31_to_35_querying(live: Live) -> None:
     assert ids == [each["dagRunId"] for each in live.get("/dag-runs")["dagRuns"]]
 
 
-def test_39_to_44_retrying(live: Live) -> None:
+def test_runs_are_rescheduled_and_retried_and_steps_patched(live: Live) -> None:
+    """Checks 39 to 44 of REST contract section 13."""
     live.dag("re", FAILS_ONCE)
     run_id = live.start("re", params="X=1")
     first = live.until("re", run_id, 2)
@@ -220,7 +231,8 @@ def test_39_to_44_retrying(live: Live) -> None:
     assert live.refused("POST", f"/dag-runs/re/{run_id}/reschedule", {"dagName": "a b"}) == (400, "bad_request")
 
 
-def test_48_to_50_logs_and_outputs(live: Live) -> None:
+def test_logs_are_read_by_lines_and_outputs_by_name(live: Live) -> None:
+    """Checks 48 to 50 of REST contract section 13."""
     live.dag("log", "steps:\n  - name: a/b\n    command: printf 'one\\ntwo\\nthree\\n'\n    output: THE_VALUE\n")
     run_id = live.start("log")
     live.until("log", run_id, 4)
@@ -236,7 +248,8 @@ def test_48_to_50_logs_and_outputs(live: Live) -> None:
     assert live.get(f"/dag-runs/mute/{quiet}/outputs")["outputs"] == {}
 
 
-def test_52_63_to_65_67_the_system(live: Live) -> None:
+def test_metrics_remote_nodes_and_errors_follow_the_contract(live: Live) -> None:
+    """Checks 52, 63 to 65, 67 of REST contract section 13."""
     totals = RunTotals(kept_s=0)
     before = totals.get(live.reads)
     live.dag("counted")
@@ -267,7 +280,7 @@ def test_52_63_to_65_67_the_system(live: Live) -> None:
     assert live.refused("GET", "/nothing/here") == (404, "not_found")
 
 
-def test_additions(live: Live) -> None:
+def test_idempotency_wait_if_match_and_versions(live: Live) -> None:
     live.dag("add")
     key = {"Idempotency-Key": "add-1"}
     one = live.post("/dags/add/start", {"params": "A=1"}, headers=key)

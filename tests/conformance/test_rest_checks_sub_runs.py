@@ -53,7 +53,8 @@ def subs(live: Live, root: str, query: str = "") -> list[dict[str, Any]]:
     return found
 
 
-def test_34_and_47_sub_runs_stand_below_their_root_only(live: Live) -> None:
+def test_sub_runs_are_found_below_their_root_only(live: Live) -> None:
+    """Checks 34 and 47 of REST contract section 13."""
     live.dag("family", FAMILY)
     live.start("family", dagRunId="root")
     run = live.until("family", "root", 4)
@@ -117,7 +118,8 @@ def test_a_secret_that_was_handed_over_is_seen_nowhere(live: Live, tmp_path: Pat
     )
 
 
-def test_47_the_logs_of_a_sub_run(live: Live) -> None:
+def test_the_logs_of_a_sub_run_are_read(live: Live) -> None:
+    """Check 47 of REST contract section 13."""
     live.dag("logs", FAMILY)
     live.start("logs", dagRunId="root")
     live.until("logs", "root", 4)
@@ -131,7 +133,8 @@ def test_47_the_logs_of_a_sub_run(live: Live) -> None:
     assert live.get(f"{path}/log?tail=1")["content"] == whole["content"].splitlines()[-1]
 
 
-def test_44_a_step_of_a_sub_run_is_set_by_hand(live: Live) -> None:
+def test_the_status_of_a_sub_run_s_step_is_set_by_hand(live: Live) -> None:
+    """Check 44 of REST contract section 13."""
     live.dag("fails", FAILS)
     live.start("fails", dagRunId="root")
     live.until("fails", "root", 2)
@@ -147,7 +150,8 @@ def test_44_a_step_of_a_sub_run_is_set_by_hand(live: Live) -> None:
     assert live.run("fails", "root")["status"] == 2
 
 
-def test_36_and_44_steps_set_to_failed_by_hand_run_again_in_every_run_below(live: Live) -> None:
+def test_steps_set_to_failed_by_hand_run_again_in_every_run_below(live: Live) -> None:
+    """Checks 36 and 44 of REST contract section 13."""
     live.dag("again", FAMILY)
     live.start("again", dagRunId="root")
     live.until("again", "root", 4)
@@ -171,7 +175,8 @@ def test_36_and_44_steps_set_to_failed_by_hand_run_again_in_every_run_below(live
     assert live.get(f"{second}/log")["content"] == left_alone
 
 
-def test_36_and_44_while_a_sub_run_runs_its_steps_are_left_alone(live: Live) -> None:
+def test_steps_of_a_running_sub_run_cannot_be_set(live: Live) -> None:
+    """Checks 36 and 44 of REST contract section 13."""
     live.dag("busy", SLOW)
     live.start("busy", dagRunId="root")
     eventually(lambda: [each["status"] for each in subs(live, "/dag-runs/busy/root")] == [1], timeout_s=20)
@@ -186,7 +191,8 @@ def test_36_and_44_while_a_sub_run_runs_its_steps_are_left_alone(live: Live) -> 
     assert subs(live, "/dag-runs/busy/root")[0]["status"] == 3
 
 
-def test_31_and_32_dates_are_of_creation_the_first_included_the_last_not(live: Live, footing: Footing) -> None:
+def test_date_filters_are_half_open_on_the_creation_time(live: Live, footing: Footing) -> None:
+    """Checks 31 and 32 of REST contract section 13."""
     live.dag("dated")
     live.start("dated", dagRunId="old")
     live.until("dated", "old", 4)

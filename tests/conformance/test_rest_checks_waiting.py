@@ -1,4 +1,4 @@
-"""What a run that waits for a person is to other operations. REST contract sections 5.8, 9 (8, 47, 50) and 11.
+"""Operations on a run that waits for approval. REST contract sections 5.8, 9 (8, 47, 50) and 11.
 
 Approving and rejecting itself: ``test_rest_approvals``.
 """
@@ -47,7 +47,7 @@ def node(run: dict[str, Any], name: str) -> dict[str, Any]:
     return dict(found)
 
 
-def test_8_and_47_a_waiting_run_has_no_process(live: Live) -> None:
+def test_a_waiting_run_has_no_process_and_resumes_once_when_approved(live: Live) -> None:
     live.dag("ship", ASKS)
     live.start("ship", dagRunId="r")
     waits = live.until("ship", "r", 7)
@@ -74,7 +74,7 @@ def test_8_and_47_a_waiting_run_has_no_process(live: Live) -> None:
     assert live.post(f"{path}/approve", body, headers=key) == approved
 
 
-def test_50_the_last_approval_lets_the_run_go_on_under_its_id(live: Live) -> None:
+def test_the_last_approval_resumes_the_run_under_its_id(live: Live) -> None:
     live.dag("twice", TWICE)
     live.start("twice", dagRunId="r")
     live.until("twice", "r", 7)

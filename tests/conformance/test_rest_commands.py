@@ -1,4 +1,4 @@
-"""What becomes of a request that changes something. REST contract sections 5.3 to 5.8 and 13."""
+"""Requests that change something: the commands they send and their responses. REST contract sections 5.3 to 5.8, 13."""
 
 import json
 import threading
@@ -38,7 +38,7 @@ def answer_with_the_id(command: Any) -> dict[str, Any]:
 # -- what is sent -------------------------------------------------------------------------------
 
 
-def test_start_sends_what_was_asked(stack: Stack) -> None:
+def test_start_sends_the_fields_of_the_request(stack: Stack) -> None:
     stack.answer = answer_with_the_id
     body = {"params": "{}", "dagRunId": "deploy-v1.2.3", "dagName": " other ", "singleton": True, "unknown": 1}
 
@@ -70,7 +70,7 @@ def test_start_needs_no_body_and_makes_an_id(stack: Stack, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("params", [{"env": "prod", "n": 1000000}, ["a", {"k": "ä"}]])
-def test_params_may_be_json_itself(stack: Stack, params: Any) -> None:
+def test_params_can_be_a_json_value(stack: Stack, params: Any) -> None:
     stack.api("POST", "/dags/a/start", json={"params": params})
 
     assert json.loads(stack.command.params) == params
@@ -190,7 +190,7 @@ def test_stop_all_stops_each_running_run_and_forgives_those_that_ended(stack: St
         ("GET", "/dag-runs/a/r/dequeue", None, ("bad_request", 400)),
     ],
 )
-def test_a_refusal_comes_back_as_it_is(
+def test_a_refusal_keeps_its_code_and_message(
     stack: Stack, method: str, path: str, body: Any, expected: tuple[str, int]
 ) -> None:
     code, status = expected
@@ -213,7 +213,7 @@ def test_without_an_answer_in_time_the_command_is_accepted(tmp_path: Path) -> No
         assert set(stop.get_json()) == {"commandId"}
 
 
-def test_the_broker_away_is_a_503_at_once(stack: Stack) -> None:
+def test_without_the_broker_a_command_is_a_503_at_once(stack: Stack) -> None:
     stack.transport.close()
 
     response = stack.api("POST", "/dags/a/start")
@@ -244,7 +244,7 @@ def test_a_key_that_cannot_be_one_is_refused(stack: Stack, key: str) -> None:
     assert stack.seen == []
 
 
-def test_commands_of_many_requests_at_once_get_their_own_answers(stack: Stack) -> None:
+def test_concurrent_requests_get_the_replies_to_their_own_commands(stack: Stack) -> None:
     stack.answer = answer_with_the_id
     answers: dict[str, Any] = {}
 

@@ -1,4 +1,4 @@
-"""What the gateway shows of definitions. REST contract sections 4, 5.2, 5.4 and 13."""
+"""Reading DAGs. REST contract sections 4, 5.2, 5.4 and 13."""
 
 import json
 from collections.abc import Iterator
@@ -121,7 +121,7 @@ def test_a_dag_is_the_same_with_and_without_its_extension(stack: Stack) -> None:
     assert latest["onExit"]["step"]["name"] == "onExit"
 
 
-def test_a_dag_that_is_not_there_is_a_404(stack: Stack) -> None:
+def test_an_unknown_dag_is_a_404(stack: Stack) -> None:
     for path in ("/dags/none", "/dags/none/spec", "/dags/none.yaml", "/dags/none/dag-runs/latest"):
         response = stack.api("GET", path)
         assert (response.status_code, response.get_json()["code"]) == (404, "not_found")
@@ -166,13 +166,13 @@ def test_searching_finds_lines_of_steps_that_are_wrong_too(stack: Stack) -> None
 
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize("pattern", ["a?" * 60 + "a" * 41, "(a|a)" * 39 + "b", "(.*a){12}b", "(?:a*)*b"])
-def test_no_pattern_takes_longer_than_the_text_is_long(stack: Stack, pattern: str) -> None:
+def test_a_search_takes_linear_time_for_every_pattern(stack: Stack, pattern: str) -> None:
     stack.add_dag("step", f"steps:\n  - echo {'a' * 40}\n")
 
     assert stack.get("/dags/search", query_string={"q": pattern}) == {"results": [], "errors": []}
 
 
-def test_a_pattern_may_repeat_and_choose_as_often_as_it_likes(stack: Stack) -> None:
+def test_patterns_can_have_repetitions_and_alternatives(stack: Stack) -> None:
     stack.add_dag("step", "steps:\n  - echo ABCabczz\n")
 
     for pattern in ("(abc)+|zz", "e.*o.*a.*b.*c", r"\bECHO\b"):
@@ -180,13 +180,13 @@ def test_a_pattern_may_repeat_and_choose_as_often_as_it_likes(stack: Stack) -> N
         assert [each["lineNumber"] for each in result["matches"]] == [2], pattern
 
 
-def test_a_faulty_pattern_is_searched_for_as_it_stands_and_that_is_said(stack: Stack) -> None:
+def test_an_invalid_pattern_is_searched_for_as_plain_text_with_an_error(stack: Stack) -> None:
     stack.add_dag("step", "steps:\n  - test [X\n")
 
     found = stack.get("/dags/search", query_string={"q": "[x"})
 
     assert [each["name"] for each in found["results"]] == ["step"]
-    assert found["errors"] == ["Searched for as plain text: it is no regular expression (missing ]: [x)"]
+    assert found["errors"] == ["Searched for as plain text: not a valid regular expression (missing ]: [x)"]
 
 
 def test_the_spec_is_the_text_as_it_was_given(stack: Stack) -> None:
@@ -223,7 +223,7 @@ def test_a_command_without_arguments_has_none(stack: Stack) -> None:
     ]
 
 
-def test_a_faulty_dag_shows_what_its_steps_name_and_no_schedule_that_is_none(stack: Stack) -> None:
+def test_a_faulty_dag_shows_its_steps_and_no_invalid_schedule(stack: Stack) -> None:
     stack.add_dag("a", """
 schedule: ["0 1 * * *", often]
 type: graph

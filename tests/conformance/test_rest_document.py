@@ -1,4 +1,4 @@
-"""The API's description is true: what it promises is what is answered, to whatever is sent."""
+"""The OpenAPI document is true: responses to generated requests conform to it."""
 
 import hashlib
 import json
@@ -20,10 +20,10 @@ from schemathesis.specs.openapi.checks import (
 
 from services.api.routes import OPERATIONS
 from services.api.settings import Settings
-from shared.store.migrate import migrate
 from tests.conformance.conftest import Footing
 from tests.conformance.rest_live import SECRET, Live, open_live
 from tests.conformance.rest_stack import CHAIN, NOW, Stack, open_stack
+from tests.harness.databases import migrated_sqlite
 
 _NOT_ENDING = {"streamEvents", "streamDAGRunEvents"}
 _EXAMPLES = 8
@@ -51,8 +51,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A whole system, where the static token may do everything."""
     folder: Path = tmp_path_factory.mktemp("live")
-    footing = Footing(f"sqlite:///{folder}/dagway.db", f"embedded:{folder}/transport.db", folder)
-    migrate(footing.database_url)
+    footing = Footing(migrated_sqlite(folder / "dagway.db"), f"embedded:{folder}/transport.db", folder)
     settings = Settings(auth_mode="builtin", token_secret=SECRET, token="t", admin_password="adminadmin")
     with open_live(footing, settings) as opened:
         opened.post("/dags", {"name": "a", "spec": CHAIN}, status=201, token="t")

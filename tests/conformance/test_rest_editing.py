@@ -67,7 +67,7 @@ def test_of_many_who_read_the_same_one_is_first(live: Live) -> None:
     assert [each["version"] for each in live.get("/dags/race/versions")["versions"]] == [2, 1]
 
 
-def test_where_it_is_demanded_nobody_writes_blindly(live: Live) -> None:
+def test_if_match_can_be_required(live: Live) -> None:
     live.dag("careful", ONE)
     strict = live.app_with(Settings(require_if_match=True))
 

@@ -93,12 +93,12 @@ def test_every_documented_failure_has_a_row_and_no_row_is_made_up() -> None:
     assert {each.failure for each in ROWS} == FAILURES
 
 
-def test_every_operation_of_the_contract_is_there_with_its_role_and_permission() -> None:
+def test_every_operation_of_the_contract_has_its_role_and_permission() -> None:
     assert {name: (BY_ID[name].role, BY_ID[name].permission) for name in NEEDS} == NEEDS
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
-def test_a_failure_is_told_as_documented(world: World, row: Row) -> None:
+def test_failures_have_the_documented_status_and_code(world: World, row: Row) -> None:
     operation = BY_ID[row.operation]
     path = path_of(operation, {name: world.made.get(value, value) for name, value in row.path.items()})
     options: dict[str, Any] = {"data": row.data} if row.data is not None else {"json": row.body}
@@ -113,7 +113,7 @@ def test_a_failure_is_told_as_documented(world: World, row: Row) -> None:
     assert set(content) <= {"code", "message", "details"}
 
 
-def test_who_is_nobody_is_asked_for_credentials_by_all_that_is_not_public(world: World) -> None:
+def test_operations_that_are_not_public_require_credentials(world: World) -> None:
     users = world.gateways["users"]
 
     found = {

@@ -22,7 +22,7 @@ def until_told(live: Live, *errors: str) -> None:
     assert live.get("/dags?name=fits-none&perPage=1")["errors"] == list(errors)
 
 
-def test_files_that_cannot_be_loaded_are_told_until_they_can(footing: Footing, tmp_path: Path) -> None:
+def test_files_that_cannot_be_loaded_are_listed_until_they_can(footing: Footing, tmp_path: Path) -> None:
     (tmp_path / "fine.yaml").write_text(STEPS)
     (tmp_path / "large.yaml").write_text(STEPS + "# " + 1024 * 1024 * "x")
     (tmp_path / f"{LONG}.yaml").write_text(STEPS)

@@ -51,7 +51,7 @@ def test_a_head_request_never_dequeues(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("data", ["{", "[1]", '"x"', "{'a': 1}", '{"params": NaN}'])
-def test_malformed_json_is_a_400_whatever_its_content_type(stack: Stack, data: str) -> None:
+def test_malformed_json_is_a_400_with_any_content_type(stack: Stack, data: str) -> None:
     for content_type in ("application/json", "text/plain", "application/x-www-form-urlencoded", None):
         response = stack.api("POST", "/dags/a/start", data=data, content_type=content_type)
         assert_envelope(response, 400, "bad_request")
@@ -116,9 +116,7 @@ def test_bad_input_is_a_400_that_names_the_field(
         ("POST", "/steps/s/reject", {}),
     ],
 )
-def test_a_run_whose_id_no_run_can_have_is_not_there(
-    stack: Stack, method: str, path: str, body: dict[str, Any] | None
-) -> None:
+def test_an_impossible_run_id_is_a_404(stack: Stack, method: str, path: str, body: dict[str, Any] | None) -> None:
     for run_id in ("b%20c", "x" * 65, "%C3%A9"):
         message = assert_envelope(stack.api(method, f"/dag-runs/a/{run_id}{path}", json=body), 404, "not_found")
         assert len(message) < 200
@@ -144,7 +142,7 @@ def test_a_run_whose_id_no_run_can_have_is_not_there(
     ],
 )
 @pytest.mark.parametrize("data", ["", "{", "{}"])
-def test_what_needs_accounts_says_so_whatever_was_sent(
+def test_operations_on_accounts_are_refused_without_builtin_authentication(
     stack: Stack, method: str, path: str, failure: tuple[int, str], data: str
 ) -> None:
     message = assert_envelope(stack.api(method, path, data=data), *failure)
@@ -181,7 +179,7 @@ def test_no_get_on_nothing_is_a_500(stack: Stack, operation: Any) -> None:
     assert response.headers["Cache-Control"] == "no-store"
 
 
-def test_an_empty_answer_says_that_it_is_empty(stack: Stack) -> None:
+def test_an_empty_response_has_content_length_zero(stack: Stack) -> None:
     response = stack.api("POST", "/dags/a/suspend", json={"suspend": True})
 
     assert (response.status_code, response.headers["Content-Length"], response.data) == (200, "0", b"")
@@ -229,7 +227,7 @@ def test_a_bug_is_a_500_that_tells_nothing(stack: Stack, caplog: pytest.LogCaptu
     assert record.__dict__["request_id"] == "req-1"
 
 
-def test_the_database_away_is_a_503(stack: Stack, tmp_path: Path) -> None:
+def test_without_the_database_a_request_is_a_503(stack: Stack, tmp_path: Path) -> None:
     stack.deps.reads._engine.dispose()
     tmp_path.rename(tmp_path.with_name(f"{tmp_path.name}-gone"))
 

@@ -1,4 +1,4 @@
-"""A write sent again under its Idempotency-Key: carried out once, answered alike, whatever was killed meanwhile."""
+"""A write repeated with its Idempotency-Key is carried out once and answered alike, whichever process was killed."""
 
 from collections.abc import Iterator
 from pathlib import Path

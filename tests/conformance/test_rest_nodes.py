@@ -1,4 +1,4 @@
-"""What a run says of its steps once it is over: counts, times, and the conditions that were not met."""
+"""The nodes of a finished run: counts, times, and the conditions that were not met."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -128,7 +128,7 @@ def test_the_parameters_beside_the_outputs_are_a_json_list_or_nothing(live: Live
         assert live.get(f"/dag-runs/{name}/{run_id}/outputs")["metadata"]["params"] == text
 
 
-def test_runs_that_earlier_repetitions_called_are_told_apart(live: Live) -> None:
+def test_sub_runs_of_earlier_repetitions_are_listed_separately(live: Live) -> None:
     live.dag("kid", "params: WHO=x\nsteps:\n  - name: k\n    command: echo ${WHO}\n")
     spec = (
         "steps:\n  - name: loop\n    call: kid\n    parallel: [a, b]\n    params: WHO=${ITEM}\n"

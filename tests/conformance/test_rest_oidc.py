@@ -68,7 +68,7 @@ def log_in(client: FlaskClient, page: str = "/") -> Any:
     return client.get(at_provider(to_provider(client, page)))
 
 
-def test_a_page_leads_to_the_provider_and_back_to_itself(gateway: Opener) -> None:
+def test_login_redirects_to_the_provider_and_back_to_the_page(gateway: Opener) -> None:
     stack = gateway()
     client = stack.client
     refused = client.get("/api/v2/dags")
@@ -92,7 +92,7 @@ def test_a_page_leads_to_the_provider_and_back_to_itself(gateway: Opener) -> Non
     assert client.get("/").status_code == 200
 
 
-def test_only_people_are_sent_to_the_provider(gateway: Opener) -> None:
+def test_only_page_requests_are_redirected_to_the_provider(gateway: Opener) -> None:
     response = gateway().client.get("/favicon.ico", headers={"Sec-Fetch-Mode": "no-cors"})
 
     assert (response.status_code, response.get_json()["code"]) == (401, "unauthorized")
@@ -105,7 +105,7 @@ def test_behind_tls_cookies_are_secure(gateway: Opener) -> None:
     assert all("Secure" in each for each in response.headers.getlist("Set-Cookie"))
 
 
-def test_health_assets_tokens_and_the_api_need_no_page(gateway: Opener) -> None:
+def test_health_assets_tokens_and_the_api_are_not_redirected(gateway: Opener) -> None:
     stack = gateway(token="static")
 
     assert stack.get("/health")["status"] == "healthy"
@@ -116,7 +116,7 @@ def test_health_assets_tokens_and_the_api_need_no_page(gateway: Opener) -> None:
     assert stack.api("GET", "/users", headers={"Authorization": "Bearer static"}).status_code == 401
 
 
-def test_below_a_base_path_everything_stays_below_it(gateway: Opener) -> None:
+def test_redirects_and_cookies_keep_the_base_path(gateway: Opener) -> None:
     client = gateway(base_path="/dagu", client_url="http://localhost/dagu").client
 
     back = log_in(client, "/dagu/")
@@ -126,7 +126,7 @@ def test_below_a_base_path_everything_stays_below_it(gateway: Opener) -> None:
     assert client.get("/dagu/api/v2/dags").status_code == 200
 
 
-def test_an_answer_to_no_login_of_ours_is_refused(gateway: Opener) -> None:
+def test_a_callback_without_a_login_is_refused(gateway: Opener) -> None:
     client = gateway().client
     back = at_provider(to_provider(client))
 
@@ -137,7 +137,7 @@ def test_an_answer_to_no_login_of_ours_is_refused(gateway: Opener) -> None:
     assert client.get("/api/v2/dags").status_code == 401
 
 
-def test_a_code_is_good_once_and_only_with_its_verifier(gateway: Opener) -> None:
+def test_a_code_is_valid_once_and_only_with_its_verifier(gateway: Opener) -> None:
     client = gateway().client
     back = at_provider(to_provider(client))
     client.set_cookie("verifier", "another")
@@ -155,7 +155,7 @@ def test_a_code_is_good_once_and_only_with_its_verifier(gateway: Opener) -> None
     assert (again.status_code, again.get_json()["code"]) == (401, "unauthorized")
 
 
-def test_a_refusal_by_the_provider_is_told(gateway: Opener) -> None:
+def test_a_refusal_by_the_provider_is_a_403(gateway: Opener) -> None:
     client = gateway().client
     state = parse_qs(urlsplit(to_provider(client)).query)["state"][0]
 
@@ -181,7 +181,7 @@ def test_a_refusal_by_the_provider_is_told(gateway: Opener) -> None:
     ],
     ids=str,
 )
-def test_a_spoiled_id_token_lets_nobody_in(gateway: Opener, provider: OidcProvider, spoiled: dict[str, Any]) -> None:
+def test_an_invalid_id_token_is_refused(gateway: Opener, provider: OidcProvider, spoiled: dict[str, Any]) -> None:
     provider.token_claims = spoiled
     client = gateway().client
 
@@ -217,7 +217,7 @@ def test_a_cookie_is_checked_at_each_request(gateway: Opener, provider: OidcProv
     assert found == {name: 200 if name == "good" else 401 for name in tokens}
 
 
-def test_what_another_site_asks_for_is_asked_by_nobody(gateway: Opener, provider: OidcProvider) -> None:
+def test_requests_from_other_sites_are_anonymous(gateway: Opener, provider: OidcProvider) -> None:
     stack = gateway()
     log_in(stack.client)
 
@@ -245,7 +245,7 @@ def test_a_new_key_of_the_provider_is_found_and_the_old_one_forgotten(gateway: O
     assert len(provider.fetches) - before <= 1
 
 
-def test_only_who_is_on_the_whitelist_is_let_in(gateway: Opener, provider: OidcProvider) -> None:
+def test_only_addresses_on_the_whitelist_can_log_in(gateway: Opener, provider: OidcProvider) -> None:
     stack = gateway(whitelist=("ann@example.org",))
     assert log_in(stack.client).status_code == 302
     assert stack.client.get("/api/v2/dags").status_code == 200
@@ -261,7 +261,7 @@ def test_only_who_is_on_the_whitelist_is_let_in(gateway: Opener, provider: OidcP
     assert other.get_cookie("oidcAdmitted") is None
 
 
-def test_logging_out_ends_it_here_and_there(gateway: Opener, provider: OidcProvider) -> None:
+def test_logout_ends_the_session_here_and_at_the_provider(gateway: Opener, provider: OidcProvider) -> None:
     client = gateway().client
     log_in(client)
 
@@ -271,7 +271,7 @@ def test_logging_out_ends_it_here_and_there(gateway: Opener, provider: OidcProvi
     assert client.get("/api/v2/dags").status_code == 401
 
 
-def test_nobody_is_sent_elsewhere(gateway: Opener) -> None:
+def test_redirects_stay_on_this_server(gateway: Opener) -> None:
     client = gateway().client
     for wanted in ("//evil.example", "https://evil.example", "/\\evil.example", ""):
         back = at_provider(to_provider(client))
@@ -280,7 +280,7 @@ def test_nobody_is_sent_elsewhere(gateway: Opener) -> None:
         client.delete_cookie("oidcToken")
 
 
-def test_while_the_provider_is_away_who_is_in_stays_in(gateway: Opener, provider: OidcProvider, tmp_path: Path) -> None:
+def test_sessions_outlive_an_outage_of_the_provider(gateway: Opener, provider: OidcProvider, tmp_path: Path) -> None:
     stack = gateway()
     log_in(stack.client)
     token = provider.id_token()

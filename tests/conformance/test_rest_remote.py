@@ -63,7 +63,7 @@ def near(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Near]:
             yield Near(system)
 
 
-def test_what_is_made_there_is_there_and_not_here(near: Near) -> None:
+def test_writes_happen_on_the_remote_node_only(near: Near) -> None:
     made = near.ask("POST", "/dags", {"name": "there", "spec": TWO_LINES})
     assert (made.status, made.json()) == (201, {"name": "there"})
     done = near.ask("POST", "/dags/there/start?wait=20s", {"dagRunId": "r"}).json()
@@ -82,7 +82,7 @@ def test_what_is_made_there_is_there_and_not_here(near: Near) -> None:
     assert "dagu_dags_total" in metrics.data.decode()
 
 
-def test_what_goes_along_and_comes_back(near: Near) -> None:
+def test_forwarded_requests_and_responses_keep_their_parts(near: Near) -> None:
     near.ask("POST", "/dags", {"name": "tagged", "spec": TWO_LINES})
     key = {"Idempotency-Key": "once"}
     first, second = (near.ask("POST", "/dags/tagged/start", {}, **key).json() for _ in range(2))
@@ -96,7 +96,7 @@ def test_what_goes_along_and_comes_back(near: Near) -> None:
     assert near.ask("DELETE", "/dags/tagged").status == 204
 
 
-def test_refusals_there_keep_their_status(near: Near) -> None:
+def test_errors_of_the_remote_node_keep_their_status(near: Near) -> None:
     assert near.refused("GET", "/dags/none") == (404, "bad_gateway")
     assert near.refused("POST", "/dags", {"name": "../x"}) == (400, "bad_gateway")
     assert near.refused("GET", "/dags?page=x") == (400, "bad_gateway")
@@ -108,13 +108,13 @@ def test_refusals_there_keep_their_status(near: Near) -> None:
     assert "none" in near.ask("GET", "/dags/none").json()["message"]
 
 
-def test_who_is_nobody_here_is_not_handed_on(near: Near) -> None:
+def test_unauthenticated_requests_are_not_forwarded(near: Near) -> None:
     assert near.refused("GET", "/dags", Authorization="Bearer far token") == (401, "unauthorized")
     assert near.ask("GET", "/health", Authorization="").status == 200
     assert near.get("/auth/me")["user"]["username"] == "me"
 
 
-def test_a_stream_is_handed_on_as_it_comes(near: Near) -> None:
+def test_a_stream_is_forwarded_while_it_arrives(near: Near) -> None:
     near.ask("POST", "/dags", {"name": "slow", "spec": SLOW})
     stream = near.ask("GET", "/events")
     try:

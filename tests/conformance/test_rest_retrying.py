@@ -44,7 +44,7 @@ def statuses(run: dict[str, Any]) -> list[int]:
     return [node["status"] for node in run["nodes"]]
 
 
-def test_a_run_that_waits_may_be_begun_anew(live: Live) -> None:
+def test_a_waiting_run_can_be_retried(live: Live) -> None:
     live.dag("asks", ASKS)
     live.start("asks", dagRunId="r")
     live.until("asks", "r", 7)
@@ -125,7 +125,7 @@ def test_a_rescheduled_run_has_the_definition_and_the_values_of_the_one_before(l
     assert said(live, f"{name}-2", once_more) == first
 
 
-def test_a_retry_after_an_unmet_precondition_judges_anew_and_evaluates_nothing(live: Live, tmp_path: Path) -> None:
+def test_a_retry_after_an_unmet_precondition_checks_it_again_and_evaluates_nothing(live: Live, tmp_path: Path) -> None:
     live.dag("unmet", ONCE.format(more=f"preconditions: ['test -e {tmp_path}/met']\n"))
     live.start("unmet", dagRunId="r")
     first = live.until("unmet", "r", 3)["params"]
@@ -141,7 +141,7 @@ def test_a_retry_after_an_unmet_precondition_judges_anew_and_evaluates_nothing(l
     assert said(live, "unmet", "r") == said(live, "unmet", "s")
 
 
-def test_a_new_run_from_an_old_ones_results_evaluates_nothing_anew(live: Live) -> None:
+def test_a_new_run_from_old_results_evaluates_nothing_again(live: Live) -> None:
     live.dag("mixed", ONCE.format(more="") + '  - name: bad\n    command: test -e "$DAG_RUN_ID"\n')
     live.start("mixed", dagRunId="r")
     first = live.until("mixed", "r", 2)["params"]

@@ -1,4 +1,4 @@
-"""What the gateway shows of runs and their logs. REST contract sections 4, 5.7, 5.9 and 13."""
+"""Reading runs and their logs. REST contract sections 4, 5.7, 5.9 and 13."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -151,7 +151,7 @@ def test_runs_are_filtered(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("limit", ["0", "1", "1001", "5000", "-1", "x", "1.5", "\u0663", "9" * 5000])
-def test_a_limit_counts_only_where_pages_are_asked_for(stack: Stack, limit: str) -> None:
+def test_a_limit_is_ignored_without_a_cursor(stack: Stack, limit: str) -> None:
     for run_id in ("r1", "r2"):
         stack.add_run("a", run_id, "succeeded")
 
@@ -162,7 +162,7 @@ def test_a_limit_counts_only_where_pages_are_asked_for(stack: Stack, limit: str)
     assert [len(stack.get(f"/dag-runs?cursor=&limit={most}")["dagRuns"]) for most in ("1", "1000", "")] == [1, 2, 2]
 
 
-def test_a_run_that_is_not_there_is_a_404(stack: Stack) -> None:
+def test_an_unknown_run_is_a_404(stack: Stack) -> None:
     stack.add_dag("nightly", CHAIN)
     for path in (
         "/dag-runs/none/latest",
@@ -188,7 +188,7 @@ def test_history_has_a_row_per_step_in_step_with_the_runs(stack: Stack) -> None:
     assert stack.get("/dags/none/dag-runs") == {"dagRuns": [], "gridData": []}
 
 
-def test_a_step_log_is_read_by_lines_whatever_the_step_is_called(stack: Stack) -> None:
+def test_the_log_of_a_step_with_any_name_is_read_by_lines(stack: Stack) -> None:
     key = run_chain(stack)
     stack.add_log(key, 1, "".join(f"line {number}\n" for number in range(1, 11)))
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.contracts.commands import queues as q
-from shared.store.tables import schedules as s
+from shared.contracts import commands as c
+from shared.store import tables as t
+from shared.store.writes.bulk import Rows
 from shared.store.writes.transaction import Store
 from tests.conformance.rest_stack import NOW, Stack, open_stack, recorded, refused
 
@@ -20,16 +21,16 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 
 def add(stack: Stack, table: object, **row: object) -> None:
     with Store(stack.engine).begin() as tx:
-        tx.insert(table, [row])  # type: ignore[arg-type]
+        tx.write(Rows(table, [row]))  # type: ignore[arg-type]
 
 
 def test_slots_are_listed_newest_first_with_their_reason(stack: Stack) -> None:
     stack.add_dag("a")
     facts = {"file_name": "a", "kind": "start", "expression": "0 * * * *", "dag_name": "a", "decided_at": NOW}
-    add(stack, s.cron_slots, slot_at=NOW - timedelta(hours=2), outcome="missed", reason="no scheduler", **facts)
-    add(stack, s.cron_slots, slot_at=NOW, outcome="fired", reason="", dag_run_id="r1", **facts)
+    add(stack, t.cron_slots, slot_at=NOW - timedelta(hours=2), outcome="missed", reason="no scheduler", **facts)
+    add(stack, t.cron_slots, slot_at=NOW, outcome="fired", reason="", dag_run_id="r1", **facts)
     schedule = {"dag_version": 1, "zone": "UTC", "decided_until": NOW, "next_fire_at": NOW + timedelta(hours=1)}
-    add(stack, s.schedules, file_name="a", **schedule)
+    add(stack, t.schedules, file_name="a", **schedule)
 
     answer = stack.get("/dags/a.yaml/slots")
 
@@ -49,7 +50,7 @@ def test_the_list_of_dags_can_be_sorted_by_the_next_run(stack: Stack) -> None:
         stack.add_dag(name)
         due = None if hours is None else NOW + timedelta(hours=hours)
         row = {"dag_version": 1, "zone": "UTC", "decided_until": NOW, "next_fire_at": due, "next_start_at": due}
-        add(stack, s.schedules, file_name=name, **row)
+        add(stack, t.schedules, file_name=name, **row)
 
     listed = stack.get("/dags?sort=nextRun")["dags"]
 
@@ -66,14 +67,14 @@ def test_the_list_of_dags_can_be_sorted_by_the_next_run(stack: Stack) -> None:
 def test_limits_and_pauses_become_commands(stack: Stack) -> None:
     stack.answer = lambda _: recorded(done=True)
     calls = [
-        ("PUT", "/queues/q", {"maxConcurrency": 3}, q.SetQueue(name="q", max_concurrency=3)),
-        ("DELETE", "/queues/q", None, q.RemoveQueue(name="q")),
-        ("POST", "/pause", {"reason": "upgrade"}, q.Pause(scope="global", reason="upgrade")),
-        ("POST", "/resume", None, q.Resume(scope="global")),
-        ("POST", "/queues/q/pause", None, q.Pause(scope="queue", name="q")),
-        ("POST", "/queues/q/resume", None, q.Resume(scope="queue", name="q")),
-        ("POST", "/dags/a.yaml/pause", None, q.Pause(scope="dag", name="a")),
-        ("POST", "/dags/a/resume", {"catchup": "all"}, q.Resume(scope="dag", name="a", catchup="all")),
+        ("PUT", "/queues/q", {"maxConcurrency": 3}, c.SetQueue(name="q", max_concurrency=3)),
+        ("DELETE", "/queues/q", None, c.RemoveQueue(name="q")),
+        ("POST", "/pause", {"reason": "upgrade"}, c.SetPause(scope="global", reason="upgrade")),
+        ("POST", "/resume", None, c.EndPause(scope="global")),
+        ("POST", "/queues/q/pause", None, c.SetPause(scope="queue", name="q")),
+        ("POST", "/queues/q/resume", None, c.EndPause(scope="queue", name="q")),
+        ("POST", "/dags/a.yaml/pause", None, c.SetPause(scope="dag", name="a")),
+        ("POST", "/dags/a/resume", {"catchup": "all"}, c.EndPause(scope="dag", name="a", catchup="all")),
     ]
     for method, path, body, command in calls:
         response = stack.api(method, path, json=body) if body is not None else stack.api(method, path)
@@ -99,14 +100,14 @@ def test_a_queued_run_says_what_it_waits_for(stack: Stack) -> None:
     stack.add_run("d", "turn", "queued", queue="empty", queued_at=NOW)
     stack.add_run("d", "labels", "queued", spec=gpu, queue="empty", queued_at=NOW)
     held = stack.add_run("d", "held", "queued", queue="empty", queued_at=NOW)
-    add(stack, s.run_holds, run_key=held, wait_s=0, not_before=NOW + timedelta(minutes=1))
+    add(stack, t.run_holds, run_key=held, wait_s=0, not_before=NOW + timedelta(minutes=1))
 
     assert reason("full") == "queue q is full (1/1): d/run"
     assert reason("turn") == "its turn in queue empty"
     assert reason("labels") == "no live worker with labels gpu=true"
     assert reason("held") == "not before 2025-11-24T12:01:00+00:00"
     assert reason("run") == "None"
-    add(stack, s.pauses, scope="queue", name="q", paused_at=NOW, paused_by="ann", reason="upgrade")
+    add(stack, t.pauses, scope="queue", name="q", paused_at=NOW, paused_by="ann", reason="upgrade")
     assert reason("full") == "paused by ann: queue q (upgrade)"
 
     [pause] = stack.get("/pauses")["pauses"]

@@ -1,4 +1,4 @@
-"""Editors find the workflow's JSON Schema among the assets, whoever's page is served."""
+"""Editors find the JSON Schema of specs among the assets, with Dagway's own page or another front end."""
 
 from pathlib import Path
 

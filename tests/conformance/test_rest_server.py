@@ -57,7 +57,7 @@ def test_waitress_lets_the_application_refuse_a_large_body(server: EmbeddedServe
     assert (status, json.loads(body)["code"]) == (413, "bad_request")
 
 
-def test_waitress_ends_at_once_though_clients_keep_their_connections(stack: Stack) -> None:
+def test_waitress_stops_at_once_with_open_connections(stack: Stack) -> None:
     server = EmbeddedServer(stack.app, "127.0.0.1", 0)
     server.start()
     idle = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(4)]
@@ -70,7 +70,7 @@ def test_waitress_ends_at_once_though_clients_keep_their_connections(stack: Stac
         connection.close()
 
 
-def test_clients_that_send_slowly_keep_nobody_waiting(server: EmbeddedServer) -> None:
+def test_slow_clients_do_not_block_others(server: EmbeddedServer) -> None:
     with ExitStack() as stack:
         for _ in range(150):
             slow = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
@@ -79,7 +79,7 @@ def test_clients_that_send_slowly_keep_nobody_waiting(server: EmbeddedServer) ->
         assert ask(server.port, "GET", "/healthz")[0] == 200
 
 
-def test_a_port_that_is_taken_is_told_at_once(stack: Stack, server: EmbeddedServer) -> None:
+def test_a_taken_port_is_an_error_at_once(stack: Stack, server: EmbeddedServer) -> None:
     with pytest.raises(ConfigInvalid, match="[Aa]ddress already in use"):
         EmbeddedServer(stack.app, "127.0.0.1", server.port)
 
@@ -90,8 +90,8 @@ GUNICORN = """
     from services.api.main import run_api
     from services.api.settings import Settings
     from shared.store.engine import open_engine
-    from shared.store.reads import Reads
-    from shared.transport.embedded import EmbeddedTransport
+    from shared.store.reads.reader import Reads
+    from shared.transport.embedded.transport import EmbeddedTransport
 
     run_api(
         host="127.0.0.1",
@@ -105,7 +105,7 @@ GUNICORN = """
 """
 
 
-def test_gunicorn_serves_the_same_and_ends_when_told(stack: Stack, tmp_path: Path) -> None:
+def test_gunicorn_serves_the_same_and_stops_on_sigterm(stack: Stack, tmp_path: Path) -> None:
     stack.add_dag("a")
     port = free_port()
     argv = [sys.executable, "-c", textwrap.dedent(GUNICORN), str(port), f"sqlite:///{tmp_path / 'dagway.db'}"]

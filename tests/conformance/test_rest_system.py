@@ -1,4 +1,4 @@
-"""What the gateway shows of the system. REST contract sections 5.1, 5.10, 5.11 and 6."""
+"""Reading the state of the system. REST contract sections 5.1, 5.10, 5.11 and 6."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -142,7 +142,7 @@ def test_queues_show_who_runs_and_who_waits(stack: Stack) -> None:
     }
 
 
-def test_a_dags_own_queue_takes_as_many_runs_as_the_dag_allows(stack: Stack) -> None:
+def test_a_dags_own_queue_has_the_limit_of_the_dag(stack: Stack) -> None:
     stack.add_run("a", "1", "running", "maxActiveRuns: 4\nsteps: [echo hi]\n", started_at=NOW)
 
     found = stack.get("/queues")

@@ -1,4 +1,4 @@
-"""What every database promises, whichever it is."""
+"""What Postgres and SQLite both guarantee."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -74,7 +74,7 @@ def test_rows_taken_with_skip_locked_are_taken_once(engine: Engine) -> None:
     assert sorted(taken) == [f"q{number:02}" for number in range(60)]
 
 
-def test_a_block_that_raises_leaves_nothing(engine: Engine) -> None:
+def test_a_block_that_raises_is_rolled_back(engine: Engine) -> None:
     with pytest.raises(ZeroDivisionError), transaction(engine) as connection:
         connection.execute(insert(t.queues), {"name": "q", "kind": "global"})
         _ = 1 / 0
@@ -98,7 +98,7 @@ def test_a_read_only_engine_refuses_every_write(engine: Engine, reader: Engine) 
     assert _count(reader) == 1
 
 
-def test_a_reader_sees_one_moment_through_several_queries(engine: Engine, reader: Engine) -> None:
+def test_the_queries_of_one_read_see_one_snapshot(engine: Engine, reader: Engine) -> None:
     with transaction(reader) as connection:
         before = connection.execute(select(func.count()).select_from(t.queues)).scalar_one()
         add(engine, t.queues, {"name": "q", "kind": "global"})
@@ -123,7 +123,7 @@ def test_a_datetime_without_zone_is_refused(engine: Engine) -> None:
         add(engine, t.specs, {"hash": "h", "yaml": "", "created_at": NOW.replace(tzinfo=None)})
 
 
-def test_insert_ignore_leaves_out_taken_keys_and_tells_which_went_in(engine: Engine) -> None:
+def test_insert_ignore_leaves_out_taken_keys_and_returns_those_inserted(engine: Engine) -> None:
     add(engine, t.queues, {"name": "a", "kind": "global"})
 
     with transaction(engine) as connection:
@@ -182,24 +182,24 @@ def test_bytewise_orders_by_code_point(engine: Engine) -> None:
     assert names == ["B", "a-b", "a_b", "ab", "b"]
 
 
-def test_a_taken_key_is_already_exists(engine: Engine) -> None:
+def test_a_taken_key_raises_already_exists(engine: Engine) -> None:
     add(engine, t.queues, {"name": "q", "kind": "global"})
 
     with pytest.raises(AlreadyExists):
         add(engine, t.queues, {"name": "q", "kind": "global"})
 
 
-def test_a_reference_to_nothing_is_a_bug(engine: Engine) -> None:
+def test_a_dangling_reference_raises_invariant_broken(engine: Engine) -> None:
     with pytest.raises(InvariantBroken):
         add(engine, t.dag_versions, {"file_name": "f", "version": 1, "spec_hash": "none", "at": NOW, "by": ""})
 
 
-def test_an_error_in_our_sql_is_not_taken_for_an_absent_database(engine: Engine) -> None:
+def test_an_error_in_our_sql_does_not_count_as_unavailable(engine: Engine) -> None:
     with pytest.raises(DBAPIError), transaction(engine) as connection:
         connection.exec_driver_sql("SELECT nothing FROM nowhere")
 
 
-def test_an_absent_database_is_unavailable(tmp_path: Path) -> None:
+def test_an_absent_database_raises_store_unavailable(tmp_path: Path) -> None:
     for url in (f"postgres://x:secret@127.0.0.1:{free_port()}/x", f"sqlite:///{tmp_path}/no/such/folder/x.db"):
         with pytest.raises(StoreUnavailable) as caught, transaction(open_engine(url)):
             pass
@@ -207,14 +207,14 @@ def test_an_absent_database_is_unavailable(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["mysql://u:secret@h/d", "postgresql+psycopg://u:secret@h/d", "sqlite://", "secret"])
-def test_a_url_of_something_else_is_refused_without_telling_it(url: str) -> None:
+def test_an_invalid_url_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(ConfigInvalid) as caught:
         open_engine(url)
 
     assert "secret" not in str(caught.value)
 
 
-def test_a_writer_that_waits_too_long_is_told_to_try_again(tmp_path: Path) -> None:
+def test_a_writer_that_waits_too_long_gets_a_retryable_error(tmp_path: Path) -> None:
     engine = open_engine(f"sqlite:///{tmp_path}/busy.db?timeout=0.01")
 
     with transaction(engine), pytest.raises(StoreUnavailable, match="locked"), transaction(engine):
@@ -223,7 +223,7 @@ def test_a_writer_that_waits_too_long_is_told_to_try_again(tmp_path: Path) -> No
     engine.dispose()
 
 
-def test_a_deadlock_is_told_to_try_again(database_url: str) -> None:
+def test_a_deadlock_is_a_retryable_error(database_url: str) -> None:
     migrate(database_url)
     engine = open_engine(database_url)
     add(engine, t.queues, {"name": "a", "kind": ""}, {"name": "b", "kind": ""})
@@ -268,7 +268,7 @@ def test_the_pool_heals_after_one_error_when_postgres_comes_back(postgres_server
     engine.dispose()
 
 
-def test_a_hundred_rows_go_in_with_one_call(engine: Engine) -> None:
+def test_a_hundred_rows_are_inserted_with_one_call(engine: Engine) -> None:
     add(
         engine,
         t.outbox,

@@ -1,4 +1,4 @@
-"""The migrations make the schema the program works on, wholly or not at all."""
+"""The migrations build exactly the schema of the program, completely or not at all."""
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +16,6 @@ from shared.errors import ConfigInvalid
 from shared.store import tables as t
 from shared.store.engine import open_engine, transaction
 from shared.store.migrate import HEAD, SCRIPTS, current, migrate, require_head
-from shared.store.tables import accounts as t_accounts
 from tests.conformance.store_rows import add_node, add_run
 
 _SHAPE_POSTGRES = """
@@ -59,7 +58,7 @@ def upgrade():
 
 
 def _scripts_with(tmp_path: Path, revision: str) -> Path:
-    """Return a copy of the migrations with one more behind the last."""
+    """Return a copy of the migrations with one more after the last."""
     scripts = tmp_path / "100% migrations"
     shutil.copytree(SCRIPTS, scripts)
     (scripts / "versions" / "r9999_more.py").write_text(revision.format(head=HEAD))
@@ -91,7 +90,7 @@ def test_head_is_the_last_revision_and_there_are_no_branches() -> None:
 @pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
 @pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based index")
 def test_migrations_make_exactly_the_tables_of_the_program(engine: Engine) -> None:
-    assert t_accounts.users.metadata is t.metadata
+    assert t.users.metadata is t.metadata
     with transaction(engine) as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         differences = compare_metadata(context, t.metadata)
@@ -112,7 +111,7 @@ def test_migrating_again_changes_nothing(empty_url: str) -> None:
     assert migrate(empty_url) == HEAD
 
 
-def test_many_may_migrate_at_once(empty_url: str) -> None:
+def test_many_processes_may_migrate_at_once(empty_url: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(migrate, [empty_url] * 4))
 
@@ -144,7 +143,7 @@ def test_rebuilding_a_table_keeps_the_rows_that_refer_to_it(engine: Engine, stor
         assert connection.execute(select(t.nodes.c.name)).scalars().all() == ["step"]
 
 
-def test_require_head_tells_what_to_do(empty_url: str) -> None:
+def test_require_head_says_what_to_do(empty_url: str) -> None:
     reader = open_engine(empty_url, read_only=True)
 
     with pytest.raises(ConfigInvalid, match="empty.*run dagway migrate"):
@@ -155,7 +154,7 @@ def test_require_head_tells_what_to_do(empty_url: str) -> None:
     reader.dispose()
 
 
-def test_an_older_schema_is_refused_by_both_names(engine: Engine) -> None:
+def test_an_older_schema_is_refused_naming_both_revisions(engine: Engine) -> None:
     with transaction(engine) as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
 
@@ -163,7 +162,7 @@ def test_an_older_schema_is_refused_by_both_names(engine: Engine) -> None:
         require_head(engine)
 
 
-def test_a_later_schema_serves_too_or_nothing_could_be_rolled_back(engine: Engine) -> None:
+def test_a_later_schema_is_accepted_so_that_a_program_can_be_rolled_back(engine: Engine) -> None:
     with transaction(engine) as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
 
@@ -178,7 +177,7 @@ def test_a_database_of_a_newer_program_is_left_alone(engine: Engine, store_url: 
         migrate(store_url)
 
 
-def test_asking_for_the_revision_makes_no_file(tmp_path: Path) -> None:
+def test_reading_the_revision_makes_no_file(tmp_path: Path) -> None:
     assert current(f"sqlite:///{tmp_path}/x.db") is None
     assert list(tmp_path.iterdir()) == []
 

@@ -1,4 +1,4 @@
-"""No question of the gateway looks at the whole history: what Postgres does for each, on a history worth an index."""
+"""No read of the gateway scans the whole history: the plans of Postgres for each, on a history worth an index."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine, event, text
 
 from shared.status import RunStatus
-from shared.store.reads.reader import Listed, Reads
+from shared.store.reads.reader import ListedRunRow, Reads
 
 HISTORY = """
     INSERT INTO specs VALUES ('h', 'steps: []', now());
@@ -40,7 +40,7 @@ QUESTIONS: dict[str, Callable[[Reads], object]] = {
     "runs: of a dag": lambda reads: reads.runs(dag_name="dag-7"),
     "runs: of a dag, status": lambda reads: reads.runs(dag_name="dag-7", status=RunStatus.FAILED),
     "runs: between": lambda reads: reads.runs(created_from=NOW, created_before=NOW),
-    "runs: further": lambda reads: reads.runs(behind=Listed("", 0, NOW, "7"), limit=100),
+    "runs: further": lambda reads: reads.runs(behind=ListedRunRow("", 0, NOW, "7"), limit=100),
     "runs: by key": lambda reads: reads.runs_by_key(["7", "8"]),
     "run": lambda reads: reads.run("dag-7", "7"),
     "run: latest": lambda reads: reads.run("dag-7", "latest"),
@@ -56,11 +56,11 @@ QUESTIONS: dict[str, Callable[[Reads], object]] = {
 
 @pytest.fixture
 def empty_url(database_url: str) -> str:
-    """Postgres only: SQLite's plans are looked at with the reads themselves."""
+    """Postgres only: the tests of the reads check SQLite's plans."""
     return database_url
 
 
-def test_every_question_finds_its_rows_by_an_index(engine: Engine, reader: Engine, reads: Reads) -> None:
+def test_every_read_uses_an_index(engine: Engine, reader: Engine, reads: Reads) -> None:
     with engine.begin() as connection:
         for statement in HISTORY.split(";"):
             connection.execute(text(statement))

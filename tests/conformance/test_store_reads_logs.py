@@ -1,4 +1,4 @@
-"""Reading logs by lines: every window is what splitting the whole text would give."""
+"""Reads of logs by lines: every window equals that part of the whole text."""
 
 import random
 
@@ -13,7 +13,7 @@ def _read(reads: Reads, offset: int = 0, limit: int = 1000) -> tuple[bytes, ...]
     return reads.log_lines("r", 0, "stdout", offset=offset, limit=limit).lines
 
 
-def test_no_log_has_no_lines(reads: Reads) -> None:
+def test_an_empty_log_has_no_lines(reads: Reads) -> None:
     assert reads.log_lines("r", 0, "stdout", limit=10) == LogWindow((), 0, 0)
     assert reads.log_tail("r", 0, "stdout", limit=10) == LogWindow((), 0, 0)
 
@@ -43,7 +43,7 @@ def test_lines_are_put_together_over_chunks(
     assert reads.log_tail("r", 0, "stdout", limit=1).total == len(lines)
 
 
-def test_every_window_is_what_the_whole_text_would_give(engine: Engine, reads: Reads) -> None:
+def test_every_window_equals_that_part_of_the_whole_text(engine: Engine, reads: Reads) -> None:
     dice = random.Random(7)
     expected: list[bytes] = []
     for number, token in ((1, "zz"), (2, "aa"), (3, "mm")):

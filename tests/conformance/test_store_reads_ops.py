@@ -1,4 +1,4 @@
-"""What the gateway reads of dags and of the system as a whole."""
+"""What the gateway reads of DAGs and of the system as a whole."""
 
 import sqlite3
 from pathlib import Path
@@ -10,16 +10,15 @@ from sqlalchemy import Engine, event
 from shared.status import AttemptState
 from shared.store import tables as t
 from shared.store.engine import open_engine
-from shared.store.migrate import migrate
-from shared.store.reads.reader import Command, Dag, Reads, RunName, Service
-from shared.store.tables import schedules as s
+from shared.store.reads.reader import CommandRow, DagRow, Reads, RunName, ServiceRow
 from tests.conformance.store_rows import NOW, add, add_dag, add_node, add_run, after
+from tests.harness.databases import migrated_sqlite
 
 
 def test_a_dag_comes_with_its_text(engine: Engine, reads: Reads) -> None:
     add_dag(engine, "etl", spec="steps: [ä]", dag_name="Etl", errors=["line 3: no"])
 
-    assert reads.dag("etl") == Dag(
+    assert reads.dag("etl") == DagRow(
         file_name="etl",
         dag_name="Etl",
         version=1,
@@ -77,7 +76,7 @@ def test_dags_are_sorted_by_their_next_start(engine: Engine, reads: Reads, order
         if name != "b-never":
             # A row without a start is a dag that is only stopped by its schedule, or paused.
             row = {"file_name": name, "dag_version": 1, "zone": "UTC", "decided_until": NOW, "next_fire_at": after(1)}
-            add(engine, s.schedules, row | {"next_start_at": start})
+            add(engine, t.schedules, row | {"next_start_at": start})
 
     page = reads.dag_page(sort="next_start", order=order)
 
@@ -98,7 +97,7 @@ def test_tags_and_texts_of_all_dags(engine: Engine, reads: Reads) -> None:
     assert reads.specs([]) == {}
 
 
-def test_workers_come_with_the_attempts_they_hold(engine: Engine, reads: Reads) -> None:
+def test_workers_come_with_their_open_attempts(engine: Engine, reads: Reads) -> None:
     for name in ("w2", "w1"):
         add(
             engine,
@@ -124,7 +123,7 @@ def test_workers_come_with_the_attempts_they_hold(engine: Engine, reads: Reads) 
     assert (task.node_name, task.state, task.started_at) == ("held", AttemptState.RUNNING, after(3))
 
 
-def test_services_heard_of_lately(engine: Engine, reads: Reads) -> None:
+def test_services_with_a_recent_heartbeat(engine: Engine, reads: Reads) -> None:
     row = {"host": "h", "version": "1", "started_at": NOW}
     add(
         engine,
@@ -138,7 +137,7 @@ def test_services_heard_of_lately(engine: Engine, reads: Reads) -> None:
     found = reads.services("scheduler", since=after(30))
 
     assert [each.instance_id for each in found] == ["a", "b"]
-    assert found[0] == Service("scheduler", "a", "h", "1", NOW, after(31))
+    assert found[0] == ServiceRow("scheduler", "a", "h", "1", NOW, after(31))
 
 
 def test_queues_list_what_runs_and_what_waits_in_the_order_of_admission(engine: Engine, reads: Reads) -> None:
@@ -176,17 +175,16 @@ def test_counts_for_metrics(engine: Engine, reads: Reads) -> None:
     assert (active.dags, active.running, active.queued) == (1, {"etl": 1}, {"etl": 2})
 
 
-def test_the_fate_of_a_command(engine: Engine, reads: Reads) -> None:
+def test_the_outcome_of_a_command(engine: Engine, reads: Reads) -> None:
     row = {"command_id": "c", "type": "run.start", "body_hash": "h", "outcome": "done", "reply": {"n": [1]}, "at": NOW}
     add(engine, t.inbox, row)
 
-    assert reads.command("c") == Command("c", "run.start", "h", "done", {"n": [1]}, NOW)
+    assert reads.command("c") == CommandRow("c", "run.start", "h", "done", {"n": [1]}, NOW)
     assert reads.command("none") is None
 
 
 def test_what_is_running_or_queued_is_found_without_walking_the_history(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/store.db"
-    migrate(url)
+    url = migrated_sqlite(tmp_path / "store.db")
     engine = open_engine(url, read_only=True)
     reads = Reads(engine)
     plans: list[str] = []

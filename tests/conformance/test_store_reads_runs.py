@@ -10,13 +10,12 @@ from shared.errors import StoreUnavailable
 from shared.status import NodeStatus, RunStatus
 from shared.store import tables as t
 from shared.store.engine import open_engine
-from shared.store.reads.reader import LATEST, Listed, Reads, Run, RunName, Transition
-from shared.store.tables.progress import progress
+from shared.store.reads.reader import LATEST, ListedRunRow, Reads, RunName, RunRow, TransitionRow
 from tests.conformance.store_rows import NOW, add, add_dag, add_node, add_run, after
 from tests.harness.eventually import free_port
 
 
-def _ids(runs: Sequence[Run | Listed]) -> list[str]:
+def _ids(runs: Sequence[RunRow | ListedRunRow]) -> list[str]:
     return [run.dag_run_id for run in runs]
 
 
@@ -44,14 +43,14 @@ def test_a_run_comes_with_nodes_and_names_the_text_it_was_made_from(engine: Engi
     assert (run.nodes[0].outputs, run.nodes[0].started_at) == ({"OUT": "x"}, after(3))
 
 
-def test_a_node_comes_with_what_its_last_attempt_said(engine: Engine, reader: Engine, reads: Reads) -> None:
+def test_a_node_comes_with_the_progress_of_its_last_attempt(engine: Engine, reader: Engine, reads: Reads) -> None:
     run_key = add_run(engine, "etl", "r1", run_attempt=2)
     for idx, number in enumerate((1, 2, 1)):
         add_node(engine, run_key, idx, f"n{idx}", number=number)
     for node, run_attempt, number in ((0, 2, 1), (1, 2, 1), (2, 1, 1)):
         said = {"remarks": [{"level": "notice", "text": f"{node}"}]}
         row = {"run_attempt": run_attempt, "number": number, "seq": 1, "said": said, "at": NOW}
-        add(engine, progress, {"run_key": run_key, "node": node, **row})
+        add(engine, t.progress, {"run_key": run_key, "node": node, **row})
     asked: list[str] = []
     event.listen(reader, "before_cursor_execute", lambda *seen: asked.append(seen[2]))
 
@@ -76,7 +75,7 @@ def test_latest_is_the_newest_root_run(engine: Engine, reads: Reads) -> None:
 
 
 @pytest.mark.parametrize(("dag_name", "run_id"), [("etl", "none"), ("none", LATEST), ("ETL", "r1"), ("etl", "sub")])
-def test_what_is_not_there_is_none(engine: Engine, reads: Reads, dag_name: str, run_id: str) -> None:
+def test_a_missing_run_is_none(engine: Engine, reads: Reads, dag_name: str, run_id: str) -> None:
     add_run(engine, "etl", "r1")
     add_run(engine, "etl", "sub", root_key="etl/r1", parent_key="etl/r1")
 
@@ -117,9 +116,9 @@ def test_sub_runs_are_found_under_their_root_with_both_names(engine: Engine, rea
         ({"created_from": after(4), "created_before": after(2)}, []),
         ({"dag_name": "etl", "status": RunStatus.RUNNING, "id_part": "5"}, ["r-5"]),
         ({"limit": 2}, ["r-5", "a.4"]),
-        ({"behind": Listed("", 0, after(4), "a.4")}, ["b_4", "r-3", "R-2", "r-1"]),
-        ({"behind": Listed("", 0, after(4), "a.9"), "limit": 1}, ["b_4"]),
-        ({"behind": Listed("", 0, after(1), "r-1")}, []),
+        ({"behind": ListedRunRow("", 0, after(4), "a.4")}, ["b_4", "r-3", "R-2", "r-1"]),
+        ({"behind": ListedRunRow("", 0, after(4), "a.9"), "limit": 1}, ["b_4"]),
+        ({"behind": ListedRunRow("", 0, after(1), "r-1")}, []),
     ],
 )
 def test_runs_are_filtered_and_newest_first(
@@ -198,15 +197,15 @@ def test_transitions_come_in_order_with_the_names_of_nodes(engine: Engine, reads
     )
 
     assert reads.transitions(run_key)[:2] == (
-        Transition(1, NOW, None, None, "queued", "running", "asked", "core"),
-        Transition(2, NOW, 0, "extract", "not_started", "running", "asked", "core"),
+        TransitionRow(1, NOW, None, None, "queued", "running", "asked", "core"),
+        TransitionRow(2, NOW, 0, "extract", "not_started", "running", "asked", "core"),
     )
     assert [each.seq for each in reads.transitions(run_key, after_seq=1)] == [2, 3]
     assert [each.seq for each in reads.transitions(run_key, after_seq=1, limit=1)] == [2]
     assert reads.transitions("none") == ()
 
 
-def test_the_schemas_revisions_are_told_if_the_database_is_there(reads: Reads) -> None:
+def test_the_schema_revisions_are_read_if_the_database_is_there(reads: Reads) -> None:
     assert reads.schema().serves
 
     with pytest.raises(StoreUnavailable):

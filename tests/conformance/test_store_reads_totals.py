@@ -1,4 +1,4 @@
-"""Counting the history once, and then what is committed, whatever is under way meanwhile."""
+"""Counts of the history, then of what is committed since, while other transactions are open."""
 
 from datetime import datetime
 
@@ -8,13 +8,13 @@ from sqlalchemy import Engine
 from shared.status import RunStatus
 from shared.store.reads.reader import Reads, RunChange
 from shared.store.writes.bulk import write
-from shared.store.writes.transaction import Store, Tx
+from shared.store.writes.transaction import Store, Transaction
 from tests.conformance.store_rows import NOW, add_run, after
 
 
-def change(tx: Tx, run_key: str, was: str, became: str, **more: int) -> None:
+def change(tx: Transaction, run_key: str, was: str, became: str, **more: int) -> None:
     row = {"run_key": run_key, "seq": 1, "at": NOW, "was": was, "became": became, "why": "", "by": ""} | more
-    write(tx.connection, tx.numbered([row]))
+    write(tx.connection, tx.runs.numbered([row]))
 
 
 def moments(found: tuple[RunChange, ...]) -> list[tuple[str, str, str, datetime | None]]:
@@ -50,7 +50,7 @@ def test_the_history_is_counted_by_dag_and_status_and_time(engine: Engine, reads
     assert {name: counts for name, (counts, _) in found.waits.items()} == {"etl": (0, 1, 1)}
 
 
-def test_changes_of_root_runs_are_told_once(engine: Engine, reads: Reads) -> None:
+def test_each_change_of_a_root_run_is_returned_once(engine: Engine, reads: Reads) -> None:
     root = add_run(engine, "etl", "1", status="failed", finished_at=after(5))
     sub = add_run(engine, "sub", "2", root_key=root, parent_key=root)
     store = Store(engine)
@@ -73,7 +73,7 @@ def test_changes_of_root_runs_are_told_once(engine: Engine, reads: Reads) -> Non
 
 
 @pytest.mark.parametrize("empty_url", ["postgres"], indirect=True)
-def test_what_was_under_way_at_a_mark_comes_after_it(engine: Engine, reads: Reads) -> None:
+def test_a_transaction_open_at_a_mark_is_returned_after_it(engine: Engine, reads: Reads) -> None:
     """Not on SQLite, which has one writer at a time."""
     slow, quick = add_run(engine, "slow", "1"), add_run(engine, "quick", "1")
     store = Store(engine)

@@ -1,27 +1,24 @@
-"""What schedulers may do to schedules at once with commands that change dags."""
+"""Schedulers that adopt schedules while commands change DAGs."""
 
 from concurrent.futures import ThreadPoolExecutor
 
 from sqlalchemy import select
 
+from shared.store import tables as t
 from shared.store.engine import open_engine
-from shared.store.migrate import migrate
-from shared.store.tables import schedules as s
-from shared.store.writes.schedules import Schedules
 from shared.store.writes.transaction import Store
 from tests.conformance.store_rows import NOW, add_dag
 
 
-def test_a_dag_that_is_being_removed_is_not_given_a_schedule(database_url: str) -> None:
-    migrate(database_url)
-    engine = open_engine(database_url)
+def test_a_dag_that_is_being_removed_is_not_given_a_schedule(migrated_database_url: str) -> None:
+    engine = open_engine(migrated_database_url)
     store = Store(engine)
     for name in ("goes", "stays"):
         add_dag(engine, name)
 
     def adopt() -> list[str]:
         with store.begin() as tx:
-            rows = Schedules(tx)
+            rows = tx.schedules
             found = [row["file_name"] for row in rows.unknown("UTC", 10)]
             times = dict.fromkeys(("next_fire_at", "next_start_at"))
             rows.put(
@@ -31,10 +28,10 @@ def test_a_dag_that_is_being_removed_is_not_given_a_schedule(database_url: str) 
 
     with ThreadPoolExecutor() as pool:
         with store.begin() as removing:
-            removing.delete_dags(["goes"])
+            removing.dags.delete(["goes"])
             assert pool.submit(adopt).result(10) == ["stays"]
         assert pool.submit(adopt).result(10) == []
 
     with engine.connect() as connection:
-        assert connection.execute(select(s.schedules.c.file_name)).scalars().all() == ["stays"]
+        assert connection.execute(select(t.schedules.c.file_name)).scalars().all() == ["stays"]
     engine.dispose()

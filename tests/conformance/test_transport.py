@@ -5,7 +5,7 @@ from concurrent.futures import wait
 import pytest
 
 from shared.errors import ConfigInvalid, Unroutable
-from shared.transport.base import DELIVERY_LIMIT, Durability, Outgoing, Route, Transport
+from shared.transport.base import DELIVERY_LIMIT, BrokerQueue, Durability, Outgoing, Transport
 from tests.conformance.transport_moves import SHORT_S, fresh, is_unroutable, only_letter, put, take_all, take_one
 from tests.harness.eventually import eventually
 
@@ -19,7 +19,7 @@ def test_a_message_arrives_once_as_it_was_sent(transport: Transport, durability:
 
     delivery = take_one(consumer)
     assert (delivery.body, delivery.message_id) == (b"\x00body\xff", "id-1")
-    assert (delivery.redelivered, delivery.route) == (False, route)
+    assert (delivery.redelivered, delivery.queue) == (False, route)
     delivery.ack()
     assert consumer.take(1, SHORT_S) == []
 
@@ -41,7 +41,7 @@ def test_messages_keep_their_order_when_none_comes_back(transport: Transport) ->
 
 def test_a_send_to_a_route_nobody_declared_is_unroutable(transport: Transport) -> None:
     with pytest.raises(Unroutable):
-        transport.send(Outgoing(fresh(Durability.REMAKABLE), b"x", "1")).result(5)
+        transport.send(Outgoing(fresh(Durability.REPRODUCIBLE), b"x", "1")).result(5)
     with pytest.raises(Unroutable):
         transport.send(Outgoing(fresh(), b"x", "1")).result(5)
 
@@ -62,7 +62,7 @@ def test_declaring_is_idempotent_and_refuses_another_meaning(transport: Transpor
     transport.declare([route])
 
     with pytest.raises(ConfigInvalid):
-        transport.declare([Route(route.name, Durability.REMAKABLE)])
+        transport.declare([BrokerQueue(route.name, Durability.REPRODUCIBLE)])
 
     put(transport, route, b"still works")
 
@@ -123,7 +123,7 @@ def test_after_the_delivery_limit_a_message_is_a_dead_letter_with_a_reason(trans
         delivery.retry()
 
     letter = eventually(lambda: only_letter(transport))
-    assert (letter.body, letter.route, letter.id) == (b"poison", route.name, "poison")
+    assert (letter.body, letter.queue, letter.id) == (b"poison", route.name, "poison")
     assert "delivery limit" in letter.reason
     assert consumer.take(1, SHORT_S) == []
 
@@ -137,7 +137,7 @@ def test_a_dead_letter_keeps_its_reason_and_can_be_sent_again(transport: Transpo
     take_one(consumer).dead_letter("cannot be decoded: no v")
 
     letter = eventually(lambda: only_letter(transport))
-    assert (letter.reason, letter.route, letter.id) == ("cannot be decoded: no v", route.name, "broken")
+    assert (letter.reason, letter.queue, letter.id) == ("cannot be decoded: no v", route.name, "broken")
     assert eventually(lambda: only_letter(transport)) == letter  # listing removes nothing
     assert transport.redrive(10) == 1
     again = take_one(consumer)
@@ -148,7 +148,7 @@ def test_a_dead_letter_keeps_its_reason_and_can_be_sent_again(transport: Transpo
 
 
 def test_redrive_to_a_route_that_is_gone_keeps_the_dead_letter(transport: Transport) -> None:
-    route = fresh(Durability.REMAKABLE, expires_s=1)
+    route = fresh(Durability.REPRODUCIBLE, expires_s=1)
     consumer = transport.consume([route], prefetch=1)
     put(transport, route, b"x")
     take_one(consumer).dead_letter("why")
@@ -221,7 +221,7 @@ def test_what_waits_on_a_route_is_counted_without_what_is_in_hand(transport: Tra
 
 
 def test_prefetch_counts_per_route(transport: Transport) -> None:
-    one, other = fresh(), fresh(Durability.REMAKABLE)
+    one, other = fresh(), fresh(Durability.REPRODUCIBLE)
     consumer = transport.consume([one, other], prefetch=1)
     put(transport, one, b"1", b"2")
     put(transport, other, b"3", b"4")
@@ -242,7 +242,7 @@ def test_take_returns_at_most_the_limit_and_nothing_at_the_timeout(transport: Tr
         assert 1 <= sizes[-1] <= 5
 
 
-@pytest.mark.parametrize("durability", [Durability.SAFE, Durability.REMAKABLE])
+@pytest.mark.parametrize("durability", [Durability.SAFE, Durability.REPRODUCIBLE])
 def test_nothing_arrives_after_a_pause_even_when_the_unsettled_one_is_settled(
     transport: Transport, durability: Durability
 ) -> None:
@@ -262,7 +262,7 @@ def test_nothing_arrives_after_a_pause_even_when_the_unsettled_one_is_settled(
         following.ack()
 
 
-@pytest.mark.parametrize("durability", [Durability.SAFE, Durability.REMAKABLE])
+@pytest.mark.parametrize("durability", [Durability.SAFE, Durability.REPRODUCIBLE])
 def test_resuming_with_a_delivery_in_hand_keeps_to_the_prefetch(transport: Transport, durability: Durability) -> None:
     route = fresh(durability)
     consumer = transport.consume([route], prefetch=1)
@@ -278,11 +278,11 @@ def test_resuming_with_a_delivery_in_hand_keeps_to_the_prefetch(transport: Trans
 
 
 def test_a_route_added_while_paused_stays_silent_until_resumed(transport: Transport) -> None:
-    first, added = fresh(), fresh(Durability.REMAKABLE)
+    first, added = fresh(), fresh(Durability.REPRODUCIBLE)
     consumer = transport.consume([first], prefetch=5)
     consumer.pause()
 
-    consumer.add_route(added)
+    consumer.add_queue(added)
     put(transport, added, b"x")
 
     assert consumer.take(1, SHORT_S) == []
@@ -291,15 +291,15 @@ def test_a_route_added_while_paused_stays_silent_until_resumed(transport: Transp
 
 
 def test_a_route_can_be_added_and_is_declared_by_that(transport: Transport) -> None:
-    first, added = fresh(), fresh(Durability.REMAKABLE)
+    first, added = fresh(), fresh(Durability.REPRODUCIBLE)
     consumer = transport.consume([first], prefetch=5)
 
-    consumer.add_route(added)
-    consumer.add_route(added)
+    consumer.add_queue(added)
+    consumer.add_queue(added)
     put(transport, added, b"x")
 
     delivery = take_one(consumer)
-    assert (delivery.body, delivery.route) == (b"x", added)
+    assert (delivery.body, delivery.queue) == (b"x", added)
     delivery.ack()
     assert consumer.take(1, SHORT_S) == []
 

@@ -16,7 +16,7 @@ _CHILD = """
 import sys
 from pathlib import Path
 from shared.transport.base import COMMANDS, EVENTS, HEARTBEATS, Outgoing
-from shared.transport.embedded import EmbeddedTransport
+from shared.transport.embedded.transport import EmbeddedTransport
 
 transport = EmbeddedTransport(Path(sys.argv[1]))
 consumer = transport.consume([COMMANDS, EVENTS, HEARTBEATS], prefetch=1)

@@ -194,7 +194,7 @@ def test_dead_letters_outlive_the_transport(reopen: Open) -> None:
 
 
 def test_an_unused_route_expires(transport: Transport) -> None:
-    route = fresh(Durability.REMAKABLE, expires_s=1)
+    route = fresh(Durability.REPRODUCIBLE, expires_s=1)
     consumer = transport.consume([route], prefetch=1)
     put(transport, route, b"x")
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from shared.errors import Unroutable
 from shared.ids import new_token
-from shared.transport.base import Consumer, DeadLetter, Delivery, Durability, Outgoing, Route, Transport
+from shared.transport.base import BrokerQueue, Consumer, DeadLetter, Delivery, Durability, Outgoing, Transport
 from tests.harness.eventually import eventually
 
 Open = Callable[[], Transport]
@@ -12,11 +12,11 @@ SHORT_S = 0.3
 """How long nothing must arrive before we believe that nothing will."""
 
 
-def fresh(durability: Durability = Durability.SAFE, expires_s: int | None = None) -> Route:
-    return Route(f"test.{new_token()[:8]}", durability, expires_s)
+def fresh(durability: Durability = Durability.SAFE, expires_s: int | None = None) -> BrokerQueue:
+    return BrokerQueue(f"test.{new_token()[:8]}", durability, expires_s)
 
 
-def put(transport: Transport, route: Route, *bodies: bytes) -> None:
+def put(transport: Transport, route: BrokerQueue, *bodies: bytes) -> None:
     for accepted in [transport.send(Outgoing(route, body, body.decode())) for body in bodies]:
         accepted.result(5)
 
@@ -44,5 +44,5 @@ def only_letter(transport: Transport) -> DeadLetter:
     return letters[0]
 
 
-def is_unroutable(transport: Transport, route: Route) -> bool:
+def is_unroutable(transport: Transport, route: BrokerQueue) -> bool:
     return isinstance(transport.send(Outgoing(route, b"y", "y")).exception(5), Unroutable)

@@ -1,7 +1,5 @@
-"""The file system that the image is made of: gathered here, begun by a real engine, and small."""
+"""The file system that the image is made of: gathered here, every service started in it by a real engine, and small."""
 
-import importlib.metadata
-import importlib.util
 import json
 import os
 import shutil
@@ -9,17 +7,27 @@ import stat
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
+from docker.models.containers import Container
 
+from tests.deploy.locked import NEEDS_DOCKER, RUNTIME, STEPS, Installation, build_wheel, install
 from tests.deploy.manifests import ROOT
+from tests.harness.client import Client
+from tests.harness.cluster import give_roles, new_database
 from tests.harness.engines import DockerEngine
-from tests.harness.eventually import eventually
+from tests.harness.eventually import eventually, free_port
 from tests.harness.needs import need
+from tests.harness.servers import PostgresServer, RabbitServer
 
+pytestmark = pytest.mark.timeout(240)
+"""Gathering takes 20 s of the processor, and an engine and two servers come up within one test."""
 _MOST_BYTES = 90_000_000
 """For Dagway and all it imports, without byte code. With that, Debian's Python, a shell and its tools the image has
 148 MB; the Python that a test runs in may be a larger one."""
@@ -31,46 +39,51 @@ request = web.Request(f"http://127.0.0.1:8080{path}", body.encode() or None, {"C
 request.method = method
 sys.stdout.write(web.urlopen(request, timeout=10).read().decode())
 """
+_SPEC = """
+steps:
+  - command: id -u | sed 's/^/user /'
+    output: WHO
+  - touch /here 2>/dev/null || echo kept out
+"""
 
 
-def _install(application: Path) -> None:
-    """Make a virtual environment of the locked packages and of Dagway, from the one this test runs in."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(application)], check=True)
-    (site,) = application.glob("lib/python3*/site-packages")
-    locked = [line.split("==")[0] for line in (ROOT / "requirements.lock").read_text().splitlines() if "==" in line]
-    for name in locked:
-        try:
-            files = importlib.metadata.distribution(name.strip()).files or []
-        except importlib.metadata.PackageNotFoundError:
-            continue  # for another platform
-        for file in files:
-            if ".." not in file.parts and "__pycache__" not in file.parts:
-                (site / file).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(str(file.locate()), site / file)
-    for package in ("dagway", "services", "shared"):
-        shutil.copytree(ROOT / package, site / package, ignore=shutil.ignore_patterns("__pycache__"))
-    about = next(Path(sys.prefix).glob("lib/python3*/site-packages/dagway-*.dist-info"))
-    shutil.copytree(about, site / about.name)
-    command = application / "bin" / "dagway"
-    command.write_text(f"#!{application}/bin/python\nfrom services.cli import main\nmain()\n")
-    command.chmod(0o755)
+@contextmanager
+def _gathered(folder: Path, locks: Sequence[str], wheel: Path) -> Iterator[tuple[Installation, Path]]:
+    """Do what the Dockerfile's build stage does: install, leave out packages' own tests, gather.
+
+    Both are removed at the end: they have 400 MB.
+    """
+    made = install(folder / "dagway", locks, wheel)
+    for path in sorted(made.site.rglob("*"), reverse=True):
+        if path.name in {"tests", "testing"} and path.is_dir():
+            shutil.rmtree(path)
+    env = {**os.environ, "SOURCE_DATE_EPOCH": "1767225600"}
+    subprocess.run([sys.executable, str(_SCRIPT), str(made.folder), str(folder / "rootfs")], env=env, check=True)
+    yield made, folder / "rootfs"
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
-def application(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if os.geteuid() != 0:
         pytest.skip("only root may give files to another user")
-    made = tmp_path_factory.mktemp("image") / "dagway"
-    _install(made)
-    return made
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
-def root(application: Path) -> Path:
-    made = application.parent / "rootfs"
-    env = {**os.environ, "SOURCE_DATE_EPOCH": "1767225600"}
-    subprocess.run([sys.executable, str(_SCRIPT), str(application), str(made)], env=env, check=True)
-    return made
+def gathered(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Installation, Path]]:
+    with _gathered(tmp_path_factory.mktemp("image"), [RUNTIME], wheel) as both:
+        yield both
+
+
+@pytest.fixture(scope="module")
+def installation(gathered: tuple[Installation, Path]) -> Installation:
+    return gathered[0]
+
+
+@pytest.fixture(scope="module")
+def root(gathered: tuple[Installation, Path]) -> Path:
+    return gathered[1]
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +98,8 @@ def engine(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doc
         yield started
 
 
-def test_it_is_small(root: Path, application: Path) -> None:
-    inside = root / application.relative_to("/")
+def test_it_is_small(root: Path, installation: Installation) -> None:
+    inside = root / installation.folder.relative_to("/")
 
     assert sum(path.lstat().st_size for path in inside.rglob("*") if path.suffix != ".pyc") < _MOST_BYTES
 
@@ -111,43 +124,121 @@ def test_every_link_leads_somewhere(root: Path) -> None:
     assert {path.name for path in outside} <= {"sitecustomize.py"}
 
 
-def test_the_whole_system_runs_on_a_root_that_cannot_be_written(engine: DockerEngine, application: Path) -> None:
-    python = f"{application}/bin/python"
-    container = engine.client.containers.run(
+def _changed_root(root: Path) -> tuple[str, ...]:
+    return "chroot", "--userspec=10001:10001", str(root), "/usr/bin/env", "-i", "HOME=/data", "PATH=/usr/bin:/bin"
+
+
+def test_every_module_is_imported_from_it(root: Path, installation: Installation, tmp_path: Path) -> None:
+    found = installation.sweep(tmp_path, *_changed_root(root))
+
+    missing = {name for name in found["failed"] if name.partition(".")[0] not in {"docker", "jq"}}
+    assert missing == NEEDS_DOCKER, found["failed"]
+    assert found["foreign"] == []
+    for words in found["commands"]:
+        said = installation.run(tmp_path, *_changed_root(root), str(installation.dagway), *words, "--help")
+        assert said.startswith(" ".join(["Usage: dagway", *words, "["]))
+
+
+def test_every_module_is_imported_from_the_workers(wheel: Path, tmp_path: Path) -> None:
+    home, folder = tmp_path / "home", tmp_path / "worker"
+    for each in (home, folder):
+        each.mkdir()
+
+    with _gathered(folder, [RUNTIME, STEPS], wheel) as (installation, root):
+        found = installation.sweep(home, *_changed_root(root))
+
+    assert found["failed"] == {}
+    assert not any(found["executors"].values()), found["executors"]
+    assert found["foreign"] == []
+
+
+def _begin(
+    engine: DockerEngine, installation: Installation, *words: str, network: str = "none", **env: str
+) -> Container:
+    """Start a command of Dagway in a container as strict as compose and Kubernetes make it."""
+    settings = {"DAGWAY_DATA_DIR": "/data", "HOME": "/data", "TMPDIR": "/data", "PATH": "/usr/bin:/bin", **env}
+    return engine.client.containers.run(
         "localhost/dagway:1",
-        [f"{application}/bin/dagway", "up"],
+        [str(installation.dagway), *words],
         detach=True,
         user="10001:10001",
         read_only=True,
         cap_drop=["ALL"],
         security_opt=["no-new-privileges"],
-        network_mode="none",
+        network_mode=network,
         tmpfs={"/data": "uid=10001,gid=10001,mode=0750"},
         working_dir="/data",
-        environment={"DAGWAY_DATA_DIR": "/data", "HOME": "/data", "TMPDIR": "/data", "PATH": "/usr/bin:/bin"},
+        environment=settings,
         mem_limit="256m",
     )
 
+
+def _end(*containers: Container) -> None:
+    """Tell them to end, and see that they do so in good order, with nothing written outside of their data."""
+    for container in containers:
+        container.kill("SIGTERM")
+    for container in containers:
+        assert container.wait(timeout=40)["StatusCode"] == 0, container.logs().decode()[-2000:]
+        assert container.diff() in (None, [])
+
+
+def test_the_whole_system_runs_on_a_root_that_cannot_be_written(
+    engine: DockerEngine, installation: Installation
+) -> None:
+    container = _begin(engine, installation, "up")
+
     def ask(method: str, path: str, body: Any = None) -> Any:
         text = json.dumps(body) if body is not None else ""
-        code, said = container.exec_run([python, "-c", _ASK, method, path, text])
+        code, said = container.exec_run([str(installation.python), "-c", _ASK, method, path, text])
         assert isinstance(said, bytes)
         assert code == 0, f"{said.decode()}\n{container.logs().decode()[-2000:]}"
         return json.loads(said) if said else None
 
-    eventually(lambda: ask("GET", "/api/v2/health"), timeout_s=30, every_s=0.2)
-    spec = (
-        "steps:\n  - command: id -u | sed 's/^/user /'\n    output: WHO\n  - touch /here 2>/dev/null || echo kept out\n"
-    )
-    ask("POST", "/api/v2/dags", {"name": "inside", "spec": spec})
+    eventually(lambda: ask("GET", "/api/v2/health"), timeout_s=60, every_s=0.2)
+    ask("POST", "/api/v2/dags", {"name": "inside", "spec": _SPEC})
     ask("POST", "/api/v2/dags/inside/start", {"dagRunId": "r1"})
     run = eventually(lambda: _ended(ask("GET", "/api/v2/dag-runs/inside/r1")), timeout_s=20, every_s=0.2)
 
     assert run["statusLabel"] == "succeeded", run
     assert ask("GET", "/api/v2/dag-runs/inside/r1/outputs")["outputs"] == {"who": "user 10001"}
-    assert container.diff() in (None, [])
-    container.stop(timeout=20)
-    assert container.wait()["StatusCode"] == 0
+    _end(container)
+
+
+def test_every_service_runs_in_a_container_of_its_own(
+    engine: DockerEngine, installation: Installation, rabbit_server: RabbitServer, postgres_server: PostgresServer
+) -> None:
+    urls, broker, port = new_database(postgres_server), rabbit_server.create_vhost(), free_port()
+    # The machine's network, where the servers listen on loopback.
+    begin = partial(_begin, engine, installation, network="host", DAGWAY_HOST="127.0.0.1")
+    _done(begin("migrate", DAGWAY_DATABASE_URL=urls["owner"]))
+    give_roles(postgres_server, urls)
+    api = begin("api", DAGWAY_DATABASE_URL=urls["api"], DAGWAY_AMQP_URL=broker, DAGWAY_PORT=str(port))
+    scheduler = begin("scheduler", DAGWAY_DATABASE_URL=urls["scheduler"], DAGWAY_AMQP_URL=broker)
+    worker = begin("worker", DAGWAY_AMQP_URL=broker)
+    client = Client([port])
+
+    def healthy() -> None:
+        logs = api.logs().decode()[-2000:]
+        api.reload()
+        if api.status == "exited":
+            raise RuntimeError(logs)
+        try:
+            answer = client.once("GET", "/health")
+        except urllib3.exceptions.HTTPError as error:
+            raise AssertionError(f"{error}\n{logs}") from error
+        assert (answer.status, answer.json["status"]) == (200, "healthy"), logs
+
+    eventually(healthy, timeout_s=60, every_s=0.2)
+    client.create("inside", _SPEC)
+    client.start("inside")
+    client.until("succeeded", "inside", timeout_s=30)
+    assert client.outputs("inside") == {"who": "user 10001"}
+    client.close()
+    _end(api, worker, scheduler)
+
+
+def _done(container: Container) -> None:
+    assert container.wait(timeout=60)["StatusCode"] == 0, container.logs().decode()[-2000:]
 
 
 def _ended(answer: Any) -> Any:

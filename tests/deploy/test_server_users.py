@@ -13,7 +13,7 @@ from pika.exceptions import ChannelClosedByBroker
 from psycopg2 import errors
 
 from shared.store.migrate import migrate
-from shared.transport.base import COMMANDS, EVENTS, HEARTBEATS, LOGS, Outgoing, Transport, task_route, worker_route
+from shared.transport.base import COMMANDS, EVENTS, HEARTBEATS, LOGS, Outgoing, Transport, task_queue, worker_queue
 from shared.transport.open import open_transport
 from tests.deploy.manifests import ROOT
 from tests.harness.eventually import eventually
@@ -103,7 +103,7 @@ def _url(broker: RabbitServer, user: str) -> str:
 @pytest.fixture
 def users(broker: RabbitServer) -> Iterator[dict[str, Transport]]:
     opened = {user: open_transport(_url(broker, user), name=user) for user in ("scheduler", "api", "worker")}
-    opened["scheduler"].declare([COMMANDS, EVENTS, LOGS, HEARTBEATS, task_route({})])
+    opened["scheduler"].declare([COMMANDS, EVENTS, LOGS, HEARTBEATS, task_queue({})])
     yield opened
     for transport in opened.values():
         transport.close()
@@ -111,12 +111,12 @@ def users(broker: RabbitServer) -> Iterator[dict[str, Transport]]:
 
 def test_each_service_can_do_its_work_on_the_broker(users: dict[str, Transport]) -> None:
     scheduler, api, worker = users["scheduler"], users["api"], users["worker"]
-    mine = worker_route("w1")
+    mine = worker_queue("w1")
     heard: list[bytes] = []
     worker.listen(["worker.w1"], lambda _topic, body: heard.append(body))
 
     intake = scheduler.consume([COMMANDS, EVENTS, LOGS, HEARTBEATS], prefetch=10)
-    tasks = worker.consume([task_route({}), task_route({"gpu": "true"}), mine], prefetch=10)
+    tasks = worker.consume([task_queue({}), task_queue({"gpu": "true"}), mine], prefetch=10)
     asked = api.request(Outgoing(COMMANDS, b"start", "m1"))
     asked.accepted(10)
     (command,) = intake.take(1, 10)
@@ -124,7 +124,7 @@ def test_each_service_can_do_its_work_on_the_broker(users: dict[str, Transport])
     command.ack()
     assert asked.reply(10) == b"recorded"
 
-    for route in (task_route({}), task_route({"gpu": "true"}), mine):
+    for route in (task_queue({}), task_queue({"gpu": "true"}), mine):
         scheduler.send(Outgoing(route, b"task", f"m-{route.name}")).result(10)
         (task,) = tasks.take(1, 10)
         task.ack()
@@ -139,7 +139,7 @@ def test_each_service_can_do_its_work_on_the_broker(users: dict[str, Transport])
 @pytest.mark.parametrize(
     ("user", "queue"),
     [("worker", COMMANDS.name), ("worker", EVENTS.name), ("worker", LOGS.name), ("api", COMMANDS.name),
-     ("api", EVENTS.name), ("api", task_route({}).name)],
+     ("api", EVENTS.name), ("api", task_queue({}).name)],
 )  # fmt: skip
 def test_nobody_takes_what_is_meant_for_another(
     broker: RabbitServer, users: dict[str, Transport], user: str, queue: str

@@ -14,7 +14,7 @@ from typing import Any
 
 from shared.contracts.errands import Errand, Mail
 from shared.contracts.tasks import Task
-from shared.language.model import Command, MailSettings, Step
+from shared.language.model import MailSettings, Step, StepCommand
 from tests.harness.cluster import gone
 from tests.harness.counterparts import HttpCounterpart, MailCounterpart, SshCounterpart, fake_act
 from tests.harness.engines import IMAGE, Engine
@@ -106,7 +106,7 @@ def _unheard(port: int) -> bool:
 def _command(stage: Stage, name: str) -> Iterator[Scene]:
     folder = stage.own_dir(name)
     held = _Held(folder)
-    step = Step(name="s", commands=(Command(text=_HOLD.format(folder)),))
+    step = Step(name="s", commands=(StepCommand(text=_HOLD.format(folder)),))
     yield Scene(step, held.there, held.gone)
 
 
@@ -121,7 +121,7 @@ def _script(stage: Stage, name: str) -> Iterator[Scene]:
 def _http(stage: Stage, name: str) -> Iterator[Scene]:
     with HttpCounterpart() as server:
         words = ("GET", f"{server.url}/drip")
-        step = Step(name="s", type="http", commands=(Command(text=" ".join(words), argv=words),))
+        step = Step(name="s", type="http", commands=(StepCommand(text=" ".join(words), argv=words),))
         yield Scene(step, server.dripping.is_set, lambda: server.broken.is_set() and _unheard(server.port))
 
 
@@ -136,7 +136,7 @@ def _chat(stage: Stage, name: str) -> Iterator[Scene]:
 @contextmanager
 def _jq(stage: Stage, name: str) -> Iterator[Scene]:
     folder = stage.run_dir(name)
-    step = Step(name="s", type="jq", commands=(Command(text="last(range(1e12))"),), script="1")
+    step = Step(name="s", type="jq", commands=(StepCommand(text="last(range(1e12))"),), script="1")
     yield Scene(step, lambda: _at_work_in(folder) != [], lambda: _at_work_in(folder) == [])
 
 
@@ -146,7 +146,7 @@ def _archive(stage: Stage, name: str) -> Iterator[Scene]:
     with (folder / "big").open("wb") as file:
         file.truncate(30_000_000_000)
     config = {"source": "big", "destination": "out.tar.xz"}
-    step = Step(name="s", type="archive", commands=(Command(text="create"),), config=config)
+    step = Step(name="s", type="archive", commands=(StepCommand(text="create"),), config=config)
     yield Scene(step, lambda: list(folder.glob(".*.part")) != [], lambda: _at_work_in(folder) == [])
 
 
@@ -158,7 +158,7 @@ def _ssh(stage: Stage, name: str) -> Iterator[Scene]:
     with SshCounterpart(folder / "sshd") as host:
         config = {"host": "127.0.0.1", "port": host.port, "user": host.user, "key": str(host.locked), "shell": "sh"}
         config |= {"password": host.passphrase, "knownHostFile": str(host.known_hosts)}
-        step = Step(name="s", type="ssh", commands=(Command(text=_HOLD.format(folder)),), config=config)
+        step = Step(name="s", type="ssh", commands=(StepCommand(text=_HOLD.format(folder)),), config=config)
         yield Scene(step, held.there, lambda: held.gone() and _unheard(host.port))
 
 
@@ -191,7 +191,7 @@ def _waiting_for_mail() -> Iterator[MailCounterpart]:
 
 def _in_container(container: Any = None) -> Step:
     words = ("sh", "-c", "sleep 60 & wait")
-    commands = (Command(text=" ".join(words), argv=words),)
+    commands = (StepCommand(text=" ".join(words), argv=words),)
     return Step(name="s", type="docker", commands=commands, container=container)
 
 
@@ -257,7 +257,7 @@ def _gha(stage: Stage, name: str) -> Iterator[Scene]:
             stage.engine.client.containers.run(IMAGE, ["sleep", "99"], name=container, detach=True)
         return True
 
-    step = Step(name="s", type="gha", commands=(Command(text="actions/checkout@v4"),))
+    step = Step(name="s", type="gha", commands=(StepCommand(text="actions/checkout@v4"),))
     yield Scene(step, middle, lambda: held.gone() and of_action() == [], {"env": (("PATH", path),)})
 
 

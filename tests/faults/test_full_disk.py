@@ -40,7 +40,7 @@ class _Cut(EmbeddedTransport):
     cut = False
 
     def send(self, message: Outgoing) -> "Future[None]":
-        if not (self.cut and message.route in (EVENTS, LOGS)):
+        if not (self.cut and message.queue in (EVENTS, LOGS)):
             return super().send(message)
         refused: Future[None] = Future()
         refused.set_exception(BrokerUnavailable("the link is cut"))

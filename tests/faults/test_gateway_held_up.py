@@ -123,5 +123,5 @@ def test_a_body_whose_length_nobody_said_is_told_to_be_too_large(cluster: Cluste
     refused = http.request("POST", url, body=iter(parts), headers={"Content-Type": "application/json"}, chunked=True)
     taken = http.request("POST", url, body=iter([b'{"name":"chu', b'nked"}']), chunked=True)
 
-    assert (refused.status, refused.json()["message"]) == (413, "The body is too large")
+    assert (refused.status, refused.json()["message"]) == (413, "The request body is too large")
     assert (taken.status, taken.json()) == (201, {"name": "chunked"})

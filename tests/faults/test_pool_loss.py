@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from shared.store import tables as t
-from shared.store.tables import pools as p
 from tests.faults.conftest import attempts
 from tests.faults.test_worker_loss import NOTICED_S, holder
 from tests.harness.cluster import Cluster, pid_in
@@ -35,7 +34,7 @@ def begin(cluster: Cluster, name: str, folder: Path) -> DagwayProcess:
 def entered(cluster: Cluster, name: str) -> list[str]:
     """Return the runs that have the lock's place."""
     ids = {row["run_key"]: row["dag_run_id"] for row in cluster.rows(t.dag_runs, dag_name=name)}
-    return sorted(ids[row["run_key"]] for row in cluster.rows(p.pool_places, kind="lock", name=name))
+    return sorted(ids[row["run_key"]] for row in cluster.rows(t.pool_places, kind="lock", name=name))
 
 
 def let_go(cluster: Cluster, worker: DagwayProcess) -> bool:
@@ -50,7 +49,7 @@ def finish(cluster: Cluster, name: str, folder: Path) -> None:
         (folder / f"go-{run_id}").touch()
         cluster.client.until("succeeded", name, run_id, timeout_s=NOTICED_S)
         eventually(lambda after=after: entered(cluster, name) == after)  # type: ignore[misc]
-    assert cluster.rows(p.pool_waits, kind="lock", name=name) == []
+    assert cluster.rows(t.pool_waits, kind="lock", name=name) == []
 
 
 def test_a_killed_workers_lock_goes_to_who_waits(cluster: Cluster, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from tests.harness.eventually import eventually, free_port
 from tests.harness.procs import DagwayProcess
 from tests.harness.servers import PostgresServer, RabbitServer
 
-__all__ = ["Cluster", "Embedded", "Footing", "descendants", "gone", "pid_in", "running"]
+__all__ = ["Cluster", "Embedded", "Footing", "descendants", "give_roles", "gone", "new_database", "pid_in", "running"]
 
 _READY_S = 30.0
 _count = itertools.count(1)
@@ -118,16 +118,23 @@ class Footing:
 
 
 class Embedded(Footing):
-    """One ``dagway up`` on a data directory of its own. ``env``: further settings."""
+    """One ``dagway up`` on a data directory of its own. ``env``: further settings; ``program``: see DagwayProcess."""
 
     name = "embedded"
 
-    def __init__(self, folder: Path, *, lease_s: float = 10, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        lease_s: float = 10,
+        env: Mapping[str, str] | None = None,
+        program: Path | None = None,
+    ) -> None:
         super().__init__(folder, lease_s)
         port = free_port()
         self.data_dir = folder / "data"
         settings = self.settings | {"DAGWAY_DATA_DIR": str(self.data_dir), "DAGWAY_PORT": str(port), **(env or {})}
-        self.process = DagwayProcess("up", folder=folder, env=settings)
+        self.process = DagwayProcess("up", folder=folder, env=settings, program=program)
         self._doors[self.process] = f"http://127.0.0.1:{port}/readyz"
         self.gateways = self.schedulers = self.workers = [self.process]
         self.client = Client([port])
@@ -144,6 +151,7 @@ class Cluster(Footing):
         folder: where they keep logs and work files.
         rabbit, postgres: running servers; a vhost and a database of its own are made on them.
         amqp_url: instead of a new vhost's.
+        program: another installation's ``dagway``, see DagwayProcess.
     """
 
     name = "distributed"
@@ -159,11 +167,13 @@ class Cluster(Footing):
         workers: int = 1,
         lease_s: float = 10,
         amqp_url: str = "",
+        program: Path | None = None,
     ) -> None:
         super().__init__(folder, lease_s)
         self.rabbit, self.postgres = rabbit, postgres
+        self._program = program
         self.amqp_url = amqp_url or rabbit.create_vhost()
-        self.urls = _database(postgres)
+        self.urls = new_database(postgres)
         self._migrate()
         self.ports = [free_port() for _ in range(gateways)]
         for number, port in enumerate(self.ports):
@@ -179,13 +189,10 @@ class Cluster(Footing):
         return self.urls["owner"]
 
     def _migrate(self) -> None:
-        with DagwayProcess("migrate", folder=self.folder, env={"DAGWAY_DATABASE_URL": self.urls["owner"]}) as process:
+        env = {"DAGWAY_DATABASE_URL": self.urls["owner"]}
+        with DagwayProcess("migrate", folder=self.folder, env=env, program=self._program) as process:
             assert process.wait_exit() == 0, process.output()
-        users = {f"dagway_{name}": urlsplit(self.urls[name]).username for name in ("scheduler", "api")}
-        for role, user in users.items():
-            self.postgres.execute(
-                sql.SQL("CREATE ROLE {} LOGIN IN ROLE {}").format(sql.Identifier(str(user)), sql.Identifier(role))
-            )
+        give_roles(self.postgres, self.urls)
 
     def gateway(self, number: int, port: int, **env: str) -> DagwayProcess:
         """Make (not start) a gateway on a port."""
@@ -210,7 +217,8 @@ class Cluster(Footing):
 
     def _process(self, command: str, name: str, env: Mapping[str, str]) -> DagwayProcess:
         common = {"DAGWAY_LOG_FORMAT": "text", "DAGWAY_DATA_DIR": str(self.folder / name)}
-        return DagwayProcess(command, folder=self.folder / name, env={**common, **env}, name=name)
+        settings = {**common, **env}
+        return DagwayProcess(command, folder=self.folder / name, env=settings, name=name, program=self._program)
 
     def _with_door(self, process: DagwayProcess) -> DagwayProcess:
         port = free_port()
@@ -219,7 +227,7 @@ class Cluster(Footing):
         return process
 
 
-def _database(postgres: PostgresServer) -> dict[str, str]:
+def new_database(postgres: PostgresServer) -> dict[str, str]:
     """Make an empty database, and return the URLs of its owner, its schedulers and its gateways."""
     number = next(_count)
     owner = sql.Identifier(f"owner_{number}")
@@ -231,6 +239,13 @@ def _database(postgres: PostgresServer) -> dict[str, str]:
     return {
         use: urlunsplit(parts._replace(netloc=f"{user}@{parts.hostname}:{parts.port}")) for use, user in users.items()
     }
+
+
+def give_roles(postgres: PostgresServer, urls: Mapping[str, str]) -> None:
+    """Make the users of ``urls``, in the roles that the migration has made."""
+    for role, url in (("dagway_scheduler", urls["scheduler"]), ("dagway_api", urls["api"])):
+        user = sql.Identifier(str(urlsplit(url).username))
+        postgres.execute(sql.SQL("CREATE ROLE {} LOGIN IN ROLE {}").format(user, sql.Identifier(role)))
 
 
 def running(rabbit: RabbitServer, postgres: PostgresServer) -> tuple[RabbitServer, PostgresServer]:

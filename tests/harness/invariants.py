@@ -16,7 +16,6 @@ from shared.language.load import load
 from shared.status import AttemptState, NodeStatus, RunStatus
 from shared.store import tables as t
 from shared.store.engine import transaction
-from shared.store.tables import pools as p
 
 __all__ = ["at_rest", "census", "violations"]
 
@@ -195,9 +194,9 @@ def _nothing_stuck(connection: Connection, runs: dict[str, Any], nodes: list[dic
     for node in nodes:
         if node["token"] is not None:
             yield f"I9: node {node['name']} of run {node['run_key']} has an open attempt ({node['token_state']})"
-    for wait in _rows(connection, select(p.pool_waits)):
+    for wait in _rows(connection, select(t.pool_waits)):
         yield f"I9: node {wait['node']} of run {wait['run_key']} still waits for {wait['kind']} {wait['name']}"
-    for place in _rows(connection, select(p.pool_places).where(p.pool_places.c.until_at.is_(None))):
+    for place in _rows(connection, select(t.pool_places).where(t.pool_places.c.until_at.is_(None))):
         yield f"I9: node {place['node']} of run {place['run_key']} still has {place['kind']} {place['name']}"
     for timer in _rows(connection, select(t.timers)):
         yield f"I9: run {timer['run_key']} has a timer {timer['kind']} due {timer['due_at']}"

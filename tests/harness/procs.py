@@ -32,10 +32,19 @@ class DagwayProcess:
         args: the command line after ``dagway``, for instance ``("worker",)``.
         folder: its working directory and home; made if missing. The log is beside what it writes.
         env: the ``DAGWAY_*`` settings; nothing is inherited from the test's own environment.
+        program: another installation's ``dagway`` than that of the environment the test runs in.
     """
 
-    def __init__(self, *args: str, folder: Path, env: Mapping[str, str] | None = None, name: str = "") -> None:
+    def __init__(
+        self,
+        *args: str,
+        folder: Path,
+        env: Mapping[str, str] | None = None,
+        name: str = "",
+        program: Path | None = None,
+    ) -> None:
         self.args = args
+        self.program = program or Path(sys.executable).with_name("dagway")
         self.folder = folder
         self.env = dict(env or {})
         self.log = folder / f"{name or args[0]}.log"
@@ -47,7 +56,7 @@ class DagwayProcess:
             msg = f"{self.args} is running already"
             raise RuntimeError(msg)
         self.folder.mkdir(parents=True, exist_ok=True)
-        argv = [str(Path(sys.executable).with_name("dagway")), *self.args]
+        argv = [str(self.program), *self.args]
         self._process = spawn(argv, env=clean_environment(self.folder, **self.env), cwd=self.folder, log=self.log)
         return self
 

@@ -10,7 +10,7 @@ from shared.contracts.control import StopAttempt
 from shared.contracts.events import AttemptFinished, AttemptStarted, Heartbeat
 from shared.contracts.tasks import Task
 from shared.ids import new_run_id
-from shared.transport.base import EVENTS, HEARTBEATS, Outgoing, Route, Transport, task_route, worker_route
+from shared.transport.base import EVENTS, HEARTBEATS, BrokerQueue, Outgoing, Transport, task_queue, worker_queue
 from tests.harness.eventually import eventually
 
 __all__ = ["ScriptedWorker"]
@@ -26,7 +26,7 @@ class ScriptedWorker:
         self._transport = transport
         self._waiting: deque[Task] = deque()
         self._lock = threading.Lock()
-        self._consumer = transport.consume([task_route({}), worker_route(worker_id)], prefetch=1000)
+        self._consumer = transport.consume([task_queue({}), worker_queue(worker_id)], prefetch=1000)
         transport.listen([f"worker.{worker_id}"], self._hear)
 
     def _hear(self, _topic: str, body: bytes) -> None:
@@ -93,5 +93,5 @@ class ScriptedWorker:
     def _report(self, event: AttemptStarted | AttemptFinished) -> None:
         self._send(EVENTS, encode(event, id=new_run_id(), at=event.at))
 
-    def _send(self, route: Route, body: bytes) -> None:
+    def _send(self, route: BrokerQueue, body: bytes) -> None:
         self._transport.send(Outgoing(route, body, new_run_id())).result(10)

@@ -12,8 +12,8 @@ from shared.contracts.base import Message
 from shared.contracts.codec import decode, encode
 from shared.contracts.events import AttemptFinished, AttemptStarted, Event, LogChunk
 from shared.contracts.tasks import Task
-from shared.language.model import Command, Step
-from shared.transport.base import EVENTS, LOGS, Consumer, Outgoing, Route, task_route
+from shared.language.model import Step, StepCommand
+from shared.transport.base import EVENTS, LOGS, BrokerQueue, Consumer, Outgoing, task_queue
 from shared.transport.embedded.transport import EmbeddedTransport
 from tests.harness.eventually import eventually
 
@@ -25,12 +25,12 @@ _numbers = itertools.count(1)
 
 def command(*texts: str, argv: tuple[str, ...] = (), **fields: Any) -> Step:
     """Return a step called ``s`` with these commands."""
-    return Step(name="s", commands=tuple(Command(text=text, argv=argv) for text in texts), **fields)
+    return Step(name="s", commands=tuple(StepCommand(text=text, argv=argv) for text in texts), **fields)
 
 
 def script(text: str, *, command: str = "", **fields: Any) -> Step:
     """Return a step called ``s`` with a script, perhaps given to a program."""
-    commands = (Command(text=command, argv=tuple(command.split())),) if command else ()
+    commands = (StepCommand(text=command, argv=tuple(command.split())),) if command else ()
     return Step(name="s", script=text, commands=commands, **fields)
 
 
@@ -72,10 +72,10 @@ class Rig:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def give(self, task: Task, route: Route | None = None) -> None:
+    def give(self, task: Task, route: BrokerQueue | None = None) -> None:
         """Send a task, to any worker unless told otherwise."""
         body = encode(task, id=task.token, at=utc_now())
-        self.transport.send(Outgoing(route or task_route({}), body, task.token)).result()
+        self.transport.send(Outgoing(route or task_queue({}), body, task.token)).result()
 
     def run(self, task: Task) -> AttemptFinished:
         """Send a task under a fresh token and wait for its end."""

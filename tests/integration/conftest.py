@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.store.migrate import migrate
 from shared.transport.open import open_transport
+from tests.harness.databases import migrated_sqlite
 from tests.integration.scheduler_stack import Stack
 
 
@@ -14,11 +14,8 @@ from tests.integration.scheduler_stack import Stack
 def footing(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
     """``(database URL, transport URL)``, migrated and empty."""
     if request.param == "embedded":
-        urls = (f"sqlite:///{tmp_path}/dagway.db", f"embedded:{tmp_path}/transport.db")
-    else:
-        urls = (request.getfixturevalue("database_url"), request.getfixturevalue("amqp_url"))
-    migrate(urls[0])
-    return urls
+        return migrated_sqlite(tmp_path / "dagway.db"), f"embedded:{tmp_path}/transport.db"
+    return request.getfixturevalue("migrated_database_url"), request.getfixturevalue("amqp_url")
 
 
 @pytest.fixture

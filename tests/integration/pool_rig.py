@@ -7,16 +7,14 @@ from zoneinfo import ZoneInfo
 
 from services.scheduler.assembly import Assembly
 from services.scheduler.commands.carry_out import carry_out
-from services.scheduler.core.claims import PoolKey
 from services.scheduler.deciding.events import record_events
 from services.scheduler.deciding.plans import Plans
+from shared.admission.pools import PoolKey
 from shared.contracts import commands as c
 from shared.contracts.codec import decode, encode
 from shared.contracts.events import AttemptFinished, AttemptStarted, ChildCall, Outcome
 from shared.ids import new_run_id
 from shared.store import tables as t
-from shared.store.tables import pools as p
-from shared.store.writes.pools import Pools
 from shared.store.writes.transaction import Store
 from shared.transport.base import COMMANDS
 from tests.integration.scheduler_stack import Stack
@@ -35,14 +33,14 @@ class PoolRig:
         stack.transport.declare([COMMANDS])
         self.store = Store(stack.engine)
         self.parts = self.another()
-        self.shell = self.parts.shell
+        self.transactor = self.parts.transactor
 
     def another(self) -> Assembly:
         return Assembly(self.store, self.stack.transport, Plans(), lambda: self.now, ZoneInfo("UTC"))
 
     def ask(self, *commands: c.Command) -> list[c.CommandReply]:
         envelopes = [decode(encode(command, id=new_run_id(), at=self.now)) for command in commands]
-        return self.shell.decide(lambda batch: carry_out(batch, self.shell.plans, envelopes))
+        return self.transactor.decide(lambda batch: carry_out(batch, envelopes))
 
     def must(self, *commands: c.Command) -> None:
         assert [reply.error for reply in self.ask(*commands)] == [None] * len(commands)
@@ -57,7 +55,7 @@ class PoolRig:
     def admit(self, by: Assembly | None = None) -> int:
         """Let in whoever may enter any pool."""
         with self.store.begin() as tx:
-            pools = [PoolKey(*key) for key in Pools(tx).awaited()]
+            pools = [PoolKey(*key) for key in tx.pools.awaited()]
         return (by or self.parts).pools.admit(pools) if pools else 0
 
     def fire(self) -> int:
@@ -80,7 +78,7 @@ class PoolRig:
 
     def report(self, event: AttemptStarted | AttemptFinished) -> None:
         """Have a worker report something."""
-        self.shell.decide(lambda batch: record_events(batch, [event]))
+        self.transactor.decide(lambda batch: record_events(batch, [event]))
 
     # -- what there is ------------------------------------------------------------------------
 
@@ -101,7 +99,7 @@ class PoolRig:
 
     def taken(self) -> Counter[tuple[str, str]]:
         """Count the places that are taken now, by pool."""
-        rows = self.stack.rows(p.pool_places)
+        rows = self.stack.rows(t.pool_places)
         return Counter(
             cast("tuple[str, str]", (row["kind"], row["name"]))
             for row in rows

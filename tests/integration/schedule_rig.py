@@ -7,12 +7,10 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import update
 
 from services.scheduler.assembly import Assembly
-from services.scheduler.commands.dags import Definitions
-from services.scheduler.commands.queues import carry_out_queue
+from services.scheduler.commands.carry_out import handle
 from services.scheduler.deciding.plans import Plans
 from shared.contracts import commands as c
 from shared.store import tables as t
-from shared.store.tables import schedules as s
 from shared.store.writes.transaction import Store
 from shared.transport.base import COMMANDS
 from tests.integration.scheduler_stack import Stack
@@ -38,7 +36,7 @@ class Rig:
 
     def dag(self, name: str, spec: str) -> None:
         command = c.CreateDag(file_name=name, spec=spec + STEPS)
-        self.one.shell.decide(lambda batch: Definitions(batch.tx, self.one.shell.plans, batch.now).create(command))
+        self.one.transactor.decide(lambda batch: handle(batch, command))
         self.one.firing.adopt()
 
     def at(self, clock: str, *, day: int = 0, by: Assembly | None = None) -> int:
@@ -49,11 +47,11 @@ class Rig:
         return (by or self.one).firing.fire_due()
 
     def ledger(self, name: str = "a") -> list[tuple[str, str, str]]:
-        rows = sorted(self.stack.rows(s.cron_slots, file_name=name), key=lambda row: (row["slot_at"], row["kind"]))
+        rows = sorted(self.stack.rows(t.cron_slots, file_name=name), key=lambda row: (row["slot_at"], row["kind"]))
         return [(f"{row['slot_at']:%H:%M}", row["kind"], row["outcome"]) for row in rows]
 
     def reasons(self, name: str = "a") -> list[str]:
-        rows = sorted(self.stack.rows(s.cron_slots, file_name=name), key=lambda row: (row["slot_at"], row["kind"]))
+        rows = sorted(self.stack.rows(t.cron_slots, file_name=name), key=lambda row: (row["slot_at"], row["kind"]))
         return [row["reason"] for row in rows]
 
     def runs(self) -> list[tuple[str, str]]:
@@ -67,5 +65,5 @@ class Rig:
             connection.execute(update(t.dag_runs).where(running).values(status=status, finished_at=self.now))
 
     def queue(self, command: Any) -> None:
-        self.one.shell.decide(lambda batch: carry_out_queue(batch, command))
+        self.one.transactor.decide(lambda batch: handle(batch, command))
         self.one.firing.adopt()

@@ -15,7 +15,7 @@ import pytest
 import pyzipper
 
 from shared.contracts.events import AttemptFinished
-from shared.language.model import Command, Step
+from shared.language.model import Step, StepCommand
 from tests.harness.needs import need
 from tests.harness.worker_rig import Rig, task
 
@@ -27,7 +27,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 
 
 def run(rig: Rig, operation: str, env: dict[str, str] | None = None, **config: Any) -> AttemptFinished:
-    step = Step(name="s", type="archive", commands=(Command(text=operation),), config=config)
+    step = Step(name="s", type="archive", commands=(StepCommand(text=operation),), config=config)
     return rig.run(task(step, env=tuple((env or {}).items())))
 
 

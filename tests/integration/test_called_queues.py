@@ -8,7 +8,6 @@ import pytest
 
 from services.scheduler.assembly import Assembly
 from shared.contracts import commands as c
-from shared.contracts.commands.queues import Pause, Resume, SetQueue
 from shared.store import tables as t
 from tests.integration.pool_rig import PoolRig
 from tests.integration.scheduler_stack import Stack
@@ -22,7 +21,7 @@ class Rig(PoolRig):
 
     def __init__(self, stack: Stack) -> None:
         super().__init__(stack)
-        self.must(SetQueue(name="q", max_concurrency=1))
+        self.must(c.SetQueue(name="q", max_concurrency=1))
         self.dag("c", WORK, head="queue: q")
 
     def admit_queued(self, by: Assembly | None = None) -> int:
@@ -51,9 +50,9 @@ def test_called_runs_wait_for_a_limit_and_others_begin_at_once(rig: Rig) -> None
     rig.call("r1/two", "", dag="free")
 
     assert (rig.are("c"), rig.are("free")) == ({"queued": 1}, {"running": 1})
-    rig.must(Pause(scope="queue", name="q", by="ann"))
+    rig.must(c.SetPause(scope="queue", name="q", by="ann"))
     assert rig.admit_queued() == 0
-    rig.must(Resume(scope="queue", name="q", by="ann"))
+    rig.must(c.EndPause(scope="queue", name="q", by="ann"))
     assert rig.admit_queued() == 1
     rig.end_running("c")
     rig.end_running("free")
@@ -61,7 +60,7 @@ def test_called_runs_wait_for_a_limit_and_others_begin_at_once(rig: Rig) -> None
 
 
 def test_two_schedulers_let_no_more_of_a_parallel_step_run_than_the_limit(rig: Rig) -> None:
-    rig.must(SetQueue(name="q", max_concurrency=3))
+    rig.must(c.SetQueue(name="q", max_concurrency=3))
     rig.dag("a", FAN_OUT)
     rig.start("r1", "r2")
     rig.call("r1/fan", *[f"r1-{number}" for number in range(7)])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from shared.contracts.control import StopAttempt
-from shared.language.model import Command, Step
+from shared.language.model import Step, StepCommand
 from tests.harness.counterparts import HttpCounterpart
 from tests.harness.engines import ENGINES, IMAGE, Engine, root_file_system
 from tests.harness.eventually import eventually
@@ -36,7 +36,7 @@ def rig(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 def step(*argvs: tuple[str, ...], container: Any = None, **fields: Any) -> Step:
-    commands = tuple(Command(text=" ".join(argv), argv=argv) for argv in argvs)
+    commands = tuple(StepCommand(text=" ".join(argv), argv=argv) for argv in argvs)
     return Step(name="s", type="docker", commands=commands, container=container, **fields)
 
 

@@ -184,4 +184,4 @@ def test_validation_checks_whether_this_machine_can_run_the_steps(
     here = CliRunner().invoke(cli, ["validate", file])
 
     assert (refused.exit_code, elsewhere.exit_code, here.exit_code) == (1, 0, 0)
-    assert 'step "greet": type: no worker on this machine can do gha steps' in refused.output
+    assert 'step "greet": type: no worker on this machine can run gha steps' in refused.output

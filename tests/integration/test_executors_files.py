@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from shared.contracts.control import StopAttempt
-from shared.language.model import Command, Step
+from shared.language.model import Step, StepCommand
 from tests.harness.worker_rig import Rig, task
 
 
@@ -21,11 +21,11 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 
 
 def jq(text: str, given: str, **config: Any) -> Step:
-    return Step(name="s", type="jq", commands=(Command(text=text),), script=given, config=config)
+    return Step(name="s", type="jq", commands=(StepCommand(text=text),), script=given, config=config)
 
 
 def archive(operation: str, **config: Any) -> Step:
-    return Step(name="s", type="archive", commands=(Command(text=operation),), config=config)
+    return Step(name="s", type="archive", commands=(StepCommand(text=operation),), config=config)
 
 
 def done(rig: Rig, operation: str, **config: Any) -> dict[str, Any]:

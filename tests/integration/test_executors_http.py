@@ -9,7 +9,7 @@ import pytest
 
 from shared.contracts.control import StopAttempt
 from shared.contracts.events import AttemptFinished
-from shared.language.model import Command, Secret, Step
+from shared.language.model import Secret, Step, StepCommand
 from tests.harness.counterparts import HttpCounterpart, certificate, silent_port
 from tests.harness.eventually import eventually
 from tests.harness.worker_rig import Rig, task
@@ -30,7 +30,11 @@ def server() -> Iterator[HttpCounterpart]:
 def http(method: str, url: str, config: dict[str, Any] | None = None, script: str = "") -> Step:
     text = f"{method} {url}"
     return Step(
-        name="s", type="http", commands=(Command(text=text, argv=(method, url)),), config=config or {}, script=script
+        name="s",
+        type="http",
+        commands=(StepCommand(text=text, argv=(method, url)),),
+        config=config or {},
+        script=script,
     )
 
 
@@ -102,7 +106,7 @@ def test_values_other_than_texts_are_sent_as_dagu_sends_them(rig: Rig, server: H
         "timeout": -1,
     }
     step = http("POST", f"{server.url}/echo", config)
-    more = step.model_copy(update={"commands": (Command(text="", argv=(*step.commands[0].argv, "more")),)})
+    more = step.model_copy(update={"commands": (StepCommand(text="", argv=(*step.commands[0].argv, "more")),)})
     finished = rig.run(task(more))
 
     assert finished.outcome == "succeeded", finished.error

@@ -9,7 +9,7 @@ import pytest
 
 from shared.contracts.control import StopAttempt
 from shared.language.load import load
-from shared.language.model import Command, Secret, Step
+from shared.language.model import Secret, Step, StepCommand
 from tests.harness.cluster import gone, pid_in
 from tests.harness.counterparts import MailCounterpart, SshCounterpart, certificate, silent_port
 from tests.harness.eventually import eventually
@@ -99,7 +99,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshCounterpart]:
 def ssh(server: SshCounterpart, *argvs: tuple[str, ...], **config: Any) -> Step:
     settings = {"host": "127.0.0.1", "port": server.port, "user": server.user, "key": str(server.key)}
     settings["knownHostFile"] = str(server.known_hosts)
-    commands = tuple(Command(text=" ".join(argv), argv=argv) for argv in argvs)
+    commands = tuple(StepCommand(text=" ".join(argv), argv=argv) for argv in argvs)
     return Step(name="s", type="ssh", commands=commands, config={**settings, **config})
 
 
@@ -130,7 +130,7 @@ def test_streams_and_the_exit_code_come_back(rig: Rig, host: SshCounterpart) -> 
     finished = rig.run(
         task(
             ssh(host, ("x",), shell="sh").model_copy(
-                update={"commands": (Command(text="echo out; for i in 1 2; do echo e$i; done >&2; exit 7"),)}
+                update={"commands": (StepCommand(text="echo out; for i in 1 2; do echo e$i; done >&2; exit 7"),)}
             )
         )
     )
@@ -149,7 +149,7 @@ def test_several_commands_stop_at_the_first_failure(rig: Rig, host: SshCounterpa
 
 def test_a_step_without_a_target_uses_the_dags(rig: Rig, host: SshCounterpart) -> None:
     settings = ssh(host).config
-    step = Step(name="s", type="ssh", commands=(Command(text="echo hi", argv=("echo", "hi")),))
+    step = Step(name="s", type="ssh", commands=(StepCommand(text="echo hi", argv=("echo", "hi")),))
     finished = rig.run(task(step, options={"ssh": settings}))
 
     assert rig.log(finished, "stdout") == b"hi\n"
@@ -198,7 +198,9 @@ LONG = (
 
 @pytest.mark.parametrize("how", ["stop", "timeout"])
 def test_the_remote_command_does_not_outlive_its_step(rig: Rig, host: SshCounterpart, tmp_path: Path, how: str) -> None:
-    step = ssh(host, ("x",), shell="sh").model_copy(update={"commands": (Command(text=LONG.format(folder=tmp_path)),)})
+    step = ssh(host, ("x",), shell="sh").model_copy(
+        update={"commands": (StepCommand(text=LONG.format(folder=tmp_path)),)}
+    )
     rig.give(task(step, token="t", timeout_s=2 if how == "timeout" else 0))
     pids = [pid_in(tmp_path / "pid"), pid_in(tmp_path / "child")]
 

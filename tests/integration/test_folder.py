@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
-from services.scheduler.commands.dags import Definitions
+from services.scheduler.commands.carry_out import handle
+from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.plans import Plans, spec_hash
-from services.scheduler.deciding.transactor import Shell
+from services.scheduler.deciding.recent import RecentRuns
+from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.loops.folder import Folder
 from shared.clock import utc_now
 from shared.contracts import commands as c
 from shared.store import tables as t
-from shared.store.migrate import migrate
 from shared.store.writes.transaction import Store
 from shared.transport.open import open_transport
 from tests.harness.eventually import eventually
@@ -123,7 +124,7 @@ def test_a_dag_made_anew_does_not_belong_to_the_file_of_the_removed_one(stack: S
 
 def follower(stack: Stack, folder: Path) -> Folder:
     """One that looks when the test says so."""
-    return Folder(Shell(Store(stack.engine), Plans(), utc_now), folder)
+    return Folder(Transactor(Store(stack.engine), Plans(), utc_now), folder)
 
 
 def test_files_that_cannot_be_read_stand_in_nobodys_way(stack: Stack, tmp_path: Path) -> None:
@@ -246,10 +247,9 @@ def test_of_two_files_of_one_name_the_longer_extension_is_the_dag(stack: Stack, 
 
 
 @pytest.fixture
-def on_postgres(database_url: str) -> Iterator[Stack]:
+def on_postgres(migrated_database_url: str) -> Iterator[Stack]:
     """A stack where one transaction can wait for another; on SQLite there is one at a time."""
-    migrate(database_url)
-    made = Stack(database_url, lambda: open_transport("embedded:", name="test"))
+    made = Stack(migrated_database_url, lambda: open_transport("embedded:", name="test"))
     yield made
     made.close()
 
@@ -267,7 +267,7 @@ def test_a_file_that_changes_while_its_dag_is_being_removed_is_a_new_dag(on_post
 
     with ThreadPoolExecutor() as pool:
         with store.begin() as removing:
-            Definitions(removing, Plans(), utc_now()).delete(c.DeleteDag(file_name="a"))
+            handle(Batch(removing, Plans(), RecentRuns(), utc_now()), c.DeleteDag(file_name="a"))
             look = pool.submit(folder.look)
             eventually(waits)
         look.result(10)

@@ -2,13 +2,13 @@
 
 import pytest
 
-from services.scheduler.commands.runs import start_run
+from services.scheduler.commands.carry_out import handle
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.plans import Plans, spec_hash
-from services.scheduler.deciding.transactor import Shell
+from services.scheduler.deciding.transactor import Transactor
 from shared.clock import utc_now
 from shared.contracts import commands as c
-from shared.language.snapshot import snapshot
+from shared.language.snapshot import make_snapshot
 from shared.store import tables as t
 from shared.store.writes.transaction import Store
 from tests.integration.scheduler_stack import Stack
@@ -22,7 +22,7 @@ class Undone(Exception):
 
 
 def start(batch: Batch, run_id: str, *, undone: bool = False) -> None:
-    start_run(batch, batch.plans, c.StartRun(by="ann", file_name="d", dag_run_id=run_id))
+    handle(batch, c.StartRun(by="ann", file_name="d", dag_run_id=run_id))
     if undone:
         batch.flush()
         raise Undone
@@ -32,14 +32,14 @@ def test_a_text_that_was_taken_back_is_stored_with_the_next_run(stack: Stack) ->
     stack.scheduler()
     stack.dag("d", SPEC)
     stack.stop_schedulers()
-    shell = Shell(Store(stack.engine), Plans(BASE), utc_now)
-    frozen = spec_hash(snapshot(SPEC, BASE))
+    transactor = Transactor(Store(stack.engine), Plans(BASE), utc_now)
+    frozen = spec_hash(make_snapshot(SPEC, BASE))
 
     with pytest.raises(Undone):
-        shell.decide(lambda batch: start(batch, "r1", undone=True))
+        transactor.decide(lambda batch: start(batch, "r1", undone=True))
     assert stack.rows(t.specs, hash=frozen) == []
     for run_id in ("r1", "r2"):
-        shell.decide(lambda batch, run_id=run_id: start(batch, run_id))  # type: ignore[misc]
+        transactor.decide(lambda batch, run_id=run_id: start(batch, run_id))  # type: ignore[misc]
 
     assert [row["spec_hash"] for row in stack.rows(t.dag_runs)] == [frozen, frozen]
     assert len(stack.rows(t.specs, hash=frozen)) == 1

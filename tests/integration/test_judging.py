@@ -10,7 +10,6 @@ from sqlalchemy import insert, update
 from services.scheduler.deciding.plans import spec_hash
 from services.scheduler.loops.judging import Judging
 from shared.store import tables as t
-from shared.store.tables import schedules as s
 from tests.harness.eventually import eventually
 from tests.integration.schedule_rig import STEPS, T0, Rig
 from tests.integration.scheduler_stack import Stack
@@ -37,19 +36,19 @@ def _lives(rig: Rig, version: str) -> None:
 
 
 def _next_fire(rig: Rig) -> Any:
-    return rig.stack.rows(s.schedules)[0]["next_fire_at"]
+    return rig.stack.rows(t.schedules)[0]["next_fire_at"]
 
 
 def test_a_dag_that_an_older_version_could_not_read_is_taken_up(rig: Rig) -> None:
     rig.dag("a", 'schedule: "0 * * * *"\n')
     _stored(rig.stack, **_OLD)
     with rig.stack.engine.begin() as connection:
-        connection.execute(update(s.schedules).values(next_fire_at=None, next_start_at=None))
+        connection.execute(update(t.schedules).values(next_fire_at=None, next_start_at=None))
     rig.now = T0 + timedelta(hours=5)
     newer = rig.another("0.10.0")
 
-    assert Judging(newer.shell).look() == 1
-    assert Judging(newer.shell).look() == 0
+    assert Judging(newer.transactor).look() == 1
+    assert Judging(newer.transactor).look() == 0
     newer.firing.adopt()
 
     [row] = rig.stack.rows(t.dags)
@@ -66,7 +65,7 @@ def test_a_dag_that_only_an_older_version_could_read_is_put_aside(rig: Rig) -> N
     _stored(rig.stack, spec_hash=spec_hash(text))
     newer = rig.another("0.10.0")
 
-    assert Judging(newer.shell).look() == 1
+    assert Judging(newer.transactor).look() == 1
     newer.firing.adopt()
 
     [row] = rig.stack.rows(t.dags)
@@ -76,18 +75,18 @@ def test_a_dag_that_only_an_older_version_could_read_is_put_aside(rig: Rig) -> N
 
 def test_what_means_the_same_keeps_its_schedule(rig: Rig) -> None:
     rig.dag("a", 'schedule: "0 12 * * *"\n')
-    before = rig.stack.rows(s.schedules)
+    before = rig.stack.rows(t.schedules)
 
-    assert Judging(rig.another("0.10.0").shell).look() == 1
+    assert Judging(rig.another("0.10.0").transactor).look() == 1
 
-    assert rig.stack.rows(s.schedules) == before
+    assert rig.stack.rows(t.schedules) == before
     assert rig.at("12:00") == 1
 
 
 def test_the_newest_version_alive_judges(rig: Rig) -> None:
     rig.dag("a", "")
     _stored(rig.stack, **_OLD)
-    older, newer = Judging(rig.another("0.9.1").shell), Judging(rig.another("0.10.0").shell)
+    older, newer = Judging(rig.another("0.9.1").transactor), Judging(rig.another("0.10.0").transactor)
     _lives(rig, "0.9.1")
     _lives(rig, "0.10.0")
 

@@ -10,11 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from shared.contracts import commands as c
-from shared.contracts.commands.queues import SetPool
 from shared.store import tables as t
-from shared.store.migrate import migrate
-from shared.store.tables import pools as p
 from shared.transport.open import open_transport
+from tests.harness.databases import migrated_sqlite
 from tests.integration.pool_rig import PoolRig
 from tests.integration.scheduler_stack import Stack
 
@@ -42,8 +40,7 @@ class Pools(RuleBasedStateMachine):
         super().__init__()
         self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         path = Path(self.folder.name)
-        url = f"sqlite:///{path}/dagway.db"
-        migrate(url)
+        url = migrated_sqlite(path / "dagway.db")
         self.stack = Stack(url, lambda: open_transport(f"embedded:{path}/transport.db", name="test"))
         self.rig = PoolRig(self.stack)
         self.rig.dag("a", *STEPS)
@@ -63,8 +60,8 @@ class Pools(RuleBasedStateMachine):
             if not self.rig.waiting() and not self.rig.under_way():
                 break
         statuses = {row["status"] for row in self.stack.rows(t.dag_runs)}
-        left = [row for row in self.stack.rows(p.pool_places) if row["until_at"] is None]
-        waits = self.stack.rows(p.pool_waits)
+        left = [row for row in self.stack.rows(t.pool_places) if row["until_at"] is None]
+        waits = self.stack.rows(t.pool_waits)
         self.stack.close()
         self.folder.cleanup()
         assert statuses <= {"succeeded", "failed", "aborted"}
@@ -112,7 +109,7 @@ class Pools(RuleBasedStateMachine):
 
     @rule(capacity=st.integers(1, 3))
     def change(self, capacity: int) -> None:
-        self.rig.must(SetPool(name="p", capacity=capacity))
+        self.rig.must(c.SetPool(name="p", capacity=capacity))
         self.capacity = capacity
         self.most = max(capacity, self._in()["pool", "p"])
 
@@ -127,11 +124,11 @@ class Pools(RuleBasedStateMachine):
 
     @invariant()
     def places_are_those_of_attempts_under_way(self) -> None:
-        rows = self.stack.rows(p.pool_places)
+        rows = self.stack.rows(t.pool_places)
         kept = Counter((row["kind"], row["name"]) for row in rows if row["until_at"] is None)
         expected = self._in()
         assert kept == Counter({key: count for key, count in expected.items() if key[0] != "rate"})
-        asked = {(row["run_key"], row["node"]) for row in self.stack.rows(p.pool_waits)}
+        asked = {(row["run_key"], row["node"]) for row in self.stack.rows(t.pool_waits)}
         assert len(asked) == len(self.rig.waiting())
 
     def _in(self) -> Counter[tuple[str, str]]:
@@ -140,7 +137,7 @@ class Pools(RuleBasedStateMachine):
     def _lines(self) -> dict[tuple[str, str], list[str]]:
         names = {(row["run_key"], row["idx"]): name for name, row in self.rig.nodes().items()}
         found: dict[tuple[str, str], list[str]] = {}
-        rows = self.stack.rows(p.pool_waits)
+        rows = self.stack.rows(t.pool_waits)
         for row in sorted(rows, key=lambda row: (row["entry_order"], row["run_key"], row["node"])):
             found.setdefault((row["kind"], row["name"]), []).append(names[row["run_key"], row["node"]])
         return found

@@ -6,14 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from services.scheduler.commands.pools import take_over_pools
+from services.scheduler.commands.pools import apply_configured_pools
 from services.scheduler.core.messages import AttemptLost
 from services.scheduler.deciding.events import record_notices
 from shared.contracts import commands as c
-from shared.contracts.commands.queues import RemovePool, SetPool
 from shared.store import tables as t
 from shared.store.engine import is_postgres
-from shared.store.tables import pools as p
 from shared.store.writes.transaction import Store
 from tests.integration.pool_rig import PoolRig
 from tests.integration.scheduler_stack import Stack
@@ -28,7 +26,7 @@ def rig(stack: Stack) -> PoolRig:
 
 
 def test_a_pool_lets_in_as_many_as_it_has_places_in_order(rig: PoolRig) -> None:
-    rig.must(SetPool(name="gpu", capacity=2))
+    rig.must(c.SetPool(name="gpu", capacity=2))
     rig.dag("a", WORK)
     for run_id in ("r1", "r2", "r3", "r4"):
         rig.start(run_id)
@@ -46,7 +44,7 @@ def test_a_pool_lets_in_as_many_as_it_has_places_in_order(rig: PoolRig) -> None:
     assert rig.admit() == 1
     rig.end("r4/work")
     assert rig.taken() == Counter()
-    assert rig.stack.rows(p.pool_waits) == []
+    assert rig.stack.rows(t.pool_waits) == []
     assert {row["status"] for row in rig.stack.rows(t.dag_runs)} == {"succeeded"}
 
 
@@ -54,14 +52,14 @@ def test_a_pool_that_nobody_configured_has_one_place_and_any_capacity_can_be_cha
     rig.dag("a", WORK)
     rig.start("r1", "r2", "r3", "r4")
     assert rig.admit() == 1
-    rig.must(SetPool(name="gpu", capacity=3))
+    rig.must(c.SetPool(name="gpu", capacity=3))
     assert rig.admit() == 2
-    rig.must(SetPool(name="gpu", capacity=1))
+    rig.must(c.SetPool(name="gpu", capacity=1))
     for name in rig.under_way()[:2]:
         rig.end(name)
     assert rig.admit() == 0
-    rig.must(RemovePool(name="gpu"))
-    assert rig.ask(RemovePool(name="gpu"))[0].error is not None
+    rig.must(c.RemovePool(name="gpu"))
+    assert rig.ask(c.RemovePool(name="gpu"))[0].error is not None
     rig.end(rig.under_way()[0])
     assert rig.admit() == 1
 
@@ -69,16 +67,16 @@ def test_a_pool_that_nobody_configured_has_one_place_and_any_capacity_can_be_cha
 def test_a_configured_capacity_yields_to_the_api_until_the_configuration_changes(rig: PoolRig) -> None:
     def configure(**pools: int) -> int | None:
         with Store(rig.stack.engine).begin() as tx:
-            take_over_pools(tx, pools, rig.now)
-        rows = rig.stack.rows(p.pools, name="q")
+            apply_configured_pools(tx, pools, rig.now)
+        rows = rig.stack.rows(t.pools, name="q")
         return rows[0]["capacity"] if rows else None
 
     assert configure(q=2) == 2
-    rig.must(SetPool(name="q", capacity=7))
+    rig.must(c.SetPool(name="q", capacity=7))
     assert configure(q=2) == 7
     assert configure(q=3) == 3
     assert configure() is None
-    rig.must(SetPool(name="q", capacity=7))
+    rig.must(c.SetPool(name="q", capacity=7))
     assert configure() == 7
 
 
@@ -111,7 +109,7 @@ def test_however_an_attempt_ends_its_places_come_back(rig: PoolRig, how: str) ->
     elif how == "lost":
         row = rig.nodes()["r1/work"]
         lost = AttemptLost(row["idx"], row["token"], "gone")
-        rig.shell.decide(lambda batch: record_notices(batch, [(row["run_key"], lost)]))
+        rig.transactor.decide(lambda batch: record_notices(batch, [(row["run_key"], lost)]))
     else:
         rig.must(c.StopRun(dag_name="a", dag_run_id="r1"))
 
@@ -201,7 +199,7 @@ def test_a_rate_limit_counts_starts_within_any_interval_however_short_the_steps(
 def test_four_schedulers_never_exceed_a_limit(rig: PoolRig) -> None:
     """They admit to the same pools at once while steps end; the places' own rows and the attempts are the witnesses."""
     capacities = {"p1": 1, "p2": 2, "p3": 3}
-    rig.must(*[SetPool(name=name, capacity=capacity) for name, capacity in capacities.items()])
+    rig.must(*[c.SetPool(name=name, capacity=capacity) for name, capacity in capacities.items()])
     rig.dag(
         "a",
         "{name: s1, command: a, pool: p1}",

@@ -9,7 +9,6 @@ import pytest
 from services.scheduler.core.messages import AttemptLost
 from shared.contracts.events import AttemptFinished, AttemptStarted
 from shared.store import tables as t
-from shared.store.tables import pools as p
 from tests.integration.pool_rig import PoolRig
 from tests.integration.scheduler_stack import Stack
 
@@ -44,7 +43,7 @@ def ended(rig: PoolRig, node: dict[str, Any], worker_id: str) -> AttemptFinished
 
 
 def lose(rig: PoolRig, node: dict[str, Any]) -> None:
-    rig.shell.notice([(node["run_key"], AttemptLost(node["idx"], node["token"], "worker w was lost"))])
+    rig.transactor.notice([(node["run_key"], AttemptLost(node["idx"], node["token"], "worker w was lost"))])
 
 
 @pytest.mark.parametrize("retried", [False, True])
@@ -98,6 +97,6 @@ def finish_all(rig: PoolRig) -> None:
         rig.end(names[0])
         rig.admit()
     assert (rig.taken(), rig.waiting()) == (Counter(), [])
-    assert rig.stack.rows(p.pool_waits) == []
+    assert rig.stack.rows(t.pool_waits) == []
     statuses = {row["dag_run_id"]: row["status"] for row in rig.stack.rows(t.dag_runs)}
     assert statuses["r2"] == statuses["r3"] == "succeeded"

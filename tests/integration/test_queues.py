@@ -11,16 +11,14 @@ from sqlalchemy import event, select, update
 
 from services.scheduler.assembly import Assembly
 from services.scheduler.commands.carry_out import carry_out
-from services.scheduler.commands.queues import take_over_limits
+from services.scheduler.commands.queues import apply_configured_queues
 from services.scheduler.deciding.plans import Plans
 from shared.contracts import commands as c
 from shared.contracts.codec import decode, encode
-from shared.contracts.commands.queues import Pause, RemoveQueue, Resume, SetQueue
-from shared.contracts.commands.runs import StartInline
 from shared.ids import new_run_id
 from shared.store import tables as t
 from shared.store.reads.reader import Reads
-from shared.store.tables import schedules as s
+from shared.store.writes.bulk import Rows
 from shared.store.writes.transaction import Store
 from shared.transport.base import COMMANDS
 from tests.integration.scheduler_stack import Stack
@@ -38,14 +36,14 @@ class Rig:
         stack.transport.declare([COMMANDS])
         self.store = Store(stack.engine)
         self.parts = self.another()
-        self.shell = self.parts.shell
+        self.transactor = self.parts.transactor
 
     def another(self) -> Assembly:
         return Assembly(self.store, self.stack.transport, Plans(), lambda: self.now, ZoneInfo("UTC"))
 
     def ask(self, *commands: c.Command) -> list[c.CommandReply]:
         envelopes = [decode(encode(command, id=new_run_id(), at=self.now)) for command in commands]
-        return self.shell.decide(lambda batch: carry_out(batch, self.shell.plans, envelopes))
+        return self.transactor.decide(lambda batch: carry_out(batch, envelopes))
 
     def enqueue(self, *ids: str, dag: str = "a", **facts: Any) -> None:
         replies = self.ask(*[c.EnqueueRun(file_name=dag, dag_run_id=run_id, **facts) for run_id in ids])
@@ -93,31 +91,31 @@ def test_high_goes_before_low_but_nothing_waits_for_ever(rig: Rig) -> None:
 
 
 def test_a_global_queues_limit_can_be_changed_while_it_is_full(rig: Rig) -> None:
-    rig.ask(SetQueue(name="q", max_concurrency=2))
+    rig.ask(c.SetQueue(name="q", max_concurrency=2))
     rig.enqueue("r1", "r2", "r3", "r4", "r5", queue="q")
     assert rig.parts.admission.admit("q") == 2
     assert rig.parts.admission.admit("q") == 0
 
-    rig.ask(SetQueue(name="q", max_concurrency=4))
+    rig.ask(c.SetQueue(name="q", max_concurrency=4))
     assert rig.parts.admission.admit("q") == 2
-    rig.ask(SetQueue(name="q", max_concurrency=1))
+    rig.ask(c.SetQueue(name="q", max_concurrency=1))
     rig.end("r1", "r2")
     assert rig.parts.admission.admit("q") == 0
     assert rig.running() == ["r3", "r4"]
-    assert rig.ask(RemoveQueue(name="q"))[0].outcome == "recorded"
-    assert rig.ask(RemoveQueue(name="q"))[0].error is not None
+    assert rig.ask(c.RemoveQueue(name="q"))[0].outcome == "recorded"
+    assert rig.ask(c.RemoveQueue(name="q"))[0].error is not None
 
 
 def test_a_configured_limit_yields_to_the_api_until_the_configuration_changes(rig: Rig) -> None:
     def configure(**queues: int) -> int | None:
         with Store(rig.stack.engine).begin() as tx:
-            take_over_limits(tx, queues, rig.now)
+            apply_configured_queues(tx, queues, rig.now)
         rows = rig.stack.rows(t.queues, name="q")
         limit: int | None = rows[0]["max_concurrency"]
         return limit
 
     assert configure(q=2) == 2
-    rig.ask(SetQueue(name="q", max_concurrency=7))
+    rig.ask(c.SetQueue(name="q", max_concurrency=7))
     assert configure(q=2) == 7
     assert configure(q=3) == 3
     assert configure() is None
@@ -128,7 +126,7 @@ def test_a_configured_limit_yields_to_the_api_until_the_configuration_changes(ri
 def test_a_pause_admits_nothing_until_it_ends(rig: Rig, scope: Any, name: str) -> None:
     rig.enqueue("r1", "r2")
     rig.parts.admission.admit("a")
-    rig.ask(Pause(scope=scope, name=name, by="ann", reason="upgrade"))
+    rig.ask(c.SetPause(scope=scope, name=name, by="ann", reason="upgrade"))
     reads = Reads(rig.stack.engine)
 
     [pause] = reads.pauses(rig.now)
@@ -137,16 +135,16 @@ def test_a_pause_admits_nothing_until_it_ends(rig: Rig, scope: Any, name: str) -
     assert rig.parts.admission.admit("a") == 0
     assert reads.pauses(rig.now)[0].in_flight == 0
 
-    rig.ask(Resume(scope=scope, name=name))
+    rig.ask(c.EndPause(scope=scope, name=name))
     assert rig.parts.admission.admit("a") == 1
     assert reads.pauses(rig.now) == ()
-    assert rig.ask(Resume(scope=scope, name=name))[0].error is not None
+    assert rig.ask(c.EndPause(scope=scope, name=name))[0].error is not None
 
 
 def test_runs_that_no_worker_may_take_let_others_pass(rig: Rig) -> None:
     rig.ask(
         c.CreateDag(file_name="gpu", spec="queue: q\nworkerSelector: {gpu: 'true'}\n" + STEPS),
-        SetQueue(name="q", max_concurrency=1),
+        c.SetQueue(name="q", max_concurrency=1),
     )
     rig.enqueue("needs", dag="gpu")
     rig.enqueue("plain", queue="q")
@@ -158,7 +156,7 @@ def test_runs_that_no_worker_may_take_let_others_pass(rig: Rig) -> None:
     beat = {"incarnation": "i", "host": "h", "version": "0", "slots": 1, "busy": 0, "state": "live"}
     times = {"started_at": rig.now, "heartbeat_at": rig.now, "lease_until": rig.now + timedelta(seconds=10)}
     with Store(rig.stack.engine).begin() as tx:
-        tx.insert(t.workers, [{"worker_id": "w", "labels": {"gpu": "true", "x": "y"}, **beat, **times}])
+        tx.write(Rows(t.workers, [{"worker_id": "w", "labels": {"gpu": "true", "x": "y"}, **beat, **times}]))
     assert rig.parts.admission.admit("q") == 1
 
 
@@ -167,7 +165,7 @@ def test_a_run_held_until_a_moment_lets_others_pass(rig: Rig) -> None:
     [row] = rig.stack.rows(t.dag_runs, dag_run_id="later")
     with rig.stack.engine.begin() as connection:
         held = {"run_key": row["run_key"], "wait_s": 0, "not_before": rig.now + timedelta(minutes=5)}
-        connection.execute(s.run_holds.insert(), [held])
+        connection.execute(t.run_holds.insert(), [held])
 
     assert rig.drain("a") == ["now"]
     rig.now += timedelta(minutes=5)
@@ -177,7 +175,7 @@ def test_a_run_held_until_a_moment_lets_others_pass(rig: Rig) -> None:
 def test_four_schedulers_never_exceed_a_limit_and_lose_nothing(rig: Rig) -> None:
     """They admit from the same queues at once, while what runs ends; the transition log is the witness."""
     queues = {f"q{limit}": limit for limit in range(1, 6)}
-    rig.ask(*[SetQueue(name=name, max_concurrency=limit) for name, limit in queues.items()])
+    rig.ask(*[c.SetQueue(name=name, max_concurrency=limit) for name, limit in queues.items()])
     for name in queues:
         rig.enqueue(*[f"{name}-{number:03}" for number in range(40)], queue=name)
     over: list[tuple[str, int]] = []
@@ -201,7 +199,7 @@ def test_four_schedulers_never_exceed_a_limit_and_lose_nothing(rig: Rig) -> None
                     .where(runs.run_key.in_(keys))
                     .values(status="succeeded", version=runs.version + 1)
                 )
-                if not rows and not tx.queues_with_queued():
+                if not rows and not tx.queues.busy():
                     done.set()
 
     schedulers = [rig.another() for _ in range(4)]
@@ -234,8 +232,8 @@ def test_a_run_of_a_spec_that_is_stored_nowhere_has_a_priority_too(rig: Rig) -> 
     rig.enqueue("low")
     rig.now += timedelta(minutes=1)
     replies = rig.ask(
-        StartInline(spec=spec, dag_run_id="also-low", queued=True),
-        StartInline(spec=spec, dag_run_id="high", queued=True, priority="high"),
+        c.StartInline(spec=spec, dag_run_id="also-low", queued=True),
+        c.StartInline(spec=spec, dag_run_id="high", queued=True, priority="high"),
     )
     assert [reply.outcome for reply in replies] == ["recorded", "recorded"]
 
@@ -246,8 +244,8 @@ def test_a_run_of_a_spec_that_is_stored_nowhere_has_a_priority_too(rig: Rig) -> 
 @pytest.mark.parametrize("after", [1, 2, 3])
 def test_a_high_run_queued_together_with_a_low_one_goes_first_whenever_admission_looks(rig: Rig, after: int) -> None:
     """They are committed between two of the questions that an admission asks."""
-    rig.ask(SetQueue(name="q", max_concurrency=1))
-    other = rig.another().shell
+    rig.ask(c.SetQueue(name="q", max_concurrency=1))
+    other = rig.another().transactor
     commands = [
         c.EnqueueRun(file_name="a", dag_run_id="low", queue="q"),
         c.EnqueueRun(file_name="a", dag_run_id="high", queue="q", priority="high"),
@@ -261,7 +259,7 @@ def test_a_high_run_queued_together_with_a_low_one_goes_first_whenever_admission
         if len(asked) == after and late:
             envelopes = late.copy()
             late.clear()
-            other.decide(lambda batch: carry_out(batch, other.plans, envelopes))
+            other.decide(lambda batch: carry_out(batch, envelopes))
 
     rig.parts.admission.admit("q")
     rig.parts.admission.admit("q")

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 
 from shared.ids import new_token
-from shared.transport.base import Durability, Outgoing, Route
+from shared.transport.base import BrokerQueue, Durability, Outgoing
 from shared.transport.rabbitmq.transport import RabbitTransport
 from tests.conformance.transport_moves import take_all
 from tests.harness.counterparts import certificate
@@ -18,11 +18,11 @@ LARGE = 3 * 1024 * 1024
 
 
 @pytest.fixture
-def route() -> Route:
-    return Route(f"test.{new_token()[:8]}", Durability.SAFE, parcels=True)
+def route() -> BrokerQueue:
+    return BrokerQueue(f"test.{new_token()[:8]}", Durability.SAFE, batched=True)
 
 
-def test_small_and_large_messages_and_answers_pass(tmp_path: Path, route: Route) -> None:
+def test_small_and_large_messages_and_answers_pass(tmp_path: Path, route: BrokerQueue) -> None:
     need("rabbitmq")
     cert, key = certificate(tmp_path)
     Path(key).chmod(0o644)

@@ -11,7 +11,7 @@ import pytest
 
 from shared.errors import BrokerUnavailable, PublishUnconfirmed
 from shared.ids import new_token
-from shared.transport.base import Consumer, Delivery, Durability, Outgoing, Route, Transport
+from shared.transport.base import BrokerQueue, Consumer, Delivery, Durability, Outgoing, Transport
 from shared.transport.rabbitmq.transport import RabbitTransport
 from tests.harness.eventually import eventually
 from tests.harness.servers import RabbitServer
@@ -28,11 +28,11 @@ def transport(amqp_url: str) -> Iterator[RabbitTransport]:
 
 
 @pytest.fixture
-def route() -> Route:
-    return Route(f"test.{new_token()[:8]}", Durability.SAFE)
+def route() -> BrokerQueue:
+    return BrokerQueue(f"test.{new_token()[:8]}", Durability.SAFE)
 
 
-def send(transport: Transport, route: Route, body: bytes) -> "Future[None]":
+def send(transport: Transport, route: BrokerQueue, body: bytes) -> "Future[None]":
     return transport.send(Outgoing(route, body, body.decode()))
 
 
@@ -56,7 +56,7 @@ def broker_setting(server: RabbitServer, change: str, restore: str) -> Iterator[
 
 
 def test_sends_fail_at_once_while_the_broker_is_away_and_work_again_after(
-    rabbit_server: RabbitServer, transport: RabbitTransport, route: Route
+    rabbit_server: RabbitServer, transport: RabbitTransport, route: BrokerQueue
 ) -> None:
     consumer = transport.consume([route], prefetch=10)
     send(transport, route, b"before").result(5)
@@ -87,7 +87,7 @@ def test_sends_fail_at_once_while_the_broker_is_away_and_work_again_after(
 
 
 def test_a_transport_opened_without_a_broker_works_once_there_is_one(
-    rabbit_server: RabbitServer, amqp_url: str, route: Route
+    rabbit_server: RabbitServer, amqp_url: str, route: BrokerQueue
 ) -> None:
     rabbit_server.stop()
     transport = RabbitTransport(amqp_url, name="early")
@@ -114,7 +114,7 @@ def _broadcast_heard(transport: Transport, heard: "queue.SimpleQueue[bytes]") ->
 
 
 def test_nothing_accepted_is_lost_when_the_broker_is_killed_under_load(
-    rabbit_server: RabbitServer, transport: RabbitTransport, route: Route
+    rabbit_server: RabbitServer, transport: RabbitTransport, route: BrokerQueue
 ) -> None:
     consumer = transport.consume([route], prefetch=100)
     accepted: set[bytes] = set()
@@ -172,7 +172,7 @@ def test_nothing_accepted_is_lost_when_the_broker_is_killed_under_load(
 
 
 def test_a_blocking_broker_makes_sends_fail_soon_and_heals(
-    rabbit_server: RabbitServer, transport: RabbitTransport, route: Route
+    rabbit_server: RabbitServer, transport: RabbitTransport, route: BrokerQueue
 ) -> None:
     consumer = transport.consume([route], prefetch=10)
     send(transport, route, b"before").result(5)
@@ -193,14 +193,14 @@ def test_a_blocking_broker_makes_sends_fail_soon_and_heals(
     send(transport, route, b"after").result(5)
 
 
-def _failed(transport: Transport, route: Route) -> BaseException:
+def _failed(transport: Transport, route: BrokerQueue) -> BaseException:
     error = send(transport, route, b"probe").exception(QUICK_S)
     assert error is not None
     return error
 
 
 def test_a_consumer_hears_again_after_the_broker_closed_its_channel(
-    rabbit_server: RabbitServer, transport: RabbitTransport, route: Route
+    rabbit_server: RabbitServer, transport: RabbitTransport, route: BrokerQueue
 ) -> None:
     setting = (
         "[application:set_env(rabbit, Key, Value) || "
@@ -221,7 +221,7 @@ def test_a_consumer_hears_again_after_the_broker_closed_its_channel(
 
 
 def test_a_consumer_hears_again_after_its_queue_was_deleted(
-    rabbit_server: RabbitServer, transport: RabbitTransport, amqp_url: str, route: Route
+    rabbit_server: RabbitServer, transport: RabbitTransport, amqp_url: str, route: BrokerQueue
 ) -> None:
     consumer = transport.consume([route], prefetch=1)
 
@@ -232,7 +232,7 @@ def test_a_consumer_hears_again_after_its_queue_was_deleted(
 
 
 def test_a_paused_consumer_stays_paused_across_a_reconnect(
-    rabbit_server: RabbitServer, transport: RabbitTransport, route: Route
+    rabbit_server: RabbitServer, transport: RabbitTransport, route: BrokerQueue
 ) -> None:
     consumer = transport.consume([route], prefetch=1)
     consumer.pause()
@@ -248,7 +248,7 @@ def test_a_paused_consumer_stays_paused_across_a_reconnect(
 
 
 def test_acks_that_waited_while_the_connection_was_lost_are_as_if_never_given(
-    rabbit_server: RabbitServer, transport: RabbitTransport, route: Route
+    rabbit_server: RabbitServer, transport: RabbitTransport, route: BrokerQueue
 ) -> None:
     consumer = transport.consume([route], prefetch=10, acks_wait_s=60)
     send(transport, route, b"1").result(5)
@@ -261,7 +261,7 @@ def test_acks_that_waited_while_the_connection_was_lost_are_as_if_never_given(
 
 
 def test_a_question_whose_connection_is_lost_is_not_awaited_for_ever(
-    rabbit_server: RabbitServer, transport: RabbitTransport, route: Route
+    rabbit_server: RabbitServer, transport: RabbitTransport, route: BrokerQueue
 ) -> None:
     transport.declare([route])
     asked = transport.request(Outgoing(route, b"question", "1"))
@@ -274,7 +274,7 @@ def test_a_question_whose_connection_is_lost_is_not_awaited_for_ever(
 
 
 def test_a_dead_letter_waits_unsettled_until_its_copy_is_safe(
-    rabbit_server: RabbitServer, transport: RabbitTransport, route: Route
+    rabbit_server: RabbitServer, transport: RabbitTransport, route: BrokerQueue
 ) -> None:
     consumer = transport.consume([route], prefetch=1)
     send(transport, route, b"bad").result(5)

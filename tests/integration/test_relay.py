@@ -9,8 +9,9 @@ from services.scheduler.assembly import Assembly
 from services.scheduler.deciding.plans import Plans
 from shared.ids import new_run_id
 from shared.store import tables as t
+from shared.store.writes.bulk import Rows
 from shared.store.writes.transaction import Store
-from shared.transport.base import Consumer, Delivery, Durability, Outgoing, Route
+from shared.transport.base import BrokerQueue, Consumer, Delivery, Durability, Outgoing
 from tests.harness.eventually import eventually
 from tests.integration.scheduler_stack import Stack
 
@@ -21,7 +22,7 @@ class Rig:
     """Two schedulers' relays, a route, and a message that the first one's decision owes."""
 
     def __init__(self, stack: Stack) -> None:
-        self.route = Route(f"test.relay.{new_run_id()}", Durability.REMAKABLE)
+        self.route = BrokerQueue(f"test.relay.{new_run_id()}", Durability.REPRODUCIBLE)
         stack.transport.declare([self.route])
         self.consumer: Consumer = stack.transport.consume([self.route], prefetch=10)
         store = Store(stack.engine)
@@ -36,7 +37,7 @@ class Rig:
             "created_at": T0,
         }
         with store.begin() as tx:
-            tx.insert(t.outbox, [row])
+            tx.write(Rows(t.outbox, [row]))
 
     def arrived(self) -> int:
         """Take one message that must be there, and what came with it; return how many."""

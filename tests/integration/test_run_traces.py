@@ -4,14 +4,14 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from services.scheduler.assembly import Assembly
-from services.scheduler.commands.dags import Definitions
+from services.scheduler.commands.carry_out import handle
 from services.scheduler.deciding.plans import Plans
 from shared.contracts import commands as c
 from shared.contracts.codec import decode
 from shared.store import tables as t
 from shared.store.writes.transaction import Store
 from shared.tracing import SpanContext
-from shared.transport.base import COMMANDS, EVENTS, LOGS, task_route
+from shared.transport.base import COMMANDS, EVENTS, LOGS, task_queue
 from tests.integration.scheduler_stack import Stack
 
 _T0 = datetime(2026, 11, 24, 11, 59, 30, tzinfo=UTC)
@@ -19,12 +19,12 @@ _T0 = datetime(2026, 11, 24, 11, 59, 30, tzinfo=UTC)
 
 def test_each_run_of_a_schedule_begins_a_trace_that_its_tasks_carry(stack: Stack) -> None:
     now = [_T0]
-    stack.transport.declare([COMMANDS, EVENTS, LOGS, task_route({})])
+    stack.transport.declare([COMMANDS, EVENTS, LOGS, task_queue({})])
     parts = Assembly(Store(stack.engine), stack.transport, Plans(), lambda: now[0], ZoneInfo("UTC"))
     spec = 'schedule: "* * * * *"\nsteps:\n  - echo hi\n'
     command = c.CreateDag(file_name="fired", spec=spec)
-    shell = parts.shell
-    shell.decide(lambda batch: Definitions(batch.tx, shell.plans, batch.now).create(command))
+    transactor = parts.transactor
+    transactor.decide(lambda batch: handle(batch, command))
     parts.firing.adopt()
     now[0] += timedelta(seconds=31)
     assert parts.firing.fire_due() == 1

@@ -10,11 +10,12 @@ from services.scheduler.loops.housekeeping import Housekeeping
 from shared.clock import utc_now
 from shared.contracts import commands as c
 from shared.contracts.codec import decode, encode
-from shared.contracts.control import RouteOpened
+from shared.contracts.control import TaskQueueOpened
 from shared.ids import new_run_id
 from shared.store import tables as t
+from shared.store.writes.bulk import Rows
 from shared.store.writes.transaction import Store
-from shared.transport.base import COMMANDS, HEARTBEATS, Durability, Outgoing, Route
+from shared.transport.base import COMMANDS, HEARTBEATS, BrokerQueue, Durability, Outgoing
 from tests.harness.eventually import eventually
 from tests.harness.scripted_worker import ScriptedWorker
 from tests.integration.scheduler_stack import Stack
@@ -58,26 +59,26 @@ def test_outputs_reach_the_next_step(stack: Stack) -> None:
     assert second.outputs == (("ANSWER", "42"),)
 
 
-def test_what_a_person_may_not_change_is_refused_unless_it_is_the_default(stack: Stack) -> None:
+def test_run_config_refuses_changed_params_and_chosen_ids(stack: Stack) -> None:
     stack.scheduler()
     stack.dag("fixed", "runConfig: {disableParamEdit: true, disableRunIdEdit: true}\nparams: A=1 B=2\n" + ONE)
 
-    def told(kind: type[c.StartRun], params: str, *, own_run_id: bool = False) -> str:
+    def error(kind: type[c.StartRun], params: str, *, own_run_id: bool = False) -> str:
         command = kind(
             file_name="fixed", dag_run_id=new_run_id(), params=params, own_params=True, own_run_id=own_run_id
         )
-        error = stack.ask(command).error
-        return error.message if error else ""
+        refused = stack.ask(command).error
+        return refused.message if refused else ""
 
-    assert "runConfig.disableParamEdit" in told(c.StartRun, "A=2")
-    assert "runConfig.disableParamEdit" in told(c.EnqueueRun, '{"C": 1}')
-    assert "runConfig.disableRunIdEdit" in told(c.StartRun, "", own_run_id=True)
-    assert [told(c.StartRun, params) for params in ("", 'B="2"', '{"A": 1}', '[{"A": "1"}, {"B": "2"}]')] == [""] * 4
-    # A webhook's payload is no edit.
+    assert "runConfig.disableParamEdit" in error(c.StartRun, "A=2")
+    assert "runConfig.disableParamEdit" in error(c.EnqueueRun, '{"C": 1}')
+    assert "runConfig.disableRunIdEdit" in error(c.StartRun, "", own_run_id=True)
+    assert [error(c.StartRun, params) for params in ("", 'B="2"', '{"A": 1}', '[{"A": "1"}, {"B": "2"}]')] == [""] * 4
+    # The payload of a webhook is not an edit.
     assert stack.ask(c.EnqueueRun(file_name="fixed", dag_run_id="r1", params='{"P": 1}')).error is None
 
 
-def test_the_same_command_twice_has_one_outcome(stack: Stack) -> None:
+def test_a_repeated_command_gets_its_first_outcome(stack: Stack) -> None:
     stack.scheduler()
     stack.dag("one", ONE)
     command = c.StartRun(file_name="one", dag_run_id="r1")
@@ -92,7 +93,7 @@ def test_the_same_command_twice_has_one_outcome(stack: Stack) -> None:
     assert len(stack.rows(t.dag_runs)) == 1
 
 
-def test_refusals_name_the_reason_and_change_nothing(stack: Stack) -> None:
+def test_a_refusal_has_its_error_code_and_changes_nothing(stack: Stack) -> None:
     stack.scheduler()
     stack.dag("one", ONE)
     stack.start("one")
@@ -291,7 +292,7 @@ def test_a_stale_attempt_is_told_to_end(stack: Stack) -> None:
 
 def test_a_message_that_its_process_never_sent_is_swept_up(stack: Stack) -> None:
     stack.scheduler()
-    route = Route("test.swept", Durability.REMAKABLE)
+    route = BrokerQueue("test.swept", Durability.REPRODUCIBLE)
     stack.transport.declare([route])
     consumer = stack.transport.consume([route], prefetch=10)
     row = {
@@ -301,7 +302,7 @@ def test_a_message_that_its_process_never_sent_is_swept_up(stack: Stack) -> None
         "created_at": utc_now() - timedelta(minutes=1),
     }
     with Store(stack.engine).begin() as tx:
-        tx.insert(t.outbox, [row])
+        tx.write(Rows(t.outbox, [row]))
 
     def arrived() -> bool:
         return [delivery.body for delivery in consumer.take(10, 0.1)] == [b"left behind"]
@@ -370,7 +371,7 @@ def test_workers_are_told_of_the_labels_that_tasks_ask_for(stack: Stack) -> None
 
     def hear(_topic: str, body: bytes) -> None:
         message = decode(body).body
-        if isinstance(message, RouteOpened):
+        if isinstance(message, TaskQueueOpened):
             heard.append(message.selector)
 
     stack.transport.listen(["workers"], hear)

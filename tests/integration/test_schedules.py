@@ -8,11 +8,9 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import func, select, update
 
-from services.scheduler.commands.dags import Definitions
+from services.scheduler.commands.carry_out import handle
 from shared.contracts import commands as c
-from shared.contracts.commands.queues import Pause, Resume
 from shared.store import tables as t
-from shared.store.tables import schedules as s
 from tests.harness.eventually import eventually
 from tests.integration.schedule_rig import STEPS, T0, Rig
 from tests.integration.scheduler_stack import Stack
@@ -34,7 +32,7 @@ def test_a_slot_fires_once_and_the_next_is_known(rig: Rig) -> None:
     [(run_id, status)] = rig.runs()
     assert run_id.startswith("sched-20261124T120000Z-")
     assert status == "running"
-    [row] = rig.stack.rows(s.schedules)
+    [row] = rig.stack.rows(t.schedules)
     assert row["next_fire_at"] == T0.replace(hour=12, minute=5, second=0)
     assert row["next_start_at"] == row["next_fire_at"]
 
@@ -51,7 +49,7 @@ def test_a_stored_spec_that_cannot_be_read_any_more_holds_up_nobody(rig: Rig) ->
     assert rig.at("12:00", by=rig.another()) == 2
 
     assert (rig.ledger("a"), rig.ledger("b")) == ([], [("12:00", "start", "fired")])
-    [row] = rig.stack.rows(s.schedules, file_name="a")
+    [row] = rig.stack.rows(t.schedules, file_name="a")
     assert row["decided_until"] < T0.replace(hour=12, minute=0, second=0) < row["next_fire_at"], (
         "asked again, undecided"
     )
@@ -73,10 +71,10 @@ def test_the_next_start_is_not_the_next_stop(rig: Rig) -> None:
     later = T0.replace(hour=13, minute=0, second=0)
 
     rig.at("12:00")
-    [row] = rig.stack.rows(s.schedules)
+    [row] = rig.stack.rows(t.schedules)
     assert (row["next_fire_at"], row["next_start_at"]) == (T0.replace(hour=12, minute=30, second=0), later)
     rig.at("12:30")
-    [row] = rig.stack.rows(s.schedules)
+    [row] = rig.stack.rows(t.schedules)
     assert (row["next_fire_at"], row["next_start_at"]) == (later, later)
 
 
@@ -84,7 +82,7 @@ def test_a_slot_of_this_minute_fires_after_a_restart_and_never_twice(rig: Rig) -
     rig.dag("a", 'schedule: "* * * * *"\n')
     rig.at("12:00:59")
     with rig.stack.engine.begin() as connection:  # as if the schedule row had been lost: the ledger stands
-        connection.execute(update(s.schedules).values(decided_until=T0, next_fire_at=T0))
+        connection.execute(update(t.schedules).values(decided_until=T0, next_fire_at=T0))
 
     rig.at("12:00:59", by=rig.two)
 
@@ -95,7 +93,7 @@ def test_a_slot_of_this_minute_fires_after_a_restart_and_never_twice(rig: Rig) -
 def test_a_summary_of_an_earlier_version_stops_nobody(rig: Rig) -> None:
     rig.dag("a", 'schedule: "0 12 * * *"\n')
     with rig.stack.engine.begin() as connection:
-        connection.execute(s.schedules.delete())
+        connection.execute(t.schedules.delete())
         connection.execute(update(t.dags).values(summary={}))
     assert (rig.one.firing.adopt(), rig.at("12:00")) == (1, 1)
 
@@ -160,7 +158,7 @@ def test_a_year_away_costs_a_bounded_number_of_rows(rig: Rig) -> None:
 
     rig.at("12:00", day=365)
 
-    rows = sorted(rig.stack.rows(s.cron_slots), key=lambda row: row["slot_at"])
+    rows = sorted(rig.stack.rows(t.cron_slots), key=lambda row: row["slot_at"])
     assert len(rows) == 501
     assert rows[0]["slot_at"] == T0.replace(hour=12, minute=0, second=0)
     assert rows[0]["until_at"] + timedelta(minutes=1) == rows[1]["slot_at"]
@@ -217,7 +215,7 @@ def test_a_restart_runs_what_ran_with_the_values_it_had(rig: Rig) -> None:
     with rig.stack.engine.begin() as connection:
         connection.execute(update(t.dag_runs).values(version=stopped["version"] + 1, **values))
     edited = c.PutSpec(file_name="a", spec=schedule + STEPS)
-    rig.one.shell.decide(lambda batch: Definitions(batch.tx, rig.one.shell.plans, batch.now).put_spec(edited))
+    rig.one.transactor.decide(lambda batch: handle(batch, edited))
     rig.one.firing.adopt()
     rig.at("12:45")
 
@@ -241,13 +239,13 @@ def test_a_stop_with_nothing_running_is_skipped(rig: Rig) -> None:
 
 def test_a_paused_dag_is_not_decided_until_it_goes_on_with_the_catchup_chosen(rig: Rig) -> None:
     rig.dag("a", 'schedule: "*/10 * * * *"\n')
-    rig.queue(Pause(scope="dag", name="a", by="ann"))
+    rig.queue(c.SetPause(scope="dag", name="a", by="ann"))
     assert rig.at("12:00") == 0
     rig.at("12:10")
     assert rig.ledger() == []
 
     rig.now = T0.replace(hour=12, minute=15)
-    rig.queue(Resume(scope="dag", name="a", catchup="latest"))
+    rig.queue(c.EndPause(scope="dag", name="a", catchup="latest"))
     rig.at("12:15:01")
     rig.at("12:20")
 
@@ -257,15 +255,15 @@ def test_a_paused_dag_is_not_decided_until_it_goes_on_with_the_catchup_chosen(ri
 
 def test_a_renamed_dag_keeps_its_pause_and_the_slots_that_are_undecided(rig: Rig) -> None:
     rig.dag("a", 'schedule: "*/10 * * * *"\n')
-    rig.queue(Pause(scope="dag", name="a", by="ann"))
+    rig.queue(c.SetPause(scope="dag", name="a", by="ann"))
     rig.at("12:05")
     rename = c.RenameDag(file_name="a", new_file_name="b")
-    rig.one.shell.decide(lambda batch: Definitions(batch.tx, rig.one.shell.plans, batch.now).rename(rename))
+    rig.one.transactor.decide(lambda batch: handle(batch, rename))
     rig.one.firing.adopt()
     assert rig.at("12:10") == 0
 
     rig.now = T0.replace(hour=12, minute=15)
-    rig.queue(Resume(scope="dag", name="b"))
+    rig.queue(c.EndPause(scope="dag", name="b"))
     rig.at("12:20")
     assert rig.ledger("b") == [("12:00", "start", "missed"), ("12:10", "start", "missed"), ("12:20", "start", "fired")]
     assert rig.ledger("a") == []
@@ -286,13 +284,13 @@ def test_a_renamed_dag_keeps_its_pause_and_the_slots_that_are_undecided(rig: Rig
 )
 def test_an_edit_of_a_paused_dag_drops_no_slot(rig: Rig, edited: str, ledger: list[tuple[str, str]]) -> None:
     rig.dag("a", 'schedule: "*/10 * * * *"\n')
-    rig.queue(Pause(scope="dag", name="a", by="ann"))
+    rig.queue(c.SetPause(scope="dag", name="a", by="ann"))
     rig.at("12:15")
     command = c.PutSpec(file_name="a", spec=edited + STEPS)
-    rig.one.shell.decide(lambda batch: Definitions(batch.tx, rig.one.shell.plans, batch.now).put_spec(command))
+    rig.one.transactor.decide(lambda batch: handle(batch, command))
     rig.one.firing.adopt()
     rig.at("12:25")
-    rig.queue(Resume(scope="dag", name="a"))
+    rig.queue(c.EndPause(scope="dag", name="a"))
     rig.at("12:30")
 
     assert [(at, outcome) for at, _, outcome in rig.ledger()] == ledger
@@ -300,11 +298,11 @@ def test_an_edit_of_a_paused_dag_drops_no_slot(rig: Rig, edited: str, ledger: li
 
 def test_pausing_everything_holds_every_slot(rig: Rig) -> None:
     rig.dag("a", 'schedule: "*/10 * * * *"\ncatchup: all\n')
-    rig.queue(Pause(scope="global", by="ann"))
+    rig.queue(c.SetPause(scope="global", by="ann"))
     rig.at("12:05")
     assert rig.ledger() == []
 
-    rig.queue(Resume(scope="global", catchup="none"))
+    rig.queue(c.EndPause(scope="global", catchup="none"))
     rig.at("12:10")
 
     assert rig.ledger() == [("12:00", "start", "missed"), ("12:10", "start", "fired")]
@@ -315,18 +313,18 @@ def test_edits_deletions_and_faults_move_the_next_slot(rig: Rig) -> None:
 
     def edit(spec: str) -> None:
         command = c.PutSpec(file_name="a", spec=spec + STEPS)
-        rig.one.shell.decide(lambda batch: Definitions(batch.tx, rig.one.shell.plans, batch.now).put_spec(command))
+        rig.one.transactor.decide(lambda batch: handle(batch, command))
         rig.one.firing.adopt()
 
     edit('schedule: "5 * * * *"\n')
     assert rig.at("12:00") == 0
     assert rig.at("12:05") == 1
     edit("")
-    [row] = rig.stack.rows(s.schedules)
+    [row] = rig.stack.rows(t.schedules)
     assert (row["next_fire_at"], row["next_start_at"]) == (None, None)
     command = c.DeleteDag(file_name="a")
-    rig.one.shell.decide(lambda batch: Definitions(batch.tx, rig.one.shell.plans, batch.now).delete(command))
-    assert rig.stack.rows(s.schedules) == []
+    rig.one.transactor.decide(lambda batch: handle(batch, command))
+    assert rig.stack.rows(t.schedules) == []
     assert rig.ledger() == [("12:05", "start", "fired")]
 
 
@@ -349,7 +347,7 @@ def test_four_schedulers_fire_each_of_many_slots_once(rig: Rig) -> None:
     _at_once([one.firing.fire_due for one in schedulers])
 
     with rig.stack.engine.begin() as connection:
-        assert connection.execute(select(func.count()).select_from(s.cron_slots)).scalar_one() == 300
+        assert connection.execute(select(func.count()).select_from(t.cron_slots)).scalar_one() == 300
         assert connection.execute(select(func.count()).select_from(t.dag_runs)).scalar_one() == 300
 
 
@@ -377,7 +375,7 @@ def test_some_days_with_restarts_jumps_and_pauses_equal_what_was_to_be_expected(
         dice.choice([rig.one, rig.two]).firing.fire_due()
         rig.end()
 
-    rows = rig.stack.rows(s.cron_slots)
+    rows = rig.stack.rows(t.cron_slots)
     assert {(row["file_name"], row["slot_at"]): row["outcome"] for row in rows} == expected
 
 
@@ -385,12 +383,12 @@ def test_the_running_scheduler_wakes_by_itself(stack: Stack) -> None:
     stack.scheduler()
     stack.dag("a", 'schedule: "* * * * *"\n' + STEPS)
 
-    eventually(lambda: len(stack.rows(s.schedules)) == 1)
-    [row] = stack.rows(s.schedules)
+    eventually(lambda: len(stack.rows(t.schedules)) == 1)
+    [row] = stack.rows(t.schedules)
     assert row["next_fire_at"].second == 0
     with stack.engine.begin() as connection:
         early = row["next_fire_at"] - timedelta(minutes=1)
-        connection.execute(update(s.schedules).values(next_fire_at=early, decided_until=early - timedelta(seconds=1)))
+        connection.execute(update(t.schedules).values(next_fire_at=early, decided_until=early - timedelta(seconds=1)))
     stack.ask(c.SuspendDag(file_name="a", suspend=False))
 
-    eventually(lambda: len(stack.rows(s.cron_slots)) >= 1)
+    eventually(lambda: len(stack.rows(t.cron_slots)) >= 1)

@@ -1,4 +1,4 @@
-"""Starts that one transaction records, on both footings."""
+"""Commands that one transaction records, in both modes."""
 
 from collections.abc import Sequence
 from threading import Event
@@ -21,15 +21,15 @@ from tests.integration.scheduler_stack import Stack
 ONE = "steps:\n  - echo hi\n"
 
 
-def test_of_starts_that_come_together_each_has_its_own_outcome(stack: Stack) -> None:
+def test_starts_in_one_batch_have_their_own_outcomes(stack: Stack) -> None:
     stack.scheduler()
     stack.dag("one", ONE)
     known, taken, new = (c.StartRun(file_name="one", dag_run_id=run_id) for run_id in ("r1", "r1", "r2"))
-    shell = Assembly(Store(stack.engine), stack.transport, Plans(), utc_now, ZoneInfo("UTC")).shell
+    transactor = Assembly(Store(stack.engine), stack.transport, Plans(), utc_now, ZoneInfo("UTC")).transactor
 
     def ask(**commands: c.Command) -> list[c.CommandReply]:
         envelopes = [decode(encode(command, id=key, at=utc_now())) for key, command in commands.items()]
-        return shell.decide(lambda batch: carry_out(batch, shell.plans, envelopes))
+        return transactor.decide(lambda batch: carry_out(batch, envelopes))
 
     first = ask(known=known)
     later = ask(new=new, known=known, taken=taken, none=c.StartRun(file_name="none", dag_run_id="r3"))
@@ -41,7 +41,7 @@ def test_of_starts_that_come_together_each_has_its_own_outcome(stack: Stack) -> 
 
 
 class AllAtOnce:
-    """A consumer that hands out nothing until so many deliveries are there, and then all of them."""
+    """A consumer that waits for ``count`` deliveries and returns them together."""
 
     connected_for_s = 0.0
 
@@ -63,11 +63,11 @@ class AllAtOnce:
         self._inner.close()
 
 
-def test_commands_that_wait_together_are_one_transaction(stack: Stack) -> None:
+def test_waiting_commands_share_one_transaction(stack: Stack) -> None:
     stack.scheduler()
     stack.dag("one", ONE)
     stack.stop_schedulers()
-    shell = Assembly(Store(stack.engine), stack.transport, Plans(), utc_now, ZoneInfo("UTC")).shell
+    transactor = Assembly(Store(stack.engine), stack.transport, Plans(), utc_now, ZoneInfo("UTC")).transactor
     ids = [f"r{number}" for number in range(17)]
     for key in ids:
         start = encode(c.StartRun(file_name="one", dag_run_id=key), id=key, at=utc_now())
@@ -75,7 +75,7 @@ def test_commands_that_wait_together_are_one_transaction(stack: Stack) -> None:
     stop = Event()
     consumer = AllAtOnce(stack.transport.consume([COMMANDS], prefetch=50), len(ids), stop)
 
-    commands_intake(shell, cast("Consumer", consumer)).run(stop)
+    commands_intake(transactor, cast("Consumer", consumer)).run(stop)
 
     recorded = [row for row in stack.rows(t.inbox) if row["command_id"] in ids]
     assert len(recorded) == len(ids)

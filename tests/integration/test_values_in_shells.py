@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.language.model import Command, Condition, Step
+from shared.language.model import Condition, Step, StepCommand
 from tests.harness.worker_rig import Rig, task
 
 
@@ -140,20 +140,22 @@ def test_an_output_in_json_or_a_quoted_document_is_unchanged(rig: Rig) -> None:
 
 def test_a_given_value_outside_quotes_is_split_into_words_and_not_run(rig: Rig, tmp_path: Path) -> None:
     value = f"a  $(touch {tmp_path}/run)"
-    step = Step(name="s", commands=(Command(text="echo $P", argv=("echo", "$P")),))
+    step = Step(name="s", commands=(StepCommand(text="echo $P", argv=("echo", "$P")),))
 
     assert written(rig, step, value) == f"a $(touch {tmp_path}/run)\n"
     assert not (tmp_path / "run").exists()
 
 
 def test_what_the_author_wrote_as_a_default_still_reaches_the_shell_as_text(rig: Rig) -> None:
-    step = Step(name="s", commands=(Command(text="echo $P", argv=("echo", "$P")),))
+    step = Step(name="s", commands=(StepCommand(text="echo $P", argv=("echo", "$P")),))
 
     assert written(rig, step, "$(echo by the author)", given=False) == "by the author\n"
 
 
 def test_a_step_env_with_a_command_of_its_own_is_the_authors(rig: Rig) -> None:
-    step = Step(name="s", env=(("E", "$(echo by the author)"),), commands=(Command(text="echo $E", argv=("echo",)),))
+    step = Step(
+        name="s", env=(("E", "$(echo by the author)"),), commands=(StepCommand(text="echo $E", argv=("echo",)),)
+    )
 
     assert written(rig, step, "") == "by the author\n"
 
@@ -165,7 +167,7 @@ def checked(rig: Rig, condition: str, **fields: Any) -> bool:
         name="s",
         preconditions=(Condition(condition=condition),),
         env=(("OWN", "test -f a.txt && true"), ("MADE", "true ${OUT}")),
-        commands=(Command(text="true", argv=("true",)),),
+        commands=(StepCommand(text="true", argv=("true",)),),
     )
     return rig.run(task(step, **fields)).outcome == "succeeded"
 

@@ -16,11 +16,10 @@ from services.api.command_client import Commands
 from services.api.deps import Deps
 from services.cli import cli
 from shared.contracts import commands as c
-from shared.contracts.commands.queues import Pause, SetPool, SetQueue
 from shared.contracts.events import AttemptStarted
 from shared.store import tables as t
 from shared.store.reads.reader import Reads
-from shared.store.tables import schedules as s
+from shared.store.writes.bulk import Rows
 from tests.integration.pool_rig import PoolRig
 from tests.integration.scheduler_stack import Stack
 
@@ -95,7 +94,7 @@ def rig(stack: Stack) -> Asker:
 
 def test_a_full_queue_says_who_fills_it(rig: Asker) -> None:
     rig.dag("a", PLAIN)
-    rig.must(SetQueue(name="q", max_concurrency=2))
+    rig.must(c.SetQueue(name="q", max_concurrency=2))
     rig.enqueue("r1", "r2", "r3", queue="q")
     assert rig.why("r3") == "its turn in queue q"
     rig.parts.admission.admit("q")
@@ -114,7 +113,7 @@ def test_a_full_queue_says_who_fills_it(rig: Asker) -> None:
 def test_a_pause_says_whose_it_is(rig: Asker, scope: Any, name: str, expected: str) -> None:
     rig.dag("a", PLAIN)
     rig.enqueue("r1")
-    rig.must(Pause(scope=scope, name=name, by="ann", reason="upgrade"))
+    rig.must(c.SetPause(scope=scope, name=name, by="ann", reason="upgrade"))
     assert rig.why("r1") == expected
 
 
@@ -128,7 +127,7 @@ def test_labels_that_no_worker_has_are_named_for_runs_and_steps(rig: Asker) -> N
     facts = {"incarnation": "i", "host": "h", "version": "0", "slots": 1, "busy": 1, "state": "live"}
     times = {"started_at": rig.now, "heartbeat_at": rig.now, "lease_until": rig.now + timedelta(seconds=10)}
     with rig.store.begin() as tx:
-        tx.insert(t.workers, [{"worker_id": "w", "labels": {"gpu": "true", "zone": "eu"}, **facts, **times}])
+        tx.write(Rows(t.workers, [{"worker_id": "w", "labels": {"gpu": "true", "zone": "eu"}, **facts, **times}]))
     assert rig.why("r1") == "its turn in queue a" or rig.why("r1") == "queue a is full (1/1): a/r2"
     assert rig.why_step("r2") == "a worker with a free slot"
 
@@ -138,8 +137,39 @@ def test_a_held_run_says_until_when(rig: Asker) -> None:
     rig.enqueue("r1")
     held = {"run_key": rig.stack.run("r1")["run_key"], "wait_s": 0, "not_before": rig.now + timedelta(minutes=5)}
     with rig.store.begin() as tx:
-        tx.insert(s.run_holds, [held])
+        tx.write(Rows(t.run_holds, [held]))
     assert rig.why("r1") == "not before 2026-11-24T12:05:00+00:00"
+
+
+def test_a_restarted_run_says_until_when_it_waits_after_the_one_before(rig: Asker) -> None:
+    rig.dag("a", PLAIN)
+    rig.start("r1")
+    rig.enqueue("r2")
+    first, second = (rig.stack.run(name)["run_key"] for name in ("r1", "r2"))
+    with rig.store.begin() as tx:
+        held = {"run_key": second, "wait_s": 60, "not_before": None, "after_key": first}
+        tx.write(Rows(t.run_holds, [held]))
+    assert rig.why("r2") == "the end of run a/r1, which is running"
+    rig.end("r1/work")
+    assert rig.parts.admission.admit("a") == 0
+    assert rig.why("r2") == f"not before {(rig.now + timedelta(seconds=60)).isoformat()}"
+
+
+def test_a_called_run_that_its_caller_lends_its_place_does_not_wait_for_the_full_queue(rig: Asker) -> None:
+    rig.dag("c", PLAIN, head="queue: q")
+    rig.dag("a", "{name: call, call: c}", head="queue: q")
+    rig.must(c.SetQueue(name="q", max_concurrency=1))
+    rig.enqueue("r1")
+    rig.parts.admission.admit("q")
+    rig.call("r1/call", "")
+
+    rig.enqueue("r2")
+    child = rig.stack.rows(t.dag_runs, dag_name="c")[0]["dag_run_id"]
+    assert rig.get(f"/dag-runs/a/r1/sub-dag-runs/{child}")["dagRunDetails"]["waitingFor"] == "its turn in queue q"
+    assert rig.why("r2") == "queue q is full (1/1): a/r1"
+    rig.parts.admission.admit("q")
+    assert rig.status(child) == "running"
+    assert rig.why("r2") == f"queue q is full (1/1): c/{child}"
 
 
 # -- steps ------------------------------------------------------------------------------------------
@@ -147,7 +177,7 @@ def test_a_held_run_says_until_when(rig: Asker) -> None:
 
 def test_a_full_pool_says_who_is_in_and_who_goes_first(rig: Asker) -> None:
     rig.dag("a", "{name: work, command: a, pool: gpu}")
-    rig.must(SetPool(name="gpu", capacity=2))
+    rig.must(c.SetPool(name="gpu", capacity=2))
     for run_id in ("r1", "r2", "r3"):
         rig.start(run_id)
         rig.now += timedelta(seconds=1)
@@ -222,7 +252,7 @@ def test_the_command_line_tells_the_same(rig: Asker) -> None:
 def test_a_called_run_and_the_node_that_called_it_say_what_it_waits_for(rig: Asker) -> None:
     rig.dag("c", PLAIN, head="queue: q")
     rig.dag("a", "{name: call, call: c, parallel: {items: [x]}}")
-    rig.must(SetQueue(name="q", max_concurrency=1), c.StartRun(file_name="c", dag_run_id="other"))
+    rig.must(c.SetQueue(name="q", max_concurrency=1), c.StartRun(file_name="c", dag_run_id="other"))
     rig.start("r1")
     rig.call("r1/call", "1", "2")
     rows = sorted(rig.stack.rows(t.dag_runs, status="queued"), key=lambda row: row["queued_at"])
@@ -252,7 +282,7 @@ def test_a_dag_says_when_its_schedule_starts_it_or_why_not(rig: Asker) -> None:
     assert rig.why_dag() == "not before 2026-11-24T13:00:00Z"
     rig.must(c.SuspendDag(file_name="a", suspend=True))
     assert rig.why_dag() == "suspended: its schedule starts nothing"
-    rig.must(Pause(scope="dag", name="a", by="ann", reason="holiday"))
+    rig.must(c.SetPause(scope="dag", name="a", by="ann", reason="holiday"))
     assert rig.why_dag() == "paused by ann (holiday)"
-    rig.must(Pause(scope="global", by="bob"))
+    rig.must(c.SetPause(scope="global", by="bob"))
     assert rig.why_dag() == "paused by bob: everything"

@@ -1,4 +1,4 @@
-"""Who ``dagway why`` says that it is, and where it asks."""
+"""The credentials that ``dagway why`` sends, and the URLs it accepts."""
 
 import base64
 import json
@@ -19,7 +19,7 @@ BASIC = f"Basic {base64.b64encode(b'ann:s3cret').decode()}"
 
 
 class Gateway:
-    """Notes who asks, and knows one run, which waits for nothing."""
+    """Records credentials, and has one run, which waits for nothing."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -48,7 +48,7 @@ def gateway() -> Iterator[Gateway]:
 
 
 @pytest.mark.parametrize(
-    ("args", "env", "said"),
+    ("args", "env", "sent"),
     [
         ((), {}, ""),
         (("--token", "t"), {"DAGWAY_AUTH_TOKEN": "other"}, "Bearer t"),
@@ -57,12 +57,12 @@ def gateway() -> Iterator[Gateway]:
         (("--auth-basic-username", "ann", "--auth-basic-password", "s3cret"), {}, BASIC),
     ],
 )
-def test_it_says_who_asks(gateway: Gateway, args: tuple[str, ...], env: dict[str, str], said: str) -> None:
-    told = CliRunner(env=env).invoke(cli, ["why", "a", "r1", "--url", f"http://{gateway.address}", *args])
+def test_it_sends_the_credentials(gateway: Gateway, args: tuple[str, ...], env: dict[str, str], sent: str) -> None:
+    result = CliRunner(env=env).invoke(cli, ["why", "a", "r1", "--url", f"http://{gateway.address}", *args])
 
-    assert told.output == "a/r1 is running and waits for nothing\n"
-    assert gateway.asked == [said]
+    assert result.output == "a/r1 is running and waits for nothing\n"
+    assert gateway.asked == [sent]
 
 
-def test_an_address_needs_no_scheme(gateway: Gateway) -> None:
+def test_the_url_may_omit_its_scheme(gateway: Gateway) -> None:
     assert CliRunner().invoke(cli, ["why", "a", "r1", "--url", gateway.address]).exit_code == 0

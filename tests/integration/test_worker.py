@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from shared.contracts.control import RouteOpened
+from shared.contracts.control import TaskQueueOpened
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptStarted, Heartbeat, TaskRedelivered
 from shared.contracts.tasks import StepRef
 from shared.errors import PublishUnconfirmed
 from shared.language.model import Condition, Output, Secret
-from shared.transport.base import HEARTBEATS, Outgoing, task_route, worker_route
+from shared.transport.base import HEARTBEATS, Outgoing, task_queue, worker_queue
 from shared.transport.embedded.transport import EmbeddedTransport
 from tests.harness.eventually import eventually
 from tests.harness.worker_rig import Rig, command, script, task
@@ -243,7 +243,7 @@ def test_a_step_runs_only_if_its_conditions_are_met(rig: Rig, condition: Conditi
 
 def test_a_redelivered_task_is_reported_and_not_run(tmp_path: Path) -> None:
     transport = EmbeddedTransport(None)
-    first = transport.consume([task_route({})], prefetch=1)
+    first = transport.consume([task_queue({})], prefetch=1)
     rig = Rig(tmp_path, transport=transport)
     rig.give(task(command("touch ran"), token="again"))
     (delivery,) = first.take(1, 5)
@@ -298,7 +298,7 @@ def test_tasks_beyond_the_slots_wait_at_the_broker(tmp_path: Path) -> None:
     with Rig(tmp_path, slots=1) as rig:
         rig.give(task(command("while [ ! -e go ]; do sleep 0.02; done"), token="first"))
         rig.started("first")
-        rig.give(task(command("true"), token="second"), worker_route("w1"))
+        rig.give(task(command("true"), token="second"), worker_queue("w1"))
         rig.give(task(command("true"), token="third"))
         assert rig.worker.attempts.tokens() == ("first",)
         rig.work_dir().joinpath("go").touch()
@@ -310,14 +310,14 @@ def test_tasks_beyond_the_slots_wait_at_the_broker(tmp_path: Path) -> None:
 def test_a_worker_takes_tasks_of_selectors_its_labels_satisfy_and_remembers_them(tmp_path: Path) -> None:
     selector = {"gpu": "true"}
     with Rig(tmp_path, labels={"gpu": "true", "region": "eu"}) as rig:
-        rig.transport.declare([task_route(selector)])
-        rig.broadcast("workers", RouteOpened(selector={"gpu": "false"}))
-        rig.broadcast("workers", RouteOpened(selector=selector))
-        rig.give(task(command("true"), token="labelled"), task_route(selector))
+        rig.transport.declare([task_queue(selector)])
+        rig.broadcast("workers", TaskQueueOpened(selector={"gpu": "false"}))
+        rig.broadcast("workers", TaskQueueOpened(selector=selector))
+        rig.give(task(command("true"), token="labelled"), task_queue(selector))
         assert rig.finished("labelled").outcome == "succeeded"
 
     with Rig(tmp_path, labels={"gpu": "true"}) as rig:
-        rig.give(task(command("true"), token="after"), task_route(selector))
+        rig.give(task(command("true"), token="after"), task_queue(selector))
         assert rig.finished("after").outcome == "succeeded"
 
 

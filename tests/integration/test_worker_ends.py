@@ -215,7 +215,7 @@ class _Flaky(EmbeddedTransport):
     cut = False
 
     def send(self, message: Outgoing) -> "Future[None]":
-        if self.cut and message.route in (EVENTS, LOGS):
+        if self.cut and message.queue in (EVENTS, LOGS):
             refused: Future[None] = Future()
             refused.set_exception(BrokerUnavailable("the link is cut"))
             return refused

@@ -1,11 +1,14 @@
 """What a message looks like on the wire."""
 
+import importlib
+import pkgutil
 from datetime import UTC, datetime
 
 import pytest
 
-from shared.contracts.base import Message
-from shared.contracts.codec import VERSION, Envelope, decode, encode
+from shared import contracts
+from shared.contracts.base import MESSAGE_TYPES, Message
+from shared.contracts.codec import _ENVELOPES, VERSION, Envelope, decode, encode
 from shared.contracts.events import AttemptFinished, LogChunk
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678900, tzinfo=UTC)
@@ -31,3 +34,17 @@ def test_an_envelope_is_one_json_document_around_its_body(message: Message) -> N
 
     assert decode(wire).body == message
     assert wire.decode() == envelope.model_dump_json()
+
+
+def test_the_codec_knows_every_message() -> None:
+    known = set(_ENVELOPES)
+
+    for module in pkgutil.walk_packages(contracts.__path__, "shared.contracts."):
+        importlib.import_module(module.name)
+
+    assert known == set(MESSAGE_TYPES)
+
+
+def test_no_two_messages_have_the_same_type() -> None:
+    with pytest.raises(TypeError, match=r"Copy: the message type 'attempt\.log' is LogChunk's"):
+        type("Copy", (Message,), {"type": LogChunk.type, "__module__": __name__})

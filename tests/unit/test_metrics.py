@@ -9,9 +9,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from scripts.metrics_doc import TARGET, catalogue, document, series_names
 from services.scheduler import metrics
 from services.scheduler.core.decision import ClosedAttempt
-from services.scheduler.deciding.post_commit import Aftermath
+from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.metrics import BacklogCollector, count, limit_dag_series
-from shared.admin_server import door_registry
+from shared.admin_server import admin_registry
 from shared.errors import StoreUnavailable
 from shared.metrics import DagNames, fold
 from shared.status import AttemptState, RunStatus
@@ -92,7 +92,7 @@ def test_the_largest_dags_come_first_when_many_are_met_at_once() -> None:
 
 def test_ten_thousand_dags_make_no_more_series_than_allowed() -> None:
     limit_dag_series(50)
-    after = Aftermath(ended=[(f"dag-{number}", RunStatus.SUCCEEDED) for number in range(10_000)])
+    after = PostCommit(ended=[(f"dag-{number}", RunStatus.SUCCEEDED) for number in range(10_000)])
     count(after)
 
     dags = {sample.labels["dag"] for one in metrics.RUNS_ENDED_BY_DAG.collect() for sample in one.samples}
@@ -101,7 +101,7 @@ def test_ten_thousand_dags_make_no_more_series_than_allowed() -> None:
 
 
 def _value(name: str, **labels: str) -> float:
-    return door_registry([]).get_sample_value(name, labels) or 0.0
+    return admin_registry([]).get_sample_value(name, labels) or 0.0
 
 
 def test_a_commit_is_counted_once_with_its_times() -> None:
@@ -111,7 +111,7 @@ def test_a_commit_is_counted_once_with_its_times() -> None:
         "t", 0, 1, 1, AttemptState.FINISHED, "failed", "w", "i", 1, "", _NOW, _NOW + timedelta(seconds=2)
     )
     count(
-        Aftermath(
+        PostCommit(
             at=_NOW + timedelta(seconds=7),
             ended=[("d", RunStatus.FAILED)],
             closed=[closed],
@@ -126,7 +126,7 @@ def test_a_commit_is_counted_once_with_its_times() -> None:
 
 def test_series_whose_labels_are_known_begin_at_0() -> None:
     for outcome in ("fired", "skipped", "missed"):
-        assert door_registry([]).get_sample_value("dagway_slots_decided_total", {"outcome": outcome}) is not None
+        assert admin_registry([]).get_sample_value("dagway_slots_decided_total", {"outcome": outcome}) is not None
 
 
 def test_a_database_that_is_away_is_said_and_not_repeated() -> None:

@@ -18,7 +18,7 @@ NAMES = {
     "DagwayError",
     "Environment",
     "Executor",
-    "ExpandFault",
+    "ExpansionError",
     "GuardianLost",
     "Interrupted",
     "InvalidInput",

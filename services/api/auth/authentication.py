@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Literal
 import jwt
 from werkzeug.http import parse_cookie
 
-from services.api.auth.oidc import Provider
+from services.api.auth.oidc import OidcProvider
 from services.api.auth.principals import NOBODY, Permission, Principal, Role
 from services.api.auth.tokens import HOOK_PREFIX, KEY_PREFIX, Passwords, secret_hash
 from services.api.problems import Problem
 from services.api.settings import Settings
 from shared.contracts.commands.accounts import TouchCredential
-from shared.store.reads.reader import Reads, User
+from shared.store.reads.reader import Reads, UserRow
 
 if TYPE_CHECKING:
     from services.api.command_client import Commands
@@ -59,7 +59,7 @@ class Auth:
         self.settings = settings
         self.passwords = Passwords()
         self.limits = LoginLimits()
-        self.oidc = Provider(settings.oidc) if settings.oidc else None
+        self.oidc = OidcProvider(settings.oidc) if settings.oidc else None
         self._reads = reads
         self._commands = commands
         self._clock = clock
@@ -141,7 +141,7 @@ class Auth:
 
     # -- logins -------------------------------------------------------------------------------
 
-    def issue(self, user: User) -> tuple[str, datetime]:
+    def issue(self, user: UserRow) -> tuple[str, datetime]:
         """Return a login token and when it ends."""
         now = self._clock()
         ends = now + timedelta(seconds=self.settings.token_ttl_s)
@@ -209,12 +209,12 @@ class LoginLimits:
         return self._failures_per_address if name.startswith(ADDRESS) else self._failures
 
 
-def principal_of(user: User) -> Principal:
+def principal_of(user: UserRow) -> Principal:
     """Return a stored user as whoever asks."""
     return Principal("user", user.id, user.username, user.role, user.created_at, user.updated_at)
 
 
-def _by_cookie(provider: Provider, headers: Mapping[str, str]) -> Principal:
+def _by_cookie(provider: OidcProvider, headers: Mapping[str, str]) -> Principal:
     """Return who is logged in at the provider.
 
     A cookie goes along whoever made the browser ask, and the contract has a GET that changes

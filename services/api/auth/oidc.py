@@ -27,7 +27,7 @@ import urllib3
 from services.api.problems import UNAVAILABLE, Problem
 from services.api.settings import Oidc
 
-__all__ = ["PROOF_COOKIE", "TOKEN_COOKIE", "Identity", "Provider", "challenge_of", "new_verifier"]
+__all__ = ["PROOF_COOKIE", "TOKEN_COOKIE", "OidcIdentity", "OidcProvider", "challenge_of", "new_verifier"]
 
 _log = logging.getLogger(__name__)
 TOKEN_COOKIE, PROOF_COOKIE = "oidcToken", "oidcAdmitted"
@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class OidcIdentity:
     """Whom an ID token is about. ``expires_at`` is in seconds since 1970."""
 
     subject: str
@@ -52,7 +52,7 @@ class Identity:
     expires_at: int
 
 
-class Provider:
+class OidcProvider:
     """Asks the provider as little as possible: what it publishes is kept, also while it is away."""
 
     def __init__(self, settings: Oidc) -> None:
@@ -78,7 +78,7 @@ class Provider:
         }
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
 
-    def redeem(self, code: str, *, nonce: str, verifier: str) -> tuple[str, Identity]:
+    def redeem(self, code: str, *, nonce: str, verifier: str) -> tuple[str, OidcIdentity]:
         """Return the ID token that the code stands for, and whose it is.
 
         Raises:
@@ -110,7 +110,7 @@ class Provider:
 
     # -- being logged in ----------------------------------------------------------------------
 
-    def identify(self, cookies: Mapping[str, str]) -> Identity | None:
+    def identify(self, cookies: Mapping[str, str]) -> OidcIdentity | None:
         """Return who is logged in by these cookies."""
         token = cookies.get(TOKEN_COOKIE, "")
         if not token:
@@ -290,10 +290,10 @@ def _matching(keys: jwt.PyJWKSet, header: Mapping[str, Any]) -> jwt.PyJWK | None
     return usable[0] if len(usable) == 1 else None
 
 
-def _identity(claims: Mapping[str, Any]) -> Identity:
+def _identity(claims: Mapping[str, Any]) -> OidcIdentity:
     subject = str(claims["sub"])
     username = str(claims.get("preferred_username") or claims.get("email") or subject)
-    return Identity(subject, username[:200], int(claims["exp"]))
+    return OidcIdentity(subject, username[:200], int(claims["exp"]))
 
 
 def _refused(message: str) -> Problem:

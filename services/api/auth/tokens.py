@@ -14,7 +14,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import Type
 
-from services.api.serving.green import apart
+from services.api.serving.greenlets import run_in_thread
 
 __all__ = ["HOOK_PREFIX", "KEY_PREFIX", "Passwords", "drawn", "new_secret", "secret_hash"]
 
@@ -60,7 +60,7 @@ class Passwords:
     def hash(self, password: str, salt: bytes) -> str:
         """Return the hash to keep; ``salt`` has 16 bytes."""
         with self._slots:
-            return apart(lambda: self._hasher.hash(password, salt=salt))
+            return run_in_thread(lambda: self._hasher.hash(password, salt=salt))
 
     def fits(self, password_hash: str | None, password: str) -> bool:
         """Tell whether the password is right; takes as long for a user that does not exist (``None``)."""
@@ -69,10 +69,10 @@ class Passwords:
         try:
             if password_hash is None:
                 if self._nobody is None:
-                    self._nobody = apart(lambda: self._hasher.hash(secrets.token_hex(16)))
+                    self._nobody = run_in_thread(lambda: self._hasher.hash(secrets.token_hex(16)))
                 password_hash = self._nobody
                 password += "\0"
-            return apart(lambda: self._hasher.verify(password_hash, password))
+            return run_in_thread(lambda: self._hasher.verify(password_hash, password))
         except (VerificationError, InvalidHashError):
             return False
         finally:

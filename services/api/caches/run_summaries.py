@@ -6,7 +6,7 @@ People and dashboards ask for the same thousand runs again and again, and few of
 from collections.abc import Callable, Iterable, Sequence
 
 from shared.status import RunStatus
-from shared.store.reads.reader import Listed, Run
+from shared.store.reads.reader import ListedRunRow, RunRow
 
 __all__ = ["Summaries"]
 
@@ -23,7 +23,9 @@ class Summaries:
     def __len__(self) -> int:
         return len(self._made)
 
-    def json(self, listed: Sequence[Listed], make: Callable[[Sequence[str]], Iterable[tuple[Run, bytes]]]) -> bytes:
+    def json(
+        self, listed: Sequence[ListedRunRow], make: Callable[[Sequence[str]], Iterable[tuple[RunRow, bytes]]]
+    ) -> bytes:
         """Return the runs' summaries, in their order, with commas between; a run that is gone is left out.
 
         ``make`` reads runs by their keys, and returns those that are there with what is shown of them.
@@ -36,7 +38,7 @@ class Summaries:
         shown = [made or fresh.get(run.run_key) for run, made in zip(listed, known, strict=True)]
         return b",".join([each for each in shown if each is not None])
 
-    def _keep(self, made: Iterable[tuple[Run, bytes]]) -> dict[str, bytes]:
+    def _keep(self, made: Iterable[tuple[RunRow, bytes]]) -> dict[str, bytes]:
         fresh = {run.run_key: (run, shown) for run, shown in made}
         if len(self._made) + len(fresh) > _KEPT:
             self._made.clear()

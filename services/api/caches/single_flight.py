@@ -7,7 +7,7 @@ miss what the asker has just written. So under load at most two of one kind are 
 import threading
 from collections.abc import Callable, Hashable
 
-__all__ = ["Combined"]
+__all__ = ["SingleFlight"]
 
 _STRIPES = 64
 
@@ -19,7 +19,7 @@ class _Answer:
         self.error: Exception | None = None
 
 
-class Combined:
+class SingleFlight:
     """Shares answers between threads; keeps none."""
 
     def __init__(self) -> None:

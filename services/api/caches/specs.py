@@ -3,8 +3,8 @@
 import threading
 from collections import OrderedDict
 
-from services.api.serving.green import apart
-from shared.language.load import Loaded, load
+from services.api.serving.greenlets import run_in_thread
+from shared.language.load import LoadResult, load
 
 __all__ = ["SpecCache"]
 
@@ -15,12 +15,12 @@ class SpecCache:
     def __init__(self, size: int = 2048) -> None:
         self._size = size
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[str, str, str | None], Loaded] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str, str | None], LoadResult] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def get(self, spec_hash: str, *, file_name: str, dag_name: str | None = None) -> Loaded | None:
+    def get(self, spec_hash: str, *, file_name: str, dag_name: str | None = None) -> LoadResult | None:
         """Return what is kept of a spec, so that its text need not be fetched."""
         with self._lock:
             found = self._kept.get((spec_hash, file_name, dag_name))
@@ -28,13 +28,15 @@ class SpecCache:
                 self._kept.move_to_end((spec_hash, file_name, dag_name))
             return found
 
-    def parse(self, spec_hash: str, text: str, *, file_name: str, dag_name: str | None = None) -> Loaded:
+    def parse(self, spec_hash: str, text: str, *, file_name: str, dag_name: str | None = None) -> LoadResult:
         """Return ``text`` parsed; ``spec_hash`` must be its hash, ``file_name`` has no extension."""
         found = self.get(spec_hash, file_name=file_name, dag_name=dag_name)
         if found is not None:
             return found
         # A second of computing for two megabytes.
-        loaded = apart(lambda: load(text, file_name=f"{file_name}.yaml" if file_name else "", dag_name=dag_name))
+        loaded = run_in_thread(
+            lambda: load(text, file_name=f"{file_name}.yaml" if file_name else "", dag_name=dag_name)
+        )
         with self._lock:
             self._kept[spec_hash, file_name, dag_name] = loaded
             while len(self._kept) > self._size:

@@ -1,15 +1,14 @@
-"""From the typed workflow model to the API's DAG shapes (REST contract section 4).
+"""The JSON of DAGs and steps, made from the language model (REST contract section 4).
 
-An optional field is left out when it says nothing (empty, zero, false); a required one is always
-there.
+An optional field is left out when it is empty, zero or false; a required one is always there.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shared.language.expansion.params import default_params_text
+from shared.language.expansion.params_syntax import default_params_text
 from shared.language.model import Condition, Dag, Handler, RepeatPolicy, Step
-from shared.language.steps.command_line import shown_words
+from shared.language.steps.command_line import words_as_written
 
 __all__ = ["HANDLER_FIELDS", "conditions", "dag", "dag_details", "dag_written", "run_config", "sparse", "step"]
 
@@ -19,12 +18,12 @@ HANDLER_FIELDS: Mapping[Handler, str] = {
     Handler.ABORT: "cancel",
     Handler.EXIT: "exit",
 }
-"""The handlers the API shows; ``onInit`` and ``onWait`` are not among them."""
+"""The handlers in the API; ``onInit`` and ``onWait`` are not among them."""
 _OTHER_UNMET = "other condition was not met"
 
 
 def sparse(**fields: Any) -> dict[str, Any]:
-    """Return the fields that say something."""
+    """Return the fields that are not empty, zero or false."""
     return {name: value for name, value in fields.items() if value}
 
 
@@ -67,7 +66,7 @@ def dag_details(model: Dag) -> dict[str, Any]:
 
 
 def dag_written(model: Dag) -> dict[str, Any]:
-    """Return the long form of a text: limits that it does not give are those of a stored dag's details only."""
+    """Return the long form of a spec, without the defaults of limits that it does not set."""
     found = dag_details(model)
     for name, field in (("histRetentionDays", "hist_retention_days"), ("maxActiveRuns", "max_active_runs")):
         if field not in model.model_fields_set:
@@ -76,7 +75,7 @@ def dag_written(model: Dag) -> dict[str, Any]:
 
 
 def step(model: Step) -> dict[str, Any]:
-    """Return one step as it is defined."""
+    """Return a step of a DAG."""
     config = dict(model.config)
     return {
         "name": model.name,
@@ -103,7 +102,7 @@ def step(model: Step) -> dict[str, Any]:
 
 
 def conditions(models: Sequence[Condition], unmet: Sequence[str] | None = None) -> list[dict[str, Any]]:
-    """Return preconditions; ``unmet`` says of each why it was not met, empty: another one was not."""
+    """Return preconditions; ``unmet`` has for each why it was not met, empty if another one was not met."""
     if not unmet or len(unmet) != len(models):
         return [condition(each) for each in models]
     return [condition(each, why or _OTHER_UNMET) for each, why in zip(models, unmet, strict=True)]
@@ -115,7 +114,7 @@ def condition(model: Condition, error: str = "") -> dict[str, Any]:
 
 
 def run_config(model: Dag) -> dict[str, Any]:
-    """Return what the start dialog may let people edit."""
+    """Return which fields the start dialog disables."""
     return {
         "disableParamEdit": model.run_config.disable_param_edit,
         "disableRunIdEdit": model.run_config.disable_run_id_edit,
@@ -131,7 +130,7 @@ def _schedule(model: Dag) -> list[dict[str, Any]]:
 
 
 def _command(text: str) -> dict[str, Any]:
-    first, *rest = shown_words(text) or (text,)
+    first, *rest = words_as_written(text) or (text,)
     return {"command": first, **sparse(args=rest)}
 
 

@@ -1,6 +1,6 @@
-"""What a step ran: its commands with the run's parameters, and what steps before it put out, in their places.
+"""The commands of a step that has started, with the run's parameters and the outputs of earlier steps expanded.
 
-Variables of ``env`` and secrets stay by name, as do commands in back-quotes: their values were the worker's.
+Variables of ``env``, secrets and commands in back-quotes are not expanded: only the worker knows their values.
 """
 
 from collections.abc import Mapping
@@ -8,13 +8,13 @@ from operator import itemgetter
 from typing import Any
 
 from shared.language.expansion.expand import Scope, expand_text
-from shared.store.reads.reader import Node, Run
+from shared.store.reads.reader import NodeRow, RunRow
 
-__all__ = ["put_values"]
+__all__ = ["expand_commands"]
 
 
-def put_values(step: dict[str, Any], run: Run, node: Node) -> None:
-    """Put values into the shape of a step that began."""
+def expand_commands(step: dict[str, Any], run: RunRow, node: NodeRow) -> None:
+    """Expand the commands in the JSON of a step that has started, in place."""
     commands, script = step.get("commands", ()), step.get("script", "")
     if "$" not in script and not any("$" in word for command in commands for word in _words(command)):
         return
@@ -31,9 +31,9 @@ def _words(command: Mapping[str, Any]) -> tuple[str, ...]:
     return (command["command"], *command.get("args", ()))
 
 
-def _outputs_before(run: Run, node: Node) -> dict[str, str]:
-    """Return what had been put out when the node began; of two with one name, what came later."""
-    began = node.started_at
+def _outputs_before(run: RunRow, node: NodeRow) -> dict[str, str]:
+    """Return the outputs that existed when the node started; of two with one name, the later one."""
+    started = node.started_at
     ended = [(each.finished_at, each.outputs) for each in run.nodes or () if each.outputs and each.finished_at]
-    ended = [(at, outputs) for at, outputs in ended if began and at <= began]
+    ended = [(at, outputs) for at, outputs in ended if started and at <= started]
     return {name: str(value) for _, outputs in sorted(ended, key=itemgetter(0)) for name, value in outputs.items()}

@@ -1,7 +1,6 @@
-"""How single values look on the wire: status numbers, times, names and paging.
+"""Single values of the API: status numbers, times, names and paging.
 
-The only file that knows the API's status numbers (REST contract section 2). Inside, a status is
-always its token.
+No other file knows the API's status numbers (REST contract section 2). Elsewhere a status is its label.
 """
 
 import re
@@ -10,34 +9,37 @@ from functools import lru_cache
 from typing import Any
 
 from services.api.problems import bad_request, not_found
-from shared.ids import MAX_DAG_NAME, valid_dag_name, valid_run_id
+from shared.ids import DAG_NAME_RULE, RUN_ID_RULE, valid_dag_name, valid_run_id
 from shared.status import NodeStatus, RunStatus
 
 __all__ = [
     "LATEST",
     "MAX_PER_PAGE",
+    "chosen_dag_name",
+    "chosen_node_status",
     "dag_name",
     "duration",
     "etags",
     "file_name",
     "file_stem",
     "known_run_id",
+    "node_label",
     "node_status",
-    "node_token",
     "pagination",
     "plain_name",
     "precise",
     "queue_name",
+    "role",
     "run_id",
+    "run_label",
     "run_status",
-    "run_token",
     "seconds",
     "timestamp",
-    "zulu",
 ]
 
 LATEST = "latest"
 MAX_PER_PAGE = 200
+_ROLES = ("admin", "manager", "operator", "viewer")
 _QUARTER_S = 900
 _RUN: dict[str, int] = {
     RunStatus.NOT_STARTED: 0,
@@ -61,8 +63,8 @@ _NODE: dict[str, int] = {
     NodeStatus.WAITING: 7,
     NodeStatus.REJECTED: 8,
 }
-_RUN_TOKEN = {number: RunStatus(token) for token, number in _RUN.items()}
-_NODE_TOKEN = {number: NodeStatus(token) for token, number in _NODE.items()}
+_RUN_LABEL = {number: RunStatus(label) for label, number in _RUN.items()}
+_NODE_LABEL = {number: NodeStatus(label) for label, number in _NODE.items()}
 _EXTENSION = re.compile(r"\.ya?ml$")
 _ETAG = re.compile(r'"[\x21\x23-\x7e]{1,200}"')
 _UNIT_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
@@ -71,24 +73,32 @@ _DURATION = re.compile(rf"(?:{_PART.pattern})+", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def run_status(token: str) -> int:
-    """Return a run status's number."""
-    return _RUN[token]
+def run_status(label: str) -> int:
+    """Return the number of a run status."""
+    return _RUN[label]
 
 
-def node_status(token: str) -> int:
-    """Return a node status's number; 5 is *skipped* here and *queued* for runs."""
-    return _NODE[token]
+def node_status(label: str) -> int:
+    """Return the number of a node status; 5 is *skipped* here and *queued* for runs."""
+    return _NODE[label]
 
 
-def run_token(number: int) -> RunStatus | None:
-    """Return the run status of a number, ``None`` when no status has it."""
-    return _RUN_TOKEN.get(number)
+def run_label(number: int) -> RunStatus | None:
+    """Return the run status with a number, ``None`` if there is none."""
+    return _RUN_LABEL.get(number)
 
 
-def node_token(number: int) -> NodeStatus | None:
-    """Return the node status of a number, ``None`` when no status has it."""
-    return _NODE_TOKEN.get(number)
+def node_label(number: int) -> NodeStatus | None:
+    """Return the node status with a number, ``None`` if there is none."""
+    return _NODE_LABEL.get(number)
+
+
+def chosen_node_status(number: int) -> str:
+    """Return the node status that a caller chose by its number; raises a 400 for a number that no status has."""
+    status = node_label(number)
+    if status is None:
+        raise bad_request(f"status: {number} is not a step status (0 to 8)", field="status")
+    return status.value
 
 
 def timestamp(at: datetime | None, zone: tzinfo | None, none: str = "") -> str:
@@ -101,16 +111,18 @@ def timestamp(at: datetime | None, zone: tzinfo | None, none: str = "") -> str:
 
 @lru_cache(maxsize=50_000)
 def _offset(quarter: int, zone: tzinfo | None) -> tuple[timedelta, str]:
-    """Return how far local time is from UTC in that quarter of an hour: clocks change only between two of them."""
+    """Return the UTC offset in a quarter of an hour, and its text: clocks change only between quarters."""
     local = datetime.fromtimestamp(quarter * _QUARTER_S, UTC).astimezone(zone)
     text = local.isoformat(timespec="seconds")[19:]
     return local.utcoffset() or timedelta(), "Z" if text == "+00:00" else text
 
 
-def precise(at: datetime | None) -> str:
-    """Return RFC 3339 with its fraction, in UTC; year 1 stands for none."""
+def precise(at: datetime | str | None) -> str:
+    """Return RFC 3339 with its fraction, in UTC, of a time or its ISO text; ``None`` becomes year 1."""
     if at is None:
         return "0001-01-01T00:00:00Z"
+    if isinstance(at, str):
+        at = datetime.fromisoformat(at)
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -120,80 +132,86 @@ def file_stem(name: str) -> str:
 
 
 def plain_name(text: str, field: str) -> str:
-    """Return ``text`` if it can name anything stored; raises a 400 for separators and control characters."""
+    """Return ``text`` if it can be the name of something stored; raises a 400 for separators and control characters."""
     if not text or text in {".", ".."} or "/" in text or "\\" in text or _CONTROL.search(text):
-        raise bad_request(f"{field}: {_shown(text)} is not a name", field=field)
+        raise bad_request(f"{field}: {_shown(text)} is not a valid name", field=field)
     return text
 
 
 def file_name(text: str, field: str = "fileName") -> str:
-    """Return the name an existing dag file is looked up by, whichever extension was given."""
+    """Return the name of a DAG file without its extension; raises a 400 if it cannot be a file name."""
     return plain_name(file_stem(plain_name(text, field)), field)
 
 
 def dag_name(text: str, field: str) -> str:
-    """Return a name somebody gives to a dag or its file; raises a 400 when it breaks the rules."""
+    """Return a new name of a DAG or its file; raises a 400 if it is not valid."""
     if not valid_dag_name(text):
-        rule = f"1 to {MAX_DAG_NAME} letters, digits, '_', '.' and '-'"
-        raise bad_request(f"{field}: {_shown(text)} is not a DAG name ({rule})", field=field)
+        raise bad_request(f"{field}: {_shown(text)} is not a valid DAG name ({DAG_NAME_RULE})", field=field)
     return text
 
 
+def chosen_dag_name(given: str, field: str = "dagName") -> str | None:
+    """Return the DAG name that a caller chose for a run, ``None`` if they chose none; raises a 400."""
+    trimmed = given.strip()
+    return dag_name(trimmed, field) if trimmed else None
+
+
 def run_id(text: str, field: str = "dagRunId") -> str:
-    """Return a run id somebody chose; raises a 400 when it breaks the rules."""
+    """Return a run id that a caller chose; raises a 400 if it is not valid."""
     if not valid_run_id(text):
-        rule = "1 to 64 letters, digits, '_', '.' and '-', and not 'latest'"
-        raise bad_request(f"{field}: {_shown(text)} is not a DAG-run id ({rule})", field=field)
+        raise bad_request(f"{field}: {_shown(text)} is not a valid DAG-run id ({RUN_ID_RULE})", field=field)
     return text
 
 
 def known_run_id(text: str, field: str = "dagRunId") -> str:
-    """Return a run id that is looked for, or ``latest``; raises a 404 for what no run can be called."""
+    """Return the id of an existing run, or ``latest``; raises a 404 if no run can have it."""
     if text != LATEST and not valid_run_id(text):
         raise not_found(f"{field}: there is no DAG-run {_shown(text)}")
     return text
 
 
 def queue_name(text: str, field: str = "queue") -> str:
-    """Return the name of a queue, which YAML may call anything; raises a 400 for none, and for control characters."""
+    """Return the name of a queue: any text, as in YAML; raises a 400 if it is empty or has control characters."""
     if not text or _CONTROL.search(text):
-        raise bad_request(f"{field}: {_shown(text)} is not a name", field=field)
+        raise bad_request(f"{field}: {_shown(text)} is not a valid name", field=field)
     return text
 
 
-def zulu(text: str) -> str:
-    """Return a time that came as text in the form of ``precise``."""
-    return precise(datetime.fromisoformat(text))
+def role(text: str) -> Any:
+    """Return the name of a role; raises a 400 for any other text."""
+    if text not in _ROLES:
+        raise bad_request(f"role: must be one of {', '.join(_ROLES)}", field="role")
+    return text
 
 
 def etags(header: str) -> tuple[str, ...]:
-    """Return the tags of an ``If-Match`` header without quotes; raises a 400 for what is none."""
+    """Return the tags of an ``If-Match`` header without quotes; raises a 400 for a malformed one."""
     tags = tuple(filter(None, (part.strip() for part in header.split(","))))
     for tag in tags:
         if tag != "*" and not _ETAG.fullmatch(tag):
-            raise bad_request("If-Match: must be a tag as an ETag header gave it, or *")
+            raise bad_request("If-Match: must be the value of an ETag header, or *")
     return tuple(tag.strip('"') for tag in tags)
 
 
 def duration(text: str) -> float | None:
-    """Return the seconds of a duration as Go writes them, such as ``1h30m`` or ``1.5h``; ``None`` if it is none."""
+    """Return the seconds of a duration in Go's form, such as ``1h30m`` or ``1.5h``, ``None`` for any other text."""
     if _DURATION.fullmatch(text) is None:
         return None
     return sum(float(number) * _UNIT_S[unit] for number, unit in _PART.findall(text))
 
 
 def seconds(text: str, field: str, *, most: float) -> float:
-    """Return the seconds of a ``duration``; raises a 400 for anything else, or for too long."""
+    """Return the seconds of a ``duration``; raises a 400 for any other text, or for more than ``most`` seconds."""
     total = duration(text)
     if total is None:
         raise bad_request(f"{field}: {_shown(text)} is not a duration such as 30s or 1m", field=field)
     if total > most:
-        raise bad_request(f"{field}: {most:g} s at most", field=field)
+        raise bad_request(f"{field}: must be at most {most:g} s", field=field)
     return total
 
 
 def pagination(*, total: int, page: int, per_page: int) -> dict[str, Any]:
-    """Return the paging block: 1 page for nothing, ``null`` beyond either end."""
+    """Return the paging fields: an empty list has one page; there is no next or previous page at the ends."""
     pages = max(1, -(-total // per_page))
     return {
         "totalRecords": total,

@@ -1,26 +1,26 @@
-"""From a run's rows, and the spec it was created from, to the API's run shapes (REST contract section 4)."""
+"""The JSON of runs and nodes, made from their rows and the specs they were created from (REST contract section 4)."""
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any
 
 from services.api.representations import dag_json, json_values
 from services.api.representations.dag_json import sparse
-from services.api.representations.expanded_commands import put_values
-from shared.language.expansion.param_forms import parse_params_text
-from shared.language.expansion.params import params_text
+from services.api.representations.expanded_commands import expand_commands
+from shared.language.expansion.params_syntax import params_text, parse_params_text
 from shared.language.expansion.secret_params import show_params
 from shared.language.model import Dag, Handler, Step
 from shared.status import RunStatus
-from shared.store.reads.reader import Node, Run
+from shared.store.reads.reader import NodeRow, RunRow
 
-__all__ = ["details", "grid", "node", "outputs", "run_params", "summary", "synthetic", "synthetic_details"]
+__all__ = ["RunFacts", "details", "grid", "outputs", "run_params", "summary", "synthetic", "synthetic_details"]
 
 STEP, HANDLER, PREPARE = "step", "handler", "prepare"
 _HANDLER_FIELDS = (Handler.SUCCESS, Handler.FAILURE, Handler.ABORT, Handler.EXIT)
-"""The handlers that are shown, in the grid's order; a handler's name is its field."""
-_NOT_BEGUN = frozenset({RunStatus.NOT_STARTED, RunStatus.QUEUED})
+"""The handlers in the API, in the order of the grid; the name of a handler is its field."""
+_NOT_STARTED = frozenset({RunStatus.NOT_STARTED, RunStatus.QUEUED})
 _EMPTY_NODE: Mapping[str, Any] = {
     "stdout": "",
     "stderr": "",
@@ -35,8 +35,20 @@ _EMPTY_NODE: Mapping[str, Any] = {
 }
 
 
-def summary(run: Run, zone: tzinfo | None) -> dict[str, Any]:
-    """Return a run as lists show it."""
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What the JSON of a run tells besides its rows. Nodes are named by their index."""
+
+    dag: Dag | None
+    """What the run's own spec meant, if it can still be read."""
+    called_earlier: Mapping[int, Sequence[tuple[str, str]]] = field(default_factory=dict)
+    """Id and params of the sub-runs that earlier repetitions of a step called."""
+    waits_for: str = ""
+    nodes_wait_for: Mapping[int, str] = field(default_factory=dict)
+
+
+def summary(run: RunRow, zone: tzinfo | None, waits_for: str = "") -> dict[str, Any]:
+    """Return a run as lists show it; ``waits_for`` is what a queued one waits for."""
     return {
         "rootDAGRunName": run.root.dag_name,
         "rootDAGRunId": run.root.dag_run_id,
@@ -53,20 +65,21 @@ def summary(run: Run, zone: tzinfo | None) -> dict[str, Any]:
             params=run_params(run),
             workerId=run.worker_id,
             error=run.error,
+            waitingFor=waits_for,
         ),
     }
 
 
-def details(run: Run, dag: Dag | None, zone: tzinfo | None) -> dict[str, Any]:
-    """Return a run with its nodes; ``dag`` is what its own spec meant, if that can still be read."""
-    nodes = run.nodes or ()
+def details(run: RunRow, facts: RunFacts, zone: tzinfo | None) -> dict[str, Any]:
+    """Return a run with its nodes."""
+    dag, nodes = facts.dag, run.nodes or ()
     steps = {each.name: each for each in dag.steps} if dag else {}
     handlers = dag.handlers if dag else {}
     handler_rows = {each.name: each for each in nodes if each.kind == HANDLER}
     unmet = next((each.unmet for each in nodes if each.kind == PREPARE), None)
     shown = {
         handler.value: (
-            node(run, handler_rows[handler.value], handlers.get(handler), zone)
+            _node(run, handler_rows[handler.value], handlers.get(handler), facts, zone)
             if handler.value in handler_rows
             else {"step": dag_json.step(handlers[handler]), **_EMPTY_NODE}
         )
@@ -74,8 +87,8 @@ def details(run: Run, dag: Dag | None, zone: tzinfo | None) -> dict[str, Any]:
         if handler in handlers or handler.value in handler_rows
     }
     return {
-        **summary(run, zone),
-        "nodes": [node(run, each, steps.get(each.name), zone) for each in nodes if each.kind == STEP],
+        **summary(run, zone, facts.waits_for),
+        "nodes": [_node(run, each, steps.get(each.name), facts, zone) for each in nodes if each.kind == STEP],
         **shown,
         "preconditions": dag_json.conditions(dag.preconditions, unmet) if dag else [],
         **sparse(traceId=_trace_id(run.trace)),
@@ -86,14 +99,14 @@ def _trace_id(traceparent: str) -> str:
     return traceparent.split("-")[1] if traceparent else ""
 
 
-def node(run: Run, row: Node, step: Step | None, zone: tzinfo | None) -> dict[str, Any]:
-    """Return one node. Its log paths are names, not files: a non-empty one says there is a log."""
-    none = "-" if run.status in _NOT_BEGUN else ""
-    began = row.started_at is not None
+def _node(run: RunRow, row: NodeRow, step: Step | None, facts: RunFacts, zone: tzinfo | None) -> dict[str, Any]:
+    """Return one node. Its log paths are names, not files: a non-empty one means that there is a log."""
+    none = "-" if run.status in _NOT_STARTED else ""
+    started = row.started_at is not None
     stdout, stderr = _log_paths(run, row)
     shown: dict[str, Any] = dag_json.step(step) if step else {"name": row.name, "executorConfig": {"config": {}}}
-    if began:
-        put_values(shown, run, row)
+    if started:
+        expand_commands(shown, run, row)
     if step and row.unmet:
         shown["preconditions"] = dag_json.conditions(step.preconditions, row.unmet)
     return {
@@ -101,33 +114,37 @@ def node(run: Run, row: Node, step: Step | None, zone: tzinfo | None) -> dict[st
         "stdout": stdout,
         "stderr": stderr,
         "startedAt": json_values.timestamp(row.started_at, zone, none),
-        # What never began has not ended either, though something else decided what became of it.
-        "finishedAt": json_values.timestamp(row.finished_at if began else None, zone, none),
+        # A node that never started has not finished either, though its status is final.
+        "finishedAt": json_values.timestamp(row.finished_at if started else None, zone, none),
         "status": json_values.node_status(row.status),
         "statusLabel": row.status.value,
         "retryCount": row.retry_count,
         "doneCount": row.done_count,
-        "subRuns": [{"dagRunId": run_id, **sparse(params=params)} for run_id, params in row.children],
-        "subRunsRepeated": [],
-        **sparse(error=row.error),
+        "subRuns": _sub_runs(row.children),
+        "subRunsRepeated": _sub_runs(facts.called_earlier.get(row.idx, ())),
+        **sparse(error=row.error, waitingFor=facts.nodes_wait_for.get(row.idx)),
         **({} if row.exit_code is None else {"exitCode": row.exit_code}),
         **(_approval(row.approval, zone) if row.approval else {}),
-        **(_said(row.said) if row.said else {}),
+        **(_annotations(row.said) if row.said else {}),
     }
 
 
-def _log_paths(run: Run, row: Node) -> tuple[str, str]:
-    """Return a node's two log paths: none where it never began, or only in the run that its result is taken from."""
+def _sub_runs(called: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+    return [{"dagRunId": run_id, **sparse(params=params)} for run_id, params in called]
+
+
+def _log_paths(run: RunRow, row: NodeRow) -> tuple[str, str]:
+    """Return the two log paths of a node, empty if it never started or its result is taken over from another run."""
     if row.started_at is None or row.number == 0:
         return "", ""
     stdout = row.stdout or _log_path(run.dag_name, run.dag_run_id, f"{row.name}.stdout")
-    # Without a file of its own it went into stdout's (``logOutput: merged``).
+    # Without a file of its own, stderr is in the file of stdout (``logOutput: merged``).
     stderr = row.stderr or row.stdout or _log_path(run.dag_name, run.dag_run_id, f"{row.name}.stderr")
     return stdout, stderr
 
 
-def _said(said: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a step said of itself: additions to the contract."""
+def _annotations(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the annotations of a step: additions to the contract."""
     found: dict[str, Any] = {}
     if progress := said.get("progress"):
         current, total = progress["current"], progress["total"]
@@ -143,7 +160,7 @@ def _said(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _approval(said: Mapping[str, Any], zone: tzinfo | None) -> dict[str, Any]:
-    """Return a person's word on a step; the names of inputs are shown in camel case only here."""
+    """Return the approval or rejection of a step; only here do inputs have camel-case names."""
     at, by = json_values.timestamp(datetime.fromisoformat(said["at"]), zone), said.get("by")
     if not said["granted"]:
         return {"rejectedAt": at, **sparse(rejectedBy=by, rejectionReason=said.get("reason"))}
@@ -152,7 +169,7 @@ def _approval(said: Mapping[str, Any], zone: tzinfo | None) -> dict[str, Any]:
 
 
 def synthetic(name: str, params: str) -> dict[str, Any]:
-    """Return the latest run of a dag that never ran."""
+    """Return the newest run of a DAG that never ran, as lists show it."""
     return {
         "rootDAGRunName": "",
         "rootDAGRunId": "",
@@ -168,7 +185,7 @@ def synthetic(name: str, params: str) -> dict[str, Any]:
 
 
 def synthetic_details(dag: Dag) -> dict[str, Any]:
-    """Return the same with every step, not started."""
+    """Return the newest run of a DAG that never ran, with every step not started."""
     defaults = " ".join(f"{param.name}={param.value}" for param in dag.params)
     return {
         **synthetic(dag.name, defaults),
@@ -182,7 +199,7 @@ def synthetic_details(dag: Dag) -> dict[str, Any]:
     }
 
 
-def grid(runs: Sequence[Run]) -> list[dict[str, Any]]:
+def grid(runs: Sequence[RunRow]) -> list[dict[str, Any]]:
     """Return one row per step over ``runs``: its status in each, 0 where it is missing."""
     statuses = [
         {(each.kind, each.name): json_values.node_status(each.status) for each in run.nodes or ()} for run in runs
@@ -194,8 +211,8 @@ def grid(runs: Sequence[Run]) -> list[dict[str, Any]]:
     return [{"name": key[1], "history": [each.get(key, 0) for each in statuses]} for key in rows]
 
 
-def outputs(run: Run, dag: Dag | None) -> dict[str, Any]:
-    """Return what the run's steps put out, by camel-case key; a later step wins."""
+def outputs(run: RunRow, dag: Dag | None) -> dict[str, Any]:
+    """Return the outputs of a run's steps by camel-case key; a later step wins."""
     steps = {each.name: each for each in dag.steps} if dag else {}
     found: dict[str, str] = {}
     for each in run.nodes or ():
@@ -217,18 +234,18 @@ def outputs(run: Run, dag: Dag | None) -> dict[str, Any]:
     }
 
 
-def _params_list(run: Run) -> str:
+def _params_list(run: RunRow) -> str:
     """Return the parameters as the text of a JSON list, empty for none."""
     pairs = [f"{name}={value}" for name, value in _pairs(run)]
     return json.dumps(pairs, ensure_ascii=False, separators=(",", ":")) if pairs else ""
 
 
-def run_params(run: Run) -> str:
-    """Return the run's parameters for display: evaluated once they are, as asked for until then."""
+def run_params(run: RunRow) -> str:
+    """Return the parameters of a run: evaluated ones, or as given until they are evaluated."""
     return params_text(_pairs(run)) if run.params or run.given else ""
 
 
-def _pairs(run: Run) -> tuple[tuple[str, str], ...]:
+def _pairs(run: RunRow) -> tuple[tuple[str, str], ...]:
     if run.params:
         return run.shown_params
     return show_params(tuple((param.name, param.value) for param in parse_params_text(run.given)[0]), run.asked_as)

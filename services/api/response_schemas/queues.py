@@ -1,14 +1,30 @@
-# ruff: noqa: N815, D101 - the fields are the wire's own names, and say what they are
-"""What answers about slots, pauses and pools look like; all of them additions to the contract. See ``answers``."""
+# ruff: noqa: N815, D101 - the fields are the JSON names, and say what they are
+"""Schemas of queues, pools, pauses and fires. All but the list of queues are additions to the contract."""
 
 from typing import Literal
 
-from services.api.response_schemas.runs import Shape
+from services.api.response_schemas.base import Schema
+from services.api.response_schemas.runs import DAGRunSummarySchema
 
-__all__ = ["PauseState", "Pauses", "Pool", "PoolCapacity", "Pools", "QueueLimit", "Removed", "Slots"]
+__all__ = [
+    "PauseSchema",
+    "PauseStateSchema",
+    "PausesSchema",
+    "PoolCapacitySchema",
+    "PoolSchema",
+    "PoolUserSchema",
+    "PoolsSchema",
+    "QueueLimitSchema",
+    "QueueSchema",
+    "QueuesSchema",
+    "QueuesSummarySchema",
+    "RemovedSchema",
+    "SlotSchema",
+    "SlotsSchema",
+]
 
 
-class Slot(Shape):
+class SlotSchema(Schema):
     kind: Literal["start", "stop", "restart"]
     slot: str
     until: str = ""
@@ -20,12 +36,12 @@ class Slot(Shape):
     decidedAt: str
 
 
-class Slots(Shape):
+class SlotsSchema(Schema):
     nextSlot: str
-    slots: list[Slot]
+    slots: list[SlotSchema]
 
 
-class Pause(Shape):
+class PauseSchema(Schema):
     scope: Literal["global", "queue", "dag"]
     name: str
     state: Literal["pausing", "drained"]
@@ -36,29 +52,29 @@ class Pause(Shape):
     reason: str
 
 
-class Pauses(Shape):
-    pauses: list[Pause]
+class PausesSchema(Schema):
+    pauses: list[PauseSchema]
 
 
-class PauseState(Shape):
+class PauseStateSchema(Schema):
     paused: bool
 
 
-class QueueLimit(Shape):
+class QueueLimitSchema(Schema):
     name: str
     maxConcurrency: int
 
 
-class PoolCapacity(Shape):
+class PoolCapacitySchema(Schema):
     name: str
     capacity: int
 
 
-class Removed(Shape):
-    """Nothing to say."""
+class RemovedSchema(Schema):
+    """An empty object."""
 
 
-class PoolUser(Shape):
+class PoolUserSchema(Schema):
     name: str
     dagRunId: str
     step: str
@@ -66,16 +82,37 @@ class PoolUser(Shape):
     until: str = ""
 
 
-class Pool(Shape):
+class PoolSchema(Schema):
     kind: Literal["pool", "lock", "rate"]
     name: str
     capacity: int = 0
     intervalSec: float = 0
     taken: int
     waiting: int
-    users: list[PoolUser]
-    waiters: list[PoolUser]
+    users: list[PoolUserSchema]
+    waiters: list[PoolUserSchema]
 
 
-class Pools(Shape):
-    pools: list[Pool]
+class PoolsSchema(Schema):
+    pools: list[PoolSchema]
+
+
+class QueueSchema(Schema):
+    name: str
+    type: Literal["global", "dag-based"]
+    maxConcurrency: int = 1
+    running: list[DAGRunSummarySchema]
+    queued: list[DAGRunSummarySchema]
+
+
+class QueuesSummarySchema(Schema):
+    totalQueues: int
+    totalRunning: int
+    totalQueued: int
+    totalCapacity: int
+    utilizationPercentage: float
+
+
+class QueuesSchema(Schema):
+    queues: list[QueueSchema]
+    summary: QueuesSummarySchema

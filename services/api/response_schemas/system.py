@@ -1,44 +1,39 @@
-# ruff: noqa: N815, D101, RUF012 - the fields are the wire's own names, and say what they are
-"""What answers look like that are not about dags and runs. See ``answers``."""
+# ruff: noqa: N815, D101 - the fields are the JSON names, and say what they are
+"""Schemas of health, workers, services and machine load."""
 
-from typing import Any, Literal
+from typing import Literal
 
-from services.api.response_schemas import queues as q
-from services.api.response_schemas import runs as a
-from services.api.response_schemas.runs import Shape
+from services.api.response_schemas.base import Schema
 
-__all__ = ["ANSWERS", "ErrorBody", "Pending"]
-
-Role = Literal["admin", "manager", "operator", "viewer"]
-
-
-class ErrorBody(Shape):
-    code: str
-    message: str
-    details: dict[str, Any] = {}
-
-
-class Pending(Shape):
-    """Accepted and durable; the outcome is to be had under ``/commands/{commandId}``."""
-
-    commandId: str
+__all__ = [
+    "CoordinatorsSchema",
+    "HealthSchema",
+    "InstanceSchema",
+    "PointSchema",
+    "ResourcesSchema",
+    "RunningTaskSchema",
+    "SchedulersSchema",
+    "SchemaRevisionsSchema",
+    "WorkerSchema",
+    "WorkersSchema",
+]
 
 
-class SchemaRevisions(Shape):
+class SchemaRevisionsSchema(Schema):
     expected: str
     found: str | None
 
 
-class Health(Shape):
+class HealthSchema(Schema):
     status: Literal["healthy", "unhealthy"]
     version: str
-    schemaRevision: SchemaRevisions | None
+    schemaRevision: SchemaRevisionsSchema | None
     uptime: int
     timestamp: str
     error: str = ""
 
 
-class RunningTask(Shape):
+class RunningTaskSchema(Schema):
     dagRunId: str
     dagName: str
     startedAt: str
@@ -48,12 +43,12 @@ class RunningTask(Shape):
     parentDagRunId: str
 
 
-class Worker(Shape):
+class WorkerSchema(Schema):
     id: str
     labels: dict[str, str]
     totalPollers: int
     busyPollers: int
-    runningTasks: list[RunningTask]
+    runningTasks: list[RunningTaskSchema]
     lastHeartbeatAt: str
     healthStatus: Literal["healthy", "warning", "unhealthy"]
     host: str
@@ -63,12 +58,12 @@ class Worker(Shape):
     executors: list[str]
 
 
-class Workers(Shape):
-    workers: list[Worker]
+class WorkersSchema(Schema):
+    workers: list[WorkerSchema]
     errors: list[str]
 
 
-class Instance(Shape):
+class InstanceSchema(Schema):
     instanceId: str
     host: str
     status: Literal["active", "inactive", "unknown"]
@@ -76,201 +71,21 @@ class Instance(Shape):
     version: str = ""
 
 
-class Schedulers(Shape):
-    schedulers: list[Instance]
+class SchedulersSchema(Schema):
+    schedulers: list[InstanceSchema]
 
 
-class Coordinators(Shape):
-    coordinators: list[Instance]
+class CoordinatorsSchema(Schema):
+    coordinators: list[InstanceSchema]
 
 
-class Point(Shape):
+class PointSchema(Schema):
     timestamp: int
     value: float
 
 
-class Resources(Shape):
-    cpu: list[Point]
-    memory: list[Point]
-    disk: list[Point]
-    load: list[Point]
-
-
-class Queue(Shape):
-    name: str
-    type: Literal["global", "dag-based"]
-    maxConcurrency: int = 1
-    running: list[a.DAGRunSummary]
-    queued: list[a.DAGRunSummary]
-
-
-class QueuesSummary(Shape):
-    totalQueues: int
-    totalRunning: int
-    totalQueued: int
-    totalCapacity: int
-    utilizationPercentage: float
-
-
-class Queues(Shape):
-    queues: list[Queue]
-    summary: QueuesSummary
-
-
-class Command(Shape):
-    commandId: str
-    type: str
-    outcome: Literal["recorded", "refused"]
-    recordedAt: str
-    result: dict[str, Any]
-    error: ErrorBody | None = None
-
-
-class User(Shape):
-    id: str
-    username: str
-    role: Role
-    createdAt: str
-    updatedAt: str
-
-
-class UserAnswer(Shape):
-    user: User
-
-
-class Users(Shape):
-    users: list[User]
-
-
-class Login(Shape):
-    token: str
-    expiresAt: str
-    user: User
-
-
-class Message(Shape):
-    message: str
-
-
-class ApiKey(Shape):
-    id: str
-    name: str
-    description: str = ""
-    role: Role
-    keyPrefix: str
-    createdAt: str
-    updatedAt: str
-    createdBy: str
-    lastUsedAt: str | None
-
-
-class ApiKeyAnswer(Shape):
-    apiKey: ApiKey
-
-
-class ApiKeyMade(ApiKeyAnswer):
-    key: str
-
-
-class ApiKeys(Shape):
-    apiKeys: list[ApiKey]
-
-
-class Webhook(Shape):
-    id: str
-    dagName: str
-    tokenPrefix: str
-    enabled: bool
-    createdAt: str
-    updatedAt: str
-    createdBy: str = ""
-    lastUsedAt: str = ""
-
-
-class WebhookMade(Shape):
-    webhook: Webhook
-    token: str
-
-
-class Webhooks(Shape):
-    webhooks: list[Webhook]
-
-
-class Triggered(Shape):
-    dagRunId: str
-    dagName: str
-
-
-ANSWERS: dict[str, type[Shape]] = {
-    "listDAGs": a.ListDAGsResponse,
-    "getAllDAGTags": a.TagsResponse,
-    "searchDAGs": a.SearchResponse,
-    "validateDAGSpec": a.ValidateResponse,
-    "createNewDAG": a.CreateDAGResponse,
-    "getDAGDetails": a.DAGDetailsResponse,
-    "getDAGSpec": a.SpecResponse,
-    "updateDAGSpec": a.ErrorsResponse,
-    "getDAGDAGRunHistory": a.HistoryResponse,
-    "getDAGDAGRunDetails": a.RunInDAGResponse,
-    "listDAGVersions": a.VersionsResponse,
-    "getDAGVersion": a.VersionText,
-    "diffDAGVersions": a.DiffResponse,
-    "restoreDAGVersion": a.RestoreResponse,
-    "executeDAG": a.StartResponse,
-    "enqueueDAGDAGRun": a.StartResponse,
-    "stopAllDAGRuns": a.ErrorsResponse,
-    "executeDAGRunFromSpec": a.StartResponse,
-    "enqueueDAGRunFromSpec": a.StartResponse,
-    "rescheduleDAGRun": a.RescheduleResponse,
-    "getCommand": Command,
-    "listDAGRuns": a.ListRunsResponse,
-    "listDAGRunsByName": a.ListRunsResponse,
-    "getDAGRunDetails": a.RunResponse,
-    "getDAGRunSpec": a.RunSpecResponse,
-    "getDAGRunOutputs": a.OutputsResponse,
-    "getSubDAGRuns": a.ListSubRunsResponse,
-    "getSubDAGRunDetails": a.RunResponse,
-    "getDAGRunLog": a.Log,
-    "getDAGRunStepLog": a.Log,
-    "getSubDAGRunLog": a.Log,
-    "getSubDAGRunStepLog": a.Log,
-    "getHealthStatus": Health,
-    "getWorkers": Workers,
-    "getSchedulerStatus": Schedulers,
-    "getCoordinatorStatus": Coordinators,
-    "getResourceHistory": Resources,
-    "listQueues": Queues,
-    "listDAGSlots": q.Slots,
-    "setQueueLimit": q.QueueLimit,
-    "removeQueueLimit": q.Removed,
-    "listPauses": q.Pauses,
-    "pauseAll": q.PauseState,
-    "resumeAll": q.PauseState,
-    "pauseQueue": q.PauseState,
-    "resumeQueue": q.PauseState,
-    "pauseDAG": q.PauseState,
-    "resumeDAG": q.PauseState,
-    "listPools": q.Pools,
-    "setPoolCapacity": q.PoolCapacity,
-    "removePool": q.Removed,
-    "login": Login,
-    "getCurrentUser": UserAnswer,
-    "changePassword": Message,
-    "listUsers": Users,
-    "createUser": UserAnswer,
-    "getUser": UserAnswer,
-    "updateUser": UserAnswer,
-    "updateUserByPut": UserAnswer,
-    "resetUserPassword": Message,
-    "listAPIKeys": ApiKeys,
-    "createAPIKey": ApiKeyMade,
-    "getAPIKey": ApiKeyAnswer,
-    "updateAPIKey": ApiKeyAnswer,
-    "listWebhooks": Webhooks,
-    "getDAGWebhook": Webhook,
-    "createDAGWebhook": WebhookMade,
-    "regenerateDAGWebhookToken": WebhookMade,
-    "toggleDAGWebhook": Webhook,
-    "triggerWebhook": Triggered,
-}
-"""The body of an operation's success, by the operation's id; the others have none, or are no JSON."""
+class ResourcesSchema(Schema):
+    cpu: list[PointSchema]
+    memory: list[PointSchema]
+    disk: list[PointSchema]
+    load: list[PointSchema]

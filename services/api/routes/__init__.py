@@ -1,20 +1,21 @@
-"""The operations of the API, by what they are about. ``OPERATIONS`` is the table of them all."""
+"""The routes of the API, one module per subject. ``OPERATIONS`` are all of them."""
 
 from services.api.operations import Operation
 from services.api.routes.accounts import ACCOUNTS
 from services.api.routes.approvals import APPROVALS
+from services.api.routes.commands import COMMANDS
 from services.api.routes.control import CONTROL
 from services.api.routes.dags import DAGS
 from services.api.routes.docs import DOCS
 from services.api.routes.events import EVENTS
-from services.api.routes.fires import SLOTS
-from services.api.routes.inline import INLINE
+from services.api.routes.fires import FIRES
 from services.api.routes.keys import KEYS
 from services.api.routes.logs import LOGS
 from services.api.routes.pools import POOLS
-from services.api.routes.queues import QUEUES_ADMIN
+from services.api.routes.queues import QUEUES
 from services.api.routes.runs import RUNS
 from services.api.routes.search import SEARCH
+from services.api.routes.starts import STARTS
 from services.api.routes.sub_runs import SUB_RUNS
 from services.api.routes.system import SYSTEM
 from services.api.routes.versions import VERSIONS
@@ -26,16 +27,17 @@ OPERATIONS: tuple[Operation, ...] = (
     *DAGS.all,
     *SEARCH.all,
     *VERSIONS.all,
+    *STARTS.all,
     *CONTROL.all,
+    *COMMANDS.all,
     *APPROVALS.all,
-    *INLINE.all,
     *RUNS.all,
     *SUB_RUNS.all,
     *LOGS.all,
     *EVENTS.all,
     *SYSTEM.all,
-    *SLOTS.all,
-    *QUEUES_ADMIN.all,
+    *FIRES.all,
+    *QUEUES.all,
     *POOLS.all,
     *ACCOUNTS.all,
     *KEYS.all,

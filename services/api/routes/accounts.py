@@ -1,5 +1,6 @@
-"""Logging in, and users (REST contract sections 5.14 and 5.15)."""
+"""Login and users (REST contract sections 5.14 and 5.15)."""
 
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -7,22 +8,20 @@ from uuid import UUID, uuid4
 from pydantic import Field, SecretStr
 
 from services.api.auth.authentication import ADDRESS, forbidden, unauthorized
-from services.api.auth.principals import Principal
 from services.api.auth.tokens import drawn
-from services.api.command_client import Accepted
-from services.api.operations import Answer, Body, Call, Operations, accepted, created, ok, removed
+from services.api.operations import ApiResponse, Body, Call, Operations, Result, ok
 from services.api.problems import bad_request, not_found
-from services.api.representations import json_values
+from services.api.representations import accounts_json, json_values
+from services.api.response_schemas.accounts import LoginSchema, MessageSchema, UserAnswerSchema, UsersSchema
 from shared.contracts.commands.accounts import CreateUser, DeleteUser, SetPassword, UpdateUser
-from shared.store.reads.reader import User
+from shared.store.reads.reader import UserRow
 
-__all__ = ["ACCOUNTS", "role_of"]
+__all__ = ["ACCOUNTS"]
 
 ACCOUNTS = Operations()
-_ROLES = ("admin", "manager", "operator", "viewer")
 _MIN_PASSWORD, _MAX_PASSWORD, _MAX_NAME = 8, 1024, 64
 _USER = "/users/{userId}"
-_NO_LOGIN = partial(unauthorized, "Logging in needs the builtin authentication mode")
+_NO_LOGIN = partial(unauthorized, "Login needs the builtin authentication mode")
 _NO_USERS = partial(unauthorized, "Users need the builtin authentication mode")
 
 
@@ -51,9 +50,18 @@ class UpdateUserBody(Body):
     role: str | None = None
 
 
-@ACCOUNTS.post("/auth/login", id="login", role="public", body=LoginBody, builtin=_NO_LOGIN)
-def login(call: Call, body: LoginBody) -> Answer:
-    """Exchange a name and a password for a token."""
+@ACCOUNTS.post(
+    "/auth/login",
+    id="login",
+    role="public",
+    builtin=_NO_LOGIN,
+    body=LoginBody,
+    response=LoginSchema,
+    pending=False,
+    failures=(401, 403, 429),
+)
+def login(call: Call, body: LoginBody) -> ApiResponse:
+    """Log in with a user name and a password; return a token."""
     deps = call.deps
     names = (f"user {body.username[:200]}", f"{ADDRESS}{call.address}")
     deps.auth.limits.check(*names)
@@ -62,28 +70,35 @@ def login(call: Call, body: LoginBody) -> Answer:
     if not deps.auth.passwords.fits(user.password_hash if user else None, body.password.get_secret_value()):
         deps.auth.limits.failed(*names)
         raise unauthorized("Wrong username or password")
-    assert user is not None  # noqa: S101 - nobody's password never fits
+    assert user is not None  # noqa: S101 - no password fits a user that does not exist
     token, ends = deps.auth.issue(user)
-    return ok({"token": token, "expiresAt": json_values.precise(ends), "user": _shown(user)})
+    return ok({"token": token, "expiresAt": json_values.precise(ends), "user": accounts_json.user(user)})
 
 
-@ACCOUNTS.get("/auth/me", id="getCurrentUser")
-def me(call: Call) -> Answer:
-    """Return whoever the credentials are of."""
+@ACCOUNTS.get("/auth/me", id="getCurrentUser", response=UserAnswerSchema)
+def me(call: Call) -> ApiResponse:
+    """Return the user that the credentials belong to."""
     if not call.principal.known:
         raise unauthorized("No user is logged in")
-    return ok({"user": _shown(call.principal)})
+    return ok({"user": accounts_json.user(asdict(call.principal))})
 
 
-@ACCOUNTS.post("/auth/change-password", id="changePassword", body=ChangePasswordBody, builtin=_NO_USERS)
-def change_password(call: Call, body: ChangePasswordBody) -> Answer:
-    """Change one's own password."""
+@ACCOUNTS.post(
+    "/auth/change-password",
+    id="changePassword",
+    builtin=_NO_USERS,
+    body=ChangePasswordBody,
+    response=MessageSchema,
+    failures=(429,),
+)
+def change_password(call: Call, body: ChangePasswordBody) -> ApiResponse:
+    """Change your own password."""
     if call.principal.kind != "user":
-        raise forbidden("Only users who logged in have a password to change")
+        raise forbidden("Only users who logged in with a password can change it")
     user = _find(call, call.principal.id)
     call.deps.auth.limits.check(f"user {user.username}")
     fits = call.deps.auth.passwords.fits
-    # Sent again under its key, the change finds itself made: the new password is the current one.
+    # A repeated request with an Idempotency-Key: the new password is the current one already.
     repeated = call.key is not None and fits(user.password_hash, body.new_password.get_secret_value())
     if not repeated and not fits(user.password_hash, body.current_password.get_secret_value()):
         call.deps.auth.limits.failed(f"user {user.username}")
@@ -91,86 +106,90 @@ def change_password(call: Call, body: ChangePasswordBody) -> Answer:
     return _set_password(call, user.id, body.new_password, "Password changed")
 
 
-@ACCOUNTS.get("/users", id="listUsers", role="admin", builtin=_NO_USERS)
-def list_users(call: Call) -> Answer:
-    """List the users, the oldest first."""
-    return ok({"users": [_shown(each) for each in call.deps.reads.users()]})
+@ACCOUNTS.get("/users", id="listUsers", role="admin", builtin=_NO_USERS, response=UsersSchema)
+def list_users(call: Call) -> ApiResponse:
+    """List the users, oldest first."""
+    return ok({"users": [accounts_json.user(each) for each in call.deps.reads.users()]})
 
 
-@ACCOUNTS.post("/users", id="createUser", role="admin", body=CreateUserBody, builtin=_NO_USERS)
-def create_user(call: Call, body: CreateUserBody) -> Answer:
-    """Add a user."""
+@ACCOUNTS.post(
+    "/users",
+    id="createUser",
+    role="admin",
+    builtin=_NO_USERS,
+    body=CreateUserBody,
+    response=UserAnswerSchema,
+    status=201,
+)
+def create_user(call: Call, body: CreateUserBody) -> ApiResponse:
+    """Create a user."""
     secret = call.deps.settings.token_secret
     random = drawn(16, server_secret=secret, purpose="user id", key=call.key)
     command = CreateUser(
         by=call.user,
         user_id=str(UUID(bytes=random, version=4)) if call.key else str(uuid4()),
         username=_username(body.username),
-        role=role_of(body.role),
+        role=json_values.role(body.role),
         password_hash=_hash(call, body.password),
     )
-    outcome = call.deps.commands.ask(command, key=call.key)
-    if isinstance(outcome, Accepted):
-        return accepted({"commandId": outcome.command_id})
-    return created({"user": _from_reply(outcome.result["user"])})
+    return call.carry_out(command, then=_user)
 
 
-@ACCOUNTS.get(_USER, id="getUser", role="admin", builtin=_NO_USERS)
-def get_user(call: Call, user_id: str) -> Answer:
+@ACCOUNTS.get(_USER, id="getUser", role="admin", builtin=_NO_USERS, response=UserAnswerSchema)
+def get_user(call: Call, user_id: str) -> ApiResponse:
     """Return a user."""
-    return ok({"user": _shown(_find(call, user_id))})
+    return ok({"user": accounts_json.user(_find(call, user_id))})
 
 
-@ACCOUNTS.patch(_USER, id="updateUser", role="admin", body=UpdateUserBody, builtin=_NO_USERS)
-@ACCOUNTS.put(_USER, id="updateUserByPut", role="admin", body=UpdateUserBody, builtin=_NO_USERS)
-def update_user(call: Call, body: UpdateUserBody, user_id: str) -> Answer:
-    """Change a user's name or role; PUT does the same, since front ends use it."""
+@ACCOUNTS.patch(_USER, id="updateUser", role="admin", builtin=_NO_USERS, body=UpdateUserBody, response=UserAnswerSchema)
+@ACCOUNTS.put(
+    _USER, id="updateUserByPut", role="admin", builtin=_NO_USERS, body=UpdateUserBody, response=UserAnswerSchema
+)
+def update_user(call: Call, body: UpdateUserBody, user_id: str) -> ApiResponse:
+    """Change the name or role of a user. PUT does the same, because front ends use it."""
     command = UpdateUser(
         by=call.user,
         user_id=_id(user_id),
         username=_username(body.username) if body.username else None,
-        role=role_of(body.role) if body.role is not None else None,
+        role=json_values.role(body.role) if body.role is not None else None,
     )
-    outcome = call.deps.commands.ask(command, key=call.key)
-    if isinstance(outcome, Accepted):
-        return accepted({"commandId": outcome.command_id})
-    return ok({"user": _from_reply(outcome.result["user"])})
+    return call.carry_out(command, then=_user)
 
 
-@ACCOUNTS.delete(_USER, id="deleteUser", role="admin", builtin=_NO_USERS)
-def delete_user(call: Call, user_id: str) -> Answer:
-    """Remove a user, but not oneself."""
+@ACCOUNTS.delete(_USER, id="deleteUser", role="admin", builtin=_NO_USERS, status=204)
+def delete_user(call: Call, user_id: str) -> ApiResponse:
+    """Delete a user other than yourself."""
     if call.principal.kind == "user" and call.principal.id == user_id:
         raise forbidden("You cannot delete yourself")
-    outcome = call.deps.commands.ask(DeleteUser(by=call.user, user_id=_id(user_id)), key=call.key)
-    return accepted({"commandId": outcome.command_id}) if isinstance(outcome, Accepted) else removed()
+    return call.carry_out(DeleteUser(by=call.user, user_id=_id(user_id)))
 
 
 @ACCOUNTS.post(
-    f"{_USER}/reset-password", id="resetUserPassword", role="admin", body=ResetPasswordBody, builtin=_NO_USERS
+    f"{_USER}/reset-password",
+    id="resetUserPassword",
+    role="admin",
+    builtin=_NO_USERS,
+    body=ResetPasswordBody,
+    response=MessageSchema,
 )
-def reset_password(call: Call, body: ResetPasswordBody, user_id: str) -> Answer:
-    """Give a user another password."""
+def reset_password(call: Call, body: ResetPasswordBody, user_id: str) -> ApiResponse:
+    """Set the password of a user."""
     return _set_password(call, _id(user_id), body.new_password, "Password reset")
 
 
-def role_of(text: str) -> Any:
-    """Return a role's name; raises a 400 for what is none."""
-    if text not in _ROLES:
-        raise bad_request(f"role: must be one of {', '.join(_ROLES)}", field="role")
-    return text
-
-
-def _set_password(call: Call, user_id: str, password: SecretStr, message: str) -> Answer:
+def _set_password(call: Call, user_id: str, password: SecretStr, message: str) -> ApiResponse:
     command = SetPassword(by=call.user, user_id=user_id, password_hash=_hash(call, password))
-    outcome = call.deps.commands.ask(command, key=call.key)
-    return accepted({"commandId": outcome.command_id}) if isinstance(outcome, Accepted) else ok({"message": message})
+    return call.carry_out(command, then={"message": message})
+
+
+def _user(result: Result) -> dict[str, Any]:
+    return {"user": accounts_json.user(result["user"])}
 
 
 def _hash(call: Call, password: SecretStr) -> str:
     text = password.get_secret_value()
     if len(text.encode()) < _MIN_PASSWORD:
-        raise bad_request(f"password: {_MIN_PASSWORD} characters at least")
+        raise bad_request(f"password: must have at least {_MIN_PASSWORD} characters")
     secret = call.deps.settings.token_secret
     return call.deps.auth.passwords.hash(text, drawn(16, server_secret=secret, purpose="salt", key=call.key))
 
@@ -178,7 +197,7 @@ def _hash(call: Call, password: SecretStr) -> str:
 def _username(text: str) -> str:
     name = text.strip()
     if not name or len(name) > _MAX_NAME or not name.isprintable():
-        raise bad_request(f"username: 1 to {_MAX_NAME} printable characters", field="username")
+        raise bad_request(f"username: must be 1 to {_MAX_NAME} printable characters", field="username")
     return name
 
 
@@ -188,28 +207,8 @@ def _id(user_id: str) -> str:
     return user_id
 
 
-def _find(call: Call, user_id: str) -> User:
+def _find(call: Call, user_id: str) -> UserRow:
     found = call.deps.reads.user(_id(user_id))
     if found is None:
         raise not_found(f"There is no user {user_id!r}")
     return found
-
-
-def _shown(user: User | Principal) -> dict[str, Any]:
-    return {
-        "id": user.id,
-        "username": user.username,
-        "role": user.role,
-        "createdAt": json_values.precise(user.created_at),
-        "updatedAt": json_values.precise(user.updated_at),
-    }
-
-
-def _from_reply(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "id": row["id"],
-        "username": row["username"],
-        "role": row["role"],
-        "createdAt": json_values.zulu(row["created_at"]),
-        "updatedAt": json_values.zulu(row["updated_at"]),
-    }

@@ -1,14 +1,13 @@
-"""A person's word on steps that wait for it, in a run or in a run below it (REST contract section 5.8)."""
+"""Approve or reject steps that wait for approval, in a run or in its sub-runs (REST contract section 5.8)."""
 
 from typing import Any
 
 from pydantic import Field, field_validator
 
-from services.api.command_client import Accepted
-from services.api.operations import Answer, Body, Call, Operations, accepted, ok
+from services.api.operations import ApiResponse, Body, Call, Operations
 from services.api.representations import json_values
-from services.api.routes.runs import run_name
-from shared.contracts.commands.approvals import ApprovalCommand, ApproveStep, RejectStep
+from services.api.run_details.lookup import run_name
+from shared.contracts.commands.approvals import ApproveStep, RejectStep
 
 __all__ = ["APPROVALS"]
 
@@ -21,7 +20,7 @@ _MAX_INPUT_CHARS = 65_536
 
 
 class ApproveBody(Body):
-    """Values for what the step's ``config.input`` asks for."""
+    """Values of the variables that the step's ``config.input`` names."""
 
     inputs: dict[str, str] = Field(default_factory=dict)
 
@@ -30,7 +29,7 @@ class ApproveBody(Body):
     def _fit_for_variables(cls, value: dict[str, str]) -> dict[str, str]:
         for name, text in value.items():
             if "\0" in name or "\0" in text:
-                raise ValueError("a NUL character cannot be part of it")
+                raise ValueError("must not contain a NUL character")
             if len(text) > _MAX_INPUT_CHARS:
                 raise ValueError(f"{name[:40]} is longer than {_MAX_INPUT_CHARS} characters")
         return value
@@ -43,7 +42,7 @@ class RejectBody(Body):
     @classmethod
     def _no_nul(cls, value: str) -> str:
         if "\0" in value:
-            raise ValueError("a NUL character cannot be part of it")
+            raise ValueError("must not contain a NUL character")
         return value
 
 
@@ -55,9 +54,9 @@ class RejectBody(Body):
     body=ApproveBody,
     body_required=False,
 )
-def approve(call: Call, body: ApproveBody, name: str, dag_run_id: str, step_name: str) -> Answer:
-    """Let a waiting step be done; ``resumed`` tells whether the run goes on, or waits for other steps."""
-    return _answer(call, ApproveStep(inputs=body.inputs, **_about(call, name, dag_run_id, step_name)))
+def approve(call: Call, body: ApproveBody, name: str, dag_run_id: str, step_name: str) -> ApiResponse:
+    """Approve the step that waits for approval; ``resumed`` is false while other steps of the run still wait."""
+    return call.carry_out(ApproveStep(inputs=body.inputs, **_about(call, name, dag_run_id, step_name)), then=dict)
 
 
 @APPROVALS.post(
@@ -68,9 +67,9 @@ def approve(call: Call, body: ApproveBody, name: str, dag_run_id: str, step_name
     body=RejectBody,
     body_required=False,
 )
-def reject(call: Call, body: RejectBody, name: str, dag_run_id: str, step_name: str) -> Answer:
-    """Forbid a waiting step, and thereby its run."""
-    return _answer(call, RejectStep(reason=body.reason, **_about(call, name, dag_run_id, step_name)))
+def reject(call: Call, body: RejectBody, name: str, dag_run_id: str, step_name: str) -> ApiResponse:
+    """Reject the step that waits for approval and end its run as ``rejected``."""
+    return call.carry_out(RejectStep(reason=body.reason, **_about(call, name, dag_run_id, step_name)), then=dict)
 
 
 @APPROVALS.post(
@@ -83,9 +82,11 @@ def reject(call: Call, body: RejectBody, name: str, dag_run_id: str, step_name: 
 )
 def approve_below(
     call: Call, body: ApproveBody, *, name: str, dag_run_id: str, sub_dag_run_id: str, step_name: str
-) -> Answer:
-    """Let a waiting step of a sub run be done; the runs above go on with it."""
-    return _answer(call, ApproveStep(inputs=body.inputs, **_about(call, name, dag_run_id, step_name, sub_dag_run_id)))
+) -> ApiResponse:
+    """Approve the step of a sub-run that waits for approval; the runs above it continue too."""
+    return call.carry_out(
+        ApproveStep(inputs=body.inputs, **_about(call, name, dag_run_id, step_name, sub_dag_run_id)), then=dict
+    )
 
 
 @APPROVALS.post(
@@ -98,24 +99,19 @@ def approve_below(
 )
 def reject_below(
     call: Call, body: RejectBody, *, name: str, dag_run_id: str, sub_dag_run_id: str, step_name: str
-) -> Answer:
-    """Forbid a waiting step of a sub run, and thereby that run; the step that called it fails."""
-    return _answer(call, RejectStep(reason=body.reason, **_about(call, name, dag_run_id, step_name, sub_dag_run_id)))
+) -> ApiResponse:
+    """Reject the step of a sub-run that waits for approval, reject the sub-run and fail the step that called it."""
+    return call.carry_out(
+        RejectStep(reason=body.reason, **_about(call, name, dag_run_id, step_name, sub_dag_run_id)), then=dict
+    )
 
 
 def _about(call: Call, name: str, dag_run_id: str, step_name: str, sub_run_id: str = "") -> dict[str, Any]:
     return {
         "by": call.user,
         "user": call.principal.username,
-        "dag_name": run_name(call, name),
+        "dag_name": run_name(call.deps, name),
         "dag_run_id": json_values.known_run_id(dag_run_id),
         "sub_run_id": json_values.known_run_id(sub_run_id, "subDAGRunId") if sub_run_id else "",
         "step_name": step_name,
     }
-
-
-def _answer(call: Call, command: ApprovalCommand) -> Answer:
-    outcome = call.deps.commands.ask(command, key=call.key)
-    if isinstance(outcome, Accepted):
-        return accepted({"commandId": outcome.command_id})
-    return ok(outcome.result)

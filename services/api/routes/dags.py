@@ -1,4 +1,4 @@
-"""Definitions: listed, looked up, created, edited, renamed, suspended, deleted."""
+"""DAGs: list, read, create, edit, rename, suspend, delete."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -6,39 +6,37 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from services.api.command_client import Accepted
-from services.api.operations import (
-    Answer,
-    Body,
-    Call,
-    Operations,
-    Query,
-    accepted,
-    created,
-    empty,
-    json_bytes,
-    ok,
-    removed,
-)
+from services.api.operations import ApiResponse, Body, Call, Operations, Query, Result, json_bytes, ok
 from services.api.problems import Problem, bad_request, not_found
 from services.api.representations import dag_json, json_values, run_json
-from services.api.run_details.called_runs import add_repeated
-from services.api.run_details.node_reasons import run_details
+from services.api.response_schemas.dags import (
+    CreateDAGResponseSchema,
+    DAGDetailsResponseSchema,
+    ErrorsResponseSchema,
+    HistoryResponseSchema,
+    ListDAGsResponseSchema,
+    RunInDAGResponseSchema,
+    SpecResponseSchema,
+    TagsResponseSchema,
+    ValidateResponseSchema,
+)
+from services.api.run_details.builder import run_details, run_history
 from services.api.run_details.reasons import dag_reason
+from shared.admission.workers import is_live
 from shared.contracts.commands import Command, CreateDag, DeleteDag, PutSpec, RenameDag, SuspendDag
 from shared.contracts.commands.dags import ReplaceSpec
-from shared.ids import valid_dag_name
-from shared.language.load import Loaded
+from shared.ids import DAG_NAME_RULE, valid_dag_name
+from shared.language.load import LoadResult
 from shared.language.model import Dag as Model
-from shared.language.steps.requirements import Hands, beyond, needing
-from shared.store.reads.reader import Dag, Pause, Run
+from shared.language.steps.requirements import Capabilities, steps_with_requirements, unsatisfied
+from shared.store.reads.reader import DagRow, PauseRow, RunRow
 
 __all__ = ["DAGS"]
 
 DAGS = Operations()
 _DAG = "/dags/{fileName}"
 _RESERVED = frozenset({"search", "tags", "validate"})
-"""Words that the API's own paths use where a dag's name would stand."""
+"""Path segments of the API in the place of a DAG's name."""
 _TEMPLATE = """\
 steps:
   - name: hello
@@ -78,13 +76,13 @@ class SuspendBody(Body):
     suspend: bool = False
 
 
-@DAGS.get("/dags", id="listDAGs", query=ListQuery)
-def list_dags(call: Call, query: ListQuery) -> Answer:
-    """List a page of dags, each with its newest run, and what files of the followed folder cannot be loaded."""
+@DAGS.get("/dags", id="listDAGs", query=ListQuery, response=ListDAGsResponseSchema)
+def list_dags(call: Call, query: ListQuery) -> ApiResponse:
+    """List a page of DAGs, each with its newest run, and the files of the DAG folder that cannot be loaded."""
     if query.per_page < 0:
         raise bad_request("perPage: must not be negative", field="perPage")
     key = ("dags", query.model_dump_json())
-    return Answer(200, call.deps.combined.get(key, lambda: json_bytes(_page(call, query))))
+    return ApiResponse(200, call.deps.combined.get(key, lambda: json_bytes(_page(call, query))))
 
 
 def _page(call: Call, query: ListQuery) -> dict[str, Any]:
@@ -104,47 +102,52 @@ def _page(call: Call, query: ListQuery) -> dict[str, Any]:
     }
 
 
-@DAGS.get("/dags/tags", id="getAllDAGTags")
-def list_tags(call: Call) -> Answer:
-    """List the distinct tags, and what is wrong with dags and with files that cannot be loaded."""
+@DAGS.get("/dags/tags", id="getAllDAGTags", response=TagsResponseSchema)
+def list_tags(call: Call) -> ApiResponse:
+    """List the distinct tags, and the errors of DAGs and of files of the DAG folder."""
     reads = call.deps.reads
     faulty = [f"{name}: {'; '.join(found)}" for name, found in reads.faulty_dags().items()]
     return ok({"tags": list(reads.tags()), "errors": faulty + _refused(call)})
 
 
-@DAGS.post("/dags/validate", id="validateDAGSpec", body=ValidateBody)
-def validate(call: Call, body: ValidateBody) -> Answer:
-    """Say what is wrong with a spec; nothing is stored or run."""
+@DAGS.post("/dags/validate", id="validateDAGSpec", body=ValidateBody, response=ValidateResponseSchema, pending=False)
+def validate(call: Call, body: ValidateBody) -> ApiResponse:
+    """Validate a spec and return its errors; store and run nothing."""
     name = json_values.file_stem(body.name.strip()) or "validated-dag"
     errors = []
     if not valid_dag_name(name):
-        errors.append(f"name: {name[:80]!r} must be 1 to 40 letters, digits, dashes, dots or underscores")
+        errors.append(f"name: {name[:80]!r} must be {DAG_NAME_RULE}")
         name = "validated-dag"
     loaded = _parse(call, body.spec, name)
     errors += [str(issue) for issue in loaded.errors] + _beyond_workers(call, loaded.documents)
     model = loaded.dag or Model(name=name)
-    # What cannot be read has a name, and nothing that could be mistaken for its own settings.
+    # A spec that cannot be read has a name only: defaults could be mistaken for its own settings.
     unread = bool(errors) and not model.steps
     dag = {"name": model.name} if unread else dag_json.dag_written(model)
     return ok({"valid": not errors, "errors": errors, "dag": dag})
 
 
-@DAGS.post("/dags", id="createNewDAG", role="manager", permission="write_dags", body=CreateBody)
-def create(call: Call, body: CreateBody) -> Answer:
-    """Store a new dag; without a spec it is a one-step greeting that can be started at once."""
+@DAGS.post(
+    "/dags",
+    id="createNewDAG",
+    role="manager",
+    permission="write_dags",
+    body=CreateBody,
+    response=CreateDAGResponseSchema,
+    status=201,
+)
+def create(call: Call, body: CreateBody) -> ApiResponse:
+    """Create a DAG; without a spec it gets an example with one step."""
     name = json_values.dag_name(json_values.file_stem(body.name.strip()), "name")
     if name in _RESERVED:
-        raise bad_request(f"name: {name!r} is a word of the API's own paths", field="name")
+        raise bad_request(f"name: {name!r} is reserved: the API uses it in its paths", field="name")
     spec = body.spec if body.spec.strip() else _TEMPLATE
-    outcome = call.deps.commands.ask(CreateDag(by=call.user, file_name=name, spec=spec), key=call.key)
-    if isinstance(outcome, Accepted):
-        return accepted({"commandId": outcome.command_id, "name": name})
-    return created({"name": outcome.result.get("name", name)})
+    return call.carry_out(CreateDag(by=call.user, file_name=name, spec=spec), known={"name": name})
 
 
-@DAGS.get(_DAG, id="getDAGDetails")
-def details(call: Call, file_name: str) -> Answer:
-    """Return a dag with its newest run's nodes."""
+@DAGS.get(_DAG, id="getDAGDetails", response=DAGDetailsResponseSchema)
+def details(call: Call, file_name: str) -> ApiResponse:
+    """Return a DAG with its newest run and the nodes of that run."""
     dag = _dag(call, file_name)
     loaded = _load(call, [dag])[dag.file_name]
     model = _model(dag, loaded)
@@ -164,52 +167,60 @@ def details(call: Call, file_name: str) -> Answer:
     )
 
 
-@DAGS.delete(_DAG, id="deleteDAG", role="manager", permission="write_dags")
-def delete(call: Call, file_name: str) -> Answer:
-    """Remove a dag; its runs stay."""
-    return _done(call, DeleteDag(by=call.user, file_name=json_values.file_name(file_name)), removed())
+@DAGS.delete(_DAG, id="deleteDAG", role="manager", permission="write_dags", status=204)
+def delete(call: Call, file_name: str) -> ApiResponse:
+    """Delete a DAG; its runs stay."""
+    return call.carry_out(DeleteDag(by=call.user, file_name=json_values.file_name(file_name)))
 
 
-@DAGS.get(f"{_DAG}/spec", id="getDAGSpec")
-def get_spec(call: Call, file_name: str) -> Answer:
-    """Return a dag's text as it was given."""
+@DAGS.get(f"{_DAG}/spec", id="getDAGSpec", response=SpecResponseSchema)
+def get_spec(call: Call, file_name: str) -> ApiResponse:
+    """Return the spec of a DAG as it was written."""
     dag = _dag(call, file_name)
     loaded = _load(call, [dag])[dag.file_name]
     issues = [str(issue) for issue in (*loaded.errors, *loaded.warnings)]
     shown = {"dag": dag_json.dag_written(_model(dag, loaded)), "spec": dag.spec or "", "errors": issues}
-    return Answer(200, shown, headers={"ETag": f'"{dag.spec_hash}"'})
+    return ApiResponse(200, shown, headers={"ETag": f'"{dag.spec_hash}"'})
 
 
-@DAGS.put(f"{_DAG}/spec", id="updateDAGSpec", role="manager", permission="write_dags", body=SpecBody)
-def put_spec(call: Call, body: SpecBody, file_name: str) -> Answer:
-    """Replace a dag's text; an invalid one changes nothing and is answered 200 with its errors.
+@DAGS.put(
+    f"{_DAG}/spec",
+    id="updateDAGSpec",
+    role="manager",
+    permission="write_dags",
+    body=SpecBody,
+    headers=("If-Match",),
+    response=ErrorsResponseSchema,
+    failures=(412, 428),
+)
+def put_spec(call: Call, body: SpecBody, file_name: str) -> ApiResponse:
+    """Replace the spec of a DAG; an invalid spec changes nothing and the response is 200 with its errors.
 
-    With ``If-Match`` it is replaced only if nobody else did meanwhile: 412 otherwise.
+    With ``If-Match`` it is replaced only if it is still the version with that ETag; otherwise the response is 412.
     """
     stem = json_values.file_name(file_name)
     expected = json_values.etags(call.headers.get("If-Match", ""))
     if not expected and call.deps.settings.require_if_match:
-        raise Problem(428, "precondition_required", "If-Match: the ETag that GET answered with is needed here")
+        raise Problem(428, "precondition_required", "If-Match: is required; send the ETag from the response to GET")
     command: Command = PutSpec(by=call.user, file_name=stem, spec=body.spec)
     if expected:
         command = ReplaceSpec(by=call.user, file_name=stem, spec=body.spec, expected=expected)
-    outcome = call.deps.commands.ask(command, key=call.key)
-    if isinstance(outcome, Accepted):
-        return accepted({"commandId": outcome.command_id})
-    errors = list(outcome.result.get("errors", []))
-    tag = {} if errors else {"ETag": f'"{hashlib.sha256(body.spec.encode()).hexdigest()}"'}
-    return Answer(200, {"errors": errors}, headers=tag)
+
+    def replaced(result: Result) -> ApiResponse:
+        errors = list(result.get("errors", []))
+        tag = {} if errors else {"ETag": f'"{hashlib.sha256(body.spec.encode()).hexdigest()}"'}
+        return ApiResponse(200, {"errors": errors}, headers=tag)
+
+    return call.carry_out(command, then=replaced)
 
 
 @DAGS.post(f"{_DAG}/rename", id="renameDAG", role="manager", permission="write_dags", body=RenameBody)
-def rename(call: Call, body: RenameBody, file_name: str) -> Answer:
-    """Give a dag's file another name."""
+def rename(call: Call, body: RenameBody, file_name: str) -> ApiResponse:
+    """Rename the file of a DAG."""
     new_name = json_values.dag_name(json_values.file_stem(body.new_file_name.strip()), "newFileName")
     if new_name in _RESERVED:
-        raise bad_request(f"newFileName: {new_name!r} is a word of the API's own paths", field="newFileName")
-    return _done(
-        call, RenameDag(by=call.user, file_name=json_values.file_name(file_name), new_file_name=new_name), empty()
-    )
+        raise bad_request(f"newFileName: {new_name!r} is reserved: the API uses it in its paths", field="newFileName")
+    return call.carry_out(RenameDag(by=call.user, file_name=json_values.file_name(file_name), new_file_name=new_name))
 
 
 @DAGS.post(
@@ -220,43 +231,37 @@ def rename(call: Call, body: RenameBody, file_name: str) -> Answer:
     body=SuspendBody,
     body_required=False,
 )
-def suspend(call: Call, body: SuspendBody, file_name: str) -> Answer:
-    """Switch a dag's schedules off or on."""
-    return _done(
-        call, SuspendDag(by=call.user, file_name=json_values.file_name(file_name), suspend=body.suspend), empty()
-    )
+def suspend(call: Call, body: SuspendBody, file_name: str) -> ApiResponse:
+    """Suspend or resume the schedule of a DAG."""
+    return call.carry_out(SuspendDag(by=call.user, file_name=json_values.file_name(file_name), suspend=body.suspend))
 
 
-@DAGS.get(f"{_DAG}/dag-runs", id="getDAGDAGRunHistory")
-def history(call: Call, file_name: str) -> Answer:
-    """Return the newest runs of a dag; an unknown file is taken for a dag name."""
+@DAGS.get(f"{_DAG}/dag-runs", id="getDAGDAGRunHistory", response=HistoryResponseSchema)
+def history(call: Call, file_name: str) -> ApiResponse:
+    """Return the newest runs of a DAG with their nodes; an unknown file name is read as a DAG name."""
     stem = json_values.file_name(file_name)
     dag = call.deps.reads.dag(stem)
     found = call.deps.reads.recent_runs(dag.dag_name if dag else stem, limit=_HISTORY)
-    models = call.deps.run_models(found)
-    shown = [run_json.details(run, models[run.run_key], call.deps.zone) for run in found]
-    for run, item in zip(found, shown, strict=True):
-        add_repeated(call, run, item)
-    return ok({"dagRuns": shown, "gridData": run_json.grid(found)})
+    return ok({"dagRuns": run_history(call.deps, found), "gridData": run_json.grid(found)})
 
 
-@DAGS.get(f"{_DAG}/dag-runs/{{dagRunId}}", id="getDAGDAGRunDetails")
-def run_of_dag(call: Call, file_name: str, dag_run_id: str) -> Answer:
-    """Return one run of a dag, or its newest; a dag that never ran shows its steps, not started."""
+@DAGS.get(f"{_DAG}/dag-runs/{{dagRunId}}", id="getDAGDAGRunDetails", response=RunInDAGResponseSchema)
+def run_of_dag(call: Call, file_name: str, dag_run_id: str) -> ApiResponse:
+    """Return one run of a DAG or its newest run; a DAG that never ran shows its steps as ``not_started``."""
     dag = _dag(call, file_name)
     if dag_run_id == json_values.LATEST:
         return ok({"dagRun": _latest_details(call, dag.dag_name, _model(dag, _load(call, [dag])[dag.file_name]))})
     run = call.deps.reads.run(dag.dag_name, dag_run_id)
     if run is None:
         raise not_found(f"DAG {dag.dag_name!r} has no run {dag_run_id!r}")
-    return ok({"dagRun": run_details(call, run)})
+    return ok({"dagRun": run_details(call.deps, run, call.now)})
 
 
 def _refused(call: Call) -> list[str]:
     return [f"{name}: {why}" for name, why in call.deps.reads.refused_files().items()]
 
 
-def _dag(call: Call, file_name: str) -> Dag:
+def _dag(call: Call, file_name: str) -> DagRow:
     stem = json_values.file_name(file_name)
     found = call.deps.reads.dag(stem)
     if found is None:
@@ -264,8 +269,8 @@ def _dag(call: Call, file_name: str) -> Dag:
     return found
 
 
-def _load(call: Call, dags: Iterable[Dag]) -> dict[str, Loaded]:
-    """Return the dags' specs parsed, by file name; texts are fetched only where they are not known."""
+def _load(call: Call, dags: Iterable[DagRow]) -> dict[str, LoadResult]:
+    """Return the parsed specs of DAGs by file name; only specs that are not cached are read from the store."""
     listed = list(dags)
     cache = call.deps.specs
     found = {dag.file_name: cache.get(dag.spec_hash, file_name=dag.file_name) for dag in listed}
@@ -278,23 +283,25 @@ def _load(call: Call, dags: Iterable[Dag]) -> dict[str, Loaded]:
     return {name: loaded for name, loaded in found.items() if loaded is not None}
 
 
-def _parse(call: Call, text: str, name: str) -> Loaded:
+def _parse(call: Call, text: str, name: str) -> LoadResult:
     digest = hashlib.sha256(text.encode()).hexdigest()
     return call.deps.specs.parse(digest, text, file_name=name)
 
 
 def _beyond_workers(call: Call, dags: Iterable[Model]) -> list[str]:
-    steps = needing(dags)
+    steps = steps_with_requirements(dags)
     seen = call.deps.reads.workers() if steps else ()
-    live = [each for each in seen if each.state == "live" and each.lease_until > call.now]
-    return beyond(steps, [Hands(each.labels, each.executors) for each in live])
+    live = [each for each in seen if is_live(each.state, each.lease_until, call.now)]
+    return unsatisfied(steps, [Capabilities(each.labels, each.executors) for each in live])
 
 
-def _model(dag: Dag, loaded: Loaded) -> Model:
+def _model(dag: DagRow, loaded: LoadResult) -> Model:
     return loaded.dag or Model(name=dag.dag_name)
 
 
-def _file(call: Call, dag: Dag, loaded: Loaded, latest: Run | None, pauses: Sequence[Pause]) -> dict[str, Any]:
+def _file(
+    call: Call, dag: DagRow, loaded: LoadResult, latest: RunRow | None, pauses: Sequence[PauseRow]
+) -> dict[str, Any]:
     model = _model(dag, loaded)
     defaults = " ".join(f"{param.name}={param.value}" for param in model.params)
     run = run_json.summary(latest, call.deps.zone) if latest else run_json.synthetic(dag.dag_name, defaults)
@@ -308,7 +315,7 @@ def _file(call: Call, dag: Dag, loaded: Loaded, latest: Run | None, pauses: Sequ
     }
 
 
-def _schedule(call: Call, dag: Dag, pauses: Sequence[Pause]) -> dict[str, Any]:
+def _schedule(call: Call, dag: DagRow, pauses: Sequence[PauseRow]) -> dict[str, Any]:
     zone = call.deps.zone
     return dag_json.sparse(
         nextRun=json_values.timestamp(dag.next_start_at, zone), waitingFor=dag_reason(dag, pauses, zone)
@@ -320,9 +327,4 @@ def _latest_details(call: Call, dag_name: str, model: Model) -> dict[str, Any]:
     run = call.deps.reads.run(dag_name, newest.dag_run_id) if newest else None
     if run is None:
         return run_json.synthetic_details(model)
-    return run_details(call, run)
-
-
-def _done(call: Call, command: Command, answer: Answer) -> Answer:
-    outcome = call.deps.commands.ask(command, key=call.key)
-    return accepted({"commandId": outcome.command_id}) if isinstance(outcome, Accepted) else answer
+    return run_details(call.deps, run, call.now)

@@ -1,11 +1,11 @@
-"""The API's own description: the document for programs, and a page for people that needs nothing from elsewhere."""
+"""The OpenAPI document, and a self-contained HTML page made from it."""
 
 import html
 import json
 from typing import Any
 
 from services.api.openapi import document
-from services.api.operations import Answer, Call, Operations, text
+from services.api.operations import ApiResponse, Call, Operations, text
 
 __all__ = ["DOCS"]
 
@@ -21,15 +21,15 @@ small{color:#667}table{border-collapse:collapse;margin:.4rem 0 .8rem 1rem}td{pad
 """
 
 
-@DOCS.get("/openapi.json", id="getOpenAPI", role="public")
-def openapi(call: Call) -> Answer:
-    """Return this API as an OpenAPI 3.1 document."""
-    return Answer(200, _document(call))
+@DOCS.get("/openapi.json", id="getOpenAPI", role="public", media_type="application/json")
+def openapi(call: Call) -> ApiResponse:
+    """Return the OpenAPI 3.1 document of this API."""
+    return ApiResponse(200, _document(call))
 
 
-@DOCS.get("/docs", id="getReference", role="public")
-def reference(call: Call) -> Answer:
-    """Show this API's reference."""
+@DOCS.get("/docs", id="getReference", role="public", media_type="text/html")
+def reference(call: Call) -> ApiResponse:
+    """Return the reference of this API as an HTML page."""
     return text(_page(_document(call)).encode(), "text/html; charset=utf-8")
 
 
@@ -54,7 +54,7 @@ def _page(content: dict[str, Any]) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Dagway API</title>'
         f"<style>{_STYLE}</style></head><body><h1>Dagway API v2</h1>"
         f"<p>Version {html.escape(content['info']['version'])}. "
-        '<a href="openapi.json">openapi.json</a> says the same to programs.</p>'
+        '<a href="openapi.json">openapi.json</a> has the same for programs.</p>'
         f"{''.join(parts)}<h2>Schemas</h2>{''.join(schemas)}</body></html>"
     )
 

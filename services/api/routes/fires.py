@@ -1,30 +1,31 @@
-"""The ledger of a dag's slots: an addition to the contract."""
+"""The fires of a DAG's schedule: an addition to the contract."""
 
 from datetime import datetime
 from typing import Literal
 
 from pydantic import AwareDatetime, Field
 
-from services.api.operations import Answer, Call, Operations, Query, ok
+from services.api.operations import ApiResponse, Call, Operations, Query, ok
 from services.api.problems import not_found
 from services.api.representations import json_values
+from services.api.response_schemas.queues import SlotsSchema
 
-__all__ = ["SLOTS"]
+__all__ = ["FIRES"]
 
-SLOTS = Operations()
+FIRES = Operations()
 
 
-class SlotsQuery(Query):
-    limit: int = Field(default=100, ge=1, le=1000, description="how many slots to list")
-    before: AwareDatetime | None = Field(default=None, description="only slots before that moment (RFC 3339)")
+class FiresQuery(Query):
+    limit: int = Field(default=100, ge=1, le=1000, description="how many fires to list")
+    before: AwareDatetime | None = Field(default=None, description="only scheduled times before this one (RFC 3339)")
     outcome: Literal["", "fired", "skipped", "missed"] = ""
 
 
-@SLOTS.get("/dags/{fileName}/slots", id="listDAGSlots", query=SlotsQuery)
-def slots(call: Call, query: SlotsQuery, file_name: str) -> Answer:
-    """List what became of each slot of a dag's schedule, newest first, and when the next one is due."""
+@FIRES.get("/dags/{fileName}/slots", id="listDAGSlots", query=FiresQuery, response=SlotsSchema)
+def fires(call: Call, query: FiresQuery, file_name: str) -> ApiResponse:
+    """List the fires of a DAG's schedule, newest first, and its next scheduled time."""
     stem = json_values.file_name(file_name)
-    found = call.deps.reads.slots(stem, before=query.before, outcome=query.outcome, limit=query.limit)
+    found = call.deps.reads.fires(stem, before=query.before, outcome=query.outcome, limit=query.limit)
     if not found and call.deps.reads.dag(stem) is None:
         raise not_found(f"There is no DAG {stem!r}")
 
@@ -33,7 +34,7 @@ def slots(call: Call, query: SlotsQuery, file_name: str) -> Answer:
 
     return ok(
         {
-            "nextSlot": shown(call.deps.reads.next_slot(stem)),
+            "nextSlot": shown(call.deps.reads.next_fire_at(stem)),
             "slots": [
                 {
                     "kind": each.kind,

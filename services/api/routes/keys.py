@@ -8,18 +8,16 @@ from pydantic import Field
 
 from services.api.auth.authentication import forbidden
 from services.api.auth.tokens import KEY_PREFIX, drawn, new_secret, secret_hash
-from services.api.command_client import Accepted
-from services.api.operations import Answer, Body, Call, Operations, accepted, created, ok, removed
+from services.api.operations import ApiResponse, Body, Call, Operations, Result, ok
 from services.api.problems import bad_request, not_found
-from services.api.representations import json_values
-from services.api.routes.accounts import role_of
+from services.api.representations import accounts_json, json_values
+from services.api.response_schemas.accounts import ApiKeyAnswerSchema, ApiKeyMadeSchema, ApiKeysSchema
 from shared.contracts.commands.accounts import CreateApiKey, DeleteApiKey, UpdateApiKey
-from shared.store.reads.reader import ApiKey
 
 __all__ = ["KEYS"]
 
 KEYS = Operations()
-_KEY = "/api-keys/{keyId}"
+_PATH = "/api-keys/{keyId}"
 _MAX_NAME, _MAX_DESCRIPTION, _SHOWN = 100, 500, 8
 _NO_KEYS = partial(forbidden, "API keys need the builtin authentication mode")
 
@@ -36,15 +34,23 @@ class UpdateKeyBody(Body):
     role: str | None = None
 
 
-@KEYS.get("/api-keys", id="listAPIKeys", role="admin", builtin=_NO_KEYS)
-def list_keys(call: Call) -> Answer:
-    """List the keys, the oldest first; their secrets are known to nobody."""
-    return ok({"apiKeys": [_shown(each) for each in call.deps.reads.api_keys()]})
+@KEYS.get("/api-keys", id="listAPIKeys", role="admin", builtin=_NO_KEYS, response=ApiKeysSchema)
+def list_keys(call: Call) -> ApiResponse:
+    """List the API keys, oldest first, without their secrets."""
+    return ok({"apiKeys": [accounts_json.api_key(each) for each in call.deps.reads.api_keys()]})
 
 
-@KEYS.post("/api-keys", id="createAPIKey", role="admin", body=CreateKeyBody, builtin=_NO_KEYS)
-def create_key(call: Call, body: CreateKeyBody) -> Answer:
-    """Make a key; its secret is in this answer and nowhere else."""
+@KEYS.post(
+    "/api-keys",
+    id="createAPIKey",
+    role="admin",
+    builtin=_NO_KEYS,
+    body=CreateKeyBody,
+    response=ApiKeyMadeSchema,
+    status=201,
+)
+def create_key(call: Call, body: CreateKeyBody) -> ApiResponse:
+    """Create an API key; only this response has its secret."""
     server_secret = call.deps.settings.token_secret
     secret = new_secret(KEY_PREFIX, drawn(32, server_secret=server_secret, purpose="api key", key=call.key))
     random = drawn(16, server_secret=server_secret, purpose="api key id", key=call.key)
@@ -53,53 +59,50 @@ def create_key(call: Call, body: CreateKeyBody) -> Answer:
         key_id=str(UUID(bytes=random, version=4)),
         name=_name(body.name),
         description=body.description,
-        role=role_of(body.role),
+        role=json_values.role(body.role),
         prefix=secret[:_SHOWN],
         secret_hash=secret_hash(secret),
         created_by=call.principal.id,
     )
-    outcome = call.deps.commands.ask(command, key=call.key)
-    if isinstance(outcome, Accepted):
-        return accepted({"commandId": outcome.command_id, "key": secret})
-    return created({"apiKey": _from_reply(outcome.result["apiKey"]), "key": secret})
+    return call.carry_out(command, then=_key, known={"key": secret})
 
 
-@KEYS.get(_KEY, id="getAPIKey", role="admin", builtin=_NO_KEYS)
-def get_key(call: Call, key_id: str) -> Answer:
-    """Return a key without its secret."""
+@KEYS.get(_PATH, id="getAPIKey", role="admin", builtin=_NO_KEYS, response=ApiKeyAnswerSchema)
+def get_key(call: Call, key_id: str) -> ApiResponse:
+    """Return an API key without its secret."""
     found = call.deps.reads.api_key(_id(key_id))
     if found is None:
         raise not_found(f"There is no API key {key_id!r}")
-    return ok({"apiKey": _shown(found)})
+    return ok({"apiKey": accounts_json.api_key(found)})
 
 
-@KEYS.patch(_KEY, id="updateAPIKey", role="admin", body=UpdateKeyBody, builtin=_NO_KEYS)
-def update_key(call: Call, body: UpdateKeyBody, key_id: str) -> Answer:
-    """Change a key's name, description or role."""
+@KEYS.patch(_PATH, id="updateAPIKey", role="admin", builtin=_NO_KEYS, body=UpdateKeyBody, response=ApiKeyAnswerSchema)
+def update_key(call: Call, body: UpdateKeyBody, key_id: str) -> ApiResponse:
+    """Change the name, description or role of an API key."""
     command = UpdateApiKey(
         by=call.user,
         key_id=_id(key_id),
         name=_name(body.name) if body.name.strip() else None,
         description=body.description,
-        role=role_of(body.role) if body.role is not None else None,
+        role=json_values.role(body.role) if body.role is not None else None,
     )
-    outcome = call.deps.commands.ask(command, key=call.key)
-    if isinstance(outcome, Accepted):
-        return accepted({"commandId": outcome.command_id})
-    return ok({"apiKey": _from_reply(outcome.result["apiKey"])})
+    return call.carry_out(command, then=_key)
 
 
-@KEYS.delete(_KEY, id="deleteAPIKey", role="admin", builtin=_NO_KEYS)
-def delete_key(call: Call, key_id: str) -> Answer:
-    """Remove a key; it is worth nothing from then on."""
-    outcome = call.deps.commands.ask(DeleteApiKey(by=call.user, key_id=_id(key_id)), key=call.key)
-    return accepted({"commandId": outcome.command_id}) if isinstance(outcome, Accepted) else removed()
+@KEYS.delete(_PATH, id="deleteAPIKey", role="admin", builtin=_NO_KEYS, status=204)
+def delete_key(call: Call, key_id: str) -> ApiResponse:
+    """Delete an API key; requests with it are refused from then on."""
+    return call.carry_out(DeleteApiKey(by=call.user, key_id=_id(key_id)))
+
+
+def _key(result: Result) -> dict[str, Any]:
+    return {"apiKey": accounts_json.api_key(result["apiKey"])}
 
 
 def _name(text: str) -> str:
     name = text.strip()
     if not name or len(name) > _MAX_NAME or not name.isprintable():
-        raise bad_request(f"name: 1 to {_MAX_NAME} printable characters", field="name")
+        raise bad_request(f"name: must be 1 to {_MAX_NAME} printable characters", field="name")
     return name
 
 
@@ -107,31 +110,3 @@ def _id(key_id: str) -> str:
     if len(key_id) > 36 or "\0" in key_id:
         raise not_found(f"There is no API key {key_id[:40]!r}")
     return key_id
-
-
-def _shown(key: ApiKey) -> dict[str, Any]:
-    return {
-        "id": key.id,
-        "name": key.name,
-        **({"description": key.description} if key.description else {}),
-        "role": key.role,
-        "keyPrefix": key.prefix,
-        "createdAt": json_values.precise(key.created_at),
-        "updatedAt": json_values.precise(key.updated_at),
-        "createdBy": key.created_by,
-        "lastUsedAt": json_values.precise(key.last_used_at) if key.last_used_at else None,
-    }
-
-
-def _from_reply(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "id": row["id"],
-        "name": row["name"],
-        **({"description": row["description"]} if row["description"] else {}),
-        "role": row["role"],
-        "keyPrefix": row["prefix"],
-        "createdAt": json_values.zulu(row["created_at"]),
-        "updatedAt": json_values.zulu(row["updated_at"]),
-        "createdBy": row["created_by"],
-        "lastUsedAt": json_values.zulu(row["last_used_at"]) if row["last_used_at"] else None,
-    }

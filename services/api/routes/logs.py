@@ -1,27 +1,29 @@
-"""Logs by lines: a step's two streams, and the run's own log, told from its transitions."""
+"""Logs by lines: the two streams of a step, and the log of a run, made from its transitions."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import field_validator
 
-from services.api.operations import Answer, Call, Operations, Query, ok
+from services.api.operations import ApiResponse, Call, Operations, Query, ok
 from services.api.problems import not_found
 from services.api.representations import json_values
-from services.api.routes.runs import find_run
-from shared.store.reads.reader import LogWindow, Run, Transition
+from services.api.response_schemas.runs import LogSchema
+from services.api.run_details.lookup import find_run, find_sub_run
+from shared.store.reads.reader import LogWindow, RunRow, TransitionRow
 
-__all__ = ["LOGS", "LogQuery", "StepLogQuery", "log_of_run", "log_of_step"]
+__all__ = ["LOGS"]
 
 LOGS = Operations()
 _RUN = "/dag-runs/{name}/{dagRunId}"
+_SUB = f"{_RUN}/sub-dag-runs/{{subDAGRunId}}"
 _DEFAULT_LINES = 1000
 _MAX_LINES = 10_000
 _MAX_OFFSET = 2**53
 
 
 class LogQuery(Query):
-    """``tail`` goes before ``head``, that before ``offset``; less than 1 is as if absent."""
+    """``tail`` takes precedence over ``head``, ``head`` over ``offset``; values below 1 count as absent."""
 
     tail: int = 0
     head: int = 0
@@ -35,7 +37,7 @@ class LogQuery(Query):
 
     @property
     def first(self) -> int:
-        """The first line wanted, counted from 0; meaningless for a tail."""
+        """The first line to return, counted from 0; not used with ``tail``."""
         return 0 if self.head else min(max(self.offset, 1), _MAX_OFFSET) - 1
 
     @property
@@ -44,38 +46,51 @@ class LogQuery(Query):
 
 
 class StepLogQuery(LogQuery):
-    """A step has two streams."""
+    """Which stream of the step."""
 
     stream: Literal["stdout", "stderr"] = "stdout"
 
 
-@LOGS.get(f"{_RUN}/log", id="getDAGRunLog", query=LogQuery)
-def run_log(call: Call, query: LogQuery, name: str, dag_run_id: str) -> Answer:
-    """Return what happened to a run, a line for each change."""
-    return log_of_run(call, query, find_run(call, name, dag_run_id))
+@LOGS.get(f"{_RUN}/log", id="getDAGRunLog", query=LogQuery, response=LogSchema)
+def run_log(call: Call, query: LogQuery, name: str, dag_run_id: str) -> ApiResponse:
+    """Return the log of a run: one line for each transition."""
+    return _log_of_run(call, query, find_run(call.deps, name, dag_run_id))
 
 
-@LOGS.get(f"{_RUN}/steps/{{stepName}}/log", id="getDAGRunStepLog", query=StepLogQuery)
-def step_log(call: Call, query: StepLogQuery, name: str, dag_run_id: str, step_name: str) -> Answer:
-    """Return what a step, or a handler by its name, wrote; a step that never ran has an empty log."""
-    return log_of_step(call, query, find_run(call, name, dag_run_id), step_name)
+@LOGS.get(f"{_RUN}/steps/{{stepName}}/log", id="getDAGRunStepLog", query=StepLogQuery, response=LogSchema)
+def step_log(call: Call, query: StepLogQuery, name: str, dag_run_id: str, step_name: str) -> ApiResponse:
+    """Return the log of a step or handler; it is empty if the step never ran."""
+    return _log_of_step(call, query, find_run(call.deps, name, dag_run_id), step_name)
 
 
-def log_of_run(call: Call, query: LogQuery, run: Run) -> Answer:
-    """Answer with the run's own log."""
+@LOGS.get(f"{_SUB}/log", id="getSubDAGRunLog", query=LogQuery, response=LogSchema)
+def sub_run_log(call: Call, query: LogQuery, name: str, dag_run_id: str, sub_dag_run_id: str) -> ApiResponse:
+    """Return the log of a sub-run: one line for each transition."""
+    return _log_of_run(call, query, find_sub_run(call.deps, find_run(call.deps, name, dag_run_id), sub_dag_run_id))
+
+
+@LOGS.get(f"{_SUB}/steps/{{stepName}}/log", id="getSubDAGRunStepLog", query=StepLogQuery, response=LogSchema)
+def sub_run_step_log(
+    call: Call, query: StepLogQuery, *, name: str, dag_run_id: str, sub_dag_run_id: str, step_name: str
+) -> ApiResponse:
+    """Return the log of a step of a sub-run."""
+    run = find_sub_run(call.deps, find_run(call.deps, name, dag_run_id), sub_dag_run_id)
+    return _log_of_step(call, query, run, step_name)
+
+
+def _log_of_run(call: Call, query: LogQuery, run: RunRow) -> ApiResponse:
     every = [_line(call, change).encode() for change in call.deps.reads.transitions(run.run_key)]
     first = max(len(every) - query.lines, 0) if query.tail else query.first
     return ok(_log(LogWindow(tuple(every[first : first + query.lines]), first, len(every)), query))
 
 
-def log_of_step(call: Call, query: StepLogQuery, run: Run, step_name: str) -> Answer:
-    """Answer with one stream of one step's, or handler's, log."""
-    # Steps come before handlers, so a step that is called like one is the step.
+def _log_of_step(call: Call, query: StepLogQuery, run: RunRow, step_name: str) -> ApiResponse:
+    # Steps come before handlers: a step that has the name of a handler wins.
     node = next((each for each in run.nodes or () if each.name == step_name and each.kind != "prepare"), None)
     if node is None:
         raise not_found(f"Run {run.dag_run_id!r} has no step {step_name!r}")
     reads = call.deps.reads
-    # With one file for both, either stream is all of it (``logOutput: merged``).
+    # With one file for both (``logOutput: merged``), both streams return all of it.
     stream = "stdout" if node.stdout and not node.stderr else query.stream
     if query.tail:
         window = reads.log_tail(run.run_key, node.idx, stream, limit=query.lines)
@@ -101,7 +116,7 @@ def _text(lines: Sequence[bytes]) -> str:
     return b"\n".join(line.removesuffix(b"\r") for line in lines).decode("utf-8", "replace")
 
 
-def _line(call: Call, change: Transition) -> str:
+def _line(call: Call, change: TransitionRow) -> str:
     at = json_values.timestamp(change.at, call.deps.zone)
     what = "run" if change.node is None else f"step {change.node_name or change.node}"
     why = f": {change.why}" if change.why else ""

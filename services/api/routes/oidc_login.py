@@ -1,7 +1,7 @@
-"""Logging in at an OpenID Connect provider: the redirect there, the way back, and out again.
+"""Login at an OpenID Connect provider: the redirect to it, the callback, and logout.
 
-What must survive the way there and back (state, nonce, verifier, the page that was wanted) is in
-cookies of two minutes: any gateway may be the one that the browser comes back to.
+The state of a login (state, nonce, verifier, the requested page) is in cookies that live two minutes, so that any
+gateway can serve the callback.
 """
 
 import hmac
@@ -13,7 +13,7 @@ from urllib.parse import quote
 from flask import Flask, Response, redirect, request
 
 from services.api.auth.authentication import unauthorized
-from services.api.auth.oidc import PROOF_COOKIE, TOKEN_COOKIE, Provider, new_verifier
+from services.api.auth.oidc import PROOF_COOKIE, TOKEN_COOKIE, OidcProvider, new_verifier
 from services.api.problems import Problem, bad_request
 
 if TYPE_CHECKING:
@@ -26,14 +26,14 @@ _STATE, _NONCE, _VERIFIER, _WANTED = "state", "nonce", "verifier", "originalURL"
 _HELPERS = (_STATE, _NONCE, _VERIFIER, _WANTED)
 _HELPERS_LIVE_S = 120
 _MAX_COOKIE_CHARS = 4000
-"""Browsers drop what is larger, without a word."""
+"""Browsers silently drop larger cookies."""
 _NOT_PAGES = ("/api/", "/assets/", "/web/", "/healthz", "/readyz", _CALLBACK, _LOGOUT)
 _LOCAL = re.compile(r"/(?![/\\])[\x21-\x7e]*")
-"""An address on this server: two slashes, or a backslash that browsers take for one, would lead elsewhere."""
+"""A path on this server: two slashes, or a backslash that browsers read as one, would lead to another server."""
 
 
-def serve_login(app: Flask, deps: "Deps", provider: Provider) -> None:
-    """Send whoever asks for a page without being logged in to the provider, and take them back."""
+def serve_login(app: Flask, deps: "Deps", provider: OidcProvider) -> None:
+    """Redirect requests for pages without a login to the provider, and serve its callback and the logout."""
     base = deps.base_path
 
     def demand() -> Response | None:
@@ -42,8 +42,8 @@ def serve_login(app: Flask, deps: "Deps", provider: Provider) -> None:
         if provider.identify(request.cookies):
             return None
         if request.headers.get("Sec-Fetch-Mode", "navigate") != "navigate":
-            # An icon, say: going to the provider for it would spoil the login that its page has begun.
-            raise unauthorized("Nobody is logged in")
+            # For example an icon: a redirect for it would overwrite the cookies of the login that its page has started.
+            raise unauthorized("No user is logged in")
         return to_provider()
 
     def to_provider() -> Response:
@@ -58,16 +58,16 @@ def serve_login(app: Flask, deps: "Deps", provider: Provider) -> None:
     def callback() -> Response:
         given, state = request.args.get("state", ""), request.cookies.get(_STATE, "")
         if not state or not hmac.compare_digest(given.encode("utf-8", "replace"), state.encode("utf-8", "replace")):
-            raise bad_request("This is no answer to a login that was begun here in the last two minutes; begin again")
+            raise bad_request("The login was not started here within the last two minutes; log in again")
         if "error" in request.args:
-            raise Problem(403, "forbidden", f"The provider let nobody in: {request.args['error'][:200]}")
+            raise Problem(403, "forbidden", f"The provider refused the login: {request.args['error'][:200]}")
         token, identity = provider.redeem(
             request.args.get("code", ""),
             nonce=request.cookies.get(_NONCE, ""),
             verifier=request.cookies.get(_VERIFIER, ""),
         )
         if len(token) > _MAX_COOKIE_CHARS:
-            raise bad_request("The provider's ID token is too large for a cookie; let it hold fewer claims")
+            raise bad_request("The provider's ID token is too large for a cookie; configure fewer claims")
         wanted = request.cookies.get(_WANTED, "")
         response = _redirect(wanted if _LOCAL.fullmatch(wanted) else f"{base}/")
         lives_s = max(1, identity.expires_at - int(time.time()))
@@ -98,5 +98,5 @@ def serve_login(app: Flask, deps: "Deps", provider: Provider) -> None:
 
 def _redirect(url: str) -> Response:
     response = redirect(url, 302)
-    assert isinstance(response, Response)  # noqa: S101 - Flask says only that it is Werkzeug's
+    assert isinstance(response, Response)  # noqa: S101 - Flask declares Werkzeug's type only
     return response

@@ -4,11 +4,11 @@ from typing import Any
 
 from pydantic import Field
 
-from services.api.command_client import Accepted
-from services.api.operations import Answer, Body, Call, Operations, accepted, ok
+from services.api.operations import ApiResponse, Body, Call, Operations, ok
 from services.api.representations import json_values
-from shared.contracts.commands.queues import RemovePool, SetPool
-from shared.store.reads.reader import Pool, PoolUser
+from services.api.response_schemas.queues import PoolCapacitySchema, PoolsSchema, RemovedSchema
+from shared.contracts.commands.pools import RemovePool, SetPool
+from shared.store.reads.reader import PoolRow, PoolUserRow
 
 __all__ = ["POOLS"]
 
@@ -19,27 +19,34 @@ class PoolBody(Body):
     capacity: int = Field(ge=1, le=1_000_000)
 
 
-@POOLS.get("/pools", id="listPools")
-def pools(call: Call) -> Answer:
-    """List the pools, locks and rate limits that are configured or in use, with who is in and who waits."""
+@POOLS.get("/pools", id="listPools", response=PoolsSchema)
+def pools(call: Call) -> ApiResponse:
+    """List the pools, locks and rate limits that are configured or in use, with their users and waiting steps."""
     return ok({"pools": [_shown(call, each) for _, each in sorted(call.deps.reads.pools(call.now).items())]})
 
 
-@POOLS.put("/pools/{name}", id="setPoolCapacity", role="manager", permission="run_dags", body=PoolBody)
-def set_capacity(call: Call, body: PoolBody, name: str) -> Answer:
-    """Give a pool this many places; who is in stays in."""
+@POOLS.put(
+    "/pools/{name}",
+    id="setPoolCapacity",
+    role="manager",
+    permission="run_dags",
+    body=PoolBody,
+    response=PoolCapacitySchema,
+)
+def set_capacity(call: Call, body: PoolBody, name: str) -> ApiResponse:
+    """Set the capacity of a pool; steps that use it keep their place."""
     pool = json_values.plain_name(name, "name")
     command = SetPool(by=call.user, name=pool, capacity=body.capacity)
-    return _done(call, command, name=pool, capacity=body.capacity)
+    return call.carry_out(command, then={"name": pool, "capacity": body.capacity})
 
 
-@POOLS.delete("/pools/{name}", id="removePool", role="manager", permission="run_dags")
-def remove(call: Call, name: str) -> Answer:
-    """Forget a pool's capacity: it has one place again, as one that nobody configured."""
-    return _done(call, RemovePool(by=call.user, name=json_values.plain_name(name, "name")))
+@POOLS.delete("/pools/{name}", id="removePool", role="manager", permission="run_dags", response=RemovedSchema)
+def remove(call: Call, name: str) -> ApiResponse:
+    """Remove the configured capacity of a pool; it has one place then."""
+    return call.carry_out(RemovePool(by=call.user, name=json_values.plain_name(name, "name")), then={})
 
 
-def _shown(call: Call, pool: Pool) -> dict[str, Any]:
+def _shown(call: Call, pool: PoolRow) -> dict[str, Any]:
     return {
         "kind": pool.kind,
         "name": pool.name,
@@ -52,7 +59,7 @@ def _shown(call: Call, pool: Pool) -> dict[str, Any]:
     }
 
 
-def _user(call: Call, user: PoolUser) -> dict[str, Any]:
+def _user(call: Call, user: PoolUserRow) -> dict[str, Any]:
     return {
         "name": user.dag_name,
         "dagRunId": user.dag_run_id,
@@ -60,8 +67,3 @@ def _user(call: Call, user: PoolUser) -> dict[str, Any]:
         "since": json_values.timestamp(user.since, call.deps.zone),
         **({"until": json_values.timestamp(user.until, call.deps.zone)} if user.until else {}),
     }
-
-
-def _done(call: Call, command: SetPool | RemovePool, **result: Any) -> Answer:
-    outcome = call.deps.commands.ask(command, key=call.key)
-    return accepted({"commandId": outcome.command_id}) if isinstance(outcome, Accepted) else ok(result)

@@ -1,18 +1,17 @@
-"""Limits of queues and pauses, changed while everything runs: additions to the contract."""
+"""Limits of queues, and pauses: additions to the contract."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from services.api.command_client import Accepted
-from services.api.operations import Answer, Body, Call, Operations, accepted, ok
+from services.api.operations import ApiResponse, Body, Call, Operations, ok
 from services.api.representations import json_values
-from shared.contracts.commands import Command
-from shared.contracts.commands.queues import Pause, RemoveQueue, Resume, SetQueue
+from services.api.response_schemas.queues import PausesSchema, PauseStateSchema, QueueLimitSchema, RemovedSchema
+from shared.contracts.commands import EndPause, RemoveQueue, SetPause, SetQueue
 
-__all__ = ["QUEUES_ADMIN"]
+__all__ = ["QUEUES"]
 
-QUEUES_ADMIN = Operations()
+QUEUES = Operations()
 _MAX_REASON = 500
 
 
@@ -25,28 +24,36 @@ class PauseBody(Body):
 
 
 class ResumeBody(Body):
-    """``catchup``: what to make up for; absent: as each dag says."""
+    """``catchup``: which scheduled times that passed during the pause to fire; absent: what each DAG says."""
 
     catchup: Literal["none", "latest", "all"] | None = None
 
 
-@QUEUES_ADMIN.put("/queues/{name}", id="setQueueLimit", role="manager", permission="run_dags", body=LimitBody)
-def set_limit(call: Call, body: LimitBody, name: str) -> Answer:
-    """Make a queue global with this limit; what runs goes on running."""
+@QUEUES.put(
+    "/queues/{name}",
+    id="setQueueLimit",
+    role="manager",
+    permission="run_dags",
+    body=LimitBody,
+    response=QueueLimitSchema,
+)
+def set_limit(call: Call, body: LimitBody, name: str) -> ApiResponse:
+    """Make a queue global and set its limit; active runs continue."""
     queue = json_values.queue_name(name, "name")
     limit = body.max_concurrency
-    return _done(call, SetQueue(by=call.user, name=queue, max_concurrency=limit), name=queue, maxConcurrency=limit)
+    command = SetQueue(by=call.user, name=queue, max_concurrency=limit)
+    return call.carry_out(command, then={"name": queue, "maxConcurrency": limit})
 
 
-@QUEUES_ADMIN.delete("/queues/{name}", id="removeQueueLimit", role="manager", permission="run_dags")
-def remove_limit(call: Call, name: str) -> Answer:
-    """Make a global queue a dag's own again."""
-    return _done(call, RemoveQueue(by=call.user, name=json_values.queue_name(name, "name")))
+@QUEUES.delete("/queues/{name}", id="removeQueueLimit", role="manager", permission="run_dags", response=RemovedSchema)
+def remove_limit(call: Call, name: str) -> ApiResponse:
+    """Remove the limit of a global queue; the limits of its DAGs apply again."""
+    return call.carry_out(RemoveQueue(by=call.user, name=json_values.queue_name(name, "name")), then={})
 
 
-@QUEUES_ADMIN.get("/pauses", id="listPauses")
-def pauses(call: Call) -> Answer:
-    """List what is paused, what is still under way, and in how many seconds that should be over."""
+@QUEUES.get("/pauses", id="listPauses", response=PausesSchema)
+def pauses(call: Call) -> ApiResponse:
+    """List the pauses, with the runs still in flight and an estimate of when those end."""
     return ok(
         {
             "pauses": [
@@ -66,70 +73,95 @@ def pauses(call: Call) -> Answer:
     )
 
 
-@QUEUES_ADMIN.post("/pause", id="pauseAll", role="manager", permission="run_dags", body=PauseBody, body_required=False)
-def pause_all(call: Call, body: PauseBody) -> Answer:
-    """Admit and fire nothing more; what runs goes on to its end, and a person may still start runs."""
-    return _done(call, Pause(by=call.user, scope="global", reason=body.reason), paused=True)
-
-
-@QUEUES_ADMIN.post(
-    "/resume", id="resumeAll", role="manager", permission="run_dags", body=ResumeBody, body_required=False
+@QUEUES.post(
+    "/pause",
+    id="pauseAll",
+    role="manager",
+    permission="run_dags",
+    body=PauseBody,
+    body_required=False,
+    response=PauseStateSchema,
 )
-def resume_all(call: Call, body: ResumeBody) -> Answer:
-    """Go on."""
-    return _done(call, Resume(by=call.user, scope="global", catchup=body.catchup), paused=False)
+def pause_all(call: Call, body: PauseBody) -> ApiResponse:
+    """SetPause everything: start no queued and no scheduled run. Active runs continue; people can still start runs."""
+    return call.carry_out(SetPause(by=call.user, scope="global", reason=body.reason), then={"paused": True})
 
 
-@QUEUES_ADMIN.post(
-    "/queues/{name}/pause", id="pauseQueue", role="manager", permission="run_dags", body=PauseBody, body_required=False
+@QUEUES.post(
+    "/resume",
+    id="resumeAll",
+    role="manager",
+    permission="run_dags",
+    body=ResumeBody,
+    body_required=False,
+    response=PauseStateSchema,
 )
-def pause_queue(call: Call, body: PauseBody, name: str) -> Answer:
-    """Admit nothing more from a queue."""
+def resume_all(call: Call, body: ResumeBody) -> ApiResponse:
+    """EndPause everything after ``pauseAll``; queues and DAGs that are paused themselves stay paused."""
+    return call.carry_out(EndPause(by=call.user, scope="global", catchup=body.catchup), then={"paused": False})
+
+
+@QUEUES.post(
+    "/queues/{name}/pause",
+    id="pauseQueue",
+    role="manager",
+    permission="run_dags",
+    body=PauseBody,
+    body_required=False,
+    response=PauseStateSchema,
+)
+def pause_queue(call: Call, body: PauseBody, name: str) -> ApiResponse:
+    """Pause a queue: start none of its queued runs."""
     queue = json_values.queue_name(name, "name")
-    return _done(call, Pause(by=call.user, scope="queue", name=queue, reason=body.reason), paused=True)
+    return call.carry_out(SetPause(by=call.user, scope="queue", name=queue, reason=body.reason), then={"paused": True})
 
 
-@QUEUES_ADMIN.post(
+@QUEUES.post(
     "/queues/{name}/resume",
     id="resumeQueue",
     role="manager",
     permission="run_dags",
     body=ResumeBody,
     body_required=False,
+    response=PauseStateSchema,
 )
-def resume_queue(call: Call, body: ResumeBody, name: str) -> Answer:
-    """Admit from a queue again."""
+def resume_queue(call: Call, body: ResumeBody, name: str) -> ApiResponse:
+    """Resume a queue."""
     queue = json_values.queue_name(name, "name")
-    return _done(call, Resume(by=call.user, scope="queue", name=queue, catchup=body.catchup), paused=False)
-
-
-@QUEUES_ADMIN.post(
-    "/dags/{fileName}/pause", id="pauseDAG", role="manager", permission="run_dags", body=PauseBody, body_required=False
-)
-def pause_dag(call: Call, body: PauseBody, file_name: str) -> Answer:
-    """Fire no slot of a dag and admit none of its queued runs."""
-    return _done(
-        call, Pause(by=call.user, scope="dag", name=json_values.file_name(file_name), reason=body.reason), paused=True
+    return call.carry_out(
+        EndPause(by=call.user, scope="queue", name=queue, catchup=body.catchup), then={"paused": False}
     )
 
 
-@QUEUES_ADMIN.post(
+@QUEUES.post(
+    "/dags/{fileName}/pause",
+    id="pauseDAG",
+    role="manager",
+    permission="run_dags",
+    body=PauseBody,
+    body_required=False,
+    response=PauseStateSchema,
+)
+def pause_dag(call: Call, body: PauseBody, file_name: str) -> ApiResponse:
+    """Pause a DAG: start no scheduled and no queued run of it."""
+    return call.carry_out(
+        SetPause(by=call.user, scope="dag", name=json_values.file_name(file_name), reason=body.reason),
+        then={"paused": True},
+    )
+
+
+@QUEUES.post(
     "/dags/{fileName}/resume",
     id="resumeDAG",
     role="manager",
     permission="run_dags",
     body=ResumeBody,
     body_required=False,
+    response=PauseStateSchema,
 )
-def resume_dag(call: Call, body: ResumeBody, file_name: str) -> Answer:
-    """Let a dag go on; the slots that passed meanwhile are decided by ``catchup``."""
-    return _done(
-        call,
-        Resume(by=call.user, scope="dag", name=json_values.file_name(file_name), catchup=body.catchup),
-        paused=False,
+def resume_dag(call: Call, body: ResumeBody, file_name: str) -> ApiResponse:
+    """Resume a DAG; ``catchup`` decides about the scheduled times that passed meanwhile."""
+    return call.carry_out(
+        EndPause(by=call.user, scope="dag", name=json_values.file_name(file_name), catchup=body.catchup),
+        then={"paused": False},
     )
-
-
-def _done(call: Call, command: Command, **result: Any) -> Answer:
-    outcome = call.deps.commands.ask(command, key=call.key)
-    return accepted({"commandId": outcome.command_id}) if isinstance(outcome, Accepted) else ok(result)

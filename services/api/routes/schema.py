@@ -1,8 +1,8 @@
-"""The JSON Schema of workflows, where editors look for it: among the assets, with or without a bundle."""
+"""The JSON Schema of specs, at the path where editors look for it, with or without a bundle."""
 
 from functools import cache
 
-from services.api.operations import Answer, Call, Operations, json_bytes
+from services.api.operations import ApiResponse, Call, Operations, json_bytes
 from shared.language.schema import dag_schema
 
 __all__ = ["SCHEMA"]
@@ -12,9 +12,9 @@ _AGE_S = 3600
 
 
 @SCHEMA.get("/assets/dag.schema.json", id="getDagSchema", role="public")
-def schema(_call: Call) -> Answer:
-    """Return what a workflow file may hold."""
-    return Answer(200, _text(), headers={"Cache-Control": f"max-age={_AGE_S}"})
+def schema(_call: Call) -> ApiResponse:
+    """Return the JSON Schema of a spec."""
+    return ApiResponse(200, _text(), headers={"Cache-Control": f"max-age={_AGE_S}"})
 
 
 @cache

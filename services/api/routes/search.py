@@ -1,8 +1,7 @@
-"""Searching the texts of all dags, line by line.
+"""Search the specs of all DAGs line by line.
 
-A pattern is somebody else's program. RE2 takes time in proportion to the text, whatever the pattern, and lets
-other threads run meanwhile: so it is done apart. A budget bounds the sum, and only as many lines as a screen can
-use are returned.
+The pattern comes from a client. RE2 takes time linear in the text for every pattern and releases the interpreter's
+lock, so the search runs in a thread. A time budget limits the whole search, and the number of matches is limited.
 """
 
 import time
@@ -12,12 +11,13 @@ from typing import Any
 import re2
 from pydantic import Field
 
-from services.api.operations import Answer, Call, Operations, Query, ok
+from services.api.operations import ApiResponse, Call, Operations, Query, ok
 from services.api.problems import bad_request
 from services.api.representations import dag_json
-from services.api.serving.green import apart
+from services.api.response_schemas.dags import SearchResponseSchema
+from services.api.serving.greenlets import run_in_thread
 from shared.language.model import Dag as Model
-from shared.store.reads.rows import Dag
+from shared.store.reads.rows import DagRow
 
 __all__ = ["SEARCH"]
 
@@ -25,49 +25,49 @@ SEARCH = Operations()
 _AROUND = 2
 _MAX_CHARS = 200
 _LINE_CHARS = 5000
-"""How much of a line is looked at: the worst pattern takes a third of a second for it."""
+"""How much of a line is searched: the worst pattern takes a third of a second for it."""
 _MAX_MATCHES = 200
 _BUDGET_S = 2.0
-"""For looking through the texts, and again for what the answer says of the dags that match."""
+"""For the search, and again for the JSON of the DAGs that match."""
 _PARTS = ("steps", "handlerOn")
-"""Where mistakes leave a DAG's own fields readable."""
+"""Errors in these fields leave the DAG's other fields readable."""
 _PATTERN_BYTES = 256 * 1024
-"""What one compiled pattern may take: the library keeps the last 128 of them."""
+"""Memory of one compiled pattern; the library caches the last 128 of them."""
 
 
 class SearchQuery(Query):
     q: str | None = Field(default=None, max_length=_MAX_CHARS)
 
 
-@SEARCH.get("/dags/search", id="searchDAGs", query=SearchQuery)
-def search(call: Call, query: SearchQuery) -> Answer:
-    """Find dags with lines that match a regular expression (RE2), in any case.
+@SEARCH.get("/dags/search", id="searchDAGs", query=SearchQuery, response=SearchResponseSchema)
+def search(call: Call, query: SearchQuery) -> ApiResponse:
+    """Search the specs of all DAGs for a regular expression (RE2), ignoring case.
 
-    A faulty one is searched for as it stands, and ``errors`` says so.
+    An invalid expression is searched for as plain text, and ``errors`` says so.
     """
     if query.q is None:
         if "q" in call.arguments:
             return ok({"results": [], "errors": []})
-        raise bad_request("q: is missing", field="q")
+        raise bad_request("q: is required", field="q")
     errors: list[str] = []
     pattern = _pattern(query.q, errors)
     results: list[dict[str, Any]] = []
     dags = call.deps.reads.dags_with_specs()
-    found, whole = apart(lambda: _matching(pattern, dags))
+    found, whole = run_in_thread(lambda: _matching(pattern, dags))
     until = time.monotonic() + _BUDGET_S
     for dag, matches in found:
         if time.monotonic() > until:
             whole = False
             break
         loaded = call.deps.specs.parse(dag.spec_hash, dag.spec or "", file_name=dag.file_name)
-        # A search for what is wrong in a step must find it; a DAG that cannot even be described is told of instead.
+        # An invalid step must still be found by its text; a DAG that cannot be described goes to ``errors``.
         if wrong := next((each for each in loaded.errors if not each.path.startswith(_PARTS)), None):
             errors.append(f"{dag.file_name}: {wrong}")
             continue
         model = loaded.dag or Model(name=dag.dag_name)
         results.append({"name": dag.file_name, "dag": dag_json.dag(model), "matches": matches})
     if not whole:
-        errors.append("The search took too long: not every DAG was looked at")
+        errors.append("The search took too long: not every DAG was searched")
     return ok({"results": results, "errors": errors})
 
 
@@ -81,17 +81,17 @@ def _pattern(text: str, errors: list[str]) -> Any:
         return re2.compile(text, options)
     except re2.error as error:
         why = error.args[0].decode(errors="replace")
-        errors.append(f"Searched for as plain text: it is no regular expression ({why})")
+        errors.append(f"Searched for as plain text: not a valid regular expression ({why})")
     options.literal = True
     return re2.compile(text, options)
 
 
-def _matching(pattern: Any, dags: Iterable[Dag]) -> tuple[list[tuple[Dag, list[dict[str, Any]]]], bool]:
-    """Return the dags that match, each with its matches, and whether the time was enough for all of them."""
-    found: list[tuple[Dag, list[dict[str, Any]]]] = []
+def _matching(pattern: Any, dags: Iterable[DagRow]) -> tuple[list[tuple[DagRow, list[dict[str, Any]]]], bool]:
+    """Return the DAGs that match, each with its matches, and whether all DAGs were searched in time."""
+    found: list[tuple[DagRow, list[dict[str, Any]]]] = []
     until = time.monotonic() + _BUDGET_S
     for dag in dags:
-        # By line ends alone, as editors count: splitlines() also parts at form feeds and the like.
+        # Split at line ends only, as editors count lines: splitlines() also splits at form feeds and others.
         matches = _matches(pattern, until, (dag.spec or "").removesuffix("\n").replace("\r\n", "\n").split("\n"))
         if time.monotonic() > until:
             return found, False

@@ -1,4 +1,4 @@
-"""Webhooks: managed by administrators, triggered by whoever holds the token (REST contract section 5.12)."""
+"""Webhooks: administrators manage them, anyone with the token triggers them (REST contract section 5.12)."""
 
 import hmac
 import json
@@ -10,20 +10,19 @@ from pydantic import Field
 
 from services.api.auth.authentication import forbidden, unauthorized
 from services.api.auth.tokens import HOOK_PREFIX, drawn, new_secret, secret_hash
-from services.api.command_client import Accepted
-from services.api.operations import Answer, Body, Call, Operations, accepted, created, ok, removed
+from services.api.command_client import chosen_run_id
+from services.api.operations import ApiResponse, Body, Call, Operations, Result, ok
 from services.api.problems import TOO_LARGE, Problem, not_found
-from services.api.representations import json_values
-from services.api.routes.control import set_run_id
+from services.api.representations import accounts_json, json_values
+from services.api.response_schemas.accounts import TriggeredSchema, WebhookMadeSchema, WebhookSchema, WebhooksSchema
 from shared.contracts.commands import EnqueueRun
 from shared.contracts.commands.webhooks import (
     CreateWebhook,
     DeleteWebhook,
     RegenerateWebhook,
     ToggleWebhook,
-    WebhookCommand,
 )
-from shared.store.reads.reader import Webhook
+from shared.store.reads.reader import WebhookRow
 
 __all__ = ["WEBHOOKS"]
 
@@ -44,25 +43,25 @@ class TriggerBody(Body):
     payload: dict[str, Any] = Field(default_factory=dict)
 
 
-@WEBHOOKS.get("/webhooks", id="listWebhooks", role="admin", builtin=_NO_WEBHOOKS)
-def list_webhooks(call: Call) -> Answer:
-    """List all webhooks by file name."""
-    return ok({"webhooks": [_shown(each) for each in call.deps.reads.webhooks()]})
+@WEBHOOKS.get("/webhooks", id="listWebhooks", role="admin", builtin=_NO_WEBHOOKS, response=WebhooksSchema)
+def list_webhooks(call: Call) -> ApiResponse:
+    """List the webhooks by the file name of their DAG."""
+    return ok({"webhooks": [accounts_json.webhook(each) for each in call.deps.reads.webhooks()]})
 
 
-@WEBHOOKS.get(_HOOK, id="getDAGWebhook", role="admin", builtin=_NO_WEBHOOKS)
-def get_webhook(call: Call, file_name: str) -> Answer:
-    """Return a dag's webhook without its token."""
+@WEBHOOKS.get(_HOOK, id="getDAGWebhook", role="admin", builtin=_NO_WEBHOOKS, response=WebhookSchema)
+def get_webhook(call: Call, file_name: str) -> ApiResponse:
+    """Return the webhook of a DAG without its token."""
     stem = json_values.file_name(file_name)
     found = call.deps.reads.webhook(stem)
     if found is None:
         raise not_found(f"DAG {stem!r} has no webhook")
-    return ok(_shown(found))
+    return ok(accounts_json.webhook(found))
 
 
-@WEBHOOKS.post(_HOOK, id="createDAGWebhook", role="admin", builtin=_NO_WEBHOOKS)
-def create_webhook(call: Call, file_name: str) -> Answer:
-    """Make a dag's webhook; its token is in this answer and nowhere else."""
+@WEBHOOKS.post(_HOOK, id="createDAGWebhook", role="admin", builtin=_NO_WEBHOOKS, response=WebhookMadeSchema, status=201)
+def create_webhook(call: Call, file_name: str) -> ApiResponse:
+    """Create the webhook of a DAG; only this response has its token."""
     token, stem = _token(call), json_values.file_name(file_name)
     random = drawn(16, server_secret=call.deps.settings.token_secret, purpose="webhook id", key=call.key)
     command = CreateWebhook(
@@ -73,87 +72,88 @@ def create_webhook(call: Call, file_name: str) -> Answer:
         secret_hash=secret_hash(token),
         created_by=call.principal.id,
     )
-    outcome = call.deps.commands.ask(command, key=call.key)
-    if isinstance(outcome, Accepted):
-        return accepted({"commandId": outcome.command_id, "token": token})
-    return created({"webhook": _from_reply(outcome.result["webhook"]), "token": token})
+    return call.carry_out(command, then=_hook, known={"token": token})
 
 
-@WEBHOOKS.delete(_HOOK, id="deleteDAGWebhook", role="admin", builtin=_NO_WEBHOOKS)
-def delete_webhook(call: Call, file_name: str) -> Answer:
-    """Remove a dag's webhook."""
-    outcome = call.deps.commands.ask(
-        DeleteWebhook(by=call.user, file_name=json_values.file_name(file_name)), key=call.key
-    )
-    return accepted({"commandId": outcome.command_id}) if isinstance(outcome, Accepted) else removed()
+@WEBHOOKS.delete(_HOOK, id="deleteDAGWebhook", role="admin", builtin=_NO_WEBHOOKS, status=204)
+def delete_webhook(call: Call, file_name: str) -> ApiResponse:
+    """Delete the webhook of a DAG."""
+    return call.carry_out(DeleteWebhook(by=call.user, file_name=json_values.file_name(file_name)))
 
 
-@WEBHOOKS.post(f"{_HOOK}/regenerate", id="regenerateDAGWebhookToken", role="admin", builtin=_NO_WEBHOOKS)
-def regenerate(call: Call, file_name: str) -> Answer:
-    """Replace a webhook's token."""
+@WEBHOOKS.post(
+    f"{_HOOK}/regenerate",
+    id="regenerateDAGWebhookToken",
+    role="admin",
+    builtin=_NO_WEBHOOKS,
+    response=WebhookMadeSchema,
+)
+def regenerate(call: Call, file_name: str) -> ApiResponse:
+    """Replace the token of a webhook; only this response has the new one."""
     token = _token(call)
     command = RegenerateWebhook(
         by=call.user, file_name=json_values.file_name(file_name), prefix=token[:_SHOWN], secret_hash=secret_hash(token)
     )
-    return _changed(call, command, token)
+    return call.carry_out(command, then=_hook, known={"token": token})
 
 
-@WEBHOOKS.post(f"{_HOOK}/toggle", id="toggleDAGWebhook", role="admin", body=ToggleBody, builtin=_NO_WEBHOOKS)
-def toggle(call: Call, body: ToggleBody, file_name: str) -> Answer:
-    """Switch a webhook on or off."""
+@WEBHOOKS.post(
+    f"{_HOOK}/toggle",
+    id="toggleDAGWebhook",
+    role="admin",
+    builtin=_NO_WEBHOOKS,
+    body=ToggleBody,
+    response=WebhookSchema,
+)
+def toggle(call: Call, body: ToggleBody, file_name: str) -> ApiResponse:
+    """Enable or disable a webhook."""
     command = ToggleWebhook(by=call.user, file_name=json_values.file_name(file_name), enabled=body.enabled)
-    return _changed(call, command, None)
+    return call.carry_out(command, then=lambda result: accounts_json.webhook(result["webhook"]))
 
 
 @WEBHOOKS.post(
     "/webhooks/{fileName}",
     id="triggerWebhook",
     role="public",
+    builtin=_NO_TRIGGER,
+    own_token=True,
     body=TriggerBody,
     body_required=False,
-    builtin=_NO_TRIGGER,
+    response=TriggeredSchema,
 )
-def trigger(call: Call, body: TriggerBody, file_name: str) -> Answer:
-    """Queue a run of the webhook's dag; the token is the only credential."""
+def trigger(call: Call, body: TriggerBody, file_name: str) -> ApiResponse:
+    """Queue a run of the webhook's DAG; the webhook's token is the only credential."""
     deps = call.deps
     scheme, _, token = call.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        raise unauthorized("A webhook's token is needed as Bearer")
+        raise unauthorized("Send the webhook's token as Authorization: Bearer")
     stem = json_values.file_name(file_name)
     hook = deps.reads.webhook(stem)
     token = token.strip()
     if hook is None or not token.startswith(HOOK_PREFIX) or not _fits(hook, token):
-        # The same for a dag that does not exist: whoever has no token learns nothing.
+        # The same answer for a DAG that does not exist: without a token, a client learns nothing.
         raise unauthorized("The webhook's token is not valid")
     deps.auth.touch("webhook", hook.id, hook.last_used_at)
     if not hook.enabled:
-        raise forbidden("This webhook is switched off")
+        raise forbidden("This webhook is disabled")
     dag = deps.reads.dag(stem)
     if dag is None or dag.errors:
         raise not_found(f"There is no DAG {stem!r}, or it is invalid")
     payload = json.dumps(body.payload, ensure_ascii=False, separators=(",", ":"))
     if len(payload.encode("utf-8", "replace")) > _MAX_PAYLOAD_BYTES:
-        raise Problem(TOO_LARGE, "bad_request", "payload: 1 MiB at most")
-    run_id = set_run_id(call, body.dag_run_id)
+        raise Problem(TOO_LARGE, "bad_request", "payload: must have at most 1 MiB")
+    run_id = chosen_run_id(body.dag_run_id, call.key)
     command = EnqueueRun(
         by=f"webhook:{stem}",
         file_name=stem,
         dag_run_id=run_id,
         params=json.dumps({"WEBHOOK_PAYLOAD": payload}, ensure_ascii=False),
     )
-    outcome = deps.commands.ask(command, key=call.key)
-    if isinstance(outcome, Accepted):
-        return accepted({"commandId": outcome.command_id, "dagRunId": run_id, "dagName": dag.dag_name})
-    return ok({"dagRunId": outcome.result.get("dagRunId", run_id), "dagName": dag.dag_name})
+    return call.carry_out(command, known={"dagRunId": run_id, "dagName": dag.dag_name})
 
 
-def _changed(call: Call, command: WebhookCommand, token: str | None) -> Answer:
-    outcome = call.deps.commands.ask(command, key=call.key)
-    more = {} if token is None else {"token": token}
-    if isinstance(outcome, Accepted):
-        return accepted({"commandId": outcome.command_id, **more})
-    shown = _from_reply(outcome.result["webhook"])
-    return ok({"webhook": shown, **more} if more else shown)
+def _hook(result: Result) -> dict[str, Any]:
+    return {"webhook": accounts_json.webhook(result["webhook"])}
 
 
 def _token(call: Call) -> str:
@@ -161,31 +161,5 @@ def _token(call: Call) -> str:
     return new_secret(HOOK_PREFIX, drawn(32, server_secret=secret, purpose="webhook", key=call.key))
 
 
-def _fits(hook: Webhook, token: str) -> bool:
+def _fits(hook: WebhookRow, token: str) -> bool:
     return hmac.compare_digest(hook.secret_hash, secret_hash(token))
-
-
-def _shown(hook: Webhook) -> dict[str, Any]:
-    return {
-        "id": hook.id,
-        "dagName": hook.file_name,
-        "tokenPrefix": hook.prefix,
-        "enabled": hook.enabled,
-        "createdAt": json_values.precise(hook.created_at),
-        "updatedAt": json_values.precise(hook.updated_at),
-        "createdBy": hook.created_by,
-        **({"lastUsedAt": json_values.precise(hook.last_used_at)} if hook.last_used_at else {}),
-    }
-
-
-def _from_reply(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "id": row["id"],
-        "dagName": row["file_name"],
-        "tokenPrefix": row["prefix"],
-        "enabled": row["enabled"],
-        "createdAt": json_values.zulu(row["created_at"]),
-        "updatedAt": json_values.zulu(row["updated_at"]),
-        "createdBy": row["created_by"],
-        **({"lastUsedAt": json_values.zulu(row["last_used_at"])} if row["last_used_at"] else {}),
-    }

@@ -1,62 +1,54 @@
-"""Why a queued run waits, computed from facts of the moment it is asked."""
+"""Why a queued run waits, computed from the facts at the moment of the request."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
-from typing import Any
 
-from services.api.operations import Call
 from services.api.representations import json_values
+from shared.admission import runs as admission
 from shared.language.model import Dag
-from shared.status import RunStatus
-from shared.store.reads.reader import Dag as StoredDag
-from shared.store.reads.reader import Pause, Run, WaitFacts
+from shared.store.reads.reader import DagRow, PauseRow, RunRow, WaitFacts
 
-__all__ = ["add_reasons", "dag_reason", "no_worker", "waiting_for"]
+__all__ = ["dag_reason", "no_worker", "waiting_for"]
 
 
-def waiting_for(run: Run, dag: Dag | None, facts: WaitFacts, now: datetime) -> str:
+def waiting_for(run: RunRow, dag: Dag | None, facts: WaitFacts, now: datetime) -> str:
     """Return what a queued run waits for; the first obstacle that admission would meet is named."""
-    for pause in facts.pauses:
-        if pause.scope == "global":
-            return f"paused by {pause.paused_by}: everything{_why(pause.reason)}"
-        if pause.scope == "queue" and pause.name == run.queue:
-            return f"paused by {pause.paused_by}: queue {run.queue}{_why(pause.reason)}"
-        if pause.scope == "dag" and pause.name == run.file_name:
-            return f"paused by {pause.paused_by}: DAG {pause.name}{_why(pause.reason)}"
+    moment = admission.Moment(now, facts.labels, [_open_pause(pause) for pause in facts.pauses])
+    queue = facts.queues[run.queue]
+    capacity = admission.capacity_of(queue.limit, dag.max_active_runs if dag else 1)
+    state = admission.QueueState(run.queue, capacity, queue.running_count, queue.running)
     hold = facts.holds.get(run.run_key)
-    if hold is not None:
-        if hold.after_status in {"running", "queued"}:
-            return f"the end of run {hold.after}, which is {hold.after_status}"
-        if hold.not_before is not None and hold.not_before > now:
-            return f"not before {hold.not_before.isoformat()}"
-    if reason := no_worker(dag, facts.labels):
-        return reason
-    queue = facts.queues.get(run.queue)
-    if queue is not None:
-        limit = max(1, queue.limit if queue.limit is not None else (dag.max_active_runs if dag else 1))
-        if queue.running_count >= limit:
-            more = queue.running_count - len(queue.running)
-            who = ", ".join(queue.running) + (f" and {more} more" if more > 0 else "")
-            return f"queue {run.queue} is full ({queue.running_count}/{limit}): {who}"
-    return f"its turn in queue {run.queue}"
+    queued = admission.QueuedRun(
+        run.run_key,
+        run.queued_at or run.created_at,
+        run.priority,
+        selector=dag.worker_selector if dag else {},
+        queue=run.queue,
+        file_name=run.file_name or "",
+        not_before=hold.not_before if hold else None,
+        after=(hold.after if hold else None) or "",
+        after_status=hold.after_status if hold else None,
+        after_finished_at=hold.after_finished_at if hold else None,
+        wait_s=hold.wait_s if hold else 0,
+    )
+    # What may start at this moment is still queued: its turn comes with the scheduler's next look.
+    found = admission.explain(queued, moment, state, ahead=None, borrows=run.run_key in facts.borrowers)
+    return str(found or admission.Behind(run.queue))
 
 
 def no_worker(dag: Dag | None, labels: Sequence[Mapping[str, str]]) -> str:
     """Return that no live worker has the labels a dag asks for, if that is so; ``labels`` are theirs."""
-    selector = dag.worker_selector if dag else {}
-    if any(selector.items() <= each.items() for each in labels):
-        return ""
-    wanted = ", ".join(f"{key}={value}" for key, value in sorted(selector.items()))
-    return f"no live worker with labels {wanted}" if selector else ""
+    found = admission.no_worker(dag.worker_selector if dag else {}, labels)
+    return str(found) if found else ""
 
 
-def dag_reason(dag: StoredDag, pauses: Sequence[Pause], zone: tzinfo | None) -> str:
+def dag_reason(dag: DagRow, pauses: Sequence[PauseRow], zone: tzinfo | None) -> str:
     """Return why a dag's schedule starts nothing now; nothing where it has none."""
     for pause in pauses:
         if pause.scope == "global":
-            return f"paused by {pause.paused_by}: everything{_why(pause.reason)}"
+            return str(_open_pause(pause))
         if pause.scope == "dag" and pause.name == dag.file_name:
-            return f"paused by {pause.paused_by}{_why(pause.reason)}"
+            return f"paused by {pause.paused_by}{f' ({pause.reason})' if pause.reason else ''}"
     if dag.next_start_at is None:
         return ""
     if dag.suspended:
@@ -64,17 +56,5 @@ def dag_reason(dag: StoredDag, pauses: Sequence[Pause], zone: tzinfo | None) -> 
     return f"not before {json_values.timestamp(dag.next_start_at, zone)}"
 
 
-def _why(reason: str) -> str:
-    return f" ({reason})" if reason else ""
-
-
-def add_reasons(call: Call, runs: Sequence[Run], shown: Sequence[dict[str, Any]]) -> None:
-    """Add ``waitingFor`` to those of ``shown`` whose run is queued; both are in the same order."""
-    queued = [run for run in runs if run.status is RunStatus.QUEUED]
-    if not queued:
-        return
-    facts = call.deps.reads.wait_facts([run.run_key for run in queued], [run.queue for run in queued], call.now)
-    models: Mapping[str, Dag | None] = call.deps.run_models(queued)
-    for run, item in zip(runs, shown, strict=True):
-        if run.status is RunStatus.QUEUED:
-            item["waitingFor"] = waiting_for(run, models[run.run_key], facts, call.now)
+def _open_pause(pause: PauseRow) -> admission.OpenPause:
+    return admission.OpenPause(pause.scope, pause.name, pause.paused_by, pause.reason)

@@ -1,55 +1,54 @@
-"""Waiting for a run's end on behalf of a client: ``start?wait=30s``."""
+"""Waits for a run's end on behalf of a client: ``start?wait=30s``."""
 
 import time
-from typing import TYPE_CHECKING
+from typing import Any
 
-from services.api.operations import Answer, ok
+from services.api.deps import Deps
+from services.api.follow import Watch
 from services.api.problems import Problem
-from services.api.representations import run_json
+from services.api.run_details.builder import run_details
 from shared.contracts.commands import StartRun
-
-if TYPE_CHECKING:
-    from services.api.operations import Call
+from shared.store.reads.reader import RunRow
 
 __all__ = ["finished_run"]
 
 
-def finished_run(call: "Call", answer: Answer, command: StartRun, wait_s: float) -> Answer:
-    """Return the answer with the run in it, once it ended or the time is up (``finished`` says which).
+def finished_run(deps: Deps, command: StartRun, dag_run_id: str, wait_s: float) -> dict[str, Any]:
+    """Wait until a run has ended or ``wait_s`` have passed; return ``finished`` and ``dagRunDetails``.
 
-    Few may wait at once, since each is a request under way meanwhile; where there is no place, it does not wait.
+    The number of requests that wait at once is limited. Beyond the limit it does not wait: ``finished`` is false.
+    A run that does not exist (any more) has neither field.
     """
-    if not call.deps.waits.acquire(blocking=False):
-        return ok({**answer.content, "finished": False})
+    if not deps.waits.acquire(blocking=False):
+        return {"finished": False}
     try:
-        return _waited(call, answer, command, wait_s)
-    finally:
-        call.deps.waits.release()
-
-
-def _waited(call: "Call", answer: Answer, command: StartRun, wait_s: float) -> Answer:
-    reads = call.deps.reads
-    run_id = answer.content["dagRunId"]
-    dag_name = command.dag_name
-    if dag_name is None:
-        dag = reads.dag(command.file_name)
-        dag_name = dag.dag_name if dag else command.file_name
-    try:
-        watch = call.deps.follower.watch()
+        watch = deps.follower.watch()
     except Problem:
-        return ok({**answer.content, "finished": False})
+        deps.waits.release()
+        return {"finished": False}
     try:
-        ends = time.monotonic() + wait_s
-        while True:
-            run = reads.run(dag_name, run_id)
-            left_s = ends - time.monotonic()
-            if run is None or not run.status.active or left_s <= 0 or call.deps.closing.is_set():
-                break
-            watch.run_key = run.run_key
-            watch.wait(left_s)
+        run = _wait(deps, watch, _dag_name(deps, command), dag_run_id, wait_s)
     finally:
         watch.close()
+        deps.waits.release()
     if run is None:
-        return answer
-    details = run_json.details(run, call.deps.run_models([run])[run.run_key], call.deps.zone)
-    return ok({**answer.content, "finished": not run.status.active, "dagRunDetails": details})
+        return {}
+    return {"finished": not run.status.active, "dagRunDetails": run_details(deps, run, deps.clock())}
+
+
+def _dag_name(deps: Deps, command: StartRun) -> str:
+    if command.dag_name is not None:
+        return command.dag_name
+    dag = deps.reads.dag(command.file_name)
+    return dag.dag_name if dag else command.file_name
+
+
+def _wait(deps: Deps, watch: Watch, dag_name: str, dag_run_id: str, wait_s: float) -> RunRow | None:
+    ends = time.monotonic() + wait_s
+    while True:
+        run = deps.reads.run(dag_name, dag_run_id)
+        left_s = ends - time.monotonic()
+        if run is None or not run.status.active or left_s <= 0 or deps.closing.is_set():
+            return run
+        watch.run_key = run.run_key
+        watch.wait(left_s)

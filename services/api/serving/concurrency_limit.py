@@ -12,7 +12,7 @@ from services.api.problems import REFUSED, Problem, too_slow, unavailable
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-__all__ = ["AtOnce"]
+__all__ = ["ConcurrencyLimit"]
 
 _ALIVE = "/healthz"
 _LONGEST_BYTES = 4 * 1024 * 1024
@@ -22,7 +22,7 @@ _HELD_BYTES = 64 * 1024 * 1024
 """All bodies of requests that wait for a place or have one, together."""
 
 
-class AtOnce:
+class ConcurrencyLimit:
     """WSGI layer that lets in so many requests at once; the others wait, each with its body read already.
 
     So clients that send slowly keep nobody waiting. Whether the process is alive is told at any time; streams

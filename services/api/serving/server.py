@@ -14,7 +14,7 @@ from gunicorn.glogging import Logger
 from waitress import wasyncore
 from waitress.server import create_server
 
-from services.api.serving.green import is_green
+from services.api.serving.greenlets import is_green
 from shared.errors import ConfigInvalid
 from shared.service import freeze_loaded
 
@@ -124,9 +124,9 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         freeze_loaded()
         if not is_green():
             return app
-        from services.api.serving.concurrency_limit import AtOnce  # noqa: PLC0415 - needs gevent, which takes 50 ms to import
+        from services.api.serving.concurrency_limit import ConcurrencyLimit  # noqa: PLC0415 - needs gevent, which takes 50 ms to import
 
-        return AtOnce(app, self._settings["threads"])
+        return ConcurrencyLimit(app, self._settings["threads"])
 
 
 class _Log(Logger):  # type: ignore[misc]

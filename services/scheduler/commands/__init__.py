@@ -1,1 +1,1 @@
-"""What is asked from outside: each command carried out once, in a batch's transaction, or refused."""
+"""Commands: each one is carried out once, in the transaction of its batch, or refused."""

@@ -1,106 +1,72 @@
-"""Users and API keys: rows written here, because nobody else may write."""
+"""Handlers of the commands about users and API keys."""
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from services.scheduler.commands.handler import Handlers
 from services.scheduler.deciding.batch import Batch
-from shared.contracts.commands.accounts import (
-    AccountCommand,
-    CreateApiKey,
-    CreateUser,
-    DeleteApiKey,
-    DeleteUser,
-    EnsureAdmin,
-    SetPassword,
-    TouchCredential,
-    UpdateApiKey,
-    UpdateUser,
-)
-from shared.errors import AlreadyExists, InvalidInput, NotFound
-from shared.store.tables import accounts as t
-from shared.store.writes.accounts import Accounts
+from shared.contracts import commands as c
+from shared.errors import AlreadyExists, NotFound
+from shared.store import tables as t
+from shared.store.writes.accounts import AccountWrites
 
-__all__ = ["carry_out_account", "shown"]
+__all__ = ["HANDLERS", "without_hashes"]
 
-_HIDDEN = frozenset({"password_hash", "secret_hash"})
+_HASHES = frozenset({"password_hash", "secret_hash"})
 
 
-def carry_out_account(batch: Batch, command: AccountCommand) -> dict[str, Any]:
-    """Carry out one of these commands within ``batch``'s transaction."""
-    accounts = Accounts(batch.tx)
-    match command:
-        case EnsureAdmin():
-            if accounts.users():
-                return {"created": False}
-            return {"created": True, "user": _create_user(accounts, command, batch.now)}
-        case CreateUser():
-            return {"user": _create_user(accounts, command, batch.now)}
-        case UpdateUser():
-            return {"user": _update_user(accounts, command, batch.now)}
-        case SetPassword():
-            _find(accounts, "user", command.user_id)
-            accounts.change(t.users, command.user_id, {"password_hash": command.password_hash, "updated_at": batch.now})
-            return {}
-        case DeleteUser():
-            _find(accounts, "user", command.user_id)
-            accounts.remove(t.users, command.user_id)
-            return {}
-        case CreateApiKey():
-            return {"apiKey": _create_key(accounts, command, batch.now)}
-        case UpdateApiKey():
-            return {"apiKey": _update_key(accounts, command, batch.now)}
-        case DeleteApiKey():
-            _find(accounts, "API key", command.key_id)
-            accounts.remove(t.api_keys, command.key_id)
-            return {}
-        case TouchCredential():
-            accounts.touch(t.api_keys if command.kind == "api_key" else t.webhooks, command.id, batch.now)
-            return {}
-        case _:
-            raise InvalidInput(f"{type(command).__name__} is not a command about accounts")
+def _ensure_admin(batch: Batch, command: c.EnsureAdmin) -> dict[str, Any]:
+    if batch.tx.accounts.users():
+        return {"created": False}
+    return {"created": True, **_create_user(batch, command)}
 
 
-def shown(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row for a reply: no hashes, times as text."""
-    return {
-        name: value.isoformat() if isinstance(value, datetime) else value
-        for name, value in row.items()
-        if name not in _HIDDEN
-    }
-
-
-def _create_user(accounts: Accounts, command: CreateUser, now: datetime) -> dict[str, Any]:
-    if accounts.lock(t.users, username=command.username) is not None:
-        raise AlreadyExists(f"username {command.username!r} is taken")
+def _create_user(batch: Batch, command: c.CreateUser) -> dict[str, Any]:
+    accounts = batch.tx.accounts
+    _check_username(accounts, command.username)
     row = {
         "id": command.user_id,
         "username": command.username,
         "role": command.role,
         "password_hash": command.password_hash,
-        "created_at": now,
-        "updated_at": now,
+        "created_at": batch.now,
+        "updated_at": batch.now,
     }
     accounts.add(t.users, row)
-    return shown(row)
+    return {"user": without_hashes(row)}
 
 
-def _update_user(accounts: Accounts, command: UpdateUser, now: datetime) -> dict[str, Any]:
-    row = _find(accounts, "user", command.user_id)
-    values: dict[str, Any] = {"updated_at": now}
+def _update_user(batch: Batch, command: c.UpdateUser) -> dict[str, Any]:
+    accounts = batch.tx.accounts
+    row = _user(accounts, command.user_id)
+    values: dict[str, Any] = {"updated_at": batch.now}
     if command.username and command.username != row["username"]:
-        if accounts.lock(t.users, username=command.username) is not None:
-            raise AlreadyExists(f"username {command.username!r} is taken")
+        _check_username(accounts, command.username)
         values["username"] = command.username
     if command.role is not None:
         values["role"] = command.role
     accounts.change(t.users, command.user_id, values)
-    return shown(row | values)
+    return {"user": without_hashes(row | values)}
 
 
-def _create_key(accounts: Accounts, command: CreateApiKey, now: datetime) -> dict[str, Any]:
-    if accounts.lock(t.api_keys, name=command.name) is not None:
-        raise AlreadyExists(f"an API key called {command.name!r} exists already")
+def _set_password(batch: Batch, command: c.SetPassword) -> dict[str, Any]:
+    accounts = batch.tx.accounts
+    _user(accounts, command.user_id)
+    accounts.change(t.users, command.user_id, {"password_hash": command.password_hash, "updated_at": batch.now})
+    return {}
+
+
+def _delete_user(batch: Batch, command: c.DeleteUser) -> dict[str, Any]:
+    accounts = batch.tx.accounts
+    _user(accounts, command.user_id)
+    accounts.remove(t.users, command.user_id)
+    return {}
+
+
+def _create_key(batch: Batch, command: c.CreateApiKey) -> dict[str, Any]:
+    accounts = batch.tx.accounts
+    _check_key_name(accounts, command.name)
     row = {
         "id": command.key_id,
         "name": command.name,
@@ -109,31 +75,83 @@ def _create_key(accounts: Accounts, command: CreateApiKey, now: datetime) -> dic
         "prefix": command.prefix,
         "secret_hash": command.secret_hash,
         "created_by": command.created_by,
-        "created_at": now,
-        "updated_at": now,
+        "created_at": batch.now,
+        "updated_at": batch.now,
         "last_used_at": None,
     }
     accounts.add(t.api_keys, row)
-    return shown(row)
+    return {"apiKey": without_hashes(row)}
 
 
-def _update_key(accounts: Accounts, command: UpdateApiKey, now: datetime) -> dict[str, Any]:
-    row = _find(accounts, "API key", command.key_id)
-    values: dict[str, Any] = {"updated_at": now}
+def _update_key(batch: Batch, command: c.UpdateApiKey) -> dict[str, Any]:
+    accounts = batch.tx.accounts
+    row = _key(accounts, command.key_id)
+    values: dict[str, Any] = {"updated_at": batch.now}
     if command.name and command.name != row["name"]:
-        if accounts.lock(t.api_keys, name=command.name) is not None:
-            raise AlreadyExists(f"an API key called {command.name!r} exists already")
+        _check_key_name(accounts, command.name)
         values["name"] = command.name
     if command.description is not None:
         values["description"] = command.description
     if command.role is not None:
         values["role"] = command.role
     accounts.change(t.api_keys, command.key_id, values)
-    return shown(row | values)
+    return {"apiKey": without_hashes(row | values)}
 
 
-def _find(accounts: Accounts, kind: str, row_id: str) -> dict[str, Any]:
-    row = accounts.lock(t.users if kind == "user" else t.api_keys, id=row_id)
+def _delete_key(batch: Batch, command: c.DeleteApiKey) -> dict[str, Any]:
+    accounts = batch.tx.accounts
+    _key(accounts, command.key_id)
+    accounts.remove(t.api_keys, command.key_id)
+    return {}
+
+
+def _touch_credential(batch: Batch, command: c.TouchCredential) -> dict[str, Any]:
+    table = t.api_keys if command.kind == "api_key" else t.webhooks
+    batch.tx.accounts.touch(table, command.id, batch.now)
+    return {}
+
+
+def without_hashes(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row as a reply shows it: without hashes, times as text."""
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in row.items()
+        if name not in _HASHES
+    }
+
+
+def _check_username(accounts: AccountWrites, username: str) -> None:
+    if accounts.lock(t.users, username=username) is not None:
+        raise AlreadyExists(f"username {username!r} is taken")
+
+
+def _check_key_name(accounts: AccountWrites, name: str) -> None:
+    if accounts.lock(t.api_keys, name=name) is not None:
+        raise AlreadyExists(f"an API key named {name!r} already exists")
+
+
+def _user(accounts: AccountWrites, user_id: str) -> dict[str, Any]:
+    row = accounts.lock(t.users, id=user_id)
     if row is None:
-        raise NotFound(f"there is no {kind} {row_id!r}")
+        raise NotFound(f"there is no user {user_id!r}")
     return row
+
+
+def _key(accounts: AccountWrites, key_id: str) -> dict[str, Any]:
+    row = accounts.lock(t.api_keys, id=key_id)
+    if row is None:
+        raise NotFound(f"there is no API key {key_id!r}")
+    return row
+
+
+HANDLERS: Handlers = {
+    c.EnsureAdmin: _ensure_admin,
+    c.CreateUser: _create_user,
+    c.UpdateUser: _update_user,
+    c.SetPassword: _set_password,
+    c.DeleteUser: _delete_user,
+    c.CreateApiKey: _create_key,
+    c.UpdateApiKey: _update_key,
+    c.DeleteApiKey: _delete_key,
+    c.TouchCredential: _touch_credential,
+}

@@ -1,32 +1,37 @@
-"""Carry out what people say about steps that wait for them."""
+"""Handlers of the commands about steps that wait for approval."""
 
 from typing import Any
 
-from services.scheduler.commands.checks import find, find_below, tell_key
+from services.scheduler.commands.checks import apply_to_run, find_run, find_sub_run
+from services.scheduler.commands.handler import Handlers
 from services.scheduler.core.approvals import waits
 from services.scheduler.core.messages import Approve, Reject
+from services.scheduler.core.model import Run
 from services.scheduler.deciding.batch import Batch
-from shared.contracts.commands.approvals import ApprovalCommand, ApproveStep, RejectStep
-from shared.errors import InvalidInput
+from shared.contracts import commands as c
 
-__all__ = ["carry_out_approval"]
+__all__ = ["HANDLERS"]
 
 
-def carry_out_approval(batch: Batch, command: ApprovalCommand) -> dict[str, Any]:
-    """Carry out one of these commands within ``batch``'s transaction."""
-    key = find(batch, command.dag_name, command.dag_run_id)
-    if command.sub_run_id:
-        key = find_below(batch, key, command.sub_run_id)
-    match command:
-        case ApproveStep():
-            tell_key(batch, key, Approve(command.step_name, command.inputs, command.by, command.user))
-        case RejectStep():
-            tell_key(batch, key, Reject(command.step_name, command.reason, command.by, command.user))
-        case _:
-            raise InvalidInput(f"{type(command).__name__} is not a command about approvals")
-    run = batch.run(key)
-    assert run is not None  # noqa: S101 - it was told something just now
-    done = {"dagRunId": run.dag_run_id, "stepName": command.step_name}
-    if isinstance(command, RejectStep):
-        return done
-    return done | {"resumed": run.status.active and not any(waits(node) for node in run.steps)}
+def _approve(batch: Batch, command: c.ApproveStep) -> dict[str, Any]:
+    approve = Approve(command.step_name, command.inputs, command.by, command.user)
+    run = apply_to_run(batch, _find(batch, command), approve)
+    resumed = run.status.active and not any(waits(node) for node in run.steps)
+    return {"dagRunId": run.dag_run_id, "stepName": command.step_name, "resumed": resumed}
+
+
+def _reject(batch: Batch, command: c.RejectStep) -> dict[str, Any]:
+    reject = Reject(command.step_name, command.reason, command.by, command.user)
+    run = apply_to_run(batch, _find(batch, command), reject)
+    return {"dagRunId": run.dag_run_id, "stepName": command.step_name}
+
+
+def _find(batch: Batch, command: c.ApprovalCommand) -> Run:
+    run = find_run(batch, command.dag_name, command.dag_run_id)
+    return find_sub_run(batch, run, command.sub_run_id) if command.sub_run_id else run
+
+
+HANDLERS: Handlers = {
+    c.ApproveStep: _approve,
+    c.RejectStep: _reject,
+}

@@ -1,127 +1,146 @@
-"""What several commands must know before they change anything, and how a run is told something."""
+"""Checks that several handlers share, and how they find and change runs."""
 
-from typing import Any
-
-from services.scheduler.commands.dags import AlreadyRunning
-from services.scheduler.core.decision import Refused
+from services.scheduler.core.decision import Advanced, Refused
 from services.scheduler.core.messages import Approve, Dequeue, PatchNode, Reject, Retry, Stop
+from services.scheduler.core.model import Run
 from services.scheduler.deciding.batch import Batch
 from shared.contracts.commands import StartRun
 from shared.errors import AlreadyExists, Conflict, DagwayError, InvalidInput, NotFound
-from shared.ids import valid_dag_name, valid_run_id
-from shared.language.expansion.params import only_defaults
+from shared.ids import DAG_NAME_RULE, RUN_ID_RULE, valid_dag_name, valid_run_id
+from shared.language.expansion.resolve import only_defaults
 from shared.language.model import Dag
-from shared.language.steps.requirements import Hands, beyond, needing
+from shared.language.steps.requirements import Capabilities, steps_with_requirements, unsatisfied
+from shared.status import NodeStatus
 
 __all__ = [
+    "AlreadyRunning",
     "MaxRunReached",
     "NotRunning",
     "RefusedByCore",
+    "apply_to_run",
     "check_dag_name",
-    "check_edits",
-    "check_free",
+    "check_new_run_id",
+    "check_run_config",
+    "check_run_id",
     "check_singleton",
     "check_workers",
-    "find",
-    "find_below",
-    "tell",
-    "tell_key",
+    "find_run",
+    "find_sub_run",
+    "node_status",
 ]
 
 
-_Told = Stop | Dequeue | Retry | PatchNode | Approve | Reject
+class AlreadyRunning(Conflict):
+    """A run of the DAG is running."""
+
+    code = "already_running"
 
 
 class MaxRunReached(Conflict):
-    """As many runs as allowed are there already."""
+    """The DAG has as many active runs as it may have."""
 
     code = "max_run_reached"
 
 
 class NotRunning(Conflict):
-    """There is nothing to stop."""
+    """The run is not running, so it cannot be stopped."""
 
     code = "not_running"
 
 
 class RefusedByCore(DagwayError):
-    """The core's refusal on its way to the reply."""
+    """The core refused the message. ``carry_out`` turns it into the reply."""
 
     def __init__(self, refused: Refused) -> None:
         super().__init__(refused.message)
         self.refused = refused
 
 
-def check_dag_name(name: str) -> None:
-    """Raise ``InvalidInput`` for what cannot be a dag's name."""
+def check_dag_name(name: str, field: str = "dagName") -> None:
+    """Raise ``InvalidInput`` if ``name`` cannot be the name of a DAG."""
     if not valid_dag_name(name):
-        raise InvalidInput(f"dagName: {name!r} must be 1 to 40 letters, digits, dashes, dots or underscores")
+        raise InvalidInput(f"{field}: {name!r} must be {DAG_NAME_RULE}")
 
 
-def check_edits(dag: Dag, command: StartRun) -> None:
-    """Raise ``InvalidInput`` for what the dag forbids people to change when they start it."""
+def check_run_id(dag_run_id: str) -> None:
+    """Raise ``InvalidInput`` if ``dag_run_id`` cannot be the id of a run."""
+    if not valid_run_id(dag_run_id):
+        raise InvalidInput(f"dagRunId: {dag_run_id!r} must be {RUN_ID_RULE}")
+
+
+def check_run_config(dag: Dag, command: StartRun) -> None:
+    """Raise ``InvalidInput`` if the command sets what the DAG's ``runConfig`` forbids."""
     config = dag.run_config
     if config.disable_param_edit and command.own_params and not only_defaults(dag, command.params):
-        raise InvalidInput("params: the DAG allows none but its defaults (runConfig.disableParamEdit)")
+        raise InvalidInput("params: the DAG allows only its defaults (runConfig.disableParamEdit)")
     if config.disable_run_id_edit and command.own_run_id:
-        raise InvalidInput("dagRunId: the DAG does not let it be chosen (runConfig.disableRunIdEdit)")
+        raise InvalidInput("dagRunId: the DAG does not allow a chosen id (runConfig.disableRunIdEdit)")
 
 
 def check_singleton(batch: Batch, dag_name: str, *, queued: bool) -> None:
-    """Raise where a singleton may not start, or (``queued``) not be queued."""
-    active = batch.tx.count_active(dag_name)
+    """Raise if a singleton run may not start or, with ``queued``, may not be queued."""
+    active = batch.tx.runs.count_active(dag_name)
     if active.get("running"):
-        raise AlreadyRunning(f"DAG {dag_name} is running already (singleton)")
+        raise AlreadyRunning(f"DAG {dag_name} is already running (singleton)")
     if queued and active.get("queued"):
-        raise MaxRunReached(f"DAG {dag_name} is queued already (singleton)")
+        raise MaxRunReached(f"DAG {dag_name} is already queued (singleton)")
 
 
-def check_free(batch: Batch, dag_name: str, dag_run_id: str) -> None:
-    """Raise where a run id cannot be used, or is used already."""
-    if not valid_run_id(dag_run_id):
-        raise InvalidInput(f"dagRunId: {dag_run_id!r} must be 1 to 64 letters, digits, dashes, dots or underscores")
-    if batch.key_of(dag_name, dag_run_id) is not None:
+def check_new_run_id(batch: Batch, dag_name: str, dag_run_id: str) -> None:
+    """Raise ``InvalidInput`` or ``AlreadyExists`` if a new run cannot have this id."""
+    check_run_id(dag_run_id)
+    if batch.runs.key_of(dag_name, dag_run_id) is not None:
         raise AlreadyExists(f"DAG-run {dag_run_id} of {dag_name} already exists")
 
 
 def check_workers(batch: Batch, dag: Dag) -> None:
-    """Raise ``InvalidInput`` for steps that no live worker can do; without any worker nothing is known."""
-    steps = needing([dag])
+    """Raise ``InvalidInput`` for steps that no live worker can run. Without live workers nothing is checked."""
+    steps = steps_with_requirements([dag])
     if not steps:
         return
-    live = [row for row in batch.tx.workers() if row["state"] == "live" and row["lease_until"] > batch.now]
-    if problems := beyond(steps, [Hands(row["labels"], row["executors"] or ()) for row in live]):
+    live = batch.tx.leases.taking_work(batch.now)
+    if problems := unsatisfied(steps, [Capabilities(row["labels"], row["executors"] or ()) for row in live]):
         raise InvalidInput("; ".join(problems))
 
 
-def find(batch: Batch, dag_name: str, dag_run_id: str) -> str:
-    """Return the key of a run, loaded and locked; ``latest`` is the newest. Raises ``NotFound``."""
-    key = batch.tx.latest_key(dag_name) if dag_run_id == "latest" else batch.key_of(dag_name, dag_run_id)
-    if key is not None:
-        batch.load([key])
-    if key is None or batch.run(key) is None:
+def node_status(text: str) -> NodeStatus:
+    """Return the status that ``text`` names. Raises ``InvalidInput``."""
+    try:
+        return NodeStatus(text)
+    except ValueError as error:
+        raise InvalidInput(f"status: {text!r} is not a step status") from error
+
+
+def find_run(batch: Batch, dag_name: str, dag_run_id: str) -> Run:
+    """Return a root run, loaded and locked; ``latest`` is the newest. Raises ``NotFound``."""
+    key = batch.tx.runs.newest_key(dag_name) if dag_run_id == "latest" else batch.runs.key_of(dag_name, dag_run_id)
+    run = _load(batch, key)
+    if run is None:
         raise NotFound(f"DAG-run {dag_run_id} of {dag_name} not found")
-    return key
+    return run
 
 
-def find_below(batch: Batch, root: str, dag_run_id: str) -> str:
-    """Return the key of a run of any depth below a root, loaded and locked. Raises ``NotFound``."""
-    key = batch.tx.child_key(root, dag_run_id)
-    if key is not None:
-        batch.load([key])
-    if key is None or batch.run(key) is None:
-        raise NotFound(f"there is no sub run {dag_run_id} below that run")
-    return key
+def find_sub_run(batch: Batch, root: Run, dag_run_id: str) -> Run:
+    """Return a sub-run at any depth below ``root``, loaded and locked. Raises ``NotFound``."""
+    run = _load(batch, batch.tx.children.key(root.run_key, dag_run_id))
+    if run is None:
+        raise NotFound(f"DAG-run {root.dag_run_id} of {root.dag_name} has no sub-run {dag_run_id}")
+    return run
 
 
-def tell(batch: Batch, dag_name: str, dag_run_id: str, message: _Told) -> dict[str, Any]:
-    """Apply ``message`` to a run by its name."""
-    return tell_key(batch, find(batch, dag_name, dag_run_id), message)
+def _load(batch: Batch, key: str | None) -> Run | None:
+    if key is None:
+        return None
+    batch.runs.load([key])
+    return batch.runs.get(key)
 
 
-def tell_key(batch: Batch, key: str, message: _Told) -> dict[str, Any]:
-    """Apply ``message`` to a loaded run. Raises ``RefusedByCore``."""
-    decision = batch.apply(key, message)
-    if isinstance(decision, Refused):
-        raise RefusedByCore(decision)
-    return {}
+def apply_to_run(batch: Batch, run: Run, message: Stop | Dequeue | Retry | PatchNode | Approve | Reject) -> Run:
+    """Apply ``message`` to a run of the batch and return the changed run. Raises ``RefusedByCore``."""
+    match batch.apply(run.run_key, message):
+        case Refused() as refused:
+            raise RefusedByCore(refused)
+        case Advanced(run=changed):
+            return changed
+        case _:
+            return run

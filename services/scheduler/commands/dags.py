@@ -1,191 +1,132 @@
-"""Definitions: dags created, changed, renamed, removed, by command or by a followed folder."""
+"""Handlers of the commands about DAGs."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any
 
-from services.scheduler.deciding.plans import Plans, spec_hash
-from shared.contracts.commands import CreateDag, DeleteDag, PutSpec, RenameDag, SuspendDag
+from services.scheduler.commands.checks import AlreadyRunning, check_dag_name
+from services.scheduler.commands.definitions import Definitions
+from services.scheduler.commands.handler import Handlers
+from services.scheduler.commands.webhooks import delete_webhook_of, move_webhook
+from services.scheduler.deciding.batch import Batch
+from shared.contracts import commands as c
 from shared.errors import AlreadyExists, Conflict, InvalidInput, NotFound
-from shared.ids import valid_dag_name
-from shared.language.load import Loaded, load
-from shared.language.summary import summarise
-from shared.store import tables as t
-from shared.store.writes.schedules import Schedules
-from shared.store.writes.transaction import Tx
+from shared.language.load import load
 
-__all__ = ["AlreadyRunning", "Definitions", "Version"]
+__all__ = ["HANDLERS"]
 
 _RESERVED = frozenset({"search", "tags", "validate"})
 
 
-class AlreadyRunning(Conflict):
-    """A run of it is under way."""
-
-    code = "already_running"
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """A text that a dag shall have, and what of its meaning is kept beside it.
-
-    ``number`` 1: the dag is new. ``folder_hash``: the text came from the followed folder.
-    """
-
-    file_name: str
-    text: str
-    dag_name: str
-    summary: dict[str, Any]
-    tags: list[str]
-    errors: list[str]
-    number: int = 1
-    folder_hash: str | None = None
-
-    @classmethod
-    def of(cls, file_name: str, text: str, loaded: Loaded, number: int = 1) -> "Version":
-        errors = [str(issue) for issue in loaded.errors]
-        dag = loaded.dag
-        if dag is None:
-            return cls(file_name, text, file_name, {"name": file_name}, [], errors, number)
-        return cls(file_name, text, dag.name, summarise(dag), list(dag.tags), errors, number)
+def _create_dag(batch: Batch, command: c.CreateDag) -> dict[str, Any]:
+    _check_file_name(command.file_name)
+    loaded = load(command.spec, file_name=command.file_name)
+    if loaded.errors:
+        raise InvalidInput("; ".join(str(issue) for issue in loaded.errors))
+    if batch.tx.dags.lock(command.file_name) is not None:
+        raise AlreadyExists(f"DAG {command.file_name} already exists")
+    _definitions(batch).save_one(command.file_name, command.spec, loaded, by=command.by)
+    return {"name": command.file_name}
 
 
-class Definitions:
-    """What commands and the folder do to ``dags``, within one transaction each."""
-
-    def __init__(self, tx: Tx, plans: Plans, now: datetime) -> None:
-        self._tx = tx
-        self._plans = plans
-        self._now = now
-
-    def create(self, command: CreateDag) -> dict[str, Any]:
-        """Store a new dag. Raises ``InvalidInput`` with all messages, or ``AlreadyExists``."""
-        _check_name(command.file_name)
-        loaded = load(command.spec, file_name=command.file_name)
-        if loaded.errors:
-            raise InvalidInput("; ".join(str(issue) for issue in loaded.errors))
-        if self._tx.lock_dag(command.file_name) is not None:
-            raise AlreadyExists(f"DAG {command.file_name} already exists")
-        self._save_one(command.file_name, command.spec, loaded, by=command.by)
-        return {"name": command.file_name}
-
-    def put_spec(self, command: PutSpec) -> dict[str, Any]:
-        """Replace a spec; an invalid one is answered with its errors and changes nothing."""
-        row = self._find(command.file_name)
-        loaded = load(command.spec, file_name=command.file_name)
-        if loaded.errors:
-            return {"errors": [str(issue) for issue in loaded.errors]}
-        self._save_one(command.file_name, command.spec, loaded, by=command.by, number=row["version"] + 1)
-        return {"errors": []}
-
-    def delete(self, command: DeleteDag) -> dict[str, Any]:
-        self._remove(self._find(command.file_name))
-        return {}
-
-    def rename(self, command: RenameDag) -> dict[str, Any]:
-        """Give the file another name; text, flag and run history stay as they are."""
-        _check_name(command.new_file_name)
-        row = self._find(command.file_name)
-        if self._tx.lock_dag(command.new_file_name) is not None:
-            raise AlreadyExists(f"DAG {command.new_file_name} already exists")
-        if self._tx.count_active(row["dag_name"]).get("running"):
-            raise AlreadyRunning(f"DAG {command.file_name} is running: it cannot be renamed now")
-        text = self._tx.spec_texts([row["spec_hash"]])[row["spec_hash"]]
-        schedules = Schedules(self._tx)
-        schedule = schedules.lock(command.file_name)
-        self._remove(row)
-        loaded = load(text, file_name=command.new_file_name)
-        self._save_one(command.new_file_name, text, loaded, by=command.by)
-        schedules.rename(command.file_name, command.new_file_name)
-        if schedule is not None:
-            # The same text under another name: what was decided stays, what is due next is worked out again.
-            again = {"dag_version": 1, "zone": "", "next_fire_at": None, "next_start_at": None}
-            schedules.put([{**schedule, **again, "file_name": command.new_file_name}])
-        self._tx.save_dag(command.new_file_name, {"suspended": row["suspended"], "created_at": row["created_at"]})
-        return {}
-
-    def suspend(self, command: SuspendDag) -> dict[str, Any]:
-        self._find(command.file_name)
-        self._tx.save_dag(command.file_name, {"suspended": command.suspend, "updated_at": self._now})
-        return {}
-
-    def _remove(self, row: Mapping[str, Any]) -> None:
-        """Remove a dag, and for good: its file may still lie in the folder, which is only read."""
-        self._tx.delete_dags([row["file_name"]])
-        if row["folder_hash"] is not None:
-            self._tx.keep_removed(row["file_name"], row["folder_hash"])
-
-    def _save_one(self, file_name: str, text: str, loaded: Loaded, *, by: str, number: int = 1) -> None:
-        """Write one, and keep what was parsed: who edits a dag is likely to run it next."""
-        self.save([Version.of(file_name, text, loaded, number)], by=by)
-        if loaded.ok and loaded.dag is not None:
-            self._plans.keep(text, file_name, loaded.dag)
-
-    def save(self, versions: Sequence[Version], *, by: str) -> None:
-        """Write new dags, and the next versions of others. A faulty one is kept with its errors.
-
-        Raises:
-            AlreadyExists: a new one is there already.
-        """
-        rows = [self._row(version) for version in versions]
-        texts = {row["spec_hash"]: version.text for row, version in zip(rows, versions, strict=True)}
-        specs = [{"hash": name, "yaml": text, "created_at": self._now} for name, text in sorted(texts.items())]
-        self._tx.insert_new(t.specs, specs)
-        new = {"created_at": self._now, "suspended": False, "folder_hash": None}
-        self._tx.insert(t.dags, [new | row for row in rows if row["version"] == 1])
-        for row in rows:
-            if row["version"] > 1:
-                self._tx.save_dag(row["file_name"], row)
-        same = ("file_name", "version", "spec_hash")
-        self._tx.insert(
-            t.dag_versions, [{name: row[name] for name in same} | {"at": self._now, "by": by} for row in rows]
-        )
-
-    def judge_again(self, version: Version, text_hash: str) -> bool:
-        """Keep what this version of the scheduler finds in a dag's text; return whether that is something else.
-
-        Nothing is done when the dag has another text by now, or another replica was quicker. The text's own
-        version stays: nobody edited it.
-        """
-        row = self._tx.lock_dag(version.file_name)
-        if row is None or row["spec_hash"] != text_hash or row["judged_by"] == self._plans.version:
-            return False
-        found = {name: getattr(version, name) for name in ("dag_name", "summary", "tags", "errors")}
-        self._tx.save_dag(version.file_name, found | {"judged_by": self._plans.version})
-        if all(row[name] == value for name, value in found.items()):
-            return False
-        schedules = Schedules(self._tx)
-        schedule = schedules.lock(version.file_name)
-        if schedule is not None:
-            # To be adopted anew. What was due of a dag while it was faulty is not made up for.
-            since = self._now if row["errors"] else schedule["decided_until"]
-            schedules.put([{**schedule, "dag_version": 0, "decided_until": since}])
-        return True
-
-    def _row(self, version: Version) -> dict[str, Any]:
-        found = {
-            "file_name": version.file_name,
-            "dag_name": version.dag_name,
-            "spec_hash": spec_hash(version.text),
-            "version": version.number,
-            "summary": version.summary,
-            "tags": version.tags,
-            "errors": version.errors,
-            "judged_by": self._plans.version,
-            "updated_at": self._now,
-        }
-        return found if version.folder_hash is None else found | {"folder_hash": version.folder_hash}
-
-    def _find(self, file_name: str) -> Mapping[str, Any]:
-        row = self._tx.lock_dag(file_name)
-        if row is None:
-            raise NotFound(f"DAG {file_name} not found")
-        return row
+def _put_spec(batch: Batch, command: c.PutSpec) -> dict[str, Any]:
+    row = _lock(batch, command.file_name)
+    return {"errors": _store_version(batch, command, row, command.spec)}
 
 
-def _check_name(name: str) -> None:
-    if not valid_dag_name(name):
-        raise InvalidInput(f"name: {name!r} must be 1 to 40 letters, digits, dashes, dots or underscores")
+def _replace_spec(batch: Batch, command: c.ReplaceSpec) -> dict[str, Any]:
+    row = _lock(batch, command.file_name)
+    if "*" not in command.expected and row["spec_hash"] not in command.expected:
+        raise _PreconditionFailed(f"DAG {command.file_name} was changed in the meantime: read it again")
+    return _numbered(row, _store_version(batch, command, row, command.spec))
+
+
+def _restore_spec(batch: Batch, command: c.RestoreSpec) -> dict[str, Any]:
+    row = _lock(batch, command.file_name)
+    text_hash = batch.tx.dags.version_hash(command.file_name, command.version)
+    if text_hash is None:
+        raise NotFound(f"DAG {command.file_name} has no version {command.version}")
+    text = batch.tx.dags.spec_texts([text_hash])[text_hash]
+    return _numbered(row, _store_version(batch, command, row, text))
+
+
+def _rename_dag(batch: Batch, command: c.RenameDag) -> dict[str, Any]:
+    tx = batch.tx
+    _check_file_name(command.new_file_name)
+    row = _lock(batch, command.file_name)
+    if tx.dags.lock(command.new_file_name) is not None:
+        raise AlreadyExists(f"DAG {command.new_file_name} already exists")
+    if tx.runs.count_active(row["dag_name"]).get("running"):
+        raise AlreadyRunning(f"DAG {command.file_name} is running: it cannot be renamed now")
+    text = tx.dags.spec_texts([row["spec_hash"]])[row["spec_hash"]]
+    schedules = tx.schedules
+    schedule = schedules.lock(command.file_name)
+    definitions = _definitions(batch)
+    definitions.remove(row)
+    loaded = load(text, file_name=command.new_file_name)
+    definitions.save_one(command.new_file_name, text, loaded, by=command.by)
+    tx.pauses.rename(command.file_name, command.new_file_name)
+    tx.queues.rename_dag(command.file_name, command.new_file_name)
+    if schedule is not None:
+        # The spec is the same: fires stay decided as they are. Only the next fire is worked out again.
+        again = {"dag_version": 1, "zone": "", "next_fire_at": None, "next_start_at": None}
+        schedules.put([{**schedule, **again, "file_name": command.new_file_name}])
+    tx.dags.save(command.new_file_name, {"suspended": row["suspended"], "created_at": row["created_at"]})
+    move_webhook(tx, command.file_name, command.new_file_name)
+    return {}
+
+
+def _suspend_dag(batch: Batch, command: c.SuspendDag) -> dict[str, Any]:
+    _lock(batch, command.file_name)
+    batch.tx.dags.save(command.file_name, {"suspended": command.suspend, "updated_at": batch.now})
+    return {}
+
+
+def _delete_dag(batch: Batch, command: c.DeleteDag) -> dict[str, Any]:
+    delete_webhook_of(batch.tx, command.file_name)
+    _definitions(batch).remove(_lock(batch, command.file_name))
+    return {}
+
+
+class _PreconditionFailed(Conflict):
+    code = "precondition_failed"
+
+
+def _lock(batch: Batch, file_name: str) -> Mapping[str, Any]:
+    row = batch.tx.dags.lock(file_name)
+    if row is None:
+        raise NotFound(f"DAG {file_name} not found")
+    return row
+
+
+def _check_file_name(name: str) -> None:
+    check_dag_name(name, "name")
     if name in _RESERVED:
         raise InvalidInput(f"name: {name!r} is reserved")
+
+
+def _definitions(batch: Batch) -> Definitions:
+    return Definitions(batch.tx, batch.plans, batch.now)
+
+
+def _store_version(batch: Batch, command: c.DagChange, row: Mapping[str, Any], text: str) -> list[str]:
+    """Store the next version of a DAG, unless ``text`` has errors; return them."""
+    loaded = load(text, file_name=command.file_name)
+    if not loaded.errors:
+        number = row["version"] + 1
+        _definitions(batch).save_one(command.file_name, text, loaded, by=command.by, number=number)
+    return [str(issue) for issue in loaded.errors]
+
+
+def _numbered(row: Mapping[str, Any], errors: list[str]) -> dict[str, Any]:
+    return {"errors": errors, "version": row["version"] + (not errors)}
+
+
+HANDLERS: Handlers = {
+    c.CreateDag: _create_dag,
+    c.PutSpec: _put_spec,
+    c.ReplaceSpec: _replace_spec,
+    c.RestoreSpec: _restore_spec,
+    c.RenameDag: _rename_dag,
+    c.SuspendDag: _suspend_dag,
+    c.DeleteDag: _delete_dag,
+}

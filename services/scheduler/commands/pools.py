@@ -1,42 +1,45 @@
-"""Pools' capacities: by command, and by configuration at start."""
+"""Handlers of the commands about pools, and the pools that the configuration names."""
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from services.scheduler.core.claims import POOL, PoolKey
+from services.scheduler.commands.handler import Handlers
 from services.scheduler.deciding.batch import Batch
-from shared.contracts.commands.queues import RemovePool, SetPool
+from shared.admission.pools import POOL, PoolKey
+from shared.contracts import commands as c
 from shared.errors import InvalidInput, NotFound
-from shared.language.steps.pools import valid_name
-from shared.store.writes.pools import Pools
-from shared.store.writes.transaction import Tx
+from shared.language.steps.pools import POOL_NAME_RULE, valid_pool_name
+from shared.store.writes.transaction import Transaction
 
-__all__ = ["carry_out_pool", "take_over_pools"]
+__all__ = ["HANDLERS", "apply_configured_pools"]
 
 
-def carry_out_pool(batch: Batch, command: SetPool | RemovePool) -> dict[str, Any]:
-    """Carry out one of these commands within ``batch``'s transaction."""
-    rows = Pools(batch.tx)
-    batch.after.pools.add(PoolKey(POOL, command.name))
-    if isinstance(command, RemovePool):
-        if not rows.remove(command.name):
-            raise NotFound(f"there is no pool {command.name}")
-        return {}
-    if not valid_name(command.name):
-        raise InvalidInput("name: 1 to 100 letters, digits, dots, dashes or underscores")
+def _set_pool(batch: Batch, command: c.SetPool) -> dict[str, Any]:
+    rows = batch.tx.pools
+    if not valid_pool_name(command.name):
+        raise InvalidInput(f"name: {command.name[:80]!r} must be {POOL_NAME_RULE}")
     known = rows.known().get(command.name)
     rows.put(_row(command.name, command.capacity, known["configured"] if known else None, batch.now, command.by))
+    batch.after.pools.add(PoolKey(POOL, command.name))
     return {"name": command.name, "capacity": command.capacity}
+
+
+def _remove_pool(batch: Batch, command: c.RemovePool) -> dict[str, Any]:
+    rows = batch.tx.pools
+    if not rows.remove(command.name):
+        raise NotFound(f"there is no pool {command.name}")
+    batch.after.pools.add(PoolKey(POOL, command.name))
+    return {}
 
 
 def _row(name: str, capacity: int, configured: int | None, now: datetime, by: str) -> dict[str, Any]:
     return {"name": name, "capacity": capacity, "configured": configured, "updated_at": now, "by": by}
 
 
-def take_over_pools(tx: Tx, pools: Mapping[str, int], now: datetime) -> None:
-    """Give the configured pools their capacity; one changed by API stays until the configuration changes."""
-    rows = Pools(tx)
+def apply_configured_pools(tx: Transaction, pools: Mapping[str, int], now: datetime) -> None:
+    """Set the capacity of the configured pools. One set by a command stays until the configured one changes."""
+    rows = tx.pools
     known = rows.known()
     for name, capacity in sorted(pools.items()):
         if name not in known or known[name]["configured"] != capacity:
@@ -48,3 +51,9 @@ def take_over_pools(tx: Tx, pools: Mapping[str, int], now: datetime) -> None:
             rows.remove(name)
         else:
             rows.put(_row(name, row["capacity"], None, now, row["by"]))
+
+
+HANDLERS: Handlers = {
+    c.SetPool: _set_pool,
+    c.RemovePool: _remove_pool,
+}

@@ -1,138 +1,65 @@
-"""Queues' limits and pauses: by command, and by configuration at start."""
+"""Handlers of the commands about queues, and the queues that the configuration names."""
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from services.scheduler.commands.pools import carry_out_pool
+from services.scheduler.commands.handler import Handlers
 from services.scheduler.deciding.batch import Batch
-from shared.contracts.commands.queues import (
-    Pause,
-    QueueCommand,
-    RemovePool,
-    RemoveQueue,
-    Resume,
-    SetPool,
-    SetQueue,
-)
-from shared.errors import Conflict, InvalidInput, NotFound
-from shared.store.writes.schedules import Schedules
-from shared.store.writes.transaction import Tx
+from shared.contracts import commands as c
+from shared.errors import InvalidInput, NotFound
+from shared.store.writes.queues import QueueWrites
+from shared.store.writes.transaction import Transaction
 
-__all__ = ["carry_out_queue", "take_over_limits"]
+__all__ = ["HANDLERS", "apply_configured_queues"]
 
 _MAX_NAME = 200
 
 
-def carry_out_queue(batch: Batch, command: QueueCommand) -> dict[str, Any]:
-    """Carry out one of these commands within ``batch``'s transaction."""
-    rows = Schedules(batch.tx)
-    match command:
-        case SetQueue():
-            return _set_queue(batch, rows, command)
-        case RemoveQueue():
-            row = batch.tx.lock_queue(command.name)
-            if row is None or row["kind"] != "global":
-                raise NotFound(f"there is no global queue {command.name}")
-            rows.put_queue(command.name, None)
-            known = rows.limits().get(command.name)
-            _remember(rows, command.name, known["configured"] if known else None, batch.now, command.by)
-            batch.after.queues.add(command.name)
-            return {}
-        case SetPool() | RemovePool():
-            return carry_out_pool(batch, command)
-        case Pause():
-            return _pause(batch, rows, command)
-        case Resume():
-            return _resume(batch, rows, command)
-        case _:
-            raise InvalidInput(f"{type(command).__name__} is not a command about queues")
-
-
-def _set_queue(batch: Batch, rows: Schedules, command: SetQueue) -> dict[str, Any]:
+def _set_queue(batch: Batch, command: c.SetQueue) -> dict[str, Any]:
+    rows = batch.tx.queues
     if not command.name or len(command.name) > _MAX_NAME:
-        raise InvalidInput(f"name: 1 to {_MAX_NAME} characters")
-    batch.tx.lock_queue(command.name)
+        raise InvalidInput(f"name: must be 1 to {_MAX_NAME} characters")
+    rows.lock(command.name)
     known = rows.limits().get(command.name)
-    rows.put_queue(command.name, command.max_concurrency)
-    _remember(rows, command.name, known["configured"] if known else None, batch.now, command.by)
+    rows.put(command.name, command.max_concurrency)
+    _put_limit(rows, command.name, known["configured"] if known else None, batch.now, command.by)
     batch.after.queues.add(command.name)
     return {"name": command.name, "maxConcurrency": command.max_concurrency}
 
 
-def _remember(rows: Schedules, name: str, configured: int | None, now: datetime, by: str) -> None:
+def _remove_queue(batch: Batch, command: c.RemoveQueue) -> dict[str, Any]:
+    rows = batch.tx.queues
+    row = rows.lock(command.name)
+    if row is None or row["kind"] != "global":
+        raise NotFound(f"there is no global queue {command.name}")
+    rows.put(command.name, None)
+    known = rows.limits().get(command.name)
+    _put_limit(rows, command.name, known["configured"] if known else None, batch.now, command.by)
+    batch.after.queues.add(command.name)
+    return {}
+
+
+def _put_limit(rows: QueueWrites, name: str, configured: int | None, now: datetime, by: str) -> None:
     rows.put_limit({"name": name, "configured": configured, "updated_at": now, "by": by})
 
 
-def _key(batch: Batch, command: Pause | Resume) -> tuple[str, str]:
-    name = "" if command.scope == "global" else command.name
-    if command.scope == "dag" and batch.dag(name) is None:
-        raise NotFound(f"DAG {name} not found")
-    if command.scope == "queue" and not name:
-        raise InvalidInput("name: which queue?")
-    return command.scope, name
-
-
-def _open(rows: Schedules, key: tuple[str, str]) -> Mapping[str, Any] | None:
-    return next(
-        (row for row in rows.pauses() if (row["scope"], row["name"]) == key and row["resumed_at"] is None), None
-    )
-
-
-def _pause(batch: Batch, rows: Schedules, command: Pause) -> dict[str, Any]:
-    scope, name = _key(batch, command)
-    if _open(rows, (scope, name)) is not None:
-        return {"paused": True}
-    rows.put_pause(
-        {
-            "scope": scope,
-            "name": name,
-            "paused_at": batch.now,
-            "paused_by": command.by,
-            "reason": command.reason,
-            "resumed_at": None,
-            "catchup": None,
-        }
-    )
-    if scope == "dag":
-        # Not due until it goes on: a paused dag costs nothing. Whoever is firing it now comes first.
-        schedule = rows.lock(name)
-        if schedule is not None:
-            rows.decided([schedule | {"next_fire_at": None, "next_start_at": None}])
-    batch.after.schedules = True
-    return {"paused": True}
-
-
-def _resume(batch: Batch, rows: Schedules, command: Resume) -> dict[str, Any]:
-    scope, name = _key(batch, command)
-    row = _open(rows, (scope, name))
-    if row is None:
-        raise _NotPaused(f"{name or 'the whole'} is not paused")
-    rows.put_pause({**row, "resumed_at": batch.now, "catchup": command.catchup})
-    if scope == "dag":
-        schedule = rows.lock(name)
-        if schedule is not None:
-            # No zone is called so: the next look works out what is due, from where it was decided.
-            rows.put([schedule | {"zone": ""}])
-    batch.after.schedules = True
-    batch.after.queues.update(rows.busy_queues())
-    return {"paused": False}
-
-
-class _NotPaused(Conflict):
-    code = "bad_request"
-
-
-def take_over_limits(tx: Tx, queues: Mapping[str, int], now: datetime) -> None:
-    """Make the configured queues global; a limit changed by API stays until the configuration changes."""
-    rows = Schedules(tx)
+def apply_configured_queues(tx: Transaction, queues: Mapping[str, int], now: datetime) -> None:
+    """Make the configured queues global. A limit set by a command stays until the configured limit changes."""
+    rows = tx.queues
     known = rows.limits()
     for name, limit in sorted(queues.items()):
         if name not in known or known[name]["configured"] != limit:
-            rows.put_queue(name, limit)
-            _remember(rows, name, limit, now, "configuration")
+            rows.put(name, limit)
+            _put_limit(rows, name, limit, now, "configuration")
     for name, row in sorted(known.items()):
         if row["configured"] is not None and name not in queues:
             if row["by"] == "configuration":
-                rows.put_queue(name, None)
-            _remember(rows, name, None, now, row["by"])
+                rows.put(name, None)
+            _put_limit(rows, name, None, now, row["by"])
+
+
+HANDLERS: Handlers = {
+    c.SetQueue: _set_queue,
+    c.RemoveQueue: _remove_queue,
+}

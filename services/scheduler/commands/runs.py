@@ -1,52 +1,58 @@
-"""Commands about a run of a stored dag: start, stop, retry, a step set by hand."""
+"""Handlers of the commands about runs: start, stop, dequeue, retry, reschedule, and setting a node's status."""
 
 from typing import Any
 
 from services.scheduler.commands.checks import (
+    MaxRunReached,
     NotRunning,
     RefusedByCore,
-    check_edits,
-    check_free,
+    apply_to_run,
+    check_dag_name,
+    check_new_run_id,
+    check_run_config,
+    check_run_id,
     check_singleton,
     check_workers,
-    find,
-    tell,
-    tell_key,
+    find_run,
+    find_sub_run,
+    node_status,
 )
-from services.scheduler.core.admit import HIGH, LOW
-from services.scheduler.core.messages import Begin, PatchNode, Retry, Stop
+from services.scheduler.commands.handler import Handlers
+from services.scheduler.core.messages import Begin, Dequeue, PatchNode, Retry, Stop
 from services.scheduler.core.plan import Plan
 from services.scheduler.core.renewal import refusal
 from services.scheduler.deciding.batch import Batch
-from services.scheduler.deciding.creation import again, new_run
-from services.scheduler.deciding.plans import Plans
+from services.scheduler.deciding.creation import new_run, rerun, retry_as_new_run
+from services.scheduler.deciding.plans import spec_hash
+from shared.admission.runs import HIGH, LOW
 from shared.contracts import commands as c
 from shared.errors import InvalidInput, NotFound
-from shared.ids import valid_dag_name, valid_run_id
-from shared.status import NodeStatus, RunStatus
+from shared.language.load import load
+from shared.language.snapshot import make_snapshot
+from shared.status import RunStatus
 
-__all__ = ["patch_step", "retry_run", "start_run", "stop_run"]
+__all__ = ["HANDLERS", "start_run"]
 
 
-def start_run(batch: Batch, plans: Plans, command: c.StartRun) -> dict[str, Any]:
-    """Begin a run of a dag now, or queue it."""
-    stored = batch.dag(command.file_name)
+def start_run(batch: Batch, command: c.StartRun) -> dict[str, Any]:
+    """Start a run of a stored DAG, or queue it."""
+    stored = batch.runs.dag(command.file_name)
     if stored is None:
         raise NotFound(f"DAG {command.file_name} not found")
     if stored.errors:
         raise InvalidInput("; ".join(stored.errors))
+    plans = batch.plans
     text_hash = plans.freeze(batch.tx, stored.spec_hash, batch.now, batch.after.frozen)
     plan: Plan = plans.get_many(batch.tx, [(text_hash, command.file_name)])[text_hash, command.file_name]
     if plan.errors:
         raise InvalidInput("; ".join(plan.errors))
     name = command.dag_name or plan.dag.name
-    if not valid_dag_name(name):
-        raise InvalidInput(f"dagName: {name!r} must be 1 to 40 letters, digits, dashes, dots or underscores")
+    check_dag_name(name)
     queued = isinstance(command, c.EnqueueRun)
     if command.singleton:
         check_singleton(batch, name, queued=queued)
-    check_free(batch, name, command.dag_run_id)
-    check_edits(plan.dag, command)
+    check_new_run_id(batch, name, command.dag_run_id)
+    check_run_config(plan.dag, command)
     check_workers(batch, plan.dag)
     run = new_run(
         plan,
@@ -64,41 +70,120 @@ def start_run(batch: Batch, plans: Plans, command: c.StartRun) -> dict[str, Any]
     return {"dagRunId": command.dag_run_id}
 
 
-def stop_run(batch: Batch, command: c.StopRun) -> dict[str, Any]:
-    """Stop a run that runs."""
-    key = find(batch, command.dag_name, command.dag_run_id)
-    run = batch.run(key)
-    if run is not None and run.status is RunStatus.WAITING:
-        # It could be, and is where its parent is stopped: the API says that it waits for a word, not for a signal.
+def _start_inline(batch: Batch, command: c.StartInline) -> dict[str, Any]:
+    if not command.spec.strip():
+        raise InvalidInput("spec: must not be empty")
+    text = make_snapshot(command.spec, batch.plans.base)
+    loaded = load(text, dag_name=command.dag_name)
+    dag = loaded.dag
+    if loaded.errors or dag is None:
+        raise InvalidInput("; ".join(str(issue) for issue in loaded.errors) or "spec: contains no DAG")
+    if not dag.name:
+        raise InvalidInput("name: neither the request nor the spec names the DAG")
+    check_dag_name(dag.name)
+    if command.singleton:
+        _check_none_active(batch, dag.name)
+    check_new_run_id(batch, dag.name, command.dag_run_id)
+    check_workers(batch, dag)
+    text_hash = spec_hash(text)
+    batch.tx.dags.add_specs({text_hash: text}, batch.now)
+    # The plan is cached under the text alone: every later load of this run finds the same one.
+    plan: Plan = batch.plans.add_stored(text, "")
+    run = new_run(
+        plan,
+        dag_name=dag.name,
+        dag_run_id=command.dag_run_id,
+        given=command.params,
+        queue=command.queue,
+        queued=command.queued,
+        now=batch.now,
+    )
+    batch.add(run, spec_hash=text_hash, file_name=None, priority=HIGH if command.priority == "high" else LOW)
+    if not command.queued:
+        batch.apply(run.run_key, Begin(command.by))
+    return {"dagRunId": command.dag_run_id, "name": dag.name}
+
+
+def _stop(batch: Batch, command: c.StopRun) -> dict[str, Any]:
+    run = find_run(batch, command.dag_name, command.dag_run_id)
+    if run.status is RunStatus.WAITING:
+        # The core can stop it, and does when its parent is stopped. The API refuses: approve or reject is meant.
         raise NotRunning(f"DAG-run {run.dag_run_id} waits for approval, it is not running: approve or reject it")
-    return tell_key(batch, key, Stop(command.by))
+    apply_to_run(batch, run, Stop(command.by))
+    return {}
 
 
-def patch_step(batch: Batch, command: c.PatchStep) -> dict[str, Any]:
-    """Set a step's status by hand."""
-    try:
-        status = NodeStatus(command.status)
-    except ValueError as error:
-        raise InvalidInput(f"status: {command.status!r} is not a step status") from error
-    return tell(batch, command.dag_name, command.dag_run_id, PatchNode(command.step_name, status, command.by))
+def _dequeue(batch: Batch, command: c.DequeueRun) -> dict[str, Any]:
+    apply_to_run(batch, find_run(batch, command.dag_name, command.dag_run_id), Dequeue(command.by))
+    return {}
 
 
-def retry_run(batch: Batch, command: c.RetryRun) -> dict[str, Any]:
-    """Retry in place, or retry the run named in the body, or start a new one from this one's results."""
-    key = find(batch, command.dag_name, command.dag_run_id)
-    source = batch.run(key)
-    assert source is not None  # noqa: S101 - _find raises otherwise
+def _retry(batch: Batch, command: c.RetryRun) -> dict[str, Any]:
+    source = find_run(batch, command.dag_name, command.dag_run_id)
     target, step = command.new_run_id or source.dag_run_id, command.step_name or ""
-    if batch.key_of(command.dag_name, target) is not None:
-        tell(batch, command.dag_name, target, Retry(command.by, step))
+    if batch.runs.key_of(command.dag_name, target) is not None:
+        apply_to_run(batch, find_run(batch, command.dag_name, target), Retry(command.by, step))
         return {"dagRunId": target}
-    if not valid_run_id(target):
-        raise InvalidInput(f"dagRunId: {target!r} must be 1 to 64 letters, digits, dashes, dots or underscores")
+    check_run_id(target)
     refused = refusal(source, step)
     if refused is not None:
         raise RefusedByCore(refused)
-    run = again(source, target, batch.now, step)
-    spec_hash, file_name = batch.origin(key)
-    batch.add(run, spec_hash=spec_hash, file_name=file_name)
+    run = retry_as_new_run(source, target, batch.now, step)
+    text_hash, file_name = batch.runs.origin(source.run_key)
+    batch.add(run, spec_hash=text_hash, file_name=file_name)
     batch.apply(run.run_key, Begin(command.by))
     return {"dagRunId": target}
+
+
+def _reschedule(batch: Batch, command: c.RescheduleRun) -> dict[str, Any]:
+    source = find_run(batch, command.dag_name, command.dag_run_id)
+    name = command.new_dag_name or source.dag_name
+    check_dag_name(name)
+    if command.singleton:
+        _check_none_active(batch, name)
+    check_new_run_id(batch, name, command.new_run_id)
+    run = rerun(
+        source,
+        dag_name=name,
+        dag_run_id=command.new_run_id,
+        queue=source.queue if name == source.dag_name else None,
+        queued=False,
+        now=batch.now,
+    )
+    text_hash, file_name = batch.runs.origin(source.run_key)
+    batch.add(run, spec_hash=text_hash, file_name=file_name)
+    batch.apply(run.run_key, Begin(command.by))
+    return {"dagRunId": command.new_run_id, "queued": False, "name": name}
+
+
+def _check_none_active(batch: Batch, dag_name: str) -> None:
+    active = batch.tx.runs.count_active(dag_name)
+    if active.get("running") or active.get("queued"):
+        raise MaxRunReached(f"DAG {dag_name} is already running or queued (singleton)")
+
+
+def _patch_step(batch: Batch, command: c.PatchStep) -> dict[str, Any]:
+    status = node_status(command.status)
+    run = find_run(batch, command.dag_name, command.dag_run_id)
+    apply_to_run(batch, run, PatchNode(command.step_name, status, command.by))
+    return {}
+
+
+def _patch_sub_step(batch: Batch, command: c.PatchSubStep) -> dict[str, Any]:
+    root = find_run(batch, command.dag_name, command.dag_run_id)
+    run = find_sub_run(batch, root, command.sub_run_id)
+    apply_to_run(batch, run, PatchNode(command.step_name, node_status(command.status), command.by))
+    return {}
+
+
+HANDLERS: Handlers = {
+    c.StartRun: start_run,
+    c.EnqueueRun: start_run,
+    c.StartInline: _start_inline,
+    c.StopRun: _stop,
+    c.DequeueRun: _dequeue,
+    c.RetryRun: _retry,
+    c.RescheduleRun: _reschedule,
+    c.PatchStep: _patch_step,
+    c.PatchSubStep: _patch_sub_step,
+}

@@ -1,70 +1,27 @@
-"""Webhooks: one per dag file. Their runs are queued by the same command as everybody's."""
+"""Handlers of the commands about webhooks."""
 
 from typing import Any
 
-from services.scheduler.commands.accounts import shown
+from services.scheduler.commands.accounts import without_hashes
+from services.scheduler.commands.handler import Handlers
 from services.scheduler.deciding.batch import Batch
-from shared.contracts.commands.webhooks import (
-    CreateWebhook,
-    DeleteWebhook,
-    RegenerateWebhook,
-    ToggleWebhook,
-    WebhookCommand,
-)
-from shared.errors import AlreadyExists, InvalidInput, NotFound
-from shared.store.tables import accounts as t
-from shared.store.writes.accounts import Accounts
-from shared.store.writes.transaction import Tx
+from shared.contracts import commands as c
+from shared.errors import AlreadyExists, NotFound
+from shared.store import tables as t
+from shared.store.writes.accounts import AccountWrites
+from shared.store.writes.transaction import Transaction
 
-__all__ = ["carry_out_webhook", "forget_webhook", "move_webhook"]
+__all__ = ["HANDLERS", "delete_webhook_of", "move_webhook"]
 
 
-def carry_out_webhook(batch: Batch, command: WebhookCommand) -> dict[str, Any]:
-    """Carry out one of these commands within ``batch``'s transaction."""
-    accounts = Accounts(batch.tx)
-    row = accounts.lock(t.webhooks, file_name=command.file_name)
-    if isinstance(command, CreateWebhook):
-        return {"webhook": _create(batch, accounts, command, taken=row is not None)}
-    if row is None:
-        raise NotFound(f"DAG {command.file_name} has no webhook")
-    values: dict[str, Any] = {"updated_at": batch.now}
-    match command:
-        case RegenerateWebhook():
-            values |= {"prefix": command.prefix, "secret_hash": command.secret_hash}
-        case ToggleWebhook():
-            values["enabled"] = command.enabled
-        case DeleteWebhook():
-            accounts.remove(t.webhooks, row["id"])
-            return {}
-        case _:
-            raise InvalidInput(f"{type(command).__name__} is not a command about webhooks")
-    accounts.change(t.webhooks, row["id"], values)
-    return {"webhook": shown(row | values)}
-
-
-def forget_webhook(tx: Tx, file_name: str) -> None:
-    """Remove the webhook of a dag that goes."""
-    accounts = Accounts(tx)
-    row = accounts.lock(t.webhooks, file_name=file_name)
-    if row is not None:
-        accounts.remove(t.webhooks, row["id"])
-
-
-def move_webhook(tx: Tx, file_name: str, new_file_name: str) -> None:
-    """Let the webhook of a renamed dag go with it."""
-    accounts = Accounts(tx)
-    forget_webhook(tx, new_file_name)
-    row = accounts.lock(t.webhooks, file_name=file_name)
-    if row is not None:
-        accounts.change(t.webhooks, row["id"], {"file_name": new_file_name})
-
-
-def _create(batch: Batch, accounts: Accounts, command: CreateWebhook, *, taken: bool) -> dict[str, Any]:
-    dag = batch.tx.lock_dag(command.file_name)
+def _create(batch: Batch, command: c.CreateWebhook) -> dict[str, Any]:
+    accounts = batch.tx.accounts
+    taken = accounts.lock(t.webhooks, file_name=command.file_name) is not None
+    dag = batch.tx.dags.lock(command.file_name)
     if dag is None or dag["errors"]:
         raise NotFound(f"DAG {command.file_name} not found, or invalid")
     if taken:
-        raise AlreadyExists(f"DAG {command.file_name} has a webhook already")
+        raise AlreadyExists(f"DAG {command.file_name} already has a webhook")
     row = {
         "id": command.webhook_id,
         "file_name": command.file_name,
@@ -77,4 +34,58 @@ def _create(batch: Batch, accounts: Accounts, command: CreateWebhook, *, taken: 
         "last_used_at": None,
     }
     accounts.add(t.webhooks, row)
-    return shown(row)
+    return {"webhook": without_hashes(row)}
+
+
+def _regenerate(batch: Batch, command: c.RegenerateWebhook) -> dict[str, Any]:
+    return _change(batch, command, {"prefix": command.prefix, "secret_hash": command.secret_hash})
+
+
+def _toggle(batch: Batch, command: c.ToggleWebhook) -> dict[str, Any]:
+    return _change(batch, command, {"enabled": command.enabled})
+
+
+def _delete(batch: Batch, command: c.DeleteWebhook) -> dict[str, Any]:
+    accounts = batch.tx.accounts
+    accounts.remove(t.webhooks, _find(accounts, command.file_name)["id"])
+    return {}
+
+
+def _change(batch: Batch, command: c.WebhookCommand, values: dict[str, Any]) -> dict[str, Any]:
+    accounts = batch.tx.accounts
+    row = _find(accounts, command.file_name)
+    values = {"updated_at": batch.now, **values}
+    accounts.change(t.webhooks, row["id"], values)
+    return {"webhook": without_hashes(row | values)}
+
+
+def _find(accounts: AccountWrites, file_name: str) -> dict[str, Any]:
+    row = accounts.lock(t.webhooks, file_name=file_name)
+    if row is None:
+        raise NotFound(f"DAG {file_name} has no webhook")
+    return row
+
+
+def delete_webhook_of(tx: Transaction, file_name: str) -> None:
+    """Delete the webhook of a DAG, if it has one."""
+    accounts = tx.accounts
+    row = accounts.lock(t.webhooks, file_name=file_name)
+    if row is not None:
+        accounts.remove(t.webhooks, row["id"])
+
+
+def move_webhook(tx: Transaction, file_name: str, new_file_name: str) -> None:
+    """Give the webhook of a renamed DAG to its new name."""
+    accounts = tx.accounts
+    delete_webhook_of(tx, new_file_name)
+    row = accounts.lock(t.webhooks, file_name=file_name)
+    if row is not None:
+        accounts.change(t.webhooks, row["id"], {"file_name": new_file_name})
+
+
+HANDLERS: Handlers = {
+    c.CreateWebhook: _create,
+    c.RegenerateWebhook: _regenerate,
+    c.ToggleWebhook: _toggle,
+    c.DeleteWebhook: _delete,
+}

@@ -8,13 +8,13 @@ the retry that such a step is set for, a rejection changes nothing but the step.
 Source: workflow language, section 5.11.
 """
 
-from services.scheduler.core.admit import RESUMED
 from services.scheduler.core.children import held_up, let_go
 from services.scheduler.core.decision import Refused
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import Approve, Reject, Retry
 from services.scheduler.core.model import Approval, Node
 from services.scheduler.core.renewal import go_on, retry
+from shared.admission.runs import RESUMED
 from shared.contracts.events import AttemptFinished
 from shared.language.steps.approval import missing_inputs, undeclared_inputs
 from shared.status import NodeStatus, RunStatus

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from croniter import CroniterBadDateError, croniter
 
-from shared.language.schedule import cron_fault, split_zone
+from shared.language.schedule import cron_error, split_zone
 
 __all__ = ["fires_between", "next_fire"]
 
@@ -56,7 +56,7 @@ def fires_between(expression: str, after: datetime, until: datetime, tz: tzinfo)
 @lru_cache(maxsize=8192)
 def _next(expression: str, after: datetime, tz: tzinfo) -> datetime | None:
     # Many dags share an expression and all of them ask about the same minute.
-    if cron_fault(expression):
+    if cron_error(expression):
         return None
     zone, fields = split_zone(expression)
     fields = _plain(fields)

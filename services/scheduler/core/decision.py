@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.scheduler.core.claims import Claim
 from services.scheduler.core.model import Run
+from shared.admission.pools import Claim
 from shared.contracts.tasks import Task
 from shared.status import AttemptState
 

@@ -6,12 +6,13 @@ runs it called. Each further try asks anew.
 
 from collections.abc import Iterable
 
-from services.scheduler.core.claims import Claim, claims_of
 from services.scheduler.core.decision import Acquire, Ignored, Release
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import Admit
 from services.scheduler.core.model import ADMITTED, WAITS, Node, Run
 from services.scheduler.core.plan import STEP, Plan
+from shared.admission.pools import LOCK, POOL, RATE, Claim, PoolKey
+from shared.language.model import Step
 
 __all__ = ["admitted", "ask", "asks_again", "follow"]
 
@@ -54,6 +55,17 @@ def follow(draft: Draft, before: Run) -> None:
             draft.effects.append(Release(new.idx, claims))
         if asks and not asked:
             draft.effects.append(Acquire(new.idx, claims))
+
+
+def claims_of(step: Step) -> tuple[Claim, ...]:
+    """Return the places that a step needs before it starts; most need none."""
+    if not (step.pool or step.lock or step.rate_limit):
+        return ()
+    return (
+        *[Claim(PoolKey(POOL, name)) for name in step.pool],
+        *[Claim(PoolKey(LOCK, name)) for name in step.lock],
+        *[Claim(PoolKey(RATE, rate.name), rate.limit, rate.interval_sec) for rate in step.rate_limit],
+    )
 
 
 def _claims(plan: Plan, node: Node) -> tuple[Claim, ...]:

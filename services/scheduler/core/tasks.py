@@ -5,7 +5,7 @@ from typing import Any
 from services.scheduler.core.model import Node, Run
 from services.scheduler.core.plan import ERRAND, PREPARE, STEP
 from shared.contracts.tasks import StepRef, Task
-from shared.language.expansion.params import params_from_outside
+from shared.language.expansion.resolve import params_from_outside
 from shared.language.expansion.secret_params import hidden_params
 from shared.language.model import Step
 from shared.status import NodeStatus

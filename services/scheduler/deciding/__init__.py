@@ -1,5 +1,5 @@
-"""Decisions made durable: runs loaded and locked, advanced by the core, written with all they owe.
+"""Makes decisions durable: loads and locks runs, lets the core advance them, writes them with their messages.
 
-``Shell.decide`` is one transaction; within it a ``Batch`` gathers what is decided, and ``Aftermath``
-is what must follow the commit. Nothing here knows who asks for decisions, nor who follows up.
+``Transactor.decide`` runs one transaction. Its ``Batch`` collects what is decided, and its ``PostCommit`` what must
+follow the commit. This package knows neither who asks for decisions nor who follows them up.
 """

@@ -1,7 +1,7 @@
-"""Which spec a ``call`` means, if none in the caller's own file is meant.
+"""Finds the DAG or file that a ``call`` step names, if it is not in the caller's own file.
 
-Source: the workflow language, section on sub-DAG steps, and what Dagu does with paths: they start at
-the folder of the dags, else at the caller's file, and may be absolute.
+Source: workflow language, section on sub-DAG steps. As in Dagu, a path is relative to the folder of the DAGs, else to
+the caller's file, or is absolute.
 """
 
 import posixpath
@@ -13,11 +13,11 @@ __all__ = ["find_called"]
 
 
 def find_called(batch: Batch, name: str, caller: str) -> tuple[str, str]:
-    """Return hash and file name of the spec called ``name``; ``caller`` is the calling run's file name or empty.
+    """Return hash and file name of the spec called ``name``; ``caller`` is the file name of the calling run, or empty.
 
     Raises:
-        NotFound: there is no such dag or file.
-        InvalidInput: the dag has errors.
+        NotFound: there is no such DAG or file.
+        InvalidInput: the DAG has errors.
     """
     path = name.removesuffix(".yaml").removesuffix(".yml")
     root = str(batch.plans.dags_dir or "")
@@ -26,10 +26,10 @@ def find_called(batch: Batch, name: str, caller: str) -> tuple[str, str]:
     beside = posixpath.join(posixpath.dirname(caller), path)
     for place in dict.fromkeys(posixpath.normpath(each) for each in (path, beside)):
         if "/" in place:
-            text_hash = batch.tx.callable_files([place]).get(place)
+            text_hash = batch.tx.dags.callable_files([place]).get(place)
             if text_hash is not None:
                 return text_hash, place
-        elif (row := batch.tx.dag_called(place)) is not None:
+        elif (row := batch.tx.dags.called(place)) is not None:
             if row["errors"]:
                 raise InvalidInput(f"DAG {name} is invalid: {'; '.join(row['errors'])}")
             return row["spec_hash"], row["file_name"]

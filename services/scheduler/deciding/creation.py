@@ -1,4 +1,4 @@
-"""From a definition and the caller's parameters to a new run."""
+"""Creates runs: from a definition and parameters, or from another run."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -9,23 +9,23 @@ from services.scheduler.core.plan import Plan
 from services.scheduler.core.renewal import carry_over
 from shared.errors import InvalidInput
 from shared.ids import new_run_id
-from shared.language.expansion.params import needs_worker, resolve_env, resolve_params
+from shared.language.expansion.resolve import needs_worker, resolve_env, resolve_params
 from shared.language.model import Dag
 from shared.status import RunStatus
 
-__all__ = ["afresh", "again", "new_run"]
+__all__ = ["new_run", "rerun", "retry_as_new_run"]
 
 
 def new_run(
     plan: Plan, *, dag_name: str, dag_run_id: str, given: str, queue: str | None, queued: bool, now: datetime
 ) -> Run:
-    """Return a run that has not begun: queued, or about to begin.
+    """Return a run that has not begun: it is queued, or the caller begins it.
 
-    Where env or params need a shell or the host's variables, a prepare node evaluates them on a
-    worker; until then both are empty.
+    If env or params need a shell or the host's variables, a prepare node evaluates them on a worker; until then both
+    are empty.
 
     Raises:
-        InvalidInput: the parameters cannot be understood.
+        InvalidInput: the parameters cannot be parsed.
     """
     dag = plan.dag
     prepare = _needs_prepare(dag, evaluated=False)
@@ -53,10 +53,11 @@ def new_run(
     )
 
 
-def afresh(source: Run, *, dag_name: str, dag_run_id: str, queue: str | None, queued: bool, now: datetime) -> Run:
-    """Return a run of ``source``'s snapshot and parameters of which nothing is done (workflow language, 1.2 and 5.10).
+def rerun(source: Run, *, dag_name: str, dag_run_id: str, queue: str | None, queued: bool, now: datetime) -> Run:
+    """Return a run of ``source``'s snapshot and parameters in which no step is done.
 
-    What ``source``'s env and params came to, it has from the outset: no command in them runs again.
+    It takes over the evaluated env and params of ``source``: no command in them runs again.
+    Source: workflow language, 1.2 and 5.10.
     """
     plan = source.plan
     run = new_run(
@@ -73,10 +74,10 @@ def afresh(source: Run, *, dag_name: str, dag_run_id: str, queue: str | None, qu
     )
 
 
-def again(source: Run, dag_run_id: str, now: datetime, step: str = "") -> Run:
-    """Return a new run of ``source``'s snapshot that keeps what succeeded (REST contract 5.8, retry).
+def retry_as_new_run(source: Run, dag_run_id: str, now: datetime, step: str = "") -> Run:
+    """Return a new run of ``source``'s snapshot that keeps the steps that succeeded (REST contract 5.8, retry).
 
-    ``step``: the one step it shall run.
+    ``step``: the only step to run.
     """
     fresh = replace(
         source,
@@ -101,5 +102,5 @@ def again(source: Run, dag_run_id: str, now: datetime, step: str = "") -> Run:
 
 
 def _needs_prepare(dag: Dag, *, evaluated: bool) -> bool:
-    # A secret that cannot be had must fail the run before its first step.
+    # A secret that cannot be read must fail the run before its first step.
     return bool(dag.preconditions or dag.secrets) or (not evaluated and needs_worker(dag))

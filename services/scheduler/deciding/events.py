@@ -1,4 +1,4 @@
-"""Record what workers report: started, finished, delivered twice, output."""
+"""Records what workers report: attempts started and finished, tasks redelivered, output."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,7 +7,6 @@ from services.scheduler.core.messages import AttemptLost, TaskUndelivered, Timer
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.progress import progress_row
 from shared.contracts.events import AttemptFinished, AttemptProgress, AttemptStarted, Event
-from shared.store.writes.progress import keep_progress
 
 __all__ = ["Notice", "record_events", "record_notices"]
 
@@ -15,31 +14,31 @@ Notice = AttemptLost | TaskUndelivered | TimerFired
 
 
 def record_events(batch: Batch, events: Sequence[Event]) -> None:
-    """Apply reports in the order they came, each run loaded and saved once."""
-    batch.load(event.run_key for event in events)
+    """Apply reports in order of arrival; each run is loaded and saved once."""
+    batch.runs.load(event.run_key for event in events)
     said = [
-        progress_row(batch.run(event.run_key), event, batch.now)
+        progress_row(batch.runs.get(event.run_key), event, batch.now)
         for event in events
         if isinstance(event, AttemptProgress | AttemptFinished)
     ]
-    # Before anything is decided: what follows a chat step is told what was said.
-    keep_progress(batch.tx, [row for row in said if row is not None])
+    # Before anything is decided: the task of the next chat step contains these messages.
+    batch.tx.progress.keep([row for row in said if row is not None])
     for event in events:
         if isinstance(event, AttemptProgress):
             continue
         if isinstance(event, AttemptFinished):
             for chunk in event.logs:
                 batch.add_log(chunk)
-        if batch.run(event.run_key) is not None:
+        if batch.runs.get(event.run_key) is not None:
             batch.apply(event.run_key, event)  # type: ignore[arg-type]
         elif isinstance(event, AttemptStarted):
             batch.halt(Halt(event.worker_id, event.token, revoked=True, reason="its run is gone"))
 
 
 def record_notices(batch: Batch, notices: Iterable[tuple[str, Notice]]) -> None:
-    """Apply what the scheduler itself noticed about runs, as ``(run key, notice)``."""
+    """Apply notices of the scheduler itself, as ``(run key, notice)``."""
     pending = list(notices)
-    batch.load(key for key, _ in pending)
+    batch.runs.load(key for key, _ in pending)
     for key, notice in pending:
-        if batch.run(key) is not None:
+        if batch.runs.get(key) is not None:
             batch.apply(key, notice)

@@ -1,14 +1,13 @@
-"""Parents and children: runs that a step of another run called.
+"""Parents and children: starts and stops the runs that steps call, and reports their statuses to their parents.
 
-Locks go from parent to child only. So a child never touches its parent: when it ended, the parent
-is attended to in a transaction of its own; see ``loops.families``.
+Locks are taken from parent to child only. So a child never touches its parent: when it has ended, its parent is
+updated in a transaction of its own; see ``loops.families``.
 """
 
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from services.scheduler.core.admit import HIGH, LOW
 from services.scheduler.core.children import held_up
 from services.scheduler.core.decision import StartChild, StopChild
 from services.scheduler.core.messages import Begin, ChildRefused, ChildrenSeen, Dequeue, Retry, Stop
@@ -18,26 +17,25 @@ from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.called import find_called
 from services.scheduler.deciding.creation import new_run
 from services.scheduler.deciding.plans import spec_hash
+from shared.admission.runs import HIGH, LOW
 from shared.errors import InvalidInput, NotFound
-from shared.language.expansion.params import params_text
+from shared.language.expansion.params_syntax import params_text
 from shared.language.expansion.secret_params import show_params
 from shared.language.load import load
-from shared.language.snapshot import local_spec, snapshot
+from shared.language.snapshot import local_spec, make_snapshot
 from shared.language.steps.approval import waits_for_approval
 from shared.status import RunStatus
-from shared.store import tables as t
-from shared.store.writes.schedules import Schedules
 from shared.tracing import SpanContext, within
 
-__all__ = ["MAX_DEPTH", "attend", "settle"]
+__all__ = ["MAX_DEPTH", "settle", "update_parents"]
 
 MAX_DEPTH = 32
-"""A dag that calls itself must come to an end."""
+"""Limits DAGs that call themselves."""
 
 
 def settle(batch: Batch) -> None:
-    """Carry out what the runs of ``batch`` want of their children, and what those want of theirs in turn."""
-    while wanted := batch.take_of_children():
+    """Start and stop the children that the runs of ``batch`` decided on, and those children's own children."""
+    while wanted := batch.take_for_children():
         for parent_key, effect in wanted:
             match effect:
                 case StartChild():
@@ -47,12 +45,12 @@ def settle(batch: Batch) -> None:
 
 
 def _start(batch: Batch, parent_key: str, effect: StartChild) -> None:
-    """Begin or queue a new child; retry one that is there already, unless nothing of it would run again."""
-    key = batch.tx.child_key(batch.root_of(parent_key), effect.run_id)
+    """Begin or queue a new child; retry one that exists, unless no step of it would run again."""
+    key = batch.tx.children.key(batch.runs.root_of(parent_key), effect.run_id)
     if key is not None:
-        batch.load([key])
-        child = batch.run(key)
-        # A step set to failed by hand is to run again, whatever its run came to before.
+        batch.runs.load([key])
+        child = batch.runs.get(key)
+        # A step set to failed by hand runs again, even if the child ended before.
         if child is not None and not child.status.active and not (child.status.successful and complete(child)):
             batch.apply(key, Retry("scheduler", queued=_is_limited(batch, child.queue)))
         batch.after.families.add(parent_key)
@@ -63,7 +61,7 @@ def _start(batch: Batch, parent_key: str, effect: StartChild) -> None:
         batch.apply(parent_key, ChildRefused(effect.node, effect.run_id, str(error)))
         batch.after.families.add(parent_key)
         return
-    parent = batch.run(parent_key)
+    parent = batch.runs.get(parent_key)
     priority = HIGH if parent is not None and parent.priority == HIGH else LOW
     with within(_calling_attempt(batch, parent_key, effect.node)):
         batch.add(
@@ -84,37 +82,37 @@ def _params(parent: Run | None, effect: StartChild) -> str | None:
 
 
 def _is_limited(batch: Batch, queue: str) -> bool:
-    """Whether runs that others call wait in this queue too: it is a global one."""
-    return queue in Schedules(batch.tx).global_queues([queue])
+    """Return whether called runs wait in this queue too: it is a global one."""
+    return queue in batch.tx.queues.global_queues([queue])
 
 
 def _calling_attempt(batch: Batch, parent_key: str, node: int) -> SpanContext:
-    """Return the span of the attempt that called: a child's trace goes on below it."""
-    parent = batch.run(parent_key)
+    """Return the span of the calling attempt, which is the parent of the child's spans."""
+    parent = batch.runs.get(parent_key)
     assert parent is not None  # noqa: S101 - its decision asked for the child
-    return batch.asked_in(parent_key).of_run(parent_key, parent.run_attempt).child(parent.nodes[node].call_token)
+    return batch.runs.asked_in(parent_key).of_run(parent_key, parent.run_attempt).child(parent.nodes[node].call_token)
 
 
 def _new_child(batch: Batch, parent_key: str, effect: StartChild) -> tuple[Run, str, str | None]:
     """Return the child, the hash of its spec and the name of its file."""
-    parent = batch.run(parent_key)
+    parent = batch.runs.get(parent_key)
     assert parent is not None  # noqa: S101 - its decision asked for the child
-    if batch.tx.depth(parent_key) >= MAX_DEPTH:
+    if batch.tx.children.depth(parent_key) >= MAX_DEPTH:
         raise InvalidInput(f"sub DAGs are nested deeper than {MAX_DEPTH} levels")
-    parent_hash, caller = batch.origin(parent_key)
+    parent_hash, caller = batch.runs.origin(parent_key)
     name = effect.dag
-    text = local_spec(batch.tx.spec_texts([parent_hash])[parent_hash], name)
+    text = local_spec(batch.tx.dags.spec_texts([parent_hash])[parent_hash], name)
     file_name = None
     if text is None:
         called_hash, file_name = find_called(batch, name, caller or "")
-        text = batch.tx.spec_texts([called_hash])[called_hash]
+        text = batch.tx.dags.spec_texts([called_hash])[called_hash]
     if effect.selector and (called := load(text).dag) is not None and waits_for_approval(called):
         raise InvalidInput(f"{name}: DAG with HITL steps cannot be dispatched to workers")
-    # What every file inherits holds for children too, but for the handlers.
-    text = snapshot(text, batch.plans.base, handlers=False, selector=dict(effect.selector))
+    # Children inherit the base configuration too, except its handlers.
+    text = make_snapshot(text, batch.plans.base, handlers=False, selector=dict(effect.selector))
     text_hash = spec_hash(text)
-    batch.tx.insert_new(t.specs, [{"hash": text_hash, "yaml": text, "created_at": batch.now}])
-    plan = batch.plans.remember(text, file_name or "")
+    batch.tx.dags.add_specs({text_hash: text}, batch.now)
+    plan = batch.plans.add_stored(text, file_name or "")
     if plan.errors:
         raise InvalidInput(f"DAG {name} is invalid: {'; '.join(plan.errors)}")
     run = new_run(
@@ -137,12 +135,12 @@ def _new_child(batch: Batch, parent_key: str, effect: StartChild) -> tuple[Run, 
 
 
 def _stop(batch: Batch, parent_key: str, effect: StopChild) -> None:
-    """Stop a child, which stops its own children in turn."""
-    key = batch.tx.child_key(batch.root_of(parent_key), effect.run_id)
+    """Stop a child, which then stops its own children."""
+    key = batch.tx.children.key(batch.runs.root_of(parent_key), effect.run_id)
     if key is None:
         return
-    batch.load([key])
-    child = batch.run(key)
+    batch.runs.load([key])
+    child = batch.runs.get(key)
     if child is not None and child.status is RunStatus.QUEUED:
         batch.apply(key, Dequeue("scheduler"))
     elif child is not None and child.status.active:
@@ -150,39 +148,40 @@ def _stop(batch: Batch, parent_key: str, effect: StopChild) -> None:
     batch.after.families.add(parent_key)
 
 
-def attend(batch: Batch, parent_keys: Iterable[str]) -> None:
-    """Tell these runs where their children stand."""
+def update_parents(batch: Batch, parent_keys: Iterable[str]) -> None:
+    """Report the statuses of their children to these runs."""
     keys = sorted(parent_keys)
-    batch.load(keys)
+    batch.runs.load(keys)
     for key in keys:
-        run = batch.run(key)
+        run = batch.runs.get(key)
         for node in () if run is None else run.nodes:
             if node.calls and (message := _news(batch, key, node)) is not None:
                 batch.apply(key, message)
 
 
 def _news(batch: Batch, parent_key: str, node: Node) -> ChildrenSeen | None:
-    rows = batch.tx.children(batch.root_of(parent_key), [child.run_id for child in node.children])
+    rows = batch.tx.children.statuses(batch.runs.root_of(parent_key), [child.run_id for child in node.children])
     known = {child.run_id: child.state for child in node.children}
     states = known | {row["dag_run_id"]: _state(RunStatus(row["status"])) for row in rows}
     news = {run_id: state for run_id, state in states.items() if state != known[run_id]}
-    run = batch.run(parent_key)
+    run = batch.runs.get(parent_key)
     stopping = bool(node.error) or (run is not None and bool(run.stop_reason))
     now = set(states.values())
     if ASKED in now or (PENDING in now and not stopping) or (not news and held_up(node)):
         return ChildrenSeen(node.idx, news) if news else None
     found: dict[str, dict[str, Any]] = {row["dag_run_id"]: {} for row in rows}
     ids = {row["run_key"]: row["dag_run_id"] for row in rows}
-    for row in batch.tx.outputs_of(sorted(ids)):
+    for row in batch.tx.children.outputs_of(sorted(ids)):
         found[ids[row["run_key"]]].update(row["outputs"])
     asked = {child.run_id: child.params for child in node.children}
     params = {
-        ids[key]: params_text(show_params(pairs, asked[ids[key]])) for key, pairs in batch.tx.params_of(sorted(ids))
+        ids[key]: params_text(show_params(pairs, asked[ids[key]]))
+        for key, pairs in batch.tx.children.params_of(sorted(ids))
     }
     return ChildrenSeen(node.idx, news, found, params, {row["dag_run_id"]: row["dag_name"] for row in rows})
 
 
 def _state(status: RunStatus) -> str:
-    """Return what a parent calls it; see ``Child.state``."""
+    """Return the parent's word for a child's status; see ``Child.state``."""
     over = not status.active and status is not RunStatus.NOT_STARTED
     return str(status) if over else HELD if status is RunStatus.WAITING else ASKED

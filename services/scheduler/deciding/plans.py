@@ -1,4 +1,4 @@
-"""Parsed specs, kept by hash: a spec text never changes, so it is parsed once per process."""
+"""A cache of parsed specs by hash: a spec text never changes, so each process parses it once."""
 
 import hashlib
 from collections import OrderedDict
@@ -11,9 +11,8 @@ from services.scheduler.core.plan import Plan
 from shared.errors import InvariantBroken
 from shared.language.load import load
 from shared.language.model import Dag
-from shared.language.snapshot import snapshot
-from shared.store import tables as t
-from shared.store.writes.transaction import Tx
+from shared.language.snapshot import make_snapshot
+from shared.store.writes.transaction import Transaction
 
 __all__ = ["Plans", "spec_hash"]
 
@@ -21,29 +20,29 @@ _KEPT = 2000
 
 
 def spec_hash(text: str) -> str:
-    """Return the name under which a spec text is kept: its SHA-256 in hex."""
+    """Return the key of a spec text: its SHA-256 in hex."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Plans:
     """A bounded cache of plans, shared by all threads of a scheduler.
 
-    A plan's key holds the file name too, because that is the dag's name where the spec gives none.
+    A plan's key includes the file name, because it is the DAG's name if the spec gives none.
     """
 
     def __init__(self, base: str = "", version: str = "", dags_dir: Path | None = None) -> None:
         self.base = base
-        """The base configuration, which new runs are frozen with."""
+        """The base configuration, which is frozen into the specs of new runs."""
         self.version = version
-        """Whose reading of a text this is: another version of the scheduler may find other faults in it."""
+        """The version of this scheduler: another version may find other errors in the same text."""
         self.dags_dir = dags_dir
-        """The followed folder: dags may be called by the paths of their files."""
+        """The followed folder: steps may call DAGs by the paths of their files."""
         self._plans: OrderedDict[tuple[str, str], Plan] = OrderedDict()
         self._frozen: dict[str, str] = {}
         self._lock = Lock()
 
-    def get_many(self, tx: Tx, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Plan]:
-        """Return plans by ``(spec hash, file name)``; texts not known yet are read from the store.
+    def get_many(self, tx: Transaction, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Plan]:
+        """Return plans by ``(spec hash, file name)``; reads texts that are not cached from the store.
 
         Raises:
             InvariantBroken: a stored text is not a valid spec.
@@ -55,41 +54,40 @@ class Plans:
                 self._plans.move_to_end(key)
         missing = keys - found.keys()
         if missing:
-            texts = tx.spec_texts(sorted({text_hash for text_hash, _ in missing}))
+            texts = tx.dags.spec_texts(sorted({text_hash for text_hash, _ in missing}))
             for text_hash, file_name in missing:
-                found[text_hash, file_name] = self.remember(texts[text_hash], file_name)
+                found[text_hash, file_name] = self.add_stored(texts[text_hash], file_name)
         return found
 
-    def freeze(self, tx: Tx, text_hash: str, now: datetime, made: dict[str, str]) -> str:
-        """Return the hash of the text a new run is frozen with: the file's, under the base configuration.
+    def freeze(self, tx: Transaction, text_hash: str, now: datetime, made: dict[str, str]) -> str:
+        """Return the hash of the spec of a new run: the file's text merged with the base configuration.
 
-        ``made`` is what this transaction froze, to be kept by ``keep_frozen`` once it is committed: a text that
-        is stored stays stored.
+        Adds to ``made`` what this transaction stored; pass it to ``keep_frozen`` after the commit.
         """
         if not self.base:
             return text_hash
         known = self._frozen.get(text_hash) or made.get(text_hash)
         if known is None:
-            frozen = snapshot(tx.spec_texts([text_hash])[text_hash], self.base)
+            frozen = make_snapshot(tx.dags.spec_texts([text_hash])[text_hash], self.base)
             known = made[text_hash] = spec_hash(frozen)
-            tx.insert_new(t.specs, [{"hash": known, "yaml": frozen, "created_at": now}])
+            tx.dags.add_specs({known: frozen}, now)
         return known
 
     def keep_frozen(self, made: Mapping[str, str]) -> None:
-        """Remember frozen texts that are stored for good."""
+        """Cache the hashes of frozen texts whose transaction is committed."""
         if len(self._frozen) + len(made) > _KEPT:
             self._frozen = {}
         self._frozen |= made
 
-    def remember(self, text: str, file_name: str) -> Plan:
-        """Parse a spec that was valid when it was stored, and keep its plan."""
+    def add_stored(self, text: str, file_name: str) -> Plan:
+        """Parse a stored spec, and cache its plan."""
         loaded = load(text, file_name=file_name)
         if loaded.dag is None:
             raise InvariantBroken(f"the stored spec of {file_name or 'a run'} cannot be read: {loaded.errors}")
-        return self.keep(text, file_name, loaded.dag, tuple(str(issue) for issue in loaded.errors))
+        return self.add(text, file_name, loaded.dag, tuple(str(issue) for issue in loaded.errors))
 
-    def keep(self, text: str, file_name: str, dag: Dag, errors: tuple[str, ...] = ()) -> Plan:
-        """Keep the plan of a text that was parsed already."""
+    def add(self, text: str, file_name: str, dag: Dag, errors: tuple[str, ...] = ()) -> Plan:
+        """Cache the plan of a text that is parsed already."""
         plan = Plan(dag, file_name, errors)
         with self._lock:
             self._plans[spec_hash(text), file_name] = plan

@@ -1,26 +1,25 @@
-"""What a batch of decisions changes about pools: who asks for places, and who gives them back."""
+"""What a batch of decisions changes in pools: which nodes ask for places, and which give them back."""
 
 from datetime import datetime
 from typing import Any
 
-from services.scheduler.core.claims import entry_order
 from services.scheduler.core.decision import Acquire, Release
 from services.scheduler.core.model import Run
-from shared.store.writes.pools import Pools
-from shared.store.writes.transaction import Tx
+from shared.admission.pools import entry_order
+from shared.store.writes.transaction import Transaction
 
 __all__ = ["PoolChanges"]
 
 
 class PoolChanges:
-    """Gathered while a batch decides, written with it."""
+    """Collected while a batch decides, written at its flush."""
 
     def __init__(self) -> None:
         self._leave: set[tuple[str, int]] = set()
         self._ask: dict[tuple[str, int], list[dict[str, Any]]] = {}
 
     def note(self, run: Run, effect: Acquire | Release, now: datetime) -> None:
-        """Take note of what ``run`` decided at ``now``; the last word on a node counts."""
+        """Add an effect that ``run`` decided at ``now``; the last one of each node counts."""
         who = (run.run_key, effect.node)
         if isinstance(effect, Release):
             self._leave.add(who)
@@ -40,10 +39,10 @@ class PoolChanges:
             for claim in effect.claims
         ]
 
-    def write(self, tx: Tx, gone: set[str]) -> None:
-        """Write all of it; the runs ``gone`` are about to be deleted."""
+    def write(self, tx: Transaction, deleted: set[str]) -> None:
+        """Write the changes; the runs ``deleted`` are deleted in this transaction."""
         if not self._leave and not self._ask:
             return
-        rows = Pools(tx)
+        rows = tx.pools
         rows.leave(sorted(self._leave))
-        rows.ask([row for (key, _), asked in sorted(self._ask.items()) if key not in gone for row in asked])
+        rows.ask([row for (key, _), asked in sorted(self._ask.items()) if key not in deleted for row in asked])

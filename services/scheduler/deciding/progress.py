@@ -1,4 +1,4 @@
-"""What steps say on their way: kept for people and for later chat steps, no decision depends on it."""
+"""Progress that steps report: kept for people and for later chat steps; no decision depends on it."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -8,17 +8,16 @@ from services.scheduler.core.decision import Dispatch
 from services.scheduler.core.model import Run
 from services.scheduler.core.plan import STEP
 from shared.contracts.events import AttemptFinished, AttemptProgress
-from shared.store.writes.progress import conversation
-from shared.store.writes.transaction import Tx
+from shared.store.writes.transaction import Transaction
 
 __all__ = ["progress_row", "recall"]
 
 _LAST = 2**31 - 1
-"""What the report of the end says is newer than anything said before."""
+"""The report of an attempt's end counts as newer than any progress before it."""
 
 
 def progress_row(run: Run | None, event: AttemptProgress | AttemptFinished, now: datetime) -> dict[str, Any] | None:
-    """Return what ``event`` says as a row, ``None`` when it says nothing or is not of an open attempt."""
+    """Return the progress in ``event`` as a row; ``None`` if it has none, or if its attempt is not open."""
     words = {name for name in ("progress", "remarks", "messages") if getattr(event, name, None)}
     if run is None or not words or event.node >= len(run.nodes):
         return None
@@ -36,14 +35,14 @@ def progress_row(run: Run | None, event: AttemptProgress | AttemptFinished, now:
     }
 
 
-def recall(tx: Tx, run: Run, dispatch: Dispatch) -> Dispatch:
-    """Give a chat step what those before it said, the first first; any other dispatch stays as it is."""
+def recall(tx: Transaction, run: Run, dispatch: Dispatch) -> Dispatch:
+    """Add the messages of earlier chat steps, oldest first, to the task of a chat step; others stay unchanged."""
     task = dispatch.task
     if task.step.type != "chat" or task.kind != STEP:
         return dispatch
     steps = run.plan.dag.steps
     before = [idx for idx in reversed(run.plan.ancestors(task.node)) if steps[idx].type == "chat"]
-    history = conversation(tx, run.run_key, before) if before else []
+    history = tx.progress.conversation(run.run_key, before) if before else []
     if not history:
         return dispatch
     return replace(dispatch, task=task.model_copy(update={"options": {**task.options, "history": history}}))

@@ -1,7 +1,7 @@
-"""Runs as this process last committed them: the next decision about one then reads its row, and not all its nodes.
+"""A cache of runs as this process last committed them: the next decision about a run reads its row, not all its nodes.
 
-What was kept counts only while the row is still at its version, which every decision about a run raises, whoever made
-it. The one thing that changes without is the moment a task that was late was sent; no decision depends on it.
+A cached run is used only while the row still has its version, which every decision of any scheduler raises. Only the
+time at which a late task was sent changes without a new version; no decision depends on it.
 """
 
 from collections import OrderedDict
@@ -11,15 +11,15 @@ from threading import Lock
 from services.scheduler.core.model import Run
 from services.scheduler.core.plan import Plan
 
-__all__ = ["Recent"]
+__all__ = ["RecentRuns"]
 
 _MOST_NODES = 20_000
 _MOST_OUTPUT_CHARS = 65_536
-"""A run whose steps said more is read again, rather than fill the memory."""
+"""A run with more output than this is not cached, to save memory."""
 
 
-class Recent:
-    """A bounded number of unfinished runs, shared by all threads of a scheduler."""
+class RecentRuns:
+    """A bounded cache of active runs, shared by all threads of a scheduler."""
 
     def __init__(self) -> None:
         self._runs: OrderedDict[str, Run] = OrderedDict()
@@ -27,12 +27,12 @@ class Recent:
         self._lock = Lock()
 
     def get(self, run_key: str, version: int, plan: Plan) -> Run | None:
-        """Return a run, if it is known at this version and with this plan: its dag's file may have been renamed."""
+        """Return a run if it is cached at this version and with this plan; a rename of its file changes its plan."""
         run = self._runs.get(run_key)
         return run if run is not None and run.version == version and run.plan is plan else None
 
     def keep(self, runs: Iterable[Run]) -> None:
-        """Remember runs as they were committed; those that are over are forgotten."""
+        """Cache runs as they were committed; those that ended are removed."""
         with self._lock:
             for run in runs:
                 former = self._runs.pop(run.run_key, None)

@@ -1,4 +1,4 @@
-"""Rows <-> the core's frozen state. No decisions here."""
+"""Converts between rows and the core's frozen state. No decisions here."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -10,9 +10,10 @@ from services.scheduler.core.model import Approval, Child, Node, OpenAttempt, Ru
 from services.scheduler.core.plan import Plan
 from shared.contracts.events import LogChunk
 from shared.status import AttemptState, NodeStatus, RunStatus
-from shared.transport.base import Route
+from shared.transport.base import BrokerQueue
 
 __all__ = [
+    "added_log_row",
     "attempt_row",
     "changed_node_rows",
     "chunk_row",
@@ -22,7 +23,6 @@ __all__ = [
     "route_row",
     "run_from_rows",
     "run_row",
-    "said_row",
     "transition_row",
 ]
 
@@ -30,7 +30,7 @@ Row = Mapping[str, Any]
 
 
 def run_from_rows(row: Row, node_rows: Iterable[Row], plan: Plan, root: tuple[str, str] | None = None) -> Run:
-    """Return the run; ``root`` is the (name, id) of the root run where it is another one."""
+    """Return the run; ``root`` is the (name, id) of its root run, if that is another run."""
     root_name, root_id = root or (row["dag_name"], row["dag_run_id"])
     return Run(
         run_key=row["run_key"],
@@ -123,21 +123,21 @@ def _approval(facts: Mapping[str, Any]) -> Approval:
 
 
 def _approval_json(approval: Approval) -> dict[str, Any]:
-    said = {"by": approval.by, "inputs": dict(approval.inputs), "reason": approval.reason}
-    told = {name: value for name, value in said.items() if value}
-    return {"granted": approval.granted, "at": approval.at.isoformat(), **told}
+    facts = {"by": approval.by, "inputs": dict(approval.inputs), "reason": approval.reason}
+    given = {name: value for name, value in facts.items() if value}
+    return {"granted": approval.granted, "at": approval.at.isoformat(), **given}
 
 
 def _child_json(child: Child) -> dict[str, str]:
     facts = {"dagRunId": child.run_id, "dag": child.dag, "params": child.params, "state": child.state}
     if child.given != child.params:
         facts["given"] = child.given
-    told = {"error": child.error, "folder": child.folder}
-    return facts | {name: value for name, value in told.items() if value}
+    optional = {"error": child.error, "folder": child.folder}
+    return facts | {name: value for name, value in optional.items() if value}
 
 
 def run_row(run: Run) -> dict[str, Any]:
-    """Return the columns of a run that can change."""
+    """Return the columns of a run that may change."""
     return {
         "run_key": run.run_key,
         "status": str(run.status),
@@ -162,7 +162,7 @@ def run_row(run: Run) -> dict[str, Any]:
 
 
 def new_run_row(run: Run, fixed: Row) -> dict[str, Any]:
-    """Return all columns of a new run; ``fixed``: those that the core does not know."""
+    """Return all columns of a new run; ``fixed``: the columns that the core does not know."""
     return run_row(run) | {
         "dag_name": run.dag_name,
         "dag_run_id": run.dag_run_id,
@@ -207,7 +207,7 @@ def node_row(run_key: str, node: Node) -> dict[str, Any]:
 
 
 def changed_node_rows(runs: Iterable[tuple[Run | None, Run]]) -> list[dict[str, Any]]:
-    """Return the rows of those nodes that are not as they were when their run was loaded."""
+    """Return the rows of the nodes that changed since their run was loaded."""
     return [
         node_row(run.run_key, node)
         for loaded, run in runs
@@ -218,7 +218,7 @@ def changed_node_rows(runs: Iterable[tuple[Run | None, Run]]) -> list[dict[str, 
 
 
 def origin(run_row: Row) -> tuple[str, str]:
-    """Return ``(spec hash, file name)`` of a run, which name its plan."""
+    """Return ``(spec hash, file name)`` of a run, the key of its plan."""
     return run_row["spec_hash"], run_row["file_name"] or ""
 
 
@@ -237,7 +237,7 @@ def transition_row(run_key: str, transition: Transition, now: datetime) -> dict[
 
 
 def attempt_row(run_key: str, closed: ClosedAttempt, now: datetime) -> dict[str, Any]:
-    """Return the row of an attempt that ended."""
+    """Return the row of a closed attempt."""
     return {
         "token": closed.token,
         "run_key": run_key,
@@ -257,7 +257,7 @@ def attempt_row(run_key: str, closed: ClosedAttempt, now: datetime) -> dict[str,
 
 
 def chunk_row(chunk: LogChunk) -> dict[str, Any]:
-    """Return a log chunk's row; ``lines`` counts its newlines, so that windows need not read it."""
+    """Return a log chunk's row; ``lines`` counts its newlines, so that a window of lines is found without its bytes."""
     return {
         "token": chunk.token,
         "stream": chunk.stream,
@@ -273,24 +273,24 @@ def chunk_row(chunk: LogChunk) -> dict[str, Any]:
     }
 
 
-def said_row(run_key: str, said: AddLog, now: datetime) -> dict[str, Any]:
-    """Return what a node says itself as a piece of its output."""
+def added_log_row(run_key: str, added: AddLog, now: datetime) -> dict[str, Any]:
+    """Return a line that the scheduler adds to a node's output as a log chunk's row."""
     return chunk_row(
         LogChunk(
-            token=said.token,
+            token=added.token,
             run_key=run_key,
-            node=said.node,
-            run_attempt=said.run_attempt,
-            number=said.number,
+            node=added.node,
+            run_attempt=added.run_attempt,
+            number=added.number,
             stream="stdout",
             seq=0,
             offset=0,
-            data=said.text.encode(),
+            data=added.text.encode(),
             at=now,
         )
     )
 
 
-def route_row(route: Route) -> list[Any]:
-    """Return a route as the outbox keeps it."""
+def route_row(route: BrokerQueue) -> list[Any]:
+    """Return a broker queue as the outbox stores it."""
     return [route.name, str(route.durability), route.expires_s]

@@ -1,7 +1,7 @@
-"""What schedulers tell of runs in traces: spans of commands, waits, runs and lost attempts.
+"""Spans that schedulers send: of commands, waits in queues, runs and lost attempts.
 
-A run goes on in the trace it was asked for in, kept in its row, however often it is retried and
-whichever scheduler decides about it; one that nobody asked for begins its own.
+A run stays in the trace of the request that started it, kept in its row, whatever the number of retries and whichever
+scheduler decides about it. A scheduled run begins its own trace.
 """
 
 import logging
@@ -27,8 +27,8 @@ __all__ = [
     "lost_span",
     "publish",
     "run_span",
-    "tell_of_commands",
-    "tell_of_reports",
+    "trace_commands",
+    "trace_reports",
     "waited_span",
 ]
 
@@ -37,26 +37,26 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Traced:
-    """What one transaction has to tell, once it is committed."""
+    """The spans of one transaction, sent after its commit."""
 
     spans: list[Span] = field(default_factory=list)
     ended: list[tuple[Span, Run]] = field(default_factory=list)
-    """The span of each run that came to its end."""
+    """The span of each run that ended."""
 
 
 def asked_in(trace: str, run_key: str) -> SpanContext:
-    """Return the context a run was asked for in; ``trace`` is what its row says."""
+    """Return the trace context of the request that started a run; ``trace`` is the column of its row."""
     return SpanContext.parse(trace) or SpanContext.named(run_key)
 
 
 def command_context(envelope: Envelope) -> SpanContext:
-    """Return the span of carrying out a command: the same one for every delivery of it."""
+    """Return the span context of a command; every delivery of it has the same one."""
     asked = SpanContext.parse(envelope.trace)
     return SpanContext.named(envelope.id) if asked is None else asked.child(envelope.id)
 
 
 def _command_span(envelope: Envelope, reply: CommandReply, began_at: datetime) -> Span:
-    """Return the span of a command that has its outcome."""
+    """Return the span of a command that was carried out or refused."""
     facts = {"dagway.command_id": envelope.id, "dagway.outcome": reply.outcome}
     if run_id := getattr(envelope.body, "dag_run_id", ""):
         facts["dag.run_id"] = run_id
@@ -66,7 +66,7 @@ def _command_span(envelope: Envelope, reply: CommandReply, began_at: datetime) -
 
 
 def _report_span(envelope: Envelope, began_at: datetime) -> Span | None:
-    """Return the span of recording a worker's report, below the attempt's own."""
+    """Return the span of recording a worker's report, as a child of the attempt's span."""
     attempt = SpanContext.parse(envelope.trace)
     if attempt is None:
         return None
@@ -82,7 +82,7 @@ def waited_span(run: Run, asked: SpanContext, now: datetime) -> Span:
 def run_span(run: Run, asked: SpanContext, now: datetime, parent: tuple[str, str] | None) -> Span:
     """Return the span of a run that has just ended; ``parent``: name and id of the run that called it.
 
-    Names and ``dag.*`` are those of Dagu's traces.
+    Span names and ``dag.*`` attributes are the same as in Dagu's traces.
     """
     facts = _of(run) | {"dag.status": str(run.status), "dagway.run_attempt": run.run_attempt}
     if parent is not None:
@@ -93,7 +93,7 @@ def run_span(run: Run, asked: SpanContext, now: datetime, parent: tuple[str, str
 
 
 def lost_span(run: Run, asked: SpanContext, closed: ClosedAttempt, now: datetime) -> Span:
-    """Return the span of an attempt whose worker cannot tell of it any more."""
+    """Return the span of a lost attempt, which its worker can no longer send."""
     of_run = asked.of_run(run.run_key, closed.run_attempt)
     facts = _of(run) | {"step.name": run.nodes[closed.node].name, "step.status": "lost", "dagway.token": closed.token}
     facts["dagway.worker_id"] = closed.worker_id or ""
@@ -106,11 +106,11 @@ def _of(run: Run) -> dict[str, str | int]:
     return {"dag.name": run.dag_name, "dag.run_id": run.dag_run_id}
 
 
-def publish(traced: Traced, tell: Callable[[str, bytes], None], now: datetime) -> None:
-    """Log and send what a committed transaction has to tell.
+def publish(traced: Traced, notify: Callable[[str, bytes], None], now: datetime) -> None:
+    """Log and send the spans of a committed transaction.
 
-    A dag with a collector of its own is told of by the run's worker: that is the service which may
-    talk to whomever a dag names. It is a word that may be lost, as spans may be.
+    If a DAG names a collector of its own, the run's worker sends the span there: only workers connect to
+    addresses that DAGs name. The message to the worker may be lost, as spans may be.
     """
     for span, run in traced.ended:
         with within(span.context):
@@ -119,7 +119,7 @@ def publish(traced: Traced, tell: Callable[[str, bytes], None], now: datetime) -
         send(span)
         if run.worker_id is not None and (run.plan.dag.otel or {}).get("enabled"):
             message = _run_traced(span, run)
-            tell(f"worker.{run.worker_id}", encode(message, id=new_run_id(), at=now, trace=str(span.context)))
+            notify(f"worker.{run.worker_id}", encode(message, id=new_run_id(), at=now, trace=str(span.context)))
     for span in traced.spans:
         send(span)
 
@@ -137,8 +137,8 @@ def _run_traced(span: Span, run: Run) -> RunTraced:
     )
 
 
-def tell_of_commands(pairs: Iterable[tuple[Envelope, CommandReply]], began_at: datetime) -> None:
-    """Log and send the spans of commands carried out."""
+def trace_commands(pairs: Iterable[tuple[Envelope, CommandReply]], began_at: datetime) -> None:
+    """Log commands that were carried out or refused, and send their spans."""
     for envelope, reply in pairs if recording() or _log.isEnabledFor(logging.INFO) else ():
         facts = {"command_id": envelope.id, "type": envelope.type, "outcome": reply.outcome}
         facts["run_id"] = str(getattr(envelope.body, "dag_run_id", "") or "")
@@ -148,8 +148,8 @@ def tell_of_commands(pairs: Iterable[tuple[Envelope, CommandReply]], began_at: d
             send(_command_span(envelope, reply, began_at))
 
 
-def tell_of_reports(envelopes: Iterable[Envelope], began_at: datetime) -> None:
-    """Send the spans of reports recorded."""
+def trace_reports(envelopes: Iterable[Envelope], began_at: datetime) -> None:
+    """Send the spans of recorded reports."""
     for envelope in envelopes if recording() else ():
         span = _report_span(envelope, began_at)
         if span is not None:

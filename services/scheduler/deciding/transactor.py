@@ -1,7 +1,7 @@
-"""Decisions made durable: one transaction per batch, then what follows from it.
+"""Runs one transaction per batch of decisions, then what follows its commit.
 
-The order is the promise: commit, then publish what the outbox owes, tell workers, answer the asker,
-and only then ack. A crash anywhere leaves either nothing, or a committed row that the sweep finds.
+The order is the guarantee: commit, publish the outbox, notify workers, reply, and only then ack. A crash at any
+point leaves either nothing, or a committed row that the sweep of the outbox finds.
 """
 
 import logging
@@ -14,42 +14,42 @@ from services.scheduler.deciding import family
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.events import Notice, record_notices
 from services.scheduler.deciding.plans import Plans
-from services.scheduler.deciding.post_commit import Aftermath
-from services.scheduler.deciding.recent import Recent
+from services.scheduler.deciding.post_commit import PostCommit
+from services.scheduler.deciding.recent import RecentRuns
 from shared.errors import AlreadyExists, StaleVersion, StoreUnavailable
 from shared.faults import point
 from shared.service import backoff_s
 from shared.store.writes.transaction import Store
 
-__all__ = ["Shell"]
+__all__ = ["Transactor"]
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 _TRIES = 5
 
 
-class Shell:
-    """What is around the core, shared by all of a scheduler's threads.
+class Transactor:
+    """Decides in transactions; shared by all threads of a scheduler.
 
-    ``clock`` gives the moment each decision is made at.
+    ``clock`` gives the time of each decision.
     """
 
     def __init__(self, store: Store, plans: Plans, clock: Callable[[], datetime]) -> None:
         self.store = store
         self.plans = plans
         self.clock = clock
-        self._recent = Recent()
-        self._followers: list[Callable[[Aftermath], None]] = []
+        self._recent = RecentRuns()
+        self._followers: list[Callable[[PostCommit], None]] = []
 
-    def after_commit(self, *followers: Callable[[Aftermath], None]) -> None:
-        """Have these called after each commit, in this order, before whoever decided goes on."""
+    def after_commit(self, *followers: Callable[[PostCommit], None]) -> None:
+        """Register functions to call after each commit, in this order, before ``decide`` returns."""
         self._followers.extend(followers)
 
     def decide(self, work: Callable[[Batch], T]) -> T:
-        """Run ``work`` in one transaction, then do what follows; a run changed meanwhile means again.
+        """Run ``work`` in one transaction, then call the followers. Runs it again if another transaction interfered.
 
         Raises:
-            StoreUnavailable: the database is away; nothing happened.
+            StoreUnavailable: the database is away; nothing happened, unless the commit itself was cut off.
         """
         for attempt in range(_TRIES):
             try:
@@ -62,7 +62,7 @@ class Shell:
                 if attempt == _TRIES - 1:
                     raise
                 continue
-            self._recent.keep(batch.runs)
+            self._recent.keep(each.run for each in batch.runs.entries() if not each.deleted)
             self.plans.keep_frozen(batch.after.frozen)
             if batch.after.changed:
                 point("scheduler.committed")
@@ -71,8 +71,8 @@ class Shell:
             return result
         raise AssertionError("unreachable")
 
-    def insist(self, work: Callable[[Batch], T], stop: StopEvent) -> T | None:
-        """As ``decide``, holding on while the database is away; ``None``: told to stop meanwhile."""
+    def decide_patiently(self, work: Callable[[Batch], T], stop: StopEvent) -> T | None:
+        """Do as ``decide``, but retry while the database is away; ``None``: ``stop`` was set before it came back."""
         tries = 0
         while True:
             try:
@@ -85,7 +85,7 @@ class Shell:
                     return None
 
     def notice(self, notices: Iterable[tuple[str, Notice]]) -> None:
-        """Apply what a loop noticed about runs."""
+        """Apply notices of a loop to their runs."""
         noticed = list(notices)
         if noticed:
             self.decide(lambda batch: record_notices(batch, noticed))

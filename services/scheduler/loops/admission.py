@@ -6,27 +6,30 @@ schedulers look at once. Woken by commits of this process; a slow look finds wha
 
 import heapq
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from services.scheduler.core.admit import (
+from services.scheduler.core.messages import Begin
+from services.scheduler.deciding.batch import Batch
+from services.scheduler.deciding.post_commit import PostCommit
+from services.scheduler.deciding.transactor import Transactor
+from shared.admission.runs import (
     HIGH,
     LOW,
     RESUMED,
     Admitted,
-    Candidate,
+    Moment,
+    OpenPause,
+    QueuedRun,
+    QueueState,
     admit,
-    borrowers,
+    admit_borrowers,
     capacity_of,
+    pauses_queue,
     place,
 )
-from services.scheduler.core.messages import Begin
-from services.scheduler.deciding.batch import Batch
-from services.scheduler.deciding.post_commit import Aftermath
-from services.scheduler.deciding.transactor import Shell
 from shared.errors import StoreUnavailable
-from shared.store.writes.schedules import Schedules
 
 __all__ = ["Admission"]
 
@@ -40,13 +43,13 @@ _LOOK_AT = 5000
 class Admission:
     """Admits runs of queues it is notified of."""
 
-    def __init__(self, shell: Shell) -> None:
-        self._shell = shell
+    def __init__(self, transactor: Transactor) -> None:
+        self._transactor = transactor
         self._condition = threading.Condition()
         self._queues: set[str] = set()
         self._wake_at: dict[str, datetime] = {}
 
-    def follow(self, after: Aftermath) -> None:
+    def follow(self, after: PostCommit) -> None:
         if after.queues:
             self.notify(after.queues)
 
@@ -63,77 +66,77 @@ class Admission:
         """
 
         def work(batch: Batch) -> tuple[int, datetime | None]:
-            row = batch.tx.lock_queue(queue)
-            rows = Schedules(batch.tx)
-            still = {(one["scope"], one["name"]) for one in rows.pauses() if one["resumed_at"] is None}
-            if row is None or still & {("global", ""), ("queue", queue)}:
+            row = batch.tx.queues.lock(queue)
+            pauses = [OpenPause(one["scope"], one["name"]) for one in batch.tx.pauses.open()]
+            if row is None or pauses_queue(pauses, queue):
                 return 0, None
-            paused = sorted(name for scope, name in still if scope == "dag")
             # Before asking who may borrow: a run that ends in between leaves a place more than was counted.
-            taken = batch.tx.places_taken(queue)
-            lent = self._lent(batch, queue, paused)
-            waiting = (pair for pair in self._waiting(batch, queue, paused) if pair[0].run_key not in lent)
+            taken = batch.tx.queues.places_taken(queue)
+            lent = self._lent(batch, queue, pauses)
+            waiting = (pair for pair in self._waiting(batch, queue, pauses) if pair[0].run_key not in lent)
             chosen = Admitted(())
             if (first := next(waiting, None)) is not None:
-                capacity = row["max_concurrency"]
-                if capacity is None:
-                    capacity = self._active_runs(batch, first[1])
-                free = min(capacity - taken, _AT_ONCE)
-                every = (candidate for candidate, _ in _first_and(first, waiting))
-                chosen = admit(every, free=free, now=batch.now, labels=rows.live_labels(batch.now))
+                state = QueueState(queue, self._capacity(batch, row, first[1]), taken)
+                every = (run for run, _ in _first_and(first, waiting))
+                chosen = admit(every, _moment(batch, pauses), free=min(state.free, _AT_ONCE))
             keys = (*lent, *chosen.keys)
-            batch.load(keys)
-            begun = [key for key in keys if batch.run(key) is not None]
+            batch.runs.load(keys)
+            begun = [key for key in keys if batch.runs.get(key) is not None]
             for key in begun:
                 batch.apply(key, Begin("scheduler"))
             return len(begun), chosen.wake_at
 
-        count, wake_at = self._shell.decide(work)
+        count, wake_at = self._transactor.decide(work)
         with self._condition:
             self._wake_at.pop(queue, None)
             if wake_at is not None:
                 self._wake_at[queue] = wake_at
         return count
 
-    def _lent(self, batch: Batch, queue: str, paused: list[str]) -> tuple[str, ...]:
-        """Return those that begin in the place of a run above them, which waits for them."""
-        lenders = batch.tx.borrowers(queue)
+    def _lent(self, batch: Batch, queue: str, pauses: list[OpenPause]) -> tuple[str, ...]:
+        """Return the runs that start in the place of a run above them, which waits for them."""
+        lenders = batch.tx.queues.borrowers(queue)
         if not lenders:
             return ()
-        candidates = (candidate for candidate, _ in self._waiting(batch, queue, paused, sorted(lenders)))
-        labels = Schedules(batch.tx).live_labels(batch.now)
-        return borrowers(admit(candidates, free=len(lenders), now=batch.now, labels=labels).keys, lenders)
+        runs = (run for run, _ in self._waiting(batch, queue, pauses, sorted(lenders)))
+        return admit_borrowers(runs, _moment(batch, pauses), lenders)
 
     def _waiting(
-        self, batch: Batch, queue: str, paused: list[str], only: Sequence[str] = ()
-    ) -> Iterator[tuple[Candidate, dict[str, Any]]]:
+        self, batch: Batch, queue: str, pauses: list[OpenPause], only: Sequence[str] = ()
+    ) -> Iterator[tuple[QueuedRun, dict[str, Any]]]:
         """Yield a queue's runs in order, those of each priority from an index range of their own."""
-        # Each is a question of its own, and runs are queued in between: who goes first is asked for last, so
-        # that whoever is seen cannot have been queued before somebody who should go first and was not seen.
+        # Each priority is a query of its own, and runs are queued in between. The priority that goes first is read
+        # last, so that no run that was read can have been queued before one that goes first and was not read.
+        paused = sorted(pause.name for pause in pauses if pause.scope == "dag")
         streams = [self._of_priority(batch, queue, priority, paused, only) for priority in (LOW, HIGH, RESUMED)]
         return heapq.merge(*streams, key=lambda pair: place(pair[0]))
 
     def _of_priority(
         self, batch: Batch, queue: str, priority: int, paused: list[str], only: Sequence[str]
-    ) -> Iterator[tuple[Candidate, dict[str, Any]]]:
+    ) -> Iterator[tuple[QueuedRun, dict[str, Any]]]:
         beyond: tuple[datetime, str] | None = None
         seen = 0
         while seen < _LOOK_AT:
-            found = Schedules(batch.tx).candidates(
+            found = batch.tx.queues.candidates(
                 queue, priority, beyond=beyond, without_dags=paused, only=only, limit=_PAGE
             )
-            plans = self._shell.plans.get_many(batch.tx, [(row["spec_hash"], row["file_name"] or "") for row in found])
+            plans = self._transactor.plans.get_many(
+                batch.tx, [(row["spec_hash"], row["file_name"] or "") for row in found]
+            )
             for row in found:
                 plan = plans[row["spec_hash"], row["file_name"] or ""]
-                yield _candidate(row, plan.dag.worker_selector), row
+                yield _queued_run(queue, row, plan.dag.worker_selector), row
             if len(found) < _PAGE:
                 return
             seen += len(found)
             beyond = (found[-1]["queued_at"], found[-1]["run_key"])
 
-    def _active_runs(self, batch: Batch, row: dict[str, Any]) -> int:
-        key = (row["spec_hash"], row["file_name"] or "")
-        return capacity_of(None, self._shell.plans.get_many(batch.tx, [key])[key].dag.max_active_runs)
+    def _capacity(self, batch: Batch, queue: Mapping[str, Any], first: dict[str, Any]) -> int:
+        limit: int | None = queue["max_concurrency"]
+        if limit is not None:
+            return limit
+        key = (first["spec_hash"], first["file_name"] or "")
+        return capacity_of(None, self._transactor.plans.get_many(batch.tx, [key])[key].dag.max_active_runs)
 
     def run(self, stop: threading.Event) -> None:
         """Admit until ``stop``; the body of a background thread."""
@@ -154,21 +157,27 @@ class Admission:
             while not self._queues and not stop.is_set() and waited < _LOOK_EVERY_S:
                 self._condition.wait(0.5)
                 waited += 0.5
-                now = self._shell.clock()
+                now = self._transactor.clock()
                 self._queues.update(name for name, at in self._wake_at.items() if at <= now)
             queues, self._queues = self._queues, set()
         if queues or stop.is_set():
             return sorted(queues, reverse=True)
-        with self._shell.store.begin() as tx:
-            return tx.queues_with_queued()
+        with self._transactor.store.begin() as tx:
+            return sorted(tx.queues.busy())
 
 
-def _candidate(row: dict[str, Any], selector: dict[str, str]) -> Candidate:
-    return Candidate(
+def _moment(batch: Batch, pauses: list[OpenPause]) -> Moment:
+    return Moment(batch.now, batch.tx.queues.worker_labels(batch.now), pauses)
+
+
+def _queued_run(queue: str, row: dict[str, Any], selector: dict[str, str]) -> QueuedRun:
+    return QueuedRun(
         run_key=row["run_key"],
         queued_at=row["queued_at"],
         priority=row["priority"],
         selector=selector,
+        queue=queue,
+        file_name=row["file_name"] or "",
         not_before=row["not_before"],
         after_status=row["after_status"],
         after_finished_at=row["after_finished_at"],

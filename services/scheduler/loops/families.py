@@ -7,9 +7,9 @@ import logging
 import threading
 from collections.abc import Iterable
 
-from services.scheduler.deciding.family import attend
-from services.scheduler.deciding.post_commit import Aftermath
-from services.scheduler.deciding.transactor import Shell
+from services.scheduler.deciding.family import update_parents
+from services.scheduler.deciding.post_commit import PostCommit
+from services.scheduler.deciding.transactor import Transactor
 from shared.errors import StoreUnavailable
 from shared.faults import point
 
@@ -24,10 +24,10 @@ _AT_ONCE = 50
 class Families:
     """Attends to parents."""
 
-    def __init__(self, shell: Shell) -> None:
-        self._shell = shell
+    def __init__(self, transactor: Transactor) -> None:
+        self._transactor = transactor
 
-    def follow(self, after: Aftermath) -> None:
+    def follow(self, after: PostCommit) -> None:
         """Attend to the parents of runs that a transaction changed."""
         if after.families:
             point("family.before_attend")
@@ -37,7 +37,7 @@ class Families:
         """Tell runs about their children; what cannot be told now is told by the next look."""
         keys = set(parent_keys)
         try:
-            self._shell.decide(lambda batch: attend(batch, keys))
+            self._transactor.decide(lambda batch: update_parents(batch, keys))
         except StoreUnavailable as error:
             _log.warning("family.waits", extra={"error": str(error)})
 
@@ -45,8 +45,8 @@ class Families:
         """Look for parents that missed the end of a child; the body of a background thread."""
         while not stop.wait(_LOOK_EVERY_S):
             try:
-                with self._shell.store.begin() as tx:
-                    keys = tx.parents_waiting()
+                with self._transactor.store.begin() as tx:
+                    keys = tx.children.parents_waiting()
                 for start in range(0, len(keys), _AT_ONCE):
                     self.attend(keys[start : start + _AT_ONCE])
             except StoreUnavailable as error:

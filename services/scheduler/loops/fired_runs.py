@@ -9,10 +9,9 @@ from services.scheduler.core import fires as core
 from services.scheduler.core.messages import Begin, Stop
 from services.scheduler.core.plan import Plan
 from services.scheduler.deciding.batch import Batch
-from services.scheduler.deciding.creation import afresh, new_run
+from services.scheduler.deciding.creation import new_run, rerun
 from services.scheduler.deciding.plans import Plans
 from shared.errors import InvalidInput
-from shared.store.writes.schedules import Schedules
 
 __all__ = ["SlotRuns"]
 
@@ -32,7 +31,7 @@ class SlotRuns:
         self._tz = tz
         self._dags = dags
         self._plans = plans
-        self._rows = Schedules(batch.tx)
+        self._tx = batch.tx
         self._known: set[tuple[str, str, datetime]] = set()
         self._latest: Mapping[str, Row] = {}
         self._running: dict[str, list[str]] = {}
@@ -44,20 +43,22 @@ class SlotRuns:
         if not every:
             return
         names = sorted({name for name, _ in every})
-        self._known = self._rows.known_slots(names, min(slot.at for _, slot in every))
-        self._latest = self._rows.latest_runs(names)
+        self._known = self._tx.schedules.known_fires(names, min(slot.at for _, slot in every))
+        self._latest = self._tx.runs.newest(names)
         dag_names = {name: str(self._dags[name]["dag_name"]) for name in names}
-        self._running = self._rows.running_runs(sorted(set(dag_names.values())))
-        self._global = self._rows.global_queues(sorted({self._queue(name) for name in names}))
+        self._running = self._tx.runs.running(sorted(set(dag_names.values())))
+        self._global = self._tx.queues.global_queues(sorted({self._queue(name) for name in names}))
         started = [
             (name, answer.slot)
             for name, found in answers.items()
             for answer in found
             if answer.outcome in {"fire", "catchup"}
         ]
-        self._batch.look_up([(dag_names[name], core.slot_run_id(name, slot.kind, slot.at)) for name, slot in started])
+        self._batch.runs.find_names(
+            [(dag_names[name], core.slot_run_id(name, slot.kind, slot.at)) for name, slot in started]
+        )
         ending = {dag_names[name] for name, slot in started if slot.kind in _ENDING}
-        self._batch.load(key for dag_name in ending for key in self._running.get(dag_name, ()))
+        self._batch.runs.load(key for dag_name in ending for key in self._running.get(dag_name, ()))
 
     def carry_out(self, file_name: str, answer: core.Answer) -> dict[str, Any] | None:
         """Do what the answer says and return its ledger row; ``None``: the slot has one."""
@@ -102,12 +103,12 @@ class SlotRuns:
         for key in running:
             self._batch.apply(key, Stop(_BY))
         if slot.kind == core.STOP:
-            first = self._batch.run(running[0])
+            first = self._batch.runs.get(running[0])
             return "fired", f"stopped {len(running)} running", first.dag_run_id if first is not None else None
         return self._restart(file_name, answer, running[-1]) if running else self._start(file_name, answer)
 
     def _runs(self, key: str) -> bool:
-        run = self._batch.run(key)
+        run = self._batch.runs.get(key)
         return run is not None and run.status == "running"
 
     def _latest_of(self, dag_name: str) -> core.Latest | None:
@@ -133,7 +134,7 @@ class SlotRuns:
             return "skipped", "; ".join(plan.errors), None
         dag_name = str(self._dags[file_name]["dag_name"])
         run_id = core.slot_run_id(file_name, slot.kind, slot.at)
-        if self._batch.key_of(dag_name, run_id) is not None:
+        if self._batch.runs.key_of(dag_name, run_id) is not None:
             return "fired", "its run was there already", run_id
         queued = answer.outcome == "catchup" or self._queue(file_name) in self._global
         try:
@@ -156,15 +157,13 @@ class SlotRuns:
 
     def _restart(self, file_name: str, answer: core.Answer, after: str) -> tuple[str, str, str | None]:
         """Queue the slot's run behind the stopped one, from that one's snapshot (workflow language, 5.10)."""
-        stopped = self._batch.run(after)
+        stopped = self._batch.runs.get(after)
         assert stopped is not None  # noqa: S101 - it was just told to stop
         run_id = core.slot_run_id(file_name, answer.slot.kind, answer.slot.at)
-        if self._batch.key_of(stopped.dag_name, run_id) is not None:
+        if self._batch.runs.key_of(stopped.dag_name, run_id) is not None:
             return "fired", "its run was there already", run_id
-        run = afresh(
-            stopped, dag_name=stopped.dag_name, dag_run_id=run_id, queue=None, queued=True, now=self._batch.now
-        )
-        text_hash, origin = self._batch.origin(after)
+        run = rerun(stopped, dag_name=stopped.dag_name, dag_run_id=run_id, queue=None, queued=True, now=self._batch.now)
+        text_hash, origin = self._batch.runs.origin(after)
         self._batch.add(run, spec_hash=text_hash, file_name=origin)
         wait_s = int(stopped.plan.dag.restart_wait_sec)
         self._batch.hold(run.run_key, {"after_key": after, "wait_s": wait_s, "not_before": None})

@@ -19,16 +19,14 @@ from pydantic import ValidationError
 from services.scheduler.core import fires as core
 from services.scheduler.core.plan import Plan
 from services.scheduler.deciding.batch import Batch
-from services.scheduler.deciding.post_commit import Aftermath
-from services.scheduler.deciding.transactor import Shell
+from services.scheduler.deciding.post_commit import PostCommit
+from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.loops.fired_runs import SlotRuns
 from services.scheduler.metrics import SCHEDULES_UNREADABLE
 from shared.errors import StoreUnavailable
 from shared.language.load import load
 from shared.language.model import Schedule
 from shared.language.summary import summary_dag
-from shared.store.tables import schedules as s
-from shared.store.writes.schedules import Schedules
 
 __all__ = ["Firing"]
 
@@ -49,29 +47,29 @@ _FORGET_BEFORE = timedelta(days=1)
 class Firing:
     """Fires slots. ``tz`` is the zone of expressions that name none."""
 
-    def __init__(self, shell: Shell, tz: ZoneInfo) -> None:
-        self._shell = shell
+    def __init__(self, transactor: Transactor, tz: ZoneInfo) -> None:
+        self._transactor = transactor
         self._tz = tz
         self._awake = threading.Event()
         self._paused = False
 
-    def follow(self, after: Aftermath) -> None:
+    def follow(self, after: PostCommit) -> None:
         """Look again now if definitions or pauses changed."""
         if after.schedules:
             self._awake.set()
 
     def adopt(self) -> int:
         """Give each dag that is new or changed its next due moment; return how many."""
-        return self._shell.decide(self._adopt)
+        return self._transactor.decide(self._adopt)
 
     def fire_due(self) -> int:
         """Decide all slots due by now; return of how many dags.
 
         Whether a slot is late is judged by when this began, not by how long others took before it.
         """
-        judged_at = self._shell.clock()
+        judged_at = self._transactor.clock()
         total = 0
-        while count := self._shell.decide(lambda batch: self._fire(batch, judged_at)):
+        while count := self._transactor.decide(lambda batch: self._fire(batch, judged_at)):
             total += count
         return total
 
@@ -82,14 +80,14 @@ class Firing:
             self._awake.clear()
             try:
                 due = self._next_due()
-                if due is not None and due <= self._shell.clock():
+                if due is not None and due <= self._transactor.clock():
                     fired = self.fire_due()
                     due = self._next_due()
                     if self._paused:
                         due = None
-                    elif fired == 0 and due is not None and due <= self._shell.clock():
+                    elif fired == 0 and due is not None and due <= self._transactor.clock():
                         # Another scheduler is at it; should it die, we are there.
-                        due = self._shell.clock() + timedelta(seconds=1)
+                        due = self._transactor.clock() + timedelta(seconds=1)
                 if time.monotonic() >= next_tidy:
                     self._tidy()
                     next_tidy = time.monotonic() + _TIDY_EVERY_S
@@ -103,33 +101,33 @@ class Firing:
         # The clock is asked again and again: it may jump.
         began = time.monotonic()
         while not stop.is_set() and time.monotonic() - began < _LOOK_EVERY_S:
-            left_s = 0.5 if due is None else (due - self._shell.clock()).total_seconds()
+            left_s = 0.5 if due is None else (due - self._transactor.clock()).total_seconds()
             if left_s <= 0 or self._awake.wait(min(left_s, 0.5)):
                 return
 
     def _next_due(self) -> datetime | None:
-        with self._shell.store.begin() as tx:
-            rows = Schedules(tx)
+        with self._transactor.store.begin() as tx:
+            rows = tx.schedules
             unknown = rows.unknown(self._tz.key, 1)
-            due = rows.next_fire()
+            due = rows.next_fire_at()
         if not unknown:
             return due
         while self.adopt() == _ADOPT_AT_ONCE:
             pass
-        with self._shell.store.begin() as tx:
-            return Schedules(tx).next_fire()
+        with self._transactor.store.begin() as tx:
+            return tx.schedules.next_fire_at()
 
     def _tidy(self) -> None:
-        with self._shell.store.begin() as tx:
-            Schedules(tx).forget_slots(self._shell.clock() - _KEEP_LEDGER, 10_000)
+        with self._transactor.store.begin() as tx:
+            tx.schedules.forget_fires(self._transactor.clock() - _KEEP_LEDGER, 10_000)
 
     # -- adopting -----------------------------------------------------------------------------
 
     def _adopt(self, batch: Batch) -> int:
-        rows = Schedules(batch.tx)
+        rows = batch.tx.schedules
         found = rows.unknown(self._tz.key, _ADOPT_AT_ONCE)
         known = rows.lock_all([dag["file_name"] for dag in found])
-        paused = {row["name"] for row in rows.pauses() if row["scope"] == "dag" and row["resumed_at"] is None}
+        paused = {row["name"] for row in batch.tx.pauses.open() if row["scope"] == "dag"}
         made = []
         for dag in found:
             name = dag["file_name"]
@@ -170,12 +168,12 @@ class Firing:
         if former == self._present_schedule(batch, dag):
             return decided
         slots = core.look(former, decided, edited, self._tz).slots
-        dags = {row["file_name"]: row for row in Schedules(batch.tx).dags([name])}
-        runs = SlotRuns(batch, self._shell.plans, self._tz, dags, {})
+        dags = {row["file_name"]: row for row in batch.tx.schedules.dags([name])}
+        runs = SlotRuns(batch, self._transactor.plans, self._tz, dags, {})
         answers = tuple(core.Answer(slot, "missed", "its schedule was edited while it was paused") for slot in slots)
         ledger = [entry for answer in answers if (entry := runs.carry_out(name, answer))]
-        batch.tx.insert_new(s.cron_slots, ledger)
-        batch.after.slots.extend(str(entry["outcome"]) for entry in ledger)
+        batch.tx.schedules.add_new_fires(ledger)
+        batch.after.fires.extend(str(entry["outcome"]) for entry in ledger)
         return edited
 
     def _present_schedule(self, batch: Batch, dag: Row) -> Schedule:
@@ -188,17 +186,17 @@ class Firing:
             return self._schedule_of(batch, dag["file_name"], dag["version"])
 
     def _schedule_of(self, batch: Batch, file_name: str, version: int) -> Schedule:
-        text_hash = Schedules(batch.tx).version_hash(file_name, version)
+        text_hash = batch.tx.dags.version_hash(file_name, version)
         if text_hash is None:
             return Schedule()
-        text = batch.tx.spec_texts([text_hash])[text_hash]
+        text = batch.tx.dags.spec_texts([text_hash])[text_hash]
         dag = load(text, file_name=file_name).dag
         return Schedule() if dag is None else dag.schedule
 
     def _plans(self, batch: Batch, dags: Sequence[Row]) -> dict[str, Plan]:
         """Return plans by file name, without those of stored specs that this version finds wrong."""
         keys = [(dag["spec_hash"], dag["file_name"]) for dag in dags if not dag["errors"]]
-        plans = {key[1]: plan for key, plan in self._shell.plans.get_many(batch.tx, keys).items()}
+        plans = {key[1]: plan for key, plan in self._transactor.plans.get_many(batch.tx, keys).items()}
         for name, plan in plans.items():
             if plan.errors:
                 # They were right when they were stored: an upgrade, or the way back from one, made the difference.
@@ -210,8 +208,8 @@ class Firing:
     # -- firing -------------------------------------------------------------------------------
 
     def _fire(self, batch: Batch, judged_at: datetime) -> int:
-        rows = Schedules(batch.tx)
-        pauses = rows.pauses()
+        rows = batch.tx.schedules
+        pauses = batch.tx.pauses.all()
         self._paused = any(row["scope"] == "global" and row["resumed_at"] is None for row in pauses)
         if self._paused:
             return 0
@@ -248,14 +246,14 @@ class Firing:
                     "next_start_at": seen.next_start,
                 }
             )
-        runs = SlotRuns(batch, self._shell.plans, self._tz, dags, plans)
+        runs = SlotRuns(batch, self._transactor.plans, self._tz, dags, plans)
         runs.prepare(answers)
         ledger = [
             entry for name in names for answer in answers.get(name, ()) if (entry := runs.carry_out(name, answer))
         ]
-        batch.tx.insert(s.cron_slots, ledger)
-        batch.after.slots.extend(str(entry["outcome"]) for entry in ledger)
-        rows.decided(moved)
+        batch.tx.schedules.add_fires(ledger)
+        batch.after.fires.extend(str(entry["outcome"]) for entry in ledger)
+        rows.save_decided(moved)
         return len(claimed)
 
 

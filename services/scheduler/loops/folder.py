@@ -19,14 +19,13 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any
 
-from services.scheduler.commands.dags import Definitions, Version
+from services.scheduler.commands.definitions import Definitions, Version
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.plans import spec_hash
-from services.scheduler.deciding.transactor import Shell
+from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.loops.folder_files import UNREAD, Seen, list_files, read_data, reason, told
 from shared.errors import StoreUnavailable
 from shared.language.load import load
-from shared.store import tables as t
 
 __all__ = ["Folder"]
 
@@ -43,8 +42,8 @@ _UNKNOWN: Mapping[str, Any] = MappingProxyType({"version": 0, "folder_hash": Non
 class Folder:
     """One thread's work: follow the files of ``path``. What cannot be loaded is passed over, and told."""
 
-    def __init__(self, shell: Shell, path: Path) -> None:
-        self._shell = shell
+    def __init__(self, transactor: Transactor, path: Path) -> None:
+        self._transactor = transactor
         self._path = path
         self._seen: dict[str, Seen] | None = None
         self._refused: dict[str, str] = {}
@@ -75,9 +74,9 @@ class Folder:
         for start in range(0, len(changed), _AT_ONCE):
             self._take_over(self._read(changed[start : start + _AT_ONCE], refused))
         if gone or self._seen is None:
-            self._shell.decide(lambda batch: _remove(batch, there, hidden))
+            self._transactor.decide(lambda batch: _remove(batch, there, hidden))
         if self._seen is None or told(refused) != told(self._refused):
-            self._shell.decide(lambda batch: _tell(batch, told(refused)))
+            self._transactor.decide(lambda batch: _tell(batch, told(refused)))
         for name, why in refused.items() - self._refused.items():
             _log.warning("folder.file_refused", extra={"file": name, "why": why})
         self._refused = refused
@@ -117,12 +116,12 @@ class Folder:
         """Save those of these texts that are not what the folder held before, by file name."""
         hashes = {file_name: spec_hash(text) for file_name, text in texts.items()}
         if below := {path: text for path, text in texts.items() if "/" in path}:
-            self._shell.decide(lambda batch: _save_callable(batch, below, hashes))
+            self._transactor.decide(lambda batch: _save_callable(batch, below, hashes))
         top = sorted(texts.keys() - below.keys())
         if not top:
             return
-        with self._shell.store.begin() as tx:
-            known, removed = tx.followed(top), tx.removed(top)
+        with self._transactor.store.begin() as tx:
+            known, removed = tx.dags.followed(top), tx.dags.removed(top)
         found = [
             self._parsed(file_name, texts[file_name])
             for file_name in top
@@ -130,7 +129,7 @@ class Folder:
             and known.get(file_name, _UNKNOWN)["folder_hash"] != hashes[file_name]
         ]
         if found:
-            self._shell.decide(lambda batch: _save(batch, found))
+            self._transactor.decide(lambda batch: _save(batch, found))
 
     def _parsed(self, file_name: str, text: str) -> Version:
         loaded = load(text, file_name=file_name)
@@ -143,46 +142,43 @@ def _save(batch: Batch, found: Sequence[Version]) -> None:
     """Another scheduler may follow the same folder, and be quicker; and dags may be removed meanwhile."""
     names = [version.file_name for version in found]
     # Locked, and before the removed: a removal under way is waited for, and then seen.
-    known = batch.tx.followed(names, lock=True)
-    removed = batch.tx.removed(names)
+    known = batch.tx.dags.followed(names, lock=True)
+    removed = batch.tx.dags.removed(names)
     versions = []
     for version in found:
         before = known.get(version.file_name, _UNKNOWN)
         text_hash = spec_hash(version.text)
         if text_hash not in (before["folder_hash"], removed.get(version.file_name)):
             versions.append(replace(version, number=before["version"] + 1, folder_hash=text_hash))
-    batch.tx.forget_removed([version.file_name for version in versions if version.file_name in removed])
+    batch.tx.dags.forget_removed([version.file_name for version in versions if version.file_name in removed])
     Definitions(batch.tx, batch.plans, batch.now).save(versions, by="folder")
     batch.after.schedules = bool(versions)
 
 
 def _save_callable(batch: Batch, texts: Mapping[str, str], hashes: Mapping[str, str]) -> None:
-    batch.tx.insert_new(
-        t.specs, [{"hash": hashes[path], "yaml": text, "created_at": batch.now} for path, text in sorted(texts.items())]
-    )
-    rows = [{"path": path, "spec_hash": hashes[path]} for path in sorted(texts)]
-    batch.tx.put(t.callable_files, rows, ["spec_hash"])
+    batch.tx.dags.add_specs({hashes[path]: text for path, text in texts.items()}, batch.now)
+    batch.tx.dags.put_callable_files({path: hashes[path] for path in texts})
 
 
 def _remove(batch: Batch, present: Collection[str], hidden: tuple[str, ...]) -> None:
     """Remove what came from the folder and whose file is no longer there, and forget what was removed before that."""
     stems = {_stem(name) for name in present}
-    paths = batch.tx.callable_files().keys() - stems
-    batch.tx.delete_callable_files(sorted(path for path in paths if not path.startswith(hidden)))
+    paths = batch.tx.dags.callable_files().keys() - stems
+    batch.tx.dags.delete_callable_files(sorted(path for path in paths if not path.startswith(hidden)))
     gone = [
         file_name
-        for file_name, row in batch.tx.followed().items()
+        for file_name, row in batch.tx.dags.followed().items()
         if row["folder_hash"] is not None and file_name not in stems
     ]
-    batch.tx.delete_dags(sorted(gone))
-    batch.tx.forget_removed(sorted(batch.tx.removed().keys() - stems))
+    batch.tx.dags.delete(sorted(gone))
+    batch.tx.dags.forget_removed(sorted(batch.tx.dags.removed().keys() - stems))
 
 
 def _tell(batch: Batch, problems: Mapping[str, str]) -> None:
     """Have the gateways tell these problems and no others. Another scheduler may have been quicker."""
-    before = batch.tx.refused()
-    batch.tx.forget_refused(sorted(before.keys() - problems.keys()))
-    batch.tx.keep_refused({name: why for name, why in problems.items() if before.get(name) != why})
+    before = batch.tx.dags.refused()
+    batch.tx.dags.forget_refused(sorted(before.keys() - problems.keys()))
+    batch.tx.dags.keep_refused({name: why for name, why in problems.items() if before.get(name) != why})
 
 
 def _below_first(name: str) -> tuple[bool, str]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
-from shared.ids import valid_dag_name
+from shared.ids import DAG_NAME_RULE, valid_dag_name
 
 __all__ = ["UNREAD", "Listing", "Seen", "list_files", "read_data", "reason", "told"]
 
@@ -22,7 +22,7 @@ UNREAD: Seen = (-1, -1)
 
 _MAX_PATH = 200
 _MAX_BYTES = 1024 * 1024
-_NAMES_NO_DAG = "no dag can have this name: 1 to 40 letters, digits, dashes, dots or underscores"
+_NAMES_NO_DAG = f"no dag can have this name: {DAG_NAME_RULE}"
 
 
 @dataclass(frozen=True, slots=True)

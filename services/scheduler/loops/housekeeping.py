@@ -10,9 +10,8 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
-from services.scheduler.deciding.post_commit import Aftermath
+from services.scheduler.deciding.post_commit import PostCommit
 from shared.errors import StoreUnavailable
-from shared.store.writes.history import History
 from shared.store.writes.transaction import Store
 
 __all__ = ["Housekeeping"]
@@ -39,7 +38,7 @@ class Housekeeping:
         self._started: dict[str, int] = {}
         self._looked: dict[str, float] = {}
 
-    def follow(self, after: Aftermath) -> None:
+    def follow(self, after: PostCommit) -> None:
         self.started(after.started)
 
     def started(self, dags: Mapping[str, int]) -> None:
@@ -76,7 +75,7 @@ class Housekeeping:
         removed = 0
         while True:
             with self._store.begin() as tx:
-                history = History(tx)
+                history = tx.history
                 keys = history.expired(dag_name, before, _AT_ONCE)
                 if keys:
                     history.remove(keys)
@@ -90,7 +89,7 @@ class Housekeeping:
     def tidy(self) -> int:
         """Remove outcomes of commands that nobody will ask about again; return how many."""
         with self._store.begin() as tx:
-            return tx.forget_replies(self._clock() - _REPLIES_KEPT)
+            return tx.commands.forget_replies(self._clock() - _REPLIES_KEPT)
 
     def run(self, stop: threading.Event) -> None:
         """Keep house until ``stop``; the body of a background thread."""

@@ -1,29 +1,31 @@
-"""Deliveries in, one transaction per batch, settled only after the commit.
+"""Takes commands, events and log chunks from the broker and records them, one transaction for each batch.
 
-While the database is away deliveries are held, not given back: every return counts against the
-broker's delivery limit. A message that cannot be read is put aside at once; one that makes the
-program fail is given back alone, until the limit puts it aside.
+Deliveries are acked only after the commit. While the database is away they are kept, not returned, because each
+return counts against the broker's delivery limit. A message that cannot be read is dead-lettered immediately. One
+that raises an unexpected error is returned alone, until the delivery limit dead-letters it.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeVar
 
 from services.scheduler.commands.carry_out import carry_out
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.events import record_events
 from services.scheduler.deciding.post_commit import NEVER
 from services.scheduler.deciding.rows import chunk_row
-from services.scheduler.deciding.traces import tell_of_commands, tell_of_reports
-from services.scheduler.deciding.transactor import Shell
+from services.scheduler.deciding.traces import trace_commands, trace_reports
+from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.metrics import COMMAND_RECORD, COMMAND_WAIT, COMMANDS_RECORDED, DEAD_LETTERS
 from shared.contracts.codec import Envelope, decode, encode
-from shared.contracts.commands import Command
+from shared.contracts.commands import Command, CommandReply
 from shared.contracts.events import Event, LogChunk
 from shared.errors import DecodeFailed
 from shared.ids import new_run_id
-from shared.store import tables as t
 from shared.transport.base import Consumer, Delivery
 
 __all__ = ["Intake", "commands_intake", "events_intake", "logs_intake"]
@@ -31,41 +33,45 @@ __all__ = ["Intake", "commands_intake", "events_intake", "logs_intake"]
 _log = logging.getLogger(__name__)
 
 Pairs = Sequence[tuple[Delivery, Envelope]]
+T = TypeVar("T")
 _TAKE_TIMEOUT_S = 0.5
 _COMMANDS_AT_ONCE = 50
 
 
-class Intake:
-    """One consumer, one thread, ``record(batch, pairs)`` per transaction.
+class Intake(Generic[T]):
+    """One consumer and one thread, with one transaction for each batch of deliveries.
 
-    ``record`` returns what to do with the replies once committed.
+    ``record`` writes the messages of a batch within its transaction. After the commit, ``after_commit`` gets what it
+    returned, and then the deliveries are acked.
     """
 
     def __init__(
         self,
-        shell: Shell,
+        transactor: Transactor,
         consumer: Consumer,
         *,
         expects: type,
-        record: Callable[[Batch, Pairs], Callable[[], None] | None],
+        record: Callable[[Batch, Sequence[Envelope]], T],
+        after_commit: Callable[[Pairs, T], None] | None = None,
         at_once: int,
     ) -> None:
-        self._shell = shell
+        self._transactor = transactor
         self._consumer = consumer
         self._expects = expects
         self._record = record
+        self._after_commit = after_commit
         self._at_once = at_once
         self.drained_at = NEVER
-        """When the route last had nothing (more) for us: reports sent before then are recorded."""
+        """When the broker queue was last empty: reports sent before that time are recorded."""
 
     @property
     def connected_for_s(self) -> float:
         return self._consumer.connected_for_s
 
     def run(self, stop: threading.Event) -> None:
-        """Take and record until ``stop``; the body of a background thread."""
+        """Take and record deliveries until ``stop``. Runs in a background thread."""
         while not stop.is_set():
-            before = self._shell.clock()
+            before = self._transactor.clock()
             deliveries = self._consumer.take(self._at_once, _TAKE_TIMEOUT_S)
             self._process(self._read(deliveries), stop)
             if len(deliveries) < self._at_once and self._consumer.connected_for_s > 0:
@@ -78,10 +84,10 @@ class Intake:
             try:
                 envelope = decode(delivery.body)
                 if not isinstance(envelope.body, self._expects):
-                    raise DecodeFailed(f"{envelope.type} does not belong on {delivery.route.name}")
+                    raise DecodeFailed(f"{envelope.type} does not belong on {delivery.queue.name}")
             except DecodeFailed as error:
-                _log.error("delivery.unreadable", extra={"route": delivery.route.name, "why": str(error)})
-                DEAD_LETTERS.labels(delivery.route.name).inc()
+                _log.error("delivery.unreadable", extra={"route": delivery.queue.name, "why": str(error)})
+                DEAD_LETTERS.labels(delivery.queue.name).inc()
                 delivery.dead_letter(str(error))
             else:
                 pairs.append((delivery, envelope))
@@ -91,63 +97,81 @@ class Intake:
         if not pairs:
             return
         try:
-            done = self._shell.insist(lambda batch: (self._record(batch, pairs),), stop)
+            envelopes = [envelope for _, envelope in pairs]
+            # In a tuple, because ``decide_patiently`` returns ``None`` if it was stopped.
+            committed = self._transactor.decide_patiently(lambda batch: (self._record(batch, envelopes),), stop)
         except Exception:  # noqa: BLE001 - one bad message must not stop the others
             if len(pairs) > 1:
-                # One of them is the culprit: alone, the others pass.
+                # Each alone, so that only the bad one fails.
                 for pair in pairs:
                     self._process([pair], stop)
                 return
             delivery, envelope = pairs[0]
-            _log.exception("delivery.failed", extra={"route": delivery.route.name, "type": envelope.type})
+            _log.exception("delivery.failed", extra={"route": delivery.queue.name, "type": envelope.type})
             delivery.retry()
             return
-        if done is None:
+        if committed is None:
             return
-        (reply,) = done
-        if reply is not None:
-            reply()
+        (recorded,) = committed
+        if self._after_commit is not None:
+            self._after_commit(pairs, recorded)
         for delivery, _ in pairs:
             delivery.ack()
 
 
-def commands_intake(shell: Shell, consumer: Consumer) -> Intake:
-    """Carry out commands and answer whoever asked."""
-
-    def record(batch: Batch, pairs: Pairs) -> Callable[[], None]:
-        began_s = time.monotonic()
-        replies = carry_out(batch, shell.plans, [envelope for _, envelope in pairs])
-
-        def answer() -> None:
-            COMMAND_RECORD.observe(time.monotonic() - began_s)
-            for (_, envelope), reply in zip(pairs, replies, strict=True):
-                # Two clocks, the gateway's and ours: a difference must not look like negative time.
-                COMMAND_WAIT.observe(max(0.0, (batch.now - envelope.at).total_seconds()))
-                COMMANDS_RECORDED.labels(reply.outcome).inc()
-            tell_of_commands(zip((envelope for _, envelope in pairs), replies, strict=True), batch.now)
-            for (delivery, _), reply in zip(pairs, replies, strict=True):
-                delivery.reply(encode(reply, id=new_run_id(), at=batch.now))
-
-        return answer
-
-    return Intake(shell, consumer, expects=Command, record=record, at_once=_COMMANDS_AT_ONCE)
+@dataclass(frozen=True, slots=True)
+class _CarriedOut:
+    replies: list[CommandReply]
+    at: datetime
+    began_s: float
 
 
-def events_intake(shell: Shell, consumer: Consumer) -> Intake:
-    """Record workers' reports."""
+def commands_intake(transactor: Transactor, consumer: Consumer) -> Intake[_CarriedOut]:
+    """Return the intake that carries out commands and sends the replies."""
+    return Intake(
+        transactor,
+        consumer,
+        expects=Command,
+        record=_carry_out_commands,
+        after_commit=_reply_to_commands,
+        at_once=_COMMANDS_AT_ONCE,
+    )
 
-    def record(batch: Batch, pairs: Pairs) -> Callable[[], None]:
-        record_events(batch, [envelope.body for _, envelope in pairs if isinstance(envelope.body, Event)])
-        return lambda: tell_of_reports((envelope for _, envelope in pairs), batch.now)
 
-    return Intake(shell, consumer, expects=Event, record=record, at_once=100)
+def _carry_out_commands(batch: Batch, envelopes: Sequence[Envelope]) -> _CarriedOut:
+    began_s = time.monotonic()
+    return _CarriedOut(carry_out(batch, envelopes), batch.now, began_s)
 
 
-def logs_intake(shell: Shell, consumer: Consumer) -> Intake:
-    """Store output that came apart from its step's end; it never waits for a run's lock."""
+def _reply_to_commands(pairs: Pairs, done: _CarriedOut) -> None:
+    COMMAND_RECORD.observe(time.monotonic() - done.began_s)
+    for (_, envelope), reply in zip(pairs, done.replies, strict=True):
+        # The clocks of gateway and scheduler differ, which must not look like negative time.
+        COMMAND_WAIT.observe(max(0.0, (done.at - envelope.at).total_seconds()))
+        COMMANDS_RECORDED.labels(reply.outcome).inc()
+    trace_commands(zip((envelope for _, envelope in pairs), done.replies, strict=True), done.at)
+    for (delivery, _), reply in zip(pairs, done.replies, strict=True):
+        delivery.reply(encode(reply, id=new_run_id(), at=done.at))
 
-    def record(batch: Batch, pairs: Pairs) -> None:
-        chunks = [envelope.body for _, envelope in pairs if isinstance(envelope.body, LogChunk)]
-        batch.tx.insert_new(t.log_chunks, [chunk_row(chunk) for chunk in chunks])
 
-    return Intake(shell, consumer, expects=LogChunk, record=record, at_once=64)
+def events_intake(transactor: Transactor, consumer: Consumer) -> Intake[datetime]:
+    """Return the intake that records the reports of workers."""
+
+    def record(batch: Batch, envelopes: Sequence[Envelope]) -> datetime:
+        record_events(batch, [envelope.body for envelope in envelopes if isinstance(envelope.body, Event)])
+        return batch.now
+
+    def trace(pairs: Pairs, at: datetime) -> None:
+        trace_reports((envelope for _, envelope in pairs), at)
+
+    return Intake(transactor, consumer, expects=Event, record=record, after_commit=trace, at_once=100)
+
+
+def logs_intake(transactor: Transactor, consumer: Consumer) -> Intake[None]:
+    """Return the intake that stores log chunks sent before their attempt ends. It never waits for a run's lock."""
+
+    def record(batch: Batch, envelopes: Sequence[Envelope]) -> None:
+        chunks = [envelope.body for envelope in envelopes if isinstance(envelope.body, LogChunk)]
+        batch.tx.runs.add_log_chunks([chunk_row(chunk) for chunk in chunks])
+
+    return Intake(transactor, consumer, expects=LogChunk, record=record, at_once=64)

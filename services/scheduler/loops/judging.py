@@ -12,9 +12,9 @@ import threading
 from collections.abc import Sequence
 from datetime import timedelta
 
-from services.scheduler.commands.dags import Definitions, Version
+from services.scheduler.commands.definitions import Definitions, Version
 from services.scheduler.deciding.batch import Batch
-from services.scheduler.deciding.transactor import Shell
+from services.scheduler.deciding.transactor import Transactor
 from shared.errors import StoreUnavailable
 from shared.language.load import load
 
@@ -32,10 +32,10 @@ _ALIVE = timedelta(seconds=30)
 
 
 class Judging:
-    """One thread's work, of every scheduler. Its version is that of the shell's plans."""
+    """One thread's work, of every scheduler. Its version is that of the transactor's plans."""
 
-    def __init__(self, shell: Shell) -> None:
-        self._shell = shell
+    def __init__(self, transactor: Transactor) -> None:
+        self._transactor = transactor
 
     def look(self) -> int:
         """Judge again some dags that another version judged; return how many, 0 when none is left.
@@ -45,7 +45,7 @@ class Judging:
         """
         judged = self._others()
         if judged:
-            self._shell.decide(lambda batch: _save(batch, judged))
+            self._transactor.decide(lambda batch: _save(batch, judged))
         return len(judged)
 
     def run(self, stop: threading.Event) -> None:
@@ -60,10 +60,10 @@ class Judging:
 
     def _others(self) -> list[_Judged]:
         """Return some dags that another version judged, judged by this one; none if a newer one is there."""
-        mine = self._shell.plans.version
-        with self._shell.store.begin() as tx:
-            rows = tx.judged_by_others(mine, _AT_ONCE)
-            alive = tx.living_schedulers(self._shell.clock() - _ALIVE) if rows else set()
+        mine = self._transactor.plans.version
+        with self._transactor.store.begin() as tx:
+            rows = tx.dags.judged_by_others(mine, _AT_ONCE)
+            alive = tx.services.scheduler_versions(self._transactor.clock() - _ALIVE) if rows else set()
         if any(_rank(version) > _rank(mine) for version in alive):
             return []
         return [

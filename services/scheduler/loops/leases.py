@@ -19,7 +19,7 @@ from services.scheduler.core.messages import AttemptLost, TaskUndelivered
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.events import Notice
 from services.scheduler.deciding.post_commit import NEVER
-from services.scheduler.deciding.transactor import Shell
+from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.loops.absences import Absences
 from services.scheduler.loops.duplicate_worker_ids import SharedIds
 from services.scheduler.loops.heartbeats import Beat, Heartbeats, state_of
@@ -31,8 +31,7 @@ from shared.contracts.codec import decode_as
 from shared.contracts.events import Heartbeat
 from shared.errors import BrokerUnavailable, DecodeFailed, StoreUnavailable
 from shared.status import AttemptState
-from shared.store import tables as t
-from shared.transport.base import Consumer, Route, Transport, task_route, worker_route
+from shared.transport.base import BrokerQueue, Consumer, Transport, task_queue, worker_queue
 
 __all__ = ["Leases"]
 
@@ -57,7 +56,7 @@ class _Seen:
 
     judged_at: datetime
     notices: list[tuple[str, Notice]]
-    waiting: list[Route]
+    waiting: list[BrokerQueue]
 
 
 class Leases:
@@ -68,15 +67,15 @@ class Leases:
 
     def __init__(
         self,
-        shell: Shell,
+        transactor: Transactor,
         transport: Transport,
         heartbeats: Consumer,
-        events: Intake,
+        events: Intake[datetime],
         *,
         lease_s: float,
         service: Mapping[str, Any],
     ) -> None:
-        self._shell = shell
+        self._transactor = transactor
         self._heartbeats = heartbeats
         self._events = events
         self._lease = timedelta(seconds=lease_s)
@@ -103,26 +102,24 @@ class Leases:
                     _log.error("heartbeat.unreadable", extra={"why": str(error)})
                     HEARTBEATS_UNREADABLE.inc()
                 delivery.ack()
-            news = self._beats.hear(beats, self._shell.clock())
+            news = self._beats.hear(beats, self._transactor.clock())
             if news:
-                self._shell.insist(lambda batch, news=news: self._record(batch, news), stop)  # type: ignore[misc]
+                self._transactor.decide_patiently(lambda batch, news=news: self._record(batch, news), stop)  # type: ignore[misc]
                 self._beats.recorded(news)
                 stop.wait(_GATHER_S)
         self._heartbeats.close()
 
     def _renew(self, batch: Batch, beats: Sequence[Beat]) -> None:
         if beats:
-            self._record(batch, self._beats.still_true(beats, batch.tx.lock_workers([b.said.worker_id for b in beats])))
+            self._record(
+                batch, self._beats.still_true(beats, batch.tx.leases.lock_workers([b.said.worker_id for b in beats]))
+            )
 
     def _record(self, batch: Batch, beats: Sequence[Beat]) -> None:
         if unsure := self._beats.not_recorded(beats):
-            rows = batch.tx.workers([beat.worker_id for beat in unsure])
+            rows = batch.tx.leases.workers([beat.worker_id for beat in unsure])
             self._ids.look(unsure, rows, batch.now)
-        batch.tx.put(
-            t.workers,
-            [self._row(beat.said, beat.heard_at) for beat in beats],
-            [column.name for column in t.workers.c if column.name != "worker_id"],
-        )
+        batch.tx.leases.put_workers([self._row(beat.said, beat.heard_at) for beat in beats])
         for halt in self._answers(batch, {beat.said.worker_id: beat.said for beat in beats}):
             batch.halt(halt)
 
@@ -144,7 +141,7 @@ class Leases:
 
     def _answers(self, batch: Batch, newest: Mapping[str, Heartbeat]) -> list[Halt]:
         """Say again what a worker may have missed: attempts it lost, runs that are being stopped."""
-        rows = batch.tx.held_attempts(sorted(newest))
+        rows = batch.tx.leases.open_attempts(sorted(newest))
         self._absences.hear(rows, newest, batch.now)
         holders = [worker_id for worker_id, beat in newest.items() if beat.tokens]
         known = {row["token"] for row in rows}
@@ -158,7 +155,7 @@ class Leases:
         for worker_id in holders:
             # A token that is nobody's open attempt any more. One whose start is not recorded yet is.
             stale = [token for token in newest[worker_id].tokens if token not in known]
-            open_elsewhere = batch.tx.open_tokens(stale) if stale else set()
+            open_elsewhere = batch.tx.leases.open_tokens(stale) if stale else set()
             halts.extend(
                 Halt(worker_id, token, revoked=True, reason="stale token")
                 for token in stale
@@ -168,19 +165,19 @@ class Leases:
 
     def _repeats(self, batch: Batch, row: Row) -> bool:
         key = row["spec_hash"], row["file_name"] or ""
-        steps = self._shell.plans.get_many(batch.tx, [key])[key].dag.steps
+        steps = self._transactor.plans.get_many(batch.tx, [key])[key].dag.steps
         return row["idx"] < len(steps) and steps[row["idx"]].repeat_policy is not None
 
     # -- judging ------------------------------------------------------------------------------
 
     def look(self) -> int:
         """Find attempts that nobody will report on, and tell the core; return how many."""
-        shell = self._shell
-        seen = shell.decide(self._see)
+        transactor = self._transactor
+        seen = transactor.decide(self._see)
         if seen is None:
             return 0
         try:
-            self._undelivered.look(seen.waiting, shell.clock())
+            self._undelivered.look(seen.waiting, transactor.clock())
         except BrokerUnavailable as error:
             _log.warning("leases.routes_unseen", extra={"error": str(error)})
         notices = seen.notices + [
@@ -191,7 +188,7 @@ class Leases:
             return 0
         LEASES_LOST.inc(sum(1 for _, notice in notices if isinstance(notice, AttemptLost)))
         for start in range(0, len(notices), _AT_ONCE):
-            shell.notice(notices[start : start + _AT_ONCE])
+            transactor.notice(notices[start : start + _AT_ONCE])
         return len(notices)
 
     def _see(self, batch: Batch) -> _Seen | None:
@@ -200,42 +197,44 @@ class Leases:
         ``None``: this scheduler has not heard enough yet to judge anybody.
         """
         tx, now = batch.tx, batch.now
-        tx.put(t.services, [{**self._service, "heartbeat_at": now}], ["heartbeat_at", "started_at"])
-        tx.forget_services(now - timedelta(minutes=10))
+        tx.services.put({**self._service, "heartbeat_at": now})
+        tx.services.forget(now - timedelta(minutes=10))
         self._renew(batch, self._beats.quiet())
         if self._heartbeats.connected_for_s < self._deaf_s or self._events.drained_at == NEVER:
             return None
         # Only what was decided before the route was last seen empty can be judged.
         judged_at = min(now, self._events.drained_at)
-        for worker_id in tx.expire_workers(judged_at):
+        for worker_id in tx.leases.expire_workers(judged_at):
             _log.warning("worker.lost", extra={"worker_id": worker_id})
-        notices: list[tuple[str, Notice]] = [(row["run_key"], _gone(row)) for row in tx.doubtful_attempts(judged_at)]
+        notices: list[tuple[str, Notice]] = [
+            (row["run_key"], _gone(row)) for row in tx.leases.doubtful_attempts(judged_at)
+        ]
         waiting = self._waiting(batch, judged_at)
         for before, origins in self._lost(waiting, judged_at).items():
             notices += [
                 (row["run_key"], TaskUndelivered(row["idx"], row["token"], "its task was lost on the way"))
-                for row in tx.overdue_attempts(origins, before)
+                for row in tx.leases.overdue_attempts(origins, before)
             ]
         return _Seen(judged_at, notices, [route for route, _ in waiting])
 
-    def _waiting(self, batch: Batch, judged_at: datetime) -> list[tuple[Route, Row]]:
+    def _waiting(self, batch: Batch, judged_at: datetime) -> list[tuple[BrokerQueue, Row]]:
         """Return the routes on which overdue tasks may wait, each with an origin of such tasks."""
-        origins = batch.tx.overdue_origins(judged_at - self._undelivered.overdue)
+        origins = batch.tx.leases.overdue_origins(judged_at - self._undelivered.overdue)
         keys = {(row["spec_hash"], row["file_name"] or "") for row in origins if row["token_worker"] is None}
-        plans = self._shell.plans.get_many(batch.tx, sorted(keys))
-        found: list[tuple[Route, Row]] = []
+        plans = self._transactor.plans.get_many(batch.tx, sorted(keys))
+        found: list[tuple[BrokerQueue, Row]] = []
         for row in origins:
             if row["token_worker"] is not None:
-                found.append((worker_route(row["token_worker"]), row))
+                found.append((worker_queue(row["token_worker"]), row))
                 continue
             selector = plans[row["spec_hash"], row["file_name"] or ""].dag.worker_selector
             if selector:
                 # A worker that came later, or missed it, learns of the route now.
                 batch.after.selectors.add(tuple(sorted(selector.items())))
-            found.append((task_route(dict(selector)), row))
+            found.append((task_queue(dict(selector)), row))
         return found
 
-    def _lost(self, waiting: Sequence[tuple[Route, Row]], judged_at: datetime) -> dict[datetime, list[Row]]:
+    def _lost(self, waiting: Sequence[tuple[BrokerQueue, Row]], judged_at: datetime) -> dict[datetime, list[Row]]:
         """Return origins whose tasks are lost, by the moment before which they left."""
         lost: dict[datetime, list[Row]] = {}
         for route, origin in waiting:

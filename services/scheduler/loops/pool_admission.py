@@ -10,16 +10,15 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from services.scheduler.core.claims import POOL, RATE, Claim, Line, PoolKey, may_enter
 from services.scheduler.core.decision import Advanced, WakeAt
 from services.scheduler.core.messages import Admit
 from services.scheduler.core.model import WAITS
 from services.scheduler.deciding.batch import Batch
-from services.scheduler.deciding.post_commit import Aftermath
-from services.scheduler.deciding.transactor import Shell
+from services.scheduler.deciding.post_commit import PostCommit
+from services.scheduler.deciding.transactor import Transactor
+from shared.admission.pools import POOL, RATE, Claim, PoolKey, PoolState, may_enter
 from shared.errors import StoreUnavailable
 from shared.ids import new_run_id
-from shared.store.writes.pools import Pools
 
 __all__ = ["PoolAdmission"]
 
@@ -35,12 +34,12 @@ Who = tuple[str, int]
 class PoolAdmission:
     """Lets steps into the pools it is notified of."""
 
-    def __init__(self, shell: Shell) -> None:
-        self._shell = shell
+    def __init__(self, transactor: Transactor) -> None:
+        self._transactor = transactor
         self._condition = threading.Condition()
         self._pools: set[PoolKey] = set()
 
-    def follow(self, after: Aftermath) -> None:
+    def follow(self, after: PostCommit) -> None:
         if after.pools:
             self.notify(after.pools)
 
@@ -53,7 +52,7 @@ class PoolAdmission:
     def admit(self, pools: Iterable[PoolKey]) -> int:
         """Let in as many as these pools have places for; return how many steps."""
         keys = sorted(set(pools))
-        return self._shell.decide(lambda batch: _Pass(batch).admit(keys))
+        return self._transactor.decide(lambda batch: _Pass(batch).admit(keys))
 
     def run(self, stop: threading.Event) -> None:
         """Admit until ``stop``; the body of a background thread."""
@@ -76,8 +75,8 @@ class PoolAdmission:
             pools, self._pools = self._pools, set()
         if pools or stop.is_set():
             return pools
-        with self._shell.store.begin() as tx:
-            return {PoolKey(*key) for key in Pools(tx).awaited()}
+        with self._transactor.store.begin() as tx:
+            return {PoolKey(*key) for key in tx.pools.awaited()}
 
 
 class _Pass:
@@ -85,8 +84,8 @@ class _Pass:
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
-        self._rows = Pools(batch.tx)
-        self._lines: dict[PoolKey, Line] = {}
+        self._rows = batch.tx.pools
+        self._states: dict[PoolKey, PoolState] = {}
         self._free_at: dict[PoolKey, datetime | None] = {}
 
     def admit(self, keys: list[PoolKey]) -> int:
@@ -95,12 +94,12 @@ class _Pass:
         claims: dict[Who, list[Claim]] = {}
         for row in self._rows.waits_of(sorted(first)):
             claims.setdefault((row["run_key"], row["node"]), []).append(_claim(row))
-        self._look(sorted({claim.key for mine in claims.values() for claim in mine} - self._lines.keys()))
-        entitled = sorted(who for who, mine in claims.items() if may_enter(who, mine, self._lines))[:_AT_ONCE]
+        self._look(sorted({claim.key for mine in claims.values() for claim in mine} - self._states.keys()))
+        entitled = sorted(who for who, mine in claims.items() if may_enter(who, mine, self._states))[:_AT_ONCE]
         reminded = self._first_to_wait(keys, set(entitled))
-        self._batch.load(key for key, _ in (*entitled, *reminded))
+        self._batch.runs.load(key for key, _ in (*entitled, *reminded))
         for (key, node), free_at in reminded.items():
-            run = self._batch.run(key)
+            run = self._batch.runs.get(key)
             if run is not None and run.nodes[node].admission == WAITS:
                 self._batch.remind(key, WakeAt(node, "pool", free_at))
         return self._let_in(entitled, claims)
@@ -117,7 +116,7 @@ class _Pass:
             # One more than may enter: who must wait for a rate limit is reminded.
             rows = self._rows.line(key, min(max(free, 0) + 1, _LOOK_AT))
             waiting = [(row["run_key"], row["node"]) for row in rows]
-            self._lines[key] = Line(taken, waiting, configured)
+            self._states[key] = PoolState(taken, configured, waiting)
             heads.update(waiting)
         return heads
 
@@ -126,7 +125,7 @@ class _Pass:
         found: dict[Who, datetime] = {}
         for key in keys:
             free_at = self._free_at[key] if key.kind == RATE else None
-            who = next((who for who in self._lines[key].waiting if who not in entitled), None)
+            who = next((who for who in self._states[key].waiting if who not in entitled), None)
             if free_at is not None and who is not None:
                 found[who] = min(free_at, found.get(who, free_at))
         return found
@@ -136,7 +135,7 @@ class _Pass:
         entered = []
         for key, node in entitled:
             # It may have been stopped since: then its own decision took it out of the line.
-            if self._batch.run(key) is None or not isinstance(self._batch.apply(key, Admit(node)), Advanced):
+            if self._batch.runs.get(key) is None or not isinstance(self._batch.apply(key, Admit(node)), Advanced):
                 continue
             entered.append((key, node))
             places += [self._place(key, node, claim) for claim in claims[key, node]]

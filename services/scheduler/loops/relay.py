@@ -15,15 +15,14 @@ from threading import Event as StopEvent
 from typing import Any
 
 from services.scheduler.core.messages import TaskUndelivered
-from services.scheduler.deciding.post_commit import Aftermath
+from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.metrics import OUTBOX_SWEPT
 from shared.contracts.codec import decode, decode_as
 from shared.contracts.tasks import Task
 from shared.errors import BrokerUnavailable, DecodeFailed, PublishUnconfirmed, StoreUnavailable, Unroutable
 from shared.faults import point
-from shared.store import tables as t
 from shared.store.writes.transaction import Store
-from shared.transport.base import Durability, Outgoing, Route, Transport
+from shared.transport.base import BrokerQueue, Durability, Outgoing, Transport
 
 __all__ = ["OVERDUE_S", "Relay"]
 
@@ -60,19 +59,19 @@ class Relay:
         self._refused: set[str] = set()
         """Sent, and certainly not accepted."""
 
-    def follow(self, after: Aftermath) -> None:
+    def follow(self, after: PostCommit) -> None:
         self.publish(after.outgoing)
 
     def publish(self, messages: Sequence[Outgoing]) -> None:
         """Send without waiting. Whatever fails stays in the outbox."""
         for message in messages:
-            self._declare(message.route)
+            self._declare(message.queue)
             point("relay.before_publish")
             self._under_way.add(message.message_id)
             future = self._transport.send(message)
             future.add_done_callback(lambda done, message=message: self._settle(message, done.exception()))  # type: ignore[misc]
 
-    def _declare(self, route: Route) -> None:
+    def _declare(self, route: BrokerQueue) -> None:
         # A selector's route must exist before any worker that satisfies it has come up.
         if route.expires_s is None and route.name not in self._known:
             try:
@@ -122,7 +121,7 @@ class Relay:
             return
         try:
             with self._store.begin() as tx:
-                tx.delete_outbox(ids)
+                tx.outbox.delete(ids)
         except StoreUnavailable:
             for one in ids:
                 self._sent.put(one)
@@ -139,7 +138,7 @@ class Relay:
         notices = []
         for message in messages:
             task = decode_as(message.body, Task)
-            notices.append((task.run_key, TaskUndelivered(task.node, task.token, f"nobody is on {message.route.name}")))
+            notices.append((task.run_key, TaskUndelivered(task.node, task.token, f"nobody is on {message.queue.name}")))
         try:
             self._notice(notices)
         except StoreUnavailable:
@@ -155,15 +154,15 @@ class Relay:
             return 0
         refused = sorted(self._refused)[:_SWEEP_AT_MOST]
         with self._store.begin() as tx:
-            found = tx.stale_outbox(now - timedelta(seconds=_STALE_S), refused, _SWEEP_AT_MOST)
+            found = tx.outbox.overdue(now - timedelta(seconds=_STALE_S), refused, _SWEEP_AT_MOST)
             rows = [row for row in found if row["id"] not in self._under_way]
-            tx.put(t.outbox, [dict(row) | {"created_at": now} for row in rows], ["created_at"])
+            tx.outbox.put_off(rows, now)
             # A task that leaves only now has its whole time to arrive: nobody may take it for lost.
             # One that was started had been sent after all: a second copy would run a second time.
             tokens = _tokens(rows)
-            waiting = tx.dispatched_again(sorted(set(tokens.values())), now)
+            waiting = tx.outbox.dispatched_again(sorted(set(tokens.values())), now)
             sent = {message_id for message_id, token in tokens.items() if token not in waiting}
-            tx.delete_outbox(sorted(sent))
+            tx.outbox.delete(sorted(sent))
         self._refused.difference_update(refused)
         if rows:
             _log.info("outbox.swept", extra={"count": len(rows), "sent_before": len(sent)})
@@ -186,6 +185,6 @@ def _tokens(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     return found
 
 
-def _route(row: list[object]) -> Route:
+def _route(row: list[object]) -> BrokerQueue:
     name, durability, expires_s = row
-    return Route(str(name), Durability(str(durability)), None if expires_s is None else int(str(expires_s)))
+    return BrokerQueue(str(name), Durability(str(durability)), None if expires_s is None else int(str(expires_s)))

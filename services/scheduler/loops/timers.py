@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from services.scheduler.core.messages import TimerFired
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.events import record_notices
-from services.scheduler.deciding.post_commit import Aftermath
-from services.scheduler.deciding.transactor import Shell
+from services.scheduler.deciding.post_commit import PostCommit
+from services.scheduler.deciding.transactor import Transactor
 from shared.errors import StoreUnavailable
 
 __all__ = ["Alarm", "Timers"]
@@ -52,22 +52,22 @@ class Alarm:
 class Timers:
     """Fires timers, those of other schedulers too."""
 
-    def __init__(self, shell: Shell) -> None:
-        self._shell = shell
+    def __init__(self, transactor: Transactor) -> None:
+        self._transactor = transactor
         self._alarm = Alarm()
 
-    def follow(self, after: Aftermath) -> None:
+    def follow(self, after: PostCommit) -> None:
         """Be awake when the first timer that a transaction set is due."""
         if after.wake_at is not None:
             self._alarm.set(after.wake_at)
 
     def fire_due(self) -> int:
         """Handle what is due now; return how many timers fired."""
-        now = self._shell.clock()
-        with self._shell.store.begin() as tx:
-            due = tx.due_timers(now, _AT_ONCE)
+        now = self._transactor.clock()
+        with self._transactor.store.begin() as tx:
+            due = tx.timers.due(now, _AT_ONCE)
             if not due:
-                moment = tx.next_timer()
+                moment = tx.timers.next_due_at()
                 if moment is not None:
                     self._alarm.set(moment)
                 return 0
@@ -75,13 +75,13 @@ class Timers:
         def work(batch: Batch) -> int:
             # The run first, its timer second: the order in which reports lock them too.
             keys = sorted({row["run_key"] for row in due})
-            batch.load(keys)
-            still = batch.tx.timers_due(keys, now)
-            batch.tx.delete_timers([(row["run_key"], row["node"], row["kind"]) for row in still])
+            batch.runs.load(keys)
+            still = batch.tx.timers.due_of(keys, now)
+            batch.tx.timers.delete([(row["run_key"], row["node"], row["kind"]) for row in still])
             record_notices(batch, [(row["run_key"], TimerFired(row["node"], row["kind"])) for row in still])
             return len(still)
 
-        return self._shell.decide(work)
+        return self._transactor.decide(work)
 
     def run(self, stop: threading.Event) -> None:
         """Fire timers until ``stop``; the body of a background thread."""
@@ -92,4 +92,4 @@ class Timers:
             except StoreUnavailable:
                 stop.wait(1)
                 continue
-            self._alarm.wait(self._shell.clock(), stop)
+            self._alarm.wait(self._transactor.clock(), stop)

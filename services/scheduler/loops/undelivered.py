@@ -8,7 +8,7 @@ anew behind each other for ever.
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from shared.transport.base import Route, Transport
+from shared.transport.base import BrokerQueue, Transport
 
 __all__ = ["Undelivered"]
 
@@ -27,7 +27,7 @@ class Undelivered:
         self.overdue = overdue
         self._seen_empty: dict[str, datetime] = {}
 
-    def sent_before(self, route: Route, judged_at: datetime) -> datetime | None:
+    def sent_before(self, route: BrokerQueue, judged_at: datetime) -> datetime | None:
         """Return the moment since which a task cannot wait on this route any more: what left before then is lost.
 
         ``judged_at``: all that was reported before then is recorded. ``None``: it may wait there still.
@@ -35,7 +35,7 @@ class Undelivered:
         seen_at = self._seen_empty.get(route.name)
         return None if seen_at is None or judged_at < seen_at + _TAKEN else seen_at - self.overdue
 
-    def look(self, routes: Iterable[Route], now: datetime) -> None:
+    def look(self, routes: Iterable[BrokerQueue], now: datetime) -> None:
         """See which of these routes are empty; what was seen of others is forgotten. Raises ``BrokerUnavailable``."""
         seen, self._seen_empty = self._seen_empty, {}
         for route in {route.name: route for route in routes}.values():

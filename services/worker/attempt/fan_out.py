@@ -13,7 +13,7 @@ from typing import Any
 from shared.contracts.events import ChildCall
 from shared.errors import InvalidInput
 from shared.language.expansion.expand import RunCommand, Scope, expand
-from shared.language.expansion.param_forms import (
+from shared.language.expansion.params_syntax import (
     is_reference,
     json_scalar_text,
     parse_json,
@@ -21,7 +21,7 @@ from shared.language.expansion.param_forms import (
     quote_pairs,
 )
 from shared.language.model import Pairs, Parallel, Step
-from shared.language.steps.sub_dags import MAX_PARALLEL_ITEMS
+from shared.language.steps.parallel import MAX_PARALLEL_ITEMS
 
 __all__ = ["fan_out", "split_items"]
 
@@ -38,7 +38,7 @@ def fan_out(step: Step, scope: Scope, run_command: RunCommand, mask: Mask = str)
 
     Raises:
         InvalidInput: there is no name, no item, or too many items.
-        ExpandFault: a required variable is not set.
+        ExpansionError: a required variable is not set.
     """
     name = expand(step.call, scope, run_command).strip()
     if not name:

@@ -19,7 +19,7 @@ from shared.contracts.tasks import Task
 from shared.errors import InvalidInput
 from shared.language.expansion.expand import RunCommand, Scope, StepFacts, expand
 from shared.language.model import RetryPolicy, Step
-from shared.language.patterns import PatternFault, line_test
+from shared.language.patterns import PatternError, line_matcher
 
 __all__ = ["evaluate_policies", "retry_numbers"]
 
@@ -56,8 +56,8 @@ def _output_matches(patterns: Sequence[str], log: Path) -> bool:
     """
     tests: list[Callable[[str], object]] = []
     for pattern in patterns:
-        with suppress(PatternFault):
-            tests.append(line_test(pattern) or re.compile(re.escape(pattern)).search)
+        with suppress(PatternError):
+            tests.append(line_matcher(pattern) or re.compile(re.escape(pattern)).search)
     try:
         with log.open("rb") as file:
             for line in iter(lambda: file.readline(_MAX_LINE), b""):

@@ -19,8 +19,8 @@ from services.worker.process.shells import condition_shell
 from services.worker.process.supervisor import Supervisor
 from shared.contracts.tasks import Task
 from shared.language.expansion.expand import Scope, expand
-from shared.language.expansion.param_forms import parse_params_text
-from shared.language.expansion.params import params_json, resolve_env, resolve_params
+from shared.language.expansion.params_syntax import params_json, parse_params_text
+from shared.language.expansion.resolve import resolve_env, resolve_params
 from shared.language.model import Dag
 
 __all__ = ["check_preconditions", "evaluate_dag", "values_of"]

@@ -24,7 +24,7 @@ from services.worker.process.shells import (
 )
 from shared.language.expansion.expand import expand, expand_text
 from shared.language.expansion.shell_text import expand_for_shell
-from shared.language.model import Command
+from shared.language.model import StepCommand
 
 __all__ = ["CommandExecutor"]
 
@@ -61,7 +61,7 @@ def _shell(job: Job) -> tuple[str, ...]:
     return effective_shell(job.step.shell, job.shell, job.environment.full)
 
 
-def _command_argv(job: Job, command: Command) -> tuple[list[str], dict[str, str]]:
+def _command_argv(job: Job, command: StepCommand) -> tuple[list[str], dict[str, str]]:
     """Return the argument vector, and further environment variables that its text refers to."""
     shell = _shell(job)
     if shell == DIRECT:
@@ -76,7 +76,7 @@ def _for_shell(job: Job, text: str, *, posix: bool) -> tuple[str, dict[str, str]
     return expand_for_shell(text, scope) if posix else (expand_text(text, scope), {})
 
 
-def _tokens(job: Job, command: Command) -> list[str]:
+def _tokens(job: Job, command: StepCommand) -> list[str]:
     """Expand the words of a program that runs without a shell."""
     run = run_command_in(job.supervisor, job.environment.process, str(job.working_dir))
     return [expand(word, job.environment.full, run) for word in command.argv or (command.text,)]

@@ -21,7 +21,7 @@ from services.worker.output.pipe_copier import write_all
 from services.worker.process.outcome import Result
 from shared.contracts.errands import Errand, Mail, NodeReport
 from shared.errors import DagwayError, InvalidInput
-from shared.language.expansion.expand import ExpandFault
+from shared.language.expansion.expand import ExpansionError
 
 __all__ = ["ErrandExecutor"]
 
@@ -48,14 +48,14 @@ class ErrandExecutor:
         for mail in self._errand.mails:
             try:
                 done = self._send(job, mail)
-            except (InvalidInput, ExpandFault, ValueError, smtplib.SMTPException, OSError, Cancelled) as failure:
+            except (InvalidInput, ExpansionError, ValueError, smtplib.SMTPException, OSError, Cancelled) as failure:
                 faults.append(f"mail not sent: {failure}")
             else:
                 write_all(io.stdout, f"{done}\n".encode())
         if self._errand.container is not None:
             try:
                 self._remove(job, self._errand.container)
-            except (DagwayError, ExpandFault, OSError, ValueError) as failure:
+            except (DagwayError, ExpansionError, OSError, ValueError) as failure:
                 faults.append(f"container not removed: {failure}")
         for fault in faults:
             write_all(io.stderr, f"{fault}\n".encode(errors="replace"))

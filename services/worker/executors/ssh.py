@@ -23,7 +23,7 @@ from shared.errors import InvalidInput
 from shared.ids import new_token
 from shared.language.expansion.expand import expand, expand_text
 from shared.language.expansion.shell_text import shell_command
-from shared.language.model import Command
+from shared.language.model import StepCommand
 
 __all__ = ["SshExecutor"]
 
@@ -141,7 +141,7 @@ class SshExecutor:
         return process_result(job, io, ended, number if len(job.step.commands) > 1 else 0)
 
 
-def _start(job: Job, io: StepIO, target: _Target, command: Command, env: dict[str, str]) -> ProcessExit | None:
+def _start(job: Job, io: StepIO, target: _Target, command: StepCommand, env: dict[str, str]) -> ProcessExit | None:
     scope = job.environment.full
     if target.shell:
         # Variables unknown here are left to the remote shell: its own loop variables, for instance.

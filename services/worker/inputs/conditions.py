@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from shared.language.expansion.expand import RunCommand, Scope, expand
 from shared.language.expansion.shell_text import shell_command
 from shared.language.model import Condition
-from shared.language.patterns import PatternFault, line_test
+from shared.language.patterns import PatternError, line_matcher
 
 __all__ = ["check_conditions", "check_each"]
 
@@ -65,7 +65,7 @@ def _unmet(
 def _matches(actual: str, expected: str) -> bool:
     lines = actual.splitlines() or [""]
     try:
-        test = line_test(expected)
-    except PatternFault:
+        test = line_matcher(expected)
+    except PatternError:
         return False
     return expected in lines if test is None else any(map(test, lines))

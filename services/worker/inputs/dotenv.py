@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from shared.language.expansion.expand import ExpandFault, Scope, expand
+from shared.language.expansion.expand import ExpansionError, Scope, expand
 
 __all__ = ["parse_dotenv", "read_dotenv"]
 
@@ -61,5 +61,5 @@ def parse_dotenv(text: str, outer: Mapping[str, str]) -> dict[str, str]:
 def _expanded(text: str, scope: Scope) -> str:
     try:
         return expand(text, scope)
-    except ExpandFault:
+    except ExpansionError:
         return text

@@ -18,7 +18,7 @@ from services.worker.inputs.dotenv import read_dotenv
 from services.worker.inputs.secret_values import resolve_secrets
 from services.worker.process.capture import CommandFailed
 from shared.contracts.tasks import Task
-from shared.language.expansion.expand import ExpandFault, RunCommand, Scope, StepFacts, expand
+from shared.language.expansion.expand import ExpansionError, RunCommand, Scope, StepFacts, expand
 from shared.language.expansion.references import names_in
 from shared.language.expansion.secret_params import secrets_in
 from shared.tracing import here
@@ -104,7 +104,7 @@ def _inside(folder: Path, text: str, scope: Scope) -> Path:
 def dag_directory(task: Task, folder: Path, scope: Scope) -> Path:
     """Return the directory that the DAG's steps work in by default; ``folder`` is that of its file.
 
-    A sub-run works in the directory of its caller, if this worker has it. Raises ``ExpandFault``.
+    A sub-run works in the directory of its caller, if this worker has it. Raises ``ExpansionError``.
     """
     if not task.working_dir and task.called_from and (called_from := Path(task.called_from)).is_dir():
         return called_from
@@ -116,7 +116,7 @@ def prepare_inputs(task: Task, folder: Path, *, all_secrets: bool = True) -> Inp
 
     Raises:
         SecretMissing: a secret cannot be resolved on this worker; not without ``all_secrets``.
-        ExpandFault: a variable that a directory requires (``${X:?}``) is not set.
+        ExpansionError: a variable that a directory requires (``${X:?}``) is not set.
     """
     host = host_variables()
     dag_env = dict(task.env)
@@ -167,7 +167,7 @@ def build_environment(
     return Environment(
         process=({"TRACEPARENT": str(attempt)} if (attempt := here()) is not None else {})
         | {name: value for name, value in merged.items() if _exportable(name, value)},
-        textual=Scope((local, step_env, params, outputs), steps, trusted=trusted, under=(inputs.base,)),
+        textual=Scope((local, step_env, params, outputs), steps, trusted=trusted, paths_only=(inputs.base,)),
         full=Scope((everything, step_env, *below), steps, trusted=trusted),
     )
 
@@ -197,7 +197,7 @@ def _step_env(task: Task, scope: Scope, run_command: RunCommand | None) -> dict[
     for name, text in task.step.env:
         try:
             found[name] = expand(text, scope, run_command)
-        except (ExpandFault, CommandFailed) as error:
+        except (ExpansionError, CommandFailed) as error:
             _log.warning("step_env.dropped", extra={"variable": name, "error": str(error)})
     return found
 

@@ -11,7 +11,7 @@ import jsonschema
 from jsonschema.validators import validator_for
 
 from shared.errors import InvalidInput
-from shared.language.expansion.param_forms import json_scalar_text
+from shared.language.expansion.params_syntax import json_scalar_text
 from shared.language.model import Pairs
 
 __all__ = ["apply_schema"]

@@ -32,7 +32,7 @@ def default_shell(host: Mapping[str, str] = os.environ) -> tuple[str, ...]:
 def effective_shell(step: Sequence[str] | None, dag: Sequence[str], scope: Scope) -> tuple[str, ...]:
     """Return the shell of a step: its own, else the DAG's, else the worker's. Its words may contain variables.
 
-    Words that expand to nothing are left out. Raises ``ExpandFault``.
+    Words that expand to nothing are left out. Raises ``ExpansionError``.
     """
     return _words(step or (), scope) or _words(dag, scope) or default_shell()
 

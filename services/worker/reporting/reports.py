@@ -23,13 +23,13 @@ from shared.contracts.codec import encode
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptProgress, Event
 from shared.errors import Unavailable
 from shared.tracing import here
-from shared.transport.base import EVENTS, LOGS, Outgoing, Route, Transport
+from shared.transport.base import EVENTS, LOGS, BrokerQueue, Outgoing, Transport
 
 __all__ = ["Reporter"]
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
-_ROUTES: dict[str, Route] = {route.name: route for route in (EVENTS, LOGS)}
+_ROUTES: dict[str, BrokerQueue] = {route.name: route for route in (EVENTS, LOGS)}
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FULL_WAIT_S = 0.5
 _FIRST_WAIT_S = 0.2
@@ -90,7 +90,7 @@ class Reporter:
         part = path.with_suffix(".part")
         with self._when_disk_has_room(token, partial(part.open, "wb", buffering=0)) as file:
             for message in messages:
-                line = {"route": message.route.name, "id": message.message_id, "body": message.body.decode()}
+                line = {"route": message.queue.name, "id": message.message_id, "body": message.body.decode()}
                 self._when_disk_has_room(token, partial(_append, file.fileno(), f"{json.dumps(line)}\n".encode()))
             os.fsync(file.fileno())
         self._when_disk_has_room(token, partial(part.rename, path))

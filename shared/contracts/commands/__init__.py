@@ -1,156 +1,96 @@
-"""Commands: asked from outside, recorded exactly once, and possibly refused.
+"""Commands: requests to change something. A scheduler carries out each one exactly once, or refuses it.
 
-The envelope's ``id`` is the command id (the caller's Idempotency-Key where there is one).
-``file_name`` is a dag file's name without extension; ``dag_name`` is the key of run history.
+The id of the envelope is the command's id: the caller's Idempotency-Key, if there is one.
+``file_name`` is the file name of a DAG without its extension; ``dag_name`` is the name its runs are kept under.
 """
 
-from typing import Any, Literal
-
-from pydantic import Field
-
-from shared.contracts.base import Message
+from shared.contracts.commands.accounts import (
+    CreateApiKey,
+    CreateUser,
+    DeleteApiKey,
+    DeleteUser,
+    EnsureAdmin,
+    SetPassword,
+    TouchCredential,
+    UpdateApiKey,
+    UpdateUser,
+)
+from shared.contracts.commands.approvals import ApprovalCommand, ApproveStep, RejectStep
+from shared.contracts.commands.base import Command, CommandReply, DagChange, RefusedError, RunChange
+from shared.contracts.commands.dags import (
+    CreateDag,
+    DeleteDag,
+    PutSpec,
+    RenameDag,
+    ReplaceSpec,
+    RestoreSpec,
+    SuspendDag,
+)
+from shared.contracts.commands.pauses import EndPause, SetPause
+from shared.contracts.commands.pools import RemovePool, SetPool
+from shared.contracts.commands.queues import RemoveQueue, SetQueue
+from shared.contracts.commands.runs import (
+    DequeueRun,
+    EnqueueRun,
+    PatchStep,
+    PatchSubStep,
+    RescheduleRun,
+    RetryRun,
+    StartInline,
+    StartRun,
+    StopRun,
+)
+from shared.contracts.commands.webhooks import (
+    CreateWebhook,
+    DeleteWebhook,
+    RegenerateWebhook,
+    ToggleWebhook,
+    WebhookCommand,
+)
 
 __all__ = [
+    "ApprovalCommand",
+    "ApproveStep",
     "Command",
     "CommandReply",
+    "CreateApiKey",
     "CreateDag",
+    "CreateUser",
+    "CreateWebhook",
+    "DagChange",
+    "DeleteApiKey",
     "DeleteDag",
+    "DeleteUser",
+    "DeleteWebhook",
     "DequeueRun",
+    "EndPause",
     "EnqueueRun",
+    "EnsureAdmin",
     "PatchStep",
+    "PatchSubStep",
     "PutSpec",
     "RefusedError",
+    "RegenerateWebhook",
+    "RejectStep",
+    "RemovePool",
+    "RemoveQueue",
     "RenameDag",
+    "ReplaceSpec",
+    "RescheduleRun",
+    "RestoreSpec",
     "RetryRun",
+    "RunChange",
+    "SetPassword",
+    "SetPause",
+    "SetPool",
+    "SetQueue",
+    "StartInline",
     "StartRun",
     "StopRun",
     "SuspendDag",
+    "ToggleWebhook",
+    "TouchCredential",
+    "UpdateApiKey",
+    "UpdateUser",
+    "WebhookCommand",
 ]
-
-
-class Command(Message):
-    """What all commands share."""
-
-    by: str = "anonymous"
-    """Who asked, for the transition log."""
-
-
-class CreateDag(Command):
-    """Store a new dag; refused when the file name is taken or the spec is invalid."""
-
-    type = "dag.create"
-    file_name: str
-    spec: str
-
-
-class PutSpec(Command):
-    """Replace the spec of an existing dag; an invalid spec changes nothing."""
-
-    type = "dag.put_spec"
-    file_name: str
-    spec: str
-
-
-class DeleteDag(Command):
-    """Remove a dag; its runs stay."""
-
-    type = "dag.delete"
-    file_name: str
-
-
-class RenameDag(Command):
-    """Give a dag file another name; refused when that is taken or a run is under way."""
-
-    type = "dag.rename"
-    file_name: str
-    new_file_name: str
-
-
-class SuspendDag(Command):
-    """Switch a dag's schedules off or on; asking twice changes nothing."""
-
-    type = "dag.suspend"
-    file_name: str
-    suspend: bool
-
-
-class StartRun(Command):
-    """Create a run from a stored dag and start it at once, whatever its queue holds."""
-
-    type = "run.start"
-    file_name: str
-    dag_run_id: str
-    dag_name: str | None = None
-    params: str = ""
-    own_params: bool = False
-    own_run_id: bool = False
-    """Whether a person wrote ``params``, or chose ``dag_run_id``: the dag's ``runConfig`` may forbid it."""
-    singleton: bool = False
-
-
-class EnqueueRun(StartRun):
-    """Create a run that starts when its queue's limits allow."""
-
-    type = "run.enqueue"
-    queue: str | None = None
-    priority: Literal["low", "high"] = "low"
-
-
-class StopRun(Command):
-    """Abort a running run: its open attempts are stopped, nothing new starts."""
-
-    type = "run.stop"
-    dag_name: str
-    dag_run_id: str
-
-
-class DequeueRun(Command):
-    """Withdraw a queued run before it starts."""
-
-    type = "run.dequeue"
-    dag_name: str
-    dag_run_id: str
-
-
-class RetryRun(Command):
-    """Run again what did not succeed (contract 5.8).
-
-    ``new_run_id`` empty or equal to ``dag_run_id``: a new attempt in place. Another existing run's
-    id: that run is retried. An unknown id: a new run from this one's snapshot, keeping results.
-    """
-
-    type = "run.retry"
-    dag_name: str
-    dag_run_id: str
-    new_run_id: str = ""
-    step_name: str | None = None
-
-
-class PatchStep(Command):
-    """Set one node's status by hand while its run is not running."""
-
-    type = "run.patch_step"
-    dag_name: str
-    dag_run_id: str
-    step_name: str
-    status: str
-    """A ``NodeStatus`` token."""
-
-
-class RefusedError(Message):
-    """Why a command was refused; ``code`` is an error code of contract section 1.1."""
-
-    type = "error"
-    code: str
-    message: str
-    details: dict[str, Any] = Field(default_factory=dict)
-
-
-class CommandReply(Message):
-    """The recorded outcome of one command; the same for every delivery of it."""
-
-    type = "command.reply"
-    command_id: str
-    outcome: Literal["recorded", "refused"]
-    result: dict[str, Any] = Field(default_factory=dict)
-    error: RefusedError | None = None

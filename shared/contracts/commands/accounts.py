@@ -1,17 +1,15 @@
-"""Commands about who may do what: users and API keys.
+"""Commands about users and API keys.
 
-Secrets are made and hashed by the gateway; only hashes travel and are stored. Nothing here is ever
-answered with a hash.
+The gateway makes and hashes secrets. Only hashes travel and are stored, and no reply holds one.
 """
 
 from typing import Literal
 
 from pydantic import Field
 
-from shared.contracts.commands import Command
+from shared.contracts.commands.base import Command
 
 __all__ = [
-    "AccountCommand",
     "CreateApiKey",
     "CreateUser",
     "DeleteApiKey",
@@ -26,12 +24,8 @@ __all__ = [
 Role = Literal["admin", "manager", "operator", "viewer"]
 
 
-class AccountCommand(Command):
-    """What these have in common."""
-
-
-class CreateUser(AccountCommand):
-    """Refused when the username is taken."""
+class CreateUser(Command):
+    """Create a user. Refused if the username is taken."""
 
     type = "user.create"
     user_id: str
@@ -41,13 +35,13 @@ class CreateUser(AccountCommand):
 
 
 class EnsureAdmin(CreateUser):
-    """Create this user only if there is no user at all; otherwise nothing changes."""
+    """Create this user if there are no users; otherwise change nothing."""
 
     type = "user.ensure_admin"
 
 
-class UpdateUser(AccountCommand):
-    """Change what is given; ``None`` stays as it is."""
+class UpdateUser(Command):
+    """Change the given fields of a user; ``None`` leaves a field as it is."""
 
     type = "user.update"
     user_id: str
@@ -55,7 +49,7 @@ class UpdateUser(AccountCommand):
     role: Role | None = None
 
 
-class SetPassword(AccountCommand):
+class SetPassword(Command):
     """Replace a user's password."""
 
     type = "user.set_password"
@@ -63,15 +57,15 @@ class SetPassword(AccountCommand):
     password_hash: str = Field(repr=False)
 
 
-class DeleteUser(AccountCommand):
-    """Remove a user; tokens issued to it are worth nothing from then on."""
+class DeleteUser(Command):
+    """Delete a user. Login tokens of that user stop working."""
 
     type = "user.delete"
     user_id: str
 
 
-class CreateApiKey(AccountCommand):
-    """Refused when the name is taken."""
+class CreateApiKey(Command):
+    """Create an API key. Refused if the name is taken."""
 
     type = "api_key.create"
     key_id: str
@@ -83,8 +77,8 @@ class CreateApiKey(AccountCommand):
     created_by: str
 
 
-class UpdateApiKey(AccountCommand):
-    """Change what is given; ``None`` stays as it is."""
+class UpdateApiKey(Command):
+    """Change the given fields of an API key; ``None`` leaves a field as it is."""
 
     type = "api_key.update"
     key_id: str
@@ -93,15 +87,15 @@ class UpdateApiKey(AccountCommand):
     role: Role | None = None
 
 
-class DeleteApiKey(AccountCommand):
-    """Remove a key; it is worth nothing from then on."""
+class DeleteApiKey(Command):
+    """Delete an API key, which stops working."""
 
     type = "api_key.delete"
     key_id: str
 
 
-class TouchCredential(AccountCommand):
-    """A key or webhook was used; sent once a second each at most, by each gateway."""
+class TouchCredential(Command):
+    """Record that an API key or a webhook was used. Each gateway sends at most one a second for each."""
 
     type = "credential.touch"
     kind: Literal["api_key", "webhook"]

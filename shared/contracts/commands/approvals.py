@@ -1,32 +1,30 @@
-"""Commands about steps that wait for approval, of a root run or of one below it."""
+"""Commands about steps that wait for approval, in a root run or in a sub-run."""
 
 from pydantic import Field
 
-from shared.contracts.commands import Command
+from shared.contracts.commands.base import RunChange
 
 __all__ = ["ApprovalCommand", "ApproveStep", "RejectStep"]
 
 
-class ApprovalCommand(Command):
-    """What both have in common. ``sub_run_id`` empty: the step is the root run's own."""
+class ApprovalCommand(RunChange):
+    """Base of both. An empty ``sub_run_id`` means a step of the root run itself."""
 
-    dag_name: str
-    dag_run_id: str
     sub_run_id: str = ""
     step_name: str
     user: str = ""
-    """Who asked, for the step's record; empty where they did not have to say who they are."""
+    """Who asked, for the step's record. Empty without authentication."""
 
 
 class ApproveStep(ApprovalCommand):
-    """Let a step be done; refused without what it requires, or with what it did not ask for."""
+    """Approve a step. Refused if a required input is missing or an unknown one is given."""
 
     type = "run.approve_step"
     inputs: dict[str, str] = Field(default_factory=dict)
 
 
 class RejectStep(ApprovalCommand):
-    """Forbid a step, which rejects its run."""
+    """Reject a step and fail its run."""
 
     type = "run.reject_step"
     reason: str = ""

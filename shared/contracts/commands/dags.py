@@ -1,27 +1,55 @@
-"""Commands about a definition's versions."""
+"""Commands about DAGs: their specs, names, versions and suspension."""
 
-from shared.contracts.commands import Command
+from shared.contracts.commands.base import DagChange
 
-__all__ = ["DagCommand", "ReplaceSpec", "RestoreSpec"]
-
-
-class DagCommand(Command):
-    """What these have in common: they change one definition, by its file name."""
-
-    file_name: str
+__all__ = ["CreateDag", "DeleteDag", "PutSpec", "RenameDag", "ReplaceSpec", "RestoreSpec", "SuspendDag"]
 
 
-class ReplaceSpec(DagCommand):
-    """As ``PutSpec``, but refused (``precondition_failed``) unless the text is still the one expected."""
+class CreateDag(DagChange):
+    """Store a new DAG. Refused if the file name is taken or the spec is invalid."""
+
+    type = "dag.create"
+    spec: str
+
+
+class PutSpec(DagChange):
+    """Replace the spec of an existing DAG. An invalid spec changes nothing; the reply lists its errors."""
+
+    type = "dag.put_spec"
+    spec: str
+
+
+class ReplaceSpec(DagChange):
+    """``PutSpec``, but refused with ``precondition_failed`` if the spec is not one of the ``expected`` ones."""
 
     type = "dag.replace_spec"
     spec: str
     expected: tuple[str, ...]
-    """Hashes (SHA-256 in hex) of texts, one of which must be the present one; ``*``: any."""
+    """SHA-256 hashes in hex; ``*`` accepts any spec."""
 
 
-class RestoreSpec(DagCommand):
-    """Make an older version's text the present one, as a new version."""
+class RestoreSpec(DagChange):
+    """Store the spec of an older version as a new version."""
 
     type = "dag.restore_spec"
     version: int
+
+
+class RenameDag(DagChange):
+    """Rename a DAG file. Refused if the new name is taken or a run is active."""
+
+    type = "dag.rename"
+    new_file_name: str
+
+
+class SuspendDag(DagChange):
+    """Switch the schedules of a DAG off or on. Repeating it changes nothing."""
+
+    type = "dag.suspend"
+    suspend: bool
+
+
+class DeleteDag(DagChange):
+    """Delete a DAG and keep its runs."""
+
+    type = "dag.delete"

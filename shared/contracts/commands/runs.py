@@ -1,20 +1,48 @@
-"""Commands about runs beyond those of a stored dag: inline ones, runs made anew, steps of sub runs."""
+"""Commands about runs: start, enqueue, stop, dequeue, retry, reschedule, and setting a node's status."""
 
 from typing import Literal
 
-from shared.contracts.commands import Command
+from shared.contracts.commands.base import Command, RunChange
 
-__all__ = ["PatchSubStep", "RescheduleRun", "RunCommand", "StartInline"]
+__all__ = [
+    "DequeueRun",
+    "EnqueueRun",
+    "PatchStep",
+    "PatchSubStep",
+    "RescheduleRun",
+    "RetryRun",
+    "StartInline",
+    "StartRun",
+    "StopRun",
+]
 
 
-class RunCommand(Command):
-    """What these have in common: they change runs and no definition."""
+class StartRun(Command):
+    """Create a run of a stored DAG and start it immediately. The limit of its queue does not apply."""
+
+    type = "run.start"
+    file_name: str
+    dag_run_id: str
+    dag_name: str | None = None
+    params: str = ""
+    own_params: bool = False
+    own_run_id: bool = False
+    """Whether the caller chose ``params`` and ``dag_run_id``, which the DAG's ``runConfig`` may forbid."""
+    singleton: bool = False
 
 
-class StartInline(RunCommand):
-    """Create a run from a text that is stored nowhere else, and start or queue it.
+class EnqueueRun(StartRun):
+    """Create a run of a stored DAG that starts when its queue admits it."""
 
-    ``dag_name`` goes before the text's own name; one of them must be there.
+    type = "run.enqueue"
+    queue: str | None = None
+    priority: Literal["low", "high"] = "low"
+
+
+class StartInline(Command):
+    """Create a run from a spec that is not stored as a DAG, and start or queue it.
+
+    ``dag_name`` overrides the spec's own name; one of the two is required.
     """
 
     type = "run.start_inline"
@@ -28,24 +56,53 @@ class StartInline(RunCommand):
     priority: Literal["low", "high"] = "low"
 
 
-class RescheduleRun(RunCommand):
-    """Create a new run from another one's spec and params as they were, with nothing carried over."""
+class StopRun(RunChange):
+    """Abort a running run: stop its attempts and start no others."""
+
+    type = "run.stop"
+
+
+class DequeueRun(RunChange):
+    """Remove a queued run from its queue before it starts."""
+
+    type = "run.dequeue"
+
+
+class RetryRun(RunChange):
+    """Run again the steps that did not succeed.
+
+    ``new_run_id`` empty or equal to ``dag_run_id``: a new attempt of the run itself. The id of another
+    existing run: that run is retried. An unknown id: a new run with this run's spec and results.
+    """
+
+    type = "run.retry"
+    new_run_id: str = ""
+    step_name: str | None = None
+
+
+class RescheduleRun(RunChange):
+    """Create a new run with the spec and params of another run, without its results."""
 
     type = "run.reschedule"
-    dag_name: str
-    dag_run_id: str
     new_run_id: str
     new_dag_name: str | None = None
     singleton: bool = False
 
 
-class PatchSubStep(RunCommand):
-    """Set one node's status in a sub run, which is named under its root."""
+class PatchStep(RunChange):
+    """Set the status of one node while its run is not running."""
+
+    type = "run.patch_step"
+    step_name: str
+    status: str
+    """A ``NodeStatus`` value."""
+
+
+class PatchSubStep(RunChange):
+    """Set the status of one node of a sub-run. ``dag_name`` and ``dag_run_id`` name the root run."""
 
     type = "run.patch_sub_step"
-    dag_name: str
-    dag_run_id: str
     sub_run_id: str
     step_name: str
     status: str
-    """A ``NodeStatus`` token."""
+    """A ``NodeStatus`` value."""

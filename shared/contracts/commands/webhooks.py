@@ -1,20 +1,20 @@
-"""Commands about webhooks: one per dag file, by its name without extension."""
+"""Commands about webhooks. A DAG has at most one."""
 
 from pydantic import Field
 
-from shared.contracts.commands import Command
+from shared.contracts.commands.base import Command
 
 __all__ = ["CreateWebhook", "DeleteWebhook", "RegenerateWebhook", "ToggleWebhook", "WebhookCommand"]
 
 
 class WebhookCommand(Command):
-    """What these have in common."""
+    """Base of these commands. ``file_name`` is the DAG's."""
 
     file_name: str
 
 
 class CreateWebhook(WebhookCommand):
-    """Refused when the dag is missing or has one."""
+    """Create the webhook of a DAG. Refused if the DAG does not exist or has one."""
 
     type = "webhook.create"
     webhook_id: str
@@ -24,7 +24,7 @@ class CreateWebhook(WebhookCommand):
 
 
 class RegenerateWebhook(WebhookCommand):
-    """Replace the token; the old one is worth nothing from then on."""
+    """Replace the token of a webhook. The old one stops working."""
 
     type = "webhook.regenerate"
     prefix: str
@@ -32,13 +32,13 @@ class RegenerateWebhook(WebhookCommand):
 
 
 class ToggleWebhook(WebhookCommand):
-    """Switch it on or off."""
+    """Enable or disable a webhook."""
 
     type = "webhook.toggle"
     enabled: bool
 
 
 class DeleteWebhook(WebhookCommand):
-    """Remove it."""
+    """Delete a webhook."""
 
     type = "webhook.delete"

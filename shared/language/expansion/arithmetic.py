@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-__all__ = ["ArithmeticFault", "evaluate"]
+__all__ = ["ExpressionError", "evaluate"]
 
 _TOKEN = re.compile(
     r"\s*(0[xX][0-9a-fA-F]+|\d+|\$?[A-Za-z_]\w*|\$\d+|\*\*|<<|>>|<=|>=|==|!=|&&|\|\||[-+*/%()<>!~&|^?:])"
@@ -18,7 +18,7 @@ _LEVELS: dict[str, int] = {
 }  # fmt: skip
 
 
-class ArithmeticFault(ValueError):
+class ExpressionError(ValueError):
     """The text is not an arithmetic expression, or divides by zero."""
 
 
@@ -26,17 +26,17 @@ def evaluate(text: str, lookup: Callable[[str], str]) -> int:
     """Return the value of an expression; ``lookup`` gives the text of a variable, empty if unset.
 
     Raises:
-        ArithmeticFault: the expression cannot be evaluated.
+        ExpressionError: the expression cannot be evaluated.
     """
     if len(text) > _MAX_LENGTH:
-        raise ArithmeticFault("the expression is too long")
+        raise ExpressionError("the expression is too long")
     tokens: list[str] = []
     position = 0
     stripped = text.rstrip()
     while position < len(stripped):
         match = _TOKEN.match(stripped, position)
         if match is None:
-            raise ArithmeticFault(f"cannot understand {stripped[position:][:20]!r}")
+            raise ExpressionError(f"cannot understand {stripped[position:][:20]!r}")
         tokens.append(match[1])
         position = match.end()
     if not tokens:
@@ -44,7 +44,7 @@ def evaluate(text: str, lookup: Callable[[str], str]) -> int:
     parser = _Parser(tokens, lookup)
     value = parser.ternary(0)
     if parser.peek():
-        raise ArithmeticFault(f"unexpected {parser.peek()!r}")
+        raise ExpressionError(f"unexpected {parser.peek()!r}")
     return value
 
 
@@ -62,13 +62,13 @@ class _Parser:
     def _take(self, expected: str = "") -> str:
         token = self.peek()
         if not token or (expected and token != expected):
-            raise ArithmeticFault(f"expected {expected or 'a value'}, got {token or 'the end'}")
+            raise ExpressionError(f"expected {expected or 'a value'}, got {token or 'the end'}")
         self._next += 1
         return token
 
     def ternary(self, depth: int) -> int:
         if depth > _MAX_DEPTH:
-            raise ArithmeticFault("the expression is nested too deeply")
+            raise ExpressionError("the expression is nested too deeply")
         value = self._binary(1, depth + 1)
         if self.peek() != "?":
             return value
@@ -87,7 +87,7 @@ class _Parser:
 
     def _unary(self, depth: int) -> int:
         if depth > _MAX_DEPTH:
-            raise ArithmeticFault("the expression is nested too deeply")
+            raise ExpressionError("the expression is nested too deeply")
         if self.peek() in ("-", "+", "!", "~"):
             operator = self._take()
             value = self._unary(depth + 1)
@@ -98,7 +98,7 @@ class _Parser:
         self._take()
         exponent = self._unary(depth + 1)
         if exponent < 0:
-            raise ArithmeticFault("the exponent is negative")
+            raise ExpressionError("the exponent is negative")
         return _wrap(pow(base, exponent, 2**64))
 
     def _atom(self, depth: int) -> int:
@@ -112,7 +112,7 @@ class _Parser:
             return _number(word)
         if word[0] in "$_" or word[0].isalpha():
             return _number(self._lookup(word.lstrip("$")).strip() or "0")
-        raise ArithmeticFault(f"unexpected {word!r}")
+        raise ExpressionError(f"unexpected {word!r}")
 
 
 def _number(text: str) -> int:
@@ -120,7 +120,7 @@ def _number(text: str) -> int:
     try:
         return _wrap(int(text[:_MAX_DIGITS], base))
     except ValueError:
-        raise ArithmeticFault(f"not a number: {text[:_MAX_DIGITS]!r}") from None
+        raise ExpressionError(f"not a number: {text[:_MAX_DIGITS]!r}") from None
 
 
 def _wrap(value: int) -> int:
@@ -130,7 +130,7 @@ def _wrap(value: int) -> int:
 def _apply(operator: str, a: int, b: int) -> int:
     if operator in ("/", "%"):
         if b == 0:
-            raise ArithmeticFault("division by 0")
+            raise ExpressionError("division by 0")
         quotient = abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
         return _wrap(quotient if operator == "/" else a - quotient * b)
     if operator in ("<<", ">>"):

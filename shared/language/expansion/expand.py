@@ -1,22 +1,26 @@
-"""Expand the variables of author-written text: pure, one pass, the same on scheduler and worker.
+"""Expand the variables in an author's text: pure, in one pass, the same on scheduler and worker.
 
-Two modes. Textual: known references are replaced, everything else stays for the shell that will
-read the text. Full: also operators (``${X:-d}``), arithmetic and command substitution, and an unknown
-variable is empty. Guarantees: an inserted value is never expanded itself; ``$(…)`` is never run;
-a back-quoted command only runs through ``run_command``, and stays as written without one.
+Two modes:
+
+- Textual (``expand_text``) replaces known references and leaves everything else to the shell that reads the text.
+- Full (``expand``) also evaluates operators (``${X:-d}``), arithmetic and back-quoted commands; an unknown variable
+  is empty.
+
+Guarantees: an inserted value is never expanded itself; ``$(…)`` is never run; a back-quoted command runs only
+through ``run_command``, and stays as written without one.
 """
 
 import re
 from collections.abc import Callable, Mapping
 
-from shared.language.expansion.arithmetic import ArithmeticFault, evaluate
+from shared.language.expansion.arithmetic import ExpressionError, evaluate
 from shared.language.expansion.globs import replace, trim_prefix, trim_suffix
 from shared.language.expansion.references import Arithmetic, Backtick, Piece, Reference, Substitution, parse
-from shared.language.expansion.scope import Scope, StepFacts, in_text, substring, value_of
-from shared.language.expansion.shell_text import shell_command
+from shared.language.expansion.scope import Scope, StepFacts, known_value, substring, value_of
+from shared.language.expansion.shell_text import QUOTED_ESCAPES, shell_command
 
 __all__ = [
-    "ExpandFault",
+    "ExpansionError",
     "RunCommand",
     "Scope",
     "StepFacts",
@@ -27,21 +31,20 @@ __all__ = [
 ]
 
 RunCommand = Callable[[str], str]
-"""Runs a command text in a shell and returns its output; raises to make the expansion fail."""
+"""Runs a command in a shell and returns its output. An exception makes the expansion fail."""
 
-_ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"})
 _HOME = re.compile(r"~(?=/|\Z)")
 _QUOTED_WORD = re.compile(r"([\"'])(.*)\1", re.DOTALL)
 _UNESCAPED_SLASH = re.compile(r"(?<!\\)/")
 _MAX_DEPTH = 20
 
 
-class ExpandFault(ValueError):
+class ExpansionError(ValueError):
     """``${X:?message}`` found X unset."""
 
 
 def expand_text(text: str, scope: Scope) -> str:
-    """Replace known references in ``text`` and leave all the rest as it is (textual mode)."""
+    """Replace known references in ``text`` and leave everything else as it is (textual mode)."""
     return "".join(_textual(piece, scope) for piece in parse(text))
 
 
@@ -49,7 +52,7 @@ def expand(text: str, scope: Scope, run_command: RunCommand | None = None) -> st
     """Evaluate ``text`` fully; without ``run_command`` back-quoted commands stay as written.
 
     Raises:
-        ExpandFault: a variable that must be set (``${X:?}``) is not.
+        ExpansionError: a variable that must be set (``${X:?}``) is not.
     """
     return _full(text, scope, run_command, 0)
 
@@ -63,13 +66,13 @@ def needs_shell(text: str) -> bool:
 
 
 def unresolved(text: str, known: Mapping[str, object]) -> bool:
-    """Whether ``text`` refers to a variable that is not in ``known``, be it by ``~``."""
+    """Whether ``text`` refers to a variable that is not in ``known``; ``~`` refers to ``HOME``."""
     if _HOME.match(text) and "HOME" not in known:
         return True
     for piece in parse(text):
         if isinstance(piece, Reference):
             plain = _as_operator(piece) if "-" in piece.name else piece
-            # A number is a positional parameter, which no host can have.
+            # A number is a positional parameter, never a variable of the host.
             if not (plain.name in known or plain.name.isdigit()) or unresolved(plain.word, known):
                 return True
         elif isinstance(piece, Backtick) or (isinstance(piece, Arithmetic) and _arithmetic_unresolved(piece, known)):
@@ -87,7 +90,7 @@ def _arithmetic_unresolved(piece: Arithmetic, known: Mapping[str, object]) -> bo
 
     try:
         evaluate(piece.expression, note)
-    except ArithmeticFault:
+    except ExpressionError:
         return True
     return missing
 
@@ -96,7 +99,7 @@ def _textual(piece: Piece, scope: Scope) -> str:
     if isinstance(piece, str):
         return piece
     if isinstance(piece, Reference):
-        known = in_text(piece, scope)
+        known = known_value(piece, scope)
         return piece.source if known is None else _placed(*known)
     if isinstance(piece, Backtick):
         return f"`{expand_text(piece.command, scope)}`"
@@ -135,7 +138,7 @@ def _calculate(piece: Arithmetic, scope: Scope) -> str:
     try:
         expression = expand_text(piece.expression, scope)
         return str(evaluate(expression, lambda name: scope.lookup(name) or ""))
-    except ArithmeticFault:
+    except ExpressionError:
         return piece.source
 
 
@@ -144,7 +147,7 @@ def _full_reference(piece: Reference, scope: Scope, run_command: RunCommand | No
         piece = _as_operator(piece)
     if piece.length:
         return str(len(scope.lookup(piece.name) or ""))
-    if piece.operator == "-" and (known := in_text(piece, scope)) is not None:
+    if piece.operator == "-" and (known := known_value(piece, scope)) is not None:
         return _placed(*known)
     if piece.operator:
         value = scope.lookup(piece.name)
@@ -153,13 +156,13 @@ def _full_reference(piece: Reference, scope: Scope, run_command: RunCommand | No
     if value is None and piece.bare:
         value = piece.path
         if piece.name[0].isdigit():
-            # As in a shell, $1a is the first parameter and an a.
+            # As in a shell, $1a is the first parameter followed by an a.
             value = (scope.lookup(piece.name[0]) or "") + piece.name[1:] + value
     return _placed(piece, value or "")
 
 
 def _word(text: str, scope: Scope, run_command: RunCommand | None, depth: int) -> str:
-    """Evaluate what follows an operator; quotes around all of it are the shell's, as in ``${X:-"a b"}``."""
+    """Evaluate what follows an operator; quotes around all of it are removed, as in ``${X:-"a b"}``."""
     quoted = _QUOTED_WORD.fullmatch(text)
     if quoted is None:
         return _full(text, scope, run_command, depth)
@@ -173,11 +176,11 @@ def _as_operator(piece: Reference) -> Reference:
 
 
 def _placed(piece: Reference, value: str) -> str:
-    return f'"{value.translate(_ESCAPES)}"' if piece.quoted else value
+    return f'"{value.translate(QUOTED_ESCAPES)}"' if piece.quoted else value
 
 
 def _operate(piece: Reference, value: str | None, word: Callable[[], str]) -> str:
-    """Apply a parameter operator; ``word`` is expanded only when it is used."""
+    """Apply a parameter operator; ``word`` is expanded only if it is used."""
     operator = piece.operator
     absent = not value if operator.startswith(":") and operator != ":" else value is None
     text = value or ""
@@ -190,7 +193,7 @@ def _operate(piece: Reference, value: str | None, word: Callable[[], str]) -> st
         return "" if absent else word()
     if kind == "?":
         if absent:
-            raise ExpandFault(f"{piece.name}: {word() or 'parameter not set'}")
+            raise ExpansionError(f"{piece.name}: {word() or 'parameter not set'}")
         return text
     if kind == "#":
         return trim_prefix(text, word(), longest=len(operator) == 2)

@@ -1,4 +1,4 @@
-"""Trim text by shell patterns (``${X#p}``, ``${X%%p}``, ``${X/p/r}``) without backtracking storms."""
+"""Trim text by shell patterns (``${X#p}``, ``${X%%p}``, ``${X/p/r}``) without catastrophic backtracking."""
 
 import re
 
@@ -40,7 +40,7 @@ def _compile(pieces: list[list[str]], *, longest: bool) -> re.Pattern[str] | Non
     parts = [texts[0]]
     for index, text in enumerate(texts[1:], start=1):
         last = index == len(texts) - 1
-        # Atomic groups: once a piece is placed it stays, so the search cannot explode.
+        # Atomic groups: a piece that has matched stays where it is, so the search cannot explode.
         parts.append(f".*{text}" if last and longest else f"(?>.*?{text})")
     try:
         return re.compile("".join(parts), re.DOTALL)

@@ -1,7 +1,7 @@
-"""Find the references in author-written text; the first half of the variable language.
+"""Find the references in an author's text: the parser of the variable language.
 
-The text is cut once into literal pieces and references. What is later put in a reference's place is
-never looked at again, so a value cannot smuggle in a command or another reference.
+The text is cut once into literal pieces and references. What later replaces a reference is never parsed
+again, so a value cannot smuggle in a command or another reference.
 """
 
 import re
@@ -48,9 +48,9 @@ _MAX_CACHED = 2000
 class Reference:
     """``$NAME``, ``${NAME.path}``, ``${id.stdout:0:5}`` or ``${NAME<operator>word}``.
 
-    ``source`` is the text as written; ``quoted`` says it stands alone between double quotes, which
-    then belong to ``source``; ``kept``: beside a single quote, where text for a shell keeps it as it is;
-    ``operator`` and ``length`` only apply to full evaluation.
+    ``source`` is the text as written. ``quoted``: it stands alone between double quotes, which then belong to
+    ``source``. ``kept``: it is next to a single quote, so textual mode leaves it to the shell. ``operator`` and
+    ``length`` apply to full evaluation only.
     """
 
     source: str
@@ -67,7 +67,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Backtick:
-    """`` `command` ``; the command is author text with references of its own."""
+    """`` `command` ``: the command is the author's text, with references of its own."""
 
     source: str
     command: str
@@ -83,20 +83,20 @@ class Arithmetic:
 
 @dataclass(frozen=True, slots=True)
 class Substitution:
-    """``$(command)``: never run here; only what is known is replaced inside it."""
+    """``$(command)``: never run here; known references in it are replaced."""
 
     source: str
     command: str
 
 
 PathStep = str | int | slice | None
-"""Of a JSON path: a key, an index, a slice, or ``None``: each of what is there."""
+"""One step of a JSON path: a key, an index, a slice, or ``None`` for each item."""
 
 Piece = str | Reference | Backtick | Arithmetic | Substitution
 
 
 def parse(text: str) -> tuple[Piece, ...]:
-    """Cut ``text`` into literal pieces and references. Never fails: what is no reference is literal."""
+    """Cut ``text`` into literal pieces and references. Never fails: what is not a reference is literal."""
     if "$" not in text and "`" not in text:
         return (text,) if text else ()
     return _parse_cached(text) if len(text) <= _MAX_CACHED else _parse(text)
@@ -123,7 +123,7 @@ _parse_cached = lru_cache(maxsize=1024)(_parse)
 
 
 def _piece_at(text: str, at: int) -> tuple[Piece | None, int, int]:
-    """Return (piece, begin, end) for the mark at ``at``; no piece: go on searching at ``end``."""
+    """Return (piece, begin, end) for the mark at ``at``; without a piece, the search continues at ``end``."""
     if text[at] == "`":
         return _backtick_at(text, at)
     if text.startswith("$((", at):
@@ -139,7 +139,7 @@ def _piece_at(text: str, at: int) -> tuple[Piece | None, int, int]:
     end = at + len(found.source)
     before, after = text[at - 1 : at] if at else "", text[end : end + 1]
     if (not found.path and "'" in (before, after)) or (found.bare and before == after == "'"):
-        # In awk '$1 > 5' it is awk's own; '${OUT.key}' is nobody's but ours, and is filled in.
+        # In awk '$1 > 5' it belongs to awk; only Dagway reads '${OUT.key}', so that is replaced.
         return replace(found, kept=True), at, end
     if not found.bare and before == '"' and after == '"' and not found.operator and not found.length:
         quoted = Reference(f'"{found.source}"', found.name, found.path, found.slice, quoted=True)
@@ -152,7 +152,7 @@ def _backtick_at(text: str, at: int) -> tuple[Piece | None, int, int]:
         return None, at, at + 1
     match = _BACKTICK.match(text, at)
     if match is None:
-        # Unclosed: no later one can be closed either, but references may still follow.
+        # Unclosed: no later one can be closed either, but references may follow.
         return None, at, at + 1
     if not match[1].strip():
         return None, at, match.end()
@@ -185,7 +185,7 @@ def _reference_at(text: str, at: int) -> Reference | None:
 
 
 def _closing(text: str, at: int, opening: str, closing: str) -> int:
-    """Return the place after the bracket that closes the one at ``at``; -1 when there is none."""
+    """Return the position after the bracket that closes the one at ``at``; -1: there is none."""
     depth = 0
     for position in range(at, min(len(text), at + 10_000)):
         char = text[position]
@@ -201,11 +201,11 @@ def _closing(text: str, at: int, opening: str, closing: str) -> int:
 
 
 def names_in(text: str) -> frozenset[str]:
-    """Return every name that ``text`` may refer to, at whatever depth; rather too many than too few."""
+    """Return every name that ``text`` may refer to, at any depth. Errs on the side of too many."""
     found: set[str] = set()
     for piece in parse(text):
         if isinstance(piece, Reference):
-            # $1a is the first parameter and an a; ${A-b} a variable A-b, or A with a default.
+            # $1a is the first parameter followed by an a; ${A-b} is a variable A-b, or A with a default.
             found |= {piece.name, piece.name[:1], piece.name.partition("-")[0], f"{piece.name}-{piece.word}"}
             found |= names_in(piece.word)
         elif isinstance(piece, Arithmetic):
@@ -216,10 +216,10 @@ def names_in(text: str) -> frozenset[str]:
 
 
 def path_steps(path: str) -> tuple[PathStep, ...] | None:
-    """Split ``.a[0].b`` into its steps; ``None`` when it is not such a path.
+    """Split ``.a[0].b`` into its steps; ``None``: it is not such a path.
 
-    ``["a b"]``, ``."a b"``, ``[-1]``, ``[1:3]`` and ``[]`` (the first of all) are steps too; a ``?`` after one says
-    that it may be missing, as any of them may.
+    ``["a b"]``, ``."a b"``, ``[-1]``, ``[1:3]`` and ``[]`` (the first item) are steps too. A ``?`` after one means that
+    it may be missing; any step may be missing here.
     """
     steps: list[PathStep] = []
     position = 0

@@ -1,18 +1,18 @@
-"""Where the values of references come from: maps in order of precedence, and facts about steps."""
+"""The values of references: maps in order of precedence, and facts about steps."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.language.expansion.param_forms import json_scalar_text, parse_json
+from shared.language.expansion.params_syntax import json_scalar_text, parse_json
 from shared.language.expansion.references import PathStep, Reference, path_steps
 
-__all__ = ["Scope", "StepFacts", "in_text", "substring", "value_of"]
+__all__ = ["Scope", "StepFacts", "known_value", "substring", "value_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class StepFacts:
-    """What ``${id.…}`` can say about a step: log paths (empty before it starts), exit code, output."""
+    """What ``${id.…}`` can name of a step: log paths (empty before it starts), exit code, output."""
 
     stdout: str = ""
     stderr: str = ""
@@ -22,19 +22,20 @@ class StepFacts:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where values come from: maps from high to low precedence, and the facts of steps by id.
+    """Maps of variables from high to low precedence, and facts about steps by id.
 
-    ``trusted`` variables hold what the author wrote.
-    ``under``: maps below all others, whose variables the shell has too, but cannot look into.
+    ``trusted``: variables whose values the author wrote.
+    ``paths_only``: maps below all others, read only for references with a path (``${X.a}``). The shell has their
+    variables too, but cannot read a path in them.
     """
 
     maps: Sequence[Mapping[str, str]] = ()
     steps: Mapping[str, StepFacts] = field(default_factory=dict)
     trusted: frozenset[str] = frozenset()
-    under: Sequence[Mapping[str, str]] = ()
+    paths_only: Sequence[Mapping[str, str]] = ()
 
     def lookup(self, name: str) -> str | None:
-        """Return the value of a variable, ``None`` when no map has it."""
+        """Return the value of a variable; ``None``: no map has it."""
         return _found(name, self.maps)
 
     def trusts(self, piece: Reference) -> bool:
@@ -49,10 +50,10 @@ def _found(name: str, maps: Sequence[Mapping[str, str]]) -> str | None:
     return None
 
 
-def in_text(piece: Reference, scope: Scope) -> tuple[Reference, str] | None:
-    """Return the reference and its value where text is all that is replaced; ``None``: it stays as it is written.
+def known_value(piece: Reference, scope: Scope) -> tuple[Reference, str] | None:
+    """Return the reference and its value in textual mode; ``None``: it stays as written.
 
-    ``${A-b}`` may be a variable called ``A-b``, which no shell could read; that is the reference then.
+    ``${A-b}`` is a variable called ``A-b`` if there is one, although no shell could read that.
     """
     if piece.operator == "-" and (value := scope.lookup(name := f"{piece.name}-{piece.word}")) is not None:
         return Reference(piece.source, name, quoted=piece.quoted), value
@@ -63,7 +64,7 @@ def in_text(piece: Reference, scope: Scope) -> tuple[Reference, str] | None:
 
 
 def value_of(piece: Reference, scope: Scope) -> str | None:
-    """Return the text of a reference without operators; ``None``: unknown."""
+    """Return the value of a reference without operators; ``None``: unknown."""
     if piece.path:
         facts = scope.steps.get(piece.name)
         found = _step_property(facts, piece) if facts is not None else _NOT_A_STEP
@@ -73,7 +74,7 @@ def value_of(piece: Reference, scope: Scope) -> str | None:
     if not piece.path:
         return value
     if value is None:
-        value = _found(piece.name, scope.under)
+        value = _found(piece.name, scope.paths_only)
         return None if value is None else _at_path(value, piece.path)
     inner = _at_path(value, piece.path)
     if inner is None and piece.bare:
@@ -99,7 +100,7 @@ def _step_property(facts: StepFacts, piece: Reference) -> Any:
 
 
 def _at_path(value: str, path: str) -> str | None:
-    """Return what stands at a JSON path: empty when missing, ``None`` when ``value`` is not JSON."""
+    """Return the value at a JSON path: empty if it is missing, ``None`` if ``value`` is not JSON."""
     steps = path_steps(path)
     if steps is None or value.lstrip()[:1] not in ("{", "["):
         return None
@@ -110,7 +111,7 @@ def _at_path(value: str, path: str) -> str | None:
 
 
 def _first(value: Any, steps: tuple[PathStep, ...]) -> Any:
-    """Return what stands at the end of the path; of several, as where a step means each item, the first."""
+    """Return the value at the end of the path: the first one if a step of the path means each item."""
     todo = [(value, 0)]
     while todo:
         value, at = todo.pop()
@@ -125,7 +126,7 @@ def _first(value: Any, steps: tuple[PathStep, ...]) -> Any:
 
 
 def _child(value: Any, step: str | int | slice) -> Any:
-    """Return a member, an item or a slice; ``None`` when there is none, as for JSON's null."""
+    """Return a member, an item or a slice; ``None`` if there is none, as for JSON's null."""
     if isinstance(step, slice):
         return value[step] if isinstance(value, (list, str)) else None
     if isinstance(value, dict):
@@ -136,7 +137,7 @@ def _child(value: Any, step: str | int | slice) -> Any:
 
 
 def substring(text: str, word: str) -> str:
-    """Return the slice ``offset[:length]``; counted from the end when negative, as in bash."""
+    """Return the slice ``offset[:length]``; negative numbers count from the end, as in bash."""
     offset, _, length = word.strip().partition(":")
     try:
         start = int(offset or "0")

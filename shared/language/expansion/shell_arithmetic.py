@@ -1,13 +1,15 @@
-"""Where a shell takes what stands in its text for a sum: there bash and zsh run a command that a subscript holds.
+"""Detect where a shell evaluates its text as arithmetic.
 
-``x[$(reboot)]`` is such a value, and ``X`` where the variable ``X`` holds that. A place is told by the text around
-it. What a shell evaluates by itself (``$((P))``, ``${X:${P}}``, a variable that was set from the value) cannot be seen
-from here.
+There bash, zsh and ksh run a command that a subscript holds: ``x[$(reboot)]`` is such a value, and so is ``X`` where
+the variable ``X`` holds that. So neither quotes nor a variable make a value safe.
+
+The text around a reference decides. Where a shell evaluates by itself (``$((P))``, ``${X:${P}}``, a variable that was
+set from the value) it cannot be detected: docs/workflow-language.md warns authors.
 """
 
 import re
 
-__all__ = ["in_sum", "is_number"]
+__all__ = ["in_arithmetic", "only_numbers"]
 
 _NUMBER = re.compile(r"(?:0[xX][0-9a-fA-F]++|\d++(?:#\w++)?+|[\s+*/%<>=!&|^~?:,.()-])*+", re.ASCII)
 _OPENS_TEST, _ENDS_TEST = re.compile(r"\[\[\s"), re.compile(r"\s\]\]")
@@ -20,21 +22,24 @@ _BY_NAME = re.compile(r"(?:declare|typeset|local|readonly)\s+-\w*A")
 _PARENTHESES = re.compile(r"[()]")
 
 
-def is_number(value: str) -> bool:
-    """Whether a sum that reads ``value`` finds figures and operators only, or nothing."""
+def only_numbers(value: str) -> bool:
+    """Whether ``value`` is empty, or made of numbers and operators only. Names and subscripts are neither."""
     return _NUMBER.fullmatch(value) is not None
 
 
-def in_sum(before: str, after: str, *, bare: bool) -> bool:
-    """Whether what stands between is read as a sum; ``bare``: it is known that no construct is open around it."""
-    if (not bare and _open_sum(before)) or _compared(before, after) or _LET.search(before):
+def in_arithmetic(before: str, after: str, *, bare: bool) -> bool:
+    """Whether a shell evaluates what stands between ``before`` and ``after`` as arithmetic.
+
+    ``bare``: the caller knows that no ``((`` is open around it.
+    """
+    if (not bare and _in_open_arithmetic(before)) or _compared(before, after) or _LET.search(before):
         return True
     subscript = _OF_ARRAY.search(before) or (_ASSIGNED[0].search(before) and _ASSIGNED[1].match(after))
-    # The elements of such an array have names; which of several arrays is one cannot be told.
+    # Keys of an associative array are text. With several arrays, it is not certain which one is associative.
     return subscript is not None and not _BY_NAME.search(before)
 
 
-def _open_sum(before: str) -> bool:
+def _in_open_arithmetic(before: str) -> bool:
     opened: list[bool] = []
     last = -2
     for found in _PARENTHESES.finditer(before):

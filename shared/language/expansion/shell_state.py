@@ -1,17 +1,28 @@
-"""Where in a shell's text one is: which quotes are open, in which here-document, or that nobody can say.
+"""Track the quoting context in a shell's text: which quotes are open, in which here-document, or unknown.
 
-Only a place that is known for sure is told. What shells read differently, or only with their whole grammar
-(quotes in ``${…}`` and in back quotes, ``case`` in parentheses), makes all that follows ``UNSURE``.
+Guarantee: a context is returned only where all POSIX-like shells agree on it. What they read differently, or only
+with their whole grammar (quotes in ``${…}`` and in back quotes, ``case`` in parentheses, carriage returns), makes the
+context of all that follows ``UNKNOWN``. There the caller writes a value so that it cannot act in any context. So text
+that this scanner does not understand costs convenience, not safety. Add a construct only with a test on real shells.
 """
 
 import re
 from dataclasses import dataclass
 
-__all__ = ["BARE", "DOUBLE", "HERE", "LITERAL", "SINGLE", "UNSURE", "Body", "ShellReader"]
+__all__ = [
+    "DOUBLE",
+    "HERE_DOCUMENT",
+    "LITERAL_DOCUMENT",
+    "SINGLE",
+    "UNKNOWN",
+    "UNQUOTED",
+    "HereDocument",
+    "ShellScanner",
+]
 
-BARE, DOUBLE, SINGLE = "", '"', "'"
-HERE, LITERAL, UNSURE = "here", "literal", "unsure"
-"""In a here-document whose text the shell expands; in one it takes as it is; somewhere else."""
+UNQUOTED, DOUBLE, SINGLE = "", '"', "'"
+HERE_DOCUMENT, LITERAL_DOCUMENT, UNKNOWN = "here", "literal", "unsure"
+"""In a here-document that the shell expands; in one that it takes literally; a context that is not certain."""
 
 _PARENTHESIS = "("
 _HERE_WORD = re.compile(
@@ -27,50 +38,50 @@ _BEFORE_WORD = frozenset(" \t\n;&|()<>")
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
-    """A here-document's text, from the place ``start`` up to ``end``, where the line that ends it begins."""
+class HereDocument:
+    """The text of a here-document: from ``start`` up to ``end``, where its delimiter line begins."""
 
     start: int
     end: int
     delimiter: str
     tabs: bool
-    """Whether tabs at the beginning of a line do not count."""
+    """Whether leading tabs are ignored (``<<-``)."""
     reader: str
-    """The line of the command that it is handed to."""
+    """The line of the command that reads it."""
 
 
-class ShellReader:
-    """Reads ``text`` from left to right. References that something else will stand for are skipped."""
+class ShellScanner:
+    """Scans ``text`` from left to right; the caller skips each reference that it replaces."""
 
     def __init__(self, text: str) -> None:
-        self.bodies: list[Body] = []
+        self.documents: list[HereDocument] = []
         self._text = text
         self._at = 0
         self._skipped = -1
-        self._stack: list[str] = [BARE]
+        self._stack: list[str] = [UNQUOTED]
         self._pending: list[tuple[str, bool, bool, str]] = []
-        self._region = (0, UNSURE)
-        # A carriage return is part of a word to some shells only.
-        self._lost = "\r" in text
+        self._region = (0, UNKNOWN)
+        # To some shells a carriage return is part of a word.
+        self._unknown = "\r" in text
 
-    def place(self, at: int) -> str:
-        """Return what the place ``at`` is; places are asked for in order."""
-        while self._at < at and not self._lost:
+    def context(self, at: int) -> str:
+        """Return the quoting context at ``at``; call it with increasing positions only."""
+        while self._at < at and not self._unknown:
             self._step(at)
-        if self._lost or self._pending:
-            return UNSURE
-        end, place = self._region
+        if self._unknown or self._pending:
+            return UNKNOWN
+        end, context = self._region
         if at < end:
-            return place
-        return BARE if self._stack[-1] == _PARENTHESIS else self._stack[-1]
+            return context
+        return UNQUOTED if self._stack[-1] == _PARENTHESIS else self._stack[-1]
 
     def skip(self, end: int) -> None:
-        """Go on after a reference that ends at ``end``."""
+        """Continue after a reference that ends at ``end``."""
         self._at = self._skipped = end
 
-    def lose(self) -> None:
-        """Something was put into the text that may open or close anything."""
-        self._lost = True
+    def give_up(self) -> None:
+        """Return ``UNKNOWN`` from now on: an inserted value may open or close anything."""
+        self._unknown = True
 
     def _step(self, stop: int) -> None:
         end, _ = self._region
@@ -79,28 +90,28 @@ class ShellReader:
             return
         char, context = self._text[self._at], self._stack[-1]
         if context == SINGLE:
-            self._within_single(stop)
+            self._in_single_quotes(stop)
         elif ordinary := _ORDINARY.match(self._text, self._at, stop):
             self._at = ordinary.end()
         elif char == "\\":
-            # It would be the first character of a value that it escapes.
-            self._lost = self._at + 2 > stop
+            # At the end of the stretch it escapes the first character of the value that follows.
+            self._unknown = self._at + 2 > stop
             self._at += 2
         elif char == "$":
             self._dollar(context)
         elif char == "`":
             self._pass_over(_BACK_QUOTES)
         elif context == DOUBLE:
-            self._lost = char == "\n" and bool(self._pending)
+            self._unknown = char == "\n" and bool(self._pending)
             if char == '"':
                 self._stack.pop()
             self._at += 1
         else:
-            self._bare(char)
+            self._unquoted(char)
 
-    def _within_single(self, stop: int) -> None:
+    def _in_single_quotes(self, stop: int) -> None:
         end = self._text.find("'", self._at, stop)
-        self._lost = bool(self._pending) and "\n" in self._text[self._at : end if end >= 0 else stop]
+        self._unknown = bool(self._pending) and "\n" in self._text[self._at : end if end >= 0 else stop]
         if end >= 0:
             self._stack.pop()
         self._at = end + 1 if end >= 0 else stop
@@ -119,18 +130,18 @@ class ShellReader:
         else:
             self._at += 1
 
-    def _bare(self, char: str) -> None:
+    def _unquoted(self, char: str) -> None:
         text, at = self._text, self._at
         begins = at == 0 or text[at - 1] in _BEFORE_WORD
         self._at += 1
         if char in "'\"":
             self._stack.append(char)
         elif char == "#" and self._skipped == at:
-            # Whether it begins a word is up to the value before it.
-            self._lost = True
+            # Whether it begins a comment depends on the value before it.
+            self._unknown = True
         elif char == "#" and begins:
             end = text.find("\n", at)
-            self._region = (len(text) if end < 0 else end, UNSURE)
+            self._region = (len(text) if end < 0 else end, UNKNOWN)
         elif char == "<":
             self._redirection(at)
         elif char == "(" and text.startswith("((", at):
@@ -140,11 +151,11 @@ class ShellReader:
             self._stack.append(_PARENTHESIS)
         elif char == ")" and self._stack[-1] == _PARENTHESIS:
             self._stack.pop()
-            self._lost = bool(self._pending)
+            self._unknown = bool(self._pending)
         elif char == "\n" and self._pending:
-            self._bodies()
+            self._enter_document()
         elif char == "c" and begins and self._stack[-1] == _PARENTHESIS and _CASE.match(text, at):
-            self._lost = True
+            self._unknown = True
 
     def _redirection(self, at: int) -> None:
         if self._text.startswith("<<<", at):
@@ -152,7 +163,7 @@ class ShellReader:
         elif self._text.startswith("<<", at):
             found = _HERE_WORD.match(self._text, at)
             if found is None:
-                self._lost = True
+                self._unknown = True
                 return
             quoted = found[5] is None
             delimiter = found[2] or found[3] or found[4] or found[5]
@@ -161,8 +172,8 @@ class ShellReader:
             self._pending.append((delimiter, quoted, bool(found[1]), line))
             self._at = found.end()
 
-    def _bodies(self) -> None:
-        """Go into the here-document that begins here; the line that ends it is read as any other, up to the next."""
+    def _enter_document(self) -> None:
+        """Enter the here-document that begins here. Its delimiter line is scanned like any other text."""
         delimiter, quoted, tabs, reader = self._pending.pop(0)
         start = line = self._at
         while line < len(self._text):
@@ -173,13 +184,13 @@ class ShellReader:
                 break
             line = end + 1
         end = min(line, len(self._text))
-        self.bodies.append(Body(start, end, delimiter, tabs, reader))
-        self._region = (end, LITERAL if quoted else HERE)
+        self.documents.append(HereDocument(start, end, delimiter, tabs, reader))
+        self._region = (end, LITERAL_DOCUMENT if quoted else HERE_DOCUMENT)
 
     def _pass_over(self, pattern: re.Pattern[str]) -> None:
-        """Take a whole construct as one stretch in which no place is told; lost where it is not a simple one."""
+        """Pass over a whole construct, whose inside is ``UNKNOWN``; give up if it is not a simple one."""
         found = pattern.match(self._text, self._at)
         if found is None:
-            self._lost = True
+            self._unknown = True
         else:
-            self._region = (found.end(), UNSURE)
+            self._region = (found.end(), UNKNOWN)

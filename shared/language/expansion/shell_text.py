@@ -1,10 +1,20 @@
-"""Put values into text that a shell will read, so that they mean themselves and nothing else.
+"""Insert values into text that a shell reads, so that no value from outside acts as code.
 
-What the author wrote is text and stays so. Anything else that could act where it stands is put aside in a
-variable, which the text then names: so it cannot act whatever this module has overlooked. Where no shell
-expands a name (single quotes, quoted here-documents) the value is written as it is, unless the text hands what
-is there to another shell (``bash -c '…'``, ``ssh``): that one reads the name. A sum takes numbers only: for anything
-else stands an expansion that fails and says so, since a shell would evaluate even what a name holds.
+The author's own values (``Scope.trusts``) are text and may act, as in Dagu. For every other value:
+
+- A value that could act where it stands is not written into the text. The text names a variable, ``${DAG_VALUE_1}``,
+  and the shell gets the value in that variable. A shell does not parse what a variable expands to. So safety rests
+  on the short patterns of harmless values below, not on knowing every way to break out of a context.
+- Where no shell expands a name (single quotes, quoted here-documents) the value is written as it is, with single
+  quotes escaped between single quotes. A value that would end its here-document is named instead.
+- Where such text goes to another shell (``bash -c '…'``, ``eval``, ``ssh``), a value that this shell could run is named
+  too. A shell without that variable shows the name or nothing: the value is lost, but does not run.
+- Where a shell evaluates arithmetic, it evaluates even what a variable holds. Only numbers and operators are accepted
+  there; anything else becomes an expansion that fails with a message.
+- Where the context is unknown, everything but plain words is named.
+
+In a known context, a value too long for a variable is quoted instead. What a shell evaluates by itself is out of reach:
+see ``shell_arithmetic`` and docs/workflow-language.md. The tests run hostile values through real shells.
 """
 
 import re
@@ -12,15 +22,25 @@ import shlex
 from dataclasses import dataclass
 
 from shared.language.expansion.references import Arithmetic, Backtick, Piece, Reference, parse
-from shared.language.expansion.scope import Scope, in_text
-from shared.language.expansion.shell_arithmetic import in_sum, is_number
-from shared.language.expansion.shell_state import BARE, DOUBLE, HERE, LITERAL, SINGLE, UNSURE, Body, ShellReader
+from shared.language.expansion.scope import Scope, known_value
+from shared.language.expansion.shell_arithmetic import in_arithmetic, only_numbers
+from shared.language.expansion.shell_state import (
+    DOUBLE,
+    HERE_DOCUMENT,
+    LITERAL_DOCUMENT,
+    SINGLE,
+    UNKNOWN,
+    UNQUOTED,
+    HereDocument,
+    ShellScanner,
+)
 
-__all__ = ["expand_for_shell", "shell_command"]
+__all__ = ["QUOTED_ESCAPES", "expand_for_shell", "shell_command"]
 
-_ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"})
+QUOTED_ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"})
+"""How a value is written between double quotes where no shell reads them."""
 _ON_ONE_LINE = str.maketrans({"\n": "\\n", "\t": "\\t"})
-_SHELL_ESCAPES = _ESCAPES | str.maketrans({"$": "\\$", "`": "\\`"})
+_SHELL_ESCAPES = QUOTED_ESCAPES | str.maketrans({"$": "\\$", "`": "\\`"})
 _IN_DOUBLE = str.maketrans({char: f"\\{char}" for char in '"$`\\'})
 _RUNS = re.compile(r"`|\$\(|\$\{(?!\w+\})")
 _SIMPLE = r"\$(?:\w+|\{\w+\})"
@@ -30,7 +50,7 @@ _BETWEEN_WORDS = re.compile(r"[\s;&|()]")
 _MAY_ASSIGN = frozenset("=$`'\"\\")
 _FAR_BACK = 200
 _FAR_ON = 1000
-_SUMS = re.compile(r"\(\(|\[\[\s|\w\[|\blet\s|\s-\w*i")
+_MAY_CALCULATE = re.compile(r"\(\(|\[\[\s|\w\[|\blet\s|\s-\w*i")
 _IN_QUOTES = re.compile(rf"(?:[^\"\\`$\n]|{_SIMPLE})*")
 _IN_DOCUMENT = re.compile(rf"(?:[^\\`$\n]|{_SIMPLE})*")
 _IN_DOCUMENT_ESCAPES = str.maketrans({char: f"\\{char}" for char in "$`\\"})
@@ -40,37 +60,37 @@ _INNER_SHELL = re.compile(
     r"(?<![\w.])(?:(?:ba|da|z|k|mk|ya|a|fi|t?c)?sh|eval|trap|su|sudo|runuser|parallel|watch|flock|script|at|batch|source"
     r"|expect|SHELL)(?![\w-])|[\s;&|]\.\s"
 )
-"""What runs text in a shell that has this one's variables."""
+"""Commands that run text in a shell which has this one's variables."""
 _OTHER_READER = re.compile(r"(?<![\w.])(?:s|r|pd|mo|nu|pw)sh(?![\w-])|\$\{?\w+\}?(?:\s+-\w+)*\s+-\w*c\s")
-"""What may run text, though a name may say nothing to it."""
+"""Commands that may run text where this shell's variables do not exist."""
 _MOST_NAMED = 100 * 1024
-"""Bytes; a process gets no longer variable than 128 KiB."""
+"""Bytes. Linux gives a process no variable longer than 128 KiB."""
 
 
 @dataclass(slots=True)
-class _Part:
-    """What stands for ``source``, which begins at ``at`` of the author's text."""
+class _Fragment:
+    """The text that replaces ``source``, which begins at ``at`` of the author's text."""
 
     at: int
     source: str
     text: str
     value: str | None = None
-    """One that is put aside if where it stands turns out to be no place for it."""
+    """A value to name after all if it turns out to end its here-document."""
 
 
 def expand_for_shell(text: str, scope: Scope) -> tuple[str, dict[str, str]]:
-    """Replace known references in ``text`` and return it with the variables that its shell must have beside its own."""
-    return _Writer(text, scope).written()
+    """Replace known references in ``text``; return it with the variables that its shell needs besides its own."""
+    return _Writer(text, scope).write()
 
 
 def shell_command(text: str, scope: Scope) -> str:
-    """Replace known references in a command; what it names beside is set at its beginning."""
-    written, aside = expand_for_shell(text, scope)
-    return "".join(f"{name}={shlex.quote(value)}; " for name, value in aside.items()) + written
+    """Replace known references in a command; it sets the variables that it names at its beginning."""
+    written, variables = expand_for_shell(text, scope)
+    return "".join(f"{name}={shlex.quote(value)}; " for name, value in variables.items()) + written
 
 
 def _flat(text: str) -> list[str | Reference]:
-    """Cut ``text`` as ``parse`` does, and what stands in its commands too."""
+    """Cut ``text`` as ``parse`` does, and cut its commands too."""
     found: list[str | Reference] = []
     for piece in parse(text):
         if isinstance(piece, (str, Reference)):
@@ -90,96 +110,100 @@ def _opened(piece: Piece) -> tuple[str, str, str]:
 
 
 class _Writer:
-    """Writes one text anew."""
+    """Writes one text with its references replaced."""
 
     def __init__(self, text: str, scope: Scope) -> None:
         self._text = text
         self._scope = scope
-        self._reader = ShellReader(text)
+        self._scanner = ShellScanner(text)
         self._names: dict[str, str] = {}
         first, _, rest = text.partition("\n")
         code = rest if first.startswith("#!") else text
         self._inner_shell = _INNER_SHELL.search(code) is not None
-        self._sums = _SUMS.search(code) is not None
+        self._may_calculate = _MAY_CALCULATE.search(code) is not None
         self._read_again = self._inner_shell or _OTHER_READER.search(code) is not None
 
-    def written(self) -> tuple[str, dict[str, str]]:
-        parts: list[_Part] = []
+    def write(self) -> tuple[str, dict[str, str]]:
+        parts: list[_Fragment] = []
         at = 0
         for piece in _flat(self._text):
             source = piece if isinstance(piece, str) else piece.source
-            known = None if isinstance(piece, str) else in_text(piece, self._scope)
+            known = None if isinstance(piece, str) else known_value(piece, self._scope)
             if known is None:
-                parts.append(_Part(at, source, source))
+                parts.append(_Fragment(at, source, source))
             else:
-                place = self._reader.place(at)
-                parts.append(self._part(at, *known, UNSURE if self._text[at - 1 : at] == "$" else place))
-                self._reader.skip(at + len(source))
+                context = self._scanner.context(at)
+                parts.append(self._part(at, *known, UNKNOWN if self._text[at - 1 : at] == "$" else context))
+                self._scanner.skip(at + len(source))
             at += len(source)
-        for body in self._reader.bodies:
-            self._keep_open(body, parts)
+        for document in self._scanner.documents:
+            self._protect_delimiter(document, parts)
         return "".join(part.text for part in parts), {name: value for value, name in self._names.items()}
 
-    def _part(self, at: int, piece: Reference, value: str, place: str) -> _Part:
-        part = _Part(at, piece.source, "")
+    def _part(self, at: int, piece: Reference, value: str, context: str) -> _Fragment:
+        part = _Fragment(at, piece.source, "")
         if self._scope.trusts(piece):
-            part.text = self._between_quotes(value, place) if piece.quoted else value
-            closed = place == BARE and (piece.quoted or _WORDS.fullmatch(value))
+            part.text = self._between_quotes(value, context) if piece.quoted else value
+            closed = context == UNQUOTED and (piece.quoted or _WORDS.fullmatch(value))
             if not closed and not _NEUTRAL.fullmatch(value):
-                self._reader.lose()
-        elif self._in_sum(at, piece, place) and not is_number(value):
+                self._scanner.give_up()
+        elif self._in_arithmetic(at, piece, context) and not only_numbers(value):
             refused = f"{self._named('')[:-1]}:?{piece.name} is not a number, and a shell would evaluate it}}"
             part.text = f'"{refused}"' if piece.quoted else refused
-        elif piece.quoted and (place == DOUBLE or (place == UNSURE and not _ONE_WORD.fullmatch(value))):
-            # Quotes of the author's that end here and begin again, or might: what is between them is bare.
-            part.text = f'"{self._bare(value.translate(_ON_ONE_LINE), one=True)}"'
+        elif piece.quoted and (context == DOUBLE or (context == UNKNOWN and not _ONE_WORD.fullmatch(value))):
+            # The author's quotes end here and begin again, or might: what is between them is unquoted.
+            part.text = f'"{self._unquoted(value.translate(_ON_ONE_LINE), one=True)}"'
         elif piece.quoted:
-            text = self._between_quotes(value, place)
-            part.text = text.replace("'", "'\\''") if place == SINGLE else text
-        elif place in (HERE, LITERAL):
-            part.text, part.value = self._in_document(value, place), value
-        elif place == SINGLE:
+            text = self._between_quotes(value, context)
+            part.text = text.replace("'", "'\\''") if context == SINGLE else text
+        elif context in (HERE_DOCUMENT, LITERAL_DOCUMENT):
+            part.text, part.value = self._in_document(value, context), value
+        elif context == SINGLE:
             acts = self._inner_shell and not _PLAIN.fullmatch(value)
             part.text = self._named(value) if acts or self._is_run(value) else value.replace("'", "'\\''")
-        elif place == DOUBLE:
+        elif context == DOUBLE:
             part.text = self._unless(_IN_QUOTES, value, value.translate(_IN_DOUBLE))
         else:
             before = _BETWEEN_WORDS.split(self._text[max(at - _FAR_BACK, 0) : at])[-1]
             one = len(before) == _FAR_BACK or not _MAY_ASSIGN.isdisjoint(before)
-            part.text = self._bare(value, one=one) if place == BARE else self._anywhere(value, one=one)
+            part.text = (
+                self._unquoted(value, one=one) if context == UNQUOTED else self._in_unknown_context(value, one=one)
+            )
         return part
 
-    def _in_sum(self, at: int, piece: Reference, place: str) -> bool:
-        if not self._sums or (place in (SINGLE, LITERAL) and not self._read_again):
+    def _in_arithmetic(self, at: int, piece: Reference, context: str) -> bool:
+        if not self._may_calculate or (context in (SINGLE, LITERAL_DOCUMENT) and not self._read_again):
             return False
-        start = self._reader.bodies[-1].start if place in (HERE, LITERAL) else 0
+        start = self._scanner.documents[-1].start if context in (HERE_DOCUMENT, LITERAL_DOCUMENT) else 0
         after = at + len(piece.source)
-        return in_sum(self._text[start:at], self._text[after : after + _FAR_ON], bare=place in (BARE, DOUBLE))
+        return in_arithmetic(
+            self._text[start:at], self._text[after : after + _FAR_ON], bare=context in (UNQUOTED, DOUBLE)
+        )
 
-    def _between_quotes(self, value: str, place: str) -> str:
+    def _between_quotes(self, value: str, context: str) -> str:
         """Return what ``"${NAME}"`` becomes."""
-        only_ours = place in (SINGLE, LITERAL) and not self._read_again
-        return f'"{value.translate(_ESCAPES if only_ours else _SHELL_ESCAPES)}"'
+        only_ours = context in (SINGLE, LITERAL_DOCUMENT) and not self._read_again
+        return f'"{value.translate(QUOTED_ESCAPES if only_ours else _SHELL_ESCAPES)}"'
 
     def _is_run(self, value: str) -> bool:
         return self._read_again and _RUNS.search(value) is not None
 
-    def _bare(self, value: str, *, one: bool) -> str:
-        """In ``X=${P}`` what follows the value's first blank would be the command: it stays ``one`` word."""
+    def _unquoted(self, value: str, *, one: bool) -> str:
+        """Write an unquoted value. ``one``: as one word, since in ``X=${P}`` a second word would be the command."""
         quoted = " ".join(shlex.quote(word) for word in value.split())
         return self._unless(_ONE_WORD if one else _WORDS, value, quoted)
 
-    def _anywhere(self, value: str, *, one: bool) -> str:
+    def _in_unknown_context(self, value: str, *, one: bool) -> str:
         return value if (_ONE_WORD if one else _PLAIN).fullmatch(value) else self._named(value)
 
-    def _in_document(self, value: str, place: str) -> str:
-        if place == LITERAL:
-            acts = _INNER_SHELL.search(self._reader.bodies[-1].reader) and not _PLAIN.fullmatch(value)
+    def _in_document(self, value: str, context: str) -> str:
+        if context == LITERAL_DOCUMENT:
+            acts = _INNER_SHELL.search(self._scanner.documents[-1].reader) and not _PLAIN.fullmatch(value)
             return self._named(value) if acts or self._is_run(value) else value
         return self._unless(_IN_DOCUMENT, value, value.translate(_IN_DOCUMENT_ESCAPES))
 
     def _unless(self, harmless: re.Pattern[str], value: str, quoted: str) -> str:
-        """Return a harmless value as it is; else its name, or if it is too long for a variable, ``quoted``."""
+        """Return a harmless value as it is, any other as a name, and one too long for a variable as ``quoted``."""
         if harmless.fullmatch(value):
             return value
         long = len(value) > _MOST_NAMED // 4 and len(value.encode(errors="surrogateescape")) > _MOST_NAMED
@@ -188,15 +212,17 @@ class _Writer:
     def _named(self, value: str) -> str:
         return f"${{{self._names.setdefault(value, f'DAG_VALUE_{len(self._names) + 1}')}}}"
 
-    def _keep_open(self, body: Body, parts: list[_Part]) -> None:
-        """Name the values of a here-document that one of its lines would end too early."""
-        inside = [part for part in parts if part.at < body.end and part.at + len(part.source) > body.start]
+    def _protect_delimiter(self, document: HereDocument, parts: list[_Fragment]) -> None:
+        """Name the values of a here-document if one of its lines would end it too early."""
+        inside = [part for part in parts if part.at < document.end and part.at + len(part.source) > document.start]
         text = "".join(
-            part.text if part.text != part.source else part.source[max(body.start - part.at, 0) : body.end - part.at]
+            part.text
+            if part.text != part.source
+            else part.source[max(document.start - part.at, 0) : document.end - part.at]
             for part in inside
         )
-        lines = (line.lstrip("\t") if body.tabs else line for line in text.split("\n"))
-        if body.delimiter in lines:
+        lines = (line.lstrip("\t") if document.tabs else line for line in text.split("\n"))
+        if document.delimiter in lines:
             for part in inside:
                 if part.value is not None:
                     part.text = self._named(part.value)

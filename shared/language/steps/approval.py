@@ -1,4 +1,4 @@
-"""Steps that wait for a person (``type: hitl``): what their ``config`` says and what may be wrong with it.
+"""Steps that wait for a person (``type: hitl``): their ``config`` and its checks.
 
 Source: workflow language, sections 3.12.10 and 5.11.
 """
@@ -21,27 +21,27 @@ APPROVAL = "hitl"
 
 
 def waits_for_approval(dag: Dag) -> bool:
-    """Whether a run of the dag itself, not of one it calls, may wait for a person."""
+    """Whether a run of this dag may wait for a person; dags that it calls do not count."""
     return any(step.type == APPROVAL for step in dag.steps)
 
 
 def declared_inputs(step: Step) -> tuple[str, ...]:
-    """Return the names of what a person may give along with the approval."""
+    """Return the names of the inputs that an approval may have."""
     return _names(step, "input")
 
 
 def required_inputs(step: Step) -> tuple[str, ...]:
-    """Return those of them that must be given."""
+    """Return the names of the inputs that an approval must have."""
     return _names(step, "required")
 
 
 def missing_inputs(step: Step, given: dict[str, str]) -> list[str]:
-    """Return the required names that were not given, in their order; an empty value counts as given."""
+    """Return the required inputs that were not given, in their order; an empty value counts as given."""
     return [name for name in required_inputs(step) if name not in given]
 
 
 def undeclared_inputs(step: Step, given: dict[str, str]) -> list[str]:
-    """Return the given names that the step does not ask for."""
+    """Return the given inputs that the step does not declare."""
     return sorted(given.keys() - set(declared_inputs(step)))
 
 
@@ -51,11 +51,11 @@ def _names(step: Step, field: str) -> tuple[str, ...]:
 
 
 def check_approval(fields: Fields, step: Step) -> None:
-    """Note what is wrong with the step's config."""
+    """Report what is wrong with the step's config."""
     place = "config" if "config" in fields else "executor" if "executor" in fields else "type"
     prompt = step.config.get("prompt")
     if prompt is not None and not is_scalar(prompt):
-        fields.error(place, "config.prompt must be a text")
+        fields.error(place, "config.prompt must be a string")
     for name in ("input", "required"):
         value = step.config.get(name) or []
         value = [value] if isinstance(value, str) else value

@@ -18,7 +18,7 @@ _EFFORTS = ("low", "medium", "high", "xhigh")
 
 
 def read_llm(fields: Fields) -> dict[str, Any] | None:
-    """Read the model settings under the YAML's own keys; only what was written."""
+    """Read the model settings under the YAML's own keys, without defaults."""
     inner = fields.mapping("llm", _LLM)
     if inner is None:
         return None
@@ -63,7 +63,7 @@ def read_messages(fields: Fields) -> tuple[dict[str, str], ...]:
 
 
 def check_chat(fields: Fields, llm: dict[str, Any] | None, messages: tuple[dict[str, str], ...]) -> None:
-    """Note what a chat step lacks; ``llm`` is the one in force."""
+    """Report what a chat step lacks; ``llm`` is the step's own or the dag's."""
     for name in ("provider", "model"):
         if not (llm or {}).get(name):
             fields.error("llm", f"{name} is required")

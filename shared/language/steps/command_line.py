@@ -1,12 +1,12 @@
-"""Split a command line into words: as a POSIX shell would, without a shell, and as people should see them.
+"""Split a command line into words: as a POSIX shell does, and as people wrote it.
 
-The first is the same result as ``shlex.split`` in POSIX mode, about ten times faster, since every command
-of every step goes through here at load; but a command in back-quotes belongs to one word, whatever it holds.
+The first has the same result as ``shlex.split`` in POSIX mode, about ten times faster, since every command of every
+step goes through it at load. Unlike there, a command in back quotes is always part of one word.
 """
 
 import re
 
-__all__ = ["shown_words", "split_command"]
+__all__ = ["split_command", "words_as_written"]
 
 _PIECE = re.compile(
     r"""(?P<space>[ \t\r\n]+)
@@ -18,7 +18,7 @@ _PIECE = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _WRITTEN = re.compile(r"""\|+|(?:`(?:[^`\\]|\\.)*`?|'[^']*'?|"(?:[^"\\]|\\.)*"?|\\.|[^ \t\r\n|])+""", re.DOTALL)
-_SHOWN_OTHERWISE = re.compile(r"['\"`\\|]")
+_NEEDS_SPLITTING = re.compile(r"['\"`\\|]")
 _QUOTES = re.compile(r"['\"`\\]")
 _ESCAPED_IN_DOUBLE = re.compile(r'\\(["\\])')
 
@@ -52,13 +52,13 @@ def split_command(text: str) -> tuple[str, ...]:
     return tuple(words)
 
 
-def shown_words(text: str) -> tuple[str, ...]:
-    """Return the words of ``text`` as they are written, which say more than what becomes of them.
+def words_as_written(text: str) -> tuple[str, ...]:
+    """Return the words of ``text`` as they are written.
 
-    Only quotes around a whole word go (``K="v w"`` keeps them), bars are words, and an open quotation is one
-    to its end.
+    Only quotes around a whole word are removed (``K="v w"`` keeps them), bars are words, and an unclosed quote is one
+    word up to the end.
     """
-    if not _SHOWN_OTHERWISE.search(text):
+    if not _NEEDS_SPLITTING.search(text):
         return tuple(text.split())
     return tuple(_unquoted(word) for word in _WRITTEN.findall(text))
 

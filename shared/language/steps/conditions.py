@@ -4,7 +4,7 @@ from typing import Any
 
 from shared.language.issues import Place, did_you_mean
 from shared.language.model import Condition
-from shared.language.patterns import check_line_test
+from shared.language.patterns import line_pattern_problem
 from shared.language.yaml.fields import Fields, is_scalar
 from shared.language.yaml.reader import YamlList, YamlMap
 
@@ -14,10 +14,9 @@ _KEYS = ("condition", "expected", "negate", "command")
 
 
 def read_preconditions(fields: Fields) -> tuple[Condition, ...]:
-    """Read both spellings; the plural one comes first.
+    """Read both spellings, the plural one first.
 
-    What is blank (``preconditions: ""``, a dash with nothing after it) is no condition at all; lists
-    in the list are read as if they stood outside.
+    Blank entries are ignored, and nested lists are flattened.
     """
     found: list[Condition] = []
     for name in ("preconditions", "precondition"):
@@ -58,8 +57,8 @@ def _add(fields: Fields, path: str, at: Place, value: Any, found: list[Condition
             issues.error("precondition value must be a string", f"{path}.{key}", place, hint=hint)
             texts[name] = "?"
     condition = texts.get("condition") or texts.get("command") or ""
-    if fault := check_line_test(texts.get("expected", "")):
-        issues.warn(fault, path, at)
+    if problem := line_pattern_problem(texts.get("expected", "")):
+        issues.warn(problem, path, at)
     if condition.strip():
         found.append(Condition(condition=condition, expected=texts.get("expected", ""), negate=negate))
     else:

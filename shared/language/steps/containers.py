@@ -5,7 +5,7 @@ from typing import Any
 
 from shared.language.environment import read_env
 from shared.language.model import Pairs
-from shared.language.patterns import PatternFault, compile_pattern
+from shared.language.patterns import PatternError, compile_pattern
 from shared.language.yaml.fields import Fields, Vocabulary, is_scalar, scalar_text
 from shared.language.yaml.reader import YamlMap
 
@@ -75,7 +75,7 @@ def _text(fields: Fields, name: str) -> str:
 
 
 def _flag(fields: Fields, name: str) -> bool:
-    """Read a boolean; an empty text is false, a number is what it is in C."""
+    """Read a boolean; an empty text and 0 are false, other numbers are true."""
     value = fields.get(name)
     return bool(value) if value == "" or isinstance(value, int | float) else fields.boolean(name)
 
@@ -133,7 +133,7 @@ def _ports(fields: Fields) -> list[str]:
 def _check_pattern(fields: Fields, pattern: str) -> None:
     try:
         compile_pattern(pattern)
-    except PatternFault as error:
+    except PatternError as error:
         fields.error("logPattern", f"invalid regular expression: {error}")
 
 

@@ -1,6 +1,6 @@
-"""What can be wrong with the command and config of an executor's step and is known before it runs.
+"""Check the command and config of an executor's step when the workflow is loaded.
 
-Values that hold a variable are left for the worker, which checks everything again.
+Values that contain a variable are left to the worker, which checks everything again.
 """
 
 import re
@@ -18,7 +18,7 @@ _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
 
 def check_config(fields: Fields, step: Step) -> None:
-    """Note what the step's executor would refuse."""
+    """Report what the step's executor would refuse."""
     check = _CHECKS.get(step.type)
     if check is not None:
         check(fields, step)
@@ -28,8 +28,8 @@ def _text(step: Step) -> str:
     return step.commands[0].text.strip() if step.commands else ""
 
 
-def _needs(fields: Fields, step: Step, what: str) -> bool:
-    """Note a missing command; return whether there is one to look at."""
+def _has_command(fields: Fields, step: Step, what: str) -> bool:
+    """Report a missing command; return whether there is one that can be checked."""
     if not _text(step) and not any(fields.get(name) is not None for name in ("command", "script")):
         fields.issues.error(f'executor type "{step.type}" needs command: {what}', fields.path, fields.at)
     text = _text(step)
@@ -37,7 +37,7 @@ def _needs(fields: Fields, step: Step, what: str) -> bool:
 
 
 def _http(fields: Fields, step: Step) -> None:
-    if not _needs(fields, step, "METHOD URL"):
+    if not _has_command(fields, step, "METHOD URL"):
         return
     words = _text(step).split()
     if len(words) == 1:
@@ -49,12 +49,12 @@ def _http(fields: Fields, step: Step) -> None:
 
 
 def _jq(fields: Fields, step: Step) -> None:
-    _needs(fields, step, "a jq filter")
+    _has_command(fields, step, "a jq filter")
 
 
 def _archive(fields: Fields, step: Step) -> None:
     operation = _text(step).lower()
-    if _needs(fields, step, ", ".join(_OPERATIONS)) and operation not in _OPERATIONS:
+    if _has_command(fields, step, ", ".join(_OPERATIONS)) and operation not in _OPERATIONS:
         hint = did_you_mean(operation, _OPERATIONS)
         fields.error("command", f"unknown archive operation: {_text(step)}", hint=hint)
     if not _text(step):
@@ -66,7 +66,7 @@ def _archive(fields: Fields, step: Step) -> None:
 
 
 def _gha(fields: Fields, step: Step) -> None:
-    if _needs(fields, step, "owner/action@ref") and not _ACTION.match(_text(step)):
+    if _has_command(fields, step, "owner/action@ref") and not _ACTION.match(_text(step)):
         fields.error("command", f"not an action: {_text(step)}", hint="write owner/action@ref")
 
 

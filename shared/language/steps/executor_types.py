@@ -1,4 +1,4 @@
-"""What each executor type can do, and the check of a step against it."""
+"""The executor types, and which fields a step of each may have."""
 
 from functools import cache
 from importlib.metadata import entry_points
@@ -7,10 +7,10 @@ from typing import NamedTuple
 from shared.language.model import Step
 from shared.language.yaml.fields import Fields
 
-__all__ = ["COMMAND_TYPES", "PLUGINS", "SUB_DAG_TYPES", "check_capabilities", "known_types", "plugin_types"]
+__all__ = ["COMMAND_TYPES", "PLUGINS", "SUB_DAG_TYPES", "check_allowed_fields", "known_types", "plugin_types"]
 
 
-class Capabilities(NamedTuple):
+class AllowedFields(NamedTuple):
     """Which fields a step of a type may have."""
 
     command: bool = False
@@ -25,22 +25,22 @@ class Capabilities(NamedTuple):
 
 COMMAND_TYPES = frozenset({"", "command", "shell"})
 PLUGINS = "dagway.executors"
-"""Entry point group of executors that other packages bring. Here only their names are looked at."""
+"""Entry point group of executors from other packages. Only their names are read here."""
 
 SUB_DAG_TYPES = frozenset({"dag", "subworkflow", "parallel"})
 
-_NOTHING = Capabilities()
-_PLUGIN = Capabilities(command=True, several=True, script=True, own_shell=True)
-"""A plugin judges its own step when it runs; but a container, a sub-DAG or a model is not its business."""
-_TABLE: dict[str, Capabilities] = {
-    **dict.fromkeys(COMMAND_TYPES, Capabilities(command=True, several=True, script=True, own_shell=True)),
-    **dict.fromkeys(("docker", "container"), Capabilities(command=True, several=True, container=True)),
-    "ssh": Capabilities(command=True, several=True, own_shell=True),
-    **dict.fromkeys(("http", "jq"), Capabilities(command=True, script=True)),
-    **dict.fromkeys(("archive", "gha", "github_action", "github-action"), Capabilities(command=True)),
+_NOTHING = AllowedFields()
+_PLUGIN = AllowedFields(command=True, several=True, script=True, own_shell=True)
+"""A plugin checks its own step when it runs. It has no container, sub-DAG or model."""
+_TABLE: dict[str, AllowedFields] = {
+    **dict.fromkeys(COMMAND_TYPES, AllowedFields(command=True, several=True, script=True, own_shell=True)),
+    **dict.fromkeys(("docker", "container"), AllowedFields(command=True, several=True, container=True)),
+    "ssh": AllowedFields(command=True, several=True, own_shell=True),
+    **dict.fromkeys(("http", "jq"), AllowedFields(command=True, script=True)),
+    **dict.fromkeys(("archive", "gha", "github_action", "github-action"), AllowedFields(command=True)),
     **dict.fromkeys(("mail", "hitl"), _NOTHING),
-    **dict.fromkeys(SUB_DAG_TYPES, Capabilities(call=True, selector=True)),
-    "chat": Capabilities(llm=True),
+    **dict.fromkeys(SUB_DAG_TYPES, AllowedFields(call=True, selector=True)),
+    "chat": AllowedFields(llm=True),
 }
 
 
@@ -51,12 +51,12 @@ def known_types() -> tuple[str, ...]:
 
 @cache
 def plugin_types() -> frozenset[str]:
-    """Return the executor types that other packages bring, here."""
+    """Return the executor types of plugins that are installed here."""
     return frozenset(entry.name for entry in entry_points(group=PLUGINS))
 
 
-def check_capabilities(fields: Fields, step: Step) -> None:
-    """Note each field of ``step`` that its executor type cannot use."""
+def check_allowed_fields(fields: Fields, step: Step) -> None:
+    """Report each field of ``step`` that its executor type does not support."""
     can = _TABLE.get(step.type) or (_PLUGIN if step.type in plugin_types() else _NOTHING)
     head = f'executor type "{step.type or "command"}" does not support'
     if step.commands and not can.command:

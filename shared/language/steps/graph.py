@@ -1,210 +1,118 @@
-"""Read the steps of a dag as a whole: names, ids, implicit edges, and the checks of the graph."""
+"""The graph of a dag's steps: their names and ids, the edges between them, and what must hold of them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-from shared.language.issues import Issues, Place, did_you_mean
-from shared.language.model import DagType, Handler, Step
-from shared.language.steps.approval import APPROVAL
-from shared.language.steps.step import STEP_KEYS, DagDefaults, Draft, check_step, read_step, says_nothing
-from shared.language.yaml.fields import Fields, Vocabulary
-from shared.language.yaml.reader import YamlList, YamlMap
+from shared.language.issues import did_you_mean
+from shared.language.steps.step import PartialStep
 
-__all__ = ["read_handlers", "read_steps"]
+__all__ = [
+    "MAX_IMPLICIT_EDGES",
+    "StepGroup",
+    "check_acyclic",
+    "check_names",
+    "give_names",
+    "link_groups",
+    "resolve_depends",
+]
 
-_HANDLERS = Vocabulary("init", "success", "failure", "abort", "cancel", "exit", "wait")
-_HANDLER_OF = {
-    "init": Handler.INIT,
-    "success": Handler.SUCCESS,
-    "failure": Handler.FAILURE,
-    "abort": Handler.ABORT,
-    "cancel": Handler.ABORT,
-    "exit": Handler.EXIT,
-    "wait": Handler.WAIT,
-}
-_MAX_STEPS = 10_000
-_MAX_IMPLICIT_EDGES = 500_000
-_IGNORED_ON_HANDLERS = {
-    "depends": "depends",
-    "retryPolicy": "retry_policy",
-    "repeatPolicy": "repeat_policy",
-    "continueOn": "continue_on",
-}
+MAX_IMPLICIT_EDGES = 500_000
 
 
 @dataclass(slots=True)
-class _Entry:
+class StepGroup:
     """One entry of ``steps``: a step, or a group whose members do not depend on each other."""
 
-    drafts: list[Draft]
+    partials: list[PartialStep]
 
 
-def read_steps(fields: Fields, dag_type: DagType, defaults: DagDefaults) -> tuple[Step, ...]:
-    """Return the steps in document order, with names given and ``depends`` resolved to names.
-
-    Steps with errors are returned as far as they could be read.
-    """
-    value = fields.get("steps")
-    if value is None:
-        return ()
-    if isinstance(value, YamlMap):
-        entries = _from_map(fields, value, defaults)
-        chain = False
-    elif isinstance(value, YamlList):
-        entries = _from_list(fields, value, defaults)
-        chain = dag_type is DagType.CHAIN
-    else:
-        fields.error("steps", "steps must be an array or a map")
-        return ()
-    drafts = [draft for entry in entries for draft in entry.drafts]
-    if len(drafts) > _MAX_STEPS:
-        fields.error("steps", f"a DAG may have at most {_MAX_STEPS} steps (value: {len(drafts)})")
-        return ()
-    _give_names(entries)
-    _check_names(drafts)
-    _resolve_depends(drafts)
-    if chain and not _link(entries):
-        fields.error("steps", f"the groups would need more than {_MAX_IMPLICIT_EDGES} dependencies between them")
-        return ()
-    steps = tuple(Step(**draft.values) for draft in drafts)
-    for draft, step in zip(drafts, steps, strict=True):
-        check_step(draft, step, defaults)
-    _check_acyclic(drafts)
-    return steps
-
-
-def _from_map(fields: Fields, mapping: YamlMap, defaults: DagDefaults) -> list[_Entry]:
-    entries = []
-    for key, value in mapping.items():
-        path = f"{fields.sub('steps')}.{key}"
-        draft = _step(fields.issues, path, mapping.key_at[key], value, defaults)
-        if draft is not None:
-            if draft.values["name"] not in ("", key.strip()):
-                draft.fields.warn("name", "name is ignored: the step has the name that is its key")
-            draft.values["name"] = key.strip()
-            if len(key.encode("utf-8", "replace")) > 40:
-                message = f"step name must be less than 40 characters (value: {key[:60]})"
-                fields.issues.error(message, path, mapping.key_at[key])
-            entries.append(_Entry([draft]))
-    return entries
-
-
-def _from_list(fields: Fields, items: YamlList, defaults: DagDefaults) -> list[_Entry]:
-    entries = []
-    for index, item in enumerate(items):
-        path = f"{fields.sub('steps')}[{index}]"
-        drafts: list[Draft | None]
-        if isinstance(item, YamlList):
-            drafts = [
-                _step(fields.issues, f"{path}[{inner}]", item.item_at[inner], member, defaults)
-                for inner, member in enumerate(item)
-            ]
-        else:
-            drafts = [_step(fields.issues, path, items.item_at[index], item, defaults)]
-        # An entry without a usable step keeps its place: generated names count entries.
-        entries.append(_Entry([draft for draft in drafts if draft is not None]))
-    return entries
-
-
-def _step(issues: Issues, path: str, at: Place, value: Any, defaults: DagDefaults) -> Draft | None:
-    if isinstance(value, str):
-        mapping = YamlMap(at)
-        mapping["command"] = value
-        mapping.key_at["command"] = mapping.value_at["command"] = at
-        value = mapping
-    if not isinstance(value, YamlMap):
-        issues.error("invalid step data", path, at, hint="a step is a command text or a map")
-        return None
-    return read_step(Fields(issues, value, path, STEP_KEYS), defaults)
-
-
-def _give_names(entries: Iterable[_Entry]) -> None:
-    """Name the nameless ``<prefix>_<n>``, n from the 1-based place, past every name already taken."""
+def give_names(entries: Iterable[StepGroup]) -> None:
+    """Name unnamed steps ``<prefix>_<n>``: n is the 1-based place of their entry, or the next number that is free."""
     entries = list(entries)
-    # Where to go on from a number that was found taken: many entries walk the same stretch.
+    # Where to continue after a number that was taken: keeps the search linear over many entries.
     skip: dict[tuple[str, int], int] = {}
-    taken = {draft.values["name"] for entry in entries for draft in entry.drafts}
+    taken = {partial.values["name"] for entry in entries for partial in entry.partials}
     for index, entry in enumerate(entries, start=1):
-        for draft in entry.drafts:
-            if draft.values["name"]:
+        for partial in entry.partials:
+            if partial.values["name"]:
                 continue
-            prefix, number = draft.name_prefix, index
+            prefix, number = partial.name_prefix, index
             passed = [(prefix, number)]
             while (name := f"{prefix}_{number}") in taken:
                 number = skip.get((prefix, number), number + 1)
                 passed.append((prefix, number))
             skip |= dict.fromkeys(passed, number + 1)
             taken.add(name)
-            draft.values["name"] = name
+            partial.values["name"] = name
 
 
-def _check_names(drafts: list[Draft]) -> None:
-    names: dict[str, Draft] = {}
-    ids: dict[str, Draft] = {}
-    for draft in drafts:
-        name, step_id, fields = draft.values["name"], draft.values.get("id", ""), draft.fields
+def check_names(partials: list[PartialStep]) -> None:
+    """Report names and ids that more than one step has."""
+    names: dict[str, PartialStep] = {}
+    ids: dict[str, PartialStep] = {}
+    for partial in partials:
+        name, step_id, fields = partial.values["name"], partial.values.get("id", ""), partial.fields
         if name in names:
             hint = f"first used on line {names[name].fields.at[0]}"
             fields.error("name", f"step name must be unique: {name}", hint=hint)
-        names.setdefault(name, draft)
+        names.setdefault(name, partial)
         if step_id and step_id in ids:
             hint = f"first used on line {ids[step_id].fields.at[0]}"
             fields.error("id", f"duplicate step ID: {step_id}", hint=hint)
         elif step_id:
-            ids[step_id] = draft
-    for step_id, draft in ids.items():
+            ids[step_id] = partial
+    for step_id, partial in ids.items():
         other = names.get(step_id)
-        if other is not None and other is not draft:
-            draft.fields.error("id", f"step ID '{step_id}' conflicts with another step's name")
+        if other is not None and other is not partial:
+            partial.fields.error("id", f"step ID '{step_id}' conflicts with another step's name")
 
 
-def _resolve_depends(drafts: list[Draft]) -> None:
-    names = {draft.values["name"] for draft in drafts}
-    by_id = {step_id: draft.values["name"] for draft in drafts if (step_id := draft.values.get("id"))}
-    for draft in drafts:
-        written = draft.values.get("depends")
+def resolve_depends(partials: list[PartialStep]) -> None:
+    """Replace the ids in ``depends`` with names, and report what is neither."""
+    names = {partial.values["name"] for partial in partials}
+    by_id = {step_id: partial.values["name"] for partial in partials if (step_id := partial.values.get("id"))}
+    for partial in partials:
+        written = partial.values.get("depends")
         if not written:
             continue
         found: dict[str, None] = {}
         for entry in written:
             name = entry if entry in names else by_id.get(entry)
             if name is None:
-                message = f"step {draft.values['name']} depends on non-existent step {entry}"
-                draft.fields.error("depends", message, hint=did_you_mean(entry, names | by_id.keys()))
+                message = f"step {partial.values['name']} depends on non-existent step {entry}"
+                partial.fields.error("depends", message, hint=did_you_mean(entry, names | by_id.keys()))
             found[name or entry] = None
-        draft.values["depends"] = tuple(found)
+        partial.values["depends"] = tuple(found)
 
 
-def _link(entries: list[_Entry]) -> bool:
-    """Make every entry depend on the one before it, beside what it depends on already.
+def link_groups(entries: list[StepGroup]) -> bool:
+    """Make every step depend on all steps of the group before its own, besides what it depends on already.
 
-    Returns whether that is possible within the limit: every member of a group depends on every
-    member of the group before.
+    Returns ``False`` when that takes more than ``MAX_IMPLICIT_EDGES`` edges.
     """
     before: tuple[str, ...] = ()
     edges = 0
     for entry in entries:
-        edges += len(entry.drafts) * len(before)
-        if edges > _MAX_IMPLICIT_EDGES:
+        edges += len(entry.partials) * len(before)
+        if edges > MAX_IMPLICIT_EDGES:
             return False
-        for draft in entry.drafts:
-            if before and not draft.no_implicit_depends:
-                draft.values["depends"] = tuple(dict.fromkeys((*draft.values.get("depends", ()), *before)))
-        if entry.drafts:
-            before = tuple(draft.values["name"] for draft in entry.drafts)
+        for partial in entry.partials:
+            if before and not partial.no_implicit_depends:
+                partial.values["depends"] = tuple(dict.fromkeys((*partial.values.get("depends", ()), *before)))
+        if entry.partials:
+            before = tuple(partial.values["name"] for partial in entry.partials)
     return True
 
 
-def _check_acyclic(drafts: list[Draft]) -> None:
-    """Note one cycle, if there is any, on the first of its steps.
+def check_acyclic(partials: list[PartialStep]) -> None:
+    """Report one cycle, if there is any, at the first of its steps.
 
-    Where two steps have one name nobody knows which of them is meant: that alone is told.
+    Checks nothing when two steps share a name: an edge to it is ambiguous, and reported already.
     """
-    by_name = {draft.values["name"]: draft for draft in drafts}
-    if len(by_name) < len(drafts):
+    by_name = {partial.values["name"]: partial for partial in partials}
+    if len(by_name) < len(partials):
         return
-    open_edges = {name: by_name.keys() & draft.values.get("depends", ()) for name, draft in by_name.items()}
+    open_edges = {name: by_name.keys() & partial.values.get("depends", ()) for name, partial in by_name.items()}
     dependents: dict[str, list[str]] = {name: [] for name in by_name}
     for name, depends in open_edges.items():
         for before in depends:
@@ -226,7 +134,7 @@ def _check_acyclic(drafts: list[Draft]) -> None:
 
 
 def _cycle(edges: dict[str, set[str]], start: str) -> list[str]:
-    """Walk dependencies until a step comes again; every step in ``edges`` has one left in it."""
+    """Follow dependencies until a step repeats; every step in ``edges`` has at least one left in it."""
     way: list[str] = []
     places: dict[str, int] = {}
     name = start
@@ -235,36 +143,3 @@ def _cycle(edges: dict[str, set[str]], start: str) -> list[str]:
         way.append(name)
         name = min(before for before in edges[name] if before in edges)
     return [*way[places[name] :], name]
-
-
-def read_handlers(fields: Fields, defaults: DagDefaults) -> dict[Handler, Step]:
-    """Read ``handlerOn``: one step for each hook, with the hook's name."""
-    inner = fields.mapping("handlerOn", _HANDLERS)
-    if inner is None:
-        return {}
-    if inner.get("abort") is not None and inner.get("cancel") is not None:
-        inner.error("cancel", "cannot specify both 'abort' and 'cancel' in handlerOn")
-    found: dict[Handler, Step] = {}
-    for key, handler in _HANDLER_OF.items():
-        value = inner.get(key)
-        if value is None:
-            continue
-        if not isinstance(value, YamlMap):
-            inner.error(key, "invalid step data", hint="a handler is a map, for instance {command: ./clean.sh}")
-            continue
-        draft = read_step(Fields(fields.issues, value, inner.sub(key), STEP_KEYS), defaults)
-        for name, attribute in _IGNORED_ON_HANDLERS.items():
-            if draft.values.pop(attribute, None):
-                draft.fields.warn(name, f"{name} is ignored on a handler")
-        draft.values["name"] = handler.value
-        step = Step(**draft.values)
-        if says_nothing(draft, step):
-            inner.warn(key, "a handler without a command does nothing")
-            continue
-        check_step(draft, step, defaults)
-        if step.type == APPROVAL:
-            inner.error(key, "a handler cannot wait for approval")
-        if step.pool or step.lock or step.rate_limit:
-            inner.error(key, "a handler cannot wait for a pool, lock or rate limit", hint="let a step do it")
-        found[handler] = step
-    return found

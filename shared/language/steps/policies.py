@@ -3,9 +3,9 @@
 from typing import Any
 
 from shared.language.model import Condition, ContinueOn, RepeatMode, RepeatPolicy, RetryPolicy
-from shared.language.patterns import check_line_test
+from shared.language.patterns import line_pattern_problem
 from shared.language.yaml.fields import Fields, Vocabulary
-from shared.language.yaml.reader import Figure
+from shared.language.yaml.reader import NumericText
 
 __all__ = ["read_continue_on", "read_repeat_policy", "read_retry_policy"]
 
@@ -28,8 +28,8 @@ def read_continue_on(fields: Fields) -> ContinueOn:
     if inner is None:
         return ContinueOn()
     output = inner.texts("output", error="continueOn.Output must be a string or an array of strings")
-    for fault in filter(None, map(check_line_test, output)):
-        inner.warn("output", fault)
+    for problem in filter(None, map(line_pattern_problem, output)):
+        inner.warn("output", problem)
     flags = {name: _flag(inner, name) for name in ("failure", "failed", "skipped", "markSuccess")}
     return ContinueOn(
         failure=flags["failure"] or flags["failed"],
@@ -92,9 +92,9 @@ def read_retry_policy(fields: Fields) -> RetryPolicy | None:
 
 
 def _number_or_text(fields: Fields, name: str) -> float | str:
-    """Read a number, or text that a worker expands to one; text that is a number already is one."""
+    """Read a number, or text with a variable that a worker expands to one."""
     value = fields.get(name)
-    if not isinstance(value, str) or isinstance(value, Figure):
+    if not isinstance(value, str) or isinstance(value, NumericText):
         return _span(fields, name)
     text = value.strip()
     if not text:
@@ -108,7 +108,7 @@ def _number_or_text(fields: Fields, name: str) -> float | str:
 
 
 def _span(fields: Fields, name: str) -> float:
-    """Read a count or seconds; less than nothing is nothing, as in Dagu."""
+    """Read a count or seconds; a negative number is 0, as in Dagu."""
     return max(fields.seconds(name), 0)
 
 
@@ -130,14 +130,14 @@ def _backoff(fields: Fields) -> float:
 
 
 def read_repeat_policy(fields: Fields) -> RepeatPolicy | None:
-    """Read ``repeatPolicy``; ``None`` also when nothing in it says to repeat."""
+    """Read ``repeatPolicy``; ``None`` also if nothing in it says to repeat."""
     inner = fields.mapping("repeatPolicy", _REPEAT)
     if inner is None:
         return None
     condition = inner.text("condition", strip=False)
     expected = inner.text("expected", strip=False)
-    if fault := check_line_test(expected):
-        inner.warn("expected", fault)
+    if problem := line_pattern_problem(expected):
+        inner.warn("expected", problem)
     codes = _exit_codes(inner, "repeatPolicy.exitCode must be an array of ints")
     mode = _repeat_mode(inner, condition, expected, codes)
     limit = max(inner.integer("limit"), 0)
@@ -160,7 +160,7 @@ def _repeat_mode(fields: Fields, condition: str, expected: str, codes: tuple[int
     value = fields.get("repeat")
     if value is True:
         return RepeatMode.WHILE
-    # As in Dagu, ``false`` says no more than leaving it out: a condition still repeats.
+    # As in Dagu, ``false`` is the same as leaving it out: a condition still repeats.
     if value is not None and value is not False:
         word = value.strip().lower() if isinstance(value, str) else ""
         if word not in ("while", "until"):

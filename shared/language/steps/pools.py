@@ -1,4 +1,4 @@
-"""Read ``pool``, ``lock`` and ``rateLimit``: what a step must be let into before it starts. An extension."""
+"""Read ``pool``, ``lock`` and ``rateLimit``: what limits when a step may start. An extension."""
 
 import re
 
@@ -6,22 +6,22 @@ from shared.language.model import RateLimit
 from shared.language.yaml.fields import Fields, Vocabulary, type_name
 from shared.language.yaml.reader import YamlList, YamlMap
 
-__all__ = ["read_names", "read_rate_limits", "valid_name"]
+__all__ = ["POOL_NAME_RULE", "read_pool_names", "read_rate_limits", "valid_pool_name"]
 
 _RATE_LIMIT = Vocabulary("name", "limit", "intervalSec")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}\Z")
-_NAME_HINT = "1 to 100 letters, digits, dots, dashes or underscores; it is not expanded"
-_MOST = 10_000
-"""Starts an interval may have: each is remembered until the interval is over."""
+POOL_NAME_RULE = "1 to 100 letters, digits, dots, dashes or underscores"
+_MAX_STARTS = 10_000
+"""Maximum starts in an interval: each is remembered until the interval is over."""
 
 
-def valid_name(name: str) -> bool:
-    """Whether a pool may have that name."""
+def valid_pool_name(name: str) -> bool:
+    """Whether a pool, a lock or a rate limit may have that name."""
     return _NAME.match(name) is not None
 
 
-def read_names(fields: Fields, name: str) -> tuple[str, ...]:
-    """Read one name of a pool or lock, or a list of them."""
+def read_pool_names(fields: Fields, name: str) -> tuple[str, ...]:
+    """Read ``pool`` or ``lock``: one name, or a list of them."""
     found: list[str] = []
     for text in fields.texts(name, error=f"{name} must be a name or a list of names"):
         _add(fields, name, text.strip(), found)
@@ -60,17 +60,15 @@ def _rate_limit(inner: Fields, names: list[str]) -> RateLimit | None:
     if interval <= 0:
         inner.error("intervalSec", "intervalSec must be more than 0")
         return None
-    if limit > _MOST:
-        inner.error(
-            "limit", f"limit must be at most {_MOST}", hint="a shorter interval does the same with fewer starts"
-        )
+    if limit > _MAX_STARTS:
+        inner.error("limit", f"limit must be at most {_MAX_STARTS}", hint="use a shorter interval with fewer starts")
         return None
     return RateLimit(name=name, limit=limit, interval_sec=interval) if name and limit else None
 
 
 def _add(fields: Fields, field: str, name: str, known: list[str]) -> str:
-    if not valid_name(name):
-        fields.error(field, f"invalid {field}: '{name[:60]}'", hint=_NAME_HINT)
+    if not valid_pool_name(name):
+        fields.error(field, f"invalid {field}: '{name[:60]}'", hint=f"{POOL_NAME_RULE}; it is not expanded")
         return ""
     if name in known:
         fields.error(field, f"{field} '{name}' is named twice")

@@ -1,4 +1,4 @@
-"""Read one step: everything but its place among the others (names, chain edges), which is ``plan``'s."""
+"""Read one step: everything but its place among the others, which ``graph`` decides."""
 
 import re
 import signal
@@ -6,31 +6,32 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.language.environment import read_env
-from shared.language.expansion.param_forms import read_call_params
 from shared.language.issues import did_you_mean
-from shared.language.model import Command, LogOutput, Output, Step
+from shared.language.model import LogOutput, Output, Step, StepCommand
+from shared.language.parameters import read_call_params
 from shared.language.steps.approval import APPROVAL, check_approval
 from shared.language.steps.chat import check_chat, read_llm, read_messages
 from shared.language.steps.command_line import split_command
 from shared.language.steps.conditions import read_preconditions
-from shared.language.steps.config_names import as_spelled
+from shared.language.steps.config_keys import canonical_keys
 from shared.language.steps.containers import read_container
 from shared.language.steps.executor_config import check_config
-from shared.language.steps.executor_types import COMMAND_TYPES, check_capabilities, known_types
+from shared.language.steps.executor_types import COMMAND_TYPES, check_allowed_fields, known_types
+from shared.language.steps.parallel import read_parallel
 from shared.language.steps.policies import read_continue_on, read_repeat_policy, read_retry_policy
-from shared.language.steps.pools import read_names, read_rate_limits
-from shared.language.steps.sub_dags import read_parallel
+from shared.language.steps.pools import read_pool_names, read_rate_limits
 from shared.language.yaml.fields import Fields, Vocabulary, is_scalar, plain, scalar_text
 
 __all__ = [
     "STEP_KEYS",
     "DagDefaults",
-    "Draft",
+    "PartialStep",
     "check_step",
+    "has_nothing_to_run",
     "read_log_output",
     "read_shell",
     "read_step",
-    "says_nothing",
+    "step_name_problem",
 ]
 
 STEP_KEYS = Vocabulary(
@@ -49,7 +50,7 @@ _SIGNALS = frozenset(signal.Signals.__members__)
 
 @dataclass(frozen=True, slots=True)
 class DagDefaults:
-    """What a dag decides for its steps."""
+    """Settings of the dag that change how its steps are read."""
 
     container: bool = False
     ssh: bool = False
@@ -57,8 +58,8 @@ class DagDefaults:
 
 
 @dataclass(slots=True)
-class Draft:
-    """A step being read: the fields of the model gathered so far, and where they came from."""
+class PartialStep:
+    """A step being read: ``values`` are the fields of the model found so far, ``fields`` is their source."""
 
     fields: Fields
     values: dict[str, Any] = field(default_factory=dict)
@@ -66,17 +67,17 @@ class Draft:
     no_implicit_depends: bool = False
 
 
-def read_step(fields: Fields, defaults: DagDefaults) -> Draft:
-    """Read a step into a draft; its name may still be empty and ``depends`` holds names or ids."""
-    draft = Draft(fields)
-    values = draft.values
+def read_step(fields: Fields, defaults: DagDefaults) -> PartialStep:
+    """Read a step; its name may still be empty, and ``depends`` holds names or ids."""
+    partial = PartialStep(fields)
+    values = partial.values
     values["name"] = _name(fields)
     if "id" in fields:
         values["id"] = _id(fields)
     if "command" in fields or "script" in fields:
         _read_commands(fields, values)
     _read_place(fields, values)
-    _read_flow(fields, draft)
+    _read_flow(fields, partial)
     if "container" in fields:
         values["container"] = read_container(fields)
     if "call" in fields or "run" in fields:
@@ -91,7 +92,7 @@ def read_step(fields: Fields, defaults: DagDefaults) -> Draft:
         values["worker_selector"] = fields.text_map("workerSelector")
     for name in ("pool", "lock"):
         if name in fields:
-            values[name] = read_names(fields, name)
+            values[name] = read_pool_names(fields, name)
     if "rateLimit" in fields:
         values["rate_limit"] = read_rate_limits(fields)
     if "llm" in fields:
@@ -99,17 +100,17 @@ def read_step(fields: Fields, defaults: DagDefaults) -> Draft:
     if "messages" in fields:
         values["messages"] = read_messages(fields)
     explicit, legacy = _executor(fields, values)
-    _settle_type(draft, explicit, legacy, defaults)
-    return draft
+    _settle_type(partial, explicit, legacy, defaults)
+    return partial
 
 
-def check_step(draft: Draft, step: Step, defaults: DagDefaults) -> None:
-    """Note what does not fit together inside the finished step."""
-    fields = draft.fields
-    check_capabilities(fields, step)
+def check_step(partial: PartialStep, step: Step, defaults: DagDefaults) -> None:
+    """Report fields of the finished step that do not fit together."""
+    fields = partial.fields
+    check_allowed_fields(fields, step)
     check_config(fields, step)
     if step.type in COMMAND_TYPES:
-        if says_nothing(draft, step):
+        if has_nothing_to_run(partial, step):
             fields.issues.error("step command is required", fields.path, fields.at)
     elif step.type == "chat":
         check_chat(fields, step.llm or defaults.llm, step.messages)
@@ -123,20 +124,29 @@ def check_step(draft: Draft, step: Step, defaults: DagDefaults) -> None:
         fields.error("stderr", message)
 
 
-def says_nothing(draft: Draft, step: Step) -> bool:
-    """Whether the step names nothing that could be run; what was named wrongly is told elsewhere."""
+def has_nothing_to_run(partial: PartialStep, step: Step) -> bool:
+    """Whether the step names nothing to run. A wrong value counts: it is reported where it is read."""
     if step.type not in COMMAND_TYPES:
         return False
-    written = [draft.fields.get(name) for name in ("script", "call", "run", "container", "messages", "llm", "parallel")]
+    written = [
+        partial.fields.get(name) for name in ("script", "call", "run", "container", "messages", "llm", "parallel")
+    ]
     given = (value is not None and not (isinstance(value, str) and not value.strip()) for value in written)
-    return draft.fields.get("command") is None and not any(given)
+    return partial.fields.get("command") is None and not any(given)
 
 
 def _name(fields: Fields) -> str:
     name = fields.text("name")
-    if len(name.encode("utf-8", "replace")) > _MAX_NAME_BYTES:
-        fields.error("name", f"step name must be less than {_MAX_NAME_BYTES} characters (value: {name[:60]})")
+    if problem := step_name_problem(name):
+        fields.error("name", problem)
     return name
+
+
+def step_name_problem(name: str) -> str:
+    """Return what is wrong with a step's name; empty: nothing. The limit is in bytes, as in Dagu."""
+    if len(name.encode("utf-8", "replace")) <= _MAX_NAME_BYTES:
+        return ""
+    return f"step name must be less than {_MAX_NAME_BYTES} characters (value: {name[:60]})"
 
 
 def _id(fields: Fields) -> str:
@@ -157,7 +167,7 @@ def _read_commands(fields: Fields, values: dict[str, Any]) -> None:
         text = value.strip()
         if "\n" in text:
             if script:
-                fields.warn("script", "script is ignored: a command of several lines is one itself")
+                fields.warn("script", "script is ignored: a command of several lines is already a script")
             values["script"] = text
             return
         commands = [text] if text else []
@@ -180,13 +190,13 @@ def _read_commands(fields: Fields, values: dict[str, Any]) -> None:
         values["script"] = script
 
 
-def _command(fields: Fields, text: str) -> Command:
+def _command(fields: Fields, text: str) -> StepCommand:
     try:
-        return Command(text=text, argv=split_command(text))
+        return StepCommand(text=text, argv=split_command(text))
     except ValueError as error:
-        # A shell may know quotes that this does not, such as $'it\'s': only a step without one needs the words.
-        fields.warn("command", f"failed to parse command: {error} (value: {text[:60]})", hint="balance the quotes")
-        return Command(text=text, argv=tuple(text.split()))
+        # Only a step without a shell needs the words. A shell may know other quotes, such as $'it\'s'.
+        fields.warn("command", f"failed to parse command: {error} (value: {text[:60]})", hint="close the quotes")
+        return StepCommand(text=text, argv=tuple(text.split()))
 
 
 def read_shell(fields: Fields) -> tuple[str, ...]:
@@ -234,12 +244,12 @@ def _read_place(fields: Fields, values: dict[str, Any]) -> None:
         values["signal_on_stop"] = _signal(fields)
 
 
-def _read_flow(fields: Fields, draft: Draft) -> None:
+def _read_flow(fields: Fields, partial: PartialStep) -> None:
     """Read when the step runs, and how often."""
-    values = draft.values
+    values = partial.values
     if "depends" in fields:
-        draft.no_implicit_depends = fields.get("depends") == []
-        # Steps named "1" and "2" are common, and so is a list of them without the quotes.
+        partial.no_implicit_depends = fields.get("depends") == []
+        # Steps named "1" and "2" are common, and so are lists of them without quotes.
         error = "depends must be a string or an array of strings"
         depends = fields.texts("depends", error=error, scalars=True)
         values["depends"] = tuple(name.strip() for name in depends)
@@ -311,9 +321,9 @@ def _executor(fields: Fields, values: dict[str, Any]) -> tuple[str, str]:
     return explicit, legacy
 
 
-def _settle_type(draft: Draft, explicit: str, legacy: str, defaults: DagDefaults) -> None:
-    """Decide the executor type, and the prefix of a generated name from it."""
-    values = draft.values
+def _settle_type(partial: PartialStep, explicit: str, legacy: str, defaults: DagDefaults) -> None:
+    """Decide the executor type, and from it the prefix of a generated name."""
+    values = partial.values
     derived = ""
     if values.get("call") or values.get("parallel"):
         derived = "parallel" if values.get("parallel") else "dag"
@@ -327,15 +337,15 @@ def _settle_type(draft: Draft, explicit: str, legacy: str, defaults: DagDefaults
     if kind:
         values["type"] = kind
     if "config" in values:
-        values["config"] = as_spelled(kind, values["config"])
+        values["config"] = canonical_keys(kind, values["config"])
     if explicit or (legacy and kind == legacy):
-        draft.name_prefix = kind
+        partial.name_prefix = kind
     elif values.get("container") is not None:
-        draft.name_prefix = "docker"
+        partial.name_prefix = "docker"
     elif derived:
-        draft.name_prefix = derived
-    elif values.get("script") or str(draft.fields.get("script") or "").strip():
-        # Also where it is ignored beside several commands.
-        draft.name_prefix = "script"
+        partial.name_prefix = derived
+    elif values.get("script") or str(partial.fields.get("script") or "").strip():
+        # Even if it is ignored because there are several commands.
+        partial.name_prefix = "script"
     elif values.get("commands"):
-        draft.name_prefix = "cmd"
+        partial.name_prefix = "cmd"

@@ -1,6 +1,6 @@
 """Typed readers for the fields of a YAML mapping: a wrong value becomes an issue, never an exception.
 
-A reader returns the value, or its default after noting what was wrong; so one pass over a document
+A reader returns the value, or reports what is wrong and returns its default. So one pass over a document
 finds every problem. Keys are matched exactly; another letter case is accepted with a warning.
 """
 
@@ -8,25 +8,25 @@ import math
 from typing import Any
 
 from shared.language.issues import Issues, Place, did_you_mean
-from shared.language.yaml.reader import Figure, YamlList, YamlMap
+from shared.language.yaml.reader import NumericText, YamlList, YamlMap
 
 __all__ = ["Fields", "Vocabulary", "is_scalar", "plain", "scalar_text", "type_name"]
 
 _INT_LIMIT = 2**53
-"""Beyond it JSON readers lose digits."""
+"""Above this, JSON readers lose digits."""
 
 SECONDS_LIMIT = 10**9
-"""About 31 years: longer spans overflow the arithmetic of dates."""
+"""About 31 years: longer durations overflow the arithmetic of dates."""
 
 
-_ELSEWHERE = {
-    "functions": "make each function a workflow of its own and call it",
-    "labels": "in this version of the language they are called tags",
-    "defaults": "this version of the language has none: use a base configuration or YAML anchors",
-    "action": "this version of the language has type and config",
-    "with": "this version of the language has type and config",
+_OTHER_VERSIONS = {
+    "functions": "make each function a workflow, and start it with call",
+    "labels": "write tags instead",
+    "defaults": "use a base configuration or YAML anchors instead",
+    "action": "write type and config instead",
+    "with": "write type and config instead",
 }
-"""Keys of older and newer versions of the language: what to write instead."""
+"""Keys of older and newer versions of the language, and what to write instead."""
 
 
 class Vocabulary:
@@ -63,7 +63,7 @@ class Fields:
             name = vocabulary.by_lower.get(key.lower())
             at = self.raw.key_at[key]
             if name is None:
-                hint = _ELSEWHERE.get(key.lower(), "") or did_you_mean(key, vocabulary.names)
+                hint = _OTHER_VERSIONS.get(key.lower(), "") or did_you_mean(key, vocabulary.names)
                 if unknown == "ignore":
                     self.issues.warn(f"unknown key is ignored: {key}", self.path, at, hint=hint)
                 else:
@@ -82,7 +82,7 @@ class Fields:
         return self.raw.get(self._keys.get(name, name) if self._keys else name)
 
     def place(self, name: str) -> Place:
-        """Return where the key stands, or where the mapping starts."""
+        """Return the place of the key, or of the mapping if the key is absent."""
         return self.raw.key_at.get(self._keys.get(name, name), self.at)
 
     def sub(self, name: str) -> str:
@@ -90,15 +90,15 @@ class Fields:
         return f"{self.path}.{name}" if self.path else name
 
     def error(self, name: str, message: str, *, hint: str = "") -> None:
-        """Note an error about field ``name``."""
+        """Report an error about field ``name``."""
         self.issues.error(message, self.sub(name), self.place(name), hint=hint)
 
     def warn(self, name: str, message: str, *, hint: str = "") -> None:
-        """Note a warning about field ``name``."""
+        """Report a warning about field ``name``."""
         self.issues.warn(message, self.sub(name), self.place(name), hint=hint)
 
     def wrong_type(self, name: str, expected: str, value: Any) -> None:
-        """Note that a field has another type than it should have."""
+        """Report that a field has the wrong type."""
         hint = ""
         if expected == "a string" and is_scalar(value):
             hint = "put the value in quotes"
@@ -125,12 +125,12 @@ class Fields:
         return value
 
     def integer(self, name: str, default: int = 0, *, minimum: int | None = None) -> int:
-        """Read an int; a float is cut to one, as the language has it."""
+        """Read an integer; the fraction of a number is cut off, as the language defines."""
         value = self.number(name, default, minimum=minimum, expected="an integer")
         return int(value)
 
     def seconds(self, name: str, default: float = 0, *, minimum: int | None = None) -> float:
-        """Read a span in seconds, fractions allowed."""
+        """Read a duration in seconds, fractions allowed."""
         return self.number(name, default, minimum=minimum, maximum=SECONDS_LIMIT)
 
     def number(
@@ -145,7 +145,7 @@ class Fields:
         value = self.get(name)
         if value is None:
             return default
-        if isinstance(value, Figure):
+        if isinstance(value, NumericText):
             value = value.number
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             self.wrong_type(name, expected, value)
@@ -161,9 +161,8 @@ class Fields:
     def texts(self, name: str, *, error: str = "", split: str = "", scalars: bool = False) -> tuple[str, ...]:
         """Read a string or a list of texts.
 
-        ``error`` replaces the message about wrong types, and is for lists that take strings only;
-        with ``scalars`` such a list takes numbers and booleans too, as any other does. What is
-        empty in other lists (``- `` and nothing after it) is left out.
+        ``error`` replaces the message about wrong types; such a list takes strings only, unless ``scalars`` allows
+        numbers and booleans too. Other lists take all scalars, and leave out empty items.
         """
         value = self.get(name)
         if value is None:

@@ -23,7 +23,7 @@ _ALIASES = {"abort": "cancel", "cancel": "abort"}
 
 
 def read_base(text: str, issues: Issues) -> YamlMap | None:
-    """Return the base configuration's mapping; what is wrong with it, now or later, is told as being there."""
+    """Return the base configuration's mapping. Every problem in it, found now or later, names it as the source."""
     own = Issues()
     try:
         documents = read_yaml(text, own, in_base=True)

@@ -1,10 +1,9 @@
-"""YAML text to plain data that remembers where everything stood; the only file that knows YAML.
+"""Read YAML text into plain data that knows its places; the only module that knows YAML.
 
 Guarantees: YAML 1.2 core scalars as workflow authors expect them (only ``true`` and ``false`` are
 booleans; ``yes``, ``010``, ``1_000``, ``12:30`` and dates stay text); duplicate keys are reported;
 text over the size limit, deep nesting and alias bombs are refused before they cost anything; no text
-makes it raise anything but ``TooManyIssues``.
-It does not look at meaning: that is the reader's work (``fields`` and the modules above it).
+makes it raise anything but ``TooManyIssues``. What the data means is up to ``fields`` and the modules above it.
 """
 
 import math
@@ -15,9 +14,9 @@ from typing import Any
 
 import yaml
 
-from shared.language.issues import InBase, Issues, Place
+from shared.language.issues import Issues, Place, PlaceInBase
 
-__all__ = ["Document", "Figure", "YamlList", "YamlMap", "read_yaml"]
+__all__ = ["Document", "NumericText", "YamlList", "YamlMap", "read_yaml"]
 
 _MAX_BYTES = 1_048_576
 _MAX_DEPTH = 64
@@ -32,7 +31,7 @@ _BASED = {"0x": (re.compile(r"0x[0-9a-fA-F]+\Z"), 16), "0o": (re.compile(r"0o[0-
 _FIGURE = re.compile(r"[-+]?(?:0[0-7_]+|[1-9][0-9_]*)\Z")
 _LONGEST_INT = 1e21
 _INTS = range(-(2**63), 2**64)
-"""What a number of 64 bits holds; a longer one is text."""
+"""The range of 64-bit numbers; a longer number is text."""
 _WORDS: dict[str, Any] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
@@ -47,17 +46,17 @@ _QUOTE_CRON = 'quote the cron expression: "*/5 * * * *"'
 _QUOTE_TEXT = "put the text in quotes"
 
 
-class Figure(str):
+class NumericText(str):
     """A plain scalar such as ``1_000`` or ``010``: text, unless a field wants a number.
 
-    Then it is what Dagu takes it for: underscores are left out, and a leading zero means octal.
+    Then it is read as in Dagu: underscores are ignored, and a leading zero means octal.
     """
 
     __slots__ = ()
 
     @property
     def number(self) -> int:
-        """The number it spells."""
+        """The number that the text spells."""
         digits = self.replace("_", "")
         return int(digits, 8 if digits.lstrip("+-").startswith("0") else 10)
 
@@ -75,7 +74,7 @@ class YamlMap(dict[str, Any]):
 
 
 class YamlList(list[Any]):
-    """A sequence with the place of itself and of each item; so many of them, the first, are ``inherited``."""
+    """A sequence with the place of itself and of each item; the first ``inherited`` items come from the base."""
 
     __slots__ = ("at", "inherited", "item_at")
 
@@ -108,13 +107,13 @@ class _Frame:
 
 
 class _Refused(Exception):
-    """The rest of the text is not worth reading; the reason is in the issues."""
+    """Stop reading; the reason is in the issues."""
 
 
 def read_yaml(text: str, issues: Issues, *, in_base: bool = False) -> list[Document]:
-    """Return the documents of ``text`` that are not empty; what was wrong is added to ``issues``.
+    """Return the documents of ``text`` that are not empty; add problems to ``issues``.
 
-    ``in_base``: the text is the base configuration, and what was read from it remembers that.
+    ``in_base``: the text is the base configuration, and all places in it say so.
     After a syntax error the documents before it are still returned.
 
     Raises:
@@ -206,7 +205,7 @@ class _Composer:
         frame.key_at = (0, 0) if merge else at
 
     def _add(self, value: Any, at: Place) -> None:
-        """Put a finished value where the innermost open collection expects it."""
+        """Add a finished value to the innermost open collection."""
         if not self._stack:
             if value is not None and value != "":
                 self.documents.append(Document(self._index, value, at))
@@ -269,7 +268,7 @@ class _Composer:
         self._nodes += size
         self._aliased += size
         if self._aliased > _MAX_ALIASED_NODES:
-            self._refuse("YAML aliases repeat too much of the file", at)
+            self._refuse(f"YAML aliases expand to more than {_MAX_ALIASED_NODES} values", at)
         frame = self._stack[-1] if self._stack else None
         if frame is not None and frame.key is None and isinstance(frame.value, YamlMap) and isinstance(value, str):
             self._set_key(frame, value, at)
@@ -295,7 +294,7 @@ def _place(event: Any) -> Place:
 
 
 def _place_in_base(event: Any) -> Place:
-    return InBase(_place(event))
+    return PlaceInBase(_place(event))
 
 
 def _resolve(text: str) -> Any:
@@ -309,10 +308,10 @@ def _resolve(text: str) -> Any:
         return number if number in _INTS else text
     if _FLOAT.match(text):
         value = float(text)
-        # 5e1234 is more likely the hash of a commit than a number, and text in Dagu in any case.
+        # 5e1234 is more likely the hash of a commit than a number, and is text in Dagu.
         return value if "." in text or (value.is_integer() and abs(value) < _LONGEST_INT) else text
     if _FIGURE.match(text):
-        return Figure(text)
+        return NumericText(text)
     based = _BASED.get(text[:2])
     return int(text[2:], based[1]) if based and based[0].match(text) else text
 
@@ -340,7 +339,7 @@ def _report_syntax(error: yaml.MarkedYAMLError, text: str, issues: Issues) -> No
 
 
 def _hint_at(text: str, at: Place) -> str:
-    """Suggest a cure from what stands at ``at``; empty when nothing comes to mind."""
+    """Return a hint for the text at ``at``; empty: none."""
     lines = text.split("\n")
     if not 0 < at[0] <= len(lines):
         return ""

@@ -1,4 +1,4 @@
-"""Conditions that Postgres and SQLite spell differently."""
+"""Conditions whose SQL differs between Postgres and SQLite."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ def _contains_sqlite(element: contains, compiler: SQLCompiler, **kw: Any) -> str
 
 
 class has_element(FunctionElement[bool]):  # noqa: N801 - used as an SQL function
-    """``has_element(column, text)``: whether a JSON array of strings holds this one."""
+    """``has_element(column, text)``: whether a JSON array of strings has this element."""
 
     type = Boolean()
     name = "has_element"
@@ -51,9 +51,9 @@ def _has_element_sqlite(element: has_element, compiler: SQLCompiler, **kw: Any) 
 
 
 class among(FunctionElement[Any]):  # noqa: N801 - as above
-    """``among(column, subquery)``: as IN, but its rows are always looked up by the column's index.
+    """``among(column, subquery)``: as IN, but always through the column's index.
 
-    A condition without a type: SQLite has no booleans, and is asked for ``(...) = 1``, which hides the index.
+    The condition has no type: as a Boolean it would become ``(...) = 1`` on SQLite, which hides the index.
     """
 
     type = NullType()

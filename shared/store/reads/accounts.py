@@ -1,4 +1,4 @@
-"""Reading who may do what: users, API keys, webhooks. Hashes are for comparing, never for showing."""
+"""Reads of users, API keys and webhooks. Hashes are for comparison only and are never shown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,15 +7,15 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, select
 
+from shared.store import tables as t
 from shared.store.engine import bytewise
 from shared.store.reads.base import AnyRow, Reader
-from shared.store.tables import accounts as t
 
-__all__ = ["AccountReads", "ApiKey", "User", "Webhook"]
+__all__ = ["AccountReads", "ApiKeyRow", "UserRow", "WebhookRow"]
 
 
 @dataclass(frozen=True, slots=True)
-class User:
+class UserRow:
     """A person who can log in."""
 
     id: str
@@ -27,8 +27,8 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
-class ApiKey:
-    """A key with a role of its own."""
+class ApiKeyRow:
+    """An API key, which has a role of its own."""
 
     id: str
     name: str
@@ -42,8 +42,8 @@ class ApiKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Webhook:
-    """The way to start one dag from outside."""
+class WebhookRow:
+    """A URL and a token that start one DAG."""
 
     id: str
     file_name: str
@@ -57,57 +57,57 @@ class Webhook:
 
 
 class AccountReads(Reader):
-    """Each question is one indexed row, or a list that is short by nature."""
+    """Users, keys and webhooks: each read is one indexed row or a short list."""
 
-    def user(self, user_id: str) -> User | None:
+    def user(self, user_id: str) -> UserRow | None:
         """Return a user by id."""
         return self._user(t.users.c.id == user_id)
 
-    def user_named(self, username: str) -> User | None:
+    def user_named(self, username: str) -> UserRow | None:
         """Return a user by name."""
         return self._user(t.users.c.username == username)
 
-    def users(self) -> tuple[User, ...]:
-        """Return all users, the oldest first."""
+    def users(self) -> tuple[UserRow, ...]:
+        """Return all users, oldest first."""
         query = select(t.users).order_by(t.users.c.created_at, bytewise(t.users.c.id))
         with self._statement() as connection:
             return tuple(_user(row) for row in connection.execute(query))
 
     def has_users(self) -> bool:
-        """Tell whether there is any user."""
+        """Return whether there is any user."""
         with self._statement() as connection:
             return connection.execute(select(t.users.c.id).limit(1)).first() is not None
 
-    def api_keys(self) -> tuple[ApiKey, ...]:
-        """Return all keys, the oldest first."""
+    def api_keys(self) -> tuple[ApiKeyRow, ...]:
+        """Return all keys, oldest first."""
         with self._statement() as connection:
             query = select(t.api_keys).order_by(t.api_keys.c.created_at, bytewise(t.api_keys.c.id))
             return tuple(_key(row) for row in connection.execute(query))
 
-    def api_key(self, key_id: str) -> ApiKey | None:
+    def api_key(self, key_id: str) -> ApiKeyRow | None:
         """Return a key by id."""
         return self._key(t.api_keys.c.id == key_id)
 
-    def api_key_by_hash(self, secret_hash: str) -> ApiKey | None:
+    def api_key_by_hash(self, secret_hash: str) -> ApiKeyRow | None:
         """Return the key whose secret has this hash."""
         return self._key(t.api_keys.c.secret_hash == secret_hash)
 
-    def webhooks(self) -> tuple[Webhook, ...]:
+    def webhooks(self) -> tuple[WebhookRow, ...]:
         """Return all webhooks by file name."""
         with self._statement() as connection:
             query = select(t.webhooks).order_by(bytewise(t.webhooks.c.file_name))
             return tuple(_webhook(row) for row in connection.execute(query))
 
-    def webhook(self, file_name: str) -> Webhook | None:
-        """Return a dag file's webhook."""
+    def webhook(self, file_name: str) -> WebhookRow | None:
+        """Return the webhook of a DAG file."""
         rows = self._rows(t.webhooks, t.webhooks.c.file_name == file_name)
         return _webhook(rows[0]) if rows else None
 
-    def _user(self, where: ColumnElement[bool]) -> User | None:
+    def _user(self, where: ColumnElement[bool]) -> UserRow | None:
         rows = self._rows(t.users, where)
         return _user(rows[0]) if rows else None
 
-    def _key(self, where: ColumnElement[bool]) -> ApiKey | None:
+    def _key(self, where: ColumnElement[bool]) -> ApiKeyRow | None:
         rows = self._rows(t.api_keys, where)
         return _key(rows[0]) if rows else None
 
@@ -116,12 +116,12 @@ class AccountReads(Reader):
             return connection.execute(select(table).where(where)).all()
 
 
-def _user(row: AnyRow) -> User:
-    return User(row.id, row.username, row.role, row.created_at, row.updated_at, row.password_hash)
+def _user(row: AnyRow) -> UserRow:
+    return UserRow(row.id, row.username, row.role, row.created_at, row.updated_at, row.password_hash)
 
 
-def _key(row: AnyRow) -> ApiKey:
-    return ApiKey(
+def _key(row: AnyRow) -> ApiKeyRow:
+    return ApiKeyRow(
         row.id,
         row.name,
         row.description,
@@ -134,8 +134,8 @@ def _key(row: AnyRow) -> ApiKey:
     )
 
 
-def _webhook(row: AnyRow) -> Webhook:
-    return Webhook(
+def _webhook(row: AnyRow) -> WebhookRow:
+    return WebhookRow(
         row.id,
         row.file_name,
         row.prefix,

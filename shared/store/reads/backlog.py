@@ -1,4 +1,4 @@
-"""How much is waiting, right now: a few counts over indexes, for whoever watches."""
+"""Counts of what waits right now, for metrics: a few queries over indexes."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select
 
 from shared.store import tables as t
+from shared.store.queries.workers import LIVE, believed_state
 from shared.store.reads.base import Reader
 
 __all__ = ["Backlog", "BacklogReads"]
@@ -16,7 +17,7 @@ _SERVICE_ALIVE = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """The state of the whole system, the same whoever asks. Ages are seconds, 0 where nothing waits."""
+    """The state of the whole system; every instance reads the same. Ages are seconds, 0 where nothing waits."""
 
     outbox_rows: int = 0
     outbox_age_s: float = 0
@@ -24,17 +25,17 @@ class Backlog:
     oldest_queued_s: float = 0
     running_runs: int = 0
     open_attempts: dict[str, int] = field(default_factory=dict)
-    """By state: ``dispatched`` is on its way to a worker, ``running`` is leased."""
+    """By state: ``dispatched`` attempts are on their way to a worker, ``running`` ones are leased."""
     workers: dict[str, int] = field(default_factory=dict)
-    """By state. A worker whose lease has run out counts as lost."""
+    """By state. A worker whose lease has ended counts as lost."""
     slots: int = 0
-    """Of workers that are live and may take work."""
+    """Of workers that take work."""
     schedulers: int = 0
     timers_overdue: int = 0
 
 
 class BacklogReads(Reader):
-    """Asks with SELECT only."""
+    """Reads the backlog."""
 
     def backlog(self, now: datetime) -> Backlog:
         """Return the counts; raises ``StoreUnavailable``."""
@@ -53,9 +54,9 @@ class BacklogReads(Reader):
             workers: dict[str, int] = {}
             slots = 0
             for state, lease_until, offered in connection.execute(select(w.state, w.lease_until, w.slots)):
-                really = "lost" if state in {"live", "draining"} and lease_until <= now else state
+                really = believed_state(state, lease_until, now)
                 workers[really] = workers.get(really, 0) + 1
-                slots += offered if really == "live" else 0
+                slots += offered if really == LIVE else 0
             alive, _ = counted(s.heartbeat_at, s.kind == "scheduler", s.heartbeat_at >= now - _SERVICE_ALIVE)
             overdue, _ = counted(t.timers.c.due_at, t.timers.c.due_at < now - timedelta(seconds=10))
         return Backlog(

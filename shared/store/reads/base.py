@@ -1,4 +1,4 @@
-"""What every reader is made of."""
+"""What all readers have in common."""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -17,33 +17,33 @@ AnySelect: TypeAlias = Select[*tuple[Any, ...]]
 
 @dataclass(frozen=True, slots=True)
 class SchemaRevision:
-    """Which revision of the schema this program was written for, and which one the database has, if any."""
+    """The schema revision that this program needs, and the one that the database has, if any."""
 
     expected: str
     found: str | None
 
     @property
     def serves(self) -> bool:
-        """Whether the program can work on it: it has all that is expected, perhaps more."""
+        """Whether the database has the expected revision or a later one."""
         return self.found is not None and self.found >= self.expected
 
 
 class Reader:
-    """Asks one engine; SELECT is all it needs to be allowed to do.
+    """Reads through one engine, which needs no privilege but SELECT.
 
-    Each method is one statement or one transaction, so that on a read-only engine its queries all see
-    one moment. All of them raise ``StoreUnavailable`` while the database is away.
+    Each method is one statement or one transaction, so on a read-only engine its queries see one snapshot. Every
+    method raises ``StoreUnavailable`` while the database is away.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def _statement(self) -> AbstractContextManager[Connection]:
-        """Return the block for a single statement."""
+        """Return a block for a single statement."""
         return one_statement(self._engine)
 
     def _snapshot(self) -> AbstractContextManager[Connection]:
-        """Return the block for several statements, which all see one moment."""
+        """Return a block for several statements, which see one snapshot."""
         return transaction(self._engine)
 
     def schema(self) -> SchemaRevision:

@@ -1,4 +1,4 @@
-"""Reading definitions."""
+"""Reads of definitions."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -10,14 +10,13 @@ from shared.store import tables as t
 from shared.store.engine import bytewise
 from shared.store.queries.matching import contains, has_element
 from shared.store.reads.base import AnyRow, AnySelect, Reader
-from shared.store.reads.rows import Dag, DagPage
-from shared.store.tables import schedules as s
+from shared.store.reads.rows import DagPage, DagRow
 
 __all__ = ["DagReads"]
 
 _d = t.dags.c
-_DAGS = t.dags.outerjoin(s.schedules, s.schedules.c.file_name == t.dags.c.file_name)
-_NEXT_START = s.schedules.c.next_start_at
+_DAGS = t.dags.outerjoin(t.schedules, t.schedules.c.file_name == t.dags.c.file_name)
+_NEXT_START = t.schedules.c.next_start_at
 _COLUMNS = (
     _d.file_name,
     _d.dag_name,
@@ -35,8 +34,8 @@ def _select(*more: ColumnElement[Any]) -> AnySelect:
     return select(*_COLUMNS, *more).select_from(_DAGS)
 
 
-def _dag(row: AnyRow, spec: str | None = None) -> Dag:
-    return Dag(
+def _dag(row: AnyRow, spec: str | None = None) -> DagRow:
+    return DagRow(
         file_name=row.file_name,
         dag_name=row.dag_name,
         version=row.version,
@@ -55,7 +54,7 @@ def _matching(name: str, tag: str) -> list[ColumnElement[bool]]:
     if name:
         conditions.append(contains(func.lower(_d.file_name), name.lower()))
     if tag:
-        # Tags are kept in lower case. That the text holds it is soon seen, and true of few; then they are taken apart.
+        # Tags are stored in lower case. A search in the JSON text is quick and true of few rows; only these are parsed.
         conditions += [contains(cast(_d.tags, Text), json.dumps(tag.lower(), ensure_ascii=False)[1:-1])]
         conditions.append(has_element(_d.tags, tag.lower()))
     return conditions
@@ -69,8 +68,8 @@ def _by_name(order: Literal["asc", "desc"]) -> list[ColumnElement[Any]]:
 class DagReads(Reader):
     """Definitions by their file names (without extension)."""
 
-    def dag(self, file_name: str) -> Dag | None:
-        """Return one dag with its spec's text."""
+    def dag(self, file_name: str) -> DagRow | None:
+        """Return one DAG with its spec's text."""
         query = _select(t.specs.c.yaml).join(t.specs, t.specs.c.hash == _d.spec_hash).where(_d.file_name == file_name)
         with self._statement() as connection:
             row = connection.execute(query).one_or_none()
@@ -86,39 +85,39 @@ class DagReads(Reader):
         page: int = 1,
         per_page: int = 50,
     ) -> DagPage:
-        """Return one page of the dags and how many match.
+        """Return one page of the DAGs that match, and how many match.
 
-        ``name``: part of the file name, in any case. ``tag``: one tag. Empty: any. ``page`` from 1.
-        They are sorted by dag name without regard to case; or by when they start next, those that do
-        not behind all others in both orders.
+        ``name``: part of the file name, in any case. ``tag``: one tag. Empty: any. The first ``page`` is 1.
+        Sorted by DAG name without regard to case, or by the next start; DAGs without a next start come last in
+        both orders.
         """
         where = _matching(name, tag)
         keys: list[ColumnElement[Any]] = _by_name(order)
         if sort == "next_start":
             keys = [_NEXT_START.is_(None), _NEXT_START.desc() if order == "desc" else _NEXT_START.asc(), *keys]
         total = select(func.count()).select_from(t.dags).where(*where)
-        # The count goes along: a page is one statement, unless it lies beyond the last one.
+        # The same statement counts, unless the page lies beyond the last one.
         query = _select(total.scalar_subquery().label("total")).where(*where).order_by(*keys)
         with self._statement() as connection:
             rows = connection.execute(query.limit(per_page).offset((page - 1) * per_page)).all()
             count = rows[0].total if rows else connection.execute(total).scalar_one()
         return DagPage(tuple([_dag(row) for row in rows]), count)
 
-    def dags_with_specs(self) -> tuple[Dag, ...]:
-        """Return every dag with its spec's text, by file name."""
+    def dags_with_specs(self) -> tuple[DagRow, ...]:
+        """Return every DAG with its spec's text, by file name."""
         query = _select(t.specs.c.yaml).join(t.specs, t.specs.c.hash == _d.spec_hash)
         with self._statement() as connection:
             rows = connection.execute(query.order_by(bytewise(_d.file_name)))
             return tuple(_dag(row, row.yaml) for row in rows)
 
     def tags(self) -> tuple[str, ...]:
-        """Return the distinct tags of all dags, sorted."""
+        """Return the distinct tags of all DAGs, sorted."""
         with self._statement() as connection:
             lists = connection.execute(select(_d.tags)).scalars().all()
         return tuple(sorted({tag for tags in lists for tag in tags}))
 
     def faulty_dags(self) -> dict[str, tuple[str, ...]]:
-        """Return what is wrong with each dag that cannot be run, by file name, sorted."""
+        """Return the errors of each DAG that has any, by file name, sorted."""
         query = select(_d.file_name, _d.errors).where(cast(_d.errors, Text) != "[]").order_by(bytewise(_d.file_name))
         with self._statement() as connection:
             return {row.file_name: tuple(row.errors) for row in connection.execute(query)}

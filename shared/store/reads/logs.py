@@ -1,8 +1,8 @@
-"""Reading logs by lines, without reading the whole log.
+"""Reads of logs by lines, without reading the whole log.
 
-Every chunk row counts its line ends, so the chunks that hold lines n to m are found from the rows'
-heads; only those chunks' bytes are fetched. A line may span chunks, and a chunk many lines. Each
-attempt begins a new line, whether or not the one before ended its last.
+Every chunk row has the count of its line ends, so the chunks with lines n to m are found without their bytes, and
+only the bytes of these chunks are fetched. A line may span chunks, and a chunk many lines. Each attempt begins a new
+line, even if the one before did not end its last line.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ class _Chunk:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What one attempt wrote: lines ``first`` to ``first + lines - 1`` of the log."""
+    """The output of one attempt: lines ``first`` to ``first + lines - 1`` of the log."""
 
     token: str
     chunks: tuple[_Chunk, ...]
@@ -36,9 +36,9 @@ class _Part:
 
 
 class LogReads(Reader):
-    """A log is what one node wrote to one stream, in its run's latest attempt that wrote anything.
+    """Logs. A log is the output of one node to one stream, in the latest run attempt that has any output.
 
-    The node's retries within that attempt of the run follow each other. An unfinished last line counts.
+    The node's retries within that run attempt follow each other. An unfinished last line counts as a line.
     """
 
     def log_lines(self, run_key: str, node: int, stream: str, *, offset: int = 0, limit: int) -> LogWindow:
@@ -81,7 +81,7 @@ def _parts(connection: Connection, run_key: str, node: int, stream: str) -> list
 
 
 def _without_last_line_end(connection: Connection, stream: str, last: dict[str, int]) -> set[str]:
-    """Return those tokens whose last chunk does not end with a line end: what follows it is a line too."""
+    """Return the tokens whose last chunk does not end with a line end: the rest after the last line end is a line."""
     if not last:
         return set()
     ends = [and_(_c.token == token, _c.stream == stream, _c.seq == seq) for token, seq in last.items()]
@@ -101,7 +101,7 @@ def _window(connection: Connection, parts: Sequence[_Part], stream: str, offset:
 
 def _lines_of(connection: Connection, part: _Part, stream: str, begin: int, end: int) -> list[bytes]:
     """Return lines ``begin`` to ``end - 1`` of one attempt's output."""
-    # Line n begins behind the n-th line end: in the chunk that brings the count to n, or right after.
+    # Line n begins after the n-th line end: in the chunk with that line end, or in the next one.
     seen = skipped = 0
     first_seq = last_seq = part.chunks[-1].seq
     found = False

@@ -1,4 +1,4 @@
-"""Reading what operators ask for: workers, services, queues, counts, the fate of commands."""
+"""Reads for operators: workers, schedulers, queues, counts, outcomes of commands."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,10 +10,10 @@ from sqlalchemy import ColumnElement, Connection, and_, func, select
 from shared.status import AttemptState, RunStatus
 from shared.store import tables as t
 from shared.store.engine import bytewise
+from shared.store.queries.runs import BY_DAG, IS_ROOT, QUEUED, RUNNING
 from shared.store.reads.base import AnyRow, Reader
-from shared.store.reads.rows import ActiveCounts, Command, Queue, Run, RunName, Service, Task, Worker
+from shared.store.reads.rows import ActiveCounts, CommandRow, QueueRow, RunName, RunRow, ServiceRow, TaskRow, WorkerRow
 from shared.store.reads.run_rows import run_from_row, select_runs
-from shared.store.reads.runs import BY_DAG, IS_ROOT, QUEUED, RUNNING
 
 __all__ = ["OpsReads"]
 
@@ -26,14 +26,14 @@ _n = t.nodes.c
 class OpsReads(Reader):
     """The state of the system as a whole."""
 
-    def workers(self) -> tuple[Worker, ...]:
-        """Return every worker on record, by id, with the attempts it has."""
+    def workers(self) -> tuple[WorkerRow, ...]:
+        """Return every known worker, by id, with its open attempts."""
         w = t.workers.c
         with self._snapshot() as connection:
             tasks = _tasks(connection)
             rows = connection.execute(select(t.workers).order_by(bytewise(w.worker_id))).all()
         return tuple(
-            Worker(
+            WorkerRow(
                 worker_id=row.worker_id,
                 incarnation=row.incarnation,
                 host=row.host,
@@ -51,17 +51,17 @@ class OpsReads(Reader):
             for row in rows
         )
 
-    def services(self, kind: str, *, since: datetime) -> tuple[Service, ...]:
-        """Return the instances of that kind heard of at ``since`` or later, by id."""
+    def services(self, kind: str, *, since: datetime) -> tuple[ServiceRow, ...]:
+        """Return the instances of that kind whose last heartbeat was at ``since`` or later, by id."""
         s = t.services.c
         query = select(t.services).where(s.kind == kind, s.heartbeat_at >= since).order_by(bytewise(s.instance_id))
         with self._statement() as connection:
             return tuple(
-                Service(row.kind, row.instance_id, row.host, row.version, row.started_at, row.heartbeat_at)
+                ServiceRow(row.kind, row.instance_id, row.host, row.version, row.started_at, row.heartbeat_at)
                 for row in connection.execute(query)
             )
 
-    def queues(self, *, limit: int = 1000) -> tuple[Queue, ...]:
+    def queues(self, *, limit: int = 1000) -> tuple[QueueRow, ...]:
         """Return every queue by name, with up to ``limit`` running and ``limit`` queued root runs each."""
         with self._snapshot() as connection:
             kinds = {row.name: (row.kind, row.max_concurrency) for row in connection.execute(select(t.queues))}
@@ -70,7 +70,7 @@ class OpsReads(Reader):
             queued = _in_queues(connection, QUEUED, (_r.priority.desc(), _r.queued_at, bytewise(_r.run_key)), limit)
         names = sorted({*kinds, *(name for name, _ in counts)})
         return tuple(
-            Queue(
+            QueueRow(
                 name,
                 *kinds.get(name, (_DAG_BASED, None)),
                 running_count=counts.get((name, RunStatus.RUNNING), 0),
@@ -82,23 +82,23 @@ class OpsReads(Reader):
         )
 
     def active_counts(self) -> ActiveCounts:
-        """Return how many root runs are running and queued by dag, and how many dags there are. Cheap."""
+        """Return how many root runs are running and queued by DAG, and how many DAGs there are. Cheap."""
         with self._snapshot() as connection:
             dags = connection.execute(select(func.count()).select_from(t.dags)).scalar_one()
             return ActiveCounts(dags, _by_dag(connection, RUNNING), _by_dag(connection, QUEUED))
 
-    def command(self, command_id: str) -> Command | None:
-        """Return what became of a command, ``None`` while nothing is recorded."""
+    def command(self, command_id: str) -> CommandRow | None:
+        """Return the outcome of a command; ``None`` until it is recorded."""
         query = select(t.inbox).where(t.inbox.c.command_id == command_id)
         with self._statement() as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
             return None
-        return Command(row.command_id, row.type, row.body_hash, row.outcome, row.reply, row.at)
+        return CommandRow(row.command_id, row.type, row.body_hash, row.outcome, row.reply, row.at)
 
 
-def _tasks(connection: Connection) -> tuple[Task, ...]:
-    """Return the attempts that workers have, the longest dispatched first."""
+def _tasks(connection: Connection) -> tuple[TaskRow, ...]:
+    """Return the open attempts of workers, those dispatched longest ago first."""
     attempt = (_n.name, _n.token_state, _n.token_worker, _n.dispatched_at, _n.started_at)
     query = select_runs(*(column.label(f"node_{column.name}") for column in attempt))
     query = query.join(t.nodes, and_(_n.run_key == _r.run_key, _n.token.is_not(None), _n.token_worker.is_not(None)))
@@ -106,9 +106,9 @@ def _tasks(connection: Connection) -> tuple[Task, ...]:
     return tuple(_task(row) for row in rows)
 
 
-def _task(row: AnyRow) -> Task:
+def _task(row: AnyRow) -> TaskRow:
     run = run_from_row(row)
-    return Task(
+    return TaskRow(
         run=RunName(run.dag_name, run.dag_run_id),
         root=run.root,
         parent=run.parent,
@@ -131,11 +131,11 @@ def _queue_counts(connection: Connection) -> dict[tuple[str, RunStatus], int]:
 
 def _in_queues(
     connection: Connection, status: ColumnElement[str], order: Sequence[ColumnElement[Any]], limit: int
-) -> dict[str, list[Run]]:
+) -> dict[str, list[RunRow]]:
     place = func.row_number().over(partition_by=_r.queue, order_by=order).label("place")
     ranked = select(_r.run_key, place).where(_r.status == status, IS_ROOT).subquery()
     query = select_runs().join(ranked, ranked.c.run_key == _r.run_key).where(ranked.c.place <= limit)
-    found: dict[str, list[Run]] = {}
+    found: dict[str, list[RunRow]] = {}
     for row in connection.execute(query.order_by(ranked.c.place)):
         found.setdefault(row.queue, []).append(run_from_row(row))
     return found

@@ -1,4 +1,4 @@
-"""Reading pools: who has a place, who waits for one, and what else keeps a run's nodes from starting."""
+"""Reads of pools: which steps have a place, which wait for one, and why else nodes of a run have not started."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from datetime import datetime
 from sqlalchemy import Column, ColumnElement, Connection, Table, and_, func, or_, select, tuple_
 
 from shared.store import tables as t
+from shared.store.queries.workers import takes_work
 from shared.store.reads.base import Reader
-from shared.store.tables import pools as p
 
-__all__ = ["NodeState", "NodeWait", "Pool", "PoolReads", "PoolUser"]
+__all__ = ["NodeState", "NodeWait", "PoolReads", "PoolRow", "PoolUserRow"]
 
 _NAMED = 20
 _MOST = 500
@@ -18,8 +18,8 @@ Key = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class PoolUser:
-    """A step in a pool or in its line. ``until``: when a rate limit's place becomes free by itself."""
+class PoolUserRow:
+    """A step that has a place in a pool, or waits for one. ``until``: when a rate limit's place becomes free."""
 
     dag_name: str
     dag_run_id: str
@@ -29,11 +29,11 @@ class PoolUser:
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class PoolRow:
     """A pool, lock or rate limit (``kind``: pool, lock, rate). ``interval_s`` is 0 for all but rate limits.
 
-    ``capacity`` of a rate limit is what the first who waits says, 0 where nobody does. ``users`` and
-    ``waiting`` are the first few, longest there first; the counts are of all.
+    ``capacity`` of a rate limit is that of the first step that waits, 0 if none does. ``users`` and ``waiting``
+    are the first few, those there longest first; the counts are of all.
     """
 
     kind: str
@@ -42,14 +42,14 @@ class Pool:
     interval_s: float
     taken: int
     waiting_count: int
-    users: tuple[PoolUser, ...]
-    waiting: tuple[PoolUser, ...]
+    users: tuple[PoolUserRow, ...]
+    waiting: tuple[PoolUserRow, ...]
     free_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NodeWait:
-    """A node waits for a pool, with ``ahead`` others before it; a rate limit's own numbers come with it."""
+    """A node waits for a pool behind ``ahead`` others; ``limit`` and ``interval_s`` are those of a rate limit."""
 
     pool: Key
     ahead: int
@@ -59,7 +59,7 @@ class NodeWait:
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """What of a node that has not started, or not again, is no business of its own view."""
+    """Why a node has not started, or not started again."""
 
     waits: tuple[NodeWait, ...]
     dispatched: bool
@@ -70,14 +70,14 @@ class NodeState:
 class PoolReads(Reader):
     """Pools and nodes that wait."""
 
-    def pools(self, now: datetime, keys: Iterable[Key] | None = None) -> dict[Key, Pool]:
+    def pools(self, now: datetime, keys: Iterable[Key] | None = None) -> dict[Key, PoolRow]:
         """Return the pools with these keys, or all that are configured, used or waited for."""
         with self._snapshot() as connection:
             capacities = {
-                row.name: row.capacity for row in connection.execute(select(p.pools.c.name, p.pools.c.capacity))
+                row.name: row.capacity for row in connection.execute(select(t.pools.c.name, t.pools.c.capacity))
             }
             wanted = sorted(set(keys) if keys is not None else _known(connection, capacities))[:_MOST]
-            places, waits = p.pool_places, p.pool_waits
+            places, waits = t.pool_places, t.pool_waits
             here = or_(places.c.until_at.is_(None), places.c.until_at > now)
             used = _counted(connection, places, places.c.entered_at, here, wanted)
             line = _counted(connection, waits, waits.c.asked_at, waits.c.node >= 0, wanted)
@@ -103,13 +103,13 @@ class PoolReads(Reader):
             capacity = limit if key[0] == "rate" else capacities.get(key[1], 1) if key[0] == "pool" else 1
             taken, users = used.get(key, (0, ()))
             count, waiting = line.get(key, (0, ()))
-            found[key] = Pool(*key, capacity, interval_s, taken, count, users, waiting, free_at.get(key))
+            found[key] = PoolRow(*key, capacity, interval_s, taken, count, users, waiting, free_at.get(key))
         return found
 
     def node_states(self, run_key: str) -> dict[int, NodeState]:
-        """Return, by index, those nodes of a run that wait for a pool, for a worker, or for their next try."""
-        n, w = t.nodes.c, p.pool_waits.c
-        before = p.pool_waits.alias("before")
+        """Return the nodes of a run that wait for a pool, for a worker, or for their next try, by index."""
+        n, w = t.nodes.c, t.pool_waits.c
+        before = t.pool_waits.alias("before")
         earlier = or_(
             before.c.entry_order < w.entry_order,
             and_(
@@ -149,21 +149,21 @@ class PoolReads(Reader):
         """Return the labels of each worker that takes work, by its id."""
         w = t.workers.c
         with self._statement() as connection:
-            rows = connection.execute(select(w.worker_id, w.labels).where(w.state == "live", w.lease_until > now))
+            rows = connection.execute(select(w.worker_id, w.labels).where(takes_work(now)))
             return {row.worker_id: row.labels for row in rows}
 
 
 def _known(connection: Connection, capacities: Iterable[str]) -> set[Key]:
     found = {("pool", name) for name in capacities}
-    for table in (p.pool_places, p.pool_waits):
+    for table in (t.pool_places, t.pool_waits):
         found.update((kind, name) for kind, name in connection.execute(select(table.c.kind, table.c.name).distinct()))
     return found
 
 
 def _counted(
     connection: Connection, table: Table, since: Column[datetime], where: ColumnElement[bool], keys: list[Key]
-) -> dict[Key, tuple[int, tuple[PoolUser, ...]]]:
-    """Return, by pool, how many rows there are and who the first few are."""
+) -> dict[Key, tuple[int, tuple[PoolUserRow, ...]]]:
+    """Return by pool how many rows there are, and the first few."""
     c = table.c
     pool = (c.kind, c.name)
     until = c.until_at if "until_at" in c else since
@@ -192,10 +192,10 @@ def _counted(
         .where(ranked.c.place <= _NAMED)
         .order_by(ranked.c.place)
     )
-    found: dict[Key, tuple[int, tuple[PoolUser, ...]]] = {}
+    found: dict[Key, tuple[int, tuple[PoolUserRow, ...]]] = {}
     for row in connection.execute(query):
         timed = "until_at" in c
-        user = PoolUser(
+        user = PoolUserRow(
             row.dag_name or "", row.dag_run_id or "", row.step or "", row.since, row.until if timed else None
         )
         _, users = found.get((row.kind, row.name), (0, ()))

@@ -1,65 +1,65 @@
-"""Everything the gateway reads: a few indexed queries a question, typed rows, no API shapes."""
+"""Everything the gateway reads. Each method takes a few indexed queries and returns typed rows, not API JSON."""
 
-from shared.store.reads.accounts import AccountReads, ApiKey, User, Webhook
+from shared.store.reads.accounts import AccountReads, ApiKeyRow, UserRow, WebhookRow
 from shared.store.reads.base import SchemaRevision
 from shared.store.reads.dags import DagReads
 from shared.store.reads.logs import LogReads
 from shared.store.reads.operations import OpsReads
-from shared.store.reads.pools import NodeState, NodeWait, Pool, PoolReads, PoolUser
+from shared.store.reads.pools import NodeState, NodeWait, PoolReads, PoolRow, PoolUserRow
 from shared.store.reads.rows import (
     ActiveCounts,
-    Command,
-    Dag,
+    CommandRow,
     DagPage,
-    Listed,
+    DagRow,
+    ListedRunRow,
     LogWindow,
-    Node,
-    Queue,
-    Run,
+    NodeRow,
+    QueueRow,
     RunName,
-    Service,
-    Task,
-    Transition,
-    Worker,
+    RunRow,
+    ServiceRow,
+    TaskRow,
+    TransitionRow,
+    WorkerRow,
 )
 from shared.store.reads.runs import LATEST, RunReads
-from shared.store.reads.schedules import Pause, ScheduleReads, WaitFacts
-from shared.store.reads.stream import Change, DagVersion, Place, StreamReads
+from shared.store.reads.schedules import PauseRow, ScheduleReads, WaitFacts
+from shared.store.reads.stream import ChangeRow, DagVersionRow, Place, StreamReads
 from shared.store.reads.totals import Histogram, History, RunChange, TotalsReads
 
 __all__ = [
     "LATEST",
     "ActiveCounts",
-    "ApiKey",
-    "Change",
-    "Command",
-    "Dag",
+    "ApiKeyRow",
+    "ChangeRow",
+    "CommandRow",
     "DagPage",
-    "DagVersion",
+    "DagRow",
+    "DagVersionRow",
     "Histogram",
     "History",
-    "Listed",
+    "ListedRunRow",
     "LogWindow",
-    "Node",
+    "NodeRow",
     "NodeState",
     "NodeWait",
-    "Pause",
+    "PauseRow",
     "Place",
-    "Pool",
-    "PoolUser",
-    "Queue",
+    "PoolRow",
+    "PoolUserRow",
+    "QueueRow",
     "Reads",
-    "Run",
     "RunChange",
     "RunName",
+    "RunRow",
     "SchemaRevision",
-    "Service",
-    "Task",
-    "Transition",
-    "User",
+    "ServiceRow",
+    "TaskRow",
+    "TransitionRow",
+    "UserRow",
     "WaitFacts",
-    "Webhook",
-    "Worker",
+    "WebhookRow",
+    "WorkerRow",
 ]
 
 
@@ -74,4 +74,4 @@ class Reads(
     PoolReads,
     TotalsReads,
 ):
-    """All questions in one place; give it a read-only engine. Safe to use from many threads."""
+    """All reads of the gateway, on a read-only engine. Safe to use from many threads."""

@@ -1,4 +1,4 @@
-"""What reads give: frozen rows with status tokens and aware UTC datetimes, no API shapes."""
+"""The rows that reads return: frozen, with status enums and aware UTC datetimes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,27 +11,27 @@ from shared.status import AttemptState, NodeStatus, RunStatus
 
 __all__ = [
     "ActiveCounts",
-    "Command",
-    "Dag",
+    "CommandRow",
     "DagPage",
-    "Listed",
+    "DagRow",
+    "ListedRunRow",
     "LogWindow",
-    "Node",
-    "Queue",
-    "Run",
+    "NodeRow",
+    "QueueRow",
     "RunName",
-    "Service",
-    "Task",
-    "Transition",
-    "Worker",
+    "RunRow",
+    "ServiceRow",
+    "TaskRow",
+    "TransitionRow",
+    "WorkerRow",
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class Dag:
-    """A definition. ``spec``: its text, ``None`` where many dags were asked for at once.
+class DagRow:
+    """A definition. ``spec``: its text, ``None`` in lists.
 
-    ``next_start_at``: when its schedule starts it next, ``None`` if it does not, or while that is paused.
+    ``next_start_at``: when its schedule starts it next; ``None`` without such a schedule and during a pause.
     """
 
     file_name: str
@@ -48,22 +48,22 @@ class Dag:
 
 @dataclass(frozen=True, slots=True)
 class DagPage:
-    """``total``: how many there are in all, not on this page."""
+    """One page of definitions. ``total``: how many match in all, not on this page."""
 
-    dags: tuple[Dag, ...]
+    dags: tuple[DagRow, ...]
     total: int
 
 
 @dataclass(frozen=True, slots=True)
 class RunName:
-    """How people name a run."""
+    """The name of a run."""
 
     dag_name: str
     dag_run_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class NodeRow:
     """A step or handler of a run."""
 
     run_key: str
@@ -80,22 +80,22 @@ class Node:
     stderr: str
     outputs: Mapping[str, Any]
     children: tuple[tuple[str, str], ...]
-    """``(run id, params)`` of each run it called, at its last repetition; without those that could not be."""
+    """``(run id, params)`` of each run it called in its last repetition; without those that could not be started."""
     started_at: datetime | None
     finished_at: datetime | None
     unmet: Sequence[str] | None = None
-    """Of each precondition why it was not met, empty where it was; of a prepare node, the dag's."""
+    """For each precondition why it was not met, empty where it was; a prepare node has those of the DAG."""
     approval: Mapping[str, Any] | None = None
-    """A person's word on it: ``granted``, ``at`` (ISO 8601), and if known ``by``, ``inputs``, ``reason``."""
+    """A person's decision on an approval: ``granted``, ``at`` (ISO 8601), if known ``by``, ``inputs``, ``reason``."""
     said: Mapping[str, Any] | None = None
-    """What its last attempt said of itself, ``progress`` and ``remarks``; where a single run was asked for."""
+    """``progress`` and ``remarks`` of its last attempt; only where a single run is read."""
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """A DAG-run. ``nodes`` is ``None`` where they were not asked for.
+class RunRow:
+    """A DAG run. ``nodes`` is ``None`` where they were not read.
 
-    ``root`` is the run's own name where it is nobody's child, and ``parent`` is ``None`` then.
+    Of a root run, ``root`` is its own name and ``parent`` is ``None``.
     """
 
     run_key: str
@@ -104,8 +104,6 @@ class Run:
     dag_name: str
     dag_run_id: str
     file_name: str | None
-    root: RunName
-    parent: RunName | None
     status: RunStatus
     run_attempt: int
     queue: str
@@ -121,20 +119,22 @@ class Run:
     queued_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
-    nodes: tuple[Node, ...] | None = None
-    trace: str = ""
-    """The traceparent it was asked for in; empty for what is older than that."""
-    asked_as: str = ""
-    """Of a called run the parameters as people may see them: with stars for secrets."""
+    trace: str
+    """The traceparent of the request that started it; empty for runs older than this column."""
+    asked_as: str
+    """The parameters of a called run as people may see them: with stars for secrets."""
+    root: RunName
+    parent: RunName | None
+    nodes: tuple[NodeRow, ...] | None
 
     @property
     def shown_params(self) -> tuple[tuple[str, str], ...]:
-        """What people may see of ``params``."""
+        """``params`` with stars for secrets."""
         return show_params(self.params, self.asked_as)
 
 
-class Listed(NamedTuple):
-    """A run in a list. What was made of one ``version`` of a run stays right while that is its version."""
+class ListedRunRow(NamedTuple):
+    """A run in a list. What is cached for one ``version`` of a run is valid while the run has that version."""
 
     run_key: str
     version: int
@@ -143,8 +143,8 @@ class Listed(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Transition:
-    """One change, of a node if ``node`` names one, else of the run itself."""
+class TransitionRow:
+    """One change of status: of the node with index ``node``, else of the run itself."""
 
     seq: int
     at: datetime
@@ -158,7 +158,7 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class LogWindow:
-    """Lines ``offset`` and following (from 0) of a log of ``total`` lines, without their ends, undecoded."""
+    """Lines from ``offset`` (the first is 0) of a log of ``total`` lines, without line ends, not decoded."""
 
     lines: tuple[bytes, ...]
     offset: int
@@ -166,8 +166,8 @@ class LogWindow:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """An attempt that a worker has."""
+class TaskRow:
+    """An open attempt of a worker."""
 
     run: RunName
     root: RunName
@@ -180,8 +180,8 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Worker:
-    """A worker process that was heard of; ``state``: live, draining, stopped or lost."""
+class WorkerRow:
+    """A worker that announced itself. ``state``: live, draining, stopped or lost."""
 
     worker_id: str
     incarnation: str
@@ -195,12 +195,12 @@ class Worker:
     heartbeat_at: datetime
     lease_until: datetime
     executors: tuple[str, ...] = ()
-    tasks: tuple[Task, ...] = ()
+    tasks: tuple[TaskRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
-    """A service instance that announced itself."""
+class ServiceRow:
+    """A scheduler instance that announced itself."""
 
     kind: str
     instance_id: str
@@ -211,31 +211,31 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
-    """A queue; ``queued`` in the order of admission. Both lists may be cut short, the counts are not."""
+class QueueRow:
+    """A queue; ``queued`` is in order of admission. Both lists may be cut off, the counts are not."""
 
     name: str
     kind: str
     max_concurrency: int | None
     running_count: int
     queued_count: int
-    running: tuple[Run, ...]
-    queued: tuple[Run, ...]
+    running: tuple[RunRow, ...]
+    queued: tuple[RunRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ActiveCounts:
-    """How much there is of what can still change, and how many dags."""
+    """How many runs are running and queued, and how many DAGs there are."""
 
     dags: int
     running: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
-    """Runs by dag name; dags with none are left out. So in ``queued``."""
+    """Runs by DAG name; DAGs without any are left out. The same holds for ``queued``."""
     queued: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
-    """What became of a command that was accepted."""
+class CommandRow:
+    """The outcome of a command."""
 
     command_id: str
     type: str

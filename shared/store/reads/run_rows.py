@@ -1,9 +1,11 @@
-"""Rows of runs and nodes: which columns are read, in which order, and what becomes of them.
+"""Selects of runs and nodes, and the row classes made of their rows.
 
-By position, not by name: a list has a thousand of them, and names cost three times as much.
+The row classes state the order; the columns follow it. Rows are read by position: a list has a thousand rows, and
+access by name takes three times as long.
 """
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import ColumnElement, FromClause, and_, select
@@ -11,8 +13,7 @@ from sqlalchemy import ColumnElement, FromClause, and_, select
 from shared.status import NodeStatus, RunStatus
 from shared.store import tables as t
 from shared.store.reads.base import AnyRow, AnySelect
-from shared.store.reads.rows import Node, Run, RunName
-from shared.store.tables.progress import progress
+from shared.store.reads.rows import NodeRow, RunName, RunRow
 
 __all__ = [
     "NODE_COLUMNS",
@@ -30,203 +31,96 @@ _r = t.dag_runs.c
 _n = t.nodes.c
 _root = t.dag_runs.alias("root")
 _parent = t.dag_runs.alias("parent")
-ROOT_COLUMNS = (
-    _r.run_key,
-    _r.version,
-    _r.root_key,
-    _r.dag_name,
-    _r.dag_run_id,
-    _r.file_name,
-    _r.status,
-    _r.run_attempt,
-    _r.queue,
-    _r.priority,
-    _r.given,
-    _r.params,
-    _r.params_json,
-    _r.worker_id,
-    _r.stop_reason,
-    _r.error,
-    _r.spec_hash,
-    _r.created_at,
-    _r.queued_at,
-    _r.started_at,
-    _r.finished_at,
-    _r.trace,
-    _r.parent_params,
-)
-"""All that there is of a root; others have a root and a parent, two joins away."""
+_COLUMN_OF = {"asked_as": "parent_params"}
+"""Columns that a row class calls otherwise."""
+_NOT_OF_RUNS = frozenset({"root", "parent", "nodes"})
+_NOT_OF_NODES = frozenset({"run_key", "said"})
+_RUN_FIELDS = [each.name for each in fields(RunRow) if each.name not in _NOT_OF_RUNS]
+_NODE_FIELDS = [each.name for each in fields(NodeRow) if each.name not in _NOT_OF_NODES]
+ROOT_COLUMNS = tuple(_r[_COLUMN_OF.get(name, name)] for name in _RUN_FIELDS)
+"""The columns of a root run, in the order of ``RunRow``. A sub-run also has a root and a parent, two joins away."""
+NODE_COLUMNS = tuple(_n[name] for name in _NODE_FIELDS)
+"""The columns of a node, in the order of ``NodeRow``."""
 _RELATED = (_root.c.dag_name, _root.c.dag_run_id, _parent.c.dag_name, _parent.c.dag_run_id)
 _RELATED_RUNS = t.dag_runs.outerjoin(_root, _root.c.run_key == _r.root_key).outerjoin(
     _parent, _parent.c.run_key == _r.parent_key
 )
 _NO_RELATED = (None,) * len(_RELATED)
 _OWN, _ALL = len(ROOT_COLUMNS), len(ROOT_COLUMNS) + len(_RELATED)
-NODE_COLUMNS = (
-    _n.idx,
-    _n.kind,
-    _n.name,
-    _n.status,
-    _n.number,
-    _n.retry_count,
-    _n.done_count,
-    _n.exit_code,
-    _n.error,
-    _n.stdout,
-    _n.stderr,
-    _n.outputs,
-    _n.children,
-    _n.started_at,
-    _n.finished_at,
-    _n.unmet,
-    _n.approval,
-)
 _WITH_NODE = _OWN + len(NODE_COLUMNS) + 1
-_NODE_STATUS = {status.value: status for status in NodeStatus}
-_STATUS = {status.value: status for status in RunStatus}
+_RUN_KEY, _ROOT_KEY, _DAG_NAME, _DAG_RUN_ID, _STATUS, _PARAMS, _ASKED_AS = (
+    _RUN_FIELDS.index(name)
+    for name in ("run_key", "root_key", "dag_name", "dag_run_id", "status", "params", "asked_as")
+)
+_NODE_STATUS, _CHILDREN = (_NODE_FIELDS.index(name) for name in ("status", "children"))
+_NODE_STATUSES = {status.value: status for status in NodeStatus}
+_RUN_STATUSES = {status.value: status for status in RunStatus}
 
 
 def select_runs(*more: ColumnElement[Any]) -> AnySelect:
-    """Return the query whose rows ``run_from_row`` takes, to be narrowed."""
+    """Select any runs with the columns that ``run_from_row`` takes; add conditions to it."""
     return select(*ROOT_COLUMNS, *_RELATED, *more).select_from(_RELATED_RUNS)
 
 
-def run_from_row(row: AnyRow) -> Run:
-    """Return the run, without nodes, of a row of ``select_runs``."""
+def run_from_row(row: AnyRow) -> RunRow:
+    """Return the run of a row of ``select_runs``, without nodes."""
     return _run(row, row[_OWN:_ALL])
 
 
-def root_from_row(row: AnyRow) -> Run:
-    """Return the run, without nodes, of a row of ``ROOT_COLUMNS``."""
+def root_from_row(row: AnyRow) -> RunRow:
+    """Return the root run of a row of ``ROOT_COLUMNS``, without nodes."""
     return _run(row, _NO_RELATED)
 
 
-def run_with_nodes(rows: Sequence[AnyRow]) -> Run:
-    """Return the run of the rows, at least one, of ``select_one_root`` or ``select_one_run``."""
+def run_with_nodes(rows: Sequence[AnyRow]) -> RunRow:
+    """Return the run of the rows of ``select_one_root`` or ``select_one_run``, of which there is at least one."""
     nodes = [node_from_row(row[0], row[_OWN:_WITH_NODE]) for row in rows if row[_OWN] is not None]
     return _run(rows[0], rows[0][_WITH_NODE:] or _NO_RELATED, tuple(nodes))
 
 
-def _run(row: AnyRow, related: Sequence[Any], nodes: tuple[Node, ...] | None = None) -> Run:
-    (
-        run_key,
-        version,
-        root_key,
-        dag_name,
-        dag_run_id,
-        file_name,
-        status,
-        run_attempt,
-        queue,
-        priority,
-        given,
-        params,
-        params_json,
-        worker_id,
-        stop_reason,
-        error,
-        spec_hash,
-        created_at,
-        queued_at,
-        started_at,
-        finished_at,
-        trace,
-        asked_as,
-    ) = row[:_OWN]
+def _run(row: AnyRow, related: Sequence[Any], nodes: tuple[NodeRow, ...] | None = None) -> RunRow:
+    values: list[Any] = list(row[:_OWN])
+    name = RunName(values[_DAG_NAME], values[_DAG_RUN_ID])
+    values[_ROOT_KEY] = values[_ROOT_KEY] or values[_RUN_KEY]
+    values[_STATUS] = _RUN_STATUSES[values[_STATUS]]
+    values[_PARAMS] = tuple([(key, value) for key, value in values[_PARAMS]]) if values[_PARAMS] else ()
+    values[_ASKED_AS] = values[_ASKED_AS] or ""
     root_name, root_id, parent_name, parent_id = related
-    return Run(
-        run_key,
-        version,
-        root_key or run_key,
-        dag_name,
-        dag_run_id,
-        file_name,
-        RunName(dag_name, dag_run_id) if root_name is None else RunName(root_name, root_id),
-        None if parent_name is None else RunName(parent_name, parent_id),
-        _STATUS[status],
-        run_attempt,
-        queue,
-        priority,
-        given,
-        tuple([(name, value) for name, value in params]) if params else (),
-        params_json,
-        worker_id,
-        stop_reason,
-        error,
-        spec_hash,
-        created_at,
-        queued_at,
-        started_at,
-        finished_at,
-        nodes,
-        trace,
-        asked_as or "",
-    )
+    root = name if root_name is None else RunName(root_name, root_id)
+    parent = None if parent_name is None else RunName(parent_name, parent_id)
+    values += (root, parent, nodes)
+    return RunRow(*values)
 
 
-def node_from_row(run_key: str, row: Sequence[Any]) -> Node:
-    """Return the node of a row that holds ``NODE_COLUMNS``, and perhaps what it said."""
-    (
-        idx,
-        kind,
-        name,
-        status,
-        number,
-        retry_count,
-        done_count,
-        exit_code,
-        error,
-        stdout,
-        stderr,
-        outputs,
-        children,
-        started_at,
-        finished_at,
-        unmet,
-        approval,
-        *said,
-    ) = row
-    return Node(
-        run_key,
-        idx,
-        kind,
-        name,
-        _NODE_STATUS[status],
-        number,
-        retry_count,
-        done_count,
-        exit_code,
-        error,
-        stdout,
-        stderr,
-        outputs,
-        tuple([(child["dagRunId"], child["params"]) for child in children if "error" not in child]) if children else (),
-        started_at,
-        finished_at,
-        unmet,
-        approval,
-        said[0] if said else None,
+def node_from_row(run_key: str, row: Sequence[Any]) -> NodeRow:
+    """Return the node of a row of ``NODE_COLUMNS``, which may be followed by its progress."""
+    values = list(row)
+    values[_NODE_STATUS] = _NODE_STATUSES[values[_NODE_STATUS]]
+    children = values[_CHILDREN]
+    values[_CHILDREN] = (
+        tuple([(child["dagRunId"], child["params"]) for child in children if "error" not in child]) if children else ()
     )
+    return NodeRow(run_key, *values)
 
 
 def select_one_root() -> AnySelect:
-    """Return the query of a root with its nodes, to be narrowed to one."""
+    """Select root runs with their nodes; add a condition that leaves one run."""
     return _one(t.dag_runs).where(_r.root_key.is_(None))
 
 
 def select_one_run() -> AnySelect:
-    """Return the same of any run."""
+    """Select any runs with their nodes; add a condition that leaves one run."""
     return _one(_RELATED_RUNS, *_RELATED)
 
 
 def _one(of: FromClause, *related: ColumnElement[str]) -> AnySelect:
-    """Return a row for each node: so one statement is enough."""
+    """Select one row for each node, so that one statement is enough."""
     said = and_(
-        progress.c.run_key == _n.run_key,
-        progress.c.node == _n.idx,
-        progress.c.number == _n.number,
-        progress.c.run_attempt == _r.run_attempt,
+        t.progress.c.run_key == _n.run_key,
+        t.progress.c.node == _n.idx,
+        t.progress.c.number == _n.number,
+        t.progress.c.run_attempt == _r.run_attempt,
     )
-    with_nodes = of.outerjoin(t.nodes, _n.run_key == _r.run_key).outerjoin(progress, said)
-    columns = (*ROOT_COLUMNS, *NODE_COLUMNS, progress.c.said, *related)
+    with_nodes = of.outerjoin(t.nodes, _n.run_key == _r.run_key).outerjoin(t.progress, said)
+    columns = (*ROOT_COLUMNS, *NODE_COLUMNS, t.progress.c.said, *related)
     return select(*columns).select_from(with_nodes).order_by(_n.idx)

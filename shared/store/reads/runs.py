@@ -1,4 +1,4 @@
-"""Reading DAG-runs, their nodes, and their history."""
+"""Reads of DAG runs, their nodes and their transitions."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -7,11 +7,9 @@ from datetime import datetime
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    ScalarSelect,
     and_,
     bindparam,
     func,
-    literal_column,
     or_,
     select,
 )
@@ -20,8 +18,9 @@ from shared.status import RunStatus
 from shared.store import tables as t
 from shared.store.engine import bytewise
 from shared.store.queries.matching import among, contains
+from shared.store.queries.runs import BY_DAG, IS_ROOT, NEWEST_FIRST, RUNNING, newest_key
 from shared.store.reads.base import AnySelect, Reader
-from shared.store.reads.rows import Listed, Node, Run, Transition
+from shared.store.reads.rows import ListedRunRow, NodeRow, RunRow, TransitionRow
 from shared.store.reads.run_rows import (
     NODE_COLUMNS,
     ROOT_COLUMNS,
@@ -34,60 +33,43 @@ from shared.store.reads.run_rows import (
     select_runs,
 )
 
-__all__ = ["BY_DAG", "IS_ROOT", "LATEST", "QUEUED", "RUNNING", "RunReads"]
+__all__ = ["LATEST", "RunReads"]
 
 LATEST = "latest"
-"""Stands for the id of a dag's newest run."""
-
-RUNNING: ColumnElement[str] = literal_column("'running'")
-QUEUED: ColumnElement[str] = literal_column("'queued'")
-"""Spelled out, since SQLite does not use a partial index for a bound parameter."""
-
-BY_DAG = t.dag_runs.c.dag_name.concat("")
-IS_ROOT = func.coalesce(t.dag_runs.c.root_key, "") == ""
-"""The name and ``root_key IS NULL``, so written that no index of all runs fits: where only running or
-queued runs are wanted, SQLite would else walk the whole history instead of the small index of those."""
+"""Stands for the id of a DAG's newest run."""
 
 _MAX_RUNS = 1000
 """Source: REST contract section 5.7."""
 
 _r = t.dag_runs.c
 _n = t.nodes.c
-_other = t.dag_runs.alias("other")
-_NEWEST_FIRST = (_r.created_at.desc(), bytewise(_r.dag_run_id))
 
 
-def _with_nodes(connection: Connection, runs: Sequence[Run]) -> tuple[Run, ...]:
-    nodes: dict[str, list[Node]] = {run.run_key: [] for run in runs}
+def _with_nodes(connection: Connection, runs: Sequence[RunRow]) -> tuple[RunRow, ...]:
+    nodes: dict[str, list[NodeRow]] = {run.run_key: [] for run in runs}
     if runs:
         for run_key, *row in connection.execute(_NODES, {"run_keys": [run.run_key for run in runs]}):
             nodes[run_key].append(node_from_row(run_key, row))
     return tuple(replace(run, nodes=tuple(nodes[run.run_key])) for run in runs)
 
 
-def _newest_of(dag_name: ColumnElement[str]) -> ScalarSelect[str]:
-    """Return the key of a dag's newest root run."""
-    newest = select(_other.c.run_key).where(_other.c.dag_name == dag_name, _other.c.root_key.is_(None))
-    return newest.order_by(_other.c.created_at.desc(), bytewise(_other.c.dag_run_id)).limit(1).scalar_subquery()
-
-
 def _latest_of_each() -> AnySelect:
     wanted = select(t.dags.c.dag_name).where(t.dags.c.dag_name.in_(bindparam("dag_names", expanding=True)))
     names = wanted.distinct().subquery()
-    # Few runs are running, and an index holds just those: they are ranked all at once. The
-    # newest of all is found by one step into an index per dag, however long its history.
-    place = func.row_number().over(partition_by=BY_DAG, order_by=_NEWEST_FIRST).label("place")
+    # Few runs are running, and a partial index has just those: they are ranked all at once. The newest
+    # run of all is one step into an index per DAG, however long its history.
+    place = func.row_number().over(partition_by=BY_DAG, order_by=NEWEST_FIRST).label("place")
     ranked = select(_r.dag_name, _r.run_key, place).where(_r.status == RUNNING, IS_ROOT).subquery()
     running = and_(ranked.c.dag_name == names.c.dag_name, ranked.c.place == 1)
-    keys = select(func.coalesce(ranked.c.run_key, _newest_of(names.c.dag_name)))
+    keys = select(func.coalesce(ranked.c.run_key, newest_key(names.c.dag_name)))
     chosen = keys.select_from(names.outerjoin(ranked, running)).scalar_subquery()
     return select(*ROOT_COLUMNS).where(among(_r.run_key, chosen))
 
 
-# Put together once: that is a third of what asking costs.
+# Built once: building a statement takes a third of the time of a query.
 _ONE_ROOT = select_one_root()
 _BY_NAME = _ONE_ROOT.where(_r.dag_name == bindparam("dag_name"), _r.dag_run_id == bindparam("dag_run_id"))
-_LATEST = _ONE_ROOT.where(_r.run_key == _newest_of(bindparam("dag_name")))
+_LATEST = _ONE_ROOT.where(_r.run_key == newest_key(bindparam("dag_name")))
 _BY_KEYS = select(*ROOT_COLUMNS).where(_r.run_key.in_(bindparam("run_keys", expanding=True)), _r.root_key.is_(None))
 _LATEST_OF_EACH = _latest_of_each()
 _BELOW_ROOT = select_one_run().where(_r.root_key == bindparam("root_key"), _r.dag_run_id == bindparam("dag_run_id"))
@@ -99,19 +81,19 @@ _NODES = (
 
 
 class RunReads(Reader):
-    """Runs by dag name and run id. Only root runs have such a name; sub runs are found under their root."""
+    """Runs by DAG name and run id. Only root runs have such a name; sub-runs are found below their root."""
 
-    def run(self, dag_name: str, dag_run_id: str) -> Run | None:
-        """Return a root run with its nodes; ``LATEST`` asks for the dag's newest."""
+    def run(self, dag_name: str, dag_run_id: str) -> RunRow | None:
+        """Return a root run with its nodes; the id ``LATEST`` stands for the DAG's newest."""
         if dag_run_id == LATEST:
             return self._one(_LATEST, dag_name=dag_name)
         return self._one(_BY_NAME, dag_name=dag_name, dag_run_id=dag_run_id)
 
-    def sub_run(self, root_key: str, dag_run_id: str) -> Run | None:
-        """Return a sub run of any depth below that root, with its nodes."""
+    def sub_run(self, root_key: str, dag_run_id: str) -> RunRow | None:
+        """Return a sub-run of any depth below that root, with its nodes."""
         return self._one(_BELOW_ROOT, root_key=root_key, dag_run_id=dag_run_id)
 
-    def _one(self, query: AnySelect, **names: str) -> Run | None:
+    def _one(self, query: AnySelect, **names: str) -> RunRow | None:
         with self._statement() as connection:
             rows = connection.execute(query, names).all()
         return run_with_nodes(rows) if rows else None
@@ -124,13 +106,13 @@ class RunReads(Reader):
         status: RunStatus | None = None,
         created_from: datetime | None = None,
         created_before: datetime | None = None,
-        behind: Listed | None = None,
+        behind: ListedRunRow | None = None,
         limit: int = _MAX_RUNS,
-    ) -> tuple[Listed, ...]:
-        """Return root runs, newest first, those of one moment by id; all filters hold.
+    ) -> tuple[ListedRunRow, ...]:
+        """Return the root runs that match all filters, newest first, those created at one time by id.
 
         ``id_part``: part of the run id, case-sensitive. ``created_from <= created_at < created_before``.
-        ``behind``: a run, there or not any more, whose place in this order they come after.
+        ``behind``: only runs that come after this one in the order; it need not exist any more.
         """
         where: list[ColumnElement[bool]] = [_r.root_key.is_(None)]
         if dag_name is not None:
@@ -148,21 +130,21 @@ class RunReads(Reader):
             where += [_r.created_at <= behind.created_at, or_(_r.created_at < behind.created_at, later_id)]
         query = select(_r.run_key, _r.version, _r.created_at, _r.dag_run_id).where(*where)
         with self._statement() as connection:
-            return tuple([Listed(*row) for row in connection.execute(query.order_by(*_NEWEST_FIRST).limit(limit))])
+            return tuple([ListedRunRow(*row) for row in connection.execute(query.order_by(*NEWEST_FIRST).limit(limit))])
 
-    def runs_by_key(self, run_keys: Iterable[str]) -> dict[str, Run]:
-        """Return those root runs that exist, without nodes."""
+    def runs_by_key(self, run_keys: Iterable[str]) -> dict[str, RunRow]:
+        """Return those of these root runs that exist, by key, without nodes."""
         keys = sorted(set(run_keys))
         with self._statement() as connection:
             rows = connection.execute(_BY_KEYS, {"run_keys": keys}) if keys else ()
             return {run.run_key: run for run in map(root_from_row, rows)}
 
-    def recent_runs(self, dag_name: str, *, limit: int = 30) -> tuple[Run, ...]:
-        """Return the newest root runs of a dag with their nodes, newest first."""
+    def recent_runs(self, dag_name: str, *, limit: int = 30) -> tuple[RunRow, ...]:
+        """Return the newest root runs of a DAG with their nodes, newest first."""
         query = select_runs().where(_r.dag_name == dag_name, _r.root_key.is_(None))
-        return self._many(query.order_by(*_NEWEST_FIRST).limit(limit), nodes=True)
+        return self._many(query.order_by(*NEWEST_FIRST).limit(limit), nodes=True)
 
-    def sub_runs(self, root_key: str, parent_key: str) -> tuple[Run, ...]:
+    def sub_runs(self, root_key: str, parent_key: str) -> tuple[RunRow, ...]:
         """Return the direct children of a run without nodes, oldest first.
 
         ``root_key`` is the parent's own key where the parent is the root.
@@ -170,10 +152,10 @@ class RunReads(Reader):
         query = select_runs().where(_r.root_key == root_key, _r.parent_key == parent_key)
         return self._many(query.order_by(_r.created_at, bytewise(_r.dag_run_id)))
 
-    def latest_runs(self, dag_names: Iterable[str]) -> dict[str, Run]:
-        """Return, by dag name, the newest root run, or the newest running one if any is running.
+    def latest_runs(self, dag_names: Iterable[str]) -> dict[str, RunRow]:
+        """Return the newest running root run of each DAG, else its newest root run, by DAG name.
 
-        Only names of dags that are defined are looked for.
+        Names without a definition are left out.
         """
         names = sorted(set(dag_names))
         with self._statement() as connection:
@@ -181,7 +163,7 @@ class RunReads(Reader):
             return {run.dag_name: run for run in map(root_from_row, rows)}
 
     def called_runs(self, root_key: str, parent_key: str) -> tuple[tuple[int | None, str, str], ...]:
-        """Return of each run that a run called the node that did, its id and its params; oldest first."""
+        """Return (calling node, run id, params) of each run that this run called, oldest first."""
         query = select(_r.parent_node, _r.dag_run_id, _r.parent_params).where(
             _r.root_key == root_key, _r.parent_key == parent_key
         )
@@ -192,13 +174,13 @@ class RunReads(Reader):
             return tuple((node, run_id, params or "") for node, run_id, params in rows)
 
     def running_run_ids(self, dag_name: str) -> tuple[str, ...]:
-        """Return the ids of a dag's root runs that are running, newest first."""
+        """Return the ids of a DAG's running root runs, newest first."""
         query = select(_r.dag_run_id).where(_r.status == RUNNING, _r.dag_name == dag_name, _r.root_key.is_(None))
         with self._statement() as connection:
-            return tuple(connection.execute(query.order_by(*_NEWEST_FIRST)).scalars())
+            return tuple(connection.execute(query.order_by(*NEWEST_FIRST)).scalars())
 
-    def transitions(self, run_key: str, *, after_seq: int = 0, limit: int | None = None) -> tuple[Transition, ...]:
-        """Return what happened to a run and its nodes after that transition, in order."""
+    def transitions(self, run_key: str, *, after_seq: int = 0, limit: int | None = None) -> tuple[TransitionRow, ...]:
+        """Return the transitions of a run and its nodes after ``after_seq``, in order."""
         x = t.transitions.c
         named = t.transitions.outerjoin(t.nodes, and_(t.nodes.c.run_key == x.run_key, t.nodes.c.idx == x.node))
         query = (
@@ -210,11 +192,11 @@ class RunReads(Reader):
         )
         with self._statement() as connection:
             return tuple(
-                Transition(row.seq, row.at, row.node, row.node_name, row.was, row.became, row.why, row.by)
+                TransitionRow(row.seq, row.at, row.node, row.node_name, row.was, row.became, row.why, row.by)
                 for row in connection.execute(query)
             )
 
-    def _many(self, query: AnySelect, *, nodes: bool = False) -> tuple[Run, ...]:
+    def _many(self, query: AnySelect, *, nodes: bool = False) -> tuple[RunRow, ...]:
         with self._snapshot() as connection:
             runs = tuple(run_from_row(row) for row in connection.execute(query))
             return _with_nodes(connection, runs) if nodes else runs

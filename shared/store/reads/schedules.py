@@ -1,4 +1,4 @@
-"""Reading the ledger of slots, pauses, and what queued runs wait for."""
+"""Reads of fires, pauses, and what queued runs wait for."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,19 +8,23 @@ from sqlalchemy import func, select
 
 from shared.store import tables as t
 from shared.store.engine import bytewise
+from shared.store.queries.pauses import IS_OPEN
+from shared.store.queries.queue_sharing import borrowers, lenders
+from shared.store.queries.runs import RUNNING
+from shared.store.queries.workers import takes_work
 from shared.store.reads.base import Reader
-from shared.store.reads.queue_sharing import lenders
-from shared.store.reads.runs import RUNNING
-from shared.store.tables import schedules as s
 
-__all__ = ["Hold", "Pause", "QueueFacts", "ScheduleReads", "Slot", "WaitFacts"]
+__all__ = ["FireRow", "HoldRow", "PauseRow", "QueueFacts", "ScheduleReads", "WaitFacts"]
 
 _NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """A ledger row. ``outcome``: fired, skipped or missed. With ``until_at`` it stands for several slots."""
+class FireRow:
+    """A fire: what became of one scheduled time, or of all from ``slot_at`` to ``until_at``.
+
+    ``outcome``: fired, skipped or missed.
+    """
 
     kind: str
     slot_at: datetime
@@ -34,8 +38,8 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
-    """A pause that holds. ``in_flight``: runs under way in its scope; ``estimate_s``: till they are done."""
+class PauseRow:
+    """A pause that holds. ``in_flight``: running runs in its scope; ``estimate_s``: until they end, in seconds."""
 
     scope: str
     name: str
@@ -48,9 +52,9 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class QueueFacts:
-    """``limit`` is ``None`` for a dag's own queue. ``running``: the first few, as ``name/id``.
+    """A queue's limit (``None`` for a DAG's own queue) and its running runs, the first few as ``name/id``.
 
-    A run that lends its place to one it called is not among them.
+    A run that lends its place to a run it called is not counted.
     """
 
     limit: int | None
@@ -59,63 +63,67 @@ class QueueFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
-    """What keeps one run back: a moment, or another run (``name/id``) and its status."""
+class HoldRow:
+    """What holds a queued run back: a time, or another run (``name/id``), its status and ``wait_s`` after its end."""
 
     not_before: datetime | None
     after: str | None
     after_status: str | None
+    after_finished_at: datetime | None
+    wait_s: int
 
 
 @dataclass(frozen=True, slots=True)
 class WaitFacts:
-    """All that decides why queued runs wait, of one moment."""
+    """Everything that decides why queued runs wait, from one snapshot."""
 
-    pauses: tuple[Pause, ...]
+    pauses: tuple[PauseRow, ...]
     queues: Mapping[str, QueueFacts]
     labels: tuple[Mapping[str, str], ...]
-    holds: Mapping[str, Hold]
+    holds: Mapping[str, HoldRow]
+    borrowers: frozenset[str]
+    """The runs that a run above them, of the same queue, lends its place."""
 
 
-_p = s.pauses.c
-# Put together once: each page of dags asks for them.
-_OPEN_PAUSES = select(s.pauses).where(_p.resumed_at.is_(None)).order_by(_p.scope.desc(), _p.name)
+_p = t.pauses.c
+# Built once: each page of DAGs asks for them.
+_OPEN_PAUSES = select(t.pauses).where(IS_OPEN).order_by(_p.scope.desc(), _p.name)
 
 
 class ScheduleReads(Reader):
-    """Slots and waiting."""
+    """Fires, pauses, and reasons why runs wait."""
 
-    def slots(
+    def fires(
         self, file_name: str, *, before: datetime | None = None, outcome: str = "", limit: int = 100
-    ) -> tuple[Slot, ...]:
-        """Return a dag's decided slots, newest first."""
-        c = s.cron_slots.c
-        query = select(s.cron_slots).where(c.file_name == file_name)
+    ) -> tuple[FireRow, ...]:
+        """Return a DAG's fires, newest first."""
+        c = t.cron_slots.c
+        query = select(t.cron_slots).where(c.file_name == file_name)
         if before is not None:
             query = query.where(c.slot_at < before)
         if outcome:
             query = query.where(c.outcome == outcome)
         with self._statement() as connection:
             rows = connection.execute(query.order_by(c.slot_at.desc(), c.kind).limit(limit)).mappings()
-            return tuple(Slot(**{name: row[name] for name in Slot.__slots__}) for row in rows)
+            return tuple(FireRow(**{name: row[name] for name in FireRow.__slots__}) for row in rows)
 
-    def next_slot(self, file_name: str) -> datetime | None:
-        """Return when a dag's next slot is due."""
-        c = s.schedules.c
+    def next_fire_at(self, file_name: str) -> datetime | None:
+        """Return the next scheduled time of a DAG."""
+        c = t.schedules.c
         with self._statement() as connection:
             return connection.execute(select(c.next_fire_at).where(c.file_name == file_name)).scalar()
 
-    def open_pauses(self) -> tuple[Pause, ...]:
-        """Return the pauses that hold, the global one before those of dags."""
+    def open_pauses(self) -> tuple[PauseRow, ...]:
+        """Return the pauses that hold: those of queues, then the global one, then those of DAGs."""
         with self._statement() as connection:
             rows = connection.execute(_OPEN_PAUSES)
-            return tuple(Pause(row.scope, row.name, row.paused_at, row.paused_by, row.reason) for row in rows)
+            return tuple(PauseRow(row.scope, row.name, row.paused_at, row.paused_by, row.reason) for row in rows)
 
-    def pauses(self, now: datetime) -> tuple[Pause, ...]:
-        """Return the pauses that hold, with what is still under way and, where its dags ran before, for how long."""
-        p, r = s.pauses.c, t.dag_runs.c
+    def pauses(self, now: datetime) -> tuple[PauseRow, ...]:
+        """Return the pauses that hold, with the runs still running and an estimate from earlier runs of their DAGs."""
+        p, r = t.pauses.c, t.dag_runs.c
         with self._snapshot() as connection:
-            rows = connection.execute(select(s.pauses).where(p.resumed_at.is_(None)).order_by(p.scope, p.name)).all()
+            rows = connection.execute(select(t.pauses).where(IS_OPEN).order_by(p.scope, p.name)).all()
             running = connection.execute(
                 select(r.queue, r.file_name, r.dag_name, r.started_at).where(r.status == RUNNING)
             ).all()
@@ -142,19 +150,19 @@ class ScheduleReads(Reader):
                 if (mean := usual.get(one.dag_name)) is not None and one.started_at is not None
             ]
             estimate = max(left, default=0.0) if len(left) == len(mine) else None
-            found.append(Pause(row.scope, row.name, row.paused_at, row.paused_by, row.reason, len(mine), estimate))
+            found.append(PauseRow(row.scope, row.name, row.paused_at, row.paused_by, row.reason, len(mine), estimate))
         return tuple(found)
 
     def wait_facts(self, run_keys: Iterable[str], queues: Iterable[str], now: datetime) -> WaitFacts:
-        """Return what decides why these runs, queued in those queues, wait."""
+        """Return what decides why these runs wait, which are queued in these queues."""
         keys, names = sorted(set(run_keys)), sorted(set(queues))
-        p, q, r, w, h = s.pauses.c, t.queues.c, t.dag_runs.c, t.workers.c, s.run_holds.c
+        q, r, h = t.queues.c, t.dag_runs.c, t.run_holds.c
         after = t.dag_runs.alias("after")
         with self._snapshot() as connection:
-            pauses = connection.execute(select(s.pauses).where(p.resumed_at.is_(None))).all()
+            pauses = connection.execute(_OPEN_PAUSES).all()
             limit_rows = connection.execute(select(q.name, q.max_concurrency).where(q.name.in_(names)))
             limits: dict[str, int | None] = {row.name: row.max_concurrency for row in limit_rows}
-            # Those admitted together began at the same moment: they are told by name.
+            # Runs admitted together began at the same time: their names order them.
             order = (r.started_at, bytewise(r.dag_name), bytewise(r.dag_run_id))
             place = func.row_number().over(partition_by=r.queue, order_by=order).label("place")
             total = func.count().over(partition_by=r.queue).label("total")
@@ -164,27 +172,31 @@ class ScheduleReads(Reader):
             running = connection.execute(
                 select(ranked_rows).where(ranked_rows.c.place <= _NAMED).order_by(ranked_rows.c.place)
             ).all()
-            labels = connection.execute(select(w.labels).where(w.state == "live", w.lease_until > now)).scalars().all()
+            labels = connection.execute(select(t.workers.c.labels).where(takes_work(now))).scalars().all()
             holds = connection.execute(
-                select(s.run_holds, after.c.dag_name, after.c.dag_run_id, after.c.status)
-                .select_from(s.run_holds.outerjoin(after, after.c.run_key == h.after_key))
+                select(t.run_holds, after.c.dag_name, after.c.dag_run_id, after.c.status, after.c.finished_at)
+                .select_from(t.run_holds.outerjoin(after, after.c.run_key == h.after_key))
                 .where(h.run_key.in_(keys))
             ).all()
+            borrowing = connection.execute(borrowers(names)).all()
         facts = {}
         for name in names:
             mine = [row for row in running if row.queue == name]
             shown = tuple(f"{row.dag_name}/{row.dag_run_id}" for row in mine)
             facts[name] = QueueFacts(limits.get(name), mine[0].total if mine else 0, shown)
         return WaitFacts(
-            tuple(Pause(row.scope, row.name, row.paused_at, row.paused_by, row.reason) for row in pauses),
+            tuple(PauseRow(row.scope, row.name, row.paused_at, row.paused_by, row.reason) for row in pauses),
             facts,
             tuple(labels),
             {
-                row.run_key: Hold(
+                row.run_key: HoldRow(
                     row.not_before,
                     None if row.dag_name is None else f"{row.dag_name}/{row.dag_run_id}",
                     row.status,
+                    row.finished_at,
+                    row.wait_s,
                 )
                 for row in holds
             },
+            frozenset(row.key for row in borrowing),
         )

@@ -1,4 +1,4 @@
-"""Whether the database has the schema that this process was written for, for whoever watches."""
+"""Metrics of the schema revision: the one this process needs and the one the database has."""
 
 from collections.abc import Callable, Iterable
 
@@ -11,7 +11,7 @@ __all__ = ["SchemaCollector"]
 
 
 class SchemaCollector:
-    """Asks at each scrape; says nothing while the database is away, which has a metric of its own."""
+    """Reads the revision at each scrape; has no sample while the database is away, which has a metric of its own."""
 
     def __init__(self, read: Callable[[], SchemaRevision]) -> None:
         self._read = read

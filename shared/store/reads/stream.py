@@ -1,8 +1,7 @@
-"""Reading all transitions in one order that can be followed, versions of dags, and durations.
+"""Reads of all transitions in one order that can be followed, and of the versions of DAGs.
 
-A transition's place is ``(txid, pos)``: the number of the transaction that wrote it, and where in
-it. Only what is below every transaction still open is shown, so nothing ever appears before a place
-that was read already.
+A transition's place is ``(txid, pos)``: the number of the transaction that wrote it, and the position within it. Only
+transitions below every open transaction are returned, so none ever appears before a place that was read already.
 """
 
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from shared.store import tables as t
 from shared.store.engine import open_transactions_from
 from shared.store.reads.base import AnySelect, Reader
 
-__all__ = ["Change", "DagVersion", "Place", "StreamReads"]
+__all__ = ["ChangeRow", "DagVersionRow", "Place", "StreamReads"]
 
 _x = t.transitions.c
 _r = t.dag_runs.c
@@ -23,15 +22,15 @@ _v = t.dag_versions.c
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
-    """Where in the order of all transitions."""
+    """A place in the order of all transitions."""
 
     txid: int
     pos: int
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """A transition with the run it is of. ``root_*`` name the run itself where it is nobody's child."""
+class ChangeRow:
+    """A transition with its run. ``root_*`` name its root run, which may be the run itself."""
 
     place: Place
     run_key: str
@@ -50,8 +49,8 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class DagVersion:
-    """One text a dag had. ``spec`` is ``None`` in lists."""
+class DagVersionRow:
+    """One version of a DAG's text. ``spec`` is ``None`` in lists."""
 
     version: int
     spec_hash: str
@@ -61,29 +60,29 @@ class DagVersion:
 
 
 class StreamReads(Reader):
-    """What is followed or looked back at."""
+    """Transitions as a stream, and versions."""
 
     def newest_place(self) -> Place:
-        """Return the place behind which everything is new."""
+        """Return the place of the newest transition."""
         query = select(_x.txid, _x.pos).where(_x.txid < open_transactions_from())
         with self._statement() as connection:
             row = connection.execute(query.order_by(_x.txid.desc(), _x.pos.desc()).limit(1)).first()
         return Place(row.txid, row.pos) if row else Place(0, 0)
 
-    def changes(self, after: Place, *, limit: int) -> tuple[Change, ...]:
-        """Return the next changes of all runs behind that place."""
+    def changes(self, after: Place, *, limit: int) -> tuple[ChangeRow, ...]:
+        """Return the next changes of all runs after that place."""
         later = tuple_(_x.txid, _x.pos) > tuple_(after.txid, after.pos)
         return self._changes(_select_changes().where(later).order_by(_x.txid, _x.pos, _x.run_key, _x.seq).limit(limit))
 
-    def changes_of(self, run_key: str, *, after_seq: int, limit: int) -> tuple[Change, ...]:
-        """Return the next changes of one run behind that sequence number."""
+    def changes_of(self, run_key: str, *, after_seq: int, limit: int) -> tuple[ChangeRow, ...]:
+        """Return the next changes of one run after that sequence number."""
         query = _select_changes(settled=False).where(_x.run_key == run_key, _x.seq > after_seq)
         return self._changes(query.order_by(_x.seq).limit(limit))
 
-    def _changes(self, query: AnySelect) -> tuple[Change, ...]:
+    def _changes(self, query: AnySelect) -> tuple[ChangeRow, ...]:
         with self._statement() as connection:
             return tuple(
-                Change(
+                ChangeRow(
                     Place(row.txid, row.pos),
                     row.run_key,
                     row.dag_name,
@@ -102,15 +101,15 @@ class StreamReads(Reader):
                 for row in connection.execute(query)
             )
 
-    def dag_versions(self, file_name: str) -> tuple[DagVersion, ...]:
-        """Return the versions of a dag, the newest first."""
+    def dag_versions(self, file_name: str) -> tuple[DagVersionRow, ...]:
+        """Return the versions of a DAG, newest first."""
         query = select(_v.version, _v.spec_hash, _v.at, _v.by).where(_v.file_name == file_name)
         with self._statement() as connection:
             rows = connection.execute(query.order_by(_v.version.desc())).all()
-        return tuple(DagVersion(row.version, row.spec_hash, row.at, row.by) for row in rows)
+        return tuple(DagVersionRow(row.version, row.spec_hash, row.at, row.by) for row in rows)
 
-    def dag_version(self, file_name: str, version: int) -> DagVersion | None:
-        """Return one version of a dag with its text."""
+    def dag_version(self, file_name: str, version: int) -> DagVersionRow | None:
+        """Return one version of a DAG with its text."""
         query = (
             select(_v.version, _v.spec_hash, _v.at, _v.by, t.specs.c.yaml)
             .join_from(t.dag_versions, t.specs)
@@ -118,7 +117,7 @@ class StreamReads(Reader):
         )
         with self._statement() as connection:
             row = connection.execute(query).one_or_none()
-        return None if row is None else DagVersion(row.version, row.spec_hash, row.at, row.by, row.yaml)
+        return None if row is None else DagVersionRow(row.version, row.spec_hash, row.at, row.by, row.yaml)
 
 
 def _select_changes(*, settled: bool = True) -> AnySelect:

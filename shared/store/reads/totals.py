@@ -1,4 +1,4 @@
-"""Counting what became of all runs: the whole history once, then only what was committed since."""
+"""Counts of all runs by outcome: the whole history once, then only what was committed since."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,19 +11,18 @@ from shared.status import RunStatus
 from shared.store import tables as t
 from shared.store.engine import is_postgres
 from shared.store.reads.base import Reader
-from shared.store.tables import accounts as t_accounts
 
 __all__ = ["Histogram", "History", "RunChange", "TotalsReads"]
 
 Histogram = Mapping[str, tuple[tuple[int, ...], float]]
-"""By dag name: how many took at most each bound, the last count being of all; and all seconds together."""
+"""By DAG name: how many runs took at most each bound, the last count being of all; and the sum of seconds."""
 
 _r = t.dag_runs.c
 _x = t.transitions.c
 
 
 class RunChange(NamedTuple):
-    """A root run that came into another status; the moments and the attempt are those it has now."""
+    """A change of a root run's status; its times and its attempt are the present ones."""
 
     dag_name: str
     was: str
@@ -36,22 +35,22 @@ class RunChange(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """All root runs there are, counted. ``mark``: what ``changes_since`` goes on from."""
+    """Counts of all root runs. ``mark``: the argument of the next ``changes_since``."""
 
     mark: str
     runs: Mapping[tuple[str, RunStatus], int]
-    """By dag name and status."""
+    """By DAG name and status."""
     durations: Histogram
-    """Of those that have ended: one that waits for approval has not."""
+    """Of runs that have ended; a run that waits for approval has not."""
     waits: Histogram
-    """From being queued to being started, of first attempts: of a later one the two moments do not belong together."""
+    """From queued to started, of first run attempts only: of a retried run the two times do not belong together."""
 
 
 class TotalsReads(Reader):
     """Sums over the history."""
 
     def history(self, duration_bounds: Sequence[float], wait_bounds: Sequence[float]) -> History:
-        """Count all root runs; bounds are in seconds. Looks at every run: ask once."""
+        """Count all root runs; bounds are in seconds. It scans every run: call it once."""
         runs = select(_r.dag_name, _r.status, func.count().label("runs")).where(_r.root_key.is_(None))
         with self._snapshot() as connection:
             return History(
@@ -65,7 +64,7 @@ class TotalsReads(Reader):
             )
 
     def changes_since(self, mark: str) -> tuple[str, tuple[RunChange, ...]]:
-        """Return the next mark, and each change of a root run's status committed between the two, once."""
+        """Return the next mark, and each change of a root run's status committed between the two marks, once."""
         query = (
             select(_r.dag_name, _x.was, _x.became, _r.queued_at, _r.started_at, _r.finished_at, _r.run_attempt)
             .join_from(t.transitions, t.dag_runs, _r.run_key == _x.run_key)
@@ -78,16 +77,16 @@ class TotalsReads(Reader):
 
 
 def _mark(connection: Connection) -> str:
-    """Return a name for what is visible now."""
+    """Return a mark of what is committed now."""
     if is_postgres(connection):
         return str(connection.execute(text("SELECT pg_current_snapshot()::text")).scalar_one())
-    counter = t_accounts.counters.c
+    counter = t.counters.c
     return str(connection.execute(select(counter.value).where(counter.name == "transaction")).scalar_one())
 
 
 def _committed_since(connection: Connection, mark: str) -> list[ColumnElement[bool] | TextClause]:
     if not is_postgres(connection):
-        # Writers come one after the other there.
+        # SQLite has one writer at a time.
         return [_x.txid > int(mark)]
     oldest_open = int(mark.partition(":")[0])
     unseen = text("NOT pg_visible_in_snapshot(transitions.txid::text::xid8, CAST(:mark AS pg_snapshot))")

@@ -1,10 +1,10 @@
-"""The tables of who may do what, in the same schema as those of ``shared.store.tables``."""
+"""Tables of users, API keys and webhooks."""
 
-from sqlalchemy import BigInteger, Boolean, String, Table, Text, UniqueConstraint
+from sqlalchemy import Boolean, String, Table, Text, UniqueConstraint
 
-from shared.store.tables import UTCDateTime, col, metadata
+from shared.store.tables.base import UTCDateTime, col, metadata
 
-__all__ = ["api_keys", "counters", "users", "webhooks"]
+__all__ = ["api_keys", "users", "webhooks"]
 
 users = Table(
     "users",
@@ -49,12 +49,4 @@ webhooks = Table(
     col("updated_at", UTCDateTime),
     col("last_used_at", UTCDateTime, nullable=True),
     UniqueConstraint("file_name"),
-)
-
-counters = Table(
-    "counters",
-    metadata,
-    col("name", String(32), primary_key=True),
-    col("value", BigInteger),
-    comment="SQLite's stand-in for Postgres' transaction numbers",
 )

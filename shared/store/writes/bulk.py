@@ -1,8 +1,8 @@
-"""What a transaction writes, sent at once: on Postgres rows of several tables in one text, and so in one round trip.
+"""Bulk writes: rows of several tables in one statement text, which is one round trip to Postgres.
 
-SQLAlchemy would send a statement for each table, and take four times the processor for rows this wide. Names and types
-are its own still: a value is bound as its column says. SQLite has no round trips to save: there it is one
-statement after the other.
+SQLAlchemy would send one statement per table and use four times the CPU for rows this wide. Names and types still come
+from SQLAlchemy: each value is bound by its column's type. SQLite has no round trips to save: it gets one statement
+per table.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,10 +21,11 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows to insert; all of them have the columns of the first.
+    """Rows to insert; all have the columns of the first row.
 
-    ``taken``: where a row's key is there already, ``refuse`` them all, ``leave`` that row out, or set those columns
-    of what is there. ``computed``: columns whose value the database finds; the same objects each time.
+    ``taken`` says what happens where a row's key exists: ``refuse`` all rows, ``leave`` that row out, or update these
+    columns of the existing row. ``computed``: columns whose value the database computes; pass the same objects each
+    time, they are a cache key.
     """
 
     table: Table
@@ -35,9 +36,9 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Columns to set in rows that exist; all have the columns of the first.
+    """Columns to set in existing rows; all have the columns of the first row.
 
-    ``where``: what finds a row, as ``{what it is called here: the column it must be in}``; it is not set.
+    ``where``: what identifies a row, as ``{name in these rows: column of the table}``; these columns are not set.
     """
 
     table: Table
@@ -46,7 +47,7 @@ class Changes:
 
 
 def write(connection: Connection, *parts: Rows | Changes) -> int:
-    """Write all of it in this order; return how many rows the last part found or made."""
+    """Write the parts in this order; return how many rows the last part inserted or updated."""
     filled = [part for part in parts if part.rows]
     if not filled:
         return 0
@@ -94,10 +95,10 @@ def _insert_text(
     taken: Literal["refuse", "leave"] | tuple[str, ...],
     computed: tuple[tuple[str, ColumnElement[Any]], ...],
 ) -> tuple[str, str, str]:
-    """Return what comes before the rows, each row, and what comes behind them."""
+    """Return the SQL before the rows, of one row, and after the rows."""
     quote = dialect.identifier_preparer.quote
     columns = ", ".join(quote(name) for name in (*names, *dict(computed)))
-    head = f"INSERT INTO {quote(table.name)} ({columns}) VALUES "  # noqa: S608 - names of the schema's own
+    head = f"INSERT INTO {quote(table.name)} ({columns}) VALUES "  # noqa: S608 - names from the schema
     tail = ""
     if taken == "leave":
         tail = " ON CONFLICT DO NOTHING"
@@ -112,11 +113,11 @@ def _insert_text(
 def _update_text(
     dialect: Dialect, table: Table, names: tuple[str, ...], where: tuple[tuple[str, str], ...]
 ) -> tuple[str, str, str, str]:
-    """Return what comes before the rows, the first row with its types, each other row, and what comes behind."""
+    """Return the SQL before the rows, of the first row with its types, of each other row, and after the rows."""
     quote = dialect.identifier_preparer.quote
     columns = dict(where)
     sets = ", ".join(f"{quote(name)} = new.{quote(name)}" for name in names if name not in columns)
-    head = f"UPDATE {quote(table.name)} AS old SET {sets} FROM (VALUES "  # noqa: S608 - names of the schema's own
+    head = f"UPDATE {quote(table.name)} AS old SET {sets} FROM (VALUES "  # noqa: S608 - names from the schema
     types = [_type(dialect, table.c[columns.get(name, name)].type) for name in names]
     found = " AND ".join(f"old.{quote(column)} = new.{quote(name)}" for name, column in where)
     tail = f") AS new ({', '.join(quote(name) for name in names)}) WHERE {found}"
@@ -124,7 +125,7 @@ def _update_text(
 
 
 def _type(dialect: Dialect, type_: Any) -> str:
-    # A cast to a length would cut what is too long, where a column refuses it.
+    # A cast to VARCHAR(n) would cut off text that is too long; a column of that type refuses it.
     return "TEXT" if isinstance(type_, String) else str(type_.compile(dialect=dialect))
 
 
@@ -136,7 +137,7 @@ def _update_statement(table: Table, names: tuple[str, ...], where: tuple[tuple[s
 
 
 def _bound(dialect: Dialect, part: Rows | Changes) -> list[Any]:
-    """Return all values in order, each as its column wants it."""
+    """Return all values in order, each bound by the type of its column."""
     where = tuple(part.where.items()) if isinstance(part, Changes) else ()
     binders = _binders(dialect, part.table, tuple(part.rows[0]), where)
     return [row[name] if bind is None else bind(row[name]) for row in part.rows for name, bind in binders]

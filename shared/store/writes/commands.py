@@ -1,4 +1,4 @@
-"""What a scheduler's transaction reads and keeps about commands."""
+"""Commands carried out before, and what new ones ask for, as a transaction reads them."""
 
 import json
 from collections.abc import Sequence
@@ -6,15 +6,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Text, bindparam, cast, delete, literal_column, select, tuple_, union_all
+from sqlalchemy import Text, bindparam, cast, delete, literal_column, select, tuple_, union_all
 
 from shared.store import tables as t
+from shared.store.writes.base import Writer
 
-__all__ = ["Ahead", "Commanded", "StoredDag"]
+__all__ = ["CommandContext", "CommandWrites", "StoredDag"]
 
 _i, _r, _d = t.inbox.c, t.dag_runs.c, t.dags.c
 _STORED = select(_d.file_name, _d.spec_hash, _d.errors).where(_d.file_name.in_(bindparam("files", expanding=True)))
-# Three questions in one: each round trip is a tenth of what a batch of commands takes.
+# One statement, not three: a round trip is a tenth of the time that a batch of commands takes.
 _AHEAD = union_all(
     select(literal_column("'reply'"), _i.command_id, _i.body_hash, cast(_i.reply, Text)).where(
         _i.command_id.in_(bindparam("ids", expanding=True))
@@ -30,15 +31,15 @@ _AHEAD = union_all(
 
 @dataclass(frozen=True, slots=True)
 class StoredDag:
-    """What starting a run asks of a definition."""
+    """What the start of a run needs of a definition."""
 
     spec_hash: str
     errors: list[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Ahead:
-    """What is known before commands are carried out; of each kind only what exists.
+class CommandContext:
+    """What commands ask for, read before they are carried out. What does not exist is left out.
 
     ``replies``: ``(hash of the command's body, the reply it got)`` by command id; ``keys``: run keys by
     ``(dag_name, dag_run_id)``; ``dags``: definitions by file name.
@@ -49,18 +50,18 @@ class Ahead:
     dags: dict[str, StoredDag] = field(default_factory=dict)
 
 
-class Commanded:
-    """The part of ``Tx`` about commands."""
+class CommandWrites(Writer):
+    """The inbox, and what commands ask for."""
 
-    connection: Connection
+    __slots__ = ()
 
-    def look_ahead(
+    def context(
         self, command_ids: Sequence[str], names: Sequence[tuple[str, str]] = (), file_names: Sequence[str] = ()
-    ) -> Ahead:
-        """Find recorded replies, runs by their names, and definitions, in one question; nothing is locked."""
+    ) -> CommandContext:
+        """Return recorded replies, runs by their names, and definitions, in one statement; nothing is locked."""
         asked = {"ids": list(command_ids), "names": list(names), "files": list(file_names)}
-        found = Ahead()
-        for kind, one, other, more in self.connection.execute(_AHEAD, asked):
+        found = CommandContext()
+        for kind, one, other, more in self._connection.execute(_AHEAD, asked):
             match kind:
                 case "reply":
                     found.replies[one] = (other, json.loads(more))
@@ -72,9 +73,9 @@ class Commanded:
 
     def stored_dags(self, file_names: Sequence[str]) -> dict[str, StoredDag]:
         """Return the definitions of these files; nothing is locked."""
-        rows = self.connection.execute(_STORED, {"files": list(file_names)})
+        rows = self._connection.execute(_STORED, {"files": list(file_names)})
         return {file: StoredDag(text_hash, errors) for file, text_hash, errors in rows}
 
     def forget_replies(self, before: datetime) -> int:
-        """Remove what became of commands recorded before then; return how many."""
-        return self.connection.execute(delete(t.inbox).where(_i.at < before)).rowcount
+        """Remove the outcomes of commands that were recorded before that time; return how many."""
+        return self._connection.execute(delete(t.inbox).where(_i.at < before)).rowcount

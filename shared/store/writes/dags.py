@@ -1,55 +1,51 @@
-"""What a scheduler's transaction reads and writes of definitions."""
+"""Definitions and their specs, as a transaction reads and writes them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import datetime
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import delete, select, update
 
 from shared.store import tables as t
 from shared.store.engine import for_update
-from shared.store.writes.bulk import Rows, write
+from shared.store.writes.base import FoundRow, NewRow, Writer
 
-__all__ = ["Dags"]
+__all__ = ["DagWrites"]
 
 _REMOVED = "removed"
 _REFUSED = "refused"
 
-Found = dict[str, Any]
 
+class DagWrites(Writer):
+    """DAGs, their versions and specs, and the files of the followed folder."""
 
-class Dags:
-    """The part of ``Tx`` about dags and their specs."""
+    __slots__ = ()
 
-    connection: Connection
+    def lock(self, file_name: str) -> FoundRow | None:
+        """Return and lock one DAG."""
+        return self._first(for_update(select(t.dags).where(t.dags.c.file_name == file_name)))
 
-    def lock_dag(self, file_name: str) -> Found | None:
-        """Return and lock one dag."""
-        query = for_update(select(t.dags).where(t.dags.c.file_name == file_name))
-        row = self.connection.execute(query).mappings().first()
-        return None if row is None else dict(row)
-
-    def followed(self, file_names: Sequence[str] | None = None, *, lock: bool = False) -> dict[str, Found]:
-        """Return version and ``folder_hash`` of these dags, or of all, by file name."""
+    def followed(self, file_names: Sequence[str] | None = None, *, lock: bool = False) -> dict[str, FoundRow]:
+        """Return version and ``folder_hash`` of these DAGs, or of all, by file name."""
         c = t.dags.c
         query = select(c.file_name, c.version, c.folder_hash)
         if file_names is not None:
             query = query.where(c.file_name.in_(file_names))
         if lock:
             query = for_update(query.order_by(c.file_name))
-        return {row["file_name"]: dict(row) for row in self.connection.execute(query).mappings()}
+        return {row["file_name"]: row for row in self._rows(query)}
 
     def removed(self, file_names: Sequence[str] | None = None) -> dict[str, str]:
-        """Return the ``folder_hash`` of these dags, or of all, that were removed by API; not locked."""
+        """Return the ``folder_hash`` of these DAGs, or of all, that were removed by API; not locked."""
         c = t.passed_over.c
         query = select(c.name, c.folder_hash).where(c.kind == _REMOVED)
         if file_names is not None:
             query = query.where(c.name.in_(file_names))
-        return dict(self.connection.execute(query).all())
+        return dict(self._connection.execute(query).all())
 
     def keep_removed(self, file_name: str, folder_hash: str) -> None:
-        """Remember that the dag of this text in the folder was removed."""
+        """Record that the DAG with this text in the folder was removed."""
         row = {"kind": _REMOVED, "name": file_name, "folder_hash": folder_hash}
-        write(self.connection, Rows(t.passed_over, [row], ("folder_hash",)))
+        self._put(t.passed_over, [row], ["folder_hash"])
 
     def forget_removed(self, file_names: Sequence[str]) -> None:
         self._forget(_REMOVED, file_names)
@@ -57,12 +53,12 @@ class Dags:
     def refused(self) -> dict[str, str]:
         """Return why files of the folder cannot be loaded, by their names."""
         c = t.passed_over.c
-        return dict(self.connection.execute(select(c.name, c.problem).where(c.kind == _REFUSED)).all())
+        return dict(self._connection.execute(select(c.name, c.problem).where(c.kind == _REFUSED)).all())
 
     def keep_refused(self, problems: Mapping[str, str]) -> None:
         """Set why these files cannot be loaded."""
         rows = [{"kind": _REFUSED, "name": name, "problem": why} for name, why in sorted(problems.items())]
-        write(self.connection, Rows(t.passed_over, rows, ("problem",)))
+        self._put(t.passed_over, rows, ["problem"])
 
     def forget_refused(self, names: Sequence[str]) -> None:
         self._forget(_REFUSED, names)
@@ -71,25 +67,25 @@ class Dags:
         c = t.passed_over.c
         for start in range(0, len(names), 500):
             these = c.name.in_(names[start : start + 500])
-            self.connection.execute(delete(t.passed_over).where(c.kind == kind, these))
+            self._connection.execute(delete(t.passed_over).where(c.kind == kind, these))
 
-    def judged_by_others(self, version: str, limit: int) -> list[Found]:
-        """Return dags with their texts (``yaml``) that another version of the scheduler judged; not locked."""
+    def judged_by_others(self, version: str, limit: int) -> list[FoundRow]:
+        """Return DAGs with their texts (``yaml``) that another version of the scheduler judged; not locked."""
         c = t.dags.c
         query = select(c.file_name, c.spec_hash, t.specs.c.yaml).join(t.specs, t.specs.c.hash == c.spec_hash)
         query = query.where(c.judged_by != version).order_by(c.file_name).limit(limit)
-        return [dict(row) for row in self.connection.execute(query).mappings()]
+        return self._rows(query)
 
-    def save_dag(self, file_name: str, values: Mapping[str, Any]) -> None:
-        """Set columns of one dag."""
-        self.connection.execute(update(t.dags).where(t.dags.c.file_name == file_name).values(dict(values)))
+    def save(self, file_name: str, values: NewRow) -> None:
+        """Set columns of one DAG."""
+        self._connection.execute(update(t.dags).where(t.dags.c.file_name == file_name).values(dict(values)))
 
-    def delete_dags(self, file_names: Sequence[str]) -> None:
-        """Remove dags with their versions; their runs stay."""
+    def delete(self, file_names: Sequence[str]) -> None:
+        """Remove DAGs with their versions; their runs stay."""
         for start in range(0, len(file_names), 500):
             names = file_names[start : start + 500]
             for table in (t.dag_versions, t.dags):
-                self.connection.execute(delete(table).where(table.c.file_name.in_(names)))
+                self._connection.execute(delete(table).where(table.c.file_name.in_(names)))
 
     def callable_files(self, paths: Sequence[str] | None = None) -> dict[str, str]:
         """Return the spec hashes of these files of sub-folders, or of all, by path; not locked."""
@@ -97,14 +93,45 @@ class Dags:
         query = select(c.path, c.spec_hash)
         if paths is not None:
             query = query.where(c.path.in_(paths))
-        return dict(self.connection.execute(query).all())
+        return dict(self._connection.execute(query).all())
 
     def delete_callable_files(self, paths: Sequence[str]) -> None:
         for start in range(0, len(paths), 500):
             found = t.callable_files.c.path.in_(paths[start : start + 500])
-            self.connection.execute(delete(t.callable_files).where(found))
+            self._connection.execute(delete(t.callable_files).where(found))
 
     def spec_texts(self, hashes: Sequence[str]) -> dict[str, str]:
         """Return spec texts by hash."""
         query = select(t.specs.c.hash, t.specs.c.yaml).where(t.specs.c.hash.in_(hashes))
-        return dict(self.connection.execute(query).all())
+        return dict(self._connection.execute(query).all())
+
+    def add_specs(self, texts: Mapping[str, str], now: datetime) -> None:
+        """Store spec texts by hash; a text that is stored already stays."""
+        rows = [{"hash": name, "yaml": text, "created_at": now} for name, text in sorted(texts.items())]
+        self._insert_new(t.specs, rows)
+
+    def add(self, rows: Sequence[NewRow]) -> None:
+        """Insert DAGs. Raises ``AlreadyExists`` where a file name is taken."""
+        self._insert(t.dags, rows)
+
+    def add_versions(self, rows: Sequence[NewRow]) -> None:
+        """Insert versions of DAGs. Raises ``AlreadyExists`` where a number is taken."""
+        self._insert(t.dag_versions, rows)
+
+    def put_callable_files(self, spec_hashes: Mapping[str, str]) -> None:
+        """Set the spec hashes of these files of sub-folders, by path."""
+        rows = [{"path": path, "spec_hash": spec_hash} for path, spec_hash in sorted(spec_hashes.items())]
+        self._put(t.callable_files, rows, ["spec_hash"])
+
+    def version_hash(self, file_name: str, version: int) -> str | None:
+        """Return the hash of the text that a DAG had in one of its versions."""
+        v = t.dag_versions.c
+        query = select(v.spec_hash).where(v.file_name == file_name, v.version == version)
+        found: str | None = self._connection.execute(query).scalar()
+        return found
+
+    def called(self, name: str) -> FoundRow | None:
+        """Return the DAG with that file name, else the first one with that name."""
+        c = t.dags.c
+        by_name = select(t.dags).where(c.dag_name == name).order_by(c.file_name).limit(1)
+        return self._first(select(t.dags).where(c.file_name == name)) or self._first(by_name)

@@ -1,32 +1,30 @@
-"""What a scheduler's transaction forgets of the past."""
+"""Old runs, as a transaction removes them."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
 from shared.status import RunStatus
 from shared.store import tables as t
 from shared.store.engine import for_update
-from shared.store.writes.transaction import Tx
+from shared.store.writes.base import Writer
+from shared.store.writes.runs import RunWrites
 
-__all__ = ["History"]
+__all__ = ["HistoryWrites"]
 
 _ACTIVE = sorted(status.value for status in RunStatus if status.active)
-_BELONGING = (t.attempts, t.log_chunks)
-"""Tables of a run that the database does not clear by itself when the run goes."""
 
 
-class History:
-    """Removes runs within the transaction ``tx``."""
+class HistoryWrites(Writer):
+    """Removes runs."""
 
-    def __init__(self, tx: Tx) -> None:
-        self._tx = tx
+    __slots__ = ()
 
     def expired(self, dag_name: str, before: datetime, limit: int) -> list[str]:
-        """Return and lock some root runs of a dag whose last attempt ended before ``before``.
+        """Return and lock some root runs of a DAG whose last attempt ended before ``before``.
 
-        Those that somebody holds are left out: they are being retried, or removed by another scheduler.
+        Leaves out locked runs: they are being retried, or removed by another scheduler.
         """
         c = t.dag_runs.c
         query = (
@@ -36,18 +34,13 @@ class History:
             .order_by(c.created_at)
             .limit(limit)
         )
-        return list(self._tx.connection.execute(for_update(query, skip_locked=True)).scalars())
+        return list(self._connection.execute(for_update(query, skip_locked=True)).scalars())
 
     def remove(self, keys: Sequence[str]) -> None:
-        """Remove these root runs, all runs below them, and what belongs to any of these."""
+        """Remove these root runs with all runs below them, and all their rows."""
         c = t.dag_runs.c
-        execute = self._tx.connection.execute
-        below = list(execute(select(c.run_key).where(c.root_key.in_(keys))).scalars())
+        runs = RunWrites(self._connection)
+        below = list(self._connection.execute(select(c.run_key).where(c.root_key.in_(keys))).scalars())
         for start in range(0, len(below), 500):
-            self._remove(below[start : start + 500])
-        self._remove(keys)
-
-    def _remove(self, keys: Sequence[str]) -> None:
-        for table in _BELONGING:
-            self._tx.connection.execute(delete(table).where(table.c.run_key.in_(keys)))
-        self._tx.connection.execute(delete(t.dag_runs).where(t.dag_runs.c.run_key.in_(keys)))
+            runs.delete(below[start : start + 500])
+        runs.delete(keys)

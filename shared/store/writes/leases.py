@@ -1,44 +1,49 @@
-"""What a scheduler's transaction knows of workers and of what they hold."""
+"""Workers, their leases and their open attempts, as a transaction reads and writes them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, CursorResult, and_, func, or_, select, tuple_, update
+from sqlalchemy import and_, func, or_, select, tuple_, update
 
 from shared.store import tables as t
 from shared.store.engine import for_update
+from shared.store.queries.workers import LOST, lease_ended, takes_work
+from shared.store.writes.base import FoundRow, NewRow, Writer
 
-__all__ = ["Held"]
+__all__ = ["LeaseWrites"]
 
-Row = Mapping[str, Any]
-Found = dict[str, Any]
 _RUNNING, _DISPATCHED = "running", "dispatched"
+_WORKER_COLUMNS = tuple(column.name for column in t.workers.c if column.name != "worker_id")
 
 
-def _found(result: CursorResult[Any]) -> list[Found]:
-    return [dict(row) for row in result.mappings()]
+class LeaseWrites(Writer):
+    """Workers, and the attempts that are open on them."""
 
+    __slots__ = ()
 
-class Held:
-    """The part of ``Tx`` about workers and leases."""
-
-    connection: Connection
-
-    def workers(self, ids: Sequence[str] | None = None) -> list[Found]:
+    def workers(self, ids: Sequence[str] | None = None) -> list[FoundRow]:
+        """Return these workers, or all; not locked."""
         query = select(t.workers)
-        return _found(self.connection.execute(query if ids is None else query.where(t.workers.c.worker_id.in_(ids))))
+        return self._rows(query if ids is None else query.where(t.workers.c.worker_id.in_(ids)))
 
-    def lock_workers(self, ids: Sequence[str]) -> list[Found]:
+    def taking_work(self, now: datetime) -> list[FoundRow]:
+        """Return the workers that take work; not locked."""
+        return self._rows(select(t.workers).where(takes_work(now)))
+
+    def put_workers(self, rows: Sequence[NewRow]) -> None:
+        """Write workers whole."""
+        self._put(t.workers, rows, _WORKER_COLUMNS)
+
+    def lock_workers(self, ids: Sequence[str]) -> list[FoundRow]:
         """Return and lock these workers, in the order of their ids."""
         c = t.workers.c
         query = select(c.worker_id, c.incarnation, c.state).where(c.worker_id.in_(ids)).order_by(c.worker_id)
-        return _found(self.connection.execute(for_update(query)))
+        return self._rows(for_update(query))
 
-    def doubtful_attempts(self, now: datetime) -> list[Found]:
-        """Return open attempts whose worker is not believed any more, with what is known of it.
+    def doubtful_attempts(self, now: datetime) -> list[FoundRow]:
+        """Return open attempts whose worker is gone, with its ``state`` and ``lease_until``.
 
-        Its lease ended, or it is in another incarnation by now than the one that runs them.
+        It is gone if its lease ended, or if another incarnation of it has taken over.
         """
         c, w = t.nodes.c, t.workers.c
         query = (
@@ -54,21 +59,21 @@ class Held:
                 ),
             )
         )
-        return _found(self.connection.execute(query))
+        return self._rows(query)
 
-    def overdue_origins(self, before: datetime) -> list[Found]:
-        """Return where tasks that left before then and have not started may wait.
+    def overdue_origins(self, before: datetime) -> list[FoundRow]:
+        """Return where tasks that were sent before that time and have not started may wait.
 
-        That is a worker's own route (``token_worker``), or that of their dag's selector (``spec_hash``,
-        ``file_name``).
+        That is a worker's own broker queue (``token_worker``), or the one of their DAG's selector
+        (``spec_hash``, ``file_name``).
         """
         c, r = t.nodes.c, t.dag_runs.c
         overdue = c.token.is_not(None), c.token_state == _DISPATCHED, c.dispatched_at < before
         query = select(c.token_worker, r.spec_hash, r.file_name).join(t.dag_runs, c.run_key == r.run_key)
-        return _found(self.connection.execute(query.where(*overdue).distinct()))
+        return self._rows(query.where(*overdue).distinct())
 
-    def overdue_attempts(self, origins: Sequence[Row], before: datetime) -> list[Found]:
-        """Return attempts of these origins whose tasks left before then and have not started."""
+    def overdue_attempts(self, origins: Sequence[NewRow], before: datetime) -> list[FoundRow]:
+        """Return attempts of these origins whose tasks were sent before that time and have not started."""
         c, r = t.nodes.c, t.dag_runs.c
         workers = [row["token_worker"] for row in origins if row["token_worker"] is not None]
         dags = [(row["spec_hash"], row["file_name"] or "") for row in origins if row["token_worker"] is None]
@@ -79,41 +84,37 @@ class Held:
             .where(c.token.is_not(None), c.token_state == _DISPATCHED, c.dispatched_at < before)
             .where(or_(c.token_worker.in_(workers), and_(c.token_worker.is_(None), by_dag)))
         )
-        return _found(self.connection.execute(query))
+        return self._rows(query)
 
-    def held_attempts(self, worker_ids: Sequence[str]) -> list[Found]:
-        """Return the open attempts of these workers, and whether their run is being stopped."""
+    def open_attempts(self, worker_ids: Sequence[str]) -> list[FoundRow]:
+        """Return the open attempts of these workers, with ``stop_reason`` of their runs."""
         c, r = t.nodes.c, t.dag_runs.c
-        return _found(
-            self.connection.execute(
-                select(
-                    c.run_key,
-                    c.token,
-                    c.token_worker,
-                    c.token_incarnation,
-                    c.token_state,
-                    c.kind,
-                    c.idx,
-                    r.stop_reason,
-                    r.spec_hash,
-                    r.file_name,
-                )
-                .select_from(t.nodes.join(t.dag_runs, c.run_key == r.run_key))
-                .where(c.token.is_not(None), c.token_worker.in_(worker_ids))
+        query = (
+            select(
+                c.run_key,
+                c.token,
+                c.token_worker,
+                c.token_incarnation,
+                c.token_state,
+                c.kind,
+                c.idx,
+                r.stop_reason,
+                r.spec_hash,
+                r.file_name,
             )
+            .select_from(t.nodes.join(t.dag_runs, c.run_key == r.run_key))
+            .where(c.token.is_not(None), c.token_worker.in_(worker_ids))
         )
+        return self._rows(query)
 
     def open_tokens(self, tokens: Sequence[str]) -> set[str]:
-        """Return which of these tokens are open, wherever."""
-        return set(self.connection.execute(select(t.nodes.c.token).where(t.nodes.c.token.in_(tokens))).scalars())
+        """Return which of these tokens are open, on any worker."""
+        return set(self._connection.execute(select(t.nodes.c.token).where(t.nodes.c.token.in_(tokens))).scalars())
 
     def expire_workers(self, now: datetime) -> list[str]:
         """Mark workers whose lease ended as lost; return their ids."""
         c = t.workers.c
-        done = self.connection.execute(
-            update(t.workers)
-            .where(c.state.in_(["live", "draining"]), c.lease_until < now)
-            .values(state="lost")
-            .returning(c.worker_id)
+        done = self._connection.execute(
+            update(t.workers).where(lease_ended(now)).values(state=LOST).returning(c.worker_id)
         )
         return list(done.scalars())

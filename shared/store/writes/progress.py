@@ -1,48 +1,48 @@
-"""Writing what steps say of themselves."""
+"""What steps report about themselves while they run, as a transaction keeps it."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from sqlalchemy import select
 
-from shared.store.tables.progress import progress
-from shared.store.writes.transaction import Tx
+from shared.store import tables as t
+from shared.store.writes.base import NewRow, Writer
 
-__all__ = ["conversation", "keep_progress"]
-
-Row = Mapping[str, Any]
+__all__ = ["ProgressWrites"]
 
 
-def keep_progress(tx: Tx, rows: Sequence[Row]) -> None:
-    """Keep of each node the newest of ``rows`` and of what is stored; their runs must be locked in ``tx``."""
-    newest: dict[tuple[str, int], Row] = {}
-    for row in rows:
-        _keep(newest, row)
-    if not newest:
-        return
-    given = dict(newest)
-    query = select(progress).where(progress.c.run_key.in_({key for key, _ in newest}))
-    for known in tx.connection.execute(query).mappings():
-        if (known["run_key"], known["node"]) in newest:
-            _keep(newest, dict(known))
-    changed = [row for key, row in newest.items() if row is given[key]]
-    tx.put(progress, changed, ["run_attempt", "number", "seq", "said", "at"])
+class ProgressWrites(Writer):
+    """Progress, remarks and chat messages of nodes."""
+
+    __slots__ = ()
+
+    def keep(self, rows: Sequence[NewRow]) -> None:
+        """Keep the newest of ``rows`` and of what is stored for each node; their runs must be locked."""
+        newest: dict[tuple[str, int], NewRow] = {}
+        for row in rows:
+            _keep_newer(newest, row)
+        if not newest:
+            return
+        given = dict(newest)
+        for known in self._rows(select(t.progress).where(t.progress.c.run_key.in_({key for key, _ in newest}))):
+            if (known["run_key"], known["node"]) in newest:
+                _keep_newer(newest, known)
+        changed = [row for key, row in newest.items() if row is given[key]]
+        self._put(t.progress, changed, ["run_attempt", "number", "seq", "said", "at"])
+
+    def conversation(self, run_key: str, nodes: Sequence[int]) -> list[dict[str, str]]:
+        """Return the messages of those of ``nodes`` that are chat steps, in the order of ``nodes``."""
+        c = t.progress.c
+        rows = self._connection.execute(select(c.node, c.said).where(c.run_key == run_key, c.node.in_(nodes)))
+        said = {row.node: row.said.get("messages", ()) for row in rows}
+        return [message for node in nodes for message in said.get(node, ())]
 
 
-def conversation(tx: Tx, run_key: str, nodes: Sequence[int]) -> list[dict[str, str]]:
-    """Return what chat steps among ``nodes`` said, in the order of ``nodes``."""
-    c = progress.c
-    rows = tx.connection.execute(select(c.node, c.said).where(c.run_key == run_key, c.node.in_(nodes)))
-    said = {row.node: row.said.get("messages", ()) for row in rows}
-    return [message for node in nodes for message in said.get(node, ())]
-
-
-def _keep(newest: dict[tuple[str, int], Row], row: Row) -> None:
+def _keep_newer(newest: dict[tuple[str, int], NewRow], row: NewRow) -> None:
     key = row["run_key"], row["node"]
     if key not in newest or _place(row) > _place(newest[key]):
         newest[key] = row
 
 
-def _place(row: Row) -> tuple[int, int, int]:
-    """Tries follow each other, and within one try the numbers of what it said."""
+def _place(row: NewRow) -> tuple[int, int, int]:
+    """Return what orders reports: the try, and within one try the number of the report."""
     return row["run_attempt"], row["number"], row["seq"]

@@ -9,10 +9,10 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from shared.transport.base import Delivery, Route
-from shared.transport.pending_reply import Asked
+from shared.transport.base import BrokerQueue, Delivery
+from shared.transport.pending_reply import PendingReply
 
-__all__ = ["EmbeddedConsumer", "Keeper", "Message", "Queue"]
+__all__ = ["EmbeddedConsumer", "Keeper", "MemoryQueue", "Message"]
 
 
 @dataclass(slots=True, eq=False)
@@ -22,25 +22,25 @@ class Message:
     seq: int
     message_id: str
     body: bytes
-    asked: Asked | None = None
+    asked: PendingReply | None = None
     returns: int = 0
     dies_at: float | None = None
 
 
 @dataclass(slots=True, eq=False)
-class Queue:
-    """One route's messages, oldest first, and who may be woken for them."""
+class MemoryQueue:
+    """One queue's messages, oldest first, and who may be woken for them."""
 
-    route: Route
+    queue: BrokerQueue
     used_at: float
     assumed: bool = False
-    """Found in the journal: the next declaration tells what the route really is."""
+    """Found in the journal: the next declaration tells what the queue really is."""
     ready: deque[Message] = field(default_factory=deque)
     consumers: "list[EmbeddedConsumer]" = field(default_factory=list)
 
     def expired(self, now: float) -> bool:
-        """Whether nobody has consumed from it for the route's whole ``expires_s``."""
-        expires_s = self.route.expires_s
+        """Whether nobody has consumed from it for the queue's whole ``expires_s``."""
+        expires_s = self.queue.expires_s
         return expires_s is not None and not self.consumers and now - self.used_at > expires_s
 
     def wake(self) -> None:
@@ -50,14 +50,14 @@ class Queue:
 
 
 class Keeper(Protocol):
-    """What a consumer needs from its transport; all but ``acked`` and ``bury`` under the lock."""
+    """What a consumer needs from its transport; all but ``acked`` and ``add_dead_letter`` under the lock."""
 
     lock: "threading.RLock"
 
-    def acked(self, route: Route, message: Message) -> None: ...
-    def give_back(self, source: Queue, message: Message) -> None: ...
-    def bury(self, route: Route, message: Message, why: str) -> None: ...
-    def subscribe(self, consumer: "EmbeddedConsumer", route: Route) -> Queue: ...
+    def acked(self, queue: BrokerQueue, message: Message) -> None: ...
+    def give_back(self, source: MemoryQueue, message: Message) -> None: ...
+    def add_dead_letter(self, queue: BrokerQueue, message: Message, why: str) -> None: ...
+    def subscribe(self, consumer: "EmbeddedConsumer", queue: BrokerQueue) -> MemoryQueue: ...
 
 
 class EmbeddedDelivery:
@@ -65,7 +65,7 @@ class EmbeddedDelivery:
 
     __slots__ = ("_consumer", "_message", "_source")
 
-    def __init__(self, consumer: "EmbeddedConsumer", source: Queue, message: Message) -> None:
+    def __init__(self, consumer: "EmbeddedConsumer", source: MemoryQueue, message: Message) -> None:
         self._consumer, self._source, self._message = consumer, source, message
 
     @property
@@ -81,8 +81,8 @@ class EmbeddedDelivery:
         return self._message.returns > 0
 
     @property
-    def route(self) -> Route:
-        return self._source.route
+    def queue(self) -> BrokerQueue:
+        return self._source.queue
 
     def ack(self) -> None:
         self._consumer.settle(self._source, self._message, "ack", "")
@@ -104,8 +104,8 @@ class EmbeddedConsumer:
     def __init__(self, transport: Keeper, prefetch: int) -> None:
         self._transport, self._prefetch = transport, prefetch
         self._arrival = threading.Condition(transport.lock)
-        self._sources: deque[Queue] = deque()
-        self._unsettled: dict[Queue, set[Message]] = {}
+        self._sources: deque[MemoryQueue] = deque()
+        self._unsettled: dict[MemoryQueue, set[Message]] = {}
         self._waiting = 0
         self._paused = False
         self._closed = False
@@ -133,9 +133,9 @@ class EmbeddedConsumer:
             self._paused = False
             self.wake()
 
-    def add_route(self, route: Route) -> None:
+    def add_queue(self, queue: BrokerQueue) -> None:
         with self._arrival:
-            source = self._transport.subscribe(self, route)
+            source = self._transport.subscribe(self, queue)
             if source not in self._sources:
                 self._sources.append(source)
                 self._unsettled[source] = set()
@@ -164,7 +164,7 @@ class EmbeddedConsumer:
         if self._waiting:
             self._arrival.notify_all()
 
-    def settle(self, source: Queue, message: Message, how: str, why: str) -> None:
+    def settle(self, source: MemoryQueue, message: Message, how: str, why: str) -> None:
         """Settle one delivery, once; after ``close`` it was given back already."""
         with self._arrival:
             unsettled = self._unsettled.get(source)
@@ -172,11 +172,11 @@ class EmbeddedConsumer:
                 return
             unsettled.discard(message)
             if how == "ack":
-                self._transport.acked(source.route, message)
+                self._transport.acked(source.queue, message)
             elif how == "retry":
                 self._transport.give_back(source, message)
             else:
-                self._transport.bury(source.route, message, why)
+                self._transport.add_dead_letter(source.queue, message, why)
             if source.ready:
                 self.wake()
 
@@ -187,7 +187,7 @@ class EmbeddedConsumer:
         now = time.monotonic()
         for _ in range(len(self._sources)):
             source = self._sources[0]
-            self._sources.rotate(-1)  # so that no route starves another
+            self._sources.rotate(-1)  # so that no queue starves another
             unsettled = self._unsettled[source]
             while source.ready and len(taken) < limit and len(unsettled) < self._prefetch:
                 message = source.ready.popleft()

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from shared.errors import BrokerUnavailable
 
-__all__ = ["Buried", "Journal", "Kept"]
+__all__ = ["Journal", "StoredDeadLetter", "StoredMessage"]
 
 _LAZY_S = 0.2
 _IN_USE, _CLOSED = 1, 2
@@ -30,21 +30,21 @@ CREATE TABLE IF NOT EXISTS dead (
 """
 
 
-class Kept(NamedTuple):
-    """A message of a SAFE route. ``seq`` rises by the order of sending."""
+class StoredMessage(NamedTuple):
+    """A message of a SAFE queue. ``seq`` rises by the order of sending."""
 
     seq: int
-    route: str
+    queue: str
     message_id: str
     body: bytes
     returns: int
 
 
-class Buried(NamedTuple):
+class StoredDeadLetter(NamedTuple):
     """A dead letter as stored."""
 
     seq: int
-    route: str
+    queue: str
     durability: str
     expires_s: int | None
     message_id: str
@@ -70,20 +70,20 @@ class Journal:
             busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
             why = "another dagway uses this folder" if busy else error
             raise BrokerUnavailable(f"journal {path} cannot be opened: {why}") from error
-        self.found = [Kept(*row) for row in self._db.execute("SELECT * FROM messages ORDER BY seq")]
-        self.dead = [Buried(*row) for row in self._db.execute("SELECT * FROM dead ORDER BY seq")]
+        self.found = [StoredMessage(*row) for row in self._db.execute("SELECT * FROM messages ORDER BY seq")]
+        self.dead = [StoredDeadLetter(*row) for row in self._db.execute("SELECT * FROM dead ORDER BY seq")]
         self.last_seq = max([0, *(row.seq for row in self.found), *(row.seq for row in self.dead)])
         self._work = threading.Condition()
-        self._added: list[tuple[Kept, Callable[[BaseException | None], None]]] = []
+        self._added: list[tuple[StoredMessage, Callable[[BaseException | None], None]]] = []
         self._returned: dict[int, int] = {}
         self._removed: list[int] = []
-        self._buried: list[Buried] = []
+        self._buried: list[StoredDeadLetter] = []
         self._unburied: list[int] = []
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
-    def add(self, message: Kept, then: Callable[[BaseException | None], None]) -> None:
+    def add(self, message: StoredMessage, then: Callable[[BaseException | None], None]) -> None:
         """Store; ``then`` is called on the journal's thread once it is on disk, or with what failed."""
         with self._work:
             self._added.append((message, then))
@@ -101,13 +101,13 @@ class Journal:
             self._returned[seq] = returns
             self._work.notify()
 
-    def bury(self, letter: Buried) -> None:
+    def add_dead_letter(self, letter: StoredDeadLetter) -> None:
         """Keep a dead letter and forget the message in the same commit."""
         with self._work:
             self._buried.append(letter)
             self._work.notify()
 
-    def unbury(self, seq: int) -> None:
+    def remove_dead_letter(self, seq: int) -> None:
         """Forget a dead letter that was sent again."""
         with self._work:
             self._unburied.append(seq)
@@ -144,7 +144,12 @@ class Journal:
         self._db.close()
 
     def _write(
-        self, added: list[Kept], returned: dict[int, int], removed: list[int], buried: list[Buried], unburied: list[int]
+        self,
+        added: list[StoredMessage],
+        returned: dict[int, int],
+        removed: list[int],
+        buried: list[StoredDeadLetter],
+        unburied: list[int],
     ) -> BaseException | None:
         """Commit one batch; on failure nothing of it is stored, and removals are tried again."""
         if not (added or returned or removed or buried or unburied):

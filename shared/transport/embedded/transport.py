@@ -1,25 +1,25 @@
 """The transport inside one process: the same promises as RabbitMQ's, without a broker.
 
-A consumer pulls from its routes' queues when ``take`` is called, so nothing is under way to anybody
-and a pause takes effect at once. Messages of SAFE routes are on disk before their send is accepted
-and come back after a crash with ``redelivered`` set; the others live in memory, as their routes allow.
+A consumer pulls from its queues' queues when ``take`` is called, so nothing is under way to anybody
+and a pause takes effect at once. Messages of SAFE queues are on disk before their send is accepted
+and come back after a crash with ``redelivered`` set; the others live in memory, as their queues allow.
 """
 
 import logging
-import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from queue import SimpleQueue
 
 from shared.errors import BrokerUnavailable, ConfigInvalid, Unroutable
-from shared.transport.base import DELIVERY_LIMIT, Consumer, DeadLetter, Durability, Outgoing, Route
-from shared.transport.embedded.consumer import EmbeddedConsumer, Message, Queue
-from shared.transport.embedded.journal import Buried, Journal, Kept
+from shared.transport.base import DELIVERY_LIMIT, BrokerQueue, Consumer, DeadLetter, Durability, Outgoing
+from shared.transport.embedded.consumer import EmbeddedConsumer, MemoryQueue, Message
+from shared.transport.embedded.journal import Journal, StoredDeadLetter, StoredMessage
 from shared.transport.futures import settle
-from shared.transport.pending_reply import Asked
-from shared.transport.topology import FLEETING_TTL_S, known_route
+from shared.transport.pending_reply import PendingReply
+from shared.transport.topology import TRANSIENT_TTL_S, known_queue
 
 __all__ = ["EmbeddedTransport"]
 
@@ -35,55 +35,55 @@ class EmbeddedTransport:
 
     def __init__(self, journal_path: Path | None) -> None:
         self.lock = threading.RLock()
-        self.queues: dict[str, Queue] = {}
+        self.queues: dict[str, MemoryQueue] = {}
         self._journal = Journal(journal_path)
         self._seq = self._journal.last_seq
         self._dead = {letter.seq: letter for letter in self._journal.dead}
-        self._asked: set[Asked] = set()
+        self._asked: set[PendingReply] = set()
         self._accepting: set[Future[None]] = set()
         self._listeners: list[tuple[frozenset[str], Callable[[str, bytes], None]]] = []
-        self._broadcasts: queue.SimpleQueue[tuple[str, bytes] | None] = queue.SimpleQueue()
+        self._broadcasts: SimpleQueue[tuple[str, bytes] | None] = SimpleQueue()
         self._broadcaster: threading.Thread | None = None
         self._closed = False
         for kept in self._journal.found:
-            found = self.queues.get(kept.route)
+            found = self.queues.get(kept.queue)
             if found is None:
-                found = self.queues[kept.route] = Queue(known_route(kept.route), time.monotonic(), assumed=True)
+                found = self.queues[kept.queue] = MemoryQueue(known_queue(kept.queue), time.monotonic(), assumed=True)
             message = Message(kept.seq, kept.message_id, kept.body, returns=kept.returns)
             if kept.returns > DELIVERY_LIMIT:
-                self.bury(found.route, message, "by the broker: delivery limit")
+                self.add_dead_letter(found.queue, message, "by the broker: delivery limit")
             else:
                 found.ready.append(message)
 
-    def declare(self, routes: Sequence[Route]) -> None:
+    def declare(self, queues: Sequence[BrokerQueue]) -> None:
         with self.lock:
             if self._closed:
                 raise BrokerUnavailable("the transport was closed")
-            for route in routes:
-                known = self._queue(route)
-                if known.route != route:
-                    raise ConfigInvalid(f"declared otherwise before: {known.route.name}")
+            for queue in queues:
+                known = self._find_or_make(queue)
+                if known.queue != queue:
+                    raise ConfigInvalid(f"declared otherwise before: {known.queue.name}")
 
-    def waiting(self, route: Route) -> int:
+    def waiting(self, queue: BrokerQueue) -> int:
         with self.lock:
-            found = self.queues.get(route.name)
+            found = self.queues.get(queue.name)
             return 0 if found is None else len(found.ready)
 
     def send(self, message: Outgoing) -> "Future[None]":
         return self._send(message, None)
 
-    def request(self, message: Outgoing) -> Asked:
-        asked = Asked(lambda: self._asked.discard(asked))
+    def request(self, message: Outgoing) -> PendingReply:
+        asked = PendingReply(lambda: self._asked.discard(asked))
         self._asked.add(asked)
         accepted = self._send(message, asked)
         accepted.add_done_callback(lambda done: asked.settle(done.exception()))  # type: ignore[arg-type]
         return asked
 
-    def consume(self, routes: Sequence[Route], *, prefetch: int, acks_wait_s: float = 0) -> Consumer:  # noqa: ARG002
+    def consume(self, queues: Sequence[BrokerQueue], *, prefetch: int, acks_wait_s: float = 0) -> Consumer:  # noqa: ARG002
         # The journal writes together what comes while it writes: nothing is won by waiting.
         consumer = EmbeddedConsumer(self, prefetch)
-        for route in routes:
-            consumer.add_route(route)
+        for queue in queues:
+            consumer.add_queue(queue)
         return consumer
 
     def broadcast(self, topic: str, body: bytes) -> None:
@@ -102,7 +102,7 @@ class EmbeddedTransport:
     def dead_letters(self, limit: int) -> list[DeadLetter]:
         with self.lock:
             letters = list(self._dead.values())[: max(0, limit)]
-        return [DeadLetter(letter.message_id, letter.route, letter.body, letter.reason) for letter in letters]
+        return [DeadLetter(letter.message_id, letter.queue, letter.body, letter.reason) for letter in letters]
 
     def redrive(self, limit: int) -> int:
         sent = 0
@@ -112,16 +112,16 @@ class EmbeddedTransport:
                 if letter is None:
                     break
                 del self._dead[letter.seq]
-            route = Route(letter.route, Durability(letter.durability), letter.expires_s)
+            queue = BrokerQueue(letter.queue, Durability(letter.durability), letter.expires_s)
             try:
-                self.send(Outgoing(route, letter.body, letter.message_id)).result()
+                self.send(Outgoing(queue, letter.body, letter.message_id)).result()
             except (BrokerUnavailable, Unroutable):
                 with self.lock:
                     self._dead = {letter.seq: letter, **self._dead}
                 if sent:
                     break
                 raise
-            self._journal.unbury(letter.seq)
+            self._journal.remove_dead_letter(letter.seq)
             sent += 1
         return sent
 
@@ -153,79 +153,81 @@ class EmbeddedTransport:
         for asked in list(self._asked):
             asked.fail(error)
 
-    def acked(self, route: Route, message: Message) -> None:
+    def acked(self, queue: BrokerQueue, message: Message) -> None:
         """Forget a message for good."""
-        if route.durability is Durability.SAFE:
+        if queue.durability is Durability.SAFE:
             self._journal.remove(message.seq)
 
-    def give_back(self, source: Queue, message: Message) -> None:
+    def give_back(self, source: MemoryQueue, message: Message) -> None:
         """Put a message back to the front, or aside once it came back too often; under the lock."""
         message.returns += 1
-        if message.returns > DELIVERY_LIMIT and source.route.durability is Durability.SAFE:
-            self.bury(source.route, message, "by the broker: delivery limit")
+        if message.returns > DELIVERY_LIMIT and source.queue.durability is Durability.SAFE:
+            self.add_dead_letter(source.queue, message, "by the broker: delivery limit")
             return
-        if source.route.durability is Durability.SAFE:
+        if source.queue.durability is Durability.SAFE:
             self._journal.returned(message.seq, message.returns)
         source.ready.appendleft(message)
         source.wake()
 
-    def bury(self, route: Route, message: Message, why: str) -> None:
+    def add_dead_letter(self, queue: BrokerQueue, message: Message, why: str) -> None:
         """Keep a message among the dead letters."""
-        letter = Buried(
-            message.seq, route.name, route.durability.value, route.expires_s, message.message_id, message.body, why
+        letter = StoredDeadLetter(
+            message.seq, queue.name, queue.durability.value, queue.expires_s, message.message_id, message.body, why
         )
         with self.lock:
             self._dead[letter.seq] = letter
-        self._journal.bury(letter)
+        self._journal.add_dead_letter(letter)
 
-    def subscribe(self, consumer: EmbeddedConsumer, route: Route) -> Queue:
-        """Declare ``route`` and let ``consumer`` be woken by it; under the lock."""
-        self.declare([route])
-        source = self.queues[route.name]
+    def subscribe(self, consumer: EmbeddedConsumer, queue: BrokerQueue) -> MemoryQueue:
+        """Declare ``queue`` and let ``consumer`` be woken by it; under the lock."""
+        self.declare([queue])
+        source = self.queues[queue.name]
         if consumer not in source.consumers:
             source.consumers.append(consumer)
         return source
 
-    def _queue(self, route: Route) -> Queue:
+    def _find_or_make(self, queue: BrokerQueue) -> MemoryQueue:
         now = time.monotonic()
-        known = self.queues.get(route.name)
+        known = self.queues.get(queue.name)
         if known is None or known.expired(now):
-            known = self.queues[route.name] = Queue(route, now)
+            known = self.queues[queue.name] = MemoryQueue(queue, now)
         known.used_at = now
         if known.assumed:
-            known.route, known.assumed = route, False
+            known.queue, known.assumed = queue, False
         return known
 
-    def _send(self, message: Outgoing, asked: Asked | None) -> "Future[None]":
+    def _send(self, message: Outgoing, asked: PendingReply | None) -> "Future[None]":
         accepted: Future[None] = Future()
-        route = message.route
+        queue = message.queue
         with self.lock:
             if self._closed:
                 accepted.set_exception(BrokerUnavailable("the transport was closed"))
                 return accepted
-            target = self.queues.get(route.name)
+            target = self.queues.get(queue.name)
             if target is None or target.expired(time.monotonic()):
-                self.queues.pop(route.name, None)
-                accepted.set_exception(Unroutable(f"no route {route.name}"))
+                self.queues.pop(queue.name, None)
+                accepted.set_exception(Unroutable(f"no queue {queue.name}"))
                 return accepted
             self._seq += 1
             copy = Message(self._seq, message.message_id, message.body, asked)
-            if target.route.durability is not Durability.SAFE:
-                if target.route.durability is Durability.FLEETING:
-                    copy.dies_at = time.monotonic() + FLEETING_TTL_S
+            if target.queue.durability is not Durability.SAFE:
+                if target.queue.durability is Durability.TRANSIENT:
+                    copy.dies_at = time.monotonic() + TRANSIENT_TTL_S
                 target.ready.append(copy)
                 target.wake()
             else:
                 self._accepting.add(accepted)
-        if target.route.durability is Durability.SAFE:
+        if target.queue.durability is Durability.SAFE:
             accepted.add_done_callback(self._accepting.discard)
-            kept = Kept(copy.seq, route.name, copy.message_id, copy.body, 0)
+            kept = StoredMessage(copy.seq, queue.name, copy.message_id, copy.body, 0)
             self._journal.add(kept, lambda error: self._stored(target, copy, accepted, error))
         else:
             accepted.set_result(None)
         return accepted
 
-    def _stored(self, target: Queue, message: Message, accepted: "Future[None]", error: BaseException | None) -> None:
+    def _stored(
+        self, target: MemoryQueue, message: Message, accepted: "Future[None]", error: BaseException | None
+    ) -> None:
         if error is not None:
             settle(accepted, BrokerUnavailable(f"journal: {error}"))
             return

@@ -1,7 +1,7 @@
 """Rare, synchronous work on the broker: declaring queues, listing dead letters, sending them again.
 
-Each call uses a channel of its own on the publishing link and waits for the end, so none may be made
-on the link's thread.
+Each call uses a channel of its own on the publishing connection and waits for its end, so none may be made
+on the connection's thread.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import pika
 
 from shared.errors import BrokerUnavailable, ConfigInvalid, DagwayError
-from shared.transport.base import DeadLetter, Durability, Route
+from shared.transport.base import BrokerQueue, DeadLetter, Durability
 from shared.transport.futures import complete, fail
 from shared.transport.rabbitmq.batches import parts_of
 from shared.transport.rabbitmq.connection import unavailable
@@ -21,10 +21,10 @@ from shared.transport.topology import (
     DEAD_QUEUE,
     HEADER_DURABILITY,
     HEADER_EXPIRES,
+    HEADER_QUEUE,
     HEADER_REASON,
-    HEADER_ROUTE,
     queue_arguments,
-    route_from_headers,
+    queue_from_headers,
 )
 
 __all__ = ["Admin", "dead_properties"]
@@ -34,15 +34,15 @@ _NOT_FOUND = 404
 T = TypeVar("T")
 
 
-def dead_properties(route: Route, message_id: str, why: str) -> Any:
+def dead_properties(queue: BrokerQueue, message_id: str, why: str) -> Any:
     """Return the properties that keep a dead letter's reason and where it came from."""
     headers: dict[str, str | int] = {
         HEADER_REASON: why[:2000],
-        HEADER_ROUTE: route.name,
-        HEADER_DURABILITY: route.durability.value,
+        HEADER_QUEUE: queue.name,
+        HEADER_DURABILITY: queue.durability.value,
     }
-    if route.expires_s is not None:
-        headers[HEADER_EXPIRES] = route.expires_s
+    if queue.expires_s is not None:
+        headers[HEADER_EXPIRES] = queue.expires_s
     return pika.BasicProperties(message_id=message_id, delivery_mode=2, headers=headers)
 
 
@@ -50,16 +50,16 @@ class Admin:
     """See the module."""
 
     def __init__(self, publisher: Publisher) -> None:
-        self._publisher, self._link = publisher, publisher.link
+        self._publisher, self._connection = publisher, publisher.connection
 
-    def declare(self, routes: Sequence[Route]) -> None:
-        """Make the routes' queues.
+    def declare(self, queues: Sequence[BrokerQueue]) -> None:
+        """Make the queues' queues.
 
         Raises:
             BrokerUnavailable: away, or no answer in time.
             ConfigInvalid: a queue of that name exists with other arguments.
         """
-        wanted = list(dict.fromkeys(routes))
+        wanted = list(dict.fromkeys(queues))
 
         def start(channel: Any, done: "Future[None]") -> None:
             left = len(wanted)
@@ -71,13 +71,13 @@ class Admin:
                     complete(done, None)
                     channel.close()
 
-            for route in wanted:
-                channel.queue_declare(route.name, durable=True, arguments=queue_arguments(route), callback=declared)
+            for queue in wanted:
+                channel.queue_declare(queue.name, durable=True, arguments=queue_arguments(queue), callback=declared)
 
         if wanted:
             self._on_a_channel(start)
 
-    def waiting(self, route: Route) -> int:
+    def waiting(self, queue: BrokerQueue) -> int:
         """Return how many messages no consumer has in hand; see ``Transport.waiting``."""
 
         def start(channel: Any, done: "Future[int]") -> None:
@@ -90,7 +90,7 @@ class Admin:
                     complete(done, 0)
 
             channel.add_on_close_callback(closed)
-            channel.queue_declare(route.name, passive=True, callback=declared)
+            channel.queue_declare(queue.name, passive=True, callback=declared)
 
         return self._on_a_channel(start)
 
@@ -105,9 +105,9 @@ class Admin:
                 channel.close()
 
             def got(_channel: Any, _method: Any, properties: Any, body: bytes) -> None:
-                route, reason = route_from_headers(properties.headers or {})
+                queue, reason = queue_from_headers(properties.headers or {})
                 parts = parts_of(properties, body)
-                found.extend(DeadLetter(part.message_id, route.name, part.body, reason) for part in parts)
+                found.extend(DeadLetter(part.message_id, queue.name, part.body, reason) for part in parts)
                 more()
 
             def more() -> None:
@@ -124,11 +124,11 @@ class Admin:
     def redrive(self, limit: int) -> int:
         """Send dead letters back, each removed once its copy is accepted; stops at the first refusal.
 
-        Those that died in one parcel go back in one, even where that is more than ``limit``.
+        Those that died in one batch go back in one, even where that is more than ``limit``.
 
         Raises:
             BrokerUnavailable: away, or blocking publishers.
-            Unroutable: the route of the next dead letter is gone; it stays where it is.
+            Unroutable: the queue of the next dead letter is gone; it stays where it is.
         """
 
         def start(channel: Any, done: "Future[int]") -> None:
@@ -143,16 +143,16 @@ class Admin:
                     channel.close()
 
             def got(_channel: Any, method: Any, properties: Any, body: bytes) -> None:
-                route, _reason = route_from_headers(properties.headers or {})
+                queue, _reason = queue_from_headers(properties.headers or {})
                 again = pika.BasicProperties(
                     message_id=properties.message_id, delivery_mode=2, content_type=properties.content_type
                 )
-                if route.durability is Durability.FLEETING:
+                if queue.durability is Durability.TRANSIENT:
                     again.delivery_mode = 1
-                accepted = self._publisher.send_raw(route.name, body, again)
+                accepted = self._publisher.send_raw(queue.name, body, again)
                 accepted.add_done_callback(
                     # It may have been refused on this very thread, inside pika's callback: never re-enter.
-                    lambda outcome: self._link.call(
+                    lambda outcome: self._connection.call(
                         lambda: settle(method.delivery_tag, outcome, len(parts_of(properties, body)))
                     )
                 )
@@ -189,12 +189,12 @@ class Admin:
             if code == 406:
                 fail(done, ConfigInvalid(f"declared otherwise before: {reason.reply_text}"))
             elif not done.done():
-                self._link.later(0, lambda: fail(done, unavailable("channel closed", reason)))
+                self._connection.later(0, lambda: fail(done, unavailable("channel closed", reason)))
 
         def open_channel() -> None:
-            connection = self._link.connection
+            connection = self._connection.pika
             if connection is None or not connection.is_open:
-                fail(done, BrokerUnavailable(str(self._link.reason)))
+                fail(done, BrokerUnavailable(str(self._connection.reason)))
                 return
             channel = connection.channel(on_open_callback=lambda opened: start(opened, done))
             channel.add_on_close_callback(closed)
@@ -202,7 +202,7 @@ class Admin:
         error = self._publisher.why_not()
         if error is not None:
             raise error
-        self._link.call(open_channel)
+        self._connection.call(open_channel)
         try:
             return done.result(TIMEOUT_S)
         except FutureTimeout:

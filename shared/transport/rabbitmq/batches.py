@@ -1,6 +1,6 @@
 """Messages that travel as one: to the broker and to both ends a message costs more than what is in it.
 
-A parcel is an AMQP message whose content type is ``PARCEL``; its body holds each message with its id and its
+A batch is an AMQP message whose content type is ``BATCH``; its body holds each message with its id and its
 correlation id. Whoever receives one hands its messages on one by one, and settles it when the last of
 them is settled.
 """
@@ -10,15 +10,15 @@ import struct
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-__all__ = ["PARCEL", "Part", "pack", "parts_of", "unpack"]
+__all__ = ["BATCH", "Part", "pack", "parts_of", "unpack"]
 
-PARCEL = "application/vnd.dagway.parcel"
+BATCH = "application/vnd.dagway.parcel"
 _log = logging.getLogger(__name__)
 _LENGTHS = struct.Struct(">HHI")
 
 
 class Part(NamedTuple):
-    """One message of a parcel. ``correlation_id`` is empty where no answer is awaited."""
+    """One message of a batch. ``correlation_id`` is empty where no answer is awaited."""
 
     message_id: str
     correlation_id: str
@@ -26,7 +26,7 @@ class Part(NamedTuple):
 
 
 def pack(parts: Iterable[Part]) -> bytes:
-    """Return the body of a parcel."""
+    """Return the body of a batch."""
     packed = []
     for part in parts:
         names = part.message_id.encode(), part.correlation_id.encode()
@@ -37,11 +37,11 @@ def pack(parts: Iterable[Part]) -> bytes:
 def unpack(packed: bytes) -> list[Part]:
     """Return what ``pack`` was given. Raises ``ValueError`` for what it did not make."""
     if not packed:
-        raise ValueError("not a parcel: it is empty")
+        raise ValueError("not a batch: it is empty")
     try:
         return list(_parts(packed))
     except struct.error as error:
-        raise ValueError(f"not a parcel: {error}") from error
+        raise ValueError(f"not a batch: {error}") from error
 
 
 def _parts(packed: bytes) -> Iterator[Part]:
@@ -52,13 +52,13 @@ def _parts(packed: bytes) -> Iterator[Part]:
         middle, last = begins + lengths[0], begins + lengths[0] + lengths[1]
         at = last + lengths[2]
         if at > len(packed):
-            raise ValueError("not a parcel: it is cut off")
+            raise ValueError("not a batch: it is cut off")
         yield Part(packed[begins:middle].decode(), packed[middle:last].decode(), packed[last:at])
 
 
 def parts_of(properties: Any, body: bytes) -> list[Part]:
-    """Return the messages of a delivery; what calls itself a parcel and is none is a message nobody can read."""
-    if properties.content_type == PARCEL:
+    """Return the messages of a delivery; what calls itself a batch and is none is a message nobody can read."""
+    if properties.content_type == BATCH:
         try:
             return unpack(body)
         except ValueError as error:

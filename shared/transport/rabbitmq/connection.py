@@ -1,13 +1,14 @@
-"""One connection to RabbitMQ, owned by one thread, made again whenever it is lost.
+"""One connection to RabbitMQ, owned by one thread, which reconnects whenever it is lost.
 
 Guarantees:
 
-* Only the link's thread touches pika. Others hand work over with ``call``: hand-overs run in order,
-  and many of them wake the thread once. Where threads are greenlets, those beside it may ``hurry``: none of
-  them loses its turn within pika.
-* ``on_up`` runs on that thread after each (re)connect, ``on_down`` after each loss; work handed over
-  while disconnected runs too, so it must look at its channel first.
-* Reconnects are tried at once (50 ms) and then with full jitter up to 5 s.
+* Only the connection's thread touches pika. Other threads pass work to it with ``call``: it runs in order, and many
+  calls wake the thread once. Where threads are greenlets, another greenlet of the same thread may ``run_now``: pika's
+  code never switches greenlets.
+* ``on_up`` runs on that thread after each (re)connect, ``on_down`` after each loss. Work passed while disconnected
+  runs too, so it must check its channel first.
+* The first reconnect is tried after 50 ms at most, later ones with full jitter up to 5 s.
+* ``close`` leaves no socket open, whether the connection stands, is being made or waits for its broker.
 
 Source: RabbitMQ "Connections" guide (a connection per purpose); full jitter after AWS Builders'
 Library, "Timeouts, retries and backoff with jitter".
@@ -22,30 +23,31 @@ from collections.abc import Callable
 from typing import Any
 
 import pika
-from pika.adapters.select_connection import IOLoop
 
 from shared.errors import BrokerUnavailable, ConfigInvalid
+from shared.transport.rabbitmq.packet_loop import PacketLoop
 
-__all__ = ["HEARTBEAT_S", "Link", "parameters", "unavailable"]
+__all__ = ["HEARTBEAT_S", "Connection", "parameters", "unavailable"]
 
 HEARTBEAT_S = 10
-"""The broker sends one each half of this; silence for 15 s closes the connection (pika adds 5 s)."""
+"""The broker sends a heartbeat every 5 s; silence for 15 s closes the connection (pika adds 5 s)."""
 _FIRST_RETRY_S = 0.05
 _MAX_RETRY_S = 5.0
 _CONNECT_TIMEOUT_S = 5.0
 _TICK_S = 0.25
 _CLOSE_TIMEOUT_S = 2.0
+_ABANDON_TIMEOUT_S = 0.5
 
 _log = logging.getLogger(__name__)
 
 
 def unavailable(what: str, cause: object) -> BrokerUnavailable:
-    """Return the error for something pika reported; the only translation of its errors."""
-    return BrokerUnavailable(f"{what}: {_said(cause)}" if cause else what)
+    """Return ``BrokerUnavailable`` for an error of pika; the only translation of them."""
+    return BrokerUnavailable(f"{what}: {_text_of(cause)}" if cause else what)
 
 
-def _said(cause: object) -> str:
-    """Return the text of what happened: pika wraps it in errors that have none."""
+def _text_of(cause: object) -> str:
+    """Return the text of the innermost error: pika wraps it in errors without one."""
     inner: object = cause
     while isinstance(inner, BaseException) and not str(inner):
         held = [*getattr(inner, "exceptions", ())[-1:], getattr(inner, "exception", None), *inner.args]
@@ -61,8 +63,10 @@ def parameters(url: str, name: str) -> Any:
     """
     try:
         params = pika.URLParameters(url)
-    except Exception as error:  # noqa: BLE001 - pika lets out whatever its parsing steps raise
-        raise ConfigInvalid(f"broker URL cannot be read: {type(error).__name__}") from None
+    except Exception as error:  # noqa: BLE001 - pika raises whatever its parsing steps raise
+        raise ConfigInvalid(
+            f"the broker URL cannot be read ({type(error).__name__}); expected amqp://user:password@host:5672/vhost"
+        ) from None
     if "heartbeat=" not in url:
         params.heartbeat = HEARTBEAT_S
     params.socket_timeout = params.stack_timeout = _CONNECT_TIMEOUT_S
@@ -71,10 +75,10 @@ def parameters(url: str, name: str) -> Any:
     return params
 
 
-class Link:
-    """A connection that comes back by itself.
+class Connection:
+    """A connection that reconnects by itself.
 
-    ``on_tick`` runs on the link's thread about four times a second, connected or not.
+    ``on_tick`` runs on the connection's thread about four times a second, connected or not.
     """
 
     def __init__(
@@ -88,7 +92,7 @@ class Link:
     ) -> None:
         self._params, self._name = params, name
         self._on_up, self._on_down, self._on_tick = on_up, on_down, on_tick
-        self._loop = IOLoop()
+        self._loop = PacketLoop()
         self._work: deque[Callable[[], None]] = deque()
         self._woken = False
         self._connection: Any = None
@@ -99,52 +103,55 @@ class Link:
         self.up = threading.Event()
         """Set while connected."""
         self.heard_at = 0.0
-        """When the broker was last heard of (monotonic)."""
+        """When the broker last sent something (monotonic)."""
         self.mended_at = 0.0
-        """When the broker was heard again after a silence longer than its heartbeat (monotonic)."""
+        """When a silence longer than the heartbeat last ended (monotonic)."""
         self.reason: BrokerUnavailable = unavailable("not connected yet", None)
         self.tried = threading.Event()
-        """Set once the first attempt has ended: the owner is ready, or there is no broker."""
+        """Set when the first attempt has ended: the owner is ready, or there is no broker."""
         self._thread = threading.Thread(target=self._run, name=f"rabbit-{name}", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def call(self, work: Callable[[], None]) -> None:
-        """Run ``work`` on the link's thread soon; from any thread, in order, never blocks."""
+        """Run ``work`` on the connection's thread soon; from any thread, in order, never blocks."""
         self._work.append(work)
         if not self._woken:
-            # A race here wakes twice, never not at all: the drain clears the flag before it looks.
+            # A race here wakes the thread twice, never zero times: ``_drain`` clears the flag first.
             self._woken = True
             self._loop.add_callback_threadsafe(self._drain)
 
-    def hurry(self) -> None:
-        """Do what was handed over now, for a greenlet beside the link's own: that has its turn after all others."""
+    def run_now(self) -> None:
+        """Run the work passed so far, if the caller is another greenlet of the connection's own thread.
+
+        That thread's greenlet would run only after all other greenlets that are ready.
+        """
         if threading.get_native_id() == self._thread.native_id and threading.get_ident() != self._thread.ident:
             self._drain()
 
     def later(self, delay_s: float, work: Callable[[], None]) -> None:
-        """Run ``work`` after ``delay_s``; on the link's thread only."""
+        """Run ``work`` after ``delay_s``; on the connection's thread only."""
         self._loop.call_later(delay_s, work)
 
     def ready(self) -> None:
-        """Note that the owner's channels stand: only then does the backoff start over."""
+        """Note that the owner's channels are open: only then does the backoff start over."""
         self._failures = 0
         self.tried.set()
 
     @property
-    def connection(self) -> Any:
-        """The open connection or ``None``; for the link's thread only."""
+    def pika(self) -> Any:
+        """The open pika connection, or ``None``; on the connection's thread only."""
         return self._connection if self._open else None
 
     def drop(self, why: str) -> None:
-        """Give the connection up and make a new one; on the link's thread only."""
+        """Close the connection and make a new one; on the connection's thread only."""
         if self._open and self._connection.is_open:
             _log.warning("broker.dropped", extra={"link": self._name, "why": why})
             self._connection.close(reply_text=why[:200])
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Close the connection and end the thread; work handed over before still runs."""
+        """Close the connection and end the thread; work passed before still runs."""
         if self._thread.ident is None or self._closing:
             return
         self.call(self._begin_close)
@@ -157,8 +164,8 @@ class Link:
             try:
                 self._loop.start()
                 break
-            except Exception as error:  # noqa: BLE001 - logged, and the connection is made anew
-                # From a pika callback: a bug, or a frame pika cannot read. The thread must go on.
+            except Exception as error:  # noqa: BLE001 - logged, and the connection is made again
+                # From a callback of pika: a bug, or a frame that pika cannot read. The thread must go on.
                 _log.exception("link.callback_failed", extra={"link": self._name})
                 self.drop(f"callback failed: {error}")
         self._loop.close()
@@ -169,25 +176,12 @@ class Link:
         while work:
             try:
                 work.popleft()()
-            except Exception as error:  # noqa: BLE001 - logged, and the connection is made anew
-                # The thread must outlive any one job: a lost connection is reported by on_close, and
-                # anything else is a bug that must be seen without deafening the whole process.
+            except Exception as error:  # noqa: BLE001 - logged, and the connection is made again
+                # The thread must survive any job. pika reports a lost connection to ``_lost``; anything else is a bug.
                 if self._open and self._connection.is_open:
                     _log.exception("link.job_failed", extra={"link": self._name})
                     self.drop(f"job failed: {error}")
-        if self._open:
-            self._push()
-
-    def _push(self) -> None:
-        """Send what was just written, in one packet: pika would look for other work first, and send frame by frame."""
-        transport = self._connection._transport  # noqa: SLF001 - pika has no other way
-        written: Any = transport._tx_buffers if transport is not None else ()  # noqa: SLF001
-        if len(written) > 1:
-            frames = b"".join(written)
-            written.clear()
-            written.append(frames)
-        if written:
-            transport._on_socket_writable()  # noqa: SLF001 - as if it had looked: what cannot be sent yet stays
+        self._loop.send_now()
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -243,12 +237,16 @@ class Link:
 
     def _begin_close(self) -> None:
         self._closing = True
-        if self._open and self._connection.is_open:
-            self._connection.close()
-            # A broker that blocks us does not read our goodbye.
-            self._loop.call_later(_CLOSE_TIMEOUT_S, self._loop.stop)
-        elif not self._open:
-            if not (self._connection.is_closing or self._connection.is_closed):
-                # Half open: its socket would be left to the garbage collector.
-                self._connection.close()
+        if self._connection.is_closed:
+            # Between two attempts to connect.
             self._loop.stop()
+            return
+        if not self._connection.is_closing:
+            self._connection.close()
+        # The loop runs until pika has closed its socket: ``_lost`` stops it.
+        self._loop.call_later(_CLOSE_TIMEOUT_S, self._abandon)
+
+    def _abandon(self) -> None:
+        """Stop waiting for a broker that does not answer the close: it blocks us, or is silent."""
+        self._loop.shut_down()
+        self._loop.call_later(_ABANDON_TIMEOUT_S, self._loop.stop)

@@ -1,9 +1,7 @@
-"""Consuming: one channel a route, all deliveries of a consumer in one buffer.
+"""Consuming: one channel per broker queue, all deliveries of a consumer in one buffer.
 
-What the broker promises and this leans on: a channel's frames are handled in the order they were
-sent. So a cancel sent before an acknowledgement takes effect before it: with ``prefetch=1`` nothing
-more can come. Pika's own ``basic_cancel`` rejects what arrives until the broker has answered, which
-would mark those messages as redelivered; hence the two bare methods below.
+The broker handles a channel's frames in the order in which they were sent. So a cancel that was sent before an
+acknowledgement takes effect before it: with ``prefetch=1`` no further message can come.
 """
 
 import logging
@@ -15,9 +13,10 @@ from typing import Any
 
 from pika.spec import Basic
 
-from shared.transport.base import Delivery, Route
+from shared.transport.base import BrokerQueue, Delivery
+from shared.transport.rabbitmq.bare_methods import send_cancel, send_consume
 from shared.transport.rabbitmq.batches import parts_of
-from shared.transport.rabbitmq.connection import HEARTBEAT_S, Link
+from shared.transport.rabbitmq.connection import HEARTBEAT_S, Connection
 from shared.transport.rabbitmq.delivery import Origin, RabbitDelivery, Settlement
 from shared.transport.topology import queue_arguments
 
@@ -26,20 +25,25 @@ __all__ = ["RabbitConsumer"]
 OPEN_TIMEOUT_S = 5.0
 _TAG = "c"
 _RETRY_S = 1.0
-_AT_ONCE_S = 0.05
+_QUICK_RETRY_S = 0.05
 
 _log = logging.getLogger(__name__)
 
 
 class _Subscription:
-    """One route of one consumer; all but ``settle`` and ``order`` runs on the link's thread."""
+    """One queue of one consumer; all but ``settle`` and ``order`` runs on the connection's thread."""
 
     def __init__(
-        self, consumer: "RabbitConsumer", link: Link, settlement: Settlement, route: Route, running: bool
+        self,
+        consumer: "RabbitConsumer",
+        connection: Connection,
+        settlement: Settlement,
+        queue: BrokerQueue,
+        running: bool,
     ) -> None:
-        self.route, self.link, self.settlement = route, link, settlement
+        self.queue, self.connection, self.settlement = queue, connection, settlement
         self.standing = threading.Event()
-        """Set when the queue exists and is being consumed from (or was, before a reconnect)."""
+        """Set when the queue exists and is consumed from (or was, before a reconnect)."""
         self.hearing_since: float | None = None
         self._consumer = consumer
         self._orders: deque[tuple[str, Any, int]] = deque()
@@ -49,7 +53,7 @@ class _Subscription:
         self._channel: Any = None
         self._phase = "no channel"
         self._unsettled: dict[int, int] = {}
-        """How many messages of each delivery are still to be settled, the oldest first."""
+        """For each delivery, oldest first, how many of its messages are not settled yet."""
         self._closed: threading.Event | None = None
 
     def settle(self, channel: Any, tag: int, how: str) -> None:
@@ -61,28 +65,28 @@ class _Subscription:
         if wait_s and how == "ack" and len(self._orders) < self._consumer.prefetch // 2:
             if not self._acks_wait:
                 self._acks_wait = True
-                self.link.call(lambda: self.link.later(wait_s, self._flush))
+                self.connection.call(lambda: self.connection.later(wait_s, self._flush))
             return
         self._flushing = True
-        self.link.call(self._flush)
+        self.connection.call(self._flush)
 
     def order(self, what: str) -> None:
         """``pause``, ``resume`` or ``close``; from any thread."""
         self.settle(None, 0, what)
 
     def close(self) -> threading.Event:
-        """Begin to close; the event is set when the broker has taken everything back."""
+        """Begin to close; the event is set when the broker has taken back what is unsettled."""
         self._closed = closed = threading.Event()
         self.order("close")
         return closed
 
     def open(self) -> None:
-        """Make the channel and the queue, and consume; again after each loss."""
-        connection = self.link.connection
+        """Open the channel, declare the queue and consume; called again after each loss."""
+        connection = self.connection.pika
         if connection is None or not connection.is_open or self._phase != "no channel" or self._closed is not None:
             return
         if not self._consumer.may_hear():
-            # Whoever takes a message must be able to answer it; see RabbitTransport.
+            # A message can be answered only while publishing works; see RabbitTransport.
             return
         self._phase = "opening"
         self._channel = connection.channel(on_open_callback=self._opened)
@@ -105,7 +109,7 @@ class _Subscription:
         channel.add_callback(self._cancelled, [Basic.CancelOk], False)
         channel.basic_qos(prefetch_count=self._consumer.prefetch)
         channel.queue_declare(
-            self.route.name, durable=True, arguments=queue_arguments(self.route), callback=self._declared
+            self.queue.name, durable=True, arguments=queue_arguments(self.queue), callback=self._declared
         )
 
     def _declared(self, _frame: Any) -> None:
@@ -125,7 +129,7 @@ class _Subscription:
         self._reconcile()
 
     def _cancelled_by_broker(self, _frame: Any) -> None:
-        # The queue went away or moved, or consumer_timeout struck: begin anew.
+        # The queue was deleted or moved, or consumer_timeout has passed: open the channel again.
         if self._channel is not None and self._channel.is_open:
             self._channel.close(reply_text="cancelled by the broker")
 
@@ -136,8 +140,8 @@ class _Subscription:
         self.down()
         self._consumer.void(channel)
         if not closing and channel.connection.is_open:
-            _log.warning("consumer.interrupted", extra={"route": self.route.name, "why": str(reason)})
-            self.link.later(_AT_ONCE_S if self.standing.is_set() else _RETRY_S, self.open)
+            _log.warning("consumer.interrupted", extra={"queue": self.queue.name, "why": str(reason)})
+            self.connection.later(_QUICK_RETRY_S if self.standing.is_set() else _RETRY_S, self.open)
             self.standing.clear()
 
     def _arrived(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
@@ -147,9 +151,9 @@ class _Subscription:
         self._consumer.arrived([RabbitDelivery(origin, method, properties, part) for part in parts])
 
     def _reconcile(self) -> None:
-        """Bring the broker's side to what is wanted; a new start waits for the old deliveries.
+        """Start or stop consuming, as wanted; a new start waits until the old deliveries are settled.
 
-        The prefetch is counted per consumer start, so an unsettled delivery from before a pause
+        The broker counts the prefetch per start of a consumer, so an unsettled delivery from before a pause
         would come on top of it.
         """
         if self._channel is None or not self._channel.is_open:
@@ -157,17 +161,16 @@ class _Subscription:
         if not self._wanted and self._phase == "running":
             self._phase = "stopping"
             self.hearing_since = None
-            self._channel._send_method(Basic.Cancel(consumer_tag=_TAG))  # noqa: SLF001 - see the module
+            send_cancel(self._channel, _TAG)
         elif self._wanted and self._phase == "unknown to pika":
-            # The first start tells pika whom to call; later ones need not, and must not wait in its
-            # queue of calls where an acknowledgement would overtake them.
+            # The first start gives pika the callback. Later starts must not wait in pika's list of calls, where an
+            # acknowledgement would overtake them.
             self._phase = "starting"
-            self._channel.basic_consume(self.route.name, self._arrived, consumer_tag=_TAG, callback=self._consuming)
+            self._channel.basic_consume(self.queue.name, self._arrived, consumer_tag=_TAG, callback=self._consuming)
         elif self._wanted and self._phase == "idle" and not self._unsettled:
             self._phase = "running"
             self.hearing_since = time.monotonic()
-            again = Basic.Consume(queue=self.route.name, consumer_tag=_TAG, nowait=True)
-            self._channel._send_method(again)  # noqa: SLF001 - see the module
+            send_consume(self._channel, self.queue.name, _TAG)
 
     def _flush(self) -> None:
         self._flushing = self._acks_wait = False
@@ -193,7 +196,7 @@ class _Subscription:
         self._reconcile()
 
     def _acknowledge(self, acked: set[int]) -> None:
-        """Acknowledge with as few frames as possible: one for all up to the first still unsettled."""
+        """Acknowledge with as few frames as possible: one for all before the first unsettled delivery."""
         if not acked or self._channel is None or not self._channel.is_open:
             return
         upto = 0
@@ -220,7 +223,7 @@ class RabbitConsumer:
 
     def __init__(
         self,
-        link: Link,
+        connection: Connection,
         settlement: Settlement,
         forget: Callable[["RabbitConsumer"], None],
         may_hear: Callable[[], bool],
@@ -231,7 +234,7 @@ class RabbitConsumer:
         self.prefetch = prefetch
         self.acks_wait_s = acks_wait_s
         self.may_hear = may_hear
-        self._link, self._settlement, self._forget = link, settlement, forget
+        self._connection, self._settlement, self._forget = connection, settlement, forget
         self._buffer: deque[RabbitDelivery] = deque()
         self._arrival = threading.Condition()
         self._changing = threading.Lock()
@@ -251,16 +254,16 @@ class RabbitConsumer:
     def resume(self) -> None:
         self._order("resume", running=True)
 
-    def add_route(self, route: Route) -> None:
-        self.subscribe([route])
+    def add_queue(self, queue: BrokerQueue) -> None:
+        self.subscribe([queue])
 
     @property
     def connected_for_s(self) -> float:
         since = [subscription.hearing_since for subscription in self.subscriptions]
         now = time.monotonic()
-        if not since or None in since or now - self._link.heard_at > HEARTBEAT_S:
+        if not since or None in since or now - self._connection.heard_at > HEARTBEAT_S:
             return 0.0
-        return now - max(self._link.mended_at, *(moment for moment in since if moment is not None))
+        return now - max(self._connection.mended_at, *(moment for moment in since if moment is not None))
 
     def close(self) -> None:
         with self._arrival:
@@ -274,24 +277,24 @@ class RabbitConsumer:
         self._forget(self)
 
     def arrived(self, deliveries: Sequence[RabbitDelivery]) -> None:
-        """Take in what came together; on the link's thread."""
+        """Buffer the messages of one delivery; on the connection's thread."""
         with self._arrival:
             if not self._closed:
                 self._buffer.extend(deliveries)
                 self._arrival.notify()
 
     def void(self, channel: Any) -> None:
-        """Drop what a closed channel delivered and nobody took: it comes again; on the link's thread."""
+        """Drop the buffered messages of a closed channel, which come again; on the connection's thread."""
         with self._arrival:
             self._buffer = deque(delivery for delivery in self._buffer if not delivery.of(channel))
 
     def up(self) -> None:
-        """Consume (again) where that is not so yet; on the link's thread."""
+        """Open the subscriptions that are not open; on the connection's thread."""
         for subscription in self.subscriptions:
             subscription.open()
 
     def down(self) -> None:
-        """Drop what a lost connection delivered: the broker gives it to somebody again."""
+        """Drop the buffered messages of a lost connection: the broker delivers them again."""
         with self._arrival:
             self._buffer.clear()
         for subscription in self.subscriptions:
@@ -303,20 +306,20 @@ class RabbitConsumer:
             for subscription in self.subscriptions:
                 subscription.order(what)
 
-    def subscribe(self, routes: Sequence[Route]) -> None:
-        """Consume from ``routes`` too; returns when they stand, if there is a broker."""
+    def subscribe(self, queues: Sequence[BrokerQueue]) -> None:
+        """Consume from ``queues`` too; returns when they are consumed from, if there is a broker."""
         with self._changing:
-            known = {subscription.route for subscription in self.subscriptions}
+            known = {subscription.queue for subscription in self.subscriptions}
             new = [
-                _Subscription(self, self._link, self._settlement, route, self._running)
-                for route in routes
-                if route not in known
+                _Subscription(self, self._connection, self._settlement, queue, self._running)
+                for queue in queues
+                if queue not in known
             ]
             self.subscriptions = [*self.subscriptions, *new]
         for subscription in new:
-            self._link.call(subscription.open)
+            self._connection.call(subscription.open)
         deadline = time.monotonic() + OPEN_TIMEOUT_S
         for subscription in new:
-            # Without a broker there is nothing to wait for: it opens by itself when there is one.
-            if self._link.up.is_set():
+            # Without a broker there is nothing to wait for: the subscription opens when there is one.
+            if self._connection.up.is_set():
                 subscription.standing.wait(max(0.0, deadline - time.monotonic()))

@@ -1,6 +1,6 @@
 """A message that came from RabbitMQ, and the ways to settle it.
 
-One that came in a parcel has no delivery of its own at the broker: what is not acknowledged of a parcel is
+One that came in a batch has no delivery of its own at the broker: what is not acknowledged of a batch is
 published again by itself, and then acknowledged.
 """
 
@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from shared.transport.base import Route
+from shared.transport.base import BrokerQueue
 from shared.transport.rabbitmq.batches import Part
-from shared.transport.rabbitmq.connection import Link
+from shared.transport.rabbitmq.connection import Connection
 from shared.transport.topology import HEADER_AGAIN
 
 __all__ = ["Origin", "RabbitDelivery", "Settlement", "Stored"]
@@ -24,7 +24,7 @@ Stored = Callable[[bool], None]
 class Settlement:
     """What a delivery needs from its transport besides its own channel.
 
-    ``dead_letter`` and ``send_again`` publish a copy of it: with the reason it is dead for, or to its own route.
+    ``dead_letter`` and ``send_again`` publish a copy of it: with the reason it is dead for, or to its own queue.
     """
 
     def __init__(
@@ -37,10 +37,10 @@ class Settlement:
 
 
 class Subscription(Protocol):
-    """One route of one consumer, as its deliveries see it."""
+    """One queue of one consumer, as its deliveries see it."""
 
-    route: Route
-    link: Link
+    queue: BrokerQueue
+    connection: Connection
     settlement: Settlement
 
     def settle(self, channel: Any, tag: int, how: str) -> None:
@@ -49,7 +49,7 @@ class Subscription(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a delivery came from. ``alone``: as it is, not in a parcel with others."""
+    """Where a delivery came from. ``alone``: as it is, not in a batch with others."""
 
     subscription: Subscription
     channel: Any
@@ -75,8 +75,8 @@ class RabbitDelivery:
         self.redelivered: bool = method.redelivered or HEADER_AGAIN in (properties.headers or {})
 
     @property
-    def route(self) -> Route:
-        return self._origin.subscription.route
+    def queue(self) -> BrokerQueue:
+        return self._origin.subscription.queue
 
     def ack(self) -> None:
         if self._first():
@@ -88,7 +88,7 @@ class RabbitDelivery:
         if self._origin.alone:
             self._origin.settle("retry")
         else:
-            # The broker would give all of the parcel back, and count a return of all of them.
+            # The broker would give all of the batch back, and count a return of all of them.
             self._replace(self._origin.subscription.settlement.send_again)
 
     def dead_letter(self, why: str) -> None:
@@ -120,7 +120,7 @@ class RabbitDelivery:
                 self._origin.settle("ack")
             elif self._origin.channel.is_open:
                 # The message stays ours, unsettled, until its copy is safe.
-                link = self._origin.subscription.link
-                link.call(lambda: link.later(_RETRY_S, lambda: self._replace(publish)))
+                connection = self._origin.subscription.connection
+                connection.call(lambda: connection.later(_RETRY_S, lambda: self._replace(publish)))
 
         publish(self, stored)

@@ -2,7 +2,7 @@
 
 A message is in one of three places: handed over (nothing sent: it fails with ``BrokerUnavailable``),
 in flight (sent: it fails with ``PublishUnconfirmed``), or settled. Nothing is kept across a
-reconnect. Messages of one route that wait together go as one parcel where the route allows it. Direct
+reconnect. Messages of one queue that wait together go as one batch where the queue allows it. Direct
 reply-to lives on the same channel, as RabbitMQ wants it; replies and broadcasts go out on a second
 channel without confirms, because they may be lost.
 """
@@ -23,10 +23,9 @@ from pika.spec import Basic
 from shared.errors import BrokerUnavailable, DagwayError, PublishUnconfirmed, Unroutable
 from shared.transport.base import Durability, Outgoing
 from shared.transport.futures import settle
-from shared.transport.pending_reply import Asked
-from shared.transport.rabbitmq.batches import PARCEL, Part, pack, parts_of
-from shared.transport.rabbitmq.connection import Link
-from shared.transport.rabbitmq.frames import publish
+from shared.transport.pending_reply import PendingReply
+from shared.transport.rabbitmq.batches import BATCH, Part, pack, parts_of
+from shared.transport.rabbitmq.connection import Connection
 from shared.transport.topology import CONTROL_EXCHANGE, DEAD_ARGUMENTS, DEAD_EXCHANGE, DEAD_QUEUE
 
 __all__ = ["Publisher"]
@@ -39,11 +38,11 @@ CONFIRM_TIMEOUT_S = 10.0
 """A confirm that takes longer is given up (a quorum queue without its majority never confirms)."""
 BLOCKED_GRACE_S = 0.5
 """How long confirms of messages read before the block may still arrive."""
-HURRY_FROM = 8
+FLUSH_FROM = 8
 """So many messages do not wait for more: while they are on their way, their sender makes the next ones."""
-PARCEL_MOST = 32
-"""A parcel costs the broker and both ends hardly more than a message."""
-PARCEL_MOST_BYTES = 64 * 1024
+MAX_BATCH = 32
+"""A batch costs the broker and both ends hardly more than a message."""
+MAX_BATCH_BYTES = 64 * 1024
 _BLOCKED = "the broker blocks publishers (resource alarm)"
 _REPLY_TO = "amq.rabbitmq.reply-to"
 
@@ -61,11 +60,11 @@ class _Pending:
     body: bytes
     properties: Any
     at: float
-    parcels: bool
+    batched: bool
 
     def goes_with(self, other: "_Pending") -> bool:
-        """Whether both may be in one parcel, which has one queue and one address for answers."""
-        if not (self.parcels and other.parcels and self.queue == other.queue):
+        """Whether both may be in one batch, which has one queue and one address for answers."""
+        if not (self.batched and other.batched and self.queue == other.queue):
             return False
         return bool(self.properties.reply_to == other.properties.reply_to)
 
@@ -80,7 +79,7 @@ class Publisher:
         self._returned: dict[tuple[str, str], int] = {}
         self._replies: deque[tuple[str, str, bytes]] = deque()
         self._replying = False
-        self._asked: dict[str, Asked] = {}
+        self._asked: dict[str, PendingReply] = {}
         self._asked_numbers = itertools.count(1)
         self._flushing = False
         self._tag = 0
@@ -89,7 +88,7 @@ class Publisher:
         self._ready = False
         self._blocked_at: float | None = None
         self._closed = False
-        self.link = Link(params, f"{name}-publish", on_up=self._up, on_down=self._down, on_tick=self._tick)
+        self.connection = Connection(params, f"{name}-publish", on_up=self._up, on_down=self._down, on_tick=self._tick)
 
     @property
     def ready(self) -> bool:
@@ -106,44 +105,44 @@ class Publisher:
 
     def send(self, message: Outgoing) -> "Future[None]":
         """Publish; see ``Transport.send``."""
-        route = message.route
-        return self.send_raw(route.name, message.body, self._properties(message), parcels=route.parcels)
+        queue = message.queue
+        return self.send_raw(queue.name, message.body, self._properties(message), batched=queue.batched)
 
-    def request(self, message: Outgoing) -> Asked:
+    def request(self, message: Outgoing) -> PendingReply:
         """Publish and await one reply; see ``Transport.request``."""
         key = str(next(self._asked_numbers))
-        asked = self._asked[key] = Asked(partial(self._asked.pop, key, None))
+        asked = self._asked[key] = PendingReply(partial(self._asked.pop, key, None))
         properties = self._properties(message, reply_to=_REPLY_TO, correlation_id=key)
-        self._post(asked.settle, message.route.name, message.body, properties, parcels=message.route.parcels)
+        self._post(asked.settle, message.queue.name, message.body, properties, batched=message.queue.batched)
         return asked
 
-    def send_raw(self, queue: str, body: bytes, properties: Any, *, parcels: bool = False) -> "Future[None]":
+    def send_raw(self, queue: str, body: bytes, properties: Any, *, batched: bool = False) -> "Future[None]":
         """Publish to a queue with properties of the caller's making; same promises as ``send``."""
         accepted: Future[None] = Future()
-        self._post(partial(settle, accepted), queue, body, properties, parcels=parcels)
+        self._post(partial(settle, accepted), queue, body, properties, batched=batched)
         return accepted
 
     def _post(
-        self, settle: Callable[[DagwayError | None], None], queue: str, body: bytes, properties: Any, *, parcels: bool
+        self, settle: Callable[[DagwayError | None], None], queue: str, body: bytes, properties: Any, *, batched: bool
     ) -> None:
         error = self.why_not()
         if error is not None:
             settle(error)
             return
-        self._waiting.append(_Pending(settle, queue, body, properties, time.monotonic(), parcels))
+        self._waiting.append(_Pending(settle, queue, body, properties, time.monotonic(), batched))
         if not self._flushing:
             self._flushing = True
-            self.link.call(self._flush)
-        elif len(self._waiting) == HURRY_FROM:
-            self.link.hurry()
+            self.connection.call(self._flush)
+        elif len(self._waiting) == FLUSH_FROM:
+            self.connection.run_now()
         if self._closed:
-            # Too late for the link's thread; whoever sees it first fails it.
+            # Too late for the connection's thread; whoever sees it first fails it.
             self._fail_waiting(BrokerUnavailable("the transport was closed"))
 
     def broadcast(self, topic: str, body: bytes) -> None:
         """Publish to all who listen; dropped when nobody does or the broker is away."""
         if self._ready:
-            self.link.call(lambda: self._send_loose(CONTROL_EXCHANGE, topic, body))
+            self.connection.call(lambda: self._send_loose(CONTROL_EXCHANGE, topic, body))
 
     def reply(self, reply_to: str, correlation_id: str, body: bytes) -> None:
         """Answer a request; answers to one asker that are there together go as one message."""
@@ -152,16 +151,16 @@ class Publisher:
         self._replies.append((reply_to, correlation_id, body))
         if not self._replying:
             self._replying = True
-            self.link.call(self._send_replies)
+            self.connection.call(self._send_replies)
 
     def close(self) -> None:
-        self.link.call(self._flush)
+        self.connection.call(self._flush)
         self._closed = True
-        self.link.close()
+        self.connection.close()
         self._settle_all(BrokerUnavailable("the transport was closed"))
 
     def _properties(self, message: Outgoing, **more: str) -> Any:
-        mode = 1 if message.route.durability is Durability.FLEETING else 2
+        mode = 1 if message.queue.durability is Durability.TRANSIENT else 2
         return pika.BasicProperties(message_id=message.message_id, delivery_mode=mode, **more)
 
     def why_not(self) -> BrokerUnavailable | None:
@@ -169,7 +168,7 @@ class Publisher:
         if self._closed:
             return BrokerUnavailable("the transport was closed")
         if not self._ready:
-            return BrokerUnavailable(str(self.link.reason))
+            return BrokerUnavailable(str(self.connection.reason))
         if self._blocked_at is not None:
             return BrokerUnavailable(_BLOCKED)
         if len(self._waiting) >= MAX_WAITING:
@@ -201,13 +200,13 @@ class Publisher:
 
     def _set_ready(self, _frame: Any) -> None:
         self._ready = True
-        self.link.ready()
+        self.connection.ready()
         self._on_ready()
 
     def _channel_closed(self, channel: Any, reason: object) -> None:
         if channel in (self._channel, self._loose) and channel.connection.is_open:
             self._ready = False
-            self.link.drop(f"publishing channel closed: {reason}")
+            self.connection.drop(f"publishing channel closed: {reason}")
 
     def _down(self, error: BrokerUnavailable) -> None:
         self._ready = False
@@ -241,7 +240,7 @@ class Publisher:
         self._flushing = False
         if not self._ready:
             # Handed over while the connection went away: nothing was sent.
-            self._fail_waiting(self.link.reason)
+            self._fail_waiting(self.connection.reason)
             return
         if self._blocked_at is not None:
             self._fail_waiting(BrokerUnavailable(_BLOCKED))
@@ -251,16 +250,16 @@ class Publisher:
             self._tag += 1
             self._in_flight[self._tag] = together
             first = together[0]
-            body, properties = (first.body, first.properties) if len(together) == 1 else _parcel(together)
-            publish(self._channel, "", first.queue, body, properties, mandatory=True)
+            body, properties = (first.body, first.properties) if len(together) == 1 else _batch(together)
+            self._channel.basic_publish("", first.queue, body, properties, mandatory=True)
 
     def _take_together(self) -> list[_Pending]:
         waiting = self._waiting
         together = [first := waiting.popleft()]
         size = len(first.body)
-        while waiting and len(together) < PARCEL_MOST and first.goes_with(waiting[0]):
+        while waiting and len(together) < MAX_BATCH and first.goes_with(waiting[0]):
             size += len(waiting[0].body)
-            if size > PARCEL_MOST_BYTES:
+            if size > MAX_BATCH_BYTES:
                 break
             together.append(waiting.popleft())
         return together
@@ -277,11 +276,11 @@ class Publisher:
                 self._send_loose("", reply_to, body, correlation_id=correlation_id)
             else:
                 body = pack(Part("", correlation_id, reply) for correlation_id, reply in replies)
-                self._send_loose("", reply_to, body, content_type=PARCEL)
+                self._send_loose("", reply_to, body, content_type=BATCH)
 
     def _send_loose(self, exchange: str, key: str, body: bytes, **properties: str) -> None:
         if self._loose is not None and self._loose.is_open and self._blocked_at is None:
-            publish(self._loose, exchange, key, body, pika.BasicProperties(delivery_mode=1, **properties))
+            self._loose.basic_publish(exchange, key, body, pika.BasicProperties(delivery_mode=1, **properties))
 
     def _on_return(self, _channel: Any, method: Any, properties: Any, _body: bytes) -> None:
         # The broker sends basic.return before the confirm of the same message.
@@ -314,7 +313,7 @@ class Publisher:
             if count > 1:
                 self._returned[key] = count - 1
             if count:
-                return Unroutable(f"no route {first.queue}")
+                return Unroutable(f"no queue {first.queue}")
         return PublishUnconfirmed(f"the broker refused it on {first.queue}") if nacked else None
 
     def _on_reply(self, _channel: Any, _method: Any, properties: Any, body: bytes) -> None:
@@ -336,7 +335,7 @@ class Publisher:
         if self._blocked_at is not None and now - self._blocked_at > BLOCKED_GRACE_S:
             self._fail_in_flight(BrokerUnavailable(_BLOCKED))
         if not self._ready:
-            self._fail_waiting(self.link.reason)
+            self._fail_waiting(self.connection.reason)
         limit = now - CONFIRM_TIMEOUT_S
         while self._in_flight:
             tag, oldest = next(iter(self._in_flight.items()))
@@ -349,10 +348,10 @@ class Publisher:
             self._waiting.popleft().settle(BrokerUnavailable("the broker took no more messages"))
 
 
-def _parcel(together: list[_Pending]) -> tuple[bytes, Any]:
+def _batch(together: list[_Pending]) -> tuple[bytes, Any]:
     """Return body and properties of one message that holds all of them; it has the first one's id."""
     first = together[0].properties
     parts = [Part(p.properties.message_id, p.properties.correlation_id or "", p.body) for p in together]
     return pack(parts), pika.BasicProperties(
-        message_id=first.message_id, reply_to=first.reply_to, delivery_mode=first.delivery_mode, content_type=PARCEL
+        message_id=first.message_id, reply_to=first.reply_to, delivery_mode=first.delivery_mode, content_type=BATCH
     )

@@ -7,18 +7,18 @@ Only ``rabbit*.py`` in this package knows pika.
 """
 
 import logging
-import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from queue import SimpleQueue
 from typing import Any
 
 import pika
 
-from shared.transport.base import Consumer, DeadLetter, Outgoing, Route
-from shared.transport.pending_reply import Asked
+from shared.transport.base import BrokerQueue, Consumer, DeadLetter, Outgoing
+from shared.transport.pending_reply import PendingReply
 from shared.transport.rabbitmq.admin import Admin, dead_properties
-from shared.transport.rabbitmq.connection import Link, parameters
+from shared.transport.rabbitmq.connection import Connection, parameters
 from shared.transport.rabbitmq.consumer import OPEN_TIMEOUT_S, RabbitConsumer
 from shared.transport.rabbitmq.delivery import RabbitDelivery, Settlement, Stored
 from shared.transport.rabbitmq.publisher import Publisher
@@ -41,35 +41,37 @@ class RabbitTransport:
 
     def __init__(self, url: str, *, name: str) -> None:
         self._publisher = Publisher(
-            parameters(url, f"{name} publishing"), name, on_ready=lambda: self._link.call(self._hear)
+            parameters(url, f"{name} publishing"), name, on_ready=lambda: self._connection.call(self._hear)
         )
         self._admin = Admin(self._publisher)
-        self._link = Link(parameters(url, f"{name} consuming"), f"{name}-consume", on_up=self._up, on_down=self._down)
+        self._connection = Connection(
+            parameters(url, f"{name} consuming"), f"{name}-consume", on_up=self._up, on_down=self._down
+        )
         self._settlement = Settlement(self._publisher.reply, self._dead_letter, self._send_again)
         self._lock = threading.Lock()
         self._consumers: list[RabbitConsumer] = []
         self._listeners: list[_Listener] = []
         self._closed = False
-        self._publisher.link.start()
-        self._link.start()
-        for link in (self._publisher.link, self._link):
-            link.tried.wait(OPEN_TIMEOUT_S)
+        self._publisher.connection.start()
+        self._connection.start()
+        for connection in (self._publisher.connection, self._connection):
+            connection.tried.wait(OPEN_TIMEOUT_S)
 
-    def declare(self, routes: Sequence[Route]) -> None:
-        self._admin.declare(routes)
+    def declare(self, queues: Sequence[BrokerQueue]) -> None:
+        self._admin.declare(queues)
 
-    def waiting(self, route: Route) -> int:
-        return self._admin.waiting(route)
+    def waiting(self, queue: BrokerQueue) -> int:
+        return self._admin.waiting(queue)
 
     def send(self, message: Outgoing) -> "Future[None]":
         return self._publisher.send(message)
 
-    def request(self, message: Outgoing) -> Asked:
+    def request(self, message: Outgoing) -> PendingReply:
         return self._publisher.request(message)
 
-    def consume(self, routes: Sequence[Route], *, prefetch: int, acks_wait_s: float = 0) -> Consumer:
+    def consume(self, queues: Sequence[BrokerQueue], *, prefetch: int, acks_wait_s: float = 0) -> Consumer:
         consumer = RabbitConsumer(
-            self._link,
+            self._connection,
             self._settlement,
             self._forget,
             lambda: self._publisher.ready,
@@ -78,14 +80,14 @@ class RabbitTransport:
         )
         with self._lock:
             self._consumers = [*self._consumers, consumer]
-        consumer.subscribe(routes)
+        consumer.subscribe(queues)
         return consumer
 
     def broadcast(self, topic: str, body: bytes) -> None:
         self._publisher.broadcast(topic, body)
 
     def listen(self, topics: Sequence[str], callback: Callable[[str, bytes], None]) -> None:
-        listener = _Listener(self._link, topics, callback)
+        listener = _Listener(self._connection, topics, callback)
         with self._lock:
             self._listeners = [*self._listeners, listener]
         listener.start()
@@ -111,7 +113,7 @@ class RabbitTransport:
             return
         for consumer in list(self._consumers):
             consumer.close()
-        self._link.close()
+        self._connection.close()
         for listener in self._listeners:
             listener.close()
         self._publisher.close()
@@ -121,7 +123,7 @@ class RabbitTransport:
             consumer.up()
 
     def _up(self, _connection: Any) -> None:
-        self._link.ready()
+        self._connection.ready()
         self._hear()
         for listener in self._listeners:
             listener.open()
@@ -137,7 +139,7 @@ class RabbitTransport:
             self._consumers = [other for other in self._consumers if other is not consumer]
 
     def _dead_letter(self, delivery: RabbitDelivery, why: str, stored: Stored) -> None:
-        properties = dead_properties(delivery.route, delivery.message_id, why)
+        properties = dead_properties(delivery.queue, delivery.message_id, why)
         done = self._publisher.send_raw(DEAD_QUEUE, delivery.body, properties)
         done.add_done_callback(lambda outcome: stored(outcome.exception() is None))
 
@@ -150,16 +152,16 @@ class RabbitTransport:
             delivery_mode=2,
             headers={HEADER_AGAIN: True},
         )
-        done = self._publisher.send_raw(delivery.route.name, delivery.body, properties)
+        done = self._publisher.send_raw(delivery.queue.name, delivery.body, properties)
         done.add_done_callback(lambda outcome: stored(outcome.exception() is None))
 
 
 class _Listener:
     """An exclusive queue bound to its topics, made again on each connection; one thread calls back."""
 
-    def __init__(self, link: Link, topics: Sequence[str], callback: Callable[[str, bytes], None]) -> None:
-        self._link, self._topics, self._callback = link, list(topics), callback
-        self._inbox: queue.SimpleQueue[tuple[str, bytes] | None] = queue.SimpleQueue()
+    def __init__(self, connection: Connection, topics: Sequence[str], callback: Callable[[str, bytes], None]) -> None:
+        self._connection, self._topics, self._callback = connection, list(topics), callback
+        self._inbox: SimpleQueue[tuple[str, bytes] | None] = SimpleQueue()
         self._standing = threading.Event()
         self._channel: Any = None
         self._thread = threading.Thread(target=self._run, name="rabbit-listen", daemon=True)
@@ -167,12 +169,12 @@ class _Listener:
     def start(self) -> None:
         """Listen; returns when bound, if there is a broker."""
         self._thread.start()
-        self._link.call(self.open)
-        if self._link.up.is_set():
+        self._connection.call(self.open)
+        if self._connection.up.is_set():
             self._standing.wait(OPEN_TIMEOUT_S)
 
     def open(self) -> None:
-        connection = self._link.connection
+        connection = self._connection.pika
         if connection is not None and connection.is_open and self._channel is None:
             self._channel = connection.channel(on_open_callback=self._opened)
             self._channel.add_on_close_callback(self._channel_closed)
@@ -201,7 +203,7 @@ class _Listener:
             self._channel = None
             if channel.connection.is_open:
                 _log.warning("listener.interrupted", extra={"why": str(reason)})
-                self._link.later(1.0, self.open)
+                self._connection.later(1.0, self.open)
 
     def _heard(self, _channel: Any, method: Any, _properties: Any, body: bytes) -> None:
         self._inbox.put((method.routing_key, body))

@@ -1,4 +1,4 @@
-"""Who is woken by what schedulers say, and who takes up a place."""
+"""Notifications wake the right followers, and the number of followers is limited."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -9,11 +9,11 @@ import pytest
 from services.api.follow import Follower, Watch
 from services.api.problems import Problem
 from shared.contracts.codec import encode
-from shared.contracts.control import CHANGES, RouteOpened, RunsChanged
+from shared.contracts.control import CHANGES, RunsChanged, TaskQueueOpened
 from shared.transport.embedded.transport import EmbeddedTransport
 
 NEVER_S = 3600.0
-"""As long as a test may take: what wakes somebody before is no look of their own."""
+"""Longer than a test may take: a follower that wakes earlier did not poll."""
 Say = Callable[..., None]
 
 
@@ -45,8 +45,8 @@ def woken(watch: Watch) -> threading.Event:
     return over
 
 
-def test_a_word_about_a_run_wakes_its_followers_and_those_of_all(transport: EmbeddedTransport, say: Say) -> None:
-    follower = Follower(transport, limit=3, look_s=NEVER_S)
+def test_a_notification_wakes_the_followers_of_its_run_and_of_all_runs(transport: EmbeddedTransport, say: Say) -> None:
+    follower = Follower(transport, limit=3, poll_s=NEVER_S)
     mine, other, every = follower.watch("a"), follower.watch("b"), follower.watch()
     ends = [woken(watch) for watch in (mine, other, every)]
 
@@ -59,19 +59,19 @@ def test_a_word_about_a_run_wakes_its_followers_and_those_of_all(transport: Embe
     assert ends[1].wait(10)
 
 
-def test_a_word_that_names_nobody_or_cannot_be_read_wakes_all(transport: EmbeddedTransport, say: Say) -> None:
-    watch = Follower(transport, limit=1, look_s=NEVER_S).watch("a")
+def test_a_notification_without_runs_or_unreadable_wakes_all_followers(transport: EmbeddedTransport, say: Say) -> None:
+    watch = Follower(transport, limit=1, poll_s=NEVER_S).watch("a")
     first = woken(watch)
     say()
     assert first.wait(10)
-    for body in (b"?", encode(RouteOpened(selector={}), id="1", at=datetime.now(UTC))):
+    for body in (b"?", encode(TaskQueueOpened(selector={}), id="1", at=datetime.now(UTC))):
         again = woken(watch)
         transport.broadcast(CHANGES, body)
         assert again.wait(10)
 
 
-def test_a_word_said_before_the_wait_is_not_missed(transport: EmbeddedTransport, say: Say) -> None:
-    follower = Follower(transport, limit=2, look_s=NEVER_S)
+def test_a_notification_before_the_wait_is_not_missed(transport: EmbeddedTransport, say: Say) -> None:
+    follower = Follower(transport, limit=2, poll_s=NEVER_S)
     early, witness = follower.watch("a"), follower.watch("a")
     say("a")
     assert woken(witness).wait(10)
@@ -79,12 +79,12 @@ def test_a_word_said_before_the_wait_is_not_missed(transport: EmbeddedTransport,
     assert woken(early).wait(10)
 
 
-def test_without_a_word_one_looks_again_by_oneself(transport: EmbeddedTransport) -> None:
-    assert woken(Follower(transport, limit=1, look_s=0.01).watch("a")).wait(10)
+def test_followers_poll_without_notifications(transport: EmbeddedTransport) -> None:
+    assert woken(Follower(transport, limit=1, poll_s=0.01).watch("a")).wait(10)
 
 
-def test_who_follows_all_looks_again_soon_after_a_word(transport: EmbeddedTransport, say: Say) -> None:
-    watch = Follower(transport, limit=1, look_s=NEVER_S).watch()
+def test_followers_of_all_runs_query_again_soon_after_a_notification(transport: EmbeddedTransport, say: Say) -> None:
+    watch = Follower(transport, limit=1, poll_s=NEVER_S).watch()
     first = woken(watch)
     say("a")
     assert first.wait(10)

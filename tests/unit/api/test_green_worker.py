@@ -1,100 +1,10 @@
-"""What gunicorn's greenlets are given: a connection that joins what it sends, and a wait that others can end."""
+"""How the gevent worker ends the wait for a request."""
 
 import time
-from typing import Any
 
 import gevent
-import gevent.socket
-from gunicorn.config import Config
 
-from services.api.serving.gevent_worker import _Config, _Connection, _Waiting
-
-
-class Socket:
-    """Keeps what it was told to send, segment by segment."""
-
-    def __init__(self) -> None:
-        self.sent: list[bytes] = []
-
-    def send(self, data: bytes) -> int:
-        self.sent.append(data)
-        return len(data)
-
-    def sendfile(self, file: bytes) -> None:
-        self.sent.append(file)
-
-    def recv(self, _size: int) -> bytes:
-        return b"asked"
-
-
-def answering() -> tuple[Socket, Any]:
-    socket = Socket()
-    connection = _Connection(socket)
-    connection.hold_head()
-    return socket, connection
-
-
-def test_a_head_goes_with_the_first_piece_of_the_body_and_what_follows_at_once() -> None:
-    socket, connection = answering()
-
-    connection.sendall(b"head,")
-    assert socket.sent == []
-    connection.sendall(b"one")
-    connection.sendall(b"two")
-
-    assert socket.sent == [b"head,one", b"two"]
-
-
-def test_a_head_alone_goes_when_the_answer_is_over_and_nothing_twice() -> None:
-    socket, connection = answering()
-
-    connection.sendall(b"head")
-    connection.flush()
-    connection.flush()
-    connection.sendall(b"next")
-
-    assert socket.sent == [b"head", b"next"]
-
-
-def test_a_file_follows_its_head() -> None:
-    socket, connection = answering()
-
-    connection.sendall(b"head")
-    connection.sendfile(b"file")
-
-    assert socket.sent == [b"head", b"file"]
-    assert connection.recv(9) == b"asked"
-
-
-def test_what_the_kernel_does_not_take_at_once_follows() -> None:
-    ours, theirs = gevent.socket.socketpair()
-    body = bytes(range(256)) * 64 * 1024
-    received = bytearray()
-
-    def read() -> None:
-        while piece := theirs.recv(65536):
-            received.extend(piece)
-
-    reader = gevent.spawn(read)
-    _Connection(ours).sendall(body)
-    ours.close()
-    reader.join(30)
-    theirs.close()
-
-    assert received == body
-
-
-def test_settings_are_gunicorns_own_and_so_is_what_follows_from_them() -> None:
-    config = Config()
-    config.set("keepalive", 15)
-    config.set("certfile", "/cert")
-
-    settings = _Config(config)
-
-    assert {name: getattr(settings, name) for name in config.settings} == {
-        name: getattr(config, name) for name in config.settings
-    }
-    assert (settings.keepalive, settings.is_ssl) == (15, "/cert")
+from services.api.serving.gevent_worker import _Waiting
 
 
 class Waiter:

@@ -6,10 +6,10 @@ import textwrap
 
 import pytest
 
-from services.api.serving.green import apart
+from services.api.serving.greenlets import run_in_thread
 
 GREEN = """
-    from services.api.serving.green import apart, become_green
+    from services.api.serving.greenlets import run_in_thread, become_green
 
     become_green()
     import threading
@@ -25,7 +25,7 @@ GREEN = """
     begun = []
     held = get_original("_thread", "allocate_lock")()
     held.acquire()
-    counting = gevent.spawn(apart, count)
+    counting = gevent.spawn(run_in_thread, count)
     while not begun:
         # Not 0: a loop that lets go of the interpreter and takes it back at once can keep a thread from it.
         gevent.sleep(0.01)
@@ -33,16 +33,16 @@ GREEN = """
     held.release()
     assert counting.get(timeout=30) == 7
     try:
-        apart(lambda: 1 // 0)
+        run_in_thread(lambda: 1 // 0)
     except ZeroDivisionError:
         print("raised")
 """
 
 
 def test_where_threads_serve_work_is_done_at_once() -> None:
-    assert apart(lambda: 7) == 7
+    assert run_in_thread(lambda: 7) == 7
     with pytest.raises(ZeroDivisionError):
-        apart(lambda: 1 // 0)
+        run_in_thread(lambda: 1 // 0)
 
 
 def test_in_a_green_process_others_go_on_meanwhile_and_errors_come_back_in_silence() -> None:

@@ -16,7 +16,7 @@ class Paging(Query):
     per_page: int = Field(default=50, alias="perPage")
 
 
-def test_unknown_fields_and_nulls_are_as_if_absent() -> None:
+def test_unknown_fields_and_nulls_count_as_absent() -> None:
     body = parse_body(Sample, b'{"name": "a", "count": null, "other": [1]}', required=True)
 
     assert body == Sample(name="a")
@@ -26,7 +26,7 @@ def test_unknown_fields_and_nulls_are_as_if_absent() -> None:
     "data",
     [b'{"runId": "a", "name": "n"}', b'{"RUNID": "a", "Name": "n"}', b'{"runID": "b", "name": "n", "runId": "a"}'],
 )
-def test_a_field_is_known_in_any_case_and_best_in_its_own(data: bytes) -> None:
+def test_field_names_match_in_any_case_and_the_exact_one_wins(data: bytes) -> None:
     class Named(Sample):
         run_id: str = Field(alias="runId")
 
@@ -69,7 +69,7 @@ def test_an_absent_body_is_an_empty_object_where_that_is_allowed() -> None:
         parse_body(Free, b"", required=True)
 
 
-def test_query_parameters_are_typed_and_empty_ones_are_none() -> None:
+def test_query_parameters_are_converted_and_empty_ones_count_as_absent() -> None:
     assert parse_query(Paging, {"page": ["3"], "perPage": [""], "remoteNode": ["local"]}) == Paging(page=3)
 
 
@@ -87,5 +87,5 @@ def test_a_query_parameter_of_the_wrong_form_is_named(values: dict[str, list[str
         ({"a": "half \udc80 a pair", "b": "ä"}, '{"a":"half ? a pair","b":"ä"}'),
     ],
 )
-def test_json_is_what_every_reader_takes(content: object, sent: str) -> None:
+def test_json_output_is_valid_for_every_reader(content: object, sent: str) -> None:
     assert json_bytes(content) == sent.encode()

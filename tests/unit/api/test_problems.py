@@ -43,7 +43,7 @@ def test_every_error_has_its_status_and_code(error: DagwayError, status: int, co
     assert problem.message
 
 
-def test_what_passes_by_itself_says_when_to_try_again() -> None:
+def test_temporary_errors_have_retry_after() -> None:
     assert problems.from_error(BrokerUnavailable("away")).headers["Retry-After"]
 
 

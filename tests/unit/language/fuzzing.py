@@ -19,7 +19,7 @@ from services.scheduler.core.cron import next_fire
 from services.worker.attempt.fan_out import split_items
 from services.worker.inputs.dotenv import parse_dotenv
 from shared.language.expansion.expand import (
-    ExpandFault,
+    ExpansionError,
     Scope,
     StepFacts,
     expand,
@@ -27,12 +27,12 @@ from shared.language.expansion.expand import (
     needs_shell,
     unresolved,
 )
-from shared.language.expansion.param_forms import parse_params_text
-from shared.language.expansion.params import resolve_params
+from shared.language.expansion.params_syntax import parse_params_text
+from shared.language.expansion.resolve import resolve_params
 from shared.language.expansion.shell_text import shell_command
 from shared.language.load import load
 from shared.language.model import Dag
-from shared.language.schedule import cron_fault
+from shared.language.schedule import cron_error
 from shared.language.steps.command_line import split_command
 
 __all__ = ["TARGETS", "fuzz"]
@@ -87,13 +87,13 @@ def _commands(text: str, scope: Scope) -> list[str]:
         ran.append(command)
         return "`touch evil`"
 
-    with contextlib.suppress(ExpandFault):
+    with contextlib.suppress(ExpansionError):
         expand(text, scope, run)
     return ran
 
 
 def _schedules(text: str) -> None:
-    fault = cron_fault(text)
+    fault = cron_error(text)
     found = next_fire(text, datetime(2026, 3, 28, 23, 59, tzinfo=UTC), ZoneInfo("Europe/Berlin"))
     assert found is None or not fault
 

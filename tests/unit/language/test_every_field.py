@@ -1,4 +1,4 @@
-"""Fields that need the outside world to act on are read into the model as written."""
+"""Fields that only act on the outside world are read into the model as written."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What is wrong with an executor's step is said when the workflow is loaded, where it can be known."""
+"""Problems of an executor's step are reported when the workflow is loaded, as far as they can be known then."""
 
 import pytest
 
@@ -47,7 +47,7 @@ def test_a_dag_level_container_keeps_its_run_on_one_worker() -> None:
     spec = "placement: spread\ncontainer: {container}\nsteps: [{command: ls}]\n"
 
     (error,) = errors_of(spec.replace("{container}", "{image: i}"))
-    assert "'spread' cannot be used with a dag-level container" in error
+    assert "'spread' cannot be used with a DAG-level container" in error
     assert errors_of(spec.replace("{container}", "theirs")) == []
 
 

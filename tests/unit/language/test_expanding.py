@@ -1,4 +1,4 @@
-"""The variable language, in both modes, and its promise never to run what nobody asked to be run."""
+"""The variable language in both modes, and that it runs only what the author asked to run."""
 
 import json
 import subprocess
@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.language.expansion.arithmetic import ArithmeticFault, evaluate
+from shared.language.expansion.arithmetic import ExpressionError, evaluate
 from shared.language.expansion.expand import (
-    ExpandFault,
+    ExpansionError,
     Scope,
     StepFacts,
     expand,
@@ -108,7 +108,7 @@ SCOPE = Scope(
         ("$BAD", "$(id) `id` ${X}", "$(id) `id` ${X}"),
     ],
 )
-def test_both_modes(text: str, textual: str, full: str) -> None:
+def test_textual_and_full_mode(text: str, textual: str, full: str) -> None:
     assert expand_text(text, SCOPE) == textual
     assert expand(text, SCOPE) == full
 
@@ -146,7 +146,7 @@ def test_a_leading_tilde_is_the_home_directory(text: str, expected: str) -> None
 
 
 def test_a_variable_that_must_be_set_fails_the_expansion() -> None:
-    with pytest.raises(ExpandFault, match="U: give it"):
+    with pytest.raises(ExpansionError, match="U: give it"):
         expand("${U:?give it}", SCOPE)
 
 
@@ -211,7 +211,7 @@ def test_nothing_runs_without_a_callback_and_nothing_else_raises(text: str, valu
     assert isinstance(expand_text(text, scope), str)
     try:
         assert isinstance(expand(text, scope), str)
-    except ExpandFault:
+    except ExpansionError:
         assert "?" in text
 
 
@@ -229,7 +229,7 @@ def test_an_inserted_value_is_never_looked_at_again(value: str) -> None:
     ("text", "expected"),
     [("`date`", True), ("${U:-`date`}", True), ("``", False), ("`x", False), ("\\`x\\`", False), ("$(x)", False)],
 )
-def test_needs_shell(text: str, expected: bool) -> None:
+def test_which_text_needs_a_shell(text: str, expected: bool) -> None:
     assert needs_shell(text) is expected
 
 
@@ -239,7 +239,7 @@ def test_needs_shell(text: str, expected: bool) -> None:
      ("$((A + 1))", False),
      ("$((B + 1))", True), ("costs $5", False), ("${A.k}", False), ("${A-x.y}", False), ("$(B)", False)],
 )  # fmt: skip
-def test_unresolved(text: str, expected: bool) -> None:
+def test_which_text_has_unresolved_variables(text: str, expected: bool) -> None:
     assert unresolved(text, {"A": None}) is expected
 
 
@@ -259,8 +259,8 @@ def test_arithmetic(text: str, expected: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["1 +", "1 / 0", "2 ** -1", "(" * 300, "a b", "1 1", "@", "08", "1" * 2000, "x"])
-def test_bad_arithmetic_is_a_fault(text: str) -> None:
-    with pytest.raises(ArithmeticFault):
+def test_invalid_arithmetic_is_an_error(text: str) -> None:
+    with pytest.raises(ExpressionError):
         evaluate(text, lambda _: "word")
 
 

@@ -1,10 +1,10 @@
-"""What a document means: names, fields, schedules, parameters, handlers."""
+"""How documents are read: names, fields, schedules, parameters, handlers."""
 
 from typing import Any
 
 import pytest
 
-from shared.language.load import Loaded, load
+from shared.language.load import LoadResult, load
 from shared.language.model import Dag, Handler
 from tests.unit.language.specs import dag_of
 
@@ -24,7 +24,7 @@ def test_a_broken_file_still_has_its_name() -> None:
     loaded = load("a: [", file_name="etl.yml")
 
     assert loaded.dag == Dag(name="etl")
-    assert load("a: [") == Loaded(documents=(), issues=load("a: [").issues)
+    assert load("a: [") == LoadResult(documents=(), issues=load("a: [").issues)
     assert load("a: [").dag is None
 
 
@@ -74,7 +74,7 @@ def test_another_letter_case_is_accepted_with_a_warning() -> None:
         ("workerSelector: {gpu: 'true'}", "worker_selector", {"gpu": "true"}),
     ],
 )  # fmt: skip
-def test_dag_fields(text: str, field: str, expected: object) -> None:
+def test_dag_fields_are_read(text: str, field: str, expected: object) -> None:
     assert getattr(dag_of(text), field) == expected
 
 

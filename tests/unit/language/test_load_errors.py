@@ -1,4 +1,4 @@
-"""What is said when a spec is wrong: a table for each part of the language, with the exact words."""
+"""Error messages of wrong specs, with their exact words: one table for each part of the language."""
 
 import pytest
 
@@ -23,13 +23,13 @@ _DAG_ERRORS = [
     ("schedule: ['0 1 * * *', 5]", "schedule[1]: expected string, got integer"),
     ("schedule: '0 0 * * 8'", "invalid schedule"),
     ("schedule: '0 0 31 2 *'", "invalid schedule"),
-    ("schedule: '5-1 * * * *'", "invalid schedule: the range 5-1 begins after its end"),
-    ("schedule: '0 0 * * 1,Fri-MON/2'", "invalid schedule: the range Fri-MON begins after its end"),
+    ("schedule: '5-1 * * * *'", "invalid schedule: the range 5-1 ends before it begins"),
+    ("schedule: '0 0 * * 1,Fri-MON/2'", "invalid schedule: the range Fri-MON ends before it begins"),
     ("schedule: '0 0 1-? * *'", "invalid schedule: not a valid cron expression"),
     ("schedule: '0 0 0 * * *'", "invalid schedule: expected exactly 5 fields, found 6"),
-    ("schedule: '0 0 L * *'", "invalid schedule: cannot understand field 3: L"),
-    ("schedule: '0 0 15W * *'", "invalid schedule: cannot understand field 3"),
-    ("schedule: '0 0 * * 5#3'", "invalid schedule: cannot understand field 5"),
+    ("schedule: '0 0 L * *'", "invalid schedule: cannot read field 3 (day of month): L"),
+    ("schedule: '0 0 15W * *'", "invalid schedule: cannot read field 3 (day of month): 15W"),
+    ("schedule: '0 0 * * 5#3'", "invalid schedule: cannot read field 5 (day of week): 5#3"),
     ("schedule: '@reboot'", 'invalid schedule: unknown descriptor "@reboot"'),
     ("schedule: 'CRON_TZ=Mars/Base 0 0 * * *'", 'invalid schedule: unknown time zone "Mars/Base"'),
     ("schedule: 'TZ=../etc/passwd 0 0 * * *'", "unknown time zone"),
@@ -175,7 +175,7 @@ _STEP_ERRORS = [
     ("{executor: {type: hitl, config: {required: [B]}}}", 'required field "B" is not in input list'),
     ("{type: hitl, config: {input: {A: B}}}", "config.input must be a list of strings"),
     ("{type: hitl, config: {input: [A=B]}}", "cannot be the name of a variable"),
-    ("{type: hitl, config: {prompt: [A]}}", "config.prompt must be a text"),
+    ("{type: hitl, config: {prompt: [A]}}", "config.prompt must be a string"),
     ("{type: hitl, command: a}", 'executor type "hitl" does not support command field'),
     ("{type: hitl, workerSelector: {a: b}}", 'executor type "hitl" does not support workerSelector field'),
     ("{command: a, container: {image: a}, shell: bash}", "does not support shell configuration"),
@@ -209,7 +209,7 @@ def test_what_does_not_fit_together_is_named(text: str, expected: str) -> None:
     assert any(expected in error for error in errors_of(text)), errors_of(text)
 
 
-def test_all_problems_are_told_at_once_in_the_order_of_lines() -> None:
+def test_all_problems_are_reported_at_once_in_the_order_of_lines() -> None:
     loaded = load(
         "name: etl\nschedul: x\nsteps:\n  - name: note\n    command: echo hi\n  - name: b\n    depends: nope\n"
     )
@@ -231,10 +231,10 @@ def test_an_issue_without_a_place_is_still_one_line() -> None:
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        ("functions: []", "make each function a workflow of its own and call it"),
-        ("labels: [a]", "in this version of the language they are called tags"),
+        ("functions: []", "make each function a workflow, and start it with call"),
+        ("labels: [a]", "write tags instead"),
         ("max_active_runs: 2", 'did you mean "maxActiveRuns"?'),
-        ("steps: [{action: http.request, command: a}]", "this version of the language has type and config"),
+        ("steps: [{action: http.request, command: a}]", "write type and config instead"),
         ("name: ' nightly  report '", 'for instance "nightly-report"'),
         ("schedule: '0 0 6 * * *'", "leave out the seconds: minute hour day month weekday"),
         ("steps: [{command: a, retryPolicy: {limit: 3}}]", "for instance intervalSec: 3"),
@@ -245,7 +245,7 @@ def test_a_hint_says_what_to_write_instead(text: str, hint: str) -> None:
     assert [issue.hint for issue in load(text, file_name="x").errors] == [hint]
 
 
-def test_two_steps_of_one_name_are_told_once() -> None:
+def test_two_steps_with_one_name_are_reported_once() -> None:
     (error,) = load("steps: [{name: a, command: x}, {name: a, command: y}]", file_name="x").errors
     assert error.message == "step name must be unique: a"
 

@@ -1,4 +1,4 @@
-"""Twenty seconds of hostile text: no crash, no hang, no memory without bound."""
+"""Twenty seconds of hostile text: no crash, no hang, and bounded memory."""
 
 import resource
 import time

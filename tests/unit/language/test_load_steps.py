@@ -1,4 +1,4 @@
-"""What the steps of a spec mean: forms, names, edges, policies."""
+"""How steps are read: forms, names, edges, policies."""
 
 from typing import Any
 
@@ -164,7 +164,7 @@ def test_the_executor_type_is_inferred(text: str, above: str, expected: str) -> 
         ("{command: a, preconditions: [b], precondition: {command: c, negate: true}}", "preconditions", "len 2"),
     ],
 )
-def test_step_fields(text: str, field: str, expected: object) -> None:
+def test_step_fields_are_read(text: str, field: str, expected: object) -> None:
     found = getattr(step_of(text), field)
 
     assert (f"len {len(found)}" if expected == "len 2" else found) == expected

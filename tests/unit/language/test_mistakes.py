@@ -1,10 +1,10 @@
-"""The page of common mistakes says what the program says today."""
+"""The page of common mistakes shows the messages of today."""
 
 from scripts.mistakes import MISTAKES, TARGET, text
 from shared.language.load import load
 
 
-def test_the_page_is_what_the_program_says() -> None:
+def test_the_page_shows_todays_messages() -> None:
     assert TARGET.read_text() == text(), "run python -m scripts.mistakes"
 
 

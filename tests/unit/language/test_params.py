@@ -6,13 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.language.expansion.param_forms import parse_params_text, quote_pairs
-from shared.language.expansion.params import (
+from shared.language.expansion.params_syntax import (
     default_params_text,
     go_quote,
+    params_text,
+    parse_params_text,
+    quote_pairs,
+)
+from shared.language.expansion.resolve import (
     needs_worker,
     params_from_outside,
-    params_text,
     resolve_env,
     resolve_params,
 )
@@ -63,13 +66,13 @@ def test_overrides_are_merged_by_name(params: str, given_text: str, expected: st
         ("N=9", ("N",)),
     ],
 )
-def test_what_is_made_of_a_given_value_is_not_the_authors_either(given_text: str, outside: tuple[str, ...]) -> None:
+def test_a_default_made_of_a_given_value_is_not_trusted(given_text: str, outside: tuple[str, ...]) -> None:
     dag = dag_of("params: [{A: 1}, {B: 'x $A'}, {C: '`echo ${B}`'}, {D: own}]")
 
     assert params_from_outside(dag, given_text) == outside
 
 
-def test_commands_have_the_authors_words_as_they_are_and_given_ones_quoted() -> None:
+def test_the_authors_values_are_text_in_commands_and_given_ones_are_quoted() -> None:
     dag = dag_of("params: [{P: '*.txt'}, {G: d}, {R: '`ls $P $G $E`'}]")
     ran: list[str] = []
 
@@ -86,7 +89,7 @@ def test_commands_have_the_authors_words_as_they_are_and_given_ones_quoted() -> 
     ]
 
 
-def test_a_default_command_runs_once_and_only_if_nobody_replaced_it() -> None:
+def test_a_default_command_runs_once_and_only_if_it_is_not_overridden() -> None:
     dag = dag_of('params: ["D=`echo 7`", "E=${D}x"]')
     ran: list[str] = []
 
@@ -157,7 +160,7 @@ def test_env_sees_what_comes_before_and_the_host() -> None:
         ("name: a", False),
     ],
 )
-def test_needs_worker(text: str, expected: bool) -> None:
+def test_which_dags_need_a_worker_for_their_values(text: str, expected: bool) -> None:
     assert needs_worker(dag_of(text)) is expected
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.language.patterns import PatternFault, compile_pattern
+from shared.language.patterns import PatternError, compile_pattern
 
 
 @pytest.mark.parametrize(
@@ -62,14 +62,14 @@ def test_a_pattern_means_what_go_means_by_it(pattern: str, text: str, found: str
     "pattern",
     ["[", "(", ")", "a**", "[[:nope:]]", r"\p{Nope}", "\\", "[\\", r"\x{110000}", "[b-a]", r"[a-\d]", "(?<=a)b"],
 )
-def test_what_is_no_pattern_is_a_fault(pattern: str) -> None:
-    with pytest.raises(PatternFault):
+def test_an_invalid_pattern_is_an_error(pattern: str) -> None:
+    with pytest.raises(PatternError):
         compile_pattern(pattern)
 
 
 @given(st.text(alphabet="ab[]()\\^$|?*+{}-:,.12pLQEizs&~#", max_size=20))
 def test_nothing_else_is_raised(pattern: str) -> None:
-    with contextlib.suppress(PatternFault):
+    with contextlib.suppress(PatternError):
         compile_pattern(pattern)
 
 

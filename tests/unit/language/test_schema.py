@@ -36,7 +36,7 @@ def test_it_accepts_every_example(path: Path) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.row)
-def test_it_accepts_every_row_of_the_table(case: object) -> None:
+def test_it_accepts_every_acceptance_case(case: object) -> None:
     for document in yaml.safe_load_all(case.spec.replace("{dir}", "/x")):  # type: ignore[attr-defined]
         assert [error.message for error in VALIDATOR.iter_errors(document)] == []
 

@@ -1,4 +1,4 @@
-"""Values in a shell's text, in every place there is, before real shells."""
+"""Values in every context of a shell's text, run by real shells."""
 
 import itertools
 import re
@@ -10,58 +10,66 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from shared.language.expansion.scope import Scope
-from shared.language.expansion.shell_state import BARE, DOUBLE, HERE, LITERAL, SINGLE, UNSURE, ShellReader
+from shared.language.expansion.shell_state import (
+    DOUBLE,
+    HERE_DOCUMENT,
+    LITERAL_DOCUMENT,
+    SINGLE,
+    UNKNOWN,
+    UNQUOTED,
+    ShellScanner,
+)
 from shared.language.expansion.shell_text import expand_for_shell, shell_command
 
 SHELLS = ("sh", "bash")
 
 
 @pytest.mark.parametrize(
-    ("text", "place"),
+    ("text", "context"),
     [
-        ("echo @", BARE),
-        ("echo 'a' \"b\" \\' @", BARE),
+        ("echo @", UNQUOTED),
+        ("echo 'a' \"b\" \\' @", UNQUOTED),
         ("echo '@", SINGLE),
         ("echo \"it's @", DOUBLE),
-        ("# don't\n@", BARE),
+        ("# don't\n@", UNQUOTED),
         ("echo a#'@", SINGLE),
-        ("x=${#y}; @", BARE),
-        ("# don't @", UNSURE),
-        ("\\@", UNSURE),
+        ("x=${#y}; @", UNQUOTED),
+        ("# don't @", UNKNOWN),
+        ("\\@", UNKNOWN),
         ('echo "$(echo "@', DOUBLE),
-        ('echo "$(echo @', BARE),
+        ('echo "$(echo @', UNQUOTED),
         ('echo "$(echo a) @', DOUBLE),
-        ("$(case x in a) echo 'b';; esac) @", UNSURE),
-        ("case x in a) echo 'b';; esac; @", BARE),
-        ("f() { echo; }; @", BARE),
-        ("`echo a` @", BARE),
-        ("`echo @`", UNSURE),
-        ("`echo 'a'` @", UNSURE),
-        ('${x:-"y"} @', UNSURE),
-        ("${x:-${y}} @", BARE),
-        ("$((1 + (2 * 3))) @", BARE),
-        ("$((1 << 2)) @", UNSURE),
-        ("((x < 1)) && @", BARE),
-        ("$'a' @", BARE),
-        ("$'\\'' @", UNSURE),
-        ("cat <<< @", BARE),
-        ("cat <<EOF > @", UNSURE),
-        ("cat <<EOF\n'\"`@", HERE),
-        ("cat <<'EOF'\n@", LITERAL),
-        ("cat <<\\EOF\n@", LITERAL),
-        ('cat <<-"EOF"\na\n\tEOF\n@', BARE),
-        ("cat <<-EOF\na\n EOF\n@", HERE),
-        ("cat <<A <<'B'\na\nA\n@", LITERAL),
-        ("cat <<A <<'B'\na\nA\nb\nB\n@", BARE),
-        ("cat <<E'O'F\n@", UNSURE),
-        ("cat <<'EOF'\r\n@", UNSURE),
-        ("cat <<EOF 'a\nb'\n@", UNSURE),
-        ("x=$(cat <<'EOF'\n@", LITERAL),
-        ("x=$(cat <<'EOF'\n'\nEOF\n) @", BARE),
+        ("$(case x in a) echo 'b';; esac) @", UNKNOWN),
+        ("case x in a) echo 'b';; esac; @", UNQUOTED),
+        ("f() { echo; }; @", UNQUOTED),
+        ("`echo a` @", UNQUOTED),
+        ("`echo @`", UNKNOWN),
+        ("`echo 'a'` @", UNKNOWN),
+        ('${x:-"y"} @', UNKNOWN),
+        ("${x:-${y}} @", UNQUOTED),
+        ("$((1 + (2 * 3))) @", UNQUOTED),
+        ("$((1 << 2)) @", UNKNOWN),
+        ("((x < 1)) && @", UNQUOTED),
+        ("$'a' @", UNQUOTED),
+        ("$'\\'' @", UNKNOWN),
+        ("cat <<< @", UNQUOTED),
+        ("cat <<EOF > @", UNKNOWN),
+        ("cat <<EOF\n'\"`@", HERE_DOCUMENT),
+        ("cat <<'EOF'\n@", LITERAL_DOCUMENT),
+        ("cat <<\\EOF\n@", LITERAL_DOCUMENT),
+        ('cat <<-"EOF"\na\n\tEOF\n@', UNQUOTED),
+        ("cat <<-EOF\na\n EOF\n@", HERE_DOCUMENT),
+        ("cat <<A <<'B'\na\nA\n@", LITERAL_DOCUMENT),
+        ("cat <<A <<'B'\na\nA\nb\nB\n@", UNQUOTED),
+        ("cat <<E'O'F\n@", UNKNOWN),
+        ("cat <<'EOF'\r\n@", UNKNOWN),
+        ("cat <<EOF 'a\nb'\n@", UNKNOWN),
+        ("x=$(cat <<'EOF'\n@", LITERAL_DOCUMENT),
+        ("x=$(cat <<'EOF'\n'\nEOF\n) @", UNQUOTED),
     ],
 )
-def test_a_place_is_told_where_it_is_sure(text: str, place: str) -> None:
-    assert ShellReader(text).place(text.index("@")) == place
+def test_the_quoting_context_is_known_only_where_it_is_certain(text: str, context: str) -> None:
+    assert ShellScanner(text).context(text.index("@")) == context
 
 
 PLACES = [
@@ -87,13 +95,13 @@ TOKENS = [
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(value=st.lists(st.sampled_from(TOKENS), min_size=1, max_size=7).map("".join))
-def test_nothing_that_was_given_runs_wherever_it_stands(tmp_path: Path, shell: str, value: str) -> None:
+def test_a_value_from_outside_never_runs_wherever_it_stands(tmp_path: Path, shell: str, value: str) -> None:
     for text in PLACES:
         check(tmp_path, shell, text, value)
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_what_is_known_to_break_out_does_not(tmp_path: Path, shell: str) -> None:
+def test_known_ways_to_break_out_of_quotes_fail(tmp_path: Path, shell: str) -> None:
     ways = ["; :>run;", '"; :>run; "', "'; :>run; '", "\n:>run\n", "x\nE\n:>run\n", "E\n:>run", "a :>run", "& :>run &",
             "$(:>run)", "`:>run`", "' $(:>run) '", "(:>run)", ") ; :>run; (", "#", "| :>run", "\\"]  # fmt: skip
     for text, value in itertools.product(PLACES, ways):
@@ -136,7 +144,7 @@ SUMS = [
 
 
 @pytest.mark.parametrize("text", SUMS)
-def test_a_sum_takes_numbers_and_nothing_that_a_shell_would_evaluate(tmp_path: Path, text: str) -> None:
+def test_arithmetic_accepts_numbers_and_nothing_that_a_shell_would_evaluate(tmp_path: Path, text: str) -> None:
     evil = "x[$(:>run)]"
     for value in (evil, "Q", "1, x[`:>run`]"):
         found = _in_bash(tmp_path, text, value, Q=evil)
@@ -160,11 +168,11 @@ def test_a_sum_takes_numbers_and_nothing_that_a_shell_would_evaluate(tmp_path: P
         ("cat <<E\n((a)) ${P}\nE", "((a)) abc"),
     ],
 )
-def test_what_only_looks_like_a_sum_takes_any_value(tmp_path: Path, text: str, shown: str) -> None:
+def test_what_only_looks_like_arithmetic_accepts_any_value(tmp_path: Path, text: str, shown: str) -> None:
     assert _in_bash(tmp_path, text, "abc").stdout.strip() == shown
 
 
-def test_a_sum_takes_a_sum(tmp_path: Path) -> None:
+def test_arithmetic_accepts_an_expression_of_numbers(tmp_path: Path) -> None:
     assert _in_bash(tmp_path, "echo $((${P} * 2))", "-1 + 4").stdout == "7\n"
 
 

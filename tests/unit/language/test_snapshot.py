@@ -1,4 +1,4 @@
-"""The dags beside the main one of a file are found however their documents are written."""
+"""The local dags of a file are found however their documents are written."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Odd but accepted: what Dagu loads means the same here, with a warning where it is probably a slip."""
+"""Odd but accepted: what Dagu loads means the same here, with a warning where it is probably a mistake."""
 
 import pytest
 
@@ -32,7 +32,7 @@ def warnings_of(text: str) -> list[str]:
         ("description: 99999999999999999999", "description", "99999999999999999999"),
     ],
 )  # fmt: skip
-def test_dag_fields(text: str, attribute: str, expected: object) -> None:
+def test_dag_fields_are_read(text: str, attribute: str, expected: object) -> None:
     assert getattr(dag_of(text), attribute) == expected
 
 
@@ -47,7 +47,7 @@ def test_dag_fields(text: str, attribute: str, expected: object) -> None:
         ("{command: a, timeoutSec: 1_0}", "timeout_sec", 10),
     ],
 )
-def test_step_fields(text: str, attribute: str, expected: object) -> None:
+def test_step_fields_are_read(text: str, attribute: str, expected: object) -> None:
     found = getattr(step_of(text), attribute)
 
     assert (found.model_dump(exclude_defaults=True) if hasattr(found, "model_dump") else found) == expected
@@ -62,14 +62,14 @@ def test_step_fields(text: str, attribute: str, expected: object) -> None:
         ("{limit: 1_0, intervalSec: 1_0}", (10, 10, 0, 0)),
     ],
 )
-def test_a_retry_takes_less_than_nothing_as_nothing(text: str, expected: tuple[object, ...]) -> None:
+def test_a_retry_takes_negative_numbers_as_zero(text: str, expected: tuple[object, ...]) -> None:
     policy = step_of(f"{{command: a, retryPolicy: {text}}}").retry_policy
 
     assert policy is not None
     assert (policy.limit, policy.interval_sec, policy.backoff, policy.max_interval_sec) == expected
 
 
-def test_a_repetition_takes_less_than_nothing_as_nothing() -> None:
+def test_a_repetition_takes_negative_numbers_as_zero() -> None:
     policy = step_of(
         "{command: a, repeatPolicy: {repeat: true, limit: -1, intervalSec: -1, backoff: -2}}"
     ).repeat_policy
@@ -107,7 +107,7 @@ def test_a_command_of_several_lines_goes_before_a_script() -> None:
     text = 'steps: [{command: "a\\nb", script: c}]'
 
     assert dag_of(text).steps[0].script == "a\nb"
-    assert warnings_of(text) == ["script is ignored: a command of several lines is one itself"]
+    assert warnings_of(text) == ["script is ignored: a command of several lines is already a script"]
 
 
 def test_what_may_be_given_with_an_approval_may_be_one_name() -> None:
@@ -120,7 +120,7 @@ def test_a_step_in_a_map_is_called_by_its_key() -> None:
     text = "steps: {fetch: {name: other, command: a}}"
 
     assert [step.name for step in dag_of(text).steps] == ["fetch"]
-    assert warnings_of(text) == ["name is ignored: the step has the name that is its key"]
+    assert warnings_of(text) == ["name is ignored: the key is the name of the step"]
 
 
 @pytest.mark.parametrize("handler", ["{}", "{description: later}", "{script: ' '}"])
@@ -128,7 +128,7 @@ def test_a_handler_that_does_nothing_is_left_out(handler: str) -> None:
     text = f"handlerOn: {{exit: {handler}, failure: {{command: a}}}}"
 
     assert set(dag_of(text).handlers) == {Handler.FAILURE}
-    assert warnings_of(text) == ["a handler without a command does nothing"]
+    assert warnings_of(text) == ["the handler is ignored: it has no command"]
 
 
 @pytest.mark.parametrize("step", ["{script: ' '}", "{call: ''}", "{name: a, run: ' '}", "{script: ''}"])
@@ -136,10 +136,10 @@ def test_blank_text_is_no_command(step: str) -> None:
     assert any("step command is required" in error for error in errors_of(f"steps: [{step}]"))
 
 
-def test_a_command_in_log_dir_is_told_to_be_left_out() -> None:
+def test_a_command_in_log_dir_is_ignored_with_a_warning() -> None:
     assert warnings_of("logDir: /var/log/$DAY") == []
     assert warnings_of("logDir: /var/log/`date +%F`") == [
-        "commands in it are not run: logs lie in the worker's own folder"
+        "logDir is ignored: it contains a command, and commands in it are not run"
     ]
 
 
@@ -151,5 +151,5 @@ def test_a_command_in_log_dir_is_told_to_be_left_out() -> None:
         "steps: [{command: a, repeatPolicy: {condition: a, expected: 're:[', limit: 1}}]",
     ],
 )
-def test_a_pattern_that_is_none_is_told_and_never_matches(text: str) -> None:
+def test_an_invalid_pattern_warns_and_never_matches(text: str) -> None:
     assert warnings_of(text) == ["re:[ never matches: missing ]: ["]

@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.scheduler.loops.undelivered import Undelivered
-from shared.transport.base import Outgoing, Route, task_route
+from shared.transport.base import BrokerQueue, Outgoing, task_queue
 from shared.transport.embedded.transport import EmbeddedTransport
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 OVERDUE = timedelta(seconds=17)
-ANY = task_route({})
+ANY = task_queue({})
 
 
 def at(seconds: float) -> datetime:
@@ -32,7 +32,7 @@ def test_what_left_long_before_its_route_was_seen_empty_is_lost(transport: Embed
 
     assert undelivered.sent_before(ANY, at(1.9)) is None, "who took the last one may not have reported yet"
     assert undelivered.sent_before(ANY, at(2)) == at(0) - OVERDUE
-    assert undelivered.sent_before(task_route({"gpu": "1"}), at(2)) is None
+    assert undelivered.sent_before(task_queue({"gpu": "1"}), at(2)) is None
 
 
 def test_nothing_is_lost_while_messages_wait_on_the_route(transport: EmbeddedTransport) -> None:
@@ -46,7 +46,7 @@ def test_nothing_is_lost_while_messages_wait_on_the_route(transport: EmbeddedTra
 
 
 def test_a_route_that_is_gone_holds_nothing(transport: EmbeddedTransport) -> None:
-    gone = Route("dagway.worker.gone", ANY.durability)
+    gone = BrokerQueue("dagway.worker.gone", ANY.durability)
     undelivered = Undelivered(transport, OVERDUE)
 
     undelivered.look([gone], at(0))

@@ -6,7 +6,7 @@ import pytest
 
 from services.worker.attempt.fan_out import fan_out, split_items
 from shared.language.expansion.expand import Scope
-from shared.language.expansion.param_forms import parse_params_text
+from shared.language.expansion.params_syntax import parse_params_text
 from tests.unit.language.specs import step_of
 
 _VALUES = {

@@ -20,7 +20,7 @@ from services.worker.process.outcome import ProcessExit, Result
 from shared.errors import InvalidInput
 from shared.ids import new_token
 from shared.language.expansion.expand import Scope, expand
-from shared.language.model import Command
+from shared.language.model import StepCommand
 
 __all__ = ["DockerExecutor", "remove_run_container"]
 
@@ -151,7 +151,7 @@ class _ContainerAttempt:
         return process_result(self._job, self._io, ended, command)
 
 
-def _words(command: Command, scope: Scope) -> list[str]:
+def _words(command: StepCommand, scope: Scope) -> list[str]:
     first, *rest = command.argv or (command.text,)
     return [first, *(expand(word, scope) for word in rest)]
 

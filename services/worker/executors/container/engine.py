@@ -16,7 +16,7 @@ from services.worker.executors.container.spec import ContainerSpec, auth_for
 from services.worker.executors.in_process import CancelScope
 from shared.errors import DagwayError, InvalidInput
 from shared.language.patterns import compile_pattern
-from shared.language.steps.requirements import NEEDS
+from shared.language.steps.requirements import REQUIREMENTS
 
 try:
     import docker
@@ -26,7 +26,7 @@ try:
     from docker.utils.ports import build_port_bindings
     from docker.utils.socket import STDOUT, frames_iter
 except ImportError as error:
-    raise InvalidInput(f"container steps need {NEEDS['container']}") from error
+    raise InvalidInput(f"container steps need {REQUIREMENTS['container']}") from error
 
 __all__ = ["MARK", "Engine", "EngineFault"]
 

@@ -23,7 +23,7 @@ from services.worker.process.outcome import Result
 from shared.errors import InvalidInput
 from shared.ids import new_token
 from shared.language.steps.command_line import split_command
-from shared.language.steps.requirements import NEEDS
+from shared.language.steps.requirements import REQUIREMENTS
 
 __all__ = ["GhaExecutor"]
 
@@ -40,7 +40,7 @@ class GhaExecutor:
         """Run the action. Raises ``InvalidInput`` on a worker without ``act``, before anything starts."""
         act = shutil.which("act", path=job.environment.process.get("PATH"))
         if act is None:
-            raise InvalidInput(f"gha steps need {NEEDS['gha']}")
+            raise InvalidInput(f"gha steps need {REQUIREMENTS['gha']}")
         action = job.step.commands[0].text.strip() if job.step.commands else ""
         if not _ACTION.match(action):
             raise InvalidInput(f"invalid action {action!r}: use owner/action@ref")

@@ -13,7 +13,7 @@ from services.worker.executors.child_process import run_child
 from services.worker.executors.in_process import evaluate, make_result, positive_seconds
 from services.worker.process.outcome import Result
 from shared.errors import InvalidInput
-from shared.language.steps.requirements import NEEDS
+from shared.language.steps.requirements import REQUIREMENTS
 
 __all__ = ["JqExecutor"]
 
@@ -27,7 +27,7 @@ class JqExecutor:
 
     def __init__(self) -> None:
         if find_spec("jq") is None:
-            raise InvalidInput(f"jq steps need {NEEDS['jq']}")
+            raise InvalidInput(f"jq steps need {REQUIREMENTS['jq']}")
 
     def run(self, job: Job, io: StepIO) -> Result:
         """Print each result; an invalid filter or input, or an error in the filter, is exit code 1."""

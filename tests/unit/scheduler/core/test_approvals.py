@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from services.scheduler.core.admit import RESUMED
 from services.scheduler.core.decision import Advanced, Ignored, Refused
 from services.scheduler.core.messages import Begin, Dequeue, PatchNode, TimerFired
 from services.scheduler.core.model import Approval
+from shared.admission.runs import RESUMED
 from shared.contracts.events import Outcome
 from shared.language.model import Handler, Output, Step
 from shared.status import NodeStatus, RunStatus

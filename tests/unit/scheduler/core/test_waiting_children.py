@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from services.scheduler.core.admit import RESUMED
 from services.scheduler.core.children import child_run_id
 from services.scheduler.core.decision import Advanced, Ignored, Refused, StartChild, StopChild
 from services.scheduler.core.messages import Begin, ChildrenSeen
 from services.scheduler.core.model import ASKED, HELD
+from shared.admission.runs import RESUMED
 from shared.contracts.events import ChildCall
 from shared.language.model import Dag, Handler, Parallel, RetryPolicy
 from shared.status import RunStatus

@@ -1,0 +1,30 @@
+"""The outcomes of commands."""
+
+from services.api.operations import ApiResponse, Call, Operations, ok
+from services.api.problems import not_found
+from services.api.representations import json_values
+from services.api.response_schemas.runs import CommandSchema
+
+__all__ = ["COMMANDS"]
+
+COMMANDS = Operations()
+_MAX_KEY_CHARS = 200
+
+
+@COMMANDS.get("/commands/{commandId}", id="getCommand", role="operator", response=CommandSchema)
+def command_outcome(call: Call, command_id: str) -> ApiResponse:
+    """Return the outcome of a command. Its id is the Idempotency-Key of the request, or was in its 202 response."""
+    found = call.deps.reads.command(command_id) if len(command_id) <= _MAX_KEY_CHARS else None
+    if found is None:
+        raise not_found(f"Command {command_id[:200]!r} has no recorded outcome, yet or any more")
+    error = (found.reply or {}).get("error") or {}
+    return ok(
+        {
+            "commandId": found.command_id,
+            "type": found.type,
+            "outcome": found.outcome,
+            "recordedAt": json_values.precise(found.at),
+            "result": (found.reply or {}).get("result") or {},
+            **({"error": {"code": error.get("code", ""), "message": error.get("message", "")}} if error else {}),
+        }
+    )

@@ -1,0 +1,199 @@
+"""Start and queue runs: of a stored DAG, of a spec in the request, or of another run's spec."""
+
+import json
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from services.api.command_client import chosen_run_id
+from services.api.operations import ApiResponse, Body, Call, Operations, Query, ok
+from services.api.problems import bad_request
+from services.api.representations import json_values
+from services.api.response_schemas.runs import RescheduleResponseSchema, StartResponseSchema
+from services.api.run_details.wait_for_end import finished_run
+from shared.contracts.commands import EnqueueRun, StartRun
+from shared.contracts.commands.runs import RescheduleRun, StartInline
+
+__all__ = ["STARTS"]
+
+STARTS = Operations()
+_MAX_PARAMS_CHARS = 262_144
+_MAX_QUEUE_CHARS = 200
+_MAX_WAIT_S = 60.0
+
+
+class StartBody(Body):
+    """``params`` may also be given as the JSON value itself instead of as text."""
+
+    params: str = Field(default="", max_length=_MAX_PARAMS_CHARS)
+    dag_run_id: str = Field(default="", alias="dagRunId")
+    dag_name: str = Field(default="", alias="dagName")
+    singleton: bool = False
+
+    @field_validator("params", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+
+    @field_validator("params")
+    @classmethod
+    def _no_nul(cls, value: str) -> str:
+        if "\0" in value:
+            raise ValueError("must not contain a NUL character")
+        return value
+
+
+class EnqueueBody(StartBody):
+    queue: str = Field(default="", max_length=_MAX_QUEUE_CHARS)
+    priority: Literal["low", "high"] = "low"
+
+
+class InlineBody(StartBody):
+    spec: str
+    name: str = ""
+
+
+class InlineEnqueueBody(InlineBody):
+    queue: str = Field(default="", max_length=_MAX_QUEUE_CHARS)
+    priority: Literal["low", "high"] = "low"
+
+
+class RescheduleBody(Body):
+    dag_run_id: str = Field(default="", alias="dagRunId")
+    dag_name: str = Field(default="", alias="dagName")
+    singleton: bool = False
+    definition_strategy: str = Field(default="", alias="definitionStrategy")
+
+
+class StartQuery(Query):
+    wait: str = Field(
+        default="", max_length=20, description="how long to wait for the run's end: 30s, 1m (at most 60s)"
+    )
+
+
+@STARTS.post(
+    "/dags/{fileName}/start",
+    id="executeDAG",
+    role="operator",
+    permission="run_dags",
+    query=StartQuery,
+    body=StartBody,
+    body_required=False,
+    response=StartResponseSchema,
+)
+def start(call: Call, body: StartBody, query: StartQuery, file_name: str) -> ApiResponse:
+    """Start a stored DAG now, without queueing; with ``wait``, return the finished run."""
+    wait_s = json_values.seconds(query.wait, "wait", most=_MAX_WAIT_S) if query.wait else 0.0
+    run_id = chosen_run_id(body.dag_run_id, call.key)
+    command = StartRun(
+        by=call.user,
+        file_name=json_values.file_name(file_name),
+        dag_run_id=run_id,
+        dag_name=json_values.chosen_dag_name(body.dag_name),
+        params=body.params,
+        own_params=bool(body.params.strip()),
+        own_run_id=bool(body.dag_run_id),
+        singleton=body.singleton,
+    )
+    started = call.carry_out(command, known={"dagRunId": run_id})
+    if wait_s and started.status == 200:
+        found = finished_run(call.deps, command, started.content["dagRunId"], wait_s)
+        return ok({**started.content, **found})
+    return started
+
+
+@STARTS.post(
+    "/dags/{fileName}/enqueue",
+    id="enqueueDAGDAGRun",
+    role="operator",
+    permission="run_dags",
+    body=EnqueueBody,
+    body_required=False,
+    response=StartResponseSchema,
+)
+def enqueue(call: Call, body: EnqueueBody, file_name: str) -> ApiResponse:
+    """Queue a run of a stored DAG."""
+    run_id = chosen_run_id(body.dag_run_id, call.key)
+    command = EnqueueRun(
+        by=call.user,
+        file_name=json_values.file_name(file_name),
+        dag_run_id=run_id,
+        dag_name=json_values.chosen_dag_name(body.dag_name),
+        params=body.params,
+        own_params=bool(body.params.strip()),
+        own_run_id=bool(body.dag_run_id),
+        singleton=body.singleton,
+        queue=json_values.queue_name(body.queue) if body.queue else None,
+        priority=body.priority,
+    )
+    return call.carry_out(command, known={"dagRunId": run_id})
+
+
+@STARTS.post(
+    "/dag-runs",
+    id="executeDAGRunFromSpec",
+    role="operator",
+    permission="run_dags",
+    body=InlineBody,
+    response=StartResponseSchema,
+)
+def start_inline(call: Call, body: InlineBody) -> ApiResponse:
+    """Start a run of the spec in the request; store no DAG."""
+    return _inline(call, body)
+
+
+@STARTS.post(
+    "/dag-runs/enqueue",
+    id="enqueueDAGRunFromSpec",
+    role="operator",
+    permission="run_dags",
+    body=InlineEnqueueBody,
+    response=StartResponseSchema,
+)
+def enqueue_inline(call: Call, body: InlineEnqueueBody) -> ApiResponse:
+    """Queue a run of the spec in the request; store no DAG."""
+    queue = json_values.queue_name(body.queue) if body.queue else None
+    return _inline(call, body, queued=True, queue=queue, priority=body.priority)
+
+
+def _inline(call: Call, body: InlineBody, **queueing: Any) -> ApiResponse:
+    if not body.spec.strip():
+        raise bad_request("spec: must not be empty", field="spec")
+    run_id = chosen_run_id(body.dag_run_id, call.key)
+    command = StartInline(
+        by=call.user,
+        spec=body.spec,
+        dag_run_id=run_id,
+        dag_name=json_values.chosen_dag_name(body.name, "name"),
+        params=body.params,
+        singleton=body.singleton,
+        **queueing,
+    )
+    return call.carry_out(command, known={"dagRunId": run_id})
+
+
+@STARTS.post(
+    "/dag-runs/{name}/{dagRunId}/reschedule",
+    id="rescheduleDAGRun",
+    role="operator",
+    permission="run_dags",
+    body=RescheduleBody,
+    body_required=False,
+    response=RescheduleResponseSchema,
+)
+def reschedule(call: Call, body: RescheduleBody, name: str, dag_run_id: str) -> ApiResponse:
+    """Start a new run from the stored spec and params of another run."""
+    if body.definition_strategy:
+        raise bad_request(
+            "definitionStrategy: not supported; a run is rescheduled from its own spec", field="definitionStrategy"
+        )
+    run_id = chosen_run_id(body.dag_run_id, call.key)
+    command = RescheduleRun(
+        by=call.user,
+        dag_name=json_values.plain_name(name, "name"),
+        dag_run_id=json_values.known_run_id(dag_run_id),
+        new_run_id=run_id,
+        new_dag_name=json_values.chosen_dag_name(body.dag_name),
+        singleton=body.singleton,
+    )
+    return call.carry_out(command, known={"dagRunId": run_id, "queued": False})

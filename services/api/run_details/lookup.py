@@ -1,0 +1,38 @@
+"""Find the runs that paths and commands name."""
+
+from services.api.deps import Deps
+from services.api.problems import not_found
+from services.api.representations import json_values
+from shared.store.reads.reader import RunRow
+
+__all__ = ["find_run", "find_sub_run", "run_name"]
+
+
+def find_run(deps: Deps, name: str, dag_run_id: str) -> RunRow:
+    """Return a root run by name and id or ``latest``; raises a 404."""
+    json_values.plain_name(dag_run_id, "dagRunId")
+    run = deps.reads.run(run_name(deps, name), dag_run_id)
+    if run is None:
+        raise not_found(f"DAG {name!r} has no run {dag_run_id!r}")
+    return run
+
+
+def find_sub_run(deps: Deps, root: RunRow, sub_run_id: str) -> RunRow:
+    """Return a sub-run of any depth below ``root``; raises a 404."""
+    json_values.plain_name(sub_run_id, "subDAGRunId")
+    found = deps.reads.sub_run(root.root_key, sub_run_id)
+    if found is None:
+        raise not_found(f"RunRow {root.dag_run_id!r} has no sub run {sub_run_id!r}")
+    return found
+
+
+def run_name(deps: Deps, name: str) -> str:
+    """Return the DAG name that a path means; raises a 400.
+
+    Clients also send a list's ``fileName``. Dagu's has no extension and equals the name of most DAGs.
+    """
+    stem = json_values.file_name(name, "name")
+    if stem == name or deps.reads.run(name, json_values.LATEST):
+        return name
+    dag = deps.reads.dag(stem)
+    return dag.dag_name if dag else stem

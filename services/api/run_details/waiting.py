@@ -1,0 +1,61 @@
+"""What queued runs, and nodes that have not started, wait for: gathers the facts, asks ``reasons`` for the words."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from services.api.deps import Deps
+from services.api.run_details.node_reasons import node_reason
+from services.api.run_details.reasons import waiting_for
+from services.api.run_details.specs import dags_of_runs
+from shared.language.model import Dag
+from shared.status import RunStatus
+from shared.store.reads.reader import RunRow
+
+__all__ = ["nodes_wait_for", "runs_wait_for"]
+
+
+def runs_wait_for(deps: Deps, runs: Sequence[RunRow], now: datetime) -> dict[str, str]:
+    """Return, by run key, what each of ``runs`` that is queued waits for."""
+    queued = [run for run in runs if run.status is RunStatus.QUEUED]
+    if not queued:
+        return {}
+    facts = deps.reads.wait_facts([run.run_key for run in queued], [run.queue for run in queued], now)
+    dags = dags_of_runs(deps, queued)
+    return {run.run_key: waiting_for(run, dags[run.run_key], facts, now) for run in queued}
+
+
+def nodes_wait_for(deps: Deps, run: RunRow, dag: Dag | None, now: datetime) -> dict[int, str]:
+    """Return, by index, what the nodes of a running run wait for, as far as they wait."""
+    if run.status is not RunStatus.RUNNING:
+        return {}
+    found = _for_queued_sub_runs(deps, run, now)
+    states = deps.reads.node_states(run.run_key)
+    if not states:
+        return found
+    pools = deps.reads.pools(now, {wait.pool for state in states.values() for wait in state.waits})
+    workers = deps.reads.live_workers(now) if any(state.dispatched for state in states.values()) else {}
+    reasons = {idx: node_reason(dag, state, pools, workers, now) for idx, state in states.items()}
+    return found | {idx: reason for idx, reason in reasons.items() if reason}
+
+
+def _for_queued_sub_runs(deps: Deps, run: RunRow, now: datetime) -> dict[int, str]:
+    """Return, of each step whose sub-runs are queued, what the first of them waits for."""
+    steps = [node for node in run.nodes or () if node.kind == "step" and node.children]
+    calling = [(node.idx, {run_id for run_id, _ in node.children}) for node in steps]
+    if not calling:
+        return {}
+    called = deps.reads.sub_runs(run.root_key or run.run_key, run.run_key)
+    queued = sorted(
+        (child for child in called if child.status is RunStatus.QUEUED),
+        key=lambda child: child.queued_at or child.created_at,
+    )
+    reasons = runs_wait_for(deps, queued, now)
+    found: dict[int, str] = {}
+    for idx, children in calling:
+        mine = [child for child in queued if child.dag_run_id in children]
+        if mine:
+            first, others = mine[0], len(mine) - 1
+            more = f", and {others} more {'is' if others == 1 else 'are'} queued" if others else ""
+            reason = reasons[first.run_key]
+            found[idx] = f"run {first.dag_run_id} of {first.dag_name}, which waits for: {reason}{more}"
+    return found

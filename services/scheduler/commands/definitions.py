@@ -1,0 +1,111 @@
+"""DAG definitions as rows: written by commands, by the followed folder, and when a newer version judges them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from services.scheduler.deciding.plans import Plans, spec_hash
+from shared.language.load import LoadResult
+from shared.language.summary import summarise
+from shared.store.writes.transaction import Transaction
+
+__all__ = ["Definitions", "Version"]
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a DAG: its spec, and what is stored of its meaning.
+
+    ``number`` 1 makes a new DAG. ``folder_hash`` is set if the spec came from the followed folder.
+    """
+
+    file_name: str
+    text: str
+    dag_name: str
+    summary: dict[str, Any]
+    tags: list[str]
+    errors: list[str]
+    number: int = 1
+    folder_hash: str | None = None
+
+    @classmethod
+    def of(cls, file_name: str, text: str, loaded: LoadResult, number: int = 1) -> "Version":
+        errors = [str(issue) for issue in loaded.errors]
+        dag = loaded.dag
+        if dag is None:
+            return cls(file_name, text, file_name, {"name": file_name}, [], errors, number)
+        return cls(file_name, text, dag.name, summarise(dag), list(dag.tags), errors, number)
+
+
+class Definitions:
+    """Writes DAGs for the commands and for the followed folder, within one transaction."""
+
+    def __init__(self, tx: Transaction, plans: Plans, now: datetime) -> None:
+        self._tx = tx
+        self._plans = plans
+        self._now = now
+
+    def remove(self, row: Mapping[str, Any]) -> None:
+        """Delete a DAG. Its file may still be in the followed folder, which is read-only: it is not stored again."""
+        self._tx.dags.delete([row["file_name"]])
+        if row["folder_hash"] is not None:
+            self._tx.dags.keep_removed(row["file_name"], row["folder_hash"])
+
+    def save_one(self, file_name: str, text: str, loaded: LoadResult, *, by: str, number: int = 1) -> None:
+        """Store one version and cache its plan, because a DAG that was just edited is likely to run next."""
+        self.save([Version.of(file_name, text, loaded, number)], by=by)
+        if loaded.ok and loaded.dag is not None:
+            self._plans.add(text, file_name, loaded.dag)
+
+    def save(self, versions: Sequence[Version], *, by: str) -> None:
+        """Store new DAGs, and next versions of existing ones. An invalid version is stored with its errors.
+
+        Raises:
+            AlreadyExists: a new DAG exists already.
+        """
+        rows = [self._row(version) for version in versions]
+        texts = {row["spec_hash"]: version.text for row, version in zip(rows, versions, strict=True)}
+        self._tx.dags.add_specs(texts, self._now)
+        new = {"created_at": self._now, "suspended": False, "folder_hash": None}
+        self._tx.dags.add([new | row for row in rows if row["version"] == 1])
+        for row in rows:
+            if row["version"] > 1:
+                self._tx.dags.save(row["file_name"], row)
+        same = ("file_name", "version", "spec_hash")
+        self._tx.dags.add_versions([{name: row[name] for name in same} | {"at": self._now, "by": by} for row in rows])
+
+    def judge_again(self, version: Version, text_hash: str) -> bool:
+        """Store what this version of the scheduler finds in a DAG's spec; return whether that differs.
+
+        Does nothing if the DAG has another spec by now, or if another replica was first. The version number
+        stays, since nobody edited the spec.
+        """
+        row = self._tx.dags.lock(version.file_name)
+        if row is None or row["spec_hash"] != text_hash or row["judged_by"] == self._plans.version:
+            return False
+        found = {name: getattr(version, name) for name in ("dag_name", "summary", "tags", "errors")}
+        self._tx.dags.save(version.file_name, found | {"judged_by": self._plans.version})
+        if all(row[name] == value for name, value in found.items()):
+            return False
+        schedules = self._tx.schedules
+        schedule = schedules.lock(version.file_name)
+        if schedule is not None:
+            # The firing loop adopts it again. Scheduled times that passed while the DAG was invalid are not caught up.
+            since = self._now if row["errors"] else schedule["decided_until"]
+            schedules.put([{**schedule, "dag_version": 0, "decided_until": since}])
+        return True
+
+    def _row(self, version: Version) -> dict[str, Any]:
+        found = {
+            "file_name": version.file_name,
+            "dag_name": version.dag_name,
+            "spec_hash": spec_hash(version.text),
+            "version": version.number,
+            "summary": version.summary,
+            "tags": version.tags,
+            "errors": version.errors,
+            "judged_by": self._plans.version,
+            "updated_at": self._now,
+        }
+        return found if version.folder_hash is None else found | {"folder_hash": version.folder_hash}

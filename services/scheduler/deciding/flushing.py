@@ -1,0 +1,73 @@
+"""The last part of a batch: write all that was decided, with as few statements as possible."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from services.scheduler.deciding import rows
+from services.scheduler.deciding.loading import LoadedRun
+from services.scheduler.deciding.pool_changes import PoolChanges
+from shared.status import RunStatus
+from shared.store import tables as t
+from shared.store.writes.bulk import Changes, Rows
+from shared.store.writes.transaction import Transaction
+
+__all__ = ["PendingRows"]
+
+_NODE_KEY = {"run_key": "run_key", "idx": "idx"}
+
+
+class PendingRows:
+    """Rows to write at the end of a batch, beside the runs and their nodes."""
+
+    def __init__(self) -> None:
+        self.transitions: list[dict[str, Any]] = []
+        self.attempts: list[dict[str, Any]] = []
+        self.log_chunks: list[dict[str, Any]] = []
+        self.holds: list[dict[str, Any]] = []
+        self.outbox: list[dict[str, Any]] = []
+        self.inbox: list[dict[str, Any]] = []
+        self.timers: dict[tuple[str, int, str], datetime] = {}
+        """When each is due, by ``(run key, node, kind)``."""
+        self.pools = PoolChanges()
+
+    def flush(self, tx: Transaction, runs: Iterable[LoadedRun]) -> None:
+        """Write the runs of a batch and everything that was decided about them.
+
+        Raises:
+            StaleVersion: a run changed since it was loaded: nothing of this batch may be committed.
+            AlreadyExists: a new run's name is taken.
+        """
+        all_runs = list(runs)
+        new = [each for each in all_runs if each.stored is None and not each.deleted]
+        changed = [each for each in all_runs if each.changed]
+        deleted = {each.run.run_key for each in all_runs if each.deleted}
+        queues = sorted({each.run.queue for each in (*new, *changed) if each.run.status is RunStatus.QUEUED})
+        tx.runs.save(
+            [rows.run_row(each.run) for each in changed],
+            {each.run.run_key: each.stored.version for each in changed if each.stored is not None},
+            Rows(t.queues, [{"name": name, "kind": "dag-based", "max_concurrency": None} for name in queues], "leave"),
+            Rows(t.dag_runs, [rows.new_run_row(each.run, each.fixed) for each in new]),
+            Rows(t.nodes, [rows.node_row(each.run.run_key, node) for each in new for node in each.run.nodes]),
+            Changes(t.nodes, rows.changed_node_rows((each.stored, each.run) for each in changed), _NODE_KEY),
+            tx.runs.numbered(self.transitions),
+            Rows(t.attempts, self.attempts, "leave"),
+            Rows(t.log_chunks, self.log_chunks, "leave"),
+            Rows(t.run_holds, self.holds),
+            Rows(t.outbox, self.outbox),
+            Rows(t.inbox, self.inbox),
+        )
+        self.pools.write(tx, deleted)
+        self._write_timers(tx, all_runs, deleted)
+        tx.runs.delete(sorted(deleted))
+
+    def _write_timers(self, tx: Transaction, runs: Iterable[LoadedRun], deleted: set[str]) -> None:
+        ended = {each.run.run_key: each for each in runs if each.stored is not None and not each.run.status.active}
+        tx.timers.delete_of(sorted(key for key, each in ended.items() if each.changed and key not in deleted))
+        tx.timers.put(
+            [
+                {"run_key": key, "node": node, "kind": kind, "due_at": due_at}
+                for (key, node, kind), due_at in self.timers.items()
+                if key not in ended
+            ]
+        )

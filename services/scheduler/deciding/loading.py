@@ -1,0 +1,155 @@
+"""The first part of a batch: find runs, lock them, read them, and know them by their names."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.scheduler.core.model import Run
+from services.scheduler.core.plan import Plan
+from services.scheduler.deciding import rows
+from services.scheduler.deciding.plans import Plans
+from services.scheduler.deciding.recent import RecentRuns
+from services.scheduler.deciding.rows import origin
+from services.scheduler.deciding.traces import asked_in
+from shared.store.writes.commands import StoredDag
+from shared.store.writes.transaction import Transaction
+from shared.tracing import SpanContext
+
+__all__ = ["LoadedRun", "LoadedRuns"]
+
+Row = Mapping[str, Any]
+_FIXED = ("spec_hash", "file_name", "root_key", "parent_key", "trace")
+
+
+@dataclass(slots=True)
+class LoadedRun:
+    """A run in a batch: its state now, and its state in the database."""
+
+    run: Run
+    stored: Run | None
+    """As read under lock; ``None``: created in this batch."""
+    fixed: dict[str, Any] = field(default_factory=dict)
+    """Columns that never change: where it came from, which run called it."""
+    deleted: bool = False
+
+    @property
+    def changed(self) -> bool:
+        """Whether the run was read from the database and is different now."""
+        return self.stored is not None and self.run is not self.stored
+
+
+class LoadedRuns:
+    """The runs of one batch, each locked and read once."""
+
+    def __init__(self, tx: Transaction, plans: Plans, recent: RecentRuns) -> None:
+        self._tx = tx
+        self._plans = plans
+        self._recent = recent
+        self._runs: dict[str, LoadedRun] = {}
+        self._keys: dict[tuple[str, str], str | None] = {}
+        self._dags: dict[str, StoredDag | None] = {}
+
+    def load(self, keys: Iterable[str]) -> None:
+        """Lock and read the runs with these keys; those that do not exist stay unknown."""
+        wanted = sorted(set(keys) - self._runs.keys())
+        if not wanted:
+            return
+        run_rows = self._tx.runs.lock(wanted)
+        plans = self._plans.get_many(self._tx, [origin(row) for row in run_rows])
+        # Most decisions are about a run that this process decided about a moment ago.
+        runs = {
+            row["run_key"]: self._recent.get(row["run_key"], row["version"], plans[origin(row)]) for row in run_rows
+        }
+        read = self._read([row for row in run_rows if runs[row["run_key"]] is None], plans)
+        for row in run_rows:
+            key = row["run_key"]
+            run = runs[key] or read[key]
+            self._runs[key] = LoadedRun(run, run, {name: row[name] for name in _FIXED})
+            if row["root_key"] is None:
+                self._keys[run.dag_name, run.dag_run_id] = key
+
+    def _read(self, run_rows: Sequence[Row], plans: Mapping[tuple[str, str], Plan]) -> dict[str, Run]:
+        """Read the nodes of runs, whose rows are locked."""
+        if not run_rows:
+            return {}
+        nodes: dict[str, list[Row]] = {}
+        for node in self._tx.runs.nodes([row["run_key"] for row in run_rows]):
+            nodes.setdefault(node["run_key"], []).append(node)
+        roots = self._tx.runs.names([row["root_key"] for row in run_rows if row["root_key"] is not None])
+        return {
+            key: rows.run_from_rows(row, nodes.get(key, []), plans[origin(row)], roots.get(row["root_key"]))
+            for key, row in ((row["run_key"], row) for row in run_rows)
+        }
+
+    def add(self, run: Run, fixed: dict[str, Any]) -> None:
+        """Add a new run, which the database does not have yet."""
+        self._runs[run.run_key] = LoadedRun(run, None, fixed)
+        if fixed["root_key"] is None:
+            self._keys[run.dag_name, run.dag_run_id] = run.run_key
+
+    def find_names(self, names: Iterable[tuple[str, str]]) -> None:
+        """Find which of these ``(dag_name, dag_run_id)`` exist; answers later calls of ``key_of``."""
+        unknown = [name for name in set(names) if name not in self._keys]
+        found = self._tx.runs.keys(unknown)
+        self._keys.update({name: found.get(name) for name in unknown})
+
+    def key_of(self, dag_name: str, dag_run_id: str) -> str | None:
+        """Return the key of a root run by its name."""
+        if (dag_name, dag_run_id) not in self._keys:
+            self.find_names([(dag_name, dag_run_id)])
+        return self._keys[dag_name, dag_run_id]
+
+    def prefetch(
+        self, command_ids: Sequence[str], names: Iterable[tuple[str, str]], file_names: Iterable[str]
+    ) -> Mapping[str, tuple[str, dict[str, Any]]]:
+        """Return the recorded replies of commands, and fetch what later calls of ``key_of`` and ``dag`` answer.
+
+        No command of the batch may change a definition named here.
+        """
+        wanted, files = sorted(set(names)), sorted(set(file_names))
+        context = self._tx.commands.context(command_ids, wanted, files)
+        self._keys.update({name: context.keys.get(name) for name in wanted})
+        self._dags.update({file: context.dags.get(file) for file in files})
+        return context.replies
+
+    def assume_new(self, names: Iterable[tuple[str, str]], file_names: Iterable[str]) -> None:
+        """Assume that no run has these names, and fetch what later calls of ``dag`` answer.
+
+        If a name is taken, the flush fails. So call ``prefetch`` when the batch is decided ``again``.
+        """
+        self._keys.update(dict.fromkeys(names))
+        files = sorted(set(file_names))
+        found = self._tx.commands.stored_dags(files)
+        self._dags.update({file: found.get(file) for file in files})
+
+    def dag(self, file_name: str) -> StoredDag | None:
+        """Return a definition as it is stored."""
+        if file_name in self._dags:
+            return self._dags[file_name]
+        return self._tx.commands.stored_dags([file_name]).get(file_name)
+
+    def get(self, key: str) -> Run | None:
+        """Return a run of this batch; ``None`` if it was not found, or is deleted in this batch."""
+        loaded = self._runs.get(key)
+        return None if loaded is None or loaded.deleted else loaded.run
+
+    def entry(self, key: str) -> LoadedRun:
+        """Return a run of this batch with its stored state."""
+        return self._runs[key]
+
+    def origin(self, key: str) -> tuple[str, str | None]:
+        """Return ``(spec_hash, file_name)`` a run was created from."""
+        fixed = self._runs[key].fixed
+        return fixed["spec_hash"], fixed["file_name"]
+
+    def root_of(self, key: str) -> str:
+        """Return the key of the root run above a run of this batch, or its own key."""
+        return self._runs[key].fixed["root_key"] or key
+
+    def asked_in(self, key: str) -> SpanContext:
+        """Return the trace context in which a run of this batch was asked for."""
+        return asked_in(self._runs[key].fixed["trace"], key)
+
+    def entries(self) -> Iterable[LoadedRun]:
+        """Return all runs of this batch, also those deleted in it."""
+        return self._runs.values()

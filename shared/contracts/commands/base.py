@@ -1,0 +1,47 @@
+"""What commands have in common, and their reply."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from shared.contracts.base import Message, Part
+
+__all__ = ["Command", "CommandReply", "DagChange", "RefusedError", "RunChange"]
+
+
+class Command(Message):
+    """Base of all commands."""
+
+    by: str = "anonymous"
+    """Who asked. It is recorded with every transition."""
+
+
+class DagChange(Command):
+    """Base of the commands that change one DAG."""
+
+    file_name: str
+
+
+class RunChange(Command):
+    """Base of the commands about one existing run. ``latest`` as ``dag_run_id`` is the newest run."""
+
+    dag_name: str
+    dag_run_id: str
+
+
+class RefusedError(Part):
+    """Why a command was refused. ``code`` is an error code of the API."""
+
+    code: str
+    message: str
+    details: dict[str, Any] = Field(default_factory=dict)
+
+
+class CommandReply(Message):
+    """The recorded outcome of one command. Every delivery of the command gets the same reply."""
+
+    type = "command.reply"
+    command_id: str
+    outcome: Literal["recorded", "refused"]
+    result: dict[str, Any] = Field(default_factory=dict)
+    error: RefusedError | None = None

@@ -1,0 +1,143 @@
+"""The text forms of parameters: parse what specs and people write, and format what people see.
+
+Nothing is evaluated here: a back-quoted command stays text. Positional parameters are named by
+their 1-based place in their own input. Single quotes are ordinary characters to the tokenizer.
+"""
+
+import json
+import re
+from typing import Any
+
+from shared.language.model import Dag, Pairs, Param
+from shared.language.yaml.fields import scalar_text
+
+__all__ = [
+    "default_params_text",
+    "go_quote",
+    "is_reference",
+    "json_scalar_text",
+    "make_param",
+    "params_json",
+    "params_text",
+    "parse_json",
+    "parse_params_text",
+    "quote_pairs",
+]
+
+# A name has neither quotes nor back quotes: this keeps the search linear on hostile text.
+_TOKEN = re.compile(r'(?:([^\s="`]+)=)?("(?:\\"|[^"])*"|`(?:\\"|[^`])*`|[^"\s]+)')
+_REFERENCE = re.compile(r"\$(?:\{[^{}\s]+\}|[A-Za-z0-9_]+(?:\.\S+)?)\Z")
+_GO_ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
+_GO_ESCAPES |= {'"': '\\"', "\\": "\\\\"}
+
+
+def parse_params_text(text: str) -> tuple[list[Param], bool]:
+    """Split a parameter text; also return whether it was JSON.
+
+    A JSON object gives named parameters, a JSON array positional and named ones. Text that looks
+    like JSON but is not falls back to the shell-like form ``KEY=value K2="quoted" positional``.
+    """
+    trimmed = text.strip()
+    if trimmed[:1] in ("{", "["):
+        value = parse_json(trimmed)
+        if isinstance(value, dict):
+            return [Param(name=key, value=json_scalar_text(item)) for key, item in value.items()], True
+        if isinstance(value, list):
+            return _from_json_list(value), True
+    found: list[Param] = []
+    for match in _TOKEN.finditer(trimmed):
+        name, value = match[1], match[2]
+        if value.startswith('"'):
+            value = value[1:-1].replace('\\"', '"')
+        found.append(make_param(name, value, len(found)))
+    return found, False
+
+
+def make_param(name: str | None, value: str, index: int) -> Param:
+    """Return a parameter; without a name it is positional, and named by its place after ``index`` others."""
+    return Param(name=name, value=value) if name else Param(name=str(index + 1), value=value, positional=True)
+
+
+def parse_json(text: str) -> Any:
+    """Return the parsed JSON with numbers as their literal text, or ``None``."""
+    try:
+        # Numbers keep their spelling: 1000000 must not come back as 1e+06.
+        return json.loads(text, parse_int=_Literal, parse_float=_Literal, parse_constant=_Literal)
+    except (ValueError, RecursionError):
+        return None
+
+
+class _Literal(str):
+    """A number of a JSON text, as it was spelled."""
+
+    __slots__ = ()
+
+
+def _from_json_list(value: list[Any]) -> list[Param]:
+    found: list[Param] = []
+    for item in value:
+        if isinstance(item, dict):
+            found.extend(Param(name=key, value=json_scalar_text(inner)) for key, inner in item.items())
+        else:
+            found.append(make_param(None, json_scalar_text(item), len(found)))
+    return found
+
+
+def json_scalar_text(value: Any) -> str:
+    """Write a JSON value as text: strings raw, null empty, objects and arrays as compact JSON."""
+    if value is None or isinstance(value, str | bool | int | float):
+        return scalar_text(value)
+    return _compact(value)
+
+
+def _compact(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{json.dumps(str(k), ensure_ascii=False)}:{_compact(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(_compact(item) for item in value) + "]"
+    return str(value) if isinstance(value, _Literal) else json.dumps(value, ensure_ascii=False)
+
+
+def is_reference(text: str) -> bool:
+    """Whether ``text`` is a single variable."""
+    return _REFERENCE.match(text) is not None
+
+
+def quote_pairs(pairs: tuple[tuple[str, str], ...], positional: frozenset[str] = frozenset()) -> str:
+    """Return ``K="V"`` texts joined by spaces; those in ``positional`` without their name."""
+    parts = []
+    for name, value in pairs:
+        quoted = '"' + value.replace('"', '\\"') + '"'
+        parts.append(quoted if name in positional else f"{name}={quoted}")
+    return " ".join(parts)
+
+
+def params_json(pairs: Pairs) -> str | None:
+    """Return the text of ``DAGU_PARAMS_JSON``, by name; ``None`` without parameters."""
+    if not pairs:
+        return None
+    return json.dumps(dict(pairs), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+def params_text(pairs: Pairs) -> str:
+    """Return the display form: ``K=V`` joined by spaces, unquoted."""
+    return " ".join(f"{name}={value}" for name, value in pairs)
+
+
+def default_params_text(dag: Dag) -> str:
+    """Return the defaults as written in the form start dialogs read: ``K="v"`` joined by spaces."""
+    return " ".join(f"{param.name}={go_quote(param.value)}" for param in dag.params)
+
+
+def go_quote(text: str) -> str:
+    """Quote as Go does: escapes for quotes, backslashes and what cannot be printed."""
+    return '"' + "".join(_GO_ESCAPES.get(char) or _go_char(char) for char in text) + '"'
+
+
+def _go_char(char: str) -> str:
+    code = ord(char)
+    if char.isprintable():
+        return char
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -1,0 +1,127 @@
+"""Resolve the ``env`` and ``params`` of a run: merge overrides in and evaluate values from left to right.
+
+Pure: a command runs only through ``run_command``, and only for text of the spec. An override from outside never runs
+anything: JSON is taken literally, and the shell-like form may refer to earlier parameters only. Start
+dialogs send every default back in that form, so an override that repeats the spec's text is the default.
+"""
+
+from collections.abc import Mapping
+
+from shared.language.expansion.expand import RunCommand, Scope, expand, expand_text, needs_shell, unresolved
+from shared.language.expansion.params_syntax import go_quote, params_json, parse_params_text
+from shared.language.expansion.references import names_in
+from shared.language.model import Dag, Pairs
+
+__all__ = [
+    "needs_worker",
+    "only_defaults",
+    "params_from_outside",
+    "resolve_env",
+    "resolve_params",
+]
+
+_NO_VALUES: Mapping[str, str] = {}
+
+
+def resolve_env(env: Pairs, lookup: Mapping[str, str] = _NO_VALUES, run_command: RunCommand | None = None) -> Pairs:
+    """Evaluate ``env`` in order: an entry sees those before it, then ``lookup``; an unset variable is empty.
+
+    Exceptions of ``run_command`` pass through.
+    """
+    seen: dict[str, str] = {}
+    found: list[tuple[str, str]] = []
+    for name, text in env:
+        value = expand(text, Scope((seen, lookup), trusted=frozenset(seen)), run_command)
+        seen[name] = value
+        found.append((name, value))
+    return tuple(found)
+
+
+def resolve_params(
+    dag: Dag,
+    overrides_text: str = "",
+    *,
+    env: Pairs = (),
+    lookup: Mapping[str, str] = _NO_VALUES,
+    run_command: RunCommand | None = None,
+) -> tuple[Pairs, str | None]:
+    """Return the run's parameters in order, and the text for ``DAGU_PARAMS_JSON`` (``None``: no parameters).
+
+    A default sees the parameters before it, then the evaluated ``env``, then ``lookup`` (the host's
+    variables, where they are visible). An override replaces the default of its name in place; others are
+    appended. A positional override replaces only the positional default of the same place.
+
+    Raises:
+        ExpansionError: a variable that must be set (``${X:?}``) is not.
+    """
+    defaults = {param.name: param.value for param in dag.params}
+    given, was_json = _given(defaults, overrides_text)
+    seen: dict[str, str] = {}
+    own = frozenset((*defaults, *(name for name, _ in env))) - {*_from_outside(defaults, given)}
+    trusted = Scope((seen, dict(env), lookup), trusted=own)
+    outside = Scope((seen,))
+    for name in defaults | given:
+        # A default that is overridden is not evaluated: its command must not run.
+        if name not in given:
+            seen[name] = expand(defaults[name], trusted, run_command)
+        else:
+            seen[name] = given[name] if was_json else expand_text(given[name], outside)
+    if not seen:
+        return (), None
+    if was_json and given:
+        return tuple(seen.items()), overrides_text.strip()
+    return tuple(seen.items()), params_json(tuple(seen.items()))
+
+
+def params_from_outside(dag: Dag, overrides_text: str) -> tuple[str, ...]:
+    """Return the parameters that are not trusted: overrides, and defaults that refer to them."""
+    if not overrides_text.strip():
+        return ()
+    defaults = {param.name: param.value for param in dag.params}
+    return _from_outside(defaults, _given(defaults, overrides_text)[0])
+
+
+def _from_outside(defaults: Mapping[str, str], given: Mapping[str, str]) -> tuple[str, ...]:
+    found = dict.fromkeys(given)
+    for name, text in defaults.items():
+        if found and name not in found and not names_in(text).isdisjoint(found):
+            found[name] = None
+    return tuple(found)
+
+
+def _given(defaults: Mapping[str, str], overrides_text: str) -> tuple[dict[str, str], bool]:
+    """Return the overrides that do not only repeat their default, and whether they were JSON."""
+    overrides, was_json = parse_params_text(overrides_text)
+    given = {param.name: param.value for param in overrides}
+    if not was_json:
+        given = {name: text for name, text in given.items() if not _repeats(text, defaults.get(name))}
+    return given, was_json
+
+
+def only_defaults(dag: Dag, text: str) -> bool:
+    """Whether a parameter text only repeats the dag's defaults."""
+    defaults = {param.name: param.value for param in dag.params}
+    return all(_repeats(param.value, defaults.get(param.name)) for param in parse_params_text(text)[0])
+
+
+def _repeats(given: str, default: str | None) -> bool:
+    """Whether a default came back as it is, or with the escapes that the start dialog showed."""
+    return default is not None and given in {default, go_quote(default)[1:-1].replace('\\"', '"')}
+
+
+def needs_worker(dag: Dag) -> bool:
+    """Whether env or params can only be evaluated on a worker.
+
+    That is the case if they run a command, refer to a variable that no earlier entry sets (it would be the host's), or
+    must satisfy a schema file.
+    """
+    known: dict[str, object] = {}
+    for name, text in dag.env:
+        if needs_shell(text) or unresolved(text, known):
+            return True
+        known[name] = None
+    for param in dag.params:
+        if needs_shell(param.value) or unresolved(param.value, known):
+            return True
+        known[param.name] = None
+    return bool(dag.param_schema)

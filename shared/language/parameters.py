@@ -1,0 +1,117 @@
+"""Read ``params``: of a dag its defaults, of a step the arguments of its ``call``."""
+
+from typing import Any
+
+from shared.language.expansion.params_syntax import (
+    is_reference,
+    make_param,
+    parse_json,
+    parse_params_text,
+    quote_pairs,
+)
+from shared.language.model import ModelPart, Param
+from shared.language.yaml.fields import Fields, Vocabulary, is_scalar, scalar_text, type_name
+from shared.language.yaml.reader import YamlList, YamlMap
+
+__all__ = ["DeclaredParams", "read_call_params", "read_params"]
+
+_SCHEMA = Vocabulary("schema", "values")
+
+
+class DeclaredParams(ModelPart):
+    """The default parameters of a dag, and the schema they must satisfy (empty: none)."""
+
+    params: tuple[Param, ...] = ()
+    schema_ref: str = ""
+
+
+def read_params(fields: Fields) -> DeclaredParams:
+    """Read a dag's ``params`` in any of its forms."""
+    value = fields.get("params")
+    if value is None:
+        return DeclaredParams()
+    if isinstance(value, YamlMap) and "schema" in value:
+        return _read_schema_form(fields)
+    if isinstance(value, YamlMap):
+        # Sorted, as the language defines for maps.
+        return DeclaredParams(params=tuple(_from_map(fields, "params", dict(sorted(value.items())))))
+    return DeclaredParams(params=_checked_unique(fields, _from_text_or_list(fields, "params")))
+
+
+def _read_schema_form(fields: Fields) -> DeclaredParams:
+    inner = fields.mapping("params", _SCHEMA)
+    if inner is None:
+        return DeclaredParams()
+    schema = inner.text("schema")
+    values = inner.get("values")
+    if isinstance(values, YamlMap):
+        return DeclaredParams(params=tuple(_from_map(inner, "values", values)), schema_ref=schema)
+    return DeclaredParams(params=tuple(_from_text_or_list(inner, "values")), schema_ref=schema)
+
+
+def _from_text_or_list(fields: Fields, name: str) -> list[Param]:
+    value = fields.get(name)
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return parse_params_text(value)[0]
+    if not isinstance(value, list):
+        fields.error(name, f"invalid parameter value: {type_name(value)}")
+        return []
+    found: list[Param] = []
+    above = 0
+    for index, item in enumerate(value):
+        if isinstance(value, YamlList) and index == value.inherited:
+            # Positional parameters count within their own document: the file's first replaces the base's first.
+            above = len(found)
+        if isinstance(item, dict):
+            found.extend(_from_map(fields, f"{name}[{index}]", item))
+        elif isinstance(item, list):
+            fields.error(name, "invalid parameter value: list")
+        else:
+            for param in parse_params_text(scalar_text(item))[0]:
+                found.append(make_param(None if param.positional else param.name, param.value, len(found) - above))
+    return found
+
+
+def _from_map(fields: Fields, name: str, mapping: dict[str, Any]) -> list[Param]:
+    found: list[Param] = []
+    for key, value in mapping.items():
+        if not is_scalar(value):
+            fields.error(name, f"invalid parameter value: {type_name(value)}", hint=f'parameter "{key}"')
+        else:
+            found.append(Param(name=key, value=scalar_text(value)))
+    return found
+
+
+def _checked_unique(fields: Fields, params: list[Param]) -> tuple[Param, ...]:
+    seen: set[str] = set()
+    for param in params:
+        if param.name in seen:
+            fields.warn("params", f'parameter "{param.name}" is given twice', hint="the later value is used")
+        seen.add(param.name)
+    return tuple(params)
+
+
+def read_call_params(fields: Fields) -> tuple[str, tuple[tuple[str, str], ...] | None]:
+    """Read a step's ``params``: the text form, and the pairs it stands for.
+
+    They are split before expansion, so what a variable holds is one value, spaces included.
+    Two texts have no pairs (``None``): a single variable, and JSON that variables complete.
+    """
+    value = fields.get("params")
+    if value is None:
+        return "", None
+    if isinstance(value, str):
+        text = value.strip()
+        if is_reference(text) or (text[:1] in ("{", "[") and parse_json(text) is None):
+            return text, None
+        params = parse_params_text(text)[0]
+    elif isinstance(value, YamlMap):
+        # Sorted, as the parameters of a dag are.
+        params = _from_map(fields, "params", dict(sorted(value.items())))
+    else:
+        params = _from_text_or_list(fields, "params")
+    pairs = tuple((param.name, param.value) for param in params)
+    positional = frozenset(param.name for param in params if param.positional)
+    return quote_pairs(pairs, positional), pairs

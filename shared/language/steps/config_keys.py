@@ -1,0 +1,39 @@
+"""The keys of an executor's ``config``, which may be written in any letter case, as in Dagu."""
+
+from typing import Any
+
+__all__ = ["canonical_keys"]
+
+_DOCKER = (
+    "image containerName pull autoRemove platform workingDir volumes container host network exec env user ports name "
+    "pullPolicy keepContainer startup command waitFor logPattern restartPolicy"
+)
+_GHA = (
+    "runner autoRemove network githubInstance dockerSocket artifacts reuseContainers forceRebuild containerOptions "
+    "privileged capabilities"
+)
+_NAMES = {
+    "http": "timeout headers query body silent debug json skipTLSVerify retries caFile clientCert clientKey",
+    "jq": "raw timeout",
+    "mail": "from to subject message attachments",
+    "ssh": "user host ip port key password strictHostKey knownHostFile shell shellArgs",
+    "archive": "source destination format compressionLevel password overwrite preservePaths stripComponents include "
+    "exclude dryRun verbose followSymlinks verifyIntegrity continueOnError",
+    "hitl": "prompt input required",
+    "docker": _DOCKER,
+    "container": _DOCKER,
+    "gha": _GHA,
+    "github_action": _GHA,
+    "github-action": _GHA,
+}
+_SPELLED = {kind: {name.lower(): name for name in names.split()} for kind, names in _NAMES.items()}
+
+
+def canonical_keys(kind: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Return ``config`` with its keys in the letter case that the executor of type ``kind`` reads.
+
+    A key that is also there in the right letter case wins. The keys of plugins are left as they are.
+    """
+    spelled = _SPELLED.get(kind, {})
+    found = {spelled.get(name.lower(), name): value for name, value in config.items()}
+    return found | {name: config[name] for name in found if name in config}

@@ -1,0 +1,55 @@
+"""Read ``parallel``: the items that a ``call`` starts a sub-run for."""
+
+import json
+from typing import Any
+
+from shared.language.model import Parallel
+from shared.language.yaml.fields import Fields, Vocabulary, is_scalar, scalar_text
+
+__all__ = ["MAX_PARALLEL_ITEMS", "read_parallel"]
+
+MAX_PARALLEL_ITEMS = 1000
+
+_PARALLEL = Vocabulary("items", "maxConcurrent")
+_FORMS = "parallel must have either items array or variable reference"
+
+
+def read_parallel(fields: Fields) -> Parallel | None:
+    """Read a variable reference, a list of items, or ``{items, maxConcurrent}``."""
+    value = fields.get("parallel")
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        return _with_items(fields, "parallel", value, 10)
+    inner = fields.mapping("parallel", _PARALLEL, unknown="ignore")
+    if inner is None:
+        return None
+    max_concurrent = inner.integer("maxConcurrent", 10)
+    if max_concurrent <= 0:
+        inner.error("maxConcurrent", f"maxConcurrent must be greater than 0 (value: {max_concurrent})")
+        max_concurrent = 10
+    return _with_items(inner, "items", inner.get("items"), max_concurrent)
+
+
+def _with_items(fields: Fields, name: str, value: Any, max_concurrent: int) -> Parallel | None:
+    if isinstance(value, str) and value.strip():
+        return Parallel(variable=value.strip(), max_concurrent=max_concurrent)
+    if not isinstance(value, list):
+        fields.error(name, _FORMS)
+        return None
+    if not value:
+        fields.error(name, "parallel execution requires at least one item")
+    if len(value) > MAX_PARALLEL_ITEMS:
+        fields.error(name, f"parallel execution exceeds maximum limit: {len(value)} items (max: {MAX_PARALLEL_ITEMS})")
+    items = [text for item in value if (text := _item(fields, name, item)) is not None]
+    return Parallel(items=tuple(items), max_concurrent=max_concurrent)
+
+
+def _item(fields: Fields, name: str, item: Any) -> str | None:
+    if isinstance(item, dict) and all(is_scalar(inner) for inner in item.values()):
+        texts = {key: scalar_text(inner) for key, inner in sorted(item.items())}
+        return json.dumps(texts, ensure_ascii=False, separators=(",", ":"))
+    if is_scalar(item):
+        return scalar_text(item)
+    fields.error(name, "parallel items must be strings, numbers, or objects of scalars")
+    return None

@@ -1,0 +1,26 @@
+"""Which workers take work, and which are lost."""
+
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, and_
+
+from shared.store import tables as t
+
+__all__ = ["LIVE", "LOST", "believed_state", "lease_ended", "takes_work"]
+
+LIVE, DRAINING, LOST = "live", "draining", "lost"
+
+
+def takes_work(now: datetime) -> ColumnElement[bool]:
+    """Return the condition of a worker that takes work: it is live and its lease has not ended."""
+    return and_(t.workers.c.state == LIVE, t.workers.c.lease_until > now)
+
+
+def lease_ended(now: datetime) -> ColumnElement[bool]:
+    """Return the condition of a worker whose lease ended and who is not marked as lost yet."""
+    return and_(t.workers.c.state.in_([LIVE, DRAINING]), t.workers.c.lease_until < now)
+
+
+def believed_state(state: str, lease_until: datetime, now: datetime) -> str:
+    """Return the state of a worker's row, or ``lost`` where its lease ended and nobody has marked it yet."""
+    return LOST if state in {LIVE, DRAINING} and lease_until <= now else state

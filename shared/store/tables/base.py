@@ -1,0 +1,54 @@
+"""What every table is made of: the metadata, the column of an aware UTC time, columns that are NOT NULL."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Column, DateTime, Dialect, MetaData, TypeDecorator, text
+
+__all__ = ["UTCDateTime", "col", "metadata", "where"]
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """An aware UTC datetime on both databases; SQLite would lose the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("naive datetime")
+        return value.astimezone(UTC)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
+        # psycopg2 gives aware ones, in UTC as all our sessions are: a list has thousands of them.
+        return None if dialect.name == "postgresql" else super().result_processor(dialect, coltype)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def col(name: str, kind: Any, *constraints: Any, **options: Any) -> Column[Any]:
+    """Return a column, NOT NULL unless ``nullable=True``."""
+    options.setdefault("nullable", False)
+    return Column(name, kind, *constraints, **options)
+
+
+def where(condition: str) -> dict[str, Any]:
+    """Return the options of a partial index with that condition, for both databases."""
+    return {"postgresql_where": text(condition), "sqlite_where": text(condition)}

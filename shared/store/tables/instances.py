@@ -1,0 +1,37 @@
+"""Tables of the processes that announced themselves: workers and schedulers."""
+
+from sqlalchemy import JSON, Integer, String, Table
+
+from shared.store.tables.base import UTCDateTime, col, metadata
+
+__all__ = ["services", "workers"]
+
+workers = Table(
+    "workers",
+    metadata,
+    col("worker_id", String(200), primary_key=True),
+    col("incarnation", String(64)),
+    col("host", String(255)),
+    col("version", String(64)),
+    col("labels", JSON),
+    col("executors", JSON, nullable=True),
+    col("slots", Integer),
+    col("busy", Integer),
+    col("state", String(12)),
+    col("started_at", UTCDateTime),
+    col("heartbeat_at", UTCDateTime),
+    col("lease_until", UTCDateTime),
+    comment="state: live, draining, stopped, lost",
+)
+
+services = Table(
+    "services",
+    metadata,
+    col("kind", String(16), primary_key=True),
+    col("instance_id", String(200), primary_key=True),
+    col("host", String(255)),
+    col("version", String(64)),
+    col("started_at", UTCDateTime),
+    col("heartbeat_at", UTCDateTime),
+    comment="Scheduler replicas that were alive a moment ago",
+)

@@ -1,0 +1,45 @@
+"""What the parts of a transaction have in common."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from sqlalchemy import Connection, Table
+
+from shared.store.writes.bulk import Rows, write
+
+__all__ = ["FoundRow", "NewRow", "Writer"]
+
+FoundRow: TypeAlias = dict[str, Any]
+"""A row that was read, by column name."""
+NewRow: TypeAlias = Mapping[str, Any]
+"""A row to write, by column name."""
+
+
+class Writer:
+    """Reads and writes some tables over the connection of one transaction. It knows rows, not rules."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def _rows(self, query: Any, **values: Any) -> list[FoundRow]:
+        found = self._connection.execute(query, values)
+        names = tuple(found.keys())
+        return [dict(zip(names, row, strict=True)) for row in found]
+
+    def _first(self, query: Any, **values: Any) -> FoundRow | None:
+        row = self._connection.execute(query, values).mappings().first()
+        return None if row is None else dict(row)
+
+    def _insert(self, table: Table, rows: Sequence[NewRow]) -> None:
+        """Insert rows. Raises ``AlreadyExists`` where a key is taken."""
+        write(self._connection, Rows(table, rows))
+
+    def _insert_new(self, table: Table, rows: Sequence[NewRow]) -> None:
+        """Insert rows, except those whose key is taken."""
+        write(self._connection, Rows(table, rows, "leave"))
+
+    def _put(self, table: Table, rows: Sequence[NewRow], changed: Sequence[str]) -> None:
+        """Insert rows, or set the ``changed`` columns of those that exist."""
+        write(self._connection, Rows(table, rows, tuple(changed)))

@@ -1,0 +1,56 @@
+"""The outbox, as a transaction reads and writes it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import and_, bindparam, delete, or_, select, update
+
+from shared.store import tables as t
+from shared.store.engine import for_update
+from shared.store.writes.base import FoundRow, NewRow, Writer
+
+__all__ = ["OutboxWrites"]
+
+
+class OutboxWrites(Writer):
+    """Messages that committed transactions still have to publish."""
+
+    __slots__ = ()
+
+    def overdue(self, before: datetime, refused: Sequence[str], limit: int) -> list[FoundRow]:
+        """Return and lock messages written before that time, and those ``refused``.
+
+        Leaves out those that another scheduler has locked for its own sweep.
+        """
+        c = t.outbox.c
+        overdue = or_(c.created_at < before, c.id.in_(refused)) if refused else c.created_at < before
+        query = select(t.outbox).where(overdue).order_by(c.id).limit(limit)
+        return self._rows(for_update(query, skip_locked=True))
+
+    def put_off(self, rows: Sequence[NewRow], now: datetime) -> None:
+        """Set when these messages were written, so that no other sweep takes them soon."""
+        self._put(t.outbox, [{**row, "created_at": now} for row in rows], ["created_at"])
+
+    def dispatched_again(self, tokens: Sequence[str], now: datetime) -> set[str]:
+        """Set the dispatch time of these tasks, and return which of them no worker is known to have started.
+
+        Nodes that another transaction has locked keep their time: this one waits for no lock.
+        """
+        if not tokens:
+            return set()
+        c = t.nodes.c
+        waiting = c.token.in_(tokens), c.token_state == "dispatched"
+        found = set(self._connection.execute(select(c.token).where(*waiting)).scalars())
+        rows = self._rows(for_update(select(c.run_key, c.idx).where(*waiting), skip_locked=True))
+        if rows:
+            node = and_(c.run_key == bindparam("key"), c.idx == bindparam("position"))
+            self._connection.execute(
+                update(t.nodes).where(node).values(dispatched_at=now),
+                [{"key": row["run_key"], "position": row["idx"]} for row in rows],
+            )
+        return {str(token) for token in found}
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Remove messages that the broker confirmed."""
+        if ids:
+            self._connection.execute(delete(t.outbox).where(t.outbox.c.id.in_(ids)))

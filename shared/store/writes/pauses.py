@@ -1,0 +1,33 @@
+"""Pauses, as a transaction reads and writes them."""
+
+from sqlalchemy import delete, select, update
+
+from shared.store import tables as t
+from shared.store.queries.pauses import IS_OPEN
+from shared.store.writes.base import FoundRow, NewRow, Writer
+
+__all__ = ["PauseWrites"]
+
+
+class PauseWrites(Writer):
+    """Pauses of a DAG, a queue or everything."""
+
+    __slots__ = ()
+
+    def all(self) -> list[FoundRow]:
+        """Return all pauses, also those that have ended."""
+        return self._rows(select(t.pauses))
+
+    def open(self) -> list[FoundRow]:
+        """Return the pauses that hold."""
+        return self._rows(select(t.pauses).where(IS_OPEN))
+
+    def put(self, row: NewRow) -> None:
+        """Write a pause whole."""
+        self._put(t.pauses, [row], ["paused_at", "paused_by", "reason", "resumed_at", "catchup"])
+
+    def rename(self, old: str, new: str) -> None:
+        """Move a DAG's pause to another file name."""
+        c = t.pauses.c
+        self._connection.execute(delete(t.pauses).where(c.scope == "dag", c.name == new))
+        self._connection.execute(update(t.pauses).where(c.scope == "dag", c.name == old).values(name=new))

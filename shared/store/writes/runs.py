@@ -1,0 +1,147 @@
+"""Runs and their nodes: found, locked, written in batches."""
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import bindparam, delete, func, select, tuple_, update
+
+from shared.errors import StaleVersion
+from shared.store import tables as t
+from shared.store.engine import for_update, is_postgres, transaction_number
+from shared.store.queries.runs import BY_DAG, QUEUED, RUNNING, newest_key
+from shared.store.writes.base import FoundRow, NewRow, Writer
+from shared.store.writes.bulk import Changes, Rows, write
+
+__all__ = ["RunWrites"]
+
+_RUN_FIXED = frozenset(
+    {
+        "dag_name",
+        "dag_run_id",
+        "file_name",
+        "root_key",
+        "parent_key",
+        "parent_node",
+        "parent_params",
+        "trace",
+        "called_from",
+        "spec_hash",
+        "created_at",
+    }
+)
+# Statements of almost every transaction are built once.
+_LOCK_RUNS = for_update(
+    select(t.dag_runs).where(t.dag_runs.c.run_key.in_(bindparam("keys", expanding=True))).order_by(t.dag_runs.c.run_key)
+)
+_NODES_OF = (
+    select(t.nodes)
+    .where(t.nodes.c.run_key.in_(bindparam("keys", expanding=True)))
+    .order_by(t.nodes.c.run_key, t.nodes.c.idx)
+)
+_KEYS_OF = select(t.dag_runs.c.dag_name, t.dag_runs.c.dag_run_id, t.dag_runs.c.run_key).where(
+    tuple_(t.dag_runs.c.dag_name, t.dag_runs.c.dag_run_id).in_(bindparam("names", expanding=True)),
+    t.dag_runs.c.root_key.is_(None),
+)
+_NEWEST_KEY = select(newest_key(bindparam("dag_name")))
+_NUMBER = transaction_number()
+_WITHOUT_CASCADE = (t.attempts, t.log_chunks)
+"""Tables with rows of runs that the database does not remove with the run."""
+_COUNT_UP = update(t.counters).values(value=t.counters.c.value + 1)
+
+
+class RunWrites(Writer):
+    """Runs with their nodes, transitions, attempts and logs."""
+
+    __slots__ = ()
+
+    def lock(self, keys: Sequence[str]) -> list[FoundRow]:
+        """Return and lock the runs with these keys, in the order of their keys."""
+        return self._rows(_LOCK_RUNS, keys=keys)
+
+    def nodes(self, keys: Sequence[str]) -> list[FoundRow]:
+        """Return the nodes of these runs in order."""
+        return self._rows(_NODES_OF, keys=keys)
+
+    def keys(self, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """Return the run keys of those ``(dag_name, dag_run_id)`` that exist; only root runs have such a name."""
+        if not names:
+            return {}
+        rows = self._connection.execute(_KEYS_OF, {"names": list(names)})
+        return {(row.dag_name, row.dag_run_id): row.run_key for row in rows}
+
+    def names(self, keys: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Return ``(dag_name, dag_run_id)`` of these runs by key."""
+        if not keys:
+            return {}
+        runs = t.dag_runs.c
+        rows = self._connection.execute(
+            select(runs.run_key, runs.dag_name, runs.dag_run_id).where(runs.run_key.in_(keys))
+        )
+        return {row.run_key: (row.dag_name, row.dag_run_id) for row in rows}
+
+    def newest_key(self, dag_name: str) -> str | None:
+        """Return the key of a DAG's newest root run."""
+        found: str | None = self._connection.execute(_NEWEST_KEY, {"dag_name": dag_name}).scalar()
+        return found
+
+    def newest(self, file_names: Sequence[str]) -> dict[str, FoundRow]:
+        """Return the newest root run of each of these DAGs, by DAG name."""
+        wanted = select(t.dags.c.dag_name).where(t.dags.c.file_name.in_(file_names)).distinct().subquery()
+        r = t.dag_runs.c
+        query = select(
+            r.dag_name, r.dag_run_id, r.status, r.created_at, r.queued_at, r.started_at, r.run_key, r.given
+        ).where(r.run_key.in_(select(newest_key(wanted.c.dag_name)).select_from(wanted)))
+        return {row["dag_name"]: row for row in self._rows(query)}
+
+    def running(self, dag_names: Sequence[str]) -> dict[str, list[str]]:
+        """Return the keys of the running root runs of these DAGs, by DAG name, oldest first."""
+        r = t.dag_runs.c
+        query = select(r.dag_name, r.run_key).where(r.status == RUNNING, BY_DAG.in_(dag_names), r.root_key.is_(None))
+        found: dict[str, list[str]] = {}
+        for name, key in self._connection.execute(query.order_by(r.created_at, r.run_key)):
+            found.setdefault(name, []).append(key)
+        return found
+
+    def count_active(self, dag_name: str) -> dict[str, int]:
+        """Return how many runs of a DAG are ``running`` and ``queued``."""
+        runs = t.dag_runs.c
+        query = (
+            select(runs.status, func.count())
+            .where(BY_DAG == dag_name, runs.status.in_([RUNNING, QUEUED]))  # noqa: SIM300 - a column expression
+            .group_by(runs.status)
+        )
+        return dict(self._connection.execute(query).all())
+
+    def save(self, rows: Sequence[NewRow], loaded_versions: Mapping[str, int], *before: Rows | Changes) -> None:
+        """Write changed runs back, each only at the version it was read at. ``before`` is written first.
+
+        Raises:
+            AlreadyExists: a key of ``before`` is taken.
+            StaleVersion: another transaction wrote a run: nothing of this one may be committed.
+        """
+        guarded = [
+            {name: value for name, value in row.items() if name not in _RUN_FIXED}
+            | {"loaded_version": loaded_versions[row["run_key"]]}
+            for row in rows
+        ]
+        runs = Changes(t.dag_runs, guarded, {"run_key": "run_key", "loaded_version": "version"})
+        if (saved := write(self._connection, *before, runs)) != len(rows):
+            raise StaleVersion(f"of {len(rows)} runs only {saved} are still at the version they were read at")
+
+    def numbered(self, transitions: Sequence[NewRow]) -> Rows:
+        """Return transitions to insert; ``(txid, pos)`` becomes their place in the order of all. Call it once."""
+        if transitions and not is_postgres(self._connection):
+            # SQLite has one writer at a time, so a counter is as good as Postgres' transaction number.
+            self._connection.execute(_COUNT_UP)
+        placed = [{**row, "pos": pos} for pos, row in enumerate(transitions)]
+        return Rows(t.transitions, placed, computed={"txid": _NUMBER})
+
+    def add_log_chunks(self, chunks: Sequence[NewRow]) -> None:
+        """Store pieces of output; a piece that is stored already stays."""
+        self._insert_new(t.log_chunks, chunks)
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Remove runs with all rows that belong to them."""
+        if keys:
+            for table in _WITHOUT_CASCADE:
+                self._connection.execute(delete(table).where(table.c.run_key.in_(keys)))
+            self._connection.execute(delete(t.dag_runs).where(t.dag_runs.c.run_key.in_(keys)))

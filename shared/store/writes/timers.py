@@ -1,0 +1,52 @@
+"""Timers, as a transaction reads and removes them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import bindparam, delete, func, select
+
+from shared.store import tables as t
+from shared.store.writes.base import FoundRow, NewRow, Writer
+
+__all__ = ["TimerWrites"]
+
+_DELETE_OF_RUNS = delete(t.timers).where(t.timers.c.run_key.in_(bindparam("keys", expanding=True)))
+
+
+class TimerWrites(Writer):
+    """Timers of runs and nodes."""
+
+    __slots__ = ()
+
+    def due(self, now: datetime, limit: int) -> list[FoundRow]:
+        """Return due timers, oldest first; not locked."""
+        return self._rows(select(t.timers).where(t.timers.c.due_at <= now).order_by(t.timers.c.due_at).limit(limit))
+
+    def due_of(self, run_keys: Sequence[str], now: datetime) -> list[FoundRow]:
+        """Return the due timers of these runs. The runs must be locked, so that no other scheduler fires them."""
+        c = t.timers.c
+        return self._rows(select(t.timers).where(c.run_key.in_(run_keys), c.due_at <= now))
+
+    def next_due_at(self) -> datetime | None:
+        """Return when the next timer is due."""
+        due: datetime | None = self._connection.execute(select(func.min(t.timers.c.due_at))).scalar()
+        return due
+
+    def put(self, rows: Sequence[NewRow]) -> None:
+        """Set timers; one that exists gets the new time."""
+        self._put(t.timers, rows, ["due_at"])
+
+    def delete(self, timers: Sequence[tuple[str, int, str]]) -> None:
+        """Remove timers by ``(run key, node, kind)``."""
+        if timers:
+            c = t.timers.c
+            query = delete(t.timers).where(
+                c.run_key == bindparam("key"), c.node == bindparam("position"), c.kind == bindparam("what")
+            )
+            rows = [{"key": key, "position": node, "what": kind} for key, node, kind in timers]
+            self._connection.execute(query, rows)
+
+    def delete_of(self, run_keys: Sequence[str]) -> None:
+        """Remove all timers of these runs."""
+        if run_keys:
+            self._connection.execute(_DELETE_OF_RUNS, {"keys": run_keys})

@@ -1,0 +1,51 @@
+"""``start?wait=`` returns the run's details exactly as GET does."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conformance.conftest import Footing
+from tests.conformance.rest_live import Live, open_live
+from tests.harness.eventually import eventually
+
+LOCKED = "steps:\n  - name: work\n    command: sleep 300\n    lock: table\n"
+REPEATS_A_CALL = """\
+steps:
+  - name: loop
+    call: kid
+    repeatPolicy: {repeat: while, condition: "true", limit: 2, intervalSec: 0}
+---
+name: kid
+steps:
+  - echo hi
+"""
+
+
+@pytest.fixture(scope="module")
+def live(footing: Footing) -> Iterator[Live]:
+    with open_live(footing) as opened:
+        yield opened
+
+
+def test_a_run_that_waits_for_a_lock_says_who_holds_it(live: Live) -> None:
+    live.dag("locked", LOCKED)
+    live.start("locked", dagRunId="holder")
+    eventually(lambda: live.run("locked", "holder")["nodes"][0]["statusLabel"] == "running")
+
+    started = live.post("/dags/locked/start?wait=1s", {"dagRunId": "second"})
+
+    assert started["finished"] is False
+    [node] = started["dagRunDetails"]["nodes"]
+    assert node["waitingFor"] == "lock table, held by locked/holder (work)"
+    assert started["dagRunDetails"] == live.run("locked", "second")
+
+
+def test_a_finished_run_names_the_sub_runs_of_earlier_repetitions(live: Live) -> None:
+    live.dag("loop", REPEATS_A_CALL)
+
+    started = live.post("/dags/loop/start?wait=20s", {"dagRunId": "r"})
+
+    assert started["finished"] is True
+    [node] = started["dagRunDetails"]["nodes"]
+    assert len(node["subRunsRepeated"]) == 1
+    assert started["dagRunDetails"] == live.run("loop", "r")

@@ -1,0 +1,130 @@
+"""An installation as the image has it: exactly what lock files pin, and Dagway from its built wheel.
+
+Nothing is downloaded: the files of the locked packages are copied out of the environment that the test
+runs in, which must have each of them in the locked version. What that environment has beside them, and
+the source tree, cannot be reached from here.
+"""
+
+import importlib.metadata
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.deploy.manifests import ROOT
+from tests.harness.procs import clean_environment
+
+__all__ = ["NEEDS_DOCKER", "RUNTIME", "STEPS", "Installation", "build_wheel", "install", "locked_versions"]
+
+RUNTIME = "requirements.lock"
+STEPS = "steps.lock"
+NEEDS_DOCKER = {"services.worker.executors.container.docker", "services.worker.executors.container.engine"}
+"""Modules that without steps.lock say what they need, instead of being imported."""
+_SWEEP = Path(__file__).with_name("sweep.py")
+_TIMEOUT_S = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """A virtual environment that no other environment adds to."""
+
+    folder: Path
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter."""
+        return self.folder / "bin" / "python"
+
+    @property
+    def dagway(self) -> Path:
+        """Its command."""
+        return self.folder / "bin" / "dagway"
+
+    @property
+    def site(self) -> Path:
+        """Where its packages are."""
+        (site,) = self.folder.glob("lib/python3*/site-packages")
+        return site
+
+    def versions(self) -> dict[str, str]:
+        """Return every distribution that it has, with its version."""
+        found = importlib.metadata.distributions(path=[str(self.site)])
+        return {canonicalize_name(each.name): each.version for each in found}
+
+    def sweep_argv(self) -> list[str]:
+        """Return the command that imports all of Dagway and prints what became of it; see ``sweep.py``."""
+        return [str(self.python), "-I", "-c", _SWEEP.read_text()]
+
+    def sweep(self, home: Path, *before: str) -> dict[str, Any]:
+        """Run that command; ``before`` may lead into another root."""
+        answer: dict[str, Any] = json.loads(self.run(home, *before, *self.sweep_argv()))
+        return answer
+
+    def run(self, home: Path, *argv: str) -> str:
+        """Run something in a clean environment, and in ``home``; return what it printed to stdout."""
+        done = subprocess.run(
+            argv, env=clean_environment(home), cwd=home, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+        )
+        assert done.returncode == 0, f"{argv[:4]}: {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+        return done.stdout
+
+
+def locked_versions(*locks: str) -> dict[str, str]:
+    """Return what lock files pin for this interpreter on this system."""
+    versions: dict[str, str] = {}
+    for line in (line for lock in locks for line in (ROOT / lock).read_text().splitlines() if "==" in line):
+        pinned = Requirement(line.rstrip("\\ "))
+        if pinned.marker is None or pinned.marker.evaluate():
+            (only,) = pinned.specifier
+            known = versions.setdefault(canonicalize_name(pinned.name), only.version)
+            assert known == only.version, f"{pinned.name}: {known} and {only.version} are locked"
+    return versions
+
+
+def build_wheel(folder: Path) -> Path:
+    """Build Dagway's wheel from the source tree, by what the environment has."""
+    argv = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    _quietly(argv, ROOT)
+    (wheel,) = folder.glob("dagway-*.whl")
+    return wheel
+
+
+def install(folder: Path, locks: Sequence[str], wheel: Path) -> Installation:
+    """Make an installation of what these lock files pin, and of a wheel."""
+    _quietly([sys.executable, "-m", "venv", "--without-pip", str(folder)], folder.parent)
+    made = Installation(folder)
+    for name, version in locked_versions(*locks).items():
+        _copy(name, version, made.site)
+    pip = [sys.executable, "-m", "pip", "--isolated", "--disable-pip-version-check", "--python", str(made.python)]
+    _quietly([*pip, "install", "--no-index", "--no-deps", str(wheel)], folder.parent)
+    return made
+
+
+def _copy(name: str, version: str, site: Path) -> None:
+    """Copy a distribution's files, byte code among them if there is any."""
+    try:
+        found = importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        raise AssertionError(f"{name}=={version} is locked and not installed: run make setup") from None
+    assert found.version == version, f"{name} is locked as {version} and installed as {found.version}: run make setup"
+    assert found.files, f"{name} does not say which files it has"
+    for file in found.files:
+        source = Path(str(file.locate()))
+        # What is outside of the packages' folder are commands, which carry the path of their own interpreter.
+        if ".." not in file.parts and (source.suffix != ".pyc" or source.exists()):
+            (site / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, site / file)
+
+
+def _quietly(argv: Sequence[str], cwd: Path) -> None:
+    done = subprocess.run(
+        argv, env=clean_environment(cwd), cwd=cwd, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+    )
+    assert done.returncode == 0, f"{argv}:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"

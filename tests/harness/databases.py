@@ -1,0 +1,33 @@
+"""Databases with the current schema: migrated once per process, copied for each test.
+
+A migration takes 0.4 s on SQLite and up to 1 s on Postgres; a copy takes a few milliseconds and
+70 ms. What migrations do is tested on databases that they really migrate.
+"""
+
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from shared.store.migrate import migrate
+
+__all__ = ["migrated_sqlite"]
+
+
+def migrated_sqlite(path: Path) -> str:
+    """Make an SQLite database with the current schema at ``path`` and return its URL."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(_sqlite_image())
+    return f"sqlite:///{path}"
+
+
+@cache
+def _sqlite_image() -> bytes:
+    folder = Path(tempfile.mkdtemp(prefix="dagway-schema-"))
+    try:
+        migrate(f"sqlite:///{folder}/migrated.db")
+        # The last connection has closed, so nothing is left in the write-ahead log.
+        assert [path.name for path in folder.iterdir()] == ["migrated.db"]
+        return (folder / "migrated.db").read_bytes()
+    finally:
+        shutil.rmtree(folder)

@@ -1,0 +1,96 @@
+"""What both servers share."""
+
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.harness.eventually import free_port
+from tests.harness.reaper import forget, kill_group
+
+__all__ = ["START_TIMEOUT_S", "Server"]
+
+START_TIMEOUT_S = 60.0
+_STOP_TIMEOUT_S = 30.0
+
+
+class Server:
+    """A directory, a process and a log, and how they start and end."""
+
+    def __init__(self, name: str) -> None:
+        self.dir = Path(tempfile.mkdtemp(prefix=f"dagway-{name}-"))
+        self.log = self.dir / "server.log"
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the server's process is there (it may still be starting)."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """The process id of the server that runs."""
+        if self._process is None:
+            raise RuntimeError(f"{type(self).__name__} was not started")
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it and return when it answers. Data of an earlier start is kept."""
+        raise RuntimeError(type(self).__name__)
+
+    def _signal_and_wait(self, number: signal.Signals) -> None:
+        process = self._process
+        if process is None:
+            return
+        if process.poll() is None:
+            process.send_signal(number)
+            try:
+                process.wait(_STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                kill_group(process)
+        forget(process)
+        self._process = None
+
+    def kill(self) -> None:
+        """End it with SIGKILL, as a crash would."""
+        self._kill()
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            kill_group(self._process)
+            self._process = None
+
+    def stop(self) -> None:
+        """End it in good order."""
+        self._signal_and_wait(signal.SIGTERM)
+
+    def restart(self) -> None:
+        """Stop in good order and start again."""
+        self.stop()
+        self.start()
+
+    def close(self) -> None:
+        """Kill it and remove its directory: nothing of it is wanted any more."""
+        self._kill()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def log_tail(self) -> str:
+        """Return the last 3000 characters of the server's log."""
+        return self.log.read_text(errors="replace")[-3000:] if self.log.exists() else ""
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

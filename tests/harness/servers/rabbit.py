@@ -1,0 +1,205 @@
+"""RabbitMQ for tests."""
+
+import itertools
+import os
+import shutil
+import socket
+import subprocess
+import threading
+from pathlib import Path
+
+from tests.harness.eventually import eventually, free_port
+from tests.harness.reaper import kill_group, spawn
+from tests.harness.servers.base import START_TIMEOUT_S, Server
+
+__all__ = ["RabbitServer", "rabbit_bin"]
+
+_VHOST_BATCH = 20
+_count = itertools.count(1)
+
+
+def rabbit_bin() -> Path | None:
+    """Return the folder of RabbitMQ's own scripts, not of a distribution's user-switching wrappers."""
+    folders = [Path("/usr/lib/rabbitmq/bin"), Path("/opt/homebrew/opt/rabbitmq/sbin")]
+    return next((folder for folder in folders if (folder / "rabbitmq-server").exists()), None)
+
+
+class RabbitServer(Server):
+    """One RabbitMQ node without plugins, guest/guest, on a free port.
+
+    ``conf``: further lines for ``rabbitmq.conf``.
+    """
+
+    def __init__(self, *, conf: str = "") -> None:
+        folder = rabbit_bin()
+        if folder is None:
+            msg = "RabbitMQ is not installed"
+            raise RuntimeError(msg)
+        super().__init__("rabbit")
+        self._bin = folder
+        self._node = f"dagway-{os.getpid()}-{next(_count)}@localhost"
+        self._epmd: subprocess.Popen[bytes] | None = None
+        self._epmd_port = free_port()
+        self._dist_port = free_port()
+        self._vhosts = itertools.count(1)
+        self._fresh: list[str] = []
+        self._used: list[str] = []
+        self._lock = threading.Lock()
+        (self.dir / "rabbitmq.conf").write_text(
+            f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
+            "loopback_users = none\n"
+            "disk_free_limit.absolute = 50MB\n"
+            "log.file = false\n"
+            "log.console = true\n"
+            "log.console.level = warning\n"
+            f"{conf}\n"
+        )
+        (self.dir / "enabled_plugins").write_text("[].\n")
+        (self.dir / "env.conf").write_text("")
+
+    @property
+    def url(self) -> str:
+        """The default vhost's URL."""
+        return self.vhost_url("/")
+
+    def vhost_url(self, vhost: str) -> str:
+        """Return the URL of a vhost."""
+        name = "%2F" if vhost == "/" else vhost
+        return f"amqp://guest:guest@127.0.0.1:{self.port}/{name}"
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "LANG": "C.UTF-8",
+            "HOME": str(self.dir),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_PORT": str(self._epmd_port),
+            "RABBITMQ_NODENAME": self._node,
+            "RABBITMQ_DIST_PORT": str(self._dist_port),
+            "RABBITMQ_BASE": str(self.dir),
+            "RABBITMQ_MNESIA_BASE": str(self.dir / "data"),
+            "RABBITMQ_LOG_BASE": str(self.dir / "log"),
+            "RABBITMQ_CONFIG_FILE": str(self.dir / "rabbitmq.conf"),
+            "RABBITMQ_CONF_ENV_FILE": str(self.dir / "env.conf"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.dir / "enabled_plugins"),
+            "RABBITMQ_PID_FILE": str(self.dir / "pid"),
+            # The one way by which the script becomes the Erlang VM instead of the parent of one.
+            "RUNNING_UNDER_SYSTEMD": "true",
+            # Two schedulers do for a test, and idle ones need not spin.
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none",
+        }
+
+    def start(self) -> None:
+        """Start it and return when it takes AMQP connections (3 to 5 s)."""
+        env = self._environment()
+        if self._epmd is None or self._epmd.poll() is not None:
+            epmd = shutil.which("epmd") or "epmd"
+            argv = [epmd, "-port", str(self._epmd_port), "-address", "127.0.0.1"]
+            self._epmd = spawn(argv, env=env, cwd=self.dir, log=self.log)
+            eventually(lambda: _listens(self._epmd_port), timeout_s=START_TIMEOUT_S)
+        self._process = spawn([str(self._bin / "rabbitmq-server")], env=env, cwd=self.dir, log=self.log)
+        eventually(self._answers, timeout_s=START_TIMEOUT_S, every_s=0.05)
+
+    def _answers(self) -> bool:
+        if not self.running:
+            msg = f"RabbitMQ ended while starting:\n{self.log_tail()}"
+            raise RuntimeError(msg)
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=5) as link:
+                # A protocol header it does not know: answered with its own, and no log entry of a broken login.
+                link.sendall(b"AMQP\x00\x00\x00\x00")
+                return link.recv(4) == b"AMQP"
+        except OSError:
+            return False
+
+    def kill(self) -> None:
+        """End it with SIGKILL, as a crash would that comes at least 5 s after the last queue was declared.
+
+        RabbitMQ 4.0 writes the registry of its quorum queues to disk every 5 s; a queue declared
+        since stays unusable for ever after a crash, whatever its messages' confirms said. That is
+        a broker's fault that no client can mend, so the registry is written first.
+        """
+        if self.running:
+            self.eval("[dets:sync(Table) || Table <- dets:all()], ok.")
+        self._kill()
+
+    def close(self) -> None:
+        """Kill node and epmd and remove the directory."""
+        self._kill()
+        if self._epmd is not None:
+            kill_group(self._epmd)
+            self._epmd = None
+        super().close()
+
+    def ctl(self, *args: str, timeout_s: float = 60.0) -> str:
+        """Run ``rabbitmqctl`` on this node (about 1 s) and return its output; a RuntimeError tells why it failed."""
+        argv = [str(self._bin / "rabbitmqctl"), "--silent", "--node", self._node, *args]
+        done = subprocess.run(
+            argv, env=self._environment(), cwd=self.dir, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+        if done.returncode:
+            msg = f"rabbitmqctl {' '.join(args)}: {done.stdout}{done.stderr}"
+            raise RuntimeError(msg)
+        return done.stdout
+
+    def eval(self, erlang: str) -> None:
+        """Run expressions that end in ``ok.`` on this node: 3 ms by Erlang's own ``erl_call``, a second without it.
+
+        Raises:
+            RuntimeError: the expressions failed; with what they returned.
+        """
+        program = shutil.which("erl_call")
+        if program is None:
+            self.ctl("eval", erlang)
+            return
+        cookie = (self.dir / ".erlang.cookie").read_text()
+        argv = [program, "-c", cookie, "-sname", self._node, "-timeout", "60", "-e"]
+        done = subprocess.run(
+            argv,
+            env=self._environment(),
+            cwd=self.dir,
+            input=erlang + "\n",
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if done.returncode or done.stdout.strip() != "{ok, ok}":
+            raise RuntimeError(f"erl_call {erlang}: {done.stdout}{done.stderr}")
+
+    def create_vhost(self) -> str:
+        """Return the URL of a vhost of its own; made by the batch, so that most calls cost nothing.
+
+        Vhosts handed out before are emptied of queues when the next batch is made.
+        """
+        with self._lock:
+            if not self._fresh:
+                self._refill()
+            name = self._fresh.pop(0)
+            self._used.append(name)
+        return self.vhost_url(name)
+
+    def _refill(self) -> None:
+        fresh = [f"t{next(self._vhosts)}" for _ in range(_VHOST_BATCH)]
+        # The vhost in use by a test that asks for a second one must stay: keep the last batch's.
+        old, self._used = self._used[:-_VHOST_BATCH], self._used[-_VHOST_BATCH:]
+        erlang = (
+            f'[ok = rabbit_vhost:delete(V, <<"harness">>) || V <- [{_binaries(old)}]],'
+            f'[begin ok = rabbit_vhost:add(V, <<"harness">>),'
+            f' ok = rabbit_auth_backend_internal:set_permissions(<<"guest">>, V,'
+            f' <<".*">>, <<".*">>, <<".*">>, <<"harness">>) end || V <- [{_binaries(fresh)}]], ok.'
+        )
+        self.eval(erlang)
+        self._fresh = fresh
+
+
+def _binaries(names: list[str]) -> str:
+    return ",".join(f'<<"{name}">>' for name in names)
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,97 @@
+"""A connection to a broker that cannot be reached or does not answer: what is said of it, and what it leaves behind."""
+
+import gc
+import socket
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from shared.transport.rabbitmq.connection import Connection, parameters
+from tests.harness.eventually import free_port
+from tests.harness.proxy import Proxy
+from tests.harness.servers import RabbitServer
+
+Reached = Callable[[], object]
+
+
+def connection_to(
+    port: int, scheme: str = "amqp", on_up: Callable[[object], None] = lambda _connection: None
+) -> Connection:
+    params = parameters(f"{scheme}://guest:guest@127.0.0.1:{port}/", "test")
+    return Connection(params, "test", on_up=on_up, on_down=lambda _error: None)
+
+
+@pytest.mark.parametrize("scheme", ["amqp", "amqps"])
+def test_a_broker_that_cannot_be_reached_is_named_with_the_cause(scheme: str) -> None:
+    port = free_port()
+    params = parameters(f"{scheme}://user:hidden@127.0.0.1:{port}/", "test")
+    connection = Connection(params, "test", on_up=lambda _connection: None, on_down=lambda _error: None)
+    connection.start()
+    try:
+        assert connection.tried.wait(10)
+        reason = str(connection.reason)
+    finally:
+        connection.close()
+
+    assert reason.startswith(f"cannot connect to 127.0.0.1, port {port}: ")
+    assert "refused" in reason
+    assert "hidden" not in reason
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
+        yield listener
+
+
+def unclosed_after(make: Callable[[], Connection], reached: Reached) -> list[str]:
+    """Start a connection, close it as soon as ``reached`` returns, and return the warnings about its sockets."""
+    gc.collect()
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        connection = make()
+        connection.start()
+        reached()
+        connection.close()
+        del connection
+        gc.collect()
+    return [str(each.message) for each in seen]
+
+
+@pytest.mark.parametrize("scheme", ["amqp", "amqps"])
+def test_a_connection_closed_while_the_broker_is_silent_leaves_no_socket(listener: socket.socket, scheme: str) -> None:
+    with ExitStack() as stack:
+
+        def greeted() -> None:
+            silent, _ = listener.accept()
+            stack.enter_context(silent)
+            silent.settimeout(10)
+            assert silent.recv(1)
+
+        assert unclosed_after(lambda: connection_to(listener.getsockname()[1], scheme), greeted) == []
+
+
+def test_a_connection_closed_before_the_broker_accepts_it_leaves_no_socket() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, ExitStack() as stack:
+        # The kernel lets the first ones in, and drops what others send.
+        for _ in range(3):
+            other = stack.enter_context(socket.socket())
+            other.setblocking(False)
+            other.connect_ex(listener.getsockname())
+
+        assert unclosed_after(lambda: connection_to(listener.getsockname()[1]), lambda: None) == []
+
+
+def test_a_connection_whose_broker_does_not_read_the_goodbye_leaves_no_socket(rabbit_server: RabbitServer) -> None:
+    up = threading.Event()
+    with Proxy(rabbit_server.port) as proxy:
+
+        def stalled() -> None:
+            assert up.wait(10)
+            proxy.stall()
+
+        assert unclosed_after(lambda: connection_to(proxy.port, on_up=lambda _connection: up.set()), stalled) == []

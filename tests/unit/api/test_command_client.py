@@ -1,0 +1,84 @@
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from services.api.command_client import Accepted, Recorded, Sent, command_key, run_id_for
+from services.api.problems import Problem
+from shared.contracts.codec import encode
+from shared.contracts.commands import CommandReply, RefusedError, StopRun
+from shared.errors import BrokerUnavailable, DagwayError, PublishUnconfirmed, Unroutable
+from shared.ids import valid_run_id
+from shared.transport.pending_reply import PendingReply
+
+AT = datetime(2025, 11, 24, tzinfo=UTC)
+STOP = StopRun(dag_name="a", dag_run_id="r")
+
+
+def reply(outcome: str = "recorded") -> bytes:
+    error = RefusedError(code="not_running", message="no") if outcome == "refused" else None
+    message = CommandReply.model_validate({"command_id": "c", "outcome": outcome, "result": {"x": 1}, "error": error})
+    return encode(message, id="c", at=AT)
+
+
+def outcome(
+    *,
+    confirm: DagwayError | str | None = None,
+    answer: bytes | DagwayError | None = None,
+    forget: Callable[[], object] = lambda: None,
+) -> Recorded | Accepted:
+    """Return the outcome of a command; ``confirm="never"``: the broker does not confirm."""
+    asked = PendingReply(forget)
+    if not isinstance(confirm, str):
+        asked.settle(confirm)
+    if isinstance(answer, DagwayError):
+        asked.fail(answer)
+    elif answer is not None:
+        asked.answer(answer)
+    return Sent(STOP, "c", asked).outcome(accept_timeout_s=0.01, reply_timeout_s=0.01)
+
+
+def test_an_answer_is_the_outcome() -> None:
+    assert outcome(answer=reply()) == Recorded("c", {"x": 1})
+
+
+def test_a_refusal_is_raised_with_its_code() -> None:
+    with pytest.raises(Problem, match="400 not_running"):
+        outcome(answer=reply("refused"))
+
+
+@pytest.mark.parametrize("answer", [None, BrokerUnavailable("the connection broke")])
+def test_confirmed_but_unanswered_is_accepted(answer: DagwayError | None) -> None:
+    forgotten: list[bool] = []
+
+    found = outcome(answer=answer, forget=lambda: forgotten.append(True))
+
+    assert found == Accepted("c")
+    assert forgotten, "nobody waits for it any more"
+
+
+@pytest.mark.parametrize("error", [BrokerUnavailable("away"), Unroutable("no queue"), PublishUnconfirmed("broke")])
+def test_what_was_not_accepted_is_raised(error: DagwayError) -> None:
+    with pytest.raises(type(error)):
+        outcome(confirm=error)
+
+
+def test_no_confirm_in_time_is_an_unknown_outcome() -> None:
+    with pytest.raises(PublishUnconfirmed):
+        outcome(confirm="never")
+
+
+def test_a_reply_before_the_confirm_counts() -> None:
+    assert outcome(confirm="never", answer=reply()) == Recorded("c", {"x": 1})
+
+
+def test_a_run_id_follows_from_the_key_and_is_new_without_one() -> None:
+    assert run_id_for("k") == run_id_for("k") != run_id_for("l")
+    assert run_id_for(None) != run_id_for(None)
+    assert valid_run_id(run_id_for("k"))
+
+
+def test_an_absent_or_empty_key_is_none() -> None:
+    assert command_key(None) is None
+    assert command_key("") is None
+    assert command_key("a:b-1") == "a:b-1"

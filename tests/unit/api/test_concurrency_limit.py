@@ -1,0 +1,119 @@
+"""Places for requests among greenlets, without patching anything."""
+
+from collections.abc import Callable, Iterable
+from io import BytesIO
+from typing import Any
+
+import gevent
+import pytest
+from gevent.event import Event
+
+from services.api.problems import REFUSED
+from services.api.serving.concurrency_limit import ConcurrencyLimit
+
+
+class App:
+    """Answers with the path when ``go`` is set, and knows who got in; refuses at once what it is told to."""
+
+    def __init__(self) -> None:
+        self.inside: list[str] = []
+        self.bodies: list[bytes] = []
+        self.go = Event()
+
+    def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        if REFUSED in environ:
+            start(environ[REFUSED].status, [])
+            return [environ[REFUSED].message.encode()]
+        self.inside.append(environ["PATH_INFO"])
+        self.bodies.append(environ["wsgi.input"].read())
+        self.go.wait()
+        return [environ["PATH_INFO"].encode()]
+
+
+class Trickle:
+    """A body that comes once ``go`` is set."""
+
+    def __init__(self, body: bytes, go: Event) -> None:
+        self._rest, self._go = BytesIO(body), go
+
+    def read(self, size: int) -> bytes:
+        self._go.wait()
+        return self._rest.read(size)
+
+
+def ask(
+    layer: ConcurrencyLimit, path: str, body: Any = b"", told: list[int] | None = None, *, chunked: bool = False
+) -> "gevent.Greenlet[..., Any]":
+    size = str(len(body)) if isinstance(body, bytes) else "4"
+    stream = BytesIO(body) if isinstance(body, bytes) else body
+    length = {"HTTP_TRANSFER_ENCODING": "chunked"} if chunked else {"CONTENT_LENGTH": size}
+    environ = {"PATH_INFO": path, "wsgi.input": stream, **length}
+    begun = told if told is not None else []
+    return gevent.spawn(layer, environ, lambda status, _headers: begun.append(status))
+
+
+def settle() -> None:
+    """Let every greenlet get as far as it can."""
+    for _ in range(5):
+        gevent.sleep(0)
+
+
+def test_as_many_as_there_are_places_are_let_in_and_the_others_follow() -> None:
+    app = App()
+    layer = ConcurrencyLimit(app, 2)
+    asked = [ask(layer, path) for path in ("/1", "/2", "/3")]
+    settle()
+    assert app.inside == ["/1", "/2"]
+
+    app.go.set()
+    assert [each.get(timeout=5) for each in asked] == [[b"/1"], [b"/2"], [b"/3"]]
+
+
+def test_whether_the_process_is_alive_is_told_though_every_place_is_taken() -> None:
+    app = App()
+    layer = ConcurrencyLimit(app, 1)
+    ask(layer, "/1")
+    ask(layer, "/healthz")
+    settle()
+
+    assert app.inside == ["/1", "/healthz"]
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_that_comes_slowly_takes_no_place(*, chunked: bool) -> None:
+    app, late = App(), Event()
+    app.go.set()
+    layer = ConcurrencyLimit(app, 1)
+    slow = ask(layer, "/slow", Trickle(b"slow", late), chunked=chunked)
+    settle()
+
+    assert ask(layer, "/quick", b"quick").get(timeout=5) == [b"/quick"]
+    late.set()
+    assert slow.get(timeout=5) == [b"/slow"]
+    assert app.bodies == [b"quick", b"slow"]
+
+
+def test_a_body_that_does_not_come_is_given_up_and_says_so() -> None:
+    app = App()
+    told: list[int] = []
+    layer = ConcurrencyLimit(app, 1, body_timeout_s=0.01)
+
+    answer = ask(layer, "/slow", Trickle(b"slow", Event()), told).get(timeout=5)
+
+    assert (told, answer) == ([408], [b"The request body did not arrive in time"])
+    assert app.inside == []
+
+
+def test_bodies_that_are_too_much_together_are_refused_until_some_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.api.serving.concurrency_limit._HELD_BYTES", 3)
+    app = App()
+    told: list[int] = []
+    layer = ConcurrencyLimit(app, 1)
+    held = ask(layer, "/held", b"held")
+    settle()
+    ask(layer, "/beyond", b"more", told).get(timeout=5)
+    assert told == [503]
+
+    app.go.set()
+    held.get(timeout=5)
+    assert ask(layer, "/later", b"more").get(timeout=5) == [b"/later"]

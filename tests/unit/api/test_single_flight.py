@@ -1,0 +1,37 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from services.api.caches.single_flight import SingleFlight
+
+
+def test_those_who_come_while_one_is_made_share_the_next() -> None:
+    combined, begun, go = SingleFlight(), threading.Event(), threading.Event()
+    made: list[int] = []
+
+    def make() -> bytes:
+        made.append(len(made))
+        begun.set()
+        assert go.wait(5)
+        return str(made[-1]).encode()
+
+    with ThreadPoolExecutor(6) as threads:
+        first = threads.submit(combined.get, "k", make)
+        assert begun.wait(5)
+        others = [threads.submit(combined.get, "k", make) for _ in range(5)]
+        go.set()
+
+        assert first.result(5) == b"0"
+        assert {int(other.result(5)) for other in others} <= {1, 2, 3, 4, 5}
+    assert len(made) <= 6
+
+
+def test_an_error_is_everybodys_and_the_next_starts_anew() -> None:
+    def broken() -> bytes:
+        raise ValueError("no")
+
+    combined = SingleFlight()
+    with pytest.raises(ValueError, match="no"):
+        combined.get("k", broken)
+    assert combined.get("k", lambda: b"yes") == b"yes"
