@@ -190,6 +190,6 @@ def test_what_is_declared_is_locked() -> None:
     locked = {
         line.split("==")[0].strip() for line in (ROOT / "requirements.lock").read_text().splitlines() if "==" in line
     }
-    declared = {re.split(r"[<>\[]", dependency)[0].strip() for dependency in project["dependencies"]}
+    declared = {re.split(r"[<>=\[]", dependency)[0].strip() for dependency in project["dependencies"]}
 
     assert declared - locked == set()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 _PACKAGES = ("dagway", "services", "shared")
-_STARTED = ("dagway.__main__", "services.__main__", "shared.store.migrations.")
+_STARTED = ("dagway.__main__", "shared.store.migrations.")
 """What is no module to import: the command line itself, and what only works while ``dagway migrate`` runs."""
 
 

@@ -102,7 +102,7 @@ def test_every_command_says_how_it_is_used(runtime: Installation, swept: dict[st
         said = runtime.run(tmp_path, str(runtime.dagway), *words, "--help")
         assert said.startswith(" ".join(["Usage: dagway", *words, "["]))
     assert runtime.run(tmp_path, str(runtime.dagway), "version") == f"{runtime.versions()['dagway']}\n"
-    assert "Usage: python -m services" in runtime.run(tmp_path, str(runtime.python), "-m", "services", "--help")
+    assert "Usage: python -m dagway" in runtime.run(tmp_path, str(runtime.python), "-m", "dagway", "--help")
 
 
 def test_every_service_runs_a_workflow_on_real_servers(

@@ -69,8 +69,8 @@ class AttemptSpans:
         if inputs is not None and (otel := task.options.get("otel")):
             try:
                 self._collector(task, otel, inputs).send(span)
-            except Exception as fault:  # noqa: BLE001 - telemetry must not cost a run
-                _log.warning("spans.not_sent", extra={"why": str(fault), "next": "see the DAG's otel block"})
+            except Exception as failure:  # noqa: BLE001 - telemetry must not cost a run
+                _log.warning("spans.not_sent", extra={"why": str(failure), "next": "see the DAG's otel block"})
 
     def run_over(self, message: RunTraced, trace: str | None) -> None:
         """Send the span of a run that had attempts on this worker. Never blocks."""

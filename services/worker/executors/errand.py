@@ -44,22 +44,22 @@ class ErrandExecutor:
 
     def run(self, job: Job, io: StepIO) -> Result:
         """Do every part; the exit code is 1 if one failed."""
-        faults: list[str] = []
+        errors: list[str] = []
         for mail in self._errand.mails:
             try:
                 done = self._send(job, mail)
             except (InvalidInput, ExpansionError, ValueError, smtplib.SMTPException, OSError, Cancelled) as failure:
-                faults.append(f"mail not sent: {failure}")
+                errors.append(f"mail not sent: {failure}")
             else:
                 write_all(io.stdout, f"{done}\n".encode())
         if self._errand.container is not None:
             try:
                 self._remove(job, self._errand.container)
             except (DagwayError, ExpansionError, OSError, ValueError) as failure:
-                faults.append(f"container not removed: {failure}")
-        for fault in faults:
-            write_all(io.stderr, f"{fault}\n".encode(errors="replace"))
-        return make_result(job, "; ".join(faults))
+                errors.append(f"container not removed: {failure}")
+        for error in errors:
+            write_all(io.stderr, f"{error}\n".encode(errors="replace"))
+        return make_result(job, "; ".join(errors))
 
     def _send(self, job: Job, mail: Mail) -> str:
         server = MailServer.of(evaluate(job, self._errand.smtp))

@@ -35,13 +35,13 @@ def apply_schema(reference: str, params: Pairs, folders: Sequence[Path]) -> Pair
     try:
         validator = validator_for(schema)
         validator.check_schema(schema)
-        faults = sorted(
-            validator(schema).iter_errors(given), key=lambda fault: [str(part) for part in fault.absolute_path]
+        errors = sorted(
+            validator(schema).iter_errors(given), key=lambda error: [str(part) for part in error.absolute_path]
         )
     except jsonschema.SchemaError as error:
         raise InvalidInput(f"failed to get JSON schema: {reference}: {error.message}") from error
-    if faults:
-        texts = [": ".join(filter(None, (".".join(map(str, one.absolute_path)), one.message))) for one in faults[:5]]
+    if errors:
+        texts = [": ".join(filter(None, (".".join(map(str, one.absolute_path)), one.message))) for one in errors[:5]]
         raise InvalidInput(f"parameter validation failed: {'; '.join(texts)}")
     texts_given = dict(params)
     order = [*(name for name in properties if name in given), *(name for name in given if name not in properties)]

@@ -34,7 +34,7 @@ else:
 
 __all__ = ["main"]
 
-Exit, Fault = streams.Exit, streams.Fault
+Exit, ArchiveError = streams.Exit, streams.ArchiveError
 
 _ENDINGS = (
     (".tar.gz", "tar.gz"), (".tgz", "tar.gz"), (".tar.bz2", "tar.bz2"), (".tbz2", "tar.bz2"), (".tar.xz", "tar.xz"),
@@ -65,7 +65,7 @@ class Order:
         try:
             return int(self.raw.get(name, default))
         except (TypeError, ValueError) as error:
-            raise Fault(Exit.CONFIG, f"{name} must be a whole number, not {self.raw[name]!r}") from error
+            raise ArchiveError(Exit.CONFIG, f"{name} must be a whole number, not {self.raw[name]!r}") from error
 
     def flag(self, name: str, default: bool = False) -> bool:
         value = self.raw.get(name, default)
@@ -78,7 +78,7 @@ class Order:
         if not found and self.operation != "create":
             found = streams.kind_of(path)
         if found not in streams.CONTAINERS | streams.SINGLE:
-            raise Fault(Exit.FORMAT, f"unsupported archive format: {found or path.name}")
+            raise ArchiveError(Exit.FORMAT, f"unsupported archive format: {found or path.name}")
         return found
 
     def wanted(self, name: str) -> bool:
@@ -92,7 +92,7 @@ class Order:
         """Return where a member goes, relative to the destination; empty: nowhere."""
         parts = PurePosixPath(name).parts
         if name.startswith(("/", "\\")) or ".." in parts or "\0" in name:
-            raise Fault(Exit.EXTRACT, f"refused: {name!r} would be extracted outside the destination")
+            raise ArchiveError(Exit.EXTRACT, f"refused: {name!r} would be extracted outside the destination")
         parts = parts[self.strip :]
         if parts and not self.flag("preservePaths", True):
             parts = parts[-1:]
@@ -114,7 +114,7 @@ def _members(order: Order) -> Iterator[tuple[Path, str]]:
 
 def _create(order: Order) -> dict[str, Any]:
     if order.destination is None and not order.flag("dryRun"):
-        raise Fault(Exit.CONFIG, "destination is required")
+        raise ArchiveError(Exit.CONFIG, "destination is required")
     kind = order.format(order.destination or order.source)
     members = list(_members(order))
     if order.destination is not None:
@@ -126,11 +126,11 @@ def _create(order: Order) -> dict[str, Any]:
     if order.flag("dryRun") or order.destination is None:
         return {**result, "verifyPerformed": False}
     if kind in streams.READ_ONLY:
-        raise Fault(Exit.FORMAT, f"{kind} archives can be read, but not created")
+        raise ArchiveError(Exit.FORMAT, f"{kind} archives can be read, but not created")
     if order.password and kind != "zip":
-        raise Fault(Exit.CONFIG, f"password: only zip archives can be encrypted, not {kind}")
+        raise ArchiveError(Exit.CONFIG, f"password: only zip archives can be encrypted, not {kind}")
     if kind in streams.SINGLE and len(files) != 1:
-        raise Fault(Exit.CREATE, f"{kind} compresses one file, not {len(files)}")
+        raise ArchiveError(Exit.CREATE, f"{kind} compresses one file, not {len(files)}")
     part = Path(order.raw["part"])
     part.parent.mkdir(parents=True, exist_ok=True)
     with part.open("w+b") as raw:
@@ -167,7 +167,7 @@ def _verify(order: Order, path: Path, kind: str) -> None:
     if kind == "zip":
         with streams.open_zip(path, order.password) as archive:
             if (bad := archive.testzip()) is not None:
-                raise Fault(Exit.CORRUPT, f"corrupted archive: {bad}")
+                raise ArchiveError(Exit.CORRUPT, f"corrupted archive: {bad}")
     elif kind in streams.SINGLE:
         with path.open("rb") as raw, streams.open_packed(raw, kind, "r", -1) as packed:
             while packed.read(_PIECE):
@@ -200,7 +200,7 @@ def _extract(order: Order) -> dict[str, Any]:
             return
         path = root / place
         if not path.parent.resolve().is_relative_to(root):
-            raise Fault(Exit.EXTRACT, f"refused: {name!r} would be extracted outside the destination")
+            raise ArchiveError(Exit.EXTRACT, f"refused: {name!r} would be extracted outside the destination")
         if folder_mode is not None:
             if not dry:
                 path.mkdir(parents=True, exist_ok=True)
@@ -212,10 +212,10 @@ def _extract(order: Order) -> dict[str, Any]:
             if not dry:
                 if path.is_symlink() or path.is_file():
                     if not order.flag("overwrite"):
-                        raise Fault(Exit.DESTINATION, f"{path} exists; set overwrite to replace it")
+                        raise ArchiveError(Exit.DESTINATION, f"{path} exists; set overwrite to replace it")
                     path.unlink()
                 put(path)
-        except (OSError, Fault) as error:
+        except (OSError, ArchiveError) as error:
             if not order.flag("continueOnError") or getattr(error, "code", 0) == Exit.EXTRACT:
                 raise
             errors.append(f"{name}: {error}")
@@ -253,7 +253,9 @@ def _extract_zip(order: Order, take: Any, root: Path) -> None:
                 if stat.S_ISLNK(mode):
                     link = archive.read(info).decode()
                     if Path(link).is_absolute() or not (path.parent / link).resolve().is_relative_to(root):
-                        raise Fault(Exit.EXTRACT, f"refused: the link {info.filename!r} points outside the destination")
+                        raise ArchiveError(
+                            Exit.EXTRACT, f"refused: the link {info.filename!r} points outside the destination"
+                        )
                     path.symlink_to(link)
                     return
                 with archive.open(info) as member, path.open("wb") as file:
@@ -318,12 +320,12 @@ def _list(order: Order) -> dict[str, Any]:
 
 def _do(order: Order) -> dict[str, Any]:
     if not order.source.exists():
-        raise Fault(Exit.SOURCE, f"source not found: {order.source}")
+        raise ArchiveError(Exit.SOURCE, f"source not found: {order.source}")
     return {"create": _create, "extract": _extract, "list": _list}[order.operation](order)
 
 
 def _code_of(error: Exception, operation: str) -> int:
-    if isinstance(error, Fault):
+    if isinstance(error, ArchiveError):
         return error.code
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM):
         return Exit.PERMISSION

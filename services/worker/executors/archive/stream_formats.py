@@ -29,8 +29,8 @@ __all__ = [
     "CONTAINERS",
     "READ_ONLY",
     "SINGLE",
+    "ArchiveError",
     "Exit",
-    "Fault",
     "kind_of",
     "link_in_zip",
     "open_packed",
@@ -69,7 +69,7 @@ class Exit(IntEnum):
     PASSWORD = 13
 
 
-class Fault(Exception):
+class ArchiveError(Exception):
     """An error with its exit code."""
 
     def __init__(self, code: Exit, text: str) -> None:
@@ -123,7 +123,7 @@ def _library(what: str, needed: str, *names: str) -> Any:
             return importlib.import_module(name)
         except ImportError:
             continue
-    raise Fault(Exit.FORMAT, f"{what} needs {needed} on the worker: pip install 'dagway[archives]'")
+    raise ArchiveError(Exit.FORMAT, f"{what} needs {needed} on the worker: pip install 'dagway[archives]'")
 
 
 @contextmanager
@@ -145,7 +145,7 @@ def open_tar(path: Path, kind: str, bsdtar: str) -> Iterator[tarfile.TarFile]:
 @contextmanager
 def _converted(path: Path, kind: str, bsdtar: str) -> Iterator[tarfile.TarFile]:
     if not bsdtar:
-        raise Fault(Exit.FORMAT, f"{kind} needs the program bsdtar on the worker (package libarchive-tools)")
+        raise ArchiveError(Exit.FORMAT, f"{kind} needs the program bsdtar on the worker (package libarchive-tools)")
     if kind == "rar" and is_encrypted(path):
         raise _locked(kind)
     # -P: keep a leading slash, so that our rules see it.
@@ -170,11 +170,11 @@ def _converted(path: Path, kind: str, bsdtar: str) -> Iterator[tarfile.TarFile]:
         why = subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment, check=False)
         if b"encrypted" in why.stderr:
             raise _locked(kind)
-        raise Fault(Exit.CORRUPT, f"{kind}: {stderr or 'cannot be read'}")
+        raise ArchiveError(Exit.CORRUPT, f"{kind}: {stderr or 'cannot be read'}")
 
 
-def _locked(kind: str) -> Fault:
-    return Fault(Exit.PASSWORD, f"encrypted {kind} archives cannot be read, not even with a password")
+def _locked(kind: str) -> ArchiveError:
+    return ArchiveError(Exit.PASSWORD, f"encrypted {kind} archives cannot be read, not even with a password")
 
 
 @contextmanager
@@ -184,7 +184,7 @@ def open_zip(path: Path, password: str) -> Iterator[zipfile.ZipFile]:
         locked = any(info.flag_bits & _ENCRYPTED for info in archive.infolist())
         strong = any(info.compress_type == _AES for info in archive.infolist())
         if locked and not password:
-            raise Fault(Exit.PASSWORD, "the archive is encrypted: password is required")
+            raise ArchiveError(Exit.PASSWORD, "the archive is encrypted: password is required")
         if not strong:
             if password:
                 archive.setpassword(password.encode())

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from services.worker.executors.base import Job, StepIO
-from services.worker.executors.container.engine import MARK, Engine, EngineFault
+from services.worker.executors.container.engine import MARK, Engine, EngineError
 from services.worker.executors.container.spec import ContainerSpec, read_spec
 from services.worker.executors.in_process import Cancelled, CancelScope, evaluate, make_result, process_result
 from services.worker.inputs.environment import host_variables
@@ -33,7 +33,7 @@ class DockerExecutor:
         attempt = _ContainerAttempt(job, io)
         try:
             return attempt.result(job.supervisor.call(attempt.run, attempt.stop))
-        except (EngineFault, Cancelled, OSError) as error:
+        except (EngineError, Cancelled, OSError) as error:
             return make_result(job, str(error) or "the container was stopped")
         finally:
             attempt.clean_up()
@@ -160,7 +160,7 @@ def remove_run_container(job: Job, container: dict[str, Any]) -> None:
     """Remove the container that the steps of the job's run shared, if there is one.
 
     Raises:
-        EngineFault: the engine refuses, or cannot be reached.
+        EngineError: the engine refuses, or cannot be reached.
     """
     name, labels = _run_container(job, read_spec(evaluate(job, container), job.working_dir, {}))
     engine = Engine(host_variables())

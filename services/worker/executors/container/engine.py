@@ -28,7 +28,7 @@ try:
 except ImportError as error:
     raise InvalidInput(f"container steps need {REQUIREMENTS['container']}") from error
 
-__all__ = ["MARK", "Engine", "EngineFault"]
+__all__ = ["MARK", "Engine", "EngineError"]
 
 MARK = "dagway.attempt"
 """Label with the mark of the attempt or the worker that made a container."""
@@ -41,7 +41,7 @@ _CONFLICT = 409
 _KEEP_ALIVE = ["sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 3600 & wait $!; done"]
 
 
-class EngineFault(DagwayError):
+class EngineError(DagwayError):
     """The engine refuses, or cannot be reached."""
 
 
@@ -50,9 +50,9 @@ def _engine_errors() -> Iterator[None]:
     try:
         yield
     except APIError as error:
-        raise EngineFault(f"container engine: {error.explanation or error}") from error
+        raise EngineError(f"container engine: {error.explanation or error}") from error
     except DockerException as error:
-        raise EngineFault(f"container engine: {error}") from error
+        raise EngineError(f"container engine: {error}") from error
 
 
 class Engine:
@@ -92,7 +92,7 @@ class Engine:
             for item in progress:
                 cancel_scope.check()
                 if "error" in item:
-                    raise EngineFault(f"cannot pull {spec.image}: {item['error']}")
+                    raise EngineError(f"cannot pull {spec.image}: {item['error']}")
 
     def create(
         self, name: str, spec: ContainerSpec, words: list[str] | None, labels: dict[str, str], *, background: bool
@@ -159,17 +159,17 @@ class Engine:
         ``labels`` identify the run, ``mark`` the worker.
 
         Raises:
-            EngineFault: another container has the name.
+            EngineError: another container has the name.
         """
         try:
             self.create(name, spec, None, {**labels, MARK: mark}, background=True)
-        except EngineFault as fault:
-            if not _is_taken(fault):
+        except EngineError as error:
+            if not _is_taken(error):
                 raise
         with _engine_errors():
             found = self._labels(name)
             if any(found.get(key) != value for key, value in labels.items()):
-                raise EngineFault(f"another container has the name {name!r}")
+                raise EngineError(f"another container has the name {name!r}")
             self._api.start(name)
             self._await_ready(name, spec, cancel_scope)
 
@@ -199,13 +199,13 @@ class Engine:
             cancel_scope.check()
             state = self._api.inspect_container(container)["State"]
             if state["Status"] in ("exited", "dead"):
-                raise EngineFault(f"the container ended before it was ready: exit code {state['ExitCode']}")
+                raise EngineError(f"the container ended before it was ready: exit code {state['ExitCode']}")
             health = (state.get("Health") or {}).get("Status", "healthy")
             healthy = spec.wait_for != "healthy" or health in ("healthy", "none", "")
             if state["Running"] and healthy and self._logged(container, spec.log_pattern):
                 return
             pause.wait(_POLL_S)
-        raise EngineFault(f"the container was not ready within {_READY_S:g}s")
+        raise EngineError(f"the container was not ready within {_READY_S:g}s")
 
     def _logged(self, container: str, pattern: str) -> bool:
         return not pattern or bool(compile_pattern(pattern).search(self._api.logs(container).decode(errors="replace")))
@@ -283,10 +283,10 @@ class Engine:
         return [sys.executable, "-I", "-S", script, json.dumps({"url": self._url, **order})]
 
 
-def _is_taken(fault: EngineFault) -> bool:
+def _is_taken(error: EngineError) -> bool:
     """Whether another container has the name; Podman says so only in the text of its 500."""
-    cause = fault.__cause__
-    return isinstance(cause, APIError) and (cause.status_code == _CONFLICT or "already in use" in str(fault))
+    cause = error.__cause__
+    return isinstance(cause, APIError) and (cause.status_code == _CONFLICT or "already in use" in str(error))
 
 
 def _exposed(bindings: Mapping[str, Any]) -> list[Any]:
