@@ -1,4 +1,4 @@
-"""How each documented failure of each operation is provoked; ``test_rest_failures`` makes what there is to fail on.
+"""A request for each documented failure of each operation; ``test_rest_failures`` creates the state that they need.
 
 A value that begins with ``$`` stands for something that the world made, under that name.
 """

@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is a 4xx with the envelope or an honest success: never a 5xx, never a page of HTML."""
+"""Invalid input is a 4xx with the envelope or a true success, never a 5xx and never a page of HTML."""
 
 import re
 import socket

@@ -1,4 +1,4 @@
-"""Two people at one spec, and its history. Additions to the contract: ETag, If-Match, versions."""
+"""Concurrent edits of a spec, and its versions. Additions to the contract: ETag, If-Match, versions."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

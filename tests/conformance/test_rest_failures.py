@@ -1,4 +1,4 @@
-"""Each documented failure of each operation, over both footings, and who may ask for what."""
+"""Each documented failure of each operation, on both footings, and the roles that operations require."""
 
 import re
 from collections.abc import Iterator

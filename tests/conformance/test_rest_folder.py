@@ -1,4 +1,4 @@
-"""What the API tells of a followed folder. REST contract sections 5.2 and 5.3."""
+"""The API with a DAG folder. REST contract sections 5.2 and 5.3."""
 
 import os
 from pathlib import Path

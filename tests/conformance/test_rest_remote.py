@@ -1,4 +1,4 @@
-"""Requests handed on to another server: two real systems, the near one hands on. REST contract section 5.13."""
+"""Requests forwarded to a remote node, with two real systems. REST contract section 5.13."""
 
 import base64
 import json

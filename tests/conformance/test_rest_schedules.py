@@ -1,4 +1,4 @@
-"""What the API adds about slots, queues' limits, pauses and waiting."""
+"""Additions of the API: fires, limits of queues, pauses and the reasons why runs wait."""
 
 from collections.abc import Iterator
 from datetime import timedelta

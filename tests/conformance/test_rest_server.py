@@ -1,4 +1,4 @@
-"""The application behind its two real servers: raw paths, limits, empty bodies, and a prompt end."""
+"""The application behind its two real servers: raw paths, limits, empty bodies and a prompt stop."""
 
 import http.client
 import json
