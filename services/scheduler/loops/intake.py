@@ -1,8 +1,8 @@
-"""Deliveries in, one transaction per batch, settled only after the commit.
+"""Consumes messages in batches: one transaction per batch, acknowledged only after the commit.
 
-While the database is away deliveries are held, not given back: every return counts against the
-broker's delivery limit. A message that cannot be read is put aside at once; one that makes the
-program fail is given back alone, until the limit puts it aside.
+While the database is away deliveries are held, not returned: every return counts against the broker's
+delivery limit. A message that cannot be decoded is dead-lettered at once. One that makes the program
+fail is returned alone, until the limit dead-letters it.
 """
 
 import logging
@@ -56,7 +56,7 @@ class Intake:
         self._record = record
         self._at_once = at_once
         self.drained_at = NEVER
-        """When the route last had nothing (more) for us: reports sent before then are recorded."""
+        """When the broker queue was last seen empty: reports sent before then are recorded."""
 
     @property
     def connected_for_s(self) -> float:
@@ -94,7 +94,7 @@ class Intake:
             done = self._shell.insist(lambda batch: (self._record(batch, pairs),), stop)
         except Exception:  # noqa: BLE001 - one bad message must not stop the others
             if len(pairs) > 1:
-                # One of them is the culprit: alone, the others pass.
+                # One message fails the batch: alone, the others succeed.
                 for pair in pairs:
                     self._process([pair], stop)
                 return
@@ -112,7 +112,7 @@ class Intake:
 
 
 def commands_intake(shell: Shell, consumer: Consumer) -> Intake:
-    """Carry out commands and answer whoever asked."""
+    """Carry out commands and reply to them."""
 
     def record(batch: Batch, pairs: Pairs) -> Callable[[], None]:
         began_s = time.monotonic()
@@ -121,7 +121,7 @@ def commands_intake(shell: Shell, consumer: Consumer) -> Intake:
         def answer() -> None:
             COMMAND_RECORD.observe(time.monotonic() - began_s)
             for (_, envelope), reply in zip(pairs, replies, strict=True):
-                # Two clocks, the gateway's and ours: a difference must not look like negative time.
+                # The gateway's clock and ours may differ: the wait must not be negative.
                 COMMAND_WAIT.observe(max(0.0, (batch.now - envelope.at).total_seconds()))
                 COMMANDS_RECORDED.labels(reply.outcome).inc()
             tell_of_commands(zip((envelope for _, envelope in pairs), replies, strict=True), batch.now)
@@ -144,7 +144,7 @@ def events_intake(shell: Shell, consumer: Consumer) -> Intake:
 
 
 def logs_intake(shell: Shell, consumer: Consumer) -> Intake:
-    """Store output that came apart from its step's end; it never waits for a run's lock."""
+    """Store log chunks sent before the end of their step; it never waits for a run's lock."""
 
     def record(batch: Batch, pairs: Pairs) -> None:
         chunks = [envelope.body for _, envelope in pairs if isinstance(envelope.body, LogChunk)]
