@@ -70,7 +70,7 @@ def _follow(url: str, dags: Path, texts: list[str]) -> None:
         if what.endswith("scheduler"):
             follower = following.Folder(parts.transactor, dags)
         parsed = 0
-        print(f"  {what}: {_timed(len(texts), follower.look)}, {parsed} parsed")
+        print(f"  {what}: {_timed(len(texts), follower.run_once)}, {parsed} parsed")
 
     def adopt() -> None:
         while parts.firing.adopt():

@@ -1,4 +1,4 @@
-"""What a scheduler consists of, without its threads: who decides, and who follows up in which order."""
+"""The parts of a scheduler, without its threads, and the order in which they follow each commit."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -36,7 +36,7 @@ class Assembly:
         self.pools = PoolAdmission(self.transactor)
         self.parents = ParentNotifier(self.transactor)
         control_messages = ControlBroadcaster(transport, clock)
-        # First what somebody waits for. A family's news is a transaction of its own, with its own following.
+        # First what others wait for. Notifying parents is a transaction of its own, with its own followers.
         self.transactor.after_commit(
             self.relay.follow,
             control_messages.follow,

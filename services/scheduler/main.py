@@ -1,4 +1,4 @@
-"""Composition of a scheduler: its threads, and the order in which they end."""
+"""Composition of a scheduler: its threads, and the order in which they stop."""
 
 import logging
 import socket
@@ -30,7 +30,7 @@ _EVENTS_AHEAD = 200
 _LOGS_AHEAD = 64
 _HEARTBEATS_AHEAD = 500
 _ACKS_WAIT_S = 0.05
-"""What is recorded is recognised should it come again, so the broker need not write down at once that it is done."""
+"""A redelivered message is recognised as already recorded, so acknowledgements may wait."""
 _UTC = ZoneInfo("UTC")
 _NONE: Mapping[str, int] = MappingProxyType({})
 
@@ -107,7 +107,7 @@ class Scheduler:
 
     @property
     def trouble(self) -> str:
-        """What keeps it from its work, empty when nothing does; it keeps nothing on a disk of its own."""
+        """Why it cannot work; empty if it can. It needs no disk of its own."""
         if not all(thread.alive for thread in [*self._intakes, *self._loops, self._relay]):
             return "one of its threads ended"
         return "" if self._transport.healthy else "the message broker is away or blocks publishers"
@@ -118,7 +118,7 @@ class Scheduler:
         _log.info("scheduler.started", extra={"instance_id": self.instance_id})
 
     def stop(self) -> None:
-        """End every thread; what was taken in is committed and acked, or goes back to its route."""
+        """Stop every thread; messages taken are committed and acked, or go back to their broker queue."""
         for group in (self._intakes, self._loops, [self._relay]):
             for thread in group:
                 thread.ask_to_stop()

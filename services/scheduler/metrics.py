@@ -38,7 +38,7 @@ __all__ = [
 
 _LONG_S = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 4 * 3600.0, 24 * 3600.0)
 _KEPT_S = 5.0
-"""However many ask, the database is asked this often at most."""
+"""The shortest time between two queries, however often metrics are scraped."""
 
 RUNS_ENDED = Counter("dagway_dag_runs_ended", "DAG-runs that reached a terminal status", ["status"])
 RUNS_ENDED_BY_DAG = Counter(
@@ -91,7 +91,7 @@ for _outcome in ("fired", "skipped", "missed"):
 
 
 def limit_dag_series(limit: int) -> None:
-    """Let this many dags have series of their own in this process; before the first run ends."""
+    """Set how many dags get series of their own in this process. Call it before the first run ends."""
     global _dags  # noqa: PLW0603 - one process, one registry of metrics
     _dags = DagNames(limit)
 
@@ -121,9 +121,9 @@ def count(after: PostCommit) -> None:
 
 
 class BacklogCollector:
-    """What waits in the database. Every scheduler tells the same: take the maximum over them, not the sum.
+    """What waits in the database. Every scheduler reports the same: take the maximum over them, not the sum.
 
-    While the database is away the last answer is not repeated: ``dagway_store_up`` is 0 and the rest
+    While the database is away the last values are not repeated: ``dagway_store_up`` is 0 and the rest
     is absent.
     """
 

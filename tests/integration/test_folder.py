@@ -127,12 +127,12 @@ def follower(stack: Stack, folder: Path) -> Folder:
     return Folder(Transactor(Store(stack.engine), Plans(), utc_now), folder)
 
 
-def test_files_that_cannot_be_read_stand_in_nobodys_way(stack: Stack, tmp_path: Path) -> None:
+def test_unreadable_files_do_not_block_others(stack: Stack, tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(STEPS)
     (tmp_path / "b.yaml").symlink_to("/proc/self/mem")
     (tmp_path / "round.yaml").symlink_to("round.yaml")
     (tmp_path / "z.yaml").write_text(STEPS)
-    follower(stack, tmp_path).look()
+    follower(stack, tmp_path).run_once()
     assert dags(stack) == {"a", "z"}
 
     stack.scheduler(dags_dir=tmp_path)
@@ -161,18 +161,18 @@ def test_a_file_that_could_not_be_read_is_tried_again(
         (tmp_path / f"{name}.yaml").write_text(STEPS)
     folder = follower(stack, tmp_path)
 
-    assert [folder.look(), folder.look()] == [1, 0]
+    assert [folder.run_once(), folder.run_once()] == [1, 0]
     assert dags(stack) == {"a"}
     denied.clear()
-    assert [folder.look(), folder.look()] == [1, 0]
+    assert [folder.run_once(), folder.run_once()] == [1, 0]
     assert dags(stack) == {"a", "b"}
 
     denied.add("b.yaml")
     (tmp_path / "b.yaml").write_text(OTHER)
-    assert folder.look() == 0
+    assert folder.run_once() == 0
     assert [row["spec_hash"] for row in stack.rows(t.dags, file_name="b")] == [spec_hash(STEPS)], "what was known stays"
     (tmp_path / "b.yaml").unlink()
-    folder.look()
+    folder.run_once()
     assert dags(stack) == {"a"}
 
 
@@ -183,7 +183,7 @@ def test_what_lies_in_a_folder_that_cannot_be_listed_is_not_gone(
         (tmp_path / place).mkdir()
         (tmp_path / place / "kid.yaml").write_text(STEPS)
     folder = follower(stack, tmp_path)
-    folder.look()
+    folder.run_once()
     really_list = os.scandir
 
     def guarded(path: Path) -> Any:
@@ -195,11 +195,11 @@ def test_what_lies_in_a_folder_that_cannot_be_listed_is_not_gone(
         broken.setattr(os, "scandir", guarded)
         (tmp_path / "open/kid.yaml").unlink()
         for each in (folder, follower(stack, tmp_path)):
-            each.look()
+            each.run_once()
             assert [row["path"] for row in stack.rows(t.callable_files)] == ["shut/kid"]
 
     (tmp_path / "shut/kid.yaml").unlink()
-    folder.look()
+    folder.run_once()
     assert stack.rows(t.callable_files) == []
 
 
@@ -208,7 +208,7 @@ def test_what_cannot_be_loaded_costs_the_database_nothing_while_it_stays_so(stac
     (tmp_path / "b.yaml").symlink_to("/proc/self/mem")
     (tmp_path / "no name.yaml").write_text(STEPS)
     first, second = follower(stack, tmp_path), follower(stack, tmp_path)
-    first.look()
+    first.run_once()
     assert {row["name"] for row in stack.rows(t.passed_over)} == {"b.yaml", "no name.yaml"}
     sent: list[str] = []
     event.listen(stack.engine, "before_cursor_execute", lambda _c, _cursor, sql, *_: sent.append(sql))
@@ -216,12 +216,12 @@ def test_what_cannot_be_loaded_costs_the_database_nothing_while_it_stays_so(stac
     def writes() -> list[str]:
         return [sql for sql in sent if sql.startswith(("INSERT", "UPDATE", "DELETE"))]
 
-    first.look()
+    first.run_once()
     assert sent == []
-    second.look()
+    second.run_once()
     assert writes() == [], "another follower finds it told already"
     (tmp_path / "no name.yaml").unlink()
-    assert [second.look(), first.look()] == [0, 0]
+    assert [second.run_once(), first.run_once()] == [0, 0]
     assert len(writes()) == 1
     assert {row["name"] for row in stack.rows(t.passed_over)} == {"b.yaml"}
 
@@ -234,14 +234,14 @@ def test_of_two_files_of_one_name_the_longer_extension_is_the_dag(stack: Stack, 
     def found() -> list[tuple[str, int]]:
         return [(row["spec_hash"], row["version"]) for row in stack.rows(t.dags)]
 
-    folder.look()
-    follower(stack, tmp_path).look()
+    folder.run_once()
+    follower(stack, tmp_path).run_once()
     assert found() == [(spec_hash(STEPS), 1)]
     [row] = stack.rows(t.passed_over)
     assert (row["name"], row["problem"]) == ("a.yml", "passed over for a.yaml")
 
     (tmp_path / "a.yaml").unlink()
-    folder.look()
+    folder.run_once()
     assert found() == [(spec_hash(OTHER), 2)]
     assert stack.rows(t.passed_over) == []
 
@@ -258,7 +258,7 @@ def test_a_file_that_changes_while_its_dag_is_being_removed_is_a_new_dag(on_post
     store = Store(on_postgres.engine)
     (tmp_path / "a.yaml").write_text(STEPS)
     folder = follower(on_postgres, tmp_path)
-    folder.look()
+    folder.run_once()
     (tmp_path / "a.yaml").write_text(OTHER)
 
     def waits() -> bool:
@@ -268,7 +268,7 @@ def test_a_file_that_changes_while_its_dag_is_being_removed_is_a_new_dag(on_post
     with ThreadPoolExecutor() as pool:
         with store.begin() as removing:
             handle(Batch(removing, Plans(), RecentRuns(), utc_now()), c.DeleteDag(file_name="a"))
-            look = pool.submit(folder.look)
+            look = pool.submit(folder.run_once)
             eventually(waits)
         look.result(10)
 

@@ -48,7 +48,7 @@ def test_a_pool_lets_in_as_many_as_it_has_places_in_order(rig: PoolRig) -> None:
     assert {row["status"] for row in rig.stack.rows(t.dag_runs)} == {"succeeded"}
 
 
-def test_a_pool_that_nobody_configured_has_one_place_and_any_capacity_can_be_changed(rig: PoolRig) -> None:
+def test_a_pool_that_is_not_configured_has_one_place_and_any_capacity_can_be_changed(rig: PoolRig) -> None:
     rig.dag("a", WORK)
     rig.start("r1", "r2", "r3", "r4")
     assert rig.admit() == 1
@@ -134,7 +134,7 @@ def test_a_retry_asks_again_when_its_time_comes(rig: PoolRig) -> None:
     assert rig.stack.run("r1")["status"] == "succeeded"
 
 
-def test_who_waits_can_be_stopped_and_leaves_the_line(rig: PoolRig) -> None:
+def test_a_waiting_step_can_be_stopped_and_waits_no_longer(rig: PoolRig) -> None:
     rig.dag("a", ALONE)
     rig.start("r1")
     rig.admit()
@@ -150,7 +150,7 @@ def test_who_waits_can_be_stopped_and_leaves_the_line(rig: PoolRig) -> None:
     assert rig.under_way() == ["r3/work"]
 
 
-def test_a_step_takes_all_its_places_at_once_and_nobody_overtakes_it_in_any_of_them(rig: PoolRig) -> None:
+def test_a_step_takes_all_its_places_at_once_and_none_overtakes_it_in_any_of_them(rig: PoolRig) -> None:
     rig.dag("both", "{name: work, command: a, lock: [x, y]}")
     rig.dag("only", "{name: work, command: a, lock: x}")
     rig.dag("other", "{name: work, command: a, lock: y}")

@@ -242,7 +242,7 @@ def test_a_run_of_a_spec_that_is_stored_nowhere_has_a_priority_too(rig: Rig) -> 
 
 @pytest.mark.parametrize("footing", ["distributed"], indirect=True)  # with one writer at a time nothing comes between
 @pytest.mark.parametrize("after", [1, 2, 3])
-def test_a_high_run_queued_together_with_a_low_one_goes_first_whenever_admission_looks(rig: Rig, after: int) -> None:
+def test_a_high_run_queued_together_with_a_low_one_goes_first_whenever_admission_runs(rig: Rig, after: int) -> None:
     """They are committed between two of the questions that an admission asks."""
     rig.ask(c.SetQueue(name="q", max_concurrency=1))
     other = rig.another().transactor

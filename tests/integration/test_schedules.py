@@ -37,7 +37,7 @@ def test_a_scheduled_time_fires_once_and_the_next_is_known(rig: Rig) -> None:
     assert row["next_start_at"] == row["next_fire_at"]
 
 
-def test_a_stored_spec_that_cannot_be_read_any_more_holds_up_nobody(rig: Rig) -> None:
+def test_a_stored_spec_that_has_become_unreadable_holds_up_no_other_dag(rig: Rig) -> None:
     rig.dag("a", 'schedule: "0 12 * * *"\n')
     rig.dag("b", 'schedule: "0 12 * * *"\ndescription: "other"\n')
     [broken] = rig.stack.rows(t.dags, file_name="a")
@@ -90,7 +90,7 @@ def test_a_scheduled_time_of_this_minute_fires_after_a_restart_and_never_twice(r
     assert len(rig.runs()) == 1
 
 
-def test_a_summary_of_an_earlier_version_stops_nobody(rig: Rig) -> None:
+def test_a_summary_of_an_earlier_version_stops_no_dag(rig: Rig) -> None:
     rig.dag("a", 'schedule: "0 12 * * *"\n')
     with rig.stack.engine.begin() as connection:
         connection.execute(t.schedules.delete())

@@ -83,7 +83,7 @@ def test_what_means_the_same_keeps_its_schedule(rig: Rig) -> None:
     assert rig.at("12:00") == 1
 
 
-def test_the_newest_version_alive_judges(rig: Rig) -> None:
+def test_the_newest_version_alive_validates(rig: Rig) -> None:
     rig.dag("a", "")
     _stored(rig.stack, **_OLD)
     older, newer = SpecRevalidation(rig.another("0.9.1").transactor), SpecRevalidation(rig.another("0.10.0").transactor)

@@ -92,7 +92,7 @@ def rig(stack: Stack) -> Asker:
 # -- runs -------------------------------------------------------------------------------------------
 
 
-def test_a_full_queue_says_who_fills_it(rig: Asker) -> None:
+def test_a_full_queue_names_its_runs(rig: Asker) -> None:
     rig.dag("a", PLAIN)
     rig.must(c.SetQueue(name="q", max_concurrency=2))
     rig.enqueue("r1", "r2", "r3", queue="q")
@@ -110,7 +110,7 @@ def test_a_full_queue_says_who_fills_it(rig: Asker) -> None:
         ("dag", "a", "paused by ann: DAG a (upgrade)"),
     ],
 )
-def test_a_pause_says_whose_it_is(rig: Asker, scope: Any, name: str, expected: str) -> None:
+def test_a_pause_names_who_made_it(rig: Asker, scope: Any, name: str, expected: str) -> None:
     rig.dag("a", PLAIN)
     rig.enqueue("r1")
     rig.must(c.SetPause(scope=scope, name=name, by="ann", reason="upgrade"))
@@ -175,7 +175,7 @@ def test_a_called_run_that_its_caller_lends_its_place_does_not_wait_for_the_full
 # -- steps ------------------------------------------------------------------------------------------
 
 
-def test_a_full_pool_says_who_is_in_and_who_goes_first(rig: Asker) -> None:
+def test_a_full_pool_names_its_users_and_who_goes_first(rig: Asker) -> None:
     rig.dag("a", "{name: work, command: a, pool: gpu}")
     rig.must(c.SetPool(name="gpu", capacity=2))
     for run_id in ("r1", "r2", "r3"):
@@ -193,7 +193,7 @@ def test_a_full_pool_says_who_is_in_and_who_goes_first(rig: Asker) -> None:
     assert [each["dagRunId"] for each in pool["waiters"]] == ["r3"]
 
 
-def test_a_lock_says_who_holds_it(rig: Asker) -> None:
+def test_a_lock_names_its_holder(rig: Asker) -> None:
     rig.dag("a", "{name: work, command: a, lock: table}")
     rig.start("r1")
     rig.admit()

@@ -56,7 +56,7 @@ Message = (
 
 
 def fresh_nodes(plan: Plan, *, prepare: bool) -> tuple[Node, ...]:
-    """Return the nodes of a run that has not begun: steps, handlers, then errand and prepare if it needs them."""
+    """Return the nodes of a run that has not begun: steps, handlers, then side task and prepare if it needs them."""
     last = len(plan.dag.steps)
     nodes = [Node(idx, STEP if idx < last else HANDLER, step.name) for idx, step in enumerate(plan.steps)]
     if side_tasks.needed(plan.dag):
@@ -170,7 +170,7 @@ def _bring_to_a_stop(draft: Draft, reason: str, by: str) -> None:
         elif node.status is NodeStatus.WAITING:
             draft.move(node.idx, NodeStatus.ABORTED, reason, by, error=reason, finished_at=draft.now)
         if node.status is NodeStatus.RUNNING and node.attempt is None and not node.calls:
-            # Between two executions: one that would only have been repeated keeps its last result.
+            # Between two executions: a step that would only repeat keeps its last result.
             done = reason == "stop" and _repeats(draft, node) and node.exit_code == 0
             status = NodeStatus.SUCCEEDED if done else NodeStatus.ABORTED
             draft.move(node.idx, status, reason, by, finished_at=draft.now, retry_at=None)
@@ -180,7 +180,7 @@ def _bring_to_a_stop(draft: Draft, reason: str, by: str) -> None:
 
 
 def _abort_pending(draft: Draft, reason: str, by: str) -> None:
-    """A time limit aborts what had not begun too; a stop leaves it as it is (workflow language, 5.8 and 5.9)."""
+    """A time limit also aborts steps that have not started; a stop does not (workflow language, 5.8 and 5.9)."""
     for node in draft.steps:
         if node.status is NodeStatus.NOT_STARTED and draft.run.only_step in {"", node.name}:
             draft.move(node.idx, NodeStatus.ABORTED, reason, by, finished_at=draft.now)
@@ -191,7 +191,7 @@ def _repeats(draft: Draft, node: Node) -> bool:
 
 
 def _halts(draft: Draft, reason: str) -> list[Halt | StopChild]:
-    """Tell what runs to end. A repeated step ends its execution undisturbed (workflow language, 5.9)."""
+    """Return what ends open attempts and called runs. A repeated step is let finish (workflow language, 5.9)."""
     attempts = [
         Halt(node.attempt.worker_id, node.attempt.token, revoked=False, reason=reason)
         for node in draft.nodes
@@ -215,7 +215,7 @@ def _dequeue(draft: Draft, message: Dequeue) -> Refused | None:
     approvals.abandon(draft, "dequeued", message.by)
     draft.become(RunStatus.ABORTED, "dequeued", message.by, finished_at=draft.now)
     if not begun and draft.run.is_root:
-        # Of one that another run called, that one asks how it ended.
+        # A called run is kept: its caller reads how it ended.
         draft.effects.append(Forget())
     return None
 
@@ -227,7 +227,7 @@ def _patch(draft: Draft, message: PatchNode) -> Decision:
         return Refused("bad_request", "DAG-run is running: its steps cannot be edited")
     idx = draft.run.plan.index[message.step]
     was = draft.nodes[idx].status
-    # By hand anything goes: this is the one change that the table does not rule.
+    # Set by hand, any change is allowed: the one exception from the table.
     draft.set_node(idx, status=message.status)
     draft.note(idx, f"set by hand, was {was}", message.by)
     return draft.done()

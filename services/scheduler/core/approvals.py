@@ -1,9 +1,9 @@
-"""Steps that wait for a person, and runs that wait with them.
+"""Approvals: steps that wait for a person, and runs that wait with them.
 
 When nothing of a run goes on but such steps, its attempt ends in ``waiting``: no process, no place in
 a queue, no time limit. The last approval asks for its next attempt. A step that called runs waits as
 long as one of them does, and nothing else of it goes on; so does its run, at any depth.
-A step that was set to waiting by hand can be approved or rejected whatever its run came to: an approval is then
+A step that was set to waiting by hand can be approved or rejected whatever its run's status: an approval is then
 the retry that such a step is set for, a rejection changes nothing but the step.
 Source: workflow language, section 5.11.
 """
@@ -23,18 +23,18 @@ __all__ = ["abandon", "approve", "ask", "reject", "resume_if_free", "waits"]
 
 
 def waits(node: Node) -> bool:
-    """Whether only a person can get this node any further."""
+    """Whether the node can continue only after an approval."""
     return node.status is NodeStatus.WAITING and (not node.calls or held_up(node))
 
 
 def ask(draft: Draft, event: AttemptFinished) -> None:
-    """The step has said what it waits for."""
+    """Let a step wait for its approval."""
     draft.set_node(event.node, outputs=dict(event.outputs), exit_code=event.exit_code, error="")
     draft.move(event.node, NodeStatus.WAITING, "waits for approval", event.worker_id)
 
 
 def approve(draft: Draft, message: Approve) -> Refused | None:
-    """A person lets a step be done; what they gave with it is for the steps after it to read."""
+    """Approve a waiting step. The steps after it read the inputs given with the approval."""
     node = _waiting(draft, message)
     if isinstance(node, Refused):
         return node
@@ -58,7 +58,7 @@ def approve(draft: Draft, message: Approve) -> Refused | None:
 
 
 def reject(draft: Draft, message: Reject) -> Refused | None:
-    """A person forbids a step. A run that only waited is over at once, without handlers."""
+    """Reject a waiting step. A run that only waited ends at once, without handlers."""
     node = _waiting(draft, message)
     if isinstance(node, Refused):
         return node
@@ -87,7 +87,7 @@ def _waiting(draft: Draft, message: Approve | Reject) -> Node | Refused:
 
 
 def resume_if_free(draft: Draft, by: str) -> None:
-    """Let a waiting run go on if none of its steps waits any more.
+    """Continue a waiting run if none of its steps waits now.
 
     It queues before all that have not begun. A run that another one called does so if it was queued
     to begin with, and else goes on at once. One that is over goes on by a retry, where nobody called it: what
@@ -108,7 +108,7 @@ def resume_if_free(draft: Draft, by: str) -> None:
 
 
 def abandon(draft: Draft, why: str, by: str) -> None:
-    """Nobody needs to approve anything any more, here or below."""
+    """Abort all steps that wait for approval, in this run and in the runs it called."""
     for node in draft.steps:
         if node.status is NodeStatus.WAITING:
             let_go(draft, node)

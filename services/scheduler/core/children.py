@@ -1,4 +1,4 @@
-"""Runs that a node calls: which, in what order, and what their ends make of the node.
+"""Runs that a node calls: which, in what order, and how their ends decide the node's.
 
 Source: workflow language, sections 3.10, 3.11 and 5.12.
 """
@@ -44,7 +44,7 @@ def child_run_id(parent_run_id: str, step: str, params: str, repetition: str = "
 
 
 def call(draft: Draft, idx: int, token: str, calls: Sequence[ChildCall]) -> None:
-    """A worker evaluated which runs the node calls: ask for the first of them."""
+    """Record the runs that the node calls, as a worker evaluated them, and start the first."""
     node, step = draft.nodes[idx], draft.run.plan.steps[idx]
     repeated = step.repeat_policy is not None and node.done_count > 0
     salt = hashlib.sha256(token.encode()).hexdigest()[:16] if repeated else ""
@@ -62,7 +62,7 @@ def call(draft: Draft, idx: int, token: str, calls: Sequence[ChildCall]) -> None
 
 
 def out_of_time(draft: Draft, idx: int) -> Ignored | None:
-    """The step's time limit passed: the runs it called are stopped, and it fails when they have ended."""
+    """Enforce the step's time limit: stop the runs it called; it fails when they have ended."""
     node, limit_s = draft.nodes[idx], draft.run.plan.steps[idx].timeout_sec
     if not node.calls or node.error or draft.run.stop_reason:
         return Ignored("no time limit to enforce")
@@ -77,7 +77,7 @@ def out_of_time(draft: Draft, idx: int) -> Ignored | None:
 
 
 def refused(draft: Draft, message: ChildRefused) -> Ignored | None:
-    """A child cannot be; the others go on."""
+    """Record that a child could not be created; the others continue."""
     node = draft.nodes[message.node]
     if not _update(draft, node, {message.run_id: str(RunStatus.FAILED)}, message.error):
         return Ignored("no such child is awaited")
@@ -86,9 +86,9 @@ def refused(draft: Draft, message: ChildRefused) -> Ignored | None:
 
 
 def seen(draft: Draft, message: ChildrenSeen) -> Ignored | None:
-    """Take note of where children stand; ask for more, wait with them, or conclude the node.
+    """Record the states of children; start more, wait with them, or conclude the node.
 
-    While the run itself waits, taking note is all: what follows does when it goes on.
+    While the run itself waits, only the states are recorded: the rest happens when it continues.
     """
     before = draft.nodes[message.node]
     if not before.calls:
@@ -120,7 +120,7 @@ def held_up(node: Node) -> bool:
 
 
 def let_go(draft: Draft, node: Node) -> None:
-    """Stop the runs that a node called and nobody will ask about any more."""
+    """Stop the runs that a node called and whose results are no longer needed."""
     draft.effects.extend(StopChild(child.run_id) for child in node.children if child.state in {ASKED, HELD})
 
 
@@ -136,13 +136,13 @@ def _update(draft: Draft, node: Node, states: Mapping[str, str], error: str = ""
     draft.set_node(node.idx, children=children)
     for old, new in zip(node.children, children, strict=True):
         if old != new:
-            told = "goes on" if new.state == ASKED else new.error or new.state
-            draft.note(node.idx, f"child {new.run_id} of {new.dag}: {told}")
+            state = "goes on" if new.state == ASKED else new.error or new.state
+            draft.note(node.idx, f"child {new.run_id} of {new.dag}: {state}")
     return True
 
 
 def _ask(draft: Draft, idx: int) -> None:
-    """Ask for as many more children as may run at once."""
+    """Start as many more children as may run at once."""
     if draft.nodes[idx].error or (draft.run.stop_reason and draft.nodes[idx].kind == "step"):
         return
     step = draft.run.plan.steps[idx]
@@ -161,7 +161,7 @@ def _ask(draft: Draft, idx: int) -> None:
 
 def _finish(draft: Draft, idx: int, message: ChildrenSeen) -> None:
     node, step, outputs = draft.nodes[idx], draft.run.plan.steps[idx], message.outputs or {}
-    # Beside one that went wrong, others may still wait for an approval that cannot help any more.
+    # After one failed, others may still wait for an approval that can no longer help.
     let_go(draft, node)
     results = [
         {
@@ -210,7 +210,7 @@ def _is_wanted_on_worker(step: Step) -> bool:
 def _print(draft: Draft, idx: int, text: str, end: End) -> None:
     """Let a worker print the result as any step prints; the node ends when that attempt does.
 
-    Until then ``call_token`` stays: if the worker is lost, the next look at the children prints it anew.
+    Until then ``call_token`` stays: if the worker is lost, the next ``ChildrenSeen`` prints it again.
     """
     dag = draft.run.plan.dag
     worker_id = draft.run.worker_id if dag.placement == "stick" else None

@@ -1,4 +1,4 @@
-"""What a node becomes after an execution: its status, its next try, or its next repetition."""
+"""Conclude an execution of a node: its final status, its next retry, or its next repetition."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -69,12 +69,12 @@ def conclude(draft: Draft, node: Node, end: End, by: str) -> None:
         forgiven = step.continue_on.mark_success and end.outcome != "timed_out"
         if status is NodeStatus.FAILED and forgiven and lets_dependents_run(step, failed):
             status = NodeStatus.SUCCEEDED
-    # What was marked as a success keeps its error.
-    told = STATUS[end.outcome] in {NodeStatus.FAILED, NodeStatus.ABORTED} or (
-        # A condition that cannot be evaluated is told too; one that is simply not met is no error.
+    # A step marked as a success keeps its error.
+    keeps_error = STATUS[end.outcome] in {NodeStatus.FAILED, NodeStatus.ABORTED} or (
+        # A condition that cannot be evaluated is an error too; one that is not met is none.
         status is NodeStatus.SKIPPED and not end.error.startswith(_UNMET)
     )
-    error = end.error if told else ""
+    error = end.error if keeps_error else ""
     draft.move(node.idx, status, _why(end), by, error=error, finished_at=draft.now)
     is_init = draft.run.plan.handlers.get(Handler.INIT) == node.idx
     if is_init and status is NodeStatus.FAILED and not draft.run.stop_reason:

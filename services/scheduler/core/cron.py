@@ -32,9 +32,9 @@ _ALIASES = {
 _SINGLE = re.compile(r"\b(\w+)-\1\b(?:/\d+)?", re.IGNORECASE)
 _MINUTE = timedelta(minutes=1)
 _LONGEST_SHIFT = timedelta(hours=25)
-"""No clock was ever changed by more: Samoa left out a day."""
+"""The largest change of a clock in history, with margin: Samoa skipped a day."""
 _MAX_YEARS = 9
-"""A 29th of February comes within eight years, always."""
+"""A 29th of February comes within eight years."""
 
 
 def next_fire(expression: str, after: datetime, tz: tzinfo) -> datetime | None:

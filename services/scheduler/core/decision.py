@@ -1,4 +1,4 @@
-"""What ``advance`` answers: the new state, what changed, and what the shell must do about it."""
+"""What ``advance`` returns: the new state, the transitions, and the effects to carry out."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -51,9 +51,9 @@ class Dispatch:
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """Tell a worker to end an attempt; ``revoked``: it lost its right to report already.
+    """Tell a worker to end an attempt; ``revoked``: it has already lost the right to report.
 
-    ``worker_id`` ``None``: whoever takes its task, which may wait where any of several workers can.
+    ``worker_id`` ``None``: any worker, since its task waits on a broker queue that several workers consume.
     """
 
     worker_id: str | None
@@ -121,7 +121,7 @@ class StopChild:
 
 @dataclass(frozen=True, slots=True)
 class AddLog:
-    """Store what a node says that no worker printed, as stdout of the attempt ``token``."""
+    """Store output that the scheduler, not a worker, makes for a node, as stdout of the attempt ``token``."""
 
     token: str
     node: int

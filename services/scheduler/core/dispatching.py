@@ -1,4 +1,4 @@
-"""Carry a run as far as it goes without new facts: dispatch what is ready, and end what is done."""
+"""Dispatch the steps that are ready, and end the run when all of them are done."""
 
 from datetime import timedelta
 
@@ -20,13 +20,13 @@ _STARTABLE = (NodeStatus.NOT_STARTED, NodeStatus.RUNNING)
 
 
 def proceed(draft: Draft) -> None:
-    """Bring ``draft`` to rest. A run at rest waits for a worker, a timer, a person, or is over."""
+    """Advance the run as far as it goes: then it waits for a worker, a timer or a person, or it has ended."""
     if draft.run.status is not RunStatus.RUNNING or owes_end(draft):
         return
     if _ends_waiting(draft):
         _wait(draft)
         return
-    if not draft.run.stop_reason and _start_what_may(draft):
+    if not draft.run.stop_reason and _start_ready(draft):
         return
     if any(_under_way(node) for node in draft.nodes):
         return
@@ -40,7 +40,7 @@ def _under_way(node: Node) -> bool:
 
 
 def _ends_waiting(draft: Draft) -> bool:
-    """Whether the wait handler has been begun: this attempt is over, whatever is approved meanwhile."""
+    """Whether the wait handler has started: then this attempt ends, whatever is approved meanwhile."""
     handler = _handler(draft, Handler.WAIT)
     if handler is None or draft.run.stop_reason or any(node.status is NodeStatus.REJECTED for node in draft.steps):
         return False
@@ -48,7 +48,7 @@ def _ends_waiting(draft: Draft) -> bool:
 
 
 def _wait(draft: Draft) -> None:
-    """End the attempt in ``waiting``, after the wait handler; go on at once if that was what people waited for."""
+    """End the attempt in ``waiting``, after the wait handler; continue at once if all approvals came meanwhile."""
     if _pending_one_off(draft, _handler(draft, Handler.WAIT), RunStatus.WAITING):
         return
     draft.become(RunStatus.WAITING, "only approvals are left", "scheduler", finished_at=draft.now)
@@ -56,8 +56,8 @@ def _wait(draft: Draft) -> None:
     proceed(draft)
 
 
-def _start_what_may(draft: Draft) -> bool:
-    """Dispatch whatever comes next; return whether the run's body is still unfinished."""
+def _start_ready(draft: Draft) -> bool:
+    """Dispatch what comes next; return whether the run has steps left."""
     if _pending_one_off(draft, draft.prepare) or _pending_one_off(draft, _handler(draft, Handler.INIT), "running"):
         return True
     if draft.run.only_step:
@@ -89,7 +89,7 @@ def _due(draft: Draft, node: Node) -> bool:
 
 
 def _pending_one_off(draft: Draft, node: Node | None, run_status: str = "") -> bool:
-    """Run a prepare or handler node if it has not run; return whether it is still to be waited for."""
+    """Run a prepare or handler node if it has not run; return whether it is unfinished."""
     if node is None or node.status.terminal:
         return False
     if _due(draft, node):
@@ -103,7 +103,7 @@ def _handler(draft: Draft, handler: Handler) -> Node | None:
 
 
 def _propagate(draft: Draft) -> None:
-    """Mark pending steps whose dependencies forbid them, and in turn their own dependents."""
+    """Skip or abort pending steps whose dependencies block them, and then their dependents."""
     plan = draft.run.plan
     todo = [node.idx for node in draft.steps if node.status is NodeStatus.NOT_STARTED and node.attempt is None]
     while todo:

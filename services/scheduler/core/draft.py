@@ -1,4 +1,4 @@
-"""A run being decided upon: the one mutable thing in the core, alive for one call of ``advance``.
+"""The draft of a decision: the one mutable object in the core, alive for one call of ``advance``.
 
 It numbers transitions, makes tokens, and refuses changes that ``table`` does not list.
 """
@@ -127,7 +127,7 @@ class Draft:
     def withdraw(self, idx: int, why: str) -> None:
         """Take back an attempt that was dispatched and never started; the try does not count.
 
-        Its task may still wait at the broker, from where nobody can take it: workers are told not to begin it.
+        Its task may still wait at the broker, from where it cannot be taken back: workers get an order not to start it.
         """
         attempt = self._nodes[idx].attempt
         self.close_attempt(idx, AttemptState.WITHDRAWN, error=why)

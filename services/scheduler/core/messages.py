@@ -1,4 +1,4 @@
-"""What can happen to a run, beside the workers' reports (``shared.contracts.events``)."""
+"""The messages that ``advance`` takes, except the reports of workers (``shared.contracts.events``)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Admit:
-    """The node has a place in each of the pools it asked."""
+    """The node has a place in each of the pools it claims."""
 
     node: int
 
@@ -38,7 +38,7 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """End the run: nothing new starts, what runs is told to end, then the closing handlers run."""
+    """End the run: no step starts any more, open attempts are halted, then the closing handlers run."""
 
     by: str
 
@@ -70,7 +70,7 @@ class PatchNode:
 
 @dataclass(frozen=True, slots=True)
 class Approve:
-    """Let a step that waits for approval be done. ``user`` is who said so, empty: not known for sure."""
+    """Approve a waiting step. ``user`` is who approved it; empty if not known."""
 
     step: str
     inputs: Mapping[str, str]
@@ -80,7 +80,7 @@ class Approve:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """Forbid a step that waits for approval; ``user`` as in ``Approve``."""
+    """Reject the step that waits for approval; ``user`` as in ``Approve``."""
 
     step: str
     reason: str
@@ -90,7 +90,7 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class AttemptLost:
-    """The worker that held ``token`` is not believed any more."""
+    """The lease of the worker that held ``token`` has expired, or the worker no longer names the attempt."""
 
     node: int
     token: str
@@ -99,7 +99,7 @@ class AttemptLost:
 
 @dataclass(frozen=True, slots=True)
 class TaskUndelivered:
-    """The task of ``token`` reached nobody and never will."""
+    """The task of ``token`` reached no worker and never will."""
 
     node: int
     token: str
@@ -108,7 +108,7 @@ class TaskUndelivered:
 
 @dataclass(frozen=True, slots=True)
 class TimerFired:
-    """The moment of a ``WakeAt`` came; firing early or twice does no harm."""
+    """The time of a ``WakeAt`` has come. Firing early or twice is harmless."""
 
     node: int
     kind: str
@@ -116,7 +116,7 @@ class TimerFired:
 
 @dataclass(frozen=True, slots=True)
 class ChildRefused:
-    """A run that a node called for cannot be: no such dag, parameters it does not understand."""
+    """A run that a node called cannot be created: no such dag, or parameters that it does not accept."""
 
     node: int
     run_id: str
@@ -125,10 +125,10 @@ class ChildRefused:
 
 @dataclass(frozen=True, slots=True)
 class ChildrenSeen:
-    """Where runs that a node called stand, by run id (see ``Child.state``); telling it twice does no harm.
+    """The states of the runs that a node called, by run id (see ``Child.state``). Sending it twice is harmless.
 
-    ``outputs`` come once none of them goes on, those of each run by its id; ``None`` before. So do ``params``,
-    what each run made of its parameters, as it is shown, and ``names``, what each run's dag is called.
+    ``outputs`` by run id come once all of them have stopped; ``None`` before. So do ``params``, each run's
+    evaluated parameters as people see them, and ``names``, the name of each run's dag.
     """
 
     node: int

@@ -24,7 +24,7 @@ WAITS, ADMITTED = "waits", "admitted"
 
 @dataclass(frozen=True, slots=True)
 class OpenAttempt:
-    """The one try of a node that may still report. Its ``token`` is the fence.
+    """The one attempt of a node that may still report. Its ``token`` fences all others off.
 
     ``worker_id`` is who runs it, or, while it is only dispatched, whose own route it waits on
     (``None``: any worker's). ``incarnation`` is known once it runs.
@@ -56,7 +56,7 @@ class Child:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """A person's word on a step that waited for it. ``by`` is empty where nobody knows for sure who it was."""
+    """A person's approval or rejection of a waiting step. ``by`` is empty if who it was is not known."""
 
     granted: bool
     at: datetime
@@ -71,7 +71,7 @@ class Node:
 
     A node that waits for its retry interval is ``running`` with no open attempt, until ``retry_at``;
     one that waits for its ``children`` has no ``retry_at`` either, and is ``waiting`` if they are.
-    ``call_token`` names the attempt that asked for them; an attempt beside it prints what they came to.
+    ``call_token`` names the attempt that called them; an open attempt beside it prints their results.
     ``admission`` is empty, ``WAITS`` or ``ADMITTED`` (then an attempt is about to follow).
     ``unmet``: of each precondition why it was not met, empty where it was; nothing if all were.
     ``output_matched``: a pattern of ``continueOn.output`` was printed.
@@ -155,7 +155,7 @@ class Run:
 
     @property
     def evaluated(self) -> bool:
-        """Whether env and params have come to values, which they keep for good: all at once, so any tells."""
+        """Whether env and params have their final values. They get them all at once, so one is enough to see it."""
         return bool(self.env or self.params)
 
     @property

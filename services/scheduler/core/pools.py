@@ -1,7 +1,7 @@
-"""A run's side of pools: its steps ask for places, start when they have them, and give them back.
+"""The pools, locks and rate limits of a run's steps: ask for places, start with them, and give them back.
 
-A node holds its places from being admitted to the end of its attempt, however that ends, or of the
-runs it called. Each further try asks anew.
+A node holds its places from its admission until its attempt, or the runs it called, have ended. Each
+further try asks again.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ __all__ = ["admitted", "ask", "asks_again", "follow"]
 
 
 def ask(draft: Draft, due: Iterable[Node]) -> list[Node]:
-    """Let those of the ``due`` nodes that need places ask for them; return the others."""
+    """Ask for the places that ``due`` nodes need; return the nodes that need none."""
     ready = []
     for node in due:
         if node.admission or not _claims(draft.run.plan, node):
@@ -29,7 +29,7 @@ def ask(draft: Draft, due: Iterable[Node]) -> list[Node]:
 
 
 def admitted(draft: Draft, message: Admit) -> Ignored | None:
-    """The node has its places: it starts as soon as nothing else is in its way."""
+    """Record that the node has its places: it starts as soon as nothing else prevents it."""
     node = draft.nodes[message.node]
     if node.admission != WAITS:
         return Ignored("it does not wait for places")
@@ -38,7 +38,7 @@ def admitted(draft: Draft, message: Admit) -> Ignored | None:
 
 
 def asks_again(draft: Draft, idx: int) -> Ignored:
-    """A place of a rate limit may be free again."""
+    """Ask again: a place of a rate limit may be free."""
     node = draft.nodes[idx]
     if node.admission != WAITS:
         return Ignored("it does not wait for places")
@@ -46,7 +46,7 @@ def asks_again(draft: Draft, idx: int) -> Ignored:
 
 
 def follow(draft: Draft, before: Run) -> None:
-    """Ask for what nodes need and give back what they need no more, compared with ``before``."""
+    """Ask for the places that nodes need now, and release those they no longer need, compared with ``before``."""
     for old, new in zip(before.steps, draft.steps, strict=True):
         if old is new or not (claims := _claims(draft.run.plan, new)):
             continue

@@ -1,4 +1,4 @@
-"""What workers' reports and their silence do to a run."""
+"""Apply what workers report, and what their silence means, to a run."""
 
 import json
 from dataclasses import replace
@@ -21,7 +21,7 @@ LOST_EXIT_CODE = -1
 
 
 def started(draft: Draft, event: AttemptStarted) -> Ignored | None:
-    """A worker holds the attempt from now on. A stale or second holder is told to let go."""
+    """Record that a worker started the attempt. A stale or second holder is halted."""
     node = draft.nodes[event.node]
     attempt = node.attempt
     if attempt is None or attempt.token != event.token:
@@ -35,14 +35,14 @@ def started(draft: Draft, event: AttemptStarted) -> Ignored | None:
 
 
 def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
-    """The attempt is over; what it means depends on the node's kind and policies."""
+    """Close the attempt. The consequence depends on the node's kind and policies."""
     node = draft.nodes[event.node]
     if node.attempt is None or node.attempt.token != event.token:
         return Ignored("stale token")
     if node.attempt.state is AttemptState.RUNNING and not _held_by(node.attempt, event):
         return Ignored("held by another")
     if node.attempt.state is AttemptState.DISPATCHED:
-        # It overtook the news of its start; what is told of the run shall not depend on that.
+        # It overtook the report of its start; the run's history must not depend on that.
         _begin(draft, event, event.started_at)
     draft.close_attempt(
         event.node,
@@ -72,12 +72,16 @@ def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
         if not draft.run.stop_reason:
             approvals.ask(draft, event)
             return None
-        # Nobody approved it: only its question was written down.
+        # It was not approved: only its prompt was printed.
         end = replace(end, outcome="aborted", error=draft.run.stop_reason)
     if node.call_token:
-        told = children.printed(draft, event)
+        printed = children.printed(draft, event)
         end = replace(
-            end, outcome=told.outcome, exit_code=told.exit_code, error=told.error, final=end.final or told.final
+            end,
+            outcome=printed.outcome,
+            exit_code=printed.exit_code,
+            error=printed.error,
+            final=end.final or printed.final,
         )
     elif event.children and event.outcome == "succeeded":
         children.call(draft, event.node, event.token, event.children)
@@ -95,7 +99,7 @@ def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
 
 
 def redelivered(draft: Draft, event: TaskRedelivered) -> Ignored | None:
-    """The broker gave the task out twice: if nobody is known to have started it, make a fresh one."""
+    """The broker delivered the task twice: if no worker is known to have started it, make a new one."""
     attempt = draft.nodes[event.node].attempt
     if attempt is None or attempt.token != event.token:
         return Ignored("stale token")
@@ -107,7 +111,7 @@ def redelivered(draft: Draft, event: TaskRedelivered) -> Ignored | None:
 
 
 def given_up(draft: Draft, event: AttemptGivenUp) -> Ignored | None:
-    """A worker could not tell for sure that it starts, and ran nothing: the try does not count."""
+    """A worker could not report the start, so it ran nothing: the try does not count."""
     attempt = draft.nodes[event.node].attempt
     if attempt is None or attempt.token != event.token:
         return Ignored("stale token")
@@ -125,7 +129,7 @@ def given_up(draft: Draft, event: AttemptGivenUp) -> Ignored | None:
 
 
 def undelivered(draft: Draft, message: TaskUndelivered) -> Ignored | None:
-    """The task reached nobody: the run leaves the worker whose route is gone."""
+    """The task reached no worker: the run leaves the worker whose broker queue is gone."""
     attempt = draft.nodes[message.node].attempt
     if attempt is None or attempt.token != message.token or attempt.state is not AttemptState.DISPATCHED:
         return Ignored("stale token")
@@ -136,7 +140,7 @@ def undelivered(draft: Draft, message: TaskUndelivered) -> Ignored | None:
 
 
 def lost(draft: Draft, message: AttemptLost) -> Ignored | None:
-    """Its worker is not believed any more: a started attempt counts as failed, an unstarted one does not count."""
+    """The attempt's worker is lost: a started attempt counts as failed, an unstarted one does not count."""
     node = draft.nodes[message.node]
     attempt = node.attempt
     if attempt is None or attempt.token != message.token:
@@ -146,7 +150,7 @@ def lost(draft: Draft, message: AttemptLost) -> Ignored | None:
         draft.withdraw(message.node, message.why)
         draft.note(message.node, f"sent anew: {message.why}")
         return None
-    # A node's start is its first attempt's; when a later one started, nobody is left to say.
+    # A node's start is that of its first attempt; when a later one started is not known.
     started_at = node.started_at if node.number == 1 else None
     draft.close_attempt(
         message.node, AttemptState.LOST, exit_code=LOST_EXIT_CODE, error=message.why, started_at=started_at
@@ -163,7 +167,7 @@ def lost(draft: Draft, message: AttemptLost) -> Ignored | None:
         side_tasks.give_up(draft, draft.nodes[message.node], message.why)
         return None
     if node.kind == STEP and draft.run.plan.steps[message.node].type == APPROVAL and not draft.run.stop_reason:
-        # It does nothing that could be done twice.
+        # Running it twice is harmless.
         draft.note(message.node, f"asked anew: {message.why}")
         return None
     if node.call_token and not draft.run.stop_reason:
@@ -207,7 +211,7 @@ def _take_hold(draft: Draft, event: AttemptStarted | AttemptFinished) -> None:
 
 
 def _leave(draft: Draft, worker_id: str | None) -> None:
-    # What is over keeps its record, whatever becomes of its errands.
+    # A finished run keeps its record, whatever the outcome of its side tasks.
     if worker_id is not None and draft.run.worker_id == worker_id and draft.run.status is RunStatus.RUNNING:
         draft.set_run(worker_id=None, incarnation=None)
         draft.note(None, f"leaves worker {worker_id}: files that steps left there stay behind")

@@ -30,7 +30,7 @@ def refusal(run: Run, step: str) -> Refused | None:
 
 
 def retry(draft: Draft, message: Retry) -> Refused | None:
-    """Begin an attempt that runs again what did not succeed, or the one step asked for."""
+    """Start an attempt that runs again what did not succeed, or the one named step."""
     refused = refusal(draft.run, message.step)
     if refused is not None:
         return refused
@@ -47,7 +47,7 @@ def retry(draft: Draft, message: Retry) -> Refused | None:
 
 
 def continue_run(draft: Draft, by: str) -> None:
-    """Begin the attempt that follows the approvals, or a retry that queued: what is done is kept."""
+    """Start the attempt after approvals or a queued retry; finished steps are kept."""
     _next_attempt(draft, "goes on", by)
     for node in draft.nodes:
         if node.kind == HANDLER:
@@ -63,7 +63,7 @@ def _next_attempt(draft: Draft, why: str, by: str) -> None:
 
 
 def limit_time(draft: Draft) -> None:
-    """Have the run stopped when its attempt has lasted as long as it may."""
+    """Set the timer of the run's time limit."""
     limit_s = draft.run.plan.dag.timeout_sec
     if limit_s > 0:
         draft.effects.append(WakeAt(-1, "timeout", draft.now + timedelta(seconds=limit_s)))
@@ -110,7 +110,7 @@ def carry_over(run: Run, source: Run, step: str = "") -> Run:
 
 
 def _result(node: Node) -> Node:
-    """Return what a node of another run came to. It made no attempt here, so no log and no called run is of this one.
+    """Return the result of a node of another run. It made no attempt in this run, so it has no log or called run here.
 
     The paths of its files stay: steps that run here may read them.
     """

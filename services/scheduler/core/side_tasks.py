@@ -1,9 +1,9 @@
-"""Errands: what a run sends a worker on beside its steps, mails and the removal of its container.
+"""Side tasks: what a worker does for a run beside its steps, mails and the removal of its container.
 
-They are made by a node of their own, one attempt at a time, while the run goes on or after its end,
-and change no other status. What is owed stands in that node's ``outputs``, ``{what: tries so far}``:
-``end`` is the end of the run's attempt, a number the failure of that node. An errand whose worker is
-lost is made again, so a mail may come twice, with the same Message-ID.
+A node of its own (kind ``errand``) runs them, one attempt at a time, during the run or after its end,
+and changes no other status. Its ``outputs`` list what is still to do, ``{what: tries so far}``: ``end``
+is the end of the run's attempt, a number the failure of that node. A side task whose worker is lost
+runs again, so a mail may come twice, with the same Message-ID.
 Source: workflow language, sections 5.2 and 5.16.
 """
 
@@ -27,32 +27,32 @@ _LONGEST_ERROR = 1_000
 
 
 def needed(dag: Dag) -> bool:
-    """Whether runs of a dag may ever send a worker on an errand."""
-    told = any(step.mail_on_error for step in (*dag.steps, *dag.handlers.values()))
+    """Whether runs of a dag may ever need a side task."""
+    by_step = any(step.mail_on_error for step in (*dag.steps, *dag.handlers.values()))
     on = dag.mail_on
-    return on.failure or on.success or on.wait or (told and dag.error_mail is not None) or _own_container(dag)
+    return on.failure or on.success or on.wait or (by_step and dag.error_mail is not None) or _own_container(dag)
 
 
 def _own_container(dag: Dag) -> bool:
-    """Whether the run starts a container that nobody wants kept."""
+    """Whether the run starts a container that is removed at its end."""
     return isinstance(dag.container, dict) and "image" in dag.container and not dag.container.get("keepContainer")
 
 
-def _errand(draft: Draft) -> Node | None:
+def _node(draft: Draft) -> Node | None:
     place = len(draft.run.plan.steps)
     node = draft.nodes[place] if place < len(draft.nodes) else None
     return node if node is not None and node.kind == SIDE_TASK else None
 
 
 def owes_end(draft: Draft) -> bool:
-    """Whether the end of an earlier attempt is still being told: the next one begins after that."""
-    node = _errand(draft)
+    """Whether the side task at the end of an earlier attempt is unfinished: the next attempt waits for it."""
+    node = _node(draft)
     return node is not None and END in node.outputs
 
 
 def follow(draft: Draft, before: Run) -> None:
-    """Note what ``draft`` owes that ``before`` did not, and send a worker if none is on its way."""
-    node = _errand(draft)
+    """Add the side tasks that ``draft`` needs and ``before`` did not, and dispatch them if none is under way."""
+    node = _node(draft)
     if node is None:
         return
     owed = dict(node.outputs)
@@ -76,22 +76,22 @@ def follow(draft: Draft, before: Run) -> None:
 def _send(draft: Draft, node: Node, owed: dict[str, str]) -> None:
     if node.status.terminal:
         draft.move(node.idx, NodeStatus.NOT_STARTED, "another errand")
-    # Where the logs and the container are, if that worker is still there.
+    # The first try goes to the run's own worker, which has the logs and the container.
     first = all(tries == "0" for tries in owed.values())
     owed = {what: str(int(tries) + 1) for what, tries in owed.items()}
     draft.set_node(node.idx, outputs=owed)
     dag = draft.run.plan.dag
     worker_id = draft.run.worker_id if first and dag.placement == "stick" else None
     token = draft.open_attempt(node.idx, worker_id)
-    errand = _content(draft, owed)
-    options = {"errand": errand.model_dump(mode="json")}
+    content = _content(draft, owed)
+    options = {"errand": content.model_dump(mode="json")}
     task = make_task(draft.run, draft.nodes, node.idx, token, str(draft.run.status))
     task = task.model_copy(update={"options": options, "timeout_s": _TIMEOUT_S})
     draft.effects.append(Dispatch(task, worker_id, tuple(sorted(dag.worker_selector.items()))))
 
 
 def finished(draft: Draft, node: Node, event: AttemptFinished) -> None:
-    """A worker came back from an errand; one that it could not even begin is made again."""
+    """Record the end of a side task's attempt. One that could not start is tried again."""
     if event.outcome in {"broken", "aborted"}:
         give_up(draft, node, event.error or event.outcome, event.worker_id)
         return
@@ -102,7 +102,7 @@ def finished(draft: Draft, node: Node, event: AttemptFinished) -> None:
 
 
 def give_up(draft: Draft, node: Node, why: str, by: str = "scheduler") -> None:
-    """An errand came to nothing: what was tried often enough is given up, the rest is owed on."""
+    """Record a failed attempt: what was tried ``_TRIES`` times is given up, the rest is tried again."""
     owed = {what: tries for what, tries in node.outputs.items() if int(tries) < _TRIES}
     draft.set_node(node.idx, outputs=owed, exit_code=1)
     draft.move(node.idx, NodeStatus.FAILED, why, by, error=why, finished_at=draft.now)
@@ -151,5 +151,5 @@ def _mail_of(draft: Draft) -> MailSettings | None:
 
 
 def _error_recorded(draft: Draft) -> bool:
-    """Whether anything failed, be it that the others went on: ``markSuccess`` alone makes a failure none."""
+    """Whether any step or handler failed, even if the run continued. ``markSuccess`` makes a failure a success."""
     return any(node.status is NodeStatus.FAILED for node in draft.nodes if node.kind in (STEP, HANDLER))

@@ -1,4 +1,4 @@
-"""The language's run-time rules as plain questions about a run: no changes are made here."""
+"""The language's run-time rules as pure functions of a run's state; none of them changes it."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ __all__ = [
 
 _GOOD = frozenset({NodeStatus.SUCCEEDED, NodeStatus.PARTIALLY_SUCCEEDED})
 UPSTREAM_ABORTED = "upstream aborted"
-"""Why a step is aborted, though no error of it: that is told where it happened."""
+"""Why a step is aborted. It is no error of the step: the error stands where it happened."""
 _LONGEST_WAIT_S = 1e9
 """The language's limit on any span of time: a growing wait stays a date that can be written down."""
 _HARMLESS = frozenset({NodeStatus.SUCCEEDED, NodeStatus.SKIPPED, NodeStatus.PARTIALLY_SUCCEEDED})
@@ -63,7 +63,7 @@ def ready(plan: Plan, nodes: Sequence[Node], idx: int) -> bool:
 
 
 def derive_status(run: Run, nodes: Sequence[Node]) -> RunStatus:
-    """Return what the run's steps amount to (workflow language, section 5.4).
+    """Return the run's final status from its steps (workflow language, section 5.4).
 
     ``nodes`` are those of steps. Handlers are judged by the caller.
     """
@@ -109,8 +109,8 @@ def repeat_wait_s(
 ) -> float | None:
     """Return the seconds to wait before the next execution, or ``None``: this was the last.
 
-    ``condition_met`` is ``None`` where nobody could evaluate the condition: then it was the last,
-    since a loop whose end cannot be seen must not go on. Source: workflow language, section 3.8.
+    ``condition_met`` is ``None`` if the condition could not be evaluated: then it was the last, since a
+    loop whose end is unknown must not continue. Source: workflow language, section 3.8.
     """
     if policy is None or (policy.limit and node.done_count >= policy.limit):
         return None

@@ -1,4 +1,4 @@
-"""From a node about to be tried to the task a worker receives."""
+"""Make the task of a node's next attempt."""
 
 from typing import Any
 
@@ -19,14 +19,14 @@ def make_task(run: Run, nodes: list[Node], idx: int, token: str, run_status: str
     ``run_status`` is what handlers see as ``DAG_RUN_STATUS``.
     """
     plan, dag, node = run.plan, run.plan.dag, nodes[idx]
-    # Handlers and errands see every step's outputs, the last in definition winning.
+    # Handlers and side tasks see every step's outputs, the last in definition winning.
     sources = plan.ancestors(idx) if node.kind == STEP else tuple(reversed(range(len(dag.steps))))
     if node.kind in (PREPARE, SIDE_TASK):
         step = Step(name=node.name)
     else:
         step = plan.steps[idx]
         if node.number > 1 and step.preconditions:
-            # They hold for a launch: a retry or a repetition does not ask again.
+            # They are checked once: a retry or a repetition does not check them again.
             step = step.model_copy(update={"preconditions": ()})
     return Task(
         token=token,

@@ -1,7 +1,7 @@
 """Admission: queued runs start when their queue has room.
 
 One transaction per queue, under the queue's row lock, so that no limit is ever exceeded however many
-schedulers look at once. Woken by commits of this process; a slow look finds what others left.
+schedulers work at once. Woken by commits of this process; a poll every 20 s finds what others left.
 """
 
 import heapq
@@ -37,7 +37,7 @@ _LOOK_EVERY_S = 20
 _AT_ONCE = 100
 _PAGE = 50
 _LOOK_AT = 5000
-"""How many held runs at a queue's head are looked past."""
+"""How many held runs at a queue's head are skipped."""
 
 
 class Admission:
@@ -54,13 +54,13 @@ class Admission:
             self.notify(after.queues)
 
     def notify(self, queues: Iterable[str]) -> None:
-        """A run was queued here, or a place became free."""
+        """Note that a run was queued in these queues, or a place became free."""
         with self._condition:
             self._queues.update(queues)
             self._condition.notify_all()
 
     def admit(self, queue: str) -> int:
-        """Start as many queued runs as the queue's limit allows, called ones in their caller's place; return how many.
+        """Start as many queued runs as the queue allows, called ones in their caller's place; return how many.
 
         Source: workflow language, section 6.4.
         """

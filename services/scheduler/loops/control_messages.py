@@ -1,6 +1,6 @@
-"""Words to everyone: workers told to end attempts or to listen, gateways that runs changed.
+"""Broadcasts control messages: workers end attempts or open broker queues, gateways learn that runs changed.
 
-Any of them may be lost: the next heartbeat or the next look says it again.
+Any of them may be lost: the next heartbeat or the next pass repeats it.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ _MOST_NAMED = 100
 
 
 class ControlBroadcaster:
-    """Broadcasts what a committed transaction has to say."""
+    """Broadcasts the control messages of a committed transaction."""
 
     def __init__(self, transport: Transport, clock: Callable[[], datetime]) -> None:
         self._transport = transport
@@ -29,16 +29,16 @@ class ControlBroadcaster:
     def follow(self, after: PostCommit) -> None:
         for halt in after.halts:
             topic = "workers" if halt.worker_id is None else f"worker.{halt.worker_id}"
-            self._tell(topic, StopAttempt(token=halt.token, revoked=halt.revoked, reason=halt.reason))
+            self._broadcast(topic, StopAttempt(token=halt.token, revoked=halt.revoked, reason=halt.reason))
         for selector in sorted(after.selectors):
-            self._tell("workers", TaskQueueOpened(selector=dict(selector)))
+            self._broadcast("workers", TaskQueueOpened(selector=dict(selector)))
         if after.changed:
             named = sorted(after.changed) if len(after.changed) <= _MOST_NAMED else []
-            self._tell(CHANGES, RunsChanged(run_keys=named))
+            self._broadcast(CHANGES, RunsChanged(run_keys=named))
 
     def trace(self, after: PostCommit) -> None:
-        """Send the spans, last of all that follows: nobody waits for them."""
+        """Send the trace spans, after everything else: nothing waits for them."""
         publish(after.traced, self._transport.broadcast, after.at)
 
-    def _tell(self, topic: str, message: StopAttempt | TaskQueueOpened | RunsChanged) -> None:
+    def _broadcast(self, topic: str, message: StopAttempt | TaskQueueOpened | RunsChanged) -> None:
         self._transport.broadcast(topic, encode(message, id=new_run_id(), at=self._clock()))

@@ -1,7 +1,7 @@
-"""Two workers under one id: each takes the other's place in the records, and what the other runs counts as lost.
+"""Detects two workers with the same id: each overwrites the other's row, and the other's attempts count as lost.
 
-It is seen by an incarnation that speaks although a younger one has begun. One that was restarted, or whose
-last words came late, said them before that.
+The sign is a heartbeat of an incarnation sent after a younger one has started. A restarted worker, or one
+whose last heartbeat comes late, sent it before that.
 """
 
 import logging
@@ -19,13 +19,13 @@ _ADVICE = "give each worker a DAGWAY_WORKER_ID of its own"
 
 
 class DuplicateWorkerIds:
-    """Says so in the log, once a minute for each id."""
+    """Logs an error once a minute for each shared id."""
 
     def __init__(self) -> None:
-        self._told: dict[str, datetime] = {}
+        self._logged_at: dict[str, datetime] = {}
 
     def check(self, beats: Iterable[Heartbeat], rows: Iterable[Mapping[str, Any]], now: datetime) -> None:
-        """Compare what workers say with what is recorded of them; ``rows`` are the database's."""
+        """Compare heartbeats with the workers' ``rows`` in the database."""
         known = {row["worker_id"]: row for row in rows}
         for beat in beats:
             row = known.get(beat.worker_id)
@@ -33,8 +33,8 @@ class DuplicateWorkerIds:
                 continue
             if not beat.started_at < row["started_at"] < beat.at:
                 continue
-            told = self._told.get(beat.worker_id)
-            if told is None or now - told >= _AGAIN_AFTER:
-                self._told[beat.worker_id] = now
+            logged_at = self._logged_at.get(beat.worker_id)
+            if logged_at is None or now - logged_at >= _AGAIN_AFTER:
+                self._logged_at[beat.worker_id] = now
                 hosts = f"{beat.host}, {row['host']}"
                 _log.error("worker.id_shared", extra={"worker_id": beat.worker_id, "hosts": hosts, "next": _ADVICE})

@@ -161,7 +161,7 @@ class FiredRuns:
     def _restart(self, file_name: str, fire: core.Fire, after: str) -> tuple[str, str, str | None]:
         """Queue the new run behind the stopped one, from that one's snapshot (workflow language, 5.10)."""
         stopped = self._batch.runs.get(after)
-        assert stopped is not None  # noqa: S101 - it was just told to stop
+        assert stopped is not None  # noqa: S101 - it was just stopped
         run_id = core.scheduled_run_id(file_name, fire.scheduled.kind, fire.scheduled.at)
         if self._batch.runs.key_of(stopped.dag_name, run_id) is not None:
             return "fired", "its run was there already", run_id

@@ -23,7 +23,7 @@ from services.scheduler.commands.definitions import Definitions, Version
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.plans import spec_hash
 from services.scheduler.deciding.transactor import Transactor
-from services.scheduler.loops.folder_files import UNREAD, Seen, list_files, read_data, reason, told
+from services.scheduler.loops.folder_files import UNREAD, Seen, list_files, read_data, reason, shown
 from shared.errors import StoreUnavailable
 from shared.language.load import load
 
@@ -33,25 +33,25 @@ _log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 1.0
 _LISTING_SHARE = 0.05
-"""Of the time: folders with very many files are looked at less often."""
+"""The share of time spent on it: folders with very many files are polled less often."""
 _AT_ONCE = 200
 _UNKNOWN: Mapping[str, Any] = MappingProxyType({"version": 0, "folder_hash": None})
-"""What is known of a dag that is not stored."""
+"""The state of a dag that is not stored."""
 
 
 class Folder:
-    """One thread's work: follow the files of ``path``. What cannot be loaded is passed over, and told."""
+    """Follows the files of ``path`` in one thread. Files that cannot be loaded are skipped and reported."""
 
     def __init__(self, transactor: Transactor, path: Path) -> None:
         self._transactor = transactor
         self._path = path
         self._seen: dict[str, Seen] | None = None
         self._refused: dict[str, str] = {}
-        """Why files could not be loaded at the last look."""
+        """Why files could not be loaded in the last pass."""
         self._listing_took_s = 0.0
 
-    def look(self) -> int:
-        """Take over what changed since the last look; return how many dags that were.
+    def run_once(self) -> int:
+        """Load what changed since the last pass; return how many dags changed.
 
         Raises:
             StoreUnavailable: the database is away; the next look tries again.
@@ -62,10 +62,10 @@ class Folder:
         self._listing_took_s = time.monotonic() - began
         before = self._seen if self._seen is not None else {}
         refused = dict(now.refused)
-        # What lies in a folder that cannot be listed now is not gone.
+        # Files in a folder that cannot be listed now do not count as deleted.
         hidden = tuple(f"{name}/" for name in now.refused)
         there = now.files | {name: UNREAD for name in before if name.startswith(hidden)}
-        # What may be called goes first: who finds the caller can start it.
+        # Called dags go first, so that a caller can be started as soon as it is visible.
         changed = sorted(
             (name for name, seen in now.files.items() if name not in refused and before.get(name) != seen),
             key=_below_first,
@@ -75,8 +75,8 @@ class Folder:
             self._take_over(self._read(changed[start : start + _AT_ONCE], refused))
         if gone or self._seen is None:
             self._transactor.decide(lambda batch: _remove(batch, there, hidden))
-        if self._seen is None or told(refused) != told(self._refused):
-            self._transactor.decide(lambda batch: _tell(batch, told(refused)))
+        if self._seen is None or shown(refused) != shown(self._refused):
+            self._transactor.decide(lambda batch: _show(batch, shown(refused)))
         for name, why in refused.items() - self._refused.items():
             _log.warning("folder.file_refused", extra={"file": name, "why": why})
         self._refused = refused
@@ -85,14 +85,14 @@ class Folder:
         return len(changed) - len(unread) + len(gone)
 
     def try_to_look(self) -> None:
-        """Look, or say why that cannot be done now."""
+        """Run one pass, or log why it cannot be done now."""
         try:
-            self.look()
+            self.run_once()
         except (StoreUnavailable, OSError) as error:
             _log.warning("folder.waits", extra={"path": str(self._path), "error": str(error)})
 
     def run(self, stop: threading.Event) -> None:
-        """Look until ``stop``; the body of a background thread."""
+        """Run until ``stop``; the body of a background thread."""
         while not stop.is_set():
             self.try_to_look()
             stop.wait(max(_LOOK_EVERY_S, self._listing_took_s / _LISTING_SHARE))
@@ -139,7 +139,7 @@ class Folder:
 
 
 def _save(batch: Batch, found: Sequence[Version]) -> None:
-    """Another scheduler may follow the same folder, and be quicker; and dags may be removed meanwhile."""
+    """Another scheduler may follow the same folder and be faster, and dags may be removed meanwhile."""
     names = [version.file_name for version in found]
     # Locked, and before the removed: a removal under way is waited for, and then seen.
     known = batch.tx.dags.followed(names, lock=True)
@@ -161,7 +161,7 @@ def _save_callable(batch: Batch, texts: Mapping[str, str], hashes: Mapping[str, 
 
 
 def _remove(batch: Batch, present: Collection[str], hidden: tuple[str, ...]) -> None:
-    """Remove what came from the folder and whose file is no longer there, and forget what was removed before that."""
+    """Remove dags of the folder whose file is gone, and forget those removed before."""
     stems = {_stem(name) for name in present}
     paths = batch.tx.dags.callable_files().keys() - stems
     batch.tx.dags.delete_callable_files(sorted(path for path in paths if not path.startswith(hidden)))
@@ -174,8 +174,8 @@ def _remove(batch: Batch, present: Collection[str], hidden: tuple[str, ...]) -> 
     batch.tx.dags.forget_removed(sorted(batch.tx.dags.removed().keys() - stems))
 
 
-def _tell(batch: Batch, problems: Mapping[str, str]) -> None:
-    """Have the gateways tell these problems and no others. Another scheduler may have been quicker."""
+def _show(batch: Batch, problems: Mapping[str, str]) -> None:
+    """Store these problems, and no others, for the gateways to show. Another scheduler may have been faster."""
     before = batch.tx.dags.refused()
     batch.tx.dags.forget_refused(sorted(before.keys() - problems.keys()))
     batch.tx.dags.keep_refused({name: why for name, why in problems.items() if before.get(name) != why})

@@ -12,13 +12,13 @@ from pathlib import Path, PurePath
 
 from shared.ids import DAG_NAME_RULE, valid_dag_name
 
-__all__ = ["UNREAD", "Listing", "Seen", "list_files", "read_data", "reason", "told"]
+__all__ = ["UNREAD", "Listing", "Seen", "list_files", "read_data", "reason", "shown"]
 
 Seen = tuple[int, int]
-"""A file's modification time in ns, and its size: while both stay, so does the text."""
+"""A file's modification time in ns, and its size: while both stay, the text is the same."""
 
 UNREAD: Seen = (-1, -1)
-"""Of a file that is there and could not be looked into. It equals no file that can: so it is tried again."""
+"""A file that exists but could not be read. It equals no readable file, so it is tried again."""
 
 _MAX_PATH = 200
 _MAX_BYTES = 1024 * 1024
@@ -66,12 +66,12 @@ def read_data(path: Path) -> bytes:
 
 
 def reason(error: OSError) -> str:
-    """Return why a file is refused, without its path: that is the machine's own."""
+    """Return why a file is refused, without its path, which is private to the machine."""
     return f"cannot be read: {error.strerror or type(error).__name__}"
 
 
-def told(refused: Mapping[str, str]) -> dict[str, str]:
-    """Return those refusals that people are to see, by names that can be shown and stored.
+def shown(refused: Mapping[str, str]) -> dict[str, str]:
+    """Return the refusals that people see, by names that can be displayed and stored.
 
     In a folder of the folder a name of no dag is no mistake: not all that people keep there is to be called.
     """
@@ -101,7 +101,7 @@ def _add(entry: os.DirEntry[str], name: str, listing: Listing) -> None:
         status = entry.stat()
     except OSError as error:
         gone = isinstance(error, FileNotFoundError)
-        # A link to nothing is told, unless it is an editor's lock: that has a name of no dag.
+        # A broken link is reported, unless it is an editor's lock, whose name is no dag's.
         if named and (entry.is_symlink() or not gone):
             listing.refused[name] = reason(error)
         if named and not gone:
@@ -118,7 +118,7 @@ def _add(entry: os.DirEntry[str], name: str, listing: Listing) -> None:
 
 
 def _refuse_twins(listing: Listing) -> None:
-    """Refuse ``a.yml`` beside ``a.yaml``: they would be one dag, with the text of whichever was read last."""
+    """Refuse ``a.yml`` beside ``a.yaml``: they would be one dag, with the text of the one read last."""
     for name in [each for each in listing.files if each.endswith(".yml")]:
         twin = f"{name.removesuffix('.yml')}.yaml"
         if twin in listing.files:

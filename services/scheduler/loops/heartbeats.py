@@ -1,7 +1,7 @@
-"""Heartbeats that say nothing new: they renew their leases together, with the next look.
+"""Buffers heartbeats without news: they renew their leases together, in the next pass of ``Leases``.
 
-Only time has passed since the same scheduler recorded the same words of the same worker. So an idle
-system writes no transaction per heartbeat, however many workers it has.
+A heartbeat has no news if it differs only in time from the one that this scheduler recorded last of the
+same worker. So an idle system writes no transaction per heartbeat, however many workers it has.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,14 +17,14 @@ __all__ = ["HeartbeatBuffer", "ReceivedHeartbeat", "state_of"]
 
 @dataclass(frozen=True, slots=True)
 class ReceivedHeartbeat:
-    """A heartbeat, and when this scheduler heard it: from then on its lease counts."""
+    """A heartbeat and when this scheduler received it: the lease counts from then."""
 
     heartbeat: Heartbeat
     heard_at: datetime
 
 
 class HeartbeatBuffer:
-    """What this scheduler heard last of each worker, kept in memory."""
+    """The last heartbeat that this scheduler received of each worker, in memory."""
 
     def __init__(self) -> None:
         self._recorded: dict[str, Heartbeat] = {}
@@ -32,7 +32,7 @@ class HeartbeatBuffer:
         self._lock = Lock()
 
     def hear(self, beats: Iterable[Heartbeat], now: datetime) -> list[ReceivedHeartbeat]:
-        """Return the newest of each worker that has news, to be recorded now; the others are kept."""
+        """Return the newest of each worker that has news, to be recorded now; keep the others."""
         newest = {beat.worker_id: ReceivedHeartbeat(beat, now) for beat in sorted(beats, key=lambda beat: beat.at)}
         news = []
         with self._lock:
@@ -45,7 +45,7 @@ class HeartbeatBuffer:
         return news
 
     def recorded(self, beats: Iterable[ReceivedHeartbeat]) -> None:
-        """These are in the database."""
+        """Note that these are in the database."""
         with self._lock:
             self._recorded |= {beat.heartbeat.worker_id: beat.heartbeat for beat in beats}
 
@@ -61,7 +61,7 @@ class HeartbeatBuffer:
             ]
 
     def quiet(self) -> list[ReceivedHeartbeat]:
-        """Return those kept since this was last asked, by worker."""
+        """Return those kept since the last call, by worker."""
         with self._lock:
             kept, self._quiet = self._quiet, {}
         return [beat for _, beat in sorted(kept.items())]
@@ -69,10 +69,10 @@ class HeartbeatBuffer:
     def still_true(
         self, beats: Sequence[ReceivedHeartbeat], rows: Iterable[Mapping[str, Any]]
     ) -> list[ReceivedHeartbeat]:
-        """Return those whose worker the database knows as this scheduler does; ``rows`` are its.
+        """Return those whose worker's row in the database is as this scheduler last recorded it.
 
-        Another scheduler may have heard more since: that the worker began anew, or is about to leave.
-        What a worker says next is recorded as news then.
+        Another scheduler may have received more since: that the worker restarted or is draining. Then
+        the worker's next heartbeat counts as news.
         """
         known = {row["worker_id"]: (row["incarnation"], row["state"]) for row in rows}
         true = []
@@ -87,7 +87,7 @@ class HeartbeatBuffer:
 
 
 def state_of(beat: Heartbeat) -> str:
-    """Return what a worker calls its own state."""
+    """Return the state of a worker by its heartbeat."""
     return "stopped" if beat.stopped else "draining" if beat.draining else "live"
 
 

@@ -1,7 +1,7 @@
-"""What may be forgotten is forgotten: old outcomes now and then, old runs when their dag runs again.
+"""Deletes old data: command outcomes periodically, and a dag's old runs when one of its runs starts.
 
-A dag's history goes when one of its runs starts, as the language has it (``histRetentionDays``): a dag
-that is not used any more keeps what it has. The start itself does not wait for it.
+The language has it so (``histRetentionDays``): a dag that is no longer used keeps its history. The start
+itself does not wait for it.
 """
 
 import logging
@@ -20,15 +20,15 @@ _log = logging.getLogger(__name__)
 
 _EVERY_S = 600
 _REPLIES_KEPT = timedelta(days=7)
-"""How long the same Idempotency-Key gets the same answer."""
+"""How long the same Idempotency-Key gets the same reply."""
 _AT_ONCE = 100
-"""Runs removed in one transaction: others want to write too."""
+"""Runs removed in one transaction, short so that others can write."""
 _LOOK_AGAIN_S = 60
-"""A dag that starts many runs has its history looked through once in this time."""
+"""The history of a dag is pruned at most once in this time."""
 
 
 class Housekeeping:
-    """One thread's work, of every scheduler; what two of them do at once does no harm."""
+    """Runs in one thread of every scheduler; two at once are harmless."""
 
     def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
         self._store = store
@@ -42,7 +42,7 @@ class Housekeeping:
         self.started(after.started)
 
     def started(self, dags: Mapping[str, int]) -> None:
-        """Runs of these dags started; the values are their ``histRetentionDays``, negative for ever."""
+        """Note that runs of these dags started; the values are their ``histRetentionDays``, negative: keep forever."""
         now = time.monotonic()
         with self._lock:
             due = {
@@ -55,7 +55,7 @@ class Housekeeping:
             self._awake.set()
 
     def prune(self) -> int:
-        """Remove the runs that the dags noted by ``started`` keep no longer; return how many.
+        """Remove expired runs of the dags noted by ``started``; return how many.
 
         Raises:
             StoreUnavailable: the database is away; what is left is tried again next time.
@@ -87,12 +87,12 @@ class Housekeeping:
         return removed
 
     def tidy(self) -> int:
-        """Remove outcomes of commands that nobody will ask about again; return how many."""
+        """Remove outcomes of commands older than ``_REPLIES_KEPT``; return how many."""
         with self._store.begin() as tx:
             return tx.commands.forget_replies(self._clock() - _REPLIES_KEPT)
 
     def run(self, stop: threading.Event) -> None:
-        """Keep house until ``stop``; the body of a background thread."""
+        """Run until ``stop``; the body of a background thread."""
         next_tidy = time.monotonic() + _EVERY_S
         while not stop.is_set():
             self._awake.wait(0.5)

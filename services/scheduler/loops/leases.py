@@ -1,10 +1,10 @@
-"""Leases: who is still there, and what becomes of the attempts of those who are not.
+"""Periodically expires the leases of lost workers and rescues their attempts, and tasks that were lost.
 
-A worker is believed until ``lease_until``, renewed by its heartbeats. A scheduler that could not
-hear must not judge: it expires leases only after its own heartbeat consumer was connected for a
-whole lease, and after it has findings the end of the event route since, because a report that waits
-there still counts. Heartbeats with news are recorded at once, the others by the look itself, before it
-judges.
+A worker's attempts count as alive until ``lease_until``, which its heartbeats renew. A scheduler that
+was not connected must not expire leases: it does so only after its own heartbeat consumer was connected
+for a whole lease, and after it has seen the event queue empty since, because a report that waits there
+still counts. Heartbeats with news are recorded at once; each pass records the others before it
+expires leases.
 """
 
 import logging
@@ -43,16 +43,16 @@ _GATHER_S = 0.5
 """Heartbeats of several workers share one transaction."""
 _AT_ONCE = 500
 _RECONNECT_S = 6
-"""The longest pause between a worker's attempts to connect, and the time to do it; its next heartbeat comes on top."""
+"""The longest pause between a worker's attempts to connect, plus the time to connect, without its next heartbeat."""
 _STOPPED = frozenset({"step", "prepare"})
-"""What a stop ends: handlers and errands are what follows it."""
+"""The kinds of node that a stop ends: handlers and side tasks run after it."""
 _MARGIN_S = 2
-"""For a sweep that is late."""
+"""Allowance for a late sweep."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Findings:
-    """``judged_at``: all that was reported before then is recorded. ``waiting``: where overdue tasks may wait."""
+    """``judged_at``: all reports sent before then are recorded. ``waiting``: where overdue tasks may wait."""
 
     judged_at: datetime
     notices: list[tuple[str, Notice]]
@@ -60,9 +60,9 @@ class _Findings:
 
 
 class Leases:
-    """Records heartbeats, and looks for attempts whose worker is gone and tasks that reached nobody.
+    """Records heartbeats, and finds attempts whose worker is gone and tasks that reached no worker.
 
-    ``lease_s`` is how long one heartbeat is believed.
+    ``lease_s`` is how long one heartbeat keeps a lease.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Leases:
         # A task whose sender died is not lost: a sweep sends it. Only then may it be missed.
         self._lost_tasks = LostTasks(transport, max(self._lease, timedelta(seconds=OVERDUE_S + _MARGIN_S)))
 
-    # -- hearing ------------------------------------------------------------------------------
+    # -- heartbeats ---------------------------------------------------------------------------
 
     def listen(self, stop: threading.Event) -> None:
         """Record heartbeats until ``stop``; the body of a background thread."""
@@ -141,7 +141,7 @@ class Leases:
         }
 
     def _answers(self, batch: Batch, newest: Mapping[str, Heartbeat]) -> list[Halt]:
-        """Say again what a worker may have missed: attempts it lost, runs that are being stopped."""
+        """Return again the halts that a worker may have missed: of attempts it lost, and of runs that are stopping."""
         rows = batch.tx.leases.open_attempts(sorted(newest))
         self._missing.hear(rows, newest, batch.now)
         holders = [worker_id for worker_id, beat in newest.items() if beat.tokens]
@@ -150,11 +150,11 @@ class Leases:
             Halt(row["token_worker"], row["token"], revoked=False, reason=row["stop_reason"])
             for row in rows
             if row["stop_reason"] and row["kind"] in _STOPPED and row["token_state"] == AttemptState.RUNNING
-            # A repeated step ends its execution undisturbed.
+            # A repeated step finishes its execution.
             if not (row["stop_reason"] == "stop" and self._repeats(batch, row))
         ]
         for worker_id in holders:
-            # A token that is nobody's open attempt any more. One whose start is not recorded yet is.
+            # A token is stale if it is no open attempt's. An attempt whose start is not recorded yet is open.
             stale = [token for token in newest[worker_id].tokens if token not in known]
             open_elsewhere = batch.tx.leases.open_tokens(stale) if stale else set()
             halts.extend(
@@ -169,10 +169,10 @@ class Leases:
         steps = self._transactor.plans.get_many(batch.tx, [key])[key].dag.steps
         return row["idx"] < len(steps) and steps[row["idx"]].repeat_policy is not None
 
-    # -- judging ------------------------------------------------------------------------------
+    # -- expiry -------------------------------------------------------------------------------
 
     def run_once(self) -> int:
-        """Find attempts that nobody will report on, and tell the core; return how many."""
+        """Find attempts that no worker will report on, and end them; return how many."""
         transactor = self._transactor
         findings = transactor.decide(self._find)
         if findings is None:
@@ -193,9 +193,9 @@ class Leases:
         return len(notices)
 
     def _find(self, batch: Batch) -> _Findings | None:
-        """Give a sign of life, renew leases, and find what to tell the core; nothing is locked for it.
+        """Record this scheduler's heartbeat, renew leases, and find lost attempts and tasks, without locks.
 
-        ``None``: this scheduler has not heard enough yet to judge anybody.
+        ``None``: this scheduler has not been connected long enough to expire leases.
         """
         tx, now = batch.tx, batch.now
         tx.services.put({**self._service, "heartbeat_at": now})
@@ -203,7 +203,7 @@ class Leases:
         self._renew(batch, self._beats.quiet())
         if self._heartbeats.connected_for_s < self._deaf_s or self._events.drained_at == NEVER:
             return None
-        # Only what was decided before the route was last findings empty can be judged.
+        # Reports are complete only up to when the event queue was last seen empty.
         judged_at = min(now, self._events.drained_at)
         for worker_id in tx.leases.expire_workers(judged_at):
             _log.warning("worker.lost", extra={"worker_id": worker_id})
@@ -219,7 +219,7 @@ class Leases:
         return _Findings(judged_at, notices, [route for route, _ in waiting])
 
     def _waiting(self, batch: Batch, judged_at: datetime) -> list[tuple[BrokerQueue, Row]]:
-        """Return the routes on which overdue tasks may wait, each with an origin of such tasks."""
+        """Return the broker queues on which overdue tasks may wait, each with an origin of such tasks."""
         origins = batch.tx.leases.overdue_origins(judged_at - self._lost_tasks.overdue)
         keys = {(row["spec_hash"], row["file_name"] or "") for row in origins if row["token_worker"] is None}
         plans = self._transactor.plans.get_many(batch.tx, sorted(keys))
@@ -230,7 +230,7 @@ class Leases:
                 continue
             selector = plans[row["spec_hash"], row["file_name"] or ""].dag.worker_selector
             if selector:
-                # A worker that came later, or missed it, learns of the route now.
+                # A worker that came later, or missed the message, learns of the queue now.
                 batch.after.selectors.add(tuple(sorted(selector.items())))
             found.append((task_queue(dict(selector)), row))
         return found
@@ -245,8 +245,8 @@ class Leases:
         return lost
 
     def run(self, stop: threading.Event) -> None:
-        """Look until ``stop``; the body of a background thread."""
-        # Heartbeats that say nothing new wait for it: several looks must fit into a lease.
+        """Run until ``stop``; the body of a background thread."""
+        # Heartbeats without news wait for the next pass: several passes must fit into a lease.
         pause_s = min(3.0, self._lease.total_seconds() * 0.3)
         while not stop.is_set():
             try:

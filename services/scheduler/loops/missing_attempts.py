@@ -1,11 +1,11 @@
-"""Attempts that their worker is there to hold, and does not.
+"""Finds attempts that a live worker should hold but no longer names in its heartbeats.
 
 A worker names every attempt it runs or has yet to report on. One that it leaves out although the
-database says it runs there was given up before its start was known (the confirm got lost), and
-nobody would ever report on it. The report may also be on its way, so only an absence that lasted a
-whole lease counts, and only up to the moment at which the event route was last seen empty. It lasted
-from one heartbeat to another: the first may have been sent before the attempt began, and those that
-name it since may all have gone to another scheduler.
+database says it runs there was given up before its start was known (the confirm got lost), so no
+report will ever come. The report may also be on its way, so only an absence of a whole lease counts,
+and only up to when the event queue was last seen empty. An absence is measured from one heartbeat to
+another: the first may have been sent before the attempt began, and those that name it since may all
+have gone to another scheduler.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,27 +22,27 @@ __all__ = ["MissingAttempt", "MissingAttempts"]
 
 @dataclass(frozen=True, slots=True)
 class MissingAttempt:
-    """An attempt its holder no longer names. ``first`` and ``latest``: when heartbeats that left it out were sent."""
+    """An attempt that its worker no longer names. ``first`` and ``latest``: when heartbeats without it were sent."""
 
     run_key: str
     node: int
     token: str
     worker_id: str
     since: datetime
-    """When the first of them was heard."""
+    """When the first of them was received."""
     first: datetime
     latest: datetime
 
 
 class MissingAttempts:
-    """What this scheduler heard, kept in memory: another scheduler hears other heartbeats."""
+    """The absences this scheduler saw, in memory: another scheduler receives other heartbeats."""
 
     def __init__(self) -> None:
         self._absent: dict[str, MissingAttempt] = {}
         self._lock = Lock()
 
     def hear(self, held: Sequence[Mapping[str, Any]], newest: Mapping[str, Heartbeat], now: datetime) -> None:
-        """Compare the open attempts of some workers with what their heartbeats name."""
+        """Compare the open attempts of some workers with those their heartbeats name."""
         with self._lock:
             seen = set()
             for row in held:

@@ -1,6 +1,6 @@
-"""Parents learn what became of their children: right after the child's commit, or by a look.
+"""Notifies calling runs of the states of the runs they called: right after a commit, and periodically.
 
-The look finds parents where a crash came between the two transactions.
+The periodic pass finds callers that missed it because a crash came between the two transactions.
 """
 
 import logging
@@ -22,19 +22,19 @@ _AT_ONCE = 50
 
 
 class ParentNotifier:
-    """Attends to parents."""
+    """Notifies parents of changes in their children."""
 
     def __init__(self, transactor: Transactor) -> None:
         self._transactor = transactor
 
     def follow(self, after: PostCommit) -> None:
-        """Attend to the parents of runs that a transaction changed."""
+        """Notify the parents of runs that a transaction changed."""
         if after.families:
             point("family.before_attend")
             self.notify(after.families)
 
     def notify(self, parent_keys: Iterable[str]) -> None:
-        """Tell runs about their children; what cannot be told now is told by the next look."""
+        """Notify these runs of their children. While the database is away it is left to the next pass."""
         keys = set(parent_keys)
         try:
             self._transactor.decide(lambda batch: update_parents(batch, keys))
@@ -42,7 +42,7 @@ class ParentNotifier:
             _log.warning("family.waits", extra={"error": str(error)})
 
     def run(self, stop: threading.Event) -> None:
-        """Look for parents that missed the end of a child; the body of a background thread."""
+        """Notify parents that missed the end of a child, until ``stop``; the body of a background thread."""
         while not stop.wait(_LOOK_EVERY_S):
             try:
                 with self._transactor.store.begin() as tx:

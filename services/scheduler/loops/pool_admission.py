@@ -1,8 +1,8 @@
 """Admission to pools, locks and rate limits: steps start when each of their pools has a place for them.
 
 One transaction behind one gate in the database, so that no limit is ever exceeded however many
-schedulers look at once. Woken by commits of this process and, for rate limits, by a timer of the
-first step in the line; a slow look finds what others left.
+schedulers work at once. Woken by commits of this process and, for rate limits, by a timer of the
+first waiting step; a poll every 20 s finds what others left.
 """
 
 import threading
@@ -24,15 +24,15 @@ __all__ = ["PoolAdmission"]
 
 _LOOK_EVERY_S = 20
 _AT_ONCE = 100
-"""How many steps are let in by one transaction; the next one follows at once."""
+"""How many steps one transaction admits; the next one follows at once."""
 _LOOK_AT = 1000
-"""How many of those who wait for a pool are looked past, where some of them wait for another one too."""
+"""How many waiting steps of a pool are read, as some of them may wait for another pool too."""
 
 Who = tuple[str, int]
 
 
 class PoolAdmission:
-    """Lets steps into the pools it is notified of."""
+    """Admits steps to the pools it is notified of."""
 
     def __init__(self, transactor: Transactor) -> None:
         self._transactor = transactor
@@ -44,13 +44,13 @@ class PoolAdmission:
             self.notify(after.pools)
 
     def notify(self, pools: Iterable[PoolKey]) -> None:
-        """Somebody waits for these, or a place became free, or their capacity changed."""
+        """Note that a step waits for these pools, a place became free, or their capacity changed."""
         with self._condition:
             self._pools.update(pools)
             self._condition.notify_all()
 
     def admit(self, pools: Iterable[PoolKey]) -> int:
-        """Let in as many as these pools have places for; return how many steps."""
+        """Admit as many steps as these pools have places for; return how many."""
         keys = sorted(set(pools))
         return self._transactor.decide(lambda batch: _Pass(batch).admit(keys))
 
@@ -80,7 +80,7 @@ class PoolAdmission:
 
 
 class _Pass:
-    """One look at some lines, all at the batch's moment, while nobody else gives places away."""
+    """One pass over some pools, at the batch's time, while no other scheduler gives places away."""
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
@@ -90,11 +90,11 @@ class _Pass:
 
     def admit(self, keys: list[PoolKey]) -> int:
         self._rows.close_gate()
-        first = self._look(keys)
+        first = self._read(keys)
         claims: dict[Who, list[Claim]] = {}
         for row in self._rows.waits_of(sorted(first)):
             claims.setdefault((row["run_key"], row["node"]), []).append(_claim(row))
-        self._look(sorted({claim.key for mine in claims.values() for claim in mine} - self._states.keys()))
+        self._read(sorted({claim.key for mine in claims.values() for claim in mine} - self._states.keys()))
         entitled = sorted(who for who, mine in claims.items() if may_enter(who, mine, self._states))[:_AT_ONCE]
         reminded = self._first_to_wait(keys, set(entitled))
         self._batch.runs.load(key for key, _ in (*entitled, *reminded))
@@ -102,10 +102,10 @@ class _Pass:
             run = self._batch.runs.get(key)
             if run is not None and run.nodes[node].admission == WAITS:
                 self._batch.remind(key, WakeAt(node, "pool", free_at))
-        return self._let_in(entitled, claims)
+        return self._enter(entitled, claims)
 
-    def _look(self, keys: list[PoolKey]) -> set[Who]:
-        """Read these lines; return who stands at their heads."""
+    def _read(self, keys: list[PoolKey]) -> set[Who]:
+        """Read the states of these pools; return the steps that wait first."""
         capacities = self._rows.capacities(key.name for key in keys if key.kind == POOL)
         heads: set[Who] = set()
         for key in keys:
@@ -113,7 +113,7 @@ class _Pass:
             configured = capacities.get(key.name) if key.kind == POOL else None
             first = self._rows.line(key, 1)
             free = _claim(first[0]).capacity(configured) - taken if first else 0
-            # One more than may enter: who must wait for a rate limit is reminded.
+            # One more than may enter: the first that must wait for a rate limit is reminded.
             rows = self._rows.line(key, min(max(free, 0) + 1, _LOOK_AT))
             waiting = [(row["run_key"], row["node"]) for row in rows]
             self._states[key] = PoolState(taken, configured, waiting)
@@ -121,7 +121,7 @@ class _Pass:
         return heads
 
     def _first_to_wait(self, keys: list[PoolKey], entitled: set[Who]) -> dict[Who, datetime]:
-        """Return who, first in the line of each full rate limit, asks again when a place of it is free."""
+        """Return who waits first for each full rate limit, and when a place becomes free: then it asks again."""
         found: dict[Who, datetime] = {}
         for key in keys:
             free_at = self._free_at[key] if key.kind == RATE else None
@@ -130,11 +130,11 @@ class _Pass:
                 found[who] = min(free_at, found.get(who, free_at))
         return found
 
-    def _let_in(self, entitled: list[Who], claims: Mapping[Who, list[Claim]]) -> int:
+    def _enter(self, entitled: list[Who], claims: Mapping[Who, list[Claim]]) -> int:
         places: list[dict[str, Any]] = []
         entered = []
         for key, node in entitled:
-            # It may have been stopped since: then its own decision took it out of the line.
+            # It may have been stopped since: then its own decision ended its wait.
             if self._batch.runs.get(key) is None or not isinstance(self._batch.apply(key, Admit(node)), Advanced):
                 continue
             entered.append((key, node))

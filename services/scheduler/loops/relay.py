@@ -1,9 +1,9 @@
-"""The outbox on its way to the broker.
+"""Publishes the outbox to the broker.
 
-``publish`` is called right after the commit and does not wait; confirmed rows are deleted in
-batches. A row that was not confirmed is found by a sweep, which claims it by making it young again: nobody
-else sends it meanwhile. What the broker refused is its own process's to send; what a killed process left is
-anybody's, once it is old enough for all that was heard of it to be recorded.
+``publish`` is called right after the commit and does not wait; confirmed rows are deleted in batches. A
+sweep finds unconfirmed rows and claims each by renewing its time, so that no other scheduler sends it
+meanwhile. What the broker refused is sent again by the same process. What a killed process left is sent
+by any, once it is so old that all reports about it are recorded.
 """
 
 import contextlib
@@ -29,20 +29,20 @@ __all__ = ["OVERDUE_S", "Relay"]
 _log = logging.getLogger(__name__)
 
 _STALE_S = 6
-"""A row this old was not sent by the process that wrote it, or a worker's report of it would be recorded by now."""
+"""A row this old was not sent by the process that wrote it: else it would be deleted or reported on by now."""
 _SWEEP_EVERY_S = 8
 _DELETE_AT_MOST = 500
 _SWEEP_AT_MOST = 500
 OVERDUE_S = _STALE_S + _SWEEP_EVERY_S
-"""By then the sweep of some scheduler has sent a message, if the broker and a scheduler are there."""
+"""After this time some scheduler's sweep has sent a message, if the broker and a scheduler are up."""
 _GATHER_S = 0.1
-"""How long confirmed rows wait for company before they are deleted together; well below ``_STALE_S``."""
+"""How long confirmed rows are collected before they are deleted together; well below ``_STALE_S``."""
 
 Notices = Iterable[tuple[str, TaskUndelivered]]
 
 
 class Relay:
-    """Sends what committed decisions owe. ``notice`` is told of tasks that reached nobody."""
+    """Sends the messages of committed decisions. ``notice`` is called with tasks that reached no worker."""
 
     def __init__(
         self, store: Store, transport: Transport, clock: Callable[[], datetime], notice: Callable[[Notices], None]
@@ -55,15 +55,15 @@ class Relay:
         self._handed_back: queue.SimpleQueue[Outgoing] = queue.SimpleQueue()
         self._known: set[str] = set()
         self._under_way: set[str] = set()
-        """Sent and perhaps accepted, but not deleted yet: however long it takes, they must not be sent again."""
+        """Sent and perhaps accepted, but not deleted yet: they must not be sent again."""
         self._refused: set[str] = set()
-        """Sent, and certainly not accepted."""
+        """Sent, and not accepted for certain."""
 
     def follow(self, after: PostCommit) -> None:
         self.publish(after.outgoing)
 
     def publish(self, messages: Sequence[Outgoing]) -> None:
-        """Send without waiting. Whatever fails stays in the outbox."""
+        """Send without waiting. What fails stays in the outbox."""
         for message in messages:
             self._declare(message.queue)
             point("relay.before_publish")
@@ -72,7 +72,7 @@ class Relay:
             future.add_done_callback(lambda done, message=message: self._settle(message, done.exception()))  # type: ignore[misc]
 
     def _declare(self, route: BrokerQueue) -> None:
-        # A selector's route must exist before any worker that satisfies it has come up.
+        # The broker queue of a selector must exist before a worker that satisfies it has started.
         if route.expires_s is None and route.name not in self._known:
             try:
                 self._transport.declare([route])
@@ -109,7 +109,7 @@ class Relay:
         ids: list[str] = []
         with contextlib.suppress(queue.Empty):
             ids.append(self._sent.get(timeout=timeout_s))
-            # Being woken for each costs more than deleting it.
+            # Waking for each row costs more than deleting it.
             stop.wait(min(timeout_s, _GATHER_S))
             while len(ids) < _DELETE_AT_MOST:
                 ids.append(self._sent.get_nowait())
@@ -129,7 +129,7 @@ class Relay:
         self._under_way.difference_update(ids)
 
     def _give_back(self) -> None:
-        """Tasks for a worker whose route is gone: the core sends them elsewhere."""
+        """Return tasks whose broker queue is gone to the core, which sends them elsewhere."""
         messages = []
         while not self._handed_back.empty():
             messages.append(self._handed_back.get())
@@ -138,7 +138,9 @@ class Relay:
         notices = []
         for message in messages:
             task = decode_as(message.body, Task)
-            notices.append((task.run_key, TaskUndelivered(task.node, task.token, f"nobody is on {message.queue.name}")))
+            notices.append(
+                (task.run_key, TaskUndelivered(task.node, task.token, f"no worker consumes {message.queue.name}"))
+            )
         try:
             self._notice(notices)
         except StoreUnavailable:
@@ -157,8 +159,8 @@ class Relay:
             found = tx.outbox.overdue(now - timedelta(seconds=_STALE_S), refused, _SWEEP_AT_MOST)
             rows = [row for row in found if row["id"] not in self._under_way]
             tx.outbox.put_off(rows, now)
-            # A task that leaves only now has its whole time to arrive: nobody may take it for lost.
-            # One that was started had been sent after all: a second copy would run a second time.
+            # A task sent only now gets its whole time to arrive before it counts as lost.
+            # One that has started was sent after all: a second copy would run a second time.
             tokens = _tokens(rows)
             waiting = tx.outbox.dispatched_again(sorted(set(tokens.values())), now)
             sent = {message_id for message_id, token in tokens.items() if token not in waiting}

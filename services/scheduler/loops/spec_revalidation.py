@@ -1,9 +1,9 @@
-"""Judge stored specs again that another version of the scheduler judged.
+"""Validates stored specs again after an upgrade or a downgrade.
 
-What is wrong with a dag is stored with it, so that nothing need be parsed to refuse its start. After an
-upgrade that may be out of date in both directions. Of the versions that live side by side during a rolling
-upgrade the newest one judges, so that they do not undo each other's work; after the way back it is
-the older one. Texts are parsed outside of any transaction.
+The errors of a dag are stored with it, so that a start can be refused without parsing. After an upgrade
+they may be out of date in both directions. During a rolling upgrade the newest running version validates,
+so that versions do not undo each other's work; after a downgrade it is the older one. Specs are parsed
+outside of any transaction.
 """
 
 import logging
@@ -21,27 +21,27 @@ from shared.language.load import load
 __all__ = ["SpecRevalidation"]
 
 _Judged = tuple[Version, str]
-"""What was found in a text, and the hash the text is stored under."""
+"""The result for a spec, and the hash under which the spec is stored."""
 
 _log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 30
 _AT_ONCE = 100
 _ALIVE = timedelta(seconds=30)
-"""A scheduler that gave no sign of life for so long counts as gone."""
+"""A scheduler without a heartbeat for this long counts as gone."""
 
 
 class SpecRevalidation:
-    """One thread's work, of every scheduler. Its version is that of the transactor's plans."""
+    """Runs in one thread of every scheduler. Its version is that of the plans."""
 
     def __init__(self, transactor: Transactor) -> None:
         self._transactor = transactor
 
     def run_once(self) -> int:
-        """Judge again some dags that another version judged; return how many, 0 when none is left.
+        """Validate some dags that another version validated; return how many, 0 when none is left.
 
         Raises:
-            StoreUnavailable: the database is away; the next look goes on.
+            StoreUnavailable: the database is away; the next pass continues.
         """
         judged = self._others()
         if judged:
@@ -49,7 +49,7 @@ class SpecRevalidation:
         return len(judged)
 
     def run(self, stop: threading.Event) -> None:
-        """Look until ``stop``; the body of a background thread."""
+        """Run until ``stop``; the body of a background thread."""
         while not stop.is_set():
             try:
                 if self.run_once():
@@ -59,7 +59,7 @@ class SpecRevalidation:
             stop.wait(_LOOK_EVERY_S)
 
     def _others(self) -> list[_Judged]:
-        """Return some dags that another version judged, judged by this one; none if a newer one is there."""
+        """Return the results of this version for some dags; none if a newer version is running."""
         mine = self._transactor.plans.version
         with self._transactor.store.begin() as tx:
             rows = tx.dags.judged_by_others(mine, _AT_ONCE)
@@ -81,5 +81,5 @@ def _save(batch: Batch, judged: Sequence[_Judged]) -> None:
 
 
 def _rank(version: str) -> tuple[list[int], str]:
-    """Return a key that puts versions in order, any two of them."""
+    """Return a sort key that orders any two versions."""
     return [int(number) for number in re.findall(r"\d+", version)], version

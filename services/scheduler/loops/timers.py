@@ -1,7 +1,7 @@
-"""Timers: rows with a due time, handled by whichever scheduler gets to them first.
+"""Fires timers: rows with a due time, handled by whichever scheduler is first.
 
-The scheduler that set a timer sleeps until then; the others look every few seconds, so a timer
-outlives its setter by at most that.
+The scheduler that set a timer sleeps until then. The others poll every 10 s, so the timer of a scheduler
+that died fires at most that late.
 """
 
 import threading
@@ -22,7 +22,7 @@ _AT_ONCE = 200
 
 
 class Alarm:
-    """The next moment the timer thread must wake at; other threads may bring it forward."""
+    """The next time at which the timer thread must wake; other threads may bring it forward."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
@@ -35,7 +35,7 @@ class Alarm:
                 self._condition.notify_all()
 
     def wait(self, now: datetime, stop: threading.Event) -> None:
-        """Wait until the moment set, the next look, or ``stop`` (noticed within half a second)."""
+        """Wait until the time set, the next poll, or ``stop`` (noticed within half a second)."""
         began = time.monotonic()
         with self._condition:
             while not stop.is_set():
@@ -50,7 +50,7 @@ class Alarm:
 
 
 class Timers:
-    """Fires timers, those of other schedulers too."""
+    """Fires due timers, also those that other schedulers set."""
 
     def __init__(self, transactor: Transactor) -> None:
         self._transactor = transactor
@@ -73,7 +73,7 @@ class Timers:
                 return 0
 
         def work(batch: Batch) -> int:
-            # The run first, its timer second: the order in which reports lock them too.
+            # Lock the run first, its timer second, in the same order as reports do.
             keys = sorted({row["run_key"] for row in due})
             batch.runs.load(keys)
             still = batch.tx.timers.due_of(keys, now)

@@ -43,7 +43,7 @@ def test_an_elder_that_speaks_after_a_younger_began_shares_its_id(caplog: pytest
     ],
     ids=["new", "the same", "restarted", "late words of the former one"],
 )
-def test_whoever_is_alone_with_an_id_is_left_in_peace(
+def test_a_worker_with_an_id_of_its_own_is_not_reported(
     said: Heartbeat, recorded: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
 ) -> None:
     DuplicateWorkerIds().check([said], recorded, T0)
@@ -51,7 +51,7 @@ def test_whoever_is_alone_with_an_id_is_left_in_peace(
     assert told(caplog) == []
 
 
-def test_it_is_said_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+def test_it_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     ids = DuplicateWorkerIds()
     for after_s in (0, 5, 59, 61):
         ids.check([beat(0, 12)], [row(10)], T0 + timedelta(seconds=after_s))

@@ -26,7 +26,7 @@ def quiet(one: HeartbeatBuffer, incarnation: str = "i", state: str = "live") -> 
     return [each.heartbeat for each in one.still_true(one.quiet(), rows)]
 
 
-def test_the_same_words_again_are_kept_for_the_next_look_the_newest_only() -> None:
+def test_only_the_newest_heartbeat_without_news_is_kept_for_the_next_pass() -> None:
     one = HeartbeatBuffer()
     assert heard(one, beat(0)) == [beat(0)]
     assert heard(one, beat(2)) == []
@@ -54,7 +54,7 @@ def test_whatever_changes_is_news_and_replaces_what_was_kept() -> None:
         assert heard(one, beat(after_s + 0.5, **changed)) == []
 
 
-def test_what_another_scheduler_knows_better_stays_and_the_next_words_are_news() -> None:
+def test_what_another_scheduler_recorded_later_stays_and_the_next_heartbeat_is_news() -> None:
     for other in ({"incarnation": "j"}, {"state": "stopped"}, {"state": "draining"}):
         one = HeartbeatBuffer()
         heard(one, beat(0))

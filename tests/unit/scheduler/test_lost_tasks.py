@@ -54,7 +54,7 @@ def test_a_route_that_is_gone_holds_nothing(transport: EmbeddedTransport) -> Non
     assert lost_tasks.sent_before(gone, at(2)) == at(0) - OVERDUE
 
 
-def test_quick_looks_keep_the_first_sight_until_it_was_judged_by(transport: EmbeddedTransport) -> None:
+def test_quick_passes_keep_the_first_observation_until_it_was_used(transport: EmbeddedTransport) -> None:
     lost_tasks = LostTasks(transport, OVERDUE)
     for tenth in range(30):
         lost_tasks.observe([ANY], at(tenth / 10))
@@ -64,7 +64,7 @@ def test_quick_looks_keep_the_first_sight_until_it_was_judged_by(transport: Embe
     assert lost_tasks.sent_before(ANY, at(6)) == at(4) - OVERDUE
 
 
-def test_what_nobody_asks_for_is_forgotten(transport: EmbeddedTransport) -> None:
+def test_queues_that_are_not_asked_for_are_forgotten(transport: EmbeddedTransport) -> None:
     lost_tasks = LostTasks(transport, OVERDUE)
     lost_tasks.observe([ANY], at(0))
     lost_tasks.observe([], at(1))

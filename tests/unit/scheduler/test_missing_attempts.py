@@ -24,7 +24,7 @@ def lost(absences: MissingAttempts, at_s: float) -> list[str]:
     return [absent.token for absent in absences.lasting(LEASE, BEGAN + timedelta(seconds=at_s))]
 
 
-def test_what_two_heartbeats_a_lease_apart_leave_out_is_not_held() -> None:
+def test_an_attempt_missing_from_two_heartbeats_a_lease_apart_is_missing() -> None:
     absences = MissingAttempts()
     for at_s in (0, 4, 8, 12):
         beat(absences, at_s)
@@ -33,7 +33,7 @@ def test_what_two_heartbeats_a_lease_apart_leave_out_is_not_held() -> None:
     assert lost(absences, 10.5) == ["t"]
 
 
-def test_one_heartbeat_from_before_the_start_is_no_absence_however_long_another_scheduler_hears_the_next() -> None:
+def test_one_heartbeat_from_before_the_start_is_no_absence_while_another_scheduler_receives_the_next() -> None:
     absences = MissingAttempts()
     beat(absences, 0)
 
@@ -44,7 +44,7 @@ def test_one_heartbeat_from_before_the_start_is_no_absence_however_long_another_
     assert lost(absences, 90) == []
 
 
-def test_heartbeats_heard_late_count_from_when_they_are_heard() -> None:
+def test_heartbeats_received_late_count_from_their_receipt() -> None:
     absences = MissingAttempts()
     beat(absences, 0, late_s=20)
     beat(absences, 11, late_s=9.1)

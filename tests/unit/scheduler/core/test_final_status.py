@@ -72,7 +72,7 @@ def test_the_final_status_follows_from_the_steps(dag: Dag, outcomes: dict[str, A
     assert stage.run.finished_at is not None
 
 
-def test_a_step_that_ends_aborted_although_nobody_stopped_the_run_fails_it() -> None:
+def test_a_step_that_ends_aborted_without_a_stop_fails_the_run() -> None:
     assert Stage.begun(AB).play({"b": "aborted"}).run.status is RunStatus.FAILED
 
 

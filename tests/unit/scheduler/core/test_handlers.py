@@ -34,7 +34,7 @@ def test_the_run_is_running_for_everybody_until_the_last_handler_ended() -> None
     assert stage.run.status is RunStatus.SUCCEEDED
 
 
-def test_the_exit_handler_is_told_of_the_success_handlers_failure() -> None:
+def test_the_exit_handler_sees_the_success_handlers_failure() -> None:
     stage = Stage.begun(make_dag(step("a"), handlers=[Handler.SUCCESS, Handler.FAILURE, Handler.EXIT]))
     stage.play({"onSuccess": "failed"})
 

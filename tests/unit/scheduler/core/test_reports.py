@@ -61,7 +61,7 @@ def test_the_end_of_a_prepare_may_come_before_its_start() -> None:
     assert stage.run.params == (("1", "x"),)
 
 
-def test_a_second_holder_is_told_to_let_go_and_its_report_does_not_count() -> None:
+def test_a_second_holder_is_halted_and_its_report_does_not_count() -> None:
     stage = Stage.begun(A)
     stage.start("a", worker="w1")
 
@@ -73,7 +73,7 @@ def test_a_second_holder_is_told_to_let_go_and_its_report_does_not_count() -> No
     assert stage.run.status is RunStatus.SUCCEEDED
 
 
-def test_a_holder_of_a_stale_token_is_told_to_let_go() -> None:
+def test_a_holder_of_a_stale_token_is_halted() -> None:
     stage = Stage.begun(A)
     old = stage.token("a")
     stage.lose("a")
@@ -94,7 +94,7 @@ def test_a_report_on_a_node_that_does_not_exist_is_ignored() -> None:
     assert ignored(Stage.begun(A).tell(AttemptLost(7, "x", ""))) == "no such node"
 
 
-def test_a_task_delivered_twice_is_sent_anew_while_nobody_is_known_to_run_it() -> None:
+def test_a_task_delivered_twice_is_sent_again_while_no_worker_is_known_to_run_it() -> None:
     stage = Stage.begun(A)
     stage.redelivered("a")
 
@@ -103,7 +103,7 @@ def test_a_task_delivered_twice_is_sent_anew_while_nobody_is_known_to_run_it() -
     assert [one.state for one in stage.closed] == [AttemptState.WITHDRAWN]
 
 
-def test_a_task_delivered_twice_changes_nothing_for_who_runs_it() -> None:
+def test_a_task_delivered_twice_changes_nothing_for_the_worker_that_runs_it() -> None:
     stage = Stage.begun(A)
     stage.start("a")
 
@@ -121,7 +121,7 @@ def test_a_second_try_delivered_twice_is_sent_anew_as_the_same_try() -> None:
 
 
 @pytest.mark.parametrize("heard", [True, False])
-def test_an_attempt_whose_start_could_not_be_told_does_not_count(heard: bool) -> None:
+def test_an_attempt_whose_start_could_not_be_reported_does_not_count(heard: bool) -> None:
     stage = Stage.begun(A)
     old = stage.token("a")
     if heard:
@@ -179,7 +179,7 @@ def test_every_kind_of_node_survives_being_given_up(node: str) -> None:
     assert stage.run.status is RunStatus.SUCCEEDED
 
 
-def test_a_task_that_reached_nobody_is_sent_to_any_worker() -> None:
+def test_a_task_that_reached_no_worker_is_sent_to_any_worker() -> None:
     stage = Stage.begun(make_dag(step("a"), step("b", "a")))
     stage.make("a")
     stage.undelivered("b")
@@ -188,7 +188,7 @@ def test_a_task_that_reached_nobody_is_sent_to_any_worker() -> None:
     assert (stage.open(), stage.node("b").number) == (["b"], 1)
 
 
-def test_a_task_that_is_run_cannot_have_reached_nobody() -> None:
+def test_a_task_that_runs_cannot_be_undelivered() -> None:
     stage = Stage.begun(A)
     stage.start("a")
 

@@ -120,7 +120,7 @@ def test_what_was_evaluated_before_the_run_ended_is_kept_by_every_retry(outcome:
     assert (task.env, task.params, task.params_json) == ((("REGION", "eu"),), (("1", "x"),), '{"1": "x"}')
 
 
-def test_a_retry_evaluates_what_never_came_to_values() -> None:
+def test_a_retry_evaluates_what_was_never_evaluated() -> None:
     stage = Stage.begun(make_dag(step("a")), prepare=True)
     stage.make("prepare", "broken")
     stage.retry()
@@ -130,7 +130,7 @@ def test_a_retry_evaluates_what_never_came_to_values() -> None:
     assert stage.task("a").env == (("REGION", "eu"),)
 
 
-def test_a_retry_of_one_step_runs_it_alone_and_judges_all() -> None:
+def test_a_retry_of_one_step_runs_it_alone_and_its_status_counts_all_steps() -> None:
     stage = Stage.begun(make_dag(*ABC, step("d"), handlers=[Handler.EXIT])).play({"a": "failed", "d": "failed"})
 
     assert order_of_retry(stage, "a") == ["a", "onExit"]
@@ -211,7 +211,7 @@ def test_a_step_that_does_not_exist_cannot_be_set_by_hand() -> None:
 
 @pytest.mark.parametrize("status", list(NodeStatus))
 @pytest.mark.parametrize("first", ["succeeded", "failed"])
-def test_a_queued_run_comes_to_its_end_whatever_was_set_by_hand(status: NodeStatus, first: str) -> None:
+def test_a_queued_run_ends_whatever_was_set_by_hand(status: NodeStatus, first: str) -> None:
     stage = Stage(fresh(make_dag(*ABC), status=RunStatus.QUEUED))
     stage.tell(PatchNode("b", status, "ann"))
     stage.tell(Begin("ann"))
@@ -222,7 +222,7 @@ def test_a_queued_run_comes_to_its_end_whatever_was_set_by_hand(status: NodeStat
 
 @pytest.mark.parametrize("status", list(NodeStatus))
 @pytest.mark.parametrize("only", ["", "a"])
-def test_a_retry_comes_to_its_end_whatever_was_set_by_hand(status: NodeStatus, only: str) -> None:
+def test_a_retry_ends_whatever_was_set_by_hand(status: NodeStatus, only: str) -> None:
     stage = Stage.begun(make_dag(*ABC)).play({"a": "failed"})
     stage.tell(PatchNode("b", status, "ann"))
     order_of_retry(stage, only)

@@ -33,7 +33,7 @@ def over(dag: Dag, outcomes: dict[str, Any] | None = None) -> Stage:
     return Stage.begun(dag).play(outcomes)
 
 
-def test_a_dag_without_mails_or_container_sends_nobody() -> None:
+def test_a_dag_without_mails_or_container_has_no_side_task() -> None:
     assert [node.name for node in over(make_dag(step("a"))).run.nodes] == ["a"]
 
 
@@ -64,7 +64,7 @@ def test_the_end_decides_which_mail_is_sent(outcomes: dict[str, Any], status: Ru
     assert (stage.open(), stage.run.status) == ([], status)
 
 
-def test_a_stopped_run_tells_nobody() -> None:
+def test_a_stopped_run_sends_no_mail() -> None:
     stage = Stage.begun(dag())
     stage.start("a")
     stage.stop()
@@ -73,13 +73,13 @@ def test_a_stopped_run_tells_nobody() -> None:
     assert (stage.run.status, stage.open()) == (RunStatus.ABORTED, [])
 
 
-def test_only_the_ends_that_were_asked_for_are_told() -> None:
+def test_only_the_configured_ends_send_a_mail() -> None:
     stage = over(dag(mail_on=MailOn(failure=True)))
 
     assert (stage.run.status, stage.open()) == (RunStatus.SUCCEEDED, [])
 
 
-def test_a_steps_failure_is_told_at_once_and_only_when_it_is_final() -> None:
+def test_a_steps_final_failure_sends_a_mail_at_once() -> None:
     policy = RetryPolicy(limit=1, interval_sec=0)
     stage = Stage.begun(dag(step("a", mail_on_error=True, retry_policy=policy), step("b"), mail_on=MailOn()))
     stage.make("a", "failed")
@@ -96,7 +96,7 @@ def test_a_steps_failure_is_told_at_once_and_only_when_it_is_final() -> None:
     assert stage.order().count("errand") == 1
 
 
-def test_what_comes_up_meanwhile_is_told_next() -> None:
+def test_side_tasks_that_come_up_meanwhile_run_next() -> None:
     stage = Stage.begun(dag(step("a", mail_on_error=True), step("b")))
     stage.make("a", "failed")
     stage.make("b")
@@ -112,7 +112,7 @@ def test_what_comes_up_meanwhile_is_told_next() -> None:
 
 
 @pytest.mark.parametrize("how", ["lost", "broken"])
-def test_a_lost_errand_is_made_again_but_not_for_ever(how: str) -> None:
+def test_a_lost_side_task_is_tried_again_a_limited_number_of_times(how: str) -> None:
     stage = over(dag())
     ids = set()
     for _ in range(3):
@@ -127,7 +127,7 @@ def test_a_lost_errand_is_made_again_but_not_for_ever(how: str) -> None:
     assert stage.node("errand").status is NodeStatus.FAILED
 
 
-def test_an_undelivered_errand_is_sent_to_somebody_else() -> None:
+def test_an_undelivered_side_task_is_sent_to_any_worker() -> None:
     stage = over(dag())
     stage.undelivered("errand")
 
@@ -146,7 +146,7 @@ def test_a_mail_that_could_not_be_sent_changes_nothing() -> None:
     assert isinstance(stage.finish("errand", token="run-1:1:1"), Ignored)
 
 
-def test_a_retry_begins_after_the_last_end_was_told() -> None:
+def test_a_retry_begins_after_the_side_task_of_the_last_end() -> None:
     stage = over(dag(), {"a": "failed"})
     stage.start("errand")
 
@@ -160,7 +160,7 @@ def test_a_retry_begins_after_the_last_end_was_told() -> None:
     assert errand(stage).mails[0].id == "run-1.2.end"
 
 
-def test_a_stop_lets_an_errand_go_on() -> None:
+def test_a_stop_does_not_end_a_side_task() -> None:
     stage = Stage.begun(dag(step("a", mail_on_error=True, continue_on=ContinueOn(failure=True)), step("b")))
     stage.make("a", "failed")
     stage.start("b")
@@ -181,7 +181,7 @@ def test_the_runs_container_is_removed_at_its_end(container: Any, removed: bool)
     assert not removed or errand(stage).container == container
 
 
-def test_a_container_that_no_step_came_to_is_not_looked_for() -> None:
+def test_a_container_that_no_step_used_is_not_removed() -> None:
     stage = Stage.begun(make_dag(step("a"), container={"image": "i"}))
     stage.stop()
 

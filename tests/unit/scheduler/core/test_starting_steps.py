@@ -294,7 +294,7 @@ def test_the_prepare_node_goes_first_and_its_values_reach_every_task() -> None:
         ("command `exit 1` failed: exit status 1", "command `exit 1` failed: exit status 1"),
     ],
 )
-def test_a_condition_that_cannot_be_evaluated_is_told(said: str, kept: str) -> None:
+def test_a_condition_that_cannot_be_evaluated_is_an_error(said: str, kept: str) -> None:
     stage = Stage.begun(make_dag(step("a")))
     stage.make("a", "skipped", error=said)
 

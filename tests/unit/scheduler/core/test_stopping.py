@@ -20,7 +20,7 @@ def halted(stage: Stage) -> list[tuple[str | None, bool]]:
     return [(halt.worker_id, halt.revoked) for halt in stage.halts]
 
 
-def test_a_task_that_nobody_took_is_withdrawn_and_the_run_ends_at_once() -> None:
+def test_a_task_that_no_worker_took_is_withdrawn_and_the_run_ends_at_once() -> None:
     stage = Stage.begun(make_dag(*AB))
     token = stage.token("a")
     stage.stop()
@@ -42,7 +42,7 @@ def test_a_task_on_a_workers_own_route_is_taken_back_there() -> None:
     assert stage.node("b").number == 0
 
 
-def test_a_running_step_is_told_to_end_and_waited_for() -> None:
+def test_a_running_step_is_halted_and_waited_for() -> None:
     stage = Stage.begun(make_dag(*AB))
     stage.start("a")
     stage.stop()
@@ -73,7 +73,7 @@ def test_a_step_that_waits_for_its_next_try_is_aborted_at_once() -> None:
     assert isinstance(stage.tell(TimerFired(0, "retry")), Ignored)
 
 
-def test_a_step_whose_next_try_nobody_took_is_aborted_at_once() -> None:
+def test_a_step_whose_next_try_no_worker_took_is_aborted_at_once() -> None:
     stage = Stage.begun(make_dag(step("a", retry_policy=PATIENT)))
     stage.make("a", "failed")
     stage.wait(60)
@@ -139,7 +139,7 @@ def test_a_stop_during_the_exit_handler_of_a_run_that_succeeded_changes_nothing(
     assert stage.run.status is RunStatus.SUCCEEDED
 
 
-def test_a_handler_that_nobody_took_before_the_stop_is_sent_anew() -> None:
+def test_a_handler_that_no_worker_took_before_the_stop_is_sent_again() -> None:
     stage = Stage.begun(make_dag(*AB, handlers=[Handler.EXIT]))
     stage.make("a")
     stage.make("b")
