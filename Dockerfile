@@ -1,20 +1,20 @@
 # One image for every service: `dagway api`, `dagway scheduler`, `dagway worker`, and `dagway migrate`.
 #
 #   docker build --tag dagway:0.1.0 .
-#   docker build --target worker --tag dagway-worker:0.1.0 .     the same, with common tools for steps
+#   docker build --target worker --tag dagway-worker:0.1.0 .     with common tools for steps
 #
-# It runs as user 10001 on a read-only root file system and writes to /data and /tmp only. The process
-# itself answers SIGTERM, so no init program is needed in front of it.
+# It runs as user 10001 on a read-only root file system and writes only to /data and /tmp. The process handles SIGTERM
+# itself, so it needs no init program.
 
-# Any image with Python 3.11 or newer, its venv module and pip. It builds; what runs is made from scratch of the few
-# files that are needed, so that the image is small and holds nothing to break in with. Pin it by digest to build the
-# same bytes again: --build-arg PYTHON_IMAGE=python:3.13-slim@sha256:...
+# The build image: any image with Python 3.11 or newer, its venv module and pip. The final image is built from scratch
+# and holds only the files that it needs: it is small and offers little to an attacker. For a reproducible build, pin
+# the build image by digest: --build-arg PYTHON_IMAGE=python:3.13-slim@sha256:...
 ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
-# What changes seldom first: a new version of the program reuses these layers.
+# Dependencies first: they change seldom, so a new version of Dagway reuses these layers.
 COPY requirements.lock build.lock ./
 RUN python3 -m venv --without-pip /opt/dagway \
     && python3 -m venv /opt/build \
@@ -24,8 +24,8 @@ COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY dagway dagway
 COPY services services
 COPY shared shared
-# Fixed time stamps and byte code that is bound to the sources' content make the same layer out of the same
-# sources. Root owns it all: the service can read itself but not change itself.
+# Fixed timestamps and hash-based byte code make the layer reproducible. Root owns all files: the service can read its own
+# code but not change it.
 ENV SOURCE_DATE_EPOCH=1767225600
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --no-index --wheel-dir /wheels . \
     && python3 -m pip --python /opt/dagway/bin/python install --no-compile --no-deps --no-index /wheels/*.whl \
@@ -38,7 +38,7 @@ COPY steps.lock ./
 RUN python3 -m pip --python /opt/dagway/bin/python install --no-compile --require-hashes -r steps.lock \
     && python3 deploy/image/rootfs.py /opt/dagway /rootfs-worker
 
-# What steps commonly call. Build your own worker image from this one to add more.
+# Programs that steps commonly call. To add more, build your own worker image from this one.
 FROM ${PYTHON_IMAGE} AS worker
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends bash ca-certificates curl git jq openssh-client \
@@ -60,10 +60,10 @@ USER 10001:10001
 ENTRYPOINT ["dagway"]
 CMD ["worker"]
 
-# The last stage is what a plain `docker build` makes.
+# The last stage: what `docker build` without --target builds.
 FROM scratch AS dagway
 COPY --from=build /rootfs /
-# Inside a container loopback reaches nobody; who may connect is the network's affair.
+# Inside a container nothing can connect to loopback; the container network decides who may connect.
 ENV PATH=/opt/dagway/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/data \
     SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
@@ -74,7 +74,7 @@ ENV PATH=/opt/dagway/bin:/usr/local/bin:/usr/bin:/bin \
     DAGWAY_LOG_FORMAT=json
 WORKDIR /data
 STOPSIGNAL SIGTERM
-# 8080: the gateway's API. Metrics and probes are wherever DAGWAY_METRICS_PORT says.
+# 8080: the gateway's API. Metrics and probes are on DAGWAY_METRICS_PORT.
 EXPOSE 8080
 USER 10001:10001
 ENTRYPOINT ["dagway"]

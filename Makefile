@@ -1,9 +1,9 @@
-# Everything a person or CI does with this project. `make` alone lists it.
+# All tasks of development and CI. `make` without a target lists them.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-# The first Python that is new enough and can make an environment; name another with PYTHON=...
+# The first Python that is new enough and has venv; PYTHON=... selects another.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.14; do \
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& { echo $$python; break; }; done)
@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 ARGS ?=
 
-# Without bytecode every start of a process compiles all its modules again: a second instead of a tenth.
+# Without byte code every process compiles all its modules at start: a second instead of a tenth.
 unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
@@ -28,44 +28,44 @@ $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo 'No Python 3.11 or newer with its venv module was found (Debian: apt install python3-venv).' >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-# What running needs, and the `dagway` command itself. Only hash-checked archives are installed.
+# The runtime dependencies and the `dagway` command. Only hash-checked archives are installed.
 $(VENV)/.runtime: requirements.lock steps.lock build.lock pyproject.toml | $(BIN)/python
 	$(PIP) install --require-hashes -r requirements.lock -r steps.lock -r build.lock
 	$(PIP) install --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
-# What developing needs on top.
+# The additional dependencies of development.
 $(VENV)/.dev: dev.lock $(VENV)/.runtime
 	$(PIP) install --require-hashes -r dev.lock
 	@touch $@
 
-setup: $(VENV)/.dev ## make .venv with everything a developer needs
+setup: $(VENV)/.dev ## create .venv with everything for development
 
-run: $(VENV)/.runtime ## run everything in one process, with a copy of the examples (DAGWAY_PORT=... and so on change it)
+run: $(VENV)/.runtime ## run everything in one process, with a copy of the examples (set DAGWAY_PORT=... and others)
 	@export DAGWAY_DATA_DIR="$${DAGWAY_DATA_DIR:-.dagway}"; \
 	export DAGWAY_DAGS_DIR="$${DAGWAY_DAGS_DIR:-$$DAGWAY_DATA_DIR/dags}"; \
 	if test ! -e "$$DAGWAY_DAGS_DIR"; then mkdir -p "$$DAGWAY_DATA_DIR" && cp -R examples "$$DAGWAY_DAGS_DIR"; fi; \
 	exec $(BIN)/dagway up
 
-test: setup ## run all tests; installs RabbitMQ and Postgres if they are missing and it may (ARGS=... for pytest)
+test: setup ## run all tests; installs missing RabbitMQ and Postgres if it has the rights (ARGS=... for pytest)
 	@scripts/ensure-servers
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
-unit: setup ## run only the tests that need no server
+unit: setup ## run the tests that need no server
 	@$(BIN)/python -m pytest tests/unit tests/test_architecture.py $(ARGS)
 
-check: setup ## lint, format, types, architecture, dead code, dependencies
+check: setup ## check lint, format, types, architecture, dead code, dependencies
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check
 
-bench: setup ## time the hops of a run and the throughput, on both footings
+bench: setup ## measure latency and throughput, embedded and distributed
 	@scripts/ensure-servers
 	@$(BIN)/python -m bench $(ARGS)
 
-fmt: setup ## format the code and mend what ruff can mend
+fmt: setup ## format the code and apply ruff's fixes
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
-lock: ## write the lock files anew from pyproject.toml
+lock: ## rewrite the lock files from pyproject.toml
 	@scripts/lock "$(PYTHON)"
 
-clean: ## remove the environment and caches (not .dagway: that is data)
+clean: ## remove the environment and caches, but not .dagway (data)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -151,7 +151,7 @@ def main() -> None:
     what, seed = asked.what, asked.seed
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start", flush=True)
     if what in {None, "year"}:
-        from tests.unit.scheduler.test_slots import simulate_a_year  # noqa: PLC0415 - brings pytest along
+        from tests.unit.scheduler.test_fires import simulate_a_year  # noqa: PLC0415 - brings pytest along
 
         print(f"a year of 500 schedules, seed {seed}", flush=True)
         began = time.monotonic()

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 from urllib.parse import quote, unquote
 
-from flask import Flask, Request, Response, request
+from flask import Flask, Request, Response
+from flask import request as current_request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from services.api import problems
@@ -92,30 +93,30 @@ def _view(deps: Deps, operation: Operation) -> Callable[..., Response]:
     names = {name: _WORD.sub("_", name).lower() for name in _PARAMETER.findall(operation.path)}
 
     def view(**path: str) -> Response:
-        asked = _request()
-        if asked.method == "HEAD" and operation.permission is not None:
+        request = _request()
+        if request.method == "HEAD" and operation.permission is not None:
             # The contract has a GET that changes something; a HEAD must change nothing.
             raise MethodNotAllowed([operation.method])
-        headers = cast("Mapping[str, str]", asked.headers)
+        headers = cast("Mapping[str, str]", request.headers)
         principal = deps.auth.admit(role, operation.permission, headers)
-        node = chosen_node(deps.settings, asked.args.getlist("remoteNode"))
+        node = chosen_node(deps.settings, request.args.getlist("remoteNode"))
         if node is not None and operation.path not in _LOCAL:
-            return _response(_forward(deps, node, asked))
+            return _response(_forward(deps, node, request))
         if operation.builtin is not None and not deps.settings.builtin:
             raise operation.builtin()
         arguments: dict[str, Any] = {names[name]: value for name, value in path.items()}
         if operation.query is not None:
-            arguments["query"] = parse_query(operation.query, asked.args.to_dict(flat=False))
+            arguments["query"] = parse_query(operation.query, request.args.to_dict(flat=False))
         if operation.body is not None:
-            arguments["body"] = parse_body(operation.body, _body(asked), required=operation.body_required)
+            arguments["body"] = parse_body(operation.body, _body(request), required=operation.body_required)
         call = Call(
             deps=deps,
             now=deps.clock(),
             key=command_key(headers.get("Idempotency-Key")),
             principal=principal,
             headers=headers,
-            address=asked.remote_addr or "",
-            arguments=frozenset(asked.args),
+            address=request.remote_addr or "",
+            arguments=frozenset(request.args),
             success=operation.status,
         )
         return _response(operation.handler(call, **arguments))
@@ -139,14 +140,14 @@ def _forward(deps: Deps, node: RemoteNode, request: Request) -> ApiResponse:
 
 
 def _request() -> Request:
-    """Return the request itself: Flask's ``request`` is a proxy that looks it up at each access."""
-    return cast("Request", request._get_current_object())  # type: ignore[attr-defined]  # noqa: SLF001 - documented by Flask
+    """Return the request itself: ``current_request`` is a proxy that looks it up at each access."""
+    return cast("Request", current_request._get_current_object())  # type: ignore[attr-defined]  # noqa: SLF001 - documented by Flask
 
 
-def _body(asked: Request) -> bytes:
+def _body(request: Request) -> bytes:
     """Return the body; without these headers there is none to read."""
-    environ = asked.environ
-    return asked.get_data() if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ else b""
+    environ = request.environ
+    return request.get_data() if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ else b""
 
 
 def _response(answer: ApiResponse) -> Response:
@@ -171,17 +172,17 @@ def _dagway_error(error: DagwayError) -> Response:
     if problem.status == problems.INTERNAL:
         return _unexpected(error)
     if problem.status == problems.UNAVAILABLE:
-        _log.warning("request.unavailable", extra={"request_id": _request_id(request), "error": str(error)})
+        _log.warning("request.unavailable", extra={"request_id": _request_id(current_request), "error": str(error)})
     return _problem(problem)
 
 
 def _http_error(error: HTTPException) -> Response:
     """Turn Werkzeug's errors (no such route, wrong method, too large) into the envelope."""
     if isinstance(error, NotFound):
-        return _problem(problems.not_found(f"There is nothing at {request.path}"))
+        return _problem(problems.not_found(f"There is nothing at {current_request.path}"))
     if isinstance(error, MethodNotAllowed):
         allowed = ", ".join(sorted(error.valid_methods or ()))
-        message = f"Method {request.method} is not allowed here"
+        message = f"Method {current_request.method} is not allowed here"
         return _problem(Problem(problems.WRONG_METHOD, "bad_request", message, headers={"Allow": allowed}))
     if isinstance(error, RequestEntityTooLarge):
         return _problem(Problem(problems.TOO_LARGE, "bad_request", "The request body is too large"))
@@ -196,21 +197,27 @@ def _unhandled(deps: Deps, error: Exception) -> Response:
     if schema is None or schema.serves:
         return _unexpected(error)
     why = trouble(deps, schema)
-    _log.warning("request.unavailable", extra={"request_id": _request_id(request), "error": why, "cause": str(error)})
+    _log.warning(
+        "request.unavailable", extra={"request_id": _request_id(current_request), "error": why, "cause": str(error)}
+    )
     return _problem(problems.unavailable(f"The gateway is not ready: {why}; nothing was changed."))
 
 
 def _unexpected(error: Exception) -> Response:
-    _log.error("request.broken", exc_info=error, extra={"request_id": _request_id(request), "path": request.path})
+    _log.error(
+        "request.broken",
+        exc_info=error,
+        extra={"request_id": _request_id(current_request), "path": current_request.path},
+    )
     return _problem(problems.internal())
 
 
-def _request_id(asked: Request) -> str:
-    known = asked.environ.get("dagway.request_id")
+def _request_id(request: Request) -> str:
+    known = request.environ.get("dagway.request_id")
     if known is None:
-        given = asked.environ.get("HTTP_X_REQUEST_ID", "")
+        given = request.environ.get("HTTP_X_REQUEST_ID", "")
         known = given if given and _REQUEST_ID.fullmatch(given) else random_hex(16)
-        asked.environ["dagway.request_id"] = known
+        request.environ["dagway.request_id"] = known
     return str(known)
 
 
@@ -219,38 +226,38 @@ def _begin() -> Response | None:
 
     OPTIONS is answered here: browsers send it before any write.
     """
-    asked = _request()
-    request_spans.begin(asked)
-    request_metrics.begin(asked)
-    bind_thread(request_id=_request_id(asked))
-    if (refused := asked.environ.get(problems.REFUSED)) is not None:
+    request = _request()
+    request_spans.begin(request)
+    request_metrics.begin(request)
+    bind_thread(request_id=_request_id(request))
+    if (refused := request.environ.get(problems.REFUSED)) is not None:
         raise refused
-    return _response(ApiResponse(204)) if asked.method == "OPTIONS" else None
+    return _response(ApiResponse(204)) if request.method == "OPTIONS" else None
 
 
 def _finish(response: Response) -> Response:
     """Add the headers of every response: no caching, CORS for any origin, the request id."""
-    asked = _request()
+    request = _request()
     headers = response.headers
     if "Cache-Control" not in headers:
         headers.add("Cache-Control", "no-store")
     headers.add("X-Content-Type-Options", "nosniff")
-    headers.add("X-Request-Id", _request_id(asked))
-    if "HTTP_ORIGIN" in asked.environ:
+    headers.add("X-Request-Id", _request_id(request))
+    if "HTTP_ORIGIN" in request.environ:
         # Never the origin itself: any page could then use the password or cookie that a browser has for this server.
         headers["Access-Control-Allow-Origin"] = "*"
         headers["Access-Control-Allow-Credentials"] = "true"
         headers["Access-Control-Expose-Headers"] = "ETag, Retry-After, X-Request-Id"
-    if asked.method == "OPTIONS":
+    if request.method == "OPTIONS":
         headers["Allow"] = _METHODS
         headers["Access-Control-Allow-Methods"] = _METHODS
         headers["Access-Control-Allow-Headers"] = _REQUEST_HEADERS
         headers["Access-Control-Max-Age"] = "300"
-    compress(asked, response)
+    compress(request, response)
     if response.status_code == 204:
         headers.pop("Content-Type", None)
-    request_spans.end(asked, response)
-    request_metrics.end(asked, response)
+    request_spans.end(request, response)
+    request_metrics.end(request, response)
     return response
 
 

@@ -29,7 +29,7 @@ from shared.tracing import here
 from shared.transport.base import COMMANDS, Outgoing, Transport
 from shared.transport.pending_reply import PendingReply
 
-__all__ = ["Accepted", "Commands", "Recorded", "Sent", "chosen_run_id", "command_key", "run_id_for"]
+__all__ = ["Accepted", "Commands", "Recorded", "SentCommand", "chosen_run_id", "command_key", "run_id_for"]
 
 _RUNS = UUID("6d1f2f0a-4b0c-5d6a-9f0e-0d0a6e7a57e1")
 """Namespace of the run ids that are derived from an Idempotency-Key."""
@@ -76,23 +76,23 @@ def run_id_for(key: str | None) -> str:
     return str(uuid5(_RUNS, key))
 
 
-class Sent:
+class SentCommand:
     """A command that was published and has no outcome yet."""
 
-    def __init__(self, command: Command, command_id: str, asked: PendingReply) -> None:
+    def __init__(self, command: Command, command_id: str, pending: PendingReply) -> None:
         self._command = command
         self._id = command_id
-        self._asked = asked
+        self._pending = pending
 
     def outcome(self, *, accept_timeout_s: float, reply_timeout_s: float) -> Recorded | Accepted:
         """Wait for the outcome, as the module describes."""
         try:
             # One wait, not two: a command that is not accepted fails its reply as well.
-            reply = decode_as(self._asked.reply(reply_timeout_s), CommandReply)
+            reply = decode_as(self._pending.reply(reply_timeout_s), CommandReply)
         except (TimeoutError, BrokerUnavailable, PublishUnconfirmed, Unroutable):
             left_s = max(0.0, accept_timeout_s - reply_timeout_s)
             try:
-                self._asked.accepted(left_s)
+                self._pending.accepted(left_s)
             except TimeoutError as error:
                 raise PublishUnconfirmed(f"no confirm within {max(accept_timeout_s, reply_timeout_s):g} s") from error
             return Accepted(self._id)
@@ -117,19 +117,19 @@ class Commands:
         self._reply_timeout_s = reply_timeout_s
         self._accept_timeout_s = accept_timeout_s
 
-    def send(self, command: Command, *, key: str | None = None) -> Sent:
+    def send(self, command: Command, *, key: str | None = None) -> SentCommand:
         """Publish a command without waiting; ``key`` becomes its id."""
         command_id = key or new_command_id()
         # The scheduler's log and spans name the id and the trace of the request.
         trace = None if (span := here()) is None else str(span)
         body = encode(command, id=command_id, at=self._clock(), trace=trace, request=current("request_id"))
-        return Sent(command, command_id, self._transport.request(Outgoing(COMMANDS, body, command_id)))
+        return SentCommand(command, command_id, self._transport.request(Outgoing(COMMANDS, body, command_id)))
 
-    def wait(self, sent: Sent) -> Recorded | Accepted:
+    def wait(self, sent: SentCommand) -> Recorded | Accepted:
         """Wait for the outcome of ``sent``."""
         return sent.outcome(accept_timeout_s=self._accept_timeout_s, reply_timeout_s=self._reply_timeout_s)
 
-    def wait_quietly(self, sent: Sent) -> None:
+    def wait_quietly(self, sent: SentCommand) -> None:
         """Wait for the outcome of ``sent`` and ignore it, failures included."""
         with contextlib.suppress(DagwayError, Problem):
             self.wait(sent)

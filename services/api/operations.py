@@ -91,7 +91,7 @@ def text(content: bytes, media_type: str) -> ApiResponse:
 
 
 Result = dict[str, Any]
-"""What the scheduler answers to a command that it has carried out."""
+"""The scheduler's result of a command that it has carried out."""
 Then = Callable[[Result], Any] | Mapping[str, Any] | None
 
 
@@ -120,9 +120,10 @@ class Call:
     def carry_out(self, command: Command, *, then: Then = None, known: Mapping[str, Any] = {}) -> ApiResponse:
         """Send a command, wait for its outcome and return it as a response.
 
-        Carried out: the operation's success status. Its body is what ``then`` is or makes of the result, if anything.
-        Not answered in time: 202 with the command's id.
-        Both bodies have the fields that are ``known`` before the outcome; the result may have better values of them.
+        * Carried out: the operation's success status. ``then`` is the body, or makes it from the result.
+        * No reply in time: 202 with the command's id.
+
+        Both bodies have the fields that are ``known`` before the outcome; values in the result take precedence.
 
         Raises:
             Problem: the scheduler refused the command.

@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.deciding.transactor import Transactor
 from services.scheduler.loops.admission import Admission
-from services.scheduler.loops.announcements import Announcements
-from services.scheduler.loops.families import Families
+from services.scheduler.loops.control_messages import ControlBroadcaster
 from services.scheduler.loops.firing import Firing
 from services.scheduler.loops.housekeeping import Housekeeping
+from services.scheduler.loops.parent_notifications import ParentNotifier
 from services.scheduler.loops.pool_admission import PoolAdmission
 from services.scheduler.loops.relay import Relay
 from services.scheduler.loops.timers import Timers
@@ -34,18 +34,18 @@ class Assembly:
         self.firing = Firing(self.transactor, tz)
         self.admission = Admission(self.transactor)
         self.pools = PoolAdmission(self.transactor)
-        self.families = Families(self.transactor)
-        announcements = Announcements(transport, clock)
+        self.parents = ParentNotifier(self.transactor)
+        control_messages = ControlBroadcaster(transport, clock)
         # First what somebody waits for. A family's news is a transaction of its own, with its own following.
         self.transactor.after_commit(
             self.relay.follow,
-            announcements.follow,
+            control_messages.follow,
             self.timers.follow,
             self.housekeeping.follow,
             self.firing.follow,
             self.admission.follow,
             self.pools.follow,
-            self.families.follow,
+            self.parents.follow,
             count,
-            announcements.trace,
+            control_messages.trace,
         )

@@ -14,8 +14,8 @@ from services.scheduler.commands.queues import apply_configured_queues
 from services.scheduler.deciding.plans import Plans
 from services.scheduler.loops.folder import Folder
 from services.scheduler.loops.intake import commands_intake, events_intake, logs_intake
-from services.scheduler.loops.judging import Judging
 from services.scheduler.loops.leases import Leases
+from services.scheduler.loops.spec_revalidation import SpecRevalidation
 from shared.ids import new_token
 from shared.service import Background
 from shared.store.writes.transaction import Store
@@ -95,8 +95,8 @@ class Scheduler:
             ("housekeeping", parts.housekeeping.run),
             ("firing", parts.firing.run),
             ("timers", parts.timers.run),
-            ("family", parts.families.run),
-            ("judging", Judging(transactor).run),
+            ("family", parts.parents.run),
+            ("judging", SpecRevalidation(transactor).run),
         ]
         if self.folder is not None:
             loops.append(("folder", self.folder.run))

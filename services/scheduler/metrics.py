@@ -25,12 +25,12 @@ __all__ = [
     "COMMAND_RECORD",
     "COMMAND_WAIT",
     "DEAD_LETTERS",
+    "FIRES",
     "HEARTBEATS_UNREADABLE",
     "IGNORED",
     "LEASES_LOST",
     "OUTBOX_SWEPT",
     "SCHEDULES_UNREADABLE",
-    "SLOTS",
     "BacklogCollector",
     "count",
     "limit_dag_series",
@@ -71,7 +71,7 @@ DEAD_LETTERS = Counter("dagway_dead_letters", "Messages put aside for a person",
 HEARTBEATS_UNREADABLE = Counter(
     "dagway_heartbeats_unreadable", "Heartbeats of workers that this version cannot read; they renew no lease"
 )
-SLOTS = Counter("dagway_slots_decided", "Slots of schedules, by what became of them", ["outcome"])
+FIRES = Counter("dagway_fires", "Scheduled times by outcome: fired, skipped or missed", ["outcome"])
 SCHEDULES_UNREADABLE = Counter(
     "dagway_schedules_unreadable", "Due dags passed over for an hour because this version cannot read their stored spec"
 )
@@ -87,7 +87,7 @@ for _route in (COMMANDS, EVENTS, LOGS, HEARTBEATS):
 for _outcome in ("recorded", "refused"):
     COMMANDS_RECORDED.labels(_outcome)
 for _outcome in ("fired", "skipped", "missed"):
-    SLOTS.labels(_outcome)
+    FIRES.labels(_outcome)
 
 
 def limit_dag_series(limit: int) -> None:
@@ -117,7 +117,7 @@ def count(after: PostCommit) -> None:
         if why in _STALE:
             REFUSED.inc()
     for outcome in after.fires:
-        SLOTS.labels(outcome).inc()
+        FIRES.labels(outcome).inc()
 
 
 class BacklogCollector:

@@ -6,7 +6,7 @@ from typing import Any
 from shared.contracts.base import Part
 from shared.language.model import MailSettings
 
-__all__ = ["Errand", "Mail", "NodeReport"]
+__all__ = ["Mail", "NodeReport", "SideTask"]
 
 
 class NodeReport(Part):
@@ -34,7 +34,7 @@ class Mail(Part):
     """Number of nodes missing from ``nodes``, because there are too many."""
 
 
-class Errand(Part):
+class SideTask(Part):
     """Mails to send through ``smtp``, and the ``container`` of the DAG (as in the spec) to remove."""
 
     smtp: dict[str, Any] | None = None

@@ -81,4 +81,4 @@ class Task(Message):
     timeout_s: float = 0
     stop_grace_s: float = 5
     options: dict[str, Any] = Field(default_factory=dict)
-    """Settings for executors (the DAG's ssh, container, smtp and llm blocks), a ``CallResult``, or an ``Errand``."""
+    """Settings for executors (the DAG's ssh, container, smtp and llm blocks), a ``CallResult``, or an ``SideTask``."""

@@ -1,5 +1,5 @@
-"""The store seam: Postgres in production, SQLite in embedded mode, one schema for both.
+"""The store: Postgres in production, SQLite in embedded mode, one schema for both.
 
-``engine`` is the only file that knows the dialect. ``reads`` is all the gateway may use; the rest is
-the scheduler's. Rules live in the core, never in SQL: the store finds, guards and saves.
+``tables`` is the schema, ``queries`` the conditions that reads and writes share. ``reads`` is all that the gateway may
+use; ``writes`` is for the scheduler only. Rules live in the scheduler's core, never in SQL.
 """

@@ -1,12 +1,11 @@
-"""Engines on Postgres and SQLite. Beside it only ``matching`` and ``written`` know which of the two it is.
+"""Engines on Postgres and SQLite, and the SQL that differs between them.
 
-Guarantees, the same on both: a transaction sees only committed rows, and on a read-only engine those
-of one moment; a write transaction that returned from its commit is on disk; two writers never lose
-each other's update (Postgres: take the row with ``for_update``; SQLite: a write engine lets one
-transaction in at a time). What a driver raises leaves ``store_errors`` as one of ``shared.errors``,
-or, if it is a bug of ours, unchanged.
+Guarantees, the same on both: a transaction sees only committed rows, and on a read-only engine those of one snapshot.
+A committed write transaction is on disk. Two writers never lose each other's update (Postgres: read the row with
+``for_update``; SQLite: one write transaction at a time). ``store_errors`` turns an exception of a driver into one of
+``shared.errors``, unless it is a bug of ours.
 
-It does not retry: whoever sees ``StoreUnavailable`` decides whether to do the same again.
+Nothing here retries: the caller that gets ``StoreUnavailable`` decides whether to.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The black-box checks on real sub runs and on the bounds of lists. REST contract sections 5.7, 5.9 and 13."""
+"""The black-box checks on real sub-runs and on the bounds of lists. REST contract sections 5.7, 5.9 and 13."""
 
 import json
 from collections.abc import Iterator

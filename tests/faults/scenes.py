@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from shared.contracts.errands import Errand, Mail
+from shared.contracts.errands import Mail, SideTask
 from shared.contracts.tasks import Task
 from shared.language.model import MailSettings, Step, StepCommand
 from tests.harness.cluster import gone
@@ -63,7 +63,7 @@ class Scene:
     """Further fields of its task."""
     alone: Callable[[], object] | None = None
     """Of a step whose run must do something at its end: whether the step itself has left nothing."""
-    errand: Errand | None = None
+    errand: SideTask | None = None
     """That something."""
 
 
@@ -175,7 +175,7 @@ def _mail(stage: Stage, name: str) -> Iterator[Scene]:
 def _mail_errand(stage: Stage, name: str) -> Iterator[Scene]:
     mail = Mail(id="m", settings=MailSettings(sender="a@x.org", to=("b@x.org",)), status="failed", nodes=())
     with _waiting_for_mail() as server:
-        errand = Errand(smtp={**_SMTP, "port": str(server.port)}, mails=(mail,))
+        errand = SideTask(smtp={**_SMTP, "port": str(server.port)}, mails=(mail,))
         facts = {"kind": "errand", "options": {"errand": errand.model_dump(mode="json")}}
         yield Scene(Step(name="errand"), server.waiting.is_set, lambda: _unheard(server.port), facts)
         assert server.mails.empty()
@@ -233,7 +233,7 @@ def _dags_container(stage: Stage, name: str) -> Iterator[Scene]:
         lambda: shared not in stage.engine.names(),
         {"options": {"container": box}},
         alone=lambda: commands() == [],
-        errand=Errand(container=box),
+        errand=SideTask(container=box),
     )
 
 

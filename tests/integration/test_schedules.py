@@ -1,4 +1,4 @@
-"""Slots fired on both footings, with the clock in the test's hand."""
+"""Schedules fired in both modes, with the clock in the test's hand."""
 
 import random
 import threading
@@ -21,7 +21,7 @@ def rig(stack: Stack) -> Rig:
     return Rig(stack)
 
 
-def test_a_slot_fires_once_and_the_next_is_known(rig: Rig) -> None:
+def test_a_scheduled_time_fires_once_and_the_next_is_known(rig: Rig) -> None:
     rig.dag("a", 'schedule: "*/5 * * * *"\n')
 
     assert rig.at("11:59:59") == 0
@@ -78,7 +78,7 @@ def test_the_next_start_is_not_the_next_stop(rig: Rig) -> None:
     assert (row["next_fire_at"], row["next_start_at"]) == (later, later)
 
 
-def test_a_slot_of_this_minute_fires_after_a_restart_and_never_twice(rig: Rig) -> None:
+def test_a_scheduled_time_of_this_minute_fires_after_a_restart_and_never_twice(rig: Rig) -> None:
     rig.dag("a", 'schedule: "* * * * *"\n')
     rig.at("12:00:59")
     with rig.stack.engine.begin() as connection:  # as if the schedule row had been lost: the ledger stands
@@ -98,7 +98,7 @@ def test_a_summary_of_an_earlier_version_stops_nobody(rig: Rig) -> None:
     assert (rig.one.firing.adopt(), rig.at("12:00")) == (1, 1)
 
 
-def test_missed_slots_are_recorded_and_not_made_up_for(rig: Rig) -> None:
+def test_missed_times_are_recorded_and_not_made_up_for(rig: Rig) -> None:
     rig.dag("a", 'schedule: "*/10 * * * *"\n')
 
     rig.at("12:31:30")
@@ -185,7 +185,7 @@ def test_guards_of_a_start(rig: Rig) -> None:
             update(t.dag_runs).where(t.dag_runs.c.dag_run_id.like("sched-20261124T1220%")).values(started)
         )
     rig.at("12:30")
-    assert "already successful since the last slot" in rig.reasons("b")[-1]
+    assert "already successful since the last scheduled time" in rig.reasons("b")[-1]
 
 
 def test_stop_comes_before_start_and_restart_waits_for_the_end(rig: Rig) -> None:
@@ -253,7 +253,7 @@ def test_a_paused_dag_is_not_decided_until_it_goes_on_with_the_catchup_chosen(ri
     assert rig.reasons() == ["paused by ann", "made up for: paused by ann", ""]
 
 
-def test_a_renamed_dag_keeps_its_pause_and_the_slots_that_are_undecided(rig: Rig) -> None:
+def test_a_renamed_dag_keeps_its_pause_and_its_undecided_times(rig: Rig) -> None:
     rig.dag("a", 'schedule: "*/10 * * * *"\n')
     rig.queue(c.SetPause(scope="dag", name="a", by="ann"))
     rig.at("12:05")
@@ -282,7 +282,7 @@ def test_a_renamed_dag_keeps_its_pause_and_the_slots_that_are_undecided(rig: Rig
         ),
     ],
 )
-def test_an_edit_of_a_paused_dag_drops_no_slot(rig: Rig, edited: str, ledger: list[tuple[str, str]]) -> None:
+def test_an_edit_of_a_paused_dag_drops_no_scheduled_time(rig: Rig, edited: str, ledger: list[tuple[str, str]]) -> None:
     rig.dag("a", 'schedule: "*/10 * * * *"\n')
     rig.queue(c.SetPause(scope="dag", name="a", by="ann"))
     rig.at("12:15")
@@ -296,7 +296,7 @@ def test_an_edit_of_a_paused_dag_drops_no_slot(rig: Rig, edited: str, ledger: li
     assert [(at, outcome) for at, _, outcome in rig.ledger()] == ledger
 
 
-def test_pausing_everything_holds_every_slot(rig: Rig) -> None:
+def test_pausing_everything_holds_every_scheduled_time(rig: Rig) -> None:
     rig.dag("a", 'schedule: "*/10 * * * *"\ncatchup: all\n')
     rig.queue(c.SetPause(scope="global", by="ann"))
     rig.at("12:05")
@@ -308,7 +308,7 @@ def test_pausing_everything_holds_every_slot(rig: Rig) -> None:
     assert rig.ledger() == [("12:00", "start", "missed"), ("12:10", "start", "fired")]
 
 
-def test_edits_deletions_and_faults_move_the_next_slot(rig: Rig) -> None:
+def test_edits_deletions_and_faults_move_the_next_scheduled_time(rig: Rig) -> None:
     rig.dag("a", 'schedule: "*/10 * * * *"\n')
 
     def edit(spec: str) -> None:
@@ -336,7 +336,7 @@ def _at_once(calls: list[Callable[[], object]]) -> None:
         thread.join()
 
 
-def test_four_schedulers_fire_each_of_many_slots_once(rig: Rig) -> None:
+def test_four_schedulers_fire_each_of_many_scheduled_times_once(rig: Rig) -> None:
     for number in range(300):
         rig.dag(f"d{number}", 'schedule: "0 12 * * *"\n')
     while rig.one.firing.adopt():

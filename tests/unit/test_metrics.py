@@ -126,7 +126,7 @@ def test_a_commit_is_counted_once_with_its_times() -> None:
 
 def test_series_whose_labels_are_known_begin_at_0() -> None:
     for outcome in ("fired", "skipped", "missed"):
-        assert admin_registry([]).get_sample_value("dagway_slots_decided_total", {"outcome": outcome}) is not None
+        assert admin_registry([]).get_sample_value("dagway_fires_total", {"outcome": outcome}) is not None
 
 
 def test_a_database_that_is_away_is_said_and_not_repeated() -> None:

@@ -127,7 +127,7 @@ def precise(at: datetime | str | None) -> str:
 
 
 def file_stem(name: str) -> str:
-    """Return a dag file's name without its YAML extension."""
+    """Return a DAG file's name without its YAML extension."""
     return _EXTENSION.sub("", name)
 
 
@@ -139,7 +139,7 @@ def plain_name(text: str, field: str) -> str:
 
 
 def file_name(text: str, field: str = "fileName") -> str:
-    """Return the name of a DAG file without its extension; raises a 400 if it cannot be a file name."""
+    """Return the name of a stored DAG, without an extension; raises a 400 if it cannot be a name."""
     return plain_name(file_stem(plain_name(text, field)), field)
 
 

@@ -22,7 +22,6 @@ from services.api.response_schemas.dags import (
 )
 from services.api.run_details.builder import run_details, run_history
 from services.api.run_details.reasons import dag_reason
-from shared.admission.workers import is_live
 from shared.contracts.commands import Command, CreateDag, DeleteDag, PutSpec, RenameDag, SuspendDag
 from shared.contracts.commands.dags import ReplaceSpec
 from shared.ids import DAG_NAME_RULE, valid_dag_name
@@ -291,7 +290,7 @@ def _parse(call: Call, text: str, name: str) -> LoadResult:
 def _beyond_workers(call: Call, dags: Iterable[Model]) -> list[str]:
     steps = steps_with_requirements(dags)
     seen = call.deps.reads.workers() if steps else ()
-    live = [each for each in seen if is_live(each.state, each.lease_until, call.now)]
+    live = [each for each in seen if each.takes_work(call.now)]
     return unsatisfied(steps, [Capabilities(each.labels, each.executors) for each in live])
 
 

@@ -22,7 +22,7 @@ def find_sub_run(deps: Deps, root: RunRow, sub_run_id: str) -> RunRow:
     json_values.plain_name(sub_run_id, "subDAGRunId")
     found = deps.reads.sub_run(root.root_key, sub_run_id)
     if found is None:
-        raise not_found(f"RunRow {root.dag_run_id!r} has no sub run {sub_run_id!r}")
+        raise not_found(f"Run {root.dag_run_id!r} has no sub-run {sub_run_id!r}")
     return found
 
 

@@ -18,7 +18,7 @@ def node_reason(
     workers: Mapping[str, Mapping[str, str]],
     now: datetime,
 ) -> str:
-    """Return why a node has not started, empty if it can; ``workers`` are the labels of the live ones, by id."""
+    """Return why a node has not started, empty if it can; ``workers`` are the labels of the live workers by id."""
     for wait in state.waits:
         if reason := pool_reason(wait, pools[wait.pool]):
             return reason
@@ -34,7 +34,7 @@ def node_reason(
 
 
 def pool_reason(wait: NodeWait, pool: PoolRow) -> str:
-    """Return why a node has no place in a pool, or nothing if it could have one."""
+    """Return why a node has no place in a pool, empty if it can have one."""
     claim = Claim(PoolKey(*wait.pool), wait.limit, wait.interval_s)
     state = PoolState(pool.taken, pool.capacity, users=tuple(map(_named, pool.users)), free_at=pool.free_at)
     found = obstacle(claim, state, wait.ahead)

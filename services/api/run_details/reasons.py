@@ -12,7 +12,7 @@ __all__ = ["dag_reason", "no_worker", "waiting_for"]
 
 
 def waiting_for(run: RunRow, dag: Dag | None, facts: WaitFacts, now: datetime) -> str:
-    """Return what a queued run waits for; the first obstacle that admission would meet is named."""
+    """Return the first obstacle to the admission of a queued run."""
     moment = admission.Moment(now, facts.labels, [_open_pause(pause) for pause in facts.pauses])
     queue = facts.queues[run.queue]
     capacity = admission.capacity_of(queue.limit, dag.max_active_runs if dag else 1)
@@ -31,19 +31,19 @@ def waiting_for(run: RunRow, dag: Dag | None, facts: WaitFacts, now: datetime) -
         after_finished_at=hold.after_finished_at if hold else None,
         wait_s=hold.wait_s if hold else 0,
     )
-    # What may start at this moment is still queued: its turn comes with the scheduler's next look.
+    # A run without an obstacle is still queued: the scheduler admits it at its next check.
     found = admission.explain(queued, moment, state, ahead=None, borrows=run.run_key in facts.borrowers)
     return str(found or admission.Behind(run.queue))
 
 
 def no_worker(dag: Dag | None, labels: Sequence[Mapping[str, str]]) -> str:
-    """Return that no live worker has the labels a dag asks for, if that is so; ``labels`` are theirs."""
+    """Return that no live worker has the labels that a DAG requires, empty if one has; ``labels`` are the workers'."""
     found = admission.no_worker(dag.worker_selector if dag else {}, labels)
     return str(found) if found else ""
 
 
 def dag_reason(dag: DagRow, pauses: Sequence[PauseRow], zone: tzinfo | None) -> str:
-    """Return why a dag's schedule starts nothing now; nothing where it has none."""
+    """Return why a DAG's schedule starts nothing now, empty if the DAG has no schedule."""
     for pause in pauses:
         if pause.scope == "global":
             return str(_open_pause(pause))

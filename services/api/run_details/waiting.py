@@ -1,4 +1,4 @@
-"""What queued runs, and nodes that have not started, wait for: gathers the facts, asks ``reasons`` for the words."""
+"""Gathers the facts about why queued runs and nodes that have not started wait, and returns the reasons."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -25,7 +25,7 @@ def runs_wait_for(deps: Deps, runs: Sequence[RunRow], now: datetime) -> dict[str
 
 
 def nodes_wait_for(deps: Deps, run: RunRow, dag: Dag | None, now: datetime) -> dict[int, str]:
-    """Return, by index, what the nodes of a running run wait for, as far as they wait."""
+    """Return, by index, what the waiting nodes of a running run wait for."""
     if run.status is not RunStatus.RUNNING:
         return {}
     found = _for_queued_sub_runs(deps, run, now)
@@ -39,7 +39,7 @@ def nodes_wait_for(deps: Deps, run: RunRow, dag: Dag | None, now: datetime) -> d
 
 
 def _for_queued_sub_runs(deps: Deps, run: RunRow, now: datetime) -> dict[int, str]:
-    """Return, of each step whose sub-runs are queued, what the first of them waits for."""
+    """Return, by index, what the first queued sub-run of each calling step waits for."""
     steps = [node for node in run.nodes or () if node.kind == "step" and node.children]
     calling = [(node.idx, {run_id for run_id, _ in node.children}) for node in steps]
     if not calling:

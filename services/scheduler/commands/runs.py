@@ -20,7 +20,7 @@ from services.scheduler.commands.checks import (
 from services.scheduler.commands.handler import Handlers
 from services.scheduler.core.messages import Begin, Dequeue, PatchNode, Retry, Stop
 from services.scheduler.core.plan import Plan
-from services.scheduler.core.renewal import refusal
+from services.scheduler.core.run_attempts import refusal
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.creation import new_run, rerun, retry_as_new_run
 from services.scheduler.deciding.plans import spec_hash

@@ -8,8 +8,9 @@ dependencies ended.
 
 from datetime import datetime, timedelta
 
-from services.scheduler.core import approvals, children, errands, pools, renewal, reports
+from services.scheduler.core import approvals, children, pools, reports, run_attempts, side_tasks
 from services.scheduler.core.decision import Decision, Forget, Halt, Ignored, Refused, StopChild, WakeAt
+from services.scheduler.core.dispatching import proceed
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import (
     Admit,
@@ -27,8 +28,7 @@ from services.scheduler.core.messages import (
     TimerFired,
 )
 from services.scheduler.core.model import ASKED, HELD, Node, Run
-from services.scheduler.core.plan import ERRAND, HANDLER, PREPARE, STEP, Plan
-from services.scheduler.core.settle import settle
+from services.scheduler.core.plan import HANDLER, PREPARE, SIDE_TASK, STEP, Plan
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptStarted, TaskRedelivered
 from shared.status import AttemptState, NodeStatus, RunStatus
 
@@ -59,8 +59,8 @@ def fresh_nodes(plan: Plan, *, prepare: bool) -> tuple[Node, ...]:
     """Return the nodes of a run that has not begun: steps, handlers, then errand and prepare if it needs them."""
     last = len(plan.dag.steps)
     nodes = [Node(idx, STEP if idx < last else HANDLER, step.name) for idx, step in enumerate(plan.steps)]
-    if errands.needed(plan.dag):
-        nodes.append(Node(len(nodes), ERRAND, "errand"))
+    if side_tasks.needed(plan.dag):
+        nodes.append(Node(len(nodes), SIDE_TASK, "errand"))
     if prepare:
         nodes.append(Node(len(nodes), PREPARE, "prepare"))
     return tuple(nodes)
@@ -80,7 +80,7 @@ def advance(run: Run, message: Message, now: datetime) -> Decision:
         case Dequeue():
             answer = _dequeue(draft, message)
         case Retry():
-            answer = renewal.retry(draft, message)
+            answer = run_attempts.retry(draft, message)
         case Approve():
             answer = approvals.approve(draft, message)
         case Reject():
@@ -99,9 +99,9 @@ def advance(run: Run, message: Message, now: datetime) -> Decision:
             answer = _report(draft, message)
     if answer is not None:
         return answer
-    settle(draft)
+    proceed(draft)
     pools.follow(draft, run)
-    errands.follow(draft, run)
+    side_tasks.follow(draft, run)
     return draft.done()
 
 
@@ -130,10 +130,10 @@ def _begin(draft: Draft, message: Begin) -> Ignored | None:
     if draft.run.status not in {RunStatus.QUEUED, RunStatus.NOT_STARTED}:
         return Ignored("already begun")
     if draft.run.started_at is not None:
-        renewal.go_on(draft, message.by)
+        run_attempts.continue_run(draft, message.by)
     else:
         draft.become(RunStatus.RUNNING, "begins", message.by, started_at=draft.now)
-        renewal.limit_time(draft)
+        run_attempts.limit_time(draft)
     for node in draft.steps:
         if node.status is NodeStatus.RUNNING and not node.calls:
             draft.move(node.idx, NodeStatus.NOT_STARTED, "set to running by hand, which nobody can", message.by)
@@ -158,7 +158,7 @@ def _bring_to_a_stop(draft: Draft, reason: str, by: str) -> None:
     draft.set_run(stop_reason=reason)
     draft.note(None, f"stopping: {reason}", by)
     for node in draft.nodes:
-        if node.kind == ERRAND:
+        if node.kind == SIDE_TASK:
             continue
         if node.admission:
             draft.set_node(node.idx, admission="")
@@ -195,7 +195,7 @@ def _halts(draft: Draft, reason: str) -> list[Halt | StopChild]:
     attempts = [
         Halt(node.attempt.worker_id, node.attempt.token, revoked=False, reason=reason)
         for node in draft.nodes
-        if node.attempt is not None and node.attempt.worker_id is not None and node.kind != ERRAND
+        if node.attempt is not None and node.attempt.worker_id is not None and node.kind != SIDE_TASK
         if reason == "timeout" or not _repeats(draft, node)
     ]
     called = [

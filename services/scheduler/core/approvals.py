@@ -13,7 +13,7 @@ from services.scheduler.core.decision import Refused
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import Approve, Reject, Retry
 from services.scheduler.core.model import Approval, Node
-from services.scheduler.core.renewal import go_on, retry
+from services.scheduler.core.run_attempts import continue_run, retry
 from shared.admission.runs import RESUMED
 from shared.contracts.events import AttemptFinished
 from shared.language.steps.approval import missing_inputs, undeclared_inputs
@@ -104,7 +104,7 @@ def resume_if_free(draft: Draft, by: str) -> None:
         why = "nothing waits for approval any more"
         draft.become(RunStatus.QUEUED, why, by, queued_at=draft.now, finished_at=None, priority=RESUMED)
     else:
-        go_on(draft, by)
+        continue_run(draft, by)
 
 
 def abandon(draft: Draft, why: str, by: str) -> None:

@@ -1,13 +1,13 @@
 """What a node becomes after an execution: its status, its next try, or its next repetition."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 
 from services.scheduler.core.decision import WakeAt
 from services.scheduler.core.draft import Draft
-from services.scheduler.core.model import Node
+from services.scheduler.core.model import Node, evolve
 from services.scheduler.core.plan import HANDLER
-from services.scheduler.core.rules import lets_dependents_run, repeat_wait_s, retry_wait_s
+from services.scheduler.core.step_rules import lets_dependents_run, repeat_wait_s, retry_wait_s
 from shared.language.model import Handler, RetryPolicy, Step
 from shared.status import NodeStatus
 
@@ -56,7 +56,7 @@ def conclude(draft: Draft, node: Node, end: End, by: str) -> None:
                 return
         if status not in {NodeStatus.SKIPPED, NodeStatus.ABORTED}:
             # With all its tries it was done once; handlers are not counted.
-            node = replace(node, done_count=node.done_count + 1)
+            node = evolve(node, done_count=node.done_count + 1)
             draft.set_node(node.idx, done_count=node.done_count)
         if not draft.run.stop_reason and status in _REPEATABLE:
             success = status is not NodeStatus.FAILED
@@ -65,7 +65,7 @@ def conclude(draft: Draft, node: Node, end: End, by: str) -> None:
                 draft.set_node(node.idx, error="")
                 _again(draft, node.idx, wait_s, f"{_why(end)}; repeats in {wait_s:g} s", by)
                 return
-        failed = replace(node, status=status, exit_code=end.exit_code)
+        failed = evolve(node, status=status, exit_code=end.exit_code)
         forgiven = step.continue_on.mark_success and end.outcome != "timed_out"
         if status is NodeStatus.FAILED and forgiven and lets_dependents_run(step, failed):
             status = NodeStatus.SUCCEEDED

@@ -61,8 +61,8 @@ class Draft:
         """Change facts of a node other than its status."""
         self._nodes[idx] = evolve(self._nodes[idx], **changes)
 
-    def renew(self, idx: int, why: str, by: str) -> None:
-        """Make a node as if it had never been run."""
+    def reset_node(self, idx: int, why: str, by: str) -> None:
+        """Reset a node as if it had never run."""
         node = self._nodes[idx]
         if node.status is not NodeStatus.NOT_STARTED:
             self.move(idx, NodeStatus.NOT_STARTED, why, by)

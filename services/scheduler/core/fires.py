@@ -1,8 +1,8 @@
-"""Slots: which moments of a dag's schedule are due, and what becomes of each. Pure.
+"""Which times of a dag's schedule are due, and whether each fires. Pure.
 
-Every slot gets exactly one answer: it fires, it is skipped (a guard said no), or it is missed
-(nobody was there in time, and it is not made up for). A slot is one minute of one kind of schedule,
-however many expressions name it.
+Every scheduled time has exactly one outcome: it fires, it is skipped (a guard refused it), or it is
+missed (no scheduler ran in time, and catch-up does not make up for it). A scheduled time is one minute
+of one kind of schedule, however many expressions name it.
 """
 
 import hashlib
@@ -17,34 +17,34 @@ __all__ = [
     "RESTART",
     "START",
     "STOP",
-    "Answer",
-    "Latest",
-    "Look",
+    "DueTimes",
+    "Fire",
+    "LatestRun",
     "Pause",
-    "Slot",
+    "ScheduledTime",
     "decide",
+    "due_times",
     "first_fire",
     "first_start",
     "guard",
-    "look",
-    "slot_run_id",
+    "scheduled_run_id",
 ]
 
 START, STOP, RESTART = "start", "stop", "restart"
 _ORDER = {STOP: 0, RESTART: 1, START: 2}
-"""Of one minute: what ends runs comes first."""
+"""The order within one minute: what ends runs comes first."""
 
 _MINUTE = timedelta(minutes=1)
 _IN_TIME = _MINUTE
-"""A slot may still fire in its own minute: a restart at the minute's edge loses nothing."""
+"""A scheduled time may fire until its minute is over, so a restart at the edge of a minute loses nothing."""
 _MOST = 500
 _WINDOWS = tuple(timedelta(hours=hours) for hours in (1, 6, 24, 24 * 7, 24 * 60, 24 * 366, 24 * 366 * 20))
 _NOT_IN_TIME = "no scheduler was there in time"
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """One due minute. With ``until``: this and all later ones up to there, too many to be named."""
+class ScheduledTime:
+    """One due minute. With ``until`` it stands for all from ``at`` to ``until``, too many to list."""
 
     kind: str
     at: datetime
@@ -53,17 +53,17 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What is due in an interval, oldest first, the first slot after it, and the first of those that starts a run."""
+class DueTimes:
+    """What is due in an interval, oldest first; the first scheduled time after it, and the first that starts a run."""
 
-    slots: tuple[Slot, ...]
+    times: tuple[ScheduledTime, ...]
     next_fire: datetime | None
     next_start: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A time in which nothing was fired, by whom, and what shall be made up for (``None``: as the dag says)."""
+    """A past pause. ``catchup``: how to make up for what was due in it (``None``: as the dag says)."""
 
     since: datetime
     until: datetime
@@ -75,17 +75,17 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """``outcome``: fire, catchup (fire late, through the queue), skipped or missed."""
+class Fire:
+    """The outcome of a scheduled time: fire, catchup (fire late, through the queue), skipped or missed."""
 
-    slot: Slot
+    scheduled: ScheduledTime
     outcome: str
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Latest:
-    """A dag's newest run, as the guards see it. ``began_at``: started, or queued if that was earlier."""
+class LatestRun:
+    """A dag's newest run, as ``guard`` needs it. ``began_at``: started, or queued if that was earlier."""
 
     dag_run_id: str
     status: str
@@ -93,12 +93,12 @@ class Latest:
 
 
 def first_fire(schedule: Schedule, after: datetime, tz: tzinfo) -> datetime | None:
-    """Return the first slot of any kind after that moment."""
+    """Return the first scheduled time of any kind after ``after``."""
     return _first([expression for _, expression in _expressions(schedule)], after, tz)
 
 
 def first_start(schedule: Schedule, after: datetime, tz: tzinfo) -> datetime | None:
-    """Return the first slot after that moment at which a run begins."""
+    """Return the first scheduled time after ``after`` at which a run starts."""
     return _first(schedule.start, after, tz)
 
 
@@ -107,36 +107,36 @@ def _first(expressions: Sequence[str], after: datetime, tz: tzinfo) -> datetime 
     return min((at for at in found if at is not None), default=None)
 
 
-def look(schedule: Schedule, after: datetime, until: datetime, tz: tzinfo, *, most: int = _MOST) -> Look:
-    """Return the slots in ``after < t <= until``: the newest ``most`` of each kind, older ones as one."""
-    slots: list[Slot] = []
+def due_times(schedule: Schedule, after: datetime, until: datetime, tz: tzinfo, *, most: int = _MOST) -> DueTimes:
+    """Return the scheduled times in ``after < t <= until``: the newest ``most`` of each kind, the older ones as one."""
+    times: list[ScheduledTime] = []
     for kind, expressions in _by_kind(schedule).items():
         found = _newest(kind, expressions, after, until, tz, most=most)
         if len(found) >= most:
             kept = found[-most:]
             oldest = min(at for one in expressions if (at := next_fire(one, after, tz)) is not None)
             if oldest < kept[0].at:
-                slots.append(Slot(kind, oldest, expressions[0], kept[0].at - _MINUTE))
+                times.append(ScheduledTime(kind, oldest, expressions[0], kept[0].at - _MINUTE))
             found = kept
-        slots.extend(found)
-    slots.sort(key=lambda slot: (slot.at, _ORDER[slot.kind]))
-    return Look(tuple(slots), first_fire(schedule, until, tz), first_start(schedule, until, tz))
+        times.extend(found)
+    times.sort(key=lambda scheduled: (scheduled.at, _ORDER[scheduled.kind]))
+    return DueTimes(tuple(times), first_fire(schedule, until, tz), first_start(schedule, until, tz))
 
 
 def _newest(
     kind: str, expressions: Sequence[str], after: datetime, until: datetime, tz: tzinfo, *, most: int
-) -> list[Slot]:
-    """Look back further and further until there are enough."""
-    found: dict[datetime, Slot] = {}
+) -> list[ScheduledTime]:
+    """Search ever longer windows before ``until`` for ``most`` scheduled times."""
+    found: dict[datetime, ScheduledTime] = {}
     for window in _WINDOWS:
         start = max(after, until - window)
         found = {}
         for expression in expressions:
             for at in fires_between(expression, start, until, tz):
-                found.setdefault(at, Slot(kind, at, expression))
+                found.setdefault(at, ScheduledTime(kind, at, expression))
         if len(found) >= most or start == after:
             break
-    return sorted(found.values(), key=lambda slot: slot.at)
+    return sorted(found.values(), key=lambda scheduled: scheduled.at)
 
 
 def _by_kind(schedule: Schedule) -> Mapping[str, tuple[str, ...]]:
@@ -149,80 +149,95 @@ def _expressions(schedule: Schedule) -> list[tuple[str, str]]:
 
 
 def decide(
-    slots: Sequence[Slot], now: datetime, catchup: Catchup, *, suspended: bool = False, pauses: Sequence[Pause] = ()
-) -> tuple[Answer, ...]:
-    """Answer for each slot whether it may fire; guards that need to know the dag's runs come after."""
+    times: Sequence[ScheduledTime],
+    now: datetime,
+    catchup: Catchup,
+    *,
+    suspended: bool = False,
+    pauses: Sequence[Pause] = (),
+) -> tuple[Fire, ...]:
+    """Decide for each scheduled time whether it fires. Guards that depend on the dag's runs come later (``guard``)."""
     if suspended:
-        return tuple(Answer(slot, "skipped", "the DAG is suspended") for slot in slots)
-    in_time = [slot for slot in slots if now - slot.at < _IN_TIME and _paused(slot, pauses) is None]
-    made_up = _made_up(slots, in_time, now, catchup, pauses)
-    answers = []
-    for slot in slots:
-        if slot in in_time:
-            answers.append(Answer(slot, "fire"))
-        elif slot in made_up:
-            answers.append(Answer(slot, "catchup", f"made up for: {_why_late(slot, pauses)}"))
+        return tuple(Fire(scheduled, "skipped", "the DAG is suspended") for scheduled in times)
+    in_time = [scheduled for scheduled in times if now - scheduled.at < _IN_TIME and _paused(scheduled, pauses) is None]
+    made_up = _made_up(times, in_time, now, catchup, pauses)
+    fires = []
+    for scheduled in times:
+        if scheduled in in_time:
+            fires.append(Fire(scheduled, "fire"))
+        elif scheduled in made_up:
+            fires.append(Fire(scheduled, "catchup", f"made up for: {_why_late(scheduled, pauses)}"))
         else:
-            answers.append(Answer(slot, "missed", _why_late(slot, pauses)))
-    return tuple(answers)
+            fires.append(Fire(scheduled, "missed", _why_late(scheduled, pauses)))
+    return tuple(fires)
 
 
 def _made_up(
-    slots: Sequence[Slot], in_time: Sequence[Slot], now: datetime, catchup: Catchup, pauses: Sequence[Pause]
-) -> set[Slot]:
+    times: Sequence[ScheduledTime],
+    in_time: Sequence[ScheduledTime],
+    now: datetime,
+    catchup: Catchup,
+    pauses: Sequence[Pause],
+) -> set[ScheduledTime]:
     oldest = now - timedelta(seconds=catchup.window_sec)
     late = [
-        slot
-        for slot in slots
-        if slot.kind == START and slot.until is None and slot not in in_time and slot.at >= oldest
+        scheduled
+        for scheduled in times
+        if scheduled.kind == START and scheduled.until is None and scheduled not in in_time and scheduled.at >= oldest
     ]
-    chosen: set[Slot] = set()
-    by_policy: dict[str, list[Slot]] = {}
-    for slot in late:
-        pause = _paused(slot, pauses)
+    chosen: set[ScheduledTime] = set()
+    by_policy: dict[str, list[ScheduledTime]] = {}
+    for scheduled in late:
+        pause = _paused(scheduled, pauses)
         policy = pause.catchup if pause is not None and pause.catchup is not None else catchup.policy
-        by_policy.setdefault(policy, []).append(slot)
+        by_policy.setdefault(policy, []).append(scheduled)
     chosen.update(by_policy.get("all", [])[-catchup.limit :])
-    newest = [slot for slot in slots if slot.kind == START][-1:]
-    # Where a newer one fires anyway there is nothing to make up for.
-    chosen.update(slot for slot in by_policy.get("latest", [])[-1:] if [slot] == newest)
+    newest = [scheduled for scheduled in times if scheduled.kind == START][-1:]
+    # If a newer one fires anyway, there is nothing to make up for.
+    chosen.update(scheduled for scheduled in by_policy.get("latest", [])[-1:] if [scheduled] == newest)
     return chosen
 
 
-def _paused(slot: Slot, pauses: Sequence[Pause]) -> Pause | None:
-    return next((pause for pause in pauses if pause.covers(slot.at)), None)
+def _paused(scheduled: ScheduledTime, pauses: Sequence[Pause]) -> Pause | None:
+    return next((pause for pause in pauses if pause.covers(scheduled.at)), None)
 
 
-def _why_late(slot: Slot, pauses: Sequence[Pause]) -> str:
-    pause = _paused(slot, pauses)
+def _why_late(scheduled: ScheduledTime, pauses: Sequence[Pause]) -> str:
+    pause = _paused(scheduled, pauses)
     return _NOT_IN_TIME if pause is None else f"paused by {pause.by}"
 
 
 def guard(
-    slot: Slot, latest: Latest | None, *, running: bool, skip_if_successful: bool, file_name: str, tz: tzinfo
+    scheduled: ScheduledTime,
+    latest: LatestRun | None,
+    *,
+    running: bool,
+    skip_if_successful: bool,
+    file_name: str,
+    tz: tzinfo,
 ) -> str:
-    """Return why a start slot must not fire now; empty: it may.
+    """Return why a scheduled start must not fire now; empty if it may.
 
     Source: workflow language, section 6.2. A success counts for ``skipIfSuccessful`` if it began since
-    the slot before, but not if it is that slot's own run: or else every second slot would be skipped.
+    the scheduled time before, unless it is that time's own run: else every second one would be skipped.
     """
     if running:
         return "job already running"
     if latest is None or latest.status in {"queued", "waiting"}:
         return ""
     began_at = latest.began_at.replace(second=0, microsecond=0)
-    if began_at >= slot.at:
+    if began_at >= scheduled.at:
         return "already finished"
     if skip_if_successful and latest.status == "succeeded":
-        following = next_fire(slot.expression, slot.at, tz)
-        since = slot.at - (following - slot.at) if following is not None else slot.at
-        scheduled = latest.dag_run_id == slot_run_id(file_name, START, began_at)
-        if began_at >= since and not scheduled:
-            return f"already successful since the last slot: run {latest.dag_run_id}"
+        following = next_fire(scheduled.expression, scheduled.at, tz)
+        since = scheduled.at - (following - scheduled.at) if following is not None else scheduled.at
+        own_run = latest.dag_run_id == scheduled_run_id(file_name, START, began_at)
+        if began_at >= since and not own_run:
+            return f"already successful since the last scheduled time: run {latest.dag_run_id}"
     return ""
 
 
-def slot_run_id(file_name: str, kind: str, at: datetime) -> str:
-    """Return the id of the run of a slot: always the same, so that it cannot be fired twice."""
+def scheduled_run_id(file_name: str, kind: str, at: datetime) -> str:
+    """Return the id of the run of a scheduled time. It is always the same, so the time cannot fire twice."""
     digest = hashlib.sha256(f"{kind} {file_name}".encode()).hexdigest()[:8]
     return f"sched-{at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{digest}"

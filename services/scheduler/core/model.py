@@ -174,10 +174,11 @@ Evolving = TypeVar("Evolving", Node, Run)
 
 
 def evolve(old: Evolving, **changes: Any) -> Evolving:
-    """Return ``old`` with other values in these fields.
+    """Return a copy of ``old`` with other values in these fields: the one way to change a ``Node`` or ``Run``.
 
-    As ``dataclasses.replace``, which looks at each of two dozen fields and takes seven times as long, five times
-    for a run that begins. Hence the two have no slots.
+    ``dataclasses.replace`` looks at each of two dozen fields. With it, ``advance`` takes 1.34 to 1.46 times as
+    long in a chain of 200 steps, 1.25 times with 10 and 1.10 to 1.16 times with one. ``evolve`` copies
+    ``__dict__``, so the two classes have no slots.
     """
     if unknown := changes.keys() - old.__dict__.keys():
         raise TypeError(f"{type(old).__name__} has no {', '.join(sorted(unknown))}")

@@ -6,9 +6,9 @@ from functools import cached_property
 
 from shared.language.model import Dag, Handler, Step
 
-__all__ = ["ERRAND", "HANDLER", "PREPARE", "STEP", "Plan"]
+__all__ = ["HANDLER", "PREPARE", "SIDE_TASK", "STEP", "Plan"]
 
-STEP, HANDLER, PREPARE, ERRAND = "step", "handler", "prepare", "errand"
+STEP, HANDLER, PREPARE, SIDE_TASK = "step", "handler", "prepare", "errand"
 
 _HANDLERS = tuple(Handler)
 

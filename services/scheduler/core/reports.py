@@ -4,13 +4,13 @@ import json
 from dataclasses import replace
 from datetime import datetime
 
-from services.scheduler.core import approvals, children, errands
+from services.scheduler.core import approvals, children, side_tasks
 from services.scheduler.core.conclude import STATUS, End, conclude
 from services.scheduler.core.decision import Halt, Ignored
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import AttemptLost, TaskUndelivered
 from services.scheduler.core.model import OpenAttempt
-from services.scheduler.core.plan import ERRAND, HANDLER, PREPARE, STEP
+from services.scheduler.core.plan import HANDLER, PREPARE, SIDE_TASK, STEP
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptStarted, TaskRedelivered
 from shared.language.steps.approval import APPROVAL
 from shared.status import AttemptState, NodeStatus, RunStatus
@@ -65,8 +65,8 @@ def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
     if node.kind == PREPARE:
         _prepared(draft, event, end)
         return None
-    if node.kind == ERRAND:
-        errands.made(draft, draft.nodes[event.node], event)
+    if node.kind == SIDE_TASK:
+        side_tasks.finished(draft, draft.nodes[event.node], event)
         return None
     if node.kind == STEP and draft.run.plan.steps[event.node].type == APPROVAL and event.outcome == "succeeded":
         if not draft.run.stop_reason:
@@ -159,8 +159,8 @@ def lost(draft: Draft, message: AttemptLost) -> Ignored | None:
         else:
             draft.note(message.node, f"evaluated anew: {message.why}")
         return None
-    if node.kind == ERRAND:
-        errands.forsake(draft, draft.nodes[message.node], message.why)
+    if node.kind == SIDE_TASK:
+        side_tasks.give_up(draft, draft.nodes[message.node], message.why)
         return None
     if node.kind == STEP and draft.run.plan.steps[message.node].type == APPROVAL and not draft.run.stop_reason:
         # It does nothing that could be done twice.
@@ -202,7 +202,7 @@ def _take_hold(draft: Draft, event: AttemptStarted | AttemptFinished) -> None:
     assert attempt is not None  # noqa: S101 - the callers compared its token
     held = replace(attempt, state=AttemptState.RUNNING, worker_id=event.worker_id, incarnation=event.incarnation)
     draft.set_node(event.node, attempt=held)
-    if draft.run.worker_id is None and draft.run.plan.dag.placement == "stick" and node.kind != ERRAND:
+    if draft.run.worker_id is None and draft.run.plan.dag.placement == "stick" and node.kind != SIDE_TASK:
         draft.set_run(worker_id=event.worker_id, incarnation=event.incarnation)
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from services.scheduler.core.model import Node, Run
-from services.scheduler.core.plan import ERRAND, PREPARE, STEP
+from services.scheduler.core.plan import PREPARE, SIDE_TASK, STEP
 from shared.contracts.tasks import StepRef, Task
 from shared.language.expansion.resolve import params_from_outside
 from shared.language.expansion.secret_params import hidden_params
@@ -21,7 +21,7 @@ def make_task(run: Run, nodes: list[Node], idx: int, token: str, run_status: str
     plan, dag, node = run.plan, run.plan.dag, nodes[idx]
     # Handlers and errands see every step's outputs, the last in definition winning.
     sources = plan.ancestors(idx) if node.kind == STEP else tuple(reversed(range(len(dag.steps))))
-    if node.kind in (PREPARE, ERRAND):
+    if node.kind in (PREPARE, SIDE_TASK):
         step = Step(name=node.name)
     else:
         step = plan.steps[idx]

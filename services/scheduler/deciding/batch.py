@@ -142,7 +142,7 @@ class Batch:
     def take_for_children(self) -> list[tuple[str, StartChild | StopChild]]:
         """Return and clear the starts and stops of children that runs of this batch decided, in order.
 
-        They must be carried out before ``flush``; see ``family.settle``.
+        They must be carried out before ``flush``; see ``family.start_and_stop_children``.
         """
         wanted, self._for_children = self._for_children, []
         return wanted

@@ -1,12 +1,11 @@
 """Creates runs: from a definition and parameters, or from another run."""
 
-from dataclasses import replace
 from datetime import datetime
 
 from services.scheduler.core.advance import fresh_nodes
-from services.scheduler.core.model import Run
+from services.scheduler.core.model import Run, evolve
 from services.scheduler.core.plan import Plan
-from services.scheduler.core.renewal import carry_over
+from services.scheduler.core.run_attempts import carry_over
 from shared.errors import InvalidInput
 from shared.ids import new_run_id
 from shared.language.expansion.resolve import needs_worker, resolve_env, resolve_params
@@ -65,7 +64,7 @@ def rerun(source: Run, *, dag_name: str, dag_run_id: str, queue: str | None, que
     )
     if not source.evaluated:
         return run
-    return replace(
+    return evolve(
         run,
         nodes=fresh_nodes(plan, prepare=_needs_prepare(plan.dag, evaluated=True)),
         env=source.env,
@@ -79,7 +78,7 @@ def retry_as_new_run(source: Run, dag_run_id: str, now: datetime, step: str = ""
 
     ``step``: the only step to run.
     """
-    fresh = replace(
+    fresh = evolve(
         source,
         run_key=new_run_id(),
         dag_run_id=dag_run_id,

@@ -1,18 +1,17 @@
 """Parents and children: starts and stops the runs that steps call, and reports their statuses to their parents.
 
 Locks are taken from parent to child only. So a child never touches its parent: when it has ended, its parent is
-updated in a transaction of its own; see ``loops.families``.
+updated in a transaction of its own; see ``loops.parent_notifications``.
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 from services.scheduler.core.children import held_up
 from services.scheduler.core.decision import StartChild, StopChild
 from services.scheduler.core.messages import Begin, ChildRefused, ChildrenSeen, Dequeue, Retry, Stop
-from services.scheduler.core.model import ASKED, HELD, PENDING, Node, Run
-from services.scheduler.core.renewal import complete
+from services.scheduler.core.model import ASKED, HELD, PENDING, Node, Run, evolve
+from services.scheduler.core.run_attempts import complete
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.called import find_called
 from services.scheduler.deciding.creation import new_run
@@ -27,13 +26,13 @@ from shared.language.steps.approval import waits_for_approval
 from shared.status import RunStatus
 from shared.tracing import SpanContext, within
 
-__all__ = ["MAX_DEPTH", "settle", "update_parents"]
+__all__ = ["MAX_DEPTH", "start_and_stop_children", "update_parents"]
 
 MAX_DEPTH = 32
 """Limits DAGs that call themselves."""
 
 
-def settle(batch: Batch) -> None:
+def start_and_stop_children(batch: Batch) -> None:
     """Start and stop the children that the runs of ``batch`` decided on, and those children's own children."""
     while wanted := batch.take_for_children():
         for parent_key, effect in wanted:
@@ -124,7 +123,7 @@ def _new_child(batch: Batch, parent_key: str, effect: StartChild) -> tuple[Run, 
         queued=_is_limited(batch, plan.dag.queue or plan.dag.name),
         now=batch.now,
     )
-    run = replace(
+    run = evolve(
         run,
         root_dag_name=parent.root_dag_name,
         root_dag_run_id=parent.root_dag_run_id,
@@ -155,11 +154,11 @@ def update_parents(batch: Batch, parent_keys: Iterable[str]) -> None:
     for key in keys:
         run = batch.runs.get(key)
         for node in () if run is None else run.nodes:
-            if node.calls and (message := _news(batch, key, node)) is not None:
+            if node.calls and (message := _changed_children(batch, key, node)) is not None:
                 batch.apply(key, message)
 
 
-def _news(batch: Batch, parent_key: str, node: Node) -> ChildrenSeen | None:
+def _changed_children(batch: Batch, parent_key: str, node: Node) -> ChildrenSeen | None:
     rows = batch.tx.children.statuses(batch.runs.root_of(parent_key), [child.run_id for child in node.children])
     known = {child.run_id: child.state for child in node.children}
     states = known | {row["dag_run_id"]: _state(RunStatus(row["status"])) for row in rows}

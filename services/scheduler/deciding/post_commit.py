@@ -45,9 +45,9 @@ class PostCommit:
     waited: list[float] = field(default_factory=list)
     """Seconds in the queue of each run that left its queue to run."""
     lasted: list[tuple[str, float]] = field(default_factory=list)
-    """(DAG name, seconds from start to end) of each run that ended."""
+    """(DAG name, seconds from start to end) outcome of run that ended."""
     fires: list[str] = field(default_factory=list)
-    """The outcome of each fire."""
+    """The outcome of scheduled time fire."""
     frozen: dict[str, str] = field(default_factory=dict)
     """Hashes of the spec texts frozen for new runs, by the hashes of the DAGs' own texts."""
     traced: Traced = field(default_factory=Traced)

@@ -56,7 +56,7 @@ class Transactor:
                 with self.store.begin() as tx:
                     batch = Batch(tx, self.plans, self._recent, self.clock(), again=attempt > 0)
                     result = work(batch)
-                    family.settle(batch)
+                    family.start_and_stop_children(batch)
                     batch.flush()
             except (StaleVersion, AlreadyExists):
                 if attempt == _TRIES - 1:

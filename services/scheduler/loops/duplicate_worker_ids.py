@@ -11,20 +11,20 @@ from typing import Any
 
 from shared.contracts.events import Heartbeat
 
-__all__ = ["SharedIds"]
+__all__ = ["DuplicateWorkerIds"]
 
 _log = logging.getLogger(__name__)
 _AGAIN_AFTER = timedelta(minutes=1)
 _ADVICE = "give each worker a DAGWAY_WORKER_ID of its own"
 
 
-class SharedIds:
+class DuplicateWorkerIds:
     """Says so in the log, once a minute for each id."""
 
     def __init__(self) -> None:
         self._told: dict[str, datetime] = {}
 
-    def look(self, beats: Iterable[Heartbeat], rows: Iterable[Mapping[str, Any]], now: datetime) -> None:
+    def check(self, beats: Iterable[Heartbeat], rows: Iterable[Mapping[str, Any]], now: datetime) -> None:
         """Compare what workers say with what is recorded of them; ``rows`` are the database's."""
         known = {row["worker_id"]: row for row in rows}
         for beat in beats:

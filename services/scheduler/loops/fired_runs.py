@@ -1,4 +1,4 @@
-"""What a batch of due slots does to runs: starts, stops, restarts, and the ledger row of each."""
+"""Carry out the fires of due schedules: start, stop or restart runs, and make the ledger row of each."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -13,15 +13,15 @@ from services.scheduler.deciding.creation import new_run, rerun
 from services.scheduler.deciding.plans import Plans
 from shared.errors import InvalidInput
 
-__all__ = ["SlotRuns"]
+__all__ = ["FiredRuns"]
 
 Row = Mapping[str, Any]
 _BY = "schedule"
 _ENDING = {core.STOP, core.RESTART}
 
 
-class SlotRuns:
-    """Carries out answers within one transaction. ``dags`` and ``plans`` by file name."""
+class FiredRuns:
+    """Carries out fires within one transaction. ``dags`` and ``plans`` are by file name."""
 
     def __init__(
         self, batch: Batch, kept: Plans, tz: ZoneInfo, dags: Mapping[str, Row], plans: Mapping[str, Plan]
@@ -37,43 +37,46 @@ class SlotRuns:
         self._running: dict[str, list[str]] = {}
         self._global: set[str] = set()
 
-    def prepare(self, answers: Mapping[str, tuple[core.Answer, ...]]) -> None:
-        """Ask in a few queries what all of them need; lock the runs that are to be stopped."""
-        every = [(name, answer.slot) for name, found in answers.items() for answer in found]
+    def prepare(self, fires: Mapping[str, tuple[core.Fire, ...]]) -> None:
+        """Read in a few queries what all fires need; lock the runs to stop."""
+        every = [(name, fire.scheduled) for name, found in fires.items() for fire in found]
         if not every:
             return
         names = sorted({name for name, _ in every})
-        self._known = self._tx.schedules.known_fires(names, min(slot.at for _, slot in every))
+        self._known = self._tx.schedules.known_fires(names, min(scheduled.at for _, scheduled in every))
         self._latest = self._tx.runs.newest(names)
         dag_names = {name: str(self._dags[name]["dag_name"]) for name in names}
         self._running = self._tx.runs.running(sorted(set(dag_names.values())))
         self._global = self._tx.queues.global_queues(sorted({self._queue(name) for name in names}))
         started = [
-            (name, answer.slot)
-            for name, found in answers.items()
-            for answer in found
-            if answer.outcome in {"fire", "catchup"}
+            (name, fire.scheduled)
+            for name, found in fires.items()
+            for fire in found
+            if fire.outcome in {"fire", "catchup"}
         ]
         self._batch.runs.find_names(
-            [(dag_names[name], core.slot_run_id(name, slot.kind, slot.at)) for name, slot in started]
+            [
+                (dag_names[name], core.scheduled_run_id(name, scheduled.kind, scheduled.at))
+                for name, scheduled in started
+            ]
         )
-        ending = {dag_names[name] for name, slot in started if slot.kind in _ENDING}
+        ending = {dag_names[name] for name, scheduled in started if scheduled.kind in _ENDING}
         self._batch.runs.load(key for dag_name in ending for key in self._running.get(dag_name, ()))
 
-    def carry_out(self, file_name: str, answer: core.Answer) -> dict[str, Any] | None:
-        """Do what the answer says and return its ledger row; ``None``: the slot has one."""
-        slot = answer.slot
-        if (file_name, slot.kind, slot.at) in self._known:
+    def carry_out(self, file_name: str, fire: core.Fire) -> dict[str, Any] | None:
+        """Start or stop runs and return the ledger row; ``None`` if the scheduled time has a row already."""
+        scheduled = fire.scheduled
+        if (file_name, scheduled.kind, scheduled.at) in self._known:
             return None
-        outcome, reason, run_id = answer.outcome, answer.reason, None
+        outcome, reason, run_id = fire.outcome, fire.reason, None
         if outcome in {"fire", "catchup"}:
-            outcome, reason, run_id = self._act(file_name, answer)
+            outcome, reason, run_id = self._act(file_name, fire)
         return {
             "file_name": file_name,
-            "kind": slot.kind,
-            "slot_at": slot.at,
-            "until_at": slot.until,
-            "expression": slot.expression,
+            "kind": scheduled.kind,
+            "slot_at": scheduled.at,
+            "until_at": scheduled.until,
+            "expression": scheduled.expression,
             "outcome": outcome,
             "reason": reason,
             "dag_name": self._dags[file_name]["dag_name"],
@@ -81,14 +84,14 @@ class SlotRuns:
             "decided_at": self._batch.now,
         }
 
-    def _act(self, file_name: str, answer: core.Answer) -> tuple[str, str, str | None]:
-        slot = answer.slot
+    def _act(self, file_name: str, fire: core.Fire) -> tuple[str, str, str | None]:
+        scheduled = fire.scheduled
         dag_name = self._dags[file_name]["dag_name"]
-        running = [key for key in self._running.get(dag_name, ()) if slot.kind == core.START or self._runs(key)]
-        if slot.kind == core.START:
-            if answer.outcome == "fire":
+        running = [key for key in self._running.get(dag_name, ()) if scheduled.kind == core.START or self._runs(key)]
+        if scheduled.kind == core.START:
+            if fire.outcome == "fire":
                 why = core.guard(
-                    slot,
+                    scheduled,
                     self._latest_of(dag_name),
                     running=bool(running),
                     skip_if_successful=self._plans[file_name].dag.skip_if_successful,
@@ -97,34 +100,34 @@ class SlotRuns:
                 )
                 if why:
                     return "skipped", why, None
-            return self._start(file_name, answer)
-        if slot.kind == core.STOP and not running:
+            return self._start(file_name, fire)
+        if scheduled.kind == core.STOP and not running:
             return "skipped", "nothing was running", None
         for key in running:
             self._batch.apply(key, Stop(_BY))
-        if slot.kind == core.STOP:
+        if scheduled.kind == core.STOP:
             first = self._batch.runs.get(running[0])
             return "fired", f"stopped {len(running)} running", first.dag_run_id if first is not None else None
-        return self._restart(file_name, answer, running[-1]) if running else self._start(file_name, answer)
+        return self._restart(file_name, fire, running[-1]) if running else self._start(file_name, fire)
 
     def _runs(self, key: str) -> bool:
         run = self._batch.runs.get(key)
         return run is not None and run.status == "running"
 
-    def _latest_of(self, dag_name: str) -> core.Latest | None:
+    def _latest_of(self, dag_name: str) -> core.LatestRun | None:
         row = self._latest.get(dag_name)
         if row is None:
             return None
         began_at = min(at for at in (row["started_at"] or row["created_at"], row["queued_at"]) if at is not None)
-        return core.Latest(row["dag_run_id"], row["status"], began_at)
+        return core.LatestRun(row["dag_run_id"], row["status"], began_at)
 
     def _queue(self, file_name: str) -> str:
         dag = self._plans[file_name].dag
         return dag.queue or str(self._dags[file_name]["dag_name"])
 
-    def _start(self, file_name: str, answer: core.Answer) -> tuple[str, str, str | None]:
-        """Start the slot's run; through the queue where it is global or late."""
-        slot = answer.slot
+    def _start(self, file_name: str, fire: core.Fire) -> tuple[str, str, str | None]:
+        """Start the run of a scheduled time; through the queue if the queue is global or the time is past."""
+        scheduled = fire.scheduled
         text_hash = self._kept.freeze(
             self._batch.tx, self._dags[file_name]["spec_hash"], self._batch.now, self._batch.after.frozen
         )
@@ -133,10 +136,10 @@ class SlotRuns:
             # Its own text was read without fault: these are the base configuration's.
             return "skipped", "; ".join(plan.errors), None
         dag_name = str(self._dags[file_name]["dag_name"])
-        run_id = core.slot_run_id(file_name, slot.kind, slot.at)
+        run_id = core.scheduled_run_id(file_name, scheduled.kind, scheduled.at)
         if self._batch.runs.key_of(dag_name, run_id) is not None:
             return "fired", "its run was there already", run_id
-        queued = answer.outcome == "catchup" or self._queue(file_name) in self._global
+        queued = fire.outcome == "catchup" or self._queue(file_name) in self._global
         try:
             run = new_run(
                 plan,
@@ -153,13 +156,13 @@ class SlotRuns:
         if not queued:
             self._batch.apply(run.run_key, Begin(_BY))
             self._running.setdefault(dag_name, []).append(run.run_key)
-        return "fired", answer.reason, run_id
+        return "fired", fire.reason, run_id
 
-    def _restart(self, file_name: str, answer: core.Answer, after: str) -> tuple[str, str, str | None]:
-        """Queue the slot's run behind the stopped one, from that one's snapshot (workflow language, 5.10)."""
+    def _restart(self, file_name: str, fire: core.Fire, after: str) -> tuple[str, str, str | None]:
+        """Queue the new run behind the stopped one, from that one's snapshot (workflow language, 5.10)."""
         stopped = self._batch.runs.get(after)
         assert stopped is not None  # noqa: S101 - it was just told to stop
-        run_id = core.slot_run_id(file_name, answer.slot.kind, answer.slot.at)
+        run_id = core.scheduled_run_id(file_name, fire.scheduled.kind, fire.scheduled.at)
         if self._batch.runs.key_of(stopped.dag_name, run_id) is not None:
             return "fired", "its run was there already", run_id
         run = rerun(stopped, dag_name=stopped.dag_name, dag_run_id=run_id, queue=None, queued=True, now=self._batch.now)
@@ -167,4 +170,4 @@ class SlotRuns:
         self._batch.add(run, spec_hash=text_hash, file_name=origin)
         wait_s = int(stopped.plan.dag.restart_wait_sec)
         self._batch.hold(run.run_key, {"after_key": after, "wait_s": wait_s, "not_before": None})
-        return "fired", answer.reason, run_id
+        return "fired", fire.reason, run_id

@@ -1,9 +1,9 @@
-"""Fire what is due: on every scheduler at once, without a leader, each slot once.
+"""Fires due schedules: on every scheduler at once, without a leader, each scheduled time once.
 
-A transaction claims some due schedules (rows another scheduler has claimed are skipped), writes one
-ledger row per slot, creates the runs, and moves each schedule on. Between due moments the loop
-sleeps: looking costs one transaction each half minute. Definitions that changed are adopted by the
-process that changed them right after its commit, by the others with their next look at the latest.
+A transaction claims some due schedules (rows claimed by another scheduler are skipped), writes one
+ledger row per scheduled time, creates the runs, and updates each schedule. Between due times the loop
+sleeps and polls in one transaction every 30 s. Changed definitions are adopted by the process that
+changed them right after its commit, and by the others at their next poll at the latest.
 """
 
 import logging
@@ -21,7 +21,7 @@ from services.scheduler.core.plan import Plan
 from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.post_commit import PostCommit
 from services.scheduler.deciding.transactor import Transactor
-from services.scheduler.loops.fired_runs import SlotRuns
+from services.scheduler.loops.fired_runs import FiredRuns
 from services.scheduler.metrics import SCHEDULES_UNREADABLE
 from shared.errors import StoreUnavailable
 from shared.language.load import load
@@ -39,13 +39,13 @@ _ADOPT_AT_ONCE = 200
 _KEEP_LEDGER = timedelta(days=90)
 _TIDY_EVERY_S = 3600
 _ASK_AGAIN = timedelta(hours=1)
-"""When a due dag that cannot be read is looked at again."""
+"""After how long a due dag that this version cannot read is tried again."""
 _FORGET_BEFORE = timedelta(days=1)
-"""A dag whose schedule nobody adopted for so long, as after an upgrade, starts afresh."""
+"""The schedule of a dag that no scheduler adopted for this long, as after an upgrade, starts from now."""
 
 
 class Firing:
-    """Fires slots. ``tz`` is the zone of expressions that name none."""
+    """Fires schedules. ``tz`` is the zone of expressions that name none."""
 
     def __init__(self, transactor: Transactor, tz: ZoneInfo) -> None:
         self._transactor = transactor
@@ -54,18 +54,18 @@ class Firing:
         self._paused = False
 
     def follow(self, after: PostCommit) -> None:
-        """Look again now if definitions or pauses changed."""
+        """Poll now if definitions or pauses changed."""
         if after.schedules:
             self._awake.set()
 
     def adopt(self) -> int:
-        """Give each dag that is new or changed its next due moment; return how many."""
+        """Set the next due time of each new or changed dag; return how many."""
         return self._transactor.decide(self._adopt)
 
     def fire_due(self) -> int:
-        """Decide all slots due by now; return of how many dags.
+        """Decide all scheduled times due by now; return of how many dags.
 
-        Whether a slot is late is judged by when this began, not by how long others took before it.
+        A time is late or not as of the start of this call, however long the ones before it took.
         """
         judged_at = self._transactor.clock()
         total = 0
@@ -86,7 +86,7 @@ class Firing:
                     if self._paused:
                         due = None
                     elif fired == 0 and due is not None and due <= self._transactor.clock():
-                        # Another scheduler is at it; should it die, we are there.
+                        # Another scheduler has claimed it. Should that one die, this one takes over.
                         due = self._transactor.clock() + timedelta(seconds=1)
                 if time.monotonic() >= next_tidy:
                     self._tidy()
@@ -98,7 +98,7 @@ class Firing:
             self._sleep(due, stop)
 
     def _sleep(self, due: datetime | None, stop: threading.Event) -> None:
-        # The clock is asked again and again: it may jump.
+        # The clock may jump, so it is read again and again.
         began = time.monotonic()
         while not stop.is_set() and time.monotonic() - began < _LOOK_EVERY_S:
             left_s = 0.5 if due is None else (due - self._transactor.clock()).total_seconds()
@@ -151,10 +151,10 @@ class Firing:
         return len(made)
 
     def _decided_until(self, batch: Batch, dag: Row, old: Row) -> datetime:
-        """Return from when on a dag's slots are decided by its present schedule.
+        """Return from when on a dag's scheduled times are those of its present schedule.
 
-        Those before an edit are the former schedule's. Of a dag that is paused they are still
-        undecided: they stay so if the schedule is the same, and else are missed.
+        Those before an edit belong to the former schedule. If the dag is paused they are still
+        undecided: they stay undecided if the schedule is the same, and are missed if it changed.
         """
         decided: datetime = old["decided_until"]
         if old["dag_version"] == dag["version"]:
@@ -167,21 +167,23 @@ class Firing:
         former = self._schedule_of(batch, name, old["dag_version"])
         if former == self._present_schedule(batch, dag):
             return decided
-        slots = core.look(former, decided, edited, self._tz).slots
+        times = core.due_times(former, decided, edited, self._tz).times
         dags = {row["file_name"]: row for row in batch.tx.schedules.dags([name])}
-        runs = SlotRuns(batch, self._transactor.plans, self._tz, dags, {})
-        answers = tuple(core.Answer(slot, "missed", "its schedule was edited while it was paused") for slot in slots)
-        ledger = [entry for answer in answers if (entry := runs.carry_out(name, answer))]
+        runs = FiredRuns(batch, self._transactor.plans, self._tz, dags, {})
+        fires = tuple(
+            core.Fire(scheduled, "missed", "its schedule was edited while it was paused") for scheduled in times
+        )
+        ledger = [entry for fire in fires if (entry := runs.carry_out(name, fire))]
         batch.tx.schedules.add_new_fires(ledger)
         batch.after.fires.extend(str(entry["outcome"]) for entry in ledger)
         return edited
 
     def _present_schedule(self, batch: Batch, dag: Row) -> Schedule:
-        """Read it from the list's summary: nothing need be parsed for ten thousand new files."""
+        """Read the schedule from the dag's stored summary, so that ten thousand new files need no parsing."""
         try:
             return summary_dag(dag["summary"]).schedule
         except ValidationError as error:
-            # Summaries of earlier versions may lack what today's have; the text says it too.
+            # A summary stored by an earlier version may lack fields. The spec has them too.
             _log.warning("firing.old_summary", extra={"dag": dag["file_name"], "why": str(error)})
             return self._schedule_of(batch, dag["file_name"], dag["version"])
 
@@ -194,12 +196,12 @@ class Firing:
         return Schedule() if dag is None else dag.schedule
 
     def _plans(self, batch: Batch, dags: Sequence[Row]) -> dict[str, Plan]:
-        """Return plans by file name, without those of stored specs that this version finds wrong."""
+        """Return plans by file name, without stored specs in which this version finds errors."""
         keys = [(dag["spec_hash"], dag["file_name"]) for dag in dags if not dag["errors"]]
         plans = {key[1]: plan for key, plan in self._transactor.plans.get_many(batch.tx, keys).items()}
         for name, plan in plans.items():
             if plan.errors:
-                # They were right when they were stored: an upgrade, or the way back from one, made the difference.
+                # The spec had no errors when it was stored: an upgrade or a downgrade made the difference.
                 why = "; ".join(plan.errors)
                 _log.error("schedule.unreadable", extra={"dag": name, "why": why, "next": "edit this dag"})
                 SCHEDULES_UNREADABLE.inc()
@@ -219,20 +221,20 @@ class Firing:
         names = [row["file_name"] for row in claimed]
         dags = {row["file_name"]: row for row in rows.dags(names)}
         plans = self._plans(batch, list(dags.values()))
-        answers: dict[str, tuple[core.Answer, ...]] = {}
+        fires: dict[str, tuple[core.Fire, ...]] = {}
         moved = []
         for row in claimed:
             name = row["file_name"]
             plan = plans.get(name)
-            seen = core.Look((), None, None)
+            due = core.DueTimes((), None, None)
             until = max(row["decided_until"], judged_at)
             if plan is None and name in dags and not dags[name]["errors"]:
-                # What is due of it stays undecided, for a version that can read it.
-                seen, until = core.Look((), judged_at + _ASK_AGAIN, None), row["decided_until"]
+                # Its due times stay undecided until a version that can read it runs.
+                due, until = core.DueTimes((), judged_at + _ASK_AGAIN, None), row["decided_until"]
             elif plan is not None:
-                seen = core.look(plan.dag.schedule, row["decided_until"], judged_at, self._tz)
-                answers[name] = core.decide(
-                    seen.slots,
+                due = core.due_times(plan.dag.schedule, row["decided_until"], judged_at, self._tz)
+                fires[name] = core.decide(
+                    due.times,
                     judged_at,
                     plan.dag.catchup,
                     suspended=dags[name]["suspended"],
@@ -242,15 +244,13 @@ class Firing:
                 {
                     "file_name": name,
                     "decided_until": until,
-                    "next_fire_at": seen.next_fire,
-                    "next_start_at": seen.next_start,
+                    "next_fire_at": due.next_fire,
+                    "next_start_at": due.next_start,
                 }
             )
-        runs = SlotRuns(batch, self._transactor.plans, self._tz, dags, plans)
-        runs.prepare(answers)
-        ledger = [
-            entry for name in names for answer in answers.get(name, ()) if (entry := runs.carry_out(name, answer))
-        ]
+        runs = FiredRuns(batch, self._transactor.plans, self._tz, dags, plans)
+        runs.prepare(fires)
+        ledger = [entry for name in names for fire in fires.get(name, ()) if (entry := runs.carry_out(name, fire))]
         batch.tx.schedules.add_fires(ledger)
         batch.after.fires.extend(str(entry["outcome"]) for entry in ledger)
         rows.save_decided(moved)
@@ -258,7 +258,7 @@ class Firing:
 
 
 def _over(pauses: Sequence[Row], file_name: str) -> tuple[core.Pause, ...]:
-    """Return the pauses of a dag that have ended: by them late slots are explained and decided."""
+    """Return the pauses of a dag that have ended. They explain and decide what was due in them."""
     return tuple(
         core.Pause(row["paused_at"], row["resumed_at"], row["paused_by"], row["catchup"])
         for row in pauses

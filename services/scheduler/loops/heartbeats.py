@@ -12,60 +12,63 @@ from typing import Any
 
 from shared.contracts.events import Heartbeat
 
-__all__ = ["Beat", "Heartbeats", "state_of"]
+__all__ = ["HeartbeatBuffer", "ReceivedHeartbeat", "state_of"]
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class ReceivedHeartbeat:
     """A heartbeat, and when this scheduler heard it: from then on its lease counts."""
 
-    said: Heartbeat
+    heartbeat: Heartbeat
     heard_at: datetime
 
 
-class Heartbeats:
+class HeartbeatBuffer:
     """What this scheduler heard last of each worker, kept in memory."""
 
     def __init__(self) -> None:
         self._recorded: dict[str, Heartbeat] = {}
-        self._quiet: dict[str, Beat] = {}
+        self._quiet: dict[str, ReceivedHeartbeat] = {}
         self._lock = Lock()
 
-    def hear(self, beats: Iterable[Heartbeat], now: datetime) -> list[Beat]:
+    def hear(self, beats: Iterable[Heartbeat], now: datetime) -> list[ReceivedHeartbeat]:
         """Return the newest of each worker that has news, to be recorded now; the others are kept."""
-        newest = {beat.worker_id: Beat(beat, now) for beat in sorted(beats, key=lambda beat: beat.at)}
+        newest = {beat.worker_id: ReceivedHeartbeat(beat, now) for beat in sorted(beats, key=lambda beat: beat.at)}
         news = []
         with self._lock:
             for worker_id, beat in sorted(newest.items()):
-                if _same(self._recorded.get(worker_id), beat.said):
+                if _same(self._recorded.get(worker_id), beat.heartbeat):
                     self._quiet[worker_id] = beat
                 else:
                     self._quiet.pop(worker_id, None)
                     news.append(beat)
         return news
 
-    def recorded(self, beats: Iterable[Beat]) -> None:
+    def recorded(self, beats: Iterable[ReceivedHeartbeat]) -> None:
         """These are in the database."""
         with self._lock:
-            self._recorded |= {beat.said.worker_id: beat.said for beat in beats}
+            self._recorded |= {beat.heartbeat.worker_id: beat.heartbeat for beat in beats}
 
-    def not_recorded(self, beats: Iterable[Beat]) -> list[Heartbeat]:
+    def not_recorded(self, beats: Iterable[ReceivedHeartbeat]) -> list[Heartbeat]:
         """Return those whose incarnation is not the one that this scheduler recorded last of their worker."""
         with self._lock:
             recorded = self._recorded
             return [
-                beat.said
+                beat.heartbeat
                 for beat in beats
-                if (last := recorded.get(beat.said.worker_id)) is None or last.incarnation != beat.said.incarnation
+                if (last := recorded.get(beat.heartbeat.worker_id)) is None
+                or last.incarnation != beat.heartbeat.incarnation
             ]
 
-    def quiet(self) -> list[Beat]:
+    def quiet(self) -> list[ReceivedHeartbeat]:
         """Return those kept since this was last asked, by worker."""
         with self._lock:
             kept, self._quiet = self._quiet, {}
         return [beat for _, beat in sorted(kept.items())]
 
-    def still_true(self, beats: Sequence[Beat], rows: Iterable[Mapping[str, Any]]) -> list[Beat]:
+    def still_true(
+        self, beats: Sequence[ReceivedHeartbeat], rows: Iterable[Mapping[str, Any]]
+    ) -> list[ReceivedHeartbeat]:
         """Return those whose worker the database knows as this scheduler does; ``rows`` are its.
 
         Another scheduler may have heard more since: that the worker began anew, or is about to leave.
@@ -74,12 +77,12 @@ class Heartbeats:
         known = {row["worker_id"]: (row["incarnation"], row["state"]) for row in rows}
         true = []
         for beat in beats:
-            incarnation, state = known.get(beat.said.worker_id, ("", ""))
-            if incarnation == beat.said.incarnation and state in {state_of(beat.said), "lost"}:
+            incarnation, state = known.get(beat.heartbeat.worker_id, ("", ""))
+            if incarnation == beat.heartbeat.incarnation and state in {state_of(beat.heartbeat), "lost"}:
                 true.append(beat)
                 continue
             with self._lock:
-                self._recorded.pop(beat.said.worker_id, None)
+                self._recorded.pop(beat.heartbeat.worker_id, None)
         return true
 
 

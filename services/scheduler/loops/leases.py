@@ -2,7 +2,7 @@
 
 A worker is believed until ``lease_until``, renewed by its heartbeats. A scheduler that could not
 hear must not judge: it expires leases only after its own heartbeat consumer was connected for a
-whole lease, and after it has seen the end of the event route since, because a report that waits
+whole lease, and after it has findings the end of the event route since, because a report that waits
 there still counts. Heartbeats with news are recorded at once, the others by the look itself, before it
 judges.
 """
@@ -20,12 +20,12 @@ from services.scheduler.deciding.batch import Batch
 from services.scheduler.deciding.events import Notice
 from services.scheduler.deciding.post_commit import NEVER
 from services.scheduler.deciding.transactor import Transactor
-from services.scheduler.loops.absences import Absences
-from services.scheduler.loops.duplicate_worker_ids import SharedIds
-from services.scheduler.loops.heartbeats import Beat, Heartbeats, state_of
+from services.scheduler.loops.duplicate_worker_ids import DuplicateWorkerIds
+from services.scheduler.loops.heartbeats import HeartbeatBuffer, ReceivedHeartbeat, state_of
 from services.scheduler.loops.intake import Intake
+from services.scheduler.loops.lost_tasks import LostTasks
+from services.scheduler.loops.missing_attempts import MissingAttempts
 from services.scheduler.loops.relay import OVERDUE_S
-from services.scheduler.loops.undelivered import Undelivered
 from services.scheduler.metrics import HEARTBEATS_UNREADABLE, LEASES_LOST
 from shared.contracts.codec import decode_as
 from shared.contracts.events import Heartbeat
@@ -51,7 +51,7 @@ _MARGIN_S = 2
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _Findings:
     """``judged_at``: all that was reported before then is recorded. ``waiting``: where overdue tasks may wait."""
 
     judged_at: datetime
@@ -80,13 +80,13 @@ class Leases:
         self._events = events
         self._lease = timedelta(seconds=lease_s)
         self._service = service
-        self._beats = Heartbeats()
-        self._ids = SharedIds()
-        self._absences = Absences()
+        self._beats = HeartbeatBuffer()
+        self._ids = DuplicateWorkerIds()
+        self._missing = MissingAttempts()
         # After an outage workers are back a little later than this process may be.
         self._deaf_s = max(lease_s, lease_s / 4 + _RECONNECT_S)
         # A task whose sender died is not lost: a sweep sends it. Only then may it be missed.
-        self._undelivered = Undelivered(transport, max(self._lease, timedelta(seconds=OVERDUE_S + _MARGIN_S)))
+        self._lost_tasks = LostTasks(transport, max(self._lease, timedelta(seconds=OVERDUE_S + _MARGIN_S)))
 
     # -- hearing ------------------------------------------------------------------------------
 
@@ -109,18 +109,19 @@ class Leases:
                 stop.wait(_GATHER_S)
         self._heartbeats.close()
 
-    def _renew(self, batch: Batch, beats: Sequence[Beat]) -> None:
+    def _renew(self, batch: Batch, beats: Sequence[ReceivedHeartbeat]) -> None:
         if beats:
             self._record(
-                batch, self._beats.still_true(beats, batch.tx.leases.lock_workers([b.said.worker_id for b in beats]))
+                batch,
+                self._beats.still_true(beats, batch.tx.leases.lock_workers([b.heartbeat.worker_id for b in beats])),
             )
 
-    def _record(self, batch: Batch, beats: Sequence[Beat]) -> None:
+    def _record(self, batch: Batch, beats: Sequence[ReceivedHeartbeat]) -> None:
         if unsure := self._beats.not_recorded(beats):
             rows = batch.tx.leases.workers([beat.worker_id for beat in unsure])
-            self._ids.look(unsure, rows, batch.now)
-        batch.tx.leases.put_workers([self._row(beat.said, beat.heard_at) for beat in beats])
-        for halt in self._answers(batch, {beat.said.worker_id: beat.said for beat in beats}):
+            self._ids.check(unsure, rows, batch.now)
+        batch.tx.leases.put_workers([self._row(beat.heartbeat, beat.heard_at) for beat in beats])
+        for halt in self._answers(batch, {beat.heartbeat.worker_id: beat.heartbeat for beat in beats}):
             batch.halt(halt)
 
     def _row(self, beat: Heartbeat, heard_at: datetime) -> dict[str, Any]:
@@ -142,7 +143,7 @@ class Leases:
     def _answers(self, batch: Batch, newest: Mapping[str, Heartbeat]) -> list[Halt]:
         """Say again what a worker may have missed: attempts it lost, runs that are being stopped."""
         rows = batch.tx.leases.open_attempts(sorted(newest))
-        self._absences.hear(rows, newest, batch.now)
+        self._missing.hear(rows, newest, batch.now)
         holders = [worker_id for worker_id, beat in newest.items() if beat.tokens]
         known = {row["token"] for row in rows}
         halts = [
@@ -170,19 +171,19 @@ class Leases:
 
     # -- judging ------------------------------------------------------------------------------
 
-    def look(self) -> int:
+    def run_once(self) -> int:
         """Find attempts that nobody will report on, and tell the core; return how many."""
         transactor = self._transactor
-        seen = transactor.decide(self._see)
-        if seen is None:
+        findings = transactor.decide(self._find)
+        if findings is None:
             return 0
         try:
-            self._undelivered.look(seen.waiting, transactor.clock())
+            self._lost_tasks.observe(findings.waiting, transactor.clock())
         except BrokerUnavailable as error:
             _log.warning("leases.routes_unseen", extra={"error": str(error)})
-        notices = seen.notices + [
+        notices = findings.notices + [
             (one.run_key, AttemptLost(one.node, one.token, f"worker {one.worker_id} does not hold this step any more"))
-            for one in self._absences.lasting(self._lease, seen.judged_at)
+            for one in self._missing.lasting(self._lease, findings.judged_at)
         ]
         if not notices:
             return 0
@@ -191,7 +192,7 @@ class Leases:
             transactor.notice(notices[start : start + _AT_ONCE])
         return len(notices)
 
-    def _see(self, batch: Batch) -> _Seen | None:
+    def _find(self, batch: Batch) -> _Findings | None:
         """Give a sign of life, renew leases, and find what to tell the core; nothing is locked for it.
 
         ``None``: this scheduler has not heard enough yet to judge anybody.
@@ -202,7 +203,7 @@ class Leases:
         self._renew(batch, self._beats.quiet())
         if self._heartbeats.connected_for_s < self._deaf_s or self._events.drained_at == NEVER:
             return None
-        # Only what was decided before the route was last seen empty can be judged.
+        # Only what was decided before the route was last findings empty can be judged.
         judged_at = min(now, self._events.drained_at)
         for worker_id in tx.leases.expire_workers(judged_at):
             _log.warning("worker.lost", extra={"worker_id": worker_id})
@@ -215,11 +216,11 @@ class Leases:
                 (row["run_key"], TaskUndelivered(row["idx"], row["token"], "its task was lost on the way"))
                 for row in tx.leases.overdue_attempts(origins, before)
             ]
-        return _Seen(judged_at, notices, [route for route, _ in waiting])
+        return _Findings(judged_at, notices, [route for route, _ in waiting])
 
     def _waiting(self, batch: Batch, judged_at: datetime) -> list[tuple[BrokerQueue, Row]]:
         """Return the routes on which overdue tasks may wait, each with an origin of such tasks."""
-        origins = batch.tx.leases.overdue_origins(judged_at - self._undelivered.overdue)
+        origins = batch.tx.leases.overdue_origins(judged_at - self._lost_tasks.overdue)
         keys = {(row["spec_hash"], row["file_name"] or "") for row in origins if row["token_worker"] is None}
         plans = self._transactor.plans.get_many(batch.tx, sorted(keys))
         found: list[tuple[BrokerQueue, Row]] = []
@@ -238,7 +239,7 @@ class Leases:
         """Return origins whose tasks are lost, by the moment before which they left."""
         lost: dict[datetime, list[Row]] = {}
         for route, origin in waiting:
-            before = self._undelivered.sent_before(route, judged_at)
+            before = self._lost_tasks.sent_before(route, judged_at)
             if before is not None:
                 lost.setdefault(before, []).append(origin)
         return lost
@@ -249,7 +250,7 @@ class Leases:
         pause_s = min(3.0, self._lease.total_seconds() * 0.3)
         while not stop.is_set():
             try:
-                self.look()
+                self.run_once()
             except StoreUnavailable as error:
                 _log.warning("leases.wait", extra={"error": str(error)})
             stop.wait(pause_s)

@@ -30,7 +30,7 @@ from services.worker.process.guardian_client import GuardianClient
 from services.worker.process.outcome import Result
 from services.worker.process.shells import condition_shell
 from services.worker.process.supervisor import StopRequest, Supervisor
-from shared.contracts.errands import Errand
+from shared.contracts.errands import SideTask
 from shared.contracts.events import ChatMessage
 from shared.contracts.tasks import CallResult, Task
 from shared.errors import InvalidInput
@@ -189,7 +189,7 @@ class AttemptRunner:
         # Imported here, so that a worker that sends no mail needs no mail library.
         from services.worker.executors.errand import ErrandExecutor  # noqa: PLC0415
 
-        errand = Errand.model_validate(task.options["errand"])
+        errand = SideTask.model_validate(task.options["errand"])
         return ErrandExecutor(errand, task.dag_name, self._workspace.log_folder(task), masker)
 
     def _policy_facts(self, execution: _Execution, attempt: AttemptResult) -> dict[str, Any]:

@@ -22,5 +22,5 @@ def lease_ended(now: datetime) -> ColumnElement[bool]:
 
 
 def believed_state(state: str, lease_until: datetime, now: datetime) -> str:
-    """Return the state of a worker's row, or ``lost`` where its lease ended and nobody has marked it yet."""
+    """Return the state of a worker's row, or ``lost`` where its lease ended and no scheduler has marked it yet."""
     return LOST if state in {LIVE, DRAINING} and lease_until <= now else state

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from shared.language.expansion.secret_params import show_params
 from shared.status import AttemptState, NodeStatus, RunStatus
+from shared.store.queries.workers import LIVE, believed_state
 
 __all__ = [
     "ActiveCounts",
@@ -196,6 +197,10 @@ class WorkerRow:
     lease_until: datetime
     executors: tuple[str, ...] = ()
     tasks: tuple[TaskRow, ...] = ()
+
+    def takes_work(self, now: datetime) -> bool:
+        """Return whether it is live and its lease has not ended."""
+        return believed_state(self.state, self.lease_until, now) == LIVE
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ _NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class FireRow:
-    """A fire: what became of one scheduled time, or of all from ``slot_at`` to ``until_at``.
+    """A fire: the outcome of one scheduled time, or of all from ``slot_at`` to ``until_at``.
 
     ``outcome``: fired, skipped or missed.
     """

@@ -55,7 +55,7 @@ passed_over = Table(
     "file is passed over while its text has this folder_hash; refused: name is the file's, problem says why",
 )
 
-# A page of dags, which people ask for first: by name without regard to case.
+# For a page of DAGs, sorted by name without regard to case.
 Index("ix_dags_name_order", bytewise(func.lower(dags.c.dag_name)), bytewise(dags.c.file_name))
 
 dag_versions = Table(

@@ -31,7 +31,7 @@ dag_runs = Table(
     col("parent_node", Integer, nullable=True),
     col("parent_params", Text, nullable=True),
     col("spec_hash", String(64), ForeignKey("specs.hash")),
-    # The traceparent it was asked for in, and the directory of the step that called it.
+    # The traceparent of the request that started it, and the directory of the step that called it.
     col("trace", String(55), server_default=text("''")),
     col("called_from", Text, server_default=text("''")),
     col("status", String(24)),

@@ -1,4 +1,4 @@
-"""Tables of schedules and of what became of each scheduled time."""
+"""Tables of schedules and fires."""
 
 from sqlalchemy import ForeignKey, Index, Integer, String, Table, Text
 

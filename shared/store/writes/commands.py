@@ -1,4 +1,4 @@
-"""Commands carried out before, and what new ones ask for, as a transaction reads them."""
+"""The inbox, and what commands need, as a transaction reads them."""
 
 import json
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ class StoredDag:
 
 @dataclass(frozen=True, slots=True)
 class CommandContext:
-    """What commands ask for, read before they are carried out. What does not exist is left out.
+    """What a batch of commands needs, read before it is carried out. What does not exist is left out.
 
     ``replies``: ``(hash of the command's body, the reply it got)`` by command id; ``keys``: run keys by
     ``(dag_name, dag_run_id)``; ``dags``: definitions by file name.
@@ -51,7 +51,7 @@ class CommandContext:
 
 
 class CommandWrites(Writer):
-    """The inbox, and what commands ask for."""
+    """The inbox, and what commands need."""
 
     __slots__ = ()
 

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.api.command_client import Accepted, Recorded, Sent, command_key, run_id_for
+from services.api.command_client import Accepted, Recorded, SentCommand, command_key, run_id_for
 from services.api.problems import Problem
 from shared.contracts.codec import encode
 from shared.contracts.commands import CommandReply, RefusedError, StopRun
@@ -28,14 +28,14 @@ def outcome(
     forget: Callable[[], object] = lambda: None,
 ) -> Recorded | Accepted:
     """Return the outcome of a command; ``confirm="never"``: the broker does not confirm."""
-    asked = PendingReply(forget)
+    pending = PendingReply(forget)
     if not isinstance(confirm, str):
-        asked.settle(confirm)
+        pending.settle(confirm)
     if isinstance(answer, DagwayError):
-        asked.fail(answer)
+        pending.fail(answer)
     elif answer is not None:
-        asked.answer(answer)
-    return Sent(STOP, "c", asked).outcome(accept_timeout_s=0.01, reply_timeout_s=0.01)
+        pending.answer(answer)
+    return SentCommand(STOP, "c", pending).outcome(accept_timeout_s=0.01, reply_timeout_s=0.01)
 
 
 def test_an_answer_is_the_outcome() -> None:

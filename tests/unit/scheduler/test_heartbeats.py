@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from services.scheduler.loops.heartbeats import Heartbeats
+from services.scheduler.loops.heartbeats import HeartbeatBuffer
 from shared.contracts.events import Heartbeat
 
 T0 = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -14,20 +14,20 @@ def beat(after_s: float = 0, **facts: Any) -> Heartbeat:
     return Heartbeat(at=T0 + timedelta(seconds=after_s), **made)
 
 
-def heard(one: Heartbeats, *beats: Heartbeat) -> list[Heartbeat]:
+def heard(one: HeartbeatBuffer, *beats: Heartbeat) -> list[Heartbeat]:
     """Hear and record; return what was news."""
     news = one.hear(beats, T0)
     one.recorded(news)
-    return [each.said for each in news]
+    return [each.heartbeat for each in news]
 
 
-def quiet(one: Heartbeats, incarnation: str = "i", state: str = "live") -> list[Heartbeat]:
+def quiet(one: HeartbeatBuffer, incarnation: str = "i", state: str = "live") -> list[Heartbeat]:
     rows = [{"worker_id": "w", "incarnation": incarnation, "state": state}]
-    return [each.said for each in one.still_true(one.quiet(), rows)]
+    return [each.heartbeat for each in one.still_true(one.quiet(), rows)]
 
 
 def test_the_same_words_again_are_kept_for_the_next_look_the_newest_only() -> None:
-    one = Heartbeats()
+    one = HeartbeatBuffer()
     assert heard(one, beat(0)) == [beat(0)]
     assert heard(one, beat(2)) == []
     assert heard(one, beat(4), beat(3)) == []
@@ -37,7 +37,7 @@ def test_the_same_words_again_are_kept_for_the_next_look_the_newest_only() -> No
 
 
 def test_whatever_changes_is_news_and_replaces_what_was_kept() -> None:
-    one = Heartbeats()
+    one = HeartbeatBuffer()
     heard(one, beat(0))
     changes: list[dict[str, Any]] = [
         {"tokens": ("a",)},
@@ -56,7 +56,7 @@ def test_whatever_changes_is_news_and_replaces_what_was_kept() -> None:
 
 def test_what_another_scheduler_knows_better_stays_and_the_next_words_are_news() -> None:
     for other in ({"incarnation": "j"}, {"state": "stopped"}, {"state": "draining"}):
-        one = Heartbeats()
+        one = HeartbeatBuffer()
         heard(one, beat(0))
         heard(one, beat(2))
 
@@ -65,7 +65,7 @@ def test_what_another_scheduler_knows_better_stays_and_the_next_words_are_news()
 
 
 def test_a_worker_taken_for_lost_is_believed_again() -> None:
-    one = Heartbeats()
+    one = HeartbeatBuffer()
     heard(one, beat(0))
     heard(one, beat(2))
 

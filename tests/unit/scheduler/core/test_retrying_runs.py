@@ -7,7 +7,7 @@ import pytest
 from services.scheduler.core.children import child_run_id
 from services.scheduler.core.decision import Ignored, Refused
 from services.scheduler.core.messages import Begin, ChildrenSeen, PatchNode
-from services.scheduler.core.renewal import carry_over, refusal
+from services.scheduler.core.run_attempts import carry_over, refusal
 from shared.contracts.events import ChildCall, Outcome
 from shared.language.model import ContinueOn, Handler
 from shared.status import NodeStatus, RunStatus

@@ -17,11 +17,11 @@ from typing import Any
 from shared.contracts.events import Heartbeat
 from shared.status import AttemptState
 
-__all__ = ["Absences", "Absent"]
+__all__ = ["MissingAttempt", "MissingAttempts"]
 
 
 @dataclass(frozen=True, slots=True)
-class Absent:
+class MissingAttempt:
     """An attempt its holder no longer names. ``first`` and ``latest``: when heartbeats that left it out were sent."""
 
     run_key: str
@@ -34,11 +34,11 @@ class Absent:
     latest: datetime
 
 
-class Absences:
+class MissingAttempts:
     """What this scheduler heard, kept in memory: another scheduler hears other heartbeats."""
 
     def __init__(self) -> None:
-        self._absent: dict[str, Absent] = {}
+        self._absent: dict[str, MissingAttempt] = {}
         self._lock = Lock()
 
     def hear(self, held: Sequence[Mapping[str, Any]], newest: Mapping[str, Heartbeat], now: datetime) -> None:
@@ -58,14 +58,14 @@ class Absences:
                     self._absent[token] = (
                         replace(known, latest=beat.at)
                         if known is not None
-                        else Absent(row["run_key"], row["idx"], token, beat.worker_id, now, beat.at, beat.at)
+                        else MissingAttempt(row["run_key"], row["idx"], token, beat.worker_id, now, beat.at, beat.at)
                     )
             # Named again, or no longer open.
             for token, absent in list(self._absent.items()):
                 if absent.worker_id in newest and token not in seen:
                     del self._absent[token]
 
-    def lasting(self, lease: timedelta, until: datetime) -> list[Absent]:
+    def lasting(self, lease: timedelta, until: datetime) -> list[MissingAttempt]:
         """Return the attempts that have been absent for ``lease`` or longer at the moment ``until``."""
         with self._lock:
             return [

@@ -10,13 +10,13 @@ from datetime import datetime, timedelta
 
 from shared.transport.base import BrokerQueue, Transport
 
-__all__ = ["Undelivered"]
+__all__ = ["LostTasks"]
 
 _TAKEN = timedelta(seconds=2)
 """By then whoever took the last task off a route has reported that it started."""
 
 
-class Undelivered:
+class LostTasks:
     """What one scheduler saw of the routes on which overdue tasks may wait.
 
     ``overdue`` is how long after its decision a task has been sent for certain.
@@ -35,7 +35,7 @@ class Undelivered:
         seen_at = self._seen_empty.get(route.name)
         return None if seen_at is None or judged_at < seen_at + _TAKEN else seen_at - self.overdue
 
-    def look(self, routes: Iterable[BrokerQueue], now: datetime) -> None:
+    def observe(self, routes: Iterable[BrokerQueue], now: datetime) -> None:
         """See which of these routes are empty; what was seen of others is forgotten. Raises ``BrokerUnavailable``."""
         seen, self._seen_empty = self._seen_empty, {}
         for route in {route.name: route for route in routes}.values():

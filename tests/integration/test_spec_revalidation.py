@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import insert, update
 
 from services.scheduler.deciding.plans import spec_hash
-from services.scheduler.loops.judging import Judging
+from services.scheduler.loops.spec_revalidation import SpecRevalidation
 from shared.store import tables as t
 from tests.harness.eventually import eventually
 from tests.integration.schedule_rig import STEPS, T0, Rig
@@ -47,8 +47,8 @@ def test_a_dag_that_an_older_version_could_not_read_is_taken_up(rig: Rig) -> Non
     rig.now = T0 + timedelta(hours=5)
     newer = rig.another("0.10.0")
 
-    assert Judging(newer.transactor).look() == 1
-    assert Judging(newer.transactor).look() == 0
+    assert SpecRevalidation(newer.transactor).run_once() == 1
+    assert SpecRevalidation(newer.transactor).run_once() == 0
     newer.firing.adopt()
 
     [row] = rig.stack.rows(t.dags)
@@ -65,7 +65,7 @@ def test_a_dag_that_only_an_older_version_could_read_is_put_aside(rig: Rig) -> N
     _stored(rig.stack, spec_hash=spec_hash(text))
     newer = rig.another("0.10.0")
 
-    assert Judging(newer.transactor).look() == 1
+    assert SpecRevalidation(newer.transactor).run_once() == 1
     newer.firing.adopt()
 
     [row] = rig.stack.rows(t.dags)
@@ -77,7 +77,7 @@ def test_what_means_the_same_keeps_its_schedule(rig: Rig) -> None:
     rig.dag("a", 'schedule: "0 12 * * *"\n')
     before = rig.stack.rows(t.schedules)
 
-    assert Judging(rig.another("0.10.0").transactor).look() == 1
+    assert SpecRevalidation(rig.another("0.10.0").transactor).run_once() == 1
 
     assert rig.stack.rows(t.schedules) == before
     assert rig.at("12:00") == 1
@@ -86,14 +86,14 @@ def test_what_means_the_same_keeps_its_schedule(rig: Rig) -> None:
 def test_the_newest_version_alive_judges(rig: Rig) -> None:
     rig.dag("a", "")
     _stored(rig.stack, **_OLD)
-    older, newer = Judging(rig.another("0.9.1").transactor), Judging(rig.another("0.10.0").transactor)
+    older, newer = SpecRevalidation(rig.another("0.9.1").transactor), SpecRevalidation(rig.another("0.10.0").transactor)
     _lives(rig, "0.9.1")
     _lives(rig, "0.10.0")
 
-    assert (older.look(), newer.look(), older.look()) == (0, 1, 0)
+    assert (older.run_once(), newer.run_once(), older.run_once()) == (0, 1, 0)
 
     rig.now += timedelta(minutes=1)
-    assert older.look() == 1, "the way back: nobody newer gives a sign of life"
+    assert older.run_once() == 1, "the way back: nobody newer gives a sign of life"
     assert rig.stack.rows(t.dags)[0]["judged_by"] == "0.9.1"
 
 

@@ -13,7 +13,7 @@ from services.scheduler.deciding.transactor import Transactor
 from shared.errors import StoreUnavailable
 from shared.faults import point
 
-__all__ = ["Families"]
+__all__ = ["ParentNotifier"]
 
 _log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ _LOOK_EVERY_S = 10.0
 _AT_ONCE = 50
 
 
-class Families:
+class ParentNotifier:
     """Attends to parents."""
 
     def __init__(self, transactor: Transactor) -> None:
@@ -31,9 +31,9 @@ class Families:
         """Attend to the parents of runs that a transaction changed."""
         if after.families:
             point("family.before_attend")
-            self.attend(after.families)
+            self.notify(after.families)
 
-    def attend(self, parent_keys: Iterable[str]) -> None:
+    def notify(self, parent_keys: Iterable[str]) -> None:
         """Tell runs about their children; what cannot be told now is told by the next look."""
         keys = set(parent_keys)
         try:
@@ -48,6 +48,6 @@ class Families:
                 with self._transactor.store.begin() as tx:
                     keys = tx.children.parents_waiting()
                 for start in range(0, len(keys), _AT_ONCE):
-                    self.attend(keys[start : start + _AT_ONCE])
+                    self.notify(keys[start : start + _AT_ONCE])
             except StoreUnavailable as error:
                 _log.warning("family.waits", extra={"error": str(error)})

@@ -13,13 +13,13 @@ from shared.contracts.control import CHANGES, RunsChanged, StopAttempt, TaskQueu
 from shared.ids import new_run_id
 from shared.transport.base import Transport
 
-__all__ = ["Announcements"]
+__all__ = ["ControlBroadcaster"]
 
 _MOST_NAMED = 100
 """Runs in one ``RunsChanged``."""
 
 
-class Announcements:
+class ControlBroadcaster:
     """Broadcasts what a committed transaction has to say."""
 
     def __init__(self, transport: Transport, clock: Callable[[], datetime]) -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.scheduler.loops.undelivered import Undelivered
+from services.scheduler.loops.lost_tasks import LostTasks
 from shared.transport.base import BrokerQueue, Outgoing, task_queue
 from shared.transport.embedded.transport import EmbeddedTransport
 
@@ -25,48 +25,48 @@ def transport() -> EmbeddedTransport:
 
 
 def test_what_left_long_before_its_route_was_seen_empty_is_lost(transport: EmbeddedTransport) -> None:
-    undelivered = Undelivered(transport, OVERDUE)
-    assert undelivered.sent_before(ANY, at(0)) is None
+    lost_tasks = LostTasks(transport, OVERDUE)
+    assert lost_tasks.sent_before(ANY, at(0)) is None
 
-    undelivered.look([ANY], at(0))
+    lost_tasks.observe([ANY], at(0))
 
-    assert undelivered.sent_before(ANY, at(1.9)) is None, "who took the last one may not have reported yet"
-    assert undelivered.sent_before(ANY, at(2)) == at(0) - OVERDUE
-    assert undelivered.sent_before(task_queue({"gpu": "1"}), at(2)) is None
+    assert lost_tasks.sent_before(ANY, at(1.9)) is None, "who took the last one may not have reported yet"
+    assert lost_tasks.sent_before(ANY, at(2)) == at(0) - OVERDUE
+    assert lost_tasks.sent_before(task_queue({"gpu": "1"}), at(2)) is None
 
 
 def test_nothing_is_lost_while_messages_wait_on_the_route(transport: EmbeddedTransport) -> None:
-    undelivered = Undelivered(transport, OVERDUE)
-    undelivered.look([ANY], at(0))
+    lost_tasks = LostTasks(transport, OVERDUE)
+    lost_tasks.observe([ANY], at(0))
     transport.send(Outgoing(ANY, b"task", "1")).result(1)
 
-    undelivered.look([ANY], at(3))
+    lost_tasks.observe([ANY], at(3))
 
-    assert undelivered.sent_before(ANY, at(10)) is None
+    assert lost_tasks.sent_before(ANY, at(10)) is None
 
 
 def test_a_route_that_is_gone_holds_nothing(transport: EmbeddedTransport) -> None:
     gone = BrokerQueue("dagway.worker.gone", ANY.durability)
-    undelivered = Undelivered(transport, OVERDUE)
+    lost_tasks = LostTasks(transport, OVERDUE)
 
-    undelivered.look([gone], at(0))
+    lost_tasks.observe([gone], at(0))
 
-    assert undelivered.sent_before(gone, at(2)) == at(0) - OVERDUE
+    assert lost_tasks.sent_before(gone, at(2)) == at(0) - OVERDUE
 
 
 def test_quick_looks_keep_the_first_sight_until_it_was_judged_by(transport: EmbeddedTransport) -> None:
-    undelivered = Undelivered(transport, OVERDUE)
+    lost_tasks = LostTasks(transport, OVERDUE)
     for tenth in range(30):
-        undelivered.look([ANY], at(tenth / 10))
-    assert undelivered.sent_before(ANY, at(2.5)) == at(0) - OVERDUE
+        lost_tasks.observe([ANY], at(tenth / 10))
+    assert lost_tasks.sent_before(ANY, at(2.5)) == at(0) - OVERDUE
 
-    undelivered.look([ANY], at(4))
-    assert undelivered.sent_before(ANY, at(6)) == at(4) - OVERDUE
+    lost_tasks.observe([ANY], at(4))
+    assert lost_tasks.sent_before(ANY, at(6)) == at(4) - OVERDUE
 
 
 def test_what_nobody_asks_for_is_forgotten(transport: EmbeddedTransport) -> None:
-    undelivered = Undelivered(transport, OVERDUE)
-    undelivered.look([ANY], at(0))
-    undelivered.look([], at(1))
+    lost_tasks = LostTasks(transport, OVERDUE)
+    lost_tasks.observe([ANY], at(0))
+    lost_tasks.observe([], at(1))
 
-    assert undelivered.sent_before(ANY, at(5)) is None
+    assert lost_tasks.sent_before(ANY, at(5)) is None

@@ -18,7 +18,7 @@ from services.scheduler.deciding.transactor import Transactor
 from shared.errors import StoreUnavailable
 from shared.language.load import load
 
-__all__ = ["Judging"]
+__all__ = ["SpecRevalidation"]
 
 _Judged = tuple[Version, str]
 """What was found in a text, and the hash the text is stored under."""
@@ -31,13 +31,13 @@ _ALIVE = timedelta(seconds=30)
 """A scheduler that gave no sign of life for so long counts as gone."""
 
 
-class Judging:
+class SpecRevalidation:
     """One thread's work, of every scheduler. Its version is that of the transactor's plans."""
 
     def __init__(self, transactor: Transactor) -> None:
         self._transactor = transactor
 
-    def look(self) -> int:
+    def run_once(self) -> int:
         """Judge again some dags that another version judged; return how many, 0 when none is left.
 
         Raises:
@@ -52,7 +52,7 @@ class Judging:
         """Look until ``stop``; the body of a background thread."""
         while not stop.is_set():
             try:
-                if self.look():
+                if self.run_once():
                     continue
             except StoreUnavailable as error:
                 _log.warning("judging.waits", extra={"error": str(error)})

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from services.scheduler.loops.absences import Absences
+from services.scheduler.loops.missing_attempts import MissingAttempts
 from shared.contracts.events import Heartbeat
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -10,7 +10,7 @@ LEASE = timedelta(seconds=10)
 HELD = {"run_key": "run", "idx": 0, "token": "t", "token_worker": "w1", "token_state": "running"}
 
 
-def beat(absences: Absences, at_s: float, *tokens: str, late_s: float = 0.5) -> None:
+def beat(absences: MissingAttempts, at_s: float, *tokens: str, late_s: float = 0.5) -> None:
     """Let the scheduler hear a heartbeat that was sent ``at_s`` after the beginning."""
     sent = BEGAN + timedelta(seconds=at_s)
     said = Heartbeat(
@@ -20,12 +20,12 @@ def beat(absences: Absences, at_s: float, *tokens: str, late_s: float = 0.5) -> 
     absences.hear([row], {"w1": said}, sent + timedelta(seconds=late_s))
 
 
-def lost(absences: Absences, at_s: float) -> list[str]:
+def lost(absences: MissingAttempts, at_s: float) -> list[str]:
     return [absent.token for absent in absences.lasting(LEASE, BEGAN + timedelta(seconds=at_s))]
 
 
 def test_what_two_heartbeats_a_lease_apart_leave_out_is_not_held() -> None:
-    absences = Absences()
+    absences = MissingAttempts()
     for at_s in (0, 4, 8, 12):
         beat(absences, at_s)
 
@@ -34,7 +34,7 @@ def test_what_two_heartbeats_a_lease_apart_leave_out_is_not_held() -> None:
 
 
 def test_one_heartbeat_from_before_the_start_is_no_absence_however_long_another_scheduler_hears_the_next() -> None:
-    absences = Absences()
+    absences = MissingAttempts()
     beat(absences, 0)
 
     assert lost(absences, 60) == []
@@ -45,7 +45,7 @@ def test_one_heartbeat_from_before_the_start_is_no_absence_however_long_another_
 
 
 def test_heartbeats_heard_late_count_from_when_they_are_heard() -> None:
-    absences = Absences()
+    absences = MissingAttempts()
     beat(absences, 0, late_s=20)
     beat(absences, 11, late_s=9.1)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.scheduler.loops.duplicate_worker_ids import SharedIds
+from services.scheduler.loops.duplicate_worker_ids import DuplicateWorkerIds
 from shared.contracts.events import Heartbeat
 
 T0 = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -28,7 +28,7 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_an_elder_that_speaks_after_a_younger_began_shares_its_id(caplog: pytest.LogCaptureFixture) -> None:
-    SharedIds().look([beat(0, 12)], [row(10)], T0)
+    DuplicateWorkerIds().check([beat(0, 12)], [row(10)], T0)
 
     assert told(caplog) == ["one, two"]
 
@@ -46,14 +46,14 @@ def test_an_elder_that_speaks_after_a_younger_began_shares_its_id(caplog: pytest
 def test_whoever_is_alone_with_an_id_is_left_in_peace(
     said: Heartbeat, recorded: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
 ) -> None:
-    SharedIds().look([said], recorded, T0)
+    DuplicateWorkerIds().check([said], recorded, T0)
 
     assert told(caplog) == []
 
 
 def test_it_is_said_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
-    ids = SharedIds()
+    ids = DuplicateWorkerIds()
     for after_s in (0, 5, 59, 61):
-        ids.look([beat(0, 12)], [row(10)], T0 + timedelta(seconds=after_s))
+        ids.check([beat(0, 12)], [row(10)], T0 + timedelta(seconds=after_s))
 
     assert len(told(caplog)) == 2

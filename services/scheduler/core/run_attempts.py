@@ -4,18 +4,17 @@ Source: workflow language, sections 5.10 and 5.11.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 
 from services.scheduler.core.children import held_up
 from services.scheduler.core.decision import Refused, WakeAt
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.messages import Retry
-from services.scheduler.core.model import Node, Run
+from services.scheduler.core.model import Node, Run, evolve
 from services.scheduler.core.plan import HANDLER, Plan
 from shared.status import NodeStatus, RunStatus
 
-__all__ = ["carry_over", "complete", "go_on", "limit_time", "refusal", "retry"]
+__all__ = ["carry_over", "complete", "continue_run", "limit_time", "refusal", "retry"]
 
 _DONE = frozenset({NodeStatus.SUCCEEDED, NodeStatus.PARTIALLY_SUCCEEDED, NodeStatus.SKIPPED})
 _KEPT = _DONE | {NodeStatus.WAITING}
@@ -43,16 +42,16 @@ def retry(draft: Draft, message: Retry) -> Refused | None:
     else:
         _next_attempt(draft, why, message.by)
     for idx in _to_run_again(draft, message.step):
-        draft.renew(idx, "reset by retry", message.by)
+        draft.reset_node(idx, "reset by retry", message.by)
     return None
 
 
-def go_on(draft: Draft, by: str) -> None:
+def continue_run(draft: Draft, by: str) -> None:
     """Begin the attempt that follows the approvals, or a retry that queued: what is done is kept."""
     _next_attempt(draft, "goes on", by)
     for node in draft.nodes:
         if node.kind == HANDLER:
-            draft.renew(node.idx, "reset for the next attempt", by)
+            draft.reset_node(node.idx, "reset for the next attempt", by)
         elif node.status is NodeStatus.WAITING and node.calls and not held_up(node):
             draft.move(node.idx, NodeStatus.RUNNING, "runs it called go on", by)
 
@@ -107,7 +106,7 @@ def carry_over(run: Run, source: Run, step: str = "") -> Run:
         for new, old in zip(run.steps, source.steps, strict=True)
     )
     nodes = kept + run.nodes[len(kept) :]
-    return replace(run, nodes=nodes, env=source.env, params=source.params, only_step=step)
+    return evolve(run, nodes=nodes, env=source.env, params=source.params, only_step=step)
 
 
 def _result(node: Node) -> Node:
@@ -115,4 +114,4 @@ def _result(node: Node) -> Node:
 
     The paths of its files stay: steps that run here may read them.
     """
-    return replace(node, attempt=None, number=0, children=())
+    return evolve(node, attempt=None, number=0, children=())

@@ -10,14 +10,14 @@ Source: workflow language, sections 5.2 and 5.16.
 from services.scheduler.core.decision import Dispatch
 from services.scheduler.core.draft import Draft
 from services.scheduler.core.model import Node, Run
-from services.scheduler.core.plan import ERRAND, HANDLER, STEP
+from services.scheduler.core.plan import HANDLER, SIDE_TASK, STEP
 from services.scheduler.core.tasks import make_task
-from shared.contracts.errands import Errand, Mail, NodeReport
+from shared.contracts.errands import Mail, NodeReport, SideTask
 from shared.contracts.events import AttemptFinished
 from shared.language.model import Dag, MailSettings
 from shared.status import NodeStatus, RunStatus
 
-__all__ = ["follow", "forsake", "made", "needed", "owes_end"]
+__all__ = ["finished", "follow", "give_up", "needed", "owes_end"]
 
 END = "end"
 _TRIES = 3
@@ -41,7 +41,7 @@ def _own_container(dag: Dag) -> bool:
 def _errand(draft: Draft) -> Node | None:
     place = len(draft.run.plan.steps)
     node = draft.nodes[place] if place < len(draft.nodes) else None
-    return node if node is not None and node.kind == ERRAND else None
+    return node if node is not None and node.kind == SIDE_TASK else None
 
 
 def owes_end(draft: Draft) -> bool:
@@ -90,10 +90,10 @@ def _send(draft: Draft, node: Node, owed: dict[str, str]) -> None:
     draft.effects.append(Dispatch(task, worker_id, tuple(sorted(dag.worker_selector.items()))))
 
 
-def made(draft: Draft, node: Node, event: AttemptFinished) -> None:
+def finished(draft: Draft, node: Node, event: AttemptFinished) -> None:
     """A worker came back from an errand; one that it could not even begin is made again."""
     if event.outcome in {"broken", "aborted"}:
-        forsake(draft, node, event.error or event.outcome, event.worker_id)
+        give_up(draft, node, event.error or event.outcome, event.worker_id)
         return
     owed = {what: tries for what, tries in node.outputs.items() if tries == "0"}
     status = NodeStatus.SUCCEEDED if event.outcome == "succeeded" else NodeStatus.FAILED
@@ -101,14 +101,14 @@ def made(draft: Draft, node: Node, event: AttemptFinished) -> None:
     draft.move(node.idx, status, event.error or "done", event.worker_id, error=event.error, finished_at=draft.now)
 
 
-def forsake(draft: Draft, node: Node, why: str, by: str = "scheduler") -> None:
+def give_up(draft: Draft, node: Node, why: str, by: str = "scheduler") -> None:
     """An errand came to nothing: what was tried often enough is given up, the rest is owed on."""
     owed = {what: tries for what, tries in node.outputs.items() if int(tries) < _TRIES}
     draft.set_node(node.idx, outputs=owed, exit_code=1)
     draft.move(node.idx, NodeStatus.FAILED, why, by, error=why, finished_at=draft.now)
 
 
-def _content(draft: Draft, owed: dict[str, str]) -> Errand:
+def _content(draft: Draft, owed: dict[str, str]) -> SideTask:
     dag, run = draft.run.plan.dag, draft.run
     mails = []
     for what in sorted(owed):
@@ -124,7 +124,7 @@ def _content(draft: Draft, owed: dict[str, str]) -> Errand:
             node = draft.nodes[int(what)]
             mails.append(Mail(id=name, settings=dag.error_mail, status=str(node.status), nodes=(_report(node),)))
     container = dag.container if END in owed and _own_container(dag) and isinstance(dag.container, dict) else None
-    return Errand(smtp=dag.smtp, mails=tuple(mails), container=container)
+    return SideTask(smtp=dag.smtp, mails=tuple(mails), container=container)
 
 
 def _report(node: Node) -> NodeReport:

@@ -5,21 +5,21 @@ from datetime import timedelta
 from services.scheduler.core.approvals import abandon, resume_if_free
 from services.scheduler.core.decision import Dispatch, WakeAt
 from services.scheduler.core.draft import Draft
-from services.scheduler.core.errands import owes_end
 from services.scheduler.core.model import WAITS, Node
-from services.scheduler.core.plan import ERRAND, HANDLER, STEP
+from services.scheduler.core.plan import HANDLER, SIDE_TASK, STEP
 from services.scheduler.core.pools import ask
-from services.scheduler.core.rules import UPSTREAM_ABORTED, blocked_by, derive_status, ready
+from services.scheduler.core.side_tasks import owes_end
+from services.scheduler.core.step_rules import UPSTREAM_ABORTED, blocked_by, derive_status, ready
 from services.scheduler.core.tasks import make_task
 from shared.language.model import Handler
 from shared.status import NodeStatus, RunStatus
 
-__all__ = ["settle"]
+__all__ = ["proceed"]
 
 _STARTABLE = (NodeStatus.NOT_STARTED, NodeStatus.RUNNING)
 
 
-def settle(draft: Draft) -> None:
+def proceed(draft: Draft) -> None:
     """Bring ``draft`` to rest. A run at rest waits for a worker, a timer, a person, or is over."""
     if draft.run.status is not RunStatus.RUNNING or owes_end(draft):
         return
@@ -34,7 +34,7 @@ def settle(draft: Draft) -> None:
 
 
 def _under_way(node: Node) -> bool:
-    if node.kind == ERRAND:
+    if node.kind == SIDE_TASK:
         return False
     return node.attempt is not None or node.status is NodeStatus.RUNNING or bool(node.admission)
 
@@ -53,7 +53,7 @@ def _wait(draft: Draft) -> None:
         return
     draft.become(RunStatus.WAITING, "only approvals are left", "scheduler", finished_at=draft.now)
     resume_if_free(draft, "scheduler")
-    settle(draft)
+    proceed(draft)
 
 
 def _start_what_may(draft: Draft) -> bool:

@@ -1,4 +1,4 @@
-"""Slots over a simulated year: what was decided equals what an oracle expects, slot for slot."""
+"""Schedules over a simulated year: the outcome of each scheduled time equals what an oracle expects."""
 
 import random
 from collections import Counter
@@ -9,7 +9,16 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from services.scheduler.core.fires import Latest, Pause, Slot, decide, first_fire, guard, look, slot_run_id
+from services.scheduler.core.fires import (
+    LatestRun,
+    Pause,
+    ScheduledTime,
+    decide,
+    due_times,
+    first_fire,
+    guard,
+    scheduled_run_id,
+)
 from shared.language.model import Catchup, Schedule
 
 YEAR = datetime(2027, 1, 1, tzinfo=UTC)
@@ -30,7 +39,7 @@ class Dag:
     next_fire: datetime | None = None
     ledger: dict[datetime, str] = field(default_factory=dict)
 
-    def all_slots(self, until: datetime) -> Iterator[datetime]:
+    def all_times(self, until: datetime) -> Iterator[datetime]:
         """The oracle: day by day, hour by hour."""
         day = date(2027, 1, 1)
         while day <= until.date():
@@ -70,20 +79,20 @@ def step(dag: Dag, now: datetime, pauses: tuple[Pause, ...]) -> None:
     """What a scheduler does with a due dag, without the database."""
     if dag.next_fire is None or dag.next_fire > now:
         return
-    seen = look(dag.schedule, dag.decided_until, now, TZ)
-    for answer in decide(seen.slots, now, dag.catchup, pauses=pauses):
-        assert answer.slot.at not in dag.ledger, "decided twice"
-        dag.ledger[answer.slot.at] = answer.outcome
+    seen = due_times(dag.schedule, dag.decided_until, now, TZ)
+    for fire in decide(seen.times, now, dag.catchup, pauses=pauses):
+        assert fire.scheduled.at not in dag.ledger, "decided twice"
+        dag.ledger[fire.scheduled.at] = fire.outcome
     dag.decided_until, dag.next_fire = max(dag.decided_until, now), seen.next_fire
 
 
 def expected_of(dag: Dag, away: list[tuple[datetime, datetime, bool]], until: datetime) -> dict[datetime, str]:
-    every = list(dag.all_slots(until))
+    every = list(dag.all_times(until))
     expected = dict.fromkeys(every, "fire")
     for start, end, paused in away:
         if end > until:
             continue
-        # A slot less than a minute old still fires when somebody comes back, unless it was paused.
+        # A scheduled time less than a minute old still fires when a scheduler comes back, unless it was paused.
         late = [at for at in every if start <= at < end and (paused or end - at >= MINUTE)]
         expected.update(dict.fromkeys(late, "missed"))
         fires_now = [at for at in every if start <= at <= end and at not in late]
@@ -98,11 +107,11 @@ def expected_of(dag: Dag, away: list[tuple[datetime, datetime, bool]], until: da
 
 def test_a_year_of_schedules_with_kills_pauses_and_jumps_equals_the_oracle() -> None:
     assert simulate_a_year(schedules=20, seed=20270101).total() > 1000
-    assert simulate_a_year(schedules=1, seed=1014).total() > 100, "with a slot at the year's last moment"
+    assert simulate_a_year(schedules=1, seed=1014).total() > 100, "with a scheduled time at the year's last moment"
 
 
 def simulate_a_year(*, schedules: int, seed: int) -> Counter[str]:
-    """Hold a year to the oracle; return how many slots were decided how. The benchmark does it with 500."""
+    """Compare a year with the oracle; return how many times had each outcome. The benchmark does it with 500."""
     dice = random.Random(seed)
     away = outages(dice)
     until = YEAR + timedelta(days=365)
@@ -128,30 +137,30 @@ def simulate_a_year(*, schedules: int, seed: int) -> Counter[str]:
     return decided
 
 
-def test_of_one_minute_stops_come_first_and_a_minute_named_twice_is_one_slot() -> None:
+def test_of_one_minute_stops_come_first_and_a_minute_named_twice_is_one_scheduled_time() -> None:
     schedule = Schedule(start=("0 * * * *", "*/30 * * * *"), stop=("0 * * * *",), restart=("0 * * * *",))
 
-    found = look(schedule, YEAR - MINUTE, YEAR, TZ)
+    found = due_times(schedule, YEAR - MINUTE, YEAR, TZ)
 
-    assert [slot.kind for slot in found.slots] == ["stop", "restart", "start"]
+    assert [scheduled.kind for scheduled in found.times] == ["stop", "restart", "start"]
     assert found.next_fire == YEAR + timedelta(minutes=30)
 
 
 def test_stops_and_restarts_are_never_made_up_for() -> None:
-    late = [Slot(kind, YEAR, "0 0 * * *") for kind in ("stop", "restart", "start")]
+    late = [ScheduledTime(kind, YEAR, "0 0 * * *") for kind in ("stop", "restart", "start")]
 
-    answers = decide(late, YEAR + timedelta(hours=1), Catchup(policy="all"))
+    fires = decide(late, YEAR + timedelta(hours=1), Catchup(policy="all"))
 
-    assert [answer.outcome for answer in answers] == ["missed", "missed", "catchup"]
+    assert [fire.outcome for fire in fires] == ["missed", "missed", "catchup"]
 
 
 def test_how_a_pause_ended_decides_before_the_dag_does() -> None:
-    slots = [Slot("start", YEAR + timedelta(hours=hour), "0 * * * *") for hour in range(4)]
+    times = [ScheduledTime("start", YEAR + timedelta(hours=hour), "0 * * * *") for hour in range(4)]
     pause = Pause(YEAR + timedelta(hours=1), YEAR + timedelta(hours=3, minutes=1), "ann", "latest")
 
-    answers = decide(slots, YEAR + timedelta(hours=3, seconds=59), Catchup(policy="none"), pauses=[pause])
+    fires = decide(times, YEAR + timedelta(hours=3, seconds=59), Catchup(policy="none"), pauses=[pause])
 
-    assert [answer.outcome for answer in answers] == ["missed", "missed", "missed", "catchup"]
+    assert [fire.outcome for fire in fires] == ["missed", "missed", "missed", "catchup"]
 
 
 @pytest.mark.parametrize(
@@ -159,20 +168,24 @@ def test_how_a_pause_ended_decides_before_the_dag_does() -> None:
     [
         (None, True, "job already running"),
         (None, False, ""),
-        (Latest("r", "failed", YEAR + timedelta(seconds=20)), False, "already finished"),
-        (Latest("r", "queued", YEAR + timedelta(seconds=20)), False, ""),
-        (Latest("r", "failed", YEAR - timedelta(hours=1)), False, ""),
-        (Latest("r", "succeeded", YEAR - timedelta(hours=1)), False, "already successful since the last slot: run r"),
-        (Latest("r", "partially_succeeded", YEAR - timedelta(hours=1)), False, ""),
-        (Latest("r", "succeeded", YEAR - timedelta(hours=25)), False, ""),
+        (LatestRun("r", "failed", YEAR + timedelta(seconds=20)), False, "already finished"),
+        (LatestRun("r", "queued", YEAR + timedelta(seconds=20)), False, ""),
+        (LatestRun("r", "failed", YEAR - timedelta(hours=1)), False, ""),
         (
-            Latest(slot_run_id("f", "start", YEAR - timedelta(days=1)), "succeeded", YEAR - timedelta(days=1)),
+            LatestRun("r", "succeeded", YEAR - timedelta(hours=1)),
+            False,
+            "already successful since the last scheduled time: run r",
+        ),
+        (LatestRun("r", "partially_succeeded", YEAR - timedelta(hours=1)), False, ""),
+        (LatestRun("r", "succeeded", YEAR - timedelta(hours=25)), False, ""),
+        (
+            LatestRun(scheduled_run_id("f", "start", YEAR - timedelta(days=1)), "succeeded", YEAR - timedelta(days=1)),
             False,
             "",
         ),
     ],
 )
-def test_guards(latest: Latest | None, running: bool, why: str) -> None:
-    slot = Slot("start", YEAR, "0 0 * * *")
+def test_guards(latest: LatestRun | None, running: bool, why: str) -> None:
+    scheduled = ScheduledTime("start", YEAR, "0 0 * * *")
 
-    assert guard(slot, latest, running=running, skip_if_successful=True, file_name="f", tz=TZ) == why
+    assert guard(scheduled, latest, running=running, skip_if_successful=True, file_name="f", tz=TZ) == why
