@@ -31,7 +31,7 @@ _HEAD = """# Metrics
 
 <!-- Written by scripts/metrics_doc.py from the metrics themselves. -->
 
-Every service answers `/metrics` on its side door (`DAGWAY_METRICS_PORT`). The gateway also answers
+Every service answers `/metrics` on its admin server (`DAGWAY_METRICS_PORT`). The gateway also answers
 `/api/v2/metrics`: the `dagu_*` names of the REST contract, read from the database.
 
 - **How to add them up.** `dagway_*_total` and histograms are counted by the process that did it: `sum` over
@@ -47,7 +47,7 @@ Every service answers `/metrics` on its side door (`DAGWAY_METRICS_PORT`). The g
 
 
 def catalogue() -> Mapping[str, list[Metric]]:
-    """Return every metric by the service whose side door shows it."""
+    """Return every metric by the service whose admin server shows it."""
     ours = [metric for metric in REGISTRY.collect() if metric.name.startswith("dagway_")]
     worker = SimpleNamespace(counters=Counters(), slots=1, busy=0, draining=False, spooled=0)
     transport = open_transport("embedded:", name="docs")
