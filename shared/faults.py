@@ -1,6 +1,6 @@
-"""Named points at which a test can make a process fail: in shipped code, and idle unless asked for.
+"""Named points at which a test can kill a process; without a test they do nothing.
 
-``DAGWAY_FAULTS=relay.before_publish:kill`` ends the process by SIGKILL the first time it gets there;
+``DAGWAY_FAULTS=relay.before_publish:kill`` ends the process by SIGKILL when it first reaches that point;
 ``…:kill@3`` the third time. Production leaves the variable unset; a point then costs one dict lookup.
 """
 
@@ -36,7 +36,7 @@ def arm(text: str) -> None:
 
 
 def point(name: str) -> None:
-    """Do here what a test asked for, normally nothing."""
+    """Kill the process if a test set a fault for this point."""
     fault = _armed.get(name)
     if fault is None:
         return

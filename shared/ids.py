@@ -1,8 +1,7 @@
-"""Identifiers: how they are made and which ones a caller may choose.
+"""Identifiers: making them, and which ones a caller may choose.
 
-All but ``new_token`` are unique and no secrets. They are drawn in the process, from a generator that the
-kernel seeds: asking the kernel itself lets go of the interpreter's lock, and under load the next thread
-to have it keeps it for milliseconds.
+All but ``new_token`` are unique but no secrets. They come from a generator in the process that the kernel seeds: a
+system call for each would release the interpreter's lock, and under load another thread keeps it for milliseconds.
 """
 
 import os
@@ -40,7 +39,7 @@ os.register_at_fork(after_in_child=lambda: _random.seed(os.urandom(_SEED_BYTES))
 
 
 def random_hex(digits: int) -> str:
-    """Return so many random hexadecimal digits."""
+    """Return ``digits`` random hexadecimal digits."""
     return f"{_random.getrandbits(4 * digits):0{digits}x}"
 
 
@@ -66,15 +65,15 @@ def _uuid_text(bits: int, *, version: int) -> str:
 
 
 def new_token() -> str:
-    """Return the fence of one attempt: unguessable, never reused."""
+    """Return a new attempt token: unguessable, never reused."""
     return secrets.token_hex(16)
 
 
 def valid_dag_name(name: str) -> bool:
-    """Tell whether ``name`` may name a dag or a dag file (contract section 3)."""
+    """Return whether ``name`` may name a DAG or a DAG file (contract section 3)."""
     return bool(_DAG_NAME.fullmatch(name)) and name not in {".", ".."}
 
 
 def valid_run_id(run_id: str) -> bool:
-    """Tell whether ``run_id`` may name a DAG-run (contract section 3; ``latest`` is reserved)."""
+    """Return whether ``run_id`` may name a DAG-run (contract section 3; ``latest`` is reserved)."""
     return bool(_RUN_ID.fullmatch(run_id)) and run_id not in {".", "..", "latest"}

@@ -1,7 +1,7 @@
 """Structured logs on stderr: JSON lines in production, ``key=value`` on a terminal.
 
-A message is a constant event name (``run.ended``); the facts are in ``extra``, and whatever a thread
-logs within a trace names that trace. Passwords in URLs are masked whatever logger they come through.
+A message is a constant event name (``run.ended``) with its facts in ``extra``. Lines that a thread logs within a trace
+name that trace. Passwords in URLs are masked, whatever the logger.
 """
 
 import logging
@@ -28,7 +28,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 @contextmanager
 def bound(**facts: str) -> Iterator[None]:
-    """Add these facts to whatever this thread logs inside the block; what a line says itself wins."""
+    """Add these facts to all lines of this thread inside the block; a line's own facts win."""
     token = _facts.set({**_facts.get(), **facts})
     try:
         yield
@@ -37,12 +37,12 @@ def bound(**facts: str) -> Iterator[None]:
 
 
 def current(name: str) -> str | None:
-    """Return a fact bound here, if it is."""
+    """Return a fact that is bound here, else ``None``."""
     return _facts.get().get(name)
 
 
 def bind_thread(**facts: str) -> None:
-    """As ``bound``, until the next call on this thread: for work that has a beginning but no block."""
+    """Like ``bound``, but until the next call on this thread: for work that is not one block."""
     _facts.set(facts)
 
 
@@ -66,7 +66,7 @@ class _Masked(logging.Formatter):
 
 class _Json(JsonFormatter):
     def formatTime(self, record: logging.LogRecord, _datefmt: str | None = None) -> str:  # noqa: N802
-        """Return the moment in the process's zone, with its offset: lines of several hosts are read together."""
+        """Return the time in the process's zone with its offset: lines of several hosts are read together."""
         return datetime.fromtimestamp(record.created, UTC).astimezone().isoformat(timespec="milliseconds")
 
 
@@ -94,8 +94,8 @@ def set_up_logging(level: str, style: Literal["json", "text"], service: str) -> 
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # These speak at info about every reconnect and every statement.
+    # These log every reconnect and every statement at info.
     for chatty in ("sqlalchemy", "waitress", "alembic"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
-    # Seven errors for each connection refused; the link says the same in one warning.
+    # pika logs seven errors for each refused connection; our connection logs one warning.
     logging.getLogger("pika").setLevel(logging.CRITICAL)

@@ -1,7 +1,7 @@
-"""Metrics that every service has, and the bound on series that carry a dag's name.
+"""Metrics of every service, and the limit on series with a DAG's name.
 
-A collector is asked at each scrape and belongs to the side door of its process, not to the library's
-global registry: tests make many services in one process.
+A collector runs at each scrape. It belongs to the admin server of its process and not to the library's global
+registry, because tests run many services in one process.
 """
 
 import os
@@ -20,11 +20,11 @@ __all__ = ["LATENCY_S", "OTHER", "DagNames", "ProcessCollector", "fold"]
 LATENCY_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """Buckets, in seconds, of every hop: one list, so that hops can be compared and summed."""
 OTHER = "other"
-"""The label of all dags beyond the limit."""
+"""The label of all DAGs beyond the limit."""
 
 
 class DagNames:
-    """Gives the first ``limit`` dags a label of their own, and ``other`` to the rest.
+    """Gives the first ``limit`` DAGs a label of their own, and ``other`` to the rest.
 
     A name that has its label keeps it while the process lives: a counter must not move from one
     series to another. ``limit`` 0: every dag is ``other``.
@@ -36,7 +36,7 @@ class DagNames:
         self._known: set[str] = set()
 
     def label(self, dag_name: str) -> str:
-        """Return what to write where a dag's name is wanted."""
+        """Return the label for a DAG."""
         with self._lock:
             if dag_name not in self._known:
                 if len(self._known) >= self._limit:
@@ -45,7 +45,7 @@ class DagNames:
             return dag_name
 
     def admit(self, by_size: Mapping[str, int]) -> None:
-        """Give the remaining places to these dags, the largest first, so that who comes first is no accident."""
+        """Give the remaining labels to these DAGs, largest first, so that they do not depend on the order of events."""
         with self._lock:
             unknown = (name for name in by_size if name not in self._known)
             for name in sorted(unknown, key=lambda name: (-by_size[name], name)):
@@ -64,7 +64,7 @@ def fold(names: DagNames, by_dag: Mapping[str, int]) -> dict[str, int]:
 
 
 class ProcessCollector:
-    """What is true of the process itself: its version, its broker, its disk. Asks nobody."""
+    """Metrics of the process itself: version, broker connection, disk. Sends no requests."""
 
     def __init__(self, service: str, version: str, transport: Transport | None, disk: Path) -> None:
         self._service, self._version, self._transport, self._disk = service, version, transport, disk

@@ -1,4 +1,4 @@
-"""Background work: one thread that runs until told to stop, and a bounded wait for its end."""
+"""Background work: a thread that runs until it is asked to stop, and a bounded wait for its end."""
 
 import gc
 import logging
@@ -16,8 +16,8 @@ _JOIN_S = 10
 class Background:
     """A named thread around ``body(stop)``. ``start`` and ``stop`` may each be called once or never.
 
-    A body that raises ends the thread, says so in the log, and calls ``on_death``: a process whose
-    loops are dead must not look alive.
+    If the body raises, the thread logs it, calls ``on_death`` and ends: a process whose loops are dead must not look
+    alive.
     """
 
     def __init__(self, name: str, body: Callable[[threading.Event], None], on_death: Callable[[], None]) -> None:
@@ -36,7 +36,7 @@ class Background:
         self._stop.set()
 
     def stop(self) -> None:
-        """Ask, and wait until the thread has ended (at most ten seconds)."""
+        """Ask the thread to stop, and wait at most 10 s for its end."""
         self._stop.set()
         if self._started:
             self._thread.join(_JOIN_S)
@@ -54,9 +54,9 @@ class Background:
 
 
 def freeze_loaded() -> None:
-    """Hide what is loaded from the garbage collector, once all is made and before work begins.
+    """Exclude all loaded objects from garbage collection; call it after start-up and before work begins.
 
-    A full collection stops every thread, and walks all there is: 75 ms with a gateway's modules loaded.
+    A full collection stops every thread and visits all objects: 75 ms with a gateway's modules loaded.
     """
     gc.collect()
     gc.freeze()

@@ -1,9 +1,9 @@
-"""Spans on their way to an OpenTelemetry collector, over OTLP and HTTP.
+"""Sends spans to an OpenTelemetry collector, by OTLP over HTTP.
 
 Off unless the environment names a collector (``OTEL_EXPORTER_OTLP_ENDPOINT`` or
-``OTEL_EXPORTER_OTLP_TRACES_ENDPOINT``); the other ``OTEL_*`` variables mean what OpenTelemetry says.
-Spans are made when they are over, in one call, and sent by a thread in batches: a collector that is
-slow or away costs spans, never time. A process that is killed takes its last ones with it.
+``OTEL_EXPORTER_OTLP_TRACES_ENDPOINT``); the other ``OTEL_*`` variables have their standard meaning.
+A span is made in one call when its work is over, and a thread sends spans in batches: a collector that is slow or away
+costs spans, never time. A process that is killed loses its last spans.
 """
 
 import importlib.util
@@ -28,13 +28,13 @@ _log = logging.getLogger(__name__)
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _FLUSH_S = 3.0
-"""How long the end of a process waits for a collector."""
+"""How long the shutdown of a process waits for a collector."""
 _FIRST_FAILURE = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A piece of work that is over. ``error``: why it failed; empty where it did not."""
+    """A piece of work that is over. ``error``: why it failed; empty if it did not."""
 
     name: str
     context: SpanContext
@@ -49,8 +49,7 @@ class Span:
 class Exporter:
     """Queues spans for one collector and sends them in batches.
 
-    OpenTelemetry is imported in here only: that takes a tenth of a second, which a process without a
-    collector need not spend.
+    OpenTelemetry is imported only here: the import takes 0.1 s, which a process without a collector does not need.
     """
 
     def __init__(self, transport: "SpanExporter", resource: Mapping[str, str]) -> None:
@@ -62,7 +61,7 @@ class Exporter:
 
     @classmethod
     def of_environment(cls, service: str) -> "Exporter":
-        """Return the one that the ``OTEL_*`` variables describe."""
+        """Return the exporter that the ``OTEL_*`` variables configure."""
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
 
         instance = f"{os.uname().nodename}-{os.getpid()}"
@@ -73,14 +72,14 @@ class Exporter:
     def to(
         cls, endpoint: str, *, headers: Mapping[str, str], timeout_s: float, resource: Mapping[str, str]
     ) -> "Exporter":
-        """Return one for a collector that a dag names.
+        """Return an exporter for a collector that a DAG names.
 
         Nothing of the process's own goes there: no ``OTEL_*`` headers, client certificates or proxies.
         """
         return cls(_post_to(endpoint, headers, timeout_s), {"service.name": "dagway", **resource})
 
     def send(self, span: Span) -> None:
-        """Queue a span; never blocks and never fails. Where the queue is full, the oldest goes."""
+        """Queue a span; never blocks and never fails. If the queue is full, the oldest span is dropped."""
         from opentelemetry.sdk.trace import ReadableSpan  # noqa: PLC0415
         from opentelemetry.sdk.util.instrumentation import InstrumentationScope  # noqa: PLC0415
         from opentelemetry.trace import SpanKind  # noqa: PLC0415
@@ -143,7 +142,7 @@ def _context(context: SpanContext, *, remote: bool = False) -> Any:
 
 
 def _environments_sampler() -> Callable[[str], bool]:
-    """Return what ``OTEL_TRACES_SAMPLER`` says of a trace, by its id."""
+    """Return the decision of ``OTEL_TRACES_SAMPLER`` about a trace id."""
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
     from opentelemetry.sdk.trace.sampling import Decision  # noqa: PLC0415
 
@@ -178,7 +177,7 @@ def start_sending(service: str) -> None:
 
 
 def recording() -> bool:
-    """Tell whether spans go anywhere: whoever does not ask may still send them, in vain."""
+    """Return whether spans are sent; without a collector ``send`` does nothing."""
     return _exporter is not None
 
 
@@ -189,7 +188,7 @@ def send(span: Span) -> None:
 
 
 def stop_sending() -> None:
-    """Send what is left; the process is about to end."""
+    """Send the remaining spans; the process is about to end."""
     global _exporter  # noqa: PLW0603
     if _exporter is not None:
         _exporter.stop()

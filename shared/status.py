@@ -1,4 +1,4 @@
-"""The status tokens of runs, nodes and attempts: one enum each, ordered as lived.
+"""The statuses of runs, nodes and attempts: one enum each, in the order of their lives.
 
 The tokens are the REST API's labels (contract section 2). The API's numbers exist only at the
 API's edge, in ``services/api/representations/json_values.py``.
@@ -10,7 +10,7 @@ __all__ = ["AttemptState", "NodeStatus", "RunStatus"]
 
 
 class RunStatus(StrEnum):
-    """Where a DAG-run stands."""
+    """The status of a DAG run."""
 
     NOT_STARTED = "not_started"
     QUEUED = "queued"
@@ -24,7 +24,7 @@ class RunStatus(StrEnum):
 
     @property
     def active(self) -> bool:
-        """Whether the run may still change without anybody asking."""
+        """Whether the run may still change by itself."""
         return self in _ACTIVE_RUN
 
     @property
@@ -36,7 +36,7 @@ _ACTIVE_RUN = frozenset({RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.WAITING}
 
 
 class NodeStatus(StrEnum):
-    """Where a step inside a run stands."""
+    """The status of a step inside a run."""
 
     NOT_STARTED = "not_started"
     RUNNING = "running"
@@ -54,7 +54,7 @@ class NodeStatus(StrEnum):
 
 
 class AttemptState(StrEnum):
-    """Where one try of a step stands. ``DISPATCHED`` and ``RUNNING`` are the open states."""
+    """The status of one attempt of a step. ``DISPATCHED`` and ``RUNNING`` are the open states."""
 
     DISPATCHED = "dispatched"
     RUNNING = "running"

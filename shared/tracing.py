@@ -1,4 +1,4 @@
-"""Where a piece of work stands in its trace, in the words of W3C Trace Context.
+"""Trace contexts: the place of a piece of work in its trace, by W3C Trace Context.
 
 A context travels as ``traceparent``: in HTTP requests, in envelopes, in a run's row and in a step's
 environment. The ids of a run's and an attempt's spans follow from their names, so that every service
@@ -24,7 +24,7 @@ _SAMPLED = 0x01
 
 @dataclass(frozen=True, slots=True)
 class SpanContext:
-    """One span's place. ``sampled``: whoever began the trace wants its spans to be kept."""
+    """The context of one span. ``sampled``: whether the spans of the trace are to be recorded."""
 
     trace_id: str
     """32 hexadecimal digits."""
@@ -34,7 +34,7 @@ class SpanContext:
 
     @classmethod
     def parse(cls, header: str | None) -> Self | None:
-        """Read a ``traceparent``; ``None``: it is not there or not one.
+        """Parse a ``traceparent``; ``None`` if it is missing or invalid.
 
         Source: W3C Trace Context, section 3.2; a later version may have more fields behind these.
         """
@@ -48,7 +48,7 @@ class SpanContext:
 
     @classmethod
     def named(cls, name: str) -> Self:
-        """Return the first span of a trace whose ids follow from ``name``: the same wherever it is asked for."""
+        """Return the first span of a trace whose ids are derived from ``name``: the same in every process."""
         digits = hashlib.sha256(name.encode()).hexdigest()
         return cls(digits[:32], digits[32:48], _sampled(digits[:32]))
 
@@ -56,12 +56,12 @@ class SpanContext:
         return f"00-{self.trace_id}-{self.span_id}-{int(self.sampled):02x}"
 
     def child(self, name: str = "") -> "SpanContext":
-        """Return a span below this one; its id follows from ``name``, or is drawn where there is none."""
+        """Return a child span; its id is derived from ``name``, or random without one."""
         span_id = hashlib.sha256(name.encode()).hexdigest()[:16] if name else random_hex(16)
         return SpanContext(self.trace_id, span_id, self.sampled)
 
     def of_run(self, run_key: str, run_attempt: int) -> "SpanContext":
-        """Return the span of a run, where this is the context it was asked for in."""
+        """Return the span of a run that was requested in this context."""
         return self.child(f"{run_key}#{run_attempt}")
 
 
@@ -84,7 +84,7 @@ _here: ContextVar[SpanContext | None] = ContextVar("trace", default=None)
 
 
 def here() -> SpanContext | None:
-    """Return the span that this thread is working in, if any."""
+    """Return the current span of this thread, if any."""
     return _here.get()
 
 
@@ -99,5 +99,5 @@ def within(context: SpanContext | None) -> Iterator[None]:
 
 
 def enter(context: SpanContext | None) -> None:
-    """Work in this span until the next call on this thread: for work that has a beginning but no block."""
+    """Work in this span until the next call on this thread: for work that is not one block."""
     _here.set(context)

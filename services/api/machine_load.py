@@ -1,4 +1,4 @@
-"""How loaded this machine is, sampled every few seconds and kept for a day (REST contract section 5.11).
+"""The load of this machine, sampled every few seconds and kept for a day (REST contract section 5.11).
 
 Read from ``/proc``; where there is none, nothing is sampled. CPU, memory and disk are percentages.
 """
@@ -20,7 +20,7 @@ Point = tuple[int, float]
 
 
 class Resources:
-    """A thread that samples, and the last day's samples."""
+    """Samples of the last day, and the thread that takes them."""
 
     def __init__(self, disk: Path = Path(), *, every_s: float = _EVERY_S) -> None:
         self._disk = disk
@@ -31,11 +31,11 @@ class Resources:
         self._busy: tuple[float, float] | None = None
 
     def begin(self, stop: threading.Event) -> None:
-        """Sample until ``stop``, beginning now."""
+        """Take samples from now until ``stop``."""
         threading.Thread(target=self._run, args=(stop,), name="api-resources", daemon=True).start()
 
     def since(self, unix_s: int) -> dict[str, list[dict[str, float]]]:
-        """Return the samples from that moment on, the oldest first."""
+        """Return the samples since that time, oldest first."""
         with self._lock:
             return {
                 name: [{"timestamp": at, "value": value} for at, value in points if at >= unix_s]
@@ -43,7 +43,7 @@ class Resources:
             }
 
     def sample(self) -> None:
-        """Take one sample of everything that can be read."""
+        """Take one sample of each value that can be read."""
         at = int(time.time())
         values = {"cpu": self._cpu(), "memory": _memory(), "disk": _disk(self._disk), "load": _load()}
         with self._lock:
@@ -83,7 +83,7 @@ def _disk(path: Path) -> float | None:
         usage = shutil.disk_usage(path if path.exists() else Path())
     except OSError:
         return None
-    # As df says it: of what its users can have, without the reserve of the system.
+    # Like df: the share of what users can have, without the system's reserve.
     usable = usage.used + usage.free
     return 100 * usage.used / usable if usable else None
 

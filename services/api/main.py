@@ -1,4 +1,4 @@
-"""Composition root of the gateway as a process of its own: read side, transport, application."""
+"""Composition root of the gateway as a process of its own: store, transport and application."""
 
 import logging
 import sys
@@ -24,7 +24,7 @@ __all__ = ["build_deps", "run_api"]
 
 _log = logging.getLogger(__name__)
 _GIVE_UP = 3
-"""The exit code by which a worker process tells gunicorn that another would fare no better."""
+"""The exit code of a worker process after which gunicorn starts no other."""
 
 
 def build_deps(
@@ -37,7 +37,7 @@ def build_deps(
     max_dag_series: int = 200,
     own_trouble: Callable[[], str] = lambda: "",
 ) -> Deps:
-    """Return what the application needs, on connections that are open already; it begins its own background work."""
+    """Return the application's dependencies, on connections that are open already, and start its background work."""
     deps = Deps(
         transport=transport,
         commands=Commands(transport, utc_now),
@@ -72,7 +72,7 @@ def run_api(
     workers: int = 1,
     threads: int = 40,
 ) -> None:
-    """Serve the API until the process is told to end.
+    """Serve the API until the process gets a signal to end.
 
     Both ``open_`` arguments are called in the worker process, after the fork. Neither may need its
     server to be up: a gateway starts, and answers 503, while the broker or the database is away.

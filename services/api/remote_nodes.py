@@ -1,4 +1,4 @@
-"""Handing requests on to another server of the same API (REST contract section 5.13)."""
+"""Forwarding requests to another server with the same API (REST contract section 5.13)."""
 
 import contextlib
 import json
@@ -29,7 +29,7 @@ _pools = {
 
 
 def chosen_node(settings: Settings, names: list[str]) -> RemoteNode | None:
-    """Return the node a request is meant for, ``None``: this one. Raises a 400 for an unknown name."""
+    """Return the node that a request is for, ``None``: this server. Raises a 400 for an unknown name."""
     for name in names:
         if name in {"", "local"}:
             continue
@@ -50,7 +50,7 @@ def forward(
     body: bytes,
     follower: Follower,
 ) -> ApiResponse:
-    """Send the request there with the node's own credentials, and hand its answer back.
+    """Send the request to the node, with that node's credentials, and return its answer.
 
     A stream is handed on as it comes, and takes one of the places for streams here, too.
 
@@ -93,7 +93,7 @@ def forward(
 
 
 class _Relay:
-    """The body of another server's stream; ends without a word when that does, and clients come again."""
+    """The body of another server's stream; it ends when that stream ends, and clients reconnect."""
 
     def __init__(self, answer: urllib3.BaseHTTPResponse, follower: Follower) -> None:
         self._answer = answer
@@ -115,14 +115,14 @@ class _Relay:
         raise StopIteration
 
     def close(self) -> None:
-        """Let go of both ends; the server calls it when the client is gone or all is sent."""
+        """Close both ends; the server calls it when the client is gone or everything is sent."""
         self._answer.close()
         if self._place is not None:
             self._place.close()
 
 
 def _wait_s(query: list[tuple[str, str]]) -> float:
-    """Return how long the other server was asked to wait before it answers."""
+    """Return how long the other server may wait before it answers."""
     for name, value in query:
         if name == "wait":
             with contextlib.suppress(Problem):

@@ -29,7 +29,7 @@ def test_make_one_edit_it_and_see_a_mistake_at_its_line(look: Look, system: Embe
         mistake.click()
         assert editor.evaluate("each => each.value.slice(each.selectionStart, each.selectionEnd)") == "comand: echo hi"
         page.get_by_role("button", name="Save").click()
-        expect(page.get_by_text("Not saved: the text has mistakes.")).to_be_visible()
+        expect(page.get_by_text("Not saved: the spec has errors.")).to_be_visible()
         assert "Hello" in system.client.ask("GET", "/dags/made-here/spec").json["spec"]
 
         editor.fill("steps:\n  - name: b\n    command: echo hi\n")
@@ -47,7 +47,7 @@ def test_two_editors_do_not_overwrite_each_other_unasked(look: Look, system: Emb
         assert system.client.ask("PUT", "/dags/shared/spec", {"spec": "steps: [echo theirs]\n"}).status == 200
         editor.fill("steps: [echo mine]\n")
         page.get_by_role("button", name="Save").click()
-        expect(page.get_by_text("Somebody else changed this text meanwhile")).to_be_visible()
+        expect(page.get_by_text("This spec was changed by another user")).to_be_visible()
         assert "theirs" in system.client.ask("GET", "/dags/shared/spec").json["spec"]
         page.get_by_role("button", name="Replace theirs").click()
         expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
@@ -156,7 +156,7 @@ def test_a_text_that_is_not_saved_is_there_when_one_comes_back(look: Look, syste
         assert system.client.ask("PUT", "/dags/kept/spec", {"spec": "steps: [echo theirs]\n"}).status == 200
         page.go_back()
         page.get_by_role("button", name="Save").click()
-        expect(page.get_by_text("Somebody else changed this text meanwhile")).to_be_visible()
+        expect(page.get_by_text("This spec was changed by another user")).to_be_visible()
         page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
         page.get_by_role("button", name="Undo all").click()
         expect(editor).to_have_value("steps: [echo theirs]\n")

@@ -26,7 +26,7 @@ __all__ = ["COUNTED_BY_DAG", "MEDIA_TYPE", "families", "render"]
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 COUNTED_BY_DAG = "dagu_dag_runs_total_by_dag"
-"""A counter of which the client must not know: it would end this name in ``_total`` too."""
+"""A counter written without prometheus_client, which would add ``_total`` to its name."""
 _ALIASES: Mapping[str, RunStatus] = {"success": RunStatus.SUCCEEDED, "error": RunStatus.FAILED}
 
 _process = CollectorRegistry()

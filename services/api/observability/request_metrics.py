@@ -47,13 +47,13 @@ def _requests(operation: str, code: str) -> Counter:
 
 
 def begin(request: Request) -> None:
-    """Note that a request came."""
+    """Count a request that begins."""
     request.environ[_BEGAN] = time.monotonic()
     UNDER_WAY.inc()
 
 
 def end(request: Request, response: Response) -> None:
-    """Count what is about to be answered. Probes and the metrics themselves are no traffic."""
+    """Count an answer and its duration, except for probes and metrics."""
     operation = request.endpoint or "none"
     if operation in PROBE_OPERATIONS:
         return
@@ -67,17 +67,17 @@ def end(request: Request, response: Response) -> None:
 
 
 def over(request: Request) -> None:
-    """Note that a request is over, answered or not."""
+    """Count a request that is over, answered or not."""
     if request.environ.pop(_BEGAN, None) is not None:
         UNDER_WAY.dec()
 
 
 PROBE_OPERATIONS = frozenset({"GET /healthz", "GET /readyz", "GET /metrics", "GET /health"})
-"""What is asked every few seconds by machines: no traffic, and no news."""
+"""Operations that machines call every few seconds; they are neither counted nor logged."""
 
 
 class DaguCollector:
-    """The ``dagu_*`` series on the side door too: there no one needs a token of the API to scrape."""
+    """The ``dagu_*`` series for the admin server, where a scrape needs no token of the API."""
 
     def __init__(self, deps: "Deps") -> None:
         self._deps = deps

@@ -1,4 +1,4 @@
-"""A span per request: the caller's trace goes on here, or one begins."""
+"""A span for each request, in the caller's trace or a new one."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def end(request: Request, response: Response) -> None:
 
 
 def _attributes(request: Request, operation: str, response: Response) -> dict[str, Any]:
-    """Return what OpenTelemetry's conventions for HTTP servers ask for; paths and queries may hold secrets."""
+    """Return the attributes of an HTTP server span; path and query are left out, since they may hold secrets."""
     method, _, route = operation.partition(" ")
     facts = {"http.request.method": request.method, "http.response.status_code": response.status_code}
     return facts | ({"http.route": route} if method == request.method else {})

@@ -1,6 +1,6 @@
-"""Files of a front end as answers: each with its type, and packed for browsers that say they can unpack.
+"""The files of a front end as answers: with their media types, and compressed for browsers that accept it.
 
-A bundle is megabytes of text that pack to a third. Each file is packed once, and again when it changes.
+A bundle is megabytes of text that shrink to a third. Each file is compressed once, and again when it changes.
 """
 
 import gzip
@@ -26,15 +26,15 @@ _TYPES = {
     ".woff": "font/woff",
     ".woff2": "font/woff2",
 }
-"""What the host's own table may lack or say otherwise."""
-_PACKABLE = frozenset({".js", ".css", ".html", ".json", ".map", ".txt", ".svg"})
+"""Types that the host's own table may lack or have different."""
+_COMPRESSIBLE = frozenset({".js", ".css", ".html", ".json", ".map", ".txt", ".svg"})
 _WORTH_BYTES = 1400
 _KEPT = 256
-"""Packed files in memory; a front end with more of them packs the rest at every request."""
+"""Most compressed files in memory; further files are compressed at each request."""
 
 
 def send_asset(folder: Path, name: str) -> Response:
-    """Return the file of that name below the folder; 304 where the browser has it.
+    """Return the file of that name below the folder; 304 if the browser has it.
 
     Raises:
         NotFound: there is none, or the name leads out of the folder.
@@ -43,13 +43,13 @@ def send_asset(folder: Path, name: str) -> Response:
     media_type = _TYPES.get(suffix) or mimetypes.guess_type(name)[0]
     inside = safe_join(str(folder), name)
     path = Path(inside) if inside else folder
-    if suffix not in _PACKABLE or not path.is_file() or path.stat().st_size < _WORTH_BYTES:
+    if suffix not in _COMPRESSIBLE or not path.is_file() or path.stat().st_size < _WORTH_BYTES:
         return send_from_directory(folder, name, mimetype=media_type)
     if request.accept_encodings.best_match(("gzip",)) != "gzip":
         response = send_from_directory(folder, name, mimetype=media_type)
     else:
         changed = path.stat().st_mtime_ns
-        response = Response(_packed(path, changed), mimetype=media_type)
+        response = Response(_compressed(path, changed), mimetype=media_type)
         response.headers["Content-Encoding"] = "gzip"
         response.set_etag(f"{changed:x}-gzip")
         response.make_conditional(request)
@@ -58,5 +58,5 @@ def send_asset(folder: Path, name: str) -> Response:
 
 
 @lru_cache(maxsize=_KEPT)
-def _packed(path: Path, _changed: int) -> bytes:
+def _compressed(path: Path, _changed: int) -> bytes:
     return gzip.compress(path.read_bytes(), mtime=0)

@@ -1,9 +1,9 @@
-"""The pages that people look at: the front end that comes with the gateway, or another one's bundle.
+"""The web pages: the built-in front end, or the bundle of another one.
 
-Our own (``web/``, see docs/web.md) is plain modules that a browser takes as they are. Of another's
-bundle (``DAGWAY_UI_DIR``) the gateway knows nothing but the contract between the two (REST contract
-section 10.2), which our own keeps as well: an ``index.html`` with a global ``getConfig()``, made
-here, and files at a place of their own; any other GET outside ``/api/`` is the page.
+The built-in front end (``web/``, see docs/web.md) is plain modules that a browser loads as they are. Another front
+end's bundle (``DAGWAY_UI_DIR``) is known by its contract only (REST contract section 10.2), which the built-in one
+keeps as well: an ``index.html`` with a global ``getConfig()``, made here, and files below a path of their own; any
+other GET outside ``/api/`` is the page.
 """
 
 import base64
@@ -39,7 +39,7 @@ _POLICY = "; ".join(  # noqa: FLY002 - one directive a line
         "frame-ancestors 'none'",
     )
 )
-"""Nothing inline but ``getConfig()`` and nothing from elsewhere: no workflow's text, log or parameter becomes code."""
+"""No inline script but ``getConfig()``, and nothing from other hosts: no spec, log or parameter can become code."""
 
 _ASSET_AGE_S = 86_400
 _PAGE = """<!doctype html>
@@ -59,17 +59,17 @@ _PAGE = """<!doctype html>
 
 
 _QUIET = "window.alert = ((say) => (text) => { if (text) say(text); })(window.alert.bind(window));"
-"""Dagu's front end shows the problems of a saved spec in an alert, also where there are none."""
+"""Dagu's front end shows the problems of a saved spec in an alert, even if there are none."""
 
 
 class PageConverter(PathConverter):
-    """Any path outside the API and the files: there, what is not found is not the page."""
+    """Any path outside the API and the files, where an unknown path is a 404."""
 
     regex = r"(?!(?:api|assets|web)(?:/|$))[^/].*?"
 
 
 def serve_own(app: Flask, deps: "Deps") -> None:
-    """Add the page, and its files below ``/web/<tag>/``; another tag's are not to be kept by browsers."""
+    """Add the page, and its files below ``/web/<tag>/``; browsers must not cache files of another tag."""
     template = (_WEB / "index.html").read_text()
     tag = _tag(_WEB)
 
@@ -88,7 +88,7 @@ def serve_own(app: Flask, deps: "Deps") -> None:
 
     def file(given: str, name: str) -> Response:
         response = send_asset(_WEB, name)
-        # While versions are rolled out, the page may be of one gateway and a file of another.
+        # During a rollout the page may come from one gateway and a file from another.
         response.headers["Cache-Control"] = f"max-age={_OWN_AGE_S}, immutable" if given == tag else "no-store"
         return _guarded(response, "")
 
@@ -105,7 +105,7 @@ def _guarded(response: Response, script: str) -> Response:
 
 
 def _tag(folder: Path) -> str:
-    """Return what changes whenever a file of the folder does."""
+    """Return a tag that changes whenever a file of the folder does."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.*")):
         digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
@@ -113,13 +113,13 @@ def _tag(folder: Path) -> str:
 
 
 def _own_title(deps: "Deps") -> str:
-    """Return the configured title; the default is the name that another product's front end expects."""
+    """Return the configured title; the setting's default is what Dagu's front end expects."""
     title = deps.settings.navbar_title
     return "Dagway" if title == Settings().navbar_title else title
 
 
 def _own_configuration(deps: "Deps") -> dict[str, Any]:
-    """Return the contract's configuration, and how to identify where ``authMode`` does not say."""
+    """Return the contract's configuration, and the login method that ``authMode`` does not name."""
     settings = deps.settings
     if settings.auth_mode != "none":
         auth: str = settings.auth_mode
@@ -188,7 +188,7 @@ def _configuration(deps: "Deps") -> dict[str, Any]:
 
 
 def _zone_name(key: str, offset_s: int) -> str:
-    """Return what the page calls the times' zone, and shows beside them."""
+    """Return the name of the time zone that the page shows beside times."""
     if key:
         return "UTC" if key == "Etc/UTC" else key  # the name it has on many hosts
     hours = offset_s // 3600
@@ -196,7 +196,7 @@ def _zone_name(key: str, offset_s: int) -> str:
 
 
 def _script(configuration: dict[str, Any]) -> str:
-    """Return what stands in the page's script element, which no value can end."""
+    """Return the content of the page's script element; no value can end the element."""
     text = json.dumps(configuration)
     safe = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     return f"function getConfig() {{ return {safe}; }}"

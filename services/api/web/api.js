@@ -1,4 +1,4 @@
-// The REST API: requests, and what may become of them.
+// The client of the REST API.
 
 import { authorization, settings } from "./session.js";
 
@@ -13,13 +13,13 @@ export class ApiError extends Error {
     this.code = code;
   }
 
-  /** Whether the same request may work later, without anybody doing anything about it. */
+  /** Whether the same request may succeed later by itself. */
   get passing() {
     return this.status === 0 || this.status >= 502;
   }
 }
 
-/** Told of every answer, and of none: `(reached, error)`. */
+/** Called after each request: `(reached, error)`. */
 export const listeners = { outcome: () => {}, unauthorized: () => {} };
 
 /** The remote node that answers instead of this server; empty: none. */
@@ -28,7 +28,7 @@ export const remote = { node: "" };
 /** A path whose values may hold any character: path`dags/${name}/spec`. */
 export const path = (texts, ...values) => String.raw({ raw: texts }, ...values.map(encodeURIComponent));
 
-/** Ask, and return the response; raises ApiError for anything but success. */
+/** Send a request and return the response; raises ApiError for anything but success. */
 export async function request(method, where, { query, body, headers, signal, accept, patience = PATIENCE_MS } = {}) {
   const url = new URL(where, ROOT);
   for (const [name, value] of Object.entries(query ?? {})) {
@@ -43,7 +43,7 @@ export async function request(method, where, { query, body, headers, signal, acc
     response = await fetch(url, {
       method, signal: within(signal, patience), headers: given, cache: "no-store",
       body: body === undefined ? undefined : JSON.stringify(body),
-      // Where this page asks for names and passwords itself, the browser shall not.
+      // If this page has a login form, the browser must not ask for a password itself.
       credentials: settings.auth === "basic" ? "omit" : "same-origin",
     });
   } catch (error) {
@@ -62,7 +62,7 @@ export async function request(method, where, { query, body, headers, signal, acc
   throw refused;
 }
 
-/** The caller's own signal, and the end of patience; a stream may last as long as it likes. */
+/** The caller's own signal, and a timeout; a stream has no timeout. */
 function within(signal, patience) {
   const signals = [signal, Number.isFinite(patience) && AbortSignal.timeout(patience)].filter(Boolean);
   return AbortSignal.any(signals);
@@ -83,13 +83,13 @@ async function content(response) {
     const text = await response.text();
     return text ? JSON.parse(text) : {};
   } catch {
-    throw new ApiError(0, "unreachable", "The gateway's answer broke off");
+    throw new ApiError(0, "unreachable", "The connection to the gateway was lost during its answer");
   }
 }
 
 export const get = async (where, query, signal) => content(await request("GET", where, { query, signal }));
 
-/** Ask for a change. The answer of one that is accepted but not yet recorded has a `commandId`. */
+/** Send a change. If it is accepted but not recorded yet, the answer has a `commandId`. */
 export async function send(method, where, body, headers) {
   const response = await request(method, where, { body: body ?? {}, headers });
   return { ...(await content(response)), accepted: response.status === 202 };

@@ -1,4 +1,4 @@
-// Questions that must be answered before something is done.
+// Dialogs that confirm an action or ask for its input.
 
 import { ApiError } from "./api.js";
 import { h, patch } from "./dom.js";
@@ -42,12 +42,12 @@ export function ask({ title, text, fields = [], confirm = "OK", danger = false, 
   });
 }
 
-/** Ask no more: what was asked was about another page. */
+/** Close the dialog: it was about another page. */
 export function withdraw() {
   for (const box of document.querySelectorAll("dialog[open]")) box.close();
 }
 
-/** A labelled input; `control` is `input` unless told otherwise. */
+/** A labelled input; `control` is `input` by default. */
 export function field(label, { control = "input", hint, ...props }) {
   return h("label", { class: "field", key: props.name }, h("span", { class: "label" }, label),
     h(control, { autocomplete: "off", spellcheck: "false", ...props }), hint && h("small", {}, hint));

@@ -1,4 +1,4 @@
-// Texts that are written and not saved, for as long as the browser's tab is open: whoever comes back goes on.
+// Unsaved texts, kept while the browser's tab is open, so that editing can go on later.
 
 import { remote } from "./api.js";
 import { session } from "./session.js";

@@ -1,4 +1,4 @@
-// Where the page begins: who asks, which page is wanted, and the watch over the server.
+// Starts the front end: login, routing, and watching the server.
 
 import { ApiError, listeners } from "./api.js";
 import { withdraw } from "./dialog.js";
@@ -36,7 +36,7 @@ function route() {
   show(VIEWS[section]?.[rest.length] ?? unknown, place);
   draw();
   scrollTo(0, 0);
-  // Who moves by keyboard or listens goes on in the new page, not at the link they came by.
+  // Keyboard and screen reader users continue in the new page, not at the link they followed.
   if (before) main.focus({ preventScroll: true });
 }
 

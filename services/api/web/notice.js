@@ -1,4 +1,4 @@
-// What is said beside the page: that the system is away, and what became of something somebody did.
+// Messages beside the page: that the system is away, and the outcome of actions.
 
 import { ApiError, listeners, request } from "./api.js";
 import { h, patch } from "./dom.js";
@@ -49,7 +49,7 @@ export function watch(recovered) {
   look();
 }
 
-/** Say something for a while; errors stay until they are closed. */
+/** Show a message for a while; errors stay until they are closed. */
 export function toast(text, kind = "info") {
   const box = h("div", { class: `toast is-${kind}` }, h("span", {}, text));
   const close = () => box.remove();
@@ -58,13 +58,13 @@ export function toast(text, kind = "info") {
   if (kind !== "error") setTimeout(close, TOAST_MS);
 }
 
-/** Do something for a person: its failure is shown, a wait is shown on `button`. Returns whether it worked. */
+/** Run an action: show its failure, and on `button` that it runs. Returns whether it succeeded. */
 export async function attempt(act, { button, done } = {}) {
   if (button) button.disabled = true;
   try {
     const answer = await act();
     if (answer?.accepted) {
-      toast("Accepted. It is not recorded yet: that happens as soon as a scheduler is there.");
+      toast("Accepted, but not recorded yet: a scheduler will record it as soon as one runs.");
     } else if (done) toast(typeof done === "function" ? done(answer) : done);
     return true;
   } catch (error) {

@@ -1,4 +1,4 @@
-// One page for as long as it is looked at: its own place on the screen, its refreshes, its end.
+// One page while it is open: its element, its refreshes, its end.
 
 import { ApiError } from "./api.js";
 import { h, patch } from "./dom.js";
@@ -33,7 +33,7 @@ export class Page {
     if (!this.signal.aborted) document.title = text;
   }
 
-  /** Call `load` now and `ms()` after each time it is done, less often while it fails or nobody looks. */
+  /** Call `load` now and `ms()` after each time it is done, less often while it fails or the page is hidden. */
   every(ms, load) {
     const loop = new Loop(this, ms, load);
     this.refreshes.push(loop);
@@ -46,14 +46,14 @@ export class Page {
     await Promise.all(this.refreshes.map((loop) => loop.run()));
   }
 
-  /** Say that the page itself could not be had; a passing trouble leaves what is shown and is the banner's to tell. */
+  /** Show that the page could not be loaded; for a temporary error the banner does so, and the page stays. */
   failed(error) {
     if (this.signal.aborted) return;
     if (!(error instanceof ApiError)) throw error;
     if (error.passing && this.shown) return;
     const text = error.passing ? `${error.message}. Trying again…` : error.message;
     patch(this.root, h("div", { class: "empty", role: "alert", key: "failed" },
-      h("h1", {}, error.status === 404 ? "Not found" : error.passing ? "Waiting" : "This did not work"),
+      h("h1", {}, error.status === 404 ? "Not found" : error.passing ? "Waiting" : "Loading this page failed"),
       h("p", {}, text),
       error.status === 404 && h("p", {}, h("a", { href: "#/dags" }, "All DAGs"))));
   }
@@ -80,7 +80,7 @@ class Loop {
       this.failures = 0;
     } catch (error) {
       if (this.page.signal.aborted || error.name === "AbortError") return;
-      // What is refused for good is asked again seldom, what is away more and more so.
+      // After a final refusal ask again rarely; while the server is away, less and less often.
       this.failures = error.passing ? this.failures + 1 : REFUSED;
       this.page.failed(error);
     } finally {

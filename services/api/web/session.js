@@ -1,4 +1,4 @@
-// Who asks: what the server says of itself, and the credentials that were given to it.
+// The session: the server's login methods, and the user's credentials.
 //
 // Credentials are kept for the browser's session where there is a name and a password behind them, and
 // beyond it only for a login's token, which ends by itself.
@@ -9,7 +9,7 @@ const KEY = `dagway ${new URL(document.baseURI).pathname}`;
 const places = { builtin: localStorage, basic: sessionStorage, token: sessionStorage };
 const place = places[settings.auth];
 
-/** What the header Authorization shall say, empty for nothing. */
+/** The value of the Authorization header; empty: none. */
 export const authorization = () => place?.getItem(KEY) ?? "";
 
 export function remember(header) {
@@ -20,7 +20,7 @@ export function forget() {
   place?.removeItem(KEY);
 }
 
-/** Whether this page itself asks people who they are. */
+/** Whether this page has a login form. */
 export const asksWho = place !== undefined;
 
 /** Basic credentials as a header; names and passwords may hold any character. */
@@ -34,7 +34,7 @@ export const session = { user: null };
 
 const RANKS = ["viewer", "operator", "manager", "admin"];
 
-/** Whether the person may do what needs `role`; the server decides, this only spares people dead ends. */
+/** Whether the person may do what needs `role`; the server decides, this only hides what would fail. */
 export function may(role) {
   if (role === "operator" && !settings.permissions.runDags) return false;
   if (role === "manager" && !settings.permissions.writeDags) return false;

@@ -1,4 +1,4 @@
-// The frame around all pages: where one can go, who one is, light or dark.
+// The frame around all pages: navigation, user and theme.
 
 import { get, listeners, remote, request } from "./api.js";
 import { h, patch } from "./dom.js";
@@ -9,7 +9,7 @@ import { forget, session, settings } from "./session.js";
 const PAGES = [
   ["dags", "DAGs"], ["runs", "Runs"], ["queues", "Queues"], ["system", "System"], ["search", "Search"],
 ];
-const THEMES = { auto: "Theme: as the system", light: "Theme: light", dark: "Theme: dark" };
+const THEMES = { auto: "Theme: system", light: "Theme: light", dark: "Theme: dark" };
 
 const bar = h("header", { class: "bar" });
 export const main = h("main", { id: "main", tabindex: "-1" });
@@ -23,7 +23,7 @@ export function open() {
   draw();
 }
 
-/** Draw the bar anew: the page, the user or the theme is another one. */
+/** Draw the bar again: the page, the user or the theme has changed. */
 export function draw() {
   const [section = "dags"] = here().parts;
   patch(bar,
@@ -61,7 +61,7 @@ function leave() {
   listeners.unauthorized();
 }
 
-/** Find out who is asking; raises ApiError when nobody is, and somebody must be. */
+/** Find out who is logged in; raises ApiError if a login is required and there is none. */
 export async function identify() {
   session.user = null;
   if (settings.auth === "builtin" || settings.auth === "oidc") session.user = (await get("auth/me")).user;

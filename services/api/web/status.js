@@ -1,4 +1,4 @@
-// What a run or a step has come to, in words and in a sign, never by colour alone.
+// The status of a run or step as text and a sign, never by colour alone.
 
 import { h } from "./dom.js";
 
@@ -25,7 +25,7 @@ export const words = (label) => (label === "partially_succeeded" ? "partly succe
 
 export const sign = (label) => SIGNS[label] ?? "•";
 
-/** Whether more is to come without anybody doing anything. */
+/** Whether the status will change by itself. */
 export const moves = (label) => label === "running" || label === "queued";
 
 export const active = (label) => moves(label) || label === "waiting";

@@ -1,4 +1,4 @@
-// Steps that wait for a person: what is asked, what they may give, yes or no.
+// Steps that wait for approval: their prompt, inputs and the decision.
 
 import { ApiError, get, path, send } from "../api.js";
 import { ask, field } from "../dialog.js";

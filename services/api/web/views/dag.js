@@ -1,4 +1,4 @@
-// One DAG: its steps, its text, what it did and what it will do.
+// One DAG: its steps, spec, runs and schedule.
 
 import { get, path, send } from "../api.js";
 import { ask, field } from "../dialog.js";
@@ -55,7 +55,7 @@ export function dag(page) {
       state.pause && h("p", { class: "reason call" }, `Paused by ${state.pause.pausedBy || "somebody"} `, ago(state.pause.pausedAt),
         state.pause.reason && `: ${state.pause.reason}`, state.pause.inFlight > 0 && `. ${state.pause.inFlight} still under way`),
       errors.length > 0 && tab !== "spec" && h("div", { class: "error call", role: "alert" },
-        h("p", {}, "It cannot run as it is written: ", h("a", { href: place("spec") }, "mend it")),
+        h("p", {}, "Its spec has errors, so it cannot run: ", h("a", { href: place("spec") }, "mend it")),
         h("ul", {}, errors.map((each) => h("li", { class: "mono" }, each)))),
       h("nav", { class: "tabs", "aria-label": "Parts of the DAG" }, Object.entries(TABS).map(([key, label]) =>
         h("a", { href: place(key), "aria-current": key === tab && "page" }, label,
@@ -82,7 +82,7 @@ export function dag(page) {
   }
 
   const pause = () => ask({
-    title: `Pause ${file}?`, text: "No slot of its schedule is fired and none of its queued runs is admitted. What runs goes on to its end.",
+    title: `Pause ${file}?`, text: "Its schedule starts no runs, and none of its queued runs starts. Active runs continue.",
     fields: [field("Reason", { name: "reason", autofocus: true })], confirm: "Pause",
     act: async (form) => {
       await send("POST", `${where}/pause`, { reason: form.get("reason") });
@@ -101,7 +101,7 @@ export function dag(page) {
   });
 
   const remove = () => ask({
-    title: `Delete ${file}?`, text: "Its text and its schedule go. Its runs stay.", confirm: "Delete", danger: true,
+    title: `Delete ${file}?`, text: "Deletes its spec and its schedule. Its runs are kept.", confirm: "Delete", danger: true,
     act: async () => {
       await send("DELETE", where);
       drafts.drop(file);
@@ -131,7 +131,7 @@ export function dag(page) {
       depends: (step.depends ?? []).map((name) => aliases.get(name) ?? name),
       href: latestDAGRun.dagRunId ? to(["runs", latestDAGRun.name, latestDAGRun.dagRunId], { step: step.name }) : place("spec"),
     }));
-    if (!it.steps.length) return h("div", { class: "empty" }, h("p", {}, "It has no steps."));
+    if (!it.steps.length) return h("div", { class: "empty" }, h("p", {}, "This DAG has no steps."));
     return h("div", {},
       it.steps.length > 1 && h("div", { class: "canvas" }, graph(drawn, { across: !NARROW.matches })),
       h("table", { class: "rows" },

@@ -1,4 +1,4 @@
-// All DAGs: what they are, how they last went, when they run next.
+// All DAGs, with their newest run and their next scheduled time.
 
 import { get, path, send } from "../api.js";
 import { ask, field } from "../dialog.js";
@@ -53,7 +53,7 @@ export function dags(page) {
       h("p", {}, filtered ? "No DAG fits." : "There are no DAGs yet."),
       filtered
         ? h("p", {}, h("a", { href: "#/dags" }, "Show all"))
-        : may("manager") && h("p", {}, h("button", { type: "button", class: "primary", onclick: create }, "Make the first one")));
+        : may("manager") && h("p", {}, h("button", { type: "button", class: "primary", onclick: create }, "Create the first one")));
   }
 
   const table = (list) => h("table", { class: "rows dags" },
@@ -97,7 +97,7 @@ export function dags(page) {
 
   const create = () => ask({
     title: "New DAG",
-    text: "It begins as a greeting of one step, ready to be edited.",
+    text: "It starts with one example step, ready to edit.",
     fields: [field("Name", { name: "name", required: true, maxlength: 40, pattern: "[A-Za-z0-9_.\\-]+", autofocus: true,
       hint: "Letters, digits, “_”, “.” and “-”" })],
     confirm: "Create",

@@ -1,4 +1,4 @@
-// Who are you? By name and password, or by a token, as the server wants it.
+// Login by name and password or by a token, as the server requires.
 
 import { send } from "../api.js";
 import { field } from "../dialog.js";
@@ -7,7 +7,7 @@ import { basic, forget, remember, settings } from "../session.js";
 
 export function login(page, { refused, begin }) {
   const byToken = settings.auth === "token";
-  // Somebody who never gave anything is not told that it was wrong.
+  // Without any credentials yet, do not show that they were wrong.
   let message = refused?.message ?? "";
   forget();
 

@@ -1,4 +1,4 @@
-// What steps share: pools, locks and rate limits, who is in and who waits.
+// Pools, locks and rate limits: the steps that are in them, and those that wait.
 
 import { path, send } from "../api.js";
 import { ask, field } from "../dialog.js";
@@ -12,7 +12,7 @@ export function pools(page, list) {
   return [
     h("h2", { key: "pools" }, "Pools, locks and rate limits"),
     h("table", { class: "rows", key: "pool table" },
-      h("thead", {}, h("tr", {}, h("th", {}, "Name"), h("th", {}, "Taken"), h("th", {}, "In it, and waiting"),
+      h("thead", {}, h("tr", {}, h("th", {}, "Name"), h("th", {}, "Taken"), h("th", {}, "Inside, and waiting"),
         h("th", {}, h("span", { class: "unseen" }, "Actions")))),
       h("tbody", {}, list.map((each) => h("tr", { key: `${each.kind} ${each.name}` },
         h("td", {}, h("span", { class: "name" }, each.name), h("div", { class: "faint" }, each.kind.replace("_", " "),
@@ -27,7 +27,7 @@ export function pools(page, list) {
 
   function resize(pool) {
     return ask({
-      title: `Size of pool ${pool.name}`, text: "How many steps are in it at once. Who is in stays in.", confirm: "Set",
+      title: `Size of pool ${pool.name}`, text: "How many steps it lets run at once. Steps that run already continue.", confirm: "Set",
       fields: [field("Places", { name: "capacity", type: "number", min: 1, max: 1_000_000, required: true, value: pool.capacity ?? 1 })],
       act: async (form) => {
         await send("PUT", path`pools/${pool.name}`, { capacity: Number(form.get("capacity")) });

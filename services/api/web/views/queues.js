@@ -1,4 +1,4 @@
-// What runs and what waits, queue by queue, and for what.
+// Active and queued runs by queue, and what they wait for.
 
 import { get, path, send } from "../api.js";
 import { ask, field } from "../dialog.js";
@@ -55,13 +55,13 @@ export function queues(page) {
   }
 
   const change = (queue) => ask({
-    title: `Limit of queue ${queue.name}`, text: "How many of its runs run at once. What runs already goes on running.", confirm: "Set",
+    title: `Limit of queue ${queue.name}`, text: "How many of its runs are active at once. Active runs continue.", confirm: "Set",
     fields: [field("Runs at once", { name: "limit", type: "number", min: 1, max: 1_000_000, required: true, value: queue.maxConcurrency ?? 1 })],
     act: (form) => setLimit(queue.name, form),
   });
 
   const define = () => ask({
-    title: "Limit of a queue", text: "A queue is named by the DAGs that wait in it.", confirm: "Set",
+    title: "Limit of a queue", text: "Give the name that DAGs have in their field queue.", confirm: "Set",
     fields: [
       field("Queue", { name: "name", required: true, autofocus: true }),
       field("Runs at once", { name: "limit", type: "number", min: 1, max: 1_000_000, required: true, value: 1 })],
@@ -74,7 +74,7 @@ export function queues(page) {
   }
 
   const drop = (name) => ask({
-    title: `Drop the limit of ${name}?`, text: "Each DAG's own maxActiveRuns counts then.", confirm: "Drop it", danger: true,
+    title: `Remove the limit of ${name}?`, text: "Then each DAG's own maxActiveRuns applies.", confirm: "Drop it", danger: true,
     act: async () => {
       await send("DELETE", path`queues/${name}`);
       await page.refresh();
@@ -82,7 +82,7 @@ export function queues(page) {
   });
 
   const pause = (where, name) => ask({
-    title: `Pause ${name}?`, text: "Nothing more is admitted. What runs goes on to its end, and a person may still start runs.",
+    title: `Pause ${name}?`, text: "No queued run starts. Active runs continue, and users can still start runs.",
     fields: [field("Reason", { name: "reason", autofocus: true })], confirm: "Pause", danger: where === "pause",
     act: async (form) => {
       await send("POST", where, { reason: form.get("reason") });

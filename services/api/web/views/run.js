@@ -1,4 +1,4 @@
-// One run, as it goes: its graph, its steps, what they wrote, what may be done about it.
+// One run: its graph, steps, logs and actions.
 
 import { events, get, path } from "../api.js";
 import { h } from "../dom.js";
@@ -43,7 +43,7 @@ export function run(page) {
     await Promise.all([tabContent(), readQuestions(page, state)]);
     draw();
   });
-  // A sub run's changes are not streamed; it is looked at instead.
+  // Changes of a sub-run are not streamed; it is polled.
   if (!sub) follow();
 
   async function follow() {
@@ -149,10 +149,10 @@ export function run(page) {
     return pairs.length
       ? h("table", { class: "rows pairs" }, h("thead", {}, h("tr", {}, h("th", {}, "Name"), h("th", {}, "Value"))),
         h("tbody", {}, pairs.map(([key, value]) => h("tr", { key }, h("td", { class: "mono" }, key), h("td", {}, h("pre", {}, value))))))
-      : h("div", { class: "empty" }, h("p", {}, active(state.run.statusLabel) ? "No step has put anything out yet." : "No step put anything out."));
+      : h("div", { class: "empty" }, h("p", {}, active(state.run.statusLabel) ? "No step has written output yet." : "No step wrote output."));
   }
 
-  const story = () => (sub ? h("pre", { class: "wrap story" }, state.log || "Nothing happened yet.") : timeline(state.changes));
+  const story = () => (sub ? h("pre", { class: "wrap story" }, state.log || "Nothing has happened yet.") : timeline(state.changes));
 
   const spec = () => h("pre", { class: "code" }, state.spec ?? "");
 }

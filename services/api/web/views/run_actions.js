@@ -1,4 +1,4 @@
-// What may be done about a run in the state it is in.
+// The actions that the status of a run allows.
 
 import { path, send } from "../api.js";
 import { ask } from "../dialog.js";
@@ -15,7 +15,7 @@ export function runActions(page, state) {
   const label = run.statusLabel;
 
   const stop = () => ask({
-    title: "Stop this run?", text: "Its running steps are told to end, and its cancel and exit handlers run.",
+    title: "Stop this run?", text: "Its running steps are stopped, and its abort and exit handlers run.",
     confirm: "Stop it", danger: true,
     act: async () => {
       await send("POST", `${root}/stop`);
@@ -24,7 +24,7 @@ export function runActions(page, state) {
   });
 
   const withdraw = () => ask({
-    title: "Take this run out of the queue?", text: "It will not run, and is forgotten.", confirm: "Take it out", danger: true,
+    title: "Take this run out of the queue?", text: "The run is deleted without having run.", confirm: "Take it out", danger: true,
     act: async () => {
       await send("POST", `${root}/dequeue`);
       go(["runs"]);
@@ -33,7 +33,7 @@ export function runActions(page, state) {
 
   async function retry(event) {
     const button = event.target;
-    await attempt(() => send("POST", `${root}/retry`, { dagRunId: run.dagRunId }), { button, done: "Going on with what did not succeed." });
+    await attempt(() => send("POST", `${root}/retry`, { dagRunId: run.dagRunId }), { button, done: "Retry of the steps that did not succeed." });
     await page.refresh();
   }
 
@@ -41,7 +41,7 @@ export function runActions(page, state) {
     const answer = await send("POST", path`dag-runs/${name}/${run.dagRunId}/reschedule`);
     if (answer.dagRunId) go(["runs", name, answer.dagRunId]);
     return answer;
-  }, { button: event.target, done: "Started once more, with the same parameters." });
+  }, { button: event.target, done: "Started again, with the same parameters." });
 
   return h("div", { class: "actions" },
     label === "running" && h("button", { type: "button", class: "danger", onclick: stop }, "Stop"),

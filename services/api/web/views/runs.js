@@ -1,4 +1,4 @@
-// All runs, the newest first, as narrow as one wants.
+// All runs, newest first, with filters.
 
 import { get } from "../api.js";
 import { h } from "../dom.js";

@@ -1,4 +1,4 @@
-// Where a word, or a pattern, stands in the texts of all DAGs.
+// Search for a word or pattern in the specs of all DAGs.
 
 import { get } from "../api.js";
 import { h } from "../dom.js";
@@ -16,7 +16,7 @@ export function search(page) {
         h("button", { type: "submit", class: "primary" }, "Search")),
       errors.map((each) => h("p", { class: "error" }, each)),
       results.map(found),
-      q && !results.length && h("div", { class: "empty" }, h("p", {}, "It stands in no DAG.")));
+      q && !results.length && h("div", { class: "empty" }, h("p", {}, "No DAG contains it.")));
   });
 }
 

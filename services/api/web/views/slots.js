@@ -1,4 +1,4 @@
-// What became of each time the schedule named.
+// The fires of a schedule: which scheduled times started a run, and why others did not.
 
 import { get } from "../api.js";
 import { h } from "../dom.js";
@@ -18,7 +18,7 @@ export function slots(page, state) {
         h("select", { "aria-label": "Outcome", value: page.place.query.outcome ?? "", onchange: (event) => stay({ outcome: event.target.value }) },
           h("option", { value: "" }, "Any outcome"), ["fired", "skipped", "missed"].map((each) => h("option", { value: each }, each)))),
       found.slots.length ? table(found.slots) : h("div", { class: "empty" },
-        h("p", {}, (state.details?.dag.schedule ?? []).length ? "No slot has come yet." : "It has no schedule."))),
+        h("p", {}, (state.details?.dag.schedule ?? []).length ? "No scheduled time has come yet." : "This DAG has no schedule."))),
   };
 }
 

@@ -100,7 +100,7 @@ class SpecView {
       const { errors = [] } = await response.json();
       this.judge(errors);
       if (errors.length) {
-        toast("Not saved: the text has mistakes.", "error");
+        toast("Not saved: the spec has errors.", "error");
         return;
       }
       this.tag = response.headers.get("ETag") ?? "";
@@ -109,7 +109,7 @@ class SpecView {
       const now = draft(this.state.file)?.text ?? text;
       if (now === text) drop(this.state.file);
       else keep(this.state.file, now, this.tag);
-      toast(response.status === 202 ? "Accepted, and saved as soon as a scheduler is there." : "Saved.");
+      toast(response.status === 202 ? "Accepted, but not saved yet: a scheduler will save it as soon as one runs." : "Saved.");
       await this.page.refresh();
     } catch (error) {
       if (error.status === 412) await this.collide(event);
@@ -122,8 +122,8 @@ class SpecView {
 
   collide(event) {
     return ask({
-      title: "Somebody else changed this text meanwhile",
-      text: "Saving replaces their text by yours; theirs stays among the versions. Cancel to go on editing.",
+      title: "This spec was changed by another user",
+      text: "Saving replaces their spec with yours; theirs is kept among the versions. Cancel to continue editing.",
       confirm: "Replace theirs", danger: true,
       act: async () => {
         const response = await get(`${this.state.where}/versions`);

@@ -1,4 +1,4 @@
-// Starting a run: with which parameters, under which id, now or in its queue.
+// Starts a run: with parameters and id, now or in its queue.
 
 import { path, send } from "../api.js";
 import { ask, check, field } from "../dialog.js";
@@ -20,9 +20,9 @@ export function start(fileName, dag) {
   }
   if (!config.disableRunIdEdit) {
     fields.push(field("Run id", { name: "dagRunId", class: "mono", pattern: "[A-Za-z0-9_.\\-]{1,64}",
-      placeholder: "made by itself" }));
+      placeholder: "generated" }));
   }
-  fields.push(check("Wait in the queue instead of starting at once", { name: "enqueue" }));
+  fields.push(check("Queue the run instead of starting it at once", { name: "enqueue" }));
   return ask({
     title: `Start ${dag.name}`,
     text: dag.description,

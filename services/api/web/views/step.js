@@ -56,7 +56,7 @@ function facts(node) {
     inputs && fact("Given", h("span", { class: "mono" }, inputs)));
 }
 
-/** What the step itself wanted people to know. */
+/** The remarks of the step. */
 const remarks = (node) => (node.remarks ?? []).length > 0 && h("ul", { class: "remarks", "aria-label": "Remarks" }, node.remarks.map((each, index) =>
   h("li", { key: index, class: `is-${each.level}` }, h("span", { class: "label" }, each.level), " ", each.text)));
 
@@ -68,7 +68,7 @@ function stepActions(page, state, node) {
     await attempt(does, { button: event.target, done });
     await page.refresh();
   }
-  const set = (status) => (event) => act(event, () => send("PATCH", url, { status }), "Its status was set by hand; nothing else changed.");
+  const set = (status) => (event) => act(event, () => send("PATCH", url, { status }), "Its status was set by hand; nothing else was changed.");
   const retry = (event) => act(event,
     () => send("POST", `${base}/retry`, { dagRunId: run.dagRunId, stepName: node.step.name }), "The step runs again.");
   return h("div", { class: "actions" },

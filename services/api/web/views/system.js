@@ -1,4 +1,4 @@
-// The machinery: workers and their slots, schedulers, the gateway and what it reaches.
+// The system: workers and their slots, schedulers, the gateway and its servers.
 
 import { get } from "../api.js";
 import { h } from "../dom.js";
@@ -17,9 +17,9 @@ export function system(page) {
         fact("Gateway", badge(health.status)), fact("Version", health.version), fact("Up for", span(health.uptime)),
         fact("Metrics", h("a", { href: "api/v2/metrics" }, "Prometheus")), fact("API", h("a", { href: "api/v2/docs" }, "reference"))),
       h("h2", {}, "Workers"),
-      workers.length ? table(workers) : h("div", { class: "empty" }, h("p", {}, "No worker is there: runs wait until one comes.")),
+      workers.length ? table(workers) : h("div", { class: "empty" }, h("p", {}, "No worker is connected: runs wait until one is.")),
       h("h2", {}, "Schedulers"),
-      schedulers.length ? services(schedulers) : h("div", { class: "empty" }, h("p", {}, "No scheduler is there: what is asked for is kept and done later.")));
+      schedulers.length ? services(schedulers) : h("div", { class: "empty" }, h("p", {}, "No scheduler is running: commands are kept and carried out later.")));
   });
 }
 

@@ -1,4 +1,4 @@
-// Everything that happened to a run, a line for each change, the newest first.
+// All transitions of a run, one per line, newest first.
 
 import { h } from "../dom.js";
 import { badge, words } from "../status.js";
@@ -7,7 +7,7 @@ import { clock } from "../time.js";
 const MOST = 1000;
 
 export function timeline(changes) {
-  if (!changes.length) return h("div", { class: "empty" }, h("p", {}, "Nothing happened yet."));
+  if (!changes.length) return h("div", { class: "empty" }, h("p", {}, "Nothing has happened yet."));
   const shown = changes.slice(-MOST).reverse();
   return h("table", { class: "rows timeline" },
     h("thead", {}, h("tr", {}, h("th", {}, "When"), h("th", {}, "What"), h("th", {}, "Became"), h("th", {}, "Why"))),

@@ -1,9 +1,9 @@
-// An address that names nothing.
+// The page for unknown addresses.
 
 import { h } from "../dom.js";
 
 export function unknown(page) {
   page.title("Not found");
-  page.show(h("div", { class: "empty" }, h("h1", {}, "Not found"), h("p", {}, "There is no such page."),
+  page.show(h("div", { class: "empty" }, h("h1", {}, "Not found"), h("p", {}, "This page does not exist."),
     h("p", {}, h("a", { href: "#/dags" }, "All DAGs"))));
 }

@@ -1,4 +1,4 @@
-// A DAG's earlier texts: what changed, and the way back.
+// A DAG's earlier specs: their differences, and restoring them.
 
 import { get, send } from "../api.js";
 import { ask } from "../dialog.js";
@@ -12,7 +12,7 @@ export function versions(page, state) {
   let diff = null;
 
   const restore = (version) => ask({
-    title: `Restore version ${version}?`, text: "Its text becomes the present one, as a new version.", confirm: "Restore",
+    title: `Restore version ${version}?`, text: "Its spec becomes the current one, as a new version.", confirm: "Restore",
     act: async () => {
       await send("POST", `${state.where}/versions/${version}/restore`);
       stay({ version: "" });
@@ -41,7 +41,7 @@ export function versions(page, state) {
         h("div", { class: "heading" }, h("h2", {}, `Version ${diff.from} → ${diff.to}`), h("span", { class: "gap" }),
           h("button", { type: "button", class: "plain", "aria-label": "Close", onclick: () => stay({ version: "" }) }, "×")),
         h("pre", { class: "code diff" }, diff.diff
-          ? diff.diff.split("\n").map((line) => h("span", { class: kind(line) }, `${line}\n`)) : "They are the same."))),
+          ? diff.diff.split("\n").map((line) => h("span", { class: kind(line) }, `${line}\n`)) : "The versions are identical."))),
   };
 }
 
