@@ -12,7 +12,7 @@ from shared.store import tables as t
 from shared.store.engine import is_postgres
 from shared.store.reads.base import Reader
 
-__all__ = ["Histogram", "History", "RunChange", "TotalsReads"]
+__all__ = ["Histogram", "History", "StatusChange", "TotalsReads"]
 
 Histogram = Mapping[str, tuple[tuple[int, ...], float]]
 """By DAG name: how many runs took at most each bound, the last count being of all; and the sum of seconds."""
@@ -21,7 +21,7 @@ _r = t.dag_runs.c
 _x = t.transitions.c
 
 
-class RunChange(NamedTuple):
+class StatusChange(NamedTuple):
     """A change of a root run's status; its times and its attempt are the present ones."""
 
     dag_name: str
@@ -63,7 +63,7 @@ class TotalsReads(Reader):
                 _histogram(connection, _r.queued_at, _r.started_at, wait_bounds, _r.run_attempt == 1),
             )
 
-    def changes_since(self, mark: str) -> tuple[str, tuple[RunChange, ...]]:
+    def changes_since(self, mark: str) -> tuple[str, tuple[StatusChange, ...]]:
         """Return the next mark, and each change of a root run's status committed between the two marks, once."""
         query = (
             select(_r.dag_name, _x.was, _x.became, _r.queued_at, _r.started_at, _r.finished_at, _r.run_attempt)
@@ -72,7 +72,7 @@ class TotalsReads(Reader):
         )
         with self._snapshot() as connection:
             rows = connection.execute(query.where(*_committed_since(connection, mark)))
-            changes = tuple(RunChange(*row) for row in rows)
+            changes = tuple(StatusChange(*row) for row in rows)
             return _mark(connection), changes
 
 
