@@ -1,9 +1,8 @@
 """The ``dagu_*`` metrics, read from the database at each scrape (REST contract section 6).
 
-Counts are of the whole history, not of today, and those of ends only grow: until the gateway starts
-again, removed runs and the earlier ends of retried ones stay counted. ``dagu_dag_runs_total`` has two
-alias series, ``success`` and ``error``, for queries written against those names: a sum over every
-status counts those runs twice.
+Counts cover the whole history, not only today. Counts of ended runs only grow: removed runs and the earlier ends of
+retried runs stay counted until the gateway restarts. ``dagu_dag_runs_total`` has two alias series, ``success`` and
+``error``, for queries that use these names: a sum over all series counts succeeded and failed runs twice.
 """
 
 import platform
@@ -26,7 +25,7 @@ __all__ = ["COUNTED_BY_DAG", "MEDIA_TYPE", "families", "render"]
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 COUNTED_BY_DAG = "dagu_dag_runs_total_by_dag"
-"""A counter written without prometheus_client, which would add ``_total`` to its name."""
+"""Written as an untyped metric, because prometheus_client would add ``_total`` to the name of a counter."""
 _ALIASES: Mapping[str, RunStatus] = {"success": RunStatus.SUCCEEDED, "error": RunStatus.FAILED}
 
 _process = CollectorRegistry()
@@ -44,7 +43,7 @@ class _Snapshot:
 
 
 def render(deps: "Deps", now: datetime) -> bytes:
-    """Return the page; raises ``StoreUnavailable`` while the database is away."""
+    """Return the text for Prometheus. Raises ``StoreUnavailable`` while the database cannot be reached."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Snapshot(families(deps, now)))
     untyped, counter = (f"# TYPE {COUNTED_BY_DAG} {kind}\n".encode() for kind in ("untyped", "counter"))
@@ -52,7 +51,7 @@ def render(deps: "Deps", now: datetime) -> bytes:
 
 
 def families(deps: "Deps", now: datetime) -> list[Metric]:
-    """Return the ``dagu_*`` series; raises ``StoreUnavailable`` while the database is away."""
+    """Return the ``dagu_*`` series. Raises ``StoreUnavailable`` while the database cannot be reached."""
     return [*_runs(deps), *_system(deps, now)]
 
 
