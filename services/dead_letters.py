@@ -31,7 +31,8 @@ def redrive_dead_letters(config: Config, limit: int) -> int:
 
     Raises:
         BrokerUnavailable: the broker cannot be reached; or a running ``dagway up`` uses the journal in ``data_dir``.
-        Unroutable: the broker queue of a dead letter does not exist; the dead letter stays.
+        Unroutable: the broker queue of the first dead letter does not exist; it stays. A later dead letter without
+            a broker queue ends the call without an error.
     """
     with _transport(config) as transport:
         # Without a broker, i.e. in the journal of a stopped `dagway up`, no service has declared these queues.

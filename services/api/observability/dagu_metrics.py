@@ -72,9 +72,8 @@ def _runs(deps: "Deps") -> Iterable[Metric]:
 
     counter = CounterMetricFamily(
         "dagu_dag_runs",
-        "DAG-runs by the status they ended in, over the whole history, and those that have not ended by the one "
-        "they have. The series success and error repeat succeeded and failed under another name: a sum over all "
-        "series counts those twice",
+        "DAG-runs by status, over the whole history: ended runs by their final status, others by their present one. "
+        "The series success and error repeat succeeded and failed: a sum over all series counts these runs twice",
         labels=["status"],
     )
     for status, runs in totals.items():
@@ -110,16 +109,16 @@ def _runs(deps: "Deps") -> Iterable[Metric]:
 
 def _system(deps: "Deps", now: datetime) -> Iterable[Metric]:
     info = GaugeMetricFamily(
-        "dagu_info", "Build information; go_version names the Python that runs it", labels=["version", "go_version"]
+        "dagu_info", "Build information; go_version has the version of Python", labels=["version", "go_version"]
     )
     info.add_metric([deps.version, f"python{platform.python_version()}"], 1)
     yield info
     yield _gauge("dagu_uptime_seconds", "Seconds since the gateway started", (now - deps.started_at).total_seconds())
     schedulers = deps.reads.services("scheduler", since=now - deps.service_alive)
-    yield _gauge("dagu_scheduler_running", "Whether any scheduler is there", int(bool(schedulers)))
+    yield _gauge("dagu_scheduler_running", "1 if a scheduler is live, else 0", int(bool(schedulers)))
     cache = GaugeMetricFamily(
         "dagu_cache_entries_total",
-        "Entries in the gateway's caches; keys and webhooks are read at each use and not kept",
+        "Entries in the gateway's caches; API keys and webhooks are read at each use and not cached",
         labels=["cache"],
     )
     kept = {"dag_definition": len(deps.specs), "dag_run_status": len(deps.summaries), "api_key": 0, "webhook": 0}

@@ -32,11 +32,13 @@ REQUESTS = Counter(
 )
 SECONDS = Histogram(
     "dagway_gateway_request_seconds",
-    "From a request to its answer's first byte: reads, and writes, which wait for a scheduler",
+    "Time from a request to the first byte of its response; writes include waiting for a scheduler",
     ["kind"],
     buckets=LATENCY_S,
 )
-UNDER_WAY = Gauge("dagway_gateway_requests_under_way", "Requests being answered, streams until they are open")
+UNDER_WAY = Gauge(
+    "dagway_gateway_requests_under_way", "Requests being answered; an event stream counts until it is open"
+)
 
 _seconds = {kind: SECONDS.labels(kind) for kind in ("read", "write")}
 

@@ -1,4 +1,4 @@
-"""Webhooks. Administrators manage them; whoever has a webhook's token can trigger it (REST contract section 5.12)."""
+"""Webhooks. Administrators manage them; a client with its token can trigger a webhook (REST contract section 5.12)."""
 
 import hmac
 import json
