@@ -49,21 +49,22 @@ def split_zone(expression: str) -> tuple[str, str]:
 def cron_error(expression: str) -> str:
     """Return what is wrong with a cron expression; empty when it is valid."""
     if len(expression) > _MAX_LENGTH:
-        return f"the expression is longer than {_MAX_LENGTH} characters"
+        return f"the cron expression is longer than {_MAX_LENGTH} characters"
     zone, cron = split_zone(expression)
     if zone and not _zone_exists(zone):
         return f'unknown time zone "{zone}"'
     if cron.startswith("@"):
-        return "" if cron.lower() in _ALIASES else f'unknown descriptor "{cron}"'
+        known = ", ".join(sorted(_ALIASES))
+        return "" if cron.lower() in _ALIASES else f'unknown descriptor "{cron}" (must be one of: {known})'
     parts = cron.split()
     if len(parts) != 5:
         return f"expected exactly 5 fields, found {len(parts)}: {cron}"
     for index, part in enumerate(parts):
         digits = _MONTHS.sub("1", part) if index == 3 else _DAYS.sub("1", part) if index == 4 else part
         if not _FIELD.match(digits):
-            return f"cannot read field {index + 1} ({_FIELD_NAMES[index]}): {part}"
+            return f"syntax error in field {index + 1} ({_FIELD_NAMES[index]}): {part}"
         if backwards := next((found[0] for found in _RANGE.finditer(part) if _runs_backwards(found)), None):
-            return f"the range {backwards} ends before it begins"
+            return f"the range {backwards} in field {index + 1} ({_FIELD_NAMES[index]}) ends before it begins"
     try:
         # Croniter knows the question mark in the two day fields only.
         valid = croniter.is_valid(cron.replace("?", "*"), strict=True)

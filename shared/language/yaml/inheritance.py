@@ -32,7 +32,7 @@ def read_base(text: str, issues: Issues) -> YamlMap | None:
     issues.found.extend(replace(found, source=BASE) for found in own.found)
     value = documents[0].value if documents else None
     if value is not None and not isinstance(value, YamlMap):
-        issues.error("must be a map of fields", at=documents[0].at)
+        issues.error("the base configuration must be a map of fields", at=documents[0].at)
         return None
     return value
 

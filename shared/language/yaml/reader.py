@@ -249,7 +249,7 @@ class _Composer:
         for value, at in merges:
             for source in value if isinstance(value, YamlList) else [value]:
                 if not isinstance(source, YamlMap):
-                    self._issues.error("<< must name a mapping", at=at)
+                    self._issues.error("the value of << must be a map", at=at)
                     continue
                 for key, item in source.items():
                     if key not in into:
