@@ -84,7 +84,10 @@ _POOL_ERRORS = [
     ("pool: 5", "steps[0].pool: pool must be a name or a list of names"),
     ("pool: [gpu, 5]", "steps[0].pool[1]: pool must be a name or a list of names"),
     ("pool: ''", "invalid pool: ''"),
-    ("lock: '${TABLE}'", "invalid lock: '${TABLE}' (use 1 to 100 letters, digits, dots, dashes or underscores; variables are not"),
+    (
+        "lock: '${TABLE}'",
+        "invalid lock: '${TABLE}' (use 1 to 100 letters, digits, dots, dashes or underscores; variables are not",
+    ),
     ("lock: [a, a]", "lock 'a' is listed twice"),
     ("rateLimit: api", "rateLimit must be a map with name, limit and intervalSec, or a list of maps, not a string"),
     ("rateLimit: {name: api}", "steps[0].rateLimit: rateLimit.limit is required"),
