@@ -36,7 +36,7 @@ class DagNames:
         self._known: set[str] = set()
 
     def label(self, dag_name: str) -> str:
-        """Return the label for a DAG, and keep a free place for it if there is one."""
+        """Return the label for a DAG. A new DAG gets a free place, if there is one left."""
         with self._lock:
             if dag_name not in self._known:
                 if len(self._known) >= self._limit:
