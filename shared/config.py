@@ -1,7 +1,7 @@
 """The configuration: one frozen, validated object per process.
 
-A setting is an option (``--data-dir``) and an environment variable (``DAGWAY_DATA_DIR``); the option wins.
-``shared.options`` lists them.
+Each setting can be a command line option (``--data-dir``) or an environment variable (``DAGWAY_DATA_DIR``). The option
+wins. ``shared.options`` lists all settings.
 """
 
 import difflib
@@ -27,7 +27,7 @@ LogFormat = Literal["json", "text"]
 _HOSTS_VARIABLES = re.compile(
     r"DAGWAY_(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?|PORT)"
 )
-"""Variables that Kubernetes sets in every pod for a Service whose name begins with ``dagway``."""
+"""Names of the variables that Kubernetes sets in every pod for a Service whose name begins with ``dagway``."""
 _LABEL = re.compile(r"[A-Za-z0-9_./-]{1,63}")
 _WORKER_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _LEVELS = ("debug", "info", "warning", "error")
@@ -35,7 +35,7 @@ _LEVELS = ("debug", "info", "warning", "error")
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Validated settings; see ``OPTIONS`` for what each means."""
+    """Validated settings. ``OPTIONS`` describes each field."""
 
     data_dir: Path
     worker_id: str
@@ -59,7 +59,7 @@ class Config:
     base_path: str = ""
     ui_dir: Path | None = None
     auth_mode: Literal["", "none", "builtin", "oidc"] = ""
-    """Empty: not set."""
+    """Empty if not set, which means ``none``."""
     auth_basic_username: str = ""
     auth_basic_password: str = dataclass_field(default="", repr=False)
     auth_token: str = dataclass_field(default="", repr=False)
@@ -83,7 +83,7 @@ class Config:
     faults: str = ""
 
     def need(self, field: str) -> str:
-        """Return a text setting that must not be empty. Raises ``ConfigInvalid``."""
+        """Return the text setting ``field``. Raises ``ConfigInvalid`` if it is empty."""
         value = getattr(self, field)
         if not value:
             option = next(option for option in OPTIONS if option.field == field)
@@ -91,7 +91,7 @@ class Config:
         return str(value)
 
     def make_data_dir(self) -> None:
-        """Create the data folder if it is missing. Raises ``ConfigInvalid``."""
+        """Create the data folder if it is missing. Raises ``ConfigInvalid`` if that fails or it is not writable."""
         try:
             self.data_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -103,13 +103,13 @@ class Config:
 
 
 def load_config(given: Mapping[str, Any], environ: Mapping[str, str], *, terminal: bool = False) -> Config:
-    """Return the configuration of this process.
+    """Return the configuration of this process: command line options first, then environment, then defaults.
 
-    ``given`` holds command line options by field name, ``None`` if not given.
+    ``given`` maps the field of each option to its value, or to ``None`` if it is not on the command line.
+    ``terminal``: logs go to a terminal, so their default format is text.
 
     Raises:
-        ConfigInvalid: names all invalid settings, and all unknown ``DAGWAY_*`` variables with the most
-            similar setting.
+        ConfigInvalid: some settings are invalid, or some ``DAGWAY_*`` variables are unknown. The text lists them all.
     """
     problems = _unknown(environ)
     values: dict[str, Any] = {}
@@ -128,7 +128,7 @@ def load_config(given: Mapping[str, Any], environ: Mapping[str, str], *, termina
             problems.append(f"{source}: {error}")
     if problems:
         raise ConfigInvalid("; ".join(problems))
-    # Other programs on the host use TZ. If it names no zone, the host's zone applies.
+    # TZ is not validated, because other programs on the host use it too. If it names no zone, the host's zone applies.
     values.setdefault("tz", environ.get("TZ", "").removeprefix(":"))
     if all(values.get(field) for field in ("oidc_issuer", "oidc_client_id", "oidc_client_secret")):
         values.setdefault("auth_mode", "oidc")
@@ -145,7 +145,7 @@ def _unknown(environ: Mapping[str, str]) -> list[str]:
         if not name.startswith("DAGWAY_") or name in known or _from_kubernetes(name, environ[name]):
             continue
         close = difflib.get_close_matches(name, known, n=1)
-        problems.append(f"{name} is not a setting" + (f" (did you mean {close[0]}?)" if close else ""))
+        problems.append(f"{name} is not a setting" + (f" (did you mean {close[0]}?)" if close else ": unset it"))
     return problems
 
 
@@ -180,7 +180,9 @@ def _labels(text: str) -> tuple[tuple[str, str], ...]:
     for item in filter(None, (part.strip() for part in text.split(","))):
         key, mark, value = item.partition("=")
         if not mark or not _LABEL.fullmatch(key.strip()) or not _LABEL.fullmatch(value.strip()):
-            raise ValueError(f"{item!r} is not a label: expected key=value, each of 1 to 63 letters, digits or _ . / -")
+            raise ValueError(
+                f"{item!r} is not a label: expected key=value, with key and value of 1 to 63 letters, digits or _ . / -"
+            )
         labels[key.strip()] = value.strip()
     return tuple(sorted(labels.items()))
 
@@ -190,7 +192,10 @@ def _limits(text: str) -> tuple[tuple[str, int], ...]:
     for item in filter(None, (part.strip() for part in text.split(","))):
         name, _, limit = item.rpartition("=")
         if not _LABEL.fullmatch(name.strip()) or not re.fullmatch(r"\s*[1-9]\d{0,5}\s*", limit):
-            raise ValueError(f"{item!r} is not a limit: expected name=limit with a limit from 1 to 999999")
+            raise ValueError(
+                f"{item!r} is not a limit: expected name=limit, with a name of 1 to 63 letters, digits or _ . / - "
+                "and a limit from 1 to 999999"
+            )
         limits[name.strip()] = int(limit)
     return tuple(sorted(limits.items()))
 
@@ -238,7 +243,7 @@ def _existing_folder(text: str) -> Path:
 def _bundle(text: str) -> Path:
     path = _existing_folder(text)
     if not any((path / name).is_file() for name in ("bundle.js", "assets/bundle.js")):
-        raise ValueError(f"{text!r} holds neither bundle.js nor assets/bundle.js")
+        raise ValueError(f"the folder {text!r} contains neither bundle.js nor assets/bundle.js")
     return path
 
 
@@ -253,7 +258,7 @@ def _duration(text: str) -> int:
     hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
     total = hours * 3600 + minutes * 60 + seconds
     if not 60 <= total <= 10_000_000:
-        raise ValueError(f"{text!r} is not a duration of at least a minute, such as 24h, 90m or 3600s")
+        raise ValueError(f"{text!r} is not a duration from 1m to 10000000s, such as 24h, 90m or 3600s")
     return total
 
 
@@ -322,5 +327,5 @@ _READ: dict[str, Any] = {
 
 
 def environment() -> Mapping[str, str]:
-    """Return the process environment; no other module reads it for settings."""
+    """Return the process environment. Other modules read settings through this function only."""
     return os.environ

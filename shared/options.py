@@ -1,7 +1,6 @@
-"""All settings: field, environment variable, command line option and meaning.
+"""All settings: field of ``Config``, environment variable, command line option and meaning.
 
-This table is the only list of them: the command line, the check for unknown variables and docs/configuration.md
-are made from it.
+The command line, the check for unknown variables and docs/configuration.md are made from this table.
 """
 
 from dataclasses import dataclass
@@ -11,14 +10,14 @@ __all__ = ["OPTIONS", "Option"]
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One setting. ``field`` is its name in ``Config``; ``help`` names the unit, and the default in brackets."""
+    """One setting. ``field`` is its name in ``Config``. ``help`` states the unit, and the default in parentheses."""
 
     field: str
     env: str
     flag: str
     help: str
     alias: str = ""
-    """The variable that Dagu has for it; read where ``env`` is not set."""
+    """Dagu's environment variable for the same setting. It is read if ``env`` and ``flag`` are not set."""
 
 
 OPTIONS = (
@@ -53,7 +52,7 @@ OPTIONS = (
         "worker_labels",
         "DAGWAY_WORKER_LABELS",
         "--labels",
-        "labels of the worker, which steps may ask for: gpu=true,region=eu (none)",
+        "labels of the worker, which worker selectors refer to: gpu=true,region=eu (none)",
     ),
     Option(
         "worker_id",
@@ -72,7 +71,7 @@ OPTIONS = (
         "tz",
         "DAGWAY_TZ",
         "--tz",
-        "time zone of schedules that name none, and of displayed times (TZ, else the host's)",
+        "time zone of displayed times, and of schedules that set none (variable TZ, else the host's time zone)",
         "DAGU_TZ",
     ),
     Option(
@@ -103,7 +102,7 @@ OPTIONS = (
         "log_level",
         "DAGWAY_LOG_LEVEL",
         "--log-level",
-        "least level that is logged: debug, info, warning or error (info)",
+        "lowest level that is logged: debug, info, warning or error (info)",
     ),
     Option(
         "log_format",
@@ -123,7 +122,7 @@ OPTIONS = (
         "ui_dir",
         "DAGWAY_UI_DIR",
         "--ui-dir",
-        "folder with another front end's bundle.js, to serve in place of the built-in pages (none)",
+        "folder with the bundle.js of a front end to serve instead of the built-in pages (none)",
     ),
     Option(
         "auth_mode",
@@ -136,28 +135,28 @@ OPTIONS = (
         "auth_basic_username",
         "DAGWAY_AUTH_BASIC_USERNAME",
         "--auth-basic-username",
-        "username for HTTP Basic, together with the password (none)",
+        "username for HTTP Basic authentication; set the password too (none)",
         "DAGU_AUTH_BASIC_USERNAME",
     ),
     Option(
         "auth_basic_password",
         "DAGWAY_AUTH_BASIC_PASSWORD",
         "--auth-basic-password",
-        "password for HTTP Basic; use the variable, since options are visible to other users (none)",
+        "password for HTTP Basic authentication; use the environment variable: all users of the host see options",
         "DAGU_AUTH_BASIC_PASSWORD",
     ),
     Option(
         "auth_token",
         "DAGWAY_AUTH_TOKEN",
         "--auth-token",
-        "Bearer token that has the role admin (none)",
+        "Bearer token that gives a request the role admin (none)",
         "DAGU_AUTH_TOKEN",
     ),
     Option(
         "auth_token_secret",
         "DAGWAY_AUTH_TOKEN_SECRET",
         "--auth-token-secret",
-        "key that signs login tokens: 32 characters or more, the same for all gateways; mode builtin requires it",
+        "key that signs login tokens: at least 32 characters, the same for all gateways; auth mode builtin requires it",
         "DAGU_AUTH_TOKEN_SECRET",
     ),
     Option(
@@ -171,7 +170,7 @@ OPTIONS = (
         "auth_admin_username",
         "DAGWAY_AUTH_ADMIN_USERNAME",
         "--auth-admin-username",
-        "name of the first user, made if there are no users (admin)",
+        "name of the first user, which is created if there are no users (admin)",
         "DAGU_AUTH_ADMIN_USERNAME",
     ),
     Option(
@@ -199,14 +198,14 @@ OPTIONS = (
         "oidc_client_secret",
         "DAGWAY_AUTH_OIDC_CLIENT_SECRET",
         "--auth-oidc-client-secret",
-        "client secret that belongs to the client id; use the variable, since options are visible to other users",
+        "secret that belongs to the client id; use the environment variable: all users of the host see options",
         "DAGU_AUTH_OIDC_CLIENT_SECRET",
     ),
     Option(
         "oidc_client_url",
         "DAGWAY_AUTH_OIDC_CLIENT_URL",
         "--auth-oidc-client-url",
-        "URL of this server in browsers; register <URL>/oidc-callback with the provider as redirect URI",
+        "URL at which browsers reach this server; register <URL>/oidc-callback with the provider as redirect URI",
         "DAGU_AUTH_OIDC_CLIENT_URL",
     ),
     Option(
@@ -220,7 +219,7 @@ OPTIONS = (
         "oidc_whitelist",
         "DAGWAY_AUTH_OIDC_WHITELIST",
         "--auth-oidc-whitelist",
-        "email addresses that may log in, separated by commas (all that the provider logs in)",
+        "email addresses that may log in, separated by commas (everyone whom the provider authenticates)",
         "DAGU_AUTH_OIDC_WHITELIST",
     ),
     Option(
@@ -241,19 +240,19 @@ OPTIONS = (
         "metrics",
         "DAGWAY_METRICS",
         "--metrics",
-        "public: /metrics of the API needs no login; private: it does (private)",
+        "who may read /metrics of the API: public (everyone) or private (logged-in users) (private)",
     ),
     Option(
         "require_if_match",
         "DAGWAY_REQUIRE_IF_MATCH",
         "--require-if-match",
-        "answer 428 to a change of a spec without an If-Match header (false)",
+        "whether a change of a spec without an If-Match header is refused, with status 428 (false)",
     ),
     Option(
         "remote_nodes",
         "DAGWAY_REMOTE_NODES",
         "--remote-nodes",
-        "JSON list of other servers to show: name, apiBaseURL and credentials (none)",
+        "other servers that the front end can show: a JSON list of maps with name, apiBaseURL and credentials (none)",
     ),
     Option("navbar_title", "DAGWAY_NAVBAR_TITLE", "--navbar-title", "title in the front end's navigation bar (Dagu)"),
     Option("navbar_color", "DAGWAY_NAVBAR_COLOR", "--navbar-color", "colour of the front end's navigation bar (none)"),

@@ -94,7 +94,7 @@ class BehindSteps:
     ahead: int
 
     def __str__(self) -> str:
-        return f"its turn for {_name(self.key)}, behind {self.ahead} more"
+        return f"its turn for {_name(self.key)} (steps before it: {self.ahead})"
 
 
 def obstacle(claim: Claim, pool: PoolState, ahead: int | None) -> PoolFull | BehindSteps | None:

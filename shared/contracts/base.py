@@ -30,7 +30,7 @@ class Message(Part):
         if "type" not in cls.__dict__:
             return
         if cls.type in MESSAGE_TYPES:
-            raise TypeError(f"{cls.__name__}: the message type {cls.type!r} is {MESSAGE_TYPES[cls.type].__name__}'s")
+            raise TypeError(f"{cls.__name__}: {MESSAGE_TYPES[cls.type].__name__} has the message type {cls.type!r} too")
         MESSAGE_TYPES[cls.type] = cls
 
 

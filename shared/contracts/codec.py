@@ -60,7 +60,7 @@ def decode(data: bytes) -> Envelope:
     except ValidationError as error:
         raise DecodeFailed(f"not an envelope: {_first(error)}") from error
     if peek.v != VERSION:
-        raise DecodeFailed(f"envelope version {peek.v} is not supported, only {VERSION}")
+        raise DecodeFailed(f"envelope version {peek.v} is not supported: only {VERSION} is")
     cls = _ENVELOPES.get(peek.type)
     if cls is None:
         raise DecodeFailed(f"unknown message type {peek.type!r}")
@@ -83,5 +83,5 @@ def decode_as(data: bytes, expected: type[M]) -> M:
     """
     body = decode(data).body
     if not isinstance(body, expected):
-        raise DecodeFailed(f"expected {expected.type}, got {body.type}")
+        raise DecodeFailed(f"expected a message of type {expected.type!r}, got {body.type!r}")
     return body

@@ -82,7 +82,7 @@ def test_every_setting_has_a_reader_and_a_page() -> None:
 
 
 def test_a_folder_without_a_bundle_is_no_front_end(tmp_path: Path) -> None:
-    with pytest.raises(ConfigInvalid, match=r"DAGWAY_UI_DIR: .* holds neither bundle.js nor assets/bundle.js"):
+    with pytest.raises(ConfigInvalid, match=r"DAGWAY_UI_DIR: .* contains neither bundle.js nor assets/bundle.js"):
         load_config({}, {"DAGWAY_UI_DIR": str(tmp_path)})
 
     (tmp_path / "assets").mkdir()

@@ -152,7 +152,7 @@ def step_name_problem(name: str) -> str:
 def _id(fields: Fields) -> str:
     step_id = fields.text("id")
     if step_id and not _ID.match(step_id):
-        fields.error("id", f"invalid step ID format: {step_id}", hint="letters, digits, - and _, a letter first")
+        fields.error("id", f"invalid step ID format: {step_id}", hint="use letters, digits, - and _; a letter first")
         return ""
     if step_id.lower() in _RESERVED_IDS:
         fields.error("id", f"step ID '{step_id}' is a reserved word")

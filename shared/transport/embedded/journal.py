@@ -69,7 +69,7 @@ class Journal:
         except sqlite3.Error as error:
             busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
             why = "another dagway uses this folder" if busy else error
-            raise BrokerUnavailable(f"journal {path} cannot be opened: {why}") from error
+            raise BrokerUnavailable(f"the journal {path} cannot be opened: {why}") from error
         self.found = [StoredMessage(*row) for row in self._db.execute("SELECT * FROM messages ORDER BY seq")]
         self.dead = [StoredDeadLetter(*row) for row in self._db.execute("SELECT * FROM dead ORDER BY seq")]
         self.last_seq = max([0, *(row.seq for row in self.found), *(row.seq for row in self.dead)])

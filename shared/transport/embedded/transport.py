@@ -62,7 +62,7 @@ class EmbeddedTransport:
             for queue in queues:
                 known = self._find_or_make(queue)
                 if known.queue != queue:
-                    raise ConfigInvalid(f"the queue {known.queue.name} exists with different arguments")
+                    raise ConfigInvalid(f"the broker queue {known.queue.name} exists with different arguments")
 
     def waiting(self, queue: BrokerQueue) -> int:
         with self.lock:
@@ -206,7 +206,7 @@ class EmbeddedTransport:
             target = self.queues.get(queue.name)
             if target is None or target.expired(time.monotonic()):
                 self.queues.pop(queue.name, None)
-                accepted.set_exception(Unroutable(f"there is no queue {queue.name}"))
+                accepted.set_exception(Unroutable(f"there is no broker queue {queue.name}"))
                 return accepted
             self._seq += 1
             copy = QueuedMessage(self._seq, message.message_id, message.body, pending)

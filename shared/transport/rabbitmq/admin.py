@@ -187,7 +187,7 @@ class Admin:
         def closed(_channel: Any, reason: Any) -> None:
             code = getattr(reason, "reply_code", None)
             if code == 406:
-                fail(done, ConfigInvalid(f"a queue exists with different arguments: {reason.reply_text}"))
+                fail(done, ConfigInvalid(f"a broker queue exists with different arguments: {reason.reply_text}"))
             elif not done.done():
                 self._connection.later(0, lambda: fail(done, unavailable("channel closed", reason)))
 

@@ -65,7 +65,7 @@ def parameters(url: str, name: str) -> Any:
         params = pika.URLParameters(url)
     except Exception as error:  # noqa: BLE001 - pika raises whatever its parsing steps raise
         raise ConfigInvalid(
-            f"the broker URL cannot be read ({type(error).__name__}); expected amqp://user:password@host:5672/vhost"
+            f"DAGWAY_AMQP_URL cannot be parsed ({type(error).__name__}): expected amqp://user:password@host:5672/vhost"
         ) from None
     if "heartbeat=" not in url:
         params.heartbeat = HEARTBEAT_S

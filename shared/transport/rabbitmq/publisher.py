@@ -42,7 +42,7 @@ FLUSH_FROM = 8
 MAX_BATCH = 32
 """Most messages in a batch, which costs the broker and both ends hardly more than one message."""
 MAX_BATCH_BYTES = 64 * 1024
-_BLOCKED = "the broker blocks publishers (resource alarm)"
+_BLOCKED = "the broker blocks publishers: it is low on memory or disk space (resource alarm)"
 _REPLY_TO = "amq.rabbitmq.reply-to"
 
 _log = logging.getLogger(__name__)
@@ -171,7 +171,7 @@ class Publisher:
         if self._blocked_at is not None:
             return BrokerUnavailable(_BLOCKED)
         if len(self._waiting) >= MAX_WAITING:
-            return BrokerUnavailable(f"{MAX_WAITING} messages wait to be sent to the broker; try again later")
+            return BrokerUnavailable(f"{MAX_WAITING} messages already wait to be sent to the broker; try again later")
         return None
 
     def _up(self, connection: Any) -> None:
@@ -233,7 +233,7 @@ class Publisher:
         self._returned.clear()
         for together in lost.values():
             for pending in together:
-                pending.settle(PublishUnconfirmed(f"sent, but never confirmed: {error}"))
+                pending.settle(PublishUnconfirmed(f"sent to the broker, but not confirmed: {error}"))
 
     def _flush(self) -> None:
         self._flushing = False
@@ -312,7 +312,7 @@ class Publisher:
             if count > 1:
                 self._returned[key] = count - 1
             if count:
-                return Unroutable(f"the broker has no queue {first.queue}")
+                return Unroutable(f"there is no broker queue {first.queue}")
         return PublishUnconfirmed(f"the broker refused a message for the queue {first.queue}") if nacked else None
 
     def _on_reply(self, _channel: Any, _method: Any, properties: Any, body: bytes) -> None:
@@ -342,7 +342,7 @@ class Publisher:
                 break
             del self._in_flight[tag]
             for pending in oldest:
-                pending.settle(PublishUnconfirmed(f"no confirm within {CONFIRM_TIMEOUT_S:.0f} s"))
+                pending.settle(PublishUnconfirmed(f"the broker sent no confirm within {CONFIRM_TIMEOUT_S:.0f} s"))
         while self._waiting and self._waiting[0].at < limit:
             self._waiting.popleft().settle(
                 BrokerUnavailable(f"not sent within {CONFIRM_TIMEOUT_S:.0f} s: the broker confirms no earlier messages")
