@@ -24,7 +24,7 @@ _LOCK = 0x6461_6777_6179
 
 _PERMISSION_DENIED = "42501"
 
-_HOW_TO = """the database user {user} lacks a privilege: {what}. Run this SQL once as an administrator, then migrate again:
+_HOW_TO = """the database user {user} lacks a privilege: {what}. Run this SQL as an administrator, then migrate again:
   CREATE ROLE dagway_scheduler NOLOGIN;
   CREATE ROLE dagway_api NOLOGIN;
   GRANT CREATE, USAGE ON SCHEMA public TO "{user}";
