@@ -52,7 +52,7 @@ test: setup ## run all tests; installs missing RabbitMQ and Postgres if it has t
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 unit: setup ## run the tests that need no server
-	@$(BIN)/python -m pytest tests/unit tests/test_architecture.py $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) tests/unit tests/test_architecture.py $(ARGS)
 
 check: setup ## check lint, format, types, architecture, dead code, dependencies
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check

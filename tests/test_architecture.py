@@ -81,6 +81,16 @@ def test_every_module_is_named_for_what_it_holds() -> None:
     assert nameless == []
 
 
+def test_one_class_name_stands_for_one_thing() -> None:
+    places: dict[str, list[str]] = {}
+    for path in python_files("dagway", "services", "shared"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}
+
+
 def test_no_test_replaces_a_seam_by_a_mock() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{line}: {target}"

@@ -87,7 +87,7 @@ class PoolFull:
 
 
 @dataclass(frozen=True, slots=True)
-class Behind:
+class BehindSteps:
     """The pool has free places, which those before this step are entitled to."""
 
     key: PoolKey
@@ -97,14 +97,14 @@ class Behind:
         return f"its turn for {_name(self.key)}, behind {self.ahead} more"
 
 
-def obstacle(claim: Claim, pool: PoolState, ahead: int | None) -> PoolFull | Behind | None:
+def obstacle(claim: Claim, pool: PoolState, ahead: int | None) -> PoolFull | BehindSteps | None:
     """Return why a step with ``ahead`` others before it has no place in a pool; ``None`` if it is entitled to one."""
     free = claim.capacity(pool.configured) - pool.taken
     if free <= 0:
         return PoolFull(claim, pool)
     if ahead is None:
-        return Behind(claim.key, len(pool.waiting))
-    return Behind(claim.key, ahead) if ahead >= free else None
+        return BehindSteps(claim.key, len(pool.waiting))
+    return BehindSteps(claim.key, ahead) if ahead >= free else None
 
 
 def may_enter(who: Who, claims: Iterable[Claim], pools: Mapping[PoolKey, PoolState]) -> bool:

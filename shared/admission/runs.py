@@ -22,7 +22,7 @@ __all__ = [
     "LOW",
     "RESUMED",
     "Admitted",
-    "Behind",
+    "BehindRuns",
     "Moment",
     "OpenPause",
     "QueueState",
@@ -161,7 +161,7 @@ class QueueFull:
 
 
 @dataclass(frozen=True, slots=True)
-class Behind:
+class BehindRuns:
     """The queue has a free place, which those before this run are entitled to."""
 
     queue: str
@@ -170,7 +170,7 @@ class Behind:
         return f"its turn in queue {self.queue}"
 
 
-Obstacle = OpenPause | AfterRun | NotBefore | NoWorker | QueueFull | Behind
+Obstacle = OpenPause | AfterRun | NotBefore | NoWorker | QueueFull | BehindRuns
 
 
 def obstacle(run: QueuedRun, moment: Moment) -> Obstacle | None:
@@ -204,7 +204,7 @@ def explain(
         return found
     if not queue.free:
         return QueueFull(queue)
-    return Behind(queue.name) if ahead is None or ahead >= queue.free else None
+    return BehindRuns(queue.name) if ahead is None or ahead >= queue.free else None
 
 
 # -- decisions ------------------------------------------------------------------------------------

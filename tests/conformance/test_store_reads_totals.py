@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine
 
 from shared.status import RunStatus
-from shared.store.reads.reader import Reads, RunChange
+from shared.store.reads.reader import Reads, StatusChange
 from shared.store.writes.bulk import write
 from shared.store.writes.transaction import Store, Transaction
 from tests.conformance.store_rows import NOW, add_run, after
@@ -17,7 +17,7 @@ def change(tx: Transaction, run_key: str, was: str, became: str, **more: int) ->
     write(tx.connection, tx.runs.numbered([row]))
 
 
-def moments(found: tuple[RunChange, ...]) -> list[tuple[str, str, str, datetime | None]]:
+def moments(found: tuple[StatusChange, ...]) -> list[tuple[str, str, str, datetime | None]]:
     return [(each.dag_name, each.was, each.became, each.finished_at) for each in found]
 
 

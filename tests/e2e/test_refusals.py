@@ -66,7 +66,7 @@ def test_a_data_folder_that_can_be_none_is_named(tmp_path: Path, kind: str, fold
 
     said = refused(tmp_path, kind, "--data-dir", str(tmp_path / folder), **env)
 
-    assert f"DAGWAY_DATA_DIR: {tmp_path / folder}: {why}" in said
+    assert f"DAGWAY_DATA_DIR: cannot create the folder {tmp_path / folder}: {why}" in said
 
 
 def test_a_second_one_on_the_same_folder_says_that_there_is_another(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy import Engine, Table, select
 
 from shared.errors import StoreUnavailable
 from shared.store.engine import open_engine, transaction
+from shared.store.migrate import migrate
 from tests.harness.client import Client
 from tests.harness.eventually import eventually, free_port
 from tests.harness.procs import DagwayProcess
@@ -189,9 +190,12 @@ class Cluster(Footing):
         return self.urls["owner"]
 
     def _migrate(self) -> None:
-        env = {"DAGWAY_DATABASE_URL": self.urls["owner"]}
-        with DagwayProcess("migrate", folder=self.folder, env=env, program=self._program) as process:
-            assert process.wait_exit() == 0, process.output()
+        if self._program is None:
+            migrate(self.urls["owner"])
+        else:
+            env = {"DAGWAY_DATABASE_URL": self.urls["owner"]}
+            with DagwayProcess("migrate", folder=self.folder, env=env, program=self._program) as process:
+                assert process.wait_exit() == 0, process.output()
         give_roles(self.postgres, self.urls)
 
     def gateway(self, number: int, port: int, **env: str) -> DagwayProcess:

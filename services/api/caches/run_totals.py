@@ -12,7 +12,7 @@ from datetime import datetime
 
 from shared.metrics import DagNames
 from shared.status import RunStatus
-from shared.store.reads.reader import Histogram, Reads, RunChange
+from shared.store.reads.reader import Histogram, Reads, StatusChange
 
 __all__ = ["DURATION_BOUNDS_S", "WAIT_BOUNDS_S", "RunTotals"]
 
@@ -86,7 +86,7 @@ class RunTotals:
         self._durations = _Distribution(DURATION_BOUNDS_S, found.durations)
         self._waits = _Distribution(WAIT_BOUNDS_S, found.waits)
 
-    def _count(self, changes: Iterable[RunChange]) -> None:
+    def _count(self, changes: Iterable[StatusChange]) -> None:
         for change in changes:
             was, became = RunStatus(change.was), RunStatus(change.became)
             if was is became:

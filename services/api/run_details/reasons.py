@@ -33,7 +33,7 @@ def waiting_for(run: RunRow, dag: Dag | None, facts: WaitFacts, now: datetime) -
     )
     # A run without an obstacle is still queued: the scheduler admits it at its next check.
     found = admission.explain(queued, moment, state, ahead=None, borrows=run.run_key in facts.borrowers)
-    return str(found or admission.Behind(run.queue))
+    return str(found or admission.BehindRuns(run.queue))
 
 
 def no_worker(dag: Dag | None, labels: Sequence[Mapping[str, str]]) -> str:

@@ -25,7 +25,7 @@ from shared.store.reads.rows import (
 from shared.store.reads.runs import LATEST, RunReads
 from shared.store.reads.schedules import PauseRow, ScheduleReads, WaitFacts
 from shared.store.reads.stream import ChangeRow, DagVersionRow, Place, StreamReads
-from shared.store.reads.totals import Histogram, History, RunChange, TotalsReads
+from shared.store.reads.totals import Histogram, History, StatusChange, TotalsReads
 
 __all__ = [
     "LATEST",
@@ -49,11 +49,11 @@ __all__ = [
     "PoolUserRow",
     "QueueRow",
     "Reads",
-    "RunChange",
     "RunName",
     "RunRow",
     "SchemaRevision",
     "ServiceRow",
+    "StatusChange",
     "TaskRow",
     "TransitionRow",
     "UserRow",

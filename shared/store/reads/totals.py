@@ -12,7 +12,7 @@ from shared.store import tables as t
 from shared.store.engine import is_postgres
 from shared.store.reads.base import Reader
 
-__all__ = ["Histogram", "History", "RunChange", "TotalsReads"]
+__all__ = ["Histogram", "History", "StatusChange", "TotalsReads"]
 
 Histogram = Mapping[str, tuple[tuple[int, ...], float]]
 """By DAG name: ``(counts, sum of seconds)``.
@@ -24,7 +24,7 @@ _r = t.dag_runs.c
 _x = t.transitions.c
 
 
-class RunChange(NamedTuple):
+class StatusChange(NamedTuple):
     """A change of a root run's status. The times and ``run_attempt`` are the run's current ones."""
 
     dag_name: str
@@ -66,7 +66,7 @@ class TotalsReads(Reader):
                 _histogram(connection, _r.queued_at, _r.started_at, wait_bounds, _r.run_attempt == 1),
             )
 
-    def changes_since(self, mark: str) -> tuple[str, tuple[RunChange, ...]]:
+    def changes_since(self, mark: str) -> tuple[str, tuple[StatusChange, ...]]:
         """Return a new mark, and the changes of root runs' statuses committed since ``mark``.
 
         If each call passes the mark of the previous call, every change is returned exactly once.
@@ -78,7 +78,7 @@ class TotalsReads(Reader):
         )
         with self._snapshot() as connection:
             rows = connection.execute(query.where(*_committed_since(connection, mark)))
-            changes = tuple(RunChange(*row) for row in rows)
+            changes = tuple(StatusChange(*row) for row in rows)
             return _mark(connection), changes
 
 

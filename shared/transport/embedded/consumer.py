@@ -12,11 +12,11 @@ from typing import Protocol
 from shared.transport.base import BrokerQueue, Delivery
 from shared.transport.pending_reply import PendingReply
 
-__all__ = ["EmbeddedConsumer", "Keeper", "MemoryQueue", "Message"]
+__all__ = ["EmbeddedConsumer", "Keeper", "MemoryQueue", "QueuedMessage"]
 
 
 @dataclass(slots=True, eq=False)
-class Message:
+class QueuedMessage:
     """One message in a queue or with a consumer; ``dies_at`` is monotonic."""
 
     seq: int
@@ -35,7 +35,7 @@ class MemoryQueue:
     used_at: float
     assumed: bool = False
     """Found in the journal: the next declaration sets the queue's true arguments."""
-    ready: deque[Message] = field(default_factory=deque)
+    ready: deque[QueuedMessage] = field(default_factory=deque)
     consumers: "list[EmbeddedConsumer]" = field(default_factory=list)
 
     def expired(self, now: float) -> bool:
@@ -54,9 +54,9 @@ class Keeper(Protocol):
 
     lock: "threading.RLock"
 
-    def acked(self, queue: BrokerQueue, message: Message) -> None: ...
-    def give_back(self, source: MemoryQueue, message: Message) -> None: ...
-    def add_dead_letter(self, queue: BrokerQueue, message: Message, why: str) -> None: ...
+    def acked(self, queue: BrokerQueue, message: QueuedMessage) -> None: ...
+    def give_back(self, source: MemoryQueue, message: QueuedMessage) -> None: ...
+    def add_dead_letter(self, queue: BrokerQueue, message: QueuedMessage, why: str) -> None: ...
     def subscribe(self, consumer: "EmbeddedConsumer", queue: BrokerQueue) -> MemoryQueue: ...
 
 
@@ -65,7 +65,7 @@ class EmbeddedDelivery:
 
     __slots__ = ("_consumer", "_message", "_source")
 
-    def __init__(self, consumer: "EmbeddedConsumer", source: MemoryQueue, message: Message) -> None:
+    def __init__(self, consumer: "EmbeddedConsumer", source: MemoryQueue, message: QueuedMessage) -> None:
         self._consumer, self._source, self._message = consumer, source, message
 
     @property
@@ -105,7 +105,7 @@ class EmbeddedConsumer:
         self._transport, self._prefetch = transport, prefetch
         self._arrival = threading.Condition(transport.lock)
         self._sources: deque[MemoryQueue] = deque()
-        self._unsettled: dict[MemoryQueue, set[Message]] = {}
+        self._unsettled: dict[MemoryQueue, set[QueuedMessage]] = {}
         self._waiting = 0
         self._paused = False
         self._closed = False
@@ -164,7 +164,7 @@ class EmbeddedConsumer:
         if self._waiting:
             self._arrival.notify_all()
 
-    def settle(self, source: MemoryQueue, message: Message, how: str, why: str) -> None:
+    def settle(self, source: MemoryQueue, message: QueuedMessage, how: str, why: str) -> None:
         """Settle one delivery, once; after ``close`` it was given back already."""
         with self._arrival:
             unsettled = self._unsettled.get(source)

@@ -15,7 +15,7 @@ from queue import SimpleQueue
 
 from shared.errors import BrokerUnavailable, ConfigInvalid, Unroutable
 from shared.transport.base import DELIVERY_LIMIT, BrokerQueue, Consumer, DeadLetter, Durability, Outgoing
-from shared.transport.embedded.consumer import EmbeddedConsumer, MemoryQueue, Message
+from shared.transport.embedded.consumer import EmbeddedConsumer, MemoryQueue, QueuedMessage
 from shared.transport.embedded.journal import Journal, StoredDeadLetter, StoredMessage
 from shared.transport.futures import settle
 from shared.transport.pending_reply import PendingReply
@@ -49,7 +49,7 @@ class EmbeddedTransport:
             found = self.queues.get(kept.queue)
             if found is None:
                 found = self.queues[kept.queue] = MemoryQueue(known_queue(kept.queue), time.monotonic(), assumed=True)
-            message = Message(kept.seq, kept.message_id, kept.body, returns=kept.returns)
+            message = QueuedMessage(kept.seq, kept.message_id, kept.body, returns=kept.returns)
             if kept.returns > DELIVERY_LIMIT:
                 self.add_dead_letter(found.queue, message, "by the broker: delivery limit")
             else:
@@ -153,12 +153,12 @@ class EmbeddedTransport:
         for pending in list(self._pending_replies):
             pending.fail(error)
 
-    def acked(self, queue: BrokerQueue, message: Message) -> None:
+    def acked(self, queue: BrokerQueue, message: QueuedMessage) -> None:
         """Delete an acknowledged message."""
         if queue.durability is Durability.SAFE:
             self._journal.remove(message.seq)
 
-    def give_back(self, source: MemoryQueue, message: Message) -> None:
+    def give_back(self, source: MemoryQueue, message: QueuedMessage) -> None:
         """Put a message back to the front, or make it a dead letter after too many returns; under the lock."""
         message.returns += 1
         if message.returns > DELIVERY_LIMIT and source.queue.durability is Durability.SAFE:
@@ -169,7 +169,7 @@ class EmbeddedTransport:
         source.ready.appendleft(message)
         source.wake()
 
-    def add_dead_letter(self, queue: BrokerQueue, message: Message, why: str) -> None:
+    def add_dead_letter(self, queue: BrokerQueue, message: QueuedMessage, why: str) -> None:
         """Make a message a dead letter."""
         letter = StoredDeadLetter(
             message.seq, queue.name, queue.durability.value, queue.expires_s, message.message_id, message.body, why
@@ -209,7 +209,7 @@ class EmbeddedTransport:
                 accepted.set_exception(Unroutable(f"there is no queue {queue.name}"))
                 return accepted
             self._seq += 1
-            copy = Message(self._seq, message.message_id, message.body, pending)
+            copy = QueuedMessage(self._seq, message.message_id, message.body, pending)
             if target.queue.durability is not Durability.SAFE:
                 if target.queue.durability is Durability.TRANSIENT:
                     copy.dies_at = time.monotonic() + TRANSIENT_TTL_S
@@ -226,7 +226,7 @@ class EmbeddedTransport:
         return accepted
 
     def _stored(
-        self, target: MemoryQueue, message: Message, accepted: "Future[None]", error: BaseException | None
+        self, target: MemoryQueue, message: QueuedMessage, accepted: "Future[None]", error: BaseException | None
     ) -> None:
         if error is not None:
             settle(accepted, BrokerUnavailable(f"the journal cannot be written: {error}"))

@@ -9,14 +9,14 @@ import struct
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-__all__ = ["BATCH", "Part", "pack", "parts_of", "unpack"]
+__all__ = ["BATCH", "BatchItem", "pack", "parts_of", "unpack"]
 
 BATCH = "application/vnd.dagway.parcel"
 _log = logging.getLogger(__name__)
 _LENGTHS = struct.Struct(">HHI")
 
 
-class Part(NamedTuple):
+class BatchItem(NamedTuple):
     """One message of a batch. ``correlation_id`` is empty if no reply is awaited."""
 
     message_id: str
@@ -24,7 +24,7 @@ class Part(NamedTuple):
     body: bytes
 
 
-def pack(parts: Iterable[Part]) -> bytes:
+def pack(parts: Iterable[BatchItem]) -> bytes:
     """Return the body of a batch."""
     packed = []
     for part in parts:
@@ -33,7 +33,7 @@ def pack(parts: Iterable[Part]) -> bytes:
     return b"".join(packed)
 
 
-def unpack(packed: bytes) -> list[Part]:
+def unpack(packed: bytes) -> list[BatchItem]:
     """Return what ``pack`` was given. Raises ``ValueError`` if ``pack`` did not make it."""
     if not packed:
         raise ValueError("not a batch: it is empty")
@@ -43,7 +43,7 @@ def unpack(packed: bytes) -> list[Part]:
         raise ValueError(f"not a batch: {error}") from error
 
 
-def _parts(packed: bytes) -> Iterator[Part]:
+def _parts(packed: bytes) -> Iterator[BatchItem]:
     at = 0
     while at < len(packed):
         lengths = _LENGTHS.unpack_from(packed, at)
@@ -52,14 +52,14 @@ def _parts(packed: bytes) -> Iterator[Part]:
         at = last + lengths[2]
         if at > len(packed):
             raise ValueError("not a batch: it is cut off")
-        yield Part(packed[begins:middle].decode(), packed[middle:last].decode(), packed[last:at])
+        yield BatchItem(packed[begins:middle].decode(), packed[middle:last].decode(), packed[last:at])
 
 
-def parts_of(properties: Any, body: bytes) -> list[Part]:
+def parts_of(properties: Any, body: bytes) -> list[BatchItem]:
     """Return the messages of a delivery; an unreadable batch is returned as one message."""
     if properties.content_type == BATCH:
         try:
             return unpack(body)
         except ValueError as error:
             _log.error("parcel.unreadable", extra={"message_id": properties.message_id, "why": str(error)})
-    return [Part(properties.message_id or "", properties.correlation_id or "", body)]
+    return [BatchItem(properties.message_id or "", properties.correlation_id or "", body)]

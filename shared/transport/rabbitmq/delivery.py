@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from shared.transport.base import BrokerQueue
-from shared.transport.rabbitmq.batches import Part
+from shared.transport.rabbitmq.batches import BatchItem
 from shared.transport.rabbitmq.connection import Connection
 from shared.transport.topology import HEADER_AGAIN
 
@@ -65,7 +65,7 @@ class RabbitDelivery:
 
     __slots__ = ("_open", "_origin", "body", "message_id", "redelivered", "reply_address")
 
-    def __init__(self, origin: Origin, method: Any, properties: Any, part: Part) -> None:
+    def __init__(self, origin: Origin, method: Any, properties: Any, part: BatchItem) -> None:
         self._origin = origin
         self._open = [True]
         self.reply_address = (properties.reply_to or "" if part.correlation_id else "", part.correlation_id)

@@ -23,7 +23,7 @@ from shared.errors import BrokerUnavailable, DagwayError, PublishUnconfirmed, Un
 from shared.transport.base import Durability, Outgoing
 from shared.transport.futures import settle
 from shared.transport.pending_reply import PendingReply
-from shared.transport.rabbitmq.batches import BATCH, Part, pack, parts_of
+from shared.transport.rabbitmq.batches import BATCH, BatchItem, pack, parts_of
 from shared.transport.rabbitmq.connection import Connection
 from shared.transport.topology import CONTROL_EXCHANGE, DEAD_ARGUMENTS, DEAD_EXCHANGE, DEAD_QUEUE
 
@@ -274,7 +274,7 @@ class Publisher:
                 ((correlation_id, body),) = replies
                 self._send_loose("", reply_to, body, correlation_id=correlation_id)
             else:
-                body = pack(Part("", correlation_id, reply) for correlation_id, reply in replies)
+                body = pack(BatchItem("", correlation_id, reply) for correlation_id, reply in replies)
                 self._send_loose("", reply_to, body, content_type=BATCH)
 
     def _send_loose(self, exchange: str, key: str, body: bytes, **properties: str) -> None:
@@ -352,7 +352,7 @@ class Publisher:
 def _batch(together: list[_Pending]) -> tuple[bytes, Any]:
     """Return body and properties of one message that holds all of them; it has the first one's id."""
     first = together[0].properties
-    parts = [Part(p.properties.message_id, p.properties.correlation_id or "", p.body) for p in together]
+    parts = [BatchItem(p.properties.message_id, p.properties.correlation_id or "", p.body) for p in together]
     return pack(parts), pika.BasicProperties(
         message_id=first.message_id, reply_to=first.reply_to, delivery_mode=first.delivery_mode, content_type=BATCH
     )
