@@ -1,1 +1,1 @@
-"""How each service starts as a process: one module per command, each importing only the service it runs."""
+"""Starts each service as a process: one module per command, which imports only the service that it runs."""

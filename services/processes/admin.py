@@ -1,4 +1,4 @@
-"""The admin server of a process, if its configuration names a port."""
+"""The admin server of a process, if the configuration sets ``DAGWAY_METRICS_PORT``."""
 
 from collections.abc import Callable
 from typing import Self
@@ -12,7 +12,7 @@ __all__ = ["OptionalAdminServer"]
 
 
 class OptionalAdminServer:
-    """An admin server while the ``with`` block runs, or nothing if ``DAGWAY_METRICS_PORT`` is 0."""
+    """Runs an admin server during the ``with`` block; does nothing if ``DAGWAY_METRICS_PORT`` is 0."""
 
     def __init__(self, config: Config, trouble: Callable[[], str]) -> None:
         self._server = AdminServer(config.host, config.metrics_port, trouble) if config.metrics_port else None

@@ -37,7 +37,7 @@ def run_api_process(config: Config, version: str) -> None:
         )
 
     def start_admin_server(deps: Deps) -> None:
-        # In the serving process, because threads do not survive the fork.
+        # Called in gunicorn's worker process, because threads do not survive a fork.
         start_sending("dagway-api")
         atexit.register(stop_sending)
         if config.metrics_port:

@@ -32,13 +32,13 @@ _CONNECTIONS = 12
 
 
 def run_scheduler_process(config: Config, version: str, stop: threading.Event, on_death: Callable[[], None]) -> None:
-    """Run a scheduler until ``stop``. It first waits for the database, its schema and the broker."""
+    """Run a scheduler until ``stop`` is set. First wait for the database, its schema and the broker."""
     base_config = read_base_config(config)
     engine = open_engine(config.need("database_url"), pool_size=_CONNECTIONS, application_name="dagway-scheduler")
     amqp_url = config.need("amqp_url")
     start_sending("dagway-scheduler")
     running: list[Scheduler] = []
-    # The admin server starts first: a scheduler that waits for its servers is live, but not ready.
+    # The admin server starts first: a scheduler that waits for the database or the broker is live, but not ready.
     limit_dag_series(config.metrics_dags)
     with OptionalAdminServer(
         config, lambda: running[0].trouble if running else "waiting for the database, its schema or the broker"
@@ -67,10 +67,10 @@ def run_scheduler_process(config: Config, version: str, stop: threading.Event, o
 
 
 def read_base_config(config: Config) -> str:
-    """Return the text of the base configuration that every DAG inherits, empty if there is none.
+    """Return the text of the base configuration that every DAG inherits, or "" if ``DAGWAY_BASE_CONFIG`` is not set.
 
     Raises:
-        ConfigInvalid: it cannot be read or has errors, so no run could start.
+        ConfigInvalid: the file cannot be read or has errors, so no run could start.
     """
     if config.base_config is None:
         return ""
@@ -109,7 +109,7 @@ def make_scheduler(
 
 
 def _retry_until(what: str, make: Callable[[], T], stop: threading.Event) -> T | None:
-    """Call ``make`` until it succeeds or ``stop`` is set, because services may start in any order."""
+    """Call ``make`` until it succeeds, or until ``stop`` is set (return ``None``): services may start in any order."""
     tries = 0
     while not stop.is_set():
         try:

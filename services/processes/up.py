@@ -1,6 +1,6 @@
 """``dagway up``: all services in one process, on SQLite and the in-process transport.
 
-Only this module and ``shared.transport.open`` know this mode.
+Only this module and ``shared.transport.open`` depend on this mode.
 """
 
 import sys
@@ -34,16 +34,17 @@ from shared.transport.open import open_transport
 __all__ = ["run_up"]
 
 _DRAIN_S = 5
+"""How long the worker waits for its steps at shutdown, in seconds."""
 _WORKER = "local"
-"""The id of the only worker, which the API shows as ``workerId``."""
+"""The id of the only worker. The API returns it as ``workerId``."""
 _SWITCH_S = 0.0005
-"""Switching between threads makes most of this mode's latency; Python's default interval is 5 ms."""
+"""Python's thread switch interval. Waits for thread switches are most of this mode's latency; the default is 5 ms."""
 
 
 def run_up(
     config: Config, version: str, stop: threading.Event, on_death: Callable[[], None], echo: Callable[[str], None]
 ) -> None:
-    """Run until ``stop``. ``echo`` prints the address and what to try."""
+    """Run all services until ``stop`` is set. ``echo`` prints the address and example commands."""
     base_config = read_base_config(config)
     settings = settings_from(config)
     sys.setswitchinterval(_SWITCH_S)

@@ -1,4 +1,4 @@
-"""``dagway worker``: a worker, which reaches the broker only."""
+"""``dagway worker``: a worker. It connects to the broker, never to the database."""
 
 import threading
 from collections.abc import Callable
@@ -21,9 +21,12 @@ _DRAIN_S = 25
 
 
 def run_worker_process(config: Config, version: str, stop: threading.Event, on_death: Callable[[], None]) -> None:
-    """Run a worker until ``stop``, then wait for its steps."""
+    """Run a worker until ``stop`` is set, then wait up to 25 s for its steps."""
     if config.database_url:
-        raise ConfigInvalid("DAGWAY_DATABASE_URL is set, but a worker runs users' commands and must not hold it")
+        raise ConfigInvalid(
+            "DAGWAY_DATABASE_URL is set: remove it from the worker's environment, because the commands of steps could "
+            "read it"
+        )
     amqp_url = config.need("amqp_url")
     config.make_data_dir()
     transport = open_transport(amqp_url, name=f"dagway-worker-{config.worker_id}")

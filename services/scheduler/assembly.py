@@ -1,4 +1,4 @@
-"""The parts of a scheduler, without its threads, and the order in which they follow each commit."""
+"""The parts of a scheduler, without its threads, and the order of its post-commit actions."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -22,7 +22,7 @@ __all__ = ["Assembly"]
 
 
 class Assembly:
-    """A transactor and those who follow its commits. ``tz`` is the zone of schedules that name none."""
+    """A transactor and its post-commit followers. ``tz`` is the time zone of schedules that set none."""
 
     def __init__(
         self, store: Store, transport: Transport, plans: Plans, clock: Callable[[], datetime], tz: ZoneInfo
@@ -36,7 +36,8 @@ class Assembly:
         self.pools = PoolAdmission(self.transactor)
         self.parents = ParentNotifier(self.transactor)
         control_messages = ControlBroadcaster(transport, clock)
-        # First what others wait for. Notifying parents is a transaction of its own, with its own followers.
+        # First the actions that workers and clients wait for. ``parents.follow`` runs another transaction, whose
+        # commit calls all these followers again.
         self.transactor.after_commit(
             self.relay.follow,
             control_messages.follow,

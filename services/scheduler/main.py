@@ -36,10 +36,10 @@ _NONE: Mapping[str, int] = MappingProxyType({})
 
 
 class Scheduler:
-    """One replica. Any number may work on the same database and broker; none is special.
+    """One scheduler replica. Any number of replicas may share a database and a broker; there is no leader.
 
-    ``base_config`` is the text under every spec of a run that begins. ``on_death`` is
-    called when one of its threads dies of a bug, so that the process can end.
+    ``base_config`` is the YAML text that the spec of every new run inherits. ``on_death`` is called when one of the
+    threads dies from a bug, so that the process can exit.
     """
 
     def __init__(
@@ -100,16 +100,16 @@ class Scheduler:
         ]
         if self.folder is not None:
             loops.append(("folder", self.folder.run))
-        # What takes work in stops first, what sends results out last.
+        # ``stop`` stops the intakes first, then the loops, and last the relay, which publishes their messages.
         self._intakes = [Background(f"scheduler-{name}", body, on_death) for name, body in intakes]
         self._loops = [Background(f"scheduler-{name}", body, on_death) for name, body in loops]
         self._relay = Background("scheduler-relay", parts.relay.run, on_death)
 
     @property
     def trouble(self) -> str:
-        """Why it cannot work; empty if it can. It needs no disk of its own."""
+        """Why this scheduler is not ready, or an empty string if it is. Does not check the disk: it uses none."""
         if not all(thread.alive for thread in [*self._intakes, *self._loops, self._relay]):
-            return "one of its threads ended"
+            return "a thread of the scheduler ended unexpectedly: see the log"
         return "" if self._transport.healthy else "the message broker is away or blocks publishers"
 
     def start(self) -> None:
@@ -118,7 +118,7 @@ class Scheduler:
         _log.info("scheduler.started", extra={"instance_id": self.instance_id})
 
     def stop(self) -> None:
-        """Stop every thread; messages taken are committed and acked, or go back to their broker queue."""
+        """Stop every thread. Each consumed message is either committed and acked, or returned to its broker queue."""
         for group in (self._intakes, self._loops, [self._relay]):
             for thread in group:
                 thread.ask_to_stop()

@@ -1,8 +1,8 @@
-"""Counters of what this scheduler committed: summing them over replicas counts each event once.
+"""Counters of what this scheduler committed. Each event is counted by one replica: sum the counters over replicas.
 
-They begin at 0 with every series whose labels are known beforehand, so that the first event is an
-increase and not the birth of a series. A scheduler that is killed takes with it what it counted
-since the last scrape: for exact totals ask ``dagu_dag_runs_total``, which reads the database.
+Every series whose labels are known in advance starts at 0, so that its first event shows as an increase. If a scheduler
+is killed, its counts since the last scrape are lost. For exact totals use ``dagu_dag_runs_total``, which is read from
+the database.
 """
 
 import threading
@@ -38,42 +38,63 @@ __all__ = [
 
 _LONG_S = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 4 * 3600.0, 24 * 3600.0)
 _KEPT_S = 5.0
-"""The shortest time between two queries, however often metrics are scraped."""
+"""The shortest time between two queries of the backlog, even if metrics are scraped more often."""
 
 RUNS_ENDED = Counter("dagway_dag_runs_ended", "DAG-runs that reached a terminal status", ["status"])
 RUNS_ENDED_BY_DAG = Counter(
-    "dagway_dag_runs_ended_by_dag", "As dagway_dag_runs_ended, for the first dags; the rest is other", ["dag", "status"]
+    "dagway_dag_runs_ended_by_dag",
+    "DAG-runs that reached a terminal status, by DAG; DAGs beyond DAGWAY_METRICS_DAGS have the label other",
+    ["dag", "status"],
 )
-RUN_SECONDS = Summary("dagway_dag_run_seconds", "From start to end of DAG-runs, by dag as above", ["dag"])
+RUN_SECONDS = Summary(
+    "dagway_dag_run_seconds",
+    "Seconds from start to end of a DAG-run; DAGs beyond DAGWAY_METRICS_DAGS have the label other",
+    ["dag"],
+)
 QUEUE_WAIT = Histogram(
-    "dagway_queue_wait_seconds", "From queued to started, of DAG-runs", buckets=(*LATENCY_S, 900.0, 3600.0, 14400.0)
+    "dagway_queue_wait_seconds",
+    "Seconds from queued to started of a DAG-run",
+    buckets=(*LATENCY_S, 900.0, 3600.0, 14400.0),
 )
 ATTEMPTS_CLOSED = Counter("dagway_attempts_closed", "Attempts that ended, by state and outcome", ["state", "outcome"])
-DISPATCH = Histogram("dagway_dispatch_seconds", "From the commit of a task to its start on a worker", buckets=LATENCY_S)
-ATTEMPT = Histogram("dagway_attempt_seconds", "From start to recorded end, of attempts", buckets=_LONG_S)
+DISPATCH = Histogram(
+    "dagway_dispatch_seconds", "Seconds from the commit of a task to its start on a worker", buckets=LATENCY_S
+)
+ATTEMPT = Histogram(
+    "dagway_attempt_seconds", "Seconds from the start of an attempt to its recorded end", buckets=_LONG_S
+)
 TASKS_SENT = Counter("dagway_tasks_sent", "Tasks handed to the broker right after their commit")
 IGNORED = Counter(
     "dagway_events_ignored", "Reports that changed nothing, by reason (stale tokens among them)", ["reason"]
 )
 REFUSED = Counter(
-    "dagway_stale_writes_refused", "Reports of an attempt that is not the open one, or that another worker holds"
+    "dagway_stale_writes_refused", "Reports about an attempt that is not open any more, or that another worker runs"
 )
-COMMANDS_RECORDED = Counter("dagway_commands_recorded", "Commands carried out, by outcome; repeats count", ["outcome"])
+COMMANDS_RECORDED = Counter(
+    "dagway_commands_recorded", "Commands carried out or refused, by outcome, including repeated ones", ["outcome"]
+)
 COMMAND_WAIT = Histogram(
-    "dagway_command_wait_seconds", "From the gateway's send to the scheduler's receipt, of commands", buckets=LATENCY_S
+    "dagway_command_wait_seconds",
+    "Seconds from a gateway's send of a command to its receipt by a scheduler",
+    buckets=LATENCY_S,
 )
 COMMAND_RECORD = Histogram(
-    "dagway_command_record_seconds", "The transaction of a batch of commands, commit included", buckets=LATENCY_S
+    "dagway_command_record_seconds",
+    "Seconds that the transaction of a batch of commands takes, commit included",
+    buckets=LATENCY_S,
 )
 OUTBOX_SWEPT = Counter("dagway_outbox_swept", "Messages sent late by the sweep instead of right after their commit")
 LEASES_LOST = Counter("dagway_leases_lost", "Attempts whose worker stopped renewing its lease")
-DEAD_LETTERS = Counter("dagway_dead_letters", "Messages put aside for a person", ["route"])
+DEAD_LETTERS = Counter(
+    "dagway_dead_letters", "Messages that could not be handled, kept as dead letters for an operator", ["route"]
+)
 HEARTBEATS_UNREADABLE = Counter(
     "dagway_heartbeats_unreadable", "Heartbeats of workers that this version cannot read; they renew no lease"
 )
 FIRES = Counter("dagway_fires", "Scheduled times by outcome: fired, skipped or missed", ["outcome"])
 SCHEDULES_UNREADABLE = Counter(
-    "dagway_schedules_unreadable", "Due dags passed over for an hour because this version cannot read their stored spec"
+    "dagway_schedules_unreadable",
+    "Due schedules postponed by an hour because this version cannot read the DAG's stored spec",
 )
 
 _STALE = frozenset({"stale token", "held by another"})
@@ -91,13 +112,13 @@ for _outcome in ("fired", "skipped", "missed"):
 
 
 def limit_dag_series(limit: int) -> None:
-    """Set how many dags get series of their own in this process. Call it before the first run ends."""
+    """Set how many DAGs get their own series in this process. Call it before the first run ends."""
     global _dags  # noqa: PLW0603 - one process, one registry of metrics
     _dags = DagNames(limit)
 
 
 def count(after: PostCommit) -> None:
-    """Count what one committed transaction did."""
+    """Count the events of one committed transaction."""
     for dag_name, status in after.ended:
         RUNS_ENDED.labels(str(status)).inc()
         RUNS_ENDED_BY_DAG.labels(_dags.label(dag_name), str(status)).inc()
@@ -121,10 +142,9 @@ def count(after: PostCommit) -> None:
 
 
 class BacklogCollector:
-    """What waits in the database. Every scheduler reports the same: take the maximum over them, not the sum.
+    """Reports the backlog in the database. Every scheduler reports the same values: use their maximum, not the sum.
 
-    While the database is away the last values are not repeated: ``dagway_store_up`` is 0 and the rest
-    is absent.
+    While the database is away, ``dagway_store_up`` is 0 and the other metrics are absent.
     """
 
     def __init__(self, ask: Callable[[datetime], Backlog], clock: Callable[[], datetime]) -> None:
@@ -147,24 +167,24 @@ class BacklogCollector:
         backlog = self._backlog()
         yield GaugeMetricFamily(
             "dagway_store_up",
-            "1 when the database answered this scheduler's last question",
+            "1 if this scheduler's last query of the backlog succeeded, else 0",
             value=int(backlog is not None),
         )
         if backlog is None:
             return
         for name, help_text, value in (
-            ("outbox_messages", "Messages owed to the broker", backlog.outbox_rows),
-            ("outbox_age_seconds", "Age of the oldest message owed to the broker", backlog.outbox_age_s),
+            ("outbox_messages", "Messages in the outbox, not confirmed by the broker", backlog.outbox_rows),
+            ("outbox_age_seconds", "Age of the oldest message in the outbox", backlog.outbox_age_s),
             ("queued_dag_runs", "DAG-runs that wait to be admitted", backlog.queued_runs),
-            ("oldest_queued_seconds", "How long the first DAG-run in any queue has waited", backlog.oldest_queued_s),
-            ("running_dag_runs", "DAG-runs that run", backlog.running_runs),
+            ("oldest_queued_seconds", "How long the oldest queued DAG-run has waited", backlog.oldest_queued_s),
+            ("running_dag_runs", "DAG-runs with status running", backlog.running_runs),
             (
                 "outstanding_work",
-                "Queued DAG-runs and open attempts: what workers are needed for",
+                "Queued DAG-runs plus open attempts: the work that needs workers",
                 backlog.queued_runs + sum(backlog.open_attempts.values()),
             ),
-            ("worker_slots_live", "Slots of all workers that may take work", backlog.slots),
-            ("schedulers_alive", "Schedulers that gave a sign of life within 30 s", backlog.schedulers),
+            ("worker_slots_live", "Slots of all workers that take work", backlog.slots),
+            ("schedulers_alive", "Schedulers whose last heartbeat is at most 30 s old", backlog.schedulers),
             ("timers_overdue", "Timers more than 10 s late", backlog.timers_overdue),
         ):
             yield GaugeMetricFamily(f"dagway_{name}", help_text, value=value)
@@ -172,7 +192,7 @@ class BacklogCollector:
         for state in sorted({"dispatched", "running", *backlog.open_attempts}):
             attempts.add_metric([state], backlog.open_attempts.get(state, 0))
         yield attempts
-        workers = GaugeMetricFamily("dagway_workers", "Workers on record, by state", labels=["state"])
+        workers = GaugeMetricFamily("dagway_workers", "Workers that have sent a heartbeat, by state", labels=["state"])
         for state in sorted({"live", "draining", "lost", "stopped", *backlog.workers}):
             workers.add_metric([state], backlog.workers.get(state, 0))
         yield workers

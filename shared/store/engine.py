@@ -1,11 +1,11 @@
 """Engines on Postgres and SQLite, and the SQL that differs between them.
 
-Guarantees, the same on both: a transaction sees only committed rows, and on a read-only engine those of one snapshot.
-A committed write transaction is on disk. Two writers never lose each other's update (Postgres: read the row with
-``for_update``; SQLite: one write transaction at a time). ``store_errors`` turns an exception of a driver into one of
-``shared.errors``, unless it is a bug of ours.
+Guarantees on both databases: a transaction sees only committed rows; on a read-only engine it sees one snapshot.
+A committed write transaction is on disk. No update is lost when two transactions write the same row (Postgres: read
+the row with ``for_update``; SQLite: one write transaction at a time). ``store_errors`` translates driver exceptions
+into those of ``shared.errors``, except exceptions that mean a bug in our SQL.
 
-Nothing here retries: the caller that gets ``StoreUnavailable`` decides whether to.
+Nothing here retries: the caller that gets ``StoreUnavailable`` decides whether to retry.
 """
 
 import json
@@ -72,10 +72,10 @@ _PASSING_SQLITE = frozenset(
         sqlite3.SQLITE_PROTOCOL,
     }
 )
-"""Primary result codes of passing conditions. SQLITE_ERROR is not one: it means that our SQL is wrong."""
+"""Primary result codes of temporary conditions. SQLITE_ERROR is not temporary: it means that our SQL is wrong."""
 
 _PASSING_POSTGRES = frozenset({"40001", "40P01", "55P03"})
-"""Serialization failure, deadlock, lock not available."""
+"""SQLSTATEs of temporary conditions: serialization failure, deadlock, lock not available."""
 
 _READ_ONLY_TRANSACTION = "25006"
 _UNIQUE_VIOLATION = "23505"
@@ -83,11 +83,11 @@ _SQLITE_UNIQUE = frozenset({sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CON
 
 
 def open_engine(url: str, *, pool_size: int = 5, read_only: bool = False, application_name: str = "dagway") -> Engine:
-    """Return an engine with at most ``pool_size`` connections; connects at first use.
+    """Return an engine with at most ``pool_size`` connections. It connects at its first use.
 
-    Driver settings in the URL's query (``connect_timeout``, ``sslmode``, ``timeout``) take precedence.
-    ``read_only`` engines refuse every write, whatever their database role may do. A broken connection
-    empties the pool: the call that meets it raises, the next call connects again.
+    Driver settings in the URL's query (``connect_timeout``, ``sslmode``, ``timeout``) take precedence over ours.
+    A ``read_only`` engine refuses every write, even if its database role could write. A broken connection
+    empties the pool: the call that used the connection raises, and the next call reconnects.
 
     Raises:
         ConfigInvalid: ``url`` names neither a Postgres nor a SQLite database.
@@ -107,15 +107,15 @@ def open_engine(url: str, *, pool_size: int = 5, read_only: bool = False, applic
 
 
 def is_postgres(bind: Engine | Connection) -> bool:
-    """Return whether this is Postgres, not SQLite. Use it only where their SQL differs."""
+    """Return whether ``bind`` is on Postgres (else it is on SQLite). Use it only where their SQL differs."""
     return bind.dialect.name == "postgresql"
 
 
 def one_writer(engine: Engine) -> AbstractContextManager[object]:
     """Return a lock for the write transactions of one process.
 
-    SQLite allows one writer at a time, and the others poll with sleeps of up to a tenth of a second; a lock in
-    the process wakes the next one at once. On Postgres the lock does nothing.
+    SQLite allows one writer at a time, and waiting writers poll with sleeps of up to a tenth of a second. This lock
+    wakes the next writer without that delay. On Postgres the lock does nothing.
     """
     return nullcontext() if is_postgres(engine) else threading.Lock()
 
@@ -124,15 +124,17 @@ def _normalise(url: str) -> URL:
     try:
         parsed = make_url(url)
     except exc.ArgumentError as error:
-        raise ConfigInvalid("database URL: expected postgresql://… or sqlite:///…") from error
+        raise ConfigInvalid("database URL: not a URL; expected postgresql://… or sqlite:///…") from error
     if parsed.drivername in {"postgres", "postgresql", "postgresql+psycopg2"}:
         # SQLAlchemy 2.1 takes a bare postgresql:// for psycopg 3.
         return parsed.set(drivername="postgresql+psycopg2")
     if parsed.drivername in {"sqlite", "sqlite+pysqlite"}:
         if not parsed.database or parsed.database == ":memory:":
-            raise ConfigInvalid("database URL: SQLite needs a file, as in sqlite:////var/lib/dagway/dagway.db")
+            raise ConfigInvalid(
+                "database URL: names no file; expected, for example, sqlite:////var/lib/dagway/dagway.db"
+            )
         return parsed
-    raise ConfigInvalid(f"database URL: {parsed.drivername} is neither postgresql nor sqlite")
+    raise ConfigInvalid(f"database URL: {parsed.drivername!r} is not supported; use postgresql or sqlite")
 
 
 _dump_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -142,7 +144,8 @@ def _open_postgres(url: URL, common: dict[str, Any], read_only: bool, applicatio
     given = url.query.get("options", "")
     settings = [
         given if isinstance(given, str) else " ".join(given),
-        # All queries of a reader's transaction see one snapshot, as on SQLite. A reader never fails for that.
+        # All queries of a read-only transaction see one snapshot, as on SQLite. Such a transaction never fails to
+        # serialize.
         "-c default_transaction_isolation=" + (r"repeatable\ read" if read_only else r"read\ committed"),
         "-c timezone=UTC",
         f"-c lock_timeout={_LOCK_TIMEOUT_S}s",
@@ -174,7 +177,7 @@ def _open_postgres(url: URL, common: dict[str, Any], read_only: bool, applicatio
 
 
 def _leave_standby(context: ExceptionContext) -> None:
-    # After a failover the old primary may still answer reads: reconnect to find the new one.
+    # After a failover the old primary may still answer reads: reconnect to find the new primary.
     if getattr(context.original_exception, "pgcode", None) == _READ_ONLY_TRANSACTION:
         context.is_disconnect = True
 
@@ -186,8 +189,8 @@ def _open_sqlite(url: URL, common: dict[str, Any], read_only: bool) -> Engine:
     engine = create_engine(url, connect_args=arguments, **common)
 
     def on_connect(connection: DBAPIConnection, _record: object) -> None:
-        # The driver's own transactions begin late and end before DDL: updates got lost, and a
-        # failed migration left its tables behind. So we send BEGIN ourselves.
+        # The driver begins its transactions late and commits them before DDL. Updates were lost, and a failed
+        # migration left tables behind. So we send BEGIN ourselves.
         connection.isolation_level = None
         cursor = connection.cursor()
         cursor.execute("PRAGMA foreign_keys=ON")
@@ -208,14 +211,15 @@ def _open_sqlite(url: URL, common: dict[str, Any], read_only: bool) -> Engine:
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Translate the exceptions of SQLAlchemy and the drivers into ours.
+    """Translate exceptions of SQLAlchemy and the drivers, raised in the block, into those of ``shared.errors``.
 
-    A commit whose connection breaks raises StoreUnavailable too: it may or may not have happened.
+    If the connection breaks during a commit, ``StoreUnavailable`` is raised and the commit may or may not have
+    happened.
 
     Raises:
-        StoreUnavailable: away, busy, deadlocked, or timed out on a lock: a retry may succeed.
-        AlreadyExists: the key is taken.
-        InvariantBroken: another constraint refused the row: a reference to nothing, a missing value.
+        StoreUnavailable: the database is away, busy or deadlocked, or a lock timed out: a retry may succeed.
+        AlreadyExists: a row with the same key exists.
+        InvariantBroken: a row violates another constraint, for instance NOT NULL or a foreign key.
     """
     try:
         yield
@@ -223,7 +227,7 @@ def store_errors() -> Iterator[None]:
         kind = AlreadyExists if _is_duplicate(error.orig) else InvariantBroken
         raise kind(str(error.orig).strip()) from error
     except exc.TimeoutError as error:
-        raise StoreUnavailable("all database connections of this process are in use") from error
+        raise StoreUnavailable(f"no free database connection in this process within {_LOCK_TIMEOUT_S} s") from error
     except exc.DBAPIError as error:
         if not _passes(error):
             raise
@@ -248,7 +252,7 @@ def _passes(error: exc.DBAPIError) -> bool:
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
-    """Run the block in one transaction: committed at its end, rolled back if it raises.
+    """Run the block in one transaction: commit at its end, roll back if it raises.
 
     Raises:
         StoreUnavailable, AlreadyExists, InvariantBroken: see ``store_errors``.
@@ -259,7 +263,7 @@ def transaction(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def _driver_begins(connection: Connection) -> Iterator[None]:
-    """Let psycopg2 send BEGIN although its engine is in autocommit: a flag of the driver, no round trip."""
+    """Switch psycopg2's autocommit off in the block, so that it sends BEGIN. Costs no round trip."""
     driver: Any = connection.connection.dbapi_connection
     if not is_postgres(connection) or not driver.autocommit:
         yield
@@ -274,7 +278,7 @@ def _driver_begins(connection: Connection) -> Iterator[None]:
 
 @contextmanager
 def one_statement(engine: Engine) -> Iterator[Connection]:
-    """Run the block, which sends a single statement; on a read-only engine that is one round trip.
+    """Run a block that sends a single statement. On a read-only Postgres engine that is one round trip.
 
     Raises:
         StoreUnavailable: see ``store_errors``.
@@ -284,9 +288,10 @@ def one_statement(engine: Engine) -> Iterator[Connection]:
 
 
 def for_update(select: S, *, skip_locked: bool = False) -> S:
-    """Lock the selected rows until the transaction ends; ``skip_locked``: leave out rows locked by others.
+    """Return ``select`` so that it locks its rows until the transaction ends.
 
-    SQLite has no row locks and needs none: it has one writer at a time.
+    With ``skip_locked`` it leaves out rows that another transaction has locked. SQLite has no row locks and needs
+    none: it has one writer at a time.
     """
     return select.with_for_update(skip_locked=skip_locked)
 
@@ -296,12 +301,12 @@ def _dialect_insert(bind: Engine | Connection, table: Table) -> postgresql.Inser
 
 
 def insert_ignore(bind: Engine | Connection, table: Table) -> Insert:
-    """Return an INSERT that leaves out rows whose key is taken. Add ``returning`` to get those inserted."""
+    """Return an INSERT that skips rows whose key exists. Add ``returning`` to get the inserted rows."""
     return _dialect_insert(bind, table).on_conflict_do_nothing()
 
 
 def upsert(bind: Engine | Connection, table: Table, update: Sequence[str], *, key: Sequence[str] = ()) -> Insert:
-    """Return an INSERT that sets the ``update`` columns where a row with that ``key`` exists.
+    """Return an INSERT that, if a row with the same ``key`` exists, sets that row's ``update`` columns instead.
 
     ``key`` defaults to the primary key.
     """
@@ -313,7 +318,7 @@ def upsert(bind: Engine | Connection, table: Table, update: Sequence[str], *, ke
 
 
 class bytewise(FunctionElement[str]):  # noqa: N801 - used as an SQL function
-    """``bytewise(column)``: ordered by code point, whatever the collation of the database."""
+    """``bytewise(column)``: sorts the column by code point instead of by the database's collation."""
 
     type = String()
     name = "bytewise"
@@ -331,7 +336,7 @@ def _bytewise_sqlite(element: bytewise, compiler: SQLCompiler, **kw: Any) -> str
 
 
 class transaction_number(FunctionElement[int]):  # noqa: N801 - used as an SQL function
-    """The number of this write transaction; numbers grow in the order in which transactions begin to write."""
+    """The number of the current write transaction. A transaction that begins to write later has a higher number."""
 
     type = BigInteger()
     name = "transaction_number"
@@ -349,7 +354,7 @@ def _transaction_number_sqlite(element: transaction_number, compiler: SQLCompile
 
 
 class open_transactions_from(FunctionElement[int]):  # noqa: N801 - used as an SQL function
-    """The lowest number that an open transaction may have: all transactions below it have ended."""
+    """The lowest ``transaction_number`` that may still be open: all transactions with lower numbers have ended."""
 
     type = BigInteger()
     name = "open_transactions_from"

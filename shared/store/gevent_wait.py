@@ -9,14 +9,18 @@ from psycopg2.extensions import POLL_OK, POLL_READ, STATUS_SETUP, parse_dsn, set
 __all__ = ["wait_by"]
 
 Waiter = Callable[[int, float | None, Exception | None], None]
-"""Takes a file descriptor, a timeout in seconds and an error: returns when it is ready, raises the error when late."""
+"""Takes a file descriptor, a timeout in seconds (``None``: none) and an error.
+
+Returns when the file descriptor is ready, or raises the error after the timeout.
+"""
 
 
 def wait_by(readable: Waiter, writable: Waiter) -> None:
-    """Make every connection of this process wait with these functions, not inside libpq, which blocks all greenlets.
+    """Make every connection of this process wait in ``readable`` and ``writable``.
 
-    libpq does not apply ``connect_timeout`` to such connections, so this function does, for all hosts of the URL
-    together. Source: psycopg2 docs, "Support for coroutine libraries".
+    By default it waits inside libpq, which blocks all greenlets. libpq does not apply ``connect_timeout`` to
+    connections with a wait callback, so this function applies it: ``connect_timeout`` times the number of hosts in
+    the URL is the limit for all hosts together. Source: psycopg2 docs, "Support for coroutine libraries".
     """
 
     def wait(connection: Any) -> None:
@@ -25,7 +29,7 @@ def wait_by(readable: Waiter, writable: Waiter) -> None:
             asked = parse_dsn(connection.dsn)
             hosts = asked.get("host", "").count(",") + 1
             patience_s = float(asked.get("connect_timeout", 0)) * hosts or None
-            late = OperationalError(f"no connection within {patience_s:g} s") if patience_s else None
+            late = OperationalError(f"no connection to the database within {patience_s:g} s") if patience_s else None
         while (state := connection.poll()) != POLL_OK:
             (readable if state == POLL_READ else writable)(connection.fileno(), patience_s, late)
 

@@ -1,7 +1,7 @@
-"""Migrates a database to the schema of this program, and checks that it has it.
+"""Migrates a database to the schema of this program, and checks which schema a database has.
 
-Any number of processes may call ``migrate`` at once: one migrates, the others wait and find it done. A revision that
-fails leaves nothing behind. Only ``migrate`` imports Alembic, which takes a quarter of a second at start.
+Several processes may call ``migrate`` at the same time: one migrates, the others wait and then find nothing to do. A
+revision that fails changes nothing. Only ``migrate`` imports Alembic, because the import takes a quarter of a second.
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ _LOCK = 0x6461_6777_6179
 
 _PERMISSION_DENIED = "42501"
 
-_HOW_TO = """the database user may not {what}. Run this once as a user who may, then migrate again:
+_HOW_TO = """the database user {user} lacks a privilege: {what}. Run this SQL as an administrator, then migrate again:
   CREATE ROLE dagway_scheduler NOLOGIN;
   CREATE ROLE dagway_api NOLOGIN;
   GRANT CREATE, USAGE ON SCHEMA public TO "{user}";
@@ -34,14 +34,14 @@ _revision = Table("alembic_version", MetaData(), Column("version_num", String(32
 
 
 def migrate(url: str, *, scripts: Path = SCRIPTS) -> str:
-    """Apply every revision in ``scripts`` that is missing, and return the last one's name.
+    """Apply every revision in ``scripts`` that the database lacks, and return the name of the last revision.
 
-    On SQLite it makes the file and its folder, and applies all missing revisions in one transaction. On Postgres
-    each revision is one transaction.
+    On SQLite: create the file and its folder, and apply all revisions in one transaction. On Postgres each revision
+    is one transaction.
 
     Raises:
-        ConfigInvalid: the database was made by a newer Dagway, or its user lacks a privilege; the text
-            says which SQL grants it.
+        ConfigInvalid: a newer Dagway migrated the database, or the database user lacks a privilege; the error
+            text has the SQL that grants it.
         StoreUnavailable: the database is away.
     """
     engine = open_engine(url, pool_size=1, application_name="dagway migrate")
@@ -57,14 +57,14 @@ def migrate(url: str, *, scripts: Path = SCRIPTS) -> str:
         if getattr(error.orig, "pgcode", None) != _PERMISSION_DENIED:
             raise
         what = str(error.orig).strip().splitlines()[0]
-        raise ConfigInvalid(_HOW_TO.format(what=f"do that ({what})", user=engine.url.username)) from error
+        raise ConfigInvalid(_HOW_TO.format(what=what, user=engine.url.username)) from error
     finally:
         engine.dispose()
 
 
 def _let_tables_be_rebuilt(connection: DBAPIConnection, _record: object) -> None:
-    # ALTER TABLE is "copy, drop, rename" on SQLite, and the drop would cascade. Foreign keys can be switched off
-    # only outside of a transaction; they are checked before the commit instead.
+    # On SQLite, ALTER TABLE means "copy, drop, rename", and the drop would cascade. Foreign keys can be switched off
+    # only outside of a transaction; ``_migrate_sqlite`` checks them before the commit instead.
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys=OFF")
     cursor.close()
@@ -84,7 +84,10 @@ def _migrate_sqlite(connection: Connection, scripts: Path) -> str:
         head = _upgrade(connection, scripts)
         broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
         if broken is not None:
-            raise ConfigInvalid(f"a row of table {broken[0]} refers to nothing: the database is damaged")
+            raise ConfigInvalid(
+                f"the database is damaged: a row of table {broken[0]} refers to a row that does not exist; "
+                "restore a backup"
+            )
     return head
 
 
@@ -96,24 +99,24 @@ def _upgrade(connection: Connection, scripts: Path) -> str:
     settings.attributes["connection"] = connection
     head = script.ScriptDirectory.from_config(settings).get_current_head()
     if head is None:
-        raise ConfigInvalid(f"no migrations in {scripts}")
+        raise ConfigInvalid(f"found no migrations in {scripts}: reinstall Dagway")
     try:
         command.upgrade(settings, "head")
     except util.CommandError as error:
         # Alembic's text names the revision that it has no script for.
-        raise ConfigInvalid(f"{error}: the database was made by a newer dagway") from error
+        raise ConfigInvalid(f"a newer version of Dagway migrated the database ({error}): install it") from error
     return head
 
 
 def revision(connection: Connection) -> str | None:
-    """Return the revision a database is at; ``None``: it is empty."""
+    """Return the schema revision of a database, or ``None`` if the database is empty."""
     if not inspect(connection).has_table(_revision.name):
         return None
     return connection.execute(select(_revision.c.version_num)).scalar()
 
 
 def current(url: str) -> str | None:
-    """Return the revision a database is at; ``None``: it is empty, or the SQLite file is not there.
+    """Return the schema revision of a database, or ``None`` if it is empty or the SQLite file does not exist.
 
     Raises:
         StoreUnavailable: the database is away.
@@ -129,18 +132,18 @@ def current(url: str) -> str | None:
 
 
 def require_head(engine: Engine) -> None:
-    """Check that the database has the schema of this program, or a later one.
+    """Check that the database has the schema of this program or a later schema.
 
-    Revisions only add, and what they add has a default. So a program keeps working while the next version is rolled
-    out, and a rollback to it works.
+    A later schema is fine because revisions only add tables and columns, with defaults. So a program keeps working
+    while the next version is rolled out, and after a rollback from that version.
 
     Raises:
-        ConfigInvalid: it has an older schema or none; the text says what to do.
+        ConfigInvalid: the database has an older schema or none; the error text says what to do.
         StoreUnavailable: the database is away.
     """
     with store_errors(), engine.connect() as connection:
         found = revision(connection)
     if found is None:
-        raise ConfigInvalid(f"the database is empty, this program needs schema {HEAD}: run dagway migrate")
+        raise ConfigInvalid(f"the database is empty, but this program needs schema {HEAD}: run dagway migrate")
     if found < HEAD:
-        raise ConfigInvalid(f"database schema is at {found}, this program needs {HEAD}: run dagway migrate")
+        raise ConfigInvalid(f"the database has schema {found}, but this program needs {HEAD}: run dagway migrate")

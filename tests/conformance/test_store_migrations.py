@@ -158,7 +158,7 @@ def test_an_older_schema_is_refused_naming_both_revisions(engine: Engine) -> Non
     with transaction(engine) as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
 
-    with pytest.raises(ConfigInvalid, match=f"at 0001, this program needs {HEAD}: run dagway migrate"):
+    with pytest.raises(ConfigInvalid, match=f"has schema 0001, but this program needs {HEAD}: run dagway migrate"):
         require_head(engine)
 
 
@@ -173,7 +173,7 @@ def test_a_database_of_a_newer_program_is_left_alone(engine: Engine, store_url: 
     with transaction(engine) as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
 
-    with pytest.raises(ConfigInvalid, match="9999.*newer dagway"):
+    with pytest.raises(ConfigInvalid, match="newer version of Dagway.*9999"):
         migrate(store_url)
 
 

@@ -1,7 +1,7 @@
-"""One transaction's worth of decisions: runs are loaded, advanced by the core, and written all at once.
+"""The decisions of one transaction: loads runs, lets the core advance them, and writes them together.
 
-Many messages about one run cost one load and one save. What must happen after the commit (messages to send,
-workers to notify, loops to wake) is collected in a ``PostCommit``.
+Several messages about one run need one load and one save. A ``PostCommit`` collects the actions after the commit:
+messages to send, workers to notify, loops to wake.
 """
 
 from collections.abc import Iterable, Mapping
@@ -47,10 +47,10 @@ __all__ = ["Batch"]
 
 
 class Batch:
-    """Decisions about runs within the transaction ``tx``, all made at the moment ``now``.
+    """Decisions about runs in the transaction ``tx``, all with the time ``now``.
 
-    ``runs``: loads them, and knows those loaded or created. ``after``: what follows the commit.
-    ``again``: they were made before, but a key was taken, or a run had changed in the meantime.
+    ``runs``: the runs that the batch has loaded or created. ``after``: the actions after the commit. ``again``: an
+    earlier try of the same batch failed, because a key existed or another transaction had changed a run.
     """
 
     def __init__(
@@ -76,10 +76,11 @@ class Batch:
         called_by: tuple[int | None, str | None] = (None, None),
         priority: int = 0,
     ) -> None:
-        """Create a run, perhaps as the child of a run of this batch; ``apply`` may follow in the same batch.
+        """Create a run. The same batch may then ``apply`` messages to it.
 
-        ``called_by``: the parent's node, and the params as people see them. The run belongs to this thread's
-        current trace, or begins one.
+        ``parent_key``: the parent run of a sub-run; it must be in this batch. ``called_by``: the index of the
+        parent's node, and the params with secrets masked. The run belongs to this thread's current trace; without
+        one it begins a trace.
         """
         root_key = None if parent_key is None else self.runs.root_of(parent_key)
         fixed: dict[str, Any] = {
@@ -94,7 +95,7 @@ class Batch:
         if run.priority != priority:
             run = evolve(run, priority=priority)
         if run.queued_at is not None:
-            # Runs queued in one batch share its time, but each needs its own place in the queue.
+            # All runs of a batch have the same time ``now``, but each needs its own position in the queue.
             run = evolve(run, queued_at=run.queued_at + timedelta(microseconds=self._queued))
             self._queued += 1
         self.runs.add(run, fixed)
@@ -108,7 +109,7 @@ class Batch:
         return context
 
     def apply(self, key: str, message: Message) -> Decision:
-        """Advance a run of this batch; see ``core.advance``."""
+        """Advance a run of this batch by one message, and collect the effects; see ``core.advance``."""
         loaded = self.runs.entry(key)
         before = loaded.run
         decision = advance(before, message, self.now)
@@ -132,17 +133,17 @@ class Batch:
         self._pending.holds.append({**held, "run_key": key})
 
     def remind(self, key: str, wake: WakeAt) -> None:
-        """Set a timer of a run of this batch without a decision of the core."""
+        """Set a timer of a run of this batch, without a message to the core."""
         self._take(key, [wake])
 
     def add_log(self, chunk: LogChunk) -> None:
-        """Store a piece of a step's output; a piece that is stored already stays."""
+        """Store a chunk of a step's output, unless it is stored already."""
         self._pending.log_chunks.append(rows.chunk_row(chunk))
 
     def take_for_children(self) -> list[tuple[str, StartChild | StopChild]]:
-        """Return and clear the starts and stops of children that runs of this batch decided, in order.
+        """Return and clear the pending effects that start and stop children, in order, with the parents' keys.
 
-        They must be carried out before ``flush``; see ``family.start_and_stop_children``.
+        The caller must carry them out before ``flush``; see ``family.start_and_stop_children``.
         """
         wanted, self._for_children = self._for_children, []
         return wanted
@@ -196,12 +197,12 @@ class Batch:
         self.after.outgoing.append(Outgoing(route, body, message_id))
 
     def _follow(self, loaded: LoadedRun, before: Run) -> None:
-        """Note what a change of the run's status means for queues, families, counters and traces."""
+        """Collect the consequences of a change of the run's status: for queues, families, counters and traces."""
         after = loaded.run
         was, became, parent_key = before.status, after.status, loaded.fixed["parent_key"]
         if was is became:
             return
-        # A run with nothing to do ends in the decision that begins it.
+        # A run without steps to run ends in the decision that starts it: its status is never ``running``.
         left_queue = was is RunStatus.QUEUED and after.started_at == self.now
         if left_queue and before.queued_at is not None:
             self.after.waited.append(max(0.0, (self.now - before.queued_at).total_seconds()))
@@ -213,7 +214,7 @@ class Batch:
         if parent_key is not None and (was is RunStatus.WAITING or became is not RunStatus.RUNNING):
             self.after.families.add(parent_key)
         if became is RunStatus.RUNNING and any(node.calls for node in after.nodes):
-            # While it waited it could only record the statuses of its children.
+            # While it had status ``waiting``, it only recorded its children's statuses. Now it must act on them.
             self.after.families.add(after.run_key)
         ran = became is not RunStatus.RUNNING and (was is RunStatus.RUNNING or left_queue)
         if ran:
@@ -226,5 +227,5 @@ class Batch:
                 self.after.lasted.append((after.dag_name, (self.now - after.started_at).total_seconds()))
 
     def flush(self) -> None:
-        """Write everything decided; see ``PendingRows.flush`` for what it raises."""
+        """Write all decisions of the batch. Raises what ``PendingRows.flush`` raises."""
         self._pending.flush(self.tx, self.runs.entries())

@@ -1,7 +1,7 @@
-"""Finds the DAG or file that a ``call`` step names, if it is not in the caller's own file.
+"""Finds the DAG or file that a ``call`` step names, if that DAG is not defined in the caller's own file.
 
-Source: workflow language, section on sub-DAG steps. As in Dagu, a path is relative to the folder of the DAGs, else to
-the caller's file, or is absolute.
+Source: workflow language, section on sub-DAG steps. As in Dagu, a path is absolute, or relative to the folder of the
+DAGs, or else relative to the caller's file.
 """
 
 import posixpath
@@ -13,7 +13,7 @@ __all__ = ["find_called"]
 
 
 def find_called(batch: Batch, name: str, caller: str) -> tuple[str, str]:
-    """Return hash and file name of the spec called ``name``; ``caller`` is the file name of the calling run, or empty.
+    """Return spec hash and file name of the called DAG. ``caller``: the file name of the calling run, or empty.
 
     Raises:
         NotFound: there is no such DAG or file.

@@ -1,4 +1,4 @@
-"""Creates runs: from a definition and parameters, or from another run."""
+"""Creates runs: from a spec and parameters, or from another run."""
 
 from datetime import datetime
 
@@ -18,10 +18,10 @@ __all__ = ["new_run", "rerun", "retry_as_new_run"]
 def new_run(
     plan: Plan, *, dag_name: str, dag_run_id: str, given: str, queue: str | None, queued: bool, now: datetime
 ) -> Run:
-    """Return a run that has not begun: it is queued, or the caller begins it.
+    """Return a new run. If it is not ``queued``, the caller applies ``Begin`` to it.
 
-    If env or params need a shell or the host's variables, a prepare node evaluates them on a worker; until then both
-    are empty.
+    If env or params need a shell or the host's variables, a prepare attempt evaluates them on a worker; until then
+    env and params are empty.
 
     Raises:
         InvalidInput: the parameters cannot be parsed.
@@ -53,9 +53,9 @@ def new_run(
 
 
 def rerun(source: Run, *, dag_name: str, dag_run_id: str, queue: str | None, queued: bool, now: datetime) -> Run:
-    """Return a run of ``source``'s snapshot and parameters in which no step is done.
+    """Return a new run with the spec and parameters of ``source``, in which every step runs again.
 
-    It takes over the evaluated env and params of ``source``: no command in them runs again.
+    The new run takes over the evaluated env and params of ``source``, so commands in them do not run again.
     Source: workflow language, 1.2 and 5.10.
     """
     plan = source.plan
@@ -74,9 +74,9 @@ def rerun(source: Run, *, dag_name: str, dag_run_id: str, queue: str | None, que
 
 
 def retry_as_new_run(source: Run, dag_run_id: str, now: datetime, step: str = "") -> Run:
-    """Return a new run of ``source``'s snapshot that keeps the steps that succeeded (REST contract 5.8, retry).
+    """Return a new run with the spec of ``source`` that keeps the steps that succeeded (REST contract 5.8, retry).
 
-    ``step``: the only step to run.
+    ``step``: if given, the only step to run.
     """
     fresh = evolve(
         source,

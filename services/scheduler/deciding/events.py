@@ -1,4 +1,4 @@
-"""Records what workers report: attempts started and finished, tasks redelivered, output."""
+"""Records reports of workers, and notices from the scheduler's own loops, as messages to the core."""
 
 from collections.abc import Iterable, Sequence
 
@@ -21,7 +21,7 @@ def record_events(batch: Batch, events: Sequence[Event]) -> None:
         for event in events
         if isinstance(event, AttemptProgress | AttemptFinished)
     ]
-    # Before anything is decided: the task of the next chat step contains these messages.
+    # Stored before the decisions, because the task of the next chat step contains these messages.
     batch.tx.progress.keep([row for row in said if row is not None])
     for event in events:
         if isinstance(event, AttemptProgress):
@@ -36,7 +36,7 @@ def record_events(batch: Batch, events: Sequence[Event]) -> None:
 
 
 def record_notices(batch: Batch, notices: Iterable[tuple[str, Notice]]) -> None:
-    """Apply notices of the scheduler itself, as ``(run key, notice)``."""
+    """Apply notices from the scheduler's own loops. Each is ``(run key, notice)``."""
     pending = list(notices)
     batch.runs.load(key for key, _ in pending)
     for key, notice in pending:

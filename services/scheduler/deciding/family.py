@@ -1,7 +1,7 @@
-"""Parents and children: starts and stops the runs that steps call, and reports their statuses to their parents.
+"""Parents and children: starts and stops sub-runs, and reports the statuses of sub-runs to their parents.
 
-Locks are taken from parent to child only. So a child never touches its parent: when it has ended, its parent is
-updated in a transaction of its own; see ``loops.parent_notifications``.
+Locks are taken only from parent to child. So a transaction that changes a child never changes its parent: when the
+child has ended, another transaction updates the parent; see ``loops.parent_notifications``.
 """
 
 from collections.abc import Iterable
@@ -29,11 +29,11 @@ from shared.tracing import SpanContext, within
 __all__ = ["MAX_DEPTH", "start_and_stop_children", "update_parents"]
 
 MAX_DEPTH = 32
-"""Limits DAGs that call themselves."""
+"""The most runs from a root run down to a sub-run, so that DAGs that call themselves end."""
 
 
 def start_and_stop_children(batch: Batch) -> None:
-    """Start and stop the children that the runs of ``batch`` decided on, and those children's own children."""
+    """Start and stop the sub-runs that the runs of ``batch`` decided on, at all depths."""
     while wanted := batch.take_for_children():
         for parent_key, effect in wanted:
             match effect:
@@ -44,12 +44,12 @@ def start_and_stop_children(batch: Batch) -> None:
 
 
 def _start(batch: Batch, parent_key: str, effect: StartChild) -> None:
-    """Begin or queue a new child; retry one that exists, unless no step of it would run again."""
+    """Begin or queue a new child. If the child exists, retry it, unless no step of it would run again."""
     key = batch.tx.children.key(batch.runs.root_of(parent_key), effect.run_id)
     if key is not None:
         batch.runs.load([key])
         child = batch.runs.get(key)
-        # A step set to failed by hand runs again, even if the child ended before.
+        # If an operator set a step of an ended child to failed, that step runs again.
         if child is not None and not child.status.active and not (child.status.successful and complete(child)):
             batch.apply(key, Retry("scheduler", queued=_is_limited(batch, child.queue)))
         batch.after.families.add(parent_key)
@@ -81,19 +81,19 @@ def _params(parent: Run | None, effect: StartChild) -> str | None:
 
 
 def _is_limited(batch: Batch, queue: str) -> bool:
-    """Return whether called runs wait in this queue too: it is a global one."""
+    """Return whether the queue is global: only then do sub-runs wait in it."""
     return queue in batch.tx.queues.global_queues([queue])
 
 
 def _calling_attempt(batch: Batch, parent_key: str, node: int) -> SpanContext:
-    """Return the span of the calling attempt, which is the parent of the child's spans."""
+    """Return the span context of the calling attempt, the parent of the child's spans."""
     parent = batch.runs.get(parent_key)
     assert parent is not None  # noqa: S101 - its decision asked for the child
     return batch.runs.asked_in(parent_key).of_run(parent_key, parent.run_attempt).child(parent.nodes[node].call_token)
 
 
 def _new_child(batch: Batch, parent_key: str, effect: StartChild) -> tuple[Run, str, str | None]:
-    """Return the child, the hash of its spec and the name of its file."""
+    """Return the new child, its spec hash and its file name (``None`` if its spec is local to the caller's file)."""
     parent = batch.runs.get(parent_key)
     assert parent is not None  # noqa: S101 - its decision asked for the child
     if batch.tx.children.depth(parent_key) >= MAX_DEPTH:
@@ -134,7 +134,7 @@ def _new_child(batch: Batch, parent_key: str, effect: StartChild) -> tuple[Run, 
 
 
 def _stop(batch: Batch, parent_key: str, effect: StopChild) -> None:
-    """Stop a child, which then stops its own children."""
+    """Stop or dequeue a child. A stopped child stops its own children."""
     key = batch.tx.children.key(batch.runs.root_of(parent_key), effect.run_id)
     if key is None:
         return
@@ -148,7 +148,7 @@ def _stop(batch: Batch, parent_key: str, effect: StopChild) -> None:
 
 
 def update_parents(batch: Batch, parent_keys: Iterable[str]) -> None:
-    """Report the statuses of their children to these runs."""
+    """Report changed statuses of children to these parent runs."""
     keys = sorted(parent_keys)
     batch.runs.load(keys)
     for key in keys:
@@ -181,6 +181,6 @@ def _changed_children(batch: Batch, parent_key: str, node: Node) -> ChildrenSeen
 
 
 def _state(status: RunStatus) -> str:
-    """Return the parent's word for a child's status; see ``Child.state``."""
+    """Convert the status of a sub-run to ``Child.state``."""
     over = not status.active and status is not RunStatus.NOT_STARTED
     return str(status) if over else HELD if status is RunStatus.WAITING else ASKED

@@ -1,4 +1,4 @@
-"""The last part of a batch: write all that was decided, with as few statements as possible."""
+"""The last part of a batch: writes all decisions with as few statements as possible."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -18,7 +18,7 @@ _NODE_KEY = {"run_key": "run_key", "idx": "idx"}
 
 
 class PendingRows:
-    """Rows to write at the end of a batch, beside the runs and their nodes."""
+    """Rows to write at the end of a batch, in addition to the runs and their nodes."""
 
     def __init__(self) -> None:
         self.transitions: list[dict[str, Any]] = []
@@ -28,15 +28,15 @@ class PendingRows:
         self.outbox: list[dict[str, Any]] = []
         self.inbox: list[dict[str, Any]] = []
         self.timers: dict[tuple[str, int, str], datetime] = {}
-        """When each is due, by ``(run key, node, kind)``."""
+        """The time at which each timer is due, by ``(run key, node, kind)``."""
         self.pools = PoolChanges()
 
     def flush(self, tx: Transaction, runs: Iterable[LoadedRun]) -> None:
-        """Write the runs of a batch and everything that was decided about them.
+        """Write the runs of a batch and all rows collected here.
 
         Raises:
-            StaleVersion: a run changed since it was loaded: nothing of this batch may be committed.
-            AlreadyExists: a new run's name is taken.
+            StaleVersion: another transaction has changed a run since it was loaded; the caller must roll back.
+            AlreadyExists: the name of a new run is taken, or the outcome of a command is recorded already.
         """
         all_runs = list(runs)
         new = [each for each in all_runs if each.stored is None and not each.deleted]

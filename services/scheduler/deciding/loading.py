@@ -1,4 +1,4 @@
-"""The first part of a batch: find runs, lock them, read them, and know them by their names."""
+"""The first part of a batch: finds runs by name, locks them and reads them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,23 +23,23 @@ _FIXED = ("spec_hash", "file_name", "root_key", "parent_key", "trace")
 
 @dataclass(slots=True)
 class LoadedRun:
-    """A run in a batch: its state now, and its state in the database."""
+    """A run in a batch: its current state, and its state in the database."""
 
     run: Run
     stored: Run | None
-    """As read under lock; ``None``: created in this batch."""
+    """The run as read from its locked row, or ``None`` if this batch created it."""
     fixed: dict[str, Any] = field(default_factory=dict)
-    """Columns that never change: where it came from, which run called it."""
+    """Columns that never change, for instance the spec hash and the parent's key."""
     deleted: bool = False
 
     @property
     def changed(self) -> bool:
-        """Whether the run was read from the database and is different now."""
+        """Whether the run was read from the database and has changed since."""
         return self.stored is not None and self.run is not self.stored
 
 
 class LoadedRuns:
-    """The runs of one batch, each locked and read once."""
+    """The runs of one batch. Each is locked and read once."""
 
     def __init__(self, tx: Transaction, plans: Plans, recent: RecentRuns) -> None:
         self._tx = tx
@@ -50,13 +50,13 @@ class LoadedRuns:
         self._dags: dict[str, StoredDag | None] = {}
 
     def load(self, keys: Iterable[str]) -> None:
-        """Lock and read the runs with these keys; those that do not exist stay unknown."""
+        """Lock and read the runs with these keys; ``get`` returns ``None`` for keys that do not exist."""
         wanted = sorted(set(keys) - self._runs.keys())
         if not wanted:
             return
         run_rows = self._tx.runs.lock(wanted)
         plans = self._plans.get_many(self._tx, [origin(row) for row in run_rows])
-        # Most decisions are about a run that this process decided about a moment ago.
+        # Most decisions are about a run that this process has changed recently.
         runs = {
             row["run_key"]: self._recent.get(row["run_key"], row["version"], plans[origin(row)]) for row in run_rows
         }
@@ -69,7 +69,7 @@ class LoadedRuns:
                 self._keys[run.dag_name, run.dag_run_id] = key
 
     def _read(self, run_rows: Sequence[Row], plans: Mapping[tuple[str, str], Plan]) -> dict[str, Run]:
-        """Read the nodes of runs, whose rows are locked."""
+        """Read the nodes of runs whose rows are locked, and return the runs by key."""
         if not run_rows:
             return {}
         nodes: dict[str, list[Row]] = {}
@@ -82,19 +82,19 @@ class LoadedRuns:
         }
 
     def add(self, run: Run, fixed: dict[str, Any]) -> None:
-        """Add a new run, which the database does not have yet."""
+        """Add a new run that is not in the database yet."""
         self._runs[run.run_key] = LoadedRun(run, None, fixed)
         if fixed["root_key"] is None:
             self._keys[run.dag_name, run.dag_run_id] = run.run_key
 
     def find_names(self, names: Iterable[tuple[str, str]]) -> None:
-        """Find which of these ``(dag_name, dag_run_id)`` exist; answers later calls of ``key_of``."""
+        """Look up the keys of these ``(dag_name, dag_run_id)``, so that later calls of ``key_of`` need no query."""
         unknown = [name for name in set(names) if name not in self._keys]
         found = self._tx.runs.keys(unknown)
         self._keys.update({name: found.get(name) for name in unknown})
 
     def key_of(self, dag_name: str, dag_run_id: str) -> str | None:
-        """Return the key of a root run by its name."""
+        """Return the key of a root run, or ``None`` if it does not exist."""
         if (dag_name, dag_run_id) not in self._keys:
             self.find_names([(dag_name, dag_run_id)])
         return self._keys[dag_name, dag_run_id]
@@ -102,9 +102,10 @@ class LoadedRuns:
     def prefetch(
         self, command_ids: Sequence[str], names: Iterable[tuple[str, str]], file_names: Iterable[str]
     ) -> Mapping[str, tuple[str, dict[str, Any]]]:
-        """Return the recorded replies of commands, and fetch what later calls of ``key_of`` and ``dag`` answer.
+        """Return the recorded replies of commands, by command id.
 
-        No command of the batch may change a definition named here.
+        Also fetches run keys and DAGs in the same statement, so that later calls of ``key_of`` and ``dag`` need no
+        query. No command of the batch may change a DAG in ``file_names``.
         """
         wanted, files = sorted(set(names)), sorted(set(file_names))
         context = self._tx.commands.context(command_ids, wanted, files)
@@ -113,9 +114,10 @@ class LoadedRuns:
         return context.replies
 
     def assume_new(self, names: Iterable[tuple[str, str]], file_names: Iterable[str]) -> None:
-        """Assume that no run has these names, and fetch what later calls of ``dag`` answer.
+        """Assume, without a query, that no run has these names; fetch the DAGs for later calls of ``dag``.
 
-        If a name is taken, the flush fails. So call ``prefetch`` when the batch is decided ``again``.
+        If a name is taken, the flush raises ``AlreadyExists``. So the next try of the batch (``Batch.again``) must
+        call ``prefetch`` instead.
         """
         self._keys.update(dict.fromkeys(names))
         files = sorted(set(file_names))
@@ -123,13 +125,13 @@ class LoadedRuns:
         self._dags.update({file: found.get(file) for file in files})
 
     def dag(self, file_name: str) -> StoredDag | None:
-        """Return a definition as it is stored."""
+        """Return a stored DAG, or ``None`` if it does not exist."""
         if file_name in self._dags:
             return self._dags[file_name]
         return self._tx.commands.stored_dags([file_name]).get(file_name)
 
     def get(self, key: str) -> Run | None:
-        """Return a run of this batch; ``None`` if it was not found, or is deleted in this batch."""
+        """Return a run of this batch, or ``None`` if it does not exist or this batch deletes it."""
         loaded = self._runs.get(key)
         return None if loaded is None or loaded.deleted else loaded.run
 
@@ -138,18 +140,18 @@ class LoadedRuns:
         return self._runs[key]
 
     def origin(self, key: str) -> tuple[str, str | None]:
-        """Return ``(spec_hash, file_name)`` a run was created from."""
+        """Return the ``(spec_hash, file_name)`` that a run of this batch was created from."""
         fixed = self._runs[key].fixed
         return fixed["spec_hash"], fixed["file_name"]
 
     def root_of(self, key: str) -> str:
-        """Return the key of the root run above a run of this batch, or its own key."""
+        """Return the key of the root run of a run of this batch; a root run's is its own key."""
         return self._runs[key].fixed["root_key"] or key
 
     def asked_in(self, key: str) -> SpanContext:
-        """Return the trace context in which a run of this batch was asked for."""
+        """Return the trace context of the request that started a run of this batch."""
         return asked_in(self._runs[key].fixed["trace"], key)
 
     def entries(self) -> Iterable[LoadedRun]:
-        """Return all runs of this batch, also those deleted in it."""
+        """Return all runs of this batch, including runs that it deletes."""
         return self._runs.values()

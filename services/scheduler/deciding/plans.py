@@ -1,4 +1,4 @@
-"""A cache of parsed specs by hash: a spec text never changes, so each process parses it once."""
+"""A cache of parsed specs by hash. The text of a hash never changes, so each process parses it once."""
 
 import hashlib
 from collections import OrderedDict
@@ -20,7 +20,7 @@ _KEPT = 2000
 
 
 def spec_hash(text: str) -> str:
-    """Return the key of a spec text: its SHA-256 in hex."""
+    """Return the hash that identifies a spec text: its SHA-256 in hex."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -32,17 +32,17 @@ class Plans:
 
     def __init__(self, base: str = "", version: str = "", dags_dir: Path | None = None) -> None:
         self.base = base
-        """The base configuration, which is frozen into the specs of new runs."""
+        """The base configuration, which is merged into the specs of new runs."""
         self.version = version
-        """The version of this scheduler: another version may find other errors in the same text."""
+        """The version of this scheduler. Another version may find other errors in the same text."""
         self.dags_dir = dags_dir
-        """The followed folder: steps may call DAGs by the paths of their files."""
+        """The followed folder. Steps may call DAGs by the paths of files in it."""
         self._plans: OrderedDict[tuple[str, str], Plan] = OrderedDict()
         self._frozen: dict[str, str] = {}
         self._lock = Lock()
 
     def get_many(self, tx: Transaction, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Plan]:
-        """Return plans by ``(spec hash, file name)``; reads texts that are not cached from the store.
+        """Return plans by ``(spec hash, file name)``. Texts that are not cached are read from the store.
 
         Raises:
             InvariantBroken: a stored text is not a valid spec.
@@ -60,9 +60,9 @@ class Plans:
         return found
 
     def freeze(self, tx: Transaction, text_hash: str, now: datetime, made: dict[str, str]) -> str:
-        """Return the hash of the spec of a new run: the file's text merged with the base configuration.
+        """Store the spec of a new run, i.e. the DAG's text merged with the base configuration; return its hash.
 
-        Adds to ``made`` what this transaction stored; pass it to ``keep_frozen`` after the commit.
+        Adds the hashes of specs that this transaction stored to ``made``; pass it to ``keep_frozen`` after the commit.
         """
         if not self.base:
             return text_hash
@@ -74,20 +74,24 @@ class Plans:
         return known
 
     def keep_frozen(self, made: Mapping[str, str]) -> None:
-        """Cache the hashes of frozen texts whose transaction is committed."""
+        """Cache the hashes that ``freeze`` added to ``made``. Call it after the commit of the transaction."""
         if len(self._frozen) + len(made) > _KEPT:
             self._frozen = {}
         self._frozen |= made
 
     def add_stored(self, text: str, file_name: str) -> Plan:
-        """Parse a stored spec, and cache its plan."""
+        """Parse a stored spec, cache its plan and return it.
+
+        Raises:
+            InvariantBroken: the text is not a valid spec.
+        """
         loaded = load(text, file_name=file_name)
         if loaded.dag is None:
             raise InvariantBroken(f"the stored spec of {file_name or 'a run'} cannot be read: {loaded.errors}")
         return self.add(text, file_name, loaded.dag, tuple(str(issue) for issue in loaded.errors))
 
     def add(self, text: str, file_name: str, dag: Dag, errors: tuple[str, ...] = ()) -> Plan:
-        """Cache the plan of a text that is parsed already."""
+        """Cache the plan of a parsed text and return it."""
         plan = Plan(dag, file_name, errors)
         with self._lock:
             self._plans[spec_hash(text), file_name] = plan

@@ -1,4 +1,4 @@
-"""What a batch of decisions changes in pools: which nodes ask for places, and which give them back."""
+"""Changes of pools in a batch of decisions: which nodes ask for places, and which free their places."""
 
 from datetime import datetime
 from typing import Any
@@ -12,14 +12,14 @@ __all__ = ["PoolChanges"]
 
 
 class PoolChanges:
-    """Collected while a batch decides, written at its flush."""
+    """Collects the changes while a batch decides; the flush of the batch writes them."""
 
     def __init__(self) -> None:
         self._leave: set[tuple[str, int]] = set()
         self._ask: dict[tuple[str, int], list[dict[str, Any]]] = {}
 
     def note(self, run: Run, effect: Acquire | Release, now: datetime) -> None:
-        """Add an effect that ``run`` decided at ``now``; the last one of each node counts."""
+        """Add an effect that ``run`` decided at ``now``. A later effect of a node replaces an earlier one."""
         who = (run.run_key, effect.node)
         if isinstance(effect, Release):
             self._leave.add(who)
@@ -40,7 +40,7 @@ class PoolChanges:
         ]
 
     def write(self, tx: Transaction, deleted: set[str]) -> None:
-        """Write the changes; the runs ``deleted`` are deleted in this transaction."""
+        """Write the changes. ``deleted``: the keys of runs that this transaction deletes; they ask for no places."""
         if not self._leave and not self._ask:
             return
         rows = tx.pools

@@ -1,4 +1,4 @@
-"""What follows a committed transaction: messages to publish, loops to wake, numbers to count."""
+"""The actions after a commit: messages to publish, loops to wake, events to count."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,42 +12,46 @@ from shared.transport.base import Outgoing
 __all__ = ["NEVER", "PostCommit"]
 
 NEVER = datetime.min.replace(tzinfo=UTC)
-"""A time before any other."""
+"""A time before all others."""
 
 
 @dataclass(slots=True)
 class PostCommit:
-    """What to do after the commit, and what the transaction did, for the metrics."""
+    """Actions after the commit, and facts about the transaction for metrics and traces."""
 
     outgoing: list[Outgoing] = field(default_factory=list)
+    """Messages to publish; they are also in the outbox."""
     halts: list[Halt] = field(default_factory=list)
+    """Attempts that workers must stop."""
     wake_at: datetime | None = None
+    """The earliest time of a new timer."""
     queues: set[str] = field(default_factory=set)
-    """Queues in which a run was queued or a place became free."""
+    """Queues in which a run was queued or a place may have become free."""
     pools: set[PoolKey] = field(default_factory=set)
-    """Pools for which a step asked, or in which a place became free."""
+    """Pools in which a step asked for a place, or a place became free."""
     started: dict[str, int] = field(default_factory=dict)
-    """``histRetentionDays`` of each DAG of which a run started or was retried."""
+    """``histRetentionDays`` by DAG name, for each DAG with a run that started or was retried."""
     ended: list[tuple[str, RunStatus]] = field(default_factory=list)
     """(DAG name, status) of each run that ended."""
     families: set[str] = field(default_factory=set)
-    """Runs that must look at the statuses of their children."""
+    """Keys of parent runs whose children's statuses may have changed."""
     selectors: set[tuple[tuple[str, str], ...]] = field(default_factory=set)
     """Worker selectors that tasks were sent to: matching workers must consume from their broker queues."""
     changed: set[str] = field(default_factory=set)
-    """Runs that have new transitions."""
+    """Keys of runs that have new transitions."""
     ignored: list[str] = field(default_factory=list)
+    """The reason for each ignored event."""
     schedules: bool = False
-    """Whether definitions or pauses changed, and so perhaps the next scheduled time."""
+    """Whether DAGs or pauses changed, so that the next scheduled time may have changed."""
     closed: list[ClosedAttempt] = field(default_factory=list)
     at: datetime = NEVER
     """The time of the decisions."""
     waited: list[float] = field(default_factory=list)
-    """Seconds in the queue of each run that left its queue to run."""
+    """Seconds in the queue, for each run that left its queue and started."""
     lasted: list[tuple[str, float]] = field(default_factory=list)
-    """(DAG name, seconds from start to end) outcome of run that ended."""
+    """(DAG name, seconds from start to end) of each run that ended."""
     fires: list[str] = field(default_factory=list)
-    """The outcome of scheduled time fire."""
+    """The outcome of each fire."""
     frozen: dict[str, str] = field(default_factory=dict)
-    """Hashes of the spec texts frozen for new runs, by the hashes of the DAGs' own texts."""
+    """Spec hashes of new runs (DAG text merged with the base configuration), by the spec hash of the DAG."""
     traced: Traced = field(default_factory=Traced)

@@ -1,4 +1,4 @@
-"""Progress that steps report: kept for people and for later chat steps; no decision depends on it."""
+"""Progress that steps report: stored for the API and for later chat steps; no decision depends on it."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -13,11 +13,11 @@ from shared.store.writes.transaction import Transaction
 __all__ = ["progress_row", "recall"]
 
 _LAST = 2**31 - 1
-"""The report of an attempt's end counts as newer than any progress before it."""
+"""The ``seq`` of the report of an attempt's end: it counts as newer than all progress reports of the attempt."""
 
 
 def progress_row(run: Run | None, event: AttemptProgress | AttemptFinished, now: datetime) -> dict[str, Any] | None:
-    """Return the progress in ``event`` as a row; ``None`` if it has none, or if its attempt is not open."""
+    """Return the progress in ``event`` as a row, or ``None`` if it has no progress or its attempt is not open."""
     words = {name for name in ("progress", "remarks", "messages") if getattr(event, name, None)}
     if run is None or not words or event.node >= len(run.nodes):
         return None
@@ -36,7 +36,10 @@ def progress_row(run: Run | None, event: AttemptProgress | AttemptFinished, now:
 
 
 def recall(tx: Transaction, run: Run, dispatch: Dispatch) -> Dispatch:
-    """Add the messages of earlier chat steps, oldest first, to the task of a chat step; others stay unchanged."""
+    """Add the messages of earlier chat steps, oldest first, to the task of a chat step.
+
+    Other tasks are returned unchanged.
+    """
     task = dispatch.task
     if task.step.type != "chat" or task.kind != STEP:
         return dispatch

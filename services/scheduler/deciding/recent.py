@@ -1,7 +1,7 @@
-"""A cache of runs as this process last committed them: the next decision about a run reads its row, not all its nodes.
+"""A cache of runs as this process last committed them: the next decision about a run reads its row but not its nodes.
 
-A cached run is used only while the row still has its version, which every decision of any scheduler raises. Only the
-time at which a late task was sent changes without a new version; no decision depends on it.
+A cached run is used only if the run's row still has the same version; every decision of any scheduler increments the
+version. Only the dispatch time of a task that the sweep sends changes without a new version; no decision depends on it.
 """
 
 from collections import OrderedDict
@@ -27,12 +27,12 @@ class RecentRuns:
         self._lock = Lock()
 
     def get(self, run_key: str, version: int, plan: Plan) -> Run | None:
-        """Return a run if it is cached at this version and with this plan; a rename of its file changes its plan."""
+        """Return the cached run if it has this version and this plan. A rename of the DAG's file changes the plan."""
         run = self._runs.get(run_key)
         return run if run is not None and run.version == version and run.plan is plan else None
 
     def keep(self, runs: Iterable[Run]) -> None:
-        """Cache runs as they were committed; those that ended are removed."""
+        """Cache runs as they were committed; remove runs that ended."""
         with self._lock:
             for run in runs:
                 former = self._runs.pop(run.run_key, None)

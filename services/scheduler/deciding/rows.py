@@ -1,4 +1,4 @@
-"""Converts between rows and the core's frozen state. No decisions here."""
+"""Converts between database rows and the frozen state of the core. Makes no decisions."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -30,7 +30,7 @@ Row = Mapping[str, Any]
 
 
 def run_from_rows(row: Row, node_rows: Iterable[Row], plan: Plan, root: tuple[str, str] | None = None) -> Run:
-    """Return the run; ``root`` is the (name, id) of its root run, if that is another run."""
+    """Convert the rows of a run and its nodes. ``root``: the (DAG name, run id) of its root run, for a sub-run."""
     root_name, root_id = root or (row["dag_name"], row["dag_run_id"])
     return Run(
         run_key=row["run_key"],
@@ -137,7 +137,7 @@ def _child_json(child: Child) -> dict[str, str]:
 
 
 def run_row(run: Run) -> dict[str, Any]:
-    """Return the columns of a run that may change."""
+    """Return the columns of a run that decisions may change."""
     return {
         "run_key": run.run_key,
         "status": str(run.status),
@@ -162,7 +162,7 @@ def run_row(run: Run) -> dict[str, Any]:
 
 
 def new_run_row(run: Run, fixed: Row) -> dict[str, Any]:
-    """Return all columns of a new run; ``fixed``: the columns that the core does not know."""
+    """Return all columns of a new run. ``fixed``: the columns that are not in the core's ``Run``."""
     return run_row(run) | {
         "dag_name": run.dag_name,
         "dag_run_id": run.dag_run_id,
@@ -257,7 +257,7 @@ def attempt_row(run_key: str, closed: ClosedAttempt, now: datetime) -> dict[str,
 
 
 def chunk_row(chunk: LogChunk) -> dict[str, Any]:
-    """Return a log chunk's row; ``lines`` counts its newlines, so that a window of lines is found without its bytes."""
+    """Return a log chunk's row. ``lines`` counts its newlines, so that lines are found without reading the bytes."""
     return {
         "token": chunk.token,
         "stream": chunk.stream,
@@ -274,7 +274,7 @@ def chunk_row(chunk: LogChunk) -> dict[str, Any]:
 
 
 def added_log_row(run_key: str, added: AddLog, now: datetime) -> dict[str, Any]:
-    """Return a line that the scheduler adds to a node's output as a log chunk's row."""
+    """Return the log chunk's row of a line that the scheduler adds to a node's output."""
     return chunk_row(
         LogChunk(
             token=added.token,
@@ -292,5 +292,5 @@ def added_log_row(run_key: str, added: AddLog, now: datetime) -> dict[str, Any]:
 
 
 def route_row(route: BrokerQueue) -> list[Any]:
-    """Return a broker queue as the outbox stores it."""
+    """Return a broker queue as the JSON array that the outbox stores."""
     return [route.name, str(route.durability), route.expires_s]

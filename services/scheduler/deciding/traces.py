@@ -1,7 +1,7 @@
 """Spans that schedulers send: of commands, waits in queues, runs and lost attempts.
 
-A run stays in the trace of the request that started it, kept in its row, whatever the number of retries and whichever
-scheduler decides about it. A scheduled run begins its own trace.
+All spans of a run belong to the trace of the request that started it, across retries and schedulers: its context is
+stored in the run's row. A scheduled run begins its own trace.
 """
 
 import logging
@@ -45,12 +45,12 @@ class Traced:
 
 
 def asked_in(trace: str, run_key: str) -> SpanContext:
-    """Return the trace context of the request that started a run; ``trace`` is the column of its row."""
+    """Return the trace context of the request that started a run; ``trace`` is the column of the run's row."""
     return SpanContext.parse(trace) or SpanContext.named(run_key)
 
 
 def command_context(envelope: Envelope) -> SpanContext:
-    """Return the span context of a command; every delivery of it has the same one."""
+    """Return the span context of a command. It is the same for every delivery of the command."""
     asked = SpanContext.parse(envelope.trace)
     return SpanContext.named(envelope.id) if asked is None else asked.child(envelope.id)
 
@@ -66,7 +66,7 @@ def _command_span(envelope: Envelope, reply: CommandReply, began_at: datetime) -
 
 
 def _report_span(envelope: Envelope, began_at: datetime) -> Span | None:
-    """Return the span of recording a worker's report, as a child of the attempt's span."""
+    """Return the span of recording a worker's report: a child of the attempt's span."""
     attempt = SpanContext.parse(envelope.trace)
     if attempt is None:
         return None
@@ -80,7 +80,7 @@ def waited_span(run: Run, asked: SpanContext, now: datetime) -> Span:
 
 
 def run_span(run: Run, asked: SpanContext, now: datetime, parent: tuple[str, str] | None) -> Span:
-    """Return the span of a run that has just ended; ``parent``: name and id of the run that called it.
+    """Return the span of a run that has just ended; ``parent``: DAG name and run id of the parent run.
 
     Span names and ``dag.*`` attributes are the same as in Dagu's traces.
     """
@@ -109,8 +109,8 @@ def _of(run: Run) -> dict[str, str | int]:
 def publish(traced: Traced, notify: Callable[[str, bytes], None], now: datetime) -> None:
     """Log and send the spans of a committed transaction.
 
-    If a DAG names a collector of its own, the run's worker sends the span there: only workers connect to
-    addresses that DAGs name. The message to the worker may be lost, as spans may be.
+    If the DAG's spec names a trace collector, the run's worker sends the span there, because only workers connect to
+    addresses from specs. ``notify`` passes the span to the worker; that message may be lost, like any span.
     """
     for span, run in traced.ended:
         with within(span.context):

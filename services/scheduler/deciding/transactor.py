@@ -1,7 +1,7 @@
-"""Runs one transaction per batch of decisions, then what follows its commit.
+"""Runs one transaction per batch of decisions, then the post-commit actions.
 
-The order is the guarantee: commit, publish the outbox, notify workers, reply, and only then ack. A crash at any
-point leaves either nothing, or a committed row that the sweep of the outbox finds.
+The order guarantees that no message is lost: commit, publish the outbox, notify workers, reply, and only then ack. A
+crash at any point leaves either no change, or a committed row of the outbox that the sweep finds and sends.
 """
 
 import logging
@@ -29,9 +29,9 @@ _TRIES = 5
 
 
 class Transactor:
-    """Decides in transactions; shared by all threads of a scheduler.
+    """Runs batches of decisions in transactions; shared by all threads of a scheduler.
 
-    ``clock`` gives the time of each decision.
+    ``clock`` returns the time of each batch.
     """
 
     def __init__(self, store: Store, plans: Plans, clock: Callable[[], datetime]) -> None:
@@ -42,14 +42,17 @@ class Transactor:
         self._followers: list[Callable[[PostCommit], None]] = []
 
     def after_commit(self, *followers: Callable[[PostCommit], None]) -> None:
-        """Register functions to call after each commit, in this order, before ``decide`` returns."""
+        """Register followers: functions to call after each commit, in this order, before ``decide`` returns."""
         self._followers.extend(followers)
 
     def decide(self, work: Callable[[Batch], T]) -> T:
-        """Run ``work`` in one transaction, then call the followers. Runs it again if another transaction interfered.
+        """Run ``work`` in one transaction, then call the followers.
+
+        If another transaction changed a run or took a key, ``work`` runs again, up to five times in all.
 
         Raises:
-            StoreUnavailable: the database is away; nothing happened, unless the commit itself was cut off.
+            StoreUnavailable: the database is away. Nothing was changed, unless the connection broke during the commit.
+            StaleVersion, AlreadyExists: the last try failed too.
         """
         for attempt in range(_TRIES):
             try:
@@ -72,7 +75,7 @@ class Transactor:
         raise AssertionError("unreachable")
 
     def decide_patiently(self, work: Callable[[Batch], T], stop: StopEvent) -> T | None:
-        """Do as ``decide``, but retry while the database is away; ``None``: ``stop`` was set before it came back."""
+        """Like ``decide``, but retry while the database is away; return ``None`` if ``stop`` is set first."""
         tries = 0
         while True:
             try:
@@ -85,7 +88,7 @@ class Transactor:
                     return None
 
     def notice(self, notices: Iterable[tuple[str, Notice]]) -> None:
-        """Apply notices of a loop to their runs."""
+        """Apply notices of a loop to their runs in one transaction. Each is ``(run key, notice)``."""
         noticed = list(notices)
         if noticed:
             self.decide(lambda batch: record_notices(batch, noticed))

@@ -1,1 +1,1 @@
-"""Conditions and selects that reads and writes share, so that both mean the same rows."""
+"""Conditions and selects that reads and writes share, so that both select the same rows."""

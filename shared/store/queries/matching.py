@@ -12,7 +12,10 @@ __all__ = ["among", "contains", "has_element"]
 
 
 class contains(FunctionElement[bool]):  # noqa: N801 - used as an SQL function
-    """``contains(column, text)``: case-sensitive on both (LIKE is not, on SQLite), no wildcards."""
+    """``contains(column, text)``: case-sensitive search for a substring, without wildcards.
+
+    LIKE would be case-insensitive on SQLite.
+    """
 
     type = Boolean()
     name = "contains"
@@ -51,9 +54,10 @@ def _has_element_sqlite(element: has_element, compiler: SQLCompiler, **kw: Any) 
 
 
 class among(FunctionElement[Any]):  # noqa: N801 - as above
-    """``among(column, subquery)``: as IN, but always through the column's index.
+    """``among(column, subquery)``: like ``column IN (subquery)``, but always uses the column's index.
 
-    The condition has no type: as a Boolean it would become ``(...) = 1`` on SQLite, which hides the index.
+    The condition has no SQL type: as a Boolean, SQLAlchemy would render ``(...) = 1`` on SQLite, which prevents the
+    use of the index.
     """
 
     type = NullType()

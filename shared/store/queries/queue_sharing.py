@@ -1,4 +1,7 @@
-"""Queue sharing: a run lends its place in its queue to a run of the same queue that it called, at any depth."""
+"""Queue sharing: a running run lends its place in its queue to one of its sub-runs (any depth) in the same queue.
+
+Without this, a run would wait forever for a sub-run that waits for the run's own place.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,12 +15,15 @@ __all__ = ["borrowers", "lenders"]
 
 
 def lenders(queues: Sequence[str]) -> Select[Any]:
-    """Select the running runs of these queues that have another one of their queue running below them."""
+    """Select the keys of the running runs in these queues that have a running sub-run in the same queue."""
     return select(_running_above(queues, RUNNING).subquery().c.above)
 
 
 def borrowers(queues: Sequence[str]) -> Select[Any]:
-    """Select ``key``, a queued run, and ``above``, the running run of its queue that has a place to lend it."""
+    """Select pairs of keys: ``key`` is a queued run, ``above`` a running run above it that can lend it its place.
+
+    Both are in the same queue, and ``above`` does not lend its place to another sub-run yet.
+    """
     pairs = _running_above(queues, QUEUED).subquery()
     return select(pairs.c.key, pairs.c.above).where(pairs.c.above.not_in(lenders(queues)))
 

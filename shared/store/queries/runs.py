@@ -1,4 +1,4 @@
-"""Which runs are queued, running, root runs, and which run of a DAG is its newest."""
+"""Conditions of queued, running and root runs, the order of a DAG's runs, and its newest run."""
 
 from sqlalchemy import ColumnElement, FromClause, ScalarSelect, func, literal_column, select
 
@@ -9,12 +9,15 @@ __all__ = ["BY_DAG", "IS_ROOT", "NEWEST_FIRST", "QUEUED", "RUNNING", "newest_key
 
 RUNNING: ColumnElement[str] = literal_column("'running'")
 QUEUED: ColumnElement[str] = literal_column("'queued'")
-"""Literals, because SQLite does not use a partial index for a bound parameter."""
+"""``RUNNING`` and ``QUEUED`` are literals, because SQLite does not use a partial index for a bound parameter."""
 
 BY_DAG = t.dag_runs.c.dag_name.concat("")
 IS_ROOT = func.coalesce(t.dag_runs.c.root_key, "") == ""
-"""The name and ``root_key IS NULL``, written so that no index of all runs fits. Where only running or queued
-runs are wanted, SQLite would otherwise walk the whole history instead of the small index of those."""
+"""The column ``dag_name`` and the condition ``root_key IS NULL``, written so that no index over all runs matches.
+
+Use them in queries for running or queued runs only: otherwise SQLite would scan the index of the whole history
+instead of the small index of running or queued runs.
+"""
 
 
 def _newest_first(runs: FromClause) -> tuple[ColumnElement[object], ColumnElement[str]]:
@@ -22,13 +25,13 @@ def _newest_first(runs: FromClause) -> tuple[ColumnElement[object], ColumnElemen
 
 
 NEWEST_FIRST = _newest_first(t.dag_runs)
-"""The one order of a DAG's runs. Runs started in one batch share ``created_at``; the smaller id, by code point
-and whatever the server's collation, counts as the newer one."""
+"""The order of runs, newest first. Runs started in one batch have the same ``created_at``: then the run with the
+smaller id, compared by code point, counts as newer."""
 
 _other = t.dag_runs.alias("other")
 
 
 def newest_key(dag_name: ColumnElement[str]) -> ScalarSelect[str]:
-    """Select the key of a DAG's newest root run: one step into an index, however long its history."""
+    """Select the key of a DAG's newest root run. Reads one index entry, even if the DAG has many runs."""
     newest = select(_other.c.run_key).where(_other.c.dag_name == dag_name, _other.c.root_key.is_(None))
     return newest.order_by(*_newest_first(_other)).limit(1).scalar_subquery()

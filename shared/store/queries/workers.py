@@ -1,4 +1,4 @@
-"""Which workers take work, and which are lost."""
+"""Conditions of workers that take work and of workers that are lost."""
 
 from datetime import datetime
 
@@ -17,10 +17,10 @@ def takes_work(now: datetime) -> ColumnElement[bool]:
 
 
 def lease_ended(now: datetime) -> ColumnElement[bool]:
-    """Return the condition of a worker whose lease ended and who is not marked as lost yet."""
+    """Return the condition of a worker whose lease ended but whose row does not say ``lost`` yet."""
     return and_(t.workers.c.state.in_([LIVE, DRAINING]), t.workers.c.lease_until < now)
 
 
 def believed_state(state: str, lease_until: datetime, now: datetime) -> str:
-    """Return the state of a worker's row, or ``lost`` where its lease ended and no scheduler has marked it yet."""
+    """Return ``state``, or ``lost`` if the lease ended and no scheduler has marked the worker as lost yet."""
     return LOST if state in {LIVE, DRAINING} and lease_until <= now else state

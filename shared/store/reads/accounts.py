@@ -1,4 +1,4 @@
-"""Reads of users, API keys and webhooks. Hashes are for comparison only and are never shown."""
+"""Reads of users, API keys and webhooks. Hashes are only for comparison; the API never returns them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ __all__ = ["AccountReads", "ApiKeyRow", "UserRow", "WebhookRow"]
 
 @dataclass(frozen=True, slots=True)
 class UserRow:
-    """A person who can log in."""
+    """A user who can log in."""
 
     id: str
     username: str
@@ -28,7 +28,7 @@ class UserRow:
 
 @dataclass(frozen=True, slots=True)
 class ApiKeyRow:
-    """An API key, which has a role of its own."""
+    """An API key, with its own role."""
 
     id: str
     name: str
@@ -43,7 +43,7 @@ class ApiKeyRow:
 
 @dataclass(frozen=True, slots=True)
 class WebhookRow:
-    """A URL and a token that start one DAG."""
+    """The webhook of a DAG: a request with its token starts a run of that DAG."""
 
     id: str
     file_name: str
@@ -57,7 +57,7 @@ class WebhookRow:
 
 
 class AccountReads(Reader):
-    """Users, keys and webhooks: each read is one indexed row or a short list."""
+    """Reads of users, API keys and webhooks: each read is one indexed row or a short list."""
 
     def user(self, user_id: str) -> UserRow | None:
         """Return a user by id."""
@@ -74,26 +74,26 @@ class AccountReads(Reader):
             return tuple(_user(row) for row in connection.execute(query))
 
     def has_users(self) -> bool:
-        """Return whether there is any user."""
+        """Return whether at least one user exists."""
         with self._statement() as connection:
             return connection.execute(select(t.users.c.id).limit(1)).first() is not None
 
     def api_keys(self) -> tuple[ApiKeyRow, ...]:
-        """Return all keys, oldest first."""
+        """Return all API keys, oldest first."""
         with self._statement() as connection:
             query = select(t.api_keys).order_by(t.api_keys.c.created_at, bytewise(t.api_keys.c.id))
             return tuple(_key(row) for row in connection.execute(query))
 
     def api_key(self, key_id: str) -> ApiKeyRow | None:
-        """Return a key by id."""
+        """Return an API key by id."""
         return self._key(t.api_keys.c.id == key_id)
 
     def api_key_by_hash(self, secret_hash: str) -> ApiKeyRow | None:
-        """Return the key whose secret has this hash."""
+        """Return the API key whose secret has this hash."""
         return self._key(t.api_keys.c.secret_hash == secret_hash)
 
     def webhooks(self) -> tuple[WebhookRow, ...]:
-        """Return all webhooks by file name."""
+        """Return all webhooks, sorted by file name."""
         with self._statement() as connection:
             query = select(t.webhooks).order_by(bytewise(t.webhooks.c.file_name))
             return tuple(_webhook(row) for row in connection.execute(query))

@@ -1,4 +1,4 @@
-"""Counts of what waits right now, for metrics: a few queries over indexes."""
+"""Counts of waiting work for metrics: queued runs, open attempts, outbox, overdue timers. Uses indexed queries."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ _SERVICE_ALIVE = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """The state of the whole system; every instance reads the same. Ages are seconds, 0 where nothing waits."""
+    """The backlog of the whole system; every scheduler reads the same. Ages are in seconds, 0 if nothing waits."""
 
     outbox_rows: int = 0
     outbox_age_s: float = 0
@@ -25,11 +25,11 @@ class Backlog:
     oldest_queued_s: float = 0
     running_runs: int = 0
     open_attempts: dict[str, int] = field(default_factory=dict)
-    """By state: ``dispatched`` attempts are on their way to a worker, ``running`` ones are leased."""
+    """By state: ``dispatched`` (sent to a worker, not started) or ``running``."""
     workers: dict[str, int] = field(default_factory=dict)
     """By state. A worker whose lease has ended counts as lost."""
     slots: int = 0
-    """Of workers that take work."""
+    """The slots of all workers that take work."""
     schedulers: int = 0
     timers_overdue: int = 0
 
@@ -38,7 +38,7 @@ class BacklogReads(Reader):
     """Reads the backlog."""
 
     def backlog(self, now: datetime) -> Backlog:
-        """Return the counts; raises ``StoreUnavailable``."""
+        """Return the counts at ``now``."""
         o, r, n, w, s = t.outbox.c, t.dag_runs.c, t.nodes.c, t.workers.c, t.services.c
         with self._snapshot() as connection:
 

@@ -1,4 +1,4 @@
-"""What all readers have in common."""
+"""The base class of all readers."""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ AnySelect: TypeAlias = Select[*tuple[Any, ...]]
 
 @dataclass(frozen=True, slots=True)
 class SchemaRevision:
-    """The schema revision that this program needs, and the one that the database has, if any."""
+    """The schema revision that this program needs, and the revision of the database (``None``: it is empty)."""
 
     expected: str
     found: str | None
@@ -29,7 +29,7 @@ class SchemaRevision:
 
 
 class Reader:
-    """Reads through one engine, which needs no privilege but SELECT.
+    """Reads through one engine, which needs only the SELECT privilege.
 
     Each method is one statement or one transaction, so on a read-only engine its queries see one snapshot. Every
     method raises ``StoreUnavailable`` while the database is away.
@@ -39,14 +39,14 @@ class Reader:
         self._engine = engine
 
     def _statement(self) -> AbstractContextManager[Connection]:
-        """Return a block for a single statement."""
+        """Return a context manager for a single statement."""
         return one_statement(self._engine)
 
     def _snapshot(self) -> AbstractContextManager[Connection]:
-        """Return a block for several statements, which see one snapshot."""
+        """Return a context manager for several statements, which see one snapshot."""
         return transaction(self._engine)
 
     def schema(self) -> SchemaRevision:
-        """Return the schema's revisions; raises ``StoreUnavailable``."""
+        """Return the expected and the found schema revision."""
         with self._snapshot() as connection:
             return SchemaRevision(HEAD, revision(connection))

@@ -1,4 +1,4 @@
-"""Reads of definitions."""
+"""Reads of DAG definitions."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -54,7 +54,7 @@ def _matching(name: str, tag: str) -> list[ColumnElement[bool]]:
     if name:
         conditions.append(contains(func.lower(_d.file_name), name.lower()))
     if tag:
-        # Tags are stored in lower case. A search in the JSON text is quick and true of few rows; only these are parsed.
+        # Tags are stored in lower case. A quick search in the JSON text leaves few rows; only those are parsed.
         conditions += [contains(cast(_d.tags, Text), json.dumps(tag.lower(), ensure_ascii=False)[1:-1])]
         conditions.append(has_element(_d.tags, tag.lower()))
     return conditions
@@ -66,7 +66,7 @@ def _by_name(order: Literal["asc", "desc"]) -> list[ColumnElement[Any]]:
 
 
 class DagReads(Reader):
-    """Definitions by their file names (without extension)."""
+    """Reads of DAG definitions by file name (without extension)."""
 
     def dag(self, file_name: str) -> DagRow | None:
         """Return one DAG with its spec's text."""
@@ -85,18 +85,18 @@ class DagReads(Reader):
         page: int = 1,
         per_page: int = 50,
     ) -> DagPage:
-        """Return one page of the DAGs that match, and how many match.
+        """Return one page of the matching DAGs, and the number of matching DAGs.
 
-        ``name``: part of the file name, in any case. ``tag``: one tag. Empty: any. The first ``page`` is 1.
-        Sorted by DAG name without regard to case, or by the next start; DAGs without a next start come last in
-        both orders.
+        ``name``: a case-insensitive substring of the file name. ``tag``: a tag that the DAG must have. An empty
+        filter matches every DAG. The first ``page`` is 1. Sorted by case-insensitive DAG name, or by the next start;
+        DAGs without a next start come last in both orders.
         """
         where = _matching(name, tag)
         keys: list[ColumnElement[Any]] = _by_name(order)
         if sort == "next_start":
             keys = [_NEXT_START.is_(None), _NEXT_START.desc() if order == "desc" else _NEXT_START.asc(), *keys]
         total = select(func.count()).select_from(t.dags).where(*where)
-        # The same statement counts, unless the page lies beyond the last one.
+        # The same statement counts the matches, unless the page is empty.
         query = _select(total.scalar_subquery().label("total")).where(*where).order_by(*keys)
         with self._statement() as connection:
             rows = connection.execute(query.limit(per_page).offset((page - 1) * per_page)).all()
@@ -104,7 +104,7 @@ class DagReads(Reader):
         return DagPage(tuple([_dag(row) for row in rows]), count)
 
     def dags_with_specs(self) -> tuple[DagRow, ...]:
-        """Return every DAG with its spec's text, by file name."""
+        """Return every DAG with its spec's text, sorted by file name."""
         query = _select(t.specs.c.yaml).join(t.specs, t.specs.c.hash == _d.spec_hash)
         with self._statement() as connection:
             rows = connection.execute(query.order_by(bytewise(_d.file_name)))
@@ -117,20 +117,20 @@ class DagReads(Reader):
         return tuple(sorted({tag for tags in lists for tag in tags}))
 
     def faulty_dags(self) -> dict[str, tuple[str, ...]]:
-        """Return the errors of each DAG that has any, by file name, sorted."""
+        """Return the errors of each DAG that has errors, by file name, sorted."""
         query = select(_d.file_name, _d.errors).where(cast(_d.errors, Text) != "[]").order_by(bytewise(_d.file_name))
         with self._statement() as connection:
             return {row.file_name: tuple(row.errors) for row in connection.execute(query)}
 
     def refused_files(self) -> dict[str, str]:
-        """Return why files of the followed folder cannot be loaded, by their names in it, sorted."""
+        """Return why files of the followed folder cannot be loaded, by file name, sorted."""
         c = t.passed_over.c
         query = select(c.name, c.problem).where(c.kind == "refused").order_by(bytewise(c.name))
         with self._statement() as connection:
             return {row.name: row.problem for row in connection.execute(query)}
 
     def specs(self, hashes: Iterable[str]) -> dict[str, str]:
-        """Return the texts of those specs that exist, by hash."""
+        """Return spec texts by hash. Hashes that are not stored are left out."""
         query = select(t.specs.c.hash, t.specs.c.yaml).where(t.specs.c.hash.in_(sorted(set(hashes))))
         with self._statement() as connection:
             return {row.hash: row.yaml for row in connection.execute(query)}

@@ -1,8 +1,8 @@
-"""Reads of logs by lines, without reading the whole log.
+"""Reads lines of a log without reading the whole log.
 
-Every chunk row has the count of its line ends, so the chunks with lines n to m are found without their bytes, and
-only the bytes of these chunks are fetched. A line may span chunks, and a chunk many lines. Each attempt begins a new
-line, even if the one before did not end its last line.
+Each chunk's row has the number of line ends in the chunk. So the chunks with lines n to m are found without reading
+bytes, and only the bytes of those chunks are fetched. A line may span chunks, and a chunk may have many lines. Each
+attempt begins a new line, even if the previous attempt's last line has no line end.
 """
 
 from collections.abc import Sequence
@@ -36,13 +36,13 @@ class _Part:
 
 
 class LogReads(Reader):
-    """Logs. A log is the output of one node to one stream, in the latest run attempt that has any output.
+    """Reads of logs. A log is the output of one node to one stream, in the node's latest run attempt with output.
 
-    The node's retries within that run attempt follow each other. An unfinished last line counts as a line.
+    It has the output of all attempts of the node in that run attempt, in order. A last line without line end counts.
     """
 
     def log_lines(self, run_key: str, node: int, stream: str, *, offset: int = 0, limit: int) -> LogWindow:
-        """Return up to ``limit`` lines from line ``offset`` (counted from 0) on."""
+        """Return up to ``limit`` lines, beginning with line ``offset`` (the first line is 0)."""
         with self._snapshot() as connection:
             parts = _parts(connection, run_key, node, stream)
             return _window(connection, parts, stream, offset, limit)
@@ -81,7 +81,7 @@ def _parts(connection: Connection, run_key: str, node: int, stream: str) -> list
 
 
 def _without_last_line_end(connection: Connection, stream: str, last: dict[str, int]) -> set[str]:
-    """Return the tokens whose last chunk does not end with a line end: the rest after the last line end is a line."""
+    """Return the tokens of the attempts whose last chunk does not end with a line end: their last line counts too."""
     if not last:
         return set()
     ends = [and_(_c.token == token, _c.stream == stream, _c.seq == seq) for token, seq in last.items()]

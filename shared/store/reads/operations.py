@@ -1,4 +1,4 @@
-"""Reads for operators: workers, schedulers, queues, counts, outcomes of commands."""
+"""Reads for operators: workers, schedulers, queues, counts of active runs, outcomes of commands."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -24,10 +24,10 @@ _n = t.nodes.c
 
 
 class OpsReads(Reader):
-    """The state of the system as a whole."""
+    """Reads of the state of the whole system."""
 
     def workers(self) -> tuple[WorkerRow, ...]:
-        """Return every known worker, by id, with its open attempts."""
+        """Return every known worker with its open attempts, sorted by worker id."""
         w = t.workers.c
         with self._snapshot() as connection:
             tasks = _tasks(connection)
@@ -52,7 +52,7 @@ class OpsReads(Reader):
         )
 
     def services(self, kind: str, *, since: datetime) -> tuple[ServiceRow, ...]:
-        """Return the instances of that kind whose last heartbeat was at ``since`` or later, by id."""
+        """Return the instances of that kind whose last heartbeat was at ``since`` or later, sorted by id."""
         s = t.services.c
         query = select(t.services).where(s.kind == kind, s.heartbeat_at >= since).order_by(bytewise(s.instance_id))
         with self._statement() as connection:
@@ -62,7 +62,7 @@ class OpsReads(Reader):
             )
 
     def queues(self, *, limit: int = 1000) -> tuple[QueueRow, ...]:
-        """Return every queue by name, with up to ``limit`` running and ``limit`` queued root runs each."""
+        """Return every queue, sorted by name, each with up to ``limit`` running and ``limit`` queued root runs."""
         with self._snapshot() as connection:
             kinds = {row.name: (row.kind, row.max_concurrency) for row in connection.execute(select(t.queues))}
             counts = _queue_counts(connection)
@@ -82,13 +82,13 @@ class OpsReads(Reader):
         )
 
     def active_counts(self) -> ActiveCounts:
-        """Return how many root runs are running and queued by DAG, and how many DAGs there are. Cheap."""
+        """Return how many root runs are running and queued, by DAG, and how many DAGs there are. Cheap."""
         with self._snapshot() as connection:
             dags = connection.execute(select(func.count()).select_from(t.dags)).scalar_one()
             return ActiveCounts(dags, _by_dag(connection, RUNNING), _by_dag(connection, QUEUED))
 
     def command(self, command_id: str) -> CommandRow | None:
-        """Return the outcome of a command; ``None`` until it is recorded."""
+        """Return the outcome of a command, or ``None`` if none is recorded (yet)."""
         query = select(t.inbox).where(t.inbox.c.command_id == command_id)
         with self._statement() as connection:
             row = connection.execute(query).one_or_none()
@@ -98,7 +98,7 @@ class OpsReads(Reader):
 
 
 def _tasks(connection: Connection) -> tuple[TaskRow, ...]:
-    """Return the open attempts of workers, those dispatched longest ago first."""
+    """Return the open attempts of all workers, ordered by dispatch time, oldest first."""
     attempt = (_n.name, _n.token_state, _n.token_worker, _n.dispatched_at, _n.started_at)
     query = select_runs(*(column.label(f"node_{column.name}") for column in attempt))
     query = query.join(t.nodes, and_(_n.run_key == _r.run_key, _n.token.is_not(None), _n.token_worker.is_not(None)))

@@ -1,4 +1,4 @@
-"""Reads of pools: which steps have a place, which wait for one, and why else nodes of a run have not started."""
+"""Reads of pools: which steps have a place, which wait for a place, and why the nodes of a run have not started."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class PoolUserRow:
-    """A step that has a place in a pool, or waits for one. ``until``: when a rate limit's place becomes free."""
+    """A step that has a place in a pool, or waits for one. ``until``: when its place in a rate limit becomes free."""
 
     dag_name: str
     dag_run_id: str
@@ -30,10 +30,10 @@ class PoolUserRow:
 
 @dataclass(frozen=True, slots=True)
 class PoolRow:
-    """A pool, lock or rate limit (``kind``: pool, lock, rate). ``interval_s`` is 0 for all but rate limits.
+    """A pool, lock or rate limit (``kind``: pool, lock, rate). ``interval_s`` is 0 except for rate limits.
 
-    ``capacity`` of a rate limit is that of the first step that waits, 0 if none does. ``users`` and ``waiting``
-    are the first few, those there longest first; the counts are of all.
+    The ``capacity`` of a rate limit is the limit of the first waiting step, or 0 if no step waits. ``users`` and
+    ``waiting`` have the first few steps, oldest first; ``taken`` and ``waiting_count`` count all.
     """
 
     kind: str
@@ -49,7 +49,10 @@ class PoolRow:
 
 @dataclass(frozen=True, slots=True)
 class NodeWait:
-    """A node waits for a pool behind ``ahead`` others; ``limit`` and ``interval_s`` are those of a rate limit."""
+    """A node's wait for a pool. ``ahead``: how many nodes are before it.
+
+    ``limit`` and ``interval_s`` are the node's own if the pool is a rate limit, else 0.
+    """
 
     pool: Key
     ahead: int
@@ -59,7 +62,7 @@ class NodeWait:
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """Why a node has not started, or not started again."""
+    """Why a node has not started yet, or why its next attempt has not."""
 
     waits: tuple[NodeWait, ...]
     dispatched: bool
@@ -68,10 +71,10 @@ class NodeState:
 
 
 class PoolReads(Reader):
-    """Pools and nodes that wait."""
+    """Reads of pools and waiting nodes."""
 
     def pools(self, now: datetime, keys: Iterable[Key] | None = None) -> dict[Key, PoolRow]:
-        """Return the pools with these keys, or all that are configured, used or waited for."""
+        """Return the pools with these keys, or all pools that are configured, in use or waited for."""
         with self._snapshot() as connection:
             capacities = {
                 row.name: row.capacity for row in connection.execute(select(t.pools.c.name, t.pools.c.capacity))
@@ -107,7 +110,7 @@ class PoolReads(Reader):
         return found
 
     def node_states(self, run_key: str) -> dict[int, NodeState]:
-        """Return the nodes of a run that wait for a pool, for a worker, or for their next try, by index."""
+        """Return, by index, the nodes of a run that wait for a pool, for a worker, or for their next attempt."""
         n, w = t.nodes.c, t.pool_waits.c
         before = t.pool_waits.alias("before")
         earlier = or_(
@@ -163,7 +166,7 @@ def _known(connection: Connection, capacities: Iterable[str]) -> set[Key]:
 def _counted(
     connection: Connection, table: Table, since: Column[datetime], where: ColumnElement[bool], keys: list[Key]
 ) -> dict[Key, tuple[int, tuple[PoolUserRow, ...]]]:
-    """Return by pool how many rows there are, and the first few."""
+    """Return, by pool, the number of rows and the steps of the first few."""
     c = table.c
     pool = (c.kind, c.name)
     until = c.until_at if "until_at" in c else since

@@ -1,4 +1,4 @@
-"""Everything the gateway reads. Each method takes a few indexed queries and returns typed rows, not API JSON."""
+"""Everything the gateway reads. Each method makes a few indexed queries and returns typed rows, not API JSON."""
 
 from shared.store.reads.accounts import AccountReads, ApiKeyRow, UserRow, WebhookRow
 from shared.store.reads.base import SchemaRevision

@@ -30,9 +30,9 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class DagRow:
-    """A definition. ``spec``: its text, ``None`` in lists.
+    """A stored DAG. ``spec`` is its text, or ``None`` in lists.
 
-    ``next_start_at``: when its schedule starts it next; ``None`` without such a schedule and during a pause.
+    ``next_start_at`` is when its schedule starts it next, or ``None`` if it has no start schedule or is paused.
     """
 
     file_name: str
@@ -49,7 +49,7 @@ class DagRow:
 
 @dataclass(frozen=True, slots=True)
 class DagPage:
-    """One page of definitions. ``total``: how many match in all, not on this page."""
+    """One page of DAGs. ``total`` is the number of matching DAGs on all pages."""
 
     dags: tuple[DagRow, ...]
     total: int
@@ -57,7 +57,7 @@ class DagPage:
 
 @dataclass(frozen=True, slots=True)
 class RunName:
-    """The name of a run."""
+    """The name of a run: the DAG's name and the run's id."""
 
     dag_name: str
     dag_run_id: str
@@ -81,22 +81,22 @@ class NodeRow:
     stderr: str
     outputs: Mapping[str, Any]
     children: tuple[tuple[str, str], ...]
-    """``(run id, params)`` of each run it called in its last repetition; without those that could not be started."""
+    """``(run id, params)`` of each sub-run of its last repetition, without those that could not be started."""
     started_at: datetime | None
     finished_at: datetime | None
     unmet: Sequence[str] | None = None
-    """For each precondition why it was not met, empty where it was; a prepare node has those of the DAG."""
+    """For each precondition, why it was not met, or an empty string if it was. A prepare node has the DAG's."""
     approval: Mapping[str, Any] | None = None
-    """A person's decision on an approval: ``granted``, ``at`` (ISO 8601), if known ``by``, ``inputs``, ``reason``."""
+    """The decision on an approval step: ``granted``, ``at`` (ISO 8601) and, if set, ``by``, ``inputs``, ``reason``."""
     said: Mapping[str, Any] | None = None
-    """``progress`` and ``remarks`` of its last attempt; only where a single run is read."""
+    """``progress`` and ``remarks`` of its last attempt. Set only if a single run was read, not in lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """A DAG run. ``nodes`` is ``None`` where they were not read.
+    """A DAG run. ``nodes`` is ``None`` if the query did not read nodes.
 
-    Of a root run, ``root`` is its own name and ``parent`` is ``None``.
+    In a root run, ``root`` is the run's own name and ``parent`` is ``None``.
     """
 
     run_key: str
@@ -121,21 +121,21 @@ class RunRow:
     started_at: datetime | None
     finished_at: datetime | None
     trace: str
-    """The traceparent of the request that started it; empty for runs older than this column."""
+    """The traceparent of the request that started the run; empty for runs older than this column."""
     asked_as: str
-    """The parameters of a called run as people may see them: with stars for secrets."""
+    """The parameters that a sub-run was called with, secrets masked with ``*``; empty for a root run."""
     root: RunName
     parent: RunName | None
     nodes: tuple[NodeRow, ...] | None
 
     @property
     def shown_params(self) -> tuple[tuple[str, str], ...]:
-        """``params`` with stars for secrets."""
+        """``params``, secrets masked with ``*``."""
         return show_params(self.params, self.asked_as)
 
 
 class ListedRunRow(NamedTuple):
-    """A run in a list. What is cached for one ``version`` of a run is valid while the run has that version."""
+    """A run in a list. Data cached for one ``version`` of a run is valid as long as the run has that version."""
 
     run_key: str
     version: int
@@ -145,7 +145,7 @@ class ListedRunRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TransitionRow:
-    """One change of status: of the node with index ``node``, else of the run itself."""
+    """One change of status: of the node with index ``node``, or of the run itself if ``node`` is ``None``."""
 
     seq: int
     at: datetime
@@ -159,7 +159,10 @@ class TransitionRow:
 
 @dataclass(frozen=True, slots=True)
 class LogWindow:
-    """Lines from ``offset`` (the first is 0) of a log of ``total`` lines, without line ends, not decoded."""
+    """Lines of a log from line ``offset`` on (the first line is 0): bytes without line ends.
+
+    ``total`` is the number of lines of the whole log.
+    """
 
     lines: tuple[bytes, ...]
     offset: int
@@ -182,7 +185,7 @@ class TaskRow:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """A worker that announced itself. ``state``: live, draining, stopped or lost."""
+    """A worker that has sent a heartbeat. ``state``: live, draining, stopped or lost."""
 
     worker_id: str
     incarnation: str
@@ -199,13 +202,13 @@ class WorkerRow:
     tasks: tuple[TaskRow, ...] = ()
 
     def takes_work(self, now: datetime) -> bool:
-        """Return whether it is live and its lease has not ended."""
+        """Return whether the worker is live and its lease has not ended."""
         return believed_state(self.state, self.lease_until, now) == LIVE
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceRow:
-    """A scheduler instance that announced itself."""
+    """A scheduler instance that has sent a heartbeat."""
 
     kind: str
     instance_id: str
@@ -217,7 +220,10 @@ class ServiceRow:
 
 @dataclass(frozen=True, slots=True)
 class QueueRow:
-    """A queue; ``queued`` is in order of admission. Both lists may be cut off, the counts are not."""
+    """A queue. ``queued`` is in order of admission.
+
+    ``running`` and ``queued`` may be cut off at a limit; the two counts are of all runs.
+    """
 
     name: str
     kind: str
@@ -230,12 +236,13 @@ class QueueRow:
 
 @dataclass(frozen=True, slots=True)
 class ActiveCounts:
-    """How many runs are running and queued, and how many DAGs there are."""
+    """How many DAGs there are, and how many root runs are running and queued."""
 
     dags: int
     running: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
-    """Runs by DAG name; DAGs without any are left out. The same holds for ``queued``."""
+    """The number of running runs by DAG name; DAGs without running runs are left out."""
     queued: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    """The number of queued runs by DAG name; DAGs without queued runs are left out."""
 
 
 @dataclass(frozen=True, slots=True)

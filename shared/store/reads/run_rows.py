@@ -1,7 +1,7 @@
-"""Selects of runs and nodes, and the row classes made of their rows.
+"""Selects runs and nodes, and converts database rows to ``RunRow`` and ``NodeRow``.
 
-The row classes state the order; the columns follow it. Rows are read by position: a list has a thousand rows, and
-access by name takes three times as long.
+The columns are selected in the order of the fields of these classes, because rows are read by position: a list has a
+thousand rows, and access by name takes three times as long.
 """
 
 from collections.abc import Sequence
@@ -32,13 +32,13 @@ _n = t.nodes.c
 _root = t.dag_runs.alias("root")
 _parent = t.dag_runs.alias("parent")
 _COLUMN_OF = {"asked_as": "parent_params"}
-"""Columns that a row class calls otherwise."""
+"""Fields whose column has another name."""
 _NOT_OF_RUNS = frozenset({"root", "parent", "nodes"})
 _NOT_OF_NODES = frozenset({"run_key", "said"})
 _RUN_FIELDS = [each.name for each in fields(RunRow) if each.name not in _NOT_OF_RUNS]
 _NODE_FIELDS = [each.name for each in fields(NodeRow) if each.name not in _NOT_OF_NODES]
 ROOT_COLUMNS = tuple(_r[_COLUMN_OF.get(name, name)] for name in _RUN_FIELDS)
-"""The columns of a root run, in the order of ``RunRow``. A sub-run also has a root and a parent, two joins away."""
+"""The columns of a root run, in the order of ``RunRow``. For the root and parent of a sub-run, see ``_RELATED``."""
 NODE_COLUMNS = tuple(_n[name] for name in _NODE_FIELDS)
 """The columns of a node, in the order of ``NodeRow``."""
 _RELATED = (_root.c.dag_name, _root.c.dag_run_id, _parent.c.dag_name, _parent.c.dag_run_id)
@@ -58,22 +58,22 @@ _RUN_STATUSES = {status.value: status for status in RunStatus}
 
 
 def select_runs(*more: ColumnElement[Any]) -> AnySelect:
-    """Select any runs with the columns that ``run_from_row`` takes; add conditions to it."""
+    """Select root runs and sub-runs, with the columns that ``run_from_row`` needs; the caller adds conditions."""
     return select(*ROOT_COLUMNS, *_RELATED, *more).select_from(_RELATED_RUNS)
 
 
 def run_from_row(row: AnyRow) -> RunRow:
-    """Return the run of a row of ``select_runs``, without nodes."""
+    """Convert a row of ``select_runs`` to a run without nodes."""
     return _run(row, row[_OWN:_ALL])
 
 
 def root_from_row(row: AnyRow) -> RunRow:
-    """Return the root run of a row of ``ROOT_COLUMNS``, without nodes."""
+    """Convert a row of ``ROOT_COLUMNS`` to a root run without nodes."""
     return _run(row, _NO_RELATED)
 
 
 def run_with_nodes(rows: Sequence[AnyRow]) -> RunRow:
-    """Return the run of the rows of ``select_one_root`` or ``select_one_run``, of which there is at least one."""
+    """Convert the rows of ``select_one_root`` or ``select_one_run`` to a run with nodes; needs at least one row."""
     nodes = [node_from_row(row[0], row[_OWN:_WITH_NODE]) for row in rows if row[_OWN] is not None]
     return _run(rows[0], rows[0][_WITH_NODE:] or _NO_RELATED, tuple(nodes))
 
@@ -93,7 +93,7 @@ def _run(row: AnyRow, related: Sequence[Any], nodes: tuple[NodeRow, ...] | None 
 
 
 def node_from_row(run_key: str, row: Sequence[Any]) -> NodeRow:
-    """Return the node of a row of ``NODE_COLUMNS``, which may be followed by its progress."""
+    """Convert a row of ``NODE_COLUMNS`` to a node. The row may have one more column, the node's progress."""
     values = list(row)
     values[_NODE_STATUS] = _NODE_STATUSES[values[_NODE_STATUS]]
     children = values[_CHILDREN]
@@ -104,17 +104,17 @@ def node_from_row(run_key: str, row: Sequence[Any]) -> NodeRow:
 
 
 def select_one_root() -> AnySelect:
-    """Select root runs with their nodes; add a condition that leaves one run."""
+    """Select root runs with their nodes; the caller adds a condition that matches one run."""
     return _one(t.dag_runs).where(_r.root_key.is_(None))
 
 
 def select_one_run() -> AnySelect:
-    """Select any runs with their nodes; add a condition that leaves one run."""
+    """Select root runs and sub-runs with their nodes; the caller adds a condition that matches one run."""
     return _one(_RELATED_RUNS, *_RELATED)
 
 
 def _one(of: FromClause, *related: ColumnElement[str]) -> AnySelect:
-    """Select one row for each node, so that one statement is enough."""
+    """Select one row for each node of the run, so that one statement reads the run and its nodes."""
     said = and_(
         t.progress.c.run_key == _n.run_key,
         t.progress.c.node == _n.idx,

@@ -36,10 +36,10 @@ from shared.store.reads.run_rows import (
 __all__ = ["LATEST", "RunReads"]
 
 LATEST = "latest"
-"""Stands for the id of a DAG's newest run."""
+"""A run id that means the DAG's newest run."""
 
 _MAX_RUNS = 1000
-"""Source: REST contract section 5.7."""
+"""The most runs in one list. Source: REST contract section 5.7."""
 
 _r = t.dag_runs.c
 _n = t.nodes.c
@@ -56,8 +56,8 @@ def _with_nodes(connection: Connection, runs: Sequence[RunRow]) -> tuple[RunRow,
 def _latest_of_each() -> AnySelect:
     wanted = select(t.dags.c.dag_name).where(t.dags.c.dag_name.in_(bindparam("dag_names", expanding=True)))
     names = wanted.distinct().subquery()
-    # Few runs are running, and a partial index has just those: they are ranked all at once. The newest
-    # run of all is one step into an index per DAG, however long its history.
+    # Few runs are running and a partial index has only those, so one query ranks them all. The newest run of a DAG
+    # is one index entry, even if the DAG has many runs.
     place = func.row_number().over(partition_by=BY_DAG, order_by=NEWEST_FIRST).label("place")
     ranked = select(_r.dag_name, _r.run_key, place).where(_r.status == RUNNING, IS_ROOT).subquery()
     running = and_(ranked.c.dag_name == names.c.dag_name, ranked.c.place == 1)
@@ -81,16 +81,19 @@ _NODES = (
 
 
 class RunReads(Reader):
-    """Runs by DAG name and run id. Only root runs have such a name; sub-runs are found below their root."""
+    """Reads of runs.
+
+    A root run is found by ``(dag_name, dag_run_id)``. A sub-run is found by its root run and its ``dag_run_id``.
+    """
 
     def run(self, dag_name: str, dag_run_id: str) -> RunRow | None:
-        """Return a root run with its nodes; the id ``LATEST`` stands for the DAG's newest."""
+        """Return a root run with its nodes, or the DAG's newest root run if ``dag_run_id`` is ``LATEST``."""
         if dag_run_id == LATEST:
             return self._one(_LATEST, dag_name=dag_name)
         return self._one(_BY_NAME, dag_name=dag_name, dag_run_id=dag_run_id)
 
     def sub_run(self, root_key: str, dag_run_id: str) -> RunRow | None:
-        """Return a sub-run of any depth below that root, with its nodes."""
+        """Return a sub-run, at any depth below the root run, with its nodes."""
         return self._one(_BELOW_ROOT, root_key=root_key, dag_run_id=dag_run_id)
 
     def _one(self, query: AnySelect, **names: str) -> RunRow | None:
@@ -109,10 +112,11 @@ class RunReads(Reader):
         behind: ListedRunRow | None = None,
         limit: int = _MAX_RUNS,
     ) -> tuple[ListedRunRow, ...]:
-        """Return the root runs that match all filters, newest first, those created at one time by id.
+        """Return the root runs that match all filters, newest first; runs created at the same time by id.
 
-        ``id_part``: part of the run id, case-sensitive. ``created_from <= created_at < created_before``.
-        ``behind``: only runs that come after this one in the order; it need not exist any more.
+        ``id_part``: a case-sensitive substring of the run id. ``created_from <= created_at < created_before``.
+        ``behind``: the last run of the previous page; only runs later in the order are returned. That run may have
+        been deleted.
         """
         where: list[ColumnElement[bool]] = [_r.root_key.is_(None)]
         if dag_name is not None:
@@ -133,7 +137,7 @@ class RunReads(Reader):
             return tuple([ListedRunRow(*row) for row in connection.execute(query.order_by(*NEWEST_FIRST).limit(limit))])
 
     def runs_by_key(self, run_keys: Iterable[str]) -> dict[str, RunRow]:
-        """Return those of these root runs that exist, by key, without nodes."""
+        """Return the root runs with these keys, by key, without nodes. Keys that do not exist are left out."""
         keys = sorted(set(run_keys))
         with self._statement() as connection:
             rows = connection.execute(_BY_KEYS, {"run_keys": keys}) if keys else ()
@@ -147,15 +151,15 @@ class RunReads(Reader):
     def sub_runs(self, root_key: str, parent_key: str) -> tuple[RunRow, ...]:
         """Return the direct children of a run without nodes, oldest first.
 
-        ``root_key`` is the parent's own key where the parent is the root.
+        If the parent is a root run, ``root_key`` is the same as ``parent_key``.
         """
         query = select_runs().where(_r.root_key == root_key, _r.parent_key == parent_key)
         return self._many(query.order_by(_r.created_at, bytewise(_r.dag_run_id)))
 
     def latest_runs(self, dag_names: Iterable[str]) -> dict[str, RunRow]:
-        """Return the newest running root run of each DAG, else its newest root run, by DAG name.
+        """Return, by DAG name, the newest running root run, or the newest root run if none is running.
 
-        Names without a definition are left out.
+        DAG names without a stored definition are left out.
         """
         names = sorted(set(dag_names))
         with self._statement() as connection:
@@ -180,7 +184,7 @@ class RunReads(Reader):
             return tuple(connection.execute(query.order_by(*NEWEST_FIRST)).scalars())
 
     def transitions(self, run_key: str, *, after_seq: int = 0, limit: int | None = None) -> tuple[TransitionRow, ...]:
-        """Return the transitions of a run and its nodes after ``after_seq``, in order."""
+        """Return the transitions of a run and its nodes with ``seq`` above ``after_seq``, in order."""
         x = t.transitions.c
         named = t.transitions.outerjoin(t.nodes, and_(t.nodes.c.run_key == x.run_key, t.nodes.c.idx == x.node))
         query = (

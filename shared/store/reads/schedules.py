@@ -1,4 +1,4 @@
-"""Reads of fires, pauses, and what queued runs wait for."""
+"""Reads of fires, pauses, and the reasons why queued runs wait."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,13 +17,14 @@ from shared.store.reads.base import Reader
 __all__ = ["FireRow", "HoldRow", "PauseRow", "QueueFacts", "ScheduleReads", "WaitFacts"]
 
 _NAMED = 5
+"""How many running runs of a queue are named."""
 
 
 @dataclass(frozen=True, slots=True)
 class FireRow:
-    """A fire: the outcome of one scheduled time, or of all from ``slot_at`` to ``until_at``.
+    """A fire: the outcome of the scheduled time ``slot_at``: fired, skipped or missed.
 
-    ``outcome``: fired, skipped or missed.
+    If ``until_at`` is set, the row stands for all scheduled times from ``slot_at`` to ``until_at``.
     """
 
     kind: str
@@ -39,7 +40,11 @@ class FireRow:
 
 @dataclass(frozen=True, slots=True)
 class PauseRow:
-    """A pause that holds. ``in_flight``: running runs in its scope; ``estimate_s``: until they end, in seconds."""
+    """An open pause.
+
+    ``in_flight``: how many runs in its scope are running. ``estimate_s``: estimated seconds until all of these end,
+    or ``None`` if unknown.
+    """
 
     scope: str
     name: str
@@ -52,9 +57,10 @@ class PauseRow:
 
 @dataclass(frozen=True, slots=True)
 class QueueFacts:
-    """A queue's limit (``None`` for a DAG's own queue) and its running runs, the first few as ``name/id``.
+    """The limit of a queue (``None`` for a DAG's own queue), and its running runs.
 
-    A run that lends its place to a run it called is not counted.
+    ``running`` has the first few as ``name/id``; ``running_count`` counts all. A run that lends its place to a
+    sub-run is neither named nor counted.
     """
 
     limit: int | None
@@ -64,7 +70,10 @@ class QueueFacts:
 
 @dataclass(frozen=True, slots=True)
 class HoldRow:
-    """What holds a queued run back: a time, or another run (``name/id``), its status and ``wait_s`` after its end."""
+    """Why a queued run may not be admitted yet: it waits for a time or for another run.
+
+    It waits until ``not_before``, or until ``wait_s`` seconds after the run ``after`` (``name/id``) has ended.
+    """
 
     not_before: datetime | None
     after: str | None
@@ -75,28 +84,30 @@ class HoldRow:
 
 @dataclass(frozen=True, slots=True)
 class WaitFacts:
-    """Everything that decides why queued runs wait, from one snapshot."""
+    """The state that says why queued runs wait, from one snapshot."""
 
     pauses: tuple[PauseRow, ...]
     queues: Mapping[str, QueueFacts]
     labels: tuple[Mapping[str, str], ...]
+    """The labels of each worker that takes work."""
     holds: Mapping[str, HoldRow]
+    """By the key of the queued run."""
     borrowers: frozenset[str]
-    """The runs that a run above them, of the same queue, lends its place."""
+    """The keys of queued runs that may take the place of a running run above them, in the same queue."""
 
 
 _p = t.pauses.c
-# Built once: each page of DAGs asks for them.
+# Built once: each page of DAGs reads the open pauses.
 _OPEN_PAUSES = select(t.pauses).where(IS_OPEN).order_by(_p.scope.desc(), _p.name)
 
 
 class ScheduleReads(Reader):
-    """Fires, pauses, and reasons why runs wait."""
+    """Reads of fires, pauses, and the reasons why runs wait."""
 
     def fires(
         self, file_name: str, *, before: datetime | None = None, outcome: str = "", limit: int = 100
     ) -> tuple[FireRow, ...]:
-        """Return a DAG's fires, newest first."""
+        """Return a DAG's fires, newest first. ``before``: only fires of earlier scheduled times."""
         c = t.cron_slots.c
         query = select(t.cron_slots).where(c.file_name == file_name)
         if before is not None:
@@ -108,19 +119,22 @@ class ScheduleReads(Reader):
             return tuple(FireRow(**{name: row[name] for name in FireRow.__slots__}) for row in rows)
 
     def next_fire_at(self, file_name: str) -> datetime | None:
-        """Return the next scheduled time of a DAG."""
+        """Return the next scheduled time of a DAG, or ``None`` if there is none."""
         c = t.schedules.c
         with self._statement() as connection:
             return connection.execute(select(c.next_fire_at).where(c.file_name == file_name)).scalar()
 
     def open_pauses(self) -> tuple[PauseRow, ...]:
-        """Return the pauses that hold: those of queues, then the global one, then those of DAGs."""
+        """Return the open pauses, without counts: pauses of queues, then the global pause, then pauses of DAGs."""
         with self._statement() as connection:
             rows = connection.execute(_OPEN_PAUSES)
             return tuple(PauseRow(row.scope, row.name, row.paused_at, row.paused_by, row.reason) for row in rows)
 
     def pauses(self, now: datetime) -> tuple[PauseRow, ...]:
-        """Return the pauses that hold, with the runs still running and an estimate from earlier runs of their DAGs."""
+        """Return the open pauses, with the number of running runs and an estimate of when they end.
+
+        The estimate uses the mean duration of the last five succeeded runs of each DAG.
+        """
         p, r = t.pauses.c, t.dag_runs.c
         with self._snapshot() as connection:
             rows = connection.execute(select(t.pauses).where(IS_OPEN).order_by(p.scope, p.name)).all()
@@ -154,7 +168,7 @@ class ScheduleReads(Reader):
         return tuple(found)
 
     def wait_facts(self, run_keys: Iterable[str], queues: Iterable[str], now: datetime) -> WaitFacts:
-        """Return what decides why these runs wait, which are queued in these queues."""
+        """Return the state that says why these runs wait. They are queued in ``queues``."""
         keys, names = sorted(set(run_keys)), sorted(set(queues))
         q, r, h = t.queues.c, t.dag_runs.c, t.run_holds.c
         after = t.dag_runs.alias("after")
@@ -162,7 +176,7 @@ class ScheduleReads(Reader):
             pauses = connection.execute(_OPEN_PAUSES).all()
             limit_rows = connection.execute(select(q.name, q.max_concurrency).where(q.name.in_(names)))
             limits: dict[str, int | None] = {row.name: row.max_concurrency for row in limit_rows}
-            # Runs admitted together began at the same time: their names order them.
+            # Runs admitted together have the same ``started_at``: then the order is by name.
             order = (r.started_at, bytewise(r.dag_name), bytewise(r.dag_run_id))
             place = func.row_number().over(partition_by=r.queue, order_by=order).label("place")
             total = func.count().over(partition_by=r.queue).label("total")

@@ -1,4 +1,4 @@
-"""Metrics of the schema revision: the one this process needs and the one the database has."""
+"""Metrics of the schema revision that this process needs and of the revision that the database has."""
 
 from collections.abc import Callable, Iterable
 
@@ -11,7 +11,7 @@ __all__ = ["SchemaCollector"]
 
 
 class SchemaCollector:
-    """Reads the revision at each scrape; has no sample while the database is away, which has a metric of its own."""
+    """Reads the revision at each scrape. Has no samples while the database is away (see ``dagway_store_up``)."""
 
     def __init__(self, read: Callable[[], SchemaRevision]) -> None:
         self._read = read
@@ -24,13 +24,13 @@ class SchemaCollector:
         labels = {"expected": schema.expected, "found": schema.found or ""}
         info = GaugeMetricFamily(
             "dagway_schema_info",
-            "Always 1; the labels say which revision this process was written for and which the database has",
+            "Always 1. Labels: the schema revision that this process needs, and the revision of the database",
             labels=list(labels),
         )
         info.add_metric(list(labels.values()), 1)
         yield info
         yield GaugeMetricFamily(
             "dagway_schema_skew",
-            "1 while the database's schema is not the one this process was written for",
+            "1 if the schema revision of the database differs from the revision that this process needs, else 0",
             value=int(schema.expected != schema.found),
         )

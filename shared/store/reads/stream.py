@@ -1,7 +1,8 @@
-"""Reads of all transitions in one order that can be followed, and of the versions of DAGs.
+"""Reads of all transitions as one ordered stream, and of the versions of DAGs.
 
-A transition's place is ``(txid, pos)``: the number of the transaction that wrote it, and the position within it. Only
-transitions below every open transaction are returned, so none ever appears before a place that was read already.
+A transition's place is ``(txid, pos)``: the number of the transaction that wrote it, and the position in that
+transaction. The stream returns a transition only when all transactions with lower numbers have ended, so no transition
+appears later at a place before one that was read already.
 """
 
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ _v = t.dag_versions.c
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
-    """A place in the order of all transitions."""
+    """A place in the stream of all transitions."""
 
     txid: int
     pos: int
@@ -30,7 +31,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class ChangeRow:
-    """A transition with its run. ``root_*`` name its root run, which may be the run itself."""
+    """A transition with the names of its run and of its root run, which are the same for a root run."""
 
     place: Place
     run_key: str
@@ -60,22 +61,22 @@ class DagVersionRow:
 
 
 class StreamReads(Reader):
-    """Transitions as a stream, and versions."""
+    """Reads of the stream of transitions, and of the versions of DAGs."""
 
     def newest_place(self) -> Place:
-        """Return the place of the newest transition."""
+        """Return the place of the newest transition in the stream, or place (0, 0) if there is none."""
         query = select(_x.txid, _x.pos).where(_x.txid < open_transactions_from())
         with self._statement() as connection:
             row = connection.execute(query.order_by(_x.txid.desc(), _x.pos.desc()).limit(1)).first()
         return Place(row.txid, row.pos) if row else Place(0, 0)
 
     def changes(self, after: Place, *, limit: int) -> tuple[ChangeRow, ...]:
-        """Return the next changes of all runs after that place."""
+        """Return the next transitions of all runs after that place."""
         later = tuple_(_x.txid, _x.pos) > tuple_(after.txid, after.pos)
         return self._changes(_select_changes().where(later).order_by(_x.txid, _x.pos, _x.run_key, _x.seq).limit(limit))
 
     def changes_of(self, run_key: str, *, after_seq: int, limit: int) -> tuple[ChangeRow, ...]:
-        """Return the next changes of one run after that sequence number."""
+        """Return the next transitions of one run with ``seq`` above ``after_seq``."""
         query = _select_changes(settled=False).where(_x.run_key == run_key, _x.seq > after_seq)
         return self._changes(query.order_by(_x.seq).limit(limit))
 
@@ -102,7 +103,7 @@ class StreamReads(Reader):
             )
 
     def dag_versions(self, file_name: str) -> tuple[DagVersionRow, ...]:
-        """Return the versions of a DAG, newest first."""
+        """Return the versions of a DAG, newest first, without texts."""
         query = select(_v.version, _v.spec_hash, _v.at, _v.by).where(_v.file_name == file_name)
         with self._statement() as connection:
             rows = connection.execute(query.order_by(_v.version.desc())).all()

@@ -1,4 +1,4 @@
-"""Counts of all runs by outcome: the whole history once, then only what was committed since."""
+"""Counts of root runs by status: reads the whole history once, then only the changes committed since."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,14 +15,17 @@ from shared.store.reads.base import Reader
 __all__ = ["Histogram", "History", "StatusChange", "TotalsReads"]
 
 Histogram = Mapping[str, tuple[tuple[int, ...], float]]
-"""By DAG name: how many runs took at most each bound, the last count being of all; and the sum of seconds."""
+"""By DAG name: ``(counts, sum of seconds)``.
+
+``counts[i]`` is the number of runs that took at most bound ``i``; one more count at the end is of all runs.
+"""
 
 _r = t.dag_runs.c
 _x = t.transitions.c
 
 
 class StatusChange(NamedTuple):
-    """A change of a root run's status; its times and its attempt are the present ones."""
+    """A change of a root run's status. The times and ``run_attempt`` are the run's current ones."""
 
     dag_name: str
     was: str
@@ -35,22 +38,22 @@ class StatusChange(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Counts of all root runs. ``mark``: the argument of the next ``changes_since``."""
+    """Counts of all root runs. Pass ``mark`` to the next call of ``changes_since``."""
 
     mark: str
     runs: Mapping[tuple[str, RunStatus], int]
     """By DAG name and status."""
     durations: Histogram
-    """Of runs that have ended; a run that waits for approval has not."""
+    """From started to finished, of runs that have ended. A run that waits for approval has not ended."""
     waits: Histogram
-    """From queued to started, of first run attempts only: of a retried run the two times do not belong together."""
+    """From queued to started, of runs in their first run attempt: after a retry the times do not belong together."""
 
 
 class TotalsReads(Reader):
-    """Sums over the history."""
+    """Counts over the history of runs."""
 
     def history(self, duration_bounds: Sequence[float], wait_bounds: Sequence[float]) -> History:
-        """Count all root runs; bounds are in seconds. It scans every run: call it once."""
+        """Count all root runs; bounds are in seconds. Scans every run, so call it once per process."""
         runs = select(_r.dag_name, _r.status, func.count().label("runs")).where(_r.root_key.is_(None))
         with self._snapshot() as connection:
             return History(
@@ -64,7 +67,10 @@ class TotalsReads(Reader):
             )
 
     def changes_since(self, mark: str) -> tuple[str, tuple[StatusChange, ...]]:
-        """Return the next mark, and each change of a root run's status committed between the two marks, once."""
+        """Return a new mark, and the changes of root runs' statuses committed since ``mark``.
+
+        If each call passes the mark of the previous call, every change is returned exactly once.
+        """
         query = (
             select(_r.dag_name, _x.was, _x.became, _r.queued_at, _r.started_at, _r.finished_at, _r.run_attempt)
             .join_from(t.transitions, t.dag_runs, _r.run_key == _x.run_key)
@@ -77,7 +83,7 @@ class TotalsReads(Reader):
 
 
 def _mark(connection: Connection) -> str:
-    """Return a mark of what is committed now."""
+    """Return a mark: it says which transactions are committed now."""
     if is_postgres(connection):
         return str(connection.execute(text("SELECT pg_current_snapshot()::text")).scalar_one())
     counter = t.counters.c

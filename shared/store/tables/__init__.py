@@ -1,8 +1,9 @@
-"""The schema, all tables in one namespace. Alembic's migrations build it; a test compares the two.
+"""The schema: all tables in one namespace.
 
-Status columns hold the labels of ``shared.status``. Times are aware UTC. ``run_key`` names a run everywhere
-inside; people use ``(dag_name, dag_run_id)``. Indexes for the loops cover only rows that can still change, so
-their cost does not grow with history.
+Alembic's migrations create the tables; a test checks that both agree. Status columns hold the labels of
+``shared.status``. Times are aware UTC. ``run_key`` identifies a run inside Dagway; the API uses
+``(dag_name, dag_run_id)``. Indexes for the scheduler's loops cover only rows that can still change, so their cost
+does not grow with history.
 """
 
 from shared.store.tables.accounts import api_keys, users, webhooks

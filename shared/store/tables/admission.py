@@ -1,4 +1,4 @@
-"""Tables of what decides when runs and steps start: queues, pauses, holds, pools."""
+"""Tables that decide when runs and steps start: queues, pauses, holds and pools."""
 
 from sqlalchemy import Float, ForeignKey, Index, Integer, String, Table, Text
 

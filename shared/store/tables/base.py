@@ -1,4 +1,4 @@
-"""What every table is made of: the metadata, the column of an aware UTC time, columns that are NOT NULL."""
+"""Shared parts of all tables: the metadata, a column type for aware UTC times, columns that are NOT NULL."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ __all__ = ["UTCDateTime", "col", "metadata", "where"]
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """An aware UTC datetime on both databases; SQLite would lose the zone."""
+    """A column of aware UTC datetimes on both databases. SQLite alone would lose the time zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -19,11 +19,12 @@ class UTCDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError("naive datetime")
+            raise ValueError(f"naive datetime {value}: a time needs a time zone")
         return value.astimezone(UTC)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
-        # psycopg2 gives aware ones, in UTC as all our sessions are: a list has thousands of them.
+        # psycopg2 returns aware UTC datetimes already, because all our sessions are in UTC. A list has thousands of
+        # datetimes, so the conversion would be slow.
         return None if dialect.name == "postgresql" else super().result_processor(dialect, coltype)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
@@ -50,5 +51,5 @@ def col(name: str, kind: Any, *constraints: Any, **options: Any) -> Column[Any]:
 
 
 def where(condition: str) -> dict[str, Any]:
-    """Return the options of a partial index with that condition, for both databases."""
+    """Return the options that make an index partial, with this condition, on both databases."""
     return {"postgresql_where": text(condition), "sqlite_where": text(condition)}

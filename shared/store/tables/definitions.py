@@ -1,4 +1,4 @@
-"""Tables of definitions: specs, DAGs, their versions, and files of the followed folder that are no DAGs."""
+"""Tables of definitions: specs, DAGs and their versions, and files of the followed folder that are not DAGs."""
 
 from sqlalchemy import JSON, Boolean, ForeignKey, Index, Integer, String, Table, Text, func, text
 
@@ -55,7 +55,7 @@ passed_over = Table(
     "file is passed over while its text has this folder_hash; refused: name is the file's, problem says why",
 )
 
-# For a page of DAGs, sorted by name without regard to case.
+# For a page of DAGs, sorted by case-insensitive name.
 Index("ix_dags_name_order", bytewise(func.lower(dags.c.dag_name)), bytewise(dags.c.file_name))
 
 dag_versions = Table(

@@ -1,4 +1,4 @@
-"""Tables of the processes that announced themselves: workers and schedulers."""
+"""Tables of the processes that send heartbeats: workers and schedulers."""
 
 from sqlalchemy import JSON, Integer, String, Table
 

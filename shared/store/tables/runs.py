@@ -31,7 +31,7 @@ dag_runs = Table(
     col("parent_node", Integer, nullable=True),
     col("parent_params", Text, nullable=True),
     col("spec_hash", String(64), ForeignKey("specs.hash")),
-    # The traceparent of the request that started it, and the directory of the step that called it.
+    # trace: the traceparent of the request that started the run. called_from: the directory of the calling step.
     col("trace", String(55), server_default=text("''")),
     col("called_from", Text, server_default=text("''")),
     col("status", String(24)),
@@ -59,7 +59,7 @@ dag_runs = Table(
     Index("ix_dag_runs_dag_created", "dag_name", text("created_at DESC"), "dag_run_id"),
     Index("ix_dag_runs_queued", "queue", text("priority DESC"), "queued_at", "run_key", **where("status = 'queued'")),
     Index("ix_dag_runs_running", "queue", **where("status = 'running'")),
-    # A child is found below its root only: two roots may call the same dag in the same words.
+    # The id of a sub-run is unique only below its root: two root runs may call the same DAG with the same params.
     Index("ix_dag_runs_root", "root_key", "dag_run_id", unique=True, **where("root_key IS NOT NULL")),
     Index("uq_dag_runs_name", "dag_name", "dag_run_id", unique=True, **where("root_key IS NULL")),
     comment="given: the params text as asked for; params and env: [[name, value], ...] once evaluated",

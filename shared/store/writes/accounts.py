@@ -1,4 +1,4 @@
-"""Users, API keys and webhooks, as a transaction reads and writes them."""
+"""Reads and writes of users, API keys and webhooks in a transaction."""
 
 from datetime import datetime
 
@@ -12,12 +12,12 @@ __all__ = ["AccountWrites"]
 
 
 class AccountWrites(Writer):
-    """Users, keys and webhooks."""
+    """Reads and writes of users, API keys and webhooks."""
 
     __slots__ = ()
 
     def users(self) -> int:
-        """Return how many users there are."""
+        """Return the number of users."""
         return int(self._connection.execute(select(func.count()).select_from(t.users)).scalar_one())
 
     def lock(self, table: Table, **where: str) -> FoundRow | None:
@@ -26,7 +26,7 @@ class AccountWrites(Writer):
         return self._first(for_update(query))
 
     def add(self, table: Table, row: NewRow) -> None:
-        """Insert a row. Raises ``AlreadyExists`` where a key is taken."""
+        """Insert a row. Raises ``AlreadyExists`` if a row with the same key exists."""
         self._insert(table, [row])
 
     def change(self, table: Table, row_id: str, values: NewRow) -> None:
@@ -34,7 +34,7 @@ class AccountWrites(Writer):
         self._connection.execute(update(table).where(table.c.id == row_id).values(dict(values)))
 
     def touch(self, table: Table, row_id: str, at: datetime) -> None:
-        """Record that a credential was used at that time, unless a later use is recorded."""
+        """Record that a credential was used at ``at``, unless a later use is already recorded."""
         newer = (table.c.last_used_at.is_(None)) | (table.c.last_used_at < at)
         self._connection.execute(update(table).where(table.c.id == row_id, newer).values(last_used_at=at))
 

@@ -1,4 +1,4 @@
-"""What the parts of a transaction have in common."""
+"""The base class of the parts of a transaction."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
@@ -16,7 +16,7 @@ NewRow: TypeAlias = Mapping[str, Any]
 
 
 class Writer:
-    """Reads and writes some tables over the connection of one transaction. It knows rows, not rules."""
+    """Reads and writes some tables over the connection of one transaction. Contains no rules of runs."""
 
     __slots__ = ("_connection",)
 
@@ -33,13 +33,13 @@ class Writer:
         return None if row is None else dict(row)
 
     def _insert(self, table: Table, rows: Sequence[NewRow]) -> None:
-        """Insert rows. Raises ``AlreadyExists`` where a key is taken."""
+        """Insert rows. Raises ``AlreadyExists`` if a row with the same key exists."""
         write(self._connection, Rows(table, rows))
 
     def _insert_new(self, table: Table, rows: Sequence[NewRow]) -> None:
-        """Insert rows, except those whose key is taken."""
+        """Insert rows, except rows whose key exists."""
         write(self._connection, Rows(table, rows, "leave"))
 
     def _put(self, table: Table, rows: Sequence[NewRow], changed: Sequence[str]) -> None:
-        """Insert rows, or set the ``changed`` columns of those that exist."""
+        """Insert rows; if a row with the same key exists, set its ``changed`` columns instead."""
         write(self._connection, Rows(table, rows, tuple(changed)))

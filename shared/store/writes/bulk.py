@@ -1,8 +1,8 @@
 """Bulk writes: rows of several tables in one statement text, which is one round trip to Postgres.
 
 SQLAlchemy would send one statement per table and use four times the CPU for rows this wide. Names and types still come
-from SQLAlchemy: each value is bound by its column's type. SQLite has no round trips to save: it gets one statement
-per table.
+from SQLAlchemy: each value is bound with its column's type. SQLite has no round trips, so each table gets its own
+statement.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,11 +21,11 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows to insert; all have the columns of the first row.
+    """Rows to insert; all have the same columns as the first row.
 
-    ``taken`` says what happens where a row's key exists: ``refuse`` all rows, ``leave`` that row out, or update these
-    columns of the existing row. ``computed``: columns whose value the database computes; pass the same objects each
-    time, they are a cache key.
+    ``taken`` says what happens if a row with the same key exists: ``refuse`` fails, ``leave`` skips the new row, and
+    a tuple of column names sets these columns of the existing row. ``computed``: columns whose value the database
+    computes; pass the same expression objects each time, because they are a cache key.
     """
 
     table: Table
@@ -36,9 +36,9 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Columns to set in existing rows; all have the columns of the first row.
+    """Columns to set in existing rows; all ``rows`` have the same columns as the first.
 
-    ``where``: what identifies a row, as ``{name in these rows: column of the table}``; these columns are not set.
+    ``where`` says how to find each row: ``{name in rows: column of the table}``. These columns are not set.
     """
 
     table: Table
@@ -47,7 +47,7 @@ class Changes:
 
 
 def write(connection: Connection, *parts: Rows | Changes) -> int:
-    """Write the parts in this order; return how many rows the last part inserted or updated."""
+    """Write the parts in order; return the number of rows that the last part inserted or updated."""
     filled = [part for part in parts if part.rows]
     if not filled:
         return 0
@@ -95,7 +95,7 @@ def _insert_text(
     taken: Literal["refuse", "leave"] | tuple[str, ...],
     computed: tuple[tuple[str, ColumnElement[Any]], ...],
 ) -> tuple[str, str, str]:
-    """Return the SQL before the rows, of one row, and after the rows."""
+    """Return three pieces of SQL: the text before the rows, the text of one row, the text after the rows."""
     quote = dialect.identifier_preparer.quote
     columns = ", ".join(quote(name) for name in (*names, *dict(computed)))
     head = f"INSERT INTO {quote(table.name)} ({columns}) VALUES "  # noqa: S608 - names from the schema
@@ -113,7 +113,7 @@ def _insert_text(
 def _update_text(
     dialect: Dialect, table: Table, names: tuple[str, ...], where: tuple[tuple[str, str], ...]
 ) -> tuple[str, str, str, str]:
-    """Return the SQL before the rows, of the first row with its types, of each other row, and after the rows."""
+    """Return four pieces of SQL: before the rows, the first row (with types), each other row, after the rows."""
     quote = dialect.identifier_preparer.quote
     columns = dict(where)
     sets = ", ".join(f"{quote(name)} = new.{quote(name)}" for name in names if name not in columns)
@@ -125,7 +125,7 @@ def _update_text(
 
 
 def _type(dialect: Dialect, type_: Any) -> str:
-    # A cast to VARCHAR(n) would cut off text that is too long; a column of that type refuses it.
+    # A cast to VARCHAR(n) would silently truncate a text that is too long; without the cast, the column refuses it.
     return "TEXT" if isinstance(type_, String) else str(type_.compile(dialect=dialect))
 
 
@@ -137,7 +137,7 @@ def _update_statement(table: Table, names: tuple[str, ...], where: tuple[tuple[s
 
 
 def _bound(dialect: Dialect, part: Rows | Changes) -> list[Any]:
-    """Return all values in order, each bound by the type of its column."""
+    """Return all values in order, each converted by the bind processor of its column's type."""
     where = tuple(part.where.items()) if isinstance(part, Changes) else ()
     binders = _binders(dialect, part.table, tuple(part.rows[0]), where)
     return [row[name] if bind is None else bind(row[name]) for row in part.rows for name, bind in binders]

@@ -1,4 +1,4 @@
-"""Sub-runs and their parents, as a transaction reads them."""
+"""Reads of sub-runs and their parents in a transaction."""
 
 from collections.abc import Sequence
 
@@ -14,26 +14,26 @@ _CALLS: ColumnElement[bool] = literal_column("call_token <> ''")
 
 
 class ChildReads(Writer):
-    """Runs that other runs called. Nothing is locked or written here."""
+    """Reads of sub-runs. Locks and writes nothing."""
 
     __slots__ = ()
 
     def key(self, root_key: str, dag_run_id: str) -> str | None:
-        """Return the key of a run of any depth below a root."""
+        """Return the key of a sub-run at any depth below a root run, or ``None`` if it does not exist."""
         c = t.dag_runs.c
         query = select(c.run_key).where(c.root_key == root_key, c.dag_run_id == dag_run_id)
         found: str | None = self._connection.execute(query).scalar()
         return found
 
     def statuses(self, root_key: str, dag_run_ids: Sequence[str]) -> list[FoundRow]:
-        """Return key, id, dag and status of runs below a root."""
+        """Return key, id, DAG name and status of sub-runs below a root run."""
         c = t.dag_runs.c
         wanted = (c.root_key == root_key, c.dag_run_id.in_(dag_run_ids))
         query = select(c.run_key, c.dag_run_id, c.dag_name, c.status).where(*wanted)
         return self._rows(query)
 
     def outputs_of(self, keys: Sequence[str]) -> list[FoundRow]:
-        """Return the outputs of the steps of these runs, in the order of their definition."""
+        """Return the outputs of the steps of these runs, in the order of the steps in the spec."""
         n = t.nodes.c
         query = select(n.run_key, n.outputs).where(n.run_key.in_(keys), n.kind == "step").order_by(n.run_key, n.idx)
         return self._rows(query)
@@ -45,7 +45,7 @@ class ChildReads(Writer):
         return [(row.run_key, tuple((name, value) for name, value in row.params or ())) for row in rows]
 
     def depth(self, run_key: str) -> int:
-        """Return how many runs there are from the root down to this one, including both."""
+        """Return the depth of a run: 1 for a root run, 2 for its sub-runs, and so on."""
         runs = t.dag_runs.c
         chain = select(runs.parent_key.label("key"), literal(1).label("level")).where(runs.run_key == run_key)
         above = chain.cte("chain", recursive=True)
@@ -56,9 +56,10 @@ class ChildReads(Writer):
         return int(self._connection.execute(select(func.coalesce(func.max(above.c.level), 1))).scalar_one())
 
     def parents_waiting(self) -> list[str]:
-        """Return the runs with a node that waits for children and may have missed a change of their status.
+        """Return the keys of runs that may have missed a change of their children's statuses.
 
-        Leaves out a node that has status ``waiting`` because of a child, as long as a child still has it.
+        These are the runs with a node that waits for children, except nodes whose own status is ``waiting`` while a
+        child has status ``waiting``.
         """
         n, parent, child = t.nodes.c, t.dag_runs.alias("parent"), t.dag_runs.alias("child")
         held = (

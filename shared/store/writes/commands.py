@@ -1,4 +1,4 @@
-"""The inbox, and what commands need, as a transaction reads them."""
+"""Reads of the inbox, and of the rows that commands need, in a transaction."""
 
 import json
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ _AHEAD = union_all(
 
 @dataclass(frozen=True, slots=True)
 class StoredDag:
-    """What the start of a run needs of a definition."""
+    """The part of a stored DAG that is needed to start a run."""
 
     spec_hash: str
     errors: list[str]
@@ -39,10 +39,10 @@ class StoredDag:
 
 @dataclass(frozen=True, slots=True)
 class CommandContext:
-    """What a batch of commands needs, read before it is carried out. What does not exist is left out.
+    """Rows that a batch of commands needs, read before the batch is carried out. Missing rows are left out.
 
-    ``replies``: ``(hash of the command's body, the reply it got)`` by command id; ``keys``: run keys by
-    ``(dag_name, dag_run_id)``; ``dags``: definitions by file name.
+    ``replies``: ``(hash of the command's body, its reply)`` by command id; ``keys``: run keys by
+    ``(dag_name, dag_run_id)``; ``dags``: stored DAGs by file name.
     """
 
     replies: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
@@ -51,14 +51,14 @@ class CommandContext:
 
 
 class CommandWrites(Writer):
-    """The inbox, and what commands need."""
+    """Reads of the inbox and of the rows that commands need."""
 
     __slots__ = ()
 
     def context(
         self, command_ids: Sequence[str], names: Sequence[tuple[str, str]] = (), file_names: Sequence[str] = ()
     ) -> CommandContext:
-        """Return recorded replies, runs by their names, and definitions, in one statement; nothing is locked."""
+        """Return recorded replies, run keys and stored DAGs. One statement; locks nothing."""
         asked = {"ids": list(command_ids), "names": list(names), "files": list(file_names)}
         found = CommandContext()
         for kind, one, other, more in self._connection.execute(_AHEAD, asked):
@@ -72,10 +72,10 @@ class CommandWrites(Writer):
         return found
 
     def stored_dags(self, file_names: Sequence[str]) -> dict[str, StoredDag]:
-        """Return the definitions of these files; nothing is locked."""
+        """Return the stored DAGs with these file names, by file name. Locks nothing."""
         rows = self._connection.execute(_STORED, {"files": list(file_names)})
         return {file: StoredDag(text_hash, errors) for file, text_hash, errors in rows}
 
     def forget_replies(self, before: datetime) -> int:
-        """Remove the outcomes of commands that were recorded before that time; return how many."""
+        """Delete the outcomes of commands recorded before that time; return how many."""
         return self._connection.execute(delete(t.inbox).where(_i.at < before)).rowcount

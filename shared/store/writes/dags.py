@@ -1,4 +1,4 @@
-"""Definitions and their specs, as a transaction reads and writes them."""
+"""Reads and writes of DAGs and their specs in a transaction."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -16,16 +16,16 @@ _REFUSED = "refused"
 
 
 class DagWrites(Writer):
-    """DAGs, their versions and specs, and the files of the followed folder."""
+    """Reads and writes of DAGs, their versions and specs, and the files of the followed folder."""
 
     __slots__ = ()
 
     def lock(self, file_name: str) -> FoundRow | None:
-        """Return and lock one DAG."""
+        """Return and lock one DAG, or return ``None`` if it does not exist."""
         return self._first(for_update(select(t.dags).where(t.dags.c.file_name == file_name)))
 
     def followed(self, file_names: Sequence[str] | None = None, *, lock: bool = False) -> dict[str, FoundRow]:
-        """Return version and ``folder_hash`` of these DAGs, or of all, by file name."""
+        """Return ``version`` and ``folder_hash`` of these DAGs, or of all DAGs, by file name."""
         c = t.dags.c
         query = select(c.file_name, c.version, c.folder_hash)
         if file_names is not None:
@@ -35,7 +35,10 @@ class DagWrites(Writer):
         return {row["file_name"]: row for row in self._rows(query)}
 
     def removed(self, file_names: Sequence[str] | None = None) -> dict[str, str]:
-        """Return the ``folder_hash`` of these DAGs, or of all, that were removed by API; not locked."""
+        """Return the ``folder_hash`` of DAGs that were deleted through the API, by file name. Locks nothing.
+
+        ``file_names``: only these DAGs.
+        """
         c = t.passed_over.c
         query = select(c.name, c.folder_hash).where(c.kind == _REMOVED)
         if file_names is not None:
@@ -43,7 +46,7 @@ class DagWrites(Writer):
         return dict(self._connection.execute(query).all())
 
     def keep_removed(self, file_name: str, folder_hash: str) -> None:
-        """Record that the DAG with this text in the folder was removed."""
+        """Record that a DAG was deleted through the API while its file in the folder had this hash."""
         row = {"kind": _REMOVED, "name": file_name, "folder_hash": folder_hash}
         self._put(t.passed_over, [row], ["folder_hash"])
 
@@ -51,12 +54,12 @@ class DagWrites(Writer):
         self._forget(_REMOVED, file_names)
 
     def refused(self) -> dict[str, str]:
-        """Return why files of the folder cannot be loaded, by their names."""
+        """Return why files of the followed folder cannot be loaded, by file name."""
         c = t.passed_over.c
         return dict(self._connection.execute(select(c.name, c.problem).where(c.kind == _REFUSED)).all())
 
     def keep_refused(self, problems: Mapping[str, str]) -> None:
-        """Set why these files cannot be loaded."""
+        """Record why files cannot be loaded: problems by file name."""
         rows = [{"kind": _REFUSED, "name": name, "problem": why} for name, why in sorted(problems.items())]
         self._put(t.passed_over, rows, ["problem"])
 
@@ -70,7 +73,10 @@ class DagWrites(Writer):
             self._connection.execute(delete(t.passed_over).where(c.kind == kind, these))
 
     def judged_by_others(self, version: str, limit: int) -> list[FoundRow]:
-        """Return DAGs with their texts (``yaml``) that another version of the scheduler judged; not locked."""
+        """Return DAGs, with their spec texts (``yaml``), last judged by another version of the scheduler.
+
+        Locks nothing.
+        """
         c = t.dags.c
         query = select(c.file_name, c.spec_hash, t.specs.c.yaml).join(t.specs, t.specs.c.hash == c.spec_hash)
         query = query.where(c.judged_by != version).order_by(c.file_name).limit(limit)
@@ -81,14 +87,17 @@ class DagWrites(Writer):
         self._connection.execute(update(t.dags).where(t.dags.c.file_name == file_name).values(dict(values)))
 
     def delete(self, file_names: Sequence[str]) -> None:
-        """Remove DAGs with their versions; their runs stay."""
+        """Delete DAGs and their versions; their runs stay."""
         for start in range(0, len(file_names), 500):
             names = file_names[start : start + 500]
             for table in (t.dag_versions, t.dags):
                 self._connection.execute(delete(table).where(table.c.file_name.in_(names)))
 
     def callable_files(self, paths: Sequence[str] | None = None) -> dict[str, str]:
-        """Return the spec hashes of these files of sub-folders, or of all, by path; not locked."""
+        """Return the spec hashes of callable files in sub-folders, by path. Locks nothing.
+
+        ``paths``: only these files.
+        """
         c = t.callable_files.c
         query = select(c.path, c.spec_hash)
         if paths is not None:
@@ -106,32 +115,32 @@ class DagWrites(Writer):
         return dict(self._connection.execute(query).all())
 
     def add_specs(self, texts: Mapping[str, str], now: datetime) -> None:
-        """Store spec texts by hash; a text that is stored already stays."""
+        """Store spec texts by hash; skips texts that are stored already."""
         rows = [{"hash": name, "yaml": text, "created_at": now} for name, text in sorted(texts.items())]
         self._insert_new(t.specs, rows)
 
     def add(self, rows: Sequence[NewRow]) -> None:
-        """Insert DAGs. Raises ``AlreadyExists`` where a file name is taken."""
+        """Insert DAGs. Raises ``AlreadyExists`` if a file name is taken."""
         self._insert(t.dags, rows)
 
     def add_versions(self, rows: Sequence[NewRow]) -> None:
-        """Insert versions of DAGs. Raises ``AlreadyExists`` where a number is taken."""
+        """Insert versions of DAGs. Raises ``AlreadyExists`` if a DAG has a version with the same number."""
         self._insert(t.dag_versions, rows)
 
     def put_callable_files(self, spec_hashes: Mapping[str, str]) -> None:
-        """Set the spec hashes of these files of sub-folders, by path."""
+        """Store the spec hashes of callable files in sub-folders, by path."""
         rows = [{"path": path, "spec_hash": spec_hash} for path, spec_hash in sorted(spec_hashes.items())]
         self._put(t.callable_files, rows, ["spec_hash"])
 
     def version_hash(self, file_name: str, version: int) -> str | None:
-        """Return the hash of the text that a DAG had in one of its versions."""
+        """Return the spec hash of one version of a DAG, or ``None`` if there is no such version."""
         v = t.dag_versions.c
         query = select(v.spec_hash).where(v.file_name == file_name, v.version == version)
         found: str | None = self._connection.execute(query).scalar()
         return found
 
     def called(self, name: str) -> FoundRow | None:
-        """Return the DAG with that file name, else the first one with that name."""
+        """Return the DAG whose file name is ``name``, else the first by file name whose DAG name is ``name``."""
         c = t.dags.c
         by_name = select(t.dags).where(c.dag_name == name).order_by(c.file_name).limit(1)
         return self._first(select(t.dags).where(c.file_name == name)) or self._first(by_name)

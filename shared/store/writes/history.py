@@ -1,4 +1,4 @@
-"""Old runs, as a transaction removes them."""
+"""Deletes old runs in a transaction."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,14 +17,14 @@ _ACTIVE = sorted(status.value for status in RunStatus if status.active)
 
 
 class HistoryWrites(Writer):
-    """Removes runs."""
+    """Finds and deletes old runs."""
 
     __slots__ = ()
 
     def expired(self, dag_name: str, before: datetime, limit: int) -> list[str]:
-        """Return and lock some root runs of a DAG whose last attempt ended before ``before``.
+        """Return and lock up to ``limit`` root runs of a DAG that ended before ``before``, oldest first.
 
-        Leaves out locked runs: they are being retried, or removed by another scheduler.
+        Skips locked runs: another transaction is retrying or deleting them.
         """
         c = t.dag_runs.c
         query = (
@@ -37,7 +37,7 @@ class HistoryWrites(Writer):
         return list(self._connection.execute(for_update(query, skip_locked=True)).scalars())
 
     def remove(self, keys: Sequence[str]) -> None:
-        """Remove these root runs with all runs below them, and all their rows."""
+        """Delete these root runs with all their sub-runs, and all rows of these runs."""
         c = t.dag_runs.c
         runs = RunWrites(self._connection)
         below = list(self._connection.execute(select(c.run_key).where(c.root_key.in_(keys))).scalars())

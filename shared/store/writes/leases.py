@@ -1,4 +1,4 @@
-"""Workers, their leases and their open attempts, as a transaction reads and writes them."""
+"""Reads and writes of workers, their leases and their open attempts in a transaction."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,33 +17,34 @@ _WORKER_COLUMNS = tuple(column.name for column in t.workers.c if column.name != 
 
 
 class LeaseWrites(Writer):
-    """Workers, and the attempts that are open on them."""
+    """Reads and writes of workers and of their open attempts."""
 
     __slots__ = ()
 
     def workers(self, ids: Sequence[str] | None = None) -> list[FoundRow]:
-        """Return these workers, or all; not locked."""
+        """Return the workers with these ids, or all workers. Locks nothing."""
         query = select(t.workers)
         return self._rows(query if ids is None else query.where(t.workers.c.worker_id.in_(ids)))
 
     def taking_work(self, now: datetime) -> list[FoundRow]:
-        """Return the workers that take work; not locked."""
+        """Return the workers that take work. Locks nothing."""
         return self._rows(select(t.workers).where(takes_work(now)))
 
     def put_workers(self, rows: Sequence[NewRow]) -> None:
-        """Write workers whole."""
+        """Insert workers, or replace all columns of existing ones."""
         self._put(t.workers, rows, _WORKER_COLUMNS)
 
     def lock_workers(self, ids: Sequence[str]) -> list[FoundRow]:
-        """Return and lock these workers, in the order of their ids."""
+        """Return and lock these workers, ordered by id."""
         c = t.workers.c
         query = select(c.worker_id, c.incarnation, c.state).where(c.worker_id.in_(ids)).order_by(c.worker_id)
         return self._rows(for_update(query))
 
     def doubtful_attempts(self, now: datetime) -> list[FoundRow]:
-        """Return open attempts whose worker is gone, with its ``state`` and ``lease_until``.
+        """Return open attempts whose worker may be lost, with the worker's ``state`` and ``lease_until``.
 
-        It is gone if its lease ended, or if another incarnation of it has taken over.
+        A worker may be lost if its lease ended, if a newer incarnation of it has started since the attempt started,
+        or if it is not in the table.
         """
         c, w = t.nodes.c, t.workers.c
         query = (
@@ -62,10 +63,10 @@ class LeaseWrites(Writer):
         return self._rows(query)
 
     def overdue_origins(self, before: datetime) -> list[FoundRow]:
-        """Return where tasks that were sent before that time and have not started may wait.
+        """Return the origins of overdue tasks, i.e. tasks sent before ``before`` that have not started.
 
-        That is a worker's own broker queue (``token_worker``), or the one of their DAG's selector
-        (``spec_hash``, ``file_name``).
+        An origin says in which broker queue a task may wait: the queue of worker ``token_worker``, or, if that is
+        ``None``, the queue of the worker selector of the DAG (``spec_hash``, ``file_name``).
         """
         c, r = t.nodes.c, t.dag_runs.c
         overdue = c.token.is_not(None), c.token_state == _DISPATCHED, c.dispatched_at < before
@@ -73,7 +74,7 @@ class LeaseWrites(Writer):
         return self._rows(query.where(*overdue).distinct())
 
     def overdue_attempts(self, origins: Sequence[NewRow], before: datetime) -> list[FoundRow]:
-        """Return attempts of these origins whose tasks were sent before that time and have not started."""
+        """Return the attempts of overdue tasks with these origins (rows of ``overdue_origins``)."""
         c, r = t.nodes.c, t.dag_runs.c
         workers = [row["token_worker"] for row in origins if row["token_worker"] is not None]
         dags = [(row["spec_hash"], row["file_name"] or "") for row in origins if row["token_worker"] is None]
@@ -87,7 +88,7 @@ class LeaseWrites(Writer):
         return self._rows(query)
 
     def open_attempts(self, worker_ids: Sequence[str]) -> list[FoundRow]:
-        """Return the open attempts of these workers, with ``stop_reason`` of their runs."""
+        """Return the open attempts of these workers, with the ``stop_reason`` of their runs."""
         c, r = t.nodes.c, t.dag_runs.c
         query = (
             select(
@@ -108,11 +109,11 @@ class LeaseWrites(Writer):
         return self._rows(query)
 
     def open_tokens(self, tokens: Sequence[str]) -> set[str]:
-        """Return which of these tokens are open, on any worker."""
+        """Return those of ``tokens`` whose attempts are open, on any worker."""
         return set(self._connection.execute(select(t.nodes.c.token).where(t.nodes.c.token.in_(tokens))).scalars())
 
     def expire_workers(self, now: datetime) -> list[str]:
-        """Mark workers whose lease ended as lost; return their ids."""
+        """Mark the workers whose lease has ended as lost; return their ids."""
         c = t.workers.c
         done = self._connection.execute(
             update(t.workers).where(lease_ended(now)).values(state=LOST).returning(c.worker_id)

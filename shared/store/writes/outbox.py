@@ -1,4 +1,4 @@
-"""The outbox, as a transaction reads and writes it."""
+"""Reads and writes of the outbox in a transaction."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,14 +13,14 @@ __all__ = ["OutboxWrites"]
 
 
 class OutboxWrites(Writer):
-    """Messages that committed transactions still have to publish."""
+    """Reads and writes of the outbox: messages of committed transactions that the broker has not confirmed."""
 
     __slots__ = ()
 
     def overdue(self, before: datetime, refused: Sequence[str], limit: int) -> list[FoundRow]:
-        """Return and lock messages written before that time, and those ``refused``.
+        """Return and lock up to ``limit`` messages written before ``before`` or with an id in ``refused``.
 
-        Leaves out those that another scheduler has locked for its own sweep.
+        Skips messages that another scheduler has locked for its own sweep.
         """
         c = t.outbox.c
         overdue = or_(c.created_at < before, c.id.in_(refused)) if refused else c.created_at < before
@@ -28,13 +28,13 @@ class OutboxWrites(Writer):
         return self._rows(for_update(query, skip_locked=True))
 
     def put_off(self, rows: Sequence[NewRow], now: datetime) -> None:
-        """Set when these messages were written, so that no other sweep takes them soon."""
+        """Set ``created_at`` of these messages to ``now``, so that no other sweep takes them soon."""
         self._put(t.outbox, [{**row, "created_at": now} for row in rows], ["created_at"])
 
     def dispatched_again(self, tokens: Sequence[str], now: datetime) -> set[str]:
-        """Set the dispatch time of these tasks, and return which of them no worker is known to have started.
+        """Set the dispatch time of these tasks to ``now``; return the tokens that no worker has started yet.
 
-        Nodes that another transaction has locked keep their time: this one waits for no lock.
+        Never waits for a lock: nodes that another transaction has locked keep their dispatch time.
         """
         if not tokens:
             return set()
@@ -51,6 +51,6 @@ class OutboxWrites(Writer):
         return {str(token) for token in found}
 
     def delete(self, ids: Sequence[str]) -> None:
-        """Remove messages that the broker confirmed."""
+        """Delete messages that the broker has confirmed."""
         if ids:
             self._connection.execute(delete(t.outbox).where(t.outbox.c.id.in_(ids)))

@@ -1,4 +1,4 @@
-"""Pauses, as a transaction reads and writes them."""
+"""Reads and writes of pauses in a transaction."""
 
 from sqlalchemy import delete, select, update
 
@@ -10,24 +10,24 @@ __all__ = ["PauseWrites"]
 
 
 class PauseWrites(Writer):
-    """Pauses of a DAG, a queue or everything."""
+    """Reads and writes of pauses of a DAG, a queue or everything."""
 
     __slots__ = ()
 
     def all(self) -> list[FoundRow]:
-        """Return all pauses, also those that have ended."""
+        """Return all pauses, including ended ones."""
         return self._rows(select(t.pauses))
 
     def open(self) -> list[FoundRow]:
-        """Return the pauses that hold."""
+        """Return the open pauses, i.e. those that have not ended."""
         return self._rows(select(t.pauses).where(IS_OPEN))
 
     def put(self, row: NewRow) -> None:
-        """Write a pause whole."""
+        """Insert a pause, or replace all columns of an existing one."""
         self._put(t.pauses, [row], ["paused_at", "paused_by", "reason", "resumed_at", "catchup"])
 
     def rename(self, old: str, new: str) -> None:
-        """Move a DAG's pause to another file name."""
+        """Move a DAG's pause from file name ``old`` to ``new``; a pause of ``new`` is deleted."""
         c = t.pauses.c
         self._connection.execute(delete(t.pauses).where(c.scope == "dag", c.name == new))
         self._connection.execute(update(t.pauses).where(c.scope == "dag", c.name == old).values(name=new))

@@ -1,4 +1,4 @@
-"""Pools, who has a place in them and who waits, as a transaction reads and writes them."""
+"""Reads and writes of pools in a transaction: their capacities, their places, and the nodes that wait."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -16,36 +16,37 @@ Key = tuple[str, str]
 Who = tuple[str, int]
 
 _GATE = 0x706F6F6C
-"""The key of the advisory lock; the number itself means nothing."""
+"""The key of the advisory lock: "pool" in ASCII."""
 _AT_ONCE = 200
+"""How many nodes one statement names."""
 
 
 class PoolWrites(Writer):
-    """Pools and their queues of waiting nodes.
+    """Reads and writes of pools and of the nodes that wait for them.
 
-    Only a transaction that holds the gate may give places away; any transaction may give one back.
+    Only a transaction that holds the gate (an advisory lock) may assign places; any transaction may free places.
     """
 
     __slots__ = ()
 
     def close_gate(self) -> None:
-        """Lock the gate until the transaction ends, so that no other transaction gives places away."""
+        """Take the gate until the transaction ends, so that no other transaction assigns places."""
         if is_postgres(self._connection):
             self._connection.execute(text("SELECT pg_advisory_xact_lock(:gate)"), {"gate": _GATE})
 
     def awaited(self) -> list[Key]:
-        """Return the pools that nodes wait for."""
+        """Return the keys of the pools that nodes wait for."""
         query = select(t.pool_waits.c.kind, t.pool_waits.c.name).distinct()
         return [(kind, name) for kind, name in self._connection.execute(query)]
 
     def line(self, key: Key, limit: int) -> list[FoundRow]:
-        """Return the first ``limit`` nodes that wait for a pool, in their order."""
+        """Return the first ``limit`` nodes that wait for a pool, in the order in which they get places."""
         w = t.pool_waits.c
         query = select(t.pool_waits).where(w.kind == key[0], w.name == key[1])
         return self._rows(query.order_by(w.entry_order, w.run_key, w.node).limit(limit))
 
     def waits_of(self, whos: Sequence[Who]) -> list[FoundRow]:
-        """Return all that these nodes wait for."""
+        """Return all waits of these nodes."""
         w = t.pool_waits.c
         found = []
         for start in range(0, len(whos), _AT_ONCE):
@@ -54,7 +55,10 @@ class PoolWrites(Writer):
         return found
 
     def taken(self, key: Key, now: datetime) -> tuple[int, datetime | None]:
-        """Return how many places of a pool are taken, and when the next place of a rate limit becomes free."""
+        """Return the number of taken places, and for a rate limit the time when the next place becomes free.
+
+        Deletes the places whose time is over.
+        """
         c = t.pool_places.c
         self._connection.execute(delete(t.pool_places).where(*self._of(key), c.until_at <= now))
         query = select(func.count(), func.min(c.until_at)).where(*self._of(key))
@@ -62,21 +66,21 @@ class PoolWrites(Writer):
         return int(count), first
 
     def capacities(self, names: Iterable[str]) -> dict[str, int]:
-        """Return the capacities of these pools; a pool without one is left out."""
+        """Return the capacities of these pools by name; a pool without a stored capacity is left out."""
         query = select(t.pools.c.name, t.pools.c.capacity).where(t.pools.c.name.in_(sorted(names)))
         return {row.name: row.capacity for row in self._connection.execute(query)}
 
     def enter(self, places: Sequence[NewRow], whos: Sequence[Who]) -> None:
-        """Give places away: write them, and remove ``whos`` from those that wait."""
+        """Assign places: insert ``places``, and delete the waits of the nodes ``whos``."""
         self._insert(t.pool_places, places)
         self._forget(t.pool_waits.c, delete(t.pool_waits), whos)
 
     def ask(self, waits: Sequence[NewRow]) -> None:
-        """Add nodes to those that wait; one that waits already keeps its place in the line."""
+        """Insert waits of nodes; a node that already waits for the pool keeps its position."""
         self._insert_new(t.pool_waits, waits)
 
     def leave(self, whos: Sequence[Who]) -> None:
-        """Give back the places of these nodes and let them wait no more; a place with a time stays taken until then."""
+        """Free the places of these nodes and delete their waits. A place of a rate limit stays taken until its time."""
         c = t.pool_places.c
         self._forget(c, delete(t.pool_places).where(c.until_at.is_(None)), whos)
         self._forget(t.pool_waits.c, delete(t.pool_waits), whos)
@@ -84,15 +88,15 @@ class PoolWrites(Writer):
     # -- capacities ---------------------------------------------------------------------------
 
     def known(self) -> dict[str, FoundRow]:
-        """Return all pools that have a capacity, by name."""
+        """Return all pools with a stored capacity, by name."""
         return {row["name"]: row for row in self._rows(select(t.pools))}
 
     def put(self, row: NewRow) -> None:
-        """Write a pool whole."""
+        """Insert a pool, or replace all columns of an existing one."""
         self._put(t.pools, [row], ["capacity", "configured", "updated_at", "by"])
 
     def remove(self, name: str) -> bool:
-        """Remove a pool's capacity; return whether there was one."""
+        """Delete a pool's stored capacity; return whether it had one."""
         return self._connection.execute(delete(t.pools).where(t.pools.c.name == name)).rowcount > 0
 
     def _of(self, key: Key) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

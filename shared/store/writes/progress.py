@@ -1,4 +1,4 @@
-"""What steps report about themselves while they run, as a transaction keeps it."""
+"""Stores what steps report while they run: progress, remarks and chat messages."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,12 @@ __all__ = ["ProgressWrites"]
 
 
 class ProgressWrites(Writer):
-    """Progress, remarks and chat messages of nodes."""
+    """Reads and writes of progress, remarks and chat messages of nodes."""
 
     __slots__ = ()
 
     def keep(self, rows: Sequence[NewRow]) -> None:
-        """Keep the newest of ``rows`` and of what is stored for each node; their runs must be locked."""
+        """Store, for each node, the newest of ``rows``, unless a newer one is stored. The runs must be locked."""
         newest: dict[tuple[str, int], NewRow] = {}
         for row in rows:
             _keep_newer(newest, row)
@@ -30,7 +30,7 @@ class ProgressWrites(Writer):
         self._put(t.progress, changed, ["run_attempt", "number", "seq", "said", "at"])
 
     def conversation(self, run_key: str, nodes: Sequence[int]) -> list[dict[str, str]]:
-        """Return the messages of those of ``nodes`` that are chat steps, in the order of ``nodes``."""
+        """Return the chat messages of ``nodes``, in the order of ``nodes``; nodes without messages are skipped."""
         c = t.progress.c
         rows = self._connection.execute(select(c.node, c.said).where(c.run_key == run_key, c.node.in_(nodes)))
         said = {row.node: row.said.get("messages", ()) for row in rows}
@@ -44,5 +44,5 @@ def _keep_newer(newest: dict[tuple[str, int], NewRow], row: NewRow) -> None:
 
 
 def _place(row: NewRow) -> tuple[int, int, int]:
-    """Return what orders reports: the try, and within one try the number of the report."""
+    """Return the sort key of a report: run attempt, number of the attempt, number of the report in the attempt."""
     return row["run_attempt"], row["number"], row["seq"]

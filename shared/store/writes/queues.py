@@ -1,4 +1,4 @@
-"""Queues and the runs in them, as a transaction reads and writes them."""
+"""Reads and writes of queues and their runs in a transaction."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,48 +16,51 @@ __all__ = ["QueueWrites"]
 
 
 class QueueWrites(Writer):
-    """Queues, their limits, their queued and their running runs."""
+    """Reads and writes of queues, their limits, and their queued and running runs."""
 
     __slots__ = ()
 
     def lock(self, name: str) -> FoundRow | None:
-        """Return and lock one queue: this lock serialises admission to it."""
+        """Return and lock one queue, or return ``None`` if it does not exist. The lock serialises its admission."""
         return self._first(for_update(select(t.queues).where(t.queues.c.name == name)))
 
     def put(self, name: str, max_concurrency: int | None) -> None:
-        """Make a queue global with that limit, or (``None``) a DAG's own again."""
+        """Make a queue global with this limit, or, if the limit is ``None``, make it dag-based (without limit)."""
         kind = "dag-based" if max_concurrency is None else "global"
         row = {"name": name, "kind": kind, "max_concurrency": max_concurrency}
         self._put(t.queues, [row], ["kind", "max_concurrency"])
 
     def global_queues(self, names: Sequence[str]) -> set[str]:
-        """Return which of these are global."""
+        """Return those of ``names`` that are global queues."""
         q = t.queues.c
         query = select(q.name).where(q.name.in_(names), q.kind == "global")
         return set(self._connection.execute(query).scalars())
 
     def limits(self) -> dict[str, FoundRow]:
-        """Return where the limits of global queues come from, by queue name."""
+        """Return, by queue name, each queue's configured limit and who last changed its limit."""
         return {row["name"]: row for row in self._rows(select(t.queue_limits))}
 
     def put_limit(self, row: NewRow) -> None:
-        """Record where a queue's limit comes from."""
+        """Store a queue's configured limit and who last changed its limit."""
         self._put(t.queue_limits, [row], ["configured", "updated_at", "by"])
 
     def busy(self) -> dict[str, int]:
-        """Return how many runs are queued in each queue that has any."""
+        """Return the number of queued runs by queue; queues without queued runs are left out."""
         r = t.dag_runs.c
         query = select(r.queue, func.count().label("waiting")).where(r.status == QUEUED).group_by(r.queue)
         return {str(row.queue): int(row.waiting) for row in self._connection.execute(query)}
 
     def places_taken(self, name: str) -> int:
-        """Count the running runs of a queue, without those that lend their place to a run they called."""
+        """Count the running runs of a queue, without runs that lend their place to a sub-run."""
         runs = t.dag_runs.c
         mine = (runs.queue == name, runs.status == RUNNING, runs.run_key.not_in(lenders([name])))
         return int(self._connection.execute(select(func.count()).select_from(t.dag_runs).where(*mine)).scalar_one())
 
     def borrowers(self, name: str) -> dict[str, str]:
-        """Return the queued runs of a queue that may take the place of a run above them, and of which run."""
+        """Return the queued runs of a queue that may borrow the place of a running run above them.
+
+        The result is ``{key of the queued run: key of the run above it}``.
+        """
         return {row.key: row.above for row in self._connection.execute(borrowers([name]))}
 
     def candidates(
@@ -70,7 +73,11 @@ class QueueWrites(Writer):
         limit: int,
         only: Sequence[str] = (),
     ) -> list[FoundRow]:
-        """Return queued runs of one priority in their order, those after ``beyond``, with what holds them."""
+        """Return queued runs of one priority in the order of admission, with the columns of their holds.
+
+        ``beyond``: ``(queued_at, run_key)`` of the last run already seen; only later runs are returned.
+        ``without_dags``: file names of DAGs to leave out. ``only``: if not empty, only these run keys.
+        """
         r, h = t.dag_runs.c, t.run_holds.c
         after = t.dag_runs.alias("after")
         where: list[ColumnElement[bool]] = [r.queue == name, r.status == QUEUED, r.priority == priority]
@@ -105,11 +112,11 @@ class QueueWrites(Writer):
         return self._rows(query.order_by(r.queued_at, r.run_key).limit(limit))
 
     def worker_labels(self, now: datetime) -> list[dict[str, str]]:
-        """Return the labels of each worker that takes work."""
+        """Return the labels of every worker that takes work."""
         return list(self._connection.execute(select(t.workers.c.labels).where(takes_work(now))).scalars())
 
     def rename_dag(self, old: str, new: str) -> None:
-        """Give the queued runs of a DAG its new file name."""
+        """Change the file name in the queued runs of a renamed DAG."""
         r = t.dag_runs.c
         queued = (r.status == QUEUED, func.coalesce(r.file_name, "") == old)
         self._connection.execute(update(t.dag_runs).where(*queued).values(file_name=new))

@@ -1,4 +1,4 @@
-"""Runs and their nodes: found, locked, written in batches."""
+"""Reads and writes of runs and their nodes in a transaction."""
 
 from collections.abc import Mapping, Sequence
 
@@ -28,7 +28,7 @@ _RUN_FIXED = frozenset(
         "created_at",
     }
 )
-# Statements of almost every transaction are built once.
+# Built once, because almost every transaction uses these statements.
 _LOCK_RUNS = for_update(
     select(t.dag_runs).where(t.dag_runs.c.run_key.in_(bindparam("keys", expanding=True))).order_by(t.dag_runs.c.run_key)
 )
@@ -44,32 +44,32 @@ _KEYS_OF = select(t.dag_runs.c.dag_name, t.dag_runs.c.dag_run_id, t.dag_runs.c.r
 _NEWEST_KEY = select(newest_key(bindparam("dag_name")))
 _NUMBER = transaction_number()
 _WITHOUT_CASCADE = (t.attempts, t.log_chunks)
-"""Tables with rows of runs that the database does not remove with the run."""
+"""Tables whose rows the database does not delete together with their run."""
 _COUNT_UP = update(t.counters).values(value=t.counters.c.value + 1)
 
 
 class RunWrites(Writer):
-    """Runs with their nodes, transitions, attempts and logs."""
+    """Reads and writes of runs with their nodes, transitions, attempts and logs."""
 
     __slots__ = ()
 
     def lock(self, keys: Sequence[str]) -> list[FoundRow]:
-        """Return and lock the runs with these keys, in the order of their keys."""
+        """Return and lock the runs with these keys, ordered by key."""
         return self._rows(_LOCK_RUNS, keys=keys)
 
     def nodes(self, keys: Sequence[str]) -> list[FoundRow]:
-        """Return the nodes of these runs in order."""
+        """Return the nodes of these runs, ordered by run key and index."""
         return self._rows(_NODES_OF, keys=keys)
 
     def keys(self, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        """Return the run keys of those ``(dag_name, dag_run_id)`` that exist; only root runs have such a name."""
+        """Return the keys of root runs by ``(dag_name, dag_run_id)``; names that do not exist are left out."""
         if not names:
             return {}
         rows = self._connection.execute(_KEYS_OF, {"names": list(names)})
         return {(row.dag_name, row.dag_run_id): row.run_key for row in rows}
 
     def names(self, keys: Sequence[str]) -> dict[str, tuple[str, str]]:
-        """Return ``(dag_name, dag_run_id)`` of these runs by key."""
+        """Return ``(dag_name, dag_run_id)`` of these runs, by key."""
         if not keys:
             return {}
         runs = t.dag_runs.c
@@ -79,7 +79,7 @@ class RunWrites(Writer):
         return {row.run_key: (row.dag_name, row.dag_run_id) for row in rows}
 
     def newest_key(self, dag_name: str) -> str | None:
-        """Return the key of a DAG's newest root run."""
+        """Return the key of a DAG's newest root run, or ``None`` if it has no runs."""
         found: str | None = self._connection.execute(_NEWEST_KEY, {"dag_name": dag_name}).scalar()
         return found
 
@@ -102,7 +102,7 @@ class RunWrites(Writer):
         return found
 
     def count_active(self, dag_name: str) -> dict[str, int]:
-        """Return how many runs of a DAG are ``running`` and ``queued``."""
+        """Return the number of ``running`` and of ``queued`` runs of a DAG, by status; zeros are left out."""
         runs = t.dag_runs.c
         query = (
             select(runs.status, func.count())
@@ -112,11 +112,11 @@ class RunWrites(Writer):
         return dict(self._connection.execute(query).all())
 
     def save(self, rows: Sequence[NewRow], loaded_versions: Mapping[str, int], *before: Rows | Changes) -> None:
-        """Write changed runs back, each only at the version it was read at. ``before`` is written first.
+        """Write ``before``, then the changed runs, if each still has its version in ``loaded_versions``.
 
         Raises:
-            AlreadyExists: a key of ``before`` is taken.
-            StaleVersion: another transaction wrote a run: nothing of this one may be committed.
+            AlreadyExists: a row of ``before`` has a key that exists.
+            StaleVersion: another transaction has changed one of the runs; the caller must roll back.
         """
         guarded = [
             {name: value for name, value in row.items() if name not in _RUN_FIXED}
@@ -125,10 +125,14 @@ class RunWrites(Writer):
         ]
         runs = Changes(t.dag_runs, guarded, {"run_key": "run_key", "loaded_version": "version"})
         if (saved := write(self._connection, *before, runs)) != len(rows):
-            raise StaleVersion(f"of {len(rows)} runs only {saved} are still at the version they were read at")
+            changed = len(rows) - saved
+            raise StaleVersion(f"another transaction changed {changed} of these {len(rows)} runs since they were read")
 
     def numbered(self, transitions: Sequence[NewRow]) -> Rows:
-        """Return transitions to insert; ``(txid, pos)`` becomes their place in the order of all. Call it once."""
+        """Return transitions to insert, with their places ``(txid, pos)`` in the stream of all transitions.
+
+        Call it at most once in a transaction, because ``pos`` starts at 0.
+        """
         if transitions and not is_postgres(self._connection):
             # SQLite has one writer at a time, so a counter is as good as Postgres' transaction number.
             self._connection.execute(_COUNT_UP)
@@ -136,11 +140,11 @@ class RunWrites(Writer):
         return Rows(t.transitions, placed, computed={"txid": _NUMBER})
 
     def add_log_chunks(self, chunks: Sequence[NewRow]) -> None:
-        """Store pieces of output; a piece that is stored already stays."""
+        """Store log chunks; skips chunks that are stored already."""
         self._insert_new(t.log_chunks, chunks)
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Remove runs with all rows that belong to them."""
+        """Delete runs and all their rows in other tables."""
         if keys:
             for table in _WITHOUT_CASCADE:
                 self._connection.execute(delete(table).where(table.c.run_key.in_(keys)))

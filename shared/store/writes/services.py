@@ -1,4 +1,4 @@
-"""Instances of schedulers, as a transaction reads and writes them."""
+"""Reads and writes of scheduler instances in a transaction."""
 
 from datetime import datetime
 
@@ -11,20 +11,20 @@ __all__ = ["ServiceWrites"]
 
 
 class ServiceWrites(Writer):
-    """Instances that announce themselves."""
+    """Reads and writes of the instances that send heartbeats."""
 
     __slots__ = ()
 
     def put(self, row: NewRow) -> None:
-        """Announce an instance, or renew its announcement."""
+        """Record an instance, or renew its heartbeat."""
         self._put(t.services, [row], ["heartbeat_at", "started_at"])
 
     def forget(self, before: datetime) -> None:
-        """Remove instances whose last heartbeat was before that time."""
+        """Delete instances whose last heartbeat was before ``before``."""
         self._connection.execute(delete(t.services).where(t.services.c.heartbeat_at < before))
 
     def scheduler_versions(self, since: datetime) -> set[str]:
-        """Return the versions of the schedulers whose last heartbeat was at ``since`` or later."""
+        """Return the program versions of schedulers whose last heartbeat was at ``since`` or later."""
         c = t.services.c
         query = select(c.version).where(c.kind == "scheduler", c.heartbeat_at >= since)
         return set(self._connection.execute(query).scalars())

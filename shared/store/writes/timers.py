@@ -1,4 +1,4 @@
-"""Timers, as a transaction reads and removes them."""
+"""Reads and writes of timers in a transaction."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,12 +14,12 @@ _DELETE_OF_RUNS = delete(t.timers).where(t.timers.c.run_key.in_(bindparam("keys"
 
 
 class TimerWrites(Writer):
-    """Timers of runs and nodes."""
+    """Reads and writes of the timers of runs and nodes."""
 
     __slots__ = ()
 
     def due(self, now: datetime, limit: int) -> list[FoundRow]:
-        """Return due timers, oldest first; not locked."""
+        """Return up to ``limit`` due timers, longest overdue first. Locks nothing."""
         return self._rows(select(t.timers).where(t.timers.c.due_at <= now).order_by(t.timers.c.due_at).limit(limit))
 
     def due_of(self, run_keys: Sequence[str], now: datetime) -> list[FoundRow]:
@@ -28,16 +28,16 @@ class TimerWrites(Writer):
         return self._rows(select(t.timers).where(c.run_key.in_(run_keys), c.due_at <= now))
 
     def next_due_at(self) -> datetime | None:
-        """Return when the next timer is due."""
+        """Return the time at which the next timer is due, or ``None`` if there are no timers."""
         due: datetime | None = self._connection.execute(select(func.min(t.timers.c.due_at))).scalar()
         return due
 
     def put(self, rows: Sequence[NewRow]) -> None:
-        """Set timers; one that exists gets the new time."""
+        """Insert timers, or set the time of existing ones."""
         self._put(t.timers, rows, ["due_at"])
 
     def delete(self, timers: Sequence[tuple[str, int, str]]) -> None:
-        """Remove timers by ``(run key, node, kind)``."""
+        """Delete timers by ``(run key, node, kind)``."""
         if timers:
             c = t.timers.c
             query = delete(t.timers).where(
@@ -47,6 +47,6 @@ class TimerWrites(Writer):
             self._connection.execute(query, rows)
 
     def delete_of(self, run_keys: Sequence[str]) -> None:
-        """Remove all timers of these runs."""
+        """Delete all timers of these runs."""
         if run_keys:
             self._connection.execute(_DELETE_OF_RUNS, {"keys": run_keys})

@@ -1,7 +1,7 @@
-"""The scheduler's unit of work: find and lock rows, then write whole batches at once.
+"""The scheduler's unit of work: find and lock rows, then write a whole batch.
 
-It knows rows, not rules. Runs are always locked in the order of their keys, so two schedulers that want the same
-runs wait for each other instead of deadlocking. A commit makes everything visible together, or nothing.
+Contains no rules of runs. Runs are always locked in the order of their keys, so two schedulers that want the same
+runs wait for each other instead of deadlocking. A commit makes all writes visible together.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ __all__ = ["Store", "Transaction"]
 
 
 class Store:
-    """Opens transactions on one engine."""
+    """Opens write transactions on one engine."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -50,13 +50,13 @@ class Store:
 
 
 class Transaction:
-    """One open transaction, of no use after its block. Each part is made when it is first used."""
+    """One open transaction; do not use it after its ``with`` block. Each part is created at its first use."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
     def write(self, *parts: Rows | Changes) -> int:
-        """Write rows of any tables, on Postgres in one round trip; return how many rows the last part wrote."""
+        """Write rows of any tables, on Postgres in one round trip; return the number of rows of the last part."""
         return write(self.connection, *parts)
 
     @cached_property
