@@ -146,7 +146,7 @@ class TaskIntake:
             envelope = decode(delivery.body)
             task = envelope.body
             if not isinstance(task, Task):
-                raise DecodeFailed(f"a task was expected, not {envelope.type}")
+                raise DecodeFailed(f"expected a message of type task, not {envelope.type}")
         except DecodeFailed as error:
             _log.error("task.unreadable", extra={"error": str(error), "next": "see the dead letters"})
             delivery.dead_letter(str(error))

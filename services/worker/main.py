@@ -115,7 +115,11 @@ class Worker:
     @property
     def trouble(self) -> str:
         """Why it cannot take tasks, empty if it can."""
-        return self._room.problem() if self._transport.healthy else "the message broker is away or blocks publishers"
+        return (
+            self._room.problem()
+            if self._transport.healthy
+            else "the message broker is unreachable or blocks publishers"
+        )
 
     @property
     def spooled(self) -> int:

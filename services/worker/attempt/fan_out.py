@@ -42,7 +42,7 @@ def fan_out(step: Step, scope: Scope, run_command: RunCommand, mask: Mask = str)
     """
     name = expand(step.call, scope, run_command).strip()
     if not name:
-        raise InvalidInput("call: the name of the sub DAG is empty")
+        raise InvalidInput("call: the name of the DAG is empty after expansion")
     if step.parallel is None:
         return (_call(name, step, scope, run_command, None, mask=mask),)
     items = _items(step.parallel, scope, run_command)

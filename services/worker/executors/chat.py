@@ -97,7 +97,7 @@ def _request(job: Job, llm: dict[str, Any], own: list[dict[str, str]]) -> tuple[
     if key_name:
         key = job.environment.process.get(key_name, "")
         if not key:
-            raise InvalidInput(f"the API key of {provider} is not set: {key_name}")
+            raise InvalidInput(f"the API key of {provider} is missing: set {key_name} in the env or secrets of the DAG")
         headers["Authorization"] = f"Bearer {key}"
     messages = _conversation(job, own, str(llm.get("system") or ""))
     body: dict[str, Any] = {"model": llm["model"], "messages": messages, "stream": llm.get("stream", True) is not False}
@@ -185,7 +185,7 @@ class _Exchange:
                 self._print(choice.get("delta") or {})
                 finished = finished or bool(choice.get("finish_reason"))
         self._scope.write(self._io.stdout, b"\n")
-        return "" if finished else "the answer is incomplete: the stream ended early"
+        return "" if finished else "the answer is incomplete: the model's endpoint closed the stream early"
 
 
 def _retry_after_s(response: urllib3.BaseHTTPResponse, otherwise_s: float) -> float:
@@ -205,7 +205,7 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
     for piece in pieces:
         *lines, held = (held + piece).split(b"\n")
         if len(held) > _MAX_LINE:
-            raise ValueError("a line of the response is too long")
+            raise ValueError(f"a line of the response is longer than {_MAX_LINE} bytes")
         for one in lines:
             yield one.decode(errors="replace")
     if held:

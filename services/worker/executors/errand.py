@@ -66,7 +66,7 @@ class ErrandExecutor:
         to = recipients(evaluate(job, list(mail.settings.to)))
         sender = str(evaluate(job, mail.settings.sender))
         if not sender or not to:
-            raise InvalidInput("a mail needs from and to")
+            raise InvalidInput("from and to are required in the settings of the mail (errorMail, infoMail or waitMail)")
         subject = f"{evaluate(job, mail.settings.prefix)} {self._dag} ({mail.status})".strip()
         attached = list(self._attachments(mail)) if mail.settings.attach_logs else []
         body = self._masker.text(_body(job, self._dag, mail))

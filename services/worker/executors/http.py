@@ -89,7 +89,7 @@ class _Request:
         config = _options(job)
         url = str(evaluate(job, words[1]))
         if not url.lower().startswith(("http://", "https://")):
-            raise InvalidInput(f"the URL must begin with http:// or https://, not {url!r}")
+            raise InvalidInput(f"command: the URL must begin with http:// or https://, not {url!r}")
         method = words[0].upper()
         headers = {canonical(name): text for name, text in _texts(config, "headers").items()}
         body = config.get("body")
@@ -257,11 +257,11 @@ def _print_json(response: urllib3.BaseHTTPResponse, cancel_scope: CancelScope, i
         parts.append(piece)
         size += len(piece)
         if size > _MAX_JSON_BYTES:
-            return f"the body is larger than {_MAX_JSON_BYTES} bytes"
+            return f"json: the body of the response is larger than {_MAX_JSON_BYTES} bytes"
     try:
         body = json.loads(b"".join(parts), parse_float=_number)
     except (ValueError, RecursionError) as error:
-        return f"the body is not JSON: {error}"
+        return f"json: the body of the response is not JSON: {error}"
     members = [
         f' "{name}": {json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)}'.replace("\n", "\n ")
         for name, value in (("status_code", response.status), ("headers", dict(_headers(response))), ("body", body))

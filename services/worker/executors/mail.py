@@ -56,7 +56,7 @@ class MailServer:
     def of(cls, smtp: dict[str, Any] | None) -> "MailServer":
         """Read an evaluated ``smtp`` block; raises ``InvalidInput``."""
         if not smtp or not smtp.get("host"):
-            raise InvalidInput("no mail server is set: the DAG needs smtp with a host")
+            raise InvalidInput("no mail server is set: give the DAG an smtp block with a host")
         port = str(smtp.get("port") or _SMTP_PORT)
         if not port.isdecimal():
             raise InvalidInput(f"smtp.port must be a number, not {port!r}")
@@ -97,7 +97,7 @@ def _message(job: Job, config: dict[str, Any]) -> EmailMessage:
     to = recipients(config.get("to") or [])
     sender = str(config.get("from") or "")
     if not sender or not to:
-        raise InvalidInput("a mail step needs from and to")
+        raise InvalidInput("a mail step needs from and to in its config")
     attachments = config.get("attachments") or []
     paths = [job.working_dir / str(one) for one in ([attachments] if isinstance(attachments, str) else attachments)]
     text = str(config.get("message") or "").replace("\r\n", "\n").replace("\n", "<br />\n")
@@ -116,10 +116,12 @@ def _read(paths: Sequence[Path]) -> Iterator["Attachment"]:
         try:
             left -= path.stat().st_size
             if left < 0:
-                raise InvalidInput(f"attachments are larger than {_MAX_ATTACHED_BYTES} bytes together")
+                raise InvalidInput(
+                    f"attachments: all files together may have {_MAX_ATTACHED_BYTES} bytes; {path.name} exceeds that"
+                )
             yield Attachment(path.name, path.read_bytes())
         except OSError as error:
-            raise InvalidInput(f"attachment {path}: {error.strerror}") from error
+            raise InvalidInput(f"attachments: cannot read {path}: {error.strerror}") from error
 
 
 def build_message(
@@ -129,7 +131,7 @@ def build_message(
     message = EmailMessage()
     for name, value in (("From", sender), ("To", ", ".join(to)), ("Subject", subject)):
         if "\n" in value or "\r" in value:
-            raise InvalidInput(f"{name} of a mail must be one line")
+            raise InvalidInput(f"the header {name} of a mail must be one line")
         message[name] = value
     message["Date"] = formatdate(localtime=False)
     message["Message-ID"] = make_msgid(domain="dagway.invalid")
@@ -161,7 +163,9 @@ def send_mail(server: MailServer, message: EmailMessage, cancel_scope: CancelSco
             client.ehlo()
         if server.username:
             if not isinstance(client.sock, ssl.SSLSocket):
-                raise smtplib.SMTPNotSupportedError("the server offers no TLS, and a password is only sent over TLS")
+                raise smtplib.SMTPNotSupportedError(
+                    "the server offers no TLS, and a password is only sent over TLS: remove smtp.username or enable TLS"
+                )
             client.login(server.username, server.password)
         client.send_message(message)
         client.quit()

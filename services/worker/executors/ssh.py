@@ -70,7 +70,10 @@ class _Target:
         user = str(given.get("user") or "")
         port = str(given.get("port") or "22")
         if not host or host.startswith("-") or user.startswith("-") or not port.isdecimal():
-            raise InvalidInput(f"invalid ssh target: user {user!r}, host {host!r}, port {port!r}")
+            raise InvalidInput(
+                f"invalid ssh target (host {host!r}, user {user!r}, port {port!r}): host is required, host and user "
+                "must not begin with -, port must be a number"
+            )
         home = Path(job.environment.process.get("HOME", "~"))
         hosts = str(given.get("knownHostFile") or "~/.ssh/known_hosts")
         return cls(
@@ -129,7 +132,7 @@ class SshExecutor:
         """Run the commands; the exit code is the remote command's, or 255 if ssh itself failed."""
         target = _Target.of(job)
         if not job.step.commands:
-            raise InvalidInput("an ssh step needs a command")
+            raise InvalidInput("an ssh step needs command")
         number = 0
         ended: ProcessExit | None = None
         with _askpass(job, target) as env:

@@ -77,7 +77,10 @@ class Annotations:
         elif found := _OUTPUT.match(text):
             size = len(found[2].encode())
             if size > self._left:
-                self._remark("warning", f"output {found[1]} is ignored: all outputs together are too large")
+                self._remark(
+                    "warning",
+                    f"::output {found[1]} is ignored: all ::output values of the step together exceed maxOutputSize",
+                )
             else:
                 self._left -= size
                 self.outputs[found[1]] = found[2].strip()

@@ -37,9 +37,11 @@ def run_command_in(supervisor: Supervisor, env: Mapping[str, str], cwd: str) -> 
                 raise Interrupted(text)
             if ended.code != 0:
                 stderr = os.pread(err.fileno(), _STDERR_BYTES, 0).decode(errors="replace").strip()
-                raise CommandFailed(f"command `{text}` failed: {ended_text(ended)}{': ' + stderr if stderr else ''}")
+                raise CommandFailed(
+                    f"back-quoted command `{text}` failed: {ended_text(ended)}{': ' + stderr if stderr else ''}"
+                )
             if os.fstat(out.fileno()).st_size > _MAX_BYTES:
-                raise CommandFailed(f"command `{text}` printed more than {_MAX_BYTES} bytes")
+                raise CommandFailed(f"back-quoted command `{text}` printed more than {_MAX_BYTES} bytes, the limit")
             return os.pread(out.fileno(), _MAX_BYTES, 0).decode(errors="replace")
 
     return run

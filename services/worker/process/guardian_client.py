@@ -23,6 +23,7 @@ __all__ = ["GuardianClient", "GuardianLost", "Process"]
 _log = logging.getLogger(__name__)
 _HEADER = struct.Struct(">I")
 _REPLY_S = 15.0
+_LOST = "the worker's guardian process has ended, so no step can run: restart the worker"
 
 
 class GuardianLost(DagwayError):
@@ -205,12 +206,12 @@ class GuardianClient:
         try:
             with self._lock:
                 if self._lost:
-                    raise GuardianLost("the guardian is gone")
+                    raise GuardianLost(_LOST)
                 sent = self._sock.sendmsg([data], rights)
                 if sent < len(data):
                     self._sock.sendall(data[sent:])
         except OSError as error:
-            raise GuardianLost("the guardian is gone") from error
+            raise GuardianLost(_LOST) from error
 
     def _read(self) -> None:
         with self._sock.makefile("rb") as stream:
@@ -242,7 +243,7 @@ class GuardianClient:
             waiting, replies = list(self._waiting.values()), list(self._replies.values())
             self._waiting.clear()
             self._replies.clear()
-        lost = GuardianLost("the guardian is gone")
+        lost = GuardianLost(_LOST)
         for process in waiting:
             process.end(lost)
         for reply in replies:

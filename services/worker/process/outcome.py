@@ -79,7 +79,7 @@ def classify(
     """
     exit_code = ended.exit_code if ended is not None else SIGNAL_CODE
     if interrupted is StopKind.SHUTDOWN:
-        return Result("broken", exit_code, "worker shut down")
+        return Result("broken", exit_code, "the worker shut down before the step ended")
     which = f"command {command} failed: " if command else ""
     if interrupted is not None:
         return Result("aborted", exit_code, "" if ended is None or ended.code == 0 else which + ended_text(ended))

@@ -78,7 +78,9 @@ class Order:
         if not found and self.operation != "create":
             found = streams.kind_of(path)
         if found not in streams.CONTAINERS | streams.SINGLE:
-            raise ArchiveError(Exit.FORMAT, f"unsupported archive format: {found or path.name}")
+            raise ArchiveError(
+                Exit.FORMAT, f"unsupported archive format: {found or path.name}: set format to a supported one"
+            )
         return found
 
     def wanted(self, name: str) -> bool:
@@ -92,7 +94,7 @@ class Order:
         """Return where a member goes, relative to the destination; empty: nowhere."""
         parts = PurePosixPath(name).parts
         if name.startswith(("/", "\\")) or ".." in parts or "\0" in name:
-            raise ArchiveError(Exit.EXTRACT, f"refused: {name!r} would be extracted outside the destination")
+            raise ArchiveError(Exit.EXTRACT, f"refused member {name!r}: it would be extracted outside the destination")
         parts = parts[self.strip :]
         if parts and not self.flag("preservePaths", True):
             parts = parts[-1:]
@@ -130,7 +132,9 @@ def _create(order: Order) -> dict[str, Any]:
     if order.password and kind != "zip":
         raise ArchiveError(Exit.CONFIG, f"password: only zip archives can be encrypted, not {kind}")
     if kind in streams.SINGLE and len(files) != 1:
-        raise ArchiveError(Exit.CREATE, f"{kind} compresses one file, not {len(files)}")
+        raise ArchiveError(
+            Exit.CREATE, f"{kind} compresses exactly one file, but source has {len(files)}: use tar.gz or zip"
+        )
     part = Path(order.raw["part"])
     part.parent.mkdir(parents=True, exist_ok=True)
     with part.open("w+b") as raw:
@@ -167,7 +171,7 @@ def _verify(order: Order, path: Path, kind: str) -> None:
     if kind == "zip":
         with streams.open_zip(path, order.password) as archive:
             if (bad := archive.testzip()) is not None:
-                raise ArchiveError(Exit.CORRUPT, f"corrupted archive: {bad}")
+                raise ArchiveError(Exit.CORRUPT, f"corrupted archive: the checksum of {bad} is wrong")
     elif kind in streams.SINGLE:
         with path.open("rb") as raw, streams.open_packed(raw, kind, "r", -1) as packed:
             while packed.read(_PIECE):
@@ -200,7 +204,7 @@ def _extract(order: Order) -> dict[str, Any]:
             return
         path = root / place
         if not path.parent.resolve().is_relative_to(root):
-            raise ArchiveError(Exit.EXTRACT, f"refused: {name!r} would be extracted outside the destination")
+            raise ArchiveError(Exit.EXTRACT, f"refused member {name!r}: it would be extracted outside the destination")
         if folder_mode is not None:
             if not dry:
                 path.mkdir(parents=True, exist_ok=True)
@@ -212,7 +216,7 @@ def _extract(order: Order) -> dict[str, Any]:
             if not dry:
                 if path.is_symlink() or path.is_file():
                     if not order.flag("overwrite"):
-                        raise ArchiveError(Exit.DESTINATION, f"{path} exists; set overwrite to replace it")
+                        raise ArchiveError(Exit.DESTINATION, f"{path} exists: set overwrite: true to replace it")
                     path.unlink()
                 put(path)
         except (OSError, ArchiveError) as error:

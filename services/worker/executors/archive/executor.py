@@ -30,9 +30,11 @@ class ArchiveExecutor:
         operation = job.step.commands[0].text.strip().lower() if job.step.commands else ""
         config: dict[str, Any] = evaluate(job, job.step.config)
         if operation not in {"create", "extract", "list"}:
-            return make_result(job, f"unknown archive operation: {operation!r} (create, extract, list)", _CONFIG_CODE)
+            return make_result(
+                job, f"unknown archive operation: {operation!r}: command must be create, extract or list", _CONFIG_CODE
+            )
         if not config.get("source"):
-            return make_result(job, "source is required", _CONFIG_CODE)
+            return make_result(job, "config.source is required", _CONFIG_CODE)
         folder = job.working_dir
         folder.mkdir(0o750, parents=True, exist_ok=True)
         order = {**config, "operation": operation, "source": _inside(folder, config["source"])}

@@ -170,11 +170,11 @@ def _converted(path: Path, kind: str, bsdtar: str) -> Iterator[tarfile.TarFile]:
         why = subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment, check=False)
         if b"encrypted" in why.stderr:
             raise _locked(kind)
-        raise ArchiveError(Exit.CORRUPT, f"{kind}: {stderr or 'cannot be read'}")
+        raise ArchiveError(Exit.CORRUPT, f"{kind} archive: {stderr or 'bsdtar cannot read it'}")
 
 
 def _locked(kind: str) -> ArchiveError:
-    return ArchiveError(Exit.PASSWORD, f"encrypted {kind} archives cannot be read, not even with a password")
+    return ArchiveError(Exit.PASSWORD, f"encrypted {kind} archives are not supported, not even with a password")
 
 
 @contextmanager
@@ -184,7 +184,7 @@ def open_zip(path: Path, password: str) -> Iterator[zipfile.ZipFile]:
         locked = any(info.flag_bits & _ENCRYPTED for info in archive.infolist())
         strong = any(info.compress_type == _AES for info in archive.infolist())
         if locked and not password:
-            raise ArchiveError(Exit.PASSWORD, "the archive is encrypted: password is required")
+            raise ArchiveError(Exit.PASSWORD, "the archive is encrypted: config.password is required")
         if not strong:
             if password:
                 archive.setpassword(password.encode())

@@ -169,7 +169,9 @@ class Engine:
         with _engine_errors():
             found = self._labels(name)
             if any(found.get(key) != value for key, value in labels.items()):
-                raise EngineError(f"another container has the name {name!r}")
+                raise EngineError(
+                    f"another container has the name {name!r}, and does not belong to this run: choose another name"
+                )
             self._api.start(name)
             self._await_ready(name, spec, cancel_scope)
 
@@ -205,7 +207,7 @@ class Engine:
             if state["Running"] and healthy and self._logged(container, spec.log_pattern):
                 return
             pause.wait(_POLL_S)
-        raise EngineError(f"the container was not ready within {_READY_S:g}s")
+        raise EngineError(f"the container was not ready within {_READY_S:g}s (see waitFor and logPattern)")
 
     def _logged(self, container: str, pattern: str) -> bool:
         return not pattern or bool(compile_pattern(pattern).search(self._api.logs(container).decode(errors="replace")))

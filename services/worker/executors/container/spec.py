@@ -58,7 +58,7 @@ def read_spec(given: Any, folder: Path, env: Mapping[str, str]) -> ContainerSpec
     pairs = own.items() if isinstance(own, dict) else (str(one).partition("=")[::2] for one in own)
     target = str(given["exec"] if isinstance(given.get("exec"), str) else given.get("containerName") or "")
     if not target and not given.get("image"):
-        raise InvalidInput("a container needs an image, or exec with the name of a running one")
+        raise InvalidInput("a container needs image, or exec with the name of a running container")
     return ContainerSpec(
         exec=target,
         image=str(given.get("image") or ""),

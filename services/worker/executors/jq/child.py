@@ -46,7 +46,7 @@ def _input(text: str) -> Any:
     try:
         return json.loads(text, parse_constant=_refuse)
     except ValueError as error:
-        raise ValueError(f"the input is not JSON: {error}") from error
+        raise ValueError(f"script: the input is not JSON: {error}") from error
 
 
 def _refuse(word: str) -> NoReturn:

@@ -46,6 +46,8 @@ class JqExecutor:
         if ended is None or ended.code == 0:
             return make_result(job)
         if ended.code is None:
-            return make_result(job, f"jq exceeded a limit: {seconds:g}s of CPU time, {_MEMORY >> 20} MiB of memory", -1)
+            return make_result(
+                job, f"jq exceeded a limit: {seconds:g}s of CPU time or {_MEMORY >> 20} MiB of memory", -1
+            )
         tail = io.stderr_tail()
         return make_result(job, f"jq failed: {tail}" if tail else "", ended.code)
