@@ -132,7 +132,7 @@ class SshExecutor:
         """Run the commands; the exit code is the remote command's, or 255 if ssh itself failed."""
         target = _Target.of(job)
         if not job.step.commands:
-            raise InvalidInput("an ssh step needs command")
+            raise InvalidInput("an ssh step needs a command")
         number = 0
         ended: ProcessExit | None = None
         with _askpass(job, target) as env:
