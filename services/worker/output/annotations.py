@@ -39,7 +39,7 @@ class Annotations:
         """Incremented by each progress and each remark."""
         self._left = max_output_bytes
         self._held: bytes | None = b""
-        """The beginning of an unfinished line that may be an annotation; ``None`` if the line cannot be an annotation."""
+        """The start of an unfinished line that may be an annotation; ``None`` if the line cannot be one."""
 
     def feed(self, data: bytes) -> None:
         """Read the next bytes of the stream; they may end in the middle of a line."""

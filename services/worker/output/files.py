@@ -80,7 +80,8 @@ class OutputFiles:
     """The open output files of one attempt.
 
     The step writes to the descriptors ``stdout`` and ``stderr``. The worker reads the logs from ``stdout_log`` and
-    ``stderr_log``, and the value of ``output:`` from ``captured``, which holds stdout only. Files are opened for appending.
+    ``stderr_log``, and the value of ``output:`` from ``captured``, which holds stdout only. All files are opened for
+    appending.
     """
 
     def __init__(self, paths: LogPaths, task: Task) -> None:

@@ -19,8 +19,8 @@ _SIZE = 65_536
 class PipeCopier:
     """A pipe and a thread that copies everything written to it. Write to the descriptor ``fd``.
 
-    The bytes are written to each descriptor in ``targets`` unchanged and, if ``copy`` is a (descriptor, masker) pair, to
-    its descriptor with secrets masked by its masker.
+    The bytes go to each descriptor in ``targets`` unchanged. If ``copy`` is a (descriptor, masker) pair, they also go
+    to that descriptor, with secrets masked by that masker.
     """
 
     def __init__(self, targets: Sequence[int], copy: tuple[int, Masker] | None = None) -> None:
@@ -65,7 +65,7 @@ class PipeCopier:
                 return
 
     def _write(self, data: bytes) -> None:
-        """Write ``data`` to every target. Empty ``data`` ends the masked copy. After an error nothing more is written."""
+        """Write ``data`` to every target. Empty ``data`` ends the masked copy. After an error, write nothing more."""
         if self._error is not None:
             return
         try:
