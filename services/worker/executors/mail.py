@@ -1,7 +1,7 @@
-"""Mails: the DAG's ``smtp`` server, ``from``, ``to``, ``subject``, ``message``, ``attachments``.
+"""Mail steps: ``from``, ``to``, ``subject``, ``message`` and ``attachments``, sent through the DAG's ``smtp`` server.
 
-TLS is used whenever the server offers it (``starttls``), and from the first byte on port 465 or with
-``tls: true``. A password is only sent over TLS.
+TLS is used whenever the server offers it (STARTTLS). On port 465 or with ``tls: true`` the connection begins with TLS.
+A password is only sent over TLS.
 Source: the workflow language reference, sections on the mail executor and on mails.
 """
 
@@ -41,20 +41,20 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class MailServer:
-    """The SMTP server that takes mails."""
+    """The SMTP server to send mails through, with its credentials."""
 
     host: str
     port: int
     username: str = ""
     password: str = ""
     tls: bool = False
-    """TLS from the first byte."""
+    """Whether the connection begins with TLS, without STARTTLS."""
     ca_file: str = ""
     skip_verify: bool = False
 
     @classmethod
     def of(cls, smtp: dict[str, Any] | None) -> "MailServer":
-        """Read an evaluated ``smtp`` block; raises ``InvalidInput``."""
+        """Read an ``smtp`` block whose variables are expanded. Raises ``InvalidInput``."""
         if not smtp or not smtp.get("host"):
             raise InvalidInput("no mail server is set: give the DAG an smtp block with a host")
         port = str(smtp.get("port") or _SMTP_PORT)
@@ -75,7 +75,7 @@ class MailExecutor:
     """Sends one mail."""
 
     def run(self, job: Job, io: StepIO) -> Result:
-        """Send the mail. If the server refuses it, its text goes to stderr and the exit code is 1."""
+        """Send the mail. If sending fails, the error goes to stderr and the exit code is 1."""
         server = MailServer.of(evaluate(job, job.options.get("smtp")))
         message = _message(job, evaluate(job, job.step.config))
         cancel_scope = CancelScope()
@@ -105,7 +105,7 @@ def _message(job: Job, config: dict[str, Any]) -> EmailMessage:
 
 
 def recipients(to: str | Sequence[Any]) -> list[str]:
-    """Return the addresses of a list, or of a text with commas."""
+    """Return the addresses in a list, or in a text with commas between addresses."""
     parts = (part.strip() for one in ([to] if isinstance(to, str) else to) for part in str(one).split(","))
     return [part for part in parts if part]
 
@@ -127,7 +127,7 @@ def _read(paths: Sequence[Path]) -> Iterator["Attachment"]:
 def build_message(
     sender: str, to: Sequence[str], subject: str, html: str, files: Iterable["Attachment"] = ()
 ) -> EmailMessage:
-    """Return a mail in HTML; raises ``InvalidInput`` for a header with a line break."""
+    """Return an HTML mail. Raises ``InvalidInput`` for a header with a line break."""
     message = EmailMessage()
     for name, value in (("From", sender), ("To", ", ".join(to)), ("Subject", subject)):
         if "\n" in value or "\r" in value:
@@ -143,7 +143,7 @@ def build_message(
 
 
 def send_mail(server: MailServer, message: EmailMessage, cancel_scope: CancelScope) -> None:
-    """Send a mail; raises ``smtplib.SMTPException`` and ``OSError``. Ends when ``cancel_scope`` is cancelled."""
+    """Send a mail; ``cancel_scope`` can cancel it. Raises ``smtplib.SMTPException`` and ``OSError``."""
     context = ssl.create_default_context(cafile=server.ca_file or None)
     if server.skip_verify:
         context.check_hostname = False
@@ -170,5 +170,5 @@ def send_mail(server: MailServer, message: EmailMessage, cancel_scope: CancelSco
         client.send_message(message)
         client.quit()
     finally:
-        # Without QUIT: after a failed handshake there would be no reply to it.
+        # Without QUIT: after a failed handshake the server would not reply to it.
         client.close()
