@@ -43,7 +43,7 @@ class CancelScope:
         self._closers: list[Callable[[], None]] = []
 
     def guard(self, sock: socket.socket) -> None:
-        """Shut ``sock`` down on ``cancel``. If the scope is already cancelled, close ``sock`` and raise ``Cancelled``."""
+        """Shut ``sock`` down on ``cancel``. If the scope is cancelled already, close ``sock``; raise ``Cancelled``."""
         try:
             # A duplicate: wrapping a socket in TLS detaches the descriptor of the original.
             self.on_cancel(_Shutdown(sock.dup()))
