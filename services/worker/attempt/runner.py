@@ -1,6 +1,6 @@
-"""Run one attempt, between its start report and its end report.
+"""Run one attempt, after its start report and before its end report.
 
-Order: environment, log streams, preconditions, executor, policies. The timeout counts from the executor.
+Order: environment, log streams, preconditions, executor, policies. The step's timeout starts with the executor.
 """
 
 import itertools
@@ -45,17 +45,17 @@ _DIR_MODE = 0o750
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
-    """What an attempt reports, before its logs are shipped."""
+    """The outcome of an attempt, its output variables and further fields of its end report."""
 
     result: Result
     outputs: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
-    """Further fields of the report."""
+    """Further fields of ``AttemptFinished``, by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Execution:
-    """A step or an errand, and everything that its attempt works with."""
+    """One attempt of a step or an errand, with its inputs, files and supervisor."""
 
     task: Task
     stop: StopRequest
@@ -72,7 +72,7 @@ class _Execution:
 
 
 class AttemptRunner:
-    """Runs attempts; any number of threads may call."""
+    """Runs attempts. Thread-safe."""
 
     def __init__(self, guardian: GuardianClient, workspace: Workspace) -> None:
         self._guardian = guardian
@@ -80,9 +80,10 @@ class AttemptRunner:
         self._numbers = itertools.count(1)
 
     def prepare(self, task: Task, stop: StopRequest) -> AttemptResult:
-        """Evaluate a run's env and params, and check its preconditions.
+        """Run a prepare attempt: evaluate a run's env and params, and check its preconditions.
 
-        The values are reported however it ends, since every later attempt of the run must use the same.
+        Whatever the outcome, the report contains the evaluated values: every later attempt of the run must use the
+        same values.
         """
         supervisor, outputs = self._supervisor(task, stop), dict[str, str]()
         try:
@@ -92,7 +93,7 @@ class AttemptRunner:
             return AttemptResult(result, outputs, facts)
         except Interrupted:
             return AttemptResult(supervisor.classify(None, name=task.step.name), outputs)
-        except Exception as error:  # noqa: BLE001 - whatever a task can cause becomes its outcome
+        except Exception as error:  # noqa: BLE001 - any error becomes the outcome
             _log.warning("attempt.broken", extra={"token": task.token}, exc_info=True)
             return AttemptResult(Result("broken", 1, str(error) or type(error).__name__), outputs)
 
@@ -106,7 +107,7 @@ class AttemptRunner:
         masker: Masker,
         follow_logs: Callable[[tuple[LogStream, ...]], None],
     ) -> AttemptResult:
-        """Run a step or an errand; ``follow_logs`` gets its log streams before anything is written to them."""
+        """Run a step or an errand. Calls ``follow_logs`` with its log streams before anything is written to them."""
         supervisor, cwd = self._supervisor(task, stop), self._directory(task, inputs)
         try:
             environment = _environment(task, inputs, files.paths, supervisor, cwd)
@@ -136,7 +137,7 @@ class AttemptRunner:
         task, files, masker = execution.task, execution.files, execution.masker
 
         def stderr_tail() -> str:
-            # Incomplete while a pipe still holds the end of stderr.
+            # May lack the end of stderr while a pipe copier has not written it yet.
             return masker.text(read_tail(Path(files.paths.stderr), _TAIL_BYTES)) if files.paths.stderr else ""
 
         io = StepIO(files.stdout, files.stderr, stderr_tail)
@@ -151,7 +152,7 @@ class AttemptRunner:
         result = self._executor(task, masker).run(job, io)
         files.finish()
         attempt = _with_output(task, files, result)
-        # Before the policies: they see the output as later steps do.
+        # Before the policies: they read the masked output, as later steps do.
         files.keep(masker)
         attempt.facts.update(self._policy_facts(execution, attempt), **retries)
         if io.messages:
@@ -161,7 +162,7 @@ class AttemptRunner:
         return replace(attempt, result=replace(attempt.result, error=masker.text(attempt.result.error)), outputs=masked)
 
     def _call_sub_runs(self, execution: _Execution) -> AttemptResult:
-        """Report the sub-runs that a ``call`` step asks for; a scheduler starts them."""
+        """Return the sub-runs of a ``call`` step as the attempt's result. A scheduler starts them."""
         task, inputs = execution.task, execution.inputs
         with suppress(OSError):
             inputs.working_dir.mkdir(_DIR_MODE, parents=True, exist_ok=True)
@@ -172,11 +173,11 @@ class AttemptRunner:
         return AttemptResult(Result("succeeded"), facts={"children": children})
 
     def _directory(self, task: Task, inputs: Inputs) -> str:
-        """Return the directory that conditions and back-quoted commands run in."""
+        """Return the directory in which conditions and back-quoted commands run."""
         try:
             return str(inputs.directory())
         except OSError:
-            # A step that needs that directory fails by itself; not all types of step do.
+            # Not every type of step needs its directory; a step that does fails in its executor.
             folder = self._workspace.run_dir(task)
             folder.mkdir(_DIR_MODE, parents=True, exist_ok=True)
             return str(folder)
@@ -193,14 +194,14 @@ class AttemptRunner:
         return ErrandExecutor(errand, task.dag_name, self._workspace.log_folder(task), masker)
 
     def _policy_facts(self, execution: _Execution, attempt: AttemptResult) -> dict[str, Any]:
-        # A supervisor of its own: the step's timeout is over, and a stop must end this too.
+        # A new supervisor: the step's timeout no longer counts, but a stop must still end the policies' commands.
         return evaluate_policies(
             execution.task,
             attempt.result,
             attempt.outputs,
             execution.environment,
             self._supervisor(execution.task, execution.stop),
-            # Asked again: the step may have made its directory.
+            # Looked up again: the step may have created its directory.
             cwd=self._directory(execution.task, execution.inputs),
             paths=execution.files.paths,
         )
@@ -216,7 +217,7 @@ class AttemptRunner:
         )
 
     def _open_logs(self, execution: _Execution) -> tuple[LogStream, ...]:
-        """Open the files that ``stdout:`` and ``stderr:`` name, and return the streams to ship."""
+        """Return the log streams for the log shipper. Opens the files that ``stdout:`` and ``stderr:`` name."""
         task, files, secrets = execution.task, execution.files, execution.inputs.hidden
         stdout_copy, stderr_copy = (
             files.open_copy(self._copy_path(execution, text)) if text else None
@@ -234,7 +235,7 @@ class AttemptRunner:
         return tuple(streams)
 
     def _copy_path(self, execution: _Execution, text: str) -> Path:
-        """Return the path that ``stdout:`` or ``stderr:`` means, relative to the step's directory."""
+        """Expand the file name in ``stdout:`` or ``stderr:``. A relative name is below the step's directory."""
         environment = execution.environment
         supervisor = self._supervisor(execution.task, execution.stop)
         run_command = run_command_in(supervisor, environment.process, execution.cwd)
@@ -251,13 +252,13 @@ def _environment(task: Task, inputs: Inputs, paths: LogPaths, supervisor: Superv
     if task.kind == "step":
         reserved["DAG_RUN_STEP_STDOUT_FILE"] = paths.stdout
         reserved["DAG_RUN_STEP_STDERR_FILE"] = paths.stderr or paths.stdout
-    # What the back-quoted commands in the step's own env see.
+    # The environment of the back-quoted commands in the step's own env.
     process = {**inputs.base, **inputs.secrets, **dict(task.outputs), **dict(task.params), **reserved}
     return build_environment(task, inputs, reserved, run_command_in(supervisor, process, cwd))
 
 
 def _check_preconditions(execution: _Execution) -> tuple[list[str], str]:
-    """Return why each condition is not met, and why the step is skipped."""
+    """Return one text for each condition (empty if it is met), and the reason to skip the step (empty if none)."""
     task, environment = execution.task, execution.environment
     if not task.step.preconditions:
         return [], ""
@@ -271,7 +272,7 @@ def _check_preconditions(execution: _Execution) -> tuple[list[str], str]:
 
 
 def _with_output(task: Task, files: OutputFiles, result: Result) -> AttemptResult:
-    """Add the variable that ``output:`` names; a failed step sets it too, a skipped one does not."""
+    """Add the variable that ``output:`` names. A failed step sets the variable too, a skipped step does not."""
     output = task.step.output
     if output is None or result.outcome == "skipped":
         return AttemptResult(result)
@@ -282,5 +283,5 @@ def _with_output(task: Task, files: OutputFiles, result: Result) -> AttemptResul
             result = Result("failed", 1, f"failed to capture output: {limit}")
         return AttemptResult(result)
     text = os.pread(files.captured, size, 0).decode(errors="replace").strip()
-    # Neither a database's text nor an environment can hold NUL.
+    # Neither a text column nor an environment variable can contain NUL.
     return AttemptResult(result, {output.name: text.replace("\0", "")})
