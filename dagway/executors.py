@@ -15,7 +15,7 @@ Work that the step's timeout or a stop can end:
 
 - ``Supervisor``: ``run`` runs a process, ``call`` calls a function, ``cleanup`` registers a cleanup if the worker dies
 - ``ProcessExit``: how a process ended
-- ``CancelScope``: cancels work inside the worker process: shuts down sockets, refuses writes, calls registered functions
+- ``CancelScope``: cancels work inside the worker process: shuts down sockets, refuses writes, calls callbacks
 - ``StopRequest``, ``StopKind``: the request to end an attempt, and its kind
 
 Results:
@@ -33,8 +33,7 @@ Helpers:
 Errors:
 
 - ``InvalidInput``: raise it for a mistake in the step, such as a missing option
-- ``ExpansionError``, ``CommandFailed``: ``evaluate`` found that a required variable is not set, or a back-quoted command
-  failed
+- ``ExpansionError``, ``CommandFailed``: ``evaluate`` found a required variable unset, or a back-quoted command failed
 - ``Interrupted``: a stop or the timeout ended a back-quoted command; do not catch it
 - ``Cancelled``: a ``CancelScope`` was cancelled
 - ``GuardianLost``: the guardian died, so the worker ends; do not catch it

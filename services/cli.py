@@ -19,45 +19,10 @@ __all__ = ["main"]
 
 _log = logging.getLogger(__name__)
 
-_COMMON = ("data_dir", "log_level", "log_format", "metrics_port", "metrics_dags", "faults")
-_UP = (
-    "host",
-    "port",
-    "dags_dir",
-    "base_config",
-    "database_url",
-    "amqp_url",
-    "worker_slots",
-    "worker_labels",
-    "worker_id",
-    "lease_s",
-)
 
-_API = (
-    "base_path",
-    "ui_dir",
-    "auth_mode",
-    "auth_basic_username",
-    "auth_basic_password",
-    "auth_token",
-    "auth_token_secret",
-    "auth_token_ttl_s",
-    "auth_admin_username",
-    "auth_admin_password",
-    "oidc_issuer",
-    "oidc_client_id",
-    "oidc_client_secret",
-    "oidc_client_url",
-    "oidc_scopes",
-    "oidc_whitelist",
-    "write_dags",
-    "run_dags",
-    "metrics",
-    "require_if_match",
-    "remote_nodes",
-    "navbar_title",
-    "navbar_color",
-)
+def _service_options(service: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add the options of all settings of a service to its command. All are optional."""
+    return _options(*(option.field for option in OPTIONS if service in option.services))
 
 
 def _options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -115,7 +80,7 @@ def cli() -> None:
 
 
 @cli.command()
-@_options(*_COMMON, *_UP, *_API, "api_threads")
+@_service_options("up")
 def up(**given: Any) -> None:
     """Run all services in one process, on SQLite by default."""
     from services.processes.up import run_up  # noqa: PLC0415
@@ -127,7 +92,7 @@ def up(**given: Any) -> None:
 
 
 @cli.command()
-@_options(*_COMMON, *_API, "host", "port", "database_url", "amqp_url", "api_threads")
+@_service_options("api")
 def api(**given: Any) -> None:
     """Run an API gateway. It needs RabbitMQ and Postgres."""
     from services.api.serving.greenlets import become_green  # noqa: PLC0415
@@ -139,7 +104,7 @@ def api(**given: Any) -> None:
 
 
 @cli.command()
-@_options(*_COMMON, "host", "database_url", "amqp_url", "dags_dir", "base_config", "lease_s")
+@_service_options("scheduler")
 def scheduler(**given: Any) -> None:
     """Run a scheduler. It needs RabbitMQ and Postgres."""
     from services.processes.scheduler import run_scheduler_process  # noqa: PLC0415
@@ -151,7 +116,7 @@ def scheduler(**given: Any) -> None:
 
 
 @cli.command()
-@_options(*_COMMON, "host", "amqp_url", "dags_dir", "worker_slots", "worker_labels", "worker_id", "lease_s")
+@_service_options("worker")
 def worker(**given: Any) -> None:
     """Run a worker. It needs RabbitMQ only, and refuses to start with a database URL."""
     from services.processes.worker import run_worker_process  # noqa: PLC0415

@@ -110,7 +110,9 @@ class TaskHandler:
             try:
                 if task.kind != "prepare":
                     context.files = OutputFiles(paths, task)
-                    context.inputs = self._inputs(task)
+                    # Handlers and mails run without a missing secret: it may be what they report.
+                    folder = self._workspace.dag_folder(task)
+                    context.inputs = prepare_inputs(task, folder, all_secrets=task.kind == "step")
             except Exception as error:  # noqa: BLE001 - any error becomes the outcome
                 context.error = str(error) or type(error).__name__
             try:
@@ -133,10 +135,6 @@ class TaskHandler:
         # Otherwise a scheduler that did receive the start report would count the attempt as lost.
         reported = self._reporter.finish(self._event(AttemptGivenUp, task, utc_now()))
         self._attempts.end(task.token, reported=reported)
-
-    def _inputs(self, task: Task) -> Inputs:
-        # Handlers and mails run even if a secret is missing: the missing secret may be what they report.
-        return prepare_inputs(task, self._workspace.dag_folder(task), all_secrets=task.kind in {"step", "prepare"})
 
     def refuse(self, task: Task) -> AttemptFinished:
         """Return the end report of an attempt that was stopped before its task arrived."""

@@ -109,29 +109,28 @@ class AttemptRunner:
     ) -> AttemptResult:
         """Run a step or an errand. Calls ``follow_logs`` with its log streams before anything is written to them."""
         supervisor, cwd = self._supervisor(task, stop), self._directory(task, inputs)
-        try:
-            environment = _environment(task, inputs, files.paths, supervisor, cwd)
-            execution = _Execution(task, stop, inputs, files, masker, supervisor, environment, cwd)
-            follow_logs(self._open_logs(execution))
-            return self._run(execution)
-        except Interrupted:
-            return AttemptResult(supervisor.classify(None, name=task.step.name))
-
-    def _run(self, execution: _Execution) -> AttemptResult:
-        task, masker, environment = execution.task, execution.masker, execution.environment
+        reserved = _log_variables(task, files.paths)
+        # What the back-quoted commands in the step's own env see.
+        process = {**inputs.base, **inputs.secrets, **dict(task.outputs), **dict(task.params), **reserved}
         policy = task.step.retry_policy if task.kind == "step" else None
         try:
-            retries = retry_numbers(policy, environment.full, execution.run_command())
-        except InvalidInput as error:
-            return AttemptResult(Result("broken", 1, masker.text(str(error))), facts={"retry_limit": 0})
-        unmet, why = _check_preconditions(execution)
-        if any(unmet):
-            reasons = tuple(masker.text(each) for each in unmet)
-            return AttemptResult(Result("skipped", 0, masker.text(why)), facts={"unmet": reasons})
-        execution.supervisor.start_clock()
-        if task.step.call and "result" not in task.options:
-            return self._call_sub_runs(execution)
-        return self._run_executor(execution, retries)
+            environment = build_environment(task, inputs, reserved, run_command_in(supervisor, process, cwd))
+            execution = _Execution(task, stop, inputs, files, masker, supervisor, environment, cwd)
+            follow_logs(self._open_logs(execution))
+            try:
+                retries = retry_numbers(policy, environment.full, execution.run_command())
+            except InvalidInput as error:
+                return AttemptResult(Result("broken", 1, masker.text(str(error))), facts={"retry_limit": 0})
+            unmet, why = _check_preconditions(execution)
+            if any(unmet):
+                reasons = tuple(masker.text(each) for each in unmet)
+                return AttemptResult(Result("skipped", 0, masker.text(why)), facts={"unmet": reasons})
+            supervisor.start_clock()
+            if task.step.call and "result" not in task.options:
+                return self._call_sub_runs(execution)
+            return self._run_executor(execution, retries)
+        except Interrupted:
+            return AttemptResult(supervisor.classify(None, name=task.step.name))
 
     def _run_executor(self, execution: _Execution, retries: dict[str, Any]) -> AttemptResult:
         task, files, masker = execution.task, execution.files, execution.masker
@@ -154,7 +153,18 @@ class AttemptRunner:
         attempt = _with_output(task, files, result)
         # Before the policies: they read the masked output, as later steps do.
         files.keep(masker)
-        attempt.facts.update(self._policy_facts(execution, attempt), **retries)
+        facts = evaluate_policies(
+            task,
+            attempt.result,
+            attempt.outputs,
+            execution.environment,
+            # A supervisor of its own: the step's timeout is over, and a stop must end this too.
+            self._supervisor(task, execution.stop),
+            # Asked again: the step may have made its directory.
+            cwd=self._directory(task, execution.inputs),
+            paths=files.paths,
+        )
+        attempt.facts.update(facts, **retries)
         if io.messages:
             messages = tuple(ChatMessage(role=role, content=masker.text(text)) for role, text in io.messages)
             attempt.facts["messages"] = messages
@@ -192,19 +202,6 @@ class AttemptRunner:
 
         errand = SideTask.model_validate(task.options["errand"])
         return ErrandExecutor(errand, task.dag_name, self._workspace.log_folder(task), masker)
-
-    def _policy_facts(self, execution: _Execution, attempt: AttemptResult) -> dict[str, Any]:
-        # A new supervisor: the step's timeout no longer counts, but a stop must still end the policies' commands.
-        return evaluate_policies(
-            execution.task,
-            attempt.result,
-            attempt.outputs,
-            execution.environment,
-            self._supervisor(execution.task, execution.stop),
-            # Looked up again: the step may have created its directory.
-            cwd=self._directory(execution.task, execution.inputs),
-            paths=execution.files.paths,
-        )
 
     def _supervisor(self, task: Task, stop: StopRequest) -> Supervisor:
         return Supervisor(
@@ -247,14 +244,13 @@ class AttemptRunner:
         return execution.inputs.working_dir / Path(path).expanduser()
 
 
-def _environment(task: Task, inputs: Inputs, paths: LogPaths, supervisor: Supervisor, cwd: str) -> Environment:
-    reserved = {"DAG_RUN_LOG_FILE": paths.run_log}
+def _log_variables(task: Task, paths: LogPaths) -> dict[str, str]:
+    """Return the variables that name log files."""
+    variables = {"DAG_RUN_LOG_FILE": paths.run_log}
     if task.kind == "step":
-        reserved["DAG_RUN_STEP_STDOUT_FILE"] = paths.stdout
-        reserved["DAG_RUN_STEP_STDERR_FILE"] = paths.stderr or paths.stdout
-    # The environment of the back-quoted commands in the step's own env.
-    process = {**inputs.base, **inputs.secrets, **dict(task.outputs), **dict(task.params), **reserved}
-    return build_environment(task, inputs, reserved, run_command_in(supervisor, process, cwd))
+        variables["DAG_RUN_STEP_STDOUT_FILE"] = paths.stdout
+        variables["DAG_RUN_STEP_STDERR_FILE"] = paths.stderr or paths.stdout
+    return variables
 
 
 def _check_preconditions(execution: _Execution) -> tuple[list[str], str]:
