@@ -138,7 +138,7 @@ def check_acyclic(partials: list[PartialStep]) -> None:
 
 
 def _cycle(edges: dict[str, set[str]], start: str) -> list[str]:
-    """Return a cycle: follow dependencies until a step repeats. Every step in ``edges`` depends on another one in it."""
+    """Return a cycle: follow dependencies until a step repeats. Each step in ``edges`` depends on a step in it."""
     way: list[str] = []
     places: dict[str, int] = {}
     name = start
