@@ -74,7 +74,7 @@ class Task(Message):
     called_from: str = ""
     """The directory of the step that called this run, on the worker of that step; empty for a root run."""
     working_dir: str = ""
-    """The DAG's ``workingDir``. If empty: ``called_from``, else the folder of the DAG's file, else a folder of the run."""
+    """The DAG's ``workingDir``. If empty: ``called_from``, else the folder of the DAG's file, else one of the run."""
     shell: tuple[str, ...] = ()
     """The DAG's shell as argv; empty for the worker's default shell."""
     log_dir: str = ""

@@ -36,7 +36,7 @@ class RestoreSpec(DagChange):
 
 
 class RenameDag(DagChange):
-    """Rename the file of a DAG. Refused if the new name is taken or a run of the DAG is active."""
+    """Rename the file of a DAG. Refused if the new name is taken or a run of the DAG is running."""
 
     type = "dag.rename"
     new_file_name: str
