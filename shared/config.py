@@ -55,7 +55,7 @@ class Config:
     base_path: str = ""
     ui_dir: Path | None = None
     auth_mode: Literal["", "none", "builtin", "oidc"] = ""
-    """Empty if not set, which means ``none``."""
+    """Empty if not set, which means ``none``. ``load_config`` sets ``oidc`` if the provider's settings are complete."""
     auth_basic_username: str = ""
     auth_basic_password: str = dataclass_field(default="", repr=False)
     auth_token: str = dataclass_field(default="", repr=False)

@@ -1,4 +1,4 @@
-"""Base classes of the messages, and the registry of their types."""
+"""Base classes of messages, and the registry of message types."""
 
 from typing import Any, ClassVar
 
@@ -16,10 +16,10 @@ class Part(BaseModel):
 class Message(Part):
     """A frozen message body.
 
-    A subclass that sets ``type``, its name on the wire, registers itself in ``MESSAGE_TYPES``. A type never changes.
+    A subclass that sets ``type``, its name in envelopes, is registered in ``MESSAGE_TYPES``. A ``type`` never changes.
 
     Raises:
-        TypeError: when a subclass is defined whose ``type`` is taken.
+        TypeError: a subclass is defined whose ``type`` another subclass has.
     """
 
     type: ClassVar[str]
@@ -35,4 +35,4 @@ class Message(Part):
 
 
 MESSAGE_TYPES: dict[str, type[Message]] = {}
-"""Every message class by its type."""
+"""Every message class by its ``type``."""

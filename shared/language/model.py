@@ -313,7 +313,7 @@ class Dag(ModelPart):
     worker_selector: dict[str, str] = Field(default_factory=dict)
     run_config: RunConfig = RunConfig()
     placement: Literal["stick", "spread"] = "stick"
-    """An extension. ``stick``: one worker runs all steps of a run. ``spread``: any worker runs a step."""
+    """An extension. ``stick``: one worker runs all steps of a run. ``spread``: all workers may."""
 
     def step(self, name: str) -> Step:
         """Return the step called ``name``. Raises ``KeyError`` if there is none."""

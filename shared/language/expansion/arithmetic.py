@@ -1,4 +1,4 @@
-"""Evaluate shell arithmetic (``$((…))``) on 64-bit integers; no code is ever executed."""
+"""Evaluate shell arithmetic, ``$((expression))``, on 64-bit integers. No code is executed."""
 
 import re
 from collections.abc import Callable
@@ -23,7 +23,7 @@ class ExpressionError(ValueError):
 
 
 def evaluate(text: str, lookup: Callable[[str], str]) -> int:
-    """Return the value of an expression; ``lookup`` gives the text of a variable, empty if unset.
+    """Return the value of an expression. ``lookup`` returns the text of a variable, or an empty text if it is unset.
 
     Raises:
         ExpressionError: the expression cannot be evaluated.
@@ -49,7 +49,7 @@ def evaluate(text: str, lookup: Callable[[str], str]) -> int:
 
 
 class _Parser:
-    """Precedence climbing over the tokens."""
+    """Evaluates the tokens of an expression by precedence climbing."""
 
     def __init__(self, tokens: list[str], lookup: Callable[[str], str]) -> None:
         self._tokens = tokens

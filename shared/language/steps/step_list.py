@@ -1,4 +1,4 @@
-"""Read ``steps``: a list, a list with groups, or a map."""
+"""Read ``steps``: a list of steps and of groups (lists) of steps, or a map from names to steps."""
 
 from typing import Any
 
@@ -23,9 +23,9 @@ _MAX_STEPS = 10_000
 
 
 def read_steps(fields: Fields, dag_type: DagType, defaults: DagDefaults) -> tuple[Step, ...]:
-    """Return the steps in document order, with names given and ``depends`` resolved to names.
+    """Return the steps in document order. Every step has a name, and ``depends`` holds names only.
 
-    Steps with errors are returned as far as they could be read.
+    A step with errors is returned with the fields that could be read.
     """
     value = fields.get("steps")
     if value is None:
@@ -83,7 +83,7 @@ def _from_list(fields: Fields, items: YamlList, defaults: DagDefaults) -> list[S
             ]
         else:
             partials = [_step(fields.issues, path, items.item_at[index], item, defaults)]
-        # An entry without a usable step keeps its place: generated names count entries.
+        # An entry without a valid step is kept too, because generated names contain the position of the entry.
         entries.append(StepGroup([partial for partial in partials if partial is not None]))
     return entries
 

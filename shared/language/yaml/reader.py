@@ -146,7 +146,7 @@ def read_yaml(text: str, issues: Issues, *, in_base: bool = False) -> list[Docum
 
 
 class _Composer:
-    """Builds values from parser events, with a stack of its own: recursion would fail on deep nesting."""
+    """Builds values from parser events, with an explicit stack: recursion could overflow on deeply nested text."""
 
     def __init__(self, text: str, issues: Issues, place: Callable[[Any], Place]) -> None:
         self._text = text
