@@ -238,7 +238,7 @@ def test_of_two_files_of_one_name_the_longer_extension_is_the_dag(stack: Stack, 
     follower(stack, tmp_path).run_once()
     assert found() == [(spec_hash(STEPS), 1)]
     [row] = stack.rows(t.passed_over)
-    assert (row["name"], row["problem"]) == ("a.yml", "passed over for a.yaml")
+    assert (row["name"], row["problem"]) == ("a.yml", "not loaded, because a.yaml exists: rename one of them")
 
     (tmp_path / "a.yaml").unlink()
     folder.run_once()

@@ -104,7 +104,7 @@ def test_missed_times_are_recorded_and_not_made_up_for(rig: Rig) -> None:
     rig.at("12:31:30")
 
     assert rig.ledger() == [(at, "start", "missed") for at in ("12:00", "12:10", "12:20", "12:30")]
-    assert set(rig.reasons()) == {"no scheduler was there in time"}
+    assert set(rig.reasons()) == {"no scheduler was running in time"}
     assert rig.runs() == []
 
 
@@ -196,7 +196,7 @@ def test_stop_comes_before_start_and_restart_waits_for_the_end(rig: Rig) -> None
 
     assert rig.ledger() == [("12:00", "start", "fired"), ("12:30", "stop", "fired"), ("12:45", "restart", "fired")]
     stopped, again = rig.runs()
-    assert rig.reasons()[1] == "stopped 1 running"
+    assert rig.reasons()[1] == "stopped 1 run(s)"
     assert again[1] == "running" if stopped[1] != "running" else "queued"
     if stopped[1] == "running":
         assert rig.one.admission.admit("a") == 0
@@ -234,7 +234,7 @@ def test_a_stop_with_nothing_running_is_skipped(rig: Rig) -> None:
     rig.dag("a", 'schedule:\n  stop: "30 * * * *"\n')
     rig.at("12:30")
 
-    assert rig.reasons() == ["nothing was running"]
+    assert rig.reasons() == ["no run was running"]
 
 
 def test_a_paused_dag_is_not_decided_until_it_goes_on_with_the_catchup_chosen(rig: Rig) -> None:
@@ -250,7 +250,7 @@ def test_a_paused_dag_is_not_decided_until_it_goes_on_with_the_catchup_chosen(ri
     rig.at("12:20")
 
     assert rig.ledger() == [("12:00", "start", "missed"), ("12:10", "start", "fired"), ("12:20", "start", "fired")]
-    assert rig.reasons() == ["paused by ann", "made up for: paused by ann", ""]
+    assert rig.reasons() == ["paused by ann", "caught up: paused by ann", ""]
 
 
 def test_a_renamed_dag_keeps_its_pause_and_its_undecided_times(rig: Rig) -> None:

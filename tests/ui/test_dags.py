@@ -71,7 +71,7 @@ def test_files_that_cannot_be_loaded_are_told_above_the_list(chromium: Browser, 
     following = Embedded(tmp_path / "system", env={"DAGWAY_DAGS_DIR": str(folder)})
     with following as system, watched(chromium, f"{origin(system)}/#/dags") as page:
         expect(page.get_by_role("link", name="fine")).to_be_visible()
-        expect(page.get_by_text("no <b>name.yml: no dag can have this name")).to_be_visible()
+        expect(page.get_by_text("no <b>name.yml: not a valid DAG name")).to_be_visible()
 
 
 def test_a_schedule_is_switched_off_and_on(look: Look, system: Embedded) -> None:

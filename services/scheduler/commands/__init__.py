@@ -1,1 +1,1 @@
-"""Commands: each one is carried out once, in the transaction of its batch, or refused."""
+"""Handlers of commands. Each command is carried out once, in the transaction of its batch, or refused."""

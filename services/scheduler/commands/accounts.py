@@ -112,7 +112,7 @@ def _touch_credential(batch: Batch, command: c.TouchCredential) -> dict[str, Any
 
 
 def without_hashes(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row as a reply shows it: without hashes, times as text."""
+    """Return a row as JSON for a reply: without hashes, with times in ISO 8601."""
     return {
         name: value.isoformat() if isinstance(value, datetime) else value
         for name, value in row.items()
@@ -122,7 +122,7 @@ def without_hashes(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_username(accounts: AccountWrites, username: str) -> None:
     if accounts.lock(t.users, username=username) is not None:
-        raise AlreadyExists(f"username {username!r} is taken")
+        raise AlreadyExists(f"username: {username!r} is taken by another user")
 
 
 def _check_key_name(accounts: AccountWrites, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Carry out commands: each exactly once, each with one recorded outcome."""
+"""Carries out commands: each exactly once, and records one outcome for each."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -26,22 +26,22 @@ HANDLERS: Handlers = {
     **runs.HANDLERS,
     **webhooks.HANDLERS,
 }
-"""Every command and the function that carries it out."""
+"""The handler of each type of command."""
 
 
 def handle(batch: Batch, command: Any) -> dict[str, Any]:
-    """Carry out one command within ``batch``'s transaction and return the ``result`` of its reply.
+    """Carry out one command in the transaction of ``batch`` and return the ``result`` of its reply.
 
     Raises:
-        InvalidInput, NotFound, Conflict, RefusedByCore: the command is refused; nothing changed.
+        InvalidInput, NotFound, Conflict, RefusedByCore: the command is refused and has changed nothing.
     """
     return HANDLERS[type(command)](batch, command)
 
 
 def carry_out(batch: Batch, envelopes: Sequence[Envelope]) -> list[c.CommandReply]:
-    """Carry out commands within ``batch``'s transaction; the caller flushes and commits.
+    """Carry out commands in the transaction of ``batch`` and return their replies; the caller flushes and commits.
 
-    A command whose outcome is recorded gets the recorded reply. A refusal changes nothing and is an outcome too.
+    If the outcome of a command is recorded already, the recorded reply is returned. A refusal is recorded too.
     """
     recorded = _prefetch(batch, envelopes)
     known = {key: (body_hash, c.CommandReply.model_validate(reply)) for key, (body_hash, reply) in recorded.items()}
@@ -71,10 +71,11 @@ def carry_out(batch: Batch, envelopes: Sequence[Envelope]) -> list[c.CommandRepl
 
 
 def _prefetch(batch: Batch, envelopes: Sequence[Envelope]) -> Mapping[str, tuple[str, dict[str, Any]]]:
-    """Read in a few statements what the handlers need; return the recorded outcomes by command id.
+    """Read the rows that the handlers need, in a few statements; return the recorded outcomes by command id.
 
-    The first try of a batch of nothing but starts reads no outcomes and no run names: their ids are nearly always new.
-    If one is not, a unique key of the tables fails the transaction, and the next try (``batch.again``) reads them.
+    If all commands start runs, the first try reads no outcomes and no run names, because command ids and run ids are
+    nearly always new. If an id is not new, a unique key fails the transaction, and the next try (``batch.again``)
+    reads them.
     """
     bodies = [envelope.body for envelope in envelopes]
     names, files = [], []
@@ -89,7 +90,7 @@ def _prefetch(batch: Batch, envelopes: Sequence[Envelope]) -> Mapping[str, tuple
         batch.runs.assume_new(names, files)
         return {}
     if any(isinstance(body, c.DagChange) for body in bodies):
-        # A command of this batch may change what is stored before another one reads it.
+        # A command of this batch may change a DAG before a later command reads it, so DAGs are not read in advance.
         files = []
     recorded = batch.runs.prefetch([envelope.id for envelope in envelopes], names, files)
     batch.runs.load(key for name in names if (key := batch.runs.key_of(*name)) is not None)
@@ -103,7 +104,9 @@ def _hash(envelope: Envelope) -> str:
 def _repeated(envelope: Envelope, body_hash: str, first_hash: str, first: c.CommandReply) -> c.CommandReply:
     if body_hash == first_hash:
         return first
-    error = c.RefusedError(code="already_exists", message="this Idempotency-Key was used for another request")
+    error = c.RefusedError(
+        code="already_exists", message="this Idempotency-Key was used for another request: send a new key"
+    )
     return c.CommandReply(command_id=envelope.id, outcome="refused", error=error)
 
 

@@ -1,4 +1,4 @@
-"""Checks that several handlers share, and how they find and change runs."""
+"""Checks that several handlers share, and functions with which they find and change runs."""
 
 from services.scheduler.core.decision import Advanced, Refused
 from services.scheduler.core.messages import Approve, Dequeue, PatchNode, Reject, Retry, Stop
@@ -31,13 +31,13 @@ __all__ = [
 
 
 class AlreadyRunning(Conflict):
-    """A run of the DAG is running."""
+    """The DAG has a running run."""
 
     code = "already_running"
 
 
 class MaxRunReached(Conflict):
-    """The DAG has as many active runs as it may have."""
+    """The DAG already has as many active runs as it may have."""
 
     code = "max_run_reached"
 
@@ -49,7 +49,7 @@ class NotRunning(Conflict):
 
 
 class RefusedByCore(DagwayError):
-    """The core refused the message. ``carry_out`` turns it into the reply."""
+    """The core refused the message. ``carry_out`` converts this error to a reply."""
 
     def __init__(self, refused: Refused) -> None:
         super().__init__(refused.message)
@@ -57,13 +57,13 @@ class RefusedByCore(DagwayError):
 
 
 def check_dag_name(name: str, field: str = "dagName") -> None:
-    """Raise ``InvalidInput`` if ``name`` cannot be the name of a DAG."""
+    """Raise ``InvalidInput`` if ``name`` is not a valid DAG name. ``field`` is the request field in the error text."""
     if not valid_dag_name(name):
         raise InvalidInput(f"{field}: {name!r} must be {DAG_NAME_RULE}")
 
 
 def check_run_id(dag_run_id: str) -> None:
-    """Raise ``InvalidInput`` if ``dag_run_id`` cannot be the id of a run."""
+    """Raise ``InvalidInput`` if ``dag_run_id`` is not a valid run id."""
     if not valid_run_id(dag_run_id):
         raise InvalidInput(f"dagRunId: {dag_run_id!r} must be {RUN_ID_RULE}")
 
@@ -78,7 +78,12 @@ def check_run_config(dag: Dag, command: StartRun) -> None:
 
 
 def check_singleton(batch: Batch, dag_name: str, *, queued: bool) -> None:
-    """Raise if a singleton run may not start or, with ``queued``, may not be queued."""
+    """Check that a singleton run may start or, with ``queued``, may be queued.
+
+    Raises:
+        AlreadyRunning: the DAG has a running run.
+        MaxRunReached: ``queued``, and the DAG has a queued run.
+    """
     active = batch.tx.runs.count_active(dag_name)
     if active.get("running"):
         raise AlreadyRunning(f"DAG {dag_name} is already running (singleton)")
@@ -87,14 +92,14 @@ def check_singleton(batch: Batch, dag_name: str, *, queued: bool) -> None:
 
 
 def check_new_run_id(batch: Batch, dag_name: str, dag_run_id: str) -> None:
-    """Raise ``InvalidInput`` or ``AlreadyExists`` if a new run cannot have this id."""
+    """Raise ``InvalidInput`` if the run id is not valid, or ``AlreadyExists`` if the DAG has a run with this id."""
     check_run_id(dag_run_id)
     if batch.runs.key_of(dag_name, dag_run_id) is not None:
         raise AlreadyExists(f"DAG-run {dag_run_id} of {dag_name} already exists")
 
 
 def check_workers(batch: Batch, dag: Dag) -> None:
-    """Raise ``InvalidInput`` for steps that no live worker can run. Without live workers nothing is checked."""
+    """Raise ``InvalidInput`` if no live worker can run one of the steps. If no worker is live, check nothing."""
     steps = steps_with_requirements([dag])
     if not steps:
         return
@@ -104,7 +109,7 @@ def check_workers(batch: Batch, dag: Dag) -> None:
 
 
 def node_status(text: str) -> NodeStatus:
-    """Return the status that ``text`` names. Raises ``InvalidInput``."""
+    """Return the node status with the label ``text``. Raises ``InvalidInput`` if there is none."""
     try:
         return NodeStatus(text)
     except ValueError as error:
@@ -112,7 +117,7 @@ def node_status(text: str) -> NodeStatus:
 
 
 def find_run(batch: Batch, dag_name: str, dag_run_id: str) -> Run:
-    """Return a root run, loaded and locked; ``latest`` is the newest. Raises ``NotFound``."""
+    """Load, lock and return a root run; the run id ``latest`` means the DAG's newest run. Raises ``NotFound``."""
     key = batch.tx.runs.newest_key(dag_name) if dag_run_id == "latest" else batch.runs.key_of(dag_name, dag_run_id)
     run = _load(batch, key)
     if run is None:
@@ -121,7 +126,7 @@ def find_run(batch: Batch, dag_name: str, dag_run_id: str) -> Run:
 
 
 def find_sub_run(batch: Batch, root: Run, dag_run_id: str) -> Run:
-    """Return a sub-run at any depth below ``root``, loaded and locked. Raises ``NotFound``."""
+    """Load, lock and return a sub-run at any depth below ``root``. Raises ``NotFound``."""
     run = _load(batch, batch.tx.children.key(root.run_key, dag_run_id))
     if run is None:
         raise NotFound(f"DAG-run {root.dag_run_id} of {root.dag_name} has no sub-run {dag_run_id}")
@@ -136,7 +141,7 @@ def _load(batch: Batch, key: str | None) -> Run | None:
 
 
 def apply_to_run(batch: Batch, run: Run, message: Stop | Dequeue | Retry | PatchNode | Approve | Reject) -> Run:
-    """Apply ``message`` to a run of the batch and return the changed run. Raises ``RefusedByCore``."""
+    """Apply ``message`` to a run of the batch and return the run after it. Raises ``RefusedByCore``."""
     match batch.apply(run.run_key, message):
         case Refused() as refused:
             raise RefusedByCore(refused)

@@ -36,7 +36,7 @@ def _put_spec(batch: Batch, command: c.PutSpec) -> dict[str, Any]:
 def _replace_spec(batch: Batch, command: c.ReplaceSpec) -> dict[str, Any]:
     row = _lock(batch, command.file_name)
     if "*" not in command.expected and row["spec_hash"] not in command.expected:
-        raise _PreconditionFailed(f"DAG {command.file_name} was changed in the meantime: read it again")
+        raise _PreconditionFailed(f"DAG {command.file_name} was changed since you read it: read it again")
     return _numbered(row, _store_version(batch, command, row, command.spec))
 
 
@@ -56,7 +56,7 @@ def _rename_dag(batch: Batch, command: c.RenameDag) -> dict[str, Any]:
     if tx.dags.lock(command.new_file_name) is not None:
         raise AlreadyExists(f"DAG {command.new_file_name} already exists")
     if tx.runs.count_active(row["dag_name"]).get("running"):
-        raise AlreadyRunning(f"DAG {command.file_name} is running: it cannot be renamed now")
+        raise AlreadyRunning(f"DAG {command.file_name} is running: rename it when its runs have ended")
     text = tx.dags.spec_texts([row["spec_hash"]])[row["spec_hash"]]
     schedules = tx.schedules
     schedule = schedules.lock(command.file_name)
@@ -67,7 +67,7 @@ def _rename_dag(batch: Batch, command: c.RenameDag) -> dict[str, Any]:
     tx.pauses.rename(command.file_name, command.new_file_name)
     tx.queues.rename_dag(command.file_name, command.new_file_name)
     if schedule is not None:
-        # The spec is the same: fires stay decided as they are. Only the next fire is worked out again.
+        # The spec is the same, so recorded fires stay valid. Only the next fire is computed again.
         again = {"dag_version": 1, "zone": "", "next_fire_at": None, "next_start_at": None}
         schedules.put([{**schedule, **again, "file_name": command.new_file_name}])
     tx.dags.save(command.new_file_name, {"suspended": row["suspended"], "created_at": row["created_at"]})
@@ -101,7 +101,7 @@ def _lock(batch: Batch, file_name: str) -> Mapping[str, Any]:
 def _check_file_name(name: str) -> None:
     check_dag_name(name, "name")
     if name in _RESERVED:
-        raise InvalidInput(f"name: {name!r} is reserved")
+        raise InvalidInput(f"name: {name!r} is reserved: the API uses it in its paths")
 
 
 def _definitions(batch: Batch) -> Definitions:
@@ -109,7 +109,7 @@ def _definitions(batch: Batch) -> Definitions:
 
 
 def _store_version(batch: Batch, command: c.DagChange, row: Mapping[str, Any], text: str) -> list[str]:
-    """Store the next version of a DAG, unless ``text`` has errors; return them."""
+    """Store ``text`` as the next version of a DAG, unless it has errors; return the errors."""
     loaded = load(text, file_name=command.file_name)
     if not loaded.errors:
         number = row["version"] + 1

@@ -1,4 +1,4 @@
-"""DAG definitions as rows: written by commands, by the followed folder, and when a newer version judges them."""
+"""Writes DAG definitions for the commands, for the followed folder, and for the revalidation after an upgrade."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ __all__ = ["Definitions", "Version"]
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One version of a DAG: its spec, and what is stored of its meaning.
+    """One version of a DAG: its spec text, and the parsed facts that are stored with it.
 
-    ``number`` 1 makes a new DAG. ``folder_hash`` is set if the spec came from the followed folder.
+    ``number`` 1 creates the DAG. ``folder_hash`` is set if the spec came from the followed folder.
     """
 
     file_name: str
@@ -39,7 +39,7 @@ class Version:
 
 
 class Definitions:
-    """Writes DAGs for the commands and for the followed folder, within one transaction."""
+    """Writes DAG definitions in one transaction."""
 
     def __init__(self, tx: Transaction, plans: Plans, now: datetime) -> None:
         self._tx = tx
@@ -47,22 +47,22 @@ class Definitions:
         self._now = now
 
     def remove(self, row: Mapping[str, Any]) -> None:
-        """Delete a DAG. Its file may still be in the followed folder, which is read-only: it is not stored again."""
+        """Delete a DAG. If its file is still in the followed folder, the DAG returns only when the file changes."""
         self._tx.dags.delete([row["file_name"]])
         if row["folder_hash"] is not None:
             self._tx.dags.keep_removed(row["file_name"], row["folder_hash"])
 
     def save_one(self, file_name: str, text: str, loaded: LoadResult, *, by: str, number: int = 1) -> None:
-        """Store one version and cache its plan, because a DAG that was just edited is likely to run next."""
+        """Store one version of a DAG and cache its plan, because an edited DAG is likely to run soon."""
         self.save([Version.of(file_name, text, loaded, number)], by=by)
         if loaded.ok and loaded.dag is not None:
             self._plans.add(text, file_name, loaded.dag)
 
     def save(self, versions: Sequence[Version], *, by: str) -> None:
-        """Store new DAGs, and next versions of existing ones. An invalid version is stored with its errors.
+        """Store new DAGs and new versions of existing DAGs. An invalid version is stored with its errors.
 
         Raises:
-            AlreadyExists: a new DAG exists already.
+            AlreadyExists: a DAG that should be new, or a version with the same number, exists already.
         """
         rows = [self._row(version) for version in versions]
         texts = {row["spec_hash"]: version.text for row, version in zip(rows, versions, strict=True)}
@@ -76,10 +76,10 @@ class Definitions:
         self._tx.dags.add_versions([{name: row[name] for name in same} | {"at": self._now, "by": by} for row in rows])
 
     def judge_again(self, version: Version, text_hash: str) -> bool:
-        """Store what this version of the scheduler finds in a DAG's spec; return whether that differs.
+        """Store the errors and summary that this scheduler's version finds in a spec; return whether they changed.
 
-        Does nothing if the DAG has another spec by now, or if another replica was first. The version number
-        stays, since nobody edited the spec.
+        Does nothing if the DAG has another spec now, or if another replica has stored its result first. The number of
+        the DAG's version stays, because the spec was not edited.
         """
         row = self._tx.dags.lock(version.file_name)
         if row is None or row["spec_hash"] != text_hash or row["judged_by"] == self._plans.version:
@@ -91,7 +91,8 @@ class Definitions:
         schedules = self._tx.schedules
         schedule = schedules.lock(version.file_name)
         if schedule is not None:
-            # The firing loop adopts it again. Scheduled times that passed while the DAG was invalid are not caught up.
+            # Version 0 makes the firing loop adopt the schedule again. Scheduled times that passed while the DAG was
+            # invalid are not caught up.
             since = self._now if row["errors"] else schedule["decided_until"]
             schedules.put([{**schedule, "dag_version": 0, "decided_until": since}])
         return True

@@ -1,8 +1,7 @@
 """The type of a command handler.
 
-A handler carries out one command within the transaction of ``batch`` and returns the ``result`` of its reply.
-To refuse the command it raises ``InvalidInput``, ``NotFound``, ``Conflict`` or ``RefusedByCore``, before it
-changes anything.
+A handler carries out one command in the transaction of ``batch`` and returns the ``result`` of its reply. To refuse
+the command it raises ``InvalidInput``, ``NotFound``, ``Conflict`` or ``RefusedByCore``, before it changes anything.
 """
 
 from collections.abc import Callable, Mapping

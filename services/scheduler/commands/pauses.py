@@ -27,7 +27,8 @@ def _set_pause(batch: Batch, command: c.SetPause) -> dict[str, Any]:
         }
     )
     if scope == "dag":
-        # A paused DAG has no next fire, so it costs nothing. The lock waits for a scheduler that is firing it now.
+        # A paused DAG has no next fire, so the firing loop does not read it. The lock waits for a scheduler that is
+        # firing the DAG now.
         schedule = batch.tx.schedules.lock(name)
         if schedule is not None:
             batch.tx.schedules.save_decided([schedule | {"next_fire_at": None, "next_start_at": None}])
@@ -45,7 +46,8 @@ def _end_pause(batch: Batch, command: c.EndPause) -> dict[str, Any]:
     if scope == "dag":
         schedule = batch.tx.schedules.lock(name)
         if schedule is not None:
-            # No zone has an empty name, so the firing loop works out the next fire again from ``decided_until``.
+            # No zone has an empty name, so the firing loop adopts the schedule and computes the next fire again, from
+            # ``decided_until``.
             batch.tx.schedules.put([schedule | {"zone": ""}])
     batch.after.schedules = True
     batch.after.queues.update(batch.tx.queues.busy())

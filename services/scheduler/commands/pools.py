@@ -1,4 +1,4 @@
-"""Handlers of the commands about pools, and the pools that the configuration names."""
+"""Handlers of the commands about pools, and the capacities of pools in the configuration."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -28,7 +28,7 @@ def _set_pool(batch: Batch, command: c.SetPool) -> dict[str, Any]:
 def _remove_pool(batch: Batch, command: c.RemovePool) -> dict[str, Any]:
     rows = batch.tx.pools
     if not rows.remove(command.name):
-        raise NotFound(f"there is no pool {command.name}")
+        raise NotFound(f"pool {command.name} has no stored capacity")
     batch.after.pools.add(PoolKey(POOL, command.name))
     return {}
 
@@ -38,7 +38,10 @@ def _row(name: str, capacity: int, configured: int | None, now: datetime, by: st
 
 
 def apply_configured_pools(tx: Transaction, pools: Mapping[str, int], now: datetime) -> None:
-    """Set the capacity of the configured pools. One set by a command stays until the configured one changes."""
+    """Set the capacities of the configured pools.
+
+    A capacity that was set by a command stays until the configured capacity of the pool changes.
+    """
     rows = tx.pools
     known = rows.known()
     for name, capacity in sorted(pools.items()):

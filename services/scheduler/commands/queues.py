@@ -1,4 +1,4 @@
-"""Handlers of the commands about queues, and the queues that the configuration names."""
+"""Handlers of the commands about queues, and the limits of queues in the configuration."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -32,7 +32,7 @@ def _remove_queue(batch: Batch, command: c.RemoveQueue) -> dict[str, Any]:
     rows = batch.tx.queues
     row = rows.lock(command.name)
     if row is None or row["kind"] != "global":
-        raise NotFound(f"there is no global queue {command.name}")
+        raise NotFound(f"global queue {command.name} not found")
     rows.put(command.name, None)
     known = rows.limits().get(command.name)
     _put_limit(rows, command.name, known["configured"] if known else None, batch.now, command.by)
@@ -45,7 +45,10 @@ def _put_limit(rows: QueueWrites, name: str, configured: int | None, now: dateti
 
 
 def apply_configured_queues(tx: Transaction, queues: Mapping[str, int], now: datetime) -> None:
-    """Make the configured queues global. A limit set by a command stays until the configured limit changes."""
+    """Make the configured queues global, with their limits.
+
+    A limit that was set by a command stays until the configured limit of the queue changes.
+    """
     rows = tx.queues
     known = rows.limits()
     for name, limit in sorted(queues.items()):

@@ -87,7 +87,7 @@ def _start_inline(batch: Batch, command: c.StartInline) -> dict[str, Any]:
     check_workers(batch, dag)
     text_hash = spec_hash(text)
     batch.tx.dags.add_specs({text_hash: text}, batch.now)
-    # The plan is cached under the text alone: every later load of this run finds the same one.
+    # The plan is cached without a file name, as every later load of this run asks for it.
     plan: Plan = batch.plans.add_stored(text, "")
     run = new_run(
         plan,
@@ -107,7 +107,8 @@ def _start_inline(batch: Batch, command: c.StartInline) -> dict[str, Any]:
 def _stop(batch: Batch, command: c.StopRun) -> dict[str, Any]:
     run = find_run(batch, command.dag_name, command.dag_run_id)
     if run.status is RunStatus.WAITING:
-        # The core can stop it, and does when its parent is stopped. The API refuses: approve or reject is meant.
+        # The core could stop it, as it does when the parent run is stopped. But a user who stops a waiting run most
+        # likely wants to approve or reject it, so the API refuses.
         raise NotRunning(f"DAG-run {run.dag_run_id} waits for approval, it is not running: approve or reject it")
     apply_to_run(batch, run, Stop(command.by))
     return {}

@@ -19,7 +19,7 @@ def _create(batch: Batch, command: c.CreateWebhook) -> dict[str, Any]:
     taken = accounts.lock(t.webhooks, file_name=command.file_name) is not None
     dag = batch.tx.dags.lock(command.file_name)
     if dag is None or dag["errors"]:
-        raise NotFound(f"DAG {command.file_name} not found, or invalid")
+        raise NotFound(f"DAG {command.file_name} not found" if dag is None else f"DAG {command.file_name} has errors")
     if taken:
         raise AlreadyExists(f"DAG {command.file_name} already has a webhook")
     row = {
@@ -75,7 +75,7 @@ def delete_webhook_of(tx: Transaction, file_name: str) -> None:
 
 
 def move_webhook(tx: Transaction, file_name: str, new_file_name: str) -> None:
-    """Give the webhook of a renamed DAG to its new name."""
+    """Move the webhook of a renamed DAG to its new file name; a webhook of the new name is deleted."""
     accounts = tx.accounts
     delete_webhook_of(tx, new_file_name)
     row = accounts.lock(t.webhooks, file_name=file_name)

@@ -1,5 +1,5 @@
 """The pure core: ``advance(run, message, now)`` decides everything that happens to a DAG-run.
 
-No I/O, clock, randomness or logging inside. The same inputs give the same decision, so every rule
-can be tried with a million invented histories.
+It does no I/O and no logging, and uses no clock and no randomness. The same inputs always give the same decision, so
+every rule can be tested with a million generated histories.
 """

@@ -1,9 +1,8 @@
-"""``advance``: the one function through which a DAG-run ever changes.
+"""``advance``: the only function that changes a DAG-run.
 
-Guarantees, each a property test: a terminal run is left by an explicit retry only; the same report
-twice changes nothing the second time; a node has at most one open attempt; every unfinished run has
-an open attempt, a timer, or a place in a queue or a pool's line; a step starts only after its
-dependencies ended.
+Guarantees, each with a property test: a run leaves a terminal status only by an explicit retry; a repeated report
+changes nothing; a node has at most one open attempt; every unfinished run has an open attempt, a timer, or a position
+in a queue or a pool; a step starts only after its dependencies have ended.
 """
 
 from datetime import datetime, timedelta
@@ -56,7 +55,7 @@ Message = (
 
 
 def fresh_nodes(plan: Plan, *, prepare: bool) -> tuple[Node, ...]:
-    """Return the nodes of a run that has not begun: steps, handlers, then side task and prepare if it needs them."""
+    """Return the nodes of a new run: steps and handlers, then an errand node and a prepare node if it needs them."""
     last = len(plan.dag.steps)
     nodes = [Node(idx, STEP if idx < last else HANDLER, step.name) for idx, step in enumerate(plan.steps)]
     if side_tasks.needed(plan.dag):
@@ -67,7 +66,7 @@ def fresh_nodes(plan: Plan, *, prepare: bool) -> tuple[Node, ...]:
 
 
 def advance(run: Run, message: Message, now: datetime) -> Decision:
-    """Decide what ``message`` does to ``run`` at the moment ``now`` (aware UTC)."""
+    """Decide how ``message`` changes ``run`` at the time ``now`` (aware UTC)."""
     draft = Draft(run, now)
     answer: Ignored | Refused | None
     match message:
@@ -136,7 +135,7 @@ def _begin(draft: Draft, message: Begin) -> Ignored | None:
         run_attempts.limit_time(draft)
     for node in draft.steps:
         if node.status is NodeStatus.RUNNING and not node.calls:
-            draft.move(node.idx, NodeStatus.NOT_STARTED, "set to running by hand, which nobody can", message.by)
+            draft.move(node.idx, NodeStatus.NOT_STARTED, "was set to running by hand, but has no attempt", message.by)
     return None
 
 
@@ -166,11 +165,11 @@ def _bring_to_a_stop(draft: Draft, reason: str, by: str) -> None:
             draft.withdraw(node.idx, reason)
         node = draft.nodes[node.idx]  # noqa: PLW2901 - as it is after the withdrawal
         if node.status is NodeStatus.WAITING and node.calls:
-            draft.move(node.idx, NodeStatus.RUNNING, "the runs it called are stopped too", by)
+            draft.move(node.idx, NodeStatus.RUNNING, "its sub-runs are stopped too", by)
         elif node.status is NodeStatus.WAITING:
             draft.move(node.idx, NodeStatus.ABORTED, reason, by, error=reason, finished_at=draft.now)
         if node.status is NodeStatus.RUNNING and node.attempt is None and not node.calls:
-            # Between two executions: a step that would only repeat keeps its last result.
+            # Between two executions. On a stop, a repeated step whose last execution succeeded has succeeded.
             done = reason == "stop" and _repeats(draft, node) and node.exit_code == 0
             status = NodeStatus.SUCCEEDED if done else NodeStatus.ABORTED
             draft.move(node.idx, status, reason, by, finished_at=draft.now, retry_at=None)
@@ -180,7 +179,10 @@ def _bring_to_a_stop(draft: Draft, reason: str, by: str) -> None:
 
 
 def _abort_pending(draft: Draft, reason: str, by: str) -> None:
-    """A time limit also aborts steps that have not started; a stop does not (workflow language, 5.8 and 5.9)."""
+    """Abort the steps that have not started: a time limit does so, a stop does not.
+
+    Source: workflow language, 5.8 and 5.9.
+    """
     for node in draft.steps:
         if node.status is NodeStatus.NOT_STARTED and draft.run.only_step in {"", node.name}:
             draft.move(node.idx, NodeStatus.ABORTED, reason, by, finished_at=draft.now)
@@ -191,7 +193,10 @@ def _repeats(draft: Draft, node: Node) -> bool:
 
 
 def _halts(draft: Draft, reason: str) -> list[Halt | StopChild]:
-    """Return what ends open attempts and called runs. A repeated step is let finish (workflow language, 5.9)."""
+    """Return the effects that stop open attempts and sub-runs.
+
+    On a stop, a repeated step may finish its execution (workflow language, 5.9).
+    """
     attempts = [
         Halt(node.attempt.worker_id, node.attempt.token, revoked=False, reason=reason)
         for node in draft.nodes
@@ -215,7 +220,7 @@ def _dequeue(draft: Draft, message: Dequeue) -> Refused | None:
     approvals.abandon(draft, "dequeued", message.by)
     draft.become(RunStatus.ABORTED, "dequeued", message.by, finished_at=draft.now)
     if not begun and draft.run.is_root:
-        # A called run is kept: its caller reads how it ended.
+        # A sub-run is kept, because its parent reads its final status.
         draft.effects.append(Forget())
     return None
 
@@ -227,7 +232,7 @@ def _patch(draft: Draft, message: PatchNode) -> Decision:
         return Refused("bad_request", "DAG-run is running: its steps cannot be edited")
     idx = draft.run.plan.index[message.step]
     was = draft.nodes[idx].status
-    # Set by hand, any change is allowed: the one exception from the table.
+    # A status set by hand is the only change that need not be listed in ``table``.
     draft.set_node(idx, status=message.status)
     draft.note(idx, f"set by hand, was {was}", message.by)
     return draft.done()

@@ -1,10 +1,12 @@
-"""Approvals: steps that wait for a person, and runs that wait with them.
+"""Approvals: steps that wait for an approval, and runs that wait for such steps.
 
-When nothing of a run goes on but such steps, its attempt ends in ``waiting``: no process, no place in
-a queue, no time limit. The last approval asks for its next attempt. A step that called runs waits as
-long as one of them does, and nothing else of it goes on; so does its run, at any depth.
-A step that was set to waiting by hand can be approved or rejected whatever its run's status: an approval is then
-the retry that such a step is set for, a rejection changes nothing but the step.
+When only steps that wait for approval are left, the run attempt ends with status ``waiting``. A waiting run has no
+process, no place in a queue and no time limit. The last approval starts the next run attempt. A step that called
+sub-runs is ``waiting`` while one of them waits and the others have succeeded; then its run may wait too, and so on up
+to the root run.
+
+A step that was set to ``waiting`` by hand can be approved or rejected in a run of any status. In a run that has ended,
+an approval retries the run, and a rejection changes only the step.
 Source: workflow language, section 5.11.
 """
 
@@ -23,18 +25,18 @@ __all__ = ["abandon", "approve", "ask", "reject", "resume_if_free", "waits"]
 
 
 def waits(node: Node) -> bool:
-    """Whether the node can continue only after an approval."""
+    """Whether the node can only continue after an approval."""
     return node.status is NodeStatus.WAITING and (not node.calls or held_up(node))
 
 
 def ask(draft: Draft, event: AttemptFinished) -> None:
-    """Let a step wait for its approval."""
+    """Set a step to ``waiting``: its prompt is printed, and it needs an approval."""
     draft.set_node(event.node, outputs=dict(event.outputs), exit_code=event.exit_code, error="")
     draft.move(event.node, NodeStatus.WAITING, "waits for approval", event.worker_id)
 
 
 def approve(draft: Draft, message: Approve) -> Refused | None:
-    """Approve a waiting step. The steps after it read the inputs given with the approval."""
+    """Approve a waiting step. Its dependents can read the inputs that were given with the approval."""
     node = _waiting(draft, message)
     if isinstance(node, Refused):
         return node
@@ -58,7 +60,7 @@ def approve(draft: Draft, message: Approve) -> Refused | None:
 
 
 def reject(draft: Draft, message: Reject) -> Refused | None:
-    """Reject a waiting step. A run that only waited ends at once, without handlers."""
+    """Reject a waiting step. A run with status ``waiting`` ends in the same decision, without handlers."""
     node = _waiting(draft, message)
     if isinstance(node, Refused):
         return node
@@ -80,18 +82,18 @@ def _waiting(draft: Draft, message: Approve | Reject) -> Node | Refused:
     if node.status is not NodeStatus.WAITING:
         return Refused("bad_request", f"step {node.name} is {node.status}, not waiting for approval")
     if node.calls and (status.active or held_up(node)):
-        return Refused("bad_request", f"step {node.name} waits for the runs it called: their steps need the approval")
+        return Refused("bad_request", f"step {node.name} waits for its sub-runs: approve their steps instead")
     if status is RunStatus.RUNNING and draft.run.stop_reason:
-        return Refused("bad_request", "DAG-run is stopping, not waiting")
+        return Refused("bad_request", "DAG-run is stopping, so its steps cannot be approved or rejected")
     return node
 
 
 def resume_if_free(draft: Draft, by: str) -> None:
-    """Continue a waiting run if none of its steps waits now.
+    """Continue a waiting run if none of its steps waits for approval any more.
 
-    It queues before all that have not begun. A run that another one called does so if it was queued
-    to begin with, and else goes on at once. One that is over goes on by a retry, where nobody called it: what
-    called it is over too, and a retry of that makes this one again.
+    A root run is queued, before all runs that have not started. So is a sub-run that was queued before; any other
+    sub-run starts its next run attempt in the same decision. If the run has ended (a step was set to ``waiting`` by
+    hand), a root run is retried. A sub-run is not: its parent has ended too, and a retry of the parent retries it.
     """
     if any(waits(node) for node in draft.steps):
         return
@@ -108,7 +110,7 @@ def resume_if_free(draft: Draft, by: str) -> None:
 
 
 def abandon(draft: Draft, why: str, by: str) -> None:
-    """Abort all steps that wait for approval, in this run and in the runs it called."""
+    """Abort all steps that wait for approval, and stop their sub-runs."""
     for node in draft.steps:
         if node.status is NodeStatus.WAITING:
             let_go(draft, node)

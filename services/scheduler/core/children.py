@@ -1,4 +1,4 @@
-"""Runs that a node calls: which, in what order, and how their ends decide the node's.
+"""Sub-runs of a node: which are started, in what order, and how their outcomes decide the node's outcome.
 
 Source: workflow language, sections 3.10, 3.11 and 5.12.
 """
@@ -30,9 +30,9 @@ _GOOD = frozenset({str(RunStatus.SUCCEEDED), str(RunStatus.PARTIALLY_SUCCEEDED)}
 
 
 def child_run_id(parent_run_id: str, step: str, params: str, repetition: str = "") -> str:
-    """Return the id of a child run: the same call of the same run always means the same child.
+    """Return the id of a sub-run. The same call of the same run always gives the same id.
 
-    ``repetition`` sets the executions of a repeated step apart; empty for the first.
+    ``repetition`` distinguishes the executions of a repeated step; it is empty for the first execution.
     """
     text = f"{parent_run_id}:{step}:{params}" + (f":{repetition}" if repetition else "")
     digest = hashlib.sha256(text.encode()).digest()
@@ -44,7 +44,7 @@ def child_run_id(parent_run_id: str, step: str, params: str, repetition: str = "
 
 
 def call(draft: Draft, idx: int, token: str, calls: Sequence[ChildCall]) -> None:
-    """Record the runs that the node calls, as a worker evaluated them, and start the first."""
+    """Record the calls of a node, as a worker evaluated them, and start as many sub-runs as may run together."""
     node, step = draft.nodes[idx], draft.run.plan.steps[idx]
     repeated = step.repeat_policy is not None and node.done_count > 0
     salt = hashlib.sha256(token.encode()).hexdigest()[:16] if repeated else ""
@@ -62,7 +62,7 @@ def call(draft: Draft, idx: int, token: str, calls: Sequence[ChildCall]) -> None
 
 
 def out_of_time(draft: Draft, idx: int) -> Ignored | None:
-    """Enforce the step's time limit: stop the runs it called; it fails when they have ended."""
+    """Enforce the step's time limit: stop its sub-runs. The step fails when they have ended."""
     node, limit_s = draft.nodes[idx], draft.run.plan.steps[idx].timeout_sec
     if not node.calls or node.error or draft.run.stop_reason:
         return Ignored("no time limit to enforce")
@@ -77,7 +77,7 @@ def out_of_time(draft: Draft, idx: int) -> Ignored | None:
 
 
 def refused(draft: Draft, message: ChildRefused) -> Ignored | None:
-    """Record that a child could not be created; the others continue."""
+    """Record that a sub-run could not be created; the other sub-runs continue."""
     node = draft.nodes[message.node]
     if not _update(draft, node, {message.run_id: str(RunStatus.FAILED)}, message.error):
         return Ignored("no such child is awaited")
@@ -86,9 +86,9 @@ def refused(draft: Draft, message: ChildRefused) -> Ignored | None:
 
 
 def seen(draft: Draft, message: ChildrenSeen) -> Ignored | None:
-    """Record the states of children; start more, wait with them, or conclude the node.
+    """Record the states of sub-runs; then start more of them, set the node to ``waiting``, or conclude the node.
 
-    While the run itself waits, only the states are recorded: the rest happens when it continues.
+    While the run itself is ``waiting``, only the states are recorded. The rest happens when the run continues.
     """
     before = draft.nodes[message.node]
     if not before.calls:
@@ -104,9 +104,9 @@ def _follow(draft: Draft, node: Node, message: ChildrenSeen) -> None:
     stopping = bool(draft.run.stop_reason or node.error)
     held = held_up(node) and not stopping
     if held and node.status is NodeStatus.RUNNING:
-        draft.move(node.idx, NodeStatus.WAITING, "runs it called wait for approval")
+        draft.move(node.idx, NodeStatus.WAITING, "its sub-runs wait for approval")
     elif not held and node.status is NodeStatus.WAITING:
-        draft.move(node.idx, NodeStatus.RUNNING, "runs it called go on")
+        draft.move(node.idx, NodeStatus.RUNNING, "its sub-runs continue")
     states = {child.state for child in node.children}
     goes_on = ASKED in states or (HELD in states if stopping else PENDING in states)
     if not held and not goes_on and message.outputs is not None:
@@ -114,13 +114,13 @@ def _follow(draft: Draft, node: Node, message: ChildrenSeen) -> None:
 
 
 def held_up(node: Node) -> bool:
-    """Whether runs it called wait for approval, the others are over, and none of those went wrong."""
+    """Whether at least one sub-run of the node waits for approval, and all its other sub-runs have succeeded."""
     states = {child.state for child in node.children}
     return HELD in states and states <= _GOOD | {HELD}
 
 
 def let_go(draft: Draft, node: Node) -> None:
-    """Stop the runs that a node called and whose results are no longer needed."""
+    """Stop the sub-runs of a node that have not ended, because their results are no longer needed."""
     draft.effects.extend(StopChild(child.run_id) for child in node.children if child.state in {ASKED, HELD})
 
 
@@ -136,13 +136,13 @@ def _update(draft: Draft, node: Node, states: Mapping[str, str], error: str = ""
     draft.set_node(node.idx, children=children)
     for old, new in zip(node.children, children, strict=True):
         if old != new:
-            state = "goes on" if new.state == ASKED else new.error or new.state
-            draft.note(node.idx, f"child {new.run_id} of {new.dag}: {state}")
+            state = "continues" if new.state == ASKED else new.error or new.state
+            draft.note(node.idx, f"sub-run {new.run_id} of {new.dag}: {state}")
     return True
 
 
 def _ask(draft: Draft, idx: int) -> None:
-    """Start as many more children as may run at once."""
+    """Start as many pending sub-runs as may run together."""
     if draft.nodes[idx].error or (draft.run.stop_reason and draft.nodes[idx].kind == "step"):
         return
     step = draft.run.plan.steps[idx]
@@ -161,14 +161,14 @@ def _ask(draft: Draft, idx: int) -> None:
 
 def _finish(draft: Draft, idx: int, message: ChildrenSeen) -> None:
     node, step, outputs = draft.nodes[idx], draft.run.plan.steps[idx], message.outputs or {}
-    # After one failed, others may still wait for an approval that can no longer help.
+    # If one sub-run failed, others may still wait for an approval that is of no use any more.
     let_go(draft, node)
     results = [
         {
-            # Its own, where it was called by the name of its file.
+            # The DAG's own name, even if the step called it by its file name.
             "name": message.names.get(child.run_id, child.dag),
             "dagRunId": child.run_id,
-            # A run without parameters tells none.
+            # Left out if the run has no params.
             **({"params": params} if (params := message.params.get(child.run_id, child.params)) else {}),
             "outputs": dict(sorted(outputs.get(child.run_id, {}).items())),
             "status": child.state,
@@ -178,7 +178,7 @@ def _finish(draft: Draft, idx: int, message: ChildrenSeen) -> None:
     ]
     text = json.dumps(_shape(step, results), indent=2, ensure_ascii=False) + "\n"
     end = _end(draft, node, step)
-    # Only a worker knows the secrets, which parameters may have carried to a child and back.
+    # The results may contain secrets that were passed as params, and only a worker can mask them.
     wanted = _is_wanted_on_worker(step) or bool(draft.run.plan.dag.secrets)
     if node.kind == STEP and wanted and not draft.run.stop_reason:
         _print(draft, idx, text, end)
@@ -195,7 +195,7 @@ def _finish(draft: Draft, idx: int, message: ChildrenSeen) -> None:
 
 
 def _is_wanted_on_worker(step: Step) -> bool:
-    """Whether something needs the result in a file there, or must be evaluated by a worker once it is known."""
+    """Whether a worker must get the result: a step reads it as a file, or the spec evaluates an expression on it."""
     repeat, retry = step.repeat_policy, step.retry_policy
     return bool(
         step.id
@@ -208,9 +208,9 @@ def _is_wanted_on_worker(step: Step) -> bool:
 
 
 def _print(draft: Draft, idx: int, text: str, end: End) -> None:
-    """Let a worker print the result as any step prints; the node ends when that attempt does.
+    """Dispatch an attempt in which a worker prints the result like the output of a step; then the node ends.
 
-    Until then ``call_token`` stays: if the worker is lost, the next ``ChildrenSeen`` prints it again.
+    ``call_token`` stays until then: if the worker is lost, the next ``ChildrenSeen`` prints the result again.
     """
     dag = draft.run.plan.dag
     worker_id = draft.run.worker_id if dag.placement == "stick" else None
@@ -222,7 +222,7 @@ def _print(draft: Draft, idx: int, text: str, end: End) -> None:
 
 
 def printed(draft: Draft, event: AttemptFinished) -> End:
-    """Return how the node ends whose result a worker printed: as its children did, unless that went wrong."""
+    """Return how a node ends after a worker printed its result: as its sub-runs did, unless printing failed."""
     end = _end(draft, draft.nodes[event.node], draft.run.plan.steps[event.node])
     if event.outcome != "succeeded" and end.outcome not in _FAILED | {"aborted"}:
         end = End(event.outcome, event.exit_code, event.error)

@@ -1,4 +1,4 @@
-"""Conclude an execution of a node: its final status, its next retry, or its next repetition."""
+"""Concludes an execution of a node: sets its final status, its next retry, or its next repetition."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,11 +26,11 @@ STATUS = {
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How an execution ended, however it became known.
+    """How an execution ended.
 
-    ``final``: no retry policy may apply. ``any_code``: whatever codes the policy lists. The last
-    three are what only a worker can evaluate: the repeat policy's condition, and the retry policy's
-    numbers where they were written as text.
+    ``final``: do not retry. ``any_code``: retry even if the retry policy does not list the exit code. The last three
+    fields are values that only a worker can evaluate: ``condition_met`` of the repeat policy, and ``limit`` and
+    ``interval`` of the retry policy if the spec has expressions for them.
     """
 
     outcome: str
@@ -44,7 +44,7 @@ class End:
 
 
 def conclude(draft: Draft, node: Node, end: End, by: str) -> None:
-    """Give a step or handler its status after an execution, or its next one."""
+    """Set the status of a step or handler after an execution, or schedule its next execution."""
     status = STATUS[end.outcome]
     step = draft.run.plan.steps[node.idx]
     if node.kind != HANDLER:
@@ -55,7 +55,7 @@ def conclude(draft: Draft, node: Node, end: End, by: str) -> None:
                 _again(draft, node.idx, wait_s, f"{_why(end)}; tries again in {wait_s:g} s", by)
                 return
         if status not in {NodeStatus.SKIPPED, NodeStatus.ABORTED}:
-            # With all its tries it was done once; handlers are not counted.
+            # An execution with all its retries counts once. Handlers are not counted.
             node = evolve(node, done_count=node.done_count + 1)
             draft.set_node(node.idx, done_count=node.done_count)
         if not draft.run.stop_reason and status in _REPEATABLE:
@@ -71,7 +71,7 @@ def conclude(draft: Draft, node: Node, end: End, by: str) -> None:
             status = NodeStatus.SUCCEEDED
     # A step marked as a success keeps its error.
     keeps_error = STATUS[end.outcome] in {NodeStatus.FAILED, NodeStatus.ABORTED} or (
-        # A condition that cannot be evaluated is an error too; one that is not met is none.
+        # A precondition that cannot be evaluated is an error; a precondition that is not met is not an error.
         status is NodeStatus.SKIPPED and not end.error.startswith(_UNMET)
     )
     error = end.error if keeps_error else ""

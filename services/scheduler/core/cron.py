@@ -1,9 +1,9 @@
-"""When a cron expression is due: croniter finds matching wall times, the rules about clock changes are ours.
+"""Computes when a cron expression is due: croniter finds matching wall times, and our rules handle clock changes.
 
-An expression whose minute and hour both name times (``30 2 * * *``) fires once for each of these wall
-times: where the clock goes back the first time it shows it, and where the clock jumps over it at the
-first moment after the jump. Any other expression (``*/20 * * * *``) fires at every minute whose wall
-time matches: through both hours where one comes twice, and not at all for minutes that are jumped over.
+If neither the minute nor the hour field begins with ``*`` (``30 2 * * *``), the expression fires once for each matching
+wall time. If the clock goes back and shows that time twice, it fires the first time. If the clock skips that time, it
+fires at the first moment after the skip. Any other expression (``*/20 * * * *``) fires in every minute whose wall time
+matches: in both passes of a repeated hour, and not at all in skipped minutes.
 
 Source: cron(8) of Debian, "daylight saving time and other time changes"; docs/schedules.md.
 """
@@ -32,21 +32,21 @@ _ALIASES = {
 _SINGLE = re.compile(r"\b(\w+)-\1\b(?:/\d+)?", re.IGNORECASE)
 _MINUTE = timedelta(minutes=1)
 _LONGEST_SHIFT = timedelta(hours=25)
-"""The largest change of a clock in history, with margin: Samoa skipped a day."""
+"""More than the largest clock change in history: Samoa skipped a day."""
 _MAX_YEARS = 9
-"""A 29th of February comes within eight years."""
+"""How many years to search for a match. The 29th of February is at most eight years away."""
 
 
 def next_fire(expression: str, after: datetime, tz: tzinfo) -> datetime | None:
-    """Return the first moment after ``after`` at which ``expression`` is due, in UTC; ``None``: never.
+    """Return the first time after ``after`` at which ``expression`` is due, in UTC, or ``None`` if it is never due.
 
-    ``tz`` is the zone of an expression that names none. An expression that is not valid is never due.
+    ``tz`` is the time zone if the expression has none. An invalid expression is never due.
     """
     return _next(expression, after.astimezone(UTC), tz)
 
 
 def fires_between(expression: str, after: datetime, until: datetime, tz: tzinfo) -> Iterator[datetime]:
-    """Yield when ``expression`` is due in ``after < t <= until``, in order."""
+    """Yield the times ``after < t <= until`` at which ``expression`` is due, in order."""
     at = next_fire(expression, after, tz)
     while at is not None and at <= until:
         yield at
@@ -55,7 +55,7 @@ def fires_between(expression: str, after: datetime, until: datetime, tz: tzinfo)
 
 @lru_cache(maxsize=8192)
 def _next(expression: str, after: datetime, tz: tzinfo) -> datetime | None:
-    # Many dags share an expression and all of them ask about the same minute.
+    # Cached, because many DAGs have the same expression and ask for the same minute.
     if cron_error(expression):
         return None
     zone, fields = split_zone(expression)
@@ -69,10 +69,11 @@ def _next(expression: str, after: datetime, tz: tzinfo) -> datetime | None:
 
 @lru_cache(maxsize=4096)
 def _plain(fields: str) -> str:
-    """Return the same five fields without what croniter understands differently from every cron.
+    """Rewrite the five fields so that croniter interprets them as cron does.
 
-    To croniter ``2-2`` goes all the way round, ``?`` is a star in day fields only, ``*/1`` is none, and a day
-    field that names all its values is one: which turns "both day fields" into "either", and back.
+    croniter differs in these cases: it reads ``2-2`` as all values, ``?`` as ``*`` in day fields only, and does not
+    treat ``*/1`` as ``*``, but does treat a day field that lists all its values as ``*``. Whether a day field is ``*``
+    decides whether a day must match both day fields or either of them.
     """
     fields = _SINGLE.sub(r"\1", _ALIASES.get(fields.lower(), fields)).replace("?", "*")
     parts = ["*" if _is_star(field) else field for field in fields.split()]
@@ -87,10 +88,10 @@ def _is_star(field: str) -> bool:
 
 
 def _next_of_times(fields: str, after: datetime, tz: tzinfo) -> datetime | None:
-    """Each wall time once: the first time it is shown, or when the clock has jumped over it."""
+    """Return the next time, with each wall time used once: when it is first shown, or when the clock skips it."""
     wall = _wall(after, tz)
     if _wall(after - _LONGEST_SHIFT, tz) + _LONGEST_SHIFT != wall:
-        # The clock changed a while ago: a wall time before this one may still be to come.
+        # The clock changed recently: a wall time before this one may still be due.
         wall -= _LONGEST_SHIFT
     for found in _walls(fields, wall):
         at = _instant(found, tz)
@@ -100,7 +101,7 @@ def _next_of_times(fields: str, after: datetime, tz: tzinfo) -> datetime | None:
 
 
 def _next_of_minutes(fields: str, after: datetime, tz: tzinfo) -> datetime | None:
-    """Every minute whose wall time matches, one stretch of unchanged clock after the other."""
+    """Return the next minute whose wall time matches, searching one period of constant UTC offset after the other."""
     wall = _wall(after, tz)
     while True:
         offset = _wall(after, tz) - _naive(after)
@@ -110,13 +111,13 @@ def _next_of_minutes(fields: str, after: datetime, tz: tzinfo) -> datetime | Non
         at = (found - offset).replace(tzinfo=UTC)
         if _wall(at, tz) == found:
             return at
-        # The clock changes before: go on from the first minute after the change, itself included.
+        # The clock changes before that: search again from the first minute after the change, inclusive.
         after = _change(after, at, offset, tz)
         wall = _wall(after, tz) - _MINUTE
 
 
 def _walls(fields: str, after: datetime) -> Iterator[datetime]:
-    """Yield matching wall times after that one (all naive), as if clocks never changed."""
+    """Yield matching wall times after ``after`` (all naive), as if the clock never changed."""
     matches = croniter(fields, after.replace(tzinfo=UTC), max_years_between_matches=_MAX_YEARS)
     try:
         while True:
@@ -134,7 +135,7 @@ def _wall(at: datetime, tz: tzinfo) -> datetime:
 
 
 def _instant(wall: datetime, tz: tzinfo) -> datetime:
-    """Return when the clock first shows ``wall``, or if never, the first moment after it jumped over it."""
+    """Return the time when the clock first shows ``wall``, or if it skips ``wall``, the first moment after the skip."""
     at = wall.replace(tzinfo=tz, fold=0).astimezone(UTC)
     if _wall(at, tz) == wall:
         return at
@@ -143,7 +144,7 @@ def _instant(wall: datetime, tz: tzinfo) -> datetime:
 
 
 def _change(low: datetime, high: datetime, offset: timedelta, tz: tzinfo) -> datetime:
-    """Return the first whole minute in ``low < t <= high`` whose clock is not ``offset`` ahead of UTC."""
+    """Return the first whole minute in ``low < t <= high`` whose UTC offset is not ``offset``."""
     low = low.replace(second=0, microsecond=0)
     while high - low >= 2 * _MINUTE:
         middle = low + timedelta(minutes=int((high - low) / _MINUTE) // 2)

@@ -42,7 +42,10 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """Send ``task`` to one worker's own route, or (``worker_id`` ``None``) to any with the labels."""
+    """Send ``task`` to the own broker queue of worker ``worker_id``.
+
+    If ``worker_id`` is ``None``, send it to the shared broker queue of workers whose labels satisfy ``selector``.
+    """
 
     task: Task
     worker_id: str | None
@@ -51,9 +54,9 @@ class Dispatch:
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """Tell a worker to end an attempt; ``revoked``: it has already lost the right to report.
+    """Tell a worker to end an attempt. ``revoked``: the attempt is closed already, so its reports are stale.
 
-    ``worker_id`` ``None``: any worker, since its task waits on a broker queue that several workers consume.
+    If ``worker_id`` is ``None``, tell all workers, because the task is on a broker queue that several workers consume.
     """
 
     worker_id: str | None
@@ -64,7 +67,7 @@ class Halt:
 
 @dataclass(frozen=True, slots=True)
 class WakeAt:
-    """Send ``TimerFired(node, kind)`` at ``due_at``; a timer of the same node and kind is replaced.
+    """Send ``TimerFired(node, kind)`` at ``due_at``. Replaces a timer of the same node and kind.
 
     ``node`` is -1 for the run itself.
     """
@@ -76,7 +79,7 @@ class WakeAt:
 
 @dataclass(frozen=True, slots=True)
 class ClosedAttempt:
-    """Record how an attempt ended: written once, never changed."""
+    """Record how an attempt ended. The record never changes."""
 
     token: str
     node: int
@@ -94,14 +97,15 @@ class ClosedAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Remove the run: it was only ever queued (REST contract 5.8, dequeue)."""
+    """Delete the run, because it has never started (REST contract 5.8, dequeue)."""
 
 
 @dataclass(frozen=True, slots=True)
 class StartChild:
-    """Start the run ``run_id`` of ``dag`` below this one, or run again what is left of it.
+    """Start the sub-run ``run_id`` of ``dag``, or retry it if it exists.
 
-    ``selector``: the labels its workers must have, before its own; empty: its own.
+    ``selector``: if not empty, it replaces the worker selector of the sub-run's DAG. ``folder``: the working directory
+    of the calling step.
     """
 
     node: int
@@ -114,14 +118,14 @@ class StartChild:
 
 @dataclass(frozen=True, slots=True)
 class StopChild:
-    """Stop a run below this one."""
+    """Stop the sub-run ``run_id``."""
 
     run_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class AddLog:
-    """Store output that the scheduler, not a worker, makes for a node, as stdout of the attempt ``token``."""
+    """Store output that the scheduler, not a worker, writes for a node, as stdout of the attempt ``token``."""
 
     token: str
     node: int
@@ -132,7 +136,10 @@ class AddLog:
 
 @dataclass(frozen=True, slots=True)
 class Acquire:
-    """Ask for one place in each of these pools; ``Admit`` follows. Asking twice keeps the place in the line."""
+    """Ask for one place in each of these pools; ``Admit`` is sent when the node has them.
+
+    A node that asks again keeps its position.
+    """
 
     node: int
     claims: tuple[Claim, ...]
@@ -140,7 +147,7 @@ class Acquire:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Give back the places of a node, or stop asking for them; those of a rate limit stay taken for their time."""
+    """Free the places of a node, or stop its wait for them. A place of a rate limit stays taken until its time."""
 
     node: int
     claims: tuple[Claim, ...]
@@ -160,7 +167,7 @@ class Advanced:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """A fact that changes nothing (a duplicate, a stale token). Counted, never an error."""
+    """The message changes nothing, for instance because its token is stale. Counted, but not an error."""
 
     why: str
     effects: tuple[Effect, ...] = ()
@@ -168,7 +175,7 @@ class Ignored:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A command that the run's state forbids; ``code`` is an error code of the REST contract."""
+    """The state of the run does not allow the command. ``code`` is an error code of the REST contract."""
 
     code: str
     message: str

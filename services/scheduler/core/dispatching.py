@@ -1,4 +1,4 @@
-"""Dispatch the steps that are ready, and end the run when all of them are done."""
+"""Dispatches the steps that are ready, and ends the run attempt when no step can start any more."""
 
 from datetime import timedelta
 
@@ -20,7 +20,7 @@ _STARTABLE = (NodeStatus.NOT_STARTED, NodeStatus.RUNNING)
 
 
 def proceed(draft: Draft) -> None:
-    """Advance the run as far as it goes: then it waits for a worker, a timer or a person, or it has ended."""
+    """Advance the run until it must wait for a worker, a timer or an approval, or until it has ended."""
     if draft.run.status is not RunStatus.RUNNING or owes_end(draft):
         return
     if _ends_waiting(draft):
@@ -40,7 +40,7 @@ def _under_way(node: Node) -> bool:
 
 
 def _ends_waiting(draft: Draft) -> bool:
-    """Whether the wait handler has started: then this attempt ends, whatever is approved meanwhile."""
+    """Whether the wait handler has started: then this run attempt ends, even if all steps are approved before."""
     handler = _handler(draft, Handler.WAIT)
     if handler is None or draft.run.stop_reason or any(node.status is NodeStatus.REJECTED for node in draft.steps):
         return False
@@ -48,16 +48,19 @@ def _ends_waiting(draft: Draft) -> bool:
 
 
 def _wait(draft: Draft) -> None:
-    """End the attempt in ``waiting``, after the wait handler; continue at once if all approvals came meanwhile."""
+    """Run the wait handler, then end the run attempt with status ``waiting``.
+
+    If all approvals were given while the handler ran, the run continues in the same decision.
+    """
     if _pending_one_off(draft, _handler(draft, Handler.WAIT), RunStatus.WAITING):
         return
-    draft.become(RunStatus.WAITING, "only approvals are left", "scheduler", finished_at=draft.now)
+    draft.become(RunStatus.WAITING, "only steps that wait for approval are left", "scheduler", finished_at=draft.now)
     resume_if_free(draft, "scheduler")
     proceed(draft)
 
 
 def _start_ready(draft: Draft) -> bool:
-    """Dispatch what comes next; return whether the run has steps left."""
+    """Dispatch the prepare node, the init handler or the ready steps; return whether any of them is unfinished."""
     if _pending_one_off(draft, draft.prepare) or _pending_one_off(draft, _handler(draft, Handler.INIT), "running"):
         return True
     if draft.run.only_step:
@@ -89,7 +92,7 @@ def _due(draft: Draft, node: Node) -> bool:
 
 
 def _pending_one_off(draft: Draft, node: Node | None, run_status: str = "") -> bool:
-    """Run a prepare or handler node if it has not run; return whether it is unfinished."""
+    """Dispatch a prepare or handler node if it is due; return whether it is unfinished."""
     if node is None or node.status.terminal:
         return False
     if _due(draft, node):
@@ -103,7 +106,7 @@ def _handler(draft: Draft, handler: Handler) -> Node | None:
 
 
 def _propagate(draft: Draft) -> None:
-    """Skip or abort pending steps whose dependencies block them, and then their dependents."""
+    """Skip or abort pending steps that their dependencies block, and then the dependents of those steps."""
     plan = draft.run.plan
     todo = [node.idx for node in draft.steps if node.status is NodeStatus.NOT_STARTED and node.attempt is None]
     while todo:
@@ -122,9 +125,9 @@ def _propagate(draft: Draft) -> None:
 def _fitting(draft: Draft, due: list[Node]) -> list[Node]:
     """Return those of the ``due`` steps that may be dispatched now.
 
-    ``maxActiveSteps`` counts running steps: one that waits for its next try, or for a pool, keeps its place. A run
-    sticks to one worker, and which one is known only when its first attempt starts: until then the
-    others wait, so that all of them find the same files.
+    ``maxActiveSteps`` counts running steps, including steps that wait for their next try or for a pool. All steps of a
+    run with placement ``stick`` run on one worker, so that they find the same files. That worker is known when the
+    first attempt starts; until then no other step is dispatched.
     """
     dag = draft.run.plan.dag
     if dag.max_active_steps > 0:
@@ -138,7 +141,10 @@ def _fitting(draft: Draft, due: list[Node]) -> list[Node]:
 
 
 def _delayed(draft: Draft, due: list[Node]) -> list[Node]:
-    """Keep ``delaySec`` between the launches of two steps (workflow language, section 5.3)."""
+    """Return those of the ``due`` steps that may start now: ``delaySec`` must pass between the starts of two steps.
+
+    Source: workflow language, section 5.3.
+    """
     delay = timedelta(seconds=draft.run.plan.dag.delay_sec)
     fresh = [node for node in due if node.status is not NodeStatus.RUNNING]
     if not delay or not fresh:
@@ -158,7 +164,7 @@ def _delayed(draft: Draft, due: list[Node]) -> list[Node]:
 
 
 def dispatch(draft: Draft, idx: int, run_status: str = "") -> None:
-    """Open the node's next attempt and ask for its task to be sent."""
+    """Open the next attempt of the node, and add the effect that sends its task."""
     dag = draft.run.plan.dag
     worker_id = draft.run.worker_id if dag.placement == "stick" else None
     token = draft.open_attempt(idx, worker_id, retry_at=None, admission="", call_token="")
@@ -167,9 +173,10 @@ def dispatch(draft: Draft, idx: int, run_status: str = "") -> None:
 
 
 def _end(draft: Draft) -> None:
-    """Run the closing handlers one after the other, then record the final status.
+    """Run the handler for the run's status, then the exit handler, then record the final status.
 
-    Source: workflow language, section 5.7.
+    If a step waits for approval, end the run attempt with status ``waiting`` instead. Each call dispatches at most one
+    handler. Source: workflow language, section 5.7.
     """
     status = derive_status(draft.run, draft.steps)
     if status is RunStatus.WAITING:
@@ -194,7 +201,7 @@ _HANDLER_OF = {
     RunStatus.PARTIALLY_SUCCEEDED: Handler.SUCCESS,
     RunStatus.FAILED: Handler.FAILURE,
     RunStatus.ABORTED: Handler.ABORT,
-    # While other steps still ran; a run that only waited is over at once (see ``approvals.reject``).
+    # Only if other steps still ran: a waiting run ends without handlers (see ``approvals.reject``).
     RunStatus.REJECTED: Handler.FAILURE,
 }
 
@@ -204,7 +211,7 @@ def _why(draft: Draft, status: RunStatus) -> str:
         return {
             "stop": "stopped on request",
             "timeout": "the run's time limit passed",
-            "precondition": "the dag's preconditions were not met",
+            "precondition": "the DAG's preconditions were not met",
             "init": "the init handler failed",
             "prepare": draft.run.error or "the run could not be prepared",
         }[draft.run.stop_reason]

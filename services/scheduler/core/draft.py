@@ -1,6 +1,6 @@
-"""The draft of a decision: the one mutable object in the core, alive for one call of ``advance``.
+"""The draft of a decision: the only mutable object in the core. Each call of ``advance`` creates one.
 
-It numbers transitions, makes tokens, and refuses changes that ``table`` does not list.
+It numbers transitions, creates attempt tokens, and refuses changes that ``table`` does not list.
 """
 
 from datetime import datetime
@@ -16,7 +16,7 @@ __all__ = ["Draft"]
 
 
 class Draft:
-    """``run`` as it was, plus what was decided since. ``now`` is the moment of the decision."""
+    """A run and the changes of one decision. ``now`` is the time of the decision."""
 
     def __init__(self, run: Run, now: datetime) -> None:
         self.run = run
@@ -37,20 +37,20 @@ class Draft:
 
     @property
     def prepare(self) -> Node | None:
-        """The node that evaluates env and params, as it is now (``run.prepare`` is as it was before)."""
+        """The current state of the prepare node, or ``None``. (``run.prepare`` is its state before the decision)."""
         return None if self.run.prepare is None else self._nodes[self.run.prepare.idx]
 
     def done(self) -> Advanced:
-        """Return the decision."""
+        """Return the decision: the new run, its transitions and effects."""
         run = evolve(self.run, version=self._version, last_seq=self._last_seq, nodes=tuple(self._nodes))
         return Advanced(run, tuple(self._transitions), tuple(self.effects))
 
     def set_run(self, **changes: Any) -> None:
-        """Change facts of the run other than its status."""
+        """Change fields of the run other than its status."""
         self.run = evolve(self.run, **changes)
 
     def become(self, status: RunStatus, why: str, by: str, **changes: Any) -> None:
-        """Move the run to ``status``. Raises ``InvariantBroken`` where ``table`` forbids it."""
+        """Change the status of the run. Raises ``InvariantBroken`` if ``table`` does not allow the change."""
         was = self.run.status
         if status not in RUN_CHANGES[was]:
             raise InvariantBroken(f"run {self.run.run_key}: {was} cannot become {status}")
@@ -58,18 +58,18 @@ class Draft:
         self._note(None, was, status, why, by)
 
     def set_node(self, idx: int, **changes: Any) -> None:
-        """Change facts of a node other than its status."""
+        """Change fields of a node. ``move`` changes its status."""
         self._nodes[idx] = evolve(self._nodes[idx], **changes)
 
     def reset_node(self, idx: int, why: str, by: str) -> None:
-        """Reset a node as if it had never run."""
+        """Reset a node to the state of a node that has never run."""
         node = self._nodes[idx]
         if node.status is not NodeStatus.NOT_STARTED:
             self.move(idx, NodeStatus.NOT_STARTED, why, by)
         self._nodes[idx] = Node(idx, node.kind, node.name)
 
     def move(self, idx: int, status: NodeStatus, why: str, by: str = "scheduler", **changes: Any) -> None:
-        """Move a node to ``status``. Raises ``InvariantBroken`` where ``table`` forbids it."""
+        """Change the status of a node. Raises ``InvariantBroken`` if ``table`` does not allow the change."""
         node = self._nodes[idx]
         if status not in NODE_CHANGES[node.status]:
             raise InvariantBroken(f"run {self.run.run_key}, node {node.name}: {node.status} cannot become {status}")
@@ -77,12 +77,12 @@ class Draft:
         self._note(idx, node.status, status, why, by)
 
     def note(self, idx: int | None, why: str, by: str = "scheduler") -> None:
-        """Record something worth knowing that changes no status."""
+        """Add a transition that does not change the status, to record a fact in the run's history."""
         status = self.run.status if idx is None else self._nodes[idx].status
         self._note(idx, status, status, why, by)
 
     def open_attempt(self, idx: int, worker_id: str | None, **changes: Any) -> str:
-        """Give the node its next attempt and return the token: unique, for the version never repeats."""
+        """Open the next attempt of the node and return its token, which is unique because it has the run's version."""
         node = self._nodes[idx]
         if node.attempt is not None:
             raise InvariantBroken(f"run {self.run.run_key}, node {node.name}: a second open attempt")
@@ -101,7 +101,7 @@ class Draft:
         error: str = "",
         started_at: datetime | None = None,
     ) -> None:
-        """End the node's open attempt, keeping its record."""
+        """Close the node's open attempt, and add the effect that records how it ended."""
         node = self._nodes[idx]
         attempt = node.attempt
         if attempt is None:
@@ -125,9 +125,10 @@ class Draft:
         self._nodes[idx] = evolve(node, attempt=None)
 
     def withdraw(self, idx: int, why: str) -> None:
-        """Take back an attempt that was dispatched and never started; the try does not count.
+        """Close an attempt that was dispatched but has not started; it does not count as a try.
 
-        Its task may still wait at the broker, from where it cannot be taken back: workers get an order not to start it.
+        The task may still be on its broker queue and cannot be removed from there, so a halt tells the worker (or all
+        workers) not to start it.
         """
         attempt = self._nodes[idx].attempt
         self.close_attempt(idx, AttemptState.WITHDRAWN, error=why)

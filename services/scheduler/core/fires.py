@@ -1,8 +1,8 @@
-"""Which times of a dag's schedule are due, and whether each fires. Pure.
+"""Decides which times of a DAG's schedule are due, and whether each fires. Pure functions.
 
-Every scheduled time has exactly one outcome: it fires, it is skipped (a guard refused it), or it is
-missed (no scheduler ran in time, and catch-up does not make up for it). A scheduled time is one minute
-of one kind of schedule, however many expressions name it.
+Every scheduled time has exactly one outcome: it is fired, it is skipped (a guard refused it), or it is missed (no
+scheduler ran in time, and catch-up does not cover it). A scheduled time is one minute of one kind of schedule, even if
+several expressions match that minute.
 """
 
 import hashlib
@@ -32,19 +32,19 @@ __all__ = [
 
 START, STOP, RESTART = "start", "stop", "restart"
 _ORDER = {STOP: 0, RESTART: 1, START: 2}
-"""The order within one minute: what ends runs comes first."""
+"""The order of kinds within one minute: kinds that stop runs come first."""
 
 _MINUTE = timedelta(minutes=1)
 _IN_TIME = _MINUTE
-"""A scheduled time may fire until its minute is over, so a restart at the edge of a minute loses nothing."""
+"""A scheduled time may fire during its whole minute, so that a scheduler's restart in that minute misses nothing."""
 _MOST = 500
 _WINDOWS = tuple(timedelta(hours=hours) for hours in (1, 6, 24, 24 * 7, 24 * 60, 24 * 366, 24 * 366 * 20))
-_NOT_IN_TIME = "no scheduler was there in time"
+_NOT_IN_TIME = "no scheduler was running in time"
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduledTime:
-    """One due minute. With ``until`` it stands for all from ``at`` to ``until``, too many to list."""
+    """One due minute. With ``until``, it stands for all due minutes from ``at`` to ``until``, too many to list."""
 
     kind: str
     at: datetime
@@ -54,7 +54,10 @@ class ScheduledTime:
 
 @dataclass(frozen=True, slots=True)
 class DueTimes:
-    """What is due in an interval, oldest first; the first scheduled time after it, and the first that starts a run."""
+    """The scheduled times in an interval, oldest first.
+
+    ``next_fire`` is the first scheduled time after the interval, ``next_start`` the first that starts a run.
+    """
 
     times: tuple[ScheduledTime, ...]
     next_fire: datetime | None
@@ -63,7 +66,7 @@ class DueTimes:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A past pause. ``catchup``: how to make up for what was due in it (``None``: as the dag says)."""
+    """A past pause. ``catchup``: the catch-up policy for times due in the pause; ``None`` means the DAG's policy."""
 
     since: datetime
     until: datetime
@@ -76,7 +79,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Fire:
-    """The outcome of a scheduled time: fire, catchup (fire late, through the queue), skipped or missed."""
+    """The decision on a scheduled time. ``outcome``: fire, catchup (fire late, in the queue), skipped or missed."""
 
     scheduled: ScheduledTime
     outcome: str
@@ -85,7 +88,7 @@ class Fire:
 
 @dataclass(frozen=True, slots=True)
 class LatestRun:
-    """A dag's newest run, as ``guard`` needs it. ``began_at``: started, or queued if that was earlier."""
+    """A DAG's newest run, as ``guard`` needs it. ``began_at``: when it started or was queued, whichever was earlier."""
 
     dag_run_id: str
     status: str
@@ -108,7 +111,10 @@ def _first(expressions: Sequence[str], after: datetime, tz: tzinfo) -> datetime 
 
 
 def due_times(schedule: Schedule, after: datetime, until: datetime, tz: tzinfo, *, most: int = _MOST) -> DueTimes:
-    """Return the scheduled times in ``after < t <= until``: the newest ``most`` of each kind, the older ones as one."""
+    """Return the scheduled times in ``after < t <= until``: the newest ``most`` of each kind.
+
+    One ``ScheduledTime`` with ``until`` stands for all older ones of a kind.
+    """
     times: list[ScheduledTime] = []
     for kind, expressions in _by_kind(schedule).items():
         found = _newest(kind, expressions, after, until, tz, most=most)
@@ -126,7 +132,7 @@ def due_times(schedule: Schedule, after: datetime, until: datetime, tz: tzinfo, 
 def _newest(
     kind: str, expressions: Sequence[str], after: datetime, until: datetime, tz: tzinfo, *, most: int
 ) -> list[ScheduledTime]:
-    """Search ever longer windows before ``until`` for ``most`` scheduled times."""
+    """Return the scheduled times of one kind: search ever longer windows before ``until`` for ``most`` of them."""
     found: dict[datetime, ScheduledTime] = {}
     for window in _WINDOWS:
         start = max(after, until - window)
@@ -156,7 +162,7 @@ def decide(
     suspended: bool = False,
     pauses: Sequence[Pause] = (),
 ) -> tuple[Fire, ...]:
-    """Decide for each scheduled time whether it fires. Guards that depend on the dag's runs come later (``guard``)."""
+    """Decide for each scheduled time whether it fires. ``guard`` later checks conditions on the DAG's runs."""
     if suspended:
         return tuple(Fire(scheduled, "skipped", "the DAG is suspended") for scheduled in times)
     in_time = [scheduled for scheduled in times if now - scheduled.at < _IN_TIME and _paused(scheduled, pauses) is None]
@@ -166,7 +172,7 @@ def decide(
         if scheduled in in_time:
             fires.append(Fire(scheduled, "fire"))
         elif scheduled in made_up:
-            fires.append(Fire(scheduled, "catchup", f"made up for: {_why_late(scheduled, pauses)}"))
+            fires.append(Fire(scheduled, "catchup", f"caught up: {_why_late(scheduled, pauses)}"))
         else:
             fires.append(Fire(scheduled, "missed", _why_late(scheduled, pauses)))
     return tuple(fires)
@@ -193,7 +199,7 @@ def _made_up(
         by_policy.setdefault(policy, []).append(scheduled)
     chosen.update(by_policy.get("all", [])[-catchup.limit :])
     newest = [scheduled for scheduled in times if scheduled.kind == START][-1:]
-    # If a newer one fires anyway, there is nothing to make up for.
+    # "latest" catches up only the newest scheduled time: if that one fires in time, none is caught up.
     chosen.update(scheduled for scheduled in by_policy.get("latest", [])[-1:] if [scheduled] == newest)
     return chosen
 
@@ -216,10 +222,10 @@ def guard(
     file_name: str,
     tz: tzinfo,
 ) -> str:
-    """Return why a scheduled start must not fire now; empty if it may.
+    """Return why a scheduled start must not fire now, or an empty string if it may.
 
-    Source: workflow language, section 6.2. A success counts for ``skipIfSuccessful`` if it began since
-    the scheduled time before, unless it is that time's own run: else every second one would be skipped.
+    Source: workflow language, section 6.2. With ``skipIfSuccessful``, a successful run counts if it began since the
+    previous scheduled time, unless it is the run of that scheduled time: otherwise every second run would be skipped.
     """
     if running:
         return "job already running"
@@ -238,6 +244,6 @@ def guard(
 
 
 def scheduled_run_id(file_name: str, kind: str, at: datetime) -> str:
-    """Return the id of the run of a scheduled time. It is always the same, so the time cannot fire twice."""
+    """Return the id of the run of a scheduled time. The id is deterministic, so the time cannot fire twice."""
     digest = hashlib.sha256(f"{kind} {file_name}".encode()).hexdigest()[:8]
     return f"sched-{at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{digest}"

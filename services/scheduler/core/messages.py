@@ -1,4 +1,4 @@
-"""The messages that ``advance`` takes, except the reports of workers (``shared.contracts.events``)."""
+"""The messages that ``advance`` takes, except the reports of workers, which are in ``shared.contracts.events``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,35 +24,38 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Admit:
-    """The node has a place in each of the pools it claims."""
+    """Start a step that waited for its pools: it now has a place in each pool that it needs."""
 
     node: int
 
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """The run may start: asked for directly, or admitted from its queue."""
+    """Start the run: a request started it directly, or its queue admitted it."""
 
     by: str
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """End the run: no step starts any more, open attempts are halted, then the closing handlers run."""
+    """Stop the run: no more steps start, open attempts are halted, then the closing handlers run."""
 
     by: str
 
 
 @dataclass(frozen=True, slots=True)
 class Dequeue:
-    """Take a queued run out of its queue."""
+    """Remove a queued run from its queue."""
 
     by: str
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """A new attempt of a finished run; ``step``: only that one runs again; ``queued``: when its queue lets it."""
+    """Start a new attempt of a finished run.
+
+    ``step``: if given, only this step runs again. ``queued``: the attempt waits in the run's queue.
+    """
 
     by: str
     step: str = ""
@@ -61,7 +64,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class PatchNode:
-    """Set one step's status by hand."""
+    """Set the status of one step by hand."""
 
     step: str
     status: NodeStatus
@@ -70,7 +73,7 @@ class PatchNode:
 
 @dataclass(frozen=True, slots=True)
 class Approve:
-    """Approve a waiting step. ``user`` is who approved it; empty if not known."""
+    """Approve a waiting step. ``user`` is the user who approved it, or empty if unknown."""
 
     step: str
     inputs: Mapping[str, str]
@@ -80,7 +83,7 @@ class Approve:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """Reject the step that waits for approval; ``user`` as in ``Approve``."""
+    """Reject a waiting step. ``user`` is the user who rejected it, or empty if unknown."""
 
     step: str
     reason: str
@@ -90,7 +93,7 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class AttemptLost:
-    """The lease of the worker that held ``token`` has expired, or the worker no longer names the attempt."""
+    """The worker of attempt ``token`` is lost, or its heartbeats no longer list the attempt."""
 
     node: int
     token: str
@@ -99,7 +102,7 @@ class AttemptLost:
 
 @dataclass(frozen=True, slots=True)
 class TaskUndelivered:
-    """The task of ``token`` reached no worker and never will."""
+    """The task of attempt ``token`` is lost: it has not reached a worker and never will."""
 
     node: int
     token: str
@@ -108,7 +111,7 @@ class TaskUndelivered:
 
 @dataclass(frozen=True, slots=True)
 class TimerFired:
-    """The time of a ``WakeAt`` has come. Firing early or twice is harmless."""
+    """A timer that a ``WakeAt`` set is due. Sending it early or twice is harmless."""
 
     node: int
     kind: str
@@ -116,7 +119,7 @@ class TimerFired:
 
 @dataclass(frozen=True, slots=True)
 class ChildRefused:
-    """A run that a node called cannot be created: no such dag, or parameters that it does not accept."""
+    """A sub-run of a node cannot be created: its DAG does not exist or is invalid, or its params are invalid."""
 
     node: int
     run_id: str
@@ -125,10 +128,10 @@ class ChildRefused:
 
 @dataclass(frozen=True, slots=True)
 class ChildrenSeen:
-    """The states of the runs that a node called, by run id (see ``Child.state``). Sending it twice is harmless.
+    """New states of a node's sub-runs, by run id (see ``Child.state``). Sending it twice is harmless.
 
-    ``outputs`` by run id come once all of them have stopped; ``None`` before. So do ``params``, each run's
-    evaluated parameters as people see them, and ``names``, the name of each run's dag.
+    The other fields are set only when no sub-run goes on, all by run id: ``outputs`` (before that ``None``),
+    ``params`` (the evaluated params, secrets masked) and ``names`` (the DAG names).
     """
 
     node: int

@@ -1,4 +1,4 @@
-"""The state of one DAG-run, frozen: what ``advance`` takes and gives back."""
+"""The frozen state of one DAG-run, which ``advance`` takes and returns."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,20 +14,23 @@ __all__ = ["ADMITTED", "ASKED", "HELD", "PENDING", "WAITS", "Approval", "Child",
 Pairs = tuple[tuple[str, str], ...]
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 PENDING, ASKED, HELD = "pending", "asked", str(RunStatus.WAITING)
-"""What a child is before it has ended: not asked for yet, a run of its own that goes on, or one that
-waits for approval."""
+"""States of a child before it ends.
+
+``PENDING``: its run is not started yet. ``ASKED``: its run was started and has not ended. ``HELD``: its run waits for
+approval.
+"""
 
 
 WAITS, ADMITTED = "waits", "admitted"
-"""How a node stands with its pools before its attempt: it asked for places, or has them."""
+"""States of a node's admission to its pools: it waits for places, or it has them and its attempt is about to start."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenAttempt:
-    """The one attempt of a node that may still report. Its ``token`` fences all others off.
+    """The only attempt of a node that may still report. Reports with any other ``token`` are stale.
 
-    ``worker_id`` is who runs it, or, while it is only dispatched, whose own route it waits on
-    (``None``: any worker's). ``incarnation`` is known once it runs.
+    ``worker_id``: the worker that runs it. While it is only dispatched: the worker to whose own broker queue its task
+    was sent, or ``None`` if the task is on a shared broker queue. ``incarnation`` is set once it runs.
     """
 
     token: str
@@ -39,9 +42,9 @@ class OpenAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A run that a node called. ``state`` is ``PENDING``, ``ASKED``, ``HELD`` or how it ended (a run status).
+    """A sub-run of a node. ``state`` is ``PENDING``, ``ASKED``, ``HELD``, or its final run status.
 
-    ``params`` is the text that people see, with stars for secrets; ``given`` what it is started with.
+    ``given`` is the params text that it is started with; ``params`` is the same text with secrets masked.
     """
 
     run_id: str
@@ -51,12 +54,12 @@ class Child:
     state: str = PENDING
     error: str = ""
     folder: str = ""
-    """Where its caller worked."""
+    """The working directory of the calling step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """A person's approval or rejection of a waiting step. ``by`` is empty if who it was is not known."""
+    """The approval or rejection of a waiting step. ``by`` is the user who decided, or empty if unknown."""
 
     granted: bool
     at: datetime
@@ -67,14 +70,14 @@ class Approval:
 
 @dataclass(frozen=True)
 class Node:
-    """A step, handler or prepare of a run. ``number`` counts its attempts within the run's attempt.
+    """A step, handler, prepare or errand node of a run.
 
-    A node that waits for its retry interval is ``running`` with no open attempt, until ``retry_at``;
-    one that waits for its ``children`` has no ``retry_at`` either, and is ``waiting`` if they are.
-    ``call_token`` names the attempt that called them; an open attempt beside it prints their results.
-    ``admission`` is empty, ``WAITS`` or ``ADMITTED`` (then an attempt is about to follow).
-    ``unmet``: of each precondition why it was not met, empty where it was; nothing if all were.
-    ``output_matched``: a pattern of ``continueOn.output`` was printed.
+    ``number`` counts its attempts in the current run attempt. A node that waits for its retry interval has status
+    ``running``, no open attempt, and ``retry_at``. A node that waits for its ``children`` has neither an open attempt
+    nor ``retry_at``; its status is ``waiting`` if they wait for approval, else ``running``. ``call_token`` is the token
+    of the attempt that called the children; if an attempt is open as well, it prints their results. ``admission`` is
+    empty, ``WAITS`` or ``ADMITTED``. ``unmet`` has, for each precondition, why it was not met, or an empty string if
+    it was met; it is empty if all were met. ``output_matched``: the output matched a pattern of ``continueOn.output``.
     """
 
     idx: int
@@ -102,7 +105,7 @@ class Node:
 
     @property
     def calls(self) -> bool:
-        """Whether the node waits for runs it called."""
+        """Whether the node waits for its children."""
         if self.status not in {NodeStatus.RUNNING, NodeStatus.WAITING}:
             return False
         return bool(self.call_token) and self.attempt is None and self.retry_at is None
@@ -110,13 +113,12 @@ class Node:
 
 @dataclass(frozen=True)
 class Run:
-    """One DAG-run. ``version`` grows with every decision and guards the save.
+    """One DAG-run. Each decision increments ``version``; a save fails if the version in the database has changed.
 
-    ``env`` and ``params`` hold values once they are evaluated; until then both are empty and
-    ``given`` keeps the params text as asked for. ``worker_id`` is the worker the run sticks to.
-    ``called_from`` is the directory its caller worked in, ``asked_as`` the parameters as people may see them.
-    ``stop_reason`` is empty, or why nothing new may start: ``stop``, ``timeout``, ``precondition``,
-    ``init``, ``prepare``.
+    ``given`` is the params text of the request. ``env`` and ``params`` are empty until they are evaluated.
+    ``worker_id`` is the worker that all steps of the run must run on. ``called_from`` is the working directory of the
+    calling step, ``asked_as`` the params of the call with secrets masked. ``stop_reason`` is empty, or why no more
+    steps may start: ``stop``, ``timeout``, ``precondition``, ``init`` or ``prepare``.
     """
 
     run_key: str
@@ -150,22 +152,22 @@ class Run:
 
     @property
     def is_root(self) -> bool:
-        """Whether no other run called it."""
+        """Whether this is a root run."""
         return (self.root_dag_name, self.root_dag_run_id) == (self.dag_name, self.dag_run_id)
 
     @property
     def evaluated(self) -> bool:
-        """Whether env and params have their final values. They get them all at once, so one is enough to see it."""
+        """Whether env and params have their final values. All of them are set together, so one value is proof."""
         return bool(self.env or self.params)
 
     @property
     def steps(self) -> tuple[Node, ...]:
-        """The nodes of the dag's steps, without handlers and prepare."""
+        """The nodes of the DAG's steps, without handler, prepare and errand nodes."""
         return self.nodes[: len(self.plan.dag.steps)]
 
     @property
     def prepare(self) -> Node | None:
-        """The node that evaluates env, params and preconditions on a worker, if the dag needs one."""
+        """The node that evaluates env, params and preconditions on a worker, or ``None`` if the DAG needs none."""
         last = self.nodes[-1] if self.nodes else None
         return last if last is not None and last.kind == "prepare" else None
 
@@ -174,14 +176,14 @@ Evolving = TypeVar("Evolving", Node, Run)
 
 
 def evolve(old: Evolving, **changes: Any) -> Evolving:
-    """Return a copy of ``old`` with other values in these fields: the one way to change a ``Node`` or ``Run``.
+    """Return a copy of ``old`` with changed fields. Use it for every change of a ``Node`` or ``Run``.
 
-    ``dataclasses.replace`` looks at each of two dozen fields. With it, ``advance`` takes 1.34 to 1.46 times as
-    long in a chain of 200 steps, 1.25 times with 10 and 1.10 to 1.16 times with one. ``evolve`` copies
-    ``__dict__``, so the two classes have no slots.
+    It copies ``__dict__``, so these classes have no slots. ``dataclasses.replace`` looks at each of two dozen fields:
+    with it, ``advance`` takes 1.34 to 1.46 times as long in a chain of 200 steps, 1.25 times with 10 steps and 1.10 to
+    1.16 times with one step.
     """
     if unknown := changes.keys() - old.__dict__.keys():
-        raise TypeError(f"{type(old).__name__} has no {', '.join(sorted(unknown))}")
+        raise TypeError(f"{type(old).__name__} has no field {', '.join(sorted(unknown))}")
     new = object.__new__(type(old))
     new.__dict__.update(old.__dict__, **changes)
     return new

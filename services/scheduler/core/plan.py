@@ -1,4 +1,4 @@
-"""The static shape of a dag: who depends on whom, by node index. Computed once per spec."""
+"""The static graph of a DAG: which step depends on which, by node index. Computed once per spec."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -15,17 +15,17 @@ _HANDLERS = tuple(Handler)
 
 @dataclass(frozen=True)
 class Plan:
-    """A dag with its steps numbered ``0..n-1`` in order of definition, then its handlers.
+    """A DAG with its steps numbered ``0..n-1`` in the order of the spec, then its handlers.
 
-    ``ancestors`` lists nearest first: breadth first over the dependency lists, which is the order in
-    which equally named outputs win (workflow language, section 3.5).
+    ``ancestors`` and ``descendants`` are breadth first over the dependency lists. In that order the first of several
+    outputs with the same name wins (workflow language, section 3.5).
     """
 
     dag: Dag
     file_name: str = ""
-    """Of the dag it was made from; empty for a spec that no dag holds."""
+    """The file name of the stored DAG; empty if the spec is not a stored DAG's."""
     errors: tuple[str, ...] = ()
-    """Why no run may begin from it: what an earlier version stored need not be right to this one."""
+    """Why no run may start with this plan: another version of Dagway stored the spec, but this version refuses it."""
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
@@ -55,11 +55,11 @@ class Plan:
         return tuple(tuple(children) for children in found)
 
     def ancestors(self, position: int) -> tuple[int, ...]:
-        """Return all steps before step ``position``, nearest first."""
+        """Return all steps that step ``position`` depends on, directly or not, nearest first."""
         return self._closure(position, self.depends)
 
     def descendants(self, position: int) -> tuple[int, ...]:
-        """Return all steps after step ``position``, nearest first."""
+        """Return all steps that depend on step ``position``, directly or not, nearest first."""
         return self._closure(position, self.dependents)
 
     @staticmethod

@@ -1,7 +1,6 @@
-"""The pools, locks and rate limits of a run's steps: ask for places, start with them, and give them back.
+"""The pools, locks and rate limits of a run's steps: asks for places, starts steps that have them, frees them.
 
-A node holds its places from its admission until its attempt, or the runs it called, have ended. Each
-further try asks again.
+A node holds its places from its admission until its attempt and its sub-runs have ended. Each retry asks again.
 """
 
 from collections.abc import Iterable
@@ -18,7 +17,10 @@ __all__ = ["admitted", "ask", "asks_again", "follow"]
 
 
 def ask(draft: Draft, due: Iterable[Node]) -> list[Node]:
-    """Ask for the places that ``due`` nodes need; return the nodes that need none."""
+    """Set ``due`` nodes that need places to ``WAITS``; return the nodes that need none or have theirs.
+
+    ``follow`` then asks for the places.
+    """
     ready = []
     for node in due:
         if node.admission or not _claims(draft.run.plan, node):
@@ -29,7 +31,7 @@ def ask(draft: Draft, due: Iterable[Node]) -> list[Node]:
 
 
 def admitted(draft: Draft, message: Admit) -> Ignored | None:
-    """Record that the node has its places: it starts as soon as nothing else prevents it."""
+    """Record that the node has its places; it starts as soon as nothing else prevents that."""
     node = draft.nodes[message.node]
     if node.admission != WAITS:
         return Ignored("it does not wait for places")
@@ -38,7 +40,7 @@ def admitted(draft: Draft, message: Admit) -> Ignored | None:
 
 
 def asks_again(draft: Draft, idx: int) -> Ignored:
-    """Ask again: a place of a rate limit may be free."""
+    """Ask again for the node's places, because a place of a rate limit may be free now."""
     node = draft.nodes[idx]
     if node.admission != WAITS:
         return Ignored("it does not wait for places")
@@ -46,7 +48,7 @@ def asks_again(draft: Draft, idx: int) -> Ignored:
 
 
 def follow(draft: Draft, before: Run) -> None:
-    """Ask for the places that nodes need now, and release those they no longer need, compared with ``before``."""
+    """Add the effects that ask for places and free places, by comparing the nodes of ``draft`` with ``before``."""
     for old, new in zip(before.steps, draft.steps, strict=True):
         if old is new or not (claims := _claims(draft.run.plan, new)):
             continue
@@ -58,7 +60,7 @@ def follow(draft: Draft, before: Run) -> None:
 
 
 def claims_of(step: Step) -> tuple[Claim, ...]:
-    """Return the places that a step needs before it starts; most need none."""
+    """Return the places that a step needs before it starts; most steps need none."""
     if not (step.pool or step.lock or step.rate_limit):
         return ()
     return (
@@ -73,5 +75,5 @@ def _claims(plan: Plan, node: Node) -> tuple[Claim, ...]:
 
 
 def _holds(node: Node) -> bool:
-    """Whether it has its places: from being admitted to the end of the attempt, or of the runs it called."""
+    """Whether the node has its places: from its admission to the end of its attempt and of its sub-runs."""
     return node.admission == ADMITTED or node.attempt is not None or node.calls

@@ -1,4 +1,4 @@
-"""Apply what workers report, and what their silence means, to a run."""
+"""Applies reports of workers, and the loss of workers and tasks, to a run."""
 
 import json
 from dataclasses import replace
@@ -21,7 +21,10 @@ LOST_EXIT_CODE = -1
 
 
 def started(draft: Draft, event: AttemptStarted) -> Ignored | None:
-    """Record that a worker started the attempt. A stale or second holder is halted."""
+    """Record that a worker started the attempt.
+
+    Halt the worker if the token is stale, or if another worker has started the same attempt.
+    """
     node = draft.nodes[event.node]
     attempt = node.attempt
     if attempt is None or attempt.token != event.token:
@@ -35,14 +38,14 @@ def started(draft: Draft, event: AttemptStarted) -> Ignored | None:
 
 
 def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
-    """Close the attempt. The consequence depends on the node's kind and policies."""
+    """Close the attempt, then continue according to the node's kind and its retry and repeat policies."""
     node = draft.nodes[event.node]
     if node.attempt is None or node.attempt.token != event.token:
         return Ignored("stale token")
     if node.attempt.state is AttemptState.RUNNING and not _held_by(node.attempt, event):
         return Ignored("held by another")
     if node.attempt.state is AttemptState.DISPATCHED:
-        # It overtook the report of its start; the run's history must not depend on that.
+        # This report overtook the report of the start. The run's history must be the same in both orders.
         _begin(draft, event, event.started_at)
     draft.close_attempt(
         event.node,
@@ -72,7 +75,7 @@ def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
         if not draft.run.stop_reason:
             approvals.ask(draft, event)
             return None
-        # It was not approved: only its prompt was printed.
+        # The step only printed its prompt. It was not approved before the run was stopped.
         end = replace(end, outcome="aborted", error=draft.run.stop_reason)
     if node.call_token:
         printed = children.printed(draft, event)
@@ -99,48 +102,51 @@ def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
 
 
 def redelivered(draft: Draft, event: TaskRedelivered) -> Ignored | None:
-    """The broker delivered the task twice: if no worker is known to have started it, make a new one."""
+    """The broker delivered the task twice: if no worker has reported its start, replace it by a new task."""
     attempt = draft.nodes[event.node].attempt
     if attempt is None or attempt.token != event.token:
         return Ignored("stale token")
     if attempt.state is AttemptState.RUNNING:
         return Ignored("already started")
     draft.withdraw(event.node, "the task was delivered twice")
-    draft.note(event.node, "the task was delivered twice and is sent anew")
+    draft.note(event.node, "the broker delivered the task twice: a new task is sent")
     return None
 
 
 def given_up(draft: Draft, event: AttemptGivenUp) -> Ignored | None:
-    """A worker could not report the start, so it ran nothing: the try does not count."""
+    """The worker could not report the start, so it did not run the attempt. The attempt does not count as a try."""
     attempt = draft.nodes[event.node].attempt
     if attempt is None or attempt.token != event.token:
         return Ignored("stale token")
     if attempt.state is AttemptState.RUNNING and not _held_by(attempt, event):
         return Ignored("held by another")
-    draft.withdraw(event.node, "its start could not be reported")
+    draft.withdraw(event.node, "the worker could not report its start")
     node = draft.nodes[event.node]
     if node.status is NodeStatus.RUNNING and draft.run.stop_reason:
         why = draft.run.stop_reason
         draft.move(event.node, NodeStatus.ABORTED, why, error=why, finished_at=draft.now)
     elif node.status is NodeStatus.RUNNING and node.number == 0:
-        draft.move(event.node, NodeStatus.NOT_STARTED, "it did not start", started_at=None, stdout="", stderr="")
-    draft.note(event.node, "its start could not be reported: it is sent anew")
+        draft.move(event.node, NodeStatus.NOT_STARTED, "did not start", started_at=None, stdout="", stderr="")
+    draft.note(event.node, "the worker could not report its start: a new task is sent")
     return None
 
 
 def undelivered(draft: Draft, message: TaskUndelivered) -> Ignored | None:
-    """The task reached no worker: the run leaves the worker whose broker queue is gone."""
+    """The task reached no worker: send a new one.
+
+    If the run stuck to the worker of that task, it may now use another worker.
+    """
     attempt = draft.nodes[message.node].attempt
     if attempt is None or attempt.token != message.token or attempt.state is not AttemptState.DISPATCHED:
         return Ignored("stale token")
     draft.withdraw(message.node, message.why)
-    draft.note(message.node, f"sent anew: {message.why}")
+    draft.note(message.node, f"a new task is sent: {message.why}")
     _leave(draft, attempt.worker_id)
     return None
 
 
 def lost(draft: Draft, message: AttemptLost) -> Ignored | None:
-    """The attempt's worker is lost: a started attempt counts as failed, an unstarted one does not count."""
+    """The attempt's worker is lost: an attempt that has started fails; any other does not count and is sent again."""
     node = draft.nodes[message.node]
     attempt = node.attempt
     if attempt is None or attempt.token != message.token:
@@ -148,9 +154,9 @@ def lost(draft: Draft, message: AttemptLost) -> Ignored | None:
     _leave(draft, attempt.worker_id)
     if attempt.state is AttemptState.DISPATCHED:
         draft.withdraw(message.node, message.why)
-        draft.note(message.node, f"sent anew: {message.why}")
+        draft.note(message.node, f"a new task is sent: {message.why}")
         return None
-    # A node's start is that of its first attempt; when a later one started is not known.
+    # ``started_at`` of a node is the start of its first attempt. The start of a later attempt is not stored.
     started_at = node.started_at if node.number == 1 else None
     draft.close_attempt(
         message.node, AttemptState.LOST, exit_code=LOST_EXIT_CODE, error=message.why, started_at=started_at
@@ -161,17 +167,17 @@ def lost(draft: Draft, message: AttemptLost) -> Ignored | None:
         if draft.run.stop_reason:
             draft.move(message.node, NodeStatus.ABORTED, message.why, error=message.why, finished_at=draft.now)
         else:
-            draft.note(message.node, f"evaluated anew: {message.why}")
+            draft.note(message.node, f"env and params are evaluated again: {message.why}")
         return None
     if node.kind == SIDE_TASK:
         side_tasks.give_up(draft, draft.nodes[message.node], message.why)
         return None
     if node.kind == STEP and draft.run.plan.steps[message.node].type == APPROVAL and not draft.run.stop_reason:
-        # Running it twice is harmless.
-        draft.note(message.node, f"asked anew: {message.why}")
+        # Printing the prompt twice is harmless.
+        draft.note(message.node, f"the prompt is printed again: {message.why}")
         return None
     if node.call_token and not draft.run.stop_reason:
-        draft.note(message.node, f"its result is printed anew: {message.why}")
+        draft.note(message.node, f"its result is printed again: {message.why}")
         return None
     draft.set_node(message.node, exit_code=LOST_EXIT_CODE, call_token="")
     outcome = "aborted" if draft.run.stop_reason and node.kind != HANDLER else "failed"
@@ -185,7 +191,7 @@ def _held_by(attempt: OpenAttempt, event: AttemptStarted | AttemptFinished | Att
 
 
 def _begin(draft: Draft, event: AttemptStarted | AttemptFinished, at: datetime) -> None:
-    """Note that the worker holds the attempt since ``at``."""
+    """Record that the worker started the attempt at ``at``."""
     node = draft.nodes[event.node]
     _take_hold(draft, event)
     facts = {
@@ -211,10 +217,10 @@ def _take_hold(draft: Draft, event: AttemptStarted | AttemptFinished) -> None:
 
 
 def _leave(draft: Draft, worker_id: str | None) -> None:
-    # A finished run keeps its record, whatever the outcome of its side tasks.
+    # A run that has ended keeps the worker that it ran on, even if the worker of a side task is lost.
     if worker_id is not None and draft.run.worker_id == worker_id and draft.run.status is RunStatus.RUNNING:
         draft.set_run(worker_id=None, incarnation=None)
-        draft.note(None, f"leaves worker {worker_id}: files that steps left there stay behind")
+        draft.note(None, f"leaves worker {worker_id}: later steps do not find the files that steps wrote there")
 
 
 def _prepared(draft: Draft, event: AttemptFinished, end: End) -> None:

@@ -1,4 +1,4 @@
-"""A run's next attempt: by a retry, which resets what did not succeed, or after its approvals.
+"""The next attempt of a run: by a retry, which resets the steps that did not succeed, or after approvals.
 
 Source: workflow language, sections 5.10 and 5.11.
 """
@@ -21,7 +21,10 @@ _KEPT = _DONE | {NodeStatus.WAITING}
 
 
 def refusal(run: Run, step: str) -> Refused | None:
-    """Return why ``run`` cannot be retried, in place or by a new run; ``step``: the one to run again, or empty."""
+    """Return why ``run`` cannot be retried, in place or as a new run, or ``None`` if it can.
+
+    ``step``: the only step to run again, or empty.
+    """
     if run.status in {RunStatus.RUNNING, RunStatus.QUEUED}:
         return Refused("already_running", f"DAG-run is {run.status} already")
     if step and step not in run.plan.index:
@@ -30,14 +33,14 @@ def refusal(run: Run, step: str) -> Refused | None:
 
 
 def retry(draft: Draft, message: Retry) -> Refused | None:
-    """Start an attempt that runs again what did not succeed, or the one named step."""
+    """Start or queue a run attempt that runs the steps again that did not succeed, or only ``message.step``."""
     refused = refusal(draft.run, message.step)
     if refused is not None:
         return refused
     why = f"retry of step {message.step}" if message.step else "retry"
     draft.set_run(only_step=message.step, stop_reason="", error="")
     if message.queued:
-        why = f"{why}, when its queue lets it"
+        why = f"{why}, queued"
         draft.become(RunStatus.QUEUED, why, message.by, queued_at=draft.now, finished_at=None)
     else:
         _next_attempt(draft, why, message.by)
@@ -47,13 +50,13 @@ def retry(draft: Draft, message: Retry) -> Refused | None:
 
 
 def continue_run(draft: Draft, by: str) -> None:
-    """Start the attempt after approvals or a queued retry; finished steps are kept."""
-    _next_attempt(draft, "goes on", by)
+    """Start the run attempt after approvals or a queued retry; finished steps keep their results."""
+    _next_attempt(draft, "continues", by)
     for node in draft.nodes:
         if node.kind == HANDLER:
             draft.reset_node(node.idx, "reset for the next attempt", by)
         elif node.status is NodeStatus.WAITING and node.calls and not held_up(node):
-            draft.move(node.idx, NodeStatus.RUNNING, "runs it called go on", by)
+            draft.move(node.idx, NodeStatus.RUNNING, "its sub-runs continue", by)
 
 
 def _next_attempt(draft: Draft, why: str, by: str) -> None:
@@ -63,7 +66,7 @@ def _next_attempt(draft: Draft, why: str, by: str) -> None:
 
 
 def limit_time(draft: Draft) -> None:
-    """Set the timer of the run's time limit."""
+    """Set the timer of the run's time limit, if it has one."""
     limit_s = draft.run.plan.dag.timeout_sec
     if limit_s > 0:
         draft.effects.append(WakeAt(-1, "timeout", draft.now + timedelta(seconds=limit_s)))
@@ -76,7 +79,7 @@ def _to_run_again(draft: Draft, step: str) -> list[int]:
     if prepare is not None and prepare.status is not NodeStatus.SUCCEEDED:
         again.add(prepare.idx)
     if step:
-        # Nothing runs in a run that is over: "running" was set by hand, and would be waited for.
+        # In a run that has ended, a status "running" was set by hand. Not reset, the run would wait for that step.
         by_hand = {node.idx for node in draft.steps if node.status is NodeStatus.RUNNING}
         return sorted(again | by_hand | {draft.run.plan.index[step]})
     return sorted(again | _unfinished(draft.run.plan, draft.steps))
@@ -88,7 +91,10 @@ def complete(run: Run) -> bool:
 
 
 def _unfinished(plan: Plan, steps: Sequence[Node]) -> set[int]:
-    """Return the steps whose result is not kept: those that failed with all after them, and the pending."""
+    """Return the steps whose results a retry does not keep.
+
+    These are the pending steps, and the steps that ended without success, with all their dependents.
+    """
     found: set[int] = set()
     for node in steps:
         if node.status not in _KEPT:
@@ -99,7 +105,10 @@ def _unfinished(plan: Plan, steps: Sequence[Node]) -> set[int]:
 
 
 def carry_over(run: Run, source: Run, step: str = "") -> Run:
-    """Give a new ``run`` of the same spec the results of ``source``'s successful steps; run only ``step`` if named."""
+    """Return ``run``, a new run with the same spec, with the results of the successful steps of ``source``.
+
+    ``step``: if given, the only step that the new run runs.
+    """
     again = {run.plan.index[step]} if step else _unfinished(run.plan, source.steps)
     kept = tuple(
         _result(old) if old.status in _DONE and old.idx not in again else new
@@ -110,8 +119,8 @@ def carry_over(run: Run, source: Run, step: str = "") -> Run:
 
 
 def _result(node: Node) -> Node:
-    """Return the result of a node of another run. It made no attempt in this run, so it has no log or called run here.
+    """Return the result of a node for a new run, where it has no attempts, and so no log and no sub-runs.
 
-    The paths of its files stay: steps that run here may read them.
+    The paths of its output files stay, because steps of the new run may read them.
     """
     return evolve(node, attempt=None, number=0, children=())

@@ -1,9 +1,9 @@
-"""Side tasks: what a worker does for a run beside its steps, mails and the removal of its container.
+"""Side tasks (errands): a worker sends the mails of a run and removes its container.
 
-A node of its own (kind ``errand``) runs them, one attempt at a time, during the run or after its end,
-and changes no other status. Its ``outputs`` list what is still to do, ``{what: tries so far}``: ``end``
-is the end of the run's attempt, a number the failure of that node. A side task whose worker is lost
-runs again, so a mail may come twice, with the same Message-ID.
+One node of the run (kind ``errand``) runs them, one attempt at a time, during the run or after its end. It never
+changes the status of the run or of another node. Its ``outputs`` list the pending side tasks as ``{cause: tries so
+far}``. The cause is ``end`` (the run attempt ended) or the index of a node that failed. If the worker is lost, the side
+task runs again, so a mail may be sent twice, with the same Message-ID.
 Source: workflow language, sections 5.2 and 5.16.
 """
 
@@ -27,14 +27,14 @@ _LONGEST_ERROR = 1_000
 
 
 def needed(dag: Dag) -> bool:
-    """Whether runs of a dag may ever need a side task."""
+    """Whether runs of the DAG may need side tasks."""
     by_step = any(step.mail_on_error for step in (*dag.steps, *dag.handlers.values()))
     on = dag.mail_on
     return on.failure or on.success or on.wait or (by_step and dag.error_mail is not None) or _own_container(dag)
 
 
 def _own_container(dag: Dag) -> bool:
-    """Whether the run starts a container that is removed at its end."""
+    """Whether runs of the DAG start a container that must be removed when the run ends."""
     return isinstance(dag.container, dict) and "image" in dag.container and not dag.container.get("keepContainer")
 
 
@@ -45,13 +45,13 @@ def _node(draft: Draft) -> Node | None:
 
 
 def owes_end(draft: Draft) -> bool:
-    """Whether the side task at the end of an earlier attempt is unfinished: the next attempt waits for it."""
+    """Whether the side task at the end of an earlier run attempt is unfinished. The next run attempt waits for it."""
     node = _node(draft)
     return node is not None and END in node.outputs
 
 
 def follow(draft: Draft, before: Run) -> None:
-    """Add the side tasks that ``draft`` needs and ``before`` did not, and dispatch them if none is under way."""
+    """Add the side tasks that the change from ``before`` to ``draft`` requires; dispatch them if none is running."""
     node = _node(draft)
     if node is None:
         return
@@ -75,8 +75,8 @@ def follow(draft: Draft, before: Run) -> None:
 
 def _send(draft: Draft, node: Node, owed: dict[str, str]) -> None:
     if node.status.terminal:
-        draft.move(node.idx, NodeStatus.NOT_STARTED, "another errand")
-    # The first try goes to the run's own worker, which has the logs and the container.
+        draft.move(node.idx, NodeStatus.NOT_STARTED, "has another errand to run")
+    # The first try goes to the worker of the run, which has the logs and the container.
     first = all(tries == "0" for tries in owed.values())
     owed = {what: str(int(tries) + 1) for what, tries in owed.items()}
     draft.set_node(node.idx, outputs=owed)
@@ -91,7 +91,7 @@ def _send(draft: Draft, node: Node, owed: dict[str, str]) -> None:
 
 
 def finished(draft: Draft, node: Node, event: AttemptFinished) -> None:
-    """Record the end of a side task's attempt. One that could not start is tried again."""
+    """Record the end of a side task's attempt. A side task that could not start is tried again."""
     if event.outcome in {"broken", "aborted"}:
         give_up(draft, node, event.error or event.outcome, event.worker_id)
         return
@@ -102,7 +102,7 @@ def finished(draft: Draft, node: Node, event: AttemptFinished) -> None:
 
 
 def give_up(draft: Draft, node: Node, why: str, by: str = "scheduler") -> None:
-    """Record a failed attempt: what was tried ``_TRIES`` times is given up, the rest is tried again."""
+    """Record a failed attempt. Side tasks that were tried ``_TRIES`` times are given up; the others are tried again."""
     owed = {what: tries for what, tries in node.outputs.items() if int(tries) < _TRIES}
     draft.set_node(node.idx, outputs=owed, exit_code=1)
     draft.move(node.idx, NodeStatus.FAILED, why, by, error=why, finished_at=draft.now)
@@ -139,7 +139,7 @@ def _report(node: Node) -> NodeReport:
 
 
 def _mail_of(draft: Draft) -> MailSettings | None:
-    """Return the mail that the run's present status calls for (section 5.16)."""
+    """Return the settings of the mail for the run's current status, or ``None`` (section 5.16)."""
     dag, status = draft.run.plan.dag, draft.run.status
     if status is RunStatus.WAITING:
         return dag.wait_mail if dag.mail_on.wait else None
@@ -151,5 +151,5 @@ def _mail_of(draft: Draft) -> MailSettings | None:
 
 
 def _error_recorded(draft: Draft) -> bool:
-    """Whether any step or handler failed, even if the run continued. ``markSuccess`` makes a failure a success."""
+    """Whether a step or handler failed, even if the run continued. A failure with ``markSuccess`` does not count."""
     return any(node.status is NodeStatus.FAILED for node in draft.nodes if node.kind in (STEP, HANDLER))

@@ -1,4 +1,4 @@
-"""The language's run-time rules as pure functions of a run's state; none of them changes it."""
+"""The run-time rules of the workflow language, as pure functions of a run's state."""
 
 from collections.abc import Sequence
 
@@ -19,14 +19,14 @@ __all__ = [
 
 _GOOD = frozenset({NodeStatus.SUCCEEDED, NodeStatus.PARTIALLY_SUCCEEDED})
 UPSTREAM_ABORTED = "upstream aborted"
-"""Why a step is aborted. It is no error of the step: the error stands where it happened."""
+"""Why a step is aborted. It is not stored as the step's ``error``: the step that caused it has the error."""
 _LONGEST_WAIT_S = 1e9
-"""The language's limit on any span of time: a growing wait stays a date that can be written down."""
+"""The workflow language's limit on durations. It keeps an exponential backoff within valid dates."""
 _HARMLESS = frozenset({NodeStatus.SUCCEEDED, NodeStatus.SKIPPED, NodeStatus.PARTIALLY_SUCCEEDED})
 
 
 def lets_dependents_run(step: Step, node: Node) -> bool:
-    """Whether a finished step's dependents may start (workflow language, sections 3.7 and 5.3)."""
+    """Whether the dependents of a finished step may start (workflow language, sections 3.7 and 5.3)."""
     if node.status in _GOOD:
         return True
     if node.status is NodeStatus.FAILED:
@@ -36,7 +36,7 @@ def lets_dependents_run(step: Step, node: Node) -> bool:
 
 
 def blocked_by(plan: Plan, nodes: Sequence[Node], idx: int) -> tuple[NodeStatus, str] | None:
-    """Return what a pending step becomes because of its dependencies, or ``None``.
+    """Return the status of a pending step that its dependencies block, and why; ``None`` if none blocks it.
 
     The last blocking dependency in the list decides (workflow language, section 5.3).
     """
@@ -50,7 +50,7 @@ def blocked_by(plan: Plan, nodes: Sequence[Node], idx: int) -> tuple[NodeStatus,
         elif node.status is NodeStatus.REJECTED:
             verdict = (NodeStatus.ABORTED, "upstream rejected")
         elif node.status is NodeStatus.ABORTED:
-            # It brings no error, and takes none away.
+            # An aborted dependency has no error of its own, so the error of an earlier dependency is kept.
             verdict = (NodeStatus.ABORTED, verdict[1] if verdict is not None else UPSTREAM_ABORTED)
         else:
             verdict = (NodeStatus.ABORTED, "upstream failed")
@@ -58,14 +58,14 @@ def blocked_by(plan: Plan, nodes: Sequence[Node], idx: int) -> tuple[NodeStatus,
 
 
 def ready(plan: Plan, nodes: Sequence[Node], idx: int) -> bool:
-    """Whether a pending step's dependencies all let it run now."""
+    """Whether all dependencies of a pending step have ended and let it start."""
     return all(lets_dependents_run(plan.steps[parent], nodes[parent]) for parent in plan.depends[idx])
 
 
 def derive_status(run: Run, nodes: Sequence[Node]) -> RunStatus:
     """Return the run's final status from its steps (workflow language, section 5.4).
 
-    ``nodes`` are those of steps. Handlers are judged by the caller.
+    ``nodes`` are the nodes of the steps. The caller applies the outcomes of handlers.
     """
     plan = run.plan
     harmless = all(node.status in _HARMLESS for node in nodes)
@@ -81,7 +81,8 @@ def derive_status(run: Run, nodes: Sequence[Node]) -> RunStatus:
         return RunStatus.WAITING
     failed = [node for node in nodes if node.status is NodeStatus.FAILED]
     tolerated = [node for node in failed if lets_dependents_run(plan.steps[node.idx], node)]
-    # What would have been marked as a success, had it not run out of time, is no partial one (section 5.4, rule 3).
+    # A step with ``markSuccess`` is failed only if it timed out, and then it does not make the run partially
+    # succeeded (section 5.4, rule 3).
     forgiven = [node for node in tolerated if not plan.steps[node.idx].continue_on.mark_success]
     partial = any(node.status is NodeStatus.PARTIALLY_SUCCEEDED for node in nodes)
     hard = len(failed) > len(tolerated)
@@ -93,9 +94,9 @@ def derive_status(run: Run, nodes: Sequence[Node]) -> RunStatus:
 
 
 def retry_wait_s(policy: RetryPolicy | None, node: Node, exit_code: int) -> float | None:
-    """Return the seconds to wait before trying again, or ``None``: no more tries.
+    """Return the seconds to wait before the next retry, or ``None`` if there is no further retry.
 
-    Source: workflow language, section 3.8; the k-th wait is ``interval * backoff ** k``, capped.
+    Source: workflow language, section 3.8: the k-th wait (k from 0) is ``interval * backoff ** k``, capped.
     """
     if policy is None or node.retry_count >= _number(policy.limit):
         return None
@@ -107,10 +108,10 @@ def retry_wait_s(policy: RetryPolicy | None, node: Node, exit_code: int) -> floa
 def repeat_wait_s(
     policy: RepeatPolicy | None, node: Node, exit_code: int, condition_met: bool | None, *, success: bool
 ) -> float | None:
-    """Return the seconds to wait before the next execution, or ``None``: this was the last.
+    """Return the seconds to wait before the next repetition, or ``None`` if there is no further repetition.
 
-    ``condition_met`` is ``None`` if the condition could not be evaluated: then it was the last, since a
-    loop whose end is unknown must not continue. Source: workflow language, section 3.8.
+    ``condition_met`` is ``None`` if the condition could not be evaluated. Then the repetition ends, because it might
+    never end otherwise. Source: workflow language, section 3.8.
     """
     if policy is None or (policy.limit and node.done_count >= policy.limit):
         return None

@@ -1,6 +1,6 @@
-"""Every legal change of status, as data. ``docs/states.md`` is generated from it.
+"""The allowed changes of status, as data. ``docs/states.md`` is generated from them.
 
-A change that is not listed here is a bug, and ``Draft`` refuses to make it.
+Any other change is a bug: ``Draft`` raises ``InvariantBroken``.
 """
 
 from shared.status import NodeStatus as N
@@ -15,16 +15,16 @@ RUN_CHANGES: dict[R, frozenset[R]] = {
     R.NOT_STARTED: frozenset({R.RUNNING}),
     R.QUEUED: frozenset({R.RUNNING, R.ABORTED}),
     R.RUNNING: _RUN_ENDS | {R.WAITING},
-    # A run that may go on queues again, unless another one called it and no limit holds for it.
+    # A waiting run that may continue is queued again, except a sub-run that was never queued.
     R.WAITING: frozenset({R.RUNNING, R.QUEUED, R.REJECTED, R.ABORTED}),
-    # A terminal run is left by an explicit retry only.
+    # A run leaves a terminal status only by an explicit retry.
     **{end: frozenset({R.RUNNING, R.QUEUED}) for end in _RUN_ENDS},
 }
 
 NODE_CHANGES: dict[N, frozenset[N]] = {
     N.NOT_STARTED: frozenset({N.RUNNING}) | _UNASKED_ENDS,
     N.RUNNING: _UNASKED_ENDS | {N.WAITING, N.NOT_STARTED},
-    # Back to running: a step that waited with runs it called, when they go on.
+    # Back to running: a step whose sub-runs waited for approval, when they continue.
     N.WAITING: frozenset({N.SUCCEEDED, N.REJECTED, N.ABORTED, N.RUNNING, N.NOT_STARTED}),
     # Reset by a retry of the run.
     **{end: frozenset({N.NOT_STARTED}) for end in (*_UNASKED_ENDS, N.REJECTED)},

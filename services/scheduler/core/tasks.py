@@ -1,4 +1,4 @@
-"""Make the task of a node's next attempt."""
+"""Makes the task of a node's next attempt."""
 
 from typing import Any
 
@@ -14,19 +14,19 @@ __all__ = ["make_task"]
 
 
 def make_task(run: Run, nodes: list[Node], idx: int, token: str, run_status: str = "") -> Task:
-    """Return everything a worker needs for the attempt ``token`` of node ``idx``.
+    """Return the task of the attempt ``token`` of node ``idx``: everything that a worker needs to run it.
 
-    ``run_status`` is what handlers see as ``DAG_RUN_STATUS``.
+    ``run_status`` is the value of ``DAG_RUN_STATUS`` in handlers; empty for steps.
     """
     plan, dag, node = run.plan, run.plan.dag, nodes[idx]
-    # Handlers and side tasks see every step's outputs, the last in definition winning.
+    # Handlers and side tasks get the outputs of all steps. Of equal names, the last step in the spec wins.
     sources = plan.ancestors(idx) if node.kind == STEP else tuple(reversed(range(len(dag.steps))))
     if node.kind in (PREPARE, SIDE_TASK):
         step = Step(name=node.name)
     else:
         step = plan.steps[idx]
         if node.number > 1 and step.preconditions:
-            # They are checked once: a retry or a repetition does not check them again.
+            # Preconditions are checked once: a retry or a repetition does not check them again.
             step = step.model_copy(update={"preconditions": ()})
     return Task(
         token=token,
@@ -71,7 +71,7 @@ _BLOCKS = {
     "docker": ("container", "registry_auths"),
     "container": ("container", "registry_auths"),
 }
-"""Step type -> what the dag as a whole may say about it."""
+"""By step type: the fields of the DAG that are defaults for steps of that type."""
 
 
 def _options(run: Run, node: Node, step: Step) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def _options(run: Run, node: Node, step: Step) -> dict[str, Any]:
 
 
 def _engine_env(nodes: list[Node], run_status: str) -> tuple[tuple[str, str], ...]:
-    """Return what only handlers see: the run's status, and which steps wait where any do."""
+    """Return the variables that only handlers get: the run's status and, if any, the steps that wait for approval."""
     if not run_status:
         return ()
     waiting = ",".join(node.name for node in nodes if node.status is NodeStatus.WAITING)

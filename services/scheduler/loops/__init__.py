@@ -1,1 +1,1 @@
-"""What a scheduler does by itself: one thread each, every one on all schedulers at once, without a leader."""
+"""The background loops of a scheduler, one thread each. All schedulers run all loops at the same time; no leader."""

@@ -1,7 +1,8 @@
-"""Admission: queued runs start when their queue has room.
+"""Admission: starts queued runs when their queue has free places.
 
-One transaction per queue, under the queue's row lock, so that no limit is ever exceeded however many
-schedulers work at once. Woken by commits of this process; a poll every 20 s finds what others left.
+It uses one transaction per queue, under the lock of the queue's row, so that no limit is exceeded even if several
+schedulers admit runs at the same time. Commits of this process wake it. A poll every 20 s admits the runs that other
+schedulers did not, for instance because they died.
 """
 
 import heapq
@@ -37,11 +38,11 @@ _LOOK_EVERY_S = 20
 _AT_ONCE = 100
 _PAGE = 50
 _LOOK_AT = 5000
-"""How many held runs at a queue's head are skipped."""
+"""How many queued runs of one priority are looked at, if the first ones may not start yet."""
 
 
 class Admission:
-    """Admits runs of queues it is notified of."""
+    """Admits runs of the queues that it is notified of."""
 
     def __init__(self, transactor: Transactor) -> None:
         self._transactor = transactor
@@ -60,9 +61,10 @@ class Admission:
             self._condition.notify_all()
 
     def admit(self, queue: str) -> int:
-        """Start as many queued runs as the queue allows, called ones in their caller's place; return how many.
+        """Start as many queued runs as the queue allows; return how many.
 
-        Source: workflow language, section 6.4.
+        A sub-run may take the place of a running run above it in the same queue. Source: workflow language, section
+        6.4.
         """
 
         def work(batch: Batch) -> tuple[int, datetime | None]:
@@ -70,7 +72,7 @@ class Admission:
             pauses = [OpenPause(one["scope"], one["name"]) for one in batch.tx.pauses.open()]
             if row is None or pauses_queue(pauses, queue):
                 return 0, None
-            # Before asking who may borrow: a run that ends in between leaves a place more than was counted.
+            # Counted before the borrowers are read: if a run ends in between, the count is too high, never too low.
             taken = batch.tx.queues.places_taken(queue)
             lent = self._lent(batch, queue, pauses)
             waiting = (pair for pair in self._waiting(batch, queue, pauses) if pair[0].run_key not in lent)
@@ -94,7 +96,7 @@ class Admission:
         return count
 
     def _lent(self, batch: Batch, queue: str, pauses: list[OpenPause]) -> tuple[str, ...]:
-        """Return the runs that start in the place of a run above them, which waits for them."""
+        """Return the keys of queued sub-runs that may start in the place of a running run above them."""
         lenders = batch.tx.queues.borrowers(queue)
         if not lenders:
             return ()
@@ -104,9 +106,9 @@ class Admission:
     def _waiting(
         self, batch: Batch, queue: str, pauses: list[OpenPause], only: Sequence[str] = ()
     ) -> Iterator[tuple[QueuedRun, dict[str, Any]]]:
-        """Yield a queue's runs in order, those of each priority from an index range of their own."""
-        # Each priority is a query of its own, and runs are queued in between. The priority that goes first is read
-        # last, so that no run that was read can have been queued before one that goes first and was not read.
+        """Yield the queued runs of a queue in the order of admission, each with its row."""
+        # Each priority has its own query, and new runs may be queued between the queries. The highest priority is read
+        # last: so if a run was read, no run that goes before it and was queued earlier can have been missed.
         paused = sorted(pause.name for pause in pauses if pause.scope == "dag")
         streams = [self._of_priority(batch, queue, priority, paused, only) for priority in (LOW, HIGH, RESUMED)]
         return heapq.merge(*streams, key=lambda pair: place(pair[0]))

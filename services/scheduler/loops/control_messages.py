@@ -1,6 +1,6 @@
-"""Broadcasts control messages: workers end attempts or open broker queues, gateways learn that runs changed.
+"""Broadcasts control messages: to workers, to stop attempts or consume from broker queues; to gateways, changed runs.
 
-Any of them may be lost: the next heartbeat or the next pass repeats it.
+A control message may be lost. Then the next heartbeat or the next pass of a loop sends it again.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from shared.transport.base import Transport
 __all__ = ["ControlBroadcaster"]
 
 _MOST_NAMED = 100
-"""Runs in one ``RunsChanged``."""
+"""The most runs that one ``RunsChanged`` names. If more changed, it names none."""
 
 
 class ControlBroadcaster:
@@ -37,7 +37,7 @@ class ControlBroadcaster:
             self._broadcast(CHANGES, RunsChanged(run_keys=named))
 
     def trace(self, after: PostCommit) -> None:
-        """Send the trace spans, after everything else: nothing waits for them."""
+        """Send the spans of the transaction. Called last, because nothing waits for spans."""
         publish(after.traced, self._transport.broadcast, after.at)
 
     def _broadcast(self, topic: str, message: StopAttempt | TaskQueueOpened | RunsChanged) -> None:

@@ -1,7 +1,7 @@
-"""Detects two workers with the same id: each overwrites the other's row, and the other's attempts count as lost.
+"""Detects two workers with the same id: each overwrites the row of the other, whose attempts then count as lost.
 
-The sign is a heartbeat of an incarnation sent after a younger one has started. A restarted worker, or one
-whose last heartbeat comes late, sent it before that.
+The evidence is a heartbeat of one incarnation that was sent after a younger incarnation of the same id has started.
+When a worker was only restarted, all heartbeats of the old incarnation were sent before that, even if they arrive late.
 """
 
 import logging
@@ -15,17 +15,17 @@ __all__ = ["DuplicateWorkerIds"]
 
 _log = logging.getLogger(__name__)
 _AGAIN_AFTER = timedelta(minutes=1)
-_ADVICE = "give each worker a DAGWAY_WORKER_ID of its own"
+_ADVICE = "set a different DAGWAY_WORKER_ID for each worker"
 
 
 class DuplicateWorkerIds:
-    """Logs an error once a minute for each shared id."""
+    """Logs an error for each worker id that two workers use, at most once a minute."""
 
     def __init__(self) -> None:
         self._logged_at: dict[str, datetime] = {}
 
     def check(self, beats: Iterable[Heartbeat], rows: Iterable[Mapping[str, Any]], now: datetime) -> None:
-        """Compare heartbeats with the workers' ``rows`` in the database."""
+        """Compare heartbeats with the ``rows`` of their workers in the database, and log shared ids."""
         known = {row["worker_id"]: row for row in rows}
         for beat in beats:
             row = known.get(beat.worker_id)

@@ -1,4 +1,4 @@
-"""Carry out the fires of due schedules: start, stop or restart runs, and make the ledger row of each."""
+"""Carries out the fires of due schedules: starts, stops or restarts runs, and returns the row of each fire."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -21,7 +21,7 @@ _ENDING = {core.STOP, core.RESTART}
 
 
 class FiredRuns:
-    """Carries out fires within one transaction. ``dags`` and ``plans`` are by file name."""
+    """Carries out fires in one transaction. ``dags`` and ``plans`` are by file name."""
 
     def __init__(
         self, batch: Batch, kept: Plans, tz: ZoneInfo, dags: Mapping[str, Row], plans: Mapping[str, Plan]
@@ -38,7 +38,7 @@ class FiredRuns:
         self._global: set[str] = set()
 
     def prepare(self, fires: Mapping[str, tuple[core.Fire, ...]]) -> None:
-        """Read in a few queries what all fires need; lock the runs to stop."""
+        """Read the rows that all fires need, in a few queries; lock the runs that must be stopped."""
         every = [(name, fire.scheduled) for name, found in fires.items() for fire in found]
         if not every:
             return
@@ -64,7 +64,7 @@ class FiredRuns:
         self._batch.runs.load(key for dag_name in ending for key in self._running.get(dag_name, ()))
 
     def carry_out(self, file_name: str, fire: core.Fire) -> dict[str, Any] | None:
-        """Start or stop runs and return the ledger row; ``None`` if the scheduled time has a row already."""
+        """Start or stop runs and return the row of the fire, or ``None`` if one is recorded for the scheduled time."""
         scheduled = fire.scheduled
         if (file_name, scheduled.kind, scheduled.at) in self._known:
             return None
@@ -102,12 +102,12 @@ class FiredRuns:
                     return "skipped", why, None
             return self._start(file_name, fire)
         if scheduled.kind == core.STOP and not running:
-            return "skipped", "nothing was running", None
+            return "skipped", "no run was running", None
         for key in running:
             self._batch.apply(key, Stop(_BY))
         if scheduled.kind == core.STOP:
             first = self._batch.runs.get(running[0])
-            return "fired", f"stopped {len(running)} running", first.dag_run_id if first is not None else None
+            return "fired", f"stopped {len(running)} run(s)", first.dag_run_id if first is not None else None
         return self._restart(file_name, fire, running[-1]) if running else self._start(file_name, fire)
 
     def _runs(self, key: str) -> bool:
@@ -126,19 +126,19 @@ class FiredRuns:
         return dag.queue or str(self._dags[file_name]["dag_name"])
 
     def _start(self, file_name: str, fire: core.Fire) -> tuple[str, str, str | None]:
-        """Start the run of a scheduled time; through the queue if the queue is global or the time is past."""
+        """Start the run of a scheduled time, or queue it if its queue is global or the time is caught up."""
         scheduled = fire.scheduled
         text_hash = self._kept.freeze(
             self._batch.tx, self._dags[file_name]["spec_hash"], self._batch.now, self._batch.after.frozen
         )
         plan = self._kept.get_many(self._batch.tx, [(text_hash, file_name)])[text_hash, file_name]
         if plan.errors:
-            # Its own text was read without fault: these are the base configuration's.
+            # The DAG's own spec has no errors, so these are errors of the base configuration.
             return "skipped", "; ".join(plan.errors), None
         dag_name = str(self._dags[file_name]["dag_name"])
         run_id = core.scheduled_run_id(file_name, scheduled.kind, scheduled.at)
         if self._batch.runs.key_of(dag_name, run_id) is not None:
-            return "fired", "its run was there already", run_id
+            return "fired", "the run of this scheduled time already existed", run_id
         queued = fire.outcome == "catchup" or self._queue(file_name) in self._global
         try:
             run = new_run(
@@ -159,12 +159,15 @@ class FiredRuns:
         return "fired", fire.reason, run_id
 
     def _restart(self, file_name: str, fire: core.Fire, after: str) -> tuple[str, str, str | None]:
-        """Queue the new run behind the stopped one, from that one's snapshot (workflow language, 5.10)."""
+        """Queue a new run that starts after the stopped run ``after`` has ended, with the spec and params of that run.
+
+        Source: workflow language, 5.10.
+        """
         stopped = self._batch.runs.get(after)
         assert stopped is not None  # noqa: S101 - it was just stopped
         run_id = core.scheduled_run_id(file_name, fire.scheduled.kind, fire.scheduled.at)
         if self._batch.runs.key_of(stopped.dag_name, run_id) is not None:
-            return "fired", "its run was there already", run_id
+            return "fired", "the run of this scheduled time already existed", run_id
         run = rerun(stopped, dag_name=stopped.dag_name, dag_run_id=run_id, queue=None, queued=True, now=self._batch.now)
         text_hash, origin = self._batch.runs.origin(after)
         self._batch.add(run, spec_hash=text_hash, file_name=origin)

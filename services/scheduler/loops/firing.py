@@ -1,9 +1,9 @@
-"""Fires due schedules: on every scheduler at once, without a leader, each scheduled time once.
+"""Fires due schedules. All schedulers do so at the same time, without a leader; each scheduled time fires once.
 
-A transaction claims some due schedules (rows claimed by another scheduler are skipped), writes one
-ledger row per scheduled time, creates the runs, and updates each schedule. Between due times the loop
-sleeps and polls in one transaction every 30 s. Changed definitions are adopted by the process that
-changed them right after its commit, and by the others at their next poll at the latest.
+A transaction claims some due schedules (it skips rows that another scheduler has locked), records one fire for each
+scheduled time, creates the runs, and updates each schedule. Until the next due time the loop sleeps, and polls every
+30 s. When a DAG changes, its schedule row is adopted, i.e. computed again: by the process that changed the DAG, right
+after the commit, or by another scheduler in its next poll.
 """
 
 import logging
@@ -39,13 +39,13 @@ _ADOPT_AT_ONCE = 200
 _KEEP_LEDGER = timedelta(days=90)
 _TIDY_EVERY_S = 3600
 _ASK_AGAIN = timedelta(hours=1)
-"""After how long a due dag that this version cannot read is tried again."""
+"""If this version cannot read the spec of a due DAG, it tries again after this time."""
 _FORGET_BEFORE = timedelta(days=1)
-"""The schedule of a dag that no scheduler adopted for this long, as after an upgrade, starts from now."""
+"""How far back a schedule that is adopted for the first time begins: older scheduled times are never decided."""
 
 
 class Firing:
-    """Fires schedules. ``tz`` is the zone of expressions that name none."""
+    """Fires schedules. ``tz`` is the time zone of cron expressions that have none."""
 
     def __init__(self, transactor: Transactor, tz: ZoneInfo) -> None:
         self._transactor = transactor
@@ -54,18 +54,18 @@ class Firing:
         self._paused = False
 
     def follow(self, after: PostCommit) -> None:
-        """Poll now if definitions or pauses changed."""
+        """Wake the loop if DAGs or pauses changed."""
         if after.schedules:
             self._awake.set()
 
     def adopt(self) -> int:
-        """Set the next due time of each new or changed dag; return how many."""
+        """Compute the next due times of new and changed DAGs, up to 200 of them; return how many."""
         return self._transactor.decide(self._adopt)
 
     def fire_due(self) -> int:
-        """Decide all scheduled times due by now; return of how many dags.
+        """Decide all scheduled times that are due; return for how many DAGs.
 
-        A time is late or not as of the start of this call, however long the ones before it took.
+        Whether a scheduled time is late is judged at the start of this call, even if the call takes long.
         """
         judged_at = self._transactor.clock()
         total = 0
@@ -86,7 +86,7 @@ class Firing:
                     if self._paused:
                         due = None
                     elif fired == 0 and due is not None and due <= self._transactor.clock():
-                        # Another scheduler has claimed it. Should that one die, this one takes over.
+                        # Another scheduler has claimed the due schedule. Look again, in case that scheduler dies.
                         due = self._transactor.clock() + timedelta(seconds=1)
                 if time.monotonic() >= next_tidy:
                     self._tidy()
@@ -98,7 +98,7 @@ class Firing:
             self._sleep(due, stop)
 
     def _sleep(self, due: datetime | None, stop: threading.Event) -> None:
-        # The clock may jump, so it is read again and again.
+        # The system clock may jump, so it is read every half second.
         began = time.monotonic()
         while not stop.is_set() and time.monotonic() - began < _LOOK_EVERY_S:
             left_s = 0.5 if due is None else (due - self._transactor.clock()).total_seconds()
@@ -151,10 +151,10 @@ class Firing:
         return len(made)
 
     def _decided_until(self, batch: Batch, dag: Row, old: Row) -> datetime:
-        """Return from when on a dag's scheduled times are those of its present schedule.
+        """Return the time from which on a changed DAG's scheduled times are those of its current schedule.
 
-        Those before an edit belong to the former schedule. If the dag is paused they are still
-        undecided: they stay undecided if the schedule is the same, and are missed if it changed.
+        Scheduled times before an edit belong to the previous schedule. If the DAG is paused, they are not decided yet.
+        Then they stay undecided if the edit did not change the schedule; otherwise they are recorded as missed.
         """
         decided: datetime = old["decided_until"]
         if old["dag_version"] == dag["version"]:
@@ -171,7 +171,7 @@ class Firing:
         dags = {row["file_name"]: row for row in batch.tx.schedules.dags([name])}
         runs = FiredRuns(batch, self._transactor.plans, self._tz, dags, {})
         fires = tuple(
-            core.Fire(scheduled, "missed", "its schedule was edited while it was paused") for scheduled in times
+            core.Fire(scheduled, "missed", "the schedule was edited while the DAG was paused") for scheduled in times
         )
         ledger = [entry for fire in fires if (entry := runs.carry_out(name, fire))]
         batch.tx.schedules.add_new_fires(ledger)
@@ -179,11 +179,11 @@ class Firing:
         return edited
 
     def _present_schedule(self, batch: Batch, dag: Row) -> Schedule:
-        """Read the schedule from the dag's stored summary, so that ten thousand new files need no parsing."""
+        """Return the schedule in the DAG's stored summary, so that ten thousand new files need not be parsed again."""
         try:
             return summary_dag(dag["summary"]).schedule
         except ValidationError as error:
-            # A summary stored by an earlier version may lack fields. The spec has them too.
+            # A summary stored by an earlier version may lack fields. Then the schedule is read from the spec.
             _log.warning("firing.old_summary", extra={"dag": dag["file_name"], "why": str(error)})
             return self._schedule_of(batch, dag["file_name"], dag["version"])
 
@@ -196,14 +196,14 @@ class Firing:
         return Schedule() if dag is None else dag.schedule
 
     def _plans(self, batch: Batch, dags: Sequence[Row]) -> dict[str, Plan]:
-        """Return plans by file name, without stored specs in which this version finds errors."""
+        """Return plans by file name. DAGs in whose stored specs this version finds errors are left out and logged."""
         keys = [(dag["spec_hash"], dag["file_name"]) for dag in dags if not dag["errors"]]
         plans = {key[1]: plan for key, plan in self._transactor.plans.get_many(batch.tx, keys).items()}
         for name, plan in plans.items():
             if plan.errors:
-                # The spec had no errors when it was stored: an upgrade or a downgrade made the difference.
+                # The spec had no errors when it was stored, so another version of Dagway stored it.
                 why = "; ".join(plan.errors)
-                _log.error("schedule.unreadable", extra={"dag": name, "why": why, "next": "edit this dag"})
+                _log.error("schedule.unreadable", extra={"dag": name, "why": why, "next": "correct the DAG's spec"})
                 SCHEDULES_UNREADABLE.inc()
         return {name: plan for name, plan in plans.items() if not plan.errors}
 
@@ -229,7 +229,7 @@ class Firing:
             due = core.DueTimes((), None, None)
             until = max(row["decided_until"], judged_at)
             if plan is None and name in dags and not dags[name]["errors"]:
-                # Its due times stay undecided until a version that can read it runs.
+                # The due times stay undecided until a version that can read the spec runs.
                 due, until = core.DueTimes((), judged_at + _ASK_AGAIN, None), row["decided_until"]
             elif plan is not None:
                 due = core.due_times(plan.dag.schedule, row["decided_until"], judged_at, self._tz)
@@ -258,7 +258,7 @@ class Firing:
 
 
 def _over(pauses: Sequence[Row], file_name: str) -> tuple[core.Pause, ...]:
-    """Return the pauses of a dag that have ended. They explain and decide what was due in them."""
+    """Return the ended pauses of a DAG, including global pauses: they decide the scheduled times that they covered."""
     return tuple(
         core.Pause(row["paused_at"], row["resumed_at"], row["paused_by"], row["catchup"])
         for row in pauses

@@ -1,13 +1,12 @@
-"""Follow a folder of YAML files: what changes there changes in the store.
+"""Follows a folder of YAML files: loads new and changed files into the store.
 
-The store is the truth, the folder a source, which is only read: a file that did not change since it was
-last loaded never undoes what was done by API, be it an edit or a removal, and a file that went takes its
-dag along only if it came from here. Looking costs a directory listing; the store is asked only when a file
-is new, changed or gone. Texts are parsed outside of any transaction: ten thousand take their time, and
-others want to write meanwhile.
+The folder is only read, never written. A file that has not changed since it was last loaded never undoes an edit or a
+deletion through the API. When a file is deleted, its DAG is deleted only if it came from the folder. A pass costs a
+directory listing; the database is used only if a file is new, changed or deleted. Texts are parsed outside of
+transactions: ten thousand of them take long, and a transaction would block other writers.
 
-Dags are what lies at the folder's top level. What lies in folders of it can be called by its path, and
-is nothing else: not listed, not scheduled, and parsed when it is called.
+Files at the top level of the folder are DAGs. Files in sub-folders can only be called, by their paths: they are not
+listed and not scheduled, and are parsed when they are called.
 """
 
 import logging
@@ -33,10 +32,10 @@ _log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 1.0
 _LISTING_SHARE = 0.05
-"""The share of time spent on it: folders with very many files are polled less often."""
+"""The largest share of time spent on listing: folders with very many files are polled less often."""
 _AT_ONCE = 200
 _UNKNOWN: Mapping[str, Any] = MappingProxyType({"version": 0, "folder_hash": None})
-"""The state of a dag that is not stored."""
+"""The row of a DAG that is not stored."""
 
 
 class Folder:
@@ -51,10 +50,10 @@ class Folder:
         self._listing_took_s = 0.0
 
     def run_once(self) -> int:
-        """Load what changed since the last pass; return how many dags changed.
+        """Load the files that changed since the last pass; return how many files were loaded or deleted.
 
         Raises:
-            StoreUnavailable: the database is away; the next look tries again.
+            StoreUnavailable: the database is away; the next pass tries again.
             OSError: the folder cannot be listed.
         """
         began = time.monotonic()
@@ -65,7 +64,7 @@ class Folder:
         # Files in a folder that cannot be listed now do not count as deleted.
         hidden = tuple(f"{name}/" for name in now.refused)
         there = now.files | {name: UNREAD for name in before if name.startswith(hidden)}
-        # Called dags go first, so that a caller can be started as soon as it is visible.
+        # Callable files are loaded first, so that a DAG that calls them can be started as soon as it is visible.
         changed = sorted(
             (name for name, seen in now.files.items() if name not in refused and before.get(name) != seen),
             key=_below_first,
@@ -85,7 +84,7 @@ class Folder:
         return len(changed) - len(unread) + len(gone)
 
     def try_to_look(self) -> None:
-        """Run one pass, or log why it cannot be done now."""
+        """Run one pass. If the database or the folder is not available, log a warning instead of raising."""
         try:
             self.run_once()
         except (StoreUnavailable, OSError) as error:
@@ -98,7 +97,7 @@ class Folder:
             stop.wait(max(_LOOK_EVERY_S, self._listing_took_s / _LISTING_SHARE))
 
     def _read(self, names: Sequence[str], refused: dict[str, str]) -> dict[str, str]:
-        """Return the texts of these files by what they are called; add to ``refused`` what cannot be read."""
+        """Return the texts of these files by path without extension; add files that cannot be read to ``refused``."""
         texts = {}
         for name in names:
             try:
@@ -108,12 +107,12 @@ class Folder:
             except OSError as error:
                 refused[name] = reason(error)
                 continue
-            # Postgres keeps no NUL. Another control character makes the text as faulty.
+            # Postgres cannot store NUL. Another control character makes the YAML invalid just the same.
             texts[_stem(name)] = data.decode(errors="replace").replace("\0", "\1")
         return texts
 
     def _take_over(self, texts: Mapping[str, str]) -> None:
-        """Save those of these texts that are not what the folder held before, by file name."""
+        """Save the texts that differ from the last loaded texts of the same files. ``texts`` are by file name."""
         hashes = {file_name: spec_hash(text) for file_name, text in texts.items()}
         if below := {path: text for path, text in texts.items() if "/" in path}:
             self._transactor.decide(lambda batch: _save_callable(batch, below, hashes))
@@ -139,9 +138,9 @@ class Folder:
 
 
 def _save(batch: Batch, found: Sequence[Version]) -> None:
-    """Another scheduler may follow the same folder and be faster, and dags may be removed meanwhile."""
+    """Save parsed files, except files that another scheduler has saved or that were deleted through the API since."""
     names = [version.file_name for version in found]
-    # Locked, and before the removed: a removal under way is waited for, and then seen.
+    # The lock waits for a concurrent deletion; ``removed`` is read after it, so that the deletion is seen.
     known = batch.tx.dags.followed(names, lock=True)
     removed = batch.tx.dags.removed(names)
     versions = []
@@ -161,7 +160,10 @@ def _save_callable(batch: Batch, texts: Mapping[str, str], hashes: Mapping[str, 
 
 
 def _remove(batch: Batch, present: Collection[str], hidden: tuple[str, ...]) -> None:
-    """Remove dags of the folder whose file is gone, and forget those removed before."""
+    """Delete the folder's DAGs and callable files whose files do not exist any more.
+
+    Also forget which of them were deleted through the API.
+    """
     stems = {_stem(name) for name in present}
     paths = batch.tx.dags.callable_files().keys() - stems
     batch.tx.dags.delete_callable_files(sorted(path for path in paths if not path.startswith(hidden)))
@@ -175,7 +177,7 @@ def _remove(batch: Batch, present: Collection[str], hidden: tuple[str, ...]) -> 
 
 
 def _show(batch: Batch, problems: Mapping[str, str]) -> None:
-    """Store these problems, and no others, for the gateways to show. Another scheduler may have been faster."""
+    """Replace the stored problems by these, which the gateways show. Another scheduler may have done so already."""
     before = batch.tx.dags.refused()
     batch.tx.dags.forget_refused(sorted(before.keys() - problems.keys()))
     batch.tx.dags.keep_refused({name: why for name, why in problems.items() if before.get(name) != why})
@@ -186,5 +188,5 @@ def _below_first(name: str) -> tuple[bool, str]:
 
 
 def _stem(name: str) -> str:
-    """Return a path without its file's extension."""
+    """Return a path without the file's extension."""
     return str(PurePosixPath(name).with_suffix(""))

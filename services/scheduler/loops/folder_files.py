@@ -1,6 +1,6 @@
-"""The files of a followed folder: what lies there, and what of it cannot be loaded and why.
+"""Lists the files of a followed folder, and says which files cannot be loaded and why.
 
-One file's trouble is its own: all others are listed. Only the folder itself must be there.
+A problem with one file does not affect the others. Only the folder itself must exist and be readable.
 """
 
 import errno
@@ -15,21 +15,21 @@ from shared.ids import DAG_NAME_RULE, valid_dag_name
 __all__ = ["UNREAD", "Listing", "Seen", "list_files", "read_data", "reason", "shown"]
 
 Seen = tuple[int, int]
-"""A file's modification time in ns, and its size: while both stay, the text is the same."""
+"""A file's modification time in ns, and its size. If neither changes, the text counts as unchanged."""
 
 UNREAD: Seen = (-1, -1)
-"""A file that exists but could not be read. It equals no readable file, so it is tried again."""
+"""A file that exists but could not be read. It differs from every readable file, so the next pass tries it again."""
 
 _MAX_PATH = 200
 _MAX_BYTES = 1024 * 1024
-_NAMES_NO_DAG = f"no dag can have this name: {DAG_NAME_RULE}"
+_NAMES_NO_DAG = f"not a valid DAG name: the name must be {DAG_NAME_RULE}"
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """``files`` that may be dags or called, by their paths in the folder; and why some are ``refused``.
+    """``files``: files that may be DAGs or be called, by path in the folder. ``refused``: why files cannot be loaded.
 
-    A file may be both: it is there, so its dag is not gone, and the text of before stays.
+    A file may be in both: it exists, so its DAG is not deleted but keeps its previous text.
     """
 
     files: dict[str, Seen] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Listing:
 
 
 def list_files(path: Path) -> Listing:
-    """List the files in ``path`` and its folders that end in ``.yaml`` or ``.yml``, without hidden folders and links.
+    """List the ``.yaml`` and ``.yml`` files in ``path`` and its sub-folders, except hidden folders and linked folders.
 
     Raises:
         OSError: ``path`` itself cannot be listed.
@@ -57,7 +57,7 @@ def list_files(path: Path) -> Listing:
 
 
 def read_data(path: Path) -> bytes:
-    """Return what a file holds. Raises ``OSError``, also where it has grown too large since it was listed."""
+    """Return the content of a file. Raises ``OSError`` if it cannot be read or is larger than 1 MiB."""
     with path.open("rb") as file:
         data = file.read(_MAX_BYTES + 1)
     if len(data) > _MAX_BYTES:
@@ -66,14 +66,14 @@ def read_data(path: Path) -> bytes:
 
 
 def reason(error: OSError) -> str:
-    """Return why a file is refused, without its path, which is private to the machine."""
+    """Return why a file is refused, without its absolute path, which the API must not disclose."""
     return f"cannot be read: {error.strerror or type(error).__name__}"
 
 
 def shown(refused: Mapping[str, str]) -> dict[str, str]:
-    """Return the refusals that people see, by names that can be displayed and stored.
+    """Return the problems to show in the API, by file name with non-printable characters escaped.
 
-    In a folder of the folder a name of no dag is no mistake: not all that people keep there is to be called.
+    In sub-folders an invalid DAG name is not shown as a problem: not every file there is meant to be called.
     """
     return {_shown(name): why for name, why in refused.items() if why != _NAMES_NO_DAG or "/" not in name}
 
@@ -83,7 +83,7 @@ def _shown(name: str) -> str:
 
 
 def _list(folder: Path, prefix: str, listing: Listing) -> list[str]:
-    """Add the files of one folder; return its folders."""
+    """Add the files of one folder to ``listing``; return its sub-folders."""
     folders = []
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -101,7 +101,7 @@ def _add(entry: os.DirEntry[str], name: str, listing: Listing) -> None:
         status = entry.stat()
     except OSError as error:
         gone = isinstance(error, FileNotFoundError)
-        # A broken link is reported, unless it is an editor's lock, whose name is no dag's.
+        # A broken link is reported, unless its name is not a valid DAG name: then it may be an editor's lock file.
         if named and (entry.is_symlink() or not gone):
             listing.refused[name] = reason(error)
         if named and not gone:
@@ -118,12 +118,12 @@ def _add(entry: os.DirEntry[str], name: str, listing: Listing) -> None:
 
 
 def _refuse_twins(listing: Listing) -> None:
-    """Refuse ``a.yml`` beside ``a.yaml``: they would be one dag, with the text of the one read last."""
+    """Refuse ``a.yml`` if ``a.yaml`` exists: both would be the DAG ``a``."""
     for name in [each for each in listing.files if each.endswith(".yml")]:
         twin = f"{name.removesuffix('.yml')}.yaml"
         if twin in listing.files:
             del listing.files[name]
-            listing.refused[name] = f"passed over for {PurePath(twin).name}"
+            listing.refused[name] = f"not loaded, because {PurePath(twin).name} exists: rename one of them"
 
 
 def _too_large() -> OSError:

@@ -1,7 +1,7 @@
-"""Buffers heartbeats without news: they renew their leases together, in the next pass of ``Leases``.
+"""Buffers heartbeats without news; the next pass of ``Leases`` renews all their leases in one transaction.
 
-A heartbeat has no news if it differs only in time from the one that this scheduler recorded last of the
-same worker. So an idle system writes no transaction per heartbeat, however many workers it has.
+A heartbeat has no news if only its time differs from the last heartbeat of the same worker that this scheduler
+recorded. So in an idle system heartbeats need no transactions of their own, even if there are many workers.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,14 +17,14 @@ __all__ = ["HeartbeatBuffer", "ReceivedHeartbeat", "state_of"]
 
 @dataclass(frozen=True, slots=True)
 class ReceivedHeartbeat:
-    """A heartbeat and when this scheduler received it: the lease counts from then."""
+    """A heartbeat, and the time when this scheduler received it. The lease begins at that time."""
 
     heartbeat: Heartbeat
     heard_at: datetime
 
 
 class HeartbeatBuffer:
-    """The last heartbeat that this scheduler received of each worker, in memory."""
+    """The last heartbeats of each worker that this scheduler received, in memory."""
 
     def __init__(self) -> None:
         self._recorded: dict[str, Heartbeat] = {}
@@ -32,7 +32,7 @@ class HeartbeatBuffer:
         self._lock = Lock()
 
     def hear(self, beats: Iterable[Heartbeat], now: datetime) -> list[ReceivedHeartbeat]:
-        """Return the newest of each worker that has news, to be recorded now; keep the others."""
+        """Return the newest heartbeat of each worker, if it has news: record it now. Keep the others in the buffer."""
         newest = {beat.worker_id: ReceivedHeartbeat(beat, now) for beat in sorted(beats, key=lambda beat: beat.at)}
         news = []
         with self._lock:
@@ -45,12 +45,12 @@ class HeartbeatBuffer:
         return news
 
     def recorded(self, beats: Iterable[ReceivedHeartbeat]) -> None:
-        """Note that these are in the database."""
+        """Note that these heartbeats are recorded in the database."""
         with self._lock:
             self._recorded |= {beat.heartbeat.worker_id: beat.heartbeat for beat in beats}
 
     def not_recorded(self, beats: Iterable[ReceivedHeartbeat]) -> list[Heartbeat]:
-        """Return those whose incarnation is not the one that this scheduler recorded last of their worker."""
+        """Return the heartbeats of incarnations that this scheduler has not recorded last for their worker."""
         with self._lock:
             recorded = self._recorded
             return [
@@ -61,7 +61,7 @@ class HeartbeatBuffer:
             ]
 
     def quiet(self) -> list[ReceivedHeartbeat]:
-        """Return those kept since the last call, by worker."""
+        """Return and clear the buffered heartbeats without news, sorted by worker."""
         with self._lock:
             kept, self._quiet = self._quiet, {}
         return [beat for _, beat in sorted(kept.items())]
@@ -69,10 +69,10 @@ class HeartbeatBuffer:
     def still_true(
         self, beats: Sequence[ReceivedHeartbeat], rows: Iterable[Mapping[str, Any]]
     ) -> list[ReceivedHeartbeat]:
-        """Return those whose worker's row in the database is as this scheduler last recorded it.
+        """Return the heartbeats that still agree with their worker's row: same incarnation, and same state or ``lost``.
 
-        Another scheduler may have received more since: that the worker restarted or is draining. Then
-        the worker's next heartbeat counts as news.
+        Another scheduler may have recorded since that the worker was restarted or is draining. Then the worker's next
+        heartbeat counts as news.
         """
         known = {row["worker_id"]: (row["incarnation"], row["state"]) for row in rows}
         true = []
@@ -87,7 +87,7 @@ class HeartbeatBuffer:
 
 
 def state_of(beat: Heartbeat) -> str:
-    """Return the state of a worker by its heartbeat."""
+    """Return the worker state that a heartbeat reports: ``live``, ``draining`` or ``stopped``."""
     return "stopped" if beat.stopped else "draining" if beat.draining else "live"
 
 

@@ -1,7 +1,7 @@
-"""Deletes old data: command outcomes periodically, and a dag's old runs when one of its runs starts.
+"""Deletes old data: command outcomes periodically, and the old runs of a DAG when one of its runs starts.
 
-The language has it so (``histRetentionDays``): a dag that is no longer used keeps its history. The start
-itself does not wait for it.
+The workflow language requires this (``histRetentionDays``): a DAG that is not used any more keeps its history. The
+start of a run does not wait for the deletion.
 """
 
 import logging
@@ -20,15 +20,15 @@ _log = logging.getLogger(__name__)
 
 _EVERY_S = 600
 _REPLIES_KEPT = timedelta(days=7)
-"""How long the same Idempotency-Key gets the same reply."""
+"""How long outcomes of commands are kept: a repeated Idempotency-Key gets the same reply for this time."""
 _AT_ONCE = 100
-"""Runs removed in one transaction, short so that others can write."""
+"""How many runs one transaction deletes. Transactions are short, so that others can write."""
 _LOOK_AGAIN_S = 60
-"""The history of a dag is pruned at most once in this time."""
+"""The shortest time between two prunings of the same DAG's history."""
 
 
 class Housekeeping:
-    """Runs in one thread of every scheduler; two at once are harmless."""
+    """Runs in one thread of every scheduler. It is harmless if several schedulers prune at the same time."""
 
     def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
         self._store = store
@@ -42,7 +42,10 @@ class Housekeeping:
         self.started(after.started)
 
     def started(self, dags: Mapping[str, int]) -> None:
-        """Note that runs of these dags started; the values are their ``histRetentionDays``, negative: keep forever."""
+        """Note that runs of these DAGs started.
+
+        The values are their ``histRetentionDays``; a negative value keeps runs forever.
+        """
         now = time.monotonic()
         with self._lock:
             due = {
@@ -55,10 +58,10 @@ class Housekeeping:
             self._awake.set()
 
     def prune(self) -> int:
-        """Remove expired runs of the dags noted by ``started``; return how many.
+        """Delete the expired runs of the DAGs noted by ``started``; return how many.
 
         Raises:
-            StoreUnavailable: the database is away; what is left is tried again next time.
+            StoreUnavailable: the database is away; the next call continues.
         """
         removed = 0
         while True:
@@ -87,7 +90,7 @@ class Housekeeping:
         return removed
 
     def tidy(self) -> int:
-        """Remove outcomes of commands older than ``_REPLIES_KEPT``; return how many."""
+        """Delete outcomes of commands older than ``_REPLIES_KEPT``; return how many."""
         with self._store.begin() as tx:
             return tx.commands.forget_replies(self._clock() - _REPLIES_KEPT)
 

@@ -1,8 +1,9 @@
 """Takes commands, events and log chunks from the broker and records them, one transaction for each batch.
 
-Deliveries are acked only after the commit. While the database is away they are kept, not returned, because each
-return counts against the broker's delivery limit. A message that cannot be read is dead-lettered immediately. One
-that raises an unexpected error is returned alone, until the delivery limit dead-letters it.
+Deliveries are acked only after the commit. While the database is away, the process keeps its deliveries instead of
+returning them, because each return counts against the broker's delivery limit. A message that cannot be decoded is
+dead-lettered immediately. A message that causes an unexpected error is returned alone, until the broker dead-letters
+it at the delivery limit.
 """
 
 import logging
@@ -41,8 +42,8 @@ _COMMANDS_AT_ONCE = 50
 class Intake(Generic[T]):
     """One consumer and one thread, with one transaction for each batch of deliveries.
 
-    ``record`` writes the messages of a batch within its transaction. After the commit, ``after_commit`` gets what it
-    returned, and then the deliveries are acked.
+    ``record`` writes the messages of a batch in its transaction. After the commit, ``after_commit`` is called with the
+    deliveries and the result of ``record``; then the deliveries are acked.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Intake(Generic[T]):
         self._after_commit = after_commit
         self._at_once = at_once
         self.drained_at = NEVER
-        """When the broker queue was last empty: reports sent before that time are recorded."""
+        """The time when the broker queue was last empty: all messages sent before that time are recorded."""
 
     @property
     def connected_for_s(self) -> float:
@@ -84,7 +85,7 @@ class Intake(Generic[T]):
             try:
                 envelope = decode(delivery.body)
                 if not isinstance(envelope.body, self._expects):
-                    raise DecodeFailed(f"{envelope.type} does not belong on {delivery.queue.name}")
+                    raise DecodeFailed(f"a message of type {envelope.type} must not be on {delivery.queue.name}")
             except DecodeFailed as error:
                 _log.error("delivery.unreadable", extra={"route": delivery.queue.name, "why": str(error)})
                 DEAD_LETTERS.labels(delivery.queue.name).inc()
@@ -98,11 +99,11 @@ class Intake(Generic[T]):
             return
         try:
             envelopes = [envelope for _, envelope in pairs]
-            # In a tuple, because ``decide_patiently`` returns ``None`` if it was stopped.
+            # The result is in a tuple, because ``decide_patiently`` returns ``None`` if it was stopped.
             committed = self._transactor.decide_patiently(lambda batch: (self._record(batch, envelopes),), stop)
         except Exception:  # noqa: BLE001 - one bad message must not stop the others
             if len(pairs) > 1:
-                # Each alone, so that only the bad one fails.
+                # Process each message alone, so that only the bad message fails.
                 for pair in pairs:
                     self._process([pair], stop)
                 return
@@ -146,7 +147,7 @@ def _carry_out_commands(batch: Batch, envelopes: Sequence[Envelope]) -> _Carried
 def _reply_to_commands(pairs: Pairs, done: _CarriedOut) -> None:
     COMMAND_RECORD.observe(time.monotonic() - done.began_s)
     for (_, envelope), reply in zip(pairs, done.replies, strict=True):
-        # The clocks of gateway and scheduler differ, which must not look like negative time.
+        # The clocks of gateway and scheduler may differ, but a wait must not be negative.
         COMMAND_WAIT.observe(max(0.0, (done.at - envelope.at).total_seconds()))
         COMMANDS_RECORDED.labels(reply.outcome).inc()
     trace_commands(zip((envelope for _, envelope in pairs), done.replies, strict=True), done.at)
@@ -168,7 +169,10 @@ def events_intake(transactor: Transactor, consumer: Consumer) -> Intake[datetime
 
 
 def logs_intake(transactor: Transactor, consumer: Consumer) -> Intake[None]:
-    """Return the intake that stores log chunks sent before their attempt ends. It never waits for a run's lock."""
+    """Return the intake that stores log chunks that workers send while an attempt runs.
+
+    It never waits for the lock of a run.
+    """
 
     def record(batch: Batch, envelopes: Sequence[Envelope]) -> None:
         chunks = [envelope.body for envelope in envelopes if isinstance(envelope.body, LogChunk)]

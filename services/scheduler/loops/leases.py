@@ -1,10 +1,9 @@
-"""Periodically expires the leases of lost workers and rescues their attempts, and tasks that were lost.
+"""Periodically expires the leases of lost workers, and rescues their attempts and lost tasks.
 
-A worker's attempts count as alive until ``lease_until``, which its heartbeats renew. A scheduler that
-was not connected must not expire leases: it does so only after its own heartbeat consumer was connected
-for a whole lease, and after it has seen the event queue empty since, because a report that waits there
-still counts. Heartbeats with news are recorded at once; each pass records the others before it
-expires leases.
+A worker's attempts count as alive until ``lease_until``, which its heartbeats renew. A scheduler that was disconnected
+must not expire leases. It does so only after its own heartbeat consumer has been connected for a whole lease, and only
+up to the time when it last saw the event queue empty, because reports that wait there still count. A heartbeat with
+news is recorded immediately. All other heartbeats are recorded in the next pass, before it expires leases.
 """
 
 import logging
@@ -40,19 +39,23 @@ Row = Mapping[str, Any]
 _log = logging.getLogger(__name__)
 
 _GATHER_S = 0.5
-"""Heartbeats of several workers share one transaction."""
+"""How long heartbeats are collected, so that those of several workers share one transaction."""
 _AT_ONCE = 500
 _RECONNECT_S = 6
-"""The longest pause between a worker's attempts to connect, plus the time to connect, without its next heartbeat."""
+"""A worker's longest pause between two attempts to connect, plus the time to connect."""
 _STOPPED = frozenset({"step", "prepare"})
-"""The kinds of node that a stop ends: handlers and side tasks run after it."""
+"""The kinds of node that the stop of a run ends. Handlers and side tasks run after the stop."""
 _MARGIN_S = 2
-"""Allowance for a late sweep."""
+"""How late a sweep may be."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Findings:
-    """``judged_at``: all reports sent before then are recorded. ``waiting``: where overdue tasks may wait."""
+    """What one pass found.
+
+    ``judged_at``: all reports sent before this time are recorded. ``waiting``: the broker queues on which overdue tasks
+    may wait.
+    """
 
     judged_at: datetime
     notices: list[tuple[str, Notice]]
@@ -60,9 +63,9 @@ class _Findings:
 
 
 class Leases:
-    """Records heartbeats, and finds attempts whose worker is gone and tasks that reached no worker.
+    """Records heartbeats, and finds attempts whose worker is lost and tasks that reached no worker.
 
-    ``lease_s`` is how long one heartbeat keeps a lease.
+    ``lease_s``: how long a lease lasts after a heartbeat. ``service``: this scheduler's row in the table ``services``.
     """
 
     def __init__(
@@ -83,9 +86,9 @@ class Leases:
         self._beats = HeartbeatBuffer()
         self._ids = DuplicateWorkerIds()
         self._missing = MissingAttempts()
-        # After an outage workers are back a little later than this process may be.
+        # After an outage, workers may reconnect a little later than this process.
         self._deaf_s = max(lease_s, lease_s / 4 + _RECONNECT_S)
-        # A task whose sender died is not lost: a sweep sends it. Only then may it be missed.
+        # If the scheduler that wrote a task died, a sweep sends the task. Only after that time can it count as lost.
         self._lost_tasks = LostTasks(transport, max(self._lease, timedelta(seconds=OVERDUE_S + _MARGIN_S)))
 
     # -- heartbeats ---------------------------------------------------------------------------
@@ -141,7 +144,10 @@ class Leases:
         }
 
     def _answers(self, batch: Batch, newest: Mapping[str, Heartbeat]) -> list[Halt]:
-        """Return again the halts that a worker may have missed: of attempts it lost, and of runs that are stopping."""
+        """Return halts that workers may have missed, to send them again.
+
+        They are for attempts that a worker runs although they are closed, and for attempts of runs that are stopping.
+        """
         rows = batch.tx.leases.open_attempts(sorted(newest))
         self._missing.hear(rows, newest, batch.now)
         holders = [worker_id for worker_id, beat in newest.items() if beat.tokens]
@@ -150,11 +156,11 @@ class Leases:
             Halt(row["token_worker"], row["token"], revoked=False, reason=row["stop_reason"])
             for row in rows
             if row["stop_reason"] and row["kind"] in _STOPPED and row["token_state"] == AttemptState.RUNNING
-            # A repeated step finishes its execution.
+            # On a stop, a repeated step may finish its execution.
             if not (row["stop_reason"] == "stop" and self._repeats(batch, row))
         ]
         for worker_id in holders:
-            # A token is stale if it is no open attempt's. An attempt whose start is not recorded yet is open.
+            # A token is stale if no open attempt has it. An attempt whose start is not recorded yet is open.
             stale = [token for token in newest[worker_id].tokens if token not in known]
             open_elsewhere = batch.tx.leases.open_tokens(stale) if stale else set()
             halts.extend(
@@ -172,7 +178,7 @@ class Leases:
     # -- expiry -------------------------------------------------------------------------------
 
     def run_once(self) -> int:
-        """Find attempts that no worker will report on, and end them; return how many."""
+        """Find attempts that no worker will report on, and notify their runs; return how many."""
         transactor = self._transactor
         findings = transactor.decide(self._find)
         if findings is None:
@@ -193,9 +199,9 @@ class Leases:
         return len(notices)
 
     def _find(self, batch: Batch) -> _Findings | None:
-        """Record this scheduler's heartbeat, renew leases, and find lost attempts and tasks, without locks.
+        """Record this scheduler's heartbeat, renew leases, and find lost attempts and tasks, without locking runs.
 
-        ``None``: this scheduler has not been connected long enough to expire leases.
+        Returns ``None`` if this scheduler has not been connected long enough to expire leases.
         """
         tx, now = batch.tx, batch.now
         tx.services.put({**self._service, "heartbeat_at": now})
@@ -203,7 +209,7 @@ class Leases:
         self._renew(batch, self._beats.quiet())
         if self._heartbeats.connected_for_s < self._deaf_s or self._events.drained_at == NEVER:
             return None
-        # Reports are complete only up to when the event queue was last seen empty.
+        # All reports are recorded only up to the time when the event queue was last empty.
         judged_at = min(now, self._events.drained_at)
         for worker_id in tx.leases.expire_workers(judged_at):
             _log.warning("worker.lost", extra={"worker_id": worker_id})
@@ -213,13 +219,16 @@ class Leases:
         waiting = self._waiting(batch, judged_at)
         for before, origins in self._lost(waiting, judged_at).items():
             notices += [
-                (row["run_key"], TaskUndelivered(row["idx"], row["token"], "its task was lost on the way"))
+                (row["run_key"], TaskUndelivered(row["idx"], row["token"], "its task was lost on the way to a worker"))
                 for row in tx.leases.overdue_attempts(origins, before)
             ]
         return _Findings(judged_at, notices, [route for route, _ in waiting])
 
     def _waiting(self, batch: Batch, judged_at: datetime) -> list[tuple[BrokerQueue, Row]]:
-        """Return the broker queues on which overdue tasks may wait, each with an origin of such tasks."""
+        """Return the broker queues on which overdue tasks may wait, each with its origin.
+
+        An origin is a row of ``overdue_origins``. A broker queue is listed once for each origin.
+        """
         origins = batch.tx.leases.overdue_origins(judged_at - self._lost_tasks.overdue)
         keys = {(row["spec_hash"], row["file_name"] or "") for row in origins if row["token_worker"] is None}
         plans = self._transactor.plans.get_many(batch.tx, sorted(keys))
@@ -230,13 +239,13 @@ class Leases:
                 continue
             selector = plans[row["spec_hash"], row["file_name"] or ""].dag.worker_selector
             if selector:
-                # A worker that came later, or missed the message, learns of the queue now.
+                # Announce the broker queue again, for workers that started later or missed the message.
                 batch.after.selectors.add(tuple(sorted(selector.items())))
             found.append((task_queue(dict(selector)), row))
         return found
 
     def _lost(self, waiting: Sequence[tuple[BrokerQueue, Row]], judged_at: datetime) -> dict[datetime, list[Row]]:
-        """Return origins whose tasks are lost, by the moment before which they left."""
+        """Return origins of lost tasks, by a time: the origin's tasks that were sent before that time are lost."""
         lost: dict[datetime, list[Row]] = {}
         for route, origin in waiting:
             before = self._lost_tasks.sent_before(route, judged_at)
@@ -246,7 +255,7 @@ class Leases:
 
     def run(self, stop: threading.Event) -> None:
         """Run until ``stop``; the body of a background thread."""
-        # Heartbeats without news wait for the next pass: several passes must fit into a lease.
+        # Heartbeats without news are recorded in the next pass, so several passes must fit into a lease.
         pause_s = min(3.0, self._lease.total_seconds() * 0.3)
         while not stop.is_set():
             try:
@@ -259,5 +268,5 @@ class Leases:
 def _gone(row: Row) -> AttemptLost:
     worker = row["token_worker"]
     running = row["token_state"] == AttemptState.RUNNING
-    why = f"worker {worker} was lost while it ran this step" if running else f"worker {worker} is gone"
+    why = f"worker {worker} was lost while it ran this step" if running else f"worker {worker} was lost"
     return AttemptLost(row["idx"], row["token"], why)

@@ -1,8 +1,8 @@
-"""Finds lost tasks: sent long ago, started by no worker, and not waiting at the broker either.
+"""Finds lost tasks: tasks that were sent long ago, that no worker has started, and that are not on a broker queue.
 
-A worker's free slot proves nothing: with thousands of short steps waiting it has one every other moment.
-A task that is wrongly considered lost while it waits runs twice, and thousands of them would be sent
-again behind each other without end.
+A free slot of a worker proves nothing: while thousands of short steps wait, workers often have a free slot for a
+moment. The check must be exact. If waiting tasks were considered lost, they would run twice, and thousands of tasks
+would be sent again and again.
 """
 
 from collections.abc import Iterable
@@ -13,13 +13,13 @@ from shared.transport.base import BrokerQueue, Transport
 __all__ = ["LostTasks"]
 
 _TAKEN = timedelta(seconds=2)
-"""After this time the worker that took the last task off a broker queue has reported its start."""
+"""Within this time after a broker queue is empty, the worker that took its last task has reported the start."""
 
 
 class LostTasks:
-    """What one scheduler saw of the broker queues on which overdue tasks may wait.
+    """When this scheduler saw that broker queues with overdue tasks were empty.
 
-    ``overdue`` is how long after its decision a task has been sent for certain.
+    ``overdue``: the time after which a task has certainly been sent, counted from its decision.
     """
 
     def __init__(self, transport: Transport, overdue: timedelta) -> None:
@@ -28,18 +28,19 @@ class LostTasks:
         self._seen_empty: dict[str, datetime] = {}
 
     def sent_before(self, route: BrokerQueue, judged_at: datetime) -> datetime | None:
-        """Return the time before which no task sent can still wait on this queue: what was sent earlier is lost.
+        """Return a time: tasks for this broker queue that were dispatched before it and have not started are lost.
 
-        ``judged_at``: all reports sent before then are recorded. ``None``: tasks may still wait there.
+        Returns ``None`` if tasks may still be on the broker queue. ``judged_at``: all reports sent before this time
+        are recorded.
         """
         seen_at = self._seen_empty.get(route.name)
         return None if seen_at is None or judged_at < seen_at + _TAKEN else seen_at - self.overdue
 
     def observe(self, routes: Iterable[BrokerQueue], now: datetime) -> None:
-        """Note which of these broker queues are empty, and forget all others. Raises ``BrokerUnavailable``."""
+        """Note which of these broker queues are empty now; forget all others. Raises ``BrokerUnavailable``."""
         seen, self._seen_empty = self._seen_empty, {}
         for route in {route.name: route for route in routes}.values():
             if not self._transport.waiting(route):
-                # Kept long enough to be used, though passes come quickly and reports are recorded a little late.
+                # Keep the first time for a while. If each pass replaced it, it would never be old enough to be used.
                 kept = route.name in seen and now < seen[route.name] + 2 * _TAKEN
                 self._seen_empty[route.name] = seen[route.name] if kept else now

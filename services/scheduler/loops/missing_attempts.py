@@ -1,11 +1,11 @@
-"""Finds attempts that a live worker should hold but no longer names in its heartbeats.
+"""Finds attempts that the database assigns to a live worker, but that the worker's heartbeats do not list.
 
-A worker names every attempt it runs or has yet to report on. One that it leaves out although the
-database says it runs there was given up before its start was known (the confirm got lost), so no
-report will ever come. The report may also be on its way, so only an absence of a whole lease counts,
-and only up to when the event queue was last seen empty. An absence is measured from one heartbeat to
-another: the first may have been sent before the attempt began, and those that name it since may all
-have gone to another scheduler.
+A heartbeat lists every attempt that the worker runs or still has to report on. If it does not list an attempt that
+runs there according to the database, the worker gave the attempt up, because the confirm of the report of its start was
+lost. Then no report will come. But the report of the attempt's end may also be on its way. So an attempt counts as
+missing only after a whole lease, and only up to the time when the event queue was last empty. The lease is measured
+between two heartbeats that do not list the attempt: the first may have been sent before the attempt started, and
+heartbeats that list it since may all have gone to another scheduler.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,27 +22,33 @@ __all__ = ["MissingAttempt", "MissingAttempts"]
 
 @dataclass(frozen=True, slots=True)
 class MissingAttempt:
-    """An attempt that its worker no longer names. ``first`` and ``latest``: when heartbeats without it were sent."""
+    """An attempt that its worker's heartbeats do not list.
+
+    ``first`` and ``latest``: when the first and the latest heartbeat without the attempt were sent.
+    """
 
     run_key: str
     node: int
     token: str
     worker_id: str
     since: datetime
-    """When the first of them was received."""
+    """When this scheduler received the first heartbeat without the attempt."""
     first: datetime
     latest: datetime
 
 
 class MissingAttempts:
-    """The absences this scheduler saw, in memory: another scheduler receives other heartbeats."""
+    """The missing attempts in the heartbeats that this scheduler received, in memory.
+
+    Other schedulers receive other heartbeats.
+    """
 
     def __init__(self) -> None:
         self._absent: dict[str, MissingAttempt] = {}
         self._lock = Lock()
 
     def hear(self, held: Sequence[Mapping[str, Any]], newest: Mapping[str, Heartbeat], now: datetime) -> None:
-        """Compare the open attempts of some workers with those their heartbeats name."""
+        """Compare the open attempts of some workers with the attempts that their newest heartbeats list."""
         with self._lock:
             seen = set()
             for row in held:
@@ -60,13 +66,13 @@ class MissingAttempts:
                         if known is not None
                         else MissingAttempt(row["run_key"], row["idx"], token, beat.worker_id, now, beat.at, beat.at)
                     )
-            # Named again, or no longer open.
+            # These attempts are listed again, or not open any more.
             for token, absent in list(self._absent.items()):
                 if absent.worker_id in newest and token not in seen:
                     del self._absent[token]
 
     def lasting(self, lease: timedelta, until: datetime) -> list[MissingAttempt]:
-        """Return the attempts that have been absent for ``lease`` or longer at the moment ``until``."""
+        """Return the attempts that were missing for at least ``lease`` at the time ``until``."""
         with self._lock:
             return [
                 absent

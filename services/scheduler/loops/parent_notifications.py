@@ -1,6 +1,7 @@
-"""Notifies calling runs of the states of the runs they called: right after a commit, and periodically.
+"""Reports the statuses of sub-runs to their parent runs: after each commit, and periodically.
 
-The periodic pass finds callers that missed it because a crash came between the two transactions.
+The commit that changes a sub-run and the update of its parent are two transactions. If a crash comes between them, the
+periodic pass updates the parent.
 """
 
 import logging
@@ -22,19 +23,19 @@ _AT_ONCE = 50
 
 
 class ParentNotifier:
-    """Notifies parents of changes in their children."""
+    """Updates parent runs when the statuses of their sub-runs change."""
 
     def __init__(self, transactor: Transactor) -> None:
         self._transactor = transactor
 
     def follow(self, after: PostCommit) -> None:
-        """Notify the parents of runs that a transaction changed."""
+        """Update the parents of sub-runs that a transaction changed."""
         if after.families:
             point("family.before_attend")
             self.notify(after.families)
 
     def notify(self, parent_keys: Iterable[str]) -> None:
-        """Notify these runs of their children. While the database is away it is left to the next pass."""
+        """Update these parent runs. If the database is away, leave them to the next periodic pass."""
         keys = set(parent_keys)
         try:
             self._transactor.decide(lambda batch: update_parents(batch, keys))
@@ -42,7 +43,10 @@ class ParentNotifier:
             _log.warning("family.waits", extra={"error": str(error)})
 
     def run(self, stop: threading.Event) -> None:
-        """Notify parents that missed the end of a child, until ``stop``; the body of a background thread."""
+        """Every 10 s, update the parents that may have missed a change of a sub-run. Runs in a background thread.
+
+        Ends when ``stop`` is set.
+        """
         while not stop.wait(_LOOK_EVERY_S):
             try:
                 with self._transactor.store.begin() as tx:

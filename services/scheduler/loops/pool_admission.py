@@ -1,8 +1,8 @@
-"""Admission to pools, locks and rate limits: steps start when each of their pools has a place for them.
+"""Admission to pools, locks and rate limits: starts steps when each of their pools has a place for them.
 
-One transaction behind one gate in the database, so that no limit is ever exceeded however many
-schedulers work at once. Woken by commits of this process and, for rate limits, by a timer of the
-first waiting step; a poll every 20 s finds what others left.
+It uses one transaction that holds one advisory lock in the database (the gate), so that no limit is exceeded even if
+several schedulers admit steps at the same time. Commits of this process wake it and, for rate limits, a timer of the
+first waiting step. A poll every 20 s admits the steps that other schedulers did not, for instance because they died.
 """
 
 import threading
@@ -24,15 +24,15 @@ __all__ = ["PoolAdmission"]
 
 _LOOK_EVERY_S = 20
 _AT_ONCE = 100
-"""How many steps one transaction admits; the next one follows at once."""
+"""How many steps one transaction admits. If there are more, another transaction follows immediately."""
 _LOOK_AT = 1000
-"""How many waiting steps of a pool are read, as some of them may wait for another pool too."""
+"""The most waiting steps of a pool that are read in one pass."""
 
 Who = tuple[str, int]
 
 
 class PoolAdmission:
-    """Admits steps to the pools it is notified of."""
+    """Admits steps to the pools that it is notified of."""
 
     def __init__(self, transactor: Transactor) -> None:
         self._transactor = transactor
@@ -44,7 +44,7 @@ class PoolAdmission:
             self.notify(after.pools)
 
     def notify(self, pools: Iterable[PoolKey]) -> None:
-        """Note that a step waits for these pools, a place became free, or their capacity changed."""
+        """Note that a step waits for one of these pools, or that a place became free, or that a capacity changed."""
         with self._condition:
             self._pools.update(pools)
             self._condition.notify_all()
@@ -80,7 +80,7 @@ class PoolAdmission:
 
 
 class _Pass:
-    """One pass over some pools, at the batch's time, while no other scheduler gives places away."""
+    """One pass over some pools, in one transaction. While it holds the gate, no other scheduler assigns places."""
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
@@ -105,7 +105,7 @@ class _Pass:
         return self._enter(entitled, claims)
 
     def _read(self, keys: list[PoolKey]) -> set[Who]:
-        """Read the states of these pools; return the steps that wait first."""
+        """Read the states of these pools; return the first waiting steps of each."""
         capacities = self._rows.capacities(key.name for key in keys if key.kind == POOL)
         heads: set[Who] = set()
         for key in keys:
@@ -113,7 +113,7 @@ class _Pass:
             configured = capacities.get(key.name) if key.kind == POOL else None
             first = self._rows.line(key, 1)
             free = _claim(first[0]).capacity(configured) - taken if first else 0
-            # One more than may enter: the first that must wait for a rate limit is reminded.
+            # One step more than there are free places: if the pool is a rate limit, that step gets a timer.
             rows = self._rows.line(key, min(max(free, 0) + 1, _LOOK_AT))
             waiting = [(row["run_key"], row["node"]) for row in rows]
             self._states[key] = PoolState(taken, configured, waiting)
@@ -121,7 +121,7 @@ class _Pass:
         return heads
 
     def _first_to_wait(self, keys: list[PoolKey], entitled: set[Who]) -> dict[Who, datetime]:
-        """Return who waits first for each full rate limit, and when a place becomes free: then it asks again."""
+        """Return the first step that must wait for each full rate limit, and the time when it must ask again."""
         found: dict[Who, datetime] = {}
         for key in keys:
             free_at = self._free_at[key] if key.kind == RATE else None
@@ -134,7 +134,7 @@ class _Pass:
         places: list[dict[str, Any]] = []
         entered = []
         for key, node in entitled:
-            # It may have been stopped since: then its own decision ended its wait.
+            # The step's run may have been stopped since. Then that decision has ended the step's wait.
             if self._batch.runs.get(key) is None or not isinstance(self._batch.apply(key, Admit(node)), Advanced):
                 continue
             entered.append((key, node))

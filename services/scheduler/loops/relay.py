@@ -1,9 +1,9 @@
 """Publishes the outbox to the broker.
 
-``publish`` is called right after the commit and does not wait; confirmed rows are deleted in batches. A
-sweep finds unconfirmed rows and claims each by renewing its time, so that no other scheduler sends it
-meanwhile. What the broker refused is sent again by the same process. What a killed process left is sent
-by any, once it is so old that all reports about it are recorded.
+``publish`` is called right after the commit and does not wait for confirms; confirmed rows are deleted in batches. A
+sweep finds overdue rows and claims each by renewing its time, so that no other scheduler sends it too. If the broker
+refused a message, the same process sends it again. If a process was killed, any scheduler sends its messages, once they
+are so old that all reports about them are recorded.
 """
 
 import contextlib
@@ -29,12 +29,12 @@ __all__ = ["OVERDUE_S", "Relay"]
 _log = logging.getLogger(__name__)
 
 _STALE_S = 6
-"""A row this old was not sent by the process that wrote it: else it would be deleted or reported on by now."""
+"""If a row is this old, the process that wrote it did not send it: otherwise the row would be deleted by now."""
 _SWEEP_EVERY_S = 8
 _DELETE_AT_MOST = 500
 _SWEEP_AT_MOST = 500
 OVERDUE_S = _STALE_S + _SWEEP_EVERY_S
-"""After this time some scheduler's sweep has sent a message, if the broker and a scheduler are up."""
+"""A sweep sends a message within this time after its commit, if the broker and at least one scheduler run."""
 _GATHER_S = 0.1
 """How long confirmed rows are collected before they are deleted together; well below ``_STALE_S``."""
 
@@ -42,7 +42,7 @@ Notices = Iterable[tuple[str, TaskUndelivered]]
 
 
 class Relay:
-    """Sends the messages of committed decisions. ``notice`` is called with tasks that reached no worker."""
+    """Publishes the messages of committed transactions. ``notice`` gets the tasks that reached no worker."""
 
     def __init__(
         self, store: Store, transport: Transport, clock: Callable[[], datetime], notice: Callable[[Notices], None]
@@ -55,15 +55,15 @@ class Relay:
         self._handed_back: queue.SimpleQueue[Outgoing] = queue.SimpleQueue()
         self._known: set[str] = set()
         self._under_way: set[str] = set()
-        """Sent and perhaps accepted, but not deleted yet: they must not be sent again."""
+        """Ids of messages that were sent and perhaps accepted, but are not deleted yet. Do not send them again."""
         self._refused: set[str] = set()
-        """Sent, and not accepted for certain."""
+        """Ids of messages that the broker certainly did not accept."""
 
     def follow(self, after: PostCommit) -> None:
         self.publish(after.outgoing)
 
     def publish(self, messages: Sequence[Outgoing]) -> None:
-        """Send without waiting. What fails stays in the outbox."""
+        """Send messages without waiting for confirms. A message that fails stays in the outbox."""
         for message in messages:
             self._declare(message.queue)
             point("relay.before_publish")
@@ -72,7 +72,7 @@ class Relay:
             future.add_done_callback(lambda done, message=message: self._settle(message, done.exception()))  # type: ignore[misc]
 
     def _declare(self, route: BrokerQueue) -> None:
-        # The broker queue of a selector must exist before a worker that satisfies it has started.
+        # The broker queue of a worker selector must exist even if no matching worker has started yet.
         if route.expires_s is None and route.name not in self._known:
             try:
                 self._transport.declare([route])
@@ -92,7 +92,7 @@ class Relay:
                 self._refused.add(message.message_id)
 
     def run(self, stop: StopEvent) -> None:
-        """Delete confirmed rows and sweep leftovers until ``stop``; the body of a background thread."""
+        """Delete confirmed rows and sweep overdue rows until ``stop``; the body of a background thread."""
         next_sweep = self._clock()
         while not stop.is_set():
             try:
@@ -129,7 +129,7 @@ class Relay:
         self._under_way.difference_update(ids)
 
     def _give_back(self) -> None:
-        """Return tasks whose broker queue is gone to the core, which sends them elsewhere."""
+        """Notify the core of tasks whose broker queue does not exist any more; the core sends new tasks."""
         messages = []
         while not self._handed_back.empty():
             messages.append(self._handed_back.get())
@@ -139,7 +139,10 @@ class Relay:
         for message in messages:
             task = decode_as(message.body, Task)
             notices.append(
-                (task.run_key, TaskUndelivered(task.node, task.token, f"no worker consumes {message.queue.name}"))
+                (
+                    task.run_key,
+                    TaskUndelivered(task.node, task.token, f"broker queue {message.queue.name} does not exist"),
+                )
             )
         try:
             self._notice(notices)
@@ -151,7 +154,7 @@ class Relay:
         self._finish([message.message_id for message in messages])
 
     def sweep(self, now: datetime) -> int:
-        """Send what is overdue, and what was refused, if the broker is there; return how many were found."""
+        """Send overdue and refused messages, if the broker is available; return how many were found."""
         if not self._transport.healthy:
             return 0
         refused = sorted(self._refused)[:_SWEEP_AT_MOST]
@@ -159,8 +162,8 @@ class Relay:
             found = tx.outbox.overdue(now - timedelta(seconds=_STALE_S), refused, _SWEEP_AT_MOST)
             rows = [row for row in found if row["id"] not in self._under_way]
             tx.outbox.put_off(rows, now)
-            # A task sent only now gets its whole time to arrive before it counts as lost.
-            # One that has started was sent after all: a second copy would run a second time.
+            # The dispatch time of a task is set to now, so that it does not count as lost too early. A task that has
+            # started was sent before: it is deleted, because a second copy might run a second time.
             tokens = _tokens(rows)
             waiting = tx.outbox.dispatched_again(sorted(set(tokens.values())), now)
             sent = {message_id for message_id, token in tokens.items() if token not in waiting}
@@ -174,7 +177,7 @@ class Relay:
 
 
 def _tokens(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Return ``{message id: token}`` of those messages that are tasks."""
+    """Return ``{message id: attempt token}`` of the messages that are tasks."""
     found = {}
     for row in rows:
         try:

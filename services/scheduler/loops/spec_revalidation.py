@@ -1,9 +1,9 @@
 """Validates stored specs again after an upgrade or a downgrade.
 
-The errors of a dag are stored with it, so that a start can be refused without parsing. After an upgrade
-they may be out of date in both directions. During a rolling upgrade the newest running version validates,
-so that versions do not undo each other's work; after a downgrade it is the older one. Specs are parsed
-outside of any transaction.
+The errors of a DAG are stored with it, so that a start can be refused without parsing its spec. After an upgrade,
+stored errors may be obsolete, and new errors may be missing. During a rolling upgrade only the newest running version
+validates, so that versions do not undo each other's results; after a downgrade that is the older version. Specs are
+parsed outside of transactions.
 """
 
 import logging
@@ -21,24 +21,24 @@ from shared.language.load import load
 __all__ = ["SpecRevalidation"]
 
 _Judged = tuple[Version, str]
-"""The result for a spec, and the hash under which the spec is stored."""
+"""The result of validating a spec, and the spec's hash."""
 
 _log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 30
 _AT_ONCE = 100
 _ALIVE = timedelta(seconds=30)
-"""A scheduler without a heartbeat for this long counts as gone."""
+"""A scheduler counts as running if its last heartbeat is not older than this."""
 
 
 class SpecRevalidation:
-    """Runs in one thread of every scheduler. Its version is that of the plans."""
+    """Runs in one thread of every scheduler. Its version is ``Plans.version``."""
 
     def __init__(self, transactor: Transactor) -> None:
         self._transactor = transactor
 
     def run_once(self) -> int:
-        """Validate some dags that another version validated; return how many, 0 when none is left.
+        """Validate some DAGs that another version validated last; return how many, 0 if none is left.
 
         Raises:
             StoreUnavailable: the database is away; the next pass continues.
@@ -59,7 +59,7 @@ class SpecRevalidation:
             stop.wait(_LOOK_EVERY_S)
 
     def _others(self) -> list[_Judged]:
-        """Return the results of this version for some dags; none if a newer version is running."""
+        """Return this version's results for some DAGs; empty if a newer version is running."""
         mine = self._transactor.plans.version
         with self._transactor.store.begin() as tx:
             rows = tx.dags.judged_by_others(mine, _AT_ONCE)

@@ -1,7 +1,7 @@
-"""Fires timers: rows with a due time, handled by whichever scheduler is first.
+"""Fires timers, i.e. rows with a due time. The first scheduler that finds a due timer fires it.
 
-The scheduler that set a timer sleeps until then. The others poll every 10 s, so the timer of a scheduler
-that died fires at most that late.
+The scheduler that set a timer sleeps until it is due. The others poll every 10 s, so a timer of a scheduler that died
+fires at most 10 s late.
 """
 
 import threading
@@ -22,7 +22,7 @@ _AT_ONCE = 200
 
 
 class Alarm:
-    """The next time at which the timer thread must wake; other threads may bring it forward."""
+    """The next time at which the timer thread must wake. Other threads may set an earlier time."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
@@ -35,7 +35,7 @@ class Alarm:
                 self._condition.notify_all()
 
     def wait(self, now: datetime, stop: threading.Event) -> None:
-        """Wait until the time set, the next poll, or ``stop`` (noticed within half a second)."""
+        """Wait until the earliest time that was set, the next poll, or ``stop`` (noticed within half a second)."""
         began = time.monotonic()
         with self._condition:
             while not stop.is_set():
@@ -50,19 +50,19 @@ class Alarm:
 
 
 class Timers:
-    """Fires due timers, also those that other schedulers set."""
+    """Fires due timers, including timers that other schedulers set."""
 
     def __init__(self, transactor: Transactor) -> None:
         self._transactor = transactor
         self._alarm = Alarm()
 
     def follow(self, after: PostCommit) -> None:
-        """Be awake when the first timer that a transaction set is due."""
+        """Wake the thread when the first timer that the transaction set is due."""
         if after.wake_at is not None:
             self._alarm.set(after.wake_at)
 
     def fire_due(self) -> int:
-        """Handle what is due now; return how many timers fired."""
+        """Fire up to 200 due timers; return how many fired."""
         now = self._transactor.clock()
         with self._transactor.store.begin() as tx:
             due = tx.timers.due(now, _AT_ONCE)
@@ -73,7 +73,7 @@ class Timers:
                 return 0
 
         def work(batch: Batch) -> int:
-            # Lock the run first, its timer second, in the same order as reports do.
+            # Lock the runs before their timers, in the same order as reports do.
             keys = sorted({row["run_key"] for row in due})
             batch.runs.load(keys)
             still = batch.tx.timers.due_of(keys, now)

@@ -19,5 +19,5 @@ def test_what_evolves_is_as_if_made_anew_and_leaves_the_old_as_it_was() -> None:
 
 
 def test_a_field_that_is_not_there_is_a_bug() -> None:
-    with pytest.raises(TypeError, match="Node has no nummer"):
+    with pytest.raises(TypeError, match="Node has no field nummer"):
         evolve(Node(0, "step", "first"), nummer=1)
