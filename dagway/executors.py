@@ -14,8 +14,9 @@ An executor is a class that can be called without arguments and has the method o
 Work that the step's timeout or a stop can end:
 
 - ``Supervisor``: ``run`` runs a process, ``call`` calls a function, ``cleanup`` registers what to do if the worker dies
-- ``ProcessExit``: how a process ended - ``CancelScope``: cancels work inside the worker process: shuts down sockets,
-refuses writes, calls registered functions - ``StopRequest``, ``StopKind``: the request to end an attempt, and its kind
+- ``ProcessExit``: how a process ended
+- ``CancelScope``: cancels work inside the worker process: shuts sockets down, refuses writes, calls functions
+- ``StopRequest``, ``StopKind``: the request to end an attempt, and its kind
 
 Results:
 
