@@ -13,9 +13,9 @@ An executor is a class that can be called without arguments and has the method o
 
 Work that the step's timeout or a stop can end:
 
-- ``Supervisor``: ``run`` runs a process, ``call`` calls a function, ``cleanup`` registers a cleanup if the worker dies
+- ``Supervisor``: ``run`` runs a process, ``call`` calls a function, ``cleanup`` registers what to do if the worker dies
 - ``ProcessExit``: how a process ended
-- ``CancelScope``: cancels work inside the worker process: shuts down sockets, refuses writes, calls callbacks
+- ``CancelScope``: cancels work inside the worker process: shuts sockets down, refuses writes, calls callbacks
 - ``StopRequest``, ``StopKind``: the request to end an attempt, and its kind
 
 Results:
@@ -33,7 +33,8 @@ Helpers:
 Errors:
 
 - ``InvalidInput``: raise it for a mistake in the step, such as a missing option
-- ``ExpansionError``, ``CommandFailed``: ``evaluate`` found a required variable unset, or a back-quoted command failed
+- ``ExpansionError``: a required variable is not set, found by ``evaluate``
+- ``CommandFailed``: a back-quoted command failed, run by ``evaluate``
 - ``Interrupted``: a stop or the timeout ended a back-quoted command; do not catch it
 - ``Cancelled``: a ``CancelScope`` was cancelled
 - ``GuardianLost``: the guardian died, so the worker ends; do not catch it
