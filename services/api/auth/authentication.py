@@ -195,7 +195,7 @@ class LoginLimits:
                     raise Problem(
                         429,
                         "too_many_requests",
-                        "Too many failed logins; try again later",
+                        f"Too many failed logins with this username or from this address; try again in {wait} s",
                         headers={"Retry-After": str(wait)},
                     )
 

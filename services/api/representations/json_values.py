@@ -97,7 +97,7 @@ def chosen_node_status(number: int) -> str:
     """Return the node status that has this number. Raises a 400 if no node status has it."""
     status = node_label(number)
     if status is None:
-        raise bad_request(f"status: {number} is not a step status (0 to 8)", field="status")
+        raise bad_request(f"status: {number} is not the number of a step status; use 0 to 8", field="status")
     return status.value
 
 
@@ -134,7 +134,11 @@ def file_stem(name: str) -> str:
 def plain_name(text: str, field: str) -> str:
     """Return ``text`` if it can be a stored name. Raises a 400 for slashes, backslashes and control characters."""
     if not text or text in {".", ".."} or "/" in text or "\\" in text or _CONTROL.search(text):
-        raise bad_request(f"{field}: {_shown(text)} is not a valid name", field=field)
+        raise bad_request(
+            f"{field}: {_shown(text)} is not a valid name: it must not be empty, . or .. and must not contain a slash, "
+            "backslash or control character",
+            field=field,
+        )
     return text
 
 
@@ -173,7 +177,7 @@ def known_run_id(text: str, field: str = "dagRunId") -> str:
 def queue_name(text: str, field: str = "queue") -> str:
     """Return the name of a queue. Raises a 400 if it is empty or has control characters."""
     if not text or _CONTROL.search(text):
-        raise bad_request(f"{field}: {_shown(text)} is not a valid name", field=field)
+        raise bad_request(f"{field}: {_shown(text)} must not be empty or have control characters", field=field)
     return text
 
 
@@ -189,7 +193,7 @@ def etags(header: str) -> tuple[str, ...]:
     tags = tuple(filter(None, (part.strip() for part in header.split(","))))
     for tag in tags:
         if tag != "*" and not _ETAG.fullmatch(tag):
-            raise bad_request("If-Match: must be the value of an ETag header, or *")
+            raise bad_request("If-Match: must be the value of an ETag header in double quotes, or *")
     return tuple(tag.strip('"') for tag in tags)
 
 

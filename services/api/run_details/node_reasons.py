@@ -23,13 +23,13 @@ def node_reason(
         if reason := pool_reason(wait, pools[wait.pool]):
             return reason
     if state.waits:
-        return "its turn"
+        return "its turn in the pools"
     if state.retry_at is not None and state.retry_at > now:
         return f"its next try, not before {_moment(state.retry_at)}"
     if not state.dispatched:
         return ""
     if state.worker_id is not None:
-        return f"worker {state.worker_id}" + ("" if state.worker_id in workers else ", which is not there")
+        return f"worker {state.worker_id}" + ("" if state.worker_id in workers else ", which is not live")
     return no_worker(dag, list(workers.values())) or "a worker with a free slot"
 
 
