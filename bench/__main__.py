@@ -1,6 +1,6 @@
 """``python -m bench [embedded|distributed|both]``: latency of one run, hop by hop, and throughput.
 
-w1  120 runs of one step, one after the other; the client polls every second one from the start
+w1  120 runs of one step, one after the other; the client polls every second run from its start
 w2  200 runs of one step, started by 8 concurrent clients
 w3  one run of 200 parallel steps
 w4  one run of a chain of 50 steps
@@ -23,8 +23,11 @@ _MANY = 200
 _CHAIN = 50
 _POLL_S = 0.003
 _UNPOLLED_S = 0.025
-"""The client waits this long before it polls every other run, because on two cores polling takes processor time from
-what is measured, most of all in one process. The runs polled from the start show how soon a client sees the end."""
+"""How long the client waits before it polls the other half of the runs.
+
+On two cores, polling takes processor time from the measured services, most of all in embedded mode. The runs that are
+polled from their start show how soon a client sees the end.
+"""
 
 
 def _at(value: str | datetime) -> float:

@@ -1,10 +1,10 @@
 """``python -m bench.api_rates``: throughput of a gateway, compared with minimal servers.
 
-Measures requests/s over 16 connections, and processor time of a request, with a long history in Postgres
-(``bench.history``). The contenders are run details; recorded starts; a Flask route under gunicorn that does one
-indexed SELECT, on threads and on greenlets (``bench.bare``); and a minimal hop as durable as a recorded start
-(``bench.bare_hop``). They run in turns, so that a machine whose speed drifts is fair to all. Ratios are medians over
-the rounds.
+Measures requests/s over 16 connections and processor time per request, with a long history in Postgres
+(``bench.history``). The contenders are two endpoints of the gateway (run details, recorded starts); a Flask route under
+gunicorn that does one indexed SELECT, on threads and on greenlets (``bench.bare``); and a minimal service that stores
+requests as durably as a recorded start (``bench.bare_hop``). The contenders run in turns, so that changes of the
+machine's speed affect all of them. Ratios are medians over the rounds.
 """
 
 import argparse
@@ -29,7 +29,7 @@ _SPEC = "steps:\n  - name: one\n    command: echo hi\n"
 
 @dataclass(frozen=True, slots=True)
 class _Contender:
-    """``pids``: the processes whose processor time is measured; the first is the HTTP server."""
+    """An endpoint to measure. ``pids`` are the processes whose processor time counts; the first is the HTTP server."""
 
     name: str
     port: int
@@ -38,7 +38,7 @@ class _Contender:
     pids: Mapping[str, int]
 
     def run(self, seconds: float) -> tuple[Measured, dict[str, float]]:
-        """Return the measurement, and for each process the milliseconds of processor time a request took."""
+        """Send requests for ``seconds``; return the rates, and each process's processor time per request in ms."""
         began_s = {name: cpu_s(pid) for name, pid in self.pids.items()}
         found = flat_out(self.port, self.method, self.path, connections=_CONNECTIONS, seconds=seconds)
         count = found.rate * seconds
@@ -53,7 +53,7 @@ def _contenders(stack: ExitStack, dagway: Aged) -> list[_Contender]:
     green_pid = stack.enter_context(running("bench.bare", *words))
     hop_pids = stack.enter_context(bare_hop(dagway.amqp_url, dagway.database_url, hop_port, THREADS))
     servers = {name: dagway.pids[name] for name in ("broker", "database")}
-    # Created and started once through the API, since the filled rows suffice only for reads.
+    # Created and started once through the API, since the generated history suffices for reads only.
     body = {"name": "started", "spec": _SPEC}
     made = [
         http.request("POST", f"{dagway.api}/dags", json=body),

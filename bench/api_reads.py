@@ -1,7 +1,7 @@
 """``python -m bench.api_reads``: latency of reads with a long history in Postgres.
 
-The history has 200,000 runs of 5,000 DAGs (``bench.history``). Prints the plan of each query, and p99 of lists and
-details at 50 requests/s.
+The history has 200,000 runs of 5,000 DAGs (``bench.history``). Prints the plan of each query, and the p99 latency of
+lists and details at 50 requests/s.
 """
 
 import argparse
@@ -43,7 +43,7 @@ _READS: dict[str, list[str]] = {
 
 
 def _explain(url: str) -> None:
-    """Print the query plan of every statement of the reads."""
+    """Print the query plan of every SQL statement that the measured reads execute."""
     engine = open_engine(url, read_only=True)
     seen: list[tuple[str, object]] = []
     event.listen(

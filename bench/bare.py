@@ -1,7 +1,7 @@
 """``python -m bench.bare PORT URL THREADS [green]``: a minimal server to compare the gateway with.
 
-A Flask route under gunicorn that does one indexed SELECT of a whole row, on an engine like the gateway's. It runs on
-threads, or on greenlets like the gateway.
+A Flask route under gunicorn does one indexed SELECT of a whole row, through a SQLAlchemy engine with the gateway's
+settings. The server runs on threads or, with ``green``, on greenlets like the gateway.
 """
 
 import sys
@@ -25,7 +25,7 @@ _BY_NAME = select(t.dag_runs).where(
 
 
 def make(url: str, threads: int) -> Flask:
-    """Return the application."""
+    """Return the Flask application."""
     app = Flask("bare")
     engine = open_engine(url, pool_size=threads, read_only=True)
 

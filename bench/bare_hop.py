@@ -1,11 +1,11 @@
-"""The minimal work of a recorded start, to compare Dagway with: as durable, but without any logic.
+"""The minimal work of a recorded start, to compare Dagway with: equally durable, but without any logic.
 
 A Flask route on the gateway's server publishes a persistent message with a confirm to a quorum queue. Another process
-takes the messages that wait, inserts a row for each, commits once, replies over the caller's exclusive queue, and
+takes all waiting messages, inserts a row for each, commits once, replies through the caller's exclusive queue, and
 acks. The route answers when its row is committed.
 
-``python -m bench.bare_hop serve AMQP_URL PORT THREADS`` runs the route, ``... record AMQP_URL DATABASE_URL`` the
-process behind the queue; ``bare_hop`` runs both.
+``python -m bench.bare_hop serve AMQP_URL PORT THREADS`` runs the route, and ``python -m bench.bare_hop record AMQP_URL
+DATABASE_URL`` the process that consumes the queue. The function ``bare_hop`` runs both.
 """
 
 import json
@@ -39,7 +39,7 @@ _QUEUE = "bare-hop"
 _BATCH = 64
 _REPLY_TIMEOUT_S = 10
 _CREATE = "CREATE TABLE bare_hops (id text PRIMARY KEY, body text NOT NULL, at timestamptz NOT NULL DEFAULT now())"
-_WRITE = "INSERT INTO bare_hops (id, body) VALUES %s ON CONFLICT DO NOTHING"  # a message may come twice
+_WRITE = "INSERT INTO bare_hops (id, body) VALUES %s ON CONFLICT DO NOTHING"  # a message may be delivered twice
 
 
 def _connect(url: str, on_channel: Callable[[Any], None]) -> Any:
@@ -50,7 +50,7 @@ def _connect(url: str, on_channel: Callable[[Any], None]) -> Any:
 
 
 class _Requester:
-    """Sends requests from any thread. One thread owns the connection; many confirms are pending at once."""
+    """Sends requests from any thread. One thread owns the connection; many confirms are pending at the same time."""
 
     def __init__(self, url: str) -> None:
         self._unconfirmed: dict[int, Future[bytes]] = {}
@@ -65,7 +65,7 @@ class _Requester:
             raise RuntimeError("no channel")
 
     def ask(self, message_id: str, body: bytes) -> bytes:
-        """Return the reply. Raises if the broker refuses the message or no reply comes in time."""
+        """Send a request and return the reply. Raises if the broker refuses the message or the reply is late."""
         answered: Future[bytes] = Future()
         self._asked[message_id] = answered
         try:
@@ -117,9 +117,9 @@ def _make(amqp_url: str) -> Flask:
 
 
 def _record(amqp_url: str, database_url: str) -> None:
-    """Take, insert, commit, reply and ack until a signal stops the process.
+    """Take messages, insert, commit, reply and ack until a signal stops the process.
 
-    What arrives during a commit waits in the socket, at most ``_BATCH`` messages, and is the next batch.
+    Messages that arrive during a commit, at most ``_BATCH``, wait in the socket and are the next batch.
     """
     batch: list[tuple[Any, Any, bytes]] = []
     database = psycopg2.connect(database_url)
@@ -136,7 +136,7 @@ def _record(amqp_url: str, database_url: str) -> None:
 
     def take(channel: Any, method: Any, properties: Any, body: bytes) -> None:
         if not batch:
-            connection.ioloop.call_later(0, partial(write, channel))  # once all that has arrived was taken
+            connection.ioloop.call_later(0, partial(write, channel))  # after all messages that have arrived were taken
         batch.append((method, properties, body))
 
     def consume(channel: Any) -> None:
@@ -151,7 +151,7 @@ def _record(amqp_url: str, database_url: str) -> None:
 def bare_hop(amqp_url: str, database_url: str, port: int, threads: int) -> Iterator[dict[str, int]]:
     """Run both processes and yield their ids; remove the queue and the table afterwards."""
     parameters = pika.URLParameters(amqp_url)
-    parameters.heartbeat = 0  # this connection is kept idle
+    parameters.heartbeat = 0  # this connection stays idle
     with ExitStack() as stack:
         channel = stack.enter_context(pika.BlockingConnection(parameters)).channel()
         database = stack.enter_context(closing(psycopg2.connect(database_url)))

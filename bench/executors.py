@@ -1,9 +1,9 @@
 """``python -m bench.executors``: the worker's own cost of a step, without broker and database.
 
-noop   no-op command steps, from receiving the task to reporting its end, once without and once with a shell. Each
-       follows a bare ``posix_spawn`` of the same argv, in a session of its own, with an environment of similar size
-       and its output in a file. The transport accepts every message immediately
-flood  one step that writes 200 MB: log throughput, and the worker's memory before and at its peak
+noop   no-op command steps, from receiving the task to reporting its end, with and without a shell. Before each step,
+       the same argv runs by a bare ``posix_spawn``, in a session of its own, with an environment of similar size and
+       its output in a file, for comparison. The transport accepts every message immediately
+flood  one step that writes 200 MB: log throughput, and the worker's memory before the step and at its peak
 """
 
 import os
@@ -69,7 +69,7 @@ class _Accepting:
 
 
 class _Taken:
-    """A delivery of a task from that transport."""
+    """A delivery of a task. Its ``ack`` does nothing, its ``retry`` fails the benchmark."""
 
     message_id, body, redelivered = "", b"", False
 
@@ -80,7 +80,7 @@ class _Taken:
 
 
 class _Bare:
-    """Run the command without a worker."""
+    """Runs the command without a worker, for comparison."""
 
     def __init__(self, argv: list[str], log: Path) -> None:
         self._path = shutil.which(argv[0]) or f"/bin/{argv[0]}"
@@ -102,7 +102,7 @@ _OF_RUN = SpanContext.named("bench")
 
 @contextmanager
 def _handler(folder: Path, counters: WorkerCounters) -> Iterator[TaskHandler]:
-    """A worker without its intake: the benchmark hands it attempts directly."""
+    """Yield the task handler of a worker without its intake: the benchmark passes tasks to the handler directly."""
     workspace, transport = Workspace(folder), cast("Transport", _Accepting())
     guardian = GuardianClient("bench", lambda: None)
     shipper, attempts = LogShipper(transport), AttemptRegistry()
@@ -125,7 +125,7 @@ def _handler(folder: Path, counters: WorkerCounters) -> Iterator[TaskHandler]:
 
 
 def noop() -> None:
-    """Print the cost of a no-op step, compared with its bare process."""
+    """Print the cost of a no-op step, compared with the same command run by a bare ``posix_spawn``."""
     with tempfile.TemporaryDirectory(prefix="dagway-bench-") as place:
         counters = WorkerCounters()
         with _handler(Path(place), counters) as handler:
@@ -145,7 +145,7 @@ def _compare(handler: TaskHandler, counters: WorkerCounters, shell: tuple[str, .
         between = time.perf_counter()
         handler.run(task, stop, delivery, _OF_RUN)
         pairs.append((between - begin, time.perf_counter() - between))
-    # Only steps that ran and succeeded count: a failed one is fast.
+    # Fail unless the step succeeded: a failed step would be fast and spoil the result.
     if (done := counters.now().get("finished.succeeded", 0) - before) != len(pairs):
         raise RuntimeError(f"{len(pairs) - done} of {len(pairs)} steps did not succeed")
     # The fastest tenth is the least disturbed by other work on the machine.
@@ -162,7 +162,7 @@ def _memory_mb() -> float:
 
 
 def flood() -> None:
-    """Print the log throughput of one step, and its memory."""
+    """Print the log throughput of one step, and the worker's memory."""
     with tempfile.TemporaryDirectory(prefix="dagway-bench-") as place:
         transport = EmbeddedTransport(None)
         worker = Worker(transport, worker_id="w1", slots=2, data_dir=Path(place))

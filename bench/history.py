@@ -54,7 +54,10 @@ def _fill(url: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Aged:
-    """``port`` is the gateway's; ``pids`` has the processes that take part in a command, the gateway first."""
+    """A running Dagway with a long history.
+
+    ``port`` is the gateway's port. ``pids`` are the processes that take part in a command, the gateway first.
+    """
 
     amqp_url: str
     database_url: str
@@ -67,7 +70,7 @@ class Aged:
 
 
 def answers(http: urllib3.PoolManager, method: str, url: str) -> bool:
-    """Return whether the answer is 200, for ``eventually``."""
+    """Return whether a GET is answered by 200, for ``eventually``."""
     try:
         return http.request(method, url).status == 200
     except urllib3.exceptions.HTTPError:
@@ -76,7 +79,7 @@ def answers(http: urllib3.PoolManager, method: str, url: str) -> bool:
 
 @contextmanager
 def aged() -> Iterator[Aged]:
-    """Start it and yield it before any request."""
+    """Start a Dagway with a long history, and yield it before it has served any request."""
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dagway-bench-")))
         home.chmod(0o755)

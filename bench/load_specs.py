@@ -1,8 +1,8 @@
 """``python -m bench.load_specs [files] [sqlite|postgres ...]``: how fast workflows of 20 steps load.
 
-Measures loading alone, then a followed folder on each database: the first scan, a scan without changes, the first
-scan of a restarted scheduler, and computing the schedules. Rates are by wall clock and by CPU time of this process,
-since other work may share the machine.
+Measures loading alone, then a DAG folder that a scheduler follows, on each database: the first scan, a scan without
+changes, the first scan of a restarted scheduler, and computing the schedules. Rates are given by wall clock and by CPU
+time of this process, since other work may share the machine.
 """
 
 import sys
@@ -38,7 +38,7 @@ def spec(number: int) -> str:
 
 
 def _timed(count: int, work: Callable[[], object]) -> str:
-    """Run ``work`` and return its files per second."""
+    """Run ``work`` and return its rate in files per second."""
     began, began_cpu = time.perf_counter(), time.process_time()
     work()
     seconds, cpu = time.perf_counter() - began, time.process_time() - began_cpu
@@ -66,7 +66,7 @@ def _follow(url: str, dags: Path, texts: list[str]) -> None:
 
     following.__dict__["load"] = counted
     follower = following.Folder(parts.transactor, dags)
-    for what in ("first look", "look at nothing new", "first look of a restarted scheduler"):
+    for what in ("first look", "look at nothing new", "first scan of a restarted scheduler"):
         if what.endswith("scheduler"):
             follower = following.Folder(parts.transactor, dags)
         parsed = 0

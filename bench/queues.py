@@ -1,7 +1,7 @@
 """``python -m bench.queues``: many runs through queues with small limits, while schedulers and workers are killed.
 
 Five queues with limits 1 to 5, four schedulers and six workers as processes on real servers, and a SIGKILL every
-three seconds. Prints the seed, what was killed, the highest number of active runs of each queue, and runs per second.
+three seconds. Prints the seed, the killed processes, the highest number of active runs of each queue, and runs/s.
 Exits with 1 if a limit, an order or an invariant was violated.
 """
 

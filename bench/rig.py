@@ -1,4 +1,4 @@
-"""Dagway as real processes in both modes, embedded and distributed, and a client. Loopback only; it cleans up."""
+"""Run Dagway as real processes, embedded or distributed, with a client. Uses loopback only and removes its files."""
 
 import json
 import subprocess
@@ -24,7 +24,7 @@ _DEADLINE_S = 120
 
 
 class Rig:
-    """A running Dagway: its API and its database."""
+    """A client of a running Dagway: of its API and its database."""
 
     def __init__(self, name: str, api: str, database_url: str) -> None:
         self.name = name
@@ -33,7 +33,7 @@ class Rig:
         self.engine: Engine = open_engine(database_url, read_only=True)
 
     def post(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """POST and return the JSON answer. Raises unless it succeeds."""
+        """POST and return the JSON answer. Raises unless the status is 2xx."""
         answer = self._http.request("POST", self._api + path, json=body or {})
         if answer.status not in {200, 201}:
             raise RuntimeError(f"POST {path}: {answer.status} {answer.data!r}")
@@ -46,7 +46,7 @@ class Rig:
         return found
 
     def rows(self, query: str, **values: object) -> list[dict[str, Any]]:
-        """Return rows of the database."""
+        """Return the rows that a query finds in the database."""
         with self.engine.begin() as connection:
             return [dict(row) for row in connection.execute(text(query), values).mappings()]
 

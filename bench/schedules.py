@@ -1,8 +1,9 @@
 """``python -m bench.schedules [idle|due|year]``: two schedulers on real servers.
 
 idle  5,000 DAGs whose schedules are not due, two idle workers: database transactions and processor time per second
-due   10,000 DAGs due in the same minute: whether each fired once, how late the fires were, and processor time
-year  a simulated year of 500 schedules with kills, pauses and clock jumps, compared with an oracle; takes ``--seed``
+due   10,000 DAGs due in the same minute: whether each fired exactly once, how late the fires were, processor time
+year  a simulated year of 500 schedules with kills, pauses and clock jumps, compared with the fires that an independent
+      model predicts; takes ``--seed``
 """
 
 import argparse
@@ -72,7 +73,7 @@ def _transactions(engine: Engine) -> int:
 def _idle(engine: Engine, schedulers: list[DagwayProcess]) -> None:
     eventually(lambda: _count(engine, t.schedules) == 5000, timeout_s=120, every_s=1)
     eventually(lambda: _count(engine, t.workers) == _WORKERS, timeout_s=60, every_s=1)
-    time.sleep(15)  # statistics reach the view late
+    time.sleep(15)  # Postgres updates the statistics late
     transactions, cpu, began = _transactions(engine), sum(cpu_s(each.pid) for each in schedulers), time.monotonic()
     time.sleep(_IDLE_S)
     span_s = time.monotonic() - began
@@ -104,7 +105,7 @@ def _due(engine: Engine, schedulers: list[DagwayProcess], slot: datetime) -> Non
         f"  late: the first 100 p99 {late[98]:.2f} s, at most {late[99]:.2f} s; median {statistics.median(late):.2f} s"
     )
     if not fired == len(rows) == different == 10_000:
-        raise SystemExit("not every slot had exactly one run")
+        raise SystemExit("not every scheduled time has exactly one run")
 
 
 def _on_servers(what: str) -> None:
@@ -143,7 +144,7 @@ def _on_servers(what: str) -> None:
 
 
 def main() -> None:
-    """Run one of them, or all."""
+    """Run the benchmark that is named, or all."""
     parser = argparse.ArgumentParser(prog="python -m bench.schedules", description=__doc__)
     parser.add_argument("what", nargs="?", choices=["idle", "due", "year"])
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**8))

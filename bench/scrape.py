@@ -32,7 +32,7 @@ _ROUNDS = 5
 
 
 class _Idle:
-    """The metrics of an idle worker."""
+    """A worker without attempts, as the metrics collector reads it."""
 
     counters = WorkerCounters()
     slots = 100
@@ -53,7 +53,7 @@ def _cost(name: str, page: Callable[[], bytes]) -> None:
 
 
 def main(dags: int) -> None:
-    """Measure with the default limit of DAG series, and without one."""
+    """Measure with the default limit of DAG series, and without a limit."""
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/bench.db"
         migrate(url)

@@ -1,7 +1,7 @@
 """Dagway, a workflow orchestrator.
 
-This package is the public Python API: ``dagway.executors`` for plugins, and ``python -m dagway``, which is the command
-``dagway``. The packages ``services`` and ``shared`` are internal and may change in any release.
+This package is the public Python API: ``dagway.executors`` is for plugins, and ``python -m dagway`` runs the command
+``dagway``. The packages ``services`` and ``shared`` are internal: any release may change them.
 """
 
 from importlib.metadata import version

@@ -1,4 +1,4 @@
-"""``python -m dagway`` is the command ``dagway``."""
+"""Run the command ``dagway``: ``python -m dagway``."""
 
 from services.cli import main
 

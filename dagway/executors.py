@@ -1,43 +1,44 @@
-"""The API for executor plugins: packages that run a type of step of their own.
+"""The API for executor plugins, i.e. packages that add a type of step.
 
-A plugin names a class in the entry point group ``dagway.executors``; docs/executors.md shows a complete one. Names are
-added here, but within a major version none is removed.
+A plugin names a class in the entry point group ``dagway.executors``; docs/executors.md has a complete example. New
+releases may add names here; none is removed within a major version.
 
-An executor is a class without arguments that has the method of ``Executor``:
+An executor is a class that can be called without arguments and has the method of ``Executor``:
 
 - ``Executor``: the protocol, ``run(job, io) -> Result``
 - ``Job``: one attempt of a step: ``step``, ``environment``, ``working_dir``, ``shell``, ``supervisor``, ``options``
 - ``StepIO``: where the step writes: ``stdout``, ``stderr``, ``stderr_tail()``, ``messages``
 - ``Step``: the step as its DAG defines it: ``name``, ``config``, ``commands``, ``script`` and so on
-- ``Environment``: the step's environment variables (``process``) and the scopes of its expansions
+- ``Environment``: the step's environment variables (``process``), and the scopes for expanding its fields
 
-Work under the timeout and the stop of the attempt:
+Work that the step's timeout or a stop can end:
 
-- ``Supervisor``: ``run`` for a process, ``call`` for a function, ``cleanup`` for the case that the worker dies
+- ``Supervisor``: ``run`` runs a process, ``call`` calls a function, ``cleanup`` registers what to do if the worker dies
 - ``ProcessExit``: how a process ended
-- ``CancelScope``: cancels work inside the worker: its sockets, its writes, whatever else it registers
-- ``StopRequest``, ``StopKind``: a request from outside to end the attempt
+- ``CancelScope``: cancels work inside the worker process: shuts sockets down, refuses writes, calls callbacks
+- ``StopRequest``, ``StopKind``: the request to end an attempt, and its kind
 
 Results:
 
 - ``Result``, ``Outcome``: how an attempt ended
-- ``make_result``: the result of work inside the worker
-- ``process_result``: the result of a process
+- ``make_result``: makes the result of work inside the worker process
+- ``process_result``: makes the result of a process
 
 Helpers:
 
-- ``evaluate``: expand the variables and back-quoted commands in a value, lists and maps included
-- ``positive_seconds``: read an option that is a number of seconds
-- ``write_all``: write bytes to a descriptor
+- ``evaluate``: expands the variables and back-quoted commands in a text, list or map
+- ``positive_seconds``: reads an option that is a number of seconds
+- ``write_all``: writes bytes to a descriptor
 
 Errors:
 
 - ``InvalidInput``: raise it for a mistake in the step, such as a missing option
-- ``ExpansionError``, ``CommandFailed``: ``evaluate`` found a required variable unset, or a back-quoted command failed
-- ``Interrupted``: a stop or the timeout ended a back-quoted command; let it pass
+- ``ExpansionError``: a required variable is not set, found by ``evaluate``
+- ``CommandFailed``: a back-quoted command failed, run by ``evaluate``
+- ``Interrupted``: a stop or the timeout ended a back-quoted command; do not catch it
 - ``Cancelled``: a ``CancelScope`` was cancelled
-- ``GuardianLost``: the worker is about to end; let it pass
-- ``DagwayError``: the base of ``InvalidInput`` and ``GuardianLost``
+- ``GuardianLost``: the guardian died, so the worker ends; do not catch it
+- ``DagwayError``: the base class of ``InvalidInput`` and ``GuardianLost``
 """
 
 from services.worker.executors.base import Executor, Job, StepIO

@@ -22,7 +22,7 @@ variables that Kubernetes sets for a Service named `dagway…` are ignored. Defa
 
 
 def document() -> str:
-    """Return the page."""
+    """Return the text of the page."""
     shown = [option for option in OPTIONS if option.field != "faults"]
     rows = [f"| `{option.env}` | `{option.flag}` | {option.help} |\n" for option in shown]
     return _HEAD + "".join(rows)

@@ -84,7 +84,7 @@ def _dagu() -> list[Metric]:
 
 
 def series_names(metrics: Iterable[Metric]) -> set[str]:
-    """Return the names of these metrics in queries."""
+    """Return the names under which queries find these metrics, with suffixes such as ``_total`` and ``_bucket``."""
     suffixes = {
         "counter": ("_total", "_created"),
         "histogram": ("_bucket", "_sum", "_count"),
@@ -94,7 +94,7 @@ def series_names(metrics: Iterable[Metric]) -> set[str]:
 
 
 def document() -> str:
-    """Return the page."""
+    """Return the text of the page."""
     parts = [_HEAD]
     for service, metrics in catalogue().items():
         parts.append(f"## {service[0].upper()}{service[1:]}\n\n| name | type | meaning |\n| --- | --- | --- |\n")

@@ -1,6 +1,6 @@
-"""Names that vulture reports as unused, but that frameworks use. Only vulture reads this file."""
+"""Names that only frameworks use, so vulture would report them as unused. Only vulture reads this file."""
 
-# pydantic reads it from the class.
+# pydantic reads this name from the class.
 _.model_config
 
 # Werkzeug's URL map and converters.
@@ -10,10 +10,10 @@ _.part_isolating
 _.to_python
 _.to_url
 
-# prometheus_client calls it.
+# prometheus_client calls this method.
 _.collect
 
-# OpenTelemetry's batch processor calls it.
+# OpenTelemetry's batch processor calls this method.
 _.export
 
 # Validators that pydantic calls with the class first.
@@ -22,7 +22,7 @@ cls
 # gunicorn calls it.
 _.load_config
 
-# SQLAlchemy reads them.
+# SQLAlchemy reads these names.
 _.inherit_cache
 _.is_disconnect
 _.isolation_level
@@ -33,11 +33,11 @@ _.load_dialect_impl
 
 _.impl
 
-# Alembic reads them from each migration.
+# Alembic reads these names from each migration.
 _.revision
 _.down_revision
 
-# pika reads them from its parameters and properties.
+# pika reads these names from its parameters and properties.
 _.client_properties
 _.connection_attempts
 _.delivery_mode
@@ -45,13 +45,13 @@ _.heartbeat
 _.socket_timeout
 _.stack_timeout
 
-# RE2 reads them.
+# RE2 reads these names.
 _.case_sensitive
 _.log_errors
 _.never_capture
 _.max_mem
 
-# urllib3 and smtplib read or call them.
+# urllib3 and smtplib read or call these names.
 _.is_verified
 _.ConnectionCls
 ConnectionCls

@@ -1,4 +1,4 @@
-"""The ``dagway`` command line: one command for each service, and the tools around them."""
+"""The ``dagway`` command line: one command for each service, and commands for operators and authors of workflows."""
 
 import logging
 import signal
@@ -19,49 +19,14 @@ __all__ = ["main"]
 
 _log = logging.getLogger(__name__)
 
-_COMMON = ("data_dir", "log_level", "log_format", "metrics_port", "metrics_dags", "faults")
-_UP = (
-    "host",
-    "port",
-    "dags_dir",
-    "base_config",
-    "database_url",
-    "amqp_url",
-    "worker_slots",
-    "worker_labels",
-    "worker_id",
-    "lease_s",
-)
 
-_API = (
-    "base_path",
-    "ui_dir",
-    "auth_mode",
-    "auth_basic_username",
-    "auth_basic_password",
-    "auth_token",
-    "auth_token_secret",
-    "auth_token_ttl_s",
-    "auth_admin_username",
-    "auth_admin_password",
-    "oidc_issuer",
-    "oidc_client_id",
-    "oidc_client_secret",
-    "oidc_client_url",
-    "oidc_scopes",
-    "oidc_whitelist",
-    "write_dags",
-    "run_dags",
-    "metrics",
-    "require_if_match",
-    "remote_nodes",
-    "navbar_title",
-    "navbar_color",
-)
+def _service_options(service: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add the options of all settings of a service to its command. All are optional."""
+    return _options(*(option.field for option in OPTIONS if service in option.services))
 
 
 def _options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Add the options of these fields of ``shared.config`` to a command. All are optional."""
+    """Add the options of these ``Config`` fields to a command. All options are optional."""
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         for option in reversed([option for option in OPTIONS if option.field in names]):
@@ -84,7 +49,7 @@ def _configure(service: str, given: dict[str, Any]) -> Config:
 
 
 class _StopSignal:
-    """An event that SIGINT, SIGTERM, or the death of an essential thread sets."""
+    """Wraps an event that SIGINT, SIGTERM or the death of an essential thread sets."""
 
     def __init__(self) -> None:
         self.event = threading.Event()
@@ -115,9 +80,9 @@ def cli() -> None:
 
 
 @cli.command()
-@_options(*_COMMON, *_UP, *_API, "api_threads")
+@_service_options("up")
 def up(**given: Any) -> None:
-    """Run all services in one process. The default database is SQLite."""
+    """Run all services in one process, on SQLite by default."""
     from services.processes.up import run_up  # noqa: PLC0415
 
     config = _configure("dagway", given)
@@ -127,9 +92,9 @@ def up(**given: Any) -> None:
 
 
 @cli.command()
-@_options(*_COMMON, *_API, "host", "port", "database_url", "amqp_url", "api_threads")
+@_service_options("api")
 def api(**given: Any) -> None:
-    """Run an API gateway."""
+    """Run an API gateway. It needs RabbitMQ and Postgres."""
     from services.api.serving.greenlets import become_green  # noqa: PLC0415
 
     become_green()
@@ -139,9 +104,9 @@ def api(**given: Any) -> None:
 
 
 @cli.command()
-@_options(*_COMMON, "host", "database_url", "amqp_url", "dags_dir", "base_config", "lease_s")
+@_service_options("scheduler")
 def scheduler(**given: Any) -> None:
-    """Run a scheduler."""
+    """Run a scheduler. It needs RabbitMQ and Postgres."""
     from services.processes.scheduler import run_scheduler_process  # noqa: PLC0415
 
     config = _configure("scheduler", given)
@@ -151,9 +116,9 @@ def scheduler(**given: Any) -> None:
 
 
 @cli.command()
-@_options(*_COMMON, "host", "amqp_url", "dags_dir", "worker_slots", "worker_labels", "worker_id", "lease_s")
+@_service_options("worker")
 def worker(**given: Any) -> None:
-    """Run a worker. It needs only the broker, and refuses database credentials."""
+    """Run a worker. It needs RabbitMQ only, and refuses to start with a database URL."""
     from services.processes.worker import run_worker_process  # noqa: PLC0415
 
     config = _configure("worker", given)
@@ -174,9 +139,9 @@ def migrate(**given: Any) -> None:
 
 @cli.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--elsewhere", is_flag=True, help="do not check whether this machine has what the steps need")
+@click.option("--elsewhere", is_flag=True, help="do not check whether the steps can run on this machine")
 def validate(file: Path, elsewhere: bool) -> None:
-    """Check a workflow FILE and print all its errors."""
+    """Check the workflow in FILE and print all its errors."""
     from services.worker.executors.capabilities import available_types  # noqa: PLC0415
     from shared.language.load import load  # noqa: PLC0415
     from shared.language.steps.requirements import Capabilities, steps_with_requirements, unsatisfied  # noqa: PLC0415
@@ -198,10 +163,13 @@ def validate(file: Path, elsewhere: bool) -> None:
 @click.argument("dag")
 @click.argument("run", default="")
 @click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="URL of the gateway")
-@click.option("--token", help="API key or token, if the gateway needs one  [DAGWAY_AUTH_TOKEN]")
+@click.option("--token", help="API key or token, if the gateway requires authentication  [DAGWAY_AUTH_TOKEN]")
 @_options("auth_basic_username", "auth_basic_password")
 def why(dag: str, run: str, url: str, token: str | None, **basic: Any) -> None:
-    """Show what DAG, its RUN (an id, or "latest") and its steps wait for."""
+    """Show what a run and its steps wait for. RUN is its id or "latest".
+
+    Without RUN, show what the schedule of DAG and all its queued and running runs wait for.
+    """
     from services.why import authorization, why_waiting  # noqa: PLC0415
 
     config = load_config({"auth_token": token, **basic}, environment())
@@ -214,19 +182,21 @@ def why(dag: str, run: str, url: str, token: str | None, **basic: Any) -> None:
 def dead_letters() -> None:
     """List or return dead letters: messages that could not be handled.
 
-    They are on the broker, or in the data directory of a `dagway up` that is not running.
+    Reads them from the broker or, without a broker URL, from the data directory of a `dagway up` that is not running.
     """
 
 
-_LIMIT = click.option("--limit", default=1000, show_default=True, type=click.IntRange(1), help="maximum number")
+_LIMIT = click.option(
+    "--limit", default=1000, show_default=True, type=click.IntRange(1), help="maximum number of dead letters"
+)
 
 
 @dead_letters.command("list")
 @_options("data_dir", "amqp_url", "log_level", "log_format")
 @_LIMIT
-@click.option("--bodies", is_flag=True, help="print the bodies too; they may contain parameters of runs")
+@click.option("--bodies", is_flag=True, help="print the bodies too, which may contain parameters of runs")
 def list_dead_letters(limit: int, bodies: bool, **given: Any) -> None:
-    """List dead letters with their broker queue and reason."""
+    """List dead letters, each with its id, broker queue and reason."""
     from services.dead_letters import describe_dead_letters  # noqa: PLC0415
 
     for line in describe_dead_letters(_configure("dead-letters", given), limit, bodies=bodies):
@@ -250,7 +220,7 @@ def version() -> None:
 
 
 def main() -> None:
-    """Run the command line. A known error is one line on stderr and exit code 1, or 2 for invalid settings."""
+    """Run the command line. For a known error, print one line to stderr and exit with 1, or 2 for invalid settings."""
     try:
         cli()
     except ConfigInvalid as error:

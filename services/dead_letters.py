@@ -1,4 +1,4 @@
-"""``dagway dead-letters``: list the messages that could not be handled, and return them to their queues."""
+"""``dagway dead-letters``: list the messages that could not be handled, or return them to their broker queues."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +13,10 @@ __all__ = ["describe_dead_letters", "redrive_dead_letters"]
 def describe_dead_letters(config: Config, limit: int, *, bodies: bool) -> Iterator[str]:
     """Yield a line for each dead letter: its id, its broker queue, the reason and, with ``bodies``, its body.
 
-    The letters stay where they are. Bodies may contain parameters of runs.
+    Does not remove the dead letters. Bodies may contain parameters of runs.
 
     Raises:
-        BrokerUnavailable: the broker cannot be reached, or ``dagway up`` is using the journal.
+        BrokerUnavailable: the broker cannot be reached; or a running ``dagway up`` uses the journal in ``data_dir``.
     """
     with _transport(config) as transport:
         for letter in transport.dead_letters(limit):
@@ -25,18 +25,19 @@ def describe_dead_letters(config: Config, limit: int, *, bodies: bool) -> Iterat
 
 
 def redrive_dead_letters(config: Config, limit: int) -> int:
-    """Return at most ``limit`` of the present dead letters to their broker queues; return their number.
+    """Publish at most ``limit`` of the present dead letters to their broker queues again; return how many.
 
-    One that still cannot be handled becomes a dead letter again.
+    A message that still cannot be handled becomes a dead letter again.
 
     Raises:
-        BrokerUnavailable: as above.
-        Unroutable: the broker queue of the first letter is gone; the letter stays.
+        BrokerUnavailable: the broker cannot be reached; or a running ``dagway up`` uses the journal in ``data_dir``.
+        Unroutable: the broker queue of the first dead letter does not exist; it stays. A later dead letter without
+            a broker queue ends the call without an error.
     """
     with _transport(config) as transport:
-        # In the directory of a stopped `dagway up` no service has declared them.
+        # Without a broker, i.e. in the journal of a stopped `dagway up`, no service has declared these queues.
         transport.declare([COMMANDS, EVENTS, LOGS])
-        # A letter that comes back meanwhile is not returned a second time.
+        # The count is fixed here: a message that becomes a dead letter again is not returned a second time.
         return transport.redrive(len(transport.dead_letters(limit)))
 
 

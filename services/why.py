@@ -14,7 +14,7 @@ __all__ = ["authorization", "why_waiting"]
 
 _TIMEOUT_S = 30
 _QUEUED, _RUNNING = 5, 1
-"""Status codes of the API."""
+"""Status numbers of runs in the API."""
 
 
 class GatewayError(DagwayError):
@@ -22,19 +22,20 @@ class GatewayError(DagwayError):
 
 
 def authorization(token: str, username: str, password: str) -> str:
-    """Return the ``Authorization`` header, empty without credentials. A token wins over a username."""
+    """Return the value of the ``Authorization`` header, or an empty text. A token takes precedence over a username."""
     if token:
         return f"Bearer {token}"
     return f"Basic {base64.b64encode(f'{username}:{password}'.encode()).decode()}" if username else ""
 
 
 def why_waiting(url: str, by: str, dag: str, run_id: str = "") -> Iterator[str]:
-    """Yield a line for each thing that waits: in one run (or ``latest``), otherwise in a DAG and its active runs.
+    """Yield one line for the run and for each of its steps that waits.
 
-    ``url`` may omit ``http://``. ``by`` is the ``Authorization`` header.
+    Without ``run_id``, the lines are about the schedule of the DAG and about all its queued and running runs.
+    ``run_id`` may be ``latest``. ``url`` may omit ``http://``. ``by`` is the value of the ``Authorization`` header.
 
     Raises:
-        GatewayError: the gateway cannot be reached, or there is no such run or DAG.
+        GatewayError: the gateway cannot be reached or refuses the request, or the run or DAG does not exist.
     """
     url = url if "://" in url else f"http://{url}"
     if run_id:
@@ -66,11 +67,11 @@ def _get(url: str, by: str, path: str) -> Any:
             "GET", f"{url.rstrip('/')}/api/v2{path}", headers=headers, timeout=_TIMEOUT_S, retries=False
         )
     except urllib3.exceptions.HTTPError as error:
-        raise GatewayError(f"{url}: {error}") from error
+        raise GatewayError(f"the gateway at {url} cannot be reached (--url): {error}") from error
     try:
         body = json.loads(answer.data)
     except ValueError as error:
-        raise GatewayError(f"{url}: answered {answer.status} without JSON: is this a Dagway gateway?") from error
+        raise GatewayError(f"{url} answered {answer.status} without JSON: is this a Dagway gateway (--url)?") from error
     if answer.status != 200:
         raise GatewayError(str(body.get("message", answer.status)))
     return body

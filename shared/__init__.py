@@ -1,5 +1,5 @@
-"""Code of at least two services: contracts, the workflow language, and the interfaces to broker and store.
+"""Code that at least two services use: contracts, the workflow language, and the interfaces to broker and store.
 
-Nothing here imports a service. ``contracts``, ``language`` and the small leaf modules are pure;
-``transport`` and ``store`` are the only packages that reach outside the process.
+Nothing here imports a service. ``contracts``, ``language`` and ``admission`` are pure: they do no I/O. ``transport``
+talks to the broker and ``store`` to the database.
 """

@@ -1,7 +1,8 @@
 """The admin server of a service: ``/metrics``, ``/healthz`` and ``/readyz`` on a port of their own.
 
-``/healthz`` answers 200 while the process runs; it checks nothing else, so that a database outage restarts nothing.
-``/readyz`` answers 200 if the process can do its work now, else 503 with the reason.
+``/healthz`` is the liveness probe: it answers 200 while the process runs. It does not check the database or the broker,
+so their outage does not make Kubernetes restart the process. ``/readyz`` is the readiness probe: it answers 200 if the
+process can do its work now, else 503 with the reason.
 """
 
 from collections.abc import Callable, Iterable
@@ -26,7 +27,7 @@ class _Quiet(WSGIRequestHandler):
 
 
 def admin_registry(collectors: Iterable[Collector]) -> CollectorRegistry:
-    """Return a registry of the process's own counters and these collectors."""
+    """Return a registry with the process's own counters and with ``collectors``."""
     registry = CollectorRegistry()
     registry.register(REGISTRY)
     for collector in collectors:
@@ -35,13 +36,13 @@ def admin_registry(collectors: Iterable[Collector]) -> CollectorRegistry:
 
 
 class AdminServer:
-    """Serves on ``host:port`` from ``start`` to ``stop``; ``port`` 0 takes a free one.
+    """Listens on ``host:port`` from ``start`` until ``stop``. With ``port`` 0 it chooses a free port.
 
-    ``trouble`` returns why the service cannot do its work, empty if it can. ``collectors`` run at each scrape; one that
-    raises makes the scrape fail, which a monitoring system notices.
+    ``trouble`` returns why the service cannot do its work, or an empty text if it can. ``collectors`` run at each
+    scrape. If a collector raises, the scrape fails, which a monitoring system notices.
 
     Raises:
-        ConfigInvalid: the address cannot be listened on.
+        ConfigInvalid: the process cannot listen on this address.
     """
 
     def __init__(self, host: str, port: int, trouble: Callable[[], str], collectors: Iterable[Collector] = ()) -> None:
@@ -75,7 +76,7 @@ class AdminServer:
         self._thread = Thread(target=self._server.serve_forever, name="admin-server", daemon=True)
 
     def add(self, collector: Collector) -> None:
-        """Add a collector of something that begins after the server has started."""
+        """Add a collector after the server has been created."""
         self._registry.register(collector)
 
     def start(self) -> None:

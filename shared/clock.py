@@ -1,6 +1,7 @@
-"""The only place that asks the operating system for the time of day and its zone.
+"""The current time and the host's time zone. No other module asks the operating system for them.
 
-Below the composition roots time is an argument (``now``), an aware UTC ``datetime``.
+Functions that need the time take it as an argument ``now``, an aware UTC ``datetime``. Only the modules that start
+processes and loops call ``utc_now``.
 """
 
 from datetime import UTC, datetime
@@ -11,12 +12,12 @@ __all__ = ["local_zone", "utc_now"]
 
 
 def utc_now() -> datetime:
-    """Return the present moment as an aware UTC datetime."""
+    """Return the current time as an aware UTC datetime."""
     return datetime.now(UTC)
 
 
 def local_zone(name: str = "") -> ZoneInfo:
-    """Return the zone called ``name``, else the one /etc/localtime is a link to, else UTC."""
+    """Return the time zone ``name``. If there is none, return the zone that /etc/localtime links to, else UTC."""
     path = str(Path("/etc/localtime").resolve())
     for candidate in (name, path.partition("/zoneinfo/")[2]):
         try:

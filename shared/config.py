@@ -1,7 +1,7 @@
 """The configuration: one frozen, validated object per process.
 
-A setting is an option (``--data-dir``) and an environment variable (``DAGWAY_DATA_DIR``); the option wins.
-``shared.options`` lists them.
+Each setting can be a command line option (``--data-dir``) or an environment variable (``DAGWAY_DATA_DIR``). The option
+wins. ``shared.options`` lists all settings.
 """
 
 import difflib
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from pathlib import Path
 from typing import Any, Literal
-from zoneinfo import ZoneInfo
 
 from shared.errors import ConfigInvalid
 from shared.options import OPTIONS
@@ -27,15 +26,12 @@ LogFormat = Literal["json", "text"]
 _HOSTS_VARIABLES = re.compile(
     r"DAGWAY_(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?|PORT)"
 )
-"""Variables that Kubernetes sets in every pod for a Service whose name begins with ``dagway``."""
-_LABEL = re.compile(r"[A-Za-z0-9_./-]{1,63}")
-_WORKER_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}")
-_LEVELS = ("debug", "info", "warning", "error")
+"""Names of the variables that Kubernetes sets in every pod for a Service whose name begins with ``dagway``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Validated settings; see ``OPTIONS`` for what each means."""
+    """Validated settings. ``OPTIONS`` describes each field."""
 
     data_dir: Path
     worker_id: str
@@ -59,7 +55,7 @@ class Config:
     base_path: str = ""
     ui_dir: Path | None = None
     auth_mode: Literal["", "none", "builtin", "oidc"] = ""
-    """Empty: not set."""
+    """Empty if not set, which means ``none``. ``load_config`` sets ``oidc`` if the provider's settings are complete."""
     auth_basic_username: str = ""
     auth_basic_password: str = dataclass_field(default="", repr=False)
     auth_token: str = dataclass_field(default="", repr=False)
@@ -83,7 +79,7 @@ class Config:
     faults: str = ""
 
     def need(self, field: str) -> str:
-        """Return a text setting that must not be empty. Raises ``ConfigInvalid``."""
+        """Return the text setting ``field``. Raises ``ConfigInvalid`` if it is empty."""
         value = getattr(self, field)
         if not value:
             option = next(option for option in OPTIONS if option.field == field)
@@ -91,7 +87,7 @@ class Config:
         return str(value)
 
     def make_data_dir(self) -> None:
-        """Create the data folder if it is missing. Raises ``ConfigInvalid``."""
+        """Create the data folder if it is missing. Raises ``ConfigInvalid`` if that fails or it is not writable."""
         try:
             self.data_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -103,13 +99,13 @@ class Config:
 
 
 def load_config(given: Mapping[str, Any], environ: Mapping[str, str], *, terminal: bool = False) -> Config:
-    """Return the configuration of this process.
+    """Return the configuration of this process: command line options first, then environment, then defaults.
 
-    ``given`` holds command line options by field name, ``None`` if not given.
+    ``given`` maps the field of each option to its value, or to ``None`` if it is not on the command line.
+    ``terminal``: logs go to a terminal, so their default format is text.
 
     Raises:
-        ConfigInvalid: names all invalid settings, and all unknown ``DAGWAY_*`` variables with the most
-            similar setting.
+        ConfigInvalid: some settings are invalid, or some ``DAGWAY_*`` variables are unknown. The text lists them all.
     """
     problems = _unknown(environ)
     values: dict[str, Any] = {}
@@ -123,12 +119,12 @@ def load_config(given: Mapping[str, Any], environ: Mapping[str, str], *, termina
         if value is None or value == "":
             continue
         try:
-            values[option.field] = _READ[option.field](str(value))
+            values[option.field] = option.read(str(value))
         except ValueError as error:
             problems.append(f"{source}: {error}")
     if problems:
         raise ConfigInvalid("; ".join(problems))
-    # Other programs on the host use TZ. If it names no zone, the host's zone applies.
+    # TZ is not validated, because other programs on the host use it too. If it names no zone, the host's zone applies.
     values.setdefault("tz", environ.get("TZ", "").removeprefix(":"))
     if all(values.get(field) for field in ("oidc_issuer", "oidc_client_id", "oidc_client_secret")):
         values.setdefault("auth_mode", "oidc")
@@ -145,7 +141,7 @@ def _unknown(environ: Mapping[str, str]) -> list[str]:
         if not name.startswith("DAGWAY_") or name in known or _from_kubernetes(name, environ[name]):
             continue
         close = difflib.get_close_matches(name, known, n=1)
-        problems.append(f"{name} is not a setting" + (f" (did you mean {close[0]}?)" if close else ""))
+        problems.append(f"{name} is not a setting" + (f" (did you mean {close[0]}?)" if close else ": unset it"))
     return problems
 
 
@@ -156,171 +152,6 @@ def _from_kubernetes(name: str, value: str) -> bool:
     return "://" in value if name == "DAGWAY_PORT" else name != "DAGWAY_METRICS_PORT" or "://" in value
 
 
-def _integer(low: int, high: int) -> Any:
-    def read(text: str) -> int:
-        if not re.fullmatch(r"-?\d{1,9}", text.strip()) or not low <= int(text) <= high:
-            raise ValueError(f"{text!r} is not a whole number from {low} to {high}")
-        return int(text)
-
-    return read
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0
-    if not 0.5 <= value <= 3600:
-        raise ValueError(f"{text!r} is not a number of seconds from 0.5 to 3600")
-    return value
-
-
-def _labels(text: str) -> tuple[tuple[str, str], ...]:
-    labels: dict[str, str] = {}
-    for item in filter(None, (part.strip() for part in text.split(","))):
-        key, mark, value = item.partition("=")
-        if not mark or not _LABEL.fullmatch(key.strip()) or not _LABEL.fullmatch(value.strip()):
-            raise ValueError(f"{item!r} is not a label: expected key=value, each of 1 to 63 letters, digits or _ . / -")
-        labels[key.strip()] = value.strip()
-    return tuple(sorted(labels.items()))
-
-
-def _limits(text: str) -> tuple[tuple[str, int], ...]:
-    limits: dict[str, int] = {}
-    for item in filter(None, (part.strip() for part in text.split(","))):
-        name, _, limit = item.rpartition("=")
-        if not _LABEL.fullmatch(name.strip()) or not re.fullmatch(r"\s*[1-9]\d{0,5}\s*", limit):
-            raise ValueError(f"{item!r} is not a limit: expected name=limit with a limit from 1 to 999999")
-        limits[name.strip()] = int(limit)
-    return tuple(sorted(limits.items()))
-
-
-def _zone(text: str) -> str:
-    try:
-        return ZoneInfo(text).key
-    except (ValueError, KeyError, OSError) as error:
-        raise ValueError(f"{text!r} is not a time zone such as Europe/Berlin") from error
-
-
-def _one_of(*allowed: str) -> Any:
-    def read(text: str) -> str:
-        if text.lower() not in allowed:
-            raise ValueError(f"{text!r} is not one of {', '.join(allowed)}")
-        return text.lower()
-
-    return read
-
-
-def _worker_id(text: str) -> str:
-    if not _WORKER_ID.fullmatch(text):
-        raise ValueError(f"{text!r} is not a worker id: expected 1 to 100 letters, digits or _ . -")
-    return text
-
-
-def _folder(text: str) -> Path:
-    return Path(text).expanduser().absolute()
-
-
-def _existing_file(text: str) -> Path:
-    path = _folder(text)
-    if not path.is_file():
-        raise ValueError(f"{text!r} is not an existing file")
-    return path
-
-
-def _existing_folder(text: str) -> Path:
-    path = _folder(text)
-    if not path.is_dir():
-        raise ValueError(f"{text!r} is not an existing folder")
-    return path
-
-
-def _bundle(text: str) -> Path:
-    path = _existing_folder(text)
-    if not any((path / name).is_file() for name in ("bundle.js", "assets/bundle.js")):
-        raise ValueError(f"{text!r} holds neither bundle.js nor assets/bundle.js")
-    return path
-
-
-def _flag(text: str) -> bool:
-    if text.lower() not in {"true", "false", "1", "0", "yes", "no"}:
-        raise ValueError(f"{text!r} is not true or false")
-    return text.lower() in {"true", "1", "yes"}
-
-
-def _duration(text: str) -> int:
-    found = re.fullmatch(r"(?:(\d{1,5})h)?(?:(\d{1,5})m)?(?:(\d{1,7})s?)?", text.strip())
-    hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
-    total = hours * 3600 + minutes * 60 + seconds
-    if not 60 <= total <= 10_000_000:
-        raise ValueError(f"{text!r} is not a duration of at least a minute, such as 24h, 90m or 3600s")
-    return total
-
-
-def _base_path(text: str) -> str:
-    path = text.rstrip("/")
-    if path and not re.fullmatch(r"(?:/[A-Za-z0-9_.~-]+)+", path):
-        raise ValueError(f"{text!r} is not a path such as /dagway")
-    return path
-
-
-def _address(text: str) -> str:
-    if not re.fullmatch(r"https?://[^\s/?#]+(?:/[^\s?#]*)?", text):
-        raise ValueError(f"{text!r} is not a URL such as https://login.example.org")
-    return text
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(filter(None, re.split(r"[,\s]+", text)))
-
-
-_READ: dict[str, Any] = {
-    "base_path": _base_path,
-    "ui_dir": _bundle,
-    "auth_mode": _one_of("none", "builtin", "oidc"),
-    "auth_basic_username": str,
-    "auth_basic_password": str,
-    "auth_token": str,
-    "auth_token_secret": str,
-    "auth_token_ttl_s": _duration,
-    "auth_admin_username": str,
-    "auth_admin_password": str,
-    "oidc_issuer": _address,
-    "oidc_client_id": str,
-    "oidc_client_secret": str,
-    "oidc_client_url": lambda text: _address(text).rstrip("/"),
-    "oidc_scopes": _words,
-    "oidc_whitelist": _words,
-    "write_dags": _flag,
-    "run_dags": _flag,
-    "metrics": _one_of("private", "public"),
-    "require_if_match": _flag,
-    "remote_nodes": str,
-    "navbar_title": str,
-    "navbar_color": str,
-    "host": str,
-    "port": _integer(0, 65535),
-    "data_dir": _folder,
-    "dags_dir": _existing_folder,
-    "database_url": str,
-    "amqp_url": str,
-    "worker_slots": _integer(1, 10_000),
-    "worker_labels": _labels,
-    "worker_id": _worker_id,
-    "queues": _limits,
-    "pools": _limits,
-    "tz": _zone,
-    "lease_s": _seconds,
-    "base_config": _existing_file,
-    "metrics_port": _integer(0, 65535),
-    "metrics_dags": _integer(0, 100_000),
-    "log_level": _one_of(*_LEVELS),
-    "log_format": _one_of("json", "text"),
-    "api_threads": _integer(1, 1000),
-    "faults": str,
-}
-
-
 def environment() -> Mapping[str, str]:
-    """Return the process environment; no other module reads it for settings."""
+    """Return the process environment. Other modules read settings through this function only."""
     return os.environ

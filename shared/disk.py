@@ -7,13 +7,13 @@ from tempfile import TemporaryFile
 __all__ = ["DiskCheck"]
 
 _PROBE = bytes(1024 * 1024)
-"""So much must fit: the reports and rows of a busy moment."""
+"""What must fit on the disk: as much as the reports and rows of a busy moment."""
 _VALID_S = 1.0
-"""How long an answer is used again: probes are public and may come often."""
+"""How long a result is reused, because anybody may call the readiness probe, as often as they like."""
 
 
 class DiskCheck:
-    """Writes a temporary file: free bytes say nothing of quotas and of disks that became read-only."""
+    """Checks a folder by writing a temporary file: the number of free bytes ignores quotas and read-only disks."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -21,7 +21,7 @@ class DiskCheck:
         self._until = 0.0
 
     def problem(self) -> str:
-        """Return why the folder cannot be written to, at most a second old; empty if it can."""
+        """Return why the folder cannot be written to; empty if it can. The result is at most a second old."""
         now = time.monotonic()
         if now >= self._until:
             self._problem, self._until = self._try_to_write(), now + _VALID_S

@@ -1,12 +1,11 @@
 """All errors that Dagway raises on purpose.
 
     DagwayError
-    ├── InvalidInput      the caller's fault, final            SpecInvalid, DecodeFailed, ConfigInvalid
-    ├── NotFound          nothing by that name
-    ├── Conflict          the state forbids it                 AlreadyExists, StaleVersion
-    ├── Denied            no credentials, or not enough
-    ├── Unavailable       temporary: hold and retry            BrokerUnavailable, Unroutable, StoreUnavailable
-    └── InvariantBroken   a bug: no handler swallows it
+    ├── InvalidInput      the caller's mistake; a retry fails  DecodeFailed, ConfigInvalid
+    ├── NotFound          nothing has that name
+    ├── Conflict          the current state forbids it         AlreadyExists, StaleVersion
+    ├── Unavailable       temporary; a retry may succeed       BrokerUnavailable, Unroutable, StoreUnavailable
+    └── InvariantBroken   a bug; no handler may hide it
 
 ``code`` is the REST API's error code (contract section 1.1); only the gateway maps it to an HTTP status.
 """
@@ -32,7 +31,7 @@ __all__ = [
 
 
 class DagwayError(Exception):
-    """Base of all; ``retryable``: whether trying the same again can help."""
+    """Base of all errors of Dagway. ``retryable``: whether the same call may succeed later."""
 
     code: ClassVar[str] = "internal_error"
     retryable: ClassVar[bool] = False
@@ -45,15 +44,15 @@ class InvalidInput(DagwayError):
 
 
 class DecodeFailed(InvalidInput):
-    """A message cannot be decoded; it becomes a dead letter with this text."""
+    """A message cannot be decoded. The message becomes a dead letter with this text."""
 
 
 class ConfigInvalid(InvalidInput):
-    """A setting is missing or invalid. Raised at start only."""
+    """A setting is missing or invalid. Raised only while a process starts."""
 
 
 class NotFound(DagwayError):
-    """There is nothing by that name."""
+    """Nothing has the given name or id."""
 
     code = "not_found"
 
@@ -71,33 +70,33 @@ class AlreadyExists(Conflict):
 
 
 class StaleVersion(Conflict):
-    """The run was changed since it was read: reload and decide again."""
+    """The run was changed after it was read: read it again and decide again."""
 
     retryable = True
 
 
 class Unavailable(DagwayError):
-    """A server is away; the same call may succeed later."""
+    """The broker or the database cannot be used now. The same call may succeed later."""
 
     code = "service_unavailable"
     retryable = True
 
 
 class BrokerUnavailable(Unavailable):
-    """The broker is away or blocks publishers; nothing was accepted."""
+    """The broker cannot be reached or blocks publishers. It did not accept the message."""
 
 
 class PublishUnconfirmed(BrokerUnavailable):
-    """The connection broke before the confirm: the message may or may not have been accepted."""
+    """The broker sent no confirm or a negative one. It may or may not have accepted the message."""
 
 
 class Unroutable(Unavailable):
-    """The queue of a message does not exist; the broker returned the message."""
+    """The broker queue does not exist, so the broker returned the message."""
 
 
 class StoreUnavailable(Unavailable):
-    """The database is away, or failed for a temporary reason (deadlock, lock timeout)."""
+    """The database cannot be reached, or failed for a temporary reason (deadlock, lock timeout)."""
 
 
 class InvariantBroken(DagwayError):
-    """An invariant does not hold: a bug in this program."""
+    """An invariant of the program does not hold: a bug in Dagway."""

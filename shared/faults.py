@@ -1,7 +1,8 @@
-"""Named points at which a test can kill a process; without a test they do nothing.
+"""Named points in the code at which a test can kill the process.
 
-``DAGWAY_FAULTS=relay.before_publish:kill`` ends the process by SIGKILL when it first reaches that point;
-``…:kill@3`` the third time. Production leaves the variable unset; a point then costs one dict lookup.
+``DAGWAY_FAULTS=relay.before_publish:kill`` kills the process by SIGKILL when it first reaches that point, and
+``relay.before_publish:kill@3`` when it reaches the point for the third time. Production leaves the variable unset: a
+point then costs one dict lookup.
 """
 
 import os
@@ -22,21 +23,21 @@ _armed: dict[str, _Fault] = {}
 
 
 def arm(text: str) -> None:
-    """Set the faults of this process; ``text`` is a comma list of ``point:kill[@count]``.
+    """Set the faults of this process. ``text`` is a list of ``point:kill[@count]``, separated by commas.
 
     Raises:
-        ConfigInvalid: the text is something else.
+        ConfigInvalid: an item of the list is invalid.
     """
     for item in filter(None, (part.strip() for part in text.split(","))):
         name, _, action = item.partition(":")
         verb, _, count = action.partition("@")
         if verb != "kill" or not (count or "1").isdigit():
-            raise ConfigInvalid(f"DAGWAY_FAULTS: {item!r} is not point:kill[@count]")
+            raise ConfigInvalid(f"DAGWAY_FAULTS: {item!r} is invalid: expected point:kill or point:kill@count")
         _armed[name] = _Fault(int(count or 1))
 
 
 def point(name: str) -> None:
-    """Kill the process if a test set a fault for this point."""
+    """Kill the process if a fault is set for the point ``name`` and its count is reached."""
     fault = _armed.get(name)
     if fault is None:
         return

@@ -1,7 +1,8 @@
-"""Identifiers: making them, and which ones a caller may choose.
+"""Identifiers: how they are made, and which names and ids a caller may choose.
 
-All but ``new_token`` are unique but no secrets. They come from a generator in the process that the kernel seeds: a
-system call for each would release the interpreter's lock, and under load another thread keeps it for milliseconds.
+Tokens (``new_token``) are secret. The other ids are unique but can be guessed: they come from a generator inside the
+process, seeded by the kernel. A system call for each id would release the interpreter lock, and under load another
+thread then holds the lock for milliseconds.
 """
 
 import os
@@ -27,7 +28,7 @@ _MAX_RUN_ID = 64
 _CHARACTERS = "letters, digits, dashes, dots or underscores"
 DAG_NAME_RULE = f"1 to {MAX_DAG_NAME} {_CHARACTERS}"
 RUN_ID_RULE = f"1 to {_MAX_RUN_ID} {_CHARACTERS}, and not 'latest'"
-"""What ``valid_dag_name`` and ``valid_run_id`` ask for, in words for an error message."""
+"""The rules of ``valid_dag_name`` and ``valid_run_id`` in words, for error messages."""
 
 _DAG_NAME = re.compile(rf"[A-Za-z0-9_.-]{{1,{MAX_DAG_NAME}}}")
 _RUN_ID = re.compile(rf"[A-Za-z0-9_.-]{{1,{_MAX_RUN_ID}}}")
@@ -44,36 +45,33 @@ def random_hex(digits: int) -> str:
 
 
 def new_command_id() -> str:
-    """Return a UUIDv4 in text form. Source: RFC 9562 section 5.4."""
+    """Return the id of a new command, a UUIDv4. Source: RFC 9562 section 5.4."""
     return _uuid_text(_random.getrandbits(128), version=4)
 
 
 def new_run_id() -> str:
-    """Return a UUIDv7 in text form: unique, and ordered by time of creation.
-
-    Source: RFC 9562 section 5.7.
-    """
+    """Return the id of a new run, a UUIDv7: ids sort by time of creation. Source: RFC 9562 section 5.7."""
     millis = time.time_ns() // 1_000_000
     return _uuid_text((millis & (1 << 48) - 1) << 80 | _random.getrandbits(80), version=7)
 
 
 def _uuid_text(bits: int, *, version: int) -> str:
-    """Return 128 bits with a UUID's version and variant (RFC 9562 section 4) set in them."""
+    """Return the UUID made of 128 bits, with its version and variant set (RFC 9562 section 4)."""
     value = bits & ~(0xF << 76 | 0b11 << 62) | version << 76 | 0b10 << 62
     text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def new_token() -> str:
-    """Return a new attempt token: unguessable, never reused."""
+    """Return a new attempt token. It cannot be guessed and is never used again."""
     return secrets.token_hex(16)
 
 
 def valid_dag_name(name: str) -> bool:
-    """Return whether ``name`` may name a DAG or a DAG file (contract section 3)."""
+    """Return whether ``name`` may be the name of a DAG or of a DAG file (contract section 3)."""
     return bool(_DAG_NAME.fullmatch(name)) and name not in {".", ".."}
 
 
 def valid_run_id(run_id: str) -> bool:
-    """Return whether ``run_id`` may name a DAG-run (contract section 3; ``latest`` is reserved)."""
+    """Return whether ``run_id`` may be the id of a DAG run (contract section 3). ``latest`` is reserved."""
     return bool(_RUN_ID.fullmatch(run_id)) and run_id not in {".", "..", "latest"}

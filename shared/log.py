@@ -1,7 +1,7 @@
 """Structured logs on stderr: JSON lines in production, ``key=value`` on a terminal.
 
-A message is a constant event name (``run.ended``) with its facts in ``extra``. Lines that a thread logs within a trace
-name that trace. Passwords in URLs are masked, whatever the logger.
+The message of a log call is a constant event name (``run.ended``), and its facts are in ``extra``. If a thread works in
+a span, its lines have the ``trace_id``. Passwords in URLs are masked in the lines of all loggers.
 """
 
 import logging
@@ -28,7 +28,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 @contextmanager
 def bound(**facts: str) -> Iterator[None]:
-    """Add these facts to all lines of this thread inside the block; a line's own facts win."""
+    """Add ``facts`` to all lines that this thread logs inside the block. A line's own facts override them."""
     token = _facts.set({**_facts.get(), **facts})
     try:
         yield
@@ -37,12 +37,12 @@ def bound(**facts: str) -> Iterator[None]:
 
 
 def current(name: str) -> str | None:
-    """Return a fact that is bound here, else ``None``."""
+    """Return the fact ``name`` that is bound in this thread, or ``None`` if there is none."""
     return _facts.get().get(name)
 
 
 def bind_thread(**facts: str) -> None:
-    """Like ``bound``, but until the next call on this thread: for work that is not one block."""
+    """Add ``facts`` to all lines of this thread until the next call, for work that is not one block."""
     _facts.set(facts)
 
 
@@ -66,7 +66,7 @@ class _Masked(logging.Formatter):
 
 class _Json(JsonFormatter):
     def formatTime(self, record: logging.LogRecord, _datefmt: str | None = None) -> str:  # noqa: N802
-        """Return the time in the process's zone with its offset: lines of several hosts are read together."""
+        """Return the time in the process's zone with its UTC offset, so that lines of several hosts can be compared."""
         return datetime.fromtimestamp(record.created, UTC).astimezone().isoformat(timespec="milliseconds")
 
 
@@ -80,7 +80,7 @@ class _Text(logging.Formatter):
 
 
 def set_up_logging(level: str, style: Literal["json", "text"], service: str) -> None:
-    """Send all logging of this process to stderr. ``level`` is debug, info, warning or error."""
+    """Write the logs of this process to stderr, from ``level`` (debug, info, warning or error) upwards."""
     inner: logging.Formatter = _Text()
     if style == "json":
         inner = _Json(
@@ -94,8 +94,8 @@ def set_up_logging(level: str, style: Literal["json", "text"], service: str) -> 
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # These log every reconnect and every statement at info.
+    # At level info these libraries log every statement and every reconnect.
     for chatty in ("sqlalchemy", "waitress", "alembic"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
-    # pika logs seven errors for each refused connection; our connection logs one warning.
+    # pika logs seven errors for each refused connection. ``shared.transport`` logs one warning instead.
     logging.getLogger("pika").setLevel(logging.CRITICAL)

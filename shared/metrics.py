@@ -1,7 +1,7 @@
-"""Metrics of every service, and the limit on series with a DAG's name.
+"""Metrics that every service has, and the limit on how many DAGs get series of their own.
 
-A collector runs at each scrape. It belongs to the admin server of its process and not to the library's global
-registry, because tests run many services in one process.
+Collectors run at each scrape. They are registered with the admin server of their service, not with the client
+library's global registry, because tests run many services in one process.
 """
 
 import os
@@ -18,16 +18,16 @@ from shared.transport.base import Transport
 __all__ = ["LATENCY_S", "OTHER", "DagNames", "ProcessCollector", "fold"]
 
 LATENCY_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
-"""Buckets, in seconds, of every hop: one list, so that hops can be compared and summed."""
+"""Histogram buckets in seconds. All latency histograms use them, so that they can be compared and summed."""
 OTHER = "other"
 """The label of all DAGs beyond the limit."""
 
 
 class DagNames:
-    """Gives the first ``limit`` DAGs a label of their own, and ``other`` to the rest.
+    """Chooses the value of the label ``dag``: the name of the DAG for the first ``limit`` DAGs, else ``other``.
 
-    A name that has its label keeps it while the process lives: a counter must not move from one
-    series to another. ``limit`` 0: every dag is ``other``.
+    A DAG keeps its label while the process lives, because a counter must not move from one series to another.
+    With a ``limit`` of 0, every DAG is ``other``.
     """
 
     def __init__(self, limit: int) -> None:
@@ -36,7 +36,7 @@ class DagNames:
         self._known: set[str] = set()
 
     def label(self, dag_name: str) -> str:
-        """Return the label for a DAG."""
+        """Return the label for a DAG. A new DAG gets a free place, if there is one left."""
         with self._lock:
             if dag_name not in self._known:
                 if len(self._known) >= self._limit:
@@ -45,7 +45,7 @@ class DagNames:
             return dag_name
 
     def admit(self, by_size: Mapping[str, int]) -> None:
-        """Give the remaining labels to these DAGs, largest first, so that they do not depend on the order of events."""
+        """Give the remaining places to the DAGs in ``by_size``, largest first, whatever the order of events is."""
         with self._lock:
             unknown = (name for name in by_size if name not in self._known)
             for name in sorted(unknown, key=lambda name: (-by_size[name], name)):
@@ -55,7 +55,7 @@ class DagNames:
 
 
 def fold(names: DagNames, by_dag: Mapping[str, int]) -> dict[str, int]:
-    """Return the sums by label."""
+    """Return the values in ``by_dag`` summed by label."""
     found: dict[str, int] = {}
     for name, value in by_dag.items():
         label = names.label(name)
@@ -64,14 +64,16 @@ def fold(names: DagNames, by_dag: Mapping[str, int]) -> dict[str, int]:
 
 
 class ProcessCollector:
-    """Metrics of the process itself: version, broker connection, disk. Sends no requests."""
+    """Metrics of the process itself: version, broker connection, disk, threads, open files. Sends no requests."""
 
     def __init__(self, service: str, version: str, transport: Transport | None, disk: Path) -> None:
         self._service, self._version, self._transport, self._disk = service, version, transport, disk
 
     def collect(self) -> Iterable[Metric]:
         build = GaugeMetricFamily(
-            "dagway_build_info", "Always 1; the labels say what runs here", labels=["service", "version", "python"]
+            "dagway_build_info",
+            "Always 1; the labels give the service, its version and the version of Python",
+            labels=["service", "version", "python"],
         )
         build.add_metric([self._service, self._version, platform.python_version()], 1)
         yield build
@@ -90,7 +92,11 @@ class ProcessCollector:
         folder = next(path for path in (self._disk, *self._disk.parents) if path.exists())
         usage = shutil.disk_usage(folder)
         yield GaugeMetricFamily("dagway_disk_size_bytes", "Size of the file system with the data folder", usage.total)
-        free = GaugeMetricFamily("dagway_disk_free_bytes", "Free bytes there for this process's user", usage.free)
+        free = GaugeMetricFamily(
+            "dagway_disk_free_bytes",
+            "Free bytes in the file system with the data folder, for the user of this process",
+            usage.free,
+        )
         yield free
         yield GaugeMetricFamily("dagway_threads", "Threads of this process", value=threading.active_count())
         yield GaugeMetricFamily("dagway_open_files", "Open file descriptors", value=_open_files())

@@ -1,4 +1,4 @@
-"""Background work: a thread that runs until it is asked to stop, and a bounded wait for its end."""
+"""Background threads that run until they are asked to stop, and helpers for long-running processes."""
 
 import gc
 import logging
@@ -14,10 +14,10 @@ _JOIN_S = 10
 
 
 class Background:
-    """A named thread around ``body(stop)``. ``start`` and ``stop`` may each be called once or never.
+    """A named thread that runs ``body(stop)``, where ``stop`` is an event that asks it to end.
 
-    If the body raises, the thread logs it, calls ``on_death`` and ends: a process whose loops are dead must not look
-    alive.
+    ``start`` may be called at most once; ``stop`` may be called without ``start``. If the body raises, the thread logs
+    the error, calls ``on_death`` and ends: a process whose loops have ended must not look alive.
     """
 
     def __init__(self, name: str, body: Callable[[threading.Event], None], on_death: Callable[[], None]) -> None:
@@ -32,11 +32,11 @@ class Background:
         self._thread.start()
 
     def ask_to_stop(self) -> None:
-        """Set the stop event; return at once."""
+        """Set the stop event without waiting for the thread."""
         self._stop.set()
 
     def stop(self) -> None:
-        """Ask the thread to stop, and wait at most 10 s for its end."""
+        """Set the stop event, and wait at most 10 s for the thread to end."""
         self._stop.set()
         if self._started:
             self._thread.join(_JOIN_S)
@@ -54,16 +54,16 @@ class Background:
 
 
 def freeze_loaded() -> None:
-    """Exclude all loaded objects from garbage collection; call it after start-up and before work begins.
+    """Exclude all present objects from garbage collection. Call it after start-up and before work begins.
 
-    A full collection stops every thread and visits all objects: 75 ms with a gateway's modules loaded.
+    A full collection visits all objects while every thread waits: 75 ms with a gateway's modules loaded.
     """
     gc.collect()
     gc.freeze()
 
 
 def backoff_s(tries: int, *, first_s: float = 0.05, cap_s: float = 5.0) -> float:
-    """Return how long to wait before try ``tries + 1``: full jitter, so that many do not come at once.
+    """Return how many seconds to wait after ``tries`` failed tries. Full jitter spreads the clients over time.
 
     Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """

@@ -1,9 +1,9 @@
 """Sends spans to an OpenTelemetry collector, by OTLP over HTTP.
 
-Off unless the environment names a collector (``OTEL_EXPORTER_OTLP_ENDPOINT`` or
-``OTEL_EXPORTER_OTLP_TRACES_ENDPOINT``); the other ``OTEL_*`` variables have their standard meaning.
-A span is made in one call when its work is over, and a thread sends spans in batches: a collector that is slow or away
-costs spans, never time. A process that is killed loses its last spans.
+Spans are sent only if ``OTEL_EXPORTER_OTLP_ENDPOINT`` or ``OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`` is set. The other
+``OTEL_*`` variables have their standard meaning. A span is recorded by one call when its work has ended, and a thread
+sends spans in batches: if the collector is slow or cannot be reached, spans are lost, but no work is delayed. A process
+that is killed loses the spans that it has not sent.
 """
 
 import importlib.util
@@ -28,13 +28,13 @@ _log = logging.getLogger(__name__)
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _FLUSH_S = 3.0
-"""How long the shutdown of a process waits for a collector."""
+"""How long a process that shuts down waits until its last spans are sent."""
 _FIRST_FAILURE = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A piece of work that is over. ``error``: why it failed; empty if it did not."""
+    """A piece of work that has ended. ``error`` says why it failed; empty if it succeeded."""
 
     name: str
     context: SpanContext
@@ -49,7 +49,7 @@ class Span:
 class Exporter:
     """Queues spans for one collector and sends them in batches.
 
-    OpenTelemetry is imported only here: the import takes 0.1 s, which a process without a collector does not need.
+    OpenTelemetry is imported inside the functions, because the import takes 0.1 s and most processes send no spans.
     """
 
     def __init__(self, transport: "SpanExporter", resource: Mapping[str, str]) -> None:
@@ -61,7 +61,7 @@ class Exporter:
 
     @classmethod
     def of_environment(cls, service: str) -> "Exporter":
-        """Return the exporter that the ``OTEL_*`` variables configure."""
+        """Return the exporter that the ``OTEL_*`` variables configure, for the service name ``service``."""
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
 
         instance = f"{os.uname().nodename}-{os.getpid()}"
@@ -72,14 +72,15 @@ class Exporter:
     def to(
         cls, endpoint: str, *, headers: Mapping[str, str], timeout_s: float, resource: Mapping[str, str]
     ) -> "Exporter":
-        """Return an exporter for a collector that a DAG names.
+        """Return an exporter for a collector that a DAG configures in ``otel``.
 
-        Nothing of the process's own goes there: no ``OTEL_*`` headers, client certificates or proxies.
+        The process's own ``OTEL_*`` headers, client certificates and proxies are not used for such a collector, because
+        the author of the DAG must not receive them.
         """
         return cls(_post_to(endpoint, headers, timeout_s), {"service.name": "dagway", **resource})
 
     def send(self, span: Span) -> None:
-        """Queue a span; never blocks and never fails. If the queue is full, the oldest span is dropped."""
+        """Queue a span. Never blocks and never fails. If the queue is full, the oldest span is dropped."""
         from opentelemetry.sdk.trace import ReadableSpan  # noqa: PLC0415
         from opentelemetry.sdk.util.instrumentation import InstrumentationScope  # noqa: PLC0415
         from opentelemetry.trace import SpanKind  # noqa: PLC0415
@@ -101,7 +102,7 @@ class Exporter:
         )
 
     def stop(self) -> None:
-        """Send what is queued, for at most ``_FLUSH_S`` seconds."""
+        """Send the queued spans, for at most ``_FLUSH_S`` seconds."""
         last = threading.Thread(target=self._processor.shutdown, name="spans-flush", daemon=True)
         last.start()
         last.join(_FLUSH_S)
@@ -142,7 +143,7 @@ def _context(context: SpanContext, *, remote: bool = False) -> Any:
 
 
 def _environments_sampler() -> Callable[[str], bool]:
-    """Return the decision of ``OTEL_TRACES_SAMPLER`` about a trace id."""
+    """Return a function that tells whether the sampler of ``OTEL_TRACES_SAMPLER`` samples a trace id."""
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
     from opentelemetry.sdk.trace.sampling import Decision  # noqa: PLC0415
 
@@ -162,7 +163,7 @@ _exporter: Exporter | None = None
 
 
 def start_sending(service: str) -> None:
-    """Send this process's spans from now on, if the environment names a collector."""
+    """Start to send the spans of this process, if the environment names a collector."""
     global _exporter  # noqa: PLW0603 - one process, one exporter
     if (
         not any(environment().get(name) for name in _ENDPOINTS)
@@ -177,18 +178,18 @@ def start_sending(service: str) -> None:
 
 
 def recording() -> bool:
-    """Return whether spans are sent; without a collector ``send`` does nothing."""
+    """Return whether this process sends spans."""
     return _exporter is not None
 
 
 def send(span: Span) -> None:
-    """Send a span to this process's collector, if it has one."""
+    """Queue a span for this process's collector. Without a collector, do nothing."""
     if _exporter is not None:
         _exporter.send(span)
 
 
 def stop_sending() -> None:
-    """Send the remaining spans; the process is about to end."""
+    """Send the queued spans and stop sending. Call it when the process is about to end."""
     global _exporter  # noqa: PLW0603
     if _exporter is not None:
         _exporter.stop()

@@ -1,7 +1,7 @@
-"""The statuses of runs, nodes and attempts: one enum each, in the order of their lives.
+"""The statuses of runs, nodes and attempts: one enum each, in the order in which they occur.
 
-The tokens are the REST API's labels (contract section 2). The API's numbers exist only at the
-API's edge, in ``services/api/representations/json_values.py``.
+The values are the status labels of the REST API (contract section 2). Only the gateway knows the API's numbers for
+them, in ``services/api/representations/json_values.py``.
 """
 
 from enum import StrEnum
@@ -24,7 +24,7 @@ class RunStatus(StrEnum):
 
     @property
     def active(self) -> bool:
-        """Whether the run may still change by itself."""
+        """Whether the run has been queued or started and has not ended."""
         return self in _ACTIVE_RUN
 
     @property
@@ -54,7 +54,7 @@ class NodeStatus(StrEnum):
 
 
 class AttemptState(StrEnum):
-    """The status of one attempt of a step. ``DISPATCHED`` and ``RUNNING`` are the open states."""
+    """The status of one attempt of a step. An attempt in ``DISPATCHED`` or ``RUNNING`` is open: it has not ended."""
 
     DISPATCHED = "dispatched"
     RUNNING = "running"

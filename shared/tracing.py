@@ -1,9 +1,9 @@
-"""Trace contexts: the place of a piece of work in its trace, by W3C Trace Context.
+"""Span contexts: the trace id and span id of a piece of work, after W3C Trace Context.
 
 A context travels as ``traceparent``: in HTTP requests, in envelopes, in a run's row and in a step's
-environment. The ids of a run's and an attempt's spans follow from their names, so that every service
-finds the same ones by itself and nothing must be kept while they last. Sending spans is
-``shared.spans``; a context costs next to nothing and is there without it.
+environment. The ids of the spans of runs and attempts are hashes of their names, so every service computes the same
+ids and no service stores a span until it ends. ``shared.spans`` sends spans. Contexts exist even if no spans are sent,
+because they cost very little.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ _SAMPLED = 0x01
 
 @dataclass(frozen=True, slots=True)
 class SpanContext:
-    """The context of one span. ``sampled``: whether the spans of the trace are to be recorded."""
+    """The context of one span. ``sampled``: whether the spans of its trace are sent."""
 
     trace_id: str
     """32 hexadecimal digits."""
@@ -34,9 +34,9 @@ class SpanContext:
 
     @classmethod
     def parse(cls, header: str | None) -> Self | None:
-        """Parse a ``traceparent``; ``None`` if it is missing or invalid.
+        """Parse a ``traceparent`` header. Return ``None`` if it is missing or invalid.
 
-        Source: W3C Trace Context, section 3.2; a later version may have more fields behind these.
+        Source: W3C Trace Context, section 3.2. Versions after 00 may append fields, which are ignored.
         """
         found = _TRACEPARENT.fullmatch(header.strip()) if header else None
         if found is None:
@@ -48,7 +48,7 @@ class SpanContext:
 
     @classmethod
     def named(cls, name: str) -> Self:
-        """Return the first span of a trace whose ids are derived from ``name``: the same in every process."""
+        """Return the context of a root span. Its ids are hashes of ``name``, so they are the same in every process."""
         digits = hashlib.sha256(name.encode()).hexdigest()
         return cls(digits[:32], digits[32:48], _sampled(digits[:32]))
 
@@ -56,12 +56,12 @@ class SpanContext:
         return f"00-{self.trace_id}-{self.span_id}-{int(self.sampled):02x}"
 
     def child(self, name: str = "") -> "SpanContext":
-        """Return a child span; its id is derived from ``name``, or random without one."""
+        """Return the context of a child span. Its id is a hash of ``name``, or random if ``name`` is empty."""
         span_id = hashlib.sha256(name.encode()).hexdigest()[:16] if name else random_hex(16)
         return SpanContext(self.trace_id, span_id, self.sampled)
 
     def of_run(self, run_key: str, run_attempt: int) -> "SpanContext":
-        """Return the span of a run that was requested in this context."""
+        """Return the context of the span of a run that was requested in this context."""
         return self.child(f"{run_key}#{run_attempt}")
 
 
@@ -69,13 +69,13 @@ _sampled: Callable[[str], bool] = lambda _trace_id: True  # noqa: E731 - a defau
 
 
 def sample_with(sampled: Callable[[str], bool]) -> None:
-    """Let ``sampled(trace id)`` decide about traces that begin in this process."""
+    """Let ``sampled(trace_id)`` decide whether a trace that begins in this process is sampled."""
     global _sampled  # noqa: PLW0603 - one process, one sampler
     _sampled = sampled
 
 
 def begin() -> SpanContext:
-    """Return the first span of a new trace."""
+    """Return the context of the root span of a new trace."""
     digits = random_hex(48)
     return SpanContext(digits[:32], digits[32:], _sampled(digits[:32]))
 
@@ -84,13 +84,13 @@ _here: ContextVar[SpanContext | None] = ContextVar("trace", default=None)
 
 
 def here() -> SpanContext | None:
-    """Return the current span of this thread, if any."""
+    """Return the context of this thread's current span, or ``None`` if there is none."""
     return _here.get()
 
 
 @contextmanager
 def within(context: SpanContext | None) -> Iterator[None]:
-    """Work in this span inside the block."""
+    """Make ``context`` the current span of this thread inside the block."""
     token = _here.set(context)
     try:
         yield
@@ -99,5 +99,5 @@ def within(context: SpanContext | None) -> Iterator[None]:
 
 
 def enter(context: SpanContext | None) -> None:
-    """Work in this span until the next call on this thread: for work that is not one block."""
+    """Make ``context`` the current span of this thread until the next call, for work that is not one block."""
     _here.set(context)

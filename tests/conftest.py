@@ -1,8 +1,8 @@
-"""Fixtures for all tests: real servers, one pair per test process, begun when first asked for.
+"""Fixtures for all tests: a real RabbitMQ and Postgres per test process, started on first use.
 
-Each pytest-xdist worker has servers of its own, so a test may stop and kill them without harming
-its neighbours. ``DAGWAY_AMQP_URL`` and ``DAGWAY_DATABASE_URL`` in the environment replace them for
-tests that only talk to a server; tests that break one always break their own.
+Each pytest-xdist worker has its own servers, so a test may stop and kill them without affecting tests
+in other processes. ``DAGWAY_AMQP_URL`` and ``DAGWAY_DATABASE_URL`` in the environment replace them for
+tests that only connect to a server; tests that stop or kill a server always use their own.
 """
 
 import os
@@ -25,7 +25,7 @@ _OURS = {name: value for name, value in os.environ.items() if name.startswith("D
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say loudly which servers were missing: a skipped test looks too much like a passed one."""
+    """Print which servers were missing, since a skipped test is easily taken for a passed one."""
     skipped = terminalreporter.stats.get("skipped", [])
     missing = sorted(
         {name for name in NEEDED for report in skipped if f"{name} is not installed" in str(report.longrepr)}
@@ -41,7 +41,7 @@ def _no_settings_of_the_developers() -> None:
     for name in _OURS:
         del os.environ[name]
     os.environ.pop("DAGU_DEFAULT_SHELL", None)
-    os.environ["SHELL"] = "/bin/sh"  # what a service is given; what SHELL is where CI runs, nobody says
+    os.environ["SHELL"] = "/bin/sh"  # not inherited: CI may set another SHELL
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +65,7 @@ def _rabbit() -> Iterator[RabbitServer]:
 
 @pytest.fixture
 def rabbit_server(_rabbit: RabbitServer) -> RabbitServer:
-    """A running RabbitMQ of this test process's own: free to stop, kill and restart."""
+    """A running RabbitMQ that only this test process uses; tests may stop, kill and restart it."""
     if not _rabbit.running:
         _rabbit.start()
     return _rabbit
@@ -73,7 +73,7 @@ def rabbit_server(_rabbit: RabbitServer) -> RabbitServer:
 
 @pytest.fixture
 def amqp_url(request: pytest.FixtureRequest) -> str:
-    """The URL of an empty vhost (of ``DAGWAY_AMQP_URL`` as it is, if that is set)."""
+    """The URL of an empty vhost, or ``DAGWAY_AMQP_URL`` unchanged if it is set."""
     if given := _OURS.get("DAGWAY_AMQP_URL"):
         return given
     server: RabbitServer = request.getfixturevalue("rabbit_server")
@@ -89,7 +89,7 @@ def _postgres() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def postgres_server(_postgres: PostgresServer) -> PostgresServer:
-    """A running Postgres of this test process's own: free to stop, kill and restart."""
+    """A running Postgres that only this test process uses; tests may stop, kill and restart it."""
     if not _postgres.running:
         _postgres.start()
     return _postgres
@@ -97,7 +97,7 @@ def postgres_server(_postgres: PostgresServer) -> PostgresServer:
 
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The URL of an empty Postgres database, whose user may do anything in it."""
+    """The URL of an empty Postgres database; its user has all rights in it."""
     if given := _OURS.get("DAGWAY_DATABASE_URL"):
         yield from _database_on(given)
         return
@@ -118,7 +118,7 @@ def migrated_database_url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def _database_on(url: str) -> Iterator[str]:
-    """Make a database on a server that is not ours, and drop it afterwards."""
+    """Create a database on the server of ``DAGWAY_DATABASE_URL``, and drop it afterwards."""
     name = sql.Identifier(database := f"dagway_test_{ids.new_token()}")
     with closing(psycopg2.connect(url)) as connection:
         connection.autocommit = True

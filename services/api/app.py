@@ -1,7 +1,7 @@
-"""The Flask application: registers the operations and turns every outcome into a response.
+"""The Flask application: registers the operations and turns every result or error into a response.
 
-Flask provides the routing and the WSGI plumbing only. Under ``/api/`` every error is the JSON envelope, and no
-request of a client may lead to a 500.
+Flask is used for routing and WSGI only. Under ``/api/`` every error has the JSON body of ``problems``, and no input
+of a client may cause a 500.
 """
 
 import logging
@@ -45,12 +45,12 @@ _REQUEST_HEADERS = (
     "Content-Type, Authorization, Content-Encoding, Accept, Idempotency-Key, If-Match, Last-Event-ID, traceparent"
 )
 _LOCAL = frozenset({"/auth/login", "/auth/me", "/openapi.json", "/docs"})
-"""Paths about this server itself, which are never forwarded to a remote node."""
+"""Paths that concern this server itself and are never forwarded to a remote node."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 def create_app(deps: Deps) -> Flask:
-    """Return the application. It opens no connections and keeps no state but caches."""
+    """Return the application. It opens no connections; its only state is caches."""
     app = Flask("dagway", static_folder=None)
     app.before_request(_begin)
     app.after_request(_finish)
@@ -95,7 +95,7 @@ def _view(deps: Deps, operation: Operation) -> Callable[..., Response]:
     def view(**path: str) -> Response:
         request = _request()
         if request.method == "HEAD" and operation.permission is not None:
-            # The contract has a GET that changes something; a HEAD must change nothing.
+            # The contract has a GET that changes state (dequeue); a HEAD must not.
             raise MethodNotAllowed([operation.method])
         headers = cast("Mapping[str, str]", request.headers)
         principal = deps.auth.admit(role, operation.permission, headers)
@@ -140,12 +140,12 @@ def _forward(deps: Deps, node: RemoteNode, request: Request) -> ApiResponse:
 
 
 def _request() -> Request:
-    """Return the request itself: ``current_request`` is a proxy that looks it up at each access."""
+    """Return the request object: ``current_request`` is a proxy that looks it up at each access."""
     return cast("Request", current_request._get_current_object())  # type: ignore[attr-defined]  # noqa: SLF001 - documented by Flask
 
 
 def _body(request: Request) -> bytes:
-    """Return the body; without these headers there is none to read."""
+    """Return the body of a request; empty if the headers announce no body."""
     environ = request.environ
     return request.get_data() if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ else b""
 
@@ -177,12 +177,12 @@ def _dagway_error(error: DagwayError) -> Response:
 
 
 def _http_error(error: HTTPException) -> Response:
-    """Turn Werkzeug's errors (no such route, wrong method, too large) into the envelope."""
+    """Turn Werkzeug's errors (unknown path, wrong method, body too large) into the JSON body of errors."""
     if isinstance(error, NotFound):
-        return _problem(problems.not_found(f"There is nothing at {current_request.path}"))
+        return _problem(problems.not_found(f"There is nothing at the path {current_request.path}"))
     if isinstance(error, MethodNotAllowed):
         allowed = ", ".join(sorted(error.valid_methods or ()))
-        message = f"Method {current_request.method} is not allowed here"
+        message = f"Method {current_request.method} is not allowed here: use {allowed}"
         return _problem(Problem(problems.WRONG_METHOD, "bad_request", message, headers={"Allow": allowed}))
     if isinstance(error, RequestEntityTooLarge):
         return _problem(Problem(problems.TOO_LARGE, "bad_request", "The request body is too large"))
@@ -192,7 +192,7 @@ def _http_error(error: HTTPException) -> Response:
 
 
 def _unhandled(deps: Deps, error: Exception) -> Response:
-    """Handle an unexpected error. Before a migration, any database query may end here: that is a 503."""
+    """Handle an unexpected error. If the database schema is not migrated yet, any query may fail: return a 503."""
     schema = schema_of(deps)
     if schema is None or schema.serves:
         return _unexpected(error)
@@ -222,9 +222,10 @@ def _request_id(request: Request) -> str:
 
 
 def _begin() -> Response | None:
-    """Count and trace the request, and bind its id to the log; raise the problem that the server found before.
+    """Count and trace the request, and bind its id to the log.
 
-    OPTIONS is answered here: browsers send it before any write.
+    Raises the ``Problem`` if the server has refused the request before. Answers OPTIONS, which browsers send before
+    any write.
     """
     request = _request()
     request_spans.begin(request)
@@ -244,7 +245,7 @@ def _finish(response: Response) -> Response:
     headers.add("X-Content-Type-Options", "nosniff")
     headers.add("X-Request-Id", _request_id(request))
     if "HTTP_ORIGIN" in request.environ:
-        # Never the origin itself: any page could then use the password or cookie that a browser has for this server.
+        # ``*`` instead of the origin: otherwise any page could use a password or cookie that the browser has for us.
         headers["Access-Control-Allow-Origin"] = "*"
         headers["Access-Control-Allow-Credentials"] = "true"
         headers["Access-Control-Expose-Headers"] = "ETag, Retry-After, X-Request-Id"

@@ -1,10 +1,11 @@
-"""Sends commands to the schedulers: publishes with a confirm, then waits for the reply for a limited time.
+"""Sends commands to the schedulers: publishes a command with a confirm, then waits for the reply for a limited time.
 
-* Carried out: ``Recorded`` with the scheduler's result; reads see the change at once.
-* Refused: raises ``Problem`` with the code of the refusal.
-* Confirmed by the broker, but no reply in time: ``Accepted``. The command is durable and will have exactly one
-  outcome; the same request with the same id returns it.
-* Not accepted: raises ``BrokerUnavailable`` or ``Unroutable``; ``PublishUnconfirmed`` if that is not known.
+* A scheduler carried the command out: returns ``Recorded`` with the result. Later reads see the change.
+* A scheduler refused the command: raises ``Problem`` with the code of the refusal.
+* The broker confirmed the command, but no reply came in time: returns ``Accepted``. The command is durable and will
+  have exactly one outcome; a request with the same command id returns this outcome.
+* The broker did not accept the command: raises ``BrokerUnavailable`` or ``Unroutable``.
+* No confirm came: raises ``PublishUnconfirmed``. Whether the command was accepted is unknown.
 
 A caller waits at most ``accept_timeout_s`` or ``reply_timeout_s``, whichever is longer.
 """
@@ -52,7 +53,7 @@ class Accepted:
 
 
 def command_key(header: str | None) -> str | None:
-    """Return the Idempotency-Key, which becomes the command id; raises a 400 if it is malformed."""
+    """Return the Idempotency-Key, which becomes the command id. Raises a 400 if the key is malformed."""
     if header is None or header == "":
         return None
     if not _KEY.fullmatch(header):
@@ -61,15 +62,15 @@ def command_key(header: str | None) -> str | None:
 
 
 def chosen_run_id(given: str, key: str | None) -> str:
-    """Return the id of a new run: the caller's if they gave one, else one for their Idempotency-Key."""
+    """Return the id of a new run: ``given`` if it is not empty, else ``run_id_for(key)``."""
     return json_values.run_id(given) if given else run_id_for(key)
 
 
 def run_id_for(key: str | None) -> str:
-    """Return an id for a run whose caller chose none.
+    """Return an id for a run whose caller chose no id.
 
-    It is derived from the Idempotency-Key, if there is one: a repeated request names the same run even if the
-    first response was lost.
+    The id is derived from the Idempotency-Key, if there is one. So a repeated request creates the same run id, even
+    if the first response was lost.
     """
     if key is None:
         return new_run_id()
@@ -77,7 +78,7 @@ def run_id_for(key: str | None) -> str:
 
 
 class SentCommand:
-    """A command that was published and has no outcome yet."""
+    """A published command whose outcome can be waited for."""
 
     def __init__(self, command: Command, command_id: str, pending: PendingReply) -> None:
         self._command = command
@@ -85,9 +86,9 @@ class SentCommand:
         self._pending = pending
 
     def outcome(self, *, accept_timeout_s: float, reply_timeout_s: float) -> Recorded | Accepted:
-        """Wait for the outcome, as the module describes."""
+        """Wait for the outcome. The module docstring lists the results and errors."""
         try:
-            # One wait, not two: a command that is not accepted fails its reply as well.
+            # One wait is enough in most cases: if the command is not accepted, waiting for the reply fails too.
             reply = decode_as(self._pending.reply(reply_timeout_s), CommandReply)
         except (TimeoutError, BrokerUnavailable, PublishUnconfirmed, Unroutable):
             left_s = max(0.0, accept_timeout_s - reply_timeout_s)
@@ -102,7 +103,7 @@ class SentCommand:
 
 
 class Commands:
-    """Sends commands to the schedulers; any of them may take one."""
+    """Sends commands to the schedulers. Any scheduler may carry out any command."""
 
     def __init__(
         self,
@@ -118,19 +119,19 @@ class Commands:
         self._accept_timeout_s = accept_timeout_s
 
     def send(self, command: Command, *, key: str | None = None) -> SentCommand:
-        """Publish a command without waiting; ``key`` becomes its id."""
+        """Publish a command without waiting. ``key`` becomes the command id; ``None``: draw a new id."""
         command_id = key or new_command_id()
-        # The scheduler's log and spans name the id and the trace of the request.
+        # With these, the scheduler's log and spans can name the request and its trace.
         trace = None if (span := here()) is None else str(span)
         body = encode(command, id=command_id, at=self._clock(), trace=trace, request=current("request_id"))
         return SentCommand(command, command_id, self._transport.request(Outgoing(COMMANDS, body, command_id)))
 
     def wait(self, sent: SentCommand) -> Recorded | Accepted:
-        """Wait for the outcome of ``sent``."""
+        """Wait for the outcome of ``sent``, within the timeouts of this client."""
         return sent.outcome(accept_timeout_s=self._accept_timeout_s, reply_timeout_s=self._reply_timeout_s)
 
     def wait_quietly(self, sent: SentCommand) -> None:
-        """Wait for the outcome of ``sent`` and ignore it, failures included."""
+        """Wait until the outcome of ``sent`` is known or the timeout ends. Ignore the outcome and all errors."""
         with contextlib.suppress(DagwayError, Problem):
             self.wait(sent)
 

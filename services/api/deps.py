@@ -1,4 +1,4 @@
-"""The services that request handlers use; the composition root makes them once."""
+"""The services that request handlers use. The composition root creates them once per process."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,9 +23,10 @@ __all__ = ["Deps"]
 
 @dataclass(frozen=True, slots=True)
 class Deps:
-    """``zone`` is the time zone of timestamps in responses, ``None``: the server's local one.
+    """The services and settings that request handlers use.
 
-    ``base_path`` is empty or starts with a slash and ends without one.
+    ``zone`` is the time zone of timestamps in responses, or ``None`` for the local time zone of the process.
+    ``base_path`` is empty, or starts with a slash and has none at the end.
     """
 
     transport: Transport
@@ -49,11 +50,11 @@ class Deps:
     resources: Resources = field(default_factory=Resources)
     follower: Follower = field(init=False)
     waits: BoundedSemaphore = field(init=False)
-    """Limits the requests that wait for a run's end."""
+    """Limits how many requests wait for the end of a run."""
     own_trouble: Callable[[], str] = lambda: ""
-    """Returns why this process is not ready, empty if it is; a separate gateway stores nothing on its disk."""
+    """Returns why this process is not ready, or an empty text. Used by ``dagway up``, which stores data on its disk."""
     closing: Event = field(default_factory=Event)
-    """Set when the server stops: streams end then."""
+    """Set when the server stops, so that streams end."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "auth", Auth(self.settings, self.reads, self.commands, self.clock))

@@ -1,8 +1,7 @@
-"""Wakes requests that follow runs: event streams, and requests that wait for a run's end.
+"""Wakes requests that follow runs: event streams, and requests that wait for the end of a run.
 
-Followers read the changes from the database, by position or sequence number. Schedulers publish a notification
-that runs have changed. A notification may be lost, or arrive while an older transaction is still open that hides
-newer changes: so followers also poll.
+Followers read the changes from the database. They query when a scheduler publishes that runs have changed, and they
+also poll: a notification may be lost, or may arrive while an older open transaction still hides the newest changes.
 """
 
 import logging
@@ -22,13 +21,13 @@ _log = logging.getLogger(__name__)
 _POLL_S = 2.0
 """The polling interval: how long a lost notification can delay a follower."""
 _GATHER_S = 0.02
-"""How long a follower of all runs gathers notifications, so that one query serves them all."""
+"""How long a follower of all runs waits after a notification, so that one query covers several."""
 _SETTLE_S = (0.05, 0.2, 0.75)
-"""Intervals of the queries after a notification to followers of all runs: for changes that open transactions hid."""
+"""Intervals of further queries after a notification to followers of all runs: older transactions may hide changes."""
 
 
 class Watch:
-    """One follower. It counts against the limit until ``close``."""
+    """One follower. Counts against the limit of followers until ``close``."""
 
     def __init__(self, follower: "Follower", poll_s: float, run_key: str | None) -> None:
         self._follower = follower
@@ -36,17 +35,17 @@ class Watch:
         self._woken = threading.Event()
         self._settle: list[float] = []
         self.run_key = run_key
-        """Follow only this run; ``None``: all runs."""
+        """The run to follow, or ``None`` for all runs."""
 
     def wake(self) -> None:
-        """Wake the follower."""
+        """Make ``wait`` return."""
         self._woken.set()
 
     def wait(self, timeout_s: float) -> None:
         """Wait until there may be changes, ``timeout_s`` at most.
 
-        A notification between a return and the next call is not missed: the follower's query in between may or may
-        not have seen the change, so that next call returns at once.
+        If a notification arrives between two calls, the second call returns immediately, because the query between
+        them may have missed the change.
         """
         poll_s = self._settle.pop(0) if self._settle else self._poll_s
         if self._woken.wait(min(timeout_s, poll_s)):
@@ -61,7 +60,7 @@ class Watch:
 
 
 class Follower:
-    """Wakes the followers, at most ``limit`` at once."""
+    """Wakes the followers when runs change. There are at most ``limit`` followers at a time."""
 
     def __init__(self, transport: Transport, limit: int, *, poll_s: float = _POLL_S) -> None:
         self._transport = transport
@@ -72,12 +71,15 @@ class Follower:
         self._listening = False
 
     def watch(self, run_key: str | None = None) -> Watch:
-        """Start following; raises a 503 beyond the limit."""
+        """Return a new follower of one run, or of all runs. Raises a 503 if the limit is reached."""
         watch = Watch(self, self._poll_s, run_key)
         with self._lock:
             if len(self._watches) >= self._limit:
                 raise Problem(
-                    503, "service_unavailable", "Too many event streams are open here", headers={"Retry-After": "5"}
+                    503,
+                    "service_unavailable",
+                    "Too many event streams are open on this server",
+                    headers={"Retry-After": "5"},
                 )
             self._watches.add(watch)
             begin, self._listening = not self._listening, True

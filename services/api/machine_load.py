@@ -1,6 +1,6 @@
 """The load of this machine, sampled every few seconds and kept for a day (REST contract section 5.11).
 
-Read from ``/proc``; where there is none, nothing is sampled. CPU, memory and disk are percentages.
+CPU, memory and disk are percentages. CPU and memory are read from ``/proc`` and missing on systems without it.
 """
 
 import os
@@ -31,11 +31,11 @@ class Resources:
         self._busy: tuple[float, float] | None = None
 
     def begin(self, stop: threading.Event) -> None:
-        """Take samples from now until ``stop``."""
+        """Start the thread, which takes samples until ``stop`` is set."""
         threading.Thread(target=self._run, args=(stop,), name="api-resources", daemon=True).start()
 
     def since(self, unix_s: int) -> dict[str, list[dict[str, float]]]:
-        """Return the samples since that time, oldest first."""
+        """Return the samples since ``unix_s``, seconds since 1970, oldest first."""
         with self._lock:
             return {
                 name: [{"timestamp": at, "value": value} for at, value in points if at >= unix_s]
@@ -58,7 +58,7 @@ class Resources:
                 return
 
     def _cpu(self) -> float | None:
-        """Return the share of busy time since the last sample (at first: since the machine started)."""
+        """Return the share of busy time since the last sample; for the first sample, since the machine started."""
         try:
             fields = [float(field) for field in (_PROC / "stat").read_text().split("\n", 1)[0].split()[1:9]]
         except (OSError, ValueError):
@@ -83,7 +83,7 @@ def _disk(path: Path) -> float | None:
         usage = shutil.disk_usage(path if path.exists() else Path())
     except OSError:
         return None
-    # Like df: the share of what users can have, without the system's reserve.
+    # As df does: the share of the space that users can use, without the blocks reserved for root.
     usable = usage.used + usage.free
     return 100 * usage.used / usable if usable else None
 

@@ -24,7 +24,7 @@ __all__ = ["build_deps", "run_api"]
 
 _log = logging.getLogger(__name__)
 _GIVE_UP = 3
-"""The exit code of a worker process after which gunicorn starts no other."""
+"""If a worker process ends with this exit code, gunicorn stops instead of starting another."""
 
 
 def build_deps(
@@ -37,7 +37,7 @@ def build_deps(
     max_dag_series: int = 200,
     own_trouble: Callable[[], str] = lambda: "",
 ) -> Deps:
-    """Return the application's dependencies, on connections that are open already, and start its background work."""
+    """Return the application's services, which use the open connections, and start their background threads."""
     deps = Deps(
         transport=transport,
         commands=Commands(transport, utc_now),
@@ -74,9 +74,9 @@ def run_api(
 ) -> None:
     """Serve the API until the process gets a signal to end.
 
-    Both ``open_`` arguments are called in the worker process, after the fork. Neither may need its
-    server to be up: a gateway starts, and answers 503, while the broker or the database is away.
-    ``on_open`` is called there too, once everything is open.
+    ``open_transport``, ``open_reads`` and then ``on_open`` are called in the worker process, after the fork.
+    ``open_transport`` and ``open_reads`` must not fail if their server is down: a gateway starts without the broker
+    or the database, and returns 503 until both are available.
     """
 
     def make() -> "WSGIApplication":

@@ -16,21 +16,21 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 _REF = "#/components/schemas/{model}"
 _TAGS = ("dags", "dag-runs", "users", "api-keys", "webhooks", "auth", "services")
 _HEADERS: Mapping[str, str] = {
-    "Idempotency-Key": "the same request sent again under the same key is carried out once",
-    "If-Match": "replace the spec only if it is still the one with this ETag",
-    "Last-Event-ID": "continue after this event",
+    "Idempotency-Key": "a request that is sent again with the same key is carried out only once",
+    "If-Match": "replace the spec only if the ETag of the present spec is this one",
+    "Last-Event-ID": "id of the last event received: the stream continues after it",
 }
 _STREAM = "text/event-stream"
 _FAILURES: Mapping[int, str] = {
-    400: "the request cannot be accepted",
+    400: "the request is invalid, or the state does not allow it",
     401: "credentials are missing or wrong",
-    403: "not allowed",
-    404: "nothing has that name",
-    408: "the body did not come in time",
-    409: "the name or id is taken, or the run is active already",
+    403: "the role or the permissions of this server do not allow the request",
+    404: "the DAG, run or other object in the path does not exist",
+    408: "the request body did not arrive in time",
+    409: "the name or id is taken, or too many runs are active already",
     412: "the spec has changed since it was read",
-    413: "the body is too large",
-    428: "If-Match is required",
+    413: "the request body is too large",
+    428: "the header If-Match is required",
     429: "too many failed logins",
     502: "the remote node cannot be reached",
     503: "the database or the broker is unavailable",
@@ -38,14 +38,14 @@ _FAILURES: Mapping[int, str] = {
 
 
 class _ComponentNames(GenerateJsonSchema):
-    """Names components as their classes, without the suffix of response schemas."""
+    """Names each component as its class, without the suffix ``Schema``."""
 
     def normalize_name(self, name: str) -> str:
         return super().normalize_name(name).removesuffix("Schema")
 
 
 def document(operations: Iterable[Operation], *, version: str, base: str, builtin: bool) -> dict[str, Any]:
-    """Return the document; ``base`` is the prefix of all paths."""
+    """Return the OpenAPI document; ``base`` is the URL path before all paths, ``builtin`` the authentication mode."""
     listed = list(operations)
     bodies: list[type[BaseModel]] = [each.body for each in listed if each.body is not None]
     answers: list[type[BaseModel]] = [each.response for each in listed if each.response is not None]
@@ -74,7 +74,7 @@ def document(operations: Iterable[Operation], *, version: str, base: str, builti
                 "bearer": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "a login token, an API key or the static token",
+                    "description": "a login token, an API key or the fixed token (DAGWAY_AUTH_TOKEN)",
                 },
                 "basic": {"type": "http", "scheme": "basic"},
             },
@@ -84,7 +84,7 @@ def document(operations: Iterable[Operation], *, version: str, base: str, builti
 
 
 def _relax(schemas: Mapping[str, Any]) -> None:
-    """Make fields with a default optional: they are left out of a response when they are empty."""
+    """Make fields with a default optional: a response omits them when they are empty."""
     for schema in schemas.values():
         fields = schema.get("properties", {})
         needed = [name for name in schema.get("required", []) if "default" not in fields.get(name, {})]
@@ -142,7 +142,7 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
             "name": "remoteNode",
             "in": "query",
             "required": False,
-            "description": "the configured server that answers the request; local: this one",
+            "description": "name of the configured remote node that answers the request; local: this server",
             "schema": {"type": "string", "default": "local"},
         }
     )
@@ -159,12 +159,12 @@ def _headers(operation: Operation) -> list[dict[str, Any]]:
 
 
 def _responses(operation: Operation, answers: Mapping[Any, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {str(operation.status): {"description": "done", **_success_body(operation, answers)}}
+    found: dict[str, Any] = {str(operation.status): {"description": "success", **_success_body(operation, answers)}}
     if operation.media_type == _STREAM:
-        found["204"] = {"description": "the run has ended and all its events were sent"}
+        found["204"] = {"description": "the run has ended and the client has all its events"}
     if operation.write and operation.pending:
         pending = {"application/json": {"schema": answers[PendingSchema]}}
-        found["202"] = {"description": "accepted and durable, the outcome not known yet", "content": pending}
+        found["202"] = {"description": "the command is stored durably, its outcome not known yet", "content": pending}
     error = {"application/json": {"schema": answers[ErrorBodySchema]}}
     found |= {str(status): {"description": _FAILURES[status], "content": error} for status in _failures(operation)}
     return dict(sorted(found.items()))
@@ -180,7 +180,7 @@ def _success_body(operation: Operation, answers: Mapping[Any, Any]) -> dict[str,
 
 
 def _failures(operation: Operation) -> Iterable[int]:
-    """Return the error statuses that an operation can be answered with."""
+    """Return the statuses of the errors that an operation can return."""
     found = {400, 502, 503, *operation.failures}
     if operation.role != "public" or operation.own_token:
         found |= {401, 403}

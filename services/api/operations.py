@@ -1,7 +1,7 @@
-"""The operations of the API: one decorator declares all facts of an operation.
+"""The operations of the API: one decorator declares all properties of an operation.
 
-The application registers its routes from these declarations and the OpenAPI document is made from them.
-A handler gets the path parameters, the validated body and query, and returns an ``ApiResponse``; it never sees Flask.
+``app`` registers the routes and ``openapi`` makes the document from these declarations. A handler gets the path
+parameters, the validated body and the validated query, and returns an ``ApiResponse``. Handlers do not use Flask.
 """
 
 import json
@@ -41,22 +41,23 @@ __all__ = [
 
 
 class Body(BaseModel):
-    """Base of request bodies: types are strict, unknown fields are ignored, ``null`` means absent."""
+    """Base of request bodies. Types are strict, unknown fields are ignored, and ``null`` counts as absent."""
 
     model_config = ConfigDict(strict=True, extra="ignore", populate_by_name=True)
 
 
 class Query(BaseModel):
-    """Base of query parameters: text is converted to the field's type, unknown parameters are ignored."""
+    """Base of query parameters. Text is converted to the type of its field; unknown parameters are ignored."""
 
     model_config = ConfigDict(extra="ignore", populate_by_name=True)
 
 
 @dataclass(frozen=True, slots=True)
 class ApiResponse:
-    """A response. ``content`` is JSON unless ``media_type`` says otherwise; ``None``: no body.
+    """A response.
 
-    Bytes, or an iterator of them, are sent as they are.
+    ``content`` is bytes or an iterator of bytes, which are sent unchanged; or, with the default ``media_type``, a
+    value to encode as JSON; or ``None`` for no body.
     """
 
     status: int
@@ -66,11 +67,11 @@ class ApiResponse:
 
 
 def json_bytes(content: Any) -> bytes:
-    """Return JSON text; numbers that JSON does not have (a spec may hold ``.nan``) become ``null``."""
+    """Return ``content`` as JSON. Numbers that JSON does not have, such as ``.nan`` in a spec, become ``null``."""
     try:
         return to_json(content, inf_nan_mode="null")
     except PydanticSerializationError:
-        # Half a surrogate pair in a name or text from a client: it becomes a question mark.
+        # Text from a client contains a lone surrogate, which becomes a question mark.
         text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         return text.encode("utf-8", "replace")
 
@@ -81,7 +82,7 @@ def ok(content: Any) -> ApiResponse:
 
 
 def accepted(content: Any) -> ApiResponse:
-    """Return 202: the command is stored durably, its outcome is not known yet."""
+    """Return 202: the command is stored durably but its outcome is not known yet."""
     return ApiResponse(202, content)
 
 
@@ -97,7 +98,7 @@ Then = Callable[[Result], Any] | Mapping[str, Any] | None
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request to an operation: the caller, the time, and the services that a handler needs."""
+    """One request to an operation: its principal, time, headers, and the services that a handler uses."""
 
     deps: Deps
     now: datetime
@@ -106,24 +107,26 @@ class Call:
     principal: Principal = NOBODY
     headers: Mapping[str, str] = field(default_factory=dict)
     address: str = ""
-    """The client's address, as far as the server knows it."""
+    """The IP address of the client or of the last proxy; empty if unknown."""
     arguments: frozenset[str] = frozenset()
-    """The names of the query parameters that were given, even if empty."""
+    """The names of the query parameters in the request, including those with an empty value."""
     success: int = 200
-    """The operation's status for success."""
+    """The HTTP status of a successful response."""
 
     @property
     def user(self) -> str:
-        """The caller's name for the transition log."""
+        """The principal's name for the log of transitions."""
         return self.principal.by
 
     def carry_out(self, command: Command, *, then: Then = None, known: Mapping[str, Any] = {}) -> ApiResponse:
-        """Send a command, wait for its outcome and return it as a response.
+        """Send a command, wait for its outcome and return the response.
 
-        * Carried out: the operation's success status. ``then`` is the body, or makes it from the result.
-        * No reply in time: 202 with the command's id.
+        * The command is carried out: the operation's success status. ``then`` is the body, or a function that makes
+          the body or the whole response from the scheduler's result.
+        * No reply arrives in time: 202 with the command's id.
 
-        Both bodies have the fields that are ``known`` before the outcome; values in the result take precedence.
+        The fields in ``known``, e.g. a new run's id, are added to either body. If the result has a field of the same
+        name, its value is used.
 
         Raises:
             Problem: the scheduler refused the command.
@@ -175,25 +178,25 @@ class Operation:
     body_required: bool = True
     query: type[Query] | None = None
     builtin: Callable[[], Problem] | None = None
-    """The refusal outside the builtin authentication mode; it comes before any other check of the request."""
+    """Makes the error outside the builtin authentication mode. Raised before path, query and body are checked."""
     response: type[Schema] | None = None
-    """The JSON body of success; ``None``: no body, or one of ``media_type`` without a schema."""
+    """The schema of the JSON body of success. ``None``: there is no body, or a body of ``media_type``."""
     status: int = 200
-    """The status of success."""
+    """The HTTP status of success."""
     media_type: str = ""
     """The media type of a body that has no schema."""
     pending: bool = True
-    """Whether a write may be answered 202; false where nothing is sent to the scheduler."""
+    """Whether a write can return 202. False for operations that send no command."""
     failures: tuple[int, ...] = ()
-    """Error statuses that do not follow from the method, the path, the role or the body."""
+    """Error statuses besides those that follow from the method, the path, the role or the body."""
     headers: tuple[str, ...] = ()
-    """Request headers that do not follow from the method."""
+    """Request headers to document, besides those that follow from the method."""
     own_token: bool = False
-    """Whether a public operation checks a token of its own."""
+    """Whether a public operation itself checks a token, as the trigger of a webhook does."""
 
     @property
     def write(self) -> bool:
-        """Whether the operation changes something; one GET of the contract does."""
+        """Whether the operation changes state. The contract has one GET that does (dequeue)."""
         return self.method != "GET" or self.permission is not None
 
 
@@ -237,10 +240,10 @@ Q = TypeVar("Q", bound=Query)
 
 
 def parse_body(model: type[B], data: bytes, *, required: bool) -> B:
-    """Return the body as its model; the content type and the case of field names do not matter.
+    """Return the body as its model. The content type and the case of field names do not matter.
 
     Raises:
-        Problem: 400 if it is not JSON, is not an object, is required but absent, or has a field of a wrong type.
+        Problem: 400 if the body is not a JSON object, is required but absent, or has a field of a wrong type.
     """
     content: Any = None
     if data.strip():
@@ -266,21 +269,21 @@ def parse_body(model: type[B], data: bytes, *, required: bool) -> B:
 
 @lru_cache
 def _names(model: type[Body]) -> Mapping[str, str]:
-    """Return the names of a body's fields by their lower case, so that ``dagRunID`` is accepted as well."""
+    """Return the field names of a body by their lower-case form: ``dagRunID`` is accepted for ``dagRunId``."""
     names = [info.alias or name for name, info in model.model_fields.items()]
     return {name.lower(): name for name in names}
 
 
 def parse_query(model: type[Q], values: Mapping[str, list[str]]) -> Q:
-    """Return the query parameters as their model; an empty value counts as absent.
+    """Return the query parameters as their model. A parameter with an empty value counts as absent.
 
     Raises:
-        Problem: 400 for a wrong type or a parameter given twice.
+        Problem: 400 for a value of a wrong type, or a parameter that is given twice.
     """
     single: dict[str, str] = {}
     for name in _parameters(model) & values.keys():
         if len(values[name]) > 1:
-            raise bad_request(f"{name}: given {len(values[name])} times; give it once", field=name)
+            raise bad_request(f"{name}: this parameter is given {len(values[name])} times; give it once", field=name)
         if "\0" in values[name][0]:
             raise bad_request(f"{name}: must not contain a NUL character", field=name)
         if values[name][0] != "":

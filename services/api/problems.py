@@ -1,7 +1,7 @@
 """Translates errors into responses. No other file maps errors to HTTP statuses.
 
-The body of every error is ``{"code", "message", "details"?}`` (REST contract section 1.1). An unexpected error has
-a fixed text; the log has the cause under the request id.
+The body of every error is ``{"code", "message", "details"?}`` (REST contract section 1.1). The message of an
+unexpected error is a fixed text; the log has its cause, with the request id.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ __all__ = [
 
 BAD_REQUEST, NOT_FOUND, WRONG_METHOD, TOO_LARGE, INTERNAL, UNAVAILABLE = 400, 404, 405, 413, 500, 503
 REFUSED = "dagway.refused"
-"""The key of the WSGI environment with the ``Problem`` of a request that was refused before the application ran."""
+"""Key in the WSGI environment. Its value is the ``Problem`` of a request that the server refused before Flask ran."""
 RETRY_AFTER_S = 2
 """About as long as a reconnect to the broker or the database takes."""
 
@@ -52,7 +52,7 @@ _STATUS_BY_COMMAND: dict[tuple[str, str], int] = {
     ("run.retry", "already_running"): BAD_REQUEST,
     ("dag.rename", "already_running"): BAD_REQUEST,
 }
-"""Codes with another status for one command (REST contract sections 5.3 and 5.8)."""
+"""Statuses that differ from ``_STATUS`` for one type of command (REST contract sections 5.3 and 5.8)."""
 
 
 class Problem(Exception):
@@ -88,7 +88,7 @@ def bad_request(message: str, **details: Any) -> Problem:
 
 
 def not_found(message: str) -> Problem:
-    """Return a 404 for a name that does not exist."""
+    """Return a 404 for an object that does not exist."""
     return Problem(NOT_FOUND, "not_found", message)
 
 
@@ -98,7 +98,7 @@ def internal() -> Problem:
 
 
 def from_refusal(error: RefusedError | None, command_type: str) -> Problem:
-    """Translate a scheduler's refusal of a command."""
+    """Translate the error with which a scheduler refused a command of this type."""
     if error is None:
         return internal()
     status = _STATUS_BY_COMMAND.get((command_type, error.code), _STATUS.get(error.code, INTERNAL))
@@ -109,7 +109,7 @@ def from_refusal(error: RefusedError | None, command_type: str) -> Problem:
 
 
 def from_error(error: DagwayError) -> Problem:
-    """Translate an expected error; a broken invariant is an internal error."""
+    """Translate an expected error. A broken invariant becomes a 500."""
     if isinstance(error, PublishUnconfirmed):
         return unavailable(
             "The connection to the message broker was lost before it confirmed the command: whether the command was "
@@ -126,10 +126,10 @@ def from_error(error: DagwayError) -> Problem:
 
 
 def too_slow() -> Problem:
-    """Return a 408 for a body that did not arrive in time."""
+    """Return a 408 for a request body that did not arrive in time."""
     return Problem(408, "bad_request", "The request body did not arrive in time", headers={"Retry-After": "5"})
 
 
 def unavailable(message: str) -> Problem:
-    """Return a 503 for something that is temporarily unavailable."""
+    """Return a 503 with ``Retry-After``."""
     return Problem(UNAVAILABLE, "service_unavailable", message, headers={"Retry-After": str(RETRY_AFTER_S)})

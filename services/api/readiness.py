@@ -1,4 +1,4 @@
-"""Whether the gateway can do its work: its database has the right schema and the broker takes commands."""
+"""Checks whether the gateway is ready: the database has the right schema and the broker accepts commands."""
 
 from services.api.deps import Deps
 from shared.errors import StoreUnavailable
@@ -8,7 +8,7 @@ __all__ = ["schema_of", "trouble"]
 
 
 def schema_of(deps: Deps) -> SchemaRevision | None:
-    """Return the revisions of the database's schema, ``None`` if the database does not answer."""
+    """Return the expected and the actual schema revision, or ``None`` if the database does not answer."""
     try:
         return deps.reads.schema()
     except StoreUnavailable:
@@ -16,11 +16,11 @@ def schema_of(deps: Deps) -> SchemaRevision | None:
 
 
 def trouble(deps: Deps, schema: SchemaRevision | None) -> str:
-    """Return why the gateway is not ready, empty if it is."""
+    """Return why the gateway is not ready, or an empty text if it is ready. ``schema`` is from ``schema_of``."""
     if schema is None:
         return "the database does not answer"
     if not schema.serves:
-        return f"the database's schema is at {schema.found or 'nothing'}, this version needs {schema.expected}"
+        return f"the database's schema is at {schema.found or 'no revision'}, this version needs {schema.expected}"
     if not deps.transport.healthy:
-        return "the message broker is away or blocks publishers"
+        return "the message broker cannot be reached or blocks publishers"
     return deps.own_trouble()

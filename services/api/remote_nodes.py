@@ -1,4 +1,4 @@
-"""Forwarding requests to another server with the same API (REST contract section 5.13)."""
+"""Forwards requests to another server with the same API (REST contract section 5.13)."""
 
 import contextlib
 import json
@@ -29,14 +29,14 @@ _pools = {
 
 
 def chosen_node(settings: Settings, names: list[str]) -> RemoteNode | None:
-    """Return the node that a request is for, ``None``: this server. Raises a 400 for an unknown name."""
+    """Return the node that a request names, or ``None`` for this server. Raises a 400 for an unknown name."""
     for name in names:
         if name in {"", "local"}:
             continue
         for node in settings.remote_nodes:
             if node.name == name:
                 return node
-        raise bad_request(f"remoteNode: {name[:100]!r} is not a configured node", field="remoteNode")
+        raise bad_request(f"remoteNode: {name[:100]!r} is not a node in DAGWAY_REMOTE_NODES", field="remoteNode")
     return None
 
 
@@ -50,12 +50,12 @@ def forward(
     body: bytes,
     follower: Follower,
 ) -> ApiResponse:
-    """Send the request to the node, with that node's credentials, and return its answer.
+    """Send the request to the node, with the credentials configured for the node, and return the node's response.
 
-    A stream is handed on as it comes, and takes one of the places for streams here, too.
+    An event stream is relayed as it arrives. It counts against this server's limit of event streams as well.
 
     Raises:
-        Problem: what the other server refused, under its own status; 502 when it cannot be reached.
+        Problem: the node's error, with the status that the node returned; 502 if the node cannot be reached.
     """
     sent = {name: headers[name] for name in _PASSED_ON if name in headers}
     if node.is_basic_auth:
@@ -93,7 +93,7 @@ def forward(
 
 
 class _Relay:
-    """The body of another server's stream; it ends when that stream ends, and clients reconnect."""
+    """Relays the event stream of a remote node. Ends when the node's stream ends or breaks; clients then reconnect."""
 
     def __init__(self, answer: urllib3.BaseHTTPResponse, follower: Follower) -> None:
         self._answer = answer
@@ -115,14 +115,14 @@ class _Relay:
         raise StopIteration
 
     def close(self) -> None:
-        """Close both ends; the server calls it when the client is gone or everything is sent."""
+        """Close the connection to the node. The server calls this when the client disconnects or the stream ends."""
         self._answer.close()
         if self._place is not None:
             self._place.close()
 
 
 def _wait_s(query: list[tuple[str, str]]) -> float:
-    """Return how long the other server may wait before it answers."""
+    """Return the seconds of the query parameter ``wait``: how long the node may take longer to answer."""
     for name, value in query:
         if name == "wait":
             with contextlib.suppress(Problem):

@@ -1,4 +1,4 @@
-"""What an operator decides about the gateway."""
+"""The validated settings of a gateway."""
 
 import ipaddress
 import json
@@ -24,7 +24,7 @@ _MIN_SECRET_CHARS = 32
 
 
 class RemoteNode(BaseModel):
-    """Another server with the same API, to which requests can be forwarded."""
+    """Another server with the same API, to which this gateway can forward requests."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
     name: str = Field(min_length=1, max_length=100)
@@ -39,7 +39,10 @@ class RemoteNode(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Oidc:
-    """The OpenID Connect provider, and this server's registration with it. ``client_url`` has no trailing slash."""
+    """The OpenID Connect provider, and this server's registration at the provider.
+
+    ``client_url`` is this server's public URL, without a trailing slash.
+    """
 
     issuer: str
     client_id: str
@@ -51,7 +54,7 @@ class Oidc:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Validated settings of a gateway; ``shared.options.OPTIONS`` says what each means."""
+    """Settings of a gateway. ``shared.options.OPTIONS`` describes each."""
 
     auth_mode: Literal["none", "builtin", "oidc"] = "none"
     basic_username: str = ""
@@ -72,13 +75,13 @@ class Settings:
     data_dir: Path = Path()
     base_config: Path | None = None
     zone: tzinfo | None = None
-    """The time zone of displayed times; ``None``: the process's own."""
+    """The time zone of times in responses and pages. ``None``: the local time zone of the process."""
     navbar_title: str = "Dagu"
     navbar_color: str = ""
     max_streams: int = 6
-    """Event streams at once. Where threads serve, each takes a thread, so it is well below their number."""
+    """How many event streams may be open. Without greenlets, each occupies a thread: well below their number."""
     max_waits: int = 6
-    """Requests that may wait for a run's end at once: well below the number of requests answered at once."""
+    """How many requests may wait for the end of a run. Well below the concurrency limit, so others are answered."""
 
     @property
     def builtin(self) -> bool:
@@ -95,16 +98,16 @@ class Settings:
 
 
 def settings_from(config: "Config") -> Settings:
-    """Return the gateway's part of the configuration.
+    """Return the settings of the gateway from the configuration.
 
     Raises:
-        ConfigInvalid: mode builtin without a secret, mode oidc without all its settings, only some of the settings
-            that turn authentication on, or remote nodes that cannot be read.
+        ConfigInvalid: DAGWAY_AUTH_TOKEN_SECRET is too short for mode builtin, a setting of mode oidc or of Basic
+            authentication is missing, or DAGWAY_REMOTE_NODES is invalid.
     """
     _refuse_halves(config)
     if config.auth_mode == "builtin" and len(config.auth_token_secret) < _MIN_SECRET_CHARS:
         raise ConfigInvalid(
-            f"DAGWAY_AUTH_TOKEN_SECRET: mode builtin requires a secret of {_MIN_SECRET_CHARS} characters or more"
+            f"DAGWAY_AUTH_TOKEN_SECRET: mode builtin requires a secret of at least {_MIN_SECRET_CHARS} characters"
         )
     return Settings(
         auth_mode=config.auth_mode or "none",
@@ -147,7 +150,7 @@ def warn_if_open(settings: Settings, host: str) -> None:
 
 
 def _refuse_halves(config: "Config") -> None:
-    """Refuse a login method with only some of its settings: a secret that came out empty must not disable it."""
+    """Refuse a login method if only some of its settings are set: an empty password must not disable the login."""
     groups: list[tuple[str, ...]] = [("auth_basic_username", "auth_basic_password")]
     if not config.auth_mode:
         groups.append(("oidc_issuer", "oidc_client_id", "oidc_client_secret"))
@@ -178,5 +181,5 @@ def _remote_nodes(text: str) -> tuple[RemoteNode, ...]:
     except (ValueError, ValidationError) as error:
         why = error.errors(include_input=False)[0]["msg"] if isinstance(error, ValidationError) else str(error)
         raise ConfigInvalid(
-            f"DAGWAY_REMOTE_NODES: expected a JSON list of servers with name and apiBaseURL: {why}"
+            f"DAGWAY_REMOTE_NODES: must be a JSON list of objects with name and apiBaseURL: {why}"
         ) from error

@@ -1,4 +1,4 @@
-"""Receive control messages from schedulers: stop an attempt, consume a new broker queue, a run has ended."""
+"""Handle control messages from schedulers: stop an attempt, consume a new broker queue, send an ended run's span."""
 
 import logging
 from collections.abc import Callable
@@ -16,14 +16,14 @@ _log = logging.getLogger(__name__)
 
 
 def topics(worker_id: str) -> tuple[str, str]:
-    """Return the topics that a worker listens to: its own, and that of all workers."""
+    """Return the control topics that a worker subscribes to: its own topic, and the topic of all workers."""
     return f"worker.{worker_id}", "workers"
 
 
 class ControlListener:
-    """Acts on control messages. The transport calls it, so it never blocks.
+    """Handles control messages. Never blocks, since the transport calls it on its own thread.
 
-    A stop for an unknown attempt is remembered, since its task may still come.
+    A stop for an unknown attempt is remembered: the task may arrive after the stop.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class ControlListener:
         self._spans = spans
 
     def on_message(self, topic: str, body: bytes) -> None:
-        """Act on one message; one that cannot be decoded is logged and dropped."""
+        """Handle one message. A message that cannot be decoded is logged and dropped."""
         try:
             envelope = decode(body)
         except DecodeFailed as error:

@@ -1,8 +1,8 @@
 """Take tasks from the broker while there is a free slot.
 
-A task that arrives without a free slot, without room on the disk or while the worker stops is handed back: a copy is
-published to the same broker queue and confirmed, then the task is acked. So another worker gets it, and it does not
-count as redelivered.
+A task is handed back if no slot is free, the disk is full or the worker is stopping: a copy is published to the same
+broker queue and confirmed, then the task is acked. So another worker can get the copy, and the copy does not count as
+redelivered.
 """
 
 import json
@@ -31,12 +31,12 @@ __all__ = ["KnownSelectors", "TaskIntake"]
 
 _log = logging.getLogger(__name__)
 _TAKE_S = 0.25
-"""The longest that a stop waits for the intake thread; a task wakes it at once."""
+"""The longest wait for a task, and so the longest that a stop waits for the intake thread. A task ends the wait."""
 _GIVE_BACK_S = 0.2
 
 
 class KnownSelectors:
-    """The worker selectors that this worker satisfies, as announced by schedulers; a file keeps them over restarts."""
+    """The worker selectors that schedulers announced and this worker satisfies. A file keeps them over restarts."""
 
     def __init__(self, path: Path, labels: Mapping[str, str]) -> None:
         self._path = path
@@ -49,7 +49,7 @@ class KnownSelectors:
         return list(self._selectors)
 
     def learn(self, selector: dict[str, str]) -> bool:
-        """Remember a selector if it is new and this worker satisfies it; return whether it is."""
+        """Remember a selector if it is new and this worker satisfies it; return whether it was remembered."""
         with self._lock:
             if not selector or selector in self._selectors or not satisfies(self._labels, selector):
                 return False
@@ -68,7 +68,7 @@ class KnownSelectors:
         except FileNotFoundError:
             return []
         except ValueError as error:
-            # The schedulers announce every selector again, so nothing is lost but time.
+            # Schedulers announce every selector again, so the only loss is a delay.
             _log.warning("routes.unreadable", extra={"path": str(self._path), "error": str(error)})
             return []
 
@@ -97,9 +97,9 @@ class TaskIntake:
         self._counters = counters
         self._room = room
         self._full = False
-        """Whether the disk is full: it then takes no tasks, since every step would fail."""
+        """Whether the disk is full. The worker then takes no tasks, since every step would fail."""
         self._free = slots
-        # Guards the number of free slots together with pause and resume, so that both always agree.
+        # Guards ``_free`` and ``_full``, and the calls of pause and resume that follow from them.
         self._lock = threading.Lock()
         self._stopping = False
         self._stopped = threading.Event()
@@ -114,13 +114,13 @@ class TaskIntake:
         self._thread.start()
 
     def consume_selector(self, selector: dict[str, str]) -> None:
-        """Consume the tasks of a selector too, if this worker's labels satisfy it. Never blocks."""
+        """Also consume the broker queue of ``selector``, if this worker's labels satisfy the selector. Never blocks."""
         if self._selectors.learn(selector) and not self._stopping:
             _log.info("route.learned", extra={"selector": selector})
             self._opener.submit(self._consumer.add_queue, task_queue(selector))
 
     def stop(self) -> None:
-        """Take no more tasks and hand back those on their way here. Attempts go on."""
+        """Take no more tasks, and hand back the tasks that were already delivered. Running attempts go on."""
         self._stopping = True
         self._stopped.set()
         self._consumer.pause()
@@ -146,7 +146,7 @@ class TaskIntake:
             envelope = decode(delivery.body)
             task = envelope.body
             if not isinstance(task, Task):
-                raise DecodeFailed(f"a task was expected, not {envelope.type}")
+                raise DecodeFailed(f"expected a message of type task, not {envelope.type}")
         except DecodeFailed as error:
             _log.error("task.unreadable", extra={"error": str(error), "next": "see the dead letters"})
             delivery.dead_letter(str(error))
@@ -180,7 +180,7 @@ class TaskIntake:
                 self._handler.run(task, stop, delivery, run_span)
                 _log.info("attempt.over")
         except BaseException:
-            # A bug. The attempt's lease expires, so its run does not hang.
+            # A bug in Dagway. The lease of the attempt expires, so its run does not hang.
             _log.exception("attempt.crashed", extra={"token": task.token, "next": "report this"})
             self._attempts.drop(task.token)
             delivery.retry()
@@ -194,12 +194,12 @@ class TaskIntake:
         self._settle(delivery, lambda: self._transport.send(copy).result())
 
     def _settle(self, delivery: Delivery, send: Callable[[], None]) -> None:
-        """Ack the delivery once ``send`` has a confirm; else return it to the broker."""
+        """Call ``send``, which waits for a confirm; then ack the delivery, or return it to the broker on failure."""
         try:
             send()
         except Unavailable as error:
             _log.warning("delivery.given_back", extra={"error": str(error)})
-            # The broker may deliver it again at once: wait, so as not to loop thousands of times a second.
+            # The broker may redeliver the task immediately: wait, to avoid thousands of redeliveries a second.
             self._stopped.wait(_GIVE_BACK_S)
             delivery.retry()
         else:
@@ -231,7 +231,7 @@ class TaskIntake:
                 return False
             self._free -= 1
             if self._free == 0:
-                # Before the ack, so that no further task arrives that would be handed back.
+                # Before the ack, so that the broker delivers no task that would be handed back.
                 self._consumer.pause()
             return True
 

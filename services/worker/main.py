@@ -1,4 +1,4 @@
-"""The worker: it talks to the broker only and keeps no state that is not reported.
+"""The worker service. It connects to the broker only, and reports all its state to the schedulers.
 
 It stops in this order: intake, running attempts, logs and reports, last heartbeat, guardian.
 """
@@ -36,15 +36,15 @@ __all__ = ["Worker"]
 
 _log = logging.getLogger(__name__)
 _SHUTDOWN_S = 30.0
-"""How long stopped attempts may take to report before the process ends without them."""
+"""How long a stopping worker waits for the end reports of its stopped attempts."""
 
 
 class Worker:
-    """A worker inside this process. Installs no signal handlers; the transport stays the caller's.
+    """A worker inside this process. Installs no signal handlers, and does not close ``transport``.
 
-    ``data_dir`` must be this worker's own. If it has the DAGs' files (``dags_dir``), steps work beside them. If the
-    guardian dies, ``failed`` is set and ``on_failure`` is called: the process must then end with an exit code other
-    than 0, since it can neither start nor watch steps.
+    ``data_dir`` must not be shared with another worker. With ``dags_dir``, the folder of the DAG files, steps run in
+    the directory of their DAG's file by default. If the guardian dies, ``failed`` is set and ``on_failure`` is called:
+    the process must then end with an exit code other than 0, since it can neither start nor watch steps.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Worker:
         data_dir.mkdir(0o750, parents=True, exist_ok=True)
         self._room = DiskCheck(data_dir)
         workspace = Workspace(data_dir, None if dags_dir is None else dags_dir.resolve())
-        # First: from here on no step outlives this process.
+        # Before everything that starts steps: the guardian ends all steps when this process dies.
         self._guardian = GuardianClient(self.incarnation, self._guardian_lost)
         self._shipper = LogShipper(transport)
         self._spans = AttemptSpans(worker_id)
@@ -99,7 +99,7 @@ class Worker:
 
     @property
     def slots(self) -> int:
-        """How many attempts it runs at once."""
+        """How many attempts this worker runs at once."""
         return self._slots
 
     @property
@@ -109,25 +109,25 @@ class Worker:
 
     @property
     def draining(self) -> bool:
-        """Whether it is stopping."""
+        """Whether this worker is stopping."""
         return self._draining
 
     @property
     def trouble(self) -> str:
-        """Why it cannot take tasks, empty if it can."""
-        return self._room.problem() if self._transport.healthy else "the message broker is away or blocks publishers"
+        """Why this worker cannot take tasks; empty if it can."""
+        return self._room.problem() if self._transport.healthy else "the broker is unreachable or blocks publishers"
 
     @property
     def spooled(self) -> int:
-        """How many reports wait on disk for the broker."""
+        """How many reports are in the spool, i.e. on disk because the broker has not accepted them."""
         return self._reporter.spooled
 
     def start(self) -> None:
-        """Begin to take tasks; the first heartbeat is sent before the first task can come."""
+        """Begin to take tasks. Sends the first heartbeat before the first task can arrive."""
         self._running = True
         try:
-            # The worker may be the first process to start, and what it sends needs its queues. If its broker user
-            # may not declare queues, the schedulers do.
+            # The worker may be the first process to start, and its messages need these queues. If its broker user has
+            # no right to declare queues, the schedulers declare them.
             self._transport.declare([EVENTS, LOGS, HEARTBEATS])
         except Unavailable as error:
             _log.info("worker.left_routes_to_schedulers", extra={"error": str(error)})
@@ -153,7 +153,7 @@ class Worker:
         _log.info("worker.started", extra={"worker_id": self._worker_id, "slots": self._slots, "pid": os.getpid()})
 
     def stop(self, drain_s: float = 0) -> None:
-        """Take no more tasks, wait ``drain_s`` for running attempts, stop the others, and end.
+        """Take no more tasks, wait at most ``drain_s`` for running attempts, stop the rest, and end.
 
         Stopped attempts are reported as ``broken``. Safe to call twice, or before ``start``.
         """

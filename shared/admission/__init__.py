@@ -1,5 +1,5 @@
-"""Admission: may this run or step start now, and if not, why not? Pure: no store, transport or clock.
+"""Admission: decides whether a run or step may start now, and explains why it waits. Pure: no store, no clock.
 
-A scheduler takes its decisions here, and a gateway asks here why something waits. Both use the same
-facts and the same functions, so the explanation agrees with the decision.
+The scheduler uses these functions to decide, and the gateway to explain. Both pass the same facts, so an explanation
+agrees with the decision.
 """

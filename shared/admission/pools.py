@@ -1,12 +1,12 @@
-"""Which waiting steps may enter their pools, locks and rate limits, and why the others wait. Pure.
+"""Decides which waiting steps may enter their pools, locks and rate limits, and explains why the others wait. Pure.
 
-A *pool* has places. A *lock* is a pool of one place. A *rate limit* is a pool whose places stay taken
-for its interval, however soon the step ends. A step takes one place in each of its pools at once, or
-none, so two steps can never deadlock.
+A *pool* has a number of places. A *lock* is a pool with one place. A *rate limit* is a pool in which a place stays
+taken for the whole interval, even if the step ends earlier. A step takes one place in each of its pools in one
+transaction, or no place at all, so two steps cannot deadlock.
 
-Order: each waiting step is entitled to one free place of each of its pools, in the order of asking
-(``entry_order``). So a step may start if, in each of its pools, fewer wait before it than places are
-free: no step overtakes another in a pool, and a step that needs several pools does not starve.
+Order: the waiting steps of a pool are sorted by ``entry_order``. Each is entitled to one free place, in that order. So
+a step may start if, in each of its pools, the number of steps before it is less than the number of free places. No step
+overtakes another in a pool, and a step that needs several pools does not starve.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,14 +20,14 @@ __all__ = ["LOCK", "POOL", "RATE", "Claim", "PoolKey", "PoolState", "entry_order
 
 POOL, LOCK, RATE = "pool", "lock", "rate"
 _NAMED = 5
-"""How many users of a full pool its explanation names."""
+"""How many of the steps in a full pool an explanation names."""
 
 Who = tuple[str, int]
-"""A waiting step: its run's key and its index."""
+"""A waiting step: the key of its run, and its index among the run's nodes."""
 
 
 class PoolKey(NamedTuple):
-    """The identity of a pool. A lock and a pool of the same name are independent."""
+    """The identity of a pool, lock or rate limit. A lock and a pool with the same name are independent."""
 
     kind: str
     name: str
@@ -35,14 +35,14 @@ class PoolKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One place in one pool. ``limit`` and ``interval_s`` are those of a rate limit, else 0."""
+    """One place that a step needs in one pool. ``limit`` and ``interval_s`` are 0 unless it is a rate limit."""
 
     key: PoolKey
     limit: int = 0
     interval_s: float = 0
 
     def capacity(self, configured: int | None) -> int:
-        """Return how many places the pool has: 1 if its capacity is not configured."""
+        """Return how many places the pool has. ``configured`` is its configured capacity; ``None`` means 1 place."""
         if self.key.kind == RATE:
             return self.limit
         return 1 if self.key.kind == LOCK or configured is None else configured
@@ -50,10 +50,13 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class PoolState:
-    """A pool at one moment.
+    """The state of a pool at one moment.
 
-    ``waiting``: who waits, in order; it may be cut short at its end. ``users``: the first few steps that
-    have a place, as text. ``free_at``: when the first place of a rate limit becomes free.
+    - ``taken``: how many places are taken.
+    - ``configured``: the configured capacity, or ``None``.
+    - ``waiting``: the steps that wait for a place, in order. The list may be incomplete at its end.
+    - ``users``: the first few steps that have a place, as text.
+    - ``free_at``: when the first place of a rate limit becomes free.
     """
 
     taken: int
@@ -63,13 +66,13 @@ class PoolState:
     free_at: datetime | None = None
 
     def ahead_of(self, who: Who) -> int | None:
-        """Return how many wait before ``who``; ``None`` if it is not among those known to wait."""
+        """Return how many steps wait before ``who``, or ``None`` if ``who`` is not in ``waiting``."""
         return self.waiting.index(who) if who in self.waiting else None
 
 
 @dataclass(frozen=True, slots=True)
 class PoolFull:
-    """Each place of the pool is taken."""
+    """The obstacle that all places of a pool are taken."""
 
     claim: Claim
     pool: PoolState
@@ -88,17 +91,20 @@ class PoolFull:
 
 @dataclass(frozen=True, slots=True)
 class BehindSteps:
-    """The pool has free places, which those before this step are entitled to."""
+    """The obstacle that the steps before this step are entitled to all free places of a pool."""
 
     key: PoolKey
     ahead: int
 
     def __str__(self) -> str:
-        return f"its turn for {_name(self.key)}, behind {self.ahead} more"
+        return f"its turn for {_name(self.key)} (steps before it: {self.ahead})"
 
 
 def obstacle(claim: Claim, pool: PoolState, ahead: int | None) -> PoolFull | BehindSteps | None:
-    """Return why a step with ``ahead`` others before it has no place in a pool; ``None`` if it is entitled to one."""
+    """Return why a step may not enter a pool, or ``None`` if it may.
+
+    ``ahead`` is the number of steps that wait before it; ``None`` means that it is not in the pool's list.
+    """
     free = claim.capacity(pool.configured) - pool.taken
     if free <= 0:
         return PoolFull(claim, pool)
@@ -108,12 +114,12 @@ def obstacle(claim: Claim, pool: PoolState, ahead: int | None) -> PoolFull | Beh
 
 
 def may_enter(who: Who, claims: Iterable[Claim], pools: Mapping[PoolKey, PoolState]) -> bool:
-    """Whether ``who`` is entitled to a place in each of the pools it claims."""
+    """Return whether the step ``who`` is entitled to a place in each of the pools in ``claims``."""
     return all(obstacle(claim, pools[claim.key], pools[claim.key].ahead_of(who)) is None for claim in claims)
 
 
 def entry_order(asked_at: datetime, priority: int) -> datetime:
-    """Return the sort key of a waiting step: like runs in a queue, by the priority of its run."""
+    """Return the sort key of a waiting step: the time it asked, earlier by ``AGING`` if its run has high priority."""
     return asked_at - min(priority, HIGH) * AGING
 
 

@@ -1,13 +1,13 @@
-"""Which queued runs may start now, and why the others wait. Pure.
+"""Decides which queued runs may start now, and explains why the others wait. Pure.
 
-Order: first in, first out within a priority. A run of high priority goes before all that were queued
-less than ``AGING`` before it, so a stream of urgent runs cannot starve the others. A run that continues
-after its approvals goes before all others. A run that may not start yet (it is held, or no live worker
-has its labels) lets those behind it pass.
+Order: first in, first out within a priority. A run with high priority goes before runs with low priority that were
+queued less than ``AGING`` before it. Older runs keep their turn, so a stream of urgent runs cannot starve them. A run
+that continues after its approvals goes before all others. If a run may not start yet (it is held, or no live worker
+has its labels), the runs after it may start.
 
-Queue sharing: a running run lends its place in the queue to one below it that it called, at any depth.
-Otherwise the caller would wait for the called run forever. So the places taken are the running runs
-that have none of their queue running below them, and the end of a run never makes them more.
+Queue sharing: a running run lends its place in a queue to one of its sub-runs in the same queue, at any depth. Without
+that, the calling run would wait for the sub-run forever, and the sub-run for a place. So a running run takes a place
+only if no run below it runs in the same queue, and the end of a run never increases the number of taken places.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,18 +38,18 @@ __all__ = [
 ]
 
 LOW, HIGH, RESUMED = 0, 1, 2
-"""Priorities. ``RESUMED``: the run began already and goes before all that have not."""
+"""Priorities. ``RESUMED`` is for a run that began already, and goes before runs that have not begun."""
 AGING = timedelta(minutes=10)
-"""How much older a run of low priority must be to go before one of high priority."""
+"""How much earlier a run with low priority must be queued to go before a run with high priority."""
 
 _ACTIVE = frozenset({"queued", "running"})
 
 
 @dataclass(frozen=True, slots=True)
 class QueuedRun:
-    """A queued run. It is held until ``not_before``, and until ``wait_s`` after the end of the run ``after``.
+    """A queued run. It is held until ``not_before``, and until ``wait_s`` seconds after the end of the run ``after``.
 
-    ``after_status`` is ``None`` if it waits for no other run, or that run was deleted.
+    ``after_status`` is the status of the run ``after``. It is ``None`` if there is no such run, or it was deleted.
     """
 
     run_key: str
@@ -67,7 +67,7 @@ class QueuedRun:
 
 @dataclass(frozen=True, slots=True)
 class OpenPause:
-    """A pause that nobody has resumed. ``scope``: global, queue or dag; ``name``: the queue or the dag's file."""
+    """A pause that has not ended. ``scope`` is global, queue or dag. ``name``: the queue, or the dag's file name."""
 
     scope: str
     name: str
@@ -82,7 +82,7 @@ class OpenPause:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What decides about runs of all queues at one moment. ``labels``: those of each live worker."""
+    """The facts about one moment that are the same for all queues. ``labels``: the labels of each live worker."""
 
     now: datetime
     labels: Sequence[Mapping[str, str]] = ()
@@ -91,7 +91,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """A queue at one moment. ``running``: the names of the first few of the ``taken`` runs."""
+    """A queue at one moment. ``taken``: how many places are taken. ``running``: the names of the first runs in them."""
 
     name: str
     capacity: int
@@ -105,18 +105,18 @@ class QueueState:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The runs that start. ``wake_at``: the earliest time at which a run held by time may start."""
+    """The keys of the runs that start now, and the earliest time at which a run that is held until a time may start."""
 
     keys: tuple[str, ...]
     wake_at: datetime | None = None
 
 
-# -- obstacles: why a run may not start; their text is what people read ---------------------------
+# -- obstacles: why a run may not start; users see their text ------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class AfterRun:
-    """Another run has to end first."""
+    """The obstacle that another run has not ended."""
 
     name: str
     status: str
@@ -127,7 +127,7 @@ class AfterRun:
 
 @dataclass(frozen=True, slots=True)
 class NotBefore:
-    """The run is held until a time."""
+    """The obstacle that a run is held until a time."""
 
     at: datetime
 
@@ -137,7 +137,7 @@ class NotBefore:
 
 @dataclass(frozen=True, slots=True)
 class NoWorker:
-    """No live worker has the labels that the run's worker selector asks for."""
+    """The obstacle that no live worker satisfies the run's worker selector."""
 
     selector: Mapping[str, str]
 
@@ -149,7 +149,7 @@ class NoWorker:
 
 @dataclass(frozen=True, slots=True)
 class QueueFull:
-    """Each place of the queue is taken."""
+    """The obstacle that all places of a queue are taken."""
 
     queue: QueueState
 
@@ -162,7 +162,7 @@ class QueueFull:
 
 @dataclass(frozen=True, slots=True)
 class BehindRuns:
-    """The queue has a free place, which those before this run are entitled to."""
+    """The obstacle that the runs before this run are entitled to all free places of a queue."""
 
     queue: str
 
@@ -174,7 +174,7 @@ Obstacle = OpenPause | AfterRun | NotBefore | NoWorker | QueueFull | BehindRuns
 
 
 def obstacle(run: QueuedRun, moment: Moment) -> Obstacle | None:
-    """Return the first thing that keeps a run from starting however many places its queue has."""
+    """Return the first obstacle that keeps a run from starting even if its queue has free places, or ``None``."""
     for pause in moment.pauses:
         if pause.scope == "global" or pause.name == (run.queue if pause.scope == "queue" else run.file_name):
             return pause
@@ -187,17 +187,17 @@ def obstacle(run: QueuedRun, moment: Moment) -> Obstacle | None:
 
 
 def no_worker(selector: Mapping[str, str], labels: Iterable[Mapping[str, str]]) -> NoWorker | None:
-    """Return an obstacle if none of the live workers, which have these labels, satisfies a selector."""
+    """Return an obstacle if no live worker satisfies ``selector``, else ``None``. ``labels``: those of each worker."""
     return NoWorker(selector) if selector and not any(satisfies(each, selector) for each in labels) else None
 
 
 def explain(
     run: QueuedRun, moment: Moment, queue: QueueState, *, ahead: int | None, borrows: bool = False
 ) -> Obstacle | None:
-    """Return why a run waits; ``None`` exactly if ``admit`` or ``admit_borrowers`` starts it at this moment.
+    """Return why a run waits, or ``None`` if ``admit`` or ``admit_borrowers`` would start it at this moment.
 
-    ``ahead``: how many runs before it have no obstacle of their own (``None``: unknown).
-    ``borrows``: a run above it lends it its place.
+    ``ahead``: how many runs before it have no obstacle of their own, or ``None`` if that is unknown.
+    ``borrows``: whether a run that called this run, directly or not, lends its place.
     """
     found = obstacle(run, moment)
     if found is not None or borrows:
@@ -211,23 +211,26 @@ def explain(
 
 
 def place(run: QueuedRun) -> tuple[bool, datetime, str]:
-    """Return the sort key of a queued run. It never changes, so neither does the order of two runs."""
+    """Return the sort key of a queued run. The key never changes, so the order of two queued runs never changes."""
     resumed = run.priority == RESUMED
     return not resumed, run.queued_at - (0 if resumed else run.priority) * AGING, run.run_key
 
 
 def capacity_of(max_concurrency: int | None, max_active_runs: int) -> int:
-    """Return a queue's limit: its own if it is global, else the ``maxActiveRuns`` of its first run's dag."""
+    """Return the limit of a queue.
+
+    That is ``max_concurrency`` if the queue is global, else ``max_active_runs``, from the dag of its first run.
+    """
     return max(1, max_active_runs if max_concurrency is None else max_concurrency)
 
 
 def pauses_queue(pauses: Iterable[OpenPause], queue: str) -> bool:
-    """Whether a pause keeps all runs of a queue from starting."""
+    """Return whether one of ``pauses`` keeps all runs of ``queue`` from starting."""
     return any(pause.scope == "global" or (pause.scope == "queue" and pause.name == queue) for pause in pauses)
 
 
 def admit(runs: Iterable[QueuedRun], moment: Moment, *, free: int) -> Admitted:
-    """Choose at most ``free`` of the runs, which come in order (``place``). Reads no more of them than it must."""
+    """Choose at most ``free`` runs to start. ``runs`` is sorted by ``place``, and is read only as far as needed."""
     keys: list[str] = []
     wake_at: datetime | None = None
     if free <= 0:
@@ -245,9 +248,10 @@ def admit(runs: Iterable[QueuedRun], moment: Moment, *, free: int) -> Admitted:
 
 
 def admit_borrowers(runs: Iterable[QueuedRun], moment: Moment, lenders: Mapping[str, str]) -> tuple[str, ...]:
-    """Choose the runs that start in the place of a run above them: for each lender the first that may start.
+    """Choose the sub-runs that start in the place of a run that lends it: for each lender, the first that may start.
 
-    ``lenders``: the lending run by the key of each run that may borrow from it. ``runs``: the borrowers in order.
+    ``runs``: the sub-runs that may borrow a place, sorted by ``place``.
+    ``lenders``: for the key of each of ``runs``, the key of the run that lends its place.
     """
     chosen: dict[str, str] = {}
     for key in admit(runs, moment, free=len(lenders)).keys:

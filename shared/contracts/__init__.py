@@ -1,5 +1,5 @@
-"""The messages between the services, versioned and frozen.
+"""The messages between the services.
 
-Every message travels in an ``Envelope``. Readers ignore unknown fields, so that versions N and N-1 understand
-each other: add fields with defaults, never rename a field, never narrow its type.
+Every message travels in an ``Envelope``. Services of two consecutive versions must understand each other's messages,
+and readers ignore unknown fields. So add only fields with defaults, never rename a field, and never narrow its type.
 """

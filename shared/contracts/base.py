@@ -1,4 +1,4 @@
-"""Base classes of the messages, and the registry of their types."""
+"""Base classes of messages, and the registry of message types."""
 
 from typing import Any, ClassVar
 
@@ -16,10 +16,10 @@ class Part(BaseModel):
 class Message(Part):
     """A frozen message body.
 
-    A subclass that sets ``type``, its name on the wire, registers itself in ``MESSAGE_TYPES``. A type never changes.
+    A subclass that sets ``type``, its name in envelopes, is registered in ``MESSAGE_TYPES``. A ``type`` never changes.
 
     Raises:
-        TypeError: when a subclass is defined whose ``type`` is taken.
+        TypeError: a subclass is defined whose ``type`` another subclass has.
     """
 
     type: ClassVar[str]
@@ -30,9 +30,9 @@ class Message(Part):
         if "type" not in cls.__dict__:
             return
         if cls.type in MESSAGE_TYPES:
-            raise TypeError(f"{cls.__name__}: the message type {cls.type!r} is {MESSAGE_TYPES[cls.type].__name__}'s")
+            raise TypeError(f"{cls.__name__}: {MESSAGE_TYPES[cls.type].__name__} has the message type {cls.type!r} too")
         MESSAGE_TYPES[cls.type] = cls
 
 
 MESSAGE_TYPES: dict[str, type[Message]] = {}
-"""Every message class by its type."""
+"""Every message class by its ``type``."""

@@ -1,4 +1,4 @@
-"""Encode and decode envelopes. Only this module knows how a message looks on the wire."""
+"""Encodes and decodes envelopes. No other module knows the bytes of a message."""
 
 from datetime import datetime
 from typing import TypeVar
@@ -17,7 +17,7 @@ M = TypeVar("M", bound=Message)
 
 
 class Envelope(BaseModel):
-    """``{v, type, id, at, trace, request, body}``; ``body`` is the typed message of ``type``."""
+    """A message with its metadata. ``v`` is the version of the envelope; ``trace`` is a ``traceparent``."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     v: int
@@ -26,7 +26,7 @@ class Envelope(BaseModel):
     at: datetime
     trace: str | None = None
     request: str | None = None
-    """The id of the HTTP request that caused the message, if one did. For the logs."""
+    """The id of the HTTP request that caused the message, for logs; ``None`` if no request did."""
     body: SerializeAsAny[Message]
 
 
@@ -43,24 +43,24 @@ _ENVELOPES: dict[str, type[Envelope]] = {
 
 
 def encode(message: Message, *, id: str, at: datetime, trace: str | None = None, request: str | None = None) -> bytes:
-    """Return ``message`` in an envelope, as JSON."""
+    """Return the JSON of an envelope with ``message`` as its body."""
     head = {"v": VERSION, "type": message.type, "id": id, "at": at, "trace": trace, "request": request}
-    # Writing the two by hand is faster than making an ``Envelope`` and dumping it.
+    # Joining the JSON of head and body is faster than to create an ``Envelope`` and dump it.
     return b'%b,"body":%b}' % (to_json(head)[:-1], message.model_dump_json().encode())
 
 
 def decode(data: bytes) -> Envelope:
-    """Return the envelope with its typed body.
+    """Return the envelope in ``data``, with its body as an instance of the message class.
 
     Raises:
-        DecodeFailed: ``data`` is not JSON, has an unknown type or version, or a body that does not fit its type.
+        DecodeFailed: ``data`` is not JSON, its type or version is unknown, or its body does not fit its type.
     """
     try:
         peek = _Peek.model_validate_json(data)
     except ValidationError as error:
         raise DecodeFailed(f"not an envelope: {_first(error)}") from error
     if peek.v != VERSION:
-        raise DecodeFailed(f"envelope version {peek.v} is not supported, only {VERSION}")
+        raise DecodeFailed(f"envelope version {peek.v} is not supported: only {VERSION} is")
     cls = _ENVELOPES.get(peek.type)
     if cls is None:
         raise DecodeFailed(f"unknown message type {peek.type!r}")
@@ -76,12 +76,12 @@ def _first(error: ValidationError) -> str:
 
 
 def decode_as(data: bytes, expected: type[M]) -> M:
-    """Return the body, which must be an ``expected``.
+    """Return the body of the envelope in ``data``, which must be an instance of ``expected``.
 
     Raises:
-        DecodeFailed: as ``decode``, or the body is of another type.
+        DecodeFailed: ``decode`` fails, or the body is of another type.
     """
     body = decode(data).body
     if not isinstance(body, expected):
-        raise DecodeFailed(f"expected {expected.type}, got {body.type}")
+        raise DecodeFailed(f"expected a message of type {expected.type!r}, got {body.type!r}")
     return body

@@ -1,6 +1,7 @@
-"""Control messages: what schedulers send to workers and gateways besides tasks.
+"""Control messages: broadcasts from schedulers to workers and gateways.
 
-They may be lost: the database holds the same facts, and the answer to the next heartbeat repeats them.
+They may be lost. The database holds the same facts, and the reply to a worker's next heartbeat repeats what the worker
+must know.
 """
 
 from datetime import datetime
@@ -16,9 +17,9 @@ CHANGES = "changes"
 
 
 class StopAttempt(Message):
-    """Stop one attempt, or do not start it. ``revoked``: its token is stale, so its report will be ignored.
+    """Asks a worker to stop an attempt, or not to start it. ``revoked``: the token is stale, so its report is ignored.
 
-    It goes to the worker that has the task, or to all workers if any of several may take it.
+    It is sent to the worker that has the task, or to all workers if several may take the task.
     """
 
     type = "control.stop_attempt"
@@ -28,16 +29,16 @@ class StopAttempt(Message):
 
 
 class TaskQueueOpened(Message):
-    """There is a broker queue for tasks with this selector. Workers whose labels satisfy it start to consume it."""
+    """A broker queue for tasks with ``selector`` was declared. Workers whose labels satisfy it begin to consume it."""
 
     type = "control.route_opened"
     selector: dict[str, str]
 
 
 class RunsChanged(Message):
-    """Transitions of these runs were committed: gateways that follow them read the new state.
+    """Transitions of these runs were committed. Gateways that follow the runs read their new state.
 
-    ``run_keys`` is empty if there are too many to list.
+    ``run_keys`` is empty if there are too many runs to list.
     """
 
     type = "control.runs_changed"
@@ -45,9 +46,9 @@ class RunsChanged(Message):
 
 
 class RunTraced(Message):
-    """The span of a run that ended, for the trace collector that its DAG names. A worker sends it there.
+    """The span of a run that ended. A worker sends the span to the trace collector that the run's DAG configures.
 
-    The envelope's ``trace`` is the span's own context; ``parent`` is its parent's.
+    The envelope's ``trace`` is the context of the span, and ``parent`` is the context of its parent.
     """
 
     type = "control.run_traced"

@@ -1,4 +1,4 @@
-"""Errands: what a worker does for a run besides its steps. An errand travels in a task of kind ``errand``."""
+"""Errands: mails and cleanup that a worker does for a run besides its steps. A task of kind ``errand`` holds one."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ __all__ = ["Mail", "NodeReport", "SideTask"]
 
 
 class NodeReport(Part):
-    """The state of a node, for a mail. ``stdout`` is the path of its log on the worker that ran it."""
+    """The state of a node, as a mail reports it. ``stdout`` is the path of the log on the worker that ran the node."""
 
     name: str
     status: str
@@ -21,9 +21,9 @@ class NodeReport(Part):
 
 
 class Mail(Part):
-    """One mail. Every try has the same ``id``, so that mail programs recognise copies.
+    """One mail about a run. Every try to send it has the same ``id``, so that mail programs recognise copies.
 
-    ``settings`` are as in the spec: the worker evaluates them.
+    ``settings`` are unexpanded, as in the spec: the worker expands them.
     """
 
     id: str
@@ -31,11 +31,14 @@ class Mail(Part):
     status: str
     nodes: tuple[NodeReport, ...]
     left_out: int = 0
-    """Number of nodes missing from ``nodes``, because there are too many."""
+    """How many nodes are missing in ``nodes``, because there are too many."""
 
 
 class SideTask(Part):
-    """Mails to send through ``smtp``, and the ``container`` of the DAG (as in the spec) to remove."""
+    """The content of an errand: ``mails`` to send through ``smtp``, and the DAG's ``container`` to remove.
+
+    ``smtp`` and ``container`` are unexpanded, as in the spec.
+    """
 
     smtp: dict[str, Any] | None = None
     mails: tuple[Mail, ...] = ()

@@ -1,4 +1,4 @@
-"""Events: facts that a worker reports. They are never refused; one with a stale token is ignored."""
+"""Events: facts that a worker reports. An event is never refused. If its attempt token is stale, it is ignored."""
 
 from datetime import datetime
 from typing import Literal
@@ -25,10 +25,10 @@ __all__ = [
 ]
 
 Outcome = Literal["succeeded", "failed", "timed_out", "aborted", "skipped", "broken"]
-"""``broken``: the attempt could not start (no such program, invalid template)."""
+"""How an attempt ended. ``broken``: it could not start, for instance because its program does not exist."""
 
 TIMED_OUT_CODE = 124
-"""The exit code of a timeout (workflow language, section 5.8)."""
+"""The exit code of a step that timed out (workflow language, section 5.8)."""
 
 
 class LogChunk(Message):
@@ -43,7 +43,7 @@ class LogChunk(Message):
     node: int
     run_attempt: int = 1
     number: int = 1
-    """As in the task. The two order the chunks of several attempts of a step."""
+    """``run_attempt`` and ``number`` are those of the task. They order the chunks of several attempts of a step."""
     stream: Literal["stdout", "stderr"]
     seq: int
     offset: int
@@ -52,7 +52,7 @@ class LogChunk(Message):
 
 
 class Event(Message):
-    """Base of all reports about an attempt."""
+    """Base of all events about one attempt."""
 
     token: str
     run_key: str
@@ -64,19 +64,21 @@ class Event(Message):
 
 
 class AttemptStarted(Event):
-    """The worker is about to run the attempt. The broker confirms this before the worker acks the task."""
+    """The worker is about to run the attempt. It acks the task only after the broker has confirmed this event."""
 
     type = "attempt.started"
     stdout: str = ""
     stderr: str = ""
-    """Paths of the log files on the worker; empty if there is no such stream."""
+    """``stdout`` and ``stderr`` are the paths of the log files on the worker; empty if there is no such file."""
 
 
 class ChildCall(Part):
-    """A sub-run that a ``call`` step requests. Its id derives from ``params``; it receives ``given``.
+    """A sub-run that a ``call`` step requests.
 
-    ``shown`` is ``params`` with secrets masked; empty if there are none.
-    ``folder`` is the directory of the calling step, on the worker that evaluated the call.
+    - ``params``: the parameters as text, from which the id of the sub-run is derived.
+    - ``given``: the parameters that the sub-run receives.
+    - ``shown``: ``params`` with secrets masked; empty if there are no secrets in it.
+    - ``folder``: the directory of the calling step, on the worker that evaluated the call.
     """
 
     dag: str
@@ -95,7 +97,7 @@ class Progress(Part):
 
 
 class Remark(Part):
-    """A notice or warning that a step prints for people."""
+    """A notice or warning that a step prints, to be shown with its node."""
 
     level: Literal["notice", "warning"]
     text: str
@@ -109,7 +111,7 @@ class ChatMessage(Part):
 
 
 class AttemptProgress(Event):
-    """The present progress and remarks of a running step. Sent rarely; the highest ``seq`` counts."""
+    """The current progress and remarks of a running step. Of several, the event with the highest ``seq`` is current."""
 
     type = "attempt.progress"
     seq: int
@@ -123,12 +125,12 @@ class AttemptFinished(Event):
     It also carries what only the worker can evaluate:
 
     - ``children``: the sub-runs that the step calls.
-    - ``unmet``: for a step or DAG that is skipped, why each precondition is not met, in the order of the spec;
-      empty text if it is met.
-    - ``repeat_condition_met``: whether the condition of the repeat policy is met; ``None`` without one, or if it
-      could not be evaluated.
-    - ``continue_output_matched``: whether a pattern of ``continueOn.output`` was printed.
-    - ``retry_limit``, ``retry_interval_s``: numbers of the retry policy that the spec writes as text.
+    - ``unmet``: if the step or DAG is skipped, one text for each precondition in the order of the spec: why it is not
+      met, or an empty text if it is met.
+    - ``repeat_condition_met``: whether the condition of the repeat policy is met, or ``None`` if the policy has no
+      condition or the condition could not be evaluated.
+    - ``continue_output_matched``: whether the step printed a line that matches ``continueOn.output``.
+    - ``retry_limit``, ``retry_interval_s``: the values of the retry policy, if the spec has variables in them.
     """
 
     type = "attempt.finished"
@@ -138,13 +140,13 @@ class AttemptFinished(Event):
     error: str = ""
     stdout: str = ""
     stderr: str = ""
-    """As in ``AttemptStarted``, which may arrive later or never."""
+    """``stdout`` and ``stderr`` are the same as in ``AttemptStarted``, which may arrive later or never."""
     outputs: dict[str, str] = Field(default_factory=dict)
     logs: tuple[LogChunk, ...] = ()
     progress: Progress | None = None
     remarks: tuple[Remark, ...] = ()
     messages: tuple[ChatMessage, ...] = ()
-    """What a chat step added to the chat: its own messages and the answer."""
+    """The messages that a chat step added to the chat: its own messages, and the answer of the model."""
     children: tuple[ChildCall, ...] = ()
     unmet: tuple[str, ...] = ()
     repeat_condition_met: bool | None = None
@@ -154,19 +156,22 @@ class AttemptFinished(Event):
 
 
 class AttemptGivenUp(Event):
-    """The attempt did not run, because no confirm came for its ``AttemptStarted``, which may have arrived or not."""
+    """The worker did not run the attempt, because the broker did not confirm its ``AttemptStarted`` event.
+
+    The ``AttemptStarted`` event may have arrived all the same.
+    """
 
     type = "attempt.given_up"
 
 
 class TaskRedelivered(Event):
-    """The broker delivered the task a second time. The worker did not run it; the core decides what follows."""
+    """The broker delivered a task a second time. The worker did not run it again; the scheduler decides what to do."""
 
     type = "task.redelivered"
 
 
 class Heartbeat(Message):
-    """Renews the leases of all attempts that a worker holds."""
+    """Renews the lease of a worker and of its attempts, and describes the worker."""
 
     type = "worker.heartbeat"
     worker_id: str
@@ -178,9 +183,9 @@ class Heartbeat(Message):
     slots: int
     labels: dict[str, str] = Field(default_factory=dict)
     executors: tuple[str, ...] = ()
-    """Types of steps that it can run, because the packages and programs they need are installed."""
+    """The executor types that the worker can run: the packages and programs that they need are installed."""
     tokens: tuple[str, ...] = ()
-    """Tokens of the attempts it holds: running ones, and finished ones whose report is not delivered yet."""
+    """Tokens of the attempts that the worker runs, and of ended attempts whose report is not delivered yet."""
     draining: bool = False
     stopped: bool = False
     """The last heartbeat: the worker holds no attempts and has stopped for good."""

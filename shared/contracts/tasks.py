@@ -1,4 +1,4 @@
-"""The task: all that a worker needs to run one attempt of one step. It holds no secrets."""
+"""The task: everything that a worker needs to run one attempt of one step. A task contains no values of secrets."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ __all__ = ["CallResult", "StepRef", "Task"]
 
 
 class StepRef(Part):
-    """The values of ``${id.stdout}``, ``${id.exit_code}`` and ``${id.output}``."""
+    """The values that references to one step read: ``${id.stdout}``, ``${id.exit_code}``, ``${id.output}``."""
 
     exit_code: int | None = None
     stdout: str = ""
@@ -20,7 +20,7 @@ class StepRef(Part):
 
 
 class CallResult(Part):
-    """The result of the sub-runs of a step. Its attempt prints ``text``, and fails with ``error`` if they failed."""
+    """The result of a step's sub-runs. The step's attempt prints ``text``. If ``failed``, it fails with ``error``."""
 
     text: str
     failed: bool = False
@@ -28,10 +28,10 @@ class CallResult(Part):
 
 
 class Task(Message):
-    """Ask a worker for one attempt. ``token`` is its fencing token, which every report carries.
+    """Asks a worker to run one attempt. ``token`` is the attempt token, which every report contains.
 
-    Pairs are ordered and later ones win. ``env`` and ``params`` hold evaluated values; a ``prepare`` task with
-    any of them does not evaluate them again. Times are in seconds; 0 means no limit.
+    A later pair overrides an earlier one of the same name. ``env`` and ``params`` hold evaluated values. If a
+    ``prepare`` task has any, the worker does not evaluate them again. Times are in seconds; 0 means no limit.
     """
 
     type = "task"
@@ -39,11 +39,11 @@ class Task(Message):
     run_key: str
     node: int
     kind: str = "step"
-    """``step``, ``handler`` or ``prepare``."""
+    """``step``, ``handler``, ``prepare`` or ``errand``."""
     number: int = 1
-    """1-based number of this attempt of the step, within the present attempt of the run."""
+    """1-based number of this attempt of the step, within the current attempt of the run."""
     run_attempt: int = 1
-    """1-based number of the attempt of the run. A retry makes the next."""
+    """1-based number of the attempt of the run. A retry of the run increases it."""
     dag_name: str
     dag_run_id: str
     root_dag_name: str
@@ -53,17 +53,20 @@ class Task(Message):
     params: tuple[tuple[str, str], ...] = ()
     params_json: str | None = None
     params_given: bool = False
-    """Whether the request or the calling step gave parameters, so that not all are the DAG author's."""
+    """Whether the request or the calling step gave parameters, so that the DAG's author did not write all of them."""
     params_outside: tuple[str, ...] | None = None
-    """Names of the parameters that were given from outside. ``None``, from an older scheduler: all, if any were."""
+    """Names of the parameters that are not the DAG author's text.
+
+    ``None`` (from an older scheduler) means all parameters if ``params_given``, else none.
+    """
     hidden_params: tuple[tuple[str, str], ...] = ()
     """The parameters that contain a secret of the calling run, with the secret masked."""
     outputs: tuple[tuple[str, str], ...] = ()
-    """Outputs of the step's ancestors by variable name, the nearest ancestor last."""
+    """Outputs of the step's ancestors: variable names and values, with the nearest ancestor last."""
     refs: dict[str, StepRef] = Field(default_factory=dict)
-    """By step id: the values that references to the step read."""
+    """For each step id, the values that references to the step read."""
     engine_env: tuple[tuple[str, str], ...] = ()
-    """Reserved variables that the scheduler sets (``DAG_RUN_STATUS`` for handlers)."""
+    """Reserved variables that the scheduler sets, such as ``DAG_RUN_STATUS`` for handlers."""
     dotenv: tuple[str, ...] = ()
     secrets: tuple[Secret, ...] = ()
     file_name: str = ""
@@ -71,14 +74,14 @@ class Task(Message):
     called_from: str = ""
     """The directory of the step that called this run, on the worker of that step; empty for a root run."""
     working_dir: str = ""
-    """The DAG's ``workingDir``; empty: ``called_from``, the folder of its file, or a folder of this run."""
+    """The DAG's ``workingDir``. If empty: ``called_from``, else the folder of the DAG's file, else one of the run."""
     shell: tuple[str, ...] = ()
-    """The DAG's shell as argv; empty: the worker's default."""
+    """The DAG's shell as argv; empty for the worker's default shell."""
     log_dir: str = ""
-    """The DAG's ``logDir``; empty: the worker's log folder."""
+    """The DAG's ``logDir``; empty for the worker's log folder."""
     log_output: str = "separate"
     max_output_bytes: int = 1_048_576
     timeout_s: float = 0
     stop_grace_s: float = 5
     options: dict[str, Any] = Field(default_factory=dict)
-    """Settings for executors (the DAG's ssh, container, smtp and llm blocks), a ``CallResult``, or an ``SideTask``."""
+    """The DAG's ``ssh``, ``container``, ``smtp`` and ``llm`` for executors, or a ``CallResult``, or a ``SideTask``."""

@@ -1,7 +1,9 @@
-"""The workflow language: YAML text in, an immutable typed model out, every problem with its line.
+"""The workflow language: turns YAML text into an immutable typed model, and reports every problem with its line.
 
-- ``model``: what a workflow means. ``load``: from text to the model. ``schema``: the same for editors.
-- ``yaml``: YAML to plain data with places, typed readers of fields, and the base configuration.
+- ``model``: the classes of the model, such as ``Dag`` and ``Step``.
+- ``load``: reads a text into the model.
+- ``schema``: the JSON Schema of workflow files, for editors.
+- ``yaml``: reads YAML into plain data with line numbers, reads typed fields, and merges the base configuration.
 - ``steps``: the fields of steps, and the graph of a dag's steps.
-- ``expansion``: the variable language. The scheduler applies its pure parts, workers also run commands.
+- ``expansion``: the variable language (``${NAME}``). The scheduler uses its pure parts; workers also run commands.
 """

@@ -1,4 +1,4 @@
-"""Read how a dag reaches other systems: ``ssh``, ``smtp`` and mails, ``otel``, ``secrets``."""
+"""Read the fields of a dag about other systems: ``ssh``, ``smtp``, mail settings, ``otel`` and ``secrets``."""
 
 import re
 from functools import cache
@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 SECRET_PLUGINS = "dagway.secrets"
-"""Entry point group of secret providers from other packages. Only their names are read here."""
+"""Entry point group of the secret providers that plugins bring. This module reads their names and imports nothing."""
 
 _SSH = Vocabulary("user", "host", "port", "key", "password", "strictHostKey", "knownHostFile", "shell")
 _SMTP = Vocabulary("host", "port", "username", "password", "tls", "caFile", "skipTLSVerify")
@@ -38,7 +38,10 @@ _GO_DURATION = re.compile(r"[-+]?(?:0|(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|ms|s|m
 
 
 def read_ssh(fields: Fields) -> dict[str, Any] | None:
-    """Read the dag's ssh target; ``strictHostKey`` is on unless turned off."""
+    """Read ``ssh``: the host that the dag's ssh steps run on. ``strictHostKey`` is true by default.
+
+    Return ``None`` if the field is absent or is not a map.
+    """
     inner = fields.mapping("ssh", _SSH)
     if inner is None:
         return None
@@ -48,7 +51,7 @@ def read_ssh(fields: Fields) -> dict[str, Any] | None:
     found["port"] = _port(inner) or "22"
     found["strictHostKey"] = inner.boolean("strictHostKey", True)
     if isinstance(inner.get("shell"), str):
-        # Split where it is used: it may contain a variable.
+        # The worker splits the text into words, because it may contain a variable.
         found["shell"] = inner.text("shell")
     elif shell := inner.texts("shell"):
         found["shell"] = list(shell)
@@ -56,7 +59,7 @@ def read_ssh(fields: Fields) -> dict[str, Any] | None:
 
 
 def read_smtp(fields: Fields) -> dict[str, Any] | None:
-    """Read the mail server; ``tls``, ``caFile`` and ``skipTLSVerify`` are extensions."""
+    """Read ``smtp``: the mail server. Dagu has no ``tls``, ``caFile`` and ``skipTLSVerify``."""
     inner = fields.mapping("smtp", _SMTP)
     if inner is None:
         return None
@@ -80,7 +83,7 @@ def _port(fields: Fields) -> str:
 
 
 def read_mail_on(fields: Fields) -> MailOn:
-    """Read ``mailOn``: for which outcomes mails are sent."""
+    """Read ``mailOn``: the outcomes of a run for which a mail is sent."""
     inner = fields.mapping("mailOn", _MAIL_ON)
     if inner is None:
         return MailOn()
@@ -88,7 +91,7 @@ def read_mail_on(fields: Fields) -> MailOn:
 
 
 def read_mail(fields: Fields, name: str) -> MailSettings | None:
-    """Read ``errorMail``, ``infoMail`` or ``waitMail``."""
+    """Read the field ``name``, which is ``errorMail``, ``infoMail`` or ``waitMail``."""
     inner = fields.mapping(name, _MAIL)
     if inner is None:
         return None
@@ -101,7 +104,7 @@ def read_mail(fields: Fields, name: str) -> MailSettings | None:
 
 
 def read_otel(fields: Fields) -> dict[str, Any] | None:
-    """Read ``otel``: where traces go."""
+    """Read ``otel``: the trace collector that receives the spans of the dag's runs."""
     inner = fields.mapping("otel", _OTEL, error="otel must be a map", unknown="ignore")
     if inner is None:
         return None
@@ -112,7 +115,7 @@ def read_otel(fields: Fields) -> dict[str, Any] | None:
             found[name] = plain(value)
         elif value is not None:
             # As in Dagu: an unusable value is ignored, and the run is not traced.
-            inner.warn(name, f"{name} is ignored: it is not {_KIND_NAMES[kind]}")
+            inner.warn(name, f"{name} is ignored: its value must be {_KIND_NAMES[kind]}")
     timeout = str(found.get("timeout", "")).strip()
     if timeout and not _GO_DURATION.match(timeout):
         inner.error("timeout", f"invalid duration: {timeout}", hint='write for instance "30s"')
@@ -120,7 +123,7 @@ def read_otel(fields: Fields) -> dict[str, Any] | None:
 
 
 def read_secrets(fields: Fields) -> tuple[Secret, ...]:
-    """Read ``secrets``: where workers find them; names must be unique."""
+    """Read ``secrets``: where workers find each secret. Names must be unique."""
     value = fields.get("secrets")
     if value is None:
         return ()
@@ -149,7 +152,7 @@ def _secret(fields: Fields, index: int) -> Secret | None:
             fields.issues.error(f"secret at index {index}: '{name}' field is required", fields.path, fields.at)
     provider = texts["provider"]
     if provider and provider not in _PROVIDERS and provider not in _installed_providers():
-        hint = did_you_mean(provider, _PROVIDERS) or "it is not installed here; install it where workers run"
+        hint = did_you_mean(provider, _PROVIDERS) or "not installed on this machine; install its package on the workers"
         fields.warn("provider", f"unknown secret provider: {provider}", hint=hint)
     options = fields.text_map("options")
     return Secret(**texts, options=options) if all(texts.values()) else None

@@ -1,4 +1,4 @@
-"""Read one YAML document into a ``Dag``."""
+"""Read the map of one YAML document into a ``Dag``."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -44,9 +44,10 @@ _MISFIT = re.compile(r"[^a-zA-Z0-9_.-]+")
 
 
 def read_dag(issues: Issues, raw: YamlMap, *, forced_name: str = "", fallback_name: str = "") -> Dag:
-    """Return the dag of a document, partial when it has errors.
+    """Return the dag of a document. If the document has errors, return the part that could be read.
 
-    Only fields that were written are set on the model, so ``model_fields_set`` distinguishes them from defaults.
+    The name is ``forced_name``, else the document's ``name``, else ``fallback_name``. Only fields of the document are
+    set on the model, so ``model_fields_set`` distinguishes them from defaults.
     """
     fields = Fields(issues, raw, "", DAG_KEYS)
     name = forced_name or fields.text("name") or fallback_name
@@ -59,7 +60,7 @@ def read_dag(issues: Issues, raw: YamlMap, *, forced_name: str = "", fallback_na
         if key in fields:
             values[attribute] = fields.text(key)
     if needs_shell(values.get("log_dir", "")):
-        fields.warn("logDir", "logDir is ignored: it contains a command, and commands in it are not run")
+        fields.warn("logDir", "logDir is ignored: it contains a command in back quotes, which may not run there")
     if "tags" in fields:
         tags = (tag.strip().lower() for tag in fields.texts("tags", split=","))
         values["tags"] = tuple(tag for tag in tags if tag)
@@ -79,7 +80,8 @@ def read_dag(issues: Issues, raw: YamlMap, *, forced_name: str = "", fallback_na
     if values.get("worker_selector") and any(step.type == APPROVAL for step in values.get("steps", ())):
         fields.error("workerSelector", "DAG with HITL steps cannot be dispatched to workers")
     if values.get("placement") == "spread" and "image" in _mapping(values.get("container")):
-        fields.error("placement", "'spread' cannot be used with a DAG-level container, because that runs on one worker")
+        message = "'spread' cannot be used with a DAG-level container, because the container runs on one worker"
+        fields.error("placement", message)
     return Dag(**{key: value for key, value in values.items() if value is not None})
 
 
@@ -121,7 +123,7 @@ def _read_inputs(fields: Fields, values: dict[str, Any]) -> None:
 
 
 def _read_run_config(fields: Fields) -> RunConfig:
-    """Read what a person may not change when starting a run."""
+    """Read ``runConfig``: what a person may not change when starting a run."""
     inner = fields.mapping("runConfig", _RUN_CONFIG)
     if inner is None:
         return RunConfig()
@@ -132,7 +134,7 @@ def _read_run_config(fields: Fields) -> RunConfig:
 
 
 def _read_limits(fields: Fields, values: dict[str, Any]) -> None:
-    """Read numbers; for some a zero means the default, as the language has it."""
+    """Read limits and times. For some fields 0 means the default, as in Dagu."""
     for key, attribute, default in (
         ("maxActiveRuns", "max_active_runs", 1),
         ("histRetentionDays", "hist_retention_days", 30),
@@ -156,7 +158,7 @@ def _read_limits(fields: Fields, values: dict[str, Any]) -> None:
 
 
 def _read_services(fields: Fields, values: dict[str, Any]) -> None:
-    """Read how steps run and what they and the mails need."""
+    """Read how steps run, the services that they use, and the mail settings."""
     _read_each(fields, values, _SERVICES)
     for key, attribute in (("errorMail", "error_mail"), ("infoMail", "info_mail"), ("waitMail", "wait_mail")):
         if key in fields:
@@ -183,11 +185,11 @@ _SERVICES: _Readers = {
     "mailOn": ("mail_on", read_mail_on),
     "otel": ("otel", read_otel),
 }
-"""By key: the attribute of the model, and what reads it."""
+"""For each key of the YAML: the attribute of ``Dag``, and the function that reads the field."""
 
 
 def _read_each(fields: Fields, values: dict[str, Any], readers: _Readers) -> None:
-    """Read the fields that are there and that one function each can read."""
+    """Read those fields of ``readers`` that the document has."""
     for key, (attribute, read) in readers.items():
         if key in fields:
             values[attribute] = read(fields)

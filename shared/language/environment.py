@@ -1,4 +1,4 @@
-"""Read ``env`` and ``dotenv``: every form becomes pairs in document order, not yet expanded."""
+"""Read ``env`` and ``dotenv``. Every form of ``env`` becomes (name, value) pairs in document order, unexpanded."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _FORMS = "env config should be map of strings or array of key=value formatted st
 
 
 def read_env(fields: Fields, name: str = "env") -> Pairs:
-    """Read a map, a list of maps, a list of ``K=V`` texts, or a mixture."""
+    """Read a map of variables, or a list whose items are maps or ``K=V`` texts. Return names and values in order."""
     value = fields.get(name)
     if value is None:
         return ()
@@ -43,7 +43,7 @@ def read_env(fields: Fields, name: str = "env") -> Pairs:
 def _add_map(fields: Fields, path: str, mapping: YamlMap, pairs: list[tuple[str, str]]) -> None:
     for key, value in mapping.items():
         if not key.strip():
-            fields.issues.error("a variable must have a name", path, mapping.key_at[key])
+            fields.issues.error("the name of the variable is empty", path, mapping.key_at[key])
         elif is_scalar(value):
             pairs.append((key.strip(), scalar_text(value)))
         else:
@@ -55,7 +55,10 @@ def _shown(value: Any) -> str:
 
 
 def read_dotenv(fields: Fields) -> tuple[str, ...]:
-    """Return the candidate files in order; ``[]`` turns dotenv off, absent means ``.env`` alone."""
+    """Return the dotenv files to look for, in order: ``.env`` and the listed ones.
+
+    Return none if the field is ``[]``, and ``.env`` alone if it is absent.
+    """
     if fields.get("dotenv") is None:
         return DEFAULT_DOTENV
     if fields.get("dotenv") == []:

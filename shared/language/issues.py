@@ -1,4 +1,4 @@
-"""Problems in a spec: where, what, and a suggestion how to fix it."""
+"""The problems found in a spec, each with its place, its text and a hint how to fix it."""
 
 import difflib
 from collections.abc import Iterable
@@ -10,14 +10,14 @@ __all__ = ["BASE", "Issue", "Issues", "Place", "PlaceInBase", "Severity", "TooMa
 Severity = Literal["error", "warning"]
 
 Place = tuple[int, int]
-"""(line, column), both counted from 1; (0, 0): no place."""
+"""(line, column), counted from 1, or (0, 0) if the problem has no place."""
 
 NOWHERE: Place = (0, 0)
 BASE = "base configuration"
 
 
 class PlaceInBase(tuple[int, int]):
-    """A place in the base configuration, not in the file itself."""
+    """A place in the base configuration instead of the workflow file."""
 
     __slots__ = ()
 
@@ -28,9 +28,10 @@ _MAX_CANDIDATES = 500
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """One problem. ``path`` leads to the value (``steps[1].depends``); empty: the whole file.
+    """One problem in a workflow file or in the base configuration.
 
-    ``source`` names the text that ``line`` and ``column`` refer to; empty: the file itself.
+    ``path`` names the value, such as ``steps[1].depends``; it is empty if the problem concerns the whole file.
+    ``source`` is ``BASE`` if ``line`` and ``column`` refer to the base configuration, and empty for the file.
     """
 
     message: str
@@ -42,7 +43,7 @@ class Issue:
     source: str = ""
 
     def __str__(self) -> str:
-        """Return one line: source, place, path, message, hint."""
+        """Return the problem as one line: source, place, path, message and hint."""
         source = f"{self.source}: " if self.source else ""
         place = f"line {self.line}, column {self.column}: " if self.line else ""
         path = f"{self.path}: " if self.path else ""
@@ -51,11 +52,11 @@ class Issue:
 
 
 class TooManyIssues(Exception):
-    """The limit of problems is reached: more would not help, and hostile text would cost time."""
+    """The limit of problems is reached. More would not help the author, and a hostile text could cost much time."""
 
 
 class Issues:
-    """Collects the problems of one load, up to ``limit``, so that all are reported at once."""
+    """Collects the problems of one load, up to ``limit``, so that the author sees them all together."""
 
     limit = 200
 
@@ -65,7 +66,7 @@ class Issues:
         self.found: list[Issue] = []
 
     def error(self, message: str, path: str = "", at: Place = NOWHERE, *, hint: str = "") -> None:
-        """Add a problem that makes the spec unusable.
+        """Add a problem that keeps the workflow from running.
 
         Raises:
             TooManyIssues: the limit is reached.
@@ -73,7 +74,7 @@ class Issues:
         self._add(message, path, at, "error", hint)
 
     def warn(self, message: str, path: str = "", at: Place = NOWHERE, *, hint: str = "") -> None:
-        """Add something that works, but is probably a mistake."""
+        """Add a warning: the workflow can run, but this is probably a mistake. Raises ``TooManyIssues``."""
         self._add(message, path, at, "warning", hint)
 
     def _add(self, message: str, path: str, at: Place, severity: Severity, hint: str) -> None:
@@ -84,7 +85,7 @@ class Issues:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``did you mean "x"?`` for the nearest of ``known``, or an empty text."""
+    """Return ``did you mean "x"?`` for the word of ``known`` that is most similar, or an empty text if none is."""
     by_lower = {name.lower(): name for name in known}
     if not word or len(word) > _MAX_COMPARED or len(by_lower) > _MAX_CANDIDATES:
         return ""

@@ -1,7 +1,7 @@
-"""Load a workflow file: from text to typed dags and every problem with its line.
+"""Load a workflow file: turn its text into typed dags, and report every problem with its line.
 
-Loading never raises, executes and expands nothing, and reads no other file: it is safe for untrusted text.
-A base configuration is merged under each document before defaults apply.
+Loading is safe for untrusted text: it never raises an exception, runs no command, expands no variable and reads no
+other file. The base configuration is merged into each document before the defaults of the language apply.
 """
 
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ __all__ = ["Issue", "LoadResult", "load"]
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """The result of ``load``. ``documents`` starts with the main dag; the file's local dags follow."""
+    """The result of ``load``. ``documents`` holds the main dag, followed by the file's local dags."""
 
     documents: tuple[Dag, ...]
     issues: tuple[Issue, ...]
 
     @property
     def dag(self) -> Dag | None:
-        """The main dag, partial when there are errors; ``None`` when not even a name is known."""
+        """The main dag; if it has errors, the part that could be read. ``None`` if there is no document and no name."""
         return self.documents[0] if self.documents else None
 
     @property
@@ -36,21 +36,21 @@ class LoadResult:
 
     @property
     def warnings(self) -> list[Issue]:
-        """What works, but is probably a mistake."""
+        """Problems with which the workflow can run, but which are probably mistakes."""
         return [issue for issue in self.issues if issue.severity == "warning"]
 
     @property
     def ok(self) -> bool:
-        """Whether a run may start from this."""
+        """Whether a run may start: there are no errors."""
         return not any(issue.severity == "error" for issue in self.issues)
 
 
 def load(text: str, *, file_name: str = "", dag_name: str | None = None, base: str = "") -> LoadResult:
-    """Load every document of ``text``.
+    """Load every document of ``text``, which is a spec or a snapshot (see ``shared.language.snapshot``).
 
-    The main dag is called ``dag_name``, else its own ``name``, else after the file. Without any of
-    these its name is empty; the caller decides what to do. ``base`` is the text of a base
-    configuration; a snapshot (see ``shared.language.snapshot``) brings its own.
+    The name of the main dag is ``dag_name``, else the ``name`` in its document, else the file name without extension.
+    If all three are missing, the name is empty, and the caller must handle that. ``base`` is the text of the base
+    configuration. It is not used for a snapshot that has its own.
     """
     issues = Issues()
     frozen = parse_snapshot(text)

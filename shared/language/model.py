@@ -1,7 +1,7 @@
-"""The immutable model of a workflow: what a spec means, however it is written.
+"""The immutable model of a workflow. Different spellings of the same spec give the same model.
 
-Field names are the YAML's in snake case; units are the YAML's (seconds, bytes). Defaults are those
-of the language. Pairs are tuples because their order matters; later entries win.
+Fields have the YAML's names in snake case, the YAML's units (seconds, bytes) and the language's defaults. Variables
+are tuples of (name, value) pairs because their order matters: a later pair overrides an earlier one of the same name.
 Source: the workflow language reference (docs/workflow-language.md).
 """
 
@@ -37,34 +37,34 @@ Pairs = tuple[tuple[str, str], ...]
 
 
 class ModelPart(BaseModel):
-    """Base of every part of the model."""
+    """Base of all classes of the model."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class DagType(StrEnum):
-    """Whether the order of steps implies dependencies (``chain``) or not (``graph``)."""
+    """``chain``: each step also depends on the step or group before it. ``graph``: only ``depends`` counts."""
 
     CHAIN = "chain"
     GRAPH = "graph"
 
 
 class LogOutput(StrEnum):
-    """One log file per stream, or one for both."""
+    """Whether stdout and stderr go to two log files (``separate``) or to one (``merged``)."""
 
     SEPARATE = "separate"
     MERGED = "merged"
 
 
 class RepeatMode(StrEnum):
-    """Repeat while the condition holds, or until it does."""
+    """Repeat while the condition is met (``while``), or until it is met (``until``)."""
 
     WHILE = "while"
     UNTIL = "until"
 
 
 class Handler(StrEnum):
-    """The handlers of a run; each value is the name that the handler's step gets."""
+    """The handlers of a run. Each value is the name of the handler's step."""
 
     INIT = "onInit"
     SUCCESS = "onSuccess"
@@ -75,14 +75,18 @@ class Handler(StrEnum):
 
 
 class StepCommand(ModelPart):
-    """One command of a step: the raw text for a shell, and its words for running without one."""
+    """One command of a step: ``text`` for a shell, and ``argv`` for running the command without a shell."""
 
     text: str
     argv: tuple[str, ...] = ()
 
 
 class Condition(ModelPart):
-    """A precondition. With ``expected``, the evaluated text is compared; without, ``condition`` is a command."""
+    """A precondition.
+
+    If ``expected`` is set, ``condition`` is expanded and compared with it. Otherwise ``condition`` is a command that
+    must exit with 0. ``negate`` inverts the result.
+    """
 
     condition: str
     expected: str = ""
@@ -90,7 +94,7 @@ class Condition(ModelPart):
 
 
 class ContinueOn(ModelPart):
-    """When dependent steps run although this step failed or was skipped."""
+    """The outcomes of a step after which dependent steps run although the step failed or was skipped."""
 
     failure: bool = False
     skipped: bool = False
@@ -100,18 +104,21 @@ class ContinueOn(ModelPart):
 
 
 class RetryPolicy(ModelPart):
-    """``limit`` counts retries after the first attempt. Text values are expanded on the worker."""
+    """How a failed step is retried. ``limit`` is the number of retries, not counting the first attempt.
+
+    A worker expands ``limit`` and ``interval_sec`` if they are texts with a variable.
+    """
 
     limit: int | str
     interval_sec: float | str
     exit_code: tuple[int, ...] = ()
     backoff: float = 0
-    """Factor by which the wait grows, above 1; 0: it does not grow."""
+    """Factor above 1 by which the interval grows with each retry, or 0 if it stays the same."""
     max_interval_sec: float = 0
 
 
 class RepeatPolicy(ModelPart):
-    """``limit`` counts attempts including the first; 0 means no limit."""
+    """How a step is repeated. ``limit`` is the number of attempts including the first; 0 means no limit."""
 
     repeat: RepeatMode
     condition: Condition | None = None
@@ -123,7 +130,10 @@ class RepeatPolicy(ModelPart):
 
 
 class Output(ModelPart):
-    """Capture stdout into variable ``name``; ``key`` and ``omit`` shape the run's outputs."""
+    """Store what a step prints to stdout in the variable ``name``, which later steps can use.
+
+    The outputs of the run contain the variable too, under the name ``key`` if it is set, unless ``omit`` is true.
+    """
 
     name: str
     key: str = ""
@@ -131,7 +141,11 @@ class Output(ModelPart):
 
 
 class Parallel(ModelPart):
-    """``items``: a list of texts (maps become JSON); or ``variable``: a reference that is split at run time."""
+    """The items of a fan-out: one sub-run starts for each.
+
+    The items are ``items`` (a map is an item in JSON), or the value of the reference ``variable``, which is split
+    when the step starts.
+    """
 
     items: tuple[str, ...] = ()
     variable: str = ""
@@ -139,7 +153,7 @@ class Parallel(ModelPart):
 
 
 class RateLimit(ModelPart):
-    """Extension: at most ``limit`` starts in any ``interval_sec``, counted over all steps that name it."""
+    """Extension of Dagu's language: of all steps with this rate limit, at most ``limit`` start in ``interval_sec``."""
 
     name: str
     limit: int
@@ -147,7 +161,7 @@ class RateLimit(ModelPart):
 
 
 class Step(ModelPart):
-    """One step. ``depends`` holds names only, and includes the implicit edges of a chain."""
+    """One step. ``depends`` holds names of steps, never ids, and includes the implicit dependencies of a chain."""
 
     name: str
     id: str = ""
@@ -155,13 +169,13 @@ class Step(ModelPart):
     commands: tuple[StepCommand, ...] = ()
     script: str = ""
     shell: tuple[str, ...] | None = None
-    """``None``: not given. ``("direct",)``: no shell at all."""
+    """``None`` if the step sets no shell; ``("direct",)`` if it runs without a shell."""
     shell_packages: tuple[str, ...] = ()
     working_dir: str = ""
     env: Pairs = ()
     depends: tuple[str, ...] = ()
     type: str = ""
-    """Executor type; empty: command."""
+    """Executor type; empty means ``command``."""
     config: dict[str, Any] = Field(default_factory=dict)
     stdout: str = ""
     stderr: str = ""
@@ -176,15 +190,15 @@ class Step(ModelPart):
     mail_on_error: bool = False
     call: str = ""
     params: str = ""
-    """Arguments of ``call`` in text form, inputs of ``gha``."""
+    """The parameters of a ``call`` or the inputs of a ``gha`` step, as text."""
     param_pairs: Pairs | None = None
-    """The same in pairs; ``None``: there is only text, and it is split after expansion."""
+    """``params`` split into pairs, or ``None`` if ``params`` must be split after expansion."""
     parallel: Parallel | None = None
     worker_selector: dict[str, str] = Field(default_factory=dict)
     pool: tuple[str, ...] = ()
-    """Extension: the step takes a place in each of these pools while it runs."""
+    """Extension of Dagu's language: while the step runs, it takes a place in each of these pools."""
     lock: tuple[str, ...] = ()
-    """Extension: the step holds these locks while it runs."""
+    """Extension of Dagu's language: while the step runs, it holds these locks."""
     rate_limit: tuple[RateLimit, ...] = ()
     container: dict[str, Any] | str | None = None
     llm: dict[str, Any] | None = None
@@ -192,7 +206,7 @@ class Step(ModelPart):
 
 
 class Param(ModelPart):
-    """A default parameter as written; positional ones are named ``"1"``, ``"2"`` and so on."""
+    """A parameter with its unexpanded default. Positional parameters have the names ``"1"``, ``"2"`` and so on."""
 
     name: str
     value: str
@@ -200,7 +214,7 @@ class Param(ModelPart):
 
 
 class Schedule(ModelPart):
-    """Cron expressions as written, zone prefix included."""
+    """The cron expressions that start, stop and restart a DAG, as written: with their ``CRON_TZ=`` prefix."""
 
     start: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()
@@ -208,10 +222,10 @@ class Schedule(ModelPart):
 
 
 class Catchup(ModelPart):
-    """Extension: which missed starts are caught up.
+    """Extension of Dagu's language: which missed scheduled times start a run afterwards (catch-up).
 
-    ``latest``: the newest one; ``all``: the newest ``limit`` of them, in order. Starts older than
-    ``window_sec`` stay missed.
+    ``none``: no missed time. ``latest``: the newest missed time. ``all``: the newest ``limit`` missed times, in order.
+    Times that are more than ``window_sec`` ago stay missed.
     """
 
     policy: Literal["none", "latest", "all"] = "none"
@@ -220,7 +234,7 @@ class Catchup(ModelPart):
 
 
 class Secret(ModelPart):
-    """Where a worker finds a secret. The value itself is never part of the model."""
+    """Where a worker finds a secret. The model never contains the value of a secret."""
 
     name: str
     provider: str
@@ -229,14 +243,14 @@ class Secret(ModelPart):
 
 
 class RunConfig(ModelPart):
-    """What a person may not change when starting a run."""
+    """What the person who starts a run may not change: the parameters, the run id."""
 
     disable_param_edit: bool = False
     disable_run_id_edit: bool = False
 
 
 class MailOn(ModelPart):
-    """For which outcomes of a run a mail is sent."""
+    """The outcomes of a run for which a mail is sent."""
 
     failure: bool = False
     success: bool = False
@@ -253,7 +267,7 @@ class MailSettings(ModelPart):
 
 
 class Dag(ModelPart):
-    """One YAML document."""
+    """A workflow definition: the content of one YAML document."""
 
     name: str
     description: str = ""
@@ -264,11 +278,11 @@ class Dag(ModelPart):
     skip_if_successful: bool = False
     catchup: Catchup = Catchup()
     env: Pairs = ()
-    """As written: not yet expanded."""
+    """Names and unexpanded values, in the order of the document."""
     dotenv: tuple[str, ...] = (".env",)
     params: tuple[Param, ...] = ()
     param_schema: str = ""
-    """File or URL of a JSON Schema for the parameters; empty: none."""
+    """File or URL of a JSON Schema for the parameters; empty if there is none."""
     secrets: tuple[Secret, ...] = ()
     preconditions: tuple[Condition, ...] = ()
     steps: tuple[Step, ...] = ()
@@ -299,10 +313,10 @@ class Dag(ModelPart):
     worker_selector: dict[str, str] = Field(default_factory=dict)
     run_config: RunConfig = RunConfig()
     placement: Literal["stick", "spread"] = "stick"
-    """Extension: ``spread`` lets one run's steps use every worker instead of one."""
+    """An extension. ``stick``: one worker runs all steps of a run. ``spread``: all workers may."""
 
     def step(self, name: str) -> Step:
-        """Return the step called ``name``; raises ``KeyError``."""
+        """Return the step called ``name``. Raises ``KeyError`` if there is none."""
         for step in self.steps:
             if step.name == name:
                 return step

@@ -1,4 +1,4 @@
-"""Read ``params``: of a dag its defaults, of a step the arguments of its ``call``."""
+"""Read ``params``: in a dag the parameters with their defaults, in a step the parameters of its ``call``."""
 
 from typing import Any
 
@@ -19,7 +19,10 @@ _SCHEMA = Vocabulary("schema", "values")
 
 
 class DeclaredParams(ModelPart):
-    """The default parameters of a dag, and the schema they must satisfy (empty: none)."""
+    """The parameters of a dag with their defaults.
+
+    ``schema_ref`` is the file or URL of the JSON Schema that they must satisfy; empty if there is none.
+    """
 
     params: tuple[Param, ...] = ()
     schema_ref: str = ""
@@ -33,7 +36,7 @@ def read_params(fields: Fields) -> DeclaredParams:
     if isinstance(value, YamlMap) and "schema" in value:
         return _read_schema_form(fields)
     if isinstance(value, YamlMap):
-        # Sorted, as the language defines for maps.
+        # The language sorts the parameters of a map by name.
         return DeclaredParams(params=tuple(_from_map(fields, "params", dict(sorted(value.items())))))
     return DeclaredParams(params=_checked_unique(fields, _from_text_or_list(fields, "params")))
 
@@ -62,7 +65,8 @@ def _from_text_or_list(fields: Fields, name: str) -> list[Param]:
     above = 0
     for index, item in enumerate(value):
         if isinstance(value, YamlList) and index == value.inherited:
-            # Positional parameters count within their own document: the file's first replaces the base's first.
+            # Positional parameters count separately in the base configuration and in the file: the file's first
+            # parameter replaces the base's first.
             above = len(found)
         if isinstance(item, dict):
             found.extend(_from_map(fields, f"{name}[{index}]", item))
@@ -94,10 +98,11 @@ def _checked_unique(fields: Fields, params: list[Param]) -> tuple[Param, ...]:
 
 
 def read_call_params(fields: Fields) -> tuple[str, tuple[tuple[str, str], ...] | None]:
-    """Read a step's ``params``: the text form, and the pairs it stands for.
+    """Read a step's ``params``. Return them as text, and as (name, value) pairs.
 
-    They are split before expansion, so what a variable holds is one value, spaces included.
-    Two texts have no pairs (``None``): a single variable, and JSON that variables complete.
+    The text is split into pairs before variables are expanded, so the value of a variable stays one parameter even if
+    it contains spaces. Return ``None`` as pairs if the text can be split only after expansion: if it is a single
+    variable, or becomes JSON by expansion.
     """
     value = fields.get("params")
     if value is None:
@@ -108,7 +113,7 @@ def read_call_params(fields: Fields) -> tuple[str, tuple[tuple[str, str], ...] |
             return text, None
         params = parse_params_text(text)[0]
     elif isinstance(value, YamlMap):
-        # Sorted, as the parameters of a dag are.
+        # The language sorts the parameters of a map by name.
         params = _from_map(fields, "params", dict(sorted(value.items())))
     else:
         params = _from_text_or_list(fields, "params")

@@ -1,4 +1,4 @@
-"""Regular expressions in Go's syntax, matched by RE2: no pattern takes long."""
+"""Regular expressions in Go's syntax. RE2 matches them in linear time, so no pattern can block a process."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -10,12 +10,12 @@ __all__ = ["PatternError", "compile_pattern", "line_matcher", "line_pattern_prob
 
 
 class PatternError(ValueError):
-    """The text is not a valid regular expression."""
+    """The pattern is not a valid regular expression."""
 
 
 @lru_cache(maxsize=512)
 def compile_pattern(pattern: str) -> Any:
-    """Compile a pattern; the result has ``search(text)``.
+    """Return the compiled pattern, an object with a method ``search(text)``.
 
     Raises:
         PatternError: the pattern is not valid.
@@ -29,7 +29,7 @@ def compile_pattern(pattern: str) -> Any:
 
 
 def line_matcher(text: str) -> Callable[[str], object] | None:
-    """Return a function that searches a line for a pattern of the form ``re:…``; ``None``: the text is no pattern.
+    """Return a function that searches a line for the pattern after ``re:``, or ``None`` if ``text`` has no ``re:``.
 
     Raises:
         PatternError: the pattern after ``re:`` is not valid.
@@ -41,9 +41,9 @@ def line_matcher(text: str) -> Callable[[str], object] | None:
 
 
 def line_pattern_problem(text: str) -> str:
-    """Return what is wrong with a text of the form ``re:…``; empty: nothing."""
+    """Return what is wrong with the pattern after ``re:``; empty if it is valid or ``text`` has no ``re:``."""
     try:
         line_matcher(text)
     except PatternError as error:
-        return f"{text} never matches: {error}"
+        return f"the pattern {text} is invalid and never matches: {error}"
     return ""

@@ -1,7 +1,8 @@
-"""Read ``schedule`` and check its cron expressions.
+"""Read ``schedule`` and ``catchup``, and check cron expressions.
 
-Five fields (minute, hour, day of month, month, day of week 0-7 with 7 = Sunday), lists, ranges,
-steps, ``?``, names in any case, the ``@daily`` family, and a ``CRON_TZ=Zone`` or ``TZ=Zone`` prefix.
+A cron expression has five fields: minute, hour, day of month, month, and day of week (0-7, where 0 and 7 are Sunday).
+A field may have lists, ranges, steps, ``?``, and names of months and weekdays in any letter case. The five fields may
+be replaced by ``@daily`` and similar names. The prefix ``CRON_TZ=Zone`` or ``TZ=Zone`` sets the time zone.
 """
 
 import re
@@ -40,32 +41,33 @@ _VALUES |= {
 
 
 def split_zone(expression: str) -> tuple[str, str]:
-    """Return (zone, cron fields); the zone is empty when the expression names none, or ``Local``."""
+    """Return the time zone and the fields of a cron expression. The zone is empty if it is missing or is ``Local``."""
     match = _ZONE.match(expression.strip())
     return ("" if match[1] == "Local" else match[1], match[2].strip()) if match else ("", expression.strip())
 
 
 @lru_cache(maxsize=4096)
 def cron_error(expression: str) -> str:
-    """Return what is wrong with a cron expression; empty when it is valid."""
+    """Return what is wrong with a cron expression; empty if it is valid."""
     if len(expression) > _MAX_LENGTH:
-        return f"the expression is longer than {_MAX_LENGTH} characters"
+        return f"the cron expression is longer than {_MAX_LENGTH} characters"
     zone, cron = split_zone(expression)
     if zone and not _zone_exists(zone):
         return f'unknown time zone "{zone}"'
     if cron.startswith("@"):
-        return "" if cron.lower() in _ALIASES else f'unknown descriptor "{cron}"'
+        known = ", ".join(sorted(_ALIASES))
+        return "" if cron.lower() in _ALIASES else f'unknown descriptor "{cron}" (must be one of: {known})'
     parts = cron.split()
     if len(parts) != 5:
         return f"expected exactly 5 fields, found {len(parts)}: {cron}"
     for index, part in enumerate(parts):
         digits = _MONTHS.sub("1", part) if index == 3 else _DAYS.sub("1", part) if index == 4 else part
         if not _FIELD.match(digits):
-            return f"cannot read field {index + 1} ({_FIELD_NAMES[index]}): {part}"
+            return f"syntax error in field {index + 1} ({_FIELD_NAMES[index]}): {part}"
         if backwards := next((found[0] for found in _RANGE.finditer(part) if _runs_backwards(found)), None):
-            return f"the range {backwards} ends before it begins"
+            return f"the range {backwards} in field {index + 1} ({_FIELD_NAMES[index]}) ends before it begins"
     try:
-        # Croniter knows the question mark in the two day fields only.
+        # Croniter accepts a question mark only in the day of month and the day of week.
         valid = croniter.is_valid(cron.replace("?", "*"), strict=True)
     except (ValueError, KeyError, OverflowError):
         valid = False
@@ -73,7 +75,7 @@ def cron_error(expression: str) -> str:
 
 
 def _runs_backwards(ends: re.Match[str]) -> bool:
-    """Whether a range ends before it begins. Croniter would wrap around; no other cron does. A week may end on SUN."""
+    """Return whether a range ends before it begins, which croniter alone would accept. A range may end on ``SUN``."""
     low, high = (_VALUES.get(end.lower(), int(end) if end.isdigit() else -1) for end in ends.groups())
     return low > high >= 0 and ends[2].lower() != "sun"
 
@@ -87,7 +89,7 @@ def _zone_exists(zone: str) -> bool:
 
 
 def read_schedule(fields: Fields) -> Schedule:
-    """Read a string, a list of strings, or a map with start, stop and restart."""
+    """Read ``schedule``: a string, a list of strings, or a map with ``start``, ``stop`` and ``restart``."""
     value = fields.get("schedule")
     if not isinstance(value, YamlMap):
         return Schedule(start=_expressions(fields, "schedule", value, "schedule"))
@@ -121,12 +123,12 @@ def _expressions(fields: Fields, name: str, value: Any, label: str) -> tuple[str
                 fields.error(name, f"invalid schedule: {problem}", hint=hint)
                 sound = False
             found.append(item.strip())
-    # Readers of a dag with errors, such as a page, may rely on valid expressions.
+    # If one expression is invalid, return none, because pages show dags with errors and rely on valid expressions.
     return tuple(found) if sound else ()
 
 
 def read_catchup(fields: Fields) -> Catchup:
-    """Read ``none``, ``latest``, ``all``, or a map with policy, limit and windowSec."""
+    """Read ``catchup``: ``none``, ``latest``, ``all``, or a map with ``policy``, ``limit`` and ``windowSec``."""
     if not isinstance(fields.get("catchup"), YamlMap):
         return Catchup(policy=fields.choice("catchup", _POLICIES) or "none")  # type: ignore[arg-type]
     inner = fields.mapping("catchup", _CATCHUP)

@@ -1,6 +1,7 @@
 """The JSON Schema of workflow files for editors, built from the model and the loader's vocabularies.
 
-It knows every key and every form. Names that must exist and expressions that must parse are left to the loader.
+The schema describes every key and every form of its value. Only the loader checks whether a name exists and whether an
+expression is valid.
 """
 
 import re
@@ -129,9 +130,9 @@ _FORMS |= {
 
 
 def dag_schema() -> Schema:
-    """Return the schema of one document, in the 2020-12 draft.
+    """Return the JSON Schema (draft 2020-12) of one YAML document of a workflow file.
 
-    References point to ``definitions``, the older name: Dagu's front end resolves no others.
+    References point to ``definitions``, the key of older drafts, because Dagu's front end resolves only that.
     """
     step = _object(Step, STEP_KEYS)
     step["properties"]["type"] = {"type": "string", "examples": list(known_types())}
@@ -144,7 +145,7 @@ def dag_schema() -> Schema:
 
 
 def _object(model: type[BaseModel], keys: Vocabulary) -> Schema:
-    """Return the schema of a map with these keys; the model gives the types of those without other forms."""
+    """Return the schema of a map with these keys. ``model`` gives the types that ``_FORMS`` and ``_PARTS`` do not."""
     fields = model.model_json_schema()["properties"]
     return {
         "type": "object",
@@ -161,7 +162,7 @@ def _property(key: str, field: Schema) -> Schema:
     kind = field.get("type")
     found: Schema = {"type": _PLAIN[kind]} if kind in _PLAIN else _MAP if kind == "object" else {}
     if kind == "integer":
-        # A fraction is cut off, as the loader does.
+        # The loader accepts a number with a fraction and cuts the fraction off.
         found = {"type": "number"}
     if kind in _PLAIN and "default" in field:
         found["default"] = field["default"]

@@ -1,7 +1,8 @@
-"""Snapshots: the text that a run keeps, so that loading it later needs nothing else.
+"""Snapshots: the text that is stored with a run, so that the run's DAG can be loaded later from this text alone.
 
-It is the file's text after one comment line. That line holds the base configuration of then, whether its handlers
-apply (not to sub-runs), and the worker labels that a calling step asked for.
+A snapshot is a comment line followed by the text of the workflow file. The comment line holds the base configuration
+at the time of the snapshot, whether the handlers of the base configuration apply (to sub-runs they do not), and the
+worker selector of the step that called the run. Without base configuration and selector there is no comment line.
 """
 
 import json
@@ -26,7 +27,7 @@ _NO_LABELS: Mapping[str, str] = {}
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The parts of a snapshot."""
+    """The parts of a snapshot. ``handlers``: whether the handlers of ``base`` apply. ``selector``: worker labels."""
 
     text: str
     base: str = ""
@@ -35,9 +36,9 @@ class Snapshot:
 
 
 def make_snapshot(text: str, base: str = "", *, handlers: bool = True, selector: Mapping[str, str] = _NO_LABELS) -> str:
-    """Return the snapshot of ``text``; it is ``text`` itself without a base configuration and labels.
+    """Return the snapshot of ``text``, which is ``text`` itself if there are no base configuration and no selector.
 
-    If ``text`` is a snapshot, it keeps its base: sub-runs use the base configuration of their root run.
+    If ``text`` is a snapshot already, its base configuration stays: sub-runs use that of their root run.
     """
     given = parse_snapshot(text)
     base = given.base or base
@@ -48,7 +49,7 @@ def make_snapshot(text: str, base: str = "", *, handlers: bool = True, selector:
 
 
 def parse_snapshot(text: str) -> Snapshot:
-    """Return the parts of a snapshot; any other text is a snapshot of nothing but that text."""
+    """Return the parts of a snapshot. For any other text, return a ``Snapshot`` with that text and no base."""
     if not text.startswith(_MARK):
         return Snapshot(text)
     head, _, rest = text.partition("\n")
@@ -56,22 +57,23 @@ def parse_snapshot(text: str) -> Snapshot:
         facts = json.loads(head.removeprefix(_MARK))
         return Snapshot(rest, str(facts["base"]), bool(facts["handlers"]), dict(facts["selector"]))
     except (ValueError, KeyError, TypeError):
-        # A comment that only looks like ours.
+        # An author's comment that begins like the line of a snapshot.
         return Snapshot(text)
 
 
 @lru_cache(maxsize=512)
 def local_spec(text: str, name: str) -> str | None:
-    """Return the spec of the local dag ``name``, followed by the other documents; ``None``: there is none.
+    """Return the spec of the local dag ``name``, followed by the file's other documents with a name.
 
-    A line that begins with three dashes always separates documents, even inside a block of text.
+    Return ``None`` if there is no local dag of that name. A line that begins with three dashes always separates
+    documents, even inside a block scalar.
     """
     frozen = parse_snapshot(text)
     documents = [part.strip("\n") for part in _DOCUMENT.split(frozen.text)]
     filled = [part for part in documents if _has_content(part)]
     for position, part in enumerate(filled):
         if _name_of(part) == name:
-            # A document without a name cannot be called. Only the first may have none.
+            # Only the first document may have no name, and a dag without a name cannot be called.
             others = [one for place, one in enumerate(filled) if place != position and _name_of(one)]
             found = "\n---\n".join([part, *others]) + "\n"
             return make_snapshot(found, frozen.base, handlers=False) if frozen.base else found
@@ -79,7 +81,7 @@ def local_spec(text: str, name: str) -> str | None:
 
 
 def _name_of(part: str) -> str:
-    """Return the name that a document gives its dag, or an empty text. YAML is read only if a pattern finds no name."""
+    """Return the ``name`` in a document, or an empty text. The YAML is parsed only if a pattern finds no name."""
     match = _NAME.search(part)
     if match is not None:
         return match["name"]

@@ -1,4 +1,4 @@
-"""Summaries: what lists of dags show, stored beside the spec so that a list parses nothing."""
+"""Summaries: the fields of a dag that lists show. They are stored with the spec, so that lists parse no specs."""
 
 from typing import Any
 
@@ -20,10 +20,10 @@ _FIELDS = {
 
 
 def summarise(dag: Dag) -> dict[str, Any]:
-    """Return the listed fields of a dag as JSON values."""
+    """Return the summary of a dag, as JSON values."""
     return dag.model_dump(mode="json", include=_FIELDS, exclude_defaults=True)
 
 
 def summary_dag(summary: dict[str, Any]) -> Dag:
-    """Return a dag that has only the listed fields."""
+    """Return a dag with only the fields of ``summary``."""
     return Dag.model_validate(summary)

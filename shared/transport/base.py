@@ -2,20 +2,21 @@
 
 Guarantees (``tests/conformance/test_transport.py`` tests each implementation for them):
 
-* A send is **accepted** when its future completes: on a SAFE queue the message then survives the death of any one
-  process, and a restart of the broker. It fails with ``Unroutable`` (the queue does not exist), ``BrokerUnavailable``
-  (nothing was accepted: the broker is away, or blocks publishers) or ``PublishUnconfirmed`` (it may or may not have
-  been accepted). A send never hangs and is never kept across a reconnect.
-* Delivery is **at least once**. A message that was delivered before and came back (its consumer died, or gave it
-  back) has ``redelivered`` set. On a SAFE queue it becomes a dead letter after ``DELIVERY_LIMIT`` returns; RabbitMQ
-  does not count returns on other queues. If messages travelled in a batch (``BrokerQueue.batched``), the death of
-  their consumer brings back all of them, also those that were acknowledged, and a prefetch counts them as one.
+* A message is **accepted** when the future of its send completes. A message accepted by a SAFE queue survives the
+  death of any one process and a restart of the broker. A send fails with ``Unroutable`` (the broker queue does not
+  exist), ``BrokerUnavailable`` (not accepted: the broker cannot be reached or blocks publishers) or
+  ``PublishUnconfirmed`` (it may or may not have been accepted). A send never hangs. A message that was not sent before
+  the connection was lost is not sent after a reconnect.
+* Delivery is **at least once**. If a consumer dies or gives a message back, the message is delivered again, with
+  ``redelivered`` set. On a SAFE queue a message becomes a dead letter after ``DELIVERY_LIMIT`` returns; RabbitMQ does
+  not count returns on other queues. Messages may travel in a batch (``BrokerQueue.batched``). If their consumer dies,
+  all messages of the batch are delivered again, even acknowledged ones. A batch counts as one message of a prefetch.
 * **Dead letters** keep the message and the reason, and can be listed and sent again.
-* There is no order after a redelivery. There are no delays and no priorities: the store has those.
-* Consumers reconnect by themselves; settling a delivery of a former connection does nothing.
+* After a redelivery the order of messages is not defined. There are no delays and no priorities: the store has them.
+* Consumers reconnect by themselves. To settle a delivery of an earlier connection does nothing.
 
-Everything here may be called from any thread. Callbacks on futures run on the transport's own
-thread: they must be short and must not block.
+All methods may be called from any thread. Callbacks on futures run on the transport's own thread, so they must be short
+and must not block.
 """
 
 from collections.abc import Callable, Sequence
@@ -44,26 +45,26 @@ __all__ = [
 ]
 
 DELIVERY_LIMIT = 20
-"""Returns before a message becomes a dead letter. A dropped connection counts as one, so it is not small."""
+"""How often a message may return before it becomes a dead letter. Lost connections count too, so it is not small."""
 
 
 class Durability(StrEnum):
     """What the messages of a broker queue must survive."""
 
     SAFE = "safe"
-    """Replicated and synced before the confirm (RabbitMQ: quorum queue)."""
+    """Messages are replicated and synced to disk before the confirm (RabbitMQ: quorum queue)."""
     REPRODUCIBLE = "remakable"
-    """Can be sent again from the database (RabbitMQ: durable classic queue)."""
+    """Messages can be sent again from the database (RabbitMQ: durable classic queue)."""
     TRANSIENT = "fleeting"
-    """May be lost; another follows soon (RabbitMQ: classic queue, transient messages, TTL)."""
+    """Messages may be lost, because the next follows soon (RabbitMQ: classic queue, transient messages, TTL)."""
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerQueue:
     """A queue of the broker, for messages of one kind.
 
-    ``expires_s``: the queue is deleted after so long without a consumer; ``None``: never.
-    ``batched``: messages that are sent together may travel as one.
+    ``expires_s``: the broker deletes the queue after this time without a consumer; ``None`` means never.
+    ``batched``: messages that are sent at the same time may travel as one AMQP message.
     """
 
     name: str
@@ -79,7 +80,7 @@ HEARTBEATS = BrokerQueue("dagway.heartbeats", Durability.TRANSIENT)
 
 
 def task_queue(selector: dict[str, str]) -> BrokerQueue:
-    """Return the queue of tasks for workers with all these labels; ``{}``: for any worker."""
+    """Return the broker queue of the tasks with this worker selector; ``{}`` is the queue of tasks for any worker."""
     if not selector:
         return BrokerQueue("dagway.tasks.any", Durability.REPRODUCIBLE)
     text = ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
@@ -87,7 +88,7 @@ def task_queue(selector: dict[str, str]) -> BrokerQueue:
 
 
 def worker_queue(worker_id: str) -> BrokerQueue:
-    """Return the queue of tasks for one worker: a run stays on the worker that began it."""
+    """Return the broker queue of tasks for one worker, for runs that must stay on the worker that began them."""
     return BrokerQueue(f"dagway.worker.{worker_id}", Durability.REPRODUCIBLE, expires_s=1800)
 
 
@@ -101,7 +102,7 @@ class Outgoing:
 
 
 class Delivery(Protocol):
-    """One message received. Settle it exactly once; a second time does nothing."""
+    """One received message. Settle it once, by ``ack``, ``retry`` or ``dead_letter``. A second call does nothing."""
 
     @property
     def body(self) -> bytes: ...
@@ -113,48 +114,48 @@ class Delivery(Protocol):
     def queue(self) -> BrokerQueue: ...
 
     def ack(self) -> None:
-        """Done: never deliver it again."""
+        """Acknowledge the message, which is then never delivered again."""
 
     def retry(self) -> None:
-        """Give it back, to be delivered again with ``redelivered`` set."""
+        """Give the message back, to be delivered again with ``redelivered`` set."""
 
     def dead_letter(self, why: str) -> None:
-        """Keep it as a dead letter, with the reason."""
+        """Make the message a dead letter. ``why`` is kept as the reason."""
 
     def reply(self, body: bytes) -> None:
-        """Reply to the sender, if it awaits a reply; may be lost."""
+        """Send a reply to the sender, if the sender awaits one. The reply may be lost."""
 
 
 class Consumer(Protocol):
-    """A stream of deliveries from one or more queues, at most ``prefetch`` unsettled per queue."""
+    """Receives messages from one or more broker queues, with at most ``prefetch`` unsettled deliveries per queue."""
 
     def take(self, limit: int, timeout_s: float) -> list[Delivery]:
         """Return up to ``limit`` deliveries, waiting at most ``timeout_s`` for the first."""
 
     def pause(self) -> None:
-        """Stop deliveries; messages under way already are still returned by ``take``.
+        """Stop deliveries. ``take`` still returns messages that the broker has sent already.
 
-        With ``prefetch=1`` none arrives on a queue whose delivery is unsettled, even after that
-        delivery is settled.
+        With ``prefetch=1``, no message arrives from a queue that has an unsettled delivery, even after that delivery
+        is settled.
         """
 
     def resume(self) -> None:
-        """Allow deliveries again; on a queue with unsettled deliveries, after those are settled."""
+        """Start deliveries again. On a queue with unsettled deliveries, they start when all of those are settled."""
 
     def add_queue(self, queue: BrokerQueue) -> None:
         """Declare ``queue`` and consume from it too."""
 
     @property
     def connected_for_s(self) -> float:
-        """How long it has been connected without interruption; 0 while it is not."""
+        """For how many seconds the consumer has been connected without interruption; 0 while it is not connected."""
 
     def close(self) -> None:
-        """Stop; unsettled deliveries go back to their queues."""
+        """Stop consuming. Unsettled deliveries return to their broker queues."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that could not be handled. ``queue`` is where it came from."""
+    """A message that could not be handled. ``queue`` is the name of the broker queue that it came from."""
 
     id: str
     queue: str
@@ -166,46 +167,52 @@ class Transport(Protocol):
     """The connection of one process to the broker."""
 
     def declare(self, queues: Sequence[BrokerQueue]) -> None:
-        """Create the queues that do not exist. Raises ``BrokerUnavailable``."""
+        """Create those of the broker queues that do not exist.
+
+        Raises:
+            BrokerUnavailable: the broker cannot be reached or blocks publishers.
+            ConfigInvalid: a queue with such a name exists with different arguments.
+        """
 
     def waiting(self, queue: BrokerQueue) -> int:
-        """Return how many messages of a queue are with no consumer; 0 if the queue does not exist.
+        """Return how many messages of a broker queue no consumer has received; 0 if the queue does not exist.
 
         Raises ``BrokerUnavailable``.
         """
 
     def send(self, message: Outgoing) -> "Future[None]":
-        """Publish; see the module on when a send is accepted."""
+        """Publish a message. The future completes when the message is accepted, as the module describes."""
 
     def request(self, message: Outgoing) -> PendingReply:
-        """Publish, and await one ``Delivery.reply``."""
+        """Publish a message whose consumer replies once, by ``Delivery.reply``."""
 
     def consume(self, queues: Sequence[BrokerQueue], *, prefetch: int, acks_wait_s: float = 0) -> Consumer:
-        """Open a consumer; it declares the queues and survives reconnects.
+        """Open a consumer. It declares the broker queues, and continues after reconnects.
 
-        ``acks_wait_s``: how long an acknowledgement may wait for others, since on a SAFE queue the broker writes each
-        to its disk. A crash meanwhile brings those deliveries back.
+        ``acks_wait_s``: how long an acknowledgement may wait, to be sent together with later ones. On a SAFE queue the
+        broker writes each acknowledgement to disk. If the process crashes before it sends them, the messages are
+        delivered again.
         """
 
     def broadcast(self, topic: str, body: bytes) -> None:
-        """Send to every current listener of ``topic``; may be lost, never blocks, never raises."""
+        """Send to all current listeners of ``topic``. Never blocks and never raises; the message may be lost."""
 
     def listen(self, topics: Sequence[str], callback: Callable[[str, bytes], None]) -> None:
-        """Call ``callback(topic, body)`` for each broadcast, on one thread, until ``close``."""
+        """Call ``callback(topic, body)`` for each broadcast to one of ``topics``, on one thread, until ``close``."""
 
     def dead_letters(self, limit: int) -> list[DeadLetter]:
-        """Return some dead letters without removing them."""
+        """Return at most ``limit`` dead letters, without removing them."""
 
     def redrive(self, limit: int) -> int:
-        """Send dead letters to their queues again; return how many."""
+        """Send at most ``limit`` dead letters to the broker queues they came from. Return how many were sent."""
 
     @property
     def blocked(self) -> bool:
-        """Whether the broker is connected but accepts no messages: it lacks memory or disk space."""
+        """Whether the broker is connected but accepts no messages, because it is low on memory or disk space."""
 
     @property
     def healthy(self) -> bool:
-        """Whether a send would be tried: connected, and publishers not blocked."""
+        """Whether the broker is connected and does not block publishers, so that a send would be tried."""
 
     def close(self) -> None:
-        """Release everything; pending sends fail with ``BrokerUnavailable`` or ``PublishUnconfirmed``."""
+        """Close consumers, listeners and connections. Pending sends fail as after a lost connection."""

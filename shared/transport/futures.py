@@ -1,4 +1,4 @@
-"""Settling futures that several threads may settle, or that were cancelled: the first one wins."""
+"""Settle futures that other threads may settle or cancel at the same time: only the first call has an effect."""
 
 from concurrent.futures import Future, InvalidStateError
 from typing import TypeVar
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 def complete(future: "Future[T]", value: T) -> None:
-    """Set the result unless the future was settled or cancelled before."""
+    """Set the result of the future, unless it is settled or cancelled already."""
     try:
         future.set_result(value)
     except InvalidStateError:
@@ -17,7 +17,7 @@ def complete(future: "Future[T]", value: T) -> None:
 
 
 def fail(future: "Future[T]", error: Exception) -> None:
-    """Set the error unless the future was settled or cancelled before."""
+    """Make the future fail with ``error``, unless it is settled or cancelled already."""
     try:
         future.set_exception(error)
     except InvalidStateError:
@@ -25,7 +25,7 @@ def fail(future: "Future[T]", error: Exception) -> None:
 
 
 def settle(future: "Future[None]", error: Exception | None) -> None:
-    """Complete the future, or fail it if there is an error."""
+    """Complete the future if ``error`` is ``None``, else make it fail with ``error``."""
     if error is None:
         complete(future, None)
     else:

@@ -1,4 +1,4 @@
-"""Opens the transport of a URL; the only place that knows all implementations."""
+"""Opens the transport for a broker URL. No other module knows all implementations."""
 
 from pathlib import Path
 
@@ -9,14 +9,15 @@ __all__ = ["open_transport"]
 
 
 def open_transport(url: str, *, name: str, data_dir: Path | None = None) -> Transport:
-    """Return the transport of ``url``.
+    """Return the transport for ``url``.
 
-    ``amqp://`` and ``amqps://``: RabbitMQ, connections called ``name``. ``embedded:PATH``: in this
-    process, with its journal at PATH; ``embedded:`` alone keeps it in ``data_dir``, and nowhere
-    (nothing outlives the process) when there is none.
+    - ``amqp://`` and ``amqps://``: RabbitMQ. The broker shows the connections under ``name``.
+    - ``embedded:PATH``: inside this process, with the journal in the file PATH.
+    - ``embedded:``: inside this process, with the journal in ``data_dir``. If ``data_dir`` is ``None``, messages are
+      kept in memory and are lost when the process ends.
 
     Raises:
-        ConfigInvalid: neither, or not readable.
+        ConfigInvalid: the URL has another scheme or cannot be parsed.
         BrokerUnavailable: the journal cannot be opened.
     """
     scheme, _, rest = url.partition(":")
@@ -29,4 +30,6 @@ def open_transport(url: str, *, name: str, data_dir: Path | None = None) -> Tran
 
         path = Path(rest) if rest else (data_dir / "transport.sqlite3" if data_dir is not None else None)
         return EmbeddedTransport(path)
-    raise ConfigInvalid(f"unknown transport {scheme!r}: the broker URL must begin with amqp://, amqps:// or embedded:")
+    raise ConfigInvalid(
+        f"DAGWAY_AMQP_URL begins with {scheme!r}, but must begin with amqp:// or amqps:// (or embedded: in one process)"
+    )

@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 class PendingReply:
-    """The acceptance and the reply of one request: settled from any thread, awaited by one sender.
+    """The acceptance and the reply of one request. Any thread may settle them; only the sender waits for them.
 
-    Two futures would do as well, but they allow any number of waiters and callbacks: under gevent waiting for one
-    takes twice as long.
+    It is used instead of two futures, because under gevent the wait for a future, which allows many waiters and
+    callbacks, takes twice as long.
     """
 
     __slots__ = ("_acceptances", "_forget", "_replies")
@@ -31,7 +31,7 @@ class PendingReply:
         """Wait until the broker has accepted the message.
 
         Raises:
-            TimeoutError: it has not confirmed it yet.
+            TimeoutError: the broker has not confirmed the message yet.
             BrokerUnavailable, Unroutable, PublishUnconfirmed: the send failed.
         """
         error = _next(self._acceptances, timeout_s)
@@ -39,11 +39,11 @@ class PendingReply:
             raise error
 
     def reply(self, timeout_s: float) -> bytes:
-        """Wait for the reply; after a timeout, a later reply may be dropped.
+        """Wait for the reply and return it. A reply that comes after a timeout may be dropped.
 
         Raises:
-            TimeoutError: there is none yet.
-            BrokerUnavailable: the connection was lost before it came.
+            TimeoutError: there is no reply yet.
+            BrokerUnavailable: the connection was lost before the reply came.
             Unroutable, PublishUnconfirmed: the message was not accepted.
         """
         try:
@@ -55,10 +55,10 @@ class PendingReply:
             raise found
         return found
 
-    # -- the transport's side; only the first call of each kind counts -------------------------
+    # -- the transport's side; only the first call of each method has an effect ----------------
 
     def settle(self, error: DagwayError | None) -> None:
-        """Set whether the message was accepted; if not, no reply will come."""
+        """Set the message as accepted, or as refused with ``error``. A refused message gets no reply."""
         self._acceptances.put(error)
         if error is not None:
             self.fail(error)
@@ -68,7 +68,7 @@ class PendingReply:
         self._replies.put(body)
 
     def fail(self, error: DagwayError) -> None:
-        """Set that no reply will come."""
+        """Make ``reply`` raise ``error``, because no reply will come."""
         self._forget()
         self._replies.put(error)
 

@@ -1,8 +1,8 @@
-"""Exchanges, queues and their arguments on the broker, as data; no other module spells them.
+"""The names of exchanges, queues and headers on the broker, and the arguments of queues. No other module defines any.
 
-A queue can only be declared with the arguments it was made with (otherwise RabbitMQ answers 406). Everything here is
-accepted by RabbitMQ 3.13, 4.0 and 4.3: no transient non-exclusive queue, no ``x-max-priority``, and delivery limits
-that are stated and not left to a default.
+An existing queue can only be declared with the arguments that it was created with; otherwise RabbitMQ answers 406.
+RabbitMQ 3.13, 4.0 and 4.3 accept all of these arguments. There is no transient non-exclusive queue and no
+``x-max-priority``, and delivery limits are explicit because their default differs by version.
 """
 
 from collections.abc import Mapping
@@ -30,19 +30,19 @@ __all__ = [
 Argument = str | int
 
 CONTROL_EXCHANGE = "dagway.control"
-"""Topic exchange of broadcasts; each listener binds an exclusive queue of its own."""
+"""Topic exchange for broadcasts. Each listener binds an exclusive queue to it."""
 DEAD_EXCHANGE = "dagway.dead"
 DEAD_QUEUE = "dagway.dead"
 
 TRANSIENT_TTL_S = 10
-"""A heartbeat older than the default lease is worthless."""
+"""Time to live of messages in TRANSIENT queues. A heartbeat older than the default lease is useless."""
 
 HEADER_REASON = "x-dagway-reason"
 HEADER_QUEUE = "x-dagway-route"
 HEADER_DURABILITY = "x-dagway-durability"
 HEADER_EXPIRES = "x-dagway-expires"
 HEADER_AGAIN = "x-dagway-again"
-"""Marks a message of a batch that was given back alone: for the broker it is a new message."""
+"""Header of a message that was given back alone from a batch. For the broker it is a new message."""
 
 DEAD_ARGUMENTS: dict[str, Argument] = {
     "x-queue-type": "quorum",
@@ -55,12 +55,12 @@ _KNOWN = {queue.name: queue for queue in (base.COMMANDS, base.EVENTS, base.LOGS,
 
 
 def queue_arguments(queue: BrokerQueue) -> dict[str, Argument]:
-    """Return the arguments with which ``queue`` is declared."""
+    """Return the arguments for the declaration of ``queue``."""
     if queue.durability is Durability.SAFE:
         arguments: dict[str, Argument] = {
             "x-queue-type": "quorum",
             "x-dead-letter-exchange": DEAD_EXCHANGE,
-            # The two go together: without reject-publish the broker falls back to at-most-once.
+            # at-least-once needs reject-publish: without it the broker dead-letters at most once.
             "x-dead-letter-strategy": "at-least-once",
             "x-overflow": "reject-publish",
             "x-delivery-limit": DELIVERY_LIMIT,
@@ -75,7 +75,7 @@ def queue_arguments(queue: BrokerQueue) -> dict[str, Argument]:
 
 
 def known_queue(name: str) -> BrokerQueue:
-    """Return the queue of that name; an unknown name is taken for a SAFE queue."""
+    """Return the broker queue called ``name``. A queue with an unknown name is assumed to be SAFE."""
     if name in _KNOWN:
         return _KNOWN[name]
     if name.startswith("dagway.tasks."):
@@ -86,9 +86,9 @@ def known_queue(name: str) -> BrokerQueue:
 
 
 def queue_from_headers(headers: Mapping[str, object]) -> tuple[BrokerQueue, str]:
-    """Return where a dead letter came from and why it is dead.
+    """Return the broker queue that a dead letter came from, and the reason why it is one.
 
-    Either a consumer made it a dead letter (our own headers say so) or the broker did (``x-death``, newest first).
+    If a consumer made it a dead letter, Dagway's own headers say so. If the broker did, ``x-death`` does, newest first.
     """
     name = headers.get(HEADER_QUEUE)
     if isinstance(name, str):

@@ -11,7 +11,7 @@ def _each_reason_is_reported(seen: Seen) -> None:
     prepare = next(row for row in seen.nodes.values() if row["kind"] == "prepare")
     first, second, third = prepare["unmet"]
     assert first == 'condition was not met: expected "b", got "a"'
-    assert "command `exit 3` failed" in second
+    assert "back-quoted command `exit 3` failed" in second
     assert third == ""
     assert seen.run["error"] == second
 
@@ -70,7 +70,7 @@ def _handed_on(seen: Seen) -> None:
 def _not_counted(seen: Seen) -> None:
     assert {name: row["error"] for name, row in seen.nodes.items()} == {
         "unset": "retryPolicy.limit: '' is not a number",
-        "fails": "retryPolicy.intervalSec: command `false` failed: exit status 1",
+        "fails": "retryPolicy.intervalSec: back-quoted command `false` failed: exit status 1",
         "word": "retryPolicy.limit: 'many' is not a number",
     }
     assert {row["number"] for row in seen.nodes.values()} == {1}

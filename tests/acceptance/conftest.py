@@ -1,4 +1,4 @@
-"""The two footings: SQLite with the in-process transport, and Postgres with RabbitMQ."""
+"""Fixtures for both footings: SQLite with the in-process transport, and Postgres with RabbitMQ."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.harness.databases import migrated_sqlite
 
 @pytest.fixture(params=["embedded", "distributed"])
 def footing(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
-    """``(database URL, transport URL)``, migrated and empty."""
+    """``(database URL, transport URL)`` of a migrated, empty database and an empty transport."""
     if request.param == "embedded":
         return migrated_sqlite(tmp_path / "dagway.db"), f"embedded:{tmp_path}/transport.db"
     return request.getfixturevalue("migrated_database_url"), request.getfixturevalue("amqp_url")
@@ -19,7 +19,7 @@ def footing(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
 
 @pytest.fixture
 def world(footing: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """A system whose workers' host has some variables in its environment."""
+    """A running system. The environment of its workers' host has the variables that some cases need."""
     monkeypatch.setenv("SHELL", "/bin/sh")
     monkeypatch.setenv("ACCEPTANCE_HOST", "host value")
     monkeypatch.setenv("ACCEPTANCE_SECRET", "s3cr3t-value")

@@ -1,4 +1,4 @@
-"""The databases and brokers that the suites run over."""
+"""Fixtures for the databases and brokers that the conformance tests run on."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from tests.harness.databases import migrated_sqlite
 
 @dataclass(frozen=True, slots=True)
 class Footing:
-    """Where a whole system stands: a migrated database, a transport, a folder. Each test module has its own."""
+    """What a whole system runs on: a migrated database, a transport, a folder. Each test module has its own."""
 
     database_url: str
     transport_url: str
@@ -26,7 +26,7 @@ class Footing:
 
 @pytest.fixture(params=["embedded", "distributed"], scope="module")
 def footing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Footing:
-    """Both footings, one after the other."""
+    """The embedded footing, then the distributed one (parametrised)."""
     folder = tmp_path_factory.mktemp("footing")
     if request.param == "embedded":
         urls = (migrated_sqlite(folder / "dagway.db"), f"embedded:{folder}/transport.db")
@@ -38,7 +38,7 @@ def footing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a database without tables, once on each kind."""
+    """The URL of a database without tables, on SQLite and on Postgres (parametrised)."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/store.db"
     url: str = request.getfixturevalue("database_url")
@@ -47,7 +47,7 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a database with the present schema and no rows, once on each kind."""
+    """The URL of a database with the current schema and no rows, on SQLite and on Postgres (parametrised)."""
     if request.param == "sqlite":
         return migrated_sqlite(tmp_path / "store.db")
     url: str = request.getfixturevalue("migrated_database_url")
@@ -56,7 +56,7 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def engine(store_url: str) -> Iterator[Engine]:
-    """An engine that may write."""
+    """A SQLAlchemy engine that may write."""
     opened = open_engine(store_url, pool_size=8)
     yield opened
     opened.dispose()
@@ -64,7 +64,7 @@ def engine(store_url: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def reader(store_url: str) -> Iterator[Engine]:
-    """An engine as the gateway opens it."""
+    """A read-only SQLAlchemy engine, opened as the gateway opens its engine."""
     opened = open_engine(store_url, read_only=True)
     yield opened
     opened.dispose()
@@ -72,7 +72,7 @@ def reader(store_url: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def reads(reader: Engine) -> Reads:
-    """The read side."""
+    """The reads of the gateway, on ``reader``."""
     return Reads(reader)
 
 
@@ -83,7 +83,10 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def reopen(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
-    """Open one more transport on the same broker; the embedded one closes the former first."""
+    """Return a function that opens another transport on the same broker.
+
+    On the embedded transport it first closes the previous one.
+    """
     opened: list[Transport] = []
     url = str(request.getfixturevalue("amqp_url")) if kind == "rabbitmq" else "embedded:"
 

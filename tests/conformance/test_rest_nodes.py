@@ -85,7 +85,7 @@ def test_a_skipped_step_tells_of_each_condition_why(live: Live) -> None:
         "condition was not met: condition matched but negate is true"
     ]
     unclear = errors(nodes["unclear"]["step"]["preconditions"])
-    assert unclear == ["command `exit 3` failed: exit status 3", "condition was not met: exit status 7"]
+    assert unclear == ["back-quoted command `exit 3` failed: exit status 3", "condition was not met: exit status 7"]
     assert (nodes["unclear"]["error"], "error" in nodes["cond"]) == (unclear[0], False)
     assert [nodes[name]["doneCount"] for name in ("cond", "unwanted", "after")] == [0, 0, 0]
     assert nodes["cond"]["finishedAt"]

@@ -1,4 +1,4 @@
-"""Both footings as real processes. One system per module: dags and runs are told apart by name."""
+"""Both footings as real processes. The tests of a module share one system and use DAGs of different names."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ _count = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def servers(request: pytest.FixtureRequest) -> tuple[RabbitServer, PostgresServer]:
-    """The RabbitMQ and the Postgres of this test process, both running."""
+    """This test process's RabbitMQ and Postgres, both running."""
     need("rabbitmq")
     need("postgres")
     return request.getfixturevalue("_rabbit"), request.getfixturevalue("_postgres")
@@ -44,7 +44,7 @@ def client(footing: Footing) -> Client:
 
 @pytest.fixture
 def dag(client: Client) -> Callable[[str], str]:
-    """Create a dag from a spec, under a name nobody has used, and return the name."""
+    """Return a function that creates a DAG from a spec, under a new name, and returns the name."""
 
     def create(spec: str) -> str:
         name = f"dag-{next(_count)}"
@@ -56,7 +56,7 @@ def dag(client: Client) -> Callable[[str], str]:
 
 @pytest.fixture
 def go(client: Client, dag: Callable[[str], str], tmp_path: Path) -> Callable[..., str]:
-    """Create a dag, start run ``r1`` of it, wait for ``status``, and return the dag's name."""
+    """Return a function that creates a DAG, starts its run ``r1``, waits for ``status`` and returns the DAG's name."""
 
     def create_and_start(spec: str, status: str = "succeeded", **body: Any) -> str:
         name = dag(spec)

@@ -1,4 +1,4 @@
-"""A distributed system per module, with a short lease; every test leaves it whole again."""
+"""One distributed system per module, with a short lease. Before each test, every process runs again."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +15,7 @@ LEASE_S = 2.0
 
 @pytest.fixture(scope="session")
 def servers(request: pytest.FixtureRequest) -> tuple[RabbitServer, PostgresServer]:
-    """The RabbitMQ and the Postgres of this test process."""
+    """This test process's RabbitMQ and Postgres, both running."""
     need("rabbitmq")
     need("postgres")
     return request.getfixturevalue("_rabbit"), request.getfixturevalue("_postgres")
@@ -34,7 +34,7 @@ def shared_cluster(
 
 @pytest.fixture
 def cluster(shared_cluster: Cluster, servers: tuple[RabbitServer, PostgresServer]) -> Cluster:
-    """The module's system, all of it running."""
+    """The module's system, with all processes running."""
     running(*servers)
     return shared_cluster.start()
 
@@ -48,6 +48,6 @@ def attempts(system: Footing, dag: str, run_id: str = "r1") -> list[tuple[str, i
 
 
 def error_of(details: dict[str, Any], step: str) -> str:
-    """Return the error of a step of a run's details."""
+    """Return the error of one step in the details of a run."""
     (error,) = [node.get("error", "") for node in details["nodes"] if node["step"]["name"] == step]
     return str(error)

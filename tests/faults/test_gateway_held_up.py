@@ -57,7 +57,7 @@ def test_more_bodies_than_there_is_room_for_are_refused_in_the_form_of_all_answe
 
     told = {
         "code": "service_unavailable",
-        "message": "The server receives too many request bodies; nothing was changed.",
+        "message": "The server receives too many request bodies; nothing was changed. Try again soon.",
     }
     assert answer.json() == told
     assert (answer.headers["Retry-After"], answer.headers["Access-Control-Allow-Origin"]) == ("2", "*")

@@ -1,1 +1,1 @@
-"""What tests stand on: real servers, real processes, a faulty network, and patience."""
+"""Helpers for tests: real servers, real processes, a faulty network, and waiting for conditions."""

@@ -1,4 +1,4 @@
-"""A real browser, headless and on loopback only, that notes whatever a page should not do."""
+"""A real browser, headless, that may use loopback only and records everything that a page must not do."""
 
 import shutil
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ PHONE = (390, 800)
 """Width and height of a small screen, in CSS pixels."""
 
 _FLAGS = (
-    "--no-sandbox",  # root may not use one
+    "--no-sandbox",  # Chromium refuses a sandbox for root
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
@@ -23,17 +23,20 @@ _FLAGS = (
 )
 _PATIENCE_MS = 20_000
 _NOT_OURS = "ERR_NETWORK_CHANGED"
-"""Reported for requests under way when any interface comes or goes, as with a container engine's bridges."""
+"""Chromium's error for pending requests when a network interface appears or disappears.
+
+Container engines that other tests start create and remove such interfaces.
+"""
 
 
 def chromium_bin() -> str | None:
-    """Return the browser's path, ``None`` where there is none."""
+    """Return the path of the browser's program, or ``None`` if it is not installed."""
     return shutil.which("chromium") or shutil.which("google-chrome")
 
 
 @contextmanager
 def browser() -> Iterator[Browser]:
-    """Start a browser with a fresh profile, and end it."""
+    """Start a browser with an empty profile, and end it afterwards."""
     expect.set_options(timeout=_PATIENCE_MS)
     with sync_playwright() as driver:
         started = driver.chromium.launch(executable_path=chromium_bin(), headless=True, args=list(_FLAGS))
@@ -44,7 +47,7 @@ def browser() -> Iterator[Browser]:
 
 
 def _open(page: Page, url: str) -> None:
-    """Go there, once more if an interface that came or went took one of the page's modules away."""
+    """Open the URL. Try again once if a changed network interface made a request for one of its modules fail."""
     lost: list[str] = []
     page.on("requestfailed", lambda request: lost.append(request.failure or ""))
     page.goto(url)
@@ -62,11 +65,11 @@ def watched(
     dark: bool = False,
     expected: tuple[str, ...] = (),
 ) -> Iterator[Page]:
-    """Open a page of its own session, and fail at its end for every error it had.
+    """Open a page in a new session, and fail at the end if the page had errors.
 
-    Errors are: anything on the console, an uncaught exception, a request that leaves loopback, and a
-    dialog, which only injected code would open. ``expected``: parts of what a browser itself reports on
-    the console of refusals and outages that the test provokes.
+    Errors are: any text on the console, an uncaught exception, a request that leaves loopback, and a
+    dialog, since only injected code would open one. Console texts that contain one of ``expected`` are
+    allowed: the browser prints them for refusals and outages that the test causes.
     """
     context = started.new_context(
         viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if dark else "light", accept_downloads=True

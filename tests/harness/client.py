@@ -1,4 +1,4 @@
-"""A small client of the REST API: several gateways in turn, the next one when one is away."""
+"""A small client of the REST API. It uses several gateways in turn, and the next one if one does not answer."""
 
 import itertools
 import json
@@ -18,7 +18,7 @@ _PASSING = frozenset({502, 503, 504})
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a gateway said. ``json`` is ``None`` for an empty body."""
+    """The response of a gateway. ``json`` is ``None`` for an empty body."""
 
     status: int
     json: Any
@@ -26,12 +26,12 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """The error code of the envelope."""
+        """The error code in the error envelope."""
         return str(self.json["code"])
 
 
 class Client:
-    """Asks the gateways on these loopback ports, one after the other."""
+    """Sends requests to the gateways on these loopback ports in turn."""
 
     def __init__(self, ports: Sequence[int]) -> None:
         self._ports = ports
@@ -43,11 +43,11 @@ class Client:
 
     @property
     def base(self) -> str:
-        """Where the first gateway answers, without a path."""
+        """The URL of the first gateway, without a path."""
         return f"http://127.0.0.1:{self._ports[0]}"
 
     def once(self, method: str, path: str, body: Any = None, *, key: str = "", port: int = 0) -> Answer:
-        """Ask one gateway (``port``, or whose turn it is). Raises ``urllib3.exceptions.HTTPError``."""
+        """Send one request, to the gateway on ``port`` or the next gateway. Raises ``urllib3.exceptions.HTTPError``."""
         port = port or self._ports[next(self._turn) % len(self._ports)]
         headers = {"Content-Type": "application/json"} if body is not None else {}
         if key:
@@ -57,9 +57,9 @@ class Client:
         return Answer(answer.status, json.loads(answer.data) if answer.data else None, answer.headers)
 
     def ask(self, method: str, path: str, body: Any = None, *, key: str = "") -> Answer:
-        """Ask, going on to the next gateway when one does not answer.
+        """Send a request, to the next gateway if one does not answer.
 
-        What changes something is only repeated if it has a ``key``, by which it is recognised.
+        A write is repeated only with a ``key``, its Idempotency-Key.
         """
         for _ in self._ports[1:] if key or method == "GET" else ():
             try:
@@ -69,7 +69,7 @@ class Client:
         return self.once(method, path, body, key=key)
 
     def insist(self, method: str, path: str, body: Any = None, *, key: str = "", timeout_s: float = 60) -> Answer:
-        """Ask until somebody answers something other than "later"."""
+        """Repeat the request until a gateway answers, and not with a status that means "try again later"."""
 
         def answered() -> Answer:
             try:
@@ -81,15 +81,15 @@ class Client:
 
         return eventually(answered, timeout_s=timeout_s, every_s=0.1)
 
-    # -- what people do -----------------------------------------------------------------------
+    # -- what users do ------------------------------------------------------------------------
 
     def create(self, name: str, spec: str) -> None:
-        """Create a dag; the test fails when it is refused."""
+        """Create a DAG; fails the test if it is refused."""
         answer = self.insist("POST", "/dags", {"name": name, "spec": spec}, key=f"create-{name}")
         assert answer.status == 201, answer
 
     def start(self, dag: str, run_id: str = "r1", *, key: str = "", **body: Any) -> str:
-        """Start a run and return its id; the test fails when that is not recorded."""
+        """Start a run and return its id; fails the test if the start is not recorded."""
         answer = self.ask("POST", f"/dags/{dag}/start", {"dagRunId": run_id, **body}, key=key)
         assert answer.status == 200, answer
         return str(answer.json["dagRunId"])
@@ -106,7 +106,7 @@ class Client:
         return statuses(self.run(dag, run_id))
 
     def until(self, status: str, dag: str, run_id: str = "r1", *, timeout_s: float = 20) -> dict[str, Any]:
-        """Wait for a run's status and return its details; fails at once when it ends as something else."""
+        """Wait for a run's status and return its details; fails immediately if the run ends with another status."""
         seen: dict[str, Any] = {}
 
         def there() -> bool:
@@ -127,7 +127,7 @@ class Client:
         eventually(there, timeout_s=timeout_s, every_s=0.03)
 
     def log(self, dag: str, run_id: str, step: str = "", query: str = "") -> dict[str, Any]:
-        """Return a step's log, or the run's."""
+        """Return the log of a step or, without ``step``, of the run."""
         path = f"/dag-runs/{dag}/{run_id}" + (f"/steps/{step}" if step else "") + f"/log{query}"
         answer = self.insist("GET", path)
         assert answer.status == 200, answer
@@ -135,7 +135,7 @@ class Client:
         return log
 
     def text(self, dag: str, run_id: str, step: str, query: str = "") -> str:
-        """Return what a step wrote."""
+        """Return the text that a step wrote."""
         return str(self.log(dag, run_id, step, query)["content"])
 
     def outputs(self, dag: str, run_id: str = "r1") -> dict[str, str]:
@@ -156,7 +156,7 @@ def statuses(details: Mapping[str, Any]) -> dict[str, str]:
 
 
 def ask_probe(url: str) -> tuple[int, str]:
-    """Return status and text of a plain GET; a server that is away is an AssertionError, for ``eventually``."""
+    """Return status and text of a GET. If the server does not answer, raise AssertionError, for ``eventually``."""
     try:
         answer = urllib3.request("GET", url, retries=False, timeout=10)
     except urllib3.exceptions.HTTPError as error:

@@ -1,8 +1,8 @@
 """The whole system as real processes, on either footing.
 
 ``Embedded`` is one ``dagway up``. ``Cluster`` is any number of gateways, schedulers and workers on
-a real RabbitMQ and Postgres, each with the rights it has in production: three database users in the
-roles that the migration makes, and workers that have no database URL at all.
+a real RabbitMQ and Postgres, each with the rights that it has in production: three database users with
+the roles that the migration creates, and workers without a database URL.
 """
 
 import itertools
@@ -30,7 +30,7 @@ _count = itertools.count(1)
 
 
 class Footing:
-    """What both have in common: processes, a client, and a look into the database."""
+    """The base of ``Embedded`` and ``Cluster``: processes, a client, and reading the database."""
 
     name = ""
 
@@ -47,7 +47,7 @@ class Footing:
 
     @property
     def store_url(self) -> str:
-        """The URL by which the test itself looks into the database."""
+        """The database URL with which the test itself reads the database."""
         raise RuntimeError(type(self).__name__)
 
     @property
@@ -59,15 +59,15 @@ class Footing:
 
     @property
     def processes(self) -> list[DagwayProcess]:
-        """Every process once, in the order in which they were started."""
+        """All processes, in the order of their start."""
         return list(dict.fromkeys([*self.schedulers, *self.gateways, *self.workers]))
 
     def ready(self, process: DagwayProcess) -> DagwayProcess:
-        """Wait until a process can do its work."""
+        """Wait until a process is ready."""
         return process.wait_ready(self._doors[process], timeout_s=_READY_S)
 
     def start(self, *processes: DagwayProcess) -> Self:
-        """Start these, or all that are not running, and wait until they are ready."""
+        """Start these processes, or all that do not run, and wait until they are ready."""
         chosen = processes or [process for process in self.processes if not process.running]
         for process in chosen:
             process.start()
@@ -76,16 +76,16 @@ class Footing:
         return self
 
     def stop(self) -> list[int]:
-        """End all in good order, and return their exit codes."""
+        """Stop all processes by SIGTERM, and return their exit codes."""
         return [process.terminate(timeout_s=35) for process in reversed(self.processes) if process.running]
 
     def kill9(self) -> None:
-        """SIGKILL all."""
+        """Kill all processes by SIGKILL."""
         for process in self.processes:
             process.kill9()
 
     def rows(self, table: Table, **where: Any) -> list[dict[str, Any]]:
-        """Return rows of the database; waits for it if it is away."""
+        """Return the rows of a query; waits while the database is unreachable."""
         query = select(table).where(*[table.c[name] == value for name, value in where.items()])
 
         def read() -> list[dict[str, Any]]:
@@ -98,7 +98,7 @@ class Footing:
         return eventually(read, timeout_s=_READY_S)
 
     def close(self) -> None:
-        """End everything; whatever is still running is killed."""
+        """End all processes; kill those that are still running."""
         self.client.close()
         if self._engine is not None:
             self._engine.dispose()
@@ -119,7 +119,7 @@ class Footing:
 
 
 class Embedded(Footing):
-    """One ``dagway up`` on a data directory of its own. ``env``: further settings; ``program``: see DagwayProcess."""
+    """One ``dagway up`` with its own data directory. ``env`` adds settings; for ``program`` see ``DagwayProcess``."""
 
     name = "embedded"
 
@@ -146,13 +146,13 @@ class Embedded(Footing):
 
 
 class Cluster(Footing):
-    """Gateways, schedulers and workers as processes of their own.
+    """Gateways, schedulers and workers, each as a process.
 
     Args:
-        folder: where they keep logs and work files.
-        rabbit, postgres: running servers; a vhost and a database of its own are made on them.
-        amqp_url: instead of a new vhost's.
-        program: another installation's ``dagway``, see DagwayProcess.
+        folder: the folder for logs and work files.
+        rabbit, postgres: running servers, on which a new vhost and a new database are created.
+        amqp_url: a broker URL to use instead of a new vhost.
+        program: the ``dagway`` of another installation, see ``DagwayProcess``.
     """
 
     name = "distributed"
@@ -199,7 +199,7 @@ class Cluster(Footing):
         give_roles(self.postgres, self.urls)
 
     def gateway(self, number: int, port: int, **env: str) -> DagwayProcess:
-        """Make (not start) a gateway on a port."""
+        """Create a gateway on a port, without starting it."""
         settings = {
             "DAGWAY_DATABASE_URL": self.urls["api"],
             "DAGWAY_AMQP_URL": self.amqp_url,
@@ -210,12 +210,12 @@ class Cluster(Footing):
         return process
 
     def scheduler(self, name: str, **env: str) -> DagwayProcess:
-        """Make (not start) a scheduler."""
+        """Create a scheduler, without starting it."""
         settings = {"DAGWAY_DATABASE_URL": self.urls["scheduler"], "DAGWAY_AMQP_URL": self.amqp_url}
         return self._with_door(self._process("scheduler", name, self.settings | settings | env))
 
     def worker(self, worker_id: str, **env: str) -> DagwayProcess:
-        """Make (not start) a worker."""
+        """Create a worker, without starting it."""
         settings = {"DAGWAY_AMQP_URL": self.amqp_url, "DAGWAY_WORKER_ID": worker_id, "DAGWAY_WORKER_SLOTS": "20"}
         return self._with_door(self._process("worker", worker_id, self.settings | settings | env))
 
@@ -232,7 +232,7 @@ class Cluster(Footing):
 
 
 def new_database(postgres: PostgresServer) -> dict[str, str]:
-    """Make an empty database, and return the URLs of its owner, its schedulers and its gateways."""
+    """Create an empty database; return the URLs for its owner, its schedulers and its gateways."""
     number = next(_count)
     owner = sql.Identifier(f"owner_{number}")
     name = f"dagway_{number}"
@@ -246,14 +246,14 @@ def new_database(postgres: PostgresServer) -> dict[str, str]:
 
 
 def give_roles(postgres: PostgresServer, urls: Mapping[str, str]) -> None:
-    """Make the users of ``urls``, in the roles that the migration has made."""
+    """Create the database users in ``urls``, with the roles that the migration has created."""
     for role, url in (("dagway_scheduler", urls["scheduler"]), ("dagway_api", urls["api"])):
         user = sql.Identifier(str(urlsplit(url).username))
         postgres.execute(sql.SQL("CREATE ROLE {} LOGIN IN ROLE {}").format(user, sql.Identifier(role)))
 
 
 def running(rabbit: RabbitServer, postgres: PostgresServer) -> tuple[RabbitServer, PostgresServer]:
-    """Start again what another test has stopped."""
+    """Return the system after starting every process that another test has stopped."""
     for server in (rabbit, postgres):
         if not server.running:
             server.start()
@@ -261,7 +261,7 @@ def running(rabbit: RabbitServer, postgres: PostgresServer) -> tuple[RabbitServe
 
 
 def gone(pid: int) -> bool:
-    """Whether there is no process of this id, or only its zombie."""
+    """Whether no process has this id, or only a zombie has it."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):
@@ -281,7 +281,7 @@ def pid_in(path: Path) -> int:
 
 
 def descendants(pid: int) -> Iterator[int]:
-    """Yield the process ids below ``pid``."""
+    """Yield the ids of all descendants of process ``pid``."""
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in task.read_text().split():
             yield int(child)

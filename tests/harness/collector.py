@@ -1,4 +1,4 @@
-"""An OpenTelemetry collector for tests: OTLP over HTTP on loopback, keeping what it is sent."""
+"""An OpenTelemetry collector for tests: OTLP over HTTP on loopback. It keeps all received spans."""
 
 import threading
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ __all__ = ["Collector", "Seen"]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One span as it arrived. Ids are hexadecimal; ``parent_id`` is empty for a root."""
+    """One received span. Ids are hexadecimal; ``parent_id`` is empty for a root span."""
 
     service: str
     name: str
@@ -30,7 +30,7 @@ class Seen:
 
 
 class Collector:
-    """Listens from ``__enter__`` to ``__exit__``; ``headers`` are those of the last request."""
+    """Listens from ``__enter__`` to ``__exit__``. ``headers`` are the headers of the last request."""
 
     def __init__(self) -> None:
         self._spans: list[Seen] = []
@@ -49,19 +49,19 @@ class Collector:
                 self.end_headers()
 
             def log_message(self, format: str, *args: object) -> None:
-                """Requests are no news."""
+                """Do not log requests."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, name="collector", daemon=True)
 
     @property
     def endpoint(self) -> str:
-        """What to give as ``OTEL_EXPORTER_OTLP_ENDPOINT``."""
+        """The value for ``OTEL_EXPORTER_OTLP_ENDPOINT``."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
     @property
     def env(self) -> dict[str, str]:
-        """Settings that make a service send its spans here, soon."""
+        """Settings that make a service send its spans to this collector, without a long delay."""
         return {"OTEL_EXPORTER_OTLP_ENDPOINT": self.endpoint, "OTEL_BSP_SCHEDULE_DELAY": "100"}
 
     def take(self, body: bytes, headers: dict[str, str]) -> None:
@@ -73,13 +73,13 @@ class Collector:
                 self._spans += [_seen(span, resource) for scope in group.scope_spans for span in scope.spans]
 
     def spans(self, **facts: str) -> list[Seen]:
-        """Return what came so far, in order of start; only spans with these fields."""
+        """Return the received spans that have these field values, in order of start."""
         with self._lock:
             found = [each for each in self._spans if all(getattr(each, name) == value for name, value in facts.items())]
         return sorted(found, key=lambda each: each.start_ns)
 
     def one(self, **facts: str) -> Seen:
-        """Return the only span with these fields; fails where there is another number of them."""
+        """Return the only span with these field values; fails if there is none or more than one."""
         (found,) = self.spans(**facts) or (None,)
         assert found is not None, f"no span {facts}"
         return found

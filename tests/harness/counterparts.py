@@ -1,4 +1,4 @@
-"""What steps talk to, for real, on loopback: an HTTP server, a mail server with TLS, an SSH server."""
+"""Real servers on loopback that steps connect to: an HTTP server, a mail server with TLS, an SSH server."""
 
 import asyncio
 import getpass
@@ -28,7 +28,7 @@ __all__ = ["HttpCounterpart", "MailCounterpart", "SshCounterpart", "certificate"
 
 
 def certificate(folder: Path) -> tuple[str, str]:
-    """Make a certificate for localhost that is its own authority; return its path and its key's."""
+    """Create a self-signed certificate for localhost; return the paths of the certificate and its key."""
     cert, key = str(folder / "cert.pem"), str(folder / "key.pem")
     words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     words += ["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
@@ -81,12 +81,12 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(302, b"", Location=f"http://localhost:{self.counterpart.port}/{rest}")
 
     def _do_flaky(self, rest: str, _: dict[str, Any]) -> None:
-        """Fail until the request has come ``rest`` times."""
+        """Answer with an error until the request has arrived ``rest`` times."""
         tries = sum(one["path"].startswith("/flaky") for one in self.counterpart.requests)
         self._answer(503 if tries < int(rest) else 200, b"at last")
 
     def _do_drip(self, _: str, __: dict[str, Any]) -> None:
-        """Send a byte now and then, for ever: no time between two reads is long."""
+        """Send a byte every now and then, without end, so that no single read times out."""
         self.send_response(200)
         self.send_header("Content-Length", "1000000")
         self.end_headers()
@@ -100,7 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def _do_v1(self, _: str, seen: dict[str, Any]) -> None:
-        """Answer a chat: stream the words of the last message back."""
+        """Answer a chat request: stream the words of the last message back."""
         asked = json.loads(seen["body"])
         words = asked["messages"][-1]["content"].split(" ")
         if asked["model"].startswith("busy"):
@@ -143,14 +143,14 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class HttpCounterpart:
-    """An HTTP server that remembers its requests."""
+    """An HTTP server that records its requests."""
 
     def __init__(self, tls: tuple[str, str] | None = None) -> None:
         self.requests: list[dict[str, Any]] = []
         self.dripping = threading.Event()
-        """A request is being answered without end."""
+        """Set while an endless answer is being sent."""
         self.broken = threading.Event()
-        """The client of such a request has gone."""
+        """Set when the client of an endless answer has disconnected."""
         self.closing = threading.Event()
         handler = type("Handler", (_Handler,), {"counterpart": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -176,17 +176,17 @@ class HttpCounterpart:
 
 
 class MailCounterpart:
-    """A mail server that demands STARTTLS and a login, and keeps what it gets."""
+    """A mail server that requires STARTTLS and a login, and keeps all received mails."""
 
     user, password = "robot", "let me in"
 
     def __init__(self, tls: tuple[str, str] | None) -> None:
         self.mails: queue.SimpleQueue[tuple[list[str], Message]] = queue.SimpleQueue()
         self.taking = threading.Event()
-        """Cleared: who wants to hand a mail in is kept waiting."""
+        """While this is cleared, clients that send a mail wait for the reply."""
         self.taking.set()
         self.waiting = threading.Event()
-        """Somebody is kept waiting."""
+        """Set when a client waits for the reply."""
         context = None
         if tls is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -230,15 +230,15 @@ class MailCounterpart:
 
 
 def sshd_bin() -> str | None:
-    """Return the SSH server's program, if this machine has it."""
+    """Return the path of the SSH server's program, or ``None`` if it is not installed."""
     return shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:" + os.environ.get("PATH", ""))
 
 
 class SshCounterpart:
-    """An OpenSSH server of this user's own. ``key`` opens it; so does ``locked``, with a passphrase.
+    """An OpenSSH server, run by this user. It accepts ``key``, and ``locked``, a key with a passphrase.
 
-    ``guest``: it also knows a user who has a password and no key. Only root can arrange that: the
-    server sees account files of its own, the machine's stay as they are.
+    With ``guest`` it also accepts a user with a password and no key. That needs root: the server gets
+    its own account files, and the machine's account files are not changed.
     """
 
     passphrase = "open sesame"
@@ -280,7 +280,7 @@ class SshCounterpart:
         return self
 
     def _with_guest(self) -> list[str]:
-        """Return the words that let the program after them see one more user."""
+        """Return a command prefix: the program after it sees one more user account."""
         words = ["openssl", "passwd", "-6", self.guest_password]
         secret = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
         files = {
@@ -304,13 +304,13 @@ class SshCounterpart:
 
 @contextmanager
 def silent_port() -> Iterator[int]:
-    """Yield a port that accepts connections and never says a word."""
+    """Yield a port that accepts connections and never sends anything."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield int(server.getsockname()[1])
 
 
 def fake_act(folder: Path, text: str) -> str:
-    """Put a program called ``act`` into a folder of its own and return a PATH with it first."""
+    """Write a stand-in for the program ``act`` into a new folder; return a PATH that begins with the folder."""
     program = folder / "programs" / "act"
     program.parent.mkdir()
     program.write_text(f"#!/bin/sh\n{text}\n")

@@ -1,7 +1,7 @@
 """Databases with the current schema: migrated once per process, copied for each test.
 
-A migration takes 0.4 s on SQLite and up to 1 s on Postgres; a copy takes a few milliseconds and
-70 ms. What migrations do is tested on databases that they really migrate.
+A migration takes 0.4 s on SQLite and up to 1 s on Postgres; a copy takes a few milliseconds on SQLite and
+70 ms on Postgres. Tests of the migrations themselves migrate empty databases.
 """
 
 import shutil
@@ -15,7 +15,7 @@ __all__ = ["migrated_sqlite"]
 
 
 def migrated_sqlite(path: Path) -> str:
-    """Make an SQLite database with the current schema at ``path`` and return its URL."""
+    """Create a SQLite database with the current schema at ``path`` and return its URL."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(_sqlite_image())
     return f"sqlite:///{path}"

@@ -1,7 +1,7 @@
-"""A worker in a process of its own that is told what to do, and may be killed in the middle of it.
+"""A worker in a separate process that tests control and may kill in the middle of a step.
 
-``python -m tests.harness.doomed FOLDER`` reads one order in JSON a line: ``give`` a task, ``stop`` an
-attempt, or say the ``outcome`` of one, which is answered when there is one.
+``python -m tests.harness.doomed FOLDER`` reads one order per line, as JSON: ``give`` a task to the worker,
+``stop`` an attempt, or print the ``outcome`` of an attempt as soon as it is reported.
 """
 
 import json
@@ -25,7 +25,7 @@ _ROOT = Path(__file__).parents[2]
 
 
 class DoomedWorker:
-    """``kill`` is what the kernel's memory killer would do."""
+    """Controls the worker process. ``kill`` does what the kernel's out-of-memory killer would do."""
 
     def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
         words = [sys.executable, "-m", "tests.harness.doomed", str(folder)]
@@ -42,22 +42,22 @@ class DoomedWorker:
         self._order(give=task.model_dump(mode="json"))
 
     def stop(self, token: str) -> None:
-        """As a scheduler tells a worker to stop an attempt."""
+        """Stop an attempt, by the control message that a scheduler would send."""
         self._order(stop=token)
 
     def outcome(self, token: str) -> str:
-        """Wait for an attempt's report."""
+        """Wait for the end report of an attempt and return its outcome."""
         self._order(outcome=token)
         return self._answer()
 
     def kill(self) -> None:
-        """SIGKILL; returns when the guardian has done its work."""
+        """Kill the worker by SIGKILL; returns when its guardian has cleaned up and ended."""
         self._process.send_signal(signal.SIGKILL)
         self._process.wait(10)
         eventually(lambda: all(gone(pid) for pid in self._guardian), timeout_s=20)
 
     def processes(self) -> list[str]:
-        """Return the commands of the processes that are left of its steps."""
+        """Return the command lines of the processes that its steps have left running."""
         found = []
         mark = f"{MARK}={self.incarnation}".encode()
         for folder in Path("/proc").iterdir():
@@ -70,7 +70,7 @@ class DoomedWorker:
         return found
 
     def sockets(self) -> set[str]:
-        """Return the sockets that it has open."""
+        """Return the sockets that the worker has open."""
         found = set()
         for entry in Path(f"/proc/{self._process.pid}/fd").iterdir():
             try:
@@ -99,7 +99,7 @@ class DoomedWorker:
 
 
 def main() -> None:
-    """Run the worker until it is killed, or nobody orders any more."""
+    """Run the worker until it is killed or its standard input ends."""
     with Rig(Path(sys.argv[1])) as rig:
         print(rig.worker.incarnation, flush=True)  # noqa: T201 - the answer
         for line in sys.stdin:

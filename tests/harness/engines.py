@@ -1,6 +1,6 @@
-"""Real container engines, begun by hand in a folder of their own: no network, no firewall, one small image.
+"""Real container engines, started in their own folders without network and firewall, with one small image.
 
-The image is made of this machine's own programs, so nothing is downloaded.
+The image is made of programs of this machine, so nothing is downloaded.
 """
 
 import io
@@ -29,12 +29,12 @@ _PROGRAMS = ("sh", "cat", "sleep", "grep", "env", "ls", "id", "touch", "getent")
 
 
 def engine_bin(program: str) -> str | None:
-    """Return an engine's program, if this machine has it and may run it."""
+    """Return the path of an engine's program, or ``None`` if it is not installed or cannot run here."""
     return shutil.which(program) if os.geteuid() == 0 else None
 
 
 def root_file_system() -> bytes:
-    """Return a tar of a few programs and the libraries they load."""
+    """Return a tar of a few programs and the libraries that they load."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name in ("bin", "tmp", "proc", "dev", "etc"):
@@ -53,7 +53,7 @@ def root_file_system() -> bytes:
 
 
 class Engine(ABC):
-    """Started on entering, ended on leaving; ``url`` is what ``DOCKER_HOST`` must be."""
+    """A container engine that runs between ``__enter__`` and ``__exit__``. ``url`` is the value for ``DOCKER_HOST``."""
 
     program: str
 
@@ -65,7 +65,7 @@ class Engine(ABC):
 
     @abstractmethod
     def _prepare(self) -> tuple[Sequence[str], Mapping[str, str]]:
-        """Write the engine's configuration; return its arguments and variables."""
+        """Write the engine's configuration; return its arguments and environment variables."""
 
     def __enter__(self) -> Self:
         words, env = self._prepare()
@@ -89,14 +89,14 @@ class Engine(ABC):
             raise AssertionError(str(error)) from error
 
     def names(self, **filters: str) -> list[str]:
-        """Return the names of all containers, ended ones included; ``label="a=b"`` of those that have it."""
+        """Return the names of all containers, including ended ones. ``label="a=b"`` selects those with the label."""
         rows: Any = self.client.api.containers(all=True, filters=filters)
         return [row["Names"][0].lstrip("/") for row in rows]
 
     def running(self, name: str) -> list[str]:
-        """Return the commands of the processes that run in a container; none of one that does not run.
+        """Return the command lines of the processes in a container; empty if the container does not run.
 
-        The dead that nobody fetches do not run.
+        Zombies are left out.
         """
         try:
             top: Any = self.client.api.top(name, ps_args="-eo pid,stat,args")
@@ -105,7 +105,7 @@ class Engine(ABC):
         return [command for _, state, command in top["Processes"] if not state.startswith("Z")]
 
     def clear(self) -> None:
-        """Remove all containers; ``running`` ones are killed first, since Podman would wait for them."""
+        """Remove all containers. Running ones are killed first, since Podman would wait for their end."""
         for container in self.client.containers.list(all=True, ignore_removed=True):
             with suppress(docker.errors.APIError):
                 container.kill()
@@ -124,7 +124,7 @@ class Engine(ABC):
             subprocess.run(["umount", "-l", *reversed(left)], check=True)
 
     def _end_monitors(self) -> None:
-        """End what Podman leaves for five minutes after each command inside a container."""
+        """End the monitor processes, which Podman keeps for five minutes after each command inside a container."""
         for folder in Path("/proc").iterdir():
             with suppress(FileNotFoundError, ProcessLookupError):
                 if folder.name.isdecimal() and str(self._folder).encode() in (folder / "cmdline").read_bytes():
@@ -132,7 +132,7 @@ class Engine(ABC):
 
 
 class DockerEngine(Engine):
-    """Docker's."""
+    """The Docker engine."""
 
     program = "dockerd"
 
@@ -155,7 +155,7 @@ class DockerEngine(Engine):
 
 
 class PodmanEngine(Engine):
-    """Podman's, which serves the same API."""
+    """Podman, which serves the same API."""
 
     program = "podman"
 

@@ -1,4 +1,4 @@
-"""A reader of event streams that does what browsers do: goes on from the last id, perhaps at another gateway."""
+"""A reader of event streams that reconnects as browsers do: from the last id, possibly at another gateway."""
 
 import threading
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _TIMEOUT = urllib3.Timeout(connect=2, read=30)
 
 
 class EventReader:
-    """Follows ``path`` on a thread; ``ids`` are those of the events received, in order."""
+    """Reads the event stream at ``path`` on a thread. ``ids`` are the ids of the received events, in order."""
 
     def __init__(self, ports: Sequence[int], path: str, last_id: str = "") -> None:
         self.ids: list[str] = []
@@ -40,7 +40,7 @@ class EventReader:
 
     @property
     def over(self) -> bool:
-        """Whether the server said that nothing more will come."""
+        """Whether the server has said that the stream is complete."""
         return not self._thread.is_alive()
 
     def _run(self) -> None:

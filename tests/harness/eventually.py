@@ -11,7 +11,7 @@ __all__ = ["eventually", "free_port"]
 T = TypeVar("T")
 
 _BELOW_EPHEMERAL = (15_000, 32_000)
-"""Ports that no outgoing connection is given: a server that is down for a while finds its own still free."""
+"""Ports that the kernel gives to no outgoing connection, so a restarted server finds its port still free."""
 
 _given: set[int] = set()
 
@@ -19,11 +19,11 @@ _given: set[int] = set()
 def eventually(condition: Callable[[], T], *, timeout_s: float = 10.0, every_s: float = 0.02) -> T:
     """Return ``condition()`` once it raises no AssertionError and is not ``False``.
 
-    So a predicate, a function full of asserts, and a question whose answer is wanted may all be
-    given. Exceptions other than AssertionError pass through.
+    ``condition`` may be a predicate, a function with asserts, or a function whose return value the test
+    needs. Exceptions other than AssertionError pass through.
 
     Raises:
-        AssertionError: the condition did not hold within ``timeout_s``; tells why it did not.
+        AssertionError: the condition did not hold within ``timeout_s``; contains the reason of the last try.
     """
     deadline = time.monotonic() + timeout_s
     while True:
@@ -43,8 +43,8 @@ def eventually(condition: Callable[[], T], *, timeout_s: float = 10.0, every_s: 
 
 
 def free_port() -> int:
-    """Return a loopback TCP port that nobody listens on, and never the same one twice."""
-    # Not the shared generator: pytest-randomly seeds it alike in every xdist worker.
+    """Return a loopback TCP port on which no process listens. Never returns the same port twice."""
+    # Not the shared generator: pytest-randomly gives it the same seed in every xdist worker.
     dice = random.SystemRandom()
     while True:
         port = dice.randint(*_BELOW_EPHEMERAL)

@@ -1,8 +1,8 @@
-"""What must hold in the database whatever happened: the system's invariants as questions to it.
+"""The system's invariants, which the database must satisfy whatever happened, as queries.
 
-``violations`` is for a system at rest, all of whose runs have ended; it returns what is wrong in
-words, nothing when all is well. Each check names its invariant: I1, I3 to I7, I9, and of I10 what the
-database alone can tell.
+Call ``violations`` when all runs have ended. It returns one text for each violation, and an empty list if
+there is none. Each check names its invariant: I1, I3 to I7, I9, and the part of I10 that is visible in the
+database.
 """
 
 from collections import Counter, defaultdict
@@ -24,7 +24,7 @@ _CREATING = ("run.start", "run.enqueue", "run.retry")
 
 
 def census(engine: Engine) -> dict[str, dict[str, int]]:
-    """Count what there is: runs and nodes by status, attempts by state, commands by outcome."""
+    """Count runs and nodes by status, attempts by state and commands by outcome."""
     columns = {
         "runs": t.dag_runs.c.status,
         "nodes": t.nodes.c.status,
@@ -45,7 +45,7 @@ def census(engine: Engine) -> dict[str, dict[str, int]]:
 
 
 def at_rest(engine: Engine) -> bool:
-    """Whether every run has ended, errands included, and nothing is left to send."""
+    """Whether every run and errand has ended and the outbox is empty."""
     with transaction(engine) as connection:
         active = connection.execute(select(t.dag_runs.c.run_key).where(t.dag_runs.c.status.in_(_OPEN)).limit(1)).first()
         held = connection.execute(select(t.nodes.c.token).where(t.nodes.c.token.is_not(None)).limit(1)).first()
@@ -54,7 +54,7 @@ def at_rest(engine: Engine) -> bool:
 
 
 def violations(engine: Engine, *, commands: Iterable[str] = ()) -> list[str]:
-    """Check everything. ``commands``: ids of commands that were accepted, each of which must have an outcome."""
+    """Check all invariants. ``commands`` are ids of accepted commands, each of which must have an outcome."""
     with transaction(engine) as connection:
         runs = {row["run_key"]: row for row in _rows(connection, select(t.dag_runs))}
         nodes = _rows(connection, select(t.nodes).order_by(t.nodes.c.run_key, t.nodes.c.idx))
@@ -77,7 +77,7 @@ def _rows(connection: Connection, query: Any) -> list[dict[str, Any]]:
 
 
 def _one_outcome(connection: Connection, runs: dict[str, Any], commands: Iterable[str]) -> Iterator[str]:
-    """I1: every accepted command has exactly one outcome; every run was asked for by exactly one command."""
+    """I1: every accepted command has exactly one outcome; exactly one command created each run."""
     outcomes = {row["command_id"]: row for row in _rows(connection, select(t.inbox))}
     for command_id in set(commands) - outcomes.keys():
         yield f"I1: command {command_id} was accepted and has no outcome"
@@ -93,7 +93,7 @@ def _one_outcome(connection: Connection, runs: dict[str, Any], commands: Iterabl
 
 
 def _one_open_attempt(nodes: list[dict[str, Any]], attempts: list[dict[str, Any]]) -> Iterator[str]:
-    """I3: at most one open attempt per step, and a closed one is not open too."""
+    """I3: a step has at most one open attempt, and no attempt is both open and closed."""
     opened = Counter(node["token"] for node in nodes if node["token"] is not None)
     closed = {attempt["token"] for attempt in attempts}
     yield from (f"I3: token {token} is open {count} times" for token, count in opened.items() if count > 1)
@@ -101,9 +101,9 @@ def _one_open_attempt(nodes: list[dict[str, Any]], attempts: list[dict[str, Any]
 
 
 def _fenced(runs: dict[str, Any], nodes: list[dict[str, Any]], attempts: list[dict[str, Any]]) -> Iterator[str]:
-    """I4: no step has two recorded outcomes, and a step's status is that of its last attempt.
+    """I4: no step has two recorded outcomes, and a step's status matches its last attempt.
 
-    A run may go on several errands, one after the other.
+    The errand node is an exception: a run may have several errands, one after the other.
     """
     tried = defaultdict(list)
     errands = {(node["run_key"], node["idx"]) for node in nodes if node["kind"] == "errand"}
@@ -136,7 +136,7 @@ def _one_end(runs: dict[str, Any], transitions: list[dict[str, Any]]) -> Iterato
         was, became = RunStatus(change["was"]), RunStatus(change["became"])
         if _ended(was) and not change["why"].startswith("retry"):
             yield f"I5: run {change['run_key']} left {was}: {change['why']}"
-        # An attempt ends in waiting, too: what follows an approval is the next one.
+        # "waiting" ends a run attempt too: an approval begins the next one.
         ends[change["run_key"]] += was is RunStatus.RUNNING and became is not RunStatus.RUNNING
     for key, run in runs.items():
         if _ended(RunStatus(run["status"])) and ends[key] != run["run_attempt"]:
@@ -148,7 +148,7 @@ def _ended(status: RunStatus) -> bool:
 
 
 def _in_order(connection: Connection, runs: dict[str, Any], transitions: list[dict[str, Any]]) -> Iterator[str]:
-    """I6: a step starts only after all it depends on have ended."""
+    """I6: a step starts only after all its dependencies have ended."""
     texts = {row.hash: row.yaml for row in connection.execute(select(t.specs))}
     plans: dict[tuple[str, str], Plan] = {}
     ended: dict[str, set[int]] = defaultdict(set)
@@ -174,7 +174,7 @@ def _in_order(connection: Connection, runs: dict[str, Any], transitions: list[di
 
 
 def _without_gaps(connection: Connection, runs: dict[str, Any], transitions: list[dict[str, Any]]) -> Iterator[str]:
-    """I7: the outbox is empty, and the changes of each run are numbered without a gap."""
+    """I7: the outbox is empty, and the transitions of each run are numbered without gaps."""
     left = connection.execute(select(func.count()).select_from(t.outbox)).scalar_one()
     if left:
         yield f"I7: {left} messages are still in the outbox"
@@ -187,7 +187,7 @@ def _without_gaps(connection: Connection, runs: dict[str, Any], transitions: lis
 
 
 def _nothing_stuck(connection: Connection, runs: dict[str, Any], nodes: list[dict[str, Any]]) -> Iterator[str]:
-    """I9: nothing waits for anything any more."""
+    """I9: no run, attempt or timer is left waiting."""
     for key, run in runs.items():
         if not _ended(RunStatus(run["status"])):
             yield f"I9: run {key} ({run['dag_name']}/{run['dag_run_id']}) is still {run['status']}"
@@ -203,7 +203,7 @@ def _nothing_stuck(connection: Connection, runs: dict[str, Any], nodes: list[dic
 
 
 def _whole_logs(connection: Connection) -> Iterator[str]:
-    """I10: the pieces of each finished attempt's output follow each other without a gap."""
+    """I10: the log chunks of each finished attempt are contiguous."""
     c = t.log_chunks.c
     query = (
         select(c.token, c.stream, c.seq, c.offset, func.length(c.data).label("size"))

@@ -1,4 +1,4 @@
-"""Processes die at random and come back."""
+"""Kill random processes of a system and start them again."""
 
 import random
 from collections import Counter
@@ -11,9 +11,9 @@ __all__ = ["Killer"]
 
 
 class Killer:
-    """Kills one process of a random kind at a time and starts it again.
+    """Kills one random process at a time and starts it again.
 
-    ``kinds``: any of ``gateways``, ``schedulers`` and ``workers``.
+    ``kinds`` are the kinds of process to kill: ``gateways``, ``schedulers``, ``workers``.
     """
 
     def __init__(self, system: Footing, dice: random.Random, kinds: Sequence[str]) -> None:
@@ -23,7 +23,7 @@ class Killer:
         self.killed: Counter[str] = Counter()
 
     def strike(self) -> None:
-        """SIGKILL one, and start it again when it is dead."""
+        """Kill one process by SIGKILL, and start it again after its death."""
         kind = self._dice.choice(self._kinds)
         victim: DagwayProcess = self._dice.choice(getattr(self._system, kind))
         assert victim.running, f"{victim.args} ended by itself:\n{victim.output()[-3000:]}"

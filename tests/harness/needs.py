@@ -1,4 +1,4 @@
-"""What a test needs of the machine, and what happens where it is missing."""
+"""The programs that tests need on the machine; tests are skipped or fail where a program is missing."""
 
 import os
 import shutil
@@ -29,9 +29,9 @@ NEEDED: dict[str, Callable[[], object]] = {
 
 
 def need(name: str) -> None:
-    """Skip the test when ``name`` is not installed; under ``CI=true`` that is a failure.
+    """Skip the test if ``name`` is not installed; fail it under ``CI=true``.
 
-    A container engine is the exception: only root may begin one, whatever is installed.
+    A missing container engine always skips the test, since only root can start an engine.
     """
     if NEEDED[name]():
         return

@@ -1,7 +1,7 @@
 """A small OpenID Connect provider on loopback: discovery, keys, the code flow with PKCE, userinfo.
 
-It lets everybody in at once, as ``claims`` say, and checks what a real one checks: the client's
-secret, the code, the redirect address and the code verifier. ``token_claims`` spoils its ID tokens.
+It logs every user in without a form, with ``claims`` as the user's claims. It checks what a real provider
+checks: client secret, code, redirect address and code verifier. ``token_claims`` makes ID tokens invalid.
 """
 
 import base64
@@ -24,7 +24,7 @@ CLIENT_ID, CLIENT_SECRET = "dagway:tests", "a secret / of the tests"
 
 
 class OidcProvider:
-    """Runs between ``__enter__`` and ``__exit__``; ``issuer`` is its address."""
+    """Runs between ``__enter__`` and ``__exit__``; ``issuer`` is its URL."""
 
     def __init__(self) -> None:
         self.claims: dict[str, Any] = {"sub": "u1", "preferred_username": "ann", "email": "ann@example.org"}
@@ -40,12 +40,12 @@ class OidcProvider:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
     def rotate(self) -> None:
-        """Sign with a new key, and publish only that."""
+        """Sign with a new key from now on, and publish only the new key."""
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self._kid = secrets.token_hex(4)
 
     def id_token(self, nonce: str = "", *, algorithm: str = "RS256", key: Any = None, **changes: Any) -> str:
-        """Return a signed ID token; ``None`` removes a claim."""
+        """Return a signed ID token with these claims; a claim that is ``None`` is left out."""
         now = int(time.time())
         claims = {"iss": self.issuer, "aud": CLIENT_ID, "iat": now, "exp": now + self.lives_s, "nonce": nonce}
         claims |= self.claims | self.token_claims | changes
@@ -62,7 +62,7 @@ class OidcProvider:
         self.stop()
 
     def stop(self) -> None:
-        """Be away from now on."""
+        """Stop answering."""
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join()

@@ -1,4 +1,4 @@
-"""Real Dagway processes for tests: clean environment, output to a file, an end in every case."""
+"""Real Dagway processes for tests, with a clean environment and output to a file. They always end with the test."""
 
 import os
 import signal
@@ -20,19 +20,19 @@ _KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR")
 
 
 def clean_environment(home: Path, **extra: str) -> dict[str, str]:
-    """Return an environment without anything of the developer's own, plus ``extra``."""
+    """Return an environment without the developer's own variables, plus ``extra``."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     return {**kept, "HOME": str(home), "PYTHONFAULTHANDLER": "1", "PYTHONUNBUFFERED": "1", **extra}
 
 
 class DagwayProcess:
-    """One ``dagway`` command as a process of its own.
+    """One ``dagway`` command as a process.
 
     Args:
         args: the command line after ``dagway``, for instance ``("worker",)``.
-        folder: its working directory and home; made if missing. The log is beside what it writes.
-        env: the ``DAGWAY_*`` settings; nothing is inherited from the test's own environment.
-        program: another installation's ``dagway`` than that of the environment the test runs in.
+        folder: its working directory, home and place of its log; created if missing.
+        env: the ``DAGWAY_*`` settings. Nothing is inherited from the test's own environment.
+        program: the ``dagway`` of another installation, instead of the one in the test's environment.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class DagwayProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
-        """Start it, again too after it ended; returns at once (see ``wait_ready``)."""
+        """Start the process, also again after its end. Does not wait until it is ready (see ``wait_ready``)."""
         if self.running:
             msg = f"{self.args} is running already"
             raise RuntimeError(msg)
@@ -62,12 +62,12 @@ class DagwayProcess:
 
     @property
     def running(self) -> bool:
-        """Whether it has been started and has not ended."""
+        """Whether the process has been started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def pid(self) -> int:
-        """Its process id, of its last start."""
+        """The process id of the last start."""
         return self._started.pid
 
     @property
@@ -78,11 +78,11 @@ class DagwayProcess:
         return self._process
 
     def output(self) -> str:
-        """Return all that it has printed, over all its starts."""
+        """Return everything that the process has printed, over all its starts."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def wait_ready(self, ready: str | Callable[[], object], *, timeout_s: float = 20.0) -> Self:
-        """Wait until a URL answers 200, or a condition holds; fails at once when the process ends."""
+        """Wait until a URL answers 200, or a condition holds. Fails immediately if the process ends."""
 
         def check() -> None:
             if not self.running:
@@ -97,35 +97,35 @@ class DagwayProcess:
         return self
 
     def wait_output(self, text: str, *, timeout_s: float = 20.0) -> Self:
-        """Wait until it has printed ``text``."""
+        """Wait until the process has printed ``text``."""
         return self.wait_ready(lambda: text in self.output(), timeout_s=timeout_s)
 
     def wait_exit(self, *, timeout_s: float = 20.0) -> int:
-        """Wait for its end and return the exit code (negative: the signal that ended it)."""
+        """Wait for the end and return the exit code; it is negative if a signal ended the process."""
         code = self._started.wait(timeout_s)
         forget(self._started)
         return code
 
     def kill9(self) -> None:
-        """SIGKILL this one process, and nothing that it started: what a crash does."""
+        """Kill this process by SIGKILL, but not its children, as a crash would."""
         self._started.kill()
         self.wait_exit()
 
     def freeze(self) -> None:
-        """Stop it from being scheduled (SIGSTOP): alive, but deaf."""
+        """Stop the process by SIGSTOP: it stays alive but does nothing."""
         self._started.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let a frozen process go on."""
+        """Let a frozen process continue."""
         self._started.send_signal(signal.SIGCONT)
 
     def terminate(self, *, timeout_s: float = 20.0) -> int:
-        """Ask it to end (SIGTERM), wait, and return the exit code."""
+        """Send SIGTERM, wait for the end and return the exit code."""
         self._started.terminate()
         return self.wait_exit(timeout_s=timeout_s)
 
     def close(self) -> None:
-        """Make sure that it and its session are gone, in good order if that takes under 5 s."""
+        """End the process and its session: by SIGTERM, after 5 s by SIGKILL."""
         process = self._process
         if process is None:
             return
@@ -148,7 +148,10 @@ class DagwayProcess:
 
 
 def refused(folder: Path, *args: str, **env: str) -> str:
-    """Run a command that must refuse to start: exit code 2 (a setting) or 1, one line; return the line."""
+    """Run a command that must refuse to start, and return the one line that it prints.
+
+    Its exit code must be 2 for a bad setting, or 1.
+    """
     with DagwayProcess(*args, folder=folder, env=env) as process:
         assert process.wait_exit(timeout_s=20) in {1, 2}, process.output()
     (line,) = process.output().splitlines()

@@ -1,4 +1,4 @@
-"""Real Prometheus servers for tests, with the configuration that is shipped, aimed at loopback."""
+"""Real Prometheus servers for tests. They use the shipped configuration, with targets on loopback."""
 
 import json
 import shutil
@@ -23,16 +23,16 @@ SHIPPED = Path(__file__).parents[2] / "deploy/prometheus"
 
 
 def prometheus_bin() -> Path | None:
-    """Return the program, if it is installed."""
+    """Return the path of the program, or ``None`` if it is not installed."""
     found = shutil.which("prometheus")
     return Path(found) if found else None
 
 
 class Prometheus:
-    """One server in a folder of its own.
+    """One server in its own folder.
 
-    ``name`` is the shipped configuration: ``leaf`` or ``global``. ``targets``: what each job scrapes instead of
-    what it would discover, as ``(address, labels)``. Everything else stays as shipped, but for the intervals.
+    ``name`` is the shipped configuration: ``leaf`` or ``global``. ``targets`` are the targets of each job, as
+    ``(address, labels)``; they replace the job's discovery. Intervals are shorter; everything else is as shipped.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Prometheus:
             return False
 
     def ask(self, query: str) -> dict[tuple[tuple[str, str], ...], float]:
-        """Return the values of an instant query by labels, the metric's name left out."""
+        """Return the values of an instant query by labels, without the metric's name."""
         results = self._api("query", query=query)
         return {
             tuple(sorted((key, value) for key, value in one["metric"].items() if key != "__name__")): float(

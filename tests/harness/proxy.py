@@ -1,7 +1,7 @@
-"""A faulty network: a TCP proxy on loopback whose link can be cut, stalled and mended.
+"""A faulty network: a TCP proxy on loopback whose connections can be cut, stalled and mended.
 
-``cut`` is a broken cable end: open links are reset and new ones refused. ``stall`` is worse and
-commoner: links stay open, new ones are taken, and nothing arrives.
+``cut`` resets open connections and refuses new ones. ``stall`` keeps connections open and accepts new
+ones, but transfers nothing.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ class Proxy:
         self.mend()
 
     def mend(self) -> None:
-        """Let everything pass (again). Links that were cut stay cut; stalled ones deliver what they held."""
+        """Transfer data (again). Connections that were cut stay cut; stalled ones deliver the bytes that they held."""
         self._flowing.set()
         if self._listener is None:
             self._listener = socket.create_server(("127.0.0.1", self.port))
@@ -42,11 +42,11 @@ class Proxy:
             self._start(self._accept, self._listener)
 
     def stall(self) -> None:
-        """Let nothing pass, in either direction, without any sign of it."""
+        """Transfer nothing in either direction, without any sign of it to the peers."""
         self._flowing.clear()
 
     def cut(self) -> None:
-        """Reset all open links and refuse new ones."""
+        """Reset all open connections and refuse new ones."""
         listener, self._listener = self._listener, None
         if listener is not None:
             # A thread may be in accept(): shutdown wakes it, close alone would not.
@@ -59,7 +59,7 @@ class Proxy:
             _reset(link)
 
     def close(self) -> None:
-        """Cut, and wait for the proxy's threads."""
+        """Cut all connections, and wait for the proxy's threads."""
         self._closed.set()
         self.cut()
         self._flowing.set()
@@ -119,7 +119,7 @@ class Proxy:
 
 
 def _reset(link: socket.socket) -> None:
-    """Close with a reset instead of a farewell; wake whoever waits on it."""
+    """Close a socket with a reset (RST), which wakes threads that wait on it."""
     with contextlib.suppress(OSError):
         link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     with contextlib.suppress(OSError):

@@ -1,8 +1,8 @@
-"""What admission did, read from the log of transitions: how many ran at once, and who went before whom.
+"""Check admission from the log of transitions: how many runs were active at once, and in which order.
 
-The order of the log is that of commits, as Postgres noted them (``track_commit_timestamp``). Neither the
-moment a decision was made at nor the number of its transaction would do: an admission that waited for
-its queue's lock counts runs that ended after it began.
+Transitions are ordered by Postgres's commit timestamps (``track_commit_timestamp``). The time of a decision
+or the number of its transaction would be wrong: an admission that waited for its queue's lock counts runs
+that ended after the admission's transaction began.
 """
 
 from collections import defaultdict
@@ -31,10 +31,10 @@ ORDER BY r.queue, r.queued_at
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """One run's way through its queue; a run that passes it twice has two.
+    """The passage of one run through its queue; a run that is queued twice has two passages.
 
-    ``looked_at``: when the transaction that admitted it began, by the scheduler's clock. ``entered`` and
-    ``left``: when what admitted it and what ended it were committed.
+    ``looked_at`` is the begin of the transaction that admitted the run, by the scheduler's clock. ``entered``
+    and ``left`` are the commit times of the admission and of the end.
     """
 
     run_id: str
@@ -48,7 +48,7 @@ class Passage:
 
 
 def passages(engine: Engine) -> list[Passage]:
-    """Return the ways of all runs through their queues, in the order of queueing.
+    """Return the passages of all runs through their queues, in the order of queueing.
 
     Raises:
         sqlalchemy.exc.DBAPIError: the server does not track commit timestamps.
@@ -58,7 +58,7 @@ def passages(engine: Engine) -> list[Passage]:
 
 
 def most_at_once(runs: Iterable[Passage]) -> dict[str, int]:
-    """Return the most runs of each queue that were under way at one moment."""
+    """Return, for each queue, the highest number of runs that were active at the same time."""
     changes: dict[str, list[tuple[datetime, int]]] = defaultdict(list)
     for run in runs:
         if run.entered is not None:
@@ -70,7 +70,7 @@ def most_at_once(runs: Iterable[Passage]) -> dict[str, int]:
 
 def _peak(changes: list[tuple[datetime, int]]) -> int:
     most = now = 0
-    # Of one microsecond whoever leaves comes first: neither can have seen the other.
+    # Within one microsecond, ends count before admissions: neither transaction can have seen the other.
     for _, change in sorted(changes):
         now += change
         most = max(most, now)
@@ -78,12 +78,12 @@ def _peak(changes: list[tuple[datetime, int]]) -> int:
 
 
 def overtakings(runs: Iterable[Passage], known_at: Mapping[str, datetime]) -> Iterator[str]:
-    """Yield each pair of a queue that was admitted in the wrong order.
+    """Yield each pair of runs of a queue that was admitted in the wrong order.
 
-    The right order: high before low, and within a priority as they were queued. The first of a pair must
-    have been there to be chosen when the second was: recorded by the same transaction, or known to be
-    recorded (``known_at``: when somebody was told so) before the admission of the second began. Of runs
-    queued within ten minutes only: an older run of low priority may go before a high one.
+    The right order is: high priority before low, and within a priority by the time of queueing. A pair counts
+    only if the run that should be first was already available when the other run was admitted: recorded by the
+    same transaction, or reported as recorded (at ``known_at``) before the other's admission began. Only runs
+    queued within ten minutes are compared, since an older run of low priority may go before a high one.
     """
     lines: dict[str, list[Passage]] = defaultdict(list)
     for run in runs:

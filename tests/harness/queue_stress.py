@@ -1,4 +1,4 @@
-"""Runs through queues of every narrowness while schedulers and workers are killed."""
+"""Run many runs through queues with different limits while schedulers and workers are killed."""
 
 import random
 import threading
@@ -33,7 +33,7 @@ steps:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a stress came to. ``wrong`` is empty when all is well; ``took_s`` from the first to the last run."""
+    """The result of a stress test: ``wrong`` lists violations, ``took_s`` is the time from first to last run."""
 
     runs: int
     killed: Counter[str]
@@ -45,10 +45,12 @@ class Outcome:
 
 
 def stress(system: Cluster, *, runs: int, a_wave: int, seed: int, within_s: float) -> Outcome:
-    """Queue ``runs`` in waves of ``a_wave``, kill one process after each and until all is over, and judge.
+    """Queue ``runs`` runs in waves of ``a_wave``, and check the limits and the order afterwards.
+
+    A process is killed after each wave, then repeatedly until all runs have ended.
 
     Raises:
-        AssertionError: not all was over ``within_s``.
+        AssertionError: not all runs ended within ``within_s``.
     """
     dice = random.Random(seed)
     for name, limit in LIMITS.items():
@@ -87,7 +89,7 @@ def stress(system: Cluster, *, runs: int, a_wave: int, seed: int, within_s: floa
 
 
 def _killing(system: Cluster, killer: Killer, runs: int, pause: threading.Event) -> Callable[[], bool]:
-    """Return a condition that kills something each time it does not hold."""
+    """Return a condition that kills a process each time the condition does not hold."""
 
     def over() -> bool:
         if sum(census(system.engine)["runs"].values()) == runs and at_rest(system.engine):
@@ -100,7 +102,7 @@ def _killing(system: Cluster, killer: Killer, runs: int, pause: threading.Event)
 
 
 def _unsettled(system: Cluster, runs: int, found: list[Passage], most: dict[str, int]) -> Iterator[str]:
-    """Yield what else is wrong; a queue that was never full is too: it has shown nothing."""
+    """Yield further violations. A queue that was never full is one too: its limit was not tested."""
     yield from violations(system.engine, commands=[run.run_id for run in found])
     yield from (f"{name}: {most.get(name, 0)} at once" for name, limit in LIMITS.items() if most.get(name, 0) != limit)
     ended = census(system.engine)["runs"]

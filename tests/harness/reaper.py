@@ -1,9 +1,9 @@
-"""No process that a test started outlives the test run, not even when pytest itself is killed -9.
+"""End every process that a test started at the end of the test run, even if pytest is killed by SIGKILL.
 
-One small helper process per test process holds the reading end of a pipe. Everything started by
-``spawn`` is a session of its own and is entered there; when the pipe ends, because its writer
-ended in whatever way, the helper kills what is still entered. (PR_SET_PDEATHSIG would not do: it
-fires when the *thread* that started the child ends.)
+One small helper process per test process reads from a pipe. ``spawn`` starts each process in its own
+session and registers it at the helper. When the pipe ends, because the test process has ended in any way,
+the helper kills all registered processes. (PR_SET_PDEATHSIG would fire too early: when the *thread* that
+started the child ends.)
 """
 
 import os
@@ -34,7 +34,7 @@ _helper: subprocess.Popen[str] | None = None
 
 
 def _tell(verb: str, group: int) -> None:
-    global _helper  # noqa: PLW0603 - one helper per test process is the point
+    global _helper  # noqa: PLW0603 - one helper per test process
     with _lock:
         if _helper is None or _helper.poll() is not None:
             _helper = subprocess.Popen(
@@ -52,9 +52,9 @@ def _tell(verb: str, group: int) -> None:
 def spawn(
     argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, log: Path, user: str | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start ``argv`` as a session of its own, its output appended to ``log``, its input empty.
+    """Start ``argv`` in a new session, with output appended to ``log`` and empty input.
 
-    ``user``: run as this user and its group, without further groups (root only).
+    ``user`` runs it as this user with the user's primary group only (needs root).
     """
     with log.open("ab") as out:
         process = subprocess.Popen(
@@ -82,12 +82,12 @@ def _group_of(user: str | None) -> int | None:
 
 
 def forget(process: subprocess.Popen[bytes]) -> None:
-    """Strike off a process that has ended, before its number can be somebody else's."""
+    """Unregister a process that has ended, before another process can get its id."""
     _tell("-", process.pid)
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
-    """SIGKILL the process with what it started in its own session; wait until it is gone."""
+    """Kill the process and its process group by SIGKILL; wait for its end."""
     if process.poll() is None:
         os.killpg(process.pid, 9)
     process.wait()

@@ -1,4 +1,4 @@
-"""A container registry that holds one image and asks for a password: the reading half of the distribution API."""
+"""A container registry with one image that requires a password. Serves the pull part of the distribution API."""
 
 import base64
 import gzip
@@ -22,7 +22,7 @@ def _digest(data: bytes) -> str:
 
 
 class Registry:
-    """Serves ``image``, made of one layer; ``pulled`` counts how often somebody asked what ``:1`` is now."""
+    """Serves ``image``, made of one layer. ``pulled`` counts the requests for the manifest of tag ``1``."""
 
     user, password = "robot", "let me pull"
 
@@ -56,7 +56,7 @@ class Registry:
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
 
     def find(self, path: str) -> tuple[bytes, str] | None:
-        """Return the content at a path and its type."""
+        """Return the content at a path and its media type."""
         name = path.rsplit("/", 1)[-1]
         if "/manifests/" in path and name in ("1", _digest(self._manifest)):
             self.pulled += name == "1"
@@ -80,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
     registry: Registry
 
     def do_GET(self) -> None:
-        """Answer whoever knows the password."""
+        """Answer requests that have the password."""
         registry = self.registry
         word = base64.b64encode(f"{registry.user}:{registry.password}".encode()).decode()
         if self.headers.get("Authorization") != f"Basic {word}":

@@ -1,4 +1,4 @@
-"""A worker whose every move a test decides: it speaks the real protocol over a real transport."""
+"""A worker that sends only what a test tells it to, by the real protocol over a real transport."""
 
 import threading
 from collections import deque
@@ -17,7 +17,7 @@ __all__ = ["ScriptedWorker"]
 
 
 class ScriptedWorker:
-    """Takes tasks of any worker and its own; acks them at once and reports when told to."""
+    """Takes tasks from the shared broker queue and its own. Acks immediately; reports only when the test says so."""
 
     def __init__(self, transport: Transport, worker_id: str = "w1", incarnation: str = "first") -> None:
         self.worker_id = worker_id
@@ -35,7 +35,7 @@ class ScriptedWorker:
             self.told.append(message)
 
     def task(self, timeout_s: float = 10) -> Task:
-        """Return the next task."""
+        """Wait for the next task and return it."""
 
         def arrived() -> bool:
             for delivery in self._consumer.take(100, 0.05):

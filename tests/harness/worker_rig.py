@@ -1,4 +1,4 @@
-"""A worker in this process on the embedded transport, and a test's view of what it reports."""
+"""A worker in this process on the embedded transport, with access to its reports."""
 
 import itertools
 import threading
@@ -29,7 +29,7 @@ def command(*texts: str, argv: tuple[str, ...] = (), **fields: Any) -> Step:
 
 
 def script(text: str, *, command: str = "", **fields: Any) -> Step:
-    """Return a step called ``s`` with a script, perhaps given to a program."""
+    """Return a step called ``s`` with a script, optionally with a command that interprets it."""
     commands = (StepCommand(text=command, argv=tuple(command.split())),) if command else ()
     return Step(name="s", script=text, commands=commands, **fields)
 
@@ -42,7 +42,7 @@ def task(step: Step, *, token: str = "", **fields: Any) -> Task:
 
 
 class Rig:
-    """Starts the worker on entering, and ends it on leaving."""
+    """Runs the worker between ``__enter__`` and ``__exit__``."""
 
     def __init__(self, path: Path, *, transport: EmbeddedTransport | None = None, **options: Any) -> None:
         self.path = path
@@ -67,18 +67,18 @@ class Rig:
         self.transport.close()
 
     def work_dir(self) -> Path:
-        """Return the directory that run ``r1`` works in."""
+        """Return the default directory of the steps of run ``r1``."""
         folder = self.path.resolve() / "runs" / "d" / "r1"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def give(self, task: Task, route: BrokerQueue | None = None) -> None:
-        """Send a task, to any worker unless told otherwise."""
+        """Send a task, by default to the broker queue of all workers."""
         body = encode(task, id=task.token, at=utc_now())
         self.transport.send(Outgoing(route or task_queue({}), body, task.token)).result()
 
     def run(self, task: Task) -> AttemptFinished:
-        """Send a task under a fresh token and wait for its end."""
+        """Send a task with a new attempt token and wait for its end report."""
         token = f"run-{next(_numbers)}"
         self.give(task.model_copy(update={"token": token, "number": next(_numbers)}))
         return self.finished(token)
@@ -96,12 +96,12 @@ class Rig:
         return self._awaited(token, AttemptFinished, timeout_s)
 
     def logs(self, token: str) -> list[LogChunk]:
-        """Return the chunks that came by themselves and those aboard the report."""
+        """Return the log chunks that were sent separately, then the chunks in the end report."""
         aboard = [event.logs for event in self.events(token) if isinstance(event, AttemptFinished)]
         return [*self._chunks[token], *(chunk for chunks in aboard for chunk in chunks)]
 
     def log(self, finished: AttemptFinished, stream: str) -> bytes:
-        """Return one whole stream, having checked that it has no gap."""
+        """Return the whole text of one stream, after checking that it has no gap."""
         chunks = sorted((one for one in self.logs(finished.token) if one.stream == stream), key=lambda one: one.seq)
         text = bytearray()
         for number, chunk in enumerate(chunks):
@@ -110,7 +110,7 @@ class Rig:
         return bytes(text)
 
     def taken(self, consumer: Consumer, kind: type[M]) -> list[M]:
-        """Return what a consumer holds now, acked and decoded."""
+        """Ack and decode the messages that a consumer has now."""
         found = []
         for delivery in consumer.take(10_000, 0.05):
             delivery.ack()
@@ -131,7 +131,7 @@ class Rig:
     def _listen(self) -> None:
         while not self._done.is_set():
             taken = [(decode(delivery.body).body, delivery) for delivery in self._reports.take(1000, 0.05)]
-            # Chunks were sent before the report of the end, but a take gives the events of its moment first.
+            # Chunks are sent before the end report, but one take returns events before logs.
             for chunk in (body for body, _ in taken if isinstance(body, LogChunk)):
                 self._chunks[chunk.token].append(chunk)
             self.seen += (body for body, _ in taken if isinstance(body, Event))

@@ -1,4 +1,4 @@
-"""The two footings: the same services on SQLite and the embedded transport, and on real servers."""
+"""Fixtures for both footings: SQLite with the embedded transport, and Postgres with RabbitMQ."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.integration.scheduler_stack import Stack
 
 @pytest.fixture(params=["embedded", "distributed"])
 def footing(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
-    """``(database URL, transport URL)``, migrated and empty."""
+    """``(database URL, transport URL)`` of a migrated, empty database and an empty transport."""
     if request.param == "embedded":
         return migrated_sqlite(tmp_path / "dagway.db"), f"embedded:{tmp_path}/transport.db"
     return request.getfixturevalue("migrated_database_url"), request.getfixturevalue("amqp_url")
@@ -20,7 +20,7 @@ def footing(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
 
 @pytest.fixture
 def stack(footing: tuple[str, str]) -> Iterator[Stack]:
-    """A store, a transport and a scripted worker; the test starts its schedulers."""
+    """A store, a transport and a scripted worker. The test itself starts the schedulers."""
     made = Stack(footing[0], lambda: open_transport(footing[1], name="test"))
     yield made
     made.close()

@@ -149,7 +149,7 @@ def test_json_output_requires_a_json_body(rig: Rig, server: HttpCounterpart) -> 
     finished = rig.run(task(http("GET", f"{server.url}/text/x", {"json": True})))
 
     assert finished.outcome == "failed"
-    assert "the body is not JSON" in finished.error
+    assert "the body of the response is not JSON" in finished.error
 
 
 def test_redirects_are_followed_and_credentials_do_not_go_to_another_host(rig: Rig, server: HttpCounterpart) -> None:

@@ -24,7 +24,7 @@ class Undone(Exception):
 def start(batch: Batch, run_id: str, *, undone: bool = False) -> None:
     handle(batch, c.StartRun(by="ann", file_name="d", dag_run_id=run_id))
     if undone:
-        batch.flush()
+        batch.pending.flush(batch.tx, batch.runs.entries())
         raise Undone
 
 

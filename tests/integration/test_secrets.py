@@ -57,7 +57,7 @@ def test_a_provider_whose_package_is_missing(rig: Rig) -> None:
     loaded = load(SPEC, file_name="x")
     (warning,) = loaded.issues
     assert (warning.severity, warning.message) == ("warning", "unknown secret provider: keyring")
-    assert warning.hint == "it is not installed here; install it where workers run"
+    assert warning.hint == "not installed on this machine; install its package on the workers"
     assert loaded.dag is not None
     finished = rig.run(task(loaded.dag.steps[0], secrets=loaded.dag.secrets))
 

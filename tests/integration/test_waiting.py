@@ -181,7 +181,7 @@ def test_a_full_pool_names_its_users_and_who_goes_first(rig: Asker) -> None:
     for run_id in ("r1", "r2", "r3"):
         rig.start(run_id)
         rig.now += timedelta(seconds=1)
-    assert rig.why_step("r3") == "its turn for pool gpu, behind 2 more"
+    assert rig.why_step("r3") == "its turn for pool gpu (steps before it: 2)"
     rig.admit()
     assert rig.why_step("r3") == "pool gpu is full (2/2): a/r1 (work), a/r2 (work)"
     [pool] = rig.get("/pools")["pools"]

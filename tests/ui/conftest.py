@@ -1,4 +1,4 @@
-"""A browser, and a whole system for it to look at, once per test process."""
+"""Fixtures: a browser, and a whole system whose pages it opens, once per test process."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -23,14 +23,14 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
-    """A gateway with everything behind it; tests make DAGs of their own, with names of their own."""
+    """A complete system. Each test creates its own DAGs, under names that no other test uses."""
     with Embedded(tmp_path_factory.mktemp("ui"), env={"DAGWAY_QUEUES": "narrow=1"}) as running:
         yield running
 
 
 @pytest.fixture
 def look(chromium: Browser, system: Embedded) -> Look:
-    """``look("#/dags", ...)`` opens a watched page of the system at that place."""
+    """Return a function that opens a page of the system: ``look("#/dags")``. Errors of the page fail the test."""
 
     def at(place: str = "", **how: Any) -> AbstractContextManager[Page]:
         return watched(chromium, f"{origin(system)}/{place}", **how)
@@ -39,5 +39,5 @@ def look(chromium: Browser, system: Embedded) -> Look:
 
 
 def origin(system: Embedded) -> str:
-    """Return where a system's gateway listens."""
+    """Return the URL of a system's gateway."""
     return f"http://127.0.0.1:{system.process.env['DAGWAY_PORT']}"

@@ -46,5 +46,5 @@ def test_the_codec_knows_every_message() -> None:
 
 
 def test_no_two_messages_have_the_same_type() -> None:
-    with pytest.raises(TypeError, match=r"Copy: the message type 'attempt\.log' is LogChunk's"):
+    with pytest.raises(TypeError, match=r"Copy: LogChunk has the message type 'attempt\.log' too"):
         type("Copy", (Message,), {"type": LogChunk.type, "__module__": __name__})

@@ -1,6 +1,7 @@
 """Settings: validated whole, and never silently ignored."""
 
 import runpy
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pytest
 
 from services.api.representations.json_values import timestamp
 from services.api.settings import Settings, settings_from, warn_if_open
-from shared.config import OPTIONS, load_config
+from services.cli import cli
+from shared.config import OPTIONS, Config, load_config
 from shared.errors import ConfigInvalid
 
 ROOT = Path(__file__).parents[2]
@@ -79,10 +81,17 @@ def test_every_setting_has_a_reader_and_a_page() -> None:
 
     assert (ROOT / "docs" / "configuration.md").read_text() == written, "run python scripts/config_doc.py"
     assert len({option.env for option in OPTIONS}) == len(OPTIONS)
+    assert {option.field for option in OPTIONS} == {each.name for each in fields(Config)}
+
+
+def test_every_documented_option_is_one_of_a_command() -> None:
+    taken = {param.name for command in cli.commands.values() for param in command.params}
+
+    assert {option.field for option in OPTIONS} - taken == set()
 
 
 def test_a_folder_without_a_bundle_is_no_front_end(tmp_path: Path) -> None:
-    with pytest.raises(ConfigInvalid, match=r"DAGWAY_UI_DIR: .* holds neither bundle.js nor assets/bundle.js"):
+    with pytest.raises(ConfigInvalid, match=r"DAGWAY_UI_DIR: .* contains neither bundle.js nor assets/bundle.js"):
         load_config({}, {"DAGWAY_UI_DIR": str(tmp_path)})
 
     (tmp_path / "assets").mkdir()

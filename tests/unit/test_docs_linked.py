@@ -1,5 +1,6 @@
 """Whoever begins at the README finds every page."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -23,3 +24,33 @@ def test_no_link_leads_nowhere() -> None:
 
     broken = [(page.name, target.name) for page in pages for target in linked(page) if not target.exists()]
     assert broken == []
+
+
+def _functions(tree: ast.AST, prefix: str = "") -> set[str]:
+    """Return the dotted names of all functions and classes below ``tree``."""
+    names: set[str] = set()
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names |= {f"{prefix}{node.name}"} | _functions(node, f"{prefix}{node.name}.")
+        else:
+            names |= _functions(node, prefix)
+    return names
+
+
+def test_every_function_on_the_paths_through_the_code_exists() -> None:
+    rows = re.findall(
+        r"^\| \d+ \| `(\S+)` \| `(\S+)` \|$", (ROOT / "docs" / "architecture.md").read_text(), re.MULTILINE
+    )
+
+    assert len(rows) > 100
+    missing = [f"{path}: {name}" for path, name in rows if name not in _functions(ast.parse((ROOT / path).read_text()))]
+    assert missing == []
+
+
+def test_every_file_that_the_page_for_contributors_names_exists() -> None:
+    named = re.findall(
+        r"`((?:services|shared|tests|docs|scripts|examples)/[\w/.]+)`", (ROOT / "CONTRIBUTING.md").read_text()
+    )
+    made = {"SUBJECT", "TYPE", "NAME"}
+
+    assert [path for path in named if not any(word in path for word in made) and not (ROOT / path).exists()] == []

@@ -1,8 +1,8 @@
 """Authentication and authorisation of requests (REST contract section 7).
 
-Order: login token, API key, static token, Basic, the cookie of an OpenID Connect login; then anonymous, if that is
-allowed. A wrong Bearer token is ignored and the next method tried; wrong Basic credentials are refused at once, if
-Basic is enabled.
+Credentials are tried in this order: login token, API key, fixed token (DAGWAY_AUTH_TOKEN), Basic, the cookie of an
+OpenID Connect login; then anonymous, if no authentication is required. A wrong Bearer token is ignored and the next
+method is tried. Wrong Basic credentials are refused immediately, if Basic is enabled.
 """
 
 import base64
@@ -32,14 +32,14 @@ __all__ = ["ADDRESS", "Auth", "forbidden", "principal_of", "unauthorized"]
 
 _RANK = {"viewer": 0, "operator": 1, "manager": 2, "admin": 3}
 _TOUCH_EVERY = timedelta(seconds=1)
-"""Least time between two commands that note the use of the same key."""
+"""Minimum time between two commands that record the use of the same API key or webhook."""
 _ALGORITHM = "HS256"
 ADDRESS = "address "
-"""Prefix of names in ``LoginLimits`` that are addresses of clients and not usernames."""
+"""Prefix of those names in ``LoginLimits`` that are client addresses, not usernames."""
 
 
 def unauthorized(message: str, settings: Settings | None = None) -> Problem:
-    """Return a 401; with ``settings`` it has a WWW-Authenticate header."""
+    """Return a 401; with the header WWW-Authenticate if ``settings`` is given."""
     headers = {}
     if settings is not None:
         scheme = "Basic" if settings.basic else "Bearer"
@@ -53,7 +53,7 @@ def forbidden(message: str) -> Problem:
 
 
 class Auth:
-    """Authenticates and authorises requests. Its only state is when it last noted the use of each key."""
+    """Authenticates and authorises requests. Keeps only caches, failed logins, and when each key was last used."""
 
     def __init__(self, settings: Settings, reads: Reads, commands: "Commands", clock: Callable[[], datetime]) -> None:
         self.settings = settings
@@ -69,7 +69,7 @@ class Auth:
     # -- a request ----------------------------------------------------------------------------
 
     def admit(self, role: Role, permission: Permission | None, headers: Mapping[str, str]) -> Principal:
-        """Return the principal of a request. Raises 401 or 403 if it lacks this role or permission."""
+        """Return the principal of a request. Raises a 401 or 403 if it lacks ``role`` or ``permission``."""
         settings = self.settings
         if role == "public":
             return NOBODY
@@ -77,17 +77,17 @@ class Auth:
         if not principal.known and self.oidc is not None:
             principal = _by_cookie(self.oidc, headers)
         if not principal.known and settings.auth_required:
-            raise unauthorized("Log in, or send valid credentials: this request has none", settings)
+            raise unauthorized("This request has no valid credentials: log in, or send a token or API key", settings)
         if permission == "write_dags" and not settings.write_dags:
             raise forbidden("This server does not allow changes of DAGs (DAGWAY_PERMISSIONS_WRITE_DAGS)")
         if permission == "run_dags" and not settings.run_dags:
             raise forbidden("This server does not allow runs to be started or changed (DAGWAY_PERMISSIONS_RUN_DAGS)")
         if settings.builtin and _RANK[principal.role] < _RANK.get(role, 0):
-            raise forbidden(f"This requires the role {role}; {principal.username} has {principal.role}")
+            raise forbidden(f"This request requires the role {role}; {principal.username} has {principal.role}")
         return principal
 
     def identify(self, header: str) -> Principal:
-        """Return the principal of an Authorization header. Raises 401 for wrong Basic credentials."""
+        """Return the principal of an Authorization header. Raises a 401 for wrong Basic credentials."""
         scheme, _, value = header.partition(" ")
         scheme, value = scheme.lower(), value.strip()
         if scheme == "bearer" and value:
@@ -118,7 +118,7 @@ class Auth:
             )
         except (jwt.InvalidTokenError, ValueError):
             return None
-        # Read again at each request, so that changed roles and deleted users take effect at once.
+        # The user is read at each request, so a changed role or a deletion takes effect immediately.
         user = self._reads.user(str(claims["uid"])[:36])
         return None if user is None else principal_of(user)
 
@@ -142,7 +142,7 @@ class Auth:
     # -- logins -------------------------------------------------------------------------------
 
     def issue(self, user: UserRow) -> tuple[str, datetime]:
-        """Return a login token and when it expires."""
+        """Return a login token for a user, and when the token expires."""
         now = self._clock()
         ends = now + timedelta(seconds=self.settings.token_ttl_s)
         claims = {
@@ -156,7 +156,7 @@ class Auth:
         return jwt.encode(claims, self.settings.token_secret, algorithm=_ALGORITHM), ends
 
     def touch(self, kind: Literal["api_key", "webhook"], row_id: str, last_used_at: datetime | None) -> None:
-        """Record the use of a credential, at most once a second. Waits for the command at the first use only."""
+        """Record the use of an API key or webhook, at most once a second. Waits for the outcome at the first use."""
         now = self._clock()
         with self._lock:
             known = max(filter(None, (self._touched.get(row_id), last_used_at)), default=None)
@@ -171,9 +171,10 @@ class Auth:
 
 
 class LoginLimits:
-    """Limits failed logins per username and per address in a window of time; each gateway counts its own.
+    """Limits failed logins per username and per client address in a window of time. Each gateway counts separately.
 
-    Behind a proxy all clients share an address. Its limit is higher, so that one client cannot lock out all others.
+    Behind a proxy all clients have the same address. The limit per address is higher, so that one client cannot lock
+    out all others.
     """
 
     def __init__(self, *, failures: int = 10, failures_per_address: int = 100, window_s: float = 60) -> None:
@@ -184,7 +185,7 @@ class LoginLimits:
         self._lock = threading.Lock()
 
     def check(self, *names: str) -> None:
-        """Raise a 429 if one of the names has reached its limit."""
+        """Raise a 429 if one of the names has reached its limit of failed logins."""
         now = time.monotonic()
         with self._lock:
             for name in names:
@@ -199,7 +200,7 @@ class LoginLimits:
                     )
 
     def failed(self, *names: str) -> None:
-        """Count a failure."""
+        """Count a failed login for each of the names."""
         now = time.monotonic()
         with self._lock:
             if len(self._seen) > 10_000:
@@ -218,10 +219,10 @@ def principal_of(user: UserRow) -> Principal:
 
 
 def _by_cookie(provider: OidcProvider, headers: Mapping[str, str]) -> Principal:
-    """Return the principal of an OpenID Connect login.
+    """Return the principal of the OpenID Connect login in the request's cookie.
 
-    A browser sends the cookie with requests of other sites too, and the contract has a GET that changes
-    something: requests of other sites are anonymous.
+    A browser also sends the cookie with requests from pages of other sites, and the contract has a GET that changes
+    state (dequeue). So requests from other sites are anonymous.
     """
     if headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
         return NOBODY

@@ -1,4 +1,4 @@
-"""Creates the first user, an administrator, if the store has no users."""
+"""Creates the first user, an administrator, if the database has no users."""
 
 import logging
 import sys
@@ -20,7 +20,7 @@ _RANDOM_CHARS = 16
 
 
 class FirstUser:
-    """Runs once per process: in the background at start, or at the first login if that is sooner."""
+    """Creates the first user once per process: in the background at start, or at the first login if that is earlier."""
 
     def __init__(self, settings: Settings, reads: Reads, commands: Commands, passwords: Passwords) -> None:
         self._settings = settings
@@ -31,11 +31,11 @@ class FirstUser:
         self._done = False
 
     def begin(self) -> None:
-        """Try in the background until there is a user."""
+        """Start a thread that tries until there is a user."""
         threading.Thread(target=self._keep_trying, name="api-first-user", daemon=True).start()
 
     def ensure(self) -> None:
-        """Create the first user if there is none. Raises the errors of the store and of the command."""
+        """Create the first user if there are no users. Raises the errors of the database and of the command."""
         with self._lock:
             if self._done:
                 return
@@ -57,7 +57,7 @@ class FirstUser:
         if isinstance(outcome, Recorded) and outcome.result.get("created"):
             _log.info("auth.first_user", extra={"username": command.username})
             if not settings.admin_password:
-                # Printed once, to standard output and never to the log.
+                # The password is printed once to standard output, never to the log.
                 sys.stdout.write(f"First user: {command.username}, password: {password}\n")
                 sys.stdout.flush()
 

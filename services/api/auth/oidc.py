@@ -1,11 +1,10 @@
 """Login with an OpenID Connect provider, in mode ``oidc`` (REST contract section 7).
 
-A code is exchanged for an ID token, and the token is verified: signature by the provider's current keys, issuer,
-audience, time and nonce. The ID token is the session, kept in a cookie. Nothing is stored here, so every gateway
-accepts a session that another began.
+The authorization code is exchanged for an ID token. Its signature, issuer, audience, times and nonce are verified. The
+ID token is the session and is kept in a cookie. The gateway stores nothing, so every gateway accepts the session.
 
-With a whitelist, a second cookie proves that the callback admitted this token. The token alone would not do:
-users who are not on the list get one from the provider too.
+With a whitelist, a second cookie proves that the callback admitted this ID token. The ID token alone is no proof: the
+provider also gives one to users who are not on the whitelist.
 """
 
 import base64
@@ -35,17 +34,17 @@ _TIMEOUT_S = 5.0
 _MAX_ANSWER_BYTES = 1024 * 1024
 _FRESH_S = 600.0
 _PAUSE_S = 2.0
-"""Least time between two attempts to fetch the same thing: forged tokens must not cause a request each."""
+"""Minimum time between two requests for the metadata or the keys: forged tokens must not cause a request each."""
 _LEEWAY_S = 30
 _ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
-"""Only algorithms with public keys: tokens signed with the client secret, or not signed, are refused."""
+"""Only algorithms with public keys: unsigned tokens and tokens signed with the client secret are refused."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class OidcIdentity:
-    """The user of an ID token. ``expires_at`` is in seconds since 1970."""
+    """The user that an ID token names. ``expires_at``: when the token expires, in seconds since 1970."""
 
     subject: str
     username: str
@@ -53,7 +52,7 @@ class OidcIdentity:
 
 
 class OidcProvider:
-    """The provider, asked as rarely as possible: its metadata and keys are cached, and used while it is away."""
+    """A client of the provider. Caches the provider's metadata and keys, and uses the cache while it is unreachable."""
 
     def __init__(self, settings: Oidc) -> None:
         self.settings = settings
@@ -64,7 +63,7 @@ class OidcProvider:
     # -- logging in ---------------------------------------------------------------------------
 
     def login_url(self, *, state: str, nonce: str, verifier: str) -> str:
-        """Return where a browser must go to log in. Raises a 503 while the provider was never reached."""
+        """Return the URL where a browser logs in. Raises a 503 if the provider has never been reachable."""
         endpoint = str(self._metadata.get()["authorization_endpoint"])
         query = {
             "response_type": "code",
@@ -79,11 +78,11 @@ class OidcProvider:
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
 
     def redeem(self, code: str, *, nonce: str, verifier: str) -> tuple[str, OidcIdentity]:
-        """Exchange the code for an ID token; return the token and its user.
+        """Exchange the authorization code for an ID token; return the token and its user.
 
         Raises:
             Problem: 401 for an invalid code or token, 403 for a user who is not on the whitelist,
-                503 while the provider is away.
+                503 if the provider cannot be reached.
         """
         answer = self._exchange(code, verifier)
         token = str(answer.get("id_token") or "")
@@ -106,7 +105,7 @@ class OidcProvider:
         return token, _identity(claims)
 
     def logout_url(self) -> str | None:
-        """Return the URL that ends the session with the provider itself, if it has one."""
+        """Return the provider's URL that ends the user's session there, or ``None`` if the provider has no such URL."""
         endpoint = self._metadata.get().get("end_session_endpoint")
         if not endpoint:
             return None
@@ -115,7 +114,7 @@ class OidcProvider:
     # -- being logged in ----------------------------------------------------------------------
 
     def identify(self, cookies: Mapping[str, str]) -> OidcIdentity | None:
-        """Return the user whose login these cookies hold, if it is valid."""
+        """Return the user of the ID token in these cookies, or ``None`` if there is no valid token."""
         token = cookies.get(TOKEN_COOKIE, "")
         if not token:
             return None
@@ -133,7 +132,7 @@ class OidcProvider:
         message = "\0".join((*self.settings.whitelist, token))
         return hmac.digest(self.settings.client_secret.encode(), message.encode("utf-8", "replace"), "sha256").hex()
 
-    # -- what the provider publishes ----------------------------------------------------------
+    # -- metadata and keys of the provider ----------------------------------------------------------
 
     def _claims(self, token: str) -> dict[str, Any]:
         key = self._key(jwt.get_unverified_header(token))
@@ -147,7 +146,7 @@ class OidcProvider:
             options={"require": ["exp", "iat", "sub", "aud", "iss"]},
         )
         if isinstance(claims["aud"], list) and len(claims["aud"]) > 1 and claims.get("azp") != self.settings.client_id:
-            raise jwt.InvalidAudienceError("made for another party")
+            raise jwt.InvalidAudienceError("its authorized party (azp) is another client")
         return claims
 
     def _key(self, header: Mapping[str, Any]) -> jwt.PyJWK:
@@ -156,23 +155,26 @@ class OidcProvider:
             # The provider may have begun to sign with a new key.
             found = _matching(self._keys.get(newer=True), header)
         if found is None:
-            raise jwt.InvalidKeyError("signed with a key the provider does not publish")
+            raise jwt.InvalidKeyError("it is signed with a key that the provider does not publish")
         return found
 
     def _fetch_metadata(self) -> dict[str, Any]:
         found = self._json("GET", f"{self.settings.issuer.rstrip('/')}/.well-known/openid-configuration")
         if found.get("issuer") != self.settings.issuer:
-            raise _Unusable(f"the provider calls itself {found.get('issuer')!r}, not {self.settings.issuer!r}")
+            raise _Unusable(
+                f"the OpenID Connect provider's issuer is {found.get('issuer')!r}, but DAGWAY_AUTH_OIDC_ISSUER is "
+                f"{self.settings.issuer!r}: make them equal"
+            )
         missing = {"authorization_endpoint", "token_endpoint", "jwks_uri"} - found.keys()
         if missing:
-            raise _Unusable(f"the provider names no {', '.join(sorted(missing))}")
+            raise _Unusable(f"the metadata of the OpenID Connect provider lack {', '.join(sorted(missing))}")
         return found
 
     def _fetch_keys(self) -> jwt.PyJWKSet:
         try:
             return jwt.PyJWKSet.from_dict(self._json("GET", str(self._metadata.get()["jwks_uri"])))
         except jwt.PyJWTError as error:
-            raise _Unusable(f"the provider's keys cannot be read: {error}") from error
+            raise _Unusable(f"the keys (jwks_uri) of the OpenID Connect provider are invalid: {error}") from error
 
     def _exchange(self, code: str, verifier: str) -> dict[str, Any]:
         metadata, settings = self._metadata.get(), self.settings
@@ -184,7 +186,7 @@ class OidcProvider:
         }
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
         if "client_secret_basic" in metadata.get("token_endpoint_auth_methods_supported", ["client_secret_basic"]):
-            # Each part is form-encoded before they are joined (RFC 6749 section 2.3.1).
+            # Id and secret are each form-encoded before they are joined (RFC 6749 section 2.3.1).
             pair = f"{quote_plus(settings.client_id)}:{quote_plus(settings.client_secret)}"
             headers |= urllib3.make_headers(basic_auth=pair)
         else:
@@ -195,12 +197,12 @@ class OidcProvider:
             if error.status in {400, 401, 403}:
                 _log.warning("oidc.code_refused", extra={"error": str(error)})
                 raise _refused(
-                    "The OpenID Connect provider refused this login: expired or used before; log in again"
+                    "The OpenID Connect provider refused this login: it is expired or was used before; log in again"
                 ) from error
             raise _away(error) from error
 
     def _email(self, claims: Mapping[str, Any], access_token: str) -> str:
-        """Return the user's email address, empty if there is none or the provider has not verified it."""
+        """Return the user's email address, or an empty text if it is absent or not verified by the provider."""
         found: Mapping[str, Any] = claims
         endpoint = self._metadata.get().get("userinfo_endpoint")
         if endpoint and access_token:
@@ -209,7 +211,7 @@ class OidcProvider:
             except _Unusable as error:
                 raise _away(error) from error
             if found.get("sub") != claims["sub"]:
-                raise _refused("The OpenID Connect provider returned two different users; log in again")
+                raise _refused("The OpenID Connect provider's ID token and userinfo name different users; log in again")
         return "" if found.get("email_verified") is False else str(found.get("email") or "")
 
     @property
@@ -236,7 +238,7 @@ class OidcProvider:
 
 
 class _Unusable(Exception):
-    """The provider did not answer, or its answer cannot be used; ``status`` is 0 without an answer."""
+    """The provider did not answer, or its response cannot be used. ``status`` is 0 if there is no response."""
 
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
@@ -244,7 +246,7 @@ class _Unusable(Exception):
 
 
 class _Cached(Generic[T]):
-    """A cached value: fetched when it is first needed, and again when it is old."""
+    """A cached value. It is fetched when first needed, and fetched again after ``_FRESH_S``."""
 
     def __init__(self, fetch: Callable[[], T]) -> None:
         self._fetch = fetch
@@ -253,11 +255,14 @@ class _Cached(Generic[T]):
         self._tried_at = self._fetched_at = float("-inf")
 
     def get(self, *, newer: bool = False) -> T:
-        """Return the value; an old one while the provider is away. Raises a 503 if there is none."""
+        """Return the value, also an old one if the provider cannot be reached. Raises a 503 if there is no value.
+
+        ``newer``: fetch the value again, even if it is not old.
+        """
         known, now = self._value, time.monotonic()
         if known is not None and not newer and now - self._fetched_at <= _FRESH_S:
             return known
-        # While one request fetches it again, the others use the old value.
+        # While one request fetches the value again, other requests use the old value.
         if self._lock.acquire(blocking=known is None or newer):
             try:
                 self._renew()
@@ -280,7 +285,7 @@ class _Cached(Generic[T]):
 
 
 def new_verifier() -> str:
-    """Return a new code verifier (RFC 7636); states and nonces are made in the same way."""
+    """Return a new code verifier (RFC 7636). Also used for states and nonces."""
     return secrets.token_urlsafe(32)
 
 
@@ -309,5 +314,5 @@ def _refused(message: str) -> Problem:
 def _away(cause: Exception | None) -> Problem:
     if cause is not None:
         _log.warning("oidc.provider_away", extra={"error": str(cause)})
-    message = "The OpenID Connect provider cannot be reached or gives an unusable answer; try again soon"
+    message = "The OpenID Connect provider cannot be reached or its response is unusable; try again soon"
     return Problem(UNAVAILABLE, "service_unavailable", message, headers={"Retry-After": "5"})

@@ -1,4 +1,4 @@
-"""The principal of a request: who makes it, and their role."""
+"""The principal of a request: the user or key that makes it, with its role."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ _YEAR_ONE = datetime(1, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who makes a request. ``by`` is their name in the log of transitions."""
+    """The user or key that makes a request. ``by`` is its name in the log of transitions."""
 
     kind: Literal["user", "api_key", "token", "basic", "oidc", "nobody"]
     id: str

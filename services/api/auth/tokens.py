@@ -1,8 +1,8 @@
-"""Makes and hashes secrets; only hashes leave the gateway.
+"""Makes and hashes secrets. A gateway sends only hashes to the scheduler.
 
-Passwords are hashed slowly (argon2id). API keys and webhook tokens hold 32 random bytes, so SHA-256 is enough, and an
-index finds the hash. With an Idempotency-Key all random values are derived from that key and the server's secret, so
-that the same request sent again is the same command.
+Passwords are hashed slowly (argon2id). API keys and webhook tokens have 32 random bytes, so SHA-256 is enough, and the
+database can find them by their hash. If a request has an Idempotency-Key, all random values are derived from this key
+and the server's secret. So the same request sent again makes the same command.
 """
 
 import hashlib
@@ -22,19 +22,19 @@ KEY_PREFIX = "dagu_"
 HOOK_PREFIX = "dagu_wh_"
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _HASHES_AT_ONCE = 2
-"""Each hash takes 64 MiB and a core for a sixth of a second."""
+"""Computing a hash takes 64 MiB and one core for a sixth of a second."""
 _WAIT_S = 10.0
 
 
 def drawn(size: int, *, server_secret: str, purpose: str, key: str | None) -> bytes:
-    """Return up to 32 random bytes; with a ``key``, always the same bytes for that key and purpose."""
+    """Return ``size`` random bytes, 32 at most. With a ``key``, they are derived from secret, key and purpose."""
     if key is None:
         return secrets.token_bytes(size)
     return hmac.digest(server_secret.encode(), f"{purpose}\0{key}".encode(), "sha256")[:size]
 
 
 def new_secret(prefix: str, random: bytes) -> str:
-    """Return ``prefix`` and the bytes in base58, which has no characters that look alike."""
+    """Return ``prefix`` followed by the bytes in base58, which has no two characters that look alike."""
     number = int.from_bytes(random)
     text = ""
     while number:
@@ -45,12 +45,12 @@ def new_secret(prefix: str, random: bytes) -> str:
 
 
 def secret_hash(secret: str) -> str:
-    """Return the hash under which a key or token is stored."""
+    """Return the hash of an API key or webhook token, as it is stored."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Passwords:
-    """Hashes and verifies passwords, at most two at once, so that logins cannot exhaust the machine."""
+    """Hashes and verifies passwords, at most two at a time, so that logins cannot exhaust memory and CPU."""
 
     def __init__(self) -> None:
         self._hasher = PasswordHasher(type=Type.ID)
@@ -58,12 +58,12 @@ class Passwords:
         self._nobody: str | None = None
 
     def hash(self, password: str, salt: bytes) -> str:
-        """Return the hash to store; ``salt`` has 16 bytes."""
+        """Return the hash of a password, to be stored; ``salt`` has 16 bytes."""
         with self._slots:
             return run_in_thread(lambda: self._hasher.hash(password, salt=salt))
 
     def fits(self, password_hash: str | None, password: str) -> bool:
-        """Return whether the password is right; takes equally long for a user that does not exist (``None``)."""
+        """Return whether the password is right. Takes the same time without a hash (``None``: no such user)."""
         if not self._slots.acquire(timeout=_WAIT_S):
             return False
         try:

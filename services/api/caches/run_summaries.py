@@ -1,6 +1,6 @@
-"""Cache of runs as lists show them: JSON, made once per version of a run.
+"""Cache of the JSON of runs for lists, made once per version of a run.
 
-People and dashboards ask for the same thousand runs again and again, and few of them have changed.
+Users and dashboards request the same thousand runs again and again, and few of these runs have changed.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -11,11 +11,11 @@ from shared.store.reads.reader import ListedRunRow, RunRow
 __all__ = ["Summaries"]
 
 _KEPT = 20_000
-"""About 10 MB, and twenty of the longest lists."""
+"""How many runs are cached: about 10 MB, enough for twenty lists of the maximum length."""
 
 
 class Summaries:
-    """The JSON of recently listed runs; safe to use from many threads."""
+    """The JSON of recently listed runs. Thread-safe."""
 
     def __init__(self) -> None:
         self._made: dict[str, tuple[int, bytes]] = {}
@@ -26,9 +26,9 @@ class Summaries:
     def json(
         self, listed: Sequence[ListedRunRow], make: Callable[[Sequence[str]], Iterable[tuple[RunRow, bytes]]]
     ) -> bytes:
-        """Return the runs' summaries, in their order, with commas between; a run that is gone is left out.
+        """Return the JSON of the listed runs, in their order, with commas between. Deleted runs are omitted.
 
-        ``make`` reads runs by their keys, and returns those that exist with their JSON.
+        ``make`` reads runs by key, and returns each run that exists with its JSON.
         """
         kept = self._made
         found = [kept.get(run.run_key) for run in listed]
@@ -42,7 +42,7 @@ class Summaries:
         fresh = {run.run_key: (run, shown) for run, shown in made}
         if len(self._made) + len(fresh) > _KEPT:
             self._made.clear()
-        # Why a queued run waits changes without a new version of the run.
+        # Not queued runs: what they wait for changes without a new version of the run.
         self._made.update(
             {key: (run.version, shown) for key, (run, shown) in fresh.items() if run.status is not RunStatus.QUEUED}
         )

@@ -1,8 +1,9 @@
 """Counts of ended runs by DAG and status, and histograms of their durations.
 
-The whole history is read once, at the first question, and again after a long silence; otherwise only the transitions
-committed since the last answer. So counts never shrink between two full readings: the earlier end of a retried run
-stays counted, and so do removed runs. Runs that wait for approval have not ended: they count while they wait.
+The first call of ``get`` reads the whole history, and so does a call after ``_SILENCE_S``. Other calls only read the
+transitions committed since the previous call. So counts do not shrink between two readings of the whole history: the
+earlier ends of retried runs and the ends of removed runs stay counted. Runs that wait for approval have not ended, and
+count only while they wait.
 """
 
 import threading
@@ -22,9 +23,9 @@ WAIT_BOUNDS_S = (1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 
 _KEPT_S = 5.0
 _SILENCE_S = 1800.0
-"""After a longer silence the missed transitions may outnumber the runs, so the history is read again."""
+"""After a longer time without a call, there may be more new transitions than runs: the history is read again."""
 _UNCOUNTED = frozenset({RunStatus.NOT_STARTED, RunStatus.RUNNING, RunStatus.QUEUED})
-"""Statuses that a run leaves soon; their counts come from the rows themselves."""
+"""Statuses that a run leaves soon. ``Reads.active_counts`` counts their runs instead."""
 
 
 class _Distribution:
@@ -48,7 +49,7 @@ class _Distribution:
 
 
 class RunTotals:
-    """One caller asks the database while others wait; an answer is at most ``kept_s`` old."""
+    """Counts and histograms that are at most ``kept_s`` old. One caller queries the database while others wait."""
 
     def __init__(self, kept_s: float = _KEPT_S, max_dags: int = 200) -> None:
         self._kept_s = kept_s
@@ -59,10 +60,10 @@ class RunTotals:
         self._durations = _Distribution(DURATION_BOUNDS_S, {})
         self._waits = _Distribution(WAIT_BOUNDS_S, {})
         self.names = DagNames(max_dags)
-        """Which DAGs have series of their own; the others are summed under ``other``."""
+        """The DAGs that have their own series in metrics. All others are summed in the series ``other``."""
 
     def get(self, reads: Reads) -> tuple[Mapping[tuple[str, RunStatus], int], Histogram, Histogram]:
-        """Return root runs that ended or wait by DAG and status, their durations, and their times in a queue."""
+        """Return counts of root runs that ended or wait for approval, and their durations and queue times by DAG."""
         with self._lock:
             now = time.monotonic()
             if now - self._asked_at >= self._kept_s:
@@ -95,7 +96,7 @@ class RunTotals:
                 self._add(change.dag_name, became, 1)
             if was is RunStatus.WAITING:
                 self._add(change.dag_name, was, -1)
-            # Later attempts are queued when they go on after approvals: that is no wait in a queue.
+            # Only the first run attempt: when a run continues after approvals, it is queued without waiting in a queue.
             if was is RunStatus.QUEUED and became is RunStatus.RUNNING and change.run_attempt == 1:
                 self._waits.add(change.dag_name, change.queued_at, change.started_at)
             if was.active and not became.active:

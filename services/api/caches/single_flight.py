@@ -1,7 +1,7 @@
-"""Single-flight: many equal questions at once are answered by one query.
+"""Single-flight: equal requests at the same time share one query.
 
-A caller joins a query that has not begun yet, never one under way, which may miss what the caller has just written.
-So under load at most one query per key runs while one more waits.
+A caller only joins a query that has not begun yet. A query that is running may miss what the caller has just written.
+So at most one query per key runs and one more waits, whatever the load.
 """
 
 import threading
@@ -20,7 +20,7 @@ class _Answer:
 
 
 class SingleFlight:
-    """Shares answers between threads; caches none."""
+    """Shares the results of queries between threads. Results are not cached."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -28,7 +28,7 @@ class SingleFlight:
         self._at_work = [threading.Lock() for _ in range(_STRIPES)]
 
     def get(self, key: Hashable, make: Callable[[], bytes]) -> bytes:
-        """Return ``make()``, called after this call began, by this thread or another with the same ``key``."""
+        """Return the result of a ``make()`` that begins after this call, here or in a thread with an equal ``key``."""
         with self._lock:
             answer = self._next.get(key)
             mine = answer is None

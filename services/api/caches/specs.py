@@ -1,4 +1,4 @@
-"""Cache of parsed specs: the same text means the same DAG."""
+"""Cache of parsed specs, by the hash of their text."""
 
 import threading
 from collections import OrderedDict
@@ -10,7 +10,7 @@ __all__ = ["SpecCache"]
 
 
 class SpecCache:
-    """The ``size`` most recently used parsed specs, by hash and the names they were read under."""
+    """The ``size`` most recently used parsed specs, by hash, file name and DAG name. Thread-safe."""
 
     def __init__(self, size: int = 2048) -> None:
         self._size = size
@@ -21,7 +21,7 @@ class SpecCache:
         return len(self._kept)
 
     def get(self, spec_hash: str, *, file_name: str, dag_name: str | None = None) -> LoadResult | None:
-        """Return a cached spec, so that its text need not be fetched."""
+        """Return a parsed spec if it is cached: then its text need not be read from the database."""
         with self._lock:
             found = self._kept.get((spec_hash, file_name, dag_name))
             if found is not None:
@@ -29,11 +29,11 @@ class SpecCache:
             return found
 
     def parse(self, spec_hash: str, text: str, *, file_name: str, dag_name: str | None = None) -> LoadResult:
-        """Return ``text`` parsed; ``spec_hash`` must be its hash, ``file_name`` has no extension."""
+        """Parse ``text``, or return it from the cache. ``spec_hash`` is its hash; ``file_name`` has no extension."""
         found = self.get(spec_hash, file_name=file_name, dag_name=dag_name)
         if found is not None:
             return found
-        # Two megabytes take a second to parse.
+        # In a thread, because parsing takes half a second per megabyte.
         loaded = run_in_thread(
             lambda: load(text, file_name=f"{file_name}.yaml" if file_name else "", dag_name=dag_name)
         )

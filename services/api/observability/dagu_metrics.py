@@ -1,9 +1,8 @@
 """The ``dagu_*`` metrics, read from the database at each scrape (REST contract section 6).
 
-Counts are of the whole history, not of today, and those of ends only grow: until the gateway starts
-again, removed runs and the earlier ends of retried ones stay counted. ``dagu_dag_runs_total`` has two
-alias series, ``success`` and ``error``, for queries written against those names: a sum over every
-status counts those runs twice.
+Counts cover the whole history, not only today. Counts of ended runs only grow: removed runs and the earlier ends of
+retried runs stay counted until the gateway restarts. ``dagu_dag_runs_total`` has two alias series, ``success`` and
+``error``, for queries that use these names: a sum over all series counts succeeded and failed runs twice.
 """
 
 import platform
@@ -26,7 +25,7 @@ __all__ = ["COUNTED_BY_DAG", "MEDIA_TYPE", "families", "render"]
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 COUNTED_BY_DAG = "dagu_dag_runs_total_by_dag"
-"""A counter written without prometheus_client, which would add ``_total`` to its name."""
+"""Written as an untyped metric, because prometheus_client would add ``_total`` to the name of a counter."""
 _ALIASES: Mapping[str, RunStatus] = {"success": RunStatus.SUCCEEDED, "error": RunStatus.FAILED}
 
 _process = CollectorRegistry()
@@ -44,7 +43,7 @@ class _Snapshot:
 
 
 def render(deps: "Deps", now: datetime) -> bytes:
-    """Return the page; raises ``StoreUnavailable`` while the database is away."""
+    """Return the text for Prometheus. Raises ``StoreUnavailable`` while the database cannot be reached."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Snapshot(families(deps, now)))
     untyped, counter = (f"# TYPE {COUNTED_BY_DAG} {kind}\n".encode() for kind in ("untyped", "counter"))
@@ -52,7 +51,7 @@ def render(deps: "Deps", now: datetime) -> bytes:
 
 
 def families(deps: "Deps", now: datetime) -> list[Metric]:
-    """Return the ``dagu_*`` series; raises ``StoreUnavailable`` while the database is away."""
+    """Return the ``dagu_*`` series. Raises ``StoreUnavailable`` while the database cannot be reached."""
     return [*_runs(deps), *_system(deps, now)]
 
 
@@ -73,9 +72,8 @@ def _runs(deps: "Deps") -> Iterable[Metric]:
 
     counter = CounterMetricFamily(
         "dagu_dag_runs",
-        "DAG-runs by the status they ended in, over the whole history, and those that have not ended by the one "
-        "they have. The series success and error repeat succeeded and failed under another name: a sum over all "
-        "series counts those twice",
+        "DAG-runs by status, over the whole history: ended runs by their final status, others by their present one. "
+        "The series success and error repeat succeeded and failed: a sum over all series counts these runs twice",
         labels=["status"],
     )
     for status, runs in totals.items():
@@ -111,16 +109,16 @@ def _runs(deps: "Deps") -> Iterable[Metric]:
 
 def _system(deps: "Deps", now: datetime) -> Iterable[Metric]:
     info = GaugeMetricFamily(
-        "dagu_info", "Build information; go_version names the Python that runs it", labels=["version", "go_version"]
+        "dagu_info", "Build information; go_version has the version of Python", labels=["version", "go_version"]
     )
     info.add_metric([deps.version, f"python{platform.python_version()}"], 1)
     yield info
     yield _gauge("dagu_uptime_seconds", "Seconds since the gateway started", (now - deps.started_at).total_seconds())
     schedulers = deps.reads.services("scheduler", since=now - deps.service_alive)
-    yield _gauge("dagu_scheduler_running", "Whether any scheduler is there", int(bool(schedulers)))
+    yield _gauge("dagu_scheduler_running", "1 if a scheduler is live, else 0", int(bool(schedulers)))
     cache = GaugeMetricFamily(
         "dagu_cache_entries_total",
-        "Entries in the gateway's caches; keys and webhooks are read at each use and not kept",
+        "Entries in the gateway's caches; API keys and webhooks are read at each use and not cached",
         labels=["cache"],
     )
     kept = {"dag_definition": len(deps.specs), "dag_run_status": len(deps.summaries), "api_key": 0, "webhook": 0}

@@ -1,7 +1,7 @@
-"""What a gateway counts about its own requests and the commands it sent.
+"""Metrics of the requests that this gateway answers.
 
-Labels come from the table of operations, never from what a client sends, so the number of series is
-bounded by the API. The counters are this process's: sum them over gateways.
+Labels are operations of the API, never text from a client, so the number of series is bounded. Each gateway counts
+its own requests: sum over gateways.
 """
 
 import logging
@@ -32,11 +32,13 @@ REQUESTS = Counter(
 )
 SECONDS = Histogram(
     "dagway_gateway_request_seconds",
-    "From a request to its answer's first byte: reads, and writes, which wait for a scheduler",
+    "Time from a request to the first byte of its response; writes include waiting for a scheduler",
     ["kind"],
     buckets=LATENCY_S,
 )
-UNDER_WAY = Gauge("dagway_gateway_requests_under_way", "Requests being answered, streams until they are open")
+UNDER_WAY = Gauge(
+    "dagway_gateway_requests_under_way", "Requests being answered; an event stream counts until it is open"
+)
 
 _seconds = {kind: SECONDS.labels(kind) for kind in ("read", "write")}
 
@@ -47,13 +49,13 @@ def _requests(operation: str, code: str) -> Counter:
 
 
 def begin(request: Request) -> None:
-    """Count a request that begins."""
+    """Record that a request begins."""
     request.environ[_BEGAN] = time.monotonic()
     UNDER_WAY.inc()
 
 
 def end(request: Request, response: Response) -> None:
-    """Count an answer and its duration, except for probes and metrics."""
+    """Count a response and observe its duration, except for probes and metrics."""
     operation = request.endpoint or "none"
     if operation in PROBE_OPERATIONS:
         return
@@ -67,17 +69,17 @@ def end(request: Request, response: Response) -> None:
 
 
 def over(request: Request) -> None:
-    """Count a request that is over, answered or not."""
+    """Record that a request has ended, with or without a response."""
     if request.environ.pop(_BEGAN, None) is not None:
         UNDER_WAY.dec()
 
 
 PROBE_OPERATIONS = frozenset({"GET /healthz", "GET /readyz", "GET /metrics", "GET /health"})
-"""Operations that machines call every few seconds; they are neither counted nor logged."""
+"""Operations that monitoring calls every few seconds. They are neither counted nor traced nor logged."""
 
 
 class DaguCollector:
-    """The ``dagu_*`` series for the admin server, where a scrape needs no token of the API."""
+    """The ``dagu_*`` series for the admin server, which needs no API token."""
 
     def __init__(self, deps: "Deps") -> None:
         self._deps = deps
@@ -86,5 +88,5 @@ class DaguCollector:
         try:
             return families(self._deps, self._deps.clock())
         except StoreUnavailable:
-            # The process's own counters must stay readable while the database is away.
+            # The other metrics of this process must stay readable while the database cannot be reached.
             return []

@@ -17,7 +17,7 @@ _FIRST_FAILURE = 500
 
 
 def begin(request: Request) -> None:
-    """Work in the request's trace from now on."""
+    """Enter the trace that the request names, or a new trace, and note the start of the span."""
     parent = SpanContext.parse(request.environ.get("HTTP_TRACEPARENT"))
     context = new_trace() if parent is None else parent.child()
     enter(context)
@@ -26,7 +26,7 @@ def begin(request: Request) -> None:
 
 
 def end(request: Request, response: Response) -> None:
-    """Send the request's span. Probes and scrapes have none."""
+    """Send the span of the request. Probes and scrapes have no spans."""
     operation = request.endpoint or "none"
     if operation not in PROBE_OPERATIONS and (known := request.environ.get(_KEY)):
         context, parent, start = known

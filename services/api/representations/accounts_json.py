@@ -1,6 +1,6 @@
 """The JSON of users, API keys and webhooks, from rows of the store or from a scheduler's reply.
 
-A reply has the columns of the row, with times as ISO text.
+A scheduler's reply has the same columns as the row, with times as ISO 8601 text.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ __all__ = ["api_key", "user", "webhook"]
 
 
 def user(record: UserRow | Mapping[str, Any]) -> dict[str, Any]:
-    """Return a user without the password hash."""
+    """Return the JSON of a user, without the password hash."""
     row = _columns(record)
     return {
         "id": row["id"],
@@ -27,7 +27,7 @@ def user(record: UserRow | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def api_key(record: ApiKeyRow | Mapping[str, Any]) -> dict[str, Any]:
-    """Return an API key without its secret."""
+    """Return the JSON of an API key, without its secret."""
     row = _columns(record)
     return {
         "id": row["id"],
@@ -43,7 +43,7 @@ def api_key(record: ApiKeyRow | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def webhook(record: WebhookRow | Mapping[str, Any]) -> dict[str, Any]:
-    """Return a webhook without its token."""
+    """Return the JSON of a webhook, without its token."""
     row = _columns(record)
     return {
         "id": row["id"],

@@ -1,6 +1,6 @@
 """The JSON of DAGs and steps, made from the language model (REST contract section 4).
 
-An optional field is left out when it is empty, zero or false; a required one is always there.
+An optional field is absent if it is empty, zero or false; a required field is always present.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ HANDLER_FIELDS: Mapping[Handler, str] = {
     Handler.ABORT: "cancel",
     Handler.EXIT: "exit",
 }
-"""The handlers in the API; ``onInit`` and ``onWait`` are not among them."""
+"""The handlers that the API has, with their field names. It has no ``onInit`` and ``onWait``."""
 _OTHER_UNMET = "other condition was not met"
 
 
@@ -28,7 +28,7 @@ def sparse(**fields: Any) -> dict[str, Any]:
 
 
 def dag(model: Dag) -> dict[str, Any]:
-    """Return the short form, for lists."""
+    """Return the short JSON of a DAG, for lists."""
     return {
         "name": model.name,
         **sparse(
@@ -46,7 +46,7 @@ def dag(model: Dag) -> dict[str, Any]:
 
 
 def dag_details(model: Dag) -> dict[str, Any]:
-    """Return the long form."""
+    """Return the long JSON of a DAG, with its steps and handlers."""
     handlers = {
         name: step(model.handlers[handler]) for handler, name in HANDLER_FIELDS.items() if handler in model.handlers
     }
@@ -66,7 +66,7 @@ def dag_details(model: Dag) -> dict[str, Any]:
 
 
 def dag_written(model: Dag) -> dict[str, Any]:
-    """Return the long form of a spec, without the defaults of limits that it does not set."""
+    """Return the long JSON of a DAG; ``histRetentionDays`` and ``maxActiveRuns`` only if its spec sets them."""
     found = dag_details(model)
     for name, field in (("histRetentionDays", "hist_retention_days"), ("maxActiveRuns", "max_active_runs")):
         if field not in model.model_fields_set:
@@ -75,7 +75,7 @@ def dag_written(model: Dag) -> dict[str, Any]:
 
 
 def step(model: Step) -> dict[str, Any]:
-    """Return a step of a DAG."""
+    """Return the JSON of a step."""
     config = dict(model.config)
     return {
         "name": model.name,
@@ -102,19 +102,22 @@ def step(model: Step) -> dict[str, Any]:
 
 
 def conditions(models: Sequence[Condition], unmet: Sequence[str] | None = None) -> list[dict[str, Any]]:
-    """Return preconditions; ``unmet`` has for each why it was not met, empty if another one was not met."""
+    """Return the JSON of preconditions.
+
+    ``unmet`` has one text per condition: why it was not met, or empty if it was met although others were not.
+    """
     if not unmet or len(unmet) != len(models):
         return [condition(each) for each in models]
     return [condition(each, why or _OTHER_UNMET) for each, why in zip(models, unmet, strict=True)]
 
 
 def condition(model: Condition, error: str = "") -> dict[str, Any]:
-    """Return a condition; ``error`` says why it was not met."""
+    """Return the JSON of a condition; ``error`` says why it was not met."""
     return {"condition": model.condition, **sparse(expected=model.expected, negate=model.negate, error=error)}
 
 
 def run_config(model: Dag) -> dict[str, Any]:
-    """Return which fields the start dialog disables."""
+    """Return which fields the dialog that starts a run must disable."""
     return {
         "disableParamEdit": model.run_config.disable_param_edit,
         "disableRunIdEdit": model.run_config.disable_run_id_edit,

@@ -1,6 +1,6 @@
-"""The commands of a step that has started, with the run's parameters and the outputs of earlier steps expanded.
+"""Expands the commands of a step that has started, with the run's parameters and the outputs of earlier steps.
 
-Variables of ``env``, secrets and commands in back-quotes are not expanded: only the worker knows their values.
+Variables of ``env``, secrets and commands in backquotes stay as written: only the worker knows their values.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ def _words(command: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _outputs_before(run: RunRow, node: NodeRow) -> dict[str, str]:
-    """Return the outputs that existed when the node started; of two with one name, the later one."""
+    """Return the outputs that existed when the node started. If several have the same name, the latest is returned."""
     started = node.started_at
     ended = [(each.finished_at, each.outputs) for each in run.nodes or () if each.outputs and each.finished_at]
     ended = [(at, outputs) for at, outputs in ended if started and at <= started]

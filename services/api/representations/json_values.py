@@ -1,6 +1,6 @@
 """Single values of the API: status numbers, times, names and paging.
 
-No other file knows the API's status numbers (REST contract section 2). Elsewhere a status is its label.
+Only this file knows the API's status numbers (REST contract section 2). All other code uses status labels.
 """
 
 import re
@@ -79,22 +79,22 @@ def run_status(label: str) -> int:
 
 
 def node_status(label: str) -> int:
-    """Return the number of a node status; 5 is *skipped* here and *queued* for runs."""
+    """Return the number of a node status. The number 5 means *skipped* for nodes but *queued* for runs."""
     return _NODE[label]
 
 
 def run_label(number: int) -> RunStatus | None:
-    """Return the run status with a number, ``None`` if there is none."""
+    """Return the run status that has this number, or ``None`` if no run status has it."""
     return _RUN_LABEL.get(number)
 
 
 def node_label(number: int) -> NodeStatus | None:
-    """Return the node status with a number, ``None`` if there is none."""
+    """Return the node status that has this number, or ``None`` if no node status has it."""
     return _NODE_LABEL.get(number)
 
 
 def chosen_node_status(number: int) -> str:
-    """Return the node status that a caller chose by its number; raises a 400 for a number that no status has."""
+    """Return the node status that has this number. Raises a 400 if no node status has it."""
     status = node_label(number)
     if status is None:
         raise bad_request(f"status: {number} is not a step status (0 to 8)", field="status")
@@ -102,7 +102,7 @@ def chosen_node_status(number: int) -> str:
 
 
 def timestamp(at: datetime | None, zone: tzinfo | None, none: str = "") -> str:
-    """Return RFC 3339 with second precision; ``at`` is in UTC, ``zone`` ``None``: the server's local one."""
+    """Return ``at`` as RFC 3339 in ``zone``, with whole seconds. ``zone=None``: the local time zone of the process."""
     if at is None:
         return none
     shift, suffix = _offset(int(at.timestamp()) // _QUARTER_S, zone)
@@ -111,14 +111,14 @@ def timestamp(at: datetime | None, zone: tzinfo | None, none: str = "") -> str:
 
 @lru_cache(maxsize=50_000)
 def _offset(quarter: int, zone: tzinfo | None) -> tuple[timedelta, str]:
-    """Return the UTC offset in a quarter of an hour, and its text: clocks change only between quarters."""
+    """Return the UTC offset and its text. Offsets change only at full quarters of an hour, so a quarter is the key."""
     local = datetime.fromtimestamp(quarter * _QUARTER_S, UTC).astimezone(zone)
     text = local.isoformat(timespec="seconds")[19:]
     return local.utcoffset() or timedelta(), "Z" if text == "+00:00" else text
 
 
 def precise(at: datetime | str | None) -> str:
-    """Return RFC 3339 with its fraction, in UTC, of a time or its ISO text; ``None`` becomes year 1."""
+    """Return a time, or its ISO 8601 text, as RFC 3339 in UTC with fractions of a second. ``None`` becomes year 1."""
     if at is None:
         return "0001-01-01T00:00:00Z"
     if isinstance(at, str):
@@ -132,60 +132,60 @@ def file_stem(name: str) -> str:
 
 
 def plain_name(text: str, field: str) -> str:
-    """Return ``text`` if it can be the name of something stored; raises a 400 for separators and control characters."""
+    """Return ``text`` if it can be a stored name. Raises a 400 for slashes, backslashes and control characters."""
     if not text or text in {".", ".."} or "/" in text or "\\" in text or _CONTROL.search(text):
         raise bad_request(f"{field}: {_shown(text)} is not a valid name", field=field)
     return text
 
 
 def file_name(text: str, field: str = "fileName") -> str:
-    """Return the name of a stored DAG, without an extension; raises a 400 if it cannot be a name."""
+    """Return the file name of a stored DAG, without its extension. Raises a 400 if ``text`` cannot be a file name."""
     return plain_name(file_stem(plain_name(text, field)), field)
 
 
 def dag_name(text: str, field: str) -> str:
-    """Return a new name of a DAG or its file; raises a 400 if it is not valid."""
+    """Return ``text`` as the name of a new DAG or file. Raises a 400 if it is not a valid DAG name."""
     if not valid_dag_name(text):
         raise bad_request(f"{field}: {_shown(text)} is not a valid DAG name ({DAG_NAME_RULE})", field=field)
     return text
 
 
 def chosen_dag_name(given: str, field: str = "dagName") -> str | None:
-    """Return the DAG name that a caller chose for a run, ``None`` if they chose none; raises a 400."""
+    """Return the DAG name that a client chose for a run, or ``None`` if ``given`` is empty. Raises a 400 if invalid."""
     trimmed = given.strip()
     return dag_name(trimmed, field) if trimmed else None
 
 
 def run_id(text: str, field: str = "dagRunId") -> str:
-    """Return a run id that a caller chose; raises a 400 if it is not valid."""
+    """Return a run id that a client chose for a new run. Raises a 400 if the id is not valid."""
     if not valid_run_id(text):
         raise bad_request(f"{field}: {_shown(text)} is not a valid DAG-run id ({RUN_ID_RULE})", field=field)
     return text
 
 
 def known_run_id(text: str, field: str = "dagRunId") -> str:
-    """Return the id of an existing run, or ``latest``; raises a 404 if no run can have it."""
+    """Return the id of an existing run, or ``latest``. Raises a 404 if no run can have this id."""
     if text != LATEST and not valid_run_id(text):
         raise not_found(f"{field}: there is no DAG-run {_shown(text)}")
     return text
 
 
 def queue_name(text: str, field: str = "queue") -> str:
-    """Return the name of a queue: any text, as in YAML; raises a 400 if it is empty or has control characters."""
+    """Return the name of a queue. Raises a 400 if it is empty or has control characters."""
     if not text or _CONTROL.search(text):
         raise bad_request(f"{field}: {_shown(text)} is not a valid name", field=field)
     return text
 
 
 def role(text: str) -> Any:
-    """Return the name of a role; raises a 400 for any other text."""
+    """Return the name of a role. Raises a 400 if no role has this name."""
     if text not in _ROLES:
         raise bad_request(f"role: must be one of {', '.join(_ROLES)}", field="role")
     return text
 
 
 def etags(header: str) -> tuple[str, ...]:
-    """Return the tags of an ``If-Match`` header without quotes; raises a 400 for a malformed one."""
+    """Return the ETags in an ``If-Match`` header, without quotes. Raises a 400 if a tag is malformed."""
     tags = tuple(filter(None, (part.strip() for part in header.split(","))))
     for tag in tags:
         if tag != "*" and not _ETAG.fullmatch(tag):
@@ -194,14 +194,14 @@ def etags(header: str) -> tuple[str, ...]:
 
 
 def duration(text: str) -> float | None:
-    """Return the seconds of a duration in Go's form, such as ``1h30m`` or ``1.5h``, ``None`` for any other text."""
+    """Return the seconds of a duration in Go's syntax, such as ``1h30m`` or ``1.5h``, or ``None`` if it is invalid."""
     if _DURATION.fullmatch(text) is None:
         return None
     return sum(float(number) * _UNIT_S[unit] for number, unit in _PART.findall(text))
 
 
 def seconds(text: str, field: str, *, most: float) -> float:
-    """Return the seconds of a ``duration``; raises a 400 for any other text, or for more than ``most`` seconds."""
+    """Return the seconds of a ``duration``. Raises a 400 if it is invalid or longer than ``most`` seconds."""
     total = duration(text)
     if total is None:
         raise bad_request(f"{field}: {_shown(text)} is not a duration such as 30s or 1m", field=field)
@@ -211,7 +211,7 @@ def seconds(text: str, field: str, *, most: float) -> float:
 
 
 def pagination(*, total: int, page: int, per_page: int) -> dict[str, Any]:
-    """Return the paging fields: an empty list has one page; there is no next or previous page at the ends."""
+    """Return the paging fields. An empty list has one page. ``nextPage`` and ``prevPage`` are ``None`` at the ends."""
     pages = max(1, -(-total // per_page))
     return {
         "totalRecords": total,

@@ -1,4 +1,4 @@
-"""The JSON of runs and nodes, made from their rows and the specs they were created from (REST contract section 4)."""
+"""The JSON of runs and nodes, made from their rows and from the runs' own specs (REST contract section 4)."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ __all__ = ["RunFacts", "details", "grid", "outputs", "run_params", "summary", "s
 
 STEP, HANDLER, PREPARE = "step", "handler", "prepare"
 _HANDLER_FIELDS = (Handler.SUCCESS, Handler.FAILURE, Handler.ABORT, Handler.EXIT)
-"""The handlers in the API, in the order of the grid; the name of a handler is its field."""
+"""The handlers that the API has, in the order of ``gridData``. The value of a handler is its JSON field."""
 _NOT_STARTED = frozenset({RunStatus.NOT_STARTED, RunStatus.QUEUED})
 _EMPTY_NODE: Mapping[str, Any] = {
     "stdout": "",
@@ -37,18 +37,18 @@ _EMPTY_NODE: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What the JSON of a run tells besides its rows. Nodes are named by their index."""
+    """What the JSON of a run contains besides its rows. The keys of mappings are node indexes."""
 
     dag: Dag | None
-    """What the run's own spec meant, if it can still be read."""
+    """The DAG parsed from the run's own spec, or ``None`` if the spec cannot be read any more."""
     called_earlier: Mapping[int, Sequence[tuple[str, str]]] = field(default_factory=dict)
-    """Id and params of the sub-runs that earlier repetitions of a step called."""
+    """Id and parameters of the sub-runs that earlier repetitions of a step called."""
     waits_for: str = ""
     nodes_wait_for: Mapping[int, str] = field(default_factory=dict)
 
 
 def summary(run: RunRow, zone: tzinfo | None, waits_for: str = "") -> dict[str, Any]:
-    """Return a run as lists show it; ``waits_for`` is what a queued one waits for."""
+    """Return the JSON of a run for lists; ``waits_for`` is what a queued run waits for."""
     return {
         "rootDAGRunName": run.root.dag_name,
         "rootDAGRunId": run.root.dag_run_id,
@@ -71,7 +71,7 @@ def summary(run: RunRow, zone: tzinfo | None, waits_for: str = "") -> dict[str, 
 
 
 def details(run: RunRow, facts: RunFacts, zone: tzinfo | None) -> dict[str, Any]:
-    """Return a run with its nodes."""
+    """Return the JSON of a run with its nodes."""
     dag, nodes = facts.dag, run.nodes or ()
     steps = {each.name: each for each in dag.steps} if dag else {}
     handlers = dag.handlers if dag else {}
@@ -100,7 +100,7 @@ def _trace_id(traceparent: str) -> str:
 
 
 def _node(run: RunRow, row: NodeRow, step: Step | None, facts: RunFacts, zone: tzinfo | None) -> dict[str, Any]:
-    """Return one node. Its log paths are names, not files: a non-empty one means that there is a log."""
+    """Return the JSON of a node. Its log paths are no files: clients only test whether they are empty, i.e. no log."""
     none = "-" if run.status in _NOT_STARTED else ""
     started = row.started_at is not None
     stdout, stderr = _log_paths(run, row)
@@ -114,7 +114,7 @@ def _node(run: RunRow, row: NodeRow, step: Step | None, facts: RunFacts, zone: t
         "stdout": stdout,
         "stderr": stderr,
         "startedAt": json_values.timestamp(row.started_at, zone, none),
-        # A node that never started has not finished either, though its status is final.
+        # The status of a node that never started may be final, but then the node has not finished either.
         "finishedAt": json_values.timestamp(row.finished_at if started else None, zone, none),
         "status": json_values.node_status(row.status),
         "statusLabel": row.status.value,
@@ -134,11 +134,11 @@ def _sub_runs(called: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
 
 
 def _log_paths(run: RunRow, row: NodeRow) -> tuple[str, str]:
-    """Return the two log paths of a node, empty if it never started or its result is taken over from another run."""
+    """Return the log paths of stdout and stderr; empty if the node never started or has the result of another run."""
     if row.started_at is None or row.number == 0:
         return "", ""
     stdout = row.stdout or _log_path(run.dag_name, run.dag_run_id, f"{row.name}.stdout")
-    # Without a file of its own, stderr is in the file of stdout (``logOutput: merged``).
+    # Without a file for stderr, its lines are in the file of stdout (``logOutput: merged``).
     stderr = row.stderr or row.stdout or _log_path(run.dag_name, run.dag_run_id, f"{row.name}.stderr")
     return stdout, stderr
 
@@ -160,7 +160,7 @@ def _annotations(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _approval(said: Mapping[str, Any], zone: tzinfo | None) -> dict[str, Any]:
-    """Return the approval or rejection of a step; only here do inputs have camel-case names."""
+    """Return the approval or rejection of a step. In this JSON, input names are in camel case."""
     at, by = json_values.timestamp(datetime.fromisoformat(said["at"]), zone), said.get("by")
     if not said["granted"]:
         return {"rejectedAt": at, **sparse(rejectedBy=by, rejectionReason=said.get("reason"))}
@@ -169,7 +169,7 @@ def _approval(said: Mapping[str, Any], zone: tzinfo | None) -> dict[str, Any]:
 
 
 def synthetic(name: str, params: str) -> dict[str, Any]:
-    """Return the newest run of a DAG that never ran, as lists show it."""
+    """Return the latest run for lists if the DAG never ran: a run that is not started."""
     return {
         "rootDAGRunName": "",
         "rootDAGRunId": "",
@@ -185,7 +185,7 @@ def synthetic(name: str, params: str) -> dict[str, Any]:
 
 
 def synthetic_details(dag: Dag) -> dict[str, Any]:
-    """Return the newest run of a DAG that never ran, with every step not started."""
+    """Return the latest run with nodes if the DAG never ran: no step is started."""
     defaults = " ".join(f"{param.name}={param.value}" for param in dag.params)
     return {
         **synthetic(dag.name, defaults),
@@ -200,7 +200,7 @@ def synthetic_details(dag: Dag) -> dict[str, Any]:
 
 
 def grid(runs: Sequence[RunRow]) -> list[dict[str, Any]]:
-    """Return one row per step over ``runs``: its status in each, 0 where it is missing."""
+    """Return one row per step: its status numbers in ``runs``, 0 where a run does not have the step."""
     statuses = [
         {(each.kind, each.name): json_values.node_status(each.status) for each in run.nodes or ()} for run in runs
     ]
@@ -212,7 +212,7 @@ def grid(runs: Sequence[RunRow]) -> list[dict[str, Any]]:
 
 
 def outputs(run: RunRow, dag: Dag | None) -> dict[str, Any]:
-    """Return the outputs of a run's steps by camel-case key; a later step wins."""
+    """Return the outputs of a run's steps by key, or by name in camel case. The value of a later step wins."""
     steps = {each.name: each for each in dag.steps} if dag else {}
     found: dict[str, str] = {}
     for each in run.nodes or ():
@@ -235,13 +235,13 @@ def outputs(run: RunRow, dag: Dag | None) -> dict[str, Any]:
 
 
 def _params_list(run: RunRow) -> str:
-    """Return the parameters as the text of a JSON list, empty for none."""
+    """Return the parameters as the text of a JSON list, or an empty text if there are none."""
     pairs = [f"{name}={value}" for name, value in _pairs(run)]
     return json.dumps(pairs, ensure_ascii=False, separators=(",", ":")) if pairs else ""
 
 
 def run_params(run: RunRow) -> str:
-    """Return the parameters of a run: evaluated ones, or as given until they are evaluated."""
+    """Return the parameters of a run: as evaluated, or as given as long as they are not evaluated."""
     return params_text(_pairs(run)) if run.params or run.given else ""
 
 

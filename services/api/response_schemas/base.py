@@ -1,8 +1,8 @@
 # ruff: noqa: N815, D101 - the fields are the JSON names, and say what they are
 """Bases of the response schemas: the models behind the OpenAPI document.
 
-The JSON itself is made in ``representations``; tests hold the two together. Responses may have further fields:
-clients ignore fields that they do not know.
+``representations`` makes the JSON; tests check that it fits these schemas. Responses may have further fields, which
+clients must ignore.
 """
 
 from typing import Any
@@ -13,9 +13,9 @@ __all__ = ["ErrorBodySchema", "PendingSchema", "Schema"]
 
 
 class Schema(BaseModel):
-    """Base of response schemas. Field names are the JSON names; a field with a default may be left out.
+    """Base of response schemas. Field names are the JSON names; a field with a default may be absent.
 
-    The components of the OpenAPI document have the classes' names without ``Schema``.
+    In the OpenAPI document, a component has the name of its class without ``Schema``.
     """
 
     model_config = ConfigDict(extra="allow", model_title_generator=lambda model: model.__name__.removesuffix("Schema"))
@@ -28,6 +28,6 @@ class ErrorBodySchema(Schema):
 
 
 class PendingSchema(Schema):
-    """The command is stored durably. ``/commands/{commandId}`` has its outcome once there is one."""
+    """The command is stored durably, its outcome not known yet; ``/commands/{commandId}`` returns the outcome later."""
 
     commandId: str

@@ -76,7 +76,7 @@ class DAGFileSchema(Schema):
     suspended: bool
     errors: list[str]
     nextRun: str = ""
-    waitingFor: str = Field(default="", description="why the schedule starts nothing now")
+    waitingFor: str = Field(default="", description="why the schedule starts no run at this moment")
 
 
 class PaginationSchema(Schema):
@@ -88,7 +88,7 @@ class PaginationSchema(Schema):
 
 
 class ListDAGsResponseSchema(Schema):
-    """``errors``: files of the followed folder that cannot be loaded, and why."""
+    """``errors``: the files of the DAG folder that cannot be loaded, and why."""
 
     dags: list[DAGFileSchema]
     errors: list[str]
@@ -96,7 +96,7 @@ class ListDAGsResponseSchema(Schema):
 
 
 class TagsResponseSchema(Schema):
-    """``errors``: faulty DAGs and files of the followed folder that cannot be loaded, and why."""
+    """``errors``: the DAGs with an invalid spec and the files of the DAG folder that cannot be loaded, and why."""
 
     tags: list[str]
     errors: list[str]

@@ -25,6 +25,8 @@ __all__ = [
 
 
 class SlotSchema(Schema):
+    """The outcome of the scheduled time ``slot``. ``until``: the last one, if one entry covers several."""
+
     kind: Literal["start", "stop", "restart"]
     slot: str
     until: str = ""

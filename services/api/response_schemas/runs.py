@@ -66,7 +66,7 @@ class DAGRunSummarySchema(Schema):
     log: str
     params: str = ""
     workerId: str = ""
-    waitingFor: str = Field(default="", description="what a queued run waits for at this moment")
+    waitingFor: str = Field(default="", description="what the queued run waits for at this moment")
 
 
 class SubDAGRunSchema(Schema):
@@ -75,7 +75,7 @@ class SubDAGRunSchema(Schema):
 
 
 class ProgressSchema(Schema):
-    """Progress that a step reports: an addition to the contract."""
+    """The progress that a step printed last: an addition to the contract."""
 
     current: float
     total: float
@@ -118,7 +118,7 @@ class DAGRunDetailsSchema(DAGRunSummarySchema):
     onCancel: NodeSchema | None = None
     onExit: NodeSchema | None = None
     preconditions: list[ConditionSchema]
-    traceId: str = Field(default="", description="id of the trace that the spans and logs of the run belong to")
+    traceId: str = Field(default="", description="id of the trace of the run, in its spans and log lines")
 
 
 class StartResponseSchema(Schema):

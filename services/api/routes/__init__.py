@@ -1,4 +1,4 @@
-"""The routes of the API, one module per subject. ``OPERATIONS`` are all of them."""
+"""The routes of the API, one module per subject. ``OPERATIONS`` lists the operations of all modules."""
 
 from services.api.operations import Operation
 from services.api.routes.accounts import ACCOUNTS

@@ -21,8 +21,8 @@ __all__ = ["ACCOUNTS"]
 ACCOUNTS = Operations()
 _MIN_PASSWORD, _MAX_PASSWORD, _MAX_NAME = 8, 1024, 64
 _USER = "/users/{userId}"
-_NO_LOGIN = partial(unauthorized, "Login needs the builtin authentication mode")
-_NO_USERS = partial(unauthorized, "Users need the builtin authentication mode")
+_NO_LOGIN = partial(unauthorized, "Login requires the builtin authentication mode (DAGWAY_AUTH_MODE=builtin)")
+_NO_USERS = partial(unauthorized, "User accounts require the builtin authentication mode (DAGWAY_AUTH_MODE=builtin)")
 
 
 class LoginBody(Body):
@@ -61,7 +61,7 @@ class UpdateUserBody(Body):
     failures=(401, 403, 429),
 )
 def login(call: Call, body: LoginBody) -> ApiResponse:
-    """Log in with a user name and a password; return a token."""
+    """Log in with a username and password; return a login token."""
     deps = call.deps
     names = (f"user {body.username[:200]}", f"{ADDRESS}{call.address}")
     deps.auth.limits.check(*names)
@@ -77,7 +77,7 @@ def login(call: Call, body: LoginBody) -> ApiResponse:
 
 @ACCOUNTS.get("/auth/me", id="getCurrentUser", response=UserAnswerSchema)
 def me(call: Call) -> ApiResponse:
-    """Return the user that the credentials belong to."""
+    """Return the user or key that the credentials of this request belong to."""
     if not call.principal.known:
         raise unauthorized("No user is logged in")
     return ok({"user": accounts_json.user(asdict(call.principal))})
@@ -92,13 +92,13 @@ def me(call: Call) -> ApiResponse:
     failures=(429,),
 )
 def change_password(call: Call, body: ChangePasswordBody) -> ApiResponse:
-    """Change your own password."""
+    """Change the password of the user who is logged in."""
     if call.principal.kind != "user":
         raise forbidden("Only users who logged in with a password can change it")
     user = _find(call, call.principal.id)
     call.deps.auth.limits.check(f"user {user.username}")
     fits = call.deps.auth.passwords.fits
-    # A repeated request with an Idempotency-Key: the new password is the current one already.
+    # If a request with an Idempotency-Key is repeated, the current password is the new one already.
     repeated = call.key is not None and fits(user.password_hash, body.new_password.get_secret_value())
     if not repeated and not fits(user.password_hash, body.current_password.get_secret_value()):
         call.deps.auth.limits.failed(f"user {user.username}")
@@ -108,7 +108,7 @@ def change_password(call: Call, body: ChangePasswordBody) -> ApiResponse:
 
 @ACCOUNTS.get("/users", id="listUsers", role="admin", builtin=_NO_USERS, response=UsersSchema)
 def list_users(call: Call) -> ApiResponse:
-    """List the users, oldest first."""
+    """List all users, oldest first."""
     return ok({"users": [accounts_json.user(each) for each in call.deps.reads.users()]})
 
 
@@ -122,7 +122,7 @@ def list_users(call: Call) -> ApiResponse:
     status=201,
 )
 def create_user(call: Call, body: CreateUserBody) -> ApiResponse:
-    """Create a user."""
+    """Create a user with a password and a role."""
     secret = call.deps.settings.token_secret
     random = drawn(16, server_secret=secret, purpose="user id", key=call.key)
     command = CreateUser(
@@ -137,7 +137,7 @@ def create_user(call: Call, body: CreateUserBody) -> ApiResponse:
 
 @ACCOUNTS.get(_USER, id="getUser", role="admin", builtin=_NO_USERS, response=UserAnswerSchema)
 def get_user(call: Call, user_id: str) -> ApiResponse:
-    """Return a user."""
+    """Return one user."""
     return ok({"user": accounts_json.user(_find(call, user_id))})
 
 
@@ -146,7 +146,7 @@ def get_user(call: Call, user_id: str) -> ApiResponse:
     _USER, id="updateUserByPut", role="admin", builtin=_NO_USERS, body=UpdateUserBody, response=UserAnswerSchema
 )
 def update_user(call: Call, body: UpdateUserBody, user_id: str) -> ApiResponse:
-    """Change the name or role of a user. PUT does the same, because front ends use it."""
+    """Change the username or role of a user. PUT and PATCH do the same, because some front ends use PUT."""
     command = UpdateUser(
         by=call.user,
         user_id=_id(user_id),
@@ -158,7 +158,7 @@ def update_user(call: Call, body: UpdateUserBody, user_id: str) -> ApiResponse:
 
 @ACCOUNTS.delete(_USER, id="deleteUser", role="admin", builtin=_NO_USERS, status=204)
 def delete_user(call: Call, user_id: str) -> ApiResponse:
-    """Delete a user other than yourself."""
+    """Delete a user. Users cannot delete themselves."""
     if call.principal.kind == "user" and call.principal.id == user_id:
         raise forbidden("You cannot delete yourself")
     return call.carry_out(DeleteUser(by=call.user, user_id=_id(user_id)))
@@ -173,7 +173,7 @@ def delete_user(call: Call, user_id: str) -> ApiResponse:
     response=MessageSchema,
 )
 def reset_password(call: Call, body: ResetPasswordBody, user_id: str) -> ApiResponse:
-    """Set the password of a user."""
+    """Set a new password for a user, without the current password."""
     return _set_password(call, _id(user_id), body.new_password, "Password reset")
 
 

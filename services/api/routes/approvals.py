@@ -20,7 +20,7 @@ _MAX_INPUT_CHARS = 65_536
 
 
 class ApproveBody(Body):
-    """Values of the variables that the step's ``config.input`` names."""
+    """``inputs``: values of the variables that the step's ``config.input`` names."""
 
     inputs: dict[str, str] = Field(default_factory=dict)
 
@@ -29,9 +29,9 @@ class ApproveBody(Body):
     def _fit_for_variables(cls, value: dict[str, str]) -> dict[str, str]:
         for name, text in value.items():
             if "\0" in name or "\0" in text:
-                raise ValueError("must not contain a NUL character")
+                raise ValueError(f"the name or value of {name[:40]!r} must not contain a NUL character")
             if len(text) > _MAX_INPUT_CHARS:
-                raise ValueError(f"{name[:40]} is longer than {_MAX_INPUT_CHARS} characters")
+                raise ValueError(f"the value of {name[:40]} is longer than {_MAX_INPUT_CHARS} characters")
         return value
 
 
@@ -55,7 +55,7 @@ class RejectBody(Body):
     body_required=False,
 )
 def approve(call: Call, body: ApproveBody, name: str, dag_run_id: str, step_name: str) -> ApiResponse:
-    """Approve the step that waits for approval; ``resumed`` is false while other steps of the run still wait."""
+    """Approve a step that waits for approval. ``resumed`` is false while other steps of its run still wait."""
     return call.carry_out(ApproveStep(inputs=body.inputs, **_about(call, name, dag_run_id, step_name)), then=dict)
 
 
@@ -68,7 +68,7 @@ def approve(call: Call, body: ApproveBody, name: str, dag_run_id: str, step_name
     body_required=False,
 )
 def reject(call: Call, body: RejectBody, name: str, dag_run_id: str, step_name: str) -> ApiResponse:
-    """Reject the step that waits for approval and end its run as ``rejected``."""
+    """Reject a step that waits for approval and end its run as ``rejected``."""
     return call.carry_out(RejectStep(reason=body.reason, **_about(call, name, dag_run_id, step_name)), then=dict)
 
 
@@ -83,7 +83,7 @@ def reject(call: Call, body: RejectBody, name: str, dag_run_id: str, step_name: 
 def approve_below(
     call: Call, body: ApproveBody, *, name: str, dag_run_id: str, sub_dag_run_id: str, step_name: str
 ) -> ApiResponse:
-    """Approve the step of a sub-run that waits for approval; the runs above it continue too."""
+    """Approve a waiting step of a sub-run. The runs that called the sub-run continue with it."""
     return call.carry_out(
         ApproveStep(inputs=body.inputs, **_about(call, name, dag_run_id, step_name, sub_dag_run_id)), then=dict
     )
@@ -100,7 +100,7 @@ def approve_below(
 def reject_below(
     call: Call, body: RejectBody, *, name: str, dag_run_id: str, sub_dag_run_id: str, step_name: str
 ) -> ApiResponse:
-    """Reject the step of a sub-run that waits for approval, reject the sub-run and fail the step that called it."""
+    """Reject a waiting step of a sub-run. The sub-run ends as ``rejected`` and the step that called it fails."""
     return call.carry_out(
         RejectStep(reason=body.reason, **_about(call, name, dag_run_id, step_name, sub_dag_run_id)), then=dict
     )

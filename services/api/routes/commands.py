@@ -1,4 +1,4 @@
-"""The outcomes of commands."""
+"""The recorded outcomes of commands: an addition to the contract."""
 
 from services.api.operations import ApiResponse, Call, Operations, ok
 from services.api.problems import not_found
@@ -13,10 +13,13 @@ _MAX_KEY_CHARS = 200
 
 @COMMANDS.get("/commands/{commandId}", id="getCommand", role="operator", response=CommandSchema)
 def command_outcome(call: Call, command_id: str) -> ApiResponse:
-    """Return the outcome of a command. Its id is the Idempotency-Key of the request, or was in its 202 response."""
+    """Return the recorded outcome of a command.
+
+    The command's id is the Idempotency-Key of the request that sent it, or the ``commandId`` of the 202 response.
+    """
     found = call.deps.reads.command(command_id) if len(command_id) <= _MAX_KEY_CHARS else None
     if found is None:
-        raise not_found(f"Command {command_id[:200]!r} has no recorded outcome, yet or any more")
+        raise not_found(f"Command {command_id[:200]!r} has no recorded outcome: it is pending, too old or unknown")
     error = (found.reply or {}).get("error") or {}
     return ok(
         {

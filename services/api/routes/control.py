@@ -1,4 +1,4 @@
-"""Change runs: stop, retry, dequeue, set the status of a step.
+"""Change runs: stop, retry or dequeue a run, or set the status of a step.
 
 The gateway checks the form of a request; the scheduler checks whether the run's state allows it.
 """
@@ -27,7 +27,7 @@ class RetryBody(Body):
 
 
 class StatusBody(Body):
-    """A step status by its number."""
+    """``status`` is the number of a step status (REST contract section 2)."""
 
     status: int
 
@@ -40,7 +40,7 @@ class StatusBody(Body):
     response=ErrorsResponseSchema,
 )
 def stop_all(call: Call, file_name: str) -> ApiResponse:
-    """Stop all running runs of a DAG; a run that has ended meanwhile is no error."""
+    """Stop all running runs of a DAG. A run that ends before it can be stopped is not an error."""
     stem = json_values.file_name(file_name)
     found = call.deps.reads.dag(stem)
     if found is None:
@@ -66,7 +66,7 @@ def stop_all(call: Call, file_name: str) -> ApiResponse:
 
 @CONTROL.post(f"{_RUN}/stop", id="terminateDAGRun", role="operator", permission="run_dags")
 def stop(call: Call, name: str, dag_run_id: str) -> ApiResponse:
-    """Stop a running run; it ends later, as ``aborted``."""
+    """Stop a running run. The response does not wait until the run has ended as ``aborted``."""
     return call.carry_out(StopRun(**_run(call, name, dag_run_id)))
 
 
@@ -79,7 +79,7 @@ def stop(call: Call, name: str, dag_run_id: str) -> ApiResponse:
     body_required=False,
 )
 def retry(call: Call, body: RetryBody, name: str, dag_run_id: str) -> ApiResponse:
-    """Retry the steps that did not succeed, in the same run or as a new run (REST contract section 5.8)."""
+    """Retry the steps of a run that did not succeed, in the same run or in a new run (REST contract section 5.8)."""
     command = RetryRun(
         **_run(call, name, dag_run_id),
         new_run_id=json_values.run_id(body.dag_run_id) if body.dag_run_id else "",
@@ -91,7 +91,11 @@ def retry(call: Call, body: RetryBody, name: str, dag_run_id: str) -> ApiRespons
 @CONTROL.get(f"{_RUN}/dequeue", id="dequeueDAGRun", role="operator", permission="run_dags")
 @CONTROL.post(f"{_RUN}/dequeue", id="dequeueDAGRunByPost", role="operator", permission="run_dags")
 def dequeue(call: Call, name: str, dag_run_id: str) -> ApiResponse:
-    """Remove a queued run from its queue. The contract makes this a GET; a POST does the same."""
+    """Remove a queued run from its queue.
+
+    A run that never started is deleted; a queued retry ends as ``aborted``. Dagu's API defines this write as a GET; a
+    POST to the same path does the same.
+    """
     return call.carry_out(DequeueRun(**_run(call, name, dag_run_id)))
 
 
@@ -103,7 +107,7 @@ def dequeue(call: Call, name: str, dag_run_id: str) -> ApiResponse:
     body=StatusBody,
 )
 def patch_step(call: Call, body: StatusBody, name: str, dag_run_id: str, step_name: str) -> ApiResponse:
-    """Set the status of one step by hand; change nothing else."""
+    """Set the status of one step by hand. Starts and stops nothing; the run must not be running."""
     command = PatchStep(
         **_run(call, name, dag_run_id), step_name=step_name, status=json_values.chosen_node_status(body.status)
     )
@@ -120,7 +124,7 @@ def patch_step(call: Call, body: StatusBody, name: str, dag_run_id: str, step_na
 def patch_sub_step(
     call: Call, body: StatusBody, *, name: str, dag_run_id: str, sub_dag_run_id: str, step_name: str
 ) -> ApiResponse:
-    """Set the status of one step of a sub-run by hand; change nothing else."""
+    """Set the status of one step of a sub-run by hand. Starts and stops nothing."""
     command = PatchSubStep(
         **_run(call, name, dag_run_id),
         sub_run_id=json_values.known_run_id(sub_dag_run_id, "subDAGRunId"),

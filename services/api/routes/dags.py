@@ -1,4 +1,4 @@
-"""DAGs: list, read, create, edit, rename, suspend, delete."""
+"""Routes of DAGs: list, read, create, edit, rename, suspend, delete."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -35,7 +35,7 @@ __all__ = ["DAGS"]
 DAGS = Operations()
 _DAG = "/dags/{fileName}"
 _RESERVED = frozenset({"search", "tags", "validate"})
-"""Path segments of the API in the place of a DAG's name."""
+"""File names that a DAG cannot have: the API has fixed paths with these words, for example ``/dags/search``."""
 _TEMPLATE = """\
 steps:
   - name: hello
@@ -77,7 +77,11 @@ class SuspendBody(Body):
 
 @DAGS.get("/dags", id="listDAGs", query=ListQuery, response=ListDAGsResponseSchema)
 def list_dags(call: Call, query: ListQuery) -> ApiResponse:
-    """List a page of DAGs, each with its newest run, and the files of the DAG folder that cannot be loaded."""
+    """List a page of DAGs, each with its latest run.
+
+    The latest run is the newest running one, or the newest one if none is running. ``errors`` lists the files of the
+    DAG folder that cannot be loaded.
+    """
     if query.per_page < 0:
         raise bad_request("perPage: must not be negative", field="perPage")
     key = ("dags", query.model_dump_json())
@@ -103,7 +107,7 @@ def _page(call: Call, query: ListQuery) -> dict[str, Any]:
 
 @DAGS.get("/dags/tags", id="getAllDAGTags", response=TagsResponseSchema)
 def list_tags(call: Call) -> ApiResponse:
-    """List the distinct tags, and the errors of DAGs and of files of the DAG folder."""
+    """List the distinct tags of all DAGs. ``errors`` lists invalid DAGs and files that cannot be loaded."""
     reads = call.deps.reads
     faulty = [f"{name}: {'; '.join(found)}" for name, found in reads.faulty_dags().items()]
     return ok({"tags": list(reads.tags()), "errors": faulty + _refused(call)})
@@ -111,7 +115,7 @@ def list_tags(call: Call) -> ApiResponse:
 
 @DAGS.post("/dags/validate", id="validateDAGSpec", body=ValidateBody, response=ValidateResponseSchema, pending=False)
 def validate(call: Call, body: ValidateBody) -> ApiResponse:
-    """Validate a spec and return its errors; store and run nothing."""
+    """Validate the spec in the request and return its errors. Stores and runs nothing."""
     name = json_values.file_stem(body.name.strip()) or "validated-dag"
     errors = []
     if not valid_dag_name(name):
@@ -120,7 +124,7 @@ def validate(call: Call, body: ValidateBody) -> ApiResponse:
     loaded = _parse(call, body.spec, name)
     errors += [str(issue) for issue in loaded.errors] + _beyond_workers(call, loaded.documents)
     model = loaded.dag or Model(name=name)
-    # A spec that cannot be read has a name only: defaults could be mistaken for its own settings.
+    # Of a spec that cannot be read, only the name is returned: defaults could be mistaken for its own settings.
     unread = bool(errors) and not model.steps
     dag = {"name": model.name} if unread else dag_json.dag_written(model)
     return ok({"valid": not errors, "errors": errors, "dag": dag})
@@ -136,7 +140,7 @@ def validate(call: Call, body: ValidateBody) -> ApiResponse:
     status=201,
 )
 def create(call: Call, body: CreateBody) -> ApiResponse:
-    """Create a DAG; without a spec it gets an example with one step."""
+    """Create a DAG. Without a spec, the DAG gets an example spec with one step."""
     name = json_values.dag_name(json_values.file_stem(body.name.strip()), "name")
     if name in _RESERVED:
         raise bad_request(f"name: {name!r} is reserved: the API uses it in its paths", field="name")
@@ -146,7 +150,7 @@ def create(call: Call, body: CreateBody) -> ApiResponse:
 
 @DAGS.get(_DAG, id="getDAGDetails", response=DAGDetailsResponseSchema)
 def details(call: Call, file_name: str) -> ApiResponse:
-    """Return a DAG with its newest run and the nodes of that run."""
+    """Return a DAG with its latest run and the nodes of this run."""
     dag = _dag(call, file_name)
     loaded = _load(call, [dag])[dag.file_name]
     model = _model(dag, loaded)
@@ -168,13 +172,13 @@ def details(call: Call, file_name: str) -> ApiResponse:
 
 @DAGS.delete(_DAG, id="deleteDAG", role="manager", permission="write_dags", status=204)
 def delete(call: Call, file_name: str) -> ApiResponse:
-    """Delete a DAG; its runs stay."""
+    """Delete a DAG but keep its runs."""
     return call.carry_out(DeleteDag(by=call.user, file_name=json_values.file_name(file_name)))
 
 
 @DAGS.get(f"{_DAG}/spec", id="getDAGSpec", response=SpecResponseSchema)
 def get_spec(call: Call, file_name: str) -> ApiResponse:
-    """Return the spec of a DAG as it was written."""
+    """Return the present spec of a DAG, as it was written, and its errors and warnings."""
     dag = _dag(call, file_name)
     loaded = _load(call, [dag])[dag.file_name]
     issues = [str(issue) for issue in (*loaded.errors, *loaded.warnings)]
@@ -193,14 +197,14 @@ def get_spec(call: Call, file_name: str) -> ApiResponse:
     failures=(412, 428),
 )
 def put_spec(call: Call, body: SpecBody, file_name: str) -> ApiResponse:
-    """Replace the spec of a DAG; an invalid spec changes nothing and the response is 200 with its errors.
+    """Replace the spec of a DAG. An invalid spec is not stored: the response is 200 and lists its errors.
 
-    With ``If-Match`` it is replaced only if it is still the version with that ETag; otherwise the response is 412.
+    With ``If-Match``, the spec is replaced only if its present version has this ETag; otherwise the response is 412.
     """
     stem = json_values.file_name(file_name)
     expected = json_values.etags(call.headers.get("If-Match", ""))
     if not expected and call.deps.settings.require_if_match:
-        raise Problem(428, "precondition_required", "If-Match: is required; send the ETag from the response to GET")
+        raise Problem(428, "precondition_required", "If-Match: is required; send the ETag of the response to GET")
     command: Command = PutSpec(by=call.user, file_name=stem, spec=body.spec)
     if expected:
         command = ReplaceSpec(by=call.user, file_name=stem, spec=body.spec, expected=expected)
@@ -215,7 +219,7 @@ def put_spec(call: Call, body: SpecBody, file_name: str) -> ApiResponse:
 
 @DAGS.post(f"{_DAG}/rename", id="renameDAG", role="manager", permission="write_dags", body=RenameBody)
 def rename(call: Call, body: RenameBody, file_name: str) -> ApiResponse:
-    """Rename the file of a DAG."""
+    """Change the file name of a DAG."""
     new_name = json_values.dag_name(json_values.file_stem(body.new_file_name.strip()), "newFileName")
     if new_name in _RESERVED:
         raise bad_request(f"newFileName: {new_name!r} is reserved: the API uses it in its paths", field="newFileName")
@@ -231,13 +235,16 @@ def rename(call: Call, body: RenameBody, file_name: str) -> ApiResponse:
     body_required=False,
 )
 def suspend(call: Call, body: SuspendBody, file_name: str) -> ApiResponse:
-    """Suspend or resume the schedule of a DAG."""
+    """Suspend or resume the schedule of a DAG. Runs can still be started and queued by requests."""
     return call.carry_out(SuspendDag(by=call.user, file_name=json_values.file_name(file_name), suspend=body.suspend))
 
 
 @DAGS.get(f"{_DAG}/dag-runs", id="getDAGDAGRunHistory", response=HistoryResponseSchema)
 def history(call: Call, file_name: str) -> ApiResponse:
-    """Return the newest runs of a DAG with their nodes; an unknown file name is read as a DAG name."""
+    """Return the newest 30 runs of a DAG, with their nodes.
+
+    If no DAG has this file name, it is taken as a DAG name: the runs of a deleted DAG can still be read.
+    """
     stem = json_values.file_name(file_name)
     dag = call.deps.reads.dag(stem)
     found = call.deps.reads.recent_runs(dag.dag_name if dag else stem, limit=_HISTORY)
@@ -246,7 +253,10 @@ def history(call: Call, file_name: str) -> ApiResponse:
 
 @DAGS.get(f"{_DAG}/dag-runs/{{dagRunId}}", id="getDAGDAGRunDetails", response=RunInDAGResponseSchema)
 def run_of_dag(call: Call, file_name: str, dag_run_id: str) -> ApiResponse:
-    """Return one run of a DAG or its newest run; a DAG that never ran shows its steps as ``not_started``."""
+    """Return one run of a DAG, or its latest run for the id ``latest``.
+
+    If the DAG never ran, ``latest`` returns all its steps as ``not_started``.
+    """
     dag = _dag(call, file_name)
     if dag_run_id == json_values.LATEST:
         return ok({"dagRun": _latest_details(call, dag.dag_name, _model(dag, _load(call, [dag])[dag.file_name]))})
@@ -269,7 +279,7 @@ def _dag(call: Call, file_name: str) -> DagRow:
 
 
 def _load(call: Call, dags: Iterable[DagRow]) -> dict[str, LoadResult]:
-    """Return the parsed specs of DAGs by file name; only specs that are not cached are read from the store."""
+    """Return the parsed specs of DAGs by file name. Reads only the specs that are not cached from the store."""
     listed = list(dags)
     cache = call.deps.specs
     found = {dag.file_name: cache.get(dag.spec_hash, file_name=dag.file_name) for dag in listed}

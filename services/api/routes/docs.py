@@ -1,4 +1,4 @@
-"""The OpenAPI document, and a self-contained HTML page made from it."""
+"""The OpenAPI document, and the API reference: a self-contained HTML page made from the document."""
 
 import html
 import json
@@ -29,12 +29,12 @@ def openapi(call: Call) -> ApiResponse:
 
 @DOCS.get("/docs", id="getReference", role="public", media_type="text/html")
 def reference(call: Call) -> ApiResponse:
-    """Return the reference of this API as an HTML page."""
+    """Return the reference of this API as an HTML page, made from the OpenAPI document."""
     return text(_page(_document(call)).encode(), "text/html; charset=utf-8")
 
 
 def _document(call: Call) -> dict[str, Any]:
-    from services.api.routes import OPERATIONS  # noqa: PLC0415 - that table holds these two operations as well
+    from services.api.routes import OPERATIONS  # noqa: PLC0415 - OPERATIONS includes the operations of this module
 
     base = f"{call.deps.base_path}/api/v2"
     return document(OPERATIONS, version=call.deps.version, base=base, builtin=call.deps.settings.builtin)

@@ -1,8 +1,8 @@
 """Event streams: the transitions of one run, or of all runs, as Server-Sent Events. Additions to the contract.
 
 A client gets every event exactly once: the stream reads the database from the client's ``Last-Event-ID`` on.
-A stream ends after a minute; clients reconnect and continue. After the last event of a run that has ended, the
-response is 204, so that browsers do not reconnect.
+A stream ends after a minute; clients reconnect and continue. If a run has ended and the client has all its events,
+the response is 204, so that browsers do not reconnect.
 """
 
 import json
@@ -33,7 +33,9 @@ _PLACE = re.compile(r"(\d{1,18})-(\d{1,9})")
 
 
 class EventsQuery(Query):
-    last_event_id: str = Field(default="", alias="lastEventId", description="the same as the header Last-Event-ID")
+    last_event_id: str = Field(
+        default="", alias="lastEventId", description="the same as the header Last-Event-ID, which takes precedence"
+    )
 
 
 @EVENTS.get(
@@ -44,11 +46,11 @@ class EventsQuery(Query):
     media_type=_MEDIA_TYPE,
 )
 def run_events(call: Call, query: EventsQuery, name: str, dag_run_id: str) -> ApiResponse:
-    """Stream the transitions of one run; event ids are their sequence numbers."""
+    """Stream the transitions of one run as Server-Sent Events. Event ids are sequence numbers within the run."""
     run = find_run(call.deps, name, dag_run_id)
     given = call.headers.get("Last-Event-ID") or query.last_event_id or "0"
     if not given.isascii() or not given.isdigit() or len(given) > 9:
-        raise bad_request("Last-Event-ID: must be the id of an event, a number")
+        raise bad_request("Last-Event-ID: must be the id of an event of this run, a number of at most 9 digits")
     if not run.status.active and not call.deps.reads.changes_of(run.run_key, after_seq=int(given), limit=1):
         return ApiResponse(204)
 
@@ -65,7 +67,10 @@ def run_events(call: Call, query: EventsQuery, name: str, dag_run_id: str) -> Ap
 
 @EVENTS.get("/events", id="streamEvents", query=EventsQuery, headers=("Last-Event-ID",), media_type=_MEDIA_TYPE)
 def all_events(call: Call, query: EventsQuery) -> ApiResponse:
-    """Stream the transitions of all runs; without ``Last-Event-ID``, from now on."""
+    """Stream the transitions of all runs as Server-Sent Events.
+
+    Without ``Last-Event-ID``, the stream begins with the first transition after the request.
+    """
     given = call.headers.get("Last-Event-ID") or query.last_event_id
     place = _place(given) if given else call.deps.reads.newest_place()
 
@@ -78,7 +83,7 @@ def all_events(call: Call, query: EventsQuery) -> ApiResponse:
 
 
 class _Stream:
-    """The body of one stream; it counts against the limit of streams until it is closed."""
+    """The body of one stream. The stream counts against the limit of open streams until ``close``."""
 
     def __init__(
         self,
@@ -105,13 +110,13 @@ class _Stream:
         return next(self._parts)
 
     def close(self) -> None:
-        """Stop counting against the limit; the server calls this when the client has gone or everything is sent."""
+        """Release the place in the limit. The server calls this when the client disconnects or the stream has ended."""
         self._watch.close()
 
     def _produce(self) -> Iterator[bytes]:
         ends = time.monotonic() + _LIFETIME_S
         last_sent = time.monotonic()
-        # So that a client that loses the connection before the first event can continue from here.
+        # With this id, a client that loses the connection before the first event can continue from here.
         yield f"retry: {_RETRY_MS}\n{f'id: {self._first_id}' if self._first_id else ': here'}\n\n".encode()
         while time.monotonic() < ends and not self._closing.is_set():
             try:
@@ -138,7 +143,7 @@ def _response(stream: _Stream) -> ApiResponse:
 def _place(text: str) -> Place:
     found = _PLACE.fullmatch(text)
     if found is None:
-        raise bad_request("Last-Event-ID: must be the id of an event")
+        raise bad_request("Last-Event-ID: must be the id of an event of this stream, such as 1234-5")
     return Place(int(found[1]), int(found[2]))
 
 

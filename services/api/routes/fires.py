@@ -1,4 +1,4 @@
-"""The fires of a DAG's schedule: an addition to the contract."""
+"""The fires of a DAG's schedule, i.e. the outcomes of its scheduled times: an addition to the contract."""
 
 from datetime import datetime
 from typing import Literal
@@ -17,13 +17,13 @@ FIRES = Operations()
 
 class FiresQuery(Query):
     limit: int = Field(default=100, ge=1, le=1000, description="how many fires to list")
-    before: AwareDatetime | None = Field(default=None, description="only scheduled times before this one (RFC 3339)")
+    before: AwareDatetime | None = Field(default=None, description="only fires before this time (RFC 3339)")
     outcome: Literal["", "fired", "skipped", "missed"] = ""
 
 
 @FIRES.get("/dags/{fileName}/slots", id="listDAGSlots", query=FiresQuery, response=SlotsSchema)
 def fires(call: Call, query: FiresQuery, file_name: str) -> ApiResponse:
-    """List the fires of a DAG's schedule, newest first, and its next scheduled time."""
+    """List the scheduled times of a DAG and what happened at each, newest first, and the next scheduled time."""
     stem = json_values.file_name(file_name)
     found = call.deps.reads.fires(stem, before=query.before, outcome=query.outcome, limit=query.limit)
     if not found and call.deps.reads.dag(stem) is None:

@@ -19,7 +19,7 @@ __all__ = ["KEYS"]
 KEYS = Operations()
 _PATH = "/api-keys/{keyId}"
 _MAX_NAME, _MAX_DESCRIPTION, _SHOWN = 100, 500, 8
-_NO_KEYS = partial(forbidden, "API keys need the builtin authentication mode")
+_NO_KEYS = partial(forbidden, "API keys require the builtin authentication mode (DAGWAY_AUTH_MODE=builtin)")
 
 
 class CreateKeyBody(Body):
@@ -36,7 +36,7 @@ class UpdateKeyBody(Body):
 
 @KEYS.get("/api-keys", id="listAPIKeys", role="admin", builtin=_NO_KEYS, response=ApiKeysSchema)
 def list_keys(call: Call) -> ApiResponse:
-    """List the API keys, oldest first, without their secrets."""
+    """List all API keys, oldest first, without their secrets."""
     return ok({"apiKeys": [accounts_json.api_key(each) for each in call.deps.reads.api_keys()]})
 
 
@@ -50,7 +50,7 @@ def list_keys(call: Call) -> ApiResponse:
     status=201,
 )
 def create_key(call: Call, body: CreateKeyBody) -> ApiResponse:
-    """Create an API key; only this response has its secret."""
+    """Create an API key. Only this response contains the secret key."""
     server_secret = call.deps.settings.token_secret
     secret = new_secret(KEY_PREFIX, drawn(32, server_secret=server_secret, purpose="api key", key=call.key))
     random = drawn(16, server_secret=server_secret, purpose="api key id", key=call.key)
@@ -69,7 +69,7 @@ def create_key(call: Call, body: CreateKeyBody) -> ApiResponse:
 
 @KEYS.get(_PATH, id="getAPIKey", role="admin", builtin=_NO_KEYS, response=ApiKeyAnswerSchema)
 def get_key(call: Call, key_id: str) -> ApiResponse:
-    """Return an API key without its secret."""
+    """Return one API key, without its secret."""
     found = call.deps.reads.api_key(_id(key_id))
     if found is None:
         raise not_found(f"There is no API key {key_id!r}")
@@ -91,7 +91,7 @@ def update_key(call: Call, body: UpdateKeyBody, key_id: str) -> ApiResponse:
 
 @KEYS.delete(_PATH, id="deleteAPIKey", role="admin", builtin=_NO_KEYS, status=204)
 def delete_key(call: Call, key_id: str) -> ApiResponse:
-    """Delete an API key; requests with it are refused from then on."""
+    """Delete an API key. Later requests with this key are refused."""
     return call.carry_out(DeleteApiKey(by=call.user, key_id=_id(key_id)))
 
 

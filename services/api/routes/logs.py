@@ -1,4 +1,4 @@
-"""Logs by lines: the two streams of a step, and the log of a run, made from its transitions."""
+"""Logs by lines: stdout and stderr of a step, and the log of a run, which is made from its transitions."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -37,7 +37,7 @@ class LogQuery(Query):
 
     @property
     def first(self) -> int:
-        """The first line to return, counted from 0; not used with ``tail``."""
+        """The index of the first line to return, from 0. Not used with ``tail``."""
         return 0 if self.head else min(max(self.offset, 1), _MAX_OFFSET) - 1
 
     @property
@@ -46,26 +46,26 @@ class LogQuery(Query):
 
 
 class StepLogQuery(LogQuery):
-    """Which stream of the step."""
+    """``stream`` is the output stream of the step."""
 
     stream: Literal["stdout", "stderr"] = "stdout"
 
 
 @LOGS.get(f"{_RUN}/log", id="getDAGRunLog", query=LogQuery, response=LogSchema)
 def run_log(call: Call, query: LogQuery, name: str, dag_run_id: str) -> ApiResponse:
-    """Return the log of a run: one line for each transition."""
+    """Return the log of a run: one line for each transition of the run and its nodes."""
     return _log_of_run(call, query, find_run(call.deps, name, dag_run_id))
 
 
 @LOGS.get(f"{_RUN}/steps/{{stepName}}/log", id="getDAGRunStepLog", query=StepLogQuery, response=LogSchema)
 def step_log(call: Call, query: StepLogQuery, name: str, dag_run_id: str, step_name: str) -> ApiResponse:
-    """Return the log of a step or handler; it is empty if the step never ran."""
+    """Return lines that a step or handler wrote to stdout or stderr; none if it never ran."""
     return _log_of_step(call, query, find_run(call.deps, name, dag_run_id), step_name)
 
 
 @LOGS.get(f"{_SUB}/log", id="getSubDAGRunLog", query=LogQuery, response=LogSchema)
 def sub_run_log(call: Call, query: LogQuery, name: str, dag_run_id: str, sub_dag_run_id: str) -> ApiResponse:
-    """Return the log of a sub-run: one line for each transition."""
+    """Return the log of a sub-run: one line for each transition of the sub-run and its nodes."""
     return _log_of_run(call, query, find_sub_run(call.deps, find_run(call.deps, name, dag_run_id), sub_dag_run_id))
 
 
@@ -73,7 +73,7 @@ def sub_run_log(call: Call, query: LogQuery, name: str, dag_run_id: str, sub_dag
 def sub_run_step_log(
     call: Call, query: StepLogQuery, *, name: str, dag_run_id: str, sub_dag_run_id: str, step_name: str
 ) -> ApiResponse:
-    """Return the log of a step of a sub-run."""
+    """Return lines that a step or handler of a sub-run wrote to stdout or stderr; none if it never ran."""
     run = find_sub_run(call.deps, find_run(call.deps, name, dag_run_id), sub_dag_run_id)
     return _log_of_step(call, query, run, step_name)
 
@@ -85,12 +85,12 @@ def _log_of_run(call: Call, query: LogQuery, run: RunRow) -> ApiResponse:
 
 
 def _log_of_step(call: Call, query: StepLogQuery, run: RunRow, step_name: str) -> ApiResponse:
-    # Steps come before handlers: a step that has the name of a handler wins.
+    # Steps come before handlers in ``nodes``: a step that has the name of a handler is found first.
     node = next((each for each in run.nodes or () if each.name == step_name and each.kind != "prepare"), None)
     if node is None:
         raise not_found(f"Run {run.dag_run_id!r} has no step {step_name!r}")
     reads = call.deps.reads
-    # With one file for both (``logOutput: merged``), both streams return all of it.
+    # If both streams are in one file (``logOutput: merged``), each returns the whole file.
     stream = "stdout" if node.stdout and not node.stderr else query.stream
     if query.tail:
         window = reads.log_tail(run.run_key, node.idx, stream, limit=query.lines)
@@ -112,7 +112,7 @@ def _log(window: LogWindow, query: LogQuery) -> dict[str, Any]:
 
 
 def _text(lines: Sequence[bytes]) -> str:
-    # A line may end as on Windows, or as headers do over HTTP.
+    # Lines may end with CR LF, for example on Windows or in HTTP headers.
     return b"\n".join(line.removesuffix(b"\r") for line in lines).decode("utf-8", "replace")
 
 

@@ -1,6 +1,6 @@
 """Login at an OpenID Connect provider: the redirect to it, the callback, and logout.
 
-The state of a login (state, nonce, verifier, the requested page) is in cookies that live two minutes, so that any
+A login in progress (state, nonce, verifier, requested page) is kept in cookies that expire after two minutes, so any
 gateway can serve the callback.
 """
 
@@ -29,11 +29,11 @@ _MAX_COOKIE_CHARS = 4000
 """Browsers silently drop larger cookies."""
 _NOT_PAGES = ("/api/", "/assets/", "/web/", "/healthz", "/readyz", _CALLBACK, _LOGOUT)
 _LOCAL = re.compile(r"/(?![/\\])[\x21-\x7e]*")
-"""A path on this server: two slashes, or a backslash that browsers read as one, would lead to another server."""
+"""A path on this server. ``//host`` and ``/\\host``, which browsers treat alike, would lead to another server."""
 
 
 def serve_login(app: Flask, deps: "Deps", provider: OidcProvider) -> None:
-    """Redirect requests for pages without a login to the provider, and serve its callback and the logout."""
+    """Redirect requests for pages to the provider if nobody is logged in; serve the callback and the logout."""
     base = deps.base_path
 
     def demand() -> Response | None:
@@ -42,7 +42,7 @@ def serve_login(app: Flask, deps: "Deps", provider: OidcProvider) -> None:
         if provider.identify(request.cookies):
             return None
         if request.headers.get("Sec-Fetch-Mode", "navigate") != "navigate":
-            # For example an icon: a redirect for it would overwrite the cookies of the login that its page has started.
+            # For example an icon: its redirect would overwrite the cookies of the login that the page has started.
             raise unauthorized("No user is logged in")
         return to_provider()
 
@@ -58,16 +58,18 @@ def serve_login(app: Flask, deps: "Deps", provider: OidcProvider) -> None:
     def callback() -> Response:
         given, state = request.args.get("state", ""), request.cookies.get(_STATE, "")
         if not state or not hmac.compare_digest(given.encode("utf-8", "replace"), state.encode("utf-8", "replace")):
-            raise bad_request("The login was not started here within the last two minutes; log in again")
+            raise bad_request("This login was not started on this server, or more than two minutes ago; log in again")
         if "error" in request.args:
-            raise Problem(403, "forbidden", f"The provider refused the login: {request.args['error'][:200]}")
+            raise Problem(403, "forbidden", f"The login provider refused the login: {request.args['error'][:200]}")
         token, identity = provider.redeem(
             request.args.get("code", ""),
             nonce=request.cookies.get(_NONCE, ""),
             verifier=request.cookies.get(_VERIFIER, ""),
         )
         if len(token) > _MAX_COOKIE_CHARS:
-            raise bad_request("The provider's ID token is too large for a cookie; configure fewer claims")
+            raise bad_request(
+                "The provider's ID token is too large for a cookie; configure fewer claims at the provider"
+            )
         wanted = request.cookies.get(_WANTED, "")
         response = _redirect(wanted if _LOCAL.fullmatch(wanted) else f"{base}/")
         lives_s = max(1, identity.expires_at - int(time.time()))

@@ -21,7 +21,7 @@ class PoolBody(Body):
 
 @POOLS.get("/pools", id="listPools", response=PoolsSchema)
 def pools(call: Call) -> ApiResponse:
-    """List the pools, locks and rate limits that are configured or in use, with their users and waiting steps."""
+    """List the pools, locks and rate limits that are configured or in use, with the steps that hold or want a place."""
     return ok({"pools": [_shown(call, each) for _, each in sorted(call.deps.reads.pools(call.now).items())]})
 
 
@@ -34,7 +34,7 @@ def pools(call: Call) -> ApiResponse:
     response=PoolCapacitySchema,
 )
 def set_capacity(call: Call, body: PoolBody, name: str) -> ApiResponse:
-    """Set the capacity of a pool; steps that use it keep their place."""
+    """Set the capacity of a pool. Steps that hold a place keep it, even beyond a smaller capacity."""
     pool = json_values.plain_name(name, "name")
     command = SetPool(by=call.user, name=pool, capacity=body.capacity)
     return call.carry_out(command, then={"name": pool, "capacity": body.capacity})
@@ -42,7 +42,7 @@ def set_capacity(call: Call, body: PoolBody, name: str) -> ApiResponse:
 
 @POOLS.delete("/pools/{name}", id="removePool", role="manager", permission="run_dags", response=RemovedSchema)
 def remove(call: Call, name: str) -> ApiResponse:
-    """Remove the configured capacity of a pool; it has one place then."""
+    """Remove the configured capacity of a pool. The capacity is then 1."""
     return call.carry_out(RemovePool(by=call.user, name=json_values.plain_name(name, "name")), then={})
 
 

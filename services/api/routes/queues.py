@@ -1,4 +1,4 @@
-"""Limits of queues, and pauses: additions to the contract."""
+"""Limits of global queues, and pauses: additions to the contract."""
 
 from typing import Literal
 
@@ -24,7 +24,7 @@ class PauseBody(Body):
 
 
 class ResumeBody(Body):
-    """``catchup``: which scheduled times that passed during the pause to fire; absent: what each DAG says."""
+    """``catchup``: which scheduled times that passed during the pause to fire (default: as each DAG's spec says)."""
 
     catchup: Literal["none", "latest", "all"] | None = None
 
@@ -38,7 +38,7 @@ class ResumeBody(Body):
     response=QueueLimitSchema,
 )
 def set_limit(call: Call, body: LimitBody, name: str) -> ApiResponse:
-    """Make a queue global and set its limit; active runs continue."""
+    """Set how many runs of a queue are active at once, and make the queue global. Active runs continue."""
     queue = json_values.queue_name(name, "name")
     limit = body.max_concurrency
     command = SetQueue(by=call.user, name=queue, max_concurrency=limit)
@@ -47,13 +47,13 @@ def set_limit(call: Call, body: LimitBody, name: str) -> ApiResponse:
 
 @QUEUES.delete("/queues/{name}", id="removeQueueLimit", role="manager", permission="run_dags", response=RemovedSchema)
 def remove_limit(call: Call, name: str) -> ApiResponse:
-    """Remove the limit of a global queue; the limits of its DAGs apply again."""
+    """Remove the limit of a global queue, which is then no longer global: its DAGs' ``maxActiveRuns`` apply again."""
     return call.carry_out(RemoveQueue(by=call.user, name=json_values.queue_name(name, "name")), then={})
 
 
 @QUEUES.get("/pauses", id="listPauses", response=PausesSchema)
 def pauses(call: Call) -> ApiResponse:
-    """List the pauses, with the runs still in flight and an estimate of when those end."""
+    """List the pauses, each with the number of runs that are still active and an estimate of when the last one ends."""
     return ok(
         {
             "pauses": [
@@ -83,7 +83,7 @@ def pauses(call: Call) -> ApiResponse:
     response=PauseStateSchema,
 )
 def pause_all(call: Call, body: PauseBody) -> ApiResponse:
-    """SetPause everything: start no queued and no scheduled run. Active runs continue; people can still start runs."""
+    """Pause everything: start no queued and no scheduled run. Active runs continue; a direct start still works."""
     return call.carry_out(SetPause(by=call.user, scope="global", reason=body.reason), then={"paused": True})
 
 
@@ -97,7 +97,7 @@ def pause_all(call: Call, body: PauseBody) -> ApiResponse:
     response=PauseStateSchema,
 )
 def resume_all(call: Call, body: ResumeBody) -> ApiResponse:
-    """EndPause everything after ``pauseAll``; queues and DAGs that are paused themselves stay paused."""
+    """End the pause of everything. Queues and DAGs that were paused individually stay paused."""
     return call.carry_out(EndPause(by=call.user, scope="global", catchup=body.catchup), then={"paused": False})
 
 
@@ -111,7 +111,7 @@ def resume_all(call: Call, body: ResumeBody) -> ApiResponse:
     response=PauseStateSchema,
 )
 def pause_queue(call: Call, body: PauseBody, name: str) -> ApiResponse:
-    """Pause a queue: start none of its queued runs."""
+    """Pause a queue: start none of its queued runs. Active runs continue."""
     queue = json_values.queue_name(name, "name")
     return call.carry_out(SetPause(by=call.user, scope="queue", name=queue, reason=body.reason), then={"paused": True})
 
@@ -126,7 +126,7 @@ def pause_queue(call: Call, body: PauseBody, name: str) -> ApiResponse:
     response=PauseStateSchema,
 )
 def resume_queue(call: Call, body: ResumeBody, name: str) -> ApiResponse:
-    """Resume a queue."""
+    """End the pause of a queue. ``catchup`` has no effect here."""
     queue = json_values.queue_name(name, "name")
     return call.carry_out(
         EndPause(by=call.user, scope="queue", name=queue, catchup=body.catchup), then={"paused": False}
@@ -143,7 +143,7 @@ def resume_queue(call: Call, body: ResumeBody, name: str) -> ApiResponse:
     response=PauseStateSchema,
 )
 def pause_dag(call: Call, body: PauseBody, file_name: str) -> ApiResponse:
-    """Pause a DAG: start no scheduled and no queued run of it."""
+    """Pause a DAG: start none of its scheduled or queued runs. Active runs continue; a direct start still works."""
     return call.carry_out(
         SetPause(by=call.user, scope="dag", name=json_values.file_name(file_name), reason=body.reason),
         then={"paused": True},
@@ -160,7 +160,7 @@ def pause_dag(call: Call, body: PauseBody, file_name: str) -> ApiResponse:
     response=PauseStateSchema,
 )
 def resume_dag(call: Call, body: ResumeBody, file_name: str) -> ApiResponse:
-    """Resume a DAG; ``catchup`` decides about the scheduled times that passed meanwhile."""
+    """End the pause of a DAG. ``catchup`` says which scheduled times that passed during the pause to fire."""
     return call.carry_out(
         EndPause(by=call.user, scope="dag", name=json_values.file_name(file_name), catchup=body.catchup),
         then={"paused": False},

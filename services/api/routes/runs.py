@@ -1,4 +1,4 @@
-"""DAG runs: list them, read them, their specs and their outputs."""
+"""Routes that list and read DAG runs, their specs and their outputs."""
 
 import base64
 import binascii
@@ -28,7 +28,7 @@ __all__ = ["RUNS"]
 RUNS = Operations()
 _RUN = "/dag-runs/{name}/{dagRunId}"
 _MAX_UNIX = 253_402_300_799
-"""The last second of the year 9999, where datetimes end."""
+"""The last second of the year 9999, the largest ``datetime``."""
 _PAGE, _MAX_PAGE = 100, 1000
 
 
@@ -39,31 +39,33 @@ class RunsQuery(Query):
     from_date: int | None = Field(default=None, alias="fromDate")
     to_date: int | None = Field(default=None, alias="toDate")
     cursor: str | None = Field(
-        default=None, max_length=400, description="page through all runs; empty: start at the newest"
+        default=None,
+        max_length=400,
+        description="page of runs: empty for the first, then nextCursor of the previous one",
     )
     limit: str = Field(
         default="",
-        description="how many runs a page has; only with cursor",
+        description="maximum number of runs on a page; ignored without cursor",
         json_schema_extra={"type": "integer", "minimum": 1, "maximum": _MAX_PAGE, "default": _PAGE},
     )
-    """Text, because without a cursor it is no parameter of the contract and any value is ignored."""
+    """A string, because the contract has no ``limit``: without a cursor, any value must be ignored."""
 
 
 @RUNS.get("/dag-runs", id="listDAGRuns", query=RunsQuery, response=ListRunsResponseSchema)
 def list_runs(call: Call, query: RunsQuery) -> ApiResponse:
-    """List the newest root runs that match all filters."""
+    """List the newest runs that match all filters, without sub-runs; at most 1000 without ``cursor``."""
     return _list(call, query, query.name)
 
 
 @RUNS.get("/dag-runs/{name}", id="listDAGRunsByName", query=RunsQuery, response=ListRunsResponseSchema)
 def list_runs_of(call: Call, query: RunsQuery, name: str) -> ApiResponse:
-    """List the newest root runs of one DAG that match all filters."""
+    """List the newest runs of a DAG that match all filters, without sub-runs; at most 1000 without ``cursor``."""
     return _list(call, query, run_name(call.deps, name))
 
 
 @RUNS.get(_RUN, id="getDAGRunDetails", response=RunResponseSchema)
 def details(call: Call, name: str, dag_run_id: str) -> ApiResponse:
-    """Return a run with its nodes."""
+    """Return one run with its nodes."""
     return ok({"dagRunDetails": run_details(call.deps, find_run(call.deps, name, dag_run_id), call.now)})
 
 
@@ -76,7 +78,7 @@ def spec(call: Call, name: str, dag_run_id: str) -> ApiResponse:
 
 @RUNS.get(f"{_RUN}/outputs", id="getDAGRunOutputs", response=OutputsResponseSchema)
 def outputs(call: Call, name: str, dag_run_id: str) -> ApiResponse:
-    """Return the outputs of a run's steps."""
+    """Return the output variables that the steps of a run have set."""
     run = find_run(call.deps, name, dag_run_id)
     return ok(run_json.outputs(run, dags_of_runs(call.deps, [run])[run.run_key]))
 
@@ -114,9 +116,9 @@ def _summaries(call: Call, listed: Sequence[ListedRunRow]) -> bytes:
 
 
 def _page(call: Call, query: RunsQuery, name: str | None, status: RunStatus | None) -> ApiResponse:
-    """Return a page and the cursor of the next one: an addition to the contract, without the other filters."""
+    """Return a page of runs and the cursor of the next page: an addition to the contract."""
     if query.dag_run_id or query.from_date is not None or query.to_date is not None:
-        raise bad_request("cursor: can be combined with name and status only", field="cursor")
+        raise bad_request("cursor: cannot be combined with dagRunId, fromDate or toDate", field="cursor")
     limit = _page_size(query.limit)
     behind = _read_cursor(query.cursor) if query.cursor else None
     listed = call.deps.reads.runs(dag_name=name, status=status, behind=behind, limit=limit + 1)

@@ -1,4 +1,4 @@
-"""The JSON Schema of specs, at the path where editors look for it, with or without a bundle."""
+"""The JSON Schema of DAG specs, at the path where Dagu's front end and editors expect it."""
 
 from functools import cache
 
@@ -13,7 +13,7 @@ _AGE_S = 3600
 
 @SCHEMA.get("/assets/dag.schema.json", id="getDagSchema", role="public")
 def schema(_call: Call) -> ApiResponse:
-    """Return the JSON Schema of a spec."""
+    """Return the JSON Schema of DAG specs, with which an editor completes and checks a spec."""
     return ApiResponse(200, _text(), headers={"Cache-Control": f"max-age={_AGE_S}"})
 
 

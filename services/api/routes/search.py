@@ -1,7 +1,7 @@
 """Search the specs of all DAGs line by line.
 
-The pattern comes from a client. RE2 takes time linear in the text for every pattern and releases the interpreter's
-lock, so the search runs in a thread. A time budget limits the whole search, and the number of matches is limited.
+The pattern comes from a client and may be hostile. RE2 needs time linear in the text for every pattern, and releases
+the GIL while the search runs in a thread. The time of the whole search and the number of matches are limited.
 """
 
 import time
@@ -25,12 +25,12 @@ SEARCH = Operations()
 _AROUND = 2
 _MAX_CHARS = 200
 _LINE_CHARS = 5000
-"""How much of a line is searched: the worst pattern takes a third of a second for it."""
+"""How much of each line is searched. The slowest pattern needs a third of a second for 5000 characters."""
 _MAX_MATCHES = 200
 _BUDGET_S = 2.0
-"""For the search, and again for the JSON of the DAGs that match."""
+"""Time limit of the search, and again of making the JSON of the DAGs that match."""
 _PARTS = ("steps", "handlerOn")
-"""Errors in these fields leave the DAG's other fields readable."""
+"""If only these fields have errors, the other fields of the DAG can still be shown."""
 _PATTERN_BYTES = 256 * 1024
 """Memory of one compiled pattern; the library caches the last 128 of them."""
 
@@ -43,7 +43,7 @@ class SearchQuery(Query):
 def search(call: Call, query: SearchQuery) -> ApiResponse:
     """Search the specs of all DAGs for a regular expression (RE2), ignoring case.
 
-    An invalid expression is searched for as plain text, and ``errors`` says so.
+    If the expression is invalid, it is searched for as plain text and ``errors`` says so.
     """
     if query.q is None:
         if "q" in call.arguments:
@@ -60,14 +60,14 @@ def search(call: Call, query: SearchQuery) -> ApiResponse:
             whole = False
             break
         loaded = call.deps.specs.parse(dag.spec_hash, dag.spec or "", file_name=dag.file_name)
-        # An invalid step must still be found by its text; a DAG that cannot be described goes to ``errors``.
+        # A DAG with invalid steps must still be found; a DAG whose other fields are invalid is listed in ``errors``.
         if wrong := next((each for each in loaded.errors if not each.path.startswith(_PARTS)), None):
             errors.append(f"{dag.file_name}: {wrong}")
             continue
         model = loaded.dag or Model(name=dag.dag_name)
         results.append({"name": dag.file_name, "dag": dag_json.dag(model), "matches": matches})
     if not whole:
-        errors.append("The search took too long: not every DAG was searched")
+        errors.append("The search took too long: not every DAG was searched. Use a simpler expression")
     return ok({"results": results, "errors": errors})
 
 

@@ -1,4 +1,4 @@
-"""Start and queue runs: of a stored DAG, of a spec in the request, or of another run's spec."""
+"""Start or queue runs: of a stored DAG, of a spec in the request, or of the spec of another run."""
 
 import json
 from typing import Any, Literal
@@ -23,7 +23,7 @@ _MAX_WAIT_S = 60.0
 
 
 class StartBody(Body):
-    """``params`` may also be given as the JSON value itself instead of as text."""
+    """``params`` is text; a JSON list or object is accepted too."""
 
     params: str = Field(default="", max_length=_MAX_PARAMS_CHARS)
     dag_run_id: str = Field(default="", alias="dagRunId")
@@ -67,7 +67,7 @@ class RescheduleBody(Body):
 
 class StartQuery(Query):
     wait: str = Field(
-        default="", max_length=20, description="how long to wait for the run's end: 30s, 1m (at most 60s)"
+        default="", max_length=20, description="how long to wait for the end of the run, for example 30s; at most 60s"
     )
 
 
@@ -82,7 +82,7 @@ class StartQuery(Query):
     response=StartResponseSchema,
 )
 def start(call: Call, body: StartBody, query: StartQuery, file_name: str) -> ApiResponse:
-    """Start a stored DAG now, without queueing; with ``wait``, return the finished run."""
+    """Start a run of a stored DAG now, without queueing. With ``wait``, return when the run or the time ends."""
     wait_s = json_values.seconds(query.wait, "wait", most=_MAX_WAIT_S) if query.wait else 0.0
     run_id = chosen_run_id(body.dag_run_id, call.key)
     command = StartRun(
@@ -112,7 +112,7 @@ def start(call: Call, body: StartBody, query: StartQuery, file_name: str) -> Api
     response=StartResponseSchema,
 )
 def enqueue(call: Call, body: EnqueueBody, file_name: str) -> ApiResponse:
-    """Queue a run of a stored DAG."""
+    """Queue a run of a stored DAG. It starts when the limit of its queue allows."""
     run_id = chosen_run_id(body.dag_run_id, call.key)
     command = EnqueueRun(
         by=call.user,
@@ -138,7 +138,7 @@ def enqueue(call: Call, body: EnqueueBody, file_name: str) -> ApiResponse:
     response=StartResponseSchema,
 )
 def start_inline(call: Call, body: InlineBody) -> ApiResponse:
-    """Start a run of the spec in the request; store no DAG."""
+    """Start a run of the spec in the request now, without queueing. No DAG is stored."""
     return _inline(call, body)
 
 
@@ -151,7 +151,7 @@ def start_inline(call: Call, body: InlineBody) -> ApiResponse:
     response=StartResponseSchema,
 )
 def enqueue_inline(call: Call, body: InlineEnqueueBody) -> ApiResponse:
-    """Queue a run of the spec in the request; store no DAG."""
+    """Queue a run of the spec in the request. No DAG is stored."""
     queue = json_values.queue_name(body.queue) if body.queue else None
     return _inline(call, body, queued=True, queue=queue, priority=body.priority)
 
@@ -182,10 +182,11 @@ def _inline(call: Call, body: InlineBody, **queueing: Any) -> ApiResponse:
     response=RescheduleResponseSchema,
 )
 def reschedule(call: Call, body: RescheduleBody, name: str, dag_run_id: str) -> ApiResponse:
-    """Start a new run from the stored spec and params of another run."""
+    """Start a new run with the spec and parameters of an earlier run."""
     if body.definition_strategy:
         raise bad_request(
-            "definitionStrategy: not supported; a run is rescheduled from its own spec", field="definitionStrategy"
+            "definitionStrategy: not supported, omit it; a run is rescheduled from its own spec",
+            field="definitionStrategy",
         )
     run_id = chosen_run_id(body.dag_run_id, call.key)
     command = RescheduleRun(

@@ -1,4 +1,4 @@
-"""Sub-runs. Their paths name the root run and the sub-run, whatever its depth."""
+"""Sub-runs. A path names the root run and the sub-run, however deep the sub-run is nested."""
 
 from typing import Any
 
@@ -21,12 +21,12 @@ _SUB = f"{_SUBS}/{{subDAGRunId}}"
 
 
 class SubRunsQuery(Query):
-    parent: str = Field(default="", alias="parentSubDAGRunId", description="list the sub-runs of this sub-run")
+    parent: str = Field(default="", alias="parentSubDAGRunId", description="id of a sub-run: list its sub-runs")
 
 
 @SUB_RUNS.get(_SUBS, id="getSubDAGRuns", query=SubRunsQuery, response=ListSubRunsResponseSchema)
 def sub_runs(call: Call, query: SubRunsQuery, name: str, dag_run_id: str) -> ApiResponse:
-    """List the sub-runs of a run, or of one of its sub-runs."""
+    """List the sub-runs that a run called, or that one of its sub-runs called."""
     root = find_run(call.deps, name, dag_run_id)
     parent = find_sub_run(call.deps, root, query.parent) if query.parent else root
     found = call.deps.reads.sub_runs(root.run_key, parent.run_key)
@@ -38,7 +38,7 @@ def sub_runs(call: Call, query: SubRunsQuery, name: str, dag_run_id: str) -> Api
 
 @SUB_RUNS.get(_SUB, id="getSubDAGRunDetails", response=RunResponseSchema)
 def details(call: Call, name: str, dag_run_id: str, sub_dag_run_id: str) -> ApiResponse:
-    """Return a sub-run with its nodes."""
+    """Return one sub-run with its nodes."""
     run = find_sub_run(call.deps, find_run(call.deps, name, dag_run_id), sub_dag_run_id)
     return ok({"dagRunDetails": run_details(call.deps, run, call.now)})
 

@@ -26,7 +26,7 @@ __all__ = ["SYSTEM"]
 SYSTEM = Operations()
 _HEALTHY_S, _WARNING_S = 5, 15
 _FORGOTTEN = timedelta(hours=1)
-"""How long a worker that stopped or was lost is still shown."""
+"""How long a worker is shown after its last heartbeat."""
 _GLOBAL = "global"
 _HOUR_S, _DAY_S = 3600.0, 86_400.0
 
@@ -37,7 +37,7 @@ class HistoryQuery(Query):
 
 @SYSTEM.get("/health", id="getHealthStatus", role="public", response=HealthSchema)
 def health(call: Call) -> ApiResponse:
-    """Return whether the gateway reaches the database and the broker."""
+    """Return whether the gateway is healthy: the database answers and the broker accepts commands."""
     schema = schema_of(call.deps)
     why = trouble(call.deps, schema)
     body: dict[str, Any] = {
@@ -52,33 +52,36 @@ def health(call: Call) -> ApiResponse:
 
 @SYSTEM.get("/metrics", id="getMetrics", media_type="text/plain")
 def get_metrics(call: Call) -> ApiResponse:
-    """Return the metrics for Prometheus."""
+    """Return the metrics of runs and of this gateway in the text format of Prometheus."""
     return text(dagu_metrics.render(call.deps, call.now), dagu_metrics.MEDIA_TYPE)
 
 
 @SYSTEM.get("/workers", id="getWorkers", response=WorkersSchema)
 def workers(call: Call) -> ApiResponse:
-    """List the live workers, and those that stopped or were lost within the last hour."""
+    """List the workers that sent a heartbeat within the last hour, with the attempts that they run."""
     seen = [each for each in call.deps.reads.workers() if each.heartbeat_at > call.now - _FORGOTTEN]
     return ok({"workers": [_worker(call, each) for each in seen], "errors": []})
 
 
 @SYSTEM.get("/services/scheduler", id="getSchedulerStatus", response=SchedulersSchema)
 def schedulers(call: Call) -> ApiResponse:
-    """List the schedulers; all of them are active, there is no leader."""
+    """List the live schedulers. All of them are active: there is no leader."""
     found = call.deps.reads.services("scheduler", since=call.now - call.deps.service_alive)
     return ok({"schedulers": [_service(call, each) for each in found]})
 
 
 @SYSTEM.get("/services/coordinator", id="getCoordinatorStatus", response=CoordinatorsSchema)
 def coordinators(_call: Call) -> ApiResponse:
-    """List the coordinators: none, because the broker does their work."""
+    """Return an empty list of coordinators: Dagway has none, because the broker distributes the work."""
     return ok({"coordinators": []})
 
 
 @SYSTEM.get("/services/resources/history", id="getResourceHistory", query=HistoryQuery, response=ResourcesSchema)
 def resource_history(call: Call, query: HistoryQuery) -> ApiResponse:
-    """Return the load of the gateway's machine over a duration, at most a day; an invalid duration means an hour."""
+    """Return samples of CPU, memory, disk and load of the gateway's machine over ``duration``.
+
+    A duration of more than a day counts as a day, an invalid duration as an hour.
+    """
     asked_s = json_values.duration(query.duration)
     span_s = _HOUR_S if asked_s is None else min(asked_s, _DAY_S)
     return ok(call.deps.resources.since(int(call.now.timestamp() - span_s)))
@@ -86,7 +89,10 @@ def resource_history(call: Call, query: HistoryQuery) -> ApiResponse:
 
 @SYSTEM.get("/queues", id="listQueues", response=QueuesSchema)
 def queues(call: Call) -> ApiResponse:
-    """List the queues with their running and queued runs; a DAG's own queue only while it has any."""
+    """List the queues with their running and queued runs.
+
+    Global queues are always listed, the queue of a single DAG only while it has running or queued runs.
+    """
     shown = [
         each for each in call.deps.reads.queues() if each.kind == _GLOBAL or each.running_count or each.queued_count
     ]
@@ -108,7 +114,7 @@ def queues(call: Call) -> ApiResponse:
 
 
 def _limits(call: Call, queues: list[QueueRow]) -> dict[str, int]:
-    """Return the limit of each queue, 0 for none; a DAG's own queue has the limit of the DAG."""
+    """Return the limit of each queue, or 0 for no limit. The queue of a single DAG has that DAG's ``maxActiveRuns``."""
     example = {each.name: (*each.queued, *each.running)[0] for each in queues if each.max_concurrency is None}
     models = dags_of_runs(call.deps, example.values())
     own = {name: dag.max_active_runs for name, run in example.items() if (dag := models[run.run_key]) is not None}
@@ -121,7 +127,7 @@ def _worker(call: Call, worker: WorkerRow) -> dict[str, Any]:
         "id": worker.worker_id,
         "labels": dict(worker.labels),
         "totalPollers": worker.slots,
-        # The worker's own number is up to one heartbeat old.
+        # ``busy`` is from the last heartbeat: tasks may have started since then.
         "busyPollers": min(worker.slots, max(worker.busy, len(tasks))),
         "runningTasks": tasks,
         "lastHeartbeatAt": json_values.timestamp(worker.heartbeat_at, call.deps.zone),
@@ -165,7 +171,7 @@ def _service(call: Call, service: ServiceRow) -> dict[str, Any]:
 
 
 def _queue(call: Call, queue: QueueRow, limit: int) -> dict[str, Any]:
-    """Return a queue with the present field names and the older ones."""
+    """Return a queue. ``runningDAGRuns`` and ``queuedDAGRuns`` are older names of ``running`` and ``queued``."""
     running = [run_json.summary(run, call.deps.zone) for run in queue.running]
     waits_for = runs_wait_for(call.deps, queue.queued, call.now)
     queued = [run_json.summary(run, call.deps.zone, waits_for.get(run.run_key, "")) for run in queue.queued]

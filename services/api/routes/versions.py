@@ -26,33 +26,33 @@ _MAX_DIFF_LINES = 20_000
 
 
 class DiffQuery(Query):
-    to: int | None = Field(default=None, description="the version to compare with; default: the newest")
+    to: int | None = Field(default=None, description="the version to compare with (default: the newest)")
 
 
 @VERSIONS.get(_VERSIONS, id="listDAGVersions", response=VersionsResponseSchema)
 def list_versions(call: Call, file_name: str) -> ApiResponse:
-    """List the versions of a DAG's spec, newest first."""
+    """List the stored versions of a DAG's spec, newest first, without the specs."""
     stem = _known(call, file_name)
     return ok({"versions": [_shown(each) for each in call.deps.reads.dag_versions(stem)]})
 
 
 @VERSIONS.get(f"{_VERSIONS}/{{version}}", id="getDAGVersion", response=VersionTextSchema)
 def get_version(call: Call, file_name: str, version: str) -> ApiResponse:
-    """Return one version with its spec."""
+    """Return one stored version of a DAG, with its spec."""
     found = _find(call, _known(call, file_name), _number(version))
     return ApiResponse(200, {**_shown(found), "spec": found.spec or ""}, headers={"ETag": f'"{found.spec_hash}"'})
 
 
 @VERSIONS.get(f"{_VERSIONS}/{{version}}/diff", id="diffDAGVersions", query=DiffQuery, response=DiffResponseSchema)
 def diff(call: Call, query: DiffQuery, file_name: str, version: str) -> ApiResponse:
-    """Return the changes from one version to another as a unified diff."""
+    """Return the changes between two versions of a DAG's spec as a unified diff."""
     stem = _known(call, file_name)
     old = _find(call, stem, _number(version))
     newest = call.deps.reads.dag_versions(stem)[0].version
     new = _find(call, stem, _number(str(query.to)) if query.to is not None else newest)
     before, after = (old.spec or "").splitlines(), (new.spec or "").splitlines()
     if max(len(before), len(after)) > _MAX_DIFF_LINES:
-        raise bad_request(f"A spec has too many lines to compare: {_MAX_DIFF_LINES} at most")
+        raise bad_request(f"A spec has too many lines to be compared: at most {_MAX_DIFF_LINES} are possible")
     left, right = (f"{stem}.yaml@{each.version}" for each in (old, new))
     lines = difflib.unified_diff(before, after, left, right, lineterm="")
     return ok({"from": old.version, "to": new.version, "diff": "\n".join(lines)})
@@ -66,7 +66,7 @@ def diff(call: Call, query: DiffQuery, file_name: str, version: str) -> ApiRespo
     response=RestoreResponseSchema,
 )
 def restore(call: Call, file_name: str, version: str) -> ApiResponse:
-    """Restore an older version of the spec; this creates a new version."""
+    """Restore an older version of a DAG's spec: store it as a new version."""
     command = RestoreSpec(by=call.user, file_name=json_values.file_name(file_name), version=_number(version))
 
     def restored(result: Result) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def restore(call: Call, file_name: str, version: str) -> ApiResponse:
 
 def _number(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 0 < int(text[:12]) <= _MAX_VERSION:
-        raise bad_request("version: must be a whole number from 1", field="version")
+        raise bad_request(f"version: must be a whole number from 1 to {_MAX_VERSION}", field="version")
     return int(text)
 
 

@@ -1,4 +1,4 @@
-"""Webhooks: administrators manage them, anyone with the token triggers them (REST contract section 5.12)."""
+"""Webhooks. Administrators manage them; a client with its token can trigger a webhook (REST contract section 5.12)."""
 
 import hmac
 import json
@@ -30,7 +30,7 @@ WEBHOOKS = Operations()
 _HOOK = "/dags/{fileName}/webhook"
 _SHOWN = 12
 _MAX_PAYLOAD_BYTES = 1024 * 1024
-_WHY = "Webhooks need the builtin authentication mode"
+_WHY = "Webhooks require the builtin authentication mode (DAGWAY_AUTH_MODE=builtin)"
 _NO_WEBHOOKS, _NO_TRIGGER = partial(unauthorized, _WHY), partial(not_found, _WHY)
 
 
@@ -45,13 +45,13 @@ class TriggerBody(Body):
 
 @WEBHOOKS.get("/webhooks", id="listWebhooks", role="admin", builtin=_NO_WEBHOOKS, response=WebhooksSchema)
 def list_webhooks(call: Call) -> ApiResponse:
-    """List the webhooks by the file name of their DAG."""
+    """List all webhooks, sorted by the file name of their DAG, without their tokens."""
     return ok({"webhooks": [accounts_json.webhook(each) for each in call.deps.reads.webhooks()]})
 
 
 @WEBHOOKS.get(_HOOK, id="getDAGWebhook", role="admin", builtin=_NO_WEBHOOKS, response=WebhookSchema)
 def get_webhook(call: Call, file_name: str) -> ApiResponse:
-    """Return the webhook of a DAG without its token."""
+    """Return the webhook of a DAG, without its token."""
     stem = json_values.file_name(file_name)
     found = call.deps.reads.webhook(stem)
     if found is None:
@@ -61,7 +61,7 @@ def get_webhook(call: Call, file_name: str) -> ApiResponse:
 
 @WEBHOOKS.post(_HOOK, id="createDAGWebhook", role="admin", builtin=_NO_WEBHOOKS, response=WebhookMadeSchema, status=201)
 def create_webhook(call: Call, file_name: str) -> ApiResponse:
-    """Create the webhook of a DAG; only this response has its token."""
+    """Create the webhook of a DAG. Only this response contains the token."""
     token, stem = _token(call), json_values.file_name(file_name)
     random = drawn(16, server_secret=call.deps.settings.token_secret, purpose="webhook id", key=call.key)
     command = CreateWebhook(
@@ -77,7 +77,7 @@ def create_webhook(call: Call, file_name: str) -> ApiResponse:
 
 @WEBHOOKS.delete(_HOOK, id="deleteDAGWebhook", role="admin", builtin=_NO_WEBHOOKS, status=204)
 def delete_webhook(call: Call, file_name: str) -> ApiResponse:
-    """Delete the webhook of a DAG."""
+    """Delete the webhook of a DAG. Requests with its token are refused from then on."""
     return call.carry_out(DeleteWebhook(by=call.user, file_name=json_values.file_name(file_name)))
 
 
@@ -89,7 +89,7 @@ def delete_webhook(call: Call, file_name: str) -> ApiResponse:
     response=WebhookMadeSchema,
 )
 def regenerate(call: Call, file_name: str) -> ApiResponse:
-    """Replace the token of a webhook; only this response has the new one."""
+    """Replace the token of a DAG's webhook. Only this response contains the new token."""
     token = _token(call)
     command = RegenerateWebhook(
         by=call.user, file_name=json_values.file_name(file_name), prefix=token[:_SHOWN], secret_hash=secret_hash(token)
@@ -106,7 +106,7 @@ def regenerate(call: Call, file_name: str) -> ApiResponse:
     response=WebhookSchema,
 )
 def toggle(call: Call, body: ToggleBody, file_name: str) -> ApiResponse:
-    """Enable or disable a webhook."""
+    """Enable or disable the webhook of a DAG."""
     command = ToggleWebhook(by=call.user, file_name=json_values.file_name(file_name), enabled=body.enabled)
     return call.carry_out(command, then=lambda result: accounts_json.webhook(result["webhook"]))
 
@@ -122,23 +122,23 @@ def toggle(call: Call, body: ToggleBody, file_name: str) -> ApiResponse:
     response=TriggeredSchema,
 )
 def trigger(call: Call, body: TriggerBody, file_name: str) -> ApiResponse:
-    """Queue a run of the webhook's DAG; the webhook's token is the only credential."""
+    """Trigger a webhook: queue a run of its DAG. The only credential is the webhook's token."""
     deps = call.deps
     scheme, _, token = call.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        raise unauthorized("Send the webhook's token as Authorization: Bearer")
+        raise unauthorized("The webhook's token is missing: send the header Authorization: Bearer TOKEN")
     stem = json_values.file_name(file_name)
     hook = deps.reads.webhook(stem)
     token = token.strip()
     if hook is None or not token.startswith(HOOK_PREFIX) or not _fits(hook, token):
-        # The same answer for a DAG that does not exist: without a token, a client learns nothing.
+        # A DAG that does not exist gets the same response: without a token, a client cannot find out which DAGs exist.
         raise unauthorized("The webhook's token is not valid")
     deps.auth.touch("webhook", hook.id, hook.last_used_at)
     if not hook.enabled:
-        raise forbidden("This webhook is disabled")
+        raise forbidden("This webhook is disabled; an administrator can enable it")
     dag = deps.reads.dag(stem)
     if dag is None or dag.errors:
-        raise not_found(f"There is no DAG {stem!r}, or it is invalid")
+        raise not_found(f"There is no DAG {stem!r}, or its spec has errors")
     payload = json.dumps(body.payload, ensure_ascii=False, separators=(",", ":"))
     if len(payload.encode("utf-8", "replace")) > _MAX_PAYLOAD_BYTES:
         raise Problem(TOO_LARGE, "bad_request", "payload: must have at most 1 MiB")

@@ -1,4 +1,4 @@
-"""Builds the JSON of runs with their nodes, for every route that returns it: gathers the facts, then makes it once."""
+"""Builds the JSON of runs with their nodes: reads what the JSON needs besides the rows, then calls ``run_json``."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,7 +16,7 @@ __all__ = ["run_details", "run_history"]
 
 
 def run_details(deps: Deps, run: RunRow, now: datetime) -> dict[str, Any]:
-    """Return a run with its nodes, and what it and each of its nodes waits for at ``now``."""
+    """Return the JSON of a run with its nodes, and what the run and each node wait for at ``now``."""
     dag = dags_of_runs(deps, [run])[run.run_key]
     facts = RunFacts(
         dag=dag,
@@ -28,7 +28,7 @@ def run_details(deps: Deps, run: RunRow, now: datetime) -> dict[str, Any]:
 
 
 def run_history(deps: Deps, runs: Sequence[RunRow]) -> list[dict[str, Any]]:
-    """Return runs with their nodes, but not what those wait for."""
+    """Return the JSON of runs with their nodes, without what they wait for."""
     dags = dags_of_runs(deps, runs)
     return [
         run_json.details(

@@ -1,4 +1,4 @@
-"""The sub-runs that the steps of a run called: in the last repetition of a step, and in earlier ones."""
+"""The sub-runs that the steps of a run called: in the last repetition of a step, and in earlier repetitions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -7,11 +7,11 @@ from shared.store.reads.reader import NodeRow, Reads, RunRow
 __all__ = ["called_earlier", "called_runs"]
 
 Called = tuple[str, str]
-"""Id and params of a sub-run."""
+"""Id and parameters of a sub-run."""
 
 
 def called_earlier(reads: Reads, run: RunRow) -> Mapping[int, Sequence[Called]]:
-    """Return, by node, what the earlier repetitions of each repeated step called."""
+    """Return, by node index, the sub-runs that earlier repetitions of each repeated step called."""
     repeated = [node for node in run.nodes or () if node.kind == "step" and _repeated(node)]
     if not repeated:
         return {}
@@ -20,7 +20,7 @@ def called_earlier(reads: Reads, run: RunRow) -> Mapping[int, Sequence[Called]]:
 
 
 def called_runs(reads: Reads, run: RunRow) -> Iterator[Called]:
-    """Yield all sub-runs that a run called, by node; of each node the last repetition's first."""
+    """Yield all sub-runs that a run called, node by node; within a node, those of the last repetition first."""
     earlier = _earlier(reads, run)
     for node in run.nodes or ():
         yield from node.children

@@ -1,4 +1,4 @@
-"""Find the runs that paths and commands name."""
+"""Finds the runs that request paths name."""
 
 from services.api.deps import Deps
 from services.api.problems import not_found
@@ -9,7 +9,7 @@ __all__ = ["find_run", "find_sub_run", "run_name"]
 
 
 def find_run(deps: Deps, name: str, dag_run_id: str) -> RunRow:
-    """Return a root run by name and id or ``latest``; raises a 404."""
+    """Return a root run by DAG name and run id, or ``latest``. Raises a 404 if there is none."""
     json_values.plain_name(dag_run_id, "dagRunId")
     run = deps.reads.run(run_name(deps, name), dag_run_id)
     if run is None:
@@ -18,7 +18,7 @@ def find_run(deps: Deps, name: str, dag_run_id: str) -> RunRow:
 
 
 def find_sub_run(deps: Deps, root: RunRow, sub_run_id: str) -> RunRow:
-    """Return a sub-run of any depth below ``root``; raises a 404."""
+    """Return a sub-run at any depth below ``root``. Raises a 404 if there is none with this id."""
     json_values.plain_name(sub_run_id, "subDAGRunId")
     found = deps.reads.sub_run(root.root_key, sub_run_id)
     if found is None:
@@ -27,9 +27,10 @@ def find_sub_run(deps: Deps, root: RunRow, sub_run_id: str) -> RunRow:
 
 
 def run_name(deps: Deps, name: str) -> str:
-    """Return the DAG name that a path means; raises a 400.
+    """Return the DAG name for the name in a path. Raises a 400 if it cannot be a name.
 
-    Clients also send a list's ``fileName``. Dagu's has no extension and equals the name of most DAGs.
+    Some clients send the ``fileName`` from a list of DAGs instead of the DAG name. In Dagu this works for most DAGs:
+    there ``fileName`` has no extension and equals the DAG name.
     """
     stem = json_values.file_name(name, "name")
     if stem == name or deps.reads.run(name, json_values.LATEST):

@@ -1,4 +1,4 @@
-"""Why a node of a running run has not started, computed from the facts at the moment of the request."""
+"""Computes why a node of a running run has not started, from the state at the time of the request."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -18,7 +18,7 @@ def node_reason(
     workers: Mapping[str, Mapping[str, str]],
     now: datetime,
 ) -> str:
-    """Return why a node has not started, empty if it can; ``workers`` are the labels of the live workers by id."""
+    """Return what a node waits for, or an empty text if nothing; ``workers`` has the labels of live workers by id."""
     for wait in state.waits:
         if reason := pool_reason(wait, pools[wait.pool]):
             return reason
@@ -34,7 +34,7 @@ def node_reason(
 
 
 def pool_reason(wait: NodeWait, pool: PoolRow) -> str:
-    """Return why a node has no place in a pool, empty if it can have one."""
+    """Return why a node has no place in a pool, or an empty text if a place is free for it."""
     claim = Claim(PoolKey(*wait.pool), wait.limit, wait.interval_s)
     state = PoolState(pool.taken, pool.capacity, users=tuple(map(_named, pool.users)), free_at=pool.free_at)
     found = obstacle(claim, state, wait.ahead)

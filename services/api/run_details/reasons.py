@@ -1,4 +1,4 @@
-"""Why a queued run waits, computed from the facts at the moment of the request."""
+"""Computes why a queued run or a schedule waits, from the state at the time of the request."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
@@ -37,13 +37,13 @@ def waiting_for(run: RunRow, dag: Dag | None, facts: WaitFacts, now: datetime) -
 
 
 def no_worker(dag: Dag | None, labels: Sequence[Mapping[str, str]]) -> str:
-    """Return that no live worker has the labels that a DAG requires, empty if one has; ``labels`` are the workers'."""
+    """Return the reason if no live worker has the labels that a DAG requires, else an empty text."""
     found = admission.no_worker(dag.worker_selector if dag else {}, labels)
     return str(found) if found else ""
 
 
 def dag_reason(dag: DagRow, pauses: Sequence[PauseRow], zone: tzinfo | None) -> str:
-    """Return why a DAG's schedule starts nothing now, empty if the DAG has no schedule."""
+    """Return why a DAG's schedule starts no run now, or an empty text if the DAG has no schedule."""
     for pause in pauses:
         if pause.scope == "global":
             return str(_open_pause(pause))

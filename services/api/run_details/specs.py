@@ -10,7 +10,7 @@ __all__ = ["dags_of_runs"]
 
 
 def dags_of_runs(deps: Deps, runs: Iterable[RunRow]) -> dict[str, Dag | None]:
-    """Return, by run key, the DAG of each run's own spec: the text it was created from, not the DAG's present one."""
+    """Return, by run key, the DAG of the spec that each run was created from, which may be an older one."""
     found: dict[str, Dag | None] = {}
     unknown: list[RunRow] = []
     for run in runs:

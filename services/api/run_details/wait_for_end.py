@@ -1,4 +1,4 @@
-"""Waits for a run's end on behalf of a client: ``start?wait=30s``."""
+"""Waits for the end of a run, for the query parameter ``wait`` of a start."""
 
 import time
 from typing import Any
@@ -16,8 +16,8 @@ __all__ = ["finished_run"]
 def finished_run(deps: Deps, command: StartRun, dag_run_id: str, wait_s: float) -> dict[str, Any]:
     """Wait until a run has ended or ``wait_s`` have passed; return ``finished`` and ``dagRunDetails``.
 
-    The number of requests that wait at once is limited. Beyond the limit it does not wait: ``finished`` is false.
-    A run that does not exist (any more) has neither field.
+    If too many requests wait already, returns immediately with ``finished`` false. If the run does not exist or was
+    removed, returns neither field.
     """
     if not deps.waits.acquire(blocking=False):
         return {"finished": False}

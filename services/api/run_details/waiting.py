@@ -1,4 +1,4 @@
-"""Gathers the facts about why queued runs and nodes that have not started wait, and returns the reasons."""
+"""Reads the state that queued runs and nodes that are not started depend on, and returns why they wait."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,7 +15,7 @@ __all__ = ["nodes_wait_for", "runs_wait_for"]
 
 
 def runs_wait_for(deps: Deps, runs: Sequence[RunRow], now: datetime) -> dict[str, str]:
-    """Return, by run key, what each of ``runs`` that is queued waits for."""
+    """Return, by run key, what each queued run in ``runs`` waits for."""
     queued = [run for run in runs if run.status is RunStatus.QUEUED]
     if not queued:
         return {}
@@ -25,7 +25,7 @@ def runs_wait_for(deps: Deps, runs: Sequence[RunRow], now: datetime) -> dict[str
 
 
 def nodes_wait_for(deps: Deps, run: RunRow, dag: Dag | None, now: datetime) -> dict[int, str]:
-    """Return, by index, what the waiting nodes of a running run wait for."""
+    """Return, by node index, what the waiting nodes of a running run wait for."""
     if run.status is not RunStatus.RUNNING:
         return {}
     found = _for_queued_sub_runs(deps, run, now)
@@ -39,7 +39,7 @@ def nodes_wait_for(deps: Deps, run: RunRow, dag: Dag | None, now: datetime) -> d
 
 
 def _for_queued_sub_runs(deps: Deps, run: RunRow, now: datetime) -> dict[int, str]:
-    """Return, by index, what the first queued sub-run of each calling step waits for."""
+    """Return, by node index of each step that called sub-runs, what its first queued sub-run waits for."""
     steps = [node for node in run.nodes or () if node.kind == "step" and node.children]
     calling = [(node.idx, {run_id for run_id, _ in node.children}) for node in steps]
     if not calling:

@@ -1,4 +1,4 @@
-"""Compression of answers, gzip or deflate, for clients that accept it and where it saves enough."""
+"""Compresses responses with gzip or deflate, if the client accepts it and the body is large enough."""
 
 import gzip
 import zlib
@@ -8,14 +8,14 @@ from flask import Request, Response
 __all__ = ["compress"]
 
 _WORTH_BYTES = 1400
-"""About the size of one packet; smaller answers gain nothing."""
+"""About the size of one packet: compressing a smaller body saves no packet."""
 _LEVEL = 1
-"""The fastest level shrinks JSON to a tenth; the others cost several times as much for little more."""
+"""The fastest level shrinks JSON to a tenth. Higher levels cost several times as much and save little more."""
 _TYPES = ("application/json", "text/plain", "text/html")
 
 
 def compress(request: Request, response: Response) -> None:
-    """Compress the body in place if client, type and size allow; streams and files stay as they are."""
+    """Compress the body in place, depending on client, media type and size. Streams and files are not changed."""
     if response.is_streamed or response.direct_passthrough:
         return
     data = response.get_data()

@@ -1,4 +1,4 @@
-"""How many requests a gateway of greenlets answers at once; threads limit that by their number."""
+"""Limits how many requests a gateway with greenlets answers at once. With threads, their number is the limit."""
 
 from collections.abc import Iterable
 from io import BytesIO
@@ -16,17 +16,18 @@ __all__ = ["ConcurrencyLimit"]
 
 _ALIVE = "/healthz"
 _LONGEST_BYTES = 4 * 1024 * 1024
-"""More than the application accepts: it answers 413 without reading the body."""
+"""Longer bodies are not read here: the application accepts less and returns 413 without reading them."""
 _PIECE_BYTES = 64 * 1024
 _HELD_BYTES = 64 * 1024 * 1024
-"""All bodies together, of requests that wait for a place or have one."""
+"""Limit of the total size of all bodies in memory, of waiting and of running requests."""
 
 
 class ConcurrencyLimit:
-    """WSGI layer that lets in at most ``most`` requests at once; the others wait, with their bodies read already.
+    """WSGI middleware that passes on at most ``most`` requests at once.
 
-    So clients that send slowly do not delay others. ``/healthz`` needs no place, and a stream has one until it is
-    open. A request that cannot be let in reaches the application with the problem to answer, under ``REFUSED``.
+    It reads the body of a request before the request waits for a place, so slow clients do not delay others.
+    ``/healthz`` needs no place. An event stream gives its place back when its response has begun. If a body is too
+    slow or there is no memory for it, the request is passed on with a ``Problem`` in ``environ[REFUSED]``.
     """
 
     def __init__(self, app: "WSGIApplication", most: int, *, body_timeout_s: float = 60) -> None:
@@ -54,7 +55,7 @@ class ConcurrencyLimit:
                 return self._app(environ, start_response)
             environ["wsgi.input"] = BytesIO(body)
             if environ.pop("HTTP_TRANSFER_ENCODING", None) is not None:
-                # Its length is known now, so the application can answer 413.
+                # The length of the body is known now, so the application can check it and return 413.
                 environ["CONTENT_LENGTH"] = str(len(body))
             with self._places:
                 return self._app(environ, start_response)
@@ -62,10 +63,10 @@ class ConcurrencyLimit:
             self._held_bytes -= len(body)
 
     def _read(self, stream: Any, size: int, body: bytearray) -> Problem | None:
-        """Read at most ``size`` bytes into ``body``; return the problem if there is no memory for them."""
+        """Read at most ``size`` bytes into ``body``. Return a 503 if all bodies together exceed the memory limit."""
         while len(body) < size:
             if self._held_bytes > _HELD_BYTES:
-                return unavailable("The server receives too many request bodies; nothing was changed.")
+                return unavailable("The server receives too many request bodies; nothing was changed. Try again soon.")
             piece = stream.read(min(_PIECE_BYTES, size - len(body)))
             if not piece:
                 break

@@ -1,4 +1,4 @@
-"""gunicorn's gevent worker, which also closes idle connections."""
+"""A subclass of gunicorn's gevent worker that also closes idle connections."""
 
 import time
 from typing import Any
@@ -14,9 +14,9 @@ _CHECK_EVERY_S = 0.25
 
 
 class GreenWorker(GeventWorker):  # type: ignore[misc]
-    """A greenlet for each connection; one that is idle or sends half a request is closed after ``keepalive`` s.
+    """Serves each connection in a greenlet. Closes a connection without a complete request after ``keepalive`` s.
 
-    Only hooks that gunicorn has for its worker classes are overridden.
+    Overrides only methods that gunicorn intends worker classes to override.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -29,16 +29,16 @@ class GreenWorker(GeventWorker):  # type: ignore[misc]
         super().run()
 
     def timeout_ctx(self) -> Any:
-        """Return the context in which gunicorn waits for a connection's next request; its timeout is no error."""
+        """Return the context manager in which gunicorn waits for the next request of a connection."""
         return self._waiting
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """Note when the shutdown began (SIGTERM)."""
+        """Record when the shutdown began (SIGTERM)."""
         self._ending_since_s = time.monotonic()
         super().handle_exit(sig, frame)
 
     def _close_idle(self) -> None:
-        # One check of all connections, instead of a timer that each request sets and cancels.
+        # One loop checks all connections: cheaper than a timer that each request sets and cancels.
         while True:
             gevent.sleep(_CHECK_EVERY_S)
             allowed_s = self.cfg.keepalive if self.alive else _LINGER_S
@@ -46,11 +46,11 @@ class GreenWorker(GeventWorker):  # type: ignore[misc]
 
 
 class _Idle(Exception):
-    """Thrown into a greenlet that has waited too long for a request."""
+    """Raised in a greenlet that has waited too long for a request."""
 
 
 class _Waiting:
-    """The context in which a greenlet waits for a request; one for all greenlets."""
+    """The context manager in which a greenlet waits for a request. All greenlets share one instance."""
 
     def __init__(self) -> None:
         self._since_s: dict[Any, float] = {}
@@ -63,10 +63,13 @@ class _Waiting:
         return kind is _Idle
 
     def end_before(self, moment_s: float, *, grace_since_s: float) -> None:
-        """End the wait of greenlets that began it before both ``moment_s`` and, if it is later, the grace period."""
+        """End the wait of all greenlets that have waited since before ``moment_s``.
+
+        In a shutdown, waits count from ``grace_since_s`` at the earliest: each connection has a grace period.
+        """
         for waiting, since_s in list(self._since_s.items()):
             if max(since_s, grace_since_s) < moment_s:
-                # Only the hub may throw into a greenlet, and by then a request may have come.
+                # Only the hub may raise in a greenlet. ``_end`` checks again, as a request may arrive before that.
                 gevent.get_hub().loop.run_callback(self._end, waiting)
 
     def _end(self, waiting: Any) -> None:

@@ -1,8 +1,8 @@
-"""Greenlets instead of threads, for a gateway that is a process of its own (ADR 16).
+"""Greenlets instead of threads, in processes of ``dagway api`` (ADR 16).
 
-Most of its time a request waits for the broker or the database, and switching greenlets costs a fraction of passing
-the interpreter's lock from one thread to another. Long computations would delay all other requests: they go to a real
-thread, by ``run_in_thread``.
+A request spends most of its time waiting for the broker or the database. Switching greenlets is much cheaper than
+passing the GIL from thread to thread. A long computation would delay all other requests, so ``run_in_thread`` runs it
+in a real thread.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ _green = False
 
 
 def become_green() -> None:
-    """Make blocking calls switch greenlets in this whole process; call it before importing modules that block."""
+    """Make blocking calls switch greenlets in the whole process. Call this before importing modules that block."""
     # Imported here, because it takes 50 ms and only a gateway needs it.
     from gevent import monkey  # noqa: PLC0415
 
@@ -35,20 +35,21 @@ def is_green() -> bool:
 
 
 def run_in_thread(work: Callable[[], T]) -> T:
-    """Return or raise what ``work`` does, without delaying other requests.
+    """Call ``work`` without delaying other requests; return its result or raise its exception.
 
-    In a process of greenlets a real thread runs it, and others get the interpreter every 5 ms; it does not see
-    what is bound to the request's own thread. Elsewhere a request has a real thread already.
+    In a process with greenlets, ``work`` runs in a real thread, and other threads get the GIL every 5 ms. ``work``
+    does not see thread-local values of the request. In other processes the request has a real thread already, which
+    calls ``work`` itself.
     """
     if not _green:
         return work()
     from gevent import get_hub  # noqa: PLC0415
 
     def attempt() -> tuple[T, None] | tuple[None, Exception]:
-        # gevent prints what its threads raise, for example for a wrong password.
+        # Catch exceptions here, because gevent prints those that its threads raise, e.g. for a wrong password.
         try:
             return work(), None
-        except Exception as error:  # noqa: BLE001 - raised again where it is waited for
+        except Exception as error:  # noqa: BLE001 - raised again in the calling greenlet
             return None, error
 
     done, error = get_hub().threadpool.apply(attempt)

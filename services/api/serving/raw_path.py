@@ -1,10 +1,9 @@
-"""Routing on the path as it was sent, so that a step called ``a/b`` can be addressed as ``a%2Fb``.
+"""Routes requests by the undecoded path, so that clients can address a step named ``a/b`` as ``a%2Fb``.
 
-A WSGI server decodes the path before the application sees it, which makes a slash inside a name
-and a slash between names the same. This layer takes the raw path where the server keeps it, and
-hands on a path whose segments escape exactly ``%`` and ``/``; ``SegmentConverter`` undoes that.
-A name sent with plain slashes is still recognised if a fixed word follows it
-(``/steps/a/b/log``).
+A WSGI server decodes the path before it calls the application, and then a slash inside a name looks like a slash
+between names. This middleware takes the raw path, if the server provides it, and passes on a path in which only ``%``
+and ``/`` inside segments are escaped; ``SegmentConverter`` decodes these. A step name that is sent with plain slashes
+is recognised if a fixed word follows the name, as in ``/steps/a/b/log``.
 """
 
 import re
@@ -27,7 +26,7 @@ _STEP = re.compile(
 
 
 class SegmentConverter(BaseConverter):
-    """One path segment, decoded; it may hold any character."""
+    """Matches one path segment and decodes it. The decoded segment may contain any character."""
 
     regex = "[^/]+"
     part_isolating = True
@@ -40,7 +39,7 @@ class SegmentConverter(BaseConverter):
 
 
 class RawPath:
-    """WSGI layer that rewrites ``PATH_INFO`` as the module says, below ``base_path`` if there is one."""
+    """WSGI middleware that rewrites ``PATH_INFO`` as described above, and removes ``base_path`` from the path."""
 
     def __init__(self, app: "WSGIApplication", base_path: str = "") -> None:
         self._app = app
@@ -59,7 +58,7 @@ class RawPath:
 
 
 def _segments(environ: "WSGIEnvironment") -> str:
-    """Return the request's path with escaped segments, from the raw path if that matches the decoded one."""
+    """Return the path with escaped segments. The raw path is used only if it decodes to ``PATH_INFO``."""
     decoded = str(environ.get("PATH_INFO", "/")).encode("latin-1").decode("utf-8", "replace")
     raw = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or "")
     if "://" in raw.partition("?")[0]:

@@ -1,4 +1,4 @@
-"""The two ways to serve the application: waitress inside a process, gunicorn as one of its own."""
+"""The servers of the application: waitress inside ``dagway up``, gunicorn in ``dagway api``."""
 
 import ctypes
 import logging
@@ -28,19 +28,19 @@ _CHANNEL_TIMEOUT_S = 60
 _PR_SET_PDEATHSIG = 1
 _GRACE_S = 5
 _EMBEDDED_CONNECTIONS = 500
-"""Including idle and slow ones; the default of waitress, 100, is a few browsers and one careless script."""
+"""Open connections, including idle ones. The default of waitress, 100, is too low for several browsers and scripts."""
 _CONNECTIONS = 1000
 MOST_STREAMS = _CONNECTIONS // 2
-"""Event streams at once where greenlets serve: each takes a connection, but no place of the concurrency limit."""
+"""How many event streams may be open with greenlets. Each takes a connection, but no place in the concurrency limit."""
 _SERVER_BODY_LIMIT_BYTES = 64 * 1024 * 1024
-"""Far above the application's limit, which answers 413 in the API's form; this one only bounds the disk used."""
+"""Only limits the disk space for bodies. The application has a much lower limit and returns 413 with a JSON body."""
 
 
 class EmbeddedServer:
-    """Waitress on a thread of this process.
+    """Waitress in a thread of this process.
 
-    The port is bound, and ``port`` known, when the constructor returns; requests are answered from
-    ``start`` to ``stop``. An address that cannot be listened on is ``ConfigInvalid`` at once.
+    The constructor binds the port and sets ``port``; it raises ``ConfigInvalid`` if it cannot listen on the address.
+    Requests are answered between ``start`` and ``stop``.
     """
 
     def __init__(
@@ -75,15 +75,15 @@ class EmbeddedServer:
         self._stopping = threading.Event()
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Begin to answer requests."""
         self._thread.start()
 
     def stop(self, timeout_s: float = _GRACE_S) -> None:
-        """Wait up to ``timeout_s`` for requests under way, then close all connections."""
+        """Wait up to ``timeout_s`` until running requests are answered, then close all connections."""
         if self._stopping.is_set():
             return
         self._stopping.set()
-        # Waitress' own close() waits for open connections; ending the tasks and the socket map does not.
+        # The close() of waitress waits until all connections end. Shutting down its tasks and sockets does not wait.
         self._server.task_dispatcher.shutdown(timeout=timeout_s)
         self._server.close()
         wasyncore.close_all(self._sockets)
@@ -94,14 +94,14 @@ class EmbeddedServer:
         try:
             self._server.run()
         except Exception:
-            # ``stop`` closes its sockets under the loop, which then fails; at any other time it is an error.
+            # When ``stop`` closes the sockets, the loop fails, which is expected. At any other time it is an error.
             if not self._stopping.is_set():
                 _log.exception("api.server_broken")
                 raise
 
 
 def _die_with(arbiter: Any, _worker: object) -> None:
-    """End a worker process with its arbiter: an orphan would hold the port for seconds."""
+    """Make the kernel kill a worker process when its arbiter dies: an orphan would hold the port for seconds."""
     libc = ctypes.CDLL(None)
     if hasattr(libc, "prctl"):
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -130,7 +130,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
 
 
 class _Log(Logger):  # type: ignore[misc]
-    """Sends gunicorn's log lines through the process's own logging, with its format and level."""
+    """Passes gunicorn's log lines to the logging of this process, which has its own format and level."""
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
@@ -148,11 +148,11 @@ def run_gunicorn(
     threads: int = 40,
     graceful_timeout_s: int = _GRACE_S,
 ) -> None:
-    """Serve until a signal ends the process; needs the main thread. Uses greenlets if the process does.
+    """Serve until a signal ends the process. Must be called in the main thread. Uses greenlets if the process does.
 
-    ``app_factory`` runs in each worker process after the fork, so that what it opens (sockets,
-    threads, pools) belongs to that process. More than one worker process splits what ``/metrics``
-    says about the process itself; the ``dagu_*`` series come from the database and stay correct.
+    ``app_factory`` is called in each worker process after the fork, so its sockets, threads and pools belong to the
+    worker process. With several worker processes, ``/metrics`` shows the process metrics of only one of them; the
+    ``dagu_*`` series come from the database and stay correct.
     """
     settings = {
         "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
@@ -161,7 +161,7 @@ def run_gunicorn(
         "worker_connections": _CONNECTIONS,
         "worker_class": "services.api.serving.gevent_worker.GreenWorker" if is_green() else "gthread",
         "preload_app": False,
-        # gunicorn takes no proxy header from anyone, so it need not compare addresses at each request.
+        # No proxy headers are evaluated, so gunicorn need not compare addresses at each request.
         "forwarded_allow_ips": "*",
         "secure_scheme_headers": {},
         "forwarder_headers": "",

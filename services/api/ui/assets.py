@@ -1,6 +1,7 @@
-"""The files of a front end as answers: with their media types, and compressed for browsers that accept it.
+"""Serves the files of a front end with their media types, compressed if the browser accepts it.
 
-A bundle is megabytes of text that shrink to a third. Each file is compressed once, and again when it changes.
+A bundle has megabytes of text, which compression reduces to a third. A file is compressed when it is first requested
+and again after it has changed.
 """
 
 import gzip
@@ -26,18 +27,18 @@ _TYPES = {
     ".woff": "font/woff",
     ".woff2": "font/woff2",
 }
-"""Types that the host's own table may lack or have different."""
+"""Media types that may be absent or different in the table of the operating system."""
 _COMPRESSIBLE = frozenset({".js", ".css", ".html", ".json", ".map", ".txt", ".svg"})
 _WORTH_BYTES = 1400
 _KEPT = 256
-"""Most compressed files in memory; further files are compressed at each request."""
+"""How many compressed files are cached in memory."""
 
 
 def send_asset(folder: Path, name: str) -> Response:
-    """Return the file of that name below the folder; 304 if the browser has it.
+    """Return the file with this name below the folder, or a 304 if the browser has it already.
 
     Raises:
-        NotFound: there is none, or the name leads out of the folder.
+        NotFound: there is no such file, or the name leads out of the folder.
     """
     suffix = Path(name).suffix
     media_type = _TYPES.get(suffix) or mimetypes.guess_type(name)[0]

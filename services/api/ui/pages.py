@@ -1,9 +1,9 @@
 """The web pages: the built-in front end, or the bundle of another one.
 
-The built-in front end (``web/``, see docs/web.md) is plain modules that a browser loads as they are. Another front
-end's bundle (``DAGWAY_UI_DIR``) is known by its contract only (REST contract section 10.2), which the built-in one
-keeps as well: an ``index.html`` with a global ``getConfig()``, made here, and files below a path of their own; any
-other GET outside ``/api/`` is the page.
+The built-in front end (``web/``, see docs/web.md) consists of plain modules that browsers load unchanged. The bundle
+of another front end (``DAGWAY_UI_DIR``) must follow REST contract section 10.2, as the built-in front end does: this
+module makes an ``index.html`` with a global function ``getConfig()``, and serves the other files below a fixed path.
+Any other GET outside ``/api/`` returns the ``index.html``.
 """
 
 import base64
@@ -39,7 +39,7 @@ _POLICY = "; ".join(  # noqa: FLY002 - one directive a line
         "frame-ancestors 'none'",
     )
 )
-"""No inline script but ``getConfig()``, and nothing from other hosts: no spec, log or parameter can become code."""
+"""Forbids other hosts and all inline scripts but ``getConfig()``: no spec, log or parameter can run as code."""
 
 _ASSET_AGE_S = 86_400
 _PAGE = """<!doctype html>
@@ -63,13 +63,13 @@ _QUIET = "window.alert = ((say) => (text) => { if (text) say(text); })(window.al
 
 
 class PageConverter(PathConverter):
-    """Any path outside the API and the files, where an unknown path is a 404."""
+    """Matches any path except those of the API and of files: there an unknown path must be a 404."""
 
     regex = r"(?!(?:api|assets|web)(?:/|$))[^/].*?"
 
 
 def serve_own(app: Flask, deps: "Deps") -> None:
-    """Add the page, and its files below ``/web/<tag>/``; browsers must not cache files of another tag."""
+    """Serve the built-in page, and its files below ``/web/<tag>/``. Browsers may cache the current tag only."""
     template = (_WEB / "index.html").read_text()
     tag = _tag(_WEB)
 
@@ -105,7 +105,7 @@ def _guarded(response: Response, script: str) -> Response:
 
 
 def _tag(folder: Path) -> str:
-    """Return a tag that changes whenever a file of the folder does."""
+    """Return a tag that changes whenever a file in the folder changes."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.*")):
         digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
@@ -113,13 +113,13 @@ def _tag(folder: Path) -> str:
 
 
 def _own_title(deps: "Deps") -> str:
-    """Return the configured title; the setting's default is what Dagu's front end expects."""
+    """Return the configured title, or ``Dagway`` instead of the default ``Dagu``, which Dagu's front end expects."""
     title = deps.settings.navbar_title
     return "Dagway" if title == Settings().navbar_title else title
 
 
 def _own_configuration(deps: "Deps") -> dict[str, Any]:
-    """Return the contract's configuration, and the login method that ``authMode`` does not name."""
+    """Return the configuration of the contract and, in ``auth``, also the login methods that ``authMode`` lacks."""
     settings = deps.settings
     if settings.auth_mode != "none":
         auth: str = settings.auth_mode
@@ -131,7 +131,7 @@ def _own_configuration(deps: "Deps") -> dict[str, Any]:
 
 
 def serve_bundle(app: Flask, deps: "Deps", folder: Path) -> None:
-    """Add the page and the assets; ``folder`` holds ``bundle.js`` or an ``assets`` folder that does."""
+    """Serve the page and files of a bundle. ``folder`` or its folder ``assets`` contains ``bundle.js``."""
     assets = folder / "assets" if (folder / "assets").is_dir() else folder
 
     def asset(name: str) -> Response:
@@ -188,15 +188,15 @@ def _configuration(deps: "Deps") -> dict[str, Any]:
 
 
 def _zone_name(key: str, offset_s: int) -> str:
-    """Return the name of the time zone that the page shows beside times."""
+    """Return the name of the time zone that the page shows next to times."""
     if key:
-        return "UTC" if key == "Etc/UTC" else key  # the name it has on many hosts
+        return "UTC" if key == "Etc/UTC" else key  # many hosts call UTC so
     hours = offset_s // 3600
     return f"UTC{hours:+d}" if hours else "UTC"
 
 
 def _script(configuration: dict[str, Any]) -> str:
-    """Return the content of the page's script element; no value can end the element."""
+    """Return the content of the page's script element, escaped so that no value can end the element."""
     text = json.dumps(configuration)
     safe = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     return f"function getConfig() {{ return {safe}; }}"

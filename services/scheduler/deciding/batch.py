@@ -49,7 +49,8 @@ __all__ = ["Batch"]
 class Batch:
     """Decisions about runs in the transaction ``tx``, all with the time ``now``.
 
-    ``runs``: the runs that the batch has loaded or created. ``after``: the actions after the commit. ``again``: an
+    ``runs``: the runs that the batch has loaded or created. ``pending``: rows to
+    write before the commit. ``after``: the actions after the commit. ``again``: an
     earlier try of the same batch failed, because a key existed or another transaction had changed a run.
     """
 
@@ -62,7 +63,7 @@ class Batch:
         self.plans = plans
         self.runs = LoadedRuns(tx, plans, recent)
         self.after = PostCommit(at=now)
-        self._pending = PendingRows()
+        self.pending = PendingRows()
         self._for_children: list[tuple[str, StartChild | StopChild]] = []
         self._queued = 0
 
@@ -116,7 +117,7 @@ class Batch:
         match decision:
             case Advanced():
                 loaded.run = decision.run
-                self._pending.transitions.extend(
+                self.pending.transitions.extend(
                     rows.transition_row(key, transition, self.now) for transition in decision.transitions
                 )
                 if decision.transitions:
@@ -130,7 +131,7 @@ class Batch:
 
     def hold(self, key: str, held: Mapping[str, Any]) -> None:
         """Hold back a queued run of this batch from admission; see the table ``run_holds``."""
-        self._pending.holds.append({**held, "run_key": key})
+        self.pending.holds.append({**held, "run_key": key})
 
     def remind(self, key: str, wake: WakeAt) -> None:
         """Set a timer of a run of this batch, without a message to the core."""
@@ -138,19 +139,19 @@ class Batch:
 
     def add_log(self, chunk: LogChunk) -> None:
         """Store a chunk of a step's output, unless it is stored already."""
-        self._pending.log_chunks.append(rows.chunk_row(chunk))
+        self.pending.log_chunks.append(rows.chunk_row(chunk))
 
     def take_for_children(self) -> list[tuple[str, StartChild | StopChild]]:
         """Return and clear the pending effects that start and stop children, in order, with the parents' keys.
 
-        The caller must carry them out before ``flush``; see ``family.start_and_stop_children``.
+        The caller must carry them out before the flush; see ``family.start_and_stop_children``.
         """
         wanted, self._for_children = self._for_children, []
         return wanted
 
     def add_outcomes(self, outcomes: Iterable[dict[str, Any]]) -> None:
         """Record the outcomes of commands as rows of the inbox."""
-        self._pending.inbox.extend(outcomes)
+        self.pending.inbox.extend(outcomes)
 
     def halt(self, halt: Halt) -> None:
         """Ask a worker to stop an attempt, after the commit."""
@@ -164,7 +165,7 @@ class Batch:
                 case Halt():
                     self.after.halts.append(effect)
                 case WakeAt():
-                    self._pending.timers[key, effect.node, effect.kind] = effect.due_at
+                    self.pending.timers[key, effect.node, effect.kind] = effect.due_at
                     known = self.after.wake_at
                     self.after.wake_at = effect.due_at if known is None else min(known, effect.due_at)
                 case ClosedAttempt():
@@ -172,15 +173,15 @@ class Batch:
                     if effect.state is AttemptState.LOST:
                         run = self.runs.entry(key).run
                         self.after.traced.spans.append(lost_span(run, self.runs.asked_in(key), effect, self.now))
-                    self._pending.attempts.append(rows.attempt_row(key, effect, self.now))
+                    self.pending.attempts.append(rows.attempt_row(key, effect, self.now))
                 case Forget():
                     self.runs.entry(key).deleted = True
                 case StartChild() | StopChild():
                     self._for_children.append((key, effect))
                 case AddLog():
-                    self._pending.log_chunks.append(rows.added_log_row(key, effect, self.now))
+                    self.pending.log_chunks.append(rows.added_log_row(key, effect, self.now))
                 case Acquire() | Release():
-                    self._pending.pools.note(self.runs.entry(key).run, effect, self.now)
+                    self.pending.pools.note(self.runs.entry(key).run, effect, self.now)
                     self.after.pools.update(claim.key for claim in effect.claims)
 
     def _send(self, key: str, dispatch: Dispatch) -> None:
@@ -191,7 +192,7 @@ class Batch:
         message_id = new_run_id()
         trace = self.runs.asked_in(key).of_run(key, dispatch.task.run_attempt)
         body = encode(dispatch.task, id=message_id, at=self.now, trace=str(trace))
-        self._pending.outbox.append(
+        self.pending.outbox.append(
             {"id": message_id, "route": rows.route_row(route), "body": body, "created_at": self.now}
         )
         self.after.outgoing.append(Outgoing(route, body, message_id))
@@ -225,7 +226,3 @@ class Batch:
             self.after.ended.append((after.dag_name, became))
             if ran and after.started_at is not None:
                 self.after.lasted.append((after.dag_name, (self.now - after.started_at).total_seconds()))
-
-    def flush(self) -> None:
-        """Write all decisions of the batch. Raises what ``PendingRows.flush`` raises."""
-        self._pending.flush(self.tx, self.runs.entries())

@@ -60,7 +60,7 @@ class Transactor:
                     batch = Batch(tx, self.plans, self._recent, self.clock(), again=attempt > 0)
                     result = work(batch)
                     family.start_and_stop_children(batch)
-                    batch.flush()
+                    batch.pending.flush(tx, batch.runs.entries())
             except (StaleVersion, AlreadyExists):
                 if attempt == _TRIES - 1:
                     raise

@@ -1,4 +1,4 @@
-"""Evaluate a ``call`` step: which DAG, how many sub-runs, with which parameters.
+"""Evaluate a ``call`` step: the DAG to call, the number of sub-runs, and the params of each.
 
 Source: the workflow language reference, sections on sub-DAG steps and parallel.
 """
@@ -34,15 +34,15 @@ Mask = Callable[[str], str]
 
 
 def fan_out(step: Step, scope: Scope, run_command: RunCommand, mask: Mask = str) -> tuple[ChildCall, ...]:
-    """Return the sub-runs that a step calls, in the order of its items. ``mask`` replaces the secrets in a text.
+    """Return the sub-runs that a step starts, in the order of its items. ``mask`` masks the secrets in a text.
 
     Raises:
-        InvalidInput: there is no name, no item, or too many items.
+        InvalidInput: the DAG's name is empty, or ``parallel`` has no items or too many.
         ExpansionError: a required variable is not set.
     """
     name = expand(step.call, scope, run_command).strip()
     if not name:
-        raise InvalidInput("call: the name of the sub DAG is empty")
+        raise InvalidInput("call: the name of the DAG is empty after expansion")
     if step.parallel is None:
         return (_call(name, step, scope, run_command, None, mask=mask),)
     items = _items(step.parallel, scope, run_command)
@@ -72,7 +72,7 @@ def _with_text(name: str, text: str, mask: Mask) -> ChildCall:
 
 
 def _shown(text: str, pairs: Pairs, mask: Mask) -> str:
-    """Return the text with masked values for people to read; empty if it holds no secret."""
+    """Return the params text with secrets masked, to show in the API; empty if the text contains no secret."""
     masked = tuple((key, mask(value)) for key, value in pairs)
     if masked == pairs and mask(text) == text:
         return ""
@@ -81,8 +81,8 @@ def _shown(text: str, pairs: Pairs, mask: Mask) -> str:
 
 def _with_pairs(name: str, pairs: Pairs, mask: Mask) -> ChildCall:
     text = quote_pairs(pairs, frozenset(key for key, _ in pairs if key.isdigit()))
-    # JSON where the text would be parsed into other values. People see the text with secrets masked, and the run's
-    # id is made from it.
+    # ``given`` is JSON if parsing the text again would change the values. The run's id is made from ``text``, and the
+    # API shows ``text`` with secrets masked.
     given = text if _reads_back(text, pairs) else _as_json(pairs)
     return ChildCall(dag=name, params=text, given=given, shown=_shown(text, pairs, mask))
 
@@ -106,7 +106,7 @@ def _items(parallel: Parallel, scope: Scope, run_command: RunCommand) -> list[st
 
 
 def _evaluated(item: str, scope: Scope, run_command: RunCommand) -> str:
-    """Expand an item. One that was a map is JSON text: only its values are expanded."""
+    """Expand an item. An item that was a map in YAML is JSON text here: only its values are expanded."""
     fields = parse_json(item) if item.startswith("{") else None
     if not isinstance(fields, dict):
         return expand(item, scope, run_command)
@@ -115,14 +115,17 @@ def _evaluated(item: str, scope: Scope, run_command: RunCommand) -> str:
 
 
 def _sorted(value: Any) -> Any:
-    """Return the same JSON with sorted keys, since a run's id is made from the text."""
+    """Sort the keys of a JSON value, also in nested maps, since the sub-run's id is made from the JSON text."""
     if isinstance(value, dict):
         return {key: _sorted(value[key]) for key in sorted(value)}
     return [_sorted(item) for item in value] if isinstance(value, list) else value
 
 
 def split_items(text: str) -> list[str]:
-    """Split a variable's text into items by the first form that fits: JSON, lines, quoted words, separators, blanks."""
+    """Split the value of a variable into items.
+
+    The first form that fits decides: JSON, lines, quoted words, words between separators, words between blanks.
+    """
     text = text.strip()
     value = parse_json(text) if text[:1] in ("[", "{") else None
     if isinstance(value, list):

@@ -1,7 +1,7 @@
 """Handle one task: report the start, ack the task, run the attempt, report the end.
 
-Guarantee: an attempt that was reported as started ends in exactly one ``AttemptFinished``, unless it was revoked
-(the report would be ignored) or the worker dies.
+Guarantee: an attempt whose start was reported is followed by exactly one ``AttemptFinished``, unless the attempt was
+revoked (a scheduler would ignore the report) or the worker dies.
 """
 
 import logging
@@ -47,7 +47,7 @@ _NO_LOGS = LogPaths("", "", "")
 
 @dataclass(frozen=True, slots=True)
 class WorkerIdentity:
-    """Who reports: the worker's name, and which process of that name."""
+    """The sender of reports: the worker's id, and the incarnation, i.e. the process that has this id now."""
 
     worker_id: str
     incarnation: str
@@ -55,7 +55,7 @@ class WorkerIdentity:
 
 @dataclass(slots=True)
 class _AttemptContext:
-    """One attempt, and what was prepared for it."""
+    """One attempt and its resources; ``files``, ``inputs`` and ``logs`` are ``None`` until they are prepared."""
 
     task: Task
     stop: StopRequest
@@ -66,16 +66,16 @@ class _AttemptContext:
     inputs: Inputs | None = None
     logs: AttemptLogs | None = None
     error: str = ""
-    """Why the attempt cannot run at all."""
+    """Why the files or inputs could not be prepared; empty if they could."""
 
     def note(self, text: str) -> None:
-        """Add a line to the run's own log."""
+        """Add a line to this worker's log of the run."""
         if self.files is not None:
             self.files.note(f"{utc_now().isoformat()[:19]}Z {self.task.step.name}: {text}")
 
 
 class TaskHandler:
-    """Handles tasks; any number of threads may call."""
+    """Handles tasks. Thread-safe."""
 
     def __init__(
         self,
@@ -106,12 +106,14 @@ class TaskHandler:
         confirm = self._reporter.send(started)
         context = _AttemptContext(task, stop, run_span, started_at, paths)
         try:
-            # Files are read while the confirm is on its way; no command of the user runs yet.
+            # Prepared while the start report waits for its confirm; no command of the user runs before the confirm.
             try:
                 if task.kind != "prepare":
                     context.files = OutputFiles(paths, task)
-                    context.inputs = self._inputs(task)
-            except Exception as error:  # noqa: BLE001 - whatever a task can cause becomes its outcome
+                    # Handlers and mails run without a missing secret: it may be what they report.
+                    folder = self._workspace.dag_folder(task)
+                    context.inputs = prepare_inputs(task, folder, all_secrets=task.kind == "step")
+            except Exception as error:  # noqa: BLE001 - any error becomes the outcome
                 context.error = str(error) or type(error).__name__
             try:
                 confirm.result()
@@ -130,13 +132,9 @@ class TaskHandler:
         if not perhaps_heard:
             self._attempts.drop(task.token)
             return
-        # A scheduler that received the start report, and nothing after it, would count the attempt as lost.
+        # Otherwise a scheduler that did receive the start report would count the attempt as lost.
         reported = self._reporter.finish(self._event(AttemptGivenUp, task, utc_now()))
         self._attempts.end(task.token, reported=reported)
-
-    def _inputs(self, task: Task) -> Inputs:
-        # Handlers and mails run without a missing secret: it may be what they report.
-        return prepare_inputs(task, self._workspace.dag_folder(task), all_secrets=task.kind in {"step", "prepare"})
 
     def refuse(self, task: Task) -> AttemptFinished:
         """Return the end report of an attempt that was stopped before its task arrived."""
@@ -144,7 +142,7 @@ class TaskHandler:
         return self._event(AttemptFinished, task, now, started_at=now, outcome="aborted", exit_code=-1)
 
     def redelivered(self, task: Task) -> TaskRedelivered:
-        """Return the report on a task that the broker delivered before."""
+        """Return the report that the broker delivered a task a second time. The task is not run."""
         return self._event(TaskRedelivered, task, utc_now())
 
     def _run_attempt(self, context: _AttemptContext) -> None:
@@ -162,7 +160,7 @@ class TaskHandler:
             else:
                 context.note(f"attempt {task.number} started")
                 attempt = self._runner.execute(task, stop, inputs, files, masker=masker, follow_logs=follow_logs)
-        except Exception as error:  # noqa: BLE001 - whatever a step can cause becomes its outcome
+        except Exception as error:  # noqa: BLE001 - any error becomes the outcome
             _log.warning("attempt.broken", extra={"token": task.token}, exc_info=True)
             attempt = AttemptResult(Result("broken", 1, masker.text(str(error) or type(error).__name__)))
         logs = context.logs
@@ -190,7 +188,7 @@ class TaskHandler:
             result = Result("failed", result.exit_code or 1, f"the step's output could not be read: {error}")
 
         def finished() -> AttemptFinished:
-            """Make the report; call it after all output was read, since the output holds the annotations."""
+            """Make the end report. Call it after all output was read, since annotations come from the output."""
             facts = {**attempt.facts, "outputs": attempt.outputs}
             if logs is not None and (annotations := logs.annotations) is not None:
                 annotations.close()
@@ -220,7 +218,7 @@ class TaskHandler:
         self._spans.attempt_over(task, context.run_span, context.started_at, result, context.inputs)
 
     def _report_progress(self, task: Task, annotations: Annotations) -> None:
-        # Without waiting for the confirm: the end report repeats it.
+        # Does not wait for the confirm: the end report contains progress and remarks too.
         facts = {"seq": annotations.version, "progress": annotations.progress, "remarks": annotations.remarks}
         self._reporter.send(self._event(AttemptProgress, task, utc_now(), **facts))
 

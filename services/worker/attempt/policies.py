@@ -1,4 +1,8 @@
-"""Evaluate a step's policies after its execution, where that needs the worker: conditions, patterns, numbers."""
+"""Evaluate the parts of a step's policies that need the worker.
+
+These are the condition of ``repeatPolicy``, the output patterns of ``continueOn`` and the numbers of ``retryPolicy``
+that contain variables or commands.
+"""
 
 import math
 import re
@@ -37,7 +41,10 @@ def evaluate_policies(
     cwd: str,
     paths: LogPaths,
 ) -> dict[str, Any]:
-    """Return the fields of ``AttemptFinished`` that the step's policies need. Call it after ``OutputFiles.keep``."""
+    """Return the fields of ``AttemptFinished`` that the step's policies need.
+
+    Call it after ``OutputFiles.keep``, which writes the files that the output patterns are searched in.
+    """
     step = task.step
     facts: dict[str, Any] = {}
     if result.outcome == "failed" and step.continue_on.output:
@@ -50,9 +57,9 @@ def evaluate_policies(
 
 
 def _output_matches(patterns: Sequence[str], log: Path) -> bool:
-    """Whether a line of any attempt contains one of the texts, or matches one that begins with ``re:``.
+    """Whether a line of ``log`` contains one of ``patterns`` or, for ``re:`` patterns, matches it.
 
-    An invalid pattern matches nothing.
+    ``log`` holds the output of all attempts of the node so far. An invalid pattern matches nothing.
     """
     tests: list[Callable[[str], object]] = []
     for pattern in patterns:
@@ -72,7 +79,7 @@ def _output_matches(patterns: Sequence[str], log: Path) -> bool:
 def _with_own_facts(
     environment: Environment, step: Step, result: Result, outputs: dict[str, str], paths: LogPaths
 ) -> Environment:
-    """Make ``${id.…}`` of the step itself mean this execution; its task carries the facts of the one before."""
+    """Return an environment in which ``${id.…}`` of the step itself means this attempt, not the previous one."""
     if not step.id:
         return environment
     output = outputs.get(step.output.name) if step.output is not None else None
@@ -89,7 +96,7 @@ def _condition_met(
     condition = task.step.repeat_policy.condition if task.step.repeat_policy is not None else None
     if condition is None:
         return None
-    # Its own output wins over an output of the same name of an earlier step.
+    # The step's own output wins over an earlier step's output of the same name.
     textual, full = (replace(scope, maps=(outputs, *scope.maps)) for scope in (environment.textual, environment.full))
     process = {**environment.process, **outputs}
     try:
@@ -105,7 +112,7 @@ def _condition_met(
 
 
 def retry_numbers(policy: RetryPolicy | None, scope: Scope, run_command: RunCommand) -> dict[str, Any]:
-    """Return the numbers of a retry policy that are written as text.
+    """Evaluate the numbers of a retry policy that are texts; return the fields of ``AttemptFinished`` for them.
 
     Raises:
         InvalidInput: a text cannot be evaluated, or is not a number.

@@ -1,8 +1,8 @@
-"""The prepare attempt of a run: evaluate what a scheduler cannot.
+"""The prepare attempt of a run: evaluate what only a worker can evaluate.
 
-First the DAG's env and params: their back-quoted commands run here and see this host's variables, but never the
-service's own. Then the DAG's preconditions; if one is not met, the outcome is ``skipped``. A run that has values
-keeps them: only its preconditions are checked again.
+First the DAG's env and params: their back-quoted commands run here and see this host's variables, except Dagway's own
+(``DAGWAY_*``). Then the DAG's preconditions: if one is not met, the outcome is ``skipped``. If the run already has
+values of env and params (a retry), it keeps them and only the preconditions are checked again.
 """
 
 import json
@@ -27,7 +27,7 @@ __all__ = ["check_preconditions", "evaluate_dag", "values_of"]
 
 
 def evaluate_dag(task: Task, supervisor: Supervisor, workspace: Workspace) -> Task:
-    """Return the task with the values of env and params; a task that has them already is returned as it is."""
+    """Return the task with evaluated env and params. A task that already has values is returned unchanged."""
     folder = workspace.dag_folder(task)
     folder.mkdir(0o750, parents=True, exist_ok=True)
     if task.env or task.params:
@@ -50,7 +50,10 @@ def evaluate_dag(task: Task, supervisor: Supervisor, workspace: Workspace) -> Ta
 
 
 def values_of(task: Task) -> dict[str, str]:
-    """Return an evaluated task's values as outputs: ``env``, ``params`` (JSON lists of pairs) and ``params_json``."""
+    """Return the values of an evaluated task, for the report.
+
+    ``env`` and ``params`` are JSON lists of (name, value) pairs; ``params_json`` is the JSON text of the params.
+    """
     outputs = {"env": json.dumps(task.env), "params": json.dumps(task.params)}
     return outputs if task.params_json is None else {**outputs, "params_json": task.params_json}
 
@@ -58,7 +61,10 @@ def values_of(task: Task) -> dict[str, str]:
 def check_preconditions(
     task: Task, supervisor: Supervisor, workspace: Workspace
 ) -> tuple[Result, dict[str, tuple[str, ...]]]:
-    """Check secrets and preconditions of an evaluated task; return the result and further fields of the report."""
+    """Check that the secrets can be resolved and the preconditions are met.
+
+    Returns the result and further fields of ``AttemptFinished``.
+    """
     dag = Dag.model_validate(task.options["prepare"]["dag"])
     unmet, why = _check(task, dag, supervisor, workspace.dag_folder(task))
     if not any(unmet):
@@ -67,7 +73,7 @@ def check_preconditions(
 
 
 def _check(task: Task, dag: Dag, supervisor: Supervisor, folder: Path) -> tuple[list[str], str]:
-    """Return why each condition is not met, and why the run is skipped."""
+    """Return one text for each condition (empty if it is met), and the reason to skip the run (empty if none)."""
     if not dag.preconditions and not dag.secrets:
         return [], ""
     inputs = prepare_inputs(task, folder)

@@ -1,4 +1,4 @@
-"""The attempts that this worker runs, or has not reported yet."""
+"""The attempts that run on this worker, or whose end report is not delivered yet."""
 
 import threading
 from collections import OrderedDict
@@ -9,11 +9,14 @@ from services.worker.process.supervisor import StopRequest
 __all__ = ["AttemptRegistry"]
 
 _REMEMBERED = 10_000
-"""How many tokens are remembered: of ended attempts, for copies of their tasks, and of stops that came first."""
+"""How many tokens of ended attempts are remembered, to recognise copies of their tasks.
+
+Also how many tokens of stops are remembered that arrived before their task.
+"""
 
 
 class AttemptRegistry:
-    """Attempts by token; the heartbeat renews the leases of ``tokens``. Any thread may call."""
+    """Attempts by token; each heartbeat renews the leases of ``tokens()``. Thread-safe."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -23,9 +26,10 @@ class AttemptRegistry:
         self._done: OrderedDict[str, None] = OrderedDict()
 
     def begin(self, token: str) -> StopRequest | StopKind | None:
-        """Register an attempt; return its stop request, or why it must not start.
+        """Register an attempt and return its stop request, or return why the attempt must not start.
 
-        ``None``: the task is a copy, the attempt runs or has run here. A kind: a stop came before the task.
+        Returns ``None`` if the task is a copy (the attempt runs or has run here), and the kind of the stop if a stop
+        arrived before the task.
         """
         with self._changed:
             if token in self._running or token in self._done:
@@ -36,7 +40,10 @@ class AttemptRegistry:
             return stop
 
     def end(self, token: str, *, reported: bool) -> None:
-        """End an attempt. If it is not ``reported``, its report is in the spool and its lease is still renewed."""
+        """Record the end of an attempt.
+
+        If not ``reported``, its end report is still in the spool, so its lease is renewed until ``delivered``.
+        """
         with self._changed:
             self._running.pop(token, None)
             if not reported:
@@ -47,18 +54,21 @@ class AttemptRegistry:
             self._changed.notify_all()
 
     def drop(self, token: str) -> None:
-        """Remove an attempt that did not start, since its start could not be reported."""
+        """Remove an attempt that did not start because its start could not be reported."""
         with self._changed:
             self._running.pop(token, None)
             self._changed.notify_all()
 
     def delivered(self, token: str) -> None:
-        """Remove an attempt whose spooled report reached the broker."""
+        """Stop renewing the lease of an attempt whose spooled report the broker has confirmed."""
         with self._changed:
             self._unreported.discard(token)
 
     def stop(self, token: str, kind: StopKind) -> bool:
-        """Stop an attempt; return whether it runs here. If not, its task may come later, so the stop is remembered."""
+        """Stop an attempt and return whether it runs here.
+
+        If it neither runs nor has run here, the stop is remembered: the task may arrive later.
+        """
         with self._changed:
             stop = self._running.get(token)
             if stop is None and token in self._done:

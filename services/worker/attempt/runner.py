@@ -1,6 +1,6 @@
-"""Run one attempt, between its start report and its end report.
+"""Run one attempt, after its start report and before its end report.
 
-Order: environment, log streams, preconditions, executor, policies. The timeout counts from the executor.
+Order: environment, log streams, preconditions, executor, policies. The step's timeout starts with the executor.
 """
 
 import itertools
@@ -45,17 +45,17 @@ _DIR_MODE = 0o750
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
-    """What an attempt reports, before its logs are shipped."""
+    """The outcome of an attempt, its output variables and further fields of its end report."""
 
     result: Result
     outputs: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
-    """Further fields of the report."""
+    """Further fields of ``AttemptFinished``, by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Execution:
-    """A step or an errand, and everything that its attempt works with."""
+    """One attempt of a step or an errand, with its inputs, files and supervisor."""
 
     task: Task
     stop: StopRequest
@@ -72,7 +72,7 @@ class _Execution:
 
 
 class AttemptRunner:
-    """Runs attempts; any number of threads may call."""
+    """Runs attempts. Thread-safe."""
 
     def __init__(self, guardian: GuardianClient, workspace: Workspace) -> None:
         self._guardian = guardian
@@ -80,9 +80,10 @@ class AttemptRunner:
         self._numbers = itertools.count(1)
 
     def prepare(self, task: Task, stop: StopRequest) -> AttemptResult:
-        """Evaluate a run's env and params, and check its preconditions.
+        """Run a prepare attempt: evaluate a run's env and params, and check its preconditions.
 
-        The values are reported however it ends, since every later attempt of the run must use the same.
+        Whatever the outcome, the report contains the evaluated values: every later attempt of the run must use the
+        same values.
         """
         supervisor, outputs = self._supervisor(task, stop), dict[str, str]()
         try:
@@ -92,7 +93,7 @@ class AttemptRunner:
             return AttemptResult(result, outputs, facts)
         except Interrupted:
             return AttemptResult(supervisor.classify(None, name=task.step.name), outputs)
-        except Exception as error:  # noqa: BLE001 - whatever a task can cause becomes its outcome
+        except Exception as error:  # noqa: BLE001 - any error becomes the outcome
             _log.warning("attempt.broken", extra={"token": task.token}, exc_info=True)
             return AttemptResult(Result("broken", 1, str(error) or type(error).__name__), outputs)
 
@@ -106,37 +107,36 @@ class AttemptRunner:
         masker: Masker,
         follow_logs: Callable[[tuple[LogStream, ...]], None],
     ) -> AttemptResult:
-        """Run a step or an errand; ``follow_logs`` gets its log streams before anything is written to them."""
+        """Run a step or an errand. Calls ``follow_logs`` with its log streams before anything is written to them."""
         supervisor, cwd = self._supervisor(task, stop), self._directory(task, inputs)
-        try:
-            environment = _environment(task, inputs, files.paths, supervisor, cwd)
-            execution = _Execution(task, stop, inputs, files, masker, supervisor, environment, cwd)
-            follow_logs(self._open_logs(execution))
-            return self._run(execution)
-        except Interrupted:
-            return AttemptResult(supervisor.classify(None, name=task.step.name))
-
-    def _run(self, execution: _Execution) -> AttemptResult:
-        task, masker, environment = execution.task, execution.masker, execution.environment
+        reserved = _log_variables(task, files.paths)
+        # What the back-quoted commands in the step's own env see.
+        process = {**inputs.base, **inputs.secrets, **dict(task.outputs), **dict(task.params), **reserved}
         policy = task.step.retry_policy if task.kind == "step" else None
         try:
-            retries = retry_numbers(policy, environment.full, execution.run_command())
-        except InvalidInput as error:
-            return AttemptResult(Result("broken", 1, masker.text(str(error))), facts={"retry_limit": 0})
-        unmet, why = _check_preconditions(execution)
-        if any(unmet):
-            reasons = tuple(masker.text(each) for each in unmet)
-            return AttemptResult(Result("skipped", 0, masker.text(why)), facts={"unmet": reasons})
-        execution.supervisor.start_clock()
-        if task.step.call and "result" not in task.options:
-            return self._call_sub_runs(execution)
-        return self._run_executor(execution, retries)
+            environment = build_environment(task, inputs, reserved, run_command_in(supervisor, process, cwd))
+            execution = _Execution(task, stop, inputs, files, masker, supervisor, environment, cwd)
+            follow_logs(self._open_logs(execution))
+            try:
+                retries = retry_numbers(policy, environment.full, execution.run_command())
+            except InvalidInput as error:
+                return AttemptResult(Result("broken", 1, masker.text(str(error))), facts={"retry_limit": 0})
+            unmet, why = _check_preconditions(execution)
+            if any(unmet):
+                reasons = tuple(masker.text(each) for each in unmet)
+                return AttemptResult(Result("skipped", 0, masker.text(why)), facts={"unmet": reasons})
+            supervisor.start_clock()
+            if task.step.call and "result" not in task.options:
+                return self._call_sub_runs(execution)
+            return self._run_executor(execution, retries)
+        except Interrupted:
+            return AttemptResult(supervisor.classify(None, name=task.step.name))
 
     def _run_executor(self, execution: _Execution, retries: dict[str, Any]) -> AttemptResult:
         task, files, masker = execution.task, execution.files, execution.masker
 
         def stderr_tail() -> str:
-            # Incomplete while a pipe still holds the end of stderr.
+            # May lack the end of stderr while a pipe copier has not written it yet.
             return masker.text(read_tail(Path(files.paths.stderr), _TAIL_BYTES)) if files.paths.stderr else ""
 
         io = StepIO(files.stdout, files.stderr, stderr_tail)
@@ -151,9 +151,20 @@ class AttemptRunner:
         result = self._executor(task, masker).run(job, io)
         files.finish()
         attempt = _with_output(task, files, result)
-        # Before the policies: they see the output as later steps do.
+        # Before the policies: they read the masked output, as later steps do.
         files.keep(masker)
-        attempt.facts.update(self._policy_facts(execution, attempt), **retries)
+        facts = evaluate_policies(
+            task,
+            attempt.result,
+            attempt.outputs,
+            execution.environment,
+            # A supervisor of its own: the step's timeout is over, and a stop must end this too.
+            self._supervisor(task, execution.stop),
+            # Asked again: the step may have made its directory.
+            cwd=self._directory(task, execution.inputs),
+            paths=files.paths,
+        )
+        attempt.facts.update(facts, **retries)
         if io.messages:
             messages = tuple(ChatMessage(role=role, content=masker.text(text)) for role, text in io.messages)
             attempt.facts["messages"] = messages
@@ -161,7 +172,7 @@ class AttemptRunner:
         return replace(attempt, result=replace(attempt.result, error=masker.text(attempt.result.error)), outputs=masked)
 
     def _call_sub_runs(self, execution: _Execution) -> AttemptResult:
-        """Report the sub-runs that a ``call`` step asks for; a scheduler starts them."""
+        """Return the sub-runs of a ``call`` step as the attempt's result. A scheduler starts them."""
         task, inputs = execution.task, execution.inputs
         with suppress(OSError):
             inputs.working_dir.mkdir(_DIR_MODE, parents=True, exist_ok=True)
@@ -172,11 +183,11 @@ class AttemptRunner:
         return AttemptResult(Result("succeeded"), facts={"children": children})
 
     def _directory(self, task: Task, inputs: Inputs) -> str:
-        """Return the directory that conditions and back-quoted commands run in."""
+        """Return the directory in which conditions and back-quoted commands run."""
         try:
             return str(inputs.directory())
         except OSError:
-            # A step that needs that directory fails by itself; not all types of step do.
+            # Not every type of step needs its directory; a step that does fails in its executor.
             folder = self._workspace.run_dir(task)
             folder.mkdir(_DIR_MODE, parents=True, exist_ok=True)
             return str(folder)
@@ -192,19 +203,6 @@ class AttemptRunner:
         errand = SideTask.model_validate(task.options["errand"])
         return ErrandExecutor(errand, task.dag_name, self._workspace.log_folder(task), masker)
 
-    def _policy_facts(self, execution: _Execution, attempt: AttemptResult) -> dict[str, Any]:
-        # A supervisor of its own: the step's timeout is over, and a stop must end this too.
-        return evaluate_policies(
-            execution.task,
-            attempt.result,
-            attempt.outputs,
-            execution.environment,
-            self._supervisor(execution.task, execution.stop),
-            # Asked again: the step may have made its directory.
-            cwd=self._directory(execution.task, execution.inputs),
-            paths=execution.files.paths,
-        )
-
     def _supervisor(self, task: Task, stop: StopRequest) -> Supervisor:
         return Supervisor(
             self._guardian,
@@ -216,7 +214,7 @@ class AttemptRunner:
         )
 
     def _open_logs(self, execution: _Execution) -> tuple[LogStream, ...]:
-        """Open the files that ``stdout:`` and ``stderr:`` name, and return the streams to ship."""
+        """Return the log streams for the log shipper. Opens the files that ``stdout:`` and ``stderr:`` name."""
         task, files, secrets = execution.task, execution.files, execution.inputs.hidden
         stdout_copy, stderr_copy = (
             files.open_copy(self._copy_path(execution, text)) if text else None
@@ -234,7 +232,7 @@ class AttemptRunner:
         return tuple(streams)
 
     def _copy_path(self, execution: _Execution, text: str) -> Path:
-        """Return the path that ``stdout:`` or ``stderr:`` means, relative to the step's directory."""
+        """Expand the file name in ``stdout:`` or ``stderr:``. A relative name is below the step's directory."""
         environment = execution.environment
         supervisor = self._supervisor(execution.task, execution.stop)
         run_command = run_command_in(supervisor, environment.process, execution.cwd)
@@ -246,18 +244,17 @@ class AttemptRunner:
         return execution.inputs.working_dir / Path(path).expanduser()
 
 
-def _environment(task: Task, inputs: Inputs, paths: LogPaths, supervisor: Supervisor, cwd: str) -> Environment:
-    reserved = {"DAG_RUN_LOG_FILE": paths.run_log}
+def _log_variables(task: Task, paths: LogPaths) -> dict[str, str]:
+    """Return the variables that name log files."""
+    variables = {"DAG_RUN_LOG_FILE": paths.run_log}
     if task.kind == "step":
-        reserved["DAG_RUN_STEP_STDOUT_FILE"] = paths.stdout
-        reserved["DAG_RUN_STEP_STDERR_FILE"] = paths.stderr or paths.stdout
-    # What the back-quoted commands in the step's own env see.
-    process = {**inputs.base, **inputs.secrets, **dict(task.outputs), **dict(task.params), **reserved}
-    return build_environment(task, inputs, reserved, run_command_in(supervisor, process, cwd))
+        variables["DAG_RUN_STEP_STDOUT_FILE"] = paths.stdout
+        variables["DAG_RUN_STEP_STDERR_FILE"] = paths.stderr or paths.stdout
+    return variables
 
 
 def _check_preconditions(execution: _Execution) -> tuple[list[str], str]:
-    """Return why each condition is not met, and why the step is skipped."""
+    """Return one text for each condition (empty if it is met), and the reason to skip the step (empty if none)."""
     task, environment = execution.task, execution.environment
     if not task.step.preconditions:
         return [], ""
@@ -271,7 +268,7 @@ def _check_preconditions(execution: _Execution) -> tuple[list[str], str]:
 
 
 def _with_output(task: Task, files: OutputFiles, result: Result) -> AttemptResult:
-    """Add the variable that ``output:`` names; a failed step sets it too, a skipped one does not."""
+    """Add the variable that ``output:`` names. A failed step sets the variable too, a skipped step does not."""
     output = task.step.output
     if output is None or result.outcome == "skipped":
         return AttemptResult(result)
@@ -282,5 +279,5 @@ def _with_output(task: Task, files: OutputFiles, result: Result) -> AttemptResul
             result = Result("failed", 1, f"failed to capture output: {limit}")
         return AttemptResult(result)
     text = os.pread(files.captured, size, 0).decode(errors="replace").strip()
-    # Neither a database's text nor an environment can hold NUL.
+    # Neither a text column nor an environment variable can contain NUL.
     return AttemptResult(result, {output.name: text.replace("\0", "")})

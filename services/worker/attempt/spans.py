@@ -1,6 +1,6 @@
-"""Send spans of attempts to the process's own collector, and to the one that a DAG names (``otel:``).
+"""Send spans of attempts to the service's own OpenTelemetry collector, and to the collector in a DAG's ``otel``.
 
-Only workers talk to a DAG's collector, as to everything else that workflows name. Errors are logged and never affect
+Only workers connect to a DAG's collector, as to every other host that a DAG names. Errors are logged and never affect
 a run.
 """
 
@@ -28,7 +28,7 @@ __all__ = ["AttemptSpans"]
 _log = logging.getLogger(__name__)
 _COLLECTORS = 8
 _RUNS = 1_000
-"""How many runs are remembered; the span of a run that was dropped is not sent."""
+"""How many runs are remembered; the span of a forgotten run is not sent to its DAG's collector."""
 _STATUS = {"timed_out": "failed", "broken": "failed"}
 _UNITS_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
@@ -36,7 +36,7 @@ _TIMEOUT_S = 10.0
 
 
 class AttemptSpans:
-    """Sends a span for each attempt that ended; any number of threads may call."""
+    """Sends a span for each ended attempt. Thread-safe."""
 
     def __init__(self, worker_id: str) -> None:
         self._worker_id = worker_id
@@ -73,7 +73,7 @@ class AttemptSpans:
                 _log.warning("spans.not_sent", extra={"why": str(failure), "next": "see the DAG's otel block"})
 
     def run_over(self, message: RunTraced, trace: str | None) -> None:
-        """Send the span of a run that had attempts on this worker. Never blocks."""
+        """Send the span of an ended run to its DAG's collector, if this worker ran attempts of it. Never blocks."""
         context = SpanContext.parse(trace)
         with self._lock:
             exporter = self._exporters.get(self._runs.pop(message.run_key, ""))
@@ -93,7 +93,7 @@ class AttemptSpans:
             )
 
     def stop(self) -> None:
-        """Send all queued spans; waits a few seconds at most."""
+        """Send all queued spans. Waits a few seconds at most."""
         threads = [threading.Thread(target=one.stop, daemon=True) for one in self._exporters.values()]
         for thread in threads:
             thread.start()

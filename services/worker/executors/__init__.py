@@ -1,4 +1,4 @@
-"""Executors by type of step. Plugins are found through the entry point group ``dagway.executors``."""
+"""Find the executor of a type of step: a built-in, or a plugin in the entry point group ``dagway.executors``."""
 
 from functools import cache
 from importlib import import_module
@@ -11,7 +11,7 @@ from shared.language.steps.executor_types import PLUGINS
 
 __all__ = ["executor_for"]
 
-# By name: a module is imported when its first step comes, so that its libraries need not be installed.
+# As text: a module is imported for the first step of its type, so its libraries may be missing until then.
 _BUILT_IN = {
     "http": "http:HttpExecutor",
     "jq": "jq.executor:JqExecutor",
@@ -27,10 +27,10 @@ _BUILT_IN = {
 
 @cache
 def executor_for(step_type: str) -> Executor:
-    """Return the executor of a type of step. An entry point names a class, or a function that returns an executor.
+    """Return the executor of a type of step. A plugin's entry point names a class or function that returns an executor.
 
     Raises:
-        InvalidInput: there is no such type, or a library that it needs is not installed.
+        InvalidInput: the type does not exist, or a library that its executor needs is not installed.
     """
     if step_type in ("", "command", "shell"):
         return CommandExecutor()

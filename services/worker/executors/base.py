@@ -1,4 +1,4 @@
-"""The interface of an executor: it runs steps of one type. ``dagway.executors`` publishes it for plugins."""
+"""The interface of executors, which run steps of one type each. ``dagway.executors`` publishes it for plugins."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,14 +15,14 @@ __all__ = ["Executor", "Job", "StepIO"]
 
 @dataclass(frozen=True, slots=True)
 class StepIO:
-    """Where a step writes. The descriptors are open for appending; an executor must not close them."""
+    """Where a step writes. ``stdout`` and ``stderr`` are open descriptors, which an executor must not close."""
 
     stdout: int
     stderr: int
     stderr_tail: Callable[[], str] = field(default=lambda: "")
-    """Returns the last bytes of stderr, with secrets masked, for error texts."""
+    """Returns the last 1024 bytes that the step wrote to stderr, with secrets masked, for error texts."""
     messages: list[tuple[str, str]] = field(default_factory=list)
-    """Role and content of the messages of a conversation. They are reported with secrets masked."""
+    """The messages of a conversation, (role, content), which the executor adds. Reported with secrets masked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +33,20 @@ class Job:
     environment: Environment
     """``environment.process`` holds the environment variables of the step."""
     working_dir: Path
-    """May not exist yet."""
+    """The step's directory, which may not exist yet."""
     shell: tuple[str, ...]
-    """The DAG's shell; empty: the worker's default."""
+    """The words of the DAG's ``shell``; empty if the DAG names none. The step's own is ``step.shell``."""
     supervisor: Supervisor
     """Runs processes (``run``) and functions (``call``) under the attempt's timeout and stop."""
     options: dict[str, Any] = field(default_factory=dict)
-    """What the DAG says for steps of this type, such as ``smtp``, ``ssh`` and ``container``."""
+    """The DAG's settings for steps of this type, such as its ``smtp``, ``ssh`` and ``container``."""
 
 
 class Executor(Protocol):
-    """Runs steps of one type. A worker makes one instance and calls it on many threads at once."""
+    """Runs steps of one type. A worker makes one instance and calls it from many threads at the same time."""
 
     def run(self, job: Job, io: StepIO) -> Result:
-        """Run one attempt; it may block. An exception becomes the outcome ``broken`` with its text as the error."""
+        """Run one attempt and return how it ended. May block.
+
+        If an exception is raised, the outcome is ``broken`` and the exception's text is the error.
+        """

@@ -1,4 +1,4 @@
-"""Which types of step this worker can run, by what is installed on it."""
+"""The types of step that this worker can run, depending on the programs and packages installed on it."""
 
 import shutil
 from importlib.util import find_spec
@@ -11,7 +11,7 @@ __all__ = ["available_types"]
 
 
 def available_types() -> tuple[str, ...]:
-    """Return the types. Look again each time: a program can be installed while the worker runs."""
+    """Return the types of step that this worker can run. Not cached: a program can be installed while it runs."""
     path = host_variables().get("PATH")
     return tuple(name for name in known_types() if name not in REQUIREMENTS or _is_installed(REQUIREMENTS[name], path))
 

@@ -1,8 +1,9 @@
-"""One exchange with a language model, through any endpoint that speaks the OpenAI chat protocol.
+"""One request to a language model, through any endpoint with the OpenAI chat protocol.
 
-The answer is printed as it arrives, followed by a newline. The messages of earlier chat steps go before the step's
-own. A response that means "later" is retried a few times; a request that may have been answered costs money and is
-never repeated. The key comes from the step's environment, secrets included, and is never printed.
+The answer is printed as it arrives, followed by a newline. The request contains the messages of earlier chat steps
+before the step's own messages. A response 429, 500, 502, 503 or 504 is retried up to three times. A request that may
+have been answered is never repeated, since answers cost money. The API key comes from the step's environment, which
+includes secrets, and is never printed.
 Source: the workflow language reference, section on the chat executor.
 """
 
@@ -31,7 +32,7 @@ _PROVIDERS = {
     "openrouter": ("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
     **dict.fromkeys(("local", "ollama", "vllm", "llama"), _LOCAL),
 }
-"""Provider -> base URL of its chat endpoint, and the variable that holds the key."""
+"""By provider: the base URL of its chat endpoint, and the name of the variable that holds the API key."""
 
 _PIECE = 16_384
 _SHOWN_ERROR = 500
@@ -41,14 +42,14 @@ _RETRIED_STATUS = frozenset({429, 500, 502, 503, 504})
 _WAITS_S = (1.0, 2.0, 4.0)
 _LONGEST_WAIT_S = 30.0
 _MOST_HISTORY = 256 * 1024
-"""Characters; the oldest messages are dropped first."""
+"""The maximum size of earlier messages, in characters. The oldest messages are dropped first."""
 
 
 class ChatExecutor:
-    """Sends the messages of a step and prints the answer."""
+    """Sends the messages of a step to a model and prints the answer."""
 
     def run(self, job: Job, io: StepIO) -> Result:
-        """Send the request; a refusal and an incomplete answer fail with exit code 1."""
+        """Send the request and print the answer. An error response or an incomplete answer is exit code 1."""
         llm: dict[str, Any] = evaluate(job, job.step.llm or job.options.get("llm") or {})
         own = _own_messages(job)
         url, headers, body = _request(job, llm, own)
@@ -74,7 +75,10 @@ def _own_messages(job: Job) -> list[dict[str, str]]:
 
 
 def _conversation(job: Job, own: list[dict[str, str]], system: str) -> list[dict[str, str]]:
-    """Return the earlier and the new messages, after the first system message; others of its kind are left out."""
+    """Return the messages to send: the first system message, the earlier messages, the step's own messages.
+
+    Further system messages are left out. ``system`` is used if there is no system message.
+    """
     history = [{"role": str(one["role"]), "content": str(one["content"])} for one in job.options.get("history") or ()]
     systems = [one for one in (*history, *own) if one["role"] == "system"]
     first = systems[:1] or ([{"role": "system", "content": system}] if system else [])
@@ -97,7 +101,7 @@ def _request(job: Job, llm: dict[str, Any], own: list[dict[str, str]]) -> tuple[
     if key_name:
         key = job.environment.process.get(key_name, "")
         if not key:
-            raise InvalidInput(f"the API key of {provider} is not set: {key_name}")
+            raise InvalidInput(f"the API key of {provider} is missing: set {key_name} in the env or secrets of the DAG")
         headers["Authorization"] = f"Bearer {key}"
     messages = _conversation(job, own, str(llm.get("system") or ""))
     body: dict[str, Any] = {"model": llm["model"], "messages": messages, "stream": llm.get("stream", True) is not False}
@@ -109,7 +113,7 @@ def _request(job: Job, llm: dict[str, Any], own: list[dict[str, str]]) -> tuple[
 
 
 def _thinking(provider: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields that ask for reasoning; local endpoints may not know them."""
+    """Return the request fields that turn on reasoning; empty for local endpoints, which may reject them."""
     if not settings.get("enabled") or _PROVIDERS[provider] == _LOCAL:
         return {}
     effort = settings.get("effort") or "medium"
@@ -120,7 +124,7 @@ def _thinking(provider: str, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Exchange:
-    """One exchange, retries included; ``answer`` is the text of the answer without reasoning."""
+    """A request with its retries. ``answer`` is the text of the answer without the reasoning."""
 
     def __init__(self, cancel_scope: CancelScope, io: StepIO, *, thinking: bool) -> None:
         self.answer = ""
@@ -129,7 +133,7 @@ class _Exchange:
         self._thinking = thinking
 
     def make(self, url: str, headers: dict[str, str], body: dict[str, Any]) -> str:
-        """Print the answer and return the error, empty if there is none."""
+        """Send the request, print the answer and return the error text, empty on success."""
         tls = ssl.create_default_context() if url.startswith("https:") else None
         with open_pool(self._scope, tls) as pool:
             waits = iter(_WAITS_S)
@@ -185,7 +189,7 @@ class _Exchange:
                 self._print(choice.get("delta") or {})
                 finished = finished or bool(choice.get("finish_reason"))
         self._scope.write(self._io.stdout, b"\n")
-        return "" if finished else "the answer is incomplete: the stream ended early"
+        return "" if finished else "the answer is incomplete: the model's endpoint closed the stream early"
 
 
 def _retry_after_s(response: urllib3.BaseHTTPResponse, otherwise_s: float) -> float:
@@ -205,7 +209,7 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
     for piece in pieces:
         *lines, held = (held + piece).split(b"\n")
         if len(held) > _MAX_LINE:
-            raise ValueError("a line of the response is too long")
+            raise ValueError(f"a line of the response is longer than {_MAX_LINE} bytes")
         for one in lines:
             yield one.decode(errors="replace")
     if held:

@@ -1,7 +1,7 @@
-"""Run work in a child process that must not share the worker's memory, interpreter lock or environment.
+"""Run a Python script in a child process, so that it shares no memory, interpreter lock or environment with the worker.
 
-The child is a script, started as ``python -I`` under the guardian with an empty environment. It reads its order as
-JSON from standard input, an unlinked file, so that no file is left behind.
+The guardian starts the script by ``python -I`` with an empty environment. The script reads its order as JSON from
+standard input, which is an unlinked temporary file, so no file is left behind.
 """
 
 import json
@@ -21,7 +21,10 @@ __all__ = ["run_child"]
 def run_child(
     job: Job, io: StepIO, script: Path, order: dict[str, Any], files: Sequence[str] = ()
 ) -> ProcessExit | None:
-    """Run ``script`` until it ends; ``files`` are removed if the worker dies meanwhile."""
+    """Run ``script`` until it ends. The guardian removes ``files`` if the worker dies before.
+
+    Returns ``None`` if a stop or the timeout came before the start.
+    """
     with tempfile.TemporaryFile() as stdin, job.supervisor.cleanup(files=files):
         stdin.write(json.dumps(order).encode())
         stdin.seek(0)

@@ -1,4 +1,4 @@
-"""Commands and scripts: a shell in a session of its own, or a program without a shell.
+"""Runs commands and scripts by a shell, or a program without a shell, each in a session of its own.
 
 Source: the workflow language reference, section on command, script and shell execution.
 """
@@ -31,14 +31,14 @@ __all__ = ["CommandExecutor"]
 _SCRIPT_MODE = 0o750
 _DIR_MODE = 0o750
 _STOP_AT_ERRORS = "$ErrorActionPreference = 'Stop'; $PSNativeCommandUseErrorActionPreference = $true\n"
-"""PowerShell's equivalent of ``-e``."""
+"""Makes a PowerShell script stop at errors, as ``-e`` does for sh."""
 
 
 class CommandExecutor:
-    """Runs ``command`` and ``script`` of a step."""
+    """Runs the ``command`` or ``script`` of a step."""
 
     def run(self, job: Job, io: StepIO) -> Result:
-        """Run the step's commands one after another until one fails, or its script."""
+        """Run the step's script, or its commands one after another until one fails."""
         step = job.step
         if step.script and len(step.commands) <= 1:
             with _script_file(job) as (path, variables):
@@ -62,7 +62,7 @@ def _shell(job: Job) -> tuple[str, ...]:
 
 
 def _command_argv(job: Job, command: StepCommand) -> tuple[list[str], dict[str, str]]:
-    """Return the argument vector, and further environment variables that its text refers to."""
+    """Return the argument vector, and additional environment variables that the command's text refers to."""
     shell = _shell(job)
     if shell == DIRECT:
         return _tokens(job, command), {}
@@ -71,7 +71,7 @@ def _command_argv(job: Job, command: StepCommand) -> tuple[list[str], dict[str, 
 
 
 def _for_shell(job: Job, text: str, *, posix: bool) -> tuple[str, dict[str, str]]:
-    """Expand a text for a shell, and return further environment variables that it refers to."""
+    """Expand a text for a shell; also return additional environment variables that the expanded text refers to."""
     scope = job.environment.textual
     return expand_for_shell(text, scope) if posix else (expand_text(text, scope), {})
 
@@ -87,7 +87,7 @@ def _script_argv(job: Job, path: str) -> list[str]:
         return [*_tokens(job, job.step.commands[0]), path]
     first = job.step.script.split("\n", 1)[0]
     if job.step.shell is None and first.startswith("#!"):
-        # As the kernel reads it: the interpreter, then everything else as one argument.
+        # As the kernel does: the first word is the interpreter, the rest of the line is one argument.
         return [*first[2:].strip().split(maxsplit=1), path]
     shell = _shell(job)
     if shell == DIRECT:
@@ -96,12 +96,12 @@ def _script_argv(job: Job, path: str) -> list[str]:
 
 
 def _reader(job: Job) -> Sequence[str]:
-    """Return the argument vector of the program that reads the script."""
+    """Return the argument vector of the program that interprets the script."""
     if job.step.commands:
         return job.step.commands[0].argv or ("",)
     first, _, _ = job.step.script.partition("\n")
     if job.step.shell is None and first.startswith("#!"):
-        # As in ``#!/usr/bin/env bash``.
+        # The shell need not be the first word: ``#!/usr/bin/env bash``.
         words = first[2:].split()
         return next(((word,) for word in words if is_posix((word,))), words)
     return _shell(job)
@@ -109,12 +109,15 @@ def _reader(job: Job) -> Sequence[str]:
 
 @contextmanager
 def _script_file(job: Job) -> Iterator[tuple[str, dict[str, str]]]:
-    """Write the script to a file in the working directory, or elsewhere if that is read-only; remove it at the end."""
+    """Write the script to a file in the working directory, or in the temporary folder if that is read-only.
+
+    The file is removed at the end. Yields its path and additional environment variables that the script refers to.
+    """
     reader = _reader(job)
     text, variables = _for_shell(job, job.step.script, posix=is_posix(reader))
     if is_powershell(reader) and not job.step.commands:
         text = _STOP_AT_ERRORS + text
-    # The folder of the DAGs may be mounted read-only.
+    # The folder of the DAG files may be mounted read-only.
     folder = job.working_dir if os.access(job.working_dir, os.W_OK) or not job.working_dir.exists() else None
     handle, path = tempfile.mkstemp(prefix="dagu_script-", suffix=suffix_of(_shell(job)), dir=folder)
     try:

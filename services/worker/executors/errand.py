@@ -1,6 +1,6 @@
-"""Errands, the work for a run beside its steps: send its mails, and remove its container.
+"""Errands: attempts that are not steps, which send the mails of a run and remove its container.
 
-If one part fails, the others are done all the same. The errand's log says how each ended.
+If one part fails, the other parts are still done. The errand's log says how each part ended.
 Source: the workflow language reference, sections on the order of one attempt and on mails.
 """
 
@@ -30,11 +30,11 @@ _PAUSE_S = 2.0
 _MOST_OF_A_LOG = 1024 * 1024
 _MOST_OF_ALL_LOGS = 10 * 1024 * 1024
 _PERMANENT = 500
-"""SMTP replies from this code on are permanent errors."""
+"""SMTP reply codes from 500 on are permanent errors."""
 
 
 class ErrandExecutor:
-    """Runs one errand. ``logs`` is the directory below which logs may be attached."""
+    """Runs one errand. Only logs below the directory ``logs`` may be attached to mails."""
 
     def __init__(self, errand: SideTask, dag: str, logs: Path, masker: Masker) -> None:
         self._errand = errand
@@ -43,7 +43,7 @@ class ErrandExecutor:
         self._masker = masker
 
     def run(self, job: Job, io: StepIO) -> Result:
-        """Do every part; the exit code is 1 if one failed."""
+        """Send each mail and remove the container; the exit code is 1 if any of this failed."""
         errors: list[str] = []
         for mail in self._errand.mails:
             try:
@@ -66,7 +66,7 @@ class ErrandExecutor:
         to = recipients(evaluate(job, list(mail.settings.to)))
         sender = str(evaluate(job, mail.settings.sender))
         if not sender or not to:
-            raise InvalidInput("a mail needs from and to")
+            raise InvalidInput("from and to are required in the settings of the mail (errorMail, infoMail or waitMail)")
         subject = f"{evaluate(job, mail.settings.prefix)} {self._dag} ({mail.status})".strip()
         attached = list(self._attachments(mail)) if mail.settings.attach_logs else []
         body = self._masker.text(_body(job, self._dag, mail))
@@ -95,7 +95,7 @@ class ErrandExecutor:
         left = _MOST_OF_ALL_LOGS
         for node in mail.nodes:
             path = Path(node.stdout)
-            # Steps that ran on another worker have their log files there.
+            # The logs of steps that ran on other workers are not on this worker's disk.
             if node.stdout and path.is_relative_to(self._logs) and path.is_file() and left > 0:
                 data = _tail(path, min(left, _MOST_OF_A_LOG))
                 if not data:

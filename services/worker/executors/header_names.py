@@ -1,4 +1,4 @@
-"""Names of HTTP headers as Dagu writes them."""
+"""Write the names of HTTP headers as Dagu does."""
 
 import re
 
@@ -9,10 +9,10 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 def canonical(name: str) -> str:
-    """Return ``x-api-key`` and ``X-API-Key`` as ``X-Api-Key``; a name that is not a token is returned as it is.
+    """Return the name in canonical form: ``x-api-key`` and ``X-API-Key`` become ``X-Api-Key``.
 
-    Header names are case-insensitive (RFC 9110 section 5.1), but receivers and readers of ``output`` that were
-    written for Dagu expect exactly this form.
+    A name that is not a token is returned unchanged. Header names are case-insensitive (RFC 9110 section 5.1), but
+    receivers and readers of ``output`` that were written for Dagu expect exactly this form.
     """
     if not _TOKEN.fullmatch(name):
         return name

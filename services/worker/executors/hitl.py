@@ -1,6 +1,6 @@
-"""Approval steps: print the ``prompt`` and the names of the inputs that a person may give with an approval.
+"""Approval steps: print the ``prompt`` and the names of the inputs that a user may give with an approval.
 
-The scheduler does the rest: after this success the step waits for approval.
+The scheduler does the rest: after this attempt has succeeded, the step waits for approval.
 Source: the workflow language reference, sections on the hitl executor and on human approval.
 """
 
@@ -14,10 +14,10 @@ __all__ = ["ApprovalExecutor"]
 
 
 class ApprovalExecutor:
-    """Prints what the step waits for."""
+    """Prints which approval and inputs the step waits for."""
 
     def run(self, job: Job, io: StepIO) -> Result:
-        """Print the question and the inputs."""
+        """Print the prompt and the names of the inputs."""
         lines = [f"Waiting for approval of step {job.step.name}."]
         prompt = str(evaluate(job, job.step.config.get("prompt") or "")).strip()
         if prompt:

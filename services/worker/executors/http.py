@@ -1,7 +1,7 @@
-"""HTTP requests: ``command: GET https://host/path``, options in ``config`` or, as JSON, in ``script``.
+"""HTTP requests: ``command: GET https://host/path``, with options in ``config`` or, as JSON, in ``script``.
 
-``timeout`` bounds the whole exchange, body and retries included. No client library does that, so the connection is
-shut down from outside. Redirects are followed, without credentials to another host.
+``timeout`` limits the whole exchange, including the body and retries. No client library offers that, so a timer shuts
+the connection down. Redirects are followed; credentials are not sent to another host.
 Source: the workflow language reference, section on the http executor.
 """
 
@@ -31,7 +31,7 @@ __all__ = ["HttpExecutor", "open_pool"]
 _CONNECT_S = 30.0
 _PIECE = 65_536
 _MAX_JSON_BYTES = 64 * 1024 * 1024
-"""The largest body that is printed as JSON, since it must be in memory."""
+"""The largest body that ``json: true`` can print, since it must be held in memory."""
 _RETRIED_STATUS = frozenset({429, 502, 503, 504})
 _MAX_REDIRECTS = 10
 _MAX_BACKOFF_S = 10
@@ -47,7 +47,7 @@ class HttpExecutor:
     """Makes one request and prints the response."""
 
     def run(self, job: Job, io: StepIO) -> Result:
-        """Make the request; anything but a 2xx status fails with exit code 1."""
+        """Make the request. A status other than 2xx is exit code 1."""
         request = _Request.of(job)
         cancel_scope = CancelScope()
         timer = threading.Timer(request.timeout_s, cancel_scope.expire) if request.timeout_s else None
@@ -89,7 +89,7 @@ class _Request:
         config = _options(job)
         url = str(evaluate(job, words[1]))
         if not url.lower().startswith(("http://", "https://")):
-            raise InvalidInput(f"the URL must begin with http:// or https://, not {url!r}")
+            raise InvalidInput(f"command: the URL must begin with http:// or https://, not {url!r}")
         method = words[0].upper()
         headers = {canonical(name): text for name, text in _texts(config, "headers").items()}
         body = config.get("body")
@@ -162,7 +162,7 @@ def _tls(config: dict[str, Any]) -> ssl.SSLContext:
 
 
 def open_pool(cancel_scope: CancelScope, tls: ssl.SSLContext | None = None) -> urllib3.PoolManager:
-    """Return a client whose connections end with ``cancel_scope``. It reads neither proxies nor ``~/.netrc``."""
+    """Return an HTTP client whose connections ``cancel_scope`` shuts down. Ignores proxy settings and ``~/.netrc``."""
 
     class Plain(HTTPConnection):
         def _new_conn(self) -> Any:
@@ -178,7 +178,7 @@ def open_pool(cancel_scope: CancelScope, tls: ssl.SSLContext | None = None) -> u
 
         def connect(self) -> None:
             super().connect()
-            # Unverified only if the step says so: this silences the library's warning.
+            # Silences the library's warning: a connection is unverified only if the step says skipTLSVerify.
             self.is_verified = True
 
     class PlainPool(HTTPConnectionPool):
@@ -194,7 +194,7 @@ def open_pool(cancel_scope: CancelScope, tls: ssl.SSLContext | None = None) -> u
 
 
 def _exchange(request: _Request, cancel_scope: CancelScope, io: StepIO) -> str:
-    """Make the request, print the response and return the error, empty if there is none."""
+    """Make the request, print the response and return the error text, empty on success."""
     retry = Retry(
         total=request.retries + _MAX_REDIRECTS,
         connect=request.retries,
@@ -257,11 +257,11 @@ def _print_json(response: urllib3.BaseHTTPResponse, cancel_scope: CancelScope, i
         parts.append(piece)
         size += len(piece)
         if size > _MAX_JSON_BYTES:
-            return f"the body is larger than {_MAX_JSON_BYTES} bytes"
+            return f"json: the body of the response is larger than {_MAX_JSON_BYTES} bytes"
     try:
         body = json.loads(b"".join(parts), parse_float=_number)
     except (ValueError, RecursionError) as error:
-        return f"the body is not JSON: {error}"
+        return f"json: the body of the response is not JSON: {error}"
     members = [
         f' "{name}": {json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)}'.replace("\n", "\n ")
         for name, value in (("status_code", response.status), ("headers", dict(_headers(response))), ("body", body))
@@ -272,6 +272,6 @@ def _print_json(response: urllib3.BaseHTTPResponse, cancel_scope: CancelScope, i
 
 
 def _number(text: str) -> float:
-    """Read a number so that 1.0 is written as 1."""
+    """Parse a number of a JSON body so that 1.0 is printed as 1."""
     value = float(text)
     return int(value) if value.is_integer() and abs(value) < _LONGEST_INT else value

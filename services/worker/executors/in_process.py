@@ -1,4 +1,4 @@
-"""What executors share: results, expansion of a step's fields, and cancellation of work inside the worker."""
+"""Functions that executors share: make results, expand a step's fields, cancel work inside the worker process."""
 
 import os
 import socket
@@ -25,33 +25,34 @@ __all__ = [
 
 
 class Cancelled(Exception):
-    """The call was cancelled; its result is not used."""
+    """A ``CancelScope`` was cancelled, so the call that uses it must end."""
 
 
 class CancelScope:
-    """Cancels one call: its sockets, closers and outputs. Any thread may call ``cancel``.
+    """Cancels one call of ``Supervisor.call``: shuts down its sockets, calls its closers and refuses its writes.
 
-    Guarantee: after ``cancel`` returns nothing more is written, and no guarded socket can carry a byte.
+    Thread-safe. Guarantee: after ``cancel`` returns, ``write`` writes nothing more and no guarded socket transfers
+    data.
     """
 
     def __init__(self) -> None:
         self.expired = False
-        """Whether ``expire`` cancelled it."""
+        """Whether ``expire`` cancelled the scope."""
         self._lock = threading.RLock()
         self._cancelled = False
         self._closers: list[Callable[[], None]] = []
 
     def guard(self, sock: socket.socket) -> None:
-        """Shut ``sock`` down on ``cancel``. If it is cancelled already, close ``sock`` and raise ``Cancelled``."""
+        """Shut ``sock`` down on ``cancel``. If the scope is cancelled already, close ``sock``; raise ``Cancelled``."""
         try:
-            # A duplicate: the wrapper that speaks TLS takes the descriptor out of the original.
+            # A duplicate: wrapping a socket in TLS detaches the descriptor of the original.
             self.on_cancel(_Shutdown(sock.dup()))
         except Cancelled:
             sock.close()
             raise
 
     def on_cancel(self, closer: Callable[[], None]) -> None:
-        """Call ``closer`` on ``cancel``. If it is cancelled already, call it now and raise ``Cancelled``."""
+        """Call ``closer`` on ``cancel``. If the scope is already cancelled, call it now and raise ``Cancelled``."""
         with self._lock:
             if not self._cancelled:
                 self._closers.append(closer)
@@ -60,25 +61,28 @@ class CancelScope:
         raise Cancelled
 
     def check(self) -> None:
-        """Raise ``Cancelled`` if it is cancelled."""
+        """Raise ``Cancelled`` if the scope is cancelled."""
         with self._lock:
             if self._cancelled:
                 raise Cancelled
 
     def write(self, fd: int, data: bytes) -> None:
-        """Write to a descriptor of the step, which may be closed right after ``cancel``; raises ``Cancelled``."""
+        """Write ``data`` to a descriptor of the step, or raise ``Cancelled``.
+
+        Use it instead of ``os.write``, since the descriptor may be closed right after ``cancel``.
+        """
         with self._lock:
             if self._cancelled:
                 raise Cancelled
             write_all(fd, data)
 
     def expire(self) -> None:
-        """Cancel because the call's own timeout has passed."""
+        """Cancel because a timeout of the call itself has passed, such as ``timeout`` of an http step."""
         self.expired = True
         self.cancel()
 
     def cancel(self) -> None:
-        """End everything; safe to call twice."""
+        """Shut down the sockets, call the closers and refuse further writes. Safe to call twice."""
         with self._lock:
             self._cancelled = True
             closers, self._closers = self._closers, []
@@ -94,7 +98,7 @@ class _Shutdown:
         try:
             self._sock.shutdown(socket.SHUT_RDWR)
         except OSError:
-            return  # The other side has closed it.
+            return  # The other side has closed the connection.
         finally:
             self._sock.close()
 
@@ -106,9 +110,10 @@ def run_commands(job: Job) -> RunCommand:
 
 
 def evaluate(job: Job, value: Any) -> Any:
-    """Expand variables and back-quoted commands in every text inside ``value``, lists and maps included.
+    """Expand variables and back-quoted commands in ``value``, or in every text of a list or map.
 
-    Raises ``ValueError`` if a required variable is not set or a command fails.
+    Raises ``ExpansionError`` if a required variable is not set, ``CommandFailed`` if a command fails (both are
+    ``ValueError``), and ``Interrupted`` if a stop or the timeout ends a command.
     """
     if isinstance(value, str):
         return expand(value, job.environment.full, run_commands(job)) if "$" in value or "`" in value else value
@@ -120,10 +125,10 @@ def evaluate(job: Job, value: Any) -> Any:
 
 
 def positive_seconds(config: dict[str, Any], name: str, default: float = 0) -> float:
-    """Return the option ``name``, a number of seconds given as a number or a text; 0 if it is negative.
+    """Read the option ``name``, a number of seconds as a number or a text. Negative numbers count as 0.
 
     Raises:
-        InvalidInput: it is not a number.
+        InvalidInput: the option is not a number.
     """
     value = config.get(name, default)
     try:
@@ -133,9 +138,9 @@ def positive_seconds(config: dict[str, Any], name: str, default: float = 0) -> f
 
 
 def make_result(job: Job, error: str = "", exit_code: int = 0) -> Result:
-    """Return the result of work inside the worker: failed with an ``error`` or an ``exit_code``, else succeeded.
+    """Return the result of work inside the worker process: ``failed`` with an ``error`` or ``exit_code``, else success.
 
-    A stop or the timeout wins over both.
+    After a stop or the timeout, the result says so instead, whatever ``error`` and ``exit_code`` are.
     """
     supervisor = job.supervisor
     if supervisor.interrupted is not None or supervisor.timed_out_after_s is not None:
@@ -147,9 +152,10 @@ def make_result(job: Job, error: str = "", exit_code: int = 0) -> Result:
 
 
 def process_result(job: Job, io: StepIO, ended: ProcessExit | None, command: int = 0) -> Result:
-    """Return the result of a process that ``job.supervisor.run`` ran; an error shows the end of stderr.
+    """Return the result of a process that ``job.supervisor.run`` ran. The error text contains the end of stderr.
 
-    ``command`` is the number of the process's command, from 1, if the step has several. A stop or the timeout wins.
+    ``command`` is the number of the command, from 1, if the step has several commands, else 0. After a stop or the
+    timeout, the result says so instead, whatever the exit code is.
     """
     failed = ended is not None and ended.code != 0
     tail = io.stderr_tail() if failed else ""

@@ -1,7 +1,7 @@
-"""Mails: the DAG's ``smtp`` server, ``from``, ``to``, ``subject``, ``message``, ``attachments``.
+"""Mail steps: ``from``, ``to``, ``subject``, ``message`` and ``attachments``, sent through the DAG's ``smtp`` server.
 
-TLS is used whenever the server offers it (``starttls``), and from the first byte on port 465 or with
-``tls: true``. A password is only sent over TLS.
+TLS is used whenever the server offers it (STARTTLS). On port 465 or with ``tls: true`` the connection begins with TLS.
+A password is only sent over TLS.
 Source: the workflow language reference, sections on the mail executor and on mails.
 """
 
@@ -41,22 +41,22 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class MailServer:
-    """The SMTP server that takes mails."""
+    """The SMTP server to send mails through, with its credentials."""
 
     host: str
     port: int
     username: str = ""
     password: str = ""
     tls: bool = False
-    """TLS from the first byte."""
+    """Whether the connection begins with TLS, without STARTTLS."""
     ca_file: str = ""
     skip_verify: bool = False
 
     @classmethod
     def of(cls, smtp: dict[str, Any] | None) -> "MailServer":
-        """Read an evaluated ``smtp`` block; raises ``InvalidInput``."""
+        """Read an ``smtp`` block whose variables are expanded. Raises ``InvalidInput``."""
         if not smtp or not smtp.get("host"):
-            raise InvalidInput("no mail server is set: the DAG needs smtp with a host")
+            raise InvalidInput("no mail server is set: give the DAG an smtp block with a host")
         port = str(smtp.get("port") or _SMTP_PORT)
         if not port.isdecimal():
             raise InvalidInput(f"smtp.port must be a number, not {port!r}")
@@ -75,7 +75,7 @@ class MailExecutor:
     """Sends one mail."""
 
     def run(self, job: Job, io: StepIO) -> Result:
-        """Send the mail. If the server refuses it, its text goes to stderr and the exit code is 1."""
+        """Send the mail. If sending fails, the error goes to stderr and the exit code is 1."""
         server = MailServer.of(evaluate(job, job.options.get("smtp")))
         message = _message(job, evaluate(job, job.step.config))
         cancel_scope = CancelScope()
@@ -97,7 +97,7 @@ def _message(job: Job, config: dict[str, Any]) -> EmailMessage:
     to = recipients(config.get("to") or [])
     sender = str(config.get("from") or "")
     if not sender or not to:
-        raise InvalidInput("a mail step needs from and to")
+        raise InvalidInput("a mail step needs from and to in its config")
     attachments = config.get("attachments") or []
     paths = [job.working_dir / str(one) for one in ([attachments] if isinstance(attachments, str) else attachments)]
     text = str(config.get("message") or "").replace("\r\n", "\n").replace("\n", "<br />\n")
@@ -105,7 +105,7 @@ def _message(job: Job, config: dict[str, Any]) -> EmailMessage:
 
 
 def recipients(to: str | Sequence[Any]) -> list[str]:
-    """Return the addresses of a list, or of a text with commas."""
+    """Return the addresses in a list, or in a text with commas between addresses."""
     parts = (part.strip() for one in ([to] if isinstance(to, str) else to) for part in str(one).split(","))
     return [part for part in parts if part]
 
@@ -116,20 +116,22 @@ def _read(paths: Sequence[Path]) -> Iterator["Attachment"]:
         try:
             left -= path.stat().st_size
             if left < 0:
-                raise InvalidInput(f"attachments are larger than {_MAX_ATTACHED_BYTES} bytes together")
+                raise InvalidInput(
+                    f"attachments: all files together may have {_MAX_ATTACHED_BYTES} bytes; {path.name} exceeds that"
+                )
             yield Attachment(path.name, path.read_bytes())
         except OSError as error:
-            raise InvalidInput(f"attachment {path}: {error.strerror}") from error
+            raise InvalidInput(f"attachments: cannot read {path}: {error.strerror}") from error
 
 
 def build_message(
     sender: str, to: Sequence[str], subject: str, html: str, files: Iterable["Attachment"] = ()
 ) -> EmailMessage:
-    """Return a mail in HTML; raises ``InvalidInput`` for a header with a line break."""
+    """Return an HTML mail. Raises ``InvalidInput`` for a header with a line break."""
     message = EmailMessage()
     for name, value in (("From", sender), ("To", ", ".join(to)), ("Subject", subject)):
         if "\n" in value or "\r" in value:
-            raise InvalidInput(f"{name} of a mail must be one line")
+            raise InvalidInput(f"the header {name} of a mail must be one line")
         message[name] = value
     message["Date"] = formatdate(localtime=False)
     message["Message-ID"] = make_msgid(domain="dagway.invalid")
@@ -141,7 +143,7 @@ def build_message(
 
 
 def send_mail(server: MailServer, message: EmailMessage, cancel_scope: CancelScope) -> None:
-    """Send a mail; raises ``smtplib.SMTPException`` and ``OSError``. Ends when ``cancel_scope`` is cancelled."""
+    """Send a mail; ``cancel_scope`` can cancel it. Raises ``smtplib.SMTPException`` and ``OSError``."""
     context = ssl.create_default_context(cafile=server.ca_file or None)
     if server.skip_verify:
         context.check_hostname = False
@@ -161,10 +163,12 @@ def send_mail(server: MailServer, message: EmailMessage, cancel_scope: CancelSco
             client.ehlo()
         if server.username:
             if not isinstance(client.sock, ssl.SSLSocket):
-                raise smtplib.SMTPNotSupportedError("the server offers no TLS, and a password is only sent over TLS")
+                raise smtplib.SMTPNotSupportedError(
+                    "the server offers no TLS, and a password is only sent over TLS: remove smtp.username or enable TLS"
+                )
             client.login(server.username, server.password)
         client.send_message(message)
         client.quit()
     finally:
-        # Without QUIT: after a failed handshake there would be no reply to it.
+        # Without QUIT: after a failed handshake the server would not reply to it.
         client.close()

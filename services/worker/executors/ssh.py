@@ -1,8 +1,8 @@
 """Commands on another host, through the OpenSSH client.
 
-Host keys are checked unless that is turned off. The user's own client configuration is not read, so a step does the
-same on every worker. Killing a client leaves the remote command running, so each command runs beside a watcher on the
-remote host, which ends the command and its descendants when the connection is lost.
+Host keys are checked unless ``strictHostKey`` is false. ``~/.ssh/config`` is not read, so a step behaves the same on
+every worker. Killing the client would leave the remote command running. So each command runs together with a watcher
+process on the remote host, which ends the command and its descendants when the connection is lost.
 Source: the workflow language reference, section on the ssh executor.
 """
 
@@ -45,7 +45,10 @@ wait $p; c=$?
 kill $w 2>/dev/null
 exit $c
 """
-"""The remote side, for ``sh``: its standard input ends with the connection. The first argument is a mark."""
+"""The script that runs on the remote host in ``sh``. Its standard input ends when the connection is lost.
+
+Arguments: a mark, which is set in the environment of the command's processes, then the words of the command.
+"""
 
 
 _BY_LOGIN_SHELL = 'exec "${SHELL:-sh}" -c "$1"'
@@ -64,13 +67,16 @@ class _Target:
 
     @classmethod
     def of(cls, job: Job) -> "_Target":
-        """Read the step's config, else the DAG's ``ssh``; raises ``InvalidInput``."""
+        """Read the step's config, or the DAG's ``ssh`` if the step has none. Raises ``InvalidInput``."""
         given: dict[str, Any] = evaluate(job, job.step.config or job.options.get("ssh") or {})
         host = str(given.get("host") or given.get("ip") or "")
         user = str(given.get("user") or "")
         port = str(given.get("port") or "22")
         if not host or host.startswith("-") or user.startswith("-") or not port.isdecimal():
-            raise InvalidInput(f"invalid ssh target: user {user!r}, host {host!r}, port {port!r}")
+            raise InvalidInput(
+                f"invalid ssh target (host {host!r}, user {user!r}, port {port!r}): host is required, host and user "
+                "must not begin with -, port must be a number"
+            )
         home = Path(job.environment.process.get("HOME", "~"))
         hosts = str(given.get("knownHostFile") or "~/.ssh/known_hosts")
         return cls(
@@ -123,7 +129,7 @@ def _shell(job: Job, given: dict[str, Any]) -> tuple[str, ...]:
 
 
 class SshExecutor:
-    """Runs each command in an ssh session of its own, until one fails."""
+    """Runs the commands one after another until one fails, each in an ssh session of its own."""
 
     def run(self, job: Job, io: StepIO) -> Result:
         """Run the commands; the exit code is the remote command's, or 255 if ssh itself failed."""
@@ -144,15 +150,15 @@ class SshExecutor:
 def _start(job: Job, io: StepIO, target: _Target, command: StepCommand, env: dict[str, str]) -> ProcessExit | None:
     scope = job.environment.full
     if target.shell:
-        # Variables unknown here are left to the remote shell: its own loop variables, for instance.
+        # A variable that is not set here is left unexpanded for the remote shell: its loop variables, for instance.
         text = (shell_command if is_posix(target.shell) else expand_text)(command.text, scope)
         words = [*target.shell, "-c", text]
     else:
         first, *rest = command.argv or (command.text,)
-        # The user's remote shell runs these words, so that exit and cd work; they are quoted for it.
+        # The remote user's login shell runs the words, so that exit and cd work; shlex quotes the words for it.
         words = ["sh", "-c", _BY_LOGIN_SHELL, "dagway", shlex.join([first, *(expand(word, scope) for word in rest)])]
     remote = shlex.join(["sh", "-c", _WATCHED, "dagway", new_token(), *words])
-    # Open as long as the client lives: the watcher waits for its end.
+    # The write end stays open while the client runs. Its end of file tells the watcher that the client has ended.
     reader, writer = os.pipe()
     try:
         return job.supervisor.run(
@@ -165,7 +171,7 @@ def _start(job: Job, io: StepIO, target: _Target, command: StepCommand, env: dic
 
 @contextmanager
 def _askpass(job: Job, target: _Target) -> Iterator[dict[str, str]]:
-    """Yield the client's environment. ssh gets a password from a program that prints a variable."""
+    """Yield the environment of the ssh client. With a password, write the program that ssh calls to read it."""
     process = job.environment.process
     env: dict[str, str] = {name: process[name] for name in ("PATH", "HOME", "LANG") if name in process}
     if not target.password:

@@ -16,9 +16,10 @@ def check_each(
     run_command: RunCommand,
     exit_code: Callable[[str], int],
 ) -> tuple[list[str], str]:
-    """Return why each condition is not met, empty if it is met, and why the step or run is skipped.
+    """Return one text for each condition (why it is not met; empty if it is), and the reason to skip the step or run.
 
-    Unlike ``check_conditions``, a condition that cannot be evaluated counts as not met, and is the reason given.
+    The reason is empty if all are met. Unlike in ``check_conditions``, a condition that cannot be evaluated counts as
+    not met; its error is then the reason.
     """
     unmet, broken = [], []
     for condition in conditions:
@@ -36,10 +37,10 @@ def check_conditions(
     run_command: RunCommand,
     exit_code: Callable[[str], int],
 ) -> list[str]:
-    """Return why each condition is not met, empty if it is met; an empty list if all are met.
+    """Return one text for each condition (why it is not met; empty if it is), or an empty list if all are met.
 
-    ``scopes`` are the textual and the full one; ``exit_code`` runs a condition without ``expected`` as a command.
-    Every condition is evaluated. A condition that cannot be evaluated raises what ``run_command`` raises.
+    ``scopes`` are the scopes for textual and full expansion. A condition without ``expected`` is a command, which
+    ``exit_code`` runs. Every condition is evaluated. Raises what ``run_command`` and ``exit_code`` raise.
     """
     found = [_unmet(condition, scopes, run_command, exit_code) for condition in conditions]
     return found if any(found) else []

@@ -23,8 +23,8 @@ _MAX_BYTES = 1_048_576
 def read_dotenv(paths: Sequence[str], folders: Sequence[Path], outer: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of all files that exist; later files win.
 
-    A relative path means the first of ``folders`` that has it. A file that cannot be read is logged and skipped, as in
-    Dagu.
+    A relative path means that file in the first of ``folders`` that has it. ``outer`` holds the variables that values
+    may refer to. A file that cannot be read is logged and skipped, as in Dagu.
     """
     found: dict[str, str] = {}
     for path in paths:
@@ -43,7 +43,7 @@ def read_dotenv(paths: Sequence[str], folders: Sequence[Path], outer: Mapping[st
 
 
 def parse_dotenv(text: str, outer: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables; unquoted and double-quoted values may refer to earlier ones and to ``outer``."""
+    """Return the variables. Unquoted and double-quoted values may refer to earlier variables and to ``outer``."""
     found: dict[str, str] = {}
     scope = Scope((found, outer))
     for match in _ENTRY.finditer(text):

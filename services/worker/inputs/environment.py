@@ -1,9 +1,10 @@
-"""Build the process environment of a step, and the scopes that its fields are expanded in.
+"""Build the environment variables of a step's processes, and the scopes for expanding the step's fields.
 
 Precedence in both, later wins: host (allow-list) < DAG env < dotenv < secrets < outputs < params < step env <
-reserved. Full expansion also sees the host's other variables, below all. Textual expansion sees reserved, step env,
-params and outputs only; the shell reads the rest from its environment, except paths into JSON, which no shell knows.
-The service's own configuration never reaches a step: ``DAGWAY_*`` is removed from the host's variables first.
+reserved. Full expansion also sees all other variables of the host, with the lowest precedence. Textual expansion sees
+reserved, step env, params and outputs only: the shell reads the rest from its environment. Paths into JSON values
+(``${X.path}``) are always expanded, since a shell cannot read them.
+Dagway's own configuration never reaches a step: ``DAGWAY_*`` is removed from the host's variables first.
 Source: the workflow language reference, sections on precedence and special variables.
 """
 
@@ -35,7 +36,7 @@ _PASSED_PREFIXES = ("DAG_", "LC_")
 _OWN_PREFIX = "DAGWAY_"
 _DIR_MODE = 0o755
 MAX_EXPORT_BYTES = 100 * 1024
-"""A longer value is only used in expansions: Linux refuses an environment string of 128 KiB."""
+"""A longer value is used in expansions but not exported, since Linux refuses environment strings of 128 KiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +50,21 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What a step receives, as far as it can be prepared without running a command of the user."""
+    """What a step receives, except the parts that need a command of the user to be run."""
 
     working_dir: Path
     """The step's directory, which may not exist yet."""
     dag_dir: Path
     base: dict[str, str]
-    """Variables of the host, the DAG's env and dotenv."""
+    """Inherited host variables, the DAG's env and dotenv, merged."""
     secrets: dict[str, str]
     hidden: tuple[str, ...] = ()
-    """Values to mask: the secrets, and those that the calling run passed in params."""
+    """Values to mask: the secrets, and the secrets of the calling run that it passed in params."""
 
     def directory(self) -> Path:
-        """Return where conditions and back-quoted commands run: the step's directory, or the DAG's if there is none.
+        """Return the directory in which conditions and back-quoted commands run.
 
-        The DAG's is created. Raises ``OSError``.
+        It is the step's directory if that exists, else the DAG's directory, which is created. Raises ``OSError``.
         """
         if self.working_dir.is_dir():
             return self.working_dir
@@ -72,7 +73,7 @@ class Inputs:
 
 
 class _HostVariables(Mapping[str, str]):
-    """A view, since copying all variables costs more than the few look-ups of an attempt."""
+    """A view of ``os.environ`` without ``DAGWAY_*``. Not a copy: an attempt looks up few variables only."""
 
     def __getitem__(self, name: str) -> str:
         if name.startswith(_OWN_PREFIX):
@@ -87,24 +88,25 @@ class _HostVariables(Mapping[str, str]):
 
 
 def host_variables() -> Mapping[str, str]:
-    """Return the host's variables that a DAG may see: all but the service's own."""
+    """Return the host's variables that a DAG may use: all except Dagway's own (``DAGWAY_*``)."""
     return _HostVariables()
 
 
 def inherited() -> Mapping[str, str]:
-    """Return the host's variables that every step inherits."""
+    """Return the host's variables that are in the environment of every step (the allow-list)."""
     return {name: value for name, value in os.environ.items() if name in _PASSED or name.startswith(_PASSED_PREFIXES)}
 
 
 def _inside(folder: Path, text: str, scope: Scope) -> Path:
-    """Return the directory ``text``, relative to ``folder`` and normalized; ``folder`` itself for an empty text."""
+    """Expand ``text`` to a normalized path, relative to ``folder``; return ``folder`` if the text is empty."""
     return Path(os.path.normpath(folder / Path(expand(text, scope)).expanduser())) if text else folder
 
 
 def dag_directory(task: Task, folder: Path, scope: Scope) -> Path:
-    """Return the directory that the DAG's steps work in by default; ``folder`` is that of its file.
+    """Return the default directory of the DAG's steps. ``folder`` is the folder of the DAG's file.
 
-    A sub-run works in the directory of its caller, if this worker has it. Raises ``ExpansionError``.
+    A sub-run whose DAG sets no ``workingDir`` runs in the directory of its caller, if this worker has that directory.
+    Raises ``ExpansionError``.
     """
     if not task.working_dir and task.called_from and (called_from := Path(task.called_from)).is_dir():
         return called_from
@@ -112,10 +114,10 @@ def dag_directory(task: Task, folder: Path, scope: Scope) -> Path:
 
 
 def prepare_inputs(task: Task, folder: Path, *, all_secrets: bool = True) -> Inputs:
-    """Find the directory, the dotenv variables and the secrets; ``folder`` is that of the DAG's file.
+    """Find the step's directory, dotenv variables and secrets. ``folder`` is the folder of the DAG's file.
 
     Raises:
-        SecretMissing: a secret cannot be resolved on this worker; not without ``all_secrets``.
+        SecretMissing: a secret cannot be resolved on this worker. With ``all_secrets=False`` it is left out instead.
         ExpansionError: a variable that a directory requires (``${X:?}``) is not set.
     """
     host = host_variables()
@@ -142,12 +144,12 @@ def _secrets_in_params(task: Task) -> Iterator[str]:
 def build_environment(
     task: Task, inputs: Inputs, reserved: Mapping[str, str], run_command: RunCommand | None
 ) -> Environment:
-    """Return the environment of a step; ``reserved`` holds Dagway's own variables, such as paths of logs.
+    """Return the environment of a step. ``reserved`` holds variables that Dagway sets, such as the paths of logs.
 
     A variable of the step's env that cannot be evaluated is logged and left out, as in Dagu.
     """
     steps = {
-        # If both streams share one log, both names mean it.
+        # If both streams share one log, ``stderr`` means the same file as ``stdout``.
         name: StepFacts(ref.stdout, ref.stderr or ref.stdout, ref.exit_code or 0, ref.output)
         for name, ref in task.refs.items()
     }
@@ -173,17 +175,20 @@ def build_environment(
 
 
 def _trusted_names(task: Task, inputs: Inputs, local: Mapping[str, str], reserved: Mapping[str, str]) -> frozenset[str]:
-    """Return the variables, other than the step's env, whose values the DAG's author wrote, commands included."""
+    """Return the names of variables whose values the DAG's author wrote: they may contain commands.
+
+    Variables of the step's env are not included.
+    """
     params = {name for name, _ in task.params}
     outside = (params if task.params_given else ()) if task.params_outside is None else task.params_outside
     trusted = params.difference(outside)
-    # A value of the DAG's env counts unless something else overrides it.
+    # A variable of the DAG's env is trusted unless a param, output or secret overrides it.
     below = inputs.base.keys() - params - {name for name, _ in task.outputs} - inputs.secrets.keys()
     return frozenset((trusted | below) - reserved.keys() | local.keys())
 
 
 def _with_step_env(task: Task, trusted: frozenset[str], others: AbstractSet[str]) -> frozenset[str]:
-    """Add the variables of the step's env, except those made by a command or from a variable that is not trusted."""
+    """Add the trusted variables of the step's env: those without a back-quoted command or an untrusted variable."""
     found = set(trusted)
     for name, text in task.step.env:
         found.discard(name)

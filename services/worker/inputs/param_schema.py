@@ -1,4 +1,7 @@
-"""Check parameters against a JSON Schema from a file or a URL. Source: workflow language, section 2.4."""
+"""Check a DAG's params against a JSON Schema from a file or a URL.
+
+Source: the workflow language reference, section 2.4.
+"""
 
 import json
 import urllib.error
@@ -21,9 +24,10 @@ _MAX_BYTES = 1_048_576
 
 
 def apply_schema(reference: str, params: Pairs, folders: Sequence[Path]) -> Pairs:
-    """Return the parameters with the schema's defaults, its properties first and in its order.
+    """Return the params with the schema's defaults added: first the schema's properties in their order, then the rest.
 
-    A relative path means the first of ``folders`` that has it. Raises ``InvalidInput`` with Dagu's texts.
+    ``reference`` is a URL or a path. A relative path means that file in the first of ``folders`` that has it. Raises
+    ``InvalidInput`` with Dagu's texts.
     """
     schema = _read(reference, folders)
     properties = schema.get("properties")

@@ -1,4 +1,4 @@
-"""Resolve a DAG's secrets on this worker. Their values go to the step and the masker only."""
+"""Resolve a DAG's secrets on this worker. Only the step and the masker receive their values."""
 
 from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
@@ -13,29 +13,30 @@ __all__ = ["SecretMissing", "SecretProvider", "resolve_secrets"]
 
 
 class SecretProvider(Protocol):
-    """Returns the value of one secret. An exception fails the run with its text, which must not contain the value.
+    """A plugin function that returns the value of one secret.
 
-    ``vault = "my_package:resolve"`` in the entry point group ``dagway.secrets`` serves ``provider: vault``.
+    A package registers it in the entry point group ``dagway.secrets``: ``vault = "my_package:resolve"`` serves secrets
+    with ``provider: vault``. If it raises, the run fails with the exception's text, which must not contain the value.
     """
 
     def __call__(self, key: str, options: Mapping[str, str]) -> str:
-        """Return the value of ``key``."""
+        """Return the value of the secret ``key``. ``options`` are the ``options`` of the secret in the DAG."""
 
 
 class SecretMissing(InvalidInput):
-    """A secret cannot be resolved on this worker. The text has its name, never its value."""
+    """A secret cannot be resolved on this worker. The text contains the secret's name, never its value."""
 
 
 def resolve_secrets(
     secrets: Sequence[Secret], folders: Sequence[Path], host: Mapping[str, str], *, all_of_them: bool = True
 ) -> dict[str, str]:
-    """Return name -> value. ``host`` holds the variables that the provider ``env`` may read.
+    """Return a map of each secret's name to its value. ``host`` holds the variables that the provider ``env`` may read.
 
-    A relative path means the first of ``folders`` that has it.
+    The relative path of a secret's file means that file in the first of ``folders`` that has it.
 
     Raises:
-        SecretMissing: a variable is not set, a file cannot be read or a provider is unknown; not without
-            ``all_of_them``.
+        SecretMissing: a variable is not set, a file cannot be read or a provider is unknown. With
+            ``all_of_them=False`` the secret is left out instead.
     """
     found: dict[str, str] = {}
     for secret in secrets:

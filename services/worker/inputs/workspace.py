@@ -1,8 +1,8 @@
-"""Where a run's files are on this worker.
+"""The directories of a run on this worker.
 
-The steps of a run share the folder of their DAG's file, as in Dagu, where this worker has the DAGs; else
-``<data>/runs/<dag>/<run id>``, a directory of the run's own. Logs are in
-``<logs>/<dag>/<run id>/<run attempt>/``. For a sub-run, ``<run id>`` is ``<root dag>~<root run id>~<run id>``.
+By default, steps run in the folder of their DAG's file, as in Dagu. If this worker does not have the DAG files, they
+run in ``<data>/runs/<dag>/<run id>``, which only this run uses. Logs are in ``<logs>/<dag>/<run id>/<run attempt>/``.
+For a sub-run, ``<run id>`` is ``<root dag>~<root run id>~<run id>``.
 """
 
 import logging
@@ -25,17 +25,20 @@ _DIR_MODE = 0o750
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """``data_dir`` is this worker's own. ``dags_dir`` has the DAGs' files, if this worker has them."""
+    """The directories of a worker.
+
+    Only this worker uses ``data_dir``. ``dags_dir`` is the folder of the DAG files, or ``None`` if the worker has none.
+    """
 
     data_dir: Path
     dags_dir: Path | None = None
 
     def run_dir(self, task: Task) -> Path:
-        """Return the run's own directory, which may not exist yet."""
+        """Return the directory that only this run uses. It may not exist yet."""
         return _run_dir(self.data_dir, run_folder(task))
 
     def dag_folder(self, task: Task) -> Path:
-        """Return the directory that a run works in by default.
+        """Return the default directory of a run's steps.
 
         Source: workflow language, section 2.2, ``workingDir``.
         """
@@ -44,9 +47,10 @@ class Workspace:
         return (self.dags_dir / task.file_name).parent
 
     def log_folder(self, task: Task) -> Path:
-        """Return the directory of the run's logs: the DAG's ``logDir`` if it can be used, else the worker's.
+        """Return the directory below which the run's logs are: the DAG's ``logDir``, else ``<data>/logs``.
 
-        No command of the user may run yet, so a ``logDir`` with a command in it is ignored.
+        A ``logDir`` that is not writable is ignored. So is a ``logDir`` with a back-quoted command, since no command of
+        the user may run yet.
         """
         if task.log_dir and not needs_shell(task.log_dir):
             try:
@@ -63,12 +67,15 @@ class Workspace:
 
 @lru_cache(1_000)
 def _run_dir(data_dir: Path, name: str) -> Path:
-    # Cached: all steps of a run ask for it, and making a path is slow.
+    # Cached, since all steps of a run need it and making a path is slow.
     return data_dir / "runs" / name
 
 
 def run_folder(task: Task) -> str:
-    """Return the relative folder of a run. A sub-run's id is unique below its root only, so the root is named too."""
+    """Return the relative folder of a run.
+
+    The folder of a sub-run also contains its root run's names, since a sub-run's id is unique only below its root run.
+    """
     names = [task.dag_run_id]
     if (task.root_dag_name, task.root_dag_run_id) != (task.dag_name, task.dag_run_id):
         names = [task.root_dag_name, task.root_dag_run_id, task.dag_run_id]

@@ -1,11 +1,11 @@
 """Annotations: lines of a step's output that begin with ``::``.
 
-    ::progress 40/100 text      its progress
-    ::notice text               something people should see without reading the log
-    ::warning text              the same for a problem
-    ::output NAME=value         a variable for the steps that depend on this one
+    ::progress 40/100 text      the step's progress
+    ::notice text               a remark that the API and the web pages show at the step
+    ::warning text              a remark about a problem
+    ::output NAME=value         a variable for the steps that depend on this step
 
-They stay in the log as they are; every other line is ignored. Only stdout is read, after secrets are masked.
+Annotations stay in the log unchanged; all other lines are ignored. Only stdout is read, with secrets masked.
 """
 
 import re
@@ -28,7 +28,7 @@ _OUTPUT = re.compile(r"::output ([A-Za-z_][A-Za-z0-9_]{0,99})=(.*)\Z", re.DOTALL
 class Annotations:
     """The annotations of one stream: the last progress, the last remarks, the last value of each output.
 
-    ``max_output_bytes`` limits all outputs together.
+    ``max_output_bytes`` limits the total size of all output values.
     """
 
     def __init__(self, max_output_bytes: int) -> None:
@@ -36,13 +36,13 @@ class Annotations:
         self.remarks: tuple[Remark, ...] = ()
         self.outputs: dict[str, str] = {}
         self.version = 0
-        """Grows with each progress and remark."""
+        """Incremented by each progress and each remark."""
         self._left = max_output_bytes
         self._held: bytes | None = b""
-        """The current line so far, if it may be an annotation; ``None`` if it cannot be one."""
+        """The start of an unfinished line that may be an annotation; ``None`` if the line cannot be one."""
 
     def feed(self, data: bytes) -> None:
-        """Read the next bytes."""
+        """Read the next bytes of the stream; they may end in the middle of a line."""
         at_start, data = self._held is not None, (self._held or b"") + data
         if at_start and _START.startswith(data):
             self._held = data
@@ -58,7 +58,7 @@ class Annotations:
         self._held = b"" if data.endswith(b"\n") else b":" if data.endswith(b"\n:") else None
 
     def close(self) -> None:
-        """End the stream; the last line needs no newline."""
+        """Read an unfinished last line: the last line needs no newline."""
         if self._held:
             self._take(self._held)
         self._held = None
@@ -77,7 +77,10 @@ class Annotations:
         elif found := _OUTPUT.match(text):
             size = len(found[2].encode())
             if size > self._left:
-                self._remark("warning", f"output {found[1]} is ignored: all outputs together are too large")
+                self._remark(
+                    "warning",
+                    f"::output {found[1]} is ignored: all ::output values of the step together exceed maxOutputSize",
+                )
             else:
                 self._left -= size
                 self.outputs[found[1]] = found[2].strip()
@@ -89,6 +92,6 @@ class Annotations:
 
 
 def _next(data: bytes, after: int) -> int:
-    """Return where the next line that may be an annotation begins, -1 if there is none."""
+    """Return the position of the next line that begins with ``::``, or -1 if there is none."""
     found = data.find(_NEXT, after)
     return found if found < 0 else found + 1

@@ -1,7 +1,7 @@
 """The output files of one attempt.
 
-They are ``<step>.<n>.out`` and ``<step>.<n>.err``, or one ``<step>.<n>.log`` when merged, in the folder that
-``inputs.workspace`` names.
+Attempt number n of a step writes ``<step>.<n>.out`` and ``<step>.<n>.err``, or one ``<step>.<n>.log`` if the DAG merges
+stdout and stderr. The module ``inputs.workspace`` describes their folder.
 """
 
 import logging
@@ -30,10 +30,10 @@ _READ_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class LogPaths:
-    """``stderr`` is empty when both streams share one file.
+    """The paths of one attempt's output. ``stderr`` is empty if both streams share the file ``stdout``.
 
-    The ``…_whole`` files, those of the first attempt, hold the output of all attempts of the node within one attempt
-    of its run, one after the other. An attempt's output is appended when it ends.
+    ``stdout_whole`` and ``stderr_whole`` are the files of the node's first attempt. They collect the output of all
+    attempts of the node within one attempt of its run: each attempt's output is appended when the attempt ends.
     """
 
     stdout: str
@@ -48,7 +48,11 @@ class LogPaths:
 
 
 def log_paths(logs: Path, task: Task) -> LogPaths:
-    """Return the paths below ``logs``; nothing is created. Steps with equal safe names get different files."""
+    """Return the paths below ``logs``; creates nothing.
+
+    Characters of a step's name that are unsafe in a file name become ``_``. Steps whose names then are equal still get
+    different files.
+    """
     folder = f"{logs}/{run_folder(task)}/{task.run_attempt}"
     safe = _UNSAFE.sub("_", task.step.name)
     if safe != task.step.name:
@@ -75,8 +79,9 @@ def _masked(fd: int, masker: Masker) -> Iterator[bytes]:
 class OutputFiles:
     """The open output files of one attempt.
 
-    A step writes to ``stdout`` and ``stderr``. The worker reads ``stdout_log`` and ``stderr_log``, the logs, and
-    ``captured``, stdout alone. Files are opened for appending.
+    The step writes to the descriptors ``stdout`` and ``stderr``. The worker reads the logs from ``stdout_log`` and
+    ``stderr_log``, and the value of ``output:`` from ``captured``, which holds stdout only. All files are opened for
+    appending.
     """
 
     def __init__(self, paths: LogPaths, task: Task) -> None:
@@ -94,7 +99,7 @@ class OutputFiles:
             by_name = any(_OPENED_BY_NAME.search(text) for text in texts)
             if paths.merged and task.step.output is not None:
                 self.captured = self._open(_captured_path(paths))
-                # Both through pipes: otherwise what goes straight to the file would come first in the log.
+                # stderr too goes through a pipe: written directly to the file, it would overtake stdout in the log.
                 self.stdout = self._pipe((self.stdout_log, self.captured))
                 self.stderr = self._pipe((self.stdout_log,))
             elif by_name:
@@ -110,7 +115,10 @@ class OutputFiles:
             os.write(self.run_log, f"{line}\n".encode(errors="replace"))
 
     def copy_separately(self, stdout: int | None, stderr: int | None, masker: Masker) -> None:
-        """Copy each of two streams that share a log to a file of its own, masked. Call before anything is written."""
+        """Copy stdout and stderr, which share a log, to one more file each, with secrets masked.
+
+        ``stdout`` and ``stderr`` are descriptors of these files; ``None`` for no copy. Call before anything is written.
+        """
         self.finish()
         captured = () if self.captured == self.stdout_log else (self.captured,)
         copies = [None if fd is None else (fd, masker.copy()) for fd in (stdout, stderr)]
@@ -118,14 +126,14 @@ class OutputFiles:
         self.stderr = self._pipe((self.stdout_log,), copies[1])
 
     def finish(self) -> None:
-        """Wait until all that the step wrote is in the files. Raises ``OSError`` if something could not be written."""
+        """Wait until everything that the step wrote is in the files. Raises ``OSError`` if a write failed."""
         while self._copiers:
             self._copiers.pop().close()
 
     def keep(self, masker: Masker) -> None:
         """Append the masked output to the ``…_whole`` files, where later steps read it. A second call does nothing.
 
-        An error of the disk is only logged: the logs are shipped all the same.
+        Disk errors are only logged, since the logs can still be shipped.
         """
         if self._kept:
             return
@@ -163,7 +171,7 @@ class OutputFiles:
                 os.close(self._fds.pop())
 
     def open_copy(self, path: Path) -> int:
-        """Open a file that ``stdout:`` or ``stderr:`` of the step names; ``close`` closes it."""
+        """Open the file that a step names in ``stdout:`` or ``stderr:``. ``close`` closes it."""
         return self._open(str(path))
 
     def _open(self, path: str) -> int:

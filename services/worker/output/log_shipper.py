@@ -1,8 +1,8 @@
 """Ship the output of steps: tail their files, mask secrets, send chunks with confirms.
 
-Guarantees for each (token, stream): ``seq`` and ``offset`` are contiguous from 0 and count bytes after masking; a
-chunk without a confirm is sent again unchanged. A slow or absent broker only delays reading: at most ``_WINDOW``
-chunks of a stream are in memory. The thread sleeps without a timeout while nothing runs.
+Guarantees for each (token, stream): ``seq`` numbers the chunks and ``offset`` counts masked bytes, both from 0 without
+gaps; a chunk without a confirm is sent again unchanged. A slow or unreachable broker only delays reading: at most
+``_WINDOW`` chunks of a stream are in memory. The thread sleeps without a timeout while no attempt runs.
 """
 
 import logging
@@ -31,21 +31,24 @@ _log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 65_536
 RIDE_BYTES = 16_384
-"""An unsent rest of at most this size is sent inside ``AttemptFinished``."""
+"""If at most this much output is unsent when the attempt ends, it is sent inside ``AttemptFinished``."""
 _WINDOW = 4
 _INTERVAL_S = 0.15
 _PROGRESS_EVERY_S = 2.0
-"""The least time between two progress reports of an attempt: each costs a transaction, and the newest counts."""
+"""The minimum time between two progress reports of an attempt, since each costs the scheduler a transaction."""
 
 
 def log_message(chunk: LogChunk) -> Outgoing:
-    """Return the message of a chunk; the same chunk always has the same id."""
+    """Return the message for a chunk. The same chunk always gets the same message id."""
     name = f"{chunk.token}.{chunk.stream}.{chunk.seq}"
     return Outgoing(LOGS, encode(chunk, id=name, at=chunk.at), name)
 
 
 class LogStream:
-    """The tail of one file. The masked bytes also go to the descriptor ``copy`` and to ``annotations``."""
+    """Reads one growing log file and cuts it into chunks, with secrets masked.
+
+    The masked bytes are also written to the descriptor ``copy`` and read by ``annotations``.
+    """
 
     def __init__(
         self,
@@ -59,7 +62,7 @@ class LogStream:
     ) -> None:
         self.annotations = annotations
         self.window: deque[tuple[LogChunk, Future[None] | None]] = deque()
-        """Chunks sent and not confirmed, oldest first; one without a future must be sent again."""
+        """Unconfirmed chunks, oldest first. A chunk whose future is ``None`` must be sent again."""
         self._task = task
         self._stream = stream
         self._fd = fd
@@ -72,18 +75,21 @@ class LogStream:
         self._offset = 0
 
     def unsent_bytes(self) -> int:
-        """Return how many bytes are not in chunks yet, before masking."""
+        """Return how many bytes are not in a chunk yet. Unread bytes count as they are before masking."""
         size = os.fstat(self._fd).st_size
-        # A step that opened its log again has truncated it: it begins at 0 again.
+        # If the step reopened its log, the file was truncated and is read from 0 again.
         unread = size - self._read_to if size >= self._read_to else size
         return unread + self._masker.held + len(self._ready)
 
     def next_chunk(self, *, final: bool = False) -> LogChunk | None:
-        """Read on and return the next chunk, ``None`` if there is nothing to send now."""
+        """Read on and return the next chunk, or ``None`` if there is nothing to send now.
+
+        ``final``: the step has ended, so also return the bytes that were held back because they may begin a secret.
+        """
         while len(self._ready) < CHUNK_BYTES:
             data = os.pread(self._fd, CHUNK_BYTES, self._read_to)
             if not data and os.fstat(self._fd).st_size < self._read_to:
-                # The step opened its log again and so truncated it: what it writes now begins at 0.
+                # The step reopened its log, which truncated the file: new output begins at 0.
                 self._read_to = 0
                 continue
             self._read_to += len(data)
@@ -118,7 +124,7 @@ class LogStream:
         return chunk
 
     def settle(self) -> bool:
-        """Drop confirmed chunks and mark refused ones; return whether none was refused."""
+        """Drop confirmed chunks from the window and mark refused chunks; return ``True`` if no chunk was refused."""
         kept = deque((chunk, future) for chunk, future in self.window if not _confirmed(future))
         self.window = deque((chunk, None if future and future.done() else future) for chunk, future in kept)
         return all(future is not None for _, future in self.window)
@@ -129,7 +135,7 @@ def _confirmed(future: "Future[None] | None") -> bool:
 
 
 class AttemptLogs:
-    """The streams of one attempt; a lock lets one thread at a time work on them."""
+    """The log streams of one attempt. Thread-safe."""
 
     def __init__(
         self,
@@ -149,11 +155,11 @@ class AttemptLogs:
 
     @property
     def annotations(self) -> Annotations | None:
-        """The step's annotations, as far as its output was read."""
+        """The annotations in the output that was read so far; ``None`` for an errand."""
         return next((stream.annotations for stream in self._streams if stream.annotations is not None), None)
 
     def send_new(self) -> None:
-        """Send new output as far as the window allows; never waits."""
+        """Send new output until the window is full. Never blocks."""
         with self._lock:
             if self._finished:
                 return
@@ -188,10 +194,10 @@ class AttemptLogs:
         return self._transport.send(log_message(chunk))
 
     def finish(self) -> tuple[LogChunk, ...]:
-        """Send the rest and wait for its confirms; a short rest is returned for the report instead.
+        """Send the remaining output and wait for all confirms. Call it after the end of the step.
 
-        Call it after the end of the step. Raises ``Unavailable`` if the broker refuses; ``rest`` then returns every
-        chunk without a confirm.
+        If at most ``RIDE_BYTES`` remain, they are returned as chunks for the end report instead. Raises ``Unavailable``
+        if the broker does not accept a chunk; ``rest`` then yields every chunk without a confirm.
         """
         with self._lock:
             self._finished = True
@@ -216,12 +222,12 @@ class AttemptLogs:
             (future or self._send(chunk)).result()
         except Unavailable:
             stream.window[0] = (chunk, None)
-            # The connection may have been lost and be back: try once more, then give up.
+            # The connection may have been lost and restored: try once more, then give up.
             self._send(chunk).result()
         stream.window.popleft()
 
     def rest(self) -> Iterator[LogChunk]:
-        """Yield every chunk without a confirm, for the spool; call it after ``finish`` failed."""
+        """Yield every chunk without a confirm, for the spool. Call it after ``finish`` failed."""
         with self._lock:
             for stream in self._streams:
                 stream.settle()
@@ -234,7 +240,7 @@ class AttemptLogs:
                 yield chunk
 
     def abandon(self) -> None:
-        """Send no more, since the attempt was revoked."""
+        """Send no more output, since the attempt was revoked."""
         with self._lock:
             self._finished = True
 
@@ -255,7 +261,7 @@ class LogShipper:
         self._thread.start()
 
     def follow(self, streams: tuple[LogStream, ...], report: Callable[[Annotations], None]) -> AttemptLogs:
-        """Tail these files until ``leave``; ``report`` is called with new progress and remarks, at intervals."""
+        """Tail these files until ``leave``. Calls ``report`` with new progress and remarks, at most every 2 s."""
         logs = AttemptLogs(streams, self._transport, self._wake, report)
         with self._lock:
             self._running.add(logs)
@@ -270,7 +276,7 @@ class LogShipper:
             self._running.discard(logs)
 
     def stop(self) -> None:
-        """End the thread and with it all tailing."""
+        """End the thread, which stops tailing all files."""
         self._stopping = True
         self._wake.set()
         if self._thread.ident is not None:
@@ -290,12 +296,12 @@ class LogShipper:
                 try:
                     logs.send_new()
                 except OSError as error:
-                    # The attempt fails at its end if the disk still fails: finish reads the same files.
+                    # If the disk still fails at the end, finish reads the same files and the attempt fails.
                     _log.warning("logs.read_failed", extra={"error": str(error)})
 
 
 def read_tail(path: Path, size: int) -> str:
-    """Return the last ``size`` bytes of a file as text, empty if there is no file."""
+    """Return the last ``size`` bytes of a file as text; empty if the file does not exist."""
     try:
         with path.open("rb") as file:
             file.seek(0, os.SEEK_END)

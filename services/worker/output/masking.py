@@ -11,10 +11,10 @@ STARS = secret_params.STARS.encode()
 
 
 class Masker:
-    """Masks one stream: what ``feed`` and ``close`` return contains no secret.
+    """Masks one stream: the bytes that ``feed`` and ``close`` return contain no secret.
 
-    Only bytes that may begin a secret are held back, so a live log is not delayed. A longer value wins over a shorter
-    one that begins at the same place; empty values are ignored.
+    Only bytes that may begin a secret are held back, so a live log is not delayed. If two secrets begin at the same
+    place, the longer one is replaced. Empty secrets are ignored.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
@@ -25,12 +25,12 @@ class Masker:
         self._held = b""
 
     def __bool__(self) -> bool:
-        """Whether there is anything to mask."""
+        """Whether there are secrets to mask."""
         return self._find is not None
 
     @property
     def held(self) -> int:
-        """How many bytes are held back, since they may begin a secret."""
+        """How many bytes are held back because they may begin a secret."""
         return len(self._held)
 
     def feed(self, data: bytes) -> bytes:
@@ -40,11 +40,11 @@ class Masker:
         return self._release(self._held + data, final=False)
 
     def close(self) -> bytes:
-        """Return the rest."""
+        """End the stream and return the bytes held back."""
         return self._release(self._held, final=True) if self._held else b""
 
     def copy(self) -> "Masker":
-        """Return a masker of the same values for another stream."""
+        """Return a masker of the same secrets for another stream."""
         masker = Masker(())
         masker._values, masker._longest, masker._find = self._values, self._longest, self._find
         return masker
@@ -56,7 +56,7 @@ class Masker:
         return self._find.sub(STARS, text.encode(errors="surrogateescape")).decode(errors="replace")
 
     def _release(self, data: bytes, *, final: bool) -> bytes:
-        assert self._find is not None  # noqa: S101 - without secrets nothing is held
+        assert self._find is not None  # noqa: S101 - callers check it
         hold = len(data) if final else self._undecided(data)
         parts: list[bytes] = []
         done = 0
@@ -71,7 +71,7 @@ class Masker:
         return b"".join(parts)
 
     def _undecided(self, data: bytes) -> int:
-        """Return the first place where further bytes could complete a secret, or a longer one."""
+        """Return the first position from which more bytes could complete a secret, else the length of ``data``."""
         for place in range(max(len(data) - self._longest + 1, 0), len(data)):
             rest = data[place:]
             if any(len(value) > len(rest) and value.startswith(rest) for value in self._values):

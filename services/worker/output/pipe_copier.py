@@ -1,7 +1,7 @@
 """Copy a pipe into files.
 
-A step normally writes straight to its log file. A pipe is needed in two cases: if a stream goes to several files, and
-if the step opens ``/dev/stdout`` by name, which would truncate a regular file.
+A step normally writes directly to its log file. A pipe is needed in two cases: a stream goes to several files, or the
+step opens ``/dev/stdout`` by name, which would truncate a regular file.
 """
 
 import os
@@ -17,9 +17,10 @@ _SIZE = 65_536
 
 
 class PipeCopier:
-    """One pipe and the thread that reads it. ``fd`` is the end to write to.
+    """A pipe and a thread that copies everything written to it. Write to the descriptor ``fd``.
 
-    The descriptor in ``copy`` gets the same bytes, masked by its masker.
+    The bytes go to each descriptor in ``targets`` unchanged. If ``copy`` is a (descriptor, masker) pair, they also go
+    to that descriptor, with secrets masked by that masker.
     """
 
     def __init__(self, targets: Sequence[int], copy: tuple[int, Masker] | None = None) -> None:
@@ -33,9 +34,9 @@ class PipeCopier:
         self._thread.start()
 
     def close(self) -> None:
-        """Copy what is in the pipe and stop, even if a background process still has the pipe open.
+        """Copy the rest of the pipe's contents and stop, even if a background process still has the pipe open.
 
-        Raises ``OSError`` if something could not be written (disk full).
+        Raises ``OSError`` if a write failed (disk full, for instance).
         """
         os.close(self.fd)
         os.close(self._stop_write)
@@ -64,7 +65,7 @@ class PipeCopier:
                 return
 
     def _write(self, data: bytes) -> None:
-        """Write to every target; empty ``data`` ends the copy. After an error nothing more is written."""
+        """Write ``data`` to every target. Empty ``data`` ends the masked copy. After an error, write nothing more."""
         if self._error is not None:
             return
         try:
@@ -78,7 +79,7 @@ class PipeCopier:
 
 
 def write_all(fd: int, data: bytes) -> None:
-    """Write all of ``data`` to a descriptor; raises ``OSError`` (disk full)."""
+    """Write all of ``data`` to a descriptor. Raises ``OSError`` if a write fails (disk full, for instance)."""
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]

@@ -1,4 +1,4 @@
-"""Run a command for its output or its exit code: back-quoted commands and conditions."""
+"""Run a back-quoted command for its output, or a condition for its exit code."""
 
 import os
 import tempfile
@@ -16,17 +16,17 @@ _STDERR_BYTES = 500
 
 
 class CommandFailed(ValueError):
-    """A back-quoted command ended with an exit code other than 0, or printed too much."""
+    """A back-quoted command ended with an exit code other than 0, or printed more than 1 MiB."""
 
 
 class Interrupted(Exception):
-    """A stop or the timeout ended the command; the supervisor knows which."""
+    """A stop or the timeout ended a back-quoted command or a condition; the supervisor says which of the two."""
 
 
 def run_command_in(supervisor: Supervisor, env: Mapping[str, str], cwd: str) -> RunCommand:
-    """Return a function that runs a text in the default shell and returns its stdout.
+    """Return a function that runs a text in the worker's default shell and returns its stdout.
 
-    It raises ``CommandFailed`` and ``Interrupted``.
+    The returned function raises ``CommandFailed`` and ``Interrupted``.
     """
 
     def run(text: str) -> str:
@@ -37,9 +37,11 @@ def run_command_in(supervisor: Supervisor, env: Mapping[str, str], cwd: str) -> 
                 raise Interrupted(text)
             if ended.code != 0:
                 stderr = os.pread(err.fileno(), _STDERR_BYTES, 0).decode(errors="replace").strip()
-                raise CommandFailed(f"command `{text}` failed: {ended_text(ended)}{': ' + stderr if stderr else ''}")
+                raise CommandFailed(
+                    f"back-quoted command `{text}` failed: {ended_text(ended)}{': ' + stderr if stderr else ''}"
+                )
             if os.fstat(out.fileno()).st_size > _MAX_BYTES:
-                raise CommandFailed(f"command `{text}` printed more than {_MAX_BYTES} bytes")
+                raise CommandFailed(f"back-quoted command `{text}` printed more than {_MAX_BYTES} bytes, the limit")
             return os.pread(out.fileno(), _MAX_BYTES, 0).decode(errors="replace")
 
     return run
@@ -48,7 +50,10 @@ def run_command_in(supervisor: Supervisor, env: Mapping[str, str], cwd: str) -> 
 def exit_code_in(
     supervisor: Supervisor, env: Mapping[str, str], cwd: str, shell: tuple[str, ...]
 ) -> Callable[[str], int]:
-    """Return a function that runs a text in ``shell``, discards its output and returns its exit code."""
+    """Return a function that runs a text in ``shell``, discards its output and returns its exit code.
+
+    The returned function raises ``Interrupted``.
+    """
 
     def run(text: str) -> int:
         null = os.open(os.devnull, os.O_WRONLY)

@@ -1,19 +1,20 @@
-"""The guardian: one small process for each worker, which starts the processes of steps and lets none outlive it.
+"""The guardian: one small process for each worker. It starts the processes of steps and ends them if the worker dies.
 
-It runs as ``python -I -S guardian.py FD`` with the standard library only. It is a child subreaper, so whatever a step
-leaves behind, double forks and new sessions included, stays its descendant. Requests come over the stream socket
-``FD``, each a 4-byte big-endian length and a marshalled dict (both ends are the same interpreter). A spawn sends the
-two output descriptors, and perhaps one for its input, beside the length. When the worker's end closes, for whatever
-reason, the guardian kills all descendants, runs the cleanups (*wills*) and exits.
+It runs as ``python -I -S guardian.py FD`` with the standard library only. It is a child subreaper: every process that a
+step leaves behind, also by a double fork or in a new session, stays a descendant of the guardian. Requests arrive on
+the stream socket ``FD``, each as a 4-byte big-endian length and a marshalled dict (both ends are the same interpreter).
+A spawn request carries the descriptors for stdout and stderr, and optionally stdin, as ancillary data of the length.
+When the worker's end of the socket closes, for whatever reason, the guardian kills all descendants, runs the
+registered cleanups (*wills*) and exits.
 
-    spawn {id, argv, env, cwd}   start a process; one reply, at its end: {id, pid, code | signal | errno, what}
+    spawn {id, argv, env, cwd}   start a process; one reply, when it has ended: {id, pid, code | signal | errno, what}
     signal {id, sig}             signal the process group; no reply
     kill {req, id, pid, mark}    kill session, descendants and marked processes; reply {req, left}
-    count {req, id, pid, mark}   count those that live; reply {req, left}
-    will {id, files, argv}       if the worker dies: files (or empty folders) to remove, a program to run; no reply
-    unwill {id}                  withdraw a will, since the worker cleaned up itself; no reply
+    count {req, id, pid, mark}   count the same processes, if alive; reply {req, left}
+    will {id, files, argv}       if the worker dies, remove these files or empty folders and run this program; no reply
+    unwill {id}                  withdraw a will: the worker cleaned up itself; no reply
 
-It does not read the output of steps, does not keep time and does not know what a step is.
+The guardian does not read the output of steps, has no timeouts for them and does not know what a step is.
 """
 
 import array
@@ -34,21 +35,21 @@ from typing import Any
 __all__ = ["MARK", "Guardian", "kill_marked", "main"]
 
 MARK = "DAGWAY_ATTEMPT"
-"""Environment variable that marks the processes of an attempt, even after they were reparented."""
+"""Environment variable that identifies the processes of an attempt, even after they got a new parent."""
 
 _PR_SET_CHILD_SUBREAPER = 36
 _HEADER = struct.Struct(">I")
 _FDS = 3
 _PAUSE_S = 0.01
-"""Between two checks of processes that were killed but have not ended yet."""
+"""The pause between two checks whether killed processes have ended."""
 _KILL_TRIES_S = 5.0
-"""How long to repeat a kill before the reply says how many are left (another user's, or stuck in the kernel)."""
+"""How long a kill is repeated. Processes can survive it if another user owns them or they are stuck in the kernel."""
 _WILLS_S = 20.0
 """The time limit of all cleanup programs together."""
 
 
 class Guardian:
-    """The loop. It has one thread, so that it can change directory before a spawn."""
+    """The event loop. Single-threaded, so that it can change the working directory before a spawn."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -63,7 +64,7 @@ class Guardian:
         for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
             signal.signal(ignored, signal.SIG_IGN)
         self._null = os.open(os.devnull, os.O_RDONLY)
-        # At exec a handled signal returns to its default by itself; an ignored one would stay ignored.
+        # exec resets handled signals to their default, but an ignored signal would stay ignored.
         self._ignored = [number for number in signal.valid_signals() if signal.getsignal(number) is signal.SIG_IGN]
 
     def run(self) -> None:
@@ -89,7 +90,7 @@ class Guardian:
         body = self._receive(_HEADER.unpack(head)[0])
         if body is None:
             return False
-        request = marshal.loads(body)  # noqa: S302 - from the worker alone
+        request = marshal.loads(body)  # noqa: S302 - only the worker can send it
         op = request["op"]
         if op == "spawn":
             self._spawn(request, fds)
@@ -163,7 +164,7 @@ class Guardian:
             os.chdir("/")
 
     def _reap(self) -> bool:
-        """Reap ended children, orphans included; return whether any child is left."""
+        """Reap ended children, including adopted ones; return whether any child is left."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -192,7 +193,10 @@ class Guardian:
         return len(victims)
 
     def _end_all(self) -> None:
-        """Kill every descendant. A subreaper's descendants become its children, so no child left means none is left."""
+        """Kill every descendant, then run the wills.
+
+        Orphaned descendants become children of the subreaper, so no descendant is left when no child is left.
+        """
         self._sock.close()
         self._ids.clear()
         while True:
@@ -206,7 +210,7 @@ class Guardian:
 
 
 def _execute(wills: Iterable[dict[str, Any]]) -> None:
-    """Run the cleanups. No process of a step is left that could still write, or start another."""
+    """Run the cleanups. By now no process of a step is left that could write a file or start a process."""
     running = []
     for will in wills:
         for path in will["files"]:
@@ -225,12 +229,12 @@ def _execute(wills: Iterable[dict[str, Any]]) -> None:
 
 
 def _resolve(program: str, search: str) -> str:
-    """Find a program as a shell does, by the step's own PATH and relative to its directory."""
+    """Find a program as a shell does: in the directories of the step's PATH, relative to the step's directory."""
     if "/" in program:
         return program
     candidates = [f"{folder or '.'}/{program}" for folder in search.split(":")]
     for path in candidates:
-        # In this order: most folders do not have it, and access() fails fastest.
+        # access() first: most folders do not have the program, and access() is the fastest test to fail.
         if os.access(path, os.X_OK) and os.path.isfile(path):
             return path
     denied = any(map(os.path.isfile, candidates))
@@ -238,7 +242,7 @@ def _resolve(program: str, search: str) -> str:
 
 
 def _processes() -> dict[int, tuple[int, int]]:
-    """Return pid -> (parent, session) of every process that is not a zombie."""
+    """Return a map of pid to (parent pid, session id) of all processes that are not zombies."""
     found: dict[int, tuple[int, int]] = {}
     for name in os.listdir("/proc"):
         if name.isdecimal():
@@ -250,7 +254,7 @@ def _processes() -> dict[int, tuple[int, int]]:
 
 
 def _below(processes: dict[int, tuple[int, int]], roots: set[int]) -> set[int]:
-    """Return the descendants of ``roots``, which are not included."""
+    """Return the descendants of ``roots``, without ``roots``."""
     children: dict[int, list[int]] = {}
     for pid, (parent, _) in processes.items():
         children.setdefault(parent, []).append(pid)
@@ -276,8 +280,8 @@ def _mark_of(pid: int) -> str | None:
 def _tree(pid: int, mark: str) -> set[int]:
     """Return the living processes of one step.
 
-    They have its mark, or are in its session without the mark of another step (the kernel may have reused the pid), or
-    descend from those.
+    A process belongs to the step if it has the step's mark, or is in the step's session without any mark, or descends
+    from such a process. A process in the session with another mark does not: the kernel may have reused the pid.
     """
     processes = _processes()
     mine: set[int] = set()
@@ -289,7 +293,7 @@ def _tree(pid: int, mark: str) -> set[int]:
 
 
 def _kill_each(pids: Collection[int]) -> None:
-    """Stop all before killing any, so that no parent can react to the death of its child."""
+    """Send SIGSTOP to all before SIGKILL to any, so that no parent can react to the death of its child."""
     for number in (signal.SIGSTOP, signal.SIGKILL):
         for pid in pids:
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -299,7 +303,7 @@ def _kill_each(pids: Collection[int]) -> None:
 def kill_marked(prefix: str) -> None:
     """Kill every process of this machine whose mark begins with ``prefix``, and its descendants.
 
-    For the worker, if the guardian itself was killed.
+    The worker calls it if the guardian itself was killed.
     """
     give_up = time.monotonic() + _KILL_TRIES_S
     while time.monotonic() < give_up:
@@ -316,8 +320,8 @@ def main(fd: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
-    # Inherited from the worker; steps must not inherit it: they could talk to the worker, and it would not
-    # notice the guardian's death.
+    # Steps must not inherit this descriptor: they could send messages to the worker, and keep the socket open after
+    # the guardian's death, so that the worker would not notice it.
     os.set_inheritable(fd, False)
     os.chdir("/")
     Guardian(socket.socket(fileno=fd)).run()

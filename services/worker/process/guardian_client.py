@@ -1,4 +1,4 @@
-"""The worker's client of the guardian: starts it, asks it for processes, notices its death."""
+"""The worker's client of the guardian: starts the guardian, sends it requests, and notices its death."""
 
 import array
 import logging
@@ -23,10 +23,11 @@ __all__ = ["GuardianClient", "GuardianLost", "Process"]
 _log = logging.getLogger(__name__)
 _HEADER = struct.Struct(">I")
 _REPLY_S = 15.0
+_LOST = "the worker's guardian process has ended, so no step can run: restart the worker"
 
 
 class GuardianLost(DagwayError):
-    """The guardian died: no step can be started or watched, so the worker must end."""
+    """The guardian died. No step can be started or watched any more, so the worker must end."""
 
 
 class Process:
@@ -41,31 +42,31 @@ class Process:
 
     @property
     def ended(self) -> bool:
-        """Whether it ended, or the guardian was lost."""
+        """Whether the process ended, or the guardian died."""
         return self._exit is not None
 
     def result(self) -> ProcessExit:
-        """Return how it ended; call it after the end. Raises ``GuardianLost``."""
+        """Return how the process ended. Call it only if ``ended``. Raises ``GuardianLost``."""
         assert self._exit is not None  # noqa: S101 - callers wait for the end
         if isinstance(self._exit, GuardianLost):
             raise self._exit
         return self._exit
 
     def end(self, how: ProcessExit | GuardianLost) -> None:
-        """Record how it ended and call ``on_end``."""
+        """Record how the process ended, and call ``on_end``."""
         self._exit = how
         self._on_end(self)
 
     def signal(self, number: int) -> None:
-        """Send a signal to its process group; does nothing after its end."""
+        """Send a signal to the process group. Does nothing after the end of the process."""
         self._guardian.send({"op": "signal", "id": self._name, "sig": int(number)})
 
     def kill_tree(self) -> int:
-        """Kill it and all its descendants; return how many are still alive."""
+        """Kill the process and all its descendants; return how many are still alive."""
         return self._guardian.ask("kill", self._name, self._pid(), self._mark)
 
     def tree_size(self) -> int:
-        """Return how many processes of its tree live, itself included."""
+        """Return how many of the process and its descendants are alive."""
         return self._guardian.ask("count", self._name, self._pid(), self._mark)
 
     def _pid(self) -> int:
@@ -73,10 +74,11 @@ class Process:
 
 
 class GuardianClient:
-    """Starts the guardian process and talks to it; any thread may call.
+    """Starts the guardian process and sends it requests. Thread-safe.
 
-    ``mark`` is the prefix of the mark of every process of this worker and must be unique to it. If the guardian dies
-    without being closed, ``on_lost`` is called once, on the reader's thread, after all guarded processes were killed.
+    The guardian sets an environment variable, the *mark*, in every process that it starts. ``mark`` is the prefix of
+    the marks of this worker and must be unique to this worker. If the guardian dies before ``close``, all guarded
+    processes are killed and then ``on_lost`` is called once, on the reader thread.
     """
 
     def __init__(self, mark: str, on_lost: Callable[[], None]) -> None:
@@ -92,7 +94,7 @@ class GuardianClient:
         self._lost = False
         self._sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with theirs:
-            # In a session of its own: it must survive a signal to the worker's process group, to clean up.
+            # In a session of its own: the guardian must survive a signal to the worker's process group, to clean up.
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(Path(script.__file__)), str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
@@ -120,10 +122,11 @@ class GuardianClient:
         on_end: Callable[[Process], None],
         stdin: int | None = None,
     ) -> Process:
-        """Start a process in a session of its own; a process that cannot start ends with ``errno``.
+        """Start a process in a session of its own. A process that cannot start ends with ``ProcessExit.errno``.
 
-        The caller keeps the descriptors; without ``stdin`` the process reads an empty input. ``attempt`` is unique
-        within this worker. ``on_end`` is called once, on the reader's thread, and must not block.
+        The caller still owns the descriptors and must close them. Without ``stdin`` the process reads an empty input.
+        ``attempt`` must be unique within this worker. ``on_end`` is called once, on the reader thread, and must not
+        block.
         """
         mark = f"{self.mark}.{attempt}"
         with self._lock:
@@ -140,10 +143,10 @@ class GuardianClient:
 
     @contextmanager
     def cleanup(self, files: Sequence[str] = (), argv: Sequence[str] = ()) -> Iterator[None]:
-        """Register a cleanup for the case that the worker dies inside the block.
+        """Register a cleanup that the guardian runs if the worker dies inside the ``with`` block.
 
-        The guardian then kills every process, removes ``files`` and runs ``argv`` (its first word is an absolute
-        path) with an empty environment.
+        The guardian then kills every process, removes ``files`` and runs the program ``argv`` with an empty
+        environment; its first word must be an absolute path.
         """
         name = self._register(files, argv)
         try:
@@ -152,13 +155,16 @@ class GuardianClient:
             self._withdraw(name)
 
     def keep_cleanup(self, key: str, argv: Sequence[str]) -> None:
-        """Register a cleanup until ``drop_cleanup``; it runs when the worker ends in any way. One for each key."""
+        """Register a cleanup that runs when the worker ends or dies, unless ``drop_cleanup`` withdraws it first.
+
+        Does nothing if a cleanup with this ``key`` is registered.
+        """
         with self._keep_lock:
             if key not in self._kept_cleanups:
                 self._kept_cleanups[key] = self._register((), argv)
 
     def drop_cleanup(self, key: str) -> None:
-        """Withdraw a kept cleanup, if there is one."""
+        """Withdraw the cleanup that ``keep_cleanup`` registered with this ``key``, if any."""
         with self._keep_lock:
             name = self._kept_cleanups.pop(key, None)
         if name is not None:
@@ -176,7 +182,7 @@ class GuardianClient:
             self.send({"op": "unwill", "id": name})
 
     def close(self) -> None:
-        """End every guarded process and the guardian itself; wait until it is gone."""
+        """End every guarded process and the guardian itself, and wait for the guardian's end."""
         self._closed = True
         try:
             self._sock.shutdown(socket.SHUT_RDWR)
@@ -198,19 +204,19 @@ class GuardianClient:
         return reply.result(_REPLY_S)
 
     def send(self, request: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
-        """Send one request, perhaps with descriptors. Raises ``GuardianLost``."""
+        """Send one request, with the descriptors ``fds`` if any. Raises ``GuardianLost``."""
         body = marshal.dumps(request)
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
         data = _HEADER.pack(len(body)) + body
         try:
             with self._lock:
                 if self._lost:
-                    raise GuardianLost("the guardian is gone")
+                    raise GuardianLost(_LOST)
                 sent = self._sock.sendmsg([data], rights)
                 if sent < len(data):
                     self._sock.sendall(data[sent:])
         except OSError as error:
-            raise GuardianLost("the guardian is gone") from error
+            raise GuardianLost(_LOST) from error
 
     def _read(self) -> None:
         with self._sock.makefile("rb") as stream:
@@ -242,7 +248,7 @@ class GuardianClient:
             waiting, replies = list(self._waiting.values()), list(self._replies.values())
             self._waiting.clear()
             self._replies.clear()
-        lost = GuardianLost("the guardian is gone")
+        lost = GuardianLost(_LOST)
         for process in waiting:
             process.end(lost)
         for reply in replies:

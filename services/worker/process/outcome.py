@@ -1,4 +1,4 @@
-"""Turn the end of a process into the result of its attempt.
+"""Derive the result of an attempt from the exit of its process.
 
 Source of the exit codes: the workflow language reference, sections on execution, timeouts and stop.
 """
@@ -17,7 +17,7 @@ NOT_STARTED_CODE = 1
 
 
 class StopKind(StrEnum):
-    """Why an attempt is ended from outside; a later member is stronger than an earlier one."""
+    """Why an attempt is ended from outside. Ordered: a later member overrides an earlier one."""
 
     STOP = "stop"
     SHUTDOWN = "shutdown"
@@ -26,14 +26,14 @@ class StopKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ProcessExit:
-    """How a process ended: exactly one of ``code``, ``signal`` and ``errno`` (it never started)."""
+    """How a process ended: exactly one of ``code``, ``signal`` and ``errno`` (it could not start) is set."""
 
     pid: int = 0
     code: int | None = None
     signal: int | None = None
     errno: int | None = None
     missing: str = ""
-    """With ``errno``: the program or the folder that it is about."""
+    """With ``errno``: the program or the directory that the error is about."""
 
     @property
     def exit_code(self) -> int:
@@ -52,7 +52,7 @@ class Result:
 
 
 def ended_text(ended: ProcessExit) -> str:
-    """Return how a process ended as text, in Dagu's words."""
+    """Describe how a process ended, in the same words as Dagu."""
     if ended.errno is not None:
         about = f"{ended.missing}: " if ended.missing else ""
         return f"cannot start: {about}{os.strerror(ended.errno)}"
@@ -71,15 +71,15 @@ def classify(
     timeout_s: float = 0,
     stderr_tail: str = "",
 ) -> Result:
-    """Return the result of a step whose last process ended so.
+    """Return the result of a step from the exit of its last process.
 
-    ``ended`` is ``None`` if a stop arrived before anything started. ``command`` is the number, from 1, of the command
-    that failed, 0 if the step has only one. An interruption wins over everything: a process that traps the signal and
-    exits 0 is aborted all the same.
+    ``ended`` is ``None`` if no process has started. ``command`` is the number, from 1, of the command that failed, or 0
+    if the step has only one command. A stop (``interrupted``) wins over everything: a step whose process traps the
+    signal and exits 0 is still aborted.
     """
     exit_code = ended.exit_code if ended is not None else SIGNAL_CODE
     if interrupted is StopKind.SHUTDOWN:
-        return Result("broken", exit_code, "worker shut down")
+        return Result("broken", exit_code, "the worker shut down before the step ended")
     which = f"command {command} failed: " if command else ""
     if interrupted is not None:
         return Result("aborted", exit_code, "" if ended is None or ended.code == 0 else which + ended_text(ended))

@@ -1,4 +1,4 @@
-"""Choose the shell for a text, and build its argument vector."""
+"""Choose the shell that runs a text, and build its argument vector."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -30,9 +30,9 @@ def default_shell(host: Mapping[str, str] = os.environ) -> tuple[str, ...]:
 
 
 def effective_shell(step: Sequence[str] | None, dag: Sequence[str], scope: Scope) -> tuple[str, ...]:
-    """Return the shell of a step: its own, else the DAG's, else the worker's. Its words may contain variables.
+    """Return the shell of a step: ``step``, else ``dag``, else the worker's default. Expands variables in its words.
 
-    Words that expand to nothing are left out. Raises ``ExpansionError``.
+    Words that expand to an empty text are left out. Raises ``ExpansionError``.
     """
     return _words(step or (), scope) or _words(dag, scope) or default_shell()
 
@@ -42,7 +42,7 @@ def _words(shell: Sequence[str], scope: Scope) -> tuple[str, ...]:
 
 
 def condition_shell(step: Sequence[str] | None, dag: Sequence[str], scope: Scope) -> tuple[str, ...]:
-    """Return the shell that runs conditions: the step's, or the worker's if the step runs without a shell."""
+    """Return the shell that runs conditions: the step's shell, or the worker's default if the step has no shell."""
     shell = effective_shell(step, dag, scope)
     return default_shell() if shell == DIRECT else shell
 
@@ -52,7 +52,7 @@ def _program(shell: Sequence[str]) -> str:
 
 
 def is_posix(shell: Sequence[str]) -> bool:
-    """Whether the shell has ``-e`` and the quoting of sh."""
+    """Whether the shell knows ``-e`` and the quoting rules of sh."""
     return _program(shell) in _POSIX
 
 
@@ -62,12 +62,12 @@ def is_powershell(shell: Sequence[str]) -> bool:
 
 
 def suffix_of(shell: Sequence[str]) -> str:
-    """Return the suffix of a script's file name."""
+    """Return the suffix of the file name of a script for this shell; empty for most shells."""
     return ".ps1" if is_powershell(shell) else ".sh" if is_posix(shell) else ""
 
 
 def _powershell(shell: Sequence[str]) -> list[str]:
-    """Return the program and its options, without an option such as ``-Command``; the caller adds that."""
+    """Return PowerShell's program and options without ``-c`` and ``-Command``, since callers add what to run."""
     return [word for word in shell if word.lower() not in _TEXT_FOLLOWS]
 
 

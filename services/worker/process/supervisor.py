@@ -1,7 +1,7 @@
 """Run the processes of one attempt under its timeout and its stop request.
 
-A stop and a timeout escalate alike: signal the process group, again every 5 s; at the end of the grace
-period kill the process and all its descendants.
+A stop and a timeout end a process in the same way: signal its process group, repeat the signal every 5 s, and kill the
+process and all its descendants at the end of the grace period.
 Source: the workflow language reference, sections on timeouts and stop.
 """
 
@@ -28,7 +28,7 @@ _RANK = list(StopKind)
 
 
 class StopRequest:
-    """A request to end one attempt; any thread may make it."""
+    """Holds the request to end one attempt, if there is one yet. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -37,11 +37,11 @@ class StopRequest:
 
     @property
     def kind(self) -> StopKind | None:
-        """The strongest kind requested so far, ``None`` without a request."""
+        """The strongest kind requested so far, or ``None`` without a request."""
         return self._kind
 
     def request(self, kind: StopKind) -> None:
-        """Request the end. A stronger kind replaces a weaker one; the same or a weaker one changes nothing."""
+        """Request the end of the attempt. Only a kind stronger than the current kind has an effect."""
         with self._lock:
             if self._kind is not None and _RANK.index(kind) <= _RANK.index(self._kind):
                 return
@@ -51,7 +51,7 @@ class StopRequest:
             listener()
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """Call ``listener`` at every later request, and at once if there was one already."""
+        """Call ``listener`` at every further request; also now, if the end was already requested."""
         with self._lock:
             self._listeners.append(listener)
             requested = self._kind is not None
@@ -65,7 +65,11 @@ class StopRequest:
 
 
 class Supervisor:
-    """Runs processes and functions of an attempt; ``interrupted`` and ``timed_out_after_s`` say what ended it early."""
+    """Runs the processes and functions of an attempt, and ends them at a stop or at the timeout.
+
+    ``interrupted`` is the kind of the stop that ended the attempt early. ``timed_out_after_s`` is the time after which
+    the timeout ended it. Both are ``None`` otherwise.
+    """
 
     def __init__(
         self,
@@ -88,48 +92,48 @@ class Supervisor:
         self._began = time.monotonic()
 
     def start_clock(self) -> None:
-        """Count the timeout from now on: preparing a step does not count."""
+        """Start the timeout now, since the preparation of a step does not count."""
         self._began = time.monotonic()
 
     @property
     def grace_s(self) -> float:
-        """Seconds between the signal and the kill; 0 for a revoked attempt."""
+        """The grace period, in seconds between the first signal and the kill; 0 for a revoked attempt."""
         return 0 if self.stop.kind is StopKind.REVOKED else self._grace_s
 
     @property
     def stop_signal(self) -> str:
-        """Name of the stop signal without SIG: the step's ``signalOnStop`` for a stop, TERM for a timeout."""
+        """The name of the first signal, without ``SIG``: the step's ``signalOnStop`` for a stop, TERM for a timeout."""
         number = self._signal if self.interrupted is not None else signal.SIGTERM
         return number.name.removeprefix("SIG")
 
     @property
     def remaining_s(self) -> float | None:
-        """Seconds until the timeout, ``None`` without one."""
+        """Seconds until the timeout, or ``None`` without a timeout."""
         return self._began + self.timeout_s - time.monotonic() if self.timeout_s > 0 else None
 
     def cleanup(self, files: Sequence[str] = (), argv: Sequence[str] = ()) -> AbstractContextManager[None]:
-        """Register a cleanup for the case that the worker dies inside the block.
+        """Register a cleanup that the guardian runs if the worker dies inside the ``with`` block.
 
-        The guardian then kills every process, removes ``files`` and runs ``argv`` (its first word is an absolute
-        path) with an empty environment.
+        The guardian then kills every process, removes ``files`` and runs the program ``argv`` with an empty
+        environment; its first word must be an absolute path.
         """
         return self._guardian.cleanup(files, argv)
 
     @property
     def worker_mark(self) -> str:
-        """A text that is unique to this worker process."""
+        """A text that identifies this worker process: no other process has the same mark."""
         return self._guardian.mark
 
     def keep_cleanup(self, key: str, argv: Sequence[str]) -> None:
-        """Register a cleanup that outlasts the attempt; see ``GuardianClient.keep_cleanup``."""
+        """Register a cleanup that stays registered after the attempt; see ``GuardianClient.keep_cleanup``."""
         self._guardian.keep_cleanup(key, argv)
 
     def drop_cleanup(self, key: str) -> None:
-        """Withdraw a kept cleanup."""
+        """Withdraw the cleanup that ``keep_cleanup`` registered with this ``key``, if any."""
         self._guardian.drop_cleanup(key)
 
     def classify(self, ended: ProcessExit | None, *, name: str, command: int = 0, stderr_tail: str = "") -> Result:
-        """Return the result of step ``name`` whose last process ended so; see ``outcome.classify``."""
+        """Return the result of step ``name`` from the exit of its last process; see ``outcome.classify``."""
         return classify(
             ended,
             name=name,
@@ -141,10 +145,11 @@ class Supervisor:
         )
 
     def call(self, work: Callable[[], T], cancel: Callable[[], None]) -> T | None:
-        """Call ``work`` on a thread of this process; return ``None`` if a stop or the timeout ended it.
+        """Call ``work`` on a new thread and return its result, or ``None`` if a stop or the timeout ended it.
 
-        ``cancel`` must make ``work`` return or raise soon, and ``work`` must not touch anything after ``cancel``: if it
-        outlasts the grace period, its thread is abandoned. Raises what ``work`` raises.
+        At a stop or the timeout, ``cancel`` is called. It must make ``work`` return or raise soon, and ``work`` must
+        have no effects after ``cancel``: if ``work`` runs longer than the grace period, its thread is abandoned. Raises
+        what ``work`` raises.
         """
         if self._must_end():
             return None
@@ -157,7 +162,7 @@ class Supervisor:
         def body() -> None:
             try:
                 done.set_result(work())
-            except BaseException as error:  # noqa: BLE001 - handed to the thread that waits for it
+            except BaseException as error:  # noqa: BLE001 - raised again in the waiting thread
                 done.set_exception(error)
 
         done.add_done_callback(inbox.put)
@@ -190,7 +195,10 @@ class Supervisor:
         stderr: int,
         stdin: int | None = None,
     ) -> ProcessExit | None:
-        """Run a process until it ends; return ``None`` if a stop or the timeout came before it began."""
+        """Run a process until it ends. Return ``None`` if a stop or the timeout came before its start.
+
+        Raises ``GuardianLost``.
+        """
         if self._must_end():
             return None
         inbox: queue.SimpleQueue[Process | None] = queue.SimpleQueue()
@@ -222,7 +230,7 @@ class Supervisor:
             self.stop.unlisten(on_stop)
 
     def _must_end(self) -> bool:
-        """Record a stop or a timeout that has come; return whether there is one."""
+        """Record a requested stop or an expired timeout; return whether the attempt must end."""
         if self.stop.kind is not None:
             self.interrupted = self.stop.kind
         elif self.timed_out_after_s is None and (left := self.remaining_s) is not None and left <= 0:
@@ -244,7 +252,7 @@ class Supervisor:
                 inbox.get(timeout=max(min(next_signal, limit) - now, 0))
             except queue.Empty:
                 continue
-        # The main process may have ended while others of its group still clean up after the signal.
+        # The main process may have ended while other processes of its group still clean up after the signal.
         while process.ended and self.stop.kind is not StopKind.REVOKED and time.monotonic() < limit:
             if process.tree_size() == 0:
                 break

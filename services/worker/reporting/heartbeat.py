@@ -1,4 +1,4 @@
-"""Send heartbeats: one message renews the leases of all attempts of this worker."""
+"""Send heartbeats. One message renews the leases of all attempts of this worker."""
 
 import logging
 import threading
@@ -15,12 +15,15 @@ __all__ = ["HEARTBEATS_PER_LEASE", "HeartbeatSender"]
 
 _log = logging.getLogger(__name__)
 HEARTBEATS_PER_LEASE = 5
-"""Four heartbeats in a row may be lost before a lease runs out."""
+"""A lease expires when this many heartbeats in a row are lost."""
 _LAST_CONFIRM_S = 2.0
 
 
 class HeartbeatSender:
-    """Sends a heartbeat every fifth of the lease. ``make_heartbeat(stopped)`` returns the current one."""
+    """Sends heartbeats, ``HEARTBEATS_PER_LEASE`` in the time of one lease.
+
+    ``make_heartbeat(stopped)`` returns the heartbeat to send; ``stopped`` is true for the last one.
+    """
 
     def __init__(self, transport: Transport, lease_ttl_s: float, make_heartbeat: Callable[[bool], Heartbeat]) -> None:
         self._transport = transport
@@ -31,11 +34,11 @@ class HeartbeatSender:
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
 
     def start(self) -> None:
-        """Send the first heartbeat at once, then go on."""
+        """Send the first heartbeat immediately and start the thread that sends the others."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Send the last heartbeat, which says that the worker stopped."""
+        """Send the last heartbeat, which says that the worker has stopped."""
         self._stopping.set()
         if self._thread.ident is None:
             return

@@ -15,18 +15,18 @@ _FINISHED = "finished."
 
 @dataclass(slots=True)
 class WorkerCounters:
-    """Totals since the start of the process, by name; ``finished.<outcome>`` for each outcome."""
+    """Totals since the start of the process, by name. The name for attempts that ended is ``finished.<outcome>``."""
 
     values: dict[str, int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, name: str) -> None:
-        """Count one more."""
+        """Add 1 to a total."""
         with self._lock:
             self.values[name] = self.values.get(name, 0) + 1
 
     def now(self) -> Mapping[str, int]:
-        """Return a consistent copy."""
+        """Return a consistent copy of all totals."""
         with self._lock:
             return dict(self.values)
 
@@ -45,7 +45,7 @@ class _ObservedWorker(Protocol):
 
 
 class WorkerCollector:
-    """The ``dagway_worker_*`` metrics of one worker, read at each scrape."""
+    """Collects the ``dagway_worker_*`` metrics of one worker at each scrape."""
 
     def __init__(self, worker: _ObservedWorker) -> None:
         self._worker = worker
@@ -60,23 +60,27 @@ class WorkerCollector:
         yield finished
         yield CounterMetricFamily(
             "dagway_worker_tasks_redelivered",
-            "Tasks the broker delivered a second time; reported, not run",
+            "Tasks that the broker delivered a second time; they are reported, not run",
             value=counts.get("redelivered", 0),
         )
         yield CounterMetricFamily(
             "dagway_worker_tasks_handed_back",
-            "Tasks handed back because no slot was free, or while stopping",
+            "Tasks handed back: no slot was free, the disk was full, or the worker was stopping",
             value=counts.get("handed_back", 0),
         )
-        yield GaugeMetricFamily("dagway_worker_slots", "Attempts it may run at once", value=self._worker.slots)
+        yield GaugeMetricFamily(
+            "dagway_worker_slots", "Attempts that this worker can run at once", value=self._worker.slots
+        )
         yield GaugeMetricFamily(
             "dagway_worker_attempts_held",
-            "Attempts that run, or have ended and are not reported yet",
+            "Attempts that run, or have ended and whose end report is not delivered yet",
             value=self._worker.busy,
         )
-        yield GaugeMetricFamily("dagway_worker_draining", "1 while it stops", value=int(self._worker.draining))
+        yield GaugeMetricFamily(
+            "dagway_worker_draining", "1 while this worker is stopping, else 0", value=int(self._worker.draining)
+        )
         yield GaugeMetricFamily(
             "dagway_worker_reports_spooled",
-            "Reports on disk that the broker has not accepted yet",
+            "Reports on this worker's disk that the broker has not accepted yet",
             value=self._worker.spooled,
         )

@@ -1,9 +1,10 @@
-"""Deliver the reports of attempts, now or later.
+"""Deliver the reports of attempts to the broker, through a spool on disk while the broker is unreachable.
 
-A report that the broker does not accept is written to ``<data>/spool/<token>.json`` (synced) and sent again when the
-broker is back, by this process or by the next one on the same directory. Guarantee: after ``finish`` returns, the
-report is confirmed or on disk. While the disk is full it does not return, and the attempt keeps its lease. Each line
-of a spool file is one message; log chunks come before the report that they belong to.
+A report that the broker does not accept is written to ``<data>/spool/<token>.json`` and synced to disk. It is sent
+again when the broker is reachable, by this process or by the next worker process with the same data directory.
+Guarantee: after ``finish`` returns, the report is confirmed or on disk. While the disk is full, ``finish`` waits and
+the attempt keeps its lease. Each line of a spool file is one message; log chunks come before the report of their
+attempt.
 """
 
 import errno
@@ -38,7 +39,7 @@ _DIR_MODE = 0o750
 
 
 class Reporter:
-    """Sends events with confirms; ``on_delivered`` is called with the token of each spooled report once it is sent."""
+    """Sends events with confirms. Calls ``on_delivered`` with the token of each spooled report after its delivery."""
 
     def __init__(self, transport: Transport, spool_dir: Path, on_delivered: Callable[[str], None]) -> None:
         self._transport = transport
@@ -49,7 +50,7 @@ class Reporter:
         self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
 
     def start(self) -> None:
-        """Begin to send the spool of an earlier process."""
+        """Start the thread that sends spooled reports, including those of an earlier process."""
         self._dir.mkdir(_DIR_MODE, parents=True, exist_ok=True)
         self._wake.set()
         self._thread.start()
@@ -60,11 +61,11 @@ class Reporter:
         return sum(1 for _ in self._dir.glob("*.json"))
 
     def send(self, event: Event) -> "Future[None]":
-        """Publish one event. The same event of an attempt always has the same message id."""
+        """Publish one event; the future completes with the confirm. The same event always gets the same message id."""
         return self._transport.send(_outgoing(event))
 
     def finish(self, event: AttemptFinished | AttemptGivenUp) -> bool:
-        """Deliver the last report of an attempt; return ``False`` if it went to the spool instead."""
+        """Deliver the last report of an attempt. Return ``True`` if it was confirmed, ``False`` if it was spooled."""
         try:
             self.send(event).result()
         except Unavailable as error:
@@ -73,7 +74,10 @@ class Reporter:
         return True
 
     def later(self, token: str, logs: Iterable[Outgoing], event: Callable[[], AttemptFinished], why: str) -> None:
-        """Spool the end report of an attempt after its last log chunks; ``event`` is called after the last chunk."""
+        """Spool the last log chunks of an attempt, then its end report.
+
+        ``event`` makes the report; it is called after the last chunk was taken from ``logs``. ``why`` is logged.
+        """
 
         def messages() -> Iterable[Outgoing]:
             yield from logs
@@ -82,7 +86,7 @@ class Reporter:
         self.spool(token, messages(), why)
 
     def spool(self, token: str, messages: Iterable[Outgoing], why: str) -> None:
-        """Store messages on disk until the broker accepts them; after this they survive a crash.
+        """Store messages on disk until the broker accepts them. When this returns, they survive a crash.
 
         Waits while the disk is full. Raises ``OSError`` if the disk fails, or is still full when the worker stops.
         """
@@ -112,7 +116,7 @@ class Reporter:
             self._stopping.wait(_FULL_WAIT_S)
 
     def stop(self) -> None:
-        """End the thread; the rest of the spool is sent after the next start."""
+        """End the thread. The rest of the spool is sent after the next start."""
         self._stopping.set()
         self._wake.set()
         if self._thread.ident is not None:
@@ -163,7 +167,7 @@ def _outgoing(event: Event) -> Outgoing:
 
 
 def _append(fd: int, data: bytes) -> None:
-    """Append all of ``data``, or nothing."""
+    """Append ``data``. If that fails, remove what was written of it and raise ``OSError``."""
     end = os.lseek(fd, 0, os.SEEK_END)
     try:
         write_all(fd, data)

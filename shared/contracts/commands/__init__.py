@@ -1,7 +1,7 @@
-"""Commands: requests to change something. A scheduler carries out each one exactly once, or refuses it.
+"""Commands: requests to change something. A scheduler carries out each command exactly once, or refuses it.
 
-The id of the envelope is the command's id: the caller's Idempotency-Key, if there is one.
-``file_name`` is the file name of a DAG without its extension; ``dag_name`` is the name its runs are kept under.
+The id of a command is the id of its envelope: the ``Idempotency-Key`` of the HTTP request if it has one, else a new id.
+``file_name`` is the name of a DAG's file without extension. ``dag_name`` is the name under which its runs are stored.
 """
 
 from shared.contracts.commands.accounts import (

@@ -1,6 +1,6 @@
-"""Commands about users and API keys.
+"""Commands about users, API keys and the use of credentials.
 
-The gateway makes and hashes secrets. Only hashes travel and are stored, and no reply holds one.
+The gateway creates and hashes passwords and keys. Commands contain only hashes, and replies contain neither.
 """
 
 from typing import Literal
@@ -35,13 +35,13 @@ class CreateUser(Command):
 
 
 class EnsureAdmin(CreateUser):
-    """Create this user if there are no users; otherwise change nothing."""
+    """Create the user if there are no users. Otherwise change nothing."""
 
     type = "user.ensure_admin"
 
 
 class UpdateUser(Command):
-    """Change the given fields of a user; ``None`` leaves a field as it is."""
+    """Change fields of a user. A field that is ``None`` is not changed."""
 
     type = "user.update"
     user_id: str
@@ -58,7 +58,7 @@ class SetPassword(Command):
 
 
 class DeleteUser(Command):
-    """Delete a user. Login tokens of that user stop working."""
+    """Delete a user. The user's login tokens become invalid."""
 
     type = "user.delete"
     user_id: str
@@ -78,7 +78,7 @@ class CreateApiKey(Command):
 
 
 class UpdateApiKey(Command):
-    """Change the given fields of an API key; ``None`` leaves a field as it is."""
+    """Change fields of an API key. A field that is ``None`` is not changed."""
 
     type = "api_key.update"
     key_id: str
@@ -88,14 +88,14 @@ class UpdateApiKey(Command):
 
 
 class DeleteApiKey(Command):
-    """Delete an API key, which stops working."""
+    """Delete an API key. Requests with the key are refused from then on."""
 
     type = "api_key.delete"
     key_id: str
 
 
 class TouchCredential(Command):
-    """Record that an API key or a webhook was used. Each gateway sends at most one a second for each."""
+    """Record that an API key or a webhook was used. A gateway sends at most one per second for each of them."""
 
     type = "credential.touch"
     kind: Literal["api_key", "webhook"]

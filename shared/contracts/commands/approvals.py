@@ -8,16 +8,16 @@ __all__ = ["ApprovalCommand", "ApproveStep", "RejectStep"]
 
 
 class ApprovalCommand(RunChange):
-    """Base of both. An empty ``sub_run_id`` means a step of the root run itself."""
+    """Base of ``ApproveStep`` and ``RejectStep``. ``sub_run_id`` is empty for a step of the root run."""
 
     sub_run_id: str = ""
     step_name: str
     user: str = ""
-    """Who asked, for the step's record. Empty without authentication."""
+    """The name of the user who decides, which is stored with the step. Empty without authentication."""
 
 
 class ApproveStep(ApprovalCommand):
-    """Approve a step. Refused if a required input is missing or an unknown one is given."""
+    """Approve a step. Refused if a required input is missing, or an input is given that the step does not declare."""
 
     type = "run.approve_step"
     inputs: dict[str, str] = Field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What commands have in common, and their reply."""
+"""Base classes of commands, and the reply to a command."""
 
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ class Command(Message):
     """Base of all commands."""
 
     by: str = "anonymous"
-    """Who asked. It is recorded with every transition."""
+    """The user or key that sent the command. It is recorded with every transition."""
 
 
 class DagChange(Command):
@@ -23,7 +23,7 @@ class DagChange(Command):
 
 
 class RunChange(Command):
-    """Base of the commands about one existing run. ``latest`` as ``dag_run_id`` is the newest run."""
+    """Base of the commands about one existing run. The ``dag_run_id`` ``latest`` means the DAG's newest run."""
 
     dag_name: str
     dag_run_id: str
@@ -38,7 +38,7 @@ class RefusedError(Part):
 
 
 class CommandReply(Message):
-    """The recorded outcome of one command. Every delivery of the command gets the same reply."""
+    """The recorded outcome of one command. If a command is delivered several times, every reply is the same."""
 
     type = "command.reply"
     command_id: str

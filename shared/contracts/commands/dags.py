@@ -20,30 +20,30 @@ class PutSpec(DagChange):
 
 
 class ReplaceSpec(DagChange):
-    """``PutSpec``, but refused with ``precondition_failed`` if the spec is not one of the ``expected`` ones."""
+    """Replace the spec of a DAG if its current spec is one of ``expected``; else refused: ``precondition_failed``."""
 
     type = "dag.replace_spec"
     spec: str
     expected: tuple[str, ...]
-    """SHA-256 hashes in hex; ``*`` accepts any spec."""
+    """SHA-256 hashes (in hex) of the specs that may be replaced. ``*`` allows any spec."""
 
 
 class RestoreSpec(DagChange):
-    """Store the spec of an older version as a new version."""
+    """Store the spec of an older version of a DAG as its newest version."""
 
     type = "dag.restore_spec"
     version: int
 
 
 class RenameDag(DagChange):
-    """Rename a DAG file. Refused if the new name is taken or a run is active."""
+    """Rename the file of a DAG. Refused if the new name is taken or a run of the DAG is running."""
 
     type = "dag.rename"
     new_file_name: str
 
 
 class SuspendDag(DagChange):
-    """Switch the schedules of a DAG off or on. Repeating it changes nothing."""
+    """Suspend or resume the schedules of a DAG. Repeating the command changes nothing."""
 
     type = "dag.suspend"
     suspend: bool

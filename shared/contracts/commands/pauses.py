@@ -10,7 +10,7 @@ Scope = Literal["global", "queue", "dag"]
 
 
 class SetPause(Command):
-    """Start no new runs: at all, from one queue, or of one DAG (``name`` is its file name)."""
+    """Start no new runs: none at all, none from the queue ``name``, or none of the DAG with the file name ``name``."""
 
     type = "pause.set"
     scope: Scope
@@ -19,7 +19,7 @@ class SetPause(Command):
 
 
 class EndPause(Command):
-    """End a pause. ``catchup`` overrides what the DAGs do about the scheduled times that passed meanwhile."""
+    """End a pause. ``catchup`` overrides the DAGs' ``catchup`` for the scheduled times that passed during the pause."""
 
     type = "pause.end"
     scope: Scope

@@ -8,7 +8,7 @@ __all__ = ["RemovePool", "SetPool"]
 
 
 class SetPool(Command):
-    """Set the capacity of a pool. Steps that hold it keep it."""
+    """Set the capacity of a pool. Steps that have a place keep it, even if the new capacity is lower."""
 
     type = "pool.set"
     name: str
@@ -16,7 +16,7 @@ class SetPool(Command):
 
 
 class RemovePool(Command):
-    """Remove the configuration of a pool, which gives it a capacity of one."""
+    """Remove the configured capacity of a pool. Its capacity is then 1."""
 
     type = "pool.remove"
     name: str

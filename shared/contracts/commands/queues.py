@@ -8,7 +8,7 @@ __all__ = ["RemoveQueue", "SetQueue"]
 
 
 class SetQueue(Command):
-    """Make a queue global with this limit, or change its limit. Running runs go on."""
+    """Make a queue global with a limit, or change the limit of a global queue. Active runs continue."""
 
     type = "queue.set"
     name: str
@@ -16,7 +16,7 @@ class SetQueue(Command):
 
 
 class RemoveQueue(Command):
-    """Turn a global queue back into one that belongs to a DAG. Queued runs stay in it."""
+    """Make a global queue the queue of a DAG again, with the DAG's limit. Queued runs stay in the queue."""
 
     type = "queue.remove"
     name: str

@@ -18,7 +18,7 @@ __all__ = [
 
 
 class StartRun(Command):
-    """Create a run of a stored DAG and start it immediately. The limit of its queue does not apply."""
+    """Create a run of a stored DAG and start it immediately, even if its queue is full."""
 
     type = "run.start"
     file_name: str
@@ -27,7 +27,10 @@ class StartRun(Command):
     params: str = ""
     own_params: bool = False
     own_run_id: bool = False
-    """Whether the caller chose ``params`` and ``dag_run_id``, which the DAG's ``runConfig`` may forbid."""
+    """``own_params``, ``own_run_id``: whether the caller chose ``params`` and ``dag_run_id``.
+
+    The DAG's ``runConfig`` may forbid that.
+    """
     singleton: bool = False
 
 
@@ -40,9 +43,9 @@ class EnqueueRun(StartRun):
 
 
 class StartInline(Command):
-    """Create a run from a spec that is not stored as a DAG, and start or queue it.
+    """Create a run from a spec that is not stored as a DAG, and start it or put it in a queue.
 
-    ``dag_name`` overrides the spec's own name; one of the two is required.
+    ``dag_name`` overrides the name in the spec. It is required if the spec has no name.
     """
 
     type = "run.start_inline"
@@ -57,7 +60,7 @@ class StartInline(Command):
 
 
 class StopRun(RunChange):
-    """Abort a running run: stop its attempts and start no others."""
+    """Abort a running run: stop its attempts and start no more."""
 
     type = "run.stop"
 
@@ -69,10 +72,13 @@ class DequeueRun(RunChange):
 
 
 class RetryRun(RunChange):
-    """Run again the steps that did not succeed.
+    """Retry a run: run again the steps that did not succeed.
 
-    ``new_run_id`` empty or equal to ``dag_run_id``: a new attempt of the run itself. The id of another
-    existing run: that run is retried. An unknown id: a new run with this run's spec and results.
+    ``new_run_id`` decides which run is retried:
+
+    - empty or the same as ``dag_run_id``: the run itself, in a new attempt.
+    - the id of another existing run: that other run.
+    - an unknown id: a new run, which gets the spec and the results of the run.
     """
 
     type = "run.retry"

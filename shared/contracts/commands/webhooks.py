@@ -8,13 +8,13 @@ __all__ = ["CreateWebhook", "DeleteWebhook", "RegenerateWebhook", "ToggleWebhook
 
 
 class WebhookCommand(Command):
-    """Base of these commands. ``file_name`` is the DAG's."""
+    """Base of the commands about webhooks. ``file_name`` is the file name of the DAG."""
 
     file_name: str
 
 
 class CreateWebhook(WebhookCommand):
-    """Create the webhook of a DAG. Refused if the DAG does not exist or has one."""
+    """Create the webhook of a DAG. Refused if the DAG does not exist or already has a webhook."""
 
     type = "webhook.create"
     webhook_id: str
@@ -24,7 +24,7 @@ class CreateWebhook(WebhookCommand):
 
 
 class RegenerateWebhook(WebhookCommand):
-    """Replace the token of a webhook. The old one stops working."""
+    """Replace the token of a webhook. Calls with the old token are refused from then on."""
 
     type = "webhook.regenerate"
     prefix: str

@@ -1,4 +1,4 @@
-"""Evaluate shell arithmetic (``$((…))``) on 64-bit integers; no code is ever executed."""
+"""Evaluate shell arithmetic, ``$((expression))``, on 64-bit integers. No code is executed."""
 
 import re
 from collections.abc import Callable
@@ -19,24 +19,24 @@ _LEVELS: dict[str, int] = {
 
 
 class ExpressionError(ValueError):
-    """The text is not an arithmetic expression, or divides by zero."""
+    """The arithmetic expression is invalid or too large, or divides by zero."""
 
 
 def evaluate(text: str, lookup: Callable[[str], str]) -> int:
-    """Return the value of an expression; ``lookup`` gives the text of a variable, empty if unset.
+    """Return the value of an expression. ``lookup`` returns the text of a variable, or an empty text if it is unset.
 
     Raises:
         ExpressionError: the expression cannot be evaluated.
     """
     if len(text) > _MAX_LENGTH:
-        raise ExpressionError("the expression is too long")
+        raise ExpressionError(f"the arithmetic expression is longer than {_MAX_LENGTH} characters")
     tokens: list[str] = []
     position = 0
     stripped = text.rstrip()
     while position < len(stripped):
         match = _TOKEN.match(stripped, position)
         if match is None:
-            raise ExpressionError(f"cannot understand {stripped[position:][:20]!r}")
+            raise ExpressionError(f"syntax error in the arithmetic expression at {stripped[position:][:20]!r}")
         tokens.append(match[1])
         position = match.end()
     if not tokens:
@@ -44,12 +44,12 @@ def evaluate(text: str, lookup: Callable[[str], str]) -> int:
     parser = _Parser(tokens, lookup)
     value = parser.ternary(0)
     if parser.peek():
-        raise ExpressionError(f"unexpected {parser.peek()!r}")
+        raise ExpressionError(f"unexpected {parser.peek()!r} after the arithmetic expression")
     return value
 
 
 class _Parser:
-    """Precedence climbing over the tokens."""
+    """Evaluates the tokens of an expression by precedence climbing."""
 
     def __init__(self, tokens: list[str], lookup: Callable[[str], str]) -> None:
         self._tokens = tokens
@@ -62,13 +62,15 @@ class _Parser:
     def _take(self, expected: str = "") -> str:
         token = self.peek()
         if not token or (expected and token != expected):
-            raise ExpressionError(f"expected {expected or 'a value'}, got {token or 'the end'}")
+            raise ExpressionError(
+                f"the arithmetic expression needs {expected or 'a value'}, but has {token or 'nothing more'}"
+            )
         self._next += 1
         return token
 
     def ternary(self, depth: int) -> int:
         if depth > _MAX_DEPTH:
-            raise ExpressionError("the expression is nested too deeply")
+            raise ExpressionError(f"the arithmetic expression is nested deeper than {_MAX_DEPTH} levels")
         value = self._binary(1, depth + 1)
         if self.peek() != "?":
             return value
@@ -87,7 +89,7 @@ class _Parser:
 
     def _unary(self, depth: int) -> int:
         if depth > _MAX_DEPTH:
-            raise ExpressionError("the expression is nested too deeply")
+            raise ExpressionError(f"the arithmetic expression has more than {_MAX_DEPTH} nested operators")
         if self.peek() in ("-", "+", "!", "~"):
             operator = self._take()
             value = self._unary(depth + 1)
@@ -98,7 +100,7 @@ class _Parser:
         self._take()
         exponent = self._unary(depth + 1)
         if exponent < 0:
-            raise ExpressionError("the exponent is negative")
+            raise ExpressionError(f"the exponent of ** is negative: {exponent}")
         return _wrap(pow(base, exponent, 2**64))
 
     def _atom(self, depth: int) -> int:
@@ -112,7 +114,7 @@ class _Parser:
             return _number(word)
         if word[0] in "$_" or word[0].isalpha():
             return _number(self._lookup(word.lstrip("$")).strip() or "0")
-        raise ExpressionError(f"unexpected {word!r}")
+        raise ExpressionError(f"unexpected {word!r} in the arithmetic expression")
 
 
 def _number(text: str) -> int:

@@ -1,13 +1,13 @@
-"""Expand the variables in an author's text: pure, in one pass, the same on scheduler and worker.
+"""Expand the variables in an author's text, in one pass. Scheduler and worker use the same functions.
 
 Two modes:
 
-- Textual (``expand_text``) replaces known references and leaves everything else to the shell that reads the text.
-- Full (``expand``) also evaluates operators (``${X:-d}``), arithmetic and back-quoted commands; an unknown variable
+- Textual (``expand_text``): replaces known references and leaves everything else to the shell that reads the text.
+- Full (``expand``): also evaluates operators (``${X:-d}``), arithmetic and back-quoted commands. An unknown variable
   is empty.
 
-Guarantees: an inserted value is never expanded itself; ``$(…)`` is never run; a back-quoted command runs only
-through ``run_command``, and stays as written without one.
+Guarantees: an inserted value is never expanded again. ``$(command)`` is never run. A back-quoted command runs only
+through the argument ``run_command``; without it, the command stays as written.
 """
 
 import re
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 RunCommand = Callable[[str], str]
-"""Runs a command in a shell and returns its output. An exception makes the expansion fail."""
+"""Runs a command in a shell and returns its output. If it raises, the expansion fails with the same exception."""
 
 _HOME = re.compile(r"~(?=/|\Z)")
 _QUOTED_WORD = re.compile(r"([\"'])(.*)\1", re.DOTALL)
@@ -40,16 +40,16 @@ _MAX_DEPTH = 20
 
 
 class ExpansionError(ValueError):
-    """``${X:?message}`` found X unset."""
+    """The variable of a reference ``${X:?message}`` is not set."""
 
 
 def expand_text(text: str, scope: Scope) -> str:
-    """Replace known references in ``text`` and leave everything else as it is (textual mode)."""
+    """Expand ``text`` in textual mode: replace known references and leave everything else as written."""
     return "".join(_textual(piece, scope) for piece in parse(text))
 
 
 def expand(text: str, scope: Scope, run_command: RunCommand | None = None) -> str:
-    """Evaluate ``text`` fully; without ``run_command`` back-quoted commands stay as written.
+    """Expand ``text`` in full mode. Without ``run_command``, back-quoted commands stay as written.
 
     Raises:
         ExpansionError: a variable that must be set (``${X:?}``) is not.
@@ -58,7 +58,7 @@ def expand(text: str, scope: Scope, run_command: RunCommand | None = None) -> st
 
 
 def needs_shell(text: str) -> bool:
-    """Whether full evaluation of ``text`` would run a command."""
+    """Return whether ``expand`` would run a command for ``text``."""
     return any(
         isinstance(piece, Backtick) or (isinstance(piece, Reference) and bool(piece.word) and needs_shell(piece.word))
         for piece in parse(text)
@@ -66,7 +66,7 @@ def needs_shell(text: str) -> bool:
 
 
 def unresolved(text: str, known: Mapping[str, object]) -> bool:
-    """Whether ``text`` refers to a variable that is not in ``known``; ``~`` refers to ``HOME``."""
+    """Return whether ``text`` refers to a variable that is not in ``known``. A leading ``~`` refers to ``HOME``."""
     if _HOME.match(text) and "HOME" not in known:
         return True
     for piece in parse(text):
@@ -162,7 +162,7 @@ def _full_reference(piece: Reference, scope: Scope, run_command: RunCommand | No
 
 
 def _word(text: str, scope: Scope, run_command: RunCommand | None, depth: int) -> str:
-    """Evaluate what follows an operator; quotes around all of it are removed, as in ``${X:-"a b"}``."""
+    """Evaluate the word after an operator. Quotes around the whole word are removed, as in ``${X:-"a b"}``."""
     quoted = _QUOTED_WORD.fullmatch(text)
     if quoted is None:
         return _full(text, scope, run_command, depth)
@@ -170,7 +170,7 @@ def _word(text: str, scope: Scope, run_command: RunCommand | None, depth: int) -
 
 
 def _as_operator(piece: Reference) -> Reference:
-    """Read ``${A-b.c}`` as a default: no step is called ``A-b``."""
+    """Return ``${A-b.c}`` read as variable ``A`` with the default ``b.c``, because no step has the id ``A-b``."""
     name, _, word = piece.name.partition("-")
     return Reference(piece.source, name, operator="-", word=word + piece.path)
 
@@ -180,7 +180,7 @@ def _placed(piece: Reference, value: str) -> str:
 
 
 def _operate(piece: Reference, value: str | None, word: Callable[[], str]) -> str:
-    """Apply a parameter operator; ``word`` is expanded only if it is used."""
+    """Return the value with the operator applied. ``word`` returns the expanded word; it is called only if needed."""
     operator = piece.operator
     absent = not value if operator.startswith(":") and operator != ":" else value is None
     text = value or ""

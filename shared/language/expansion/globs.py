@@ -35,12 +35,12 @@ def _pieces(pattern: str) -> list[list[str]]:
 
 
 def _compile(pieces: list[list[str]], *, longest: bool) -> re.Pattern[str] | None:
-    """Match the pieces in order: each as early as possible, but the last as late if ``longest``."""
+    """Return a regex for the pieces in order. Each matches as early as possible; if ``longest``, the last as late."""
     texts = ["".join(piece) for piece in pieces]
     parts = [texts[0]]
     for index, text in enumerate(texts[1:], start=1):
         last = index == len(texts) - 1
-        # Atomic groups: a piece that has matched stays where it is, so the search cannot explode.
+        # Atomic groups: the position of a matched piece is never reconsidered, so the search cannot explode.
         parts.append(f".*{text}" if last and longest else f"(?>.*?{text})")
     try:
         return re.compile("".join(parts), re.DOTALL)
@@ -49,14 +49,14 @@ def _compile(pieces: list[list[str]], *, longest: bool) -> re.Pattern[str] | Non
 
 
 def trim_prefix(value: str, pattern: str, *, longest: bool) -> str:
-    """Remove the shortest or longest start of ``value`` that the glob matches."""
+    """Return ``value`` without the shortest or longest prefix that the glob ``pattern`` matches."""
     regex = _compile(_pieces(pattern), longest=longest)
     match = regex.match(value) if regex else None
     return value[match.end() :] if match else value
 
 
 def trim_suffix(value: str, pattern: str, *, longest: bool) -> str:
-    """Remove the shortest or longest end of ``value`` that the glob matches."""
+    """Return ``value`` without the shortest or longest suffix that the glob ``pattern`` matches."""
     mirrored = [piece[::-1] for piece in _pieces(pattern)[::-1]]
     regex = _compile(mirrored, longest=longest)
     match = regex.match(value[::-1]) if regex else None
@@ -64,7 +64,7 @@ def trim_suffix(value: str, pattern: str, *, longest: bool) -> str:
 
 
 def replace(value: str, pattern: str, by: str, *, every: bool) -> str:
-    """Replace the first or every longest match of the glob."""
+    """Return ``value`` with the longest match of the glob ``pattern`` replaced: the first match, or every match."""
     regex = _compile(_pieces(pattern), longest=True)
     if regex is None or not pattern:
         return value

@@ -1,7 +1,7 @@
-"""The text forms of parameters: parse what specs and people write, and format what people see.
+"""The text forms of parameters: parse what specs and users write, and format what the API shows.
 
-Nothing is evaluated here: a back-quoted command stays text. Positional parameters are named by
-their 1-based place in their own input. Single quotes are ordinary characters to the tokenizer.
+Nothing is evaluated here: a back-quoted command stays text. The name of a positional parameter is its 1-based position
+in the text or list that contains it. Single quotes have no special meaning.
 """
 
 import json
@@ -24,7 +24,7 @@ __all__ = [
     "quote_pairs",
 ]
 
-# A name has neither quotes nor back quotes: this keeps the search linear on hostile text.
+# A name contains neither quotes nor back quotes, which keeps the search linear on hostile text.
 _TOKEN = re.compile(r'(?:([^\s="`]+)=)?("(?:\\"|[^"])*"|`(?:\\"|[^`])*`|[^"\s]+)')
 _REFERENCE = re.compile(r"\$(?:\{[^{}\s]+\}|[A-Za-z0-9_]+(?:\.\S+)?)\Z")
 _GO_ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
@@ -32,10 +32,10 @@ _GO_ESCAPES |= {'"': '\\"', "\\": "\\\\"}
 
 
 def parse_params_text(text: str) -> tuple[list[Param], bool]:
-    """Split a parameter text; also return whether it was JSON.
+    """Return the parameters in ``text``, and whether ``text`` is JSON.
 
-    A JSON object gives named parameters, a JSON array positional and named ones. Text that looks
-    like JSON but is not falls back to the shell-like form ``KEY=value K2="quoted" positional``.
+    A JSON object contains named parameters. A JSON array contains positional parameters, and named ones in objects.
+    Any other text, also invalid JSON, is read in the shell-like form ``KEY=value K2="quoted" positional``.
     """
     trimmed = text.strip()
     if trimmed[:1] in ("{", "["):
@@ -54,12 +54,12 @@ def parse_params_text(text: str) -> tuple[list[Param], bool]:
 
 
 def make_param(name: str | None, value: str, index: int) -> Param:
-    """Return a parameter; without a name it is positional, and named by its place after ``index`` others."""
+    """Return a parameter. Without a name it is positional, and its name is its position: ``index`` + 1."""
     return Param(name=name, value=value) if name else Param(name=str(index + 1), value=value, positional=True)
 
 
 def parse_json(text: str) -> Any:
-    """Return the parsed JSON with numbers as their literal text, or ``None``."""
+    """Return the parsed JSON, or ``None`` if ``text`` is not JSON. Numbers are texts, spelled as in ``text``."""
     try:
         # Numbers keep their spelling: 1000000 must not come back as 1e+06.
         return json.loads(text, parse_int=_Literal, parse_float=_Literal, parse_constant=_Literal)
@@ -68,7 +68,7 @@ def parse_json(text: str) -> Any:
 
 
 class _Literal(str):
-    """A number of a JSON text, as it was spelled."""
+    """A number in a JSON text, spelled as in that text."""
 
     __slots__ = ()
 
@@ -84,7 +84,7 @@ def _from_json_list(value: list[Any]) -> list[Param]:
 
 
 def json_scalar_text(value: Any) -> str:
-    """Write a JSON value as text: strings raw, null empty, objects and arrays as compact JSON."""
+    """Return a JSON value as text: a string without quotes, null as an empty text, other values as compact JSON."""
     if value is None or isinstance(value, str | bool | int | float):
         return scalar_text(value)
     return _compact(value)
@@ -99,12 +99,12 @@ def _compact(value: Any) -> str:
 
 
 def is_reference(text: str) -> bool:
-    """Whether ``text`` is a single variable."""
+    """Return whether ``text`` is a reference to a single variable and nothing else."""
     return _REFERENCE.match(text) is not None
 
 
 def quote_pairs(pairs: tuple[tuple[str, str], ...], positional: frozenset[str] = frozenset()) -> str:
-    """Return ``K="V"`` texts joined by spaces; those in ``positional`` without their name."""
+    """Return ``K="V"`` texts joined by spaces. A pair whose name is in ``positional`` is written without its name."""
     parts = []
     for name, value in pairs:
         quoted = '"' + value.replace('"', '\\"') + '"'
@@ -113,24 +113,24 @@ def quote_pairs(pairs: tuple[tuple[str, str], ...], positional: frozenset[str] =
 
 
 def params_json(pairs: Pairs) -> str | None:
-    """Return the text of ``DAGU_PARAMS_JSON``, by name; ``None`` without parameters."""
+    """Return the value of ``DAGU_PARAMS_JSON``: a JSON object sorted by name, or ``None`` if there are no pairs."""
     if not pairs:
         return None
     return json.dumps(dict(pairs), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
 def params_text(pairs: Pairs) -> str:
-    """Return the display form: ``K=V`` joined by spaces, unquoted."""
+    """Return parameters as they are displayed: ``K=V`` joined by spaces, without quotes."""
     return " ".join(f"{name}={value}" for name, value in pairs)
 
 
 def default_params_text(dag: Dag) -> str:
-    """Return the defaults as written in the form start dialogs read: ``K="v"`` joined by spaces."""
+    """Return a dag's unexpanded defaults in the form that start dialogs read: ``K="v"`` joined by spaces."""
     return " ".join(f"{param.name}={go_quote(param.value)}" for param in dag.params)
 
 
 def go_quote(text: str) -> str:
-    """Quote as Go does: escapes for quotes, backslashes and what cannot be printed."""
+    """Return ``text`` quoted as by Go's ``%q``: quotes, backslashes and unprintable characters are escaped."""
     return '"' + "".join(_GO_ESCAPES.get(char) or _go_char(char) for char in text) + '"'
 
 

@@ -1,7 +1,7 @@
-"""Find the references in an author's text: the parser of the variable language.
+"""The parser of the variable language: finds the references in an author's text.
 
-The text is cut once into literal pieces and references. What later replaces a reference is never parsed
-again, so a value cannot smuggle in a command or another reference.
+The text is cut once into literal pieces and references. The value that later replaces a reference is never parsed, so
+a value cannot bring in a command or another reference.
 """
 
 import re
@@ -46,11 +46,13 @@ _MAX_CACHED = 2000
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """``$NAME``, ``${NAME.path}``, ``${id.stdout:0:5}`` or ``${NAME<operator>word}``.
+    """``$NAME``, ``${NAME.path}``, ``${id.stdout:0:5}``, ``${#NAME}`` or ``${NAME<operator>word}``.
 
-    ``source`` is the text as written. ``quoted``: it stands alone between double quotes, which then belong to
-    ``source``. ``kept``: it is next to a single quote, so textual mode leaves it to the shell. ``operator`` and
-    ``length`` apply to full evaluation only.
+    - ``source``: the text as written.
+    - ``bare``: the reference is written without braces.
+    - ``quoted``: the reference stands alone between double quotes. ``source`` then includes the quotes.
+    - ``kept``: the reference is next to a single quote, so textual mode leaves it to the shell.
+    - ``operator``, ``word`` and ``length`` (``${#NAME}``): used in full mode only.
     """
 
     source: str
@@ -67,7 +69,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Backtick:
-    """`` `command` ``: the command is the author's text, with references of its own."""
+    """A back-quoted command. ``command`` is the author's text, which may contain references."""
 
     source: str
     command: str
@@ -75,7 +77,7 @@ class Backtick:
 
 @dataclass(frozen=True, slots=True)
 class Arithmetic:
-    """``$((expression))``."""
+    """Arithmetic: ``$((expression))``."""
 
     source: str
     expression: str
@@ -83,7 +85,7 @@ class Arithmetic:
 
 @dataclass(frozen=True, slots=True)
 class Substitution:
-    """``$(command)``: never run here; known references in it are replaced."""
+    """A command ``$(command)``. Dagway never runs it, but replaces the known references in it."""
 
     source: str
     command: str
@@ -96,7 +98,7 @@ Piece = str | Reference | Backtick | Arithmetic | Substitution
 
 
 def parse(text: str) -> tuple[Piece, ...]:
-    """Cut ``text`` into literal pieces and references. Never fails: what is not a reference is literal."""
+    """Return ``text`` cut into literal pieces and references. Never fails: text that is not a reference is literal."""
     if "$" not in text and "`" not in text:
         return (text,) if text else ()
     return _parse_cached(text) if len(text) <= _MAX_CACHED else _parse(text)
@@ -123,7 +125,10 @@ _parse_cached = lru_cache(maxsize=1024)(_parse)
 
 
 def _piece_at(text: str, at: int) -> tuple[Piece | None, int, int]:
-    """Return (piece, begin, end) for the mark at ``at``; without a piece, the search continues at ``end``."""
+    """Return (piece, begin, end) for the ``$`` or back quote at ``at``.
+
+    If it begins no reference or command, the piece is ``None``, and the search continues at ``end``.
+    """
     if text[at] == "`":
         return _backtick_at(text, at)
     if text.startswith("$((", at):
@@ -139,7 +144,7 @@ def _piece_at(text: str, at: int) -> tuple[Piece | None, int, int]:
     end = at + len(found.source)
     before, after = text[at - 1 : at] if at else "", text[end : end + 1]
     if (not found.path and "'" in (before, after)) or (found.bare and before == after == "'"):
-        # In awk '$1 > 5' it belongs to awk; only Dagway reads '${OUT.key}', so that is replaced.
+        # In awk '$1 > 5' the variable is awk's. But a reference with a path, '${OUT.key}', can only be Dagway's.
         return replace(found, kept=True), at, end
     if not found.bare and before == '"' and after == '"' and not found.operator and not found.length:
         quoted = Reference(f'"{found.source}"', found.name, found.path, found.slice, quoted=True)
@@ -152,7 +157,7 @@ def _backtick_at(text: str, at: int) -> tuple[Piece | None, int, int]:
         return None, at, at + 1
     match = _BACKTICK.match(text, at)
     if match is None:
-        # Unclosed: no later one can be closed either, but references may follow.
+        # The back quote is not closed, so no later one is closed either. But references may follow.
         return None, at, at + 1
     if not match[1].strip():
         return None, at, match.end()
@@ -185,7 +190,7 @@ def _reference_at(text: str, at: int) -> Reference | None:
 
 
 def _closing(text: str, at: int, opening: str, closing: str) -> int:
-    """Return the position after the bracket that closes the one at ``at``; -1: there is none."""
+    """Return the position after the bracket that closes the bracket at ``at``, or -1 if there is none."""
     depth = 0
     for position in range(at, min(len(text), at + 10_000)):
         char = text[position]
@@ -201,11 +206,11 @@ def _closing(text: str, at: int, opening: str, closing: str) -> int:
 
 
 def names_in(text: str) -> frozenset[str]:
-    """Return every name that ``text`` may refer to, at any depth. Errs on the side of too many."""
+    """Return every name that ``text`` may refer to, at any depth. It may return names that are not references."""
     found: set[str] = set()
     for piece in parse(text):
         if isinstance(piece, Reference):
-            # $1a is the first parameter followed by an a; ${A-b} is a variable A-b, or A with a default.
+            # $1a is the first parameter followed by an a. ${A-b} is the variable A-b, or A with the default b.
             found |= {piece.name, piece.name[:1], piece.name.partition("-")[0], f"{piece.name}-{piece.word}"}
             found |= names_in(piece.word)
         elif isinstance(piece, Arithmetic):
@@ -216,10 +221,10 @@ def names_in(text: str) -> frozenset[str]:
 
 
 def path_steps(path: str) -> tuple[PathStep, ...] | None:
-    """Split ``.a[0].b`` into its steps; ``None``: it is not such a path.
+    """Return the steps of a JSON path such as ``.a[0].b``, or ``None`` if ``path`` is not a JSON path.
 
-    ``["a b"]``, ``."a b"``, ``[-1]``, ``[1:3]`` and ``[]`` (the first item) are steps too. A ``?`` after one means that
-    it may be missing; any step may be missing here.
+    A step is also ``["a b"]``, ``."a b"``, ``[-1]``, ``[1:3]`` or ``[]`` (the first item). A ``?`` after a step is
+    ignored: in jq it allows the step to be missing, and here every step may be missing.
     """
     steps: list[PathStep] = []
     position = 0

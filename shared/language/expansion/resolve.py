@@ -1,8 +1,8 @@
-"""Resolve the ``env`` and ``params`` of a run: merge overrides in and evaluate values from left to right.
+"""Resolve the ``env`` and ``params`` of a run: apply overrides, and evaluate values from left to right.
 
-Pure: a command runs only through ``run_command``, and only for text of the spec. An override from outside never runs
-anything: JSON is taken literally, and the shell-like form may refer to earlier parameters only. Start
-dialogs send every default back in that form, so an override that repeats the spec's text is the default.
+Commands run only through the argument ``run_command``, and only if they are in the spec. An override never runs a
+command: JSON is taken literally, and the shell-like form (``K=V``) may refer only to earlier parameters. Start dialogs
+send all defaults back in the shell-like form. So an override with the same text as the default counts as the default.
 """
 
 from collections.abc import Mapping
@@ -24,9 +24,10 @@ _NO_VALUES: Mapping[str, str] = {}
 
 
 def resolve_env(env: Pairs, lookup: Mapping[str, str] = _NO_VALUES, run_command: RunCommand | None = None) -> Pairs:
-    """Evaluate ``env`` in order: an entry sees those before it, then ``lookup``; an unset variable is empty.
+    """Return ``env`` with its values evaluated in order.
 
-    Exceptions of ``run_command`` pass through.
+    A value can refer to the entries before it, then to the variables in ``lookup``. A variable that is not set is
+    empty. Exceptions of ``run_command`` are not caught.
     """
     seen: dict[str, str] = {}
     found: list[tuple[str, str]] = []
@@ -45,11 +46,11 @@ def resolve_params(
     lookup: Mapping[str, str] = _NO_VALUES,
     run_command: RunCommand | None = None,
 ) -> tuple[Pairs, str | None]:
-    """Return the run's parameters in order, and the text for ``DAGU_PARAMS_JSON`` (``None``: no parameters).
+    """Return the run's parameters in order, and the value of ``DAGU_PARAMS_JSON`` (``None`` if there are none).
 
-    A default sees the parameters before it, then the evaluated ``env``, then ``lookup`` (the host's
-    variables, where they are visible). An override replaces the default of its name in place; others are
-    appended. A positional override replaces only the positional default of the same place.
+    A default can refer to the parameters before it, then to the evaluated ``env``, then to ``lookup`` (the host's
+    variables, on a worker). An override replaces the default of the same name, in its place. An override without a
+    default is appended. A positional override replaces the positional default at the same position.
 
     Raises:
         ExpansionError: a variable that must be set (``${X:?}``) is not.
@@ -74,7 +75,7 @@ def resolve_params(
 
 
 def params_from_outside(dag: Dag, overrides_text: str) -> tuple[str, ...]:
-    """Return the parameters that are not trusted: overrides, and defaults that refer to them."""
+    """Return the names of the parameters that are not trusted: overrides, and defaults that refer to overrides."""
     if not overrides_text.strip():
         return ()
     defaults = {param.name: param.value for param in dag.params}
@@ -90,7 +91,7 @@ def _from_outside(defaults: Mapping[str, str], given: Mapping[str, str]) -> tupl
 
 
 def _given(defaults: Mapping[str, str], overrides_text: str) -> tuple[dict[str, str], bool]:
-    """Return the overrides that do not only repeat their default, and whether they were JSON."""
+    """Return the overrides that differ from their default, and whether ``overrides_text`` is JSON."""
     overrides, was_json = parse_params_text(overrides_text)
     given = {param.name: param.value for param in overrides}
     if not was_json:
@@ -99,21 +100,21 @@ def _given(defaults: Mapping[str, str], overrides_text: str) -> tuple[dict[str, 
 
 
 def only_defaults(dag: Dag, text: str) -> bool:
-    """Whether a parameter text only repeats the dag's defaults."""
+    """Return whether every parameter in ``text`` equals the dag's default."""
     defaults = {param.name: param.value for param in dag.params}
     return all(_repeats(param.value, defaults.get(param.name)) for param in parse_params_text(text)[0])
 
 
 def _repeats(given: str, default: str | None) -> bool:
-    """Whether a default came back as it is, or with the escapes that the start dialog showed."""
+    """Return whether ``given`` is the default, as written or with the escapes that start dialogs show."""
     return default is not None and given in {default, go_quote(default)[1:-1].replace('\\"', '"')}
 
 
 def needs_worker(dag: Dag) -> bool:
-    """Whether env or params can only be evaluated on a worker.
+    """Return whether only a worker can evaluate the dag's env and params.
 
-    That is the case if they run a command, refer to a variable that no earlier entry sets (it would be the host's), or
-    must satisfy a schema file.
+    That is the case if a value runs a command, if a value refers to a variable that no earlier entry sets (the host may
+    set it), or if the params must satisfy a schema.
     """
     known: dict[str, object] = {}
     for name, text in dag.env:

@@ -1,4 +1,4 @@
-"""The values of references: maps in order of precedence, and facts about steps."""
+"""The values that references refer to: variables in order of precedence, and facts about steps."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,10 @@ __all__ = ["Scope", "StepFacts", "known_value", "substring", "value_of"]
 
 @dataclass(frozen=True, slots=True)
 class StepFacts:
-    """What ``${id.…}`` can name of a step: log paths (empty before it starts), exit code, output."""
+    """The values of ``${id.stdout}`` and similar references to a step.
+
+    ``stdout`` and ``stderr`` are the paths of its log files, empty before the step starts.
+    """
 
     stdout: str = ""
     stderr: str = ""
@@ -22,11 +25,13 @@ class StepFacts:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Maps of variables from high to low precedence, and facts about steps by id.
+    """The variables and steps that a text can refer to.
 
-    ``trusted``: variables whose values the author wrote.
-    ``paths_only``: maps below all others, read only for references with a path (``${X.a}``). The shell has their
-    variables too, but cannot read a path in them.
+    - ``maps``: variables, from the highest to the lowest precedence.
+    - ``steps``: facts about steps, by step id.
+    - ``trusted``: names of the variables whose values the DAG's author wrote.
+    - ``paths_only``: variables with the lowest precedence, used only for references with a path (``${X.a}``). The shell
+      has these variables too and can expand ``${X}``, but not a path.
     """
 
     maps: Sequence[Mapping[str, str]] = ()
@@ -35,11 +40,11 @@ class Scope:
     paths_only: Sequence[Mapping[str, str]] = ()
 
     def lookup(self, name: str) -> str | None:
-        """Return the value of a variable; ``None``: no map has it."""
+        """Return the value of a variable, or ``None`` if it is not in ``maps``."""
         return _found(name, self.maps)
 
     def trusts(self, piece: Reference) -> bool:
-        """Whether the value of ``piece`` is the author's own text."""
+        """Return whether the DAG's author wrote the value of ``piece``."""
         return piece.name in self.trusted and not (piece.path and piece.name in self.steps)
 
 
@@ -51,9 +56,9 @@ def _found(name: str, maps: Sequence[Mapping[str, str]]) -> str | None:
 
 
 def known_value(piece: Reference, scope: Scope) -> tuple[Reference, str] | None:
-    """Return the reference and its value in textual mode; ``None``: it stays as written.
+    """Return the reference and its value in textual mode, or ``None`` if the reference stays as written.
 
-    ``${A-b}`` is a variable called ``A-b`` if there is one, although no shell could read that.
+    ``${A-b}`` is the variable ``A-b`` if that is defined, although in a shell it is ``A`` with a default.
     """
     if piece.operator == "-" and (value := scope.lookup(name := f"{piece.name}-{piece.word}")) is not None:
         return Reference(piece.source, name, quoted=piece.quoted), value
@@ -64,7 +69,7 @@ def known_value(piece: Reference, scope: Scope) -> tuple[Reference, str] | None:
 
 
 def value_of(piece: Reference, scope: Scope) -> str | None:
-    """Return the value of a reference without operators; ``None``: unknown."""
+    """Return the value of a reference without operators, or ``None`` if no such variable or step is defined."""
     if piece.path:
         facts = scope.steps.get(piece.name)
         found = _step_property(facts, piece) if facts is not None else _NOT_A_STEP
@@ -100,7 +105,7 @@ def _step_property(facts: StepFacts, piece: Reference) -> Any:
 
 
 def _at_path(value: str, path: str) -> str | None:
-    """Return the value at a JSON path: empty if it is missing, ``None`` if ``value`` is not JSON."""
+    """Return the value at a JSON path in ``value``: empty if it is missing, ``None`` if ``value`` is not JSON."""
     steps = path_steps(path)
     if steps is None or value.lstrip()[:1] not in ("{", "["):
         return None
@@ -111,7 +116,7 @@ def _at_path(value: str, path: str) -> str | None:
 
 
 def _first(value: Any, steps: tuple[PathStep, ...]) -> Any:
-    """Return the value at the end of the path: the first one if a step of the path means each item."""
+    """Return the value at the end of the path. If a step of the path is ``[]`` (each item), return the first value."""
     todo = [(value, 0)]
     while todo:
         value, at = todo.pop()
@@ -126,7 +131,7 @@ def _first(value: Any, steps: tuple[PathStep, ...]) -> Any:
 
 
 def _child(value: Any, step: str | int | slice) -> Any:
-    """Return a member, an item or a slice; ``None`` if there is none, as for JSON's null."""
+    """Return a member, an item or a slice of ``value``, or ``None`` if it has none or the member is null."""
     if isinstance(step, slice):
         return value[step] if isinstance(value, (list, str)) else None
     if isinstance(value, dict):
@@ -137,7 +142,7 @@ def _child(value: Any, step: str | int | slice) -> Any:
 
 
 def substring(text: str, word: str) -> str:
-    """Return the slice ``offset[:length]``; negative numbers count from the end, as in bash."""
+    """Return the part of ``text`` that ``word`` selects as ``offset[:length]``. Negative numbers count from the end."""
     offset, _, length = word.strip().partition(":")
     try:
         start = int(offset or "0")

@@ -1,7 +1,8 @@
-"""Find and hide the parameters of a sub-run that contain a secret of its caller.
+"""Find and mask the parameters of a sub-run that contain a secret of the calling run.
 
-The values themselves are stored, since the sub-run needs them. The text that the run was started with has stars in
-place of each secret: it decides what people see, and what workers must mask.
+The parameters are stored unmasked, because the sub-run needs them. The text with which the sub-run was started
+(``asked_as``) is stored too, with stars in place of each secret. From that text follows what the API shows, and which
+values workers must mask.
 """
 
 import re
@@ -14,27 +15,27 @@ __all__ = ["STARS", "hidden_params", "secrets_in", "show_params"]
 STARS = "*******"
 _PARTS_OF_ONE_SECRET = 2
 _MAX_PARTS = 4
-"""Limit of secrets to find in one value: more could take long."""
+"""Maximum parts between stars in one value: the search for more could take long."""
 
 
 def hidden_params(asked_as: str) -> Pairs:
-    """Return the parameters that contain a secret, with stars in place of it."""
+    """Return the parameters in ``asked_as`` that contain a secret, with stars in place of the secret."""
     if STARS not in asked_as:
         return ()
     return tuple((param.name, param.value) for param in parse_params_text(asked_as)[0] if STARS in param.value)
 
 
 def show_params(pairs: Pairs, asked_as: str) -> Pairs:
-    """Return a run's parameters with stars in place of secrets."""
+    """Return the parameters ``pairs`` of a run, with stars in place of secrets."""
     hidden = dict(hidden_params(asked_as))
     return tuple((name, hidden.get(name, value)) for name, value in pairs) if hidden else pairs
 
 
 def secrets_in(value: str, shown: str) -> tuple[str, ...]:
-    """Return what must be masked of a value that is shown as ``shown``: the text behind its stars.
+    """Return the texts to mask for a parameter: the parts of ``value`` that are stars in ``shown``.
 
-    The whole value is masked too if that text is not certain: with several secrets in one value, or if the value
-    has changed since.
+    If the parts cannot be found for certain (several secrets in one value, or the value has changed), return the whole
+    value as well.
     """
     if value == shown:
         return ()

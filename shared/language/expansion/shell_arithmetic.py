@@ -1,10 +1,10 @@
-"""Detect where a shell evaluates its text as arithmetic.
+"""Detect references in a place that a shell evaluates as arithmetic.
 
-There bash, zsh and ksh run a command that a subscript holds: ``x[$(reboot)]`` is such a value, and so is ``X`` where
-the variable ``X`` holds that. So neither quotes nor a variable make a value safe.
+In arithmetic, bash, zsh and ksh run commands in subscripts. So the value ``x[$(reboot)]`` runs a command, and so does
+the value ``X`` if the variable ``X`` contains that text. Neither quoting a value nor passing it in a variable helps.
 
-The text around a reference decides. Where a shell evaluates by itself (``$((P))``, ``${X:${P}}``, a variable that was
-set from the value) it cannot be detected: docs/workflow-language.md warns authors.
+Detection uses the text around the reference. It cannot detect ``$((P))``, ``${X:${P}}`` and arithmetic with a variable
+that was set from the value. docs/workflow-language.md warns authors of these.
 """
 
 import re
@@ -23,14 +23,14 @@ _PARENTHESES = re.compile(r"[()]")
 
 
 def only_numbers(value: str) -> bool:
-    """Whether ``value`` is empty, or made of numbers and operators only. Names and subscripts are neither."""
+    """Return whether ``value`` consists of numbers and operators only, without names and subscripts, or is empty."""
     return _NUMBER.fullmatch(value) is not None
 
 
 def in_arithmetic(before: str, after: str, *, bare: bool) -> bool:
-    """Whether a shell evaluates what stands between ``before`` and ``after`` as arithmetic.
+    """Return whether a shell evaluates the text between ``before`` and ``after`` as arithmetic.
 
-    ``bare``: the caller knows that no ``((`` is open around it.
+    ``bare``: the caller knows that no ``((`` is open before that text.
     """
     if (not bare and _in_open_arithmetic(before)) or _compared(before, after) or _LET.search(before):
         return True

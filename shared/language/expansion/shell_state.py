@@ -1,9 +1,10 @@
-"""Track the quoting context in a shell's text: which quotes are open, in which here-document, or unknown.
+"""Find the quoting context of a position in a shell script: open quotes, a here-document, or unknown.
 
-Guarantee: a context is returned only where all POSIX-like shells agree on it. What they read differently, or only
-with their whole grammar (quotes in ``${…}`` and in back quotes, ``case`` in parentheses, carriage returns), makes the
-context of all that follows ``UNKNOWN``. There the caller writes a value so that it cannot act in any context. So text
-that this scanner does not understand costs convenience, not safety. Add a construct only with a test on real shells.
+Guarantee: a known context is returned only if all POSIX-like shells agree on it. Some constructs are read differently
+by different shells, or need a shell's whole grammar: quotes in ``${…}`` and in back quotes, ``case`` in parentheses,
+carriage returns. After them the context is ``UNKNOWN`` to the end of the script, and the caller writes values in a form
+that is safe in every context. So text that the scanner cannot follow costs convenience, not safety. Support a further
+construct only with a test on real shells.
 """
 
 import re
@@ -22,7 +23,7 @@ __all__ = [
 
 UNQUOTED, DOUBLE, SINGLE = "", '"', "'"
 HERE_DOCUMENT, LITERAL_DOCUMENT, UNKNOWN = "here", "literal", "unsure"
-"""In a here-document that the shell expands; in one that it takes literally; a context that is not certain."""
+"""Contexts: in a here-document that the shell expands, in a literal here-document, and an uncertain context."""
 
 _PARENTHESIS = "("
 _HERE_WORD = re.compile(
@@ -39,7 +40,7 @@ _BEFORE_WORD = frozenset(" \t\n;&|()<>")
 
 @dataclass(frozen=True, slots=True)
 class HereDocument:
-    """The text of a here-document: from ``start`` up to ``end``, where its delimiter line begins."""
+    """A here-document. Its text begins at ``start``, and the line with its delimiter begins at ``end``."""
 
     start: int
     end: int
@@ -47,11 +48,11 @@ class HereDocument:
     tabs: bool
     """Whether leading tabs are ignored (``<<-``)."""
     reader: str
-    """The line of the command that reads it."""
+    """The line with the command that reads the here-document."""
 
 
 class ShellScanner:
-    """Scans ``text`` from left to right; the caller skips each reference that it replaces."""
+    """Scans ``text`` from left to right. The caller must call ``skip`` for each reference that it replaces."""
 
     def __init__(self, text: str) -> None:
         self.documents: list[HereDocument] = []
@@ -65,7 +66,7 @@ class ShellScanner:
         self._unknown = "\r" in text
 
     def context(self, at: int) -> str:
-        """Return the quoting context at ``at``; call it with increasing positions only."""
+        """Return the quoting context at position ``at``, which must not decrease from call to call."""
         while self._at < at and not self._unknown:
             self._step(at)
         if self._unknown or self._pending:
@@ -80,7 +81,7 @@ class ShellScanner:
         self._at = self._skipped = end
 
     def give_up(self) -> None:
-        """Return ``UNKNOWN`` from now on: an inserted value may open or close anything."""
+        """Return ``UNKNOWN`` for all later positions, because an inserted value may open or close quotes."""
         self._unknown = True
 
     def _step(self, stop: int) -> None:
@@ -94,7 +95,7 @@ class ShellScanner:
         elif ordinary := _ORDINARY.match(self._text, self._at, stop):
             self._at = ordinary.end()
         elif char == "\\":
-            # At the end of the stretch it escapes the first character of the value that follows.
+            # A backslash just before a reference escapes the first character of the inserted value.
             self._unknown = self._at + 2 > stop
             self._at += 2
         elif char == "$":
@@ -137,7 +138,7 @@ class ShellScanner:
         if char in "'\"":
             self._stack.append(char)
         elif char == "#" and self._skipped == at:
-            # Whether it begins a comment depends on the value before it.
+            # Whether # begins a comment here depends on the value before it.
             self._unknown = True
         elif char == "#" and begins:
             end = text.find("\n", at)
@@ -173,7 +174,7 @@ class ShellScanner:
             self._at = found.end()
 
     def _enter_document(self) -> None:
-        """Enter the here-document that begins here. Its delimiter line is scanned like any other text."""
+        """Enter the here-document that begins at the current position. Its last line is scanned like other text."""
         delimiter, quoted, tabs, reader = self._pending.pop(0)
         start = line = self._at
         while line < len(self._text):
@@ -188,7 +189,7 @@ class ShellScanner:
         self._region = (end, LITERAL_DOCUMENT if quoted else HERE_DOCUMENT)
 
     def _pass_over(self, pattern: re.Pattern[str]) -> None:
-        """Pass over a whole construct, whose inside is ``UNKNOWN``; give up if it is not a simple one."""
+        """Skip the construct that ``pattern`` matches, whose inside is ``UNKNOWN``. Give up if nothing matches."""
         found = pattern.match(self._text, self._at)
         if found is None:
             self._unknown = True

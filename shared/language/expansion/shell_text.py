@@ -1,20 +1,20 @@
-"""Insert values into text that a shell reads, so that no value from outside acts as code.
+"""Insert values into text that a shell reads, so that a value from outside never runs as code.
 
-The author's own values (``Scope.trusts``) are text and may act, as in Dagu. For every other value:
+Values that the DAG's author wrote (``Scope.trusts``) are inserted as text and may run, as in Dagu. For other values:
 
-- A value that could act where it stands is not written into the text. The text names a variable, ``${DAG_VALUE_1}``,
-  and the shell gets the value in that variable. A shell does not parse what a variable expands to. So safety rests
-  on the short patterns of harmless values below, not on knowing every way to break out of a context.
-- Where no shell expands a name (single quotes, quoted here-documents) the value is written as it is, with single
-  quotes escaped between single quotes. A value that would end its here-document is named instead.
-- Where such text goes to another shell (``bash -c '…'``, ``eval``, ``ssh``), a value that this shell could run is named
-  too. A shell without that variable shows the name or nothing: the value is lost, but does not run.
-- Where a shell evaluates arithmetic, it evaluates even what a variable holds. Only numbers and operators are accepted
-  there; anything else becomes an expansion that fails with a message.
-- Where the context is unknown, everything but plain words is named.
+- A value that a shell could run in its context is *named*: the text contains a variable, ``${DAG_VALUE_1}``, and the
+  shell gets the value in that variable, because a shell does not parse the value of a variable. So safety depends only
+  on the short patterns of harmless values below, not on a list of all ways to break out of a context.
+- In single quotes and in quoted here-documents no shell expands variables. There the value is inserted as it is, with
+  single quotes escaped if it is between single quotes. A value that would end its here-document is named.
+- If the text in quotes goes to another shell (``bash -c '…'``, ``eval``, ``ssh``), a value that this shell could run is
+  named too. If the other shell does not have the variable, the value is lost, but does not run.
+- In arithmetic a shell evaluates even the value of a variable. Only numbers and operators are inserted there. For any
+  other value, the text contains an expansion that fails with a message.
+- In an unknown context, every value is named except plain words.
 
-In a known context, a value too long for a variable is quoted instead. What a shell evaluates by itself is out of reach:
-see ``shell_arithmetic`` and docs/workflow-language.md. The tests run hostile values through real shells.
+In a known context, a value that is too long for a variable is quoted. Some arithmetic cannot be detected: see
+``shell_arithmetic`` and docs/workflow-language.md. The tests run hostile values through real shells.
 """
 
 import re
@@ -38,7 +38,7 @@ from shared.language.expansion.shell_state import (
 __all__ = ["QUOTED_ESCAPES", "expand_for_shell", "shell_command"]
 
 QUOTED_ESCAPES = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"})
-"""How a value is written between double quotes where no shell reads them."""
+"""Escapes for a value between double quotes that no shell reads."""
 _ON_ONE_LINE = str.maketrans({"\n": "\\n", "\t": "\\t"})
 _SHELL_ESCAPES = QUOTED_ESCAPES | str.maketrans({"$": "\\$", "`": "\\`"})
 _IN_DOUBLE = str.maketrans({char: f"\\{char}" for char in '"$`\\'})
@@ -60,37 +60,37 @@ _INNER_SHELL = re.compile(
     r"(?<![\w.])(?:(?:ba|da|z|k|mk|ya|a|fi|t?c)?sh|eval|trap|su|sudo|runuser|parallel|watch|flock|script|at|batch|source"
     r"|expect|SHELL)(?![\w-])|[\s;&|]\.\s"
 )
-"""Commands that run text in a shell which has this one's variables."""
+"""Commands that run text in a shell which inherits the variables of this shell."""
 _OTHER_READER = re.compile(r"(?<![\w.])(?:s|r|pd|mo|nu|pw)sh(?![\w-])|\$\{?\w+\}?(?:\s+-\w+)*\s+-\w*c\s")
-"""Commands that may run text where this shell's variables do not exist."""
+"""Commands that may run text in a shell without the variables of this shell."""
 _MOST_NAMED = 100 * 1024
 """Bytes. Linux gives a process no variable longer than 128 KiB."""
 
 
 @dataclass(slots=True)
 class _Fragment:
-    """The text that replaces ``source``, which begins at ``at`` of the author's text."""
+    """A part of the result: ``text`` replaces ``source``, which begins at position ``at`` of the author's text."""
 
     at: int
     source: str
     text: str
     value: str | None = None
-    """A value to name after all if it turns out to end its here-document."""
+    """The value in ``text``. It is named if it would end its here-document."""
 
 
 def expand_for_shell(text: str, scope: Scope) -> tuple[str, dict[str, str]]:
-    """Replace known references in ``text``; return it with the variables that its shell needs besides its own."""
+    """Return ``text`` with known references replaced, and the additional variables that its shell must get."""
     return _Writer(text, scope).write()
 
 
 def shell_command(text: str, scope: Scope) -> str:
-    """Replace known references in a command; it sets the variables that it names at its beginning."""
+    """Return a command with known references replaced. It begins with assignments of the variables that it needs."""
     written, variables = expand_for_shell(text, scope)
     return "".join(f"{name}={shlex.quote(value)}; " for name, value in variables.items()) + written
 
 
 def _flat(text: str) -> list[str | Reference]:
-    """Cut ``text`` as ``parse`` does, and cut its commands too."""
+    """Return ``text`` cut into literals and references, also inside of commands and arithmetic."""
     found: list[str | Reference] = []
     for piece in parse(text):
         if isinstance(piece, (str, Reference)):
@@ -151,7 +151,7 @@ class _Writer:
             refused = f"{self._named('')[:-1]}:?{piece.name} is not a number, and a shell would evaluate it}}"
             part.text = f'"{refused}"' if piece.quoted else refused
         elif piece.quoted and (context == DOUBLE or (context == UNKNOWN and not _ONE_WORD.fullmatch(value))):
-            # The author's quotes end here and begin again, or might: what is between them is unquoted.
+            # The author's quotes end and begin again around the reference, or may do so: the value is unquoted.
             part.text = f'"{self._unquoted(value.translate(_ON_ONE_LINE), one=True)}"'
         elif piece.quoted:
             text = self._between_quotes(value, context)
@@ -189,7 +189,10 @@ class _Writer:
         return self._read_again and _RUNS.search(value) is not None
 
     def _unquoted(self, value: str, *, one: bool) -> str:
-        """Write an unquoted value. ``one``: as one word, since in ``X=${P}`` a second word would be the command."""
+        """Return the text for an unquoted value.
+
+        ``one``: the text must be one word, as in ``X=${P}``, where a second word would be a command.
+        """
         quoted = " ".join(shlex.quote(word) for word in value.split())
         return self._unless(_ONE_WORD if one else _WORDS, value, quoted)
 
@@ -203,7 +206,7 @@ class _Writer:
         return self._unless(_IN_DOCUMENT, value, value.translate(_IN_DOCUMENT_ESCAPES))
 
     def _unless(self, harmless: re.Pattern[str], value: str, quoted: str) -> str:
-        """Return a harmless value as it is, any other as a name, and one too long for a variable as ``quoted``."""
+        """Return a harmless value as it is. Name any other value, or return ``quoted`` if it is too long for that."""
         if harmless.fullmatch(value):
             return value
         long = len(value) > _MOST_NAMED // 4 and len(value.encode(errors="surrogateescape")) > _MOST_NAMED

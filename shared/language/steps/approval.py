@@ -1,4 +1,4 @@
-"""Steps that wait for a person (``type: hitl``): their ``config`` and its checks.
+"""Steps that wait for the approval of a person (``type: hitl``): their ``config`` and its checks.
 
 Source: workflow language, sections 3.12.10 and 5.11.
 """
@@ -21,27 +21,27 @@ APPROVAL = "hitl"
 
 
 def waits_for_approval(dag: Dag) -> bool:
-    """Whether a run of this dag may wait for a person; dags that it calls do not count."""
+    """Return whether the dag has a step that waits for approval. Steps of dags that it calls do not count."""
     return any(step.type == APPROVAL for step in dag.steps)
 
 
 def declared_inputs(step: Step) -> tuple[str, ...]:
-    """Return the names of the inputs that an approval may have."""
+    """Return the names of the inputs that the step declares: an approval may give a value for each."""
     return _names(step, "input")
 
 
 def required_inputs(step: Step) -> tuple[str, ...]:
-    """Return the names of the inputs that an approval must have."""
+    """Return the names of the inputs for which an approval must give a value."""
     return _names(step, "required")
 
 
 def missing_inputs(step: Step, given: dict[str, str]) -> list[str]:
-    """Return the required inputs that were not given, in their order; an empty value counts as given."""
+    """Return the required inputs that are missing in ``given``, in declared order. An empty value is not missing."""
     return [name for name in required_inputs(step) if name not in given]
 
 
 def undeclared_inputs(step: Step, given: dict[str, str]) -> list[str]:
-    """Return the given inputs that the step does not declare."""
+    """Return the names in ``given`` that the step does not declare, sorted."""
     return sorted(given.keys() - set(declared_inputs(step)))
 
 
@@ -51,7 +51,7 @@ def _names(step: Step, field: str) -> tuple[str, ...]:
 
 
 def check_approval(fields: Fields, step: Step) -> None:
-    """Report what is wrong with the step's config."""
+    """Report every problem in the config of a step that waits for approval."""
     place = "config" if "config" in fields else "executor" if "executor" in fields else "type"
     prompt = step.config.get("prompt")
     if prompt is not None and not is_scalar(prompt):

@@ -1,4 +1,4 @@
-"""Read ``llm`` and ``messages``."""
+"""Read ``llm`` and ``messages``: the language model and the messages of chat steps."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ _EFFORTS = ("low", "medium", "high", "xhigh")
 
 
 def read_llm(fields: Fields) -> dict[str, Any] | None:
-    """Read the model settings under the YAML's own keys, without defaults."""
+    """Read ``llm``. Return the settings under the same keys as in the YAML, without defaults."""
     inner = fields.mapping("llm", _LLM)
     if inner is None:
         return None
@@ -39,7 +39,7 @@ def read_llm(fields: Fields) -> dict[str, Any] | None:
 
 
 def read_messages(fields: Fields) -> tuple[dict[str, str], ...]:
-    """Read the messages of a chat step."""
+    """Read ``messages`` of a chat step."""
     value = fields.get("messages")
     if value is None:
         return ()
@@ -63,7 +63,7 @@ def read_messages(fields: Fields) -> tuple[dict[str, str], ...]:
 
 
 def check_chat(fields: Fields, llm: dict[str, Any] | None, messages: tuple[dict[str, str], ...]) -> None:
-    """Report what a chat step lacks; ``llm`` is the step's own or the dag's."""
+    """Report required fields that a chat step lacks. ``llm`` is the ``llm`` of the step, else of the dag."""
     for name in ("provider", "model"):
         if not (llm or {}).get(name):
             fields.error("llm", f"{name} is required")

@@ -1,7 +1,7 @@
-"""Split a command line into words: as a POSIX shell does, and as people wrote it.
+"""Split a command line into words: with its quotes processed, as a POSIX shell does, or kept as written.
 
-The first has the same result as ``shlex.split`` in POSIX mode, about ten times faster, since every command of every
-step goes through it at load. Unlike there, a command in back quotes is always part of one word.
+``split_command`` returns what ``shlex.split`` returns in POSIX mode, except that a command in back quotes is always
+part of one word. It is about ten times faster, because loading splits every command of every step.
 """
 
 import re
@@ -24,7 +24,7 @@ _ESCAPED_IN_DOUBLE = re.compile(r'\\(["\\])')
 
 
 def split_command(text: str) -> tuple[str, ...]:
-    """Return the words of ``text``.
+    """Return the words of ``text``, without quotes and escapes.
 
     Raises:
         ValueError: quotes are not balanced, or the text ends in a backslash.
@@ -37,7 +37,7 @@ def split_command(text: str) -> tuple[str, ...]:
     while position < len(text):
         match = _PIECE.match(text, position)
         if match is None:
-            raise ValueError("no closing quotation" if text[position] in "'\"" else "no escaped character")
+            raise ValueError("a quote is not closed" if text[position] in "'\"" else "it ends in a backslash")
         position = match.end()
         kind = match.lastgroup
         piece = match[kind] if kind else ""
@@ -53,10 +53,10 @@ def split_command(text: str) -> tuple[str, ...]:
 
 
 def words_as_written(text: str) -> tuple[str, ...]:
-    """Return the words of ``text`` as they are written.
+    """Return the words of ``text`` as written.
 
-    Only quotes around a whole word are removed (``K="v w"`` keeps them), bars are words, and an unclosed quote is one
-    word up to the end.
+    Only quotes around a whole word are removed: ``K="v w"`` keeps its quotes. A series of ``|`` is a word of its own.
+    After an unclosed quote, the rest of the text is one word.
     """
     if not _NEEDS_SPLITTING.search(text):
         return tuple(text.split())

@@ -1,4 +1,4 @@
-"""Read ``preconditions`` and ``precondition``: the same grammar for dags, steps and handlers."""
+"""Read ``preconditions`` and ``precondition``, which have the same form in dags, steps and handlers."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _KEYS = ("condition", "expected", "negate", "command")
 
 
 def read_preconditions(fields: Fields) -> tuple[Condition, ...]:
-    """Read both spellings, the plural one first.
+    """Return the conditions in ``preconditions``, then those in ``precondition``.
 
     Blank entries are ignored, and nested lists are flattened.
     """

@@ -1,4 +1,4 @@
-"""The keys of an executor's ``config``, which may be written in any letter case, as in Dagu."""
+"""The keys of an executor's ``config``. Authors may write them in any letter case, as in Dagu."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ _SPELLED = {kind: {name.lower(): name for name in names.split()} for kind, names
 def canonical_keys(kind: str, config: dict[str, Any]) -> dict[str, Any]:
     """Return ``config`` with its keys in the letter case that the executor of type ``kind`` reads.
 
-    A key that is also there in the right letter case wins. The keys of plugins are left as they are.
+    If ``config`` has a key in several letter cases, the right one wins. Keys of plugins' executors are not changed.
     """
     spelled = _SPELLED.get(kind, {})
     found = {spelled.get(name.lower(), name): value for name, value in config.items()}

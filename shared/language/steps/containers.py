@@ -1,4 +1,4 @@
-"""Read ``container`` and ``registryAuths``, normalised to plain data under the YAML's own keys."""
+"""Read ``container`` and ``registryAuths`` into plain dicts with the same keys as the YAML."""
 
 import re
 from typing import Any
@@ -28,7 +28,7 @@ _CHOICES = {
 
 
 def read_container(fields: Fields) -> dict[str, Any] | str | None:
-    """Read the name of a running container, or the object form."""
+    """Read ``container``: the name of a running container, or a map."""
     value = fields.get("container")
     if value is None:
         return None
@@ -69,19 +69,19 @@ def read_container(fields: Fields) -> dict[str, Any] | str | None:
 
 
 def _text(fields: Fields, name: str) -> str:
-    """Read a text; ``user: 1000`` needs no quotes here, unlike elsewhere in the language."""
+    """Read any scalar as text. In a container ``user: 1000`` needs no quotes, unlike in other fields."""
     value = fields.get(name)
     return fields.text(name) if value is None or not is_scalar(value) else scalar_text(value).strip()
 
 
 def _flag(fields: Fields, name: str) -> bool:
-    """Read a boolean; an empty text and 0 are false, other numbers are true."""
+    """Read a boolean. An empty text and 0 mean false, other numbers mean true."""
     value = fields.get(name)
     return bool(value) if value == "" or isinstance(value, int | float) else fields.boolean(name)
 
 
 def _env(fields: Fields) -> Pairs:
-    """Read ``env``; a single ``K=V`` needs no list here."""
+    """Read ``env``. A single ``K=V`` text is allowed besides the forms that ``read_env`` reads."""
     name, equals, value = str(fields.get("env")).partition("=") if isinstance(fields.get("env"), str) else ("", "", "")
     return ((name.strip(), value),) if equals and name.strip() else read_env(fields)
 
@@ -125,7 +125,7 @@ def _ports(fields: Fields) -> list[str]:
     for item in value if isinstance(value, list) else [value]:
         text = scalar_text(item) if is_scalar(item) else ""
         if not _PORT.match(text) and "$" not in text:
-            fields.error("ports", f"invalid port format: {text}")
+            fields.error("ports", f"invalid port format: {text} (expected [[address:]port:]port[/tcp|udp|sctp])")
         found.append(text)
     return found
 
@@ -138,7 +138,7 @@ def _check_pattern(fields: Fields, pattern: str) -> None:
 
 
 def read_registry_auths(fields: Fields) -> dict[str, Any] | str | None:
-    """Read a JSON text, or a map from host to text or ``{username, password, auth}``."""
+    """Read ``registryAuths``: a JSON text, or a map from host to a text or ``{username, password, auth}``."""
     value = fields.get("registryAuths")
     if value is None or isinstance(value, str):
         return value

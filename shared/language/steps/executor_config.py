@@ -1,6 +1,6 @@
-"""Check the command and config of an executor's step when the workflow is loaded.
+"""Check the command and config of http, jq, archive and GitHub Actions steps when a workflow is loaded.
 
-Values that contain a variable are left to the worker, which checks everything again.
+Values that contain a variable are not checked: the worker checks all values again after expansion.
 """
 
 import re
@@ -18,7 +18,7 @@ _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
 
 def check_config(fields: Fields, step: Step) -> None:
-    """Report what the step's executor would refuse."""
+    """Report each value that the step's executor would refuse."""
     check = _CHECKS.get(step.type)
     if check is not None:
         check(fields, step)
@@ -29,9 +29,9 @@ def _text(step: Step) -> str:
 
 
 def _has_command(fields: Fields, step: Step, what: str) -> bool:
-    """Report a missing command; return whether there is one that can be checked."""
+    """Report a missing command. Return whether the step has a command without variables, which can be checked."""
     if not _text(step) and not any(fields.get(name) is not None for name in ("command", "script")):
-        fields.issues.error(f'executor type "{step.type}" needs command: {what}', fields.path, fields.at)
+        fields.issues.error(f'executor type "{step.type}" needs the field command: {what}', fields.path, fields.at)
     text = _text(step)
     return bool(text) and "$" not in text and "`" not in text
 
@@ -56,18 +56,19 @@ def _archive(fields: Fields, step: Step) -> None:
     operation = _text(step).lower()
     if _has_command(fields, step, ", ".join(_OPERATIONS)) and operation not in _OPERATIONS:
         hint = did_you_mean(operation, _OPERATIONS)
-        fields.error("command", f"unknown archive operation: {_text(step)}", hint=hint)
+        message = f"unknown archive operation: {_text(step)} (must be one of: {', '.join(_OPERATIONS)})"
+        fields.error("command", message, hint=hint)
     if not _text(step):
         return
     if not step.config.get("source"):
-        fields.error("config", "source is required")
+        fields.error("config", "config.source is required")
     elif operation == "create" and not step.config.get("destination") and not step.config.get("dryRun"):
-        fields.error("config", "destination is required")
+        fields.error("config", "config.destination is required to create an archive")
 
 
 def _gha(fields: Fields, step: Step) -> None:
     if _has_command(fields, step, "owner/action@ref") and not _ACTION.match(_text(step)):
-        fields.error("command", f"not an action: {_text(step)}", hint="write owner/action@ref")
+        fields.error("command", f"invalid GitHub action: {_text(step)}", hint="write owner/action@ref")
 
 
 _CHECKS: dict[str, Callable[[Fields, Step], None]] = {

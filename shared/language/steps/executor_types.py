@@ -1,4 +1,4 @@
-"""The executor types, and which fields a step of each may have."""
+"""The executor types, and the fields that a step of each type may have."""
 
 from functools import cache
 from importlib.metadata import entry_points
@@ -11,7 +11,7 @@ __all__ = ["COMMAND_TYPES", "PLUGINS", "SUB_DAG_TYPES", "check_allowed_fields", 
 
 
 class AllowedFields(NamedTuple):
-    """Which fields a step of a type may have."""
+    """The fields that a step of one executor type may have. ``several``: ``command`` may be a list."""
 
     command: bool = False
     several: bool = False
@@ -25,13 +25,13 @@ class AllowedFields(NamedTuple):
 
 COMMAND_TYPES = frozenset({"", "command", "shell"})
 PLUGINS = "dagway.executors"
-"""Entry point group of executors from other packages. Only their names are read here."""
+"""Entry point group of the executors that plugins bring. This module reads their names and imports nothing."""
 
 SUB_DAG_TYPES = frozenset({"dag", "subworkflow", "parallel"})
 
 _NOTHING = AllowedFields()
 _PLUGIN = AllowedFields(command=True, several=True, script=True, own_shell=True)
-"""A plugin checks its own step when it runs. It has no container, sub-DAG or model."""
+"""The fields that steps of plugins' types may have. A plugin checks them when its step runs."""
 _TABLE: dict[str, AllowedFields] = {
     **dict.fromkeys(COMMAND_TYPES, AllowedFields(command=True, several=True, script=True, own_shell=True)),
     **dict.fromkeys(("docker", "container"), AllowedFields(command=True, several=True, container=True)),
@@ -45,13 +45,13 @@ _TABLE: dict[str, AllowedFields] = {
 
 
 def known_types() -> tuple[str, ...]:
-    """Return every executor type, aliases included."""
+    """Return all executor types, including aliases and the types of installed plugins."""
     return (*(name for name in _TABLE if name), *sorted(plugin_types()))
 
 
 @cache
 def plugin_types() -> frozenset[str]:
-    """Return the executor types of plugins that are installed here."""
+    """Return the executor types of the plugins that are installed on this machine."""
     return frozenset(entry.name for entry in entry_points(group=PLUGINS))
 
 

@@ -1,4 +1,4 @@
-"""The graph of a dag's steps: their names and ids, the edges between them, and what must hold of them."""
+"""The graph of a dag's steps: gives steps their names, resolves dependencies, and checks names, ids and cycles."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,15 +21,18 @@ MAX_IMPLICIT_EDGES = 500_000
 
 @dataclass(slots=True)
 class StepGroup:
-    """One entry of ``steps``: a step, or a group whose members do not depend on each other."""
+    """One entry of ``steps``: a single step, or a list of steps, which do not depend on each other."""
 
     partials: list[PartialStep]
 
 
 def give_names(entries: Iterable[StepGroup]) -> None:
-    """Name unnamed steps ``<prefix>_<n>``: n is the 1-based place of their entry, or the next number that is free."""
+    """Give each unnamed step the name ``<prefix>_<n>``.
+
+    n is the 1-based position of the step's entry. If that name is taken, n is the next number whose name is free.
+    """
     entries = list(entries)
-    # Where to continue after a number that was taken: keeps the search linear over many entries.
+    # For each number that is taken, the number to try next. This keeps the search linear in the number of entries.
     skip: dict[tuple[str, int], int] = {}
     taken = {partial.values["name"] for entry in entries for partial in entry.partials}
     for index, entry in enumerate(entries, start=1):
@@ -47,7 +50,7 @@ def give_names(entries: Iterable[StepGroup]) -> None:
 
 
 def check_names(partials: list[PartialStep]) -> None:
-    """Report names and ids that more than one step has."""
+    """Report duplicate names, duplicate ids, and ids that are the name of another step."""
     names: dict[str, PartialStep] = {}
     ids: dict[str, PartialStep] = {}
     for partial in partials:
@@ -68,7 +71,7 @@ def check_names(partials: list[PartialStep]) -> None:
 
 
 def resolve_depends(partials: list[PartialStep]) -> None:
-    """Replace the ids in ``depends`` with names, and report what is neither."""
+    """Replace the ids in ``depends`` with names of steps. Report entries that are neither an id nor a name."""
     names = {partial.values["name"] for partial in partials}
     by_id = {step_id: partial.values["name"] for partial in partials if (step_id := partial.values.get("id"))}
     for partial in partials:
@@ -86,9 +89,10 @@ def resolve_depends(partials: list[PartialStep]) -> None:
 
 
 def link_groups(entries: list[StepGroup]) -> bool:
-    """Make every step depend on all steps of the group before its own, besides what it depends on already.
+    """Make every step depend on all steps of the previous group, in addition to its own ``depends``.
 
-    Returns ``False`` when that takes more than ``MAX_IMPLICIT_EDGES`` edges.
+    A step with an empty ``depends`` list is left as it is. Return ``False`` if more than ``MAX_IMPLICIT_EDGES``
+    dependencies would be needed.
     """
     before: tuple[str, ...] = ()
     edges = 0
@@ -107,7 +111,7 @@ def link_groups(entries: list[StepGroup]) -> bool:
 def check_acyclic(partials: list[PartialStep]) -> None:
     """Report one cycle, if there is any, at the first of its steps.
 
-    Checks nothing when two steps share a name: an edge to it is ambiguous, and reported already.
+    Do nothing if two steps have the same name: that is reported already, and dependencies on the name are ambiguous.
     """
     by_name = {partial.values["name"]: partial for partial in partials}
     if len(by_name) < len(partials):
@@ -134,7 +138,7 @@ def check_acyclic(partials: list[PartialStep]) -> None:
 
 
 def _cycle(edges: dict[str, set[str]], start: str) -> list[str]:
-    """Follow dependencies until a step repeats; every step in ``edges`` has at least one left in it."""
+    """Return a cycle: follow dependencies until a step repeats. Each step in ``edges`` depends on a step in it."""
     way: list[str] = []
     places: dict[str, int] = {}
     name = start

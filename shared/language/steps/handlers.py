@@ -27,7 +27,7 @@ _IGNORED_ON_HANDLERS = {
 
 
 def read_handlers(fields: Fields, defaults: DagDefaults) -> dict[Handler, Step]:
-    """Read ``handlerOn``: one step for each handler, with the handler's name."""
+    """Read ``handlerOn``: one step for each handler. The step is named as the handler."""
     inner = fields.mapping("handlerOn", _HANDLERS)
     if inner is None:
         return {}
@@ -54,6 +54,6 @@ def read_handlers(fields: Fields, defaults: DagDefaults) -> dict[Handler, Step]:
         if step.type == APPROVAL:
             inner.error(key, "a handler cannot wait for approval")
         if step.pool or step.lock or step.rate_limit:
-            inner.error(key, "a handler cannot wait for a pool, lock or rate limit", hint="give it to a step")
+            inner.error(key, "a handler cannot wait for a pool, lock or rate limit", hint="set it on a step instead")
         found[handler] = step
     return found

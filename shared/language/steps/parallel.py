@@ -1,4 +1,4 @@
-"""Read ``parallel``: the items that a ``call`` starts a sub-run for."""
+"""Read ``parallel``: the items of a fan-out, for each of which a ``call`` step starts a sub-run."""
 
 import json
 from typing import Any
@@ -15,7 +15,7 @@ _FORMS = "parallel must have either items array or variable reference"
 
 
 def read_parallel(fields: Fields) -> Parallel | None:
-    """Read a variable reference, a list of items, or ``{items, maxConcurrent}``."""
+    """Read ``parallel``: a reference to a variable, a list of items, or a map with ``items`` and ``maxConcurrent``."""
     value = fields.get("parallel")
     if value is None:
         return None

@@ -15,7 +15,7 @@ _REPEAT = Vocabulary("repeat", "condition", "expected", "exitCode", "intervalSec
 
 
 def read_continue_on(fields: Fields) -> ContinueOn:
-    """Read ``failed``, ``skipped``, or the map form."""
+    """Read ``continueOn``: the text ``failed`` or ``skipped``, or a map."""
     value = fields.get("continueOn")
     if value is None:
         return ContinueOn()
@@ -73,7 +73,7 @@ def _code(value: Any) -> int | None:
 
 
 def read_retry_policy(fields: Fields) -> RetryPolicy | None:
-    """Read ``retryPolicy``; both ``limit`` and ``intervalSec`` must be there."""
+    """Read ``retryPolicy``. ``limit`` and ``intervalSec`` are required."""
     inner = fields.mapping("retryPolicy", _RETRY)
     if inner is None:
         return None
@@ -92,7 +92,7 @@ def read_retry_policy(fields: Fields) -> RetryPolicy | None:
 
 
 def _number_or_text(fields: Fields, name: str) -> float | str:
-    """Read a number, or text with a variable that a worker expands to one."""
+    """Read a number, or a text with a variable, which a worker expands to a number."""
     value = fields.get(name)
     if not isinstance(value, str) or isinstance(value, NumericText):
         return _span(fields, name)
@@ -108,7 +108,7 @@ def _number_or_text(fields: Fields, name: str) -> float | str:
 
 
 def _span(fields: Fields, name: str) -> float:
-    """Read a count or seconds; a negative number is 0, as in Dagu."""
+    """Read a count or a duration in seconds. A negative number means 0, as in Dagu."""
     return max(fields.seconds(name), 0)
 
 
@@ -124,13 +124,14 @@ def _backoff(fields: Fields) -> float:
         fields.wrong_type("backoff", "a boolean or a number", value)
         return 0
     if not 1.0 < value <= 1e6:
-        fields.error("backoff", f"backoff must be greater than 1.0 for exponential growth (value: {value})")
+        message = f"backoff must be greater than 1.0 for exponential growth, and at most 1e6 (value: {value})"
+        fields.error("backoff", message)
         return 0
     return float(value)
 
 
 def read_repeat_policy(fields: Fields) -> RepeatPolicy | None:
-    """Read ``repeatPolicy``; ``None`` also if nothing in it says to repeat."""
+    """Read ``repeatPolicy``. Return ``None`` if it is absent, or has neither ``repeat``, a condition nor exit codes."""
     inner = fields.mapping("repeatPolicy", _REPEAT)
     if inner is None:
         return None
@@ -160,11 +161,12 @@ def _repeat_mode(fields: Fields, condition: str, expected: str, codes: tuple[int
     value = fields.get("repeat")
     if value is True:
         return RepeatMode.WHILE
-    # As in Dagu, ``false`` is the same as leaving it out: a condition still repeats.
+    # As in Dagu, ``repeat: false`` means the same as no ``repeat``: with a condition the step still repeats.
     if value is not None and value is not False:
         word = value.strip().lower() if isinstance(value, str) else ""
         if word not in ("while", "until"):
-            fields.error("repeat", f"invalid value for repeat: {value if isinstance(value, str) else 'not a word'}")
+            shown = value if isinstance(value, str) else "a number, list or map"
+            fields.error("repeat", f"invalid value for repeat: {shown} (must be true, false, while or until)")
             return None
         if not condition and not codes:
             message = f"repeat mode '{word}' requires either 'condition' or 'exitCode' to be specified"

@@ -1,4 +1,4 @@
-"""Read ``pool``, ``lock`` and ``rateLimit``: what limits when a step may start. An extension."""
+"""Read a step's ``pool``, ``lock`` and ``rateLimit``, which limit when the step may start. Dagu has none of them."""
 
 import re
 
@@ -12,16 +12,16 @@ _RATE_LIMIT = Vocabulary("name", "limit", "intervalSec")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}\Z")
 POOL_NAME_RULE = "1 to 100 letters, digits, dots, dashes or underscores"
 _MAX_STARTS = 10_000
-"""Maximum starts in an interval: each is remembered until the interval is over."""
+"""Largest ``limit`` of a rate limit: the database keeps each start until its interval is over."""
 
 
 def valid_pool_name(name: str) -> bool:
-    """Whether a pool, a lock or a rate limit may have that name."""
+    """Return whether ``name`` may be the name of a pool, a lock or a rate limit."""
     return _NAME.match(name) is not None
 
 
 def read_pool_names(fields: Fields, name: str) -> tuple[str, ...]:
-    """Read ``pool`` or ``lock``: one name, or a list of them."""
+    """Read the field ``name``, which is ``pool`` or ``lock``: one name, or a list of names."""
     found: list[str] = []
     for text in fields.texts(name, error=f"{name} must be a name or a list of names"):
         _add(fields, name, text.strip(), found)
@@ -29,7 +29,7 @@ def read_pool_names(fields: Fields, name: str) -> tuple[str, ...]:
 
 
 def read_rate_limits(fields: Fields) -> tuple[RateLimit, ...]:
-    """Read one rate limit, or a list of them."""
+    """Read ``rateLimit``: one rate limit, or a list of rate limits."""
     value = fields.get("rateLimit")
     if value is None:
         return ()
@@ -38,7 +38,8 @@ def read_rate_limits(fields: Fields) -> tuple[RateLimit, ...]:
     found = []
     for index, item in enumerate(items):
         if not isinstance(item, YamlMap):
-            message = f"rateLimit must be a map of name, limit and intervalSec, or a list, not {type_name(item)}"
+            kind = type_name(item)
+            message = f"rateLimit must be a map with name, limit and intervalSec, or a list of maps, not a {kind}"
             at = value.item_at[index] if isinstance(value, YamlList) else fields.place("rateLimit")
             fields.issues.error(message, fields.sub("rateLimit"), at)
             continue
@@ -68,10 +69,10 @@ def _rate_limit(inner: Fields, names: list[str]) -> RateLimit | None:
 
 def _add(fields: Fields, field: str, name: str, known: list[str]) -> str:
     if not valid_pool_name(name):
-        fields.error(field, f"invalid {field}: '{name[:60]}'", hint=f"{POOL_NAME_RULE}; it is not expanded")
+        fields.error(field, f"invalid {field}: '{name[:60]}'", hint=f"use {POOL_NAME_RULE}; variables are not expanded")
         return ""
     if name in known:
-        fields.error(field, f"{field} '{name}' is named twice")
+        fields.error(field, f"{field} '{name}' is listed twice")
         return ""
     known.append(name)
     return name

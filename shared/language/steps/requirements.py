@@ -1,4 +1,4 @@
-"""Which steps need a program or package that not every worker has, and which workers can run them."""
+"""Find steps that need a program or package that not every worker has, and check that some worker has it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -19,9 +19,9 @@ class Requirement(NamedTuple):
     """How to install it."""
 
     def __str__(self) -> str:
-        """Return it as the end of a sentence: ``the program act on the worker (…)``."""
+        """Return the end of an error message: ``the program act on the worker: install it there (…)``."""
         what = f"the program {self.program}" if self.program else f"the Python package {self.package}"
-        return f"{what} on the worker{f' ({self.get})' if self.get else ''}"
+        return f"{what} on the worker: install it there{f' ({self.get})' if self.get else ''}"
 
 
 _ACT = Requirement(program="act", get="https://github.com/nektos/act")
@@ -32,7 +32,7 @@ REQUIREMENTS: Mapping[str, Requirement] = {
     **dict.fromkeys(("docker", "container"), _ENGINE),
     **dict.fromkeys(("gha", "github_action", "github-action"), _ACT),
 }
-"""By type of step. A plugin's type needs the plugin's package; all other types need nothing."""
+"""By executor type. A type from a plugin needs the plugin's package; all other types need nothing."""
 
 
 class Capabilities(NamedTuple):
@@ -40,13 +40,13 @@ class Capabilities(NamedTuple):
 
     labels: Mapping[str, str]
     executors: Sequence[str]
-    """The types of step it can run; empty: it does not report them."""
+    """The executor types that it can run; empty if it does not report them."""
 
 
 def steps_with_requirements(dags: Iterable[Dag]) -> list[tuple[Dag, Step]]:
     """Return the steps that not every worker can run, each with its dag.
 
-    Steps are left out if they or their dag set ``PATH``: their program may be found there.
+    A step that needs a program is left out if the step or its dag sets ``PATH``, where the program may be.
     """
     found = []
     for dag in dags:
@@ -63,16 +63,17 @@ def steps_with_requirements(dags: Iterable[Dag]) -> list[tuple[Dag, Step]]:
 def unsatisfied(
     steps: Iterable[tuple[Dag, Step]], workers: Iterable[Capabilities], *, no_worker: str = "no live worker"
 ) -> list[str]:
-    """Return one line for each step that none of the workers can run, with what it needs.
+    """Return one error text for each step that none of the workers can run, with what the step needs.
 
-    A step is skipped if no worker has the labels that its dag selects: nothing is known about it then.
+    Say nothing about a step if no worker has the labels that its dag selects: such a worker may appear later.
+    ``no_worker`` begins each text.
     """
     known = [one for one in workers if one.executors]
     problems = []
     for dag, step in steps:
         fit = [one for one in known if satisfies(one.labels, dag.worker_selector)]
         if fit and not any(step.type in one.executors for one in fit):
-            requirement = REQUIREMENTS.get(step.type) or "the package that brings them on the worker"
+            requirement = REQUIREMENTS.get(step.type) or "a plugin's package on the worker: install it there"
             problems.append(
                 f'step "{step.name}": type: {no_worker} can run {step.type} steps, which need {requirement}'
             )

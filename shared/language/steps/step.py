@@ -1,4 +1,4 @@
-"""Read one step: everything but its place among the others, which ``graph`` decides."""
+"""Read one step. ``graph`` then gives it a name and resolves its dependencies."""
 
 import re
 import signal
@@ -50,7 +50,10 @@ _SIGNALS = frozenset(signal.Signals.__members__)
 
 @dataclass(frozen=True, slots=True)
 class DagDefaults:
-    """Settings of the dag that change how its steps are read."""
+    """Settings of the dag that change how its steps are read.
+
+    ``container`` and ``ssh``: whether the dag has the field of that name. ``llm``: the dag's ``llm``.
+    """
 
     container: bool = False
     ssh: bool = False
@@ -59,7 +62,13 @@ class DagDefaults:
 
 @dataclass(slots=True)
 class PartialStep:
-    """A step being read: ``values`` are the fields of the model found so far, ``fields`` is their source."""
+    """A step that is being read.
+
+    - ``fields``: the step's YAML.
+    - ``values``: the fields of ``Step`` that have been read.
+    - ``name_prefix``: the beginning of the name that the step gets if it has none.
+    - ``no_implicit_depends``: ``depends`` is an empty list, so the step does not depend on the one before it.
+    """
 
     fields: Fields
     values: dict[str, Any] = field(default_factory=dict)
@@ -68,7 +77,7 @@ class PartialStep:
 
 
 def read_step(fields: Fields, defaults: DagDefaults) -> PartialStep:
-    """Read a step; its name may still be empty, and ``depends`` holds names or ids."""
+    """Read a step. In the result the name may be empty, and ``depends`` may contain ids besides names."""
     partial = PartialStep(fields)
     values = partial.values
     values["name"] = _name(fields)
@@ -105,7 +114,7 @@ def read_step(fields: Fields, defaults: DagDefaults) -> PartialStep:
 
 
 def check_step(partial: PartialStep, step: Step, defaults: DagDefaults) -> None:
-    """Report fields of the finished step that do not fit together."""
+    """Report what the complete step lacks, and fields of it that do not fit together."""
     fields = partial.fields
     check_allowed_fields(fields, step)
     check_config(fields, step)
@@ -125,7 +134,10 @@ def check_step(partial: PartialStep, step: Step, defaults: DagDefaults) -> None:
 
 
 def has_nothing_to_run(partial: PartialStep, step: Step) -> bool:
-    """Whether the step names nothing to run. A wrong value counts: it is reported where it is read."""
+    """Return whether a command step has nothing to run: no command, script or similar field.
+
+    A field with an invalid value counts as something to run, because the invalid value is reported already.
+    """
     if step.type not in COMMAND_TYPES:
         return False
     written = [
@@ -143,7 +155,7 @@ def _name(fields: Fields) -> str:
 
 
 def step_name_problem(name: str) -> str:
-    """Return what is wrong with a step's name; empty: nothing. The limit is in bytes, as in Dagu."""
+    """Return what is wrong with a step's name; empty if it is valid. The limit is in bytes of UTF-8, as in Dagu."""
     if len(name.encode("utf-8", "replace")) <= _MAX_NAME_BYTES:
         return ""
     return f"step name must be less than {_MAX_NAME_BYTES} characters (value: {name[:60]})"
@@ -152,7 +164,7 @@ def step_name_problem(name: str) -> str:
 def _id(fields: Fields) -> str:
     step_id = fields.text("id")
     if step_id and not _ID.match(step_id):
-        fields.error("id", f"invalid step ID format: {step_id}", hint="letters, digits, - and _, a letter first")
+        fields.error("id", f"invalid step ID format: {step_id}", hint="use letters, digits, - and _; a letter first")
         return ""
     if step_id.lower() in _RESERVED_IDS:
         fields.error("id", f"step ID '{step_id}' is a reserved word")
@@ -194,13 +206,13 @@ def _command(fields: Fields, text: str) -> StepCommand:
     try:
         return StepCommand(text=text, argv=split_command(text))
     except ValueError as error:
-        # Only a step without a shell needs the words. A shell may know other quotes, such as $'it\'s'.
+        # Only a step without a shell needs the words, and shells have other quotes too, such as $'it\'s'.
         fields.warn("command", f"failed to parse command: {error} (value: {text[:60]})", hint="close the quotes")
         return StepCommand(text=text, argv=tuple(text.split()))
 
 
 def read_shell(fields: Fields) -> tuple[str, ...]:
-    """Read ``shell``: one text with arguments, or a list."""
+    """Read ``shell``: a program with its arguments, as one text or as a list. Return it as argv."""
     value = fields.get("shell")
     if not isinstance(value, str):
         return tuple(word for word in fields.texts("shell") if word.strip())
@@ -212,7 +224,7 @@ def read_shell(fields: Fields) -> tuple[str, ...]:
 
 
 def read_log_output(fields: Fields) -> LogOutput | None:
-    """Read ``logOutput`` in any letter case."""
+    """Read ``logOutput``, whose value may be in any letter case."""
     word = fields.text("logOutput").lower()
     if not word:
         return None
@@ -224,7 +236,7 @@ def read_log_output(fields: Fields) -> LogOutput | None:
 
 
 def _read_place(fields: Fields, values: dict[str, Any]) -> None:
-    """Read where and how the step's process runs."""
+    """Read the fields about the step's process: shell, directory, environment, output, signal."""
     for name in ("description", "stdout", "stderr"):
         if name in fields:
             values[name] = fields.text(name)
@@ -245,7 +257,7 @@ def _read_place(fields: Fields, values: dict[str, Any]) -> None:
 
 
 def _read_flow(fields: Fields, partial: PartialStep) -> None:
-    """Read when the step runs, and how often."""
+    """Read the fields that decide when the step runs and how often."""
     values = partial.values
     if "depends" in fields:
         partial.no_implicit_depends = fields.get("depends") == []
@@ -300,7 +312,7 @@ def _signal(fields: Fields) -> str:
 
 
 def _executor(fields: Fields, values: dict[str, Any]) -> tuple[str, str]:
-    """Read ``type`` and ``config`` or the legacy ``executor``; return (type, legacy type)."""
+    """Read ``type`` and ``config``, or the older field ``executor``. Return (type, type in ``executor``)."""
     explicit, legacy = fields.text("type"), ""
     if (config := fields.mapping("config", None)) is not None:
         values["config"] = plain(config.raw)
@@ -322,7 +334,10 @@ def _executor(fields: Fields, values: dict[str, Any]) -> tuple[str, str]:
 
 
 def _settle_type(partial: PartialStep, explicit: str, legacy: str, defaults: DagDefaults) -> None:
-    """Decide the executor type, and from it the prefix of a generated name."""
+    """Set the executor type of a step, and the prefix of the name that it gets if it has none.
+
+    ``explicit`` is the field ``type``, and ``legacy`` the type in the field ``executor``.
+    """
     values = partial.values
     derived = ""
     if values.get("call") or values.get("parallel"):
@@ -345,7 +360,7 @@ def _settle_type(partial: PartialStep, explicit: str, legacy: str, defaults: Dag
     elif derived:
         partial.name_prefix = derived
     elif values.get("script") or str(partial.fields.get("script") or "").strip():
-        # Even if it is ignored because there are several commands.
+        # The prefix is "script" even if the script is ignored because the step has several commands.
         partial.name_prefix = "script"
     elif values.get("commands"):
         partial.name_prefix = "cmd"

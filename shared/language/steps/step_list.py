@@ -1,4 +1,4 @@
-"""Read ``steps``: a list, a list with groups, or a map."""
+"""Read ``steps``: a list of steps and of groups (lists) of steps, or a map from names to steps."""
 
 from typing import Any
 
@@ -23,9 +23,9 @@ _MAX_STEPS = 10_000
 
 
 def read_steps(fields: Fields, dag_type: DagType, defaults: DagDefaults) -> tuple[Step, ...]:
-    """Return the steps in document order, with names given and ``depends`` resolved to names.
+    """Return the steps in document order. Every step has a name, and ``depends`` holds names only.
 
-    Steps with errors are returned as far as they could be read.
+    A step with errors is returned with the fields that could be read.
     """
     value = fields.get("steps")
     if value is None:
@@ -41,13 +41,13 @@ def read_steps(fields: Fields, dag_type: DagType, defaults: DagDefaults) -> tupl
         return ()
     partials = [partial for entry in entries for partial in entry.partials]
     if len(partials) > _MAX_STEPS:
-        fields.error("steps", f"a DAG may have at most {_MAX_STEPS} steps (value: {len(partials)})")
+        fields.error("steps", f"a DAG may have at most {_MAX_STEPS} steps, but this one has {len(partials)}")
         return ()
     give_names(entries)
     check_names(partials)
     resolve_depends(partials)
     if chain and not link_groups(entries):
-        fields.error("steps", f"the groups need more than {MAX_IMPLICIT_EDGES} dependencies between them")
+        fields.error("steps", f"the groups of parallel steps need more than {MAX_IMPLICIT_EDGES} dependencies in all")
         return ()
     steps = tuple(Step(**partial.values) for partial in partials)
     for partial, step in zip(partials, steps, strict=True):
@@ -63,7 +63,7 @@ def _from_map(fields: Fields, mapping: YamlMap, defaults: DagDefaults) -> list[S
         partial = _step(fields.issues, path, mapping.key_at[key], value, defaults)
         if partial is not None:
             if partial.values["name"] not in ("", key.strip()):
-                partial.fields.warn("name", "name is ignored: the key is the name of the step")
+                partial.fields.warn("name", "name is ignored: in a map of steps, each key is the name of its step")
             partial.values["name"] = key.strip()
             if problem := step_name_problem(key):
                 fields.issues.error(problem, path, mapping.key_at[key])
@@ -83,7 +83,7 @@ def _from_list(fields: Fields, items: YamlList, defaults: DagDefaults) -> list[S
             ]
         else:
             partials = [_step(fields.issues, path, items.item_at[index], item, defaults)]
-        # An entry without a usable step keeps its place: generated names count entries.
+        # An entry without a valid step is kept too, because generated names contain the position of the entry.
         entries.append(StepGroup([partial for partial in partials if partial is not None]))
     return entries
 

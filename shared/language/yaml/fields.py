@@ -1,7 +1,7 @@
-"""Typed readers for the fields of a YAML mapping: a wrong value becomes an issue, never an exception.
+"""Typed readers for the fields of a YAML mapping. A wrong value becomes an issue, never an exception.
 
-A reader returns the value, or reports what is wrong and returns its default. So one pass over a document
-finds every problem. Keys are matched exactly; another letter case is accepted with a warning.
+A reader returns the value of a field, or reports what is wrong and returns the default. So one pass over a document
+finds every problem. A key in another letter case is accepted with a warning.
 """
 
 import math
@@ -13,10 +13,10 @@ from shared.language.yaml.reader import NumericText, YamlList, YamlMap
 __all__ = ["Fields", "Vocabulary", "is_scalar", "plain", "scalar_text", "type_name"]
 
 _INT_LIMIT = 2**53
-"""Above this, JSON readers lose digits."""
+"""Largest number of a field: JSON parsers lose digits of larger numbers."""
 
 SECONDS_LIMIT = 10**9
-"""About 31 years: longer durations overflow the arithmetic of dates."""
+"""Largest duration of a field, about 31 years: longer ones overflow date arithmetic."""
 
 
 _OTHER_VERSIONS = {
@@ -26,11 +26,11 @@ _OTHER_VERSIONS = {
     "action": "write type and config instead",
     "with": "write type and config instead",
 }
-"""Keys of older and newer versions of the language, and what to write instead."""
+"""Keys of other versions of Dagu's language, and what to write instead."""
 
 
 class Vocabulary:
-    """The keys one kind of mapping may have."""
+    """The keys that a mapping of one kind may have."""
 
     __slots__ = ("by_lower", "names")
 
@@ -40,14 +40,17 @@ class Vocabulary:
 
 
 class Fields:
-    """A mapping being read. ``path`` names it in issues; the empty path is the document."""
+    """A mapping whose fields are read. ``path`` names the mapping in issues; it is empty for the document itself."""
 
     __slots__ = ("_keys", "at", "issues", "path", "raw")
 
     def __init__(
         self, issues: Issues, raw: YamlMap, path: str, vocabulary: Vocabulary | None, *, unknown: str = ""
     ) -> None:
-        """``unknown``: the start of the message for a key outside the vocabulary; ``ignore`` only warns."""
+        """Report the keys that are not in ``vocabulary``, unless it is ``None``.
+
+        ``unknown`` is the beginning of the error text. With ``ignore``, such keys are warnings instead of errors.
+        """
         self.issues = issues
         self.raw = raw
         self.path = path
@@ -78,15 +81,15 @@ class Fields:
         return name in self.raw or name in self._keys
 
     def get(self, name: str) -> Any:
-        """Return the raw value; ``None`` when absent or null."""
+        """Return the raw value of field ``name``, or ``None`` if it is absent or null."""
         return self.raw.get(self._keys.get(name, name) if self._keys else name)
 
     def place(self, name: str) -> Place:
-        """Return the place of the key, or of the mapping if the key is absent."""
+        """Return the place of the key ``name``, or of the mapping if it has no such key."""
         return self.raw.key_at.get(self._keys.get(name, name), self.at)
 
     def sub(self, name: str) -> str:
-        """Return the path of a field."""
+        """Return the path of field ``name``, for issues."""
         return f"{self.path}.{name}" if self.path else name
 
     def error(self, name: str, message: str, *, hint: str = "") -> None:
@@ -98,7 +101,7 @@ class Fields:
         self.issues.warn(message, self.sub(name), self.place(name), hint=hint)
 
     def wrong_type(self, name: str, expected: str, value: Any) -> None:
-        """Report that a field has the wrong type."""
+        """Report that the value of field ``name`` has the wrong type."""
         hint = ""
         if expected == "a string" and is_scalar(value):
             hint = "put the value in quotes"
@@ -125,12 +128,12 @@ class Fields:
         return value
 
     def integer(self, name: str, default: int = 0, *, minimum: int | None = None) -> int:
-        """Read an integer; the fraction of a number is cut off, as the language defines."""
+        """Read an integer. The fraction of a number is cut off, as in Dagu."""
         value = self.number(name, default, minimum=minimum, expected="an integer")
         return int(value)
 
     def seconds(self, name: str, default: float = 0, *, minimum: int | None = None) -> float:
-        """Read a duration in seconds, fractions allowed."""
+        """Read a duration in seconds, which may have a fraction."""
         return self.number(name, default, minimum=minimum, maximum=SECONDS_LIMIT)
 
     def number(
@@ -159,10 +162,11 @@ class Fields:
         return value
 
     def texts(self, name: str, *, error: str = "", split: str = "", scalars: bool = False) -> tuple[str, ...]:
-        """Read a string or a list of texts.
+        """Read a string or a list as a tuple of texts.
 
-        ``error`` replaces the message about wrong types; such a list takes strings only, unless ``scalars`` allows
-        numbers and booleans too. Other lists take all scalars, and leave out empty items.
+        Without ``error``, the items of a list may be any scalars, and null items are left out. With ``error``, the
+        items must be strings, or any scalar but null if ``scalars`` is true, and ``error`` is the text of the issue
+        about any other value. ``split`` is a separator at which each string is split.
         """
         value = self.get(name)
         if value is None:
@@ -188,7 +192,7 @@ class Fields:
     def mapping(
         self, name: str, vocabulary: Vocabulary | None, *, error: str = "", unknown: str = ""
     ) -> "Fields | None":
-        """Read a mapping; ``None`` when absent or of another type."""
+        """Read a mapping. Return ``None`` if the field is absent or has another type, which is reported."""
         value = self.get(name)
         if value is None:
             return None
@@ -198,7 +202,7 @@ class Fields:
         return Fields(self.issues, value, self.sub(name), vocabulary, unknown=unknown)
 
     def text_map(self, name: str) -> dict[str, str]:
-        """Read a map of scalars as texts, keys and values trimmed."""
+        """Read a map of scalars as a dict of texts, without spaces around keys and values."""
         fields = self.mapping(name, None)
         if fields is None:
             return {}
@@ -211,7 +215,7 @@ class Fields:
         return found
 
     def choice(self, name: str, choices: tuple[str, ...], default: str = "") -> str:
-        """Read one of ``choices``."""
+        """Read a text that must be one of ``choices``."""
         value = self.text(name, default)
         if value == default or value in choices:
             return value
@@ -220,12 +224,12 @@ class Fields:
 
 
 def is_scalar(value: Any) -> bool:
-    """Whether ``value`` is neither a map nor a list."""
+    """Return whether ``value`` is neither a map nor a list."""
     return not isinstance(value, dict | list)
 
 
 def scalar_text(value: Any) -> str:
-    """Write a scalar as text: ``true``, ``1`` for 1.0, shortest floats, empty for null."""
+    """Return a scalar as text: ``true`` or ``false``, numbers in the shortest form (``1`` for 1.0), empty for null."""
     if isinstance(value, str):
         return str(value)
     if value is None:
@@ -246,7 +250,10 @@ def _float_text(value: float) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Copy a value into plain dicts and lists that JSON can carry (no NaN or infinities)."""
+    """Return a copy of ``value`` made of plain dicts and lists that JSON can represent.
+
+    JSON has no NaN and no infinities: they become the texts ``NaN``, ``+Inf`` and ``-Inf``.
+    """
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -267,7 +274,7 @@ def type_name(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    """Return `` (value: x)`` for scalars, cut to a readable length."""
+    """Return `` (value: x)`` for a scalar, cut to 60 characters; empty for maps, lists and null."""
     if value is None or not is_scalar(value):
         return ""
     text = scalar_text(value)

@@ -1,7 +1,7 @@
-"""Merge a base configuration under a document, before defaults are filled in.
+"""Merge the base configuration into a document, before the defaults of the language apply.
 
-Source: workflow language, section 1.3. Lists of texts are joined, the base's first; other lists and
-scalars of the document win unless they are empty; objects are merged field by field.
+Source: workflow language, section 1.3. Lists of texts are joined, with the items of the base first. Maps are merged
+field by field. Other lists and scalars of the document replace those of the base unless they are empty.
 """
 
 from dataclasses import replace
@@ -17,13 +17,16 @@ _WHOLE = frozenset({"mailon", "steps", "preconditions", "precondition", "schedul
 _NEVER = frozenset({"name"})
 _HANDLERS = "handleron"
 _CONDITIONS = frozenset({"preconditions", "precondition"})
-"""Two names of one list."""
+"""The two keys of the list of preconditions: if the document has either, those of the base do not apply."""
 _NONE: tuple[Any, ...] = (None, "", [])
 _ALIASES = {"abort": "cancel", "cancel": "abort"}
 
 
 def read_base(text: str, issues: Issues) -> YamlMap | None:
-    """Return the base configuration's mapping. Every problem in it, found now or later, names it as the source."""
+    """Return the mapping in the base configuration, or ``None`` if there is none.
+
+    Every problem in the mapping, found now or later, has the base configuration as its source.
+    """
     own = Issues()
     try:
         documents = read_yaml(text, own, in_base=True)
@@ -32,13 +35,13 @@ def read_base(text: str, issues: Issues) -> YamlMap | None:
     issues.found.extend(replace(found, source=BASE) for found in own.found)
     value = documents[0].value if documents else None
     if value is not None and not isinstance(value, YamlMap):
-        issues.error("must be a map of fields", at=documents[0].at)
+        issues.error("the base configuration must be a map of fields", at=documents[0].at)
         return None
     return value
 
 
 def inherit(base: YamlMap, child: YamlMap, *, handlers: bool = True) -> YamlMap:
-    """Return ``child`` with what ``base`` adds; ``handlers``: whether the base's handlers apply."""
+    """Return ``child`` merged with ``base``. ``handlers``: whether the handlers of ``base`` apply."""
     dropped = _NEVER if handlers else _NEVER | {_HANDLERS}
     return _merge(base, child, dropped)
 
@@ -82,7 +85,7 @@ def _join(word: str, base: Any, child: Any, places: tuple[Place, Place]) -> Any:
 
 
 def _handlers(base: YamlMap, child: YamlMap) -> YamlMap:
-    """A handler of the document replaces the base's of the same name entirely."""
+    """Merge handlers. A handler of the document replaces the base's handler of the same name entirely."""
     own = {key.lower() for key in child}
     merged = YamlMap(child.at)
     for key in base:

@@ -1,9 +1,14 @@
-"""Read YAML text into plain data that knows its places; the only module that knows YAML.
+"""Read YAML text into maps, lists and scalars with their line and column. No other module parses YAML.
 
-Guarantees: YAML 1.2 core scalars as workflow authors expect them (only ``true`` and ``false`` are
-booleans; ``yes``, ``010``, ``1_000``, ``12:30`` and dates stay text); duplicate keys are reported;
-text over the size limit, deep nesting and alias bombs are refused before they cost anything; no text
-makes it raise anything but ``TooManyIssues``. What the data means is up to ``fields`` and the modules above it.
+Guarantees:
+
+- Scalars are those of YAML 1.2: only ``true`` and ``false`` are booleans; ``yes``, ``010``, ``1_000``, ``12:30`` and
+  dates stay text.
+- Duplicate keys are reported.
+- Text over the size limit, deep nesting and alias bombs are refused before they take time or memory.
+- The only exception raised is ``TooManyIssues``.
+
+``fields`` and the modules that use it check what the data means.
 """
 
 import math
@@ -31,7 +36,7 @@ _BASED = {"0x": (re.compile(r"0x[0-9a-fA-F]+\Z"), 16), "0o": (re.compile(r"0o[0-
 _FIGURE = re.compile(r"[-+]?(?:0[0-7_]+|[1-9][0-9_]*)\Z")
 _LONGEST_INT = 1e21
 _INTS = range(-(2**63), 2**64)
-"""The range of 64-bit numbers; a longer number is text."""
+"""The range of signed and unsigned 64-bit integers. An integer outside it stays text."""
 _WORDS: dict[str, Any] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
@@ -47,22 +52,22 @@ _QUOTE_TEXT = "put the text in quotes"
 
 
 class NumericText(str):
-    """A plain scalar such as ``1_000`` or ``010``: text, unless a field wants a number.
+    """A plain scalar such as ``1_000`` or ``010``, which is text unless its field takes a number.
 
-    Then it is read as in Dagu: underscores are ignored, and a leading zero means octal.
+    For a number field it is read as in Dagu: underscores are ignored, and a leading zero means octal.
     """
 
     __slots__ = ()
 
     @property
     def number(self) -> int:
-        """The number that the text spells."""
+        """The scalar as a number."""
         digits = self.replace("_", "")
         return int(digits, 8 if digits.lstrip("+-").startswith("0") else 10)
 
 
 class YamlMap(dict[str, Any]):
-    """A mapping with the place of itself, of each key and of each value."""
+    """A mapping, with its place (line and column) and the places of its keys and values."""
 
     __slots__ = ("at", "key_at", "value_at")
 
@@ -74,7 +79,10 @@ class YamlMap(dict[str, Any]):
 
 
 class YamlList(list[Any]):
-    """A sequence with the place of itself and of each item; the first ``inherited`` items come from the base."""
+    """A sequence, with its place and the place of each item.
+
+    The first ``inherited`` items come from the base configuration.
+    """
 
     __slots__ = ("at", "inherited", "item_at")
 
@@ -87,7 +95,7 @@ class YamlList(list[Any]):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One YAML document; ``index`` counts every document of the text from 0, empty ones included."""
+    """One YAML document. ``index`` is its position in the text, from 0; empty documents count too."""
 
     index: int
     value: Any
@@ -96,7 +104,7 @@ class Document:
 
 @dataclass(slots=True)
 class _Frame:
-    """A collection that is still open."""
+    """A mapping or sequence whose end has not been read yet."""
 
     value: YamlMap | YamlList
     anchor: str | None
@@ -107,17 +115,17 @@ class _Frame:
 
 
 class _Refused(Exception):
-    """Stop reading; the reason is in the issues."""
+    """Stop reading. The reason has been added to the issues."""
 
 
 def read_yaml(text: str, issues: Issues, *, in_base: bool = False) -> list[Document]:
-    """Return the documents of ``text`` that are not empty; add problems to ``issues``.
+    """Return the documents of ``text`` that are not empty, and add problems to ``issues``.
 
-    ``in_base``: the text is the base configuration, and all places in it say so.
-    After a syntax error the documents before it are still returned.
+    ``in_base``: ``text`` is the base configuration, so all places are a ``PlaceInBase``.
+    After a syntax error, the documents before the error are still returned.
 
     Raises:
-        TooManyIssues: when ``issues`` is full.
+        TooManyIssues: ``issues`` is full.
     """
     if len(text) > _MAX_BYTES or len(text.encode("utf-8", "surrogatepass")) > _MAX_BYTES:
         issues.error(f"the file is larger than {_MAX_BYTES} bytes")
@@ -138,7 +146,7 @@ def read_yaml(text: str, issues: Issues, *, in_base: bool = False) -> list[Docum
 
 
 class _Composer:
-    """Builds values from parser events with an explicit stack, so depth costs no recursion."""
+    """Builds values from parser events, with an explicit stack: recursion could overflow on deeply nested text."""
 
     def __init__(self, text: str, issues: Issues, place: Callable[[Any], Place]) -> None:
         self._text = text
@@ -205,7 +213,7 @@ class _Composer:
         frame.key_at = (0, 0) if merge else at
 
     def _add(self, value: Any, at: Place) -> None:
-        """Add a finished value to the innermost open collection."""
+        """Add a complete value to the innermost open mapping or sequence."""
         if not self._stack:
             if value is not None and value != "":
                 self.documents.append(Document(self._index, value, at))
@@ -245,11 +253,11 @@ class _Composer:
         self._add(frame.value, frame.value.at)
 
     def _merge(self, into: YamlMap, merges: list[Any]) -> None:
-        """Apply ``<<``: the keys of the merged mappings that the mapping does not set itself."""
+        """Apply ``<<``: add the keys of the merged mappings that ``into`` does not set itself."""
         for value, at in merges:
             for source in value if isinstance(value, YamlList) else [value]:
                 if not isinstance(source, YamlMap):
-                    self._issues.error("<< must name a mapping", at=at)
+                    self._issues.error("the value of << must be a map", at=at)
                     continue
                 for key, item in source.items():
                     if key not in into:
@@ -264,7 +272,7 @@ class _Composer:
             self._issues.error(f'unknown alias "*{event.anchor}"', at=at, hint=_hint_at(self._text, at) or _QUOTE_TEXT)
             known = (None, 1)
         value, size = known
-        # The aliased nodes count again as part of what contains them: nested aliases multiply.
+        # The nodes behind an alias count once for each use, because nested aliases multiply them.
         self._nodes += size
         self._aliased += size
         if self._aliased > _MAX_ALIASED_NODES:
@@ -298,7 +306,7 @@ def _place_in_base(event: Any) -> Place:
 
 
 def _resolve(text: str) -> Any:
-    """Return the value of a plain scalar in the YAML 1.2 core schema, leading zeros being text."""
+    """Return the value of a plain scalar in the YAML 1.2 core schema, but keep numbers with leading zeros as text."""
     if text in _WORDS:
         return _WORDS[text]
     if text[0] not in _NUMBER_STARTS or len(text) > _MAX_DIGITS:
@@ -308,7 +316,7 @@ def _resolve(text: str) -> Any:
         return number if number in _INTS else text
     if _FLOAT.match(text):
         value = float(text)
-        # 5e1234 is more likely the hash of a commit than a number, and is text in Dagu.
+        # Text such as 5e1234 is more likely a commit hash than a number. It is text in Dagu too.
         return value if "." in text or (value.is_integer() and abs(value) < _LONGEST_INT) else text
     if _FIGURE.match(text):
         return NumericText(text)
@@ -339,7 +347,7 @@ def _report_syntax(error: yaml.MarkedYAMLError, text: str, issues: Issues) -> No
 
 
 def _hint_at(text: str, at: Place) -> str:
-    """Return a hint for the text at ``at``; empty: none."""
+    """Return a hint for the text at ``at``; empty if there is none."""
     lines = text.split("\n")
     if not 0 < at[0] <= len(lines):
         return ""

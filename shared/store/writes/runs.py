@@ -13,21 +13,6 @@ from shared.store.writes.bulk import Changes, Rows, write
 
 __all__ = ["RunWrites"]
 
-_RUN_FIXED = frozenset(
-    {
-        "dag_name",
-        "dag_run_id",
-        "file_name",
-        "root_key",
-        "parent_key",
-        "parent_node",
-        "parent_params",
-        "trace",
-        "called_from",
-        "spec_hash",
-        "created_at",
-    }
-)
 # Built once, because almost every transaction uses these statements.
 _LOCK_RUNS = for_update(
     select(t.dag_runs).where(t.dag_runs.c.run_key.in_(bindparam("keys", expanding=True))).order_by(t.dag_runs.c.run_key)
@@ -114,15 +99,13 @@ class RunWrites(Writer):
     def save(self, rows: Sequence[NewRow], loaded_versions: Mapping[str, int], *before: Rows | Changes) -> None:
         """Write ``before``, then the changed runs, if each still has its version in ``loaded_versions``.
 
+        ``rows`` hold ``run_key`` and the columns that may change.
+
         Raises:
             AlreadyExists: a row of ``before`` has a key that exists.
             StaleVersion: another transaction has changed one of the runs; the caller must roll back.
         """
-        guarded = [
-            {name: value for name, value in row.items() if name not in _RUN_FIXED}
-            | {"loaded_version": loaded_versions[row["run_key"]]}
-            for row in rows
-        ]
+        guarded = [{**row, "loaded_version": loaded_versions[row["run_key"]]} for row in rows]
         runs = Changes(t.dag_runs, guarded, {"run_key": "run_key", "loaded_version": "version"})
         if (saved := write(self._connection, *before, runs)) != len(rows):
             changed = len(rows) - saved

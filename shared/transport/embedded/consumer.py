@@ -1,6 +1,6 @@
-"""The receiving side of the embedded transport: queues in memory, and consumers that pull from them.
+"""The receiving side of the embedded transport: queues in memory, and consumers that take messages from them.
 
-Everything here is guarded by the transport's one lock.
+The transport's lock guards all data here.
 """
 
 import threading
@@ -17,7 +17,10 @@ __all__ = ["EmbeddedConsumer", "Keeper", "MemoryQueue", "QueuedMessage"]
 
 @dataclass(slots=True, eq=False)
 class QueuedMessage:
-    """One message in a queue or with a consumer; ``dies_at`` is monotonic."""
+    """One message in a queue or with a consumer. It is dropped after ``dies_at``, a monotonic time.
+
+    ``returns``: how often the message came back. ``pending``: the reply that its sender awaits.
+    """
 
     seq: int
     message_id: str
@@ -34,23 +37,23 @@ class MemoryQueue:
     queue: BrokerQueue
     used_at: float
     assumed: bool = False
-    """Found in the journal: the next declaration sets the queue's true arguments."""
+    """The queue was found in the journal, with assumed arguments. The next declaration sets the real ones."""
     ready: deque[QueuedMessage] = field(default_factory=deque)
     consumers: "list[EmbeddedConsumer]" = field(default_factory=list)
 
     def expired(self, now: float) -> bool:
-        """Whether it has had no consumer for ``expires_s``."""
+        """Return whether the queue has had no consumer for ``expires_s``."""
         expires_s = self.queue.expires_s
         return expires_s is not None and not self.consumers and now - self.used_at > expires_s
 
     def wake(self) -> None:
-        """Wake all consumers."""
+        """Wake all consumers of the queue."""
         for consumer in self.consumers:
             consumer.wake()
 
 
 class Keeper(Protocol):
-    """What a consumer needs from its transport; all but ``acked`` and ``add_dead_letter`` under the lock."""
+    """What a consumer needs from its transport. Hold ``lock`` to call ``give_back`` and ``subscribe``."""
 
     lock: "threading.RLock"
 
@@ -160,12 +163,15 @@ class EmbeddedConsumer:
             self._arrival.notify_all()
 
     def wake(self) -> None:
-        """Look at the queues again; under the lock."""
+        """Make a waiting ``take`` look at the queues again. Hold the transport's lock to call it."""
         if self._waiting:
             self._arrival.notify_all()
 
     def settle(self, source: MemoryQueue, message: QueuedMessage, how: str, why: str) -> None:
-        """Settle one delivery, once; after ``close`` it was given back already."""
+        """Settle a delivery: ``how`` is ``ack``, ``retry`` or ``dead`` (a dead letter, with the reason ``why``).
+
+        Do nothing if the delivery is settled already. ``close`` settles all deliveries by giving them back.
+        """
         with self._arrival:
             unsettled = self._unsettled.get(source)
             if unsettled is None or message not in unsettled:

@@ -1,8 +1,8 @@
-"""The embedded transport's storage: accepted SAFE messages and all dead letters, in one SQLite file.
+"""The embedded transport's storage: accepted messages of SAFE queues and all dead letters, in one SQLite file.
 
-One thread writes. Messages that arrive during a commit share the next one, so many senders cost about as much as one.
-An acknowledgement is written with the next commit, or 0.2 s later: a message acknowledged just before a crash may come
-back, as at-least-once allows.
+One thread writes. All messages that arrive during a commit are written by the next commit, so many senders cost about
+as much as one. An acknowledgement is written with the next commit, at most 0.2 s later. So a message that was
+acknowledged just before a crash may be delivered again, as at-least-once delivery allows.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS dead (
 
 
 class StoredMessage(NamedTuple):
-    """A message of a SAFE queue. ``seq`` rises by the order of sending."""
+    """A message of a SAFE queue. ``seq`` increases in the order of sending; ``returns``: how often it came back."""
 
     seq: int
     queue: str
@@ -53,7 +53,11 @@ class StoredDeadLetter(NamedTuple):
 
 
 class Journal:
-    """``path=None``: nothing is stored beyond the process."""
+    """Stores messages and dead letters. Without ``path`` they are kept in memory and lost when the process ends.
+
+    Raises:
+        BrokerUnavailable: the file cannot be opened, or another process uses it.
+    """
 
     def __init__(self, path: Path | None) -> None:
         try:
@@ -63,13 +67,14 @@ class Journal:
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.executescript(_SCHEMA)
             if self._db.execute("PRAGMA user_version").fetchone() == (_IN_USE,):
-                # It was not closed: any message may have been delivered, and may have caused the crash.
+                # The last process did not close the journal. It may have delivered any of the messages, and any of
+                # them may have caused the crash.
                 self._db.execute("UPDATE messages SET returns = returns + 1")
             self._db.execute(f"PRAGMA user_version = {_IN_USE}")
         except sqlite3.Error as error:
             busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
             why = "another dagway uses this folder" if busy else error
-            raise BrokerUnavailable(f"journal {path} cannot be opened: {why}") from error
+            raise BrokerUnavailable(f"the journal {path} cannot be opened: {why}") from error
         self.found = [StoredMessage(*row) for row in self._db.execute("SELECT * FROM messages ORDER BY seq")]
         self.dead = [StoredDeadLetter(*row) for row in self._db.execute("SELECT * FROM dead ORDER BY seq")]
         self.last_seq = max([0, *(row.seq for row in self.found), *(row.seq for row in self.dead)])
@@ -84,25 +89,25 @@ class Journal:
         self._thread.start()
 
     def add(self, message: StoredMessage, then: Callable[[BaseException | None], None]) -> None:
-        """Store a message; ``then`` is called on the journal's thread when it is on disk, or with the error."""
+        """Store a message. The journal's thread calls ``then``: with ``None`` when it is on disk, or with the error."""
         with self._work:
             self._added.append((message, then))
             self._work.notify()
 
     def remove(self, seq: int) -> None:
-        """Delete a message that was acknowledged."""
+        """Delete an acknowledged message."""
         with self._work:
             self._removed.append(seq)
             self._work.notify()
 
     def returned(self, seq: int, returns: int) -> None:
-        """Store how often a message came back."""
+        """Store that a message has come back ``returns`` times."""
         with self._work:
             self._returned[seq] = returns
             self._work.notify()
 
     def add_dead_letter(self, letter: StoredDeadLetter) -> None:
-        """Store a dead letter and delete the message in the same commit."""
+        """Store a dead letter, and delete its message in the same commit."""
         with self._work:
             self._dead_letters.append(letter)
             self._work.notify()
@@ -114,7 +119,7 @@ class Journal:
             self._work.notify()
 
     def close(self) -> None:
-        """Write the rest and close the file."""
+        """Write all that is not written yet, and close the file."""
         with self._work:
             self._closing = True
             self._work.notify()
@@ -151,7 +156,11 @@ class Journal:
         dead: list[StoredDeadLetter],
         resent: list[int],
     ) -> BaseException | None:
-        """Commit one batch; on failure nothing is stored, and removals are tried again."""
+        """Write everything in one transaction. Return the error if it fails.
+
+        After an error nothing is stored. Deletions and dead letters are written by the next commit; the added messages
+        and the counts of returns are not.
+        """
         if not (added or returned or removed or dead or resent):
             return None
         gone = [(seq,) for seq in removed] + [(letter.seq,) for letter in dead]

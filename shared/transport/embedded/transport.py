@@ -1,8 +1,8 @@
-"""The transport inside one process: the same guarantees as RabbitMQ's, without a broker.
+"""The transport inside one process: the same guarantees as with RabbitMQ, but without a broker.
 
-A consumer pulls from its queues when ``take`` is called, so no message is ever under way to it and a pause takes
-effect at once. Messages of SAFE queues are on disk before their send is accepted, and come back after a crash with
-``redelivered`` set; the others are in memory only.
+``take`` removes messages directly from the queues. So no message is in transit to a consumer, and a pause takes effect
+immediately. A message to a SAFE queue is on disk before its send is accepted, and is delivered again after a crash,
+with ``redelivered`` set. Messages of other queues are in memory only.
 """
 
 import logging
@@ -27,10 +27,10 @@ _log = logging.getLogger(__name__)
 
 
 class EmbeddedTransport:
-    """See ``shared.transport.base.Transport``. ``journal_path=None``: nothing outlives the process.
+    """Implements ``shared.transport.base.Transport``. If ``journal_path`` is ``None``, messages end with the process.
 
     Raises:
-        BrokerUnavailable: the journal cannot be opened (another process has it, no space, no right).
+        BrokerUnavailable: the journal cannot be opened: another process uses it, the disk is full, or no permission.
     """
 
     def __init__(self, journal_path: Path | None) -> None:
@@ -62,7 +62,7 @@ class EmbeddedTransport:
             for queue in queues:
                 known = self._find_or_make(queue)
                 if known.queue != queue:
-                    raise ConfigInvalid(f"the queue {known.queue.name} exists with different arguments")
+                    raise ConfigInvalid(f"the broker queue {known.queue.name} exists with different arguments")
 
     def waiting(self, queue: BrokerQueue) -> int:
         with self.lock:
@@ -80,7 +80,7 @@ class EmbeddedTransport:
         return pending
 
     def consume(self, queues: Sequence[BrokerQueue], *, prefetch: int, acks_wait_s: float = 0) -> Consumer:  # noqa: ARG002
-        # The journal writes together what arrives while it writes: waiting gains nothing.
+        # ``acks_wait_s`` is not needed: the journal writes all acknowledgements that arrive during a commit together.
         consumer = EmbeddedConsumer(self, prefetch)
         for queue in queues:
             consumer.add_queue(queue)
@@ -127,7 +127,7 @@ class EmbeddedTransport:
 
     @property
     def blocked(self) -> bool:
-        """Never: there is no broker that could lack memory or disk space."""
+        """Return False: there is no broker that could run out of memory or disk space."""
         return False
 
     @property
@@ -154,12 +154,15 @@ class EmbeddedTransport:
             pending.fail(error)
 
     def acked(self, queue: BrokerQueue, message: QueuedMessage) -> None:
-        """Delete an acknowledged message."""
+        """Delete an acknowledged message from the journal."""
         if queue.durability is Durability.SAFE:
             self._journal.remove(message.seq)
 
     def give_back(self, source: MemoryQueue, message: QueuedMessage) -> None:
-        """Put a message back to the front, or make it a dead letter after too many returns; under the lock."""
+        """Put a message back at the front of its queue, or make it a dead letter after too many returns.
+
+        Hold the lock to call it.
+        """
         message.returns += 1
         if message.returns > DELIVERY_LIMIT and source.queue.durability is Durability.SAFE:
             self.add_dead_letter(source.queue, message, "by the broker: delivery limit")
@@ -179,7 +182,7 @@ class EmbeddedTransport:
         self._journal.add_dead_letter(letter)
 
     def subscribe(self, consumer: EmbeddedConsumer, queue: BrokerQueue) -> MemoryQueue:
-        """Declare ``queue`` and wake ``consumer`` for its messages; under the lock."""
+        """Declare ``queue``, and wake ``consumer`` for each of its messages from now on. Hold the lock to call it."""
         self.declare([queue])
         source = self.queues[queue.name]
         if consumer not in source.consumers:
@@ -206,7 +209,7 @@ class EmbeddedTransport:
             target = self.queues.get(queue.name)
             if target is None or target.expired(time.monotonic()):
                 self.queues.pop(queue.name, None)
-                accepted.set_exception(Unroutable(f"there is no queue {queue.name}"))
+                accepted.set_exception(Unroutable(f"there is no broker queue {queue.name}"))
                 return accepted
             self._seq += 1
             copy = QueuedMessage(self._seq, message.message_id, message.body, pending)

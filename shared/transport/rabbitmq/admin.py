@@ -1,7 +1,7 @@
-"""Rare, synchronous work on the broker: declaring queues, listing dead letters, sending them again.
+"""Rare, synchronous requests to the broker: declare queues, list dead letters, send dead letters again.
 
-Each call uses a channel of its own on the publishing connection and waits for its end, so none may be made
-on the connection's thread.
+Each call opens a channel on the publishing connection and waits until its work is done. So the connection's own thread
+must not call any of them.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 def dead_properties(queue: BrokerQueue, message_id: str, why: str) -> Any:
-    """Return the properties that keep a dead letter's reason and where it came from."""
+    """Return the AMQP properties of a dead letter, with its reason and the broker queue that it came from."""
     headers: dict[str, str | int] = {
         HEADER_REASON: why[:2000],
         HEADER_QUEUE: queue.name,
@@ -47,16 +47,16 @@ def dead_properties(queue: BrokerQueue, message_id: str, why: str) -> Any:
 
 
 class Admin:
-    """See the module."""
+    """Runs the requests that the module describes."""
 
     def __init__(self, publisher: Publisher) -> None:
         self._publisher, self._connection = publisher, publisher.connection
 
     def declare(self, queues: Sequence[BrokerQueue]) -> None:
-        """Create the queues.
+        """Create those of the broker queues that do not exist.
 
         Raises:
-            BrokerUnavailable: away, or no answer in time.
+            BrokerUnavailable: the broker cannot be reached, blocks publishers, or does not answer in time.
             ConfigInvalid: a queue of that name exists with different arguments.
         """
         wanted = list(dict.fromkeys(queues))
@@ -78,7 +78,7 @@ class Admin:
             self._on_a_channel(start)
 
     def waiting(self, queue: BrokerQueue) -> int:
-        """Return how many messages are with no consumer; see ``Transport.waiting``."""
+        """Return how many messages of a broker queue no consumer has received; see ``Transport.waiting``."""
 
         def start(channel: Any, done: "Future[int]") -> None:
             def declared(frame: Any) -> None:
@@ -95,7 +95,7 @@ class Admin:
         return self._on_a_channel(start)
 
     def dead_letters(self, limit: int) -> list[DeadLetter]:
-        """Return up to ``limit`` dead letters; closing the channel gives them back to the queue."""
+        """Return at most ``limit`` dead letters. The broker puts them back into the queue when the channel closes."""
 
         def start(channel: Any, done: "Future[list[DeadLetter]]") -> None:
             found: list[DeadLetter] = []
@@ -122,13 +122,14 @@ class Admin:
         return self._on_a_channel(start)
 
     def redrive(self, limit: int) -> int:
-        """Send dead letters back, each removed once its copy is accepted; stops at the first refusal.
+        """Send dead letters again, and return how many were sent. Stop at the first that is not accepted.
 
-        Those that died in one batch are sent in one, even if that is more than ``limit``.
+        A dead letter is removed when the broker has accepted its copy. Dead letters that died in one batch are sent in
+        one batch, even if they are more than ``limit``.
 
         Raises:
-            BrokerUnavailable: away, or blocking publishers.
-            Unroutable: the queue of the next dead letter does not exist; the dead letter stays.
+            BrokerUnavailable: the broker cannot be reached or blocks publishers, and no dead letter was sent.
+            Unroutable: the broker queue of the first dead letter does not exist. The dead letter stays.
         """
 
         def start(channel: Any, done: "Future[int]") -> None:
@@ -151,7 +152,7 @@ class Admin:
                     again.delivery_mode = 1
                 accepted = self._publisher.send_raw(queue.name, body, again)
                 accepted.add_done_callback(
-                    # It may have been refused on this thread, inside pika's callback: do not re-enter pika.
+                    # The send may fail on this thread, inside a callback of pika: do not call pika from there.
                     lambda outcome: self._connection.call(
                         lambda: settle(method.delivery_tag, outcome, len(parts_of(properties, body)))
                     )
@@ -181,13 +182,13 @@ class Admin:
         return self._on_a_channel(start)
 
     def _on_a_channel(self, start: "Callable[[Any, Future[T]], None]") -> T:
-        """Run ``start`` with a fresh channel and wait until it settles its future."""
+        """Run ``start`` with a new channel, wait until it settles its future, and return the result."""
         done: Future[T] = Future()
 
         def closed(_channel: Any, reason: Any) -> None:
             code = getattr(reason, "reply_code", None)
             if code == 406:
-                fail(done, ConfigInvalid(f"a queue exists with different arguments: {reason.reply_text}"))
+                fail(done, ConfigInvalid(f"a broker queue exists with different arguments: {reason.reply_text}"))
             elif not done.done():
                 self._connection.later(0, lambda: fail(done, unavailable("channel closed", reason)))
 

@@ -1,9 +1,9 @@
-"""AMQP methods that pika's channel sends in its own way only.
+"""AMQP methods sent without the additional behaviour of pika's channel.
 
-pika's ``basic_cancel`` rejects every message that arrives until the broker has answered, which marks it as redelivered.
-Its ``basic_consume`` waits for earlier calls to be answered, so that an acknowledgement would overtake it. Both break
-the promise of ``Consumer.pause``. This is the only place that uses a private method of pika: its version is pinned in
-pyproject.toml, and ``tests/integration/test_rabbit_pause.py`` shows the difference.
+Until the broker answers, pika's ``basic_cancel`` rejects every message that arrives, which marks it as redelivered.
+pika's ``basic_consume`` waits until earlier calls are answered, so a later acknowledgement would overtake it. Both
+break the guarantee of ``Consumer.pause``. Only this module uses a private method of pika. pyproject.toml pins pika's
+version, and ``tests/integration/test_rabbit_pause.py`` shows the difference.
 """
 
 from typing import Any
@@ -14,10 +14,10 @@ __all__ = ["send_cancel", "send_consume"]
 
 
 def send_cancel(channel: Any, consumer_tag: str) -> None:
-    """Ask for no more deliveries; those under way still reach the consumer's callback."""
+    """Ask the broker to stop deliveries. Messages that it has sent already still reach the consumer's callback."""
     channel._send_method(Basic.Cancel(consumer_tag=consumer_tag))  # noqa: SLF001 - see the module
 
 
 def send_consume(channel: Any, queue: str, consumer_tag: str) -> None:
-    """Ask for deliveries again, for a consumer tag whose callback pika knows; the broker does not answer."""
+    """Ask the broker to start deliveries again. pika must know the callback of ``consumer_tag``; there is no answer."""
     channel._send_method(Basic.Consume(queue=queue, consumer_tag=consumer_tag, nowait=True))  # noqa: SLF001

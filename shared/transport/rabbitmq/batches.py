@@ -1,7 +1,7 @@
-"""Batches: messages that travel as one, since a message costs the broker and both ends more than its content.
+"""Batches: several messages that travel as one AMQP message, because each AMQP message costs more than its content.
 
-A batch is an AMQP message with the content type ``BATCH``. Its body holds each message with its id and correlation id.
-The receiver delivers its messages one by one, and settles the batch when the last of them is settled.
+A batch is an AMQP message with the content type ``BATCH``. Its body contains each message with its id and correlation
+id. The receiver delivers the messages one by one, and acknowledges the batch when all of them are settled.
 """
 
 import logging
@@ -34,7 +34,7 @@ def pack(parts: Iterable[BatchItem]) -> bytes:
 
 
 def unpack(packed: bytes) -> list[BatchItem]:
-    """Return what ``pack`` was given. Raises ``ValueError`` if ``pack`` did not make it."""
+    """Return the messages in the body of a batch. Raises ``ValueError`` if ``packed`` is not such a body."""
     if not packed:
         raise ValueError("not a batch: it is empty")
     try:
@@ -56,7 +56,7 @@ def _parts(packed: bytes) -> Iterator[BatchItem]:
 
 
 def parts_of(properties: Any, body: bytes) -> list[BatchItem]:
-    """Return the messages of a delivery; an unreadable batch is returned as one message."""
+    """Return the messages in an AMQP message. A batch that cannot be unpacked is returned as one message."""
     if properties.content_type == BATCH:
         try:
             return unpack(body)

@@ -1,14 +1,14 @@
-"""One connection to RabbitMQ, owned by one thread, which reconnects whenever it is lost.
+"""One connection to RabbitMQ, used by one thread, which connects again whenever the connection is lost.
 
 Guarantees:
 
-* Only the connection's thread touches pika. Other threads pass work to it with ``call``: it runs in order, and many
-  calls wake the thread once. Where threads are greenlets, another greenlet of the same thread may ``run_now``: pika's
-  code never switches greenlets.
-* ``on_up`` runs on that thread after each (re)connect, ``on_down`` after each loss. Work passed while disconnected
-  runs too, so it must check its channel first.
-* The first reconnect is tried after 50 ms at most, later ones with full jitter up to 5 s.
-* ``close`` leaves no socket open, whether the connection stands, is being made or waits for its broker.
+* Only the connection's thread calls pika. Other threads pass functions to it with ``call``. The functions run in order,
+  and many calls wake the thread only once. Where threads are greenlets, another greenlet of the same native thread may
+  call ``run_now``, because pika's code never switches greenlets.
+* ``on_up`` runs on the connection's thread after each connect, and ``on_down`` after each loss. A function passed while
+  there is no connection runs too, so it must check its channel first.
+* The first reconnect is tried after at most 50 ms, later ones after a random time of up to 5 s.
+* ``close`` leaves no socket open, whether the connection is open, is being opened or waits for the next try.
 
 Source: RabbitMQ "Connections" guide (a connection per purpose); full jitter after AWS Builders'
 Library, "Timeouts, retries and backoff with jitter".
@@ -30,7 +30,7 @@ from shared.transport.rabbitmq.packet_loop import PacketLoop
 __all__ = ["HEARTBEAT_S", "Connection", "parameters", "unavailable"]
 
 HEARTBEAT_S = 10
-"""The broker sends a heartbeat every 5 s; silence for 15 s closes the connection (pika adds 5 s)."""
+"""With 10 s, the broker sends a heartbeat every 5 s, and pika closes the connection after 15 s of silence."""
 _FIRST_RETRY_S = 0.05
 _MAX_RETRY_S = 5.0
 _CONNECT_TIMEOUT_S = 5.0
@@ -42,12 +42,12 @@ _log = logging.getLogger(__name__)
 
 
 def unavailable(what: str, cause: object) -> BrokerUnavailable:
-    """Return ``BrokerUnavailable`` for an error of pika; the only translation of them."""
+    """Return ``BrokerUnavailable`` with a text about what failed and why. All errors of pika are translated here."""
     return BrokerUnavailable(f"{what}: {_text_of(cause)}" if cause else what)
 
 
 def _text_of(cause: object) -> str:
-    """Return the text of the innermost error: pika wraps it in errors without one."""
+    """Return the text of the innermost error, because pika wraps errors in other errors without a text."""
     inner: object = cause
     while isinstance(inner, BaseException) and not str(inner):
         held = [*getattr(inner, "exceptions", ())[-1:], getattr(inner, "exception", None), *inner.args]
@@ -56,16 +56,16 @@ def _text_of(cause: object) -> str:
 
 
 def parameters(url: str, name: str) -> Any:
-    """Return pika's parameters for ``url`` (vhost, TLS and options as pika's URLParameters has them).
+    """Return pika's parameters for ``url``, which may have a vhost and the options of ``pika.URLParameters``.
 
     Raises:
-        ConfigInvalid: the URL cannot be read.
+        ConfigInvalid: the URL cannot be parsed.
     """
     try:
         params = pika.URLParameters(url)
     except Exception as error:  # noqa: BLE001 - pika raises whatever its parsing steps raise
         raise ConfigInvalid(
-            f"the broker URL cannot be read ({type(error).__name__}); expected amqp://user:password@host:5672/vhost"
+            f"DAGWAY_AMQP_URL cannot be parsed ({type(error).__name__}): expected amqp://user:password@host:5672/vhost"
         ) from None
     if "heartbeat=" not in url:
         params.heartbeat = HEARTBEAT_S
@@ -76,9 +76,9 @@ def parameters(url: str, name: str) -> Any:
 
 
 class Connection:
-    """A connection that reconnects by itself.
+    """A connection to RabbitMQ that reconnects by itself.
 
-    ``on_tick`` runs on the connection's thread about four times a second, connected or not.
+    ``on_tick(now)`` runs on the connection's thread about four times a second, also while there is no connection.
     """
 
     def __init__(
@@ -101,21 +101,21 @@ class Connection:
         self._closing = False
         self._bytes = -1
         self.up = threading.Event()
-        """Set while connected."""
+        """Set while the connection is open."""
         self.heard_at = 0.0
-        """When the broker last sent something (monotonic)."""
+        """When the broker last sent something (monotonic time)."""
         self.mended_at = 0.0
-        """When a silence longer than the heartbeat last ended (monotonic)."""
+        """When the last silence that was longer than ``HEARTBEAT_S`` ended (monotonic time)."""
         self.reason: BrokerUnavailable = unavailable("not connected yet", None)
         self.tried = threading.Event()
-        """Set when the first attempt has ended: the owner is ready, or there is no broker."""
+        """Set when the first try to connect has ended: the owner called ``ready``, or the connection failed."""
         self._thread = threading.Thread(target=self._run, name=f"rabbit-{name}", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def call(self, work: Callable[[], None]) -> None:
-        """Run ``work`` on the connection's thread soon; from any thread, in order, never blocks."""
+        """Let the connection's thread run ``work`` after earlier work. Any thread may call this; it never blocks."""
         self._work.append(work)
         if not self._woken:
             # A race here wakes the thread twice, never zero times: ``_drain`` clears the flag first.
@@ -123,35 +123,35 @@ class Connection:
             self._loop.add_callback_threadsafe(self._drain)
 
     def run_now(self) -> None:
-        """Run the work passed so far, if the caller is another greenlet of the connection's own thread.
+        """Run the work passed so far, if the caller is another greenlet of the connection's own native thread.
 
-        That thread's greenlet would run only after all other greenlets that are ready.
+        The connection's greenlet would run only after all other greenlets that are ready. For other callers do nothing.
         """
         if threading.get_native_id() == self._thread.native_id and threading.get_ident() != self._thread.ident:
             self._drain()
 
     def later(self, delay_s: float, work: Callable[[], None]) -> None:
-        """Run ``work`` after ``delay_s``; on the connection's thread only."""
+        """Run ``work`` after ``delay_s``. Only the connection's thread may call this."""
         self._loop.call_later(delay_s, work)
 
     def ready(self) -> None:
-        """Note that the owner's channels are open: only then does the backoff start over."""
+        """Tell the connection that its owner's channels are open, so that the backoff starts from the beginning."""
         self._failures = 0
         self.tried.set()
 
     @property
     def pika(self) -> Any:
-        """The open pika connection, or ``None``; on the connection's thread only."""
+        """The open pika connection, or ``None``. Only the connection's thread may read it."""
         return self._connection if self._open else None
 
     def drop(self, why: str) -> None:
-        """Close the connection and make a new one; on the connection's thread only."""
+        """Close the connection, so that a new one is opened. Only the connection's thread may call this."""
         if self._open and self._connection.is_open:
             _log.warning("broker.dropped", extra={"link": self._name, "why": why})
             self._connection.close(reply_text=why[:200])
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Close the connection and end the thread; work passed before still runs."""
+        """Close the connection and end the thread. Work that was passed before still runs."""
         if self._thread.ident is None or self._closing:
             return
         self.call(self._begin_close)
@@ -165,7 +165,7 @@ class Connection:
                 self._loop.start()
                 break
             except Exception as error:  # noqa: BLE001 - logged, and the connection is made again
-                # From a callback of pika: a bug, or a frame that pika cannot read. The thread must go on.
+                # A callback of pika raised: a bug, or a frame that pika cannot parse. The thread must continue.
                 _log.exception("link.callback_failed", extra={"link": self._name})
                 self.drop(f"callback failed: {error}")
         self._loop.close()
@@ -177,7 +177,8 @@ class Connection:
             try:
                 work.popleft()()
             except Exception as error:  # noqa: BLE001 - logged, and the connection is made again
-                # The thread must survive any job. pika reports a lost connection to ``_lost``; anything else is a bug.
+                # The thread must continue whatever the work raises. pika reports a lost connection to ``_lost``, so any
+                # exception while the connection is open is a bug.
                 if self._open and self._connection.is_open:
                     _log.exception("link.job_failed", extra={"link": self._name})
                     self.drop(f"job failed: {error}")
@@ -247,6 +248,6 @@ class Connection:
         self._loop.call_later(_CLOSE_TIMEOUT_S, self._abandon)
 
     def _abandon(self) -> None:
-        """Stop waiting for a broker that does not answer the close: it blocks us, or is silent."""
+        """Stop waiting for a broker that does not answer the close, because it blocks publishers or hangs."""
         self._loop.shut_down()
         self._loop.call_later(_ABANDON_TIMEOUT_S, self._loop.stop)

@@ -1,7 +1,7 @@
-"""Consuming: one channel per broker queue, all deliveries of a consumer in one buffer.
+"""Consuming: one channel per broker queue, and one buffer for all deliveries of a consumer.
 
-The broker handles a channel's frames in the order in which they were sent. So a cancel that was sent before an
-acknowledgement takes effect before it: with ``prefetch=1`` no further message can come.
+The broker handles the frames of a channel in the order in which they were sent. So a cancel sent before an
+acknowledgement takes effect before the acknowledgement, and with ``prefetch=1`` no further message can arrive.
 """
 
 import logging
@@ -31,7 +31,10 @@ _log = logging.getLogger(__name__)
 
 
 class _Subscription:
-    """One queue of one consumer; all but ``settle`` and ``order`` runs on the connection's thread."""
+    """One broker queue of one consumer. Any thread may call ``settle``, ``order`` and ``close``.
+
+    All other methods run on the connection's thread.
+    """
 
     def __init__(
         self,
@@ -43,7 +46,7 @@ class _Subscription:
     ) -> None:
         self.queue, self.connection, self.settlement = queue, connection, settlement
         self.standing = threading.Event()
-        """Set when the queue exists and is consumed from (or was, before a reconnect)."""
+        """Set when the queue is declared and the consumer has started. It stays set after a lost connection."""
         self.consuming_since: float | None = None
         self._consumer = consumer
         self._orders: deque[tuple[str, Any, int]] = deque()
@@ -53,11 +56,11 @@ class _Subscription:
         self._channel: Any = None
         self._phase = "no channel"
         self._unsettled: dict[int, int] = {}
-        """For each delivery, oldest first, how many of its messages are not settled yet."""
+        """By delivery tag, oldest first: how many messages of the delivery are not settled yet."""
         self._closed: threading.Event | None = None
 
     def settle(self, channel: Any, tag: int, how: str) -> None:
-        """Settle a delivery; from any thread, in order with ``order``."""
+        """Settle one message of a delivery: ``how`` is ``ack`` or ``retry``. Takes effect in order with ``order``."""
         self._orders.append((how, channel, tag))
         if self._flushing:
             return
@@ -71,29 +74,29 @@ class _Subscription:
         self.connection.call(self._flush)
 
     def order(self, what: str) -> None:
-        """``pause``, ``resume`` or ``close``; from any thread."""
+        """Pause, resume or close the subscription: ``what`` is ``pause``, ``resume`` or ``close``."""
         self.settle(None, 0, what)
 
     def close(self) -> threading.Event:
-        """Begin to close; the event is set when the broker has taken back what is unsettled."""
+        """Begin to close. The returned event is set when the broker has taken back the unsettled deliveries."""
         self._closed = closed = threading.Event()
         self.order("close")
         return closed
 
     def open(self) -> None:
-        """Open the channel, declare the queue and consume; called again after each loss."""
+        """Open the channel, declare the queue and consume from it. Called again after each lost connection."""
         connection = self.connection.pika
         if connection is None or not connection.is_open or self._phase != "no channel" or self._closed is not None:
             return
         if not self._consumer.may_consume():
-            # A message can be answered only while publishing works; see RabbitTransport.
+            # Consuming begins when publishing works; see the module ``transport``.
             return
         self._phase = "opening"
         self._channel = connection.channel(on_open_callback=self._opened)
         self._channel.add_on_close_callback(self._channel_closed)
 
     def down(self) -> None:
-        """Forget the connection that was lost."""
+        """Reset the state, because the connection was lost or the channel closed."""
         self._channel = None
         self._phase = "no channel"
         self._unsettled.clear()
@@ -129,7 +132,7 @@ class _Subscription:
         self._reconcile()
 
     def _cancelled_by_broker(self, _frame: Any) -> None:
-        # The queue was deleted or moved, or consumer_timeout has passed: open the channel again.
+        # The queue was deleted or moved, or consumer_timeout has passed. After the close a new channel is opened.
         if self._channel is not None and self._channel.is_open:
             self._channel.close(reply_text="cancelled by the broker")
 
@@ -151,10 +154,10 @@ class _Subscription:
         self._consumer.arrived([RabbitDelivery(origin, method, properties, part) for part in parts])
 
     def _reconcile(self) -> None:
-        """Start or stop consuming, as wanted; a new start waits until the old deliveries are settled.
+        """Start or stop consuming, as ``pause`` and ``resume`` ask.
 
-        The broker counts the prefetch per start of a consumer, so an unsettled delivery from before a pause
-        would come on top of it.
+        A new start waits until all deliveries are settled. The broker counts the prefetch for each start of a consumer,
+        so unsettled deliveries from before a pause would exceed it.
         """
         if self._channel is None or not self._channel.is_open:
             return
@@ -163,8 +166,8 @@ class _Subscription:
             self.consuming_since = None
             send_cancel(self._channel, _TAG)
         elif self._wanted and self._phase == "unknown to pika":
-            # The first start gives pika the callback. Later starts must not wait in pika's list of calls, where an
-            # acknowledgement would overtake them.
+            # The first start gives pika the callback. Later starts use ``send_consume``: a call of pika's would wait in
+            # its list of calls, where an acknowledgement would overtake it.
             self._phase = "starting"
             self._channel.basic_consume(self.queue.name, self._arrived, consumer_tag=_TAG, callback=self._consuming)
         elif self._wanted and self._phase == "idle" and not self._unsettled:
@@ -196,7 +199,7 @@ class _Subscription:
         self._reconcile()
 
     def _acknowledge(self, acked: set[int]) -> None:
-        """Acknowledge with as few frames as possible: one for all before the first unsettled delivery."""
+        """Acknowledge with few frames: one for all deliveries before the first unsettled one, one for each other."""
         if not acked or self._channel is None or not self._channel.is_open:
             return
         upto = 0
@@ -219,7 +222,7 @@ class _Subscription:
 
 
 class RabbitConsumer:
-    """See ``shared.transport.base.Consumer``."""
+    """Implements ``shared.transport.base.Consumer``. ``may_consume`` tells whether publishing works."""
 
     def __init__(
         self,
@@ -277,19 +280,22 @@ class RabbitConsumer:
         self._forget(self)
 
     def arrived(self, deliveries: Sequence[RabbitDelivery]) -> None:
-        """Buffer the messages of one delivery; on the connection's thread."""
+        """Buffer the messages of one delivery. Runs on the connection's thread."""
         with self._arrival:
             if not self._closed:
                 self._buffer.extend(deliveries)
                 self._arrival.notify()
 
     def void(self, channel: Any) -> None:
-        """Drop the buffered messages of a closed channel, which come again; on the connection's thread."""
+        """Drop the buffered messages of a closed channel. Runs on the connection's thread.
+
+        The broker delivers these messages again.
+        """
         with self._arrival:
             self._buffer = deque(delivery for delivery in self._buffer if not delivery.of(channel))
 
     def up(self) -> None:
-        """Open the subscriptions that are not open; on the connection's thread."""
+        """Open the subscriptions that are not open. Runs on the connection's thread."""
         for subscription in self.subscriptions:
             subscription.open()
 
@@ -307,7 +313,7 @@ class RabbitConsumer:
                 subscription.order(what)
 
     def subscribe(self, queues: Sequence[BrokerQueue]) -> None:
-        """Consume from ``queues`` too; returns when they are consumed from, if there is a broker."""
+        """Consume from ``queues`` too. If the broker is connected, wait until it has started, for at most 5 s."""
         with self._changing:
             known = {subscription.queue for subscription in self.subscriptions}
             new = [
@@ -320,6 +326,6 @@ class RabbitConsumer:
             self._connection.call(subscription.open)
         deadline = time.monotonic() + OPEN_TIMEOUT_S
         for subscription in new:
-            # Without a broker there is nothing to wait for: the subscription opens when there is one.
+            # Without a connection, do not wait: the subscription is opened after the connect.
             if self._connection.up.is_set():
                 subscription.standing.wait(max(0.0, deadline - time.monotonic()))

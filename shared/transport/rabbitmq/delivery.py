@@ -1,7 +1,7 @@
-"""A message from RabbitMQ, and how it is settled.
+"""A message received from RabbitMQ, and how it is settled.
 
-For the broker a batch is one delivery: a message of it that is not acknowledged is published again by itself, and
-then acknowledged.
+For the broker a batch is one delivery, so one message of a batch cannot be rejected. If it must be delivered again or
+become a dead letter, a copy of it is published, and then it is acknowledged.
 """
 
 from collections.abc import Callable
@@ -18,13 +18,14 @@ __all__ = ["Origin", "RabbitDelivery", "Settlement", "Stored"]
 _RETRY_S = 1.0
 
 Stored = Callable[[bool], None]
-"""Called with whether the broker has stored a copy of a delivery."""
+"""Callback with one argument: whether the broker has stored the copy of a delivery."""
 
 
 class Settlement:
-    """What a delivery needs from its transport besides its own channel.
+    """Functions of the transport that deliveries need to be settled.
 
-    ``dead_letter`` and ``send_again`` publish a copy of it: with the reason, or to its own queue.
+    ``reply`` sends a reply. ``dead_letter`` publishes a copy of a delivery as a dead letter, with a reason.
+    ``send_again`` publishes a copy to the delivery's own broker queue.
     """
 
     def __init__(
@@ -37,19 +38,19 @@ class Settlement:
 
 
 class Subscription(Protocol):
-    """One queue of one consumer, as its deliveries see it."""
+    """What a delivery needs from its subscription, which is one broker queue of one consumer."""
 
     queue: BrokerQueue
     connection: Connection
     settlement: Settlement
 
     def settle(self, channel: Any, tag: int, how: str) -> None:
-        """``ack`` or ``retry`` what the channel delivered under this tag; from any thread."""
+        """Settle a message that ``channel`` delivered with ``tag``: ``how`` is ``ack`` or ``retry``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a delivery came from. ``alone``: not in a batch with others."""
+    """The subscription, channel and delivery tag of a delivery. ``alone``: it is not in a batch with other messages."""
 
     subscription: Subscription
     channel: Any
@@ -61,7 +62,7 @@ class Origin:
 
 
 class RabbitDelivery:
-    """One message of one connection; settling it after the connection is gone does nothing."""
+    """One message. To settle it after its connection is lost does nothing."""
 
     __slots__ = ("_open", "_origin", "body", "message_id", "redelivered", "reply_address")
 
@@ -88,7 +89,7 @@ class RabbitDelivery:
         if self._origin.alone:
             self._origin.settle("retry")
         else:
-            # The broker would return the whole batch, and count a return of each message.
+            # A reject would return the whole batch, and count as a return of each of its messages.
             self._replace(self._origin.subscription.settlement.send_again)
 
     def dead_letter(self, why: str) -> None:
@@ -103,7 +104,7 @@ class RabbitDelivery:
             self._origin.subscription.settlement.reply(reply_to, correlation_id, body)
 
     def of(self, channel: Any) -> bool:
-        """Whether ``channel`` delivered it."""
+        """Return whether ``channel`` delivered the message."""
         return self._origin.channel is channel
 
     def _first(self) -> bool:
@@ -113,7 +114,7 @@ class RabbitDelivery:
             return False
 
     def _replace(self, publish: Callable[["RabbitDelivery", Stored], None]) -> None:
-        """Settle it once the broker has stored a copy."""
+        """Publish a copy with ``publish``, and acknowledge the message when the broker has stored the copy."""
 
         def stored(well: bool) -> None:
             if well:

@@ -1,8 +1,8 @@
-"""pika's event loop, which can also send what was written at once and in one packet.
+"""pika's event loop, extended to send written frames immediately and in one packet.
 
-pika writes a message as three frames, each by a system call of its own, and only when its loop has found the socket
-writable. ``send_now`` calls the writers without waiting for that, and the kernel joins the frames. Only public methods
-of ``IOLoop`` are used: a handler may be called at any time, because pika's sockets never block.
+pika writes a message as three frames, with one system call for each, and only when its loop finds the socket writable.
+``send_now`` calls pika's write handlers without waiting for the loop, and the kernel joins the frames into one packet.
+Only public methods of ``IOLoop`` are used. A handler may be called at any time, because pika's sockets never block.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ _CORK = getattr(socket, "TCP_CORK", None)
 
 
 class PacketLoop(IOLoop):  # type: ignore[misc]
-    """See the module. All methods but ``add_callback_threadsafe`` are for the loop's thread only."""
+    """The event loop that the module describes. Other threads may call ``add_callback_threadsafe`` only."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class PacketLoop(IOLoop):  # type: ignore[misc]
         super().remove_handler(fd)
 
     def send_now(self) -> None:
-        """Send what was written, as much as the kernel takes; the rest goes when the socket is writable."""
+        """Send the written frames, as far as the kernel accepts them. The loop sends the rest."""
         for watched in list(self._watched.values()):
             if watched.events & self.WRITE:
                 watched.cork(on=True)
@@ -47,15 +47,15 @@ class PacketLoop(IOLoop):  # type: ignore[misc]
                 watched.cork(on=False)
 
     def shut_down(self) -> None:
-        """End all streams: pika reads their end, closes their sockets and reports the loss."""
+        """Shut down all sockets. pika then reads the end of the stream, closes its socket and reports the loss."""
         for watched in self._watched.values():
-            # Not connected yet, or not any more.
+            # The socket may be not connected yet, or closed already.
             with contextlib.suppress(OSError):
                 watched.socket.shutdown(socket.SHUT_RDWR)
 
 
 class _Watched:
-    """A file descriptor that pika watches, the events it waits for, and a socket object to set options with."""
+    """A file descriptor that pika watches, the events that pika waits for, and a socket object to set options."""
 
     def __init__(self, fd: int, handler: Handler, events: int) -> None:
         self.fd, self.handler, self.events = fd, handler, events
@@ -66,5 +66,5 @@ class _Watched:
             self.socket.setsockopt(socket.IPPROTO_TCP, _CORK, on)
 
     def release(self) -> None:
-        """Leave the descriptor to pika, whose it is."""
+        """Detach the socket object without closing the descriptor, which belongs to pika."""
         self.socket.detach()

@@ -1,8 +1,8 @@
-"""The transport on RabbitMQ: two connections, one for publishing and one for consuming.
+"""The transport on RabbitMQ. It has two connections: one for publishing and one for consuming.
 
-A resource alarm makes the broker stop reading from connections that publish, and acknowledgements must still get
-through. Consuming begins when publishing works: a message taken before could only be given back, again and again.
-Only this package imports pika.
+During a resource alarm the broker stops reading from connections that publish, but acknowledgements must still reach
+it. Consuming begins only when publishing works: before that, a consumer could only give every message back, again and
+again. Only this package imports pika.
 """
 
 import logging
@@ -29,13 +29,13 @@ _log = logging.getLogger(__name__)
 
 
 class RabbitTransport:
-    """See ``shared.transport.base.Transport``.
+    """Implements ``shared.transport.base.Transport``.
 
-    ``name`` is the connections' name in the broker. Without a broker the constructor returns all the same: it keeps
-    trying to connect, and sends fail with ``BrokerUnavailable`` until then.
+    The broker shows the connections under ``name``. The constructor also returns if the broker cannot be reached. The
+    transport then keeps trying to connect, and sends fail with ``BrokerUnavailable`` until it is connected.
 
     Raises:
-        ConfigInvalid: the URL cannot be read.
+        ConfigInvalid: the URL cannot be parsed.
     """
 
     def __init__(self, url: str, *, name: str) -> None:
@@ -156,7 +156,10 @@ class RabbitTransport:
 
 
 class _Listener:
-    """An exclusive queue bound to topics, declared again on each connection; one thread runs the callback."""
+    """An exclusive queue that is bound to topics, and a thread that calls the callback for each message.
+
+    The queue is declared again after each reconnect.
+    """
 
     def __init__(self, connection: Connection, topics: Sequence[str], callback: Callable[[str, bytes], None]) -> None:
         self._connection, self._topics, self._callback = connection, list(topics), callback
@@ -166,7 +169,7 @@ class _Listener:
         self._thread = threading.Thread(target=self._run, name="rabbit-listen", daemon=True)
 
     def start(self) -> None:
-        """Listen; returns when the queue is bound, if there is a broker."""
+        """Start to listen. If the broker is connected, wait until the queue is bound, for at most 5 s."""
         self._thread.start()
         self._connection.call(self.open)
         if self._connection.up.is_set():

@@ -1,9 +1,9 @@
 """Real servers for tests: RabbitMQ and Postgres on free loopback ports, in temporary directories.
 
-Each is a context manager and touches nothing outside its own directory: own cookie, node name,
-epmd and ports, so that any number of test runs share a machine. Both run as root (Postgres then
-as an unprivileged user) or as anybody. ``kill`` is the crash, ``stop`` the orderly end; after
-either, ``start`` comes back on the same port with the same data.
+Each is a context manager and uses nothing outside its own directory: it has its own cookie, node name,
+epmd and ports, so that several test runs can share a machine. Both can be started by root (Postgres then
+runs as an unprivileged user) and by other users. ``kill`` is a crash, ``stop`` an orderly end; after
+both, ``start`` starts the server on the same port with the same data.
 """
 
 from tests.harness.servers.postgres import PostgresServer, postgres_bin

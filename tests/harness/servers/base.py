@@ -1,4 +1,4 @@
-"""What both servers share."""
+"""The base class of both servers."""
 
 import shutil
 import signal
@@ -18,7 +18,7 @@ _STOP_TIMEOUT_S = 30.0
 
 
 class Server:
-    """A directory, a process and a log, and how they start and end."""
+    """A server process with its directory and log."""
 
     def __init__(self, name: str) -> None:
         self.dir = Path(tempfile.mkdtemp(prefix=f"dagway-{name}-"))
@@ -28,18 +28,18 @@ class Server:
 
     @property
     def running(self) -> bool:
-        """Whether the server's process is there (it may still be starting)."""
+        """Whether the server's process exists (it may still be starting)."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def pid(self) -> int:
-        """The process id of the server that runs."""
+        """The process id of the running server."""
         if self._process is None:
             raise RuntimeError(f"{type(self).__name__} was not started")
         return self._process.pid
 
     def start(self) -> None:
-        """Start it and return when it answers. Data of an earlier start is kept."""
+        """Start the server and return when it answers. Data of earlier starts is kept."""
         raise RuntimeError(type(self).__name__)
 
     def _signal_and_wait(self, number: signal.Signals) -> None:
@@ -56,7 +56,7 @@ class Server:
         self._process = None
 
     def kill(self) -> None:
-        """End it with SIGKILL, as a crash would."""
+        """Kill the server by SIGKILL, as a crash would."""
         self._kill()
 
     def _kill(self) -> None:
@@ -65,16 +65,16 @@ class Server:
             self._process = None
 
     def stop(self) -> None:
-        """End it in good order."""
+        """Stop the server in an orderly way."""
         self._signal_and_wait(signal.SIGTERM)
 
     def restart(self) -> None:
-        """Stop in good order and start again."""
+        """Stop the server in an orderly way and start it again."""
         self.stop()
         self.start()
 
     def close(self) -> None:
-        """Kill it and remove its directory: nothing of it is wanted any more."""
+        """Kill the server and remove its directory."""
         self._kill()
         shutil.rmtree(self.dir, ignore_errors=True)
 

@@ -20,7 +20,7 @@ __all__ = ["PostgresServer", "postgres_bin"]
 
 
 def postgres_bin() -> Path | None:
-    """Return the folder with ``initdb`` and ``postgres``, of the newest version if there are many."""
+    """Return the folder of ``initdb`` and ``postgres``, of the newest version if there are several."""
     found = shutil.which("postgres")
     folders = [Path(found).resolve().parent] if found else []
     debian = Path("/usr/lib/postgresql").glob("*/bin")
@@ -31,8 +31,8 @@ def postgres_bin() -> Path | None:
 class PostgresServer(Server):
     """One Postgres with a superuser ``postgres`` and no passwords, on a free loopback port.
 
-    ``fsync``: sync to disk as a production server does. Without it a killed server still keeps
-    every commit (the kernel has them); only a machine's crash would not.
+    ``fsync`` syncs commits to disk, as a production server does. Without it, commits survive the death of
+    the server, since the kernel has them, but not a crash of the machine.
     """
 
     def __init__(self, *, fsync: bool = False) -> None:
@@ -60,7 +60,7 @@ class PostgresServer(Server):
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
     def start(self) -> None:
-        """Start it and return when it answers queries (under 1 s, the first time 2 s)."""
+        """Start the server and return when it answers queries (under 1 s; 2 s the first time)."""
         if not self._data.exists():
             self._run(
                 "initdb", "--pgdata", str(self._data), "--username=postgres", "--auth=trust",
@@ -70,7 +70,8 @@ class PostgresServer(Server):
 
     def _launched_and_answers(self) -> bool:
         if not self.running:
-            # Right after a kill the old backends may still hold the shared memory: then it ends, and is tried again.
+            # Right after a kill, old backends may still hold the shared memory: the server then ends, and is started
+            # again.
             if self._process is not None:
                 forget(self._process)
             self._process = spawn(self._argv(), env=self._environment(), cwd=self.dir, log=self.log, user=self._user)
@@ -91,7 +92,7 @@ class PostgresServer(Server):
             "max_connections": "300",
             "shared_buffers": "64MB",
             "dynamic_shared_memory_type": "mmap",
-            # Tests tell by it in which order transactions came.
+            # By commit timestamps tests tell the order of transactions.
             "track_commit_timestamp": "on",
         }
         argv = [str(self._bin / "postgres"), "-D", str(self._data)]
@@ -113,7 +114,7 @@ class PostgresServer(Server):
             raise RuntimeError(msg)
 
     def stop(self) -> None:
-        """End it in good order ("fast": open sessions are ended)."""
+        """Stop the server in an orderly way (mode "fast": open sessions are ended)."""
         self._signal_and_wait(signal.SIGINT)
 
     def execute(self, statement: str | sql.Composable, *, database: str = "postgres") -> None:
@@ -124,16 +125,16 @@ class PostgresServer(Server):
                 cursor.execute(statement)
 
     def create_database(self, *, template: str | None = None) -> str:
-        """Create a database of its own, a copy of ``template`` if given, and return its URL."""
+        """Create a new database, as a copy of ``template`` if given, and return its URL."""
         name = f"t{os.getpid()}_{next(self._databases)}"
         source = sql.Identifier(template or "template1")
-        # Without fsync a copy of the files is the quicker of the two strategies.
+        # FILE_COPY: without fsync it is faster than WAL_LOG.
         create = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
         self.execute(create.format(sql.Identifier(name), source))
         return self.database_url(name)
 
     def create_migrated_database(self) -> str:
-        """Create a database with the current schema and return its URL (70 ms; the first takes a second)."""
+        """Create a database with the current schema and return its URL (70 ms; a second for the first one)."""
         if self._migrated is None:
             url = self.create_database()
             migrate(url)
@@ -142,7 +143,7 @@ class PostgresServer(Server):
 
 
 def _unprivileged_user() -> str | None:
-    """Return whom to run Postgres as: it refuses root. ``None``: as ourselves."""
+    """Return the user to run Postgres as, since it refuses root; ``None`` for the current user."""
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):

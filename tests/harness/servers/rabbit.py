@@ -19,15 +19,15 @@ _count = itertools.count(1)
 
 
 def rabbit_bin() -> Path | None:
-    """Return the folder of RabbitMQ's own scripts, not of a distribution's user-switching wrappers."""
+    """Return the folder of RabbitMQ's own scripts, not of a distribution's wrappers, which switch the user."""
     folders = [Path("/usr/lib/rabbitmq/bin"), Path("/opt/homebrew/opt/rabbitmq/sbin")]
     return next((folder for folder in folders if (folder / "rabbitmq-server").exists()), None)
 
 
 class RabbitServer(Server):
-    """One RabbitMQ node without plugins, guest/guest, on a free port.
+    """One RabbitMQ node without plugins on a free port, with the user and password guest.
 
-    ``conf``: further lines for ``rabbitmq.conf``.
+    ``conf`` adds lines to ``rabbitmq.conf``.
     """
 
     def __init__(self, *, conf: str = "") -> None:
@@ -83,14 +83,14 @@ class RabbitServer(Server):
             "RABBITMQ_CONF_ENV_FILE": str(self.dir / "env.conf"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.dir / "enabled_plugins"),
             "RABBITMQ_PID_FILE": str(self.dir / "pid"),
-            # The one way by which the script becomes the Erlang VM instead of the parent of one.
+            # Only so does the script replace itself by the Erlang VM, instead of starting it as a child.
             "RUNNING_UNDER_SYSTEMD": "true",
-            # Two schedulers do for a test, and idle ones need not spin.
+            # Two Erlang schedulers suffice for a test, and idle ones need not spin.
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none",
         }
 
     def start(self) -> None:
-        """Start it and return when it takes AMQP connections (3 to 5 s)."""
+        """Start the node and return when it accepts AMQP connections (3 to 5 s)."""
         env = self._environment()
         if self._epmd is None or self._epmd.poll() is not None:
             epmd = shutil.which("epmd") or "epmd"
@@ -106,18 +106,18 @@ class RabbitServer(Server):
             raise RuntimeError(msg)
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=5) as link:
-                # A protocol header it does not know: answered with its own, and no log entry of a broken login.
+                # The node answers an unknown protocol header with its own header, without logging a failed login.
                 link.sendall(b"AMQP\x00\x00\x00\x00")
                 return link.recv(4) == b"AMQP"
         except OSError:
             return False
 
     def kill(self) -> None:
-        """End it with SIGKILL, as a crash would that comes at least 5 s after the last queue was declared.
+        """Kill the node by SIGKILL, as a crash at least 5 s after the declaration of the last queue would.
 
-        RabbitMQ 4.0 writes the registry of its quorum queues to disk every 5 s; a queue declared
-        since stays unusable for ever after a crash, whatever its messages' confirms said. That is
-        a broker's fault that no client can mend, so the registry is written first.
+        RabbitMQ 4.0 writes the registry of its quorum queues to disk every 5 s. After a crash, a queue
+        declared since the last write is unusable for ever, even if its messages were confirmed. No
+        client can work around this bug of the broker, so the registry is written before the kill.
         """
         if self.running:
             self.eval("[dets:sync(Table) || Table <- dets:all()], ok.")
@@ -132,7 +132,7 @@ class RabbitServer(Server):
         super().close()
 
     def ctl(self, *args: str, timeout_s: float = 60.0) -> str:
-        """Run ``rabbitmqctl`` on this node (about 1 s) and return its output; a RuntimeError tells why it failed."""
+        """Run ``rabbitmqctl`` on this node (about 1 s) and return its output. Raises ``RuntimeError`` if it fails."""
         argv = [str(self._bin / "rabbitmqctl"), "--silent", "--node", self._node, *args]
         done = subprocess.run(
             argv, env=self._environment(), cwd=self.dir, capture_output=True, text=True, timeout=timeout_s, check=False
@@ -143,10 +143,10 @@ class RabbitServer(Server):
         return done.stdout
 
     def eval(self, erlang: str) -> None:
-        """Run expressions that end in ``ok.`` on this node: 3 ms by Erlang's own ``erl_call``, a second without it.
+        """Run Erlang expressions that end in ``ok.`` on this node: in 3 ms by ``erl_call``, in 1 s without it.
 
         Raises:
-            RuntimeError: the expressions failed; with what they returned.
+            RuntimeError: the expressions failed; the text is their result.
         """
         program = shutil.which("erl_call")
         if program is None:
@@ -168,9 +168,9 @@ class RabbitServer(Server):
             raise RuntimeError(f"erl_call {erlang}: {done.stdout}{done.stderr}")
 
     def create_vhost(self) -> str:
-        """Return the URL of a vhost of its own; made by the batch, so that most calls cost nothing.
+        """Return the URL of a new vhost. Vhosts are created in batches, so that most calls take no time.
 
-        Vhosts handed out before are emptied of queues when the next batch is made.
+        Creating the next batch deletes the queues of the vhosts that were handed out before.
         """
         with self._lock:
             if not self._fresh:
@@ -181,7 +181,7 @@ class RabbitServer(Server):
 
     def _refill(self) -> None:
         fresh = [f"t{next(self._vhosts)}" for _ in range(_VHOST_BATCH)]
-        # The vhost in use by a test that asks for a second one must stay: keep the last batch's.
+        # Keep the vhosts of the last batch: a test that needs a second vhost still uses its first.
         old, self._used = self._used[:-_VHOST_BATCH], self._used[-_VHOST_BATCH:]
         erlang = (
             f'[ok = rabbit_vhost:delete(V, <<"harness">>) || V <- [{_binaries(old)}]],'

@@ -128,7 +128,7 @@ def test_a_step_waits_for_a_pool_exactly_if_it_may_not_enter(
     [
         (Claim(PoolKey(LOCK, "l")), PoolState(1, users=("a/r (s)",)), 0, "lock l, held by a/r (s)"),
         (Claim(PoolKey(LOCK, "l")), PoolState(1), 0, "lock l, which is held"),
-        (Claim(PoolKey(POOL, "p")), PoolState(0, 2), 2, "its turn for pool p, behind 2 more"),
+        (Claim(PoolKey(POOL, "p")), PoolState(0, 2), 2, "its turn for pool p (steps before it: 2)"),
         (
             Claim(PoolKey(POOL, "p")),
             PoolState(7, 7, users=tuple("abcdefg")),

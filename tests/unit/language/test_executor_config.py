@@ -14,9 +14,9 @@ from tests.unit.language.specs import errors_of
         ("{type: http, command: '${M} ${U}'}", ""),
         ("{type: http, command: https://a/b}", "needs the method and the URL"),
         ("{type: http, command: PURGE https://a/b}", ""),
-        ("{type: http}", 'executor type "http" needs command: METHOD URL'),
+        ("{type: http}", 'executor type "http" needs the field command: METHOD URL'),
         ("{type: jq, script: '1'}", ""),
-        ("{type: jq}", 'executor type "jq" needs command'),
+        ("{type: jq}", 'executor type "jq" needs the field command'),
         ("{type: archive, command: list, config: {source: a.zip}}", ""),
         ("{type: archive, command: '${OP}', config: {source: a.zip}}", ""),
         ("{type: archive, command: extrct, config: {source: a.zip}}", "unknown archive operation: extrct"),
@@ -24,7 +24,7 @@ from tests.unit.language.specs import errors_of
         ("{type: archive, command: create, config: {source: a}}", "destination is required"),
         ("{type: archive, command: create, config: {source: a, dryRun: true}}", ""),
         ("{type: gha, command: actions/checkout@v4}", ""),
-        ("{type: gha, command: actions/checkout}", "not an action: actions/checkout"),
+        ("{type: gha, command: actions/checkout}", "invalid GitHub action: actions/checkout"),
     ],
 )
 def test_the_command_and_config_of_an_executor(step: str, expected: str) -> None:

@@ -73,7 +73,7 @@ def test_positional_parameters_count_within_their_own_document() -> None:
         ("smtp:\n  host: [a]\n", "line 2, column 3: smtp.host: "),
         ("queue: a: b\n", "line 1, column 9: invalid YAML: "),
         ("queue: a\nqueue: b\n", 'line 2, column 1: duplicate key "queue"'),
-        ("- a\n", "line 1, column 1: must be a map of fields"),
+        ("- a\n", "line 1, column 1: the base configuration must be a map of fields"),
     ],
 )
 def test_a_problem_in_the_base_configuration_names_it(base: str, expected: str) -> None:

@@ -41,6 +41,6 @@ def test_the_problem_names_step_field_and_what_is_missing() -> None:
     [problem] = judged(ACT, Capabilities({}, UNABLE))
 
     assert problem == (
-        'step "a": type: no live worker can run gha steps, which need the program act on the worker '
-        "(https://github.com/nektos/act)"
+        'step "a": type: no live worker can run gha steps, which need the program act on the worker'
+        ": install it there (https://github.com/nektos/act)"
     )

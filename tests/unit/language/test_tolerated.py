@@ -120,7 +120,7 @@ def test_a_step_in_a_map_is_called_by_its_key() -> None:
     text = "steps: {fetch: {name: other, command: a}}"
 
     assert [step.name for step in dag_of(text).steps] == ["fetch"]
-    assert warnings_of(text) == ["name is ignored: the key is the name of the step"]
+    assert warnings_of(text) == ["name is ignored: in a map of steps, each key is the name of its step"]
 
 
 @pytest.mark.parametrize("handler", ["{}", "{description: later}", "{script: ' '}"])
@@ -139,7 +139,7 @@ def test_blank_text_is_no_command(step: str) -> None:
 def test_a_command_in_log_dir_is_ignored_with_a_warning() -> None:
     assert warnings_of("logDir: /var/log/$DAY") == []
     assert warnings_of("logDir: /var/log/`date +%F`") == [
-        "logDir is ignored: it contains a command, and commands in it are not run"
+        "logDir is ignored: it contains a command in back quotes, which may not run there"
     ]
 
 
@@ -152,4 +152,4 @@ def test_a_command_in_log_dir_is_ignored_with_a_warning() -> None:
     ],
 )
 def test_an_invalid_pattern_warns_and_never_matches(text: str) -> None:
-    assert warnings_of(text) == ["re:[ never matches: missing ]: ["]
+    assert warnings_of(text) == ["the pattern re:[ is invalid and never matches: missing ]: ["]

@@ -96,7 +96,7 @@ def test_aliases_and_merge_keys_are_followed() -> None:
         ("a: \x01", "control characters are not allowed"),
         ('a: "\\0"', "text must not contain a NUL character"),
         ("a: \ud800", "invalid YAML"),
-        ("<<: 5", "<< must name a mapping"),
+        ("<<: 5", "the value of << must be a map"),
         ("x" * 1_048_577, "larger than 1048576 bytes"),
         ("é" * 600_000, "larger than 1048576 bytes"),
         ("[" * 500, "nested deeper than 64 levels"),

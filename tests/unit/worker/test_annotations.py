@@ -77,4 +77,6 @@ def test_outputs_that_are_too_large_are_ignored_with_a_warning() -> None:
     found = annotations(b"::output A=12345\n::output B=123456\n", max_output_bytes=10)
 
     assert found.outputs == {"A": "12345"}
-    assert [one.text for one in found.remarks] == ["output B is ignored: all outputs together are too large"]
+    assert [one.text for one in found.remarks] == [
+        "::output B is ignored: all ::output values of the step together exceed maxOutputSize"
+    ]

@@ -29,7 +29,9 @@ def test_an_end_without_interruption_is_reported_as_it_was(
 @pytest.mark.parametrize("ended", [_OK, ProcessExit(7, code=3), ProcessExit(7, signal=15), None])
 def test_a_stop_wins_over_every_end(ended: ProcessExit | None) -> None:
     assert classify(ended, name="s", interrupted=StopKind.STOP, timed_out_after_s=1).outcome == "aborted"
-    assert classify(ended, name="s", interrupted=StopKind.SHUTDOWN).error == "worker shut down"
+    assert (
+        classify(ended, name="s", interrupted=StopKind.SHUTDOWN).error == "the worker shut down before the step ended"
+    )
 
 
 def test_a_timeout_is_124_even_if_the_step_then_exits_0() -> None:

@@ -1,8 +1,9 @@
-"""The archive executor's child process. It runs as a script and imports its neighbours only.
+"""The archive executor's child process. It runs as a script and imports only modules of this folder.
 
-Two families: containers (zip, and what ``stream_formats`` reads as a tar) and single compressed files. A member that
-would be extracted outside the destination, by path or by link, is an error. Names begin with the packed folder's own
-name. Folders and links count as entries when an archive is created or listed.
+There are two kinds of formats: containers with members (zip, and every format that ``stream_formats`` reads as a tar),
+and single compressed files. A member that would be extracted outside the destination, by its path or through a link, is
+an error. The names of members begin with the name of the packed folder. Folders and links count as members when an
+archive is created or listed.
 """
 
 import errno
@@ -27,7 +28,7 @@ if TYPE_CHECKING or __package__:
     from services.worker.executors.archive import entry_names as names
     from services.worker.executors.archive import stream_formats as streams
 else:
-    # As a script. Appended to the path: a neighbour must not hide a module of the same name.
+    # Running as a script. Appended, not inserted: a module of this folder must not hide one of the standard library.
     sys.path.append(str(Path(__file__).parent))
     names = importlib.import_module("entry_names")
     streams = importlib.import_module("stream_formats")
@@ -46,7 +47,7 @@ _LAST = ("verified", "duration", "errors", "verifyPerformed")
 
 
 class Order:
-    """The step's config with the language's defaults."""
+    """The order from the executor: the step's config, with the default of each option."""
 
     def __init__(self, raw: dict[str, Any]) -> None:
         self.raw = raw
@@ -72,13 +73,15 @@ class Order:
         return value if isinstance(value, bool) else str(value).lower() == "true"
 
     def format(self, path: Path) -> str:
-        """Return the ``format`` of the config, else the one that the file's name says, else the one of its contents."""
+        """Return the archive's format: ``format`` of the config, else by the file's name, else by its first bytes."""
         found = str(self.raw.get("format") or "")
         found = found or next((name for ending, name in _ENDINGS if path.name.lower().endswith(ending)), "")
         if not found and self.operation != "create":
             found = streams.kind_of(path)
         if found not in streams.CONTAINERS | streams.SINGLE:
-            raise ArchiveError(Exit.FORMAT, f"unsupported archive format: {found or path.name}")
+            raise ArchiveError(
+                Exit.FORMAT, f"unsupported archive format: {found or path.name}: set format to a supported one"
+            )
         return found
 
     def wanted(self, name: str) -> bool:
@@ -89,10 +92,10 @@ class Order:
         return (not self.include or hit(self.include)) and not hit(self.exclude)
 
     def placed(self, name: str) -> str:
-        """Return where a member goes, relative to the destination; empty: nowhere."""
+        """Return the path to extract a member to, relative to the destination; empty if it is not to be extracted."""
         parts = PurePosixPath(name).parts
         if name.startswith(("/", "\\")) or ".." in parts or "\0" in name:
-            raise ArchiveError(Exit.EXTRACT, f"refused: {name!r} would be extracted outside the destination")
+            raise ArchiveError(Exit.EXTRACT, f"refused member {name!r}: it would be extracted outside the destination")
         parts = parts[self.strip :]
         if parts and not self.flag("preservePaths", True):
             parts = parts[-1:]
@@ -100,7 +103,7 @@ class Order:
 
 
 def _members(order: Order) -> Iterator[tuple[Path, str]]:
-    """Yield each path to add and its name in the archive, a folder before its contents."""
+    """Yield each path to add and its name in the archive. A folder comes before its contents."""
     source = order.source
     paths = [source]
     if source.is_dir():
@@ -130,7 +133,9 @@ def _create(order: Order) -> dict[str, Any]:
     if order.password and kind != "zip":
         raise ArchiveError(Exit.CONFIG, f"password: only zip archives can be encrypted, not {kind}")
     if kind in streams.SINGLE and len(files) != 1:
-        raise ArchiveError(Exit.CREATE, f"{kind} compresses one file, not {len(files)}")
+        raise ArchiveError(
+            Exit.CREATE, f"{kind} compresses exactly one file, but source has {len(files)}: use tar.gz or zip"
+        )
     part = Path(order.raw["part"])
     part.parent.mkdir(parents=True, exist_ok=True)
     with part.open("w+b") as raw:
@@ -163,11 +168,11 @@ def _write_zip(order: Order, raw: IO[bytes], members: list[tuple[Path, str]]) ->
 
 
 def _verify(order: Order, path: Path, kind: str) -> None:
-    """Read the whole archive once; raises what a damaged archive raises."""
+    """Read the whole archive once. Raises an error if it is damaged."""
     if kind == "zip":
         with streams.open_zip(path, order.password) as archive:
             if (bad := archive.testzip()) is not None:
-                raise ArchiveError(Exit.CORRUPT, f"corrupted archive: {bad}")
+                raise ArchiveError(Exit.CORRUPT, f"corrupted archive: the checksum of {bad} is wrong")
     elif kind in streams.SINGLE:
         with path.open("rb") as raw, streams.open_packed(raw, kind, "r", -1) as packed:
             while packed.read(_PIECE):
@@ -191,7 +196,10 @@ def _extract(order: Order) -> dict[str, Any]:
     root = target.resolve()
 
     def take(name: str, size: int, put: Any, folder_mode: int | None = None) -> None:
-        """Extract one member if it is wanted; folders (``folder_mode``) are made, but not counted."""
+        """Extract one member if ``include`` and ``exclude`` admit it. ``put`` writes the file.
+
+        With ``folder_mode`` the member is a folder, which is created but not counted.
+        """
         place = order.placed(name)
         if not PurePosixPath(name).parts or (not place and folder_mode is not None):
             return
@@ -200,19 +208,19 @@ def _extract(order: Order) -> dict[str, Any]:
             return
         path = root / place
         if not path.parent.resolve().is_relative_to(root):
-            raise ArchiveError(Exit.EXTRACT, f"refused: {name!r} would be extracted outside the destination")
+            raise ArchiveError(Exit.EXTRACT, f"refused member {name!r}: it would be extracted outside the destination")
         if folder_mode is not None:
             if not dry:
                 path.mkdir(parents=True, exist_ok=True)
                 if not path.is_symlink():
-                    # Writable whatever the archive says: later members go into it.
+                    # Always writable, whatever its mode in the archive, since later members are extracted into it.
                     path.chmod(folder_mode & 0o777 | 0o700)
             return
         try:
             if not dry:
                 if path.is_symlink() or path.is_file():
                     if not order.flag("overwrite"):
-                        raise ArchiveError(Exit.DESTINATION, f"{path} exists; set overwrite to replace it")
+                        raise ArchiveError(Exit.DESTINATION, f"{path} exists: set overwrite: true to replace it")
                     path.unlink()
                 put(path)
         except (OSError, ArchiveError) as error:
@@ -275,7 +283,7 @@ def _extract_tar(order: Order, kind: str, take: Any, root: Path) -> None:
 
             def put(path: Path, member: tarfile.TarInfo = member) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                # The filter refuses devices, absolute names and links out of the destination.
+                # The filter refuses devices, absolute names and links that point outside the destination.
                 safe = tarfile.data_filter(member.replace(name=path.relative_to(root).as_posix()), str(root))
                 tar.extract(safe, root, filter="fully_trusted")
 
@@ -289,7 +297,7 @@ def _list(order: Order) -> dict[str, Any]:
     def add(path: str, size: int, mode: int, at: datetime, is_dir: bool) -> None:
         path = PurePosixPath(path).as_posix()
         if path != "." and order.wanted(path):
-            # The L of a link is upper case, as in Go.
+            # The letter for a link is an upper case L, as Go prints it.
             rights = stat.filemode(mode).replace("l", "L", 1) if stat.S_ISLNK(mode) else stat.filemode(mode)
             shown = {"path": path, "size": size, "mode": rights, "modTime": f"{at:%Y-%m-%dT%H:%M:%SZ}"}
             files.append({**shown, "isDir": is_dir})
@@ -343,13 +351,13 @@ def _code_of(error: Exception, operation: str) -> int:
 
 
 def main() -> int:
-    """Carry out the order on standard input and print one JSON result; return the exit code."""
+    """Read the order from standard input, run it, print one JSON result and return the exit code."""
     raw = json.load(sys.stdin)
     began = time.monotonic()
     try:
         order = Order(raw)
         result = _do(order)
-    except (Exception, RecursionError) as error:  # noqa: BLE001 - each kind has its exit code
+    except (Exception, RecursionError) as error:  # noqa: BLE001 - each kind of error has its exit code
         sys.stderr.write(f"{str(error) or type(error).__name__}\n")
         return _code_of(error, raw["operation"])
     places = {"operation": order.operation, "source": str(order.source)}
@@ -362,7 +370,7 @@ def main() -> int:
 
 
 def _rank(name: str) -> int:
-    """Sort the less important members to the end of the result."""
+    """Return the sort key of a field: the fields in ``_LAST`` are printed last."""
     return _LAST.index(name) if name in _LAST else -1
 
 

@@ -1,7 +1,7 @@
-"""Match the names in an archive with ``include`` and ``exclude``. For the archive executor's child.
+"""Match the names of an archive's members with ``include`` and ``exclude``. Imported by the archive executor's child.
 
 A pattern must match the whole name, as in Dagu: ``*`` and ``?`` match within a folder, ``**`` across folders, so
-``**/*.txt`` is every text file. ``[a-z]``, ``{this,that}`` and a backslash have their usual meaning.
+``**/*.txt`` matches every text file. ``[a-z]``, ``{this,that}`` and a backslash work as in a shell.
 """
 
 import re

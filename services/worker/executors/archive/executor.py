@@ -1,7 +1,8 @@
-"""Archives: ``command: create | extract | list``.
+"""Archive steps: ``command: create``, ``extract`` or ``list``.
 
-The work is done in a child process: a stop or a timeout ends it like any other process, and a hostile archive can
-only harm the step. A new archive is a hidden file beside its destination until it is complete.
+A child process does the work, so that a stop or the timeout can end it and a malicious archive cannot affect the
+worker process. A new archive is written to a hidden file in the folder of its destination, and renamed when it is
+complete.
 Source: the workflow language reference, section on the archive executor.
 """
 
@@ -23,25 +24,27 @@ _CONFIG_CODE = 2
 
 
 class ArchiveExecutor:
-    """Creates, extracts or lists one archive and prints one JSON result."""
+    """Creates, extracts or lists one archive, and prints a JSON result."""
 
     def run(self, job: Job, io: StepIO) -> Result:
-        """Run the operation; the exit code says what kind of error there was."""
+        """Run the operation. The exit code tells the kind of error; see ``stream_formats.Exit``."""
         operation = job.step.commands[0].text.strip().lower() if job.step.commands else ""
         config: dict[str, Any] = evaluate(job, job.step.config)
         if operation not in {"create", "extract", "list"}:
-            return make_result(job, f"unknown archive operation: {operation!r} (create, extract, list)", _CONFIG_CODE)
+            return make_result(
+                job, f"unknown archive operation: {operation!r}: command must be create, extract or list", _CONFIG_CODE
+            )
         if not config.get("source"):
-            return make_result(job, "source is required", _CONFIG_CODE)
+            return make_result(job, "config.source is required", _CONFIG_CODE)
         folder = job.working_dir
         folder.mkdir(0o750, parents=True, exist_ok=True)
         order = {**config, "operation": operation, "source": _inside(folder, config["source"])}
-        # The child has no PATH to look it up in.
+        # Looked up here, since the child has no PATH.
         order["bsdtar"] = shutil.which("bsdtar", path=job.environment.process.get("PATH"))
         files = []
         if config.get("destination"):
             order["destination"] = _inside(folder, config["destination"])
-            # Named here, so that it can be removed after the child was killed.
+            # Named here, so that it can be removed if the child is killed.
             target = Path(order["destination"])
             order["part"] = str(target.with_name(f".{target.name}.{new_token()}.part"))
             files = [order["part"]]

@@ -1,7 +1,7 @@
-"""Whether a rar archive is encrypted, by its headers.
+"""Tell by its headers whether a rar archive is encrypted.
 
-``bsdtar`` returns the ciphertext of an encrypted member that was stored without compression, and reports success.
-Standard library only: the archive executor's child imports it.
+Needed because ``bsdtar`` reports success for an encrypted member that was stored without compression, and returns its
+ciphertext. Standard library only, since the archive executor's child imports it.
 Source: the published descriptions of RAR 4 and RAR 5 headers.
 """
 
@@ -22,7 +22,7 @@ _MOST = 2 * 1024 * 1024
 
 
 def is_encrypted(path: Path) -> bool:
-    """Whether it is; ``False`` if the headers cannot be parsed: reading the archive then fails."""
+    """Whether a rar archive is encrypted; ``False`` if its headers cannot be parsed (reading it then fails anyway)."""
     with path.open("rb") as file:
         try:
             if file.read(len(_MARK_4)) == _MARK_4:
@@ -78,7 +78,7 @@ def _records(area: bytes, size: int) -> set[int]:
 
 
 def _number(data: bytes, at: int) -> tuple[int, int]:
-    """Return a number of seven bits a byte, and where it ends."""
+    """Return the number at ``at``, encoded in seven bits per byte, and the position after it."""
     value = shift = 0
     while True:
         byte = data[at]

@@ -1,7 +1,7 @@
-"""Read and write each archive format: a compressed stream, a tar, or a zip. For the archive executor's child.
+"""Read and write each archive format: compressed streams, tar and zip. Imported by the archive executor's child.
 
-The program ``bsdtar`` converts what Python cannot read (7z, rar) into a tar stream, so that one set of rules decides
-what may be extracted where.
+Python cannot read 7z and rar. The program ``bsdtar`` converts them into a tar stream, so that the same checks decide
+where each member may be extracted.
 """
 
 import bz2
@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Any
 if TYPE_CHECKING or __package__:
     from services.worker.executors.archive.rar_headers import is_encrypted
 else:
-    # Beside the child's script, which put this folder on the path.
+    # Found because the child's script added this folder to the path.
     is_encrypted = importlib.import_module("rar_headers").is_encrypted
 
 __all__ = [
@@ -48,13 +48,13 @@ _MAGIC = (
 )  # fmt: skip
 _TAR_MAGIC_AT = 257
 _FIRST_IN_ZIP = 315_619_200
-"""1980-01-02, in seconds: a zip cannot store earlier times."""
+"""1980-01-02 as a Unix time. A zip cannot store times before 1980."""
 _ENCRYPTED = 0x1
 _AES = 99
 
 
 class Exit(IntEnum):
-    """Exit codes by kind of error. Source: the workflow language reference, 3.12.7."""
+    """Exit codes by kind of error. Source: the workflow language reference, section 3.12.7."""
 
     CONFIG = 2
     SOURCE = 3
@@ -78,7 +78,7 @@ class ArchiveError(Exception):
 
 
 def kind_of(path: Path) -> str:
-    """Return the format by the file's first bytes; empty if it is unknown."""
+    """Return the format of an archive by the file's first bytes; empty if it is unknown."""
     with path.open("rb") as raw:
         head = raw.read(_TAR_MAGIC_AT + 5)
         if head[_TAR_MAGIC_AT:] == b"ustar":
@@ -94,7 +94,7 @@ def kind_of(path: Path) -> str:
 
 @contextmanager
 def open_packed(raw: IO[bytes], how: str, mode: str, level: int) -> Iterator[IO[bytes]]:
-    """Open a compressing or decompressing stream above a file; ``level`` -1 is the format's default."""
+    """Open a file as a stream that compresses or decompresses. ``level`` -1 is the default level of the format."""
     given = level >= 0 and mode == "w"
     levels = {"compresslevel": level} if level >= 0 else {}
     opened: Any
@@ -128,7 +128,7 @@ def _library(what: str, needed: str, *names: str) -> Any:
 
 @contextmanager
 def open_tar(path: Path, kind: str, bsdtar: str) -> Iterator[tarfile.TarFile]:
-    """Open a tar, or what can be converted into one; it is read once, from front to back."""
+    """Open a tar, or a 7z or rar converted into a tar. Its members can be read once, in order."""
     if kind in READ_ONLY:
         with _converted(path, kind, bsdtar) as tar:
             yield tar
@@ -148,11 +148,11 @@ def _converted(path: Path, kind: str, bsdtar: str) -> Iterator[tarfile.TarFile]:
         raise ArchiveError(Exit.FORMAT, f"{kind} needs the program bsdtar on the worker (package libarchive-tools)")
     if kind == "rar" and is_encrypted(path):
         raise _locked(kind)
-    # -P: keep a leading slash, so that our rules see it.
+    # -P: keep a leading slash, so that our checks see it.
     words = [bsdtar, "-c", "-P", "-f", "-", "--format", "pax", f"@{path}"]
     environment = {"LC_ALL": "C.UTF-8"}
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
-        assert process.stdout is not None  # noqa: S101 - asked for above
+        assert process.stdout is not None  # noqa: S101 - stdout=PIPE
         assert process.stderr is not None  # noqa: S101
         try:
             with tarfile.open(fileobj=process.stdout, mode="r|") as tar:
@@ -165,26 +165,26 @@ def _converted(path: Path, kind: str, bsdtar: str) -> Iterator[tarfile.TarFile]:
             process.kill()
         stderr = process.stderr.read(4096).decode(errors="replace").strip()
     if process.returncode != 0:
-        # Only extraction says that the reason is encryption.
+        # bsdtar says only when extracting that the reason is encryption.
         words = [bsdtar, "-x", "-O", "-f", str(path)]
         why = subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment, check=False)
         if b"encrypted" in why.stderr:
             raise _locked(kind)
-        raise ArchiveError(Exit.CORRUPT, f"{kind}: {stderr or 'cannot be read'}")
+        raise ArchiveError(Exit.CORRUPT, f"{kind} archive: {stderr or 'bsdtar cannot read it'}")
 
 
 def _locked(kind: str) -> ArchiveError:
-    return ArchiveError(Exit.PASSWORD, f"encrypted {kind} archives cannot be read, not even with a password")
+    return ArchiveError(Exit.PASSWORD, f"encrypted {kind} archives are not supported, not even with a password")
 
 
 @contextmanager
 def open_zip(path: Path, password: str) -> Iterator[zipfile.ZipFile]:
-    """Open a zip for reading, with any encryption it has."""
+    """Open a zip for reading, unencrypted or with either kind of encryption (classic or AES)."""
     with zipfile.ZipFile(path) as archive:
         locked = any(info.flag_bits & _ENCRYPTED for info in archive.infolist())
         strong = any(info.compress_type == _AES for info in archive.infolist())
         if locked and not password:
-            raise ArchiveError(Exit.PASSWORD, "the archive is encrypted: password is required")
+            raise ArchiveError(Exit.PASSWORD, "the archive is encrypted: config.password is required")
         if not strong:
             if password:
                 archive.setpassword(password.encode())
@@ -196,7 +196,7 @@ def open_zip(path: Path, password: str) -> Iterator[zipfile.ZipFile]:
 
 
 def write_zip(raw: IO[bytes], level: int | None, password: str) -> Any:
-    """Open a zip for writing; with a password it is encrypted by AES-256."""
+    """Open a zip for writing. With a password, its members are encrypted by AES-256."""
     if not password:
         return zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED, compresslevel=level, strict_timestamps=False)
     library = _pyzipper()
@@ -209,7 +209,7 @@ def write_zip(raw: IO[bytes], level: int | None, password: str) -> Any:
 
 
 def link_in_zip(archive: Any, name: str, path: Path) -> Any:
-    """Return the entry of a symbolic link, of the class that the archive's library needs."""
+    """Return the entry for a symbolic link, of the class that the library of ``archive`` requires."""
     when = time.localtime(max(path.lstat().st_mtime, _FIRST_IN_ZIP))[:6]
     entry: Any = zipfile.ZipInfo if type(archive) is zipfile.ZipFile else archive.zipinfo_cls
     info = entry(name, when)

@@ -1,8 +1,8 @@
-"""Steps in containers, through the Docker API (Podman serves it too).
+"""Steps in containers, through the Docker API (of Docker or Podman).
 
-A step runs in a container of its own, which is removed when the step ends; in a container that exists already; or in
-the container of the run, which the first step that needs it starts. A container is not a child process: it is
-stopped through the engine, and the guardian removes it if the worker dies.
+A step runs in one of three kinds of container: its own, which is removed when the step ends; an existing container; or
+the container of the run, which the first step that needs it starts. A container is not a child process of the worker:
+it is stopped through the engine, and the guardian removes it if the worker dies.
 Source: the workflow language reference, sections on containers and on the docker executor.
 """
 
@@ -29,7 +29,7 @@ class DockerExecutor:
     """Runs the commands of a step in a container."""
 
     def run(self, job: Job, io: StepIO) -> Result:
-        """Run the commands; the exit code is that of the container, or of the command in it."""
+        """Run the commands. The exit code is the exit code of the container, or of the command that ran in it."""
         attempt = _ContainerAttempt(job, io)
         try:
             return attempt.result(job.supervisor.call(attempt.run, attempt.stop))
@@ -40,7 +40,7 @@ class DockerExecutor:
 
 
 class _ContainerAttempt:
-    """One attempt in a container."""
+    """One attempt of a container step."""
 
     def __init__(self, job: Job, io: StepIO) -> None:
         self._job = job
@@ -50,14 +50,14 @@ class _ContainerAttempt:
         self._mark = new_token()
         self._number = 0
         self._own = ""
-        """Name of the step's own container, removed at its end; empty without one."""
+        """Name of the step's own container, which is removed when the step ends; empty if there is none to remove."""
         self._inside = ""
         """Name of the container that a command runs in."""
         auths = job.options.get("registry_auths") or os.environ.get("DOCKER_AUTH_CONFIG") or {}
         self._auths = evaluate(job, auths)
 
     def run(self) -> int:
-        """Run everything and return the exit code."""
+        """Run the step's commands in its container and return the exit code."""
         job = self._job
         given = job.step.container or job.step.config
         if not given and (shared := job.options.get("container")):
@@ -71,7 +71,7 @@ class _ContainerAttempt:
         return self._in_own_container(spec, commands)
 
     def _commands(self, spec: ContainerSpec) -> list[list[str]]:
-        """Return the commands as words, expanded with the container's ``env`` too."""
+        """Return the words of each command, expanded. The container's ``env`` has the lowest precedence."""
         full = self._job.environment.full
         scope = replace(full, maps=(*full.maps, spec.env))
         return [_words(command, scope) for command in self._job.step.commands]
@@ -112,7 +112,8 @@ class _ContainerAttempt:
         self._engine.pull(spec, self._auths, self._scope)
         mark = job.supervisor.worker_mark
         if not spec.keep:
-            # An errand removes it at the end of the run. If the worker that made it ends first, its guardian does.
+            # An errand removes the container at the end of the run. If this worker ends before, its guardian removes
+            # it.
             job.supervisor.keep_cleanup(name, self._engine.removal_argv(name, mark))
         self._engine.ensure(name, spec, labels, mark, self._scope)
         return self._each(name, commands, read_spec({**_dict(given), "env": []}, job.working_dir, self._step_env()))
@@ -128,7 +129,7 @@ class _ContainerAttempt:
         return 0
 
     def stop(self) -> None:
-        """Stop what runs with the step's signal and grace, after a stop or the timeout."""
+        """End the running container or command at a stop or the timeout, with the stop signal and grace period."""
         supervisor = self._job.supervisor
         try:
             if self._inside and self._inside != self._own:
@@ -139,7 +140,7 @@ class _ContainerAttempt:
             self._scope.cancel()
 
     def clean_up(self) -> None:
-        """Leave no container and no connection behind."""
+        """Remove the step's own container and close all connections."""
         self._scope.cancel()
         if self._own:
             self._engine.remove(self._own, {MARK: self._mark})
@@ -157,10 +158,10 @@ def _words(command: StepCommand, scope: Scope) -> list[str]:
 
 
 def remove_run_container(job: Job, container: dict[str, Any]) -> None:
-    """Remove the container that the steps of the job's run shared, if there is one.
+    """Remove the container of the run, if it exists.
 
     Raises:
-        EngineError: the engine refuses, or cannot be reached.
+        EngineError: the engine refuses the request, or cannot be reached.
     """
     name, labels = _run_container(job, read_spec(evaluate(job, container), job.working_dir, {}))
     engine = Engine(host_variables())
@@ -172,7 +173,7 @@ def remove_run_container(job: Job, container: dict[str, Any]) -> None:
 
 
 def _run_container(job: Job, spec: ContainerSpec) -> tuple[str, dict[str, str]]:
-    """Return the name of the run's container, and the labels that identify it."""
+    """Return the name of the run's container, and the labels that the run's container has."""
     process = job.environment.process
     dag, run = process.get("DAG_NAME", ""), process.get("DAG_RUN_ID", "")
     return spec.name or f"dagway-run-{dag}-{run}", {"dagway.dag": dag, "dagway.run": run, "dagway.shared": "true"}

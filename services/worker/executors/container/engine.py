@@ -1,4 +1,4 @@
-"""The container engine, through the Docker API."""
+"""A client of the container engine, through the Docker API."""
 
 import json
 import math
@@ -31,7 +31,7 @@ except ImportError as error:
 __all__ = ["MARK", "Engine", "EngineError"]
 
 MARK = "dagway.attempt"
-"""Label with the mark of the attempt or the worker that made a container."""
+"""A label of every container: the mark of the attempt or, for a run's container, of the worker that created it."""
 _ENV_MARK = "DAGWAY_EXEC"
 _READY_S = 120.0
 _POLL_S = 0.1
@@ -42,7 +42,7 @@ _KEEP_ALIVE = ["sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 3600 & wai
 
 
 class EngineError(DagwayError):
-    """The engine refuses, or cannot be reached."""
+    """The container engine refuses a request, or cannot be reached."""
 
 
 @contextmanager
@@ -68,7 +68,7 @@ class Engine:
         self._client.close()
 
     def pull(self, spec: ContainerSpec, auths: Any, cancel_scope: CancelScope) -> None:
-        """Pull the image if the pull policy says so."""
+        """Pull the image, unless the pull policy is ``never``, or ``missing`` and the engine has the image."""
         if spec.pull == "never":
             return
         with _engine_errors():
@@ -97,7 +97,10 @@ class Engine:
     def create(
         self, name: str, spec: ContainerSpec, words: list[str] | None, labels: dict[str, str], *, background: bool
     ) -> str:
-        """Create a container and return its id. In a ``background`` one, commands run by ``execute``."""
+        """Create a container and return its id.
+
+        It runs ``words``. A ``background`` container runs its ``startup`` instead, and ``execute`` runs commands in it.
+        """
         entrypoint = None
         if background and spec.startup in ("", "keepalive"):
             entrypoint, words = _KEEP_ALIVE, None
@@ -123,7 +126,7 @@ class Engine:
                 host_config=host,
                 labels=labels,
             )
-            # Not the user's to set: what it runs, and how it is found again.
+            # Settings that a step cannot override: what the container runs, and the labels that identify it.
             ours = {"image", "labels", *(("cmd",) if words else ()), *(("entrypoint", "cmd") if background else ())}
             given = spec.raw.get("container", {})
             _override(config, {word: value for word, value in given.items() if word not in ours})
@@ -133,9 +136,9 @@ class Engine:
         return str(created["Id"])
 
     def run_attached(self, container: str, cancel_scope: CancelScope, io: StepIO) -> int:
-        """Start a container, copy what it prints and return its exit code."""
+        """Start a container, copy its output to the step's output and return its exit code."""
         with _engine_errors():
-            # Without earlier output: a busy engine reads that after the start, so everything would come twice.
+            # logs=0: a busy engine would read earlier output only after the start, so all output would be copied twice.
             wanted = {"stdout": 1, "stderr": 1, "logs": 0, "stream": 1}
             output = self._api.attach_socket(container, params=wanted)
             try:
@@ -146,7 +149,7 @@ class Engine:
             return int(self._api.wait(container)["StatusCode"])
 
     def start_ready(self, container: str, spec: ContainerSpec, cancel_scope: CancelScope) -> None:
-        """Start a container and wait until it is ready, as ``waitFor`` and ``logPattern`` say."""
+        """Start a container and wait until it is ready, as its ``waitFor`` and ``logPattern`` define."""
         with _engine_errors():
             self._api.start(container)
             self._await_ready(container, spec, cancel_scope)
@@ -154,12 +157,12 @@ class Engine:
     def ensure(
         self, name: str, spec: ContainerSpec, labels: dict[str, str], mark: str, cancel_scope: CancelScope
     ) -> None:
-        """Create and start the run's container unless it runs. Steps that call this at once get the same container.
+        """Create and start the run's container, unless it runs. Concurrent calls get the same container.
 
-        ``labels`` identify the run, ``mark`` the worker.
+        ``labels`` identify the run, ``mark`` identifies the worker that created the container.
 
         Raises:
-            EngineError: another container has the name.
+            EngineError: a container that does not belong to the run has the name, or another error of the engine.
         """
         try:
             self.create(name, spec, None, {**labels, MARK: mark}, background=True)
@@ -169,7 +172,9 @@ class Engine:
         with _engine_errors():
             found = self._labels(name)
             if any(found.get(key) != value for key, value in labels.items()):
-                raise EngineError(f"another container has the name {name!r}")
+                raise EngineError(
+                    f"another container has the name {name!r}, and does not belong to this run: choose another name"
+                )
             self._api.start(name)
             self._await_ready(name, spec, cancel_scope)
 
@@ -182,7 +187,10 @@ class Engine:
                 return False
 
     def _labels(self, name: str) -> dict[str, str]:
-        """Return a container's labels. Waits for it: a name is taken a moment before the container can be seen."""
+        """Return a container's labels.
+
+        Waits for the container: its name is already taken a moment before it can be inspected.
+        """
         give_up = time.monotonic() + _VISIBLE_S
         while True:
             try:
@@ -205,7 +213,7 @@ class Engine:
             if state["Running"] and healthy and self._logged(container, spec.log_pattern):
                 return
             pause.wait(_POLL_S)
-        raise EngineError(f"the container was not ready within {_READY_S:g}s")
+        raise EngineError(f"the container was not ready within {_READY_S:g}s (see waitFor and logPattern)")
 
     def _logged(self, container: str, pattern: str) -> bool:
         return not pattern or bool(compile_pattern(pattern).search(self._api.logs(container).decode(errors="replace")))
@@ -230,16 +238,16 @@ class Engine:
             return int(self._api.exec_inspect(created["Id"])["ExitCode"] or 0)
 
     def stop(self, container: str, signal: str, grace_s: float) -> None:
-        """Send the signal and wait for the end, at most the grace."""
+        """Send the signal to a container and wait for its end, at most ``grace_s``."""
         with _engine_errors():
             try:
                 self._api.kill(container, signal)
                 self._api.wait(container, timeout=math.ceil(grace_s) or 1)
             except (APIError, OSError):
-                return  # It is gone, or resists; then it is removed by force.
+                return  # The container has ended, or ignores the signal and is removed by force later.
 
     def end_inside(self, container: str, mark: str, signal: str, grace_s: float) -> None:
-        """End what ``execute`` started, and leave the container running. Needs ``sh`` and ``grep`` in it."""
+        """End the processes that ``execute`` started; the container keeps running. Needs ``sh`` and ``grep`` in it."""
         give_up = time.monotonic() + grace_s
         pause = threading.Event()
         with _engine_errors():
@@ -249,7 +257,7 @@ class Engine:
             self._signal_inside(container, mark, "KILL")
 
     def _signal_inside(self, container: str, mark: str, signal: str) -> bool:
-        """Send the signal; return whether a process received it."""
+        """Send the signal to the processes with the mark; return whether there was any."""
         created = self._api.exec_create(container, ["sh", "-c", KILL, "dagway", mark, signal])
         self._api.exec_start(created["Id"])
         return int(self._api.exec_inspect(created["Id"])["ExitCode"] or 0) == 0
@@ -260,22 +268,22 @@ class Engine:
             try:
                 found = self._api.inspect_container(container)["Config"]["Labels"] or {}
                 if any(found.get(name) != value for name, value in labels.items()):
-                    return  # Another container has the name.
-                with suppress(APIError):  # Podman's removal would send TERM first, and wait.
+                    return  # A different container has the name.
+                with suppress(APIError):  # Kill first: Podman's removal would send TERM and wait.
                     self._api.kill(container, "KILL")
                 self._api.remove_container(container, force=True, v=True)
             except NotFound:
                 return
             except APIError as error:
-                if error.status_code != _CONFLICT:  # Another client is removing it now.
+                if error.status_code != _CONFLICT:  # Conflict: another client is removing the container now.
                     raise
 
     def removal_argv(self, container: str, mark: str) -> list[str]:
-        """Return the program that removes a container after the death of the worker."""
+        """Return the command line that the guardian runs to remove a container if the worker dies."""
         return self._cleanup_argv({"remove": container, "mark": mark})
 
     def kill_argv(self, container: str, mark: str) -> list[str]:
-        """Return the program that ends what ``execute`` started after the death of the worker."""
+        """Return the command line that the guardian runs to end the processes of ``execute`` if the worker dies."""
         return self._cleanup_argv({"container": container, "mark": mark})
 
     def _cleanup_argv(self, order: dict[str, str]) -> list[str]:
@@ -284,7 +292,7 @@ class Engine:
 
 
 def _is_taken(error: EngineError) -> bool:
-    """Whether another container has the name; Podman says so only in the text of its 500."""
+    """Whether the error means that the container's name is taken. Podman says it only in the text of a 500."""
     cause = error.__cause__
     return isinstance(cause, APIError) and (cause.status_code == _CONFLICT or "already in use" in str(error))
 
@@ -294,21 +302,24 @@ def _exposed(bindings: Mapping[str, Any]) -> list[Any]:
 
 
 def _copy(output: Any, cancel_scope: CancelScope, io: StepIO) -> None:
-    """Copy what a container prints to the step's stdout and stderr until it ends or ``cancel_scope`` is cancelled."""
+    """Copy a container's output to the step's stdout and stderr until it ends or ``cancel_scope`` is cancelled."""
     cancel_scope.guard(output._sock)  # noqa: SLF001 - the only way to end a read from outside
     for number, data in frames_iter(output, tty=False):  # type: ignore[no-untyped-call]
         cancel_scope.write(io.stdout if number == STDOUT else io.stderr, data)
 
 
 def _close(output: Any) -> None:
-    """Close what the library would leave to the garbage collector."""
+    """Close the connection now. The library would leave that to the garbage collector."""
     sock = output._sock  # noqa: SLF001
-    output._response.close()  # noqa: SLF001 - it closes the reader above the socket
+    output._response.close()  # noqa: SLF001 - closes the reader that wraps the socket
     sock.close()
 
 
 def _override(known: dict[str, Any], given: Mapping[str, Any]) -> None:
-    """Override settings by those that a user wrote in the engine's own words, with names in lower case."""
+    """Override the settings ``known`` by ``given``, which the user wrote with the Docker API's names.
+
+    The names in ``given`` are in lower case; those in ``known`` match in any case.
+    """
     for name in [name for name in known if name.lower() in given]:
         del known[name]
     known.update(given)

@@ -1,8 +1,12 @@
-"""Clean up at the container engine after a worker that died. Standard library only: the guardian runs it.
+"""Remove containers, or end commands in them, after the worker died. Standard library only, since the guardian runs it.
 
-``python -I -S engine_cleanup.py '{"url": ..., "mark": MARK, "remove": NAME}'`` removes a container;
-``"container": NAME`` ends what was executed inside it; ``{"url": ..., "prefix": PREFIX}`` removes whatever has such a
-name. Engines behind TLS are not reached: people find their containers by the labels.
+``python -I -S engine_cleanup.py ORDER`` takes one of these orders as JSON:
+
+    {"url": URL, "mark": MARK, "remove": NAME}       remove the container NAME if its label ``dagway.attempt`` is MARK
+    {"url": URL, "mark": MARK, "container": NAME}    kill the processes with the mark MARK in the container NAME {"url":
+    URL, "prefix": PREFIX}                   remove containers, volumes and networks by the prefix of their names
+
+It cannot reach an engine behind TLS: there, an operator has to find leftover containers by their labels.
 """
 
 import http.client
@@ -18,13 +22,16 @@ KILL = (
     'n=1; for f in /proc/[0-9]*/environ; do if grep -qs "DAGWAY_EXEC=$1" "$f"; then '
     'p=${f#/proc/}; kill -s "$2" "${p%/environ}" 2>/dev/null && n=0; fi; done; exit $n'
 )
-"""For ``sh``: signal every process with the mark; exit code 0 if there was one."""
+"""A script for ``sh``, with the arguments mark and signal: send the signal to every process with the mark.
+
+The exit code is 0 if there was any.
+"""
 
 _TRIES_S = 4.0
 _PAUSE_S = 0.25
 _TIMEOUT_S = 10
 _REMOVE = "/containers/{}?force=1&v=1&timeout=0"
-"""``timeout=0`` is for Podman, which would send TERM first and wait; Docker ignores it."""
+"""``timeout=0``: Podman would otherwise send TERM first and wait; Docker ignores the parameter."""
 _OK = 200
 _NOT_FOUND = 404
 
@@ -56,7 +63,7 @@ def _ask(url: str, method: str, path: str, body: object = None) -> tuple[int, by
 
 
 def remove_named(url: str, prefix: str) -> int:
-    """Remove containers, volumes and networks whose names begin with ``prefix``; return how many there were."""
+    """Remove containers, volumes and networks whose names begin with ``prefix``; return how many were found."""
     found = 0
     names = quote(json.dumps({"name": [prefix]}))
     for listing, key, path in (
@@ -73,7 +80,7 @@ def remove_named(url: str, prefix: str) -> int:
 
 
 def main(order: dict[str, str]) -> None:
-    """Carry out the order, again and again for a while: the worker's last request may still be taking effect."""
+    """Run the order repeatedly for a few seconds, since the worker's last request may take effect late."""
     give_up = time.monotonic() + _TRIES_S
     gone = 0
     while time.monotonic() < give_up:
@@ -86,7 +93,7 @@ def main(order: dict[str, str]) -> None:
                 _ask(order["url"], "DELETE", _REMOVE.format(quote(order["remove"])))
             gone = gone + 1 if status == _NOT_FOUND else 0
         else:
-            # Attached, since Podman starts nothing without a listener.
+            # AttachStdout, since Podman starts a command only if a client reads its output.
             command = {"Cmd": ["sh", "-c", KILL, "dagway", order["mark"], "KILL"], "AttachStdout": True}
             status, created = _ask(order["url"], "POST", f"/containers/{quote(order['container'])}/exec", command)
             if status == _NOT_FOUND:

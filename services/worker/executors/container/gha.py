@@ -1,7 +1,7 @@
-"""GitHub Actions, by the program ``act``, which needs a container engine.
+"""GitHub Actions, run by the program ``act``, which needs a container engine.
 
-``command: owner/action@ref`` is the action, ``params`` its inputs. A workflow of one step is written
-to a directory of its own, which is always removed.
+``command: owner/action@ref`` is the action, ``params`` are its inputs. The executor writes a workflow with one step to
+a temporary directory, which is always removed.
 Source: the workflow language reference, section on the gha executor.
 """
 
@@ -37,7 +37,7 @@ class GhaExecutor:
     """Runs one action."""
 
     def run(self, job: Job, io: StepIO) -> Result:
-        """Run the action. Raises ``InvalidInput`` on a worker without ``act``, before anything starts."""
+        """Run the action. Raises ``InvalidInput`` if ``act`` is not installed on the worker."""
         act = shutil.which("act", path=job.environment.process.get("PATH"))
         if act is None:
             raise InvalidInput(f"gha steps need {REQUIREMENTS['gha']}")
@@ -48,8 +48,8 @@ class GhaExecutor:
         job.working_dir.mkdir(0o750, parents=True, exist_ok=True)
         host = host_variables().get("DOCKER_HOST", "")
         env = {**({"DOCKER_HOST": host} if host else {}), **job.environment.process}
-        # act names its containers, volumes and networks after the workflow, cut to 30 characters: by that they are
-        # found if act is killed.
+        # act names its containers, volumes and networks after the workflow, cut to 30 characters. By these names they
+        # are found if act is killed.
         name = f"dagway-{new_token()[:16]}"
         leftovers = {"url": env.get("DOCKER_HOST") or _DEFAULT_ENGINE, "prefix": f"act-{name}"}
         cleanup = [
@@ -85,13 +85,13 @@ def _inputs(job: Job) -> dict[str, str]:
 
 
 def _workflow(name: str, action: str, inputs: dict[str, str]) -> dict[str, Any]:
-    """Return a workflow of one step. It is written as JSON, which is YAML too."""
+    """Return a workflow with one step. It is written as JSON, which is also valid YAML."""
     step = {"uses": action, **({"with": inputs} if inputs else {})}
     return {"name": name, "on": "push", "jobs": {"step": {"runs-on": _LABEL, "steps": [step]}}}
 
 
 def _options(config: dict[str, Any], env: Mapping[str, str]) -> list[str]:
-    # An image that the engine has is not pulled again.
+    # --pull=false: do not pull an image that the engine already has.
     words = ["push", "--pull=false", "--platform", f"{_LABEL}={config.get('runner') or _RUNNER}"]
     for name, option in (
         ("network", "--network"),
@@ -112,7 +112,7 @@ def _options(config: dict[str, Any], env: Mapping[str, str]) -> list[str]:
         for one in capabilities.get(kind) or ():
             words += [f"--container-cap-{kind}", str(one)]
     if env.get("GITHUB_TOKEN"):
-        # By name only: every user can read the arguments of a process. Only if it is set: else act asks the
-        # terminal for it.
+        # Only the name, not the value: every user of the machine can read the arguments of a process. Only if the
+        # variable is set: otherwise act would ask for the value on the terminal.
         words += ["--secret", "GITHUB_TOKEN"]
     return words

@@ -1,4 +1,4 @@
-"""Read the settings of a container: ``container``, or the legacy ``config``."""
+"""Read the settings of a container from ``container``, or from the legacy ``config``."""
 
 import base64
 import json
@@ -16,7 +16,8 @@ __all__ = ["ContainerSpec", "auth_for", "read_spec"]
 class ContainerSpec:
     """The settings of a container.
 
-    ``exec`` is the name of a running container to work in. With ``image`` too, it is created if none runs.
+    ``exec`` is the name of a running container to run commands in. If ``image`` is set too and no container of that
+    name runs, one is created.
     """
 
     exec: str = ""
@@ -37,28 +38,30 @@ class ContainerSpec:
     log_pattern: str = ""
     restart_policy: str = ""
     raw: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """``container``, ``host`` and ``network`` of the legacy ``config``, in the engine's own words.
+    """``container``, ``host`` and ``network`` of the legacy ``config``, with the names of the Docker API.
 
-    Outermost names are in lower case; the engine ignores their case.
+    Names on the first level are in lower case; the engine ignores the case of names.
     """
 
 
 def read_spec(given: Any, folder: Path, env: Mapping[str, str]) -> ContainerSpec:
-    """Read an evaluated ``container``, or the legacy ``config``; the container's own ``env`` wins over ``env``.
+    """Read ``container`` or the legacy ``config``, with variables expanded. Its own ``env`` wins over ``env``.
+
+    Relative volumes are below ``folder``.
 
     Raises:
-        InvalidInput: neither a container's name nor an image is given.
+        InvalidInput: neither a container's name nor an image is given, or the pull policy is unknown.
     """
     if isinstance(given, str):
         return ContainerSpec(exec=given, env=dict(env))
     raw = {name: _in_engine_words(given, name) for name in ("container", "host", "network", "exec")}
     container, host, inside = raw["container"], raw["host"], raw.pop("exec")
-    host.pop("autoremove", None)  # the worker removes it
+    host.pop("autoremove", None)  # the worker removes the container
     own = given.get("env") or container.pop("env", None) or inside.get("env") or []
     pairs = own.items() if isinstance(own, dict) else (str(one).partition("=")[::2] for one in own)
     target = str(given["exec"] if isinstance(given.get("exec"), str) else given.get("containerName") or "")
     if not target and not given.get("image"):
-        raise InvalidInput("a container needs an image, or exec with the name of a running one")
+        raise InvalidInput("a container needs image, or exec with the name of a running container")
     return ContainerSpec(
         exec=target,
         image=str(given.get("image") or ""),
@@ -97,7 +100,7 @@ def _pull(given: Mapping[str, Any]) -> str:
 
 
 def _volume(text: str, folder: Path) -> str:
-    """Make the source of a bind mount absolute; any other source is the name of a volume."""
+    """Make the source of a bind mount absolute; return a volume that is given by name unchanged."""
     source, _, rest = text.partition(":")
     if source.startswith("."):
         source = str((folder / source).resolve())
@@ -107,7 +110,10 @@ def _volume(text: str, folder: Path) -> str:
 
 
 def auth_for(registry: str, auths: Any) -> dict[str, str] | None:
-    """Return the credentials for one registry, from ``registryAuths`` or a Docker ``config.json`` text."""
+    """Return the credentials for one registry, or ``None``.
+
+    ``auths`` is the DAG's ``registryAuths``, or the text of a Docker ``config.json``.
+    """
     if isinstance(auths, str):
         try:
             found = json.loads(auths)

@@ -1,6 +1,6 @@
 """The jq executor's child process. It runs as a script and imports nothing of Dagway.
 
-Keys are sorted, in the input and in the output, and numbers and characters such as ``<`` are written as Dagu's jq
+Keys are sorted in the input and in the output. Numbers and characters such as ``<`` are written as Dagu's jq executor
 writes them.
 """
 
@@ -20,13 +20,13 @@ _ESCAPED = str.maketrans({mark: f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u20
 
 
 def main() -> int:
-    """Carry out the order on standard input; return the exit code."""
+    """Read the order from standard input, apply the filter and return the exit code."""
     order = json.load(sys.stdin)
     os.environ.clear()
     for what, limit in ((resource.RLIMIT_CPU, order["cpu_s"]), (resource.RLIMIT_AS, order["memory"])):
         resource.setrlimit(what, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    import jq  # noqa: PLC0415 - under the limits, and without the environment
+    import jq  # noqa: PLC0415 - only after the limits are set and the environment is empty
 
     out = sys.stdout
     try:
@@ -46,7 +46,7 @@ def _input(text: str) -> Any:
     try:
         return json.loads(text, parse_constant=_refuse)
     except ValueError as error:
-        raise ValueError(f"the input is not JSON: {error}") from error
+        raise ValueError(f"script: the input is not JSON: {error}") from error
 
 
 def _refuse(word: str) -> NoReturn:
@@ -63,7 +63,7 @@ def _text(value: Any, *, raw: bool) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return the value with its numbers in shortest form, such as 1 for 1.0."""
+    """Return the value with each number in its shortest form, such as 1 for 1.0."""
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, list):

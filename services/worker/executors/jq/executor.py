@@ -1,7 +1,7 @@
-"""jq filters: ``command`` is the filter, ``script`` the JSON input, ``config.raw`` prints bare strings.
+"""jq filters: ``command`` is the filter, ``script`` is the JSON input, ``config.raw`` prints strings without quotes.
 
-The library holds the interpreter's lock while it works, cannot be interrupted and lets a filter read the environment.
-So it runs in a child process with an empty environment, under limits of time and memory.
+The jq library holds the interpreter lock while it works, cannot be interrupted and lets a filter read the environment.
+So it runs in a child process with an empty environment and limits on CPU time and memory.
 Source: the workflow language reference, section on the jq executor.
 """
 
@@ -30,12 +30,12 @@ class JqExecutor:
             raise InvalidInput(f"jq steps need {REQUIREMENTS['jq']}")
 
     def run(self, job: Job, io: StepIO) -> Result:
-        """Print each result; an invalid filter or input, or an error in the filter, is exit code 1."""
+        """Print each result of the filter. An invalid filter or input, or an error of the filter, is exit code 1."""
         if not job.step.commands:
             raise InvalidInput("a jq step needs command: <filter>")
         seconds = positive_seconds(job.step.config, "timeout", _CPU_S) or _CPU_S
         order = {
-            # Never expanded: $x and ${} belong to jq.
+            # Never expanded, since $x and ${} have their own meaning in jq.
             "filter": job.step.commands[0].text,
             "input": evaluate(job, job.step.script),
             "raw": str(job.step.config.get("raw", False)).lower() in {"true", "t", "1"},
@@ -46,6 +46,8 @@ class JqExecutor:
         if ended is None or ended.code == 0:
             return make_result(job)
         if ended.code is None:
-            return make_result(job, f"jq exceeded a limit: {seconds:g}s of CPU time, {_MEMORY >> 20} MiB of memory", -1)
+            return make_result(
+                job, f"jq exceeded a limit: {seconds:g}s of CPU time or {_MEMORY >> 20} MiB of memory", -1
+            )
         tail = io.stderr_tail()
         return make_result(job, f"jq failed: {tail}" if tail else "", ended.code)

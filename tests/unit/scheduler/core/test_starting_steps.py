@@ -291,7 +291,7 @@ def test_the_prepare_node_goes_first_and_its_values_reach_every_task() -> None:
     ("said", "kept"),
     [
         ('condition was not met: expected "x", got "y"', ""),
-        ("command `exit 1` failed: exit status 1", "command `exit 1` failed: exit status 1"),
+        ("back-quoted command `exit 1` failed: exit status 1", "back-quoted command `exit 1` failed: exit status 1"),
     ],
 )
 def test_a_condition_that_cannot_be_evaluated_is_an_error(said: str, kept: str) -> None:

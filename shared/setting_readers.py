@@ -1,0 +1,175 @@
+"""Readers of settings: each returns the value that a text means, or raises ``ValueError`` with what is wrong."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+__all__ = [
+    "base_path",
+    "duration_s",
+    "existing_file",
+    "existing_folder",
+    "folder",
+    "front_end_folder",
+    "labels",
+    "limits",
+    "one_of",
+    "seconds",
+    "server_url",
+    "true_or_false",
+    "url",
+    "whole_number",
+    "words",
+    "worker_id",
+    "zone_name",
+]
+
+_LABEL = re.compile(r"[A-Za-z0-9_./-]{1,63}")
+_WORKER_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+
+
+def whole_number(low: int, high: int) -> Callable[[str], int]:
+    """Return a reader of whole numbers from ``low`` to ``high``."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"-?\d{1,9}", text.strip()) or not low <= int(text) <= high:
+            raise ValueError(f"{text!r} is not a whole number from {low} to {high}")
+        return int(text)
+
+    return read
+
+
+def seconds(text: str) -> float:
+    """Return a number of seconds from 0.5 to 3600."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if not 0.5 <= value <= 3600:
+        raise ValueError(f"{text!r} is not a number of seconds from 0.5 to 3600")
+    return value
+
+
+def labels(text: str) -> tuple[tuple[str, str], ...]:
+    """Return the pairs of ``key=value,key=value``, sorted."""
+    labels: dict[str, str] = {}
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        key, mark, value = item.partition("=")
+        if not mark or not _LABEL.fullmatch(key.strip()) or not _LABEL.fullmatch(value.strip()):
+            raise ValueError(
+                f"{item!r} is not a label: expected key=value, with key and value of 1 to 63 letters, digits or _ . / -"
+            )
+        labels[key.strip()] = value.strip()
+    return tuple(sorted(labels.items()))
+
+
+def limits(text: str) -> tuple[tuple[str, int], ...]:
+    """Return the pairs of ``name=limit,name=limit``, sorted."""
+    limits: dict[str, int] = {}
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        name, _, limit = item.rpartition("=")
+        if not _LABEL.fullmatch(name.strip()) or not re.fullmatch(r"\s*[1-9]\d{0,5}\s*", limit):
+            raise ValueError(
+                f"{item!r} is not a limit: expected name=limit, with a name of 1 to 63 letters, digits or _ . / - "
+                "and a limit from 1 to 999999"
+            )
+        limits[name.strip()] = int(limit)
+    return tuple(sorted(limits.items()))
+
+
+def zone_name(text: str) -> str:
+    """Return the name of a time zone."""
+    try:
+        return ZoneInfo(text).key
+    except (ValueError, KeyError, OSError) as error:
+        raise ValueError(f"{text!r} is not a time zone such as Europe/Berlin") from error
+
+
+def one_of(*allowed: str) -> Callable[[str], str]:
+    """Return a reader of one of these words, in any letter case."""
+
+    def read(text: str) -> str:
+        if text.lower() not in allowed:
+            raise ValueError(f"{text!r} is not one of {', '.join(allowed)}")
+        return text.lower()
+
+    return read
+
+
+def worker_id(text: str) -> str:
+    """Return a worker id."""
+    if not _WORKER_ID.fullmatch(text):
+        raise ValueError(f"{text!r} is not a worker id: expected 1 to 100 letters, digits or _ . -")
+    return text
+
+
+def folder(text: str) -> Path:
+    """Return an absolute path."""
+    return Path(text).expanduser().absolute()
+
+
+def existing_file(text: str) -> Path:
+    """Return the absolute path of a file that exists."""
+    path = folder(text)
+    if not path.is_file():
+        raise ValueError(f"{text!r} is not an existing file")
+    return path
+
+
+def existing_folder(text: str) -> Path:
+    """Return the absolute path of a folder that exists."""
+    path = folder(text)
+    if not path.is_dir():
+        raise ValueError(f"{text!r} is not an existing folder")
+    return path
+
+
+def front_end_folder(text: str) -> Path:
+    """Return the folder of a front end's bundle."""
+    path = existing_folder(text)
+    if not any((path / name).is_file() for name in ("bundle.js", "assets/bundle.js")):
+        raise ValueError(f"the folder {text!r} contains neither bundle.js nor assets/bundle.js")
+    return path
+
+
+def true_or_false(text: str) -> bool:
+    """Return whether the text means true."""
+    if text.lower() not in {"true", "false", "1", "0", "yes", "no"}:
+        raise ValueError(f"{text!r} is not true or false")
+    return text.lower() in {"true", "1", "yes"}
+
+
+def duration_s(text: str) -> int:
+    """Return the seconds of a duration such as ``24h``, ``90m`` or ``3600s``."""
+    found = re.fullmatch(r"(?:(\d{1,5})h)?(?:(\d{1,5})m)?(?:(\d{1,7})s?)?", text.strip())
+    hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
+    total = hours * 3600 + minutes * 60 + seconds
+    if not 60 <= total <= 10_000_000:
+        raise ValueError(f"{text!r} is not a duration from 1m to 10000000s, such as 24h, 90m or 3600s")
+    return total
+
+
+def base_path(text: str) -> str:
+    """Return a path without a trailing slash."""
+    path = text.rstrip("/")
+    if path and not re.fullmatch(r"(?:/[A-Za-z0-9_.~-]+)+", path):
+        raise ValueError(f"{text!r} is not a path such as /dagway")
+    return path
+
+
+def url(text: str) -> str:
+    """Return an HTTP or HTTPS URL."""
+    if not re.fullmatch(r"https?://[^\s/?#]+(?:/[^\s?#]*)?", text):
+        raise ValueError(f"{text!r} is not a URL such as https://login.example.org")
+    return text
+
+
+def server_url(text: str) -> str:
+    """Return the URL of a server, without a trailing slash."""
+    return url(text).rstrip("/")
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Return the words of a list, separated by commas or spaces."""
+    return tuple(filter(None, re.split(r"[,\s]+", text)))
