@@ -133,14 +133,14 @@ def _check_key_name(accounts: AccountWrites, name: str) -> None:
 def _user(accounts: AccountWrites, user_id: str) -> dict[str, Any]:
     row = accounts.lock(t.users, id=user_id)
     if row is None:
-        raise NotFound(f"there is no user {user_id!r}")
+        raise NotFound(f"user {user_id!r} not found")
     return row
 
 
 def _key(accounts: AccountWrites, key_id: str) -> dict[str, Any]:
     row = accounts.lock(t.api_keys, id=key_id)
     if row is None:
-        raise NotFound(f"there is no API key {key_id!r}")
+        raise NotFound(f"API key {key_id!r} not found")
     return row
 
 

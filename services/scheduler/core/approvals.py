@@ -82,7 +82,7 @@ def _waiting(draft: Draft, message: Approve | Reject) -> Node | Refused:
     if node.status is not NodeStatus.WAITING:
         return Refused("bad_request", f"step {node.name} is {node.status}, not waiting for approval")
     if node.calls and (status.active or held_up(node)):
-        return Refused("bad_request", f"step {node.name} waits for its sub-runs: approve their steps instead")
+        return Refused("bad_request", f"step {node.name} waits for its sub-runs: approve or reject their steps instead")
     if status is RunStatus.RUNNING and draft.run.stop_reason:
         return Refused("bad_request", "DAG-run is stopping, so its steps cannot be approved or rejected")
     return node

@@ -130,8 +130,8 @@ class ChildRefused:
 class ChildrenSeen:
     """New states of a node's sub-runs, by run id (see ``Child.state``). Sending it twice is harmless.
 
-    The other fields are set only when no sub-run goes on, all by run id: ``outputs`` (before that ``None``),
-    ``params`` (the evaluated params, secrets masked) and ``names`` (the DAG names).
+    The other fields are set only when all sub-runs have ended or wait for approval. They are by run id: ``outputs``
+    (``None`` before), ``params`` (the evaluated params, secrets masked) and ``names`` (the DAG names).
     """
 
     node: int

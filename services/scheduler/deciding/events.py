@@ -32,7 +32,7 @@ def record_events(batch: Batch, events: Sequence[Event]) -> None:
         if batch.runs.get(event.run_key) is not None:
             batch.apply(event.run_key, event)  # type: ignore[arg-type]
         elif isinstance(event, AttemptStarted):
-            batch.halt(Halt(event.worker_id, event.token, revoked=True, reason="its run is gone"))
+            batch.halt(Halt(event.worker_id, event.token, revoked=True, reason="its run was deleted"))
 
 
 def record_notices(batch: Batch, notices: Iterable[tuple[str, Notice]]) -> None:

@@ -38,7 +38,7 @@ _LOOK_EVERY_S = 20
 _AT_ONCE = 100
 _PAGE = 50
 _LOOK_AT = 5000
-"""How many queued runs of one priority are looked at, if the first ones may not start yet."""
+"""How many queued runs of one priority are looked at, if the first runs may not start yet."""
 
 
 class Admission:
