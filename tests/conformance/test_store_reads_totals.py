@@ -72,7 +72,7 @@ def test_each_change_of_a_root_run_is_returned_once(engine: Engine, reads: Reads
     assert reads.changes_since(mark)[1] == found
 
 
-@pytest.mark.parametrize("empty_url", ["postgres"], indirect=True)
+@pytest.mark.parametrize("store_url", ["postgres"], indirect=True)
 def test_a_transaction_open_at_a_mark_is_returned_after_it(engine: Engine, reads: Reads) -> None:
     """Not on SQLite, which has one writer at a time."""
     slow, quick = add_run(engine, "slow", "1"), add_run(engine, "quick", "1")
