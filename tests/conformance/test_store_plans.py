@@ -55,9 +55,9 @@ QUESTIONS: dict[str, Callable[[Reads], object]] = {
 
 
 @pytest.fixture
-def empty_url(database_url: str) -> str:
+def store_url(migrated_database_url: str) -> str:
     """Postgres only: the tests of the reads check SQLite's plans."""
-    return database_url
+    return migrated_database_url
 
 
 def test_every_read_uses_an_index(engine: Engine, reader: Engine, reads: Reads) -> None:
