@@ -47,7 +47,9 @@ OPTIONS = (
         "--amqp-url",
         "RabbitMQ: amqp://user:password@host:5672/vhost, or amqps:// for TLS",
     ),
-    Option("worker_slots", "DAGWAY_WORKER_SLOTS", "--slots", "how many attempts the worker runs at once (100)"),
+    Option(
+        "worker_slots", "DAGWAY_WORKER_SLOTS", "--slots", "how many attempts the worker runs at the same time (100)"
+    ),
     Option(
         "worker_labels",
         "DAGWAY_WORKER_LABELS",
@@ -64,9 +66,9 @@ OPTIONS = (
         "queues",
         "DAGWAY_QUEUES",
         "--queues",
-        "queues and how many runs each lets be active at once: heavy=2,light=10 (none)",
+        "global queues, each with its limit of active runs: heavy=2,light=10 (none)",
     ),
-    Option("pools", "DAGWAY_POOLS", "--pools", "pools and how many steps each lets run at once: gpu=2,db=10 (none)"),
+    Option("pools", "DAGWAY_POOLS", "--pools", "pools, each with its limit of running steps: gpu=2,db=10 (none)"),
     Option(
         "tz",
         "DAGWAY_TZ",
@@ -110,7 +112,9 @@ OPTIONS = (
         "--log-format",
         "format of log lines: json or text (text on a terminal, else json)",
     ),
-    Option("api_threads", "DAGWAY_API_THREADS", "--threads", "how many requests the gateway answers at once (16)"),
+    Option(
+        "api_threads", "DAGWAY_API_THREADS", "--threads", "how many requests the gateway handles at the same time (16)"
+    ),
     Option(
         "base_path",
         "DAGWAY_BASE_PATH",
