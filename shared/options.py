@@ -98,7 +98,7 @@ OPTIONS = (
         "DAGWAY_WORKER_SLOTS",
         whole_number(1, 10_000),
         _WORKER,
-        "how many attempts the worker runs at once (100)",
+        "how many attempts the worker runs at the same time (100)",
         flag_name="--slots",
     ),
     Option(
@@ -121,14 +121,14 @@ OPTIONS = (
         "DAGWAY_QUEUES",
         limits,
         _SCHEDULER,
-        "queues and how many runs each lets be active at once: heavy=2,light=10 (none)",
+        "global queues, each with its limit of active runs: heavy=2,light=10 (none)",
     ),
     Option(
         "pools",
         "DAGWAY_POOLS",
         limits,
         _SCHEDULER,
-        "pools and how many steps each lets run at once: gpu=2,db=10 (none)",
+        "pools, each with its limit of running steps: gpu=2,db=10 (none)",
     ),
     Option(
         "tz",
@@ -186,7 +186,7 @@ OPTIONS = (
         "DAGWAY_API_THREADS",
         whole_number(1, 1000),
         _GATEWAY,
-        "how many requests the gateway answers at once (16)",
+        "how many requests the gateway handles at the same time (16)",
         flag_name="--threads",
     ),
     Option(

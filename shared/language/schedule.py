@@ -71,7 +71,7 @@ def cron_error(expression: str) -> str:
         valid = croniter.is_valid(cron.replace("?", "*"), strict=True)
     except (ValueError, KeyError, OverflowError):
         valid = False
-    return "" if valid else f"not a valid cron expression: {cron}"
+    return "" if valid else f"not a valid cron expression: {cron} (a value or range is wrong, or the date never occurs)"
 
 
 def _runs_backwards(ends: re.Match[str]) -> bool:

@@ -171,7 +171,7 @@ class Transport(Protocol):
 
         Raises:
             BrokerUnavailable: the broker cannot be reached or blocks publishers.
-            ConfigInvalid: a queue with such a name exists with different arguments.
+            ConfigInvalid: a broker queue of the same name exists with different arguments.
         """
 
     def waiting(self, queue: BrokerQueue) -> int:

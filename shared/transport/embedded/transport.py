@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class EmbeddedTransport:
-    """Implements ``shared.transport.base.Transport``. If ``journal_path`` is ``None``, messages end with the process.
+    """Implements ``shared.transport.base.Transport``. Without ``journal_path``, all messages are lost at exit.
 
     Raises:
         BrokerUnavailable: the journal cannot be opened: another process uses it, the disk is full, or no permission.
