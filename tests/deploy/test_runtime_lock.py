@@ -14,7 +14,7 @@ from tests.harness.servers import PostgresServer, RabbitServer
 
 pytestmark = pytest.mark.timeout(240)
 _STEPS_ONLY = {"docker", "jq"}
-"""Packages that code imports by name and only steps.lock has."""
+"""Packages that code imports by a name in a text, and that are in steps.lock only."""
 _SPEC = "steps:\n  - command: echo hello\n    output: SAID\n"
 _PACKED = """
 type: graph
