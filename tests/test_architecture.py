@@ -1,4 +1,4 @@
-"""What the code looks like as a whole: rules that no linter of ours knows."""
+"""Rules for the whole code base that our linters do not check."""
 
 import ast
 import pkgutil

@@ -1,4 +1,4 @@
-"""Cases whose steps or mails need a server to talk to, all at once in one system per footing."""
+"""Cases whose steps or mails need a server. All run at the same time, in one system per footing."""
 
 import json
 import re

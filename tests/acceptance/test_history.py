@@ -1,4 +1,4 @@
-"""``histRetentionDays``: which runs the next start of a dag deletes, and which it never does."""
+"""``histRetentionDays``: which old runs the next start of a DAG deletes, and which it keeps."""
 
 from datetime import timedelta
 from typing import Any

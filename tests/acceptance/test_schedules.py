@@ -1,4 +1,4 @@
-"""Cases of schedules: real runs; the scheduler's clock stands just before midnight until everything is set up."""
+"""Cases of schedules, with real runs. The scheduler's clock stops just before midnight until all cases are set up."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Approving and rejecting steps, in runs and in the runs below them. REST contract sections 5.8 and 13 (45 to 47)."""
+"""Approving and rejecting steps, in runs and in their sub-runs. REST contract sections 5.8 and 13 (45 to 47)."""
 
 from collections.abc import Iterator
 from pathlib import Path

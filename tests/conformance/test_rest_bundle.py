@@ -1,4 +1,4 @@
-"""The page of another front end's bundle, and how its files are served. REST contract section 10.2."""
+"""The page and the files of another front end's bundle. REST contract section 10.2."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""The OpenAPI document is true: responses to generated requests conform to it."""
+"""Responses to generated requests conform to the OpenAPI document."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""A write repeated with its Idempotency-Key is carried out once and answered alike, whichever process was killed."""
+"""A write that is repeated with its Idempotency-Key is carried out once and gets the same answer, after any crash."""
 
 from collections.abc import Iterator
 from pathlib import Path

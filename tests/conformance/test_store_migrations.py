@@ -1,4 +1,4 @@
-"""The migrations build exactly the schema of the program, completely or not at all."""
+"""The migrations create exactly the schema that the code defines. A failed migration changes nothing."""
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor

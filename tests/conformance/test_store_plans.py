@@ -1,4 +1,4 @@
-"""No read of the gateway scans the whole history: the plans of Postgres for each, on a history worth an index."""
+"""No read of the gateway scans the whole history: Postgres's plan for each read, on a history that is large enough."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime

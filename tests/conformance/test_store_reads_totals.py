@@ -1,4 +1,4 @@
-"""Counts of the history, then of what is committed since, while other transactions are open."""
+"""Totals of the history stay correct by counting later commits only, while other transactions are open."""
 
 from datetime import datetime
 

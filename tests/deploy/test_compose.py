@@ -1,4 +1,4 @@
-"""docker-compose.yml: who may reach whom, what waits for what, and that no password is in it."""
+"""docker-compose.yml: networks, start order, health checks, and that it contains no password."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""The Kubernetes manifests hold to the schema and to our own rules, and the rules catch what they should."""
+"""The Kubernetes manifests satisfy the rules, and the rules detect planted defects."""
 
 import copy
 import re

@@ -1,4 +1,4 @@
-"""The monitoring as it is shipped: configurations, rules, their pages and the dashboards."""
+"""The shipped monitoring: configurations, rules, runbooks and dashboards."""
 
 import json
 import os

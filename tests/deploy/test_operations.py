@@ -1,4 +1,4 @@
-"""The operations pages: none of their commands escapes ``live``, and what it cannot do there is done here."""
+"""The commands of docs/operations: ``live`` runs every page, and the commands that it cannot run are tested here."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The file system that the image is made of: gathered here, every service started in it by a real engine, and small."""
+"""The image's file system, built here: it is small, and every service starts in it under a real container engine."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Dagway's wheel beside exactly what the runtime locks pin: it is complete, and every service works there."""
+"""Dagway's wheel, installed with exactly the packages of the runtime locks: all modules import, all services work."""
 
 import shutil
 from collections.abc import Iterator

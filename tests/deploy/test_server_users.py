@@ -1,4 +1,4 @@
-"""The users that deploy/servers makes, tried on real servers: each can do its work and nothing else."""
+"""The users that deploy/servers creates: on real servers, each has exactly the rights that it needs."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""A process that is told to end does so, however often it is told."""
+"""A process ends in an orderly way, however many signals it gets."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What each process may do and know, how it ends, and what it says about bad settings."""
+"""The rights and secrets of each process, its orderly end, and its errors about bad settings."""
 
 import os
 import signal

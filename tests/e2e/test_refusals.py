@@ -1,4 +1,4 @@
-"""What keeps a process from starting is one line that says what to mend."""
+"""A process that cannot start prints one line that says what to change."""
 
 import json
 import socket

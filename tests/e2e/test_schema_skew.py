@@ -1,4 +1,4 @@
-"""Services and a schema that is not theirs: they wait for the migration, and go on after a later one."""
+"""Services with an older or newer schema: they wait for the migration, and work on a newer schema."""
 
 from pathlib import Path
 from urllib.parse import urlsplit

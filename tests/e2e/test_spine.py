@@ -1,4 +1,4 @@
-"""The spine of a run over REST: create, start, outputs, failure, stop, retry, queue, restart."""
+"""The main operations over REST: create, start, outputs, failure, stop, retry, queue, restart."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The examples do their work, and come to the same on both footings: statuses, outputs and logs."""
+"""Every example has the same statuses, outputs and logs on both footings."""
 
 import functools
 import http.server

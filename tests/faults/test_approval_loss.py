@@ -1,4 +1,4 @@
-"""Schedulers killed between what a person, or a called run, brought about and the sending of what follows."""
+"""Schedulers killed after the commit of an approval or of a sub-run's end, before they send the next messages."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Calls and approvals that end, or lose their workers, in the middle: what they had on a worker is gone."""
+"""Calls and approvals that are ended, or lose their worker: no process of theirs is left on a worker."""
 
 from pathlib import Path
 

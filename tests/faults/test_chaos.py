@@ -1,4 +1,4 @@
-"""Hundreds of runs while processes of every kind are killed: nothing is lost, nothing happens twice."""
+"""Hundreds of runs while processes of all kinds are killed: no run is lost, none happens twice."""
 
 import os
 import random

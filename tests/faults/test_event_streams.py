@@ -1,4 +1,4 @@
-"""Event streams that are told everything once, whatever dies meanwhile."""
+"""Event streams deliver every event once, although a broker restarts and a gateway dies."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Two real Prometheus servers over real services: what they add up is what the database says, whatever was killed."""
+"""Two real Prometheus servers scrape real services: their sums equal the database, although processes are killed."""
 
 import itertools
 from collections import Counter

@@ -1,4 +1,4 @@
-"""A data folder whose disk is full: said, waited for, and nothing lost. Needs the right to mount a small disk."""
+"""A full disk below the data folder: it is reported, work waits, no data is lost. Needs the right to mount a disk."""
 
 import shutil
 import subprocess

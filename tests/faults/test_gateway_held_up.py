@@ -1,4 +1,4 @@
-"""What would hold a gateway up: slow clients, long computations, many streams, a database that says nothing."""
+"""Causes that could block a gateway: slow clients, long computations, many streams, a silent database."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A lock's place when the worker that holds it dies or falls silent in the middle of its step."""
+"""A lock whose holder's worker dies or is cut off in the middle of the step."""
 
 from pathlib import Path
 

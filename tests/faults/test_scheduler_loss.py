@@ -1,4 +1,4 @@
-"""Schedulers killed between the commit of a decision and the sending of what follows from it."""
+"""Schedulers killed between the commit of a decision and the sending of its messages."""
 
 import pytest
 

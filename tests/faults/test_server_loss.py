@@ -1,4 +1,4 @@
-"""RabbitMQ and Postgres going away in the middle of a run, in good order and by SIGKILL."""
+"""RabbitMQ and Postgres are stopped or killed in the middle of a run."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Workers that die or fall silent in the middle of a step."""
+"""Workers that die or are cut off in the middle of a step."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Archives that only other programs create, and encrypted ones: extraction follows the same rules."""
+"""Archives of formats that Dagway cannot create, and encrypted archives: extraction follows the same rules."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Runs that other runs call obey global queues, on both footings."""
+"""Sub-runs obey global queues, on both footings."""
 
 import threading
 from collections import Counter

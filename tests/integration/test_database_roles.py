@@ -1,4 +1,4 @@
-"""What the gateway's and the scheduler's database users may do, found out by trying."""
+"""The rights of the gateway's and the scheduler's database users, tested by statements."""
 
 from collections.abc import Iterator
 from urllib.parse import urlsplit, urlunsplit

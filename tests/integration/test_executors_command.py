@@ -1,4 +1,4 @@
-"""The command executor at its limits: shells, floods of output, children left in the background."""
+"""The command executor: shells, large output, children left in the background."""
 
 import hashlib
 from collections.abc import Iterator

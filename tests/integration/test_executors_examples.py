@@ -1,4 +1,4 @@
-"""Every example of an executor runs, against servers of the tests; so does the plugin in the documentation."""
+"""Every example of an executor runs, against servers of the tests, and so does the plugin in docs/executors.md."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A followed folder with what people leave in folders, on both footings."""
+"""A followed DAG folder that also contains links, unreadable files and other surprises, on both footings."""
 
 import errno
 import os

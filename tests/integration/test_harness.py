@@ -1,4 +1,4 @@
-"""The harness's own servers: what other tests take for granted."""
+"""The test harness itself: its servers and its proxy behave as other tests assume."""
 
 import subprocess
 import sys

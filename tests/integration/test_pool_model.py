@@ -1,4 +1,4 @@
-"""Admission to pools against a model: in whatever order things happen, no limit is exceeded, nobody is forgotten."""
+"""Admission to pools compared with a model: in any order of events, no limit is exceeded, no waiting step is lost."""
 
 import tempfile
 from collections import Counter

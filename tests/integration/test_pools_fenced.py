@@ -1,4 +1,4 @@
-"""Places of attempts whose worker was lost after their start, and of reports that come too late or from another."""
+"""Pool places of attempts whose worker was lost; late reports and reports of other workers do not change them."""
 
 from collections import Counter
 from datetime import timedelta

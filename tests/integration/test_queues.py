@@ -1,4 +1,4 @@
-"""Admission on both footings: order, limits, pauses, and four schedulers at once."""
+"""Admission of runs on both footings: order, limits, pauses, and four schedulers at once."""
 
 import threading
 from collections import Counter

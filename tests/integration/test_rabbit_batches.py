@@ -1,4 +1,4 @@
-"""Messages of one route that are sent together travel as one to RabbitMQ, and are messages of their own again after."""
+"""Messages sent to one broker queue together travel as one AMQP message (a batch), and are consumed one by one."""
 
 import threading
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""A connection to a broker that cannot be reached or does not answer: what is said of it, and what it leaves behind."""
+"""Connections to a broker that is unreachable or does not answer: their errors, and that no socket is left."""
 
 import gc
 import socket

@@ -1,4 +1,4 @@
-"""The broker by TLS: what is written at once and what must wait for the socket arrive whole and in order."""
+"""The broker over TLS: small messages, and large ones that exceed the socket's buffer, arrive whole and in order."""
 
 from pathlib import Path
 from urllib.parse import quote

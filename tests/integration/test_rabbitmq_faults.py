@@ -1,4 +1,4 @@
-"""RabbitMQ breaking under the transport: sends fail at once, consumers come back, nothing accepted is lost."""
+"""Failures of RabbitMQ: sends fail immediately, consumers recover, no accepted message is lost."""
 
 import queue
 import threading

@@ -1,4 +1,4 @@
-"""What is sent again, by whom and when, with the clock in the test's hand and no threads but the transport's."""
+"""The outbox relay: which messages are sent again, by which scheduler and when. The test sets the clock."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo

@@ -1,4 +1,4 @@
-"""Schedules fired in both modes, with the clock in the test's hand."""
+"""Fires of schedules on both footings. The test sets the clock."""
 
 import random
 import threading

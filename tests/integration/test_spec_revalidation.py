@@ -1,4 +1,4 @@
-"""Stored specs after an upgrade: judged again by the newest version there is, on both footings."""
+"""After an upgrade, the newest version validates stored specs again, on both footings."""
 
 from datetime import timedelta
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Values from a request in text for a shell: they are printed, never run."""
+"""Values from requests in commands of a shell are printed, never run."""
 
 from collections.abc import Iterator
 from pathlib import Path

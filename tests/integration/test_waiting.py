@@ -1,4 +1,4 @@
-"""Why something does not run: each reason as the API tells it, on both footings, true at the moment of asking."""
+"""Why a run or step waits: each reason in the API, on both footings, correct at the time of the request."""
 
 import threading
 from collections.abc import Iterator

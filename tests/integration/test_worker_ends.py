@@ -1,4 +1,4 @@
-"""How attempts are ended: timeouts, stops, shutdowns, killed workers, an absent broker."""
+"""The end of attempts: timeouts, stops, shutdowns, killed workers, an unreachable broker."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Another product's front end in place of ours: a small one, that does what the contract lets it rely on."""
+"""Another front end in place of Dagway's: a small page that uses what the contract guarantees."""
 
 from collections.abc import Iterator
 

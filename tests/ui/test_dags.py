@@ -1,4 +1,4 @@
-"""What people do with DAGs: find, make, edit, compare, suspend, pause."""
+"""The pages of DAGs: find, create, edit, compare, suspend, pause."""
 
 from pathlib import Path
 

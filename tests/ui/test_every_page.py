@@ -1,4 +1,4 @@
-"""What holds for every page: no errors, nothing from elsewhere, no code from data, fit for a phone and for ears."""
+"""Every page: no errors, no request to other hosts, no code from data, usable on a phone and with a screen reader."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What people do with a log: read it as it is written, look further up, take it away."""
+"""The log page: read a log while it grows, scroll up, download it."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What people do with runs, done in a real browser: start, watch, read, stop, retry, approve."""
+"""The pages of runs in a real browser: start, watch, read, stop, retry, approve."""
 
 from pathlib import Path
 

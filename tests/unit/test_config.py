@@ -1,4 +1,4 @@
-"""Settings: validated whole, and never silently ignored."""
+"""Settings are all validated, and never silently ignored."""
 
 import runpy
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""One id through all services: what is bound to the log, and the trace that a step is part of."""
+"""Following one run through all services: the fields bound to log lines, and the trace context."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""The metrics: described, bounded, documented, and counted once."""
+"""Metrics have descriptions, bounded labels and documentation, and count each event once."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The witness of the queue stress: it sees what it is there to see."""
+"""``tests.harness.queue_log`` detects exceeded limits and wrong orders."""
 
 from datetime import UTC, datetime, timedelta
 

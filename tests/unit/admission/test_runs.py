@@ -1,4 +1,4 @@
-"""Admission of runs as a state machine: limits and order hold whatever happens in whatever order."""
+"""Admission of runs as a state machine: limits and order hold for any sequence of events."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Places for requests among greenlets, without patching anything."""
+"""The limit of concurrent requests, with real greenlets."""
 
 from collections.abc import Callable, Iterable
 from io import BytesIO

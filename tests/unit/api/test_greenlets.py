@@ -1,4 +1,4 @@
-"""Work that is done apart, where threads serve and in a process of greenlets."""
+"""``run_in_thread`` in a process that serves by threads, and in one that serves by greenlets."""
 
 import subprocess
 import sys

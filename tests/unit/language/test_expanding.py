@@ -1,4 +1,4 @@
-"""The variable language in both modes, and that it runs only what the author asked to run."""
+"""Expansion of variables in both modes; only commands that the author wrote are run."""
 
 import json
 import subprocess

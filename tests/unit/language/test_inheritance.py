@@ -1,4 +1,4 @@
-"""A base configuration under a document: which of the two wins, or whether both count."""
+"""A base configuration and a document: for each field, which one wins, or how they are merged."""
 
 import pytest
 

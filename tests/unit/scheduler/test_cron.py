@@ -1,4 +1,4 @@
-"""Cron against an oracle that walks through the minutes."""
+"""Cron expressions, compared with a simple model that tests every minute."""
 
 import itertools
 from datetime import UTC, datetime, timedelta

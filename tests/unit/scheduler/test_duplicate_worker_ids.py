@@ -1,4 +1,4 @@
-"""When two workers go by one id, and when one was only restarted."""
+"""Two workers with the same id are reported; a restarted worker is not."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

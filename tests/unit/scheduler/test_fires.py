@@ -1,4 +1,4 @@
-"""Schedules over a simulated year: the outcome of each scheduled time equals what an oracle expects."""
+"""Schedules over a simulated year: the outcome of each scheduled time equals the one of an independent model."""
 
 import random
 from collections import Counter

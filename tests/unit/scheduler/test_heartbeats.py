@@ -1,4 +1,4 @@
-"""Which heartbeats are recorded at once, and which only renew a lease with the next look."""
+"""Which heartbeats are recorded immediately, and which only renew a lease at the next pass."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""When a task counts as lost on its way: only where its route was seen without a message, and long enough after."""
+"""A task counts as lost only some time after its broker queue was seen empty."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""When a worker that is there counts as not holding an attempt."""
+"""When an attempt counts as missing on a live worker, whose heartbeats do not name it."""
 
 from datetime import UTC, datetime, timedelta
 

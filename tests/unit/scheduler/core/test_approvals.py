@@ -1,4 +1,4 @@
-"""Steps that wait for a person: workflow language, sections 5.4, 5.7, 5.9 to 5.11."""
+"""Steps that wait for approval: workflow language, sections 5.4, 5.7, 5.9 to 5.11."""
 
 from dataclasses import replace
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What called runs came to is printed by a worker where something there needs it (sections 3.6, 3.7, 3.8, 3.10)."""
+"""A worker prints the result of sub-runs if the calling step needs it there (sections 3.6, 3.7, 3.8, 3.10)."""
 
 import json
 from typing import Any

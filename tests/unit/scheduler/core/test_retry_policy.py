@@ -1,4 +1,4 @@
-"""Trying a step again: how often, after which wait, for which ends."""
+"""``retryPolicy``: how often a step is retried, after which wait, and after which outcomes."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A new attempt of a run that ended: what runs again, what is kept, and what may be set by hand."""
+"""Retries of ended runs: which steps run again, which are kept, and which statuses a user may set."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Stop and the run's time limit, at every moment of a run's life."""
+"""A stop and the run's time limit, in every state of a run."""
 
 from dataclasses import replace
 from datetime import timedelta
