@@ -55,7 +55,7 @@ def stack(tmp_path: Path, folder: Path) -> Iterator[Stack]:
 
 
 def told(client: FlaskClient, path: str = "/") -> dict[str, Any]:
-    """Return what the page's ``getConfig()`` does: it is one object of JSON."""
+    """Return the result of the page's ``getConfig()``, one JSON object."""
     page = client.get(path).get_data(as_text=True)
     [found] = re.findall(r"<script>function getConfig\(\) \{ return (.*?); \}</script>", page)
     value: dict[str, Any] = json.loads(found)

@@ -49,7 +49,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """A whole system, where the static token may do everything."""
+    """A whole system. The static token has all rights."""
     folder: Path = tmp_path_factory.mktemp("live")
     footing = Footing(migrated_sqlite(folder / "dagway.db"), f"embedded:{folder}/transport.db", folder)
     settings = Settings(auth_mode="builtin", token_secret=SECRET, token="t", admin_password="adminadmin")

@@ -26,7 +26,7 @@ def tag_of(live: Live, name: str) -> str:
 
 
 def put(live: Live, name: str, spec: str, if_match: str = "") -> tuple[int, str]:
-    """Return the status, and the new tag or the error's code."""
+    """Return the status, and the new ETag or the error code."""
     headers = {"If-Match": if_match} if if_match else {}
     response = live.ask("PUT", f"/dags/{name}/spec", {"spec": spec}, headers=headers)
     content = response.get_json()

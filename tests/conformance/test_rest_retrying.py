@@ -105,7 +105,7 @@ params: "D=`date +%s%N`"
 
 
 def said(live: Live, name: str, run_id: str) -> tuple[str, str]:
-    """Return a run's parameters and what its step said of them, once it has succeeded."""
+    """Wait until a run has succeeded; return its parameters and what its step printed of them."""
     params = live.until(name, run_id, 4)["params"]
     return params, live.get(f"/dag-runs/{name}/{run_id}/outputs")["outputs"]["said"]
 

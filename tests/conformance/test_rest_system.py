@@ -66,7 +66,7 @@ def test_metrics_have_the_names_and_the_aliases(stack: Stack) -> None:
 
 
 class Asked(Resources):
-    """Notes since when samples are wanted, and has none."""
+    """A source of samples that has none. It records since when samples were requested."""
 
     def __init__(self) -> None:
         super().__init__()

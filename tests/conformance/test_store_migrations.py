@@ -58,7 +58,7 @@ def upgrade():
 
 
 def _scripts_with(tmp_path: Path, revision: str) -> Path:
-    """Return a copy of the migrations with one more after the last."""
+    """Return a copy of the migrations with an additional last one."""
     scripts = tmp_path / "100% migrations"
     shutil.copytree(SCRIPTS, scripts)
     (scripts / "versions" / "r9999_more.py").write_text(revision.format(head=HEAD))

@@ -56,7 +56,7 @@ QUESTIONS: dict[str, Callable[[Reads], object]] = {
 
 @pytest.fixture
 def empty_url(database_url: str) -> str:
-    """Postgres only: the tests of the reads check SQLite's plans."""
+    """Postgres only; the tests of the reads check SQLite's plans."""
     return database_url
 
 

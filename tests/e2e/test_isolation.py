@@ -47,7 +47,7 @@ def test_the_gateways_database_user_cannot_write(cluster: Cluster, statement: st
 
 
 def environment_of(pid: int) -> dict[str, str]:
-    """Return the environment a process was started with."""
+    """Return the environment with which a process was started."""
     items = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
     return dict(item.split("=", 1) for item in items if item)
 

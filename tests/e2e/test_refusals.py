@@ -16,7 +16,7 @@ AWAY = {"DAGWAY_DATABASE_URL": "postgresql://x@127.0.0.1:1/x", "DAGWAY_AMQP_URL"
 
 @pytest.fixture
 def taken() -> Iterator[str]:
-    """A port that somebody listens on."""
+    """A port on which another process listens."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield str(listening.getsockname()[1])
 

@@ -14,7 +14,7 @@ from tests.harness.servers import PostgresServer, RabbitServer
 
 
 class Unmigrated(Cluster):
-    """The users are there, as an administrator makes them; the tables are not."""
+    """A system whose database has users, created as by an administrator, but no tables."""
 
     def _migrate(self) -> None:
         for name in ("scheduler", "api"):

@@ -25,7 +25,7 @@ steps:
 
 @pytest.fixture
 def second(cluster: Cluster) -> Iterator[DagwayProcess]:
-    """One more gateway for this test."""
+    """Another gateway for this test."""
     with cluster.gateway(1, free_port()) as process:
         cluster.ready(process)
         yield process

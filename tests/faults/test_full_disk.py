@@ -35,7 +35,7 @@ class _Disk:
 
 
 class _Cut(EmbeddedTransport):
-    """Takes no reports while ``cut``."""
+    """A transport that refuses reports while ``cut`` is set."""
 
     cut = False
 

@@ -15,12 +15,12 @@ from tests.harness.eventually import eventually, free_port
 
 ONE = "steps:\n  - name: one\n    command: echo 1\n"
 SLOW = 40
-"""More than the 16 requests that a gateway answers at once."""
+"""More than the 16 requests that a gateway answers at the same time."""
 _PATIENCE = urllib3.Timeout(connect=2, read=20)
 
 
 def connect(stack: ExitStack, port: int, request: str) -> socket.socket:
-    """Send this and leave the connection open."""
+    """Send ``data`` and leave the connection open."""
     link = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
     link.sendall(request.replace("\n", "\r\n").encode())
     return link

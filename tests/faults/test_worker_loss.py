@@ -11,7 +11,7 @@ from tests.harness.eventually import eventually
 from tests.harness.procs import DagwayProcess
 
 NOTICED_S = LEASE_S + 10
-"""A lease, the time a scheduler listens before it judges (it may be new), a look, and a busy machine."""
+"""A lease, the time for which a new scheduler listens before it judges workers, one pass, and a busy machine."""
 LONG = """
 steps:
   - name: long
@@ -30,14 +30,14 @@ RETRIED = "    retryPolicy: {limit: 2, intervalSec: 0}"
 
 
 def holder(cluster: Cluster, dag: str) -> DagwayProcess:
-    """Return the process of the worker that runs a step of ``r1``."""
+    """Return the worker process that runs a step of ``r1``."""
     cluster.client.until_step("running", dag, "r1", "long")
     worker_id = cluster.client.run(dag)["workerId"]
     return next(worker for worker in cluster.workers if worker.env["DAGWAY_WORKER_ID"] == worker_id)
 
 
 def begin(cluster: Cluster, dag: str, folder: Path, policy: str) -> tuple[DagwayProcess, list[int]]:
-    """Start a run and return who runs its step, and the step's processes."""
+    """Start a run; return the worker that runs its step, and the step's processes."""
     cluster.client.create(dag, LONG.format(folder=folder, policy=policy))
     cluster.client.start(dag)
     pids = [pid_in(folder / "pid"), pid_in(folder / "child")]

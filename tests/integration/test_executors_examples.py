@@ -29,7 +29,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 
 
 def printed(rig: Rig, name: str, *, env: tuple[tuple[str, str], ...] = (), **params: object) -> dict[str, str]:
-    """Run the steps of an example one after the other; return what each printed."""
+    """Run the steps of an example one after the other; return the output of each."""
     loaded = load((ROOT / "examples" / "executors" / f"{name}.yaml").read_text(), file_name=name)
     assert loaded.errors == []
     assert loaded.dag is not None
@@ -54,7 +54,7 @@ ALIASES |= dict.fromkeys(("github_action", "github-action"), "gha")
 
 
 def test_there_is_an_example_of_each_kind_and_each_is_run_here() -> None:
-    """The other examples, such as those of calls and approvals, are run by ``tests/acceptance/test_examples``."""
+    """``tests/acceptance/test_examples`` runs the other examples, such as calls and approvals."""
     texts = {path: path.read_text() for path in (ROOT / "examples").rglob("*.yaml")}
     shown = {
         step.type
@@ -134,7 +134,7 @@ def test_notices(rig: Rig) -> None:
 
 @pytest.fixture
 def greeting(tmp_path: Path) -> Iterator[None]:
-    """Install the plugin in the documentation, with the files that an installer would write."""
+    """Install the plugin of docs/executors.md, with the files that an installer would write."""
     blocks = dict(re.findall(r"```(python|toml)\n(.*?)```", (ROOT / "docs" / "executors.md").read_text(), re.DOTALL))
     (tmp_path / "greeting.py").write_text(blocks["python"])
     info = tmp_path / "dagway_greeting-1.0.dist-info"

@@ -123,7 +123,7 @@ def test_a_dag_made_anew_does_not_belong_to_the_file_of_the_removed_one(stack: S
 
 
 def follower(stack: Stack, folder: Path) -> Folder:
-    """One that looks when the test says so."""
+    """A follower without a thread: the test triggers each scan."""
     return Folder(Transactor(Store(stack.engine), Plans(), utc_now), folder)
 
 
@@ -248,7 +248,7 @@ def test_of_two_files_of_one_name_the_longer_extension_is_the_dag(stack: Stack, 
 
 @pytest.fixture
 def on_postgres(migrated_database_url: str) -> Iterator[Stack]:
-    """A stack where one transaction can wait for another; on SQLite there is one at a time."""
+    """A stack on Postgres, where a transaction can wait for another one; SQLite allows one at a time."""
     made = Stack(migrated_database_url, lambda: open_transport("embedded:", name="test"))
     yield made
     made.close()

@@ -18,7 +18,7 @@ SPEC = "steps: [{name: a, command: 'true'}]"
 
 
 class Undone(Exception):
-    """Takes a transaction back."""
+    """Raised to roll a transaction back."""
 
 
 def start(batch: Batch, run_id: str, *, undone: bool = False) -> None:

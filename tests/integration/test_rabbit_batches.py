@@ -33,7 +33,7 @@ def route() -> BrokerQueue:
 
 
 def together(transport: RabbitTransport, work: Callable[[], T]) -> T:
-    """Run ``work`` on the thread that publishes: what it sends is all there before anything leaves."""
+    """Run ``work`` on the publishing thread, so that all its messages are queued before the first one leaves."""
     found: list[T] = []
     over = threading.Event()
 

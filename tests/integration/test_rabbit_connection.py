@@ -49,7 +49,7 @@ def listener() -> Iterator[socket.socket]:
 
 
 def unclosed_after(make: Callable[[], Connection], reached: Reached) -> list[str]:
-    """Start a connection, close it as soon as ``reached`` returns, and return the warnings about its sockets."""
+    """Start a connection, close it when ``reached`` returns, and return the warnings about unclosed sockets."""
     gc.collect()
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")

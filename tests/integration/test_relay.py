@@ -19,7 +19,7 @@ T0 = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
 class Rig:
-    """Two schedulers' relays, a route, and a message that the first one's decision owes."""
+    """The relays of two schedulers, a broker queue, and an outbox message of the first scheduler's decision."""
 
     def __init__(self, stack: Stack) -> None:
         self.route = BrokerQueue(f"test.relay.{new_run_id()}", Durability.REPRODUCIBLE)
@@ -40,7 +40,7 @@ class Rig:
             tx.write(Rows(t.outbox, [row]))
 
     def arrived(self) -> int:
-        """Take one message that must be there, and what came with it; return how many."""
+        """Wait for at least one message, take all that have arrived, and return their number."""
         found: list[Delivery] = []
 
         def something() -> bool:

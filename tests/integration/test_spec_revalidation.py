@@ -15,7 +15,7 @@ from tests.integration.schedule_rig import STEPS, T0, Rig
 from tests.integration.scheduler_stack import Stack
 
 _OLD = {"errors": ["line 1, column 1: has invalid keys: schedule"], "summary": {"name": "a"}, "judged_by": "0.9.0"}
-"""What a version found that could not read the text yet."""
+"""The problems that a version found which could not read the spec yet."""
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def _stored(stack: Stack, **values: Any) -> None:
 
 
 def _lives(rig: Rig, version: str) -> None:
-    """A scheduler of that version gives its one sign of life."""
+    """Record one heartbeat of a scheduler with this version."""
     row = {"kind": "scheduler", "instance_id": version, "host": "h", "version": version}
     with rig.stack.engine.begin() as connection:
         connection.execute(insert(t.services).values(row | {"started_at": rig.now, "heartbeat_at": rig.now}))

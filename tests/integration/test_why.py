@@ -19,7 +19,7 @@ BASIC = f"Basic {base64.b64encode(b'ann:s3cret').decode()}"
 
 
 class Gateway:
-    """Records credentials, and has one run, which waits for nothing."""
+    """A gateway that records credentials and has one run, which does not wait."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []

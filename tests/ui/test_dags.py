@@ -10,7 +10,7 @@ from tests.ui.conftest import Look, origin
 
 
 def version(page: Page, number: int) -> Locator:
-    """The row of a DAG's version."""
+    """Return the table row of one version of a DAG."""
     return page.get_by_role("row").filter(has=page.get_by_role("cell", name=str(number), exact=True))
 
 

@@ -44,7 +44,7 @@ NAMELESS = """() => [...document.querySelectorAll("a[href], button, input, selec
 
 @pytest.fixture(scope="session")
 def shown(system: Embedded) -> Embedded:
-    """The system with one DAG of every oddity, changed once and run once."""
+    """The system with one DAG that uses unusual values everywhere, was edited once and has one run."""
     system.client.create("show", "steps: [echo before]\n")
     assert system.client.ask("PUT", "/dags/show/spec", {"spec": SPEC}).json == {"errors": []}
     system.client.start("show", "s1")

@@ -17,14 +17,14 @@ def at(seconds: float) -> datetime:
 def passage(
     run_id: str, queued: float, entered: float | None = None, left: float | None = None, priority: int = LOW
 ) -> Passage:
-    """A run whose admission began half a second before it was committed."""
+    """Return the passage of a run whose admission began half a second before its commit."""
     looked_at = None if entered is None else at(entered - 0.5)
     moments = [None if moment is None else at(moment) for moment in (entered, left)]
     return Passage(run_id, "q", priority, at(queued), at(queued), looked_at, *moments)
 
 
 def told(*runs: Passage) -> dict[str, datetime]:
-    """Somebody was told of each run a second after it was queued."""
+    """Return ``known_at``: each run was reported as recorded a second after it was queued."""
     return {run.run_id: run.queued_at + timedelta(seconds=1) for run in runs}
 
 

@@ -12,7 +12,7 @@ T0 = datetime(2027, 1, 1, tzinfo=UTC)
 
 
 class Queue(RuleBasedStateMachine):
-    """One queue, its clock, its limit, and runs that come and end."""
+    """One queue with its clock and limit, and runs that are queued and end."""
 
     def __init__(self) -> None:
         super().__init__()

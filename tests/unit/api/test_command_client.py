@@ -27,7 +27,7 @@ def outcome(
     answer: bytes | DagwayError | None = None,
     forget: Callable[[], object] = lambda: None,
 ) -> Recorded | Accepted:
-    """Return the outcome of a command; ``confirm="never"``: the broker does not confirm."""
+    """Send a command and return its outcome. With ``confirm="never"`` the broker does not confirm."""
     pending = PendingReply(forget)
     if not isinstance(confirm, str):
         pending.settle(confirm)

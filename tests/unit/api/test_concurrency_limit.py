@@ -13,7 +13,7 @@ from services.api.serving.concurrency_limit import ConcurrencyLimit
 
 
 class App:
-    """Answers with the path when ``go`` is set, and knows who got in; refuses at once what it is told to."""
+    """A WSGI application that answers when ``go`` is set, and records the requests that reached it."""
 
     def __init__(self) -> None:
         self.inside: list[str] = []
@@ -31,7 +31,7 @@ class App:
 
 
 class Trickle:
-    """A body that comes once ``go`` is set."""
+    """A request body that arrives when ``go`` is set."""
 
     def __init__(self, body: bytes, go: Event) -> None:
         self._rest, self._go = BytesIO(body), go
@@ -53,7 +53,7 @@ def ask(
 
 
 def settle() -> None:
-    """Let every greenlet get as far as it can."""
+    """Let every greenlet run until it blocks."""
     for _ in range(5):
         gevent.sleep(0)
 

@@ -8,7 +8,7 @@ from services.api.serving.gevent_worker import _Waiting
 
 
 class Waiter:
-    """A connection's greenlet: it waits for a request until ``asked`` is set, then answers until ``let`` is."""
+    """A connection's greenlet: it waits for a request until ``asked`` is set, then answers until ``let`` is set."""
 
     def __init__(self, waiting: _Waiting) -> None:
         self.asked, self.let = gevent.event.Event(), gevent.event.Event()

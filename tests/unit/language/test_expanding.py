@@ -23,7 +23,7 @@ from shared.language.steps.command_line import split_command
 
 
 class Recorder:
-    """A stand-in for the shell: notes each command and answers with ``output``."""
+    """A stand-in for the shell: records each command and returns ``output``."""
 
     def __init__(self, output: str = "") -> None:
         self.commands: list[str] = []

@@ -15,7 +15,7 @@ def beat(after_s: float = 0, **facts: Any) -> Heartbeat:
 
 
 def heard(one: HeartbeatBuffer, *beats: Heartbeat) -> list[Heartbeat]:
-    """Hear and record; return what was news."""
+    """Receive and record heartbeats; return those that had news."""
     news = one.hear(beats, T0)
     one.recorded(news)
     return [each.heartbeat for each in news]

@@ -15,7 +15,7 @@ def begun(policy: dict[str, Any], **facts: Any) -> Stage:
 
 
 def waits(stage: Stage) -> list[float]:
-    """Fail until no try is left; return the waits in between."""
+    """Fail until no try is left; return the waits between the tries."""
     found = []
     while stage.run.status is RunStatus.RUNNING:
         stage.make("a", "failed")

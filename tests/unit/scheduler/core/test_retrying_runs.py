@@ -17,7 +17,7 @@ ABC = (step("a"), step("b", "a"), step("c", "b"))
 
 
 def anew(source: Stage, name: str = "") -> Stage:
-    """Return a new run, begun, that has the results of ``source``'s."""
+    """Return a new run that has begun, with the results of the run ``source``."""
     run = replace(fresh(source.run.plan.dag, prepare=source.run.prepare is not None), run_key="run-2")
     stage = Stage(carry_over(run, source.run, name))
     stage.tell(Begin("ann"))
