@@ -81,7 +81,9 @@ def test_the_page_needs_nothing_from_elsewhere(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: f"{operation.method}-{operation.id}")
-def test_answers_are_as_described(live: Live, document: dict[str, Any], operation: Any) -> None:
+def test_responses_to_generated_requests_conform_to_the_document(
+    live: Live, document: dict[str, Any], operation: Any
+) -> None:
     if operation.id in _NOT_ENDING:
         assert document["paths"][operation.path]["get"]["responses"]["200"]["content"].keys() == {"text/event-stream"}
         return
@@ -121,7 +123,7 @@ _FOUND = [
 
 
 @pytest.mark.parametrize("operation", _FOUND, ids=lambda operation: operation.id)
-def test_what_is_found_is_as_described(stack: Stack, document: dict[str, Any], operation: Any) -> None:
+def test_successful_responses_conform_to_the_document(stack: Stack, document: dict[str, Any], operation: Any) -> None:
     path = operation.path
     for name, value in _NAMES.items():
         path = path.replace(f"{{{name}}}", value)

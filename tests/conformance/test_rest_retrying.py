@@ -57,7 +57,7 @@ def test_a_waiting_run_can_be_retried(live: Live) -> None:
     assert live.run("asks", "r")["status"] == 7
 
 
-def test_what_was_taken_over_has_no_log_and_no_called_run(live: Live) -> None:
+def test_steps_taken_over_by_a_new_run_have_no_log_and_no_sub_runs(live: Live) -> None:
     live.dag("fails", FAILS)
     live.start("fails", dagRunId="r")
     old = live.until("fails", "r", 2)

@@ -35,7 +35,7 @@ def env_file(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-def test_the_whole_system_is_there() -> None:
+def test_the_compose_file_has_every_service() -> None:
     assert set(SERVICES) == {"postgres", "rabbitmq", "prometheus", "grafana", *OURS}
     assert SERVICES["scheduler"]["deploy"]["replicas"] == 2
     assert SERVICES["worker"]["deploy"]["replicas"] == 2

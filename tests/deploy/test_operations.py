@@ -31,7 +31,7 @@ def test_every_page_with_commands_is_run_on_a_real_system() -> None:
     assert len(ORDER) == len(set(ORDER))
 
 
-def test_no_command_waits_for_an_answer() -> None:
+def test_no_command_prompts_for_input() -> None:
     for page in PAGES.glob("*.md"):
         for command in _commands(page):
             assert "exec" not in command.split() or "-T" in command.split(), command

@@ -100,7 +100,7 @@ def engine(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doc
         yield started
 
 
-def test_it_is_small(root: Path, installation: Installation) -> None:
+def test_the_file_system_of_the_image_is_small(root: Path, installation: Installation) -> None:
     inside = root / installation.folder.relative_to("/")
 
     assert sum(path.lstat().st_size for path in inside.rglob("*") if path.suffix != ".pyc") < _MOST_BYTES

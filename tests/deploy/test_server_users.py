@@ -141,7 +141,7 @@ def test_each_service_can_do_its_work_on_the_broker(users: dict[str, Transport])
     [("worker", COMMANDS.name), ("worker", EVENTS.name), ("worker", LOGS.name), ("api", COMMANDS.name),
      ("api", EVENTS.name), ("api", task_queue({}).name)],
 )  # fmt: skip
-def test_nobody_takes_what_is_meant_for_another(
+def test_no_broker_user_can_read_the_queues_of_another_service(
     broker: RabbitServer, users: dict[str, Transport], user: str, queue: str
 ) -> None:
     with closing(pika.BlockingConnection(pika.URLParameters(_url(broker, user)))) as connection:

@@ -64,7 +64,7 @@ def test_more_bodies_than_there_is_room_for_are_refused_in_the_form_of_all_answe
     assert len(answer.headers["X-Request-Id"]) == 16
 
 
-def test_others_are_answered_while_a_long_spec_is_read(cluster: Cluster) -> None:
+def test_other_requests_are_answered_while_a_long_spec_is_parsed(cluster: Cluster) -> None:
     steps = "".join(f"  - name: s{number}\n    command: echo {number}\n" for number in range(20_000))
     told: list[int] = []
 
@@ -118,7 +118,7 @@ def test_a_database_that_takes_connections_and_says_nothing_is_given_up(cluster:
         os.kill(cluster.postgres.pid, signal.SIGCONT)
 
 
-def test_a_body_whose_length_nobody_said_is_told_to_be_too_large(cluster: Cluster) -> None:
+def test_a_body_without_content_length_that_is_too_large_is_a_413(cluster: Cluster) -> None:
     parts = [b'{"name":"large","spec":"', *[b"x" * 65_536] * 40, b'"}']
     url = f"{cluster.client.base}/api/v2/dags"
     http = urllib3.PoolManager(retries=False, timeout=_PATIENCE)

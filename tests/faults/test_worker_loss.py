@@ -72,7 +72,7 @@ def test_a_killed_workers_step_is_tried_again_where_its_policy_says_so(cluster: 
     assert (tmp_path / "tries").read_text() == "try\ntry\n"
 
 
-def test_a_worker_that_comes_back_at_once_does_not_pass_for_the_former_one(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_worker_restarted_immediately_is_not_taken_for_its_old_incarnation(cluster: Cluster, tmp_path: Path) -> None:
     worker, pids = begin(cluster, "restarted", tmp_path, "")
 
     worker.kill9()
@@ -181,7 +181,7 @@ steps:
 """
 
 
-def test_what_a_called_run_came_to_lies_on_the_worker_that_took_over(cluster: Cluster, tmp_path: Path) -> None:
+def test_the_result_of_a_sub_run_is_printed_on_the_worker_that_took_over(cluster: Cluster, tmp_path: Path) -> None:
     cluster.client.create("calling", CALLING.format(folder=tmp_path))
     cluster.client.start("calling")
     eventually((tmp_path / "begun").exists, timeout_s=20)

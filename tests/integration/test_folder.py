@@ -176,7 +176,7 @@ def test_a_file_that_could_not_be_read_is_tried_again(
     assert dags(stack) == {"a"}
 
 
-def test_what_lies_in_a_folder_that_cannot_be_listed_is_not_gone(
+def test_dags_in_a_folder_that_cannot_be_listed_are_kept(
     stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for place in ("shut", "open"):
@@ -203,7 +203,7 @@ def test_what_lies_in_a_folder_that_cannot_be_listed_is_not_gone(
     assert stack.rows(t.callable_files) == []
 
 
-def test_what_cannot_be_loaded_costs_the_database_nothing_while_it_stays_so(stack: Stack, tmp_path: Path) -> None:
+def test_an_unchanged_invalid_file_causes_no_writes(stack: Stack, tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(STEPS)
     (tmp_path / "b.yaml").symlink_to("/proc/self/mem")
     (tmp_path / "no name.yaml").write_text(STEPS)

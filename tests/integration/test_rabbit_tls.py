@@ -22,7 +22,7 @@ def route() -> BrokerQueue:
     return BrokerQueue(f"test.{new_token()[:8]}", Durability.SAFE, batched=True)
 
 
-def test_small_and_large_messages_and_answers_pass(tmp_path: Path, route: BrokerQueue) -> None:
+def test_small_and_large_messages_and_replies_arrive_over_tls(tmp_path: Path, route: BrokerQueue) -> None:
     need("rabbitmq")
     cert, key = certificate(tmp_path)
     Path(key).chmod(0o644)

@@ -59,7 +59,7 @@ def rig(stack: Stack) -> Rig:
     return Rig(stack)
 
 
-def test_who_sent_a_message_does_not_send_it_again_while_its_row_is_there(rig: Rig) -> None:
+def test_a_scheduler_does_not_resend_its_own_message_while_the_row_is_in_the_outbox(rig: Rig) -> None:
     rig.one.publish([rig.owed])
     assert rig.arrived() == 1
 
@@ -69,7 +69,7 @@ def test_who_sent_a_message_does_not_send_it_again_while_its_row_is_there(rig: R
     assert rig.arrived() == 1
 
 
-def test_of_two_that_find_an_orphan_one_sends_it(rig: Rig) -> None:
+def test_of_two_schedulers_that_find_an_orphaned_message_one_sends_it(rig: Rig) -> None:
     later = T0 + timedelta(seconds=7)
 
     assert [rig.one.sweep(later), rig.two.sweep(later)] == [1, 0]

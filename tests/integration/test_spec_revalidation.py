@@ -73,7 +73,7 @@ def test_a_dag_that_only_an_older_version_could_read_is_put_aside(rig: Rig) -> N
     assert _next_fire(rig) is None
 
 
-def test_what_means_the_same_keeps_its_schedule(rig: Rig) -> None:
+def test_a_spec_whose_meaning_did_not_change_keeps_its_schedule(rig: Rig) -> None:
     rig.dag("a", 'schedule: "0 12 * * *"\n')
     before = rig.stack.rows(t.schedules)
 

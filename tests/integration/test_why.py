@@ -57,7 +57,9 @@ def gateway() -> Iterator[Gateway]:
         (("--auth-basic-username", "ann", "--auth-basic-password", "s3cret"), {}, BASIC),
     ],
 )
-def test_it_sends_the_credentials(gateway: Gateway, args: tuple[str, ...], env: dict[str, str], sent: str) -> None:
+def test_dagway_why_sends_the_credentials(
+    gateway: Gateway, args: tuple[str, ...], env: dict[str, str], sent: str
+) -> None:
     result = CliRunner(env=env).invoke(cli, ["why", "a", "r1", "--url", f"http://{gateway.address}", *args])
 
     assert result.output == "a/r1 is running and waits for nothing\n"

@@ -113,7 +113,7 @@ def test_a_keyboard_is_enough(look: Look, system: Embedded) -> None:
         expect(page.get_by_role("button", name="Start by-keys")).to_be_focused()
 
 
-def test_a_refresh_leaves_what_one_is_doing(look: Look, system: Embedded) -> None:
+def test_a_refresh_of_the_page_keeps_focus_and_input(look: Look, system: Embedded) -> None:
     system.client.create("steady", "steps:\n  - {name: ask, type: hitl, config: {input: [WORD]}}\n")
     system.client.start("steady")
     with look("#/runs/steady/r1") as page:
@@ -134,7 +134,7 @@ def test_an_address_of_dagus_pages_opens_ours(look: Look, shown: Embedded) -> No
             expect(page.locator("main h1")).to_be_visible()
 
 
-def test_a_dialog_goes_with_its_page(look: Look, system: Embedded) -> None:
+def test_a_dialog_closes_when_its_page_is_left(look: Look, system: Embedded) -> None:
     system.client.create("asked", "steps: [echo x]\n")
     with look("#/runs") as page:
         expect(page.get_by_role("heading", name="Runs")).to_be_visible()

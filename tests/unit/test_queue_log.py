@@ -50,7 +50,7 @@ def test_runs_under_way_at_one_moment_are_counted_by_commits() -> None:
         (passage("low", 0, 9), passage("high", 8, 10, priority=HIGH), False),
     ],
 )
-def test_who_overtakes_is_named(first: Passage, second: Passage, wrong: bool) -> None:
+def test_runs_that_overtake_others_are_reported(first: Passage, second: Passage, wrong: bool) -> None:
     assert bool(list(overtakings([first, second], told(first, second)))) is wrong
 
 

@@ -58,7 +58,7 @@ def settle() -> None:
         gevent.sleep(0)
 
 
-def test_as_many_as_there_are_places_are_let_in_and_the_others_follow() -> None:
+def test_requests_beyond_the_limit_wait_until_others_are_answered() -> None:
     app = App()
     layer = ConcurrencyLimit(app, 2)
     asked = [ask(layer, path) for path in ("/1", "/2", "/3")]
@@ -69,7 +69,7 @@ def test_as_many_as_there_are_places_are_let_in_and_the_others_follow() -> None:
     assert [each.get(timeout=5) for each in asked] == [[b"/1"], [b"/2"], [b"/3"]]
 
 
-def test_whether_the_process_is_alive_is_told_though_every_place_is_taken() -> None:
+def test_the_liveness_probe_is_answered_although_the_limit_is_reached() -> None:
     app = App()
     layer = ConcurrencyLimit(app, 1)
     ask(layer, "/1")

@@ -254,7 +254,7 @@ def test_which_text_has_unresolved_variables(text: str, expected: bool) -> None:
         ("9223372036854775807 + 1", -(2**63)), ("2 ** 1000", 0), ("1 - 2 - 3", -4), ("1 == 1 != 0", 1),
     ],
 )  # fmt: skip
-def test_arithmetic(text: str, expected: int) -> None:
+def test_arithmetic_is_evaluated(text: str, expected: int) -> None:
     assert evaluate(text, lambda name: {"N": "5"}.get(name, "")) == expected
 
 
@@ -278,7 +278,7 @@ def test_invalid_arithmetic_is_an_error(text: str) -> None:
         (trim_suffix, "[", False, "a.b.c.d"),
     ],
 )
-def test_globs(trim: object, pattern: str, longest: bool, expected: str) -> None:
+def test_globs_match_as_in_a_shell(trim: object, pattern: str, longest: bool, expected: str) -> None:
     assert callable(trim)
     assert trim("a.b.c.d", pattern, longest=longest) == expected
 

@@ -188,7 +188,7 @@ def test_how_a_pause_ended_decides_before_the_dag_does() -> None:
         ),
     ],
 )
-def test_guards(latest: LatestRun | None, running: bool, why: str) -> None:
+def test_guards_skip_scheduled_times(latest: LatestRun | None, running: bool, why: str) -> None:
     scheduled = ScheduledTime("start", YEAR, "0 0 * * *")
 
     assert guard(scheduled, latest, running=running, skip_if_successful=True, file_name="f", tz=TZ) == why

@@ -52,7 +52,7 @@ def test_a_second_attempt_prints_the_result_where_a_worker_needs_it(facts: dict[
     assert stage.order() == ["c", "c", "after"]
 
 
-def test_no_worker_is_asked_where_none_needs_it() -> None:
+def test_no_second_attempt_runs_if_no_worker_needs_the_result() -> None:
     stage = called(output=Output(name="O"))
     decision = look(stage)
 

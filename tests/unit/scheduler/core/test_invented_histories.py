@@ -48,7 +48,7 @@ def verdicts_of(data: st.DataObject, verdicts: tuple[bool, ...]) -> Callable[[st
 
 @settings(max_examples=250, deadline=None)
 @given(data=st.data(), dag=dags(limits=(0, 0, 30)), prepare=st.booleans(), faults=st.integers(0, 12))
-def test_every_promise_holds_in_any_world(data: st.DataObject, dag: Dag, prepare: bool, faults: int) -> None:
+def test_the_cores_promises_hold_in_any_history(data: st.DataObject, dag: Dag, prepare: bool, faults: int) -> None:
     stage = Stage.begun(dag, prepare=prepare)
     allows = verdicts_of(data, (True, True, True, False))
     world = World(stage, lambda among: data.draw(st.sampled_from(among)), outcomes_of(data), faults, allows)

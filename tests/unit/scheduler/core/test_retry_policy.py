@@ -47,7 +47,7 @@ def test_a_wait_never_grows_beyond_what_a_date_can_say() -> None:
     assert waits(begun({"limit": 3, "interval_sec": 1e9, "backoff": 1e6})) == [1e9, 1e9, 1e9]
 
 
-def test_a_wait_that_no_number_can_hold_is_the_longest_allowed() -> None:
+def test_a_wait_too_large_for_a_number_becomes_the_longest_wait() -> None:
     found = waits(begun({"limit": 60, "interval_sec": 1, "backoff": 1e6, "max_interval_sec": 2}))
 
     assert found == [1] + [2] * 59
