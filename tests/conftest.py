@@ -41,7 +41,7 @@ def _no_settings_of_the_developers() -> None:
     for name in _OURS:
         del os.environ[name]
     os.environ.pop("DAGU_DEFAULT_SHELL", None)
-    os.environ["SHELL"] = "/bin/sh"  # not inherited: CI may set another SHELL
+    os.environ["SHELL"] = "/bin/sh"  # fixed, since SHELL differs between CI systems
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""What the code looks like as a whole: rules that no linter of ours knows."""
+"""Rules for the whole code base that our linters do not check."""
 
 import ast
 import pkgutil
@@ -102,7 +102,7 @@ def test_no_test_replaces_a_seam_by_a_mock() -> None:
 
 
 def _patches(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield where ``patch("...")`` or ``setattr("...")`` names one of the seams, or a mock library is imported."""
+    """Yield the places that patch the transport or the store by name, or import a mock library."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom | ast.Import):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
@@ -144,7 +144,7 @@ sys.exit(failed)
 
 
 def test_importing_a_module_does_nothing() -> None:
-    """No socket, no file written, no process, no thread: only names are made."""
+    """An import opens no socket, writes no file and starts no process or thread."""
     argv = [sys.executable, "-c", _IMPORT_ALL, ",".join(sorted(set(_third_parties()))), ",".join(sorted(modules()))]
 
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -153,7 +153,7 @@ def test_importing_a_module_does_nothing() -> None:
 
 
 def _third_parties() -> Iterator[str]:
-    """Yield all modules from elsewhere that ours import."""
+    """Yield all third-party modules that our modules import."""
     for path in python_files("dagway", "services", "shared"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
@@ -166,7 +166,7 @@ def _third_parties() -> Iterator[str]:
 
 
 def test_only_the_configuration_reads_the_environment() -> None:
-    """The worker alone may too: what a step inherits is taken from there."""
+    """Only the worker may read it too, for the variables that steps inherit."""
     found = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in python_files("services", "shared")

@@ -1,4 +1,4 @@
-"""All cases that end in a run, and those that are refused before one."""
+"""All acceptance cases: those that start a run, and those that are refused before a run exists."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ CASES = [*FLOW, *RUNS, *TEXT, *FACTS, *LAUNCH, *CALLS, *APPROVALS]
 
 @dataclass(frozen=True)
 class Refusal:
-    """A case whose spec is refused with these words."""
+    """A case whose spec must be refused with this error text."""
 
     row: str
     spec: str
@@ -64,4 +64,4 @@ ELSEWHERE = {
     "A29": "tests/acceptance/test_base_config.py",
     "A85": "tests/faults/test_embedded_crash.py::test_the_interrupted_step_fails_as_lost",
 } | dict.fromkeys(("A70", "A71", "A72", "A73", "A74", "A75", "A88", "A91"), "tests/acceptance/test_executors.py")
-"""Rows that other suites hold: the file that names the row, or one test of it."""
+"""Rows of the reference that other tests cover: the test's file, or the file and the test."""

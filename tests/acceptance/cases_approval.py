@@ -1,4 +1,4 @@
-"""Cases of steps that wait for a person."""
+"""Cases of steps that wait for approval."""
 
 from shared.contracts.commands import Command, CommandReply, RetryRun
 from shared.contracts.commands.approvals import ApproveStep, RejectStep

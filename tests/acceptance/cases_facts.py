@@ -1,4 +1,4 @@
-"""Cases of details that YAML files rely on, by the trap or section of the reference that they belong to."""
+"""Cases of details that YAML files rely on, named by the trap or section of the reference that describes them."""
 
 from tests.acceptance.cases_text import outs
 from tests.acceptance.world import Case, Seen

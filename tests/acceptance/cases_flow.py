@@ -1,4 +1,4 @@
-"""Cases of the order of steps, their failures, and handlers."""
+"""Cases of the order of steps, the failures of steps, and handlers."""
 
 from tests.acceptance.world import Case, Seen, ran, states
 

@@ -1,4 +1,4 @@
-"""Cases of what surrounds a step's processes: its shell, its directory, and the files its output goes to."""
+"""Cases of a step's shell, its directory, and the files for its output."""
 
 from tests.acceptance.cases_text import outs
 from tests.acceptance.world import Case, Seen

@@ -11,7 +11,7 @@ Check = Callable[[Seen], None]
 
 
 def outs(**expected: str) -> Check:
-    """Each step printed this, surrounding blanks aside."""
+    """Return a check that each step printed this text, without surrounding blanks."""
 
     def check(seen: Seen) -> None:
         assert {name: seen.out(name) for name in expected} == expected

@@ -1,7 +1,7 @@
-"""``python -m tests.acceptance.coverage``: every field of the language, down to its parts, with the tests that hold it.
+"""``python -m tests.acceptance.coverage``: print every field of the language with the tests that cover it.
 
-A test holds a field when a spec of it has the field at its place. Fields are those of the JSON Schema,
-which has every key the loader reads; a new one without a test makes ``test_coverage`` fail.
+A test covers a field if one of its specs contains the field at the right place. The fields are the keys of the
+JSON Schema, which has every key that the loader reads. ``test_coverage`` fails for a field without a test.
 """
 
 import sys
@@ -36,7 +36,7 @@ def _keys(schema: Mapping[str, Any], path: str) -> Iterator[str]:
 
 
 def _specs() -> Iterator[tuple[str, str]]:
-    """Yield (test, spec) of all tests whose specs are looked at."""
+    """Yield (test, spec) for all tests whose specs count."""
     yield from ((one.row, one.spec) for one in CASES)
     yield from ((one.row, one.spec) for one in REFUSED)
     yield from ((one.row, one.spec) for one in test_executors.ROWS)
@@ -52,13 +52,13 @@ def _specs() -> Iterator[tuple[str, str]]:
 
 @cache
 def holders() -> dict[str, list[str]]:
-    """Return the tests that hold each field, by its path."""
+    """Return the tests that cover each field, by the field's path."""
     found: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for name, spec in _specs():
         try:
             documents = [one for one in yaml.safe_load_all(spec) if one]
         except yaml.YAMLError:
-            # Some are wrong on purpose.
+            # Some specs are wrong on purpose.
             continue
         for document in documents:
             for path in _used(document, ""):

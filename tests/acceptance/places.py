@@ -1,4 +1,4 @@
-"""The servers that some cases talk to: one set for a whole module."""
+"""The servers that some cases connect to. One set serves a whole test module."""
 
 import tempfile
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ __all__ = ["Places", "open_places"]
 
 @dataclass(frozen=True)
 class Places:
-    """Running servers."""
+    """The running servers."""
 
     http: HttpCounterpart
     mail: MailCounterpart
@@ -25,7 +25,7 @@ class Places:
     engine: DockerEngine
 
     def fill(self, spec: str) -> str:
-        """Put addresses into a spec: ``{http}``, ``{smtp}``, ``{post}`` and ``{ssh}``."""
+        """Replace ``{http}``, ``{smtp}``, ``{post}`` and ``{ssh}`` in a spec by the servers' addresses."""
         ssh = f"host: 127.0.0.1, port: {self.ssh.port}, user: {self.ssh.user}, key: {self.ssh.key}"
         post = f"host: localhost, port: {self.post.port}, username: {self.post.user}, caFile: {self.ca_file}"
         return (
@@ -39,7 +39,7 @@ class Places:
 
 @contextmanager
 def open_places(folder: Path) -> Iterator[Places]:
-    """Start all of them."""
+    """Start all servers."""
     with ExitStack() as stack:
         tls = certificate(folder)
         (folder / "ssh").mkdir()

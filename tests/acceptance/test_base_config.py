@@ -1,4 +1,4 @@
-"""A base configuration: it is frozen with a run, and sub-runs inherit it without its handlers."""
+"""A base configuration is frozen with a run; sub-runs inherit it, except its handlers."""
 
 from pathlib import Path
 

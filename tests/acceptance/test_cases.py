@@ -1,4 +1,4 @@
-"""All cases of the reference at once, in one system per footing: that is also how it is used."""
+"""All cases of the reference run at the same time, in one system per footing."""
 
 import re
 from pathlib import Path

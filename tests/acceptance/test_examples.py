@@ -17,7 +17,7 @@ _ORDERS = "order,region,amount\n1,eu,3\n2,us,4\n3,eu,5\n"
 
 
 def _params(name: str, folder: Path) -> str:
-    """Return the parameters of an example: the one that fetches something gets a file instead of the network."""
+    """Return the parameters of an example. The example that downloads something gets a local URL."""
     if name != "fetch-and-check":
         return ""
     orders = folder / "orders.csv"

@@ -1,4 +1,4 @@
-"""Cases whose steps or mails need a server to talk to, all at once in one system per footing."""
+"""Cases whose steps or mails need a server. All run at the same time, in one system per footing."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from tests.harness.eventually import eventually
 from tests.harness.needs import need
 
 Mails = dict[str, tuple[list[str], dict[str, str]]]
-"""Subject -> recipients and the parts of each mail that came, by file name; the body has none."""
+"""By subject: the recipients and the parts of each received mail. Parts have file names, the body has none."""
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +30,13 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
 
 @pytest.fixture
 def engine_url(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the workers find the container engine."""
+    """The URL of the container engine for the workers."""
     monkeypatch.setenv("DOCKER_HOST", places.engine.url)
 
 
 @dataclass(frozen=True)
 class Row:
-    """A run, what it must come to, and the mails that it must send: subject -> check of parts."""
+    """A run, its expected status, and the mails that it must send: by subject, a check of the parts."""
 
     row: str
     spec: str
@@ -258,7 +258,7 @@ def test_every_case_that_needs_a_server(world: World, places: Places, subtests: 
 
 
 def _rested(world: World, case: Case) -> Seen:
-    """Wait for the end of a run and of its errand."""
+    """Wait until a run and its errand have ended."""
     world.ended(case)
 
     def rested() -> Seen:

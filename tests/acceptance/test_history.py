@@ -1,4 +1,4 @@
-"""``histRetentionDays``: which runs the next start of a dag deletes, and which it never does."""
+"""``histRetentionDays``: which old runs the next start of a DAG deletes, and which it keeps."""
 
 from datetime import timedelta
 from typing import Any
@@ -18,7 +18,7 @@ from tests.harness.eventually import eventually
 SPEC = "histRetentionDays: {days}\nsteps:\n  - call: kid\n---\nname: kid\nsteps:\n  - echo hi\n"
 AGES = {"ancient": 31, "old": 8, "young": 6.9}
 KEPT = {7: {"new", "young"}, 0: {"new", "young", "old"}, -1: {"new", "young", "old", "ancient"}}
-"""0 means the default, 30 days; a negative number for ever."""
+"""0 means the default, 30 days. A negative number keeps runs for ever."""
 
 
 def dag(days: int) -> str:
@@ -30,7 +30,7 @@ def roots(world: World, days: int) -> dict[str, dict[str, Any]]:
 
 
 def start(world: World, *run_ids: str) -> None:
-    """Run every dag to its end under each of these ids."""
+    """Run every DAG once under each of these run ids, until the runs have ended."""
     for days in KEPT:
         for run_id in run_ids:
             world.must(c.StartRun(file_name=dag(days), dag_run_id=run_id))
@@ -39,7 +39,7 @@ def start(world: World, *run_ids: str) -> None:
 
 
 def set_back(world: World, key: str, **columns: Any) -> None:
-    """Change a finished run, and all below it, behind everybody's back."""
+    """Change a finished run and its sub-runs directly in the database."""
     runs = t.dag_runs.c
     with world.engine.begin() as connection:
         connection.execute(update(t.dag_runs).where(or_(runs.run_key == key, runs.root_key == key)).values(**columns))

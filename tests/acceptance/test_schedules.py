@@ -1,4 +1,4 @@
-"""Cases of schedules: real runs; the scheduler's clock stands just before midnight until everything is set up."""
+"""Cases of schedules, with real runs. The scheduler's clock stops just before midnight until all cases are set up."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ SPECS = {
 
 
 class Clock:
-    """Stands still at ``BEFORE``, and goes on from there."""
+    """A clock that stops at ``BEFORE``, and runs on from there later."""
 
     def __init__(self) -> None:
         self._began: float | None = None
@@ -54,13 +54,13 @@ def world(footing: tuple[str, str], tmp_path: Path, clock: Clock) -> Iterator[Wo
 
 
 def slots(world: World, row: str) -> list[tuple[str, str, datetime]]:
-    """Return kind, outcome and moment of what was decided about the row's slots at midnight."""
+    """Return kind, outcome and scheduled time of the row's fires at midnight."""
     found = world.rows(t.cron_slots, file_name=row.lower())
     return [(one["kind"], one["outcome"], one["slot_at"]) for one in found if one["slot_at"] == MIDNIGHT]
 
 
 def runs(world: World, row: str) -> list[str]:
-    """Return the ids of all runs of the row, by hand first."""
+    """Return the ids of all runs of the row, those started by hand first."""
     rows = world.rows(t.dag_runs, dag_name=row.lower())
     return [one["dag_run_id"] for one in sorted(rows, key=lambda one: one["created_at"])]
 

@@ -1,4 +1,4 @@
-"""A whole system in this process, a case of the table, and what can be seen of a run of it."""
+"""A whole system in this process, the acceptance cases, and what a case's check can see of its run."""
 
 import json
 import threading
@@ -31,10 +31,10 @@ _OVER = frozenset({"succeeded", "failed", "aborted", "partially_succeeded", "rej
 
 @dataclass(frozen=True)
 class Case:
-    """One row of the table in the reference, or one part of a row.
+    """One row of the reference's acceptance table, or a part of a row.
 
-    ``meanwhile`` is called while the run is active; ``files`` are written before it starts, in
-    a folder of the case's own that the spec names as ``{dir}``.
+    ``meanwhile`` is called while the run is active. ``files`` are written before the start of the run, to a
+    folder for this case only; ``{dir}`` in the spec is its path.
     """
 
     row: str
@@ -46,7 +46,7 @@ class Case:
     meanwhile: Callable[["World", "Case"], None] | None = None
     queued: bool = False
     status: str = ""
-    """The status that the run must end with; empty: ``check`` looks at it."""
+    """The status that the run must end with; empty if ``check`` checks the status."""
 
     @property
     def dag(self) -> str:
@@ -58,7 +58,7 @@ class Case:
 
 
 class Seen:
-    """A run as the database has it."""
+    """A run as it is in the database."""
 
     def __init__(self, world: "World", run: Row, folder: Path) -> None:
         self.world = world
@@ -74,7 +74,7 @@ class Seen:
         return {name: row["status"] for name, row in self.nodes.items() if row["kind"] == "step"}
 
     def log(self, step: str, stream: str = "stdout") -> str:
-        """Return what a node printed over all its attempts, the newest run attempt only."""
+        """Return the output of a node's attempts in the newest attempt of the run."""
         node = self.nodes[step]
         chunks = self.world.rows(t.log_chunks, run_key=self.run["run_key"], node=node["idx"], stream=stream)
         mine = [row for row in chunks if row["run_attempt"] == self.run["run_attempt"]]
@@ -99,7 +99,7 @@ class Seen:
 class World:
     """One scheduler and two workers on a database and a transport, which may both be real servers.
 
-    Worker ``w2`` alone has the labels ``gpu=true``; workers make no difference otherwise.
+    Only worker ``w2`` has the label ``gpu=true``; otherwise both workers are equal.
     """
 
     def __init__(
@@ -170,7 +170,7 @@ class World:
         return reply.result
 
     def begin(self, case: Case) -> None:
-        """Lay out the files, store the dag, start the run."""
+        """Write the case's files, store its DAG and start the run."""
         folder = self.dir(case)
         for name, text in case.files.items():
             path = folder / name
@@ -211,7 +211,7 @@ class World:
         return Seen(self, row, self.dir(case))
 
     def until(self, case: Case, *statuses: str, run_id: str = "", timeout_s: float = 40) -> Seen:
-        """Wait until a run has one of these statuses, or is over."""
+        """Wait until a run has one of these statuses, or has ended."""
 
         def there() -> Seen:
             seen = self.seen(case, run_id)
@@ -232,7 +232,7 @@ class World:
         self.must(c.StopRun(dag_name=case.dag, dag_run_id=case.run_id))
 
     def ended(self, case: Case) -> Seen:
-        """Wait for the case to be over, ``meanwhile`` included."""
+        """Wait until the case's run and its ``meanwhile`` have ended."""
         for thread in self._threads:
             thread.join(0 if case.meanwhile is None else 60)
         faults = [fault for fault in self._faults if fault.startswith(f"{case.row}:")]
@@ -241,7 +241,7 @@ class World:
 
 
 def states(**expected: str) -> Callable[[Seen], None]:
-    """Return a check that the steps ended in these states, and that there are no others."""
+    """Return a check that the run has exactly these steps, in these states."""
 
     def check(seen: Seen) -> None:
         assert seen.states() == expected
@@ -250,7 +250,7 @@ def states(**expected: str) -> Callable[[Seen], None]:
 
 
 def ran(seen: Seen) -> list[str]:
-    """Return the handlers that ran, in the order they began."""
+    """Return the handlers that ran, in the order of their start."""
     rows = [row for row in seen.nodes.values() if row["kind"] == "handler" and row["started_at"] is not None]
     return [row["name"] for row in sorted(rows, key=lambda row: row["started_at"])]
 

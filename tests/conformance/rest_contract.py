@@ -1,6 +1,6 @@
 """The role, the permission and the failures of each operation, as the contract documents them.
 
-Facts of Dagu's REST API v2 (1.30): its OpenAPI document, and where that is silent, its documentation.
+Source: the OpenAPI document of Dagu's REST API v2 (1.30), and Dagu's documentation for what it does not say.
 """
 
 __all__ = ["FAILURES", "NEEDS"]
@@ -76,13 +76,13 @@ toggleDAGWebhook admin - 401 400 404
 """
 
 _USUAL = {"400": "bad_request", "401": "unauthorized", "403": "forbidden", "404": "not_found"}
-"""What a status means where the table names no code."""
+"""The error code of each status, where the table names none."""
 _LINES = [line.split() for line in _TEXT.strip().splitlines()]
 
 NEEDS: dict[str, tuple[str, str | None]] = {
     name: (role, None if permission == "-" else permission) for name, role, permission, *_ in _LINES
 }
-"""By operation: the least role, and the permission of the configuration."""
+"""By operation: the lowest role that may use it, and the permission that the configuration must grant."""
 
 FAILURES: frozenset[tuple[str, int, str]] = frozenset(
     (name, int(status), code or _USUAL[status])

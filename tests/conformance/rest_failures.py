@@ -1,6 +1,6 @@
 """A request for each documented failure of each operation; ``test_rest_failures`` creates the state that they need.
 
-A value that begins with ``$`` stands for something that the world made, under that name.
+A value that begins with ``$`` is the name of an object that ``test_rest_failures`` has created.
 """
 
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ __all__ = ["ROWS", "Row"]
 class Row:
     """One request that must fail.
 
-    ``gateway``: ``open`` has no authentication, ``users`` is in builtin mode, ``away`` has no
-    database. ``token``: whose; empty: nobody's.
+    ``gateway`` is the gateway to send it to: ``open`` has no authentication, ``users`` is in builtin mode,
+    ``away`` has no database. ``token`` names the user whose token is sent; empty for no token.
     """
 
     operation: str

@@ -66,7 +66,7 @@ class Live:
         return response.get_json(silent=True)
 
     def refused(self, method: str, path: str, json: Any = None, **options: Any) -> tuple[int, str]:
-        """Return the status and code of a request that must fail with the envelope."""
+        """Return the status and error code of a request that must fail with the error envelope."""
         response = self.ask(method, path, json, **options)
         content = response.get_json()
         assert set(content) >= {"code", "message"}, content

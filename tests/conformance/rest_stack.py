@@ -1,6 +1,6 @@
 """A gateway on a real SQLite database and the real in-process transport, with a responder for its commands.
 
-The database is filled through the schema, as a scheduler would have left it.
+Tests insert rows into the database, as a scheduler would have written them.
 """
 
 import hashlib
@@ -58,7 +58,7 @@ def refused(code: str, message: str = "no") -> Reply:
 
 
 class Stack:
-    """What a test needs. ``answer`` decides on each command; ``None``: it is taken and never answered."""
+    """A gateway and its test client. ``answer`` returns the reply to each command, or ``None`` for no reply."""
 
     def __init__(self, engine: Engine, reader: Engine, **deps: Any) -> None:
         self.engine = engine
@@ -138,7 +138,7 @@ class Stack:
     def add_run(
         self, dag_name: str, run_id: str, status: str, spec: str = "steps:\n  - echo hi\n", **columns: Any
     ) -> str:
-        """Add a run with a node for each of its spec's steps and handlers; return its key."""
+        """Add a run with a node for each step and handler of its spec; return the run's key."""
         key = hashlib.sha256(f"{dag_name}/{run_id}".encode()).hexdigest()[:32]
         nodes = columns.pop("nodes", {})
         row = {

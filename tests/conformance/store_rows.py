@@ -1,4 +1,4 @@
-"""Rows for the store's tests: few arguments, the rest has defaults."""
+"""Functions that insert rows for tests of the store, with defaults for most columns."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
 
 def after(seconds: float) -> datetime:
-    """Return that many seconds after ``NOW``."""
+    """Return the time ``seconds`` after ``NOW``."""
     return NOW + timedelta(seconds=seconds)
 
 

@@ -1,4 +1,4 @@
-"""Approving and rejecting steps, in runs and in the runs below them. REST contract sections 5.8 and 13 (45 to 47)."""
+"""Approving and rejecting steps, in runs and in their sub-runs. REST contract sections 5.8 and 13 (45 to 47)."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,7 +79,7 @@ def step(details: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def below(live: Live, run: str, dag: str, count: int = 1) -> list[str]:
-    """Return the ids of the runs of a dag anywhere below a run, once there are so many."""
+    """Wait until there are ``count`` sub-runs of a DAG below a run, at any depth; return their ids."""
 
     def there() -> list[str]:
         found = []

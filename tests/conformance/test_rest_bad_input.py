@@ -1,4 +1,4 @@
-"""Invalid input is a 4xx with the envelope or a true success, never a 5xx and never a page of HTML."""
+"""Invalid input is answered by a 4xx with the error envelope or by a real success, never by a 5xx or an HTML page."""
 
 import re
 import socket

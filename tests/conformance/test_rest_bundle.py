@@ -1,4 +1,4 @@
-"""The page of another front end's bundle, and how its files are served. REST contract section 10.2."""
+"""The page and the files of another front end's bundle. REST contract section 10.2."""
 
 import gzip
 import json
@@ -55,7 +55,7 @@ def stack(tmp_path: Path, folder: Path) -> Iterator[Stack]:
 
 
 def told(client: FlaskClient, path: str = "/") -> dict[str, Any]:
-    """Return what the page's ``getConfig()`` does: it is one object of JSON."""
+    """Return the result of the page's ``getConfig()``, one JSON object."""
     page = client.get(path).get_data(as_text=True)
     [found] = re.findall(r"<script>function getConfig\(\) \{ return (.*?); \}</script>", page)
     value: dict[str, Any] = json.loads(found)
@@ -67,7 +67,7 @@ def asset(stack: Stack, name: str, **headers: str) -> TestResponse:
     return stack.client.get(f"/assets/{name}", headers=named, buffered=True)
 
 
-def test_the_page_tells_all_that_it_must(stack: Stack) -> None:
+def test_the_page_config_has_all_required_fields(stack: Stack) -> None:
     config = told(stack.client)
 
     paths = config.pop("paths")
@@ -88,7 +88,7 @@ def test_the_page_tells_all_that_it_must(stack: Stack) -> None:
     }
 
 
-def test_settings_reach_the_page(tmp_path: Path, folder: Path) -> None:
+def test_settings_change_the_page_config(tmp_path: Path, folder: Path) -> None:
     nodes = tuple(RemoteNode(name=name, api_base_url="http://127.0.0.1:1/api/v2") for name in ("prod", "lab"))
     settings = Settings(
         ui_dir=folder,
@@ -141,7 +141,7 @@ def test_texts_of_the_settings_are_escaped_in_the_page(tmp_path: Path, folder: P
 @pytest.mark.parametrize(
     "path", ["/", "/dags", "/dags/etl.yaml/spec", "/dag-runs/etl/1?subDAGRunId=2", "/login", "/no"]
 )
-def test_any_other_address_is_the_page(stack: Stack, path: str) -> None:
+def test_unknown_paths_serve_the_page(stack: Stack, path: str) -> None:
     response = stack.client.get(path)
 
     assert (response.status_code, response.mimetype) == (200, "text/html")
@@ -150,7 +150,7 @@ def test_any_other_address_is_the_page(stack: Stack, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api", "/api/v2/nope", "/assets/none.js", "/assets/../bundle.js"])
-def test_what_is_missing_is_not_the_page(stack: Stack, path: str) -> None:
+def test_a_missing_asset_is_not_answered_by_the_page(stack: Stack, path: str) -> None:
     response = stack.client.get(path)
 
     assert response.status_code == 404
@@ -176,7 +176,7 @@ def test_assets_have_their_types_and_are_kept_by_browsers(stack: Stack, name: st
     assert re.fullmatch(r"max-age=\d+", response.headers["Cache-Control"])
 
 
-def test_a_bundle_is_packed_for_those_who_can_read_that(stack: Stack, folder: Path) -> None:
+def test_a_bundle_is_compressed_for_clients_that_accept_it(stack: Stack, folder: Path) -> None:
     plain = asset(stack, "bundle.js")
     packed = asset(stack, "bundle.js", Accept_Encoding="gzip, deflate, br")
 
@@ -200,7 +200,7 @@ def test_a_bundle_is_packed_for_those_who_can_read_that(stack: Stack, folder: Pa
 
 
 @pytest.mark.parametrize("name", ["letters.ttf", "1.bundle.js"])
-def test_what_gains_nothing_is_not_packed(stack: Stack, name: str) -> None:
+def test_files_that_would_not_shrink_are_not_compressed(stack: Stack, name: str) -> None:
     response = asset(stack, name, Accept_Encoding="gzip")
 
     assert response.status_code == 200

@@ -89,7 +89,7 @@ def test_the_last_approval_resumes_the_run_under_its_id(live: Live) -> None:
     live.until("twice", "r", 3)
 
 
-def test_what_waits_has_not_ended_and_was_not_queued(live: Live) -> None:
+def test_metrics_give_a_waiting_run_no_duration_and_no_queue_time(live: Live) -> None:
     totals = RunTotals(kept_s=0)
     totals.get(live.reads)
     live.dag("timed", ASKS)

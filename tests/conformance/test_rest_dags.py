@@ -127,7 +127,7 @@ def test_an_unknown_dag_is_a_404(stack: Stack) -> None:
         assert (response.status_code, response.get_json()["code"]) == (404, "not_found")
 
 
-def test_before_the_migration_the_answer_is_to_come_again(stack: Stack, caplog: pytest.LogCaptureFixture) -> None:
+def test_before_the_migration_requests_are_answered_by_503(stack: Stack, caplog: pytest.LogCaptureFixture) -> None:
     with stack.engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE dags RENAME TO not_yet")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
@@ -259,7 +259,7 @@ def test_a_command_is_shown_as_it_is_written(stack: Stack) -> None:
     ]
 
 
-def test_validation_tells_everything_and_stores_nothing(stack: Stack) -> None:
+def test_validation_returns_all_problems_and_stores_nothing(stack: Stack) -> None:
     def validate(**body: str) -> dict[str, object]:
         response = stack.api("POST", "/dags/validate", json=body)
         assert response.status_code == 200

@@ -1,4 +1,4 @@
-"""The OpenAPI document is true: responses to generated requests conform to it."""
+"""Responses to generated requests conform to the OpenAPI document."""
 
 import hashlib
 import json
@@ -49,7 +49,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """A whole system, where the static token may do everything."""
+    """A whole system. The static token has all rights."""
     folder: Path = tmp_path_factory.mktemp("live")
     footing = Footing(migrated_sqlite(folder / "dagway.db"), f"embedded:{folder}/transport.db", folder)
     settings = Settings(auth_mode="builtin", token_secret=SECRET, token="t", admin_password="adminadmin")
@@ -81,7 +81,9 @@ def test_the_page_needs_nothing_from_elsewhere(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: f"{operation.method}-{operation.id}")
-def test_answers_are_as_described(live: Live, document: dict[str, Any], operation: Any) -> None:
+def test_responses_to_generated_requests_conform_to_the_document(
+    live: Live, document: dict[str, Any], operation: Any
+) -> None:
     if operation.id in _NOT_ENDING:
         assert document["paths"][operation.path]["get"]["responses"]["200"]["content"].keys() == {"text/event-stream"}
         return
@@ -121,7 +123,7 @@ _FOUND = [
 
 
 @pytest.mark.parametrize("operation", _FOUND, ids=lambda operation: operation.id)
-def test_what_is_found_is_as_described(stack: Stack, document: dict[str, Any], operation: Any) -> None:
+def test_successful_responses_conform_to_the_document(stack: Stack, document: dict[str, Any], operation: Any) -> None:
     path = operation.path
     for name, value in _NAMES.items():
         path = path.replace(f"{{{name}}}", value)

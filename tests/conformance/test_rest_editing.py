@@ -26,7 +26,7 @@ def tag_of(live: Live, name: str) -> str:
 
 
 def put(live: Live, name: str, spec: str, if_match: str = "") -> tuple[int, str]:
-    """Return the status, and the new tag or the error's code."""
+    """Return the status, and the new ETag or the error code."""
     headers = {"If-Match": if_match} if if_match else {}
     response = live.ask("PUT", f"/dags/{name}/spec", {"spec": spec}, headers=headers)
     content = response.get_json()
@@ -50,7 +50,7 @@ def test_a_spec_is_replaced_only_if_it_is_still_the_one_that_was_read(live: Live
     assert put(live, "doc", BROKEN, first) == (412, "precondition_failed")
 
 
-def test_of_many_who_read_the_same_one_is_first(live: Live) -> None:
+def test_of_concurrent_edits_of_one_version_exactly_one_succeeds(live: Live) -> None:
     live.dag("race", ONE)
     tag = tag_of(live, "race")
 
@@ -75,7 +75,7 @@ def test_if_match_can_be_required(live: Live) -> None:
     assert put(strict, "careful", TWO, tag_of(strict, "careful"))[0] == 200
 
 
-def test_every_text_that_was_is_kept_and_can_come_back(live: Live) -> None:
+def test_every_earlier_spec_is_kept_and_can_be_restored(live: Live) -> None:
     live.dag("past", ONE)
     for spec in (TWO, THREE):
         assert put(live, "past", spec)[0] == 200

@@ -31,7 +31,7 @@ BY_ID = {each.id: each for each in OPERATIONS}
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Gateways on one state, and what was made there, by ``$name``."""
+    """Gateways with one database and broker, and the objects created there, by ``$name``."""
 
     gateways: dict[str, Live]
     made: dict[str, str]

@@ -151,7 +151,7 @@ def test_operations_on_accounts_are_refused_without_builtin_authentication(
 
 
 @pytest.mark.parametrize("node", ["", "local"])
-def test_the_local_node_is_this_one(stack: Stack, node: str) -> None:
+def test_the_local_node_means_this_gateway(stack: Stack, node: str) -> None:
     assert stack.get(f"/dags?remoteNode={node}") == stack.get("/dags")
 
 
@@ -167,7 +167,7 @@ def test_a_trailing_slash_changes_nothing(stack: Stack, path: str) -> None:
 
 
 @pytest.mark.parametrize("operation", [each for each in OPERATIONS if each.method == "GET"], ids=lambda each: each.id)
-def test_no_get_on_nothing_is_a_500(stack: Stack, operation: Any) -> None:
+def test_no_get_on_an_empty_database_is_a_500(stack: Stack, operation: Any) -> None:
     path = operation.path
     for name in re.findall(r"\{(\w+)\}", path):
         path = path.replace(f"{{{name}}}", "1" if name == "version" else "none")
@@ -185,7 +185,7 @@ def test_an_empty_response_has_content_length_zero(stack: Stack) -> None:
     assert (response.status_code, response.headers["Content-Length"], response.data) == (200, "0", b"")
 
 
-def test_large_answers_are_compressed_for_who_can_read_that(stack: Stack) -> None:
+def test_large_answers_are_compressed_for_clients_that_accept_it(stack: Stack) -> None:
     for number in range(30):
         stack.add_dag(f"dag-{number}")
     plain = stack.api("GET", "/dags")
@@ -202,7 +202,7 @@ def test_large_answers_are_compressed_for_who_can_read_that(stack: Stack) -> Non
     assert "Content-Encoding" not in small.headers
 
 
-def test_any_origin_may_ask(stack: Stack) -> None:
+def test_requests_from_any_origin_are_allowed(stack: Stack) -> None:
     response = stack.api("GET", "/dags", headers={"Origin": "http://elsewhere"})
     preflight = stack.api("OPTIONS", "/dags/a/start", headers={"Origin": "http://elsewhere"})
 

@@ -1,4 +1,4 @@
-"""A write repeated with its Idempotency-Key is carried out once and answered alike, whichever process was killed."""
+"""A write that is repeated with its Idempotency-Key is carried out once and gets the same answer, after any crash."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +19,7 @@ SPEC, OTHER_SPEC = "steps:\n  - echo one\n", "steps:\n  - echo two\n"
 FAILS = "steps:\n  - name: s\n    command: 'false'\n"
 SLOW = "maxActiveRuns: 1\nsteps:\n  - name: s\n    command: sleep 300\n"
 _NOT_STATE = {"login", "validateDAGSpec"}
-"""POSTs that change nothing."""
+"""POST operations that change nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def live(footing: Footing) -> Iterator[Live]:
 
 
 class Again:
-    """Sends each write twice under one key, and another one under that key."""
+    """Sends each write twice with the same key, then a different write with that key."""
 
     def __init__(self, live: Live) -> None:
         self._live = live
@@ -53,7 +53,7 @@ class Again:
         return first.get_json(silent=True)
 
     def _check(self, operation: str, response: Any) -> None:
-        """Hold a success against the API's description of it."""
+        """Check that a successful response conforms to the OpenAPI document."""
         [described] = [
             each["responses"][str(response.status_code)]
             for path in self._document["paths"].values()
@@ -83,7 +83,7 @@ def test_every_write_is_carried_out_once(live: Live) -> None:
 
 
 _APPROVALS = {f"{word}{sub}DAGRunStep" for word in ("approve", "reject") for sub in ("", "Sub")}
-"""Tried where runs wait: ``test_rest_checks_waiting``."""
+"""Operations tested in ``test_rest_checks_waiting``, since they need a waiting run."""
 
 
 def _dags(again: Again) -> None:

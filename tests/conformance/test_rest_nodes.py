@@ -73,7 +73,7 @@ def errors(conditions: list[dict[str, Any]]) -> list[str | None]:
     return [each.get("error") for each in conditions]
 
 
-def test_a_skipped_step_tells_of_each_condition_why(live: Live) -> None:
+def test_a_skipped_step_gives_the_reason_of_each_condition(live: Live) -> None:
     found, nodes = ended(live, SKIPS, "skips", 4)
 
     assert errors(nodes["cond"]["step"]["preconditions"]) == [
@@ -95,7 +95,7 @@ def test_a_skipped_step_tells_of_each_condition_why(live: Live) -> None:
     assert again["nodes"] == found["nodes"]
 
 
-def test_a_run_that_is_not_to_be_tells_of_each_condition_why(live: Live) -> None:
+def test_a_run_with_unmet_preconditions_gives_the_reason_of_each(live: Live) -> None:
     found, nodes = ended(live, UNWANTED, "unwanted", 3)
 
     assert errors(found["preconditions"]) == [

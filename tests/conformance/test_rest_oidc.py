@@ -31,7 +31,7 @@ def provider() -> Iterator[OidcProvider]:
 
 
 class Opener:
-    """Opens gateways that trust the provider."""
+    """Opens gateways that use the provider."""
 
     def __init__(self, provider: OidcProvider, folder: Path, held: ExitStack) -> None:
         self._oidc = Oidc(provider.issuer, CLIENT_ID, CLIENT_SECRET, "http://localhost")
@@ -50,14 +50,14 @@ def gateway(provider: OidcProvider, tmp_path: Path) -> Iterator[Opener]:
 
 
 def to_provider(client: FlaskClient, page: str = "/") -> str:
-    """Ask for a page; return the address of the provider that the answer leads to."""
+    """Request a page; return the URL of the provider that the response redirects to."""
     response = client.get(page)
     assert response.status_code == 302, response.get_data(as_text=True)
     return response.headers["Location"]
 
 
 def at_provider(address: str) -> str:
-    """Log in there; return the way back."""
+    """Log in at the provider; return the URL that it redirects to."""
     response = _HTTP.request("GET", address, redirect=False)
     assert response.status == 302
     back = urlsplit(response.headers["Location"])

@@ -18,7 +18,7 @@ ME = "Basic " + base64.b64encode(b"me:my own").decode()
 
 
 class Near:
-    """Asks the near system; ``node`` decides who answers."""
+    """Sends requests to the local system. ``node`` chooses the system that handles them."""
 
     def __init__(self, system: Embedded) -> None:
         self._door = f"http://127.0.0.1:{system.process.env['DAGWAY_PORT']}/api/v2"

@@ -57,7 +57,7 @@ def test_a_waiting_run_can_be_retried(live: Live) -> None:
     assert live.run("asks", "r")["status"] == 7
 
 
-def test_what_was_taken_over_has_no_log_and_no_called_run(live: Live) -> None:
+def test_steps_taken_over_by_a_new_run_have_no_log_and_no_sub_runs(live: Live) -> None:
     live.dag("fails", FAILS)
     live.start("fails", dagRunId="r")
     old = live.until("fails", "r", 2)
@@ -105,7 +105,7 @@ params: "D=`date +%s%N`"
 
 
 def said(live: Live, name: str, run_id: str) -> tuple[str, str]:
-    """Return a run's parameters and what its step said of them, once it has succeeded."""
+    """Wait until a run has succeeded; return its parameters and what its step printed of them."""
     params = live.until(name, run_id, 4)["params"]
     return params, live.get(f"/dag-runs/{name}/{run_id}/outputs")["outputs"]["said"]
 

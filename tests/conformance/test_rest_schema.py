@@ -1,4 +1,4 @@
-"""Editors find the JSON Schema of specs among the assets, with Dagway's own page or another front end."""
+"""The JSON Schema of specs is served as an asset, with Dagway's own page and with another front end."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The application behind its two real servers: raw paths, limits, empty bodies and a prompt stop."""
+"""The gateway's application on both of its HTTP servers: raw paths, limits, empty bodies and a fast stop."""
 
 import http.client
 import json

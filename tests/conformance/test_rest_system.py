@@ -66,7 +66,7 @@ def test_metrics_have_the_names_and_the_aliases(stack: Stack) -> None:
 
 
 class Asked(Resources):
-    """Notes since when samples are wanted, and has none."""
+    """A source of samples that has none. It records since when samples were requested."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,7 +91,9 @@ class Asked(Resources):
         (f"?duration={'x' * 400}", 1),
     ],
 )
-def test_what_no_duration_is_means_an_hour_and_a_long_one_a_day(tmp_path: Path, query: str, hours: float) -> None:
+def test_an_invalid_duration_means_an_hour_and_a_long_one_is_cut_to_a_day(
+    tmp_path: Path, query: str, hours: float
+) -> None:
     resources = Asked()
     with open_stack(tmp_path, resources=resources) as stack:
         assert set(stack.get(f"/services/resources/history{query}")) == {"cpu", "memory", "disk", "load"}

@@ -18,7 +18,7 @@ from tests.conformance.store_rows import NOW, add_dag, add_run, after
 
 @pytest.fixture
 def english(database_url: str) -> Iterator[Engine]:
-    """A database that sorts text as an English dictionary does: a, B, c. Code points give B, a, c."""
+    """A database with an English collation, which sorts a, B, c. The order by code points is B, a, c."""
     name = f"english_{new_token()}"
     locale = "LOCALE 'C' LOCALE_PROVIDER icu ICU_LOCALE 'en-US'"
     with closing(psycopg2.connect(database_url)) as server, server.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""The migrations build exactly the schema of the program, completely or not at all."""
+"""The migrations create exactly the schema that the code defines. A failed migration changes nothing."""
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -58,7 +58,7 @@ def upgrade():
 
 
 def _scripts_with(tmp_path: Path, revision: str) -> Path:
-    """Return a copy of the migrations with one more after the last."""
+    """Return a copy of the migrations with an additional last one."""
     scripts = tmp_path / "100% migrations"
     shutil.copytree(SCRIPTS, scripts)
     (scripts / "versions" / "r9999_more.py").write_text(revision.format(head=HEAD))

@@ -1,4 +1,4 @@
-"""No read of the gateway scans the whole history: the plans of Postgres for each, on a history worth an index."""
+"""No read of the gateway scans the whole history: Postgres's plan for each read, on a history that is large enough."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -56,7 +56,7 @@ QUESTIONS: dict[str, Callable[[Reads], object]] = {
 
 @pytest.fixture
 def store_url(migrated_database_url: str) -> str:
-    """Postgres only: the tests of the reads check SQLite's plans."""
+    """Postgres only; the tests of the reads check SQLite's plans."""
     return migrated_database_url
 
 

@@ -1,4 +1,4 @@
-"""What the gateway reads of DAGs and of the system as a whole."""
+"""The gateway's reads of DAGs, workers, queues and totals."""
 
 import sqlite3
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the gateway reads of runs and their history."""
+"""The gateway's reads of runs and their history."""
 
 from collections.abc import Sequence
 from typing import Any

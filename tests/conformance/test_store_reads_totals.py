@@ -1,4 +1,4 @@
-"""Counts of the history, then of what is committed since, while other transactions are open."""
+"""Totals of the history stay correct by counting later commits only, while other transactions are open."""
 
 from datetime import datetime
 
@@ -74,7 +74,7 @@ def test_each_change_of_a_root_run_is_returned_once(engine: Engine, reads: Reads
 
 @pytest.mark.parametrize("store_url", ["postgres"], indirect=True)
 def test_a_transaction_open_at_a_mark_is_returned_after_it(engine: Engine, reads: Reads) -> None:
-    """Not on SQLite, which has one writer at a time."""
+    """Not on SQLite, which allows one writer at a time."""
     slow, quick = add_run(engine, "slow", "1"), add_run(engine, "quick", "1")
     store = Store(engine)
     with store.begin() as tx:

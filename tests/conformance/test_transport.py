@@ -1,4 +1,4 @@
-"""What ``shared.transport.base`` promises of sending and consuming, held against every implementation."""
+"""The guarantees of ``shared.transport.base`` for sending and consuming, tested on both transports."""
 
 from concurrent.futures import wait
 

@@ -1,4 +1,4 @@
-"""The embedded transport's journal across a SIGKILL: what was accepted comes back, marked as such."""
+"""The embedded transport's journal after a SIGKILL: accepted messages are delivered again, marked as redelivered."""
 
 import signal
 import subprocess

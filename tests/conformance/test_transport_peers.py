@@ -1,4 +1,4 @@
-"""What ``shared.transport.base`` promises to several at once, and over restarts and the end."""
+"""The guarantees of ``shared.transport.base`` for several clients at once, over restarts and after close."""
 
 import queue
 import threading

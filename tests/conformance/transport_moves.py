@@ -1,4 +1,4 @@
-"""Moves that the transport's conformance tests are made of."""
+"""Helper functions of the transport's conformance tests."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from tests.harness.eventually import eventually
 
 Open = Callable[[], Transport]
 SHORT_S = 0.3
-"""How long nothing must arrive before we believe that nothing will."""
+"""How long a test waits before it concludes that no message arrives."""
 
 
 def fresh(durability: Durability = Durability.SAFE, expires_s: int | None = None) -> BrokerQueue:

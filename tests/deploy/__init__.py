@@ -1,1 +1,1 @@
-"""What is shipped to run Dagway: manifests, compose file, image, the servers' users, examples."""
+"""Tests of what is shipped to run Dagway: manifests, compose file, image, the users of the servers, examples."""

@@ -1,9 +1,9 @@
-"""Every command of docs/operations, run as it is written on a real compose system: ``python -m tests.deploy.live``.
+"""Run every command of docs/operations unchanged on a real compose system: ``python -m tests.deploy.live``.
 
-It needs a container engine with the images that docker-compose.yml names, or the right to pull and
-build them, and takes minutes; so it is no part of ``make test``, which only makes sure that no page is
-left out here (``test_operations.py``). It works in a copy of the project and removes what it made.
-Commands for a cluster are not run: there is none to be had in a test.
+It needs a container engine that has the images in docker-compose.yml, or can pull and build them, and takes
+minutes. So it is not part of ``make test``, which only checks that no page is missing in ``ORDER``
+(``test_operations.py``). It works in a copy of the project and removes everything that it has created.
+Commands for a Kubernetes cluster are not run, since no cluster is available.
 """
 
 import json
@@ -24,7 +24,7 @@ __all__ = ["ORDER", "PAGES", "ROOT", "blocks", "runnable"]
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "operations"
 ORDER = ("install", "sizing", "alerts", "traces", "drain", "backup", "rotate-secrets", "upgrade")
-"""As one would live with it: each page finds the system as the one before left it."""
+"""The order in which the pages' commands run. Each page starts from the state that the previous page left."""
 _BLOCK_TIMEOUT_S = 600
 
 
@@ -34,12 +34,12 @@ def blocks(page: Path) -> list[str]:
 
 
 def runnable(block: str) -> str:
-    """Return those commands of a block that need no cluster."""
+    """Return the commands of a block that need no Kubernetes cluster."""
     return "".join(line for line in block.splitlines(keepends=True) if "kubectl" not in line)
 
 
 class System:
-    """The compose system in a copy of the project, on a port of its own."""
+    """The compose system in a copy of the project, on a free port."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -54,7 +54,7 @@ class System:
         subprocess.run(["tar", "x", "-C", str(folder)], input=tracked, check=True)
 
     def sh(self, text: str) -> str:
-        """Run commands as a person would, one failing is a failure; return what they printed."""
+        """Run shell commands and return their output. Exits if one of them fails."""
         text = text.replace("127.0.0.1:8080", f"127.0.0.1:{self.port}")
         argv = ["bash", "-euo", "pipefail", "-c", text]
         done = subprocess.run(
@@ -81,7 +81,7 @@ class System:
         return answer.json() if answer.status != 404 else None
 
     def run(self, run_id: str) -> None:
-        """Let one run come to its end: all services work."""
+        """Start a run and wait until it has succeeded, which shows that all services work."""
         self.ask("POST", "/dags/hello/start", {"dagRunId": run_id})
         eventually(lambda: self._succeeded(run_id), timeout_s=60, every_s=0.5)
 
@@ -92,7 +92,7 @@ class System:
 
 
 def kill_schedulers(system: System) -> None:
-    """SIGKILL both while a run is under way: they come back, and it ends well."""
+    """Kill both schedulers by SIGKILL during a run; check that compose restarts them and the run succeeds."""
     spec = "steps:\n  - name: long\n    command: sleep 8\n  - name: after\n    command: 'true'\n"
     system.ask("POST", "/dags", {"name": "killed", "spec": spec})
     system.ask("POST", "/dags/killed/start", {"dagRunId": "k"})
@@ -108,7 +108,7 @@ def kill_schedulers(system: System) -> None:
 
 
 def watched(system: System) -> None:
-    """Prometheus sees every replica, and sums what the database says."""
+    """Check that Prometheus scrapes every replica, and that its totals contain the runs of the database."""
 
     def seen() -> None:
         query = "docker compose exec -T prometheus promtool query instant http://127.0.0.1:9090"
@@ -122,7 +122,7 @@ def watched(system: System) -> None:
 
 
 def main() -> None:
-    """Run all pages in their order, and look at the system after each."""
+    """Run the commands of all pages in order, and check the system after each page."""
     with tempfile.TemporaryDirectory(prefix="dagway-live-") as folder:
         system = System(Path(folder))
         try:
@@ -134,12 +134,12 @@ def main() -> None:
                     if "pg_dump" in block:
                         system.run("after-the-copy")
                 if page == "backup":
-                    assert system.ask("GET", "/dag-runs/hello/after-the-copy") is None, "it came after the copy"
-                    assert system.ask("GET", "/dag-runs/hello/after-install") is not None, "it was in the copy"
+                    assert system.ask("GET", "/dag-runs/hello/after-the-copy") is None, "it began after the backup"
+                    assert system.ask("GET", "/dag-runs/hello/after-install") is not None, "the backup has it"
                 system.run(f"after-{page}")
             kill_schedulers(system)
             watched(system)
-            sys.stdout.write("both schedulers killed, the run ended; Prometheus sees every replica\n")
+            sys.stdout.write("both schedulers were killed and the run succeeded; Prometheus scrapes every replica\n")
         finally:
             system.sh("docker compose down --volumes --timeout 10 >/dev/null 2>&1 || true")
 

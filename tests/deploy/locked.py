@@ -1,8 +1,8 @@
-"""An installation as the image has it: exactly what lock files pin, and Dagway from its built wheel.
+"""Create an installation as in the image: exactly the packages that lock files pin, and Dagway's built wheel.
 
-Nothing is downloaded: the files of the locked packages are copied out of the environment that the test
-runs in, which must have each of them in the locked version. What that environment has beside them, and
-the source tree, cannot be reached from here.
+Nothing is downloaded: the files of the locked packages are copied from the test's own environment, which
+must have each package in the locked version. The installation cannot import other packages of that
+environment, nor the source tree.
 """
 
 import importlib.metadata
@@ -26,49 +26,49 @@ __all__ = ["NEEDS_DOCKER", "RUNTIME", "STEPS", "Installation", "build_wheel", "i
 RUNTIME = "requirements.lock"
 STEPS = "steps.lock"
 NEEDS_DOCKER = {"services.worker.executors.container.docker", "services.worker.executors.container.engine"}
-"""Modules that without steps.lock say what they need, instead of being imported."""
+"""Modules that cannot be imported without steps.lock; importing them raises an error that names the missing package."""
 _SWEEP = Path(__file__).with_name("sweep.py")
 _TIMEOUT_S = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """A virtual environment that no other environment adds to."""
+    """A virtual environment without access to packages of other environments."""
 
     folder: Path
 
     @property
     def python(self) -> Path:
-        """Its interpreter."""
+        """The path of the interpreter."""
         return self.folder / "bin" / "python"
 
     @property
     def dagway(self) -> Path:
-        """Its command."""
+        """The path of the command ``dagway``."""
         return self.folder / "bin" / "dagway"
 
     @property
     def site(self) -> Path:
-        """Where its packages are."""
+        """The folder of the packages."""
         (site,) = self.folder.glob("lib/python3*/site-packages")
         return site
 
     def versions(self) -> dict[str, str]:
-        """Return every distribution that it has, with its version."""
+        """Return the installed distributions with their versions."""
         found = importlib.metadata.distributions(path=[str(self.site)])
         return {canonicalize_name(each.name): each.version for each in found}
 
     def sweep_argv(self) -> list[str]:
-        """Return the command that imports all of Dagway and prints what became of it; see ``sweep.py``."""
+        """Return the command that imports all of Dagway and prints the results; see ``sweep.py``."""
         return [str(self.python), "-I", "-c", _SWEEP.read_text()]
 
     def sweep(self, home: Path, *before: str) -> dict[str, Any]:
-        """Run that command; ``before`` may lead into another root."""
+        """Run the command of ``sweep_argv``. ``before`` is put before it: ``chroot FOLDER``, for instance."""
         answer: dict[str, Any] = json.loads(self.run(home, *before, *self.sweep_argv()))
         return answer
 
     def run(self, home: Path, *argv: str) -> str:
-        """Run something in a clean environment, and in ``home``; return what it printed to stdout."""
+        """Run a command in ``home`` with a clean environment; return its stdout."""
         done = subprocess.run(
             argv, env=clean_environment(home), cwd=home, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
         )
@@ -77,7 +77,7 @@ class Installation:
 
 
 def locked_versions(*locks: str) -> dict[str, str]:
-    """Return what lock files pin for this interpreter on this system."""
+    """Return the versions that lock files pin for this interpreter and system."""
     versions: dict[str, str] = {}
     for line in (line for lock in locks for line in (ROOT / lock).read_text().splitlines() if "==" in line):
         pinned = Requirement(line.rstrip("\\ "))
@@ -89,7 +89,7 @@ def locked_versions(*locks: str) -> dict[str, str]:
 
 
 def build_wheel(folder: Path) -> Path:
-    """Build Dagway's wheel from the source tree, by what the environment has."""
+    """Build Dagway's wheel from the source tree, with the build packages of the test's environment."""
     argv = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
     _quietly(argv, ROOT)
     (wheel,) = folder.glob("dagway-*.whl")
@@ -97,7 +97,7 @@ def build_wheel(folder: Path) -> Path:
 
 
 def install(folder: Path, locks: Sequence[str], wheel: Path) -> Installation:
-    """Make an installation of what these lock files pin, and of a wheel."""
+    """Create an installation of the packages that these lock files pin, and of a wheel."""
     _quietly([sys.executable, "-m", "venv", "--without-pip", str(folder)], folder.parent)
     made = Installation(folder)
     for name, version in locked_versions(*locks).items():
@@ -108,7 +108,7 @@ def install(folder: Path, locks: Sequence[str], wheel: Path) -> Installation:
 
 
 def _copy(name: str, version: str, site: Path) -> None:
-    """Copy a distribution's files, byte code among them if there is any."""
+    """Copy a distribution's files, including byte code if there is any."""
     try:
         found = importlib.metadata.distribution(name)
     except importlib.metadata.PackageNotFoundError:
@@ -117,7 +117,7 @@ def _copy(name: str, version: str, site: Path) -> None:
     assert found.files, f"{name} does not say which files it has"
     for file in found.files:
         source = Path(str(file.locate()))
-        # What is outside of the packages' folder are commands, which carry the path of their own interpreter.
+        # Files outside the packages' folder are commands, which contain the path of their environment's interpreter.
         if ".." not in file.parts and (source.suffix != ".pyc" or source.exists()):
             (site / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, site / file)

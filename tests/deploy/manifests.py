@@ -1,8 +1,8 @@
-"""Read the Kubernetes manifests: as they are written, and as kustomize renders them where it is installed.
+"""Read the Kubernetes manifests from their sources and, where kubectl is installed, as kustomize renders them.
 
-The plain reading follows a kustomization's resources and ConfigMap generators and applies images; it
-knows no patches. So what the sources say is checked on any machine, and the overlays' patches wherever
-``kubectl`` is.
+Reading the sources follows a kustomization's resources and ConfigMap generators and applies its images, but
+not its patches. So the sources are checked on every machine, and the patches of overlays where ``kubectl`` is
+installed.
 """
 
 import copy
@@ -22,7 +22,7 @@ _K8S = ROOT / "deploy" / "k8s"
 
 
 def manifest_sets() -> dict[str, list[Object]]:
-    """Return every way to look at the manifests, by a name for the test's id."""
+    """Return all sets of manifests to check, by a name that becomes part of the test's id."""
     folders = {"base": _K8S / "base", "dev": _K8S / "overlays" / "dev", "prod": _K8S / "overlays" / "prod"}
     found = {f"{name}-sources": read(folder) for name, folder in folders.items()}
     if kubectl := shutil.which("kubectl"):
@@ -30,14 +30,14 @@ def manifest_sets() -> dict[str, list[Object]]:
         for name, folder in {**folders, "watched": _K8S / "overlays" / "watched"}.items():
             done = subprocess.run([kubectl, "kustomize", folder], capture_output=True, text=True, check=False)
             assert not done.returncode, done.stderr
-            # What is not Kubernetes' own (KEDA) has no schema here; test_components.py looks at it.
+            # Kinds that are not part of Kubernetes (KEDA) have no schema here; test_monitoring.py checks them.
             known = [each for each in _documents(done.stdout) if not each["apiVersion"].startswith("keda.sh/")]
             found[f"{name}-rendered"] = known
     return found
 
 
 def read(folder: Path) -> list[Object]:
-    """Return the objects of a kustomization, patches aside."""
+    """Return the objects of a kustomization, without applying patches."""
     kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
     objects: list[Object] = []
     for name in kustomization.get("resources", []):
@@ -55,7 +55,7 @@ def read(folder: Path) -> list[Object]:
 
 
 def _documents(text: str) -> list[Object]:
-    # An anchor makes two places the same object; a change to one must not be a change to both.
+    # A YAML anchor makes two places the same object; copy, so that a change affects one place only.
     return [copy.deepcopy(each) for each in yaml.safe_load_all(text) if each]
 
 

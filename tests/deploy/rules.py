@@ -1,7 +1,7 @@
-"""What must hold for every manifest, as functions from objects to complaints.
+"""The rules for all manifests: functions that take objects and return complaints.
 
-The schema knows what a field may be; these know what belongs together (ports, selectors, names) and
-what this project demands (nobody is root, a worker has no database).
+The schema checks single fields. The other rules check what belongs together (ports, selectors, names), and
+what this project requires (no container runs as root, a worker has no database).
 """
 
 import re
@@ -32,7 +32,7 @@ _UNITS: dict[str, Decimal | int] = {
 
 
 def complaints(objects: list[Object]) -> list[str]:
-    """Return everything that is wrong."""
+    """Return all violations of all rules."""
     return [f"{rule.__name__}: {text}" for rule in RULES for text in rule(objects)]
 
 
@@ -59,14 +59,14 @@ def _port_names(template: Object) -> set[str | int]:
 
 
 def _ours(objects: list[Object]) -> Iterator[tuple[Object, Object]]:
-    """Yield template and container of Dagway's own processes."""
+    """Yield pod template and container of each Dagway service."""
     for template in pod_templates(objects):
         if template["metadata"]["labels"].get("app.kubernetes.io/name") == "dagway":
             yield from ((template, container) for container in containers(template))
 
 
 def schema(objects: list[Object]) -> Iterator[str]:
-    """Every field is known to this version of Kubernetes and has the right type; unknown kinds are refused."""
+    """Every kind and field exists in this version of Kubernetes, and every value has the right type."""
     for each in objects:
         try:
             kubernetes_validate.validate(each, KUBERNETES, strict=True)
@@ -75,7 +75,7 @@ def schema(objects: list[Object]) -> Iterator[str]:
 
 
 def locked_down(objects: list[Object]) -> Iterator[str]:
-    """What the "restricted" pod security standard asks for, and a read-only root beyond it."""
+    """Every pod meets the "restricted" pod security standard, and has a read-only root file system."""
     for template in pod_templates(objects):
         pod = template["spec"]
         wide = pod.get("securityContext", {})
@@ -103,7 +103,7 @@ def locked_down(objects: list[Object]) -> Iterator[str]:
 
 
 def bounded(objects: list[Object]) -> Iterator[str]:
-    """Every container has requests and limits of CPU and memory, and no request above its limit."""
+    """Every container has requests and limits of CPU and memory. No request is above its limit."""
     for container in (each for template in pod_templates(objects) for each in containers(template)):
         resources = container.get("resources", {})
         for what in {"cpu", "memory", *resources.get("limits", {}), *resources.get("requests", {})}:
@@ -125,7 +125,10 @@ def _quantity(text: str) -> Decimal:
 
 
 def probed(objects: list[Object]) -> Iterator[str]:
-    """Every server has three probes on ports it has; ours are alive without a database, and ready with all."""
+    """Every server has three probes on existing ports.
+
+    Dagway's liveness probes do not depend on the database; its readiness probes check all dependencies.
+    """
     for workload in of_kind(objects, "Deployment", "StatefulSet"):
         template = workload["spec"]["template"]
         for container in template["spec"]["containers"]:
@@ -143,7 +146,7 @@ def probed(objects: list[Object]) -> Iterator[str]:
 
 
 def images(objects: list[Object]) -> Iterator[str]:
-    """Images have a version, and one that is on the node is used."""
+    """Every image has a version, and is not pulled if the node has it."""
     for container in (each for template in pod_templates(objects) for each in containers(template)):
         _, _, tag = container["image"].rpartition("/")[2].partition(":")
         if not tag or tag == "latest":
@@ -153,7 +156,7 @@ def images(objects: list[Object]) -> Iterator[str]:
 
 
 def selectors(objects: list[Object]) -> Iterator[str]:
-    """Whatever selects pods selects some, and by names that exist."""
+    """Every selector selects at least one pod, and the names that refer to workloads exist."""
     names = {_name(each) for each in objects}
     for each in objects:
         spec = each.get("spec", {})
@@ -197,7 +200,7 @@ def selectors(objects: list[Object]) -> Iterator[str]:
 
 
 def fenced(objects: list[Object]) -> Iterator[str]:
-    """Every pod is under a policy for both directions; a worker reaches names and the broker only."""
+    """Network policies for both directions select every pod. A worker may connect to DNS and the broker only."""
     policies = list(of_kind(objects, "NetworkPolicy"))
     for template in pod_templates(objects):
         labels = template["metadata"]["labels"]
@@ -211,7 +214,7 @@ def fenced(objects: list[Object]) -> Iterator[str]:
 
 
 def references(objects: list[Object]) -> Iterator[str]:
-    """Config maps and volumes that are used exist. Secrets are made elsewhere, and tested there."""
+    """The config maps and volumes that pods use exist. A script with its own test creates the secrets."""
     maps = {each["metadata"]["name"] for each in of_kind(objects, "ConfigMap")}
     for template in pod_templates(objects):
         volumes = {volume["name"]: volume for volume in template["spec"].get("volumes", [])}
@@ -227,7 +230,7 @@ def references(objects: list[Object]) -> Iterator[str]:
 
 
 def settings(objects: list[Object]) -> Iterator[str]:
-    """Our processes accept the environment they are given, and serve metrics where the manifest says."""
+    """Dagway's services accept their environment, and serve metrics on the port in the manifest."""
     for template, container in _ours(objects):
         environ = environment(objects, container)
         try:
@@ -245,7 +248,7 @@ def settings(objects: list[Object]) -> Iterator[str]:
 
 
 def environment(objects: list[Object], container: Object) -> dict[str, str]:
-    """Return the container's variables; each secret's value is its own name."""
+    """Return the container's environment variables. The value of a secret is replaced by the secret's name."""
     found: dict[str, str] = {}
     for source in container.get("envFrom", []):
         for each in of_kind(objects, "ConfigMap"):
@@ -259,7 +262,7 @@ def environment(objects: list[Object], container: Object) -> dict[str, str]:
 
 
 def secrets(objects: list[Object]) -> Iterator[str]:
-    """No value of a secret is written down; each service has a secret of its own, a worker's without a database."""
+    """No manifest contains a secret's value. Each service has its own secret; a worker's has no database URL."""
     yield from (f"{_name(each)} is written down" for each in of_kind(objects, "Secret"))
     for template, container in _ours(objects):
         component = template["metadata"]["labels"]["app.kubernetes.io/component"]
@@ -276,7 +279,7 @@ def secrets(objects: list[Object]) -> Iterator[str]:
 
 
 def protected(objects: list[Object]) -> Iterator[str]:
-    """Whatever has several replicas keeps all but one while nodes are drained, and has one autoscaler at most."""
+    """A workload with several replicas loses at most one of them to node drains, and has at most one autoscaler."""
     scalers = [each["spec"]["scaleTargetRef"]["name"] for each in of_kind(objects, "HorizontalPodAutoscaler")]
     budgets = [each["spec"] for each in of_kind(objects, "PodDisruptionBudget")]
     for each in of_kind(objects, "Deployment"):
@@ -292,7 +295,7 @@ def protected(objects: list[Object]) -> Iterator[str]:
 
 
 def spread(objects: list[Object]) -> Iterator[str]:
-    """Replicas of ours avoid each other's node and zone."""
+    """The replicas of a Dagway service prefer different nodes and zones."""
     for each in of_kind(objects, "Deployment"):
         template = each["spec"]["template"]
         labels = template["metadata"]["labels"]
@@ -306,7 +309,7 @@ def spread(objects: list[Object]) -> Iterator[str]:
 
 
 def graceful(objects: list[Object]) -> Iterator[str]:
-    """Whoever is sent requests waits until that has stopped; a worker's steps have their time to end."""
+    """A stopping server waits until it gets no more requests, and a stopping worker until its steps had time to end."""
     served = [each["spec"]["selector"] for each in of_kind(objects, "Service") if _is_asked(each)]
     for template, container in _ours(objects):
         component = template["metadata"]["labels"]["app.kubernetes.io/component"]
@@ -325,7 +328,7 @@ def _is_asked(service: Object) -> bool:
 
 
 def let_in(objects: list[Object]) -> Iterator[str]:
-    """What comes from outside is encrypted, bounded, and may be a stream of events."""
+    """The ingress requires TLS, limits the size of requests, and lets event streams pass."""
     for each in of_kind(objects, "Ingress"):
         hosts = {host for one in each["spec"].get("tls", []) for host in one["hosts"]}
         if {rule["host"] for rule in each["spec"]["rules"]} - hosts:
@@ -338,7 +341,7 @@ def let_in(objects: list[Object]) -> Iterator[str]:
 
 
 def accounts(objects: list[Object]) -> Iterator[str]:
-    """A service account is a name and opens nothing."""
+    """Service accounts have no rights in the cluster, and pods get no tokens for them."""
     for each in of_kind(objects, "ServiceAccount"):
         if each.get("automountServiceAccountToken") is not False:
             yield f"{_name(each)} hands out a token of the cluster"

@@ -1,7 +1,7 @@
-"""Import all of an installed Dagway and print, as JSON, what became of it.
+"""Import all modules of an installed Dagway and print the results as JSON.
 
-Given as a text to the interpreter of an installation (see ``locked.py``), which has no tests: it uses the
-standard library and the installation only.
+The interpreter of an installation (see ``locked.py``) runs this file's text, since the installation has no
+tests. It uses the standard library and the installation only.
 """
 
 import ast
@@ -16,11 +16,11 @@ from typing import Any
 
 _PACKAGES = ("dagway", "services", "shared")
 _STARTED = ("dagway.__main__", "shared.store.migrations.")
-"""What is no module to import: the command line itself, and what only works while ``dagway migrate`` runs."""
+"""Modules not to import: the command line itself, and those that work only while ``dagway migrate`` runs."""
 
 
 def modules() -> Iterator[tuple[str, Path]]:
-    """Yield the name and the file of every module, whether or not its folder says that it is a package."""
+    """Yield the name and the file of every module, also in folders without ``__init__.py``."""
     for package in _PACKAGES:
         folder = Path(str(importlib.import_module(package).__file__)).parent
         for file in sorted(folder.rglob("*.py")):
@@ -29,7 +29,7 @@ def modules() -> Iterator[tuple[str, Path]]:
 
 
 class Imports(ast.NodeVisitor):
-    """Every import of a module, in its functions too: ``(module, name in it)``; not those for type checkers."""
+    """Collects the imports of a module as ``(module, name)``, also in functions, but not under ``TYPE_CHECKING``."""
 
     def __init__(self, package: str) -> None:
         self.package = package
@@ -49,18 +49,18 @@ class Imports(ast.NodeVisitor):
 
 
 def attempt(module: str, name: str = "") -> str:
-    """Import a module, and a name out of it; return why that cannot be done."""
+    """Import a module and a name of it; return the error text, empty on success."""
     try:
         if name and name != "*" and not hasattr(importlib.import_module(module), name):
             importlib.import_module(f"{module}.{name}")
         importlib.import_module(module)
-    except BaseException as error:  # noqa: BLE001 - whatever it is, somebody wants to read it
+    except BaseException as error:  # noqa: BLE001 - every error is reported
         return f"{type(error).__name__}: {error}"
     return ""
 
 
 def executors() -> dict[str, str]:
-    """Return the kinds of step that a worker carries out, each with why it cannot."""
+    """Return the types of step, each with the error of loading its executor, empty on success."""
     make = importlib.import_module("services.worker.executors").executor_for
     kinds = importlib.import_module("shared.language.steps.executor_types")
     said = {}
@@ -74,7 +74,7 @@ def executors() -> dict[str, str]:
 
 
 def commands(group: Any) -> Iterator[list[str]]:
-    """Yield the words of every command, groups among them."""
+    """Yield the words of every command and command group."""
     for name, command in group.commands.items():
         yield [name]
         for words in commands(command) if hasattr(command, "commands") else ():
@@ -82,7 +82,7 @@ def commands(group: Any) -> Iterator[list[str]]:
 
 
 def foreign() -> list[str]:
-    """Return the files of loaded modules that are neither in this environment nor Python's own."""
+    """Return the files of loaded modules that are neither in this environment nor in the standard library."""
     own = Path(sys.prefix)
     base = {Path(sysconfig.get_path(name, vars={"base": sys.base_prefix})) for name in ("stdlib", "platstdlib")}
     files = {Path(file) for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))}
@@ -95,7 +95,7 @@ def foreign() -> list[str]:
 
 
 def main() -> None:
-    """Print it all."""
+    """Print all results as one JSON document."""
     asked: set[tuple[str, str]] = set()
     failed: dict[str, str] = {}
     seen = [(name, file) for name, file in modules() if not name.startswith(_STARTED)]

@@ -1,4 +1,4 @@
-"""docker-compose.yml: who may reach whom, what waits for what, and that no password is in it."""
+"""docker-compose.yml: networks, start order, health checks, and that it contains no password."""
 
 import re
 import shutil
@@ -35,7 +35,7 @@ def env_file(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-def test_the_whole_system_is_there() -> None:
+def test_the_compose_file_has_every_service() -> None:
     assert set(SERVICES) == {"postgres", "rabbitmq", "prometheus", "grafana", *OURS}
     assert SERVICES["scheduler"]["deploy"]["replicas"] == 2
     assert SERVICES["worker"]["deploy"]["replicas"] == 2
@@ -98,7 +98,7 @@ def test_what_a_service_needs_is_ready_before_it(name: str) -> None:
 
 
 def test_prometheus_stays_when_what_it_watches_is_replaced() -> None:
-    """Restarted with it, it takes replicas that are gone for live ones until its memory of them ends."""
+    """A restarted Prometheus would count replicas that are gone as live until its samples of them expire."""
     assert "depends_on" not in SERVICES["prometheus"]
 
 
@@ -166,7 +166,7 @@ def test_prometheus_asks_names_and_ports_that_exist() -> None:
 
 
 def test_compose_itself_accepts_the_file(env_file: str) -> None:
-    """Where it is installed; all the tests above hold without it."""
+    """Needs docker compose; the other tests do not."""
     for program in (["docker-compose"], ["docker", "compose"]):
         if (
             shutil.which(program[0])

@@ -1,4 +1,4 @@
-"""Every example is valid, documented, and has its expected outcome written down for the end-to-end tests."""
+"""Every example is valid, documented, and has an expected outcome for the end-to-end tests."""
 
 from pathlib import Path
 

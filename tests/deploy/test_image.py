@@ -1,4 +1,4 @@
-"""The Dockerfile and what gets into the image."""
+"""The Dockerfile, and which files get into the image."""
 
 import re
 

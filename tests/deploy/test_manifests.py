@@ -1,4 +1,4 @@
-"""The Kubernetes manifests hold to the schema and to our own rules, and the rules catch what they should."""
+"""The Kubernetes manifests satisfy the rules, and the rules detect planted defects."""
 
 import copy
 import re
@@ -223,7 +223,7 @@ def test_passwords_differ_from_each_other_and_from_those_made_before() -> None:
 
 def test_production_has_several_of_each() -> None:
     prod = SETS.get("prod-rendered")
-    if prod is None:  # patches and replicas are kustomize's work: without it the overlay's own words must do
+    if prod is None:  # without kustomize, patches are not applied: read the overlay's replica counts from its source
         text = (ROOT / "deploy/k8s/overlays/prod/kustomization.yaml").read_text()
         assert [each["count"] for each in yaml.safe_load(text)["replicas"]] == [3, 6]
         return
@@ -236,7 +236,7 @@ def test_production_has_several_of_each() -> None:
 
 @pytest.mark.parametrize("name", [name for name in sorted(SETS) if name.endswith("-rendered")])
 def test_a_changed_setting_rolls_the_pods(name: str) -> None:
-    """Kustomize puts a hash of the content into the name, and the pods refer to that name."""
+    """The name of a config map contains a hash of its content, and the pods refer to the name."""
     (config,) = [each for each in of_kind(SETS[name], "ConfigMap") if each["metadata"]["name"].startswith("dagway-c")]
     used = {
         source["configMapRef"]["name"]

@@ -1,4 +1,4 @@
-"""The monitoring as it is shipped: configurations, rules, their pages and the dashboards."""
+"""The shipped monitoring: configurations, rules, runbooks and dashboards."""
 
 import json
 import os
@@ -24,7 +24,7 @@ DASHBOARDS = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
 RUNBOOKS = sorted((ROOT / "docs/runbooks").glob("*.md"))
 OPERATIONS_PAGES = sorted((ROOT / "docs/operations").glob("*.md"))
 _BOUNDED = {"status", "state", "outcome", "code", "route", "service", "le", "kind", "version"}
-"""Labels whose values come from lists in the program."""
+"""Labels whose values come from fixed lists in the code."""
 _FOREIGN = {"up", "ALERTS", "rabbitmq_detailed_queue_messages"}
 
 
@@ -49,7 +49,7 @@ def known_names() -> set[str]:
 
 
 def names_in(expression: str) -> set[str]:
-    """Return the metrics a query asks for; labels in braces and grouping lists are none."""
+    """Return the names of the metrics in a query, without labels in braces and grouping lists."""
     bare = re.sub(r"\{[^}]*\}|\"[^\"]*\"|\b(by|without|on|ignoring)\s*\([^)]*\)|\[[^\]]*\]", " ", expression)
     words = re.findall(r"[A-Za-z_:][\w:]*(?!\s*\()(?![\w:])", bare)
     return {word for word in words if not re.fullmatch(r"and|or|unless|by|on|bool|vector|x", word)}
@@ -67,7 +67,7 @@ def panels(node: Any) -> Iterator[str]:
 
 
 def plain(expression: str) -> str:
-    """Put values where Grafana puts them, so that Prometheus can read the query."""
+    """Replace Grafana's variables by values, so that Prometheus can parse the query."""
     timed = re.sub(r"\$__(rate_)?interval|\$__range", "5m", expression)
     return re.sub(r"\$\{?\w+\}?", "x", timed)
 
@@ -127,7 +127,7 @@ def test_the_commands_of_a_page_exist(page: Path) -> None:
 
     assert commands
     for command in commands:
-        # A line of an environment file is no command.
+        # Skip lines of environment files.
         if not re.match(r"[A-Z_]+=", command):
             check_command(command)
     for link in re.findall(r"\]\((?!https://)([^)#]+)\)", page.read_text()):
@@ -174,7 +174,7 @@ _VERBS = {
 
 
 def check_command(command: str) -> None:
-    """Fail for a command that names a program, service, workload or path of the API that there is not."""
+    """Fail if a command names a program, service, workload or API path that does not exist."""
     words = command.split()
     match words[0]:
         case "docker":
@@ -208,7 +208,7 @@ def test_there_are_the_four_dashboards() -> None:
         assert json.loads(path.read_text())["uid"] == path.stem
 
 
-def test_every_panel_can_be_asked(tmp_path: Path) -> None:
+def test_every_query_of_a_panel_is_valid(tmp_path: Path) -> None:
     queries = [plain(query) for path in DASHBOARDS for query in panels(json.loads(path.read_text()))]
     made = [{"record": f"panel:{number}", "expr": query} for number, query in enumerate(queries)]
     file = tmp_path / "panels.yml"
@@ -228,7 +228,7 @@ def test_panels_show_metrics_that_exist(path: Path) -> None:
     assert {panel["datasource"]["uid"] for panel in dashboard["panels"]} == {"dagway"}
 
 
-def test_a_broken_panel_would_be_found(tmp_path: Path) -> None:
+def test_a_broken_query_of_a_panel_is_detected(tmp_path: Path) -> None:
     file = tmp_path / "panels.yml"
     file.write_text(
         yaml.safe_dump({"groups": [{"name": "p", "rules": [{"record": "a:b", "expr": "sum(rate(x[5m])"}]}]})
@@ -250,7 +250,7 @@ def test_keda_asks_for_work_that_is_measured() -> None:
     assert scaled["spec"]["scaleTargetRef"]["name"] in _OURS
     assert set(trigger["metadata"]) == {"serverAddress", "query", "threshold"}
     assert names_in(trigger["metadata"]["query"]) == {"dagway_outstanding_work"} <= known_names()
-    # As KEDA's own definition of the kind has them: metadata are texts, the rest are numbers.
+    # As in KEDA's definition of the kind: metadata values are texts, all others are numbers.
     assert all(isinstance(value, str) for value in trigger["metadata"].values())
     assert float(trigger["metadata"]["threshold"]) > 0
     spec = scaled["spec"]

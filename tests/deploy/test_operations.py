@@ -1,4 +1,4 @@
-"""The operations pages: none of their commands escapes ``live``, and what it cannot do there is done here."""
+"""The commands of docs/operations: ``live`` runs every page, and the commands that it cannot run are tested here."""
 
 import os
 import re
@@ -16,7 +16,7 @@ from tests.harness.needs import need
 from tests.harness.servers import postgres_bin
 
 _SETTING = re.compile(r"[A-Z_]+=\S*(\s+#.*)?")
-"""Not a command, but a line of an environment file."""
+"""Matches a line of an environment file, which is not a command."""
 
 
 def _commands(page: Path) -> list[str]:
@@ -31,7 +31,7 @@ def test_every_page_with_commands_is_run_on_a_real_system() -> None:
     assert len(ORDER) == len(set(ORDER))
 
 
-def test_no_command_waits_for_an_answer() -> None:
+def test_no_command_prompts_for_input() -> None:
     for page in PAGES.glob("*.md"):
         for command in _commands(page):
             assert "exec" not in command.split() or "-T" in command.split(), command
@@ -53,7 +53,7 @@ def test_every_user_of_the_database_gets_its_new_password() -> None:
 
 
 def test_a_copy_can_be_restored(database_url: str, tmp_path: Path) -> None:
-    """As backup.md says, with the very options: what was there is there again, what came later is gone."""
+    """Runs the commands of backup.md. Restored are the rows of the backup, and not the rows that came later."""
     need("postgres")
     folder = postgres_bin()
     assert folder is not None
@@ -83,7 +83,7 @@ def test_a_copy_can_be_restored(database_url: str, tmp_path: Path) -> None:
 
 
 def test_kubectl_knows_the_commands_for_a_cluster(tmp_path: Path) -> None:
-    """Their options and forms: each is tried on a cluster that does not answer, which is all that may fail."""
+    """Each command is run with an unreachable cluster. It must fail only because of that, not by its options."""
     need("kubectl")
     config = tmp_path / "config"
     config.write_text(

@@ -1,4 +1,4 @@
-"""The file system that the image is made of: gathered here, every service started in it by a real engine, and small."""
+"""The image's file system, built here: it is small, and every service starts in it under a real container engine."""
 
 import json
 import os
@@ -27,10 +27,12 @@ from tests.harness.needs import need
 from tests.harness.servers import PostgresServer, RabbitServer
 
 pytestmark = pytest.mark.timeout(240)
-"""Gathering takes 20 s of the processor, and an engine and two servers come up within one test."""
+"""Building the file system takes 20 s of processor time, and one test starts an engine and two servers."""
 _MOST_BYTES = 90_000_000
-"""For Dagway and all it imports, without byte code. With that, Debian's Python, a shell and its tools the image has
-148 MB; the Python that a test runs in may be a larger one."""
+"""The limit for Dagway and its dependencies, without byte code.
+
+The image, with byte code, Debian's Python, a shell and its tools, has 148 MB. The Python of a test run may be larger.
+"""
 _SCRIPT = ROOT / "deploy" / "image" / "rootfs.py"
 _ASK = """
 import json, sys, urllib.request as web
@@ -49,9 +51,9 @@ steps:
 
 @contextmanager
 def _gathered(folder: Path, locks: Sequence[str], wheel: Path) -> Iterator[tuple[Installation, Path]]:
-    """Do what the Dockerfile's build stage does: install, leave out packages' own tests, gather.
+    """Do what the Dockerfile's build stage does: install, remove the packages' own tests, build the file system.
 
-    Both are removed at the end: they have 400 MB.
+    Installation and file system are removed at the end, since they have 400 MB.
     """
     made = install(folder / "dagway", locks, wheel)
     for path in sorted(made.site.rglob("*"), reverse=True):
@@ -98,7 +100,7 @@ def engine(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doc
         yield started
 
 
-def test_it_is_small(root: Path, installation: Installation) -> None:
+def test_the_file_system_of_the_image_is_small(root: Path, installation: Installation) -> None:
     inside = root / installation.folder.relative_to("/")
 
     assert sum(path.lstat().st_size for path in inside.rglob("*") if path.suffix != ".pyc") < _MOST_BYTES
@@ -155,7 +157,7 @@ def test_every_module_is_imported_from_the_workers(wheel: Path, tmp_path: Path) 
 def _begin(
     engine: DockerEngine, installation: Installation, *words: str, network: str = "none", **env: str
 ) -> Container:
-    """Start a command of Dagway in a container as strict as compose and Kubernetes make it."""
+    """Start a Dagway command in a container with the same restrictions as in compose and Kubernetes."""
     settings = {"DAGWAY_DATA_DIR": "/data", "HOME": "/data", "TMPDIR": "/data", "PATH": "/usr/bin:/bin", **env}
     return engine.client.containers.run(
         "localhost/dagway:1",
@@ -174,7 +176,7 @@ def _begin(
 
 
 def _end(*containers: Container) -> None:
-    """Tell them to end, and see that they do so in good order, with nothing written outside of their data."""
+    """Stop the containers; check their exit codes and that they wrote only to their data folders."""
     for container in containers:
         container.kill("SIGTERM")
     for container in containers:
@@ -208,7 +210,7 @@ def test_every_service_runs_in_a_container_of_its_own(
     engine: DockerEngine, installation: Installation, rabbit_server: RabbitServer, postgres_server: PostgresServer
 ) -> None:
     urls, broker, port = new_database(postgres_server), rabbit_server.create_vhost(), free_port()
-    # The machine's network, where the servers listen on loopback.
+    # The host's network, since the servers listen on its loopback.
     begin = partial(_begin, engine, installation, network="host", DAGWAY_HOST="127.0.0.1")
     _done(begin("migrate", DAGWAY_DATABASE_URL=urls["owner"]))
     give_roles(postgres_server, urls)

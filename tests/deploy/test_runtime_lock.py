@@ -1,4 +1,4 @@
-"""Dagway's wheel beside exactly what the runtime locks pin: it is complete, and every service works there."""
+"""Dagway's wheel, installed with exactly the packages of the runtime locks: all modules import, all services work."""
 
 import shutil
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from tests.harness.servers import PostgresServer, RabbitServer
 
 pytestmark = pytest.mark.timeout(240)
 _STEPS_ONLY = {"docker", "jq"}
-"""Packages that code imports by name and only steps.lock has."""
+"""Packages that code imports by a name in a text, and that are in steps.lock only."""
 _SPEC = "steps:\n  - command: echo hello\n    output: SAID\n"
 _PACKED = """
 type: graph

@@ -1,4 +1,4 @@
-"""The users that deploy/servers makes, tried on real servers: each can do its work and nothing else."""
+"""The users that deploy/servers creates: on real servers, each has exactly the rights that it needs."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ _SERVERS = ROOT / "deploy" / "servers"
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[PostgresServer]:
-    """A server of its own: roles belong to the whole server, and here they must not exist yet."""
+    """A new server: roles belong to a whole server, and must not exist at the start of these tests."""
     need("postgres")
     with PostgresServer() as server:
         environ = {
@@ -73,7 +73,7 @@ def test_the_gateways_user_reads_and_can_do_nothing_else(postgres: PostgresServe
 
     for statement in ("DELETE FROM dag_runs", "CREATE TABLE mine (x int)", "DROP TABLE dag_runs"):
         with pytest.raises(errors.InsufficientPrivilege):
-            # Its sessions are read-only to begin with; that alone would be no protection.
+            # Its sessions are read-only by default. That alone would not protect, since a session can change it.
             _try(postgres, "dagway_api_user", "SET default_transaction_read_only = off", statement)
 
 
@@ -141,7 +141,7 @@ def test_each_service_can_do_its_work_on_the_broker(users: dict[str, Transport])
     [("worker", COMMANDS.name), ("worker", EVENTS.name), ("worker", LOGS.name), ("api", COMMANDS.name),
      ("api", EVENTS.name), ("api", task_queue({}).name)],
 )  # fmt: skip
-def test_nobody_takes_what_is_meant_for_another(
+def test_no_broker_user_can_read_the_queues_of_another_service(
     broker: RabbitServer, users: dict[str, Transport], user: str, queue: str
 ) -> None:
     with closing(pika.BlockingConnection(pika.URLParameters(_url(broker, user)))) as connection:

@@ -1,4 +1,4 @@
-"""What the gateway answers when somebody behind it is away: 503 or 202, and what becomes of it."""
+"""The gateway without a broker, scheduler or worker: it answers 503 or 202, and accepted commands run later."""
 
 from collections.abc import Iterator
 

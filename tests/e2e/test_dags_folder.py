@@ -1,4 +1,4 @@
-"""Dags in a folder, with the files that people keep beside them."""
+"""DAGs in a folder, whose steps use other files of the folder."""
 
 import json
 from collections.abc import Iterator

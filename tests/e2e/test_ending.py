@@ -1,4 +1,4 @@
-"""A process that is told to end does so, however often it is told."""
+"""A process ends in an orderly way, however many signals it gets."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ from tests.harness.eventually import free_port
 from tests.harness.procs import DagwayProcess
 
 
-def test_signals_that_come_one_upon_the_other_end_it_as_one_does(tmp_path: Path) -> None:
+def test_several_signals_end_a_process_as_one_does(tmp_path: Path) -> None:
     port = free_port()
     env = {"DAGWAY_PORT": str(port), "DAGWAY_DATA_DIR": str(tmp_path / "data")}
     with DagwayProcess("up", folder=tmp_path, env=env) as process:

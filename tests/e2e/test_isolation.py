@@ -1,4 +1,4 @@
-"""What each process may do and know, how it ends, and what it says about bad settings."""
+"""The rights and secrets of each process, its orderly end, and its errors about bad settings."""
 
 import os
 import signal
@@ -47,7 +47,7 @@ def test_the_gateways_database_user_cannot_write(cluster: Cluster, statement: st
 
 
 def environment_of(pid: int) -> dict[str, str]:
-    """Return the environment a process was started with."""
+    """Return the environment with which a process was started."""
     items = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
     return dict(item.split("=", 1) for item in items if item)
 

@@ -1,4 +1,4 @@
-"""Following a run while it goes on: its output by line numbers, its transitions as a stream, at any gateway."""
+"""Following a running run at any gateway: its output by line numbers, its transitions as an event stream."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a running step says of itself is seen by those who ask for its run."""
+"""The API shows the annotations of a step while it runs."""
 
 from collections.abc import Callable
 from pathlib import Path

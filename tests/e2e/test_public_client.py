@@ -1,4 +1,4 @@
-"""A client library that was written against Dagu by others (``pydagu``) works as it is."""
+"""``pydagu``, a client library that others wrote for Dagu, works unchanged."""
 
 import json
 import uuid

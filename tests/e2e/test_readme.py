@@ -15,7 +15,7 @@ PRINTED = re.compile(r"```console\n(.*?)```", re.DOTALL)
 
 
 def dialogue() -> list[tuple[str, str]]:
-    """The README's commands with what it says they print."""
+    """The README's commands, with the output that the README shows."""
     found = []
     for block in PRINTED.findall((ROOT / "README.md").read_text()):
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:

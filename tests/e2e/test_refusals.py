@@ -1,4 +1,4 @@
-"""What keeps a process from starting is one line that says what to mend."""
+"""A process that cannot start prints one line that says what to change."""
 
 import json
 import socket
@@ -16,7 +16,7 @@ AWAY = {"DAGWAY_DATABASE_URL": "postgresql://x@127.0.0.1:1/x", "DAGWAY_AMQP_URL"
 
 @pytest.fixture
 def taken() -> Iterator[str]:
-    """A port that somebody listens on."""
+    """A port on which another process listens."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield str(listening.getsockname()[1])
 
@@ -60,7 +60,7 @@ def test_an_address_that_is_not_this_machines_is_named(tmp_path: Path, host: str
 
 @pytest.mark.parametrize("kind", ["up", "worker"])
 @pytest.mark.parametrize(("folder", "why"), [("file", "File exists"), ("file/below", "Not a directory")])
-def test_a_data_folder_that_can_be_none_is_named(tmp_path: Path, kind: str, folder: str, why: str) -> None:
+def test_an_unusable_data_folder_is_named(tmp_path: Path, kind: str, folder: str, why: str) -> None:
     (tmp_path / "file").touch()
     env = {} if kind == "up" else {"DAGWAY_AMQP_URL": AWAY["DAGWAY_AMQP_URL"]}
 
@@ -69,7 +69,7 @@ def test_a_data_folder_that_can_be_none_is_named(tmp_path: Path, kind: str, fold
     assert f"DAGWAY_DATA_DIR: cannot create the folder {tmp_path / folder}: {why}" in said
 
 
-def test_a_second_one_on_the_same_folder_says_that_there_is_another(tmp_path: Path) -> None:
+def test_a_second_process_on_a_data_folder_is_refused_because_of_the_first(tmp_path: Path) -> None:
     with Embedded(tmp_path / "one") as first:
         said = refused(tmp_path / "two", "up", "--data-dir", str(first.data_dir), "--port", "0")
 

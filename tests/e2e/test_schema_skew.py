@@ -1,4 +1,4 @@
-"""Services and a schema that is not theirs: they wait for the migration, and go on after a later one."""
+"""Services with an older or newer schema: they wait for the migration, and work on a newer schema."""
 
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,7 +14,7 @@ from tests.harness.servers import PostgresServer, RabbitServer
 
 
 class Unmigrated(Cluster):
-    """The users are there, as an administrator makes them; the tables are not."""
+    """A system whose database has users, created as by an administrator, but no tables."""
 
     def _migrate(self) -> None:
         for name in ("scheduler", "api"):

@@ -1,4 +1,4 @@
-"""The spine of a run over REST: create, start, outputs, failure, stop, retry, queue, restart."""
+"""The main operations over REST: create, start, outputs, failure, stop, retry, queue, restart."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -273,7 +273,7 @@ steps:
     assert group == own
 
 
-def test_any_text_passes_unharmed(client: Client, go: Go) -> None:
+def test_any_text_passes_unchanged_through_params_and_outputs(client: Client, go: Go) -> None:
     text = "Grüße, 世界 👋 \u202e \\ ' \" $HOME `id` %s"
     name = go(
         'params:\n  - TEXT: ""\nsteps:\n  - name: "Schritt / 一"\n    command: printenv TEXT\n    output: SAID\n'

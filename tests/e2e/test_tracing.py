@@ -1,4 +1,4 @@
-"""One request, followed through real services by the spans they send to a collector of the test's own."""
+"""The trace of one request through real services, by the spans that they send to a collector."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The examples do their work, and come to the same on both footings: statuses, outputs and logs."""
+"""Every example has the same statuses, outputs and logs on both footings."""
 
 import functools
 import http.server
@@ -29,7 +29,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def orders_url() -> Iterator[str]:
-    """A local HTTP server with something to fetch."""
+    """The URL of a file on a local HTTP server."""
     handler = functools.partial(_Quiet, directory=str(HERE))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -81,7 +81,7 @@ def step_names(name: str) -> list[str]:
 
 
 def result(client: Client, name: str, run_id: str, status: str) -> dict[str, Any]:
-    """Wait for a run's end and return all of it that must not depend on where it ran."""
+    """Wait for a run's end; return everything of it that must be the same on both footings."""
     run = client.until(status, name, run_id, timeout_s=40)
     found = statuses(run)
     logs = {
@@ -101,7 +101,7 @@ def result(client: Client, name: str, run_id: str, status: str) -> dict[str, Any
 
 
 def outputs(client: Client, name: str, run_id: str, logs: dict[tuple[str, str], str]) -> dict[str, str]:
-    """Return the outputs of a run by the names its spec gives them; a handler's are in its log only."""
+    """Return the outputs of a run by the names in its spec. A handler's output is in its log only."""
     (dag,) = load((ROOT / "examples" / f"{name}.yaml").read_text(), file_name=name).documents
     shown = client.outputs(name, run_id)
     found = {}
@@ -120,5 +120,5 @@ def camel(name: str) -> str:
 
 
 def change(line: str) -> str:
-    """Return a line of the run log without its time, its worker and its reasons."""
+    """Return a line of the run log without time, worker and reason."""
     return line.partition(" ")[2].partition(": ")[0].partition(" (by ")[0]

@@ -1,8 +1,8 @@
-"""One scene per kind of step: a step that does not end by itself, and how to see what it has left.
+"""One scene per type of step: a step that does not end by itself, and checks for what it has left behind.
 
-``middle`` says whether it is in the middle of its work, ``clean`` whether nothing of it is left at its
-counterpart; both fail or are false until so. What every kind could leave, processes and files of its worker, is looked
-at by the test.
+``middle`` checks that the step is in the middle of its work, ``clean`` that nothing of it is left at the server that it
+connected to; both are false or raise AssertionError until then. The test itself checks for processes and files of the
+worker, which every type of step could leave behind.
 """
 
 import json
@@ -28,25 +28,25 @@ _SMTP = {"host": "127.0.0.1"}
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Where scenes play: a worker's folder, its temporary files, a container engine."""
+    """What scenes run on: a worker's folder, its temporary files, a container engine."""
 
     folder: Path
     engine: Engine
 
     def run_dir(self, name: str) -> Path:
-        """Return the directory that a scene's run works in."""
+        """Return the default directory of the steps of a scene's run."""
         path = self.folder / "worker" / "runs" / "d" / name
         path.mkdir(parents=True, exist_ok=True)
         return path
 
     def own_dir(self, name: str) -> Path:
-        """Return a directory for what a scene writes down on purpose."""
+        """Return a directory for files that a scene leaves on purpose."""
         path = self.folder / "scenes" / name
         path.mkdir(parents=True)
         return path
 
     def files(self) -> set[Path]:
-        """Return all files in the runs' directories and among the temporary ones."""
+        """Return all files in the directories of runs and in the folder for temporary files."""
         return {path for place in (self.folder / "worker" / "runs", self.folder / "tmp") for path in place.rglob("*")}
 
     def task(self, name: str, step: Step, **facts: Any) -> Task:
@@ -60,15 +60,15 @@ class Scene:
     middle: Callable[[], object]
     clean: Callable[[], object]
     facts: dict[str, Any] = field(default_factory=dict)
-    """Further fields of its task."""
+    """Further fields of the scene's task."""
     alone: Callable[[], object] | None = None
-    """Of a step whose run must do something at its end: whether the step itself has left nothing."""
+    """For a step whose run needs a cleanup at its end: whether the step itself has left nothing behind."""
     errand: SideTask | None = None
-    """That something."""
+    """The cleanup at the end of the run."""
 
 
 class _Held:
-    """Processes that wrote their ids into a folder."""
+    """The processes that have written their ids into a folder."""
 
     def __init__(self, folder: Path, *names: str) -> None:
         self._paths = [folder / name for name in names or ("pid", "child", "hidden")]
@@ -81,7 +81,7 @@ class _Held:
 
 
 def _at_work_in(folder: Path) -> list[str]:
-    """Return the processes whose directory that is."""
+    """Return the processes whose current directory is ``folder``."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
@@ -93,7 +93,7 @@ def _at_work_in(folder: Path) -> list[str]:
 
 
 def _unheard(port: int) -> bool:
-    """Whether nobody has a connection to a local port open, or half closed."""
+    """Whether no process has an open or half-closed connection to a local port."""
     end = f":{port:04X}"
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         _, local, remote, state, *_ = line.split()
@@ -249,7 +249,7 @@ def _gha(stage: Stage, name: str) -> Iterator[Scene]:
         return [one for one in stage.engine.names() if one.startswith(prefix)]
 
     def middle() -> bool:
-        """Make the container that ``act`` would have made."""
+        """Create the container that ``act`` would have created."""
         if not held.there():
             return False
         if of_action() == []:
@@ -281,7 +281,7 @@ class LastingExecutor:
 
 
 def package(folder: Path) -> None:
-    """Lay out a package with an executor of its own, as an installer would."""
+    """Write a package with an executor plugin to a folder, as an installer would."""
     info = folder / "dagway_lasting-1.0.dist-info"
     info.mkdir(parents=True)
     (folder / "lasting.py").write_text(_LASTING)

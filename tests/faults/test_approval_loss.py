@@ -1,4 +1,4 @@
-"""Schedulers killed between what a person, or a called run, brought about and the sending of what follows."""
+"""Schedulers killed after the commit of an approval or of a sub-run's end, before they send the next messages."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ steps:
 CHILD_ASKS = CALLS + GATED.partition("steps:\n")[2]
 CHILD_WORKS = CALLS + "  - {name: one, command: echo Ann, output: SAID}\n"
 FOLLOWED_S = SWEPT_S + 10
-"""A parent is looked at every ten seconds, besides."""
+"""Includes the ten seconds between two checks of a calling run."""
 
 
 def approve(cluster: Cluster, path: str, key: str) -> Answer:

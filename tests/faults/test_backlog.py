@@ -1,4 +1,4 @@
-"""More tasks than a worker can take for long: however long they wait, each runs once."""
+"""A long backlog of tasks: however long a task waits at the broker, it runs exactly once."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta

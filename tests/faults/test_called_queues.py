@@ -1,4 +1,4 @@
-"""What runs call obeys a queue's limit while one of two schedulers is killed, and comes to its end."""
+"""Sub-runs obey a queue's limit and end, although one of two schedulers is killed."""
 
 from shared.store import tables as t
 from tests.harness.cluster import Cluster

@@ -1,4 +1,4 @@
-"""Calls and approvals that end, or lose their workers, in the middle: what they had on a worker is gone."""
+"""Calls and approvals that are ended, or lose their worker: no process of theirs is left on a worker."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ ENDS = {"stop": "aborted", "timeout": "failed", "kill": "failed"}
 
 
 def left_files(cluster: Cluster) -> list[Path]:
-    """Return what lies in the directories of the workers' runs."""
+    """Return the files in the directories of the workers' runs."""
     folders = [worker.folder for worker in cluster.workers]
     return [path for folder in folders for path in folder.rglob("runs/**/*") if path.is_file()]
 

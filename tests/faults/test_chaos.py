@@ -1,4 +1,4 @@
-"""Hundreds of runs while processes of every kind are killed: nothing is lost, nothing happens twice."""
+"""Hundreds of runs while processes of all kinds are killed: no run is lost, none happens twice."""
 
 import os
 import random
@@ -21,7 +21,7 @@ from tests.harness.servers import PostgresServer, RabbitServer
 RUNS = 300
 KILL_EVERY_S = 2.0
 KILLS = 15
-"""Each in the middle of as many runs."""
+"""The number of kills; each happens in the middle of many runs."""
 SETTLED_S = 90
 SPEC = """
 steps:
@@ -47,7 +47,7 @@ def system(servers: tuple[RabbitServer, PostgresServer], tmp_path: Path) -> Iter
 
 
 def submit(system: Cluster, number: int) -> int:
-    """Start a run, asking until somebody says yes; return the status of the answer."""
+    """Start a run, repeating the request until it is accepted; return the response status."""
     body = {"dagRunId": f"n{number}"}
     return system.client.insist("POST", "/dags/chaos/start", body, key=f"chaos-{number}", timeout_s=60).status
 
@@ -85,7 +85,7 @@ def test_no_run_is_lost_or_doubled_while_processes_die(system: Cluster, tmp_path
 
 
 def check_side_effects(system: Cluster, work: Path) -> None:
-    """No step ran more often than it was attempted, and none of those that succeeded did not run."""
+    """Check that no step ran more often than it has attempts, and that each succeeded step ran."""
     tried: Counter[tuple[str, int]] = Counter((row["run_key"], row["node"]) for row in system.rows(t.attempts))
     for run in system.rows(t.dag_runs):
         lines = Counter((work / run["dag_run_id"]).read_text().split())

@@ -34,7 +34,7 @@ def system(tmp_path: Path) -> Iterator[Embedded]:
 
 
 def crash_in_a_step(system: Embedded, folder: Path, policy: str) -> None:
-    """Kill the process while its step runs, and start it again."""
+    """Kill ``dagway up`` while a step runs, and start it again."""
     system.client.create("long", LONG.format(folder=folder, policy=policy))
     system.client.start("long")
     pid = pid_in(folder / "pid")

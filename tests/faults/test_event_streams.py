@@ -1,4 +1,4 @@
-"""Event streams that are told everything once, whatever dies meanwhile."""
+"""Event streams deliver every event once, although a broker restarts and a gateway dies."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +25,7 @@ steps:
 
 @pytest.fixture
 def second(cluster: Cluster) -> Iterator[DagwayProcess]:
-    """One more gateway for this test."""
+    """Another gateway for this test."""
     with cluster.gateway(1, free_port()) as process:
         cluster.ready(process)
         yield process

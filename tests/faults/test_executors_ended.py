@@ -20,7 +20,7 @@ from tests.harness.eventually import eventually
 from tests.harness.needs import need
 
 TIMEOUT_S = 8.0
-"""Long enough for all of them to be in the middle of their work on a busy machine."""
+"""Long enough for all scenes to reach the middle of their work on a busy machine."""
 OUTCOMES = {"stop": "aborted", "timeout": "timed_out"}
 
 

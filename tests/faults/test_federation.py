@@ -1,4 +1,4 @@
-"""Two real Prometheus servers over real services: what they add up is what the database says, whatever was killed."""
+"""Two real Prometheus servers scrape real services: their sums equal the database, although processes are killed."""
 
 import itertools
 from collections import Counter
@@ -29,7 +29,7 @@ SPEC = {
 def watched(
     servers: tuple[RabbitServer, PostgresServer], tmp_path: Path
 ) -> Iterator[tuple[Cluster, Prometheus, Prometheus]]:
-    """Two of each service, a Prometheus that scrapes all six, and one that federates from it."""
+    """Two of each service, a Prometheus that scrapes all six, and a Prometheus that federates from the first."""
     need("prometheus")
     cluster = Cluster(tmp_path / "c", *running(*servers), gateways=2, schedulers=2, workers=2, lease_s=LEASE_S)
     for gateway in cluster.gateways:
@@ -51,7 +51,7 @@ def truth(cluster: Cluster) -> Counter[str]:
 
 
 def counted(leaf: Prometheus, selector: str) -> float:
-    """Add up a counter over all replicas and their restarts, from the samples themselves."""
+    """Return the sum of a counter over all replicas and their restarts, from the raw samples."""
     total = 0.0
     for series in leaf.raw(selector):
         total += series[0] + sum(now - was if now >= was else now for was, now in itertools.pairwise(series))

@@ -1,4 +1,4 @@
-"""A data folder whose disk is full: said, waited for, and nothing lost. Needs the right to mount a small disk."""
+"""A full disk below the data folder: it is reported, work waits, no data is lost. Needs the right to mount a disk."""
 
 import shutil
 import subprocess
@@ -35,7 +35,7 @@ class _Disk:
 
 
 class _Cut(EmbeddedTransport):
-    """Takes no reports while ``cut``."""
+    """A transport that refuses reports while ``cut`` is set."""
 
     cut = False
 
@@ -66,7 +66,7 @@ def disk(tmp_path: Path) -> Iterator[_Disk]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def test_one_process_says_so_loses_nothing_and_goes_on_by_itself(disk: _Disk, tmp_path: Path) -> None:
+def test_dagway_up_reports_a_full_disk_loses_nothing_and_recovers_by_itself(disk: _Disk, tmp_path: Path) -> None:
     door = free_port()
     env = {"DAGWAY_DATA_DIR": str(disk.folder), "DAGWAY_METRICS_PORT": str(door)}
     with Embedded(tmp_path / "up", lease_s=2, env=env) as system:

@@ -1,4 +1,4 @@
-"""What would hold a gateway up: slow clients, long computations, many streams, a database that says nothing."""
+"""Causes that could block a gateway: slow clients, long computations, many streams, a silent database."""
 
 import json
 import os
@@ -15,12 +15,12 @@ from tests.harness.eventually import eventually, free_port
 
 ONE = "steps:\n  - name: one\n    command: echo 1\n"
 SLOW = 40
-"""More than the 16 requests that a gateway answers at once."""
+"""More than the 16 requests that a gateway answers at the same time."""
 _PATIENCE = urllib3.Timeout(connect=2, read=20)
 
 
 def connect(stack: ExitStack, port: int, request: str) -> socket.socket:
-    """Send this and leave the connection open."""
+    """Send ``data`` and leave the connection open."""
     link = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
     link.sendall(request.replace("\n", "\r\n").encode())
     return link
@@ -64,7 +64,7 @@ def test_more_bodies_than_there_is_room_for_are_refused_in_the_form_of_all_answe
     assert len(answer.headers["X-Request-Id"]) == 16
 
 
-def test_others_are_answered_while_a_long_spec_is_read(cluster: Cluster) -> None:
+def test_other_requests_are_answered_while_a_long_spec_is_parsed(cluster: Cluster) -> None:
     steps = "".join(f"  - name: s{number}\n    command: echo {number}\n" for number in range(20_000))
     told: list[int] = []
 
@@ -118,7 +118,7 @@ def test_a_database_that_takes_connections_and_says_nothing_is_given_up(cluster:
         os.kill(cluster.postgres.pid, signal.SIGCONT)
 
 
-def test_a_body_whose_length_nobody_said_is_told_to_be_too_large(cluster: Cluster) -> None:
+def test_a_body_without_content_length_that_is_too_large_is_a_413(cluster: Cluster) -> None:
     parts = [b'{"name":"large","spec":"', *[b"x" * 65_536] * 40, b'"}']
     url = f"{cluster.client.base}/api/v2/dags"
     http = urllib3.PoolManager(retries=False, timeout=_PATIENCE)

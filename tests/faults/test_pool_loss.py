@@ -1,4 +1,4 @@
-"""A lock's place when the worker that holds it dies or falls silent in the middle of its step."""
+"""A lock whose holder's worker dies or is cut off in the middle of the step."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ steps:
 
 
 def begin(cluster: Cluster, name: str, folder: Path) -> DagwayProcess:
-    """Have ``r1`` hold the lock and two more wait for it; return the worker of ``r1``."""
+    """Start ``r1``, which gets the lock, and two runs that wait for it; return the worker of ``r1``."""
     cluster.client.create(name, SPEC.format(name=name, folder=folder))
     cluster.client.start(name)
     pid_in(folder / "r1")
@@ -32,19 +32,19 @@ def begin(cluster: Cluster, name: str, folder: Path) -> DagwayProcess:
 
 
 def entered(cluster: Cluster, name: str) -> list[str]:
-    """Return the runs that have the lock's place."""
+    """Return the runs that hold the lock."""
     ids = {row["run_key"]: row["dag_run_id"] for row in cluster.rows(t.dag_runs, dag_name=name)}
     return sorted(ids[row["run_key"]] for row in cluster.rows(t.pool_places, kind="lock", name=name))
 
 
 def let_go(cluster: Cluster, worker: DagwayProcess) -> bool:
-    """Whether a worker is heard again and holds nothing: what it had to say of former attempts is said."""
+    """Whether a worker sends heartbeats again and names no attempt, so its reports on old attempts are delivered."""
     (row,) = cluster.rows(t.workers, worker_id=worker.env["DAGWAY_WORKER_ID"])
     return bool(row["state"] == "live" and row["busy"] == 0)
 
 
 def finish(cluster: Cluster, name: str, folder: Path) -> None:
-    """Let the two that waited end one after the other."""
+    """Let the two waiting runs end one after the other."""
     for run_id, after in (("r2", ["r3"]), ("r3", [])):
         (folder / f"go-{run_id}").touch()
         cluster.client.until("succeeded", name, run_id, timeout_s=NOTICED_S)

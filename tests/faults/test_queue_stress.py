@@ -1,4 +1,4 @@
-"""Queues keep their limits and their order while the schedulers that admit, and the workers, are killed."""
+"""Queues keep their limits and order while schedulers and workers are killed."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""Schedulers killed between the commit of a decision and the sending of what follows from it."""
+"""Schedulers killed between the commit of a decision and the sending of its messages."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from tests.harness.eventually import eventually
 from tests.harness.procs import DagwayProcess
 
 SWEPT_S = 20
-"""The age at which a message counts as left behind, one sweep, and the start of processes."""
+"""The age at which the sweep sends a message, the interval of the sweep, and the start of processes."""
 CHAIN = """
 steps:
   - name: first
@@ -23,7 +23,7 @@ ONCE_EACH = [("first", 1, "finished", "succeeded"), ("second", 1, "finished", "s
 
 
 def only(cluster: Cluster, name: str, fault: str, *, workers: bool) -> DagwayProcess:
-    """Make the system's one scheduler one that will kill itself at ``fault``."""
+    """Run one scheduler only, which kills itself at ``fault``."""
     for process in (*([] if workers else cluster.workers), *cluster.schedulers):
         assert process.terminate(timeout_s=35) == 0
     process = cluster.scheduler(name, DAGWAY_FAULTS=fault)

@@ -1,4 +1,4 @@
-"""RabbitMQ and Postgres going away in the middle of a run, in good order and by SIGKILL."""
+"""RabbitMQ and Postgres are stopped or killed in the middle of a run."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.harness.eventually import eventually
 from tests.harness.invariants import violations
 
 HEALED_S = 25
-"""Reconnects with their backoffs, a lease during which nobody is judged, and one sweep."""
+"""Reconnects with their backoffs, a lease during which no worker is judged as lost, and one sweep."""
 WAITING = """
 steps:
   - name: wait
@@ -29,7 +29,7 @@ ONCE_EACH = [("wait", 1, "finished", "succeeded"), ("after", 1, "finished", "suc
 
 
 def begin(cluster: Cluster, dag: str, folder: Path) -> int:
-    """Start a run whose step waits for ``go``, and return the process of the step."""
+    """Start a run whose step waits for the file ``go``; return the process id of the step."""
     cluster.client.create(dag, WAITING.format(folder=folder))
     cluster.client.start(dag)
     pid = pid_in(folder / "pid")
@@ -38,7 +38,7 @@ def begin(cluster: Cluster, dag: str, folder: Path) -> int:
 
 
 def went_on(cluster: Cluster, dag: str) -> None:
-    """Assert that the run went its way as if nothing had happened."""
+    """Assert that the run succeeded, with one attempt per step."""
     cluster.client.until("succeeded", dag, timeout_s=HEALED_S)
     assert attempts(cluster, dag) == ONCE_EACH
     assert cluster.client.outputs(dag) == {"waited": "waited", "said": "waited, then went on"}

@@ -1,4 +1,4 @@
-"""Workers that die or fall silent in the middle of a step."""
+"""Workers that die or are cut off in the middle of a step."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.harness.eventually import eventually
 from tests.harness.procs import DagwayProcess
 
 NOTICED_S = LEASE_S + 10
-"""A lease, the time a scheduler listens before it judges (it may be new), a look, and a busy machine."""
+"""A lease, the time for which a new scheduler listens before it judges workers, one pass, and a busy machine."""
 LONG = """
 steps:
   - name: long
@@ -30,14 +30,14 @@ RETRIED = "    retryPolicy: {limit: 2, intervalSec: 0}"
 
 
 def holder(cluster: Cluster, dag: str) -> DagwayProcess:
-    """Return the process of the worker that runs a step of ``r1``."""
+    """Return the worker process that runs a step of ``r1``."""
     cluster.client.until_step("running", dag, "r1", "long")
     worker_id = cluster.client.run(dag)["workerId"]
     return next(worker for worker in cluster.workers if worker.env["DAGWAY_WORKER_ID"] == worker_id)
 
 
 def begin(cluster: Cluster, dag: str, folder: Path, policy: str) -> tuple[DagwayProcess, list[int]]:
-    """Start a run and return who runs its step, and the step's processes."""
+    """Start a run; return the worker that runs its step, and the step's processes."""
     cluster.client.create(dag, LONG.format(folder=folder, policy=policy))
     cluster.client.start(dag)
     pids = [pid_in(folder / "pid"), pid_in(folder / "child")]
@@ -72,7 +72,7 @@ def test_a_killed_workers_step_is_tried_again_where_its_policy_says_so(cluster: 
     assert (tmp_path / "tries").read_text() == "try\ntry\n"
 
 
-def test_a_worker_that_comes_back_at_once_does_not_pass_for_the_former_one(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_worker_restarted_immediately_is_not_taken_for_its_old_incarnation(cluster: Cluster, tmp_path: Path) -> None:
     worker, pids = begin(cluster, "restarted", tmp_path, "")
 
     worker.kill9()
@@ -181,7 +181,7 @@ steps:
 """
 
 
-def test_what_a_called_run_came_to_lies_on_the_worker_that_took_over(cluster: Cluster, tmp_path: Path) -> None:
+def test_the_result_of_a_sub_run_is_printed_on_the_worker_that_took_over(cluster: Cluster, tmp_path: Path) -> None:
     cluster.client.create("calling", CALLING.format(folder=tmp_path))
     cluster.client.start("calling")
     eventually((tmp_path / "begun").exists, timeout_s=20)

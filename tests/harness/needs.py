@@ -31,13 +31,13 @@ NEEDED: dict[str, Callable[[], object]] = {
 def need(name: str) -> None:
     """Skip the test if ``name`` is not installed; fail it under ``CI=true``.
 
-    A missing container engine always skips the test, since only root can start an engine.
+    Without root, a test that needs a container engine is always skipped: only root can start an engine.
     """
     if NEEDED[name]():
         return
     message = f"{name} is not installed: run scripts/ensure-servers, as root"
     if name in ("dockerd", "podman") and os.geteuid() != 0:
-        pytest.skip(f"{message} (only root may begin an engine)")
+        pytest.skip(f"{message} (only root can start an engine)")
     if os.environ.get("CI") == "true":
         pytest.fail(message)
     pytest.skip(message)

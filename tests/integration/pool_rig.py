@@ -1,4 +1,4 @@
-"""Schedulers without threads and runs whose steps need pools, told what to do one thing at a time."""
+"""Schedulers without threads, and runs whose steps need pools. A test triggers each action itself."""
 
 from collections import Counter
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ T0 = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
 class PoolRig:
-    """``now`` is every scheduler's clock. Nodes are named ``run/step``."""
+    """``now`` is the clock of all schedulers. Nodes are named ``run/step``."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -46,14 +46,14 @@ class PoolRig:
         assert [reply.error for reply in self.ask(*commands)] == [None] * len(commands)
 
     def dag(self, name: str, *steps: str, head: str = "type: graph\nplacement: spread") -> None:
-        """Make a dag; each step is a flow map."""
+        """Create a DAG. Each step is given as a YAML flow map."""
         self.must(c.CreateDag(file_name=name, spec=f"{head}\nsteps:\n" + "".join(f"  - {step}\n" for step in steps)))
 
     def start(self, *ids: str, dag: str = "a") -> None:
         self.must(*[c.StartRun(file_name=dag, dag_run_id=run_id) for run_id in ids])
 
     def admit(self, by: Assembly | None = None) -> int:
-        """Let in whoever may enter any pool."""
+        """Run admission: start all waiting steps that may enter their pools."""
         with self.store.begin() as tx:
             pools = [PoolKey(*key) for key in tx.pools.awaited()]
         return (by or self.parts).pools.admit(pools) if pools else 0
@@ -62,12 +62,12 @@ class PoolRig:
         return self.parts.timers.fire_due()
 
     def end(self, node: str, outcome: Outcome = "succeeded", *, exit_code: int | None = None) -> None:
-        """Have a worker report the end of a node's open attempt."""
+        """Report the end of a node's open attempt, as its worker would."""
         code = exit_code if exit_code is not None else int(outcome != "succeeded")
         self._finish(node, outcome=outcome, exit_code=code)
 
     def call(self, node: str, *params: str, dag: str = "c") -> None:
-        """Have a worker report which runs of ``dag`` a node calls, one for each of ``params``."""
+        """Report, as a worker would, that a node calls runs of ``dag``: one for each of ``params``."""
         calls = tuple(ChildCall(dag=dag, params=text, given=text) for text in params)
         self._finish(node, outcome="succeeded", exit_code=0, children=calls)
 
@@ -77,7 +77,7 @@ class PoolRig:
         self.report(AttemptFinished(token=row["token"], run_key=row["run_key"], node=row["idx"], **facts))
 
     def report(self, event: AttemptStarted | AttemptFinished) -> None:
-        """Have a worker report something."""
+        """Send a report of a worker."""
         self.transactor.decide(lambda batch: record_events(batch, [event]))
 
     # -- what there is ------------------------------------------------------------------------
@@ -91,14 +91,14 @@ class PoolRig:
         return str(row["status"])
 
     def under_way(self) -> list[str]:
-        """Return the nodes whose attempt was sent to a worker and is not over."""
+        """Return the nodes whose attempt was sent to a worker and has not ended."""
         return sorted(name for name, row in self.nodes().items() if row["token"] is not None)
 
     def waiting(self) -> list[str]:
         return sorted(name for name, row in self.nodes().items() if row["admission"] == "waits")
 
     def taken(self) -> Counter[tuple[str, str]]:
-        """Count the places that are taken now, by pool."""
+        """Return how many places are taken now, by pool."""
         rows = self.stack.rows(t.pool_places)
         return Counter(
             cast("tuple[str, str]", (row["kind"], row["name"]))

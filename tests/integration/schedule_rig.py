@@ -1,4 +1,4 @@
-"""Schedulers without threads, and dags whose schedules they fire, with the clock in the test's hand."""
+"""Schedulers without threads that fire schedules. A test sets the clock."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,7 +22,7 @@ T0 = datetime(2026, 11, 24, 11, 59, 30, tzinfo=UTC)
 
 
 class Rig:
-    """Schedulers without threads: the test moves the clock and says who looks."""
+    """Schedulers without threads. The test sets the clock and triggers each pass of a scheduler."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -40,7 +40,7 @@ class Rig:
         self.one.firing.adopt()
 
     def at(self, clock: str, *, day: int = 0, by: Assembly | None = None) -> int:
-        """Set the clock and let one scheduler look."""
+        """Set the clock and let one scheduler do one pass."""
         hour, minute, *second = (int(part) for part in clock.split(":"))
         moment = T0.replace(hour=hour, minute=minute, second=second[0] if second else 0)
         self.now = moment + timedelta(days=day)
@@ -59,7 +59,7 @@ class Rig:
         return [(row["dag_run_id"], row["status"]) for row in rows]
 
     def end(self, status: str = "succeeded") -> None:
-        """All that runs ends."""
+        """End all running runs."""
         with self.stack.engine.begin() as connection:
             running = t.dag_runs.c.status == "running"
             connection.execute(update(t.dag_runs).where(running).values(status=status, finished_at=self.now))

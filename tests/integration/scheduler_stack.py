@@ -1,4 +1,4 @@
-"""A scheduler on a real store and a real transport, with a scripted worker beside it."""
+"""Schedulers on a real store and a real transport, with a scripted worker."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +33,7 @@ class Stack:
         self.worker = ScriptedWorker(self.transport)
 
     def scheduler(self, *, lease_s: float = 10, dags_dir: Path | None = None) -> Scheduler:
-        """Start one more scheduler."""
+        """Start another scheduler."""
         made = Scheduler(
             Store(self.engine),
             self.transport,

@@ -1,4 +1,4 @@
-"""Archives that only other programs create, and encrypted ones: extraction follows the same rules."""
+"""Archives of formats that Dagway cannot create, and encrypted archives: extraction follows the same rules."""
 
 import base64
 import json
@@ -39,7 +39,7 @@ def done(rig: Rig, operation: str, **config: Any) -> dict[str, Any]:
 
 
 def seven_zip(path: Path, *members: tuple[str, bytes]) -> None:
-    """Write a 7z archive with these names, whatever they are."""
+    """Write a 7z archive with members of these names, valid or not."""
     plain = path.with_suffix(".made.tar")
     with tarfile.open(plain, "w") as tar:
         for name, data in members:
@@ -54,7 +54,7 @@ def seven_zip(path: Path, *members: tuple[str, bytes]) -> None:
 
 
 def rar(path: Path, *members: tuple[str, bytes], flags: int = 0) -> None:
-    """Write a RAR 4 archive of stored members, since no free program can."""
+    """Write a RAR 4 archive of uncompressed members, since no free program can create one."""
 
     def block(kind: int, flags: int, body: bytes, data: bytes = b"") -> bytes:
         head = struct.pack("<BHH", kind, flags, 7 + len(body)) + body
@@ -85,7 +85,10 @@ ENCRYPTED = {
         "AGFscGhhGbI6NQMFAAA="
     ),
 }
-"""One file each, encrypted with ``pw`` or with the headers of such an archive; no free program here writes them."""
+"""Archives of one file, encrypted with ``pw`` or with the headers of an encrypted archive.
+
+They are stored here because no free program can create them.
+"""
 
 
 @pytest.mark.parametrize("kind", sorted(MAKE))

@@ -1,4 +1,4 @@
-"""Runs that other runs call obey global queues, on both footings."""
+"""Sub-runs obey global queues, on both footings."""
 
 import threading
 from collections import Counter
@@ -17,7 +17,7 @@ FAN_OUT = "{name: fan, call: c, parallel: {items: [x], maxConcurrent: 50}}"
 
 
 class Rig(PoolRig):
-    """Runs of ``c`` are of the queue ``q``, which lets one through unless a test says otherwise."""
+    """Runs of ``c`` are in the queue ``q``, whose limit is 1 by default."""
 
     def __init__(self, stack: Stack) -> None:
         super().__init__(stack)
@@ -28,7 +28,7 @@ class Rig(PoolRig):
         return (by or self.parts).admission.admit("q")
 
     def end_running(self, dag: str = "c", **facts: Any) -> None:
-        """All that run of ``dag`` end their only step."""
+        """End the only step of every running run of ``dag``."""
         for row in self.stack.rows(t.dag_runs, dag_name=dag, status="running"):
             self.end(f"{row['dag_run_id']}/work", **facts)
 

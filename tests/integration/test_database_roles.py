@@ -1,4 +1,4 @@
-"""What the gateway's and the scheduler's database users may do, found out by trying."""
+"""The rights of the gateway's and the scheduler's database users, tested by statements."""
 
 from collections.abc import Iterator
 from urllib.parse import urlsplit, urlunsplit
@@ -33,7 +33,7 @@ def _as(url: str, user: str) -> str:
 
 
 def _new_user(url: str, rights: str) -> str:
-    """Create a login user of this database's own and return the URL it logs in by."""
+    """Create a login user for this database; return the URL with its credentials."""
     user = f"u_{rights.rsplit(maxsplit=1)[-1].lower()}_{urlsplit(url).path.strip('/')}"
     _execute(url, f"CREATE ROLE {user} LOGIN {rights}")
     return _as(url, user)
@@ -41,13 +41,13 @@ def _new_user(url: str, rights: str) -> str:
 
 @pytest.fixture
 def database_url(postgres_server: PostgresServer) -> str:
-    """The superuser's URL of an empty database, always on a server of ours: users are made there."""
+    """The superuser's URL of an empty database, always on our own server, since the tests create users."""
     return postgres_server.create_database()
 
 
 @pytest.fixture
 def migrated_url(database_url: str) -> str:
-    """The superuser's URL of a database with the present schema."""
+    """The superuser's URL of a database with the current schema."""
     migrate(database_url)
     return database_url
 
@@ -60,7 +60,7 @@ def api_url(migrated_url: str) -> str:
 
 @pytest.fixture
 def api(api_url: str) -> Iterator[Engine]:
-    """An engine of the gateway's user that does not itself refuse to write."""
+    """An engine of the gateway's user that is not read-only, so that only the database refuses writes."""
     engine = open_engine(api_url)
     yield engine
     engine.dispose()

@@ -1,4 +1,4 @@
-"""The command executor at its limits: shells, floods of output, children left in the background."""
+"""The command executor: shells, large output, children left in the background."""
 
 import hashlib
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ def test_a_missing_shell_is_named_in_the_error(rig: Rig) -> None:
 
 @pytest.mark.parametrize(("shell", "said"), [("pwsh -NoProfile", ["-NoProfile"]), ("powershell -Command", [])])
 def test_powershell_gets_its_own_options(rig: Rig, tmp_path: Path, shell: str, said: list[str]) -> None:
-    """With a stand-in that prints its arguments and the script file: Debian has no package of PowerShell."""
+    """Uses a stand-in that prints its arguments and the script, since Debian has no package of PowerShell."""
     program, *options = shell.split()
     (tmp_path / program).write_text(
         '#!/bin/sh\nprintf "%s\\n" "$@"\nfor last; do :; done\n[ ! -f "$last" ] || cat "$last"\n'

@@ -98,7 +98,7 @@ def test_volumes_user_network_and_name_are_as_written(rig: Rig, engine: Engine) 
 
 @pytest.fixture
 def bridge(engine: Engine) -> Iterator[str]:
-    """A network of the user's own, without a way out of it."""
+    """A user-defined network without access to other networks."""
     made = engine.client.networks.create("theirs", internal=True)
     yield "theirs"
     engine.clear()

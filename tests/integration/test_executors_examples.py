@@ -1,4 +1,4 @@
-"""Every example of an executor runs, against servers of the tests; so does the plugin in the documentation."""
+"""Every example of an executor runs, against servers of the tests, and so does the plugin in docs/executors.md."""
 
 import json
 import re
@@ -29,7 +29,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 
 
 def printed(rig: Rig, name: str, *, env: tuple[tuple[str, str], ...] = (), **params: object) -> dict[str, str]:
-    """Run the steps of an example one after the other; return what each printed."""
+    """Run the steps of an example one after the other; return the output of each."""
     loaded = load((ROOT / "examples" / "executors" / f"{name}.yaml").read_text(), file_name=name)
     assert loaded.errors == []
     assert loaded.dag is not None
@@ -54,7 +54,7 @@ ALIASES |= dict.fromkeys(("github_action", "github-action"), "gha")
 
 
 def test_there_is_an_example_of_each_kind_and_each_is_run_here() -> None:
-    """The other examples, such as those of calls and approvals, are run by ``tests/acceptance/test_examples``."""
+    """``tests/acceptance/test_examples`` runs the other examples, such as calls and approvals."""
     texts = {path: path.read_text() for path in (ROOT / "examples").rglob("*.yaml")}
     shown = {
         step.type
@@ -68,32 +68,32 @@ def test_there_is_an_example_of_each_kind_and_each_is_run_here() -> None:
     assert {path.stem for path in texts if path.parent.name == "executors"} == run
 
 
-def test_command(rig: Rig) -> None:
+def test_the_example_of_command_steps(rig: Rig) -> None:
     assert printed(rig, "command") == {"shell": "ONE LINE\n", "python": "One Line\n", "in-a-row": "done\n"}
 
 
-def test_http(rig: Rig) -> None:
+def test_the_example_of_http_steps(rig: Rig) -> None:
     with HttpCounterpart() as server:
         assert printed(rig, "http", URL=server.url, TOKEN="t")["show"] == "status 200\n"
     assert server.requests[0]["body"] == '{"hello": "t"}'
 
 
-def test_jq(rig: Rig) -> None:
+def test_the_example_of_jq_steps(rig: Rig) -> None:
     assert printed(rig, "jq") == {"pick": "world\n"}
 
 
-def test_archive(rig: Rig) -> None:
+def test_the_example_of_archive_steps(rig: Rig) -> None:
     assert printed(rig, "archive")["compare"] == "2 entries\n"
 
 
-def test_mail(rig: Rig) -> None:
+def test_the_example_of_mail_steps(rig: Rig) -> None:
     with MailCounterpart(None) as server:
         printed(rig, "mail", SMTP_PORT=server.port)
         recipients, message = server.mails.get(timeout=5)
     assert (recipients, message["Subject"]) == (["one@example.org", "two@example.org"], "Report of r1")
 
 
-def test_ssh(rig: Rig, tmp_path: Path) -> None:
+def test_the_example_of_ssh_steps(rig: Rig, tmp_path: Path) -> None:
     need("sshd")
     (tmp_path / "ssh").mkdir()
     with SshCounterpart(tmp_path / "ssh") as host:
@@ -101,7 +101,7 @@ def test_ssh(rig: Rig, tmp_path: Path) -> None:
     assert logs == {"plain": "hello from 127.0.0.1\n", "with-a-shell": "line 2\n"}
 
 
-def test_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_of_container_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     need("dockerd")
     with tempfile.TemporaryDirectory(prefix="dwd") as folder, DockerEngine(Path(folder)) as engine:
         monkeypatch.setenv("DOCKER_HOST", engine.url)
@@ -111,12 +111,12 @@ def test_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert logs == {"once": "GREETING=hello\n", "several": "/tmp/made\n"}
 
 
-def test_chat(rig: Rig) -> None:
+def test_the_example_of_chat_steps(rig: Rig) -> None:
     with HttpCounterpart() as server:
         assert printed(rig, "chat", BASE=f"{server.url}/v1")["show"] == "it said the answer\n"
 
 
-def test_gha_with_a_stand_in_for_act(rig: Rig, tmp_path: Path) -> None:
+def test_the_example_of_gha_steps_with_a_stand_in_for_act(rig: Rig, tmp_path: Path) -> None:
     path = fake_act(tmp_path, 'printf "%s\\n" "$@"; cat "$7"')
     said = printed(rig, "gha", env=(("PATH", path),), WHO="you")["greet"]
 
@@ -128,13 +128,13 @@ def test_gha_with_a_stand_in_for_act(rig: Rig, tmp_path: Path) -> None:
     assert [path.name for path in rig.work_dir().iterdir()] == []
 
 
-def test_notices(rig: Rig) -> None:
+def test_the_example_of_annotations(rig: Rig) -> None:
     assert printed(rig, "notices")["tell"] == "7 rows\n"
 
 
 @pytest.fixture
 def greeting(tmp_path: Path) -> Iterator[None]:
-    """Install the plugin in the documentation, with the files that an installer would write."""
+    """Install the plugin of docs/executors.md, with the files that an installer would write."""
     blocks = dict(re.findall(r"```(python|toml)\n(.*?)```", (ROOT / "docs" / "executors.md").read_text(), re.DOTALL))
     (tmp_path / "greeting.py").write_text(blocks["python"])
     info = tmp_path / "dagway_greeting-1.0.dist-info"

@@ -200,7 +200,7 @@ def test_extracting_keeps_what_exists_and_creating_replaces_it(rig: Rig) -> None
 
 
 def hostile_tar(path: Path, *members: tuple[str, str]) -> None:
-    """Write members (name, where a symlink leads; empty: a file)."""
+    """Write a tar with members of (name, target of a symlink). An empty target makes a file."""
     with tarfile.open(path, "w") as tar:
         for name, link in members:
             info = tarfile.TarInfo(name)

@@ -1,4 +1,4 @@
-"""A followed folder with what people leave in folders, on both footings."""
+"""A followed DAG folder that also contains links, unreadable files and other surprises, on both footings."""
 
 import errno
 import os
@@ -123,7 +123,7 @@ def test_a_dag_made_anew_does_not_belong_to_the_file_of_the_removed_one(stack: S
 
 
 def follower(stack: Stack, folder: Path) -> Folder:
-    """One that looks when the test says so."""
+    """A follower without a thread: the test triggers each scan."""
     return Folder(Transactor(Store(stack.engine), Plans(), utc_now), folder)
 
 
@@ -176,7 +176,7 @@ def test_a_file_that_could_not_be_read_is_tried_again(
     assert dags(stack) == {"a"}
 
 
-def test_what_lies_in_a_folder_that_cannot_be_listed_is_not_gone(
+def test_dags_in_a_folder_that_cannot_be_listed_are_kept(
     stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for place in ("shut", "open"):
@@ -203,7 +203,7 @@ def test_what_lies_in_a_folder_that_cannot_be_listed_is_not_gone(
     assert stack.rows(t.callable_files) == []
 
 
-def test_what_cannot_be_loaded_costs_the_database_nothing_while_it_stays_so(stack: Stack, tmp_path: Path) -> None:
+def test_an_unchanged_invalid_file_causes_no_writes(stack: Stack, tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(STEPS)
     (tmp_path / "b.yaml").symlink_to("/proc/self/mem")
     (tmp_path / "no name.yaml").write_text(STEPS)
@@ -248,7 +248,7 @@ def test_of_two_files_of_one_name_the_longer_extension_is_the_dag(stack: Stack, 
 
 @pytest.fixture
 def on_postgres(migrated_database_url: str) -> Iterator[Stack]:
-    """A stack where one transaction can wait for another; on SQLite there is one at a time."""
+    """A stack on Postgres, where a transaction can wait for another one; SQLite allows one at a time."""
     made = Stack(migrated_database_url, lambda: open_transport("embedded:", name="test"))
     yield made
     made.close()

@@ -1,4 +1,4 @@
-"""Runs under a base configuration: their text is stored once, and only what is stored for good is remembered."""
+"""The specs of runs under a base configuration are stored once. Only committed specs are remembered as stored."""
 
 import pytest
 
@@ -18,7 +18,7 @@ SPEC = "steps: [{name: a, command: 'true'}]"
 
 
 class Undone(Exception):
-    """Takes a transaction back."""
+    """Raised to roll a transaction back."""
 
 
 def start(batch: Batch, run_id: str, *, undone: bool = False) -> None:

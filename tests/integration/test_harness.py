@@ -1,4 +1,4 @@
-"""The harness's own servers: what other tests take for granted."""
+"""The test harness itself: its servers and its proxy behave as other tests assume."""
 
 import subprocess
 import sys
@@ -109,7 +109,7 @@ def test_servers_do_not_outlive_a_killed_test_process(tmp_path: Path) -> None:
 
 
 def _alive(pid: int) -> bool:
-    """Tell whether the process runs; a zombie does not."""
+    """Whether the process runs. A zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Admission to pools against a model: in whatever order things happen, no limit is exceeded, nobody is forgotten."""
+"""Admission to pools compared with a model: in any order of events, no limit is exceeded, no waiting step is lost."""
 
 import tempfile
 from collections import Counter
@@ -34,7 +34,7 @@ STEPS = [
 
 
 class Pools(RuleBasedStateMachine):
-    """The model knows capacities, when steps asked, and when rated steps started; all else it reads."""
+    """The model keeps capacities, the times of requests, and the start times for rate limits; it reads the rest."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,12 +46,12 @@ class Pools(RuleBasedStateMachine):
         self.rig.dag("a", *STEPS)
         self.capacity = 1
         self.most = 1
-        """The most steps that may be in the pool: its capacity, or who was in when that shrank."""
+        """The most steps that may be in the pool: its capacity, or the number of its steps when the capacity shrank."""
         self.runs = 0
         self.starts: list[datetime] = []
 
     def teardown(self) -> None:
-        """All that waits gets in sooner or later, once everything ends."""
+        """Check that every waiting step enters its pools when all running steps end."""
         for _ in range(200):
             self.pass_time(INTERVAL_S)
             self.admit()

@@ -1,4 +1,4 @@
-"""Pools, locks and rate limits on both footings: who may enter, in what order, and when places come back."""
+"""Pools, locks and rate limits on both footings: limits, order, and when places are free again."""
 
 import threading
 from collections import Counter
@@ -197,7 +197,7 @@ def test_a_rate_limit_counts_starts_within_any_interval_however_short_the_steps(
 
 
 def test_four_schedulers_never_exceed_a_limit(rig: PoolRig) -> None:
-    """They admit to the same pools at once while steps end; the places' own rows and the attempts are the witnesses."""
+    """Four schedulers admit to the same pools while steps end. The rows of places and attempts prove the limits."""
     capacities = {"p1": 1, "p2": 2, "p3": 3}
     rig.must(*[c.SetPool(name=name, capacity=capacity) for name, capacity in capacities.items()])
     rig.dag(

@@ -1,4 +1,4 @@
-"""Places of attempts whose worker was lost after their start, and of reports that come too late or from another."""
+"""Pool places of attempts whose worker was lost; late reports and reports of other workers do not change them."""
 
 from collections import Counter
 from datetime import timedelta
@@ -22,7 +22,7 @@ def rig(stack: Stack) -> PoolRig:
 
 
 def begin(rig: PoolRig, retry: str = "") -> dict[str, Any]:
-    """Have three runs ask for the same places, and a worker begin the first; return its node."""
+    """Start three runs that need the same places; a worker starts the first, whose node is returned."""
     rig.dag("a", ALONE % retry)
     for run_id in ("r1", "r2", "r3"):
         rig.start(run_id)
@@ -91,7 +91,7 @@ def test_a_report_of_another_worker_moves_no_place_and_the_holders_own_does(rig:
 
 
 def finish_all(rig: PoolRig) -> None:
-    """Let whoever is under way end well until nobody is, one after the other; nothing may be left."""
+    """End running attempts with success one after the other until none is left; check that no place is left."""
     while names := rig.under_way():
         assert len(names) == 1
         rig.end(names[0])

@@ -1,4 +1,4 @@
-"""Admission on both footings: order, limits, pauses, and four schedulers at once."""
+"""Admission of runs on both footings: order, limits, pauses, and four schedulers at once."""
 
 import threading
 from collections import Counter
@@ -28,7 +28,7 @@ STEPS = "steps:\n  - echo hi\n"
 
 
 class Rig:
-    """Schedulers without threads, told what to do one thing at a time."""
+    """Schedulers without threads. The test triggers each action itself."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -58,7 +58,7 @@ class Rig:
             connection.execute(update(t.dag_runs).where(these).values(status="succeeded", finished_at=self.now))
 
     def drain(self, queue: str) -> list[str]:
-        """Admit one after the other; return the order."""
+        """Admit and end runs one after the other; return the order of admission."""
         order = []
         while self.parts.admission.admit(queue):
             order += self.running()
@@ -173,7 +173,7 @@ def test_a_run_held_until_a_moment_lets_others_pass(rig: Rig) -> None:
 
 
 def test_four_schedulers_never_exceed_a_limit_and_lose_nothing(rig: Rig) -> None:
-    """They admit from the same queues at once, while what runs ends; the transition log is the witness."""
+    """Four schedulers admit from the same queues while runs end. The log of transitions proves the limits."""
     queues = {f"q{limit}": limit for limit in range(1, 6)}
     rig.ask(*[c.SetQueue(name=name, max_concurrency=limit) for name, limit in queues.items()])
     for name in queues:
@@ -243,7 +243,7 @@ def test_a_run_of_a_spec_that_is_stored_nowhere_has_a_priority_too(rig: Rig) -> 
 @pytest.mark.parametrize("footing", ["distributed"], indirect=True)  # with one writer at a time nothing comes between
 @pytest.mark.parametrize("after", [1, 2, 3])
 def test_a_high_run_queued_together_with_a_low_one_goes_first_whenever_admission_runs(rig: Rig, after: int) -> None:
-    """They are committed between two of the questions that an admission asks."""
+    """The runs are committed between two queries of one admission."""
     rig.ask(c.SetQueue(name="q", max_concurrency=1))
     other = rig.another().transactor
     commands = [

@@ -1,4 +1,4 @@
-"""Messages of one route that are sent together travel as one to RabbitMQ, and are messages of their own again after."""
+"""Messages sent to one broker queue together travel as one AMQP message (a batch), and are consumed one by one."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ def route() -> BrokerQueue:
 
 
 def together(transport: RabbitTransport, work: Callable[[], T]) -> T:
-    """Run ``work`` on the thread that publishes: what it sends is all there before anything leaves."""
+    """Run ``work`` on the publishing thread, so that all its messages are queued before the first one leaves."""
     found: list[T] = []
     over = threading.Event()
 
@@ -71,7 +71,7 @@ def dead(transport: RabbitTransport, count: int) -> list[DeadLetter]:
     return letters
 
 
-def test_what_is_sent_together_is_one_message_and_arrives_one_by_one(
+def test_messages_sent_together_are_one_amqp_message_and_arrive_one_by_one(
     amqp_url: str, transport: RabbitTransport, route: BrokerQueue
 ) -> None:
     transport.declare([route])
@@ -90,7 +90,7 @@ def test_what_is_sent_together_is_one_message_and_arrives_one_by_one(
     eventually(lambda: _is(waiting_at_broker(amqp_url, route), 0))
 
 
-def test_other_routes_do_not_make_parcels(amqp_url: str, transport: RabbitTransport) -> None:
+def test_messages_of_other_broker_queues_are_not_batched(amqp_url: str, transport: RabbitTransport) -> None:
     route = BrokerQueue(f"test.{new_token()[:8]}", Durability.SAFE)
     transport.declare([route])
 
@@ -99,7 +99,7 @@ def test_other_routes_do_not_make_parcels(amqp_url: str, transport: RabbitTransp
     eventually(lambda: _is(waiting_at_broker(amqp_url, route), 3))
 
 
-def test_a_parcel_is_kept_small(amqp_url: str, transport: RabbitTransport, route: BrokerQueue) -> None:
+def test_the_size_of_a_batch_is_limited(amqp_url: str, transport: RabbitTransport, route: BrokerQueue) -> None:
     transport.declare([route])
     large = b"x" * (MAX_BATCH_BYTES - 10)
 
@@ -123,7 +123,9 @@ def test_each_asker_gets_its_own_answer(transport: RabbitTransport, route: Broke
     assert [each.reply(5) for each in asked] == [f"re {n}".encode() for n in range(10)]
 
 
-def test_a_parcel_comes_back_whole_unless_all_of_it_was_settled(transport: RabbitTransport, route: BrokerQueue) -> None:
+def test_a_batch_is_redelivered_whole_unless_all_of_it_was_settled(
+    transport: RabbitTransport, route: BrokerQueue
+) -> None:
     first = transport.consume([route], prefetch=1)
     accepted(send(transport, route, b"1", b"2", b"3"))
     taken = take_all(first, 3)
@@ -140,7 +142,9 @@ def test_a_parcel_comes_back_whole_unless_all_of_it_was_settled(transport: Rabbi
     assert transport.consume([route], prefetch=1).take(1, SHORT_S) == []
 
 
-def test_one_of_a_parcel_that_is_given_back_comes_again_alone(transport: RabbitTransport, route: BrokerQueue) -> None:
+def test_one_message_of_a_batch_that_is_given_back_is_redelivered_alone(
+    transport: RabbitTransport, route: BrokerQueue
+) -> None:
     consumer = transport.consume([route], prefetch=10)
     asked = together(transport, lambda: [transport.request(Outgoing(route, body, "id")) for body in (b"1", b"2")])
     one, other = take_all(consumer, 2)
@@ -156,7 +160,9 @@ def test_one_of_a_parcel_that_is_given_back_comes_again_alone(transport: RabbitT
     assert consumer.take(1, SHORT_S) == []
 
 
-def test_one_of_a_parcel_is_put_aside_alone(amqp_url: str, transport: RabbitTransport, route: BrokerQueue) -> None:
+def test_one_message_of_a_batch_is_dead_lettered_alone(
+    amqp_url: str, transport: RabbitTransport, route: BrokerQueue
+) -> None:
     consumer = transport.consume([route], prefetch=10)
     accepted(send(transport, route, b"good", b"broken"))
     good, broken = take_all(consumer, 2)
@@ -171,7 +177,7 @@ def test_one_of_a_parcel_is_put_aside_alone(amqp_url: str, transport: RabbitTran
     assert take_one(consumer).body == b"broken"
 
 
-def test_a_parcel_that_killed_its_consumers_is_as_many_dead_letters(
+def test_a_batch_that_killed_its_consumers_becomes_one_dead_letter_per_message(
     transport: RabbitTransport, route: BrokerQueue
 ) -> None:
     transport.declare([route])
@@ -192,14 +198,14 @@ def test_a_parcel_that_killed_its_consumers_is_as_many_dead_letters(
     assert [delivery.body for delivery in take_all(again, 3)] == [b"1", b"2", b"3"]
 
 
-def test_a_parcel_for_nobody_fails_for_each(transport: RabbitTransport, route: BrokerQueue) -> None:
+def test_each_message_of_an_unroutable_batch_fails(transport: RabbitTransport, route: BrokerQueue) -> None:
     sent = send(transport, route, b"1", b"2")
 
     assert [type(future.exception(5)) for future in sent] == [Unroutable, Unroutable]
 
 
 @pytest.mark.parametrize("body", [b"", b"\x00", b"\xff" * 40, b"\x00\x01\x00\x00\x00\x00\x00\x00\xff"])
-def test_what_only_calls_itself_a_parcel_is_a_message(
+def test_a_message_with_the_content_type_but_not_the_form_of_a_batch_is_one_message(
     transport: RabbitTransport, route: BrokerQueue, amqp_url: str, body: bytes
 ) -> None:
     consumer = transport.consume([route], prefetch=1)

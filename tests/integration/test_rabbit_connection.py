@@ -1,4 +1,4 @@
-"""A connection to a broker that cannot be reached or does not answer: what is said of it, and what it leaves behind."""
+"""Connections to a broker that is unreachable or does not answer: their errors, and that no socket is left."""
 
 import gc
 import socket
@@ -49,7 +49,7 @@ def listener() -> Iterator[socket.socket]:
 
 
 def unclosed_after(make: Callable[[], Connection], reached: Reached) -> list[str]:
-    """Start a connection, close it as soon as ``reached`` returns, and return the warnings about its sockets."""
+    """Start a connection, close it when ``reached`` returns, and return the warnings about unclosed sockets."""
     gc.collect()
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")

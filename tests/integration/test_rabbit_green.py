@@ -1,4 +1,4 @@
-"""In a process of greenlets, messages need not wait for whoever makes the next ones."""
+"""In a gevent process, messages leave although their sender does not yield."""
 
 import os
 import sys

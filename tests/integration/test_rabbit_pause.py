@@ -1,4 +1,4 @@
-"""A pause while a message is under way to the consumer: it arrives, and not as one that came back."""
+"""A pause while a message is on its way to the consumer: it arrives once, not marked as redelivered."""
 
 import pytest
 

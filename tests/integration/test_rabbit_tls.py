@@ -1,4 +1,4 @@
-"""The broker by TLS: what is written at once and what must wait for the socket arrive whole and in order."""
+"""The broker over TLS: small messages, and large ones that exceed the socket's buffer, arrive whole and in order."""
 
 from pathlib import Path
 from urllib.parse import quote
@@ -22,7 +22,7 @@ def route() -> BrokerQueue:
     return BrokerQueue(f"test.{new_token()[:8]}", Durability.SAFE, batched=True)
 
 
-def test_small_and_large_messages_and_answers_pass(tmp_path: Path, route: BrokerQueue) -> None:
+def test_small_and_large_messages_and_replies_arrive_over_tls(tmp_path: Path, route: BrokerQueue) -> None:
     need("rabbitmq")
     cert, key = certificate(tmp_path)
     Path(key).chmod(0o644)

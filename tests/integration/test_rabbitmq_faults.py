@@ -1,4 +1,4 @@
-"""RabbitMQ breaking under the transport: sends fail at once, consumers come back, nothing accepted is lost."""
+"""Failures of RabbitMQ: sends fail immediately, consumers recover, no accepted message is lost."""
 
 import queue
 import threading
@@ -17,7 +17,7 @@ from tests.harness.eventually import eventually
 from tests.harness.servers import RabbitServer
 
 QUICK_S = 2.0
-"""A send must have failed by then, whatever is wrong with the broker."""
+"""The time after which a send must have failed, whatever is wrong with the broker."""
 
 
 @pytest.fixture

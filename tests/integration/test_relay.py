@@ -1,4 +1,4 @@
-"""What is sent again, by whom and when, with the clock in the test's hand and no threads but the transport's."""
+"""The outbox relay: which messages are sent again, by which scheduler and when. The test sets the clock."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -19,7 +19,7 @@ T0 = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
 class Rig:
-    """Two schedulers' relays, a route, and a message that the first one's decision owes."""
+    """The relays of two schedulers, a broker queue, and an outbox message of the first scheduler's decision."""
 
     def __init__(self, stack: Stack) -> None:
         self.route = BrokerQueue(f"test.relay.{new_run_id()}", Durability.REPRODUCIBLE)
@@ -40,7 +40,7 @@ class Rig:
             tx.write(Rows(t.outbox, [row]))
 
     def arrived(self) -> int:
-        """Take one message that must be there, and what came with it; return how many."""
+        """Wait for at least one message, take all that have arrived, and return their number."""
         found: list[Delivery] = []
 
         def something() -> bool:
@@ -59,7 +59,7 @@ def rig(stack: Stack) -> Rig:
     return Rig(stack)
 
 
-def test_who_sent_a_message_does_not_send_it_again_while_its_row_is_there(rig: Rig) -> None:
+def test_a_scheduler_does_not_resend_its_own_message_while_the_row_is_in_the_outbox(rig: Rig) -> None:
     rig.one.publish([rig.owed])
     assert rig.arrived() == 1
 
@@ -69,7 +69,7 @@ def test_who_sent_a_message_does_not_send_it_again_while_its_row_is_there(rig: R
     assert rig.arrived() == 1
 
 
-def test_of_two_that_find_an_orphan_one_sends_it(rig: Rig) -> None:
+def test_of_two_schedulers_that_find_an_orphaned_message_one_sends_it(rig: Rig) -> None:
     later = T0 + timedelta(seconds=7)
 
     assert [rig.one.sweep(later), rig.two.sweep(later)] == [1, 0]

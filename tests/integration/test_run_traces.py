@@ -1,4 +1,4 @@
-"""The trace of a run that nobody asked for: it begins with the run, and stays the run's."""
+"""The trace of a run that a schedule started: it begins with the run, and all its tasks carry it."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo

@@ -1,4 +1,4 @@
-"""One scheduler and a worker whose moves the test decides, on both footings."""
+"""One scheduler with a worker that the test scripts, on both footings."""
 
 from datetime import timedelta
 from pathlib import Path

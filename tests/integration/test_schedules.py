@@ -1,4 +1,4 @@
-"""Schedules fired in both modes, with the clock in the test's hand."""
+"""Fires of schedules on both footings. The test sets the clock."""
 
 import random
 import threading
@@ -351,7 +351,7 @@ def test_four_schedulers_fire_each_of_many_scheduled_times_once(rig: Rig) -> Non
         assert connection.execute(select(func.count()).select_from(t.dag_runs)).scalar_one() == 300
 
 
-def test_some_days_with_restarts_jumps_and_pauses_equal_what_was_to_be_expected(rig: Rig) -> None:
+def test_fires_over_days_with_restarts_jumps_and_pauses_are_as_expected(rig: Rig) -> None:
     dice = random.Random(7)
     periods = {"d0": 10, "d1": 15, "d2": 60, "d3": 180}
     for name, minutes in periods.items():

@@ -24,7 +24,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 
 @pytest.fixture
 def keyring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Install the provider in the documentation, with the files that an installer would write."""
+    """Install the provider of the documentation, with the files that an installer would write."""
     text = DOCS.read_text()
     ((point, module, name),) = re.findall(r'^(\w+) = "(\w+):(\w+)"', text, re.MULTILINE)
     code = re.search(r"```python\n(.*?)```", text, re.DOTALL)

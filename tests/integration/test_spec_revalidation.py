@@ -1,4 +1,4 @@
-"""Stored specs after an upgrade: judged again by the newest version there is, on both footings."""
+"""After an upgrade, the newest version validates stored specs again, on both footings."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.integration.schedule_rig import STEPS, T0, Rig
 from tests.integration.scheduler_stack import Stack
 
 _OLD = {"errors": ["line 1, column 1: has invalid keys: schedule"], "summary": {"name": "a"}, "judged_by": "0.9.0"}
-"""What a version found that could not read the text yet."""
+"""The problems that a version found which could not read the spec yet."""
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def _stored(stack: Stack, **values: Any) -> None:
 
 
 def _lives(rig: Rig, version: str) -> None:
-    """A scheduler of that version gives its one sign of life."""
+    """Record one heartbeat of a scheduler with this version."""
     row = {"kind": "scheduler", "instance_id": version, "host": "h", "version": version}
     with rig.stack.engine.begin() as connection:
         connection.execute(insert(t.services).values(row | {"started_at": rig.now, "heartbeat_at": rig.now}))
@@ -73,7 +73,7 @@ def test_a_dag_that_only_an_older_version_could_read_is_put_aside(rig: Rig) -> N
     assert _next_fire(rig) is None
 
 
-def test_what_means_the_same_keeps_its_schedule(rig: Rig) -> None:
+def test_a_spec_whose_meaning_did_not_change_keeps_its_schedule(rig: Rig) -> None:
     rig.dag("a", 'schedule: "0 12 * * *"\n')
     before = rig.stack.rows(t.schedules)
 

@@ -1,4 +1,4 @@
-"""Commands that one transaction records, in both modes."""
+"""Commands that one transaction records, on both footings."""
 
 from collections.abc import Sequence
 from threading import Event

@@ -1,4 +1,4 @@
-"""Values from a request in text for a shell: they are printed, never run."""
+"""Values from requests in commands of a shell are printed, never run."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -161,7 +161,7 @@ def test_a_step_env_with_a_command_of_its_own_is_the_authors(rig: Rig) -> None:
 
 
 def checked(rig: Rig, condition: str, **fields: Any) -> bool:
-    """Whether the step ran: its condition was met, in the run's directory, which has the file a.txt."""
+    """Whether the step's condition was met, so that it ran. The run's directory has the file a.txt."""
     (rig.work_dir() / "a.txt").touch()
     step = Step(
         name="s",

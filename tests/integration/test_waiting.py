@@ -1,4 +1,4 @@
-"""Why something does not run: each reason as the API tells it, on both footings, true at the moment of asking."""
+"""Why a run or step waits: each reason in the API, on both footings, correct at the time of the request."""
 
 import threading
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ PLAIN = "{name: work, command: a}"
 
 
 class Asker(PoolRig):
-    """A rig with a gateway beside it."""
+    """A rig with a gateway on the same database."""
 
     def __init__(self, stack: Stack) -> None:
         super().__init__(stack)
@@ -45,7 +45,7 @@ class Asker(PoolRig):
 
     @contextmanager
     def served(self) -> Iterator[str]:
-        """Serve the gateway for real; its URL."""
+        """The URL of the gateway, on a real HTTP server."""
         server = make_server("127.0.0.1", 0, self.app)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -60,7 +60,7 @@ class Asker(PoolRig):
         return response.get_json()
 
     def why(self, run_id: str, dag: str = "a") -> str | None:
-        """Return why a run waits, which all its views must agree on."""
+        """Return why a run waits; check that all responses about the run give the same reason."""
         told: str | None = self.get(f"/dag-runs/{dag}/{run_id}")["dagRunDetails"].get("waitingFor")
         listed = [each for each in self.get("/dag-runs")["dagRuns"] if each["dagRunId"] == run_id]
         queued = [each for queue in self.get("/queues")["queues"] for each in queue["queued"]]

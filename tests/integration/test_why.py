@@ -19,7 +19,7 @@ BASIC = f"Basic {base64.b64encode(b'ann:s3cret').decode()}"
 
 
 class Gateway:
-    """Records credentials, and has one run, which waits for nothing."""
+    """A gateway that records credentials and has one run, which does not wait."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -57,7 +57,9 @@ def gateway() -> Iterator[Gateway]:
         (("--auth-basic-username", "ann", "--auth-basic-password", "s3cret"), {}, BASIC),
     ],
 )
-def test_it_sends_the_credentials(gateway: Gateway, args: tuple[str, ...], env: dict[str, str], sent: str) -> None:
+def test_dagway_why_sends_the_credentials(
+    gateway: Gateway, args: tuple[str, ...], env: dict[str, str], sent: str
+) -> None:
     result = CliRunner(env=env).invoke(cli, ["why", "a", "r1", "--url", f"http://{gateway.address}", *args])
 
     assert result.output == "a/r1 is running and waits for nothing\n"

@@ -1,4 +1,4 @@
-"""A task that was taken back while it waited at the broker, and the worker that takes it later."""
+"""A worker does not begin a task that was withdrawn while it waited at the broker."""
 
 from pathlib import Path
 

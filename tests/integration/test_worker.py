@@ -258,7 +258,7 @@ def test_a_redelivered_task_is_reported_and_not_run(tmp_path: Path) -> None:
 
 
 class Unsure(EmbeddedTransport):
-    """Takes the first start report and does not confirm it, as a broker that is killed between the two."""
+    """Stores the first start report without a confirm, as a broker that is killed before the confirm."""
 
     def send(self, message: Outgoing) -> "Future[None]":
         accepted = super().send(message)

@@ -1,4 +1,4 @@
-"""Annotations of a step: reported while it runs, masked, and once more at its end."""
+"""Annotations of a step are masked, and reported while it runs and at its end."""
 
 from collections.abc import Iterator
 from pathlib import Path

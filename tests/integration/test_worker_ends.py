@@ -1,4 +1,4 @@
-"""How attempts are ended: timeouts, stops, shutdowns, killed workers, an absent broker."""
+"""The end of attempts: timeouts, stops, shutdowns, killed workers, an unreachable broker."""
 
 import os
 import signal
@@ -33,7 +33,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 
 
 def _marked(incarnation: str) -> list[int]:
-    """Return the living processes that a worker started, in other sessions too."""
+    """Return the living processes that a worker started, including those in other sessions."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -213,7 +213,7 @@ def test_a_worker_that_loses_its_guardian_fails_and_leaves_no_process(tmp_path: 
 
 
 class _Flaky(EmbeddedTransport):
-    """The embedded transport behind a link that can be cut for the reports of workers."""
+    """The embedded transport, with a switch that makes it refuse the reports of workers."""
 
     cut = False
 

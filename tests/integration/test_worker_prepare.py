@@ -1,4 +1,4 @@
-"""What a prepare attempt evaluates, checks and reports, however it ends."""
+"""What a prepare attempt evaluates, checks and reports, with every outcome."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What people do with DAGs: find, make, edit, compare, suspend, pause."""
+"""The pages of DAGs: find, create, edit, compare, suspend, pause."""
 
 from pathlib import Path
 
@@ -10,11 +10,11 @@ from tests.ui.conftest import Look, origin
 
 
 def version(page: Page, number: int) -> Locator:
-    """The row of a DAG's version."""
+    """Return the table row of one version of a DAG."""
     return page.get_by_role("row").filter(has=page.get_by_role("cell", name=str(number), exact=True))
 
 
-def test_make_one_edit_it_and_see_a_mistake_at_its_line(look: Look, system: Embedded) -> None:
+def test_a_dag_is_created_and_edited_and_mistakes_are_shown_at_their_lines(look: Look, system: Embedded) -> None:
     with look() as page:
         page.get_by_role("button", name="New DAG").click()
         page.get_by_label("Name").last.fill("made-here")
@@ -130,7 +130,7 @@ def test_search_leads_to_the_line(look: Look, system: Embedded) -> None:
         )
 
 
-def test_a_text_that_is_not_saved_is_there_when_one_comes_back(look: Look, system: Embedded) -> None:
+def test_an_unsaved_text_is_restored_when_the_user_returns(look: Look, system: Embedded) -> None:
     system.client.create("kept", "steps: [echo first]\n")
     asks = """() => { const leaving = new Event("beforeunload", { cancelable: true });
       dispatchEvent(leaving); return leaving.defaultPrevented; }"""

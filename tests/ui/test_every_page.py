@@ -1,4 +1,4 @@
-"""What holds for every page: no errors, nothing from elsewhere, no code from data, fit for a phone and for ears."""
+"""Every page: no errors, no request to other hosts, no code from data, usable on a phone and with a screen reader."""
 
 import re
 
@@ -44,7 +44,7 @@ NAMELESS = """() => [...document.querySelectorAll("a[href], button, input, selec
 
 @pytest.fixture(scope="session")
 def shown(system: Embedded) -> Embedded:
-    """The system with one DAG of every oddity, changed once and run once."""
+    """The system with one DAG that uses unusual values everywhere, was edited once and has one run."""
     system.client.create("show", "steps: [echo before]\n")
     assert system.client.ask("PUT", "/dags/show/spec", {"spec": SPEC}).json == {"errors": []}
     system.client.start("show", "s1")
@@ -113,7 +113,7 @@ def test_a_keyboard_is_enough(look: Look, system: Embedded) -> None:
         expect(page.get_by_role("button", name="Start by-keys")).to_be_focused()
 
 
-def test_a_refresh_leaves_what_one_is_doing(look: Look, system: Embedded) -> None:
+def test_a_refresh_of_the_page_keeps_focus_and_input(look: Look, system: Embedded) -> None:
     system.client.create("steady", "steps:\n  - {name: ask, type: hitl, config: {input: [WORD]}}\n")
     system.client.start("steady")
     with look("#/runs/steady/r1") as page:
@@ -134,7 +134,7 @@ def test_an_address_of_dagus_pages_opens_ours(look: Look, shown: Embedded) -> No
             expect(page.locator("main h1")).to_be_visible()
 
 
-def test_a_dialog_goes_with_its_page(look: Look, system: Embedded) -> None:
+def test_a_dialog_closes_when_its_page_is_left(look: Look, system: Embedded) -> None:
     system.client.create("asked", "steps: [echo x]\n")
     with look("#/runs") as page:
         expect(page.get_by_role("heading", name="Runs")).to_be_visible()

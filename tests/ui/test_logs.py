@@ -1,4 +1,4 @@
-"""What people do with a log: read it as it is written, look further up, take it away."""
+"""The log page: read a log while it grows, scroll up, download it."""
 
 from pathlib import Path
 
@@ -12,14 +12,14 @@ _LINES = "each => each.textContent.split('\\n').slice(0, -1)"
 
 
 def pour(system: Embedded, name: str, then: str = "") -> None:
-    """Start a run whose step writes 40,000 numbered lines, and does ``then``."""
+    """Start a run whose step writes 40,000 numbered lines, then runs the command ``then``."""
     flood = f"seq -f line.%06g.of-a-long-long-log-file {LINES}{then}"
     system.client.create(name, f"steps:\n  - name: pour\n    command: {flood}\n")
     system.client.start(name)
 
 
 def edges(log: Locator) -> tuple[int, int, int]:
-    """Return the numbers of the first and the last line that are shown, and how many there are."""
+    """Return the numbers of the first and last shown lines, and the number of shown lines."""
     lines: list[str] = log.evaluate(_LINES)
     return int(lines[0].split(".")[1]), int(lines[-1].split(".")[1]), len(lines)
 

@@ -1,4 +1,4 @@
-"""What people do with runs, done in a real browser: start, watch, read, stop, retry, approve."""
+"""The pages of runs in a real browser: start, watch, read, stop, retry, approve."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from tests.ui.conftest import Look
 
 
 def badge(page: Page, label: str) -> None:
-    """Wait until the run that is shown has come to this."""
+    """Wait until the page shows this status of the run."""
     expect(page.locator(".heading .badge").first).to_have_text(label)
 
 

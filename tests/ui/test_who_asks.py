@@ -1,4 +1,4 @@
-"""Logging in each way there is, under a base path, and what is shown while the gateway is away."""
+"""Each kind of login, under a base path too, and the pages while the gateway is unreachable."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a message looks like on the wire."""
+"""The encoding of messages."""
 
 import importlib
 import pkgutil

@@ -1,4 +1,4 @@
-"""Settings: validated whole, and never silently ignored."""
+"""Settings are all validated, and never silently ignored."""
 
 import runpy
 from dataclasses import fields
@@ -118,7 +118,7 @@ def test_times_are_shown_in_the_zone_of_the_schedules() -> None:
     ],
 )
 def test_half_of_what_turns_authentication_on_is_refused(given: dict[str, str], missing: str) -> None:
-    """An empty variable from a secret that is missing must not leave the gateway open."""
+    """An empty variable, from a missing secret for instance, must not leave the gateway open."""
     with pytest.raises(ConfigInvalid, match=missing):
         settings_from(load_config({}, given))
 

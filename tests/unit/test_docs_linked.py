@@ -1,4 +1,4 @@
-"""Whoever begins at the README finds every page."""
+"""Every page of the documentation can be reached from the README."""
 
 import ast
 import re

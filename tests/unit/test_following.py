@@ -1,4 +1,4 @@
-"""One id through all services: what is bound to the log, and the trace that a step is part of."""
+"""Following one run through all services: the fields bound to log lines, and the trace context."""
 
 import json
 import logging
@@ -11,7 +11,7 @@ from shared.log import bind_thread, bound, current, set_up_logging
 from shared.tracing import SpanContext, begin, here, within
 
 
-def test_lines_carry_what_is_bound_and_only_inside(capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_lines_have_the_bound_fields_only_inside_the_block(capsys: pytest.CaptureFixture[str]) -> None:
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
     try:
@@ -32,7 +32,7 @@ def test_lines_carry_what_is_bound_and_only_inside(capsys: pytest.CaptureFixture
     assert all(datetime.fromisoformat(line["at"]).tzinfo for line in (inner, outer, after))
 
 
-def test_a_thread_keeps_its_facts_until_told_others() -> None:
+def test_a_thread_keeps_its_bound_fields_until_they_are_replaced() -> None:
     bind_thread(request_id="a")
     assert current("request_id") == "a"
     bind_thread()
@@ -63,7 +63,7 @@ def test_what_is_logged_within_a_trace_names_it(capsys: pytest.CaptureFixture[st
     assert left is None
 
 
-def test_a_header_is_read_as_it_is_written() -> None:
+def test_a_traceparent_header_survives_formatting_and_parsing() -> None:
     context = begin()
 
     assert SpanContext.parse(str(context)) == context
@@ -86,7 +86,7 @@ def test_a_header_is_read_as_it_is_written() -> None:
         f"00-{'A' * 32}-{'2' * 16}-01",
     ],
 )
-def test_what_is_no_header_is_not_taken_for_one(header: str | None) -> None:
+def test_an_invalid_traceparent_header_is_ignored(header: str | None) -> None:
     assert SpanContext.parse(header) is None
 
 

@@ -1,4 +1,4 @@
-"""Identifiers are well-formed, and no two processes draw the same ones."""
+"""Identifiers are well-formed, and different processes create different ones."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""The metrics: described, bounded, documented, and counted once."""
+"""Metrics have descriptions, bounded labels and documentation, and count each event once."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -130,7 +130,7 @@ def test_series_whose_labels_are_known_begin_at_0() -> None:
         assert admin_registry([]).get_sample_value("dagway_fires_total", {"outcome": outcome}) is not None
 
 
-def test_a_database_that_is_away_is_said_and_not_repeated() -> None:
+def test_an_unreachable_database_is_logged_once() -> None:
     def away(_now: datetime) -> Backlog:
         raise StoreUnavailable("gone")
 

@@ -1,4 +1,4 @@
-"""The names that plugins import. Adding one is fine; whoever removes one breaks somebody's package."""
+"""The names that plugins import. New names may be added; removing one would break a plugin."""
 
 import ast
 import importlib.metadata

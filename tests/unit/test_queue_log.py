@@ -1,4 +1,4 @@
-"""The witness of the queue stress: it sees what it is there to see."""
+"""``tests.harness.queue_log`` detects exceeded limits and wrong orders."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -17,14 +17,14 @@ def at(seconds: float) -> datetime:
 def passage(
     run_id: str, queued: float, entered: float | None = None, left: float | None = None, priority: int = LOW
 ) -> Passage:
-    """A run whose admission began half a second before it was committed."""
+    """Return the passage of a run whose admission began half a second before its commit."""
     looked_at = None if entered is None else at(entered - 0.5)
     moments = [None if moment is None else at(moment) for moment in (entered, left)]
     return Passage(run_id, "q", priority, at(queued), at(queued), looked_at, *moments)
 
 
 def told(*runs: Passage) -> dict[str, datetime]:
-    """Somebody was told of each run a second after it was queued."""
+    """Return ``known_at``: each run was reported as recorded a second after it was queued."""
     return {run.run_id: run.queued_at + timedelta(seconds=1) for run in runs}
 
 
@@ -50,7 +50,7 @@ def test_runs_under_way_at_one_moment_are_counted_by_commits() -> None:
         (passage("low", 0, 9), passage("high", 8, 10, priority=HIGH), False),
     ],
 )
-def test_who_overtakes_is_named(first: Passage, second: Passage, wrong: bool) -> None:
+def test_runs_that_overtake_others_are_reported(first: Passage, second: Passage, wrong: bool) -> None:
     assert bool(list(overtakings([first, second], told(first, second)))) is wrong
 
 

@@ -1,4 +1,4 @@
-"""A program works on the schema of the next version: so a revision adds, and what it adds has a default."""
+"""The previous version works on the schema of each revision: a revision only adds, and with defaults."""
 
 import ast
 

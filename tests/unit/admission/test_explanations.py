@@ -1,4 +1,4 @@
-"""The explanation is empty exactly for the runs and steps that admission lets start, whatever the facts."""
+"""The explanation why a run or step waits is empty exactly if admission lets it start, for any state."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Admission of runs as a state machine: limits and order hold whatever happens in whatever order."""
+"""Admission of runs as a state machine: limits and order hold for any sequence of events."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -12,7 +12,7 @@ T0 = datetime(2027, 1, 1, tzinfo=UTC)
 
 
 class Queue(RuleBasedStateMachine):
-    """One queue, its clock, its limit, and runs that come and end."""
+    """One queue with its clock and limit, and runs that are queued and end."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -27,7 +27,7 @@ def outcome(
     answer: bytes | DagwayError | None = None,
     forget: Callable[[], object] = lambda: None,
 ) -> Recorded | Accepted:
-    """Return the outcome of a command; ``confirm="never"``: the broker does not confirm."""
+    """Send a command and return its outcome. With ``confirm="never"`` the broker does not confirm."""
     pending = PendingReply(forget)
     if not isinstance(confirm, str):
         pending.settle(confirm)
@@ -58,7 +58,7 @@ def test_confirmed_but_unanswered_is_accepted(answer: DagwayError | None) -> Non
 
 
 @pytest.mark.parametrize("error", [BrokerUnavailable("away"), Unroutable("no queue"), PublishUnconfirmed("broke")])
-def test_what_was_not_accepted_is_raised(error: DagwayError) -> None:
+def test_a_command_that_the_broker_did_not_accept_raises(error: DagwayError) -> None:
     with pytest.raises(type(error)):
         outcome(confirm=error)
 

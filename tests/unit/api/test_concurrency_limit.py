@@ -1,4 +1,4 @@
-"""Places for requests among greenlets, without patching anything."""
+"""The limit of concurrent requests, with real greenlets."""
 
 from collections.abc import Callable, Iterable
 from io import BytesIO
@@ -13,7 +13,7 @@ from services.api.serving.concurrency_limit import ConcurrencyLimit
 
 
 class App:
-    """Answers with the path when ``go`` is set, and knows who got in; refuses at once what it is told to."""
+    """A WSGI application that answers when ``go`` is set, and records the requests that reached it."""
 
     def __init__(self) -> None:
         self.inside: list[str] = []
@@ -31,7 +31,7 @@ class App:
 
 
 class Trickle:
-    """A body that comes once ``go`` is set."""
+    """A request body that arrives when ``go`` is set."""
 
     def __init__(self, body: bytes, go: Event) -> None:
         self._rest, self._go = BytesIO(body), go
@@ -53,12 +53,12 @@ def ask(
 
 
 def settle() -> None:
-    """Let every greenlet get as far as it can."""
+    """Let every greenlet run until it blocks."""
     for _ in range(5):
         gevent.sleep(0)
 
 
-def test_as_many_as_there_are_places_are_let_in_and_the_others_follow() -> None:
+def test_requests_beyond_the_limit_wait_until_others_are_answered() -> None:
     app = App()
     layer = ConcurrencyLimit(app, 2)
     asked = [ask(layer, path) for path in ("/1", "/2", "/3")]
@@ -69,7 +69,7 @@ def test_as_many_as_there_are_places_are_let_in_and_the_others_follow() -> None:
     assert [each.get(timeout=5) for each in asked] == [[b"/1"], [b"/2"], [b"/3"]]
 
 
-def test_whether_the_process_is_alive_is_told_though_every_place_is_taken() -> None:
+def test_the_liveness_probe_is_answered_although_the_limit_is_reached() -> None:
     app = App()
     layer = ConcurrencyLimit(app, 1)
     ask(layer, "/1")

@@ -13,7 +13,7 @@ from shared.contracts.control import CHANGES, RunsChanged, TaskQueueOpened
 from shared.transport.embedded.transport import EmbeddedTransport
 
 NEVER_S = 3600.0
-"""Longer than a test may take: a follower that wakes earlier did not poll."""
+"""Longer than a test may take, so a follower that wakes earlier was woken by a notification."""
 Say = Callable[..., None]
 
 
@@ -34,7 +34,7 @@ def say(transport: EmbeddedTransport) -> Say:
 
 
 def woken(watch: Watch) -> threading.Event:
-    """Wait on another thread; the event says that the wait is over."""
+    """Wait on another thread; the returned event is set when the wait ends."""
     over = threading.Event()
 
     def wait() -> None:

@@ -8,7 +8,7 @@ from services.api.serving.gevent_worker import _Waiting
 
 
 class Waiter:
-    """A connection's greenlet: it waits for a request until ``asked`` is set, then answers until ``let`` is."""
+    """A connection's greenlet: it waits for a request until ``asked`` is set, then answers until ``let`` is set."""
 
     def __init__(self, waiting: _Waiting) -> None:
         self.asked, self.let = gevent.event.Event(), gevent.event.Event()
@@ -25,7 +25,7 @@ class Waiter:
             self.said = "answered"
 
 
-def test_a_wait_ends_in_silence_when_it_was_long_and_whoever_answers_goes_on() -> None:
+def test_idle_connections_are_closed_without_a_response_and_answers_go_on() -> None:
     waiting = _Waiting()
     idle, busy = Waiter(waiting), Waiter(waiting)
     busy.asked.set()
@@ -40,7 +40,7 @@ def test_a_wait_ends_in_silence_when_it_was_long_and_whoever_answers_goes_on() -
     assert idle.greenlet.successful()
 
 
-def test_a_request_that_comes_as_the_wait_is_ended_is_answered() -> None:
+def test_a_request_that_arrives_as_its_wait_is_ended_is_answered() -> None:
     waiting = _Waiting()
     late = Waiter(waiting)
 
@@ -53,7 +53,7 @@ def test_a_request_that_comes_as_the_wait_is_ended_is_answered() -> None:
     assert late.said == "answered"
 
 
-def test_whoever_waits_less_than_that_or_is_given_grace_is_left_alone() -> None:
+def test_connections_that_wait_less_or_have_grace_are_kept() -> None:
     waiting = _Waiting()
     one = Waiter(waiting)
     now_s = time.monotonic()

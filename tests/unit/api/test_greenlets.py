@@ -1,4 +1,4 @@
-"""Work that is done apart, where threads serve and in a process of greenlets."""
+"""``run_in_thread`` in a process that serves by threads, and in one that serves by greenlets."""
 
 import subprocess
 import sys
@@ -39,13 +39,13 @@ GREEN = """
 """
 
 
-def test_where_threads_serve_work_is_done_at_once() -> None:
+def test_run_in_thread_calls_directly_where_threads_serve() -> None:
     assert run_in_thread(lambda: 7) == 7
     with pytest.raises(ZeroDivisionError):
         run_in_thread(lambda: 1 // 0)
 
 
-def test_in_a_green_process_others_go_on_meanwhile_and_errors_come_back_in_silence() -> None:
+def test_run_in_thread_lets_other_greenlets_run_and_raises_errors_without_printing() -> None:
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(GREEN)], capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "raised\n", "")

@@ -9,7 +9,7 @@ from services.api.serving.raw_path import RawPath, SegmentConverter
 
 
 def rewritten(raw: str, *, base_path: str = "", keep_raw: bool = True) -> tuple[str, str]:
-    """Return (SCRIPT_NAME, PATH_INFO) as the application would see them."""
+    """Return the (SCRIPT_NAME, PATH_INFO) that the application gets."""
     seen: list[tuple[str, str]] = []
 
     def app(environ: dict[str, Any], start_response: object) -> Iterable[bytes]:

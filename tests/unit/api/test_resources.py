@@ -1,4 +1,4 @@
-"""The samples of the machine that the dashboard draws."""
+"""The samples of CPU, memory and disk that the dashboard shows."""
 
 import os
 from pathlib import Path

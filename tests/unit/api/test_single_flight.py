@@ -6,7 +6,7 @@ import pytest
 from services.api.caches.single_flight import SingleFlight
 
 
-def test_those_who_come_while_one_is_made_share_the_next() -> None:
+def test_callers_that_arrive_during_a_query_share_the_next_one() -> None:
     combined, begun, go = SingleFlight(), threading.Event(), threading.Event()
     made: list[int] = []
 
@@ -27,7 +27,7 @@ def test_those_who_come_while_one_is_made_share_the_next() -> None:
     assert len(made) <= 6
 
 
-def test_an_error_is_everybodys_and_the_next_starts_anew() -> None:
+def test_an_error_reaches_all_sharing_callers_and_the_next_caller_queries_again() -> None:
     def broken() -> bytes:
         raise ValueError("no")
 

@@ -1,4 +1,4 @@
-"""Fields that only act on the outside world are read into the model as written."""
+"""Fields that only affect the outside world are read into the model as written."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The variable language in both modes, and that it runs only what the author asked to run."""
+"""Expansion of variables in both modes; only commands that the author wrote are run."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ from shared.language.steps.command_line import split_command
 
 
 class Recorder:
-    """A stand-in for the shell: notes each command and answers with ``output``."""
+    """A stand-in for the shell: records each command and returns ``output``."""
 
     def __init__(self, output: str = "") -> None:
         self.commands: list[str] = []
@@ -254,7 +254,7 @@ def test_which_text_has_unresolved_variables(text: str, expected: bool) -> None:
         ("9223372036854775807 + 1", -(2**63)), ("2 ** 1000", 0), ("1 - 2 - 3", -4), ("1 == 1 != 0", 1),
     ],
 )  # fmt: skip
-def test_arithmetic(text: str, expected: int) -> None:
+def test_arithmetic_is_evaluated(text: str, expected: int) -> None:
     assert evaluate(text, lambda name: {"N": "5"}.get(name, "")) == expected
 
 
@@ -278,7 +278,7 @@ def test_invalid_arithmetic_is_an_error(text: str) -> None:
         (trim_suffix, "[", False, "a.b.c.d"),
     ],
 )
-def test_globs(trim: object, pattern: str, longest: bool, expected: str) -> None:
+def test_globs_match_as_in_a_shell(trim: object, pattern: str, longest: bool, expected: str) -> None:
     assert callable(trim)
     assert trim("a.b.c.d", pattern, longest=longest) == expected
 

@@ -1,4 +1,4 @@
-"""A base configuration under a document: which of the two wins, or whether both count."""
+"""A base configuration and a document: for each field, which one wins, or how they are merged."""
 
 import pytest
 
@@ -77,7 +77,7 @@ def test_positional_parameters_count_within_their_own_document() -> None:
     ],
 )
 def test_a_problem_in_the_base_configuration_names_it(base: str, expected: str) -> None:
-    """Its line numbers do not count in the file."""
+    """The line numbers of the base configuration do not apply to the file."""
     errors = [str(issue) for issue in load("\n\nenv: [A=1]\nsmtp: {port: '25'}\n", base=base, file_name="kid").errors]
 
     assert any(error.startswith(f"base configuration: {expected}") for error in errors), errors

@@ -1,4 +1,4 @@
-"""Error messages of wrong specs, with their exact words: one table for each part of the language."""
+"""The exact error messages of wrong specs: one table for each part of the language."""
 
 import pytest
 

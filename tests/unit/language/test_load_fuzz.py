@@ -1,4 +1,4 @@
-"""Twenty seconds of hostile text: no crash, no hang, and bounded memory."""
+"""The loader reads twenty seconds of hostile text without a crash, without a hang and in bounded memory."""
 
 import resource
 import time

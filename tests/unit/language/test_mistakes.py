@@ -1,4 +1,4 @@
-"""The page of common mistakes shows the messages of today."""
+"""docs/mistakes.md shows the current error messages."""
 
 from scripts.mistakes import MISTAKES, TARGET, text
 from shared.language.load import load

@@ -1,4 +1,4 @@
-"""Regular expressions as Go reads them."""
+"""Regular expressions mean what they mean in Go."""
 
 import contextlib
 import re

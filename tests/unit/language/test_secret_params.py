@@ -1,4 +1,4 @@
-"""Secrets among the parameters of a sub-run: what people see, and what logs must mask."""
+"""Secrets in the params of a sub-run: what the API shows, and what logs mask."""
 
 import pytest
 

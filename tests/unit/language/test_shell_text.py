@@ -1,4 +1,4 @@
-"""Values in every context of a shell's text, run by real shells."""
+"""Values in every quoting context of shell text, run by real shells."""
 
 import itertools
 import re

@@ -1,4 +1,4 @@
-"""The local dags of a file are found however their documents are written."""
+"""The local DAGs of a file are found however its documents are written."""
 
 import pytest
 

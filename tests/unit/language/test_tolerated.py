@@ -1,4 +1,4 @@
-"""Odd but accepted: what Dagu loads means the same here, with a warning where it is probably a mistake."""
+"""Unusual specs that Dagu accepts mean the same here, with a warning where they are probably mistakes."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""YAML text to plain data: scalars, places, and everything that must be refused."""
+"""Reading YAML text: scalars, the places of values, and everything that must be refused."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""When two workers go by one id, and when one was only restarted."""
+"""Two workers with the same id are reported; a restarted worker is not."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -27,7 +27,7 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [vars(record)["hosts"] for record in caplog.records if record.message == "worker.id_shared"]
 
 
-def test_an_elder_that_speaks_after_a_younger_began_shares_its_id(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_older_incarnation_heard_after_a_younger_one_shares_its_id(caplog: pytest.LogCaptureFixture) -> None:
     DuplicateWorkerIds().check([beat(0, 12)], [row(10)], T0)
 
     assert told(caplog) == ["one, two"]
@@ -51,7 +51,7 @@ def test_a_worker_with_an_id_of_its_own_is_not_reported(
     assert told(caplog) == []
 
 
-def test_it_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_shared_worker_id_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     ids = DuplicateWorkerIds()
     for after_s in (0, 5, 59, 61):
         ids.check([beat(0, 12)], [row(10)], T0 + timedelta(seconds=after_s))

@@ -1,4 +1,4 @@
-"""Schedules over a simulated year: the outcome of each scheduled time equals what an oracle expects."""
+"""Schedules over a simulated year: the outcome of each scheduled time equals the one of an independent model."""
 
 import random
 from collections import Counter
@@ -28,7 +28,7 @@ MINUTE = timedelta(minutes=1)
 
 @dataclass
 class Dag:
-    """A schedule with its state, and the same schedule as sets, for the oracle."""
+    """A schedule with its state, and the same schedule as sets of numbers, for the independent model."""
 
     schedule: Schedule
     minutes: tuple[int, ...]
@@ -40,7 +40,7 @@ class Dag:
     ledger: dict[datetime, str] = field(default_factory=dict)
 
     def all_times(self, until: datetime) -> Iterator[datetime]:
-        """The oracle: day by day, hour by hour."""
+        """Return all scheduled times by testing each hour of each day: the independent model."""
         day = date(2027, 1, 1)
         while day <= until.date():
             if day.isoweekday() % 7 in self.weekdays:
@@ -64,7 +64,7 @@ def random_dag(dice: random.Random) -> Dag:
 
 
 def outages(dice: random.Random) -> list[tuple[datetime, datetime, bool]]:
-    """``(from, to, paused)``: times in which nobody looks, because all were killed, the clock jumped, or by will."""
+    """Return ``(from, to, paused)``: periods without a scheduler's pass, by kills, clock jumps or pauses."""
     found = []
     at = YEAR
     while at < YEAR + timedelta(days=365):
@@ -76,7 +76,7 @@ def outages(dice: random.Random) -> list[tuple[datetime, datetime, bool]]:
 
 
 def step(dag: Dag, now: datetime, pauses: tuple[Pause, ...]) -> None:
-    """What a scheduler does with a due dag, without the database."""
+    """Do what a scheduler does with a due DAG, without a database."""
     if dag.next_fire is None or dag.next_fire > now:
         return
     seen = due_times(dag.schedule, dag.decided_until, now, TZ)
@@ -111,7 +111,10 @@ def test_a_year_of_schedules_with_kills_pauses_and_jumps_equals_the_oracle() -> 
 
 
 def simulate_a_year(*, schedules: int, seed: int) -> Counter[str]:
-    """Compare a year with the oracle; return how many times had each outcome. The benchmark does it with 500."""
+    """Compare a simulated year with the model; return the number of fires by outcome.
+
+    The benchmark ``bench.schedules`` calls it with 500 DAGs.
+    """
     dice = random.Random(seed)
     away = outages(dice)
     until = YEAR + timedelta(days=365)
@@ -185,7 +188,7 @@ def test_how_a_pause_ended_decides_before_the_dag_does() -> None:
         ),
     ],
 )
-def test_guards(latest: LatestRun | None, running: bool, why: str) -> None:
+def test_guards_skip_scheduled_times(latest: LatestRun | None, running: bool, why: str) -> None:
     scheduled = ScheduledTime("start", YEAR, "0 0 * * *")
 
     assert guard(scheduled, latest, running=running, skip_if_successful=True, file_name="f", tz=TZ) == why

@@ -1,4 +1,4 @@
-"""Which heartbeats are recorded at once, and which only renew a lease with the next look."""
+"""Which heartbeats are recorded immediately, and which only renew a lease at the next pass."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +15,7 @@ def beat(after_s: float = 0, **facts: Any) -> Heartbeat:
 
 
 def heard(one: HeartbeatBuffer, *beats: Heartbeat) -> list[Heartbeat]:
-    """Hear and record; return what was news."""
+    """Receive and record heartbeats; return those that had news."""
     news = one.hear(beats, T0)
     one.recorded(news)
     return [each.heartbeat for each in news]

@@ -1,4 +1,4 @@
-"""When a task counts as lost on its way: only where its route was seen without a message, and long enough after."""
+"""A task counts as lost only some time after its broker queue was seen empty."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -24,7 +24,7 @@ def transport() -> EmbeddedTransport:
     return transport
 
 
-def test_what_left_long_before_its_route_was_seen_empty_is_lost(transport: EmbeddedTransport) -> None:
+def test_a_task_sent_long_before_its_broker_queue_was_seen_empty_is_lost(transport: EmbeddedTransport) -> None:
     lost_tasks = LostTasks(transport, OVERDUE)
     assert lost_tasks.sent_before(ANY, at(0)) is None
 
@@ -45,7 +45,7 @@ def test_nothing_is_lost_while_messages_wait_on_the_route(transport: EmbeddedTra
     assert lost_tasks.sent_before(ANY, at(10)) is None
 
 
-def test_a_route_that_is_gone_holds_nothing(transport: EmbeddedTransport) -> None:
+def test_a_deleted_broker_queue_counts_as_empty(transport: EmbeddedTransport) -> None:
     gone = BrokerQueue("dagway.worker.gone", ANY.durability)
     lost_tasks = LostTasks(transport, OVERDUE)
 

@@ -1,4 +1,4 @@
-"""When a worker that is there counts as not holding an attempt."""
+"""When an attempt counts as missing on a live worker, whose heartbeats do not name it."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -11,7 +11,7 @@ HELD = {"run_key": "run", "idx": 0, "token": "t", "token_worker": "w1", "token_s
 
 
 def beat(absences: MissingAttempts, at_s: float, *tokens: str, late_s: float = 0.5) -> None:
-    """Let the scheduler hear a heartbeat that was sent ``at_s`` after the beginning."""
+    """Let the scheduler receive a heartbeat that was sent ``at_s`` seconds after the beginning."""
     sent = BEGAN + timedelta(seconds=at_s)
     said = Heartbeat(
         worker_id="w1", incarnation="first", host="h", version="1", started_at=BEGAN, at=sent, slots=1, tokens=tokens

@@ -32,7 +32,7 @@ SHOWN = {
 }
 
 
-def test_the_last_of_each_counts() -> None:
+def test_the_last_progress_remarks_and_outputs_count() -> None:
     assert shown(annotations(TEXT)) == SHOWN
 
 

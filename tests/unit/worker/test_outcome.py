@@ -1,4 +1,4 @@
-"""The result of an attempt, by the end of its process."""
+"""The result of an attempt, from the exit of its process."""
 
 import pytest
 

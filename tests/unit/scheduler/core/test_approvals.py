@@ -1,4 +1,4 @@
-"""Steps that wait for a person: workflow language, sections 5.4, 5.7, 5.9 to 5.11."""
+"""Steps that wait for approval: workflow language, sections 5.4, 5.7, 5.9 to 5.11."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -25,7 +25,7 @@ def asks(name: str, *depends: str, inputs: tuple[str, ...] = (), required: tuple
 
 
 def gated(**facts: Any) -> Stage:
-    """Return a run that waits: a is done, ok asks, b comes after."""
+    """Return a waiting run: step a has succeeded, ok waits for approval, b depends on ok."""
     gate = asks("ok", "a", inputs=("WHO", "WHY"), required=("WHO",))
     return Stage.begun(make_dag(step("a"), gate, step("b", "ok"), **facts)).play()
 

@@ -1,4 +1,4 @@
-"""What called runs came to is printed by a worker where something there needs it (sections 3.6, 3.7, 3.8, 3.10)."""
+"""A worker prints the result of sub-runs if the calling step needs it there (sections 3.6, 3.7, 3.8, 3.10)."""
 
 import json
 from typing import Any
@@ -52,7 +52,7 @@ def test_a_second_attempt_prints_the_result_where_a_worker_needs_it(facts: dict[
     assert stage.order() == ["c", "c", "after"]
 
 
-def test_no_worker_is_asked_where_none_needs_it() -> None:
+def test_no_second_attempt_runs_if_no_worker_needs_the_result() -> None:
     stage = called(output=Output(name="O"))
     decision = look(stage)
 

@@ -45,7 +45,7 @@ def test_the_runs_are_stopped_and_the_step_fails_when_they_have_ended() -> None:
     assert stage.node("c").error == "step timed out (timeout: 5s): context deadline exceeded"
 
 
-def test_what_was_not_asked_for_yet_never_is() -> None:
+def test_sub_runs_not_requested_before_the_timeout_are_never_requested() -> None:
     stage = called(at_once=1)
     out_of_time(stage)
     see(stage, first="aborted", second="pending")
@@ -54,7 +54,7 @@ def test_what_was_not_asked_for_yet_never_is() -> None:
     assert [child.state for child in stage.node("c").children] == ["aborted", "pending"]
 
 
-def test_it_is_not_tried_again_but_may_be_tolerated() -> None:
+def test_a_timed_out_call_is_not_retried_but_continue_on_may_allow_it() -> None:
     stage = called(retry_policy=RetryPolicy(limit=3, interval_sec=0), continue_on=ContinueOn(exit_code=(124,)))
     out_of_time(stage)
     see(stage, first="aborted", second="aborted")

@@ -169,7 +169,7 @@ def test_a_failing_closing_handler_leaves_a_partial_success_as_it_is(handler: Ha
 
 
 def _by_hand(status: NodeStatus, **dag: Any) -> Stage:
-    """Return a run whose first step stands where, so far, only a person can put it."""
+    """Return a run whose first step has a status that only a user can set."""
     stage = Stage.begun(make_dag(step("a"), step("b", "a"), **dag)).play({"a": "failed"})
     stage.tell(PatchNode("a", status, "ann"))
     stage.tell(PatchNode("b", NodeStatus.NOT_STARTED, "ann"))

@@ -1,4 +1,4 @@
-"""Handlers: which, in which order, and what their ends mean."""
+"""Handlers: which ones run, in which order, and how their outcomes affect the run."""
 
 import pytest
 

@@ -21,7 +21,7 @@ OUTCOMES: tuple[Outcome, ...] = ("succeeded", "succeeded", "succeeded", "failed"
 
 
 def outcomes_of(data: st.DataObject) -> Callable[[str, int], Outcome]:
-    """Return how each try ends: drawn when first asked for, the same ever after."""
+    """Return a function that gives the end of each try: random at the first call, then always the same."""
     known: dict[tuple[str, int], Outcome] = {}
 
     def outcome(name: str, number: int) -> Outcome:
@@ -35,7 +35,7 @@ def outcomes_of(data: st.DataObject) -> Callable[[str, int], Outcome]:
 
 
 def verdicts_of(data: st.DataObject, verdicts: tuple[bool, ...]) -> Callable[[str], bool]:
-    """Return what a person says about each step that waits, as ``outcomes_of`` does."""
+    """Return a function that gives a user's verdict on each waiting step, drawn as in ``outcomes_of``."""
     known: dict[str, bool] = {}
 
     def allows(name: str) -> bool:
@@ -48,7 +48,7 @@ def verdicts_of(data: st.DataObject, verdicts: tuple[bool, ...]) -> Callable[[st
 
 @settings(max_examples=250, deadline=None)
 @given(data=st.data(), dag=dags(limits=(0, 0, 30)), prepare=st.booleans(), faults=st.integers(0, 12))
-def test_every_promise_holds_in_any_world(data: st.DataObject, dag: Dag, prepare: bool, faults: int) -> None:
+def test_the_cores_promises_hold_in_any_history(data: st.DataObject, dag: Dag, prepare: bool, faults: int) -> None:
     stage = Stage.begun(dag, prepare=prepare)
     allows = verdicts_of(data, (True, True, True, False))
     world = World(stage, lambda among: data.draw(st.sampled_from(among)), outcomes_of(data), faults, allows)
@@ -121,11 +121,11 @@ def test_a_rejection_rejects_the_run_and_keeps_all_after_it_from_running(data: s
 
 
 EITHER = "aborted or skipped"
-"""What became known first decides between the two; above it something failed, so the run failed too."""
+"""The outcome that became known first decides which. A dependency failed, so the run fails in both cases."""
 
 
 class Language:
-    """The language's sections 3.7, 3.8, 5.3, 5.4 and 5.7 once more, as a recursion over a finished world."""
+    """A second implementation of the language's sections 3.7, 3.8, 5.3, 5.4 and 5.7, as a recursion over outcomes."""
 
     def __init__(self, dag: Dag, outcome: Callable[[str, int], Outcome]) -> None:
         self.dag = dag
@@ -133,7 +133,7 @@ class Language:
         self.known: dict[str, tuple[str, int]] = {}
 
     def result(self) -> tuple[dict[str, str], str, list[str]]:
-        """Return the steps' statuses, the run's, and the handlers in the order they run."""
+        """Return the steps' statuses, the run's status, and the handlers in the order in which they run."""
         handlers = []
         if Handler.INIT in self.dag.handlers:
             handlers.append("onInit")

@@ -35,7 +35,7 @@ GOOD = {"succeeded", "partially_succeeded"}
 
 @dataclass(frozen=True)
 class Execution:
-    """How one execution ends, and what its worker says of the policies. ``children``: of a call, how they end."""
+    """How one execution ends, with its worker's report on policies. ``children`` are the ends of a call's sub-runs."""
 
     outcome: str = "succeeded"
     code: int = 0
@@ -49,7 +49,7 @@ World = Callable[[Step, int], Execution]
 
 @st.composite
 def policies(draw: st.DrawFn) -> dict[str, Any]:
-    """What a step may say about its failures and repetitions, each with an end."""
+    """Random ``continueOn``, ``retryPolicy`` and ``repeatPolicy`` of a step; retries and repetitions are limited."""
     codes = st.sampled_from([(), (1,), (3,), (1, 3)])
     facts: dict[str, Any] = {
         "continue_on": ContinueOn(
@@ -90,7 +90,7 @@ def dags(draw: st.DrawFn) -> Dag:
 
 
 def world_of(data: st.DataObject) -> World:
-    """Return how executions end: drawn when first asked for, the same ever after."""
+    """Return a function that gives the end of each execution: random at the first call, then always the same."""
     known: dict[tuple[str, int], Execution] = {}
     ends = st.sampled_from([("succeeded", 0), ("succeeded", 0), ("failed", 1), ("failed", 3), ("timed_out", 124)])
     children = st.sampled_from(["succeeded", "succeeded", "partially_succeeded", "failed", "aborted"])
@@ -116,7 +116,7 @@ def world_of(data: st.DataObject) -> World:
 
 
 class Model:
-    """A run, told as simply as can be."""
+    """The naive model of a run."""
 
     def __init__(self, dag: Dag, world: World, *, unmet: bool) -> None:
         self.dag, self.world = dag, world
@@ -151,14 +151,14 @@ class Model:
         return status
 
     def _handler(self, handler: Handler) -> bool:
-        """Run a handler if there is one; return whether nothing is wrong."""
+        """Run a handler if there is one; return whether it did not fail."""
         if handler not in self.dag.handlers:
             return True
         self.handlers.append(handler.value)
         return self.world(self.dag.handlers[handler], 1).outcome == "succeeded"
 
     def _next(self) -> Step | None:
-        """Mark what cannot run any more, and return the first step that may."""
+        """Set the status of steps that cannot run any more, and return the first step that may run."""
         marked = True
         while marked:
             marked = False
@@ -173,7 +173,7 @@ class Model:
         return None
 
     def _verdict(self, name: str) -> str:
-        """Return what a dependency makes of its dependents: nothing, ``wait``, or their status."""
+        """Return the effect of a dependency on its dependents: none, ``wait``, or a status."""
         state = self.states[name]
         if state == "not_started":
             return "wait"
@@ -229,7 +229,7 @@ def _again(policy: RepeatPolicy, state: str, code: int, met: bool | None) -> boo
 
 
 def drive(stage: Stage, world: World, *, unmet: bool) -> None:
-    """Let each attempt end as ``world`` says until the run is over."""
+    """End each attempt as ``world`` says, until the run has ended."""
     executions: Counter[str] = Counter()
     while stage.run.status is RunStatus.RUNNING:
         calling = [node for node in stage.run.nodes if node.calls]

@@ -7,7 +7,7 @@ import pytest
 from services.scheduler.core.model import Node, evolve
 
 
-def test_what_evolves_is_as_if_made_anew_and_leaves_the_old_as_it_was() -> None:
+def test_evolve_returns_a_new_object_and_does_not_change_the_old_one() -> None:
     old = Node(0, "step", "first", error="x")
 
     new = evolve(old, number=2, error="")

@@ -1,4 +1,4 @@
-"""What workers report, in any order and any number of times, and what their silence means."""
+"""Reports of workers, in any order and repeated, and attempts whose reports never come."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Trying a step again: how often, after which wait, for which ends."""
+"""``retryPolicy``: how often a step is retried, after which wait, and after which outcomes."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def begun(policy: dict[str, Any], **facts: Any) -> Stage:
 
 
 def waits(stage: Stage) -> list[float]:
-    """Fail until no try is left; return the waits in between."""
+    """Fail until no try is left; return the waits between the tries."""
     found = []
     while stage.run.status is RunStatus.RUNNING:
         stage.make("a", "failed")
@@ -47,7 +47,7 @@ def test_a_wait_never_grows_beyond_what_a_date_can_say() -> None:
     assert waits(begun({"limit": 3, "interval_sec": 1e9, "backoff": 1e6})) == [1e9, 1e9, 1e9]
 
 
-def test_a_wait_that_no_number_can_hold_is_the_longest_allowed() -> None:
+def test_a_wait_too_large_for_a_number_becomes_the_longest_wait() -> None:
     found = waits(begun({"limit": 60, "interval_sec": 1, "backoff": 1e6, "max_interval_sec": 2}))
 
     assert found == [1] + [2] * 59

@@ -1,4 +1,4 @@
-"""A new attempt of a run that ended: what runs again, what is kept, and what may be set by hand."""
+"""Retries of ended runs: which steps run again, which are kept, and which statuses a user may set."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ ABC = (step("a"), step("b", "a"), step("c", "b"))
 
 
 def anew(source: Stage, name: str = "") -> Stage:
-    """Return a new run, begun, that has the results of ``source``'s."""
+    """Return a new run that has begun, with the results of the run ``source``."""
     run = replace(fresh(source.run.plan.dag, prepare=source.run.prepare is not None), run_key="run-2")
     stage = Stage(carry_over(run, source.run, name))
     stage.tell(Begin("ann"))

@@ -1,4 +1,4 @@
-"""Errands: when a run sends a worker to mail or to clear up, and that nothing else depends on it."""
+"""Errands: when a run needs one for its mails or its container, and that its outcome affects nothing else."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What starts when, and where: dependencies, propagation, limits, placement, and what a task carries."""
+"""Starts of steps: dependencies, propagation of failures, limits, placement, and the contents of tasks."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Stop and the run's time limit, at every moment of a run's life."""
+"""A stop and the run's time limit, in every state of a run."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -150,7 +150,7 @@ def test_a_handler_that_no_worker_took_before_the_stop_is_sent_again() -> None:
     assert isinstance(stage.start("onExit", token=old), Ignored)
 
 
-def test_a_second_stop_says_it_again_to_the_workers_and_changes_nothing() -> None:
+def test_a_second_stop_is_sent_to_the_workers_again_and_changes_no_state() -> None:
     stage = Stage.begun(make_dag(*AB))
     stage.start("a")
     stage.stop()
@@ -276,7 +276,7 @@ def test_a_stop_after_the_time_limit_leaves_the_run_failed() -> None:
     assert stage.run.status is RunStatus.FAILED
 
 
-def test_a_retry_has_its_own_time() -> None:
+def test_a_retry_has_its_own_time_limit() -> None:
     stage = limited()
     stage.start("a")
     stage.wait(60)

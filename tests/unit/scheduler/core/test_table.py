@@ -1,4 +1,4 @@
-"""The table of legal changes: whole, obeyed, and the one that the documentation shows."""
+"""The table of legal status changes is complete, enforced, and the same in docs/states.md."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Steps whose called runs wait for approval, and what a run does meanwhile (sections 3.10, 3.11 and 5.11)."""
+"""Steps whose sub-runs wait for approval, and the state of their run until then (sections 3.10, 3.11 and 5.11)."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -30,7 +30,7 @@ def called(dag: Dag, *params: str) -> Stage:
 
 
 def see(stage: Stage, states: Mapping[str, str], *, over: bool = True) -> tuple[object, ...]:
-    """Tell how children stand and return the effects; ``over``: none of them goes on."""
+    """Report the status of the sub-runs and return the effects. ``over`` means that none is still running."""
     found = {run_id: {"X": run_id} for run_id in states} if over else None
     decision = stage.tell(ChildrenSeen(stage.node("c").idx, states, found))
     return decision.effects if isinstance(decision, Advanced) else ()
