@@ -118,7 +118,9 @@ def _time_to_end(rig: Rig, dag: str) -> float:
 
 def main() -> None:
     """Run the workloads in the requested modes."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("mode", nargs="?", default="both", choices=["embedded", "distributed", "both"])
     asked = parser.parse_args().mode
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start")

@@ -81,7 +81,7 @@ def _first(pids: Mapping[str, int]) -> dict[str, int]:
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=3, help="seconds of each turn")
     given = parser.parse_args()

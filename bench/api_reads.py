@@ -83,7 +83,7 @@ def _latency(what: str, seconds: float, pid: int, port: int, paths: Sequence[str
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=10, help="seconds for each read")
     seconds = parser.parse_args().seconds
     with aged() as dagway:

@@ -24,7 +24,9 @@ _LEASE_S = 2.0
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(prog="python -m bench.queues", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.queues", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     asked = parser.parse_args()

@@ -145,7 +145,9 @@ def _on_servers(what: str) -> None:
 
 def main() -> None:
     """Run the benchmark that is named, or all."""
-    parser = argparse.ArgumentParser(prog="python -m bench.schedules", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.schedules", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", nargs="?", choices=["idle", "due", "year"])
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**8))
     asked = parser.parse_args()
