@@ -142,7 +142,7 @@ def test_an_encrypted_archive_is_refused_with_an_exit_code_of_its_own(rig: Rig, 
     finished = run(rig, "extract", source=path.name, destination="back", password="pw")
 
     assert finished.exit_code == 13
-    assert f"encrypted {path.suffix[1:]} archives cannot be read" in finished.error
+    assert f"encrypted {path.suffix[1:]} archives are not supported" in finished.error
 
 
 def test_a_worker_without_the_program_says_which_it_needs(rig: Rig) -> None:

@@ -195,7 +195,9 @@ def test_a_taken_name_and_a_missing_image_are_failures(rig: Rig, engine: Engine)
     absent = rig.run(task(step(("id",), container={"image": "localhost/none:1", "pullPolicy": "never"})))
 
     assert "in use" in own.error
-    assert "another container has the name 'taken'" in shared.error
+    assert shared.error.endswith(
+        "another container has the name 'taken', and does not belong to this run: choose another name"
+    )
     assert (absent.outcome, absent.exit_code) == ("failed", 1)
     assert "no such image" in absent.error.lower()
     assert engine.running("taken") == ["sleep 100"]

@@ -224,7 +224,7 @@ def test_an_unreachable_server_fails_the_step_and_an_invalid_step_is_broken(rig:
     assert "refused" in absent.error
     assert (wrong.outcome, wrong.error) == (
         "broken",
-        "the URL must begin with http:// or https://, not 'ftp://127.0.0.1/'",
+        "command: the URL must begin with http:// or https://, not 'ftp://127.0.0.1/'",
     )
 
 
@@ -306,7 +306,7 @@ def test_a_refusal_and_an_incomplete_answer_are_failures(rig: Rig, server: HttpC
     broken = rig.run(task(chat(server, "x BREAK")))
 
     assert 'answered 404: {"error": "no such model"}' in refused.error
-    assert broken.error.endswith("the answer is incomplete: the stream ended early")
+    assert broken.error.endswith("the answer is incomplete: the model's endpoint closed the stream early")
 
 
 def test_an_answer_is_printed_while_it_arrives_and_a_stop_ends_it(rig: Rig, server: HttpCounterpart) -> None:
