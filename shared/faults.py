@@ -37,7 +37,7 @@ def arm(text: str) -> None:
 
 
 def point(name: str) -> None:
-    """Kill the process if a fault is set for the point ``name`` and its count is reached."""
+    """Kill the process if a fault is set for the point ``name`` and this call is call number ``count`` of the point."""
     fault = _armed.get(name)
     if fault is None:
         return

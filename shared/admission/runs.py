@@ -47,9 +47,10 @@ _ACTIVE = frozenset({"queued", "running"})
 
 @dataclass(frozen=True, slots=True)
 class QueuedRun:
-    """A queued run. It is held until ``not_before``, and until ``wait_s`` seconds after the end of the run ``after``.
+    """A queued run. Its earliest start is ``not_before``, and ``wait_s`` seconds after the run ``after`` has ended.
 
-    ``after_status`` is the status of the run ``after``. It is ``None`` if there is no such run, or it was deleted.
+    ``after`` is empty if the run need not wait for another run. ``after_status`` is the status of the run ``after``,
+    or ``None`` if ``after`` is empty or the run was deleted.
     """
 
     run_key: str
@@ -82,7 +83,7 @@ class OpenPause:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The facts about one moment that are the same for all queues. ``labels``: the labels of each live worker."""
+    """The state at one moment that is the same for all queues. ``labels``: the labels of each live worker."""
 
     now: datetime
     labels: Sequence[Mapping[str, str]] = ()
@@ -105,7 +106,10 @@ class QueueState:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The keys of the runs that start now, and the earliest time at which a run that is held until a time may start."""
+    """``keys``: the runs that start now.
+
+    ``wake_at``: the earliest time of the runs with the obstacle ``NotBefore``, or ``None`` if there are none.
+    """
 
     keys: tuple[str, ...]
     wake_at: datetime | None = None
@@ -127,7 +131,7 @@ class AfterRun:
 
 @dataclass(frozen=True, slots=True)
 class NotBefore:
-    """The obstacle that a run is held until a time."""
+    """The obstacle that a run must not start before a time."""
 
     at: datetime
 
@@ -187,7 +191,7 @@ def obstacle(run: QueuedRun, moment: Moment) -> Obstacle | None:
 
 
 def no_worker(selector: Mapping[str, str], labels: Iterable[Mapping[str, str]]) -> NoWorker | None:
-    """Return an obstacle if no live worker satisfies ``selector``, else ``None``. ``labels``: those of each worker."""
+    """Return an obstacle if no live worker satisfies ``selector``, else ``None``. ``labels``: per live worker."""
     return NoWorker(selector) if selector and not any(satisfies(each, selector) for each in labels) else None
 
 
@@ -219,7 +223,7 @@ def place(run: QueuedRun) -> tuple[bool, datetime, str]:
 def capacity_of(max_concurrency: int | None, max_active_runs: int) -> int:
     """Return the limit of a queue.
 
-    That is ``max_concurrency`` if the queue is global, else ``max_active_runs``, from the dag of its first run.
+    The limit is ``max_concurrency`` if the queue is global, else ``max_active_runs`` of the DAG of its first run.
     """
     return max(1, max_active_runs if max_concurrency is None else max_concurrency)
 

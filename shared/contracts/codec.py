@@ -60,7 +60,10 @@ def decode(data: bytes) -> Envelope:
     except ValidationError as error:
         raise DecodeFailed(f"not an envelope: {_first(error)}") from error
     if peek.v != VERSION:
-        raise DecodeFailed(f"envelope version {peek.v} is not supported: only {VERSION} is")
+        raise DecodeFailed(
+            f"the envelope has version {peek.v}, but this service reads only version {VERSION}: "
+            "run services of the same release of Dagway"
+        )
     cls = _ENVELOPES.get(peek.type)
     if cls is None:
         raise DecodeFailed(f"unknown message type {peek.type!r}")

@@ -135,8 +135,8 @@ def plain_name(text: str, field: str) -> str:
     """Return ``text`` if it can be a stored name. Raises a 400 for slashes, backslashes and control characters."""
     if not text or text in {".", ".."} or "/" in text or "\\" in text or _CONTROL.search(text):
         raise bad_request(
-            f"{field}: {_shown(text)} is not a valid name: it must not be empty, . or .. and must not contain a slash, "
-            "backslash or control character",
+            f"{field}: {_shown(text)} is not a valid name: it must not be empty, must not be '.' or '..', and must not "
+            "contain a slash, backslash or control character",
             field=field,
         )
     return text

@@ -83,7 +83,10 @@ def reject(call: Call, body: RejectBody, name: str, dag_run_id: str, step_name: 
 def approve_below(
     call: Call, body: ApproveBody, *, name: str, dag_run_id: str, sub_dag_run_id: str, step_name: str
 ) -> ApiResponse:
-    """Approve a waiting step of a sub-run. The runs that called the sub-run continue with it."""
+    """In a sub-run, approve a step that waits for approval.
+
+    When no step of the sub-run waits for approval any more, the sub-run and the runs that called it continue.
+    """
     return call.carry_out(
         ApproveStep(inputs=body.inputs, **_about(call, name, dag_run_id, step_name, sub_dag_run_id)), then=dict
     )
@@ -100,7 +103,10 @@ def approve_below(
 def reject_below(
     call: Call, body: RejectBody, *, name: str, dag_run_id: str, sub_dag_run_id: str, step_name: str
 ) -> ApiResponse:
-    """Reject a waiting step of a sub-run. The sub-run ends as ``rejected`` and the step that called it fails."""
+    """In a sub-run, reject a step that waits for approval.
+
+    The sub-run ends as ``rejected``, and the step that called the sub-run fails.
+    """
     return call.carry_out(
         RejectStep(reason=body.reason, **_about(call, name, dag_run_id, step_name, sub_dag_run_id)), then=dict
     )

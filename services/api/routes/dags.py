@@ -107,7 +107,11 @@ def _page(call: Call, query: ListQuery) -> dict[str, Any]:
 
 @DAGS.get("/dags/tags", id="getAllDAGTags", response=TagsResponseSchema)
 def list_tags(call: Call) -> ApiResponse:
-    """List the distinct tags of all DAGs. ``errors`` lists invalid DAGs and files that cannot be loaded."""
+    """List the distinct tags of all DAGs.
+
+    ``errors`` lists the stored DAGs whose spec has errors (see ``GET /dags/{fileName}/spec``), and the files of the
+    DAG folder that cannot be loaded.
+    """
     reads = call.deps.reads
     faulty = [f"{name}: {'; '.join(found)}" for name, found in reads.faulty_dags().items()]
     return ok({"tags": list(reads.tags()), "errors": faulty + _refused(call)})
@@ -178,7 +182,10 @@ def delete(call: Call, file_name: str) -> ApiResponse:
 
 @DAGS.get(f"{_DAG}/spec", id="getDAGSpec", response=SpecResponseSchema)
 def get_spec(call: Call, file_name: str) -> ApiResponse:
-    """Return the present spec of a DAG, as it was written, and its errors and warnings."""
+    """Return the present spec of a DAG, as it was written, and its errors and warnings.
+
+    A stored spec can have errors if it came from the DAG folder or was stored by another version of Dagway.
+    """
     dag = _dag(call, file_name)
     loaded = _load(call, [dag])[dag.file_name]
     issues = [str(issue) for issue in (*loaded.errors, *loaded.warnings)]
@@ -235,7 +242,11 @@ def rename(call: Call, body: RenameBody, file_name: str) -> ApiResponse:
     body_required=False,
 )
 def suspend(call: Call, body: SuspendBody, file_name: str) -> ApiResponse:
-    """Suspend or resume the schedule of a DAG. Runs can still be started and queued by requests."""
+    """Suspend or resume the schedule of a DAG: while it is suspended, its scheduled times are skipped.
+
+    Requests can still start and queue runs. Unlike a pause, a suspension does not hold back queued runs, and the
+    skipped times are never caught up.
+    """
     return call.carry_out(SuspendDag(by=call.user, file_name=json_values.file_name(file_name), suspend=body.suspend))
 
 
@@ -243,7 +254,8 @@ def suspend(call: Call, body: SuspendBody, file_name: str) -> ApiResponse:
 def history(call: Call, file_name: str) -> ApiResponse:
     """Return the newest 30 runs of a DAG, with their nodes.
 
-    If no DAG has this file name, it is taken as a DAG name: the runs of a deleted DAG can still be read.
+    If no stored DAG has the file name ``fileName``, return the runs whose DAG name is ``fileName``: the runs of a
+    deleted DAG can still be read.
     """
     stem = json_values.file_name(file_name)
     dag = call.deps.reads.dag(stem)

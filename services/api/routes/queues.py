@@ -53,7 +53,10 @@ def remove_limit(call: Call, name: str) -> ApiResponse:
 
 @QUEUES.get("/pauses", id="listPauses", response=PausesSchema)
 def pauses(call: Call) -> ApiResponse:
-    """List the pauses, each with the number of runs that are still active and an estimate of when the last one ends."""
+    """List the pauses. ``inFlight`` is the number of runs that a pause covers and that are still running.
+
+    ``estimateSec`` estimates in how many seconds all these runs will have ended. It is missing if that is unknown.
+    """
     return ok(
         {
             "pauses": [
@@ -83,7 +86,10 @@ def pauses(call: Call) -> ApiResponse:
     response=PauseStateSchema,
 )
 def pause_all(call: Call, body: PauseBody) -> ApiResponse:
-    """Pause everything: start no queued and no scheduled run. Active runs continue; a direct start still works."""
+    """Pause everything: start no queued and no scheduled run.
+
+    Running runs continue. ``POST /dags/{fileName}/start`` and ``POST /dag-runs`` still start runs.
+    """
     return call.carry_out(SetPause(by=call.user, scope="global", reason=body.reason), then={"paused": True})
 
 
@@ -111,7 +117,10 @@ def resume_all(call: Call, body: ResumeBody) -> ApiResponse:
     response=PauseStateSchema,
 )
 def pause_queue(call: Call, body: PauseBody, name: str) -> ApiResponse:
-    """Pause a queue: start none of its queued runs. Active runs continue."""
+    """Pause a queue: start none of its queued runs. Running runs continue.
+
+    ``POST /dags/{fileName}/start`` and ``POST /dag-runs`` still start runs, because they do not queue.
+    """
     queue = json_values.queue_name(name, "name")
     return call.carry_out(SetPause(by=call.user, scope="queue", name=queue, reason=body.reason), then={"paused": True})
 
@@ -143,7 +152,10 @@ def resume_queue(call: Call, body: ResumeBody, name: str) -> ApiResponse:
     response=PauseStateSchema,
 )
 def pause_dag(call: Call, body: PauseBody, file_name: str) -> ApiResponse:
-    """Pause a DAG: start none of its scheduled or queued runs. Active runs continue; a direct start still works."""
+    """Pause a DAG: start none of its scheduled or queued runs.
+
+    Running runs continue, and ``POST /dags/{fileName}/start`` still starts runs.
+    """
     return call.carry_out(
         SetPause(by=call.user, scope="dag", name=json_values.file_name(file_name), reason=body.reason),
         then={"paused": True},

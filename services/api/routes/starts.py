@@ -82,7 +82,10 @@ class StartQuery(Query):
     response=StartResponseSchema,
 )
 def start(call: Call, body: StartBody, query: StartQuery, file_name: str) -> ApiResponse:
-    """Start a run of a stored DAG now, without queueing. With ``wait``, return when the run or the time ends."""
+    """Start a run of a stored DAG immediately, without queueing; a pause does not prevent the start.
+
+    With ``wait``, the response comes when the run has ended, or after that time.
+    """
     wait_s = json_values.seconds(query.wait, "wait", most=_MAX_WAIT_S) if query.wait else 0.0
     run_id = chosen_run_id(body.dag_run_id, call.key)
     command = StartRun(
@@ -138,7 +141,7 @@ def enqueue(call: Call, body: EnqueueBody, file_name: str) -> ApiResponse:
     response=StartResponseSchema,
 )
 def start_inline(call: Call, body: InlineBody) -> ApiResponse:
-    """Start a run of the spec in the request now, without queueing. No DAG is stored."""
+    """Start a run immediately, without queueing, from the spec in the request. No DAG is stored."""
     return _inline(call, body)
 
 
@@ -151,7 +154,7 @@ def start_inline(call: Call, body: InlineBody) -> ApiResponse:
     response=StartResponseSchema,
 )
 def enqueue_inline(call: Call, body: InlineEnqueueBody) -> ApiResponse:
-    """Queue a run of the spec in the request. No DAG is stored."""
+    """Queue a run from the spec in the request. No DAG is stored."""
     queue = json_values.queue_name(body.queue) if body.queue else None
     return _inline(call, body, queued=True, queue=queue, priority=body.priority)
 

@@ -1,4 +1,4 @@
-"""Writes DAG definitions for the commands, for the followed folder, and for the revalidation after an upgrade."""
+"""Writes DAG definitions for the commands, for the DAG folder, and for the revalidation after an upgrade."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ __all__ = ["Definitions", "Version"]
 class Version:
     """One version of a DAG: its spec text, and the parsed facts that are stored with it.
 
-    ``number`` 1 creates the DAG. ``folder_hash`` is set if the spec came from the followed folder.
+    ``number`` 1 creates the DAG. ``folder_hash`` is set if the spec came from the DAG folder.
     """
 
     file_name: str
@@ -47,7 +47,7 @@ class Definitions:
         self._now = now
 
     def remove(self, row: Mapping[str, Any]) -> None:
-        """Delete a DAG. If its file is still in the followed folder, the DAG returns only when the file changes."""
+        """Delete a DAG. If its file is still in the DAG folder, the DAG returns only when the file changes."""
         self._tx.dags.delete([row["file_name"]])
         if row["folder_hash"] is not None:
             self._tx.dags.keep_removed(row["file_name"], row["folder_hash"])

@@ -60,7 +60,10 @@ def approve(draft: Draft, message: Approve) -> Refused | None:
 
 
 def reject(draft: Draft, message: Reject) -> Refused | None:
-    """Reject a waiting step. A run with status ``waiting`` ends in the same decision, without handlers."""
+    """Reject a step that waits for approval.
+
+    A run with status ``waiting`` ends in the same decision, without handlers.
+    """
     node = _waiting(draft, message)
     if isinstance(node, Refused):
         return node

@@ -125,9 +125,10 @@ def _propagate(draft: Draft) -> None:
 def _fitting(draft: Draft, due: list[Node]) -> list[Node]:
     """Return those of the ``due`` steps that may be dispatched now.
 
-    ``maxActiveSteps`` counts running steps, including steps that wait for their next try or for a pool. All steps of a
-    run with placement ``stick`` run on one worker, so that they find the same files. That worker is known when the
-    first attempt starts; until then no other step is dispatched.
+    ``maxActiveSteps`` limits how many steps are under way. A step is under way from its first dispatch until it ends,
+    also while it waits for its next try or its sub-runs, and while it waits for a pool. All steps of a run with
+    placement ``stick`` run on one worker, so that they find the same files. The worker is known when the first attempt
+    starts; until then no other step is dispatched.
     """
     dag = draft.run.plan.dag
     if dag.max_active_steps > 0:

@@ -83,7 +83,7 @@ class Approve:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """Reject a waiting step. ``user`` is the user who rejected it, or empty if unknown."""
+    """Reject a step that waits for approval. ``user`` is the user who rejected it, or empty if unknown."""
 
     step: str
     reason: str

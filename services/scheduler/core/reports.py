@@ -102,7 +102,10 @@ def finished(draft: Draft, event: AttemptFinished) -> Ignored | None:
 
 
 def redelivered(draft: Draft, event: TaskRedelivered) -> Ignored | None:
-    """The broker delivered the task twice: if no worker has reported its start, replace it by a new task."""
+    """The broker delivered the task twice: if no worker has reported the start of the attempt, replace the attempt.
+
+    The new attempt has a new token, so reports about the old task are ignored. The old attempt does not count as a try.
+    """
     attempt = draft.nodes[event.node].attempt
     if attempt is None or attempt.token != event.token:
         return Ignored("stale token")
@@ -114,7 +117,10 @@ def redelivered(draft: Draft, event: TaskRedelivered) -> Ignored | None:
 
 
 def given_up(draft: Draft, event: AttemptGivenUp) -> Ignored | None:
-    """The worker could not report the start, so it did not run the attempt. The attempt does not count as a try."""
+    """The worker could not report the start, so it did not run the attempt: replace the attempt.
+
+    The old attempt does not count as a try.
+    """
     attempt = draft.nodes[event.node].attempt
     if attempt is None or attempt.token != event.token:
         return Ignored("stale token")
@@ -132,9 +138,9 @@ def given_up(draft: Draft, event: AttemptGivenUp) -> Ignored | None:
 
 
 def undelivered(draft: Draft, message: TaskUndelivered) -> Ignored | None:
-    """The task reached no worker: send a new one.
+    """The task reached no worker: replace the attempt by a new one with a new token.
 
-    If the run stuck to the worker of that task, it may now use another worker.
+    If the run had to use the worker of that task (placement ``stick``), it may now use another worker.
     """
     attempt = draft.nodes[message.node].attempt
     if attempt is None or attempt.token != message.token or attempt.state is not AttemptState.DISPATCHED:
@@ -146,7 +152,10 @@ def undelivered(draft: Draft, message: TaskUndelivered) -> Ignored | None:
 
 
 def lost(draft: Draft, message: AttemptLost) -> Ignored | None:
-    """The attempt's worker is lost: an attempt that has started fails; any other does not count and is sent again."""
+    """The attempt's worker is lost: if the attempt has started, it fails; otherwise, replace it by a new attempt.
+
+    An attempt that has not started does not count as a try.
+    """
     node = draft.nodes[message.node]
     attempt = node.attempt
     if attempt is None or attempt.token != message.token:

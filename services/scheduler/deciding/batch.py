@@ -142,9 +142,10 @@ class Batch:
         self.pending.log_chunks.append(rows.chunk_row(chunk))
 
     def take_for_children(self) -> list[tuple[str, StartChild | StopChild]]:
-        """Return and clear the pending effects that start and stop children, in order, with the parents' keys.
+        """Return the effects that start and stop sub-runs, in order, each with the key of the parent run.
 
-        The caller must carry them out before the flush; see ``family.start_and_stop_children``.
+        The batch then forgets these effects. The caller must carry them out before ``pending.flush`` writes the batch
+        to the database; see ``family.start_and_stop_children``.
         """
         wanted, self._for_children = self._for_children, []
         return wanted
@@ -215,7 +216,7 @@ class Batch:
         if parent_key is not None and (was is RunStatus.WAITING or became is not RunStatus.RUNNING):
             self.after.families.add(parent_key)
         if became is RunStatus.RUNNING and any(node.calls for node in after.nodes):
-            # While it had status ``waiting``, it only recorded its children's statuses. Now it must act on them.
+            # While the run had status ``waiting``, it only recorded its sub-runs' statuses. Now it must act on them.
             self.after.families.add(after.run_key)
         ran = became is not RunStatus.RUNNING and (was is RunStatus.RUNNING or left_queue)
         if ran:

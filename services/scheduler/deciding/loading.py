@@ -140,7 +140,7 @@ class LoadedRuns:
         return self._runs[key]
 
     def origin(self, key: str) -> tuple[str, str | None]:
-        """Return the ``(spec_hash, file_name)`` that a run of this batch was created from."""
+        """Return the origin of a run of this batch: the ``(spec_hash, file_name)`` that it was created from."""
         fixed = self._runs[key].fixed
         return fixed["spec_hash"], fixed["file_name"]
 

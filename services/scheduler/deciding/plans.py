@@ -36,7 +36,7 @@ class Plans:
         self.version = version
         """The version of this scheduler. Another version may find other errors in the same text."""
         self.dags_dir = dags_dir
-        """The followed folder. Steps may call DAGs by the paths of files in it."""
+        """The DAG folder (``DAGWAY_DAGS_DIR``). Steps may call DAGs by the paths of files in the folder."""
         self._plans: OrderedDict[tuple[str, str], Plan] = OrderedDict()
         self._frozen: dict[str, str] = {}
         self._lock = Lock()
@@ -87,7 +87,9 @@ class Plans:
         """
         loaded = load(text, file_name=file_name)
         if loaded.dag is None:
-            raise InvariantBroken(f"the stored spec of {file_name or 'a run'} cannot be read: {loaded.errors}")
+            owner = f"DAG {file_name}" if file_name else "a run without a stored DAG"
+            why = "; ".join(str(issue) for issue in loaded.errors)
+            raise InvariantBroken(f"the stored spec of {owner} (specs.hash {spec_hash(text)}) is invalid: {why}")
         return self.add(text, file_name, loaded.dag, tuple(str(issue) for issue in loaded.errors))
 
     def add(self, text: str, file_name: str, dag: Dag, errors: tuple[str, ...] = ()) -> Plan:

@@ -27,7 +27,10 @@ class RecentRuns:
         self._lock = Lock()
 
     def get(self, run_key: str, version: int, plan: Plan) -> Run | None:
-        """Return the cached run if it has this version and this plan. A rename of the DAG's file changes the plan."""
+        """Return the cached run, or ``None`` if no run with this version and this plan is cached.
+
+        ``plan`` is the parsed spec with its graph of steps. A rename of the DAG's file changes the plan of its runs.
+        """
         run = self._runs.get(run_key)
         return run if run is not None and run.version == version and run.plan is plan else None
 

@@ -218,7 +218,7 @@ def changed_node_rows(runs: Iterable[tuple[Run | None, Run]]) -> list[dict[str, 
 
 
 def origin(run_row: Row) -> tuple[str, str]:
-    """Return ``(spec hash, file name)`` of a run, the key of its plan."""
+    """Return the origin of a run: ``(spec hash, file name)``, the key of its plan."""
     return run_row["spec_hash"], run_row["file_name"] or ""
 
 

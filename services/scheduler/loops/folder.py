@@ -1,4 +1,4 @@
-"""Follows a folder of YAML files: loads new and changed files into the store.
+"""Follows the DAG folder (``DAGWAY_DAGS_DIR``): loads new and changed files into the store.
 
 The folder is only read, never written. A file that has not changed since it was last loaded never undoes an edit or a
 deletion through the API. When a file is deleted, its DAG is deleted only if it came from the folder. A pass costs a

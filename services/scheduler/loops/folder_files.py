@@ -1,4 +1,4 @@
-"""Lists the files of a followed folder, and says which files cannot be loaded and why.
+"""Lists the files of the DAG folder, and says which files cannot be loaded and why.
 
 A problem with one file does not affect the others. Only the folder itself must exist and be readable.
 """

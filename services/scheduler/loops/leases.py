@@ -225,9 +225,10 @@ class Leases:
         return _Findings(judged_at, notices, [route for route, _ in waiting])
 
     def _waiting(self, batch: Batch, judged_at: datetime) -> list[tuple[BrokerQueue, Row]]:
-        """Return the broker queues on which overdue tasks may wait, each with its origin.
+        """Return the broker queues on which overdue tasks may wait, each with a row of ``overdue_origins``.
 
-        An origin is a row of ``overdue_origins``. A broker queue is listed once for each origin.
+        The row names the worker or the DAG that the tasks are for. DAGs with the same worker selector share a broker
+        queue, so the same broker queue can be listed several times.
         """
         origins = batch.tx.leases.overdue_origins(judged_at - self._lost_tasks.overdue)
         keys = {(row["spec_hash"], row["file_name"] or "") for row in origins if row["token_worker"] is None}
@@ -245,7 +246,10 @@ class Leases:
         return found
 
     def _lost(self, waiting: Sequence[tuple[BrokerQueue, Row]], judged_at: datetime) -> dict[datetime, list[Row]]:
-        """Return origins of lost tasks, by a time: the origin's tasks that were sent before that time are lost."""
+        """Return rows of ``overdue_origins`` with lost tasks, grouped by a time.
+
+        All overdue tasks of a row that were sent before that time are lost.
+        """
         lost: dict[datetime, list[Row]] = {}
         for route, origin in waiting:
             before = self._lost_tasks.sent_before(route, judged_at)

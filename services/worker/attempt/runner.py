@@ -245,7 +245,7 @@ class AttemptRunner:
 
 
 def _log_variables(task: Task, paths: LogPaths) -> dict[str, str]:
-    """Return the variables that name log files."""
+    """Return the environment variables that tell a step the paths of its log files."""
     variables = {"DAG_RUN_LOG_FILE": paths.run_log}
     if task.kind == "step":
         variables["DAG_RUN_STEP_STDOUT_FILE"] = paths.stdout

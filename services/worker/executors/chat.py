@@ -209,7 +209,7 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
     for piece in pieces:
         *lines, held = (held + piece).split(b"\n")
         if len(held) > _MAX_LINE:
-            raise ValueError(f"a line of the response is longer than {_MAX_LINE} bytes")
+            raise ValueError(f"the model's endpoint sent a line longer than {_MAX_LINE} bytes: check llm.baseURL")
         for one in lines:
             yield one.decode(errors="replace")
     if held:

@@ -240,7 +240,10 @@ class AttemptLogs:
                 yield chunk
 
     def abandon(self) -> None:
-        """Send no more output, since the attempt was revoked."""
+        """Send no more output. Unsent output is not reported, only the worker's log files contain it.
+
+        Call it instead of ``finish`` if the attempt was revoked, i.e. a scheduler has already closed it.
+        """
         with self._lock:
             self._finished = True
 

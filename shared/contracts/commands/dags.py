@@ -43,7 +43,10 @@ class RenameDag(DagChange):
 
 
 class SuspendDag(DagChange):
-    """Suspend or resume the schedules of a DAG. Repeating the command changes nothing."""
+    """Suspend or resume the schedules of a DAG. Repeating the command changes nothing.
+
+    Unlike a pause, a suspension does not hold back queued runs. See *pause* in docs/glossary.md.
+    """
 
     type = "dag.suspend"
     suspend: bool

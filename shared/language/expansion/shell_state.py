@@ -23,7 +23,7 @@ __all__ = [
 
 UNQUOTED, DOUBLE, SINGLE = "", '"', "'"
 HERE_DOCUMENT, LITERAL_DOCUMENT, UNKNOWN = "here", "literal", "unsure"
-"""Contexts: in a here-document that the shell expands, in a literal here-document, and an uncertain context."""
+"""Contexts: in a here-document that the shell expands, in a here-document that it does not expand, and unknown."""
 
 _PARENTHESIS = "("
 _HERE_WORD = re.compile(
@@ -66,7 +66,10 @@ class ShellScanner:
         self._unknown = "\r" in text
 
     def context(self, at: int) -> str:
-        """Return the quoting context at position ``at``, which must not decrease from call to call."""
+        """Return whether position ``at`` is unquoted, in quotes or in a here-document, as one of the constants above.
+
+        The scanner cannot go back: each call needs an ``at`` that is not below that of the call before.
+        """
         while self._at < at and not self._unknown:
             self._step(at)
         if self._unknown or self._pending:

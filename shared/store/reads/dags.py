@@ -117,13 +117,13 @@ class DagReads(Reader):
         return tuple(sorted({tag for tags in lists for tag in tags}))
 
     def faulty_dags(self) -> dict[str, tuple[str, ...]]:
-        """Return the errors of each DAG that has errors, by file name, sorted."""
+        """Return the errors of each stored DAG whose spec has errors, by file name, sorted."""
         query = select(_d.file_name, _d.errors).where(cast(_d.errors, Text) != "[]").order_by(bytewise(_d.file_name))
         with self._statement() as connection:
             return {row.file_name: tuple(row.errors) for row in connection.execute(query)}
 
     def refused_files(self) -> dict[str, str]:
-        """Return why files of the followed folder cannot be loaded, by file name, sorted."""
+        """Return why files of the DAG folder cannot be loaded, by file name, sorted."""
         c = t.passed_over.c
         query = select(c.name, c.problem).where(c.kind == "refused").order_by(bytewise(c.name))
         with self._statement() as connection:

@@ -1,4 +1,4 @@
-"""Selects runs and nodes, and converts database rows to ``RunRow`` and ``NodeRow``.
+"""Builds the SELECTs of runs and nodes, and converts database rows to ``RunRow`` and ``NodeRow``.
 
 The columns are selected in the order of the fields of these classes, because rows are read by position: a list has a
 thousand rows, and access by name takes three times as long.
@@ -58,7 +58,7 @@ _RUN_STATUSES = {status.value: status for status in RunStatus}
 
 
 def select_runs(*more: ColumnElement[Any]) -> AnySelect:
-    """Select root runs and sub-runs, with the columns that ``run_from_row`` needs; the caller adds conditions."""
+    """Return a SELECT of all runs, with the columns that ``run_from_row`` needs; the caller adds conditions."""
     return select(*ROOT_COLUMNS, *_RELATED, *more).select_from(_RELATED_RUNS)
 
 
@@ -104,17 +104,17 @@ def node_from_row(run_key: str, row: Sequence[Any]) -> NodeRow:
 
 
 def select_one_root() -> AnySelect:
-    """Select root runs with their nodes; the caller adds a condition that matches one run."""
+    """Return a SELECT of root runs with their nodes; the caller adds a condition that matches one run."""
     return _one(t.dag_runs).where(_r.root_key.is_(None))
 
 
 def select_one_run() -> AnySelect:
-    """Select root runs and sub-runs with their nodes; the caller adds a condition that matches one run."""
+    """Return a SELECT of all runs, also sub-runs, with their nodes; the caller adds a condition that matches one."""
     return _one(_RELATED_RUNS, *_RELATED)
 
 
 def _one(of: FromClause, *related: ColumnElement[str]) -> AnySelect:
-    """Select one row for each node of the run, so that one statement reads the run and its nodes."""
+    """Return a SELECT with one row for each node, so that one statement reads a run and its nodes."""
     said = and_(
         t.progress.c.run_key == _n.run_key,
         t.progress.c.node == _n.idx,

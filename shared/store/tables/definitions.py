@@ -1,4 +1,4 @@
-"""Tables of definitions: specs, DAGs and their versions, and files of the followed folder that are not DAGs."""
+"""Tables of definitions: specs, DAGs and their versions, and files of the DAG folder that are not DAGs."""
 
 from sqlalchemy import JSON, Boolean, ForeignKey, Index, Integer, String, Table, Text, func, text
 

@@ -16,7 +16,7 @@ _REFUSED = "refused"
 
 
 class DagWrites(Writer):
-    """Reads and writes of DAGs, their versions and specs, and the files of the followed folder."""
+    """Reads and writes of DAGs, their versions and specs, and the files of the DAG folder."""
 
     __slots__ = ()
 
@@ -54,7 +54,7 @@ class DagWrites(Writer):
         self._forget(_REMOVED, file_names)
 
     def refused(self) -> dict[str, str]:
-        """Return why files of the followed folder cannot be loaded, by file name."""
+        """Return why files of the DAG folder cannot be loaded, by file name."""
         c = t.passed_over.c
         return dict(self._connection.execute(select(c.name, c.problem).where(c.kind == _REFUSED)).all())
 

@@ -63,10 +63,10 @@ class LeaseWrites(Writer):
         return self._rows(query)
 
     def overdue_origins(self, before: datetime) -> list[FoundRow]:
-        """Return the origins of overdue tasks, i.e. tasks sent before ``before`` that have not started.
+        """Return the distinct origins of overdue tasks, i.e. tasks sent before ``before`` that have not started.
 
-        An origin says in which broker queue a task may wait: the queue of worker ``token_worker``, or, if that is
-        ``None``, the queue of the worker selector of the DAG (``spec_hash``, ``file_name``).
+        An origin tells on which broker queue a task may wait: on the queue of the worker ``token_worker`` or, if
+        ``token_worker`` is ``None``, on the queue for the worker selector of the DAG (``spec_hash``, ``file_name``).
         """
         c, r = t.nodes.c, t.dag_runs.c
         overdue = c.token.is_not(None), c.token_state == _DISPATCHED, c.dispatched_at < before

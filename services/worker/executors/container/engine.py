@@ -97,9 +97,9 @@ class Engine:
     def create(
         self, name: str, spec: ContainerSpec, words: list[str] | None, labels: dict[str, str], *, background: bool
     ) -> str:
-        """Create a container and return its id.
+        """Create a container that runs ``words``, and return its id.
 
-        It runs ``words``. A ``background`` container runs its ``startup`` instead, and ``execute`` runs commands in it.
+        A ``background`` container runs its ``startup`` instead, and ``execute`` runs commands in the container.
         """
         entrypoint = None
         if background and spec.startup in ("", "keepalive"):
@@ -238,16 +238,22 @@ class Engine:
             return int(self._api.exec_inspect(created["Id"])["ExitCode"] or 0)
 
     def stop(self, container: str, signal: str, grace_s: float) -> None:
-        """Send the signal to a container and wait for its end, at most ``grace_s``."""
+        """Send the signal to a container, then wait up to ``grace_s`` seconds (at least 1) for its end.
+
+        Returns even if the container still runs: ``remove``, which the caller calls later, kills it.
+        """
         with _engine_errors():
             try:
                 self._api.kill(container, signal)
                 self._api.wait(container, timeout=math.ceil(grace_s) or 1)
             except (APIError, OSError):
-                return  # The container has ended, or ignores the signal and is removed by force later.
+                return  # The container has ended, or still runs after the signal: ``remove`` kills it later.
 
     def end_inside(self, container: str, mark: str, signal: str, grace_s: float) -> None:
-        """End the processes that ``execute`` started; the container keeps running. Needs ``sh`` and ``grep`` in it."""
+        """End the processes that ``execute`` started: send the signal, then SIGKILL after ``grace_s`` at most.
+
+        The container keeps running. It must contain ``sh`` and ``grep``.
+        """
         give_up = time.monotonic() + grace_s
         pause = threading.Event()
         with _engine_errors():
@@ -257,7 +263,7 @@ class Engine:
             self._signal_inside(container, mark, "KILL")
 
     def _signal_inside(self, container: str, mark: str, signal: str) -> bool:
-        """Send the signal to the processes with the mark; return whether there was any."""
+        """Send the signal to the processes with the mark; return whether any such process exists."""
         created = self._api.exec_create(container, ["sh", "-c", KILL, "dagway", mark, signal])
         self._api.exec_start(created["Id"])
         return int(self._api.exec_inspect(created["Id"])["ExitCode"] or 0) == 0
