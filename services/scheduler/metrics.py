@@ -103,8 +103,8 @@ _dags = DagNames(0)
 for _status in RunStatus:
     if not _status.active:
         RUNS_ENDED.labels(str(_status))
-for _route in (COMMANDS, EVENTS, LOGS, HEARTBEATS):
-    DEAD_LETTERS.labels(_route.name)
+for _broker_queue in (COMMANDS, EVENTS, LOGS, HEARTBEATS):
+    DEAD_LETTERS.labels(_broker_queue.name)
 for _outcome in ("recorded", "refused"):
     COMMANDS_RECORDED.labels(_outcome)
 for _outcome in ("fired", "skipped", "missed"):

@@ -187,16 +187,16 @@ class Batch:
 
     def _send(self, key: str, dispatch: Dispatch) -> None:
         worker_id = dispatch.worker_id
-        route = task_queue(dict(dispatch.selector)) if worker_id is None else worker_queue(worker_id)
+        broker_queue = task_queue(dict(dispatch.selector)) if worker_id is None else worker_queue(worker_id)
         if worker_id is None and dispatch.selector:
             self.after.selectors.add(dispatch.selector)
         message_id = new_run_id()
         trace = self.runs.asked_in(key).of_run(key, dispatch.task.run_attempt)
         body = encode(dispatch.task, id=message_id, at=self.now, trace=str(trace))
         self.pending.outbox.append(
-            {"id": message_id, "route": rows.route_row(route), "body": body, "created_at": self.now}
+            {"id": message_id, "route": rows.broker_queue_row(broker_queue), "body": body, "created_at": self.now}
         )
-        self.after.outgoing.append(Outgoing(route, body, message_id))
+        self.after.outgoing.append(Outgoing(broker_queue, body, message_id))
 
     def _follow(self, loaded: LoadedRun, before: Run) -> None:
         """Collect the consequences of a change of the run's status: for queues, families, counters and traces."""

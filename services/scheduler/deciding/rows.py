@@ -15,12 +15,12 @@ from shared.transport.base import BrokerQueue
 __all__ = [
     "added_log_row",
     "attempt_row",
+    "broker_queue_row",
     "changed_node_rows",
     "chunk_row",
     "new_run_row",
     "node_row",
     "origin",
-    "route_row",
     "run_from_rows",
     "run_row",
     "transition_row",
@@ -291,6 +291,6 @@ def added_log_row(run_key: str, added: AddLog, now: datetime) -> dict[str, Any]:
     )
 
 
-def route_row(route: BrokerQueue) -> list[Any]:
+def broker_queue_row(broker_queue: BrokerQueue) -> list[Any]:
     """Return a broker queue as the JSON array that the outbox stores."""
-    return [route.name, str(route.durability), route.expires_s]
+    return [broker_queue.name, str(broker_queue.durability), broker_queue.expires_s]

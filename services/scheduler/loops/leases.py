@@ -222,7 +222,7 @@ class Leases:
                 (row["run_key"], TaskUndelivered(row["idx"], row["token"], "its task was lost on the way to a worker"))
                 for row in tx.leases.overdue_attempts(origins, before)
             ]
-        return _Findings(judged_at, notices, [route for route, _ in waiting])
+        return _Findings(judged_at, notices, [broker_queue for broker_queue, _ in waiting])
 
     def _waiting(self, batch: Batch, judged_at: datetime) -> list[tuple[BrokerQueue, Row]]:
         """Return the broker queues on which overdue tasks may wait, each with a row of ``overdue_origins``.
@@ -251,8 +251,8 @@ class Leases:
         All overdue tasks of a row that were sent before that time are lost.
         """
         lost: dict[datetime, list[Row]] = {}
-        for route, origin in waiting:
-            before = self._lost_tasks.sent_before(route, judged_at)
+        for broker_queue, origin in waiting:
+            before = self._lost_tasks.sent_before(broker_queue, judged_at)
             if before is not None:
                 lost.setdefault(before, []).append(origin)
         return lost

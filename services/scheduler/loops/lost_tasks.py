@@ -27,20 +27,20 @@ class LostTasks:
         self.overdue = overdue
         self._seen_empty: dict[str, datetime] = {}
 
-    def sent_before(self, route: BrokerQueue, judged_at: datetime) -> datetime | None:
+    def sent_before(self, broker_queue: BrokerQueue, judged_at: datetime) -> datetime | None:
         """Return a time: tasks for this broker queue that were dispatched before it and have not started are lost.
 
         Returns ``None`` if tasks may still be on the broker queue. ``judged_at``: all reports sent before this time
         are recorded.
         """
-        seen_at = self._seen_empty.get(route.name)
+        seen_at = self._seen_empty.get(broker_queue.name)
         return None if seen_at is None or judged_at < seen_at + _TAKEN else seen_at - self.overdue
 
-    def observe(self, routes: Iterable[BrokerQueue], now: datetime) -> None:
+    def observe(self, broker_queues: Iterable[BrokerQueue], now: datetime) -> None:
         """Note which of these broker queues are empty now; forget all others. Raises ``BrokerUnavailable``."""
         seen, self._seen_empty = self._seen_empty, {}
-        for route in {route.name: route for route in routes}.values():
-            if not self._transport.waiting(route):
+        for broker_queue in {broker_queue.name: broker_queue for broker_queue in broker_queues}.values():
+            if not self._transport.waiting(broker_queue):
                 # Keep the first time for a while. If each pass replaced it, it would never be old enough to be used.
-                kept = route.name in seen and now < seen[route.name] + 2 * _TAKEN
-                self._seen_empty[route.name] = seen[route.name] if kept else now
+                kept = broker_queue.name in seen and now < seen[broker_queue.name] + 2 * _TAKEN
+                self._seen_empty[broker_queue.name] = seen[broker_queue.name] if kept else now

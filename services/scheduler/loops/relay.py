@@ -71,14 +71,14 @@ class Relay:
             future = self._transport.send(message)
             future.add_done_callback(lambda done, message=message: self._settle(message, done.exception()))  # type: ignore[misc]
 
-    def _declare(self, route: BrokerQueue) -> None:
+    def _declare(self, broker_queue: BrokerQueue) -> None:
         # The broker queue of a worker selector must exist even if no matching worker has started yet.
-        if route.expires_s is None and route.name not in self._known:
+        if broker_queue.expires_s is None and broker_queue.name not in self._known:
             try:
-                self._transport.declare([route])
+                self._transport.declare([broker_queue])
             except BrokerUnavailable:
                 return
-            self._known.add(route.name)
+            self._known.add(broker_queue.name)
 
     def _settle(self, message: Outgoing, error: BaseException | None) -> None:
         if error is None:
@@ -172,7 +172,9 @@ class Relay:
         if rows:
             _log.info("outbox.swept", extra={"count": len(rows), "sent_before": len(sent)})
             OUTBOX_SWEPT.inc(len(rows) - len(sent))
-        self.publish([Outgoing(_route(row["route"]), row["body"], row["id"]) for row in rows if row["id"] not in sent])
+        self.publish(
+            [Outgoing(_broker_queue(row["route"]), row["body"], row["id"]) for row in rows if row["id"] not in sent]
+        )
         return len(rows)
 
 
@@ -190,6 +192,6 @@ def _tokens(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     return found
 
 
-def _route(row: list[object]) -> BrokerQueue:
+def _broker_queue(row: list[object]) -> BrokerQueue:
     name, durability, expires_s = row
     return BrokerQueue(str(name), Durability(str(durability)), None if expires_s is None else int(str(expires_s)))

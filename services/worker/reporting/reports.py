@@ -30,7 +30,7 @@ __all__ = ["Reporter"]
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
-_ROUTES: dict[str, BrokerQueue] = {route.name: route for route in (EVENTS, LOGS)}
+_BROKER_QUEUES: dict[str, BrokerQueue] = {broker_queue.name: broker_queue for broker_queue in (EVENTS, LOGS)}
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FULL_WAIT_S = 0.5
 _FIRST_WAIT_S = 0.2
@@ -143,7 +143,7 @@ class Reporter:
             with path.open(encoding="utf-8") as file:
                 for text in file:
                     line = json.loads(text)
-                    message = Outgoing(_ROUTES[line["route"]], line["body"].encode(), line["id"])
+                    message = Outgoing(_BROKER_QUEUES[line["route"]], line["body"].encode(), line["id"])
                     self._transport.send(message).result()
         except Unavailable:
             return False
