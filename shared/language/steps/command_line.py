@@ -55,7 +55,7 @@ def split_command(text: str) -> tuple[str, ...]:
 def words_as_written(text: str) -> tuple[str, ...]:
     """Return the words of ``text`` as written.
 
-    Only quotes around a whole word are removed: ``K="v w"`` keeps its quotes. A series of ``|`` is a word of its own.
+    Only quotes around a whole word are removed: ``K="v w"`` keeps its quotes. One or more ``|`` in a row form one word.
     After an unclosed quote, the rest of the text is one word.
     """
     if not _NEEDS_SPLITTING.search(text):
