@@ -74,6 +74,8 @@ class Config:
     metrics: Literal["private", "public"] = "private"
     require_if_match: bool = False
     remote_nodes: str = dataclass_field(default="", repr=False)
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
     navbar_title: str = "Dagu"
     navbar_color: str = ""
     faults: str = ""
@@ -87,9 +89,12 @@ class Config:
         return str(value)
 
     def make_data_dir(self) -> None:
-        """Create the data folder if it is missing. Raises ``ConfigInvalid`` if that fails or it is not writable."""
+        """Create the data folder if it is missing, for its owner only.
+
+        Raises ``ConfigInvalid`` if that fails or the folder is not writable.
+        """
         try:
-            self.data_dir.mkdir(parents=True, exist_ok=True)
+            self.data_dir.mkdir(0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigInvalid(
                 f"DAGWAY_DATA_DIR: cannot create the folder {self.data_dir}: {error.strerror}"

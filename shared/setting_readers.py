@@ -12,9 +12,11 @@ __all__ = [
     "existing_folder",
     "folder",
     "front_end_folder",
+    "host_names",
     "labels",
     "limits",
     "one_of",
+    "origins",
     "seconds",
     "server_url",
     "true_or_false",
@@ -168,6 +170,25 @@ def url(text: str) -> str:
 def server_url(text: str) -> str:
     """Return the URL of a server, without a trailing slash."""
     return url(text).rstrip("/")
+
+
+def host_names(text: str) -> tuple[str, ...]:
+    """Return the names of a list in lower case."""
+    names = words(text.lower())
+    for name in names:
+        if not re.fullmatch(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?", name):
+            raise ValueError(f"{name!r} is not a host name such as flows.example.org, without a scheme or a port")
+    return names
+
+
+def origins(text: str) -> tuple[str, ...]:
+    """Return the origins of a list as browsers send them: in lower case, without the scheme's own port."""
+    found = []
+    for item in words(text.lower()):
+        if not re.fullmatch(r"https?://[a-z0-9_.-]+(:\d{1,5})?", item):
+            raise ValueError(f"{item!r} is not an origin such as https://dashboard.example.org, without a path")
+        found.append(item.removesuffix(":443" if item.startswith("https:") else ":80"))
+    return tuple(found)
 
 
 def words(text: str) -> tuple[str, ...]:

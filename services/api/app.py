@@ -7,8 +7,8 @@ of a client may cause a 500.
 import logging
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, cast
-from urllib.parse import quote, unquote
 
 from flask import Flask, Request, Response
 from flask import request as current_request
@@ -17,18 +17,20 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, Reque
 from services.api import problems
 from services.api.command_client import command_key
 from services.api.deps import Deps
+from services.api.foreign_pages import add_cors, refuse_foreign_name, refuse_foreign_page
 from services.api.observability import request_metrics, request_spans
 from services.api.operations import ApiResponse, Call, Operation, json_bytes, parse_body, parse_query
 from services.api.problems import Problem
 from services.api.readiness import schema_of, trouble
 from services.api.remote_nodes import chosen_node, forward
+from services.api.remote_paths import remote_operations, remote_path
 from services.api.routes import OPERATIONS
 from services.api.routes.oidc_login import serve_login
 from services.api.routes.probes import PROBES
 from services.api.routes.schema import SCHEMA
 from services.api.serving.compression import compress
 from services.api.serving.raw_path import RawPath, SegmentConverter
-from services.api.settings import RemoteNode
+from services.api.settings import RemoteNode, Settings
 from services.api.ui.pages import PageConverter, serve_bundle, serve_own
 from shared.errors import DagwayError
 from shared.ids import random_hex
@@ -40,20 +42,16 @@ API = "/api/v2"
 _log = logging.getLogger(__name__)
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _WORD = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_METHODS = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
-_REQUEST_HEADERS = (
-    "Content-Type, Authorization, Content-Encoding, Accept, Idempotency-Key, If-Match, Last-Event-ID, traceparent"
-)
-_LOCAL = frozenset({"/auth/login", "/auth/me", "/openapi.json", "/docs"})
-"""Paths that concern this server itself and are never forwarded to a remote node."""
+_LOCAL = frozenset({"/auth/login", "/auth/me", "/openapi.json", "/docs", "/webhooks/{fileName}"})
+"""Paths that concern this server itself, its users and tokens: they are never forwarded to a remote node."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 def create_app(deps: Deps) -> Flask:
     """Return the application. It opens no connections; its only state is caches."""
     app = Flask("dagway", static_folder=None)
-    app.before_request(_begin)
-    app.after_request(_finish)
+    app.before_request(partial(_begin, deps.settings))
+    app.after_request(partial(_finish, deps.settings))
     app.teardown_request(_over)
     app.config["MAX_CONTENT_LENGTH"] = deps.max_body_bytes
     app.url_map.strict_slashes = False
@@ -81,13 +79,13 @@ def _register(app: Flask, deps: Deps, operation: Operation, prefix: str) -> None
     app.add_url_rule(
         prefix + _PARAMETER.sub(r"<segment:\1>", operation.path),
         endpoint=f"{operation.method} {operation.path}",
-        view_func=_view(deps, operation),
+        view_func=_view(deps, operation, prefix),
         methods=[operation.method],
         provide_automatic_options=False,
     )
 
 
-def _view(deps: Deps, operation: Operation) -> Callable[..., Response]:
+def _view(deps: Deps, operation: Operation, prefix: str) -> Callable[..., Response]:
     public = operation.id == "getMetrics" and deps.settings.metrics_public
     role = "public" if public else operation.role
     names = {name: _WORD.sub("_", name).lower() for name in _PARAMETER.findall(operation.path)}
@@ -100,15 +98,16 @@ def _view(deps: Deps, operation: Operation) -> Callable[..., Response]:
         headers = cast("Mapping[str, str]", request.headers)
         principal = deps.auth.admit(role, operation.permission, headers)
         node = chosen_node(deps.settings, request.args.getlist("remoteNode"))
-        if node is not None and operation.path not in _LOCAL:
-            return _response(_forward(deps, node, request))
-        if operation.builtin is not None and not deps.settings.builtin:
+        remote = node is not None and operation.path not in _LOCAL
+        if operation.builtin is not None and not deps.settings.builtin and not remote:
             raise operation.builtin()
+        if prefix:
+            refuse_foreign_page(deps.settings, request, principal, operation)
+        if node is not None and remote:
+            return _response(_forward(deps, node, request, operation))
         arguments: dict[str, Any] = {names[name]: value for name, value in path.items()}
         if operation.query is not None:
             arguments["query"] = parse_query(operation.query, request.args.to_dict(flat=False))
-        if operation.body is not None:
-            arguments["body"] = parse_body(operation.body, _body(request), required=operation.body_required)
         call = Call(
             deps=deps,
             now=deps.clock(),
@@ -119,21 +118,29 @@ def _view(deps: Deps, operation: Operation) -> Callable[..., Response]:
             arguments=frozenset(request.args),
             success=operation.status,
         )
+        if operation.own_token is not None:
+            arguments["credential"] = operation.own_token(call, **{names[name]: value for name, value in path.items()})
+        if operation.body is not None:
+            arguments["body"] = parse_body(operation.body, _body(request), required=operation.body_required)
         return _response(operation.handler(call, **arguments))
 
     return view
 
 
-def _forward(deps: Deps, node: RemoteNode, request: Request) -> ApiResponse:
-    path = str(request.environ["PATH_INFO"]).encode("latin-1").decode("utf-8", "replace")
-    segments = [quote(unquote(segment), safe="") for segment in path.removeprefix(API).split("/")]
+def _forward(deps: Deps, node: RemoteNode, request: Request, operation: Operation) -> ApiResponse:
+    headers = cast("Mapping[str, str]", request.headers)
+    path = str(request.environ["PATH_INFO"]).encode("latin-1").decode("utf-8", "replace").removeprefix(API)
+    sent = remote_path(path)
+    for named in remote_operations(request.method, path, OPERATIONS):
+        if named is not operation:
+            deps.auth.admit(named.role, named.permission, headers)
     query = [(name, value) for name, values in request.args.lists() for value in values]
     return forward(
         node,
         request.method,
-        "/".join(segments),
+        sent,
         query=query,
-        headers=cast("Mapping[str, str]", request.headers),
+        headers=headers,
         body=request.get_data(),
         follower=deps.follower,
     )
@@ -221,7 +228,7 @@ def _request_id(request: Request) -> str:
     return str(known)
 
 
-def _begin() -> Response | None:
+def _begin(settings: Settings) -> Response | None:
     """Count and trace the request, and bind its id to the log.
 
     Raises the ``Problem`` if the server has refused the request before. Answers OPTIONS, which browsers send before
@@ -233,27 +240,19 @@ def _begin() -> Response | None:
     bind_thread(request_id=_request_id(request))
     if (refused := request.environ.get(problems.REFUSED)) is not None:
         raise refused
+    refuse_foreign_name(settings, request)
     return _response(ApiResponse(204)) if request.method == "OPTIONS" else None
 
 
-def _finish(response: Response) -> Response:
-    """Add the headers of every response: no caching, CORS for any origin, the request id."""
+def _finish(settings: Settings, response: Response) -> Response:
+    """Add the headers of every response: no caching, CORS, the request id."""
     request = _request()
     headers = response.headers
     if "Cache-Control" not in headers:
         headers.add("Cache-Control", "no-store")
     headers.add("X-Content-Type-Options", "nosniff")
     headers.add("X-Request-Id", _request_id(request))
-    if "HTTP_ORIGIN" in request.environ:
-        # ``*`` instead of the origin: otherwise any page could use a password or cookie that the browser has for us.
-        headers["Access-Control-Allow-Origin"] = "*"
-        headers["Access-Control-Allow-Credentials"] = "true"
-        headers["Access-Control-Expose-Headers"] = "ETag, Retry-After, X-Request-Id"
-    if request.method == "OPTIONS":
-        headers["Allow"] = _METHODS
-        headers["Access-Control-Allow-Methods"] = _METHODS
-        headers["Access-Control-Allow-Headers"] = _REQUEST_HEADERS
-        headers["Access-Control-Max-Age"] = "300"
+    add_cors(settings, request, response)
     compress(request, response)
     if response.status_code == 204:
         headers.pop("Content-Type", None)

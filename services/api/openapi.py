@@ -30,6 +30,7 @@ _FAILURES: Mapping[int, str] = {
     409: "the name or id is taken, or too many runs are active already",
     412: "the spec has changed since it was read",
     413: "the request body is too large",
+    415: "the request body is not JSON",
     428: "the header If-Match is required",
     429: "too many failed logins",
     502: "the remote node cannot be reached",
@@ -109,7 +110,7 @@ def _operation(
     }
     if operation.permission is not None:
         described["x-permission"] = operation.permission
-    if operation.role == "public" and (builtin or not operation.own_token):
+    if operation.role == "public" and (builtin or operation.own_token is None):
         described["security"] = [{}]
     if operation.body is not None:
         described["requestBody"] = {
@@ -182,12 +183,12 @@ def _success_body(operation: Operation, answers: Mapping[Any, Any]) -> dict[str,
 def _failures(operation: Operation) -> Iterable[int]:
     """Return the statuses of the errors that an operation can return."""
     found = {400, 502, 503, *operation.failures}
-    if operation.role != "public" or operation.own_token:
+    if operation.role != "public" or operation.own_token is not None:
         found |= {401, 403}
     if "{" in operation.path:
         found.add(404)
     if operation.write:
         found.add(409)
     if operation.body is not None:
-        found |= {408, 413}
+        found |= {408, 413} if operation.own_token is not None else {408, 413, 415}
     return found

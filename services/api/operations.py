@@ -161,7 +161,7 @@ class Options(TypedDict, total=False):
     pending: bool
     failures: tuple[int, ...]
     headers: tuple[str, ...]
-    own_token: bool
+    own_token: Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +191,12 @@ class Operation:
     """Error statuses besides those that follow from the method, the path, the role or the body."""
     headers: tuple[str, ...] = ()
     """Request headers to document, besides those that follow from the method."""
-    own_token: bool = False
-    """Whether a public operation itself checks a token, as the trigger of a webhook does."""
+    own_token: Callable[..., Any] | None = None
+    """Checks the token of a public operation that has its own, as the trigger of a webhook has.
+
+    Gets the call and the path parameters before the body is read, and raises a 401. The handler gets what it returns as
+    the argument ``credential``.
+    """
 
     @property
     def write(self) -> bool:

@@ -26,6 +26,7 @@ __all__ = [
     "not_found",
     "too_slow",
     "unavailable",
+    "wrong_type",
 ]
 
 BAD_REQUEST, NOT_FOUND, WRONG_METHOD, TOO_LARGE, INTERNAL, UNAVAILABLE = 400, 404, 405, 413, 500, 503
@@ -128,6 +129,11 @@ def from_error(error: DagwayError) -> Problem:
 def too_slow() -> Problem:
     """Return a 408 for a request body that did not arrive in time."""
     return Problem(408, "bad_request", "The request body did not arrive in time", headers={"Retry-After": "5"})
+
+
+def wrong_type(message: str) -> Problem:
+    """Return a 415 for a body of a media type that is not accepted."""
+    return Problem(415, "bad_request", message)
 
 
 def unavailable(message: str) -> Problem:

@@ -1,15 +1,16 @@
 """The validated settings of a gateway."""
 
-import ipaddress
 import json
 import logging
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from services.api.browser_guard import BrowserRules, is_loopback
 from shared.clock import local_zone
 from shared.errors import ConfigInvalid
 
@@ -70,6 +71,8 @@ class Settings:
     metrics_public: bool = False
     require_if_match: bool = False
     remote_nodes: tuple[RemoteNode, ...] = ()
+    browser: BrowserRules = field(default_factory=BrowserRules)
+    """From where requests without a token or key are accepted."""
     ui_dir: Path | None = None
     dags_dir: Path | None = None
     data_dir: Path = Path()
@@ -102,9 +105,11 @@ def settings_from(config: "Config") -> Settings:
 
     Raises:
         ConfigInvalid: DAGWAY_AUTH_TOKEN_SECRET is too short for mode builtin, a setting of mode oidc or of Basic
-            authentication is missing, or DAGWAY_REMOTE_NODES is invalid.
+            authentication is missing, DAGWAY_REMOTE_NODES is invalid, or others can reach the gateway and nothing says
+            that it needs no login.
     """
     _refuse_halves(config)
+    _refuse_open_door(config)
     if config.auth_mode == "builtin" and len(config.auth_token_secret) < _MIN_SECRET_CHARS:
         raise ConfigInvalid(
             f"DAGWAY_AUTH_TOKEN_SECRET: mode builtin requires a secret of at least {_MIN_SECRET_CHARS} characters"
@@ -124,6 +129,7 @@ def settings_from(config: "Config") -> Settings:
         metrics_public=config.metrics == "public",
         require_if_match=config.require_if_match,
         remote_nodes=_remote_nodes(config.remote_nodes),
+        browser=_browser_rules(config),
         ui_dir=config.ui_dir,
         dags_dir=config.dags_dir,
         data_dir=config.data_dir,
@@ -137,14 +143,8 @@ def settings_from(config: "Config") -> Settings:
 
 
 def warn_if_open(settings: Settings, host: str) -> None:
-    """Log a warning if anyone who can connect to ``host`` may run commands."""
-    if settings.auth_required:
-        return
-    try:
-        local = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        local = host == "localhost"
-    if not local:
+    """Log a warning if anyone who can connect to ``host`` may run commands, as DAGWAY_AUTH_MODE=none allows."""
+    if not settings.auth_required and not is_loopback(host):
         advice = "anyone who can connect to this address can run commands: set DAGWAY_AUTH_MODE or DAGWAY_AUTH_TOKEN"
         _log.warning("api.open_to_all", extra={"host": host, "next": advice})
 
@@ -158,6 +158,23 @@ def _refuse_halves(config: "Config") -> None:
         if any(getattr(config, field) for field in group):
             for field in group:
                 config.need(field)
+
+
+def _refuse_open_door(config: "Config") -> None:
+    """Refuse to listen for other machines without a login, unless the administrator has chosen that explicitly."""
+    login = config.auth_mode or config.auth_token or config.auth_basic_password
+    if not login and not is_loopback(config.host):
+        raise ConfigInvalid(
+            f"DAGWAY_HOST: the gateway would listen on {config.host} without a login, and everyone who can connect "
+            "could run commands. Set DAGWAY_AUTH_MODE=builtin and DAGWAY_AUTH_TOKEN_SECRET, or only DAGWAY_AUTH_TOKEN, "
+            "or listen on 127.0.0.1. If it is to be open to everyone, say so with DAGWAY_AUTH_MODE=none"
+        )
+
+
+def _browser_rules(config: "Config") -> BrowserRules:
+    named = urlsplit(config.oidc_client_url).hostname if config.auth_mode == "oidc" else None
+    hosts = {*config.allowed_hosts, config.host.lower(), *([named] if named else [])}
+    return BrowserRules(hosts=frozenset(hosts), origins=frozenset(config.allowed_origins))
 
 
 def _oidc(config: "Config") -> Oidc:

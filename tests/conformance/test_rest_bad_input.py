@@ -101,7 +101,9 @@ def test_odd_texts_and_bodies(stack: Stack, operation: Any) -> None:
                 _check(response, f"{field}={name}")
     if operation.body is not None:
         for name, data in BODIES.items():
-            response = stack.api(operation.method, _path(operation, "a"), headers=headers, data=data)
+            response = stack.api(
+                operation.method, _path(operation, "a"), headers=headers, data=data, content_type="application/json"
+            )
             _check(response, name)
 
 

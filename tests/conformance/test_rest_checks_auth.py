@@ -94,6 +94,23 @@ def test_each_role_may_do_what_the_contract_allows(live: Live, admin: str) -> No
     login(live, "viewer", "viewer-password-2")
 
 
+def test_forged_login_tokens_are_refused(live: Live, admin: str) -> None:
+    claims = jwt.decode(admin, SECRET, algorithms=["HS256"])
+    without_end = {name: value for name, value in claims.items() if name != "exp"}
+    forged = {
+        "another key": jwt.encode(claims, "x" * 40, algorithm="HS256"),
+        "another algorithm": jwt.encode(claims, SECRET * 2, algorithm="HS512"),
+        "no signature": jwt.encode(claims, None, algorithm="none"),
+        "expired": jwt.encode(claims | {"exp": 1}, SECRET, algorithm="HS256"),
+        "no end": jwt.encode(without_end, SECRET, algorithm="HS256"),
+        "no such user": jwt.encode(claims | {"uid": "nobody"}, SECRET, algorithm="HS256"),
+    }
+
+    found = {name: live.ask("GET", "/dags", token=token).status_code for name, token in forged.items()}
+
+    assert found == dict.fromkeys(forged, 401)
+
+
 def test_api_keys_authenticate_until_they_are_deleted(live: Live, admin: str) -> None:
     """Check 59 of REST contract section 13."""
     made = live.post("/api-keys", {"name": "ci", "role": "operator"}, status=201, token=admin)

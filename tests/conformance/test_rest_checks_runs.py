@@ -276,7 +276,7 @@ def test_metrics_remote_nodes_and_errors_follow_the_contract(live: Live) -> None
     assert live.get("/dags/sys?remoteNode=local") == live.get("/dags/sys")
     assert live.refused("GET", "/dags?remoteNode=zzz") == (400, "bad_request")
     assert live.post("/dags/sys/start")["dagRunId"]
-    assert live.refused("POST", "/dags/sys/start", data="{") == (400, "bad_request")
+    assert live.refused("POST", "/dags/sys/start", data="{", content_type="application/json") == (400, "bad_request")
     assert live.refused("GET", "/nothing/here") == (404, "not_found")
 
 

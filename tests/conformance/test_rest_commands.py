@@ -60,7 +60,7 @@ def test_start_sends_the_fields_of_the_request(stack: Stack) -> None:
 def test_start_needs_no_body_and_makes_an_id(stack: Stack, data: bytes) -> None:
     stack.answer = answer_with_the_id
 
-    response = stack.api("POST", "/dags/a/start", data=data)
+    response = stack.api("POST", "/dags/a/start", data=data, content_type="application/json")
 
     assert response.status_code == 200
     assert response.get_json() == {"dagRunId": stack.command.dag_run_id}

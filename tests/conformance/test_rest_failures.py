@@ -101,7 +101,8 @@ def test_every_operation_of_the_contract_has_its_role_and_permission() -> None:
 def test_failures_have_the_documented_status_and_code(world: World, row: Row) -> None:
     operation = BY_ID[row.operation]
     path = path_of(operation, {name: world.made.get(value, value) for name, value in row.path.items()})
-    options: dict[str, Any] = {"data": row.data} if row.data is not None else {"json": row.body}
+    raw = {"data": row.data, "content_type": "application/json"}
+    options: dict[str, Any] = raw if row.data is not None else {"json": row.body}
 
     response = world.gateways[row.gateway].ask(
         operation.method, path, query_string=row.query, token=world.made.get(row.token, row.token), **options

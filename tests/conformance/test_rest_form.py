@@ -51,8 +51,8 @@ def test_a_head_request_never_dequeues(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("data", ["{", "[1]", '"x"', "{'a': 1}", '{"params": NaN}'])
-def test_malformed_json_is_a_400_with_any_content_type(stack: Stack, data: str) -> None:
-    for content_type in ("application/json", "text/plain", "application/x-www-form-urlencoded", None):
+def test_malformed_json_is_a_400(stack: Stack, data: str) -> None:
+    for content_type in ("application/json", "Application/JSON; charset=utf-8"):
         response = stack.api("POST", "/dags/a/start", data=data, content_type=content_type)
         assert_envelope(response, 400, "bad_request")
     assert stack.seen == []
@@ -158,7 +158,7 @@ def test_the_local_node_means_this_gateway(stack: Stack, node: str) -> None:
 def test_a_body_over_the_limit_is_a_413(stack: Stack) -> None:
     data = json.dumps({"name": "a", "spec": "x" * (3 * 1024 * 1024)})
 
-    assert_envelope(stack.api("POST", "/dags", data=data), 413, "bad_request")
+    assert_envelope(stack.api("POST", "/dags", data=data, content_type="application/json"), 413, "bad_request")
 
 
 @pytest.mark.parametrize("path", ["/dags/", "/dag-runs/", "/health/", "/dags/tags/"])
@@ -202,13 +202,12 @@ def test_large_answers_are_compressed_for_clients_that_accept_it(stack: Stack) -
     assert "Content-Encoding" not in small.headers
 
 
-def test_requests_from_any_origin_are_allowed(stack: Stack) -> None:
-    response = stack.api("GET", "/dags", headers={"Origin": "http://elsewhere"})
+def test_preflights_from_any_origin_are_answered(stack: Stack) -> None:
     preflight = stack.api("OPTIONS", "/dags/a/start", headers={"Origin": "http://elsewhere"})
 
     # With the origin itself, a page elsewhere could use the password that a browser keeps for this server.
-    assert response.headers["Access-Control-Allow-Origin"] == "*"
-    assert response.headers["Access-Control-Allow-Credentials"] == "true"
+    assert preflight.headers["Access-Control-Allow-Origin"] == "*"
+    assert "Access-Control-Allow-Credentials" not in preflight.headers
     assert preflight.status_code == 204
     assert "PATCH" in preflight.headers["Access-Control-Allow-Methods"]
     assert "Authorization" in preflight.headers["Access-Control-Allow-Headers"]

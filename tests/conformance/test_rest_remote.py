@@ -25,7 +25,7 @@ class Near:
         self._pool = urllib3.PoolManager(retries=False, timeout=20)
 
     def ask(self, method: str, path: str, body: Any = None, *, node: str = "far", **headers: str) -> Any:
-        sent = {"Authorization": ME, **headers}
+        sent = {"Authorization": ME, **({} if body is None else {"Content-Type": "application/json"}), **headers}
         data = None if body is None else json.dumps(body)
         url = f"{self._door}{path}{'&' if '?' in path else '?'}remoteNode={node}"
         preload = not path.startswith("/events")

@@ -53,9 +53,19 @@ def test_a_gateway_gives_up_where_its_port_for_metrics_is_taken(tmp_path: Path, 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no.such.invalid"])
 def test_an_address_that_is_not_this_machines_is_named(tmp_path: Path, host: str) -> None:
-    said = refused(tmp_path, "up", "--host", host, "--port", "8080")
+    said = refused(tmp_path, "up", "--host", host, "--port", "8080", "--auth-mode", "none")
 
     assert f"DAGWAY_HOST, DAGWAY_PORT: cannot listen on {host}, port 8080: " in said
+
+
+@pytest.mark.parametrize("kind", ["up", "api"])
+def test_a_gateway_that_others_can_reach_does_not_start_without_a_login(tmp_path: Path, kind: str) -> None:
+    said = refused(
+        tmp_path, kind, "--host", "0.0.0.0", "--port", "0", "--database-url", "sqlite:///x", "--amqp-url", "x"
+    )
+
+    assert "DAGWAY_HOST: the gateway would listen on 0.0.0.0 without a login" in said
+    assert "DAGWAY_AUTH_MODE=builtin" in said
 
 
 @pytest.mark.parametrize("kind", ["up", "worker"])

@@ -123,8 +123,9 @@ def test_a_body_without_content_length_that_is_too_large_is_a_413(cluster: Clust
     url = f"{cluster.client.base}/api/v2/dags"
     http = urllib3.PoolManager(retries=False, timeout=_PATIENCE)
 
-    refused = http.request("POST", url, body=iter(parts), headers={"Content-Type": "application/json"}, chunked=True)
-    taken = http.request("POST", url, body=iter([b'{"name":"chu', b'nked"}']), chunked=True)
+    headers = {"Content-Type": "application/json"}
+    refused = http.request("POST", url, body=iter(parts), headers=headers, chunked=True)
+    taken = http.request("POST", url, body=iter([b'{"name":"chu', b'nked"}']), headers=headers, chunked=True)
 
     assert (refused.status, refused.json()["message"]) == (413, "The request body is too large")
     assert (taken.status, taken.json()) == (201, {"name": "chunked"})

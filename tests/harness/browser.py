@@ -35,11 +35,11 @@ def chromium_bin() -> str | None:
 
 
 @contextmanager
-def browser() -> Iterator[Browser]:
-    """Start a browser with an empty profile, and end it afterwards."""
+def browser(*flags: str) -> Iterator[Browser]:
+    """Start a browser with an empty profile and more ``flags`` of Chromium, and end it afterwards."""
     expect.set_options(timeout=_PATIENCE_MS)
     with sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=chromium_bin(), headless=True, args=list(_FLAGS))
+        started = driver.chromium.launch(executable_path=chromium_bin(), headless=True, args=[*_FLAGS, *flags])
         try:
             yield started
         finally:

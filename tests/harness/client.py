@@ -1,7 +1,9 @@
 """A small client of the REST API. It uses several gateways in turn, and the next one if one does not answer."""
 
+import contextlib
 import itertools
 import json
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +12,7 @@ import urllib3
 
 from tests.harness.eventually import eventually
 
-__all__ = ["Answer", "Client", "ask_probe", "statuses"]
+__all__ = ["Answer", "Client", "ask_probe", "send_raw", "statuses"]
 
 _TIMEOUT = urllib3.Timeout(connect=2, read=20)
 _PASSING = frozenset({502, 503, 504})
@@ -162,3 +164,15 @@ def ask_probe(url: str) -> tuple[int, str]:
     except urllib3.exceptions.HTTPError as error:
         raise AssertionError(str(error)) from error
     return answer.status, answer.data.decode()
+
+
+def send_raw(port: int, request: bytes) -> str:
+    """Send bytes and return what the server sends until it closes the connection."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(request)
+        answer = b""
+        # A server that closes the connection without reading all that was sent resets it.
+        with contextlib.suppress(ConnectionResetError):
+            while piece := connection.recv(65536):
+                answer += piece
+        return answer.decode("latin-1")

@@ -123,6 +123,48 @@ def test_half_of_what_turns_authentication_on_is_refused(given: dict[str, str], 
         settings_from(load_config({}, given))
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "dagway.example.org"])
+def test_an_address_that_others_can_reach_needs_a_login(host: str) -> None:
+    with pytest.raises(ConfigInvalid, match="without a login"):
+        settings_from(load_config({"host": host}, {}))
+
+    secret = "s" * 32
+    for login in (
+        {"DAGWAY_AUTH_MODE": "none"},
+        {"DAGU_AUTH_MODE": "none"},
+        {"DAGWAY_AUTH_TOKEN": "t"},
+        {"DAGWAY_AUTH_BASIC_USERNAME": "u", "DAGWAY_AUTH_BASIC_PASSWORD": "p"},
+        {"DAGWAY_AUTH_MODE": "builtin", "DAGWAY_AUTH_TOKEN_SECRET": secret},
+    ):
+        settings_from(load_config({"host": host}, login))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost", "LOCALHOST"])
+def test_this_machine_alone_needs_no_login(host: str) -> None:
+    assert settings_from(load_config({"host": host}, {})).auth_required is False
+
+
+def test_names_and_origins_of_the_gateway_are_normalised_and_checked() -> None:
+    given = {
+        "DAGWAY_ALLOWED_HOSTS": "Flows.example.org, other",
+        "DAGWAY_ALLOWED_ORIGINS": "https://Dash.example:443 http://dash.example:8080,http://x:80",
+        "DAGWAY_AUTH_MODE": "none",
+    }
+    rules = settings_from(load_config({"host": "Box.lan"}, given)).browser
+
+    assert rules.hosts == {"flows.example.org", "other", "box.lan"}
+    assert rules.origins == {"https://dash.example", "http://dash.example:8080", "http://x"}
+    for name, value in (
+        ("DAGWAY_ALLOWED_HOSTS", "flows.example.org:8080"),
+        ("DAGWAY_ALLOWED_HOSTS", "*"),
+        ("DAGWAY_ALLOWED_ORIGINS", "dash.example"),
+        ("DAGWAY_ALLOWED_ORIGINS", "https://dash.example/"),
+        ("DAGWAY_ALLOWED_ORIGINS", "*"),
+    ):
+        with pytest.raises(ConfigInvalid, match=name):
+            load_config({}, {name: value})
+
+
 def test_what_a_provider_was_given_stands_aside_for_a_mode_that_is_named() -> None:
     given = {"DAGWAY_AUTH_OIDC_ISSUER": "https://login.example.org", "DAGWAY_AUTH_MODE": "none"}
 

@@ -111,30 +111,34 @@ def toggle(call: Call, body: ToggleBody, file_name: str) -> ApiResponse:
     return call.carry_out(command, then=lambda result: accounts_json.webhook(result["webhook"]))
 
 
+def _check_token(call: Call, file_name: str) -> WebhookRow:
+    """Return the webhook whose token the request has. Raises a 401 if it has none."""
+    scheme, _, token = call.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise unauthorized("The webhook's token is missing: send the header Authorization: Bearer TOKEN")
+    hook = call.deps.reads.webhook(json_values.file_name(file_name))
+    token = token.strip()
+    if hook is None or not token.startswith(HOOK_PREFIX) or not _fits(hook, token):
+        # A DAG that does not exist gets the same response: without a token, a client cannot find out which DAGs exist.
+        raise unauthorized("The webhook's token is not valid")
+    return hook
+
+
 @WEBHOOKS.post(
     "/webhooks/{fileName}",
     id="triggerWebhook",
     role="public",
     builtin=_NO_TRIGGER,
-    own_token=True,
+    own_token=_check_token,
     body=TriggerBody,
     body_required=False,
     response=TriggeredSchema,
 )
-def trigger(call: Call, body: TriggerBody, file_name: str) -> ApiResponse:
+def trigger(call: Call, body: TriggerBody, file_name: str, credential: WebhookRow) -> ApiResponse:
     """Trigger a webhook: queue a run of its DAG. The only credential is the webhook's token."""
-    deps = call.deps
-    scheme, _, token = call.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise unauthorized("The webhook's token is missing: send the header Authorization: Bearer TOKEN")
-    stem = json_values.file_name(file_name)
-    hook = deps.reads.webhook(stem)
-    token = token.strip()
-    if hook is None or not token.startswith(HOOK_PREFIX) or not _fits(hook, token):
-        # A DAG that does not exist gets the same response: without a token, a client cannot find out which DAGs exist.
-        raise unauthorized("The webhook's token is not valid")
-    deps.auth.touch("webhook", hook.id, hook.last_used_at)
-    if not hook.enabled:
+    deps, stem = call.deps, json_values.file_name(file_name)
+    deps.auth.touch("webhook", credential.id, credential.last_used_at)
+    if not credential.enabled:
         raise forbidden("This webhook is disabled; an administrator can enable it")
     dag = deps.reads.dag(stem)
     if dag is None or dag.errors:

@@ -1,0 +1,132 @@
+"""In a real browser, a page of another site can neither start runs nor read anything of its user's ``dagway up``."""
+
+import functools
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.harness.browser import browser
+from tests.harness.cluster import Embedded
+from tests.harness.eventually import eventually
+from tests.harness.needs import need
+from tests.ui.conftest import origin
+
+REBOUND = "rebind.evil.example"
+"""A name of the attacker's, which the browser is told to resolve to this machine, as a rebound DNS name would be."""
+ATTACK = """async (api) => {
+  const read = [];
+  // Where the page's own policy forbids an attempt, no event tells its end.
+  const within = (work) => Promise.race([work, new Promise((done) => { setTimeout(done, 2000); })]);
+  const attempt = async (path, options) => {
+    try {
+      const answer = await fetch(`${api}${path}`, options);
+      if (answer.type !== "opaque" && answer.ok) read.push(path);
+    } catch { /* the browser or the server refused it */ }
+  };
+  const body = '{"dagRunId": "drive-by"}';
+  await attempt("/dags/target/start", {method: "POST", mode: "no-cors", body, headers: {"Content-Type": "text/plain"}});
+  await attempt("/dags/target/start", {method: "POST", mode: "no-cors", body: new URLSearchParams({"{}": ""})});
+  await attempt("/dags/target/start", {method: "POST", mode: "no-cors"});
+  await attempt("/dags/target/start", {method: "POST", body, headers: {"Content-Type": "application/json"}});
+  await attempt("/dags/target/start", {method: "POST", body,
+    headers: {"Content-Type": "application/json", "Authorization": "Bearer junk"}});
+  await attempt("/dags", {});
+  await attempt("/dags", {credentials: "include"});
+  await attempt("/dags", {headers: {"Authorization": "Bearer junk"}});
+  await attempt("/dag-runs", {});
+  const form = document.body.appendChild(document.createElement("form"));
+  Object.assign(form, {method: "POST", action: `${api}/dags/target/start`, enctype: "text/plain", target: "sink"});
+  const field = form.appendChild(document.createElement("input"));
+  Object.assign(field, {name: '{"dagRunId": "by-form", "x": "', value: '"}'});
+  const sink = document.body.appendChild(document.createElement("iframe"));
+  sink.name = "sink";
+  await within(new Promise((done) => { sink.onload = done; form.submit(); }));
+  await within(new Promise((done) => {
+    const image = new Image();
+    image.onload = image.onerror = done;
+    image.src = `${api}/dag-runs/target/waiting/dequeue`;
+  }));
+  return read;
+}"""
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """Print nothing."""
+
+
+@pytest.fixture(scope="module")
+def evil(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of another site, with one empty page."""
+    folder = tmp_path_factory.mktemp("evil")
+    (folder / "index.html").write_text("<!doctype html><title>evil</title><body></body>")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server.server_port
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    """``dagway up`` as it comes, with a DAG and a queued run."""
+    with Embedded(tmp_path_factory.mktemp("victim"), env={"DAGWAY_QUEUES": "closed=1"}) as system:
+        system.client.create("blocker", "queue: closed\nsteps: [sleep 300]\n")
+        system.client.create("target", "queue: closed\nsteps: [echo x]\n")
+        system.client.start("blocker", "b")
+        system.client.until("running", "blocker", "b")
+        queued = system.client.ask("POST", "/dags/target/enqueue", {"dagRunId": "waiting"})
+        assert queued.status == 200, queued
+        yield system
+
+
+@pytest.fixture(scope="module")
+def rebound() -> Iterator[Browser]:
+    need("chromium")
+    with browser(f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1") as started:
+        yield started
+
+
+def runs_of(system: Embedded) -> dict[str, str]:
+    found = system.client.ask("GET", "/dag-runs?name=target").json["dagRuns"]
+    return {run["dagRunId"]: run["statusLabel"] for run in found}
+
+
+def attack(started: Browser, page_url: str, api: str) -> list[str]:
+    context = started.new_context()
+    try:
+        page = context.new_page()
+        page.goto(page_url, wait_until="commit")
+        read: list[str] = page.evaluate(ATTACK, api)
+        return read
+    finally:
+        context.close()
+
+
+def test_a_page_of_another_site_starts_and_reads_nothing(rebound: Browser, evil: int, victim: Embedded) -> None:
+    for host in ("localhost", "127.0.0.1"):
+        assert attack(rebound, f"http://{host}:{evil}/", f"{origin(victim)}/api/v2") == []
+
+    eventually(lambda: runs_of(victim) == {"waiting": "queued"})
+
+
+def test_a_rebound_name_starts_and_reads_nothing(rebound: Browser, victim: Embedded) -> None:
+    url = origin(victim).replace("127.0.0.1", REBOUND)
+
+    assert attack(rebound, f"{url}/", f"{url}/api/v2") == []
+
+    eventually(lambda: runs_of(victim) == {"waiting": "queued"})
+
+
+def test_our_own_page_is_served(rebound: Browser, victim: Embedded) -> None:
+    """The same script on the gateway's own page reads and starts: the attacks above are real ones."""
+    read = attack(rebound, f"{origin(victim)}/", f"{origin(victim)}/api/v2")
+
+    assert {"/dags", "/dag-runs", "/dags/target/start"} <= set(read)
+    eventually(lambda: "drive-by" in runs_of(victim))
