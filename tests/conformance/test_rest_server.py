@@ -17,6 +17,7 @@ import pytest
 from services.api.serving.server import EmbeddedServer
 from shared.errors import ConfigInvalid
 from tests.conformance.rest_stack import Stack, open_stack
+from tests.harness.client import send_raw
 from tests.harness.eventually import eventually, free_port
 
 
@@ -37,7 +38,7 @@ def server(stack: Stack) -> Iterator[EmbeddedServer]:
 def ask(port: int, method: str, path: str, body: str | None = None) -> tuple[int, dict[str, str], bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
-        connection.request(method, path, body)
+        connection.request(method, path, body, {} if body is None else {"Content-Type": "application/json"})
         response = connection.getresponse()
         return response.status, dict(response.headers), response.read()
     finally:
@@ -84,6 +85,40 @@ def test_a_taken_port_is_an_error_at_once(stack: Stack, server: EmbeddedServer) 
         EmbeddedServer(stack.app, "127.0.0.1", server.port)
 
 
+def get(path: bytes, *headers: bytes) -> bytes:
+    return b"\r\n".join((b"GET " + path + b" HTTP/1.1", b"Host: localhost", *headers, b"", b""))
+
+
+TWO_LENGTHS = (
+    b"POST /api/v2/dags HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + get(b"/healthz")
+)
+WAITRESS_LIMITS = {
+    "two lengths": (TWO_LENGTHS, 400),
+    "two lengths in an old request": (TWO_LENGTHS.replace(b"HTTP/1.1", b"HTTP/1.0", 1), 400),
+    "URL": (get(b"/healthz?" + b"x" * 32 * 1024), 431),
+    "header": (get(b"/healthz", b"X-Long: " + b"x" * 32 * 1024), 431),
+}
+GUNICORN_LIMITS = {
+    "two lengths": (TWO_LENGTHS, 400),
+    "URL": (get(b"/healthz?" + b"x" * 4096), 414),
+    "header": (get(b"/healthz", b"X-Long: " + b"x" * 8192), 431),
+    "headers": (get(b"/healthz", *(b"X-%d: x" % number for number in range(101))), 431),
+}
+"""Requests over the limits of docs/operations/limits.md, and the status of the refusal."""
+
+
+def assert_refused(port: int, request: bytes, status: int) -> None:
+    answer = send_raw(port, request)
+    assert answer.split(" ", 2)[1] == str(status), answer[:200]
+    assert answer.count("HTTP/1.") == 1, "the rest of the request was taken for another one"
+
+
+@pytest.mark.parametrize("name", WAITRESS_LIMITS)
+def test_waitress_refuses_and_closes(server: EmbeddedServer, name: str) -> None:
+    assert_refused(server.port, *WAITRESS_LIMITS[name])
+
+
 GUNICORN = """
     import sys
     from pathlib import Path
@@ -122,6 +157,8 @@ def test_gunicorn_serves_the_same_and_stops_on_sigterm(stack: Stack, tmp_path: P
         assert json.loads(ask(port, "GET", "/api/v2/dags/a.yaml")[2])["dag"]["name"] == "a"
         status, _, body = ask(port, "GET", "/api/v2/dag-runs/a/r/steps/x%2Fy/log")
         assert (status, json.loads(body)["code"]) == (404, "not_found")
+        for request, refusal in GUNICORN_LIMITS.values():
+            assert_refused(port, request, refusal)
     finally:
         os.kill(process, signal.SIGTERM)
         _, code = os.waitpid(process, 0)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 from waitress import wasyncore
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import create_server
 
 from services.api.serving.greenlets import is_green
@@ -29,11 +31,30 @@ _PR_SET_PDEATHSIG = 1
 _GRACE_S = 5
 _EMBEDDED_CONNECTIONS = 500
 """Open connections, including idle ones. The default of waitress, 100, is too low for several browsers and scripts."""
+_EMBEDDED_HEAD_BYTES = 32 * 1024
+"""The URL and all headers of a request. The default of waitress is 256 KiB."""
 _CONNECTIONS = 1000
 MOST_STREAMS = _CONNECTIONS // 2
 """How many event streams may be open with greenlets. Each takes a connection, but no place in the concurrency limit."""
 _SERVER_BODY_LIMIT_BYTES = 64 * 1024 * 1024
 """Only limits the disk space for bodies. The application has a much lower limit and returns 413 with a JSON body."""
+
+
+class _Parser(HTTPRequestParser):  # type: ignore[misc]
+    def parse_header(self, header_plus: bytes) -> None:
+        """Refuse a request with two lengths, as gunicorn does.
+
+        A proxy that believes the other length would take the rest of the body for a request of another client.
+        """
+        super().parse_header(header_plus)
+        # Of an HTTP/1.0 request, waitress leaves the header Transfer-Encoding in place and ignores it.
+        if "CONTENT_LENGTH" in self.headers and (self.chunked or "TRANSFER_ENCODING" in self.headers):
+            # Waitress answers 400 and closes the connection.
+            raise ParsingError("Content-Length and Transfer-Encoding must not be used together")
+
+
+class _Channel(HTTPChannel):  # type: ignore[misc]
+    parser_class = _Parser
 
 
 class EmbeddedServer:
@@ -66,11 +87,13 @@ class EmbeddedServer:
             sockets=[listening],
             threads=threads,
             max_request_body_size=_SERVER_BODY_LIMIT_BYTES,
+            max_request_header_size=_EMBEDDED_HEAD_BYTES,
             channel_timeout=_CHANNEL_TIMEOUT_S,
             connection_limit=_EMBEDDED_CONNECTIONS,
             asyncore_use_poll=True,  # select() knows no file number above 1023
             ident="dagway",
         )
+        self._server.channel_class = _Channel
         self._thread = threading.Thread(target=self._serve, name="api-server", daemon=True)
         self._stopping = threading.Event()
 
