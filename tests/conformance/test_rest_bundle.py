@@ -1,6 +1,8 @@
 """The page and the files of another front end's bundle. REST contract section 10.2."""
 
+import base64
 import gzip
+import hashlib
 import json
 import os
 import re
@@ -115,6 +117,17 @@ def test_settings_change_the_page_config(tmp_path: Path, folder: Path) -> None:
     assert 'src="/flows/assets/bundle.js?v=1.2.3"' in page
     assert 'href="/flows/assets/favicon.ico"' in page
     assert '<div id="root"></div>' in page
+
+
+def test_the_page_runs_no_other_inline_script_and_cannot_be_framed(stack: Stack) -> None:
+    response = stack.client.get("/dags")
+
+    policy = dict(part.split(" ", 1) for part in response.headers["Content-Security-Policy"].split("; "))
+    inline = re.findall(r"<script>(.*?)</script>", response.get_data(as_text=True))
+    digests = [base64.b64encode(hashlib.sha256(each.encode()).digest()).decode() for each in inline]
+    assert policy["script-src"].split() == ["'self'", "'unsafe-eval'", *(f"'sha256-{each}'" for each in digests)]
+    assert policy["frame-ancestors"] == policy["object-src"] == "'none'"
+    assert policy["default-src"] == "'self'"
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """The OpenAPI document, and the API reference: a self-contained HTML page made from the document."""
 
+import base64
+import hashlib
 import html
 import json
 from typing import Any
 
 from services.api.openapi import document
-from services.api.operations import ApiResponse, Call, Operations, text
+from services.api.operations import ApiResponse, Call, Operations
 
 __all__ = ["DOCS"]
 
@@ -21,6 +23,12 @@ small{color:#667}table{border-collapse:collapse;margin:.4rem 0 .8rem 1rem}td{pad
 """
 
 
+_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_POLICY = (
+    f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
 @DOCS.get("/openapi.json", id="getOpenAPI", role="public", media_type="application/json")
 def openapi(call: Call) -> ApiResponse:
     """Return the OpenAPI 3.1 document of this API."""
@@ -30,7 +38,8 @@ def openapi(call: Call) -> ApiResponse:
 @DOCS.get("/docs", id="getReference", role="public", media_type="text/html")
 def reference(call: Call) -> ApiResponse:
     """Return the reference of this API as an HTML page, made from the OpenAPI document."""
-    return text(_page(_document(call)).encode(), "text/html; charset=utf-8")
+    page = _page(_document(call)).encode()
+    return ApiResponse(200, page, "text/html; charset=utf-8", {"Content-Security-Policy": _POLICY})
 
 
 def _document(call: Call) -> dict[str, Any]:

@@ -41,6 +41,23 @@ _POLICY = "; ".join(  # noqa: FLY002 - one directive a line
 )
 """Forbids other hosts and all inline scripts but ``getConfig()``: no spec, log or parameter can run as code."""
 
+_BUNDLE_POLICY = "; ".join(  # noqa: FLY002 - one directive a line
+    (
+        "default-src 'self'",
+        "script-src 'self' 'unsafe-eval' {digests}",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "worker-src 'self' blob:",
+        "object-src 'none'",
+        "base-uri 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+"""The policy for another front end. Looser than ours where Dagu's needs it: its editor and its graphs write styles into
+the page, its editor starts workers from blobs, and libraries in such bundles compile schemas with eval."""
+
 _ASSET_AGE_S = 86_400
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -98,10 +115,14 @@ def serve_own(app: Flask, deps: "Deps") -> None:
 
 
 def _guarded(response: Response, script: str) -> Response:
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    response.headers["Content-Security-Policy"] = _POLICY.format(digest=f"sha256-{digest}")
+    response.headers["Content-Security-Policy"] = _POLICY.format(digest=_digest(script))
     response.headers["Referrer-Policy"] = "no-referrer"
     return response
+
+
+def _digest(script: str) -> str:
+    """Return the source of a Content-Security-Policy that allows this inline script."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
 def _tag(folder: Path) -> str:
@@ -140,14 +161,19 @@ def serve_bundle(app: Flask, deps: "Deps", folder: Path) -> None:
         return response
 
     def page(**_path: str) -> Response:
+        script = _script(_configuration(deps))
         text = _PAGE.format(
             title=html.escape(deps.settings.navbar_title),
             base=html.escape(deps.base_path),
             version=html.escape(deps.version),
-            script=_script(_configuration(deps)),
+            script=script,
             quiet=_QUIET,
         )
-        return Response(text, mimetype="text/html")
+        response = Response(text, mimetype="text/html")
+        digests = f"'{_digest(script)}' '{_digest(_QUIET)}'"
+        response.headers["Content-Security-Policy"] = _BUNDLE_POLICY.format(digests=digests)
+        response.headers["Referrer-Policy"] = "no-referrer"
+        return response
 
     app.add_url_rule("/assets/<path:name>", "ui asset", asset, methods=["GET"], provide_automatic_options=False)
     app.add_url_rule("/<page:path>", "ui page", page, methods=["GET"], provide_automatic_options=False)
