@@ -3,11 +3,20 @@
 ``/healthz`` is the liveness probe: it answers 200 while the process runs. It does not check the database or the broker,
 so their outage does not make Kubernetes restart the process. ``/readyz`` is the readiness probe: it answers 200 if the
 process can do its work now, else 503 with the reason.
+
+Anyone who can connect may hold connections open, and the steps of a worker can connect to its own. So each connection
+has a thread and little time, and new connections displace old ones: a probe is answered in any case.
 """
 
+import contextlib
+import logging
+import socket
+import sys
+import time
 from collections.abc import Callable, Iterable
-from threading import Thread
-from typing import TYPE_CHECKING
+from socketserver import ThreadingMixIn
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import REGISTRY, CollectorRegistry, make_wsgi_app
@@ -20,10 +29,80 @@ if TYPE_CHECKING:
 
 __all__ = ["AdminServer", "admin_registry"]
 
+_log = logging.getLogger(__name__)
+_TIMEOUT_S = 5.0
+"""How long a request may take to arrive, and its response to be taken."""
+_MOST_CONNECTIONS = 32
 
-class _Quiet(WSGIRequestHandler):
+
+class _Handler(WSGIRequestHandler):
+    timeout = _TIMEOUT_S
+    server: "_Server"
+
+    def parse_request(self) -> bool:
+        """Note that the request has arrived: from now on it is not the client that we wait for."""
+        arrived = super().parse_request()
+        self.server.arrived(self.connection)
+        return arrived
+
     def log_message(self, format: str, *args: object) -> None:
         """Do not log scrapes."""
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """Serves each connection in a thread of its own, a limited number of connections at once."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = _MOST_CONNECTIONS
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._open: dict[socket.socket, float] = {}
+        """The open connections, the oldest first, and the monotonic time by which the request must have arrived."""
+        self._lock = Lock()
+        super().__init__(*args, **kwargs)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Start a thread for a connection. If there are too many, first end one that has sent no request, or any."""
+        with self._lock:
+            if len(self._open) >= _MOST_CONNECTIONS:
+                silent = (each for each, by in self._open.items() if by < float("inf"))
+                self._end(next(silent, next(iter(self._open))))
+            self._open[request] = time.monotonic() + _TIMEOUT_S
+        super().process_request(request, client_address)
+
+    def arrived(self, request: socket.socket) -> None:
+        """Note that the connection's request has arrived."""
+        with self._lock:
+            if request in self._open:
+                self._open[request] = float("inf")
+
+    def service_actions(self) -> None:
+        """End the connections whose requests are overdue; ``serve_forever`` calls this twice a second.
+
+        The timeout of a socket counts from its last byte, so it does not end a client that sends one every second.
+        """
+        now = time.monotonic()
+        with self._lock:
+            for connection in [each for each, by in self._open.items() if by < now]:
+                self._end(connection)
+
+    def close_request(self, request: Any) -> None:
+        """Close a connection."""
+        with self._lock:
+            self._open.pop(request, None)
+        super().close_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the signature is socketserver's
+        """Log a broken answer; that a client went away or was too slow is no error."""
+        if not isinstance(sys.exception(), OSError):
+            _log.exception("admin_server.broken")
+
+    def _end(self, connection: socket.socket) -> None:
+        """Make the thread that waits for a connection see its end. The thread closes it."""
+        del self._open[connection]
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
 
 
 def admin_registry(collectors: Iterable[Collector]) -> CollectorRegistry:
@@ -48,11 +127,13 @@ class AdminServer:
     def __init__(self, host: str, port: int, trouble: Callable[[], str], collectors: Iterable[Collector] = ()) -> None:
         self._registry = admin_registry(collectors)
         metrics = make_wsgi_app(self._registry)
+        collecting = Lock()  # collectors need not be safe in several threads
 
         def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
             match environ.get("PATH_INFO"):
                 case "/metrics":
-                    body: Iterable[bytes] = metrics(environ, start_response)
+                    with collecting:
+                        body: Iterable[bytes] = metrics(environ, start_response)
                     return body
                 case "/healthz":
                     return answer(start_response, "")
@@ -67,7 +148,7 @@ class AdminServer:
             return [f"not ready: {why}\n".encode() if why else b"ok\n"]
 
         try:
-            self._server: WSGIServer = make_server(host, port, app, handler_class=_Quiet)
+            self._server = make_server(host, port, app, server_class=_Server, handler_class=_Handler)
         except OSError as error:
             raise ConfigInvalid(
                 f"DAGWAY_HOST, DAGWAY_METRICS_PORT: cannot listen on {host}, port {port}: {error.strerror}"
