@@ -20,7 +20,7 @@ export PIP_NO_INPUT := 1
 
 PIP := $(BIN)/python -m pip --quiet
 
-.PHONY: help setup run test unit check bench fmt lock clean
+.PHONY: help setup run test unit check bench fmt sbom lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,7 +45,7 @@ setup: $(VENV)/.dev ## create .venv with everything for development
 run: $(VENV)/.runtime ## run everything in one process, with a copy of the examples (set DAGWAY_PORT=... and others)
 	@export DAGWAY_DATA_DIR="$${DAGWAY_DATA_DIR:-.dagway}"; \
 	export DAGWAY_DAGS_DIR="$${DAGWAY_DAGS_DIR:-$$DAGWAY_DATA_DIR/dags}"; \
-	if test ! -e "$$DAGWAY_DAGS_DIR"; then mkdir -p "$$DAGWAY_DATA_DIR" && cp -R examples "$$DAGWAY_DAGS_DIR"; fi; \
+	if test ! -e "$$DAGWAY_DAGS_DIR"; then mkdir -p -m 700 "$$DAGWAY_DATA_DIR" && cp -R examples "$$DAGWAY_DAGS_DIR"; fi; \
 	exec $(BIN)/dagway up
 
 test: setup ## run all tests; installs missing RabbitMQ and Postgres if it has the rights (ARGS=... for pytest)
@@ -64,6 +64,9 @@ bench: setup ## measure latency and throughput, embedded and distributed
 
 fmt: setup ## format the code and apply ruff's fixes
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+
+sbom: ## write sbom.json, the list of all packages of a release, from the lock files (CycloneDX)
+	@$(PYTHON) scripts/sbom.py > sbom.json && echo sbom.json
 
 lock: ## rewrite the lock files from pyproject.toml
 	@scripts/lock "$(PYTHON)"

@@ -3,6 +3,7 @@
 Only this module and ``shared.transport.open`` depend on this mode.
 """
 
+import logging
 import sys
 import threading
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from shared.clock import utc_now
 from shared.config import Config
 from shared.disk import DiskCheck
 from shared.metrics import ProcessCollector
+from shared.private_files import others_can_enter
 from shared.service import freeze_loaded
 from shared.spans import start_sending, stop_sending
 from shared.store.engine import open_engine
@@ -33,6 +35,7 @@ from shared.transport.open import open_transport
 
 __all__ = ["run_up"]
 
+_log = logging.getLogger(__name__)
 _DRAIN_S = 5
 """How long the worker waits for its steps at shutdown, in seconds."""
 _WORKER = "local"
@@ -50,6 +53,9 @@ def run_up(
     sys.setswitchinterval(_SWITCH_S)
     start_sending("dagway")
     config.make_data_dir()
+    if others_can_enter(config.data_dir):
+        # It may have files that others need, so its mode is left alone. What Dagway keeps in it is private anyway.
+        _log.warning("data_dir.open_to_others", extra={"path": str(config.data_dir), "next": "chmod 700"})
     database_url = config.database_url or f"sqlite:///{config.data_dir / 'dagway.db'}"
     migrate(database_url)
     engine = open_engine(database_url, pool_size=12)

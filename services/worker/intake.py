@@ -24,6 +24,7 @@ from shared.contracts.tasks import Task
 from shared.disk import DiskCheck
 from shared.errors import DecodeFailed, Unavailable
 from shared.log import bound
+from shared.private_files import private_file
 from shared.tracing import SpanContext, within
 from shared.transport.base import Delivery, Outgoing, Transport, task_queue, worker_queue
 
@@ -56,6 +57,7 @@ class KnownSelectors:
             self._selectors.append(selector)
             part = self._path.with_suffix(".part")
             try:
+                private_file(part)
                 part.write_text(json.dumps(self._selectors), encoding="utf-8")
                 part.rename(self._path)
             except OSError as error:

@@ -30,6 +30,7 @@ from shared.contracts.events import Heartbeat
 from shared.disk import DiskCheck
 from shared.errors import Unavailable
 from shared.ids import new_token
+from shared.private_files import private_folder
 from shared.transport.base import EVENTS, HEARTBEATS, LOGS, Transport
 
 __all__ = ["Worker"]
@@ -75,7 +76,8 @@ class Worker:
         self._running = False
         self._transport = transport
         data_dir = data_dir.resolve()
-        data_dir.mkdir(0o750, parents=True, exist_ok=True)
+        for folder in (data_dir, data_dir / "logs", data_dir / "runs", data_dir / "spool"):
+            private_folder(folder)
         self._room = DiskCheck(data_dir)
         workspace = Workspace(data_dir, None if dags_dir is None else dags_dir.resolve())
         # Before everything that starts steps: the guardian ends all steps when this process dies.

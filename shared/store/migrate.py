@@ -10,6 +10,7 @@ from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, even
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from shared.errors import ConfigInvalid
+from shared.private_files import private_file
 from shared.store.engine import is_postgres, open_engine, store_errors
 
 __all__ = ["HEAD", "SCRIPTS", "current", "migrate", "require_head", "revision"]
@@ -36,8 +37,8 @@ _revision = Table("alembic_version", MetaData(), Column("version_num", String(32
 def migrate(url: str, *, scripts: Path = SCRIPTS) -> str:
     """Apply every revision in ``scripts`` that the database lacks, and return the name of the last revision.
 
-    On SQLite: create the file and its folder, and apply all revisions in one transaction. On Postgres each revision
-    is one transaction.
+    On SQLite: create the file and its folder, for their owner only, and apply all revisions in one transaction. On
+    Postgres each revision is one transaction.
 
     Raises:
         ConfigInvalid: a newer Dagway migrated the database, or the database user lacks a privilege; the error
@@ -46,7 +47,9 @@ def migrate(url: str, *, scripts: Path = SCRIPTS) -> str:
     """
     engine = open_engine(url, pool_size=1, application_name="dagway migrate")
     if not is_postgres(engine):
-        Path(make_url(url).database or "").parent.mkdir(parents=True, exist_ok=True)
+        path = Path(make_url(url).database or "")
+        path.parent.mkdir(0o700, parents=True, exist_ok=True)
+        private_file(path)
         event.listen(engine, "connect", _let_tables_be_rebuilt)
     try:
         with store_errors(), engine.connect() as connection:

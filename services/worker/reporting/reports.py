@@ -23,6 +23,7 @@ from shared.clock import utc_now
 from shared.contracts.codec import encode
 from shared.contracts.events import AttemptFinished, AttemptGivenUp, AttemptProgress, Event
 from shared.errors import Unavailable
+from shared.private_files import private_file
 from shared.tracing import here
 from shared.transport.base import EVENTS, LOGS, BrokerQueue, Outgoing, Transport
 
@@ -35,7 +36,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FULL_WAIT_S = 0.5
 _FIRST_WAIT_S = 0.2
 _MAX_WAIT_S = 5.0
-_DIR_MODE = 0o750
+_DIR_MODE = 0o700
 
 
 class Reporter:
@@ -92,6 +93,7 @@ class Reporter:
         """
         path = self._dir / f"{token}.json"
         part = path.with_suffix(".part")
+        self._when_disk_has_room(token, partial(private_file, part))
         with self._when_disk_has_room(token, partial(part.open, "wb", buffering=0)) as file:
             for message in messages:
                 line = {"route": message.queue.name, "id": message.message_id, "body": message.body.decode()}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from shared.errors import BrokerUnavailable
+from shared.private_files import private_file
 
 __all__ = ["Journal", "StoredDeadLetter", "StoredMessage"]
 
@@ -61,6 +62,8 @@ class Journal:
 
     def __init__(self, path: Path | None) -> None:
         try:
+            if path is not None:
+                private_file(path)
             self._db = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
             self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode=WAL")
@@ -71,7 +74,7 @@ class Journal:
                 # them may have caused the crash.
                 self._db.execute("UPDATE messages SET returns = returns + 1")
             self._db.execute(f"PRAGMA user_version = {_IN_USE}")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
             why = "another dagway uses this folder" if busy else error
             raise BrokerUnavailable(f"the journal {path} cannot be opened: {why}") from error

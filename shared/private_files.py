@@ -1,0 +1,47 @@
+"""Folders and files that only their owner can read, whatever the process's umask is."""
+
+import os
+import stat
+from pathlib import Path
+
+__all__ = ["others_can_enter", "private_file", "private_folder"]
+
+_COMPANIONS = ("-wal", "-shm", "-journal")
+"""Files that SQLite keeps beside a database, with the database's mode from when they were created."""
+
+
+def private_folder(path: Path) -> None:
+    """Create the folder with its parents, for their owner only. If it exists, it is narrowed if this process may."""
+    if not path.parent.exists():  # mkdir would create parents with the mode that the umask allows
+        private_folder(path.parent)
+    path.mkdir(0o700, exist_ok=True)
+    _narrow(path, 0o700)
+
+
+def private_file(path: Path) -> None:
+    """Create an empty file for its owner only, if it is missing. Existing files are narrowed if this process may.
+
+    SQLite gives a new database the mode that the umask allows, so the file must be there before.
+
+    Raises:
+        OSError: the file cannot be created.
+    """
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+    _narrow(path, 0o600)
+    for suffix in _COMPANIONS:
+        _narrow(path.with_name(path.name + suffix), 0o600)
+
+
+def others_can_enter(path: Path) -> bool:
+    """Return whether users other than the folder's owner have any right to it."""
+    return bool(path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
+
+
+def _narrow(path: Path, mode: int) -> None:
+    """Take away the rights that ``mode`` lacks. Another owner's file is left alone."""
+    try:
+        found = stat.S_IMODE(path.stat().st_mode)
+        if found & ~mode:
+            path.chmod(found & mode)
+    except (FileNotFoundError, PermissionError):
+        pass
