@@ -64,6 +64,16 @@ class System:
             raise SystemExit(f"failed ({done.returncode}):\n{text}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
         return done.stdout
 
+    def _header(self) -> str:
+        """Log in as the first user, with the password from the environment file, as a reader of the pages does."""
+        [password] = re.findall(r"^ADMIN_PASSWORD=(\w+)$", (self.folder / ".env").read_text(), re.MULTILINE)
+        url = f"http://127.0.0.1:{self.port}/api/v2/auth/login"
+        answer = urllib3.request(
+            "POST", url, json={"username": "admin", "password": password}, retries=False, timeout=20
+        )
+        assert answer.status == 200, (answer.status, answer.data)
+        return f"Bearer {answer.json()['token']}"
+
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         try:
@@ -71,7 +81,7 @@ class System:
                 method,
                 f"http://127.0.0.1:{self.port}/api/v2{path}",
                 body=data,
-                headers={"Content-Type": "application/json"},
+                headers={"Content-Type": "application/json", "Authorization": self._header()},
                 retries=False,
                 timeout=20,
             )

@@ -27,7 +27,8 @@ def manifest_sets() -> dict[str, list[Object]]:
     found = {f"{name}-sources": read(folder) for name, folder in folders.items()}
     if kubectl := shutil.which("kubectl"):
         # Components can only be rendered, not read.
-        for name, folder in {**folders, "watched": _K8S / "overlays" / "watched"}.items():
+        overlays = {folder.name: folder for folder in sorted((_K8S / "overlays").iterdir())}
+        for name, folder in {"base": folders["base"], **overlays}.items():
             done = subprocess.run([kubectl, "kustomize", folder], capture_output=True, text=True, check=False)
             assert not done.returncode, done.stderr
             # Kinds that are not part of Kubernetes (KEDA) have no schema here; test_monitoring.py checks them.

@@ -11,6 +11,7 @@ from typing import Any
 
 import kubernetes_validate
 
+from services.api.settings import settings_from
 from shared.config import load_config
 from shared.errors import ConfigInvalid
 from tests.deploy.manifests import Object, containers, of_kind, pod_templates
@@ -248,7 +249,7 @@ def settings(objects: list[Object]) -> Iterator[str]:
 
 
 def environment(objects: list[Object], container: Object) -> dict[str, str]:
-    """Return the container's environment variables. The value of a secret is replaced by the secret's name."""
+    """Return the container's environment variables. The value of a secret is replaced by its key and name."""
     found: dict[str, str] = {}
     for source in container.get("envFrom", []):
         for each in of_kind(objects, "ConfigMap"):
@@ -257,8 +258,40 @@ def environment(objects: list[Object], container: Object) -> dict[str, str]:
     for variable in container.get("env", []):
         source = variable.get("valueFrom", {})
         secret = source.get("secretKeyRef", {})
-        found[variable["name"]] = variable.get("value") or secret.get("key") or "some-pod-0"
+        secret_value = f"{secret['key']} of the secret {secret['name']}" if secret else ""
+        found[variable["name"]] = variable.get("value") or secret_value or "some-pod-0"
     return found
+
+
+def signed_in(objects: list[Object]) -> Iterator[str]:
+    """The gateway demands a login, of users or of a provider, and what the login depends on comes from a Secret."""
+    for template, container in _ours(objects):
+        if template["metadata"]["labels"]["app.kubernetes.io/component"] != "api":
+            continue
+        try:
+            settings = settings_from(load_config({}, environment(objects, container)))
+        except ConfigInvalid as error:
+            yield f"the gateway does not start: {error}"
+            continue
+        kept = {each["name"] for each in container.get("env", []) if "secretKeyRef" in each.get("valueFrom", {})}
+        needed = {
+            "builtin": {"DAGWAY_AUTH_TOKEN_SECRET", "DAGWAY_AUTH_ADMIN_PASSWORD"},
+            "oidc": {"DAGWAY_AUTH_OIDC_CLIENT_SECRET"},
+        }.get(settings.auth_mode)
+        if needed is None:
+            yield "the gateway demands no login"
+        elif needed - kept:
+            yield f"the gateway has no secret for {', '.join(sorted(needed - kept))}"
+        if settings.auth_mode == "oidc" and 443 not in _ports_out(objects, template):
+            yield "the gateway does not reach its login provider"
+
+
+def _ports_out(objects: list[Object], template: Object) -> set[int]:
+    """Return the ports that network policies let a pod connect to."""
+    policies = [each["spec"] for each in of_kind(objects, "NetworkPolicy")]
+    mine = [each for each in policies if _selects(each["podSelector"], template["metadata"]["labels"])]
+    rules = [rule for policy in mine for rule in policy.get("egress", [])]
+    return {port["port"] for rule in rules for port in rule.get("ports", [])}
 
 
 def secrets(objects: list[Object]) -> Iterator[str]:
@@ -272,7 +305,7 @@ def secrets(objects: list[Object]) -> Iterator[str]:
         if any("secretRef" in source for source in container.get("envFrom", [])):
             yield f"{component} reads a whole secret"
         for each in container.get("env", []):
-            if re.search(r"URL|PASSWORD|TOKEN|SECRET", each["name"]) and "value" in each:
+            if re.search(r"(DATABASE|AMQP)_URL|PASSWORD|TOKEN|SECRET", each["name"]) and "value" in each:
                 yield f"{component}: {each['name']} is written down"
         if component == "worker" and re.search("database|postgres", str(template), re.IGNORECASE):
             yield "a worker's manifest speaks of a database"
@@ -359,6 +392,7 @@ RULES: tuple[Callable[[list[Object]], Iterator[str]], ...] = (
     fenced,
     references,
     settings,
+    signed_in,
     secrets,
     protected,
     spread,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from services.api.settings import settings_from
 from shared.config import load_config
 from tests.deploy.manifests import ROOT
 
@@ -52,6 +53,30 @@ def test_workers_share_no_network_with_the_database() -> None:
     assert "database" in SERVICES["postgres"]["networks"]
     assert not set(SERVICES["postgres"]["networks"]) & set(SERVICES["worker"]["networks"])
     assert all((_COMPOSE["networks"][name] or {}).get("internal") for name in SERVICES["postgres"]["networks"])
+
+
+def test_workers_share_no_network_with_the_gateway() -> None:
+    """A step must not reach the gateway, also where somebody has switched its login off."""
+    reached = set(SERVICES["worker"]["networks"])
+
+    assert {name for name, each in SERVICES.items() if reached & set(each["networks"])} == {
+        "worker",
+        "rabbitmq",
+        "prometheus",
+    }
+
+
+def test_the_gateway_demands_a_login_and_its_secrets_come_from_the_env_file(env_file: str) -> None:
+    lines = [line for line in Path(env_file).read_text().splitlines() if "=" in line]
+    values = dict(line.split("=", 1) for line in lines)
+    environ = {key: _interpolated(value, values) for key, value in SERVICES["api"]["environment"].items()}
+
+    # The image listens on all addresses.
+    settings = settings_from(load_config({}, {"DAGWAY_HOST": "0.0.0.0", **environ}))
+
+    assert settings.auth_mode == "builtin"
+    assert settings.token_secret == values["AUTH_TOKEN_SECRET"]
+    assert settings.admin_password == values["ADMIN_PASSWORD"]
 
 
 def test_workers_know_no_database() -> None:
@@ -110,7 +135,7 @@ def test_no_password_is_written_down_and_none_has_a_default(env_file: str) -> No
     assert all(mark for mark in asked.values()), "a variable that may silently be empty"
     for name, service in SERVICES.items():
         for key, value in service.get("environment", {}).items():
-            if re.search("PASSWORD", key):
+            if re.search("PASSWORD|SECRET", key):
                 assert re.fullmatch(r"\$\{\w+:\?[^}]*\}", value), (name, key)
             if key.endswith("_URL"):
                 assert re.search(r"://\w+:\$\{\w+:\?[^}]*\}@", value), (name, key)
@@ -156,13 +181,14 @@ def test_prometheus_asks_names_and_ports_that_exist() -> None:
         alias: name
         for name, service in SERVICES.items()
         if isinstance(service["networks"], dict)
-        for alias in service["networks"]["metrics"]["aliases"]
+        for alias in service["networks"]["worker-metrics" if name == "worker" else "metrics"]["aliases"]
     }
 
     assert aliases == {f"dagway-{name}-metrics": name for name in ("api", "scheduler", "worker")}
     assert asked == {("rabbitmq", 15692), *((alias, 9000) for alias in aliases)}
-    for name in ("api", "scheduler", "worker", "rabbitmq", "prometheus", "grafana"):
+    for name in ("api", "scheduler", "rabbitmq", "prometheus", "grafana"):
         assert "metrics" in SERVICES[name]["networks"]
+    assert "worker-metrics" in SERVICES["prometheus"]["networks"]
 
 
 def test_compose_itself_accepts_the_file(env_file: str) -> None:

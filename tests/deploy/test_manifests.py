@@ -28,6 +28,13 @@ def _container(objects: list[Object], deployment: str) -> Any:
     return _first(objects, "Deployment", deployment)["template"]["spec"]["containers"][0]
 
 
+def _set_env(container: Any, name: str, how: dict[str, Any] | None) -> None:
+    """Replace the environment variable, or remove it."""
+    container["env"] = [each for each in container["env"] if each["name"] != name]
+    if how is not None:
+        container["env"].append({"name": name, **how})
+
+
 def _put(where: Callable[[list[Object]], Any], key: str, value: Any) -> Callable[[list[Object]], None]:
     def change(objects: list[Object]) -> None:
         where(objects)[key] = value
@@ -178,6 +185,18 @@ DEFECTS: dict[str, tuple[str, Callable[[list[Object]], None]]] = {
         "hands out a token",
         lambda them: next(of_kind(them, "ServiceAccount")).pop("automountServiceAccountToken"),
     ),
+    "no login": (
+        "demands no login",
+        lambda them: _set_env(_container(them, "dagway-api"), "DAGWAY_AUTH_MODE", {"value": "none"}),
+    ),
+    "login forgotten": (
+        "without a login",
+        lambda them: _set_env(_container(them, "dagway-api"), "DAGWAY_AUTH_MODE", None),
+    ),
+    "default password": (
+        "no secret for DAGWAY_AUTH_ADMIN_PASSWORD",
+        lambda them: _set_env(_container(them, "dagway-api"), "DAGWAY_AUTH_ADMIN_PASSWORD", {"value": "admin"}),
+    ),
     "written secret": (
         "is written down",
         lambda them: _container(them, "dagway-api")["env"].append({"name": "DAGWAY_DATABASE_URL", "value": "x"}),
@@ -217,7 +236,7 @@ def test_passwords_differ_from_each_other_and_from_those_made_before() -> None:
     texts = [subprocess.run(argv, capture_output=True, text=True, check=True).stdout for _ in range(2)]
 
     values = [line.split("=", 1)[1] for text in texts for line in text.splitlines() if "=" in line]
-    assert len(values) == len(set(values)) == 16
+    assert len(values) == len(set(values)) == 20
     assert all(len(value) == 48 for value in values)
 
 
