@@ -61,6 +61,17 @@ _._get_socket
 # gunicorn calls it.
 _.timeout_ctx
 
+# waitress reads them.
+_.parser_class
+_.channel_class
+
+# socketserver reads or calls them.
+_.daemon_threads
+_.block_on_close
+_.request_queue_size
+_.service_actions
+_.handle_error
+
 # Used in quoted annotations only.
 StartResponse
 WSGIApplication
