@@ -90,9 +90,9 @@ class Rig:
         return [event for event in self.seen if event.token == token]
 
     def started(self, token: str) -> AttemptStarted:
-        return self._awaited(token, AttemptStarted, 10)
+        return self._awaited(token, AttemptStarted, 30)
 
-    def finished(self, token: str, *, timeout_s: float = 20) -> AttemptFinished:
+    def finished(self, token: str, *, timeout_s: float = 60) -> AttemptFinished:
         return self._awaited(token, AttemptFinished, timeout_s)
 
     def logs(self, token: str) -> list[LogChunk]:
