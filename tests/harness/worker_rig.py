@@ -1,6 +1,7 @@
 """A worker in this process on the embedded transport, with access to its reports."""
 
 import itertools
+import shutil
 import threading
 from collections import defaultdict
 from pathlib import Path
@@ -71,6 +72,10 @@ class Rig:
         folder = self.path.resolve() / "runs" / "d" / "r1"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def clear(self) -> None:
+        """Remove the files of the steps of run ``r1``, for a next test."""
+        shutil.rmtree(self.work_dir())
 
     def give(self, task: Task, route: BrokerQueue | None = None) -> None:
         """Send a task, by default to the broker queue of all workers."""
