@@ -35,7 +35,7 @@ class Alarm:
                 self._condition.notify_all()
 
     def wake(self) -> None:
-        """End a wait that has a reason to end."""
+        """Let a wait see that its ``stop`` is set."""
         with self._condition:
             self._condition.notify_all()
 
