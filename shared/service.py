@@ -18,12 +18,21 @@ class Background:
 
     ``start`` may be called at most once; ``stop`` may be called without ``start``. If the body raises, the thread logs
     the error, calls ``on_death`` and ends: a process whose loops have ended must not look alive.
+
+    ``wake`` is called when the stop event has been set, to end a wait of the body for something else.
     """
 
-    def __init__(self, name: str, body: Callable[[threading.Event], None], on_death: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        body: Callable[[threading.Event], None],
+        on_death: Callable[[], None],
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
         self._stop = threading.Event()
         self._body = body
         self._on_death = on_death
+        self._wake = wake
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._started = False
 
@@ -34,10 +43,11 @@ class Background:
     def ask_to_stop(self) -> None:
         """Set the stop event without waiting for the thread."""
         self._stop.set()
+        self._wake()
 
     def stop(self) -> None:
         """Set the stop event, and wait at most 10 s for the thread to end."""
-        self._stop.set()
+        self.ask_to_stop()
         if self._started:
             self._thread.join(_JOIN_S)
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg2
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg2 import sql
 
 from shared import ids
@@ -22,6 +23,10 @@ from tests.harness.needs import NEEDED, need
 from tests.harness.servers import PostgresServer, RabbitServer
 
 _OURS = {name: value for name, value in os.environ.items() if name.startswith("DAGWAY_")}
+
+# Hypothesis measures wall time, which says nothing while other work shares the machine.
+settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared machine")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -36,6 +37,7 @@ PRIVATE_WORDS = [
 ]
 
 
+@cache
 def tracked_files() -> list[Path]:
     listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
     if listing.returncode:
@@ -52,6 +54,11 @@ def python_files(*folders: str) -> list[Path]:
         for path in tracked_files()
         if path.suffix == ".py" and (not folders or path.relative_to(ROOT).parts[0] in folders)
     ]
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def modules() -> Iterator[str]:
@@ -84,7 +91,7 @@ def test_every_module_is_named_for_what_it_holds() -> None:
 def test_one_class_name_stands_for_one_thing() -> None:
     places: dict[str, list[str]] = {}
     for path in python_files("dagway", "services", "shared"):
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in tree_of(path).body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
 
@@ -103,7 +110,7 @@ def test_no_test_replaces_a_seam_by_a_mock() -> None:
 
 def _patches(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the places that patch the transport or the store by name, or import a mock library."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.ImportFrom | ast.Import):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
             yield from ((node.lineno, name) for name in names if name in {"unittest.mock", "mock", "pytest_mock"})
@@ -155,7 +162,7 @@ def test_importing_a_module_does_nothing() -> None:
 def _third_parties() -> Iterator[str]:
     """Yield all third-party modules that our modules import."""
     for path in python_files("dagway", "services", "shared"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
             else:
@@ -172,7 +179,7 @@ def test_only_the_configuration_reads_the_environment() -> None:
         for path in python_files("services", "shared")
         if path.relative_to(ROOT) != Path("shared/config.py")
         and path.relative_to(ROOT).parts[:2] != ("services", "worker")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Attribute) and ast.unparse(node) in {"os.environ", "os.getenv", "os.environb"}
     ]
 

@@ -89,21 +89,21 @@ class Scheduler:
             ("heartbeats", leases.listen),
         ]
         loops = [
-            ("leases", leases.run),
-            ("admission", parts.admission.run),
-            ("pools", parts.pools.run),
-            ("housekeeping", parts.housekeeping.run),
-            ("firing", parts.firing.run),
-            ("timers", parts.timers.run),
-            ("family", parts.parents.run),
-            ("judging", SpecRevalidation(transactor).run),
+            Background("scheduler-leases", leases.run, on_death),
+            Background("scheduler-admission", parts.admission.run, on_death, parts.admission.wake),
+            Background("scheduler-pools", parts.pools.run, on_death, parts.pools.wake),
+            Background("scheduler-housekeeping", parts.housekeeping.run, on_death, parts.housekeeping.wake),
+            Background("scheduler-firing", parts.firing.run, on_death, parts.firing.wake),
+            Background("scheduler-timers", parts.timers.run, on_death, parts.timers.wake),
+            Background("scheduler-family", parts.parents.run, on_death),
+            Background("scheduler-judging", SpecRevalidation(transactor).run, on_death),
         ]
         if self.folder is not None:
-            loops.append(("folder", self.folder.run))
+            loops.append(Background("scheduler-folder", self.folder.run, on_death))
         # ``stop`` stops the intakes first, then the loops, and last the relay, which publishes their messages.
         self._intakes = [Background(f"scheduler-{name}", body, on_death) for name, body in intakes]
-        self._loops = [Background(f"scheduler-{name}", body, on_death) for name, body in loops]
-        self._relay = Background("scheduler-relay", parts.relay.run, on_death)
+        self._loops = loops
+        self._relay = Background("scheduler-relay", parts.relay.run, on_death, parts.relay.wake)
 
     @property
     def trouble(self) -> str:

@@ -1,6 +1,7 @@
 """Encodes and decodes envelopes. No other module knows the bytes of a message."""
 
 from datetime import datetime
+from functools import cache
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, SerializeAsAny, ValidationError, create_model
@@ -36,10 +37,10 @@ class _Peek(BaseModel):
     type: str
 
 
-_ENVELOPES: dict[str, type[Envelope]] = {
-    name: create_model(f"{cls.__name__}Envelope", __base__=Envelope, body=(cls, ...))
-    for name, cls in MESSAGE_TYPES.items()
-}
+@cache
+def _envelope_of(cls: type[Message]) -> type[Envelope]:
+    """Return the class of envelopes with this body. Made on first use: a service reads only some of all messages."""
+    return create_model(f"{cls.__name__}Envelope", __base__=Envelope, body=(cls, ...))
 
 
 def encode(message: Message, *, id: str, at: datetime, trace: str | None = None, request: str | None = None) -> bytes:
@@ -64,11 +65,11 @@ def decode(data: bytes) -> Envelope:
             f"the envelope has version {peek.v}, but this service reads only version {VERSION}: "
             "run services of the same release of Dagway"
         )
-    cls = _ENVELOPES.get(peek.type)
+    cls = MESSAGE_TYPES.get(peek.type)
     if cls is None:
         raise DecodeFailed(f"unknown message type {peek.type!r}")
     try:
-        return cls.model_validate_json(data)
+        return _envelope_of(cls).model_validate_json(data)
     except ValidationError as error:
         raise DecodeFailed(f"{peek.type}: {_first(error)}") from error
 

@@ -18,7 +18,7 @@ def _row(name: str) -> str:
     return name.split(maxsplit=1)[0]
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_every_case_ends_as_the_reference_says(world: World, subtests: pytest.Subtests) -> None:
     for refusal in REFUSED:
         with subtests.test(row=refusal.row):

@@ -228,7 +228,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 @pytest.mark.usefixtures("engine_url")
 def test_every_case_that_needs_a_server(world: World, places: Places, subtests: pytest.Subtests) -> None:
     for row, (spec, words) in REFUSED.items():

@@ -135,7 +135,7 @@ CHECKS: dict[str, Callable[[World], None]] = {
 }
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_every_schedule_does_what_it_says(world: World, clock: Clock, subtests: pytest.Subtests) -> None:
     for row, spec in SPECS.items():
         world.must(c.CreateDag(file_name=row.lower(), spec=spec))

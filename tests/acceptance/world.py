@@ -162,7 +162,7 @@ class World:
         command_id = new_run_id()
         body = encode(command, id=command_id, at=utc_now())
         asked = self._transport.request(Outgoing(COMMANDS, body, command_id))
-        return decode_as(asked.reply(30), c.CommandReply)
+        return decode_as(asked.reply(60), c.CommandReply)
 
     def must(self, command: c.Command) -> Row:
         reply = self.ask(command)
@@ -210,7 +210,7 @@ class World:
         (row,) = self.rows(t.dag_runs, dag_name=case.dag, dag_run_id=run_id or case.run_id)
         return Seen(self, row, self.dir(case))
 
-    def until(self, case: Case, *statuses: str, run_id: str = "", timeout_s: float = 40) -> Seen:
+    def until(self, case: Case, *statuses: str, run_id: str = "", timeout_s: float = 90) -> Seen:
         """Wait until a run has one of these statuses, or has ended."""
 
         def there() -> Seen:
@@ -226,7 +226,7 @@ class World:
             assert seen.nodes[step]["status"] == status, f"{case.row}: {step} is {seen.nodes[step]['status']}"
             return seen
 
-        return eventually(there, timeout_s=30, every_s=0.05)
+        return eventually(there, timeout_s=90, every_s=0.05)
 
     def stop(self, case: Case) -> None:
         self.must(c.StopRun(dag_name=case.dag, dag_run_id=case.run_id))
@@ -234,7 +234,7 @@ class World:
     def ended(self, case: Case) -> Seen:
         """Wait until the case's run and its ``meanwhile`` have ended."""
         for thread in self._threads:
-            thread.join(0 if case.meanwhile is None else 60)
+            thread.join(0 if case.meanwhile is None else 120)
         faults = [fault for fault in self._faults if fault.startswith(f"{case.row}:")]
         assert not faults, faults
         return self.until(case)

@@ -89,7 +89,7 @@ class Live:
             assert found["status"] == status, found
             return found
 
-        return eventually(there, timeout_s=20)
+        return eventually(there, timeout_s=60)
 
 
 @contextmanager
@@ -98,7 +98,7 @@ def open_live(footing: "Footing", settings: Settings | None = None, *, dags_dir:
     engine = open_engine(footing.database_url, pool_size=12)
     reader = open_engine(footing.database_url, read_only=True)
     transport = open_transport(footing.transport_url, name="test")
-    eventually(lambda: transport.healthy, timeout_s=20)
+    eventually(lambda: transport.healthy, timeout_s=60)
     deaths: list[str] = []
     scheduler = Scheduler(
         Store(engine),

@@ -179,7 +179,7 @@ def test_webhooks_queue_runs_for_the_holder_of_their_token(live: Live, admin: st
     assert live.refused("POST", "/dags/none/webhook", token=admin) == (404, "not_found")
     body = {"dagRunId": "hook-1", "payload": {"a": [1, "x y"]}}
     assert live.post("/webhooks/hook", body, token=token) == {"dagRunId": "hook-1", "dagName": "hook"}
-    eventually(lambda: live.get("/dag-runs/hook/hook-1", token=admin)["dagRunDetails"]["status"] == 4, timeout_s=20)
+    eventually(lambda: live.get("/dag-runs/hook/hook-1", token=admin)["dagRunDetails"]["status"] == 4, timeout_s=60)
     log = live.get("/dag-runs/hook/hook-1/steps/s/log", token=admin)["content"]
     assert json.loads(log) == body["payload"]
     assert live.refused("POST", "/webhooks/hook", body, token=token) == (409, "already_exists")

@@ -15,7 +15,7 @@ def test_a_message_arrives_once_as_it_was_sent(transport: Transport, durability:
     route = fresh(durability)
     consumer = transport.consume([route], prefetch=10)
 
-    transport.send(Outgoing(route, b"\x00body\xff", "id-1")).result(5)
+    transport.send(Outgoing(route, b"\x00body\xff", "id-1")).result(30)
 
     delivery = take_one(consumer)
     assert (delivery.body, delivery.message_id) == (b"\x00body\xff", "id-1")
@@ -41,9 +41,9 @@ def test_messages_keep_their_order_when_none_comes_back(transport: Transport) ->
 
 def test_a_send_to_a_route_nobody_declared_is_unroutable(transport: Transport) -> None:
     with pytest.raises(Unroutable):
-        transport.send(Outgoing(fresh(Durability.REPRODUCIBLE), b"x", "1")).result(5)
+        transport.send(Outgoing(fresh(Durability.REPRODUCIBLE), b"x", "1")).result(30)
     with pytest.raises(Unroutable):
-        transport.send(Outgoing(fresh(), b"x", "1")).result(5)
+        transport.send(Outgoing(fresh(), b"x", "1")).result(30)
 
 
 def test_unroutable_and_accepted_sends_are_told_apart_in_one_window(transport: Transport) -> None:

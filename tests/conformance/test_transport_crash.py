@@ -54,7 +54,7 @@ def test_an_orderly_end_marks_only_what_was_delivered(tmp_path: Path) -> None:
     first = EmbeddedTransport(tmp_path / "journal")
     consumer = first.consume([EVENTS], prefetch=1)
     for body in (b"1", b"2"):
-        first.send(Outgoing(EVENTS, body, "id")).result(5)
+        first.send(Outgoing(EVENTS, body, "id")).result(30)
     consumer.take(1, 5)
     first.close()
 
@@ -68,7 +68,7 @@ def test_an_orderly_end_marks_only_what_was_delivered(tmp_path: Path) -> None:
 def test_a_message_that_kills_each_time_it_is_delivered_ends_as_a_dead_letter(tmp_path: Path) -> None:
     transport = EmbeddedTransport(tmp_path / "journal")
     consumer = transport.consume([EVENTS], prefetch=1)
-    transport.send(Outgoing(EVENTS, b"poison", "id")).result(5)
+    transport.send(Outgoing(EVENTS, b"poison", "id")).result(30)
     for _ in range(DELIVERY_LIMIT):
         consumer.take(1, 5)[0].retry()
     assert len(consumer.take(1, 5)) == 1

@@ -18,7 +18,7 @@ def fresh(durability: Durability = Durability.SAFE, expires_s: int | None = None
 
 def put(transport: Transport, route: BrokerQueue, *bodies: bytes) -> None:
     for accepted in [transport.send(Outgoing(route, body, body.decode())) for body in bodies]:
-        accepted.result(5)
+        accepted.result(30)
 
 
 def take_one(consumer: Consumer) -> Delivery:

@@ -9,32 +9,40 @@ import copy
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-__all__ = ["ROOT", "Object", "containers", "manifest_sets", "of_kind", "pod_templates"]
+__all__ = ["ROOT", "Object", "containers", "manifest_set", "of_kind", "pod_templates", "set_names"]
 
 Object = dict[str, Any]
 ROOT = Path(__file__).parents[2]
 _K8S = ROOT / "deploy" / "k8s"
+_READ = ("base", "dev", "prod")
 
 
-def manifest_sets() -> dict[str, list[Object]]:
-    """Return all sets of manifests to check, by a name that becomes part of the test's id."""
-    folders = {"base": _K8S / "base", "dev": _K8S / "overlays" / "dev", "prod": _K8S / "overlays" / "prod"}
-    found = {f"{name}-sources": read(folder) for name, folder in folders.items()}
-    if kubectl := shutil.which("kubectl"):
-        # Components can only be rendered, not read.
-        overlays = {folder.name: folder for folder in sorted((_K8S / "overlays").iterdir())}
-        for name, folder in {"base": folders["base"], **overlays}.items():
-            done = subprocess.run([kubectl, "kustomize", folder], capture_output=True, text=True, check=False)
-            assert not done.returncode, done.stderr
-            # Kinds that are not part of Kubernetes (KEDA) have no schema here; test_monitoring.py checks them.
-            known = [each for each in _documents(done.stdout) if not each["apiVersion"].startswith("keda.sh/")]
-            found[f"{name}-rendered"] = known
-    return found
+def set_names() -> list[str]:
+    """Return the names of all sets of manifests to check. Reads and renders nothing."""
+    read_ones = [f"{name}-sources" for name in _READ]
+    # Components can only be rendered, not read.
+    overlays = sorted(folder.name for folder in (_K8S / "overlays").iterdir())
+    rendered = [f"{name}-rendered" for name in ["base", *overlays]] if shutil.which("kubectl") else []
+    return sorted(read_ones + rendered)
+
+
+@cache
+def manifest_set(name: str) -> list[Object]:
+    """Return the objects of a set, which the caller must not change. A set is read or rendered once per process."""
+    name, _, how = name.partition("-")
+    folder = _K8S / (name if name == "base" else f"overlays/{name}")
+    if how == "sources":
+        return read(folder)
+    done = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True, check=False)
+    assert not done.returncode, done.stderr
+    # Kinds that are not part of Kubernetes (KEDA) have no schema here; test_monitoring.py checks them.
+    return [each for each in _documents(done.stdout) if not each["apiVersion"].startswith("keda.sh/")]
 
 
 def read(folder: Path) -> list[Object]:

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.manifests import ROOT, Object, containers, manifest_sets, of_kind, pod_templates
+from tests.deploy.manifests import ROOT, Object, containers, manifest_set, of_kind, pod_templates, set_names
 from tests.deploy.rules import complaints
 
-SETS = manifest_sets()
+NAMES = set_names()
 
 
-@pytest.mark.parametrize("name", sorted(SETS))
+@pytest.mark.parametrize("name", NAMES)
 def test_manifests_hold_to_the_rules(name: str) -> None:
-    assert complaints(SETS[name]) == []
+    assert complaints(manifest_set(name)) == []
 
 
 def _first(objects: list[Object], kind: str, name: str) -> Any:
@@ -207,7 +207,7 @@ DEFECTS: dict[str, tuple[str, Callable[[list[Object]], None]]] = {
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_rules_catch_a_planted_defect(defect: str) -> None:
     said, plant = DEFECTS[defect]
-    objects = copy.deepcopy(SETS["base-sources"])
+    objects = copy.deepcopy(manifest_set("base-sources"))
 
     plant(objects)
 
@@ -221,7 +221,7 @@ def test_the_script_makes_every_secret_that_the_dev_overlay_refers_to() -> None:
     there = {(each["metadata"]["name"], key) for each in made for key in each["stringData"]}
     refs = [
         variable["valueFrom"]["secretKeyRef"]
-        for template in pod_templates(SETS["dev-sources"])
+        for template in pod_templates(manifest_set("dev-sources"))
         for container in containers(template)
         for variable in container.get("env", [])
         if "secretKeyRef" in variable.get("valueFrom", {})
@@ -241,25 +241,29 @@ def test_passwords_differ_from_each_other_and_from_those_made_before() -> None:
 
 
 def test_production_has_several_of_each() -> None:
-    prod = SETS.get("prod-rendered")
-    if prod is None:  # without kustomize, patches are not applied: read the overlay's replica counts from its source
+    if (
+        "prod-rendered" not in NAMES
+    ):  # without kustomize, patches are not applied: read the overlay's replica counts from its source
         text = (ROOT / "deploy/k8s/overlays/prod/kustomization.yaml").read_text()
         assert [each["count"] for each in yaml.safe_load(text)["replicas"]] == [3, 6]
         return
 
+    prod = manifest_set("prod-rendered")
     assert _first(prod, "Deployment", "dagway-scheduler")["replicas"] >= 2
     assert _first(prod, "Deployment", "dagway-worker")["replicas"] >= 2
     assert _first(prod, "HorizontalPodAutoscaler", "dagway-api")["minReplicas"] >= 2
     assert "StatefulSet" not in {each["kind"] for each in prod}
 
 
-@pytest.mark.parametrize("name", [name for name in sorted(SETS) if name.endswith("-rendered")])
+@pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("-rendered")])
 def test_a_changed_setting_rolls_the_pods(name: str) -> None:
     """The name of a config map contains a hash of its content, and the pods refer to the name."""
-    (config,) = [each for each in of_kind(SETS[name], "ConfigMap") if each["metadata"]["name"].startswith("dagway-c")]
+    (config,) = [
+        each for each in of_kind(manifest_set(name), "ConfigMap") if each["metadata"]["name"].startswith("dagway-c")
+    ]
     used = {
         source["configMapRef"]["name"]
-        for template in pod_templates(SETS[name])
+        for template in pod_templates(manifest_set(name))
         for container in containers(template)
         for source in container.get("envFrom", [])
     }
@@ -272,7 +276,7 @@ def test_the_program_that_a_pod_runs_before_it_stops_is_in_its_image() -> None:
     tools = re.search(r'TOOLS = """(.*?)"""', (ROOT / "deploy/image/rootfs.py").read_text(), re.DOTALL)
     asked = {
         container["lifecycle"]["preStop"]["exec"]["command"][0]
-        for template in pod_templates(SETS["base-sources"])
+        for template in pod_templates(manifest_set("base-sources"))
         for container in containers(template)
         if "lifecycle" in container
     }

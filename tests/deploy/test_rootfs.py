@@ -26,7 +26,7 @@ from tests.harness.eventually import eventually, free_port
 from tests.harness.needs import need
 from tests.harness.servers import PostgresServer, RabbitServer
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 """Building the file system takes 20 s of processor time, and one test starts an engine and two servers."""
 _MOST_BYTES = 90_000_000
 """The limit for Dagway and its dependencies, without byte code.
@@ -199,7 +199,7 @@ def test_the_whole_system_runs_on_a_root_that_cannot_be_written(
     eventually(lambda: ask("GET", "/api/v2/health"), timeout_s=60, every_s=0.2)
     ask("POST", "/api/v2/dags", {"name": "inside", "spec": _SPEC})
     ask("POST", "/api/v2/dags/inside/start", {"dagRunId": "r1"})
-    run = eventually(lambda: _ended(ask("GET", "/api/v2/dag-runs/inside/r1")), timeout_s=20, every_s=0.2)
+    run = eventually(lambda: _ended(ask("GET", "/api/v2/dag-runs/inside/r1")), timeout_s=60, every_s=0.2)
 
     assert run["statusLabel"] == "succeeded", run
     assert ask("GET", "/api/v2/dag-runs/inside/r1/outputs")["outputs"] == {"who": "user 10001"}

@@ -12,7 +12,7 @@ from tests.deploy.manifests import ROOT
 from tests.harness.cluster import Cluster, Embedded
 from tests.harness.servers import PostgresServer, RabbitServer
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 _STEPS_ONLY = {"docker", "jq"}
 """Packages that code imports by a name in a text, and that are in steps.lock only."""
 _SPEC = "steps:\n  - command: echo hello\n    output: SAID\n"

@@ -52,7 +52,7 @@ def submit(system: Cluster, number: int) -> int:
     return system.client.insist("POST", "/dags/chaos/start", body, key=f"chaos-{number}", timeout_s=60).status
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_no_run_is_lost_or_doubled_while_processes_die(system: Cluster, tmp_path: Path) -> None:
     seed = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(10**6))
     print(f"seed {seed}")  # noqa: T201 - to see it again: CHAOS_SEED

@@ -77,7 +77,7 @@ def federated(whole: Prometheus) -> dict[str, float]:
     return {dict(labels)["status"]: value for labels, value in found.items() if value}
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_sums_are_the_databases_though_a_worker_a_scheduler_and_a_gateway_were_killed(
     watched: tuple[Cluster, Prometheus, Prometheus],
 ) -> None:

@@ -107,7 +107,7 @@ class Client:
         """Return the status of each step of a run, and of each of its handlers."""
         return statuses(self.run(dag, run_id))
 
-    def until(self, status: str, dag: str, run_id: str = "r1", *, timeout_s: float = 20) -> dict[str, Any]:
+    def until(self, status: str, dag: str, run_id: str = "r1", *, timeout_s: float = 60) -> dict[str, Any]:
         """Wait for a run's status and return its details; fails immediately if the run ends with another status."""
         seen: dict[str, Any] = {}
 
@@ -120,7 +120,7 @@ class Client:
         assert seen["statusLabel"] == status, (statuses(seen), [node.get("error") for node in seen["nodes"]])
         return seen
 
-    def until_step(self, status: str, dag: str, run_id: str, step: str, *, timeout_s: float = 20) -> None:
+    def until_step(self, status: str, dag: str, run_id: str, step: str, *, timeout_s: float = 60) -> None:
         """Wait until one step of a run has a status."""
 
         def there() -> None:

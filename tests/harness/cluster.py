@@ -25,7 +25,7 @@ from tests.harness.servers import PostgresServer, RabbitServer
 
 __all__ = ["Cluster", "Embedded", "Footing", "descendants", "give_roles", "gone", "new_database", "pid_in", "running"]
 
-_READY_S = 30.0
+_READY_S = 90.0
 _count = itertools.count(1)
 
 
@@ -277,7 +277,7 @@ def pid_in(path: Path) -> int:
         assert text.endswith("\n"), f"{path} is empty"
         return int(text.split()[-1])
 
-    return eventually(written, timeout_s=20)
+    return eventually(written, timeout_s=60)
 
 
 def descendants(pid: int) -> Iterator[int]:

@@ -16,7 +16,7 @@ _BELOW_EPHEMERAL = (15_000, 32_000)
 _given: set[int] = set()
 
 
-def eventually(condition: Callable[[], T], *, timeout_s: float = 10.0, every_s: float = 0.02) -> T:
+def eventually(condition: Callable[[], T], *, timeout_s: float = 30.0, every_s: float = 0.02) -> T:
     """Return ``condition()`` once it raises no AssertionError and is not ``False``.
 
     ``condition`` may be a predicate, a function with asserts, or a function whose return value the test

@@ -81,7 +81,7 @@ class DagwayProcess:
         """Return everything that the process has printed, over all its starts."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
-    def wait_ready(self, ready: str | Callable[[], object], *, timeout_s: float = 20.0) -> Self:
+    def wait_ready(self, ready: str | Callable[[], object], *, timeout_s: float = 60.0) -> Self:
         """Wait until a URL answers 200, or a condition holds. Fails immediately if the process ends."""
 
         def check() -> None:
@@ -96,11 +96,11 @@ class DagwayProcess:
         eventually(check, timeout_s=timeout_s, every_s=0.05)
         return self
 
-    def wait_output(self, text: str, *, timeout_s: float = 20.0) -> Self:
+    def wait_output(self, text: str, *, timeout_s: float = 60.0) -> Self:
         """Wait until the process has printed ``text``."""
         return self.wait_ready(lambda: text in self.output(), timeout_s=timeout_s)
 
-    def wait_exit(self, *, timeout_s: float = 20.0) -> int:
+    def wait_exit(self, *, timeout_s: float = 60.0) -> int:
         """Wait for the end and return the exit code; it is negative if a signal ended the process."""
         code = self._started.wait(timeout_s)
         forget(self._started)
@@ -119,7 +119,7 @@ class DagwayProcess:
         """Let a frozen process continue."""
         self._started.send_signal(signal.SIGCONT)
 
-    def terminate(self, *, timeout_s: float = 20.0) -> int:
+    def terminate(self, *, timeout_s: float = 60.0) -> int:
         """Send SIGTERM, wait for the end and return the exit code."""
         self._started.terminate()
         return self.wait_exit(timeout_s=timeout_s)
@@ -153,7 +153,7 @@ def refused(folder: Path, *args: str, **env: str) -> str:
     Its exit code must be 2 for a bad setting, or 1.
     """
     with DagwayProcess(*args, folder=folder, env=env) as process:
-        assert process.wait_exit(timeout_s=20) in {1, 2}, process.output()
+        assert process.wait_exit() in {1, 2}, process.output()
     (line,) = process.output().splitlines()
     return line
 

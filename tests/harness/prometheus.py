@@ -74,7 +74,7 @@ class Prometheus:
         ]
         env = clean_environment(self.folder, DAGWAY_SITE=self.site)
         self._process = spawn(argv, env=env, cwd=self.folder, log=self.log)
-        eventually(self._ready, timeout_s=20)
+        eventually(self._ready, timeout_s=60)
         return self
 
     def __exit__(

@@ -34,7 +34,7 @@ class ScriptedWorker:
         if isinstance(message, StopAttempt):
             self.told.append(message)
 
-    def task(self, timeout_s: float = 10) -> Task:
+    def task(self, timeout_s: float = 30) -> Task:
         """Wait for the next task and return it."""
 
         def arrived() -> bool:

@@ -1,6 +1,7 @@
 """A worker in this process on the embedded transport, with access to its reports."""
 
 import itertools
+import shutil
 import threading
 from collections import defaultdict
 from pathlib import Path
@@ -72,6 +73,10 @@ class Rig:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    def clear(self) -> None:
+        """Remove the files of the steps of run ``r1``, for a next test."""
+        shutil.rmtree(self.work_dir())
+
     def give(self, task: Task, route: BrokerQueue | None = None) -> None:
         """Send a task, by default to the broker queue of all workers."""
         body = encode(task, id=task.token, at=utc_now())
@@ -90,9 +95,9 @@ class Rig:
         return [event for event in self.seen if event.token == token]
 
     def started(self, token: str) -> AttemptStarted:
-        return self._awaited(token, AttemptStarted, 10)
+        return self._awaited(token, AttemptStarted, 30)
 
-    def finished(self, token: str, *, timeout_s: float = 20) -> AttemptFinished:
+    def finished(self, token: str, *, timeout_s: float = 60) -> AttemptFinished:
         return self._awaited(token, AttemptFinished, timeout_s)
 
     def logs(self, token: str) -> list[LogChunk]:

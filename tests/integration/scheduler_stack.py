@@ -62,7 +62,7 @@ class Stack:
         command_id = command_id or new_run_id()
         body = encode(command, id=command_id, at=utc_now())
         asked = self.transport.request(Outgoing(COMMANDS, body, command_id))
-        return decode_as(asked.reply(20), c.CommandReply)
+        return decode_as(asked.reply(60), c.CommandReply)
 
     def dag(self, name: str, spec: str) -> None:
         reply = self.ask(c.CreateDag(file_name=name, spec=spec))
@@ -83,7 +83,7 @@ class Stack:
         key = self.run(run_id)["run_key"]
         return {row["name"]: row["status"] for row in self.rows(t.nodes, run_key=key)}
 
-    def until(self, status: str, run_id: str = "r1", timeout_s: float = 15) -> dict[str, Any]:
+    def until(self, status: str, run_id: str = "r1", timeout_s: float = 60) -> dict[str, Any]:
         """Wait for a run's status and return its row."""
 
         def there() -> dict[str, Any]:

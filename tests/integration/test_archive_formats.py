@@ -20,10 +20,17 @@ from tests.harness.needs import need
 from tests.harness.worker_rig import Rig, task
 
 
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    with Rig(tmp_path / "worker") as made:
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    with Rig(tmp_path_factory.mktemp("worker")) as made:
         yield made
+
+
+@pytest.fixture
+def rig(worker: Rig) -> Iterator[Rig]:
+    """The module's worker, with an empty working directory."""
+    yield worker
+    worker.clear()
 
 
 def run(rig: Rig, operation: str, env: dict[str, str] | None = None, **config: Any) -> AttemptFinished:

@@ -15,10 +15,17 @@ from tests.harness.eventually import eventually
 from tests.harness.worker_rig import Rig, task
 
 
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    with Rig(tmp_path / "worker") as made:
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    with Rig(tmp_path_factory.mktemp("worker")) as made:
         yield made
+
+
+@pytest.fixture
+def rig(worker: Rig) -> Iterator[Rig]:
+    """The module's worker, with an empty working directory."""
+    yield worker
+    worker.clear()
 
 
 @pytest.fixture
@@ -195,7 +202,7 @@ def test_the_timeout_limits_the_whole_exchange_even_while_bytes_arrive(rig: Rig,
 
     assert (finished.outcome, finished.exit_code) == ("failed", 1)
     assert finished.error.endswith("http request timed out after 0.5s")
-    assert server.broken.wait(5)
+    assert server.broken.wait(30)
 
 
 def test_the_step_timeout_ends_it_with_its_own_code(rig: Rig) -> None:
@@ -206,14 +213,14 @@ def test_the_step_timeout_ends_it_with_its_own_code(rig: Rig) -> None:
 
 
 def test_a_stop_closes_the_connection(rig: Rig, server: HttpCounterpart) -> None:
-    rig.give(task(http("GET", f"{server.url}/drip"), token="t"))
-    eventually(lambda: any(chunk.data.startswith(b"200 OK\n") for chunk in rig.logs("t")))
+    rig.give(task(http("GET", f"{server.url}/drip"), token="drip"))
+    eventually(lambda: any(chunk.data.startswith(b"200 OK\n") for chunk in rig.logs("drip")))
 
-    rig.broadcast("worker.w1", StopAttempt(token="t"))
+    rig.broadcast("worker.w1", StopAttempt(token="drip"))
 
-    assert (rig.finished("t").outcome, rig.finished("t").exit_code) == ("aborted", -1)
-    assert server.broken.wait(5)
-    assert rig.log(rig.finished("t"), "stdout").startswith(b"200 OK\n")
+    assert (rig.finished("drip").outcome, rig.finished("drip").exit_code) == ("aborted", -1)
+    assert server.broken.wait(30)
+    assert rig.log(rig.finished("drip"), "stdout").startswith(b"200 OK\n")
 
 
 def test_an_unreachable_server_fails_the_step_and_an_invalid_step_is_broken(rig: Rig) -> None:
@@ -310,14 +317,14 @@ def test_a_refusal_and_an_incomplete_answer_are_failures(rig: Rig, server: HttpC
 
 
 def test_an_answer_is_printed_while_it_arrives_and_a_stop_ends_it(rig: Rig, server: HttpCounterpart) -> None:
-    rig.give(task(chat(server, "first HANG last"), token="t"))
-    eventually(lambda: any(chunk.data == b"first " for chunk in rig.logs("t")))
+    rig.give(task(chat(server, "first HANG last"), token="hang"))
+    eventually(lambda: any(chunk.data == b"first " for chunk in rig.logs("hang")))
 
-    rig.broadcast("worker.w1", StopAttempt(token="t"))
+    rig.broadcast("worker.w1", StopAttempt(token="hang"))
 
-    finished: AttemptFinished = rig.finished("t")
+    finished: AttemptFinished = rig.finished("hang")
     assert finished.outcome == "aborted"
-    assert server.broken.wait(5)
+    assert server.broken.wait(30)
 
 
 def test_an_endpoint_that_answers_later_is_retried(rig: Rig, server: HttpCounterpart) -> None:
@@ -328,12 +335,12 @@ def test_an_endpoint_that_answers_later_is_retried(rig: Rig, server: HttpCounter
 
 
 def test_a_stop_ends_the_wait_before_a_retry(rig: Rig, server: HttpCounterpart) -> None:
-    rig.give(task(chat(server, "hello", model="busy for long"), token="t"))
+    rig.give(task(chat(server, "hello", model="busy for long"), token="busy"))
     eventually(lambda: server.requests != [])
 
-    rig.broadcast("worker.w1", StopAttempt(token="t"))
+    rig.broadcast("worker.w1", StopAttempt(token="busy"))
 
-    assert rig.finished("t").outcome == "aborted"
+    assert rig.finished("busy").outcome == "aborted"
     assert len(server.requests) == 1
 
 

@@ -42,7 +42,7 @@ def together(transport: RabbitTransport, work: Callable[[], T]) -> T:
         over.set()
 
     transport._publisher.connection.call(run)
-    assert over.wait(5)
+    assert over.wait(30)
     return found[0]
 
 
@@ -52,7 +52,7 @@ def send(transport: RabbitTransport, route: BrokerQueue, *bodies: bytes) -> list
 
 def accepted(sent: list["Future[None]"]) -> None:
     for future in sent:
-        future.result(5)
+        future.result(30)
 
 
 def waiting_at_broker(amqp_url: str, route: BrokerQueue) -> int:
@@ -120,7 +120,7 @@ def test_each_asker_gets_its_own_answer(transport: RabbitTransport, route: Broke
         delivery.reply(b"re " + delivery.body)
         delivery.ack()
 
-    assert [each.reply(5) for each in asked] == [f"re {n}".encode() for n in range(10)]
+    assert [each.reply(30) for each in asked] == [f"re {n}".encode() for n in range(10)]
 
 
 def test_a_batch_is_redelivered_whole_unless_all_of_it_was_settled(
@@ -156,7 +156,7 @@ def test_one_message_of_a_batch_that_is_given_back_is_redelivered_alone(
     assert (again.body, again.redelivered) == (b"1", True)
     again.reply(b"late")
     again.ack()
-    assert asked[0].reply(5) == b"late"
+    assert asked[0].reply(30) == b"late"
     assert consumer.take(1, SHORT_S) == []
 
 

@@ -1,5 +1,6 @@
 """The outbox relay: which messages are sent again, by which scheduler and when. The test sets the clock."""
 
+import threading
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -73,4 +74,15 @@ def test_of_two_schedulers_that_find_an_orphaned_message_one_sends_it(rig: Rig) 
     later = T0 + timedelta(seconds=7)
 
     assert [rig.one.sweep(later), rig.two.sweep(later)] == [1, 0]
+    assert rig.arrived() == 1
+
+
+def test_a_relay_that_stops_waits_for_the_confirms_of_its_last_messages(rig: Rig, stack: Stack) -> None:
+    stop = threading.Event()
+    stop.set()
+    rig.one.publish([rig.owed])
+
+    rig.one.run(stop)
+
+    assert stack.rows(t.outbox) == []
     assert rig.arrived() == 1

@@ -10,11 +10,13 @@ from shared.language.model import Condition, Step, StepCommand
 from tests.harness.worker_rig import Rig, task
 
 
-@pytest.fixture(params=["sh", "bash"])
-def rig(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
-    monkeypatch.setenv("SHELL", request.param)
-    with Rig(tmp_path / "worker") as made:
-        yield made
+@pytest.fixture(params=["sh", "bash"], scope="module")
+def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """One worker for all tests of a shell: each step has an attempt token and a number of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHELL", request.param)
+        with Rig(tmp_path_factory.mktemp("worker")) as made:
+            yield made
 
 
 def written(rig: Rig, step: Step, value: str, *, given: bool = True) -> str:

@@ -264,7 +264,7 @@ class Unsure(EmbeddedTransport):
         accepted = super().send(message)
         if not message.message_id.endswith(AttemptStarted.type) or self.said:
             return accepted
-        accepted.result(5)
+        accepted.result(30)
         self.said = True
         unconfirmed: Future[None] = Future()
         unconfirmed.set_exception(PublishUnconfirmed("nobody knows"))

@@ -8,6 +8,7 @@ matches: in both passes of a repeated hour, and not at all in skipped minutes.
 Source: cron(8) of Debian, "daylight saving time and other time changes"; docs/schedules.md.
 """
 
+import copy
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -118,12 +119,20 @@ def _next_of_minutes(fields: str, after: datetime, tz: tzinfo) -> datetime | Non
 
 def _walls(fields: str, after: datetime) -> Iterator[datetime]:
     """Yield matching wall times after ``after`` (all naive), as if the clock never changed."""
-    matches = croniter(fields, after.replace(tzinfo=UTC), max_years_between_matches=_MAX_YEARS)
+    # A copy, because matches are counted from a position that it holds.
+    matches = copy.copy(_parsed(fields))
+    matches.set_current(after.replace(tzinfo=UTC))
     try:
         while True:
             yield matches.get_next(datetime).replace(tzinfo=None)
     except (CroniterBadDateError, OverflowError):
         return
+
+
+@lru_cache(maxsize=4096)
+def _parsed(fields: str) -> croniter:
+    """Return the parsed fields. Parsing takes longer than finding a match."""
+    return croniter(fields, datetime.min.replace(tzinfo=UTC), max_years_between_matches=_MAX_YEARS)
 
 
 def _naive(at: datetime) -> datetime:

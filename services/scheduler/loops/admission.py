@@ -60,6 +60,11 @@ class Admission:
             self._queues.update(queues)
             self._condition.notify_all()
 
+    def wake(self) -> None:
+        """End a wait of ``run``, which then looks whether it shall stop."""
+        with self._condition:
+            self._condition.notify_all()
+
     def admit(self, queue: str) -> int:
         """Start as many queued runs as the queue allows; return how many.
 

@@ -58,6 +58,10 @@ class Firing:
         if after.schedules:
             self._awake.set()
 
+    def wake(self) -> None:
+        """End a wait of ``run``, which then looks whether it shall stop."""
+        self._awake.set()
+
     def adopt(self) -> int:
         """Compute the next due times of new and changed DAGs, up to 200 of them; return how many."""
         return self._transactor.decide(self._adopt)

@@ -57,6 +57,10 @@ class Housekeeping:
         if due:
             self._awake.set()
 
+    def wake(self) -> None:
+        """End a wait of ``run``, which then looks whether it shall stop."""
+        self._awake.set()
+
     def prune(self) -> int:
         """Delete the expired runs of the DAGs noted by ``started``; return how many.
 

@@ -49,6 +49,11 @@ class PoolAdmission:
             self._pools.update(pools)
             self._condition.notify_all()
 
+    def wake(self) -> None:
+        """End a wait of ``run``, which then looks whether it shall stop."""
+        with self._condition:
+            self._condition.notify_all()
+
     def admit(self, pools: Iterable[PoolKey]) -> int:
         """Admit as many steps as these pools have places for; return how many."""
         keys = sorted(set(pools))

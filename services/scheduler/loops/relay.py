@@ -9,6 +9,7 @@ are so old that all reports about them are recorded.
 import contextlib
 import logging
 import queue
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from threading import Event as StopEvent
@@ -35,6 +36,7 @@ _DELETE_AT_MOST = 500
 _SWEEP_AT_MOST = 500
 OVERDUE_S = _STALE_S + _SWEEP_EVERY_S
 """A sweep sends a message within this time after its commit, if the broker and at least one scheduler run."""
+_LAST_CONFIRMS_S = 1.0
 _GATHER_S = 0.1
 """How long confirmed rows are collected before they are deleted together; well below ``_STALE_S``."""
 
@@ -91,6 +93,10 @@ class Relay:
             if isinstance(error, BrokerUnavailable) and not isinstance(error, PublishUnconfirmed):
                 self._refused.add(message.message_id)
 
+    def wake(self) -> None:
+        """End a wait of ``run``, which then looks whether it shall stop."""
+        self._sent.put("")
+
     def run(self, stop: StopEvent) -> None:
         """Delete confirmed rows and sweep overdue rows until ``stop``; the body of a background thread."""
         next_sweep = self._clock()
@@ -104,6 +110,14 @@ class Relay:
             except StoreUnavailable as error:
                 _log.warning("relay.waits", extra={"error": str(error)})
                 stop.wait(1)
+        self._clear_the_last(stop)
+
+    def _clear_the_last(self, stop: StopEvent) -> None:
+        """Wait a second for the confirms of the last messages: a row that stays is sent again by another scheduler."""
+        until = time.monotonic() + _LAST_CONFIRMS_S
+        with contextlib.suppress(StoreUnavailable):
+            while (left_s := until - time.monotonic()) > 0 and self._under_way:
+                self._clear(stop, timeout_s=left_s)
 
     def _clear(self, stop: StopEvent, timeout_s: float) -> None:
         ids: list[str] = []

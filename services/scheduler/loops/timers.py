@@ -34,8 +34,13 @@ class Alarm:
                 self._next = moment
                 self._condition.notify_all()
 
+    def wake(self) -> None:
+        """Let a wait see that its ``stop`` is set."""
+        with self._condition:
+            self._condition.notify_all()
+
     def wait(self, now: datetime, stop: threading.Event) -> None:
-        """Wait until the earliest time that was set, the next poll, or ``stop`` (noticed within half a second)."""
+        """Wait until the earliest time that was set, the next poll, or ``stop`` (noticed at ``wake``)."""
         began = time.monotonic()
         with self._condition:
             while not stop.is_set():
@@ -60,6 +65,10 @@ class Timers:
         """Wake the thread when the first timer that the transaction set is due."""
         if after.wake_at is not None:
             self._alarm.set(after.wake_at)
+
+    def wake(self) -> None:
+        """End a wait of ``run``, which then looks whether it shall stop."""
+        self._alarm.wake()
 
     def fire_due(self) -> int:
         """Fire up to 200 due timers; return how many fired."""

@@ -10,9 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-from jsonschema.validators import validator_for
-
 from shared.errors import InvalidInput
 from shared.language.expansion.params_syntax import json_scalar_text
 from shared.language.model import Pairs
@@ -29,6 +26,10 @@ def apply_schema(reference: str, params: Pairs, folders: Sequence[Path]) -> Pair
     ``reference`` is a URL or a path. A relative path means that file in the first of ``folders`` that has it. Raises
     ``InvalidInput`` with Dagu's texts.
     """
+    # Imported here, because the import takes 0.1 s and few DAGs have a schema.
+    from jsonschema import SchemaError  # noqa: PLC0415
+    from jsonschema.validators import validator_for  # noqa: PLC0415
+
     schema = _read(reference, folders)
     properties = schema.get("properties")
     properties = properties if isinstance(properties, dict) else {}
@@ -42,7 +43,7 @@ def apply_schema(reference: str, params: Pairs, folders: Sequence[Path]) -> Pair
         errors = sorted(
             validator(schema).iter_errors(given), key=lambda error: [str(part) for part in error.absolute_path]
         )
-    except jsonschema.SchemaError as error:
+    except SchemaError as error:
         raise InvalidInput(f"failed to get JSON schema: {reference}: {error.message}") from error
     if errors:
         texts = [": ".join(filter(None, (".".join(map(str, one.absolute_path)), one.message))) for one in errors[:5]]

@@ -66,7 +66,7 @@ def test_requests_beyond_the_limit_wait_until_others_are_answered() -> None:
     assert app.inside == ["/1", "/2"]
 
     app.go.set()
-    assert [each.get(timeout=5) for each in asked] == [[b"/1"], [b"/2"], [b"/3"]]
+    assert [each.get(timeout=30) for each in asked] == [[b"/1"], [b"/2"], [b"/3"]]
 
 
 def test_the_liveness_probe_is_answered_although_the_limit_is_reached() -> None:
@@ -87,9 +87,9 @@ def test_a_body_that_comes_slowly_takes_no_place(*, chunked: bool) -> None:
     slow = ask(layer, "/slow", Trickle(b"slow", late), chunked=chunked)
     settle()
 
-    assert ask(layer, "/quick", b"quick").get(timeout=5) == [b"/quick"]
+    assert ask(layer, "/quick", b"quick").get(timeout=30) == [b"/quick"]
     late.set()
-    assert slow.get(timeout=5) == [b"/slow"]
+    assert slow.get(timeout=30) == [b"/slow"]
     assert app.bodies == [b"quick", b"slow"]
 
 
@@ -98,7 +98,7 @@ def test_a_body_that_does_not_come_is_given_up_and_says_so() -> None:
     told: list[int] = []
     layer = ConcurrencyLimit(app, 1, body_timeout_s=0.01)
 
-    answer = ask(layer, "/slow", Trickle(b"slow", Event()), told).get(timeout=5)
+    answer = ask(layer, "/slow", Trickle(b"slow", Event()), told).get(timeout=30)
 
     assert (told, answer) == ([408], [b"The request body did not arrive in time"])
     assert app.inside == []
@@ -111,9 +111,9 @@ def test_bodies_that_are_too_much_together_are_refused_until_some_are_answered(m
     layer = ConcurrencyLimit(app, 1)
     held = ask(layer, "/held", b"held")
     settle()
-    ask(layer, "/beyond", b"more", told).get(timeout=5)
+    ask(layer, "/beyond", b"more", told).get(timeout=30)
     assert told == [503]
 
     app.go.set()
-    held.get(timeout=5)
-    assert ask(layer, "/later", b"more").get(timeout=5) == [b"/later"]
+    held.get(timeout=30)
+    assert ask(layer, "/later", b"more").get(timeout=30) == [b"/later"]

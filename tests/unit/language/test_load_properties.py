@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from shared.language.load import load
 from shared.language.model import Dag
+from tests.harness.processor_time import within_processor_time
 
 _KEYS = sorted(
     {"name", "type", "schedule", "env", "dotenv", "params", "secrets", "preconditions", "steps", "handlerOn", "shell",
@@ -35,7 +36,7 @@ def test_no_value_anywhere_makes_it_raise_and_the_model_survives_json(document: 
 @pytest.mark.parametrize(
     "text",
     [
-        "steps: [[" + "a," * 100_000 + "],[" + "a," * 100_000 + "]]",
+        "steps: [[" + "a," * 25_000 + "],[" + "a," * 25_000 + "]]",
         "steps: [[" + "a," * 4_000 + "],[" + "a," * 4_000 + "]]",
         "steps: [[" + "a," * 4_000 + "]" + ",a" * 4_000 + "]",
         "\n".join(f"key{number}: 1" for number in range(50_000)),
@@ -47,8 +48,9 @@ def test_no_value_anywhere_makes_it_raise_and_the_model_survives_json(document: 
     ids=["many steps", "many edges", "crowded names", "unknown keys", "bad depends", "schedules", "env", "command"],
 )
 def test_hostile_text_comes_to_an_end(text: str) -> None:
-    # Worse than linear time would exceed the time limit of the suite.
-    loaded = load(text)
+    # Linear time is under 2 s for each of them.
+    with within_processor_time(7):
+        loaded = load(text)
 
     assert loaded.documents or loaded.errors
 
@@ -82,8 +84,8 @@ def test_a_big_dag_loads_fast_enough_to_load_on_every_request() -> None:
 
     spent = []
     for _ in range(3):
-        began = time.perf_counter()
+        began = time.process_time()
         assert load(text).ok
-        spent.append(time.perf_counter() - began)
+        spent.append(time.process_time() - began)
 
     assert min(spent) < 0.25  # about 15 ms on an idle machine
