@@ -22,6 +22,7 @@ __all__ = ["RULES", "complaints"]
 
 KUBERNETES = "1.32"
 _BROKER_AND_NAMES = {53, 5671, 5672}
+_LOGIN_SECRETS = {"builtin": {"TOKEN_SECRET", "ADMIN_PASSWORD"}, "oidc": {"OIDC_CLIENT_SECRET"}}
 _UNITS: dict[str, Decimal | int] = {
     "": 1,
     "m": Decimal("0.001"),
@@ -221,10 +222,9 @@ def fenced(objects: list[Object]) -> Iterator[str]:
         mine = [policy["spec"] for policy in policies if _selects(policy["spec"]["podSelector"], labels)]
         if not any(set(policy["policyTypes"]) == {"Ingress", "Egress"} for policy in mine):
             yield f"no network policy for {labels}"
-        if labels.get("app.kubernetes.io/component") == "worker":
-            rules = [rule for policy in mine for rule in policy.get("egress", [])]
-            if {port["port"] for rule in rules for port in rule.get("ports", [{"port": "all"}])} - _BROKER_AND_NAMES:
-                yield "a worker reaches more than the broker and names"
+        is_worker = labels.get("app.kubernetes.io/component") == "worker"
+        if is_worker and _ports_out(objects, template) - _BROKER_AND_NAMES:
+            yield "a worker reaches more than the broker and names"
 
 
 def references(objects: list[Object]) -> Iterator[str]:
@@ -286,25 +286,22 @@ def signed_in(objects: list[Object]) -> Iterator[str]:
         except ConfigInvalid as error:
             yield f"the gateway does not start: {error}"
             continue
-        kept = {each["name"] for each in container.get("env", []) if "secretKeyRef" in each.get("valueFrom", {})}
-        needed = {
-            "builtin": {"DAGWAY_AUTH_TOKEN_SECRET", "DAGWAY_AUTH_ADMIN_PASSWORD"},
-            "oidc": {"DAGWAY_AUTH_OIDC_CLIENT_SECRET"},
-        }.get(settings.auth_mode)
+        secret = [each["name"] for each in container.get("env", []) if "secretKeyRef" in each.get("valueFrom", {})]
+        needed = _LOGIN_SECRETS.get(settings.auth_mode)
         if needed is None:
             yield "the gateway demands no login"
-        elif needed - kept:
-            yield f"the gateway has no secret for {', '.join(sorted(needed - kept))}"
+        elif missing := {f"DAGWAY_AUTH_{each}" for each in needed} - set(secret):
+            yield f"the gateway has no secret for {', '.join(sorted(missing))}"
         if settings.auth_mode == "oidc" and 443 not in _ports_out(objects, template):
             yield "the gateway does not reach its login provider"
 
 
-def _ports_out(objects: list[Object], template: Object) -> set[int]:
-    """Return the ports that network policies let a pod connect to."""
+def _ports_out(objects: list[Object], template: Object) -> set[int | str]:
+    """Return the ports that network policies let a pod connect to; with ``all`` if a rule names none."""
     policies = [each["spec"] for each in of_kind(objects, "NetworkPolicy")]
     mine = [each for each in policies if _selects(each["podSelector"], template["metadata"]["labels"])]
-    rules = [rule for policy in mine for rule in policy.get("egress", [])]
-    return {port["port"] for rule in rules for port in rule.get("ports", [])}
+    egress = [rule for policy in mine for rule in policy.get("egress", [])]
+    return {port["port"] for rule in egress for port in rule.get("ports", [{"port": "all"}])}
 
 
 def secrets(objects: list[Object]) -> Iterator[str]:
