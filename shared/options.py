@@ -25,6 +25,7 @@ from shared.setting_readers import (
     whole_number,
     words,
     worker_id,
+    worker_pool,
     zone_name,
 )
 
@@ -114,7 +115,15 @@ OPTIONS = (
         "DAGWAY_WORKER_ID",
         worker_id,
         _WORKER,
-        "unique name of the worker, the same after a restart (host name)",
+        "unique name of the worker, the same after a restart; begins with POOL- (POOL-HOST)",
+    ),
+    Option(
+        "worker_pool",
+        "DAGWAY_WORKER_POOL",
+        worker_pool,
+        frozenset({"worker"}),
+        "worker pool: workers that share a login at the broker; steps choose it by the label worker-pool (default)",
+        flag_name="--pool",
     ),
     Option(
         "queues",

@@ -99,6 +99,36 @@ def test_a_message_given_back_comes_again_marked(transport: Transport) -> None:
     again.ack()
 
 
+def test_a_reproducible_message_may_be_given_back_any_number_of_times(transport: Transport) -> None:
+    route = fresh(Durability.REPRODUCIBLE)
+    consumer = transport.consume([route], prefetch=1)
+    put(transport, route, b"x")
+
+    for turn in range(2 * DELIVERY_LIMIT):
+        delivery = take_one(consumer)
+        assert (delivery.body, delivery.redelivered) == (b"x", turn > 0)
+        delivery.retry()
+
+    take_one(consumer).ack()
+    assert transport.dead_letters(10) == []
+
+
+@pytest.mark.parametrize("durability", [Durability.SAFE, Durability.REPRODUCIBLE])
+def test_a_paused_consumer_does_not_get_back_what_it_gives_back(transport: Transport, durability: Durability) -> None:
+    route = fresh(durability)
+    paused = transport.consume([route], prefetch=1)
+    put(transport, route, b"x")
+    delivery = take_one(paused)
+
+    paused.pause()
+    delivery.retry()
+
+    assert paused.take(1, SHORT_S) == []
+    again = take_one(transport.consume([route], prefetch=1))
+    assert (again.body, again.redelivered) == (b"x", True)
+    again.ack()
+
+
 def test_settling_twice_does_nothing(transport: Transport) -> None:
     route = fresh()
     consumer = transport.consume([route], prefetch=10)
@@ -149,7 +179,9 @@ def test_after_the_delivery_limit_a_message_is_a_dead_letter_with_a_reason(trans
 
 
 @pytest.mark.parametrize("durability", list(Durability))
-def test_a_dead_letter_keeps_its_reason_and_can_be_sent_again(transport: Transport, durability: Durability) -> None:
+def test_a_dead_letter_keeps_its_reason_and_can_be_sent_again(
+    transport: Transport, kind: str, durability: Durability
+) -> None:
     route = fresh(durability)
     consumer = transport.consume([route], prefetch=1)
     put(transport, route, b"broken")
@@ -157,7 +189,9 @@ def test_a_dead_letter_keeps_its_reason_and_can_be_sent_again(transport: Transpo
     take_one(consumer).dead_letter("cannot be decoded: no v")
 
     letter = eventually(lambda: only_letter(transport))
-    assert (letter.reason, letter.queue, letter.id) == ("cannot be decoded: no v", route.name, "broken")
+    moved_by_the_broker = kind == "rabbitmq" and durability is Durability.REPRODUCIBLE
+    reason = "rejected by a worker" if moved_by_the_broker else "cannot be decoded: no v"
+    assert (letter.reason, letter.queue, letter.id) == (reason, route.name, "broken")
     assert eventually(lambda: only_letter(transport)) == letter  # listing removes nothing
     assert transport.redrive(10) == 1
     again = take_one(consumer)

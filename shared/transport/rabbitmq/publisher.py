@@ -20,12 +20,13 @@ import pika
 from pika.spec import Basic
 
 from shared.errors import BrokerUnavailable, DagwayError, PublishUnconfirmed, Unroutable
-from shared.transport.base import Durability, Exchange, Outgoing
+from shared.transport.base import Durability, Outgoing
 from shared.transport.futures import settle
 from shared.transport.pending_reply import PendingReply
 from shared.transport.rabbitmq.batches import BATCH, BatchItem, pack, parts_of
 from shared.transport.rabbitmq.connection import Connection
-from shared.transport.topology import CONTROL_EXCHANGE, DEAD_ARGUMENTS, DEAD_EXCHANGE, DEAD_QUEUE
+from shared.transport.rabbitmq.declaring import MISSING, check_exchanges, declare_exchanges
+from shared.transport.topology import CONTROL_EXCHANGE
 
 __all__ = ["Publisher"]
 
@@ -72,7 +73,10 @@ class _Pending:
 class Publisher:
     """Publishes messages for all threads over one connection. Only the connection's thread uses the channels."""
 
-    def __init__(self, params: Any, name: str, *, on_ready: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, params: Any, name: str, *, creates: bool = True, on_ready: Callable[[], None] = lambda: None
+    ) -> None:
+        self._creates = creates
         self._on_ready = on_ready
         self._waiting: deque[_Pending] = deque()
         self._in_flight: dict[int, list[_Pending]] = {}
@@ -194,11 +198,7 @@ class Publisher:
         self._tag = 0
         channel.add_on_close_callback(self._channel_closed)
         channel.add_on_return_callback(self._on_return)
-        channel.exchange_declare(DEAD_EXCHANGE, "fanout", durable=True, callback=_ignore)
-        channel.queue_declare(DEAD_QUEUE, durable=True, arguments=DEAD_ARGUMENTS, callback=_ignore)
-        channel.queue_bind(DEAD_QUEUE, DEAD_EXCHANGE, callback=_ignore)
-        channel.exchange_declare(CONTROL_EXCHANGE, "topic", durable=True, callback=_ignore)
-        channel.exchange_declare(Exchange.REPORTS, "direct", durable=True, callback=_ignore)
+        (declare_exchanges if self._creates else check_exchanges)(channel)
         channel.basic_consume(_REPLY_TO, self._on_reply, auto_ack=True, callback=_ignore)
         channel.confirm_delivery(self._on_confirm, callback=self._set_ready)
 
@@ -213,8 +213,11 @@ class Publisher:
 
     def _channel_closed(self, channel: Any, reason: object) -> None:
         if channel in (self._channel, self._loose) and channel.connection.is_open:
+            missing = not self._ready and getattr(reason, "reply_code", None) == MISSING
             self._ready = False
-            self.connection.drop(f"publishing channel closed: {reason}")
+            # The reason itself names the exchange.
+            what = "a scheduler must create the exchanges first" if missing else "publishing channel closed"
+            self.connection.drop(f"{what}: {reason}")
 
     def _down(self, error: BrokerUnavailable) -> None:
         self._ready = False
