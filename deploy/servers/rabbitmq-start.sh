@@ -23,7 +23,7 @@ s/@API_PASSWORD@/$API_PASSWORD/
 END
 sed -f - "$(dirname "$0")/rabbitmq-worker.json" > "$definitions/2-worker.json" <<END
 s/@WORKER_PASSWORD@/$WORKER_PASSWORD/
-s/@LOGIN@/$WORKER_LOGIN/
+s/@LOGIN@/$WORKER_LOGIN/g
 s/@POOL@/default/g
 END
 unset SCHEDULER_PASSWORD API_PASSWORD WORKER_PASSWORD

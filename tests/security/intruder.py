@@ -69,7 +69,8 @@ class Intruder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._connection.close()
+        if self._connection.is_open:
+            self._connection.close()
 
 
 def _not_refused(closed: ChannelClosedByBroker) -> bool:
