@@ -115,7 +115,7 @@ OPTIONS = (
         "DAGWAY_WORKER_ID",
         worker_id,
         _WORKER,
-        "unique name of the worker, the same after a restart; begins with POOL- (POOL-HOST)",
+        "unique name of the worker, the same after a restart; begins with the name of its pool and a dash (POOL-HOST)",
     ),
     Option(
         "worker_pool",
