@@ -15,6 +15,7 @@ from dataclasses import field as dataclass_field
 from pathlib import Path
 from typing import Any, Literal
 
+from shared.admission.workers import DEFAULT_WORKER_POOL, WORKER_POOL, worker_pool
 from shared.errors import ConfigInvalid
 from shared.options import OPTIONS
 
@@ -42,6 +43,7 @@ class Config:
     amqp_url: str = ""
     worker_slots: int = 100
     worker_labels: tuple[tuple[str, str], ...] = ()
+    worker_pool: str = DEFAULT_WORKER_POOL
     queues: tuple[tuple[str, int], ...] = ()
     pools: tuple[tuple[str, int], ...] = ()
     tz: str = ""
@@ -134,9 +136,27 @@ def load_config(given: Mapping[str, Any], environ: Mapping[str, str], *, termina
     if all(values.get(field) for field in ("oidc_issuer", "oidc_client_id", "oidc_client_secret")):
         values.setdefault("auth_mode", "oidc")
     values.setdefault("data_dir", Path(".dagway").absolute())
-    values.setdefault("worker_id", re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())[:100] or uuid.uuid4().hex)
+    values.update(_worker_settings(values))
     values.setdefault("log_format", "text" if terminal else "json")
     return Config(**values)
+
+
+def _worker_settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the worker's id and labels. Both name its worker pool, if it is not the default pool.
+
+    The login of a pool has rights on the broker queues of workers whose id begins with the pool's name and a dash.
+    """
+    pool = values.get("worker_pool", DEFAULT_WORKER_POOL)
+    host = re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname()) or uuid.uuid4().hex
+    worker_id = values.get("worker_id", f"{pool}-{host}"[:100])
+    if pool != DEFAULT_WORKER_POOL and not worker_id.startswith(f"{pool}-"):
+        raise ConfigInvalid(f"DAGWAY_WORKER_ID must begin with {pool}-, because DAGWAY_WORKER_POOL is {pool}")
+    labels = dict(values.get("worker_labels", ()))
+    if worker_pool(labels) not in (pool, DEFAULT_WORKER_POOL):
+        raise ConfigInvalid(f"DAGWAY_WORKER_LABELS has the label {WORKER_POOL}: set DAGWAY_WORKER_POOL instead")
+    if pool != DEFAULT_WORKER_POOL:
+        labels[WORKER_POOL] = pool
+    return {"worker_id": worker_id, "worker_labels": tuple(sorted(labels.items()))}
 
 
 def _unknown(environ: Mapping[str, str]) -> list[str]:

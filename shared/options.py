@@ -27,6 +27,7 @@ from shared.setting_readers import (
     whole_number,
     words,
     worker_id,
+    worker_pool,
     zone_name,
 )
 
@@ -116,7 +117,15 @@ OPTIONS = (
         "DAGWAY_WORKER_ID",
         worker_id,
         _WORKER,
-        "unique name of the worker, the same after a restart (host name)",
+        "unique name of the worker, the same after a restart; begins with the name of its pool and a dash (POOL-HOST)",
+    ),
+    Option(
+        "worker_pool",
+        "DAGWAY_WORKER_POOL",
+        worker_pool,
+        frozenset({"worker"}),
+        "worker pool: workers that share a login at the broker; steps choose it by the label worker-pool (default)",
+        flag_name="--pool",
     ),
     Option(
         "queues",

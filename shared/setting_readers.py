@@ -24,11 +24,13 @@ __all__ = [
     "whole_number",
     "words",
     "worker_id",
+    "worker_pool",
     "zone_name",
 ]
 
 _LABEL = re.compile(r"[A-Za-z0-9_./-]{1,63}")
 _WORKER_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+_WORKER_POOL = re.compile(r"[a-z0-9_]{1,40}")
 
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:
@@ -103,6 +105,13 @@ def worker_id(text: str) -> str:
     """Return a worker id."""
     if not _WORKER_ID.fullmatch(text):
         raise ValueError(f"{text!r} is not a worker id: expected 1 to 100 letters, digits or _ . -")
+    return text
+
+
+def worker_pool(text: str) -> str:
+    """Return the name of a worker pool. It has no dash, so that no pool's name and dash begin another's."""
+    if not _WORKER_POOL.fullmatch(text):
+        raise ValueError(f"{text!r} is not the name of a worker pool: expected 1 to 40 of a-z 0-9 _")
     return text
 
 

@@ -29,7 +29,7 @@ def run_api_process(config: Config, version: str) -> None:
     database_url, amqp_url = config.need("database_url"), config.need("amqp_url")
 
     def open_broker() -> Transport:
-        return open_transport(amqp_url, name="dagway-api")
+        return open_transport(amqp_url, name="dagway-api", creates=False)
 
     def open_reads() -> Reads:
         return Reads(

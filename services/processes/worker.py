@@ -29,7 +29,7 @@ def run_worker_process(config: Config, version: str, stop: threading.Event, on_d
         )
     amqp_url = config.need("amqp_url")
     config.make_data_dir()
-    transport = open_transport(amqp_url, name=f"dagway-worker-{config.worker_id}")
+    transport = open_transport(amqp_url, name=f"dagway-worker-{config.worker_id}", creates=False)
     start_sending("dagway-worker")
     worker = make_worker(config, transport, version, on_death, worker_id=config.worker_id)
     freeze_loaded()

@@ -1,8 +1,7 @@
 """Take tasks from the broker while there is a free slot.
 
-A task is handed back if no slot is free, the disk is full or the worker is stopping: a copy is published to the same
-broker queue and confirmed, then the task is acked. So another worker can get the copy, and the copy does not count as
-redelivered.
+A task is returned to the broker if no slot is free, the disk is full or the worker is stopping. The consumer is paused
+then, so another worker gets the task. A worker has no right to publish tasks, so it cannot send a copy.
 """
 
 import json
@@ -18,7 +17,7 @@ from services.worker.process.outcome import StopKind
 from services.worker.process.supervisor import StopRequest
 from services.worker.reporting.metrics import WorkerCounters
 from services.worker.reporting.reports import Reporter
-from shared.admission.workers import satisfies
+from shared.admission.workers import WORKER_POOL, satisfies
 from shared.contracts.codec import decode
 from shared.contracts.tasks import Task
 from shared.disk import DiskCheck
@@ -26,7 +25,7 @@ from shared.errors import DecodeFailed, Unavailable
 from shared.log import bound
 from shared.private_files import private_file
 from shared.tracing import SpanContext, within
-from shared.transport.base import Delivery, Outgoing, Transport, task_queue, worker_queue
+from shared.transport.base import Delivery, Transport, task_queue, worker_queue
 
 __all__ = ["KnownSelectors", "TaskIntake"]
 
@@ -37,13 +36,18 @@ _GIVE_BACK_S = 0.2
 
 
 class KnownSelectors:
-    """The worker selectors that schedulers announced and this worker satisfies. A file keeps them over restarts."""
+    """The worker selectors that this worker satisfies: that of its worker pool, and those that schedulers announced.
+
+    A file keeps the announced ones over restarts.
+    """
 
     def __init__(self, path: Path, labels: Mapping[str, str]) -> None:
         self._path = path
         self._labels = labels
         self._lock = threading.Lock()
-        self._selectors: list[dict[str, str]] = [one for one in self._load() if satisfies(labels, one)]
+        own = {WORKER_POOL: labels[WORKER_POOL]} if WORKER_POOL in labels else {}
+        known = [one for one in self._load() if one != own and satisfies(labels, one)]
+        self._selectors: list[dict[str, str]] = [own, *known]
 
     def all(self) -> list[dict[str, str]]:
         """Return all known selectors."""
@@ -52,7 +56,7 @@ class KnownSelectors:
     def learn(self, selector: dict[str, str]) -> bool:
         """Remember a selector if it is new and this worker satisfies it; return whether it was remembered."""
         with self._lock:
-            if not selector or selector in self._selectors or not satisfies(self._labels, selector):
+            if selector in self._selectors or not satisfies(self._labels, selector):
                 return False
             self._selectors.append(selector)
             part = self._path.with_suffix(".part")
@@ -91,7 +95,6 @@ class TaskIntake:
         counters: WorkerCounters,
         room: DiskCheck,
     ) -> None:
-        self._transport = transport
         self._selectors = selectors
         self._handler = handler
         self._attempts = attempts
@@ -107,7 +110,7 @@ class TaskIntake:
         self._stopped = threading.Event()
         self._pool = ThreadPoolExecutor(slots, thread_name_prefix="attempt")
         self._opener = ThreadPoolExecutor(1, thread_name_prefix="routes")
-        consumed = [task_queue({}), worker_queue(worker_id), *map(task_queue, selectors.all())]
+        consumed = [worker_queue(worker_id), *map(task_queue, selectors.all())]
         self._consumer = transport.consume(consumed, prefetch=1)
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
 
@@ -150,7 +153,9 @@ class TaskIntake:
             if not isinstance(task, Task):
                 raise DecodeFailed(f"expected a message of type task, not {envelope.type}")
         except DecodeFailed as error:
-            _log.error("task.unreadable", extra={"error": str(error), "next": "see the dead letters"})
+            # The broker moves it to the dead letters, without the reason: only this line has it.
+            about = {"message_id": delivery.message_id, "queue": delivery.queue.name}
+            _log.error("task.unreadable", extra={"error": str(error), **about, "next": "see the dead letters"})
             delivery.dead_letter(str(error))
             return
         if delivery.redelivered:
@@ -192,8 +197,7 @@ class TaskIntake:
 
     def _hand_back(self, delivery: Delivery) -> None:
         self._counters.add("handed_back")
-        copy = Outgoing(delivery.queue, delivery.body, delivery.message_id)
-        self._settle(delivery, lambda: self._transport.send(copy).result())
+        delivery.retry()
 
     def _settle(self, delivery: Delivery, send: Callable[[], None]) -> None:
         """Call ``send``, which waits for a confirm; then ack the delivery, or return it to the broker on failure."""

@@ -28,10 +28,9 @@ from services.worker.reporting.reports import Reporter
 from shared.clock import utc_now
 from shared.contracts.events import Heartbeat
 from shared.disk import DiskCheck
-from shared.errors import Unavailable
 from shared.ids import new_token
 from shared.private_files import private_folder
-from shared.transport.base import EVENTS, HEARTBEATS, LOGS, Transport
+from shared.transport.base import Transport
 
 __all__ = ["Worker"]
 
@@ -127,12 +126,6 @@ class Worker:
     def start(self) -> None:
         """Begin to take tasks. Sends the first heartbeat before the first task can arrive."""
         self._running = True
-        try:
-            # The worker may be the first process to start, and its messages need these queues. If its broker user has
-            # no right to declare queues, the schedulers declare them.
-            self._transport.declare([EVENTS, LOGS, HEARTBEATS])
-        except Unavailable as error:
-            _log.info("worker.left_routes_to_schedulers", extra={"error": str(error)})
         self._shipper.start()
         self._reporter.start()
         self._heartbeats.start()

@@ -19,12 +19,13 @@ All methods may be called from any thread. Callbacks on futures run on the trans
 and must not block.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from shared.admission.workers import WORKER_POOL, worker_pool
 from shared.transport.pending_reply import PendingReply
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "DeadLetter",
     "Delivery",
     "Durability",
+    "Exchange",
     "Outgoing",
     "Transport",
     "task_queue",
@@ -59,32 +61,47 @@ class Durability(StrEnum):
     """Messages may be lost, because the next follows soon (RabbitMQ: classic queue, transient messages, TTL)."""
 
 
+class Exchange(StrEnum):
+    """The exchange that messages for a broker queue are sent through. The broker's rights to send are per exchange."""
+
+    DEFAULT = ""
+    """Who may send through it reaches every broker queue."""
+    REPORTS = "dagway.reports"
+    """Reaches only the broker queues of what workers report."""
+    REQUESTS = "dagway.requests"
+    """Reaches only the broker queues of what gateways send."""
+
+
 @dataclass(frozen=True, slots=True)
 class BrokerQueue:
     """A queue of the broker, for messages of one kind.
 
     ``expires_s``: the broker deletes the queue after this time without a consumer; ``None`` means never.
     ``batched``: messages that are sent at the same time may travel as one AMQP message.
+    ``exchange``: messages are sent through it with ``name`` as the routing key. The declaration of the queue binds it.
     """
 
     name: str
     durability: Durability
     expires_s: int | None = None
     batched: bool = False
+    exchange: Exchange = Exchange.DEFAULT
 
 
-COMMANDS = BrokerQueue("dagway.commands", Durability.SAFE, batched=True)
-EVENTS = BrokerQueue("dagway.events", Durability.SAFE, batched=True)
-LOGS = BrokerQueue("dagway.logs", Durability.SAFE)
-HEARTBEATS = BrokerQueue("dagway.heartbeats", Durability.TRANSIENT)
+COMMANDS = BrokerQueue("dagway.commands", Durability.SAFE, batched=True, exchange=Exchange.REQUESTS)
+EVENTS = BrokerQueue("dagway.events", Durability.SAFE, batched=True, exchange=Exchange.REPORTS)
+LOGS = BrokerQueue("dagway.logs", Durability.SAFE, exchange=Exchange.REPORTS)
+HEARTBEATS = BrokerQueue("dagway.heartbeats", Durability.TRANSIENT, exchange=Exchange.REPORTS)
 
 
-def task_queue(selector: dict[str, str]) -> BrokerQueue:
-    """Return the broker queue of the tasks with this worker selector; ``{}`` is the queue of tasks for any worker."""
-    if not selector:
-        return BrokerQueue("dagway.tasks.any", Durability.REPRODUCIBLE)
-    text = ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
-    return BrokerQueue(f"dagway.tasks.{text}", Durability.REPRODUCIBLE)
+def task_queue(selector: Mapping[str, str]) -> BrokerQueue:
+    """Return the broker queue of the tasks with this worker selector; ``{}`` is for any worker of the default pool.
+
+    The names of a worker pool's queues have a common beginning, ``dagway.tasks.POOL.``, for the rights of its login.
+    """
+    labels = [f"{key}={value}" for key, value in sorted(selector.items()) if key != WORKER_POOL]
+    name = f"dagway.tasks.{worker_pool(selector)}.{','.join(labels) or 'any'}"
+    return BrokerQueue(name, Durability.REPRODUCIBLE)
 
 
 def worker_queue(worker_id: str) -> BrokerQueue:
@@ -120,7 +137,11 @@ class Delivery(Protocol):
         """Give the message back, to be delivered again with ``redelivered`` set."""
 
     def dead_letter(self, why: str) -> None:
-        """Make the message a dead letter. ``why`` is kept as the reason."""
+        """Make the message a dead letter. ``why`` is kept as the reason.
+
+        RabbitMQ does not keep it for a REPRODUCIBLE message: those go to workers, which have no right to write dead
+        letters, so the broker moves the message. Log ``why``.
+        """
 
     def reply(self, body: bytes) -> None:
         """Send a reply to the sender, if the sender awaits one. The reply may be lost."""

@@ -8,13 +8,17 @@ from shared.transport.base import Transport
 __all__ = ["open_transport"]
 
 
-def open_transport(url: str, *, name: str, data_dir: Path | None = None) -> Transport:
+def open_transport(url: str, *, name: str, data_dir: Path | None = None, creates: bool = True) -> Transport:
     """Return the transport for ``url``.
 
     - ``amqp://`` and ``amqps://``: RabbitMQ. The broker shows the connections under ``name``.
     - ``embedded:PATH``: inside this process, with the journal in the file PATH.
     - ``embedded:``: inside this process, with the journal in ``data_dir``. If ``data_dir`` is ``None``, messages are
       kept in memory and are lost when the process ends.
+
+    ``creates``: whether this process creates exchanges and broker queues on RabbitMQ, which needs the rights of a
+    scheduler. Without it the transport is unavailable until the exchanges exist, and a consumer waits until its queue
+    exists. A worker's own queue is created in both cases.
 
     Raises:
         ConfigInvalid: the URL has another scheme or cannot be parsed.
@@ -24,7 +28,7 @@ def open_transport(url: str, *, name: str, data_dir: Path | None = None) -> Tran
     if scheme in ("amqp", "amqps"):
         from shared.transport.rabbitmq.transport import RabbitTransport  # noqa: PLC0415 - 60 ms the embedded mode need not pay
 
-        return RabbitTransport(url, name=name)
+        return RabbitTransport(url, name=name, creates=creates)
     if scheme == "embedded":
         from shared.transport.embedded.transport import EmbeddedTransport  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""The names of exchanges, queues and headers on the broker, and the arguments of queues. No other module defines any.
+"""The names and arguments on the broker that ``base`` does not define: exchanges, queues and headers.
 
 An existing queue can only be declared with the arguments that it was created with; otherwise RabbitMQ answers 406.
 RabbitMQ 3.13, 4.0 and 4.3 accept all of these arguments. There is no transient non-exclusive queue and no
@@ -8,18 +8,21 @@ RabbitMQ 3.13, 4.0 and 4.3 accept all of these arguments. There is no transient 
 from collections.abc import Mapping
 
 from shared.transport import base
-from shared.transport.base import DELIVERY_LIMIT, BrokerQueue, Durability
+from shared.transport.base import DELIVERY_LIMIT, BrokerQueue, Durability, Exchange
 
 __all__ = [
     "CONTROL_EXCHANGE",
     "DEAD_ARGUMENTS",
     "DEAD_EXCHANGE",
     "DEAD_QUEUE",
+    "EXCHANGES",
     "HEADER_AGAIN",
     "HEADER_DURABILITY",
     "HEADER_EXPIRES",
     "HEADER_QUEUE",
     "HEADER_REASON",
+    "REJECTED_EXCHANGE",
+    "REJECTED_KEY",
     "TRANSIENT_TTL_S",
     "Argument",
     "known_queue",
@@ -33,6 +36,22 @@ CONTROL_EXCHANGE = "dagway.control"
 """Topic exchange for broadcasts. Each listener binds an exclusive queue to it."""
 DEAD_EXCHANGE = "dagway.dead"
 DEAD_QUEUE = "dagway.dead"
+REJECTED_EXCHANGE = "dagway.rejected"
+"""The dead-letter exchange of task queues. It leads to ``DEAD_QUEUE``.
+
+To declare a queue with a dead-letter exchange takes the right to write to that exchange, and a worker declares its own
+queue. This is a topic exchange, so that a topic permission can still keep a worker from publishing to it.
+"""
+REJECTED_KEY = "rejected"
+"""The routing key of all that goes through ``REJECTED_EXCHANGE``. No topic of a broadcast is called so."""
+EXCHANGES = {
+    DEAD_EXCHANGE: "fanout",
+    REJECTED_EXCHANGE: "topic",
+    CONTROL_EXCHANGE: "topic",
+    Exchange.REPORTS: "direct",
+    Exchange.REQUESTS: "direct",
+}
+"""All exchanges, with their types. All are durable."""
 
 TRANSIENT_TTL_S = 10
 """Time to live of messages in TRANSIENT queues. A heartbeat older than the default lease is useless."""
@@ -69,6 +88,9 @@ def queue_arguments(queue: BrokerQueue) -> dict[str, Argument]:
         arguments = {"x-queue-type": "classic"}
         if queue.durability is Durability.TRANSIENT:
             arguments["x-message-ttl"] = TRANSIENT_TTL_S * 1000
+        else:
+            arguments["x-dead-letter-exchange"] = REJECTED_EXCHANGE
+            arguments["x-dead-letter-routing-key"] = REJECTED_KEY
     if queue.expires_s is not None:
         arguments["x-expires"] = queue.expires_s * 1000
     return arguments
@@ -98,6 +120,7 @@ def queue_from_headers(headers: Mapping[str, object]) -> tuple[BrokerQueue, str]
         return queue, str(headers.get(HEADER_REASON, ""))
     deaths = headers.get("x-death")
     if isinstance(deaths, list) and deaths and isinstance(deaths[0], dict):
-        reason = str(deaths[0].get("reason", "unknown")).replace("_", " ")
-        return known_queue(str(deaths[0].get("queue", ""))), f"by the broker: {reason}"
+        queue, reason = known_queue(str(deaths[0].get("queue", ""))), str(deaths[0].get("reason", "unknown"))
+        # Only workers reject: schedulers publish a copy with Dagway's own headers.
+        return queue, "rejected by a worker" if reason == "rejected" else f"by the broker: {reason.replace('_', ' ')}"
     return known_queue(""), "unknown"

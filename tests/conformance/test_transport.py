@@ -5,7 +5,7 @@ from concurrent.futures import wait
 import pytest
 
 from shared.errors import ConfigInvalid, Unroutable
-from shared.transport.base import DELIVERY_LIMIT, BrokerQueue, Durability, Outgoing, Transport
+from shared.transport.base import DELIVERY_LIMIT, BrokerQueue, Durability, Exchange, Outgoing, Transport
 from tests.conformance.transport_moves import SHORT_S, fresh, is_unroutable, only_letter, put, take_all, take_one
 from tests.harness.eventually import eventually
 
@@ -46,6 +46,26 @@ def test_a_send_to_a_route_nobody_declared_is_unroutable(transport: Transport) -
         transport.send(Outgoing(fresh(), b"x", "1")).result(30)
 
 
+def test_reports_go_through_an_exchange_to_the_queue_of_their_name(transport: Transport) -> None:
+    reports = [fresh(durability, exchange=Exchange.REPORTS) for durability in Durability]
+    assert all(is_unroutable(transport, route) for route in reports)
+    consumers = [transport.consume([route], prefetch=10) for route in reports]
+    transport.declare(reports)
+
+    for route in reports:
+        put(transport, route, route.name.encode())
+
+    for route, consumer in zip(reports, consumers, strict=True):
+        delivery = take_one(consumer)
+        assert (delivery.body, delivery.queue) == (route.name.encode(), route)
+        delivery.dead_letter("why")
+    eventually(lambda: len(transport.dead_letters(10)) == len(reports))
+    assert transport.redrive(10) == len(reports)
+    for route, consumer in zip(reports, consumers, strict=True):
+        assert take_one(consumer).body == route.name.encode()
+        assert consumer.take(1, 0) == []
+
+
 def test_unroutable_and_accepted_sends_are_told_apart_in_one_window(transport: Transport) -> None:
     good, bad = fresh(), fresh()
     transport.declare([good])
@@ -75,6 +95,36 @@ def test_a_message_given_back_comes_again_marked(transport: Transport) -> None:
     take_one(consumer).retry()
 
     again = take_one(consumer)
+    assert (again.body, again.redelivered) == (b"x", True)
+    again.ack()
+
+
+def test_a_reproducible_message_may_be_given_back_any_number_of_times(transport: Transport) -> None:
+    route = fresh(Durability.REPRODUCIBLE)
+    consumer = transport.consume([route], prefetch=1)
+    put(transport, route, b"x")
+
+    for turn in range(2 * DELIVERY_LIMIT):
+        delivery = take_one(consumer)
+        assert (delivery.body, delivery.redelivered) == (b"x", turn > 0)
+        delivery.retry()
+
+    take_one(consumer).ack()
+    assert transport.dead_letters(10) == []
+
+
+@pytest.mark.parametrize("durability", [Durability.SAFE, Durability.REPRODUCIBLE])
+def test_a_paused_consumer_does_not_get_back_what_it_gives_back(transport: Transport, durability: Durability) -> None:
+    route = fresh(durability)
+    paused = transport.consume([route], prefetch=1)
+    put(transport, route, b"x")
+    delivery = take_one(paused)
+
+    paused.pause()
+    delivery.retry()
+
+    assert paused.take(1, SHORT_S) == []
+    again = take_one(transport.consume([route], prefetch=1))
     assert (again.body, again.redelivered) == (b"x", True)
     again.ack()
 
@@ -129,7 +179,9 @@ def test_after_the_delivery_limit_a_message_is_a_dead_letter_with_a_reason(trans
 
 
 @pytest.mark.parametrize("durability", list(Durability))
-def test_a_dead_letter_keeps_its_reason_and_can_be_sent_again(transport: Transport, durability: Durability) -> None:
+def test_a_dead_letter_keeps_its_reason_and_can_be_sent_again(
+    transport: Transport, kind: str, durability: Durability
+) -> None:
     route = fresh(durability)
     consumer = transport.consume([route], prefetch=1)
     put(transport, route, b"broken")
@@ -137,7 +189,9 @@ def test_a_dead_letter_keeps_its_reason_and_can_be_sent_again(transport: Transpo
     take_one(consumer).dead_letter("cannot be decoded: no v")
 
     letter = eventually(lambda: only_letter(transport))
-    assert (letter.reason, letter.queue, letter.id) == ("cannot be decoded: no v", route.name, "broken")
+    moved_by_the_broker = kind == "rabbitmq" and durability is Durability.REPRODUCIBLE
+    reason = "rejected by a worker" if moved_by_the_broker else "cannot be decoded: no v"
+    assert (letter.reason, letter.queue, letter.id) == (reason, route.name, "broken")
     assert eventually(lambda: only_letter(transport)) == letter  # listing removes nothing
     assert transport.redrive(10) == 1
     again = take_one(consumer)

@@ -138,7 +138,7 @@ def test_no_password_is_written_down_and_none_has_a_default(env_file: str) -> No
             if re.search("PASSWORD|SECRET", key):
                 assert re.fullmatch(r"\$\{\w+:\?[^}]*\}", value), (name, key)
             if key.endswith("_URL"):
-                assert re.search(r"://\w+:\$\{\w+:\?[^}]*\}@", value), (name, key)
+                assert re.search(r"://(\w+|\$\{\w+:\?[^}]*\}):\$\{\w+:\?[^}]*\}@", value), (name, key)
 
 
 def test_each_service_has_a_user_of_its_own_on_either_server() -> None:
@@ -146,7 +146,7 @@ def test_each_service_has_a_user_of_its_own_on_either_server() -> None:
         (key, match[1], match[2])
         for name in OURS
         for key, value in SERVICES[name]["environment"].items()
-        if (match := re.search(r"://(\w+):\$\{(\w+)", value))
+        if (match := re.search(r"://(\w+|\$\{\w+:\?[^}]*\}):\$\{(\w+)", value))
     ]
 
     assert len({(key, user) for key, user, _ in users}) == len(users) == 6

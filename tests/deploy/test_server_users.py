@@ -1,24 +1,21 @@
-"""The users that deploy/servers creates: on real servers, each has exactly the rights that it needs."""
+"""The database users that deploy/servers creates: each has exactly the rights that it needs.
+
+``tests/security/test_broker_users.py`` tests the broker's users.
+"""
 
 import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
-import pika
 import psycopg2
 import pytest
-from pika.exceptions import ChannelClosedByBroker
 from psycopg2 import errors
 
 from shared.store.migrate import migrate
-from shared.transport.base import COMMANDS, EVENTS, HEARTBEATS, LOGS, Outgoing, Transport, task_queue, worker_queue
-from shared.transport.open import open_transport
 from tests.deploy.manifests import ROOT
-from tests.harness.eventually import eventually
 from tests.harness.needs import need
-from tests.harness.servers import PostgresServer, RabbitServer, postgres_bin
+from tests.harness.servers import PostgresServer, postgres_bin
 
 _SERVERS = ROOT / "deploy" / "servers"
 
@@ -83,69 +80,3 @@ def test_the_schedulers_user_writes_rows_and_changes_no_table(postgres: Postgres
     for statement in ("ALTER TABLE dag_runs ADD COLUMN mine int", "DROP TABLE dag_runs", "DELETE FROM alembic_version"):
         with pytest.raises(errors.InsufficientPrivilege):
             _try(postgres, "dagway_scheduler_user", statement)
-
-
-@pytest.fixture
-def broker(rabbit_server: RabbitServer, tmp_path: Path) -> RabbitServer:
-    text = (_SERVERS / "rabbitmq-users.json").read_text()
-    for user in ("SCHEDULER", "API", "WORKER"):
-        text = text.replace(f"@{user}_PASSWORD@", f"{user.lower()}-secret")
-    tmp_path.chmod(0o755)
-    (tmp_path / "users.json").write_text(text)
-    rabbit_server.ctl("import_definitions", str(tmp_path / "users.json"))
-    return rabbit_server
-
-
-def _url(broker: RabbitServer, user: str) -> str:
-    return f"amqp://{user}:{user}-secret@127.0.0.1:{broker.port}/dagway"
-
-
-@pytest.fixture
-def users(broker: RabbitServer) -> Iterator[dict[str, Transport]]:
-    opened = {user: open_transport(_url(broker, user), name=user) for user in ("scheduler", "api", "worker")}
-    opened["scheduler"].declare([COMMANDS, EVENTS, LOGS, HEARTBEATS, task_queue({})])
-    yield opened
-    for transport in opened.values():
-        transport.close()
-
-
-def test_each_service_can_do_its_work_on_the_broker(users: dict[str, Transport]) -> None:
-    scheduler, api, worker = users["scheduler"], users["api"], users["worker"]
-    mine = worker_queue("w1")
-    heard: list[bytes] = []
-    worker.listen(["worker.w1"], lambda _topic, body: heard.append(body))
-
-    intake = scheduler.consume([COMMANDS, EVENTS, LOGS, HEARTBEATS], prefetch=10)
-    tasks = worker.consume([task_queue({}), task_queue({"gpu": "true"}), mine], prefetch=10)
-    asked = api.request(Outgoing(COMMANDS, b"start", "m1"))
-    asked.accepted(10)
-    (command,) = intake.take(1, 10)
-    command.reply(b"recorded")
-    command.ack()
-    assert asked.reply(10) == b"recorded"
-
-    for route in (task_queue({}), task_queue({"gpu": "true"}), mine):
-        scheduler.send(Outgoing(route, b"task", f"m-{route.name}")).result(10)
-        (task,) = tasks.take(1, 10)
-        task.ack()
-    for route in (EVENTS, LOGS, HEARTBEATS):
-        worker.send(Outgoing(route, b"report", f"m-{route.name}")).result(10)
-        (report,) = intake.take(1, 10)
-        report.ack()
-    scheduler.broadcast("worker.w1", b"stop")
-    eventually(lambda: heard == [b"stop"], timeout_s=60)
-
-
-@pytest.mark.parametrize(
-    ("user", "queue"),
-    [("worker", COMMANDS.name), ("worker", EVENTS.name), ("worker", LOGS.name), ("api", COMMANDS.name),
-     ("api", EVENTS.name), ("api", task_queue({}).name)],
-)  # fmt: skip
-def test_no_broker_user_can_read_the_queues_of_another_service(
-    broker: RabbitServer, users: dict[str, Transport], user: str, queue: str
-) -> None:
-    with closing(pika.BlockingConnection(pika.URLParameters(_url(broker, user)))) as connection:
-        for deed in ("basic_get", "queue_purge", "queue_delete"):
-            channel = connection.channel()
-            with pytest.raises(ChannelClosedByBroker, match="ACCESS_REFUSED"):
-                getattr(channel, deed)(queue)

@@ -152,6 +152,7 @@ class Cluster(Footing):
         folder: the folder for logs and work files.
         rabbit, postgres: running servers, on which a new vhost and a new database are created.
         amqp_url: a broker URL to use instead of a new vhost.
+        amqp_urls: a broker URL for each service (``api``, ``scheduler``, ``worker``), to use instead of a new vhost.
         program: the ``dagway`` of another installation, see ``DagwayProcess``.
     """
 
@@ -168,12 +169,14 @@ class Cluster(Footing):
         workers: int = 1,
         lease_s: float = 10,
         amqp_url: str = "",
+        amqp_urls: Mapping[str, str] | None = None,
         program: Path | None = None,
     ) -> None:
         super().__init__(folder, lease_s)
         self.rabbit, self.postgres = rabbit, postgres
         self._program = program
-        self.amqp_url = amqp_url or rabbit.create_vhost()
+        self.amqp_urls = amqp_urls or dict.fromkeys(("api", "scheduler", "worker"), amqp_url or rabbit.create_vhost())
+        self.amqp_url = self.amqp_urls["scheduler"]
         self.urls = new_database(postgres)
         self._migrate()
         self.ports = [free_port() for _ in range(gateways)]
@@ -202,7 +205,7 @@ class Cluster(Footing):
         """Create a gateway on a port, without starting it."""
         settings = {
             "DAGWAY_DATABASE_URL": self.urls["api"],
-            "DAGWAY_AMQP_URL": self.amqp_url,
+            "DAGWAY_AMQP_URL": self.amqp_urls["api"],
             "DAGWAY_PORT": str(port),
         }
         process = self._process("api", f"api-{number + 1}", settings | env)
@@ -211,12 +214,16 @@ class Cluster(Footing):
 
     def scheduler(self, name: str, **env: str) -> DagwayProcess:
         """Create a scheduler, without starting it."""
-        settings = {"DAGWAY_DATABASE_URL": self.urls["scheduler"], "DAGWAY_AMQP_URL": self.amqp_url}
+        settings = {"DAGWAY_DATABASE_URL": self.urls["scheduler"], "DAGWAY_AMQP_URL": self.amqp_urls["scheduler"]}
         return self._with_door(self._process("scheduler", name, self.settings | settings | env))
 
     def worker(self, worker_id: str, **env: str) -> DagwayProcess:
         """Create a worker, without starting it."""
-        settings = {"DAGWAY_AMQP_URL": self.amqp_url, "DAGWAY_WORKER_ID": worker_id, "DAGWAY_WORKER_SLOTS": "20"}
+        settings = {
+            "DAGWAY_AMQP_URL": self.amqp_urls["worker"],
+            "DAGWAY_WORKER_ID": worker_id,
+            "DAGWAY_WORKER_SLOTS": "20",
+        }
         return self._with_door(self._process("worker", worker_id, self.settings | settings | env))
 
     def _process(self, command: str, name: str, env: Mapping[str, str]) -> DagwayProcess:

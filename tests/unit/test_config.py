@@ -205,3 +205,27 @@ def test_a_provider_with_all_it_needs_turns_its_mode_on() -> None:
     assert load_config({}, {**oidc, "DAGWAY_AUTH_MODE": "none"}).auth_mode == "none"
     with pytest.raises(ConfigInvalid, match="DAGWAY_AUTH_OIDC_CLIENT_URL"):
         settings_from(found)
+
+
+def test_a_workers_id_begins_with_its_pool() -> None:
+    default = load_config({}, {})
+    assert default.worker_id.startswith("default-")
+    assert default.worker_labels == ()
+    assert load_config({}, {"DAGWAY_WORKER_ID": "w1"}).worker_id == "w1"
+
+    gpu = load_config({}, {"DAGWAY_WORKER_POOL": "gpu", "DAGWAY_WORKER_LABELS": "region=eu"})
+    assert gpu.worker_id.startswith("gpu-")
+    assert gpu.worker_labels == (("region", "eu"), ("worker-pool", "gpu"))
+
+
+@pytest.mark.parametrize(
+    ("environ", "problem"),
+    [
+        ({"DAGWAY_WORKER_POOL": "gpu-big"}, "DAGWAY_WORKER_POOL: 'gpu-big' is not the name of a worker pool"),
+        ({"DAGWAY_WORKER_POOL": "gpu", "DAGWAY_WORKER_ID": "w1"}, "DAGWAY_WORKER_ID must begin with gpu-"),
+        ({"DAGWAY_WORKER_LABELS": "worker-pool=gpu"}, "set DAGWAY_WORKER_POOL instead"),
+    ],
+)
+def test_a_worker_cannot_be_in_two_pools(environ: dict[str, str], problem: str) -> None:
+    with pytest.raises(ConfigInvalid, match=problem):
+        load_config({}, environ)

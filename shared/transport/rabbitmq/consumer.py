@@ -17,8 +17,8 @@ from shared.transport.base import BrokerQueue, Delivery
 from shared.transport.rabbitmq.bare_methods import send_cancel, send_consume
 from shared.transport.rabbitmq.batches import parts_of
 from shared.transport.rabbitmq.connection import HEARTBEAT_S, Connection
+from shared.transport.rabbitmq.declaring import MISSING, declare_queue, is_declared_by_its_consumer
 from shared.transport.rabbitmq.delivery import Origin, RabbitDelivery, Settlement
-from shared.transport.topology import queue_arguments
 
 __all__ = ["RabbitConsumer"]
 
@@ -26,6 +26,8 @@ OPEN_TIMEOUT_S = 5.0
 _TAG = "c"
 _RETRY_S = 1.0
 _QUICK_RETRY_S = 0.05
+_MISSING_RETRY_S = 2.0
+"""Each try to consume from a queue that does not exist costs a channel, and a line in the broker's log."""
 
 _log = logging.getLogger(__name__)
 
@@ -60,7 +62,10 @@ class _Subscription:
         self._closed: threading.Event | None = None
 
     def settle(self, channel: Any, tag: int, how: str) -> None:
-        """Settle one message of a delivery: ``how`` is ``ack`` or ``retry``. Takes effect in order with ``order``."""
+        """Settle one message of a delivery. Takes effect in order with ``order``.
+
+        ``how`` is ``ack``, ``retry`` or ``reject``; the latter two settle the whole delivery.
+        """
         self._orders.append((how, channel, tag))
         if self._flushing:
             return
@@ -111,9 +116,10 @@ class _Subscription:
         channel.add_on_cancel_callback(self._cancelled_by_broker)
         channel.add_callback(self._cancelled, [Basic.CancelOk], False)
         channel.basic_qos(prefetch_count=self._consumer.prefetch)
-        channel.queue_declare(
-            self.queue.name, durable=True, arguments=queue_arguments(self.queue), callback=self._declared
-        )
+        if self._consumer.creates or is_declared_by_its_consumer(self.queue):
+            declare_queue(channel, self.queue, self._declared)
+        else:
+            channel.queue_declare(self.queue.name, passive=True, callback=self._declared)
 
     def _declared(self, _frame: Any) -> None:
         self._phase = "unknown to pika"
@@ -142,10 +148,16 @@ class _Subscription:
         closing = self._closed is not None
         self.down()
         self._consumer.void(channel)
-        if not closing and channel.connection.is_open:
+        if closing or not channel.connection.is_open:
+            return
+        if getattr(reason, "reply_code", None) == MISSING:
+            _log.info("consumer.waits", extra={"queue": self.queue.name, "why": "no scheduler has declared the queue"})
+            delay_s = _MISSING_RETRY_S
+        else:
             _log.warning("consumer.interrupted", extra={"queue": self.queue.name, "why": str(reason)})
-            self.connection.later(_QUICK_RETRY_S if self.standing.is_set() else _RETRY_S, self.open)
-            self.standing.clear()
+            delay_s = _QUICK_RETRY_S if self.standing.is_set() else _RETRY_S
+        self.connection.later(delay_s, self.open)
+        self.standing.clear()
 
     def _arrived(self, channel: Any, method: Any, properties: Any, body: bytes) -> None:
         parts = parts_of(properties, body)
@@ -194,7 +206,7 @@ class _Subscription:
                         acked.add(tag)
                 else:
                     self._unsettled.pop(tag, None)
-                    channel.basic_nack(tag, requeue=True)
+                    channel.basic_nack(tag, requeue=what == "retry")
         self._acknowledge(acked)
         self._reconcile()
 
@@ -222,7 +234,10 @@ class _Subscription:
 
 
 class RabbitConsumer:
-    """Implements ``shared.transport.base.Consumer``. ``may_consume`` tells whether publishing works."""
+    """Implements ``shared.transport.base.Consumer``.
+
+    ``may_consume`` tells whether publishing works. ``creates``: see ``open_transport``.
+    """
 
     def __init__(
         self,
@@ -231,9 +246,11 @@ class RabbitConsumer:
         forget: Callable[["RabbitConsumer"], None],
         may_consume: Callable[[], bool],
         *,
+        creates: bool,
         prefetch: int,
         acks_wait_s: float,
     ) -> None:
+        self.creates = creates
         self.prefetch = prefetch
         self.acks_wait_s = acks_wait_s
         self.may_consume = may_consume

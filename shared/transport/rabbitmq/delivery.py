@@ -1,14 +1,15 @@
 """A message received from RabbitMQ, and how it is settled.
 
 For the broker a batch is one delivery, so one message of a batch cannot be rejected. If it must be delivered again or
-become a dead letter, a copy of it is published, and then it is acknowledged.
+become a dead letter, a copy of it is published, and then it is acknowledged. The broker's own dead letters do not say
+why; so copies of SAFE and TRANSIENT messages, which schedulers receive, are published with the reason.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from shared.transport.base import BrokerQueue
+from shared.transport.base import BrokerQueue, Durability
 from shared.transport.rabbitmq.batches import BatchItem
 from shared.transport.rabbitmq.connection import Connection
 from shared.transport.topology import HEADER_AGAIN
@@ -45,7 +46,7 @@ class Subscription(Protocol):
     settlement: Settlement
 
     def settle(self, channel: Any, tag: int, how: str) -> None:
-        """Settle a message that ``channel`` delivered with ``tag``: ``how`` is ``ack`` or ``retry``."""
+        """Settle a message that ``channel`` delivered with ``tag``: ``how`` is ``ack``, ``retry`` or ``reject``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,11 @@ class RabbitDelivery:
             self._replace(self._origin.subscription.settlement.send_again)
 
     def dead_letter(self, why: str) -> None:
-        if self._first():
+        if not self._first():
+            return
+        if self.queue.durability is Durability.REPRODUCIBLE:
+            self._origin.settle("reject")
+        else:
             self._replace(
                 lambda delivery, stored: self._origin.subscription.settlement.dead_letter(delivery, why, stored)
             )

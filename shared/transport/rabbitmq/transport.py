@@ -32,15 +32,20 @@ class RabbitTransport:
     """Implements ``shared.transport.base.Transport``.
 
     The broker shows the connections under ``name``. The constructor also returns if the broker cannot be reached. The
-    transport then keeps trying to connect, and sends fail with ``BrokerUnavailable`` until it is connected.
+    transport then keeps trying to connect, and sends fail with ``BrokerUnavailable`` until it is connected. For
+    ``creates`` see ``open_transport``.
 
     Raises:
         ConfigInvalid: the URL cannot be parsed.
     """
 
-    def __init__(self, url: str, *, name: str) -> None:
+    def __init__(self, url: str, *, name: str, creates: bool = True) -> None:
+        self._creates = creates
         self._publisher = Publisher(
-            parameters(url, f"{name} publishing"), name, on_ready=lambda: self._connection.call(self._consume)
+            parameters(url, f"{name} publishing"),
+            name,
+            creates=creates,
+            on_ready=lambda: self._connection.call(self._consume),
         )
         self._admin = Admin(self._publisher)
         self._connection = Connection(
@@ -74,6 +79,7 @@ class RabbitTransport:
             self._settlement,
             self._forget,
             lambda: self._publisher.ready,
+            creates=self._creates,
             prefetch=prefetch,
             acks_wait_s=acks_wait_s,
         )
@@ -86,7 +92,7 @@ class RabbitTransport:
         self._publisher.broadcast(topic, body)
 
     def listen(self, topics: Sequence[str], callback: Callable[[str, bytes], None]) -> None:
-        listener = _Listener(self._connection, topics, callback)
+        listener = _Listener(self._connection, lambda: self._publisher.ready, topics, callback)
         with self._lock:
             self._listeners = [*self._listeners, listener]
         listener.start()
@@ -120,12 +126,12 @@ class RabbitTransport:
     def _consume(self) -> None:
         for consumer in self._consumers:
             consumer.up()
+        for listener in self._listeners:
+            listener.open()
 
     def _up(self, _connection: Any) -> None:
         self._connection.ready()
         self._consume()
-        for listener in self._listeners:
-            listener.open()
 
     def _down(self, _error: object) -> None:
         for consumer in self._consumers:
@@ -158,11 +164,19 @@ class RabbitTransport:
 class _Listener:
     """An exclusive queue that is bound to topics, and a thread that calls the callback for each message.
 
-    The queue is declared again after each reconnect.
+    The queue is declared again after each reconnect. ``may_open`` tells whether publishing works, and so whether the
+    exchange exists.
     """
 
-    def __init__(self, connection: Connection, topics: Sequence[str], callback: Callable[[str, bytes], None]) -> None:
-        self._connection, self._topics, self._callback = connection, list(topics), callback
+    def __init__(
+        self,
+        connection: Connection,
+        may_open: Callable[[], bool],
+        topics: Sequence[str],
+        callback: Callable[[str, bytes], None],
+    ) -> None:
+        self._connection, self._may_open = connection, may_open
+        self._topics, self._callback = list(topics), callback
         self._inbox: SimpleQueue[tuple[str, bytes] | None] = SimpleQueue()
         self._standing = threading.Event()
         self._channel: Any = None
@@ -177,7 +191,7 @@ class _Listener:
 
     def open(self) -> None:
         connection = self._connection.pika
-        if connection is not None and connection.is_open and self._channel is None:
+        if connection is not None and connection.is_open and self._channel is None and self._may_open():
             self._channel = connection.channel(on_open_callback=self._opened)
             self._channel.add_on_close_callback(self._channel_closed)
 
@@ -191,7 +205,6 @@ class _Listener:
 
     def _opened(self, channel: Any) -> None:
         channel.add_on_cancel_callback(lambda _frame: channel.close())
-        channel.exchange_declare(CONTROL_EXCHANGE, "topic", durable=True, callback=lambda _frame: None)
         channel.queue_declare("", exclusive=True, auto_delete=True, callback=self._declared)
 
     def _declared(self, frame: Any) -> None:

@@ -1,0 +1,62 @@
+"""A RabbitMQ with the logins that ``deploy`` creates, for tests of what each of them may do."""
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.harness.servers import RabbitServer
+
+__all__ = ["BrokerUsers", "write_definitions"]
+
+_DEPLOY = Path(__file__).parents[2] / "deploy"
+
+
+def write_definitions(folder: Path) -> Path:
+    """Write the definitions of the shipped users, as the broker's container does; return their folder."""
+    programs, definitions = folder / "bin", folder / "definitions"
+    programs.mkdir(parents=True)
+    # In the container this program starts the broker.
+    (programs / "docker-entrypoint.sh").write_text("#!/bin/sh\n")
+    (programs / "docker-entrypoint.sh").chmod(0o755)
+    environ = {
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "DEFINITIONS": str(definitions),
+        "SCHEDULER_PASSWORD": "scheduler-secret",
+        "API_PASSWORD": "api-secret",
+        "WORKER_PASSWORD": "worker-default-secret",
+    }
+    argv = ["sh", str(_DEPLOY / "servers" / "rabbitmq-start.sh")]
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return definitions
+
+
+class BrokerUsers:
+    """A running RabbitMQ that has read the definitions in ``definitions`` at its start."""
+
+    def __init__(self, folder: Path) -> None:
+        definitions = write_definitions(folder)
+        self.server = RabbitServer(conf=f"load_definitions = {definitions}")
+        self._folder = folder
+        self._passwords = {login: f"{login}-secret" for login in ("scheduler", "api", "worker-default")}
+
+    def url(self, login: str) -> str:
+        """Return the broker's URL for a login."""
+        return f"amqp://{login}:{self._passwords[login]}@127.0.0.1:{self.server.port}/dagway"
+
+    def services(self) -> Mapping[str, str]:
+        """Return the broker's URL of each service, by its command."""
+        logins = {"scheduler": "scheduler", "api": "api", "worker": "worker-default"}
+        return {service: self.url(login) for service, login in logins.items()}
+
+    def add_worker_login(self, pool: str, login: str) -> None:
+        """Make a login for the workers of a pool with ``deploy/worker-login``, and import it."""
+        argv = [str(_DEPLOY / "worker-login"), pool, login]
+        made = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+        (user,) = json.loads(made)["users"]
+        self._passwords[user["name"]] = user["password"]
+        path = self._folder / f"{login}.json"
+        path.write_text(made)
+        self.server.ctl("import_definitions", str(path))
