@@ -1,7 +1,8 @@
 """The configuration: one frozen, validated object per process.
 
 Each setting can be a command line option (``--data-dir``) or an environment variable (``DAGWAY_DATA_DIR``). The option
-wins. ``shared.options`` lists all settings.
+wins. A secret can also be in a file that a variable names (``DAGWAY_AMQP_URL_FILE``). ``shared.options`` lists all
+settings.
 """
 
 import difflib
@@ -18,7 +19,7 @@ from typing import Any, Literal
 from shared.errors import ConfigInvalid
 from shared.options import OPTIONS
 
-__all__ = ["OPTIONS", "Config", "load_config"]
+__all__ = ["OPTIONS", "Config", "environment", "load_config", "secret_variables"]
 
 LogFormat = Literal["json", "text"]
 
@@ -38,9 +39,16 @@ class Config:
     host: str = "127.0.0.1"
     port: int = 8080
     dags_dir: Path | None = None
-    database_url: str = ""
-    amqp_url: str = ""
+    database_url: str = dataclass_field(default="", repr=False)
+    amqp_url: str = dataclass_field(default="", repr=False)
     worker_slots: int = 100
+    step_user: tuple[int, int, int, str] | None = None
+    """The first uid, the first gid, the number of users and their home directory, see ``step_users``."""
+    worker_user: tuple[int, int] | None = None
+    step_max_processes: int = 0
+    step_max_memory: int = 0
+    step_max_open_files: int = 0
+    step_max_cpu_s: int = 0
     worker_labels: tuple[tuple[str, str], ...] = ()
     queues: tuple[tuple[str, int], ...] = ()
     pools: tuple[tuple[str, int], ...] = ()
@@ -114,6 +122,16 @@ def load_config(given: Mapping[str, Any], environ: Mapping[str, str], *, termina
         source = option.flag
         if value is None and not _from_kubernetes(option.env, environ.get(option.env, "")):
             value, source = environ.get(option.env), option.env
+        if path := environ.get(option.file_env):
+            if value:
+                problems.append(f"{option.file_env}: {source} is set too: unset one of them")
+                continue
+            try:
+                value, source = Path(path).read_text(encoding="utf-8").strip(), option.file_env
+            except (OSError, UnicodeDecodeError) as error:
+                why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+                problems.append(f"{option.file_env}: cannot read {path}: {why}")
+                continue
         if value is None and option.alias:
             value, source = environ.get(option.alias), option.alias
         if value is None or value == "":
@@ -135,7 +153,7 @@ def load_config(given: Mapping[str, Any], environ: Mapping[str, str], *, termina
 
 
 def _unknown(environ: Mapping[str, str]) -> list[str]:
-    known = {option.env for option in OPTIONS}
+    known = {option.env for option in OPTIONS} | {option.file_env for option in OPTIONS if option.secret}
     problems = []
     for name in sorted(environ):
         if not name.startswith("DAGWAY_") or name in known or _from_kubernetes(name, environ[name]):
@@ -155,3 +173,8 @@ def _from_kubernetes(name: str, value: str) -> bool:
 def environment() -> Mapping[str, str]:
     """Return the process environment. Other modules read settings through this function only."""
     return os.environ
+
+
+def secret_variables() -> frozenset[str]:
+    """Return the names of all variables whose value is a secret, including Dagu's."""
+    return frozenset(name for option in OPTIONS if option.secret for name in (option.env, option.alias) if name)

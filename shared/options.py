@@ -20,8 +20,11 @@ from shared.setting_readers import (
     one_of,
     seconds,
     server_url,
+    size,
+    step_users,
     true_or_false,
     url,
+    user,
     whole_number,
     words,
     worker_id,
@@ -44,6 +47,8 @@ class Option:
     help: str
     flag_name: str = ""
     """Its command line option, if that is not named as the variable."""
+    secret: bool = False
+    """Whether the value is a secret: ``file_env`` may name a file with it, and it does not stay in the environment."""
     has_alias: bool = False
     """Whether Dagu has the setting too: then Dagu's variable is read where ``env`` is not set."""
 
@@ -51,6 +56,11 @@ class Option:
     def flag(self) -> str:
         """The command line option."""
         return self.flag_name or f"--{self.env.removeprefix('DAGWAY_').lower().replace('_', '-')}"
+
+    @property
+    def file_env(self) -> str:
+        """The variable with the path of a file that has the value; empty if the value is no secret."""
+        return f"{self.env}_FILE" if self.secret else ""
 
     @property
     def alias(self) -> str:
@@ -89,9 +99,15 @@ OPTIONS = (
         str,
         _GATEWAY | _SCHEDULER,
         "database: postgresql://user:password@host/name or sqlite:///path",
+        secret=True,
     ),
     Option(
-        "amqp_url", "DAGWAY_AMQP_URL", str, _ALL, "RabbitMQ: amqp://user:password@host:5672/vhost, or amqps:// for TLS"
+        "amqp_url",
+        "DAGWAY_AMQP_URL",
+        str,
+        _ALL,
+        "RabbitMQ: amqp://user:password@host:5672/vhost, or amqps:// for TLS",
+        secret=True,
     ),
     Option(
         "worker_slots",
@@ -115,6 +131,49 @@ OPTIONS = (
         worker_id,
         _WORKER,
         "unique name of the worker, the same after a restart (host name)",
+    ),
+    Option(
+        "step_user",
+        "DAGWAY_STEP_USER",
+        step_users,
+        _WORKER,
+        "user of the steps: a name, uid or uid:gid for all runs, or a range such as 20000-20999 for one per run; the "
+        "worker must start with the right to change users (the worker's own user)",
+    ),
+    Option(
+        "worker_user",
+        "DAGWAY_WORKER_USER",
+        user,
+        _WORKER,
+        "user that a worker becomes that was started as root: a name, uid or uid:gid; a step user requires it (none)",
+    ),
+    Option(
+        "step_max_processes",
+        "DAGWAY_STEP_MAX_PROCESSES",
+        whole_number(1, 1_000_000),
+        _WORKER,
+        "how many processes and threads the steps' user may have, all runs of this user together (unlimited)",
+    ),
+    Option(
+        "step_max_memory",
+        "DAGWAY_STEP_MAX_MEMORY",
+        size(64 << 20),
+        _WORKER,
+        "address space that each process of a step may have: bytes, or 512m or 4g; at least 64m (unlimited)",
+    ),
+    Option(
+        "step_max_open_files",
+        "DAGWAY_STEP_MAX_OPEN_FILES",
+        whole_number(64, 1_000_000),
+        _WORKER,
+        "how many files each process of a step may have open (the worker's own limit)",
+    ),
+    Option(
+        "step_max_cpu_s",
+        "DAGWAY_STEP_MAX_CPU_S",
+        whole_number(1, 100_000_000),
+        _WORKER,
+        "seconds of processor time that each process of a step may use (unlimited)",
     ),
     Option(
         "queues",
@@ -226,6 +285,7 @@ OPTIONS = (
         str,
         _GATEWAY,
         "password for HTTP Basic authentication; use the environment variable: all users of the host see options",
+        secret=True,
         has_alias=True,
     ),
     Option(
@@ -234,6 +294,7 @@ OPTIONS = (
         str,
         _GATEWAY,
         "Bearer token that gives a request the role admin (none)",
+        secret=True,
         has_alias=True,
     ),
     Option(
@@ -242,6 +303,7 @@ OPTIONS = (
         str,
         _GATEWAY,
         "key that signs login tokens: at least 32 characters, the same for all gateways; auth mode builtin requires it",
+        secret=True,
         has_alias=True,
     ),
     Option(
@@ -266,6 +328,7 @@ OPTIONS = (
         str,
         _GATEWAY,
         "password of the first user (random, printed once to standard output)",
+        secret=True,
         has_alias=True,
     ),
     Option(
@@ -290,6 +353,7 @@ OPTIONS = (
         str,
         _GATEWAY,
         "secret that belongs to the client id; use the environment variable: all users of the host see options",
+        secret=True,
         has_alias=True,
     ),
     Option(
@@ -354,6 +418,7 @@ OPTIONS = (
         str,
         _GATEWAY,
         "other servers that the front end can show: a JSON list of maps with name, apiBaseURL and credentials (none)",
+        secret=True,
     ),
     Option("navbar_title", "DAGWAY_NAVBAR_TITLE", str, _GATEWAY, "title in the front end's navigation bar (Dagu)"),
     Option("navbar_color", "DAGWAY_NAVBAR_COLOR", str, _GATEWAY, "colour of the front end's navigation bar (none)"),

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.worker.inputs.named_files import EVERYTHING, Reach
 from services.worker.inputs.workspace import run_folder
 from services.worker.output.masking import Masker
 from services.worker.output.pipe_copier import PipeCopier
@@ -170,17 +171,17 @@ class OutputFiles:
             while self._fds:
                 os.close(self._fds.pop())
 
-    def open_copy(self, path: Path) -> int:
-        """Open the file that a step names in ``stdout:`` or ``stderr:``. ``close`` closes it."""
-        return self._open(str(path))
+    def open_copy(self, path: Path, reach: Reach) -> int:
+        """Open the file that a step names in ``stdout:`` or ``stderr:``. ``close`` closes it. Raises ``OSError``."""
+        return self._open(str(path), reach)
 
-    def _open(self, path: str) -> int:
+    def _open(self, path: str, reach: Reach = EVERYTHING) -> int:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
         try:
-            fd = os.open(path, flags, _FILE_MODE)
+            fd = reach.open(path, flags, _FILE_MODE)
         except FileNotFoundError:
             Path(path).parent.mkdir(_DIR_MODE, parents=True, exist_ok=True)
-            fd = os.open(path, flags, _FILE_MODE)
+            fd = reach.open(path, flags, _FILE_MODE)
         self._fds.append(fd)
         return fd
 

@@ -35,7 +35,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FULL_WAIT_S = 0.5
 _FIRST_WAIT_S = 0.2
 _MAX_WAIT_S = 5.0
-_DIR_MODE = 0o750
+_DIR_MODE = 0o700
 
 
 class Reporter:
