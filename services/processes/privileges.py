@@ -50,6 +50,8 @@ def start_guardian(config: Config) -> GuardianProcess:
     for name in ("USER", "LOGNAME"):
         os.environ.pop(name, None)
     become(uid, gid, sorted(groups))
+    # The files of this process are for itself and, in folders that it shares, for the group of the step.
+    os.umask(0o027)
     return process
 
 
