@@ -123,14 +123,10 @@ def load_config(given: Mapping[str, Any], environ: Mapping[str, str], *, termina
         if value is None and not _from_kubernetes(option.env, environ.get(option.env, "")):
             value, source = environ.get(option.env), option.env
         if path := environ.get(option.file_env):
-            if value:
-                problems.append(f"{option.file_env}: {source} is set too: unset one of them")
-                continue
             try:
-                value, source = Path(path).read_text(encoding="utf-8").strip(), option.file_env
-            except (OSError, UnicodeDecodeError) as error:
-                why = error.strerror if isinstance(error, OSError) else "not UTF-8"
-                problems.append(f"{option.file_env}: cannot read {path}: {why}")
+                value, source = _secret_in(path, given=value or "", by=source), option.file_env
+            except ValueError as error:
+                problems.append(f"{option.file_env}: {error}")
                 continue
         if value is None and option.alias:
             value, source = environ.get(option.alias), option.alias
@@ -150,6 +146,21 @@ def load_config(given: Mapping[str, Any], environ: Mapping[str, str], *, termina
     values.setdefault("worker_id", re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())[:100] or uuid.uuid4().hex)
     values.setdefault("log_format", "text" if terminal else "json")
     return Config(**values)
+
+
+def _secret_in(path: str, *, given: str, by: str) -> str:
+    """Return the text of a file without its last line break. Raises ``ValueError``, which never shows the text."""
+    if given:
+        raise ValueError(f"{by} is set too: unset one of them")
+    try:
+        text = Path(path).read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not UTF-8 text") from None
+    if not text:
+        raise ValueError(f"{path} is empty")
+    return text
 
 
 def _unknown(environ: Mapping[str, str]) -> list[str]:

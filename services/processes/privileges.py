@@ -7,6 +7,9 @@ DAGs name, becomes an ordinary user: a member of the steps' groups, and nothing 
 import logging
 import os
 import pwd
+import stat
+import tempfile
+from pathlib import Path
 
 from services.worker.process.guardian_process import GuardianProcess
 from services.worker.process.rights import become, can_change_users
@@ -44,6 +47,8 @@ def start_guardian(config: Config) -> GuardianProcess:
             "SETGID and KILL"
         )
     process = GuardianProcess(limits, worker=(uid, gid))
+    for folder in (config.data_dir, Path(tempfile.gettempdir())):
+        _protect(folder)
     groups = {*_groups(uid, gid), *range(first_gid, first_gid + count)}
     if os.geteuid() != uid:
         os.environ["HOME"] = _home(uid) or str(config.data_dir)
@@ -53,6 +58,22 @@ def start_guardian(config: Config) -> GuardianProcess:
     # The files of this process are for itself and, in folders that it shares, for the group of the step.
     os.umask(0o027)
     return process
+
+
+def _protect(folder: Path) -> None:
+    """Set the sticky bit of a folder that everybody may write to, as a volume of Kubernetes is.
+
+    Without it, steps could rename or remove what the worker has there. Raises ``ConfigInvalid``.
+    """
+    try:
+        mode = folder.stat().st_mode
+    except FileNotFoundError:
+        return
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        try:
+            folder.chmod(mode | stat.S_ISVTX)
+        except PermissionError:
+            raise ConfigInvalid(f"steps could replace the worker's files in {folder}: set its sticky bit") from None
 
 
 def _own_user(config: Config) -> tuple[int, int]:

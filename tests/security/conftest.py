@@ -55,5 +55,20 @@ def program(open_folder: Path, interpreter: str) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def confined_program(open_folder: Path, program: Path) -> Path:
+    """``program`` as root with the rights that it has in the shipped containers, and no others."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may start steps as another user")
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        pytest.skip("setpriv (util-linux) is not installed")
+    path = open_folder / "confined-dagway"
+    rights = "--bounding-set=-all,+setuid,+setgid,+kill --no-new-privs"
+    path.write_text(f'#!/bin/sh\nexec {setpriv} {rights} {program} "$@"\n')
+    path.chmod(0o755)
+    return path
+
+
 def _open_to_all(path: Path) -> bool:
     return path.exists() and all(each.stat().st_mode & 0o001 for each in (path, *path.parents))

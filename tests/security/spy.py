@@ -1,8 +1,8 @@
 """A step that looks for canaries in all that Linux lets it read, and prints which it found.
 
-``python spy.py FOLDER PID...``: looks through the files below ``FOLDER``, the environment and command line of every
-process, and the memory and open files of the processes ``PID`` and their descendants. It prints a JSON map: the names of
-the canaries that it ``found``, and the pids that it may ``signal``. Run by the step's interpreter alone: standard library.
+``python spy.py FOLDER PID...`` looks through the files below ``FOLDER``, the environment and command line of every
+process, and the memory and open files of the processes ``PID`` and their descendants. It prints a JSON map: the names
+of the canaries that it ``found``, and the pids that it may ``signal``. Standard library only.
 """
 
 import contextlib

@@ -58,7 +58,7 @@ class Guardian:
         self._sock = sock
         self._cpu_s = cpu_s
         self._spawners: set[int] = set()
-        self._had_spawner = False
+        self._may_have_orphans = False
         self._pids: dict[int, int] = {}
         self._ids: dict[int, int] = {}
         self._wills: dict[int, dict[str, Any]] = {}
@@ -67,7 +67,7 @@ class Guardian:
             os.set_blocking(fd, False)
         signal.set_wakeup_fd(self._wake_w, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGXCPU):
             signal.signal(ignored, signal.SIG_IGN)
         self._null = os.open(os.devnull, os.O_RDONLY)
         # exec resets handled signals to their default, but an ignored signal would stay ignored.
@@ -149,6 +149,10 @@ class Guardian:
     def _spawn(self, request: dict[str, Any], fds: list[int]) -> None:
         argv, env = request["argv"], request["env"]
         try:
+            if self._cpu_s:
+                # For the step to inherit. This process ignores SIGXCPU, and the kernel raises its limit at each one.
+                _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+                resource.setrlimit(resource.RLIMIT_CPU, (self._cpu_s, hard))
             os.chdir(request["cwd"])
             path = _resolve(argv[0], env.get("PATH", os.defpath))
             pid = os.posix_spawn(
@@ -171,7 +175,7 @@ class Guardian:
             self._pids[request["id"]] = pid
             self._ids[pid] = request["id"]
             if self._cpu_s:
-                # Not inherited like the other limits: it would count the guardian's own processor time.
+                # For a step that ignores SIGXCPU. Only from outside: a hard limit would end this process too.
                 with contextlib.suppress(OSError):
                     resource.prlimit(pid, resource.RLIMIT_CPU, (self._cpu_s, self._cpu_s + _CPU_GRACE_S))
         finally:
@@ -187,7 +191,6 @@ class Guardian:
             if pid == 0:
                 self._become_spawner(uid, gid, fd)
             self._spawners.add(pid)
-            self._had_spawner = True
         os.close(fd)
 
     def _become_spawner(self, uid: int, gid: int, fd: int) -> None:
@@ -221,8 +224,10 @@ class Guardian:
                 return True
             name = self._ids.pop(pid, None)
             if name is None:
+                # A spawner that ended by itself has left nothing.
+                self._may_have_orphans |= pid in self._spawners and status != 0
                 self._spawners.discard(pid)
-                if self._had_spawner:
+                if self._may_have_orphans:
                     self._kill_orphans()
                 continue
             del self._pids[name]
@@ -249,10 +254,8 @@ class Guardian:
         """
         self._sock.close()
         self._ids.clear()
-        while True:
+        while self._reap():
             kill_each(descendants(running(), {os.getpid()}))
-            if not self._reap():
-                break
             select.select([self._wake_r], [], [], PAUSE_S)
             with contextlib.suppress(BlockingIOError):
                 os.read(self._wake_r, 4096)
