@@ -58,13 +58,23 @@ def program(open_folder: Path, interpreter: str) -> Path:
 @pytest.fixture(scope="module")
 def confined_program(open_folder: Path, program: Path) -> Path:
     """``program`` as root with the rights that it has in the shipped containers, and no others."""
+    return _with_rights(program, open_folder / "confined", "--bounding-set=-all,+setuid,+setgid,+kill --no-new-privs")
+
+
+@pytest.fixture(scope="module")
+def capable_program(open_folder: Path, program: Path) -> Path:
+    """``program`` as an ordinary user that may change users, as systemd's ``AmbientCapabilities`` give it."""
+    rights = "--inh-caps=+setuid,+setgid,+kill --ambient-caps=+setuid,+setgid,+kill"
+    user = f"--reuid={WORKER_UID} --regid={WORKER_UID} --clear-groups"
+    return _with_rights(program, open_folder / "capable", f"{user} {rights}")
+
+
+def _with_rights(program: Path, path: Path, rights: str) -> Path:
     if os.geteuid() != 0:
         pytest.skip("only root may start steps as another user")
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         pytest.skip("setpriv (util-linux) is not installed")
-    path = open_folder / "confined-dagway"
-    rights = "--bounding-set=-all,+setuid,+setgid,+kill --no-new-privs"
     path.write_text(f'#!/bin/sh\nexec {setpriv} {rights} {program} "$@"\n')
     path.chmod(0o755)
     return path

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -191,9 +192,9 @@ def test_a_step_with_a_user_of_its_own_works_as_usual(own_users: Scene) -> None:
     assert Path(home) == own_users.system.data_dir / "worker" / "runs" / name / "r1"
     assert "made" in client.text(name, "r1", "two")
     assert client.text(name, "r1", "two").count(uid) == 2
-    status = dict(line.split(":", 1) for line in client.text(name, "r1", "three").splitlines())
-    assert status["NoNewPrivs"].strip() == "1"
-    assert {status[f"Cap{kind}"].strip("\t0") for kind in ("Prm", "Eff", "Amb", "Inh")} == {""}
+    text = client.text(name, "r1", "three")
+    assert _rights(text) == {"Uid": uid, "CapPrm": "0", "CapEff": "0", "CapAmb": "0", "NoNewPrivs": "1"}
+    status = dict(line.split(":", 1) for line in text.splitlines())
     assert status["Uid"].split() == status["Gid"].split() == [uid] * 4
     assert status["Groups"].strip() == ""
 
@@ -245,6 +246,33 @@ def test_processes_that_a_step_leaves_end_with_dagway(open_folder: Path, confine
         eventually(lambda: all(map(gone, [left, *family])))
 
 
+def test_with_one_user_for_all_steps_dagway_itself_is_out_of_reach(
+    open_folder: Path, capable_program: Path, interpreter: str
+) -> None:
+    """Dagway runs without root here, with the capabilities to change users. No step has them."""
+    folder = open_folder / "one"
+    folder.mkdir()
+    folder.chmod(0o711)
+    with contextmanager(_start)(folder, capable_program, interpreter, None, DAGWAY_STEP_USER=str(_FIRST_UID)) as scene:
+        found, may_signal = scene.spy()
+        ours = {scene.dagway, scene.guardian}
+        name, _ = scene.run("steps:\n  - name: show\n    command: cat /proc/self/status\n")
+        of_step = _rights(scene.system.client.text(name, "r1", "show"))
+        of_dagway = _rights(Path(f"/proc/{scene.dagway}/status").read_text())
+
+    assert found == OF_RUN
+    assert scene.victim in may_signal
+    assert not may_signal & ours
+    assert of_step == {"Uid": str(_FIRST_UID), "CapPrm": "0", "CapEff": "0", "CapAmb": "0", "NoNewPrivs": "1"}
+    assert of_dagway == {"Uid": str(WORKER_UID), "CapPrm": "0", "CapEff": "0", "CapAmb": "0", "NoNewPrivs": "0"}
+
+
+def _rights(status: str) -> dict[str, str]:
+    lines = dict(line.split(":", 1) for line in status.splitlines())
+    caps = {name: f"{int(lines[name], 16):x}" for name in ("CapPrm", "CapEff", "CapAmb")}
+    return {"Uid": lines["Uid"].split()[0], **caps, "NoNewPrivs": lines["NoNewPrivs"].strip()}
+
+
 def test_a_worker_and_its_guardian_are_unreadable_for_their_own_user(
     open_folder: Path, program: Path, interpreter: str, unprivileged: int | None
 ) -> None:
@@ -267,7 +295,7 @@ def test_a_worker_and_its_guardian_are_unreadable_for_their_own_user(
         for pid in (worker.pid, guardian):
             assert Path(f"/proc/{pid}/environ").stat().st_uid == 0
 
-    assert said["found"] == []
+    assert "brokerurl" not in said["found"]
     assert set(said["signal"]) >= {worker.pid, guardian}, "one user: it can still be signalled"
 
 
