@@ -39,7 +39,7 @@ def _options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]
 
 
 def _configure(service: str, given: dict[str, Any]) -> Config:
-    from services.processes.hardening import harden  # noqa: PLC0415
+    from services.worker.process.hardening import harden  # noqa: PLC0415
     from shared.faults import arm  # noqa: PLC0415
     from shared.log import set_up_logging  # noqa: PLC0415
 
@@ -85,8 +85,8 @@ def cli() -> None:
 @_service_options("up")
 def up(**given: Any) -> None:
     """Run all services in one process, on SQLite by default."""
-    from services.processes.privileges import start_guardian  # noqa: PLC0415
     from services.processes.up import run_up  # noqa: PLC0415
+    from services.worker.process.privileges import start_guardian  # noqa: PLC0415
 
     config = _configure("dagway", given)
     guardian = start_guardian(config)
@@ -123,8 +123,8 @@ def scheduler(**given: Any) -> None:
 @_service_options("worker")
 def worker(**given: Any) -> None:
     """Run a worker. It needs RabbitMQ only, and refuses to start with a database URL."""
-    from services.processes.privileges import start_guardian  # noqa: PLC0415
     from services.processes.worker import check_worker, run_worker_process  # noqa: PLC0415
+    from services.worker.process.privileges import start_guardian  # noqa: PLC0415
 
     config = _configure("worker", given)
     check_worker(config)

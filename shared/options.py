@@ -3,11 +3,7 @@
 The command line, the check for unknown variables and docs/configuration.md are made from this table.
 """
 
-from collections.abc import Callable
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
-from typing import Any
-
+from shared.option import Option
 from shared.setting_readers import (
     base_path,
     duration_s,
@@ -20,52 +16,16 @@ from shared.setting_readers import (
     one_of,
     seconds,
     server_url,
-    size,
-    step_users,
     true_or_false,
     url,
-    user,
     whole_number,
     words,
     worker_id,
     zone_name,
 )
+from shared.step_options import STEP_OPTIONS
 
-__all__ = ["OPTIONS", "Option"]
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One setting. ``field`` is its name in ``Config``. ``help`` states the unit, and the default in parentheses."""
-
-    field: str
-    env: str
-    read: Callable[[str], Any]
-    """Returns the value that a text means; raises ``ValueError``."""
-    services: AbstractSet[str]
-    """The commands that run a service and take this option; all of them read the variable."""
-    help: str
-    flag_name: str = ""
-    """Its command line option, if that is not named as the variable."""
-    secret: bool = False
-    """Whether the value is a secret: ``file_env`` may name a file with it, and it does not stay in the environment."""
-    has_alias: bool = False
-    """Whether Dagu has the setting too: then Dagu's variable is read where ``env`` is not set."""
-
-    @property
-    def flag(self) -> str:
-        """The command line option."""
-        return self.flag_name or f"--{self.env.removeprefix('DAGWAY_').lower().replace('_', '-')}"
-
-    @property
-    def file_env(self) -> str:
-        """The variable with the path of a file that has the value; empty if the value is no secret."""
-        return f"{self.env}_FILE" if self.secret else ""
-
-    @property
-    def alias(self) -> str:
-        """Dagu's variable, empty if it has none."""
-        return f"DAGU_{self.env.removeprefix('DAGWAY_')}" if self.has_alias else ""
+__all__ = ["OPTIONS"]
 
 
 _GATEWAY = frozenset({"up", "api"})
@@ -132,49 +92,7 @@ OPTIONS = (
         _WORKER,
         "unique name of the worker, the same after a restart (host name)",
     ),
-    Option(
-        "step_user",
-        "DAGWAY_STEP_USER",
-        step_users,
-        _WORKER,
-        "user of the steps: a name, uid or uid:gid for all runs, or a range such as 20000-20999 for one per run; the "
-        "worker must start with the right to change users (the worker's own user)",
-    ),
-    Option(
-        "worker_user",
-        "DAGWAY_WORKER_USER",
-        user,
-        _WORKER,
-        "user that a worker becomes that was started as root: a name, uid or uid:gid; a step user requires it (none)",
-    ),
-    Option(
-        "step_max_processes",
-        "DAGWAY_STEP_MAX_PROCESSES",
-        whole_number(1, 1_000_000),
-        _WORKER,
-        "how many processes and threads the steps' user may have, all runs of this user together (unlimited)",
-    ),
-    Option(
-        "step_max_memory",
-        "DAGWAY_STEP_MAX_MEMORY",
-        size(64 << 20),
-        _WORKER,
-        "address space that each process of a step may have: bytes, or 512m or 4g; at least 64m (unlimited)",
-    ),
-    Option(
-        "step_max_open_files",
-        "DAGWAY_STEP_MAX_OPEN_FILES",
-        whole_number(64, 1_000_000),
-        _WORKER,
-        "how many files each process of a step may have open (the worker's own limit)",
-    ),
-    Option(
-        "step_max_cpu_s",
-        "DAGWAY_STEP_MAX_CPU_S",
-        whole_number(1, 100_000_000),
-        _WORKER,
-        "seconds of processor time that each process of a step may use (unlimited)",
-    ),
+    *STEP_OPTIONS,
     Option(
         "queues",
         "DAGWAY_QUEUES",

@@ -1,8 +1,8 @@
 """A step that looks for canaries in all that Linux lets it read, and prints which it found.
 
-``python spy.py FOLDER PID...`` looks through the files below ``FOLDER``, the environment and command line of every
-process, and the memory and open files of the processes ``PID`` and their descendants. It prints a JSON map: the names
-of the canaries that it ``found``, and the pids that it may ``signal``. Standard library only.
+``python spy.py FOLDER:FOLDER... PID...`` looks through the files below the folders, the environment and command line
+of every process, and the memory and open files of the processes ``PID`` and their descendants. It prints a JSON map:
+the names of the canaries that it ``found``, and the pids that it may ``signal``. Standard library only.
 """
 
 import contextlib
@@ -55,7 +55,7 @@ def _open_files(pid: int) -> Iterator[bytes]:
                     yield _read(path)
 
 
-def _everything(folder: str, pids: set[int]) -> Iterator[bytes]:
+def _everything(folders: list[str], pids: set[int]) -> Iterator[bytes]:
     for name in filter(str.isdecimal, os.listdir("/proc")):  # noqa: PTH208
         if int(name) != os.getpid():
             yield _read(f"/proc/{name}/environ")
@@ -63,9 +63,10 @@ def _everything(folder: str, pids: set[int]) -> Iterator[bytes]:
     for pid in pids:
         yield from _memory(pid)
         yield from _open_files(pid)
-    for place, _, names in os.walk(folder):
-        for name in names:
-            yield _read(f"{place}/{name}")
+    for folder in folders:
+        for place, _, names in os.walk(folder):
+            for name in names:
+                yield _read(f"{place}/{name}")
 
 
 def _may_signal(pid: int) -> bool:
@@ -75,13 +76,13 @@ def _may_signal(pid: int) -> bool:
     return False
 
 
-def main(folder: str, roots: set[int]) -> None:
+def main(folders: list[str], roots: set[int]) -> None:
     """Print what was found."""
     pids = _tree(roots)
-    found = {name.decode() for data in _everything(folder, pids) for name in CANARY.findall(data)}
+    found = {name.decode() for data in _everything(folders, pids) for name in CANARY.findall(data)}
     may_signal = sorted(pid for pid in pids if _may_signal(pid))
     sys.stdout.write(json.dumps({"found": sorted(found), "signal": may_signal}))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], set(map(int, sys.argv[2:])))
+    main(sys.argv[1].split(":"), set(map(int, sys.argv[2:])))

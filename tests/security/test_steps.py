@@ -85,9 +85,16 @@ class Scene:
         self.system.client.start(name)
         return name, self.system.client.until(status, name, timeout_s=60)
 
+    @property
+    def places(self) -> str:
+        """The data folder, and the folders in it that a step may not be able to list but can guess."""
+        data = self.system.data_dir
+        guessed = ("worker/spool", "worker/runs/victim/r1", "worker/logs/victim/r1", "worker/logs/victim/r1/1")
+        return ":".join(map(str, [data, *(data / name for name in guessed)]))
+
     def spy(self) -> tuple[set[str], set[int]]:
         """Return the canaries that a step finds, and the pids below Dagway that it may signal."""
-        words = f"{self.interpreter} {self.folder}/spy.py {self.system.data_dir} {self.dagway}"
+        words = f"{self.interpreter} {self.folder}/spy.py {self.places} {self.dagway}"
         name, _ = self.run(f"steps:\n  - name: look\n    command: {words}\n")
         said = json.loads(self.system.client.text(name, "r1", "look"))
         return set(said["found"]), set(said["signal"])
@@ -150,7 +157,7 @@ def test_a_step_with_a_user_of_its_own_finds_no_canary_at_all(own_users: Scene) 
 
     assert found == set()
     # The same spy finds all of them as root, so they are there; Dagway's own only in memory, not in its environment.
-    words = [sys.executable, str(own_users.folder / "spy.py"), str(own_users.system.data_dir), str(own_users.dagway)]
+    words = [sys.executable, str(own_users.folder / "spy.py"), own_users.places, str(own_users.dagway)]
     said = json.loads(subprocess.run(words, capture_output=True, check=True).stdout)
     assert set(said["found"]) == ALL
     assert _NONCE.encode() not in Path(f"/proc/{own_users.dagway}/environ").read_bytes()

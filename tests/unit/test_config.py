@@ -94,7 +94,7 @@ def test_what_could_be_a_secret_is_marked_as_one() -> None:
 
 def test_a_forgotten_variable_is_gone_from_the_process() -> None:
     code = (
-        "import os; from services.processes.hardening import forget; forget({'DAGWAY_AUTH_TOKEN'}); "
+        "import os; from services.worker.process.hardening import forget; forget({'DAGWAY_AUTH_TOKEN'}); "
         "print(os.environ.get('DAGWAY_AUTH_TOKEN'), open('/proc/self/environ').read().replace(chr(0), ' '))"
     )
     env = {"BEFORE": "kept", "DAGWAY_AUTH_TOKEN": "secret-value", "AFTER": "kept-too"}
