@@ -45,6 +45,8 @@ class Config:
     step_user: tuple[int, int, int, str] | None = None
     """The first uid, the first gid, the number of users and their home directory, see ``step_users``."""
     worker_user: tuple[int, int] | None = None
+    secret_files: tuple[Path, ...] = ()
+    """The files that secrets were read from."""
     step_max_processes: int = 0
     step_max_memory: int = 0
     step_max_open_files: int = 0
@@ -117,6 +119,7 @@ def load_config(given: Mapping[str, Any], environ: Mapping[str, str], *, termina
     """
     problems = _unknown(environ)
     values: dict[str, Any] = {}
+    files: list[Path] = []
     for option in OPTIONS:
         value = given.get(option.field)
         source = option.flag
@@ -125,6 +128,7 @@ def load_config(given: Mapping[str, Any], environ: Mapping[str, str], *, termina
         if path := environ.get(option.file_env):
             try:
                 value, source = _secret_in(path, given=value or "", by=source), option.file_env
+                files.append(Path(path))
             except ValueError as error:
                 problems.append(f"{option.file_env}: {error}")
                 continue
@@ -145,7 +149,7 @@ def load_config(given: Mapping[str, Any], environ: Mapping[str, str], *, termina
     values.setdefault("data_dir", Path(".dagway").absolute())
     values.setdefault("worker_id", re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())[:100] or uuid.uuid4().hex)
     values.setdefault("log_format", "text" if terminal else "json")
-    return Config(**values)
+    return Config(**values, secret_files=tuple(files))
 
 
 def _secret_in(path: str, *, given: str, by: str) -> str:

@@ -78,5 +78,5 @@ def make_worker(
         on_failure=on_death,
         guardian=guardian,
         step_user=config.step_user,
-        private=(config.data_dir,),
+        private=(config.data_dir, *config.secret_files),
     )

@@ -90,8 +90,10 @@ class Worker:
         data_dir = data_dir.resolve()
         data_dir.mkdir(_PRIVATE_MODE, parents=True, exist_ok=True)
         data_dir.chmod(_PRIVATE_MODE if step_user is None else _PASSAGE_MODE)
+        private = tuple(path.resolve() for path in private)
         if step_user is not None:
-            _let_pass(private)
+            _let_pass([*filter(Path.is_dir, private), *data_dir.glob("runs"), *data_dir.glob("runs/*")])
+            _let_pass([*data_dir.glob("logs"), *data_dir.glob("logs/*")])
         self._room = DiskCheck(data_dir)
         # Before everything that starts steps: the guardian ends all steps when this process dies.
         self._guardian = GuardianClient(self.incarnation, self._guardian_lost, guardian)

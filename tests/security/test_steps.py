@@ -27,9 +27,9 @@ OF_DAGWAY = {
     "tokensecret": "DAGWAY_AUTH_TOKEN_SECRET",
     "adminpassword": "DAGWAY_AUTH_ADMIN_PASSWORD",
     "clientsecret": "DAGU_AUTH_OIDC_CLIENT_SECRET",
-    "nodes": "DAGWAY_REMOTE_NODES",
+    "nodes": "DAGWAY_REMOTE_NODES_FILE",
 }
-"""Canaries in the environment of Dagway itself, one under Dagu's name of the setting."""
+"""Canaries in the settings of Dagway itself: one under Dagu's name of the setting, and one in a file."""
 OF_RUN = {"environ", "memory", "descriptor", "log", "folder"}
 """Canaries that the run ``victim`` holds; one more is in the spool."""
 ALL = {*OF_DAGWAY, *OF_RUN, "spool"}
@@ -41,9 +41,19 @@ def _canary(name: str) -> str:
 
 
 def _settings() -> dict[str, str]:
+    variables = {variable: _canary(name) for name, variable in OF_DAGWAY.items() if name != "nodes"}
+    return {"DAGWAY_AUTH_MODE": "none"} | variables
+
+
+def _nodes_file(folder: Path) -> Path:
+    """Write the canary ``nodes`` to a file that Dagway may read, whether it begins as root or not."""
     node = {"name": "far", "apiBaseURL": "http://127.0.0.1:9", "isAuthToken": True, "authToken": _canary("nodes")}
-    values = {name: json.dumps([node]) if name == "nodes" else _canary(name) for name in OF_DAGWAY}
-    return {"DAGWAY_AUTH_MODE": "none"} | {variable: values[name] for name, variable in OF_DAGWAY.items()}
+    path = folder / "nodes.json"
+    path.write_text(json.dumps([node]))
+    path.chmod(0o440)
+    if os.geteuid() == 0:
+        os.chown(path, 0, WORKER_UID)
+    return path
 
 
 def _victim(pid_file: Path, interpreter: str) -> str:
@@ -111,6 +121,7 @@ def _start(folder: Path, program: Path, interpreter: str, user: int | None, **en
     place.chmod(0o711)
     if os.geteuid() == 0:
         os.chown(place, WORKER_UID, WORKER_UID)
+    env["DAGWAY_REMOTE_NODES_FILE"] = str(_nodes_file(folder))
     with Embedded(place, user=user, env=_settings() | env, program=program) as system:
         spool = system.data_dir / "worker" / "spool" / "waiting.bad"
         spool.write_text(_canary("spool"))
@@ -211,13 +222,14 @@ def test_a_step_with_a_user_of_its_own_works_as_usual(own_users: Scene) -> None:
     [
         ("secrets:\n  - name: X\n    provider: file\n    key: {path}\n", "only the worker may read"),
         ("secrets:\n  - name: X\n    provider: file\n    key: /proc/self/status\n", "only the worker may read"),
+        ("secrets:\n  - name: X\n    provider: file\n    key: {nodes}\n", "only the worker may read"),
         ("steps:\n  - command: echo x\n    stdout: {path}\n", "only the worker may read or write"),
         ("steps:\n  - command: echo x\n    stdout: {folder}/forged.json\n", "only the worker may read or write"),
     ],
 )
 def test_a_dag_cannot_have_the_worker_open_its_own_files(own_users: Scene, field: str, said: str) -> None:
     spool = own_users.system.data_dir / "worker" / "spool"
-    spec = field.format(path=spool / "waiting.bad", folder=spool)
+    spec = field.format(path=spool / "waiting.bad", folder=spool, nodes=own_users.folder / "nodes.json")
     spec += "" if "steps:" in spec else "steps:\n  - command: echo $X\n"
 
     _, details = own_users.run(spec, status="failed")

@@ -43,7 +43,7 @@ class Workspace:
     dags_dir: Path | None = None
     users: StepUsers | None = None
     private: tuple[Path, ...] = ()
-    """Files and folders that no DAG may name, if ``users`` is not ``None``. A run's own folder may lie in them."""
+    """Files and folders that no DAG may name, if ``users`` is not ``None``. Run and DAG folders may lie in them."""
 
     def user(self, task: Task) -> StepUser | None:
         """Return the user of a run's steps; ``None`` if it is the worker's own. Raises ``NoFreeUser``."""
@@ -78,7 +78,10 @@ class Workspace:
 
     def reach(self, task: Task) -> Reach:
         """Return which files the run may name."""
-        return EVERYTHING if self.users is None else Reach((*self.private, _PROC), (self.run_dir(task),))
+        if self.users is None:
+            return EVERYTHING
+        own = (self.run_dir(task),) if self.dags_dir is None else (self.run_dir(task), self.dags_dir)
+        return Reach((*self.private, _PROC), own)
 
     def home(self, task: Task) -> str:
         """Return the home directory of a run's steps; empty if it is the worker's own. Raises ``OSError``."""
