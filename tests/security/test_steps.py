@@ -217,6 +217,18 @@ def test_a_step_with_a_user_of_its_own_works_as_usual(own_users: Scene) -> None:
     assert status["Groups"].strip() == ""
 
 
+def test_a_step_with_a_user_of_its_own_inherits_no_descriptor_and_no_setting(own_users: Scene) -> None:
+    look = "import os; print(sorted(os.listdir('/proc/self/fd')))"
+    spec = f'steps:\n  - name: look\n    script: |\n      {own_users.interpreter} -c "{look}"\n      env\n'
+
+    name, _ = own_users.run(spec)
+
+    first, *variables = own_users.system.client.text(name, "r1", "look").splitlines()
+    # The fourth is the listing itself.
+    assert first == "['0', '1', '2', '3']"
+    assert {line.split("=")[0] for line in variables if line.startswith("DAGWAY_")} == {"DAGWAY_ATTEMPT"}
+
+
 @pytest.mark.parametrize(
     ("field", "said"),
     [
