@@ -3,7 +3,7 @@
 #   docker build --tag dagway:0.1.0 .
 #   docker build --target worker --tag dagway-worker:0.1.0 .     with common tools for steps
 #
-# It runs as user 10001 on a read-only root file system and writes only to /data and /tmp. The process handles SIGTERM
+# It runs as user 10001 (a worker may start as root instead, see docs/operations/isolation.md) on a read-only root file system and writes only to /data and /tmp. The process handles SIGTERM
 # itself, so it needs no init program.
 
 # The build image: any image with Python 3.11 or newer, its venv module and pip. The final image is built from scratch
@@ -38,14 +38,16 @@ COPY steps.lock ./
 RUN python3 -m pip --python /opt/dagway/bin/python install --no-compile --require-hashes -r steps.lock \
     && python3 deploy/image/rootfs.py /opt/dagway /rootfs-worker
 
-# Programs that steps commonly call. To add more, build your own worker image from this one.
+# Programs that steps commonly call, and users for steps: ssh, for one, refuses to run as a user without a name. To add more, build your own worker image from this one.
 FROM ${PYTHON_IMAGE} AS worker
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends bash ca-certificates curl git jq openssh-client \
     && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log /var/cache/ldconfig \
     && groupadd --gid 10001 dagway \
     && useradd --uid 10001 --gid 10001 --home-dir /data --no-create-home --shell /usr/sbin/nologin dagway \
-    && install --directory --owner=10001 --group=10001 --mode=0750 /data
+    && for id in $(seq 20000 20999); do \
+         echo "step-$id:x:$id:$id::/tmp:/usr/sbin/nologin" >> /etc/passwd; echo "step-$id:x:$id:" >> /etc/group; done \
+    && install --directory --owner=10001 --group=10001 --mode=0711 /data
 COPY --from=build-worker /rootfs-worker/opt/dagway /opt/dagway
 ENV PATH=/opt/dagway/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/data \

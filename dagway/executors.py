@@ -6,7 +6,8 @@ releases may add names here; none is removed within a major version.
 An executor is a class that can be called without arguments and has the method of ``Executor``:
 
 - ``Executor``: the protocol, ``run(job, io) -> Result``
-- ``Job``: one attempt of a step: ``step``, ``environment``, ``working_dir``, ``shell``, ``supervisor``, ``options``
+- ``Job``: one attempt of a step: ``step``, ``environment``, ``working_dir``, ``shell``, ``supervisor``, ``options``,
+  ``reach``
 - ``StepIO``: where the step writes: ``stdout``, ``stderr``, ``stderr_tail()``, ``messages``
 - ``Step``: the step as its DAG defines it: ``name``, ``config``, ``commands``, ``script`` and so on
 - ``Environment``: the step's environment variables (``process``), and the scopes for expanding its fields

@@ -16,6 +16,9 @@ Every setting is a command-line option and an environment variable; the option w
 that it needs (`dagway worker --help`). An unknown `DAGWAY_…` variable is an error that suggests the right one;
 variables that Kubernetes sets for a Service named `dagway…` are ignored. Defaults are in brackets.
 
+A secret (marked *) can also be in a file: set the variable with `_FILE` at its end, such as `DAGWAY_AMQP_URL_FILE`, to
+the file's path.
+
 | variable | option | meaning |
 | --- | --- | --- |
 """
@@ -24,7 +27,7 @@ variables that Kubernetes sets for a Service named `dagway…` are ignored. Defa
 def document() -> str:
     """Return the text of the page."""
     shown = [option for option in OPTIONS if option.field != "faults"]
-    rows = [f"| `{option.env}` | `{option.flag}` | {option.help} |\n" for option in shown]
+    rows = [f"| `{option.env}`{'*' * option.secret} | `{option.flag}` | {option.help} |\n" for option in shown]
     return _HEAD + "".join(rows)
 
 

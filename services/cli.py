@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from shared.config import OPTIONS, Config, environment, load_config
+from shared.config import OPTIONS, Config, environment, load_config, secret_variables
 from shared.errors import ConfigInvalid, DagwayError
 
 __all__ = ["main"]
@@ -39,10 +39,12 @@ def _options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]
 
 
 def _configure(service: str, given: dict[str, Any]) -> Config:
+    from services.worker.process.hardening import harden  # noqa: PLC0415
     from shared.faults import arm  # noqa: PLC0415
     from shared.log import set_up_logging  # noqa: PLC0415
 
     config = load_config(given, environment(), terminal=sys.stderr.isatty())
+    harden(secret_variables())
     set_up_logging(config.log_level, config.log_format, service)
     arm(config.faults)
     return config
@@ -84,10 +86,12 @@ def cli() -> None:
 def up(**given: Any) -> None:
     """Run all services in one process, on SQLite by default."""
     from services.processes.up import run_up  # noqa: PLC0415
+    from services.worker.process.privileges import start_guardian  # noqa: PLC0415
 
     config = _configure("dagway", given)
+    guardian = start_guardian(config)
     stop = _StopSignal()
-    run_up(config, installed_version("dagway"), stop.event, stop.on_death, click.echo)
+    run_up(config, installed_version("dagway"), stop.event, stop.on_death, guardian=guardian, echo=click.echo)
     sys.exit(stop.exit_code)
 
 
@@ -119,11 +123,14 @@ def scheduler(**given: Any) -> None:
 @_service_options("worker")
 def worker(**given: Any) -> None:
     """Run a worker. It needs RabbitMQ only, and refuses to start with a database URL."""
-    from services.processes.worker import run_worker_process  # noqa: PLC0415
+    from services.processes.worker import check_worker, run_worker_process  # noqa: PLC0415
+    from services.worker.process.privileges import start_guardian  # noqa: PLC0415
 
     config = _configure("worker", given)
+    check_worker(config)
+    guardian = start_guardian(config)
     stop = _StopSignal()
-    run_worker_process(config, installed_version("dagway"), stop.event, stop.on_death)
+    run_worker_process(config, installed_version("dagway"), stop.event, stop.on_death, guardian)
     sys.exit(stop.exit_code)
 
 

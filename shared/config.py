@@ -1,7 +1,8 @@
 """The configuration: one frozen, validated object per process.
 
 Each setting can be a command line option (``--data-dir``) or an environment variable (``DAGWAY_DATA_DIR``). The option
-wins. ``shared.options`` lists all settings.
+wins. A secret can also be in a file that a variable names (``DAGWAY_AMQP_URL_FILE``). ``shared.options`` lists all
+settings.
 """
 
 import difflib
@@ -19,7 +20,7 @@ from shared.admission.workers import DEFAULT_WORKER_POOL, WORKER_POOL, worker_po
 from shared.errors import ConfigInvalid
 from shared.options import OPTIONS
 
-__all__ = ["OPTIONS", "Config", "load_config"]
+__all__ = ["OPTIONS", "Config", "environment", "load_config", "secret_variables"]
 
 LogFormat = Literal["json", "text"]
 
@@ -39,9 +40,18 @@ class Config:
     host: str = "127.0.0.1"
     port: int = 8080
     dags_dir: Path | None = None
-    database_url: str = ""
-    amqp_url: str = ""
+    database_url: str = dataclass_field(default="", repr=False)
+    amqp_url: str = dataclass_field(default="", repr=False)
     worker_slots: int = 100
+    step_user: tuple[int, int, int, str] | None = None
+    """The first uid, the first gid, the number of users and their home directory, see ``step_users``."""
+    worker_user: tuple[int, int] | None = None
+    secret_files: tuple[Path, ...] = ()
+    """The files that secrets were read from."""
+    step_max_processes: int = 0
+    step_max_memory: int = 0
+    step_max_open_files: int = 0
+    step_max_cpu_s: int = 0
     worker_labels: tuple[tuple[str, str], ...] = ()
     worker_pool: str = DEFAULT_WORKER_POOL
     queues: tuple[tuple[str, int], ...] = ()
@@ -116,11 +126,19 @@ def load_config(given: Mapping[str, Any], environ: Mapping[str, str], *, termina
     """
     problems = _unknown(environ)
     values: dict[str, Any] = {}
+    files: list[Path] = []
     for option in OPTIONS:
         value = given.get(option.field)
         source = option.flag
         if value is None and not _from_kubernetes(option.env, environ.get(option.env, "")):
             value, source = environ.get(option.env), option.env
+        if path := environ.get(option.file_env):
+            try:
+                value, source = _secret_in(path, given=value or "", by=source), option.file_env
+                files.append(Path(path))
+            except ValueError as error:
+                problems.append(f"{option.file_env}: {error}")
+                continue
         if value is None and option.alias:
             value, source = environ.get(option.alias), option.alias
         if value is None or value == "":
@@ -138,7 +156,22 @@ def load_config(given: Mapping[str, Any], environ: Mapping[str, str], *, termina
     values.setdefault("data_dir", Path(".dagway").absolute())
     values.update(_worker_settings(values))
     values.setdefault("log_format", "text" if terminal else "json")
-    return Config(**values)
+    return Config(**values, secret_files=tuple(files))
+
+
+def _secret_in(path: str, *, given: str, by: str) -> str:
+    """Return the text of a file without its last line break. Raises ``ValueError``, which never shows the text."""
+    if given:
+        raise ValueError(f"{by} is set too: unset one of them")
+    try:
+        text = Path(path).read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not UTF-8 text") from None
+    if not text:
+        raise ValueError(f"{path} is empty")
+    return text
 
 
 def _worker_settings(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,7 +193,7 @@ def _worker_settings(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _unknown(environ: Mapping[str, str]) -> list[str]:
-    known = {option.env for option in OPTIONS}
+    known = {option.env for option in OPTIONS} | {option.file_env for option in OPTIONS if option.secret}
     problems = []
     for name in sorted(environ):
         if not name.startswith("DAGWAY_") or name in known or _from_kubernetes(name, environ[name]):
@@ -180,3 +213,8 @@ def _from_kubernetes(name: str, value: str) -> bool:
 def environment() -> Mapping[str, str]:
     """Return the process environment. Other modules read settings through this function only."""
     return os.environ
+
+
+def secret_variables() -> frozenset[str]:
+    """Return the names of all variables whose value is a secret, including Dagu's."""
+    return frozenset(name for option in OPTIONS if option.secret for name in (option.env, option.alias) if name)

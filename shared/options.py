@@ -3,11 +3,7 @@
 The command line, the check for unknown variables and docs/configuration.md are made from this table.
 """
 
-from collections.abc import Callable
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
-from typing import Any
-
+from shared.option import Option
 from shared.setting_readers import (
     base_path,
     duration_s,
@@ -30,35 +26,9 @@ from shared.setting_readers import (
     worker_pool,
     zone_name,
 )
+from shared.step_options import STEP_OPTIONS
 
-__all__ = ["OPTIONS", "Option"]
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One setting. ``field`` is its name in ``Config``. ``help`` states the unit, and the default in parentheses."""
-
-    field: str
-    env: str
-    read: Callable[[str], Any]
-    """Returns the value that a text means; raises ``ValueError``."""
-    services: AbstractSet[str]
-    """The commands that run a service and take this option; all of them read the variable."""
-    help: str
-    flag_name: str = ""
-    """Its command line option, if that is not named as the variable."""
-    has_alias: bool = False
-    """Whether Dagu has the setting too: then Dagu's variable is read where ``env`` is not set."""
-
-    @property
-    def flag(self) -> str:
-        """The command line option."""
-        return self.flag_name or f"--{self.env.removeprefix('DAGWAY_').lower().replace('_', '-')}"
-
-    @property
-    def alias(self) -> str:
-        """Dagu's variable, empty if it has none."""
-        return f"DAGU_{self.env.removeprefix('DAGWAY_')}" if self.has_alias else ""
+__all__ = ["OPTIONS"]
 
 
 _GATEWAY = frozenset({"up", "api"})
@@ -92,9 +62,15 @@ OPTIONS = (
         str,
         _GATEWAY | _SCHEDULER,
         "database: postgresql://user:password@host/name or sqlite:///path",
+        secret=True,
     ),
     Option(
-        "amqp_url", "DAGWAY_AMQP_URL", str, _ALL, "RabbitMQ: amqp://user:password@host:5672/vhost, or amqps:// for TLS"
+        "amqp_url",
+        "DAGWAY_AMQP_URL",
+        str,
+        _ALL,
+        "RabbitMQ: amqp://user:password@host:5672/vhost, or amqps:// for TLS",
+        secret=True,
     ),
     Option(
         "worker_slots",
@@ -127,6 +103,7 @@ OPTIONS = (
         "worker pool: workers that share a login at the broker; steps choose it by the label worker-pool (default)",
         flag_name="--pool",
     ),
+    *STEP_OPTIONS,
     Option(
         "queues",
         "DAGWAY_QUEUES",
@@ -237,6 +214,7 @@ OPTIONS = (
         str,
         _GATEWAY,
         "password for HTTP Basic authentication; use the environment variable: all users of the host see options",
+        secret=True,
         has_alias=True,
     ),
     Option(
@@ -245,6 +223,7 @@ OPTIONS = (
         str,
         _GATEWAY,
         "Bearer token that gives a request the role admin (none)",
+        secret=True,
         has_alias=True,
     ),
     Option(
@@ -253,6 +232,7 @@ OPTIONS = (
         str,
         _GATEWAY,
         "key that signs login tokens: at least 32 characters, the same for all gateways; auth mode builtin requires it",
+        secret=True,
         has_alias=True,
     ),
     Option(
@@ -277,6 +257,7 @@ OPTIONS = (
         str,
         _GATEWAY,
         "password of the first user (random, printed once to standard output)",
+        secret=True,
         has_alias=True,
     ),
     Option(
@@ -301,6 +282,7 @@ OPTIONS = (
         str,
         _GATEWAY,
         "secret that belongs to the client id; use the environment variable: all users of the host see options",
+        secret=True,
         has_alias=True,
     ),
     Option(
@@ -365,6 +347,7 @@ OPTIONS = (
         str,
         _GATEWAY,
         "other servers that the front end can show: a JSON list of maps with name, apiBaseURL and credentials (none)",
+        secret=True,
     ),
     Option(
         "allowed_hosts",

@@ -1,5 +1,6 @@
 """Readers of settings: each returns the value that a text means, or raises ``ValueError`` with what is wrong."""
 
+import pwd
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +20,11 @@ __all__ = [
     "origins",
     "seconds",
     "server_url",
+    "size",
+    "step_users",
     "true_or_false",
     "url",
+    "user",
     "whole_number",
     "words",
     "worker_id",
@@ -198,6 +202,61 @@ def origins(text: str) -> tuple[str, ...]:
             raise ValueError(f"{item!r} is not an origin such as https://dashboard.example.org, without a path")
         found.append(item.removesuffix(":443" if item.startswith("https:") else ":80"))
     return tuple(found)
+
+
+_MOST_USERS = 10_000
+
+
+def size(low: int) -> Callable[[str], int]:
+    """Return a reader of sizes from ``low`` bytes, such as ``1048576``, ``512m`` or ``4g``."""
+
+    def read(text: str) -> int:
+        found = re.fullmatch(r"(\d{1,15})([kmg]?)", text.strip().lower())
+        value = int(found[1]) << {"": 0, "k": 10, "m": 20, "g": 30}[found[2]] if found else 0
+        if not low <= value < 1 << 60:
+            raise ValueError(f"{text!r} is not a size from {low} bytes, such as 512m or 4g")
+        return value
+
+    return read
+
+
+def user(text: str) -> tuple[int, int]:
+    """Return the uid and gid of a user other than root, given as a name, ``uid`` or ``uid:gid``.
+
+    The default gid is the user's primary group or, for a uid without an entry, the same number.
+    """
+    uid, gid, _ = _user(text)
+    return uid, gid
+
+
+def step_users(text: str) -> tuple[int, int, int, str]:
+    """Return the first uid, the first gid, the number of users and the home directory (empty if they have none)."""
+    found = re.fullmatch(r"(\d{1,10})-(\d{1,10})", text.strip())
+    if found is None:
+        uid, gid, home = _user(text)
+        return uid, gid, 1, home
+    first, last = int(found[1]), int(found[2])
+    if not 0 < first < last < 1 << 31 or last - first >= _MOST_USERS:
+        raise ValueError(f"{text!r} is not a range of 2 to {_MOST_USERS} user ids, such as 20000-20999")
+    return first, first, last - first + 1, ""
+
+
+def _user(text: str) -> tuple[int, int, str]:
+    name, _, group = text.strip().partition(":")
+    if group and not re.fullmatch(r"\d{1,9}", group):
+        raise ValueError(f"{text!r}: the group is not a number")
+    try:
+        entry = pwd.getpwuid(int(name)) if re.fullmatch(r"\d{1,9}", name) else pwd.getpwnam(name)
+        uid, gid, home = entry.pw_uid, entry.pw_gid, entry.pw_dir
+    except KeyError:
+        if not name.isdecimal():
+            raise ValueError(f"{name!r} is not a user of this machine") from None
+        uid = gid = int(name)
+        home = ""
+    gid = int(group) if group else gid
+    if not uid or not gid:
+        raise ValueError(f"{text!r} is root, or root's group")
+    return uid, gid, home
 
 
 def words(text: str) -> tuple[str, ...]:

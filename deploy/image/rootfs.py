@@ -146,7 +146,7 @@ def main(application: Path, root: Path) -> None:
     for name, text in _ETC.items():
         rootfs.write(f"/etc/{name}", text)
     rootfs.folder("/tmp", 0o1777)  # noqa: S108 - the image's, not this machine's
-    rootfs.folder("/data", 0o750, UID)
+    rootfs.folder("/data", 0o711, UID)
     for name in ("proc", "dev", "sys"):
         rootfs.folder(f"/{name}", 0o755)
     rootfs.compile(stdlib, application)

@@ -16,6 +16,7 @@ from services.api.settings import settings_from, warn_if_open
 from services.processes.scheduler import make_scheduler, read_base_config
 from services.processes.worker import make_worker
 from services.scheduler.metrics import BacklogCollector, limit_dag_series
+from services.worker.process.guardian_process import GuardianProcess
 from services.worker.reporting.metrics import WorkerCollector
 from shared.admin_server import AdminServer
 from shared.clock import utc_now
@@ -45,7 +46,13 @@ _SWITCH_S = 0.0005
 
 
 def run_up(
-    config: Config, version: str, stop: threading.Event, on_death: Callable[[], None], echo: Callable[[str], None]
+    config: Config,
+    version: str,
+    stop: threading.Event,
+    on_death: Callable[[], None],
+    *,
+    guardian: GuardianProcess,
+    echo: Callable[[str], None],
 ) -> None:
     """Run all services until ``stop`` is set. ``echo`` prints the address and example commands."""
     base_config = read_base_config(config)
@@ -63,7 +70,7 @@ def run_up(
     limit_dag_series(config.metrics_dags)
     transport = open_transport(config.amqp_url or "embedded:", name="dagway", data_dir=config.data_dir)
     scheduler = make_scheduler(config, Store(engine), transport, version, on_death, base_config=base_config)
-    worker = make_worker(config, transport, version, on_death, worker_id=_WORKER)
+    worker = make_worker(config, transport, version, on_death, worker_id=_WORKER, guardian=guardian)
     deps = build_deps(
         transport=transport,
         reads=reads,

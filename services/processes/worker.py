@@ -1,10 +1,12 @@
 """``dagway worker``: a worker. It connects to the broker, never to the database."""
 
+import logging
 import threading
 from collections.abc import Callable
 
 from services.processes.admin import OptionalAdminServer
 from services.worker.main import Worker
+from services.worker.process.guardian_process import GuardianProcess
 from services.worker.reporting.metrics import WorkerCollector
 from shared.config import Config
 from shared.errors import ConfigInvalid
@@ -14,24 +16,24 @@ from shared.spans import start_sending, stop_sending
 from shared.transport.base import Transport
 from shared.transport.open import open_transport
 
-__all__ = ["make_worker", "run_worker_process"]
+__all__ = ["check_worker", "make_worker", "run_worker_process"]
+
+_log = logging.getLogger(__name__)
 
 _DRAIN_S = 25
 """How long a stopping worker waits for its steps. Kubernetes gives a pod 30 s."""
 
 
-def run_worker_process(config: Config, version: str, stop: threading.Event, on_death: Callable[[], None]) -> None:
+def run_worker_process(
+    config: Config, version: str, stop: threading.Event, on_death: Callable[[], None], guardian: GuardianProcess
+) -> None:
     """Run a worker until ``stop`` is set, then wait up to 25 s for its steps."""
-    if config.database_url:
-        raise ConfigInvalid(
-            "DAGWAY_DATABASE_URL is set: remove it from the worker's environment, because the commands of steps could "
-            "read it"
-        )
-    amqp_url = config.need("amqp_url")
+    if config.step_user is None:
+        _log.warning("worker.steps_share_its_user", extra={"next": "see docs/operations/isolation.md"})
     config.make_data_dir()
-    transport = open_transport(amqp_url, name=f"dagway-worker-{config.worker_id}", creates=False)
+    transport = open_transport(config.need("amqp_url"), name=f"dagway-worker-{config.worker_id}", creates=False)
     start_sending("dagway-worker")
-    worker = make_worker(config, transport, version, on_death, worker_id=config.worker_id)
+    worker = make_worker(config, transport, version, on_death, worker_id=config.worker_id, guardian=guardian)
     freeze_loaded()
     worker.start()
     with OptionalAdminServer(config, lambda: worker.trouble) as admin:
@@ -44,8 +46,24 @@ def run_worker_process(config: Config, version: str, stop: threading.Event, on_d
     stop_sending()
 
 
+def check_worker(config: Config) -> None:
+    """Refuse settings that no worker may have. Raises ``ConfigInvalid``."""
+    config.need("amqp_url")
+    if config.database_url:
+        raise ConfigInvalid(
+            "DAGWAY_DATABASE_URL is set: remove it from the worker's environment, because the commands of steps could "
+            "read it"
+        )
+
+
 def make_worker(
-    config: Config, transport: Transport, version: str, on_death: Callable[[], None], *, worker_id: str
+    config: Config,
+    transport: Transport,
+    version: str,
+    on_death: Callable[[], None],
+    *,
+    worker_id: str,
+    guardian: GuardianProcess,
 ) -> Worker:
     """Return a worker with the settings of ``config``."""
     return Worker(
@@ -58,4 +76,7 @@ def make_worker(
         lease_ttl_s=config.lease_s,
         version=version,
         on_failure=on_death,
+        guardian=guardian,
+        step_user=config.step_user,
+        private=(config.data_dir, *config.secret_files),
     )

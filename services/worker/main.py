@@ -7,7 +7,8 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -21,7 +22,9 @@ from services.worker.inputs.workspace import Workspace
 from services.worker.intake import KnownSelectors, TaskIntake
 from services.worker.output.log_shipper import LogShipper
 from services.worker.process.guardian_client import GuardianClient
+from services.worker.process.guardian_process import GuardianProcess
 from services.worker.process.outcome import StopKind
+from services.worker.process.step_users import StepUser, StepUsers
 from services.worker.reporting.heartbeat import HeartbeatSender
 from services.worker.reporting.metrics import WorkerCounters
 from services.worker.reporting.reports import Reporter
@@ -45,6 +48,10 @@ class Worker:
     ``data_dir`` must not be shared with another worker. With ``dags_dir``, the folder of the DAG files, steps run in
     the directory of their DAG's file by default. If the guardian dies, ``failed`` is set and ``on_failure`` is called:
     the process must then end with an exit code other than 0, since it can neither start nor watch steps.
+
+    ``guardian`` is a guardian process that was started before. With ``step_user`` (first uid, first gid, number of
+    users, home), steps have users of their own: the guardian must have the right to change users, and this process must
+    be in the groups of these users. DAGs then cannot name files below ``private``.
     """
 
     def __init__(
@@ -59,6 +66,9 @@ class Worker:
         lease_ttl_s: float = 10,
         version: str = "",
         on_failure: Callable[[], None] = lambda: None,
+        guardian: GuardianProcess | None = None,
+        step_user: tuple[int, int, int, str] | None = None,
+        private: tuple[Path, ...] = (),
     ) -> None:
         self.counters = WorkerCounters()
         self.failed = threading.Event()
@@ -75,12 +85,21 @@ class Worker:
         self._running = False
         self._transport = transport
         data_dir = data_dir.resolve()
-        for folder in (data_dir, data_dir / "logs", data_dir / "runs", data_dir / "spool"):
+        runs, logs = data_dir / "runs", data_dir / "logs"
+        for folder in (data_dir, runs, logs, data_dir / "spool"):
             private_folder(folder)
+        private = tuple(path.resolve() for path in private)
+        if step_user is not None:
+            _let_pass([data_dir, *filter(Path.is_dir, private), runs, *runs.glob("*"), logs, *logs.glob("*")])
         self._room = DiskCheck(data_dir)
-        workspace = Workspace(data_dir, None if dags_dir is None else dags_dir.resolve())
         # Before everything that starts steps: the guardian ends all steps when this process dies.
-        self._guardian = GuardianClient(self.incarnation, self._guardian_lost)
+        self._guardian = GuardianClient(self.incarnation, self._guardian_lost, guardian)
+        workspace = Workspace(
+            data_dir,
+            None if dags_dir is None else dags_dir.resolve(),
+            None if step_user is None else self._step_users(data_dir, *step_user),
+            private,
+        )
         self._shipper = LogShipper(transport)
         self._spans = AttemptSpans(worker_id)
         self._reporter = Reporter(transport, data_dir / "spool", self.attempts.delivered)
@@ -187,6 +206,18 @@ class Worker:
             stopped=stopped,
         )
 
+    def _step_users(self, data_dir: Path, uid: int, gid: int, count: int, home: str) -> StepUsers:
+        shared = [data_dir / "runs", data_dir / "logs"]
+        return StepUsers(StepUser(uid, gid, home), count, shared, self._guardian.release)
+
     def _guardian_lost(self) -> None:
         self.failed.set()
         self._on_failure()
+
+
+def _let_pass(folders: Iterable[Path]) -> None:
+    """Let steps with users of their own pass through these folders, without looking around."""
+    for folder in folders:
+        # A mounted folder can belong to somebody else, who decides.
+        with suppress(OSError):
+            folder.chmod(folder.stat().st_mode | 0o011)

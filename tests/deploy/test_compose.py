@@ -92,8 +92,11 @@ def test_every_container_is_locked_down_and_bounded(name: str) -> None:
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
-    assert not {"privileged", "cap_add", "devices", "pid", "ipc"} & set(service)
-    assert service.get("user") != "root"
+    assert not {"privileged", "devices", "pid", "ipc"} & set(service)
+    # The worker starts as root only to give each run a user of its own.
+    assert service.get("cap_add", []) == (["SETUID", "SETGID", "KILL"] if name == "worker" else [])
+    assert service.get("user") not in {"root", "0"}
+    assert (service.get("user") == "0:0") == (name == "worker")
     assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory", "pids"}
     assert not re.search(r":latest$|^[^:]+$", _interpolated(service["image"], {}))
 
@@ -160,6 +163,7 @@ def test_our_processes_accept_their_environment(name: str) -> None:
 
     config = load_config({}, environ)
 
+    assert (config.step_user is not None and config.worker_user is not None) == (name == "worker")
     assert config.metrics_port == (0 if name == "migrate" else 9000)
     assert bool(config.database_url) == (name != "worker")
 

@@ -1,16 +1,20 @@
 """The Kubernetes manifests satisfy the rules, and the rules detect planted defects."""
 
 import copy
+import os
 import re
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from shared.config import load_config
 from tests.deploy.manifests import ROOT, Object, containers, manifest_set, of_kind, pod_templates, set_names
 from tests.deploy.rules import complaints
+from tests.harness.needs import need
 
 NAMES = set_names()
 
@@ -42,6 +46,10 @@ def _put(where: Callable[[list[Object]], Any], key: str, value: Any) -> Callable
     return change
 
 
+def _remove_variable(container: Any, name: str) -> None:
+    container["env"] = [each for each in container["env"] if each["name"] != name]
+
+
 DEFECTS: dict[str, tuple[str, Callable[[list[Object]], None]]] = {
     "wrong type": ("schema", _put(lambda them: _first(them, "Deployment", "dagway-worker"), "replicas", "two")),
     "unknown field": ("schema", _put(lambda them: _container(them, "dagway-api"), "imagePolicy", "Never")),
@@ -60,6 +68,18 @@ DEFECTS: dict[str, tuple[str, Callable[[list[Object]], None]]] = {
     "escalation": (
         "may gain privileges",
         _put(lambda them: _container(them, "dagway-worker")["securityContext"], "allowPrivilegeEscalation", True),
+    ),
+    "a right too many": (
+        "has capabilities",
+        _put(lambda them: _container(them, "dagway-worker")["securityContext"]["capabilities"], "add", ["SYS_PTRACE"]),
+    ),
+    "steps as root": (
+        "container worker may be root",
+        lambda them: _remove_variable(_container(them, "dagway-worker"), "DAGWAY_STEP_USER"),
+    ),
+    "worker as root": (
+        "container worker may be root",
+        lambda them: _remove_variable(_container(them, "dagway-worker"), "DAGWAY_WORKER_USER"),
     ),
     "unlimited": (
         "no request or limit",
@@ -212,6 +232,37 @@ def test_rules_catch_a_planted_defect(defect: str) -> None:
     plant(objects)
 
     assert [each for each in complaints(objects) if said in each], complaints(objects)
+
+
+@pytest.mark.parametrize("name", ["base-sources", "dev-sources", "prod-sources"])
+def test_each_run_has_a_user_of_its_own_and_the_worker_another(name: str) -> None:
+    env = {each["name"]: each.get("value") for each in _container(SETS[name], "dagway-worker")["env"]}
+    given = {key: env[key] for key in ("DAGWAY_STEP_USER", "DAGWAY_WORKER_USER")}
+
+    config = load_config({}, given)
+
+    assert config.step_user is not None
+    assert config.worker_user is not None
+    first, _, count, _ = config.step_user
+    assert count >= 1000
+    assert not first <= config.worker_user[0] < first + count
+
+
+def test_workers_can_do_without_root(tmp_path: Path) -> None:
+    need("kubectl")
+    relative = os.path.relpath(ROOT / "deploy/k8s", tmp_path.resolve())
+    text = f"resources: [{relative}/base]\ncomponents: [{relative}/components/restricted-workers]\n"
+    (tmp_path / "kustomization.yaml").write_text(text)
+    argv = ["kubectl", "kustomize", str(tmp_path.resolve())]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert not done.returncode, done.stderr
+    objects = [each for each in yaml.safe_load_all(done.stdout) if each]
+
+    assert complaints(objects) == []
+    worker = _first(objects, "Deployment", "dagway-worker")["template"]["spec"]
+    assert worker["securityContext"]["runAsNonRoot"] is True
+    assert not worker["containers"][0]["securityContext"]["capabilities"].get("add")
+    assert "DAGWAY_STEP_USER" not in {each["name"] for each in worker["containers"][0]["env"]}
 
 
 def test_the_script_makes_every_secret_that_the_dev_overlay_refers_to() -> None:

@@ -10,6 +10,9 @@ from shared.private_files import private_file
 from tests.harness.cluster import Embedded
 
 
+_DEPTH = len(("worker", "logs", "the DAG", "the run"))
+
+
 @contextmanager
 def open_umask() -> Iterator[None]:
     old = os.umask(0)
@@ -20,11 +23,13 @@ def open_umask() -> Iterator[None]:
 
 
 def open_to_others(folder: Path) -> dict[str, str]:
-    """Return what others have a right to. Files of steps are the steps' own, in a folder that nobody else can enter."""
+    """Return what others have a right to. The files of a run and its logs are in folders that nobody else can enter."""
     found = {}
     for path in (folder, *folder.rglob("*")):
         mode = stat.S_IMODE(path.lstat().st_mode)
-        if mode & 0o077 and "worker/runs/" not in str(path):
+        parts = path.relative_to(folder).parts
+        of_a_run = parts[:1] == ("worker",) and parts[1:2] in {("runs",), ("logs",)} and len(parts) > _DEPTH
+        if mode & 0o077 and not of_a_run:
             found[str(path.relative_to(folder))] = oct(mode)
     return found
 

@@ -119,7 +119,7 @@ class Footing:
 
 
 class Embedded(Footing):
-    """One ``dagway up`` with its own data directory. ``env`` adds settings; for ``program`` see ``DagwayProcess``."""
+    """One ``dagway up`` with its own data directory. ``env`` adds settings; for the rest see ``DagwayProcess``."""
 
     name = "embedded"
 
@@ -130,12 +130,13 @@ class Embedded(Footing):
         lease_s: float = 10,
         env: Mapping[str, str] | None = None,
         program: Path | None = None,
+        user: int | None = None,
     ) -> None:
         super().__init__(folder, lease_s)
         port = free_port()
         self.data_dir = folder / "data"
         settings = self.settings | {"DAGWAY_DATA_DIR": str(self.data_dir), "DAGWAY_PORT": str(port), **(env or {})}
-        self.process = DagwayProcess("up", folder=folder, env=settings, program=program)
+        self.process = DagwayProcess("up", folder=folder, env=settings, program=program, user=user)
         self._doors[self.process] = f"http://127.0.0.1:{port}/readyz"
         self.gateways = self.schedulers = self.workers = [self.process]
         self.client = Client([port])

@@ -33,6 +33,7 @@ class DagwayProcess:
         folder: its working directory, home and place of its log; created if missing.
         env: the ``DAGWAY_*`` settings. Nothing is inherited from the test's own environment.
         program: the ``dagway`` of another installation, instead of the one in the test's environment.
+        user: the uid and gid to run as, if not the test's own (needs root).
     """
 
     def __init__(
@@ -42,8 +43,10 @@ class DagwayProcess:
         env: Mapping[str, str] | None = None,
         name: str = "",
         program: Path | None = None,
+        user: int | None = None,
     ) -> None:
         self.args = args
+        self.user = user
         self.program = program or Path(sys.executable).with_name("dagway")
         self.folder = folder
         self.env = dict(env or {})
@@ -57,7 +60,8 @@ class DagwayProcess:
             raise RuntimeError(msg)
         self.folder.mkdir(parents=True, exist_ok=True)
         argv = [str(self.program), *self.args]
-        self._process = spawn(argv, env=clean_environment(self.folder, **self.env), cwd=self.folder, log=self.log)
+        env = clean_environment(self.folder, **self.env)
+        self._process = spawn(argv, env=env, cwd=self.folder, log=self.log, user=self.user)
         return self
 
     @property

@@ -50,11 +50,11 @@ def _tell(verb: str, group: int) -> None:
 
 
 def spawn(
-    argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, log: Path, user: str | None = None
+    argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, log: Path, user: str | int | None = None
 ) -> subprocess.Popen[bytes]:
     """Start ``argv`` in a new session, with output appended to ``log`` and empty input.
 
-    ``user`` runs it as this user with the user's primary group only (needs root).
+    ``user`` runs it as this user (needs root): a name, with the user's primary group only, or the number of both.
     """
     with log.open("ab") as out:
         process = subprocess.Popen(
@@ -73,9 +73,9 @@ def spawn(
     return process
 
 
-def _group_of(user: str | None) -> int | None:
-    if user is None:
-        return None
+def _group_of(user: str | int | None) -> int | None:
+    if user is None or isinstance(user, int):
+        return user
     import pwd  # noqa: PLC0415 - POSIX only, and only root comes here
 
     return pwd.getpwnam(user).pw_gid

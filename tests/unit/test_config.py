@@ -1,6 +1,8 @@
 """Settings are all validated, and never silently ignored."""
 
 import runpy
+import subprocess
+import sys
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,6 +65,73 @@ def test_kubernetes_service_variables_are_left_alone(name: str) -> None:
 def test_a_service_called_dagway_does_not_set_our_port() -> None:
     assert load_config({}, {"DAGWAY_PORT": "tcp://10.0.0.1:80"}).port == 8080
     assert load_config({}, {"DAGWAY_METRICS_PORT": "tcp://10.0.0.1:80"}).metrics_port == 0
+
+
+def test_a_secret_can_be_in_a_file_that_a_variable_names(tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    file.write_text("amqp://worker:secret@broker/\n")
+
+    assert load_config({}, {"DAGWAY_AMQP_URL_FILE": str(file)}).amqp_url == "amqp://worker:secret@broker/"
+    for environ, said in (
+        ({"DAGWAY_AMQP_URL": "amqp://x/"}, "DAGWAY_AMQP_URL is set too"),
+        ({"DAGWAY_AUTH_TOKEN_FILE": str(tmp_path / "none")}, "cannot read"),
+        ({"DAGWAY_PORT_FILE": str(file)}, "DAGWAY_PORT_FILE is not a setting"),
+    ):
+        with pytest.raises(ConfigInvalid, match=said) as refused:
+            load_config({}, {"DAGWAY_AMQP_URL_FILE": str(file), **environ})
+        assert "secret@broker" not in str(refused.value)
+    file.write_text("\n")
+    with pytest.raises(ConfigInvalid, match="is empty"):
+        load_config({}, {"DAGWAY_AUTH_TOKEN_FILE": str(file)})
+
+
+def test_what_could_be_a_secret_is_marked_as_one() -> None:
+    words = ("PASSWORD", "SECRET", "TOKEN", "AMQP_URL", "DATABASE_URL", "REMOTE_NODES")
+    named = {option.env for option in OPTIONS if any(word in option.env for word in words)}
+
+    assert {option.env for option in OPTIONS if option.secret} == named - {"DAGWAY_AUTH_TOKEN_TTL"}
+
+
+def test_a_forgotten_variable_is_gone_from_the_process() -> None:
+    code = (
+        "import os; from services.worker.process.hardening import forget; forget({'DAGWAY_AUTH_TOKEN'}); "
+        "print(os.environ.get('DAGWAY_AUTH_TOKEN'), open('/proc/self/environ').read().replace(chr(0), ' '))"
+    )
+    env = {"BEFORE": "kept", "DAGWAY_AUTH_TOKEN": "secret-value", "AFTER": "kept-too"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert done.stdout.startswith("None ")
+    assert "secret-value" not in done.stdout
+    assert "BEFORE=kept" in done.stdout
+    assert "AFTER=kept-too" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "users"),
+    [
+        ("20000", (20_000, 20_000, 1, "")),
+        ("20000:30000", (20_000, 30_000, 1, "")),
+        ("20000-20999", (20_000, 20_000, 1000, "")),
+        ("nobody", (65_534, 65_534, 1, "/nonexistent")),
+    ],
+)
+def test_users_of_steps_are_one_or_a_range(text: str, users: tuple[int, int, int, str]) -> None:
+    assert load_config({}, {"DAGWAY_STEP_USER": text}).step_user == users
+
+
+@pytest.mark.parametrize("text", ["0", "root", "5:0", "no-such-user", "10-9", "0-5", "1-20000", "5-5", "5:staff", ""])
+def test_no_step_is_root_by_mistake(text: str) -> None:
+    if not text:
+        assert load_config({}, {"DAGWAY_STEP_USER": text}).step_user is None
+        return
+    with pytest.raises(ConfigInvalid, match="DAGWAY_STEP_USER"):
+        load_config({}, {"DAGWAY_STEP_USER": text})
+
+
+def test_sizes_have_units() -> None:
+    assert load_config({}, {"DAGWAY_STEP_MAX_MEMORY": "512M"}).step_max_memory == 512 << 20
+    with pytest.raises(ConfigInvalid, match="512m or 4g"):
+        load_config({}, {"DAGWAY_STEP_MAX_MEMORY": "1k"})
 
 
 def test_labels_are_pairs() -> None:

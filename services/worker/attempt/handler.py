@@ -101,18 +101,21 @@ class TaskHandler:
     def run(self, task: Task, stop: StopRequest, delivery: Delivery, run_span: SpanContext) -> None:
         """Handle a task from its delivery to its end report; ``run_span`` is the parent of the attempt's span."""
         started_at = utc_now()
-        paths = log_paths(self._workspace.log_folder(task), task) if task.kind != "prepare" else _NO_LOGS
+        logs = self._workspace.log_folder(task) if task.kind != "prepare" else None
+        paths = _NO_LOGS if logs is None else log_paths(logs, task)
         started = self._event(AttemptStarted, task, started_at, stdout=paths.stdout_whole, stderr=paths.stderr_whole)
         confirm = self._reporter.send(started)
         context = _AttemptContext(task, stop, run_span, started_at, paths)
         try:
             # Prepared while the start report waits for its confirm; no command of the user runs before the confirm.
             try:
-                if task.kind != "prepare":
+                if logs is not None:
+                    self._workspace.make_log_folder(logs, task)
                     context.files = OutputFiles(paths, task)
                     # Handlers and mails run without a missing secret: it may be what they report.
-                    folder = self._workspace.dag_folder(task)
-                    context.inputs = prepare_inputs(task, folder, all_secrets=task.kind == "step")
+                    folder, complete = self._workspace.dag_folder(task), task.kind == "step"
+                    reach, home = self._workspace.reach(task), self._workspace.home(task)
+                    context.inputs = prepare_inputs(task, folder, all_secrets=complete, reach=reach, home=home)
             except Exception as error:  # noqa: BLE001 - any error becomes the outcome
                 context.error = str(error) or type(error).__name__
             try:

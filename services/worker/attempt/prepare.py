@@ -6,7 +6,6 @@ values of env and params (a retry), it keeps them and only the preconditions are
 """
 
 import json
-from pathlib import Path
 
 from services.worker.inputs.conditions import check_each
 from services.worker.inputs.environment import build_environment, dag_directory, host_variables, prepare_inputs
@@ -29,7 +28,7 @@ __all__ = ["check_preconditions", "evaluate_dag", "values_of"]
 def evaluate_dag(task: Task, supervisor: Supervisor, workspace: Workspace) -> Task:
     """Return the task with evaluated env and params. A task that already has values is returned unchanged."""
     folder = workspace.dag_folder(task)
-    folder.mkdir(0o750, parents=True, exist_ok=True)
+    workspace.make_folder(folder, task)
     if task.env or task.params:
         return task
     given = task.options["prepare"]
@@ -42,7 +41,7 @@ def evaluate_dag(task: Task, supervisor: Supervisor, workspace: Workspace) -> Ta
     if dag.param_schema:
         scope = Scope((dict(env), host))
         folders = (dag_directory(task, folder, scope), folder)
-        params = apply_schema(expand(dag.param_schema, scope), params, folders)
+        params = apply_schema(expand(dag.param_schema, scope), params, folders, workspace.reach(task))
         found, was_json = parse_params_text(given["given"])
         if not (found and was_json):
             params_text = params_json(params)
@@ -66,21 +65,22 @@ def check_preconditions(
     Returns the result and further fields of ``AttemptFinished``.
     """
     dag = Dag.model_validate(task.options["prepare"]["dag"])
-    unmet, why = _check(task, dag, supervisor, workspace.dag_folder(task))
+    unmet, why = _check(task, dag, supervisor, workspace)
     if not any(unmet):
         return Result("succeeded"), {}
     return Result("skipped", 0, why), {"unmet": tuple(unmet)}
 
 
-def _check(task: Task, dag: Dag, supervisor: Supervisor, folder: Path) -> tuple[list[str], str]:
+def _check(task: Task, dag: Dag, supervisor: Supervisor, workspace: Workspace) -> tuple[list[str], str]:
     """Return one text for each condition (empty if it is met), and the reason to skip the run (empty if none)."""
     if not dag.preconditions and not dag.secrets:
         return [], ""
-    inputs = prepare_inputs(task, folder)
+    folder, reach, home = workspace.dag_folder(task), workspace.reach(task), workspace.home(task)
+    inputs = prepare_inputs(task, folder, reach=reach, home=home)
     if not dag.preconditions:
         return [], ""
     environment = build_environment(task, inputs, {}, None)
-    cwd, shell = str(inputs.directory()), condition_shell(None, dag.shell, environment.full)
+    cwd, shell = str(workspace.directory(task, inputs)), condition_shell(None, dag.shell, environment.full)
     unmet, why = check_each(
         dag.preconditions,
         (environment.textual, environment.full),

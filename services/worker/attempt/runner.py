@@ -40,7 +40,8 @@ __all__ = ["AttemptResult", "AttemptRunner"]
 
 _log = logging.getLogger(__name__)
 _TAIL_BYTES = 1024
-_DIR_MODE = 0o750
+_COPY_MODE = 0o660
+"""Of a file that a step names in ``stdout:`` or ``stderr:``, if the step has a user of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,7 @@ class AttemptRunner:
             task.shell,
             execution.supervisor,
             task.options,
+            self._workspace.reach(task),
         )
         result = self._executor(task, masker).run(job, io)
         files.finish()
@@ -175,7 +177,7 @@ class AttemptRunner:
         """Return the sub-runs of a ``call`` step as the attempt's result. A scheduler starts them."""
         task, inputs = execution.task, execution.inputs
         with suppress(OSError):
-            inputs.working_dir.mkdir(_DIR_MODE, parents=True, exist_ok=True)
+            self._workspace.make_folder(inputs.working_dir, task)
         cwd = self._directory(task, inputs)
         run_command = run_command_in(execution.supervisor, execution.environment.process, cwd)
         calls = fan_out(task.step, execution.environment.full, run_command, execution.masker.text)
@@ -185,12 +187,10 @@ class AttemptRunner:
     def _directory(self, task: Task, inputs: Inputs) -> str:
         """Return the directory in which conditions and back-quoted commands run."""
         try:
-            return str(inputs.directory())
+            return str(self._workspace.directory(task, inputs))
         except OSError:
             # Not every type of step needs its directory; a step that does fails in its executor.
-            folder = self._workspace.run_dir(task)
-            folder.mkdir(_DIR_MODE, parents=True, exist_ok=True)
-            return str(folder)
+            return str(self._workspace.make_run_dir(task))
 
     def _executor(self, task: Task, masker: Masker) -> Executor:
         if "result" in task.options:
@@ -211,14 +211,14 @@ class AttemptRunner:
             timeout_s=task.timeout_s,
             grace_s=task.stop_grace_s,
             signal_on_stop=task.step.signal_on_stop,
+            user=self._workspace.user(task),
         )
 
     def _open_logs(self, execution: _Execution) -> tuple[LogStream, ...]:
         """Return the log streams for the log shipper. Opens the files that ``stdout:`` and ``stderr:`` name."""
         task, files, secrets = execution.task, execution.files, execution.inputs.hidden
         stdout_copy, stderr_copy = (
-            files.open_copy(self._copy_path(execution, text)) if text else None
-            for text in (task.step.stdout, task.step.stderr)
+            self._open_copy(execution, text) if text else None for text in (task.step.stdout, task.step.stderr)
         )
         if files.stderr_log is None and (stdout_copy is not None or stderr_copy is not None):
             files.copy_separately(stdout_copy, stderr_copy, Masker(secrets))
@@ -230,6 +230,12 @@ class AttemptRunner:
         if files.stderr_log is not None:
             streams.append(LogStream(task, "stderr", files.stderr_log, Masker(secrets), copy=stderr_copy))
         return tuple(streams)
+
+    def _open_copy(self, execution: _Execution, text: str) -> int:
+        reach = self._workspace.reach(execution.task)
+        fd = execution.files.open_copy(self._copy_path(execution, text), reach)
+        execution.supervisor.share(fd, _COPY_MODE)
+        return fd
 
     def _copy_path(self, execution: _Execution, text: str) -> Path:
         """Expand the file name in ``stdout:`` or ``stderr:``. A relative name is below the step's directory."""

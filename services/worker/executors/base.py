@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from services.worker.inputs.environment import Environment
+from services.worker.inputs.named_files import EVERYTHING, Reach
 from services.worker.process.outcome import Result
 from services.worker.process.supervisor import Supervisor
 from shared.language.model import Step
@@ -40,6 +41,8 @@ class Job:
     """Runs processes (``run``) and functions (``call``) under the attempt's timeout and stop."""
     options: dict[str, Any] = field(default_factory=dict)
     """The DAG's settings for steps of this type, such as its ``smtp``, ``ssh`` and ``container``."""
+    reach: Reach = EVERYTHING
+    """Which files the step may name. An executor that opens such a file itself must open it by ``reach.open``."""
 
 
 class Executor(Protocol):

@@ -29,7 +29,6 @@ from shared.language.model import StepCommand
 __all__ = ["CommandExecutor"]
 
 _SCRIPT_MODE = 0o750
-_DIR_MODE = 0o750
 _STOP_AT_ERRORS = "$ErrorActionPreference = 'Stop'; $PSNativeCommandUseErrorActionPreference = $true\n"
 """Makes a PowerShell script stop at errors, as ``-e`` does for sh."""
 
@@ -44,7 +43,7 @@ class CommandExecutor:
             with _script_file(job) as (path, variables):
                 return process_result(job, io, self._start(job, io, _script_argv(job, path), variables))
         if not job.working_dir.is_dir():
-            job.working_dir.mkdir(_DIR_MODE, parents=True, exist_ok=True)
+            job.supervisor.make_folder(job.working_dir)
         ended: ProcessExit | None = None
         for number, command in enumerate(step.commands, 1):
             ended = self._start(job, io, *_command_argv(job, command))
@@ -123,6 +122,7 @@ def _script_file(job: Job) -> Iterator[tuple[str, dict[str, str]]]:
     try:
         with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
             os.fchmod(file.fileno(), _SCRIPT_MODE)
+            job.supervisor.share(file.fileno(), _SCRIPT_MODE)
             file.write(text)
         with job.supervisor.cleanup(files=[path]):
             yield path, variables

@@ -6,6 +6,7 @@ Source: the workflow language reference, sections on the mail executor and on ma
 """
 
 import mimetypes
+import os
 import smtplib
 import socket
 import ssl
@@ -19,6 +20,7 @@ from typing import Any
 
 from services.worker.executors.base import Job, StepIO
 from services.worker.executors.in_process import Cancelled, CancelScope, evaluate, make_result
+from services.worker.inputs.named_files import Reach
 from services.worker.output.pipe_copier import write_all
 from services.worker.process.outcome import Result
 from shared.errors import InvalidInput
@@ -101,7 +103,7 @@ def _message(job: Job, config: dict[str, Any]) -> EmailMessage:
     attachments = config.get("attachments") or []
     paths = [job.working_dir / str(one) for one in ([attachments] if isinstance(attachments, str) else attachments)]
     text = str(config.get("message") or "").replace("\r\n", "\n").replace("\n", "<br />\n")
-    return build_message(sender, to, str(config.get("subject") or ""), text, _read(paths))
+    return build_message(sender, to, str(config.get("subject") or ""), text, _read(paths, job.reach))
 
 
 def recipients(to: str | Sequence[Any]) -> list[str]:
@@ -110,16 +112,19 @@ def recipients(to: str | Sequence[Any]) -> list[str]:
     return [part for part in parts if part]
 
 
-def _read(paths: Sequence[Path]) -> Iterator["Attachment"]:
+def _read(paths: Sequence[Path], reach: Reach) -> Iterator["Attachment"]:
     left = _MAX_ATTACHED_BYTES
     for path in paths:
         try:
-            left -= path.stat().st_size
-            if left < 0:
-                raise InvalidInput(
-                    f"attachments: all files together may have {_MAX_ATTACHED_BYTES} bytes; {path.name} exceeds that"
-                )
-            yield Attachment(path.name, path.read_bytes())
+            with open(reach.open(path), "rb") as file:  # noqa: PTH123 - a descriptor, not a path
+                left -= os.fstat(file.fileno()).st_size
+                if left < 0:
+                    raise InvalidInput(
+                        f"attachments: all files together may have {_MAX_ATTACHED_BYTES} bytes; "
+                        f"{path.name} exceeds that"
+                    )
+                data = file.read()
+            yield Attachment(path.name, data)
         except OSError as error:
             raise InvalidInput(f"attachments: cannot read {path}: {error.strerror}") from error
 

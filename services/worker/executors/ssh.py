@@ -182,6 +182,7 @@ def _askpass(job: Job, target: _Target) -> Iterator[dict[str, str]]:
         with job.supervisor.cleanup(files=[path]):
             with os.fdopen(handle, "w") as file:
                 os.fchmod(file.fileno(), 0o700)
+                job.supervisor.share(file.fileno(), 0o750)
                 file.write(_ASKPASS)
             yield {**env, "SSH_ASKPASS": path, "SSH_ASKPASS_REQUIRE": "force", _PASSWORD: target.password}
     finally:

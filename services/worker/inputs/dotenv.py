@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from services.worker.inputs.named_files import EVERYTHING, Reach
 from shared.language.expansion.expand import ExpansionError, Scope, expand
 
 __all__ = ["parse_dotenv", "read_dotenv"]
@@ -20,7 +21,9 @@ _ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 _MAX_BYTES = 1_048_576
 
 
-def read_dotenv(paths: Sequence[str], folders: Sequence[Path], outer: Mapping[str, str]) -> dict[str, str]:
+def read_dotenv(
+    paths: Sequence[str], folders: Sequence[Path], outer: Mapping[str, str], reach: Reach = EVERYTHING
+) -> dict[str, str]:
     """Return the variables of all files that exist; later files win.
 
     A relative path means that file in the first of ``folders`` that has it. ``outer`` holds the variables that values
@@ -31,7 +34,7 @@ def read_dotenv(paths: Sequence[str], folders: Sequence[Path], outer: Mapping[st
         candidates = [folder / Path(path).expanduser() for folder in folders]
         file = next((one for one in candidates if one.exists()), candidates[0])
         try:
-            with file.open(encoding="utf-8") as stream:
+            with open(reach.open(file), encoding="utf-8") as stream:  # noqa: PTH123 - a descriptor, not a path
                 text = stream.read(_MAX_BYTES)
         except (FileNotFoundError, NotADirectoryError):
             continue

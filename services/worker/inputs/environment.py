@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.worker.inputs.dotenv import read_dotenv
+from services.worker.inputs.named_files import EVERYTHING, Reach
 from services.worker.inputs.secret_values import resolve_secrets
 from services.worker.process.capture import CommandFailed
 from shared.contracts.tasks import Task
@@ -34,7 +35,6 @@ _PASSED = frozenset(
 )
 _PASSED_PREFIXES = ("DAG_", "LC_")
 _OWN_PREFIX = "DAGWAY_"
-_DIR_MODE = 0o755
 MAX_EXPORT_BYTES = 100 * 1024
 """A longer value is used in expansions but not exported, since Linux refuses environment strings of 128 KiB."""
 
@@ -60,16 +60,6 @@ class Inputs:
     secrets: dict[str, str]
     hidden: tuple[str, ...] = ()
     """Values to mask: the secrets, and the secrets of the calling run that it passed in params."""
-
-    def directory(self) -> Path:
-        """Return the directory in which conditions and back-quoted commands run.
-
-        It is the step's directory if that exists, else the DAG's directory, which is created. Raises ``OSError``.
-        """
-        if self.working_dir.is_dir():
-            return self.working_dir
-        self.dag_dir.mkdir(_DIR_MODE, parents=True, exist_ok=True)
-        return self.dag_dir
 
 
 class _HostVariables(Mapping[str, str]):
@@ -113,8 +103,12 @@ def dag_directory(task: Task, folder: Path, scope: Scope) -> Path:
     return _inside(folder, task.working_dir, scope)
 
 
-def prepare_inputs(task: Task, folder: Path, *, all_secrets: bool = True) -> Inputs:
+def prepare_inputs(
+    task: Task, folder: Path, *, all_secrets: bool = True, reach: Reach = EVERYTHING, home: str = ""
+) -> Inputs:
     """Find the step's directory, dotenv variables and secrets. ``folder`` is the folder of the DAG's file.
+
+    ``reach`` limits which files the DAG may name. ``home`` is the step's home directory, if not the worker's.
 
     Raises:
         SecretMissing: a secret cannot be resolved on this worker. With ``all_secrets=False`` it is left out instead.
@@ -125,12 +119,13 @@ def prepare_inputs(task: Task, folder: Path, *, all_secrets: bool = True) -> Inp
     scope = Scope((dag_env, host))
     dag_dir = dag_directory(task, folder, scope)
     paths = [expand(path, scope) for path in task.dotenv]
-    known = {**inherited(), **dag_env}
-    dotenv = read_dotenv(paths, (dag_dir, folder), known) if paths else {}
+    known = {**inherited(), **({"HOME": home} if home else {}), **dag_env}
+    dotenv = read_dotenv(paths, (dag_dir, folder), known, reach) if paths else {}
     base = {**known, **dotenv}
     secrets = {}
     if task.secrets:
-        secrets = resolve_secrets(task.secrets, (dag_dir, folder), {**host, **base}, all_of_them=all_secrets)
+        variables = {**host, **base}
+        secrets = resolve_secrets(task.secrets, (dag_dir, folder), variables, all_of_them=all_secrets, reach=reach)
     working_dir = _inside(dag_dir, task.step.working_dir, Scope((dotenv, dag_env, host)))
     return Inputs(working_dir, dag_dir, base, secrets, (*secrets.values(), *_secrets_in_params(task)))
 

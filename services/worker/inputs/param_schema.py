@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from services.worker.inputs.named_files import EVERYTHING, Reach
 from shared.errors import InvalidInput
 from shared.language.expansion.params_syntax import json_scalar_text
 from shared.language.model import Pairs
@@ -20,7 +21,7 @@ _TIMEOUT_S = 10
 _MAX_BYTES = 1_048_576
 
 
-def apply_schema(reference: str, params: Pairs, folders: Sequence[Path]) -> Pairs:
+def apply_schema(reference: str, params: Pairs, folders: Sequence[Path], reach: Reach = EVERYTHING) -> Pairs:
     """Return the params with the schema's defaults added: first the schema's properties in their order, then the rest.
 
     ``reference`` is a URL or a path. A relative path means that file in the first of ``folders`` that has it. Raises
@@ -30,7 +31,7 @@ def apply_schema(reference: str, params: Pairs, folders: Sequence[Path]) -> Pair
     from jsonschema import SchemaError  # noqa: PLC0415
     from jsonschema.validators import validator_for  # noqa: PLC0415
 
-    schema = _read(reference, folders)
+    schema = _read(reference, folders, reach)
     properties = schema.get("properties")
     properties = properties if isinstance(properties, dict) else {}
     given = {name: _typed(value) for name, value in params}
@@ -53,14 +54,15 @@ def apply_schema(reference: str, params: Pairs, folders: Sequence[Path]) -> Pair
     return tuple((name, texts_given.get(name, json_scalar_text(given[name]))) for name in order)
 
 
-def _read(reference: str, folders: Sequence[Path]) -> dict[str, Any]:
+def _read(reference: str, folders: Sequence[Path], reach: Reach) -> dict[str, Any]:
     try:
         if reference.startswith(("http://", "https://")):
             with urllib.request.urlopen(reference, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - the author's own URL
                 data = answer.read(_MAX_BYTES)
         else:
             candidates = [folder / Path(reference).expanduser() for folder in folders]
-            with next((one for one in candidates if one.exists()), candidates[0]).open("rb") as file:
+            path = next((one for one in candidates if one.exists()), candidates[0])
+            with open(reach.open(path), "rb") as file:  # noqa: PTH123 - a descriptor, not a path
                 data = file.read(_MAX_BYTES)
         schema = json.loads(data)
     except (OSError, ValueError, urllib.error.URLError) as error:

@@ -5,6 +5,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol
 
+from services.worker.inputs.named_files import EVERYTHING, Reach
 from shared.errors import InvalidInput
 from shared.language.connections import SECRET_PLUGINS
 from shared.language.model import Secret
@@ -28,7 +29,12 @@ class SecretMissing(InvalidInput):
 
 
 def resolve_secrets(
-    secrets: Sequence[Secret], folders: Sequence[Path], host: Mapping[str, str], *, all_of_them: bool = True
+    secrets: Sequence[Secret],
+    folders: Sequence[Path],
+    host: Mapping[str, str],
+    *,
+    all_of_them: bool = True,
+    reach: Reach = EVERYTHING,
 ) -> dict[str, str]:
     """Return a map of each secret's name to its value. ``host`` holds the variables that the provider ``env`` may read.
 
@@ -41,14 +47,14 @@ def resolve_secrets(
     found: dict[str, str] = {}
     for secret in secrets:
         try:
-            found[secret.name] = _resolve(secret, folders, host)
+            found[secret.name] = _resolve(secret, folders, host, reach)
         except SecretMissing:
             if all_of_them:
                 raise
     return found
 
 
-def _resolve(secret: Secret, folders: Sequence[Path], host: Mapping[str, str]) -> str:
+def _resolve(secret: Secret, folders: Sequence[Path], host: Mapping[str, str], reach: Reach) -> str:
     failed = f'failed to resolve secret "{secret.name}"'
     if secret.provider == "env":
         if secret.key not in host:
@@ -57,7 +63,9 @@ def _resolve(secret: Secret, folders: Sequence[Path], host: Mapping[str, str]) -
     if secret.provider == "file":
         candidates = [folder / Path(secret.key).expanduser() for folder in folders]
         try:
-            text = next((one for one in candidates if one.exists()), candidates[0]).read_text(encoding="utf-8")
+            path = next((one for one in candidates if one.exists()), candidates[0])
+            with open(reach.open(path), encoding="utf-8") as file:  # noqa: PTH123 - a descriptor, not a path
+                text = file.read()
         except FileNotFoundError:
             raise SecretMissing(f"{failed}: secret file not found: {secret.key}") from None
         except (OSError, UnicodeDecodeError) as error:

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from services.worker.inputs.environment import host_variables
+from services.worker.inputs.environment import Inputs, host_variables
+from services.worker.inputs.named_files import EVERYTHING, Reach
+from services.worker.process.step_users import StepUser, StepUsers, make_folder
 from shared.contracts.tasks import Task
 from shared.language.expansion.expand import Scope, expand, needs_shell
 
@@ -20,7 +22,13 @@ __all__ = ["Workspace", "run_folder"]
 
 _log = logging.getLogger(__name__)
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
+_PROC = Path("/proc")
 _DIR_MODE = 0o750
+_PRIVATE_MODE = 0o700
+_PASSAGE_MODE = 0o711
+"""Of a folder on the way to a run's own, if steps have other users: they may pass, but not look around."""
+_LOG_FOLDER_MODE = 0o2750
+"""Of a run's folder of logs: its steps may read, and only the worker writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +36,76 @@ class Workspace:
     """The directories of a worker.
 
     Only this worker uses ``data_dir``. ``dags_dir`` is the folder of the DAG files, or ``None`` if the worker has none.
+    Steps have the worker's own user if ``users`` is ``None``.
     """
 
     data_dir: Path
     dags_dir: Path | None = None
+    users: StepUsers | None = None
+    private: tuple[Path, ...] = ()
+    """Files and folders that no DAG may name, if ``users`` is not ``None``. Run and DAG folders may lie in them."""
+
+    def user(self, task: Task) -> StepUser | None:
+        """Return the user of a run's steps; ``None`` if it is the worker's own. Raises ``NoFreeUser``."""
+        if self.users is None:
+            return None
+        return self.users.of(f"{_folder(task.root_dag_name)}/{_folder(task.root_dag_run_id)}")
+
+    def make_run_dir(self, task: Task) -> Path:
+        """Create the directory that only this run uses. Raises ``OSError``."""
+        folder = self.run_dir(task)
+        if not folder.is_dir():
+            user = self.user(task)
+            self._make_passage(folder.parent)
+            make_folder(folder, user, mode=_PRIVATE_MODE)
+        return folder
+
+    def make_folder(self, folder: Path, task: Task) -> None:
+        """Create a directory for a run's steps, with its parents. Raises ``OSError``."""
+        if folder.is_relative_to(self.run_dir(task)):
+            self.make_run_dir(task)
+        make_folder(folder, self.user(task))
+
+    def directory(self, task: Task, inputs: Inputs) -> Path:
+        """Return the directory in which conditions and back-quoted commands run.
+
+        It is the step's directory if that exists, else the DAG's directory, which is created. Raises ``OSError``.
+        """
+        if inputs.working_dir.is_dir():
+            return inputs.working_dir
+        self.make_folder(inputs.dag_dir, task)
+        return inputs.dag_dir
+
+    def reach(self, task: Task) -> Reach:
+        """Return which files the run may name."""
+        if self.users is None:
+            return EVERYTHING
+        own = (self.run_dir(task),) if self.dags_dir is None else (self.run_dir(task), self.dags_dir)
+        return Reach((*self.private, _PROC), own)
+
+    def home(self, task: Task) -> str:
+        """Return the home directory of a run's steps; empty if it is the worker's own. Raises ``OSError``."""
+        user = self.user(task)
+        return "" if user is None else user.home or str(self.make_run_dir(task))
+
+    def make_log_folder(self, logs: Path, task: Task) -> None:
+        """Create the folder of a run's logs below ``logs``, as ``log_folder`` returns it. Raises ``OSError``."""
+        folder = logs / run_folder(task)
+        if folder.is_dir():
+            return
+        user = self.user(task)
+        self._make_passage(folder.parent)
+        folder.mkdir(_PRIVATE_MODE, exist_ok=True)
+        if user is not None:
+            os.chown(folder, -1, user.gid)
+            folder.chmod(_LOG_FOLDER_MODE)
+
+    def _make_passage(self, folder: Path) -> None:
+        if not folder.is_dir():
+            self._make_passage(folder.parent)
+            folder.mkdir(_PRIVATE_MODE, exist_ok=True)
+            if self.users is not None:
+                folder.chmod(_PASSAGE_MODE)
 
     def run_dir(self, task: Task) -> Path:
         """Return the directory that only this run uses. It may not exist yet."""
@@ -56,7 +130,7 @@ class Workspace:
             try:
                 text = expand(task.log_dir, Scope((dict(task.env), host_variables())))
                 folder = Path(os.path.normpath(self.dag_folder(task) / Path(text).expanduser()))
-                folder.mkdir(_DIR_MODE, parents=True, exist_ok=True)
+                folder.mkdir(_DIR_MODE if self.users is None else _PASSAGE_MODE, parents=True, exist_ok=True)
             except (OSError, ValueError, RuntimeError) as error:
                 _log.warning("log_dir.unusable", extra={"token": task.token, "error": str(error)})
             else:

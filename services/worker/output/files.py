@@ -12,21 +12,21 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.worker.inputs.named_files import EVERYTHING, Reach
 from services.worker.inputs.workspace import run_folder
 from services.worker.output.masking import Masker
 from services.worker.output.pipe_copier import PipeCopier
 from shared.contracts.tasks import Task
 from shared.language.model import LogOutput
-from shared.private_files import private_folder
 
 __all__ = ["LogPaths", "OutputFiles", "log_paths"]
 
 _log = logging.getLogger(__name__)
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
 _OPENED_BY_NAME = re.compile(r"/dev/std(?:out|err)|/dev/fd/[12]|/proc/self/fd")
-_LOG_MODE = 0o600
-_COPY_MODE, _COPY_DIR_MODE = 0o640, 0o750
-"""Of files that a step names: who else may read them is up to their author."""
+_DIR_MODE = 0o750
+_FILE_MODE = 0o640
+"""The folder of the run's logs decides who of the group can reach them: nobody, or the user of the run's steps."""
 _READ_BYTES = 1024 * 1024
 
 
@@ -157,7 +157,7 @@ class OutputFiles:
             if fd is None or (path == whole and not masker):
                 continue
             target = Path(f"{path}~" if path == whole else whole)
-            with os.fdopen(os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT, _LOG_MODE), "ab") as file:
+            with os.fdopen(os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT, _FILE_MODE), "ab") as file:
                 file.writelines(_masked(fd, masker.copy()))
             if path == whole:
                 target.replace(path)
@@ -172,20 +172,17 @@ class OutputFiles:
             while self._fds:
                 os.close(self._fds.pop())
 
-    def open_copy(self, path: Path) -> int:
-        """Open the file that a step names in ``stdout:`` or ``stderr:``. ``close`` closes it."""
-        return self._open(str(path), _COPY_MODE)
+    def open_copy(self, path: Path, reach: Reach) -> int:
+        """Open the file that a step names in ``stdout:`` or ``stderr:``. ``close`` closes it. Raises ``OSError``."""
+        return self._open(str(path), reach)
 
-    def _open(self, path: str, mode: int = _LOG_MODE) -> int:
+    def _open(self, path: str, reach: Reach = EVERYTHING) -> int:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
         try:
-            fd = os.open(path, flags, mode)
+            fd = reach.open(path, flags, _FILE_MODE)
         except FileNotFoundError:
-            if mode == _LOG_MODE:
-                private_folder(Path(path).parent)
-            else:
-                Path(path).parent.mkdir(_COPY_DIR_MODE, parents=True, exist_ok=True)
-            fd = os.open(path, flags, mode)
+            Path(path).parent.mkdir(_DIR_MODE, parents=True, exist_ok=True)
+            fd = reach.open(path, flags, _FILE_MODE)
         self._fds.append(fd)
         return fd
 

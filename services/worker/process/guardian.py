@@ -1,8 +1,8 @@
 """The guardian: one small process for each worker. It starts the processes of steps and ends them if the worker dies.
 
-It runs as ``python -I -S guardian.py FD`` with the standard library only. It is a child subreaper: every process that a
-step leaves behind, also by a double fork or in a new session, stays a descendant of the guardian. Requests arrive on
-the stream socket ``FD``, each as a 4-byte big-endian length and a marshalled dict (both ends are the same interpreter).
+It runs with ``python -I -S`` and imports the standard library only. It is a child subreaper: every process that a step
+leaves behind, also by a double fork or in a new session, stays a descendant of the guardian. Requests arrive on the
+stream socket ``FD``, each as a 4-byte big-endian length and a marshalled dict (both ends are the same interpreter).
 A spawn request carries the descriptors for stdout and stderr, and optionally stdin, as ancillary data of the length.
 When the worker's end of the socket closes, for whatever reason, the guardian kills all descendants, runs the
 registered cleanups (*wills*) and exits.
@@ -13,55 +13,61 @@ registered cleanups (*wills*) and exits.
     count {req, id, pid, mark}   count the same processes, if alive; reply {req, left}
     will {id, files, argv}       if the worker dies, remove these files or empty folders and run this program; no reply
     unwill {id}                  withdraw a will: the worker cleaned up itself; no reply
+    user {uid, gid}              fork a spawner for this user, which serves the socket sent with the request; no reply
+
+A *spawner* is a guardian that has become a step user for good. So the steps of this user are started without a fork of
+a privileged process for each. A step can kill the spawner of its own user, and with it the other steps of this user;
+the guardian then kills what is left of them.
 
 The guardian does not read the output of steps, has no timeouts for them and does not know what a step is.
 """
 
 import array
 import contextlib
-import ctypes
 import errno
 import marshal
 import os
+import resource
 import select
 import signal
 import socket
 import struct
-import sys
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["MARK", "Guardian", "kill_marked", "main"]
+from services.worker.process.process_tree import KILL_TRIES_S, PAUSE_S, descendants, kill_each, running, step_tree
+from services.worker.process.rights import become, forbid_new_privileges, make_subreaper, make_unreadable
 
-MARK = "DAGWAY_ATTEMPT"
-"""Environment variable that identifies the processes of an attempt, even after they got a new parent."""
+__all__ = ["Guardian", "main"]
 
-_PR_SET_CHILD_SUBREAPER = 36
 _HEADER = struct.Struct(">I")
 _FDS = 3
-_PAUSE_S = 0.01
-"""The pause between two checks whether killed processes have ended."""
-_KILL_TRIES_S = 5.0
-"""How long a kill is repeated. Processes can survive it if another user owns them or they are stuck in the kernel."""
 _WILLS_S = 20.0
 """The time limit of all cleanup programs together."""
+_UMASK = 0o027
+"""The umask of a step with a user of its own. The group has no member but the worker, which reads the step's files."""
+_CPU_GRACE_S = 5
+"""A process that ignores SIGXCPU is killed after this much more processor time."""
 
 
 class Guardian:
     """The event loop. Single-threaded, so that it can change the working directory before a spawn."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, *, cpu_s: int = 0) -> None:
         self._sock = sock
+        self._cpu_s = cpu_s
+        self._spawners: set[int] = set()
+        self._may_have_orphans = False
         self._pids: dict[int, int] = {}
         self._ids: dict[int, int] = {}
         self._wills: dict[int, dict[str, Any]] = {}
-        self._wake_r, wake_w = os.pipe()
-        for fd in (self._wake_r, wake_w):
+        self._wake_r, self._wake_w = os.pipe()
+        for fd in (self._wake_r, self._wake_w):
             os.set_blocking(fd, False)
-        signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._wake_w, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGXCPU):
             signal.signal(ignored, signal.SIG_IGN)
         self._null = os.open(os.devnull, os.O_RDONLY)
         # exec resets handled signals to their default, but an ignored signal would stay ignored.
@@ -83,6 +89,10 @@ class Guardian:
                         raise ConnectionResetError
         self._end_all()
 
+    def run_wills(self) -> None:
+        """Run the cleanups that the worker registered and did not withdraw. Call it after ``run``."""
+        _execute(self._wills.values())
+
     def _serve(self) -> bool:
         head, fds = self._receive_head()
         if not head:
@@ -103,9 +113,11 @@ class Guardian:
             self._wills[request["id"]] = request
         elif op == "unwill":
             self._wills.pop(request["id"], None)
+        elif op == "user":
+            self._start_spawner(request["uid"], request["gid"], fds)
         else:
             pid = self._pids.get(request["id"], request["pid"])
-            left = self._kill(pid, request["mark"]) if op == "kill" else len(_tree(pid, request["mark"]))
+            left = self._kill(pid, request["mark"]) if op == "kill" else len(step_tree(pid, request["mark"]))
             self._send({"req": request["req"], "left": left})
         return True
 
@@ -137,6 +149,10 @@ class Guardian:
     def _spawn(self, request: dict[str, Any], fds: list[int]) -> None:
         argv, env = request["argv"], request["env"]
         try:
+            if self._cpu_s:
+                # For the step to inherit. This process ignores SIGXCPU, and the kernel raises its limit at each one.
+                _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+                resource.setrlimit(resource.RLIMIT_CPU, (self._cpu_s, hard))
             os.chdir(request["cwd"])
             path = _resolve(argv[0], env.get("PATH", os.defpath))
             pid = os.posix_spawn(
@@ -158,10 +174,44 @@ class Guardian:
         else:
             self._pids[request["id"]] = pid
             self._ids[pid] = request["id"]
+            if self._cpu_s:
+                # For a step that ignores SIGXCPU. Only from outside: a hard limit would end this process too.
+                with contextlib.suppress(OSError):
+                    resource.prlimit(pid, resource.RLIMIT_CPU, (self._cpu_s, self._cpu_s + _CPU_GRACE_S))
         finally:
             for fd in fds:
                 os.close(fd)
             os.chdir("/")
+
+    def _start_spawner(self, uid: int, gid: int, fds: list[int]) -> None:
+        (fd,) = fds
+        # If the fork fails, the worker sees the end of the socket.
+        with contextlib.suppress(OSError):
+            pid = os.fork()
+            if pid == 0:
+                self._become_spawner(uid, gid, fd)
+            self._spawners.add(pid)
+        os.close(fd)
+
+    def _become_spawner(self, uid: int, gid: int, fd: int) -> None:
+        code = 1
+        try:
+            # The forked process must not hold the guardian's socket, nor write to its pipe.
+            for mine in (self._sock.fileno(), self._wake_r, self._wake_w, self._null):
+                os.close(mine)
+            os.umask(_UMASK)
+            become(uid, gid)
+            forbid_new_privileges()
+            make_subreaper()
+            Guardian(socket.socket(fileno=fd), cpu_s=self._cpu_s).run()
+            code = 0
+        finally:
+            os._exit(code)
+
+    def _kill_orphans(self) -> None:
+        """Kill what a spawner left: its descendants became children of this process when it was killed."""
+        processes = running()
+        kill_each(descendants(processes, {os.getpid()}) - descendants(processes, self._spawners) - self._spawners)
 
     def _reap(self) -> bool:
         """Reap ended children, including adopted ones; return whether any child is left."""
@@ -174,6 +224,11 @@ class Guardian:
                 return True
             name = self._ids.pop(pid, None)
             if name is None:
+                # A spawner that ended by itself has left nothing.
+                self._may_have_orphans |= pid in self._spawners and status != 0
+                self._spawners.discard(pid)
+                if self._may_have_orphans:
+                    self._kill_orphans()
                 continue
             del self._pids[name]
             code = os.waitstatus_to_exitcode(status)
@@ -184,29 +239,26 @@ class Guardian:
         self._sock.sendall(_HEADER.pack(len(body)) + body)
 
     def _kill(self, pid: int, mark: str) -> int:
-        give_up = time.monotonic() + _KILL_TRIES_S
-        while (victims := _tree(pid, mark)) and time.monotonic() < give_up:
-            _kill_each(victims)
+        give_up = time.monotonic() + KILL_TRIES_S
+        while (victims := step_tree(pid, mark)) and time.monotonic() < give_up:
+            kill_each(victims)
             self._reap()
-            time.sleep(_PAUSE_S)
+            time.sleep(PAUSE_S)
         self._reap()
         return len(victims)
 
     def _end_all(self) -> None:
-        """Kill every descendant, then run the wills.
+        """Kill every descendant.
 
         Orphaned descendants become children of the subreaper, so no descendant is left when no child is left.
         """
         self._sock.close()
         self._ids.clear()
-        while True:
-            _kill_each(_below(_processes(), {os.getpid()}))
-            if not self._reap():
-                break
-            select.select([self._wake_r], [], [], _PAUSE_S)
+        while self._reap():
+            kill_each(descendants(running(), {os.getpid()}))
+            select.select([self._wake_r], [], [], PAUSE_S)
             with contextlib.suppress(BlockingIOError):
                 os.read(self._wake_r, 4096)
-        _execute(self._wills.values())
 
 
 def _execute(wills: Iterable[dict[str, Any]]) -> None:
@@ -225,7 +277,7 @@ def _execute(wills: Iterable[dict[str, Any]]) -> None:
             while os.waitpid(pid, os.WNOHANG) == (0, 0):
                 if time.monotonic() > give_up:
                     os.kill(pid, signal.SIGKILL)
-                time.sleep(_PAUSE_S)
+                time.sleep(PAUSE_S)
 
 
 def _resolve(program: str, search: str) -> str:
@@ -241,91 +293,31 @@ def _resolve(program: str, search: str) -> str:
     raise OSError(errno.EACCES if denied else errno.ENOENT, "executable file not found", program)
 
 
-def _processes() -> dict[int, tuple[int, int]]:
-    """Return a map of pid to (parent pid, session id) of all processes that are not zombies."""
-    found: dict[int, tuple[int, int]] = {}
-    for name in os.listdir("/proc"):
-        if name.isdecimal():
-            with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
-                fields = file.read().rpartition(b")")[2].split()
-                if fields[0] not in (b"Z", b"X"):
-                    found[int(name)] = (int(fields[1]), int(fields[3]))
-    return found
+def _limit(limits: Mapping[str, int]) -> None:
+    """Set the limits that steps inherit. A limit above what this process may have is cut to that."""
+    for name, value in limits.items():
+        number = getattr(resource, f"RLIMIT_{name.upper()}")
+        _, hard = resource.getrlimit(number)
+        allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(number, (allowed, allowed))
 
 
-def _below(processes: dict[int, tuple[int, int]], roots: set[int]) -> set[int]:
-    """Return the descendants of ``roots``, without ``roots``."""
-    children: dict[int, list[int]] = {}
-    for pid, (parent, _) in processes.items():
-        children.setdefault(parent, []).append(pid)
-    found: set[int] = set()
-    todo = list(roots)
-    while todo:
-        for child in children.get(todo.pop(), ()):
-            if child not in found:
-                found.add(child)
-                todo.append(child)
-    return found
+def main(fd: int, words: Iterable[str]) -> None:
+    """Serve ``fd``. ``words`` are ``name=number``: limits of steps, and the worker's ``uid`` and ``gid``.
 
-
-def _mark_of(pid: int) -> str | None:
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
-        prefix = MARK.encode() + b"="
-        for entry in file.read().split(b"\0"):
-            if entry.startswith(prefix):
-                return entry[len(prefix) :].decode(errors="replace")
-    return None
-
-
-def _tree(pid: int, mark: str) -> set[int]:
-    """Return the living processes of one step.
-
-    A process belongs to the step if it has the step's mark, or is in the step's session without any mark, or descends
-    from such a process. A process in the session with another mark does not: the kernel may have reused the pid.
+    The cleanups run as the worker's user.
     """
-    processes = _processes()
-    mine: set[int] = set()
-    for candidate in _below(processes, {os.getpid()}):
-        found = _mark_of(candidate)
-        if found == mark or (found is None and processes[candidate][1] == pid and pid > 0):
-            mine.add(candidate)
-    return mine | _below(processes, mine)
-
-
-def _kill_each(pids: Collection[int]) -> None:
-    """Send SIGSTOP to all before SIGKILL to any, so that no parent can react to the death of its child."""
-    for number in (signal.SIGSTOP, signal.SIGKILL):
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, number)
-
-
-def kill_marked(prefix: str) -> None:
-    """Kill every process of this machine whose mark begins with ``prefix``, and its descendants.
-
-    The worker calls it if the guardian itself was killed.
-    """
-    give_up = time.monotonic() + _KILL_TRIES_S
-    while time.monotonic() < give_up:
-        processes = _processes()
-        mine = {pid for pid in processes if (_mark_of(pid) or "").startswith(prefix)}
-        if not mine:
-            return
-        _kill_each(mine | _below(processes, mine))
-        time.sleep(_PAUSE_S)
-
-
-def main(fd: int) -> None:
-    """Become a subreaper and serve ``fd``."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+    given = {name: int(number) for name, _, number in (word.partition("=") for word in words)}
+    uid, gid, cpu_s = given.pop("uid", os.geteuid()), given.pop("gid", os.getegid()), given.pop("cpu", 0)
+    make_unreadable()
+    make_subreaper()
+    _limit(given)
     # Steps must not inherit this descriptor: they could send messages to the worker, and keep the socket open after
     # the guardian's death, so that the worker would not notice it.
     os.set_inheritable(fd, False)
     os.chdir("/")
-    Guardian(socket.socket(fileno=fd)).run()
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    guardian = Guardian(socket.socket(fileno=fd), cpu_s=cpu_s)
+    guardian.run()
+    if (uid, gid) != (os.geteuid(), os.getegid()):
+        become(uid, gid)
+    guardian.run_wills()

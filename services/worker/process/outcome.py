@@ -3,6 +3,7 @@
 Source of the exit codes: the workflow language reference, sections on execution, timeouts and stop.
 """
 
+import errno
 import os
 import signal
 from dataclasses import dataclass
@@ -14,6 +15,10 @@ __all__ = ["ProcessExit", "Result", "StopKind", "classify", "ended_text"]
 
 SIGNAL_CODE = -1
 NOT_STARTED_CODE = 1
+_SHELLS_XCPU = 128 + signal.SIGXCPU
+"""The exit code of a shell whose last command was ended by SIGXCPU."""
+_TOO_LONG = " (a process used up its processor time, see DAGWAY_STEP_MAX_CPU_S)"
+_TOO_MANY = " (too many processes, see DAGWAY_STEP_MAX_PROCESSES)"
 
 
 class StopKind(StrEnum):
@@ -55,10 +60,12 @@ def ended_text(ended: ProcessExit) -> str:
     """Describe how a process ended, in the same words as Dagu."""
     if ended.errno is not None:
         about = f"{ended.missing}: " if ended.missing else ""
-        return f"cannot start: {about}{os.strerror(ended.errno)}"
+        hint = _TOO_MANY if ended.errno == errno.EAGAIN else ""
+        return f"cannot start: {about}{os.strerror(ended.errno)}{hint}"
     if ended.signal is not None:
-        return f"signal: {(signal.strsignal(ended.signal) or str(ended.signal)).lower()}"
-    return f"exit status {ended.code}"
+        hint = _TOO_LONG if ended.signal == signal.SIGXCPU else ""
+        return f"signal: {(signal.strsignal(ended.signal) or str(ended.signal)).lower()}{hint}"
+    return f"exit status {ended.code}{_TOO_LONG if ended.code == _SHELLS_XCPU else ''}"
 
 
 def classify(

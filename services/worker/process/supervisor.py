@@ -12,11 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
 from typing import TypeVar
 
 from services.worker.process.guardian_client import GuardianClient, Process
 from services.worker.process.outcome import ProcessExit, Result, StopKind, classify
+from services.worker.process.step_users import StepUser, make_folder, share_folder
 
 __all__ = ["StopRequest", "Supervisor"]
 
@@ -24,6 +26,7 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 _RESIGNAL_S = 5.0
 _POLL_S = 0.05
+_STREAM_MODE = 0o660
 _RANK = list(StopKind)
 
 
@@ -80,8 +83,10 @@ class Supervisor:
         timeout_s: float = 0,
         grace_s: float = 5,
         signal_on_stop: str = "",
+        user: StepUser | None = None,
     ) -> None:
         self.stop = stop
+        self._user = user
         self.timeout_s = timeout_s
         self.interrupted: StopKind | None = None
         self.timed_out_after_s: float | None = None
@@ -206,6 +211,9 @@ class Supervisor:
         def on_stop() -> None:
             inbox.put(None)
 
+        for fd in {stdout, stderr} if stdin is None else {stdout, stderr, stdin}:
+            # The step may open them by name, such as /dev/stdout.
+            self.share(fd, _STREAM_MODE)
         process = self._guardian.spawn(
             argv,
             env=env,
@@ -215,6 +223,7 @@ class Supervisor:
             attempt=self._attempt,
             on_end=inbox.put,
             stdin=stdin,
+            user=self._user,
         )
         self.stop.listen(on_stop)
         try:
@@ -228,6 +237,25 @@ class Supervisor:
             return self._end(process, inbox)
         finally:
             self.stop.unlisten(on_stop)
+
+    def make_folder(self, path: Path) -> None:
+        """Create a folder, and its parents, in which the step's processes may write. Raises ``OSError``."""
+        make_folder(path, self._user)
+
+    def share_folder(self, folder: Path) -> None:
+        """Let the step's processes use a folder of the worker, if they have a user of their own."""
+        if self._user is not None:
+            share_folder(folder, self._user)
+
+    def share(self, fd: int, mode: int) -> None:
+        """Let the step's processes use an open file of the worker, if they have a user of their own.
+
+        ``mode`` are its permissions; the step has those of the group.
+        """
+        if self._user is not None:
+            # A device such as /dev/null has its own permissions.
+            with suppress(PermissionError):
+                self._user.share(fd, mode)
 
     def _must_end(self) -> bool:
         """Record a requested stop or an expired timeout; return whether the attempt must end."""

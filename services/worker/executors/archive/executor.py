@@ -37,7 +37,7 @@ class ArchiveExecutor:
         if not config.get("source"):
             return make_result(job, "config.source is required", _CONFIG_CODE)
         folder = job.working_dir
-        folder.mkdir(0o750, parents=True, exist_ok=True)
+        job.supervisor.make_folder(folder)
         order = {**config, "operation": operation, "source": _inside(folder, config["source"])}
         # Looked up here, since the child has no PATH.
         order["bsdtar"] = shutil.which("bsdtar", path=job.environment.process.get("PATH"))

@@ -45,7 +45,7 @@ class GhaExecutor:
         if not _ACTION.match(action):
             raise InvalidInput(f"invalid action {action!r}: use owner/action@ref")
         config: dict[str, Any] = evaluate(job, job.step.config)
-        job.working_dir.mkdir(0o750, parents=True, exist_ok=True)
+        job.supervisor.make_folder(job.working_dir)
         host = host_variables().get("DOCKER_HOST", "")
         env = {**({"DOCKER_HOST": host} if host else {}), **job.environment.process}
         # act names its containers, volumes and networks after the workflow, cut to 30 characters. By these names they
@@ -61,7 +61,10 @@ class GhaExecutor:
         ]
         with tempfile.TemporaryDirectory(prefix=".dagway-gha-", dir=job.working_dir) as folder:
             workflow = Path(folder, "workflow.yml")
-            workflow.write_text(json.dumps(_workflow(name, action, _inputs(job))), encoding="utf-8")
+            with workflow.open("w", encoding="utf-8") as file:
+                json.dump(_workflow(name, action, _inputs(job)), file)
+                job.supervisor.share(file.fileno(), 0o640)
+            job.supervisor.share_folder(Path(folder))
             with job.supervisor.cleanup(files=[str(workflow), folder], argv=cleanup):
                 ended = job.supervisor.run(
                     [act, *_options(config, env), "--workflows", str(workflow)],

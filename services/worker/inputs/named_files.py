@@ -1,0 +1,43 @@
+"""Open files that a DAG names, for the worker itself: dotenv files, secrets, schemas, attachments, copies of output.
+
+If steps have a user of their own, the worker may read what the step may not: its spool, the folders of other runs, its
+own ``/proc``. A DAG must not get at them by naming them.
+"""
+
+import errno
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["EVERYTHING", "Reach"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Which files a run may name: all but those below ``private``, apart from those below ``own``."""
+
+    private: tuple[Path, ...] = ()
+    own: tuple[Path, ...] = ()
+
+    def open(self, path: str | Path, flags: int = os.O_RDONLY, mode: int = 0) -> int:
+        """Open a file as ``os.open`` does. Raises ``PermissionError`` if the run may not name it."""
+        # Before, so that no file is made; after, in case a step has replaced a link in between.
+        if self.private:
+            self._check(path, os.path.realpath(path))
+        fd = os.open(path, flags, mode)
+        try:
+            if self.private:
+                self._check(path, str(Path(f"/proc/self/fd/{fd}").readlink()))
+        except OSError:
+            os.close(fd)
+            raise
+        return fd
+
+    def _check(self, path: str | Path, real: str) -> None:
+        target = Path(real)
+        if any(map(target.is_relative_to, self.private)) and not any(map(target.is_relative_to, self.own)):
+            raise PermissionError(errno.EACCES, "only the worker may read or write this file", str(path))
+
+
+EVERYTHING = Reach()
+"""All files that the worker may open: if steps have the worker's user, they may open them too."""

@@ -1,0 +1,103 @@
+"""Start the guardian with the right to change users, and give this right up in the worker itself.
+
+The guardian is small and talks to nobody but the worker. The worker, which talks to the broker and reads files that
+DAGs name, becomes an ordinary user: a member of the steps' groups, and nothing more.
+"""
+
+import logging
+import os
+import pwd
+import stat
+import tempfile
+from pathlib import Path
+
+from services.worker.process.guardian_process import GuardianProcess
+from services.worker.process.rights import become, can_change_users
+from shared.config import Config
+from shared.errors import ConfigInvalid
+
+__all__ = ["start_guardian"]
+
+_log = logging.getLogger(__name__)
+
+
+def start_guardian(config: Config) -> GuardianProcess:
+    """Start the guardian; then become the worker's user, if steps have another one.
+
+    Call it before the first thread and before any file is created. Raises ``ConfigInvalid``.
+    """
+    limits = {
+        "nproc": config.step_max_processes,
+        "as": config.step_max_memory,
+        "nofile": config.step_max_open_files,
+        "cpu": config.step_max_cpu_s,
+    }
+    limits = {name: value for name, value in limits.items() if value}
+    if config.step_user is None:
+        if config.worker_user is not None:
+            raise ConfigInvalid("DAGWAY_WORKER_USER is set without DAGWAY_STEP_USER: steps would run as root")
+        return GuardianProcess(limits)
+    first_uid, first_gid, count, _ = config.step_user
+    uid, gid = _own_user(config)
+    if first_uid <= uid < first_uid + count or first_gid <= gid < first_gid + count:
+        raise ConfigInvalid("DAGWAY_STEP_USER: the worker's own user, or its group, is among the users of steps")
+    if not can_change_users():
+        raise ConfigInvalid(
+            "DAGWAY_STEP_USER: this process may not change users: start it as root, or with the capabilities SETUID, "
+            "SETGID and KILL"
+        )
+    process = GuardianProcess(limits, worker=(uid, gid))
+    for folder in (config.data_dir, Path(tempfile.gettempdir())):
+        _protect(folder)
+    groups = {*_groups(uid, gid), *range(first_gid, first_gid + count)}
+    if os.geteuid() != uid:
+        os.environ["HOME"] = _home(uid) or str(config.data_dir)
+    for name in ("USER", "LOGNAME"):
+        os.environ.pop(name, None)
+    become(uid, gid, sorted(groups))
+    # The files of this process are for itself and, in folders that it shares, for the group of the step.
+    os.umask(0o027)
+    return process
+
+
+def _protect(folder: Path) -> None:
+    """Set the sticky bit of a folder that everybody may write to, as a volume of Kubernetes is.
+
+    Without it, steps could rename or remove what the worker has there. Raises ``ConfigInvalid``.
+    """
+    try:
+        mode = folder.stat().st_mode
+    except FileNotFoundError:
+        return
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        try:
+            folder.chmod(mode | stat.S_ISVTX)
+        except PermissionError:
+            raise ConfigInvalid(f"steps could replace the worker's files in {folder}: set its sticky bit") from None
+
+
+def _own_user(config: Config) -> tuple[int, int]:
+    if config.worker_user is not None:
+        return config.worker_user
+    if os.geteuid() == 0:
+        raise ConfigInvalid(
+            "DAGWAY_WORKER_USER must be set with DAGWAY_STEP_USER, because this process runs as root: it is the user "
+            "that the worker becomes"
+        )
+    return os.geteuid(), os.getegid()
+
+
+def _groups(uid: int, gid: int) -> list[int]:
+    if os.geteuid() == uid:
+        return os.getgroups()
+    try:
+        return os.getgrouplist(pwd.getpwuid(uid).pw_name, gid)
+    except KeyError:
+        return [gid]
+
+
+def _home(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_dir
+    except KeyError:
+        return ""

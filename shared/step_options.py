@@ -1,0 +1,54 @@
+"""The settings of a worker that say as which user its steps run, and what they may use."""
+
+from shared.option import Option
+from shared.setting_readers import size, step_users, user, whole_number
+
+__all__ = ["STEP_OPTIONS"]
+
+_WORKER = frozenset({"up", "worker"})
+
+STEP_OPTIONS = (
+    Option(
+        "step_user",
+        "DAGWAY_STEP_USER",
+        step_users,
+        _WORKER,
+        "user of the steps: a name, uid or uid:gid for all runs, or a range such as 20000-20999 for one per run; the "
+        "worker must start with the right to change users (the worker's own user)",
+    ),
+    Option(
+        "worker_user",
+        "DAGWAY_WORKER_USER",
+        user,
+        _WORKER,
+        "user that a worker becomes that was started as root: a name, uid or uid:gid; a step user requires it (none)",
+    ),
+    Option(
+        "step_max_processes",
+        "DAGWAY_STEP_MAX_PROCESSES",
+        whole_number(1, 1_000_000),
+        _WORKER,
+        "how many processes and threads the steps' user may have, all runs of this user together (unlimited)",
+    ),
+    Option(
+        "step_max_memory",
+        "DAGWAY_STEP_MAX_MEMORY",
+        size(64 << 20),
+        _WORKER,
+        "address space that each process of a step may have: bytes, or 512m or 4g; at least 64m (unlimited)",
+    ),
+    Option(
+        "step_max_open_files",
+        "DAGWAY_STEP_MAX_OPEN_FILES",
+        whole_number(64, 1_000_000),
+        _WORKER,
+        "how many files each process of a step may have open (the worker's own limit)",
+    ),
+    Option(
+        "step_max_cpu_s",
+        "DAGWAY_STEP_MAX_CPU_S",
+        whole_number(1, 100_000_000),
+        _WORKER,
+        "seconds of processor time that each process of a step may use (unlimited)",
+    ),
+)

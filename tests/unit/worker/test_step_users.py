@@ -1,0 +1,109 @@
+"""Which user a run's steps get, and which files a run may name."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from services.worker.inputs.named_files import EVERYTHING, Reach
+from services.worker.process.step_users import NoFreeUser, StepUser, StepUsers
+
+_FIRST = StepUser(20_000, os.getgid() + 1)
+
+
+def _users(folder: Path, count: int, busy: set[int] | None = None) -> StepUsers:
+    return StepUsers(_FIRST, count, [folder], lambda user: user.uid not in (busy or set()))
+
+
+def test_one_user_is_for_all_runs(tmp_path: Path) -> None:
+    users = _users(tmp_path, 1)
+
+    assert users.of("a/1") == users.of("b/2") == _FIRST
+
+
+def test_a_run_keeps_its_user_and_no_other_run_has_it(tmp_path: Path) -> None:
+    users = _users(tmp_path, 3)
+
+    given = [users.of(run).uid for run in ("a/1", "b/1", "a/1", "c/1", "b/1")]
+
+    assert given == [20_000, 20_001, 20_000, 20_002, 20_001]
+
+
+def test_the_run_not_seen_for_longest_loses_its_user(tmp_path: Path) -> None:
+    users = _users(tmp_path, 2)
+    users.of("a/1")
+    users.of("b/1")
+    users.of("a/1")
+
+    assert users.of("c/1").uid == 20_001
+    assert users.of("a/1").uid == 20_000
+
+
+def test_a_user_with_an_attempt_is_never_given_away(tmp_path: Path) -> None:
+    busy: set[int] = set()
+    users = _users(tmp_path, 2, busy)
+    users.of("a/1")
+    users.of("b/1")
+    busy.add(20_000)
+
+    assert users.of("c/1").uid == 20_001
+    busy.add(20_001)
+    with pytest.raises(NoFreeUser, match="all 2 users"):
+        users.of("d/1")
+
+
+def test_folders_tell_the_users_of_runs_after_a_restart(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root may give a folder to any group")
+    for name, number in (("a/1", 4), ("child/a~1~x", 4), ("child/b~7~y", 2)):
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        os.chown(folder, -1, _FIRST.gid + number)
+    users = _users(tmp_path, 6)
+
+    assert (users.of("a/1").uid, users.of("b/7").uid) == (20_004, 20_002)
+    assert {users.of(f"new/{number}").uid - 20_000 for number in range(4)} == {0, 1, 3, 5}
+
+
+def test_the_folders_of_a_run_are_closed_before_its_user_is_given_away(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root may give a folder to any group")
+    folders = [tmp_path / "a" / "1", tmp_path / "child" / "a~1~x"]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        os.chown(folder, -1, _FIRST.gid)
+        folder.chmod(0o2770)
+    users = _users(tmp_path, 2)
+    users.of("b/1")
+
+    assert users.of("c/1").uid == 20_000
+    for folder in folders:
+        assert (folder.stat().st_mode & 0o7777, folder.stat().st_gid) == (0o700, os.getegid())
+
+
+def test_a_run_reaches_its_own_files_and_foreign_ones_but_no_private_ones(tmp_path: Path) -> None:
+    private = tmp_path / "private"
+    own = private / "runs" / "own"
+    own.mkdir(parents=True)
+    reach = Reach((private,), (own,))
+    for path in (tmp_path / "outside", own / "file", private / "spool"):
+        path.write_text("x")
+    (tmp_path / "link").symlink_to(private / "spool")
+    (own / "link").symlink_to(private / "spool")
+
+    for path in (tmp_path / "outside", own / "file"):
+        os.close(reach.open(path))
+    for path in (private / "spool", tmp_path / "link", own / "link", own / ".." / ".." / "spool"):
+        with pytest.raises(PermissionError, match="only the worker"):
+            reach.open(path)
+        os.close(EVERYTHING.open(path))
+
+
+def test_a_private_file_is_not_made_before_it_is_refused(tmp_path: Path) -> None:
+    reach = Reach((tmp_path / "private",))
+    (tmp_path / "private").mkdir()
+
+    with pytest.raises(PermissionError):
+        reach.open(tmp_path / "private" / "new", os.O_RDWR | os.O_CREAT, 0o600)
+
+    assert list((tmp_path / "private").iterdir()) == []
