@@ -236,7 +236,7 @@ def test_rules_catch_a_planted_defect(defect: str) -> None:
 
 @pytest.mark.parametrize("name", ["base-sources", "dev-sources", "prod-sources"])
 def test_each_run_has_a_user_of_its_own_and_the_worker_another(name: str) -> None:
-    env = {each["name"]: each.get("value") for each in _container(SETS[name], "dagway-worker")["env"]}
+    env = {each["name"]: each.get("value") for each in _container(manifest_set(name), "dagway-worker")["env"]}
     given = {key: env[key] for key in ("DAGWAY_STEP_USER", "DAGWAY_WORKER_USER")}
 
     config = load_config({}, given)

@@ -9,7 +9,6 @@ from pathlib import Path
 from shared.private_files import private_file
 from tests.harness.cluster import Embedded
 
-
 _DEPTH = len(("worker", "logs", "the DAG", "the run"))
 
 
