@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from shared.option import Option
 from shared.options import OPTIONS
 
 __all__ = ["document"]
@@ -14,7 +15,8 @@ _HEAD = """# Settings
 
 Every setting is a command-line option and an environment variable; the option wins. Each command takes the settings
 that it needs (`dagway worker --help`). An unknown `DAGWAY_…` variable is an error that suggests the right one;
-variables that Kubernetes sets for a Service named `dagway…` are ignored. Defaults are in brackets.
+variables that Kubernetes sets for a Service named `dagway…` are ignored. Defaults are in brackets. A variable that
+ends with `_FILE` names a file that contains the value.
 
 | variable | option | meaning |
 | --- | --- | --- |
@@ -24,8 +26,12 @@ variables that Kubernetes sets for a Service named `dagway…` are ignored. Defa
 def document() -> str:
     """Return the text of the page."""
     shown = [option for option in OPTIONS if option.field != "faults"]
-    rows = [f"| `{option.env}` | `{option.flag}` | {option.help} |\n" for option in shown]
+    rows = [f"| `{option.env}`{_file(option)} | `{option.flag}` | {option.help} |\n" for option in shown]
     return _HEAD + "".join(rows)
+
+
+def _file(option: Option) -> str:
+    return f", `{option.file_env}`" if option.secret else ""
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from dataclasses import field as dataclass_field
 from pathlib import Path
 from typing import Any, Literal
 
+from shared.contracts.signing_keys import PrivateKey, PublicKey, SharedKey
+from shared.contracts.worker_pools import DEFAULT_POOL
 from shared.errors import ConfigInvalid
 from shared.options import OPTIONS
 
@@ -42,6 +44,12 @@ class Config:
     amqp_url: str = ""
     worker_slots: int = 100
     worker_labels: tuple[tuple[str, str], ...] = ()
+    worker_pool: str = DEFAULT_POOL
+    message_signing: Literal["on", "off", "accept-unsigned"] = "on"
+    command_keys: tuple[SharedKey, ...] = ()
+    task_keys: tuple[PrivateKey, ...] = ()
+    task_public_keys: tuple[PublicKey, ...] = ()
+    report_keys: tuple[SharedKey, ...] = ()
     queues: tuple[tuple[str, int], ...] = ()
     pools: tuple[tuple[str, int], ...] = ()
     tz: str = ""
@@ -116,6 +124,16 @@ def load_config(given: Mapping[str, Any], environ: Mapping[str, str], *, termina
             value, source = environ.get(option.env), option.env
         if value is None and option.alias:
             value, source = environ.get(option.alias), option.alias
+        if path := environ.get(option.file_env):
+            if value:
+                problems.append(f"{option.file_env}: {source} is set too: unset one of them")
+                continue
+            try:
+                value, source = Path(path).read_text(encoding="utf-8").strip(), option.file_env
+            except (OSError, UnicodeDecodeError) as error:
+                why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+                problems.append(f"{option.file_env}: cannot read {path}: {why}")
+                continue
         if value is None or value == "":
             continue
         try:
@@ -135,7 +153,7 @@ def load_config(given: Mapping[str, Any], environ: Mapping[str, str], *, termina
 
 
 def _unknown(environ: Mapping[str, str]) -> list[str]:
-    known = {option.env for option in OPTIONS}
+    known = {option.env for option in OPTIONS} | {option.file_env for option in OPTIONS if option.secret}
     problems = []
     for name in sorted(environ):
         if not name.startswith("DAGWAY_") or name in known or _from_kubernetes(name, environ[name]):

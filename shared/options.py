@@ -3,11 +3,11 @@
 The command line, the check for unknown variables and docs/configuration.md are made from this table.
 """
 
-from collections.abc import Callable
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
-from typing import Any
-
+from shared.option import ALL as _ALL
+from shared.option import GATEWAY as _GATEWAY
+from shared.option import SCHEDULER as _SCHEDULER
+from shared.option import WORKER as _WORKER
+from shared.option import Option
 from shared.setting_readers import (
     base_path,
     duration_s,
@@ -25,43 +25,12 @@ from shared.setting_readers import (
     whole_number,
     words,
     worker_id,
+    worker_pool,
     zone_name,
 )
+from shared.signing_options import SIGNING_OPTIONS
 
-__all__ = ["OPTIONS", "Option"]
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One setting. ``field`` is its name in ``Config``. ``help`` states the unit, and the default in parentheses."""
-
-    field: str
-    env: str
-    read: Callable[[str], Any]
-    """Returns the value that a text means; raises ``ValueError``."""
-    services: AbstractSet[str]
-    """The commands that run a service and take this option; all of them read the variable."""
-    help: str
-    flag_name: str = ""
-    """Its command line option, if that is not named as the variable."""
-    has_alias: bool = False
-    """Whether Dagu has the setting too: then Dagu's variable is read where ``env`` is not set."""
-
-    @property
-    def flag(self) -> str:
-        """The command line option."""
-        return self.flag_name or f"--{self.env.removeprefix('DAGWAY_').lower().replace('_', '-')}"
-
-    @property
-    def alias(self) -> str:
-        """Dagu's variable, empty if it has none."""
-        return f"DAGU_{self.env.removeprefix('DAGWAY_')}" if self.has_alias else ""
-
-
-_GATEWAY = frozenset({"up", "api"})
-_SCHEDULER = frozenset({"up", "scheduler"})
-_WORKER = frozenset({"up", "worker"})
-_ALL = _GATEWAY | _SCHEDULER | _WORKER
+__all__ = ["OPTIONS"]
 
 OPTIONS = (
     Option("host", "DAGWAY_HOST", str, _ALL, "address the gateway listens on (127.0.0.1)"),
@@ -116,6 +85,14 @@ OPTIONS = (
         _WORKER,
         "unique name of the worker, the same after a restart (host name)",
     ),
+    Option(
+        "worker_pool",
+        "DAGWAY_WORKER_POOL",
+        worker_pool,
+        _WORKER,
+        "pool of the worker: in every pool but default, worker ids begin with its name and a dash (default)",
+    ),
+    *SIGNING_OPTIONS,
     Option(
         "queues",
         "DAGWAY_QUEUES",

@@ -22,11 +22,13 @@ __all__ = [
     "whole_number",
     "words",
     "worker_id",
+    "worker_pool",
     "zone_name",
 ]
 
 _LABEL = re.compile(r"[A-Za-z0-9_./-]{1,63}")
 _WORKER_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+_WORKER_POOL = re.compile(r"[A-Za-z0-9_.-]{1,50}")
 
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:
@@ -101,6 +103,13 @@ def worker_id(text: str) -> str:
     """Return a worker id."""
     if not _WORKER_ID.fullmatch(text):
         raise ValueError(f"{text!r} is not a worker id: expected 1 to 100 letters, digits or _ . -")
+    return text
+
+
+def worker_pool(text: str) -> str:
+    """Return the name of a worker pool."""
+    if not _WORKER_POOL.fullmatch(text):
+        raise ValueError(f"{text!r} is not a worker pool: expected 1 to 50 letters, digits or _ . -")
     return text
 
 

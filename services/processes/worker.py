@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 
 from services.processes.admin import OptionalAdminServer
+from services.processes.signing import message_signing
 from services.worker.main import Worker
 from services.worker.reporting.metrics import WorkerCollector
 from shared.config import Config
@@ -28,8 +29,9 @@ def run_worker_process(config: Config, version: str, stop: threading.Event, on_d
             "read it"
         )
     amqp_url = config.need("amqp_url")
+    signed = message_signing(config, "worker")
     config.make_data_dir()
-    transport = open_transport(amqp_url, name=f"dagway-worker-{config.worker_id}")
+    transport = signed(open_transport(amqp_url, name=f"dagway-worker-{config.worker_id}"))
     start_sending("dagway-worker")
     worker = make_worker(config, transport, version, on_death, worker_id=config.worker_id)
     freeze_loaded()

@@ -22,7 +22,7 @@ from shared.admission.workers import satisfies
 from shared.contracts.codec import decode
 from shared.contracts.tasks import Task
 from shared.disk import DiskCheck
-from shared.errors import DecodeFailed, Unavailable
+from shared.errors import DecodeFailed, SignatureRefused, Unavailable
 from shared.log import bound
 from shared.tracing import SpanContext, within
 from shared.transport.base import Delivery, Outgoing, Transport, task_queue, worker_queue
@@ -128,7 +128,7 @@ class TaskIntake:
             self._thread.join()
         self._opener.shutdown()
         for delivery in self._consumer.take(1_000, 0):
-            self._hand_back(delivery)
+            self._accept(delivery)
 
     def close(self) -> None:
         """Release the consumer and the threads. All attempts must have ended."""
@@ -148,7 +148,8 @@ class TaskIntake:
             if not isinstance(task, Task):
                 raise DecodeFailed(f"expected a message of type task, not {envelope.type}")
         except DecodeFailed as error:
-            _log.error("task.unreadable", extra={"error": str(error), "next": "see the dead letters"})
+            if not isinstance(error, SignatureRefused):  # that is counted and logged, at a bounded rate
+                _log.error("task.unreadable", extra={"error": str(error), "next": "see the dead letters"})
             delivery.dead_letter(str(error))
             return
         if delivery.redelivered:

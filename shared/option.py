@@ -1,0 +1,48 @@
+"""What is known about one setting, and the commands that take settings."""
+
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["ALL", "GATEWAY", "SCHEDULER", "WORKER", "Option"]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One setting. ``field`` is its name in ``Config``. ``help`` states the unit, and the default in parentheses."""
+
+    field: str
+    env: str
+    read: Callable[[str], Any]
+    """Returns the value that a text means; raises ``ValueError``."""
+    services: AbstractSet[str]
+    """The commands that run a service and take this option; all of them read the variable."""
+    help: str
+    flag_name: str = ""
+    """Its command line option, if that is not named as the variable."""
+    has_alias: bool = False
+    """Whether Dagu has the setting too: then Dagu's variable is read where ``env`` is not set."""
+    secret: bool = False
+    """Whether the value is a secret: then ``file_env`` may name a file with it."""
+
+    @property
+    def flag(self) -> str:
+        """The command line option."""
+        return self.flag_name or f"--{self.env.removeprefix('DAGWAY_').lower().replace('_', '-')}"
+
+    @property
+    def alias(self) -> str:
+        """Dagu's variable, empty if it has none."""
+        return f"DAGU_{self.env.removeprefix('DAGWAY_')}" if self.has_alias else ""
+
+    @property
+    def file_env(self) -> str:
+        """The variable with the path of a file that has the value; empty if the value is no secret."""
+        return f"{self.env}_FILE" if self.secret else ""
+
+
+GATEWAY = frozenset({"up", "api"})
+SCHEDULER = frozenset({"up", "scheduler"})
+WORKER = frozenset({"up", "worker"})
+ALL = GATEWAY | SCHEDULER | WORKER
