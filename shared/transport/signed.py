@@ -33,7 +33,7 @@ from shared.transport.heartbeat_order import HeartbeatOrder
 from shared.transport.pending_reply import PendingReply
 from shared.transport.refusals import SignatureCounts
 
-__all__ = ["SignedTransport", "check_reporter"]
+__all__ = ["SignedTransport", "check_reporter", "queue_scope", "topic_scope"]
 
 _PURPOSES = {COMMANDS.name: Purpose.COMMAND, EVENTS.name: Purpose.REPORT, LOGS.name: Purpose.REPORT}
 """Who signs the messages in each broker queue. A queue that is missing here cannot be used."""
@@ -106,10 +106,10 @@ class SignedTransport:
         return pending
 
     def broadcast(self, topic: str, body: bytes) -> None:
-        self._inner.broadcast(topic, self.sign(_topic_scope(topic), body))
+        self._inner.broadcast(topic, self.sign(topic_scope(topic), body))
 
     def _signed(self, message: Outgoing) -> Outgoing:
-        return replace(message, body=self.sign(_queue_scope(message.queue, message.message_id), message.body))
+        return replace(message, body=self.sign(queue_scope(message.queue, message.message_id), message.body))
 
     # -- verifying ------------------------------------------------------------------------------
 
@@ -133,7 +133,7 @@ class SignedTransport:
     def listen(self, topics: Sequence[str], callback: Callable[[str, bytes], None]) -> None:
         def verified(topic: str, body: bytes) -> None:
             try:
-                self.verify(_topic_scope(topic), body, "control", topic)
+                self.verify(topic_scope(topic), body, "control", topic)
             except SignatureRefused:
                 return
             callback(topic, body)
@@ -205,7 +205,7 @@ class _SignedDelivery:
         """The body, with its signature. Raises ``SignatureRefused``."""
         body = self._inner.body
         if not self._verified:
-            scope = _queue_scope(self.queue, self.message_id)
+            scope = queue_scope(self.queue, self.message_id)
             self._proof = self._transport.verify(scope, body, _kind(self.queue), self.message_id)
             self._verified = True
         return body
@@ -257,7 +257,8 @@ class _SignedDelivery:
         self._inner.reply(self._transport.sign(Scope(Purpose.REPLY, self.message_id), body))
 
 
-def _queue_scope(queue: BrokerQueue, message_id: str) -> Scope:
+def queue_scope(queue: BrokerQueue, message_id: str) -> Scope:
+    """Return what the signature of a message in a broker queue is valid for."""
     purpose = _purpose(queue)
     # A scheduler may hear heartbeats on a queue of its own; all other messages stay on the queue they were sent to.
     place = HEARTBEATS.name if purpose is Purpose.HEARTBEAT else queue.name
@@ -279,5 +280,6 @@ def _kind(queue: BrokerQueue) -> str:
     return kinds[0] if len(kinds) == 1 else queue.name.removeprefix("dagway.")
 
 
-def _topic_scope(topic: str) -> Scope:
+def topic_scope(topic: str) -> Scope:
+    """Return what the signature of a broadcast is valid for."""
     return Scope(Purpose.NOTICE if topic == CHANGES else Purpose.CONTROL, topic)

@@ -4,6 +4,7 @@ from services.processes.signing import message_signing
 from shared.config import load_config
 from shared.contracts.signing_keys import private_keys
 from shared.transport.base import Transport
+from shared.transport.signed import SignedTransport
 
 __all__ = ["POOL_KEYS", "public_halves", "signed_as", "signing_settings"]
 
@@ -34,7 +35,9 @@ def signing_settings(service: str) -> dict[str, str]:
     }.get(service, {})
 
 
-def signed_as(service: str, transport: Transport, **env: str) -> Transport:
+def signed_as(service: str, transport: Transport, **env: str) -> SignedTransport:
     """Return a transport that signs and verifies as ``service`` does. ``env`` replaces settings."""
     settings = {"DAGWAY_AMQP_URL": "amqp://unused/", **signing_settings(service), **env}
-    return message_signing(load_config({}, settings), service)(transport)
+    signed = message_signing(load_config({}, settings), service)(transport)
+    assert isinstance(signed, SignedTransport)
+    return signed
