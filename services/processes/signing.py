@@ -56,6 +56,11 @@ def _check_pool(config: Config, *, alone: bool) -> None:
     pools = {pool_of_key(key.id) for key in config.report_keys}
     if pool not in pools:
         raise ConfigInvalid(f"DAGWAY_REPORT_KEYS: there is no key of the pool {pool!r} (DAGWAY_WORKER_POOL)")
+    if alone and (config.command_keys or config.task_keys):
+        raise ConfigInvalid(
+            "DAGWAY_COMMAND_KEYS or DAGWAY_TASK_KEYS is set: remove them from the worker's environment, because the "
+            "commands of steps could read them"
+        )
     if alone and (foreign := sorted(pools - {pool})):
         raise ConfigInvalid(
             f"DAGWAY_REPORT_KEYS: a worker of the pool {pool!r} must not have keys of other pools: {', '.join(foreign)}"

@@ -40,6 +40,9 @@ class Purpose(StrEnum):
     HEARTBEAT = "heartbeat"
     """From a worker to the schedulers."""
 
+    __hash__ = str.__hash__
+    """That of enumerations is Python code, and every signature looks up its key."""
+
 
 COMMAND_LIFETIME = timedelta(days=7)
 """A command that was signed longer ago is refused: its outcome may be forgotten, so a replay would not be noticed."""
@@ -95,7 +98,7 @@ class Keyring:
         if message[-1:] != b"}":
             raise ValueError("only a JSON object can be signed")
         ms = b"%013d" % ((at - _EPOCH) // timedelta(milliseconds=1))
-        head, rest = f"{scope.purpose};{key.id};".encode() + ms, message[:-1]
+        head, rest = b"%b;%b;%b" % (scope.purpose.encode(), key.id.encode(), ms), message[:-1]
         return b'%b%b%b;%b"}' % (rest, _FIELD, head, _text(key.sign(_signed(scope, head, rest))))
 
     def verify(self, scope: Scope, message: bytes, now: datetime) -> Proof:

@@ -239,6 +239,17 @@ def test_a_service_refuses_to_start_without_its_keys(tmp_path: Path, service: st
     assert "DAGWAY_MESSAGE_SIGNING=off" in said
 
 
+def test_a_worker_refuses_to_hold_the_keys_of_others(tmp_path: Path) -> None:
+    away = {"DAGWAY_AMQP_URL": "amqp://127.0.0.1:1/"}
+
+    assert "DAGWAY_TASK_KEYS" in refused(tmp_path, "worker", **away, DAGWAY_TASK_KEYS=f"1={'0' * 64}")
+    assert "keys of other pools: gpu" in refused(
+        tmp_path, "worker", **away, DAGWAY_REPORT_KEYS=",".join(POOL_KEYS.values())
+    )
+    said = refused(tmp_path, "worker", **away, DAGWAY_WORKER_POOL="gpu", DAGWAY_REPORT_KEYS=POOL_KEYS["gpu"])
+    assert "must begin with 'gpu-'" in said
+
+
 def _make_the_gateway_listen(system: AttackedSystem) -> None:
     system.client.create("quick", "steps:\n  - 'true'\n")
     assert system.client.ask("POST", "/dags/quick/start?wait=20s", {"dagRunId": "r1"}).status == 200
