@@ -61,6 +61,12 @@ _._get_socket
 # gunicorn calls it.
 _.timeout_ctx
 
+# Used in shared/contracts, which is not read.
+_.UNKNOWN_KEY
+_.BAD_SIGNATURE
+_.WRONG_PURPOSE
+_.EXPIRED
+
 # Used in quoted annotations only.
 StartResponse
 WSGIApplication

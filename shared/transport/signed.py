@@ -260,9 +260,10 @@ class _SignedDelivery:
 def queue_scope(queue: BrokerQueue, message_id: str) -> Scope:
     """Return what the signature of a message in a broker queue is valid for."""
     purpose = _purpose(queue)
-    # A scheduler may hear heartbeats on a queue of its own; all other messages stay on the queue they were sent to.
-    place = HEARTBEATS.name if purpose is Purpose.HEARTBEAT else queue.name
-    return Scope(purpose, f"{place} {message_id}")
+    if purpose is Purpose.HEARTBEAT:
+        # A copy may be heard on another queue and without its id; all other messages stay where they were sent.
+        return Scope(purpose, HEARTBEATS.name)
+    return Scope(purpose, f"{queue.name} {message_id}")
 
 
 def _purpose(queue: BrokerQueue) -> Purpose:
