@@ -9,7 +9,7 @@ from shared.contracts.codec import encode
 from shared.contracts.commands import CommandReply, StartRun
 from shared.contracts.control import RunsChanged
 from shared.contracts.events import AttemptFinished, AttemptStarted
-from shared.contracts.signing import Keyring, Purpose, Scope, by_id
+from shared.contracts.signing import Keyring, Purpose, SignatureScope, by_id
 from shared.contracts.signing_keys import PrivateKey, SharedKey
 from shared.contracts.tasks import Task
 from shared.language.load import load
@@ -37,7 +37,7 @@ def main() -> None:
     step = load("steps:\n  - 'true'\n", file_name="noop").documents[0].steps[0]
     total = 0.0
     for purpose, kind in _MESSAGES:
-        scope, now = Scope(purpose, "dagway.commands 01a21b2f-f9e1-76ce-b126-baf5d00018cc"), utc_now()
+        scope, now = SignatureScope(purpose, "dagway.commands 01a21b2f-f9e1-76ce-b126-baf5d00018cc"), utc_now()
         body = encode(example_of(kind, {"step": step}), id="01a21b2f-f9e1-76ce-b126-baf5d00018cc", at=now)
         signed = keyring.sign(scope, body, now)
         sign_us = _cost_us(lambda scope=scope, body=body, now=now: keyring.sign(scope, body, now))  # type: ignore[misc]

@@ -19,7 +19,7 @@ from enum import StrEnum
 from shared.contracts.signing_keys import SigningKey, VerifyingKey
 from shared.errors import Refusal, SignatureRefused
 
-__all__ = ["CLOCK_MARGIN", "COMMAND_LIFETIME", "Keyring", "Proof", "Purpose", "Scope", "by_id"]
+__all__ = ["CLOCK_MARGIN", "COMMAND_LIFETIME", "Keyring", "Proof", "Purpose", "SignatureScope", "by_id"]
 
 
 class Purpose(StrEnum):
@@ -61,7 +61,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class SignatureScope:
     """What a signature is valid for: a purpose, and the place of the message, such as its broker queue and its id."""
 
     purpose: Purpose
@@ -92,7 +92,7 @@ class Keyring:
         """Whether this process has a key that signs for ``purpose``."""
         return purpose in self.signers
 
-    def sign(self, scope: Scope, message: bytes, at: datetime) -> bytes:
+    def sign(self, scope: SignatureScope, message: bytes, at: datetime) -> bytes:
         """Return ``message``, the JSON of an envelope, with a signature. ``signs(scope.purpose)`` must be true."""
         key = self.signers[scope.purpose]
         if message[-1:] != b"}":
@@ -101,7 +101,7 @@ class Keyring:
         head, rest = b"%b;%b;%b" % (scope.purpose.encode(), key.id.encode(), ms), message[:-1]
         return b'%b%b%b;%b"}' % (rest, _FIELD, head, _text(key.sign(_signed(scope, head, rest))))
 
-    def verify(self, scope: Scope, message: bytes, now: datetime) -> Proof:
+    def verify(self, scope: SignatureScope, message: bytes, now: datetime) -> Proof:
         """Return who signed ``message`` for ``scope``.
 
         Raises:
@@ -131,7 +131,7 @@ class Keyring:
         return Proof(key_id, at)
 
 
-def _signed(scope: Scope, head: bytes, rest: bytes) -> bytes:
+def _signed(scope: SignatureScope, head: bytes, rest: bytes) -> bytes:
     """Return the bytes to sign. The length of the place makes them different for different messages."""
     place = scope.place.encode()
     return b"dagway-1;%d;%b;%b;%b" % (len(place), place, head, rest)

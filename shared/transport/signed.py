@@ -14,7 +14,7 @@ from shared.clock import utc_now
 from shared.contracts.base import Message
 from shared.contracts.control import CHANGES
 from shared.contracts.events import Event, Heartbeat
-from shared.contracts.signing import Keyring, Proof, Purpose, Scope
+from shared.contracts.signing import Keyring, Proof, Purpose, SignatureScope
 from shared.contracts.worker_pools import pool_of_key, pool_of_worker
 from shared.errors import InvariantBroken, Refusal, SignatureRefused
 from shared.transport.base import (
@@ -89,7 +89,7 @@ class SignedTransport:
 
     # -- signing --------------------------------------------------------------------------------
 
-    def sign(self, scope: Scope, body: bytes) -> bytes:
+    def sign(self, scope: SignatureScope, body: bytes) -> bytes:
         """Return ``body`` with a signature, if this process has a key for that."""
         if not self._keyring.signs(scope.purpose):
             return body
@@ -101,7 +101,7 @@ class SignedTransport:
 
     def request(self, message: Outgoing) -> PendingReply:
         pending = self._inner.request(self._signed(message))
-        scope = Scope(Purpose.REPLY, message.message_id)
+        scope = SignatureScope(Purpose.REPLY, message.message_id)
         pending.verify = lambda reply: self.verify(scope, reply, "replies", message.message_id)
         return pending
 
@@ -113,7 +113,7 @@ class SignedTransport:
 
     # -- verifying ------------------------------------------------------------------------------
 
-    def verify(self, scope: Scope, body: bytes, queue: str, message_id: str) -> Proof | None:
+    def verify(self, scope: SignatureScope, body: bytes, queue: str, message_id: str) -> Proof | None:
         """Return who signed a message; ``None`` if it is unsigned and that is accepted. Counts and logs a refusal.
 
         ``queue`` names the kind of queue in metrics and logs. Raises ``SignatureRefused``.
@@ -254,16 +254,16 @@ class _SignedDelivery:
         self._inner.dead_letter(why)
 
     def reply(self, body: bytes) -> None:
-        self._inner.reply(self._transport.sign(Scope(Purpose.REPLY, self.message_id), body))
+        self._inner.reply(self._transport.sign(SignatureScope(Purpose.REPLY, self.message_id), body))
 
 
-def queue_scope(queue: BrokerQueue, message_id: str) -> Scope:
+def queue_scope(queue: BrokerQueue, message_id: str) -> SignatureScope:
     """Return what the signature of a message in a broker queue is valid for."""
     purpose = _purpose(queue)
     if purpose is Purpose.HEARTBEAT:
         # A copy may be heard on another queue and without its id; all other messages stay where they were sent.
-        return Scope(purpose, HEARTBEATS.name)
-    return Scope(purpose, f"{queue.name} {message_id}")
+        return SignatureScope(purpose, HEARTBEATS.name)
+    return SignatureScope(purpose, f"{queue.name} {message_id}")
 
 
 def _purpose(queue: BrokerQueue) -> Purpose:
@@ -281,6 +281,6 @@ def _kind(queue: BrokerQueue) -> str:
     return kinds[0] if len(kinds) == 1 else queue.name.removeprefix("dagway.")
 
 
-def topic_scope(topic: str) -> Scope:
+def topic_scope(topic: str) -> SignatureScope:
     """Return what the signature of a broadcast is valid for."""
-    return Scope(Purpose.NOTICE if topic == CHANGES else Purpose.CONTROL, topic)
+    return SignatureScope(Purpose.NOTICE if topic == CHANGES else Purpose.CONTROL, topic)

@@ -13,7 +13,7 @@ from shared.contracts.codec import encode
 from shared.contracts.commands import Command
 from shared.contracts.control import CHANGES, RunsChanged
 from shared.contracts.events import Event, Heartbeat, LogChunk
-from shared.contracts.signing import Keyring, Purpose, Scope
+from shared.contracts.signing import Keyring, Purpose, SignatureScope
 from shared.contracts.signing_keys import SharedKey, report_keys
 from shared.contracts.tasks import Task
 from shared.errors import Refusal
@@ -132,11 +132,11 @@ def topics_of(message: type[Message]) -> list[str]:
     return ["workers", "worker.w1"] if message.type.startswith("control.") else []
 
 
-def forgeries(scope: Scope, body: bytes) -> Iterator[tuple[Refusal, bytes]]:
+def forgeries(scope: SignatureScope, body: bytes) -> Iterator[tuple[Refusal, bytes]]:
     """Yield every kind of forgery of a message, with the reason for which it is refused."""
 
     def signed(key: SharedKey, purpose: Purpose = scope.purpose, age: timedelta = timedelta(0)) -> bytes:
-        return Keyring({purpose: key}, {}).sign(Scope(purpose, scope.place), body, utc_now() - age)
+        return Keyring({purpose: key}, {}).sign(SignatureScope(purpose, scope.place), body, utc_now() - age)
 
     yield Refusal.UNSIGNED, body
     if scope.purpose in (Purpose.REPORT, Purpose.HEARTBEAT):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from shared.contracts.codec import decode, encode
 from shared.contracts.control import StopAttempt
-from shared.contracts.signing import CLOCK_MARGIN, COMMAND_LIFETIME, Keyring, Purpose, Scope, by_id
+from shared.contracts.signing import CLOCK_MARGIN, COMMAND_LIFETIME, Keyring, Purpose, SignatureScope, by_id
 from shared.contracts.signing_keys import (
     PrivateKey,
     SharedKey,
@@ -29,7 +29,7 @@ MESSAGE = encode(StopAttempt(token="t", reason='a "quote", é'), id="one", at=AT
 SHARED = SharedKey("k1", b"s" * 32)
 PRIVATE = PrivateKey("k1", b"p" * 32)
 KINDS: tuple[tuple[SigningKey, VerifyingKey], ...] = ((SHARED, SHARED), (PRIVATE, PRIVATE.public))
-SCOPE = Scope(Purpose.CONTROL, "worker.w1")
+SCOPE = SignatureScope(Purpose.CONTROL, "worker.w1")
 MOMENTS = st.integers(10**15, 10**16 - 1).map(lambda us: datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us))
 
 
@@ -37,7 +37,7 @@ def ring(signer: SigningKey, *verifiers: VerifyingKey, purposes: Iterable[Purpos
     return Keyring(dict.fromkeys(purposes, signer), dict.fromkeys(purposes, by_id(verifiers)))
 
 
-def why(keys: Keyring, message: bytes, scope: Scope = SCOPE, now: datetime = AT) -> Refusal:
+def why(keys: Keyring, message: bytes, scope: SignatureScope = SCOPE, now: datetime = AT) -> Refusal:
     with pytest.raises(SignatureRefused) as refused:
         keys.verify(scope, message, now)
     return refused.value.why
@@ -49,7 +49,7 @@ def test_a_signed_message_is_accepted_and_still_decodes(
     pair: tuple[SigningKey, VerifyingKey], text: str, place: str, at: datetime
 ) -> None:
     signer, verifier = pair
-    scope = Scope(Purpose.TASK, place)
+    scope = SignatureScope(Purpose.TASK, place)
     message = encode(StopAttempt(token=text), id="one", at=AT)
 
     signed = ring(signer).sign(scope, message, at)
@@ -97,8 +97,8 @@ def test_why_a_signature_is_refused() -> None:
     assert why(keys, MESSAGE) is Refusal.UNSIGNED
     assert why(ring(SHARED, SharedKey("k2", b"s" * 32)), signed) is Refusal.UNKNOWN_KEY
     assert why(ring(SHARED, SharedKey("k1", b"x" * 32)), signed) is Refusal.BAD_SIGNATURE
-    assert why(keys, signed, Scope(Purpose.REPORT, SCOPE.place)) is Refusal.WRONG_PURPOSE
-    assert why(keys, signed, Scope(Purpose.CONTROL, "worker.w2")) is Refusal.BAD_SIGNATURE
+    assert why(keys, signed, SignatureScope(Purpose.REPORT, SCOPE.place)) is Refusal.WRONG_PURPOSE
+    assert why(keys, signed, SignatureScope(Purpose.CONTROL, "worker.w2")) is Refusal.BAD_SIGNATURE
     assert why(ring(PRIVATE, PRIVATE.public), signed) is Refusal.BAD_SIGNATURE
 
 
@@ -108,7 +108,7 @@ def test_a_signature_for_one_purpose_does_not_become_one_for_another() -> None:
 
     renamed = signed.replace(b'"sig":"control;', b'"sig":"report;')
 
-    assert why(keys, renamed, Scope(Purpose.REPORT, SCOPE.place)) is Refusal.BAD_SIGNATURE
+    assert why(keys, renamed, SignatureScope(Purpose.REPORT, SCOPE.place)) is Refusal.BAD_SIGNATURE
 
 
 def test_a_signature_in_the_text_of_a_message_is_no_signature() -> None:
@@ -122,7 +122,7 @@ def test_a_signature_in_the_text_of_a_message_is_no_signature() -> None:
 
 def test_commands_are_refused_when_their_outcome_may_be_forgotten() -> None:
     keys = ring(SHARED, SHARED)
-    scope = Scope(Purpose.COMMAND, "dagway.commands one")
+    scope = SignatureScope(Purpose.COMMAND, "dagway.commands one")
     signed = keys.sign(scope, MESSAGE, AT)
 
     keys.verify(scope, signed, AT + COMMAND_LIFETIME)
@@ -135,7 +135,7 @@ def test_tasks_and_reports_have_no_lifetime() -> None:
     keys = ring(SHARED, SHARED)
 
     for purpose in (Purpose.TASK, Purpose.REPORT):
-        scope = Scope(purpose, "x")
+        scope = SignatureScope(purpose, "x")
         keys.verify(scope, keys.sign(scope, MESSAGE, AT), AT + timedelta(days=400))
 
 
