@@ -15,6 +15,7 @@ from services.api.settings import Settings
 from services.scheduler.metrics import BacklogCollector
 from services.worker.reporting.metrics import WorkerCollector, WorkerCounters
 from shared.clock import utc_now
+from shared.contracts.signing import Keyring, Purpose
 from shared.metrics import ProcessCollector
 from shared.store.engine import open_engine
 from shared.store.migrate import migrate
@@ -22,6 +23,7 @@ from shared.store.reads.backlog import Backlog
 from shared.store.reads.reader import Reads, SchemaRevision
 from shared.store.reads.schema_metric import SchemaCollector
 from shared.transport.open import open_transport
+from shared.transport.signed import SignedTransport
 
 __all__ = ["catalogue", "document", "series_names"]
 
@@ -49,7 +51,7 @@ def catalogue() -> Mapping[str, list[Metric]]:
     """Return all metrics by the service that serves them."""
     ours = [metric for metric in REGISTRY.collect() if metric.name.startswith("dagway_")]
     worker = SimpleNamespace(counters=WorkerCounters(), slots=1, busy=0, draining=False, spooled=0)
-    transport = open_transport("embedded:", name="docs")
+    transport = SignedTransport(open_transport("embedded:", name="docs"), Keyring({}, {Purpose.COMMAND: {}}))
     try:
         return {
             "every service": list(ProcessCollector("x", "0", transport, Path("/")).collect()),

@@ -72,6 +72,12 @@ _.request_queue_size
 _.service_actions
 _.handle_error
 
+# Used in shared/contracts, which is not read.
+_.UNKNOWN_KEY
+_.BAD_SIGNATURE
+_.WRONG_PURPOSE
+_.EXPIRED
+
 # Used in quoted annotations only.
 StartResponse
 WSGIApplication

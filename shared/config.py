@@ -16,7 +16,9 @@ from dataclasses import field as dataclass_field
 from pathlib import Path
 from typing import Any, Literal
 
-from shared.admission.workers import DEFAULT_WORKER_POOL, WORKER_POOL, worker_pool
+from shared.admission.workers import WORKER_POOL, worker_pool
+from shared.contracts.signing_keys import PrivateKey, PublicKey, SharedKey
+from shared.contracts.worker_pools import DEFAULT_WORKER_POOL
 from shared.errors import ConfigInvalid
 from shared.options import OPTIONS
 
@@ -54,6 +56,11 @@ class Config:
     step_max_cpu_s: int = 0
     worker_labels: tuple[tuple[str, str], ...] = ()
     worker_pool: str = DEFAULT_WORKER_POOL
+    message_signing: Literal["on", "off", "accept-unsigned"] = "on"
+    command_keys: tuple[SharedKey, ...] = ()
+    task_keys: tuple[PrivateKey, ...] = ()
+    task_public_keys: tuple[PublicKey, ...] = ()
+    report_keys: tuple[SharedKey, ...] = ()
     queues: tuple[tuple[str, int], ...] = ()
     pools: tuple[tuple[str, int], ...] = ()
     tz: str = ""

@@ -1,7 +1,7 @@
 """All errors that Dagway raises on purpose.
 
     DagwayError
-    ├── InvalidInput      the caller's mistake; a retry fails  DecodeFailed, ConfigInvalid
+    ├── InvalidInput      the caller's mistake; a retry fails  DecodeFailed, SignatureRefused, ConfigInvalid
     ├── NotFound          nothing has that name
     ├── Conflict          the current state forbids it         AlreadyExists, StaleVersion
     ├── Unavailable       temporary; a retry may succeed       BrokerUnavailable, Unroutable, StoreUnavailable
@@ -10,6 +10,7 @@
 ``code`` is the REST API's error code (contract section 1.1); only the gateway maps it to an HTTP status.
 """
 
+from enum import StrEnum
 from typing import ClassVar
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     "InvariantBroken",
     "NotFound",
     "PublishUnconfirmed",
+    "Refusal",
+    "SignatureRefused",
     "StaleVersion",
     "StoreUnavailable",
     "Unavailable",
@@ -45,6 +48,26 @@ class InvalidInput(DagwayError):
 
 class DecodeFailed(InvalidInput):
     """A message cannot be decoded. The message becomes a dead letter with this text."""
+
+
+class Refusal(StrEnum):
+    """Why a signature is refused. The values are those of the label ``why``."""
+
+    UNSIGNED = "unsigned"
+    UNKNOWN_KEY = "unknown_key"
+    BAD_SIGNATURE = "bad_signature"
+    WRONG_PURPOSE = "wrong_purpose"
+    EXPIRED = "expired"
+    REPLAYED = "replayed"
+    FOREIGN_WORKER = "foreign_worker"
+
+
+class SignatureRefused(DecodeFailed):
+    """A message does not prove who sent it, so it is not decoded. ``why`` tells which rule it breaks."""
+
+    def __init__(self, why: Refusal, text: str) -> None:
+        super().__init__(f"signature refused ({why}): {text}")
+        self.why = why
 
 
 class ConfigInvalid(InvalidInput):

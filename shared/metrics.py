@@ -11,9 +11,10 @@ import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from shared.transport.base import Transport
+from shared.transport.signed import SignedTransport
 
 __all__ = ["LATENCY_S", "OTHER", "DagNames", "ProcessCollector", "fold"]
 
@@ -89,6 +90,8 @@ class ProcessCollector:
                 "1 while the broker refuses to take messages (a resource alarm)",
                 value=int(blocked),
             )
+        if isinstance(self._transport, SignedTransport):
+            yield from _signatures(self._transport)
         folder = next(path for path in (self._disk, *self._disk.parents) if path.exists())
         usage = shutil.disk_usage(folder)
         yield GaugeMetricFamily("dagway_disk_size_bytes", "Size of the file system with the data folder", usage.total)
@@ -100,6 +103,26 @@ class ProcessCollector:
         yield free
         yield GaugeMetricFamily("dagway_threads", "Threads of this process", value=threading.active_count())
         yield GaugeMetricFamily("dagway_open_files", "Open file descriptors", value=_open_files())
+
+
+def _signatures(transport: SignedTransport) -> Iterable[Metric]:
+    by_reason, unsigned = transport.counts.snapshot()
+    refused = CounterMetricFamily(
+        "dagway_messages_refused",
+        "Messages whose signature this process refused, by kind of queue and reason (only if messages are signed)",
+        labels=["queue", "why"],
+    )
+    for labels, count in by_reason.items():
+        refused.add_metric(labels, count)
+    yield refused
+    accepted = CounterMetricFamily(
+        "dagway_messages_unsigned",
+        "Messages without a signature that were accepted, by kind of queue (DAGWAY_MESSAGE_SIGNING=accept-unsigned)",
+        labels=["queue"],
+    )
+    for queue, count in unsigned.items():
+        accepted.add_metric([queue], count)
+    yield accepted
 
 
 def _open_files() -> int:

@@ -1,11 +1,11 @@
-"""One setting, as the tables of settings describe it."""
+"""What is known about one setting, and the commands that take settings."""
 
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Option"]
+__all__ = ["ALL", "GATEWAY", "SCHEDULER", "WORKER", "Option"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +32,17 @@ class Option:
         return self.flag_name or f"--{self.env.removeprefix('DAGWAY_').lower().replace('_', '-')}"
 
     @property
+    def alias(self) -> str:
+        """Dagu's variable, empty if it has none."""
+        return f"DAGU_{self.env.removeprefix('DAGWAY_')}" if self.has_alias else ""
+
+    @property
     def file_env(self) -> str:
         """The variable with the path of a file that has the value; empty if the value is no secret."""
         return f"{self.env}_FILE" if self.secret else ""
 
-    @property
-    def alias(self) -> str:
-        """Dagu's variable, empty if it has none."""
-        return f"DAGU_{self.env.removeprefix('DAGWAY_')}" if self.has_alias else ""
+
+GATEWAY = frozenset({"up", "api"})
+SCHEDULER = frozenset({"up", "scheduler"})
+WORKER = frozenset({"up", "worker"})
+ALL = GATEWAY | SCHEDULER | WORKER

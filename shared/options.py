@@ -3,6 +3,10 @@
 The command line, the check for unknown variables and docs/configuration.md are made from this table.
 """
 
+from shared.option import ALL as _ALL
+from shared.option import GATEWAY as _GATEWAY
+from shared.option import SCHEDULER as _SCHEDULER
+from shared.option import WORKER as _WORKER
 from shared.option import Option
 from shared.setting_readers import (
     base_path,
@@ -26,15 +30,11 @@ from shared.setting_readers import (
     worker_pool,
     zone_name,
 )
+from shared.signing_options import SIGNING_OPTIONS
 from shared.step_options import STEP_OPTIONS
 
 __all__ = ["OPTIONS"]
 
-
-_GATEWAY = frozenset({"up", "api"})
-_SCHEDULER = frozenset({"up", "scheduler"})
-_WORKER = frozenset({"up", "worker"})
-_ALL = _GATEWAY | _SCHEDULER | _WORKER
 
 OPTIONS = (
     Option("host", "DAGWAY_HOST", str, _ALL, "address the gateway listens on (127.0.0.1)"),
@@ -103,6 +103,7 @@ OPTIONS = (
         "worker pool: workers that share a login at the broker; steps choose it by the label worker-pool (default)",
         flag_name="--pool",
     ),
+    *SIGNING_OPTIONS,
     *STEP_OPTIONS,
     Option(
         "queues",

@@ -11,6 +11,7 @@ from services.api.observability.request_metrics import DaguCollector
 from services.api.readiness import schema_of, trouble
 from services.api.serving.server import MOST_STREAMS
 from services.api.settings import settings_from
+from services.processes.signing import message_signing
 from shared.admin_server import AdminServer
 from shared.config import Config
 from shared.metrics import ProcessCollector
@@ -27,9 +28,10 @@ __all__ = ["run_api_process"]
 def run_api_process(config: Config, version: str) -> None:
     """Serve the API under gunicorn until a signal stops it."""
     database_url, amqp_url = config.need("database_url"), config.need("amqp_url")
+    signed = message_signing(config, "api")
 
     def open_broker() -> Transport:
-        return open_transport(amqp_url, name="dagway-api", creates=False)
+        return signed(open_transport(amqp_url, name="dagway-api", creates=False))
 
     def open_reads() -> Reads:
         return Reads(

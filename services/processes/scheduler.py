@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from services.processes.admin import OptionalAdminServer
+from services.processes.signing import message_signing
 from services.scheduler.main import Scheduler
 from services.scheduler.metrics import BacklogCollector, limit_dag_series
 from shared.clock import local_zone, utc_now
@@ -36,6 +37,7 @@ def run_scheduler_process(config: Config, version: str, stop: threading.Event, o
     base_config = read_base_config(config)
     engine = open_engine(config.need("database_url"), pool_size=_CONNECTIONS, application_name="dagway-scheduler")
     amqp_url = config.need("amqp_url")
+    signed = message_signing(config, "scheduler")
     start_sending("dagway-scheduler")
     running: list[Scheduler] = []
     # The admin server starts first: a scheduler that waits for the database or the broker is live, but not ready.
@@ -44,7 +46,7 @@ def run_scheduler_process(config: Config, version: str, stop: threading.Event, o
         config, lambda: running[0].trouble if running else "waiting for the database, its schema or the broker"
     ) as admin:
         _retry_until("schema", lambda: require_head(engine), stop)
-        transport = open_transport(amqp_url, name="dagway-scheduler")
+        transport = signed(open_transport(amqp_url, name="dagway-scheduler"))
         admin.add(ProcessCollector("scheduler", version, transport, config.data_dir))
         reads = BacklogReads(engine)
         admin.add(BacklogCollector(reads.backlog, utc_now))

@@ -14,6 +14,7 @@ from services.api.observability.request_metrics import DaguCollector
 from services.api.serving.server import EmbeddedServer
 from services.api.settings import settings_from, warn_if_open
 from services.processes.scheduler import make_scheduler, read_base_config
+from services.processes.signing import message_signing
 from services.processes.worker import make_worker
 from services.scheduler.metrics import BacklogCollector, limit_dag_series
 from services.worker.process.guardian_process import GuardianProcess
@@ -57,6 +58,7 @@ def run_up(
     """Run all services until ``stop`` is set. ``echo`` prints the address and example commands."""
     base_config = read_base_config(config)
     settings = settings_from(config)
+    signed = message_signing(config, "api", "scheduler", "worker")
     sys.setswitchinterval(_SWITCH_S)
     start_sending("dagway")
     config.make_data_dir()
@@ -68,7 +70,7 @@ def run_up(
     engine = open_engine(database_url, pool_size=12)
     reads = Reads(open_engine(database_url, pool_size=config.api_threads + 2, read_only=True))
     limit_dag_series(config.metrics_dags)
-    transport = open_transport(config.amqp_url or "embedded:", name="dagway", data_dir=config.data_dir)
+    transport = signed(open_transport(config.amqp_url or "embedded:", name="dagway", data_dir=config.data_dir))
     scheduler = make_scheduler(config, Store(engine), transport, version, on_death, base_config=base_config)
     worker = make_worker(config, transport, version, on_death, worker_id=_WORKER, guardian=guardian)
     deps = build_deps(

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 
 from services.processes.admin import OptionalAdminServer
+from services.processes.signing import message_signing
 from services.worker.main import Worker
 from services.worker.process.guardian_process import GuardianProcess
 from services.worker.reporting.metrics import WorkerCollector
@@ -30,8 +31,9 @@ def run_worker_process(
     """Run a worker until ``stop`` is set, then wait up to 25 s for its steps."""
     if config.step_user is None:
         _log.warning("worker.steps_share_its_user", extra={"next": "see docs/operations/isolation.md"})
+    signed = message_signing(config, "worker")
     config.make_data_dir()
-    transport = open_transport(config.need("amqp_url"), name=f"dagway-worker-{config.worker_id}", creates=False)
+    transport = signed(open_transport(config.need("amqp_url"), name=f"dagway-worker-{config.worker_id}", creates=False))
     start_sending("dagway-worker")
     worker = make_worker(config, transport, version, on_death, worker_id=config.worker_id, guardian=guardian)
     freeze_loaded()

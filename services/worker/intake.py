@@ -21,7 +21,7 @@ from shared.admission.workers import WORKER_POOL, satisfies
 from shared.contracts.codec import decode
 from shared.contracts.tasks import Task
 from shared.disk import DiskCheck
-from shared.errors import DecodeFailed, Unavailable
+from shared.errors import DecodeFailed, SignatureRefused, Unavailable
 from shared.log import bound
 from shared.private_files import private_file
 from shared.tracing import SpanContext, within
@@ -133,7 +133,7 @@ class TaskIntake:
             self._thread.join()
         self._opener.shutdown()
         for delivery in self._consumer.take(1_000, 0):
-            self._hand_back(delivery)
+            self._accept(delivery)
 
     def close(self) -> None:
         """Release the consumer and the threads. All attempts must have ended."""
@@ -153,9 +153,10 @@ class TaskIntake:
             if not isinstance(task, Task):
                 raise DecodeFailed(f"expected a message of type task, not {envelope.type}")
         except DecodeFailed as error:
-            # The broker moves it to the dead letters, without the reason: only this line has it.
-            about = {"message_id": delivery.message_id, "queue": delivery.queue.name}
-            _log.error("task.unreadable", extra={"error": str(error), **about, "next": "see the dead letters"})
+            if not isinstance(error, SignatureRefused):  # that is counted and logged, at a bounded rate
+                # The broker moves it to the dead letters, without the reason: only this line has it.
+                about = {"message_id": delivery.message_id, "queue": delivery.queue.name}
+                _log.error("task.unreadable", extra={"error": str(error), **about, "next": "see the dead letters"})
             delivery.dead_letter(str(error))
             return
         if delivery.redelivered:

@@ -6,11 +6,12 @@ their pool and no others. A selector names a pool with the label ``worker-pool``
 
 from collections.abc import Mapping
 
-__all__ = ["DEFAULT_WORKER_POOL", "WORKER_POOL", "satisfies", "worker_pool"]
+from shared.contracts.worker_pools import DEFAULT_WORKER_POOL
+
+__all__ = ["WORKER_POOL", "satisfies", "worker_pool"]
 
 WORKER_POOL = "worker-pool"
 """The label that names a worker pool, in selectors and in the labels of workers."""
-DEFAULT_WORKER_POOL = "default"
 
 
 def worker_pool(labels: Mapping[str, str]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
-from shared.errors import DagwayError
+from shared.errors import DagwayError, SignatureRefused
 
 __all__ = ["PendingReply"]
 
@@ -18,9 +18,11 @@ class PendingReply:
     callbacks, takes twice as long.
     """
 
-    __slots__ = ("_acceptances", "_forget", "_replies")
+    __slots__ = ("_acceptances", "_forget", "_replies", "verify")
 
     def __init__(self, forget: Callable[[], object]) -> None:
+        self.verify: Callable[[bytes], object] | None = None
+        """Called with the reply, by the thread that waits. If it raises ``SignatureRefused``, that was no reply."""
         self._forget = forget
         self._acceptances: SimpleQueue[DagwayError | None] = SimpleQueue()
         self._replies: SimpleQueue[bytes | DagwayError] = SimpleQueue()
@@ -42,7 +44,7 @@ class PendingReply:
         """Wait for the reply and return it. A reply that comes after a timeout may be dropped.
 
         Raises:
-            TimeoutError: there is no reply yet.
+            TimeoutError: there is no reply yet, or its signature was refused.
             BrokerUnavailable: the connection was lost before the reply came.
             Unroutable, PublishUnconfirmed: the message was not accepted.
         """
@@ -53,6 +55,11 @@ class PendingReply:
             raise
         if isinstance(found, DagwayError):
             raise found
+        if self.verify is not None:
+            try:
+                self.verify(found)
+            except SignatureRefused as error:
+                raise TimeoutError(str(error)) from error
         return found
 
     # -- the transport's side; only the first call of each method has an effect ----------------

@@ -276,7 +276,7 @@ def settings(objects: list[Object]) -> Iterator[str]:
 
 
 def environment(objects: list[Object], container: Object) -> dict[str, str]:
-    """Return the container's environment variables. The value of a secret is replaced by its key and name."""
+    """Return the container's environment variables. The value of a secret is replaced by one of its form."""
     found: dict[str, str] = {}
     for source in container.get("envFrom", []):
         for each in of_kind(objects, "ConfigMap"):
@@ -285,8 +285,7 @@ def environment(objects: list[Object], container: Object) -> dict[str, str]:
     for variable in container.get("env", []):
         source = variable.get("valueFrom", {})
         secret = source.get("secretKeyRef", {})
-        secret_value = f"{secret['key']} of the secret {secret['name']}" if secret else ""
-        found[variable["name"]] = variable.get("value") or secret_value or "some-pod-0"
+        found[variable["name"]] = variable.get("value") or _secret_value(secret) or "some-pod-0"
     return found
 
 
@@ -318,6 +317,14 @@ def _ports_out(objects: list[Object], template: Object) -> set[int | str]:
     return {port["port"] for rule in egress for port in rule.get("ports", [{"port": "all"}])}
 
 
+def _secret_value(secret: Mapping[str, str]) -> str:
+    if not secret:
+        return ""
+    if secret["key"].endswith("-keys"):
+        return f"{'default/1' if secret['key'] == 'report-keys' else '1'}={'0' * 64}"
+    return f"{secret['key']} of the secret {secret['name']}"
+
+
 def secrets(objects: list[Object]) -> Iterator[str]:
     """No manifest contains a secret's value. Each service has its own secret; a worker's has no database URL."""
     yield from (f"{_name(each)} is written down" for each in of_kind(objects, "Secret"))
@@ -329,7 +336,7 @@ def secrets(objects: list[Object]) -> Iterator[str]:
         if any("secretRef" in source for source in container.get("envFrom", [])):
             yield f"{component} reads a whole secret"
         for each in container.get("env", []):
-            if re.search(r"(DATABASE|AMQP)_URL|PASSWORD|TOKEN|SECRET", each["name"]) and "value" in each:
+            if re.search(r"(DATABASE|AMQP)_URL|PASSWORD|TOKEN|SECRET|KEYS", each["name"]) and "value" in each:
                 yield f"{component}: {each['name']} is written down"
         if component == "worker" and re.search("database|postgres", str(template), re.IGNORECASE):
             yield "a worker's manifest speaks of a database"

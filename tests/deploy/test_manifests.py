@@ -279,16 +279,20 @@ def test_the_script_makes_every_secret_that_the_dev_overlay_refers_to() -> None:
     ]
     assert {(ref["name"], ref["key"]) for ref in refs} == there
     worker = next(each["stringData"] for each in made if each["metadata"]["name"] == "dagway-worker")
-    assert list(worker) == ["amqp-url"]
+    assert list(worker) == ["amqp-url", "task-public-keys", "report-keys"]
 
 
 def test_passwords_differ_from_each_other_and_from_those_made_before() -> None:
     argv = [str(ROOT / "deploy" / "make-secrets"), "compose"]
     texts = [subprocess.run(argv, capture_output=True, text=True, check=True).stdout for _ in range(2)]
 
-    values = [line.split("=", 1)[1] for text in texts for line in text.splitlines() if "PASSWORD=" in line]
-    assert len(values) == len(set(values)) == 20
-    assert all(len(value) == 48 for value in values)
+    values = [
+        line.split("=", 1)[1] for text in texts for line in text.splitlines() if "=" in line and "LOGIN=" not in line
+    ]
+    assert len(values) == len(set(values)) == 28
+    passwords = [value for value in values if "=" not in value]
+    assert len(passwords) == 20
+    assert all(len(value) == 48 for value in passwords)
 
 
 def test_production_has_several_of_each() -> None:

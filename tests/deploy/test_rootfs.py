@@ -25,6 +25,7 @@ from tests.harness.engines import DockerEngine
 from tests.harness.eventually import eventually, free_port
 from tests.harness.needs import need
 from tests.harness.servers import PostgresServer, RabbitServer
+from tests.harness.signing import signing_settings
 
 pytestmark = pytest.mark.timeout(600)
 """Building the file system takes 20 s of processor time, and one test starts an engine and two servers."""
@@ -214,9 +215,20 @@ def test_every_service_runs_in_a_container_of_its_own(
     begin = partial(_begin, engine, installation, network="host", DAGWAY_HOST="127.0.0.1")
     _done(begin("migrate", DAGWAY_DATABASE_URL=urls["owner"]))
     give_roles(postgres_server, urls)
-    api = begin("api", DAGWAY_DATABASE_URL=urls["api"], DAGWAY_AMQP_URL=broker, DAGWAY_PORT=str(port))
-    scheduler = begin("scheduler", DAGWAY_DATABASE_URL=urls["scheduler"], DAGWAY_AMQP_URL=broker)
-    worker = begin("worker", DAGWAY_AMQP_URL=broker)
+    api = begin(
+        "api",
+        DAGWAY_DATABASE_URL=urls["api"],
+        DAGWAY_AMQP_URL=broker,
+        DAGWAY_PORT=str(port),
+        **signing_settings("api"),
+    )
+    scheduler = begin(
+        "scheduler",
+        DAGWAY_DATABASE_URL=urls["scheduler"],
+        DAGWAY_AMQP_URL=broker,
+        **signing_settings("scheduler"),
+    )
+    worker = begin("worker", DAGWAY_AMQP_URL=broker, **signing_settings("worker"))
     client = Client([port])
 
     def healthy() -> None:

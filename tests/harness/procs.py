@@ -13,6 +13,7 @@ from typing import Self
 
 from tests.harness.eventually import eventually
 from tests.harness.reaper import forget, kill_group, spawn
+from tests.harness.signing import signing_settings
 
 __all__ = ["DagwayProcess", "clean_environment", "refused"]
 
@@ -31,7 +32,8 @@ class DagwayProcess:
     Args:
         args: the command line after ``dagway``, for instance ``("worker",)``.
         folder: its working directory, home and place of its log; created if missing.
-        env: the ``DAGWAY_*`` settings. Nothing is inherited from the test's own environment.
+        env: the ``DAGWAY_*`` settings, besides the keys for signing messages. Nothing is inherited from the test's own
+            environment.
         program: the ``dagway`` of another installation, instead of the one in the test's environment.
         user: the uid and gid to run as, if not the test's own (needs root).
     """
@@ -49,7 +51,7 @@ class DagwayProcess:
         self.user = user
         self.program = program or Path(sys.executable).with_name("dagway")
         self.folder = folder
-        self.env = dict(env or {})
+        self.env = signing_settings(args[0]) | dict(env or {})
         self.log = folder / f"{name or args[0]}.log"
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -145,6 +145,36 @@ def test_a_missing_setting_is_named_with_both_spellings() -> None:
         load_config({}, {}).need("amqp_url")
 
 
+def test_a_secret_can_be_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text(f"new={'n' * 32}\nold={'o' * 32}\n")
+
+    config = load_config({}, {"DAGWAY_COMMAND_KEYS_FILE": str(path)})
+
+    assert [key.id for key in config.command_keys] == ["new", "old"]
+    assert "nnn" not in repr(config)
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"DAGWAY_COMMAND_KEYS_FILE": "/no/such"}, "DAGWAY_COMMAND_KEYS_FILE: cannot read /no/such: No such file"),
+        (
+            {"DAGWAY_COMMAND_KEYS_FILE": "/dev/null", "DAGWAY_COMMAND_KEYS": f"a={'x' * 32}"},
+            "DAGWAY_COMMAND_KEYS_FILE: DAGWAY_COMMAND_KEYS is set too",
+        ),
+        ({"DAGWAY_HOST_FILE": "/dev/null"}, "DAGWAY_HOST_FILE is not a setting"),
+        ({"DAGWAY_COMMAND_KEYS": "secret"}, "DAGWAY_COMMAND_KEYS: key 1 is not ID=VALUE"),
+    ],
+)
+def test_a_bad_file_or_key_is_named(environ: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigInvalid) as caught:
+        load_config({}, environ)
+
+    assert said in str(caught.value)
+    assert "xxx" not in str(caught.value)
+
+
 def test_every_setting_has_a_reader_and_a_page() -> None:
     written = runpy.run_path(str(ROOT / "scripts" / "config_doc.py"))["document"]()
 

@@ -40,6 +40,8 @@ def test_no_label_could_grow_but_the_dags() -> None:
         "outcome",
         "reason",
         "route",
+        "queue",
+        "why",
         "dag",
         "operation",
         "code",

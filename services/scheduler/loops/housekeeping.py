@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from services.scheduler.deciding.post_commit import PostCommit
+from shared.contracts.signing import CLOCK_MARGIN, COMMAND_LIFETIME
 from shared.errors import StoreUnavailable
 from shared.store.writes.transaction import Store
 
@@ -19,8 +20,11 @@ __all__ = ["Housekeeping"]
 _log = logging.getLogger(__name__)
 
 _EVERY_S = 600
-_REPLIES_KEPT = timedelta(days=7)
-"""How long outcomes of commands are kept: a repeated Idempotency-Key gets the same reply for this time."""
+_REPLIES_KEPT = COMMAND_LIFETIME + CLOCK_MARGIN
+"""How long outcomes of commands are kept: a repeated Idempotency-Key gets the same reply for at least a week.
+
+While a replayed command would still be accepted, its outcome is kept, so the replay is recognised.
+"""
 _AT_ONCE = 100
 """How many runs one transaction deletes. Transactions are short, so that others can write."""
 _LOOK_AGAIN_S = 60

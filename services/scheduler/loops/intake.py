@@ -25,9 +25,10 @@ from services.scheduler.metrics import COMMAND_RECORD, COMMAND_WAIT, COMMANDS_RE
 from shared.contracts.codec import Envelope, decode, encode
 from shared.contracts.commands import Command, CommandReply
 from shared.contracts.events import Event, LogChunk
-from shared.errors import DecodeFailed
+from shared.errors import DecodeFailed, SignatureRefused
 from shared.ids import new_run_id
 from shared.transport.base import Consumer, Delivery
+from shared.transport.signed import check_reporter
 
 __all__ = ["Intake", "commands_intake", "events_intake", "logs_intake"]
 
@@ -86,8 +87,10 @@ class Intake(Generic[T]):
                 envelope = decode(delivery.body)
                 if not isinstance(envelope.body, self._expects):
                     raise DecodeFailed(f"a message of type {envelope.type} must not be on {delivery.queue.name}")
+                check_reporter(delivery, envelope.body)
             except DecodeFailed as error:
-                _log.error("delivery.unreadable", extra={"route": delivery.queue.name, "why": str(error)})
+                if not isinstance(error, SignatureRefused):  # that is counted and logged, at a bounded rate
+                    _log.error("delivery.unreadable", extra={"route": delivery.queue.name, "why": str(error)})
                 DEAD_LETTERS.labels(delivery.queue.name).inc()
                 delivery.dead_letter(str(error))
             else:

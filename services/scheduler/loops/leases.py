@@ -28,9 +28,10 @@ from services.scheduler.loops.relay import OVERDUE_S
 from services.scheduler.metrics import HEARTBEATS_UNREADABLE, LEASES_LOST
 from shared.contracts.codec import decode_as
 from shared.contracts.events import Heartbeat
-from shared.errors import BrokerUnavailable, DecodeFailed, StoreUnavailable
+from shared.errors import BrokerUnavailable, DecodeFailed, SignatureRefused, StoreUnavailable
 from shared.status import AttemptState
 from shared.transport.base import BrokerQueue, Consumer, Transport, task_queue, worker_queue
+from shared.transport.signed import check_reporter
 
 __all__ = ["Leases"]
 
@@ -100,7 +101,11 @@ class Leases:
             beats = []
             for delivery in deliveries:
                 try:
-                    beats.append(decode_as(delivery.body, Heartbeat))
+                    beat = decode_as(delivery.body, Heartbeat)
+                    check_reporter(delivery, beat)
+                    beats.append(beat)
+                except SignatureRefused:
+                    pass  # it is counted and logged
                 except DecodeFailed as error:
                     _log.error("heartbeat.unreadable", extra={"why": str(error)})
                     HEARTBEATS_UNREADABLE.inc()

@@ -1,0 +1,49 @@
+"""The settings for signing messages."""
+
+from shared.contracts.signing_keys import private_keys, public_keys, report_keys, shared_keys
+from shared.option import ALL, GATEWAY, SCHEDULER, WORKER, Option
+from shared.setting_readers import one_of
+
+__all__ = ["SIGNING_OPTIONS"]
+
+SIGNING_OPTIONS = (
+    Option(
+        "message_signing",
+        "DAGWAY_MESSAGE_SIGNING",
+        one_of("on", "off", "accept-unsigned"),
+        ALL,
+        "whether messages are signed and verified: on, off, or accept-unsigned during an upgrade from off (on)",
+    ),
+    Option(
+        "command_keys",
+        "DAGWAY_COMMAND_KEYS",
+        shared_keys,
+        GATEWAY | SCHEDULER,
+        "keys of gateways and schedulers: ID=SECRET, the first signs, all verify; use a variable or file",
+        secret=True,
+    ),
+    Option(
+        "task_keys",
+        "DAGWAY_TASK_KEYS",
+        private_keys,
+        SCHEDULER,
+        "private Ed25519 keys with which schedulers sign for workers: ID=SEED in hexadecimal; use a variable or file",
+        secret=True,
+    ),
+    Option(
+        "task_public_keys",
+        "DAGWAY_TASK_PUBLIC_KEYS",
+        public_keys,
+        WORKER,
+        "the public halves of the task keys, with which workers verify: ID=POINT in hexadecimal",
+        secret=True,  # it is none, but it comes in a file, like the other keys
+    ),
+    Option(
+        "report_keys",
+        "DAGWAY_REPORT_KEYS",
+        report_keys,
+        SCHEDULER | WORKER,
+        "keys of worker pools: POOL/ID=SECRET; a worker has its pool's, a scheduler has all; use a variable or file",
+        secret=True,
+    ),
+)

@@ -1,0 +1,286 @@
+"""A transport that signs what it sends and verifies what it receives, on top of any other transport.
+
+A message is signed when it is handed to the broker. Rows of the outbox and reports in a worker's spool are therefore
+unsigned, and no key must be kept for them when keys are replaced. A message is verified when its body is read:
+``Delivery.body`` then raises ``SignatureRefused``, which its reader handles like any message that it cannot decode.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from datetime import datetime
+
+from shared.clock import utc_now
+from shared.contracts.base import Message
+from shared.contracts.control import CHANGES
+from shared.contracts.events import Event, Heartbeat
+from shared.contracts.signing import Keyring, Proof, Purpose, SignatureScope
+from shared.contracts.worker_pools import pool_of_key, pool_of_worker
+from shared.errors import InvariantBroken, Refusal, SignatureRefused
+from shared.transport.base import (
+    COMMANDS,
+    EVENTS,
+    HEARTBEATS,
+    LOGS,
+    BrokerQueue,
+    Consumer,
+    DeadLetter,
+    Delivery,
+    Outgoing,
+    Transport,
+)
+from shared.transport.heartbeat_order import HeartbeatOrder
+from shared.transport.pending_reply import PendingReply
+from shared.transport.refusals import SignatureCounts
+
+__all__ = ["SignedTransport", "check_reporter", "queue_scope", "topic_scope"]
+
+_PURPOSES = {COMMANDS.name: Purpose.COMMAND, EVENTS.name: Purpose.REPORT, LOGS.name: Purpose.REPORT}
+"""Who signs the messages in each broker queue. A queue that is missing here cannot be used."""
+_PREFIXES = (
+    (HEARTBEATS.name, Purpose.HEARTBEAT),
+    ("dagway.tasks.", Purpose.TASK),
+    ("dagway.worker.", Purpose.TASK),
+)
+_KINDS = {
+    Purpose.COMMAND: ("commands",),
+    Purpose.REPLY: ("replies",),
+    Purpose.NOTICE: ("control",),
+    Purpose.TASK: ("tasks",),
+    Purpose.CONTROL: ("control",),
+    Purpose.REPORT: ("events", "logs"),
+    Purpose.HEARTBEAT: ("heartbeats",),
+}
+"""The kinds of broker queues, as metrics name them: there are as many worker queues as workers."""
+
+
+def check_reporter(delivery: Delivery, message: Message) -> None:
+    """Check that the worker named in a report may have signed it. Does nothing if the message is not signed.
+
+    Raises:
+        SignatureRefused: the key belongs to another pool than the worker, or the heartbeat was heard before.
+    """
+    if isinstance(delivery, _SignedDelivery):
+        delivery.check_reporter(message)
+
+
+class SignedTransport:
+    """Implements ``shared.transport.base.Transport``; ``close`` also closes ``inner``.
+
+    With ``accept_unsigned``, messages without a signature are accepted and counted; a wrong signature is still refused.
+    A message for whose purpose the keyring cannot sign is sent as it is: a worker hands a task back as it came.
+    """
+
+    def __init__(
+        self,
+        inner: Transport,
+        keyring: Keyring,
+        *,
+        accept_unsigned: bool = False,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._inner = inner
+        self._keyring = keyring
+        self._accept_unsigned = accept_unsigned
+        self._clock = clock
+        self.counts = SignatureCounts(kind for purpose in keyring.verifiers for kind in _KINDS[purpose])
+        self.heartbeats = HeartbeatOrder()
+        self.pools = frozenset(pool_of_key(key) for key in keyring.verifiers.get(Purpose.REPORT, {}))
+
+    # -- signing --------------------------------------------------------------------------------
+
+    def sign(self, scope: SignatureScope, body: bytes) -> bytes:
+        """Return ``body`` with a signature, if this process has a key for that."""
+        if not self._keyring.signs(scope.purpose):
+            return body
+        at = self.heartbeats.next(self._clock()) if scope.purpose is Purpose.HEARTBEAT else self._clock()
+        return self._keyring.sign(scope, body, at)
+
+    def send(self, message: Outgoing) -> "Future[None]":
+        return self._inner.send(self._signed(message))
+
+    def request(self, message: Outgoing) -> PendingReply:
+        pending = self._inner.request(self._signed(message))
+        scope = SignatureScope(Purpose.REPLY, message.message_id)
+        pending.verify = lambda reply: self.verify(scope, reply, "replies", message.message_id)
+        return pending
+
+    def broadcast(self, topic: str, body: bytes) -> None:
+        self._inner.broadcast(topic, self.sign(topic_scope(topic), body))
+
+    def _signed(self, message: Outgoing) -> Outgoing:
+        return replace(message, body=self.sign(queue_scope(message.queue, message.message_id), message.body))
+
+    # -- verifying ------------------------------------------------------------------------------
+
+    def verify(self, scope: SignatureScope, body: bytes, queue: str, message_id: str) -> Proof | None:
+        """Return who signed a message; ``None`` if it is unsigned and that is accepted. Counts and logs a refusal.
+
+        ``queue`` names the kind of queue in metrics and logs. Raises ``SignatureRefused``.
+        """
+        try:
+            return self._keyring.verify(scope, body, self._clock())
+        except SignatureRefused as error:
+            if error.why is Refusal.UNSIGNED and self._accept_unsigned:
+                self.counts.unsigned(queue)
+                return None
+            self.counts.refused(queue, message_id, error)
+            raise
+
+    def consume(self, queues: Sequence[BrokerQueue], *, prefetch: int, acks_wait_s: float = 0) -> Consumer:
+        return _SignedConsumer(self, self._inner.consume(queues, prefetch=prefetch, acks_wait_s=acks_wait_s))
+
+    def listen(self, topics: Sequence[str], callback: Callable[[str, bytes], None]) -> None:
+        def verified(topic: str, body: bytes) -> None:
+            try:
+                self.verify(topic_scope(topic), body, "control", topic)
+            except SignatureRefused:
+                return
+            callback(topic, body)
+
+        self._inner.listen(topics, verified)
+
+    # -- the rest -------------------------------------------------------------------------------
+
+    def declare(self, queues: Sequence[BrokerQueue]) -> None:
+        self._inner.declare(queues)
+
+    def waiting(self, queue: BrokerQueue) -> int:
+        return self._inner.waiting(queue)
+
+    def dead_letters(self, limit: int) -> list[DeadLetter]:
+        return self._inner.dead_letters(limit)
+
+    def redrive(self, limit: int) -> int:
+        return self._inner.redrive(limit)
+
+    @property
+    def blocked(self) -> bool:
+        return self._inner.blocked
+
+    @property
+    def healthy(self) -> bool:
+        return self._inner.healthy
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+class _SignedConsumer:
+    def __init__(self, transport: SignedTransport, inner: Consumer) -> None:
+        self._transport = transport
+        self._inner = inner
+
+    def take(self, limit: int, timeout_s: float) -> list[Delivery]:
+        return [_SignedDelivery(self._transport, delivery) for delivery in self._inner.take(limit, timeout_s)]
+
+    def pause(self) -> None:
+        self._inner.pause()
+
+    def resume(self) -> None:
+        self._inner.resume()
+
+    def add_queue(self, queue: BrokerQueue) -> None:
+        self._inner.add_queue(queue)
+
+    @property
+    def connected_for_s(self) -> float:
+        return self._inner.connected_for_s
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+class _SignedDelivery:
+    __slots__ = ("_inner", "_proof", "_transport", "_verified")
+
+    def __init__(self, transport: SignedTransport, inner: Delivery) -> None:
+        self._transport = transport
+        self._inner = inner
+        self._verified = False
+        self._proof: Proof | None = None
+
+    @property
+    def body(self) -> bytes:
+        """The body, with its signature. Raises ``SignatureRefused``."""
+        body = self._inner.body
+        if not self._verified:
+            scope = queue_scope(self.queue, self.message_id)
+            self._proof = self._transport.verify(scope, body, _kind(self.queue), self.message_id)
+            self._verified = True
+        return body
+
+    def check_reporter(self, message: Message) -> None:
+        if self._proof is None or not isinstance(message, Event | Heartbeat):
+            return
+        try:
+            self._check_pool(self._proof, message.worker_id)
+            if isinstance(message, Heartbeat):
+                self._check_order(self._proof, message)
+        except SignatureRefused as error:
+            self._transport.counts.refused(_kind(self.queue), self.message_id, error)
+            raise
+
+    def _check_pool(self, proof: Proof, worker_id: str) -> None:
+        signer, pool = pool_of_key(proof.key_id), pool_of_worker(worker_id, self._transport.pools)
+        if signer != pool:
+            raise SignatureRefused(
+                Refusal.FOREIGN_WORKER, f"pool {signer!r} signed a report of {worker_id!r}, which is in pool {pool!r}"
+            )
+
+    def _check_order(self, proof: Proof, beat: Heartbeat) -> None:
+        if not self._transport.heartbeats.hear((beat.worker_id, beat.incarnation), proof.at):
+            raise SignatureRefused(Refusal.REPLAYED, f"a heartbeat of {beat.worker_id!r} that was heard before")
+
+    @property
+    def message_id(self) -> str:
+        return self._inner.message_id
+
+    @property
+    def redelivered(self) -> bool:
+        return self._inner.redelivered
+
+    @property
+    def queue(self) -> BrokerQueue:
+        return self._inner.queue
+
+    def ack(self) -> None:
+        self._inner.ack()
+
+    def retry(self) -> None:
+        self._inner.retry()
+
+    def dead_letter(self, why: str) -> None:
+        self._inner.dead_letter(why)
+
+    def reply(self, body: bytes) -> None:
+        self._inner.reply(self._transport.sign(SignatureScope(Purpose.REPLY, self.message_id), body))
+
+
+def queue_scope(queue: BrokerQueue, message_id: str) -> SignatureScope:
+    """Return what the signature of a message in a broker queue is valid for."""
+    purpose = _purpose(queue)
+    if purpose is Purpose.HEARTBEAT:
+        # A copy may be heard on another queue and without its id; all other messages stay where they were sent.
+        return SignatureScope(purpose, HEARTBEATS.name)
+    return SignatureScope(purpose, f"{queue.name} {message_id}")
+
+
+def _purpose(queue: BrokerQueue) -> Purpose:
+    for prefix, purpose in _PREFIXES:
+        if queue.name.startswith(prefix):
+            return purpose
+    try:
+        return _PURPOSES[queue.name]
+    except KeyError:
+        raise InvariantBroken(f"nobody says who signs the messages in {queue.name}: add it to _PURPOSES") from None
+
+
+def _kind(queue: BrokerQueue) -> str:
+    kinds = _KINDS[_purpose(queue)]
+    return kinds[0] if len(kinds) == 1 else queue.name.removeprefix("dagway.")
+
+
+def topic_scope(topic: str) -> SignatureScope:
+    """Return what the signature of a broadcast is valid for."""
+    return SignatureScope(Purpose.NOTICE if topic == CHANGES else Purpose.CONTROL, topic)

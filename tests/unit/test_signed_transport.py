@@ -1,0 +1,214 @@
+"""The transport that signs and verifies, on the in-process transport."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from shared.clock import utc_now
+from shared.contracts.codec import encode
+from shared.contracts.control import CHANGES, RunsChanged, StopAttempt
+from shared.contracts.events import Heartbeat
+from shared.errors import InvariantBroken, Refusal, SignatureRefused
+from shared.transport.base import (
+    COMMANDS,
+    HEARTBEATS,
+    BrokerQueue,
+    Delivery,
+    Durability,
+    Outgoing,
+    Transport,
+    task_queue,
+)
+from shared.transport.open import open_transport
+from shared.transport.signed import check_reporter
+from tests.harness.eventually import eventually
+from tests.harness.message_examples import example_of
+from tests.harness.signing import POOL_KEYS, signed_as
+
+BODY = encode(StopAttempt(token="t"), id="one", at=utc_now())
+
+
+@pytest.fixture
+def broker() -> Iterator[Transport]:
+    transport = open_transport("embedded:", name="test")
+    transport.declare([COMMANDS, HEARTBEATS, task_queue({})])
+    yield transport
+    transport.close()
+
+
+def arrived(receiver: Transport, queue: BrokerQueue) -> Delivery:
+    consumer = receiver.consume([queue], prefetch=10)
+    (delivery,) = consumer.take(1, 5)
+    delivery.ack()
+    consumer.close()
+    return delivery
+
+
+def heartbeat(worker_id: str) -> Heartbeat:
+    beat = example_of(Heartbeat, {"worker_id": worker_id})
+    assert isinstance(beat, Heartbeat)
+    return beat
+
+
+def hear(sender: Transport, receiver: Transport, worker_id: str) -> None:
+    beat = heartbeat(worker_id)
+    sender.send(Outgoing(HEARTBEATS, encode(beat, id="b", at=beat.at), "b")).result(5)
+    delivery = arrived(receiver, HEARTBEATS)
+    assert delivery.body
+    check_reporter(delivery, beat)
+
+
+def why(receiver: Transport, queue: BrokerQueue) -> Refusal:
+    with pytest.raises(SignatureRefused) as refused:
+        _ = arrived(receiver, queue).body
+    return refused.value.why
+
+
+def test_a_reply_is_accepted_from_a_scheduler_and_for_its_own_command_only(broker: Transport) -> None:
+    gateway, scheduler = signed_as("api", broker), signed_as("scheduler", broker)
+
+    def ask(answer: Transport, as_id: str = "") -> bytes:
+        pending = gateway.request(Outgoing(COMMANDS, BODY, "one"))
+        delivery = arrived(answer, COMMANDS)
+        assert delivery.body
+        delivery.reply(BODY)
+        return pending.reply(2)
+
+    assert ask(scheduler).startswith(BODY[:-1])
+    with pytest.raises(TimeoutError, match="no signature"):
+        ask(broker)
+    first = gateway.request(Outgoing(COMMANDS, BODY, "one"))
+    arrived(scheduler, COMMANDS).reply(BODY)
+    old = first.reply(2)
+    second = gateway.request(Outgoing(COMMANDS, BODY, "two"))
+    arrived(broker, COMMANDS).reply(old)
+    with pytest.raises(TimeoutError, match="is wrong"):
+        second.reply(2)
+    assert gateway.counts.snapshot()[0]["replies", "bad_signature"] == 1
+
+
+def test_a_worker_passes_a_task_on_as_it_came(broker: Transport) -> None:
+    scheduler, worker = signed_as("scheduler", broker), signed_as("worker", broker)
+    scheduler.send(Outgoing(task_queue({}), BODY, "one")).result(5)
+
+    first = arrived(worker, task_queue({})).body
+    worker.send(Outgoing(task_queue({}), first, "one")).result(5)
+
+    assert arrived(worker, task_queue({})).body == first
+
+
+def test_a_worker_cannot_sign_a_task(broker: Transport) -> None:
+    worker = signed_as("worker", broker)
+
+    worker.send(Outgoing(task_queue({}), BODY, "one")).result(5)
+
+    assert why(worker, task_queue({})) is Refusal.UNSIGNED
+
+
+def test_the_id_of_a_message_is_signed_too(broker: Transport) -> None:
+    gateway, scheduler = signed_as("api", broker), signed_as("scheduler", broker)
+    gateway.send(Outgoing(COMMANDS, BODY, "one")).result(5)
+    signed = arrived(broker, COMMANDS).body
+
+    broker.send(Outgoing(COMMANDS, signed, "two")).result(5)
+
+    assert why(scheduler, COMMANDS) is Refusal.BAD_SIGNATURE
+
+
+def test_a_pool_reports_for_its_own_workers_only(broker: Transport) -> None:
+    scheduler, default = signed_as("scheduler", broker), signed_as("worker", broker)
+    gpu = signed_as(
+        "worker",
+        broker,
+        DAGWAY_REPORT_KEYS=POOL_KEYS["gpu"],
+        DAGWAY_WORKER_POOL="gpu",
+        DAGWAY_WORKER_ID="gpu-1",
+    )
+
+    hear(default, scheduler, "w1")
+    hear(gpu, scheduler, "gpu-1")
+    for sender, worker_id in ((default, "gpu-1"), (gpu, "w1"), (gpu, "gpux")):
+        with pytest.raises(SignatureRefused) as refused:
+            hear(sender, scheduler, worker_id)
+        assert refused.value.why is Refusal.FOREIGN_WORKER
+    assert scheduler.counts.snapshot()[0]["heartbeats", "foreign_worker"] == 3
+
+
+def test_each_heartbeat_is_heard_once(broker: Transport) -> None:
+    scheduler, worker = signed_as("scheduler", broker), signed_as("worker", broker)
+    beat = heartbeat("w1")
+    sent = []
+    for _ in range(2):
+        worker.send(Outgoing(HEARTBEATS, encode(beat, id="b", at=beat.at), "b")).result(5)
+        sent.append(arrived(broker, HEARTBEATS).body)
+
+    def heard(body: bytes) -> Refusal | None:
+        broker.send(Outgoing(HEARTBEATS, body, "b")).result(5)
+        delivery = arrived(scheduler, HEARTBEATS)
+        assert delivery.body
+        try:
+            check_reporter(delivery, beat)
+        except SignatureRefused as error:
+            return error.why
+        return None
+
+    first, second = sent
+    again = Refusal.REPLAYED
+    assert [heard(body) for body in (first, first, second, first, second)] == [None, again, None, again, again]
+
+
+def test_control_messages_are_heard_from_schedulers_only(broker: Transport) -> None:
+    scheduler, worker, gateway = (signed_as(service, broker) for service in ("scheduler", "worker", "api"))
+    heard: list[str] = []
+    worker.listen(["workers"], lambda topic, _body: heard.append(topic))
+    gateway.listen([CHANGES], lambda topic, _body: heard.append(topic))
+    changes = encode(RunsChanged(), id="c", at=utc_now())
+
+    for sender in (broker, worker, gateway):
+        sender.broadcast("workers", BODY)
+        sender.broadcast(CHANGES, changes)
+    scheduler.broadcast("workers", BODY)
+    scheduler.broadcast(CHANGES, changes)
+
+    eventually(lambda: sorted(heard) == [CHANGES, "workers"])
+    assert [each.counts.snapshot()[0]["control", "unsigned"] for each in (worker, gateway)] == [3, 3]
+
+
+def test_unsigned_messages_are_accepted_and_counted_if_so_set(broker: Transport) -> None:
+    gateway, other = signed_as("api", broker), signed_as("api", broker, DAGWAY_COMMAND_KEYS=f"1={'x' * 40}")
+    scheduler = signed_as("scheduler", broker, DAGWAY_MESSAGE_SIGNING="accept-unsigned")
+
+    for sender in (broker, gateway):
+        sender.send(Outgoing(COMMANDS, BODY, "one")).result(5)
+        assert arrived(scheduler, COMMANDS).body
+    other.send(Outgoing(COMMANDS, BODY, "one")).result(5)
+
+    assert why(scheduler, COMMANDS) is Refusal.BAD_SIGNATURE
+    refused, unsigned = scheduler.counts.snapshot()
+    assert unsigned["commands"] == 1
+    assert {key: count for key, count in refused.items() if count} == {("commands", "bad_signature"): 1}
+
+
+def test_a_flood_of_forgeries_is_counted_but_not_logged(broker: Transport, caplog: pytest.LogCaptureFixture) -> None:
+    scheduler = signed_as("scheduler", broker)
+    for _ in range(50):
+        broker.send(Outgoing(COMMANDS, BODY, "one")).result(5)
+    consumer = scheduler.consume([COMMANDS], prefetch=100)
+
+    with caplog.at_level(logging.ERROR):
+        for _ in range(50):
+            (delivery,) = consumer.take(1, 5)
+            with pytest.raises(SignatureRefused):
+                _ = delivery.body
+
+    assert scheduler.counts.snapshot()[0]["commands", "unsigned"] == 50
+    assert [record.message for record in caplog.records] == ["message.refused"]
+    consumer.close()
+
+
+def test_a_queue_without_a_signer_is_an_error(broker: Transport) -> None:
+    scheduler = signed_as("scheduler", broker)
+
+    with pytest.raises(InvariantBroken, match="nobody says who signs"):
+        scheduler.send(Outgoing(BrokerQueue("dagway.new", Durability.SAFE), BODY, "one"))
