@@ -39,6 +39,9 @@ class Config:
     port: int = 8080
     dags_dir: Path | None = None
     database_url: str = ""
+    database_statement_s: float = 15
+    database_lock_s: float = 2
+    database_idle_s: float = 10
     amqp_url: str = ""
     worker_slots: int = 100
     worker_labels: tuple[tuple[str, str], ...] = ()

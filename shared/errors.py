@@ -23,6 +23,7 @@ __all__ = [
     "InvariantBroken",
     "NotFound",
     "PublishUnconfirmed",
+    "RowsLocked",
     "StaleVersion",
     "StoreUnavailable",
     "Unavailable",
@@ -95,7 +96,11 @@ class Unroutable(Unavailable):
 
 
 class StoreUnavailable(Unavailable):
-    """The database cannot be reached, or failed for a temporary reason (deadlock, lock timeout)."""
+    """The database cannot be reached, or failed for a temporary reason (deadlock, time limit)."""
+
+
+class RowsLocked(StoreUnavailable):
+    """Another transaction held the lock of a row for too long. The database works: other rows can be written."""
 
 
 class InvariantBroken(DagwayError):

@@ -91,6 +91,27 @@ OPTIONS = (
         "database: postgresql://user:password@host/name or sqlite:///path",
     ),
     Option(
+        "database_statement_s",
+        "DAGWAY_DATABASE_STATEMENT_S",
+        seconds,
+        _GATEWAY | _SCHEDULER,
+        "seconds that Postgres may take for one statement; a read that takes longer is answered with 503 (15)",
+    ),
+    Option(
+        "database_lock_s",
+        "DAGWAY_DATABASE_LOCK_S",
+        seconds,
+        _GATEWAY | _SCHEDULER,
+        "seconds that a statement waits for a row that another transaction has locked (2)",
+    ),
+    Option(
+        "database_idle_s",
+        "DAGWAY_DATABASE_IDLE_S",
+        seconds,
+        _GATEWAY | _SCHEDULER,
+        "seconds after which Postgres ends an open transaction without a statement, for instance of a frozen process (10)",
+    ),
+    Option(
         "amqp_url", "DAGWAY_AMQP_URL", str, _ALL, "RabbitMQ: amqp://user:password@host:5672/vhost, or amqps:// for TLS"
     ),
     Option(
