@@ -38,6 +38,7 @@ __all__ = [
     "DeadLetter",
     "Delivery",
     "Durability",
+    "Exchange",
     "Outgoing",
     "Transport",
     "task_queue",
@@ -59,24 +60,35 @@ class Durability(StrEnum):
     """Messages may be lost, because the next follows soon (RabbitMQ: classic queue, transient messages, TTL)."""
 
 
+class Exchange(StrEnum):
+    """The exchange that messages for a broker queue are sent through. The broker's rights to send are per exchange."""
+
+    DEFAULT = ""
+    """Who may send through it reaches every broker queue."""
+    REPORTS = "dagway.reports"
+    """Reaches only the broker queues of what workers report."""
+
+
 @dataclass(frozen=True, slots=True)
 class BrokerQueue:
     """A queue of the broker, for messages of one kind.
 
     ``expires_s``: the broker deletes the queue after this time without a consumer; ``None`` means never.
     ``batched``: messages that are sent at the same time may travel as one AMQP message.
+    ``exchange``: messages are sent through it with ``name`` as the routing key. The declaration of the queue binds it.
     """
 
     name: str
     durability: Durability
     expires_s: int | None = None
     batched: bool = False
+    exchange: Exchange = Exchange.DEFAULT
 
 
 COMMANDS = BrokerQueue("dagway.commands", Durability.SAFE, batched=True)
-EVENTS = BrokerQueue("dagway.events", Durability.SAFE, batched=True)
-LOGS = BrokerQueue("dagway.logs", Durability.SAFE)
-HEARTBEATS = BrokerQueue("dagway.heartbeats", Durability.TRANSIENT)
+EVENTS = BrokerQueue("dagway.events", Durability.SAFE, batched=True, exchange=Exchange.REPORTS)
+LOGS = BrokerQueue("dagway.logs", Durability.SAFE, exchange=Exchange.REPORTS)
+HEARTBEATS = BrokerQueue("dagway.heartbeats", Durability.TRANSIENT, exchange=Exchange.REPORTS)
 
 
 def task_queue(selector: dict[str, str]) -> BrokerQueue:

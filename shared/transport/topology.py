@@ -1,4 +1,4 @@
-"""The names of exchanges, queues and headers on the broker, and the arguments of queues. No other module defines any.
+"""The names and arguments on the broker that ``base`` does not define: exchanges, queues and headers.
 
 An existing queue can only be declared with the arguments that it was created with; otherwise RabbitMQ answers 406.
 RabbitMQ 3.13, 4.0 and 4.3 accept all of these arguments. There is no transient non-exclusive queue and no

@@ -5,7 +5,7 @@ from concurrent.futures import wait
 import pytest
 
 from shared.errors import ConfigInvalid, Unroutable
-from shared.transport.base import DELIVERY_LIMIT, BrokerQueue, Durability, Outgoing, Transport
+from shared.transport.base import DELIVERY_LIMIT, BrokerQueue, Durability, Exchange, Outgoing, Transport
 from tests.conformance.transport_moves import SHORT_S, fresh, is_unroutable, only_letter, put, take_all, take_one
 from tests.harness.eventually import eventually
 
@@ -44,6 +44,26 @@ def test_a_send_to_a_route_nobody_declared_is_unroutable(transport: Transport) -
         transport.send(Outgoing(fresh(Durability.REPRODUCIBLE), b"x", "1")).result(5)
     with pytest.raises(Unroutable):
         transport.send(Outgoing(fresh(), b"x", "1")).result(5)
+
+
+def test_reports_go_through_an_exchange_to_the_queue_of_their_name(transport: Transport) -> None:
+    reports = [fresh(durability, exchange=Exchange.REPORTS) for durability in Durability]
+    assert all(is_unroutable(transport, route) for route in reports)
+    consumers = [transport.consume([route], prefetch=10) for route in reports]
+    transport.declare(reports)
+
+    for route in reports:
+        put(transport, route, route.name.encode())
+
+    for route, consumer in zip(reports, consumers, strict=True):
+        delivery = take_one(consumer)
+        assert (delivery.body, delivery.queue) == (route.name.encode(), route)
+        delivery.dead_letter("why")
+    eventually(lambda: len(transport.dead_letters(10)) == len(reports))
+    assert transport.redrive(10) == len(reports)
+    for route, consumer in zip(reports, consumers, strict=True):
+        assert take_one(consumer).body == route.name.encode()
+        assert consumer.take(1, 0) == []
 
 
 def test_unroutable_and_accepted_sends_are_told_apart_in_one_window(transport: Transport) -> None:

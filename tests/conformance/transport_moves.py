@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from shared.errors import Unroutable
 from shared.ids import new_token
-from shared.transport.base import BrokerQueue, Consumer, DeadLetter, Delivery, Durability, Outgoing, Transport
+from shared.transport.base import BrokerQueue, Consumer, DeadLetter, Delivery, Durability, Exchange, Outgoing, Transport
 from tests.harness.eventually import eventually
 
 Open = Callable[[], Transport]
@@ -12,8 +12,10 @@ SHORT_S = 0.3
 """How long a test waits before it concludes that no message arrives."""
 
 
-def fresh(durability: Durability = Durability.SAFE, expires_s: int | None = None) -> BrokerQueue:
-    return BrokerQueue(f"test.{new_token()[:8]}", durability, expires_s)
+def fresh(
+    durability: Durability = Durability.SAFE, expires_s: int | None = None, exchange: Exchange = Exchange.DEFAULT
+) -> BrokerQueue:
+    return BrokerQueue(f"test.{new_token()[:8]}", durability, expires_s, exchange=exchange)
 
 
 def put(transport: Transport, route: BrokerQueue, *bodies: bytes) -> None:

@@ -16,6 +16,7 @@ from shared.transport.base import BrokerQueue, DeadLetter, Durability
 from shared.transport.futures import complete, fail
 from shared.transport.rabbitmq.batches import parts_of
 from shared.transport.rabbitmq.connection import unavailable
+from shared.transport.rabbitmq.declaring import declare_queue
 from shared.transport.rabbitmq.publisher import Publisher
 from shared.transport.topology import (
     DEAD_QUEUE,
@@ -23,7 +24,6 @@ from shared.transport.topology import (
     HEADER_EXPIRES,
     HEADER_QUEUE,
     HEADER_REASON,
-    queue_arguments,
     queue_from_headers,
 )
 
@@ -72,7 +72,7 @@ class Admin:
                     channel.close()
 
             for queue in wanted:
-                channel.queue_declare(queue.name, durable=True, arguments=queue_arguments(queue), callback=declared)
+                declare_queue(channel, queue, declared)
 
         if wanted:
             self._on_a_channel(start)

@@ -17,8 +17,8 @@ from shared.transport.base import BrokerQueue, Delivery
 from shared.transport.rabbitmq.bare_methods import send_cancel, send_consume
 from shared.transport.rabbitmq.batches import parts_of
 from shared.transport.rabbitmq.connection import HEARTBEAT_S, Connection
+from shared.transport.rabbitmq.declaring import declare_queue
 from shared.transport.rabbitmq.delivery import Origin, RabbitDelivery, Settlement
-from shared.transport.topology import queue_arguments
 
 __all__ = ["RabbitConsumer"]
 
@@ -111,9 +111,7 @@ class _Subscription:
         channel.add_on_cancel_callback(self._cancelled_by_broker)
         channel.add_callback(self._cancelled, [Basic.CancelOk], False)
         channel.basic_qos(prefetch_count=self._consumer.prefetch)
-        channel.queue_declare(
-            self.queue.name, durable=True, arguments=queue_arguments(self.queue), callback=self._declared
-        )
+        declare_queue(channel, self.queue, self._declared)
 
     def _declared(self, _frame: Any) -> None:
         self._phase = "unknown to pika"

@@ -20,7 +20,7 @@ import pika
 from pika.spec import Basic
 
 from shared.errors import BrokerUnavailable, DagwayError, PublishUnconfirmed, Unroutable
-from shared.transport.base import Durability, Outgoing
+from shared.transport.base import Durability, Exchange, Outgoing
 from shared.transport.futures import settle
 from shared.transport.pending_reply import PendingReply
 from shared.transport.rabbitmq.batches import BATCH, BatchItem, pack, parts_of
@@ -55,6 +55,7 @@ def _ignore(_frame: object) -> None:
 @dataclass(slots=True)
 class _Pending:
     settle: Callable[[DagwayError | None], None]
+    exchange: str
     queue: str
     body: bytes
     properties: Any
@@ -104,31 +105,38 @@ class Publisher:
 
     def send(self, message: Outgoing) -> "Future[None]":
         """Publish a message; see ``Transport.send``."""
-        queue = message.queue
-        return self.send_raw(queue.name, message.body, self._properties(message), batched=queue.batched)
+        accepted: Future[None] = Future()
+        self._post(partial(settle, accepted), message, self._properties(message))
+        return accepted
 
     def request(self, message: Outgoing) -> PendingReply:
         """Publish a message whose consumer replies once; see ``Transport.request``."""
         key = str(next(self._request_numbers))
         pending = self._pending_replies[key] = PendingReply(partial(self._pending_replies.pop, key, None))
         properties = self._properties(message, reply_to=_REPLY_TO, correlation_id=key)
-        self._post(pending.settle, message.queue.name, message.body, properties, batched=message.queue.batched)
+        self._post(pending.settle, message, properties)
         return pending
 
-    def send_raw(self, queue: str, body: bytes, properties: Any, *, batched: bool = False) -> "Future[None]":
-        """Publish a body with the given AMQP properties to a broker queue, with the same guarantees as ``send``."""
+    def send_raw(self, queue: str, body: bytes, properties: Any) -> "Future[None]":
+        """Publish a body with the given AMQP properties to one broker queue, with the same guarantees as ``send``.
+
+        It goes through the default exchange, so only to this broker queue.
+        """
         accepted: Future[None] = Future()
-        self._post(partial(settle, accepted), queue, body, properties, batched=batched)
+        self._enqueue(_Pending(partial(settle, accepted), "", queue, body, properties, time.monotonic(), batched=False))
         return accepted
 
-    def _post(
-        self, settle: Callable[[DagwayError | None], None], queue: str, body: bytes, properties: Any, *, batched: bool
-    ) -> None:
+    def _post(self, settle: Callable[[DagwayError | None], None], message: Outgoing, properties: Any) -> None:
+        queue = message.queue
+        at = time.monotonic()
+        self._enqueue(_Pending(settle, queue.exchange, queue.name, message.body, properties, at, queue.batched))
+
+    def _enqueue(self, pending: _Pending) -> None:
         error = self.why_not()
         if error is not None:
-            settle(error)
+            pending.settle(error)
             return
-        self._waiting.append(_Pending(settle, queue, body, properties, time.monotonic(), batched))
+        self._waiting.append(pending)
         if not self._flushing:
             self._flushing = True
             self.connection.call(self._flush)
@@ -190,6 +198,7 @@ class Publisher:
         channel.queue_declare(DEAD_QUEUE, durable=True, arguments=DEAD_ARGUMENTS, callback=_ignore)
         channel.queue_bind(DEAD_QUEUE, DEAD_EXCHANGE, callback=_ignore)
         channel.exchange_declare(CONTROL_EXCHANGE, "topic", durable=True, callback=_ignore)
+        channel.exchange_declare(Exchange.REPORTS, "direct", durable=True, callback=_ignore)
         channel.basic_consume(_REPLY_TO, self._on_reply, auto_ack=True, callback=_ignore)
         channel.confirm_delivery(self._on_confirm, callback=self._set_ready)
 
@@ -250,7 +259,7 @@ class Publisher:
             self._in_flight[self._tag] = together
             first = together[0]
             body, properties = (first.body, first.properties) if len(together) == 1 else _batch(together)
-            self._channel.basic_publish("", first.queue, body, properties, mandatory=True)
+            self._channel.basic_publish(first.exchange, first.queue, body, properties, mandatory=True)
 
     def _take_together(self) -> list[_Pending]:
         waiting = self._waiting
