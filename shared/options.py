@@ -109,7 +109,7 @@ OPTIONS = (
         "DAGWAY_DATABASE_IDLE_S",
         seconds,
         _GATEWAY | _SCHEDULER,
-        "seconds after which Postgres ends an open transaction without a statement, for instance of a frozen process (10)",
+        "seconds after which Postgres ends an open transaction without a statement: its process may be frozen (10)",
     ),
     Option(
         "amqp_url", "DAGWAY_AMQP_URL", str, _ALL, "RabbitMQ: amqp://user:password@host:5672/vhost, or amqps:// for TLS"

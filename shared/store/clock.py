@@ -63,5 +63,8 @@ class StoreClock:
             differed = abs(self.skew_s) > SKEW_ALLOWED_S
             self.skew_s = own.timestamp() - (after_s + self._ahead_s)
         if not differed and abs(self.skew_s) > SKEW_ALLOWED_S:
-            facts = {"ahead_s": round(self.skew_s, 1), "next": "synchronise the clock of this host, by NTP for instance"}
+            facts = {
+                "ahead_s": round(self.skew_s, 1),
+                "next": "synchronise the clock of this host, by NTP for instance",
+            }
             _log.warning("clock.differs", extra=facts)

@@ -93,8 +93,8 @@ def open_engine(
 
     Driver settings in the URL's query (``connect_timeout``, ``sslmode``, ``timeout``) take precedence over ours.
     A ``read_only`` engine refuses every write, even if its database role could write. A broken connection
-    empties the pool: the call that used the connection raises, and the next call reconnects. ``limits`` apply on Postgres
-    only. If one is reached, the call raises ``StoreUnavailable``, or ``RowsLocked`` if it waited for a lock.
+    empties the pool: the call that used the connection raises, and the next call reconnects. ``limits`` apply on
+    Postgres only. If one is reached, the call raises ``StoreUnavailable``, or ``RowsLocked`` if it waited for a lock.
 
     Raises:
         ConfigInvalid: ``url`` names neither a Postgres nor a SQLite database.
@@ -242,8 +242,9 @@ def store_errors() -> Iterator[None]:
     except exc.DBAPIError as error:
         if not _passes(error):
             raise
-        kind = RowsLocked if getattr(error.orig, "pgcode", None) == _LOCK_NOT_AVAILABLE else StoreUnavailable
-        raise kind(str(error.orig).strip() or type(error.orig).__name__) from error
+        locked = getattr(error.orig, "pgcode", None) == _LOCK_NOT_AVAILABLE
+        unavailable = RowsLocked if locked else StoreUnavailable
+        raise unavailable(str(error.orig).strip() or type(error.orig).__name__) from error
 
 
 def _is_duplicate(origin: BaseException | None) -> bool:
@@ -299,13 +300,13 @@ def one_statement(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
-def for_update(select: S, *, skip_locked: bool = False) -> S:
+def for_update(select: S, *, skip_locked: bool = False, nowait: bool = False) -> S:
     """Return ``select`` so that it locks its rows until the transaction ends.
 
-    With ``skip_locked`` it leaves out rows that another transaction has locked. SQLite has no row locks and needs
-    none: it has one writer at a time.
+    With ``skip_locked`` it leaves out rows that another transaction has locked; with ``nowait`` it raises
+    ``RowsLocked`` for them at once. SQLite has no row locks and needs none: it has one writer at a time.
     """
-    return select.with_for_update(skip_locked=skip_locked)
+    return select.with_for_update(skip_locked=skip_locked, nowait=nowait)
 
 
 def _dialect_insert(bind: Engine | Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
@@ -317,15 +318,18 @@ def insert_ignore(bind: Engine | Connection, table: Table) -> Insert:
     return _dialect_insert(bind, table).on_conflict_do_nothing()
 
 
-def upsert(bind: Engine | Connection, table: Table, update: Sequence[str], *, key: Sequence[str] = ()) -> Insert:
+def upsert(
+    bind: Engine | Connection, table: Table, update: Sequence[str], *, key: Sequence[str] = (), newest_by: str = ""
+) -> Insert:
     """Return an INSERT that, if a row with the same ``key`` exists, sets that row's ``update`` columns instead.
 
-    ``key`` defaults to the primary key.
+    ``key`` defaults to the primary key. ``newest_by``: a row whose value in this column is higher stays as it is.
     """
     insert = _dialect_insert(bind, table)
     return insert.on_conflict_do_update(
         index_elements=list(key) or list(table.primary_key.columns),
         set_={name: insert.excluded[name] for name in update},
+        where=table.c[newest_by] <= insert.excluded[newest_by] if newest_by else None,
     )
 
 

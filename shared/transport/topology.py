@@ -20,6 +20,7 @@ __all__ = [
     "HEADER_EXPIRES",
     "HEADER_QUEUE",
     "HEADER_REASON",
+    "TAP_ARGUMENTS",
     "TRANSIENT_TTL_S",
     "Argument",
     "known_queue",
@@ -36,6 +37,13 @@ DEAD_QUEUE = "dagway.dead"
 
 TRANSIENT_TTL_S = 10
 """Time to live of messages in TRANSIENT queues. A heartbeat older than the default lease is useless."""
+
+TAP_ARGUMENTS: dict[str, Argument] = {
+    "x-queue-type": "classic",
+    "x-message-ttl": TRANSIENT_TTL_S * 1000,
+    # Limits the broker's memory while a consumer hangs. The oldest copies are dropped first.
+    "x-max-length": 100_000,
+}
 
 HEADER_REASON = "x-dagway-reason"
 HEADER_QUEUE = "x-dagway-route"
