@@ -8,7 +8,7 @@ from typing import TypeVar
 from services.processes.admin import OptionalAdminServer
 from services.processes.database import time_limits
 from services.scheduler.main import Scheduler
-from services.scheduler.metrics import CLOCK_SKEW, BacklogCollector, limit_dag_series
+from services.scheduler.metrics import CLOCK_SKEW, JUDGED_AGE, BacklogCollector, limit_dag_series
 from shared.clock import local_zone
 from shared.config import Config
 from shared.errors import ConfigInvalid, Unavailable
@@ -63,6 +63,7 @@ def run_scheduler_process(config: Config, version: str, stop: threading.Event, o
         )
         if scheduler is not None:
             freeze_loaded()
+            JUDGED_AGE.set_function(lambda: scheduler.judged_age_s)
             scheduler.start()
             running.append(scheduler)
             while not stop.wait(0.5):

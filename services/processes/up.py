@@ -15,7 +15,7 @@ from services.api.settings import settings_from, warn_if_open
 from services.processes.database import time_limits
 from services.processes.scheduler import make_scheduler, read_base_config
 from services.processes.worker import make_worker
-from services.scheduler.metrics import BacklogCollector, limit_dag_series
+from services.scheduler.metrics import JUDGED_AGE, BacklogCollector, limit_dag_series
 from services.worker.reporting.metrics import WorkerCollector
 from shared.admin_server import AdminServer
 from shared.config import Config
@@ -75,6 +75,7 @@ def run_up(
         scheduler.folder.try_to_look()
     warn_if_open(settings, config.host)
     freeze_loaded()
+    JUDGED_AGE.set_function(lambda: scheduler.judged_age_s)
     scheduler.start()
     worker.start()
     server.start()

@@ -110,7 +110,10 @@ class Scheduler:
             recorded_through_s=lambda: events.recorded_through_s,
             period_s=min(1.0, lease_s * _PERIOD_OF_LEASE),
         )
-        leases = Leases(transactor, transport, listener, hearing, marks, lease_s=lease_s, service=self._service)
+        self._clock = clock
+        self._leases = leases = Leases(
+            transactor, transport, listener, hearing, marks, lease_s=lease_s, service=self._service
+        )
         self.folder = Folder(transactor, dags_dir) if dags_dir is not None else None
         intakes = [
             ("commands", commands.run),
@@ -144,10 +147,23 @@ class Scheduler:
             return "a thread of the scheduler ended unexpectedly: see the log"
         return "" if self._transport.healthy else "the message broker is away or blocks publishers"
 
+    @property
+    def judged_age_s(self) -> float:
+        """The age of the time up to which this scheduler has judged whether workers are lost."""
+        return (self._clock() - self._leases.judged_at).total_seconds()
+
     def start(self) -> None:
         for thread in [self._relay, *self._loops, *self._intakes]:
             thread.start()
         _log.info("scheduler.started", extra={"instance_id": self.instance_id})
+
+    def _sign_off(self) -> None:
+        """Delete the row: all reports went back to the broker, so the others need not wait for the session's end."""
+        try:
+            with self._store.begin() as tx:
+                tx.services.remove("scheduler", self.instance_id)
+        except StoreUnavailable as error:
+            _log.info("scheduler.not_signed_off", extra={"error": str(error)})
 
     def stop(self) -> None:
         """Stop every thread. Each consumed message is either committed and acked, or returned to its broker queue."""
@@ -156,10 +172,6 @@ class Scheduler:
                 thread.ask_to_stop()
             for thread in group:
                 thread.stop()
-        try:
-            # The others need not wait for the end of this scheduler's session before they judge.
-            with self._store.begin() as tx:
-                tx.services.remove("scheduler", self.instance_id)
-        except StoreUnavailable as error:
-            _log.info("scheduler.not_signed_off", extra={"error": str(error)})
+        if self._transport.healthy:
+            self._sign_off()
         _log.info("scheduler.stopped", extra={"instance_id": self.instance_id})

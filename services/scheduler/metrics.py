@@ -29,6 +29,7 @@ __all__ = [
     "FIRES",
     "HEARTBEATS_UNREADABLE",
     "IGNORED",
+    "JUDGED_AGE",
     "LEASES_LOST",
     "OUTBOX_SWEPT",
     "SCHEDULES_UNREADABLE",
@@ -95,6 +96,10 @@ HEARTBEATS_UNREADABLE = Counter(
 CLOCK_SKEW = Gauge(
     "dagway_clock_skew_seconds",
     "How far this host's clock is ahead of the database's; schedulers use the database's time",
+)
+JUDGED_AGE = Gauge(
+    "dagway_judged_age_seconds",
+    "Age of the time up to which this scheduler has heard everything, so that it can judge whether workers are lost",
 )
 FIRES = Counter("dagway_fires", "Scheduled times by outcome: fired, skipped or missed", ["outcome"])
 SCHEDULES_UNREADABLE = Counter(

@@ -131,6 +131,9 @@ class Worker:
             self._transport.declare([EVENTS, LOGS, HEARTBEATS])
         except Unavailable as error:
             _log.info("worker.left_routes_to_schedulers", extra={"error": str(error)})
+        # Heartbeats name the attempts of an earlier process that are in the spool: their reports are on the way.
+        for token in self._reporter.spooled_tokens():
+            self.attempts.end(token, reported=False)
         self._shipper.start()
         self._reporter.start()
         self._heartbeats.start()

@@ -15,6 +15,9 @@ from shared.contracts.events import Heartbeat
 
 __all__ = ["HeardWorker", "Hearing"]
 
+_KEPT = 1000
+_FORGET_AFTER_S = 4 * 3600
+
 
 @dataclass(frozen=True, slots=True)
 class HeardWorker:
@@ -81,11 +84,18 @@ class Hearing:
             last, self._last = self._last, marker
             if last is not None and 0 <= marker.sent_s - last.sent_s <= self._gap_s:
                 self._open_s += marker.sent_s - last.sent_s
-            for worker_id in self._fresh:
-                self._heard_s[worker_id] = self._open_s
+            self._heard_s |= dict.fromkeys(self._fresh, self._open_s)
             self._fresh.clear()
+            if len(self._workers) > _KEPT:
+                self._forget()
             self.until = marker.sent_at
             return marker.sent_at
+
+    def _forget(self) -> None:
+        """Forget workers that were silent for hours: their leases ended long ago, and unknown workers are silent."""
+        for worker_id in [one for one in self._workers if self._silence_s(one) > _FORGET_AFTER_S]:
+            del self._workers[worker_id]
+            self._heard_s.pop(worker_id, None)
 
     # -- heartbeats -----------------------------------------------------------------------------
 
@@ -106,6 +116,18 @@ class Hearing:
     def silent(self, worker_id: str, lease_s: float) -> bool:
         """Return whether a worker was silent for a whole lease of open time."""
         with self._lock:
-            if worker_id in self._fresh:
-                return False
-            return self._open_s - max(self._heard_s.get(worker_id, 0.0), self._settled_s) >= lease_s
+            return self._silence_s(worker_id) >= lease_s
+
+    def somebody_overdue(self, lease_s: float) -> bool:
+        """Return whether a worker that has not stopped was silent for half a lease, but not for three."""
+        with self._lock:
+            return any(
+                lease_s / 2 <= self._silence_s(worker_id) <= 3 * lease_s
+                for worker_id, heard in self._workers.items()
+                if not heard.newest.stopped
+            )
+
+    def _silence_s(self, worker_id: str) -> float:
+        if worker_id in self._fresh:
+            return 0.0
+        return self._open_s - max(self._heard_s.get(worker_id, 0.0), self._settled_s)

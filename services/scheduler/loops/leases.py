@@ -45,7 +45,7 @@ _GATHER_S = 0.5
 """How long heartbeats are collected, so that those of several workers share one transaction."""
 _AT_ONCE = 500
 _LOOK_S = 0.5
-_MARKS_PER_PASS = 2
+_LOOKS_PER_PASS = 3
 _STOPPED = frozenset({"step", "prepare"})
 """The kinds of node that the stop of a run ends. Handlers and side tasks run after the stop."""
 _MARGIN_S = 2
@@ -90,6 +90,8 @@ class Leases:
         self._service = service
         self._ids = DuplicateWorkerIds()
         self._missing = MissingAttempts()
+        self.judged_at: datetime = service["started_at"]
+        """The time up to which the last pass has judged."""
         # If the scheduler that wrote a task died, a sweep sends the task. Only after that time can it count as lost.
         self._lost_tasks = LostTasks(transport, max(self._lease, timedelta(seconds=OVERDUE_S + _MARGIN_S)))
 
@@ -212,6 +214,7 @@ class Leases:
         peers = tx.services.schedulers()
         doubtful = self._marks.doubtful(peers, now)
         judged_at = min(now, self._hearing.until, self._marks.reports_until(peers, now))
+        self.judged_at = max(self.judged_at, judged_at)
         if judged_at == NEVER:
             return _Findings(judged_at, [], [], doubtful)
         silent = [one for one in tx.leases.ended(judged_at) if self._is_silent(one)]
@@ -285,19 +288,19 @@ class Leases:
 
     def run(self, stop: threading.Event) -> None:
         """Run until ``stop``; the body of a background thread."""
-        # Heartbeats without news are recorded in the next pass, so several passes must fit into a lease. Marks are
-        # written more often, because the other schedulers wait for them before they judge.
-        pause_s = min(3.0, self._lease.total_seconds() * 0.3)
+        # Heartbeats without news are recorded in the next pass, so several passes must fit into a lease.
+        lease_s = self._lease.total_seconds()
+        pause_s = min(3.0, lease_s * 0.3) / _LOOKS_PER_PASS
         while not stop.is_set():
             try:
                 self.run_once()
-                for _ in range(_MARKS_PER_PASS):
-                    if stop.wait(pause_s / (_MARKS_PER_PASS + 1)):
-                        return
-                    self._transactor.decide(self._put_mark)
+                for _ in range(_LOOKS_PER_PASS - 1):
+                    # The other schedulers need this one's mark before they can judge a worker.
+                    if not stop.wait(pause_s) and self._hearing.somebody_overdue(lease_s):
+                        self._transactor.decide(self._put_mark)
             except StoreUnavailable as error:
                 _log.warning("leases.wait", extra={"error": str(error)})
-            stop.wait(pause_s / (_MARKS_PER_PASS + 1))
+            stop.wait(pause_s)
 
 
 def _gone(row: Row) -> AttemptLost:
