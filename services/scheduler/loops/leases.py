@@ -198,12 +198,13 @@ class Leases:
             (one.run_key, AttemptLost(one.node, one.token, f"worker {one.worker_id} does not hold this step any more"))
             for one in self._missing.lasting(self._lease, findings.judged_at)
         ]
-        if not notices:
-            return 0
-        LEASES_LOST.inc(sum(1 for _, notice in notices if isinstance(notice, AttemptLost)))
+        # The next pass finds the attempts of locked runs again.
+        locked: set[str] = set()
         for start in range(0, len(notices), _AT_ONCE):
-            transactor.notice(notices[start : start + _AT_ONCE])
-        return len(notices)
+            locked |= transactor.notice(notices[start : start + _AT_ONCE])
+        done = [notice for key, notice in notices if key not in locked]
+        LEASES_LOST.inc(sum(1 for notice in done if isinstance(notice, AttemptLost)))
+        return len(done)
 
     def _find(self, batch: Batch) -> _Findings:
         """Record this scheduler's heartbeat, renew leases, and find lost attempts and tasks, without locking runs."""
