@@ -77,7 +77,7 @@ class Intake(Generic[T]):
             parked, self._parked = self._parked, []
             self._process_unlocked([*parked, *self._read(deliveries)], stop, careful=bool(parked))
             through_s = before_s if len(deliveries) < self._at_once else deliveries[-1].arrived_s
-            if not stop.is_set():
+            if not stop.is_set() and self._consumer.connected_for_s > 0:
                 self.recorded_through_s = min([through_s, *(delivery.arrived_s for delivery, _ in self._parked)])
         self._consumer.close()
 
