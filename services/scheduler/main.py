@@ -101,7 +101,7 @@ class Scheduler:
             transactor, transport.consume([EVENTS], prefetch=_EVENTS_AHEAD, acks_wait_s=_ACKS_WAIT_S)
         )
         logs = logs_intake(transactor, transport.consume([LOGS], prefetch=_LOGS_AHEAD, acks_wait_s=_ACKS_WAIT_S))
-        marks = Marks(
+        self._marks = marks = Marks(
             transport,
             clock,
             self.instance_id,
@@ -153,17 +153,11 @@ class Scheduler:
         return (self._clock() - self._leases.judged_at).total_seconds()
 
     def start(self) -> None:
+        # So that already the first pass of the leases writes when the session began.
+        self._marks.send()
         for thread in [self._relay, *self._loops, *self._intakes]:
             thread.start()
         _log.info("scheduler.started", extra={"instance_id": self.instance_id})
-
-    def _sign_off(self) -> None:
-        """Delete the row: all reports went back to the broker, so the others need not wait for the session's end."""
-        try:
-            with self._store.begin() as tx:
-                tx.services.remove("scheduler", self.instance_id)
-        except StoreUnavailable as error:
-            _log.info("scheduler.not_signed_off", extra={"error": str(error)})
 
     def stop(self) -> None:
         """Stop every thread. Each consumed message is either committed and acked, or returned to its broker queue."""
@@ -175,3 +169,11 @@ class Scheduler:
         if self._transport.healthy:
             self._sign_off()
         _log.info("scheduler.stopped", extra={"instance_id": self.instance_id})
+
+    def _sign_off(self) -> None:
+        """Delete the row: all reports went back to the broker, so the others need not wait for the session's end."""
+        try:
+            with self._store.begin() as tx:
+                tx.services.remove("scheduler", self.instance_id)
+        except StoreUnavailable as error:
+            _log.info("scheduler.not_signed_off", extra={"error": str(error)})
