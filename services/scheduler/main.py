@@ -88,7 +88,9 @@ class Scheduler:
                 "started_at": started_at,
             }
             # Before this process can receive reports, the others must know of it; see ``report_marks``.
-            tx.services.put({**self._service, "heartbeat_at": started_at, "reports_until": None, "session_since": None})
+            tx.services.put(
+                {**self._service, "heartbeat_at": started_at, "reports_until": None, "session_since": started_at}
+            )
         # After a new connection, workers may need longer than this process to connect again.
         hearing = Hearing(
             gap_s=min(lease_s * _GAP_OF_LEASE, _MOST_GAP_S), settle_s=max(0.0, lease_s / 4 + _RECONNECT_S - lease_s)
@@ -101,13 +103,14 @@ class Scheduler:
             transactor, transport.consume([EVENTS], prefetch=_EVENTS_AHEAD, acks_wait_s=_ACKS_WAIT_S)
         )
         logs = logs_intake(transactor, transport.consume([LOGS], prefetch=_LOGS_AHEAD, acks_wait_s=_ACKS_WAIT_S))
-        self._marks = marks = Marks(
+        marks = Marks(
             transport,
             clock,
             self.instance_id,
             listener=listener,
             hearing=hearing,
             recorded_through_s=lambda: events.recorded_through_s,
+            started_at=started_at,
             period_s=min(1.0, lease_s * _PERIOD_OF_LEASE),
         )
         self._clock = clock
@@ -153,8 +156,6 @@ class Scheduler:
         return (self._clock() - self._leases.judged_at).total_seconds()
 
     def start(self) -> None:
-        # So that already the first pass of the leases writes when the session began.
-        self._marks.send()
         for thread in [self._relay, *self._loops, *self._intakes]:
             thread.start()
         _log.info("scheduler.started", extra={"instance_id": self.instance_id})

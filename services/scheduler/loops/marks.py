@@ -28,8 +28,8 @@ _KEPT = 200
 class Marks:
     """The markers and the mark of one scheduler.
 
-    ``recorded_through_s()``: the time of the steady clock before which every report that arrived is recorded.
-    ``period_s``: the time between two markers.
+    ``started_at``: when the process began. ``recorded_through_s()``: the time of the steady clock before which every
+    report that arrived is recorded. ``period_s``: the time between two markers.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class Marks:
         listener: HeartbeatListener,
         hearing: Hearing,
         recorded_through_s: Callable[[], float],
+        started_at: datetime,
         period_s: float,
     ) -> None:
         self._transport, self._clock, self._instance_id = transport, clock, instance_id
@@ -48,7 +49,8 @@ class Marks:
         self._period_s = period_s
         self._lock = threading.Lock()
         self._session = 0
-        self._session_since: datetime | None = None
+        self._session_since = started_at
+        """When the present session began; without one, when the last one or the process began."""
         self._returned: deque[tuple[datetime, float]] = deque(maxlen=_KEPT)
         self._reports_until: datetime | None = None
         self._asked: list[tuple[datetime, PendingReply]] = []
@@ -69,7 +71,6 @@ class Marks:
         with self._lock:
             if session != self._session:
                 self._session, self._reports_until = session, None
-                # Without a session, the row keeps the start of the last one: earlier versions write none at all.
                 self._session_since = now if session else self._session_since
                 self._returned.clear()
         if not session:
@@ -107,7 +108,7 @@ class Marks:
 
     def _note(self, sent_at: datetime, now_s: float) -> None:
         with self._lock:
-            if self._session_since is not None and self._session_since <= sent_at:
+            if self._session_since <= sent_at:
                 self._returned.append((sent_at, now_s))
 
     # -- the table ``services`` ------------------------------------------------------------------
@@ -128,7 +129,10 @@ class Marks:
             return recorded_until(self._passed, peers) if peers else NEVER
 
     def doubtful(self, rows: Iterable[Mapping[str, Any]], now: datetime) -> list[str]:
-        """Return the schedulers whose sessions may be over: they are silent, or say that they have none."""
+        """Return the schedulers that may have no session: they are silent, or write no mark.
+
+        One of an earlier version, whose ``session_since`` is ``None``, cannot be asked for.
+        """
         return [
             row["instance_id"]
             for row in rows

@@ -27,7 +27,7 @@ _RETURN = timedelta(seconds=2)
 _ORDER = timedelta(seconds=0.5)
 """How far the broker may deviate from the order in which it passes messages to the queues of one connection."""
 _UNNAMED = timedelta(seconds=60)
-"""How long a silent scheduler counts that never had a session of its own: it is of an earlier version, or just began.
+"""How long a silent scheduler of an earlier version counts, which has no queue that tells when its session is over.
 
 RabbitMQ ends a silent session after at most 20 s.
 """
@@ -78,7 +78,7 @@ def recorded_until(passed: Iterable[Passed], peers: Sequence[Peer]) -> datetime:
 def peer_of(row: Mapping[str, Any], gone: Gone | None, now: datetime) -> Peer:
     """Return what a row of the table ``services`` says; ``gone`` is what the broker says."""
     heard_at, since, until = row["heartbeat_at"], row["session_since"], row["reports_until"]
-    if since is None and until is None:
+    if since is None:
         over = heard_at + _UNNAMED
         return Peer(NEVER, NEVER, Gone(over, now) if over < now else None, knows_markers=over < now)
-    return Peer(until or NEVER, since or now, gone)
+    return Peer(until or NEVER, since, gone)

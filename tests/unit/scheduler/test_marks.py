@@ -36,6 +36,7 @@ class Rig:
             listener=self.listener,
             hearing=hearing,
             recorded_through_s=lambda: self.recorded_through_s,
+            started_at=T0,
             period_s=1,
         )
 
