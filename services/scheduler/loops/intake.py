@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
 from services.scheduler.commands.carry_out import carry_out
@@ -183,12 +183,17 @@ def _carry_out_commands(batch: Batch, envelopes: Sequence[Envelope]) -> _Carried
 
 
 def _reply_to_commands(pairs: Pairs, done: _CarriedOut) -> None:
-    COMMAND_RECORD.observe(time.monotonic() - done.began_s)
+    lasted_s = time.monotonic() - done.began_s
+    COMMAND_RECORD.observe(lasted_s)
     for (_, envelope), reply in zip(pairs, done.replies, strict=True):
         # The clocks of gateway and scheduler may differ, but a wait must not be negative.
         COMMAND_WAIT.observe(max(0.0, (done.at - envelope.at).total_seconds()))
         COMMANDS_RECORDED.labels(reply.outcome).inc()
-    trace_commands(zip((envelope for _, envelope in pairs), done.replies, strict=True), done.at)
+    trace_commands(
+        zip((envelope for _, envelope in pairs), done.replies, strict=True),
+        done.at,
+        done.at + timedelta(seconds=lasted_s),
+    )
     for (delivery, _), reply in zip(pairs, done.replies, strict=True):
         delivery.reply(encode(reply, id=new_run_id(), at=done.at))
 
@@ -201,7 +206,7 @@ def events_intake(transactor: Transactor, consumer: Consumer) -> Intake[datetime
         return batch.now
 
     def trace(pairs: Pairs, at: datetime) -> None:
-        trace_reports((envelope for _, envelope in pairs), at)
+        trace_reports((envelope for _, envelope in pairs), at, transactor.clock())
 
     return Intake(transactor, consumer, expects=Event, record=record, after_commit=trace, at_once=100)
 
