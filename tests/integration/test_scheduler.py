@@ -273,29 +273,6 @@ def test_an_attempt_that_its_living_worker_does_not_name_is_lost(stack: Stack) -
     assert "does not hold this step any more" in node["error"]
 
 
-def test_a_report_in_the_spool_of_a_restarted_worker_still_counts(stack: Stack) -> None:
-    stack.scheduler(lease_s=1)
-    stack.dag("one", ONE)
-    stack.start("one")
-    task = stack.worker.task()
-    stack.worker.beat(task.token)
-    stack.worker.start(task)
-    eventually(lambda: stack.nodes() == {"cmd_1": "running"})
-
-    restarted_at = utc_now()
-    stack.worker.incarnation = "second"
-
-    def judged() -> bool:
-        stack.worker.beat(task.token)
-        (row,) = stack.rows(t.services)
-        return row["reports_until"] is not None and row["reports_until"] > restarted_at + timedelta(seconds=2)
-
-    eventually(judged, timeout_s=30, every_s=0.1)
-    stack.worker.incarnation = "first"
-    stack.worker.finish(task)
-    stack.until("succeeded")
-
-
 def test_a_stale_attempt_is_told_to_end(stack: Stack) -> None:
     stack.scheduler()
     stack.dag("chain", CHAIN)
